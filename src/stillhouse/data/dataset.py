@@ -1,0 +1,243 @@
+"""Reading and writing datasets: JSONL (also gzipped), Parquet, Arrow, and Alpaca's `instruction, input, output` JSON.
+
+The contract of a row is DESIGN section 4. A broken row is refused with file, line and reason; with `skip_bad` it is counted and reported
+instead. A fingerprint over the rows as read goes into every manifest, so a number can be traced to the rows that made it.
+"""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from stillhouse.errors import DatasetError
+from stillhouse.records import Example
+from stillhouse.runs import write_atomic
+from stillhouse.task import Task
+
+_KNOWN = ("id", "input", "label", "teacher_label", "teacher_rationale", "choices", "group")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The rows of one file in file order, what was skipped and why, and a fingerprint of the rows (sha256, hex)."""
+
+    examples: list[Example]
+    path: Path
+    fingerprint: str
+    skipped: list[str]
+
+
+class _BadRow(Exception):
+    """Why one row cannot be used; the caller adds file and line."""
+
+
+def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool = False) -> Dataset:
+    """Read a dataset. With a task, labels are checked against its label set.
+
+    Raises DatasetError for a missing or empty file, a torn line, a row that breaks the contract or an id that occurs twice. With
+    `skip_bad`, broken rows are left out and listed in `skipped`; duplicate ids are refused even then, for which of two is right is
+    not ours to guess.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such data file; give a .jsonl, .jsonl.gz, .json, .parquet or .arrow file")
+    examples: list[Example] = []
+    skipped: list[str] = []
+    first_line: dict[str, int] = {}
+    seen_inputs: dict[str, int] = {}
+    for line, raw in _raw_rows(path):
+        try:
+            if isinstance(raw, _BadRow):
+                raise raw
+            example = _example(raw, task, seen_inputs)
+        except _BadRow as problem:
+            message = f"{path}:{line}: {problem}"
+            if not skip_bad:
+                raise DatasetError(f"{message}; mend the row, or pass --skip-bad to leave such rows out and count them") from None
+            skipped.append(message)
+            continue
+        if example.id in first_line:
+            earlier = first_line[example.id]
+            raise DatasetError(f"{path}:{line}: the id {example.id!r} occurs twice (first on line {earlier}); ids must be unique, so rename or remove one")
+        first_line[example.id] = line
+        examples.append(example)
+    if not examples:
+        raise DatasetError(f"{path}: holds no usable row ({len(skipped)} skipped); add rows with `input` and, where known, `label`")
+    return Dataset(examples, path, fingerprint(examples), skipped)
+
+
+def write_examples(path: str | Path, examples: Iterable[Example]) -> None:
+    """Write JSONL, whole or not at all."""
+    write_atomic(Path(path), "".join(json.dumps(to_row(example), ensure_ascii=False) + "\n" for example in examples))
+
+
+def to_row(example: Example) -> dict[str, Any]:
+    """The example as a dataset row; fields that are None are left out, extra fields are put back where they were."""
+    row: dict[str, Any] = {"id": example.id, "input": example.input}
+    for name in ("label", "teacher_label", "teacher_rationale", "group"):
+        if (value := getattr(example, name)) is not None:
+            row[name] = value
+    if example.choices is not None:
+        row["choices"] = list(example.choices)
+    return row | dict(example.extra)
+
+
+def fingerprint(examples: Iterable[Example]) -> str:
+    """sha256 over the rows in order; two files with the same rows in another layout have the same fingerprint."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(json.dumps(to_row(example), sort_keys=True, ensure_ascii=False, default=str).encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def label_set(examples: Iterable[Example], task: Task) -> tuple[str, ...]:
+    """The classes of a choice task: those the task names, else every label that occurs, sorted."""
+    if task.labels is not None:
+        return task.labels
+    return tuple(sorted({label for example in examples for label in (example.label, example.teacher_label) if label is not None}))
+
+
+def _raw_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:
+    """Rows with their line (or row) number, whatever the file's format; a row that is not an object comes as the reason."""
+    name = path.name.lower()
+    if name.endswith((".parquet", ".arrow", ".feather")):
+        yield from _table_rows(path)
+    elif name.endswith(".json"):
+        yield from _alpaca_rows(path)
+    elif name.endswith((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")):
+        yield from _jsonl_rows(path)
+    else:
+        raise DatasetError(f"{path}: unknown kind of file {path.suffix!r}; use .jsonl, .jsonl.gz, .json (Alpaca), .parquet or .arrow")
+
+
+def _jsonl_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            for line, raw in enumerate(file, start=1):
+                if not raw.strip():
+                    continue
+                try:
+                    row = json.loads(raw)
+                except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                    torn = " (the last line is cut off: the writer was stopped in the middle)" if not raw.endswith(b"\n") else ""
+                    yield line, _BadRow(f"not valid JSON: {error}{torn}")
+                    continue
+                yield line, row if isinstance(row, dict) else _BadRow(f"a row must be a JSON object, this is {_kind(row)}")
+    except (EOFError, gzip.BadGzipFile, OSError) as error:
+        raise DatasetError(f"{path}: cannot be read to its end ({error}); copy or make the file again") from None
+
+
+def _alpaca_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:
+    """Alpaca's format: a list of {instruction, input, output}. A list of our own rows is taken too."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: not valid JSON ({error}); give a list of rows, or JSONL with one row a line") from None
+    if not isinstance(rows, list):
+        raise DatasetError(f"{path}: must hold a list of rows, this is {_kind(rows)}; give Alpaca's list of instruction, input, output")
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            yield number, _BadRow(f"a row must be a JSON object, this is {_kind(row)}")
+        elif "instruction" in row and "output" in row:
+            rest = {key: value for key, value in row.items() if key not in ("instruction", "input", "output")}
+            text = {"instruction": row["instruction"], "input": row["input"]} if row.get("input") else row["instruction"]
+            yield number, {**rest, "input": text, "label": row["output"]}
+        else:
+            yield number, row
+
+
+def _table_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    import pyarrow as pa
+    import pyarrow.feather
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(path) if path.suffix.lower() == ".parquet" else pyarrow.feather.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DatasetError(f"{path}: cannot be read as {path.suffix} ({str(error).splitlines()[0]}); write the file again") from None
+    number = 0
+    for batch in table.to_batches():
+        for row in batch.to_pylist():
+            number += 1
+            yield number, {key: value for key, value in row.items() if value is not None}  # a null cell is an absent field
+
+
+def _example(raw: Mapping[str, Any], task: Task | None, seen_inputs: dict[str, int]) -> Example:
+    text = raw.get("input")
+    if not isinstance(text, str | dict) or not text or (isinstance(text, str) and not text.strip()):
+        raise _BadRow(f"`input` must be a non-empty text or object of fields, it is {_kind(text)}" if "input" in raw else "`input` is missing")
+    rationale, group = raw.get("teacher_rationale"), raw.get("group")
+    if rationale is not None and not isinstance(rationale, str):
+        raise _BadRow(f"`teacher_rationale` must be a text, it is {_kind(rationale)}")
+    example = Example(
+        id=_id(raw, text, seen_inputs),
+        input=text,
+        label=_label(raw.get("label"), "label"),
+        teacher_label=_label(raw.get("teacher_label"), "teacher_label"),
+        teacher_rationale=rationale,
+        choices=_choices(raw.get("choices")),
+        group=None if group is None else str(group),
+        extra={key: value for key, value in raw.items() if key not in _KNOWN},
+    )
+    _check_labels(example, task)
+    return example
+
+
+def _id(raw: Mapping[str, Any], text: Any, seen_inputs: dict[str, int]) -> str:
+    """The row's own id, or one made of its content, so that it stays the same when the file is reordered."""
+    given = raw.get("id")
+    if given is not None:
+        if isinstance(given, bool) or not isinstance(given, str | int) or given == "":
+            raise _BadRow(f"`id` must be a text or a whole number, it is {_kind(given)}")
+        return str(given)
+    made = "row-" + hashlib.sha256(json.dumps(text, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:12]
+    seen_inputs[made] = seen_inputs.get(made, 0) + 1
+    return made if seen_inputs[made] == 1 else f"{made}-{seen_inputs[made]}"
+
+
+def _label(value: Any, name: str) -> str | None:
+    """Labels are text inside; numbers, booleans and objects take their JSON spelling (objects with sorted keys)."""
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError):
+        raise _BadRow(f"`{name}` holds a value that is not JSON ({value!r})") from None
+
+
+def _choices(value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) < 2 or not all(isinstance(choice, str) and choice for choice in value):
+        raise _BadRow("`choices` must be a list of at least two texts")
+    return tuple(dict.fromkeys(value))  # a choice named twice is one choice
+
+
+def _check_labels(example: Example, task: Task | None) -> None:
+    if example.choices is not None:
+        allowed, of = example.choices, "the row's `choices`"
+    elif task is not None and task.labels is not None:
+        allowed, of = task.labels, "the task's `labels`"
+    else:
+        return
+    for name, value in (("label", example.label), ("teacher_label", example.teacher_label)):
+        if value is not None and value not in allowed:
+            raise _BadRow(f"`{name}` is {value!r}, which is not one of {of} ({', '.join(allowed[:8])}{', ...' if len(allowed) > 8 else ''})")
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", int: "a number", float: "a number", type(None): "null"}
+    return names.get(type(value), type(value).__name__)
+
+
+def with_teacher(examples: Iterable[Example], labels: Mapping[str, tuple[str | None, str | None]]) -> list[Example]:
+    """The examples with (label, rationale) of the teacher filled in by id; an id that is absent keeps what it had."""
+    filled = []
+    for example in examples:
+        label, rationale = labels.get(example.id, (example.teacher_label, example.teacher_rationale))
+        filled.append(replace(example, teacher_label=label, teacher_rationale=rationale))
+    return filled

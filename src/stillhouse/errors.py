@@ -1,0 +1,73 @@
+"""The one tree of errors.
+
+Every message is one sentence a person can act on: the thing, the value, the remedy. The command line prints it without a traceback and
+exits with `exit_code`: 2 when the user can mend it (a file, a flag, a name), 1 when the work itself failed.
+"""
+
+
+class StillhouseError(Exception):
+    """Base of all errors that Stillhouse raises on purpose."""
+
+    exit_code = 1
+
+
+class UserError(StillhouseError):
+    """Something the user gave is wrong and the user can mend it."""
+
+    exit_code = 2
+
+
+class TaskFileError(UserError):
+    """`task.toml` is missing, is not TOML, or holds an unknown or wrong value."""
+
+
+class DatasetError(UserError):
+    """A data file is missing, empty, torn, or a row of it breaks the contract; names file and line."""
+
+
+class LeakageError(DatasetError):
+    """A test row is also in training, exactly or nearly."""
+
+
+class ModelNameError(UserError):
+    """A model name is not one of the forms that DESIGN's "models by name" allows, or what it points to is absent."""
+
+
+class KeyMissingError(UserError):
+    """The environment variable with the provider's key is not set."""
+
+
+class PriceUnknownError(UserError):
+    """No price is known for a model and none was given; we refuse to call that $0."""
+
+
+class RunBusyError(UserError):
+    """Another live process owns this run or label file."""
+
+
+class ExistsError(UserError):
+    """The output is already there; nothing is overwritten silently."""
+
+
+class MissingExtraError(UserError):
+    """An optional dependency is needed; the message names the extra to install."""
+
+
+class ArtifactError(StillhouseError):
+    """A student directory is corrupted, incomplete, or of an unknown format."""
+
+
+class TeacherError(StillhouseError):
+    """The teacher endpoint refused or failed for a reason that retrying cannot mend (401, 404, ...)."""
+
+
+class BudgetError(StillhouseError):
+    """The next call could exceed the cap; what was paid for so far is stored."""
+
+
+class StorageError(StillhouseError):
+    """The disk or the database would not take what we had to write."""
+
+
+class CannotTellError(StillhouseError):
+    """A number that was asked for cannot be computed from these rows; the message says what is missing."""

@@ -1,0 +1,106 @@
+"""The records that every stage shares: an example, a prediction, a completion's usage, an estimate with its interval.
+
+Frozen values, no behaviour beyond reading themselves. Unknown is `None`, never 0 and never NaN.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+Source = Literal["gold", "teacher"]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One dataset row. `label` is gold; the teacher's answer never overwrites it."""
+
+    id: str
+    input: str | Mapping[str, Any]
+    label: str | None = None
+    teacher_label: str | None = None
+    teacher_rationale: str | None = None
+    choices: tuple[str, ...] | None = None  # allowed answers of this row alone (multiple choice)
+    group: str | None = None  # rows of one group never straddle a split
+    extra: Mapping[str, Any] = field(default_factory=dict)  # whatever else the row held, kept as it was
+
+    @property
+    def text(self) -> str:
+        """The input as one string: itself, or `field: value` lines in the row's own order."""
+        if isinstance(self.input, str):
+            return self.input
+        return "\n".join(f"{name}: {_as_text(value)}" for name, value in self.input.items())
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The input's parts as strings, for models that encode them as segments; a plain string is one part."""
+        if isinstance(self.input, str):
+            return (self.input,)
+        return tuple(_as_text(value) for value in self.input.values())
+
+    def target(self, source: Source) -> str | None:
+        """The label to learn or to score against: the gold one or the teacher's."""
+        return self.label if source == "gold" else self.teacher_label
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call as the provider counts them. Cached and reasoning tokens are parts of the totals, not additions to them."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    estimated: bool = False  # True where the counts come from text length and not from the provider
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a predictor says of one example. `output` is None where there is no usable answer, and `error` then says why."""
+
+    output: str | None
+    confidence: float | None = None  # 0..1, the predictor's own probability of being right; None where it has none
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    latency_s: float | None = None
+    scores: Mapping[str, float] | None = None  # probability per class or choice, where the predictor has them
+    source: str | None = None  # which part of a cascade answered: "student" or "teacher"
+    rationale: str | None = None
+    error: str | None = None
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """A prompted model, a student or a cascade: one harness measures them, one server serves them."""
+
+    name: str
+
+    async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
+        """One prediction per input, in input order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number that never travels without its n. `low` and `high` are None where no interval can be computed."""
+
+    value: float
+    n: int
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    method: str = ""  # how the interval was made, e.g. "clopper-pearson"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One tick of long work, for a progress bar: `done` of `total` units (None: unknown), cost so far (None: unknown)."""
+
+    done: int
+    total: int | None
+    what: str
+    cost_usd: float | None = None

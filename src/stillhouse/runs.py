@@ -1,0 +1,159 @@
+"""Run directories: `runs/NAME-N/`, made once, owned by one live process, never edited by a later stage.
+
+`manifest.json` says what was run and on what (settings, seeds, data fingerprints, versions, prices, wall time, cost). Files are written to a
+temporary name and renamed, so a killed process leaves a whole file or none.
+"""
+
+import contextlib
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from stillhouse import __version__
+from stillhouse.errors import RunBusyError, StorageError, UserError
+
+MANIFEST = "manifest.json"
+
+
+class Lock:
+    """An exclusive lock on a file, held while the process lives: the kernel drops it on any death, SIGKILL included."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path, self.what = path, what
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.pread(self._fd, 64, 0).decode(errors="replace").strip() or "unknown"
+            os.close(self._fd)
+            raise RunBusyError(f"{what} is in use by process {owner}; wait for it or stop it, then run this again") from None
+        os.truncate(self._fd, 0)
+        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write (full disk, no permission) into one sentence that names the path."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise StorageError(f"{path}: cannot write ({reason}); free space or choose another place and run this again: what was stored is kept") from error
+
+
+def write_atomic(path: Path, data: str | bytes) -> None:
+    """Write to a temporary name beside `path`, flush to disk, rename."""
+    raw = data.encode() if isinstance(data, str) else data
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)  # mkstemp makes 0600; a run is meant to be read
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; is {path.parent} a run of this version?") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid JSON ({error}); the file was changed or torn") from None
+
+
+class Run:
+    """One run directory, open for writing by this process alone."""
+
+    def __init__(self, folder: Path, lock: Lock, manifest: dict[str, Any], clock: Callable[[], float]) -> None:
+        self.folder, self.manifest = folder, manifest
+        self._lock, self._clock = lock, clock
+        self._began = clock()
+
+    @classmethod
+    def create(cls, root: Path, name: str, command: str, settings: Mapping[str, Any], clock: Callable[[], float] = time.time) -> Self:
+        """Make the next free `root/NAME-N` and write its first manifest."""
+        with storage_errors(root):
+            root.mkdir(parents=True, exist_ok=True)
+            number = 1
+            while True:  # mkdir decides who gets a number: two commands at once never share one
+                folder = root / f"{name}-{number}"
+                try:
+                    folder.mkdir()
+                    break
+                except FileExistsError:
+                    number += 1
+        run = cls(folder, Lock(folder / ".lock", str(folder)), {}, clock)
+        run.manifest = {
+            "command": command,
+            "name": folder.name,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(clock())),
+            "status": "running",
+            "settings": dict(settings),
+            "versions": versions(),
+        }
+        run.save()
+        return run
+
+    @classmethod
+    def reopen(cls, folder: Path, clock: Callable[[], float] = time.time) -> Self:
+        """Take over a run that was stopped. Raises RunBusyError while its owner lives."""
+        if not (folder / MANIFEST).is_file():
+            raise UserError(f"{folder}: not a run directory (no {MANIFEST}); give one of runs/*")
+        lock = Lock(folder / ".lock", str(folder))
+        return cls(folder, lock, read_json(folder / MANIFEST), clock)
+
+    def save(self, **facts: Any) -> None:
+        """Merge facts into the manifest and write it."""
+        self.manifest.update(facts)
+        write_json(self.folder / MANIFEST, self.manifest)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Record how it ended and let go of the lock."""
+        wall_s = round(self.manifest.get("wall_s", 0) + self._clock() - self._began, 3)
+        status = "done" if kind is None else ("stopped" if issubclass(kind, KeyboardInterrupt) else "failed")
+        with contextlib.suppress(StorageError):  # a full disk must not hide the error that is already on its way up
+            self.save(status=status, wall_s=wall_s, **({"error": f"{kind.__name__}: {error}"} if kind else {}))
+        self._lock.release()
+
+
+def versions() -> dict[str, str]:
+    """What a number in this run depends on: ours, Python's and the libraries' that are installed."""
+    found = {"stillhouse": __version__, "python": platform.python_version(), "machine": platform.machine()}
+    for library in ("numpy", "scipy", "scikit-learn", "torch", "transformers", "tokenizers", "genai-prices"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[library] = importlib.metadata.version(library)
+    return found

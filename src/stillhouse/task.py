@@ -1,0 +1,178 @@
+"""The task file `task.toml`: what a step of the app asks, where its data lies, who teaches, which students are tried, what the gate demands.
+
+Unknown keys are errors: a typo that silently changes nothing is the most expensive kind. Paths are relative to the task file.
+"""
+
+import tomllib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stillhouse.errors import TaskFileError
+
+Output = Literal["choice", "text", "json"]
+MetricName = Literal["accuracy", "macro_f1", "exact_match", "equation_value", "sql_execution", "token_f1", "rouge_l"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Task(_Section):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")
+    instruction: str = Field(min_length=1)
+    output: Output
+    labels: tuple[str, ...] | None = None
+    metric: MetricName | None = None
+    database: str | None = None  # SQLite file that `metric = "sql_execution"` runs the queries on, read-only
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "_Task":
+        if self.labels is not None:
+            if self.output != "choice":
+                raise ValueError(f'labels go with output = "choice", not with output = "{self.output}"')
+            if len(self.labels) < 2:
+                raise ValueError("labels needs at least two classes")
+            if len(set(self.labels)) != len(self.labels):
+                raise ValueError("labels holds the same class twice")
+        if self.metric == "sql_execution" and self.database is None:
+            raise ValueError('metric = "sql_execution" needs database = "FILE.db"')
+        return self
+
+
+class _Data(_Section):
+    train: str = "examples.jsonl"
+    validation: str | None = None
+    calibration: str | None = None
+    test: str | None = None
+    unlabelled: str | None = None
+    # Shares of validation, calibration and test that are split off `train` where no file is named for them.
+    split: tuple[float, float, float] = (0.1, 0.15, 0.2)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _shares(self) -> "_Data":
+        if any(share < 0 for share in self.split) or sum(self.split) >= 1:
+            raise ValueError(f"split = {list(self.split)} must be three shares >= 0 (validation, calibration, test) that leave rows to train on")
+        return self
+
+
+class _Teacher(_Section):
+    model: str | None = None
+    rationales: bool = False
+    max_usd: float | None = Field(default=None, gt=0)
+    examples: str | None = None  # JSONL of worked examples that go into the prompt (few-shot; with `rationale` for chain of thought)
+    answer_pattern: str | None = None  # regular expression with one group, the answer, for replies with a rationale
+    temperature: float = Field(default=0.0, ge=0)
+    max_tokens: int = Field(default=512, gt=0)
+    price_in: float | None = Field(default=None, ge=0)  # US$ per million input tokens, where the price tables do not know the model
+    price_out: float | None = Field(default=None, ge=0)
+    concurrency: int = Field(default=32, gt=0)
+
+
+class _Student(_Section):
+    ladder: tuple[str, ...] | None = None  # cheapest first, e.g. ["linear", "encoder:minilm"]; None: chosen from the output
+    recipe: Literal["sft", "step_by_step"] = "sft"
+    bases: dict[str, str] = Field(default_factory=dict)  # short name -> hub id or folder, usable in the ladder
+    learn_from: Literal["auto", "gold", "teacher"] = "auto"  # auto: gold where every training row has it, else the teacher
+    epochs: float | None = Field(default=None, gt=0)
+    learning_rate: float | None = Field(default=None, gt=0)
+    max_tokens: int | None = Field(default=None, gt=0)
+
+
+class _Gate(_Section):
+    margin: float = Field(default=0.02, gt=0, lt=1)  # how much worse than the teacher a student may be
+    level: float = Field(default=0.95, gt=0.5, lt=1)  # one-sided confidence
+
+
+class _File(_Section):
+    task: _Task
+    data: _Data = _Data()
+    teacher: _Teacher = _Teacher()
+    student: _Student = _Student()
+    gate: _Gate = _Gate()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task file as values. `folder` is where its relative paths start."""
+
+    name: str
+    instruction: str
+    output: Output
+    labels: tuple[str, ...] | None = None
+    metric: MetricName = "accuracy"
+    database: Path | None = None
+    data: _Data = field(default_factory=_Data)
+    teacher: _Teacher = field(default_factory=_Teacher)
+    student: _Student = field(default_factory=_Student)
+    gate: _Gate = field(default_factory=_Gate)
+    folder: Path = Path()
+    path: Path | None = None
+
+    def resolve(self, relative: str) -> Path:
+        return (self.folder / Path(relative).expanduser()).resolve()
+
+    @property
+    def ladder(self) -> tuple[str, ...]:
+        """The students to try, cheapest first, with short base names replaced by what `bases` says."""
+        names = self.student.ladder or (("linear",) if self.output == "choice" else ("generative:scratch:small",))
+        return tuple(_with_base(name, self.student.bases) for name in names)
+
+    def with_teacher(self, **changes: Any) -> "Task":
+        return replace(self, teacher=self.teacher.model_copy(update=changes))
+
+
+def _with_base(spec: str, bases: dict[str, str]) -> str:
+    family, colon, base = spec.partition(":")
+    return f"{family}:{bases[base]}" if colon and base in bases else spec
+
+
+def load_task(path: str | Path) -> Task:
+    """Read `task.toml`, or the `task.toml` in a folder. Raises TaskFileError naming the file, the key and what is allowed."""
+    path = Path(path)
+    if path.is_dir():
+        path = path / "task.toml"
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TaskFileError(f"{path}: no such task file; `stillhouse new NAME` writes one") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TaskFileError(f"{path}: not valid TOML ({error}); mend that line") from None
+    try:
+        parsed = _File.model_validate(raw)
+    except ValidationError as error:
+        raise TaskFileError(f"{path}: {_first_problem(error)}") from None
+    folder = path.parent.resolve()
+    task = parsed.task
+    return Task(
+        name=task.name,
+        instruction=task.instruction,
+        output=task.output,
+        labels=task.labels,
+        metric=task.metric or ("accuracy" if task.output == "choice" else "exact_match"),
+        database=folder / task.database if task.database else None,
+        data=parsed.data,
+        teacher=parsed.teacher,
+        student=parsed.student,
+        gate=parsed.gate,
+        folder=folder,
+        path=path.resolve(),
+    )
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Pydantic's first complaint as one sentence with the key in TOML's own spelling."""
+    problem = error.errors()[0]
+    where = [str(part) for part in problem["loc"]]
+    section, key = (f"[{where[0]}]" if where else "the file"), ".".join(where[1:])
+    if problem["type"] == "extra_forbidden":
+        model: Any = _File if len(where) == 1 else _File.model_fields[where[0]].annotation
+        allowed = ", ".join(model.model_fields)
+        return f"unknown key {key or where[0]!r} in {section}; allowed are {allowed}" if key else f"unknown section {section}; allowed are {allowed}"
+    if problem["type"] == "missing":
+        return f"{section} needs the key {key!r}" if key else f"the section {section} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{section} {key} = {problem['input']!r}: {message}" if key else f"{section}: {message}"

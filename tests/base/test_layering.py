@@ -1,0 +1,60 @@
+"""Imports point one way, and the base is light: the one test that holds the cut of the packages."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import stillhouse
+
+SRC = Path(stillhouse.__file__).parent
+BASE = {"errors", "records", "task", "runs", "__init__"}
+MAY_IMPORT = {
+    "store": set(),
+    "llm": {"store"},
+    "teacher": {"llm", "store"},
+    "data": set(),
+    "student": {"data"},
+    "evaluation": {"data"},
+    "advice": {"evaluation", "data"},
+    "serving": {"llm", "student", "store"},
+    "report": set(),
+    "demo": {"llm", "data"},
+    "jobs": {"store", "llm", "teacher", "data", "student", "evaluation", "advice", "serving", "report", "demo"},
+    "cli": {"jobs", "data", "store", "llm", "student", "evaluation", "advice", "serving", "report", "demo", "teacher"},
+}
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_packages_import_only_what_stands_below_them():
+    wrong = []
+    for path in SRC.rglob("*.py"):
+        here = path.relative_to(SRC).parts[0].removesuffix(".py")
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[0] != "stillhouse" or len(parts) < 2:
+                continue
+            there = parts[1]
+            allowed = BASE | {here} | MAY_IMPORT.get(here, set()) | {"__version__"}
+            if here in BASE:
+                allowed = BASE | {"__version__"}
+            if there not in allowed:
+                wrong.append(f"{path.relative_to(SRC)} imports {name}")
+    assert wrong == []
+
+
+def test_torch_is_imported_by_the_student_package_alone():
+    users = {path.relative_to(SRC).parts[0] for path in SRC.rglob("*.py") for name in imports(path) if name.split(".")[0] in ("torch", "transformers", "peft")}
+    assert users <= {"student"}
+
+
+def test_import_and_help_load_nothing_heavy():
+    script = "import stillhouse, stillhouse.cli, sys; print([m for m in ('torch','transformers','sklearn','scipy','numpy','pyarrow','aiohttp') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -1,0 +1,64 @@
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from stillhouse.errors import RunBusyError, StorageError, UserError
+from stillhouse.runs import Lock, Run, write_atomic
+
+
+def test_runs_are_numbered_and_never_overwritten(tmp_path):
+    for expected in ("triage-1", "triage-2"):
+        with Run.create(tmp_path, "triage", "distill", {"seed": 0}, clock=lambda: 0.0) as run:
+            assert run.folder.name == expected
+    manifest = json.loads((tmp_path / "triage-1" / "manifest.json").read_text())
+    assert manifest["status"] == "done" and manifest["created"] == "1970-01-01T00:00:00Z" and manifest["versions"]["stillhouse"]
+
+
+def test_a_failed_run_says_why(tmp_path):
+    with pytest.raises(ValueError), Run.create(tmp_path, "x", "distill", {}):
+        raise ValueError("broke")
+    manifest = json.loads((tmp_path / "x-1" / "manifest.json").read_text())
+    assert (manifest["status"], manifest["error"]) == ("failed", "ValueError: broke")
+
+
+def test_two_commands_on_one_run_are_refused_with_the_owner_named(tmp_path):
+    with Run.create(tmp_path, "x", "distill", {}) as run:
+        with pytest.raises(RunBusyError, match=rf"x-1 is in use by process {os.getpid()}"):
+            Run.reopen(run.folder)
+    Run.reopen(tmp_path / "x-1").__exit__(None, None, None)
+
+
+def test_sigkill_frees_the_lock(tmp_path):
+    script = f"import time; from stillhouse.runs import Lock; from pathlib import Path; Lock(Path({str(tmp_path / 'l')!r}), 'it'); print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"held\n"
+        with pytest.raises(RunBusyError, match=str(child.pid)):
+            Lock(tmp_path / "l", "it")
+        child.send_signal(signal.SIGKILL)
+    Lock(tmp_path / "l", "it").release()
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(UserError, match="not a run directory"):
+        Run.reopen(tmp_path)
+
+
+def test_a_full_disk_keeps_the_old_file_and_leaves_no_rubbish(tmp_path):
+    """RLIMIT_FSIZE makes the kernel refuse the write, as a full disk does."""
+    path = tmp_path / "result.json"
+    write_atomic(path, "old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(StorageError, match=r"result.json: cannot write"):
+            write_atomic(path, "x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, previous)
+    assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["result.json"]

@@ -1,0 +1,34 @@
+"""What every test shares: no outside network, and the folder of real data where it is present."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any connection that leaves this machine fails the test that tried it. Keys of the developer's own shell are taken away."""
+    real = socket.socket.connect
+
+    def connect(self: socket.socket, address: object) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and str(address[0]) not in ("127.0.0.1", "::1", "localhost", "0.0.0.0"):  # type: ignore[index]
+            raise AssertionError(f"a test tried to connect to {address}")
+        return real(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    for name in list(os.environ):
+        if name.endswith("_API_KEY") or name in ("OPENAI_BASE_URL", "STILLHOUSE_SERVE_KEY"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with the public teacher outputs (see examples/*/README.md); tests that need it skip where it is absent."""
+    folder = Path(os.environ.get("STILLHOUSE_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "stepbystep").is_dir():
+        pytest.skip(f"the real data is not here ({folder}); set STILLHOUSE_DATA to the folder that holds stepbystep/")
+    return folder
