@@ -1,0 +1,142 @@
+"""The demo's teacher when there is no key and no network: a script, not a model.
+
+It knows the grammar and the hand-written questions, and is wrong on a fixed 3 % of questions, chosen by their hash: so it stands in for a good teacher
+of known accuracy. Nothing about a real model's quality follows from it, and every table that shows it calls it a stand-in. Its tokens are priced as
+those of `PRICED_AS`, so that money can be shown at all.
+"""
+
+import hashlib
+import re
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+from stillhouse.demo import shop
+from stillhouse.demo.grammar import ROUTE_SHARES, TaskName, parse
+from stillhouse.demo.slots import squash
+from stillhouse.demo.tasks import handwritten
+from stillhouse.errors import TeacherError
+from stillhouse.records import Example
+
+ERROR_RATE = 0.03
+PRICED_AS = "gpt-6-luna"  # the cheapest current model of its maker: a dearer one would flatter the students' break-even
+
+# How a query goes wrong: the first of these slips that applies and changes the query's result. Kinds of error that text-to-SQL models make.
+_SLIPS = (
+    (r" AND \w+ (=|LIKE) '[^']*'", ""),  # forgets a condition
+    (r"SUM\(quantity\)", "COUNT(*)"),  # counts orders instead of units
+    (r"SUM\(total\)", "SUM(quantity)"),  # units instead of money
+    (r"AVG\(", "SUM("),
+    (r"MAX\(", "MIN("),
+    (r"MIN\(", "MAX("),
+    (r" DESC", ""),
+    (r" LIMIT ", " DESC LIMIT "),
+    (r" > ", " < "),
+    (r" < ", " > "),
+    (r"order_id = (\d)", r"order_id = 1\1"),
+    (r"SELECT price F", "SELECT stock F"),
+    (r"SELECT stock F", "SELECT price F"),
+    (r"SELECT city", "SELECT country"),
+    (r"SELECT category FROM products W", "SELECT product FROM products W"),
+    (r"SELECT joined", "SELECT customer_id"),
+    (r"COUNT\(\*\) FROM products", "SUM(stock) FROM products"),
+    (r"COUNT\(\*\) FROM customers", "COUNT(DISTINCT city) FROM customers"),
+    (r"COUNT\(\*\)", "COUNT(DISTINCT customer_id)"),  # people instead of orders
+    (r" WHERE [^()]*?(?= GROUP| ORDER|$)", ""),
+)
+
+
+class Asked(Protocol):
+    """What the stand-in reads of a request: the chat messages."""
+
+    @property
+    def messages(self) -> Sequence[Mapping[str, Any]]: ...
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A scripted teacher of one task: called with a request and, where there is one, its example; gives the reply's text.
+
+    `priced_as` names the model by whose prices its tokens are counted; `stand_in` marks it wherever it is shown.
+    """
+
+    task: TaskName
+    name: str
+    priced_as: str = PRICED_AS
+    stand_in: bool = True
+
+    def __call__(self, request: Asked, example: Example | None = None) -> str:
+        question = example.text if example is not None else None
+        for text in [question] if question is not None else _candidates(request):
+            gold = known_answer(self.task, text)
+            if gold is not None:
+                return wrong_answer(self.task, gold, text) if errs(self.task, text) else gold
+        asked = question if question is not None else next(iter(_candidates(request)), "")
+        raise TeacherError(
+            f"the stand-in teacher does not know the question {asked[:80]!r}: it is a script that knows the demo's own questions; "
+            "name a real teacher with --teacher to ask others"
+        )
+
+
+route_teacher = StandIn("route", "stand-in for a teacher (route)")
+sql_teacher = StandIn("to_sql", "stand-in for a teacher (to_sql)")
+
+
+def known_answer(task: TaskName, question: str) -> str | None:
+    """The gold answer to a question of the demo; None for any other text."""
+    found = _handwritten_answers(task).get(squash(question))
+    if found is not None:
+        return found
+    meaning = parse(question)
+    if meaning is None:
+        return None
+    return meaning.intent.label if task == "route" else meaning.query
+
+
+def errs(task: TaskName, question: str) -> bool:
+    """Whether this question is among the 3 %."""
+    return _hash(task, question) % 10_000 < ERROR_RATE * 10_000
+
+
+def wrong_answer(task: TaskName, gold: str, question: str) -> str:
+    """The stand-in's mistake: another route, or a query that runs and gives another result."""
+    if task == "route":
+        others = [label for label in ROUTE_SHARES if label != gold]
+        return others[_hash("which", question) % len(others)]
+    right = _result(gold)
+    for slip, instead in _SLIPS:
+        query, n_changes = re.subn(slip, instead, gold, count=1)
+        if n_changes and _result(query) not in (right, None):
+            return query
+    raise AssertionError(f"no slip changes the result of {gold!r}")
+
+
+def _hash(salt: str, question: str) -> int:
+    return int(hashlib.sha256(f"{salt} {squash(question)}".encode()).hexdigest(), 16)
+
+
+def _candidates(request: Asked) -> list[str]:
+    """Where the question may be in the last message: all of it, or one of its lines, last first, without a `Name:` before it."""
+    content = str(request.messages[-1]["content"]) if request.messages else ""
+    lines = [line.strip() for line in reversed(content.splitlines()) if line.strip()]
+    return [text for line in (content.strip(), *lines) for text in (line, re.sub(r"^\w+:\s*", "", line))]
+
+
+@cache
+def _handwritten_answers(task: TaskName) -> dict[str, str]:
+    return {squash(row.text): row.label for row in handwritten(task) if row.label is not None}
+
+
+@cache
+def _shop() -> sqlite3.Connection:
+    return shop.in_memory()
+
+
+def _result(query: str) -> list[str] | None:
+    """The rows in no particular order; None where the query does not run."""
+    try:
+        return sorted(map(repr, _shop().execute(query)))
+    except sqlite3.OperationalError:
+        return None

@@ -1,0 +1,88 @@
+"""Numbers as a reader wants them: percent, dollars, seconds, bytes; "unknown" where there is none. Shared by the page, the plots and the terminal."""
+
+import math
+
+from stillhouse.records import Estimate
+
+UNKNOWN = "unknown"
+_THIN = "\u202f"  # narrow no-break space: keeps a number and its unit on one line
+_MINUS = "\u2212"  # as wide as the plus sign, so that columns of differences line up
+
+
+def count(value: float) -> str:
+    """12345 -> "12,345"; from a million on three digits and a word."""
+    for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{_THIN}{word}"
+    return f"{value:,.0f}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    return UNKNOWN if value is None else f"{100 * value:.{digits}f}{_THIN}%"
+
+
+def bare(value: float) -> str:
+    """A share as percent without its sign, for axes, brackets and columns whose head has it."""
+    return f"{100 * value:.1f}".replace("-", _MINUS)
+
+
+def interval(estimate: Estimate) -> str:
+    """The interval alone, "[77.2, 80.7]", in percent; or that there is none."""
+    if estimate.low is None or estimate.high is None:
+        return "no interval"
+    return f"[{bare(estimate.low)}, {bare(estimate.high)}]"
+
+
+def described(estimate: Estimate) -> str:
+    """A number with all it needs: "79.0 % [78.2, 79.8], n = 9,824"."""
+    return f"{percent(estimate.value)} {interval(estimate)}, n = {count(estimate.n)}"
+
+
+def points(value: float) -> str:
+    """A difference of two shares in percentage points, always with its sign."""
+    return f"{100 * value:+.1f}".replace("-", _MINUS)
+
+
+def usd(value: float | None) -> str:
+    """Two digits below a dollar, cents up to 100, then whole dollars: "$0.0021", "$4.17", "$2,000"."""
+    if value is None:
+        return UNKNOWN
+    if value == 0:
+        return "$0"
+    size = abs(value)
+    sign = _MINUS if value < 0 else ""
+    if size >= 1e6:
+        return f"{sign}${count(size)}"
+    if size >= 100:
+        return f"{sign}${size:,.0f}"
+    if size >= 1:
+        return f"{sign}${size:.2f}"
+    return f"{sign}${size:.{1 - math.floor(math.log10(size))}f}"
+
+
+def seconds(value: float | None) -> str:
+    """Two digits and the unit that fits: microseconds to days."""
+    if value is None:
+        return UNKNOWN
+    for unit, size, most in (("µs", 1e-6, 1e-3), ("ms", 1e-3, 1), ("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
+        if value < most:
+            amount = value / size
+            return f"{amount:.0f}{_THIN}{unit}" if amount >= 10 or amount == 0 else f"{amount:.1f}{_THIN}{unit}"
+    return f"{value / 86_400:.0f}{_THIN}days"
+
+
+def size(value: int | None) -> str:
+    """Bytes in decimal units, as disks are sold."""
+    if value is None:
+        return UNKNOWN
+    amount = float(value)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 999.5:
+            return f"{amount:.0f}{_THIN}{unit}" if amount >= 10 or unit == "B" else f"{amount:.1f}{_THIN}{unit}"
+        amount /= 1000
+    return f"{amount:.1f}{_THIN}TB"
+
+
+def tied(sentence: str) -> str:
+    """A sentence in which no line breaks between a number and its percent sign."""
+    return sentence.replace(" %", f"{_THIN}%")

@@ -1,0 +1,39 @@
+"""Settings of the training loop. Importable without torch, so that a command line or a task file can make them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from stillhouse.errors import UserError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one training. The defaults suit finetuning a pretrained encoder; a family that wants others says so in its `defaults`."""
+
+    epochs: float = 3.0
+    min_steps: int = 0  # small sets are trained for longer: Mosbach et al. 2021 (2006.04884) find too few steps, not too few rows, behind failed runs
+    learning_rate: float = 1e-4  # the peak, reached after the warmup
+    tokens_per_batch: int = 1024  # padding included; a longer row is a batch of its own
+    schedule: Literal["cosine", "linear"] = "linear"
+    warmup: float = 0.06  # share of all steps
+    weight_decay: float = 0.01  # on matrices; biases, norms and other vectors are never decayed
+    clip: float = 1.0  # largest gradient norm
+    betas: tuple[float, float] = (0.9, 0.999)
+    label_smoothing: float = 0.0
+    max_length: int = 256  # tokens of one input; what is longer is cut, and counted in TrainResult
+    validations_per_epoch: float = 1.0
+    max_validations: int = 20  # per run: with few rows an epoch is a handful of steps, and validating would cost more than training
+    patience: int | None = None  # validations without a gain before stopping; None: train to the end
+    bf16: bool | None = None  # None: where the hardware multiplies bfloat16 natively
+    checkpoint_every_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot train, whoever set them (task file, command line, code)."""
+        if self.schedule not in ("cosine", "linear"):
+            raise UserError(f"schedule = {self.schedule!r} is not known; use 'cosine' or 'linear'")
+        for name in ("epochs", "learning_rate", "tokens_per_batch", "clip", "max_length", "validations_per_epoch", "max_validations"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name} = {getattr(self, name)} must be greater than 0")
+        for name in ("warmup", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"{name} = {getattr(self, name)} must be at least 0 and less than 1")

@@ -1,0 +1,310 @@
+"""The encoder student: a pretrained encoder, mean pooling, one linear head, all of it finetuned.
+
+Fixed labels get one logit each. With choices per row, every (input, choice) pair is encoded and scored, and a softmax over the row's choices
+decides. The fields of an input become the segments that the encoder was pretrained on: two fields are a text pair. The artifact's body loads with
+plain `transformers.AutoModel`; the head lies beside it in `head.safetensors`.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from safetensors.torch import load_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import Tensor, nn
+
+from stillhouse.records import Example, Prediction, Usage
+from stillhouse.runs import storage_errors
+from stillhouse.student import bases, objectives
+from stillhouse.student.artifact import Header, size_bytes
+from stillhouse.student.calibration import Logits, fit_temperature, ragged, softmax
+from stillhouse.student.config import TrainConfig
+from stillhouse.student.job import Trained, TrainJob, choice_prediction, no_choices
+from stillhouse.student.train import autocast, device, fit, save_tensors, seeded
+
+HEAD = "head.safetensors"
+TINY = "scratch:tiny"
+TOKENS_AT_ONCE = 4096  # in one forward without gradients, padding included
+
+
+def defaults(base: str) -> TrainConfig:
+    """Measured on e-SNLI with MiniLM."""
+    if base == TINY:
+        return TrainConfig(epochs=10, min_steps=200, learning_rate=3e-3)
+    return TrainConfig()
+
+
+class Classifier(nn.Module):
+    """Encoder body, mean over the tokens, dropout, linear head."""
+
+    def __init__(self, body: Any, n_outputs: int) -> None:
+        super().__init__()
+        self.body = body
+        self.dropout = nn.Dropout(0.1)
+        self.head = nn.Linear(body.config.hidden_size, n_outputs)
+
+    def forward(self, encoded: dict[str, Tensor]) -> Tensor:
+        """(sequences, outputs)"""
+        states = self.body(**encoded).last_hidden_state  # (sequences, tokens, hidden)
+        mask = encoded["attention_mask"].unsqueeze(-1).to(states.dtype)
+        pooled = (states * mask).sum(1) / mask.sum(1)
+        logits: Tensor = self.head(self.dropout(pooled))
+        return logits
+
+
+# Rows as tokens
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row's token sequences: one, or one per choice."""
+
+    sequences: tuple[dict[str, list[int]], ...]
+    truncated: bool
+
+    @property
+    def width(self) -> int:
+        """The longest sequence."""
+        return max(len(sequence["input_ids"]) for sequence in self.sequences)
+
+    @property
+    def n_tokens(self) -> int:
+        return sum(len(sequence["input_ids"]) for sequence in self.sequences)
+
+
+def encode(examples: Sequence[Example], tokenizer: Any, labels: Sequence[str] | None, max_length: int) -> list[Row]:
+    """Tokenise every row, once. Without labels, each of a row's choices is the second segment to its whole input."""
+    texts = [text for example in examples for text in _segments(example, tokenizer, labels)]
+    encoded = tokenizer(texts, truncation=True, max_length=max_length)
+    names = list(encoded.keys())
+    sequences = [
+        ({name: encoded[name][at] for name in names}, bool(encoding.overflowing))  # what was cut off comes back as overflowing
+        for at, encoding in enumerate(encoded.encodings)
+    ]
+    rows, at = [], 0
+    for example in examples:
+        own = sequences[at : at + (1 if labels is not None else len(example.choices or ()))]
+        rows.append(Row(tuple(sequence for sequence, _ in own), any(cut for _, cut in own)))
+        at += len(own)
+    return rows
+
+
+def _segments(example: Example, tokenizer: Any, labels: Sequence[str] | None) -> list[str | tuple[str, str]]:
+    between = f" {tokenizer.sep_token} " if tokenizer.sep_token else "\n"
+    if labels is None:
+        return [(between.join(example.fields), choice) for choice in example.choices or ()]
+    first, *rest = example.fields
+    return [(first, between.join(rest)) if rest else first]
+
+
+def collate(rows: Sequence[Row], tokenizer: Any) -> dict[str, Tensor]:
+    """All sequences of the rows, padded to the longest: each tensor is (sequences, tokens)."""
+    with bases.quiet():  # it would advise to tokenise anew for every batch
+        padded = tokenizer.pad([sequence for row in rows for sequence in row.sequences], return_tensors="pt")
+    return dict(padded)
+
+
+# Training
+
+
+class _Rows:
+    """The `Trainable` of the loop: tokenised training rows and, to validate on, held-out ones."""
+
+    def __init__(self, job: TrainJob, module: Classifier, tokenizer: Any, max_length: int, label_smoothing: float) -> None:
+        self.module, self._tokenizer, self._labels = module, tokenizer, job.labels
+        self._rows = encode(job.train, tokenizer, job.labels, max_length)
+        self._targets = _class_numbers(job, job.train)
+        self._validation = encode(job.validation, tokenizer, job.labels, max_length)
+        self.validation_targets = _class_numbers(job, job.validation)
+        self._smoothing = label_smoothing
+        self.n_truncated = sum(row.truncated for row in self._rows)
+
+    def lengths(self) -> list[int]:
+        return [row.width * len(row.sequences) for row in self._rows]
+
+    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        rows = [self._rows[i] for i in indices]
+        targets = torch.tensor([self._targets[i] for i in indices])
+        return collate(rows, self._tokenizer) | {"targets": targets, "n_choices": torch.tensor([len(row.sequences) for row in rows])}
+
+    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, int]:
+        encoded = {name: tensor for name, tensor in batch.items() if name not in ("targets", "n_choices")}
+        logits = self.module(encoded)
+        if self._labels is None:
+            return objectives.choice(logits[:, 0], batch["n_choices"], batch["targets"])
+        return objectives.classification(logits, batch["targets"], label_smoothing=self._smoothing)
+
+    def validation_logits(self) -> Logits:
+        return logits_of(self._validation, self.module, self._tokenizer, self._labels)
+
+    def validate(self) -> float:
+        return float((self.validation_logits().argmax(axis=-1) == self.validation_targets).mean())
+
+
+def _class_numbers(job: TrainJob, examples: Sequence[Example]) -> list[int]:
+    return [(job.labels or example.choices or ()).index(job.target(example)) for example in examples]
+
+
+def train(job: TrainJob) -> Trained:
+    """Finetune all weights of the base. The temperature is fitted on the validation rows with the weights that are kept."""
+    config = job.settings(defaults(job.base))
+    with seeded(job.seed):
+        body, tokenizer = _scratch(job) if job.base == TINY else _pretrained(job.base)
+        module = Classifier(body, n_outputs=1 if job.labels is None else len(job.labels))
+    max_length = min(config.max_length, tokenizer.model_max_length, body.config.max_position_embeddings)
+    rows = _Rows(job, module, tokenizer, max_length, config.label_smoothing)
+    result = fit(rows, config, seed=job.seed, folder=job.checkpoints, on_progress=job.on_progress)
+    with torch.no_grad(), autocast(config.bf16):
+        temperature = fit_temperature(rows.validation_logits(), rows.validation_targets)
+    return Trained(
+        write_files=lambda folder: _write(folder, module, tokenizer),
+        settings={"max_length": max_length, "temperature": temperature, "train": asdict(config)},
+        best_validation=result.best_validation,
+        metric="accuracy",
+        n_parameters=sum(parameter.numel() for parameter in module.parameters()),
+        wall_s=result.wall_s,
+        epochs=result.epochs,
+        steps=result.steps,
+        stopped_early=result.stopped_early,
+        n_truncated=rows.n_truncated,
+        resumed_at=result.resumed_at,
+    )
+
+
+def _pretrained(base: str) -> tuple[Any, Any]:
+    source = bases.resolve(base)
+    return bases.load_weights(transformers.AutoModel, source), bases.from_pretrained(transformers.AutoTokenizer, source)
+
+
+def _scratch(job: TrainJob) -> tuple[Any, Any]:
+    """Two small layers and a vocabulary of the training rows' own words: for tests and toys, it knows nothing of the language."""
+    texts = [text for example in job.train for text in (*example.fields, *(example.choices or ()))]
+    tokenizer = _word_tokenizer(texts)
+    config = transformers.BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=128,
+        max_position_embeddings=256,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return transformers.BertModel(config), tokenizer
+
+
+def _word_tokenizer(texts: Sequence[str]) -> Any:
+    split = pre_tokenizers.BertPreTokenizer()
+    words = sorted({word for text in texts for word, _ in split.pre_tokenize_str(text.lower())})
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    numbers = {word: number for number, word in enumerate([*special, *words])}
+    tokenizer = Tokenizer(models.WordLevel(numbers, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = split
+    ends = [("[CLS]", numbers["[CLS]"]), ("[SEP]", numbers["[SEP]"])]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_max_length=256,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+
+
+# Predicting
+
+
+def logits_of(rows: Sequence[Row], module: Classifier, tokenizer: Any, labels: Sequence[str] | None) -> Logits:
+    """(rows, labels), or (rows, most choices) filled with -inf; in the rows' order."""
+    logits: dict[int, Logits] = {}
+    for indices in _by_length(rows):
+        chosen = [rows[i] for i in indices]
+        encoded = {name: tensor.to(device()) for name, tensor in collate(chosen, tokenizer).items()}
+        out = module(encoded).float().cpu().numpy()  # (sequences, outputs)
+        own = list(out) if labels is not None else np.split(out[:, 0], np.cumsum([len(row.sequences) for row in chosen])[:-1])
+        logits.update(zip(indices, own, strict=True))
+    return ragged([logits[i] for i in range(len(rows))])
+
+
+def _by_length(rows: Sequence[Row]) -> Iterator[list[int]]:
+    """Row numbers in batches of at most TOKENS_AT_ONCE with padding, longest rows first."""
+    batch: list[int] = []
+    n_sequences = width = 0
+    for i in sorted(range(len(rows)), key=lambda i: -rows[i].width):
+        n_sequences += len(rows[i].sequences)
+        width = width or rows[i].width
+        if batch and n_sequences * width > TOKENS_AT_ONCE:
+            yield batch
+            batch, n_sequences, width = [], len(rows[i].sequences), rows[i].width
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+class EncoderStudent:
+    """Confidence is the probability of the answer given, after temperature scaling; `scores` are all classes' or choices' probabilities.
+
+    Latency is measured per call and not divided: every row of a call waited for the whole of it. One row per call is the latency of one request.
+    """
+
+    family = "encoder"
+
+    def __init__(self, header: Header, folder: Path, module: Classifier, tokenizer: Any) -> None:
+        self.name = f"{header.task.name}/{header.spec}"
+        self.task, self.labels = header.task, header.labels
+        self.size_bytes = size_bytes(folder)
+        self.temperature = float(header.settings["temperature"])
+        self._max_length = int(header.settings["max_length"])
+        self._module, self._tokenizer = module, tokenizer
+        self._one_at_a_time = threading.Lock()  # fast tokenizers refuse to be shared between threads, and torch uses all cores for one call anyway
+
+    async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
+        return await asyncio.to_thread(self._predict, inputs)
+
+    def _predict(self, inputs: Sequence[Example]) -> list[Prediction]:
+        began = time.perf_counter()
+        answerable = [example for example in inputs if self.labels is not None or example.choices]
+        if not answerable:
+            return [no_choices(example) for example in inputs]
+        with self._one_at_a_time, torch.inference_mode():
+            rows = encode(answerable, self._tokenizer, self.labels, self._max_length)
+            probabilities = softmax(logits_of(rows, self._module, self._tokenizer, self.labels), self.temperature)
+        latency_s = time.perf_counter() - began
+        found = zip(rows, probabilities, strict=True)
+        predictions = []
+        for example in inputs:
+            answers = self.labels or example.choices
+            if not answers:
+                predictions.append(no_choices(example))
+                continue
+            row, own = next(found)
+            predictions.append(choice_prediction(answers, own, latency_s, Usage(input_tokens=row.n_tokens, output_tokens=0)))
+        return predictions
+
+
+# On disk
+
+
+def _write(folder: Path, module: Classifier, tokenizer: Any) -> None:
+    with storage_errors(folder), bases.quiet():
+        module.body.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    save_tensors(folder / HEAD, module.head.state_dict())
+
+
+def load(folder: Path, header: Header) -> EncoderStudent:
+    body = bases.load_weights(transformers.AutoModel, str(folder))
+    head = load_file(folder / HEAD)
+    module = Classifier(body, n_outputs=len(head["bias"]))
+    module.head.load_state_dict(head)
+    module.to(device()).eval()
+    return EncoderStudent(header, folder, module, bases.from_pretrained(transformers.AutoTokenizer, str(folder)))

@@ -1,0 +1,211 @@
+"""The linear student: TF-IDF of character and word n-grams into logistic regression. The baseline that every other student has to beat.
+
+Each field of the input has its own features, so "man" in a premise and "man" in a hypothesis are two things. With fixed labels it is a multinomial
+regression; with choices per row, each (input, choice) pair gets one score and a softmax over the row's choices decides. The artifact is a vocabulary in
+JSON and weights in safetensors: nothing is refitted on loading. Needs scikit-learn, no torch.
+"""
+
+import asyncio
+import itertools
+import json
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from stillhouse.records import Example, Prediction
+from stillhouse.runs import write_atomic
+from stillhouse.student.artifact import MODEL, Header, size_bytes
+from stillhouse.student.calibration import Logits, fit_temperature, negative_log_likelihood, ragged, softmax
+from stillhouse.student.job import Trained, TrainJob, choice_prediction, no_choices
+
+VOCABULARY = "vocabulary.json"
+MOST_FEATURES = 200_000  # the commonest; 9,600 rows of e-SNLI have 74,000 that occur twice
+C_GRID = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # inverse strength of the L2 penalty; the best on validation is kept
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Weights:
+    vocabulary: list[str]
+    idf: Floats  # (features,)
+    coefficients: Floats  # (labels, features); one row of them where pairs are scored
+    intercept: Floats  # (labels,)
+
+
+class LinearStudent:
+    """Confidence is the probability of the answer given. `predict` is one matrix product: every row's latency is the wall time of its whole call."""
+
+    family = "linear"
+
+    def __init__(self, header: Header, folder: Path, weights: _Weights) -> None:
+        self.name = f"{header.task.name}/{header.spec}"
+        self.task, self.labels = header.task, header.labels
+        self.size_bytes = size_bytes(folder)
+        self.temperature = float(header.settings["temperature"])
+        self._weights, self._vectorizer = weights, _vectorizer(weights)
+
+    async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
+        return await asyncio.to_thread(self._predict, inputs)
+
+    def _predict(self, inputs: Sequence[Example]) -> list[Prediction]:
+        began = time.perf_counter()
+        answerable = [example for example in inputs if self.labels is not None or example.choices]
+        if not answerable:
+            return [no_choices(example) for example in inputs]
+        logits = _logits(answerable, self.labels, self._vectorizer, self._weights)
+        probabilities = iter(softmax(logits, self.temperature))
+        latency_s = time.perf_counter() - began
+        predictions = []
+        for example in inputs:
+            answers = self.labels or example.choices
+            predictions.append(choice_prediction(answers, next(probabilities), latency_s) if answers else no_choices(example))
+        return predictions
+
+
+# Features
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+def grams(text: str) -> Iterator[str]:
+    """Word 1- and 2-grams, and character 2- to 5-grams within words (padded with a space, as scikit-learn's char_wb). Lower-cased.
+
+    Written out here so that an old artifact means the same under a newer scikit-learn.
+    """
+    words = _WORD.findall(text.lower())
+    for word in words:
+        yield f"w {word}"
+        padded = f" {word} "
+        for n in range(2, min(5, len(padded)) + 1):
+            for start in range(len(padded) - n + 1):
+                yield f"c {padded[start : start + n]}"
+    for first, second in itertools.pairwise(words):
+        yield f"w {first} {second}"
+
+
+def features(fields: Sequence[str]) -> list[str]:
+    """The n-grams of every field, each marked with its field's number."""
+    return [f"{at}{gram}" for at, field in enumerate(fields) for gram in grams(field)]
+
+
+def pair_features(fields: Sequence[str], choice: str) -> list[str]:
+    """What one (input, choice) pair is scored on: the choice's n-grams, and which word of the input meets which word of the choice.
+
+    The input's own n-grams are left out: they are the same for all choices of a row, so the softmax cancels them.
+    """
+    choice_words = set(_WORD.findall(choice.lower()))
+    input_words = {word for field in fields for word in _WORD.findall(field.lower())}
+    meetings = [f"x {theirs} {ours}" for theirs in sorted(input_words) for ours in sorted(choice_words)]
+    return [*(f"a{gram}" for gram in grams(choice)), *meetings]
+
+
+def _documents(examples: Sequence[Example], labels: Sequence[str] | None) -> list[list[str]]:
+    if labels is not None:
+        return [features(example.fields) for example in examples]
+    return [pair_features(example.fields, choice) for example in examples for choice in example.choices or ()]
+
+
+def _as_is(document: list[str]) -> list[str]:
+    return document
+
+
+def _vectorizer(weights: _Weights) -> Any:
+    vectorizer = TfidfVectorizer(analyzer=_as_is, vocabulary=weights.vocabulary, sublinear_tf=True, dtype=np.float32)
+    vectorizer.idf_ = weights.idf
+    return vectorizer
+
+
+def _logits(examples: Sequence[Example], labels: Sequence[str] | None, vectorizer: Any, weights: _Weights) -> Logits:
+    """(rows, labels), or (rows, most choices) filled with -inf."""
+    return _scores(vectorizer.transform(_documents(examples, labels)), examples, labels, weights.coefficients, weights.intercept)
+
+
+def _scores(matrix: csr_matrix, examples: Sequence[Example], labels: Sequence[str] | None, coefficients: Floats, intercept: Floats) -> Logits:
+    scores = matrix @ coefficients.T + intercept
+    if labels is not None:
+        return np.asarray(scores)
+    ends = np.cumsum([len(example.choices or ()) for example in examples])[:-1]
+    return ragged(np.split(np.asarray(scores)[:, 0], ends))
+
+
+# Training
+
+
+def train(job: TrainJob) -> Trained:
+    """Fit one regression per C of the grid and keep the one that gets most validation rows right (of equals, the likeliest)."""
+    began = time.perf_counter()
+    documents = _documents(job.train, job.labels)
+    occurrences = 2 if len(job.train) >= 1000 else 1  # what occurs once teaches nothing, unless there is little else
+    vectorizer = TfidfVectorizer(analyzer=_as_is, sublinear_tf=True, min_df=occurrences, max_features=MOST_FEATURES, dtype=np.float32)
+    matrix = vectorizer.fit_transform(documents)
+    held_out = vectorizer.transform(_documents(job.validation, job.labels))
+    classes = _class_numbers(job)
+    targets = [_answers(example, job.labels).index(job.target(example)) for example in job.validation]
+
+    best: tuple[float, float] | None = None
+    for c in C_GRID:
+        regression = LogisticRegression(C=c, max_iter=300, tol=1e-3, random_state=job.seed).fit(matrix, classes)
+        coefficients, intercept = _all_labels(regression, job.labels)
+        logits = _scores(held_out, job.validation, job.labels, coefficients, intercept)
+        right = float((logits.argmax(axis=-1) == targets).mean())
+        rank = (right, -negative_log_likelihood(logits, targets))
+        if best is None or rank > best:
+            best, chosen = rank, (c, coefficients, intercept, fit_temperature(logits, targets))
+    assert best is not None
+    c, coefficients, intercept, temperature = chosen
+    weights = _Weights([str(gram) for gram in vectorizer.get_feature_names_out()], vectorizer.idf_.astype(np.float32), coefficients, intercept)
+    return Trained(
+        write_files=lambda folder: _write(folder, weights),
+        settings={"c": c, "temperature": temperature, "n_features": len(weights.vocabulary)},
+        best_validation=best[0],
+        metric="accuracy",
+        n_parameters=coefficients.size + intercept.size,
+        wall_s=time.perf_counter() - began,
+    )
+
+
+def _answers(example: Example, labels: Sequence[str] | None) -> Sequence[str]:
+    return labels if labels is not None else example.choices or ()
+
+
+def _class_numbers(job: TrainJob) -> list[int]:
+    """What the regression learns: the label's number per row, or per pair whether the choice is the right one."""
+    if job.labels is not None:
+        return [job.labels.index(job.target(example)) for example in job.train]
+    return [int(choice == job.target(example)) for example in job.train for choice in example.choices or ()]
+
+
+def _all_labels(regression: Any, labels: Sequence[str] | None) -> tuple[Floats, Floats]:
+    """Coefficients with one row per label; scikit-learn has one row for two classes, and none for a label that training never saw."""
+    seen = [int(number) for number in regression.classes_]
+    coefficients, intercept = regression.coef_, regression.intercept_
+    if labels is None:
+        return coefficients.astype(np.float32), intercept.astype(np.float32)
+    if len(seen) == 2:
+        coefficients, intercept = np.vstack([-coefficients / 2, coefficients / 2]), np.concatenate([-intercept / 2, intercept / 2])
+    full = np.zeros((len(labels), coefficients.shape[1]), dtype=np.float32)
+    # -30 and not -inf: an unseen label keeps a probability that is written as a number, and is never picked.
+    offsets = np.full(len(labels), intercept.min() - 30, dtype=np.float32)
+    full[seen], offsets[seen] = coefficients, intercept
+    return full, offsets
+
+
+def _write(folder: Path, weights: _Weights) -> None:
+    write_atomic(folder / VOCABULARY, json.dumps(weights.vocabulary, ensure_ascii=False))
+    write_atomic(folder / MODEL, save({"idf": weights.idf, "coefficients": weights.coefficients, "intercept": weights.intercept}))
+
+
+def load(folder: Path, header: Header) -> LinearStudent:
+    tensors = load_file(folder / MODEL)
+    vocabulary = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
+    return LinearStudent(header, folder, _Weights(vocabulary, tensors["idf"], tensors["coefficients"], tensors["intercept"]))

@@ -1,0 +1,331 @@
+"""The training loop, one for all student families and objectives.
+
+A family hands over a `Trainable` (rows in, loss out); the loop owns batches, precision, optimizer, schedule, validation, early stop and
+checkpoints. What it promises: the same rows, config and seed give the same weights, and on the CPU in float32 a run that was killed and resumed ends
+with the same bits as one that was not. It is not distributed: one process, one device.
+"""
+
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from stillhouse.errors import ArtifactError, StillhouseError
+from stillhouse.records import Progress
+from stillhouse.runs import storage_errors
+from stillhouse.student.config import TrainConfig as TrainConfig
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+class Trainable(Protocol):
+    """What a family hands the loop: a module and rows that are already tokenised."""
+
+    @property
+    def module(self) -> nn.Module: ...
+
+    def lengths(self) -> Sequence[int]:
+        """What each training row costs in a batch, in tokens; rows of like length share batches."""
+        ...
+
+    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """The padded tensors of these rows, on the CPU."""
+        ...
+
+    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, int]:
+        """The SUM of the batch's losses and the number of terms (tokens or rows); the loop divides."""
+        ...
+
+    def validate(self) -> float:
+        """The score on the validation rows; higher is better. Called in eval mode, without gradients."""
+        ...
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """How a training went. The module holds the weights of the best validation."""
+
+    best_validation: float
+    best_step: int
+    steps: int  # taken; fewer than planned where it stopped early
+    epochs: float
+    stopped_early: bool
+    wall_s: float  # of all sittings together
+    resumed_at: int | None  # the step of the checkpoint that this run went on from
+    validations: tuple[tuple[int, float], ...]  # (step, score)
+
+
+@dataclass
+class _State:
+    """Where a training stands: with the tensors beside it, all that a checkpoint holds."""
+
+    step: int = 0
+    best_step: int = 0
+    best_validation: float | None = None
+    without_gain: int = 0
+    wall_s: float = 0.0
+    validations: tuple[tuple[int, float], ...] = ()
+
+
+def fit(
+    trainable: Trainable,
+    config: TrainConfig,
+    *,
+    seed: int,
+    folder: Path,
+    on_progress: Callable[[Progress], None] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> FitResult:
+    """Train `trainable.module` in place and leave the best weights in it.
+
+    `folder` takes the checkpoint; if one is there, training goes on from it. The caller removes it once the student is saved, and gives every
+    training (rows, config, seed) a folder of its own. Raises StillhouseError where the loss is no longer a number, StorageError on a full disk.
+    """
+    module = trainable.module.to(device())
+    # Longest rows first: the one batch that is not full then holds short rows.
+    widths = [-(-length // BUCKET) * BUCKET for length in trainable.lengths()]
+    steps_per_epoch = len(epoch_batches(widths, config.tokens_per_batch, seed=seed, epoch=0))
+    total = max(math.ceil(config.epochs * steps_per_epoch), config.min_steps)
+    validate_at = validation_steps(total, steps_per_epoch, config)
+
+    optimizer = _optimizer(module, config)
+    with seeded(seed):
+        state, best = _resume(folder / CHECKPOINT, module, optimizer)
+        resumed_at = state.step or None
+        began, last_checkpoint = clock() - state.wall_s, clock()
+        stopped_early = False
+        for step, indices in _plan(widths, config, seed, start=state.step, total=total, steps_per_epoch=steps_per_epoch):
+            loss = _train_step(trainable, config, optimizer, indices, learning_rate_at(step, total, config))
+            state.step = step + 1
+            if not math.isfinite(loss):
+                raise StillhouseError(f"training broke at step {state.step}: the loss is {loss}; use a learning rate below {config.learning_rate:g}")
+            if state.step in validate_at:
+                stopped_early = _validate(trainable, config, state, best)
+            if on_progress is not None:
+                on_progress(Progress(state.step, total, _what(loss, state.best_validation)))
+            if stopped_early:
+                break
+            if state.step < total and clock() - last_checkpoint >= config.checkpoint_every_s:
+                state.wall_s = clock() - began
+                _save_checkpoint(folder / CHECKPOINT, module, optimizer, state, best)
+                last_checkpoint = clock()
+    _restore(module, best)
+    module.eval()
+    assert state.best_validation is not None  # the last step always validates
+    return FitResult(
+        best_validation=state.best_validation,
+        best_step=state.best_step,
+        steps=state.step,
+        epochs=round(state.step / steps_per_epoch, 3),
+        stopped_early=stopped_early,
+        wall_s=clock() - began,
+        resumed_at=resumed_at,
+        validations=state.validations,
+    )
+
+
+# Batches
+
+BUCKET = 8  # tokens; rows whose lengths round up to the same multiple are shuffled among themselves
+
+
+def epoch_batches(widths: Sequence[int], tokens_per_batch: int, *, seed: int, epoch: int) -> list[list[int]]:
+    """The batches of one epoch, in training order: rows of like width together, at most `tokens_per_batch` with padding.
+
+    A pure function of its arguments, so the sampler's position is a step number. Every epoch has the same number of batches, because the cuts depend
+    on the sorted widths alone; which rows of a width fall together, and the order of the batches, are drawn anew.
+    """
+    draw = torch.Generator().manual_seed(_mix(seed, epoch))
+    shuffled = torch.randperm(len(widths), generator=draw).tolist()
+    by_width = sorted(shuffled, key=lambda row: -widths[row])  # stable: ties stay shuffled
+    batches: list[list[int]] = []
+    for row in by_width:
+        if batches and (len(batches[-1]) + 1) * widths[batches[-1][0]] <= tokens_per_batch:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return [batches[i] for i in torch.randperm(len(batches), generator=draw).tolist()]
+
+
+def _plan(widths: Sequence[int], config: TrainConfig, seed: int, *, start: int, total: int, steps_per_epoch: int) -> Iterator[tuple[int, list[int]]]:
+    """(step, rows) from `start` up to `total`."""
+    batches: list[list[int]] = []
+    for step in range(start, total):
+        epoch, position = divmod(step, steps_per_epoch)
+        if not batches or position == 0:
+            batches = epoch_batches(widths, config.tokens_per_batch, seed=seed, epoch=epoch)
+        yield step, batches[position]
+
+
+def validation_steps(total: int, steps_per_epoch: int, config: TrainConfig) -> frozenset[int]:
+    """After which steps to validate: evenly spaced, the last step always among them."""
+    wanted = round(total / steps_per_epoch * config.validations_per_epoch)
+    count = max(1, min(wanted, config.max_validations, total))
+    return frozenset(math.ceil(total * (i + 1) / count) for i in range(count))
+
+
+# One step
+
+
+def learning_rate_at(step: int, total: int, config: TrainConfig) -> float:
+    """Linear warmup to the peak, then a cosine or a line down to 0 after the last step."""
+    warmup = math.ceil(config.warmup * total)
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    left = (total - step) / max(total - warmup, 1)  # 1 at the peak, above 0 at the last step
+    return config.learning_rate * (left if config.schedule == "linear" else (1 - math.cos(math.pi * left)) / 2)
+
+
+def _train_step(trainable: Trainable, config: TrainConfig, optimizer: torch.optim.Optimizer, indices: Sequence[int], learning_rate: float) -> float:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    batch = {name: tensor.to(device(), non_blocking=True) for name, tensor in trainable.batch(indices).items()}
+    with autocast(config.bf16):
+        summed, count = trainable.loss(batch)
+    loss = summed / max(count, 1)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(trainable.module.parameters(), config.clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss.item()
+
+
+def _validate(trainable: Trainable, config: TrainConfig, state: _State, best: dict[str, Tensor]) -> bool:
+    """Score the validation rows, keep the weights if none were better, and say whether to stop.
+
+    A tie keeps the later weights (they were trained longer at a lower learning rate) but is no gain to the patience.
+    """
+    trainable.module.eval()
+    with torch.no_grad(), autocast(config.bf16):
+        score = trainable.validate()
+    trainable.module.train()
+    state.validations += ((state.step, score),)
+    gain = state.best_validation is None or score > state.best_validation
+    if gain or score == state.best_validation:
+        best.update({name: tensor.detach().to("cpu", copy=True) for name, tensor in _live(trainable.module).items()})
+        state.best_validation, state.best_step = score, state.step
+    state.without_gain = 0 if gain else state.without_gain + 1
+    return config.patience is not None and state.without_gain >= config.patience
+
+
+def _optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [parameter for parameter in trained if parameter.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
+
+
+def _what(loss: float, best_validation: float | None) -> str:
+    return f"training: loss {loss:.3f}" + ("" if best_validation is None else f", best validation {best_validation:.3f}")
+
+
+# Where it runs
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def bf16_is_native() -> bool:
+    """Whether bfloat16 products are done in hardware: a CPU with AMX, a GPU from Ampere on. Elsewhere they are slower than float32."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return torch.cpu._is_amx_tile_supported()
+
+
+def autocast(bf16: bool | None) -> torch.autocast:
+    """Mixed precision as `TrainConfig.bf16` says; weights and optimizer stay in float32."""
+    return torch.autocast(device().type, dtype=torch.bfloat16, enabled=bf16_is_native() if bf16 is None else bf16)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from `seed` inside (initial weights, dropout), and leave the process's own generators as they were."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
+
+
+def _mix(seed: int, epoch: int) -> int:
+    """One 63-bit seed from two numbers, so that (seed 0, epoch 1) and (seed 1, epoch 0) differ."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8]) >> 1
+
+
+# Weights and checkpoints
+
+
+def _live(module: nn.Module) -> dict[str, Tensor]:
+    """The tensors that training changes, tied ones once: trained parameters and buffers. Frozen weights come from the base again."""
+    trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+    return trained | dict(module.named_buffers())
+
+
+def _restore(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, tensor in _live(module).items():
+            tensor.copy_(weights[name])
+
+
+def _save_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: _State, best: Mapping[str, Tensor]) -> None:
+    """Everything the next step depends on, in one file: a rename then makes it all or nothing."""
+    tensors = {f"weights/{name}": tensor for name, tensor in _live(module).items()} | {f"best/{name}": tensor for name, tensor in best.items()}
+    for name, parameter in module.named_parameters():
+        tensors |= {f"optimizer/{name}/{key}": value for key, value in optimizer.state.get(parameter, {}).items()}
+    tensors["random/cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random/cuda"] = torch.cuda.get_rng_state()
+    save_tensors(path, tensors, metadata={"state": json.dumps(asdict(state))})
+
+
+def _resume(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[_State, dict[str, Tensor]]:
+    """Put back what `_save_checkpoint` wrote. Without a checkpoint: the beginning."""
+    module.train()
+    if not path.is_file():
+        return _State(), {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = _State(**json.loads(file.metadata()["state"]))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{path}: not a checkpoint of this version ({error}); delete it to train from the beginning") from None
+    state.validations = tuple((step, score) for step, score in state.validations)
+    _restore(module, {name: tensors[f"weights/{name}"] for name in _live(module)})
+    parameters = dict(module.named_parameters())
+    for key, tensor in tensors.items():
+        part, _, name = key.partition("/")
+        if part == "optimizer":
+            name, _, field = name.rpartition("/")
+            optimizer.state[parameters[name]][field] = tensor.to(parameters[name].device)
+    torch.set_rng_state(tensors["random/cpu"])
+    if torch.cuda.is_available() and "random/cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random/cuda"])
+    return state, {key.removeprefix("best/"): tensor for key, tensor in tensors.items() if key.startswith("best/")}
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file under a temporary name, flush it to disk, rename it. Raises StorageError where the disk refuses."""
+    temporary = path.with_name(f".{path.name}.partial")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, dict(metadata or {}))
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except SafetensorError as error:  # how the library reports a full disk
+            raise OSError(str(error)) from error
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,196 @@
+"""A full result for the report's tests, with numbers like those of a real run, and the smallest one that is allowed."""
+
+import math
+
+from stillhouse.records import Estimate
+from stillhouse.report.result import (
+    Ahead,
+    Arm,
+    BreakEven,
+    Cascade,
+    ClassRow,
+    Confusion,
+    CostLine,
+    Crossover,
+    Curve,
+    CurvePoint,
+    Disagreement,
+    Disagreements,
+    Gate,
+    LabelQuality,
+    LearningCurves,
+    Line,
+    Money,
+    OneOff,
+    OtherTest,
+    PerClass,
+    Provenance,
+    Reliability,
+    ReliabilityBin,
+    Result,
+    ThresholdCurve,
+    ThresholdPoint,
+    Verdict,
+)
+
+PROMPT, LINEAR, ENCODER, CASCADE = "PaLM 540B, few-shot", "linear", "encoder:minilm", "cascade of encoder:minilm"
+
+
+def estimate(value, n=9824):
+    half = 1.96 * math.sqrt(value * (1 - value) / n)
+    return Estimate(value, n, max(0.0, value - half), min(1.0, value + half), method="clopper-pearson")
+
+
+def smallest():
+    return Result(
+        task="route",
+        instruction="Where does this question go?",
+        metric="accuracy",
+        n_train=100,
+        n_test=40,
+        verdict=Verdict("cannot tell", "40 test rows are too few to tell the student from the prompt."),
+        arms=(),
+        provenance=Provenance(command="stillhouse distill route", created="2026-03-01T10:00:00Z"),
+    )
+
+
+def full():
+    return Result(
+        task="esnli",
+        instruction="Does the premise entail the hypothesis, contradict it, or neither?",
+        metric="accuracy",
+        n_train=9842,
+        n_test=9824,
+        n_validation=200,
+        n_calibration=1200,
+        chosen=ENCODER,
+        verdict=verdict(),
+        arms=arms(),
+        curves=curves(),
+        money=money(),
+        confusion=Confusion(
+            ENCODER, ("contradiction", "entailment", "neutral"), ((2610, 201, 426), (180, 2801, 387), (398, 470, 2351)), (0, 0, 0)
+        ),
+        per_class=PerClass(
+            ENCODER,
+            (
+                ClassRow("contradiction", 3237, 3188, 0.819, 0.806, 0.812, 0.79, Estimate(0.016, 3237, -0.002, 0.034), "pass"),
+                ClassRow("entailment", 3368, 3472, 0.807, 0.832, 0.819, 0.77, Estimate(0.062, 3368, 0.045, 0.079), "pass"),
+                ClassRow("neutral", 3219, 3164, 0.743, 0.73, 0.737, 0.63, Estimate(0.100, 3219, 0.079, 0.121), "pass"),
+            ),
+        ),
+        disagreements=disagreements(),
+        reliability=reliability(),
+        threshold_curve=threshold_curve(),
+        cascade=Cascade(ENCODER, PROMPT, 0.02, 0.95, 1200, 0.62, estimate(0.87, 1200), Estimate(0.0117, 1200, 0.0, 0.0183)),
+        label_quality=LabelQuality(
+            PROMPT, 9842, 9788, estimate(0.722, 9788), {"no answer in the reply": 41, "label outside the set: 'maybe'": 13}, 83.4, "2026-03-01"
+        ),
+        other_tests=(OtherTest("hand-written", ENCODER, estimate(0.61, 124), "124 questions that no template can produce"),),
+        warnings=("MiniLM's weights were trained on NLI pairs: its curve is flattered.",),
+        provenance=Provenance(
+            command="stillhouse advise examples/esnli --seeds 5",
+            created="2026-03-01T10:00:00Z",
+            run="runs/esnli-3",
+            wall_s=1834.0,
+            seeds=(0, 1, 2, 3, 4),
+            fingerprints={"train": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "test": "60303ae22b998861bce3b28f33eec1be758a213c"},
+            versions={"stillhouse": "0.1.0", "python": "3.11.9", "torch": "2.13.0"},
+            prices=("PaLM 540B: US$ 20 per million tokens, both ways, as text-davinci-003 of 2023-03-01.",),
+        ),
+    )
+
+
+def verdict():
+    return Verdict(
+        "finetune",
+        "Finetune encoder:minilm on your gold labels: it is right on 79.0 % of 9,824 test rows where the prompt is right on 73.0 %, "
+        "at about a thousandth of the cost per call.",
+        (
+            "The gate passes: +6.0 points, at least +5.2 with 95 % confidence, on n = 9,824 paired rows.",
+            "The student meets the prompt at about 2,000 gold labels (1,700 to 2,400; 5 seeds).",
+            "It pays for itself after 41,000 calls.",
+        ),
+        ("A prompt above 78.2 % would bring the gate to fail.", "Fewer than 41,000 calls: the prompt is cheaper then."),
+        "Nothing: the last doubling of labels gained 1.5 points.",
+    )
+
+
+def arms():
+    passed = Gate("pass", PROMPT, Estimate(0.06, 9824, 0.051, 0.069), 0.052, 0.02, sentence="The student may replace the prompt.")
+    failed = Gate("fail", PROMPT, Estimate(-0.101, 9824, -0.113, -0.089), -0.111, 0.02)
+    return (
+        Arm(PROMPT, "few-shot", estimate(0.73), model="recorded:palm.jsonl", macro_f1=0.728, n_failed=54, n_shots=10, latency_p50_s=None,
+            cost_usd_per_1000=8.4, cost_note="priced as text-davinci-003 of 2023-03-01, tokens estimated"),
+        Arm("majority class", "baseline", estimate(0.343), macro_f1=0.17, learns_from="gold", n_train=9842, latency_p50_s=1e-6, latency_p99_s=2e-6,
+            size_bytes=812, cost_usd_per_1000=0.0),
+        Arm(LINEAR, "student", estimate(0.629), learns_from="gold", n_train=9842, macro_f1=0.627, latency_p50_s=0.0006, latency_p99_s=0.0011,
+            size_bytes=21_400_000, cost_usd_per_1000=0.00004, gate=failed),
+        Arm(ENCODER, "student", estimate(0.79), model="all-MiniLM-L6-v2", learns_from="gold", n_train=9842, macro_f1=0.789, latency_p50_s=0.0081,
+            latency_p99_s=0.0142, size_bytes=91_200_000, cost_usd_per_1000=0.0021, cost_note="one core at $0.05 an hour", gate=passed),
+        Arm(CASCADE, "cascade", estimate(0.803), macro_f1=0.801, learns_from="gold", n_train=9842, latency_p50_s=0.0083, latency_p99_s=1.9,
+            cost_usd_per_1000=1.11),
+    )
+
+
+def curves():
+    def curve(name, base, gain, ahead=None):
+        points = []
+        for step, n in enumerate((512, 1024, 2048, 4096, 9842)):
+            mean = base + gain * (1 - 0.62**step)
+            spread = 0.014 / (step + 1)
+            points.append(CurvePoint(n, mean, mean - spread, mean + spread, tuple(mean + part * spread for part in (-0.9, -0.4, 0, 0.5, 0.8))))
+        return Curve(name, tuple(points), 9824, "gold", ahead)
+
+    return LearningCurves(
+        curves=(curve(ENCODER, 0.56, 0.27, Ahead(19684, 0.79, 0.81)), curve(LINEAR, 0.45, 0.21)),
+        lines=(Line(PROMPT, estimate(0.73)), Line("majority class", estimate(0.343))),
+        crossovers=(
+            Crossover(ENCODER, PROMPT, 2010.0, 1700.0, 2400.0, None, 0.95, 5, 9824),
+            Crossover(LINEAR, PROMPT, None, None, None, ">", 0.95, 5, 9824),
+        ),
+    )
+
+
+def money():
+    return Money(
+        one_off=(OneOff("9,842 gold labels", 295.26, "$0.03 each"), OneOff("training", 0.84, "5 seeds, 17 hours at $0.05"), OneOff("your own time", None)),
+        lines=(
+            CostLine(PROMPT, 0.0, 0.0084),
+            CostLine(ENCODER, 345.0, 0.0000021, "one core at $0.05 an hour, 60 % used"),
+            CostLine(CASCADE, 345.0, 0.00111),
+            CostLine("hosted finetune", None, None, "no price known"),
+        ),
+        break_even=(
+            BreakEven(ENCODER, PROMPT, 41_100.0, "encoder:minilm is cheaper than PaLM 540B, few-shot from 41,100 calls on."),
+            BreakEven(CASCADE, PROMPT, 47_300.0, "The cascade is cheaper than PaLM 540B, few-shot from 47,300 calls on."),
+        ),
+        assumptions=("Tokens of recorded calls are estimated at four characters each.",),
+    )
+
+
+def disagreements():
+    rows = [
+        Disagreement("t-17", "premise: A man stands on a ladder.\nhypothesis: A man is painting his house.", "neutral", "entailment", "neutral", 0.83),
+        Disagreement("t-42", "premise: Two dogs run over wet sand.\nhypothesis: The dogs are asleep.", "contradiction", "contradiction", "neutral", 0.47),
+        Disagreement("t-77", "premise: A choir sings.\nhypothesis: <script>alert('x')</script>", "entailment", None, "entailment", 0.91),
+    ]
+    return Disagreements(ENCODER, PROMPT, 2301, 9824, tuple(rows), "drawn with seed 0")
+
+
+def reliability():
+    bins = []
+    for index in range(3, 10):
+        low = index / 10
+        n = 60 * (index - 2) ** 2
+        bins.append(ReliabilityBin(low, low + 0.1, low + 0.055, estimate(low + 0.02, n)))
+    return Reliability(ENCODER, sum(each.accuracy.n for each in bins), tuple(bins), 0.034)
+
+
+def threshold_curve():
+    points = []
+    for step in range(41):
+        t = step / 40
+        kept = 1 - t**3
+        points.append(ThresholdPoint(t, kept, 0.79 + 0.06 * t * (1.3 - t**2.2) - 0.078 * t**9, 8.4 * (1 - kept)))
+    return ThresholdCurve(ENCODER, PROMPT, 9824, tuple(points), CASCADE, 0.79, 0.73)

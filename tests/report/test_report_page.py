@@ -1,0 +1,181 @@
+import io
+import os
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from browser import chromium, find_chromium
+from report_samples import CASCADE, ENCODER, LINEAR, PROMPT, estimate, full, smallest
+from rich.console import Console
+
+from stillhouse import __version__
+from stillhouse.records import Estimate
+from stillhouse.report.page import key_arms, render, series_colours, terminal
+from stillhouse.report.result import Arm, Cascade, Confusion, Curve, CurvePoint, Disagreement, Disagreements, LearningCurves, Verdict, to_dict
+
+GOLD = Path(__file__).parent / "gold"
+EVIL = "<script>alert('x')</script>"
+
+
+def scrubbed(html):
+    """The page without its style sheet, drawings as their words, dates and version replaced: what a reviewer wants to see change."""
+    html = re.sub(r"<style>.*?</style>", "<style/>", html, flags=re.DOTALL)
+    html = re.sub(r"<svg(?:(?!</svg>).)*?<title[^>]*>(.*?)</title><desc[^>]*>(.*?)</desc>.*?</svg>", r"[drawing: \1 | \2]", html, flags=re.DOTALL)
+    html = re.sub(r"<svg.*?</svg>", "[bar]", html, flags=re.DOTALL)
+    html = re.sub(r"\d{4}-\d\d-\d\d(T[\d:]+Z)?", "DATE", html)
+    return html.replace(__version__, "VERSION")
+
+
+def expect(name, text):
+    path = GOLD / name
+    if os.environ.get("STILLHOUSE_WRITE_GOLD"):
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8"), f"{path} differs; look at it, then set STILLHOUSE_WRITE_GOLD=1 to accept"
+
+
+def stress():
+    """What real data brings: names, labels and inputs that are too long, without spaces, or hostile, and many classes."""
+    long = "openai:a-model-with-a-very-long-dated-name-2026-01-01, 64 examples"
+    labels = tuple(f"{EVIL}intent_with_a_long_name_{index}" for index in range(60))
+    counts = tuple(tuple(1 if row == column else 0 for column in range(60)) for row in range(60))
+    curve = Curve(f"encoder:{'x' * 60}", (CurvePoint(16, 0.1, 0.0, 0.3), CurvePoint(32, 0.2, 0.1, 0.4)), 60, "teacher")
+    arms = [Arm(f"{long} {index}", "student" if index else "prompt", estimate(0.7 + index / 500, 60), EVIL, cost_usd_per_1000=2.0**index) for index in range(9)]
+    row = Disagreement("id" * 40, "SELECT" * 200, EVIL, "y" * 300, None, 0.5)
+    return replace(
+        full(),
+        task=EVIL,
+        instruction=EVIL + "z" * 400,
+        scored_against="teacher",
+        verdict=Verdict("cannot tell", EVIL + "w" * 300, (EVIL,), (EVIL,), EVIL),
+        arms=tuple(arms),
+        chosen=None,
+        curves=LearningCurves((curve,)),
+        confusion=Confusion(EVIL, labels, counts),
+        disagreements=Disagreements(EVIL, EVIL, 1, 60, (row,), EVIL),
+        warnings=(EVIL,),
+    )
+
+
+def test_the_page_is_what_was_agreed():
+    expect("full.html", scrubbed(render(full())))
+
+
+def test_the_smallest_page_leaves_sections_out_or_says_why():
+    html = render(smallest())
+    expect("smallest.html", scrubbed(html))
+    assert "No learning curves in this run" in html and "No cost lines in this run" in html
+    for section in ("cascade", "errors", "labels"):
+        assert f"id={section!r}" not in html and f'id="{section}"' not in html
+
+
+def test_a_result_and_its_json_give_the_same_page():
+    assert render(full()) == render(to_dict(full()))
+
+
+def test_nothing_from_the_data_becomes_markup_and_nothing_is_loaded():
+    html = render(stress())
+    assert "<script" not in html.lower()
+    assert "default-src 'none'" in html
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#|data:,)""", html) and "url(" not in html and "@import" not in html
+
+
+def test_every_tag_is_closed_and_every_id_is_unique():
+    class Reader(HTMLParser):
+        def __init__(self):
+            super().__init__()
+            self.open, self.ids = [], []
+
+        def handle_starttag(self, tag, attributes):
+            self.ids += [value for name, value in attributes if name == "id"]
+            if tag not in ("meta", "link", "br"):
+                self.open.append(tag)
+
+        def handle_endtag(self, tag):
+            assert self.open.pop() == tag
+
+    for result in (full(), smallest(), stress()):
+        reader = Reader()
+        reader.feed(render(result))
+        assert reader.open == [] and len(reader.ids) == len(set(reader.ids))
+
+
+def test_without_gold_every_heading_says_agreement_with_the_teacher():
+    html = render(replace(full(), scored_against="teacher"))
+    assert "agreement with the teacher, %" in html and "there are no gold labels" in html and "Agreement with the teacher against training rows" in html
+    assert "accuracy, %" not in html
+
+
+def test_a_stand_in_is_called_one_wherever_its_numbers_are():
+    first, *others = full().arms
+    result = replace(full(), arms=(replace(first, stand_in=True), *others), label_quality=replace(full().label_quality, stand_in=True))
+    assert render(result).count("stand-in") >= 3
+    assert "(stand-in)" in printed(result)
+
+
+def test_a_missing_price_is_unknown_and_never_zero():
+    first, *others = full().arms
+    html = render(replace(full(), arms=(replace(first, cost_usd_per_1000=None, cost_note=None), *others)))
+    assert "no price is known" in html and "unknown" in html
+
+
+def test_a_refused_cascade_says_how_many_rows_are_missing():
+    html = render(replace(full(), cascade=Cascade(ENCODER, PROMPT, 0.02, 0.95, 40, refused="even no harm at all would not be proof", rows_missing=109)))
+    assert "No threshold: even no harm at all would not be proof. 109 more calibration rows are needed." in html
+
+
+def test_the_arms_that_carry_the_verdict_are_the_best_prompt_and_the_chosen_one():
+    assert [arm.name for arm in key_arms(full())] == [PROMPT, ENCODER]
+    assert [arm.name for arm in key_arms(replace(full(), chosen=None))] == [PROMPT, CASCADE]
+    assert key_arms(smallest()) == []
+
+
+def test_a_system_has_one_colour_everywhere_and_the_chosen_one_has_the_accent():
+    assert series_colours(full()) == {PROMPT: "ink", "majority class": "faint", ENCODER: "s1", LINEAR: "s2", CASCADE: "s3"}
+
+
+def printed(result, width=100):
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(terminal(result, Path("runs/esnli-3/report.html")))
+    return console.file.getvalue()
+
+
+def test_the_terminal_shows_the_table_the_verdict_and_the_path():
+    expect("terminal.txt", "\n".join(line.rstrip() for line in printed(full()).splitlines()) + "\n")
+
+
+def test_the_terminal_keeps_numbers_whole_at_80_columns():
+    text = printed(full(), width=80)
+    assert "[78.2, 79.8]" in text and "pass" in text and max(map(len, text.splitlines())) <= 80
+
+
+def test_the_terminal_marks_a_score_on_other_rows_or_of_another_level():
+    odd = Arm("odd", "student", Estimate(0.5, 50, 0.4, 0.6, level=0.9))
+    text = printed(replace(smallest(), arms=(odd,)))
+    assert "at 90" in text and "n = 50" in text
+
+
+OVERLAPS = """[...document.querySelectorAll('svg.plot')].filter(svg => svg.getClientRects().length).flatMap(svg => {
+  const boxes = [...svg.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()])
+  return boxes.flatMap(([one, a], i) => boxes.slice(i + 1).filter(([_, b]) =>
+    Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4).map(([other]) => [one, other]))
+})"""
+
+
+@pytest.mark.slow
+async def test_in_a_browser_nothing_is_logged_and_nothing_overflows_or_overlaps(tmp_path):
+    program = find_chromium()
+    if program is None:
+        pytest.skip("chromium is not installed; `apt-get install chromium` runs this test")
+    for name, result in (("full", full()), ("smallest", smallest()), ("stress", stress())):
+        (tmp_path / f"{name}.html").write_text(render(result), encoding="utf-8")
+    async with chromium(program) as page:
+        for name in ("full", "smallest", "stress"):
+            for width in (400, 1400):
+                for scheme in ("light", "dark"):
+                    await page.open(f"file://{tmp_path}/{name}.html", width, scheme)
+                    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, width)
+                if name == "full":
+                    assert await page.evaluate(OVERLAPS) == [], width
+        assert page.problems == []
