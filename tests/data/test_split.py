@@ -23,6 +23,12 @@ def test_shares_are_met_within_each_class():
         assert Counter(row.label for row in parts[part]) == {f"class {c}": pytest.approx(250 * share, abs=1) for c in range(4)}
 
 
+def test_open_answers_that_hardly_repeat_do_not_starve_the_small_parts():
+    examples = [Example(f"r{i}", f"question number {i}", f"answer {i // 2}", group=f"g{i // 3}") for i in range(1200)]
+    parts = split_examples(examples, SHARES, seed=1)
+    assert {part: len(parts[part]) for part in SHARES} == {part: pytest.approx(1200 * share, abs=6) for part, share in SHARES.items()}
+
+
 def test_the_seed_decides_and_order_is_kept():
     assert split_examples(rows(50), SHARES, seed=1) == split_examples(rows(50), SHARES, seed=1)
     assert split_examples(rows(50), SHARES, seed=1) != split_examples(rows(50), SHARES, seed=2)

@@ -9,7 +9,7 @@ import hashlib
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from stillhouse.data.dataset import Dataset, load_examples
@@ -101,9 +101,9 @@ def split_examples(examples: Sequence[Example], shares: dict[str, float], *, see
     for example, key in zip(examples, _group_keys(examples), strict=True):
         groups[key].append(example)
     strata: dict[str, list[str]] = defaultdict(list)
+    stratum = _strata(examples)
     for key, rows in groups.items():
-        labels = Counter(row.label or row.teacher_label or "" for row in rows)
-        strata[min(labels, key=lambda label: (-labels[label], label)) if len(labels) < len(examples) / 4 else ""].append(key)
+        strata[Counter(map(stratum, rows)).most_common(1)[0][0]].append(key)
     place: dict[str, str] = {}
     for keys in strata.values():
         total, taken = sum(len(groups[key]) for key in keys), 0
@@ -115,6 +115,17 @@ def split_examples(examples: Sequence[Example], shares: dict[str, float], *, see
     for example, key in zip(examples, _group_keys(examples), strict=True):
         parts[place[key]].append(example)
     return parts
+
+
+def _strata(examples: Sequence[Example]) -> Callable[[Example], str]:
+    """The stratum of a row: its label, where labels are classes. Labels of open text, and classes too rare to cut, share one stratum."""
+    counts = Counter(row.label or row.teacher_label or "" for row in examples)
+
+    def stratum(row: Example) -> str:
+        label = row.label or row.teacher_label or ""
+        return label if counts[label] >= 10 else ""
+
+    return stratum
 
 
 def _cumulative(shares: dict[str, float]) -> list[tuple[str, float]]:
