@@ -65,6 +65,7 @@ class _Teacher(_Section):
     max_usd: float | None = Field(default=None, gt=0)
     examples: str | None = None  # JSONL of worked examples that go into the prompt (few-shot; with `rationale` for chain of thought)
     answer_pattern: str | None = None  # regular expression with one group, the answer, for replies with a rationale
+    stop: tuple[str, ...] = ()  # where a reply ends; sent along, and cut at on arrival too, for models that run on into a next question
     temperature: float = Field(default=0.0, ge=0)
     max_tokens: int = Field(default=512, gt=0)
     price_in: float | None = Field(default=None, ge=0)  # US$ per million input tokens, where the price tables do not know the model

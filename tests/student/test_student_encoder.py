@@ -98,6 +98,7 @@ def test_two_fields_are_a_text_pair_and_more_are_joined(tmp_path):
     assert tokenizer.convert_ids_to_tokens(one.sequences[0]["input_ids"]) == ["[CLS]", "red", "[SEP]"]
     assert tokenizer.convert_ids_to_tokens(two.sequences[0]["input_ids"]) == ["[CLS]", "red", "[SEP]", "blue", "[SEP]"]
     assert two.sequences[0]["token_type_ids"] == [0, 0, 0, 1, 1]
+    assert (one.second_from, two.second_from, more.second_from) == ((3,), (3,), (3,))
     assert tokenizer.convert_ids_to_tokens(more.sequences[0]["input_ids"]) == ["[CLS]", "red", "[SEP]", "blue", "[SEP]", "green", "[SEP]"]
 
 
@@ -120,7 +121,7 @@ async def test_choices_of_each_row_are_scored_against_one_another(tmp_path):
 
 
 def test_batches_for_prediction_hold_every_row_once_within_the_budget():
-    rows = [Row(({"input_ids": [1] * (1 + i % 300)},) * (1 + i % 3), False) for i in range(200)]
+    rows = [Row(({"input_ids": [1] * (1 + i % 300)},) * (1 + i % 3), (0,) * (1 + i % 3), False) for i in range(200)]
     batches = list(_by_length(rows))
     assert sorted(i for batch in batches for i in batch) == list(range(200))
     assert all(sum(len(rows[i].sequences) for i in batch) * max(rows[i].width for i in batch) <= TOKENS_AT_ONCE for batch in batches if len(batch) > 1)
@@ -154,6 +155,21 @@ def test_a_reloaded_student_has_the_same_weights_and_plain_transformers_loads_it
     example = Example(id="1", input="what a lovely day")
     for student in (first, again):
         assert list(asyncio.run(student.predict([example]))[0].scores.values()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_two_segments_are_read_together_and_compared_by_their_means(tmp_path):
+    train(tmp_path / "out", PAIR, pairs(32), config=TrainConfig(epochs=1, tokens_per_batch=256, bf16=False))
+    student = load_student(tmp_path / "out")
+    body = transformers.AutoModel.from_pretrained(tmp_path / "out")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    head = load_file(tmp_path / "out" / "head.safetensors")
+    with torch.no_grad():
+        states = body(**tokenizer([("red", "blue black")], return_tensors="pt")).last_hidden_state[0]  # [CLS] red [SEP] blue black [SEP]
+        a, b = states[:3].mean(0), states[3:].mean(0)
+        logits = head["weight"] @ torch.cat([a, b, (a - b).abs(), a * b]) + head["bias"]
+    expected = torch.softmax(logits / student.temperature, 0).tolist()
+    rows = [Example(id="1", input={"left": "red", "right": "blue black"}), Example(id="2", input={"left": "red red red red", "right": "green"})]
+    assert list(asyncio.run(student.predict(rows))[0].scores.values()) == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_same_seed_gives_the_same_student_and_another_does_not(tmp_path):

@@ -93,7 +93,6 @@ def fit(
     training (rows, config, seed) a folder of its own. Raises StillhouseError where the loss is no longer a number, StorageError on a full disk.
     """
     module = trainable.module.to(device())
-    # Longest rows first: the one batch that is not full then holds short rows.
     widths = [-(-length // BUCKET) * BUCKET for length in trainable.lengths()]
     steps_per_epoch = len(epoch_batches(widths, config.tokens_per_batch, seed=seed, epoch=0))
     total = max(math.ceil(config.epochs * steps_per_epoch), config.min_steps)
@@ -148,7 +147,7 @@ def epoch_batches(widths: Sequence[int], tokens_per_batch: int, *, seed: int, ep
     """
     draw = torch.Generator().manual_seed(_mix(seed, epoch))
     shuffled = torch.randperm(len(widths), generator=draw).tolist()
-    by_width = sorted(shuffled, key=lambda row: -widths[row])  # stable: ties stay shuffled
+    by_width = sorted(shuffled, key=lambda row: -widths[row])  # widest first, so the one batch that is not full is cheap; ties stay shuffled
     batches: list[list[int]] = []
     for row in by_width:
         if batches and (len(batches[-1]) + 1) * widths[batches[-1][0]] <= tokens_per_batch:

@@ -1,0 +1,33 @@
+"""The command line. Every command: results to stdout, progress to stderr, `--json` for machines; exit 0 ok, 1 the work failed or the gate refused,
+2 the user's mistake. Nothing heavy is imported before a command runs, so `--help` is instant."""
+
+import sys
+
+import typer
+
+from stillhouse.errors import StillhouseError
+
+app = typer.Typer(
+    name="stillhouse",
+    help="Keep the prompt, add examples, finetune, or distil? Measured on your own data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command; a mistake of the user or a failure of the work is one sentence, never a traceback."""
+    try:
+        app()
+    except StillhouseError as error:
+        print(f"stillhouse: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stillhouse: stopped; what was paid for or trained is kept, and the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
+
+
+from stillhouse.cli import label as label  # noqa: E402 (commands register themselves on `app`)
+from stillhouse.cli import new as new  # noqa: E402

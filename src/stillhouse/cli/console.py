@@ -1,0 +1,41 @@
+"""What all commands share: the progress bar on stderr, and facts as text or as one JSON object on stdout."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from stillhouse.records import Progress
+
+err = Console(stderr=True)
+out = Console(soft_wrap=True, highlight=False)
+
+
+@contextlib.contextmanager
+def progress_bar(quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
+    """A bar with what is being done, how far, the cost so far and the time left. Not a terminal: nothing but the lines that commands print."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as bar:
+        shown = bar.add_task("", total=None)
+
+        def tick(progress: Progress) -> None:
+            cost = "" if not progress.cost_usd else f"  ${progress.cost_usd:.4f}"
+            bar.update(shown, description=progress.what + cost, completed=progress.done, total=progress.total)
+
+        yield tick
+
+
+def emit_json(value: Any) -> None:
+    """One JSON object on stdout."""
+    json.dump(value, sys.stdout, ensure_ascii=False, allow_nan=False, default=str)
+    sys.stdout.write("\n")
+
+
+def money(usd: float | None) -> str:
+    """Dollars with as many digits as they need; unknown stays unknown."""
+    return "unknown" if usd is None else f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}"

@@ -1,0 +1,67 @@
+"""`label`: the teacher's answers to a task's rows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stillhouse.data.dataset import load_examples
+from stillhouse.errors import DatasetError, UserError
+from stillhouse.records import Example, Progress
+from stillhouse.task import Task, load_task
+from stillhouse.teacher.annotate import LabelReport
+from stillhouse.teacher.annotate import label as annotate_to
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Where the labels went, and the report on them."""
+
+    out: Path
+    report: LabelReport
+
+
+async def label(
+    task: Path | Task,
+    *,
+    data: Path | None = None,
+    out: Path | None = None,
+    teacher: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    store: Path | None = None,
+    skip_bad: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Labelled:
+    """Label `data`, or every file that the task names, into `out` (default: `teacher.jsonl` beside the task). Values of None in `settings` change nothing."""
+    loaded = task if isinstance(task, Task) else load_task(task)
+    loaded = loaded.with_teacher(**{name: value for name, value in (settings or {}).items() if value is not None})
+    name = teacher_name(loaded, teacher)
+    out = out or loaded.folder / "teacher.jsonl"
+    examples = _rows(loaded, data, skip_bad)
+    report = await annotate_to(name, loaded, examples, out=out, store_path=store or default_store(loaded), on_progress=on_progress)
+    return Labelled(out, report)
+
+
+def teacher_name(task: Task, given: str | None) -> str:
+    """The teacher asked for on the command line, else the task's. Raises UserError where neither names one."""
+    name = given or task.teacher.model
+    if name is None:
+        raise UserError(f"{task.path or task.name}: no teacher is named; set `model` in [teacher], or give --teacher")
+    return name
+
+
+def default_store(task: Task) -> Path:
+    return task.folder / "stillhouse.db"
+
+
+def _rows(task: Task, data: Path | None, skip_bad: bool) -> list[Example]:
+    """The rows of one file, or of all the task's files; an id may be in one file only."""
+    names = [getattr(task.data, part) for part in ("train", "validation", "calibration", "test", "unlabelled")]
+    paths = [data] if data is not None else [task.resolve(name) for name in names if name is not None]
+    rows: dict[str, Example] = {}
+    for path in paths:
+        for example in load_examples(path, task=task, skip_bad=skip_bad).examples:
+            if example.id in rows:
+                raise DatasetError(f"{path}: the id {example.id!r} is also in another file of the task; ids must be unique over all of them, so rename one")
+            rows[example.id] = example
+    return list(rows.values())

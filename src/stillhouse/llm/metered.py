@@ -1,0 +1,108 @@
+"""The one way to a paid model: look in the store, reserve the worst case, call, price, commit; then, and only then, answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.prices import call_cost, known_price
+from stillhouse.llm.request import Completion, Request
+from stillhouse.records import Example
+from stillhouse.store import SqliteStore, StoredCompletion
+
+Call = Callable[[Request, Example | None], Awaitable[Completion]]
+
+
+class MeteredModel:
+    """A model behind the store and the ledger. `priced_as` names the model whose prices hold (for a stand-in); default: its own."""
+
+    def __init__(
+        self,
+        name: str,
+        call: Call,
+        store: SqliteStore,
+        ledger: Ledger,
+        *,
+        price_in: float | None = None,
+        price_out: float | None = None,
+        priced_as: str | None = None,
+        stand_in: bool = False,
+        close: Callable[[], Awaitable[None]] | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.name, self.stand_in, self.ledger = name, stand_in, ledger
+        self._call, self._store, self._close, self._now = call, store, close, now
+        self._priced_as = priced_as or name
+        self._given: dict[str, Any] = {"price_in": price_in, "price_out": price_out}
+        self._under_way: dict[str, asyncio.Future[Completion]] = {}
+
+    @property
+    def price_snapshot(self) -> str | None:
+        """Which price holds today, in words; None: unknown."""
+        price = known_price(self._priced_as, self._now(), **self._given)
+        return None if price is None else price.snapshot
+
+    async def complete(self, request: Request, example: Example | None = None) -> Completion:
+        """The reply, from the store if it was ever paid for. Equal requests at the same time share one call."""
+        if (stored := self._store.get(request.hash)) is not None:
+            return _from_stored(stored)
+        if (twin := self._under_way.get(request.hash)) is not None:
+            return replace(await asyncio.shield(twin), from_store=True)
+        answer: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
+        self._under_way[request.hash] = answer
+        try:
+            completion = await self._pay(request, example)
+        except BaseException as error:
+            answer.set_exception(error) if isinstance(error, Exception) else answer.cancel()
+            if not answer.cancelled():
+                answer.exception()  # seen here: an unawaited twin must not warn
+            raise
+        finally:
+            del self._under_way[request.hash]
+        answer.set_result(completion)
+        return completion
+
+    async def _pay(self, request: Request, example: Example | None) -> Completion:
+        now = self._now()
+        reserved = await self.ledger.reserve(request, known_price(self._priced_as, now, **self._given))
+        paid, cost_usd = False, None
+        try:
+            completion = await self._call(request, example)
+            paid = completion.finish_reason is not None or completion.usage is not None or completion.text is not None
+            if completion.usage is not None:
+                cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
+                completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot)
+            if paid:  # what was not answered is asked again next time
+                await asyncio.shield(self._store.put(_to_stored(request, completion, now)))
+        finally:
+            await self.ledger.settle(reserved, cost_usd, paid=paid)
+        return completion
+
+    async def close(self) -> None:
+        if self._close is not None:
+            await self._close()
+
+
+def _to_stored(request: Request, completion: Completion, now: datetime) -> StoredCompletion:
+    response: dict[str, Any] = {"text": completion.text, "finish_reason": completion.finish_reason, "error": completion.error}
+    if completion.token_logprobs is not None:
+        response["token_logprobs"] = [list(pair) for pair in completion.token_logprobs]
+    paid = (completion.usage, completion.cost_usd, completion.price_snapshot, completion.latency_s)
+    return StoredCompletion(request.hash, request.model, request.to_dict(), response, *paid, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+def _from_stored(stored: StoredCompletion) -> Completion:
+    logprobs = stored.response.get("token_logprobs")
+    return Completion(
+        stored.response.get("text"),
+        error=stored.response.get("error"),
+        finish_reason=stored.response.get("finish_reason"),
+        usage=stored.usage,
+        cost_usd=stored.cost_usd,
+        price_snapshot=stored.price_snapshot,
+        latency_s=stored.latency_s,
+        token_logprobs=None if logprobs is None else tuple((token, value) for token, value in logprobs),
+        from_store=True,
+    )

@@ -1,0 +1,70 @@
+"""`recorded:FILE.jsonl`: what a teacher answered earlier, as a teacher. First-class: it labels, is compared with, and prices, as it was recorded.
+
+A row holds `id` or `input`, `teacher_label`, and where known `teacher_rationale`, `usage`, `cost_usd`, `latency_s`. Looked up by id, then by input.
+"""
+
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stillhouse.errors import DatasetError, ModelNameError
+from stillhouse.records import Example, Prediction, Usage
+
+
+class RecordedTeacher:
+    """A Predictor that reads its answers from a file."""
+
+    stand_in = False
+
+    def __init__(self, path: Path) -> None:
+        self.name = f"recorded:{path.name}"
+        self.path = path
+        self._by_id: dict[str, Mapping[str, Any]] = {}
+        self._by_input: dict[str, Mapping[str, Any]] = {}
+        if not path.is_file():
+            raise ModelNameError(f"recorded:{path}: no such file; give a JSONL file with id and teacher_label")
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+            for line, text in enumerate(file, start=1):
+                if text.strip():
+                    self._add(line, text)
+
+    def _add(self, line: int, text: str) -> None:
+        try:
+            row = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise DatasetError(f"{self.path}:{line}: not valid JSON ({error}); mend the row") from None
+        if not isinstance(row, dict) or "teacher_label" not in row or not ("id" in row or "input" in row):
+            raise DatasetError(f"{self.path}:{line}: a recorded answer needs `teacher_label`, and `id` or `input`; mend the row")
+        if "id" in row:
+            self._by_id[str(row["id"])] = row
+        if "input" in row:
+            self._by_input[_key(row["input"])] = row
+
+    async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
+        return [self._answer(example) for example in inputs]
+
+    def _answer(self, example: Example) -> Prediction:
+        row = self._by_id.get(example.id) or self._by_input.get(_key(example.input))
+        if row is None:
+            return Prediction(None, error="no recorded answer")
+        label = row["teacher_label"]
+        if label is not None and not isinstance(label, str):
+            label = json.dumps(label, sort_keys=True, ensure_ascii=False)
+        return Prediction(
+            label,
+            usage=Usage(**row["usage"]) if isinstance(row.get("usage"), dict) else None,
+            cost_usd=row.get("cost_usd"),
+            latency_s=row.get("latency_s"),
+            source="teacher",
+            rationale=row.get("teacher_rationale"),
+            error="recorded without an answer" if label is None else None,
+        )
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _key(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)

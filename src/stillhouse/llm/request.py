@@ -1,0 +1,71 @@
+"""What is asked of a model and what comes back, as values; and what a model is to the rest of the code."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+from stillhouse.records import Example, Usage
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of a chat model. Equal requests have equal hashes, and an equal request is never paid for twice.
+
+    `sample_index` tells the k samples of one prompt apart. `schema` is a JSON schema for structured output.
+    """
+
+    model: str
+    messages: tuple[Mapping[str, str], ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # temperature, max_tokens, stop, ... as the API names them
+    schema: Mapping[str, Any] | None = None
+    sample_index: int = 0
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 (hex) over the canonical JSON of all fields."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "messages": [dict(message) for message in self.messages],
+            "parameters": dict(self.parameters),
+            "schema": None if self.schema is None else dict(self.schema),
+            "sample_index": self.sample_index,
+        }
+
+    @property
+    def max_tokens(self) -> int | None:
+        value = self.parameters.get("max_tokens")
+        return value if isinstance(value, int) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A model's reply. `text` None: there is no usable one, and `error` says why; such a reply may still have been paid for."""
+
+    text: str | None
+    error: str | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = None  # None: no price is known
+    price_snapshot: str | None = None  # which price made the cost, with its date
+    latency_s: float | None = None
+    token_logprobs: tuple[tuple[str, float], ...] | None = None
+    from_store: bool = False  # answered by an earlier payment
+
+
+class Model(Protocol):
+    """Anything that answers requests: an endpoint, recorded answers, a script."""
+
+    name: str
+    stand_in: bool  # a script in a model's place, and to be called so wherever it is shown
+
+    async def complete(self, request: Request, example: Example | None = None) -> Completion:
+        """The reply. Raises TeacherError where no call of this model can succeed (wrong key, unknown model)."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,42 @@
+"""`scripted:module:object`: a Python callable in a model's place, for tests and the demo. Never a model, and called a stand-in where it says so.
+
+The callable takes (request, example or None) and returns the reply's text (or a Completion), at once or as an awaitable. It may carry `priced_as`
+(whose list price its tokens are counted at) and `stand_in`. Tokens are estimated at four characters each and marked as estimated.
+"""
+
+import importlib
+import inspect
+import time
+from collections.abc import Callable
+from typing import Any
+
+from stillhouse.errors import ModelNameError
+from stillhouse.llm.request import Completion, Request
+from stillhouse.records import Example, Usage
+
+CHARACTERS_PER_TOKEN = 4  # English text, the usual rule of thumb
+
+
+def load_script(name: str) -> Callable[..., Any]:
+    """The callable that `module:object` names. Raises ModelNameError."""
+    module, _, attribute = name.partition(":")
+    try:
+        script = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ModelNameError(f"scripted:{name}: cannot be imported ({error}); give scripted:module:object") from None
+    if not callable(script):
+        raise ModelNameError(f"scripted:{name}: is not callable; give a function of (request, example)")
+    return script  # type: ignore[no-any-return]
+
+
+async def ask_script(script: Callable[..., Any], request: Request, example: Example | None) -> Completion:
+    """One reply of the script, timed, with its tokens estimated from the text."""
+    began = time.perf_counter()
+    reply = script(request, example)
+    if inspect.isawaitable(reply):
+        reply = await reply
+    if isinstance(reply, Completion):
+        return reply
+    n_input = -(-sum(len(message["content"]) for message in request.messages) // CHARACTERS_PER_TOKEN)
+    usage = Usage(n_input, -(-len(reply) // CHARACTERS_PER_TOKEN), estimated=True)
+    return Completion(reply, finish_reason="stop", usage=usage, latency_s=time.perf_counter() - began)
