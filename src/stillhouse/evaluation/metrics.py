@@ -1,0 +1,114 @@
+"""Scores of one answer against one gold answer, 0 to 1. No answer scores 0.
+
+Accuracy, exact match, the value of an equation and the result of a query are right or wrong. Token F1 and ROUGE-L are for open text, and weak: they
+reward shared words, not truth.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from stillhouse.evaluation.arithmetic import value_of
+from stillhouse.evaluation.sql import Database, same_result
+from stillhouse.records import Example
+from stillhouse.task import Task
+
+Score = Callable[[str, str, Example], float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A named score. `proportion`: every row is 0 or 1, so exact binomial methods hold."""
+
+    name: str
+    of_answer: Score
+    proportion: bool = True
+
+    def score(self, output: str | None, gold: str, example: Example) -> float:
+        """0..1; an output of None scores 0."""
+        return 0.0 if output is None else self.of_answer(output, gold, example)
+
+
+def metric_for(task: Task) -> Metric:
+    """The metric that the task names. Macro-F1 is no score of a row: its rows are scored by accuracy, and it is computed over them."""
+    if task.metric == "sql_execution":
+        assert task.database is not None  # the task file demands it
+        database = Database(task.database)
+        return Metric("sql_execution", lambda output, gold, _: float(same_result(database, output, gold)))
+    return _METRICS[task.metric]
+
+
+def _same(output: str, gold: str, _: Example) -> float:
+    return float(output == gold)
+
+
+def _exact(output: str, gold: str, _: Example) -> float:
+    return float(output.split() == gold.split())
+
+
+def _equation(output: str, gold: str, example: Example) -> float:
+    """Right where both compute the same number, to a millionth of it."""
+    wanted, found = value_of(gold), value_of(output)
+    return float(wanted is not None and found is not None and abs(found - wanted) <= max(1, abs(wanted)) / 1_000_000)
+
+
+def _token_f1(output: str, gold: str, _: Example) -> float:
+    found, wanted = _words(output), _words(gold)
+    shared = (Counter(found) & Counter(wanted)).total()
+    return 2 * shared / (len(found) + len(wanted)) if shared else float(not found and not wanted)
+
+
+def _rouge_l(output: str, gold: str, _: Example) -> float:
+    from rapidfuzz.distance import LCSseq
+
+    found, wanted = _words(output), _words(gold)
+    shared = LCSseq.similarity(found, wanted)
+    return 2 * shared / (len(found) + len(wanted)) if shared else float(not found and not wanted)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", text.lower())
+
+
+_METRICS = {
+    "accuracy": Metric("accuracy", _same),
+    "macro_f1": Metric("macro_f1", _same),
+    "exact_match": Metric("exact_match", _exact),
+    "equation_value": Metric("equation_value", _equation),
+    "token_f1": Metric("token_f1", _token_f1, proportion=False),
+    "rouge_l": Metric("rouge_l", _rouge_l, proportion=False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """One class: precision is None where it was never predicted, recall where it has no gold rows, F1 where it has neither."""
+
+    label: str
+    n: int
+    n_predicted: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+def per_class(gold: Sequence[str], outputs: Sequence[str | None], labels: Sequence[str]) -> list[ClassScore]:
+    """Precision, recall and F1 of every class."""
+    right = Counter(g for g, o in zip(gold, outputs, strict=True) if g == o)
+    wanted, predicted = Counter(gold), Counter(outputs)
+    scores = []
+    for label in labels:
+        n, n_predicted, hits = wanted[label], predicted[label], right[label]
+        precision = hits / n_predicted if n_predicted else None
+        recall = hits / n if n else None
+        f1 = 2 * hits / (n + n_predicted) if n + n_predicted else None
+        scores.append(ClassScore(label, n, n_predicted, precision, recall, f1))
+    return scores
+
+
+def macro_f1(gold: Sequence[str], outputs: Sequence[str | None]) -> float | None:
+    """Mean F1 over the classes that occur in gold or output; None without rows."""
+    labels = sorted({*gold, *(output for output in outputs if output is not None)})
+    found = [score.f1 for score in per_class(gold, outputs, labels) if score.f1 is not None]
+    return sum(found) / len(found) if found else None
