@@ -1,8 +1,8 @@
 """The cascade's threshold, with a promise: of all rows, at most a budgeted share is kept by the student and wrong where the teacher is right.
 
 Thresholds are tested from the strictest down, each by the exact upper bound of its harm, and the walk stops at the first that is not under the budget.
-Testing in a fixed order needs no correction for the number of thresholds (Wiens 2003's fixed-sequence testing; as in Learn then Test, 2110.01052). The promise holds for
-rows that nothing else used and that come from where the app's rows come from.
+Testing in a fixed order needs no correction for the number of thresholds (fixed-sequence testing, Wiens 2003; as in Learn then Test, 2110.01052). The
+promise holds for rows that nothing else used and that come from where the app's rows come from.
 """
 
 import math

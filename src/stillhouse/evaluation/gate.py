@@ -114,7 +114,7 @@ def _discordant(student: Sequence[RowResult], teacher: Sequence[RowResult]) -> t
 def _class_gates(
     student: Sequence[RowResult], teacher: Sequence[RowResult], margin: float, level: float, labels: Sequence[str]
 ) -> tuple[ClassGate, ...]:
-    """Non-inferiority within each gold class. A class may be worse by twice the margin: its rows are few, and the whole is gated at the margin itself."""
+    """Non-inferiority within each gold class, at the same margin: a mean that passes may hide a class that is lost."""
     parts = {}
     for label in labels:
         rows = [(one, other) for one, other in zip(student, teacher, strict=True) if one.gold == label]
@@ -124,10 +124,10 @@ def _class_gates(
     for rows in parts.values():
         b, c = _discordant(*zip(*rows, strict=True))
         found.append((b, c, len(rows)))
-    worse = holm([_p_not_inferior(b, c, n, 2 * margin) for b, c, n in found])
-    better = holm([_p_not_inferior(c, b, n, -2 * margin) for b, c, n in found])
+    not_inferior = holm([_p_not_inferior(b, c, n, margin) for b, c, n in found])
+    inferior = holm([_p_inferior(b, c, n, margin) for b, c, n in found])
     gates = []
-    for label, (b, c, n), p_pass, p_fail in zip(parts, found, worse, better, strict=True):
+    for label, (b, c, n), p_pass, p_fail in zip(parts, found, not_inferior, inferior, strict=True):
         low, high = tango_interval(b, c, n, level)
         answer: Answer = "pass" if p_pass < 1 - level else "fail" if p_fail < 1 - level else "cannot tell"
         gates.append(ClassGate(label, Estimate((b - c) / n, n, low, high, level, "Tango"), p_pass, answer))
@@ -137,6 +137,11 @@ def _class_gates(
 def _p_not_inferior(b: int, c: int, n: int, margin: float) -> float:
     """One-sided p-value of the score test of "the difference is -margin or less"."""
     return float(stats.norm.sf(tango_z(b, c, n, -margin)))
+
+
+def _p_inferior(b: int, c: int, n: int, margin: float) -> float:
+    """One-sided p-value of the score test of "the difference is -margin or more"."""
+    return float(stats.norm.cdf(tango_z(b, c, n, -margin)))
 
 
 def _sentence(

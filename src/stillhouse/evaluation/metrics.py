@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from stillhouse.evaluation.arithmetic import value_of
 from stillhouse.evaluation.sql import Database, same_result
@@ -50,7 +51,7 @@ def _exact(output: str, gold: str, _: Example) -> float:
 def _equation(output: str, gold: str, example: Example) -> float:
     """Right where both compute the same number, to a millionth of it."""
     wanted, found = value_of(gold), value_of(output)
-    return float(wanted is not None and found is not None and abs(found - wanted) <= max(1, abs(wanted)) / 1_000_000)
+    return float(wanted is not None and found is not None and abs(found - wanted) * 1_000_000 <= max(Fraction(1), abs(wanted)))
 
 
 def _token_f1(output: str, gold: str, _: Example) -> float:

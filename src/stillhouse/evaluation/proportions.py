@@ -91,7 +91,9 @@ def mean_interval(scores: Sequence[float], groups: Sequence[str], level: float =
     sums, sizes = _by_group(scores, groups)
     value, n = float(np.mean(scores)), len(scores)
     interval = bca(sums, sizes, level, np.random.default_rng(n), n_resamples)
-    return Estimate(value, n, *(interval or (None, None)), level, "BCa bootstrap over groups" if interval else "")
+    if interval is None:
+        return Estimate(value, n, level=level)
+    return Estimate(value, n, *interval, level, "BCa bootstrap over groups")
 
 
 def bca(sums: np.ndarray, sizes: np.ndarray, level: float, generator: np.random.Generator, n_resamples: int = 2000) -> tuple[float, float] | None:

@@ -1,0 +1,124 @@
+import sqlite3
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stillhouse.errors import DatasetError, UserError
+from stillhouse.evaluation.arithmetic import value_of
+from stillhouse.evaluation.harness import evaluate, read_rows, summarise, write_rows
+from stillhouse.evaluation.metrics import macro_f1, metric_for, per_class
+from stillhouse.evaluation.sql import Database, QueryRefused, ordered
+from stillhouse.records import Example, Prediction
+from stillhouse.task import Task
+
+ROW = Example("a", "x", "gold")
+
+
+def metric(name, **task):
+    return metric_for(Task(name="t", instruction="i", output="text", metric=name, **task))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("( ( 18.0 - 10.0 ) * 15.0 )", 120), ("((18 - 10) * 15)", 120), ("-3 + 4", 1), ("1,200 / 2", 600), ("x = 7", 7), ("2 - -2", 4), ("1/3*3", 1),
+        ("", None), ("1 / 0", None), ("(1", None), ("1)", None), ("2 x", None), ("2 ** 3", None), ("__import__('os')", None), ("(" * 5000 + "1", None),
+        ("9" * 400, int("9" * 400)), ("1 +", None),
+    ],
+)
+def test_equations_are_computed_and_nothing_else_is(text, value):
+    assert value_of(text) == value
+
+
+@given(st.text(alphabet="0123456789+-*/(). ", max_size=60))
+def test_any_text_has_a_value_or_none(text):
+    value_of(text)
+
+
+def test_scores_by_hand():
+    assert metric("equation_value").score("((18-10)*15)", "( 120.0 )", ROW) == 1
+    assert metric("exact_match").score(" a  b ", "a b", ROW) == 1
+    assert metric("token_f1").score("the cat sat", "the cat", ROW) == pytest.approx(0.8)
+    assert metric("rouge_l").score("b a c", "a b c", ROW) == pytest.approx(2 / 3)
+    assert metric("accuracy").score(None, "gold", ROW) == 0
+
+
+@pytest.fixture
+def shop(tmp_path):
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        connection.executescript("CREATE TABLE t(a INT, b REAL); INSERT INTO t VALUES (1, 0.1), (2, 0.2), (3, 0.3)")
+    return tmp_path / "shop.db"
+
+
+@pytest.mark.parametrize(
+    ("query", "gold", "score"),
+    [
+        ("SELECT a FROM t ORDER BY a DESC", "SELECT a FROM t", 1),
+        ("SELECT a FROM t ORDER BY a DESC", "SELECT a FROM t ORDER BY a", 0),
+        ("SELECT SUM(b) total FROM t", "SELECT 0.6", 1),
+        ("SELECT a FROM t WHERE a > 1", "SELECT a FROM t", 0),
+        ("SELECT nope FROM t", "SELECT a FROM t", 0),
+        ("DROP TABLE t", "SELECT a FROM t", 0),
+        ("SELECT a FROM t; SELECT 1", "SELECT a FROM t", 0),
+    ],
+)
+def test_queries_are_right_where_their_results_are(shop, query, gold, score):
+    assert metric("sql_execution", database=shop).score(query, gold, ROW) == score
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "DELETE FROM t", "PRAGMA query_only=0", "ATTACH 'x.db' AS x", "SELECT load_extension('x')", "SELECT writefile('x', 'y')", "SELECT zeroblob(1000000000)",
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT COUNT(*) FROM c",
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c LIMIT 20000",
+    ],
+)
+def test_attacks_and_bombs_are_refused(shop, attack, monkeypatch):
+    monkeypatch.setattr("stillhouse.evaluation.sql.TIME_LIMIT_S", 0.05)
+    with pytest.raises(QueryRefused):
+        Database(shop).run(attack)
+    assert Database(shop).run("SELECT COUNT(*) FROM t") == [(3,)]
+
+
+def test_a_gold_query_that_does_not_run_is_the_users_to_mend(shop):
+    with pytest.raises(UserError, match="gold query"):
+        metric("sql_execution", database=shop).score("SELECT 1", "SELECT x FROM nowhere", ROW)
+
+
+def test_only_the_outermost_order_counts():
+    assert ordered("SELECT a FROM t ORDER  BY a") and not ordered("SELECT * FROM (SELECT a FROM t ORDER BY a)") and not ordered("SELECT ' order by '")
+
+
+def test_classes_by_hand():
+    gold, outputs = ["a", "a", "b", "b"], ["a", "b", "b", None]
+    a, b, c = per_class(gold, outputs, ["a", "b", "c"])
+    assert (a.precision, a.recall, b.precision, b.recall) == (1, 0.5, 0.5, 0.5)
+    assert (c.precision, c.recall, c.f1) == (None, None, None)
+    assert macro_f1(gold, outputs) == pytest.approx((2 / 3 + 0.5) / 2)
+
+
+class Echo:
+    name = "echo"
+
+    async def predict(self, inputs):
+        return [Prediction(example.text if example.text != "mute" else None, 0.5, cost_usd=0.001, error="mute" if example.text == "mute" else None) for example in inputs]
+
+
+async def test_the_harness_keeps_one_row_per_example_in_order(tmp_path):
+    examples = [Example("1", "yes", "yes"), Example("2", "mute", "no"), Example("3", "no", "yes")]
+    rows = await evaluate(Echo(), examples, metric("accuracy"), batch_size=2)
+    assert [(row.id, row.score) for row in rows] == [("1", 1), ("2", 0), ("3", 0)]
+    write_rows(tmp_path / "rows.jsonl", rows, arm="echo", seed=1)
+    assert read_rows(tmp_path / "rows.jsonl") == rows
+    summary = summarise(rows, metric("accuracy"))
+    assert (summary.score.value, summary.score.n, summary.n_failed) == (pytest.approx(1 / 3), 3, 1)
+    assert summary.cost_usd_per_1000 == pytest.approx(1.0) and summary.latency_p50_s is None
+
+
+async def test_rows_without_a_label_and_doubled_rows_are_refused():
+    with pytest.raises(DatasetError, match="no gold label"):
+        await evaluate(Echo(), [Example("1", "x")], metric("accuracy"))
+    with pytest.raises(DatasetError, match="occurs twice"):
+        await evaluate(Echo(), [ROW, ROW], metric("accuracy"))
