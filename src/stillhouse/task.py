@@ -86,6 +86,13 @@ class _Student(_Section):
 class _Gate(_Section):
     margin: float = Field(default=0.02, gt=0, lt=1)  # how much worse than the teacher a student may be
     level: float = Field(default=0.95, gt=0.5, lt=1)  # one-sided confidence
+    harm: float = Field(default=0.02, gt=0, lt=1)  # a cascade's budget: share of all rows kept by the student and wrong where the teacher is right
+
+
+class _Money(_Section):
+    machine_usd_per_hour: float | None = Field(default=None, ge=0)  # of the machine that serves a student; None: not known, and so is its saving
+    utilisation: float = Field(default=0.25, gt=0, le=1)  # share of the paid hours in which that machine answers calls
+    label_usd: float | None = Field(default=None, ge=0)  # what one gold label costs to make
 
 
 class _File(_Section):
@@ -94,6 +101,7 @@ class _File(_Section):
     teacher: _Teacher = _Teacher()
     student: _Student = _Student()
     gate: _Gate = _Gate()
+    money: _Money = _Money()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +118,7 @@ class Task:
     teacher: _Teacher = field(default_factory=_Teacher)
     student: _Student = field(default_factory=_Student)
     gate: _Gate = field(default_factory=_Gate)
+    money: _Money = field(default_factory=_Money)
     folder: Path = Path()
     path: Path | None = None
 
@@ -159,6 +168,7 @@ def load_task(path: str | Path) -> Task:
         teacher=parsed.teacher,
         student=parsed.student,
         gate=parsed.gate,
+        money=parsed.money,
         folder=folder,
         path=path.resolve(),
     )
