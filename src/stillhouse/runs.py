@@ -133,6 +133,22 @@ class Run:
         lock = Lock(folder / ".lock", str(folder))
         return cls(folder, lock, read_json(folder / MANIFEST), clock)
 
+    @classmethod
+    def resume_or_create(cls, root: Path, name: str, command: str, settings: Mapping[str, Any], clock: Callable[[], float] = time.time) -> Self:
+        """Go on with the newest unfinished run of the same command and settings, or begin a new one.
+
+        Settings hold the data's fingerprints, so other rows are another run. Raises RunBusyError where such a run's owner is alive.
+        """
+        wanted = json.loads(json.dumps(dict(settings), default=str))
+        folders = sorted(root.glob(f"{name}-*"), key=lambda folder: -_number(folder)) if root.is_dir() else []
+        for folder in folders:
+            if not (folder / MANIFEST).is_file():
+                continue
+            manifest = read_json(folder / MANIFEST)
+            if manifest.get("command") == command and manifest.get("settings") == wanted and manifest.get("status") != "done":
+                return cls.reopen(folder, clock)
+        return cls.create(root, name, command, wanted, clock)
+
     def save(self, **facts: Any) -> None:
         """Merge facts into the manifest and write it."""
         self.manifest.update(facts)
@@ -148,6 +164,11 @@ class Run:
         with contextlib.suppress(StorageError):  # a full disk must not hide the error that is already on its way up
             self.save(status=status, wall_s=wall_s, **({"error": f"{kind.__name__}: {error}"} if kind else {}))
         self._lock.release()
+
+
+def _number(folder: Path) -> int:
+    digits = folder.name.rpartition("-")[2]
+    return int(digits) if digits.isdigit() else -1
 
 
 def versions() -> dict[str, str]:

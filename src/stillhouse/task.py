@@ -48,6 +48,7 @@ class _Data(_Section):
     calibration: str | None = None
     test: str | None = None
     unlabelled: str | None = None
+    also_test: tuple[str, ...] = ()  # further test files, each reported on a line of its own; the verdict does not look at them
     # Shares of validation, calibration and test that are split off `train` where no file is named for them.
     split: tuple[float, float, float] = (0.1, 0.15, 0.2)
     seed: int = 0

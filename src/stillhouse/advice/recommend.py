@@ -105,7 +105,7 @@ def recommend(
 def _replace(prompt: PromptEvidence, student: StudentEvidence, facts: tuple[str, ...]) -> Advice:
     kind: Kind = "finetune" if student.learns_from == "gold" else "distil"
     learned = f"{student.n_train:,} {'gold' if kind == 'finetune' else 'teacher'} labels"
-    sentence = f"Let {student.name}, trained on {learned}, replace {prompt.name}: {_points(student.difference)} on the same rows, within the margin."
+    sentence = f"Let {student.name}, trained on {learned}, replace the {prompt.name}: {_points(student.difference)} on the same rows, within the margin."
     changes = ("inputs that drift away from these rows", *(("a call of the student that costs more than assumed",) if student.pays_off is None else ()))
     return Advice(kind, sentence, facts, changes, None, student.name)
 
@@ -114,7 +114,7 @@ def _cascade(prompt: PromptEvidence, cascade: CascadeEvidence, facts: tuple[str,
     assert cascade.share_kept is not None
     kept = f"{cascade.share_kept.value:.0%} of the calls (n = {cascade.share_kept.n})"
     promise = f"at most {cascade.budget:.1%} of all rows are harmed, with {cascade.level:.0%} confidence"
-    sentence = f"Put {cascade.student} before {prompt.name}: it keeps {kept}, and {promise}."
+    sentence = f"Put {cascade.student} before the {prompt.name}: it keeps {kept}, and {promise}."
     measured = (f"{cascade.name}: {_scored(cascade.score)}",) if cascade.score else ()
     return Advice("cascade", sentence, facts + measured, ("a student that passes its gate alone", "inputs that drift away from these rows"), None, cascade.name)
 
@@ -129,17 +129,17 @@ def _more_test_rows(student: StudentEvidence, facts: tuple[str, ...]) -> Advice:
 def _more_training_rows(prompt: PromptEvidence, student: StudentEvidence, facts: tuple[str, ...]) -> Advice:
     assert student.reach is not None
     n, _ = student.reach
-    sentence = f"{student.name} is still learning, and may come up to {prompt.name} with twice the training rows."
+    sentence = f"{student.name} is still learning, and may come up to the {prompt.name} with twice the training rows."
     return Advice("collect more", sentence, facts, ("a curve that flattens",), f"{n - student.n_train:,} more training rows", None)
 
 
 def _keep(prompt: PromptEvidence, students: Sequence[StudentEvidence], facts: tuple[str, ...]) -> Advice:
     best = max(students, key=lambda student: student.difference.value, default=None)
     if best is None:
-        return Advice("keep prompt", f"Keep {prompt.name}: no student was measured.", facts, (), None, prompt.name)
+        return Advice("keep prompt", f"Keep the {prompt.name}: no student was measured.", facts, (), None, prompt.name)
     if best.gate == "pass":  # as good, and yet it never pays off
-        return Advice("keep prompt", f"Keep {prompt.name}: {best.name} is as good but costs more.", facts, ("a cheaper machine",), None, prompt.name)
-    sentence = f"Keep {prompt.name}: the best student, {best.name}, is {_points(best.difference)} against it on the same rows."
+        return Advice("keep prompt", f"Keep the {prompt.name}: {best.name} is as good but costs more.", facts, ("a cheaper machine",), None, prompt.name)
+    sentence = f"Keep the {prompt.name}: the best student, {best.name}, is {_points(best.difference)} against it on the same rows."
     return Advice("keep prompt", sentence, facts, ("a stronger base model", "many times the training rows"), None, prompt.name)
 
 

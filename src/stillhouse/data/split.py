@@ -11,6 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from stillhouse.data.dataset import Dataset, load_examples
 from stillhouse.errors import DatasetError, LeakageError
@@ -29,6 +30,7 @@ class Splits:
     calibration: list[Example]
     test: list[Example]
     unlabelled: list[Example]
+    also_test: dict[str, list[Example]] = field(default_factory=dict)  # by the file's name without its ending
     fingerprints: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -57,18 +59,21 @@ def load_splits(task: Task, *, skip_bad: bool = False) -> Splits:
     shares = {part: share for part, share in zip(("validation", "calibration", "test"), data.split, strict=True) if part in missing}
     parts = split_examples(loaded["train"].examples, shares, seed=data.seed)
     parts |= {part: dataset.examples for part, dataset in loaded.items() if part != "train"}
+    further = {Path(name).stem: load_examples(task.resolve(name), task=task, skip_bad=skip_bad) for name in data.also_test}
     for part in ("train", "test"):
         if not parts[part]:
             n_rows = len(loaded["train"].examples)
             raise DatasetError(f"{task.path or task.name}: no rows are left for {part} ({n_rows} rows in {data.train}); bring more rows or change `split`")
     warnings = [
         f"{len(dataset.skipped)} broken rows of {dataset.path.name} were skipped; the first: {dataset.skipped[0]}"
-        for dataset in loaded.values()
+        for dataset in (*loaded.values(), *further.values())
         if dataset.skipped
     ]
     for part in ("validation", "calibration", "test"):
         where = f"`{data.train}` and `{getattr(data, part) or part}`"
         check_leakage(parts["train"], parts[part], where)
+    for name, dataset in further.items():
+        check_leakage(parts["train"], dataset.examples, f"`{data.train}` and `{name}`")
     near = near_copies(parts["train"], parts["test"])
     if near:
         first = near[0]
@@ -82,7 +87,8 @@ def load_splits(task: Task, *, skip_bad: bool = False) -> Splits:
         calibration=parts.get("calibration", []),
         test=parts["test"],
         unlabelled=parts.get("unlabelled", []),
-        fingerprints={part: dataset.fingerprint for part, dataset in loaded.items()},
+        also_test={name: dataset.examples for name, dataset in further.items()},
+        fingerprints={part: dataset.fingerprint for part, dataset in (loaded | further).items()},
         warnings=warnings,
     )
 

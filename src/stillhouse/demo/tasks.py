@@ -18,7 +18,7 @@ from stillhouse.errors import ExistsError
 from stillhouse.records import Example
 from stillhouse.runs import write_atomic
 
-SIZES: Mapping[TaskName, tuple[int, int]] = {"route": (1500, 1000), "to_sql": (4000, 1000)}  # rows to train on (before the split), rows to test on
+SIZES: Mapping[TaskName, tuple[int, int]] = {"route": (4000, 2000), "to_sql": (4000, 1000)}  # rows to train on (before the split), rows to test on
 
 
 def write_project(folder: Path, *, sizes: Mapping[TaskName, tuple[int, int]] = SIZES, seed: int = 0) -> dict[TaskName, Path]:
