@@ -1,0 +1,92 @@
+"""Greedy decoding with a key-value cache, for encoder-decoders and decoder-only models alike, and the log-probability of every token.
+
+Our own few lines and not `generate`: a student of a few million parameters spends most of a step outside its layers, and a confidence needs the
+log-probabilities anyway.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, EncoderDecoderCache
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Token numbers without the end token, and the log-probability of each and, last, of the end token. `ended` False: cut at the limit."""
+
+    tokens: list[int]
+    logprobs: list[float]
+    ended: bool
+
+
+def greedy(model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int) -> list[Decoded]:
+    """The likeliest next token, again and again, for all prompts at once; `most` new tokens at most."""
+    if model.config.is_encoder_decoder:
+        return _decode_sequences(model, prompts, pad=pad, end=end, most=most)
+    return _continue_sequences(model, prompts, pad=pad, end=end, most=most)
+
+
+def _decode_sequences(model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int) -> list[Decoded]:
+    ids, mask = padded(prompts, pad, model.device)
+    encoded = model.get_encoder()(input_ids=ids, attention_mask=mask)
+    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+    start = torch.full((len(prompts), 1), model.config.decoder_start_token_id, device=model.device)
+
+    def step(tokens: Tensor) -> Tensor:
+        out = model(encoder_outputs=encoded, attention_mask=mask, decoder_input_ids=tokens, past_key_values=cache, use_cache=True)
+        return out.logits[:, -1]  # type: ignore[no-any-return]
+
+    return _run(step, start, end, most)
+
+
+def _continue_sequences(model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int) -> list[Decoded]:
+    ids, mask = padded(prompts, pad, model.device, left=True)  # the newest token of every row stands last
+    cache = DynamicCache()
+    seen = [mask]
+
+    def step(tokens: Tensor) -> Tensor:
+        if cache.get_seq_length():
+            seen[0] = torch.cat([seen[0], torch.ones_like(tokens)], dim=1)
+        positions = (seen[0].cumsum(1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
+        out = model(input_ids=tokens, attention_mask=seen[0], position_ids=positions, past_key_values=cache, use_cache=True)
+        return out.logits[:, -1]  # type: ignore[no-any-return]
+
+    return _run(step, ids, end, most)
+
+
+def _run(step: Any, tokens: Tensor, end: int, most: int) -> list[Decoded]:
+    chosen, logprobs = [], []
+    alive = torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
+    for _ in range(most):
+        likelihood = torch.log_softmax(step(tokens).float(), dim=-1)  # (batch, vocabulary)
+        best = likelihood.max(dim=-1)
+        chosen.append(best.indices)
+        logprobs.append(best.values)
+        alive &= best.indices != end
+        if not alive.any():
+            break
+        tokens = best.indices.unsqueeze(1)
+    of_rows = zip(torch.stack(chosen, 1).tolist(), torch.stack(logprobs, 1).tolist(), strict=True)
+    return [_cut(row, values, end) for row, values in of_rows]
+
+
+def _cut(tokens: list[int], logprobs: list[float], end: int) -> Decoded:
+    if end in tokens:
+        at = tokens.index(end)
+        return Decoded(tokens[:at], logprobs[: at + 1], True)
+    return Decoded(tokens, logprobs, False)
+
+
+def padded(rows: Sequence[Sequence[int]], pad: int, device: Any, *, left: bool = False) -> tuple[Tensor, Tensor]:
+    """(rows, longest) token numbers and the mask of what is no padding."""
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), pad)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    for at, row in enumerate(rows):
+        place = slice(width - len(row), width) if left else slice(0, len(row))
+        ids[at, place] = torch.tensor(row, dtype=torch.long)
+        mask[at, place] = 1
+    return ids.to(device), mask.to(device)

@@ -1,0 +1,323 @@
+"""The generative student: text in, text out, by an encoder-decoder or a decoder-only model, finetuned in full.
+
+A base is a Hugging Face id or a folder (which of the two kinds it is, its config says), or `scratch:tiny`, `scratch:small` and `scratch:small-decoder`:
+random weights and a byte-level BPE of the task's own text. Objectives: `sft`, and `step_by_step` (Hsieh et al. 2023, 2305.02301): every row is asked
+twice, `predict:` for the label and `explain:` for the rationale, in one forward; when it answers it is asked for the label alone.
+"""
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+
+from stillhouse.errors import UserError
+from stillhouse.records import Example, Prediction, Usage
+from stillhouse.runs import storage_errors
+from stillhouse.student import bases, objectives
+from stillhouse.student.artifact import Header, size_bytes
+from stillhouse.student.config import TrainConfig
+from stillhouse.student.decoding import Decoded, greedy, padded
+from stillhouse.student.job import Trained, TrainJob
+from stillhouse.student.tokenizer import as_answer, as_question, from_answer, train_bpe
+from stillhouse.student.train import autocast, device, fit, seeded
+
+PREDICT, EXPLAIN = "predict: ", "explain: "
+ALPHA = 0.5  # the label's share of the step-by-step loss; the paper weighs both tasks equally (section 4.1)
+TOKENS_AT_ONCE = 8192  # in one forward without gradients, padding included
+CHOICES = "\nchoices: "
+
+
+def defaults(base: str) -> TrainConfig:
+    """Scratch: measured on the demo's questions (docs/lab-notes.md). Pretrained: the encoder's, with a little more patience for open answers."""
+    if base == "scratch:tiny":
+        return TrainConfig(epochs=30, min_steps=300, learning_rate=5e-3, schedule="cosine")
+    if base.startswith("scratch:"):
+        return TrainConfig(epochs=20, learning_rate=2e-3, tokens_per_batch=1024, schedule="cosine", betas=(0.9, 0.98), max_validations=5)
+    return TrainConfig(epochs=3, learning_rate=1e-4, tokens_per_batch=4096)
+
+
+# Rows as tokens
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One question and its answer as token numbers, the end token included."""
+
+    source: list[int]
+    target: list[int]
+    explains: bool
+    truncated: bool
+
+
+class _Coder:
+    """Text to token numbers and back; the same for training, validating and answering. `own`: the vocabulary is the task's own."""
+
+    def __init__(self, tokenizer: Any, *, encoder_decoder: bool, max_length: int, prefixed: bool, own: bool) -> None:
+        self.tokenizer, self.encoder_decoder, self.max_length, self.prefixed, self.own = tokenizer, encoder_decoder, max_length, prefixed, own
+        self.end: int = tokenizer.eos_token_id
+        self.pad: int = self.end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"max_length": self.max_length, "prefixed": self.prefixed, "own": self.own}
+
+    def source(self, example: Example, prefix: str = PREDICT) -> tuple[list[int], bool]:
+        """(tokens, whether they were cut). Of a question that is too long its beginning is kept."""
+        text = (prefix if self.prefixed else "") + example.text + (CHOICES + " | ".join(example.choices) if example.choices else "")
+        text = as_question(text) if self.own else text
+        ids = list(self.tokenizer(text if self.encoder_decoder else text + "\n")["input_ids"])
+        if self.encoder_decoder and (not ids or ids[-1] != self.end):
+            ids.append(self.end)
+        if not self.encoder_decoder and ids and ids[-1] == self.end:
+            ids.pop()  # some tokenizers end every text; the answer is still to come
+        return ids[: self.max_length], len(ids) > self.max_length
+
+    def target(self, text: str) -> tuple[list[int], bool]:
+        ids = list(self.tokenizer(as_answer(text) if self.own else text, add_special_tokens=False)["input_ids"])
+        return [*ids[: self.max_length - 1], self.end], len(ids) > self.max_length - 1
+
+    def pair(self, example: Example, answer: str, prefix: str = PREDICT) -> Pair:
+        source, cut = self.source(example, prefix)
+        target, target_cut = self.target(answer)
+        return Pair(source, target, prefix == EXPLAIN, cut or target_cut)
+
+    def token(self, token: int) -> str:
+        decoded: str = self.tokenizer.decode([token])
+        return decoded.replace(as_answer(" "), " ") if self.own else decoded
+
+    def text(self, tokens: Sequence[int]) -> str:
+        decoded: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        return from_answer(decoded) if self.own else decoded.strip()
+
+
+# Training
+
+
+class _Rows:
+    """The `Trainable` of the loop. With step-by-step a row is two pairs that always share a batch."""
+
+    def __init__(self, job: TrainJob, model: Any, coder: _Coder, config: TrainConfig, most: int | None = None) -> None:
+        self.module, self._coder, self._config = model, coder, config
+        self._step_by_step = job.task.student.recipe == "step_by_step"
+        self._rows = [self._pairs(example, job.target(example)) for example in job.train]
+        self._validation = [(coder.source(example)[0], " ".join(job.target(example).split())) for example in job.validation]
+        self.n_truncated = sum(any(pair.truncated for pair in row) for row in self._rows)
+        longest = max(len(row[0].target) for row in self._rows)
+        self.most_new_tokens = min(math.ceil(1.5 * longest) + 8, coder.max_length)
+
+    def _pairs(self, example: Example, answer: str) -> list[Pair]:
+        pairs = [self._coder.pair(example, answer)]
+        if self._step_by_step and example.teacher_rationale:
+            pairs.append(self._coder.pair(example, example.teacher_rationale, EXPLAIN))
+        return pairs
+
+    def lengths(self) -> list[int]:
+        return [sum(len(pair.source) + len(pair.target) for pair in row) for row in self._rows]
+
+    def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        pairs = [pair for i in indices for pair in self._rows[i]]
+        explains = torch.tensor([pair.explains for pair in pairs])
+        if self._coder.encoder_decoder:
+            ids, mask = padded([pair.source for pair in pairs], self._coder.pad, "cpu")
+            targets, _ = padded([pair.target for pair in pairs], objectives.IGNORE, "cpu")
+        else:
+            ids, mask = padded([pair.source + pair.target for pair in pairs], self._coder.pad, "cpu")
+            # The token at t is predicted at t - 1: the question carries no loss, its last token predicts the answer's first.
+            targets, _ = padded([[objectives.IGNORE] * (len(pair.source) - 1) + pair.target + [objectives.IGNORE] for pair in pairs], objectives.IGNORE, "cpu")
+        return {"input_ids": ids, "attention_mask": mask, "targets": targets, "explains": explains}
+
+    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, int]:
+        inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+        if self._coder.encoder_decoder:
+            inputs["decoder_input_ids"] = self.module.prepare_decoder_input_ids_from_labels(batch["targets"])
+        logits = self.module(**inputs, use_cache=False).logits  # (batch, seq, vocabulary)
+        smoothing = self._config.label_smoothing
+        if self._step_by_step:
+            return objectives.step_by_step(logits, batch["targets"], batch["explains"], alpha=ALPHA, label_smoothing=smoothing)
+        return objectives.sft(logits, batch["targets"], label_smoothing=smoothing)
+
+    def validate(self) -> float:
+        """The share of validation rows answered exactly, spacing aside."""
+        decoded = decode(self.module, [source for source, _ in self._validation], self._coder, self.most_new_tokens)
+        answers = [" ".join(self._coder.text(row.tokens).split()) for row in decoded]
+        return sum(answer == wanted for answer, (_, wanted) in zip(answers, self._validation, strict=True)) / len(answers)
+
+
+def train(job: TrainJob) -> Trained:
+    """Finetune all weights of the base. Raises UserError where step-by-step is asked for and no row has a rationale."""
+    if job.task.student.recipe == "step_by_step" and not any(example.teacher_rationale for example in job.train):
+        remedy = 'run `stillhouse label --rationales`, or use recipe = "sft"'
+        raise UserError(f'{job.task.name}: recipe = "step_by_step" needs rationales and no training row has one; {remedy}')
+    config = job.settings(defaults(job.base))
+    with seeded(job.seed):
+        model, tokenizer = _scratch(job) if job.base.startswith("scratch:") else _pretrained(job.base)
+    coder = _coder(model, tokenizer, config.max_length, prefixed=job.task.student.recipe == "step_by_step", own=job.base.startswith("scratch:"))
+    rows = _Rows(job, model, coder, config)
+    result = fit(rows, config, seed=job.seed, folder=job.checkpoints, on_progress=job.on_progress)
+    return Trained(
+        write_files=lambda folder: _write(folder, model, tokenizer),
+        settings={**coder.settings, "most_new_tokens": rows.most_new_tokens, "train": asdict(config)},
+        best_validation=result.best_validation,
+        metric="exact_match",
+        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        wall_s=result.wall_s,
+        epochs=result.epochs,
+        steps=result.steps,
+        stopped_early=result.stopped_early,
+        n_truncated=rows.n_truncated,
+        resumed_at=result.resumed_at,
+    )
+
+
+def _coder(model: Any, tokenizer: Any, max_length: int, *, prefixed: bool, own: bool) -> _Coder:
+    positions = getattr(model.config, "max_position_embeddings", None) or max_length
+    encoder_decoder = bool(model.config.is_encoder_decoder)
+    # A decoder-only model holds question and answer in one sequence.
+    limit = min(max_length, positions if encoder_decoder else positions // 2, tokenizer.model_max_length)
+    return _Coder(tokenizer, encoder_decoder=encoder_decoder, max_length=limit, prefixed=prefixed, own=own)
+
+
+def _pretrained(base: str) -> tuple[Any, Any]:
+    source = bases.resolve(base)
+    config = bases.from_pretrained(transformers.AutoConfig, source)
+    kind = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
+    tokenizer = bases.from_pretrained(transformers.AutoTokenizer, source)
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"the base {base!r} has a tokenizer without an end token, so its answers would never end; use another base")
+    return bases.load_weights(kind, source), tokenizer
+
+
+def _scratch(job: TrainJob) -> tuple[Any, Any]:
+    """Random weights and a vocabulary from the training rows. No dropout: on a CPU drawing it takes a third of a step of so small a model."""
+    sizes = {"tiny": (64, 2, 2, 600), "small": (128, 2, 4, 2000), "small-decoder": (128, 4, 4, 2000)}
+    size = job.base.partition(":")[2]
+    if size not in sizes:
+        raise UserError(f"unknown base {job.base!r}; random weights come as {', '.join(f'scratch:{name}' for name in sizes)}")
+    width, layers, heads, vocabulary = sizes[size]
+    questions = [PREDICT + EXPLAIN + example.text for example in job.train]
+    answers = [text for example in job.train for text in (job.target(example), example.teacher_rationale) if text]
+    tokenizer = train_bpe(questions, answers, vocabulary)
+    common = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    if size.endswith("decoder"):
+        config = transformers.LlamaConfig(
+            hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=3 * width, max_position_embeddings=1024,
+            tie_word_embeddings=True, bos_token_id=None, **common,
+        )  # fmt: skip
+        return transformers.LlamaForCausalLM(config), tokenizer
+    config = transformers.T5Config(
+        d_model=width, d_kv=width // heads, d_ff=3 * width, num_layers=layers, num_heads=heads, dropout_rate=0.0, feed_forward_proj="relu",
+        decoder_start_token_id=tokenizer.pad_token_id, tie_word_embeddings=True, **common,
+    )  # fmt: skip
+    return transformers.T5ForConditionalGeneration(config), tokenizer
+
+
+# Answering
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One answer with its tokens. `token_logprobs` belong to `tokens`; the end token's is counted in `confidence` alone. `ended` False: cut at the limit."""
+
+    text: str
+    tokens: list[str]
+    token_logprobs: list[float]
+    confidence: float
+    n_input: int
+    ended: bool
+
+
+def decode(model: Any, sources: Sequence[Sequence[int]], coder: _Coder, most: int) -> list[Decoded]:
+    """Greedy answers in the order of the sources, batched by length."""
+    found: dict[int, Decoded] = {}
+    for indices in _by_length(sources, most):
+        answers = greedy(model, [sources[i] for i in indices], pad=coder.pad, end=coder.end, most=most)
+        found.update(zip(indices, answers, strict=True))
+    return [found[i] for i in range(len(sources))]
+
+
+def _by_length(sources: Sequence[Sequence[int]], most: int) -> Iterator[list[int]]:
+    batch: list[int] = []
+    for i in sorted(range(len(sources)), key=lambda i: -len(sources[i])):
+        if batch and (len(batch) + 1) * (len(sources[batch[0]]) + most) > TOKENS_AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+class GenerativeStudent:
+    """Confidence is the length-normalised probability of the answer, exp(mean log p) over its tokens and its end.
+
+    Latency is measured per call and not divided: every row of a call waited for the whole of it.
+    """
+
+    family = "generative"
+
+    def __init__(self, header: Header, folder: Path, model: Any, tokenizer: Any) -> None:
+        self.name = f"{header.task.name}/{header.spec}"
+        self.task, self.labels = header.task, header.labels
+        self.size_bytes = size_bytes(folder)
+        self._most = int(header.settings["most_new_tokens"])
+        settings = header.settings
+        self._coder = _coder(model, tokenizer, int(settings["max_length"]), prefixed=bool(settings["prefixed"]), own=bool(settings["own"]))
+        self._model = model
+        self._one_at_a_time = threading.Lock()  # fast tokenizers refuse to be shared between threads, and torch uses all cores for one call anyway
+
+    async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
+        began = time.perf_counter()
+        answers = await self.generate(inputs)
+        latency_s = time.perf_counter() - began
+        return [self._prediction(example, answer, latency_s) for example, answer in zip(inputs, answers, strict=True)]
+
+    async def generate(self, inputs: Sequence[Example]) -> list[Generated]:
+        """The answers with their tokens and log-probabilities, in input order."""
+        return await asyncio.to_thread(self._generate, inputs)
+
+    def count_tokens(self, text: str) -> int:
+        with self._one_at_a_time:
+            return len(self._coder.tokenizer(text)["input_ids"])
+
+    def _generate(self, inputs: Sequence[Example]) -> list[Generated]:
+        with self._one_at_a_time, torch.inference_mode(), autocast(None):
+            sources = [self._coder.source(example)[0] for example in inputs]
+            decoded = decode(self._model, sources, self._coder, self._most)
+            return [self._generated(source, answer) for source, answer in zip(sources, decoded, strict=True)]
+
+    def _generated(self, source: Sequence[int], answer: Decoded) -> Generated:
+        tokens = [self._coder.token(token) for token in answer.tokens]
+        confidence = math.exp(sum(answer.logprobs) / len(answer.logprobs))
+        return Generated(self._coder.text(answer.tokens), tokens, answer.logprobs[: len(tokens)], confidence, len(source), answer.ended)
+
+    def _prediction(self, example: Example, answer: Generated, latency_s: float) -> Prediction:
+        usage = Usage(input_tokens=answer.n_input, output_tokens=len(answer.tokens) + 1)
+        allowed = example.choices or self.labels
+        if not answer.ended:
+            return Prediction(None, usage=usage, latency_s=latency_s, error=f"the answer did not end within {self._most} tokens")
+        if allowed is not None and answer.text not in allowed:
+            return Prediction(None, usage=usage, latency_s=latency_s, error="the answer is none of the choices")
+        return Prediction(answer.text, confidence=answer.confidence, usage=usage, latency_s=latency_s)
+
+
+# On disk
+
+
+def _write(folder: Path, model: Any, tokenizer: Any) -> None:
+    with storage_errors(folder), bases.quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def load(folder: Path, header: Header) -> GenerativeStudent:
+    config = bases.from_pretrained(transformers.AutoConfig, str(folder))
+    kind = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
+    model = bases.load_weights(kind, str(folder)).to(device()).eval()
+    return GenerativeStudent(header, folder, model, bases.from_pretrained(transformers.AutoTokenizer, str(folder)))

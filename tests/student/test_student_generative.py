@@ -1,0 +1,219 @@
+"""The generative student: random weights and a vocabulary of its own, and bases in folders, of both kinds."""
+
+import asyncio
+import math
+
+import pytest
+import torch
+import transformers
+from tokenizers import ByteLevelBPETokenizer
+
+from stillhouse.errors import UserError
+from stillhouse.records import Example
+from stillhouse.student import TrainConfig, load_student, train_student
+from stillhouse.student.decoding import greedy
+from stillhouse.student.generative import _coder, _pretrained, _Rows
+from stillhouse.student.job import TrainJob
+from stillhouse.student.objectives import IGNORE
+from stillhouse.student.tokenizer import as_answer, as_question, from_answer, train_bpe
+from stillhouse.task import Task, _Student
+
+TASK = Task(name="query", instruction="Write the query.", output="text", metric="exact_match")
+STEPWISE = Task(name="query", instruction="Write the query.", output="text", metric="exact_match", student=_Student(recipe="step_by_step"))
+QUICK = TrainConfig(epochs=60, learning_rate=5e-3, tokens_per_batch=512, schedule="cosine", bf16=False, max_validations=3)
+BRIEF = TrainConfig(epochs=1, learning_rate=1e-3, tokens_per_batch=512, bf16=False)
+CITIES = ("Rome", "Paris", "Oslo", "Bonn")
+
+
+def questions(n, rationales=False):
+    rows = []
+    for i in range(n):
+        city, what = CITIES[i % 4], ("orders", "customers")[i // 4 % 2]
+        reason = f"it asks about {what}" if rationales else None
+        rows.append(Example(str(i), f"how many {what} in {city}?", label=f"SELECT COUNT(*) FROM {what} WHERE city = '{city}'", teacher_rationale=reason))
+    return rows
+
+
+def train(out, spec="generative:scratch:tiny", task=TASK, rows=None, config=QUICK, seed=0):
+    rows = questions(32) if rows is None else rows
+    return train_student(spec, task, rows, rows[:8], source="gold", seed=seed, out=out, config=config)
+
+
+def answers(student, rows):
+    return [prediction.output for prediction in asyncio.run(student.predict(rows))]
+
+
+def test_it_learns_to_write_and_answers_in_input_order_after_loading(tmp_path):
+    result = train(tmp_path / "s")
+    student = load_student(tmp_path / "s")
+    rows = questions(8)[::-1]
+    predictions = asyncio.run(student.predict(rows))
+    assert [prediction.output for prediction in predictions] == [row.label for row in rows]
+    assert all(0.5 < prediction.confidence <= 1 for prediction in predictions)
+    assert all(prediction.usage.output_tokens > 1 for prediction in predictions)
+    assert (result.metric, result.best_validation, result.n_train) == ("exact_match", 1.0, 32)
+    assert not list((tmp_path / "s").glob("*.bin"))
+
+
+def test_the_confidence_is_the_length_normalised_probability_of_tokens_and_end(tmp_path):
+    train(tmp_path / "s", config=BRIEF)
+    student = load_student(tmp_path / "s")
+    row = questions(1)[0]
+    generated = asyncio.run(student.generate([row]))[0]
+    # The naive definition: every step's log-probability, recomputed in one forward without a cache.
+    source = torch.tensor([student._coder.source(row)[0]])
+    found = greedy(student._model, source.tolist(), pad=student._coder.pad, end=student._coder.end, most=student._most)[0]
+    tokens = [*found.tokens, student._coder.end] if found.ended else found.tokens
+    decoder_input = torch.tensor([[student._model.config.decoder_start_token_id, *tokens[:-1]]])
+    with torch.no_grad():
+        logprobs = torch.log_softmax(student._model(input_ids=source, decoder_input_ids=decoder_input).logits[0], dim=-1)
+    naive = sum(logprobs[at, token].item() for at, token in enumerate(tokens)) / len(tokens)
+    assert generated.confidence == pytest.approx(math.exp(naive), rel=1e-4)
+    assert len(generated.tokens) == len(generated.token_logprobs)
+    assert "".join(generated.tokens).strip() == generated.text
+
+
+def test_answers_do_not_depend_on_what_else_is_in_the_batch(tmp_path):
+    train(tmp_path / "s")
+    student = load_student(tmp_path / "s")
+    rows = [*questions(8), Example("long", "please tell me now, if you can: how many orders in Oslo?")]
+    assert answers(student, rows) == [answers(student, [row])[0] for row in rows]
+
+
+def test_equal_seeds_give_equal_students_and_a_killed_training_goes_on_to_the_same_bits(tmp_path):
+    rows = questions(16)
+    steps = TrainConfig(epochs=6, learning_rate=5e-3, tokens_per_batch=128, bf16=False, checkpoint_every_s=0)
+    train(tmp_path / "a", rows=rows, config=steps)
+
+    def stop(progress):
+        if progress.done == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_student("generative:scratch:tiny", TASK, rows, rows[:8], source="gold", seed=0, out=tmp_path / "b", config=steps, on_progress=stop)
+    resumed = train(tmp_path / "b", rows=rows, config=steps)
+    assert resumed.resumed_at is not None
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+
+
+def test_the_vocabulary_joins_what_belongs_together_and_keeps_words_and_digits_apart():
+    rows = questions(32)
+    tokenizer = train_bpe([row.input for row in rows], [row.label for row in rows], 600)
+    tokens = [tokenizer.decode([token]) for token in tokenizer(as_answer(rows[0].label))["input_ids"]]
+    assert len(tokens) <= 5  # SELECT COUNT(*) FROM orders WHERE city = | ' | Rome | '
+    assert "Rome" in tokens
+    assert "Rome" in [tokenizer.decode([token]) for token in tokenizer(as_question("in Rome?"))["input_ids"]]
+    assert [tokenizer.decode([token]) for token in tokenizer(as_question("#2041"))["input_ids"]][-4:] == list("2041")
+    for text in ("SELECT 'naïve  é' , 10", "雪 2", "a\nb"):
+        assert from_answer(tokenizer.decode(tokenizer(as_answer(text))["input_ids"])) == text  # bytes: nothing is unknown
+
+
+def folder_of(tmp_path, model, name):
+    """A base as the hub has them: weights, config, and a byte-level BPE as GPT-2's."""
+    tokenizer = ByteLevelBPETokenizer()
+    tokenizer.train_from_iterator([text for row in questions(32) for text in (row.input, row.label)], vocab_size=400, special_tokens=["<pad>", "</s>"])
+    model.save_pretrained(tmp_path / name)
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer, pad_token="<pad>", eos_token="</s>", model_max_length=128)
+    fast.save_pretrained(tmp_path / name)
+    return f"generative:{tmp_path / name}"
+
+
+def tiny_bart():
+    return transformers.BartForConditionalGeneration(
+        transformers.BartConfig(
+            vocab_size=400, d_model=64, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=64,
+            decoder_ffn_dim=64, max_position_embeddings=128, pad_token_id=0, bos_token_id=None, eos_token_id=1, decoder_start_token_id=0,
+            forced_eos_token_id=None,
+        )
+    )  # fmt: skip
+
+
+def tiny_llama():
+    return transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
+            vocab_size=400, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=256, pad_token_id=0,
+            bos_token_id=None, eos_token_id=1,
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [tiny_bart, tiny_llama])
+def test_a_base_in_a_folder_is_finetuned_whichever_kind_its_config_says(tmp_path, make):
+    torch.manual_seed(0)
+    spec = folder_of(tmp_path, make(), "base")
+    config = TrainConfig(epochs=100, learning_rate=5e-3, tokens_per_batch=256, schedule="cosine", bf16=False, max_validations=4)
+    train(tmp_path / "s", spec=spec, config=config)
+    student = load_student(tmp_path / "s")
+    rows = questions(8)
+    assert answers(student, rows) == [row.label for row in rows]
+    assert answers(student, rows[:1]) == [rows[0].label]
+    transformers.AutoModel.from_pretrained(tmp_path / "s")  # the artifact is a plain transformers folder
+
+
+def rows_of(tmp_path, base, task, examples):
+    model, tokenizer = _pretrained(base)
+    coder = _coder(model, tokenizer, 128, prefixed=task.student.recipe == "step_by_step", own=False)
+    job = TrainJob(f"generative:{base}", task, None, examples, examples[:1], "gold", 0, BRIEF, tmp_path / "checkpoints")
+    return _Rows(job, model.eval(), coder, BRIEF)
+
+
+def test_a_decoder_only_question_carries_no_loss(tmp_path):
+    torch.manual_seed(0)
+    base = folder_of(tmp_path, tiny_llama(), "base").partition(":")[2]
+    rows = rows_of(tmp_path, base, TASK, questions(2))
+    batch = rows.batch([0])
+    pair = rows._rows[0][0]
+    carried = [token for token in batch["targets"][0].tolist() if token != IGNORE]
+    assert carried == pair.target
+    assert carried[-1] == rows._coder.end
+    # The place before the answer's first token is what predicts it.
+    at = batch["targets"][0].tolist().index(pair.target[0])
+    assert batch["input_ids"][0, at + 1].item() == pair.target[0]
+
+
+def test_step_by_step_asks_twice_in_one_forward_and_once_where_there_is_no_rationale(tmp_path):
+    torch.manual_seed(0)
+    base = folder_of(tmp_path, tiny_bart(), "base").partition(":")[2]
+    examples = [*questions(1, rationales=True), *questions(2)[1:]]
+    rows = rows_of(tmp_path, base, STEPWISE, examples)
+    batch = rows.batch([0, 1])
+    assert batch["explains"].tolist() == [False, True, False]
+    both, _ = rows.loss(batch)
+    label_only, _ = rows.loss(rows.batch([1]))
+    assert both.item() != pytest.approx(label_only.item())
+
+
+@pytest.mark.slow
+def test_step_by_step_learns_the_label_and_is_asked_for_it_alone(tmp_path):
+    rows = questions(32, rationales=True)
+    train(tmp_path / "s", task=STEPWISE, rows=rows)
+    assert answers(load_student(tmp_path / "s"), rows[:8]) == [row.label for row in rows[:8]]
+
+
+def test_step_by_step_without_a_rationale_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no training row has one"):
+        train(tmp_path / "s", task=STEPWISE)
+
+
+def test_choices_and_their_answers_stay_within_the_choices(tmp_path):
+    task = Task(name="colour", instruction="Which?", output="choice")
+    rows = [Example(str(i), f"the {word}", label=colour, choices=("red", "green")) for i, (word, colour) in enumerate([("rose", "red"), ("leaf", "green")] * 8)]
+    train(tmp_path / "s", task=task, rows=rows)
+    student = load_student(tmp_path / "s")
+    assert answers(student, rows[:2]) == ["red", "green"]
+    odd = asyncio.run(student.predict([Example("x", "the rose", choices=("blue", "black"))]))[0]
+    assert odd.output is None
+    assert odd.error == "the answer is none of the choices"
+
+
+@pytest.mark.parametrize(("spec", "says"), [("generative:scratch:huge", "scratch:small"), ("generative:./absent", "no such folder")])
+def test_an_unknown_base_is_one_sentence(tmp_path, spec, says):
+    with pytest.raises(UserError, match=says):
+        train(tmp_path / "s", spec=spec)
+
+
+def test_what_is_too_long_is_cut_and_counted(tmp_path):
+    rows = [*questions(8), Example("long", "how many orders " * 60, label="SELECT 1")]
+    result = train(tmp_path / "s", rows=rows, config=TrainConfig(epochs=1, learning_rate=1e-3, tokens_per_batch=512, max_length=32, bf16=False))
+    assert result.n_truncated == 1
