@@ -29,5 +29,12 @@ def main() -> None:
         sys.exit(130)
 
 
-from stillhouse.cli import label as label  # noqa: E402 (commands register themselves on `app`)
+# Commands register themselves on `app`, in the order in which a user needs them.
+# isort: off
+from stillhouse.cli import demo as demo  # noqa: E402
 from stillhouse.cli import new as new  # noqa: E402
+from stillhouse.cli import label as label  # noqa: E402
+from stillhouse.cli import distill as distill  # noqa: E402
+from stillhouse.cli import evaluate as evaluate  # noqa: E402
+from stillhouse.cli import serve as serve  # noqa: E402
+from stillhouse.cli import report as report  # noqa: E402

@@ -73,7 +73,11 @@ async def open_cascade(folder: Path, *, store: Path | None = None, audit: Path |
     with open_store(store or default_store(task)) as opened:
         teacher = open_teacher(facts["teacher"], task, opened)
         try:
-            yield Cascade(student, teacher, float(facts["threshold"]), name=f"{task.name}/cascade", audit=audit)
+            cascade = Cascade(student, teacher, float(facts["threshold"]), name=f"{task.name}/cascade", audit=audit)
+            try:
+                yield cascade
+            finally:
+                await cascade.drain()
         finally:
             await teacher.close()
 

@@ -62,7 +62,7 @@ def known_price(model: str, when: datetime | None = None, *, price_in: float | N
     cost = _table_cost(name, provider, 1000, 0, 0, when), _table_cost(name, provider, 0, 1000, 0, when), _table_cost(name, provider, 1000, 0, 1000, when)
     if cost[0] is None or cost[1] is None:
         return None
-    return Price(cost[0] * 1000, cost[1] * 1000, f"{name}, genai-prices {version('genai-prices')}", None if cost[2] is None else cost[2] * 1000)
+    return Price(cost[0] * 1000, cost[1] * 1000, f"{name}, genai-prices {_table_version()}", None if cost[2] is None else cost[2] * 1000)
 
 
 def call_cost(model: str, usage: Usage, when: datetime, *, price_in: float | None = None, price_out: float | None = None) -> tuple[float | None, str | None]:
@@ -74,6 +74,11 @@ def call_cost(model: str, usage: Usage, when: datetime, *, price_in: float | Non
         provider, name = _split(model)
         return _table_cost(name, provider, usage.input_tokens, usage.output_tokens, usage.cached_input_tokens or 0, _midnight(when)), price.snapshot
     return price.cost_usd(usage), price.snapshot
+
+
+@functools.cache
+def _table_version() -> str:
+    return version("genai-prices")  # it reads a file: not once per call that is priced
 
 
 def _midnight(when: datetime) -> datetime:

@@ -1,0 +1,127 @@
+"""`stillhouse distill` and `stillhouse advise`: from a task to a verdict."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stillhouse.cli import app
+from stillhouse.cli.console import emit_json, out, progress_bar
+from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Runs, SkipBad, Store, TaskFile, Teacher
+from stillhouse.errors import UserError
+
+if TYPE_CHECKING:
+    from stillhouse.jobs.distill import Finished
+
+
+@app.command()
+def distill(
+    task: TaskFile,
+    teacher: Teacher = None,
+    seed: Annotated[int, typer.Option(help="decides order and initial weights")] = 0,
+    advice: Annotated[Path | None, typer.Option(help="an advise run whose learning curves go into the report")] = None,
+    all_students: Annotated[bool, typer.Option("--all", help="train every student of the ladder, also after one has passed")] = False,
+    max_usd: MaxUsd = None,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
+    store: Store = None,
+    runs: Runs = Path("runs"),
+    skip_bad: SkipBad = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train students, measure them against the prompt on held-out rows, and write card and report. Exit code 1: none may be served."""
+    from stillhouse.jobs.distill import distill as run
+
+    with progress_bar() as tick:
+        done = run(
+            task,
+            teacher=teacher,
+            settings={"max_usd": max_usd, "price_in": price_in, "price_out": price_out},
+            store=store,
+            runs=runs,
+            seed=seed,
+            advice=advice,
+            all_students=all_students,
+            skip_bad=skip_bad,
+            on_progress=tick,
+        )
+    _show(done, as_json)
+    if not done.serves:
+        raise typer.Exit(1)
+    if not as_json:
+        out.print(f"next: stillhouse serve {done.folder}{' --cascade' if done.result.verdict.kind == 'cascade' else ''}")
+
+
+@app.command()
+def advise(
+    task: TaskFile,
+    teacher: Teacher = None,
+    seeds: Annotated[int, typer.Option(help="trainings per size, at least 3")] = 5,
+    sizes: Annotated[str | None, typer.Option(help="training sizes, as in 64,256,1024; default: doubling up to all rows")] = None,
+    workers: Annotated[int | None, typer.Option(help="trainings at a time, each with one thread; default: one per core")] = None,
+    max_usd: MaxUsd = None,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
+    store: Store = None,
+    runs: Runs = Path("runs"),
+    skip_bad: SkipBad = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learning curves, the crossover with the prompt, the money: one verdict."""
+    from stillhouse.jobs.advise import advise as run
+
+    with progress_bar() as tick:
+        done = run(
+            task,
+            teacher=teacher,
+            settings={"max_usd": max_usd, "price_in": price_in, "price_out": price_out},
+            store=store,
+            runs=runs,
+            seeds=seeds,
+            sizes=_numbers(sizes),
+            workers=workers,
+            skip_bad=skip_bad,
+            on_progress=tick,
+        )
+    _show(done, as_json)
+    if not as_json:
+        for line in crossovers(done):
+            out.print(line)
+        out.print(f"next: stillhouse distill {task} --advice {done.folder}")
+
+
+def _numbers(sizes: str | None) -> list[int] | None:
+    if sizes is None:
+        return None
+    try:
+        return [int(part) for part in sizes.split(",")]
+    except ValueError:
+        raise UserError(f"--sizes {sizes}: give whole numbers with commas between, as in 64,256,1024") from None
+
+
+def _show(done: "Finished", as_json: bool) -> None:
+    from stillhouse.report.page import terminal
+    from stillhouse.report.result import to_dict
+
+    if as_json:
+        facts: dict[str, Any] = {"run": str(done.folder), "report": str(done.report), "serves": done.serves, "result": to_dict(done.result)}
+        emit_json(facts)
+        return
+    out.print(terminal(done.result, done.report))
+
+
+def crossovers(done: "Finished") -> list[str]:
+    """One sentence per learning curve: how many labels it takes to meet the prompt."""
+    found = done.result.curves.crossovers if done.result.curves else ()
+    lines = []
+    for one in found:
+        sizes = next(curve.points for curve in done.result.curves.curves if curve.name == one.curve) if done.result.curves else ()
+        at = {
+            "<=": f"at or below {sizes[0].n:,}",
+            ">": f"beyond {sizes[-1].n:,}",
+            None: f"about {one.n_star:,.0f}" if one.n_star is not None else "",
+        }[one.censored]
+        low = "the smallest size" if one.low is None else f"{one.low:,.0f}"
+        high = "beyond the largest" if one.high is None else f"{one.high:,.0f}"
+        lines.append(f"{one.curve} meets the {one.prompt} {at} labels [{low}, {high}] ({one.n_seeds} seeds, n = {one.n_rows:,})")
+    return lines

@@ -1,0 +1,16 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TaskFile = Annotated[Path, typer.Argument(help="task.toml, or the folder that holds it")]
+Teacher = Annotated[str | None, typer.Option(help="the model to ask; default: [teacher] model")]
+MaxUsd = Annotated[float | None, typer.Option(help="never spend more than this on the teacher")]
+PriceIn = Annotated[float | None, typer.Option(help="US$ per million input tokens, where no table knows the model")]
+PriceOut = Annotated[float | None, typer.Option(help="US$ per million output tokens")]
+Store = Annotated[Path | None, typer.Option(help="where paid replies are kept; default: stillhouse.db beside the task")]
+Runs = Annotated[Path, typer.Option(help="the folder that takes the run's folder")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="leave broken rows out and count them")]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]

@@ -1,0 +1,228 @@
+"""The OpenAI API in front of students, cascades and prompted models: an app changes its base URL and its model's name, and nothing else.
+
+POST /v1/chat/completions (streamed too, with `logprobs` too), POST /v1/decisions, GET /v1/models, GET /v1/models/NAME, GET /health. No page of another
+site can call it: bodies must be declared as JSON, no CORS header is ever sent, and without a key it answers to loopback names alone. What is asked and
+answered is not logged.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import ipaddress
+import json
+import logging
+import signal
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from stillhouse.errors import BudgetError, TeacherError, UserError
+from stillhouse.records import Example, Predictor
+from stillhouse.serving.decisions import decision, decision_examples, parse_decision
+from stillhouse.serving.inputs import chat_example
+from stillhouse.serving.lanes import Answer, Lane, OverloadedError
+from stillhouse.serving.wire import ApiError, ChatBody, chunks, completion, cut, dumps, event, logprobs_of, model_object, parse_chat
+
+MOST_BYTES = 4 * 2**20  # of a body: more text than any student reads
+DRAIN_S = 30.0  # what a stopping server gives to requests under way
+KEY_VARIABLE = "STILLHOUSE_SERVE_KEY"
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_log = logging.getLogger(__name__)
+
+
+def make_app(
+    models: Mapping[str, Predictor], *, key: str | None = None, most_waiting: int = 1024, most_per_batch: int = 32, batch_wait_s: float = 0.002
+) -> web.Application:
+    """The server as an aiohttp application; `models` maps the names that requests use to what answers.
+
+    With `key`, every call but /health needs it as bearer token. More than `most_waiting` requests under way per model are answered 429.
+    """
+    if not models:
+        raise UserError("there is no model to serve; give at least one")
+    lanes = {
+        name: Lane(name, predictor, most_waiting=most_waiting, most_per_batch=most_per_batch, wait_s=batch_wait_s) for name, predictor in models.items()
+    }
+    server = _Server(lanes, key)
+    app = web.Application(client_max_size=MOST_BYTES, middlewares=[server.errors, server.authorise])
+    app.router.add_get("/health", server.health)
+    app.router.add_get("/v1/models", server.list_models)
+    app.router.add_get("/v1/models/{name:.+}", server.show_model)
+    app.router.add_post("/v1/chat/completions", server.chat)
+    app.router.add_post("/v1/decisions", server.decide)
+    app.on_cleanup.append(server.drain)
+    return app
+
+
+async def serve(
+    models: Mapping[str, Predictor], *, host: str = "127.0.0.1", port: int = 8000, key: str | None = None, on_ready: Callable[[str], None] | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT (or cancellation), finish the requests under way, and return; a second signal does not wait for them.
+
+    To be called in the main thread. `on_ready` gets the base URL that clients are given, e.g. "http://127.0.0.1:8000/v1"; `port` 0 takes a free one.
+    Raises UserError for an address that is open to others without a key, or that cannot be had.
+    """
+    if key is not None and not key.strip():
+        raise UserError(f"the key is empty; set {KEY_VARIABLE} to a long random text, or unset it")
+    if key is None and not _is_loopback(host):
+        raise UserError(f"{host} can be reached from other machines, and no key is set; set {KEY_VARIABLE} to a long random text, or serve on 127.0.0.1")
+    runner = web.AppRunner(make_app(models, key=key), access_log=None, shutdown_timeout=DRAIN_S)
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"cannot listen on {host} port {port} ({reason}); choose another --port or --host") from None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        if on_ready is not None:
+            bound = runner.addresses[0][1]
+            on_ready(f"http://{f'[{host}]' if ':' in host else host}:{bound}/v1")
+        await stop.wait()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        await runner.cleanup()
+
+
+def _is_loopback(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+class _Server:
+    def __init__(self, lanes: Mapping[str, Lane], key: str | None) -> None:
+        self._lanes, self._key, self._created = lanes, key, int(time.time())
+
+    # Around every call
+
+    @web.middleware
+    async def errors(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        """Every error in the API's own shape."""
+        try:
+            return await handler(request)
+        except ApiError as error:
+            return _error(error)
+        except OverloadedError:
+            return _error(ApiError(429, "the server has more requests than it can answer; try again", code="overloaded", retry_after_s=1))
+        except web.HTTPRequestEntityTooLarge:
+            return _error(ApiError(413, f"the body is over {MOST_BYTES:,} bytes; send a shorter input", code="body_too_large"))
+        except web.HTTPException as error:
+            served = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /health"
+            return _error(ApiError(error.status, f"{request.method} {request.path}: {error.reason}; served are {served}"))
+        except (BudgetError, TeacherError) as error:  # of a prompted model served as it is; a cascade makes them its rows' errors
+            return _error(ApiError(502, f"the teacher failed: {error}", code="teacher_failed"))
+        except Exception:
+            _log.exception("%s %s broke", request.method, request.path)
+            return _error(ApiError(500, "the server failed at this request; its log says why", code="internal_error"))
+
+    @web.middleware
+    async def authorise(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        if self._key is None and not _is_loopback(request.url.host or ""):  # a page whose own name was pointed at this machine (DNS rebinding)
+            raise ApiError(403, f"without a key only this machine is served; call 127.0.0.1 or localhost, or set {KEY_VARIABLE}", code="wrong_host")
+        if self._key is not None and request.path != "/health":
+            scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), self._key.encode()):
+                raise ApiError(401, "the API key is missing or wrong; send the server's key as bearer token", code="invalid_api_key")
+        return await handler(request)
+
+    async def drain(self, _: web.Application) -> None:
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                for lane in self._lanes.values():
+                    await lane.drain()
+        except TimeoutError:
+            _log.warning("audits were still waiting for the teacher after %g s; they are not recorded", DRAIN_S)
+
+    # The calls
+
+    async def health(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def list_models(self, _: web.Request) -> web.Response:
+        return web.json_response({"object": "list", "data": [model_object(name, self._created) for name in self._lanes]}, dumps=dumps)
+
+    async def show_model(self, request: web.Request) -> web.Response:
+        return web.json_response(model_object(self._lane(request.match_info["name"]).name, self._created), dumps=dumps)
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        body = parse_chat(await _json(request))
+        lane = self._lane(body.model)
+        _check_format(lane, body)
+        reply_id, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
+        answer = await _answer(lane, chat_example(lane, body, reply_id))
+        reply = cut(answer, body.stops, body.most_tokens)
+        if body.wants_json and not _is_json(reply.text):
+            raise ApiError(422, f"{lane.name}: the answer is not valid JSON", code="no_answer")
+        logprobs = logprobs_of(reply, answer.scores, body.top_logprobs or 0) if body.logprobs else None
+        if not body.stream:
+            return web.json_response(completion(reply_id, created, lane.name, answer, reply, logprobs), dumps=dumps)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"})
+        events = chunks(reply_id, created, lane.name, answer, reply, logprobs, include_usage=body.includes_usage)
+        with contextlib.suppress(ConnectionResetError):  # whoever asked has gone
+            await response.prepare(request)
+            await response.write(b"".join(map(event, events)) + b"data: [DONE]\n\n")
+            await response.write_eof()
+        return response
+
+    async def decide(self, request: web.Request) -> web.Response:
+        body = parse_decision(await _json(request))
+        lane = self._lane(body.model)
+        examples = decision_examples(lane, body, f"decision-{uuid.uuid4().hex}")
+        answers = await asyncio.gather(*(lane.answer(example) for example in examples))
+        return web.json_response(decision(lane.name, body, answers), dumps=dumps)
+
+    def _lane(self, name: str) -> Lane:
+        lane = self._lanes.get(name)
+        if lane is None:
+            raise ApiError(404, f"the model {name!r} is not served here; served are {', '.join(self._lanes)}", param="model", code="model_not_found")
+        return lane
+
+
+async def _answer(lane: Lane, example: Example) -> Answer:
+    """The answer, or an error: 502 where the teacher behind a model failed (worth trying again), 422 where a student has none (it never will)."""
+    answer = await lane.answer(example)
+    if answer.text is None:
+        from_teacher = answer.source == "teacher"
+        raise ApiError(502 if from_teacher else 422, f"{lane.name}: {answer.error or 'no answer'}", code="teacher_failed" if from_teacher else "no_answer")
+    return answer
+
+
+def _check_format(lane: Lane, body: ChatBody) -> None:
+    """`json_object` is checked on a student that answers in JSON; a schema would not be enforced, so it is refused."""
+    wanted = body.response_format.type if body.response_format else "text"
+    if wanted == "text" or (wanted == "json_object" and lane.task is not None and lane.task.output == "json"):
+        return
+    reason = "the schema would not be enforced; leave it out" if wanted == "json_schema" else "this model does not answer so; leave it out"
+    raise ApiError(400, f"response_format {wanted} is not supported by {lane.name}: {reason}", param="response_format", code="unsupported_parameter")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+async def _json(request: web.Request) -> Any:
+    if request.content_type != "application/json":  # what a page of another site can send without asking is never this type
+        raise ApiError(415, f"the body is declared as {request.content_type}; send it with Content-Type: application/json")
+    raw = await request.read()
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise ApiError(400, f"the body is not valid JSON ({reason}); mend it", code="invalid_json") from None
+
+
+def _error(error: ApiError) -> web.Response:
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return web.json_response(error.body, status=error.status, headers=headers, dumps=dumps)

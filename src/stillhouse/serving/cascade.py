@@ -1,0 +1,140 @@
+"""The cascade: the student answers what it is sure of, the teacher the rest, and an audit keeps watching what was kept.
+
+The threshold and its promise come from `evaluation.deferral`; here it is only applied. The promise speaks of rows like those it was chosen on, so a small
+random share of the kept rows is also sent to the teacher: where their agreement falls, the rows are no longer those.
+"""
+
+import asyncio
+import json
+import logging
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stillhouse.errors import CannotTellError, StillhouseError, UserError
+from stillhouse.records import Estimate, Example, Prediction, Predictor
+from stillhouse.runs import storage_errors
+from stillhouse.student.artifact import Student
+
+_log = logging.getLogger(__name__)
+
+
+class Cascade:
+    """A Predictor: `Prediction.source` says who answered, "student" or "teacher".
+
+    A row goes to the teacher where the student has no answer, no confidence, or one below `threshold`. Then cost and usage are the teacher's (the student's
+    own work is the machine's, not the row's), and latency is the sum of both. A row that the student kept costs 0. Where the teacher fails, the row fails.
+
+    With `audit`, a share `audit_share` of the kept rows, drawn with `seed`, is sent to the teacher after the student's answer was given, and both answers
+    are appended to that JSONL file. What the audit costs stands there and in no prediction. `await drain()` before closing the teacher.
+    """
+
+    def __init__(
+        self, student: Student, teacher: Predictor, threshold: float, *, name: str, audit_share: float = 0.01, audit: Path | None = None, seed: int = 0
+    ) -> None:
+        if not math.isfinite(threshold):
+            raise UserError(f"{name}: the threshold {threshold} is no number; take the one that the run chose")
+        if not 0 <= audit_share <= 1:
+            raise UserError(f"{name}: audit_share = {audit_share} is no share; give a number from 0 to 1")
+        self.name, self.student, self.teacher, self.threshold = name, student, teacher, threshold
+        self.task, self.labels = student.task, student.labels
+        self.audit, self.audit_share = audit, audit_share
+        self._draws = random.Random(seed)
+        self._audits: set[asyncio.Task[None]] = set()  # the event loop holds tasks weakly
+
+    async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
+        """One prediction per input, in input order."""
+        return await self.settle(inputs, await self.student.predict(inputs))
+
+    async def settle(self, inputs: Sequence[Example], first: Sequence[Prediction]) -> list[Prediction]:
+        """The cascade's answers, given the student's `first` ones: for servers that batch the student's work on their own."""
+        return list(await asyncio.gather(*(self._settle(example, prediction) for example, prediction in zip(inputs, first, strict=True))))
+
+    async def drain(self) -> None:
+        """Wait for the audits under way."""
+        while self._audits:
+            await asyncio.gather(*self._audits)
+
+    async def _settle(self, example: Example, first: Prediction) -> Prediction:
+        if first.output is not None and first.confidence is not None and first.confidence >= self.threshold:
+            if self.audit is not None and self._draws.random() < self.audit_share:
+                task = asyncio.create_task(self._audit(self.audit, example, first))
+                self._audits.add(task)
+                task.add_done_callback(self._audits.discard)
+            return replace(first, source="student", cost_usd=0.0)
+        second = await self._ask_teacher(example)
+        latency_s = None if first.latency_s is None or second.latency_s is None else first.latency_s + second.latency_s
+        return replace(second, source="teacher", latency_s=latency_s)
+
+    async def _ask_teacher(self, example: Example) -> Prediction:
+        """One row at a time, so that a teacher that breaks (a spent budget, a refused key) fails the rows it broke on and no others."""
+        try:
+            (prediction,) = await self.teacher.predict([example])
+        except StillhouseError as error:
+            return Prediction(None, error=f"the teacher failed: {error}")
+        if prediction.output is None and prediction.error is None:
+            return replace(prediction, error="the teacher gave no answer")
+        return prediction
+
+    async def _audit(self, path: Path, example: Example, first: Prediction) -> None:
+        second = await self._ask_teacher(example)
+        row = {
+            "id": example.id,
+            "student": first.output,
+            "teacher": second.output,
+            "confidence": first.confidence,
+            "threshold": self.threshold,
+            "cost_usd": second.cost_usd,
+            "error": second.error,
+        }
+        try:
+            _append(path, row)
+        except StillhouseError as error:  # the answer is already given; a full disk must not stop the next ones
+            _log.error("an audited row was not recorded: %s", error)
+
+
+def agreement(path: Path, *, interval: Callable[[int, int], tuple[float, float]] | None = None, level: float = 0.95) -> Estimate:
+    """How often the teacher gave the very answer that the student was trusted with, over an audit's rows that the teacher answered.
+
+    `interval` makes (low, high) at `level` from (agreeing, n), as `evaluation.proportions.clopper_pearson` does; without it there is none.
+    Raises UserError for a file that is no audit, CannotTellError where it holds no answered row.
+    """
+    rows = [row for row in _read(path) if row["teacher"] is not None]
+    if not rows:
+        raise CannotTellError(f"{path}: no audited row has a teacher's answer yet; serve more rows, or raise the audited share")
+    agreeing, n = sum(row["student"] == row["teacher"] for row in rows), len(rows)
+    if interval is None:
+        return Estimate(agreeing / n, n, level=level)
+    return Estimate(agreeing / n, n, *interval(agreeing, n), level, getattr(interval, "__name__", "").replace("_", "-"))
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as file:
+            file.seek(max(0, file.seek(0, 2) - 1))
+            torn = file.read(1) not in (b"", b"\n")  # a killed process left half a line: it must not swallow this one
+            file.write((b"\n" if torn else b"") + json.dumps(row, ensure_ascii=False).encode() + b"\n")
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The audit's rows. A line that a killed process left torn is no row; any other line that is none is an error."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such audit file; serve a cascade with an audit first") from None
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue  # torn: `_append` begins a new line behind it
+        if not isinstance(row, dict) or not {"student", "teacher"} <= row.keys():
+            raise UserError(f"{path}:{number}: not a row of a cascade's audit; give the file that `serve --audit` wrote")
+        rows.append(row)
+    return rows

@@ -1,0 +1,126 @@
+"""POST /v1/decisions, the API's call for labels with probabilities, answered by students that pick among choices.
+
+One question, or several of the same kind: `choice` questions whose choices are the student's classes (or any, where each input brings its own). The
+instructions are not read: a student knows one task.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stillhouse.records import Example
+from stillhouse.serving.cascade import Cascade
+from stillhouse.serving.inputs import checked_choices, example_of
+from stillhouse.serving.lanes import Answer, Lane
+from stillhouse.serving.wire import ApiError, Json, parse_body, usage_of
+
+
+class _Lenient(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class _Part(_Lenient):
+    type: str
+    text: str | None = None
+    data: dict[str, Any] | list[dict[str, Any]] | None = None
+
+
+class _Message(_Lenient):
+    type: str = "message"
+    role: str | None = None
+    content: str | list[_Part] | None = None
+
+
+class _Choice(_Lenient):
+    value: bool | str
+    description: str | None = None
+
+
+class _Question(_Lenient):
+    type: Literal["choice", "predicate", "score"]
+    name: str | None = None
+    instructions: Any = None
+    choices: list[_Choice] | None = Field(default=None, max_length=255)
+
+
+class DecisionBody(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model: str
+    input: str | list[_Message]
+    questions: list[_Question] = Field(min_length=1, max_length=400)
+    prompt_cache_key: str | None = None
+    prompt_cache_options: Any = None
+    safety_identifier: str | None = None
+
+
+def parse_decision(raw: Any) -> DecisionBody:
+    """Raises ApiError (400) that names the parameter."""
+    body: DecisionBody = parse_body(DecisionBody, raw)
+    return body
+
+
+def decision_examples(lane: Lane, body: DecisionBody, row_id: str) -> list[Example]:
+    """One row per question. Raises ApiError (400) where the model cannot answer one of them with probabilities."""
+    if isinstance(lane.predictor, Cascade) or lane.generates or lane.task is None or lane.task.output != "choice":
+        raise ApiError(400, f"{lane.name} gives no probabilities of choices; ask it at /v1/chat/completions", param="model")
+    content = _content(body.input)
+    examples = []
+    for number, question in enumerate(body.questions):
+        where = f"questions.{number}"
+        if question.type != "choice":
+            raise ApiError(400, f"{where} is a {question.type}; {lane.name} answers choice questions alone", param=f"{where}.type")
+        texts = [_text(choice.value) for choice in question.choices or ()]
+        examples.append(example_of(lane, f"{row_id}-{number}", content, checked_choices(lane, texts, f"{where}.choices")))
+    return examples
+
+
+def decision(model: str, body: DecisionBody, answers: list[Answer]) -> Json:
+    counts = [usage_of(answer.usage) for answer in answers]
+    n_input, n_output = sum(count["prompt_tokens"] for count in counts), sum(count["completion_tokens"] for count in counts)
+    return {
+        "model": model,
+        "answers": [_answer(question, answer) for question, answer in zip(body.questions, answers, strict=True)],
+        "usage": {
+            "input_tokens": n_input,
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "output_tokens": n_output,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": n_input + n_output,
+        },
+    }
+
+
+def _answer(question: _Question, answer: Answer) -> Json:
+    if answer.text is None or answer.scores is None:
+        return {"type": "refusal", "name": question.name}
+    values = {_text(choice.value): choice.value for choice in question.choices or ()}
+    return {
+        "type": "choice",
+        "name": question.name,
+        "choice": values[answer.text],
+        "confidence": answer.scores[answer.text],
+        "probabilities": [{"value": value, "probability": answer.scores[text]} for text, value in values.items()],
+    }
+
+
+def _text(value: bool | str) -> str:
+    return value if isinstance(value, str) else str(value).lower()
+
+
+def _content(given: str | list[_Message]) -> str | dict[str, Any]:
+    """The input: the text itself, or the last message, which must be the user's."""
+    if isinstance(given, str):
+        content: str | list[_Part] | None = given
+    else:
+        if not given or given[-1].type != "message" or given[-1].role != "user":
+            raise ApiError(400, "the last item of input must be a user's message, which is the model's input", param="input")
+        content = given[-1].content
+    if isinstance(content, list):
+        if len(content) == 1 and content[0].type == "input_json" and isinstance(content[0].data, dict):
+            return content[0].data
+        if wrong := [part.type for part in content if part.type != "input_text" or part.text is None]:
+            raise ApiError(400, f"input holds a part of type {wrong[0]}; a student reads text, or one JSON object alone", param="input")
+        content = "".join(part.text or "" for part in content)
+    if content is None or not content.strip():
+        raise ApiError(400, "input is empty; put the model's input there", param="input")
+    return content

@@ -1,0 +1,105 @@
+"""From an app's request to a student's input: the last user message, read back from the prompt that the app already sends.
+
+A student knows one task, so the instruction and the worked examples before the last user message are not read. Of that message:
+- choices below the input, as `llm.prompted.build_messages` writes them, become the row's choices; `choices` in the request's body go before them;
+- where the student learned from rows with fields, `name: value` lines or a JSON object with those names become the fields;
+- where it learned from plain texts, the text is the input as it stands, JSON or not.
+A student that does not say which of the two it learned from takes a JSON object as fields and anything else as text.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stillhouse.llm.prompted import CHOICES, input_of
+from stillhouse.records import Example
+from stillhouse.serving.lanes import Lane
+from stillhouse.serving.wire import ApiError, ChatBody
+
+
+def chat_example(lane: Lane, body: ChatBody, row_id: str) -> Example:
+    """The row that a chat request asks about. Raises ApiError (400)."""
+    message = body.messages[-1]
+    if message.role != "user":
+        raise ApiError(400, f"the last message is the {message.role}'s; it must be the user's, which is the model's input", param="messages")
+    content = message.content
+    if isinstance(content, list):
+        if wrong := [part.type for part in content if part.type != "text" or part.text is None]:
+            raise ApiError(400, f"messages hold a part of type {wrong[0]}; a student reads text alone", param="messages")
+        content = "".join(part.text or "" for part in content)
+    if content is None or not content.strip():
+        raise ApiError(400, "the last message is empty; put the model's input there", param="messages")
+    asked = None if body.choices is None else checked_choices(lane, body.choices, "choices")
+    text, shown = _split_choices(lane, content)
+    return example_of(lane, row_id, text, asked or shown)
+
+
+def example_of(lane: Lane, row_id: str, content: str | Mapping[str, Any], choices: tuple[str, ...] | None) -> Example:
+    """A row from an input and its choices. Raises ApiError (400) where this model cannot be asked so."""
+    if lane.needs_choices and choices is None:
+        raise ApiError(400, f'{lane.name} picks among each input\'s own choices; give them, e.g. extra_body={{"choices": [...]}}', param="choices")
+    example = Example(row_id, _fields(lane, content), choices=choices)
+    for text in (example.text, *(choices or ())):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ApiError(400, "the input holds half of a surrogate pair, which is no character; send valid Unicode") from None
+    return example
+
+
+def checked_choices(lane: Lane, choices: Sequence[str], param: str) -> tuple[str, ...]:
+    """The choices that a request asks with. Raises ApiError (400) where this model cannot be held to them."""
+    if len(choices) < 2 or len(set(choices)) != len(choices) or not all(choices):
+        raise ApiError(400, "choices must be at least two different texts", param=param)
+    if lane.task is not None and lane.task.output != "choice":
+        raise ApiError(400, f"{lane.name} answers in its own words and takes no choices; leave them out", param=param)
+    if lane.labels is not None and set(choices) != set(lane.labels):
+        raise ApiError(400, f"{lane.name} always answers one of {', '.join(lane.labels)}; give these choices or none", param=param)
+    return tuple(choices)
+
+
+def _split_choices(lane: Lane, content: str) -> tuple[str, tuple[str, ...] | None]:
+    """(input, choices below it). A text that only looks like it has choices, in a task that has none, stays whole."""
+    text = input_of(content)
+    listed = content[len(text) + len(CHOICES) :]
+    if text == content or lane.task is None or lane.task.output != "choice" or not listed.startswith("- "):
+        return content, None
+    choices = tuple(listed.removeprefix("- ").split("\n- "))
+    if lane.labels is not None and not set(choices) <= set(lane.labels):
+        return content, None
+    return text, choices
+
+
+def _fields(lane: Lane, content: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
+    names = lane.input_fields
+    found = content if isinstance(content, Mapping) else _object(content)
+    if names is None:
+        return content if found is None else found
+    if not names:
+        if isinstance(content, Mapping):
+            raise ApiError(400, f"{lane.name} learned from plain texts; give the input as a text", param="input")
+        return content
+    if found is None and isinstance(content, str):
+        found = _lines(content, names)
+    if found is None or set(found) != set(names):
+        form = ", ".join(f"`{name}: ...`" for name in names)
+        raise ApiError(400, f"{lane.name} reads the fields {', '.join(names)}; give them as lines {form}, or as a JSON object", param="messages")
+    return {name: found[name] for name in names}
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and value else None
+
+
+def _lines(text: str, names: Sequence[str]) -> dict[str, str] | None:
+    """`Example.text` read backwards: a value ends where the next name's line begins."""
+    pattern = "\n".join(rf"{re.escape(name)}: (.*{'?' if name != names[-1] else ''})" for name in names)
+    match = re.fullmatch(pattern, text, re.DOTALL)
+    return None if match is None else dict(zip(names, match.groups(), strict=True))

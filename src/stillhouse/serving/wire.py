@@ -1,0 +1,293 @@
+"""The OpenAI API's shapes: chat requests in, completions, chunks and errors out. Checked against the `openai` package, version 3.
+
+What changes the meaning of a request and cannot be honoured is refused with a sentence; what only steers a sampler or a bill (temperature, seed, user, ...)
+is accepted and does nothing, since a student's answer to an input is always the same.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stillhouse.records import Usage
+from stillhouse.serving.lanes import Answer
+
+LEAST_LOGPROB = -9999.0  # the API's own number for "as good as impossible"
+Json = dict[str, Any]
+B = TypeVar("B", bound=BaseModel)
+
+
+class ApiError(Exception):
+    """An answer that is an error, in OpenAI's shape."""
+
+    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None, retry_after_s: int | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.param, self.code, self.retry_after_s = status, message, param, code, retry_after_s
+
+    @property
+    def body(self) -> Json:
+        kinds = {401: "authentication_error", 429: "rate_limit_error"}
+        kind = kinds.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+
+# Requests
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+    type: str
+    text: str | None = None
+
+
+class _Message(BaseModel):
+    """A message's other keys (name, refusal, ...) say nothing about the input."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[_Part] | None = None
+
+
+class _StreamOptions(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+    include_usage: bool = False
+
+
+class _ResponseFormat(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+    type: str
+
+
+class ChatBody(_Body):
+    """The body of POST /v1/chat/completions, with `choices`: the allowed answers of this input alone (`extra_body={"choices": [...]}`)."""
+
+    model: str
+    messages: list[_Message] = Field(min_length=1)
+    choices: list[str] | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    stop: str | list[str] | None = None
+    response_format: _ResponseFormat | None = None
+    # Refused where they ask for more than there is.
+    n: int | None = None
+    tools: list[Any] | None = None
+    tool_choice: Any = None
+    functions: list[Any] | None = None
+    function_call: Any = None
+    modalities: list[str] | None = None
+    logit_bias: dict[str, float] | None = None
+    audio: Any = None
+    moderation: Any = None
+    web_search_options: Any = None
+    # Accepted without effect.
+    temperature: float | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    seed: int | None = None
+    user: str | None = None
+    metadata: Any = None
+    store: bool | None = None
+    parallel_tool_calls: bool | None = None
+    prediction: Any = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: Any = None
+    prompt_cache_retention: str | None = None
+    reasoning_effort: str | None = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+    verbosity: str | None = None
+
+    @property
+    def most_tokens(self) -> int | None:
+        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def includes_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    @property
+    def wants_json(self) -> bool:
+        return self.response_format is not None and self.response_format.type == "json_object"
+
+
+def parse_chat(raw: Any) -> ChatBody:
+    """Raises ApiError (400) that names the parameter."""
+    body = parse_body(ChatBody, raw)
+    _refuse(body)
+    return body
+
+
+def parse_body(kind: type[B], raw: Any) -> B:
+    """A body of this kind. Raises ApiError (400) with the first thing that is wrong with it."""
+    if not isinstance(raw, dict):
+        raise ApiError(400, "the request's body must be a JSON object")
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        param = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            raise ApiError(400, f"the parameter {param} is not known to this server; leave it out", param=param, code="unknown_parameter") from None
+        if problem["type"] == "missing":
+            raise ApiError(400, f"the parameter {param} is missing; give it", param=param, code="missing_required_parameter") from None
+        if problem["type"] == "too_short":
+            raise ApiError(400, f"{param} is empty; give at least one", param=param, code="empty_array") from None
+        message = problem["msg"][:1].lower() + problem["msg"][1:]
+        raise ApiError(400, f"{f'the parameter {param}' if param else 'the body'} is wrong: {message}", param=param or None, code="invalid_type") from None
+
+
+def _refuse(body: ChatBody) -> None:
+    """No parameter that changes the meaning of a request is dropped in silence."""
+    refused = {
+        "n": body.n not in (None, 1),
+        "tools": bool(body.tools),
+        "tool_choice": body.tool_choice not in (None, "none", "auto"),
+        "functions": bool(body.functions),
+        "function_call": body.function_call not in (None, "none", "auto"),
+        "modalities": body.modalities not in (None, ["text"]),
+        "logit_bias": bool(body.logit_bias),
+        "audio": body.audio is not None,
+        "moderation": body.moderation is not None,
+        "web_search_options": body.web_search_options is not None,
+    }
+    reasons = {"n": "a student has one answer to an input; send n = 1", "logit_bias": "a student's answers cannot be steered; leave it out"}
+    for param, asked in refused.items():
+        if asked:
+            reason = reasons.get(param, "a student does one task, in text; leave it out")
+            raise ApiError(400, f"{param} is not supported: {reason}", param=param, code="unsupported_parameter")
+    if body.top_logprobs is not None and not body.logprobs:
+        raise ApiError(400, "top_logprobs needs logprobs = true; set it", param="top_logprobs", code="invalid_value")
+    if body.stream_options is not None and not body.stream:
+        raise ApiError(400, "stream_options needs stream = true; set it", param="stream_options", code="invalid_value")
+    if any(not stop for stop in body.stops) or len(body.stops) > 4:
+        raise ApiError(400, "stop must be up to four texts that are not empty", param="stop", code="invalid_value")
+
+
+# Answers
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer as this request wanted it: cut at its stops and its limit."""
+
+    text: str
+    finish_reason: Literal["stop", "length"]
+    tokens: tuple[tuple[str, float], ...] | None
+
+
+def cut(answer: Answer, stops: Sequence[str], most_tokens: int | None) -> Reply:
+    """Apply `stop` and `max_tokens`. A class is one token; a text whose tokens are not known cannot be cut by their number and stays whole."""
+    text, tokens = answer.text or "", answer.tokens
+    finish_reason: Literal["stop", "length"] = "stop" if answer.ended else "length"
+    ends = [] if tokens is None else _ends(text, tokens)
+    if tokens is not None and most_tokens is not None and most_tokens < len(tokens):
+        text, tokens, finish_reason = text[: ends[most_tokens - 1]], tokens[:most_tokens], "length"
+    found = [at for stop in stops if (at := text.find(stop)) >= 0]
+    if found:
+        text, finish_reason = text[: min(found)], "stop"
+        tokens = None if tokens is None else tuple(token for token, end in zip(tokens, ends, strict=False) if end <= len(text))
+    return Reply(text, finish_reason, tokens)
+
+
+def _ends(text: str, tokens: Sequence[tuple[str, float]]) -> list[int]:
+    """Where in the text each token ends. Found by looking: some tokenizers leave out a token's space when it is decoded alone."""
+    ends, at = [], 0
+    for token, _ in tokens:
+        piece = token.strip()
+        found = text.find(piece, at)
+        at = found + len(piece) if found >= 0 else at
+        ends.append(at)
+    return ends
+
+
+def logprobs_of(reply: Reply, scores: Mapping[str, float] | None, top: int) -> Json | None:
+    """A classifier's answer is one token whose alternatives are the other classes; a text has its own tokens. None: no probabilities are known."""
+    if scores is not None and reply.text in scores:
+        ranked = sorted(scores.items(), key=lambda item: -item[1])[:top]
+        entry = _token(reply.text, _log(scores[reply.text]))
+        return {"content": [{**entry, "top_logprobs": [_token(label, _log(p)) for label, p in ranked]}], "refusal": None}
+    if reply.tokens is not None:
+        # Decoding is greedy: the token that was taken is the likeliest one, and the only one whose probability is kept.
+        entries = [_token(token, logprob) for token, logprob in reply.tokens]
+        return {"content": [{**entry, "top_logprobs": [entry] if top else []} for entry in entries], "refusal": None}
+    return None
+
+
+def _log(probability: float) -> float:
+    return max(math.log(probability), LEAST_LOGPROB) if probability > 0 else LEAST_LOGPROB
+
+
+def _token(token: str, logprob: float) -> Json:
+    return {"token": token, "logprob": max(logprob, LEAST_LOGPROB), "bytes": list(token.encode("utf-8", errors="replace"))}
+
+
+def usage_of(usage: Usage | None) -> Json:
+    """Counts as the API's ints. They are of what the student read and wrote: the input, without the instruction that it has no need of."""
+    n_input, n_output = (usage.input_tokens or 0, usage.output_tokens or 0) if usage else (0, 0)
+    return {"prompt_tokens": n_input, "completion_tokens": n_output, "total_tokens": n_input + n_output}
+
+
+def completion(reply_id: str, created: int, model: str, answer: Answer, reply: Reply, logprobs: Json | None) -> Json:
+    message = {"role": "assistant", "content": reply.text, "refusal": None}
+    return {
+        "id": reply_id,
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "logprobs": logprobs, "finish_reason": reply.finish_reason}],
+        "usage": usage_of(answer.usage),
+        "stillhouse": ours(answer),
+    }
+
+
+def chunks(reply_id: str, created: int, model: str, answer: Answer, reply: Reply, logprobs: Json | None, *, include_usage: bool) -> list[Json]:
+    """The events of a stream. An answer is short and decoded in a batch with others, so its text comes in one piece, and an error never comes midway."""
+
+    def chunk(choices: list[Json], **more: Any) -> Json:
+        head = {"id": reply_id, "object": "chat.completion.chunk", "created": created, "model": model}
+        return {**head, "choices": choices, **({"usage": None} if include_usage else {}), **more}
+
+    def choice(delta: Json, finish_reason: str | None = None, logprobs: Json | None = None) -> Json:
+        return {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
+
+    events = [
+        chunk([choice({"role": "assistant", "content": "", "refusal": None})]),
+        chunk([choice({"content": reply.text}, logprobs=logprobs)]),
+        chunk([choice({}, reply.finish_reason)], stillhouse=ours(answer)),
+    ]
+    return [*events, chunk([], usage=usage_of(answer.usage))] if include_usage else events
+
+
+def ours(answer: Answer) -> Json:
+    """What the API has no place for: how sure the model is, who of a cascade answered, what that cost, whether the usage is an estimate."""
+    estimated = answer.usage.estimated if answer.usage else True
+    return {"confidence": answer.confidence, "source": answer.source, "cost_usd": answer.cost_usd, "usage_estimated": estimated}
+
+
+def model_object(name: str, created: int) -> Json:
+    return {"id": name, "object": "model", "created": created, "owned_by": "stillhouse"}
+
+
+def event(data: Json) -> bytes:
+    """One server-sent event."""
+    return b"data: " + dumps(data).encode() + b"\n\n"
+
+
+def dumps(data: Any) -> str:
+    return json.dumps(data, allow_nan=False)  # ASCII: a request's broken character may stand in its error
