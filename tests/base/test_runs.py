@@ -27,9 +27,8 @@ def test_a_failed_run_says_why(tmp_path):
 
 
 def test_two_commands_on_one_run_are_refused_with_the_owner_named(tmp_path):
-    with Run.create(tmp_path, "x", "distill", {}) as run:
-        with pytest.raises(RunBusyError, match=rf"x-1 is in use by process {os.getpid()}"):
-            Run.reopen(run.folder)
+    with Run.create(tmp_path, "x", "distill", {}) as run, pytest.raises(RunBusyError, match=rf"x-1 is in use by process {os.getpid()}"):
+        Run.reopen(run.folder)
     Run.reopen(tmp_path / "x-1").__exit__(None, None, None)
 
 

@@ -120,3 +120,15 @@ def test_a_write_that_fails_half_way_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError):
         save_artifact(tmp_path / "out", header, half)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_names_of_the_inputs_fields_are_kept_in_order(tmp_path):
+    rows = [Example(row.id, {"title": row.text, "body": "x"}, label=row.label) for row in ROWS]
+    train_student("linear", TASK, rows, rows, source="gold", seed=3, out=tmp_path / "fields")
+    assert load_student(tmp_path / "fields").input_fields == ("title", "body")
+    train_student("linear", TASK, [*rows[:6], *ROWS[6:]], rows, source="gold", seed=3, out=tmp_path / "mixed")
+    assert load_student(tmp_path / "mixed").input_fields is None
+
+
+def test_plain_texts_have_no_fields(folder):
+    assert load_student(folder).input_fields == ()

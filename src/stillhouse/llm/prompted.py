@@ -145,7 +145,6 @@ def _json(answer: str, rationale: str | None) -> Reply:
         except ValueError:
             continue
         canonical = json.dumps(value, sort_keys=True, ensure_ascii=False)
-        canonical = json.dumps(value, sort_keys=True, ensure_ascii=False)
         return Reply(canonical, rationale, "strict" if how == "strict" else "lenient")
     return Reply(None, rationale, error="the reply is not valid JSON")
 

@@ -14,7 +14,7 @@ from stillhouse.errors import MissingExtraError, UserError
 from stillhouse.records import Example, Progress, Source
 from stillhouse.student.artifact import Family, Header, Student, read_artifact, refuse_existing, save_artifact, size_bytes
 from stillhouse.student.config import TrainConfig
-from stillhouse.student.job import TrainJob, TrainResult, check_rows, family_of, job_digest
+from stillhouse.student.job import TrainJob, TrainResult, check_rows, family_of, input_fields, job_digest
 from stillhouse.task import Task
 
 __all__ = ["Student", "TrainConfig", "TrainResult", "load_student", "train_student"]
@@ -50,7 +50,8 @@ def train_student(
     checkpoints = out.parent / f".{out.name}.checkpoint-{job_digest(spec, task, train, validation, source, seed, config)[:12]}"
     job = TrainJob(spec, task, labels, train, validation, source, seed, config, checkpoints, on_progress)
     trained = _family(family).train(job)
-    save_artifact(out, Header(family, spec, task, labels, source, seed, len(train), trained.settings), trained.write_files)
+    header = Header(family, spec, task, labels, source, seed, len(train), input_fields(train), trained.settings)
+    save_artifact(out, header, trained.write_files)
     shutil.rmtree(checkpoints, ignore_errors=True)  # the student is saved; a leftover costs disk, nothing else
     how = {name: value for name, value in vars(trained).items() if name not in ("write_files", "settings")}
     return TrainResult(

@@ -34,6 +34,7 @@ class Student(Predictor, Protocol):
     family: str
     task: Task
     labels: tuple[str, ...] | None  # None: the choices differ per row, or the output is text
+    input_fields: tuple[str, ...] | None  # names of the input's fields, in order; empty: plain text; None: the rows differ
     size_bytes: int
 
 
@@ -48,6 +49,7 @@ class Header:
     source: Source  # whose labels it learned: gold or the teacher's
     seed: int
     n_train: int
+    input_fields: tuple[str, ...] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=versions)
 
@@ -151,6 +153,7 @@ def _header_from_json(raw: Mapping[str, Any]) -> Header:
         source=raw["source"],
         seed=raw["seed"],
         n_train=raw["n_train"],
+        input_fields=None if raw["input_fields"] is None else tuple(raw["input_fields"]),
         settings=raw["settings"],
         versions=raw["versions"],
     )

@@ -278,7 +278,7 @@ class EncoderStudent:
 
     def __init__(self, header: Header, folder: Path, module: Classifier, tokenizer: Any) -> None:
         self.name = f"{header.task.name}/{header.spec}"
-        self.task, self.labels = header.task, header.labels
+        self.task, self.labels, self.input_fields = header.task, header.labels, header.input_fields
         self.size_bytes = size_bytes(folder)
         self.temperature = float(header.settings["temperature"])
         self._max_length = int(header.settings["max_length"])

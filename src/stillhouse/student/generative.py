@@ -264,7 +264,7 @@ class GenerativeStudent:
 
     def __init__(self, header: Header, folder: Path, model: Any, tokenizer: Any) -> None:
         self.name = f"{header.task.name}/{header.spec}"
-        self.task, self.labels = header.task, header.labels
+        self.task, self.labels, self.input_fields = header.task, header.labels, header.input_fields
         self.size_bytes = size_bytes(folder)
         self._most = int(header.settings["most_new_tokens"])
         settings = header.settings

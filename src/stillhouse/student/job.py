@@ -145,6 +145,12 @@ def _named(source: Source) -> str:
     return "gold label" if source == "gold" else "teacher label"
 
 
+def input_fields(rows: Sequence[Example]) -> tuple[str, ...] | None:
+    """The names of the inputs' fields, in order: a server needs them to read a prompt as the training rows were read. None where the rows differ."""
+    found = {() if isinstance(example.input, str) else tuple(example.input) for example in rows}
+    return found.pop() if len(found) == 1 else None
+
+
 def job_digest(spec: str, task: Task, train: Sequence[Example], validation: Sequence[Example], source: Source, seed: int, config: TrainConfig | None) -> str:
     """What tells one training from another: a checkpoint is only ever continued by the very same job."""
     parts = (spec, task.instruction, task.output, task.labels, task.student, fingerprint(train), fingerprint(validation), source, seed, config)

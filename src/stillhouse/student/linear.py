@@ -49,7 +49,7 @@ class LinearStudent:
 
     def __init__(self, header: Header, folder: Path, weights: _Weights) -> None:
         self.name = f"{header.task.name}/{header.spec}"
-        self.task, self.labels = header.task, header.labels
+        self.task, self.labels, self.input_fields = header.task, header.labels, header.input_fields
         self.size_bytes = size_bytes(folder)
         self.temperature = float(header.settings["temperature"])
         self._weights, self._vectorizer = weights, _vectorizer(weights)

@@ -17,7 +17,7 @@ class MajorityStudent:
 
     def __init__(self, header: Header, folder: Path) -> None:
         self.name = f"{header.task.name}/{header.spec}"
-        self.task, self.labels = header.task, header.labels
+        self.task, self.labels, self.input_fields = header.task, header.labels, header.input_fields
         self.size_bytes = size_bytes(folder)
         self._counts = [(str(answer), int(count)) for answer, count in header.settings["counts"]]
         self._by_place = bool(header.settings["by_place"])
