@@ -2,9 +2,14 @@
 
 import os
 import socket
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from fake_endpoint import Endpoint, running
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,3 +37,10 @@ def real_data() -> Path:
     if not (folder / "stepbystep").is_dir():
         pytest.skip(f"the real data is not here ({folder}); set STILLHOUSE_DATA to the folder that holds stepbystep/")
     return folder
+
+
+@pytest.fixture
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    """A fake provider in a process of its own, with counts of its own."""
+    with running(tmp_path_factory.mktemp("endpoint")) as fake:
+        yield fake

@@ -33,7 +33,8 @@ def test_two_commands_on_one_run_are_refused_with_the_owner_named(tmp_path):
 
 
 def test_sigkill_frees_the_lock(tmp_path):
-    script = f"import time; from stillhouse.runs import Lock; from pathlib import Path; Lock(Path({str(tmp_path / 'l')!r}), 'it'); print('held', flush=True); time.sleep(60)"
+    held = f"Lock(Path({str(tmp_path / 'l')!r}), 'it'); print('held', flush=True); time.sleep(60)"
+    script = f"import time; from stillhouse.runs import Lock; from pathlib import Path; {held}"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stdout.readline() == b"held\n"
         with pytest.raises(RunBusyError, match=str(child.pid)):

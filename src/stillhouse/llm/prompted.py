@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stillhouse.errors import TaskFileError
+from stillhouse.errors import StillhouseError, TaskFileError
 from stillhouse.llm.request import Completion, Model, Request
 from stillhouse.records import Example, Prediction, Progress
 from stillhouse.task import Task
@@ -179,12 +179,19 @@ class PromptedPredictor:
         """As `predict`, with how each reply was read and the completion behind it."""
         results: list[tuple[Prediction, Reply, Completion] | None] = [None] * len(inputs)
         waiting = iter(enumerate(inputs))
+        failed: list[StillhouseError] = []
         done, cost_usd = 0, 0.0
 
         async def work() -> None:
             nonlocal done, cost_usd
             for index, example in waiting:  # workers share one iterator, so a million rows are never a million tasks
-                results[index] = await self._one(example)
+                if failed:
+                    return
+                try:
+                    results[index] = await self._one(example)
+                except StillhouseError as error:  # no new calls, but those under way are paid for: they are waited for and stored
+                    failed.append(error)
+                    return
                 done += 1
                 _, _, completion = results[index] or (None, None, None)
                 cost_usd += (completion.cost_usd or 0.0) if completion is not None and not completion.from_store else 0.0
@@ -197,6 +204,8 @@ class PromptedPredictor:
                     group.create_task(work())
         except* Exception as errors:
             raise _first(errors) from None
+        if failed:
+            raise failed[0]
         return [row for row in results if row is not None]
 
     async def _one(self, example: Example) -> tuple[Prediction, Reply, Completion]:

@@ -1,0 +1,98 @@
+"""The client against a real HTTP server in another process that fails in every way an endpoint can."""
+
+import re
+
+import pytest
+
+from stillhouse.errors import TeacherError
+from stillhouse.llm.client import ChatClient, read_completion
+from stillhouse.llm.limits import Limiter
+from stillhouse.llm.request import Request
+
+KEY = "sk-planted-0123456789"
+
+
+async def ask(endpoint, mode, text="a good day", key=None, **options):
+    url, _, model = endpoint.url(mode).partition("#")
+    client = ChatClient(url, model, key, Limiter(4), attempts=3, longest_wait_s=0.05, **options)
+    try:
+        return await client.complete(Request(mode, ({"role": "user", "content": text},), {"max_tokens": 5}))
+    finally:
+        await client.close()
+
+
+async def test_an_answer_comes_with_its_usage_and_time(endpoint):
+    found = await ask(endpoint, "ok")
+    assert (found.text, found.error, found.finish_reason) == ("good", None, "stop")
+    assert (found.usage.input_tokens, found.usage.output_tokens) == (20, 2)
+    assert found.latency_s > 0
+
+
+@pytest.mark.parametrize("mode", ["429-once", "500-once", "close-once"])
+async def test_what_may_pass_is_tried_again(endpoint, mode):
+    assert (await ask(endpoint, mode)).text == "good"
+    assert endpoint.calls()["a good day"] == 2
+
+
+@pytest.mark.parametrize(("mode", "says"), [("401", "the endpoint refuses the key"), ("404", "no such model or path")])
+async def test_what_cannot_pass_stops_the_work_in_one_sentence(endpoint, mode, says):
+    with pytest.raises(TeacherError, match=says):
+        await ask(endpoint, mode, key=KEY)
+    assert endpoint.calls()["a good day"] == 1
+
+
+async def test_a_key_that_the_endpoint_echoes_is_taken_out(endpoint):
+    with pytest.raises(TeacherError) as caught:
+        await ask(endpoint, "401", key=KEY)
+    assert KEY not in str(caught.value)
+    assert "[key]" in str(caught.value)
+    assert KEY not in repr(ChatClient("http://127.0.0.1", "m", KEY, Limiter(1)))
+
+
+FAULTS = [
+    ("garbage", "reply is not JSON"),
+    ("html", "reply is not JSON"),
+    ("error-200", "reply is an error with status 200: "),
+    ("no-choices", "reply has no choices"),
+    ("empty", "empty reply"),
+    ("length", "cut off at max_tokens"),
+    ("filter", "stopped by the content filter"),
+    ("400", r"refused by the endpoint \(400: too long\)"),
+    ("500", "endpoint failed: status 500"),
+]
+
+
+@pytest.mark.parametrize(("mode", "says"), FAULTS, ids=[mode for mode, _ in FAULTS])
+async def test_a_reply_that_cannot_be_used_is_a_rejection_with_its_reason(endpoint, mode, says):
+    found = await ask(endpoint, mode)
+    assert re.match(says, found.error)
+
+
+async def test_an_endpoint_that_is_down_stops_the_work_after_a_few_rows(endpoint):
+    url, _, model = endpoint.url("500").partition("#")
+    client = ChatClient(url, model, None, Limiter(1), attempts=1)
+    with pytest.raises(TeacherError, match="8 requests in a row failed"):
+        for number in range(20):
+            await client.complete(Request("500", ({"role": "user", "content": f"row {number}"},)))
+    await client.close()
+
+
+async def test_no_server_at_all_is_a_failed_connection():
+    client = ChatClient("http://127.0.0.1:9", "m", None, Limiter(1), attempts=2, longest_wait_s=0.01)
+    found = await client.complete(Request("m", ({"role": "user", "content": "x"},)))
+    await client.close()
+    assert found.error.startswith("endpoint failed: connection failed")
+
+
+def test_log_probabilities_are_read_and_nonsense_among_them_refused():
+    body = b'{"choices":[{"message":{"content":"a"},"logprobs":{"content":[{"token":"a","logprob":-0.5}]}}]}'
+    assert read_completion(body, 0.1).token_logprobs == (("a", -0.5),)
+    assert read_completion(body.replace(b"-0.5", b"3"), 0.1).token_logprobs is None
+
+
+def test_cached_and_reasoning_tokens_are_parts_of_the_totals():
+    usage = (
+        b'"usage":{"prompt_tokens":100,"completion_tokens":30,"prompt_tokens_details":{"cached_tokens":60},"completion_tokens_details":{"reasoning_tokens":20}}'
+    )
+    found = read_completion(b'{"choices":[{"message":{"content":"a"}}],' + usage + b"}", 0.1).usage
+    assert (found.input_tokens, found.cached_input_tokens, found.output_tokens, found.reasoning_tokens) == (100, 60, 30, 20)

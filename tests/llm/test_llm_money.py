@@ -1,0 +1,88 @@
+"""Prices and the budget: published sums to the cent, unknown stays unknown, and the cap is never passed."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from stillhouse.errors import BudgetError, PriceUnknownError
+from stillhouse.llm.ledger import Ledger, worst_case_usd
+from stillhouse.llm.prices import Price, call_cost, known_price
+from stillhouse.llm.request import Request
+from stillhouse.records import Usage
+
+MARCH_2023 = datetime(2023, 3, 15, tzinfo=UTC)
+
+
+def test_a_million_calls_of_a_thousand_tokens_cost_two_thousand_dollars_in_march_2023():
+    usd, snapshot = call_cost("openai:gpt-3.5-turbo", Usage(900, 100), MARCH_2023)
+    assert usd * 1_000_000 == pytest.approx(2000, abs=1e-9)
+    assert "2023-03-01" in snapshot
+
+
+def test_five_hundred_dollars_buy_25_million_tokens_of_text_davinci_003():
+    price = known_price("text-davinci-003", MARCH_2023)
+    assert 500 / (price.input_usd_per_m / 1e6) == pytest.approx(25.0e6)
+    assert price.input_usd_per_m == price.output_usd_per_m
+
+
+def test_todays_models_are_priced_from_the_dated_table_and_cached_input_is_cheaper():
+    now = datetime(2026, 11, 1, tzinfo=UTC)
+    full, snapshot = call_cost("openai:gpt-4o-mini", Usage(10_000, 100), now)
+    cached, _ = call_cost("openai:gpt-4o-mini", Usage(10_000, 100, cached_input_tokens=8_000), now)
+    assert 0 < cached < full
+    assert "genai-prices" in snapshot
+
+
+def test_an_unknown_price_is_none_and_never_nothing():
+    assert known_price("openai:no-such-model-of-2031") is None
+    assert call_cost("http://127.0.0.1/v1#gpt-4o-mini", Usage(10, 10), MARCH_2023) == (None, None)  # own hardware: another price on every machine
+    assert call_cost("openai:gpt-3.5-turbo", Usage(None, 10), MARCH_2023) == (None, None)
+
+
+def test_a_price_that_the_user_gives_goes_before_any_table():
+    usd, snapshot = call_cost("http://127.0.0.1/v1#own", Usage(1_000_000, 1_000_000), MARCH_2023, price_in=1.5, price_out=2.5)
+    assert usd == pytest.approx(4.0)
+    assert "given by the user" in snapshot
+
+
+def request(text="x" * 92, max_tokens=50):
+    return Request("m", ({"role": "user", "content": text},), {"max_tokens": max_tokens})
+
+
+PRICE = Price(10_000.0, 10_000.0, "a test's")  # a cent a token
+
+
+def test_the_worst_case_is_a_bound():
+    assert worst_case_usd(request(), PRICE) == pytest.approx((100 + 50) * 0.01)
+
+
+async def test_the_cap_is_kept_and_the_refusal_says_what_was_spent():
+    ledger = Ledger(2.0)
+    reserved = await ledger.reserve(request(), PRICE)
+    await ledger.settle(reserved, 0.7, paid=True)
+    with pytest.raises(BudgetError, match=r"\$0\.7000 spent"):
+        await ledger.reserve(request(), PRICE)
+
+
+async def test_a_call_waits_for_what_is_reserved_to_be_settled():
+    ledger = Ledger(2.0)
+    first = await ledger.reserve(request(), PRICE)
+    second = asyncio.create_task(ledger.reserve(request(), PRICE))
+    await asyncio.sleep(0)
+    assert not second.done()
+    await ledger.settle(first, 0.2, paid=True)
+    assert await second == pytest.approx(1.5)
+
+
+async def test_a_cap_without_a_price_is_refused_and_no_cap_needs_none():
+    with pytest.raises(PriceUnknownError, match="--price-in"):
+        await Ledger(1.0).reserve(request(), None)
+    assert await Ledger(None).reserve(request(), None) == 0.0
+
+
+async def test_an_answer_of_unknown_cost_makes_the_total_unknown():
+    ledger = Ledger(None)
+    await ledger.settle(0.0, 0.5, paid=True)
+    await ledger.settle(0.0, None, paid=True)
+    assert ledger.spent_usd is None

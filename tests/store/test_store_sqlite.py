@@ -1,0 +1,79 @@
+"""The store: committed before anything moves on, one answer per request, one sentence when the disk refuses."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from stillhouse.errors import StorageError
+from stillhouse.records import Usage
+from stillhouse.store import open_store
+from stillhouse.store.schema import StoredCompletion
+
+
+def row(number, text="yes"):
+    return StoredCompletion(f"hash-{number}", "m", {"n": number}, {"text": text}, Usage(1, 2), 0.5, "a price", 0.1, "2026-01-01T00:00:00Z")
+
+
+async def test_what_was_put_is_there_for_the_next_process(tmp_path):
+    with open_store(tmp_path / "s.db") as store:
+        await asyncio.gather(*(store.put(row(number)) for number in range(2000)))
+        assert store.count() == 2000
+    with open_store(tmp_path / "s.db") as again:
+        assert again.get("hash-77") == row(77)
+        assert again.get("absent") is None
+        assert len(again.get_many([f"hash-{number}" for number in range(1500)])) == 1500
+
+
+async def test_the_first_answer_to_a_request_stays(tmp_path):
+    with open_store(tmp_path / "s.db") as store:
+        await store.put(row(1, "first"))
+        await store.put(row(1, "second"))
+        assert store.get("hash-1").response == {"text": "first"}
+
+
+async def test_two_processes_may_write_at_once(tmp_path):
+    with open_store(tmp_path / "s.db") as one, open_store(tmp_path / "s.db") as other:
+        await asyncio.gather(*((one if number % 2 else other).put(row(number)) for number in range(400)))
+        assert one.count() == other.count() == 400
+
+
+def test_a_file_that_is_no_store_and_a_store_of_another_version_are_named(tmp_path):
+    (tmp_path / "text.db").write_text("not a database, but long enough to be looked at" * 50)
+    with pytest.raises(StorageError, match=r"text\.db.*not a database"):
+        open_store(tmp_path / "text.db")
+    open_store(tmp_path / "s.db").close()
+    with sqlite3.connect(tmp_path / "s.db") as connection:
+        connection.execute("UPDATE meta SET value = '999' WHERE name = 'version'")
+    with pytest.raises(StorageError, match="version 999"):
+        open_store(tmp_path / "s.db")
+
+
+def test_a_full_disk_is_one_sentence_and_what_was_committed_stays(tmp_path):
+    """A process that may write no file beyond 300 kB stores until it is refused."""
+    script = f"""
+import asyncio, resource, signal
+from pathlib import Path
+from stillhouse.store import open_store
+from stillhouse.store.schema import StoredCompletion
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+async def main():
+    with open_store(Path({str(tmp_path / "s.db")!r})) as store:
+        for number in range(10_000):
+            try:
+                await store.put(StoredCompletion(f"hash-{{number}}", "m", {{}}, {{"text": "x" * 500}}, None, None, None, None, "2026-01-01"))
+            except Exception as error:
+                print(number, type(error).__name__, error, flush=True)
+                return
+asyncio.run(main())
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    committed, kind, message = found.stdout.split(" ", 2)
+    assert kind == "StorageError"
+    assert "s.db" in message
+    assert "free space" in message
+    with open_store(tmp_path / "s.db") as store:
+        assert store.count() == int(committed) > 10

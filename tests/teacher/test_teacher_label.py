@@ -1,0 +1,163 @@
+"""`stillhouse label` as a user runs it: killed, run again, refused, capped; against an endpoint in another process that counts what it is asked."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+TASK = """
+[task]
+name = "mood"
+instruction = "Is it good?"
+output = "choice"
+labels = ["good", "bad"]
+
+[data]
+train = "rows.jsonl"
+
+[teacher]
+model = "{model}"
+concurrency = 4
+"""
+IN_FLIGHT = 4
+KEY = "sk-planted-0123456789"
+
+
+def project(folder, model, n=200, start=0):
+    (folder / "task.toml").write_text(TASK.format(model=model))
+    rows = [{"id": f"r{i}", "input": f"day {i} was {('good', 'awful')[i % 2]}"} for i in range(start, n)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def stillhouse(*arguments, wait=True, **environment):
+    command = [sys.executable, "-m", "stillhouse", *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
+    return (process, *process.communicate()) if wait else process
+
+
+def labelled(folder):
+    return [json.loads(line) for line in (folder / "teacher.jsonl").read_text().splitlines()]
+
+
+def test_labels_come_in_input_order_with_their_cost_and_a_second_run_asks_nothing(endpoint, tmp_path):
+    project(tmp_path, endpoint.url(), 30)
+    process, out, err = stillhouse("label", tmp_path, "--price-in", 1, "--price-out", 2, "--json")
+    assert process.returncode == 0, err
+    report = json.loads(out)
+    assert (report["labelled"], report["n"], report["from_store"]) == (30, 30, 0)
+    assert report["cost_usd"] == pytest.approx(30 * (20 * 1 + 2 * 2) / 1e6)
+    assert [row["id"] for row in labelled(tmp_path)] == [f"r{i}" for i in range(30)]
+    assert [row["teacher_label"] for row in labelled(tmp_path)[:2]] == ["good", "bad"]
+    again = json.loads(stillhouse("label", tmp_path, "--price-in", 1, "--price-out", 2, "--json")[1])
+    assert (again["from_store"], again["cost_usd"]) == (30, 0)
+    assert endpoint.calls().total() == 30
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_no_finished_call_is_paid_twice(endpoint, tmp_path):
+    project(tmp_path, endpoint.url("slow"), 400)
+    draw, kills = random.Random(7), 0
+    for _ in range(5):
+        process, before = stillhouse("label", tmp_path, wait=False), endpoint.calls().total()
+        target = before + draw.randint(5, 70)
+        while process.poll() is None and endpoint.calls().total() < target:
+            time.sleep(0.002)
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        process.communicate()
+    assert stillhouse("label", tmp_path)[0].returncode == 0
+    calls = endpoint.calls()
+    assert kills >= 3
+    assert Counter(row["id"] for row in labelled(tmp_path)) == Counter(f"r{i}" for i in range(400))
+    assert len(calls) == 400
+    assert calls.total() - 400 <= kills * IN_FLIGHT
+    assert max(calls.values()) <= 1 + kills
+
+
+def test_more_rows_in_another_order_cost_the_new_ones_alone(endpoint, tmp_path):
+    project(tmp_path, endpoint.url(), 40)
+    stillhouse("label", tmp_path)
+    lines = (project(tmp_path, endpoint.url(), 55) / "rows.jsonl").read_text().splitlines()
+    random.Random(1).shuffle(lines)
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    report = json.loads(stillhouse("label", tmp_path, "--json")[1])
+    assert (report["labelled"], report["from_store"]) == (55, 40)
+    assert endpoint.calls().total() == 55
+
+
+@pytest.mark.parametrize(
+    ("mode", "code", "says"),
+    [
+        ("401", 1, "the endpoint refuses the key"),
+        ("404", 1, "no such model or path"),
+        ("429-once", 0, ""),
+        ("500-once", 0, ""),
+        ("close-once", 0, ""),
+    ],
+)
+def test_what_the_endpoint_does_ends_in_labels_or_in_one_sentence(endpoint, tmp_path, mode, code, says):
+    process, out, err = stillhouse("label", project(tmp_path, endpoint.url(mode), 6), STILLHOUSE_API_KEY=KEY)
+    assert process.returncode == code
+    assert says in err
+    assert "Traceback" not in err
+    assert KEY not in out + err
+
+
+@pytest.mark.parametrize("mode", ["garbage", "html", "error-200", "no-choices", "empty", "length", "filter", "nonsense"])
+def test_a_reply_that_cannot_be_used_is_counted_with_its_reason(endpoint, tmp_path, mode):
+    process, out, err = stillhouse("label", project(tmp_path, endpoint.url(mode), 4), "--json")
+    assert process.returncode == 0, err
+    report = json.loads(out)
+    assert report["labelled"] == 0
+    assert sum(report["rejected"].values()) == 4
+    rejected = [json.loads(line) for line in (tmp_path / "teacher.rejected.jsonl").read_text().splitlines()]
+    assert all(row["reason"] for row in rejected)
+
+
+def test_the_key_is_written_nowhere(endpoint, tmp_path):
+    for mode in ("ok", "401", "400"):
+        stillhouse("label", project(tmp_path, endpoint.url(mode), 5), STILLHOUSE_API_KEY=KEY)
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            assert KEY.encode() not in path.read_bytes(), path
+
+
+def test_the_cap_holds_and_what_was_answered_is_kept(endpoint, tmp_path):
+    project(tmp_path, endpoint.url(), 50)
+    priced = ("--price-in", 1000, "--price-out", 1000)  # a call costs 2.2 cents, and may cost over 60
+    process, _, err = stillhouse("label", tmp_path, *priced, "--max-usd", 1)
+    assert process.returncode == 1
+    assert "pass the cap of $1" in err
+    paid = endpoint.calls().total()
+    assert 0 < paid * 0.022 <= 1
+    report = json.loads(stillhouse("label", tmp_path, *priced, "--max-usd", 100, "--json")[1])
+    assert (report["labelled"], report["from_store"]) == (50, paid)
+    assert endpoint.calls().total() == 50
+
+
+def test_two_commands_on_one_output_are_refused_with_the_owner_named(endpoint, tmp_path):
+    project(tmp_path, endpoint.url("slow"), 2000)
+    first = stillhouse("label", tmp_path, wait=False)
+    try:
+        while endpoint.calls().total() == 0:
+            time.sleep(0.01)
+        process, _, err = stillhouse("label", tmp_path)
+        assert process.returncode == 2
+        assert f"in use by process {first.pid}" in err
+    finally:
+        first.kill()
+        first.communicate()
+
+
+def test_a_capped_run_without_a_known_price_is_refused(endpoint, tmp_path):
+    process, _, err = stillhouse("label", project(tmp_path, endpoint.url(), 3), "--max-usd", 1)
+    assert process.returncode == 2
+    assert "--price-in" in err
+    assert endpoint.calls().total() == 0
