@@ -14,9 +14,9 @@ from stillhouse.cli.console import emit_json, money, out, progress_bar
 @app.command()
 def label(
     task: Annotated[Path, typer.Argument(help="task.toml, or the folder that holds it")],
-    data: Annotated[Path | None, typer.Option(help="rows to label; default: every file that [data] names")] = None,
+    data: Annotated[Path | None, typer.Option(help="rows to label; default: every file that the task names")] = None,
     to: Annotated[Path | None, typer.Option("--out", help="where the labelled rows go; default: teacher.jsonl beside the task")] = None,
-    teacher: Annotated[str | None, typer.Option(help="the model to ask; default: [teacher] model")] = None,
+    teacher: Annotated[str | None, typer.Option(help="the model to ask; default: the one that the task file names")] = None,
     rationales: Annotated[bool | None, typer.Option("--rationales/--no-rationales", help="ask for reasons before the answer")] = None,
     max_usd: Annotated[float | None, typer.Option(help="never spend more than this")] = None,
     price_in: Annotated[float | None, typer.Option(help="US$ per million input tokens, where no table knows the model")] = None,

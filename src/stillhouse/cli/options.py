@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 TaskFile = Annotated[Path, typer.Argument(help="task.toml, or the folder that holds it")]
-Teacher = Annotated[str | None, typer.Option(help="the model to ask; default: [teacher] model")]
+Teacher = Annotated[str | None, typer.Option(help="the model to ask; default: the one that the task file names")]
 MaxUsd = Annotated[float | None, typer.Option(help="never spend more than this on the teacher")]
 PriceIn = Annotated[float | None, typer.Option(help="US$ per million input tokens, where no table knows the model")]
 PriceOut = Annotated[float | None, typer.Option(help="US$ per million output tokens")]
