@@ -104,8 +104,9 @@ def recommend(
 
 def _replace(prompt: PromptEvidence, student: StudentEvidence, facts: tuple[str, ...]) -> Advice:
     kind: Kind = "finetune" if student.learns_from == "gold" else "distil"
+    verdict = "and better than it" if _better(student) else "within the margin"
     learned = f"{student.n_train:,} {'gold' if kind == 'finetune' else 'teacher'} labels"
-    sentence = f"Let {student.name}, trained on {learned}, replace the {prompt.name}: {_points(student.difference)} on the same rows, within the margin."
+    sentence = f"Let {student.name}, trained on {learned}, replace the {prompt.name}: {_points(student.difference)} on the same rows, {verdict}."
     changes = ("inputs that drift away from these rows", *(("a call of the student that costs more than assumed",) if student.pays_off is None else ()))
     return Advice(kind, sentence, facts, changes, None, student.name)
 

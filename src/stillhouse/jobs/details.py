@@ -1,0 +1,99 @@
+"""What a report shows of one student alone: confusion, classes, reliability, the rows where it and the teacher differ, and its cascade's curve."""
+
+from collections.abc import Sequence
+
+from stillhouse.evaluation.harness import RowResult
+from stillhouse.evaluation.metrics import per_class
+from stillhouse.evaluation.proportions import clopper_pearson
+from stillhouse.jobs.arms import MeasuredArm
+from stillhouse.jobs.judged import Judged, cascade_rows
+from stillhouse.jobs.material import Material
+from stillhouse.records import Estimate
+from stillhouse.report import result as report
+
+N_DISAGREEMENTS = 20
+N_BINS = 10
+N_THRESHOLDS = 60
+
+
+def confusion(name: str, rows: Sequence[RowResult], labels: Sequence[str]) -> report.Confusion:
+    at = {label: number for number, label in enumerate(labels)}
+    counts = [[0] * len(labels) for _ in labels]
+    no_answer = [0] * len(labels)
+    for row in rows:
+        if row.output in at:
+            counts[at[row.gold]][at[row.output]] += 1
+        else:
+            no_answer[at[row.gold]] += 1
+    return report.Confusion(name, tuple(labels), tuple(map(tuple, counts)), tuple(no_answer))
+
+
+def class_table(shown: Judged, prompt: Judged | None, labels: Sequence[str]) -> report.PerClass:
+    def scores(arm: MeasuredArm) -> dict[str, float | None]:
+        return {score.label: score.recall for score in per_class([row.gold for row in arm.test], [row.output for row in arm.test], labels)}
+
+    gates = {gate.label: gate for gate in (shown.gate.per_class if shown.gate else ())}
+    teacher = scores(prompt.arm) if prompt else {}
+    rows = tuple(
+        report.ClassRow(
+            score.label,
+            score.n,
+            score.n_predicted,
+            score.precision,
+            score.recall,
+            score.f1,
+            teacher.get(score.label),
+            gates[score.label].difference if score.label in gates else None,
+            gates[score.label].answer if score.label in gates else None,
+        )
+        for score in per_class([row.gold for row in shown.arm.test], [row.output for row in shown.arm.test], labels)
+    )
+    return report.PerClass(shown.arm.name, rows)
+
+
+def reliability(name: str, rows: Sequence[RowResult]) -> report.Reliability | None:
+    """Ten bins of equal width; for scores that are no proportions there is none."""
+    known = [(row.confidence, row.score) for row in rows if row.confidence is not None]
+    if not known or any(score not in (0.0, 1.0) for _, score in known):
+        return None
+    bins, error = [], 0.0
+    for number in range(N_BINS):
+        inside = [pair for pair in known if number == min(int(pair[0] * N_BINS), N_BINS - 1)]
+        if not inside:
+            continue
+        right = round(sum(score for _, score in inside))
+        confidence, accuracy = sum(pair[0] for pair in inside) / len(inside), right / len(inside)
+        error += abs(confidence - accuracy) * len(inside) / len(known)
+        estimate = Estimate(accuracy, len(inside), *clopper_pearson(right, len(inside)), 0.95, "Clopper-Pearson")
+        bins.append(report.ReliabilityBin(number / N_BINS, (number + 1) / N_BINS, confidence, estimate))
+    return report.Reliability(name, len(known), tuple(bins), error)
+
+
+def disagreements(material: Material, shown: Judged, prompt: Judged) -> report.Disagreements:
+    inputs = {row.id: row.text for row in material.splits.test}
+    differ = [(own, other) for own, other in zip(shown.arm.test, prompt.arm.test, strict=True) if own.output != other.output]
+    surest = sorted(differ, key=lambda pair: -(pair[0].confidence or 0.0))[:N_DISAGREEMENTS]
+    return report.Disagreements(
+        shown.arm.name,
+        prompt.arm.name,
+        len(differ),
+        len(shown.arm.test),
+        tuple(report.Disagreement(own.id, inputs[own.id], own.gold, other.output, own.output, own.confidence) for own, other in surest),
+        "the student's confidence, surest first",
+    )
+
+
+def threshold_curve(student: Judged, prompt: Judged) -> report.ThresholdCurve:
+    """Accuracy, share kept and cost on the test rows, at quantiles of the confidence."""
+    confidences = sorted({row.confidence for row in student.arm.test if row.confidence is not None})
+    stride = max(1, len(confidences) // N_THRESHOLDS)
+    n, points = len(student.arm.test), []
+    for threshold in sorted({*confidences[::stride], *confidences[-1:]}):
+        rows = cascade_rows(student.arm.test, prompt.arm.test, threshold)
+        share = sum(row.source == "student" for row in rows) / n
+        cost = None
+        if student.usd_per_call is not None and prompt.usd_per_call is not None:
+            cost = 1000 * (student.usd_per_call + (1 - share) * prompt.usd_per_call)
+        points.append(report.ThresholdPoint(threshold, share, sum(row.score for row in rows) / n, cost))
+    parts = (student.summary.score.value, prompt.summary.score.value)
+    return report.ThresholdCurve(student.arm.name, prompt.arm.name, n, tuple(points), "cascade", *parts)

@@ -1,0 +1,110 @@
+"""An arm judged: its summary, its gate against the prompt, and its costs; and the cascade of the best student before the prompt. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from stillhouse.advice import breakeven
+from stillhouse.evaluation.deferral import NoThreshold, Threshold, choose_threshold
+from stillhouse.evaluation.gate import GateResult, decide_gate
+from stillhouse.evaluation.harness import ArmSummary, RowResult, summarise
+from stillhouse.jobs.arms import MeasuredArm
+from stillhouse.jobs.material import Material
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One arm with its summary, and its gate against the prompt where there is one."""
+
+    arm: MeasuredArm
+    summary: ArmSummary
+    gate: GateResult | None = None
+    usd_per_call: float | None = None
+    fixed_usd: float | None = None
+
+
+@dataclass(frozen=True)
+class CascadeFound:
+    """The cascade on the test rows (`judged`), with the threshold that the calibration rows chose; or why there is none."""
+
+    student: Judged
+    outcome: Threshold | NoThreshold
+    judged: Judged | None
+
+
+def judge(material: Material, arm: MeasuredArm, prompt: Judged | None) -> Judged:
+    """Summary, gate and costs of one arm; `prompt` None: the arm is the prompt itself, or there is none."""
+    gate_of, money = material.task.gate, material.task.money
+    summary = summarise(arm.test, material.metric, latencies_s=arm.latencies_s)
+    if arm.kind == "prompt":
+        per_call = None if summary.cost_usd_per_1000 is None else summary.cost_usd_per_1000 / 1000
+        return Judged(arm, summary, None, per_call, 0.0)
+    gate = None
+    if prompt is not None and arm.kind == "student":
+        gate = decide_gate(arm.test, prompt.arm.test, margin=gate_of.margin, level=gate_of.level, labels=material.labels)
+    return Judged(
+        arm,
+        summary,
+        gate,
+        breakeven.machine_usd_per_call(money.machine_usd_per_hour, summary.latency_p50_s, money.utilisation),
+        fixed_usd(material, arm),
+    )
+
+
+def find_cascade(material: Material, prompt: Judged | None, students: Sequence[Judged]) -> CascadeFound | None:
+    """Of the student that was best on its validation rows: the test rows have no say in the choice."""
+    able = [judged for judged in students if judged.arm.calibration or any(row.confidence is not None for row in judged.arm.test)]
+    if prompt is None or not able:
+        return None
+    student = max(able, key=lambda judged: judged.arm.facts.get("best_validation", 0.0))
+    gate = material.task.gate
+    outcome = choose_threshold(student.arm.calibration, prompt.arm.calibration, budget=gate.harm, level=gate.level)
+    if isinstance(outcome, NoThreshold):
+        return CascadeFound(student, outcome, None)
+    rows = cascade_rows(student.arm.test, prompt.arm.test, outcome.threshold, student_latency_s=student.summary.latency_p50_s)
+    kept = sum(row.source == "student" for row in rows) / len(rows)
+    arm = MeasuredArm("cascade", "cascade", rows, [], learns_from=student.arm.learns_from, n_train=student.arm.n_train, stand_in=prompt.arm.stand_in)
+    per_call = None
+    if student.usd_per_call is not None and prompt.usd_per_call is not None:
+        per_call = student.usd_per_call + (1 - kept) * prompt.usd_per_call
+    summary = summarise(rows, material.metric)
+    decided = decide_gate(rows, prompt.arm.test, margin=gate.margin, level=gate.level, labels=material.labels)
+    return CascadeFound(student, outcome, Judged(replace(arm, size_bytes=student.arm.size_bytes), summary, decided, per_call, student.fixed_usd))
+
+
+def cascade_rows(
+    student: Sequence[RowResult], teacher: Sequence[RowResult], threshold: float, *, student_latency_s: float | None = None
+) -> list[RowResult]:
+    """What a cascade would have answered: both parts' answers to these rows are known. A row takes the student's time and, where asked, the teacher's."""
+    rows = []
+    for own, other in zip(student, teacher, strict=True):
+        if own.output is not None and own.confidence is not None and own.confidence >= threshold:
+            rows.append(replace(own, source="student", latency_s=student_latency_s))
+            continue
+        both = None if student_latency_s is None or other.latency_s is None else student_latency_s + other.latency_s
+        rows.append(replace(other, source="teacher", latency_s=both, confidence=None))
+    return rows
+
+
+def fixed_usd(material: Material, arm: MeasuredArm) -> float | None:
+    """What it took to have this student from here on: the labels it learned and chose by, and the machine's time. Labels that were there are not counted."""
+    return known_sum([labels_usd(material, arm), training_usd(material, arm)])
+
+
+def labels_usd(material: Material, arm: MeasuredArm) -> float | None:
+    """The labels alone."""
+    if arm.learns_from == "gold" or material.teacher is None:
+        return (material.task.money.label_usd or 0.0) * (arm.n_train or 0)
+    rows = [*material.splits.train, *material.splits.validation]
+    return known_sum([material.teacher.by_id[row.id].cost_usd if row.id in material.teacher.by_id else None for row in rows])
+
+
+def training_usd(material: Material, arm: MeasuredArm) -> float | None:
+    """The machine's time alone; None where its price is not known."""
+    per_hour = material.task.money.machine_usd_per_hour
+    return None if per_hour is None else per_hour * float(arm.facts.get("wall_s", 0.0)) / 3600
+
+
+def known_sum(amounts: Sequence[float | None]) -> float | None:
+    """The sum, or None where a part is not known."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if len(known) == len(amounts) else None
