@@ -38,5 +38,6 @@ def label(
     out.print(f"{report.labelled} of {report.n} rows labelled by {report.teacher}{' (a stand-in, not a model)' if report.stand_in else ''}: {done.out}")
     for reason, count in report.rejected.items():
         out.print(f"  {count} rejected: {reason}")
-    out.print(f"  {report.from_store} answered from the store, paid now: {money(report.cost_usd)}")
+    paid = f"nothing paid; {report.price_snapshot or 'a model'} would have cost" if report.stand_in else "paid now:"
+    out.print(f"  {report.from_store} answered from the store, {paid} {money(report.cost_usd)}")
     out.print(f"next: stillhouse distill {task}")

@@ -1,5 +1,6 @@
 """An arm judged: its summary, its gate against the prompt, and its costs; and the cascade of the best student before the prompt. Pure."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -60,28 +61,34 @@ def find_cascade(material: Material, prompt: Judged | None, students: Sequence[J
     outcome = choose_threshold(student.arm.calibration, prompt.arm.calibration, budget=gate.harm, level=gate.level)
     if isinstance(outcome, NoThreshold):
         return CascadeFound(student, outcome, None)
-    rows = cascade_rows(student.arm.test, prompt.arm.test, outcome.threshold, student_latency_s=student.summary.latency_p50_s)
+    rows = cascade_rows(student.arm.test, prompt.arm.test, outcome.threshold, student.arm.latencies_s)
     kept = sum(row.source == "student" for row in rows) / len(rows)
     arm = MeasuredArm("cascade", "cascade", rows, [], learns_from=student.arm.learns_from, n_train=student.arm.n_train, stand_in=prompt.arm.stand_in)
     per_call = None
     if student.usd_per_call is not None and prompt.usd_per_call is not None:
         per_call = student.usd_per_call + (1 - kept) * prompt.usd_per_call
     summary = summarise(rows, material.metric)
+    if any(row.latency_s is None for row in rows):  # those that are known would be the fast ones
+        summary = replace(summary, latency_p50_s=None, latency_p99_s=None)
     decided = decide_gate(rows, prompt.arm.test, margin=gate.margin, level=gate.level, labels=material.labels)
     return CascadeFound(student, outcome, Judged(replace(arm, size_bytes=student.arm.size_bytes), summary, decided, per_call, student.fixed_usd))
 
 
 def cascade_rows(
-    student: Sequence[RowResult], teacher: Sequence[RowResult], threshold: float, *, student_latency_s: float | None = None
+    student: Sequence[RowResult], teacher: Sequence[RowResult], threshold: float, latencies_s: Sequence[float] | None = None
 ) -> list[RowResult]:
-    """What a cascade would have answered: both parts' answers to these rows are known. A row takes the student's time and, where asked, the teacher's."""
+    """What a cascade would have answered: both parts' answers to these rows are known.
+
+    `latencies_s` are the student's, of single calls: a row takes one of them in turn and, where the teacher was asked, its time as well.
+    """
+    times = itertools.cycle(latencies_s or [None])
     rows = []
-    for own, other in zip(student, teacher, strict=True):
+    for own, other, own_s in zip(student, teacher, times, strict=False):
         if own.output is not None and own.confidence is not None and own.confidence >= threshold:
-            rows.append(replace(own, source="student", latency_s=student_latency_s))
-            continue
-        both = None if student_latency_s is None or other.latency_s is None else student_latency_s + other.latency_s
-        rows.append(replace(other, source="teacher", latency_s=both, confidence=None))
+            rows.append(replace(own, source="student", latency_s=own_s))
+        else:
+            both = None if own_s is None or other.latency_s is None else own_s + other.latency_s
+            rows.append(replace(other, source="teacher", latency_s=both, confidence=None))
     return rows
 
 

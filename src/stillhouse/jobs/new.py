@@ -8,7 +8,7 @@ from stillhouse.demo.grammar import make_rows
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.runs import write_atomic
 
-N_EXAMPLES = 600
+N_EXAMPLES = 3000
 
 
 def new(folder: Path) -> list[Path]:
