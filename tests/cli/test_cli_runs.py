@@ -200,3 +200,26 @@ def test_an_open_address_demands_a_key(distilled, stillhouse):
     found = stillhouse("serve", folder / "runs" / "route-distill-1", "--host", "0.0.0.0", "--port", "0")
     assert found.code == 2
     assert "STILLHOUSE_SERVE_KEY" in found.err
+
+
+def test_without_torch_labels_linear_students_and_reports_still_work_and_the_missing_extra_is_named(tmp_path):
+    """As on a machine with `pip install stillhouse` alone."""
+    project(tmp_path / "route", n=300, n_test=100)
+    script = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "transformers", "tokenizers"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+from stillhouse.cli import main
+main()
+"""
+    for arguments in (["label", "route"], ["distill", "route", "--json"], ["report", "runs/route-distill-1"]):
+        found = subprocess.run([sys.executable, "-c", script, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert found.returncode in (0, 1), found.stderr
+        assert "Traceback" not in found.stderr
+    project(tmp_path / "route", ladder='"encoder:scratch:tiny"', n=300, n_test=100)
+    found = subprocess.run([sys.executable, "-c", script, "distill", "route"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.returncode == 2
+    assert "pip install 'stillhouse[train]'" in found.stderr
