@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import random
 
 import pytest
 import torch
@@ -11,8 +12,9 @@ from tokenizers import ByteLevelBPETokenizer
 from stillhouse.errors import UserError
 from stillhouse.records import Example
 from stillhouse.student import TrainConfig, load_student, train_student
+from stillhouse.student.copying import CopyingT5
 from stillhouse.student.decoding import greedy
-from stillhouse.student.generative import _coder, _pretrained, _Rows
+from stillhouse.student.generative import _coder, _pretrained, _Rows, _scratch
 from stillhouse.student.job import TrainJob
 from stillhouse.student.objectives import IGNORE
 from stillhouse.student.tokenizer import as_answer, as_question, from_answer, train_bpe
@@ -66,7 +68,8 @@ def test_the_confidence_is_the_length_normalised_probability_of_tokens_and_end(t
     tokens = [*found.tokens, student._coder.end] if found.ended else found.tokens
     decoder_input = torch.tensor([[student._model.config.decoder_start_token_id, *tokens[:-1]]])
     with torch.no_grad():
-        logprobs = torch.log_softmax(student._model(input_ids=source, decoder_input_ids=decoder_input).logits[0], dim=-1)
+        logits = student._model(input_ids=source, attention_mask=torch.ones_like(source), decoder_input_ids=decoder_input).logits[0]
+    logprobs = torch.log_softmax(logits, dim=-1)
     naive = sum(logprobs[at, token].item() for at, token in enumerate(tokens)) / len(tokens)
     assert generated.confidence == pytest.approx(math.exp(naive), rel=1e-4)
     assert len(generated.tokens) == len(generated.token_logprobs)
@@ -96,16 +99,83 @@ def test_equal_seeds_give_equal_students_and_a_killed_training_goes_on_to_the_sa
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
 
 
-def test_the_vocabulary_joins_what_belongs_together_and_keeps_words_and_digits_apart():
+def test_the_vocabulary_joins_what_belongs_together_and_cuts_values_as_questions_are_cut():
     rows = questions(32)
     tokenizer = train_bpe([row.input for row in rows], [row.label for row in rows], 600)
-    tokens = [tokenizer.decode([token]) for token in tokenizer(as_answer(rows[0].label))["input_ids"]]
-    assert len(tokens) <= 5  # SELECT COUNT(*) FROM orders WHERE city = | ' | Rome | '
-    assert "Rome" in tokens
-    assert "Rome" in [tokenizer.decode([token]) for token in tokenizer(as_question("in Rome?"))["input_ids"]]
-    assert [tokenizer.decode([token]) for token in tokenizer(as_question("#2041"))["input_ids"]][-4:] == list("2041")
-    for text in ("SELECT 'naïve  é' , 10", "雪 2", "a\nb"):
-        assert from_answer(tokenizer.decode(tokenizer(as_answer(text))["input_ids"])) == text  # bytes: nothing is unknown
+    answer = tokenizer(as_answer("SELECT COUNT(*) FROM orders WHERE city = 'Rome Rome'"))["input_ids"]
+    in_rome, rome = (tokenizer(as_question(text))["input_ids"] for text in ("Rome", "rome"))
+    space = tokenizer(as_answer("' '"))["input_ids"][1:-1]
+    assert answer[2:-1] == [*in_rome, *space, *in_rome]  # before it: the query as one token, and the quotation mark
+    assert in_rome == [in_rome[0], *rome]  # a capital is a mark of its own
+    figures = tokenizer(as_question("200 2"))["input_ids"]
+    assert len(set(figures)) == 3 and figures[0] == figures[3]  # the zeros differ by their place
+
+
+@pytest.mark.parametrize(
+    "text", ["SELECT 'naïve  é' , 10", "雪 2", "a\nb", "McDonald's ÉTÉ Été 'İ Straße'", '{"Name": "Rome Oslo", "n": 1234567890123}', "200 02", "it''s 'A"]
+)
+def test_an_answer_comes_back_from_its_tokens_and_its_beginning_from_the_first_few(text):
+    rows = questions(32)
+    tokenizer = train_bpe([row.input for row in rows], [row.label for row in rows], 600)
+    tokens = tokenizer(as_answer(text))["input_ids"]  # bytes: nothing is unknown
+    assert from_answer(tokenizer.decode(tokens)) == text
+    assert all(text.startswith(from_answer(tokenizer.decode(tokens[:count])).rstrip("\ufffd")) for count in range(len(tokens)))
+
+
+def test_pieces_of_an_answer_are_whole_characters_and_join_to_it(tmp_path):
+    train(tmp_path / "s", config=BRIEF)
+    coder = load_student(tmp_path / "s")._coder
+    tokens = coder.target("SELECT 'Rome 雪 20'")[0][:-1]
+    pieces = coder.pieces(tokens)
+    assert len(pieces) == len(tokens) and "".join(pieces) == "SELECT 'Rome 雪 20'"
+    assert "\ufffd" not in "".join(pieces)
+
+
+# Copying
+
+
+def test_what_follows_the_token_just_written_is_favoured_from_the_start():
+    torch.manual_seed(0)
+    config = transformers.T5Config(vocab_size=20, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, decoder_start_token_id=0, dropout_rate=0.0)
+    model = CopyingT5(config).eval()
+    inputs = {"input_ids": torch.tensor([[5, 7, 9, 0]]), "attention_mask": torch.tensor([[1, 1, 1, 0]]), "decoder_input_ids": torch.tensor([[0, 7, 9]])}
+    with torch.no_grad():
+        copying = model(**inputs).logits[0]
+        plain = transformers.T5ForConditionalGeneration.forward(model, **inputs).logits[0]
+    favoured = (copying - plain).round(decimals=4)
+    # After the start nothing (its twin in the question is padding), after 7 comes 9, and after 9 only padding.
+    assert favoured[1, 9] == 1
+    assert favoured.count_nonzero() == 1
+
+
+@pytest.mark.slow
+def test_numbers_that_no_training_row_held_are_copied(tmp_path):
+    def orders(numbers):
+        return [Example(str(n), f"what is in order {n}, please?", label=f"SELECT product FROM orders WHERE order_id = {n}") for n in numbers]
+
+    numbers = random.Random(0).sample(range(100, 1000), 120)
+    config = TrainConfig(epochs=30, learning_rate=5e-3, tokens_per_batch=256, schedule="cosine", bf16=False, max_validations=1)
+    train(tmp_path / "s", rows=orders(numbers[:100]), config=config)
+    unseen = orders(numbers[100:])
+    found = answers(load_student(tmp_path / "s"), unseen)
+    assert sum(answer == row.label for answer, row in zip(found, unseen, strict=True)) >= 0.9 * len(unseen)
+
+
+def test_training_leaves_out_tokens_of_the_question_but_none_of_the_answer_or_the_prefix(tmp_path):
+    torch.manual_seed(0)
+    examples = questions(2, rationales=True)
+    job = TrainJob("generative:scratch:tiny", STEPWISE, None, examples, examples[:1], "gold", 0, BRIEF, tmp_path / "checkpoints")
+    model, tokenizer = _scratch(job)
+    coder = _coder(model, tokenizer, 128, prefixed=True, own=True)
+    rows = _Rows(job, model.train(), coder, BRIEF)
+    pair = rows._rows[0][0]
+    drawn = [rows._thinned(pair) for _ in range(200)]
+    always = set.intersection(*map(set, drawn))
+    assert set(coder.question("predict: ")) <= always and set(coder.question("rome")) <= always
+    assert any(token not in always for token in pair.source)
+    assert rows.batch([0])["input_ids"].shape[1] <= len(pair.source)
+    model.eval()
+    assert rows._thinned(pair) == pair.source
 
 
 def folder_of(tmp_path, model, name):

@@ -161,3 +161,41 @@ def test_a_capped_run_without_a_known_price_is_refused(endpoint, tmp_path):
     assert process.returncode == 2
     assert "--price-in" in err
     assert endpoint.calls().total() == 0
+
+
+SCRIPT = """
+def respond(request, example):
+    if "mute" in example.text:
+        return "I cannot say."
+    label = "good" if "good" in example.text else "bad"
+    return f"The day was {label} to me. So the answer is {label}."
+"""
+
+
+def test_rationales_are_asked_for_with_worked_examples_and_read_apart_from_the_label(tmp_path):
+    project(tmp_path, "scripted:reasons:respond", 6)
+    (tmp_path / "task.toml").write_text((tmp_path / "task.toml").read_text() + 'examples = "worked.jsonl"\n')
+    worked = [{"input": f"day {i}", "label": "good", "rationale": "It was sunny."} for i in range(3)]
+    (tmp_path / "worked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in worked))
+    with (tmp_path / "rows.jsonl").open("a") as rows:
+        rows.write(json.dumps({"id": "mute", "input": "a mute day"}) + "\n")
+    (tmp_path / "reasons.py").write_text(SCRIPT)
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    process, out, err = stillhouse("label", tmp_path, "--rationales", "--json", PYTHONPATH=paths)
+    assert process.returncode == 0, err
+    report = json.loads(out)
+    assert report["rejected"] == {"no answer after the rationale": 1}
+    first = labelled(tmp_path)[0]
+    assert (first["teacher_label"], first["teacher_rationale"]) == ("good", "The day was good to me.")
+    assert first["teacher"] == "scripted:reasons:respond"
+
+
+def test_recorded_answers_are_a_teacher_that_costs_nothing(tmp_path):
+    project(tmp_path, "recorded:answers.jsonl", 4)
+    answers = [{"id": f"r{i}", "teacher_label": "good", "teacher_rationale": "because"} for i in range(3)] + [{"id": "r3", "teacher_label": None}]
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in answers))
+    process, out, err = stillhouse("label", tmp_path, "--json")
+    assert process.returncode == 0, err
+    report = json.loads(out)
+    assert (report["labelled"], report["rejected"], report["cost_usd"]) == (3, {"recorded without an answer": 1}, None)
+    assert labelled(tmp_path)[0]["teacher_rationale"] == "because"

@@ -112,7 +112,8 @@ def finish(run: Run, material: Material, measured: list[MeasuredArm], result: Re
     _write_cascade(run.folder, material, measured, result)
     page = run.folder / "report.html"
     write_atomic(page, render(result))
-    run.save(cost_usd=result.label_quality.cost_usd if result.label_quality else None, verdict=result.verdict.kind, chosen=result.chosen)
+    cost_usd = result.label_quality.cost_usd if result.label_quality else None
+    run.save(cost_usd=cost_usd, prices=list(result.provenance.prices), verdict=result.verdict.kind, chosen=result.chosen)
     return Finished(run.folder, result, page)
 
 

@@ -72,7 +72,7 @@ async def prepare(
     learn_from = _learn_from(loaded, splits)
     scored_against: Source = "gold" if all(row.label is not None for row in splits.test) else "teacher"
     wanted = [*splits.test, *splits.calibration, *(row for rows in splits.also_test.values() for row in rows)]
-    if learn_from == "teacher":
+    if learn_from == "teacher" or loaded.student.recipe == "step_by_step":  # gold labels, the teacher's reasons
         wanted += [*splits.train, *splits.validation, *splits.unlabelled]
     answers = await _ask(teacher or loaded.teacher.model, loaded, wanted, store, on_progress)
     if answers is None and "teacher" in (learn_from, scored_against):

@@ -36,7 +36,7 @@ def _decode_sequences(model: Any, prompts: Sequence[Sequence[int]], *, pad: int,
     start = torch.full((len(prompts), 1), model.config.decoder_start_token_id, device=model.device)
 
     def step(tokens: Tensor) -> Tensor:
-        out = model(encoder_outputs=encoded, attention_mask=mask, decoder_input_ids=tokens, past_key_values=cache, use_cache=True)
+        out = model(input_ids=ids, encoder_outputs=encoded, attention_mask=mask, decoder_input_ids=tokens, past_key_values=cache, use_cache=True)
         return out.logits[:, -1]  # type: ignore[no-any-return]
 
     return _run(step, start, end, most)

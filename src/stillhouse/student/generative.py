@@ -1,8 +1,9 @@
 """The generative student: text in, text out, by an encoder-decoder or a decoder-only model, finetuned in full.
 
 A base is a Hugging Face id or a folder (which of the two kinds it is, its config says), or `scratch:tiny`, `scratch:small` and `scratch:small-decoder`:
-random weights and a byte-level BPE of the task's own text. Objectives: `sft`, and `step_by_step` (Hsieh et al. 2023, 2305.02301): every row is asked
-twice, `predict:` for the label and `explain:` for the rationale, in one forward; when it answers it is asked for the label alone.
+random weights and a byte-level BPE of the task's own text; the first two can also copy from the question (`copying`). Objectives: `sft`, and
+`step_by_step` (Hsieh et al. 2023, 2305.02301): every row is asked twice, `predict:` for the label and `explain:` for the rationale, in one forward; when
+it answers it is asked for the label alone.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from stillhouse.runs import storage_errors
 from stillhouse.student import bases, objectives
 from stillhouse.student.artifact import Header, size_bytes
 from stillhouse.student.config import TrainConfig
+from stillhouse.student.copying import CopyingT5
 from stillhouse.student.decoding import Decoded, greedy, padded
 from stillhouse.student.job import Trained, TrainJob
 from stillhouse.student.tokenizer import as_answer, as_question, from_answer, train_bpe
@@ -33,6 +35,7 @@ PREDICT, EXPLAIN = "predict: ", "explain: "
 ALPHA = 0.5  # the label's share of the step-by-step loss; the paper weighs both tasks equally (section 4.1)
 TOKENS_AT_ONCE = 8192  # in one forward without gradients, padding included
 CHOICES = "\nchoices: "
+LEFT_OUT = 0.1  # share of a question's tokens that a training step of random weights does not see; see `_Rows._thinned`
 
 
 def defaults(base: str) -> TrainConfig:
@@ -40,7 +43,7 @@ def defaults(base: str) -> TrainConfig:
     if base == "scratch:tiny":
         return TrainConfig(epochs=30, min_steps=300, learning_rate=5e-3, schedule="cosine")
     if base.startswith("scratch:"):
-        return TrainConfig(epochs=20, learning_rate=2e-3, tokens_per_batch=1024, schedule="cosine", betas=(0.9, 0.98), max_validations=5)
+        return TrainConfig(epochs=15, learning_rate=2e-3, tokens_per_batch=1024, schedule="cosine", betas=(0.9, 0.98), max_validations=5)
     return TrainConfig(epochs=3, learning_rate=1e-4, tokens_per_batch=4096)
 
 
@@ -69,11 +72,13 @@ class _Coder:
     def settings(self) -> dict[str, Any]:
         return {"max_length": self.max_length, "prefixed": self.prefixed, "own": self.own}
 
+    def question(self, text: str) -> list[int]:
+        return list(self.tokenizer(as_question(text) if self.own else text)["input_ids"])
+
     def source(self, example: Example, prefix: str = PREDICT) -> tuple[list[int], bool]:
         """(tokens, whether they were cut). Of a question that is too long its beginning is kept."""
         text = (prefix if self.prefixed else "") + example.text + (CHOICES + " | ".join(example.choices) if example.choices else "")
-        text = as_question(text) if self.own else text
-        ids = list(self.tokenizer(text if self.encoder_decoder else text + "\n")["input_ids"])
+        ids = self.question(text if self.encoder_decoder else text + "\n")
         if self.encoder_decoder and (not ids or ids[-1] != self.end):
             ids.append(self.end)
         if not self.encoder_decoder and ids and ids[-1] == self.end:
@@ -89,13 +94,23 @@ class _Coder:
         target, target_cut = self.target(answer)
         return Pair(source, target, prefix == EXPLAIN, cut or target_cut)
 
-    def token(self, token: int) -> str:
-        decoded: str = self.tokenizer.decode([token])
-        return decoded.replace(as_answer(" "), " ") if self.own else decoded
-
     def text(self, tokens: Sequence[int]) -> str:
+        """An answer as it is given out: its tokens' text, without spacing around it."""
+        return self._decoded(tokens).strip()
+
+    def pieces(self, tokens: Sequence[int]) -> list[str]:
+        """What each token adds to the text: nothing where it is the first part of a character. Joined they are the text."""
+        pieces, shown = [], 0
+        for count in range(1, len(tokens) + 1):
+            text = self._decoded(tokens[:count])
+            whole = text if count == len(tokens) else text.rstrip("\ufffd")
+            pieces.append(whole[shown:])
+            shown = max(shown, len(whole))
+        return pieces
+
+    def _decoded(self, tokens: Sequence[int]) -> str:
         decoded: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
-        return from_answer(decoded) if self.own else decoded.strip()
+        return from_answer(decoded) if self.own else decoded
 
 
 # Training
@@ -107,6 +122,7 @@ class _Rows:
     def __init__(self, job: TrainJob, model: Any, coder: _Coder, config: TrainConfig, most: int | None = None) -> None:
         self.module, self._coder, self._config = model, coder, config
         self._step_by_step = job.task.student.recipe == "step_by_step"
+        self._never_left_out = set(coder.question(PREDICT + EXPLAIN)) if coder.prefixed else set()
         self._rows = [self._pairs(example, job.target(example)) for example in job.train]
         self._validation = [(coder.source(example)[0], " ".join(job.target(example).split())) for example in job.validation]
         self.n_truncated = sum(any(pair.truncated for pair in row) for row in self._rows)
@@ -124,15 +140,29 @@ class _Rows:
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
         pairs = [pair for i in indices for pair in self._rows[i]]
+        sources = [self._thinned(pair) for pair in pairs]
         explains = torch.tensor([pair.explains for pair in pairs])
         if self._coder.encoder_decoder:
-            ids, mask = padded([pair.source for pair in pairs], self._coder.pad, "cpu")
+            ids, mask = padded(sources, self._coder.pad, "cpu")
             targets, _ = padded([pair.target for pair in pairs], objectives.IGNORE, "cpu")
         else:
-            ids, mask = padded([pair.source + pair.target for pair in pairs], self._coder.pad, "cpu")
+            ids, mask = padded([source + pair.target for source, pair in zip(sources, pairs, strict=True)], self._coder.pad, "cpu")
             # The token at t is predicted at t - 1: the question carries no loss, its last token predicts the answer's first.
-            targets, _ = padded([[objectives.IGNORE] * (len(pair.source) - 1) + pair.target + [objectives.IGNORE] for pair in pairs], objectives.IGNORE, "cpu")
+            shifted = [[objectives.IGNORE] * (len(source) - 1) + pair.target + [objectives.IGNORE] for source, pair in zip(sources, pairs, strict=True)]
+            targets, _ = padded(shifted, objectives.IGNORE, "cpu")
         return {"input_ids": ids, "attention_mask": mask, "targets": targets, "explains": explains}
+
+    def _thinned(self, pair: Pair) -> list[int]:
+        """The question without some of its tokens, drawn anew each time (Iyyer et al. 2015, section 2.3): random weights learn whole questions by heart.
+
+        A token of the answer stays, or there would be nothing to copy it from. Costs next to nothing, where dropout takes a third of a step on a CPU.
+        """
+        if not (self._coder.own and self.module.training):
+            return pair.source
+        stays = self._never_left_out.union(pair.target)
+        draws = torch.rand(len(pair.source)).tolist()
+        seen = [token for token, draw in zip(pair.source, draws, strict=True) if draw >= LEFT_OUT or token in stays]
+        return seen or pair.source[-1:]  # a question is never empty: its last token predicts the answer's first
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, int]:
         inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
@@ -188,11 +218,16 @@ def _coder(model: Any, tokenizer: Any, max_length: int, *, prefixed: bool, own: 
 def _pretrained(base: str) -> tuple[Any, Any]:
     source = bases.resolve(base)
     config = bases.from_pretrained(transformers.AutoConfig, source)
-    kind = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
     tokenizer = bases.from_pretrained(transformers.AutoTokenizer, source)
     if tokenizer.eos_token_id is None:
         raise UserError(f"the base {base!r} has a tokenizer without an end token, so its answers would never end; use another base")
-    return bases.load_weights(kind, source), tokenizer
+    return bases.load_weights(_kind(config), source), tokenizer
+
+
+def _kind(config: Any) -> Any:
+    if CopyingT5.__name__ in (config.architectures or ()):
+        return CopyingT5
+    return transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
 
 
 def _scratch(job: TrainJob) -> tuple[Any, Any]:
@@ -216,7 +251,7 @@ def _scratch(job: TrainJob) -> tuple[Any, Any]:
         d_model=width, d_kv=width // heads, d_ff=3 * width, num_layers=layers, num_heads=heads, dropout_rate=0.0, feed_forward_proj="relu",
         decoder_start_token_id=tokenizer.pad_token_id, tie_word_embeddings=True, **common,
     )  # fmt: skip
-    return transformers.T5ForConditionalGeneration(config), tokenizer
+    return CopyingT5(config), tokenizer
 
 
 # Answering
@@ -284,7 +319,7 @@ class GenerativeStudent:
 
     def count_tokens(self, text: str) -> int:
         with self._one_at_a_time:
-            return len(self._coder.tokenizer(text)["input_ids"])
+            return len(self._coder.question(text))
 
     def _generate(self, inputs: Sequence[Example]) -> list[Generated]:
         with self._one_at_a_time, torch.inference_mode(), autocast(None):
@@ -293,7 +328,7 @@ class GenerativeStudent:
             return [self._generated(source, answer) for source, answer in zip(sources, decoded, strict=True)]
 
     def _generated(self, source: Sequence[int], answer: Decoded) -> Generated:
-        tokens = [self._coder.token(token) for token in answer.tokens]
+        tokens = self._coder.pieces(answer.tokens)
         confidence = math.exp(sum(answer.logprobs) / len(answer.logprobs))
         return Generated(self._coder.text(answer.tokens), tokens, answer.logprobs[: len(tokens)], confidence, len(source), answer.ended)
 
@@ -318,6 +353,5 @@ def _write(folder: Path, model: Any, tokenizer: Any) -> None:
 
 def load(folder: Path, header: Header) -> GenerativeStudent:
     config = bases.from_pretrained(transformers.AutoConfig, str(folder))
-    kind = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
-    model = bases.load_weights(kind, str(folder)).to(device()).eval()
+    model = bases.load_weights(_kind(config), str(folder)).to(device()).eval()
     return GenerativeStudent(header, folder, model, bases.from_pretrained(transformers.AutoTokenizer, str(folder)))

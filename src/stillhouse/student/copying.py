@@ -1,0 +1,55 @@
+"""A T5 that can copy: names and numbers that no training row held must still get from the question into the answer.
+
+After CopyNet (Gu et al. 2016, 1603.06393, sections 3.2 and 3.3): writing and copying share one softmax, and a place whose token follows the one just
+written is favoured. Simpler here: a place's score is added to the logit of its token, instead of its exponential to that token's share.
+"""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import T5Config, T5ForConditionalGeneration
+from transformers.modeling_outputs import Seq2SeqLMOutput
+
+
+class CopyingT5(T5ForConditionalGeneration):  # type: ignore[misc]
+    """Loads by its own `from_pretrained` alone; as a plain T5 the folder would lack the copying."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__(config)
+        width = config.d_model
+        self.copy_query = nn.Linear(width, width, bias=False)
+        self.copy_key = nn.Linear(width, width, bias=False)
+        self.copy_next = nn.Linear(width, 1)
+        nn.init.normal_(self.copy_key.weight, std=width**-0.5)
+        nn.init.zeros_(self.copy_query.weight)  # at first nothing is copied, but what follows the last token is likelier
+        nn.init.zeros_(self.copy_next.weight)
+        nn.init.ones_(self.copy_next.bias)
+
+    def forward(
+        self,
+        input_ids: Tensor,  # (batch, question): also where `encoder_outputs` is given, for they are what is copied
+        attention_mask: Tensor,
+        decoder_input_ids: Tensor,  # (batch, answer)
+        encoder_outputs: Any = None,
+        past_key_values: Any = None,
+        use_cache: bool | None = None,
+    ) -> Seq2SeqLMOutput:
+        if encoder_outputs is None:
+            encoder_outputs = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        question = encoder_outputs.last_hidden_state  # (batch, question, width)
+        decoded = self.decoder(
+            input_ids=decoder_input_ids,
+            encoder_hidden_states=question,
+            encoder_attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+        )
+        answer = decoded.last_hidden_state  # (batch, answer, width)
+        logits = self.lm_head(answer * self.model_dim**-0.5)  # (batch, answer, vocabulary); scaled as T5 does with tied embeddings
+        before = F.pad(input_ids, (1, -1), value=-1)  # each place's token to the left
+        follows = before.unsqueeze(1) == decoder_input_ids.unsqueeze(2)  # (batch, answer, question)
+        scores = self.copy_query(answer) @ self.copy_key(question).transpose(1, 2) + follows * self.copy_next(answer)
+        places = input_ids.unsqueeze(1).expand_as(scores)
+        logits = logits.scatter_add(-1, places, (scores * attention_mask.unsqueeze(1)).to(logits.dtype))
+        return Seq2SeqLMOutput(logits=logits, past_key_values=decoded.past_key_values)
