@@ -56,6 +56,7 @@ def terminal(result: Result, report: Path | None = None) -> RenderableType:
     lines = [Text(f"{numbers.count(result.n_test)} test rows; intervals at 95 % unless marked", style="dim")]
     lines += [Text(f"{test.name}: {test.arm} {numbers.described(test.score)}") for test in result.other_tests]
     lines += [Text.assemble("\n", ("Verdict: ", "dim"), (result.verdict.kind, "bold"), ". ", result.verdict.sentence)]
+    lines += [Text.assemble(("Buy next: ", "dim"), result.verdict.buy_next)] if result.verdict.buy_next else []
     lines += [Text.assemble(("Warning: ", "yellow"), warning) for warning in result.warnings]
     if report is not None:
         lines.append(Text.assemble(("Report: ", "dim"), str(report)))
