@@ -31,9 +31,10 @@ def progress_bar(quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
 
 
 def emit_json(value: Any) -> None:
-    """One JSON object on stdout."""
+    """One JSON object on stdout, at once: a server's reader waits for it."""
     json.dump(value, sys.stdout, ensure_ascii=False, allow_nan=False, default=str)
     sys.stdout.write("\n")
+    sys.stdout.flush()
 
 
 def money(usd: float | None) -> str:
