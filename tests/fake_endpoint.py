@@ -79,14 +79,24 @@ def serve(folder: Path) -> None:
                 return web.json_response(answer)
             case "401":
                 return web.json_response({"error": {"message": f"wrong key {request.headers.get('Authorization')}"}}, status=401)
+            case "401-long":  # the key stands where a short message would be cut through it
+                return web.json_response({"error": {"message": "x" * 180 + " " + request.headers.get("Authorization", "")}}, status=401)
+            case "error-200-long":
+                return web.json_response({"error": "x" * 180 + " " + request.headers.get("Authorization", "")})
+            case "html-long":
+                return web.Response(text="x" * 60 + request.headers.get("Authorization", ""), content_type="text/html")
+            case "echo":
+                return web.json_response(completion(f"good, {request.headers.get('Authorization')}"))
             case "404":
                 return web.json_response({"error": {"message": "no such model"}}, status=404)
             case "400":
                 return web.json_response({"error": {"message": "too long"}}, status=400)
-            case "429-once" | "500-once" | "close-once" if seen[mode, text] > 1:
+            case "429-once" | "429-now" | "429-nan" | "500-once" | "close-once" if seen[mode, text] > 1:
                 return web.json_response(answer)
             case "429-once":
                 return web.json_response({"error": {"message": "slow down"}}, status=429, headers={"Retry-After": "0.01"})
+            case "429-now" | "429-nan":
+                return web.json_response({}, status=429, headers={"Retry-After": {"429-now": "0", "429-nan": "nan"}[mode]})
             case "500-once" | "500":
                 return web.Response(status=500, text="oops", headers={"Retry-After": "0.001"})
             case "close-once":
@@ -98,6 +108,10 @@ def serve(folder: Path) -> None:
                 return response
             case "garbage":
                 return web.Response(body=b"\x00\xff{", content_type="application/json")
+            case "nested":
+                return web.Response(text="[" * 200_000, content_type="application/json")
+            case "half-character":
+                return web.json_response(completion("good \ud800"))
             case "html":
                 return web.Response(text="<html>maintenance</html>", content_type="text/html")
             case "error-200":

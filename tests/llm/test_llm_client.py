@@ -28,7 +28,7 @@ async def test_an_answer_comes_with_its_usage_and_time(endpoint):
     assert found.latency_s > 0
 
 
-@pytest.mark.parametrize("mode", ["429-once", "500-once", "close-once"])
+@pytest.mark.parametrize("mode", ["429-once", "429-now", "429-nan", "500-once", "close-once"])
 async def test_what_may_pass_is_tried_again(endpoint, mode):
     assert (await ask(endpoint, mode)).text == "good"
     assert endpoint.calls()["a good day"] == 2
@@ -49,7 +49,19 @@ async def test_a_key_that_the_endpoint_echoes_is_taken_out(endpoint):
     assert KEY not in repr(ChatClient("http://127.0.0.1", "m", KEY, Limiter(1)))
 
 
+@pytest.mark.parametrize("mode", ["401-long", "error-200-long", "html-long", "echo"])
+async def test_no_part_of_an_echoed_key_is_left_where_a_message_is_cut(endpoint, mode):
+    try:
+        found = await ask(endpoint, mode, key=KEY)
+        told = f"{found.error} {found.text}"
+    except TeacherError as error:
+        told = str(error)
+    assert KEY[:4] not in told
+
+
 FAULTS = [
+    ("nested", "reply is not JSON"),
+    ("half-character", "reply is not valid Unicode"),
     ("garbage", "reply is not JSON"),
     ("html", "reply is not JSON"),
     ("error-200", "reply is an error with status 200: "),
@@ -88,6 +100,12 @@ def test_log_probabilities_are_read_and_nonsense_among_them_refused():
     body = b'{"choices":[{"message":{"content":"a"},"logprobs":{"content":[{"token":"a","logprob":-0.5}]}}]}'
     assert read_completion(body, 0.1).token_logprobs == (("a", -0.5),)
     assert read_completion(body.replace(b"-0.5", b"3"), 0.1).token_logprobs is None
+
+
+def test_counts_that_no_call_can_have_are_unknown():
+    body = b'{"choices":[{"message":{"content":"a"}}],"usage":{"prompt_tokens":%s,"completion_tokens":-1}}' % (b"9" * 400)
+    usage = read_completion(body, 0.1).usage
+    assert (usage.input_tokens, usage.output_tokens) == (None, None)
 
 
 def test_cached_and_reasoning_tokens_are_parts_of_the_totals():

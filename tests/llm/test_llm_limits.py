@@ -46,6 +46,34 @@ async def test_requests_and_tokens_per_minute_are_kept():
     assert clock.now >= 60.0
 
 
+async def test_a_wait_for_tokens_uses_up_no_requests():
+    clock = Clock()
+    limiter = Limiter(8, requests_per_minute=3, tokens_per_minute=100, clock=clock, sleep=clock.sleep)
+    for _ in range(3):
+        async with limiter.slot(100):
+            pass
+    assert clock.now == pytest.approx(120.0)  # two waits of a minute for the tokens, none for a request
+
+
+async def test_calls_that_wait_come_back_when_the_limit_has_risen():
+    limiter, inside, most = Limiter(8), 0, 0
+    for _ in range(5):
+        limiter.slow_down(None)
+
+    async def call():
+        nonlocal inside, most
+        async with limiter.slot(1):
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            inside -= 1
+            limiter.succeeded()
+
+    await asyncio.gather(*(call() for _ in range(200)))
+    assert most == 8
+
+
 async def test_no_more_are_in_flight_than_allowed():
     limiter, inside, most = Limiter(3), 0, 0
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from stillhouse.errors import BudgetError, PriceUnknownError
-from stillhouse.llm.ledger import Ledger, worst_case_usd
+from stillhouse.llm.ledger import Ledger, worst_case_input_tokens, worst_case_usd
 from stillhouse.llm.prices import Price, call_cost, known_price
 from stillhouse.llm.request import Request
 from stillhouse.records import Usage
@@ -55,6 +55,20 @@ PRICE = Price(10_000.0, 10_000.0, "a test's")  # a cent a token
 
 def test_the_worst_case_is_a_bound():
     assert worst_case_usd(request(), PRICE) == pytest.approx((100 + 50) * 0.01)
+
+
+def test_the_worst_case_of_a_long_prompt_is_at_the_price_of_a_long_prompt():
+    """Gemini 2.5 Pro costs twice as much for prompts beyond 200,000 tokens; a cap that reserved the short rate would be passed."""
+    now, name, long = datetime(2026, 11, 1, tzinfo=UTC), "google:gemini-2.5-pro", request("x" * 300_000, 1000)
+    price = known_price(name, now, n_input=worst_case_input_tokens(long))
+    actual, _ = call_cost(name, Usage(300_000, 1000), now)
+    assert worst_case_usd(long, known_price(name, now)) < actual <= worst_case_usd(long, price)
+
+
+def test_a_schema_is_part_of_the_worst_case():
+    plain = request()
+    schema = Request("m", plain.messages, plain.parameters, schema={"type": "object"})
+    assert worst_case_input_tokens(schema) == worst_case_input_tokens(plain) + len('{"type": "object"}')
 
 
 async def test_the_cap_is_kept_and_the_refusal_says_what_was_spent():

@@ -8,7 +8,9 @@ import pytest
 
 from stillhouse.errors import TaskFileError
 from stillhouse.evaluation.arithmetic import value_of
-from stillhouse.llm.prompted import build_messages, input_of, parse_reply
+from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.metered import MeteredModel
+from stillhouse.llm.prompted import PromptedPredictor, build_messages, input_of, parse_reply
 from stillhouse.records import Example
 from stillhouse.task import Task, _Teacher
 
@@ -16,6 +18,7 @@ MOOD = Task(name="mood", instruction="Is it good?", output="choice", labels=("go
 QUIZ = Task(name="quiz", instruction="Choose.", output="choice")
 FREE = Task(name="free", instruction="Write.", output="text")
 DATA = Task(name="data", instruction="Extract.", output="json")
+CASED = Task(name="cased", instruction="Which?", output="choice", labels=("US", "us", "?"))
 ROW = Example("1", "what a day")
 PICK = Example("2", "where?", choices=("the bank", "a library", "bank account"))
 
@@ -46,10 +49,17 @@ REPLIES = [
     (DATA, ROW, 'Here:\n```json\n{"a": 1}\n```', '{"a": 1}', "lenient"),
     (DATA, ROW, '{"a": NaN}', None, None),
     (DATA, ROW, "{'a': 1}", None, None),
+    (DATA, ROW, '{"a": 1e999}', None, None),
+    (DATA, ROW, '"half \\ud800"', None, None),
+    (DATA, ROW, "[" * 100_000, None, None),
+    (CASED, ROW, "us", "us", "strict"),
+    (CASED, ROW, "Us", None, None),
+    (CASED, ROW, "the US", None, None),
+    (CASED, ROW, "none", None, None),
 ]
 
 
-@pytest.mark.parametrize(("task", "row", "text", "output", "how"), REPLIES, ids=[text for _, _, text, _, _ in REPLIES])
+@pytest.mark.parametrize(("task", "row", "text", "output", "how"), REPLIES, ids=[text[:40] for _, _, text, _, _ in REPLIES])
 def test_a_reply_is_read(task, row, text, output, how):
     reply = parse_reply(task, row, text)
     assert (reply.output, reply.how) == (output, how)
@@ -66,6 +76,18 @@ def test_an_answer_pattern_needs_one_group():
     task = replace(MOOD, teacher=_Teacher(answer_pattern="a(b)(c)"))
     with pytest.raises(TaskFileError, match="one group"):
         parse_reply(task, ROW, "abc", rationales=True)
+
+
+def test_a_pattern_whose_group_may_be_absent_finds_no_answer():
+    task = replace(FREE, teacher=_Teacher(answer_pattern="So( x)?"))
+    assert parse_reply(task, ROW, "So it is", rationales=True).error == "empty answer"
+
+
+@pytest.mark.parametrize(("settings", "says"), [({"answer_pattern": "("}, "not a regular expression"), ({"stop": ("",)}, "empty text")])
+def test_settings_that_can_read_no_reply_are_refused_before_a_call_is_paid(settings, says):
+    model = MeteredModel("m", None, None, Ledger())
+    with pytest.raises(TaskFileError, match=says):
+        PromptedPredictor(model, replace(MOOD, teacher=_Teacher(**settings)), rationales=True)
 
 
 def test_a_worked_example_without_a_rationale_is_refused_where_reasons_are_asked_for():

@@ -40,6 +40,33 @@ async def test_two_processes_may_write_at_once(tmp_path):
         assert one.count() == other.count() == 400
 
 
+async def test_a_row_that_no_database_takes_is_refused_and_the_next_one_is_written(tmp_path):
+    """The writer outlives it: whoever waited would wait forever."""
+    with open_store(tmp_path / "s.db") as store:
+        with pytest.raises(StorageError, match="surrogates"):
+            await asyncio.wait_for(store.put(row(1, "half \ud800")), 10)
+        await asyncio.wait_for(store.put(row(2)), 10)
+        assert store.count() == 1
+
+
+@pytest.mark.slow
+def test_many_processes_may_make_one_store_at_once(tmp_path):
+    script = """
+import sys, time
+from pathlib import Path
+from stillhouse.store import open_store
+while not Path(sys.argv[1], "go").exists():
+    time.sleep(0.001)
+for number in range(20):
+    open_store(Path(sys.argv[1], f"{number}.db")).close()
+"""
+    processes = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    (tmp_path / "go").touch()
+    for process in processes:
+        _, err = process.communicate()
+        assert process.returncode == 0, err
+
+
 def test_a_file_that_is_no_store_and_a_store_of_another_version_are_named(tmp_path):
     (tmp_path / "text.db").write_text("not a database, but long enough to be looked at" * 50)
     with pytest.raises(StorageError, match=r"text\.db.*not a database"):

@@ -1,12 +1,12 @@
 """`label`: the teacher's answers to a task's rows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stillhouse.data.dataset import load_examples
-from stillhouse.errors import DatasetError, UserError
+from stillhouse.errors import DatasetError, ExistsError, UserError
 from stillhouse.records import Example, Progress
 from stillhouse.task import Task, load_task
 from stillhouse.teacher.annotate import LabelReport
@@ -37,7 +37,10 @@ async def label(
     loaded = loaded.with_teacher(**{name: value for name, value in (settings or {}).items() if value is not None})
     name = teacher_name(loaded, teacher)
     out = out or loaded.folder / "teacher.jsonl"
-    examples = _rows(loaded, data, skip_bad)
+    files = [data] if data is not None else _data_files(loaded)
+    if out.resolve() in {path.resolve() for path in (*files, *_data_files(loaded), *([loaded.path] if loaded.path else []))}:
+        raise ExistsError(f"{out} is a file of the task and would be overwritten; give another --out")
+    examples = _rows(loaded, files, skip_bad)
     report = await annotate_to(name, loaded, examples, out=out, store_path=store or default_store(loaded), on_progress=on_progress)
     return Labelled(out, report)
 
@@ -54,10 +57,13 @@ def default_store(task: Task) -> Path:
     return task.folder / "stillhouse.db"
 
 
-def _rows(task: Task, data: Path | None, skip_bad: bool) -> list[Example]:
-    """The rows of one file, or of all the task's files; an id may be in one file only."""
+def _data_files(task: Task) -> list[Path]:
     names = [getattr(task.data, part) for part in ("train", "validation", "calibration", "test", "unlabelled")]
-    paths = [data] if data is not None else [task.resolve(name) for name in names if name is not None]
+    return [task.resolve(name) for name in names if name is not None]
+
+
+def _rows(task: Task, paths: Sequence[Path], skip_bad: bool) -> list[Example]:
+    """The rows of all the files; an id may be in one file only."""
     rows: dict[str, Example] = {}
     for path in paths:
         for example in load_examples(path, task=task, skip_bad=skip_bad).examples:

@@ -7,6 +7,7 @@ is a Completion with its reason, so one bad row never blocks the rest.
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +17,7 @@ import stamina
 
 from stillhouse.errors import TeacherError
 from stillhouse.llm.limits import Limiter
-from stillhouse.llm.request import Completion, Request
+from stillhouse.llm.request import Completion, Request, is_unicode
 from stillhouse.records import Usage
 
 MAX_BODY = 8 * 2**20  # bytes; a longer reply is no chat completion
@@ -139,9 +140,10 @@ class ChatClient:
             text = said["message"] if isinstance(said, dict) else str(said)
         except (ValueError, KeyError, TypeError):
             pass  # not the API's error form: show the body as it is
-        return self._clean(" ".join(text.split())[:200]) or "no reason given"
+        return " ".join(self._clean(text).split())[:200] or "no reason given"  # cleaned before it is cut: half a key is a key told, too
 
     def _clean(self, text: str) -> str:
+        text = text.encode(errors="replace").decode()  # it goes into messages and files
         return text.replace(self._key, "[key]") if self._key else text
 
     async def close(self) -> None:
@@ -152,23 +154,24 @@ class ChatClient:
 
 
 def _retry_after_s(headers: Mapping[str, str], longest_s: float) -> float | None:
-    """Seconds from a Retry-After header; None where there is none or it is a date (then the backoff decides)."""
+    """Seconds from a Retry-After header; None where there is none or it is no number, such as a date (then the backoff decides)."""
     try:
-        return min(max(float(headers["Retry-After"]), 0.0), longest_s)
+        asked_s = float(headers["Retry-After"])
     except (KeyError, ValueError):
         return None
+    return None if math.isnan(asked_s) else min(max(asked_s, 0.0), longest_s)
 
 
 def read_completion(raw: bytes, latency_s: float, clean: Callable[[str], str] = str) -> Completion:
     """A chat completion from a 200's body. Whatever is not one becomes a Completion whose `error` says what came instead."""
     try:
         body = json.loads(raw)
-    except (ValueError, UnicodeDecodeError):
-        return Completion(None, error=f"reply is not JSON: {clean(raw[:80].decode(errors='replace'))!r}", latency_s=latency_s)
+    except (ValueError, RecursionError):  # a thousand brackets nest deeper than the parser goes
+        return Completion(None, error=f"reply is not JSON: {clean(raw.decode(errors='replace'))[:80]!r}", latency_s=latency_s)
     if not isinstance(body, dict):
         return Completion(None, error="reply is not a chat completion", latency_s=latency_s)
     if body.get("error"):
-        return Completion(None, error=f"reply is an error with status 200: {clean(str(body['error'])[:200])}", latency_s=latency_s)
+        return Completion(None, error=f"reply is an error with status 200: {clean(str(body['error']))[:200]}", latency_s=latency_s)
     usage = _usage(body.get("usage"))
     try:
         choice = body["choices"][0]
@@ -176,16 +179,18 @@ def read_completion(raw: bytes, latency_s: float, clean: Callable[[str], str] = 
     except (KeyError, IndexError, TypeError, AttributeError):
         return Completion(None, error="reply has no choices", usage=usage, latency_s=latency_s)
     error = None
-    if finish == "content_filter":
+    if isinstance(text, str) and not is_unicode(text):  # JSON may hold half of a surrogate pair, which no file can
+        text, error = None, "reply is not valid Unicode"
+    elif finish == "content_filter":
         error = "stopped by the content filter"
     elif finish == "length":
         error = "cut off at max_tokens"
     elif not isinstance(text, str) or not text.strip():
         error = "empty reply"
     return Completion(
-        text if isinstance(text, str) else None,
+        clean(text) if isinstance(text, str) else None,
         error=error,
-        finish_reason=finish if isinstance(finish, str) else None,
+        finish_reason=clean(finish) if isinstance(finish, str) else None,
         usage=usage,
         latency_s=latency_s,
         token_logprobs=_logprobs(choice.get("logprobs")),
@@ -195,7 +200,7 @@ def read_completion(raw: bytes, latency_s: float, clean: Callable[[str], str] = 
 def _usage(raw: Any) -> Usage | None:
     if not isinstance(raw, dict):
         return None
-    count = {name: value for name, value in _leaves(raw) if isinstance(value, int) and not isinstance(value, bool) and value >= 0}
+    count = {name: value for name, value in _leaves(raw) if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53}
     return Usage(count.get("prompt_tokens"), count.get("completion_tokens"), count.get("cached_tokens"), count.get("reasoning_tokens"))
 
 
@@ -206,9 +211,9 @@ def _leaves(raw: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _logprobs(raw: Any) -> tuple[tuple[str, float], ...] | None:
-    """(token, log-probability) pairs; None where there are none or one of them is not a finite number."""
+    """(token, log-probability) pairs; None where there are none, or one of them is no finite number or no text."""
     try:
         pairs = tuple((str(token["token"]), float(token["logprob"])) for token in raw["content"])
     except (KeyError, TypeError, ValueError):
         return None
-    return pairs if all(-1e9 < value <= 1e-6 for _, value in pairs) else None
+    return pairs if all(-1e9 < value <= 1e-6 and is_unicode(token) for token, value in pairs) else None

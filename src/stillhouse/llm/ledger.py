@@ -1,6 +1,7 @@
 """The budget of one command: the worst case of a call is reserved before it is sent, so the cap is never exceeded."""
 
 import asyncio
+import json
 
 from stillhouse.errors import BudgetError, PriceUnknownError
 from stillhouse.llm.prices import Price
@@ -27,7 +28,7 @@ class Ledger:
         worst = worst_case_usd(request, price)
         async with self._changed:
             while (self.spent_usd or 0.0) + self._reserved + worst > self.max_usd:
-                if self._reserved <= 1e-12:
+                if self._reserved < 1e-9:  # nothing is under way; sums of floats may leave a trace, less than any token costs
                     raise BudgetError(
                         f"the next call may cost up to ${worst:.4f} and would pass the cap of ${self.max_usd:g} (${self.spent_usd or 0:.4f} spent); "
                         "raise --max-usd and run this again: what was answered is stored and is not paid for twice"
@@ -47,7 +48,13 @@ class Ledger:
             self._changed.notify_all()
 
 
+def worst_case_input_tokens(request: Request) -> int:
+    """An upper bound on the tokens of a prompt: each is at least one byte, and each message adds a few for its role."""
+    schema = 0 if request.schema is None else len(json.dumps(request.schema))
+    return sum(len(message["content"].encode()) + 8 for message in request.messages) + schema
+
+
 def worst_case_usd(request: Request, price: Price) -> float:
-    """An upper bound on the cost of one call: a token is at least one byte, and each message adds a few for its role."""
-    n_input = sum(len(message["content"].encode()) + 8 for message in request.messages)
+    """An upper bound on the cost of one call, at the price of a prompt of that length."""
+    n_input = worst_case_input_tokens(request)
     return (n_input * price.input_usd_per_m + (request.max_tokens or _DEFAULT_MAX_TOKENS) * price.output_usd_per_m) / 1e6

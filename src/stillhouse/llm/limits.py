@@ -17,16 +17,19 @@ class Bucket:
         self.per_minute, self._clock = per_minute, clock
         self._level, self._at = per_minute, clock()
 
-    def take(self, amount: float) -> float:
-        """Take the amount and return 0, or take nothing and return the seconds until it will be there."""
+    def wait_s(self, amount: float) -> float:
+        """Seconds until the amount will be there; 0: it is there now."""
         now = self._clock()
         self._level = min(self.per_minute, self._level + (now - self._at) * self.per_minute / 60)
         self._at = now
-        amount = min(amount, self.per_minute)
-        if self._level + 1e-9 >= amount:
-            self._level -= amount
-            return 0.0
-        return (amount - self._level) * 60 / self.per_minute
+        lacking = min(amount, self.per_minute) - self._level
+        return 0.0 if lacking <= 1e-9 else lacking * 60 / self.per_minute
+
+    def take(self, amount: float) -> float:
+        """Take the amount and return 0, or take nothing and return the seconds until it will be there."""
+        if (wait_s := self.wait_s(amount)) == 0.0:
+            self._level -= min(amount, self.per_minute)
+        return wait_s
 
 
 class Limiter:
@@ -66,15 +69,17 @@ class Limiter:
         finally:
             async with self._freed:
                 self._busy -= 1
-                self._freed.notify()
+                self._freed.notify(max(1, self.in_flight - self._busy))  # more than one where the limit has risen meanwhile
 
     def _wait_s(self, tokens: int) -> float:
         if (pause := self._not_before - self._clock()) > 0:
             return pause
-        for bucket, amount in ((self._requests, 1.0), (self._tokens, float(tokens))):
-            if bucket is not None and (wait_s := bucket.take(amount)) > 0:
-                return wait_s
-        return 0.0
+        demands = [(bucket, amount) for bucket, amount in ((self._requests, 1.0), (self._tokens, float(tokens))) if bucket is not None]
+        wait_s = max((bucket.wait_s(amount) for bucket, amount in demands), default=0.0)
+        if wait_s == 0.0:  # taken from both at once or from neither: a wait for tokens must not use up requests
+            for bucket, amount in demands:
+                bucket.take(amount)
+        return wait_s
 
     def succeeded(self) -> None:
         """Raise the in-flight limit by one per round of calls, up to what was configured."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.ledger import Ledger, worst_case_input_tokens
 from stillhouse.llm.prices import call_cost, known_price
 from stillhouse.llm.request import Completion, Request
 from stillhouse.records import Example
@@ -66,7 +66,8 @@ class MeteredModel:
 
     async def _pay(self, request: Request, example: Example | None) -> Completion:
         now = self._now()
-        reserved = await self.ledger.reserve(request, known_price(self._priced_as, now, **self._given))
+        price = None if self.ledger.max_usd is None else known_price(self._priced_as, now, **self._given, n_input=worst_case_input_tokens(request))
+        reserved = await self.ledger.reserve(request, price)
         paid, cost_usd = False, None
         try:
             completion = await self._call(request, example)

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 
-from stillhouse.errors import KeyMissingError, ModelNameError, TaskFileError
+from stillhouse.errors import KeyMissingError, ModelNameError, TaskFileError, UserError
 from stillhouse.llm.client import ChatClient
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.limits import Limiter
@@ -35,6 +35,8 @@ def open_teacher(name: str, task: Task, store: SqliteStore, *, ledger: Ledger | 
 def open_model(name: str, task: Task, store: SqliteStore, ledger: Ledger) -> MeteredModel:
     """An endpoint or a script behind the store and the ledger."""
     settings = task.teacher
+    if (settings.price_in is None) != (settings.price_out is None):
+        raise UserError("a price for input tokens alone, or for output tokens alone, prices no call; give both --price-in and --price-out")
     if name.startswith("scripted:"):
         script = load_script(name.removeprefix("scripted:"))
 
@@ -82,8 +84,12 @@ def worked_examples(task: Task) -> tuple[Example, ...]:
     path = task.resolve(task.teacher.examples)
     if not path.is_file():
         raise TaskFileError(f"{path}: no such file of worked examples; mend `examples` in [teacher]")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise TaskFileError(f"{path}: not valid UTF-8 ({error}); mend the file of worked examples") from None
     shots = []
-    for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for line, text in enumerate(lines, start=1):
         if not text.strip():
             continue
         try:

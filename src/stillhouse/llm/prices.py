@@ -46,11 +46,12 @@ _HISTORY = (
 )
 
 
-def known_price(model: str, when: datetime | None = None, *, price_in: float | None = None, price_out: float | None = None) -> Price | None:
+def known_price(
+    model: str, when: datetime | None = None, *, price_in: float | None = None, price_out: float | None = None, n_input: int = 1000
+) -> Price | None:
     """The list price of a model on a day (default: now); None where no table knows it. A price that the user gives goes before any table.
 
-    `model` may carry a provider (`openai:NAME`). Models with a rate that depends on the prompt's length get the rate of a short prompt here;
-    `call_cost` prices each call by its own length.
+    `model` may carry a provider (`openai:NAME`). Some models cost more beyond a prompt length: the rates are those of a prompt of `n_input` tokens.
     """
     if price_in is not None and price_out is not None:
         return Price(price_in, price_out, f"given by the user: ${price_in:g} in, ${price_out:g} out per million tokens")
@@ -59,10 +60,11 @@ def known_price(model: str, when: datetime | None = None, *, price_in: float | N
     for row in _HISTORY:
         if row.model == name and row.since <= day < row.until:
             return Price(row.input_usd_per_m, row.output_usd_per_m, f"{name}, list price of {row.since}")
-    cost = _table_cost(name, provider, 1000, 0, 0, when), _table_cost(name, provider, 0, 1000, 0, when), _table_cost(name, provider, 1000, 0, 1000, when)
-    if cost[0] is None or cost[1] is None:
+    fresh, whole, cached = (_table_cost(name, provider, n_input, *rest, when) for rest in ((0, 0), (1000, 0), (0, n_input)))
+    if fresh is None or whole is None:
         return None
-    return Price(cost[0] * 1000, cost[1] * 1000, f"{name}, genai-prices {_table_version()}", None if cost[2] is None else cost[2] * 1000)
+    per_m = 1e6 / n_input
+    return Price(fresh * per_m, (whole - fresh) * 1000, f"{name}, genai-prices {_table_version()}", None if cached is None else cached * per_m)
 
 
 def call_cost(model: str, usage: Usage, when: datetime, *, price_in: float | None = None, price_out: float | None = None) -> tuple[float | None, str | None]:

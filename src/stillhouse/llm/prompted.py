@@ -8,12 +8,13 @@ of thought, the answer after the reasoning. A reply that cannot be read is a rej
 import asyncio
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from stillhouse.errors import StillhouseError, TaskFileError
-from stillhouse.llm.request import Completion, Model, Request
+from stillhouse.llm.request import Completion, Model, Request, is_unicode
 from stillhouse.records import Example, Prediction, Progress
 from stillhouse.task import Task
 
@@ -85,7 +86,7 @@ def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = F
         found = _answer_pattern(task).search(text)
         if found is None:
             return Reply(None, error="no answer after the rationale")
-        rationale, answer = text[: found.start()].strip() or None, found.group(1).strip()
+        rationale, answer = text[: found.start()].strip() or None, (found.group(1) or "").strip()
     else:
         answer = text
     if task.output == "choice":
@@ -119,14 +120,15 @@ def _choice(answer: str, rationale: str | None, allowed: Sequence[str] | None) -
         answer = lettered[2]
     elif lettered and (number := ord(lettered[1].lower()) - ord("a")) < len(allowed):
         return Reply(allowed[number], rationale, "lenient")
-    by_bare = {_bare(label): label for label in allowed}
+    forms = Counter(map(_bare, allowed))
+    by_bare = {_bare(label): label for label in allowed if _bare(label) and forms[_bare(label)] == 1}  # "US" and "us" are told apart strictly or not at all
     for candidate in (answer, answer.splitlines()[0] if answer else "", answer.rpartition(":")[2]):
         if (label := by_bare.get(_bare(candidate))) is not None:
             return Reply(label, rationale, "lenient")
-    named = [label for label in allowed if re.search(rf"(?<!\w){re.escape(_bare(label))}(?!\w)", answer.casefold())]
-    longest = [label for label in named if not any(label != other and _bare(label) in _bare(other) for other in named)]
-    if len(longest) == 1:
-        return Reply(longest[0], rationale, "lenient")
+    named = [form for form in forms if form and re.search(rf"(?<!\w){re.escape(form)}(?!\w)", answer.casefold())]
+    longest = [form for form in named if not any(form != other and form in other for other in named)]
+    if len(longest) == 1 and longest[0] in by_bare:
+        return Reply(by_bare[longest[0]], rationale, "lenient")
     return Reply(None, rationale, error="ambiguous: the reply names several labels" if longest else "the reply names no label")
 
 
@@ -141,10 +143,11 @@ def _json(answer: str, rationale: str | None) -> Reply:
         if candidate is None:
             continue
         try:
-            value = json.loads(candidate, parse_constant=_no_constant)
-        except ValueError:
+            canonical = json.dumps(json.loads(candidate, parse_constant=_no_constant), sort_keys=True, ensure_ascii=False, allow_nan=False)
+        except (ValueError, RecursionError):  # 1e999 is a number to the parser and none to the writer; a thousand brackets nest too deep
             continue
-        canonical = json.dumps(value, sort_keys=True, ensure_ascii=False)
+        if not is_unicode(canonical):
+            continue
         return Reply(canonical, rationale, "strict" if how == "strict" else "lenient")
     return Reply(None, rationale, error="the reply is not valid JSON")
 
@@ -161,6 +164,10 @@ class PromptedPredictor:
         self.rationales = task.teacher.rationales if rationales is None else rationales
         self.name = model.name
         self.stand_in = model.stand_in
+        if "" in task.teacher.stop:
+            raise TaskFileError("[teacher] stop holds an empty text, at which every reply would end; take it out")
+        if self.rationales:
+            _answer_pattern(task)  # refused here rather than after the first paid call
 
     def request(self, example: Example) -> Request:
         """The call that asks this example."""

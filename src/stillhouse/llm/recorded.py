@@ -5,12 +5,16 @@ A row holds `id` or `input`, `teacher_label`, and where known `teacher_rationale
 
 import gzip
 import json
+import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError, ModelNameError
 from stillhouse.records import Example, Prediction, Usage
+
+_COUNTS = ", ".join(field.name for field in fields(Usage))
 
 
 class RecordedTeacher:
@@ -25,10 +29,13 @@ class RecordedTeacher:
         self._by_input: dict[str, Mapping[str, Any]] = {}
         if not path.is_file():
             raise ModelNameError(f"recorded:{path}: no such file; give a JSONL file with id and teacher_label")
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            for line, text in enumerate(file, start=1):
-                if text.strip():
-                    self._add(line, text)
+        try:
+            with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+                for line, text in enumerate(file, start=1):
+                    if text.strip():
+                        self._add(line, text)
+        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+            raise DatasetError(f"{path}: cannot be read ({error}); give JSONL in UTF-8, or the same gzipped") from None
 
     def _add(self, line: int, text: str) -> None:
         try:
@@ -37,6 +44,13 @@ class RecordedTeacher:
             raise DatasetError(f"{self.path}:{line}: not valid JSON ({error}); mend the row") from None
         if not isinstance(row, dict) or "teacher_label" not in row or not ("id" in row or "input" in row):
             raise DatasetError(f"{self.path}:{line}: a recorded answer needs `teacher_label`, and `id` or `input`; mend the row")
+        try:
+            Usage(**(row.get("usage") or {}))
+        except TypeError:
+            raise DatasetError(f"{self.path}:{line}: usage = {row['usage']!r:.80} is not an object of {_COUNTS}; mend the row") from None
+        for name in ("cost_usd", "latency_s"):
+            if not isinstance(row.get(name), int | float | None) or isinstance(row.get(name), bool):
+                raise DatasetError(f"{self.path}:{line}: {name} = {row[name]!r:.80} is not a number; mend the row")
         if "id" in row:
             self._by_id[str(row["id"])] = row
         if "input" in row:

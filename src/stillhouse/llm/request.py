@@ -58,6 +58,15 @@ class Completion:
     from_store: bool = False  # answered by an earlier payment
 
 
+def is_unicode(text: str) -> bool:
+    """Whether the text can be written to a file: half of a surrogate pair, which JSON's \\u escapes may name, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Model(Protocol):
     """Anything that answers requests: an endpoint, recorded answers, a script."""
 

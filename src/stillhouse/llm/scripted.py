@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from stillhouse.errors import ModelNameError
-from stillhouse.llm.request import Completion, Request
+from stillhouse.errors import ModelNameError, TeacherError
+from stillhouse.llm.request import Completion, Request, is_unicode
 from stillhouse.records import Example, Usage
 
 CHARACTERS_PER_TOKEN = 4  # English text, the usual rule of thumb
@@ -22,7 +22,7 @@ def load_script(name: str) -> Callable[..., Any]:
     module, _, attribute = name.partition(":")
     try:
         script = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise ModelNameError(f"scripted:{name}: cannot be imported ({error}); give scripted:module:object") from None
     if not callable(script):
         raise ModelNameError(f"scripted:{name}: is not callable; give a function of (request, example)")
@@ -37,6 +37,10 @@ async def ask_script(script: Callable[..., Any], request: Request, example: Exam
         reply = await reply
     if isinstance(reply, Completion):
         return reply
+    if not isinstance(reply, str):
+        raise TeacherError(f"{request.model}: the script answered with {type(reply).__name__} {reply!r:.80}; return the reply's text, or a Completion")
+    if not is_unicode(reply):
+        return Completion(None, error="reply is not valid Unicode", latency_s=time.perf_counter() - began)
     n_input = -(-sum(len(message["content"]) for message in request.messages) // CHARACTERS_PER_TOKEN)
     usage = Usage(n_input, -(-len(reply) // CHARACTERS_PER_TOKEN), estimated=True)
     return Completion(reply, finish_reason="stop", usage=usage, latency_s=time.perf_counter() - began)

@@ -11,6 +11,7 @@ import json
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -42,14 +43,23 @@ class SqliteStore:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode=WAL")
+        give_up = time.monotonic() + 30
+        while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as error:  # SQLite does not wait by itself here while another process makes the same file
+                if "locked" not in str(error) or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.01)
         connection.execute("PRAGMA synchronous=NORMAL")
         return connection
 
     def _prepare(self) -> None:
+        self._reader.execute("BEGIN IMMEDIATE")  # one process makes the tables, others wait
         for statement in TABLES:
             self._reader.execute(statement)
         self._reader.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
+        self._reader.execute("COMMIT")
         (found,) = self._reader.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
         if found != str(VERSION):
             raise StorageError(f"{self.path}: a store of version {found}, this Stillhouse writes {VERSION}; use the one that made it, or another file")
@@ -106,7 +116,7 @@ class SqliteStore:
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(f"INSERT OR IGNORE INTO completions ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", map(_to_row, completions))
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError, TypeError) as error:  # a row that no database takes must not end the thread: whoever waits would wait forever
             with contextlib.suppress(sqlite3.Error):  # the transaction may be gone already; the first error is the one to report
                 connection.execute("ROLLBACK")
             return self._refused(error)

@@ -14,7 +14,7 @@ from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import open_teacher
 from stillhouse.llm.prompted import PromptedPredictor
 from stillhouse.records import Example, Prediction, Progress
-from stillhouse.runs import Lock, write_atomic
+from stillhouse.runs import Lock, storage_errors, write_atomic
 from stillhouse.store import open_store
 from stillhouse.task import Task
 
@@ -78,7 +78,9 @@ async def label(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> LabelReport:
     """`annotate`, written to `out`. Raises RunBusyError while another command writes the same file."""
-    with Lock(out.with_name(f".{out.name}.lock"), str(out)):
+    with storage_errors(out):
+        lock = Lock(out.with_name(f".{out.name}.lock"), str(out))
+    with lock:
         predictions, report = await annotate(teacher_name, task, examples, store_path=store_path, on_progress=on_progress)
         labelled, rejected = [], []
         for example, prediction in zip(examples, predictions, strict=True):
