@@ -4,9 +4,9 @@ import json
 import time
 from pathlib import Path
 
-from bench import calls
+from bench import calls, flows
 
-for name, benchmark in {"calls": calls.main}.items():
+for name, benchmark in {"calls": calls.main, "flows": flows.main}.items():
     found = benchmark() | {"date": time.strftime("%Y-%m-%d")}
     path = Path(__file__).parent / "results" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)

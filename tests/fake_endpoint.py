@@ -1,14 +1,15 @@
 """A chat-completions endpoint for tests, in a process of its own: it counts what it is asked in a file, and fails in the way the model's name says.
 
-Run: `python fake_endpoint.py FOLDER`; it writes its port to FOLDER/port and a line per call, the last user message as JSON, to FOLDER/calls.
+Run: `python fake_endpoint.py ROOT`; it writes its port to ROOT/fake-endpoint-port. A test with the folder ROOT/NAME has the address /NAME/v1 and a line
+per call, the last user message as JSON, in ROOT/NAME/calls: one process serves a whole session, and no test sees another's calls.
 It is a stand-in for a provider: the answer to a text is "good" where the text says so, else "bad".
 """
 
 import asyncio
+import atexit
 import contextlib
+import functools
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ class Endpoint:
     port: int
 
     def url(self, mode: str = "ok") -> str:
-        return f"http://127.0.0.1:{self.port}/v1#{mode}"
+        return f"http://127.0.0.1:{self.port}/{self.folder.name}/v1#{mode}"
 
     def calls(self) -> Counter[str]:
         path = self.folder / "calls"
@@ -37,19 +38,23 @@ class Endpoint:
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[Endpoint]:
-    """The fake in another process, gone afterwards."""
-    process = subprocess.Popen([sys.executable, __file__, str(folder)])
-    try:
-        port = folder / "port"
-        for _ in range(600):
-            if port.exists() and port.read_text():
-                break
-            assert process.poll() is None, "the fake endpoint did not start"
-            time.sleep(0.02)
-        yield Endpoint(folder, int(port.read_text()))
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    """The fake with its counts in `folder`. Its process starts with the first test that asks for it and ends with the session."""
+    yield Endpoint(folder, _port(folder.parent))
+
+
+@functools.cache
+def _port(root: Path) -> int:
+    """The port of a new process that ends with this one."""
+    process = subprocess.Popen([sys.executable, __file__, str(root)])
+    atexit.register(process.wait)
+    atexit.register(process.kill)  # before the wait: the last that is registered runs first
+    port = root / "fake-endpoint-port"
+    for _ in range(600):
+        if port.exists() and port.read_text():
+            return int(port.read_text())
+        assert process.poll() is None, "the fake endpoint did not start"
+        time.sleep(0.02)
+    raise AssertionError("the fake endpoint did not start within 12 seconds")
 
 
 def completion(text, finish="stop"):
@@ -61,15 +66,15 @@ def completion(text, finish="stop"):
     }
 
 
-def serve(folder: Path) -> None:
-    calls = os.open(folder / "calls", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    seen: Counter[tuple[str, str]] = Counter()
+def serve(root: Path) -> None:
+    seen: Counter[tuple[str, str, str]] = Counter()
 
     async def chat(request: web.Request) -> web.StreamResponse:
         body = await request.json()
-        mode, text = body["model"], body["messages"][-1]["content"]
-        os.write(calls, (json.dumps(text) + "\n").encode())
-        seen[mode, text] += 1
+        test, mode, text = request.match_info["test"], body["model"], body["messages"][-1]["content"]
+        with (root / test / "calls").open("a") as calls:
+            calls.write(json.dumps(text) + "\n")
+        seen[test, mode, text] += 1
         answer = completion("good" if "good" in text else "bad")
         match mode:
             case "ok":
@@ -91,7 +96,7 @@ def serve(folder: Path) -> None:
                 return web.json_response({"error": {"message": "no such model"}}, status=404)
             case "400":
                 return web.json_response({"error": {"message": "too long"}}, status=400)
-            case "429-once" | "429-now" | "429-nan" | "500-once" | "close-once" if seen[mode, text] > 1:
+            case "429-once" | "429-now" | "429-nan" | "500-once" | "close-once" if seen[test, mode, text] > 1:
                 return web.json_response(answer)
             case "429-once":
                 return web.json_response({"error": {"message": "slow down"}}, status=429, headers={"Retry-After": "0.01"})
@@ -130,11 +135,11 @@ def serve(folder: Path) -> None:
 
     async def main() -> None:
         app = web.Application()
-        app.router.add_post("/v1/chat/completions", chat)
+        app.router.add_post("/{test}/v1/chat/completions", chat)
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        (folder / "port").write_text(str(runner.addresses[0][1]))
+        (root / "fake-endpoint-port").write_text(str(runner.addresses[0][1]))
         await asyncio.Event().wait()
 
     asyncio.run(main())

@@ -36,7 +36,7 @@ def test_the_key_of_a_provider_comes_from_the_environment_and_goes_nowhere_else(
 
 @pytest.mark.parametrize("name", ["gpt-4", "openai:", "http://127.0.0.1/v1", "http://127.0.0.1/v1#", "ftp://x#y", ""])
 def test_a_name_of_no_known_form_says_what_to_write(name):
-    with pytest.raises(ModelNameError, match="#|use openai:NAME"):
+    with pytest.raises(ModelNameError, match=r"#|use openai:NAME"):
         endpoint(name)
 
 

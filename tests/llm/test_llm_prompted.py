@@ -19,6 +19,7 @@ QUIZ = Task(name="quiz", instruction="Choose.", output="choice")
 FREE = Task(name="free", instruction="Write.", output="text")
 DATA = Task(name="data", instruction="Extract.", output="json")
 CASED = Task(name="cased", instruction="Which?", output="choice", labels=("US", "us", "?"))
+TWICE = replace(CASED, labels=("river", "river", "sea"))  # as some rows of CommonsenseQA name a choice
 ROW = Example("1", "what a day")
 PICK = Example("2", "where?", choices=("the bank", "a library", "bank account"))
 
@@ -52,6 +53,7 @@ REPLIES = [
     (DATA, ROW, '{"a": 1e999}', None, None),
     (DATA, ROW, '"half \\ud800"', None, None),
     (DATA, ROW, "[" * 100_000, None, None),
+    (TWICE, ROW, "River", "river", "lenient"),
     (CASED, ROW, "us", "us", "strict"),
     (CASED, ROW, "Us", None, None),
     (CASED, ROW, "the US", None, None),

@@ -40,7 +40,7 @@ BAD = [
     (b'{"id": "a"', r":1: not valid JSON"),
     (b'{"id": "a", "teacher_label": "x"}\n{"id": "b"}', ":2: a recorded answer needs `teacher_label`"),
     (b'{"teacher_label": "x"}', "`id` or `input`"),
-    (b'[1]', "a recorded answer needs"),
+    (b"[1]", "a recorded answer needs"),
     (b'{"id": "a", "teacher_label": "x", "usage": {"prompt_tokens": 1}}', ":1: usage = .* is not an object of input_tokens"),
     (b'{"id": "a", "teacher_label": "x", "usage": 3}', ":1: usage = 3 is not an object"),
     (b'{"id": "a", "teacher_label": "x", "cost_usd": "a lot"}', ":1: cost_usd = 'a lot' is not a number"),
@@ -59,7 +59,7 @@ def test_a_file_that_is_no_record_is_one_sentence(tmp_path, content, says):
 def test_a_damaged_archive_is_one_sentence(tmp_path, damage):
     raw = gzip.compress(b"".join(b'{"id": "%d", "teacher_label": "x"}\n' % number for number in range(500)))
     (tmp_path / "answers.jsonl.gz").write_bytes(damage(raw))
-    with pytest.raises(DatasetError, match="cannot be read|not valid JSON"):
+    with pytest.raises(DatasetError, match=r"cannot be read|not valid JSON"):
         RecordedTeacher(tmp_path / "answers.jsonl.gz")
 
 

@@ -1,5 +1,6 @@
 """`stillhouse label` as a user runs it: killed, run again, refused, capped; against an endpoint in another process that counts what it is asked."""
 
+import contextlib
 import json
 import os
 import random
@@ -9,6 +10,9 @@ import time
 from collections import Counter
 
 import pytest
+
+from stillhouse.errors import ExistsError, StorageError, TeacherError
+from stillhouse.jobs.label import label
 
 TASK = """
 [task]
@@ -110,23 +114,58 @@ def test_what_the_endpoint_does_ends_in_labels_or_in_one_sentence(endpoint, tmp_
     assert KEY not in out + err
 
 
-@pytest.mark.parametrize("mode", ["garbage", "html", "error-200", "no-choices", "empty", "length", "filter", "nonsense"])
-def test_a_reply_that_cannot_be_used_is_counted_with_its_reason(endpoint, tmp_path, mode):
-    process, out, err = stillhouse("label", project(tmp_path, endpoint.url(mode), 4), "--json")
-    assert process.returncode == 0, err
-    report = json.loads(out)
-    assert report["labelled"] == 0
-    assert sum(report["rejected"].values()) == 4
+UNUSABLE = ["garbage", "html", "error-200", "no-choices", "empty", "length", "filter", "nonsense", "nested", "half-character"]
+
+
+@pytest.mark.parametrize("mode", UNUSABLE)
+async def test_a_reply_that_cannot_be_used_is_counted_with_its_reason(endpoint, tmp_path, mode):
+    report = (await label(project(tmp_path, endpoint.url(mode), 4))).report
+    assert report.labelled == 0
+    assert sum(report.rejected.values()) == 4
     rejected = [json.loads(line) for line in (tmp_path / "teacher.rejected.jsonl").read_text().splitlines()]
-    assert all(row["reason"] for row in rejected)
+    assert all(row["reason"] in report.rejected for row in rejected)
 
 
-def test_the_key_is_written_nowhere(endpoint, tmp_path):
-    for mode in ("ok", "401", "400"):
-        stillhouse("label", project(tmp_path, endpoint.url(mode), 5), STILLHOUSE_API_KEY=KEY)
+@pytest.mark.parametrize("mode", ["ok", "400", "401-long", "error-200-long", "html-long", "echo"])
+async def test_the_key_is_written_nowhere(endpoint, tmp_path, monkeypatch, mode):
+    monkeypatch.setenv("STILLHOUSE_API_KEY", KEY)
+    with contextlib.suppress(TeacherError):
+        await label(project(tmp_path, endpoint.url(mode), 5))
     for path in tmp_path.rglob("*"):
         if path.is_file():
-            assert KEY.encode() not in path.read_bytes(), path
+            assert KEY[:8].encode() not in path.read_bytes(), path
+
+
+def test_a_full_disk_keeps_what_was_paid_for(endpoint, tmp_path):
+    """No file may grow beyond 200 kB, as on a disk that fills up; then there is room again."""
+    project(tmp_path, endpoint.url(), 400)
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); from stillhouse.cli import main; main()"
+    process = subprocess.run([sys.executable, "-c", limited, "label", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert process.returncode == 1
+    assert "free space" in process.stderr
+    assert "Traceback" not in process.stderr
+    before = endpoint.calls().total()
+    assert 20 < before < 400
+    report = json.loads(stillhouse("label", tmp_path, "--json")[1])
+    assert (report["labelled"], len(labelled(tmp_path))) == (400, 400)
+    assert report["from_store"] >= before - IN_FLIGHT
+    assert endpoint.calls().total() <= 400 + IN_FLIGHT
+
+
+@pytest.mark.parametrize("out", ["rows.jsonl", "task.toml", "./rows.jsonl"])
+async def test_a_file_of_the_task_is_never_overwritten(tmp_path, out):
+    project(tmp_path, "recorded:answers.jsonl", 3)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ExistsError, match="give another --out"):
+        await label(tmp_path, data=tmp_path / "rows.jsonl", out=tmp_path / out)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+async def test_an_output_that_cannot_be_made_is_refused_before_a_call_is_paid(endpoint, tmp_path):
+    project(tmp_path, endpoint.url(), 3)
+    with pytest.raises(StorageError, match="cannot write"):
+        await label(tmp_path, out=tmp_path / "task.toml" / "teacher.jsonl")
+    assert endpoint.calls().total() == 0
 
 
 def test_the_cap_holds_and_what_was_answered_is_kept(endpoint, tmp_path):

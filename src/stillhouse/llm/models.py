@@ -96,6 +96,6 @@ def worked_examples(task: Task) -> tuple[Example, ...]:
             row = json.loads(text)
             choices = tuple(row["choices"]) if row.get("choices") else None
             shots.append(Example(f"worked {line}", row["input"], str(row["label"]), None, row.get("rationale"), choices))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise TaskFileError(f"{path}:{line}: a worked example needs `input` and `label` ({error}); mend the row") from None
     return tuple(shots)

@@ -120,7 +120,7 @@ def _choice(answer: str, rationale: str | None, allowed: Sequence[str] | None) -
         answer = lettered[2]
     elif lettered and (number := ord(lettered[1].lower()) - ord("a")) < len(allowed):
         return Reply(allowed[number], rationale, "lenient")
-    forms = Counter(map(_bare, allowed))
+    forms = Counter(map(_bare, set(allowed)))
     by_bare = {_bare(label): label for label in allowed if _bare(label) and forms[_bare(label)] == 1}  # "US" and "us" are told apart strictly or not at all
     for candidate in (answer, answer.splitlines()[0] if answer else "", answer.rpartition(":")[2]):
         if (label := by_bare.get(_bare(candidate))) is not None:

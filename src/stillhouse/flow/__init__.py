@@ -1,0 +1,26 @@
+"""Flows: plain Python control flow over steps that are journaled, so that a killed run goes on where it was.
+
+    from stillhouse import flow, step
+
+`flow` is both this module and the decorator: `@flow` on an async function, `flow.map(...)`, `flow.now()`, `flow.random()`, `flow.uuid()`.
+"""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+from stillhouse.flow.engine import Flow, RunReport, now, random, step, uuid
+from stillhouse.flow.engine import bounded_map as map
+from stillhouse.flow.engine import flow as _decorate
+
+__all__ = ["Flow", "RunReport", "map", "now", "random", "step", "uuid"]
+
+
+class _Callable(ModuleType):
+    """`@flow` and `flow.map` are one name: a module that can be called."""
+
+    def __call__(self, function: Any = None, **options: Any) -> Any:
+        return _decorate(function, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

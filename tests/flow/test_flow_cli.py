@@ -1,0 +1,85 @@
+"""`stillhouse run` and `stillhouse runs` on an app's file."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+APP = """
+from dataclasses import dataclass
+from pathlib import Path
+from stillhouse import flow, step
+
+
+@dataclass
+class Answer:
+    n: int
+    words: str
+
+
+@step
+async def double(n: int) -> int:
+    with Path("paid").open("a") as paid:
+        paid.write("double")
+    return 2 * n
+
+
+@step
+async def check(n: int) -> None:
+    if Path("fails").exists():
+        raise ConnectionError("the shop is closed")
+
+
+@flow
+async def main(n: int) -> Answer:
+    twice = await double(n)
+    await check(twice)
+    return Answer(twice, "done")
+"""
+
+
+@pytest.fixture
+def stillhouse(tmp_path):
+    (tmp_path / "app.py").write_text(APP)
+
+    def call(*arguments):
+        return subprocess.run([sys.executable, "-m", "stillhouse", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    return call
+
+
+def test_run_prints_the_result_and_the_same_id_resumes_it(stillhouse, tmp_path):
+    (tmp_path / "fails").touch()
+    failed = stillhouse("run", "app.py:main", "--input", '{"n": 3}', "--run-id", "one", "--json")
+    assert failed.returncode == 1
+    assert "ConnectionError: the shop is closed" in failed.stderr
+    assert "its 1 finished steps are kept: mend the cause and go on with --run-id one" in " ".join(failed.stderr.split())
+    listed = json.loads(stillhouse("runs", "--json").stdout)
+    assert [(row["run"], row["flow"], row["status"], row["steps"]) for row in listed] == [("one", "main", "failed", 1)]
+    (tmp_path / "fails").unlink()
+    done = stillhouse("run", "app:main", "--input", '{"n": 3}', "--run-id", "one", "--json")
+    assert json.loads(done.stdout) == {"run": "one", "result": {"n": 6, "words": "done"}}
+    assert (tmp_path / "paid").read_text() == "double"
+    again = stillhouse("run", "app.py:main", "--input", '{"n": 3}', "--run-id", "one", "--json")
+    assert json.loads(again.stdout)["result"] == {"n": 6, "words": "done"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["app.py:other"], "its flows: main"),
+        (["nothing.py:main"], "no such file"),
+        (["nothing:main"], "no module 'nothing'"),
+        (["app.py"], "names no flow"),
+        (["app.py:main", "--input", "{"], "not valid JSON"),
+        (["app.py:main", "--input", "[1]"], "give an object"),
+        (["app.py:main", "--input", '{"m": 1}'], "does not fit"),
+        (["app.py:main", "--input", '{"n": 1}', "--run-id", "a/b"], "cannot name a run"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(stillhouse, arguments, says):
+    found = stillhouse("run", *arguments)
+    assert found.returncode == 2
+    assert says in found.stderr
+    assert len(found.stderr.strip().splitlines()) == 1

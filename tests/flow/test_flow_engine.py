@@ -1,0 +1,317 @@
+"""Steps and flows: journaled, resumed, edited, retried; what is stored and how often."""
+
+import asyncio
+import importlib.util
+import json
+import sqlite3
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from stillhouse import flow, step
+from stillhouse.errors import RunBusyError, UserError
+from stillhouse.flow.engine import StepError, idempotency_key
+from stillhouse.runs import Lock
+from stillhouse.store.journal import Journal
+
+calls: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def fresh(tmp_path, monkeypatch):
+    calls.clear()
+    monkeypatch.chdir(tmp_path)
+
+
+@step
+async def double(n: int) -> int:
+    calls.append(f"double {n}")
+    return 2 * n
+
+
+@step
+async def broken_once(n: int) -> int:
+    calls.append(f"broken {n}")
+    if len([call for call in calls if call.startswith("broken")]) == 1:
+        raise ConnectionError("gone")
+    return n
+
+
+@flow
+async def story(n: int) -> int:
+    first = await double(n)
+    both = await asyncio.gather(double(first), double(first + 1))
+    return await broken_once(sum(both))
+
+
+async def test_a_flow_is_awaited_like_any_function_and_a_step_outside_one_is_just_called():
+    assert await double(4) == 8
+    calls.append("broken before")
+    assert await story(n=3) == 26
+    assert calls.count("double 3") == 1
+
+
+async def test_a_failed_run_goes_on_where_it_was_and_a_finished_one_answers_at_once():
+    with pytest.raises(ConnectionError):
+        await story.run("r1", n=3)
+    assert await story.run("r1", n=3) == 26
+    assert calls == ["double 3", "double 6", "double 7", "broken 26", "broken 26"]
+    assert (story.report.ran, story.report.replayed) == ({"broken_once": 1}, {"double": 3})
+    assert await story.run("r1", n=3) == 26
+    assert len(calls) == 5
+
+
+async def test_a_run_id_belongs_to_one_flow_and_one_input():
+    calls.append("broken before")
+    await story.run("r1", n=3)
+    with pytest.raises(UserError, match="with the input"):
+        await story.run("r1", n=4)
+    with pytest.raises(UserError, match="cannot name a run"):
+        await story.run("../r1", n=4)
+
+
+async def test_a_live_run_is_refused_with_the_owner_named(tmp_path):
+    import os
+
+    with Lock(tmp_path / ".stillhouse.db.runs" / "r1.lock", "x"), pytest.raises(RunBusyError, match=f"the run r1 is in use by process {os.getpid()}"):
+        await story.run("r1", n=3)
+
+
+@dataclass
+class Order:
+    id: int
+    state: Literal["open", "shipped"]
+
+
+@step
+async def look_up(order: Order) -> list[Order]:
+    return [order, Order(order.id + 1, "shipped")]
+
+
+@flow
+async def orders(n: int) -> list[Order]:
+    return await look_up(Order(n, "open"))
+
+
+async def test_dataclasses_come_back_as_what_the_annotation_says_on_every_run():
+    first = await orders.run("o", n=1)
+    assert first == [Order(1, "open"), Order(2, "shipped")]
+    assert await orders.run("o", n=1) == first
+
+
+async def test_what_cannot_be_stored_is_named():
+    @step
+    async def strange() -> object:
+        return object()
+
+    @flow
+    async def main() -> None:
+        await strange()
+
+    with pytest.raises(UserError, match="the result of the step strange cannot be stored"):
+        await main()
+
+
+async def test_an_answer_that_is_not_what_the_annotation_says_is_refused():
+    @step
+    async def wrong() -> int:
+        return "many"
+
+    @flow
+    async def main() -> int:
+        return await wrong()
+
+    with pytest.raises(StepError, match='the step wrong returned "many"'):
+        await main()
+
+
+async def test_equal_calls_are_told_apart_and_so_are_branches():
+    drawn = iter("abcd")
+
+    @step
+    async def draw(what: str) -> str:
+        return next(drawn)
+
+    @flow
+    async def main() -> list[str]:
+        return [await draw("x"), await draw("x"), await draw("y")]
+
+    assert await main.run("m") == ["a", "b", "c"]
+
+
+async def test_retries_and_timeouts():
+    tries = []
+
+    @step(retries=2, backoff_s=0.0)
+    async def shaky() -> int:
+        tries.append(idempotency_key())
+        if len(tries) < 3:
+            raise OSError("shaky")
+        return 1
+
+    @step(timeout_s=0.01)
+    async def slow() -> None:
+        await asyncio.sleep(5)
+
+    @flow
+    async def main() -> int:
+        return await shaky()
+
+    @flow
+    async def late() -> None:
+        await slow()
+
+    assert await main() == 1
+    assert len(tries) == 3
+    assert len(set(tries)) == 1  # a service can tell the tries of one call from another call
+    with pytest.raises(StepError, match=r"the step slow took longer than 0\.01 s"):
+        await late()
+    with pytest.raises(UserError, match="outside a step"):
+        idempotency_key()
+
+
+async def test_the_clock_chance_and_uuids_are_those_of_the_first_run():
+    seen = []
+
+    @step
+    async def fail_first() -> None:
+        if len(seen) == 1:
+            raise OSError("first")
+
+    @flow
+    async def main() -> str:
+        seen.append((flow.now().isoformat(), flow.random(), flow.uuid(), flow.uuid("other")))
+        await fail_first()
+        return flow.uuid()
+
+    with pytest.raises(OSError, match="first"):
+        await main.run("m")
+    second = await main.run("m")
+    assert seen[0] == seen[1]
+    assert second != seen[0][2]  # the second call of uuid() is another one
+
+
+async def test_map_is_bounded_and_keeps_the_order():
+    inside, most = 0, 0
+
+    @step
+    async def work(n: int) -> int:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(0.001 * (5 - n % 5))
+        inside -= 1
+        return n * n
+
+    @flow
+    async def main(n: int) -> list[int]:
+        return await flow.map(work, range(n), at_once=3)
+
+    assert await main(n=12) == [n * n for n in range(12)]
+    assert most == 3
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+APP = """
+from stillhouse import flow, step
+ran = []
+
+@step
+async def a(n: int) -> int:
+    ran.append("a")
+    return n {change}
+
+@step
+async def b(n: int) -> int:
+    ran.append("b")
+    return n
+
+@flow
+async def main() -> int:
+    first = await a(1)
+    await b(10)
+    if {fail}:
+        raise OSError("killed here")
+    return await b(first)
+"""
+
+
+async def test_an_edited_flow_runs_only_what_is_new_or_changed_and_says_so(tmp_path):
+    path = tmp_path / "edited_app.py"
+    path.write_text(APP.format(change="+ 1", fail=True))
+    before = load(path)
+    with pytest.raises(OSError, match="killed here"):
+        await before.main.run("r")
+    path.write_text(APP.format(change="+ 2", fail=False))
+    after = load(path)
+    assert await after.main.run("r") == 3
+    assert after.ran == ["a", "b"]  # a was edited; b(10) was not; b(3) is new
+    assert (after.main.report.changed, after.main.report.replayed, after.main.report.ran) == ({"a": 1}, {"b": 1}, {"a": 1, "b": 1})
+
+
+async def test_answers_that_nothing_asks_for_any_more_are_reported():
+    given = iter([1, 2])
+
+    @step
+    async def take(n: int) -> int:
+        if n == 1:
+            return n
+        return n
+
+    @step
+    async def stop(n: int) -> None:
+        if n == 1:
+            raise OSError("first")
+
+    @flow
+    async def main() -> int:
+        n = next(given)  # not journaled: it drifts
+        found = await take(n)
+        await stop(n)
+        return found
+
+    with pytest.raises(OSError, match="first"):
+        await main.run("m")
+    assert await main.run("m") == 2
+    assert main.report.unused == {"take": 1}
+
+
+async def test_a_large_output_is_stored_once_however_many_steps_pass_it_on(tmp_path):
+    @step
+    async def make() -> str:
+        return "x" * 8_000_000
+
+    @step
+    async def keep(n: int) -> str:
+        return "x" * 8_000_000
+
+    @flow
+    async def main() -> int:
+        return len(await make()) + sum([len(await keep(n)) for n in range(5)])
+
+    assert await main() == 48_000_000
+    with sqlite3.connect(tmp_path / "stillhouse.db") as db:
+        assert db.execute("SELECT COUNT(*), SUM(LENGTH(text)) FROM texts").fetchone() == (1, 8_000_002)
+
+
+async def test_the_journal_lists_runs_newest_first(tmp_path):
+    calls.append("broken before")
+    await story.run("first", n=1)
+    await orders.run("second", n=1)
+    with Journal(tmp_path / "stillhouse.db") as journal:
+        assert [(row.run, row.flow, row.status, n) for row, n in journal.runs()] == [("second", "orders", "done", 1), ("first", "story", "done", 4)]
+        assert json.loads(journal.run("first").input) == {"n": 1}
+
+
+def test_a_plain_function_is_no_step():
+    with pytest.raises(UserError, match="not an async function"):
+        step(lambda n: n)
