@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from stillhouse.errors import KeyMissingError, ModelNameError, TaskFileError, UserError
 from stillhouse.llm.client import ChatClient
-from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.ledger import Budget, Ledger
 from stillhouse.llm.limits import Limiter
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.prompted import PromptedPredictor
@@ -32,7 +32,7 @@ def open_teacher(name: str, task: Task, store: SqliteStore, *, ledger: Ledger | 
     return PromptedPredictor(model, task, worked_examples(task) if shots is None else shots)
 
 
-def open_model(name: str, task: Task, store: SqliteStore, ledger: Ledger) -> MeteredModel:
+def open_model(name: str, task: Task, store: SqliteStore, ledger: Budget) -> MeteredModel:
     """An endpoint or a script behind the store and the ledger."""
     settings = task.teacher
     if (settings.price_in is None) != (settings.price_out is None):
