@@ -1,7 +1,5 @@
 """The parts of an app that a case can call by name: its steps, agents and tools, its decisions, and the flow as a whole."""
 
-import inspect
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,16 +87,3 @@ class Parts:
             return str(await decide(question, options, about, name=name))
 
         return Part(name, Flow(ask, name, self._flow.model), decides=True)
-
-
-def plain_input(arguments: str, takes: Sequence[str] | None) -> Any:
-    """Journaled arguments as a case's input: one text alone is itself; else an object, in the order in which the step takes them, where that is known."""
-    given = json.loads(arguments)
-    if len(given) == 1 and isinstance(only := next(iter(given.values())), str):
-        return only
-    return given if takes is None else {name: given[name] for name in takes if name in given}
-
-
-def parameters(step: Any) -> list[str]:
-    """The names of what a step takes, in order."""
-    return list(inspect.signature(step).parameters)

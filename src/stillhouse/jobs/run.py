@@ -84,7 +84,7 @@ def load_flow(target: str) -> Flow[Any, Any]:
     app, colon, name = target.rpartition(":")
     if not colon or not app or not name:
         raise UserError(f"{target!r} names no flow; write FILE.py:FLOW or MODULE:FLOW")
-    module = _load(app)
+    module = load_app(app)
     found = getattr(module, name, None)
     if not isinstance(found, Flow):
         flows = ", ".join(sorted(key for key, value in vars(module).items() if isinstance(value, Flow))) or "none"
@@ -95,7 +95,8 @@ def load_flow(target: str) -> Flow[Any, Any]:
     return found
 
 
-def _load(app: str) -> Any:
+def load_app(app: str) -> Any:
+    """The app's module, of a Python file or by its name. Raises UserError where there is none; what its own code raises is its own."""
     if not app.endswith(".py"):
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
         try:
