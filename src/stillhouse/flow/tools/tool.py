@@ -53,7 +53,7 @@ def tool(function: Callable[..., Any] | None = None, *, name: str | None = None,
         values = {key: getattr(given, key) for key in fields}
         try:
             async with asyncio.timeout(timeout_s):
-                result = await function(**values) if inspect.iscoroutinefunction(function) else await asyncio.to_thread(function, **values)
+                result = await function(**values) if inspect.iscoroutinefunction(inspect.unwrap(function)) else await asyncio.to_thread(function, **values)
         except TimeoutError:
             raise ToolError(f"{called} took longer than {timeout_s:g} s") from None
         except ToolError:
