@@ -1,139 +1,146 @@
-"""The flow journal in SQLite: every finished step of every run, committed before the flow goes on.
+"""The flow journal: what it holds, as values, and what every database behind it must do. Nothing here opens one but `open_journal`.
 
 A step call is keyed by (run, step, hash of its canonical arguments, n-th equal call), never by call order, so that concurrent branches, loops and edited
-code find their own answers again. WAL with `synchronous=NORMAL` survives the death of the process; `full=True` also a power loss, at the price of an fsync
-per step. Texts of `INTERN` characters or more are stored once, by their hash, however many steps take or return them.
+code find their own answers again. A step's row is committed before the flow goes on. The journal is also the trace: pictures, cases and data sets are made
+of its rows.
 """
 
 import hashlib
-import sqlite3
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Literal, Protocol
 
-from stillhouse.errors import StorageError, UserError
+from stillhouse.errors import UserError
 
-INTERN = 4096
+INTERN = 4096  # characters: texts that long are stored once, by their hash, however many steps take or return them
 Key = tuple[str, str, int]  # step, hash of the arguments, n-th equal call
+Status = Literal["queued", "running", "waiting", "done", "failed"]  # running: or killed while it was; waiting: for a person's answer
 
+# SQL that SQLite and PostgreSQL both take. `facts` is JSON: of a run the models and the app's file, of a step what its model calls used (see StepRow.facts).
 TABLES = (
     """CREATE TABLE IF NOT EXISTS runs (
         run TEXT PRIMARY KEY, flow TEXT NOT NULL, input TEXT NOT NULL, status TEXT NOT NULL, result TEXT, error TEXT, created DOUBLE PRECISION NOT NULL,
-        ended DOUBLE PRECISION
+        ended DOUBLE PRECISION, facts TEXT NOT NULL
     )""",
     """CREATE TABLE IF NOT EXISTS steps (
-        run TEXT NOT NULL, step TEXT NOT NULL, args_hash TEXT NOT NULL, nth INTEGER NOT NULL, version TEXT NOT NULL, arguments TEXT NOT NULL,
-        output TEXT NOT NULL, started DOUBLE PRECISION NOT NULL, seconds DOUBLE PRECISION NOT NULL, attempts INTEGER NOT NULL,
-        PRIMARY KEY (run, step, args_hash, nth)
+        run TEXT NOT NULL, step TEXT NOT NULL, args_hash TEXT NOT NULL, nth INTEGER NOT NULL, kind TEXT NOT NULL, parent TEXT, version TEXT NOT NULL,
+        arguments TEXT NOT NULL, output TEXT, error TEXT, started DOUBLE PRECISION NOT NULL, seconds DOUBLE PRECISION NOT NULL, attempts INTEGER NOT NULL,
+        facts TEXT, PRIMARY KEY (run, step, args_hash, nth)
     )""",
     "CREATE TABLE IF NOT EXISTS texts (hash TEXT PRIMARY KEY, text TEXT NOT NULL)",
 )
 
 
+def key_id(key: Key) -> str:
+    """A step call's key as one text: what its children name as their `parent`."""
+    return f"{key[0]}/{key[1]}/{key[2]}"
+
+
+def intern(text: str) -> tuple[str, str | None]:
+    """(what the row holds, the hash to store the text under or None where the row holds the text itself)."""
+    if len(text) < INTERN:
+        return text, None
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f"text:{digest}", digest
+
+
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One run. `status`: running (or killed while it was), done, failed."""
+    """One run. `facts`: `models` (step to model name) and `app` (where the flow's code is), where known."""
 
     run: str
     flow: str
-    input: str
-    status: str
-    result: str | None
+    input: str  # canonical JSON of the flow's arguments
+    status: Status
+    result: str | None  # JSON, perhaps interned
     error: str | None
-    created: float
+    created: float  # seconds since 1970, as all times here
+    ended: float | None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Of a finished step what a resumed flow needs; texts may be interned."""
+
+    version: str  # of the step's source when it ran
+    output: str
+    parent: str | None
+    facts: str | None  # JSON
 
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """One finished step call. `output` is JSON text, or the hash of one where it is long (`long`)."""
+    """One step call with all that is known of it; its texts are whole (not interned) when they come from `Journal.steps`.
 
-    version: str  # of the step's source when it ran
-    output: str
+    `kind`: step, model, decide, agent, turn, tool, human or value (`flow.now` and its like). `output` None: it failed (`error` says how), or waits for a person.
+    `facts`, where a model was asked: `model`, `input_tokens`, `output_tokens`, `cost_usd` (None: unknown), `requests` (hashes in the completions table),
+    `confidence`, `options`, `choice`, `source`; `failures` holds the reasons of the tries before the last.
+    """
+
+    key: Key
+    kind: str
+    parent: str | None  # `key_id` of the step in whose body it was called
+    version: str
+    arguments: str
+    output: str | None
+    error: str | None
+    started: float
+    seconds: float
+    attempts: int
+    facts: Mapping[str, Any] | None = None
 
 
-class Journal:
-    """A journal file. Writes are synchronous and committed one by one: tens of microseconds, less than a hop to another thread."""
+class Journal(Protocol):
+    """A journal in some database. `write` commits before it returns; `write_later` may gather commits of concurrent steps, and returns when its own is done."""
 
-    def __init__(self, path: Path, *, full: bool = False, clock: Callable[[], float] = time.time) -> None:
-        self.path, self._clock = path, clock
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
-            for statement in TABLES:
-                self._db.execute(statement)
-        except (sqlite3.Error, OSError) as error:
-            raise StorageError(f"{path}: the journal cannot be opened ({error}); give another file") from None
+    url: str
 
-    # Runs
+    def begin(self, run: str, flow: str, input_: str, facts: Mapping[str, Any]) -> RunRow:
+        """The run's row, made if it is new, and marked as running if it was not done. Raises UserError where the id belongs to another flow or input."""
+        ...
 
-    def begin(self, run: str, flow: str, input_: str) -> RunRow:
-        """The run's row, made if it is new. Raises UserError where the id belongs to another flow or another input."""
-        self._write("INSERT OR IGNORE INTO runs VALUES (?,?,?,'running',NULL,NULL,?,NULL)", (run, flow, input_, self._clock()))
-        row = self.run(run)
-        assert row is not None
-        if (row.flow, row.input) != (flow, input_):
-            what = f"the flow {row.flow}" if row.flow != flow else f"the input {row.input[:200]}"
-            raise UserError(f"the run {run} is there already, with {what}; give another --run-id, or the same flow and input to resume it")
-        return row
+    def own(self, run: str) -> AbstractContextManager[None]:
+        """Be the run's one live owner. Raises RunBusyError, naming the owner, while another is."""
+        ...
 
-    def run(self, run: str) -> RunRow | None:
-        found = self._db.execute("SELECT run, flow, input, status, result, error, created FROM runs WHERE run = ?", (run,)).fetchone()
-        return None if found is None else RunRow(*found)
+    def run(self, run: str) -> RunRow | None: ...
 
     def runs(self) -> list[tuple[RunRow, int]]:
         """All runs, newest first, each with the number of its finished steps."""
-        rows = self._db.execute(
-            "SELECT run, flow, input, status, result, error, created, (SELECT COUNT(*) FROM steps WHERE steps.run = runs.run) FROM runs ORDER BY created DESC"
-        )
-        return [(RunRow(*row[:7]), row[7]) for row in rows]
+        ...
 
-    def end(self, run: str, *, result: str | None = None, error: str | None = None) -> None:
-        status = "done" if error is None else "failed"
-        self._write("UPDATE runs SET status = ?, result = ?, error = ?, ended = ? WHERE run = ?", (status, result, error, self._clock(), run))
+    def end(self, run: str, status: Status, *, result: str | None = None, error: str | None = None) -> None: ...
 
-    # Steps
+    def finished(self, run: str) -> dict[Key, Finished]: ...
 
-    def finished(self, run: str) -> dict[Key, StepRow]:
-        """All finished steps of a run. Long outputs stay behind until `text` asks for them."""
-        rows = self._db.execute("SELECT step, args_hash, nth, version, output FROM steps WHERE run = ?", (run,))
-        return {(step, args_hash, nth): StepRow(version, output) for step, args_hash, nth, version, output in rows}
+    def steps(self, run: str) -> list[StepRow]:
+        """The run's trace, in the order in which its steps began."""
+        ...
 
-    def finish(self, run: str, key: Key, *, version: str, arguments: str, output: str, started: float, seconds: float, attempts: int) -> None:
-        """Commit one step. An earlier answer under the same key (of a step that was edited since) is replaced."""
-        self._write(
-            "INSERT OR REPLACE INTO steps VALUES (?,?,?,?,?,?,?,?,?,?)",
-            (run, *key, version, self._intern(arguments), self._intern(output), started, seconds, attempts),
-        )
+    def write(self, run: str, step: StepRow) -> None:
+        """Commit one step. An earlier row under the same key (it failed, or its code was edited since) is replaced."""
+        ...
 
-    def _intern(self, text: str) -> str:
-        if len(text) < INTERN:
-            return text
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        self._write("INSERT OR IGNORE INTO texts VALUES (?,?)", (digest, text))
-        return f"text:{digest}"
+    async def write_later(self, run: str, step: StepRow) -> None: ...
 
     def text(self, stored: str) -> str:
-        """The JSON text behind what a row holds."""
-        if not stored.startswith("text:"):
-            return stored
-        found: str = self._db.execute("SELECT text FROM texts WHERE hash = ?", (stored.removeprefix("text:"),)).fetchone()[0]
-        return found
+        """The text behind what a row holds."""
+        ...
 
-    def _write(self, statement: str, values: tuple[object, ...]) -> None:
-        try:
-            self._db.execute(statement, values)
-        except sqlite3.Error as error:
-            raise StorageError(f"{self.path}: the journal cannot be written ({error}); free space and run this again: finished steps are kept") from None
+    def close(self) -> None: ...
 
-    def close(self) -> None:
-        self._db.close()
 
-    def __enter__(self) -> Self:
-        return self
+def open_journal(url: str | Path, *, full: bool = False) -> Journal:
+    """The journal at a file path, `sqlite:///PATH` or `postgresql://...`. `full`: also survive a power loss, at the price of an fsync per step (SQLite).
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    Raises UserError for another form, StorageError where the database refuses.
+    """
+    from stillhouse.store.sqlite_journal import SqliteJournal
+
+    text = str(url)
+    if "://" in text and not text.startswith("sqlite:///"):
+        raise UserError(f"the journal {text.split('@')[-1]!r} is of an unknown kind; give a file path, or sqlite:///PATH")
+    return SqliteJournal(Path(text.removeprefix("sqlite:///")), full=full)
