@@ -1,6 +1,7 @@
 """Steps and flows: journaled, resumed, edited, retried; what is stored and how often."""
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import sqlite3
@@ -12,9 +13,9 @@ import pytest
 
 from stillhouse import flow, step
 from stillhouse.errors import RunBusyError, UserError
-from stillhouse.flow.engine import StepError, idempotency_key
+from stillhouse.flow import StepError, idempotency_key
 from stillhouse.runs import Lock
-from stillhouse.store.journal import Journal
+from stillhouse.store.sqlite_journal import SqliteJournal
 
 calls: list[str] = []
 
@@ -307,7 +308,7 @@ async def test_the_journal_lists_runs_newest_first(tmp_path):
     calls.append("broken before")
     await story.run("first", n=1)
     await orders.run("second", n=1)
-    with Journal(tmp_path / "stillhouse.db") as journal:
+    with contextlib.closing(SqliteJournal(tmp_path / "stillhouse.db")) as journal:
         assert [(row.run, row.flow, row.status, n) for row, n in journal.runs()] == [("second", "orders", "done", 1), ("first", "story", "done", 4)]
         assert json.loads(journal.run("first").input) == {"n": 1}
 

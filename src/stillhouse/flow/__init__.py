@@ -9,11 +9,29 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from stillhouse.flow.engine import Flow, RunReport, now, random, step, uuid
+from stillhouse.flow.call import RunReport, StepError, idempotency_key
+from stillhouse.flow.engine import Flow, step
 from stillhouse.flow.engine import bounded_map as map
 from stillhouse.flow.engine import flow as _decorate
+from stillhouse.flow.human import Parked, ask_human
+from stillhouse.flow.limits import LimitExceeded, limits
+from stillhouse.flow.values import now, random, uuid
 
-__all__ = ["Flow", "RunReport", "map", "now", "random", "step", "uuid"]
+__all__ = [
+    "Flow",
+    "LimitExceeded",
+    "Parked",
+    "RunReport",
+    "StepError",
+    "ask_human",
+    "idempotency_key",
+    "limits",
+    "map",
+    "now",
+    "random",
+    "step",
+    "uuid",
+]
 
 
 class _Callable(ModuleType):

@@ -1,8 +1,7 @@
-"""The engine: steps and flows on plain async functions, with a journal underneath.
+"""Steps and flows on plain async functions, with a journal underneath.
 
-Sequence is `await`, parallel is `asyncio.gather`, `TaskGroup` or `flow.map`, branches and loops are Python's. A step call is keyed by the step's name, the
-hash of its canonical arguments, and its number among equal calls; never by call order. A finished step never runs again; the one in flight when the process
-dies may, with the same `idempotency_key()`. What a step returns is what its JSON gives back, on the first run as on every other.
+Sequence is `await`, parallel is `asyncio.gather`, `TaskGroup` or `flow.map`, branches and loops are Python's. What a step returns is what its JSON gives
+back, on the first run as on every other.
 """
 
 import asyncio
@@ -10,72 +9,24 @@ import functools
 import hashlib
 import inspect
 import json
-import random as _random
-import time
 import uuid as _uuid
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, to_json
 
-from stillhouse.errors import StillhouseError, UserError
-from stillhouse.runs import Lock
-from stillhouse.store.journal import Journal, Key, StepRow
+from stillhouse.errors import UserError
+from stillhouse.flow.call import ONCE, Active, Attempts, RunReport, StepError, active_run, encode, perform, said
+from stillhouse.flow.human import parked_in
+from stillhouse.flow.model_step import ModelStep, has_body
+from stillhouse.flow.models import DEFAULT_STORE, ModelName, Models
+from stillhouse.flow.shared import shared
+from stillhouse.store.journal import open_journal
 
 P = ParamSpec("P")
 T = TypeVar("T")
 U = TypeVar("U")
-DEFAULT_STORE = Path("stillhouse.db")
-
-
-class StepError(StillhouseError):
-    """A step failed for good; the run can be resumed once its cause is mended."""
-
-
-@dataclass
-class RunReport:
-    """What a sitting did: calls that ran, answers taken from the journal, steps that ran again because their code or arguments changed."""
-
-    ran: Counter[str] = field(default_factory=Counter)
-    replayed: Counter[str] = field(default_factory=Counter)
-    changed: Counter[str] = field(default_factory=Counter)  # code edited since the answer was journaled
-    unused: Counter[str] = field(default_factory=Counter)  # journaled answers that nothing asked for: arguments drifted, or the flow was edited
-
-
-@dataclass
-class _Active:
-    """The run that is being executed, shared by all its tasks."""
-
-    run: str
-    journal: Journal
-    finished: dict[Key, StepRow]
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    used: set[Key] = field(default_factory=set)
-    report: RunReport = field(default_factory=RunReport)
-
-    def key(self, step: str, arguments: str) -> Key:
-        digest = hashlib.sha256(arguments.encode()).hexdigest()
-        nth = self.counts[step, digest]
-        self.counts[step, digest] += 1
-        return step, digest, nth
-
-
-_active: ContextVar[_Active | None] = ContextVar("stillhouse_run", default=None)
-_step_key: ContextVar[str | None] = ContextVar("stillhouse_step", default=None)
-
-
-def idempotency_key() -> str:
-    """Inside a step: a text that is the same each time this very call is tried, for services that can tell a repetition by it."""
-    key = _step_key.get()
-    if key is None:
-        raise UserError("idempotency_key() is asked for outside a step of a run; call it in the step's body")
-    return key
 
 
 # Steps
@@ -85,91 +36,82 @@ def step(
     function: Callable[P, Awaitable[T]] | None = None,
     *,
     name: str | None = None,
+    model: ModelName | None = None,
     retries: int = 0,
     timeout_s: float | None = None,
     backoff_s: float = 0.1,
+    max_tokens: int = 1024,
+    temperature: float = 0.0,
 ) -> Any:
     """Make an async function a step: inside a flow its result is journaled; outside it is called as it is.
 
-    `retries` tries again after any exception but cancellation, after `backoff_s`, twice that, and so on; `timeout_s` bounds each try. Arguments and result
-    are JSON types, dataclasses or pydantic models; the annotations say what they become again.
+    A function whose body is nothing but its docstring is a **model step**: the docstring is the instruction, the annotations say what goes in and what must
+    come out (`Literal` = one of these, `str` = text, a dataclass or pydantic model = JSON), and `model` names who is asked (openai:NAME, http://host/v1#NAME,
+    student:DIR, cascade:DIR, recorded:FILE, scripted:module:object); a run may name another.
+
+    `retries` tries again after any exception but cancellation and the user's own mistakes, after `backoff_s`, twice that, and so on; `timeout_s` bounds each
+    try. Arguments and result are JSON types, dataclasses or pydantic models; the annotations say what they become again.
     """
     if function is None:
-        return functools.partial(step, name=name, retries=retries, timeout_s=timeout_s, backoff_s=backoff_s)
+        return functools.partial(
+            step, name=name, model=model, retries=retries, timeout_s=timeout_s, backoff_s=backoff_s, max_tokens=max_tokens, temperature=temperature
+        )
     if not inspect.iscoroutinefunction(function):
         raise UserError(f"the step {getattr(function, '__name__', function)!r} is not an async function; write `async def`")
-    declared = _Declared(function, name or function.__name__, retries, timeout_s, backoff_s)
+    attempts = ONCE if not retries and timeout_s is None else Attempts(retries, timeout_s, backoff_s)
+    declared = _Declared(function, name or function.__name__, attempts)
+    if not has_body(function):
+        asked = ModelStep(function, declared.name, model, max_tokens=max_tokens, temperature=temperature)
+        return _wrapped(function, declared, asked)
+    if model is not None:
+        raise UserError(f"the step {declared.name} has a body, so no model answers it; take model= away, or leave only the docstring")
+    return _wrapped(function, declared, None)
+
+
+def _wrapped(function: Callable[..., Awaitable[Any]], declared: "_Declared", asked: ModelStep | None) -> Callable[..., Awaitable[Any]]:
+    async def outside(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        if asked is None:
+            return await function(*args, **kwargs)
+        async with Models() as models:
+            return await asked.ask(models, declared.bind(args, kwargs))
 
     @functools.wraps(function)
-    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        active = _active.get()
+    def call(*args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        active = active_run.get()
         if active is None:
-            return await function(*args, **kwargs)
-        result: T = await declared.run(active, args, kwargs)
-        return result
+            return outside(args, kwargs)
+        active.own_name(declared.name, function)
+        running = declared.run(active, args, kwargs) if asked is None else asked.run(active, declared.bind(args, kwargs), declared.attempts)
+        active.note(running, declared.name)
+        return running
 
     call.__dict__["stillhouse_step"] = declared
+    if asked is not None:
+        call.__dict__["task"] = asked.task
     return call
 
 
 class _Declared:
     """A step's function with all that is known of it before it is called."""
 
-    def __init__(self, function: Callable[..., Awaitable[Any]], name: str, retries: int, timeout_s: float | None, backoff_s: float) -> None:
-        self.function, self.name, self.retries, self.timeout_s, self.backoff_s = function, name, retries, timeout_s, backoff_s
+    def __init__(self, function: Callable[..., Awaitable[Any]], name: str, attempts: Attempts) -> None:
+        self.function, self.name, self.attempts = function, name, attempts
         self._signature = inspect.signature(function)
-        self.version = _version(function)
+        self.version = version_of(function)
 
     @functools.cached_property
     def _returns(self) -> TypeAdapter[Any] | None:
         return _adapter(self.function)
 
-    async def run(self, active: _Active, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        arguments = encode(bound.arguments, f"the arguments of the step {self.name}", canonical=True)
-        key = active.key(self.name, arguments)
-        found = active.finished.get(key)
-        if found is not None and found.version == self.version:
-            active.used.add(key)
-            active.report.replayed[self.name] += 1
-            return self.decode(active.journal.text(found.output))
-        if found is not None:
-            active.used.add(key)
-            active.report.changed[self.name] += 1
-        started, began = time.time(), time.perf_counter()
-        token = _step_key.set(f"{active.run}/{key[0]}/{key[1]}/{key[2]}")
-        try:
-            value, attempts = await self._try(args, kwargs)
-        finally:
-            _step_key.reset(token)
-        output = encode(value, f"the result of the step {self.name}")
-        active.journal.finish(
-            active.run,
-            key,
-            version=self.version,
-            arguments=arguments,
-            output=output,
-            started=started,
-            seconds=time.perf_counter() - began,
-            attempts=attempts,
-        )
-        active.report.ran[self.name] += 1
-        return self.decode(output)
+        return bound.arguments
 
-    async def _try(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, int]:
-        for attempt in range(1, self.retries + 2):
-            try:
-                async with asyncio.timeout(self.timeout_s):
-                    return await self.function(*args, **kwargs), attempt
-            except TimeoutError as error:
-                reason: Exception = StepError(f"the step {self.name} took longer than {self.timeout_s:g} s") if self.timeout_s else error
-            except Exception as error:  # whatever the user's own code raises may pass
-                reason = error
-            if attempt > self.retries:
-                raise reason
-            await asyncio.sleep(self.backoff_s * 2 ** (attempt - 1))
-        raise AssertionError("unreachable")
+    async def run(self, active: Active, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        arguments = encode(self.bind(args, kwargs), f"the arguments of the step {self.name}", canonical=True)
+        output = await perform(active, self.name, "step", self.version, arguments, lambda: self.function(*args, **kwargs), self.attempts)
+        return self.decode(output)
 
     def decode(self, output: str) -> Any:
         if self._returns is None:
@@ -186,54 +128,13 @@ def _adapter(function: Callable[..., Any]) -> TypeAdapter[Any] | None:
     return None if returned is Any else TypeAdapter(returned)
 
 
-def _version(function: Callable[..., Any]) -> str:
+def version_of(function: Callable[..., Any]) -> str:
     """A hash of the step's source: an edited step runs again. Where there is no source (a prompt typed in a shell), its compiled code stands in."""
     try:
         source = inspect.getsource(function)
     except (OSError, TypeError):
         source = function.__code__.co_code.hex() + repr(function.__code__.co_consts)
     return hashlib.sha256(source.encode()).hexdigest()[:16]
-
-
-def encode(value: Any, what: str, *, canonical: bool = False) -> str:
-    """JSON text of a value; `canonical` sorts the keys, so that equal arguments have equal texts. Raises UserError naming what cannot be stored."""
-    try:
-        text = to_json(value, inf_nan_mode="strings").decode()
-    except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise UserError(f"{what} cannot be stored ({error}); use JSON types, dataclasses or pydantic models") from None
-    return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False) if canonical else text
-
-
-# Values that differ from run to run
-
-
-def _recorded(what: str, label: str, draw: Callable[[], Any]) -> Any:
-    active = _active.get()
-    if active is None:
-        return draw()
-    key = active.key(f"flow.{what}", label)
-    found = active.finished.get(key)
-    if found is not None:
-        active.used.add(key)
-        return json.loads(found.output)
-    value = draw()
-    active.journal.finish(active.run, key, version="", arguments=json.dumps(label), output=json.dumps(value), started=time.time(), seconds=0.0, attempts=1)
-    return value
-
-
-def now(label: str = "") -> datetime:
-    """The time, UTC; on resume the time that it was. `label` tells calls in concurrent branches apart."""
-    return datetime.fromtimestamp(_recorded("now", label, time.time), UTC)
-
-
-def random(label: str = "") -> float:
-    """A number in [0, 1); on resume the same one."""
-    return float(_recorded("random", label, _random.random))
-
-
-def uuid(label: str = "") -> str:
-    """A random UUID; on resume the same one."""
-    return str(_recorded("uuid", label, lambda: str(_uuid.uuid4())))
 
 
 async def bounded_map(function: Callable[[T], Awaitable[U]], items: Iterable[T], *, at_once: int = 32) -> list[U]:
@@ -252,58 +153,102 @@ async def bounded_map(function: Callable[[T], Awaitable[U]], items: Iterable[T],
 # Flows
 
 
-def flow(function: Callable[P, Awaitable[T]] | None = None, *, name: str | None = None) -> Any:
-    """Make an async function a flow: `await main(n=3)` runs it under a new run id; `main.run(ID, n=3)` under one of your own, which resumes it."""
+def flow(function: Callable[P, Awaitable[T]] | None = None, *, name: str | None = None, model: ModelName | None = None) -> Any:
+    """Make an async function a flow: `await main(n=3)` runs it under a new run id; `main.run(ID, n=3)` under one of your own, which resumes it.
+
+    `model` answers the model steps that name none.
+    """
     if function is None:
-        return functools.partial(flow, name=name)
+        return functools.partial(flow, name=name, model=model)
     if not inspect.iscoroutinefunction(function):
         raise UserError(f"the flow {getattr(function, '__name__', function)!r} is not an async function; write `async def`")
-    return Flow(function, name or function.__name__)
+    return Flow(function, name or function.__name__, model)
 
 
 class Flow(Generic[P, T]):
     """A flow. `report` says what the last sitting ran and what it found in the journal."""
 
-    def __init__(self, function: Callable[P, Awaitable[T]], name: str) -> None:
-        self.function, self.name = function, name
+    def __init__(self, function: Callable[P, Awaitable[T]], name: str, model: ModelName | None = None) -> None:
+        self.function, self.name, self.model = function, name, model
         self.report = RunReport()
         functools.update_wrapper(self, function)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        if _active.get() is not None:  # a flow inside a flow is plain code: its steps are the outer run's
+        if active_run.get() is not None:  # a flow inside a flow is plain code: its steps are the outer run's
             return await self.function(*args, **kwargs)
-        return await self._run(_uuid.uuid4().hex, DEFAULT_STORE, args, kwargs)
+        return await self._execute(_uuid.uuid4().hex, self._bound(args, kwargs))
 
-    async def run(self, run_id: str, *args: Any, store: Path = DEFAULT_STORE, **kwargs: Any) -> T:
-        """Run under this id, or go on with it; a run that is done gives its result at once.
+    async def run(self, run_id: str, *args: Any, store: Path | str = DEFAULT_STORE, models: Mapping[str, ModelName] | None = None, **kwargs: Any) -> T:
+        """Run under this id, or go on with it: `execute` with the flow's arguments as one writes them."""
+        return await self._execute(run_id, self._bound(args, kwargs), store=store, models=models)
 
-        Raises RunBusyError while another process has the run, UserError where the id belongs to other input, StorageError.
-        """
-        if not run_id or not all(character.isalnum() or character in "-_." for character in run_id):
-            raise UserError(f"{run_id!r} cannot name a run; use letters, digits, -, _ and .")
-        return await self._run(run_id, store, args, kwargs)
-
-    async def _run(self, run_id: str, store: Path, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
+    def _bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
         bound = inspect.signature(self.function).bind(*args, **kwargs)
         bound.apply_defaults()
-        given = encode(bound.arguments, f"the input of the flow {self.name}", canonical=True)
-        with Lock(store.parent / f".{store.name}.runs" / f"{run_id}.lock", f"the run {run_id}"), Journal(store) as journal:
-            row = journal.begin(run_id, self.name, given)
-            if row.status == "done" and row.result is not None:
-                return self._decode(journal.text(row.result))
-            active = _Active(run_id, journal, journal.finished(run_id))
-            self.report = active.report
-            token = _active.set(active)
-            try:
-                result = encode(await self.function(*args, **kwargs), f"the result of the flow {self.name}")
-            except Exception as error:
-                journal.end(run_id, error=f"{type(error).__name__}: {error}")
-                raise
-            finally:
-                _active.reset(token)
-                active.report.unused.update(key[0] for key in active.finished.keys() - active.used)
-            journal.end(run_id, result=journal._intern(result))
-            return self._decode(result)
+        return bound
+
+    async def execute(
+        self,
+        run_id: str,
+        given: Mapping[str, Any],
+        *,
+        store: Path | str = DEFAULT_STORE,
+        models: Mapping[str, ModelName] | None = None,
+        offline: bool = False,
+        app: str | None = None,
+    ) -> T:
+        """Run with these arguments under this id, or go on with it; a run that is done gives its result at once.
+
+        `models` names another model for a step, by the step's name, or with the key "*" for all of them. `offline` answers model calls from the store alone
+        (a cassette). `app` is kept with the run, so that it can be resumed by its id alone.
+        Raises RunBusyError while another process has the run, UserError where the id belongs to other input, StorageError, and Parked where it now waits for a
+        person.
+        """
+        return await self._execute(run_id, self._bound((), given), store=store, models=models, offline=offline, app=app)
+
+    async def _execute(
+        self,
+        run_id: str,
+        bound: inspect.BoundArguments,
+        *,
+        store: Path | str = DEFAULT_STORE,
+        models: Mapping[str, ModelName] | None = None,
+        offline: bool = False,
+        app: str | None = None,
+    ) -> T:
+        if not run_id or not all(character.isalnum() or character in "-_." for character in run_id):
+            raise UserError(f"{run_id!r} cannot name a run; use letters, digits, -, _ and .")
+        named = models or {}
+        canonical = encode(bound.arguments, f"the input of the flow {self.name}", canonical=True)
+        facts = {"app": app, "models": {step: str(getattr(model, "name", model)) for step, model in named.items()}}
+        async with shared(("journal", str(store)), lambda: open_journal(store)) as journal:
+            with journal.own(run_id):
+                row = journal.begin(run_id, self.name, canonical, facts)
+                if row.status == "done" and row.result is not None:
+                    return self._decode(journal.text(row.result))
+                async with Models(named, default=self.model, store=store, offline=offline) as opened:
+                    return await self._go(Active(run_id, self.name, journal, journal.finished(run_id), opened), bound)
+
+    async def _go(self, active: Active, bound: inspect.BoundArguments) -> T:
+        self.report = active.report
+        token = active_run.set(active)
+        try:
+            result = encode(await self.function(*bound.args, **bound.kwargs), f"the result of the flow {self.name}")
+            active.all_awaited()
+        except BaseException as error:
+            await active.end()
+            if parked_in(error) is not None:
+                active.journal.end(active.run, "waiting")
+                raise parked_in(error) from None  # type: ignore[misc]
+            if isinstance(error, Exception):
+                active.journal.end(active.run, "failed", error=said(error))
+            raise
+        finally:
+            active_run.reset(token)
+            active.report.unused.update(active.unasked())
+        await active.end()
+        active.journal.end(active.run, "done", result=result)
+        return self._decode(result)
 
     @functools.cached_property
     def _returns(self) -> TypeAdapter[Any] | None:

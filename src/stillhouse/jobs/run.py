@@ -1,5 +1,6 @@
 """`run`: a flow of the user's app by name, under an id that resumes it."""
 
+import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import StorageError, UserError
-from stillhouse.flow.engine import DEFAULT_STORE, Flow, RunReport
-from stillhouse.store.journal import Journal, RunRow
+from stillhouse.flow.call import RunReport
+from stillhouse.flow.engine import Flow
+from stillhouse.flow.models import DEFAULT_STORE
+from stillhouse.store.journal import RunRow, open_journal
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ async def run(target: str, *, given: Mapping[str, Any], run_id: str | None = Non
     except TypeError as error:
         raise UserError(f"--input {dict(given)!r} does not fit {target}: {error}") from None
     try:
-        return Executed(name, await found.run(name, store=store, **given), found.report)
+        return Executed(name, await found.execute(name, given, store=store), found.report)
     except (UserError, StorageError):
         raise
     except Exception as error:  # the app's own code: whatever it raises, the run is journaled up to there
@@ -83,5 +86,5 @@ def runs(store: Path = DEFAULT_STORE) -> list[tuple[RunRow, int]]:
     """The runs of a journal, newest first, each with the number of its finished steps."""
     if not store.is_file():
         raise UserError(f"{store}: no such journal; give --store, or run a flow first")
-    with Journal(store) as journal:
+    with contextlib.closing(open_journal(store)) as journal:
         return journal.runs()

@@ -16,8 +16,10 @@ import aiohttp
 import stamina
 
 from stillhouse.errors import TeacherError
+from stillhouse.llm.decisions import NO_DECISIONS, decision_body, read_decision
 from stillhouse.llm.limits import Limiter
-from stillhouse.llm.request import Completion, Request, is_unicode
+from stillhouse.llm.request import Completion, Request, ToolCall, is_unicode, text_listener, text_of
+from stillhouse.llm.stream import Broken, read_stream
 from stillhouse.records import Usage
 
 MAX_BODY = 8 * 2**20  # bytes; a longer reply is no chat completion
@@ -65,8 +67,9 @@ class ChatClient:
 
     async def complete(self, request: Request) -> Completion:
         """Send one request, with retries. Raises TeacherError where no request can succeed."""
-        body = self._body(request)
-        tokens = sum(len(message["content"]) for message in request.messages) // 4 + (request.max_tokens or 0)
+        decides = "decision" in request.parameters
+        path, body = ("decisions", decision_body(self.model, request)) if decides else ("chat/completions", self._body(request))
+        tokens = sum(len(text_of(message)) for message in request.messages) // 4 + (request.max_tokens or 0)
         began = self._clock()
         try:
             async for attempt in stamina.retry_context(
@@ -75,10 +78,12 @@ class ChatClient:
                 with attempt:
                     async with self.limiter.slot(tokens):
                         began = self._clock()
-                        status, headers, raw = await self._post(body)
-                    completion = self._read(status, headers, raw, self._clock() - began)
+                        status, headers, raw = await self._post(path, body)
+                    completion = self._read(status, headers, raw, self._clock() - began, decides=decides)
         except _Passing as error:
             return self._failed(str(error))
+        except Broken as error:  # part of the text was heard already: another try would be heard as well
+            return Completion(None, error=f"the stream broke off ({self._clean(str(error))})")
         self._failures_in_a_row = 0
         self.limiter.succeeded()
         return completion
@@ -94,11 +99,13 @@ class ChatClient:
 
     def _body(self, request: Request) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.model, "messages": [dict(message) for message in request.messages], **request.parameters}
+        if text_listener.get() is not None:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
         if request.schema is not None:
             body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(request.schema), "strict": True}}
         return body
 
-    async def _post(self, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
+    async def _post(self, path: str, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
         if self._session is None:
             headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
             # The limiter bounds what is in flight; a second bound here would only hide it.
@@ -106,7 +113,9 @@ class ChatClient:
                 headers=headers, timeout=aiohttp.ClientTimeout(total=self._timeout_s), connector=aiohttp.TCPConnector(limit=0)
             )
         try:
-            async with self._session.post(f"{self.base_url}/chat/completions", json=body, allow_redirects=False) as response:
+            async with self._session.post(f"{self.base_url}/{path}", json=body, allow_redirects=False) as response:
+                if response.status == 200 and response.content_type == "text/event-stream":
+                    return 200, response.headers, await read_stream(response.content, text_listener.get(), MAX_BODY)
                 raw = b""
                 async for chunk in response.content.iter_chunked(2**16):
                     raw += chunk
@@ -118,7 +127,7 @@ class ChatClient:
         except (aiohttp.ClientError, OSError) as error:
             raise _Passing(self._clean(f"connection failed ({error})")) from None
 
-    def _read(self, status: int, headers: Mapping[str, str], raw: bytes, latency_s: float) -> Completion:
+    def _read(self, status: int, headers: Mapping[str, str], raw: bytes, latency_s: float, *, decides: bool = False) -> Completion:
         if status in _RETRIED or status >= 500:
             retry_after_s = _retry_after_s(headers, self._longest_wait_s)
             if status == 429:
@@ -126,11 +135,13 @@ class ChatClient:
             raise _Passing(f"status {status}: {self._said(raw)}", retry_after_s)
         if status in (401, 403):
             raise TeacherError(f"{self.base_url}: the endpoint refuses the key ({status}: {self._said(raw)}); set the right key in the environment")
+        if decides and status in (404, 405, 501):
+            return Completion(None, error=NO_DECISIONS, latency_s=latency_s)
         if status == 404:
             raise TeacherError(f"{self.base_url}: no such model or path ({status}: {self._said(raw)}); check the name {self.model!r} and the address")
         if status != 200:
             return Completion(None, error=f"refused by the endpoint ({status}: {self._said(raw)})", latency_s=latency_s)
-        return read_completion(raw, latency_s, self._clean)
+        return (read_decision if decides else read_completion)(raw, latency_s, self._clean)
 
     def _said(self, raw: bytes) -> str:
         """The endpoint's own words, short and without the key."""
@@ -176,6 +187,7 @@ def read_completion(raw: bytes, latency_s: float, clean: Callable[[str], str] = 
     try:
         choice = body["choices"][0]
         text, finish = choice["message"].get("content"), choice.get("finish_reason")
+        calls = _tool_calls(choice["message"].get("tool_calls"), clean)
     except (KeyError, IndexError, TypeError, AttributeError):
         return Completion(None, error="reply has no choices", usage=usage, latency_s=latency_s)
     error = None
@@ -185,7 +197,7 @@ def read_completion(raw: bytes, latency_s: float, clean: Callable[[str], str] = 
         error = "stopped by the content filter"
     elif finish == "length":
         error = "cut off at max_tokens"
-    elif not isinstance(text, str) or not text.strip():
+    elif calls is None and (not isinstance(text, str) or not text.strip()):
         error = "empty reply"
     return Completion(
         clean(text) if isinstance(text, str) else None,
@@ -194,7 +206,15 @@ def read_completion(raw: bytes, latency_s: float, clean: Callable[[str], str] = 
         usage=usage,
         latency_s=latency_s,
         token_logprobs=_logprobs(choice.get("logprobs")),
+        tool_calls=calls,
     )
+
+
+def _tool_calls(raw: Any, clean: Callable[[str], str]) -> tuple[ToolCall, ...] | None:
+    if not raw:
+        return None
+    calls = tuple(ToolCall(str(call["id"]), str(call["function"]["name"]), clean(str(call["function"]["arguments"]))) for call in raw)
+    return calls if all(is_unicode(call.id + call.name + call.arguments) for call in calls) else None
 
 
 def _usage(raw: Any) -> Usage | None:

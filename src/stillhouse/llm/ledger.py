@@ -2,12 +2,26 @@
 
 import asyncio
 import json
+from typing import Protocol
 
 from stillhouse.errors import BudgetError, PriceUnknownError
 from stillhouse.llm.prices import Price
-from stillhouse.llm.request import Request
+from stillhouse.llm.request import Request, text_of
 
 _DEFAULT_MAX_TOKENS = 4096  # reserved for a reply whose request names no max_tokens
+
+
+class Budget(Protocol):
+    """Who is asked before a call is paid for, and told what it cost."""
+
+    @property
+    def max_usd(self) -> float | None:
+        """The cap; None: there is none, and no price is needed."""
+        ...
+
+    async def reserve(self, request: Request, price: Price | None) -> float: ...
+
+    async def settle(self, reserved: float, cost_usd: float | None, *, paid: bool) -> None: ...
 
 
 class Ledger:
@@ -50,8 +64,8 @@ class Ledger:
 
 def worst_case_input_tokens(request: Request) -> int:
     """An upper bound on the tokens of a prompt: each is at least one byte, and each message adds a few for its role."""
-    schema = 0 if request.schema is None else len(json.dumps(request.schema))
-    return sum(len(message["content"].encode()) + 8 for message in request.messages) + schema
+    beside = [part for part in (request.schema, request.parameters.get("tools"), request.parameters.get("decision")) if part is not None]
+    return sum(len(text_of(message).encode()) + 8 for message in request.messages) + sum(len(json.dumps(part)) for part in beside)
 
 
 def worst_case_usd(request: Request, price: Price) -> float:

@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from stillhouse.llm.ledger import Ledger, worst_case_input_tokens
+from stillhouse.llm.ledger import Budget, worst_case_input_tokens
 from stillhouse.llm.prices import call_cost, known_price
-from stillhouse.llm.request import Completion, Request
+from stillhouse.llm.request import Completion, Request, ToolCall, text_listener
 from stillhouse.records import Example
-from stillhouse.store import SqliteStore, StoredCompletion
+from stillhouse.store import Store, StoredCompletion
 
 Call = Callable[[Request, Example | None], Awaitable[Completion]]
 
@@ -22,8 +22,8 @@ class MeteredModel:
         self,
         name: str,
         call: Call,
-        store: SqliteStore,
-        ledger: Ledger,
+        store: Store,
+        ledger: Budget,
         *,
         price_in: float | None = None,
         price_out: float | None = None,
@@ -47,7 +47,10 @@ class MeteredModel:
     async def complete(self, request: Request, example: Example | None = None) -> Completion:
         """The reply, from the store if it was ever paid for. Equal requests at the same time share one call."""
         if (stored := self._store.get(request.hash)) is not None:
-            return _from_stored(stored)
+            completion = _from_stored(stored)
+            if completion.text and (heard := text_listener.get()) is not None:
+                heard(completion.text)
+            return completion
         if (twin := self._under_way.get(request.hash)) is not None:
             return replace(await asyncio.shield(twin), from_store=True)
         answer: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
@@ -71,7 +74,7 @@ class MeteredModel:
         paid, cost_usd = False, None
         try:
             completion = await self._call(request, example)
-            paid = completion.finish_reason is not None or completion.usage is not None or completion.text is not None
+            paid = completion.finish_reason is not None or completion.usage is not None or completion.text is not None or completion.tool_calls is not None
             if completion.usage is not None:
                 cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
                 completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot)
@@ -90,12 +93,16 @@ def _to_stored(request: Request, completion: Completion, now: datetime) -> Store
     response: dict[str, Any] = {"text": completion.text, "finish_reason": completion.finish_reason, "error": completion.error}
     if completion.token_logprobs is not None:
         response["token_logprobs"] = [list(pair) for pair in completion.token_logprobs]
+    if completion.tool_calls is not None:
+        response["tool_calls"] = [asdict(call) for call in completion.tool_calls]
+    if completion.scores is not None:
+        response["scores"] = dict(completion.scores)
     paid = (completion.usage, completion.cost_usd, completion.price_snapshot, completion.latency_s)
     return StoredCompletion(request.hash, request.model, request.to_dict(), response, *paid, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
 def _from_stored(stored: StoredCompletion) -> Completion:
-    logprobs = stored.response.get("token_logprobs")
+    logprobs, calls = stored.response.get("token_logprobs"), stored.response.get("tool_calls")
     return Completion(
         stored.response.get("text"),
         error=stored.response.get("error"),
@@ -105,5 +112,7 @@ def _from_stored(stored: StoredCompletion) -> Completion:
         price_snapshot=stored.price_snapshot,
         latency_s=stored.latency_s,
         token_logprobs=None if logprobs is None else tuple((token, value) for token, value in logprobs),
+        tool_calls=None if calls is None else tuple(ToolCall(**call) for call in calls),
+        scores=stored.response.get("scores"),
         from_store=True,
     )

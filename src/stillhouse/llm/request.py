@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -14,12 +15,13 @@ from stillhouse.records import Example, Usage
 class Request:
     """One call of a chat model. Equal requests have equal hashes, and an equal request is never paid for twice.
 
-    `sample_index` tells the k samples of one prompt apart. `schema` is a JSON schema for structured output.
+    `sample_index` tells the k samples of one prompt apart. `schema` is a JSON schema for structured output. A `decision` among the parameters (`instructions`
+    and `choices`) makes it a call of the decisions API, with the messages as its input.
     """
 
     model: str
-    messages: tuple[Mapping[str, str], ...]
-    parameters: Mapping[str, Any] = field(default_factory=dict)  # temperature, max_tokens, stop, ... as the API names them
+    messages: tuple[Mapping[str, Any], ...]  # as the chat-completions API has them; `content` may be None beside `tool_calls`
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # temperature, max_tokens, stop, tools, ... as the API names them
     schema: Mapping[str, Any] | None = None
     sample_index: int = 0
 
@@ -44,6 +46,15 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool that the model wants called. `arguments` is the model's text, JSON if all went well."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """A model's reply. `text` None: there is no usable one, and `error` says why; such a reply may still have been paid for."""
 
@@ -55,7 +66,19 @@ class Completion:
     price_snapshot: str | None = None  # which price made the cost, with its date
     latency_s: float | None = None
     token_logprobs: tuple[tuple[str, float], ...] | None = None
+    tool_calls: tuple[ToolCall, ...] | None = None
+    scores: Mapping[str, float] | None = None  # of a decision: the probability of each choice
     from_store: bool = False  # answered by an earlier payment
+
+
+# Who hears a model's text while it is being written; None: nobody, and nothing is streamed. Text from the store is heard in one piece.
+text_listener: ContextVar[Callable[[str], None] | None] = ContextVar("stillhouse_text_listener", default=None)
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """All text of a message that a model reads: its content and the calls of tools in it."""
+    calls = message.get("tool_calls")
+    return (message.get("content") or "") + (json.dumps(calls, ensure_ascii=False) if calls else "")
 
 
 def is_unicode(text: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stillhouse.errors import ModelNameError, TeacherError
-from stillhouse.llm.request import Completion, Request, is_unicode
+from stillhouse.llm.request import Completion, Request, is_unicode, text_listener, text_of
 from stillhouse.records import Example, Usage
 
 CHARACTERS_PER_TOKEN = 4  # English text, the usual rule of thumb
@@ -41,6 +41,8 @@ async def ask_script(script: Callable[..., Any], request: Request, example: Exam
         raise TeacherError(f"{request.model}: the script answered with {type(reply).__name__} {reply!r:.80}; return the reply's text, or a Completion")
     if not is_unicode(reply):
         return Completion(None, error="reply is not valid Unicode", latency_s=time.perf_counter() - began)
-    n_input = -(-sum(len(message["content"]) for message in request.messages) // CHARACTERS_PER_TOKEN)
+    if (heard := text_listener.get()) is not None:
+        heard(reply)
+    n_input = -(-sum(len(text_of(message)) for message in request.messages) // CHARACTERS_PER_TOKEN)
     usage = Usage(n_input, -(-len(reply) // CHARACTERS_PER_TOKEN), estimated=True)
     return Completion(reply, finish_reason="stop", usage=usage, latency_s=time.perf_counter() - began)

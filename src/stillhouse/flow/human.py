@@ -1,0 +1,72 @@
+"""A person in the loop: the question is journaled, the run is parked, and the process may end; the answer is journaled too, and the run goes on from there."""
+
+import json
+import time
+from collections.abc import Sequence
+
+from stillhouse.errors import UserError
+from stillhouse.flow.call import active_run, canonical_json, current_call
+from stillhouse.store.journal import Journal, StepRow
+
+
+class Parked(BaseException):
+    """The run waits for a person. Not an Exception: a flow's own `except Exception` must not swallow it."""
+
+    def __init__(self, run: str, question: str) -> None:
+        super().__init__(f"the run {run} waits for an answer to {question!r}; give it with `stillhouse answer {run} ANSWER`, then resume the run")
+        self.run, self.question = run, question
+
+
+def parked_in(error: BaseException) -> Parked | None:
+    """The Parked in an exception, or in a group of them."""
+    if isinstance(error, Parked):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := parked_in(inner)) is not None), None)
+    return None
+
+
+async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
+    """The answer of a person. The first time there is none: the run is parked (status `waiting`), and goes on when it is resumed after `stillhouse answer`.
+
+    `options` are the answers that are taken; None takes any text. Raises UserError outside a run.
+    """
+    active = active_run.get()
+    if active is None:
+        raise UserError("ask_human() is called outside a run, and an answer could not find its way back; call it in a flow")
+    outer = current_call.get()
+    parent = None if outer is None else outer.id
+    arguments = canonical_json({"question": question, "options": None if options is None else list(options)})
+    key = active.key("ask_human", arguments, parent)
+    found = active.finished.get(key)
+    if found is not None:
+        active.used.add(key)
+        active.report.replayed["ask_human"] += 1
+        return str(json.loads(active.journal.text(found.output)))
+    facts = {"question": question, "options": None if options is None else list(options)}
+    active.journal.write(active.run, StepRow(key, "human", parent, "", arguments, None, None, time.time(), 0.0, 1, facts))
+    raise Parked(active.run, question)
+
+
+def open_questions(journal: Journal, run: str) -> list[StepRow]:
+    """What the run waits for, in the order in which it was asked."""
+    return [row for row in journal.steps(run) if row.kind == "human" and row.output is None]
+
+
+def answer(journal: Journal, run: str, text: str, question: str | None = None) -> str:
+    """Journal a person's answer to the run's first open question, or to the one named; returns the question.
+
+    Raises UserError where nothing is asked, or the answer is not one of the options.
+    """
+    if journal.run(run) is None:
+        raise UserError(f"there is no run {run!r} in {journal.url}; `stillhouse runs` lists them")
+    waiting = [row for row in open_questions(journal, run) if question is None or (row.facts or {})["question"] == question]
+    if not waiting:
+        raise UserError(f"the run {run} asks nothing{'' if question is None else f' like {question!r}'}; `stillhouse runs` shows what waits for an answer")
+    row = waiting[0]
+    facts = dict(row.facts or {})
+    if facts["options"] is not None and text not in facts["options"]:
+        raise UserError(f"{text!r} is not an answer to {facts['question']!r}; give one of: {', '.join(facts['options'])}")
+    with journal.own(run):
+        journal.write(run, StepRow(row.key, "human", row.parent, "", row.arguments, canonical_json(text), None, row.started, 0.0, 1, facts))
+    return str(facts["question"])

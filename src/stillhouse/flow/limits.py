@@ -1,0 +1,92 @@
+"""Limits on what a part of a flow may use: steps, tokens, dollars, seconds. They nest; what is exceeded is named, and the trace up to there is kept.
+
+    async with limits(steps=30, dollars=0.10):
+        answer = await helper(question)
+
+Replayed steps count as they did when they ran, so a resumed run has no more to spend than the first. Seconds are those of this sitting.
+"""
+
+import asyncio
+from contextvars import Token
+from typing import Any, Self
+
+from stillhouse.errors import PriceUnknownError, StillhouseError
+from stillhouse.flow.call import active_limits, facts_of
+from stillhouse.llm.ledger import worst_case_usd
+from stillhouse.llm.prices import Price
+from stillhouse.llm.request import Request
+
+
+class LimitExceeded(StillhouseError):
+    """A limit of this flow, or of a part of it, is reached; what ran until then is journaled."""
+
+
+class Limits:
+    """One `limits(...)` block, and what was used in it."""
+
+    def __init__(
+        self, *, name: str = "", steps: int | None = None, tokens: int | None = None, dollars: float | None = None, seconds: float | None = None
+    ) -> None:
+        self.name, self.max_steps, self.max_tokens, self.max_dollars, self.max_seconds = name, steps, tokens, dollars, seconds
+        self.steps, self.tokens, self.dollars = 0, 0, 0.0
+        self._reserved = 0.0
+        self._timer: asyncio.Timeout | None = None
+        self._token: Token[tuple[Limits, ...]] | None = None
+
+    def step(self, name: str) -> None:
+        """Count one step, before it runs."""
+        if self.max_steps is not None and self.steps >= self.max_steps:
+            raise LimitExceeded(f"{self._what(f'{self.max_steps} steps')} is reached before {name}; raise it, or give the flow less to do")
+        self.steps += 1
+
+    def replayed(self, facts: str | None) -> None:
+        """Count what a journaled step used when it ran."""
+        if self.max_tokens is not None or self.max_dollars is not None:
+            used = facts_of(facts)
+            self.spent((used.get("input_tokens") or 0) + (used.get("output_tokens") or 0), used.get("cost_usd") or 0.0)
+
+    def spent(self, tokens: int, dollars: float) -> None:
+        self.tokens += tokens
+        self.dollars += dollars
+
+    def worst_case(self, request: Request, price: Price | None) -> float:
+        """What a model call may cost at most, US$. Raises LimitExceeded where it could pass the limit, PriceUnknownError."""
+        if self.max_tokens is not None and self.tokens >= self.max_tokens:
+            raise LimitExceeded(f"{self._what(f'{self.max_tokens} tokens')} is reached ({self.tokens} used); raise it, or give the flow less to do")
+        if self.max_dollars is None:
+            return 0.0
+        if price is None:
+            cannot = f"no price is known for {request.model}, so a limit of ${self.max_dollars:g} cannot be kept"
+            raise PriceUnknownError(f"{cannot}; use a model with a known price, or limit tokens")
+        worst = worst_case_usd(request, price)
+        if self.dollars + self._reserved + worst > self.max_dollars:
+            spent = f"${self.dollars:.4f} spent, the next call may cost up to ${worst:.4f}"
+            raise LimitExceeded(f"{self._what(f'${self.max_dollars:g}')} is reached ({spent}); raise it: what was answered is stored and is not paid for twice")
+        return worst
+
+    def reserve(self, dollars: float) -> None:
+        """Set this much aside while a call is under way; a negative amount gives it back."""
+        self._reserved = max(0.0, self._reserved + dollars)
+
+    def _what(self, amount: str) -> str:
+        return f"the limit of {amount}{f' of {self.name}' if self.name else ''}"
+
+    async def __aenter__(self) -> Self:
+        self._token = active_limits.set((*active_limits.get(), self))
+        if self.max_seconds is not None:
+            self._timer = asyncio.timeout(self.max_seconds)
+            await self._timer.__aenter__()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        assert self._token is not None
+        active_limits.reset(self._token)
+        if self._timer is None:
+            return
+        try:
+            await self._timer.__aexit__(kind, error, trace)
+        except TimeoutError:
+            raise LimitExceeded(f"{self._what(f'{self.max_seconds:g} s')} is reached; raise it, or give the flow less to do") from error
+
+
+limits = Limits

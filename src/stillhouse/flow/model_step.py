@@ -1,0 +1,192 @@
+"""Model steps: an async function without a body, answered by a model.
+
+The docstring is the instruction, the parameters are the input, the return annotation is the output: `Literal[...]` one of these, `str` text, anything else
+JSON by its schema. A model step is a Task, so it can be labelled, advised on, distilled, and answered by a student. JSON that does not fit its type is sent
+back once with what is wrong with it; what still does not fit is refused with its reason, never guessed.
+"""
+
+import dis
+import functools
+import hashlib
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from stillhouse.errors import UserError
+from stillhouse.flow.call import Active, Attempts, StepError, current_call, encode, perform
+from stillhouse.flow.models import Chat, ModelName, Models, used_by
+from stillhouse.llm.prompted import build_messages, parse_reply
+from stillhouse.llm.request import Completion, Request
+from stillhouse.records import Example, Prediction, Predictor
+from stillhouse.task import Output, Task
+
+REPAIRS = 1  # how often a reply that is no valid JSON is sent back
+
+
+def has_body(function: Callable[..., Any]) -> bool:
+    """Whether there is anything in it but a docstring, `...` or `pass`, told by its compiled code: no source is needed. A step that returns None has one."""
+    if get_return(function) in (None, type(None)):
+        return True
+    ours = [(one.opname, one.argval if one.opname == "LOAD_CONST" else None) for one in dis.get_instructions(function)]
+    return ours != [(one.opname, one.argval if one.opname == "LOAD_CONST" else None) for one in dis.get_instructions(_empty)]
+
+
+async def _empty() -> None:
+    """What the code of a function without a body looks like."""
+
+
+def get_return(function: Callable[..., Any]) -> Any:
+    return function.__annotations__.get("return")
+
+
+class ModelStep:
+    """A model step as it was declared."""
+
+    def __init__(self, function: Callable[..., Awaitable[Any]], name: str, model: ModelName | None, *, max_tokens: int, temperature: float) -> None:
+        self.function, self.name, self.model, self.max_tokens, self.temperature = function, name, model, max_tokens, temperature
+        self.instruction = inspect.cleandoc(function.__doc__ or "")
+        if not self.instruction:
+            raise UserError(f"the step {name} has neither a body nor a docstring; write what it does, or what a model is to do")
+
+    @functools.cached_property
+    def _returns(self) -> Any:
+        return get_type_hints(self.function).get("return", str)
+
+    @functools.cached_property
+    def _adapter(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self._returns)
+
+    @functools.cached_property
+    def schema(self) -> dict[str, Any] | None:
+        """The JSON schema of the answer; None for a choice or text."""
+        return self._adapter.json_schema() if self._output == "json" else None
+
+    @property
+    def _output(self) -> Output:
+        if get_origin(self._returns) is Literal and all(isinstance(label, str) for label in get_args(self._returns)):
+            return "choice"
+        return "text" if self._returns is str else "json"
+
+    def task(self) -> Task:
+        """This step as a task: what `label`, `advise` and `distill` work on."""
+        instruction = self.instruction
+        if self.schema is not None:
+            instruction += f"\n\nThe JSON must match this schema: {json.dumps(self.schema, ensure_ascii=False)}"
+        labels = get_args(self._returns) if self._output == "choice" else None
+        return Task(self.name, instruction, self._output, labels)
+
+    def example(self, bound: Mapping[str, Any], row_id: str) -> Example:
+        """The arguments as an example: one text is the input itself, anything else an object of fields."""
+        given = json.loads(encode(dict(bound), f"the arguments of the step {self.name}"))
+        only = next(iter(given.values())) if len(given) == 1 else None
+        return Example(row_id, only if isinstance(only, str) else given)
+
+    async def run(self, active: Active, bound: Mapping[str, Any], attempts: Attempts) -> Any:
+        arguments = encode(bound, f"the arguments of the step {self.name}", canonical=True)
+        model = active.models.of(self.name, self.model)
+        output = await perform(active, self.name, "model", self._version(model), arguments, lambda: self.ask(active.models, bound), attempts)
+        return self._adapter.validate_json(output)
+
+    def _version(self, model: ModelName) -> str:
+        """Another instruction, output type, setting or model is another step."""
+        named = model if isinstance(model, str) else model.name
+        declared = encode([self.instruction, self._adapter.json_schema(), self.max_tokens, self.temperature, named], self.name)
+        return hashlib.sha256(declared.encode()).hexdigest()[:16]
+
+    async def ask(self, models: Models, bound: Mapping[str, Any]) -> Any:
+        """The model's answer as its type. Raises StepError where the reply cannot be read."""
+        call = current_call.get()
+        task = self.task()
+        opened = await models.open(models.of(self.name, self.model), task)
+        example = self.example(bound, "call" if call is None else call.id.rpartition("/")[0].rpartition("/")[2][:16])
+        if isinstance(opened, Chat):
+            return await self._ask_chat(opened, task, example, 0 if call is None else call.sample_index)
+        return self._typed(await _predicted(opened, example, self.name))
+
+    async def _ask_chat(self, chat: Chat, task: Task, example: Example, sample_index: int) -> Any:
+        messages: tuple[Mapping[str, Any], ...] = build_messages(task, example)
+        for attempt in range(REPAIRS + 1):
+            parameters = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+            completion = await complete_with_schema(chat, Request(chat.name, messages, parameters, _strict(self.schema), sample_index), example)
+            text = usable(completion, self.name)
+            reply = parse_reply(task, example, text)
+            try:
+                if reply.output is None:
+                    raise StepError(f"the step {self.name}: the reply of {chat.name} cannot be read ({reply.error}): {text[:200]!r}")
+                return self._typed(reply.output)
+            except StepError as error:
+                if task.output != "json" or attempt == REPAIRS:
+                    raise
+                note("repairs", attempt + 1)
+                mend = f"That cannot be used: {error}\nAnswer again, with the JSON value alone."
+                messages = (*messages, {"role": "assistant", "content": text}, {"role": "user", "content": mend})
+        raise AssertionError("unreachable")
+
+    def _typed(self, output: str) -> Any:
+        try:
+            return self._adapter.validate_json(output) if self._output == "json" else self._adapter.validate_python(output)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(str(part) for part in problem["loc"])
+            raise StepError(f"the step {self.name}: the reply {output[:200]} does not fit its type ({where + ': ' if where else ''}{problem['msg']})") from None
+
+
+async def _predicted(predictor: Predictor, example: Example, step: str) -> str:
+    """A student's (or a cascade's, or a recording's) answer."""
+    prediction: Prediction = (await predictor.predict([example]))[0]
+    used_by(prediction, predictor.name)
+    for name, value in (("confidence", prediction.confidence), ("source", prediction.source)):
+        if value is not None:
+            note(name, value)
+    if prediction.output is None:
+        raise StepError(f"the step {step}: {predictor.name} gives no answer ({prediction.error})")
+    return prediction.output
+
+
+def note(name: str, value: Any) -> None:
+    """Add a fact to the call that is running, for the trace."""
+    call = current_call.get()
+    if call is not None:
+        call.facts[name] = value
+
+
+def usable(completion: Completion, step: str) -> str:
+    """The reply's text. Raises StepError where there is none, or where it is cut off or filtered."""
+    if completion.text is None or completion.error is not None:
+        raise StepError(f"the step {step} got no usable reply: {completion.error or 'empty reply'}")
+    return completion.text
+
+
+async def complete_with_schema(chat: Chat, request: Request, example: Example | None) -> Completion:
+    """Structured output where the endpoint has it. One that refuses schemas is asked without from then on, and the facts say so."""
+    if request.schema is not None and "schema" not in chat.lacks:
+        completion = await chat.complete(request, example)
+        if completion.error is None or "refused by the endpoint (400" not in completion.error:
+            return completion
+        chat.lacks.add("schema")
+    if request.schema is not None:
+        note("structured_output", False)
+    return await chat.complete(Request(request.model, request.messages, request.parameters, None, request.sample_index), example)
+
+
+def _strict(schema: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The schema as structured output takes it: every object closed, every property required. None where the root is no object, which the API refuses."""
+    if schema is None or schema.get("type") != "object":
+        return None
+    strict: dict[str, Any] = _closed(schema)
+    return strict
+
+
+def _closed(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_closed(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    closed = {name: _closed(value) for name, value in part.items() if name != "default"}
+    if closed.get("type") == "object" and "properties" in closed:
+        closed |= {"additionalProperties": False, "required": list(closed["properties"])}
+    return closed
+

@@ -1,0 +1,162 @@
+"""The models of one sitting of a run: which one answers a step, and one open client for each, shared with the other runs of the process."""
+
+import importlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+from stillhouse.errors import StillhouseError, UserError
+from stillhouse.flow.call import active_limits, current_call
+from stillhouse.flow.shared import shared
+from stillhouse.llm.metered import MeteredModel
+from stillhouse.llm.models import open_model
+from stillhouse.llm.prices import Price
+from stillhouse.llm.recorded import RecordedTeacher
+from stillhouse.llm.request import Completion, Request
+from stillhouse.records import Example, Prediction, Predictor
+from stillhouse.store import Store, open_store
+from stillhouse.task import Task
+
+ModelName: TypeAlias = str | Predictor
+DEFAULT_STORE = Path("stillhouse.db")
+EVERY_STEP = "*"
+
+# What stands above this package opens these kinds: found by name when one is first asked for.
+_OPENED_ELSEWHERE = {"student": "stillhouse.jobs.predictors:open_predictor", "cascade": "stillhouse.jobs.predictors:open_predictor"}
+
+
+class CassetteMissError(StillhouseError):
+    """A run that may only replay asks a model something that the store has no answer to."""
+
+
+class Chat:
+    """A model that takes messages, as a step asks it: metered, stored, under the run's limits."""
+
+    def __init__(self, model: MeteredModel) -> None:
+        self.model, self.name = model, model.name
+        self.lacks: set[str] = set()  # what this endpoint turned out not to have: "decisions", "schema", "tools", "logprobs"
+
+    async def complete(self, request: Request, example: Example | None = None) -> Completion:
+        """The reply, noted in the facts of the call whose body asks."""
+        completion = await self.model.complete(request, example)
+        usage = completion.usage
+        n_input, n_output = (None, None) if usage is None else (usage.input_tokens, usage.output_tokens)
+        note_use(self.name, n_input, n_output, completion.cost_usd, request.hash, from_store=completion.from_store)
+        return completion
+
+    async def close(self) -> None:
+        await self.model.close()
+
+
+def note_use(model: str, n_input: int | None, n_output: int | None, cost_usd: float | None, request: str | None, *, from_store: bool = False) -> None:
+    """Add a model call to the facts of the call that is running and to the limits around it. What the store answered was paid for earlier."""
+    call = current_call.get()
+    if call is not None:
+        call.used_model(model, n_input, n_output, cost_usd, request)
+        if from_store:
+            call.facts["from_store"] = call.facts.get("from_store", 0) + 1
+    if not from_store:
+        for limit in active_limits.get():
+            limit.spent((n_input or 0) + (n_output or 0), cost_usd or 0.0)
+
+
+class RunBudget:
+    """The budget of a run's model calls: every `limits` block around the call has its say."""
+
+    @property
+    def max_usd(self) -> float | None:
+        return min((limit.max_dollars for limit in active_limits.get() if limit.max_dollars is not None), default=None)
+
+    async def reserve(self, request: Request, price: Price | None) -> float:
+        around = active_limits.get()
+        worst = max((limit.worst_case(request, price) for limit in around), default=0.0)
+        for limit in around:
+            limit.reserve(worst)
+        return worst
+
+    async def settle(self, reserved: float, cost_usd: float | None, *, paid: bool) -> None:
+        for limit in active_limits.get():
+            limit.reserve(-reserved)
+
+
+class Models(AbstractAsyncContextManager["Models"]):
+    """The models of a run by step: the run's own choice, else the step's `model=`, else the flow's.
+
+    `offline`: models that take messages answer from the store alone.
+    """
+
+    def __init__(
+        self,
+        named: Mapping[str, ModelName] | None = None,
+        *,
+        default: ModelName | None = None,
+        store: Path | str = DEFAULT_STORE,
+        offline: bool = False,
+    ) -> None:
+        self.named, self.default, self.store, self.offline = dict(named or {}), default, store, offline
+        self._stack = AsyncExitStack()
+        self._opened: dict[str, Any] = {}
+
+    def of(self, step: str, declared: ModelName | None) -> ModelName:
+        """The model that answers this step. Raises UserError where none is named."""
+        for model in (self.named.get(step), self.named.get(EVERY_STEP), declared, self.default):
+            if model is not None:
+                return model
+        raise UserError(f"the step {step} names no model; give it model=, or the run --model {step}=NAME")
+
+    async def open(self, model: ModelName, task: Task) -> Chat | Predictor:
+        """The model behind a name, opened once. Raises ModelNameError, KeyMissingError, ArtifactError."""
+        if not isinstance(model, str):
+            return model
+        if model not in self._opened:
+            self._opened[model] = await self._stack.enter_async_context(self._opening(model, task))
+        opened: Chat | Predictor = self._opened[model]
+        return opened
+
+    @asynccontextmanager
+    async def _opening(self, name: str, task: Task) -> AsyncIterator[Chat | Predictor]:
+        kind = name.partition(":")[0]
+        if (place := _OPENED_ELSEWHERE.get(kind)) is not None:
+            async with _named(place)(name, store=Path(self.store)) as predictor:
+                yield predictor
+        elif kind == "recorded":
+            yield _recorded(name)
+        else:
+            async with (
+                shared(("store", str(self.store)), lambda: open_store(self.store)) as store,
+                shared(("model", str(self.store), name, self.offline), lambda: self._chat(name, task, store)) as chat,
+            ):
+                yield chat
+
+    def _chat(self, name: str, task: Task, store: Store) -> Chat:
+        if self.offline:
+            return Chat(MeteredModel(name, _no_answer, store, RunBudget()))
+        return Chat(open_model(name, task, store, RunBudget()))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: Any) -> None:
+        await self._stack.aclose()
+
+
+def _recorded(name: str) -> RecordedTeacher:
+    return RecordedTeacher(Path(name.removeprefix("recorded:")).expanduser())
+
+
+async def _no_answer(request: Request, _: Example | None) -> Completion:
+    asked = str(request.messages[-1].get("content"))[:120] if request.messages else ""
+    raise CassetteMissError(f"no stored answer of {request.model} to {asked!r}: the prompt changed since it was recorded; run it once with the model")
+
+
+def _named(place: str) -> Callable[..., Any]:
+    module, _, attribute = place.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def used_by(prediction: Prediction, model: str) -> None:
+    """Note a predictor's answer as `note_use` does a model's."""
+    usage = prediction.usage
+    note_use(model, None if usage is None else usage.input_tokens, None if usage is None else usage.output_tokens, prediction.cost_usd, None)

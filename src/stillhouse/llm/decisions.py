@@ -1,0 +1,49 @@
+"""The decisions API (`POST /v1/decisions`): a choice among given ones, with a probability for each; made for branches that a model takes."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stillhouse.llm.request import Completion, Request, is_unicode
+from stillhouse.records import Usage
+
+NO_DECISIONS = "the endpoint has no decisions API"
+
+
+def decision_body(model: str, request: Request) -> dict[str, Any]:
+    """The body that asks one choice question; the request's messages are its input."""
+    asked = request.parameters["decision"]
+    choices = [{"value": choice} for choice in asked["choices"]]
+    question = {"type": "choice", "name": "decision", "instructions": asked["instructions"], "choices": choices}
+    messages = [{"type": "message", "role": message["role"], "content": message["content"]} for message in request.messages]
+    return {"model": model, "input": messages, "questions": [question]}
+
+
+def read_decision(raw: bytes, latency_s: float, clean: Callable[[str], str] = str) -> Completion:
+    """The choice as `text` and all probabilities as `scores`. A refusal, or anything else, becomes a Completion whose `error` says what came instead."""
+    try:
+        body = json.loads(raw)
+        answer, usage = body["answers"][0], _usage(body.get("usage"))
+        if answer["type"] == "refusal":
+            return Completion(None, error="the model refused to decide", finish_reason="refusal", usage=usage, latency_s=latency_s)
+        scores = {_text(pair["value"]): float(pair["probability"]) for pair in answer["probabilities"]}
+        choice = _text(answer["choice"])
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        return Completion(None, error=f"reply is not a decision: {clean(raw.decode(errors='replace'))[:80]!r}", latency_s=latency_s)
+    if choice not in scores or not all(0 <= score <= 1 + 1e-6 for score in scores.values()) or not is_unicode("".join(scores)):
+        return Completion(None, error="reply is a decision without a probability for its choice", usage=usage, latency_s=latency_s)
+    return Completion(choice, finish_reason="stop", usage=usage, latency_s=latency_s, scores=scores)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _usage(raw: Any) -> Usage | None:
+    if not isinstance(raw, Mapping):
+        return None
+    counts = [raw.get(name) for name in ("input_tokens", "output_tokens")]
+    n_input, n_output = (count if isinstance(count, int) and count >= 0 else None for count in counts)
+    details = raw.get("input_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
+    return Usage(n_input, n_output, cached if isinstance(cached, int) else None)
