@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fake_endpoint import Endpoint, running
-from postgres import postgres_server, postgres_url  # noqa: F401: fixtures for all tests
+from postgres import postgres_server, postgres_url  # noqa: F401  # fixtures for all tests
 
 ROOT = Path(__file__).parent.parent
 

@@ -53,7 +53,8 @@ def running() -> Iterator[str]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        settings = {"fsync": "off", "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": folder, "max_connections": 200, "shared_buffers": "32MB"}
+        settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": folder}
+        settings |= {"fsync": "off", "max_connections": 200, "shared_buffers": "32MB"}
         command = [binaries / "postgres", "-D", folder / "data", *(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))]
         with (folder / "log").open("w") as log:
             server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, **identity)

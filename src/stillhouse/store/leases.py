@@ -13,8 +13,8 @@ import uuid
 from stillhouse.errors import RunBusyError, StorageError
 from stillhouse.store.postgres import Address, Database
 
-# `owner` is HOST:PID:RANDOM, another one each time a run is taken. It is UNIQUE so that changing it counts, for PostgreSQL, as a change of a key: it then waits for
-# the writes under way, which hold the row FOR KEY SHARE, and a new owner sees all that the old one wrote. A heartbeat changes no key and waits for nobody.
+# `owner` is HOST:PID:RANDOM, another one each time a run is taken. It is UNIQUE so that changing it counts, for PostgreSQL, as a change of a key: that waits
+# for the writes under way, which hold the row FOR KEY SHARE, and a new owner sees all that the old one wrote. A heartbeat changes no key and waits for nobody.
 LEASES = "CREATE TABLE IF NOT EXISTS leases (run TEXT PRIMARY KEY, owner TEXT NOT NULL UNIQUE, expires TIMESTAMPTZ NOT NULL)"
 OPEN_RUNS = "CREATE INDEX IF NOT EXISTS open_runs ON runs (created) WHERE status IN ('queued', 'running')"
 _UNTIL = "clock_timestamp() + %(lease_s)s * interval '1 second'"
@@ -23,13 +23,17 @@ _OVER = f"""UPDATE leases SET owner = %(owner)s, expires = {_UNTIL}
     WHERE run = (SELECT run FROM leases WHERE run = %(run)s AND (expires < clock_timestamp() OR owner = %(owner)s) FOR UPDATE SKIP LOCKED) RETURNING run"""
 _LIVE = "SELECT owner, extract(epoch FROM expires - clock_timestamp())::float8 FROM leases WHERE run = %s"
 _BEAT = f"UPDATE leases SET expires = {_UNTIL} WHERE owner = ANY(%(owners)s)"
+# A claim holds the run's row and never waits for a lease, as a write holds the lease and may wait for the run's row.
 _CLAIM = f"""WITH next AS (
         SELECT runs.run FROM runs LEFT JOIN leases ON leases.run = runs.run
         WHERE status IN ('queued', 'running') AND runs.run ~ %(pattern)s AND (leases.run IS NULL OR expires < clock_timestamp())
         ORDER BY created, runs.run LIMIT 1 FOR UPDATE OF runs SKIP LOCKED
-    ), taken AS (
-        INSERT INTO leases SELECT run, %(owner)s, {_UNTIL} FROM next
-        ON CONFLICT (run) DO UPDATE SET owner = excluded.owner, expires = excluded.expires WHERE leases.expires < clock_timestamp() RETURNING run
+    ), fresh AS (INSERT INTO leases SELECT run, %(owner)s, {_UNTIL} FROM next ON CONFLICT DO NOTHING RETURNING run
+    ), over AS (
+        UPDATE leases SET owner = %(owner)s, expires = {_UNTIL}
+        WHERE run = (SELECT leases.run FROM leases JOIN next ON leases.run = next.run WHERE expires < clock_timestamp()
+            FOR UPDATE OF leases SKIP LOCKED) RETURNING run
+    ), taken AS (SELECT run FROM fresh UNION ALL SELECT run FROM over
     ), begun AS (UPDATE runs SET status = 'running' FROM taken WHERE runs.run = taken.run)
     SELECT (SELECT run FROM next), (SELECT run FROM taken)"""
 
@@ -52,7 +56,7 @@ class Leases:
         return self._held[run]
 
     def take(self, run: str) -> None:
-        """Become the owner: of a run that has none, whose owner is dead, or that `claim` gave to this process. Raises RunBusyError, naming the owner that lives."""
+        """Become the owner of a run that has none, whose owner is dead, or that `claim` gave us. Raises RunBusyError, naming the owner that lives."""
         with self._lock:
             if run in self._claimed:
                 self._claimed.discard(run)
@@ -81,6 +85,7 @@ class Leases:
                 self._hold(str(taken), owner)
                 self._claimed.add(str(taken))
                 return str(taken)
+            time.sleep(0.005)  # another claimer was faster, or its last owner is just writing
 
     def release(self, run: str) -> None:
         """Give the run back."""
@@ -93,7 +98,8 @@ class Leases:
         """What to say to a writer whose lease is another's by now."""
         found = self._db.execute(_LIVE, (run,))
         by = _named(found[0][0]) if found else "another process"
-        return RunBusyError(f"the run {run} was taken over by {by}, as this process was silent for longer than its lease of {self._address.lease_s:g} s; leave it to it")
+        why = f"this process was silent for longer than its lease of {self._address.lease_s:g} s"
+        return RunBusyError(f"the run {run} was taken over by {by}, as {why}; leave it to the other one")
 
     def close(self) -> None:
         """Give everything back, and end the heartbeat."""

@@ -5,7 +5,7 @@ All tables are in a schema named `stillhouse`, so that they may live beside an a
 
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -81,26 +81,25 @@ class Database:
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self._lock = threading.Lock()
 
-    def execute(self, statement: str, values: Sequence[object] | dict[str, object] = ()) -> list[tuple[Any, ...]]:
+    def execute(self, statement: str, values: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
         """Run one statement, commit it, and give its rows. Where the connection drops it is sent again, so a statement must bear to be run twice."""
         with self._lock:
-            try:
-                had_one = self._connection is not None
+            for may_have_dropped in (self._connected(), False):
                 try:
                     return self._once(statement, values)
-                except self._psycopg.OperationalError:
-                    if not had_one or (self._connection is not None and not self._connection.closed):
-                        raise
-                self._connection = None
-                return self._once(statement, values)
-            except (self._psycopg.Error, UnicodeEncodeError) as error:
-                raise self.refused(error) from None
+                except (self._psycopg.Error, UnicodeEncodeError) as error:
+                    if not may_have_dropped or self._connected():
+                        raise self.refused(error) from None
+        raise AssertionError("unreachable")
 
-    def _once(self, statement: str, values: Sequence[object] | dict[str, object]) -> list[tuple[Any, ...]]:
+    def _connected(self) -> bool:
+        return self._connection is not None and not self._connection.closed
+
+    def _once(self, statement: str, values: Sequence[object] | Mapping[str, object]) -> list[tuple[Any, ...]]:
         if self._connection is None or self._connection.closed:
             self._connection = self._psycopg.connect(self.address.conninfo, autocommit=True)
             self._connection.execute("SET search_path TO stillhouse")
-        cursor = self._connection.execute(statement, values)  # type: ignore[arg-type]  # psycopg wants literals; ours are made of constants
+        cursor = self._connection.execute(statement, values)
         return [] if cursor.description is None else cursor.fetchall()
 
     def create(self, tables: Iterable[str], last: str) -> None:
@@ -153,7 +152,7 @@ class PostgresStore:
         self.url = address.shown
         self._reader, self._db = Database(address), Database(address)
         self._prepare()
-        self._whole = Reader(lambda hashes: self._reader.execute(select_chains(_MANY), (list(hashes),)))  # type: ignore[arg-type,return-value]
+        self._whole = Reader(lambda hashes: self._reader.execute(select_chains(_MANY), (list(hashes),)))
         self._writer: GroupWriter[tuple[Row, list[Link]]] = GroupWriter("store-writer", self._commit)
 
     def _prepare(self) -> None:

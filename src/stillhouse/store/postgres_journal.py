@@ -1,7 +1,7 @@
 """The flow journal in PostgreSQL, for runs on many machines: the tables of journal.py, and a lease for every run that is owned (leases.py).
 
-`write` is one round trip. `write_later` goes through one thread that commits whatever has gathered, so a fan-out shares its round trips and the event loop never
-waits. Every write of a run checks in the same statement that the run is still this process's.
+`write` is one round trip. `write_later` goes through one thread that commits whatever has gathered, so that a fan-out shares its round trips and the event loop
+never waits. Every write of a run checks, in the same statement, that the run is still this process's.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from stillhouse.errors import RunBusyError, StorageError, UserError
+from stillhouse.errors import RunBusyError, StorageError
 from stillhouse.store.journal import TABLES, Finished, Key, RunRow, Status, StepRow, intern, storable
 from stillhouse.store.leases import LEASES, OPEN_RUNS, Leases
 from stillhouse.store.postgres import Database, columns, parse, parts
@@ -18,7 +18,7 @@ from stillhouse.store.writer import GroupWriter
 
 _RUN = "run, flow, input, status, result, error, created, ended, facts"
 _STEP = "step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, facts"
-_TYPES = "text text int text text text text text text float8 float8 int text".split()  # of _STEP
+_TYPES = ["text", "text", "int", *["text"] * 6, "float8", "float8", "int", "text"]  # of _STEP
 _HELD = "SELECT FROM leases WHERE run = %(run)s AND owner = %(owner)s FOR KEY SHARE"
 _BEGIN = f"""WITH held AS ({_HELD})
     UPDATE runs SET status = 'running', error = NULL, ended = NULL, facts = %(facts)s FROM held WHERE run = %(run)s RETURNING run"""
@@ -32,6 +32,8 @@ _WRITE = f"""WITH kept AS (INSERT INTO texts SELECT * FROM unnest(%b::text[], %b
     RETURNING run"""
 _QUEUE = """INSERT INTO runs SELECT run, %s, input, 'queued', NULL, NULL, %s, NULL, %s FROM unnest(%b::text[], %b::text[]) AS given(run, input)
     ON CONFLICT (run) DO UPDATE SET status = 'queued', ended = NULL WHERE runs.status = 'failed'"""
+_OTHER = """SELECT runs.run FROM runs JOIN unnest(%b::text[], %b::text[]) AS given(run, input) USING (run)
+    WHERE (flow, runs.input) <> (%s, given.input) LIMIT 1"""
 _Write = tuple[str, str, StepRow]  # owner, run, step
 
 
@@ -95,8 +97,7 @@ class PostgresJournal:
         for part in parts(sorted(inputs.items()), lambda given: len(given[0]) + len(given[1])):
             ids, texts = columns(part, 2)
             self._db.execute(_QUEUE, (flow, self._clock(), new, ids, texts))
-            other = "SELECT runs.run FROM runs JOIN unnest(%b::text[], %b::text[]) AS given(run, input) USING (run) WHERE (flow, runs.input) <> (%s, given.input)"
-            for (run,) in self._db.execute(f"{other} LIMIT 1", (ids, texts, flow)):
+            for (run,) in self._db.execute(_OTHER, (ids, texts, flow)):
                 row = self.run(run)
                 assert row is not None
                 row.check(flow, inputs[run])
@@ -104,14 +105,14 @@ class PostgresJournal:
     def claim(self, pattern: str = "") -> RunRow | None:
         """Own the oldest run that is queued or whose owner died, among those whose id matches the regular expression; None: there is none now.
 
-        Each run goes to one claimer. Run it with `own` (which takes no other lease then) and `end` it; a run that is neither is free again when this journal closes.
+        Each run goes to one claimer. It is run under `own`, as any other; one that is not is free again when this journal closes.
         """
         run = self._leases.claim(pattern)
         return None if run is None else self.run(run)
 
     def statuses(self, pattern: str) -> dict[Status, int]:
         """How many runs there are of each status, among those whose id matches the regular expression."""
-        return dict(self._db.execute("SELECT status, COUNT(*) FROM runs WHERE run ~ %s GROUP BY status", (pattern,)))  # type: ignore[arg-type]
+        return dict(self._db.execute("SELECT status, COUNT(*) FROM runs WHERE run ~ %s GROUP BY status", (pattern,)))
 
     # Steps
 
@@ -121,7 +122,7 @@ class PostgresJournal:
 
     def steps(self, run: str) -> list[StepRow]:
         texts = "SELECT hash, text FROM texts WHERE hash IN (SELECT substr(unnest(ARRAY[arguments, output]), 6) FROM steps WHERE run = %s)"
-        kept = dict(self._db.execute(texts, (run,)))  # type: ignore[arg-type]  # rows of two
+        kept = dict(self._db.execute(texts, (run,)))
         whole = f"SELECT {_STEP} FROM steps WHERE run = %s ORDER BY started, step, args_hash, nth"
         return [_step_row(row, kept) for row in self._db.execute(whole, (run,))]
 
@@ -187,4 +188,4 @@ def _step_row(row: tuple[Any, ...], kept: Mapping[str, str]) -> StepRow:
 
 
 def _run_row(row: tuple[Any, ...]) -> RunRow:
-    return RunRow(*row[:-1], facts=json.loads(row[-1]))
+    return RunRow(*row[:-1], json.loads(row[-1]))  # type: ignore[call-arg]  # a slice has no length to mypy
