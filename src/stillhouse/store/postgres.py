@@ -167,7 +167,9 @@ class PostgresStore:
 
     def get_many(self, hashes: Sequence[str]) -> list[StoredCompletion]:
         """The completions that exist of these requests, in no particular order."""
-        return self._whole.completions(self._reader.execute(select(_MANY), (list(hashes),))) if hashes else []
+        if len(hashes) == 1:
+            return self._whole.completions(self._reader.execute(select("%s"), hashes))
+        return self._whole.completions(self._reader.execute(select(_MANY), (list(hashes),)))
 
     async def put(self, completion: StoredCompletion) -> None:
         """Commit one completion. An equal request that is already there keeps its first answer."""

@@ -24,12 +24,15 @@ _BEGIN = f"""WITH held AS ({_HELD})
     UPDATE runs SET status = 'running', error = NULL, ended = NULL, facts = %(facts)s FROM held WHERE run = %(run)s RETURNING run"""
 _END = f"""WITH held AS ({_HELD}), kept AS (INSERT INTO texts SELECT %(digest)s, %(text)s WHERE %(digest)s::text IS NOT NULL ON CONFLICT DO NOTHING)
     UPDATE runs SET status = %(status)s, result = %(result)s, error = %(error)s, ended = %(ended)s FROM held WHERE run = %(run)s RETURNING run"""
+_REPLACE = f"""ON CONFLICT (run, step, args_hash, nth) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _STEP.split(", ")[3:])}
+    RETURNING run"""
+# One step, as sequences write them: half the time of the statement for many.
+_WRITE_ONE = f"""INSERT INTO steps (run, {_STEP}) SELECT %b::text, {", ".join(f"%b::{kind}" for kind in _TYPES)}
+    FROM leases WHERE owner = %b AND run = %b FOR KEY SHARE {_REPLACE}"""
 _WRITE = f"""WITH kept AS (INSERT INTO texts SELECT * FROM unnest(%b::text[], %b::text[]) ON CONFLICT DO NOTHING)
     INSERT INTO steps (run, {_STEP})
     SELECT given.run, {_STEP} FROM unnest(%b::text[], %b::text[], {", ".join(f"%b::{kind}[]" for kind in _TYPES)}) AS given(owner, run, {_STEP})
-    JOIN leases ON leases.run = given.run AND leases.owner = given.owner FOR KEY SHARE OF leases
-    ON CONFLICT (run, step, args_hash, nth) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _STEP.split(", ")[3:])}
-    RETURNING run"""
+    JOIN leases ON leases.run = given.run AND leases.owner = given.owner FOR KEY SHARE OF leases {_REPLACE}"""
 _QUEUE = """INSERT INTO runs SELECT run, %s, input, 'queued', NULL, NULL, %s, NULL, %s FROM unnest(%b::text[], %b::text[]) AS given(run, input)
     ON CONFLICT (run) DO UPDATE SET status = 'queued', ended = NULL WHERE runs.status = 'failed'"""
 _OTHER = """SELECT runs.run FROM runs JOIN unnest(%b::text[], %b::text[]) AS given(run, input) USING (run)
@@ -141,8 +144,10 @@ class PostgresJournal:
         for part in parts(list(latest.values()), lambda write: len(write[2].arguments) + len(write[2].output or "")):
             texts: dict[str, str] = {}
             rows = [(owner, run, *_step_values(step, texts)) for owner, run, step in part]
-            # Everybody writes texts in the order of their hashes, so that two processes never wait for one another in a circle.
-            done = db.execute(_WRITE, [*columns(sorted(texts.items()), 2), *columns(rows, 15)])
+            if len(rows) == 1 and not texts:
+                done = db.execute(_WRITE_ONE, (*rows[0][1:], *rows[0][:2]))
+            else:  # everybody writes texts in the order of their hashes, so that two processes never wait for one another in a circle
+                done = db.execute(_WRITE, [*columns(sorted(texts.items()), 2), *columns(rows, 15)])
             written |= {row[0] for row in done}
         return [None if run in written else self._leases.lost(run) for _, run, _ in writes]
 
