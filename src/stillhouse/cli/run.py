@@ -3,8 +3,7 @@
 import asyncio
 import json
 import traceback
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +12,10 @@ from stillhouse.cli.console import emit_json, err, out
 from stillhouse.cli.options import AsJson
 from stillhouse.errors import UserError
 
-Journal = Annotated[Path, typer.Option("--store", help="the journal's file")]
+if TYPE_CHECKING:
+    from stillhouse.jobs.run import Executed
+
+Journal = Annotated[str, typer.Option("--store", help="the journal: a file, or postgresql://...")]
 
 
 @app.command()
@@ -21,15 +23,53 @@ def run(
     target: Annotated[str, typer.Argument(help="FILE.py:FLOW or MODULE:FLOW")],
     given: Annotated[str, typer.Option("--input", help="the flow's arguments, a JSON object")] = "{}",
     run_id: Annotated[str | None, typer.Option("--run-id", help="the same id goes on with a killed run, and returns a finished one; default: a new id")] = None,
-    store: Journal = Path("stillhouse.db"),
+    store: Journal = "stillhouse.db",
+    model: Annotated[list[str] | None, typer.Option(help="another model for a step, STEP=NAME, or for every step, NAME; may be given several times")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="answer model calls from the store alone, and fail where it has no answer")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a flow; killed at any moment, the same command with the same id goes on where it was."""
-    from pydantic_core import to_jsonable_python
-
     from stillhouse.jobs.run import run as execute
 
-    done = asyncio.run(execute(target, given=_object(given), run_id=run_id, store=store))
+    finish(asyncio.run(execute(target, given=_object(given), run_id=run_id, store=store, models=_models(model or []), offline=offline)), as_json)
+
+
+@app.command()
+def resume(run: Annotated[str, typer.Argument(help="the run's id")], store: Journal = "stillhouse.db", as_json: AsJson = False) -> None:
+    """Go on with a run that was killed, failed, or waited for an answer."""
+    from stillhouse.jobs.run import resume as go_on
+
+    finish(asyncio.run(go_on(run, store=store)), as_json)
+
+
+@app.command()
+def answer(
+    run: Annotated[str, typer.Argument(help="the run that waits")],
+    text: Annotated[str, typer.Argument(metavar="ANSWER", help="the answer")],
+    question: Annotated[str | None, typer.Option(help="which question, where the run asks several; default: the first")] = None,
+    store: Journal = "stillhouse.db",
+    as_json: AsJson = False,
+) -> None:
+    """Answer what a run asks a person; then `stillhouse resume RUN` goes on with it."""
+    from stillhouse.jobs.run import answer as give
+
+    asked = give(run, text, question=question, store=store)
+    if as_json:
+        emit_json({"run": run, "question": asked, "answer": text})
+        return
+    out.print(f"{asked} -> {text}\nnext: stillhouse resume {run}", markup=False)
+
+
+def finish(done: "Executed", as_json: bool) -> None:
+    """Tell how a sitting ended."""
+    from pydantic_core import to_jsonable_python
+
+    if done.waits_for is not None:
+        if as_json:
+            emit_json({"run": done.run, "waits_for": done.waits_for})
+            return
+        out.print(f"the run {done.run} waits for a person: {done.waits_for}\nanswer it with: stillhouse answer {done.run} ANSWER", markup=False)
+        return
     if done.failure is not None:
         traceback.print_exception(done.failure)
         kept = done.report.ran.total() + done.report.replayed.total()
@@ -48,7 +88,7 @@ def run(
 
 
 @app.command()
-def runs(store: Journal = Path("stillhouse.db"), as_json: AsJson = False) -> None:
+def runs(store: Journal = "stillhouse.db", as_json: AsJson = False) -> None:
     """List the runs of a journal, newest first."""
     import time
 
@@ -71,6 +111,19 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"--input {text}: give an object of the flow's arguments, as in '{{\"n\": 3}}'")
     return value
+
+
+def _models(given: list[str]) -> dict[str, str]:
+    """STEP=NAME pairs; a name alone is for every step. The step's name ends at the first = before which there is no colon or slash, as models' names hold."""
+    named = {}
+    for text in given:
+        step, equals, model = text.partition("=")
+        if not equals or not step.replace("_", "").replace("-", "").replace(".", "").isalnum():
+            step, model = "*", text
+        if not model:
+            raise UserError(f"--model {text}: names no model; write STEP=NAME, as in to_sql=student:runs/to_sql-1")
+        named[step] = model
+    return named
 
 
 def _counted(counts: Any) -> str:

@@ -18,7 +18,9 @@ from stillhouse.llm.request import Request
 
 
 class LimitExceeded(StillhouseError):
-    """A limit of this flow, or of a part of it, is reached; what ran until then is journaled."""
+    """A limit of this flow, or of a part of it, is reached; what ran until then is journaled. `trace`: the turns of the agent that it ended, if any."""
+
+    trace: tuple[Any, ...] = ()
 
 
 class Limits:

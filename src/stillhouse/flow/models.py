@@ -10,7 +10,6 @@ from stillhouse.errors import StillhouseError, UserError
 from stillhouse.flow.call import active_limits, current_call
 from stillhouse.flow.shared import shared
 from stillhouse.llm.metered import MeteredModel
-from stillhouse.llm.models import open_model
 from stillhouse.llm.prices import Price
 from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.llm.request import Completion, Request
@@ -41,6 +40,8 @@ class Chat:
         """The reply, noted in the facts of the call whose body asks."""
         completion = await self.model.complete(request, example)
         usage = completion.usage
+        if usage is None and completion.text is None and completion.tool_calls is None:
+            return completion  # refused: nothing was used
         n_input, n_output = (None, None) if usage is None else (usage.input_tokens, usage.output_tokens)
         note_use(self.name, n_input, n_output, completion.cost_usd, request.hash, from_store=completion.from_store)
         return completion
@@ -132,6 +133,8 @@ class Models(AbstractAsyncContextManager["Models"]):
     def _chat(self, name: str, task: Task, store: Store) -> Chat:
         if self.offline:
             return Chat(MeteredModel(name, _no_answer, store, RunBudget()))
+        from stillhouse.llm.models import open_model  # brings the HTTP client, which a flow without models does not need
+
         return Chat(open_model(name, task, store, RunBudget()))
 
     async def __aenter__(self) -> Self:

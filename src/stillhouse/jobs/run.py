@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import importlib.util
 import inspect
+import json
 import sys
 import uuid
 from collections.abc import Mapping
@@ -14,23 +15,35 @@ from typing import Any
 from stillhouse.errors import StorageError, UserError
 from stillhouse.flow.call import RunReport
 from stillhouse.flow.engine import Flow
+from stillhouse.flow.human import Parked
+from stillhouse.flow.human import answer as journal_answer
 from stillhouse.flow.models import DEFAULT_STORE
-from stillhouse.store.journal import RunRow, open_journal
+from stillhouse.store.journal import Journal, RunRow, open_journal
 
 
 @dataclass(frozen=True)
 class Executed:
-    """A run's result, or the exception that the app's own code raised; and what this sitting did for it."""
+    """A run's result, or the exception that the app's own code raised, or the question that it waits with; and what this sitting did for it."""
 
     run: str
     result: Any
     report: RunReport
     failure: Exception | None = None
+    waits_for: str | None = None
 
 
-async def run(target: str, *, given: Mapping[str, Any], run_id: str | None = None, store: Path = DEFAULT_STORE) -> Executed:
+async def run(
+    target: str,
+    *,
+    given: Mapping[str, Any],
+    run_id: str | None = None,
+    store: Path | str = DEFAULT_STORE,
+    models: Mapping[str, str] | None = None,
+    offline: bool = False,
+) -> Executed:
     """Run `APP:FLOW`, APP a Python file or module. The same id goes on with what is unfinished and returns what is finished.
 
+    `models` names another model for a step ("*": for all); `offline` answers model calls from the store alone.
     Raises UserError where there is no such flow or the input does not fit it, RunBusyError, StorageError. What the app's code raises is part of the result.
     """
     found = load_flow(target)
@@ -40,11 +53,30 @@ async def run(target: str, *, given: Mapping[str, Any], run_id: str | None = Non
     except TypeError as error:
         raise UserError(f"--input {dict(given)!r} does not fit {target}: {error}") from None
     try:
-        return Executed(name, await found.execute(name, given, store=store), found.report)
+        return Executed(name, await found.execute(name, given, store=store, models=models, offline=offline, app=target), found.report)
     except (UserError, StorageError):
         raise
+    except Parked as parked:
+        return Executed(name, None, found.report, waits_for=parked.question)
     except Exception as error:  # the app's own code: whatever it raises, the run is journaled up to there
         return Executed(name, None, found.report, error)
+
+
+async def resume(run_id: str, *, store: Path | str = DEFAULT_STORE) -> Executed:
+    """Go on with a run by its id alone: the app, the input and the models are those that it was started with."""
+    with contextlib.closing(_existing(store)) as journal:
+        row = journal.run(run_id)
+    if row is None:
+        raise UserError(f"there is no run {run_id!r} in {store}; `stillhouse runs` lists them")
+    if row.facts.get("app") is None:
+        raise UserError(f"the run {run_id} was started from Python, and where its flow is was not kept; start it again there, with the same id")
+    return await run(row.facts["app"], given=json.loads(row.input), run_id=run_id, store=store, models=row.facts.get("models"))
+
+
+def answer(run_id: str, text: str, *, question: str | None = None, store: Path | str = DEFAULT_STORE) -> str:
+    """Give a person's answer to what the run waits for; returns the question."""
+    with contextlib.closing(_existing(store)) as journal:
+        return journal_answer(journal, run_id, text, question)
 
 
 def load_flow(target: str) -> Flow[Any, Any]:
@@ -57,6 +89,9 @@ def load_flow(target: str) -> Flow[Any, Any]:
     if not isinstance(found, Flow):
         flows = ", ".join(sorted(key for key, value in vars(module).items() if isinstance(value, Flow))) or "none"
         raise UserError(f"{app} has no flow {name!r}; its flows: {flows}")
+    twins = [key for key, value in vars(module).items() if isinstance(value, Flow) and value is not found and value.name == found.name]
+    if twins:
+        raise UserError(f"{app} has two flows called {found.name} ({name} and {', '.join(twins)}); give one of them another: @flow(name=...)")
     return found
 
 
@@ -82,9 +117,13 @@ def _load(app: str) -> Any:
     return module
 
 
-def runs(store: Path = DEFAULT_STORE) -> list[tuple[RunRow, int]]:
+def runs(store: Path | str = DEFAULT_STORE) -> list[tuple[RunRow, int]]:
     """The runs of a journal, newest first, each with the number of its finished steps."""
-    if not store.is_file():
-        raise UserError(f"{store}: no such journal; give --store, or run a flow first")
-    with contextlib.closing(open_journal(store)) as journal:
+    with contextlib.closing(_existing(store)) as journal:
         return journal.runs()
+
+
+def _existing(store: Path | str) -> Journal:
+    if "://" not in str(store) and not Path(store).is_file():
+        raise UserError(f"{store}: no such journal; give --store, or run a flow first")
+    return open_journal(store)

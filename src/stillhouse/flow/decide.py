@@ -1,0 +1,164 @@
+"""Branches and loops that a model decides: `decide` picks one of the options, with its probability; `until` ends a loop.
+
+Asked through the decisions API where the endpoint has it; else by a chat completion whose token log-probabilities give the probability of the reply; a student
+or a cascade gives its own. Where nothing gives one the probability is None, which no threshold is met by.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Self
+
+from stillhouse.errors import UserError
+from stillhouse.flow.call import StepError, active_run, current_call, encode, perform
+from stillhouse.flow.model_step import note, usable
+from stillhouse.flow.models import Chat, ModelName, Models, used_by
+from stillhouse.llm.prompted import build_messages, parse_reply
+from stillhouse.llm.request import Completion, Request
+from stillhouse.records import Example
+from stillhouse.task import Task
+
+_LACKING = ("the endpoint has no decisions API", "refused by the endpoint (400")
+
+
+class Choice(str):
+    """The option that was taken: a string with its `probability` (None: unknown). `otherwise`: the threshold was not met, and this is the option for that."""
+
+    probability: float | None
+    otherwise: bool
+
+    def __new__(cls, option: str, probability: float | None = None, otherwise: bool = False) -> Self:
+        choice = super().__new__(cls, option)
+        choice.probability, choice.otherwise = probability, otherwise
+        return choice
+
+
+async def decide(
+    question: str,
+    options: Sequence[str],
+    about: Any = None,
+    *,
+    model: ModelName | None = None,
+    threshold: float | None = None,
+    otherwise: str | None = None,
+    name: str = "decide",
+) -> Choice:
+    """Let a model pick one of `options` for `about` (text, or any JSON value); journaled like a step, under `name`.
+
+    With a `threshold`, an option whose probability is below it, or unknown, gives way to `otherwise` (which need not be among the options).
+    Raises StepError where the reply names no option, UserError for options that are no choice.
+    """
+    options = tuple(options)
+    if len(set(options)) < 2 or len(set(options)) != len(options):
+        raise UserError(f"decide({question!r}): the options {list(options)} are no choice; give two or more different texts")
+    if (threshold is None) != (otherwise is None):
+        raise UserError(f"decide({question!r}): a threshold needs an `otherwise` for what falls below it, and `otherwise` a threshold; give both or neither")
+    task = Task(name, question, "choice", options)
+    subject = question if about is None else json.loads(encode(about, f"what decide({question!r}) is about"))
+    active = active_run.get()
+
+    async def ask(models: Models) -> dict[str, Any]:
+        call = current_call.get()
+        opened = await models.open(models.of(name, model), task)
+        row_id = "call" if call is None else call.id
+        example = Example(row_id, subject if isinstance(subject, str | dict) else json.dumps(subject, ensure_ascii=False), choices=None)
+        option, probability = await _asked(opened, task, example, 0 if call is None else call.sample_index)
+        note("options", list(options))
+        note("choice", option)
+        if probability is not None:
+            note("confidence", probability)
+        return {"option": option, "probability": probability}
+
+    if active is None:
+        async with Models() as models:
+            taken = await ask(models)
+    else:
+        run = active
+        arguments = encode({"question": question, "options": options, "about": about}, f"the arguments of {name}", canonical=True)
+        named = run.models.of(name, model)
+        version = hashlib.sha256((named if isinstance(named, str) else named.name).encode()).hexdigest()[:16]
+        taken = json.loads(await perform(run, name, "decide", version, arguments, lambda: ask(run.models)))
+    if threshold is not None and otherwise is not None and (taken["probability"] is None or taken["probability"] < threshold):
+        return Choice(otherwise, taken["probability"], otherwise=True)
+    return Choice(taken["option"], taken["probability"])
+
+
+async def _asked(opened: Any, task: Task, example: Example, sample_index: int) -> tuple[str, float | None]:
+    if isinstance(opened, Chat):
+        if "decisions" not in opened.lacks:
+            completion = await _by_decision(opened, task, example, sample_index)
+            if completion.error is None or not completion.error.startswith(_LACKING):
+                option = usable(completion, task.name)
+                return _an_option(option, task), (completion.scores or {}).get(option)
+            opened.lacks.add("decisions")
+        return await _by_reply(opened, task, example, sample_index)
+    prediction = (await opened.predict([example]))[0]
+    used_by(prediction, opened.name)
+    if prediction.output is None:
+        raise StepError(f"{task.name}: {opened.name} gives no answer ({prediction.error})")
+    scored = (prediction.scores or {}).get(prediction.output, prediction.confidence)
+    return _an_option(prediction.output, task), scored
+
+
+def _an_option(option: str, task: Task) -> str:
+    if option not in (task.labels or ()):
+        raise StepError(f"{task.name}: the answer {option[:100]!r} is none of the options {', '.join(task.labels or ())}")
+    return option
+
+
+async def _by_decision(chat: Chat, task: Task, example: Example, sample_index: int) -> Completion:
+    asked = {"instructions": task.instruction, "choices": list(task.labels or ())}
+    messages = ({"role": "user", "content": example.text},)
+    return await chat.complete(Request(chat.name, messages, {"decision": asked}, None, sample_index), example)
+
+
+async def _by_reply(chat: Chat, task: Task, example: Example, sample_index: int) -> tuple[str, float | None]:
+    parameters: dict[str, Any] = {"temperature": 0.0, "max_tokens": 64}
+    if "logprobs" not in chat.lacks:
+        parameters["logprobs"] = True
+    completion = await chat.complete(Request(chat.name, build_messages(task, example), parameters, None, sample_index), example)
+    if completion.error is not None and "refused by the endpoint (400" in completion.error and "logprobs" not in chat.lacks:
+        chat.lacks.add("logprobs")
+        return await _by_reply(chat, task, example, sample_index)
+    text = usable(completion, task.name)
+    reply = parse_reply(task, example, text)
+    if reply.output is None:
+        raise StepError(f"{task.name}: the reply of {chat.name} cannot be read ({reply.error}): {text[:200]!r}")
+    logprobs = completion.token_logprobs
+    probability = math.exp(math.fsum(value for _, value in logprobs)) if logprobs else None  # of the whole reply: a lower bound for the option
+    return reply.output, probability
+
+
+class Turn(int):
+    """The number of a turn, from 0; `show` says what the model is to judge after it."""
+
+    shown: Any = None
+
+    def show(self, value: Any) -> None:
+        """Put before the model what this turn made: text, or any JSON value."""
+        self.shown = value
+
+
+async def until(question: str, *, at_most: int, model: ModelName | None = None, threshold: float | None = None, name: str = "until") -> AsyncIterator[Turn]:
+    """A loop that ends when a model says so.
+
+        async for turn in until("Is the draft complete?", at_most=5):
+            draft = await improve(draft)
+            turn.show(draft)
+
+    After each turn the model is asked the question about what was shown; a yes ends the loop, and so do `at_most` turns, the hard bound. With a `threshold` a
+    less probable yes counts as no. Raises UserError where a turn shows nothing.
+    """
+    if at_most < 1:
+        raise UserError(f"until({question!r}): at_most = {at_most} leaves no turn; give 1 or more")
+    otherwise = None if threshold is None else "no"
+    for number in range(at_most):
+        turn = Turn(number)
+        yield turn
+        if number + 1 == at_most:
+            return
+        if turn.shown is None:
+            raise UserError(f"until({question!r}): turn {number} showed nothing to judge; call turn.show(...) in the loop")
+        if await decide(question, ("yes", "no"), turn.shown, model=model, threshold=threshold, otherwise=otherwise, name=name) == "yes":
+            return
