@@ -7,9 +7,9 @@ import subprocess
 import sys
 import threading
 
-import postgres
 import pytest
 
+import postgres
 from stillhouse.errors import MissingExtraError, RunBusyError, StorageError, UserError
 from stillhouse.store import open_store
 from stillhouse.store.journal import StepRow, open_journal

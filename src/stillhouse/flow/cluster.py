@@ -1,13 +1,12 @@
 """`flow.map(..., cluster="ray")`: runs are independent of one another, so they go to the workers of a Ray cluster, with PostgreSQL as the journal of all.
 
-Each item is a run of its own. The runs stand in the journal's queue; a worker takes one after the other, and those of a worker that died once their leases ended.
-So Ray starts workers and restarts them, and which run is where, and what is finished, is the journal's to say: nothing that was paid for depends on Ray's state.
+Each item is a run of its own, and stands in the journal's queue. A worker takes one after the other, and a dead worker's when their leases have ended.
+So Ray only starts and restarts workers; which run is where, and what is finished, the journal says, and nothing that was paid for depends on Ray.
 """
 
 import asyncio
 import importlib
 import importlib.util
-import inspect
 import json
 import os
 import re
@@ -22,7 +21,7 @@ from pydantic import TypeAdapter
 
 from stillhouse.errors import MissingExtraError, RunBusyError, StorageError, UserError
 from stillhouse.flow.call import StepError, active_run, canonical_json, encode, perform, said
-from stillhouse.flow.engine import Flow
+from stillhouse.flow.engine import Flow, check_run_id
 from stillhouse.flow.human import Parked
 from stillhouse.flow.models import DEFAULT_STORE, ModelName
 from stillhouse.flow.shared import shared
@@ -55,6 +54,8 @@ async def spread(
     target = Target.of(function)
     mapped = target.load()
     inputs = [_input(mapped, item) for item in items]
+    if run_id is not None:
+        check_run_id(run_id)
     named = {step: str(getattr(model, "name", model)) for step, model in (models or (active.models.named if active is not None else {})).items()}
 
     async def run_all(name: str) -> list[Any]:
@@ -66,7 +67,7 @@ async def spread(
         arguments = canonical_json({"function": target.name, "inputs": [json.loads(given) for given in inputs]})
         name = run_id or f"{active.run}.{uuid.uuid5(uuid.NAMESPACE_OID, f'{target.name} {arguments}').hex[:12]}"
         found = json.loads(await perform(active, "flow.map", "step", "", arguments, lambda: run_all(name)))
-    return [mapped.decode(json.dumps(result)) for result in found]
+    return [mapped.decode_result(json.dumps(result)) for result in found]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Target:
     module: str
     file: str | None  # where the module was loaded from
     name: str
+    is_flow: bool
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> "Target":
@@ -85,11 +87,13 @@ class Target:
         file = getattr(module, "__file__", None)
         if getattr(module, name, None) is not function or (function.__module__ == "__main__" and file is None):
             raise UserError(f"a worker cannot find {name} by name; define it at the top of a module or script, under that name")
-        return cls(function.__module__, None if file is None else str(Path(file).resolve()), name)
+        return cls(function.__module__, None if file is None else str(Path(file).resolve()), name, isinstance(function, Flow))
 
     def load(self) -> Flow[Any, Any]:
         """The function as a flow. A script is loaded by its file, a module by its name, or by its file where the name leads nowhere."""
-        module = sys.modules.get(self.module) or self._imported()
+        module = sys.modules.get(self.module)
+        if module is None or (self.file is not None and Path(module.__file__ or "").resolve() != Path(self.file)):  # a worker has a __main__ of its own
+            module = self._imported()
         found = getattr(module, self.name)
         if isinstance(found, Flow):
             return found
@@ -97,19 +101,23 @@ class Target:
         return Flow(found, declared.name if declared is not None else self.name)
 
     def _imported(self) -> Any:
-        try:
-            return importlib.import_module(self.module)
-        except ModuleNotFoundError as error:
-            if error.name != self.module.partition(".")[0]:
-                raise
+        name = self.module
+        if name == "__main__":
+            name = Path(self.file or "").stem
+        else:
+            try:
+                return importlib.import_module(name)
+            except ModuleNotFoundError as error:
+                if error.name != name.partition(".")[0]:
+                    raise
         if self.file is None or not Path(self.file).is_file():
             raise UserError(f"a worker finds neither the module {self.module} nor {self.file}; put the code on every machine, at the same place")
         sys.path.insert(0, str(Path(self.file).parent))
-        spec = importlib.util.spec_from_file_location(self.module, self.file)
+        spec = importlib.util.spec_from_file_location(name, self.file)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        sys.modules[self.module] = module
+        sys.modules[name] = module
         spec.loader.exec_module(module)
         return module
 
@@ -123,6 +131,11 @@ class Batch:
     store: str
     at_once: int
     models: Mapping[str, str]
+
+    @property
+    def app(self) -> str | None:
+        """As `stillhouse run` takes it, where the function is a flow."""
+        return f"{self.target.file or self.target.module}:{self.target.name}" if self.target.is_flow else None
 
     @property
     def pattern(self) -> str:
@@ -146,7 +159,7 @@ async def _run_all(batch: Batch, mapped: Flow[Any, Any], inputs: Sequence[str]) 
     ray = _ray()
     runs = {f"{batch.name}.{index}": given for index, given in enumerate(inputs)}
     async with shared(("journal", batch.store), lambda: PostgresJournal(batch.store)) as journal:
-        journal.enqueue(mapped.name, runs, {"app": batch.target.file or batch.target.module, "models": dict(batch.models)})
+        journal.enqueue(mapped.name, runs, {"app": batch.app, "models": dict(batch.models)})
         trouble = await _workers(ray, batch, len(runs)) if runs else None
         found = journal.outcomes(batch.pattern)
     unfinished = {run: row for run, row in found.items() if run in runs and row.status != "done"}
@@ -194,7 +207,10 @@ def _ray() -> Any:
 
 
 def _work(batch: Batch, at_once: int) -> None:
-    asyncio.run(drain(batch, at_once))
+    try:
+        asyncio.run(drain(batch, at_once))
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
 
 
 async def drain(batch: Batch, at_once: int) -> None:
@@ -206,7 +222,7 @@ async def drain(batch: Batch, at_once: int) -> None:
             while len(here) < at_once and (row := journal.claim(batch.pattern)) is not None:
                 here.add(group.create_task(_one(batch, mapped, journal, row)))
             if here:
-                ended, here = await asyncio.wait(here, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+                _, here = await asyncio.wait(here, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
             elif journal.statuses(batch.pattern).keys() & {"queued", "running"}:
                 await asyncio.sleep(POLL_S)  # another worker has them; should it die, they come here
             else:
@@ -217,7 +233,7 @@ async def _one(batch: Batch, mapped: Flow[Any, Any], journal: PostgresJournal, r
     """Run one of them. How it ends is in the journal, and that is where the map reads it."""
     try:
         given = _arguments(mapped, row.input)
-        await mapped.execute(row.run, given, store=batch.store, models=batch.models, app=batch.target.file or batch.target.module)
+        await mapped.execute(row.run, given, store=batch.store, models=batch.models, app=batch.app)
     except (Parked, RunBusyError):
         pass  # it waits for a person; or this worker was silent for so long that another one has taken it over
     except StorageError:

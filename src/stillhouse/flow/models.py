@@ -119,7 +119,7 @@ class Models(AbstractAsyncContextManager["Models"]):
     async def _opening(self, name: str, task: Task) -> AsyncIterator[Chat | Predictor]:
         kind = name.partition(":")[0]
         if (place := _OPENED_ELSEWHERE.get(kind)) is not None:
-            async with _named(place)(name, store=Path(self.store)) as predictor:
+            async with _named(place)(name, store=self.store) as predictor:
                 yield predictor
         elif kind == "recorded":
             yield _recorded(name)

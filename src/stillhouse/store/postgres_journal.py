@@ -117,6 +117,12 @@ class PostgresJournal:
         """How many runs there are of each status, among those whose id matches the regular expression."""
         return dict(self._db.execute("SELECT status, COUNT(*) FROM runs WHERE run ~ %s GROUP BY status", (pattern,)))
 
+    def outcomes(self, pattern: str) -> dict[str, RunRow]:
+        """The runs whose id matches the regular expression, with their results whole."""
+        whole = _RUN.replace("result", "COALESCE(text, result)")
+        rows = self._db.execute(f"SELECT {whole} FROM runs LEFT JOIN texts ON 'text:' || hash = result WHERE run ~ %s", (pattern,))
+        return {row[0]: _run_row(row) for row in rows}
+
     # Steps
 
     def finished(self, run: str) -> dict[Key, Finished]:
