@@ -82,7 +82,7 @@ def _context(context: RunContext[Any]) -> str:
 
 def _messages(messages: Sequence[ModelMessage]) -> list[dict[str, Any]]:
     """Messages as JSON, without what differs between two sittings."""
-    dumped = ModelMessagesTypeAdapter.dump_python(list(messages), mode="json")
+    dumped: list[dict[str, Any]] = ModelMessagesTypeAdapter.dump_python(list(messages), mode="json")
     for message in dumped:
         for name in ("timestamp", "run_id", "conversation_id"):
             message.pop(name, None)

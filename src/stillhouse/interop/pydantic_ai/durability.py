@@ -38,8 +38,6 @@ from stillhouse.flow.call import active_run, current_call, perform
 from stillhouse.interop.pydantic_ai.call_key import call_key
 from stillhouse.interop.pydantic_ai.spending import note_response, within_limits
 
-_RUNTIME = frozenset({"function", "mcp", "dynamic"})
-
 
 class StillhouseDurability(BaseDurabilityCapability[Any]):
     """Give it to an agent, and its calls are journaled wherever a flow runs the agent: `Agent(..., name="support", capabilities=[StillhouseDurability()])`.
@@ -59,7 +57,7 @@ class StillhouseDurability(BaseDurabilityCapability[Any]):
         codec=JSON_CODEC,
         # Steps run in the flow's own process, so a run keeps one session with an MCP server, opened by the first call that is not in the journal.
         toolset_lifecycles={"function": "enter-always", "mcp": "enter-in-durable-unit", "dynamic": "enter-never"},
-        unsupported_runtime_toolset_kinds=_RUNTIME,
+        unsupported_runtime_toolset_kinds=frozenset({"function", "mcp", "dynamic"}),
     )
 
     def __init__(self, *, models: Mapping[str, Model] | None = None, name: str | None = None) -> None:
@@ -109,20 +107,22 @@ class _JournalBackend(JournalCallableOperationBackend[None]):
             nonlocal ran
             ran = True
             try:
-                return await body()
+                return await (_turn(body, cache_key) if isinstance(operation_id, ModelRequestId) else body())
             except PydanticSerializationError as error:
                 raise UserError(f"the result of {call.name} cannot be stored ({error}); return JSON types, dataclasses or pydantic models") from error
 
-        async def turn() -> object:
-            _, messages, settings, _, context = cache_key
-            async with within_limits(context.model, settings, str(messages)):
-                payload = await once()
-            note_response(JSON_CODEC.load(ModelResponse, payload))
-            return payload
-
-        output = await perform(active, call.name, call.kind, call.version, call.arguments, turn if isinstance(operation_id, ModelRequestId) else once)
+        output = await perform(active, call.name, call.kind, call.version, call.arguments, once)
         record_durable_unit(executed=ran)
         return json.loads(output)
+
+
+async def _turn(body: Callable[[], Awaitable[object]], asked: tuple[Any, ...]) -> object:
+    """A model request, within the flow's limits and counted by them."""
+    _, _, settings, _, context = asked
+    async with within_limits(context.model, settings, str(asked[1:4])):
+        payload = await body()
+    note_response(JSON_CODEC.load(ModelResponse, payload))
+    return payload
 
 
 class JournaledAgent(WrapperAgent[Any, Any]):

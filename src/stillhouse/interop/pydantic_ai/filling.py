@@ -9,12 +9,12 @@ from stillhouse.task import Output
 Schema = Mapping[str, Any]
 
 
-class NotFilledError(Exception):
-    """The answer has no place in this schema."""
+class Refused(Exception):
+    """Why a student cannot answer this request, in the words that follow "cannot answer:"."""
 
 
 def fill(schema: Schema, answer: str, output: Output) -> Any:
-    """JSON for `schema` (that of an object) from a student's answer. Raises NotFilledError.
+    """JSON for `schema` (that of an object) from a student's answer. Raises Refused.
 
     pydantic-ai asks for an object always: one that stands for a `Literal`, an `int` or a list has a single property, which holds it.
     """
@@ -23,7 +23,7 @@ def fill(schema: Schema, answer: str, output: Output) -> Any:
     try:
         value = json.loads(answer)
     except ValueError:
-        raise NotFilledError(f"the answer is not JSON: {answer[:100]!r}") from None
+        raise Refused(f"the answer is not JSON: {answer[:100]!r}") from None
     names = list(schema.get("properties", {}))
     if len(names) == 1 and not (isinstance(value, dict) and names[0] in value):
         return {names[0]: value}
@@ -43,10 +43,10 @@ def choices_of(schema: Schema) -> tuple[str, ...] | None:
 def _only_text(schema: Schema) -> str:
     properties = schema.get("properties", {})
     if len(properties) != 1:
-        raise NotFilledError(f"its answer is one text, and the output has the fields {', '.join(properties) or '(none)'}; ask it for a str or one field")
-    (name, field), = properties.items()
+        raise Refused(f"its answer is one text, and the output has the fields {', '.join(properties) or '(none)'}; ask it for a str or one field")
+    ((name, field),) = properties.items()
     if choices_of(schema) is None and _resolved(schema, field).get("type") != "string":
-        raise NotFilledError(f"its answer is a text, and the output's field {name} is none; ask it for a str or a Literal")
+        raise Refused(f"its answer is a text, and the output's field {name} is none; ask it for a str or a Literal")
     return str(name)
 
 

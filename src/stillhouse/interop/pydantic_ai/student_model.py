@@ -8,7 +8,7 @@ task is JSON, or where one field takes its answer. The rest is refused in one se
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +17,6 @@ from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.messages import (
     CachePoint,
     ModelMessage,
-    ModelRequest,
     ModelResponse,
     ModelResponsePart,
     RetryFeedbackPart,
@@ -37,7 +36,7 @@ from pydantic_ai.usage import RequestUsage
 from pydantic_core import to_json
 
 from stillhouse.errors import ModelNameError, StillhouseError
-from stillhouse.interop.pydantic_ai.filling import NotFilledError, Schema, choices_of, fill
+from stillhouse.interop.pydantic_ai.filling import Refused, Schema, choices_of, fill
 from stillhouse.jobs.predictors import open_predictor
 from stillhouse.records import Predictor
 from stillhouse.serving.inputs import chat_example
@@ -116,18 +115,17 @@ class StudentModel(Model):
     ) -> ModelResponse:
         """Raises NoAnswerError where the student cannot be asked so or has no answer; ArtifactError, UserError where it cannot be opened."""
         settings, parameters = self.prepare_request(model_settings, model_request_parameters)
-        schema = self._schema(parameters)
-        prompt = self._prompt(messages)
-        lane = await self._opened()
         try:
-            body = parse_chat(self._body(lane, prompt, settings or {}, schema))
+            schema, prompt = _schema(parameters), _prompt(messages)
+            lane = await self._opened()
+            body = parse_chat(_body(lane, prompt, settings or {}, schema))
             answer = await lane.answer(chat_example(lane, body, "request"))
             if answer.text is None:
-                raise NotFilledError(f"it has no answer ({answer.error})")
+                raise Refused(f"it has no answer ({answer.error})")
             reply = cut(answer, body.stops, body.most_tokens)
             filled = reply.text if schema is None else json.dumps(fill(schema, reply.text, _output(lane)), ensure_ascii=False)
-        except (ApiError, NotFilledError) as error:
-            raise self._refusal(str(error)) from None
+        except (ApiError, Refused) as error:
+            raise NoAnswerError(self.model_name, f"{self.model_name} cannot answer: {error}") from None
         part: ModelResponsePart = ToolCallPart(parameters.output_tools[0].name, filled) if parameters.output_tools else TextPart(filled)
         return self._response(answer, reply, part)
 
@@ -152,65 +150,68 @@ class StudentModel(Model):
                 self._lane = Lane(self.model_name, predictor, most_waiting=sys.maxsize, most_per_batch=32, wait_s=0.002)
             return self._lane
 
-    def _schema(self, parameters: ModelRequestParameters) -> Schema | None:
-        """What the answer must fill; None: a text. Raises NoAnswerError for what no student does."""
-        if parameters.function_tools or parameters.native_tools:
-            tools = ", ".join(tool.name for tool in parameters.function_tools) or "native tools"
-            raise self._refusal(f"it does one task and calls no tools ({tools}); give the agent with tools another model")
-        if len(parameters.output_tools) > 1 or (parameters.output_tools and parameters.allow_text_output):
-            raise self._refusal("it answers in one form, and this output is a union; ask for one type")
-        if parameters.output_tools:
-            return parameters.output_tools[0].parameters_json_schema
-        return None if parameters.output_object is None else parameters.output_object.json_schema
-
-    def _prompt(self, messages: list[ModelMessage]) -> str:
-        last = messages[-1].parts
-        if any(isinstance(part, RetryFeedbackPart) or (isinstance(part, ToolReturnPart) and part.outcome == "retried") for part in last):
-            raise self._refusal("its answer was not taken, and to the same input it has no other; loosen the output type, or let another model follow it")
-        if any(isinstance(message, ModelResponse) for message in messages):
-            raise self._refusal("it answers one prompt by itself, and these messages go on with a conversation; run it without message_history")
-        prompts = [part for message in messages for part in message.parts if isinstance(part, UserPromptPart)]
-        if len(prompts) != 1:
-            raise self._refusal(f"it answers one prompt, and there are {len(prompts)}; give its input as the prompt of the run")
-        content = prompts[0].content
-        return content if isinstance(content, str) else "".join(map(self._text, content))
-
-    def _text(self, item: UserContent) -> str:
-        if isinstance(item, str):
-            return item
-        if isinstance(item, StructuredContent):
-            return item.value if isinstance(item.value, str) else to_json(item.value).decode()
-        if isinstance(item, TextContent):
-            return item.content
-        if isinstance(item, CachePoint):
-            return ""
-        raise self._refusal(f"it reads text alone, and the prompt holds a part of type {type(item).__name__}; leave it out")
-
-    def _body(self, lane: Lane, prompt: str, settings: ModelSettings, schema: Schema | None) -> dict[str, Any]:
-        """The request as the server would get it."""
-        asked: dict[str, Any] = {"model": lane.name, "messages": [{"role": "user", "content": prompt}]}
-        asked |= {theirs: settings[ours] for ours, theirs in (("max_tokens", "max_tokens"), ("stop_sequences", "stop")) if ours in settings}  # type: ignore[literal-required]
-        extra = settings.get("extra_body")
-        asked |= extra if isinstance(extra, Mapping) else {}
-        choices = None if schema is None or _output(lane) != "choice" else choices_of(schema)
-        if choices is not None and lane.labels is None:
-            asked.setdefault("choices", list(choices))
-        elif choices is not None and not set(lane.labels or ()) <= set(choices):
-            raise NotFilledError(f"it answers one of {', '.join(lane.labels or ())}, and the output may only be one of {', '.join(choices)}; add what is missing")
-        return asked
-
     def _response(self, answer: Answer, reply: Reply, part: ModelResponsePart) -> ModelResponse:
         usage = answer.usage
         counted = RequestUsage() if usage is None else RequestUsage(input_tokens=usage.input_tokens or 0, output_tokens=usage.output_tokens or 0)
-        scores = {} if answer.scores is None else {"scores": dict(answer.scores)}
+        details = ours(answer) | ({} if answer.scores is None else {"scores": dict(answer.scores)})
         return ModelResponse(
-            [part], usage=counted, model_name=self.model_name, provider_name=SYSTEM, provider_details={**ours(answer), **scores}, finish_reason=reply.finish_reason
+            [part], usage=counted, model_name=self.model_name, provider_name=SYSTEM, provider_details=details, finish_reason=reply.finish_reason
         )
 
-    def _refusal(self, reason: str) -> NoAnswerError:
-        return NoAnswerError(self.model_name, f"{self.model_name} cannot answer: {reason}")
+
+def _schema(parameters: ModelRequestParameters) -> Schema | None:
+    """What the answer must fill; None: it is a text. Raises Refused for what no student does."""
+    if parameters.function_tools or parameters.native_tools:
+        tools = ", ".join(tool.name for tool in parameters.function_tools) or "native tools"
+        raise Refused(f"it does one task and calls no tools ({tools}); give an agent that has tools another model")
+    if len(parameters.output_tools) > 1 or (parameters.output_tools and parameters.allow_text_output):
+        raise Refused("it answers in one form, and the output type is a union; ask for one type")
+    if parameters.output_tools:
+        return dict(parameters.output_tools[0].parameters_json_schema)
+    return None if parameters.output_object is None else dict(parameters.output_object.json_schema)
+
+
+def _prompt(messages: Sequence[ModelMessage]) -> str:
+    """The run's prompt, which is the student's input. Raises Refused where there is none, or more than that."""
+    if any(isinstance(part, RetryFeedbackPart) or (isinstance(part, ToolReturnPart) and part.outcome == "retried") for part in messages[-1].parts):
+        raise Refused("its answer was not taken, and to the same input it has no other; loosen the output type, or let another model follow it")
+    if any(isinstance(message, ModelResponse) for message in messages):
+        raise Refused("it answers one prompt by itself, and these messages go on with a conversation; run it without message_history")
+    prompts = [part for message in messages for part in message.parts if isinstance(part, UserPromptPart)]
+    if len(prompts) != 1:
+        raise Refused(f"it answers one prompt, and there are {len(prompts)}; give its input as the prompt of the run")
+    content = prompts[0].content
+    return content if isinstance(content, str) else "".join(map(_text, content))
+
+
+def _text(item: UserContent) -> str:
+    if isinstance(item, str):
+        return item
+    if isinstance(item, StructuredContent):
+        return item.value if isinstance(item.value, str) else to_json(item.value).decode()
+    if isinstance(item, TextContent):
+        return str(item.content)
+    if isinstance(item, CachePoint):
+        return ""
+    raise Refused(f"it reads text alone, and the prompt holds a part of type {type(item).__name__}; leave it out")
 
 
 def _output(lane: Lane) -> Output:
     """The form of its answers; of a Predictor that does not say, text."""
     return "text" if lane.task is None else lane.task.output
+
+
+def _body(lane: Lane, prompt: str, settings: Mapping[str, object], schema: Schema | None) -> dict[str, Any]:
+    """The request as the server would get it. Raises Refused where the student's classes are not the output's."""
+    asked: dict[str, Any] = {"model": lane.name, "messages": [{"role": "user", "content": prompt}]}
+    asked |= {theirs: settings[name] for name, theirs in (("max_tokens", "max_tokens"), ("stop_sequences", "stop")) if name in settings}
+    extra = settings.get("extra_body")
+    asked |= extra if isinstance(extra, Mapping) else {}
+    choices = None if schema is None or _output(lane) != "choice" else choices_of(schema)
+    if choices is None:
+        return asked
+    if lane.labels is None:
+        return {"choices": list(choices), **asked}
+    if missing := [label for label in lane.labels if label not in choices]:
+        raise Refused(f"it may answer {', '.join(missing)}, which the output is not ready for ({', '.join(choices)}); add it to the output's type")
+    return asked
