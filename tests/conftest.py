@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fake_endpoint import Endpoint, running
+from postgres import postgres_server, postgres_url  # noqa: F401  # fixtures for all tests
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,7 +27,7 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     for name in list(os.environ):
-        if name.endswith("_API_KEY") or name in ("OPENAI_BASE_URL", "STILLHOUSE_SERVE_KEY"):
+        if name.endswith("_API_KEY") or name in ("OPENAI_BASE_URL", "STILLHOUSE_SERVE_KEY") or name.startswith("PG"):
             monkeypatch.delenv(name)
 
 

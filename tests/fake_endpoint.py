@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import functools
 import json
+import math
 import subprocess
 import sys
 import time
@@ -61,9 +62,55 @@ def completion(text, finish="stop"):
     return {
         "id": "fake",
         "object": "chat.completion",
+        "created": 0,
+        "model": "fake",
         "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}],
         "usage": {"prompt_tokens": 20, "completion_tokens": 2, "total_tokens": 22},
     }
+
+
+def _agent(body, refuses):
+    """Adds 1 and 2 with the tool `add`, then says what the tool said."""
+    last = body["messages"][-1]
+    if refuses and "tools" in body:
+        return web.json_response({"error": {"message": "tools are not supported"}}, status=400)
+    if last["role"] == "tool":
+        return web.json_response(completion(f"The sum is {last['content']}"))
+    if str(last["content"]).startswith("Observation:"):
+        return web.json_response(completion(f"Thought: that is it\nFinal Answer: The sum is {last['content'].removeprefix('Observation: ')}"))
+    if "tools" not in body:
+        return web.json_response(completion('Thought: add them\nAction: add\nAction Input: {"a": 1, "b": 2}'))
+    reply = completion(None, "tool_calls")
+    call = {"id": "call-1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
+    reply["choices"][0]["message"]["tool_calls"] = [call]
+    return web.json_response(reply)
+
+
+def _place(body, mode):
+    """JSON for a place: at once where a schema is sent, after one repair where none is, never."""
+    if mode == "place-plain" and "response_format" in body:
+        return web.json_response({"error": {"message": "response_format is not supported"}}, status=400)
+    if mode == "place" or (mode == "place-plain" and len(body["messages"]) > 2):
+        return web.json_response(completion('{"city": "Porto", "orders": 3}'))
+    return web.json_response(completion('{"city": "Porto", "orders": "many"}'))
+
+
+async def _stream(request, body, mode):
+    if not body.get("stream"):
+        return web.json_response(completion("not streamed"))
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    for piece in () if mode == "stream-early" else ("Good ", "morning"):
+        chunk = {"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]}
+        await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
+    if mode == "stream":
+        await response.write(b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n')
+        await response.write(b'data: {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}\n\n')
+        await response.write(b"data: [DONE]\n\n")
+    else:
+        assert request.transport is not None
+        request.transport.abort()
+    return response
 
 
 def serve(root: Path) -> None:
@@ -131,10 +178,37 @@ def serve(root: Path) -> None:
                 return web.json_response(completion(None, "content_filter"))
             case "nonsense":
                 return web.json_response(completion("I would rather not say"))
+            case "agent" | "agent-text":
+                return _agent(body, refuses=mode == "agent-text")
+            case "place" | "place-plain" | "place-bad":
+                return _place(body, mode)
+            case "logprobs" if body.get("logprobs"):
+                pieces = [{"token": "ye", "logprob": math.log(0.9)}, {"token": "s", "logprob": math.log(0.5)}]
+                reply = completion("yes")
+                reply["choices"][0]["logprobs"] = {"content": pieces}
+                return web.json_response(reply)
+            case "no-logprobs" if body.get("logprobs"):
+                return web.json_response({"error": {"message": "logprobs are not supported"}}, status=400)
+            case "no-logprobs" | "decisions":
+                return web.json_response(completion("yes"))
+            case "stream" | "stream-broken" | "stream-early":
+                return await _stream(request, body, mode)
         return web.json_response({"error": {"message": f"no mode {mode}"}}, status=400)
+
+    async def decisions(request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        with (root / request.match_info["test"] / "calls").open("a") as calls:
+            calls.write(json.dumps(f"decision: {body['questions'][0]['instructions']}") + "\n")
+        if body["model"] != "decisions":
+            return web.json_response({"error": {"message": "not found"}}, status=404)
+        first, *others = (choice["value"] for choice in body["questions"][0]["choices"])
+        shares = [{"value": first, "probability": 0.7}, *({"value": value, "probability": 0.3 / len(others)} for value in others)]
+        answer = {"type": "choice", "name": "decision", "choice": first, "confidence": 0.7, "probabilities": shares}
+        return web.json_response({"model": "decisions", "answers": [answer], "usage": {"input_tokens": 9, "output_tokens": 1, "total_tokens": 10}})
 
     async def main() -> None:
         app = web.Application()
+        app.router.add_post("/{test}/v1/decisions", decisions)
         app.router.add_post("/{test}/v1/chat/completions", chat)
         runner = web.AppRunner(app)
         await runner.setup()

@@ -83,3 +83,17 @@ def test_what_does_not_fit_is_one_sentence(stillhouse, arguments, says):
     assert found.returncode == 2
     assert says in found.stderr
     assert len(found.stderr.strip().splitlines()) == 1
+
+
+def test_two_flows_of_one_name_in_an_app_are_refused(stillhouse, tmp_path):
+    with (tmp_path / "app.py").open("a") as app:
+        app.write("\n\n@flow(name='main')\nasync def other(n: int) -> int:\n    return n\n")
+    refused = stillhouse("run", "app.py:main", "--input", '{"n": 3}')
+    assert refused.returncode == 2
+    assert "app.py has two flows called main (main and other); give one of them another: @flow(name=...)" in " ".join(refused.stderr.split())
+
+
+def test_a_model_option_without_a_name_is_refused(stillhouse):
+    refused = stillhouse("run", "app.py:main", "--model", "double=")
+    assert refused.returncode == 2
+    assert "--model double=: names no model; write STEP=NAME" in " ".join(refused.stderr.split())

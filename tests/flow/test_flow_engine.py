@@ -7,6 +7,7 @@ import json
 import sqlite3
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -316,3 +317,160 @@ async def test_the_journal_lists_runs_newest_first(tmp_path):
 def test_a_plain_function_is_no_step():
     with pytest.raises(UserError, match="not an async function"):
         step(lambda n: n)
+
+
+async def test_a_step_that_is_not_awaited_is_an_error_that_names_it():
+    @step
+    async def forgotten(n: int) -> int:
+        return n
+
+    @flow
+    async def main() -> str:
+        forgotten(1)
+        return "done"
+
+    with pytest.raises(UserError, match="the flow main calls forgotten and does not await it, so it did not run"):
+        await main.run("one")
+
+
+async def test_two_steps_of_one_name_in_one_run_are_refused():
+    def made(answer):
+        @step(name="twin")
+        async def one() -> int:
+            return answer
+
+        return one
+
+    first, second = made(1), made(2)
+
+    @flow
+    async def main() -> int:
+        return await first() + await second()
+
+    with pytest.raises(UserError, match="two steps are called twin"):
+        await main.run("one")
+
+
+async def test_equal_calls_inside_other_steps_are_told_apart_by_where_they_stand():
+    """The outer step of one branch is finished when the run dies: its inner call must not shift those of the other branch."""
+    draws = iter(range(100))
+
+    @step
+    async def draw(what: str) -> int:
+        return next(draws)
+
+    @step
+    async def outer(branch: str) -> int:
+        drawn = await draw("card")
+        if branch == "b" and not calls:
+            raise ConnectionError(branch)
+        return drawn
+
+    @flow
+    async def main() -> list[int]:
+        return [await outer("a"), await outer("b")]
+
+    with pytest.raises(ConnectionError):
+        await main.run("one")
+    calls.append("second time")
+    assert await main.run("one") == [0, 1]
+    assert main.report.unused == {}
+
+
+async def test_a_cancelled_run_is_resumable():
+    started = asyncio.Event()
+
+    @step
+    async def first() -> int:
+        calls.append("first")
+        return 1
+
+    @step
+    async def slow() -> int:
+        started.set()
+        if len(calls) == 1:
+            calls.append("slow")
+            await asyncio.sleep(60)
+        return 2
+
+    @flow
+    async def main() -> int:
+        return await first() + await slow()
+
+    running = asyncio.create_task(main.run("one"))
+    await started.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await main.run("one") == 3
+    assert calls == ["first", "slow"]
+
+
+async def test_a_branch_left_behind_by_a_failed_gather_finishes_its_step_and_begins_no_other():
+    @step
+    async def fails() -> None:
+        await asyncio.sleep(0.01)
+        raise ConnectionError("closed")
+
+    @step
+    async def pays(n: int) -> int:
+        await asyncio.sleep(0.03)
+        calls.append(f"paid {n}")
+        return n
+
+    async def branch() -> int:
+        return await pays(1) + await pays(2)
+
+    @flow
+    async def main() -> None:
+        await asyncio.gather(fails(), branch())
+
+    with pytest.raises(ConnectionError):
+        await main.run("one")
+    await asyncio.sleep(0.1)
+    assert calls == ["paid 1"]
+    with contextlib.closing(SqliteJournal(Path("stillhouse.db"))) as journal:
+        assert {row.key[0]: row.output is not None for row in journal.steps("one")} == {"fails": False, "pays": True}
+        assert journal.run("one").status == "failed"
+
+
+async def test_a_failed_step_is_in_the_journal_with_its_tries():
+    @step(retries=2, backoff_s=0.001)
+    async def fails() -> None:
+        raise ConnectionError("closed")
+
+    @flow
+    async def main() -> None:
+        await fails()
+
+    with pytest.raises(ConnectionError):
+        await main.run("one")
+    with contextlib.closing(SqliteJournal(Path("stillhouse.db"))) as journal:
+        (row,) = journal.steps("one")
+    assert (row.attempts, row.error, row.facts["failures"]) == (3, "ConnectionError: closed", ["ConnectionError: closed"] * 2)
+
+
+async def test_arguments_named_like_our_own_options_reach_the_flow():
+    @flow
+    async def main(store: str, models: str, app: str) -> str:
+        return store + models + app
+
+    assert await main.execute("one", {"store": "a", "models": "b", "app": "c"}) == "abc"
+
+
+@pytest.mark.parametrize("value", ["\ud800", "é" * 1_000_000, "\x00", "a'b\"c\n"])
+async def test_odd_and_huge_texts_pass_or_are_refused_in_one_sentence(value):
+    @step
+    async def same(text: str) -> str:
+        return text
+
+    @flow
+    async def main() -> str:
+        return await same(value)
+
+    if value == "\ud800":
+        with pytest.raises(UserError, match="cannot be stored"):
+            await main.run("one")
+    else:
+        assert await main.run("one") == value
+        assert await main.run("one") == value

@@ -78,6 +78,29 @@ def test_a_file_that_is_no_store_and_a_store_of_another_version_are_named(tmp_pa
         open_store(tmp_path / "s.db")
 
 
+VERSION_1 = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE completions (request_hash TEXT PRIMARY KEY, model TEXT NOT NULL, request TEXT NOT NULL, response TEXT NOT NULL, usage TEXT,
+    cost_usd DOUBLE PRECISION, price_snapshot TEXT, latency_s DOUBLE PRECISION, created TEXT NOT NULL);
+INSERT INTO meta VALUES ('version', '1');
+INSERT INTO completions VALUES ('old', 'm',
+    '{"messages": [{"role": "user", "content": "hi"}], "model": "m"}', '{"text": "yes"}', NULL, 0.5, NULL, NULL, '2025-12-31');
+"""
+
+
+async def test_a_store_of_version_1_is_opened_and_nothing_paid_for_is_lost(tmp_path):
+    with sqlite3.connect(tmp_path / "s.db") as connection:
+        connection.executescript(VERSION_1)
+    messages = [{"role": "user", "content": "hi"}]
+    old = StoredCompletion("old", "m", {"messages": messages, "model": "m"}, {"text": "yes"}, None, 0.5, None, None, "2025-12-31")
+    for _ in range(2):
+        with open_store(tmp_path / "s.db") as store:
+            await store.put(StoredCompletion("new", "m", {"messages": messages, "model": "m"}, {"text": "no"}, None, None, None, None, "2026-01-01"))
+            assert store.get("old") == old
+            assert {stored.request_hash for stored in store.get_many(["old", "new"])} == {"old", "new"}
+            assert store.get("new").request == old.request
+
+
 def test_a_full_disk_is_one_sentence_and_what_was_committed_stays(tmp_path):
     """A process that may write no file beyond 300 kB stores until it is refused."""
     script = f"""

@@ -7,7 +7,7 @@ or a cascade gives its own. Where nothing gives one the probability is None, whi
 import hashlib
 import json
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Self
 
 from stillhouse.errors import UserError
@@ -130,18 +130,35 @@ async def _by_reply(chat: Chat, task: Task, example: Example, sample_index: int)
     return reply.output, probability
 
 
-async def until(
-    question: str, shown: Callable[[], Any], *, at_most: int, model: ModelName | None = None, threshold: float | None = None, name: str = "until"
-) -> AsyncIterator[int]:
-    """A loop that ends when a model says so: `async for turn in until("Is the draft done?", lambda: draft, at_most=5)`.
+class Turn(int):
+    """The number of a turn, from 0; `show` says what the model is to judge after it."""
 
-    After each turn (0, 1, ...) the model is asked the question about what `shown()` gives; a yes ends the loop, and so do `at_most` turns, the hard bound.
-    With a `threshold` a less probable yes counts as no.
+    shown: Any = None
+
+    def show(self, value: Any) -> None:
+        """Put before the model what this turn made: text, or any JSON value."""
+        self.shown = value
+
+
+async def until(question: str, *, at_most: int, model: ModelName | None = None, threshold: float | None = None, name: str = "until") -> AsyncIterator[Turn]:
+    """A loop that ends when a model says so.
+
+        async for turn in until("Is the draft complete?", at_most=5):
+            draft = await improve(draft)
+            turn.show(draft)
+
+    After each turn the model is asked the question about what was shown; a yes ends the loop, and so do `at_most` turns, the hard bound. With a `threshold` a
+    less probable yes counts as no. Raises UserError where a turn shows nothing.
     """
     if at_most < 1:
         raise UserError(f"until({question!r}): at_most = {at_most} leaves no turn; give 1 or more")
     otherwise = None if threshold is None else "no"
-    for turn in range(at_most):
+    for number in range(at_most):
+        turn = Turn(number)
         yield turn
-        if turn + 1 < at_most and await decide(question, ("yes", "no"), shown(), model=model, threshold=threshold, otherwise=otherwise, name=name) == "yes":
+        if number + 1 == at_most:
+            return
+        if turn.shown is None:
+            raise UserError(f"until({question!r}): turn {number} showed nothing to judge; call turn.show(...) in the loop")
+        if await decide(question, ("yes", "no"), turn.shown, model=model, threshold=threshold, otherwise=otherwise, name=name) == "yes":
             return

@@ -12,7 +12,7 @@ import json
 import uuid as _uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_type_hints, overload
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -32,8 +32,25 @@ U = TypeVar("U")
 # Steps
 
 
+@overload
+def step(function: Callable[P, Coroutine[Any, Any, T]], /) -> Callable[P, Coroutine[Any, Any, T]]: ...
+
+
+@overload
 def step(
-    function: Callable[P, Awaitable[T]] | None = None,
+    *,
+    name: str | None = None,
+    model: ModelName | None = None,
+    retries: int = 0,
+    timeout_s: float | None = None,
+    backoff_s: float = 0.1,
+    max_tokens: int = 1024,
+    temperature: float = 0.0,
+) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, Coroutine[Any, Any, T]]]: ...
+
+
+def step(
+    function: Callable[..., Any] | None = None,
     *,
     name: str | None = None,
     model: ModelName | None = None,
@@ -137,8 +154,27 @@ def version_of(function: Callable[..., Any]) -> str:
     return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
-async def bounded_map(function: Callable[[T], Awaitable[U]], items: Iterable[T], *, at_once: int = 32) -> list[U]:
-    """Call an async function on every item, at most `at_once` at a time; results in the items' order. The first failure cancels the rest."""
+async def bounded_map(
+    function: Callable[[T], Awaitable[U]],
+    items: Iterable[T],
+    *,
+    at_once: int = 32,
+    cluster: Literal["ray"] | None = None,
+    store: Path | str | None = None,
+    run_id: str | None = None,
+    models: Mapping[str, ModelName] | None = None,
+) -> list[U]:
+    """Call an async function on every item, at most `at_once` at a time; results in the items' order. The first failure cancels the rest.
+
+    `cluster="ray"`: every item is a run of its own, `RUN_ID.0`, `RUN_ID.1` and so on, on the workers of a Ray cluster; the same `run_id` goes on with a map
+    that was stopped. `store` is then a PostgreSQL (default: that of the run around it), `models` as for a run, and one item's failure leaves the others alone.
+    """
+    if cluster is not None:
+        from stillhouse.flow.cluster import spread
+
+        return await spread(function, items, at_once=at_once, store=store, run_id=run_id, models=models)
+    if store is not None or run_id is not None or models is not None:
+        raise UserError('store=, run_id= and models= are for cluster="ray"; without it the items are part of the run around them')
     gate = asyncio.Semaphore(at_once)
 
     async def one(item: T) -> U:
@@ -153,7 +189,13 @@ async def bounded_map(function: Callable[[T], Awaitable[U]], items: Iterable[T],
 # Flows
 
 
-def flow(function: Callable[P, Awaitable[T]] | None = None, *, name: str | None = None, model: ModelName | None = None) -> Any:
+def check_run_id(run_id: str) -> None:
+    """Raises UserError for what cannot name a run, nor its files."""
+    if not run_id or not all(character.isalnum() or character in "-_." for character in run_id):
+        raise UserError(f"{run_id!r} cannot name a run; use letters, digits, -, _ and .")
+
+
+def flow(function: Callable[..., Any] | None = None, *, name: str | None = None, model: ModelName | None = None) -> Any:
     """Make an async function a flow: `await main(n=3)` runs it under a new run id; `main.run(ID, n=3)` under one of your own, which resumes it.
 
     `model` answers the model steps that name none.
@@ -176,13 +218,13 @@ class Flow(Generic[P, T]):
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         if active_run.get() is not None:  # a flow inside a flow is plain code: its steps are the outer run's
             return await self.function(*args, **kwargs)
-        return await self._execute(_uuid.uuid4().hex, self._bound(args, kwargs))
+        return await self._execute(_uuid.uuid4().hex, self.bound(args, kwargs))
 
     async def run(self, run_id: str, *args: Any, store: Path | str = DEFAULT_STORE, models: Mapping[str, ModelName] | None = None, **kwargs: Any) -> T:
         """Run under this id, or go on with it: `execute` with the flow's arguments as one writes them."""
-        return await self._execute(run_id, self._bound(args, kwargs), store=store, models=models)
+        return await self._execute(run_id, self.bound(args, kwargs), store=store, models=models)
 
-    def _bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
+    def bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
         bound = inspect.signature(self.function).bind(*args, **kwargs)
         bound.apply_defaults()
         return bound
@@ -204,7 +246,7 @@ class Flow(Generic[P, T]):
         Raises RunBusyError while another process has the run, UserError where the id belongs to other input, StorageError, and Parked where it now waits for a
         person.
         """
-        return await self._execute(run_id, self._bound((), given), store=store, models=models, offline=offline, app=app)
+        return await self._execute(run_id, self.bound((), given), store=store, models=models, offline=offline, app=app)
 
     async def _execute(
         self,
@@ -216,8 +258,7 @@ class Flow(Generic[P, T]):
         offline: bool = False,
         app: str | None = None,
     ) -> T:
-        if not run_id or not all(character.isalnum() or character in "-_." for character in run_id):
-            raise UserError(f"{run_id!r} cannot name a run; use letters, digits, -, _ and .")
+        check_run_id(run_id)
         named = models or {}
         canonical = encode(bound.arguments, f"the input of the flow {self.name}", canonical=True)
         facts = {"app": app, "models": {step: str(getattr(model, "name", model)) for step, model in named.items()}}
@@ -225,7 +266,7 @@ class Flow(Generic[P, T]):
             with journal.own(run_id):
                 row = journal.begin(run_id, self.name, canonical, facts)
                 if row.status == "done" and row.result is not None:
-                    return self._decode(journal.text(row.result))
+                    return self.decode_result(journal.text(row.result))
                 async with Models(named, default=self.model, store=store, offline=offline) as opened:
                     return await self._go(Active(run_id, self.name, journal, journal.finished(run_id), opened), bound)
 
@@ -248,12 +289,12 @@ class Flow(Generic[P, T]):
             active.report.unused.update(active.unasked())
         await active.end()
         active.journal.end(active.run, "done", result=result)
-        return self._decode(result)
+        return self.decode_result(result)
 
     @functools.cached_property
     def _returns(self) -> TypeAdapter[Any] | None:
         return _adapter(self.function)
 
-    def _decode(self, result: str) -> T:
+    def decode_result(self, result: str) -> T:
         value: T = json.loads(result) if self._returns is None else self._returns.validate_json(result)
         return value

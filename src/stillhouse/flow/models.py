@@ -14,7 +14,7 @@ from stillhouse.llm.prices import Price
 from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.llm.request import Completion, Request
 from stillhouse.records import Example, Prediction, Predictor
-from stillhouse.store import SqliteStore, open_store
+from stillhouse.store import Store, open_store
 from stillhouse.task import Task
 
 ModelName: TypeAlias = str | Predictor
@@ -119,7 +119,7 @@ class Models(AbstractAsyncContextManager["Models"]):
     async def _opening(self, name: str, task: Task) -> AsyncIterator[Chat | Predictor]:
         kind = name.partition(":")[0]
         if (place := _OPENED_ELSEWHERE.get(kind)) is not None:
-            async with _named(place)(name, store=Path(self.store)) as predictor:
+            async with _named(place)(name, store=self.store) as predictor:
                 yield predictor
         elif kind == "recorded":
             yield _recorded(name)
@@ -130,7 +130,7 @@ class Models(AbstractAsyncContextManager["Models"]):
             ):
                 yield chat
 
-    def _chat(self, name: str, task: Task, store: SqliteStore) -> Chat:
+    def _chat(self, name: str, task: Task, store: Store) -> Chat:
         if self.offline:
             return Chat(MeteredModel(name, _no_answer, store, RunBudget()))
         from stillhouse.llm.models import open_model  # brings the HTTP client, which a flow without models does not need

@@ -19,7 +19,7 @@ CASCADE = "cascade.json"
 
 
 @asynccontextmanager
-async def open_predictor(name: str, task: Task | None = None, *, store: Path | None = None, audit: Path | None = None) -> AsyncIterator[Predictor]:
+async def open_predictor(name: str, task: Task | None = None, *, store: Path | str | None = None, audit: Path | None = None) -> AsyncIterator[Predictor]:
     """Open the model that `name` stands for; a teacher needs the task whose prompt it is asked with. Closed on leaving.
 
     Raises ModelNameError, ArtifactError, KeyMissingError.
@@ -60,7 +60,7 @@ def student_folder(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def open_cascade(folder: Path, *, store: Path | None = None, audit: Path | None = None) -> AsyncIterator[Cascade]:
+async def open_cascade(folder: Path, *, store: Path | str | None = None, audit: Path | None = None) -> AsyncIterator[Cascade]:
     """The student of a run before the teacher that it was measured against, at the threshold that the run chose."""
     path = folder / CASCADE
     if not path.is_file():

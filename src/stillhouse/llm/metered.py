@@ -10,7 +10,7 @@ from stillhouse.llm.ledger import Budget, worst_case_input_tokens
 from stillhouse.llm.prices import call_cost, known_price
 from stillhouse.llm.request import Completion, Request, ToolCall, text_listener
 from stillhouse.records import Example
-from stillhouse.store import SqliteStore, StoredCompletion
+from stillhouse.store import Store, StoredCompletion
 
 Call = Callable[[Request, Example | None], Awaitable[Completion]]
 
@@ -22,7 +22,7 @@ class MeteredModel:
         self,
         name: str,
         call: Call,
-        store: SqliteStore,
+        store: Store,
         ledger: Budget,
         *,
         price_in: float | None = None,

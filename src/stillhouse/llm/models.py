@@ -14,14 +14,14 @@ from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.llm.request import Completion, Request
 from stillhouse.llm.scripted import ask_script, load_script
 from stillhouse.records import Example
-from stillhouse.store import SqliteStore
+from stillhouse.store import Store
 from stillhouse.task import Task
 
 FORMS = "openai:NAME, http(s)://host/v1#NAME, recorded:FILE.jsonl or scripted:module:object"
 Teacher = PromptedPredictor | RecordedTeacher
 
 
-def open_teacher(name: str, task: Task, store: SqliteStore, *, ledger: Ledger | None = None, shots: Sequence[Example] | None = None) -> Teacher:
+def open_teacher(name: str, task: Task, store: Store, *, ledger: Ledger | None = None, shots: Sequence[Example] | None = None) -> Teacher:
     """The teacher that a name stands for, asking with this task's prompt; `shots` None takes the task's own worked examples.
 
     Raises ModelNameError for a name of another form or a file that is absent, KeyMissingError where the provider needs a key.
@@ -32,7 +32,7 @@ def open_teacher(name: str, task: Task, store: SqliteStore, *, ledger: Ledger | 
     return PromptedPredictor(model, task, worked_examples(task) if shots is None else shots)
 
 
-def open_model(name: str, task: Task, store: SqliteStore, ledger: Budget) -> MeteredModel:
+def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredModel:
     """An endpoint or a script behind the store and the ledger."""
     settings = task.teacher
     if (settings.price_in is None) != (settings.price_out is None):

@@ -46,6 +46,11 @@ def intern(text: str) -> tuple[str, str | None]:
     return f"text:{digest}", digest
 
 
+def storable(text: str) -> str:
+    """The text as every database takes it: PostgreSQL has no U+0000, and half a surrogate pair is no UTF-8. In JSON this changes only how a text is written."""
+    return text.replace("\0", "\u2400").encode(errors="backslashreplace").decode()
+
+
 @dataclass(frozen=True, slots=True)
 class RunRow:
     """One run. `facts`: `models` (step to model name) and `app` (where the flow's code is), where known."""
@@ -59,6 +64,12 @@ class RunRow:
     created: float  # seconds since 1970, as all times here
     ended: float | None
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self, flow: str, input_: str) -> None:
+        """Raises UserError where the run is another flow's, or has another input."""
+        if (self.flow, self.input) != (flow, input_):
+            what = f"the flow {self.flow}" if self.flow != flow else f"the input {self.input[:200]}"
+            raise UserError(f"the run {self.run} is there already, with {what}; give another --run-id, or the same flow and input to resume it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +148,15 @@ class Journal(Protocol):
 def open_journal(url: str | Path, *, full: bool = False) -> Journal:
     """The journal at a file path, `sqlite:///PATH` or `postgresql://...`. `full`: also survive a power loss, at the price of an fsync per step (SQLite).
 
-    Raises UserError for another form, StorageError where the database refuses.
+    Raises UserError for another form, StorageError where the database refuses, MissingExtraError where PostgreSQL's driver is absent.
     """
+    text = str(url)
+    if text.startswith(("postgresql://", "postgres://")):
+        from stillhouse.store.postgres_journal import PostgresJournal
+
+        return PostgresJournal(text)
+    if "://" in text and not text.startswith("sqlite:///"):
+        raise UserError(f"the journal {text.split('@')[-1]!r} is of an unknown kind; give a file path, sqlite:///PATH or postgresql://HOST/DATABASE")
     from stillhouse.store.sqlite_journal import SqliteJournal
 
-    text = str(url)
-    if "://" in text and not text.startswith("sqlite:///"):
-        raise UserError(f"the journal {text.split('@')[-1]!r} is of an unknown kind; give a file path, or sqlite:///PATH")
     return SqliteJournal(Path(text.removeprefix("sqlite:///")), full=full)

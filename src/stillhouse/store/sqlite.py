@@ -1,29 +1,21 @@
 """The store in one SQLite file, in WAL mode.
 
-Writes go through one thread that commits whatever has gathered since its last commit, so that thousands of calls a second share a few fsyncs and the
-event loop never waits for the disk. `put` returns when its row is committed. `synchronous=NORMAL` in WAL survives the death of the process (kill -9);
-only a power loss may take the last commits.
+Writes go through one thread that commits whatever has gathered since its last commit. `put` returns when its row is committed. `synchronous=NORMAL` in WAL
+survives the death of the process (kill -9); only a power loss may take the last commits.
 """
 
-import asyncio
 import contextlib
-import json
-import queue
 import sqlite3
-import threading
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from stillhouse.errors import StorageError
-from stillhouse.records import Usage
-from stillhouse.store.schema import TABLES, VERSION, StoredCompletion
+from stillhouse.store.schema import COLUMNS, TABLES, VERSION, Link, Reader, Row, StoredCompletion, select, select_chains, to_row
+from stillhouse.store.writer import GroupWriter
 
-_COLUMNS = "request_hash, model, request, response, usage, cost_usd, price_snapshot, latency_s, created"
-_BATCH = 1000  # rows per commit at most
-_Write = tuple[StoredCompletion, asyncio.AbstractEventLoop, "asyncio.Future[None]"]
+_REMEMBERED = 100_000  # hashes of messages known to be stored; beyond it, forget and ask the database again
 
 
 class SqliteStore:
@@ -35,11 +27,12 @@ class SqliteStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._reader = self._connect()
             self._prepare()
+            self._db = self._connect()
         except (sqlite3.Error, OSError) as error:
             raise self._refused(error) from None
-        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
-        self._writer = threading.Thread(target=self._write_all, name="store-writer", daemon=True)
-        self._writer.start()
+        self._whole = Reader(lambda hashes: self._reader.execute(select_chains(_marks(hashes)), hashes))
+        self._stored: set[str] = set()  # used by the writer's thread alone
+        self._writer = GroupWriter("store-writer", self._commit)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
@@ -59,10 +52,14 @@ class SqliteStore:
         for statement in TABLES:
             self._reader.execute(statement)
         self._reader.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
-        self._reader.execute("COMMIT")
         (found,) = self._reader.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
-        if found != str(VERSION):
+        if found == "1":  # its rows stay as they are: they hold their messages themselves
+            self._reader.execute("ALTER TABLE completions ADD COLUMN tip TEXT")
+            self._reader.execute("UPDATE meta SET value = '2' WHERE name = 'version'")
+        elif found != str(VERSION):
+            self._reader.execute("ROLLBACK")
             raise StorageError(f"{self.path}: a store of version {found}, this Stillhouse writes {VERSION}; use the one that made it, or another file")
+        self._reader.execute("COMMIT")
 
     def get(self, request_hash: str) -> StoredCompletion | None:
         """The completion of this request, if it was ever paid for. A key look-up of microseconds: fit to call from the event loop."""
@@ -74,53 +71,37 @@ class SqliteStore:
         try:
             for start in range(0, len(hashes), 500):  # SQLite bounds the number of parameters
                 part = hashes[start : start + 500]
-                marks = ",".join("?" * len(part))
-                found += map(_from_row, self._reader.execute(f"SELECT {_COLUMNS} FROM completions WHERE request_hash IN ({marks})", part))
+                found += self._whole.completions(self._reader.execute(select(_marks(part)), part).fetchall())
         except sqlite3.Error as error:
             raise self._refused(error) from None
         return found
 
     async def put(self, completion: StoredCompletion) -> None:
         """Commit one completion. An equal request that is already there keeps its first answer."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        self._queue.put((completion, loop, done))
-        await done
+        try:
+            row = to_row(completion)
+        except (ValueError, TypeError) as error:
+            raise self._refused(error) from None
+        await self._writer.put(row)
 
     def count(self) -> int:
         return int(self._reader.execute("SELECT COUNT(*) FROM completions").fetchone()[0])
 
-    def _write_all(self) -> None:
-        """The writer thread: take what has gathered, commit it, tell the waiting calls."""
+    def _commit(self, rows: Sequence[tuple[Row, list[Link]]]) -> Sequence[None]:
+        links = {link[0]: link for _, chained in rows for link in chained if link[0] not in self._stored}
         try:
-            connection = self._connect()
-        except sqlite3.Error as error:
-            connection, broken = None, self._refused(error)
-        last = False
-        while not last:
-            batch = [self._queue.get()]
-            with contextlib.suppress(queue.Empty):
-                while len(batch) < _BATCH:
-                    batch.append(self._queue.get_nowait())
-            last = None in batch
-            writes = [write for write in batch if write is not None]
-            failure = broken if connection is None else self._commit(connection, [completion for completion, _, _ in writes])
-            for _, loop, done in writes:
-                with contextlib.suppress(RuntimeError):  # the loop is closed: whoever waited is gone, the row is committed all the same
-                    loop.call_soon_threadsafe(_settle, done, failure)
-        if connection is not None:
-            connection.close()
-
-    def _commit(self, connection: sqlite3.Connection, completions: Iterable[StoredCompletion]) -> StorageError | None:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(f"INSERT OR IGNORE INTO completions ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)", map(_to_row, completions))
-            connection.execute("COMMIT")
-        except (sqlite3.Error, ValueError, TypeError) as error:  # a row that no database takes must not end the thread: whoever waits would wait forever
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("INSERT OR IGNORE INTO messages VALUES (?,?,?)", links.values())
+            self._db.executemany(f"INSERT OR IGNORE INTO completions ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", [row for row, _ in rows])
+            self._db.execute("COMMIT")
+        except (sqlite3.Error, ValueError, TypeError) as error:
             with contextlib.suppress(sqlite3.Error):  # the transaction may be gone already; the first error is the one to report
-                connection.execute("ROLLBACK")
-            return self._refused(error)
-        return None
+                self._db.execute("ROLLBACK")
+            raise self._refused(error) from None
+        if len(self._stored) > _REMEMBERED:
+            self._stored.clear()
+        self._stored.update(links)
+        return [None] * len(rows)
 
     def _refused(self, error: Exception) -> StorageError:
         reason = str(error)
@@ -129,9 +110,8 @@ class SqliteStore:
 
     def close(self) -> None:
         """Commit what is queued and close the file."""
-        if self._writer.is_alive():
-            self._queue.put(None)
-            self._writer.join()
+        self._writer.close()
+        self._db.close()
         self._reader.close()
 
     def __enter__(self) -> Self:
@@ -141,21 +121,5 @@ class SqliteStore:
         self.close()
 
 
-def _settle(done: "asyncio.Future[None]", failure: StorageError | None) -> None:
-    if not done.done():
-        if failure is None:
-            done.set_result(None)
-        else:
-            done.set_exception(failure)
-
-
-def _to_row(completion: StoredCompletion) -> tuple[object, ...]:
-    usage = None if completion.usage is None else json.dumps(asdict(completion.usage))
-    request, response = (json.dumps(part, ensure_ascii=False) for part in (completion.request, completion.response))
-    paid = (completion.cost_usd, completion.price_snapshot, completion.latency_s, completion.created)
-    return (completion.request_hash, completion.model, request, response, usage, *paid)
-
-
-def _from_row(row: tuple[str, str, str, str, str | None, float | None, str | None, float | None, str]) -> StoredCompletion:
-    usage = None if row[4] is None else Usage(**json.loads(row[4]))
-    return StoredCompletion(row[0], row[1], json.loads(row[2]), json.loads(row[3]), usage, *row[5:])
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stillhouse.errors import StorageError, UserError
+from stillhouse.errors import StorageError
 from stillhouse.runs import Lock
-from stillhouse.store.journal import TABLES, Finished, Key, RunRow, Status, StepRow, intern
+from stillhouse.store.journal import TABLES, Finished, Key, RunRow, Status, StepRow, intern, storable
 
 _RUN = "run, flow, input, status, result, error, created, ended, facts"
 _STEP = "step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, facts"
@@ -38,13 +38,11 @@ class SqliteJournal:
     # Runs
 
     def begin(self, run: str, flow: str, input_: str, facts: Mapping[str, Any]) -> RunRow:
-        new = json.dumps(dict(facts), ensure_ascii=False)
+        new = storable(json.dumps(dict(facts), ensure_ascii=False))
         self._write("INSERT OR IGNORE INTO runs VALUES (?,?,?,'running',NULL,NULL,?,NULL,?)", (run, flow, input_, self._clock(), new))
         row = self.run(run)
         assert row is not None
-        if (row.flow, row.input) != (flow, input_):
-            what = f"the flow {row.flow}" if row.flow != flow else f"the input {row.input[:200]}"
-            raise UserError(f"the run {run} is there already, with {what}; give another --run-id, or the same flow and input to resume it")
+        row.check(flow, input_)
         if row.status != "done":
             self._write("UPDATE runs SET status = 'running', error = NULL, ended = NULL, facts = ? WHERE run = ?", (new, run))
         return row
@@ -64,7 +62,8 @@ class SqliteJournal:
 
     def end(self, run: str, status: Status, *, result: str | None = None, error: str | None = None) -> None:
         stored = None if result is None else self._intern(result)
-        self._write("UPDATE runs SET status = ?, result = ?, error = ?, ended = ? WHERE run = ?", (status, stored, error, self._clock(), run))
+        said = None if error is None else storable(error)
+        self._write("UPDATE runs SET status = ?, result = ?, error = ?, ended = ? WHERE run = ?", (status, stored, said, self._clock(), run))
 
     # Steps
 
@@ -92,9 +91,10 @@ class SqliteJournal:
         )
 
     def write(self, run: str, step: StepRow) -> None:
-        facts = None if step.facts is None else json.dumps(step.facts, ensure_ascii=False)
+        facts = None if step.facts is None else storable(json.dumps(step.facts, ensure_ascii=False))
+        error = None if step.error is None else storable(step.error)
         output = None if step.output is None else self._intern(step.output)
-        given = (step.kind, step.parent, step.version, self._intern(step.arguments), output, step.error, step.started, step.seconds, step.attempts, facts)
+        given = (step.kind, step.parent, step.version, self._intern(step.arguments), output, error, step.started, step.seconds, step.attempts, facts)
         self._write("INSERT OR REPLACE INTO steps VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", (run, *step.key, *given))
 
     async def write_later(self, run: str, step: StepRow) -> None:

@@ -1,0 +1,245 @@
+"""`flow.map(..., cluster="ray")`: runs are independent of one another, so they go to the workers of a Ray cluster, with PostgreSQL as the journal of all.
+
+Each item is a run of its own, and stands in the journal's queue. A worker takes one after the other, and a dead worker's when their leases have ended.
+So Ray only starts and restarts workers; which run is where, and what is finished, the journal says, and nothing that was paid for depends on Ray.
+"""
+
+import asyncio
+import importlib
+import importlib.util
+import json
+import os
+import re
+import sys
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import TypeAdapter
+
+from stillhouse.errors import MissingExtraError, RunBusyError, StorageError, UserError
+from stillhouse.flow.call import StepError, active_run, canonical_json, encode, perform, said
+from stillhouse.flow.engine import Flow, check_run_id
+from stillhouse.flow.human import Parked
+from stillhouse.flow.models import DEFAULT_STORE, ModelName
+from stillhouse.flow.shared import shared
+from stillhouse.store.journal import RunRow
+from stillhouse.store.postgres_journal import PostgresJournal
+
+RESTARTS = 3  # of each worker, before its death is an error
+POLL_S = 0.5  # how often a worker that has room looks for runs whose owners died
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+async def spread(
+    function: Callable[[T], Awaitable[U]],
+    items: Iterable[T],
+    *,
+    at_once: int,
+    store: Path | str | None,
+    run_id: str | None,
+    models: Mapping[str, ModelName] | None,
+) -> list[U]:
+    """`flow.map` on Ray: what the function returns for each item, in the items' order. All runs are done or failed when it returns or raises.
+
+    Raises StepError naming what failed, UserError where the function cannot be found by a worker or the store is no PostgreSQL, MissingExtraError.
+    """
+    active = active_run.get()
+    url = str(store or (active.models.store if active is not None else DEFAULT_STORE))
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise UserError(f'cluster="ray" needs a store that every machine reaches, and {url} is a file; give store="postgresql://HOST/DATABASE"')
+    target = Target.of(function)
+    mapped = target.load()
+    inputs = [_input(mapped, item) for item in items]
+    if run_id is not None:
+        check_run_id(run_id)
+    named = {step: str(getattr(model, "name", model)) for step, model in (models or (active.models.named if active is not None else {})).items()}
+
+    async def run_all(name: str) -> list[Any]:
+        return await _run_all(Batch(target, name, url, at_once, named), mapped, inputs)
+
+    if active is None:
+        found = await run_all(run_id or uuid.uuid4().hex)
+    else:  # part of a run: named after it, so that resumed it finds its own runs again, and journaled whole
+        arguments = canonical_json({"function": target.name, "inputs": [json.loads(given) for given in inputs]})
+        name = run_id or f"{active.run}.{uuid.uuid5(uuid.NAMESPACE_OID, f'{target.name} {arguments}').hex[:12]}"
+        found = json.loads(await perform(active, "flow.map", "step", "", arguments, lambda: run_all(name)))
+    return [mapped.decode_result(json.dumps(result)) for result in found]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A function by name, as a worker finds it: no code travels, only where it is."""
+
+    module: str
+    file: str | None  # where the module was loaded from
+    name: str
+    is_flow: bool
+
+    @classmethod
+    def of(cls, function: Callable[..., Any]) -> "Target":
+        """Raises UserError for what has no name in a module: lambdas, functions in functions, a prompt's."""
+        module = sys.modules.get(function.__module__)
+        name = function.__qualname__
+        file = getattr(module, "__file__", None)
+        if getattr(module, name, None) is not function or (function.__module__ == "__main__" and file is None):
+            raise UserError(f"a worker cannot find {name} by name; define it at the top of a module or script, under that name")
+        return cls(function.__module__, None if file is None else str(Path(file).resolve()), name, isinstance(function, Flow))
+
+    def load(self) -> Flow[Any, Any]:
+        """The function as a flow. A script is loaded by its file, a module by its name, or by its file where the name leads nowhere."""
+        module = sys.modules.get(self.module)
+        if module is None or (self.file is not None and Path(module.__file__ or "").resolve() != Path(self.file)):  # a worker has a __main__ of its own
+            module = self._imported()
+        found = getattr(module, self.name)
+        if isinstance(found, Flow):
+            return found
+        declared = found.__dict__.get("stillhouse_step")
+        return Flow(found, declared.name if declared is not None else self.name)
+
+    def _imported(self) -> Any:
+        name = self.module
+        if name == "__main__":
+            name = Path(self.file or "").stem
+        else:
+            try:
+                return importlib.import_module(name)
+            except ModuleNotFoundError as error:
+                if error.name != name.partition(".")[0]:
+                    raise
+        if self.file is None or not Path(self.file).is_file():
+            raise UserError(f"a worker finds neither the module {self.module} nor {self.file}; put the code on every machine, at the same place")
+        sys.path.insert(0, str(Path(self.file).parent))
+        spec = importlib.util.spec_from_file_location(name, self.file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        return module
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A map under way: its runs are `NAME.0`, `NAME.1`, ..."""
+
+    target: Target
+    name: str
+    store: str
+    at_once: int
+    models: Mapping[str, str]
+
+    @property
+    def app(self) -> str | None:
+        """As `stillhouse run` takes it, where the function is a flow."""
+        return f"{self.target.file or self.target.module}:{self.target.name}" if self.target.is_flow else None
+
+    @property
+    def pattern(self) -> str:
+        return rf"^{re.escape(self.name)}\.[0-9]+$"
+
+
+def _input(mapped: Flow[Any, Any], item: Any) -> str:
+    """The canonical input of an item's run, as it also is when a worker has read it back."""
+    given = mapped.bound((item,), {}).arguments
+    text = encode(given, f"the input of the flow {mapped.name}", canonical=True)
+    return encode(_arguments(mapped, text), f"the input of the flow {mapped.name}", canonical=True)
+
+
+def _arguments(mapped: Flow[Any, Any], text: str) -> dict[str, Any]:
+    """A run's input as the flow's arguments: what the annotations say."""
+    hints = get_type_hints(mapped.function)
+    return {name: TypeAdapter(hints.get(name, Any)).validate_python(value) for name, value in json.loads(text).items()}
+
+
+async def _run_all(batch: Batch, mapped: Flow[Any, Any], inputs: Sequence[str]) -> list[Any]:
+    ray = _ray()
+    runs = {f"{batch.name}.{index}": given for index, given in enumerate(inputs)}
+    async with shared(("journal", batch.store), lambda: PostgresJournal(batch.store)) as journal:
+        journal.enqueue(mapped.name, runs, {"app": batch.app, "models": dict(batch.models)})
+        trouble = await _workers(ray, batch, len(runs)) if runs else None
+        found = journal.outcomes(batch.pattern)
+    unfinished = {run: row for run, row in found.items() if run in runs and row.status != "done"}
+    if any(row.status in ("queued", "running") for row in unfinished.values()):
+        raise trouble or StepError(f"{len(unfinished)} runs of the map {batch.name} are not finished; call it again with run_id={batch.name!r}")
+    if unfinished:
+        first, row = min(unfinished.items())
+        why = f"{first} waits for a person: `stillhouse answer {first} ANSWER`" if row.status == "waiting" else f"{first} with {row.error}"
+        kept = f"mend it and call the map again with run_id={batch.name!r}: finished runs are not run again"
+        raise StepError(f"{len(unfinished)} of {len(runs)} runs are not done, first {why}; {kept}")
+    return [json.loads(str(found[run].result)) for run in runs]
+
+
+async def _workers(ray: Any, batch: Batch, n_runs: int) -> Exception | None:
+    """Start the workers and wait until all have ended. Gives the first trouble that one of them had; the others may have done its work all the same."""
+    if not ray.is_initialized():
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(include_dashboard=False, log_to_driver=False)
+    n_workers = max(1, min(int(ray.cluster_resources().get("CPU", 1)), batch.at_once, n_runs))
+    shares = [len(range(number, batch.at_once, n_workers)) for number in range(n_workers)]
+    worker = ray.remote(num_cpus=1, max_retries=RESTARTS)(_work)
+    started = [worker.remote(batch, share) for share in shares]
+    try:
+        ended = await asyncio.gather(*started, return_exceptions=True)
+    except asyncio.CancelledError:
+        for reference in started:
+            ray.cancel(reference)
+        raise
+    troubles = [getattr(error, "cause", None) or error for error in ended if isinstance(error, Exception)]
+    for error in troubles:
+        if isinstance(error, (UserError, StorageError)):
+            return error
+    return StepError(f"Ray's workers ended early ({said(troubles[0])}); call the map again with run_id={batch.name!r}") if troubles else None
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError(f'cluster="ray" needs {error.name or "ray"}; install it with `pip install \'stillhouse[scale]\'`') from None
+    return ray
+
+
+# On a worker
+
+
+def _work(batch: Batch, at_once: int) -> None:
+    try:
+        asyncio.run(drain(batch, at_once))
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+async def drain(batch: Batch, at_once: int) -> None:
+    """Take the batch's runs, up to `at_once` of them at a time, until each of them has ended, here or elsewhere."""
+    mapped = batch.target.load()
+    async with shared(("journal", batch.store), lambda: PostgresJournal(batch.store)) as journal, asyncio.TaskGroup() as group:
+        here: set[asyncio.Task[None]] = set()
+        while True:
+            while len(here) < at_once and (row := journal.claim(batch.pattern)) is not None:
+                here.add(group.create_task(_one(batch, mapped, journal, row)))
+            if here:
+                _, here = await asyncio.wait(here, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+            elif journal.statuses(batch.pattern).keys() & {"queued", "running"}:
+                await asyncio.sleep(POLL_S)  # another worker has them; should it die, they come here
+            else:
+                return
+
+
+async def _one(batch: Batch, mapped: Flow[Any, Any], journal: PostgresJournal, row: RunRow) -> None:
+    """Run one of them. How it ends is in the journal, and that is where the map reads it."""
+    try:
+        given = _arguments(mapped, row.input)
+        await mapped.execute(row.run, given, store=batch.store, models=batch.models, app=batch.app)
+    except (Parked, RunBusyError):
+        pass  # it waits for a person; or this worker was silent for so long that another one has taken it over
+    except StorageError:
+        raise  # the journal is not there: this worker can do nothing more
+    except Exception as error:
+        found = journal.run(row.run)
+        if found is not None and found.status == "running":  # it did not come so far that the engine could note it
+            with journal.own(row.run):
+                journal.end(row.run, "failed", error=said(error))

@@ -1,0 +1,138 @@
+"""Who owns a run, where many machines share a PostgreSQL journal: a lease, kept up by a heartbeat, that ends by the database's clock.
+
+An owner that dies stops the heartbeat, and whoever comes first after its lease ran out takes the run over. An owner that was only paused finds its lease
+gone: every write checks, in its own statement, that the lease is still the writer's (`HELD`), so that it can no longer write.
+"""
+
+import os
+import socket
+import threading
+import time
+import uuid
+
+from stillhouse.errors import RunBusyError, StorageError
+from stillhouse.store.postgres import Address, Database
+
+# `owner` is HOST:PID:RANDOM, another one each time a run is taken. It is UNIQUE so that changing it counts, for PostgreSQL, as a change of a key: that waits
+# for the writes under way, which hold the row FOR KEY SHARE, and a new owner sees all that the old one wrote. A heartbeat changes no key and waits for nobody.
+LEASES = "CREATE TABLE IF NOT EXISTS leases (run TEXT PRIMARY KEY, owner TEXT NOT NULL UNIQUE, expires TIMESTAMPTZ NOT NULL)"
+OPEN_RUNS = "CREATE INDEX IF NOT EXISTS open_runs ON runs (created) WHERE status IN ('queued', 'running')"
+_UNTIL = "clock_timestamp() + %(lease_s)s * interval '1 second'"
+_NEW = f"INSERT INTO leases VALUES (%(run)s, %(owner)s, {_UNTIL}) ON CONFLICT DO NOTHING RETURNING run"
+_OVER = f"""UPDATE leases SET owner = %(owner)s, expires = {_UNTIL}
+    WHERE run = (SELECT run FROM leases WHERE run = %(run)s AND (expires < clock_timestamp() OR owner = %(owner)s) FOR UPDATE SKIP LOCKED) RETURNING run"""
+_LIVE = "SELECT owner, extract(epoch FROM expires - clock_timestamp())::float8 FROM leases WHERE run = %s"
+_BEAT = f"UPDATE leases SET expires = {_UNTIL} WHERE owner = ANY(%(owners)s)"
+# A claim holds the run's row and never waits for a lease, as a write holds the lease and may wait for the run's row.
+_CLAIM = f"""WITH next AS (
+        SELECT runs.run FROM runs LEFT JOIN leases ON leases.run = runs.run
+        WHERE status IN ('queued', 'running') AND runs.run ~ %(pattern)s AND (leases.run IS NULL OR expires < clock_timestamp())
+        ORDER BY created, runs.run LIMIT 1 FOR UPDATE OF runs SKIP LOCKED
+    ), fresh AS (INSERT INTO leases SELECT run, %(owner)s, {_UNTIL} FROM next ON CONFLICT DO NOTHING RETURNING run
+    ), over AS (
+        UPDATE leases SET owner = %(owner)s, expires = {_UNTIL}
+        WHERE run = (SELECT leases.run FROM leases JOIN next ON leases.run = next.run WHERE expires < clock_timestamp()
+            FOR UPDATE OF leases SKIP LOCKED) RETURNING run
+    ), taken AS (SELECT run FROM fresh UNION ALL SELECT run FROM over
+    ), begun AS (UPDATE runs SET status = 'running' FROM taken WHERE runs.run = taken.run)
+    SELECT (SELECT run FROM next), (SELECT run FROM taken)"""
+
+
+class Leases:
+    """The runs that one journal of this process owns. One thread, on a connection of its own, keeps all of them up."""
+
+    def __init__(self, db: Database, address: Address) -> None:
+        self._db, self._address = db, address
+        self._held: dict[str, str] = {}  # run to the lease's owner text
+        self._claimed: set[str] = set()  # held, and nobody came to run it yet
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def owner(self, run: str) -> str:
+        """The owner text under which this process has the run: what its writes must still find in the lease."""
+        if run not in self._held:
+            raise StorageError(f"the run {run} is written by a process that does not own it; take it with own() first")
+        return self._held[run]
+
+    def take(self, run: str) -> None:
+        """Become the owner of a run that has none, whose owner is dead, or that `claim` gave us. Raises RunBusyError, naming the owner that lives."""
+        with self._lock:
+            if run in self._claimed:
+                self._claimed.discard(run)
+                return
+        owner = self._new_owner()
+        values = {"run": run, "owner": owner, "lease_s": self._address.lease_s}
+        give_up = time.monotonic() + self._address.lease_s
+        while not self._db.execute(_NEW, values) and not self._db.execute(_OVER, values):
+            found = self._db.execute(_LIVE, (run,))
+            if found and (found[0][1] > 0 or time.monotonic() > give_up):
+                [(other, left_s)] = found
+                again = f"if it is dead, the run is free in {max(left_s, 0):.0f} s"
+                raise RunBusyError(f"the run {run} is in use by {_named(other)}; wait for it or stop it, then run this again ({again})")
+            time.sleep(0.005)  # another process is just taking it over or giving it back
+        self._hold(run, owner)
+
+    def claim(self, pattern: str) -> str | None:
+        """Take the oldest run that is queued, or whose owner died, among those whose id matches the pattern (a regular expression). None: there is none now."""
+        owner = self._new_owner()
+        values = {"pattern": pattern, "owner": owner, "lease_s": self._address.lease_s}
+        while True:
+            [(free, taken)] = self._db.execute(_CLAIM, values)
+            if free is None:
+                return None
+            if taken is not None:
+                self._hold(str(taken), owner)
+                self._claimed.add(str(taken))
+                return str(taken)
+            time.sleep(0.005)  # another claimer was faster, or its last owner is just writing
+
+    def release(self, run: str) -> None:
+        """Give the run back."""
+        with self._lock:
+            owner = self._held.pop(run)
+            self._claimed.discard(run)
+        self._db.execute("DELETE FROM leases WHERE owner = %s", (owner,))
+
+    def lost(self, run: str) -> RunBusyError:
+        """What to say to a writer whose lease is another's by now."""
+        found = self._db.execute(_LIVE, (run,))
+        by = _named(found[0][0]) if found else "another process"
+        why = f"this process was silent for longer than its lease of {self._address.lease_s:g} s"
+        return RunBusyError(f"the run {run} was taken over by {by}, as {why}; leave it to the other one")
+
+    def close(self) -> None:
+        """Give everything back, and end the heartbeat."""
+        self._ended.set()
+        for run in list(self._held):
+            self.release(run)
+        if self._thread is not None:
+            self._thread.join()
+
+    def _new_owner(self) -> str:
+        return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
+
+    def _hold(self, run: str, owner: str) -> None:
+        with self._lock:
+            self._held[run] = owner
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._beat, name="lease-heartbeat", daemon=True)
+                self._thread.start()
+
+    def _beat(self) -> None:
+        db = Database(self._address)
+        while not self._ended.wait(self._address.lease_s / 3):
+            with self._lock:
+                owners = list(self._held.values())
+            if not owners:
+                continue
+            try:
+                db.execute(_BEAT, {"owners": owners, "lease_s": self._address.lease_s})
+            except StorageError:
+                continue  # the next beat may reach the database; if none does in time, the writes of whoever lost a run say so
+        db.close()
+
+
+def _named(owner: str) -> str:
+    host, pid, _ = owner.rsplit(":", 2)
+    return f"process {pid} on {host}"

@@ -1,0 +1,131 @@
+"""A person in the loop: the run parks, the answer is kept, the run goes on."""
+
+import asyncio
+import json
+import subprocess
+import sys
+
+import pytest
+
+from stillhouse import flow, step
+from stillhouse.errors import UserError
+from stillhouse.flow import Parked, ask_human
+from stillhouse.flow.human import answer, open_questions
+from stillhouse.store.journal import open_journal
+
+done: list = []
+
+
+@step
+async def work(n: int) -> int:
+    done.append(n)
+    return n
+
+
+@flow
+async def main(n: int) -> str:
+    await work(n)
+    try:
+        said = await ask_human(f"send {n}?", ["yes", "no"])
+    except Exception:  # a flow that catches all exceptions parks all the same
+        said = "swallowed"
+    await work(n + 1)
+    return said
+
+
+@pytest.fixture(autouse=True)
+def nothing_done():
+    done.clear()
+
+
+async def test_the_run_parks_and_goes_on_with_the_answer():
+    with pytest.raises(Parked, match=r"the run one waits for an answer to 'send 1.'"):
+        await main.run("one", n=1)
+    journal = open_journal("stillhouse.db")
+    assert journal.run("one").status == "waiting"
+    assert answer(journal, "one", "yes") == "send 1?"
+    assert await main.run("one", n=1) == "yes"
+    assert done == [1, 2]
+    assert open_questions(journal, "one") == []
+
+
+async def test_only_the_options_are_answers_and_only_to_what_is_asked():
+    with pytest.raises(Parked):
+        await main.run("one", n=1)
+    journal = open_journal("stillhouse.db")
+    with pytest.raises(UserError, match=r"'maybe' is not an answer to 'send 1.'; give one of: yes, no"):
+        answer(journal, "one", "maybe")
+    with pytest.raises(UserError, match="there is no run 'two'"):
+        answer(journal, "two", "yes")
+    answer(journal, "one", "no")
+    with pytest.raises(UserError, match="the run one asks nothing"):
+        answer(journal, "one", "yes")
+
+
+async def test_branches_that_do_not_ask_finish_what_they_began():
+    @step
+    async def slow(n: int) -> int:
+        await asyncio.sleep(0.05)
+        done.append(n)
+        return n
+
+    @flow
+    async def both() -> list:
+        return await asyncio.gather(slow(7), ask_human("go on?"))
+
+    with pytest.raises(Parked):
+        await both.run("one")
+    assert done == [7]
+    answer(open_journal("stillhouse.db"), "one", "sure")
+    assert await both.run("one") == [7, "sure"]
+    assert done == [7]
+
+
+async def test_two_questions_at_once_are_both_asked():
+    @flow
+    async def two() -> list:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(ask_human(question)) for question in ("first?", "second?")]
+        return [task.result() for task in tasks]
+
+    with pytest.raises(Parked):
+        await two.run("one")
+    journal = open_journal("stillhouse.db")
+    questions = [row.facts["question"] for row in open_questions(journal, "one")]
+    for question in questions:
+        answer(journal, "one", f"re {question}", question)
+    while True:
+        try:
+            assert await two.run("one") == ["re first?", "re second?"]
+            break
+        except Parked as parked:
+            answer(journal, "one", f"re {parked.question}", parked.question)
+
+
+async def test_outside_a_run_nobody_can_be_asked():
+    with pytest.raises(UserError, match="outside a run"):
+        await ask_human("anyone?")
+
+
+APP = """
+from stillhouse import flow
+from stillhouse.flow import ask_human
+
+@flow
+async def main(n: int) -> str:
+    return f"{n} {await ask_human('how many?')}"
+"""
+
+
+def test_from_the_shell(tmp_path):
+    (tmp_path / "app.py").write_text(APP)
+
+    def call(*arguments):
+        return subprocess.run([sys.executable, "-m", "stillhouse", *arguments], capture_output=True, text=True, check=False)
+
+    parked = call("run", "app.py:main", "--input", '{"n": 3}', "--run-id", "one")
+    assert (parked.returncode, parked.stdout) == (0, "the run one waits for a person: how many?\nanswer it with: stillhouse answer one ANSWER\n")
+    assert json.loads(call("resume", "one", "--json").stdout) == {"run": "one", "waits_for": "how many?"}
+    assert call("answer", "one", "a dozen").stdout == "how many? -> a dozen\nnext: stillhouse resume one\n"
+    assert json.loads(call("resume", "one", "--json").stdout) == {"run": "one", "result": "3 a dozen"}
+    assert "there is no run 'two'" in call("resume", "two").stderr

@@ -1,0 +1,296 @@
+"""Steps without a body: what goes to the model, what may come back, which model is asked, and that nothing is asked or paid for twice."""
+
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel
+
+from stillhouse import flow, step
+from stillhouse.errors import ModelNameError, UserError
+from stillhouse.flow import LimitExceeded, StepError, limits, listen
+from stillhouse.flow.models import CassetteMissError
+from stillhouse.records import Prediction
+from stillhouse.store.journal import open_journal
+
+
+@dataclass
+class Place:
+    city: str
+    orders: int
+
+
+class Note(BaseModel):
+    text: str
+
+
+asked: list = []
+
+
+def model(request, example):
+    """A script in a model's place: says what it was asked by."""
+    asked.append(request)
+    if "Which of the two" in request.messages[0]["content"]:
+        return "Chat."
+    if "schema" in request.messages[0]["content"]:
+        return '{"text": "noted"}'
+    return f"answer {len(asked)}"
+
+
+SCRIPT = f"scripted:{__name__}:model"
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked_yet():
+    sys.modules[SCRIPT.split(":")[1]] = sys.modules[__name__]
+    asked.clear()
+
+
+@step
+async def route(question: str) -> Literal["sql", "chat"]:
+    """Which of the two?"""
+
+
+@step
+async def reply(question: str, tone: str) -> str:
+    """Answer politely."""
+
+
+@step
+async def note(about: str) -> Note:
+    """Make a note."""
+
+
+@step(name="place")
+async def find_place(question: str) -> Place:
+    """Where to, and how many orders?"""
+
+
+@flow(model=SCRIPT)
+async def talk(question: str) -> str:
+    kind = await route(question)
+    return f"{kind}: {await reply(question, tone='warm')}"
+
+
+@flow(model=SCRIPT)
+async def noted(about: str) -> Note:
+    return await note(about)
+
+
+@flow
+async def places(question: str) -> Place:
+    return await find_place(question)
+
+
+def facts(run):
+    return {row.key[0]: row for row in open_journal("stillhouse.db").steps(run)}
+
+
+async def test_the_docstring_instructs_and_the_arguments_are_the_input():
+    assert await talk.run("one", "hello there") == "chat: answer 2"
+    system, user = asked[0].messages
+    assert system["content"] == "Which of the two?\n\nAnswer with one of: sql, chat, and nothing else."
+    assert user["content"] == "hello there"
+    assert asked[1].messages[-1]["content"] == "question: hello there\ntone: warm"
+
+
+async def test_a_finished_model_step_is_not_asked_again_and_another_run_is_answered_by_the_store():
+    await talk.run("one", "hello")
+    assert await talk.run("one", "hello") == "chat: answer 2"
+    assert await talk.run("two", "hello") == "chat: answer 2"
+    assert len(asked) == 2
+    assert facts("two")["reply"].facts["from_store"] == 1
+
+
+async def test_equal_calls_in_one_run_are_two_samples():
+    @flow(model=SCRIPT)
+    async def twice() -> list[str]:
+        return [await reply("q", "t"), await reply("q", "t")]
+
+    assert await twice.run("one") == ["answer 1", "answer 2"]
+    assert [request.sample_index for request in asked] == [0, 1]
+
+
+async def test_a_pydantic_model_comes_back_as_one_and_its_schema_is_sent():
+    assert await noted.run("one", "tea") == Note(text="noted")
+    assert asked[0].schema["required"] == ["text"]
+    assert asked[0].schema["additionalProperties"] is False
+
+
+async def test_structured_output_over_http(endpoint):
+    assert await places.run("one", "where?", models={"place": endpoint.url("place")}) == Place("Porto", 3)
+    row = facts("one")["place"]
+    assert (row.kind, row.facts["input_tokens"], row.facts["output_tokens"]) == ("model", 20, 2)
+    assert row.facts["cost_usd"] is None  # no price is known for this model, and unknown is not nothing
+
+
+async def test_an_endpoint_that_refuses_schemas_is_asked_without_and_a_wrong_reply_is_sent_back_once(endpoint):
+    assert await places.run("one", "where?", models={"place": endpoint.url("place-plain")}) == Place("Porto", 3)
+    row = facts("one")["place"]
+    assert row.facts["repairs"] == 1
+    assert row.facts["structured_output"] is False
+    assert row.facts["output_tokens"] == 4  # both replies were paid for; the refusal was not
+
+
+async def test_what_still_does_not_fit_is_refused_with_the_field(endpoint):
+    with pytest.raises(StepError, match=r"does not fit its type .orders: Input should be a valid integer"):
+        await places.run("one", "where?", models={"place": endpoint.url("place-bad")})
+    assert facts("one")["place"].error.startswith("StepError")
+
+
+async def test_the_run_names_the_model_before_the_step_and_the_step_before_the_flow():
+    @step(model="scripted:nowhere:declared")
+    async def who(question: str) -> str:
+        """Who?"""
+
+    @flow(model="scripted:nowhere:default")
+    async def main() -> str:
+        return await who("x")
+
+    with pytest.raises(ModelNameError, match="nowhere:declared"):
+        await main.run("one")
+    assert (await main.run("two", models={"who": SCRIPT})).startswith("answer")
+    assert (await main.run("three", models={"*": SCRIPT})).startswith("answer")
+
+
+async def test_a_step_that_nothing_names_a_model_for_says_how_to_name_one():
+    with pytest.raises(UserError, match="place names no model; give it model=, or the run --model place=NAME"):
+        await places.run("one", "where?")
+
+
+async def test_another_model_is_another_step_and_is_said():
+    class Student:
+        name = "student"
+
+        async def predict(self, inputs):
+            return [Prediction("sql", confidence=0.9, source="student") for _ in inputs]
+
+    @flow(model=SCRIPT)
+    async def main(question: str) -> str:
+        kind = await route(question)
+        raise ConnectionError(kind)
+
+    with pytest.raises(ConnectionError, match="chat"):
+        await main.run("one", "hello")
+    with pytest.raises(ConnectionError, match="sql"):
+        await main.run("one", "hello", models={"route": Student()})
+    assert main.report.changed == {"route": 1}
+    assert facts("one")["route"].facts["confidence"] == 0.9
+
+
+async def test_offline_replays_the_store_and_names_the_call_that_it_has_no_answer_to():
+    await talk.run("one", "hello")
+    asked.clear()
+    assert await talk.execute("two", {"question": "hello"}, offline=True) == "chat: answer 2"
+    with pytest.raises(CassetteMissError, match=r"no stored answer of scripted:.* to 'goodbye'"):
+        await talk.execute("three", {"question": "goodbye"}, offline=True)
+    assert asked == []
+
+
+async def test_outside_a_flow_a_model_step_asks_its_own_model():
+    @step(model=SCRIPT)
+    async def who(question: str) -> str:
+        """Who?"""
+
+    assert await who("x") == "answer 1"
+
+
+def test_a_step_with_neither_body_nor_docstring_is_refused():
+    with pytest.raises(UserError, match="neither a body nor a docstring"):
+
+        @step
+        async def nothing(question: str) -> str: ...
+
+
+def test_a_step_with_a_body_takes_no_model():
+    with pytest.raises(UserError, match="has a body, so no model answers it"):
+
+        @step(model=SCRIPT)
+        async def something(question: str) -> str:
+            """Does it itself."""
+            return question
+
+
+async def test_a_step_that_returns_nothing_may_have_no_body():
+    @step
+    async def pause() -> None:
+        """Nothing to do."""
+
+    @flow
+    async def main() -> None:
+        await pause()
+
+    assert await main.run("one") is None
+
+
+def test_a_model_step_is_a_task():
+    task = route.task()
+    assert (task.name, task.output, task.labels) == ("route", "choice", ("sql", "chat"))
+    assert "must match this schema" in note.task().instruction
+
+
+async def test_a_listener_hears_the_text_while_it_is_written(endpoint):
+    heard = []
+
+    @flow(model=endpoint.url("stream"))
+    async def main() -> str:
+        with listen(lambda name, piece: heard.append((name, piece))):
+            return await reply("q", "t")
+
+    assert await main.run("one") == "Good morning"
+    assert heard == [("reply", "Good "), ("reply", "morning")]
+    assert facts("one")["reply"].facts["output_tokens"] == 2
+    assert await main.run("two") == "Good morning"
+    assert heard[2:] == [("reply", "Good morning")]  # from the store, in one piece
+
+
+async def test_a_stream_that_breaks_is_not_taken_for_the_whole(endpoint):
+    @flow(model=endpoint.url("stream-broken"))
+    async def main() -> str:
+        with listen(lambda name, piece: None):
+            return await reply("q", "t")
+
+    with pytest.raises(StepError, match="the stream broke off"):
+        await main.run("one")
+    assert sum(endpoint.calls().values()) == 1  # what was heard once is not asked for again behind the listener's back
+
+
+async def test_limits_of_steps_and_tokens_name_what_is_exceeded():
+    @flow(model=SCRIPT)
+    async def main() -> str:
+        async with limits(steps=5, name="everything"), limits(tokens=10):
+            await reply("first", "t")
+            return await reply("second", "t")
+
+    with pytest.raises(LimitExceeded, match="the limit of 10 tokens is reached"):
+        await main.run("one")
+    with pytest.raises(LimitExceeded, match="the limit of 10 tokens"):
+        await main.run("one")  # the journaled step counts as it did
+    assert len(asked) == 1
+
+    @flow(model=SCRIPT)
+    async def many() -> None:
+        async with limits(steps=2, name="the search"):
+            for number in range(5):
+                await reply(str(number), "t")
+
+    with pytest.raises(LimitExceeded, match="the limit of 2 steps of the search is reached before reply"):
+        await many.run("many")
+
+
+async def test_a_limit_of_dollars_is_kept_before_the_call_and_needs_a_price():
+    @flow(model=SCRIPT)
+    async def main() -> str:
+        async with limits(dollars=0.001):
+            return await reply("q", "t")
+
+    with pytest.raises(UserError, match="no price is known for scripted"):
+        await main.run("one")
+    model.priced_as = "gpt-4o"
+    try:
+        with pytest.raises(LimitExceeded, match=r"the limit of \$0.001 is reached .* the next call may cost up to"):
+            await main.run("two")
+    finally:
+        del model.priced_as
+    assert asked == []

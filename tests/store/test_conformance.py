@@ -1,0 +1,257 @@
+"""What every database behind the store and the journal must do, on SQLite and on PostgreSQL alike."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from stillhouse.errors import RunBusyError, StorageError, UserError
+from stillhouse.records import Usage
+from stillhouse.store import open_store
+from stillhouse.store.journal import Finished, StepRow, key_id, open_journal
+from stillhouse.store.schema import StoredCompletion
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    return str(tmp_path / "s.db") if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
+def rows(url, statement):
+    """What the database itself holds, asked past our code."""
+    if not url.startswith("postgresql://"):
+        with contextlib.closing(sqlite3.connect(url)) as connection:
+            return connection.execute(statement).fetchall()
+    import psycopg
+
+    with psycopg.connect(url, options="-c search_path=stillhouse") as connection:
+        return connection.execute(statement).fetchall()
+
+
+# The completions
+
+
+def completion(name, text="yes", messages=(), **request):
+    asked = {"model": "m", **({"messages": list(messages)} if messages else {}), **request}
+    return StoredCompletion(name, "m", asked, {"text": text, "token_logprobs": [["a", -0.5]]}, Usage(1, 2), 0.5, "a price", 0.25, "2026-01-01T00:00:00Z")
+
+
+async def test_what_was_put_comes_back_whole_for_whoever_opens_the_store_next(url):
+    unknown = StoredCompletion("b", "m", {}, {"text": None}, None, None, None, None, "2026-01-01T00:00:00Z")
+    with open_store(url) as store:
+        await store.put(completion("a", messages=[{"role": "user", "content": "hi"}], parameters={"stop": ["\n"]}))
+        await store.put(unknown)
+    with open_store(url) as again:
+        assert again.get("a") == completion("a", messages=[{"role": "user", "content": "hi"}], parameters={"stop": ["\n"]})
+        assert again.get("b") == unknown
+        assert again.get("absent") is None
+        assert {found.request_hash for found in again.get_many(["a", "b", "absent"])} == {"a", "b"}
+        assert again.get_many([]) == []
+        assert again.count() == 2
+
+
+async def test_many_calls_at_once_from_two_owners_are_all_committed_when_they_return(url):
+    with open_store(url) as one, open_store(url) as other:
+        shared = {"role": "system", "content": "answer"}
+        await asyncio.gather(
+            *((one if n % 2 else other).put(completion(f"h{n}", messages=[shared, {"role": "user", "content": str(n)}])) for n in range(1500))
+        )
+        assert one.count() == other.count() == 1500
+        found = one.get_many([f"h{n}" for n in range(1500)])
+        assert {stored.request["messages"][1]["content"] for stored in found} == {str(n) for n in range(1500)}
+
+
+async def test_the_first_answer_to_a_request_stays_also_within_one_commit(url):
+    with open_store(url) as store:
+        await asyncio.gather(*(store.put(completion("a", text)) for text in ("first", "second", "third")))
+        await store.put(completion("a", "fourth"))
+        assert store.get("a").response["text"] == "first"
+
+
+@pytest.mark.parametrize("text", ["naïve 漢字 🙂", "a\x00b", "\x00", "\\u0000", '"\'$1 %s ?', "é" * 100_000])
+async def test_any_text_comes_back_as_it_was(url, text):
+    with open_store(url) as store:
+        stored = completion("a", text, messages=[{"role": "user", "content": text}], stop=[text])
+        await store.put(stored)
+        assert store.get("a") == stored
+
+
+async def test_half_a_surrogate_pair_is_refused_and_those_who_share_its_commit_are_not(url):
+    with open_store(url) as store:
+        torn = completion("torn", "half \ud800"), completion("torn too", messages=[{"content": "half \ud800"}])
+        outcomes = await asyncio.gather(*(store.put(row) for row in (*torn, completion("a"), completion("b"))), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [StorageError, StorageError, type(None), type(None)]
+        assert "surrogates" in str(outcomes[0])
+        assert store.count() == 2
+
+
+async def test_a_conversation_is_stored_in_linear_space_and_shared_beginnings_once(url):
+    """200 turns of 1 kB: whole requests would be 200 * 201 / 2 kB = 20 MB; there are 200 messages."""
+    turns = [{"role": "user" if n % 2 == 0 else "assistant", "content": f"{n} " + "x" * 1000} for n in range(200)]
+    with open_store(url) as store:
+        for n in range(200):
+            await store.put(completion(f"h{n}", messages=turns[: n + 1]))
+        assert store.get("h199").request["messages"] == turns
+        assert [len(store.get(f"h{n}").request["messages"]) for n in (0, 1, 100)] == [1, 2, 101]
+    assert rows(url, "SELECT COUNT(*), SUM(LENGTH(message)) FROM messages") == [(200, sum(len(json.dumps(turn, separators=(",", ":"))) for turn in turns))]
+    assert rows(url, "SELECT SUM(LENGTH(request)) FROM completions")[0][0] < 200 * 100
+
+
+async def test_messages_that_are_not_plain_texts_are_kept_as_they_are(url):
+    """1, 1.0 and True are equal to Python, and not to whoever is asked."""
+    asked = [[{"role": "user", "n": n, "tool_calls": [{"id": "a"}]}] for n in (1, 1.0, True, None)]
+    with open_store(url) as store:
+        for number, messages in enumerate(asked):
+            await store.put(completion(f"h{number}", messages=messages))
+        assert [json.dumps(store.get(f"h{number}").request["messages"], sort_keys=True) for number in range(4)] == [
+            json.dumps(messages, sort_keys=True) for messages in asked
+        ]
+
+
+async def test_a_store_that_is_closed_says_so(url):
+    store = open_store(url)
+    store.close()
+    with pytest.raises(StorageError, match="closed"):
+        await store.put(completion("a"))
+
+
+# The journal
+
+
+@pytest.fixture
+def journal(url):
+    with contextlib.closing(open_journal(url)) as opened:
+        yield opened
+
+
+def step(name="a", nth=0, output='"yes"', *, error=None, started=1.0, arguments="{}", **more):
+    more = {"parent": None, "version": "v1", "facts": None} | more
+    return StepRow((name, "0" * 64, nth), "step", arguments=arguments, output=output, error=error, started=started, seconds=0.5, attempts=1, **more)
+
+
+def test_a_run_is_begun_ended_and_begun_again(journal):
+    with journal.own("r"):
+        begun = journal.begin("r", "main", '{"n":1}', {"models": {"a": "m"}, "app": None})
+        assert (begun.run, begun.flow, begun.input, begun.status, begun.result, begun.ended) == ("r", "main", '{"n":1}', "running", None, None)
+        assert begun.facts == {"models": {"a": "m"}, "app": None}
+        journal.end("r", "failed", error="OSError: closed")
+        failed = journal.run("r")
+        assert (failed.status, failed.error, failed.ended is not None) == ("failed", "OSError: closed", True)
+        journal.begin("r", "main", '{"n":1}', {})
+        assert (journal.run("r").status, journal.run("r").error, journal.run("r").facts) == ("running", None, {})
+        journal.end("r", "done", result='{"x":1}')
+        assert journal.begin("r", "main", '{"n":1}', {"late": 1}).status == "done"
+        done = journal.run("r")
+        assert (done.status, done.result, done.facts, done.created == begun.created) == ("done", '{"x":1}', {}, True)
+    assert journal.run("other") is None
+
+
+def test_a_run_id_belongs_to_one_flow_and_one_input(journal):
+    with journal.own("r"):
+        journal.begin("r", "main", '{"n":1}', {})
+        with pytest.raises(UserError, match=r'with the input \{"n":1\}'):
+            journal.begin("r", "main", '{"n":2}', {})
+        with pytest.raises(UserError, match="with the flow main"):
+            journal.begin("r", "other", '{"n":1}', {})
+
+
+async def test_steps_come_back_by_key_and_as_a_trace_in_the_order_in_which_they_began(journal):
+    first = step("a", started=2.0)
+    second = step("a", nth=1, started=1.0, parent=key_id(first.key), facts={"model": "m", "cost_usd": None, "requests": ["h"]})
+    failed = step("b", output=None, error="OSError: gone", started=3.0)
+    with journal.own("r"):
+        journal.begin("r", "main", "{}", {})
+        assert journal.finished("r") == {}
+        journal.write("r", first)
+        await journal.write_later("r", second)
+        journal.write("r", failed)
+        assert journal.steps("r") == [second, first, failed]
+        found = journal.finished("r")
+        assert set(found) == {first.key, second.key}
+        assert found[first.key] == Finished("v1", '"yes"', None, None)
+        assert json.loads(found[second.key].facts) == second.facts
+        assert found[second.key].parent == key_id(first.key)
+    assert [(row.run, n) for row, n in journal.runs()] == [("r", 2)]
+    assert journal.steps("other") == []
+
+
+async def test_a_later_row_under_the_same_key_replaces_the_earlier(journal):
+    with journal.own("r"):
+        journal.begin("r", "main", "{}", {})
+        journal.write("r", step(output=None, error="OSError: gone"))
+        assert journal.finished("r") == {}
+        await journal.write_later("r", step(output="1", version="v2", facts={"n": 1}))
+        assert journal.steps("r") == [step(output="1", version="v2", facts={"n": 1})]
+
+
+async def test_a_fan_out_is_committed_when_it_returns(url, journal):
+    with journal.own("r"), journal.own("s"), contextlib.closing(open_journal(url)) as reader:
+        for run in ("r", "s"):
+            journal.begin(run, "main", "{}", {})
+        await asyncio.gather(*(journal.write_later(run, step(nth=n, output=str(n))) for n in range(300) for run in ("r", "s")))
+        assert {key[2]: row.output for key, row in reader.finished("s").items()} == {n: str(n) for n in range(300)}
+        assert len(reader.finished("r")) == 300
+
+
+async def test_a_long_text_is_stored_once_however_often_it_is_passed_on(url, journal):
+    large = json.dumps("x" * 8_000_000)
+    with journal.own("r"):
+        journal.begin("r", "main", "{}", {})
+        await asyncio.gather(*(journal.write_later("r", step(nth=n, output=large)) for n in range(3)))
+        journal.write("r", step("b", arguments=large, output="1", started=9.0))
+        journal.end("r", "done", result=large)
+        assert rows(url, "SELECT COUNT(*), SUM(LENGTH(text)) FROM texts") == [(1, 8_000_002)]
+        assert {journal.text(row.output) == large for key, row in journal.finished("r").items() if key[0] == "a"} == {True}
+        assert journal.steps("r")[-1].arguments == large
+        assert journal.text(journal.run("r").result) == large
+
+
+@pytest.mark.parametrize("text", ["naïve 漢字 🙂", "a\x00b", '"\'$1 %s ?', "text:abc"])
+async def test_any_text_of_a_step_comes_back_as_it_was(journal, text):
+    """What a step takes and returns is JSON, which writes U+0000 as an escape; an error is plain text, and shows it as a sign."""
+    written = step(arguments=json.dumps({"t": text}), output=json.dumps(text, ensure_ascii=False), facts={"failures": [text]})
+    with journal.own("r"):
+        journal.begin("r", "main", json.dumps(text), {"app": text})
+        await journal.write_later("r", written)
+        journal.write("r", step("b", output=None, error=text, started=2.0))
+        journal.end("r", "failed", error=text)
+    assert journal.steps("r")[0] == written
+    assert journal.steps("r")[1].error == journal.run("r").error == text.replace("\x00", "␀")
+    assert journal.run("r").facts == {"app": text}
+
+
+def test_half_a_surrogate_pair_in_an_error_does_not_hide_the_error(journal):
+    with journal.own("r"):
+        journal.begin("r", "main", "{}", {})
+        journal.write("r", step(output=None, error="no file \udcff", facts={"failures": ["no file \udcff"]}))
+        assert journal.steps("r")[0].error == "no file \\udcff"
+        assert journal.steps("r")[0].facts == {"failures": ["no file \udcff"]}
+
+
+def test_a_live_run_is_refused_with_its_owner_named_and_is_free_when_it_is_given_back(url, journal):
+    with contextlib.closing(open_journal(url)) as other:
+        with journal.own("r"):
+            for second in (other, journal):
+                with pytest.raises(RunBusyError, match=f"the run r is in use by process {os.getpid()}"), second.own("r"):
+                    pass
+            with other.own("s"):
+                pass
+        with other.own("r"), pytest.raises(RunBusyError), journal.own("r"):
+            pass
+
+
+def test_runs_are_listed_newest_first(url):
+    from stillhouse.store.postgres_journal import PostgresJournal
+    from stillhouse.store.sqlite_journal import SqliteJournal
+
+    times = iter([5.0, 7.0])
+    here = PostgresJournal(url, clock=lambda: next(times)) if url.startswith("postgresql://") else SqliteJournal(Path(url), clock=lambda: next(times))
+    with contextlib.closing(here) as journal:
+        for run in ("first", "second"):
+            with journal.own(run):
+                journal.begin(run, "main", "{}", {})
+        assert [(row.run, row.created) for row, _ in journal.runs()] == [("second", 7.0), ("first", 5.0)]
