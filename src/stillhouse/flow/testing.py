@@ -31,6 +31,7 @@ from stillhouse.flow.engine import Flow
 from stillhouse.flow.human import Parked, answer, open_questions
 from stillhouse.flow.models import DEFAULT_STORE, CassetteMissError, ModelName, Models
 from stillhouse.flow.paths import ExpectedPath, path_of, path_problems
+from stillhouse.flow.tools.tool import ToolError
 from stillhouse.store.journal import Journal, StepRow, open_journal
 
 __all__ = ["UNKNOWN", "Case", "Missing", "NotScripted", "Outcome", "in_order", "path_problems", "run_case", "run_cases", "typed_arguments"]
@@ -233,7 +234,12 @@ class _Sitting:
         return lambda: self._noting_a_miss(name, kind, arguments, body)
 
     async def _answered(self, name: str, kind: str, arguments: str) -> Any:
-        return _as_output(await self._scripted(name, arguments), kind)
+        try:
+            return _as_output(await self._scripted(name, arguments), kind)
+        except StepError as error:
+            if kind == "tool":  # what a flow catches of a tool
+                raise ToolError(str(error)) from None
+            raise
 
     async def _from_cases(self, name: str, kind: str, arguments: str) -> Any:
         if (found := self._expected(name, arguments)) is UNKNOWN:
