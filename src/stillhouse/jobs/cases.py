@@ -4,7 +4,7 @@
     cases/paths.jsonl   {"id", "input", "path", "script"}: the flow's input and its path (see `flow.paths`); the script answers for the models
     cases/flow.jsonl    {"id", "input", "expected"}, and where known "path": the flow's input and its result; cases/FLOWNAME.jsonl is the same
 
-`input` is the object of arguments, or the one argument itself. `metric` (and `database`, for sql_execution) may stand in any row: how an answer is scored.
+`input` is the object of arguments, or the one argument that must be given. `metric` (and `database`, for sql_execution) may stand in any row: how an answer is scored.
 """
 
 import hashlib
@@ -142,13 +142,15 @@ def _path(path: Path, line: int, given: Any) -> ExpectedPath | None:
 
 
 def _arguments(part: Part, given: Any, where: str) -> Mapping[str, Any]:
-    """The object of arguments; anything that is no object is the one argument itself."""
+    """The object of arguments; anything that is no object is the one argument that must be given."""
     if isinstance(given, dict):
         return part.wrap(given)
-    names = list(inspect.signature(part.flow.function).parameters)
-    if len(names) != 1:
-        raise DatasetError(f"{where}: {part.name} takes {', '.join(names) or 'no arguments'}; write `input` as an object of them")
-    return {names[0]: given}
+    takes = inspect.signature(part.flow.function).parameters.values()
+    needed = [one.name for one in takes if one.default is one.empty] if len(takes) > 1 else [one.name for one in takes]
+    if len(needed) != 1:
+        names = ", ".join(one.name for one in takes) or "no arguments"
+        raise DatasetError(f"{where}: {part.name} takes {names}; write `input` as an object of them")
+    return {needed[0]: given}
 
 
 def _expectation(part: Part, case: Case, row: Mapping[str, Any], path: Path, defaults: tuple[str | None, Path | None]) -> Expectation:
