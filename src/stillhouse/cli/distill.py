@@ -7,7 +7,7 @@ import typer
 
 from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, out, progress_bar
-from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Runs, SkipBad, Store, TaskFile, Teacher
+from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Rows, Runs, SkipBad, Store, TaskFile, Teacher
 from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @app.command()
 def distill(
     task: TaskFile,
+    data: Rows = None,
     teacher: Teacher = None,
     seed: Annotated[int, typer.Option(help="decides order and initial weights")] = 0,
     advice: Annotated[Path | None, typer.Option(help="an advise run whose learning curves go into the report")] = None,
@@ -31,10 +32,11 @@ def distill(
 ) -> None:
     """Train students, measure them against the prompt on held-out rows, and write card and report. Exit code 1: none may be served."""
     from stillhouse.jobs.distill import distill as run
+    from stillhouse.jobs.step_task import task_of
 
     with progress_bar() as tick:
         done = run(
-            task,
+            task_of(task, data),
             teacher=teacher,
             settings={"max_usd": max_usd, "price_in": price_in, "price_out": price_out},
             store=store,
@@ -55,6 +57,7 @@ def distill(
 @app.command()
 def advise(
     task: TaskFile,
+    data: Rows = None,
     teacher: Teacher = None,
     seeds: Annotated[int, typer.Option(help="trainings per size, at least 3")] = 5,
     sizes: Annotated[str | None, typer.Option(help="training sizes, as in 64,256,1024; default: doubling up to all rows")] = None,
@@ -69,10 +72,11 @@ def advise(
 ) -> None:
     """Learning curves, the crossover with the prompt, the money: one verdict."""
     from stillhouse.jobs.advise import advise as run
+    from stillhouse.jobs.step_task import task_of
 
     with progress_bar() as tick:
         done = run(
-            task,
+            task_of(task, data),
             teacher=teacher,
             settings={"max_usd": max_usd, "price_in": price_in, "price_out": price_out},
             store=store,

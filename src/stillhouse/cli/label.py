@@ -9,11 +9,12 @@ import typer
 
 from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, money, out, progress_bar
+from stillhouse.cli.options import TaskFile
 
 
 @app.command()
 def label(
-    task: Annotated[Path, typer.Argument(help="task.toml, or the folder that holds it")],
+    task: TaskFile,
     data: Annotated[Path | None, typer.Option(help="rows to label; default: every file that the task names")] = None,
     to: Annotated[Path | None, typer.Option("--out", help="where the labelled rows go; default: teacher.jsonl beside the task")] = None,
     teacher: Annotated[str | None, typer.Option(help="the model to ask; default: the one that the task file names")] = None,
@@ -27,10 +28,12 @@ def label(
 ) -> None:
     """Ask the teacher for labels (and rationales). Stop it at any moment and run it again: nothing is paid twice."""
     from stillhouse.jobs.label import label as run
+    from stillhouse.jobs.step_task import names_a_step, task_of
 
     with progress_bar() as tick:
         settings = {"rationales": rationales, "max_usd": max_usd, "price_in": price_in, "price_out": price_out}
-        done = asyncio.run(run(task, data=data, out=to, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, on_progress=tick))
+        asked = task_of(task, data) if names_a_step(task) else task
+        done = asyncio.run(run(asked, data=data, out=to, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, on_progress=tick))
     if as_json:
         emit_json({"out": str(done.out), **asdict(done.report)})
         return

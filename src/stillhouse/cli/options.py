@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-TaskFile = Annotated[Path, typer.Argument(help="task.toml, or the folder that holds it")]
+TaskFile = Annotated[Path, typer.Argument(help="task.toml, the folder that holds it, or a model step of an app: APP.py:STEP")]
+Rows = Annotated[Path | None, typer.Option("--data", help="for a step: its rows; default: those harvested into steps/STEP")]
 Teacher = Annotated[str | None, typer.Option(help="the model to ask; default: the one that the task file names")]
 MaxUsd = Annotated[float | None, typer.Option(help="never spend more than this on the teacher")]
 PriceIn = Annotated[float | None, typer.Option(help="US$ per million input tokens, where no table knows the model")]

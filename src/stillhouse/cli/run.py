@@ -31,7 +31,7 @@ def run(
     """Run a flow; killed at any moment, the same command with the same id goes on where it was."""
     from stillhouse.jobs.run import run as execute
 
-    finish(asyncio.run(execute(target, given=_object(given), run_id=run_id, store=store, models=_models(model or []), offline=offline)), as_json)
+    finish(asyncio.run(execute(target, given=_object(given), run_id=run_id, store=store, models=step_models(model or []), offline=offline)), as_json)
 
 
 @app.command()
@@ -113,7 +113,7 @@ def _object(text: str) -> dict[str, Any]:
     return value
 
 
-def _models(given: list[str]) -> dict[str, str]:
+def step_models(given: list[str]) -> dict[str, str]:
     """STEP=NAME pairs; a name alone is for every step. The step's name ends at the first = before which there is no colon or slash, as models' names hold."""
     named = {}
     for text in given:

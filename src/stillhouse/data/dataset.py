@@ -69,6 +69,18 @@ def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool 
     return Dataset(examples, path, fingerprint(examples), skipped)
 
 
+def json_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """The objects of a JSONL file that is no dataset (cases, feedback), with their lines. Raises DatasetError for the first line that is none."""
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such file; give JSONL, one object a line")
+    rows = []
+    for line, row in _jsonl_rows(path):
+        if isinstance(row, _BadRow):
+            raise DatasetError(f"{path}:{line}: {row}; mend the row")
+        rows.append((line, dict(row)))
+    return rows
+
+
 def write_examples(path: str | Path, examples: Iterable[Example]) -> None:
     """Write JSONL, whole or not at all."""
     write_atomic(Path(path), "".join(json.dumps(to_row(example), ensure_ascii=False) + "\n" for example in examples))

@@ -55,7 +55,7 @@ async def decide(
     if (threshold is None) != (otherwise is None):
         raise UserError(f"decide({question!r}): a threshold needs an `otherwise` for what falls below it, and `otherwise` a threshold; give both or neither")
     task = Task(name, question, "choice", options)
-    subject = question if about is None else json.loads(encode(about, f"what decide({question!r}) is about"))
+    subject = question if about is None else json.loads(encode(about, f"what decide({question!r}) is about", canonical=True))
     active = active_run.get()
 
     async def ask(models: Models) -> dict[str, Any]:

@@ -64,7 +64,7 @@ async def run(
 
 async def resume(run_id: str, *, store: Path | str = DEFAULT_STORE) -> Executed:
     """Go on with a run by its id alone: the app, the input and the models are those that it was started with."""
-    with contextlib.closing(_existing(store)) as journal:
+    with contextlib.closing(existing_journal(store)) as journal:
         row = journal.run(run_id)
     if row is None:
         raise UserError(f"there is no run {run_id!r} in {store}; `stillhouse runs` lists them")
@@ -75,7 +75,7 @@ async def resume(run_id: str, *, store: Path | str = DEFAULT_STORE) -> Executed:
 
 def answer(run_id: str, text: str, *, question: str | None = None, store: Path | str = DEFAULT_STORE) -> str:
     """Give a person's answer to what the run waits for; returns the question."""
-    with contextlib.closing(_existing(store)) as journal:
+    with contextlib.closing(existing_journal(store)) as journal:
         return journal_answer(journal, run_id, text, question)
 
 
@@ -84,7 +84,7 @@ def load_flow(target: str) -> Flow[Any, Any]:
     app, colon, name = target.rpartition(":")
     if not colon or not app or not name:
         raise UserError(f"{target!r} names no flow; write FILE.py:FLOW or MODULE:FLOW")
-    module = _load(app)
+    module = load_app(app)
     found = getattr(module, name, None)
     if not isinstance(found, Flow):
         flows = ", ".join(sorted(key for key, value in vars(module).items() if isinstance(value, Flow))) or "none"
@@ -95,7 +95,8 @@ def load_flow(target: str) -> Flow[Any, Any]:
     return found
 
 
-def _load(app: str) -> Any:
+def load_app(app: str) -> Any:
+    """The app's module, of a Python file or by its name. Raises UserError where there is none; what its own code raises is its own."""
     if not app.endswith(".py"):
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
         try:
@@ -119,11 +120,12 @@ def _load(app: str) -> Any:
 
 def runs(store: Path | str = DEFAULT_STORE) -> list[tuple[RunRow, int]]:
     """The runs of a journal, newest first, each with the number of its finished steps."""
-    with contextlib.closing(_existing(store)) as journal:
+    with contextlib.closing(existing_journal(store)) as journal:
         return journal.runs()
 
 
-def _existing(store: Path | str) -> Journal:
+def existing_journal(store: Path | str) -> Journal:
+    """The journal at that place. Raises UserError where there is no such file."""
     if "://" not in str(store) and not Path(store).is_file():
         raise UserError(f"{store}: no such journal; give --store, or run a flow first")
     return open_journal(store)

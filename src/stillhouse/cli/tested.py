@@ -1,0 +1,126 @@
+"""A test's result for the terminal, made for 80 columns."""
+
+from collections.abc import Iterator
+
+import rich.box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from stillhouse.evaluation.composability import Gap
+from stillhouse.jobs.tested import Against, Cause, Tested, TestedPart
+from stillhouse.report import numbers
+
+MOST = 8  # wrong cases, misses and the like that are written out; the file has them all
+_STYLES = {"pass": "green", "fail": "red", "cannot tell": "yellow"}
+_CAUSES: dict[Cause, str] = {
+    "branch": "wrong branch",
+    "step": "wrong step result",
+    "whole": "right parts, wrong whole",
+    "failed": "failed with an error",
+    "unknown": "wrong, and no step of it was judged",
+}
+
+
+def shown(tested: Tested) -> RenderableType:
+    """Scores by part, paths, causes, the gap, misses, the comparison, and the answer in one word."""
+    against = {one.name: one for one in tested.against}
+    table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("cases of", overflow="fold", min_width=10)
+    for head in ("n", "right", "interval, %", "per 1,000", "p50"):
+        table.add_column(head, justify="right", no_wrap=True)
+    if tested.against:
+        table.add_column("against the baseline", justify="right", no_wrap=True)
+    for part in tested.parts:
+        cells = [Text(part.name + (" (whole)" if part.kind == "whole" else "")), *_cells(part)]
+        table.add_row(*cells, *([_difference(against.get(part.name))] if tested.against else []), style="bold" if part.kind == "whole" else "")
+    lines = [Text.assemble((f"{tested.app}  ", "bold"), (_models(tested), "dim"))]
+    return Group(*lines, *([table] if tested.parts else []), *_lines(tested))
+
+
+def _cells(part: TestedPart) -> list[Text]:
+    score = part.score
+    latency = "–" if part.latency_p50_s is None else numbers.seconds(part.latency_p50_s)
+    cells = (
+        numbers.count(len(part.rows)),
+        "–" if score is None else numbers.percent(score.value),
+        "–" if score is None else numbers.interval(score) + (f" n = {score.n}" if score.n != len(part.rows) else ""),
+        numbers.usd(part.cost_usd_per_1000),
+        latency,
+    )
+    return [Text(cell) for cell in cells]
+
+
+def _difference(one: Against | None) -> Text:
+    if one is None:
+        return Text("–", style="dim")
+    return Text.assemble(f"{numbers.points(one.difference.value)} {numbers.interval(one.difference)} ", (one.answer, _STYLES[one.answer]))
+
+
+def _models(tested: Tested) -> str:
+    named = ", ".join(f"{step}: {model}" for step, model in tested.models.items()) or "the models that the app names"
+    return named + ("; offline" if tested.offline else "")
+
+
+def _lines(tested: Tested) -> Iterator[Text]:
+    if tested.paths:
+        wrong = [path for path in tested.paths if path.problems]
+        yield Text(f"paths: {len(tested.paths) - len(wrong)} of {len(tested.paths)} as expected")
+        for path in wrong[:MOST]:
+            yield Text(f"  {path.id}: {'; '.join(path.problems)}\n    it went {' > '.join(path.path) or 'nowhere'}", style="red")
+    whole = tested.whole
+    if whole is not None and whole.wrong:
+        yield Text(f"\nwhy {len(whole.wrong)} of {len(whole.rows)} whole answers are wrong")
+        for (cause, at), n in tested.causes.most_common():
+            assert cause is not None
+            yield Text(f"  {n:>4}  {_CAUSES[cause]}{f': {at}' if at else ''}")
+    if tested.gap is not None:
+        yield from _gap(tested.gap)
+    yield from _wrong(tested)
+    if tested.missing:
+        yield Text(f"\n{len(tested.missing)} calls have no stored answer", style="red")
+        for miss in tested.missing[:MOST]:
+            yield Text(f"  {miss.step} in case {miss.case}: {miss.arguments[:100]}")
+        yield from _more(len(tested.missing))
+    if tested.against:
+        yield Text(f"\nagainst {tested.baseline}")
+    for one in tested.against:
+        yield Text(f"  {one.sentence}")
+    yield Text.assemble("\n", ("passed", "green bold") if tested.passed else ("failed", "red bold"))
+
+
+def _gap(gap: Gap) -> Iterator[Text]:
+    judged = f"{gap.n_judged} of {gap.n_calls} step calls judged"
+    if gap.share is None:
+        yield Text(f"\ncomposability gap: no run has all its judged steps right, so there is none to measure ({judged})")
+        return
+    yield Text(f"\ncomposability gap: {numbers.described(gap.share)} runs with right parts ({judged})")
+    if gap.suspect is not None:
+        pair = gap.suspect
+        rate = f"wrong in {pair.n_wrong} of {pair.n}, {pair.lift:.1f} times the rate of all (p = {pair.p:.2g})"
+        yield Text(f"  from {pair.first} and {pair.second} together: {rate}")
+    elif gap.pairs:
+        pair = gap.pairs[0]
+        seen = f"{pair.first} and {pair.second} are in {pair.n_wrong} of the wrong ones"
+        why = "every run has the same steps" if all(one.p is None for one in gap.pairs) else "too few runs"
+        yield Text(f"  which steps it comes from cannot be told ({why}); {seen}")
+
+
+def _wrong(tested: Tested) -> Iterator[Text]:
+    rows = [(part, row) for part in tested.parts for row in part.wrong]
+    if rows:
+        yield Text("\nwrong")
+    for part, row in rows[:MOST]:
+        found = row.error if row.error is not None else row.output
+        yield Text(f"  {part.name} {row.id}: {_short(found)}  (expected {_short(row.expected)})")
+    yield from _more(len(rows))
+
+
+def _more(n: int) -> Iterator[Text]:
+    if n > MOST:
+        yield Text(f"  and {n - MOST} more in the file", style="dim")
+
+
+def _short(text: str | None) -> str:
+    text = " ".join((text or "").split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,89 @@
+"""The path of a run, and what it is expected to be: which steps, which branch, how often.
+
+An expected path is a list or an object. The list is exact: every call in the order in which it began, `"route"` or `"route=sql"` (the call, and what it
+answered). The object counts: `{"route=sql": 1, "to_sql": {">=": 1, "<=": 3}, "search": 0}`; steps that it does not name may be called as often as they like,
+and so it also fits concurrent branches, whose order is nobody's promise.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+from stillhouse.errors import UserError
+from stillhouse.store.journal import StepRow
+
+ExpectedPath: TypeAlias = Sequence[str] | Mapping[str, int | Mapping[str, int]]
+OFF_THE_PATH = ("value", "turn")  # the clock and its like; an agent's turns, whose tools are on the path
+ONE_WORD = 40  # characters: longer answers are no branch's name, and are left out where a path is shown
+
+
+def path_of(calls: Sequence[StepRow]) -> list[str]:
+    """The calls in the order in which they began, each as `step` or, where it answered with one word, number or choice, `step=answer`."""
+    return [_shown(call) for call in on_the_path(calls)]
+
+
+def on_the_path(calls: Sequence[StepRow]) -> list[StepRow]:
+    """The calls that a path counts."""
+    return [call for call in calls if call.kind not in OFF_THE_PATH]
+
+
+def _shown(call: StepRow) -> str:
+    said = _said(call)
+    return call.key[0] if said is None or len(said) > ONE_WORD or not said or any(map(str.isspace, said)) else f"{call.key[0]}={said}"
+
+
+def _said(call: StepRow) -> str | None:
+    """A call's answer as a path writes it; None where it is no text, number or truth value."""
+    answer = answer_of(call)
+    return answer if isinstance(answer, str) else json.dumps(answer) if isinstance(answer, bool | int) else None
+
+
+def answer_of(call: StepRow) -> Any:
+    """What the call answered, as JSON gives it; of a decision the option; None where it failed."""
+    if call.output is None:
+        return None
+    answer = json.loads(call.output)
+    return answer["option"] if call.kind == "decide" else answer
+
+
+def check_path(expected: Any) -> ExpectedPath:
+    """The expected path if it is one. Raises UserError."""
+    if isinstance(expected, list | tuple) and all(isinstance(move, str) and move for move in expected):
+        return expected
+    if isinstance(expected, Mapping) and all(isinstance(move, str) and move and _is_count(count) for move, count in expected.items()):
+        return expected
+    raise UserError(f'{expected!r:.200} is no path; give a list of steps, as in ["route=sql", "to_sql"], or counts, as in {{"to_sql": {{">=": 1}}}}')
+
+
+def _is_count(count: Any) -> bool:
+    if isinstance(count, Mapping):
+        return bool(count) and all(sign in (">=", "<=") and _is_count(bound) and not isinstance(bound, Mapping) for sign, bound in count.items())
+    return isinstance(count, int) and not isinstance(count, bool) and count >= 0
+
+
+def path_problems(expected: ExpectedPath, calls: Sequence[StepRow]) -> list[str]:
+    """How the run's path differs from the expected one; none where it does not. Of a list the first difference: the rest follows from it."""
+    found = on_the_path(calls)
+    if isinstance(expected, Mapping):
+        return [problem for move, count in expected.items() if (problem := _wrong_count(move, count, sum(_fits(move, call) for call in found)))]
+    for number, (wanted, call) in enumerate(zip(expected, found, strict=False), start=1):
+        if not _fits(wanted, call):
+            return [f"call {number} is {_shown(call)}, and {wanted} was expected"]
+    if len(found) > len(expected):
+        return [f"it goes on with {_shown(found[len(expected)])} where the expected path ends"]
+    if len(found) < len(expected):
+        return [f"it ends after {len(found)} calls, and {expected[len(found)]} was expected next"]
+    return []
+
+
+def _fits(wanted: str, call: StepRow) -> bool:
+    name, equals, answer = wanted.partition("=")
+    return call.key[0] == name and (not equals or _said(call) == answer)
+
+
+def _wrong_count(move: str, count: int | Mapping[str, int], found: int) -> str | None:
+    bounds = {">=": count, "<=": count} if isinstance(count, int) else dict(count)
+    if bounds.get(">=", 0) <= found <= bounds.get("<=", found):
+        return None
+    wanted = f"{count}" if isinstance(count, int) else " and ".join(f"{sign} {bound}" for sign, bound in bounds.items())
+    return f"{move} was called {found} {'time' if found == 1 else 'times'}, and {wanted} was expected"

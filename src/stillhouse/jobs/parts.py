@@ -1,0 +1,89 @@
+"""The parts of an app that a case can call by name: its steps, agents and tools, its decisions, and the flow as a whole."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stillhouse.errors import UserError
+from stillhouse.flow.agent import Agent, call_tool
+from stillhouse.flow.call import encode
+from stillhouse.flow.decide import decide
+from stillhouse.flow.engine import Flow
+from stillhouse.flow.testing import typed_arguments
+from stillhouse.flow.tools.tool import Tool
+from stillhouse.task import Task
+
+DECIDES = {"question", "options"}  # the arguments by which a case of a decision is known
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part, as a flow of its own. `labels`: of a choice. `decides`: its answer is a branch. `wrapped`: its arguments are the flow's one argument."""
+
+    name: str
+    flow: Flow[Any, Any]
+    labels: tuple[str, ...] | None = None
+    decides: bool = False
+    wrapped: str | None = None
+
+    def wrap(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        return arguments if self.wrapped is None else {self.wrapped: dict(arguments)}
+
+    def call(self, arguments: Mapping[str, Any], what: str) -> str:
+        """The arguments as the journal has them: typed, with defaults, canonical. Raises UserError where they do not fit."""
+        bound = typed_arguments(self.flow.function, arguments, what).arguments
+        return encode(bound if self.wrapped is None else bound[self.wrapped], f"the input of {what}", canonical=True)
+
+
+class Parts:
+    """The parts of the app in which a flow is."""
+
+    def __init__(self, flow: Flow[Any, Any]) -> None:
+        self.whole = Part(flow.name, flow)
+        self._flow = flow
+        self._found: dict[str, Part] = {}
+        for value in vars(sys.modules[flow.function.__module__]).values():
+            if isinstance(value, Agent):
+                self._found[value.name] = self._agent(value)
+                self._found |= {name: self._tool(tool) for name, tool in value.tools.items()}
+            elif isinstance(value, Tool):
+                self._found[value.name] = self._tool(value)
+            elif (declared := getattr(value, "stillhouse_step", None)) is not None:
+                self._found[declared.name] = self._step(declared.name, value)
+
+    def find(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Part:
+        """The part of that name; where there is none and the rows ask questions with options, a decision. Raises UserError."""
+        if name in self._found:
+            return self._found[name]
+        if rows and all(isinstance(row.get("input"), dict) and row["input"].keys() >= DECIDES for row in rows):
+            return self._decision(name)
+        module = self._flow.function.__module__
+        raise UserError(f"{name}.jsonl: {module} has no step {name!r}; it has {', '.join(sorted(self._found)) or 'none'}, and the flow {self._flow.name}")
+
+    def decides(self, name: str, kind: str) -> bool:
+        """Whether calls of that name take a branch: a decision, or a step that answers with a choice."""
+        return kind == "decide" or (name in self._found and self._found[name].decides)
+
+    def _step(self, name: str, step: Any) -> Part:
+        task: Task | None = step.task() if hasattr(step, "task") else None
+        labels = task.labels if task is not None else None
+        return Part(name, Flow(step, name, self._flow.model), labels, decides=labels is not None)
+
+    def _agent(self, agent: Agent) -> Part:
+        async def ask(task: str) -> str:
+            return await agent(task)
+
+        return Part(agent.name, Flow(ask, agent.name, self._flow.model))
+
+    def _tool(self, tool: Tool) -> Part:
+        async def use(arguments: dict[str, Any]) -> str:
+            return await call_tool(tool, arguments)
+
+        return Part(tool.name, Flow(use, tool.name), wrapped="arguments")
+
+    def _decision(self, name: str) -> Part:
+        async def ask(question: str, options: list[str], about: Any = None) -> str:
+            return str(await decide(question, options, about, name=name))
+
+        return Part(name, Flow(ask, name, self._flow.model), decides=True)

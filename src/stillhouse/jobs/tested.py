@@ -1,0 +1,145 @@
+"""What `stillhouse test` found, as values: every case's row is kept, so that a later test can be compared with it row by row.
+
+`tests-N.json` is this, written down.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from stillhouse.errors import UserError
+from stillhouse.evaluation.composability import Gap
+from stillhouse.evaluation.gate import Answer
+from stillhouse.flow.testing import Missing
+from stillhouse.records import Estimate
+from stillhouse.runs import read_json
+
+FORMAT = 1
+
+# Why a whole answer is wrong. `branch`: its first wrong thing is a decision, or its path is not the expected one. `step`: its first wrong thing is a step's
+# result. `whole`: every judged step was right. `failed`: it raised an error. `unknown`: it is wrong, and none of its steps was judged.
+Cause = Literal["branch", "step", "whole", "failed", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class TestedRow:
+    """One case. `score` None: the cassette had no answer for a call of it, so it was not scored. `run`: its trace in the test's own journal."""
+
+    __test__ = False
+
+    id: str
+    key: str
+    score: float | None
+    expected: str
+    output: str | None
+    error: str | None
+    run: str
+    latency_s: float | None
+    cost_usd: float | None
+    path: tuple[str, ...] = ()
+    cause: Cause | None = None
+    at: str | None = None  # the step that the cause names
+
+
+@dataclass(frozen=True)
+class TestedPart:
+    """A step, or the whole flow, over its cases. `score` None: none could be scored."""
+
+    __test__ = False
+
+    name: str
+    kind: Literal["step", "whole"]
+    metrics: tuple[str, ...]
+    score: Estimate | None
+    rows: tuple[TestedRow, ...]
+    cost_usd_per_1000: float | None
+    latency_p50_s: float | None
+
+    @property
+    def wrong(self) -> list[TestedRow]:
+        return [row for row in self.rows if row.score is not None and row.score < 1]
+
+
+@dataclass(frozen=True, slots=True)
+class TestedPath:
+    """One path case; `problems` are empty where the path was as expected."""
+
+    __test__ = False
+
+    id: str
+    path: tuple[str, ...]
+    problems: tuple[str, ...]
+    run: str
+
+
+@dataclass(frozen=True)
+class Against:
+    """One part against the baseline on the same cases. `answer` pass: not worse by the margin, shown; fail: worse by more than the margin, shown."""
+
+    name: str
+    answer: Answer
+    difference: Estimate
+    lower_bound: float
+    p: float | None  # exact McNemar, mid-p, two-sided; None where scores are not right or wrong
+    n_left_out: int  # cases of either side that the other has not, or not alike
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A whole test."""
+
+    flow: str
+    app: str
+    created: str
+    models: Mapping[str, str]
+    offline: bool
+    parts: tuple[TestedPart, ...]
+    paths: tuple[TestedPath, ...]
+    gap: Gap | None  # None: no whole case was run
+    missing: tuple[Missing, ...]
+    baseline: str | None = None
+    margin: float | None = None
+    against: tuple[Against, ...] = ()
+
+    @property
+    def whole(self) -> TestedPart | None:
+        return next((part for part in self.parts if part.kind == "whole"), None)
+
+    @property
+    def causes(self) -> Counter[tuple[Cause, str | None]]:
+        """How often each cause, and each step that it names, made the whole wrong."""
+        return Counter((row.cause, row.at) for part in self.parts for row in part.rows if row.cause is not None)
+
+    @property
+    def passed(self) -> bool:
+        """Paths as expected and nothing unanswered; and nothing worse than the baseline beyond the margin or, without one, nothing wrong."""
+        if self.missing or any(path.problems for path in self.paths):
+            return False
+        if self.baseline is not None:
+            return all(one.answer != "fail" for one in self.against)
+        return not any(part.wrong for part in self.parts)
+
+
+def to_json(tested: Tested) -> dict[str, Any]:
+    """As the file has it."""
+    causes = [{"cause": cause, "at": at, "n": n} for (cause, at), n in tested.causes.most_common()]
+    return {"format": FORMAT, **asdict(tested), "causes": causes, "passed": tested.passed}
+
+
+def load_rows(path: Path) -> dict[str, dict[str, TestedRow]]:
+    """The rows of an earlier test, by part and case. Raises UserError where the file is none."""
+    raw = read_json(path)
+    try:
+        if raw["format"] != FORMAT:
+            raise UserError(f"{path}: written by another version of Stillhouse; run the baseline's test again")
+        return {part["name"]: {row["id"]: TestedRow(**row) for row in part["rows"]} for part in raw["parts"]}
+    except (KeyError, TypeError):
+        raise UserError(f"{path}: is no result of `stillhouse test`; give a tests-N.json") from None
+
+
+def rows_of(parts: Sequence[TestedPart]) -> dict[str, dict[str, TestedRow]]:
+    """As `load_rows` gives them."""
+    return {part.name: {row.id: row for row in part.rows} for part in parts}
