@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stillhouse.cli import app
-from stillhouse.cli.console import emit_json, err, out, progress_bar
+from stillhouse.cli.console import emit_json, err, money, out, progress_bar
 from stillhouse.cli.options import AsJson, Teacher
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from stillhouse.jobs.demo import Demo
+    from stillhouse.records import Estimate
 
 
 @app.command()
@@ -28,7 +31,9 @@ def demo(
         done = run(folder, teacher=teacher, say=lambda line: err.print(line, highlight=False), on_progress=tick)
     if as_json:
         found = {name: {"run": str(one.folder), "report": str(one.report), "result": to_dict(one.result)} for name, one in done.distilled.items()}
-        emit_json({"folder": str(done.folder), "advice": str(done.advice.folder), "distilled": found, "answered": [asdict(one) for one in done.answered]})
+        app_before_after = {"before": asdict(done.before), "after": asdict(done.after)}
+        asked = [asdict(one) for one in done.answered]
+        emit_json({"folder": str(done.folder), "advice": str(done.advice.folder), "distilled": found, "answered": asked, "app": app_before_after})
         return
     _show(done)
 
@@ -48,4 +53,35 @@ def _show(done: "Demo") -> None:
         out.print(terminal(one.result, one.report))
     for line in crossovers(done.advice):
         out.print(Text(f"\nroute: {line}"))
+    out.print()
+    out.print(_app_table(done))
+    if done.stand_in:
+        told = "The teacher is a stand-in, a script: its seconds are no model's, and its prices are those of the model that it is priced as."
+        out.print(Text(told, style="dim"))
+    out.print(f"next: stillhouse run {done.folder}/app.py:main --input '{{\"question\": \"which five products sell best?\"}}'", markup=False)
     out.print(f"next: stillhouse serve {done.distilled['route'].folder}, or your own rows: stillhouse new NAME")
+
+
+def _app_table(done: "Demo") -> "Table":
+    """The app before and after, on the same questions."""
+    from rich.table import Table
+
+    n = done.before.right.n
+    title = f"the whole app, {n} questions in wordings that no student saw"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    table.add_column("")
+    table.add_column("the teacher in every step")
+    table.add_column(f"{' and '.join(done.after.models) or 'no step'} swapped")
+    pair = (done.before, done.after)
+    table.add_row("whole answer right", *(_share(one.right) for one in pair))
+    for step in done.before.steps_right:
+        table.add_row(f"{step} right", *(_share(one.steps_right[step]) if step in one.steps_right else "never called" for one in pair))
+    table.add_row("right parts, wrong whole", *("no run had all parts right" if one.gap.share is None else _share(one.gap.share) for one in pair))
+    table.add_row("cost per 1,000 questions", *(money(one.cost_usd_per_1000) for one in pair))
+    table.add_row("seconds, median", *(f"{one.latency_p50_s:.2f}" for one in pair))
+    return table
+
+
+def _share(found: "Estimate") -> str:
+    interval = "" if found.low is None or found.high is None else f" [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+    return f"{100 * found.value:.1f} %{interval} (n = {found.n})"

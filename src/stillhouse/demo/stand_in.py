@@ -9,11 +9,12 @@ import hashlib
 import re
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol
 
 from stillhouse.demo import shop
+from stillhouse.demo.gold import gold
 from stillhouse.demo.grammar import ROUTE_SHARES, TaskName, parse
 from stillhouse.demo.slots import squash
 from stillhouse.demo.tasks import handwritten
@@ -82,6 +83,47 @@ class StandIn:
 
 route_teacher = StandIn("route", "stand-in for a teacher (route)")
 sql_teacher = StandIn("to_sql", "stand-in for a teacher (to_sql)")
+
+
+NO_QUERY = "SELECT 'the database does not answer this'"  # to a question that the router should not have sent there
+SMALL_TALK = "Happy to chat! I can also look up orders, products and customers, or how the shop works."
+
+
+@dataclass(frozen=True)
+class AppStandIn:
+    """The same for all steps of the demo's app, which it tells apart by their instructions."""
+
+    name: str = "stand-in for a teacher (the app)"
+    priced_as: str = PRICED_AS
+    stand_in: bool = True
+
+    def __call__(self, request: Asked, example: Example | None = None) -> str:
+        instruction = str(request.messages[0]["content"])
+        given = example.input if example is not None else {}
+        if instruction.startswith("You are the first step"):
+            return route_teacher(request, example)
+        if instruction.startswith(("Write one SQLite query", "The database refused")) and example is not None:
+            question = str(given["question"]) if isinstance(given, Mapping) else str(given)
+            known = gold(question)
+            if known is not None and known.query is None:
+                return NO_QUERY
+            return sql_teacher(request, replace(example, input=question))
+        if instruction.startswith("Answer the customer's question") and isinstance(given, Mapping):
+            return _from_found(str(given["question"]), str(given["found"]))
+        if instruction.startswith("You are a shop's friendly assistant"):
+            return SMALL_TALK
+        raise TeacherError(f"the stand-in teacher does not know the step that is asked by {instruction[:80]!r}; name a real teacher with --model")
+
+
+app_teacher = AppStandIn()
+
+
+def _from_found(question: str, found: str) -> str:
+    """What was found, in a sentence: of several pages the right one, where it is among them."""
+    known = gold(question)
+    if known is not None and known.page is not None and known.page in found:
+        return f"On our page {known.page}: {found.partition(known.page)[2].strip()[:600]}"
+    return f"Here is what I found: {found}"
 
 
 def known_answer(task: TaskName, question: str) -> str | None:

@@ -1,6 +1,7 @@
 """The demo's two tasks as a user would have them: a folder with the shop's database and, per task, task.toml and data files.
 
-    FOLDER/shop.db
+    FOLDER/app.py   the assistant itself, a flow
+    FOLDER/shop.db  pages/
     FOLDER/route/    task.toml  train.jsonl  test.jsonl  handwritten.jsonl
     FOLDER/to_sql/   the same
 """
@@ -29,6 +30,9 @@ def write_project(folder: Path, *, sizes: Mapping[TaskName, tuple[int, int]] = S
     if folder.exists() and any(folder.iterdir()):
         raise ExistsError(f"{folder}: is not empty; give a new folder, or remove this one")
     shop.build(folder / "shop.db", seed)
+    write_atomic(folder / "app.py", files(__package__).joinpath("app.py").read_text(encoding="utf-8"))
+    for page in files(__package__).joinpath("pages").iterdir():
+        write_atomic(folder / "pages" / page.name, page.read_text(encoding="utf-8"))
     written = {}
     for task, (n_train, n_test) in sizes.items():
         place = folder / task
@@ -46,5 +50,6 @@ def handwritten(task: TaskName) -> tuple[Example, ...]:
     lines = files(__package__).joinpath("handwritten.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     if task == "route":
-        return tuple(Example(row["id"], row["input"], label=row["route"]) for row in rows)
+        kept = ("route", "sql", "page")
+        return tuple(Example(row["id"], row["input"], label=row["route"], extra={key: row[key] for key in kept if key in row}) for row in rows)
     return tuple(Example(row["id"], row["input"], label=row["sql"]) for row in rows if row["route"] == "sql")

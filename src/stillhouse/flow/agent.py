@@ -10,12 +10,12 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from stillhouse.errors import StillhouseError, UserError
-from stillhouse.flow.call import StepError, active_run, canonical_json, current_call, encode, perform
+from stillhouse.flow.call import StepError, active_run, canonical_json, current_call, encode, journaled, perform
 from stillhouse.flow.limits import LimitExceeded
 from stillhouse.flow.model_step import note
 from stillhouse.flow.models import Chat, ModelName, Models
@@ -226,7 +226,7 @@ class _Conversation:
             turn, final = dialect.read(completion)
             return {"refused": False, "text": turn.text, "final": final, "actions": [[one.id, one.tool, one.arguments] for one in turn.actions]}
 
-        said: dict[str, Any] = await _journaled(f"{agent.name}.turn", "turn", {"turn": number, "transcript": digest}, ask)
+        said: dict[str, Any] = await journaled(f"{agent.name}.turn", "turn", {"turn": number, "transcript": digest}, ask)
         return said
 
     async def _act(self, action: Action) -> str:
@@ -262,14 +262,7 @@ async def call_tool(found: Tool, arguments: Mapping[str, Any]) -> str:
             note("tool_error", str(error))
             return f"Error: {error}"
 
-    return str(await _journaled(found.name, "tool", arguments, call))
-
-
-async def _journaled(name: str, kind: str, arguments: Mapping[str, Any], body: Callable[[], Awaitable[Any]]) -> Any:
-    active = active_run.get()
-    if active is None:
-        return await body()
-    return json.loads(await perform(active, name, kind, "", encode(dict(arguments), f"the arguments of {name}", canonical=True), body))
+    return str(await journaled(found.name, "tool", arguments, call))
 
 
 def agent(

@@ -205,6 +205,14 @@ async def perform(
             active.idle.set()
 
 
+async def journaled(name: str, kind: str, arguments: Mapping[str, Any], body: Callable[[], Awaitable[Any]]) -> Any:
+    """What `body` gives, journaled inside a run and simply called outside one."""
+    active = active_run.get()
+    if active is None:
+        return await body()
+    return json.loads(await perform(active, name, kind, "", encode(dict(arguments), f"the arguments of {name}", canonical=True), body))
+
+
 async def _tried(call: Call, name: str, body: Callable[[], Awaitable[Any]], attempts: Attempts) -> Any:
     while True:
         try:

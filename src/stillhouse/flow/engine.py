@@ -12,7 +12,7 @@ import json
 import uuid as _uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_type_hints
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_type_hints, overload
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -32,8 +32,25 @@ U = TypeVar("U")
 # Steps
 
 
+@overload
+def step(function: Callable[P, Coroutine[Any, Any, T]], /) -> Callable[P, Coroutine[Any, Any, T]]: ...
+
+
+@overload
 def step(
-    function: Callable[P, Awaitable[T]] | None = None,
+    *,
+    name: str | None = None,
+    model: ModelName | None = None,
+    retries: int = 0,
+    timeout_s: float | None = None,
+    backoff_s: float = 0.1,
+    max_tokens: int = 1024,
+    temperature: float = 0.0,
+) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, Coroutine[Any, Any, T]]]: ...
+
+
+def step(
+    function: Callable[..., Any] | None = None,
     *,
     name: str | None = None,
     model: ModelName | None = None,
@@ -180,7 +197,7 @@ def check_run_id(run_id: str) -> None:
         raise UserError(f"{run_id!r} cannot name a run; use letters, digits, -, _ and .")
 
 
-def flow(function: Callable[P, Awaitable[T]] | None = None, *, name: str | None = None, model: ModelName | None = None) -> Any:
+def flow(function: Callable[..., Any] | None = None, *, name: str | None = None, model: ModelName | None = None) -> Any:
     """Make an async function a flow: `await main(n=3)` runs it under a new run id; `main.run(ID, n=3)` under one of your own, which resumes it.
 
     `model` answers the model steps that name none.

@@ -1,74 +1,268 @@
-"""A tool: a typed function with its description and the JSON schema of its arguments, called with what a model wrote."""
+"""A tool: a typed function, its description for a model and the JSON schema of its arguments, called with what a model wrote.
+
+Whatever a tool does, the caller gets a text of bounded length or a ToolError of one sentence: arguments are checked, time is limited, long results are cut.
+"""
 
 import asyncio
+import contextvars
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+import re
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints, overload
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.errors import PydanticUserError
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticSerializationError, to_json
 
 from stillhouse.errors import StillhouseError, UserError
+from stillhouse.flow.call import journaled
+
+T = TypeVar("T")
+MAX_SAID = 500  # characters of somebody else's error that go into ours
+GRACE_S = 1.0  # for an async tool to end after it was cancelled
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what the chat-completions API takes as a function's name
 
 
 class ToolError(StillhouseError):
-    """What a model should see as its observation: why the tool gave no answer."""
+    """What a model should see as its observation: one sentence on why the tool gave no answer."""
 
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool. `schema` is the JSON schema of the arguments object."""
+    """A tool. `schema` is the JSON schema of the arguments object, as the chat-completions API wants it under `function.parameters`."""
 
     name: str
     description: str
     schema: Mapping[str, Any]
     run: Callable[[Mapping[str, Any]], Awaitable[str]] = field(repr=False)
 
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise UserError(f"{self.name!r} cannot name a tool; use up to 64 letters, digits, _ and -")
+
     async def call(self, arguments: Mapping[str, Any]) -> str:
-        """The observation as text. Raises ToolError."""
+        """The observation as text. Raises ToolError.
+
+        Errors that Stillhouse raises on purpose (a limit of the flow is reached, no money is left, the store is full) pass as they are: no model can mend them.
+        """
         return await self.run(arguments)
 
+    async def __call__(self, **arguments: Any) -> str:
+        """As `call`, written as in Python; inside a flow the answer is journaled. Raises ToolError."""
+        return str(await journaled(self.name, "tool", arguments, lambda: self.run(arguments)))
 
-def tool(function: Callable[..., Any] | None = None, *, name: str | None = None, timeout_s: float = 60, max_chars: int = 20_000) -> Any:
-    """Make a typed function a tool. Its docstring is the description."""
+
+@overload
+def tool(function: Callable[..., Any], *, name: str | None = None, timeout_s: float = 60, max_chars: int = 20_000) -> Tool: ...
+
+
+@overload
+def tool(function: None = None, *, name: str | None = None, timeout_s: float = 60, max_chars: int = 20_000) -> Callable[[Callable[..., Any]], Tool]: ...
+
+
+def tool(
+    function: Callable[..., Any] | None = None, *, name: str | None = None, timeout_s: float = 60, max_chars: int = 20_000
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
+    """Make a typed function, sync or async, a tool: its docstring is the description, its annotations are the schema.
+
+    A sync function runs in a thread of its own. One that takes longer than `timeout_s` is given up: an async one is cancelled, a sync one is left behind, for no
+    thread can be ended from outside. Of a longer result the first `max_chars` characters are kept, and what is cut is said. Raises UserError where the function
+    has no docstring, or a parameter no annotation.
+    """
     if function is None:
         return functools.partial(tool, name=name, timeout_s=timeout_s, max_chars=max_chars)
-    called = name or function.__name__
-    hints = get_type_hints(function)
-    fields: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
-        fields[parameter.name] = (hints.get(parameter.name, Any), ... if parameter.default is parameter.empty else parameter.default)
-    if not function.__doc__:
-        raise UserError(f"the tool {called} has no docstring; write what it does, for the model to read")
-    arguments_model = create_model(called, __config__=ConfigDict(extra="forbid"), **fields)
+    called = name or getattr(function, "__name__", type(function).__name__)
+    description = inspect.getdoc(function) if inspect.isroutine(function) else None
+    if not description:
+        raise UserError(f"the tool {called} is no function with a docstring; write one that says what it does, for the model to read")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise UserError(f"the tool {called} yields its result; return it whole")
+    if timeout_s <= 0 or max_chars <= 0:
+        raise UserError(f"the tool {called} has timeout_s = {timeout_s} and max_chars = {max_chars}; both must be above 0")
+    arguments = _Arguments(function, called)
 
-    async def run(arguments: Mapping[str, Any]) -> str:
+    async def run(given: Mapping[str, Any]) -> str:
+        values = arguments.check(given)
         try:
-            given = arguments_model.model_validate(dict(arguments))
-        except ValidationError as error:
-            problem = error.errors()[0]
-            raise ToolError(f"{called}: the argument {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
-        values = {key: getattr(given, key) for key in fields}
-        try:
-            async with asyncio.timeout(timeout_s):
-                result = await function(**values) if inspect.iscoroutinefunction(inspect.unwrap(function)) else await asyncio.to_thread(function, **values)
+            return await in_time(_answer(function, values, called, max_chars), timeout_s)
         except TimeoutError:
-            raise ToolError(f"{called} took longer than {timeout_s:g} s") from None
-        except ToolError:
-            raise
-        except Exception as error:
-            raise ToolError(f"{called} failed ({type(error).__name__}: {error})") from None
-        return _text(result, called, max_chars)
+            raise ToolError(f"{called} took longer than {timeout_s:g} s and was given up; ask for less") from None
 
-    return Tool(called, inspect.cleandoc(function.__doc__), TypeAdapter(arguments_model).json_schema(), run)
+    return Tool(called, description, arguments.schema, run)
 
 
-def _text(result: Any, called: str, max_chars: int) -> str:
-    if not isinstance(result, str):
+async def _answer(function: Callable[..., Any], values: Mapping[str, Any], called: str, max_chars: int) -> str:
+    """Call the function and write down what it gives: the text itself, else JSON."""
+    try:
+        if inspect.iscoroutinefunction(inspect.unwrap(function)):  # a step is a plain function around an async one
+            return as_text(await function(**values), called, max_chars)
+        return await in_thread(lambda: as_text(function(**values), called, max_chars))
+    except StillhouseError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever the user's own code raises may pass; a tool that exits must not take the flow along
+        raise ToolError(f"{called} failed ({said(error)})") from error
+
+
+# Arguments
+
+
+class _Schema(GenerateJsonSchema):
+    """Pydantic's schema without the titles, which repeat the names and cost tokens in every request."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+class _Arguments:
+    """The parameters of a function as a pydantic model."""
+
+    def __init__(self, function: Callable[..., Any], called: str) -> None:
         try:
-            result = to_json(result).decode()
-        except (PydanticSerializationError, ValueError):
-            raise ToolError(f"{called} gave a {type(result).__name__}, which is no text") from None
-    return result if len(result) <= max_chars else f"{result[:max_chars]}\n[cut: {len(result) - max_chars} more characters]"
+            hints = get_type_hints(function, include_extras=True)
+        except NameError as error:
+            raise UserError(f"the tool {called} has an annotation that cannot be read ({error}); import the type at the top of its module") from None
+        fields: dict[str, Any] = {}
+        self.names: list[str] = []
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
+                raise UserError(f"the tool {called} takes {parameter}, which a model cannot name; give it plain parameters")
+            if parameter.name not in hints:
+                raise UserError(f"the parameter {parameter.name} of the tool {called} has no annotation; write its type, for the model's answer to be checked")
+            default = ... if parameter.default is parameter.empty else parameter.default
+            # An alias, because a parameter may be called `schema` or `copy`, which are names of pydantic's own.
+            fields[f"field_{len(fields)}"] = (hints[parameter.name], Field(default, alias=parameter.name))
+            self.names.append(parameter.name)
+        self._called = called
+        try:
+            self._model: type[BaseModel] = create_model(called, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False), **fields)
+            self.schema = self._model.model_json_schema(schema_generator=_Schema)
+        except PydanticUserError as error:
+            raise UserError(f"the tool {called} takes a type that has no JSON schema ({first_line(error)}); use JSON types, dataclasses or pydantic models") from None
+        self.schema.pop("title", None)
+
+    def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The values to call with, as the annotations say. Raises ToolError naming the argument."""
+        try:
+            found = self._model.model_validate(dict(given))
+        except ValidationError as error:
+            raise ToolError(self._problem(error)) from None
+        except RecursionError:
+            raise ToolError(f"the arguments of {self._called} are nested too deeply; flatten them") from None
+        return {name: getattr(found, f"field_{number}") for number, name in enumerate(self.names)}
+
+    def _problem(self, error: ValidationError) -> str:
+        problem = error.errors(include_url=False, include_context=False)[0]
+        where = clean(".".join(str(part) for part in problem["loc"]))[:100]
+        if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
+            return f"{self._called} has no argument {where}; it takes {', '.join(self.names) or 'none'}"
+        if problem["type"] == "missing":
+            return f"{self._called} needs the argument {where}, which is missing"
+        return f"{self._called} was given {_shown(problem['input'])} as {where}: {clean(problem['msg'])[:MAX_SAID]}"
+
+
+def _shown(value: Any) -> str:
+    """A value in an error: short, and never its own `repr`, which for 100 MB takes its time."""
+    if isinstance(value, str):
+        return repr(clean(value[:80])) + ("..." if len(value) > 80 else "")
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() < 256):
+        return repr(value)
+    return {dict: "an object", list: "a list"}.get(type(value), f"a {type(value).__name__}")
+
+
+# Results
+
+
+def as_text(result: Any, called: str, max_chars: int) -> str:
+    """A result as the text of an observation: a text as it is, all else as JSON, and of either the first `max_chars` characters."""
+    if isinstance(result, str):
+        return cut(result, max_chars)
+    try:
+        if isinstance(result, Iterator):
+            raise ValueError("it yields its parts")
+        text = to_json(result, inf_nan_mode="strings").decode()
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise ToolError(f"{called} gave a {type(result).__name__} that cannot be written as JSON ({said(error)})") from None
+    return cut(text, max_chars)
+
+
+def cut(text: str, max_chars: int) -> str:
+    """At most `max_chars` characters of a text, with a notice of what is left out."""
+    if len(text) <= max_chars:
+        return clean(text)
+    return f"{clean(text[:max_chars])}\n[cut: {len(text) - max_chars:,} of {len(text):,} characters are left out]"
+
+
+def clean(text: str) -> str:
+    """The text without lone surrogates, which no JSON and no file in UTF-8 can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def said(error: BaseException) -> str:
+    """Somebody else's error in one short line."""
+    return f"{type(error).__name__}: {first_line(error)}".removesuffix(": ")
+
+
+def first_line(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # an exception whose own __str__ fails says nothing
+        return ""
+    return clean(text[: 2 * MAX_SAID].strip().partition("\n")[0])[:MAX_SAID]
+
+
+# Time
+
+
+async def in_time(work: Awaitable[T], timeout_s: float) -> T:
+    """The result of `work`. Raises TimeoutError, also where the work takes no notice of being cancelled: it is then left behind."""
+
+    async def awaited() -> T:
+        return await work
+
+    task = asyncio.ensure_future(awaited())
+    try:
+        await asyncio.wait({task}, timeout=timeout_s)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        if not task.done():
+            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # else asyncio logs what nobody asked for
+            task.cancel()
+            await asyncio.wait({task}, timeout=GRACE_S)
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """Call a blocking function in a daemon thread of its own.
+
+    Not `asyncio.to_thread`: the event loop, and then the interpreter, wait at their end for threads of the pool, and one that hangs would keep both.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(value: T | None, error: BaseException | None) -> None:
+        if answer.done():
+            return  # nobody waits any more
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(value)  # type: ignore[arg-type]
+
+    def work() -> None:
+        value, failure = None, None
+        try:
+            value = context.run(function)
+        except BaseException as error:
+            failure = RuntimeError("the function raised StopIteration") if isinstance(error, StopIteration) else error  # a future takes no StopIteration
+        try:
+            loop.call_soon_threadsafe(settle, value, failure)
+        except RuntimeError:
+            pass  # the loop has ended without waiting for us
+
+    threading.Thread(target=work, name="stillhouse-tool", daemon=True).start()
+    return await answer

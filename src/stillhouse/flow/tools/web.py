@@ -1,0 +1,214 @@
+"""A tool that reads pages of the hosts that are named to it, and of no others.
+
+Two checks that do not trust each other: the host of every URL, also of every redirect, is on the allow-list; and the address of every connection, as it is made,
+is a public one. The second stands where the socket is opened, so a name that resolves to one address when it is looked at and to another when it is used (DNS
+rebinding) gains nothing.
+"""
+
+import asyncio
+import codecs
+import ipaddress
+import re
+import socket
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from stillhouse import __version__
+from stillhouse.errors import UserError
+from stillhouse.flow.tools.html_text import html_text
+from stillhouse.flow.tools.tool import Tool, ToolError, first_line, in_thread, tool
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession, TCPConnector
+    from yarl import URL
+
+MAX_REDIRECTS = 5
+MAX_URL_CHARS = 4_000
+_REDIRECTS = (301, 302, 303, 307, 308)
+_HTML = ("text/html", "application/xhtml+xml")
+_TEXT = re.compile(r"text/.*|application/(?:.*\+)?(?:json|xml)|application/(?:x-ndjson|jsonl|yaml|toml|javascript)")
+# Where clouds answer questions about the machine itself, outside the link-local block.
+_METADATA = tuple(ipaddress.ip_address(address) for address in ("168.63.129.16", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254"))
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
+
+
+def web(
+    allow: Sequence[str], *, allow_private: bool = False, max_bytes: int = 2_000_000, timeout_s: float = 20.0, max_chars: int = 20_000, name: str = "web"
+) -> Tool:
+    """A tool that gets one page over HTTP or HTTPS and gives its text.
+
+    `allow`: hosts, each as `example.com`, `*.example.com` (every host below it, not itself) or, for another port than 80 and 443, `example.com:8080`. Private
+    and loopback addresses are refused unless `allow_private`; link-local ones and the clouds' metadata services always are. Of a longer page the first
+    `max_bytes`, unpacked, are read. No cookies, no keys, no proxy. Raises UserError where the list is empty or an entry is no host.
+    """
+    if isinstance(allow, str) or not allow:
+        raise UserError(f"web was given {allow!r} to allow; name the hosts that may be read, as in web(['docs.python.org'])")
+    hosts = tuple(_AllowedHost(entry) for entry in allow)
+
+    async def read(url: Annotated[str, Field(description="the page's address, http:// or https://")]) -> str:
+        page = _Page(hosts, allow_private, max_bytes)
+        return await page.read(url)
+
+    read.__doc__ = f"Read a page of the web as text. These hosts can be read: {', '.join(allow)}."
+    return tool(read, name=name, timeout_s=timeout_s, max_chars=max_chars)
+
+
+class _AllowedHost:
+    """One entry of the allow-list."""
+
+    def __init__(self, entry: str) -> None:
+        parts = re.fullmatch(r"(?P<host>\[[^\]]+\]|[^:]+):(?P<port>\d{1,5})", entry)
+        host = parts["host"] if parts else entry
+        self.below = host.startswith("*.")
+        self.host = _plain(host.removeprefix("*."))
+        self.ports = (int(parts["port"]),) if parts else (80, 443)
+        if not re.fullmatch(r"[\w.:-]+", self.host) or "*" in self.host:
+            raise UserError(f"{entry!r} is no host that web can allow; write it as example.com, *.example.com or example.com:8080")
+
+    def covers(self, host: str, port: int) -> bool:
+        return port in self.ports and (host.endswith(f".{self.host}") if self.below else host == self.host)
+
+
+def _plain(host: str) -> str:
+    """A host as it is compared: lower case, non-ASCII names in their ASCII form (IDNA), no brackets, no dot at the end."""
+    from yarl import URL
+
+    bare = host.strip().removeprefix("[").removesuffix("]").rstrip(".")
+    try:
+        return (URL.build(scheme="http", host=bare).raw_host or "").lower()
+    except ValueError:
+        return ""
+
+
+def refused_address(address: str, allow_private: bool) -> bool:
+    """Whether no connection may be made to this IP address."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None or found in _NAT64:
+            return refused_address(str(ipaddress.IPv4Address(found.packed[-4:])), allow_private)
+        if found.sixtofour is not None or found.teredo is not None:
+            return True  # tunnels into IPv4, long out of use
+    if found.is_loopback:
+        return not allow_private
+    if found.is_link_local or found.is_multicast or found.is_unspecified or found.is_reserved or found in _METADATA:
+        return True
+    return not found.is_global and not allow_private
+
+
+class _RefusedAddress(OSError):
+    pass
+
+
+class _Page:
+    """One page on its way in."""
+
+    def __init__(self, hosts: Sequence[_AllowedHost], allow_private: bool, max_bytes: int) -> None:
+        self.hosts, self.allow_private, self.max_bytes = hosts, allow_private, max_bytes
+
+    async def read(self, text: str) -> str:
+        import aiohttp
+
+        url = self._vetted(text)
+        headers = {"User-Agent": f"stillhouse/{__version__}", "Accept": "text/html, text/*, application/json", "Accept-Encoding": "gzip, deflate"}
+        # Compressed bodies are unpacked here, in bounded pieces, and not by aiohttp.
+        session = aiohttp.ClientSession(
+            connector=self._connector(), cookie_jar=aiohttp.DummyCookieJar(), headers=headers, auto_decompress=False, trust_env=False,
+            timeout=aiohttp.ClientTimeout(total=None),
+        )  # fmt: skip
+        try:
+            async with session:
+                return await self._follow(session, url)
+        except aiohttp.ClientConnectorDNSError:
+            raise ToolError(f"the host {url.host} has no address; check its spelling") from None
+        except aiohttp.ClientError as error:
+            if isinstance(getattr(error, "os_error", None), _RefusedAddress):
+                raise ToolError(f"{_short(url)} leads to a private address ({error.os_error}), which web does not read") from None  # type: ignore[attr-defined]
+            raise ToolError(f"{_short(url)} cannot be read ({first_line(error) or type(error).__name__})") from None
+
+    async def _follow(self, session: "ClientSession", url: "URL") -> str:
+        for _ in range(MAX_REDIRECTS + 1):
+            async with session.get(url, allow_redirects=False) as response:
+                if response.status in _REDIRECTS and "Location" in response.headers:
+                    url = self._vetted(response.headers["Location"], since=url)
+                    continue
+                if response.status >= 400:
+                    raise ToolError(f"{_short(url)} answered {response.status} {response.reason or ''}".strip())
+                return await self._text(response, url)
+        raise ToolError(f"{_short(url)} is reached by more than {MAX_REDIRECTS} redirects, and was given up")
+
+    def _vetted(self, text: str, since: "URL | None" = None) -> "URL":
+        """The URL, if it may be read. Raises ToolError."""
+        from yarl import URL
+
+        if len(text) > MAX_URL_CHARS:
+            raise ToolError(f"the URL has {len(text):,} characters; at most {MAX_URL_CHARS:,} are taken")
+        try:
+            url = URL(text.strip()) if since is None else since.join(URL(text))
+            host, port = _plain(url.raw_host or ""), url.port
+        except ValueError:
+            host, port = "", None
+        where = "" if since is None else f"{_short(since)} redirects to "
+        if not host or url.scheme not in ("http", "https") or port is None:
+            raise ToolError(f"{where}{text[:200]!r}{'' if since is None else ', which'} is no http:// or https:// address")
+        if url.user is not None or url.password is not None:
+            raise ToolError(f"{where}an address with a user or a password in it; leave them out")
+        if not any(allowed.covers(host, port) for allowed in self.hosts):
+            raise ToolError(f"{where}{host} (port {port}){'' if since is None else ', which'} is not on the list of hosts that may be read")
+        return url.with_fragment(None)
+
+    def _connector(self) -> "TCPConnector":
+        from aiohttp import TCPConnector
+
+        def open_socket(address: Any) -> socket.socket:
+            family, kind, protocol, _, where = address
+            if refused_address(where[0], self.allow_private):
+                raise _RefusedAddress(str(where[0]))
+            return socket.socket(family=family, type=kind, proto=protocol)
+
+        return TCPConnector(socket_factory=open_socket, use_dns_cache=False, force_close=True)
+
+    async def _text(self, response: "ClientResponse", url: "URL") -> str:
+        kind = response.content_type.lower() if "Content-Type" in response.headers else ""
+        if kind not in _HTML and not _TEXT.fullmatch(kind):
+            raise ToolError(f"{_short(url)} is {kind or 'of no stated type'}; only text can be read")
+        body, whole = await self._body(response, url)
+        # Parsed in a thread, because a broken page can keep the parser busy for long.
+        text = await in_thread(lambda: html_text(_decoded(body, response.charset)) if kind in _HTML else _decoded(body, response.charset))
+        return text if whole else f"{text}\n[cut: the page is longer than {self.max_bytes:,} bytes]"
+
+    async def _body(self, response: "ClientResponse", url: "URL") -> tuple[bytes, bool]:
+        """At most `max_bytes` of the unpacked body, and whether that is all of it."""
+        packing = response.headers.get("Content-Encoding", "identity").lower()
+        if packing not in ("identity", "gzip", "x-gzip", "deflate"):
+            raise ToolError(f"{_short(url)} is packed as {packing[:40]}, which web did not ask for and cannot unpack")
+        unpack = None if packing == "identity" else zlib.decompressobj(zlib.MAX_WBITS | 32)
+        body = bytearray()
+        async for piece in response.content.iter_chunked(65_536):
+            try:
+                body += piece if unpack is None else unpack.decompress(piece, self.max_bytes + 1 - len(body))
+            except zlib.error:
+                raise ToolError(f"{_short(url)} is said to be packed as {packing} and is not") from None
+            if len(body) > self.max_bytes:
+                return bytes(body[: self.max_bytes]), False
+            await asyncio.sleep(0)  # a fast sender must not keep the loop from the time limit
+        return bytes(body), True
+
+
+def _decoded(body: bytes, charset: str | None) -> str:
+    """The body as text: by the charset that the server states, else the one that the page states, else UTF-8; what fits none is replaced."""
+    stated = re.search(rb"<meta[^>]{0,200}charset=[\"']?([\w-]{1,40})", body[:2048], re.IGNORECASE)
+    for candidate in (charset, stated[1].decode() if stated else None):
+        try:
+            if candidate is not None:
+                return body.decode(codecs.lookup(candidate).name, errors="replace")
+        except (LookupError, ValueError):
+            continue  # an unknown charset, or one that is no text encoding
+    return body.decode("utf-8", errors="replace")
+
+
+def _short(url: "URL") -> str:
+    """A URL as errors show it: without its query, which may hold what nobody should read in a log."""
+    return str(url.with_query(None).with_fragment(None))[:200]

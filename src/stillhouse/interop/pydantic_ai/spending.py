@@ -1,0 +1,59 @@
+"""What an agent's model requests use, told to the flow: its limits are asked before a request, its trace and its limits hear what came of it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from genai_prices.data_snapshot import get_snapshot
+from pydantic_ai.messages import ModelResponse
+from pydantic_ai.models import AbstractModel
+from pydantic_ai.settings import ModelSettings
+
+from stillhouse.flow.model_step import note
+from stillhouse.flow.models import RunBudget, note_use
+from stillhouse.interop.pydantic_ai.student_model import SYSTEM
+from stillhouse.llm.prices import call_cost, known_price
+from stillhouse.llm.request import Request
+from stillhouse.records import Usage
+
+
+@asynccontextmanager
+async def within_limits(model: AbstractModel, settings: ModelSettings | None, prompt: str) -> AsyncIterator[None]:
+    """Set aside what this request may cost at most while it is under way. Raises LimitExceeded, PriceUnknownError."""
+    budget = RunBudget()
+    if model.system == SYSTEM:  # a student costs nothing a call, and a cascade's teacher keeps the task's own budget
+        yield
+        return
+    name = _listed_as(model.model_name, model.base_url)
+    request = Request(name or model.model_name, ({"role": "user", "content": prompt},), {"max_tokens": (settings or {}).get("max_tokens")})
+    reserved = await budget.reserve(request, known_price(name) if name is not None and budget.max_usd is not None else None)
+    try:
+        yield
+    finally:
+        await budget.settle(reserved, None, paid=False)
+
+
+def note_response(response: ModelResponse) -> None:
+    """Add a reply to the facts of the call that is running, and to the limits around it."""
+    known = not response.usage.unmeasured_requests
+    usage = Usage(response.usage.input_tokens, response.usage.output_tokens, response.usage.cache_read_tokens) if known else Usage()
+    details = response.provider_details or {}
+    if response.provider_name == SYSTEM:
+        cost_usd = details.get("cost_usd")
+        for name in ("confidence", "source"):
+            if details.get(name) is not None:
+                note(name, details[name])
+    else:
+        listed = _listed_as(response.model_name, response.provider_url)
+        cost_usd = None if listed is None else call_cost(listed, usage, datetime.now(UTC))[0]
+    note_use(response.model_name or "unknown", usage.input_tokens, usage.output_tokens, cost_usd, None)
+
+
+def _listed_as(model: str | None, url: str | None) -> str | None:
+    """`provider:model` where the address is a provider's own: the same name served elsewhere costs another sum. None: no price holds."""
+    if model is None or url is None:
+        return None
+    try:
+        return f"{get_snapshot().find_provider(model, None, url).id}:{model}"
+    except LookupError:
+        return None

@@ -1,0 +1,341 @@
+"""An agent inside a flow: what is journaled, under which name, and what makes a call another call."""
+
+import json
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+
+pytest.importorskip("pydantic_ai", reason="pydantic-ai is not installed: pip install 'stillhouse[pydantic-ai]'")
+from pydantic_ai import Agent, FunctionToolset, ModelRetry, RunContext
+from pydantic_ai.exceptions import UserError as TheirUserError
+from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart, ToolReturnPart
+from pydantic_ai.models.function import FunctionModel
+from pydantic_ai.models.test import TestModel
+
+from stillhouse import flow, step
+from stillhouse.errors import UserError
+from stillhouse.flow import LimitExceeded, Parked, ask_human, limits
+from stillhouse.flow.human import answer
+from stillhouse.interop.pydantic_ai import StillhouseDurability, StudentModel, journaled
+from stillhouse.records import Prediction
+from stillhouse.store.journal import open_journal
+from stillhouse.task import Task
+
+
+class Script:
+    """A model that first calls the tools it is told to, then says what they returned; it counts its requests."""
+
+    def __init__(self, *calls):
+        self.calls, self.requests = calls, 0
+        self.model = FunctionModel(self.reply, model_name="script")
+
+    def reply(self, messages, info):
+        self.requests += 1
+        turn = sum(isinstance(message, ModelResponse) for message in messages)
+        if turn < len(self.calls):
+            return ModelResponse([ToolCallPart(name, arguments) for name, arguments in self.calls[turn]])
+        returned = [part.content for message in messages for part in message.parts if isinstance(part, ToolReturnPart)]
+        return ModelResponse([TextPart(json.dumps(returned))])
+
+
+@pytest.fixture
+def db(tmp_path):
+    return tmp_path / "journal.db"
+
+
+def rows(db, run="r"):
+    journal = open_journal(db)
+    try:
+        return journal.steps(run)
+    finally:
+        journal.close()
+
+
+def shop(script, **more):
+    agent = Agent(script.model, name="shop", instructions="Sell.", capabilities=[StillhouseDurability()], **more)
+    agent.calls = []
+
+    @agent.tool_plain
+    def price(item: str) -> float:
+        agent.calls.append(item)
+        if agent.calls.count(item) == 1 and item == "lamp":
+            raise RuntimeError("the price list is away")
+        return float(len(item))
+
+    return agent
+
+
+async def test_turns_and_tools_are_journaled_and_a_failed_run_goes_on_where_it_was(db):
+    script = Script([("price", {"item": "kettle"}), ("price", {"item": "lamp"})])
+    agent = shop(script)
+
+    @flow
+    async def main() -> str:
+        return (await agent.run("what do they cost?")).output
+
+    with pytest.raises(RuntimeError, match="price list"):
+        await main.run("r", store=db)
+    assert await main.run("r", store=db) == "[6.0, 4.0]"
+    assert (agent.calls, script.requests) == (["kettle", "lamp", "lamp"], 2)
+    assert dict(main.report.replayed) == {"shop.turn": 1, "shop.price": 1}
+    assert [(row.key[0], row.kind) for row in rows(db)] == [("shop.turn", "turn"), ("shop.price", "tool"), ("shop.price", "tool"), ("shop.turn", "turn")]
+    assert rows(db)[0].facts["model"] == "script"
+    assert rows(db)[0].facts["cost_usd"] is None
+
+
+async def test_a_finished_run_asks_nothing_again_and_an_agent_outside_a_flow_is_what_it_was(db):
+    script = Script([("price", {"item": "pan"})])
+    agent = shop(script)
+
+    @flow
+    async def main() -> str:
+        return (await agent.run("what does it cost?")).output
+
+    assert await main.run("r", store=db) == await main.run("r", store=db) == "[3.0]"
+    assert script.requests == 2
+    assert (await agent.run("what does it cost?")).output == "[3.0]"
+    assert script.requests == 4
+    assert len(rows(db)) == 3
+
+
+async def test_an_agent_that_somebody_else_built_is_journaled_too(db):
+    script = Script([("double", {"n": 4})])
+    theirs = Agent(script.model, name="theirs")
+    theirs.tool_plain(double)
+
+    @flow
+    async def main() -> str:
+        return (await journaled(theirs).run("four?")).output
+
+    assert await main.run("r", store=db) == "[8]"
+    assert [row.key[0] for row in rows(db)] == ["theirs.turn", "theirs.double", "theirs.turn"]
+    assert (await theirs.run("four?")).output == "[8]"  # and is itself unchanged
+
+
+async def test_a_stream_is_replayed_without_the_model(db):
+    agent = Agent(TestModel(custom_output_text="all sold"), name="seller", capabilities=[StillhouseDurability()])
+    agent.tool_plain(double)
+    stop = [False, True]
+
+    @flow
+    async def main() -> list[str]:
+        async with agent.run_stream("sell") as stream:
+            texts = [text async for text in stream.stream_text(debounce_by=None)]
+        if stop.pop():
+            raise RuntimeError("stop before the end")
+        return texts
+
+    with pytest.raises(RuntimeError, match="stop"):
+        await main.run("r", store=db)
+    assert await main.run("r", store=db) == ["all sold"]
+    assert not main.report.ran
+    assert dict(main.report.replayed) == {"seller.turn": 2, "seller.double": 1}
+
+
+def double(n: int) -> int:
+    return 2 * n
+
+
+@dataclass
+class Customer:
+    name: str
+    roles: set[str] = field(default_factory=lambda: {"buyer", "seller", "guest"})
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+async def test_agents_at_once_with_the_same_prompt_are_told_apart_by_their_dependencies(db):
+    """The second sitting asks in the other order; each branch must get its own customer's tool call back, and none is paid for again."""
+    script = Script([("name", {})])
+    agent = Agent(script.model, name="greeter", deps_type=Customer, capabilities=[StillhouseDurability()])
+    called, order, broken = [], ["ann", "bob"], [True]
+
+    @agent.tool
+    async def name(ctx: RunContext[Customer]) -> str:
+        called.append(ctx.deps.name)
+        return ctx.deps.name
+
+    @step
+    async def last() -> None:
+        if broken.pop():
+            broken.append(False)
+            raise RuntimeError("stop before the end")
+
+    @flow
+    async def main() -> dict[str, str]:
+        said = await flow.map(greet, order)
+        await last()
+        return dict(said)
+
+    async def greet(customer: str) -> tuple[str, str]:
+        return customer, (await agent.run("who am I?", deps=Customer(customer))).output
+
+    with pytest.raises(RuntimeError, match="stop"):
+        await main.run("r", store=db)
+    order.reverse()
+    assert await main.run("r", store=db) == {"ann": '["ann"]', "bob": '["bob"]'}
+    assert (sorted(called), script.requests) == (["ann", "bob"], 4)
+    assert "ann" not in rows(db)[0].arguments  # dependencies may hold secrets: a digest stands for them
+
+
+async def test_an_edited_tool_or_another_prompt_runs_again_and_is_said(db):
+    stop = [True]
+
+    def build(instructions, tool):
+        script = Script([("tool", {"n": 2})])
+        agent = Agent(script.model, name="counter", instructions=instructions, capabilities=[StillhouseDurability()])
+        agent.tool_plain(tool, name="tool")
+        return script, agent
+
+    @step
+    async def last() -> None:
+        if stop.pop():
+            raise RuntimeError("stop before the end")
+
+    async def sitting(instructions, tool):
+        script, agent = build(instructions, tool)
+
+        @flow
+        async def main() -> str:
+            said = (await agent.run("count")).output
+            stop.append(tool is double)
+            await last()
+            return said
+
+        try:
+            return script, main, await main.run("r", store=db)
+        except RuntimeError:
+            return script, main, None
+
+    script, _, said = await sitting("Count.", double)
+    assert (script.requests, said) == (2, None)
+
+    def triple(n: int) -> int:
+        return 3 * n
+
+    script, main, said = await sitting("Count.", triple)
+    assert (said, script.requests) == ("[6]", 1)  # the turn before the tool came from the journal
+    assert main.report.changed["counter.tool"] == 1
+
+
+async def test_what_a_tool_asks_the_model_to_mend_is_journaled_as_a_result(db):
+    script = Script([("double", {"n": 1})], [("double", {"n": 2})])
+    agent = Agent(script.model, name="mender", capabilities=[StillhouseDurability()])
+    tried = []
+
+    @agent.tool_plain(name="double")
+    def picky(n: int) -> int:
+        tried.append(n)
+        if n == 1:
+            raise ModelRetry("give an even number")
+        return n * 2
+
+    stop = [True]
+
+    @flow
+    async def main() -> str:
+        said = (await agent.run("double it")).output
+        if stop.pop():
+            stop.append(False)
+            raise RuntimeError("stop before the end")
+        return said
+
+    with pytest.raises(RuntimeError, match="stop"):
+        await main.run("r", store=db)
+    assert await main.run("r", store=db) == '["give an even number", 4]'
+    assert tried == [1, 2]
+
+
+async def test_a_persons_answer_inside_a_tool_parks_the_run(db):
+    script = Script([("refund", {"euros": 5})])
+    agent = Agent(script.model, name="desk", capabilities=[StillhouseDurability()])
+
+    @agent.tool_plain
+    async def refund(euros: int) -> str:
+        return f"{await ask_human(f'refund {euros}?', ['yes', 'no'])} said the desk"
+
+    @flow
+    async def main() -> str:
+        return (await agent.run("refund me")).output
+
+    with pytest.raises(Parked):
+        await main.run("r", store=db)
+    journal = open_journal(db)
+    answer(journal, "r", "yes")
+    journal.close()
+    assert await main.run("r", store=db) == '["yes said the desk"]'
+    assert script.requests == 2
+
+
+async def test_a_flows_limits_hold_for_an_agents_requests(db):
+    script = Script([("double", {"n": 1})], [("double", {"n": 2})])
+    agent = Agent(script.model, name="spender", capabilities=[StillhouseDurability()])
+    agent.tool_plain(double)
+
+    @flow
+    async def main() -> str:
+        async with limits(tokens=50):
+            return (await agent.run("go on")).output
+
+    with pytest.raises(LimitExceeded, match="50 tokens"):
+        await main.run("r", store=db)
+    assert script.requests == 1
+
+
+async def test_a_students_confidence_stands_in_the_trace(db):
+    class Sure:
+        name, task = "sure", Task(name="mood", instruction="Good or bad?", output="text")
+
+        async def predict(self, inputs):
+            return [Prediction("good", confidence=0.9, cost_usd=0.0) for _ in inputs]
+
+    agent = Agent(StudentModel(Sure()), name="mood", capabilities=[StillhouseDurability()])
+
+    @flow
+    async def main() -> str:
+        async with limits(dollars=0.01):
+            return (await agent.run("a day")).output
+
+    assert await main.run("r", store=db) == "good"
+    assert {name: rows(db)[0].facts[name] for name in ("model", "confidence", "cost_usd")} == {"model": "sure", "confidence": 0.9, "cost_usd": 0.0}
+
+
+async def test_a_long_loop_stores_each_message_once(db):
+    """Twenty turns: the arguments of the last are as short as those of the second."""
+    script = Script(*[[("double", {"n": n})] for n in range(20)])
+    agent = Agent(script.model, name="loop", capabilities=[StillhouseDurability()])
+    agent.tool_plain(double)
+
+    @flow
+    async def main() -> str:
+        return (await agent.run("go on")).output
+
+    await main.run("r", store=db)
+    turns = [len(row.arguments) for row in rows(db) if row.kind == "turn"]
+    assert len(turns) == 21
+    assert max(turns[1:]) < min(turns[1:]) + 20
+
+
+async def test_what_cannot_be_stored_or_was_not_registered_is_said(db):
+    script = Script([("lock", {})])
+    agent = Agent(script.model, name="odd", capabilities=[StillhouseDurability()])
+
+    @agent.tool_plain
+    def lock() -> object:
+        return threading.Lock()
+
+    @flow
+    async def unstorable() -> str:
+        return (await agent.run("go")).output
+
+    with pytest.raises(UserError, match=r"the result of odd\.lock cannot be stored"):
+        await unstorable.run("r", store=db)
+
+    @flow
+    async def late() -> str:
+        return (await agent.run("go", toolsets=[FunctionToolset([double], id="late")])).output
+
+    with pytest.raises(TheirUserError, match="Stillhouse"):
+        await late.run("s", store=db)
+    with pytest.raises(TheirUserError, match="unique `name`"):
+        Agent(script.model, capabilities=[StillhouseDurability()])
