@@ -125,7 +125,7 @@ def short_folder():
 
 @pytest.mark.slow
 def test_a_killed_workers_runs_finish_on_another_and_nothing_finished_is_paid_again(app, tmp_path, postgres_url):
-    url = f"{postgres_url}?lease_s=0.6"
+    url = f"{postgres_url}?lease_s=2"
     runs = [f"m.{id}" for id in range(8)]
     with contextlib.closing(open_journal(url)) as journal:
         journal.enqueue("settle", {run: json.dumps({"order": {"id": id, "price": 1.5}}, separators=(",", ":")) for id, run in enumerate(runs)}, {})
@@ -140,7 +140,7 @@ def test_a_killed_workers_runs_finish_on_another_and_nothing_finished_is_paid_ag
 @pytest.mark.slow
 def test_a_map_on_ray_outlives_a_worker(app, tmp_path, postgres_url, short_folder):
     pytest.importorskip("ray", reason="Ray is not here: the test on it skips; pip install 'stillhouse[scale]'")
-    url = f"{postgres_url}?lease_s=2"
+    url = f"{postgres_url}?lease_s=4"
     home = short_folder
     environment = app["env"] | {"HOME": home, "RAY_USAGE_STATS_ENABLED": "0"}
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, url, home], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **app | {"env": environment})
