@@ -125,7 +125,7 @@ def short_folder():
 
 @pytest.mark.slow
 def test_a_killed_workers_runs_finish_on_another_and_nothing_finished_is_paid_again(app, tmp_path, postgres_url):
-    url = f"{postgres_url}?lease_s=0.6"
+    url = f"{postgres_url}?lease_s=2"
     runs = [f"m.{id}" for id in range(8)]
     with contextlib.closing(open_journal(url)) as journal:
         journal.enqueue("settle", {run: json.dumps({"order": {"id": id, "price": 1.5}}, separators=(",", ":")) for id, run in enumerate(runs)}, {})
@@ -140,7 +140,7 @@ def test_a_killed_workers_runs_finish_on_another_and_nothing_finished_is_paid_ag
 @pytest.mark.slow
 def test_a_map_on_ray_outlives_a_worker(app, tmp_path, postgres_url, short_folder):
     pytest.importorskip("ray", reason="Ray is not here: the test on it skips; pip install 'stillhouse[scale]'")
-    url = f"{postgres_url}?lease_s=2"
+    url = f"{postgres_url}?lease_s=4"
     home = short_folder
     environment = app["env"] | {"HOME": home, "RAY_USAGE_STATS_ENABLED": "0"}
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, url, home], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **app | {"env": environment})
@@ -223,14 +223,35 @@ async def test_a_map_names_what_failed_and_the_same_id_runs_only_that_again(post
         await flow.map(halve, [7], cluster="ray", store=postgres_url, run_id="m")
 
 
+@flow
+async def twice(n: int) -> list[list[int]]:
+    return [await flow.map(double, range(n), cluster="ray"), await flow.map(double, range(n), cluster="ray")]
+
+
+async def test_a_map_in_a_run_is_a_part_of_it_and_equal_maps_are_told_apart(postgres_url, monkeypatch):
+    async def here(ray, batch, n_runs):
+        await drain(batch, batch.at_once)
+
+    monkeypatch.setattr(cluster, "_ray", lambda: None)
+    monkeypatch.setattr(cluster, "_workers", here)
+    assert await twice.run("t", 2, store=postgres_url) == [[0, 2], [0, 2]]
+    with contextlib.closing(open_journal(postgres_url)) as journal:
+        assert len([row.run for row, _ in journal.runs() if row.run.startswith("t.")]) == 4
+        assert [(row.key[0], row.output) for row in journal.steps("t")] == [("flow.map", "[0,2]")] * 2
+
+
 async def test_what_cannot_go_to_a_cluster_is_one_sentence(postgres_url, monkeypatch):
     async def inner(n: int) -> int:
         return n
 
-    with pytest.raises(UserError, match=r'stillhouse\.db is a file; give store="postgresql://'):
+    with pytest.raises(UserError, match=r'stillhouse\.db is none; give store="postgresql://'):
         await flow.map(double, [1], cluster="ray")
     with pytest.raises(UserError, match=r"a worker cannot find .*inner by name"):
         await flow.map(inner, [1], cluster="ray", store=postgres_url)
+    with pytest.raises(UserError, match="the model of double is an object of this process"):
+        await flow.map(double, [1], cluster="ray", store=postgres_url, models={"double": object()})
+    with pytest.raises(UserError, match="at_once=0 lets nothing run"):
+        await flow.map(double, [1], at_once=0)
     with pytest.raises(UserError, match="cannot name a run"):
         await flow.map(double, [1], cluster="ray", store=postgres_url, run_id="a/b")
     with pytest.raises(UserError, match='are for cluster="ray"'):

@@ -97,3 +97,14 @@ def test_a_model_option_without_a_name_is_refused(stillhouse):
     refused = stillhouse("run", "app.py:main", "--model", "double=")
     assert refused.returncode == 2
     assert "--model double=: names no model; write STEP=NAME" in " ".join(refused.stderr.split())
+
+
+def test_the_journal_may_be_a_postgresql_and_its_password_is_never_shown(stillhouse, postgres_url):
+    password = postgres_url.split("@")[0].rpartition(":")[2]
+    done = stillhouse("run", "app.py:main", "--input", '{"n": 3}', "--run-id", "one", "--json", "--store", postgres_url)
+    assert json.loads(done.stdout)["result"] == {"n": 6, "words": "done"}
+    listed = json.loads(stillhouse("runs", "--json", "--store", postgres_url).stdout)
+    assert [(row["run"], row["status"], row["steps"]) for row in listed] == [("one", "done", 2)]
+    absent = stillhouse("resume", "two", "--store", postgres_url)
+    assert (absent.returncode, f"no run 'two' in postgresql://{postgres_url.split('@')[1]}" in " ".join(absent.stderr.split())) == (2, True)
+    assert not any(password in text for found in (done, absent) for text in (found.stdout, found.stderr))

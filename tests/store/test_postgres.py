@@ -30,13 +30,14 @@ def step(nth=0, output="1"):
 
 @pytest.fixture
 def journal(postgres_url):
-    with contextlib.closing(open_journal(postgres_url)) as opened:
+    """Its heart beats every five minutes: what a test says of its leases stays so."""
+    with contextlib.closing(open_journal(f"{postgres_url}?lease_s=900")) as opened:
         yield opened
 
 
 @pytest.fixture
 def other(postgres_url):
-    with contextlib.closing(open_journal(postgres_url)) as opened:
+    with contextlib.closing(open_journal(f"{postgres_url}?lease_s=900")) as opened:
         yield opened
 
 
@@ -152,7 +153,7 @@ def expire(url):
 
 def test_a_dead_owners_run_is_taken_over_and_a_live_ones_is_not(postgres_url, journal, other):
     journal._leases.take("r")
-    with pytest.raises(RunBusyError, match=rf"by process {os.getpid()} on .*; wait for it or stop it, .*free in 1[0-5] s"), other.own("r"):
+    with pytest.raises(RunBusyError, match=rf"by process {os.getpid()} on .*; wait for it or stop it, .*free in (8..|900) s"), other.own("r"):
         pass
     expire(postgres_url)
     with other.own("r"):
@@ -170,7 +171,7 @@ async def test_an_owner_that_was_paused_for_too_long_writes_nothing_more(postgre
             other.begin("r", "main", "{}", {})
             assert set(other.finished("r")) == {step(0).key, step(1).key}
             other.write("r", step(2, "2"))
-            lost = rf"the run r was taken over by process {os.getpid()} on .*silent for longer than its lease of 15 s"
+            lost = rf"the run r was taken over by process {os.getpid()} on .*silent for longer than its lease of 900 s"
             for write in (
                 lambda: journal.write("r", step(2, "9")),
                 lambda: journal.begin("r", "main", "{}", {}),

@@ -5,6 +5,7 @@ So Ray only starts and restarts workers; which run is where, and what is finishe
 """
 
 import asyncio
+import functools
 import importlib
 import importlib.util
 import json
@@ -13,14 +14,14 @@ import re
 import sys
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter
 
 from stillhouse.errors import MissingExtraError, RunBusyError, StorageError, UserError
-from stillhouse.flow.call import StepError, active_run, canonical_json, encode, perform, said
+from stillhouse.flow.call import StepError, active_run, canonical_json, current_call, encode, perform, said
 from stillhouse.flow.engine import Flow, check_run_id
 from stillhouse.flow.human import Parked
 from stillhouse.flow.models import DEFAULT_STORE, ModelName
@@ -50,24 +51,32 @@ async def spread(
     active = active_run.get()
     url = str(store or (active.models.store if active is not None else DEFAULT_STORE))
     if not url.startswith(("postgresql://", "postgres://")):
-        raise UserError(f'cluster="ray" needs a store that every machine reaches, and {url} is a file; give store="postgresql://HOST/DATABASE"')
+        raise UserError(f'cluster="ray" needs a store that every machine reaches, and {url.split("@")[-1]} is none; give store="postgresql://HOST/DATABASE"')
     target = Target.of(function)
     mapped = target.load()
     inputs = [_input(mapped, item) for item in items]
     if run_id is not None:
         check_run_id(run_id)
-    named = {step: str(getattr(model, "name", model)) for step, model in (models or (active.models.named if active is not None else {})).items()}
+    named = _named(models or (active.models.named if active is not None else {}))
 
-    async def run_all(name: str) -> list[Any]:
+    async def run_all() -> list[Any]:
+        call = current_call.get()
+        name = run_id or (uuid.uuid4().hex if active is None or call is None else f"{active.run}.{uuid.uuid5(uuid.NAMESPACE_OID, call.id).hex[:12]}")
         return await _run_all(Batch(target, name, url, at_once, named), mapped, inputs)
 
     if active is None:
-        found = await run_all(run_id or uuid.uuid4().hex)
-    else:  # part of a run: named after it, so that resumed it finds its own runs again, and journaled whole
+        found = await run_all()
+    else:  # part of a run: named after it, so that the resumed run finds its map again, and journaled whole
         arguments = canonical_json({"function": target.name, "inputs": [json.loads(given) for given in inputs]})
-        name = run_id or f"{active.run}.{uuid.uuid5(uuid.NAMESPACE_OID, f'{target.name} {arguments}').hex[:12]}"
-        found = json.loads(await perform(active, "flow.map", "step", "", arguments, lambda: run_all(name)))
+        found = json.loads(await perform(active, "flow.map", "step", "", arguments, run_all))
     return [mapped.decode_result(json.dumps(result)) for result in found]
+
+
+def _named(models: Mapping[str, ModelName]) -> dict[str, str]:
+    for step, model in models.items():
+        if not isinstance(model, str):
+            raise UserError(f"the model of {step} is an object of this process, and a worker cannot open it; give it by name, as in student:DIR")
+    return {step: str(model) for step, model in models.items()}
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,7 @@ class Batch:
 
     target: Target
     name: str
-    store: str
+    store: str = field(repr=False)  # may hold a password
     at_once: int
     models: Mapping[str, str]
 
@@ -151,8 +160,13 @@ def _input(mapped: Flow[Any, Any], item: Any) -> str:
 
 def _arguments(mapped: Flow[Any, Any], text: str) -> dict[str, Any]:
     """A run's input as the flow's arguments: what the annotations say."""
-    hints = get_type_hints(mapped.function)
-    return {name: TypeAdapter(hints.get(name, Any)).validate_python(value) for name, value in json.loads(text).items()}
+    adapters = _adapters(mapped.function)
+    return {name: adapters[name].validate_python(value) if name in adapters else value for name, value in json.loads(text).items()}
+
+
+@functools.cache
+def _adapters(function: Callable[..., Any]) -> dict[str, TypeAdapter[Any]]:
+    return {name: TypeAdapter(hint) for name, hint in get_type_hints(function).items()}
 
 
 async def _run_all(batch: Batch, mapped: Flow[Any, Any], inputs: Sequence[str]) -> list[Any]:

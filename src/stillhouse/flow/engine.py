@@ -169,6 +169,8 @@ async def bounded_map(
     `cluster="ray"`: every item is a run of its own, `RUN_ID.0`, `RUN_ID.1` and so on, on the workers of a Ray cluster; the same `run_id` goes on with a map
     that was stopped. `store` is then a PostgreSQL (default: that of the run around it), `models` as for a run, and one item's failure leaves the others alone.
     """
+    if at_once < 1:
+        raise UserError(f"at_once={at_once} lets nothing run; give 1 or more")
     if cluster is not None:
         from stillhouse.flow.cluster import spread
 

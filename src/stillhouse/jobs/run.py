@@ -67,7 +67,7 @@ async def resume(run_id: str, *, store: Path | str = DEFAULT_STORE) -> Executed:
     with contextlib.closing(existing_journal(store)) as journal:
         row = journal.run(run_id)
     if row is None:
-        raise UserError(f"there is no run {run_id!r} in {store}; `stillhouse runs` lists them")
+        raise UserError(f"there is no run {run_id!r} in {journal.url}; `stillhouse runs` lists them")
     if row.facts.get("app") is None:
         raise UserError(f"the run {run_id} was started from Python, and where its flow is was not kept; start it again there, with the same id")
     return await run(row.facts["app"], given=json.loads(row.input), run_id=run_id, store=store, models=row.facts.get("models"))

@@ -6,7 +6,7 @@ All tables are in a schema named `stillhouse`, so that they may live beside an a
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from stillhouse.errors import MissingExtraError, StorageError, UserError
@@ -34,9 +34,9 @@ T = TypeVar("T")
 class Address:
     """Where a database is. `shown` is what errors and logs may say: never the user, the password or the options."""
 
-    conninfo: str
+    conninfo: str = field(repr=False)
     shown: str
-    password: str | None
+    password: str | None = field(repr=False)
     lease_s: float
 
 
@@ -113,7 +113,8 @@ class Database:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if self.address.password:
             reason = reason.replace(self.address.password, "***")
-        return StorageError(f"{self.address.shown}: the database does not do it ({reason}); mend that and run this again: what was committed is kept")
+        remedy = "mend that and run this again: what was committed is kept"
+        return StorageError(f"{self.address.shown}: the database cannot be read or written ({reason}); {remedy}")
 
     def close(self) -> None:
         with self._lock:

@@ -98,10 +98,11 @@ _FUNCTIONS: dict[str, tuple[int, int, Callable[..., Decimal]]] = {  # fewest and
     "ln": (1, 1, Decimal.ln),
     "log10": (1, 1, Decimal.log10),
 }
-_CONSTANTS = {  # to more digits than are shown
-    "pi": Decimal("3.1415926535897932384626433832795028841971693993751058209749445923"),
-    "e": Decimal("2.7182818284590452353602874713526624977572470936999595749669676277"),
-}
+_PI = Decimal(  # to 201 places
+    "3.1415926535897932384626433832795028841971693993751058209749445923078164062862089986280348253421170679"
+    "82148086513282306647093844609550582231725359408128481117450284102701938521105559644622948954930381964"
+)
+_CONSTANTS: dict[str, Callable[[], Decimal]] = {"pi": lambda: +_PI, "e": lambda: Decimal(1).exp()}
 
 
 # The parser
@@ -225,8 +226,7 @@ class _Parser:
         name = token.text.lower()
         if name in _CONSTANTS:
             self._next += 1
-            decimal.getcontext().flags[decimal.Inexact] = True
-            return _CONSTANTS[name]
+            return _CONSTANTS[name]()  # rounded, which the context notes
         if name not in _FUNCTIONS:
             raise Uncomputable(f"{token.text[:40]!r} is not known; it knows {', '.join([*_FUNCTIONS, *_CONSTANTS])}")
         self._next += 1

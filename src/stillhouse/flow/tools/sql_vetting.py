@@ -46,7 +46,11 @@ HARMLESS: dict[Dialect, frozenset[str]] = {"sqlite": frozenset(_HARMLESS["sqlite
 
 # What may stand before a parenthesis without being a function: syntax, and types with a length.
 _SYNTAX = frozenset(
-    ["all", "and", "any", "array", "as", "between", "by", "case", "cast", "char", "character", "cross", "cube", "current", "distinct", "else", "end", "except", "exists", "filter", "following", "from", "full", "group", "grouping", "having", "in", "inner", "intersect", "is", "isnull", "join", "lateral", "left", "like", "ilike", "limit", "materialized", "natural", "not", "notnull", "nulls", "offset", "on", "or", "order", "outer", "over", "partition", "preceding", "range", "recursive", "right", "rollup", "rows", "select", "sets", "similar", "some", "then", "timestamp", "to", "try_cast", "union", "using", "values", "varying", "when", "where", "window", "with", "within", "escape", "glob", "regexp", "bigint", "bit", "bool", "boolean", "bpchar", "date", "decimal", "double", "dec", "float", "int", "integer", "interval", "json", "nchar", "numeric", "precision", "real", "smallint", "text", "time", "timestamptz", "timetz", "varbit", "varchar"]
+    """all and any array as between by case cast char character cross cube current distinct else end except exists filter following from full group grouping having
+    in inner intersect is isnull join lateral left like ilike limit materialized natural not notnull nulls offset on or order outer over partition preceding range
+    recursive right rollup rows select sets similar some then timestamp to try_cast union using values varying when where window with within escape glob regexp
+    bigint bit bool boolean bpchar date decimal double dec float int integer interval json nchar numeric precision real smallint text time timestamptz timetz
+    varbit varchar""".split()
 )
 _SPOKEN = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 _OWN_TABLES = {"sqlite": ("pragma_", "sqlite_stmt", "dbstat"), "postgres": ("pg_",)}  # of the database itself: files, sessions, passwords

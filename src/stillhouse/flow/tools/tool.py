@@ -146,19 +146,22 @@ class _Arguments:
 
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The values to call with, as the annotations say. Raises ToolError naming the argument."""
+        for name, value in given.items():
+            if name not in self.names:
+                raise ToolError(f"{self._called} has no argument {clean(str(name))[:100]}; it takes {', '.join(self.names) or 'none'}")
+            try:
+                to_json(value)
+            except (PydanticSerializationError, ValueError, RecursionError) as error:
+                raise ToolError(f"{self._called} was given {_shown(value)} as {name}, which is no JSON ({first_line(error).removeprefix('Error serializing to JSON: ')})") from None
         try:
             found = self._model.model_validate(dict(given))
         except ValidationError as error:
             raise ToolError(self._problem(error)) from None
-        except RecursionError:
-            raise ToolError(f"the arguments of {self._called} are nested too deeply; flatten them") from None
         return {name: getattr(found, f"field_{number}") for number, name in enumerate(self.names)}
 
     def _problem(self, error: ValidationError) -> str:
         problem = error.errors(include_url=False, include_context=False)[0]
         where = clean(".".join(str(part) for part in problem["loc"]))[:100]
-        if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
-            return f"{self._called} has no argument {where}; it takes {', '.join(self.names) or 'none'}"
         if problem["type"] == "missing":
             return f"{self._called} needs the argument {where}, which is missing"
         return f"{self._called} was given {_shown(problem['input'])} as {where}: {clean(problem['msg'])[:MAX_SAID]}"

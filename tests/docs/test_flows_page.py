@@ -1,0 +1,55 @@
+"""The code of docs/flows.md, as one app: it runs, parks, is answered, and goes on."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from docs_code import blocks
+from stillhouse.flow import Parked
+from stillhouse.flow.human import answer
+from stillhouse.llm.request import Completion
+from stillhouse.records import Usage
+from stillhouse.store.journal import open_journal
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "flows.md"
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flows_page.py").write_text("\n\n".join(blocks(PAGE, "python")))
+    spec = importlib.util.spec_from_file_location("flows_page", tmp_path / "flows_page.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "flows_page", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+async def test_plain_steps(app):
+    assert await app.main(["kettle", "lamp"]) == 75.0
+
+
+async def test_a_model_step(app):
+    assert await app.assistant("how many orders?") == "sql"
+
+
+async def test_decisions_loops_agents_and_people(app, monkeypatch):
+    replies = iter(['Action: add\nAction Input: {"a": 1, "b": 2}', "Final Answer: 3"])
+
+    def says(request, example):
+        if "decision" in request.parameters:
+            return Completion("yes", scores={"yes": 0.9, "no": 0.1}, usage=Usage(1, 1), finish_reason="stop")
+        return next(replies)
+
+    says.priced_as = "gpt-4o"  # its tokens are estimated, so a limit of dollars can be kept
+    monkeypatch.setattr(app, "says", says, raising=False)
+    monkeypatch.setattr(app.helper, "calling", "text")
+    models = {"*": "scripted:flows_page:says"}
+    with pytest.raises(Parked, match=r"Send this. 3\."):
+        await app.report.run("one", "1 + 2?", models=models)
+    journal = open_journal("stillhouse.db")
+    assert [row.key[0] for row in journal.steps("one")] == ["decide", "agent", "agent.turn", "add", "agent.turn", "until", "ask_human"]
+    answer(journal, "one", "yes")
+    assert await app.report.run("one", "1 + 2?", models=models) == "yes"
