@@ -253,3 +253,53 @@ async def test_cases_leave_nothing_in_the_apps_own_journal(tmp_path):
     await run_case(shop, case({"route": "chat"}), journal=tmp_path / "kept.db", prefix="path")
     with sqlite3.connect(tmp_path / "kept.db") as db:
         assert db.execute("SELECT run, flow, status FROM runs").fetchall() == [("path-1", "shop", "done")]
+
+
+@dataclass
+class Place:
+    city: str
+    orders: int
+
+
+@step
+async def place(text: str) -> Place:
+    """Which city, and how many orders?"""
+
+
+@flow
+async def urgent() -> str:
+    return await decide("Is it urgent?", ["yes", "no"], "the kettle burns")
+
+
+@flow
+async def placed() -> int:
+    return (await place("Three orders from Porto")).orders
+
+
+async def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+adder = agent("Add.", [add], name="adder")
+
+
+@flow
+async def added() -> str:
+    return await adder("1 and 2")
+
+
+ENDPOINTS = [
+    (urgent, "decisions"), (urgent, "logprobs"), (urgent, "no-logprobs"), (placed, "place"), (placed, "place-plain"), (added, "agent"), (added, "agent-text"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("played", "mode"), ENDPOINTS, ids=lambda value: value if isinstance(value, str) else value.name)
+async def test_a_cassette_replays_what_was_said_to_an_endpoint_whatever_that_lacks(endpoint, tmp_path, played, mode):
+    models = {"*": endpoint.url(mode)}
+    recorded = await run_case(played, Case("c", {}), models=models, store=tmp_path / "s.db")
+    paid = endpoint.calls()
+    again = await run_case(played, Case("c", {}), models=models, store=tmp_path / "s.db", offline=True)
+    assert recorded.error is None
+    assert (again.result, again.error, again.missing) == (recorded.result, None, ())
+    assert endpoint.calls() == paid

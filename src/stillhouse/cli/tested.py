@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from stillhouse.evaluation.composability import Gap
-from stillhouse.jobs.tested import Against, Cause, Tested, TestedPart
+from stillhouse.jobs.tested import Against, Cause, FlowResult, PartResult
 from stillhouse.report import numbers
 
-MOST = 8  # wrong cases, misses and the like that are written out; the file has them all
+MOST = 8  # failing paths and misses that are written out, and half as many wrong cases of a part; the file has them all
 _STYLES = {"pass": "green", "fail": "red", "cannot tell": "yellow"}
 _CAUSES: dict[Cause, str] = {
     "branch": "wrong branch",
@@ -22,7 +22,7 @@ _CAUSES: dict[Cause, str] = {
 }
 
 
-def shown(tested: Tested) -> RenderableType:
+def shown(tested: FlowResult) -> RenderableType:
     """Scores by part, paths, causes, the gap, misses, the comparison, and the answer in one word."""
     against = {one.name: one for one in tested.against}
     table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
@@ -38,7 +38,7 @@ def shown(tested: Tested) -> RenderableType:
     return Group(*lines, *([table] if tested.parts else []), *_lines(tested))
 
 
-def _cells(part: TestedPart) -> list[Text]:
+def _cells(part: PartResult) -> list[Text]:
     score = part.score
     latency = "–" if part.latency_p50_s is None else numbers.seconds(part.latency_p50_s)
     cells = (
@@ -57,17 +57,18 @@ def _difference(one: Against | None) -> Text:
     return Text.assemble(f"{numbers.points(one.difference.value)} {numbers.interval(one.difference)} ", (one.answer, _STYLES[one.answer]))
 
 
-def _models(tested: Tested) -> str:
+def _models(tested: FlowResult) -> str:
     named = ", ".join(f"{step}: {model}" for step, model in tested.models.items()) or "the models that the app names"
     return named + ("; offline" if tested.offline else "")
 
 
-def _lines(tested: Tested) -> Iterator[Text]:
+def _lines(tested: FlowResult) -> Iterator[Text]:
     if tested.paths:
         wrong = [path for path in tested.paths if path.problems]
         yield Text(f"paths: {len(tested.paths) - len(wrong)} of {len(tested.paths)} as expected")
         for path in wrong[:MOST]:
             yield Text(f"  {path.id}: {'; '.join(path.problems)}\n    it went {' > '.join(path.path) or 'nowhere'}", style="red")
+        yield from _more(len(wrong))
     whole = tested.whole
     if whole is not None and whole.wrong:
         yield Text(f"\nwhy {len(whole.wrong)} of {len(whole.rows)} whole answers are wrong")
@@ -97,8 +98,9 @@ def _gap(gap: Gap) -> Iterator[Text]:
     yield Text(f"\ncomposability gap: {numbers.described(gap.share)} runs with right parts ({judged})")
     if gap.suspect is not None:
         pair = gap.suspect
+        alike = [f"{one.first} + {one.second}" for one in gap.pairs if (one.n, one.n_wrong) == (pair.n, pair.n_wrong)]
         rate = f"wrong in {pair.n_wrong} of {pair.n}, {pair.lift:.1f} times the rate of all (p = {pair.p:.2g})"
-        yield Text(f"  from {pair.first} and {pair.second} together: {rate}")
+        yield Text(f"  from {' or '.join(alike)} together: {rate}")
     elif gap.pairs:
         pair = gap.pairs[0]
         seen = f"{pair.first} and {pair.second} are in {pair.n_wrong} of the wrong ones"
@@ -106,19 +108,19 @@ def _gap(gap: Gap) -> Iterator[Text]:
         yield Text(f"  which steps it comes from cannot be told ({why}); {seen}")
 
 
-def _wrong(tested: Tested) -> Iterator[Text]:
-    rows = [(part, row) for part in tested.parts for row in part.wrong]
-    if rows:
-        yield Text("\nwrong")
-    for part, row in rows[:MOST]:
-        found = row.error if row.error is not None else row.output
-        yield Text(f"  {part.name} {row.id}: {_short(found)}  (expected {_short(row.expected)})")
-    yield from _more(len(rows))
+def _wrong(tested: FlowResult) -> Iterator[Text]:
+    for part in tested.parts:
+        if part.wrong:
+            yield Text(f"\nwrong in {part.name}")
+        for row in part.wrong[: MOST // 2]:
+            found = row.error if row.error is not None else row.output
+            yield Text(f"  {row.id}: {_short(found)}  (expected {_short(row.expected)})")
+        yield from _more(len(part.wrong), MOST // 2)
 
 
-def _more(n: int) -> Iterator[Text]:
-    if n > MOST:
-        yield Text(f"  and {n - MOST} more in the file", style="dim")
+def _more(n: int, shown: int = MOST) -> Iterator[Text]:
+    if n > shown:
+        yield Text(f"  and {n - shown} more in the file", style="dim")
 
 
 def _short(text: str | None) -> str:

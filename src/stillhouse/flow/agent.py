@@ -179,7 +179,6 @@ class _Conversation:
         try:
             answer = await self._converse(chat, dialect)
             if answer is None:
-                chat.lacks.add("tools")
                 answer = await self._converse(chat, Text())
             assert answer is not None
             return answer
@@ -218,9 +217,13 @@ class _Conversation:
             call = current_call.get()
             parameters = {"temperature": agent.temperature, "max_tokens": agent.max_tokens, **dialect.parameters(list(agent.tools.values()))}
             request = Request(chat.name, tuple(messages), parameters, None, 0 if call is None else call.sample_index)
+            may_refuse = isinstance(dialect, Native) and agent.calling == "auto" and not self.turns
+            if may_refuse and chat.without("tools", request):
+                return {"refused": True}
             completion = await chat.complete(request)
             if completion.error is not None:
-                if isinstance(dialect, Native) and agent.calling == "auto" and not self.turns and "refused by the endpoint (400" in completion.error:
+                if may_refuse and "refused by the endpoint (400" in completion.error:
+                    chat.lacks.add("tools")
                     return {"refused": True}
                 raise StepError(f"the agent {agent.name} got no usable reply in turn {number + 1}: {completion.error}")
             turn, final = dialect.read(completion)

@@ -15,7 +15,7 @@ from stillhouse.flow.call import StepError, active_run, current_call, encode, pe
 from stillhouse.flow.model_step import note, usable
 from stillhouse.flow.models import Chat, ModelName, Models, used_by
 from stillhouse.llm.prompted import build_messages, parse_reply
-from stillhouse.llm.request import Completion, Request
+from stillhouse.llm.request import Request
 from stillhouse.records import Example
 from stillhouse.task import Task
 
@@ -86,8 +86,9 @@ async def decide(
 
 async def _asked(opened: Any, task: Task, example: Example, sample_index: int) -> tuple[str, float | None]:
     if isinstance(opened, Chat):
-        if "decisions" not in opened.lacks:
-            completion = await _by_decision(opened, task, example, sample_index)
+        asked = _decision(opened, task, example, sample_index)
+        if not opened.without("decisions", asked):
+            completion = await opened.complete(asked, example)
             if completion.error is None or not completion.error.startswith(_LACKING):
                 option = usable(completion, task.name)
                 return _an_option(option, task), (completion.scores or {}).get(option)
@@ -107,18 +108,18 @@ def _an_option(option: str, task: Task) -> str:
     return option
 
 
-async def _by_decision(chat: Chat, task: Task, example: Example, sample_index: int) -> Completion:
+def _decision(chat: Chat, task: Task, example: Example, sample_index: int) -> Request:
     asked = {"instructions": task.instruction, "choices": list(task.labels or ())}
-    messages = ({"role": "user", "content": example.text},)
-    return await chat.complete(Request(chat.name, messages, {"decision": asked}, None, sample_index), example)
+    return Request(chat.name, ({"role": "user", "content": example.text},), {"decision": asked}, None, sample_index)
 
 
 async def _by_reply(chat: Chat, task: Task, example: Example, sample_index: int) -> tuple[str, float | None]:
-    parameters: dict[str, Any] = {"temperature": 0.0, "max_tokens": 64}
-    if "logprobs" not in chat.lacks:
-        parameters["logprobs"] = True
-    completion = await chat.complete(Request(chat.name, build_messages(task, example), parameters, None, sample_index), example)
-    if completion.error is not None and "refused by the endpoint (400" in completion.error and "logprobs" not in chat.lacks:
+    messages, plain = build_messages(task, example), {"temperature": 0.0, "max_tokens": 64}
+    asked = Request(chat.name, messages, {**plain, "logprobs": True}, None, sample_index)
+    if chat.without("logprobs", asked):
+        asked = Request(chat.name, messages, plain, None, sample_index)
+    completion = await chat.complete(asked, example)
+    if completion.error is not None and "refused by the endpoint (400" in completion.error and "logprobs" in asked.parameters:
         chat.lacks.add("logprobs")
         return await _by_reply(chat, task, example, sample_index)
     text = usable(completion, task.name)

@@ -32,9 +32,13 @@ class CassetteMissError(StillhouseError):
 class Chat:
     """A model that takes messages, as a step asks it: metered, stored, under the run's limits."""
 
-    def __init__(self, model: MeteredModel) -> None:
-        self.model, self.name = model, model.name
+    def __init__(self, model: MeteredModel, *, offline: bool = False) -> None:
+        self.model, self.name, self.offline = model, model.name, offline
         self.lacks: set[str] = set()  # what this endpoint turned out not to have: "decisions", "schema", "tools", "logprobs"
+
+    def without(self, feature: str, request: Request) -> bool:
+        """Whether to ask without a feature of this request: the endpoint lacks it, or a cassette that has no answer to it may be of one that does."""
+        return feature in self.lacks or (self.offline and not self.model.has(request))
 
     async def complete(self, request: Request, example: Example | None = None) -> Completion:
         """The reply, noted in the facts of the call whose body asks."""
@@ -132,7 +136,7 @@ class Models(AbstractAsyncContextManager["Models"]):
 
     def _chat(self, name: str, task: Task, store: Store) -> Chat:
         if self.offline:
-            return Chat(MeteredModel(name, _no_answer, store, RunBudget()))
+            return Chat(MeteredModel(name, _no_answer, store, RunBudget()), offline=True)
         from stillhouse.llm.models import open_model  # brings the HTTP client, which a flow without models does not need
 
         return Chat(open_model(name, task, store, RunBudget()))

@@ -4,7 +4,8 @@
     cases/paths.jsonl   {"id", "input", "path", "script"}: the flow's input and its path (see `flow.paths`); the script answers for the models
     cases/flow.jsonl    {"id", "input", "expected"}, and where known "path": the flow's input and its result; cases/FLOWNAME.jsonl is the same
 
-`input` is the object of arguments, or the one argument that must be given. `metric` (and `database`, for sql_execution) may stand in any row: how an answer is scored.
+`input` is the object of arguments, or the one argument that must be given. `metric` (and `database`, for sql_execution) may stand in any row: how its answer is
+scored.
 """
 
 import hashlib

@@ -22,7 +22,7 @@ from stillhouse.jobs.cases import Expectation, Suite, as_text, load_suite
 from stillhouse.jobs.parts import Part, Parts
 from stillhouse.jobs.recorded import RecordedRuns
 from stillhouse.jobs.run import load_flow
-from stillhouse.jobs.tested import Tested, TestedPart, TestedPath, TestedRow, load_rows, rows_of, to_json
+from stillhouse.jobs.tested import CaseResult, FlowResult, PartResult, PathResult, load_rows, rows_of, to_json
 from stillhouse.records import Estimate, Progress
 from stillhouse.runs import write_json
 
@@ -33,7 +33,7 @@ OnProgress = Callable[[Progress], None] | None
 class Finished:
     """A test with the files that it wrote: the result, and the journal with its traces."""
 
-    tested: Tested
+    tested: FlowResult
     file: Path
     journal: Path
 
@@ -120,13 +120,13 @@ def _whole_or_nothing(file: Path) -> Iterator[None]:
         raise
 
 
-def _write(tested: Tested, file: Path) -> None:
+def _write(tested: FlowResult, file: Path) -> None:
     if file.exists():
         raise ExistsError(f"{file} was written by another test meanwhile; run this one again")
     write_json(file, to_json(tested))
 
 
-async def _pass(plan: _Plan, models: Mapping[str, str], file: Path) -> Tested:
+async def _pass(plan: _Plan, models: Mapping[str, str], file: Path) -> FlowResult:
     """All cases, once."""
     suite, journal = plan.suite, _journal(file)
     done, total = 0, sum(map(len, suite.steps.values())) + len(suite.paths) + len(suite.whole)
@@ -154,7 +154,7 @@ async def _pass(plan: _Plan, models: Mapping[str, str], file: Path) -> Tested:
         done += len(cases)
         return found
 
-    tested: list[TestedPart] = []
+    tested: list[PartResult] = []
     missing = []
     for step, expectations in suite.steps.items():
         part = plan.parts.find(step, [{"input": one.case.input} for one in expectations])
@@ -165,7 +165,7 @@ async def _pass(plan: _Plan, models: Mapping[str, str], file: Path) -> Tested:
     for outcome in await run(whole, suite.paths, "path"):
         missing += outcome.missing
         stopped = [f"it failed ({outcome.error})"] if outcome.error is not None and outcome.path_problems else []
-        paths.append(TestedPath(outcome.case.id, tuple(outcome.path), (*outcome.path_problems, *stopped), outcome.run))
+        paths.append(PathResult(outcome.case.id, tuple(outcome.path), (*outcome.path_problems, *stopped), outcome.run))
     judged: list[JudgedRun] = []
     if suite.whole:
         outcomes = await run(whole, [one.case for one in suite.whole], "whole")
@@ -174,18 +174,18 @@ async def _pass(plan: _Plan, models: Mapping[str, str], file: Path) -> Tested:
         tested.append(_summary(whole.name, "whole", suite.whole, rows))
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     gap = gap_of(judged) if suite.whole else None
-    return Tested(whole.name, plan.target, created, dict(models), plan.offline, tuple(tested), tuple(paths), gap, tuple(missing))
+    return FlowResult(whole.name, plan.target, created, dict(models), plan.offline, tuple(tested), tuple(paths), gap, tuple(missing))
 
 
-def _row(one: Expectation, outcome: Outcome) -> TestedRow:
+def _row(one: Expectation, outcome: Outcome) -> CaseResult:
     """One case, scored; not where the cassette had no answer for it, for then nothing is known of the app."""
     output = None if outcome.error is not None else as_text(outcome.result)
     score = None if outcome.missing else 0.0 if outcome.error is not None else one.score(outcome.result)
     measured = (outcome.latency_s, outcome.cost_usd)
-    return TestedRow(one.case.id, one.key, score, as_text(one.expected), output, outcome.error, outcome.run, *measured, tuple(path_of(outcome.calls)))
+    return CaseResult(one.case.id, one.key, score, as_text(one.expected), output, outcome.error, outcome.run, *measured, tuple(path_of(outcome.calls)))
 
 
-def _whole_rows(plan: _Plan, outcomes: Sequence[Outcome]) -> tuple[list[TestedRow], list[JudgedRun]]:
+def _whole_rows(plan: _Plan, outcomes: Sequence[Outcome]) -> tuple[list[CaseResult], list[JudgedRun]]:
     """The whole cases with the cause of each wrong one, and the runs that count for the gap: those that were scored."""
     known = plan.suite.known
     rows, judged = [], []
@@ -201,11 +201,11 @@ def _whole_rows(plan: _Plan, outcomes: Sequence[Outcome]) -> tuple[list[TestedRo
     return rows, judged
 
 
-def _summary(name: str, kind: Any, expectations: Sequence[Expectation], rows: Sequence[TestedRow]) -> TestedPart:
+def _summary(name: str, kind: Any, expectations: Sequence[Expectation], rows: Sequence[CaseResult]) -> PartResult:
     scores = [row.score for row in rows if row.score is not None]
     costs, times = [row.cost_usd for row in rows], [row.latency_s for row in rows]
     known_costs, known_times = [cost for cost in costs if cost is not None], [took for took in times if took is not None]
-    return TestedPart(
+    return PartResult(
         name,
         kind,
         tuple(dict.fromkeys(one.metric.name for one in expectations)),

@@ -24,10 +24,8 @@ Cause = Literal["branch", "step", "whole", "failed", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
-class TestedRow:
+class CaseResult:
     """One case. `score` None: the cassette had no answer for a call of it, so it was not scored. `run`: its trace in the test's own journal."""
-
-    __test__ = False
 
     id: str
     key: str
@@ -44,29 +42,25 @@ class TestedRow:
 
 
 @dataclass(frozen=True)
-class TestedPart:
+class PartResult:
     """A step, or the whole flow, over its cases. `score` None: none could be scored."""
-
-    __test__ = False
 
     name: str
     kind: Literal["step", "whole"]
     metrics: tuple[str, ...]
     score: Estimate | None
-    rows: tuple[TestedRow, ...]
+    rows: tuple[CaseResult, ...]
     cost_usd_per_1000: float | None
     latency_p50_s: float | None
 
     @property
-    def wrong(self) -> list[TestedRow]:
+    def wrong(self) -> list[CaseResult]:
         return [row for row in self.rows if row.score is not None and row.score < 1]
 
 
 @dataclass(frozen=True, slots=True)
-class TestedPath:
+class PathResult:
     """One path case; `problems` are empty where the path was as expected."""
-
-    __test__ = False
 
     id: str
     path: tuple[str, ...]
@@ -88,7 +82,7 @@ class Against:
 
 
 @dataclass(frozen=True)
-class Tested:
+class FlowResult:
     """A whole test."""
 
     flow: str
@@ -96,8 +90,8 @@ class Tested:
     created: str
     models: Mapping[str, str]
     offline: bool
-    parts: tuple[TestedPart, ...]
-    paths: tuple[TestedPath, ...]
+    parts: tuple[PartResult, ...]
+    paths: tuple[PathResult, ...]
     gap: Gap | None  # None: no whole case was run
     missing: tuple[Missing, ...]
     baseline: str | None = None
@@ -105,7 +99,7 @@ class Tested:
     against: tuple[Against, ...] = ()
 
     @property
-    def whole(self) -> TestedPart | None:
+    def whole(self) -> PartResult | None:
         return next((part for part in self.parts if part.kind == "whole"), None)
 
     @property
@@ -123,23 +117,23 @@ class Tested:
         return not any(part.wrong for part in self.parts)
 
 
-def to_json(tested: Tested) -> dict[str, Any]:
+def to_json(tested: FlowResult) -> dict[str, Any]:
     """As the file has it."""
     causes = [{"cause": cause, "at": at, "n": n} for (cause, at), n in tested.causes.most_common()]
     return {"format": FORMAT, **asdict(tested), "causes": causes, "passed": tested.passed}
 
 
-def load_rows(path: Path) -> dict[str, dict[str, TestedRow]]:
+def load_rows(path: Path) -> dict[str, dict[str, CaseResult]]:
     """The rows of an earlier test, by part and case. Raises UserError where the file is none."""
     raw = read_json(path)
     try:
         if raw["format"] != FORMAT:
             raise UserError(f"{path}: written by another version of Stillhouse; run the baseline's test again")
-        return {part["name"]: {row["id"]: TestedRow(**row) for row in part["rows"]} for part in raw["parts"]}
+        return {part["name"]: {row["id"]: CaseResult(**row) for row in part["rows"]} for part in raw["parts"]}
     except (KeyError, TypeError):
         raise UserError(f"{path}: is no result of `stillhouse test`; give a tests-N.json") from None
 
 
-def rows_of(parts: Sequence[TestedPart]) -> dict[str, dict[str, TestedRow]]:
+def rows_of(parts: Sequence[PartResult]) -> dict[str, dict[str, CaseResult]]:
     """As `load_rows` gives them."""
     return {part.name: {row.id: row for row in part.rows} for part in parts}

@@ -44,6 +44,10 @@ class MeteredModel:
         price = known_price(self._priced_as, self._now(), **self._given)
         return None if price is None else price.snapshot
 
+    def has(self, request: Request) -> bool:
+        """Whether the store has the answer."""
+        return self._store.get(request.hash) is not None
+
     async def complete(self, request: Request, example: Example | None = None) -> Completion:
         """The reply, from the store if it was ever paid for. Equal requests at the same time share one call."""
         if (stored := self._store.get(request.hash)) is not None:
