@@ -38,12 +38,18 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP_INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/.installed-train
 
-# What some tests drive from outside Python. Where it cannot be installed, those tests skip with a plain notice.
+# What some tests drive from outside Python: a browser, a database, a sandbox. Where one cannot be installed, its tests skip with a plain notice.
+# PostgreSQL is wanted as a program alone: the tests start their own, so Debian's package is told not to make a cluster.
+APT := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 services:
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	  echo "installing chromium for the report's tests" && apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
-	  echo "chromium is not here and cannot be installed: the tests that look at the report in a browser will skip"
+	@missing=""; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	{ command -v postgres || ls /usr/lib/postgresql/*/bin/postgres; } >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	command -v bwrap >/dev/null || missing="$$missing bubblewrap"; \
+	[ -z "$$missing" ] || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing for the tests:$$missing" && apt-get update -qq && \
+	  { case "$$missing" in *postgresql*) $(APT) postgresql-common >/dev/null && \
+	    sed -i 's/^#*create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf;; esac; $(APT) $$missing >/dev/null; }; } || \
+	  echo "not here and cannot be installed:$$missing; the tests that need them will skip"
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build dist
