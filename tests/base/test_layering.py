@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "report": set(),
     "demo": {"llm", "data"},
     "jobs": {"store", "llm", "flow", "teacher", "data", "student", "evaluation", "advice", "serving", "report", "demo"},
+    "interop": {"store", "llm", "flow", "serving", "jobs"},
     "cli": {"jobs", "data", "store", "llm", "student", "evaluation", "advice", "serving", "report", "demo", "teacher"},
 }
 

@@ -14,6 +14,7 @@ pytest.importorskip("pydantic_ai", reason="pydantic-ai is not installed: pip ins
 
 APP = """
 import asyncio, json, os, signal, sys
+from pathlib import Path
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import FunctionModel
@@ -54,7 +55,7 @@ async def look(n: int) -> str:
 
 def over_mcp():
     from pydantic_ai.mcp import MCPToolset
-    return build(toolsets=[MCPToolset("server.py", id="desk")])
+    return build(toolsets=[MCPToolset(Path("server.py"), id="desk")])
 
 
 @flow

@@ -1,13 +1,20 @@
 """An agent inside a flow: what is journaled, under which name, and what makes a call another call."""
 
+import asyncio
 import json
+import os
+import random
+import subprocess
+import sys
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
 
 pytest.importorskip("pydantic_ai", reason="pydantic-ai is not installed: pip install 'stillhouse[pydantic-ai]'")
-from pydantic_ai import Agent, FunctionToolset, ModelRetry, RunContext
+from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, FunctionToolset, ModelRetry, RunContext
+from pydantic_ai.capabilities import AbstractCapability, durable_operation
 from pydantic_ai.exceptions import UserError as TheirUserError
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import FunctionModel
@@ -19,7 +26,7 @@ from stillhouse.flow import LimitExceeded, Parked, ask_human, limits
 from stillhouse.flow.human import answer
 from stillhouse.interop.pydantic_ai import StillhouseDurability, StudentModel, journaled
 from stillhouse.records import Prediction
-from stillhouse.store.journal import open_journal
+from stillhouse.store.journal import key_id, open_journal
 from stillhouse.task import Task
 
 
@@ -176,6 +183,163 @@ async def test_agents_at_once_with_the_same_prompt_are_told_apart_by_their_depen
     assert await main.run("r", store=db) == {"ann": '["ann"]', "bob": '["bob"]'}
     assert (sorted(called), script.requests) == (["ann", "bob"], 4)
     assert "ann" not in rows(db)[0].arguments  # dependencies may hold secrets: a digest stands for them
+
+
+@pytest.mark.slow
+async def test_branches_that_fail_and_resume_at_random_get_their_own_answers_and_pay_once(db):
+    """Six runs of four agents at once; a sitting ends at a random tool, and the next one's branches come in another order."""
+    draw = random.Random(7)
+    paid = Counter()
+
+    async def reply(messages, info):
+        await asyncio.sleep(draw.random() / 1000)
+        asked = [part.content for message in messages for part in message.parts if isinstance(part, ToolReturnPart)]
+        if len(asked) < 3:
+            return ModelResponse([ToolCallPart("look", {"n": len(asked)})])
+        return ModelResponse([TextPart(",".join(asked))])
+
+    agent = Agent(FunctionModel(reply), name="crowd", deps_type=Customer, capabilities=[StillhouseDurability()])
+
+    @agent.tool
+    async def look(ctx: RunContext[Customer], n: int) -> str:
+        await asyncio.sleep(draw.random() / 1000)
+        if draw.random() < 0.1:
+            raise ConnectionError("gone")
+        paid[ctx.deps.name, n] += 1
+        return f"{ctx.deps.name}{n}"
+
+    async def branch(name):
+        await asyncio.sleep(draw.random() / 1000)
+        return name, (await agent.run("look three times", deps=Customer(name))).output
+
+    @flow
+    async def main() -> dict[str, str]:
+        return dict(await asyncio.gather(*(branch(name) for name in draw.sample("abcd", 4))))
+
+    for run in range(6):
+        paid.clear()
+        while True:
+            try:
+                said = await main.run(f"r{run}", store=db)
+                break
+            except ConnectionError:
+                pass
+        assert said == {name: f"{name}0,{name}1,{name}2" for name in "abcd"}
+        assert paid == {(name, n): 1 for name in "abcd" for n in range(3)}
+
+
+async def test_an_agent_that_a_tool_asks_is_journaled_inside_that_tools_call(db):
+    inner = Script([("double", {"n": 3})])
+    expert = Agent(inner.model, name="expert", capabilities=[StillhouseDurability()])
+    expert.tool_plain(double)
+    outer, broken = Script([("ask", {"question": "3?"})]), [True]
+    desk = Agent(outer.model, name="desk", capabilities=[StillhouseDurability()])
+
+    @desk.tool_plain
+    async def ask(question: str) -> str:
+        said = (await expert.run(question)).output
+        if broken.pop():
+            broken.append(False)
+            raise RuntimeError("the line is dead")
+        return said
+
+    @flow
+    async def main() -> str:
+        return (await desk.run("what is 3 doubled?")).output
+
+    with pytest.raises(RuntimeError, match="dead"):
+        await main.run("r", store=db)
+    assert await main.run("r", store=db) == '["[6]"]'
+    assert (inner.requests, outer.requests) == (2, 2)
+    asked = next(row for row in rows(db) if row.key[0] == "desk.ask")
+    assert {row.key[0] for row in rows(db) if row.parent == key_id(asked.key)} == {"expert.turn", "expert.double"}
+
+
+async def test_a_call_that_wants_approval_ends_the_agents_run_and_its_approval_goes_on(db):
+    script = Script([("wipe", {})])
+    agent = Agent(script.model, name="careful", output_type=[str, DeferredToolRequests], capabilities=[StillhouseDurability()])
+    agent.tool_plain(wipe, requires_approval=True)
+
+    @flow
+    async def main() -> str:
+        first = await agent.run("wipe it")
+        (call,) = first.output.approvals
+        approved = await ask_human(f"may it {call.tool_name}?", ["yes", "no"]) == "yes"
+        results = DeferredToolResults(approvals={call.tool_call_id: approved})
+        return (await agent.run(message_history=first.all_messages(), deferred_tool_results=results)).output
+
+    with pytest.raises(Parked):
+        await main.run("r", store=db)
+    journal = open_journal(db)
+    answer(journal, "r", "yes")
+    journal.close()
+    assert await main.run("r", store=db) == '["wiped"]'
+    assert script.requests == 2
+
+
+def wipe() -> str:
+    return "wiped"
+
+
+@pytest.mark.slow
+def test_the_journal_is_not_misled_by_sets_loops_agents_and_clocks_among_the_dependencies():
+    """In a process of its own, with another order of sets, the same dependencies are the same; what holds itself ends."""
+    script = """
+import dataclasses, sys
+from pydantic_ai import Agent
+from pydantic_ai.messages import ModelRequest
+from pydantic_ai.models.test import TestModel
+from stillhouse.interop.pydantic_ai.call_key import _context
+
+@dataclasses.dataclass
+class Deps:
+    roles: set
+    agent: Agent
+    said: list
+    within: list
+
+deps = Deps({str(n) for n in range(50)}, Agent(TestModel(), name="other"), [ModelRequest.user_text_prompt("hello")], [])
+deps.within.append(deps)
+print(_context(deps.said, deps))
+"""
+    said = {
+        subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True).stdout
+        for seed in ("1", "2")
+    }
+    assert len(said) == 1
+    assert len(said.pop().strip()) == 64
+
+
+async def test_a_capabilitys_own_operation_is_journaled_too(db):
+    done = []
+
+    class Counting(AbstractCapability[None]):
+        id = "counting"
+
+        @durable_operation("count")
+        async def count(self, ctx: RunContext[None], messages: int) -> int:
+            done.append(messages)
+            return messages
+
+        async def before_model_request(self, ctx, request_context):
+            await self.count(ctx, len(request_context.messages))
+            return request_context
+
+    agent = Agent(Script().model, name="counted", capabilities=[Counting(), StillhouseDurability()])
+    stop = [False, True]
+
+    @flow
+    async def main() -> str:
+        said = (await agent.run("hello")).output
+        if stop.pop():
+            raise RuntimeError("stop before the end")
+        return said
+
+    with pytest.raises(RuntimeError, match="stop"):
+        await main.run("r", store=db)
+    assert await main.run("r", store=db) == "[]"
+    assert done == [1]
+    assert not main.report.ran
 
 
 async def test_an_edited_tool_or_another_prompt_runs_again_and_is_said(db):

@@ -15,7 +15,7 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError("pydantic-ai is not installed; `pip install 'stillhouse[pydantic-ai]'`") from None
 
-from stillhouse.interop.pydantic_ai.durability import StillhouseDurability, journaled
+from stillhouse.interop.pydantic_ai.durability import JournaledAgent, StillhouseDurability, journaled
 from stillhouse.interop.pydantic_ai.student_model import NoAnswerError, StudentModel
 
-__all__ = ["NoAnswerError", "StillhouseDurability", "StudentModel", "journaled"]
+__all__ = ["JournaledAgent", "NoAnswerError", "StillhouseDurability", "StudentModel", "journaled"]

@@ -5,13 +5,17 @@ calls apart goes in: the history so far and the run's dependencies, as one diges
 stores what is new in it since the last reply; what is before that stands in the rows of the turns before, so a long loop's text grows linearly.
 """
 
+import functools
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_ai.agent import AbstractAgent
+from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.durable_exec import (
     DurableOperationId,
     ModelRequestId,
@@ -20,14 +24,18 @@ from pydantic_ai.durable_exec import (
     ToolsetGetToolsId,
     ToolsetValidateToolArgumentsId,
 )
-from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
-from pydantic_ai.models import ModelRequestContext, ModelRequestParameters
+from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelRequest, ModelResponse
+from pydantic_ai.models import AbstractModel, ModelRequestParameters
 from pydantic_ai.tools import RunContext, ToolDefinition
-from pydantic_ai.toolsets import FunctionToolset, ToolsetTool
+from pydantic_ai.toolsets import AbstractToolset, FunctionToolset, ToolsetTool
 from pydantic_core import to_jsonable_python
 
 from stillhouse.flow.call import canonical_json
 from stillhouse.flow.engine import version_of
+
+_LIVE = (AbstractAgent, AbstractCapability, AbstractModel, AbstractToolset, Iterator)
+_SAID: Any = {"__all__": {"kind", "parts", "instructions"}}
+_WHEN: Any = {"__all__": {"parts": {"__all__": {"timestamp"}}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +57,13 @@ def call_key(agent: str, operation: DurableOperationId, name: str, identity: tup
         case ToolsetCallToolId() | ToolsetValidateToolArgumentsId():
             tool_name, arguments, context, tool = identity
             validates = ".validate" if isinstance(operation, ToolsetValidateToolArgumentsId) else ""
-            asked = {"args": _plain(arguments), "call": context.tool_call_id, "retry": context.retry, "context": _context(context)}
+            asked = {"args": _plain(arguments), "call": context.tool_call_id, "retry": context.retry, "context": _context(context.messages, context.deps)}
             return CallKey(f"{agent}.{context.tool_name or tool_name}{validates}", "tool", _tool_version(tool), canonical_json(asked))
         case ToolsetGetToolsId(toolset_id=toolset) | ToolsetGetInstructionsId(toolset_id=toolset):
             (context,) = identity
             what = "tools" if isinstance(operation, ToolsetGetToolsId) else "instructions"
-            return CallKey(f"{agent}.{toolset}.{what}", "value", "", canonical_json({"context": _context(context)}))
-        case _:  # a capability's own operation, a workspace, compaction, an event's handler
+            return CallKey(f"{agent}.{toolset}.{what}", "value", "", canonical_json({"context": _context(context.messages, context.deps)}))
+        case _:  # a capability's own operation, a workspace, compaction
             return CallKey(name, "step", "", canonical_json([_plain(part) for part in identity]))
 
 
@@ -67,28 +75,24 @@ def _turn(
     parameters: ModelRequestParameters,
     context: RunContext[Any],
 ) -> CallKey:
-    told = _messages(messages)
-    new = 1 + max((at for at, message in enumerate(told) if message["kind"] == "response"), default=-1)
-    arguments = canonical_json({"messages": told[new:], "context": _digest([told[:new], _plain(context.deps)])})
+    new = 1 + max((at for at, message in enumerate(messages) if isinstance(message, ModelResponse)), default=-1)
+    arguments = canonical_json({"messages": json.loads(_told(messages[new:])), "context": _context(messages[:new], context.deps)})
     offered = (parameters.function_tools, parameters.native_tools, parameters.output_tools, parameters.output_mode, parameters.output_object)
     version = _digest([operation.model_id, operation.model_name, _plain(settings), [_plain(part) for part in offered]])
     return CallKey(f"{agent}.turn", "turn", version[:16], arguments)
 
 
-def _context(context: RunContext[Any]) -> str:
+def _context(messages: Sequence[ModelMessage], deps: Any) -> str:
     """Which run of the agent this is, and how far it is."""
-    return _digest([_messages(context.messages), _plain(context.deps)])
+    digest = hashlib.sha256(_told(messages))
+    digest.update(canonical_json(_plain(deps)).encode())
+    return digest.hexdigest()
 
 
-def _messages(messages: Sequence[ModelMessage]) -> list[dict[str, Any]]:
-    """Messages as JSON, without what differs between two sittings."""
-    dumped: list[dict[str, Any]] = ModelMessagesTypeAdapter.dump_python(list(messages), mode="json")
-    for message in dumped:
-        for name in ("timestamp", "run_id", "conversation_id"):
-            message.pop(name, None)
-        for part in message["parts"]:
-            part.pop("timestamp", None)
-    return dumped
+def _told(messages: Sequence[ModelMessage]) -> bytes:
+    """What the messages say, as JSON: the same in every sitting."""
+    told: bytes = ModelMessagesTypeAdapter.dump_json(list(messages), include=_SAID, exclude=_WHEN)
+    return told
 
 
 def _tool_version(tool: ToolsetTool[Any] | ToolDefinition | None) -> str:
@@ -102,29 +106,25 @@ def _tool_version(tool: ToolsetTool[Any] | ToolDefinition | None) -> str:
     return _digest(_plain(tool.tool_def))[:16]
 
 
-def _plain(value: Any) -> Any:
-    """JSON of a value; of what is none within it (a client, a lock) the type's name."""
+def _plain(value: Any, within: tuple[int, ...] = ()) -> Any:
+    """JSON of a value, the same in every sitting; of what is none in it (a client, a lock, an agent, a value within itself) the type's name."""
     if isinstance(value, RunContext):
-        return _context(value)
-    if isinstance(value, ModelRequestContext):
-        return _messages(value.messages)
-    try:
-        return _json(value)
-    except (RecursionError, ValueError):  # it holds itself
+        return _context(value.messages, value.deps)
+    if isinstance(value, ModelRequest | ModelResponse):
+        return json.loads(_told([value]))
+    if isinstance(value, _LIVE) or id(value) in within:
         return _type_name(value)
-
-
-def _json(value: Any) -> Any:
+    one = functools.partial(_plain, within=(*within, id(value)))
     if isinstance(value, set | frozenset):  # in an order of its own in every process
-        return sorted((_json(one) for one in value), key=canonical_json)
+        return sorted(map(one, value), key=canonical_json)
     if isinstance(value, Mapping):
-        return {str(name): _json(one) for name, one in value.items()}
+        return {str(name): one(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_json(one) for one in value]
+        return [one(part) for part in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _json(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: one(getattr(value, field.name, None)) for field in fields(value)}
     if isinstance(value, BaseModel):
-        return {name: _json(one) for name, one in value}
+        return {name: one(part) for name, part in value}
     return to_jsonable_python(value, fallback=_type_name, bytes_mode="base64")
 
 

@@ -118,8 +118,8 @@ class _JournalBackend(JournalCallableOperationBackend[None]):
 
 async def _turn(body: Callable[[], Awaitable[object]], asked: tuple[Any, ...]) -> object:
     """A model request, within the flow's limits and counted by them."""
-    _, _, settings, _, context = asked
-    async with within_limits(context.model, settings, str(asked[1:4])):
+    _, messages, settings, parameters, context = asked
+    async with within_limits(context.model, settings, messages, parameters):
         payload = await body()
     note_response(JSON_CODEC.load(ModelResponse, payload))
     return payload

@@ -9,6 +9,7 @@ from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import AbstractModel
 from pydantic_ai.settings import ModelSettings
 
+from stillhouse.flow.call import active_limits
 from stillhouse.flow.model_step import note
 from stillhouse.flow.models import RunBudget, note_use
 from stillhouse.interop.pydantic_ai.student_model import SYSTEM
@@ -18,14 +19,14 @@ from stillhouse.records import Usage
 
 
 @asynccontextmanager
-async def within_limits(model: AbstractModel, settings: ModelSettings | None, prompt: str) -> AsyncIterator[None]:
+async def within_limits(model: AbstractModel, settings: ModelSettings | None, *prompt: object) -> AsyncIterator[None]:
     """Set aside what this request may cost at most while it is under way. Raises LimitExceeded, PriceUnknownError."""
-    budget = RunBudget()
-    if model.system == SYSTEM:  # a student costs nothing a call, and a cascade's teacher keeps the task's own budget
+    if not active_limits.get() or model.system == SYSTEM:  # a student costs nothing a call, and a cascade's teacher keeps the task's own budget
         yield
         return
-    name = _listed_as(model.model_name, model.base_url)
-    request = Request(name or model.model_name, ({"role": "user", "content": prompt},), {"max_tokens": (settings or {}).get("max_tokens")})
+    budget, name = RunBudget(), _listed_as(model.model_name, model.base_url)
+    parameters = {"max_tokens": (settings or {}).get("max_tokens")}
+    request = Request(name or model.model_name, ({"role": "user", "content": str(prompt)},), parameters)
     reserved = await budget.reserve(request, known_price(name) if name is not None and budget.max_usd is not None else None)
     try:
         yield
