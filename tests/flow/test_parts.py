@@ -72,6 +72,7 @@ PARTS = [
     ("urgent", DECISION, "yes"),
     ("helper", "hello", "soon"),
     ("stock", {"product": "kettle"}, "3"),
+    ("stock", "kettle", "3"),
     ("stock", {"product": "lamp"}, "Error: stock failed (KeyError: 'lamp')"),
     ("shout", "hey", "HEY!"),
     ("shout", {"text": "hey", "times": 2}, "HEY!!"),

@@ -100,5 +100,5 @@ def _show_written(written: "Written", as_json: bool) -> None:
         return
     for path, (new, known, differing) in written.items():
         other = f", {differing} of equal input with another answer left out" if differing else ""
-        out.print(f"{path}: {new} new cases, {known} were there{other}", markup=False)
+        out.print(f"{path}: {new} new, {known} there already{other}", markup=False)
     out.print("these are what the app did, not what is right: read them, and mend what it got wrong", markup=False)

@@ -34,8 +34,9 @@ def shown(tested: FlowResult) -> RenderableType:
     for part in tested.parts:
         cells = [Text(part.name + (" (whole)" if part.kind == "whole" else "")), *_cells(part)]
         table.add_row(*cells, *([_difference(against.get(part.name))] if tested.against else []), style="bold" if part.kind == "whole" else "")
-    lines = [Text.assemble((f"{tested.app}  ", "bold"), (_models(tested), "dim"))]
-    return Group(*lines, *([table] if tested.parts else []), *_lines(tested))
+    title = Text.assemble((f"{tested.app}  ", "bold"), (_models(tested), "dim"))
+    first, *lines = _lines(tested)
+    return Group(title, *([table] if tested.parts else []), first[1:] if first.plain.startswith("\n") else first, *lines)  # the table ends in a blank line
 
 
 def _cells(part: PartResult) -> list[Text]:

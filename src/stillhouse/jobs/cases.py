@@ -9,7 +9,6 @@ scored.
 """
 
 import hashlib
-import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -131,7 +130,7 @@ def _cases(path: Path, rows: Iterable[tuple[int, Mapping[str, Any]]], part: Part
             raise DatasetError(f"{path}:{line}: the id {id_!r} occurs twice (first on line {seen[id_]}); rename one of the cases")
         seen[id_] = line
         expected_path = _path(path, line, row.get("path"))
-        cases.append((Case(id_, _arguments(part, row["input"], f"{path}:{line}"), script, expected_path), row))
+        cases.append((Case(id_, part.arguments(row["input"], f"{path}:{line}"), script, expected_path), row))
     return cases
 
 
@@ -140,18 +139,6 @@ def _path(path: Path, line: int, given: Any) -> ExpectedPath | None:
         return None if given is None else check_path(given)
     except UserError as error:
         raise DatasetError(f"{path}:{line}: {error}") from None
-
-
-def _arguments(part: Part, given: Any, where: str) -> Mapping[str, Any]:
-    """The object of arguments; anything that is no object is the one argument that must be given."""
-    if isinstance(given, dict):
-        return part.wrap(given)
-    takes = inspect.signature(part.flow.function).parameters.values()
-    needed = [one.name for one in takes if one.default is one.empty] if len(takes) > 1 else [one.name for one in takes]
-    if len(needed) != 1:
-        names = ", ".join(one.name for one in takes) or "no arguments"
-        raise DatasetError(f"{where}: {part.name} takes {names}; write `input` as an object of them")
-    return {needed[0]: given}
 
 
 def _expectation(part: Part, case: Case, row: Mapping[str, Any], path: Path, defaults: tuple[str | None, Path | None]) -> Expectation:

@@ -1,11 +1,12 @@
 """The parts of an app that a case can call by name: its steps, agents and tools, its decisions, and the flow as a whole."""
 
+import inspect
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stillhouse.errors import UserError
+from stillhouse.errors import DatasetError, UserError
 from stillhouse.flow.agent import Agent, call_tool
 from stillhouse.flow.call import encode
 from stillhouse.flow.decide import decide
@@ -19,16 +20,25 @@ DECIDES = {"question", "options"}  # the arguments by which a case of a decision
 
 @dataclass(frozen=True)
 class Part:
-    """One part, as a flow of its own. `labels`: of a choice. `decides`: its answer is a branch. `wrapped`: its arguments are the flow's one argument."""
+    """One part, as a flow of its own. `needs`: the arguments that must be given. `labels`: of a choice. `decides`: its answer is a branch.
+
+    `wrapped`: its arguments are the flow's one argument, of this name.
+    """
 
     name: str
     flow: Flow[Any, Any]
+    needs: tuple[str, ...]
     labels: tuple[str, ...] | None = None
     decides: bool = False
     wrapped: str | None = None
 
-    def wrap(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        return arguments if self.wrapped is None else {self.wrapped: dict(arguments)}
+    def arguments(self, given: Any, where: str) -> Mapping[str, Any]:
+        """A case's input as the flow takes it: an object of arguments; anything else is the one argument that must be given. Raises DatasetError."""
+        if not isinstance(given, dict):
+            if len(self.needs) != 1:
+                raise DatasetError(f"{where}: {self.name} needs {', '.join(self.needs) or 'no arguments'}; write `input` as an object of them")
+            given = {self.needs[0]: given}
+        return given if self.wrapped is None else {self.wrapped: given}
 
     def call(self, arguments: Mapping[str, Any], what: str) -> str:
         """The arguments as the journal has them: typed, with defaults, canonical. Raises UserError where they do not fit."""
@@ -36,11 +46,18 @@ class Part:
         return encode(bound if self.wrapped is None else bound[self.wrapped], f"the input of {what}", canonical=True)
 
 
+def _part(flow: Flow[Any, Any], labels: tuple[str, ...] | None = None, *, decides: bool = False) -> Part:
+    """A part whose arguments are those of the flow's function; of several those without a default must be given."""
+    takes = inspect.signature(flow.function).parameters.values()
+    needs = tuple(one.name for one in takes if one.default is one.empty or len(takes) == 1)
+    return Part(flow.name, flow, needs, labels, decides)
+
+
 class Parts:
     """The parts of the app in which a flow is."""
 
     def __init__(self, flow: Flow[Any, Any]) -> None:
-        self.whole = Part(flow.name, flow)
+        self.whole = _part(flow)
         self._flow = flow
         self._found: dict[str, Part] = {}
         for value in vars(sys.modules[flow.function.__module__]).values():
@@ -68,22 +85,24 @@ class Parts:
     def _step(self, name: str, step: Any) -> Part:
         task: Task | None = step.task() if hasattr(step, "task") else None
         labels = task.labels if task is not None else None
-        return Part(name, Flow(step, name, self._flow.model), labels, decides=labels is not None)
+        return _part(Flow(step, name, self._flow.model), labels, decides=labels is not None)
 
     def _agent(self, agent: Agent) -> Part:
         async def ask(task: str) -> str:
             return await agent(task)
 
-        return Part(agent.name, Flow(ask, agent.name, self._flow.model))
+        return _part(Flow(ask, agent.name, self._flow.model))
 
     def _tool(self, tool: Tool) -> Part:
         async def use(arguments: dict[str, Any]) -> str:
             return await call_tool(tool, arguments)
 
-        return Part(tool.name, Flow(use, tool.name), wrapped="arguments")
+        takes = tool.schema.get("properties", {})
+        needs = tuple(takes) if len(takes) == 1 else tuple(tool.schema.get("required", ()))
+        return Part(tool.name, Flow(use, tool.name), needs, wrapped="arguments")
 
     def _decision(self, name: str) -> Part:
         async def ask(question: str, options: list[str], about: Any = None) -> str:
             return str(await decide(question, options, about, name=name))
 
-        return Part(name, Flow(ask, name, self._flow.model), decides=True)
+        return _part(Flow(ask, name, self._flow.model), decides=True)
