@@ -76,7 +76,7 @@ class PostgresReader:
         except psycopg.errors.QueryCanceled:
             raise ToolError(f"the query took longer than {timeout_s:g} s and was stopped; ask for less, or add a LIMIT") from None
         except psycopg.Error as error:
-            hint = f" {error.diag.message_hint}" if error.diag.message_hint else ""
+            hint = f"; {error.diag.message_hint.rstrip('.')}" if error.diag.message_hint else ""
             raise ToolError(f"PostgreSQL refused the query ({error.diag.message_primary or first_line(error)}{hint})") from None
         except UnicodeDecodeError:
             raise ToolError("PostgreSQL gave text that is not UTF-8; leave that column out") from None

@@ -20,14 +20,14 @@ MAX_QUERY_CHARS = 20_000
 
 _COMMON = """
     abs avg ceil ceiling char_length character_length coalesce concat concat_ws count cume_dist current_date current_time current_timestamp dense_rank exp
-    first_value floor format greatest lag last_value lead least length ln log log10 lower ltrim max min mod nth_value ntile nullif octet_length
+    first_value floor greatest lag last_value lead least length ln log log10 lower ltrim max min mod nth_value ntile nullif octet_length
     percent_rank pi pow power radians degrees rank replace round row_number rtrim sign sqrt string_agg substr substring sum trim trunc upper
     sin cos tan asin acos atan atan2 json_object json_array
 """
 _HARMLESS = {
     "sqlite": f"""{_COMMON} bm25 char date datetime glob group_concat hex highlight if ifnull iif instr json json_array_length json_each json_extract
         json_group_array json_group_object json_insert json_patch json_quote json_remove json_replace json_set json_tree json_type json_valid julianday like
-        likelihood likely unlikely log2 match median printf quote random regexp snippet sqlite_version strftime time timediff total typeof unicode unixepoch
+        likelihood likely unlikely log2 match median quote random regexp snippet sqlite_version strftime time timediff total typeof unicode unixepoch
         -> ->>""",
     "postgres": f"""{_COMMON} age any_value array array_agg array_append array_cat array_length array_position array_remove array_to_string ascii bool_and bool_or
         bit_and bit_or btrim cardinality chr clock_timestamp corr covar_pop covar_samp date_bin date_part date_trunc decode div encode every extract
