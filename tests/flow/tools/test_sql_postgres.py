@@ -70,9 +70,7 @@ async def test_the_answer_is_a_table_that_says_how_many_rows_it_has(shop):
 async def test_what_postgres_refuses_is_said_in_its_own_words(shop):
     with pytest.raises(ToolError) as found:
         await answer(sql(shop), "SELECT totl FROM orders")
-    assert str(found.value) == (
-        'PostgreSQL refused the query (column "totl" does not exist; Perhaps you meant to reference the column "orders.total")'
-    )
+    assert str(found.value) == ('PostgreSQL refused the query (column "totl" does not exist; Perhaps you meant to reference the column "orders.total")')
 
 
 async def test_a_long_query_ends_by_the_servers_clock(shop):
@@ -145,6 +143,6 @@ def test_errors_never_hold_the_password():
 async def test_a_server_that_is_gone_is_said(shop):
     called = sql(shop)
     gone = PostgresReader(shop.replace("/shop", "/nowhere"))
-    with pytest.raises(ToolError, match='PostgreSQL refused the query .*database "nowhere" does not exist'):
+    with pytest.raises(ToolError, match=r'PostgreSQL refused the query .*database "nowhere" does not exist'):
         gone.read("SELECT 1", 10, 1.0)
     assert await answer(called, "SELECT 1 AS one") == "one\n1\n(1 row)"

@@ -89,8 +89,14 @@ def test_what_does_more_is_refused(dialect, query, sentence):
         ("SELECT readfile('/etc/passwd')", "the function readfile is not one that a query may call here; do without it"),
         ("SELECT writefile('x', 'y')", "the function writefile is not one that a query may call here; do without it"),
         ("SELECT randomblob(1000000000)", "the function randomblob is not one that a query may call here; do without it"),
-        ("SELECT * FROM pragma_database_list", "the table pragma_database_list is the database's own and is not read; the tables are in the tool's description"),
-        ("SELECT * FROM 'pragma_table_info'('t')", "the table pragma_table_info is the database's own and is not read; the tables are in the tool's description"),
+        (
+            "SELECT * FROM pragma_database_list",
+            "the table pragma_database_list is the database's own and is not read; the tables are in the tool's description",
+        ),
+        (
+            "SELECT * FROM 'pragma_table_info'('t')",
+            "the table pragma_table_info is the database's own and is not read; the tables are in the tool's description",
+        ),
         ("SELECT '", "the query is not understood (Error tokenizing 'SELECT '); write one SELECT for SQLite"),
     ],
 )
@@ -130,7 +136,10 @@ def test_what_only_one_parser_takes_for_a_comment_does_not_reach_the_other():
         ("SELECT repeat('x', 1000000000)", "the function repeat is not one that a query may call here; do without it"),
         ("SELECT \"LOWER\"('x')", "the function LOWER is not one that a query may call here; do without it"),
         ("SELECT * FROM pg_shadow", "the table pg_shadow is the database's own and is not read; the tables are in the tool's description"),
-        ("SELECT * FROM pg_catalog.pg_stat_activity", "the table pg_stat_activity is the database's own and is not read; the tables are in the tool's description"),
+        (
+            "SELECT * FROM pg_catalog.pg_stat_activity",
+            "the table pg_stat_activity is the database's own and is not read; the tables are in the tool's description",
+        ),
     ],
 )
 def test_what_postgres_could_be_talked_into_is_refused(query, sentence):

@@ -1,7 +1,7 @@
 """The text of an HTML page: what a reader sees, without scripts, styles and markup.
 
-A scanner of its own and not `html.parser`, which on a page of 3 kB made for the purpose takes half a second, and four times that on one of twice the size (measured,
-Python 3.11): pages come from strangers, and the time for this one grows with the page's length alone.
+A scanner of its own and not `html.parser`, which takes 0.35 s for 3 kB of `<a <a <a` and 1.1 s for 6 kB (measured, Python 3.11.7): pages come from strangers,
+and the time for this one grows with the page's length alone.
 """
 
 import html
@@ -10,10 +10,11 @@ import re
 _TAG = re.compile(r"<(?P<closing>/?)(?P<name>[a-zA-Z][^\s/>]*)")
 _ATTRIBUTES = re.compile(r"(?:[^>=]+|=\s*(?:\"[^\"]{0,4000}\"|'[^']{0,4000}')?){0,200}")  # a quoted value may hold a >
 _UNSEEN = {"script", "style", "noscript", "template", "svg", "iframe", "object", "textarea", "title"}
-_BREAKS = set(
-    """address article aside blockquote body br dd div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol option p pre section table tr
-    ul""".split()
-)
+_BLOCKS = """
+    address article aside blockquote body br dd div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol option p pre section table
+    tr ul
+"""
+_BREAKS = frozenset(_BLOCKS.split())
 
 
 def html_text(page: str) -> str:
