@@ -1,6 +1,7 @@
 """The shell tool: refused without a sandbox, and inside one nothing can be seen or written but the workspace."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import time
@@ -39,11 +40,13 @@ def number_in(path):
 def ended(path):
     """Whether that process ends; its parent may not have asked after it yet."""
     status = Path(f"/proc/{number_in(path)}/status")
-    for _ in range(500):
-        if not status.exists() or "\nState:\tZ" in status.read_text():
-            return True
-        time.sleep(0.01)
-    return False
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for _ in range(500):
+            if "\nState:\tZ" in status.read_text():
+                return True
+            time.sleep(0.01)
+        return False
+    return True
 
 
 def processes():
