@@ -107,7 +107,7 @@ async def test_unicode_and_huge_arguments_pass_or_are_named_shortly():
         "(UnicodeEncodeError: 'utf-8' codec can't encode character '\\ud800' in position 5: surrogates not allowed)"
     )
     assert (await error_of(area, {"width": "w" * 50 * MB, "height": 1})).startswith(f"area was given '{'w' * 80}'... as width: ")
-    assert await error_of(count, {"text": 10**5000}) == "count was given a int as text: Input should be a valid string"
+    assert await error_of(count, {"text": 10**5000}) == "count was given a value of type int as text: Input should be a valid string"
 
 
 @pytest.mark.parametrize("name", ["schema", "copy", "model_config", "json", "_hidden", "class_"])
@@ -123,7 +123,10 @@ async def test_parameters_may_have_any_name(name):
         ("def f(x: int): pass", "the tool f is no function with a docstring; write one that says what it does, for the model to read"),
         ("def f(x):\n 'Doc.'", "the parameter x of the tool f has no annotation; write its type, for the model's answer to be checked"),
         ("def f(*x: int):\n 'Doc.'", "the tool f takes *x: int, which a model cannot name; give it plain parameters"),
-        ("def f(x: 'Nowhere'):\n 'Doc.'", "the tool f has an annotation that cannot be read (name 'Nowhere' is not defined); import the type at the top of its module"),
+        (
+            "def f(x: 'Nowhere'):\n 'Doc.'",
+            "the tool f has an annotation that cannot be read (name 'Nowhere' is not defined); import the type at the top of its module",
+        ),
         ("def f():\n 'Doc.'\n yield 1", "the tool f yields its result; return it whole"),
         ("async def f():\n 'Doc.'\n yield 1", "the tool f yields its result; return it whole"),
         ("def ü():\n 'Doc.'", "'ü' cannot name a tool; use up to 64 letters, digits, _ and -"),
@@ -286,7 +289,7 @@ async def test_results_are_text_as_it_is_and_json_else():
             "order": [Order(1), Address(city="Évora")],
             "nan": [float("nan"), 1.5],
             "half": "half \ud800 of a pair",
-            "day": {date(2026, 11, 24): {2, 2}},
+            "day": {date(2026, 11, 24): {2}},
         }[what]
 
     assert await give.call({"what": "text"}) == "a\nb"
@@ -307,12 +310,14 @@ async def test_what_cannot_be_written_down_is_named():
         return {"object": object(), "circle": circle, "bytes": b"\xff", "lazy": iter(int, 1), "lock": {"lock": threading.Lock()}}[what]
 
     assert await error_of(give, {"what": "object"}) == (
-        "give gave a object that cannot be written as JSON (PydanticSerializationError: Unable to serialize unknown type: <class 'object'>)"
+        "give gave a value of type object that cannot be written as JSON (PydanticSerializationError: Unable to serialize unknown type: <class 'object'>)"
     )
-    assert "give gave a list that cannot be written as JSON" in await error_of(give, {"what": "circle"})
-    assert "give gave a bytes that cannot be written as JSON" in await error_of(give, {"what": "bytes"})
-    assert await error_of(give, {"what": "lazy"}) == "give gave a callable_iterator that cannot be written as JSON (ValueError: it yields its parts)"
-    assert "give gave a dict that cannot be written as JSON" in await error_of(give, {"what": "lock"})
+    assert "give gave a value of type list that cannot be written as JSON" in await error_of(give, {"what": "circle"})
+    assert "give gave a value of type bytes that cannot be written as JSON" in await error_of(give, {"what": "bytes"})
+    assert (
+        await error_of(give, {"what": "lazy"}) == "give gave a value of type callable_iterator that cannot be written as JSON (ValueError: it yields its parts)"
+    )
+    assert "give gave a value of type dict that cannot be written as JSON" in await error_of(give, {"what": "lock"})
 
 
 async def test_a_result_of_100_mb_is_cut_with_a_notice():

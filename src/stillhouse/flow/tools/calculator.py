@@ -35,8 +35,8 @@ def calculator(*, name: str = "calculator") -> Tool:
     """A tool that computes an arithmetic expression."""
 
     async def compute(expression: Annotated[str, Field(description="for example 3 * (2.50 + 4) or 15% of 80")]) -> str:
-        """Compute an arithmetic expression. It takes + - * / ^ and parentheses, percentages (15% of 80, 80 * 15%), sqrt, abs, min, max, round(x, places), floor,
-        ceil, mod(a, b), exp, ln, log10, pi and e. round rounds halves away from zero. No variables and no units."""
+        """Compute an arithmetic expression. It takes + - * / ^ and parentheses, percentages (15% of 80, 80 * 15%), sqrt, abs, min, max, round(x, places),
+        floor, ceil, mod(a, b), exp, ln, log10, pi and e. round rounds halves away from zero. No variables and no units."""
         try:
             return value_of(expression)
         except Uncomputable as error:
@@ -206,7 +206,9 @@ class _Parser:
     def _atom(self) -> _Term:
         token = self._token
         if token.kind == "grouped" and self._functions:
-            raise Uncomputable(f"{token.text} among a function's arguments can be read in two ways; write {token.text.replace(',', '')}, or put spaces after commas")
+            raise Uncomputable(
+                f"{token.text} among a function's arguments can be read in two ways; write {token.text.replace(',', '')}, or put spaces after commas"
+            )
         if token.kind in ("number", "grouped"):
             self._next += 1
             return _Term(decimal.getcontext().create_decimal(token.text.replace(",", "")))

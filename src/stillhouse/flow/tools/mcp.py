@@ -36,8 +36,8 @@ async def mcp_tools(
     """`async with mcp_tools(["uvx", "some-server"]) as tools:` the server's tools, while the block lasts.
 
     `server`: a command with its arguments, which is started with no more of the environment than PATH, HOME and the like, and `env`; or the http(s) URL of a
-    running server, which is sent `headers`. Names that the chat-completions API does not take are written with `_`. When the server dies, the call under way gives
-    a ToolError, and the next one connects again. Raises UserError where the server cannot be reached at first, MissingExtraError.
+    running server, which is sent `headers`. Names that the chat-completions API does not take are written with `_`. When the server dies, the call under way
+    gives a ToolError, and the next one connects again. Raises UserError where the server cannot be reached at first, MissingExtraError.
     """
     try:
         import mcp  # noqa: F401
@@ -139,7 +139,7 @@ class _Server:
         found: list[ServersTool] = []
         cursor: str | None = None
         for _ in range(MAX_PAGES):
-            page = await self._ask(connection, "its list of tools", lambda cursor=cursor: connection.client.list_tools(cursor=cursor))
+            page = await self._ask(connection, "its list of tools", partial(connection.client.list_tools, cursor=cursor))
             found += page.tools
             cursor = page.next_cursor
             if cursor is None:
@@ -149,7 +149,8 @@ class _Server:
     async def call(self, name: str, arguments: dict[str, Any]) -> "CallToolResult":
         """The server's answer. Raises ToolError where there is none."""
         connection = await self._connected()
-        return await self._ask(connection, name, lambda: connection.client.call_tool(name, arguments))
+        answer: CallToolResult = await self._ask(connection, name, partial(connection.client.call_tool, name, arguments))
+        return answer
 
     async def _ask(self, connection: _Connection, what: str, question: Callable[[], Any]) -> Any:
         from mcp import MCPError

@@ -40,9 +40,9 @@ class Provider(Protocol):
 def search(source: Path | str | Mapping[str, str] | Provider, *, top: int = 5, max_chars: int = 20_000, timeout_s: float = 30.0, name: str = "search") -> Tool:
     """A tool that gives the passages of `source` that fit a query best, each with its document's name.
 
-    `source`: a folder, whose .md, .txt, .rst and .html files (UTF-8, at any depth, none whose path has a part that begins with a dot) are read now, once, into
-    memory; a mapping from names to texts; or a Provider. A word is what stands between spaces and punctuation, so languages that set none between words are found
-    by whole phrases alone. Raises UserError where there is nothing to search or a file is not UTF-8.
+    `source`: a folder, whose .md, .txt, .rst and .html files (UTF-8, at any depth, none whose path has a part that begins with a dot) are read now, once,
+    into memory; a mapping from names to texts; or a Provider. A word is what stands between spaces and punctuation, so languages that set none between words
+    are found by whole phrases alone. Raises UserError where there is nothing to search or a file is not UTF-8.
     """
     if top < 1:
         raise UserError(f"search was given top = {top}; it must be at least 1")

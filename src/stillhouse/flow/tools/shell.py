@@ -60,7 +60,11 @@ def shell(
             raise ToolError("the command holds a character that no command can (a NUL or half of a surrogate pair); leave it out")
         return await _run([*before, "/bin/sh", "-c", command], folder, timeout_s, max_chars)
 
-    where = f"in the folder {folder}" if unsandboxed else "in a sandbox, in the folder /workspace: no network, and nothing else can be written but /tmp, which does not last"
+    where = (
+        f"in the folder {folder}"
+        if unsandboxed
+        else "in a sandbox, in the folder /workspace: no network, and nothing else can be written but /tmp, which does not last"
+    )
     run.__doc__ = f"Run a shell command {where}. At most {timeout_s:g} s. The answer is what it wrote to stdout and stderr, and its exit code if that is not 0."
     return tool(run, name=name, timeout_s=timeout_s + 10, max_chars=max_chars + 300)
 
@@ -76,7 +80,9 @@ def _sandbox(folder: Path, timeout_s: float, memory_mb: int, file_mb: int) -> li
     limits = [f"--as={memory_mb * 2**20}", f"--fsize={file_mb * 2**20}", f"--cpu={int(timeout_s) + 1}", f"--nproc={MAX_PROCESSES}", "--core=0"]
     found = [prlimit, *limits, bwrap, *_walls(folder, memory_mb)]
     if problem := _tried(tuple([*found, "/bin/sh", "-c", ":"])):
-        raise UserError(f"there is no sandbox for shell: bwrap cannot make one here ({problem}); let it use user namespaces, or {_NO_BWRAP.partition(', or ')[2]}")
+        raise UserError(
+            f"there is no sandbox for shell: bwrap cannot make one here ({problem}); let it use user namespaces, or {_NO_BWRAP.partition(', or ')[2]}"
+        )
     return found
 
 
@@ -86,10 +92,13 @@ def _walls(folder: Path, memory_mb: int) -> list[str]:
         walls += ["--setenv", name, value]
     for path in map(Path, _SYSTEM):
         if path.is_symlink() and not str(path).startswith("/etc"):  # /bin -> usr/bin
-            walls += ["--symlink", os.readlink(path), str(path)]
+            walls += ["--symlink", str(path.readlink()), str(path)]
         elif path.exists():
             walls += ["--ro-bind", str(path), str(path)]
-    return [*walls, "--proc", "/proc", "--dev", "/dev", "--size", str(memory_mb * 2**20), "--tmpfs", "/tmp", "--bind", str(folder), "/workspace", "--chdir", "/workspace"]
+    size = str(memory_mb * 2**20)
+    walls += ["--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp", "--bind", str(folder), "/workspace"]
+    # bwrap leaves /proc/sys writable to root, who needs no capability there: writing kernel/core_pattern would be a way out onto the machine.
+    return [*walls, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/workspace"]
 
 
 @functools.cache

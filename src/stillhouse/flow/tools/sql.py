@@ -1,7 +1,7 @@
 """A tool that answers one SELECT on a database that it can only read.
 
-Two walls: the query is vetted before it reaches the database (`sql_vetting`), and the connection is one on which the database itself refuses to do more than read,
-for no longer and no more than the limits allow (`sql_sqlite`, `sql_postgres`).
+Two walls: the query is vetted before it reaches the database (`sql_vetting`), and the connection is one on which the database itself refuses to do more than
+read, for no longer and no more than the limits allow (`sql_sqlite`, `sql_postgres`).
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ MAX_SCHEMA_CHARS = 8_000  # of the description, which travels with every request
 def sql(database: Path | str, *, max_rows: int = 200, timeout_s: float = 10.0, max_chars: int = 20_000, name: str = "sql") -> Tool:
     """A tool that runs one SELECT and gives its rows as a table in text; the tables are in its description, as they are now.
 
-    `database`: an SQLite file, or `postgresql://...` (extra `tools`), whose user may not be a superuser. Of a longer result the first `max_rows` are shown, or as
-    many as `max_chars` hold; of a longer cell the first 2,000 characters. Raises UserError where the database cannot be read, MissingExtraError.
+    `database`: an SQLite file, or `postgresql://...` (extra `tools`), whose user may not be a superuser. Of a longer result the first `max_rows` are shown,
+    or as many as `max_chars` hold; of a longer cell the first 2,000 characters. Raises UserError where the database cannot be read, MissingExtraError.
     """
     if max_rows < 1 or timeout_s <= 0:
         raise UserError(f"sql was given max_rows = {max_rows} and timeout_s = {timeout_s}; both must be above 0")

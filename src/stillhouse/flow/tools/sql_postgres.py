@@ -1,7 +1,7 @@
 """A PostgreSQL database, read in a READ ONLY transaction under the server's own clock. It holds whatever query reaches it, vetted or not.
 
-The query is sent by the extended protocol, which takes one statement alone, and stands there as a subquery of a cursor, where the grammar takes a SELECT and nothing
-else. The outer query cuts the cells on the server, so that no large value crosses the wire, and the cursor gives no more rows than are asked of it.
+The query is sent by the extended protocol, which takes one statement alone, and stands there as a subquery of a cursor, where the grammar takes a SELECT and
+nothing else. The outer query cuts the cells on the server, so that no large value crosses the wire, and the cursor gives no more rows than are asked of it.
 """
 
 from typing import TYPE_CHECKING
@@ -49,7 +49,9 @@ class PostgresReader:
             raise MissingExtraError("PostgreSQL is read with psycopg, which is not installed; pip install 'stillhouse[tools]'") from None
         try:
             with self._connect(10.0) as connection:
-                powers = connection.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) AND pg_has_role(rolname, 'member')", [list(_POWERFUL)]).fetchall()
+                powers = connection.execute(
+                    "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) AND pg_has_role(rolname, 'member')", [list(_POWERFUL)]
+                ).fetchall()
                 if powers:
                     raise UserError(
                         f"{self.shown}: the user {connection.info.user} may do more than read tables (it is a superuser, or in {powers[0][0]}); "
@@ -76,7 +78,7 @@ class PostgresReader:
         except psycopg.errors.QueryCanceled:
             raise ToolError(f"the query took longer than {timeout_s:g} s and was stopped; ask for less, or add a LIMIT") from None
         except psycopg.Error as error:
-            hint = f" {error.diag.message_hint}" if error.diag.message_hint else ""
+            hint = f"; {error.diag.message_hint.rstrip('.')}" if error.diag.message_hint else ""
             raise ToolError(f"PostgreSQL refused the query ({error.diag.message_primary or first_line(error)}{hint})") from None
         except UnicodeDecodeError:
             raise ToolError("PostgreSQL gave text that is not UTF-8; leave that column out") from None

@@ -1,7 +1,7 @@
 """Whether a text is one query that only reads, judged by its tokens and its syntax tree: the first of the two walls around the `sql` tool.
 
-The second is the database's own (`sql_sqlite`, `sql_postgres`), and neither relies on the other. What is not known to be harmless is refused here: functions are
-taken from a list of what a model may call, not kept off a list of what it may not.
+The second is the database's own (`sql_sqlite`, `sql_postgres`), and neither relies on the other. What is not known to be harmless is refused here: functions
+are taken from a list of what a model may call, not kept off a list of what it may not.
 """
 
 import re
@@ -13,23 +13,24 @@ from stillhouse.flow.tools.tool import ToolError, clean
 
 if TYPE_CHECKING:
     from sqlglot import exp
-    from sqlglot.tokens import Token
+    from sqlglot.tokenizer_core import Token
 
 Dialect = Literal["sqlite", "postgres"]
 MAX_QUERY_CHARS = 20_000
 
 _COMMON = """
     abs avg ceil ceiling char_length character_length coalesce concat concat_ws count cume_dist current_date current_time current_timestamp dense_rank exp
-    first_value floor format greatest lag last_value lead least length ln log log10 lower ltrim max min mod nth_value ntile nullif octet_length
+    first_value floor greatest lag last_value lead least length ln log log10 lower ltrim max min mod nth_value ntile nullif octet_length
     percent_rank pi pow power radians degrees rank replace round row_number rtrim sign sqrt string_agg substr substring sum trim trunc upper
     sin cos tan asin acos atan atan2 json_object json_array
 """
 _HARMLESS = {
     "sqlite": f"""{_COMMON} bm25 char date datetime glob group_concat hex highlight if ifnull iif instr json json_array_length json_each json_extract
         json_group_array json_group_object json_insert json_patch json_quote json_remove json_replace json_set json_tree json_type json_valid julianday like
-        likelihood likely unlikely log2 match median printf quote random regexp snippet sqlite_version strftime time timediff total typeof unicode unixepoch
+        likelihood likely unlikely log2 match median quote random regexp snippet sqlite_version strftime time timediff total typeof unicode unixepoch
         -> ->>""",
-    "postgres": f"""{_COMMON} age any_value array array_agg array_append array_cat array_length array_position array_remove array_to_string ascii bool_and bool_or
+    "postgres": f"""{_COMMON} age any_value array array_agg array_append array_cat array_length array_position array_remove array_to_string ascii bool_and
+    bool_or
         bit_and bit_or btrim cardinality chr clock_timestamp corr covar_pop covar_samp date_bin date_part date_trunc decode div encode every extract
         generate_series generate_subscripts gcd initcap isfinite json_agg json_array_elements json_array_elements_text json_array_length json_build_array
         json_build_object json_each json_each_text json_extract_path json_extract_path_text json_object_agg json_object_keys json_typeof jsonb_agg
@@ -45,13 +46,14 @@ _HARMLESS = {
 HARMLESS: dict[Dialect, frozenset[str]] = {"sqlite": frozenset(_HARMLESS["sqlite"].split()), "postgres": frozenset(_HARMLESS["postgres"].split())}
 
 # What may stand before a parenthesis without being a function: syntax, and types with a length.
-_SYNTAX = frozenset(
-    """all and any array as between by case cast char character cross cube current distinct else end except exists filter following from full group grouping having
-    in inner intersect is isnull join lateral left like ilike limit materialized natural not notnull nulls offset on or order outer over partition preceding range
-    recursive right rollup rows select sets similar some then timestamp to try_cast union using values varying when where window with within escape glob regexp
-    bigint bit bool boolean bpchar date decimal double dec float int integer interval json nchar numeric precision real smallint text time timestamptz timetz
-    varbit varchar""".split()
-)
+_KEYWORDS = """
+    all and any array as between by case cast char character cross cube current distinct else end except exists filter following from full group grouping
+    having in inner intersect is isnull join lateral left like ilike limit materialized natural not notnull nulls offset on or order outer over partition
+    preceding range recursive right rollup rows select sets similar some then timestamp to try_cast union using values varying when where window with within
+    escape glob regexp bigint bit bool boolean bpchar date decimal double dec float int integer interval json nchar numeric precision real smallint text time
+    timestamptz timetz varbit varchar
+"""
+_SYNTAX = frozenset(_KEYWORDS.split())
 _SPOKEN = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 _OWN_TABLES = {"sqlite": ("pragma_", "sqlite_stmt", "dbstat"), "postgres": ("pg_",)}  # of the database itself: files, sessions, passwords
 
@@ -105,7 +107,7 @@ def _check_tree(tree: "exp.Expr", dialect: Dialect) -> None:
         raise ToolError(f"the query is {type(tree).__name__.upper()}; only a SELECT is run")
     for node in tree.walk():
         if isinstance(node, exp.DML | exp.DDL | exp.Command | exp.Into | exp.Lock):
-            what = {exp.Lock: "FOR UPDATE or another lock", exp.Into: "INTO"}.get(type(node), type(node).__name__.upper())
+            what = "FOR UPDATE or another lock" if isinstance(node, exp.Lock) else type(node).__name__.upper()
             raise ToolError(f"the query holds {what}; only a SELECT that reads is run")
         if isinstance(node, exp.CTE) and not isinstance(node.this, exp.Query):
             raise ToolError(f"the query holds {type(node.this).__name__.upper()}; only a SELECT that reads is run")

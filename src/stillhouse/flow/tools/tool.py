@@ -4,6 +4,7 @@ Whatever a tool does, the caller gets a text of bounded length or a ToolError of
 """
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import inspect
@@ -69,13 +70,13 @@ def tool(
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a typed function, sync or async, a tool: its docstring is the description, its annotations are the schema.
 
-    A sync function runs in a thread of its own. One that takes longer than `timeout_s` is given up: an async one is cancelled, a sync one is left behind, for no
-    thread can be ended from outside. Of a longer result the first `max_chars` characters are kept, and what is cut is said. Raises UserError where the function
-    has no docstring, or a parameter no annotation.
+    A sync function runs in a thread of its own. One that takes longer than `timeout_s` is given up: an async one is cancelled, a sync one is left behind, for
+    no thread can be ended from outside. Of a longer result the first `max_chars` characters are kept, and what is cut is said. Raises UserError where the
+    function has no docstring, or a parameter no annotation.
     """
     if function is None:
         return functools.partial(tool, name=name, timeout_s=timeout_s, max_chars=max_chars)
-    called = name or getattr(function, "__name__", type(function).__name__)
+    called = name or str(getattr(function, "__name__", type(function).__name__))
     description = inspect.getdoc(function) if inspect.isroutine(function) else None
     if not description:
         raise UserError(f"the tool {called} is no function with a docstring; write one that says what it does, for the model to read")
@@ -141,7 +142,9 @@ class _Arguments:
             self._model: type[BaseModel] = create_model(called, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False), **fields)
             self.schema = self._model.model_json_schema(schema_generator=_Schema)
         except PydanticUserError as error:
-            raise UserError(f"the tool {called} takes a type that has no JSON schema ({first_line(error)}); use JSON types, dataclasses or pydantic models") from None
+            raise UserError(
+                f"the tool {called} takes a type that has no JSON schema ({first_line(error)}); use JSON types, dataclasses or pydantic models"
+            ) from None
         self.schema.pop("title", None)
 
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,7 +155,9 @@ class _Arguments:
             try:
                 to_json(value)
             except (PydanticSerializationError, ValueError, RecursionError) as error:
-                raise ToolError(f"{self._called} was given {_shown(value)} as {name}, which is no JSON ({first_line(error).removeprefix('Error serializing to JSON: ')})") from None
+                raise ToolError(
+                    f"{self._called} was given {_shown(value)} as {name}, which is no JSON ({first_line(error).removeprefix('Error serializing to JSON: ')})"
+                ) from None
         try:
             found = self._model.model_validate(dict(given))
         except ValidationError as error:
@@ -173,7 +178,7 @@ def _shown(value: Any) -> str:
         return repr(clean(value[:80])) + ("..." if len(value) > 80 else "")
     if value is None or isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() < 256):
         return repr(value)
-    return {dict: "an object", list: "a list"}.get(type(value), f"a {type(value).__name__}")
+    return "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else f"a value of type {type(value).__name__}"
 
 
 # Results
@@ -188,7 +193,7 @@ def as_text(result: Any, called: str, max_chars: int) -> str:
             raise ValueError("it yields its parts")
         text = to_json(result, inf_nan_mode="strings").decode()
     except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise ToolError(f"{called} gave a {type(result).__name__} that cannot be written as JSON ({said(error)})") from None
+        raise ToolError(f"{called} gave a value of type {type(result).__name__} that cannot be written as JSON ({said(error)})") from None
     return cut(text, max_chars)
 
 
@@ -262,10 +267,8 @@ async def in_thread(function: Callable[[], T]) -> T:
             value = context.run(function)
         except BaseException as error:
             failure = RuntimeError("the function raised StopIteration") if isinstance(error, StopIteration) else error  # a future takes no StopIteration
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop may have ended without waiting for us
             loop.call_soon_threadsafe(settle, value, failure)
-        except RuntimeError:
-            pass  # the loop has ended without waiting for us
 
     threading.Thread(target=work, name="stillhouse-tool", daemon=True).start()
     return await answer

@@ -1,8 +1,8 @@
 """A tool that reads pages of the hosts that are named to it, and of no others.
 
-Two checks that do not trust each other: the host of every URL, also of every redirect, is on the allow-list; and the address of every connection, as it is made,
-is a public one. The second stands where the socket is opened, so a name that resolves to one address when it is looked at and to another when it is used (DNS
-rebinding) gains nothing.
+Two checks that do not trust each other: the host of every URL, also of every redirect, is on the allow-list; and the address of every connection, as it is
+made, is a public one. The second stands where the socket is opened, so a name that resolves to one address when it is looked at and to another when it is
+used (DNS rebinding) gains nothing.
 """
 
 import asyncio

@@ -1,0 +1,200 @@
+"""The shell tool: refused without a sandbox, and inside one nothing can be seen or written but the workspace."""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from stillhouse.errors import UserError
+from stillhouse.flow.tools import ToolError, shell
+
+REMEDY = "install bubblewrap, or write shell(workspace=..., unsandboxed=True) if a model may do on this machine whatever you may"
+
+
+@pytest.fixture
+def sandboxed(tmp_path):
+    """A maker of sandboxed shells; skips where bubblewrap cannot run."""
+
+    def make(**options):
+        folder = tmp_path / "work"
+        folder.mkdir(exist_ok=True)
+        try:
+            return shell(workspace=folder, **options)
+        except UserError as error:
+            pytest.skip(str(error))
+
+    return make
+
+
+def number_in(path):
+    """The process's number that a command wrote there, as soon as it has."""
+    while not path.exists() or not path.read_text().strip():
+        time.sleep(0.01)
+    return int(path.read_text())
+
+
+def ended(path):
+    """Whether that process ends; its parent may not have asked after it yet."""
+    status = Path(f"/proc/{number_in(path)}/status")
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for _ in range(500):
+            if "\nState:\tZ" in status.read_text():
+                return True
+            time.sleep(0.01)
+        return False
+    return True
+
+
+def processes():
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+
+
+async def run(called, command):
+    return await called.call({"command": command})
+
+
+async def refusal(called, command):
+    with pytest.raises(ToolError) as found:
+        await called.call({"command": command})
+    return str(found.value)
+
+
+def test_without_bubblewrap_it_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError) as found:
+        shell(workspace=tmp_path)
+    assert str(found.value) == f"there is no sandbox for shell: bwrap is not installed; {REMEDY}"
+
+
+def test_where_bubblewrap_cannot_make_a_sandbox_it_is_refused(tmp_path, monkeypatch):
+    for name, text in (
+        ("bwrap", "#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n"),
+        ("prlimit", '#!/bin/sh\nshift 5\nexec "$@"\n'),
+    ):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError) as found:
+        shell(workspace=tmp_path)
+    assert str(found.value) == (
+        "there is no sandbox for shell: bwrap cannot make one here (bwrap: No permissions to create new namespace); let it use user namespaces, "
+        "or write shell(workspace=..., unsandboxed=True) if a model may do on this machine whatever you may"
+    )
+
+
+def test_a_workspace_has_to_be_a_folder_of_its_own(tmp_path):
+    for folder, sentence in [
+        (tmp_path / "none", f"{tmp_path / 'none'}: no such folder to work in; make it first"),
+        (Path("/"), "/ is too much for a model to write in; name a folder of its own"),
+        (Path.home(), f"{Path.home().resolve()} is too much for a model to write in; name a folder of its own"),
+    ]:
+        with pytest.raises(UserError) as found:
+            shell(workspace=folder, unsandboxed=True)
+        assert str(found.value) == sentence
+
+
+async def test_what_was_switched_on_by_name_runs_with_a_cleared_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    called = shell(workspace=tmp_path, unsandboxed=True)
+    assert called.description.startswith(f"Run a shell command in the folder {tmp_path}. At most 60 s.")
+    assert await run(called, "echo hello > note; cat note; pwd") == f"hello\n{tmp_path}"
+    assert "sk-secret" not in await run(called, "env")
+    assert await run(called, "true") == "(no output)"
+    assert await run(called, "echo to stderr >&2; exit 3") == "to stderr\n[exit code 3]"
+    assert await run(called, "kill -9 $$") == "[ended by SIGKILL]"
+
+
+async def test_a_long_output_keeps_its_two_ends(tmp_path):
+    called = shell(workspace=tmp_path, unsandboxed=True, max_chars=20)
+    assert await run(called, "printf %s 01234567890123456789") == "01234567890123456789"
+    assert await run(called, "seq 100000") == "1\n2\n3\n4\n5\n\n[cut: 588,875 of 588,895 bytes are left out]\n99\n100000"
+    assert "[cut: 99,999,980 of 100,000,000 bytes are left out]" in await run(called, "head -c 100000000 /dev/zero | tr '\\0' x")
+
+
+async def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path):
+    called = shell(workspace=tmp_path, unsandboxed=True, timeout_s=0.5)
+    assert await refusal(called, "echo began; sleep 1000 & echo $! > child; sleep 1000") == (
+        "the command took longer than 0.5 s and was ended; it had written 'began'"
+    )
+    assert ended(tmp_path / "child")
+
+
+async def test_what_stays_behind_does_not_keep_the_answer(tmp_path):
+    assert await run(shell(workspace=tmp_path, unsandboxed=True), "sleep 1000 & echo done") == "done"
+
+
+async def test_cancelling_ends_the_command(tmp_path):
+    called = shell(workspace=tmp_path, unsandboxed=True)
+    task = asyncio.create_task(run(called, "echo $$ > pid; exec sleep 1000"))
+    await asyncio.to_thread(number_in, tmp_path / "pid")
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended(tmp_path / "pid")
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("echo \0", "the command holds a character that no command can (a NUL or half of a surrogate pair); leave it out"),
+        ("x" * 20_001, "the command has 20,001 characters; at most 20,000 are taken: write a script into a file"),
+    ],
+)
+async def test_commands_that_no_shell_takes_are_refused(tmp_path, command, sentence):
+    assert await refusal(shell(workspace=tmp_path, unsandboxed=True), command) == sentence
+
+
+async def test_output_in_any_encoding_is_shown_as_far_as_it_is_text(tmp_path):
+    called = shell(workspace=tmp_path, unsandboxed=True)
+    assert await run(called, "printf 'Évora \\377'; echo 日本") == "Évora \ufffd日本"
+
+
+async def test_the_sandbox_shows_the_workspace_and_the_system_and_nothing_else(sandboxed, tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    (tmp_path / "secret").write_text("beside the workspace")
+    called = sandboxed()
+    assert "in a sandbox, in the folder /workspace: no network" in called.description
+    assert await run(called, "echo hello > note; cat note; pwd; ls") == "hello\n/workspace\nnote"
+    assert (tmp_path / "work" / "note").read_text() == "hello\n"
+    assert "sk-secret" not in await run(called, "env; cat /proc/*/environ 2>/dev/null")
+    for path in ("/etc/passwd", "/etc/shadow", "/root", "/home", str(tmp_path / "secret"), str(Path(__file__))):
+        assert "No such file or directory" in await run(called, f"ls {path}")
+    (tmp_path / "work" / "link").symlink_to(tmp_path / "secret")
+    assert "No such file or directory" in await run(called, "cat link")
+    assert str(os.getpid()) not in (await run(called, "ls /proc")).split()
+
+
+async def test_the_sandbox_writes_nowhere_else(sandboxed):
+    called = sandboxed()
+    for path in ("/usr/x", "/bin/x", "/x", "/etc/x", "/dev/x", "/proc/sys/kernel/hostname"):
+        assert "[exit code" in await run(called, f"echo x > {path}")
+    assert await run(called, "find /proc/sys /proc/mtrr /proc/pressure -writable | head") == "(no output)"
+    assert await run(called, "echo x > /dev/null && echo x > /tmp/x && cat /tmp/x") == "x"
+    assert "No such file" in await run(called, "cat /tmp/x")  # what is in /tmp ends with the command
+
+
+async def test_the_sandbox_has_no_network(sandboxed):
+    called = sandboxed()
+    devices = await run(called, "cat /proc/net/dev")
+    assert [line.partition(":")[0].strip() for line in devices.splitlines() if ":" in line] == ["lo"]
+    assert len((await run(called, "cat /proc/net/route")).splitlines()) <= 1  # the heading
+
+
+async def test_the_sandbox_bounds_memory_files_and_time(sandboxed, tmp_path):
+    called = sandboxed(memory_mb=100, file_mb=1, timeout_s=1)
+    assert "memory exhausted" in await run(called, "dd if=/dev/zero of=/dev/null bs=300M count=1")
+    await run(called, "head -c 5000000 /dev/zero > big")
+    assert (tmp_path / "work" / "big").stat().st_size == 1_048_576
+    assert await refusal(called, "setsid sleep 1000 & while :; do sleep 100; done") == "the command took longer than 1 s and was ended"
+    assert str(tmp_path / "work") not in processes()
+
+
+async def test_the_sandbox_gives_no_privileges(sandboxed):
+    called = sandboxed()
+    assert await run(called, "grep CapEff /proc/self/status") == "CapEff:\t0000000000000000"
+    assert "[exit code" in await run(called, "mount -t tmpfs none /workspace")
+    assert await run(called, "kill -9 1; echo alive") == "alive"

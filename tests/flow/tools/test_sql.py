@@ -1,0 +1,168 @@
+"""The `sql` tool on SQLite: its answers, and the second wall on its own, which holds whatever query gets past the first."""
+
+import sqlite3
+
+import pytest
+
+from stillhouse.errors import UserError
+from stillhouse.flow.tools import ToolError, sql
+from stillhouse.flow.tools.sql import table
+from stillhouse.flow.tools.sql_reader import Rows
+from stillhouse.flow.tools.sql_sqlite import SqliteReader
+
+BOMB = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT {} FROM n"
+
+
+@pytest.fixture
+def shop(tmp_path):
+    path = tmp_path / "the shop #1 100%.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        """CREATE TABLE customers (id INTEGER PRIMARY KEY, country TEXT);
+        CREATE TABLE orders (id INTEGER, line INTEGER, customer INTEGER REFERENCES customers (id), total REAL, PRIMARY KEY (id, line));
+        CREATE TABLE "order notes" ("the note" TEXT, twice INTEGER GENERATED ALWAYS AS (2 * length("the note")));
+        CREATE VIEW large AS SELECT * FROM orders WHERE total > 40;
+        CREATE VIRTUAL TABLE docs USING fts5 (body);
+        INSERT INTO customers VALUES (1, 'PT'), (2, NULL);
+        INSERT INTO orders VALUES (1, 1, 1, 30.0), (1, 2, 1, 45.5), (2, 1, 2, 1);
+        INSERT INTO "order notes" ("the note") VALUES ('a | b'), (''), ('NULL'), ('two
+lines');
+        INSERT INTO docs VALUES ('a copper kettle')"""
+    )
+    connection.close()
+    return path
+
+
+async def answer(called, query):
+    return await called.call({"query": query})
+
+
+async def refusal(called, query):
+    with pytest.raises(ToolError) as found:
+        await called.call({"query": query})
+    return str(found.value)
+
+
+def test_the_description_holds_the_schema(shop):
+    assert sql(shop).description == (
+        "Run one SELECT on an SQLite database that can only be read, and see at most 200 of its rows. The tables:\n"
+        "customers (id INTEGER, country TEXT), key id\n"
+        "docs (body)\n"
+        "large (id INTEGER, line INTEGER, customer INTEGER, total REAL), a view\n"
+        '"order notes" ("the note" TEXT, twice INTEGER)\n'
+        "orders (id INTEGER, line INTEGER, customer INTEGER -> customers.id, total REAL), key id, line"
+    )
+
+
+async def test_the_answer_is_a_table_that_says_how_many_rows_it_has(shop):
+    called = sql(shop)
+    assert await answer(called, "SELECT country, sum(total) AS total FROM customers JOIN orders ON customer = customers.id GROUP BY country") == (
+        "country | total\nNULL | 1.0\nPT | 75.5\n(2 rows)"
+    )
+    assert await answer(called, 'SELECT "the note" FROM "order notes"') == "the note\na \\| b\n''\n'NULL'\ntwo\\nlines\n(4 rows)"
+    assert await answer(called, "SELECT * FROM large WHERE id > 5") == "id | line | customer | total\n(0 rows)"
+    assert await answer(called, "SELECT x'00ff'") == "x'00ff'\nx'00ff' (2 bytes)\n(1 row)"
+    assert await answer(called, "SELECT value FROM json_each('[1, 2]')") == "value\n1\n2\n(2 rows)"
+    assert await answer(called, "SELECT body FROM docs WHERE docs MATCH 'kettle'") == "body\na copper kettle\n(1 row)"
+
+
+async def test_what_is_cut_is_said(shop):
+    assert await answer(sql(shop, max_rows=2), "SELECT id FROM orders") == "id\n1\n1\n[cut: the first 2 rows; there are more]"
+    assert await answer(sql(shop, max_rows=3), "SELECT id FROM orders") == "id\n1\n1\n2\n(3 rows)"
+    counted = BOMB.format("i") + " LIMIT 150"
+    assert (await answer(sql(shop, max_chars=20), counted)).endswith("\n8\n9\n[cut: the first 9 of 150 rows; the rest is longer than 20 characters]")
+    assert await answer(sql(shop), f"SELECT '{'x' * 5000}' AS wide") == f"wide\n{'x' * 2000}... [cut]\n(1 row)"
+
+
+def test_the_table_never_outgrows_its_limit():
+    wide = Rows(["c" * 100] * 2_000, [], False)
+    assert len(table(wide, 1_000)) <= 1_150
+
+
+async def test_recursive_bombs_end_by_rows_or_by_time(shop):
+    assert (await answer(sql(shop, max_rows=2), BOMB.format("i"))).endswith("[cut: the first 2 rows; there are more]")
+    assert await refusal(sql(shop, timeout_s=0.1), BOMB.format("count(*)")) == "the query took longer than 0.1 s and was stopped; ask for less, or add a LIMIT"
+    crossed = "SELECT count(*) FROM " + ", ".join(f"orders o{n}" for n in range(40))
+    assert "took longer than 0.1 s" in await refusal(sql(shop, timeout_s=0.1), crossed)
+
+
+async def test_what_sqlite_refuses_is_said_in_its_own_words(shop):
+    assert await refusal(sql(shop), "SELECT totl FROM orders") == "SQLite refused the query (no such column: totl)"
+    assert await refusal(sql(shop), "SELECT * FROM nowhere") == "SQLite refused the query (no such table: nowhere)"
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("INSERT INTO customers VALUES (3, 'ES')", "SQLite refused the query (not authorized)"),
+        ("DELETE FROM customers", "SQLite refused the query (not authorized)"),
+        ("DROP TABLE customers", "SQLite refused the query (not authorized)"),
+        ("CREATE TEMP TABLE t AS SELECT 1", "SQLite refused the query (not authorized)"),
+        ("PRAGMA query_only = 0", "SQLite refused the query (not authorized)"),
+        ("PRAGMA writable_schema = 1", "SQLite refused the query (not authorized)"),
+        ("SELECT * FROM pragma_database_list", "SQLite refused the query (not authorized)"),
+        ("ATTACH 'other.db' AS other", "SQLite refused the query (not authorized)"),
+        ("VACUUM INTO 'copy.db'", "SQLite refused the query (authorization denied)"),
+        ("BEGIN IMMEDIATE", "SQLite refused the query (not authorized)"),
+        ("SELECT 1; DROP TABLE customers", "SQLite refused the query (You can only execute one statement at a time.)"),
+        ("SELECT load_extension('evil.so')", "SQLite refused the query (not authorized to use function: load_extension)"),
+        ("SELECT randomblob(1000000000)", "SQLite refused the query (not authorized to use function: randomblob)"),
+        ("SELECT fts3_tokenizer('simple')", "SQLite refused the query (not authorized to use function: fts3_tokenizer)"),
+        ("INSERT INTO docs (docs) VALUES ('delete-all')", "SQLite refused the query (not authorized)"),
+        ("SELECT printf('%.*c', 900000000, 'x')", "SQLite refused the query (not authorized to use function: printf)"),
+        (BOMB.replace("FROM n)", "FROM n LIMIT 150000)").format("length(group_concat('0123456789'))"), "SQLite refused the query (string or blob too big)"),
+        ("SELECT 1" + " UNION SELECT 1" * 60, "SQLite refused the query (too many terms in compound SELECT)"),
+        ("SELECT '" + "%a" * 2000 + "' LIKE '" + "%a" * 2000 + "'", "SQLite refused the query (LIKE or GLOB pattern too complex)"),
+    ],
+)
+def test_sqlite_itself_does_no_more_than_read(shop, tmp_path, query, sentence):
+    before = shop.read_bytes()
+    with pytest.raises(ToolError) as found:
+        SqliteReader(shop).read(query, 10, 5.0)
+    assert str(found.value) == sentence
+    assert shop.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [shop.name]
+
+
+def test_a_database_in_wal_mode_is_read_while_it_is_written(shop):
+    with sqlite3.connect(shop) as writer:
+        writer.execute("PRAGMA journal_mode = wal")
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("DELETE FROM customers")
+        assert SqliteReader(shop).read("SELECT count(*) FROM customers", 10, 5.0).rows == [(2,)]
+        writer.rollback()
+    writer.close()
+
+
+def test_text_that_is_no_utf_8_is_shown_as_far_as_it_is(shop):
+    with sqlite3.connect(shop) as writer:
+        writer.execute("INSERT INTO customers VALUES (3, CAST(x'e94f' AS TEXT))")
+    writer.close()
+    assert SqliteReader(shop).read("SELECT country FROM customers WHERE id = 3", 10, 5.0).rows == [("\ufffdO",)]
+
+
+async def test_many_tables_are_named_as_far_as_the_description_holds(tmp_path):
+    path = tmp_path / "wide.db"
+    columns = ", ".join(f"column_{n} INTEGER" for n in range(10))
+    connection = sqlite3.connect(path)
+    connection.executescript(f"BEGIN; {'; '.join(f'CREATE TABLE t{number:03d} ({columns})' for number in range(300))}; COMMIT")
+    connection.close()
+    *whole, last = sql(path).description.splitlines()[1:]
+    assert whole[:2] == [f"t000 ({columns})", f"t001 ({columns})"]
+    assert sum(len(line) + 1 for line in whole) <= 8_000
+    names = ", ".join(f"t{number:03d}" for number in range(len(whole), 300))
+    assert last == f"and {300 - len(whole)} more, without their columns: {names}"
+
+
+def test_what_is_no_database_is_the_users_mistake(tmp_path):
+    (tmp_path / "notes.txt").write_text("no database, but long enough to look like one " * 20)
+    for path, sentence in [
+        (tmp_path / "none.db", f"{tmp_path / 'none.db'}: no such database; name an SQLite file, or a postgresql:// URL"),
+        (tmp_path, f"{tmp_path}: no such database; name an SQLite file, or a postgresql:// URL"),
+        (tmp_path / "notes.txt", f"{tmp_path / 'notes.txt'}: SQLite cannot read it (file is not a database); name an SQLite database"),
+    ]:
+        with pytest.raises(UserError) as found:
+            sql(path)
+        assert str(found.value) == sentence
+    with pytest.raises(UserError, match="max_rows = 0"):
+        sql(tmp_path / "none.db", max_rows=0)
