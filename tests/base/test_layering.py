@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "advice": {"evaluation", "data"},
     "serving": {"llm", "student", "store"},
     "report": set(),
-    "demo": {"llm", "flow", "data"},
+    "demo": {"llm", "flow", "step", "data"},
     "jobs": {"store", "llm", "flow", "teacher", "data", "student", "evaluation", "advice", "serving", "report", "demo"},
     "interop": {"store", "llm", "flow", "serving", "jobs"},
     "cli": {"jobs", "data", "store", "llm", "student", "evaluation", "advice", "serving", "report", "demo", "teacher"},
