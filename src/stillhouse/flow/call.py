@@ -256,7 +256,15 @@ def encode(value: Any, what: str, *, canonical: bool = False) -> str:
         text = to_json(value, inf_nan_mode="strings").decode()
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise UserError(f"{what} cannot be stored ({error}); use JSON types, dataclasses or pydantic models") from None
-    return canonical_json(json.loads(text)) if canonical else text
+    return canonical_json(json.loads(text)) if canonical and not _ordered(value) else text
+
+
+def _ordered(value: Any) -> bool:
+    """Whether the JSON of a value is canonical as it comes: an object of scalars whose names are in order already, as most steps' arguments are."""
+    return type(value) is dict and all(type(one) in _SCALARS for one in value.values()) and (len(value) < 2 or sorted(value) == list(value))
+
+
+_SCALARS = frozenset({str, int, bool, type(None)})  # not float: its two writers may differ in the last digit's form
 
 
 def canonical_json(value: Any) -> str:

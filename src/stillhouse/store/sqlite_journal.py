@@ -31,7 +31,7 @@ class SqliteJournal:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
             for statement in TABLES:
-                self._db.execute(statement)
+                self._db.execute(statement + (" WITHOUT ROWID" if "PRIMARY KEY (run" in statement else ""))  # one tree to write to instead of two
         except (sqlite3.Error, OSError) as error:
             raise StorageError(f"{path}: the journal cannot be opened ({error}); give another file") from None
 
@@ -72,7 +72,7 @@ class SqliteJournal:
         return {row[:3]: Finished(*row[3:]) for row in rows}
 
     def steps(self, run: str) -> list[StepRow]:
-        return [self._step_row(row) for row in self._db.execute(f"SELECT {_STEP} FROM steps WHERE run = ? ORDER BY started, rowid", (run,))]
+        return [self._step_row(row) for row in self._db.execute(f"SELECT {_STEP} FROM steps WHERE run = ? ORDER BY started, step, args_hash, nth", (run,))]
 
     def _step_row(self, row: tuple[Any, ...]) -> StepRow:
         step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, facts = row
