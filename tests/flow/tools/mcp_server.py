@@ -7,6 +7,7 @@ from typing import Annotated
 
 import anyio
 from mcp.server.mcpserver import MCPServer
+from mcp_types import ContentBlock, EmbeddedResource, ImageContent, ResourceLink, TextContent, TextResourceContents
 from pydantic import Field
 
 server = MCPServer("tests", log_level="ERROR")
@@ -46,6 +47,18 @@ def broken() -> str:
 def large() -> str:
     """A long text."""
     return "x" * 1_000_000
+
+
+@server.tool()
+def picture() -> list[ContentBlock]:
+    """A picture, its caption, and where there is more."""
+    page = TextResourceContents(uri="shop://kettle", text="A page about kettles.")
+    return [
+        ImageContent(data="aGVsbG8=", mime_type="image/png"),
+        TextContent(text="a kettle"),
+        EmbeddedResource(resource=page),
+        ResourceLink(name="more", uri="shop://more"),
+    ]
 
 
 @server.tool()

@@ -78,7 +78,8 @@ def _sandbox(folder: Path, timeout_s: float, memory_mb: int, file_mb: int) -> li
     if bwrap is None or prlimit is None:
         raise UserError(f"there is no sandbox for shell: {'bwrap' if bwrap is None else 'prlimit'} is not installed; {_NO_BWRAP}")
     limits = [f"--as={memory_mb * 2**20}", f"--fsize={file_mb * 2**20}", f"--cpu={int(timeout_s) + 1}", f"--nproc={MAX_PROCESSES}", "--core=0"]
-    found = [prlimit, *limits, bwrap, *_walls(folder, memory_mb)]
+    # Set inside: there the processes are counted from 0, and outside they would be counted with all others of the user (Linux 5.14 and newer).
+    found = [bwrap, *_walls(folder, memory_mb), prlimit, *limits]
     if problem := _tried(tuple([*found, "/bin/sh", "-c", ":"])):
         raise UserError(
             f"there is no sandbox for shell: bwrap cannot make one here ({problem}); let it use user namespaces, or {_NO_BWRAP.partition(', or ')[2]}"

@@ -37,7 +37,7 @@ _HARMLESS = {
         jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path
         jsonb_extract_path_text jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_query jsonb_typeof justify_days justify_hours justify_interval
         lcm left localtime localtimestamp make_date make_interval make_time make_timestamp make_timestamptz md5 mode now num_nonnulls num_nulls overlay
-        percentile_cont percentile_disc plainto_tsquery phraseto_tsquery position random regexp_count regexp_match regexp_matches regexp_replace
+        percentile_cont percentile_disc plainto_tsquery phraseto_tsquery position random regexp_count regexp_like regexp_match regexp_matches regexp_replace
         regexp_split_to_array regexp_split_to_table regr_count regr_intercept regr_r2 regr_slope reverse right row row_to_json similarity
         split_part starts_with statement_timestamp stddev stddev_pop stddev_samp string_to_array string_to_table strpos timezone to_char to_date to_json
         to_jsonb to_number to_timestamp to_tsquery to_tsvector transaction_timestamp translate ts_rank unaccent unnest

@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from stillhouse.errors import UserError
 from stillhouse.flow.tools import ToolError, mcp_tools
+from stillhouse.flow.tools.mcp import _as_tools
 
 pytest.importorskip("mcp", reason="the mcp SDK is not installed: pip install mcp")
 SERVER = Path(__file__).parent / "mcp_server.py"
@@ -57,6 +59,7 @@ async def ordinary_calls(tools):
     assert await tools["odd_name_echo"].call({"text": "é \U0001f600 \0"}) == "é \U0001f600 \0"
     assert (await tools["large"].call({})) == "x" * 100 + "\n[cut: 999,900 of 1,000,000 characters are left out]"
     assert await asyncio.gather(*(tools["add"].call({"a": n, "b": n}) for n in range(20))) == [str(2 * n) for n in range(20)]
+    assert await tools["picture"].call({}) == "[image, image/png: left out]\na kettle\nA page about kettles.\n[more: shop://more]"
     wrong = await refusal(tools["add"], a="two")
     assert wrong.startswith("add failed (Error executing tool add: 1 validation error")
     assert "\na\n" in wrong
@@ -144,6 +147,15 @@ async def test_servers_that_cannot_be_reached_are_the_users_mistake(monkeypatch)
             async with mcp_tools(server):
                 pass
         assert str(found.value) == sentence
+
+
+def test_two_tools_that_would_share_a_name_are_refused():
+    from mcp_types import Tool
+
+    found = [Tool(name=name, input_schema={"type": "object"}) for name in ("stock.read", "stock/read")]
+    with pytest.raises(UserError) as error:
+        _as_tools(SimpleNamespace(shown="shop"), found, 100)
+    assert str(error.value) == "the MCP server shop has two tools that are both called stock_read here; have one of them renamed"
 
 
 async def test_a_server_that_ends_at_once_has_the_last_word():
