@@ -1,7 +1,7 @@
 """Microseconds a journaled step costs, against plain asyncio and against peers, all in one run; and the engine's other promises.
 
 Shapes: 10 steps, a fan-out of 100, a loop of 1,000, each a new run with everything a run costs (its owner's lock, begin, end). Peers run in environments of
-their own, which `PEERS` (a folder; default: a cache beside the results that git does not keep) holds or gets; one that cannot be installed is reported as absent.
+their own in the folder `PEERS` (default: a cache beside the results that git does not keep); one that cannot be installed is reported as absent.
 All take turns, so that a busy machine is as busy for one as for the other.
 """
 
@@ -192,7 +192,10 @@ def main() -> dict[str, object]:
         for name in PEERS:
             if "absent" not in found[name][0]:
                 found[name].append(peer(name, folder))
-    peers = {name: turns[0] if "absent" in turns[0] else {"version": turns[0]["version"]} | medians([turn["us"] for turn in turns[1:]]) for name, turns in found.items()}
+    peers: dict[str, dict[str, Any]] = {}
+    for name, turns in found.items():
+        absent = "absent" in turns[0]
+        peers[name] = turns[0] if absent else {"version": turns[0]["version"]} | medians([turn["us"] for turn in turns[1:]])
     us = medians(mine)
     fastest = {shape: min((peers[name][shape] for name in DURABLE if shape in peers[name]), default=None) for shape in us}
     with tempfile.TemporaryDirectory() as scratch:

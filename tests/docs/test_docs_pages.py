@@ -1,5 +1,6 @@
 """What the docs say is what happens: the README's run, the generated pages, the links."""
 
+import importlib
 import json
 import os
 import re
@@ -39,6 +40,25 @@ def test_the_readmes_run_leads_from_rows_to_a_served_student(tmp_path):
             assert isinstance(scope["client"], openai.OpenAI)
         finally:
             server.terminate()
+
+
+async def test_the_readmes_flow_runs_with_any_model_in_its_step(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    [code] = blocks(ROOT / "README.md", "py")
+    (tmp_path / "readme_app.py").write_text(f"{code}\n\ndef says(request, example):\n    return 'sql'\n")
+    app_of_the_page = importlib.import_module("readme_app")
+    assert await app_of_the_page.assistant.run("monday", "how many orders are late?", models={"route": "scripted:readme_app:says"}) == "sql"
+
+
+def test_the_readmes_commands_have_the_options_that_it_gives_them():
+    [console] = blocks(ROOT / "README.md", "console")
+    commands = [shlex.split(line, comments=True) for line in console.splitlines()]
+    assert [command[1] for command in commands] == ["run", "runs", "harvest", "run", "test"]
+    for command in commands:
+        shown = CliRunner().invoke(app, [command[1], "--help"], env={"COLUMNS": "300"}).output
+        for option in (part for part in command if part.startswith("--")):
+            assert option in shown, command
 
 
 def test_the_pages_of_the_commands_are_generated():
