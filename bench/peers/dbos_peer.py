@@ -42,7 +42,7 @@ async def loop(n: int) -> int:
 async def main() -> None:
     DBOS.launch()
     found = {}
-    for name, count, flow in (("10 steps", 10, ten), ("fan-out 100", 100, fan_out), ("loop 1,000", 1000, loop)):
+    for name, count, flow in (("10 steps", 10, ten), ("fan-out 100", 100, fan_out), ("loop 1,000", 1000, loop)) * 2:  # the second time counts
         began = time.perf_counter()
         await flow(0)
         found[name] = (time.perf_counter() - began) / count * 1e6

@@ -37,7 +37,7 @@ def shapes(saver):
 
 with tempfile.TemporaryDirectory() as folder, SqliteSaver.from_conn_string(f"{folder}/peer.db") as saver:
     found = {}
-    for name, (count, flow) in shapes(saver).items():
+    for name, (count, flow) in [*shapes(saver).items()] * 2:  # the second time counts: the first one warms up
         began = time.perf_counter()
         flow.invoke(0, {"configurable": {"thread_id": f"{name}-{time.time()}"}, "recursion_limit": 10_000})
         found[name] = (time.perf_counter() - began) / count * 1e6

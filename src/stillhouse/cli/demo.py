@@ -56,7 +56,10 @@ def _show(done: "Demo") -> None:
     out.print()
     out.print(_app_table(done))
     if done.stand_in:
-        told = "The teacher is a stand-in, a script: its seconds are no model's, and its prices are those of the model that it is priced as."
+        told = (
+            "Latency is of whole answers, 16 at a time. The teacher is a stand-in, a script: its latency is no model's, its prices are those of the model that "
+            "it is priced as. Composability gap: all parts right and the whole wrong."
+        )
         out.print(Text(told, style="dim"))
     out.print(f"next: stillhouse run {done.folder}/app.py:main --input '{{\"question\": \"which five products sell best?\"}}'", markup=False)
     out.print(f"next: stillhouse serve {done.distilled['route'].folder}, or your own rows: stillhouse new NAME")
@@ -69,19 +72,20 @@ def _app_table(done: "Demo") -> "Table":
     n = done.before.right.n
     title = f"the whole app, {n} questions in wordings that no student saw"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-    table.add_column("")
-    table.add_column("the teacher in every step")
-    table.add_column(f"{' and '.join(done.after.models) or 'no step'} swapped")
+    swapped = [step for step in done.after.models if step != "*"]
+    table.add_column("", no_wrap=True)
+    table.add_column("the teacher in every step", no_wrap=True)
+    table.add_column(f"students in {', '.join(swapped) or 'no step'}", no_wrap=True)
     pair = (done.before, done.after)
     table.add_row("whole answer right", *(_share(one.right) for one in pair))
     for step in done.before.steps_right:
         table.add_row(f"{step} right", *(_share(one.steps_right[step]) if step in one.steps_right else "never called" for one in pair))
-    table.add_row("right parts, wrong whole", *("no run had all parts right" if one.gap.share is None else _share(one.gap.share) for one in pair))
-    table.add_row("cost per 1,000 questions", *(money(one.cost_usd_per_1000) for one in pair))
-    table.add_row("seconds, median", *(f"{one.latency_p50_s:.2f}" for one in pair))
+    table.add_row("composability gap", *("no run had all parts right" if one.gap.share is None else _share(one.gap.share) for one in pair))
+    table.add_row("per 1,000 questions", *(money(one.cost_usd_per_1000) for one in pair))
+    table.add_row("median latency", *(f"{one.latency_p50_s:.2f} s" for one in pair))
     return table
 
 
 def _share(found: "Estimate") -> str:
     interval = "" if found.low is None or found.high is None else f" [{100 * found.low:.1f}, {100 * found.high:.1f}]"
-    return f"{100 * found.value:.1f} %{interval} (n = {found.n})"
+    return f"{100 * found.value:.1f} %{interval} n = {found.n}"
