@@ -39,3 +39,4 @@ from stillhouse.cli import evaluate as evaluate  # noqa: E402
 from stillhouse.cli import serve as serve  # noqa: E402
 from stillhouse.cli import report as report  # noqa: E402
 from stillhouse.cli import run as run  # noqa: E402
+from stillhouse.cli import curves as curves  # noqa: E402
