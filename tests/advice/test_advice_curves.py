@@ -39,8 +39,10 @@ def test_crossing_without_noise_is_exact_and_censored_answers_are_answers():
     measured = Measured(sizes, scores, rows)
     found = crossing(measured, (rows < 7).astype(float))
     assert (found.n_star, found.censored, found.n_seeds, found.n_rows) == (pytest.approx(128), None, 3, 10)
-    assert crossing(measured, np.ones(10)).censored == ">"
-    assert crossing(measured, np.zeros(10)).censored == "<="
+    beyond = crossing(measured, np.ones(10))
+    assert (beyond.censored, beyond.low, beyond.high) == (">", 256, None)  # surely beyond: not below the smallest
+    below = crossing(measured, np.zeros(10))
+    assert (below.censored, below.low, below.high) == ("<=", None, 16)
     assert crossing(measured, np.zeros(10)).n_star is None
 
 

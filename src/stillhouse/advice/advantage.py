@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from stillhouse.advice.crossover import Crossover, CurveRead, find_crossover
-from stillhouse.advice.curves import N_RESAMPLES, Arm, Scores, finite, order_interval, resampled
+from stillhouse.advice.curves import N_RESAMPLES, Arm, Scores, finite, order_interval, resampled, size_interval
 from stillhouse.advice.lescao2021 import accumulated, reproduce
 from stillhouse.advice.monotone import Floats, isotonic, mean_log2_size, mean_size, size_at
 from stillhouse.errors import UserError
@@ -174,7 +174,7 @@ def _at_score(score: float, sizes: Sizes, curves: Sequence[Floats], drawn: Seque
     most = [np.where(n == -np.inf, of[0], n) for of, n in zip(sizes, of_draws, strict=True)]
     with np.errstate(divide="ignore"):
         ratios = least[1] / most[0], most[1] / least[0]
-    better_n, worse_n = (Ranged(need.value, *_ends(n, n, level)) for need, n in zip(needs, of_draws, strict=True))
+    better_n, worse_n = (Ranged(need.value, *size_interval(n, level, of[0], of[-1])) for need, n, of in zip(needs, of_draws, sizes, strict=True))
     apart = Ranged(apart.value, *_ends(least[1] - most[0], most[1] - least[0], level))
     return AtScore(score, better_n, worse_n, apart, Ranged(ratio.value, *_ends(*ratios, level)))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stillhouse.advice.curves import Censored, finite, order_interval
+from stillhouse.advice.curves import Censored, finite, size_interval
 from stillhouse.advice.monotone import Floats, caught_up, crossings, isotonic, lead
 
 TIE = 1e-12  # leads this small are rounding
@@ -71,12 +71,12 @@ def find_crossover(better: CurveRead, worse: CurveRead, drawn: tuple[Floats, Flo
         n_star = float(caught_up(grid, sign * ahead, log=log))
     else:
         n_star = float(caught_up(grid, isotonic(sign * ahead), log=log))
-        low, high = order_interval(caught_up(grid, isotonic(sign * leads), log=log), level)
+        low, high = size_interval(caught_up(grid, isotonic(sign * leads), log=log), level, float(grid[0]), float(grid[-1]))
     censored: Censored | None = "<=" if n_star == -math.inf else ">" if n_star == math.inf else None
     sentence = _sentence(leader.name, other.name, n_star, grid)
     if len(found) > 1:
         sentence += f"; the curves as fitted cross {len(found)} times (at about {_listed(found)}), but no more than once beyond the noise of the runs"
-    return Crossover(leader.name, finite(n_star), finite(low), finite(high), None if leads is None else level, censored, found, sentence)
+    return Crossover(leader.name, finite(n_star), low, high, None if leads is None else level, censored, found, sentence)
 
 
 def _beyond_noise(leads: Floats, level: float) -> Floats:

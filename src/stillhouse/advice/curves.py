@@ -134,7 +134,7 @@ class Scores:
 
     def means(self) -> Floats:
         """(sizes,): the mean of the runs that there are."""
-        return np.array([sum(self.runs[n].values()) / len(self.runs[n]) for n in self.sizes])
+        return np.array([math.fsum(self.runs[n].values()) / len(self.runs[n]) for n in self.sizes])
 
     def by_run(self) -> "Scores":
         return self
@@ -163,9 +163,9 @@ def crossing(measured: Measured, prompt: Floats, *, level: float = 0.95, seed: i
     low = high = None
     if n_seeds > 1:
         curves, line = resampled([measured, Measured((0,), prompt[None, None, :], measured.groups, "prompt")], seed)
-        low, high = order_interval(size_at(measured.sizes, isotonic(curves), line[:, 0]), level)
+        low, high = size_interval(size_at(measured.sizes, isotonic(curves), line[:, 0]), level, measured.sizes[0], measured.sizes[-1])
     censored: Censored | None = "<=" if n_star == -math.inf else ">" if n_star == math.inf else None
-    return Crossing(finite(n_star), finite(low), finite(high), censored, level, n_seeds, n_rows)
+    return Crossing(finite(n_star), low, high, censored, level, n_seeds, n_rows)
 
 
 def order_interval(found: Floats, level: float) -> tuple[float, float]:
@@ -175,8 +175,14 @@ def order_interval(found: Floats, level: float) -> tuple[float, float]:
     return float(ordered[cut]), float(ordered[-1 - cut])
 
 
-def finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def size_interval(found: Floats, level: float, smallest: float, largest: float) -> tuple[float | None, float | None]:
+    """The interval of a size that may be censored: its lower end is None where it reaches below the smallest size, its upper end beyond the largest."""
+    low, high = order_interval(found, level)
+    return None if low == -math.inf else min(low, largest), None if high == math.inf else max(high, smallest)
+
+
+def finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def ahead(points: Sequence[Point]) -> tuple[int, float, float] | None:

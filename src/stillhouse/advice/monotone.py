@@ -10,28 +10,18 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import isotonic_regression
 
 Floats = NDArray[np.float64]
 
 
 def isotonic(values: ArrayLike, weights: ArrayLike | None = None) -> Floats:
-    """The closest non-decreasing curve in weighted least squares, weights (sizes,) equal by default.
-
-    By the max-min formula: the largest over starts j <= i of the smallest over ends k >= i of the mean of j..k (Barlow et al. 1972, section 1.4). It gives
-    what pooling adjacent violators gives, for all resamples at once.
-    """
-    curve = np.asarray(values, dtype=np.float64)
-    n = curve.shape[-1]
-    weight = np.ones(n) if weights is None else np.asarray(weights, dtype=np.float64)
-    sums = np.concatenate([np.zeros((*curve.shape[:-1], 1)), np.cumsum(curve * weight, axis=-1)], axis=-1)
-    total = np.concatenate([[0.0], np.cumsum(weight)])
-    start, end = np.indices((n, n))
-    inside = end >= start
-    means = (sums[..., None, 1:] - sums[..., :-1, None]) / np.where(inside, total[None, 1:] - total[:-1, None], 1.0)  # (..., start, end)
-    means = np.where(start == end, curve[..., None, :], means)  # a size alone keeps its value to the last bit
-    least = np.minimum.accumulate(np.where(inside, means, np.inf)[..., ::-1], axis=-1)[..., ::-1]
-    fitted: Floats = np.where(inside, least, -np.inf).max(axis=-2)
-    return fitted
+    """The closest non-decreasing curves in weighted least squares (pool adjacent violators; Barlow et al. 1972), weights (sizes,) equal by default."""
+    curves = np.array(values, dtype=np.float64)
+    rows = curves.reshape(-1, curves.shape[-1])
+    for number in np.flatnonzero((np.diff(rows, axis=-1) < 0).any(axis=-1)):  # a curve that never falls is its own fit, to the last bit
+        rows[number] = isotonic_regression(rows[number], weights=weights).x
+    return curves
 
 
 def size_at(sizes: Sequence[int], curve: ArrayLike, score: ArrayLike, *, log: bool = True) -> Floats:

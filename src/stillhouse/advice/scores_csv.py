@@ -13,6 +13,7 @@ from stillhouse.advice.curves import Scores
 from stillhouse.errors import DatasetError
 
 COLUMNS = ("arm", "n", "seed", "score")
+MOST = 1e12  # beyond this no file has training rows or scores, and arithmetic would begin to lose digits
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")  # what float() takes besides, nan, inf, 1_000, is no score
 
 
@@ -84,15 +85,15 @@ def _places(path: Path, header: list[str]) -> dict[str, int]:
 def _size(path: Path, line: int, text: str) -> int:
     """Training rows: a whole number, also as a spreadsheet writes one ("32.0")."""
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
-    if not (math.isfinite(value) and value >= 0 and value.is_integer()):
-        raise DatasetError(f"{path}:{line}: n = {text!r} is no number of training rows; give a whole number, 0 or more")
+    if not (0 <= value <= MOST and value.is_integer()):
+        raise DatasetError(f"{path}:{line}: n = {text!r} is no number of training rows; give a whole number, from 0 to {MOST:,.0f}")
     return int(value)
 
 
 def _score(path: Path, line: int, text: str) -> float:
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
-    if not math.isfinite(value):
-        raise DatasetError(f"{path}:{line}: score = {text!r} is no finite number; give one, or leave the cell empty where the run is missing")
+    if not abs(value) <= MOST:  # also where it is no number
+        raise DatasetError(f"{path}:{line}: score = {text!r} is no score; give a number, or leave the cell empty where the run is missing")
     return value
 
 
