@@ -144,6 +144,18 @@ def test_curves_that_cross_twice_and_single_runs_are_said_and_no_number_is_made_
     assert "note: no interval: it takes at least 3 runs at every size, and a has 1 at a size and b has 1 at a size" in found.out
 
 
+def test_the_papers_linear_axis_takes_a_size_of_zero_which_the_picture_leaves_out(compare, tmp_path):
+    zero = [(arm, 0, seed, {"prompt": 0.2, "head": 0.25}[arm]) for arm in ("prompt", "head") for seed in range(3)]
+    found = compare(csv_of(GOOD + zero), "--protocol", "lescao2021", "--plot", tmp_path / "picture.svg")
+    assert found.code == 0, found.err
+    assert "prompt catches up with head at about 3 training rows" in found.out  # 0.05 behind at 0, 0.2 ahead at 16: a fifth of the way
+    assert "n* = 3" in (tmp_path / "picture.svg").read_text()
+
+
+def test_an_option_of_the_other_protocol_is_refused(compare):
+    assert "--at" in compare(csv_of(GOOD), "--protocol", "lescao2021", "--at", "0.5").err
+
+
 def test_nothing_heavy_is_loaded(tmp_path):
     (tmp_path / "runs.csv").write_text(csv_of(GOOD))
     script = "import sys; from stillhouse.cli import main\ntry: main()\nexcept SystemExit: pass\n"

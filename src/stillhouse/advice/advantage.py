@@ -93,6 +93,8 @@ def data_advantage(
         if len(arm.sizes) < 2:
             raise UserError(f"{arm.name}: one training size (n = {arm.sizes[0]:,}) is no learning curve; measure at least two")
     if protocol == "lescao2021":
+        if at is not None:
+            raise UserError("--at compares sizes at one score, which --protocol lescao2021 does not; leave one of them out")
         return _lescao2021(better.by_run(), worse.by_run(), [arm.by_run() for arm in window_of], full_range, level)
     for arm in (better, worse):
         if arm.sizes[0] == 0:

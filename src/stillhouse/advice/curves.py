@@ -203,7 +203,10 @@ def resampled(arms: Sequence[Arm], seed: int) -> list[Floats]:
     An arm with one seed keeps it: nothing is known of how others would differ.
     """
     generator = np.random.default_rng(seed)
-    weights: dict[tuple[str, ...], Floats] = {}  # by the names of the seeds
+    fewest: dict[tuple[str, ...], int] = {}  # by the names of the seeds
+    for arm in arms:
+        fewest[arm.by_run().seeds] = min(*arm.by_run().counts, fewest.get(arm.by_run().seeds, N_RESAMPLES))
+    weights = {seeds: _student_weights(len(seeds), least, generator) for seeds, least in fewest.items()}
     rows: Floats | None = None
     drawn = []
     for arm in arms:
@@ -214,10 +217,7 @@ def resampled(arms: Sequence[Arm], seed: int) -> list[Floats]:
             centre = _of_drawn_rows(arm, rows)
         else:
             centre = np.broadcast_to(arm.means(), (N_RESAMPLES, len(arm.sizes)))
-        runs = arm.by_run()
-        if runs.seeds not in weights:
-            weights[runs.seeds] = _student_weights(len(runs.seeds), min(runs.counts), generator)
-        drawn.append(centre + weights[runs.seeds] @ _seed_deviations(arm).T)
+        drawn.append(centre + weights[arm.by_run().seeds] @ _seed_deviations(arm).T)
     return drawn
 
 

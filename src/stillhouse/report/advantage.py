@@ -85,7 +85,7 @@ def advantage_plot(picture: AdvantagePicture, width: int = 700, name: str = "adv
         polygon(area, "between"),
         *(_drawn(curve, frame, colour) for curve, colour in zip(picture.curves, _COLOURS, strict=True)),
         *_crossing(picture, frame),
-        text(frame.right - 6, y(low) - 6, "window", "tick", "end"),
+        text(frame.left + 6, y(high) + 16, "window", "tick"),
         end_labels([EndLabel(curve.name, y(curve.path[-1][1]), colour) for curve, colour in zip(picture.curves, _COLOURS, strict=True)], frame, room),
     ]
     said = [f"{curve.name}: {'; '.join(f'{_plain(score)} at {numbers.count(n)} rows' for n, score, *_ in curve.fitted)}." for curve in picture.curves]
@@ -108,8 +108,9 @@ def _crossing(picture: AdvantagePicture, frame: Frame) -> list[Markup]:
     if picture.n_star is None:
         return []
     path = picture.curves[0].path
-    score = min(path, key=lambda point: abs(math.log(point[0] / (picture.n_star or 1))))[1]
-    mark = foot_mark(frame.x(picture.n_star), frame.y(score), frame, f"n* = {numbers.count(picture.n_star)}", "ink", 0)
+    shown = min(max(picture.n_star, frame.x.low), frame.x.high)  # a size of 0 is not on a log axis, and a crossing may lie just above it
+    score = min(path, key=lambda point: abs(math.log(point[0] / shown)))[1]
+    mark = foot_mark(frame.x(shown), frame.y(score), frame, f"n* = {numbers.count(picture.n_star)}", "ink", 0)
     if picture.n_low is None and picture.n_high is None:
         return [mark]
     ends = [frame.x(min(max(end, frame.x.low), frame.x.high)) for end in (picture.n_low or frame.x.low, picture.n_high or frame.x.high)]
