@@ -41,3 +41,4 @@ from stillhouse.cli import report as report  # noqa: E402
 from stillhouse.cli import run as run  # noqa: E402
 from stillhouse.cli import test as test  # noqa: E402
 from stillhouse.cli import harvest as harvest  # noqa: E402
+from stillhouse.cli import curves as curves  # noqa: E402

@@ -1,0 +1,107 @@
+"""Where two learning curves cross: the training size from which on one arm is ahead of the other for good, or the sentence that says why there is none.
+
+With runs to resample, the lead of one arm over the other is itself made monotone in size: noise where two curves are close would else make crossings of its
+own (nominal 0.95 then covered 0.85 to 0.94 of near ties, and 0.93 to 0.98 with the monotone lead; simulated, 300 draws each). That the order changes once is
+thus assumed, and checked: where the runs show more than one change beyond their noise, no single size is given.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stillhouse.advice.curves import Censored, finite, size_interval
+from stillhouse.advice.monotone import Floats, caught_up, crossings, isotonic, lead
+
+TIE = 1e-12  # leads this small are rounding
+
+
+@dataclass(frozen=True)
+class CurveRead:
+    """A curve as its protocol reads it: `fitted` is isotonic means (ours) or the accumulated maximum (lescao2021).
+
+    `band`: the interval of `fitted` at each size by itself; None under lescao2021, and where a size has a single run.
+    """
+
+    name: str
+    sizes: tuple[int, ...]
+    fitted: tuple[float, ...]
+    n_runs: tuple[int, ...]  # at each size
+    band: tuple[tuple[float, float], ...] | None = None
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """Where the curves cross: from `n_star` training rows on `leader` is ahead for good.
+
+    `n_star` None with "<=": `leader` is nowhere behind; with ">": it is ahead nowhere yet; with neither: no single size, and `sentence` says why.
+    `level` is the interval's; None: there is none. With one, `low` None: it reaches below the smallest shared size; `high` None: beyond the largest.
+    `crossings`: every size at which the fitted curves cross, by noise or not.
+    """
+
+    leader: str
+    n_star: float | None
+    low: float | None
+    high: float | None
+    level: float | None
+    censored: Censored | None
+    crossings: tuple[float, ...]
+    sentence: str
+
+
+def find_crossover(better: CurveRead, worse: CurveRead, drawn: tuple[Floats, Floats] | None, level: float, *, log: bool) -> Crossover:
+    """`drawn`: the two curves' resamples (resamples, sizes), None where there are none; then the fitted curves alone decide, and there is no interval."""
+    grid, ahead = lead(worse.sizes, worse.fitted, better.sizes, better.fitted, log=log)
+    if not grid.size:
+        return _none(worse, (), f"where the curves cross is unknown: {better.name} and {worse.name} have no training size in common")
+    ahead = np.where(np.abs(ahead) < TIE, 0.0, ahead)
+    found = tuple(crossings(grid, ahead, log=log))
+    leads = None if drawn is None else lead(worse.sizes, drawn[1], better.sizes, drawn[0], log=log)[1]
+    changes = len(found) if leads is None else _changes(_beyond_noise(leads, level))
+    if changes > 1:
+        noise = "" if leads is None else f" ({changes} times beyond the noise of the runs)"
+        times = "once" if len(found) == 1 else f"{len(found)} times"
+        return _none(worse, found, f"the curves cross {times}, at about {_listed(found)} training rows{noise}, so no single size is the crossover")
+    signs = ahead[ahead != 0]
+    falls_back = bool(signs.size and signs[0] > 0 > signs[-1])  # `worse` is ahead first, and `better` overtakes it
+    leader, other, sign = (better, worse, -1.0) if falls_back else (worse, better, 1.0)
+    low = high = None
+    if leads is None:
+        n_star = float(caught_up(grid, sign * ahead, log=log))
+    else:
+        n_star = float(caught_up(grid, isotonic(sign * ahead), log=log))
+        low, high = size_interval(caught_up(grid, isotonic(sign * leads), log=log), level, float(grid[0]), float(grid[-1]))
+    censored: Censored | None = "<=" if n_star == -math.inf else ">" if n_star == math.inf else None
+    sentence = _sentence(leader.name, other.name, n_star, grid)
+    if len(found) > 1:
+        sentence += f"; the curves as fitted cross {len(found)} times (at about {_listed(found)}), but no more than once beyond the noise of the runs"
+    return Crossover(leader.name, finite(n_star), low, high, None if leads is None else level, censored, found, sentence)
+
+
+def _beyond_noise(leads: Floats, level: float) -> Floats:
+    """(grid,): the sign of the lead at each size where its interval excludes zero, else 0."""
+    low, high = np.quantile(leads, [(1 - level) / 2, 1 - (1 - level) / 2], axis=0)
+    return np.where(low > TIE, 1.0, np.where(high < -TIE, -1.0, 0.0))
+
+
+def _changes(signs: Floats) -> int:
+    decided = signs[signs != 0]
+    return int((decided[1:] != decided[:-1]).sum())
+
+
+def _none(worse: CurveRead, found: tuple[float, ...], sentence: str) -> Crossover:
+    return Crossover(worse.name, None, None, None, None, None, found, sentence)
+
+
+def _listed(sizes: Sequence[float]) -> str:
+    *first, last = [f"{n:,.0f}" for n in sizes]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _sentence(leader: str, other: str, n_star: float, grid: Floats) -> str:
+    if n_star == -math.inf:
+        return f"{leader} is not behind {other} anywhere from {grid[0]:,.0f} to {grid[-1]:,.0f} training rows"
+    if n_star == math.inf:
+        return f"{leader} does not catch up with {other} by {grid[-1]:,.0f} training rows"
+    return f"{leader} catches up with {other} at about {n_star:,.0f} training rows"

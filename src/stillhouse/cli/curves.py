@@ -1,0 +1,76 @@
+"""`stillhouse curves`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from stillhouse.cli import app
+from stillhouse.cli.console import emit_json, out
+from stillhouse.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from stillhouse.advice.advantage import Advantage, Ranged
+
+
+@app.command()
+def curves(
+    runs: Annotated[Path, typer.Argument(help="CSV, one training run a line: columns arm, n, seed, score")],
+    better: Annotated[str, typer.Option(help="the arm whose worth is asked for")],
+    worse: Annotated[str, typer.Option(help="the arm that it is held against")],
+    protocol: Annotated[Literal["ours", "lescao2021"], typer.Option(help="ours: means with intervals; lescao2021: as that paper computed it")] = "ours",
+    full_range: Annotated[bool, typer.Option("--full-range", help="over every score that an arm reaches, not only those that both do: a bound")] = False,
+    window_of: Annotated[list[str] | None, typer.Option(help="twice: the arms whose common scores are the window; default: the two compared")] = None,
+    at: Annotated[float | None, typer.Option(help="compare the sizes that the arms need for this score; default: the middle of the window")] = None,
+    plot: Annotated[Path | None, typer.Option(help="write the picture here (SVG)")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How many training rows is one arm worth against another? From anybody's runs: advantage, window, crossover."""
+    from stillhouse.jobs.curves import curves as run
+    from stillhouse.report.advantage import advantage_text
+
+    done = run(runs, better=better, worse=worse, protocol=protocol, full_range=full_range, window_of=window_of or (), at=at, plot=plot)
+    if as_json:
+        emit_json({**asdict(done.advantage), "plot": str(plot) if plot else None})
+        return
+    out.print(advantage_text(done.picture, "mean" if protocol == "ours" else "best so far"))
+    for line in sentences(done.advantage):
+        out.print(line, markup=False)
+    if plot is not None:
+        out.print(f"picture: {plot}", markup=False)
+
+
+def sentences(found: "Advantage") -> list[str]:
+    """The result in words, one fact a line, each with its n."""
+    low, high = found.window
+    runs = ", ".join(f"{curve.name} {sum(curve.n_runs)}" for curve in found.curves)
+    spread = f" ± {found.spread:,.0f}" if found.spread is not None else ""
+    if found.interval is not None:
+        spread = f" [{found.interval[0]:,.0f}, {found.interval[1]:,.0f}]"
+    lines = [
+        f"advantage: {found.better} is worth {found.advantage:,.0f}{spread} training rows against {found.worse} (protocol {found.protocol}; runs: {runs})",
+        f"window: scores from {low:.4g} to {high:.4g}" + (", the full range" if found.full_range else ""),
+    ]
+    if found.n_hold_outs:
+        lines.append(f"spread: the standard deviation of {found.n_hold_outs} values, each with one run of every arm held out")
+    if found.ratio is not None:
+        lines.append(f"ratio: {found.worse} needs {_ranged(found.ratio, '.3g')} times the rows of {found.better}, on average over the window")
+    if found.at is not None:
+        needs = f"{found.better} needs {_ranged(found.at.better_n, ',.0f')} rows, {found.worse} {_ranged(found.at.worse_n, ',.0f')}"
+        lines.append(f"at a score of {found.at.score:.4g}: {needs}; ratio {_ranged(found.at.ratio, '.3g')}")
+    crossover, interval = found.crossover, ""
+    if crossover.level is not None:
+        interval = f" [{_end(crossover.low, 'below the smallest', ',.0f')}, {_end(crossover.high, 'beyond the largest', ',.0f')}]"
+    return [*lines, f"crossover: {crossover.sentence}{interval}", *(f"note: {note}" for note in found.notes)]
+
+
+def _ranged(number: "Ranged", form: str) -> str:
+    value = "beyond the sizes tried" if number.value is None else f"{number.value:{form}}"
+    if number.low is None and number.high is None:
+        return value
+    return f"{value} [{_end(number.low, 'below the smallest', form)}, {_end(number.high, 'beyond the largest', form)}]"
+
+
+def _end(value: float | None, otherwise: str, form: str) -> str:
+    return otherwise if value is None else f"{value:{form}}"

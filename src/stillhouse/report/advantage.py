@@ -1,0 +1,158 @@
+"""Two learning curves and the data advantage between them: as an SVG drawing, and as text for the terminal.
+
+What is drawn comes as values: the runs, the curves as the protocol reads them, and for every score of the window the two sizes that are compared.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import rich.box
+from markupsafe import Markup
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from stillhouse.report import numbers
+from stillhouse.report.svg import (
+    STRIP_PX,
+    EndLabel,
+    Frame,
+    Scale,
+    apart,
+    dot,
+    end_label_width,
+    end_labels,
+    figure,
+    foot_mark,
+    line,
+    linear_ticks,
+    polygon,
+    polyline,
+    rect,
+    text,
+)
+
+_LEFT, _TOP, _FOOT = 50, 34, 46
+_COLOURS = ("s1", "s2")
+_GLYPHS = ("●", "○")
+
+
+@dataclass(frozen=True)
+class DrawnCurve:
+    """One arm. `runs`: (n, score) of each; `fitted`: (n, score, low, high) at each size, the band None where there is none; `path`: the line, finely."""
+
+    name: str
+    runs: tuple[tuple[int, float], ...]
+    fitted: tuple[tuple[int, float, float | None, float | None], ...]
+    path: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class AdvantagePicture:
+    """`between`: (score, size of the first curve, size of the second) over the window, ascending. `n_star`: where they cross, with its interval."""
+
+    title: str
+    curves: tuple[DrawnCurve, DrawnCurve]
+    window: tuple[float, float]
+    between: tuple[tuple[float, float, float], ...]
+    n_star: float | None = None
+    n_low: float | None = None
+    n_high: float | None = None
+
+
+def advantage_plot(picture: AdvantagePicture, width: int = 700, name: str = "advantage") -> Markup:
+    """Score against training rows (log scale); the area between the curves over the window is what the advantage is the mean width of.
+
+    `name` tells drawings on one page apart.
+    """
+    values = [score for curve in picture.curves for _, score in curve.runs]
+    values += [value for curve in picture.curves for point in curve.fitted for value in point[1:] if value is not None]
+    sizes = sorted({n for curve in picture.curves for n, *_ in curve.fitted})
+    room = end_label_width((curve.name for curve in picture.curves), width)
+    bottom = round(min(400, 0.66 * width + 40)) - _FOOT
+    x = Scale(sizes[0], sizes[-1] if len(sizes) > 1 else 2 * sizes[0], _LEFT + 8, width - room - 18, log=True)
+    pad = 0.06 * (max(values) - min(values)) or 0.01
+    y = Scale(min(values) - pad, max(values) + pad, bottom - STRIP_PX, _TOP)
+    frame = Frame(_LEFT, width - room - 14, _TOP, bottom, x, y)
+    low, high = picture.window
+    window = rect(frame.left, y(high), frame.right - frame.left, y(low) - y(high), "window")
+    area = [(x(second), y(score)) for score, _, second in picture.between] + [(x(first), y(score)) for score, first, _ in reversed(picture.between)]
+    body = [
+        window,
+        frame.grid(apart(sizes, x, numbers.count), linear_ticks(y.low, y.high), numbers.count, _plain),
+        frame.titles("training rows (log scale)", "score"),
+        polygon(area, "between"),
+        *(_drawn(curve, frame, colour) for curve, colour in zip(picture.curves, _COLOURS, strict=True)),
+        *_crossing(picture, frame),
+        text(frame.left + 6, y(high) + 16, "window", "tick"),
+        end_labels([EndLabel(curve.name, y(curve.path[-1][1]), colour) for curve, colour in zip(picture.curves, _COLOURS, strict=True)], frame, room),
+    ]
+    said = [f"{curve.name}: {'; '.join(f'{_plain(score)} at {numbers.count(n)} rows' for n, score, *_ in curve.fitted)}." for curve in picture.curves]
+    said.append(f"Window: scores from {_plain(low)} to {_plain(high)}.")
+    return figure(f"{name}-{width}", width, bottom + _FOOT, picture.title, " ".join(said), *body)
+
+
+def _drawn(curve: DrawnCurve, frame: Frame, colour: str) -> Markup:
+    x, y = frame.x, frame.y
+    banded = [(n, low, high) for n, _, low, high in curve.fitted if low is not None and high is not None]
+    band = [(x(n), y(high)) for n, _, high in banded] + [(x(n), y(low)) for n, low, _ in reversed(banded)]
+    parts = [polygon(band, f"band {colour}")] if len(banded) > 1 else []
+    parts += [dot(x(n), y(score), f"seed {colour}", radius=1.8) for n, score in curve.runs]
+    parts.append(polyline([(x(n), y(score)) for n, score in curve.path], f"line {colour}"))
+    parts += [dot(x(n), y(score), f"point {colour}", f"{curve.name}, {numbers.count(n)} training rows: {_plain(score)}") for n, score, *_ in curve.fitted]
+    return Markup("").join(parts)
+
+
+def _crossing(picture: AdvantagePicture, frame: Frame) -> list[Markup]:
+    if picture.n_star is None:
+        return []
+    path = picture.curves[0].path
+    shown = min(max(picture.n_star, frame.x.low), frame.x.high)  # a size of 0 is not on a log axis, and a crossing may lie just above it
+    score = min(path, key=lambda point: abs(math.log(point[0] / shown)))[1]
+    mark = foot_mark(frame.x(shown), frame.y(score), frame, f"n* = {numbers.count(picture.n_star)}", "ink", 0)
+    if picture.n_low is None and picture.n_high is None:
+        return [mark]
+    ends = [frame.x(min(max(end, frame.x.low), frame.x.high)) for end in (picture.n_low or frame.x.low, picture.n_high or frame.x.high)]
+    return [line(ends[0], frame.bottom, ends[1], frame.bottom, "span ink"), mark]
+
+
+def _plain(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def advantage_text(picture: AdvantagePicture, what: str) -> RenderableType:
+    """The same for a terminal of 80 columns: a plot in characters, then every size's numbers. `what` heads the numbers: means, or the best so far."""
+    table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("training rows", justify="right")
+    for curve, glyph in zip(picture.curves, _GLYPHS, strict=True):
+        table.add_column(Text(f"{glyph} {curve.name}, {what}"), justify="right")
+    cells = [{n: _cell(curve, n) for n, *_ in curve.fitted} for curve in picture.curves]
+    for n in sorted({*cells[0], *cells[1]}):
+        table.add_row(numbers.count(n), *(of.get(n, "–") for of in cells))
+    return Group(Text(text_plot([curve.path for curve in picture.curves])), table)
+
+
+def _cell(curve: DrawnCurve, n: int) -> str:
+    score, low, high = next(point[1:] for point in curve.fitted if point[0] == n)
+    band = "" if low is None or high is None else f" [{low:.3g}, {high:.3g}]"
+    runs = sum(size == n for size, _ in curve.runs)
+    return f"{score:.3f}{band} ({runs} {'run' if runs == 1 else 'runs'})"
+
+
+def text_plot(paths: Sequence[Sequence[tuple[float, float]]], width: int = 64, height: int = 14) -> str:
+    """Lines in characters over a log axis, one glyph each; where two lines share a cell the first is on top."""
+    xs, ys = [math.log(n) for path in paths for n, _ in path], [score for path in paths for _, score in path]
+    x0, x1, y0, y1 = min(xs), max(xs), min(ys), max(ys)
+    rows = [[" "] * width for _ in range(height)]
+    for path, glyph in reversed(list(zip(paths, _GLYPHS, strict=False))):
+        for n, score in path:
+            column = round((math.log(n) - x0) / ((x1 - x0) or 1.0) * (width - 1))
+            row = round((y1 - score) / ((y1 - y0) or 1.0) * (height - 1))
+            rows[row][column] = glyph
+    labels = [_plain(y1), *[""] * (height - 2), _plain(y0)]
+    room = max(map(len, labels))
+    drawn = [f"{label:>{room}} │{''.join(cells).rstrip()}" for label, cells in zip(labels, rows, strict=True)]
+    first, last = numbers.count(math.exp(x0)), numbers.count(math.exp(x1))
+    axis = [f"{'':{room}} └{'─' * width}", f"{'':{room}}  {first}{last:>{width - len(first)}}", f"{'':{room}}  {'training rows (log scale)':>{width}}"]
+    return "\n".join([*drawn, *axis])
