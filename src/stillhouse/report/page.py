@@ -90,7 +90,8 @@ def _templates() -> jinja2.Environment:
         numbers.count, numbers.percent, numbers.bare, numbers.interval, numbers.points, numbers.usd, numbers.seconds, numbers.size, numbers.tied
     )
     environment.filters.update({function.__name__: function for function in formats})
-    environment.globals["style"] = Markup((folder / "style.css").read_text(encoding="utf-8"))  # our own file: no escaping inside <style>
+    sheets = ((folder / name).read_text(encoding="utf-8") for name in ("colours.css", "style.css"))
+    environment.globals["style"] = Markup("".join(sheets))  # our own files: no escaping inside <style>
     return environment
 
 
