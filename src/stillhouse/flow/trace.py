@@ -253,17 +253,26 @@ def _overlapping(nodes: Sequence[Node]) -> Iterator[list[Node]]:
 
 def _side_by_side(nodes: Sequence[Node]) -> list[Part]:
     branches = [_looped([Group((node,)) for node in branch]) for branch in _branches(nodes)]
-    by_label: dict[Any, list[list[Part]]] = {}
-    for branch in branches:
-        turn = list(branch[0].body) if len(branch) == 1 and isinstance(branch[0], Loop) else branch
-        by_label.setdefault(_labels(turn), []).append(branch)
-    if len(by_label) > MOST_BRANCHES:
-        by_name: dict[str, list[Node]] = {}
-        for node in nodes:
-            by_name.setdefault(node.name, []).append(node)
-        return [Fork(tuple((_grouped(calls),) for calls in by_name.values()))]
-    different = [_fanned(alike) for alike in by_label.values()]
+    kinds: list[list[list[Part]]] = []  # branches of the same steps, told by their names: where calls are short the times tell a fan-out's turns badly
+    for branch in sorted(branches, key=lambda branch: -len(_names(branch))):
+        alike = next((kind for kind in kinds if _names(branch) <= _names(kind[0])), None)
+        kinds.append([branch]) if alike is None else alike.append(branch)
+    different = [part for kind in kinds for part in _fanned(kind)]
+    if len(different) > MOST_BRANCHES:
+        return [Fork(tuple((group,) for group in _by_name(nodes)))]
+    different.sort(key=lambda branch: calls_in(branch[0])[0].row.started)
     return different[0] if len(different) == 1 else [Fork(tuple(tuple(branch) for branch in different))]
+
+
+def _names(branch: Sequence[Part]) -> set[str]:
+    return {node.name for part in branch for node in calls_in(part)}
+
+
+def _by_name(nodes: Sequence[Node]) -> list[Group]:
+    by_name: dict[str, list[Node]] = {}
+    for node in nodes:
+        by_name.setdefault(node.name, []).append(node)
+    return [_grouped(calls) for calls in by_name.values()]
 
 
 def _branches(nodes: Sequence[Node]) -> list[list[Node]]:
@@ -278,14 +287,21 @@ def _branches(nodes: Sequence[Node]) -> list[list[Node]]:
     return branches
 
 
-def _fanned(branches: Sequence[list[Part]]) -> list[Part]:
-    """Branches of the same steps as one part."""
+def _fanned(branches: Sequence[list[Part]]) -> list[list[Part]]:
+    """Branches that may be the turns of one fan-out, as one branch; two that differ in more than their number stay two."""
     if len(branches) == 1:
-        return branches[0]
-    turns = [list(branch[0].body) if len(branch) == 1 and isinstance(branch[0], Loop) else branch for branch in branches]
-    times = sum(branch[0].times if len(branch) == 1 and isinstance(branch[0], Loop) else 1 for branch in branches)
-    body = [_merged(column) for column in zip(*turns, strict=True)]
-    return body if len(body) == 1 and isinstance(body[0], Group) else [Loop(tuple(body), times, len(branches))]
+        return list(branches)
+    turns = [(branch[0].body, branch[0].times) if len(branch) == 1 and isinstance(branch[0], Loop) else (tuple(branch), 1) for branch in branches]
+    if len({_labels(body) for body, _ in turns}) == 1:
+        body = _columns([body for body, _ in turns])
+        times = sum(times for _, times in turns)
+    elif len(branches) == 2:
+        return list(branches)
+    else:
+        nodes = sorted((node for branch in branches for part in branch for node in calls_in(part)), key=lambda node: node.row.started)
+        body = tuple(_by_name(nodes))
+        times = max(len(group.calls) for group in body if isinstance(group, Group))
+    return [list(body)] if len(body) == 1 and isinstance(body[0], Group) else [[Loop(body, times, len(branches))]]
 
 
 def _grouped(calls: Sequence[Node]) -> Group:

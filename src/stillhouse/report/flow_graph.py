@@ -19,6 +19,7 @@ WIDE, NARROW = 1100, 366  # pixels of the page's main column and of a telephone
 _BOX = 232.0  # no box is wider, whatever its words
 _LEAST = 96.0
 _PAD = 10.0
+_EDGE = 2.0
 _GAP = 26.0  # from one part to the next below it
 _SIDE = 22.0  # between lanes
 _BAR = 20.0  # from the line that lanes hang on to the lanes
@@ -40,17 +41,18 @@ class _Block:
 
 def facts(box: Box) -> list[str]:
     """What stands below a box's name: its notes, and of a run what it used and how long it took."""
-    return [*box.notes, *(_ran(box.ran) if box.ran is not None else ())]
+    return [*box.notes, *(_ran(box.ran, timed=box.kind != "human") if box.ran is not None else ())]
 
 
-def _ran(ran: Ran) -> list[str]:
+def _ran(ran: Ran, timed: bool) -> list[str]:
     lines = []
     used = ran.used
     if used.asked:
-        tokens = "tokens unknown" if used.input_tokens is None or used.output_tokens is None else f"{numbers.count(used.input_tokens + used.output_tokens)} tokens"
+        known = used.input_tokens is not None and used.output_tokens is not None
+        tokens = f"{numbers.count((used.input_tokens or 0) + (used.output_tokens or 0))} tokens" if known else "tokens unknown"
         lines.append(f"{tokens}, {'cost unknown' if used.cost_usd is None else numbers.usd(used.cost_usd)}")
-    if ran.outcome not in ("waiting", "unfinished"):
-        lines.append(numbers.seconds(ran.p50_s) if ran.calls == 1 else f"{numbers.seconds(ran.p50_s)} each, {numbers.seconds(ran.max_s)} the slowest")
+    if timed and ran.outcome != "unfinished":
+        lines.append(numbers.seconds(ran.p50_s) if ran.calls == 1 else f"median {numbers.seconds(ran.p50_s)}, at most {numbers.seconds(ran.max_s)}")
     if ran.at_once > 1:
         lines.append(f"up to {ran.at_once} at once")
     words = {"failed": "failed", "handled": "failed, and was handled", "waiting": "waits for a person", "unfinished": "did not end"}
@@ -61,12 +63,12 @@ def _ran(ran: Ran) -> list[str]:
 
 def flow_graph(picture: Picture, width: int = WIDE, name: str = "flow") -> Markup:
     """The drawing, at most `width` pixels wide where its boxes allow. `name` must be unique on the page."""
-    room = float(width)
+    room = width - 2 * _EDGE
     parts = [_start(picture, room), *(_part(part, room) for part in picture.parts)]
     whole = _stacked(parts if picture.parts and parts[-1].leaves else [*parts, _dot()])
     described = ", then ".join(_said(part) for part in picture.parts) or "nothing is drawn"
-    body = whole.draw(1, 1)
-    return figure(f"{name}-{width}", round(whole.width + 2), round(whole.height + 2), f"The flow {picture.title}", described, *body)
+    body = whole.draw(_EDGE, _EDGE)
+    return figure(f"{name}-{width}", round(whole.width + 2 * _EDGE), round(whole.height + 2 * _EDGE), f"The flow {picture.title}", described, *body)
 
 
 def flow_svg(picture: Picture, width: int = WIDE) -> str:
@@ -92,7 +94,7 @@ def _said(part: Part) -> str:
             outcome = "" if part.ran is None or part.ran.outcome == "done" else f" ({part.ran.outcome})"
             return f"{part.name}{times}{outcome}"
         case Frame():
-            return f"{part.title}{'' if part.times is None else f' {part.times} times'}: {', '.join(map(_said, part.body))}"
+            return f"{part.title}: {', '.join(map(_said, part.body))}"
         case Lanes():
             return " beside ".join(", ".join(map(_said, lane)) or "nothing" for lane in part.lanes)
         case Branch():
@@ -109,13 +111,11 @@ def _part(part: Part, room: float) -> _Block:
         case Box():
             return _box(part, room)
         case Frame():
-            title = part.title if part.times is None else f"{part.title} × {numbers.count(part.times)}"
-            return _framed(_Words([title], "frame-title"), _sequence(part.body, room - 2 * _PAD), "frame", room)
+            return _framed(_Words([part.title], "frame-title"), _sequence(part.body, room - 2 * _PAD), "frame", room)
         case Lanes():
-            return _beside([("", _sequence(lane, room)) for lane in part.lanes], [("", _sequence(lane, room - 2 * _PAD)) for lane in part.lanes], room, "side by side")
+            return _beside([("", lane) for lane in part.lanes], room, "side by side")
         case Branch():
-            arms = [(arm.label, _sequence(arm.body, room)) for arm in part.arms]
-            return _beside(arms, [(arm.label, _sequence(arm.body, room - 2 * _PAD)) for arm in part.arms], room, "one of")
+            return _beside([(arm.label, arm.body) for arm in part.arms], room, "one of")
         case End():
             wide = CHAR_PX * len(part.word) + 20
             return _Block(wide, 22, lambda x, y: [_round(x, y, wide, 22, "mark", 11), text(x + wide / 2, y + 15, part.word, "note", "middle")], leaves=True)
@@ -230,13 +230,14 @@ def _stacked(blocks: Sequence[_Block]) -> _Block:
     return _Block(wide, high, draw, leaves=blocks[-1].leaves, arrow=blocks[0].arrow, unjoined=last)
 
 
-def _beside(lanes: Sequence[tuple[str, _Block]], narrow: Sequence[tuple[str, _Block]], room: float, what: str) -> _Block:
-    """Side by side, hung on a line; where there is no room, one below the other in a box (of the `narrow` blocks, which were cut for it)."""
-    columns = [(wrapped(label, max(block.width, 150.0), lines=3) if label else [], block) for label, block in lanes]
+def _beside(lanes: Sequence[tuple[str, Sequence[Part]]], room: float, what: str) -> _Block:
+    """Side by side, hung on a line; where there is no room, one below the other in a box."""
+    blocks = [(label, _sequence(lane, room)) for label, lane in lanes]
+    columns = [(wrapped(label, max(block.width, 150.0), lines=3) if label else [], block) for label, block in blocks]
     widths = [max([block.width, *(CHAR_PX * len(line_) for line_ in label), 40.0]) for label, block in columns]
     wide = sum(widths) + _SIDE * (len(widths) - 1)
     if wide > room:
-        return _boxed(narrow, room, what)
+        return _boxed([(label, _sequence(lane, room - 2 * _PAD)) for label, lane in lanes], room, what)
     label_high = max(LINE_PX * len(label) for label, _ in columns)
     top = _BAR + label_high + (6 if label_high else 0)
     high = max(block.height for _, block in columns)
@@ -269,8 +270,8 @@ def _beside(lanes: Sequence[tuple[str, _Block]], narrow: Sequence[tuple[str, _Bl
 
 def _boxed(lanes: Sequence[tuple[str, _Block]], room: float, what: str) -> _Block:
     """Lanes or arms one below the other, a hairline between them."""
-    titled = [(wrapped(f"{what}: {label}" if label and place == 0 else label or (what if place == 0 else "and"), room - 2 * _PAD, lines=2), block)
-              for place, (label, block) in enumerate(lanes)]
+    heads = [f"{what}: {label}" if label and place == 0 else label or (what if place == 0 else "and") for place, (label, _) in enumerate(lanes)]
+    titled = [(wrapped(head, room - 2 * _PAD, lines=2), block) for head, (_, block) in zip(heads, lanes, strict=True)]
     wide = min(room, max(max([block.width, *(CHAR_PX * len(one) for one in label)]) for label, block in titled) + 2 * _PAD)
     heights = [LINE_PX * len(label) + 14.0 + block.height + (_PAD if block.height else 0) for label, block in titled]
 
@@ -292,7 +293,8 @@ def _boxed(lanes: Sequence[tuple[str, _Block]], room: float, what: str) -> _Bloc
 
 def _start(picture: Picture, room: float) -> _Block:
     """The flow's name, and below it what is said of it."""
-    words = [_Words(wrapped(picture.title, min(room, _BOX), 2), "name"), _Words([part for one in picture.lines for part in wrapped(one, min(room, 320.0), 3)], "note")]
+    below = [part for one in picture.lines for part in wrapped(one, min(room, 320.0) - 2 * _PAD, 3)]
+    words = [_Words(wrapped(picture.title, min(room, _BOX), 2), "name"), _Words(below, "note")]
     wide = max(one.wide for one in words) + 2 * _PAD
     high = LINE_PX * sum(len(one.lines) for one in words) + 14.0
     return _Block(wide, high, lambda x, y: [_round(x, y, wide, high, "start", 14), *_written(words, x + wide / 2, y, "middle")])

@@ -38,11 +38,10 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A part that repeats, or that something holds around it. `times` is None where only a run would tell."""
+    """A part that repeats, or that something is held around; `title` says what."""
 
     title: str
     body: tuple["Part", ...]
-    times: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

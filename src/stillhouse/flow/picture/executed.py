@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from stillhouse.flow.picture import Box, Frame, Lanes, Outcome, Part, Picture, Ran
+from stillhouse.flow.picture import Box, End, Frame, Lanes, Outcome, Part, Picture, Ran
 from stillhouse.flow.trace import Fork, Group, Loop, Node, Trace, answer_of, failing, folded, percentile, used
 from stillhouse.flow.trace import Part as TracePart
 
@@ -15,7 +15,9 @@ _WORST: Sequence[Outcome] = ("failed", "waiting", "unfinished", "handled", "done
 
 def executed(trace: Trace) -> Picture:
     """The run as a picture. Calls stand side by side where they overlapped in time (see `flow.trace`)."""
-    return Picture(trace.run.flow, _parts(trace.roots, failing(trace)), (f"run {trace.run.run}",))
+    stopped = {"failed": "failed", "waiting": "waits", "running": "not ended"}.get(trace.run.status)
+    parts = _parts(trace.roots, failing(trace))
+    return Picture(trace.run.flow, parts if stopped is None else (*parts, End(stopped)), (f"run {trace.run.run}",))
 
 
 def _parts(nodes: Sequence[Node], culprit: Node | None) -> tuple[Part, ...]:
@@ -28,17 +30,15 @@ def _part(part: TracePart, culprit: Node | None) -> Part:
         return _box(part, culprit)
     if isinstance(part, Loop):
         body = tuple(_part(one, culprit) for one in part.body)
-        return Frame(f"{part.at_once} at once" if part.at_once > 1 else "loop", body, part.times)
+        return Frame(f"{part.times:,} times{f', up to {part.at_once} at once' if part.at_once > 1 else ''}", body)
     assert isinstance(part, Fork)
     return Lanes(tuple(tuple(_part(one, culprit) for one in branch) for branch in part.branches))
 
 
 def _box(group: Group, culprit: Node | None) -> Box:
     children = [child for node in group.calls for child in node.children]
-    if group.first.row.kind == "agent":
-        inside = _turns(children, culprit)
-    else:
-        inside = _parts(sorted(children, key=lambda node: node.row.started), culprit)
+    children.sort(key=lambda node: node.row.started)
+    inside = _turns(children, culprit) if group.first.row.kind == "agent" else _parts(children, culprit)
     return Box(group.first.name, group.first.row.kind, tuple(_notes(group)), inside, _ran(group, culprit))
 
 
@@ -52,7 +52,7 @@ def _turns(children: Sequence[Node], culprit: Node | None) -> tuple[Part, ...]:
     boxes = [_box(Group(tuple(calls)), culprit) for calls in tools.values()]
     asked: list[Part] = [_box(Group(turns), culprit)] if turns else []
     called: list[Part] = [boxes[0]] if len(boxes) == 1 else [Lanes(tuple((box,) for box in boxes))] if boxes else []
-    return (Frame("turns", (*asked, *called), len(turns)),) if turns else tuple(called)
+    return (Frame(f"{len(turns)} turn{'' if len(turns) == 1 else 's'}", (*asked, *called)),) if turns else tuple(called)
 
 
 def _ran(group: Group, culprit: Node | None) -> Ran:
@@ -62,7 +62,7 @@ def _ran(group: Group, culprit: Node | None) -> Ran:
     outcome = min((_outcome(node, culprit) for node in calls), key=_WORST.index)
     told = max(failed, key=lambda node: _outcome(node, culprit) == "failed", default=None)
     every = [inner.row for node in calls for inner in node.walk()]
-    error = None if told is None else told.row.error
+    error = None if told is None or any(child.row.error == told.row.error for child in told.children) else told.row.error  # told where it came from
     return Ran(len(calls), group.at_once, len(failed), used(every), percentile(took, 0.5), took[-1], outcome, error)
 
 
@@ -75,7 +75,7 @@ def _outcome(node: Node, culprit: Node | None) -> Outcome:
 def _notes(group: Group) -> Iterable[str]:
     kind = group.first.row.kind
     if kind == "human":
-        yield from (f"{node.facts.get('question', '')} {'waits' if node.state == 'waiting' else f'-> {answer_of(node)}'}" for node in group.calls)
+        yield from (f"{node.facts.get('question', '')}{'' if node.state == 'waiting' else f' → {answer_of(node)}'}" for node in group.calls)
     models = Counter(str(node.facts["model"]) for node in group.calls if "model" in node.facts)
     yield from models
     if kind in ("decide", "model"):
@@ -88,9 +88,9 @@ def _taken(calls: Sequence[Node]) -> Iterable[str]:
     if len(said) == 1:
         answer, node = said[0]
         confidence = node.facts.get("confidence")
-        yield f"-> {answer}" if confidence is None else f"-> {answer}, {confidence:.0%} sure"
+        yield f"→ {answer}" if confidence is None else f"→ {answer}, {confidence:.0%} sure"
         return
     counted = Counter(answer for answer, _ in said).most_common()
-    yield from (f"-> {answer} x {n}" for answer, n in counted[:MOST_CHOICES])
+    yield from (f"→ {answer} × {n}" for answer, n in counted[:MOST_CHOICES])
     if len(counted) > MOST_CHOICES:
         yield f"and {len(counted) - MOST_CHOICES} other answers"

@@ -58,8 +58,7 @@ class _Chart:
             case Box():
                 return self.box(part, starts)
             case Frame():
-                title = part.title if part.times is None else f"{part.title} x {part.times}"
-                return self.group(title, part.body, starts)
+                return self.group(part.title, part.body, starts)
             case Lanes():
                 if len(starts) > 1:  # lanes that meet lanes, at one point and not each with each
                     meet = self.node("meet", '((" "))')
@@ -77,7 +76,7 @@ class _Chart:
         return self.sequence(arm.body, labelled)
 
     def box(self, box: Box, starts: Ends) -> Ends:
-        name = box.name if box.ran is None or box.ran.calls == 1 else f"{box.name} x {box.ran.calls}"
+        name = box.name if box.ran is None or box.ran.calls == 1 else f"{box.name} × {box.ran.calls}"
         lines = [name, *self.describe(box)]
         class_ = "" if box.ran is None or box.ran.outcome in ("done", "handled") else box.ran.outcome
         left, right = _SHAPES.get(box.kind, ("[", "]"))

@@ -53,7 +53,7 @@ class _Reader:
         for place, statement in enumerate(given):
             found = self.statement(statement)
             rest = given[place + 1 :]
-            if rest and found and isinstance(last := found[-1], Branch) and any(ends(arm.body) for arm in last.arms) and not ends(found):
+            if rest and found and isinstance(last := found[-1], Branch) and any(ends(arm.body) for arm in last.arms) and not ends(tuple(found)):
                 after = self.statements(rest)  # the rest belongs to the arms that go on
                 return (*parts, *found[:-1], _go_on(last, after))
             parts.extend(found)
@@ -95,7 +95,7 @@ class _Reader:
         body = self.statements(node.body)
         if called is until:
             assert isinstance(node.iter, ast.Call)
-            judge = Box(_keyword(node.iter, "name") or "until", "decide", (_question(node.iter), "-> yes: leave the loop"))
+            judge = Box(_keyword(node.iter, "name") or "until", "decide", (_question(node.iter), "→ yes: leave the loop"))
             return [Frame(f"until yes, at most {_keyword(node.iter, 'at_most') or '?'}", (*body, judge))]
         before = self.calls(node.iter)
         title = f"{'async for' if isinstance(node, ast.AsyncFor) else 'for'} {_short(ast.unparse(node.target))} in {self.said(node.iter)}"
@@ -168,13 +168,14 @@ class _Reader:
 
     def spread(self, node: ast.Call) -> list[Part]:
         """gather and its like: each argument a lane, a starred or single list of calls a fan-out."""
-        lanes = []
+        lanes: list[tuple[Part, ...]] = []
         for one in node.args:
             found = self.calls(one.value if isinstance(one, ast.Starred) else one)
             if isinstance(one, ast.List | ast.Tuple):
                 lanes.extend(found_one for each in one.elts if (found_one := tuple(self.calls(each))))
             elif found:
-                lanes.append(tuple(found[:-1]) + (_at_once(found[-1]),) if isinstance(getattr(one, "value", one), _EACH) else tuple(found))
+                each = isinstance(getattr(one, "value", one), _EACH)
+                lanes.append((*found[:-1], _at_once(found[-1]) if each else found[-1]))
         return [Lanes(tuple(lanes))] if len(lanes) > 1 else list(lanes[0]) if lanes else []
 
     def mapped(self, node: ast.Call) -> list[Part]:
@@ -189,7 +190,7 @@ class _Reader:
         """What is called, as a box; nothing where it is not of the flow."""
         if called is decide:
             options = node.args[1] if len(node.args) > 1 else next((word.value for word in node.keywords if word.arg == "options"), None)
-            notes = (_question(node), *((f"-> {_options(options)}",) if options is not None else ()))
+            notes = (_question(node), *((f"→ {_options(options)}",) if options is not None else ()))
             return [Box(_keyword(node, "name") or "decide", "decide", notes)]
         if called is ask_human:
             return [Box("ask_human", "human", (_question(node),))]
