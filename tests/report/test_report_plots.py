@@ -153,7 +153,7 @@ def test_a_long_name_is_broken_and_cut():
 
 def test_series_colours_are_told_apart_with_any_colour_vision():
     """CIE76 difference of at least 15 between all pairs, as seen and under full protan, deutan and tritan deficiency (Machado et al. 2009)."""
-    style = (Path(page.__file__).parent / "templates" / "style.css").read_text()
+    style = (Path(page.__file__).parent / "templates" / "colours.css").read_text()
     deficiency = {
         "none": np.eye(3),
         "protan": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),

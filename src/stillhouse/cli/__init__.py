@@ -39,6 +39,8 @@ from stillhouse.cli import evaluate as evaluate  # noqa: E402
 from stillhouse.cli import serve as serve  # noqa: E402
 from stillhouse.cli import report as report  # noqa: E402
 from stillhouse.cli import run as run  # noqa: E402
+from stillhouse.cli import runs as runs  # noqa: E402
+from stillhouse.cli import graph as graph  # noqa: E402
 from stillhouse.cli import test as test  # noqa: E402
 from stillhouse.cli import harvest as harvest  # noqa: E402
 from stillhouse.cli import curves as curves  # noqa: E402

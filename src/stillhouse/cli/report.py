@@ -1,4 +1,4 @@
-"""`stillhouse report`."""
+"""`stillhouse report`: of a run directory, or of a run of a flow."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,15 +8,20 @@ import typer
 from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, out
 from stillhouse.cli.options import AsJson
+from stillhouse.errors import UserError
 
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="a run of distill or advise")],
-    to: Annotated[Path | None, typer.Option("--out", help="the HTML file; default: report.html in the run")] = None,
+    run: Annotated[Path, typer.Argument(help="a run of distill or advise, or the id of a flow's run")],
+    to: Annotated[Path | None, typer.Option("--out", help="the HTML file; default: report.html in the run, RUN.html of a flow's")] = None,
+    store: Annotated[str | None, typer.Option("--store", help="of a flow's run the journal: a file, or postgresql://...; default: stillhouse.db")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a run's report again: one HTML file that opens anywhere."""
+    """Write a run's report: one HTML file that opens anywhere."""
+    if store is not None or not run.exists():
+        _of_flow(str(run), to, store, as_json)
+        return
     from stillhouse.report.page import render, terminal
     from stillhouse.report.result import load_result, to_dict
     from stillhouse.runs import write_atomic
@@ -28,3 +33,19 @@ def report(
         emit_json({"report": str(page), "result": to_dict(result)})
     else:
         out.print(terminal(result, page))
+
+
+def _of_flow(run: str, to: Path | None, store: str | None, as_json: bool) -> None:
+    from stillhouse.jobs.traced import read_trace, to_json
+    from stillhouse.report.run_page import render_run
+    from stillhouse.runs import write_atomic
+
+    if store is None and not Path("stillhouse.db").is_file():
+        raise UserError(f"{run}: no such run directory, and no journal is here to look for a flow's run in; give one of runs/*, or --store")
+    found = read_trace(run, store or "stillhouse.db")
+    page = to or Path(f"{run}.html")
+    write_atomic(page, render_run(found))
+    if as_json:
+        emit_json({"report": str(page), "result": to_json(found)})
+    else:
+        out.print(str(page), markup=False)

@@ -1,4 +1,4 @@
-"""`stillhouse run` and `stillhouse runs`."""
+"""`stillhouse run`, `resume` and `answer`."""
 
 import asyncio
 import json
@@ -85,22 +85,6 @@ def finish(done: "Executed", as_json: bool) -> None:
         return
     out.print_json(data=result)
     err.print(f"run {done.run}: {done.report.ran.total()} steps ran, {done.report.replayed.total()} were in the journal")
-
-
-@app.command()
-def runs(store: Journal = "stillhouse.db", as_json: AsJson = False) -> None:
-    """List the runs of a journal, newest first."""
-    import time
-
-    from stillhouse.jobs.run import runs as listed
-
-    found = listed(store)
-    if as_json:
-        emit_json([{"run": row.run, "flow": row.flow, "status": row.status, "steps": n, "created": row.created, "error": row.error} for row, n in found])
-        return
-    for row, n in found:
-        began = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created))
-        out.print(f"{row.run}  {row.flow}  {row.status}  {n} steps  {began}{f'  {row.error}' if row.error else ''}", markup=False)
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from stillhouse.flow.engine import Flow
 from stillhouse.flow.human import Parked
 from stillhouse.flow.human import answer as journal_answer
 from stillhouse.flow.models import DEFAULT_STORE
-from stillhouse.store.journal import Journal, RunRow, open_journal
+from stillhouse.store.journal import Journal, open_journal
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,6 @@ def load_app(app: str) -> Any:
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
-
-
-def runs(store: Path | str = DEFAULT_STORE) -> list[tuple[RunRow, int]]:
-    """The runs of a journal, newest first, each with the number of its finished steps."""
-    with contextlib.closing(existing_journal(store)) as journal:
-        return journal.runs()
 
 
 def existing_journal(store: Path | str) -> Journal:

@@ -28,7 +28,7 @@ def render(result: Result | Mapping[str, Any]) -> str:
     if not isinstance(result, Result):
         result = from_dict(result)
     colours = series_colours(result)
-    return _templates().get_template("page.html.j2").render(
+    return templates().get_template("page.html.j2").render(
         result=result,
         colours=colours,
         drawings=_drawings(result, colours),
@@ -91,7 +91,7 @@ def standalone(drawing: Markup) -> str:
 
 
 @cache
-def _templates() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
     folder = Path(__file__).parent / "templates"
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -100,7 +100,8 @@ def _templates() -> jinja2.Environment:
         numbers.count, numbers.percent, numbers.bare, numbers.interval, numbers.points, numbers.usd, numbers.seconds, numbers.size, numbers.tied
     )
     environment.filters.update({function.__name__: function for function in formats})
-    environment.globals["style"] = Markup((folder / "style.css").read_text(encoding="utf-8"))  # our own file: no escaping inside <style>
+    for name, files in {"style": ("colours.css", "style.css"), "run_style": ("flow.css", "run.css")}.items():  # our own files: no escaping inside <style>
+        environment.globals[name] = Markup("".join((folder / file).read_text(encoding="utf-8") for file in files))
     return environment
 
 

@@ -1,0 +1,67 @@
+"""`stillhouse runs` and `stillhouse runs show`."""
+
+from typing import Annotated
+
+import typer
+
+from stillhouse.cli import app
+from stillhouse.cli.console import emit_json, out
+from stillhouse.cli.options import AsJson
+from stillhouse.cli.run import Journal
+
+SHOWN = 20  # runs in the table, unless more are asked for
+
+runs_app = typer.Typer(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+app.add_typer(runs_app, name="runs")
+
+
+@runs_app.callback(invoke_without_command=True)
+def runs(
+    context: typer.Context,
+    store: Journal = "stillhouse.db",
+    last: Annotated[int | None, typer.Option(min=1, help=f"so many, the newest; default: {SHOWN}, and all with --json")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs of a journal, newest first: how far they are, what they cost, what they wait for."""
+    if context.invoked_subcommand is not None:
+        return
+    from stillhouse.jobs.traced import list_runs
+    from stillhouse.report.trace_terminal import runs_table
+
+    found, n_older = list_runs(store, last or (None if as_json else SHOWN))
+    if as_json:
+        emit_json(
+            [
+                {
+                    "run": one.row.run,
+                    "flow": one.row.flow,
+                    "status": one.row.status,
+                    "steps": one.finished,
+                    "created": one.row.created,
+                    "cost_usd": one.used.cost_usd,
+                    "asks": list(one.questions),
+                    "error": one.row.error,
+                }
+                for one in found
+            ]
+        )
+        return
+    out.print(runs_table(found, n_older))
+
+
+@runs_app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="the run's id")],
+    store: Journal = "stillhouse.db",
+    full: Annotated[bool, typer.Option("--full", help="every call of a loop, and every text whole")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a run as a tree of its calls: what each was given and gave, which model answered, what it used, and where it failed."""
+    from stillhouse.jobs.traced import read_trace, to_json
+    from stillhouse.report.trace_terminal import RunTree
+
+    found = read_trace(run, store)
+    if as_json:
+        emit_json(to_json(found))
+        return
+    out.print(RunTree(found, full))

@@ -1,0 +1,106 @@
+"""A run of a flow as one self-contained HTML file: how it ended, what it did as a graph, when, every call with what it was given and gave, and totals."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from stillhouse import __version__
+from stillhouse.flow.picture.executed import executed
+from stillhouse.flow.trace import Node, Total, Trace, busy_s, failing, totals
+from stillhouse.report import flow_graph
+from stillhouse.report.page import templates
+from stillhouse.report.timeline import timeline
+from stillhouse.report.trace_rows import Rows
+from stillhouse.report.trace_words import NOTHING, cost, plural, short, tokens
+
+MOST_CALLS = 600  # with their texts; the others are in `stillhouse runs show RUN --json`
+MOST_TEXT = 20_000  # characters of one argument, output or error
+EACH = 40  # calls of a folded group that are there one by one
+_HEADLINE = 220
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A text as the page shows it."""
+
+    text: str
+    more: int  # characters that were cut off
+
+
+def render_run(trace: Trace) -> str:
+    """The page."""
+    run = trace.run
+    rows = Rows(trace, each=EACH, room=MOST_CALLS, whole_models=True)
+    return templates().get_template("run.html.j2").render(
+        run=run,
+        trace=trace,
+        spent=trace.used,
+        busy_s=busy_s(trace.rows),
+        culprit=failing(trace),
+        began=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(run.created)),
+        headline=_headline(trace),
+        given=_pretty(run.input),
+        result=None if run.result is None else _pretty(run.result),
+        models=sorted(run.facts.get("models", {}).items()),
+        totals=totals(trace.rows),
+        rows=rows.rows(),
+        left_out=rows,
+        drawings={
+            "graph": _both(lambda width: flow_graph.flow_graph(executed(trace), width, "graph"), flow_graph.WIDE, flow_graph.NARROW) if trace.rows else "",
+            "timeline": _both(lambda width: timeline(trace, width), 1100, flow_graph.NARROW),
+        },
+        arguments=lambda node: _pretty(node.row.arguments),
+        output=lambda node: _pretty(node.row.output),
+        facts=_facts,
+        tokens=tokens,
+        cost=lambda used: cost(used) or NOTHING,
+        plural=plural,
+        total_models=_total_models,
+        version=__version__,
+    )
+
+
+def _headline(trace: Trace) -> str:
+    """What matters most: the error, the question, the result."""
+    run = trace.run
+    if run.error is not None:
+        return short(run.error, _HEADLINE)
+    if run.status == "waiting" and trace.questions:
+        return short(trace.questions[0], _HEADLINE)
+    if run.result is not None:
+        return short(json.loads(run.result), _HEADLINE)
+    return "The process that ran it ended before the run did." if run.status == "running" else run.status
+
+
+def _pretty(text: str) -> _Cut:
+    """JSON to be read: a text as itself, anything else indented."""
+    value: Any = json.loads(text)
+    whole = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+    return _Cut(whole[:MOST_TEXT], max(0, len(whole) - MOST_TEXT))
+
+
+_SHOWN_ELSEWHERE = ("model", "input_tokens", "output_tokens", "cost_usd", "failures", "question")
+
+
+def _facts(node: Node) -> list[tuple[str, str]]:
+    """What else the journal knows of a call."""
+    facts = [("model", str(node.facts["model"]))] if "model" in node.facts else []
+    facts += [("tries", str(node.row.attempts))] if node.row.attempts > 1 else []
+    facts += [(name.replace("_", " "), short(value, 400)) for name, value in node.facts.items() if name not in _SHOWN_ELSEWHERE]
+    return [*facts, ("journal key", "/".join(map(str, node.row.key)))]
+
+
+def _total_models(total: Total) -> str:
+    return ", ".join(total.models)
+
+
+def _both(draw: Callable[[int], Markup], wide: int, narrow: int) -> Markup:
+    """A drawing in a wide and a narrow cut; the style sheet shows the one that fits."""
+    wider = draw(wide)
+    return Markup("<div class='wide'>{}</div><div class='narrow'>{}</div>").format(wider, draw(narrow)) if wider else Markup("")
+
+

@@ -1,0 +1,131 @@
+"""When each call of a run ran: a row for each, or for each step where there are many; time in which nothing ran is cut out and marked."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from stillhouse.flow.trace import Node, Trace, failing
+from stillhouse.report import numbers
+from stillhouse.report.svg import CHAR_PX, figure, line, linear_ticks, rect, tag, text, wrapped
+
+MOST_ROWS = 32  # with more calls than these there is one row per step
+_ROW = 19.0
+_TOP = 18.0  # room for how long pauses were
+_KINDS = ("model", "decide", "agent", "tool", "human", "turn")
+_CUT = 0.12  # a pause longer than this share of the time in which anything ran is cut out
+_BREAK = 18.0  # pixels that stand for a pause
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """From seconds since 1970 to pixels, with the pauses cut out. `spans` are the stretches that are drawn."""
+
+    spans: Sequence[tuple[float, float]]
+    left: float
+    right: float
+
+    @property
+    def seconds(self) -> float:
+        return sum(end - start for start, end in self.spans)
+
+    @property
+    def px_per_s(self) -> float:
+        return (self.right - self.left - _BREAK * (len(self.spans) - 1)) / self.seconds
+
+    def worked(self, seconds: float) -> float:
+        """Where this much work was done."""
+        for start, end in self.spans:
+            if seconds <= end - start:
+                return self(start + seconds)
+            seconds -= end - start
+        return self.right
+
+    def __call__(self, moment: float) -> float:
+        x = self.left
+        for start, end in self.spans:
+            if moment <= end:
+                return x + (max(moment, start) - start) * self.px_per_s
+            x += (end - start) * self.px_per_s + _BREAK
+        return self.right
+
+
+def timeline(trace: Trace, width: int) -> Markup:
+    """The drawing; empty where nothing ran."""
+    drawn = [node for node in trace.walk() if node.row.kind not in ("value", "human")]
+    if not drawn:
+        return Markup("")
+    rows = _rows(drawn)
+    names = [name for name, _ in rows]
+    room = min(CHAR_PX * max(map(len, names)) + 12, 0.34 * width)
+    clock = _Clock(_spans(drawn), room, width - 8.0)
+    bottom = _TOP + _ROW * len(rows)
+    culprit = failing(trace)
+    body: list[Markup] = [*_ticks(clock, bottom)]
+    for place, (name, nodes) in enumerate(rows):
+        y = _TOP + _ROW * place
+        body.append(text(room - 8, y + 13, wrapped(name, room - 12, lines=1)[0], "tick", "end"))
+        body.extend(_bar(node, clock, y, node is culprit) for node in nodes)
+    body.extend(_pauses(clock, bottom))
+    said = "; ".join(_said(name, nodes, clock.spans[0][0]) for name, nodes in rows[:20])
+    return figure(f"timeline-{width}", width, round(bottom + 26), "When each call ran", said, *body)
+
+
+def _said(name: str, nodes: Sequence[Node], began: float) -> str:
+    """A row in words, for readers who hear the page."""
+    return f"{name} {', '.join(f'{node.row.started - began:.2f} to {node.ended - began:.2f} s' for node in nodes[:3])}"
+
+
+def _rows(nodes: Sequence[Node]) -> list[tuple[str, list[Node]]]:
+    if len(nodes) <= MOST_ROWS:
+        return [(node.name, [node]) for node in sorted(nodes, key=lambda node: node.row.started)]
+    by_name: dict[str, list[Node]] = {}
+    for node in sorted(nodes, key=lambda node: node.row.started):
+        by_name.setdefault(node.name, []).append(node)
+    return [(f"{name} × {len(calls)}" if len(calls) > 1 else name, calls) for name, calls in by_name.items()]
+
+
+def _spans(nodes: Sequence[Node]) -> list[tuple[float, float]]:
+    """The stretches in which anything ran, with the short pauses between them."""
+    busy: list[list[float]] = []
+    for start, end in sorted((node.row.started, max(node.ended, node.row.started + 1e-6)) for node in nodes):
+        if busy and start <= busy[-1][1]:
+            busy[-1][1] = max(busy[-1][1], end)
+        else:
+            busy.append([start, end])
+    longest = _CUT * sum(end - start for start, end in busy)
+    spans = [busy[0]]
+    for start, end in busy[1:]:
+        if start - spans[-1][1] <= longest:
+            spans[-1][1] = end
+        else:
+            spans.append([start, end])
+    return [(start, end) for start, end in spans]
+
+
+def _bar(node: Node, clock: _Clock, y: float, fatal: bool) -> Markup:
+    start, end = clock(node.row.started), clock(node.ended)
+    kind = node.row.kind if node.row.kind in _KINDS else "step"
+    state = "failed" if fatal else "handled" if node.state == "failed" else ""
+    tip = tag("title", f"{node.name}: {numbers.seconds(node.row.seconds)}{f', {node.row.error}' if node.row.error else ''}")
+    return rect(start, y + 4, max(end - start, 2.0), 11, f"run-bar {kind} {state}".rstrip(), tip)
+
+
+def _ticks(clock: _Clock, bottom: float) -> list[Markup]:
+    """Seconds of work since the first call."""
+    most = max(1, math.floor((clock.right - clock.left) / 80))
+    marks = [line(clock.left, bottom, clock.right, bottom, "axis")]
+    for tick in linear_ticks(0.0, clock.seconds, most):
+        x = clock.worked(tick)
+        if x <= clock.right - 20:
+            marks += [line(x, _TOP, x, bottom, "grid"), text(x, bottom + 16, numbers.seconds(tick) if tick else "0", "tick", "middle")]
+    return marks
+
+
+def _pauses(clock: _Clock, bottom: float) -> list[Markup]:
+    marks = []
+    for (_, end), (start, _) in zip(clock.spans, clock.spans[1:], strict=False):
+        x = clock(end) + _BREAK / 2
+        marks += [line(x, _TOP, x, bottom, "pause"), text(x, _TOP - 5, numbers.seconds(start - end), "tick", "middle")]
+    return marks

@@ -1,0 +1,106 @@
+"""A trace in words short enough for a line: what a call was given, what it gave, which model answered. Shared by the terminal and the page."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stillhouse.flow.trace import Node, Used, answer_of
+from stillhouse.report import numbers
+
+NOTHING = "–"
+SHORT = 48  # characters of one value
+
+
+def short(value: Any, most: int = SHORT) -> str:
+    """A JSON value on one line, cut where it is long."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    line = " ".join(text[: 2 * most].split())
+    return line if len(line) <= most and len(text) <= 2 * most else f"{line[: most - 1]}…"
+
+
+def given(node: Node, most: int = SHORT) -> str:
+    """The arguments: of one the value alone, of several `name=value`; of a question what is asked about."""
+    arguments = json.loads(node.row.arguments)
+    if not isinstance(arguments, Mapping):
+        return short(arguments, most)
+    kind = node.row.kind
+    if kind == "human":
+        return short(arguments.get("question", ""), most)
+    if kind == "decide":
+        about = arguments.get("about")
+        return short(arguments.get("question", "") if about is None else about, most)
+    if kind == "turn":
+        return ""
+    if len(arguments) == 1:
+        return short(next(iter(arguments.values())), most)
+    return ", ".join(f"{name}={short(value, most // 2)}" for name, value in arguments.items())
+
+
+def gave(node: Node, most: int = SHORT) -> str:
+    """The answer; of a decision its option and how probable it is, of an agent's turn what it said and called."""
+    answer = answer_of(node)
+    if node.row.output is None:
+        return {"waiting": "waits for an answer", "unfinished": "did not end"}.get(node.state, "")
+    if node.row.kind == "turn" and isinstance(answer, Mapping):
+        return _turn(answer, most)
+    confidence = node.facts.get("confidence")
+    sure = f", {confidence:.0%} sure" if isinstance(confidence, float) else ""
+    source = node.facts.get("source")
+    return f"{short(answer, most)}{sure}{f', by the {source}' if source else ''}"
+
+
+def _turn(said: Mapping[str, Any], most: int) -> str:
+    if said.get("refused"):
+        return "the endpoint takes no tool calls"
+    if said.get("final") is not None:
+        return f"answers {short(said['final'], most)}"
+    calls = [f"{tool}({_call(arguments, most)})" for _, tool, arguments in said.get("actions", ())]
+    thought = short(said.get("text", ""), most)
+    return f"calls {', '.join(calls)}" if calls else f"says {thought}" if thought else "says nothing"
+
+
+def _call(arguments: str, most: int) -> str:
+    try:
+        read = json.loads(arguments)
+    except ValueError:
+        return short(arguments, most)
+    return ", ".join(f"{name}={short(value, most // 2)}" for name, value in read.items()) if isinstance(read, Mapping) else short(arguments, most)
+
+
+def model_word(name: str) -> str:
+    """The end of a model's name, which tells it from others: of openai:NAME, URL#NAME and student:runs/NAME the name."""
+    return name.rstrip("/").replace("#", "/").replace(":", "/").rpartition("/")[2] or name
+
+
+def tokens(used: Used) -> str:
+    """Tokens in and out; "unknown" where a part is, nothing where no model was asked."""
+    if not used.asked:
+        return ""
+    return " → ".join(numbers.UNKNOWN if value is None else numbers.count(value) for value in (used.input_tokens, used.output_tokens))
+
+
+def cost(used: Used) -> str:
+    return numbers.usd(used.cost_usd) if used.asked else ""
+
+
+def tries(node: Node) -> list[str]:
+    """Why earlier tries failed, and how often the model's reply was mended or came from the store."""
+    facts = node.facts
+    lines = [f"try {number} failed: {reason}" for number, reason in enumerate(facts.get("failures", ()), start=1)]
+    if facts.get("repairs"):
+        lines.append(f"a reply that did not fit was sent back {times(facts['repairs'])}")
+    if facts.get("tool_error"):
+        lines.append(f"the tool said: {facts['tool_error']}")
+    return lines
+
+
+def times(n: int) -> str:
+    return "once" if n == 1 else "twice" if n == 2 else f"{n} times"
+
+
+def plural(n: int, word: str) -> str:
+    return f"{numbers.count(n)} {word}{'' if n == 1 else 's'}"
+
+
+def joined(parts: Iterable[str]) -> str:
+    return " · ".join(part for part in parts if part)
