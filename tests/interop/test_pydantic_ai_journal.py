@@ -21,7 +21,7 @@ from pydantic_ai.models.function import FunctionModel
 from pydantic_ai.models.test import TestModel
 
 from stillhouse import flow, step
-from stillhouse.errors import UserError
+from stillhouse.errors import PriceUnknownError, UserError
 from stillhouse.flow import LimitExceeded, Parked, ask_human, limits
 from stillhouse.flow.human import answer
 from stillhouse.interop.pydantic_ai import StillhouseDurability, StudentModel, journaled
@@ -444,6 +444,32 @@ async def test_a_flows_limits_hold_for_an_agents_requests(db):
     with pytest.raises(LimitExceeded, match="50 tokens"):
         await main.run("r", store=db)
     assert script.requests == 1
+
+
+async def test_a_limit_in_dollars_is_kept_before_the_request_and_needs_a_price(db):
+    """A provider's own address has a list price; the same name served elsewhere, and a function, have none. Nothing is sent."""
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    hosted = OpenAIChatModel("gpt-4o", provider=OpenAIProvider(api_key="none"))
+    elsewhere = OpenAIChatModel("gpt-4o", provider=OpenAIProvider(base_url="http://127.0.0.1:9/v1", api_key="none"))
+    agents = []
+
+    @flow
+    async def main() -> str:
+        async with limits(dollars=1e-6):
+            return (await agents[-1].run("hello")).output
+
+    for number, (model, error, said) in enumerate(
+        [
+            (hosted, LimitExceeded, r"\$1e-06 is reached"),
+            (elsewhere, PriceUnknownError, "no price is known for gpt-4o"),
+            (Script().model, PriceUnknownError, "no price is known for script"),
+        ]
+    ):
+        agents.append(Agent(model, name="priced", capabilities=[StillhouseDurability()]))
+        with pytest.raises(error, match=said):
+            await main.run(f"r{number}", store=db)
 
 
 async def test_a_students_confidence_stands_in_the_trace(db):
