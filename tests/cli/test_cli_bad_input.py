@@ -163,7 +163,7 @@ def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(project, stillhous
 
 
 def test_a_run_that_is_none_and_sizes_that_are_none(project, stillhouse, tmp_path):
-    assert "no such file" in stillhouse("report", tmp_path / "nothing").err
+    assert "no such run directory" in stillhouse("report", tmp_path / "nothing").err
     assert "not a student" in stillhouse("serve", tmp_path).err
     found = stillhouse("advise", project, "--sizes", "10,many", "--runs", tmp_path / "runs")
     assert (found.code, "whole numbers" in found.err) == (2, True)

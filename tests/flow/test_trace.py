@@ -1,9 +1,8 @@
 """The trace as a tree, its sums, and its folding, on rows whose times can be checked by hand."""
 
 import trace_samples
-from trace_samples import T0, asked, row, run
-
 from stillhouse.flow.trace import Fork, Group, Loop, Used, busy_s, failing, folded, percentile, totals, trace, used
+from trace_samples import T0, asked, row, run
 
 
 def told(parts):
@@ -109,7 +108,8 @@ def test_a_fan_out_is_one_group_with_how_many_ran_at_once():
 
 
 def test_a_fan_out_of_several_steps_is_a_loop_with_turns_at_once():
-    calls = [("a", number // 3 * 2.2 + number % 3 / 100, 1) for number in range(6)] + [("b", number // 3 * 2.2 + number % 3 / 100 + 1.0001, 1) for number in range(6)]
+    begins = [number // 3 * 2.2 + number % 3 / 100 for number in range(6)]
+    calls = [*(("a", begin, 1) for begin in begins), *(("b", begin + 1.0001, 1) for begin in begins)]
     assert shape(*sorted(calls, key=lambda call: call[1])) == "6@3*(a×6@3 b×6@3)"
 
 

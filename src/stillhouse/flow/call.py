@@ -23,6 +23,7 @@ from stillhouse.store.journal import Finished, Journal, Key, StepRow, key_id
 if TYPE_CHECKING:
     from stillhouse.flow.limits import Limits
     from stillhouse.flow.models import Models
+    from stillhouse.flow.spans import Tracing
 
 
 class StepError(StillhouseError):
@@ -48,6 +49,7 @@ class Active:
     journal: Journal
     finished: dict[Key, Finished]
     models: "Models"
+    tracing: "Tracing | None" = None
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     owners: dict[str, Callable[..., Any]] = field(default_factory=dict)  # whose name it is: the step's function
     called: list[Any] = field(default_factory=list)  # coroutines; among them those that nobody awaited yet
@@ -193,7 +195,8 @@ async def perform(
     token = current_call.set(call)
     active.under_way += 1
     try:
-        value = await (body() if attempts is ONCE else _tried(call, name, body, attempts))
+        running = body() if attempts is ONCE else _tried(call, name, body, attempts)
+        value = await (running if active.tracing is None else active.tracing.call(name, kind, arguments, call, running))
         output = encode(value, f"the result of the step {name}")
     except Exception as error:
         row = StepRow(key, kind, parent, version, arguments, None, said(error), started, time.perf_counter() - began, call.attempt, call.facts or None)

@@ -14,6 +14,7 @@ from stillhouse.errors import UserError
 from stillhouse.flow.call import StepError, active_run, current_call, encode, perform
 from stillhouse.flow.model_step import note, usable
 from stillhouse.flow.models import Chat, ModelName, Models, used_by
+from stillhouse.flow.spans import prediction_spanned
 from stillhouse.llm.prompted import build_messages, parse_reply
 from stillhouse.llm.request import Request
 from stillhouse.records import Example
@@ -94,7 +95,7 @@ async def _asked(opened: Any, task: Task, example: Example, sample_index: int) -
                 return _an_option(option, task), (completion.scores or {}).get(option)
             opened.lacks.add("decisions")
         return await _by_reply(opened, task, example, sample_index)
-    prediction = (await opened.predict([example]))[0]
+    prediction = (await prediction_spanned(opened.name, opened.predict([example])))[0]
     used_by(prediction, opened.name)
     if prediction.output is None:
         raise StepError(f"{task.name}: {opened.name} gives no answer ({prediction.error})")

@@ -22,6 +22,7 @@ from stillhouse.flow.human import parked_in
 from stillhouse.flow.model_step import ModelStep, has_body
 from stillhouse.flow.models import DEFAULT_STORE, ModelName, Models
 from stillhouse.flow.shared import shared
+from stillhouse.flow.spans import run_spanned
 from stillhouse.store.journal import open_journal
 
 P = ParamSpec("P")
@@ -274,7 +275,8 @@ class Flow(Generic[P, T]):
                 if row.status == "done" and row.result is not None:
                     return self.decode_result(journal.text(row.result))
                 async with Models(named, default=self.model, store=store, offline=offline) as opened:
-                    return await self._go(Active(run_id, self.name, journal, journal.finished(run_id), opened), bound)
+                    active = Active(run_id, self.name, journal, journal.finished(run_id), opened)
+                    return await run_spanned(active, self._go(active, bound))
 
     async def _go(self, active: Active, bound: inspect.BoundArguments) -> T:
         self.report = active.report

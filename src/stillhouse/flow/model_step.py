@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from stillhouse.errors import UserError
 from stillhouse.flow.call import Active, Attempts, StepError, current_call, encode, perform
 from stillhouse.flow.models import Chat, ModelName, Models, used_by
+from stillhouse.flow.spans import prediction_spanned
 from stillhouse.llm.prompted import build_messages, parse_reply
 from stillhouse.llm.request import Completion, Request
 from stillhouse.records import Example, Prediction, Predictor
@@ -136,7 +137,7 @@ class ModelStep:
 
 async def _predicted(predictor: Predictor, example: Example, step: str) -> str:
     """A student's (or a cascade's, or a recording's) answer."""
-    prediction: Prediction = (await predictor.predict([example]))[0]
+    prediction: Prediction = (await prediction_spanned(predictor.name, predictor.predict([example])))[0]
     used_by(prediction, predictor.name)
     for name, value in (("confidence", prediction.confidence), ("source", prediction.source)):
         if value is not None:

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeAlias
 from stillhouse.errors import StillhouseError, UserError
 from stillhouse.flow.call import active_limits, current_call
 from stillhouse.flow.shared import shared
+from stillhouse.flow.spans import request_spanned
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.prices import Price
 from stillhouse.llm.recorded import RecordedTeacher
@@ -42,7 +43,7 @@ class Chat:
 
     async def complete(self, request: Request, example: Example | None = None) -> Completion:
         """The reply, noted in the facts of the call whose body asks."""
-        completion = await self.model.complete(request, example)
+        completion = await request_spanned(request, self.model.complete(request, example))
         usage = completion.usage
         if usage is None and completion.text is None and completion.tool_calls is None:
             return completion  # refused: nothing was used

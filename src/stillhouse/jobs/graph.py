@@ -10,7 +10,7 @@ from stillhouse.flow.picture.mermaid import mermaid
 from stillhouse.flow.picture.source import source_picture
 from stillhouse.jobs.run import load_flow
 from stillhouse.jobs.traced import read_trace
-from stillhouse.report.flow_graph import WIDE, facts, flow_svg
+from stillhouse.report.flow_graph import WIDE, flow_svg, words
 
 Format = Literal["mermaid", "svg"]
 
@@ -21,7 +21,7 @@ def graph(target: str, *, format: Format = "mermaid", store: Path | str = DEFAUL
     Raises UserError where there is no such flow, journal or run.
     """
     drawn = picture(target, store)
-    return flow_svg(drawn, width) if format == "svg" else mermaid(drawn, facts)
+    return flow_svg(drawn, width) if format == "svg" else mermaid(drawn, words)
 
 
 def picture(target: str, store: Path | str = DEFAULT_STORE) -> Picture:

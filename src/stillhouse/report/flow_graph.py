@@ -14,6 +14,7 @@ from markupsafe import Markup
 from stillhouse.flow.picture import Box, Branch, End, Frame, Lanes, Part, Picture, Ran
 from stillhouse.report import numbers
 from stillhouse.report.svg import CHAR_PX, LINE_PX, figure, line, polygon, rect, tag, text, wrapped
+from stillhouse.report.trace_words import short
 
 WIDE, NARROW = 1100, 366  # pixels of the page's main column and of a telephone
 _BOX = 232.0  # no box is wider, whatever its words
@@ -42,6 +43,12 @@ class _Block:
 def facts(box: Box) -> list[str]:
     """What stands below a box's name: its notes, and of a run what it used and how long it took."""
     return [*box.notes, *(_ran(box.ran, timed=box.kind != "human") if box.ran is not None else ())]
+
+
+def words(box: Box) -> list[str]:
+    """The facts and, of a call that failed, its error in short: what Mermaid writes into a box."""
+    error = None if box.ran is None else box.ran.error
+    return [*facts(box), *([] if error is None else [short(error, 100)])]
 
 
 def _ran(ran: Ran, timed: bool) -> list[str]:

@@ -60,19 +60,25 @@ class _Chart:
             case Frame():
                 return self.group(part.title, part.body, starts)
             case Lanes():
-                if len(starts) > 1:  # lanes that meet lanes, at one point and not each with each
-                    meet = self.node("meet", '((" "))')
-                    self.arrows(starts, meet)
-                    starts = [(meet, "")]
-                return [end for lane in part.lanes for end in self.sequence(lane, starts)]
+                met = self.met(starts)
+                return [end for lane in part.lanes for end in self.sequence(lane, met)]
             case Branch():
-                return [end for arm in part.arms for end in self.arm(arm, starts)]
+                met = self.met(starts)
+                return [end for arm in part.arms for end in self.arm(arm, met)]
             case End():
                 self.arrows(starts, self.node("stop", f'["{_text(part.word)}"]', "mark"))
                 return []
 
+    def met(self, starts: Ends) -> Ends:
+        """Several arrows as one, at a point where they meet, for what follows forks again: each with each would be a tangle."""
+        if len(starts) < 2:
+            return starts
+        meet = self.node("meet", '((" "))')
+        self.arrows(starts, meet)
+        return [(meet, "")]
+
     def arm(self, arm: Arm, starts: Ends) -> Ends:
-        labelled = [(start, f"{label}, {arm.label}" if label else arm.label) for start, label in starts]
+        labelled = [(start, f"{label}, {arm.label}" if label and label != "else" else arm.label) for start, label in starts]
         return self.sequence(arm.body, labelled)
 
     def box(self, box: Box, starts: Ends) -> Ends:

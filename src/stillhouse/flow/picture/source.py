@@ -267,19 +267,22 @@ def _tree_of(function: Callable[..., Any]) -> ast.FunctionDef | ast.AsyncFunctio
 
 
 def _branch(arms: Sequence[Arm]) -> list[Part]:
-    """The branch; nothing where no arm holds anything. An arm that only branches again on the other hand (elif) becomes arms of this one."""
+    """The branch; nothing where no arm holds anything. An else that only asks the next question (elif) becomes arms of this one."""
     if not any(arm.body for arm in arms):
         return []
     flat: list[Arm] = []
     for arm in arms:
         only = arm.body[0] if len(arm.body) == 1 else None
-        flat.extend(only.arms if arm.label == "else" and isinstance(only, Branch) else [arm])
+        asks_on = arm.label == "else" and isinstance(only, Branch) and only.arms[-1].label == "else"
+        flat.extend(only.arms if asks_on and isinstance(only, Branch) else [arm])
     return [Branch(tuple(flat))]
 
 
 def _go_on(branch: Branch, after: tuple[Part, ...]) -> Part:
-    arms = [arm if ends(arm.body) else replace(arm, body=(*arm.body, *after)) for arm in branch.arms]
-    return _branch(arms)[0]
+    """What follows a branch, put into the arm that goes on; where several do, they join first, in one arm."""
+    leaving, going = [arm for arm in branch.arms if ends(arm.body)], [arm for arm in branch.arms if not ends(arm.body)]
+    on = going[0] if len(going) == 1 else Arm("else", tuple(_branch(going)))
+    return _branch([*leaving, replace(on, body=(*on.body, *after))])[0]
 
 
 def _at_once(part: Part) -> Part:
