@@ -72,6 +72,9 @@ class _Teacher(_Section):
     price_in: float | None = Field(default=None, ge=0)  # US$ per million input tokens, where the price tables do not know the model
     price_out: float | None = Field(default=None, ge=0)
     concurrency: int = Field(default=32, gt=0)
+    max_shots: int | None = Field(default=None, ge=0)  # most training rows that `advise` puts into the prompt as examples; 0: none
+    context_tokens: int | None = Field(default=None, gt=0)  # what the model reads and writes in one call, where the tables do not know it
+    tokenizer: str | None = None  # the model's tokenizer.json, or a folder with it; without it tokens are measured on the calls made
 
 
 class _Student(_Section):
