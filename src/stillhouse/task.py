@@ -72,6 +72,9 @@ class _Teacher(_Section):
     price_in: float | None = Field(default=None, ge=0)  # US$ per million input tokens, where the price tables do not know the model
     price_out: float | None = Field(default=None, ge=0)
     concurrency: int = Field(default=32, gt=0)
+    max_shots: int | None = Field(default=None, ge=0)  # most training rows that `advise` puts into the prompt as examples; 0: none
+    context_tokens: int | None = Field(default=None, gt=0)  # what the model reads and writes in one call, where the tables do not know it
+    tokenizer: str | None = None  # the model's tokenizer.json, or a folder with it; without it tokens are measured on the calls made
 
 
 class _Student(_Section):
@@ -79,6 +82,8 @@ class _Student(_Section):
     recipe: Literal["sft", "step_by_step"] = "sft"
     bases: dict[str, str] = Field(default_factory=dict)  # short name -> hub id or folder, usable in the ladder
     learn_from: Literal["auto", "gold", "teacher"] = "auto"  # auto: gold where every training row has it, else the teacher
+    pattern: str | None = None  # of `prompted:BASE`: text with {mask} where the answer's word stands, and {input}, {instruction} or the input's fields
+    verbalizer: dict[str, str] | Literal["null"] | None = None  # its word for each label; None: the label itself; "null": words that mean nothing here
     epochs: float | None = Field(default=None, gt=0)
     learning_rate: float | None = Field(default=None, gt=0)
     max_tokens: int | None = Field(default=None, gt=0)
