@@ -55,7 +55,7 @@ def _label(centre: float, start: float, end: float, inner: float, outer: float, 
     """A name along the radius, read from the left or from the right as is less upside down; none where the arc is too narrow for a line."""
     size = 11.0
     middle, at = (start + end) / 2, (inner + outer) / 2
-    if (end - start) * at < size + 1:
+    if (end - start) * at < size + 3:
         return Markup("")
     room = int((outer - inner - 8) / (_CHARACTER * size))
     shown = words if len(words) <= room else words[: max(1, room - 1)] + "…"
