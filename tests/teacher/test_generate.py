@@ -180,7 +180,7 @@ def test_seeds_that_are_there_twice_are_left_out_and_named(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[]", '{"instruction": "x"}', '{"instruction": "", "output": "y"}', '{"instruction": 3, "output": "y"}', ""])
 def test_a_seed_file_that_is_none_is_refused_in_a_sentence(tmp_path, text):
     (tmp_path / "seeds.jsonl").write_text(text)
-    with pytest.raises(DatasetError, match=r"seeds.jsonl.*(mend the row|add rows)"):
+    with pytest.raises(DatasetError, match=r"seeds\.jsonl.*(mend the row|add rows)"):
         load_seeds(tmp_path / "seeds.jsonl")
 
 

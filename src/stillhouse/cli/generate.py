@@ -51,9 +51,7 @@ def generate(
     asking = Asking(shots, per_call, max_tokens=max_tokens, seed=seed, context_tokens=context_tokens)
     settings = {"max_usd": max_usd, "price_in": price_in, "price_out": price_out}
     with progress_bar() as tick:
-        made = run(
-            task, wanted, seeds=seeds, asking=asking, out=to, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, on_progress=tick
-        )
+        made = run(task, wanted, seeds=seeds, asking=asking, out=to, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, on_progress=tick)
         done = asyncio.run(made)
         page = write_page(done, tick) if report and done.texts else None
     files = [*done.files, *([page] if page is not None else [])]

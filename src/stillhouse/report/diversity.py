@@ -53,15 +53,19 @@ class DiversityPage:
 def render_diversity(page: DiversityPage) -> str:
     """The HTML."""
     nearest = page.nearest
-    return templates().get_template("diversity.html.j2").render(
-        page=page,
-        drawings={
-            "verbs": _both(lambda width: sunburst("verbs", "Root verbs and their direct objects", page.verbs, width), 560),
-            "lengths": _both(lambda width: histogram("lengths", "Words per text", "words", page.lengths, width, numbers.count)),
-            "nearest": _both(lambda width: histogram("nearest", "Similarity to the nearest", "ROUGE-L", nearest, width, _tenth)) if nearest else "",
-            "curve": _both(lambda width: acceptance("curve", page.curve, width)),
-        },
-        version=__version__,
+    return (
+        templates()
+        .get_template("diversity.html.j2")
+        .render(
+            page=page,
+            drawings={
+                "verbs": _both(lambda width: sunburst("verbs", "Root verbs and their direct objects", page.verbs, width), 560),
+                "lengths": _both(lambda width: histogram("lengths", "Words per text", "words", page.lengths, width, numbers.count)),
+                "nearest": _both(lambda width: histogram("nearest", "Similarity to the nearest", "ROUGE-L", nearest, width, _tenth)) if nearest else "",
+                "curve": _both(lambda width: acceptance("curve", page.curve, width)),
+            },
+            version=__version__,
+        )
     )
 
 

@@ -63,7 +63,7 @@ class RougeFilter:
     there. Raises UserError where the file belongs to another threshold or is none, StorageError where it cannot be written.
     """
 
-    def __init__(self, threshold: float = THRESHOLD, *, state: Path | None = None) -> None:
+    def __init__(self, threshold: float = THRESHOLD, *, state: str | Path | None = None) -> None:
         if not 0 <= threshold < 1:
             raise UserError(f"a ROUGE-L threshold of {threshold:g} sorts nothing; give one from 0 to below 1 ({THRESHOLD:g} is Alpaca's)")
         self.threshold = threshold
@@ -77,7 +77,7 @@ class RougeFilter:
         self._ranked_at = 64  # texts from which the order of tokens is made anew
         self._file: BinaryIO | None = None
         if state is not None:
-            self._restore(state)
+            self._restore(Path(state))
 
     def __len__(self) -> int:
         return self._count

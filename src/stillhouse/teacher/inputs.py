@@ -32,9 +32,7 @@ VARIANTS = {
 class TaskInputs:
     """The planner for a task's inputs. `labels`: the classes to balance; empty: whatever comes."""
 
-    def __init__(
-        self, model: str, task: Task, rows: Sequence[Example], asking: Asking, *, ways: Sequence[str] = (NEW,), labels: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, model: str, task: Task, rows: Sequence[Example], asking: Asking, *, ways: Sequence[str] = (NEW,), labels: Sequence[str] = ()) -> None:
         if unknown := [way for way in ways if way != NEW and way not in VARIANTS]:
             raise UserError(f"{unknown[0]!r} is no way to make inputs; give {NEW} or {', '.join(VARIANTS)}")
         self.model, self.task, self.rows, self.asking = model, task, rows, asking
