@@ -10,6 +10,7 @@ from stillhouse.data.dataset import label_set, with_teacher
 from stillhouse.data.split import Splits, load_splits
 from stillhouse.errors import BudgetError, UserError
 from stillhouse.evaluation.metrics import Metric, metric_for
+from stillhouse.jobs.held_out import refuse_copies
 from stillhouse.jobs.label import default_store
 from stillhouse.jobs.lessons import Labels, Lesson, lessons_of
 from stillhouse.records import Example, Prediction, Progress, Source
@@ -81,6 +82,7 @@ async def prepare(
     loaded = task if isinstance(task, Task) else load_task(task)
     loaded = loaded.with_teacher(**{name: value for name, value in (settings or {}).items() if value is not None})
     splits = load_splits(loaded, skip_bad=skip_bad)
+    refuse_copies(splits)
     learn_from = _learn_from(loaded, splits)
     scored_against: Source = "gold" if all(row.label is not None for row in splits.test) else "teacher"
     wanted = [*splits.test, *splits.calibration, *(row for rows in splits.also_test.values() for row in rows)]
