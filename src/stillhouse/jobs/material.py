@@ -60,8 +60,10 @@ class Material:
 
     @property
     def calibration(self) -> list[Example]:
-        """Calibration rows that can be scored; the cascade's threshold is chosen on them."""
-        return [row for row in self.splits.calibration if row.target(self.scored_against) is not None]
+        """Calibration rows that can be scored, the first of each group: the cascade's threshold is chosen on them, by a bound for rows that are alone."""
+        able = [row for row in self.splits.calibration if row.target(self.scored_against) is not None]
+        firsts = {("row", row.id) if row.group is None else ("group", row.group): row for row in reversed(able)}
+        return [row for row in able if firsts["row" if row.group is None else "group", row.id if row.group is None else row.group] is row]
 
 
 async def prepare(
