@@ -41,6 +41,10 @@ class PriceUnknownError(UserError):
     """No price is known for a model and none was given; we refuse to call that $0."""
 
 
+class TermsError(UserError):
+    """The notice on a provider's terms was not confirmed yet; nothing was asked or paid."""
+
+
 class RunBusyError(UserError):
     """Another live process owns this run or label file."""
 

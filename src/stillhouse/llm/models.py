@@ -18,6 +18,7 @@ from stillhouse.store import Store
 from stillhouse.task import Task
 
 FORMS = "openai:NAME, http(s)://host/v1#NAME, recorded:FILE.jsonl or scripted:module:object"
+_OPENAI = "https://api.openai.com/v1"
 Teacher = PromptedPredictor | RecordedTeacher
 
 
@@ -27,7 +28,7 @@ def open_teacher(name: str, task: Task, store: Store, *, ledger: Ledger | None =
     Raises ModelNameError for a name of another form or a file that is absent, KeyMissingError where the provider needs a key.
     """
     if name.startswith("recorded:"):
-        return RecordedTeacher(task.resolve(name.removeprefix("recorded:")))
+        return RecordedTeacher(task.resolve(name.removeprefix("recorded:")), task)
     model = open_model(name, task, store, ledger or Ledger(task.teacher.max_usd))
     return PromptedPredictor(model, task, worked_examples(task) if shots is None else shots)
 
@@ -68,13 +69,20 @@ def endpoint(name: str) -> tuple[str, str, str | None]:
         key = os.environ.get("OPENAI_API_KEY")
         if not key:
             raise KeyMissingError(f"{name} needs a key; set the environment variable OPENAI_API_KEY")
-        return os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1"), name.removeprefix("openai:"), key
+        return os.environ.get("OPENAI_BASE_URL", _OPENAI), name.removeprefix("openai:"), key
     if name.startswith(("http://", "https://")):
         url, _, model = name.partition("#")
         if not model:
             raise ModelNameError(f"{name}: names no model; write it after a #, as in {url}#NAME")
         return url, model, os.environ.get("STILLHOUSE_API_KEY")
     raise ModelNameError(f"{name!r} is not a model's name; use {FORMS}")
+
+
+def base_url_of(name: str) -> str | None:
+    """Where a model's requests go, asked without its key; None for recorded answers and scripts, which go nowhere."""
+    if name.startswith("openai:"):
+        return os.environ.get("OPENAI_BASE_URL", _OPENAI)
+    return name.partition("#")[0] if name.startswith(("http://", "https://")) else None
 
 
 def worked_examples(task: Task) -> tuple[Example, ...]:

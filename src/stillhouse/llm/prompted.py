@@ -1,36 +1,21 @@
-"""A task as a prompt: the messages that ask it, the rule that reads the reply, and the two as a Predictor.
+"""A task as a prompt: the messages that ask it, and with the rule that reads the reply (`replies`) a Predictor.
 
 The instruction and the answer's form go into the system message; the last user message is the input alone (with a row's own choices below it), so that
 a student behind the same API finds its input in the app's unchanged prompt. Rationales follow Hsieh et al. 2023 (2305.02301) section 3.1: few-shot chain
-of thought, the answer after the reasoning. A reply that cannot be read is a rejection with its reason, never a guess.
+of thought, the answer after the reasoning.
 """
 
 import asyncio
-import json
-import re
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from stillhouse.errors import StillhouseError, TaskFileError
-from stillhouse.llm.request import Completion, Model, Request, is_unicode
+from stillhouse.llm.replies import ANSWER, Reply, answer_pattern, parse_reply
+from stillhouse.llm.request import Completion, Model, Request
 from stillhouse.records import Example, Prediction, Progress
 from stillhouse.task import Task
 
 CHOICES = "\n\nChoices:\n"
-ANSWER = "So the answer is"
-_DEFAULT_PATTERN = rf"{ANSWER}:?\s*(.+?)\s*$"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What was read from a reply. `how`: the answer stood there as asked for, or was recovered from a near form."""
-
-    output: str | None
-    rationale: str | None = None
-    how: Literal["strict", "lenient"] | None = None
-    error: str | None = None
 
 
 def build_messages(task: Task, example: Example, shots: Sequence[Example] = (), *, rationales: bool = False) -> tuple[dict[str, str], ...]:
@@ -76,86 +61,6 @@ def _worked(shot: Example, answer: str, rationales: bool) -> str:
     return f"{reasons.strip()} {ANSWER} {answer}."
 
 
-def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = False) -> Reply:
-    """Read the answer (and the rationale) from a reply. Ambiguous or absent answers give `output` None and the reason."""
-    for stop in task.teacher.stop:
-        text = text.partition(stop)[0]
-    text = text.strip()
-    rationale: str | None = None
-    if rationales:
-        found = _answer_pattern(task).search(text)
-        if found is None:
-            return Reply(None, error="no answer after the rationale")
-        rationale, answer = text[: found.start()].strip() or None, (found.group(1) or "").strip()
-    else:
-        answer = text
-    if task.output == "choice":
-        return _choice(answer, rationale, example.choices or task.labels)
-    if task.output == "json":
-        return _json(answer, rationale)
-    if rationales and task.teacher.answer_pattern is None:
-        answer = answer.removesuffix(".")  # the full stop is the sentence's, as asked for
-    return Reply(answer, rationale, "strict") if answer else Reply(None, rationale, error="empty answer")
-
-
-def _answer_pattern(task: Task) -> re.Pattern[str]:
-    pattern = task.teacher.answer_pattern or _DEFAULT_PATTERN
-    try:
-        compiled = re.compile(pattern, re.DOTALL)
-    except re.error as error:
-        raise TaskFileError(f"[teacher] answer_pattern = {pattern!r}: not a regular expression ({error}); mend it") from None
-    if compiled.groups != 1:
-        raise TaskFileError(f"[teacher] answer_pattern = {pattern!r}: needs one group, the answer, and has {compiled.groups}; mend it")
-    return compiled
-
-
-def _choice(answer: str, rationale: str | None, allowed: Sequence[str] | None) -> Reply:
-    if allowed is None:  # no label set is known yet: the reply's own words become the label
-        words = _bare(answer)
-        return Reply(words, rationale, "strict") if words and len(words) <= 100 else Reply(None, rationale, error="no short label in the reply")
-    if answer in allowed or answer.removesuffix(".") in allowed:
-        return Reply(answer if answer in allowed else answer.removesuffix("."), rationale, "strict")
-    lettered = re.match(r"^\(?([A-Za-z])\)\s*(.*)$", answer, re.DOTALL)
-    if lettered and _bare(lettered[2]):
-        answer = lettered[2]
-    elif lettered and (number := ord(lettered[1].lower()) - ord("a")) < len(allowed):
-        return Reply(allowed[number], rationale, "lenient")
-    forms = Counter(map(_bare, set(allowed)))
-    by_bare = {_bare(label): label for label in allowed if _bare(label) and forms[_bare(label)] == 1}  # "US" and "us" are told apart strictly or not at all
-    for candidate in (answer, answer.splitlines()[0] if answer else "", answer.rpartition(":")[2]):
-        if (label := by_bare.get(_bare(candidate))) is not None:
-            return Reply(label, rationale, "lenient")
-    named = [form for form in forms if form and re.search(rf"(?<!\w){re.escape(form)}(?!\w)", answer.casefold())]
-    longest = [form for form in named if not any(form != other and form in other for other in named)]
-    if len(longest) == 1 and longest[0] in by_bare:
-        return Reply(by_bare[longest[0]], rationale, "lenient")
-    return Reply(None, rationale, error="ambiguous: the reply names several labels" if longest else "the reply names no label")
-
-
-def _bare(text: str) -> str:
-    """Without case, quotes, emphasis and closing punctuation."""
-    return text.strip().strip("\"'`*.!()[] \n").casefold()
-
-
-def _json(answer: str, rationale: str | None) -> Reply:
-    fenced = re.search(r"```(?:json)?\s*(.*?)```", answer, re.DOTALL)
-    for candidate, how in ((answer, "strict"), (fenced[1] if fenced else None, "lenient")):
-        if candidate is None:
-            continue
-        try:
-            canonical = json.dumps(json.loads(candidate, parse_constant=_no_constant), sort_keys=True, ensure_ascii=False, allow_nan=False)
-        except (ValueError, RecursionError):  # 1e999 is a number to the parser and none to the writer; a thousand brackets nest too deep
-            continue
-        if not is_unicode(canonical):
-            continue
-        return Reply(canonical, rationale, "strict" if how == "strict" else "lenient")
-    return Reply(None, rationale, error="the reply is not valid JSON")
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
 class PromptedPredictor:
     """A model behind a task's prompt, as a Predictor. `shots` go into every prompt as worked examples."""
 
@@ -167,7 +72,7 @@ class PromptedPredictor:
         if "" in task.teacher.stop:
             raise TaskFileError("[teacher] stop holds an empty text, at which every reply would end; take it out")
         if self.rationales:
-            _answer_pattern(task)  # refused here rather than after the first paid call
+            answer_pattern(task)  # refused here rather than after the first paid call
 
     def request(self, example: Example) -> Request:
         """The call that asks this example."""
