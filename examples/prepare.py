@@ -7,7 +7,8 @@ SOURCE is either of two folders, told apart by what lies in it:
   questions and `SET/llm/SPLIT_CoT_*.json` with PaLM 540B's completions.
 
 Writes `data/train.jsonl`, `data/test.jsonl` (SVAMP: also `data/validation.jsonl`) with gold labels, and `data/teacher.jsonl` with the
-teacher's replies as they came, beside the example's `task.toml`, whose `answer_pattern` reads them. Nothing of the data is part of Stillhouse; each example's README names its licence.
+teacher's replies as they came, beside the example's `task.toml`, whose `answer_pattern` reads them. Nothing of the data is part of
+Stillhouse; each example's README names its licence.
 """
 
 import gzip

@@ -6,11 +6,13 @@ of thought, the answer after the reasoning.
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from stillhouse.errors import StillhouseError, TaskFileError
-from stillhouse.llm.replies import ANSWER, Reply, answer_pattern, parse_reply
+from stillhouse.llm.asking import Asking
+from stillhouse.llm.replies import ANSWER, Reply, answer_pattern, wants_object
 from stillhouse.llm.request import Completion, Model, Request
 from stillhouse.records import Example, Prediction, Progress
 from stillhouse.task import Task
@@ -25,7 +27,7 @@ def build_messages(task: Task, example: Example, shots: Sequence[Example] = (), 
         answer = shot.label if shot.label is not None else shot.teacher_label
         if answer is None:
             raise TaskFileError(f"worked example {shot.id!r} has no label; add one")
-        messages += [{"role": "user", "content": _question(shot)}, {"role": "assistant", "content": _worked(shot, answer, rationales)}]
+        messages += [{"role": "user", "content": _question(shot)}, {"role": "assistant", "content": _worked(task, shot, answer, rationales)}]
     messages.append({"role": "user", "content": _question(example)})
     return tuple(messages)
 
@@ -41,9 +43,32 @@ def _form(task: Task, rationales: bool) -> str:
         form = f"one of: {', '.join(task.labels)}" if task.labels else "one of the choices, word for word"
     else:
         form = "one JSON value" if task.output == "json" else "the answer alone"
+    if task.schema is not None:
+        form += f" that fits this schema: {json.dumps(task.schema, ensure_ascii=False)}"
+    if wants_object(task, rationales):
+        reasons = '"rationale": your reasoning in one to three sentences, ' if rationales else ""
+        return f'Answer with one JSON object, {{{reasons}"answer": X}}, and nothing else, where X is {form}.'
     if rationales:
         return f'First give your reasoning in one to three sentences, then end with "{ANSWER} X." where X is {form}.'
     return f"Answer with {form}{', and nothing else' if task.output != 'text' else ''}."
+
+
+def reply_schema(task: Task, example: Example, *, rationales: bool) -> dict[str, Any] | None:
+    """The JSON schema of a reply, for endpoints that keep to one; None where none is asked for, or none can be: its root has to be an object."""
+    if not task.teacher.structured:
+        return None
+    if not wants_object(task, rationales):
+        return dict(task.schema) if task.schema is not None and task.schema.get("type") == "object" else None
+    allowed = example.choices or task.labels
+    answer: Any = {"type": "string"}
+    if task.output == "json":
+        if task.schema is None:
+            return None  # "any JSON value" is no schema that an endpoint could keep to
+        answer = dict(task.schema)
+    elif task.output == "choice" and allowed is not None:
+        answer = {"type": "string", "enum": list(dict.fromkeys(allowed))}
+    properties = {"rationale": {"type": "string"}, "answer": answer} if rationales else {"answer": answer}
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def _question(example: Example) -> str:
@@ -52,12 +77,15 @@ def _question(example: Example) -> str:
     return example.text + CHOICES + "\n".join(f"- {choice}" for choice in example.choices)
 
 
-def _worked(shot: Example, answer: str, rationales: bool) -> str:
+def _worked(task: Task, shot: Example, answer: str, rationales: bool) -> str:
     reasons = shot.teacher_rationale or shot.extra.get("rationale")
     if not rationales:
-        return answer
+        return json.dumps({"answer": answer}, ensure_ascii=False) if wants_object(task, rationales) else answer
     if not isinstance(reasons, str) or not reasons.strip():
         raise TaskFileError(f"worked example {shot.id!r} has no `rationale`, and the teacher is asked for rationales; add it, or set rationales = false")
+    if wants_object(task, rationales):
+        value = json.loads(answer) if task.output == "json" else answer
+        return json.dumps({"rationale": reasons.strip(), "answer": value}, ensure_ascii=False)
     return f"{reasons.strip()} {ANSWER} {answer}."
 
 
@@ -69,18 +97,24 @@ class PromptedPredictor:
         self.rationales = task.teacher.rationales if rationales is None else rationales
         self.name = model.name
         self.stand_in = model.stand_in
+        self._asking = Asking(model, task, rationales=self.rationales)
         if "" in task.teacher.stop:
             raise TaskFileError("[teacher] stop holds an empty text, at which every reply would end; take it out")
+        if task.teacher.soft_targets and task.output != "choice":
+            raise TaskFileError(f'[teacher] soft_targets are probabilities of labels, and {task.name} has output = "{task.output}"; take soft_targets out')
         if self.rationales:
             answer_pattern(task)  # refused here rather than after the first paid call
 
-    def request(self, example: Example) -> Request:
-        """The call that asks this example."""
+    def request(self, example: Example, sample_index: int = 0) -> Request:
+        """The call that asks this example; with `samples` in the task there are so many, told apart by their index."""
         settings = self.task.teacher
         parameters: dict[str, Any] = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
         if settings.stop:
             parameters["stop"] = list(settings.stop)
-        return Request(self.model.name, build_messages(self.task, example, self.shots, rationales=self.rationales), parameters)
+        if settings.soft_targets:
+            parameters |= {"logprobs": True, "top_logprobs": 20}
+        messages = build_messages(self.task, example, self.shots, rationales=self.rationales)
+        return Request(self.model.name, messages, parameters, reply_schema(self.task, example, rationales=self.rationales), sample_index)
 
     async def predict(self, inputs: Sequence[Example], on_progress: Callable[[Progress], None] | None = None) -> list[Prediction]:
         """One prediction per input, in input order; a failed row is a Prediction with its reason. Raises TeacherError, BudgetError."""
@@ -121,21 +155,8 @@ class PromptedPredictor:
         return [row for row in results if row is not None]
 
     async def _one(self, example: Example) -> tuple[Prediction, Reply, Completion]:
-        completion = await self.model.complete(self.request(example), example)
-        if completion.error is not None or completion.text is None:
-            reply = Reply(None, error=completion.error or "empty reply")
-        else:
-            reply = parse_reply(self.task, example, completion.text, rationales=self.rationales)
-        prediction = Prediction(
-            reply.output,
-            usage=completion.usage,
-            cost_usd=completion.cost_usd,
-            latency_s=completion.latency_s,
-            source="teacher",
-            rationale=reply.rationale,
-            error=reply.error,
-        )
-        return prediction, reply, completion
+        requests = [self.request(example, index) for index in range(self.task.teacher.samples)]
+        return await self._asking.row(example, requests)
 
     async def close(self) -> None:
         await self.model.close()

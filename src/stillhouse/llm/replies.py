@@ -4,10 +4,11 @@ Strict is what was asked for, word for word; lenient is a near form that leaves 
 its reason, never a guess.
 """
 
+import functools
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -18,39 +19,78 @@ from stillhouse.task import Task
 
 ANSWER = "So the answer is"
 _DEFAULT_PATTERN = rf"{ANSWER}:?\s*(.+?)\s*$"
+NOT_JSON = "the reply is not valid JSON"
+NOT_FITTING = "the reply does not fit the schema"
 _SEVERAL = "ambiguous: the reply names several labels"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What was read from a reply. `how`: the answer stood there as asked for, or was recovered from a near form."""
+    """What was read from a reply, or from several that voted.
+
+    `how`: the answer stood there as asked for, was recovered from a near form, or came when the reply was sent back with what was wrong with it.
+    """
 
     output: str | None
     rationale: str | None = None
-    how: Literal["strict", "lenient"] | None = None
+    how: Literal["strict", "lenient", "repaired"] | None = None
     error: str | None = None
+    at: int | None = None  # where in the reply's text the answer begins
+    agreement: float | None = None  # of k samples, the share that gave this answer; None: there was one
+    scores: Mapping[str, float] | None = None  # the teacher's probability per label, where it is known
+    sent_back: int = 0  # replies behind this one that were sent back for repair
+    lacking: tuple[str, ...] = ()  # what was asked for and the endpoint could not do: "schema", "logprobs"
 
 
 def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = False) -> Reply:
     """Read the answer (and the rationale) from a reply. Ambiguous or absent answers give `output` None and the reason."""
     for stop in task.teacher.stop:
         text = text.partition(stop)[0]
+    indent = len(text) - len(text.lstrip())
     text = text.strip()
-    rationale, answer, asked_for = None, text, True
+    if wants_object(task, rationales):
+        return _object(task, example, text, indent, rationales)
+    rationale, answer, asked_for, at = None, text, True, 0
     if rationales:
         found, asked_for = _answer_in(text, task)
         if found is None:
             return Reply(None, error="no answer after the rationale")
-        rationale, answer = text[: found.start()].strip() or None, (found.group(1) or "").strip()
+        rationale, answer, at = text[: found.start()].strip() or None, (found.group(1) or "").strip(), max(found.start(1), 0)
+    reply = _answer(task, example, answer, rationale, spoken=rationales)
+    return replace(reply, how=reply.how if asked_for or reply.how is None else "lenient", at=indent + at)
+
+
+def _answer(task: Task, example: Example, answer: str, rationale: str | None, *, spoken: bool = False) -> Reply:
     if task.output == "choice":
-        reply = _choice(answer, rationale, example.choices or task.labels)
-    elif task.output == "json":
-        reply = _json(answer, rationale)
+        return _choice(answer, rationale, example.choices or task.labels)
+    if task.output == "json":
+        return _json(answer, rationale, task.schema)
+    if spoken and task.teacher.answer_pattern is None:
+        answer = answer.removesuffix(".")  # the full stop is the sentence's, as asked for
+    return Reply(answer, rationale, "strict") if answer else Reply(None, rationale, error="empty answer")
+
+
+def wants_object(task: Task, rationales: bool) -> bool:
+    """Whether the reply is to be an object of `answer`, and `rationale` before it; a JSON answer without reasons is the reply itself."""
+    return task.teacher.structured and (rationales or task.output != "json")
+
+
+def _object(task: Task, example: Example, text: str, indent: int, rationales: bool) -> Reply:
+    value, strict = _loaded(text)
+    if not isinstance(value, dict) or "answer" not in value:
+        return Reply(None, error=NOT_JSON if value is None else "the reply is JSON without `answer`")
+    rationale, answer = value.get("rationale"), value["answer"]
+    if rationales and not (isinstance(rationale, str) and rationale.strip()):
+        return Reply(None, error="the reply is JSON without `rationale`")
+    rationale = rationale.strip() if rationales and isinstance(rationale, str) else None
+    if task.output == "json":
+        reply = _fitting(answer, rationale, task.schema)
+    elif not isinstance(answer, str):
+        return Reply(None, rationale, error="`answer` in the reply is no text")
     else:
-        if rationales and task.teacher.answer_pattern is None:
-            answer = answer.removesuffix(".")  # the full stop is the sentence's, as asked for
-        reply = Reply(answer, rationale, "strict") if answer else Reply(None, rationale, error="empty answer")
-    return reply if asked_for or reply.how is None else replace(reply, how="lenient")
+        reply = _answer(task, example, answer.strip(), rationale)
+    begins = re.search(r'"answer"\s*:\s*"', text)
+    return replace(reply, how=reply.how if strict or reply.how is None else "lenient", at=indent + begins.end() if begins else None)
 
 
 def _answer_in(text: str, task: Task) -> tuple[re.Match[str] | None, bool]:
@@ -107,19 +147,55 @@ def _bare(text: str) -> str:
     return text.strip().strip("\"'`*.!()[] \n").casefold()
 
 
-def _json(answer: str, rationale: str | None) -> Reply:
-    fenced = re.search(r"```(?:json)?\s*(.*?)```", answer, re.DOTALL)
-    for candidate, how in ((answer, "strict"), (fenced[1] if fenced else None, "lenient")):
+def _json(answer: str, rationale: str | None, schema: Mapping[str, Any] | None) -> Reply:
+    value, strict = _loaded(answer)
+    if value is None and answer != "null":
+        return Reply(None, rationale, error=NOT_JSON)
+    reply = _fitting(value, rationale, schema)
+    return reply if strict or reply.how is None else replace(reply, how="lenient")
+
+
+def _loaded(text: str) -> tuple[Any, bool]:
+    """(the JSON value, whether it stood alone) of a text, or of what it fences; None: there is none."""
+    fenced = re.search(r"```(?:json)?\s*(.*?)```", text, re.DOTALL)
+    for candidate, alone in ((text, True), (fenced[1] if fenced else None, False)):
         if candidate is None:
             continue
         try:
-            canonical = json.dumps(json.loads(candidate, parse_constant=_no_constant), sort_keys=True, ensure_ascii=False, allow_nan=False)
-        except (ValueError, RecursionError):  # 1e999 is a number to the parser and none to the writer; a thousand brackets nest too deep
+            value = json.loads(candidate, parse_constant=_no_constant)
+            if is_unicode(json.dumps(value, ensure_ascii=False, allow_nan=False)):  # 1e999 is a number to the parser and none to the writer
+                return value, alone
+        except (ValueError, RecursionError):  # a thousand brackets nest too deep
             continue
-        if not is_unicode(canonical):
-            continue
-        return Reply(canonical, rationale, "strict" if how == "strict" else "lenient")
-    return Reply(None, rationale, error="the reply is not valid JSON")
+    return None, False
+
+
+def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None) -> Reply:
+    """The value as canonical JSON, if it fits the task's schema."""
+    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    if schema is not None:
+        problem = next(_problems(schema, value), None)
+        if problem is not None:
+            return Reply(None, rationale, error=f"{NOT_FITTING} ({'.'.join(map(str, problem.absolute_path)) or 'the value'}: {problem.message:.120})")
+    return Reply(canonical, rationale, "strict")
+
+
+def _problems(schema: Mapping[str, Any], value: Any) -> Iterator[Any]:
+    """What keeps the value from fitting the schema. Raises TaskFileError where the schema refers to what is not in it: nothing is fetched."""
+    import referencing.exceptions
+
+    try:
+        yield from _validator(json.dumps(schema)).iter_errors(value)
+    except referencing.exceptions.Unresolvable as error:
+        raise TaskFileError(f"json_schema: refers to {error.ref!r}, which is not in the file; put it under `$defs`") from None
+
+
+@functools.lru_cache(maxsize=64)
+def _validator(schema: str) -> Any:
+    import jsonschema  # a tenth of a second to load: only tasks with a schema pay for it
+    import referencing
+
+    return jsonschema.Draft202012Validator(json.loads(schema), registry=referencing.Registry())
 
 
 def _no_constant(name: str) -> Any:
