@@ -18,7 +18,7 @@ import stamina
 from stillhouse.errors import TeacherError
 from stillhouse.llm.decisions import NO_DECISIONS, decision_body, read_decision
 from stillhouse.llm.limits import Limiter
-from stillhouse.llm.request import Completion, Request, ToolCall, is_unicode, text_listener, text_of
+from stillhouse.llm.request import Completion, Request, ToolCall, between_tries, is_unicode, text_listener, text_of
 from stillhouse.llm.stream import Broken, read_stream
 from stillhouse.records import Usage
 

@@ -5,15 +5,15 @@ a student behind the same API finds its input in the app's unchanged prompt. Rat
 of thought, the answer after the reasoning. A reply that cannot be read is a rejection with its reason, never a guess.
 """
 
-import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stillhouse.errors import StillhouseError, TaskFileError
+from stillhouse.errors import TaskFileError
+from stillhouse.llm.bulk import Bulk
 from stillhouse.llm.request import Completion, Model, Request, is_unicode
 from stillhouse.records import Example, Prediction, Progress
 from stillhouse.task import Task
@@ -31,6 +31,14 @@ class Reply:
     rationale: str | None = None
     how: Literal["strict", "lenient"] | None = None
     error: str | None = None
+
+
+Answered = tuple[Prediction, Reply, Completion]
+
+
+def new_cost_usd(completion: Completion) -> float:
+    """What this call added to the bill: nothing where the store had the answer, and where no price is known."""
+    return 0.0 if completion.from_store else completion.cost_usd or 0.0
 
 
 def build_messages(task: Task, example: Example, shots: Sequence[Example] = (), *, rationales: bool = False) -> tuple[dict[str, str], ...]:
@@ -182,40 +190,26 @@ class PromptedPredictor:
         rows = await self.replies(inputs, on_progress)
         return [prediction for prediction, _, _ in rows]
 
-    async def replies(self, inputs: Sequence[Example], on_progress: Callable[[Progress], None] | None = None) -> list[tuple[Prediction, Reply, Completion]]:
+    async def replies(self, inputs: Sequence[Example], on_progress: Callable[[Progress], None] | None = None) -> list[Answered]:
         """As `predict`, with how each reply was read and the completion behind it."""
-        results: list[tuple[Prediction, Reply, Completion] | None] = [None] * len(inputs)
-        waiting = iter(enumerate(inputs))
-        failed: list[StillhouseError] = []
+        results: list[Answered | None] = [None] * len(inputs)
         done, cost_usd = 0, 0.0
 
-        async def work() -> None:
+        def take(index: int, _: Example, answered: Answered) -> None:
             nonlocal done, cost_usd
-            for index, example in waiting:  # workers share one iterator, so a million rows are never a million tasks
-                if failed:
-                    return
-                try:
-                    results[index] = await self._one(example)
-                except StillhouseError as error:  # no new calls, but those under way are paid for: they are waited for and stored
-                    failed.append(error)
-                    return
-                done += 1
-                _, _, completion = results[index] or (None, None, None)
-                cost_usd += (completion.cost_usd or 0.0) if completion is not None and not completion.from_store else 0.0
-                if on_progress is not None:
-                    on_progress(Progress(done, len(inputs), "asking the teacher", cost_usd))
+            results[index] = answered
+            done, cost_usd = done + 1, cost_usd + new_cost_usd(answered[2])
+            if on_progress is not None:
+                on_progress(Progress(done, len(inputs), "asking the teacher", cost_usd))
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.task.teacher.concurrency, len(inputs))):
-                    group.create_task(work())
-        except* Exception as errors:
-            raise _first(errors) from None
-        if failed:
-            raise failed[0]
+        await self.each(inputs, take)
         return [row for row in results if row is not None]
 
-    async def _one(self, example: Example) -> tuple[Prediction, Reply, Completion]:
+    async def each(self, inputs: Iterable[Example], take: Callable[[int, Example, Answered], None]) -> None:
+        """Ask every input and hand each answer to `take` as it comes, with the input's number; nothing is kept, whatever the number of rows."""
+        await Bulk(self.task.teacher.concurrency, self._one).run(inputs, take)
+
+    async def _one(self, example: Example) -> Answered:
         completion = await self.model.complete(self.request(example), example)
         if completion.error is not None or completion.text is None:
             reply = Reply(None, error=completion.error or "empty reply")
@@ -235,11 +229,3 @@ class PromptedPredictor:
     async def close(self) -> None:
         await self.model.close()
 
-
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
-    """The first real error of a group of workers that all met the same trouble."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, Exception)
-    return error

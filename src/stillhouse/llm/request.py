@@ -74,6 +74,9 @@ class Completion:
 # Who hears a model's text while it is being written; None: nobody, and nothing is streamed. Text from the store is heard in one piece.
 text_listener: ContextVar[Callable[[str], None] | None] = ContextVar("stillhouse_text_listener", default=None)
 
+# Told +1 when a call begins to wait for its next try and -1 when it goes on: whoever bounds the calls under way may start another meanwhile.
+between_tries: ContextVar[Callable[[int], None] | None] = ContextVar("stillhouse_between_tries", default=None)
+
 
 def text_of(message: Mapping[str, Any]) -> str:
     """All text of a message that a model reads: its content and the calls of tools in it."""

@@ -1,22 +1,29 @@
 """Labels (and rationales) for a set of rows by a teacher: data as Stanford Alpaca made it, reasons as Distilling Step-by-Step asks for them.
 
-Each paid reply is committed to the store before the next step, so a killed command repeats at most the calls that were in flight. The files are written
-whole at the end, in input order: the labelled rows to OUT, and what could not be used to OUT's sibling `.rejected.jsonl` with its reason.
+Each paid reply is committed to the store before the next step, so a killed command repeats at most the calls that were in flight. Rows stream in and answers
+stream out, so a million rows need no more memory than a thousand. The files are whole or absent, in input order: the labelled rows in OUT, and what could not
+be used in OUT's sibling `.rejected.jsonl` with its reason.
 """
 
+import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stillhouse.llm.ledger import Ledger
-from stillhouse.llm.models import open_teacher
-from stillhouse.llm.prompted import PromptedPredictor
+from stillhouse.llm.models import Teacher, open_teacher
+from stillhouse.llm.prompted import Answered, PromptedPredictor, new_cost_usd
+from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.records import Example, Prediction, Progress
-from stillhouse.runs import Lock, storage_errors, write_atomic
+from stillhouse.runs import Lock, storage_errors
 from stillhouse.store import open_store
 from stillhouse.task import Task
+from stillhouse.teacher.spool import Spool
+
+_AT_ONCE = 1000  # rows that recorded answers are looked up for in one go
+Take = Callable[[int, Example, Prediction], None]
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,40 @@ class LabelReport:
     stand_in: bool = False
 
 
+class _Tally:
+    """What has come so far, row by row; nothing of the rows is kept."""
+
+    def __init__(self, n: int, take: Take, on_progress: Callable[[Progress], None] | None) -> None:
+        self._n, self._take, self._on_progress = n, take, on_progress
+        self.done = self.lenient = self.from_store = 0
+        self.cost_usd = 0.0
+        self.price_snapshot: str | None = None
+        self.rejected: Counter[str] = Counter()
+
+    def recorded(self, index: int, example: Example, prediction: Prediction) -> None:
+        self.done += 1
+        if prediction.output is None:
+            self.rejected[prediction.error or "no answer"] += 1
+        self._take(index, example, prediction)
+
+    def answered(self, index: int, example: Example, answered: Answered) -> None:
+        prediction, reply, completion = answered
+        self.lenient += reply.how == "lenient"
+        self.from_store += completion.from_store
+        self.price_snapshot = self.price_snapshot or completion.price_snapshot
+        self.cost_usd += new_cost_usd(completion)
+        self.recorded(index, example, prediction)
+        if self._on_progress is not None:
+            self._on_progress(Progress(self.done, self._n, "asking the teacher", self.cost_usd))
+
+    def report(self, teacher: Teacher, ledger: Ledger) -> LabelReport:
+        labelled, rejected = self.done - self.rejected.total(), dict(self.rejected.most_common())
+        if not isinstance(teacher, PromptedPredictor):
+            return LabelReport(teacher.name, self.done, labelled, 0, self.done, rejected)
+        paid = ledger.spent_usd, self.price_snapshot, teacher.stand_in
+        return LabelReport(teacher.name, self.done, labelled, self.lenient, self.from_store, rejected, *paid)
+
+
 async def annotate(
     teacher_name: str,
     task: Task,
@@ -43,35 +84,50 @@ async def annotate(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[list[Prediction], LabelReport]:
     """Ask the teacher for every example; predictions in input order. Raises TeacherError, BudgetError, StorageError: what was answered is stored."""
+    found: dict[int, Prediction] = {}
+
+    def take(index: int, _: Example, prediction: Prediction) -> None:
+        found[index] = prediction
+
+    report = await annotate_each(teacher_name, task, examples, take, store_path=store_path, on_progress=on_progress)
+    return [found[index] for index in range(len(examples))], report
+
+
+async def annotate_each(
+    teacher_name: str,
+    task: Task,
+    examples: Collection[Example],
+    take: Take,
+    *,
+    store_path: Path,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> LabelReport:
+    """As `annotate`, with each prediction handed to `take` as it comes, in any order, with its row's number."""
     with open_store(store_path) as store:
         ledger = Ledger(task.teacher.max_usd)
         teacher = open_teacher(teacher_name, task, store, ledger=ledger)
+        tally = _Tally(len(examples), take, on_progress)
         try:
-            if not isinstance(teacher, PromptedPredictor):
-                predictions = await teacher.predict(examples)
-                return predictions, _report(teacher.name, predictions, from_store=len(examples))
-            rows = await teacher.replies(examples, on_progress)
+            if isinstance(teacher, PromptedPredictor):
+                await teacher.each(examples, tally.answered)
+            else:
+                await _look_up(teacher, examples, tally)
         finally:
             await teacher.close()
-        predictions = [prediction for prediction, _, _ in rows]
-        return predictions, replace(
-            _report(teacher.name, predictions, from_store=sum(completion.from_store for _, _, completion in rows)),
-            lenient=sum(reply.how == "lenient" for _, reply, _ in rows),
-            cost_usd=ledger.spent_usd,
-            price_snapshot=next((completion.price_snapshot for _, _, completion in rows if completion.price_snapshot), None),
-            stand_in=teacher.stand_in,
-        )
+        return tally.report(teacher, ledger)
 
 
-def _report(name: str, predictions: Sequence[Prediction], *, from_store: int) -> LabelReport:
-    rejected = Counter(prediction.error or "no answer" for prediction in predictions if prediction.output is None)
-    return LabelReport(name, len(predictions), len(predictions) - rejected.total(), 0, from_store, dict(rejected.most_common()))
+async def _look_up(teacher: RecordedTeacher, examples: Collection[Example], tally: _Tally) -> None:
+    rows = iter(examples)
+    while part := list(itertools.islice(rows, _AT_ONCE)):
+        for example, prediction in zip(part, await teacher.predict(part), strict=True):
+            tally.recorded(tally.done, example, prediction)
 
 
 async def label(
     teacher_name: str,
     task: Task,
-    examples: Sequence[Example],
+    examples: Collection[Example],
     *,
     out: Path,
     store_path: Path,
@@ -80,20 +136,21 @@ async def label(
     """`annotate`, written to `out`. Raises RunBusyError while another command writes the same file."""
     with storage_errors(out):
         lock = Lock(out.with_name(f".{out.name}.lock"), str(out))
-    with lock:
-        predictions, report = await annotate(teacher_name, task, examples, store_path=store_path, on_progress=on_progress)
-        labelled, rejected = [], []
-        for example, prediction in zip(examples, predictions, strict=True):
-            row: dict[str, object] = {"id": example.id, "input": example.input, "teacher": teacher_name}
-            if prediction.output is None:
-                rejected.append(row | {"reason": prediction.error})
-                continue
-            row |= {"teacher_label": prediction.output, "teacher_rationale": prediction.rationale, "cost_usd": prediction.cost_usd}
-            labelled.append({name: value for name, value in row.items() if value is not None})
-        write_atomic(out, _lines(labelled))
-        write_atomic(out.with_suffix(".rejected.jsonl"), _lines(rejected))
+    with lock, Spool(out) as spool:
+
+        def take(index: int, example: Example, prediction: Prediction) -> None:
+            spool.add(index, _row(teacher_name, example, prediction), kept=prediction.output is not None)
+
+        report = await annotate_each(teacher_name, task, examples, take, store_path=store_path, on_progress=on_progress)
+        spool.write(out, out.with_suffix(".rejected.jsonl"))
         return report
 
 
-def _lines(rows: Sequence[dict[str, object]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+def _row(teacher_name: str, example: Example, prediction: Prediction) -> bytes:
+    row: dict[str, object] = {"id": example.id, "input": example.input, "teacher": teacher_name}
+    if prediction.output is None:
+        row["reason"] = prediction.error
+    else:
+        row |= {"teacher_label": prediction.output, "teacher_rationale": prediction.rationale, "cost_usd": prediction.cost_usd}
+        row = {name: value for name, value in row.items() if value is not None}
+    return json.dumps(row, ensure_ascii=False).encode() + b"\n"
