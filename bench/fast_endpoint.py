@@ -56,7 +56,8 @@ class Limits:
         for name, per_s in self.per_s.items():
             if per_s:
                 left, reset_s = int(self.level[name]), (self.most[name] - self.level[name]) / per_s
-                said += f"x-ratelimit-limit-{name}: {self.limit[name]}\r\nx-ratelimit-remaining-{name}: {left}\r\nx-ratelimit-reset-{name}: {reset_s:.3f}s\r\n".encode()
+                for what, value in (("limit", self.limit[name]), ("remaining", left), ("reset", f"{reset_s:.3f}s")):
+                    said += f"x-ratelimit-{what}-{name}: {value}\r\n".encode()
         return said
 
 

@@ -46,7 +46,7 @@ def test_an_id_that_occurs_twice_is_refused_before_anything_is_read_for_good(tmp
 
 def test_broken_rows_are_refused_or_counted_once(tmp_path):
     path = write(tmp_path / "r.jsonl", [{"id": "a", "input": "x"}, {"id": "b"}])
-    with pytest.raises(DatasetError, match="r.jsonl:2: `input` is missing"):
+    with pytest.raises(DatasetError, match=r"r.jsonl:2: `input` is missing"):
         Rows([path], TASK)
     rows = Rows([path], TASK, skip_bad=True)
     assert (len(rows), [row.id for row in rows], rows.skipped) == (1, ["a"], 1)

@@ -20,7 +20,7 @@ async def test_no_more_are_under_way_than_allowed_and_each_result_comes_with_its
         under_way -= 1
         return n * n
 
-    await Bulk(7, one).run(iter(range(100)), lambda index, given, result: found.update({index: (given, result)}))
+    await Bulk(lambda: 7, one).run(iter(range(100)), lambda index, given, result: found.update({index: (given, result)}))
     assert found == {n: (n, n * n) for n in range(100)}
     assert most == 7
 
@@ -37,7 +37,7 @@ async def test_rows_that_wait_for_their_next_try_hold_up_no_other():
         await asyncio.sleep(0)
         return n
 
-    work = asyncio.create_task(Bulk(3, one).run(range(50), lambda index, given, result: done.append(result)))
+    work = asyncio.create_task(Bulk(lambda: 3, one).run(range(50), lambda index, given, result: done.append(result)))
     for _ in range(500):
         await asyncio.sleep(0)
     assert sorted(done) == list(range(3, 50))
@@ -55,7 +55,7 @@ async def test_an_endpoint_that_fails_as_a_whole_does_not_gather_a_task_for_ever
         between_tries.get()(1)
         await asyncio.Event().wait()
 
-    work = asyncio.create_task(Bulk(2, one).run(range(10_000), lambda *_: None))
+    work = asyncio.create_task(Bulk(lambda: 2, one).run(range(10_000), lambda *_: None))
     for _ in range(200):
         await asyncio.sleep(0)
     assert waiting == 2 + 8 * 2
@@ -83,6 +83,6 @@ async def test_a_failure_for_good_starts_nothing_new_and_waits_for_what_is_under
         return n
 
     with pytest.raises(BudgetError if where == "call" else DatasetError):
-        await Bulk(8, one).run(inputs(), lambda index, given, result: taken.append(result))
+        await Bulk(lambda: 8, one).run(inputs(), lambda index, given, result: taken.append(result))
     assert sorted(taken) == [n for n in begun if (where, n) != ("call", 5)]
     assert len(begun) <= 8

@@ -17,9 +17,9 @@ Out = TypeVar("Out")
 
 
 class Bulk(Generic[In, Out]):
-    """`at_once` calls of `one` at most are under way."""
+    """At most `at_once()` calls of `one` are under way."""
 
-    def __init__(self, at_once: int, one: Callable[[In], Awaitable[Out]]) -> None:
+    def __init__(self, at_once: Callable[[], int], one: Callable[[In], Awaitable[Out]]) -> None:
         self._at_once, self._one = at_once, one
         self._workers = self._waiting = 0
         self._failed: list[StillhouseError] = []
@@ -38,7 +38,8 @@ class Bulk(Generic[In, Out]):
 
     def _start(self, numbered: Iterator[tuple[int, In]], take: Callable[[int, In, Out], None]) -> None:
         """As many workers as may be under way now."""
-        while self._workers < self._at_once + min(self._waiting, _MOST_WAITING * self._at_once):
+        at_once = self._at_once()
+        while self._workers < at_once + min(self._waiting, _MOST_WAITING * at_once):
             self._workers += 1
             self._group.create_task(self._work(numbered, take))
 
@@ -49,7 +50,7 @@ class Bulk(Generic[In, Out]):
                 self._start(numbered, take)
 
         between_tries.set(waits)  # of this task alone
-        while not self._failed and self._workers <= self._at_once + self._waiting:
+        while not self._failed and self._workers <= self._at_once() + self._waiting:
             try:
                 found = next(numbered, None)
                 if found is None:
@@ -60,6 +61,8 @@ class Bulk(Generic[In, Out]):
                 self._failed.append(error)
                 break
             take(index, given, result)
+            if self._workers < self._at_once():  # more may be under way than before
+                self._start(numbered, take)
         self._workers -= 1
 
 

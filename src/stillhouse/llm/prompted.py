@@ -43,13 +43,17 @@ def new_cost_usd(completion: Completion) -> float:
 
 def build_messages(task: Task, example: Example, shots: Sequence[Example] = (), *, rationales: bool = False) -> tuple[dict[str, str], ...]:
     """System message, worked examples as turns, and the input as the last user message."""
+    return (*beginning(task, shots, rationales=rationales), {"role": "user", "content": _question(example)})
+
+
+def beginning(task: Task, shots: Sequence[Example] = (), *, rationales: bool = False) -> tuple[dict[str, str], ...]:
+    """The part of the prompt that all inputs share."""
     messages = [{"role": "system", "content": f"{task.instruction.strip()}\n\n{_form(task, rationales)}"}]
     for shot in shots:
         answer = shot.label if shot.label is not None else shot.teacher_label
         if answer is None:
             raise TaskFileError(f"worked example {shot.id!r} has no label; add one")
         messages += [{"role": "user", "content": _question(shot)}, {"role": "assistant", "content": _worked(shot, answer, rationales)}]
-    messages.append({"role": "user", "content": _question(example)})
     return tuple(messages)
 
 
@@ -174,16 +178,16 @@ class PromptedPredictor:
         self.stand_in = model.stand_in
         if "" in task.teacher.stop:
             raise TaskFileError("[teacher] stop holds an empty text, at which every reply would end; take it out")
+        self._beginning = beginning(task, self.shots, rationales=self.rationales)
+        self._parameters: dict[str, Any] = {"temperature": task.teacher.temperature, "max_tokens": task.teacher.max_tokens}
+        if task.teacher.stop:
+            self._parameters["stop"] = list(task.teacher.stop)
         if self.rationales:
             _answer_pattern(task)  # refused here rather than after the first paid call
 
     def request(self, example: Example) -> Request:
         """The call that asks this example."""
-        settings = self.task.teacher
-        parameters: dict[str, Any] = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
-        if settings.stop:
-            parameters["stop"] = list(settings.stop)
-        return Request(self.model.name, build_messages(self.task, example, self.shots, rationales=self.rationales), parameters)
+        return Request(self.model.name, (*self._beginning, {"role": "user", "content": _question(example)}), self._parameters)
 
     async def predict(self, inputs: Sequence[Example], on_progress: Callable[[Progress], None] | None = None) -> list[Prediction]:
         """One prediction per input, in input order; a failed row is a Prediction with its reason. Raises TeacherError, BudgetError."""
@@ -207,7 +211,7 @@ class PromptedPredictor:
 
     async def each(self, inputs: Iterable[Example], take: Callable[[int, Example, Answered], None]) -> None:
         """Ask every input and hand each answer to `take` as it comes, with the input's number; nothing is kept, whatever the number of rows."""
-        await Bulk(self.task.teacher.concurrency, self._one).run(inputs, take)
+        await Bulk(self.model.in_flight, self._one).run(inputs, take)
 
     async def _one(self, example: Example) -> Answered:
         completion = await self.model.complete(self.request(example), example)

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from stillhouse.records import Example, Usage
 
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode  # made once: making one takes longer than using it
+
 
 @dataclass(frozen=True)
 class Request:
@@ -28,7 +30,7 @@ class Request:
     @cached_property
     def hash(self) -> str:
         """sha256 (hex) over the canonical JSON of all fields."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+        return hashlib.sha256(_canonical(self.to_dict()).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -97,6 +99,7 @@ class Model(Protocol):
     """Anything that answers requests: an endpoint, recorded answers, a script."""
 
     name: str
+    in_flight: Callable[[], int]  # how many calls are worth having under way now
     stand_in: bool  # a script in a model's place, and to be called so wherever it is shown
 
     async def complete(self, request: Request, example: Example | None = None) -> Completion:

@@ -8,9 +8,10 @@ be used in OUT's sibling `.rejected.jsonl` with its reason.
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import Teacher, open_teacher
@@ -24,6 +25,14 @@ from stillhouse.teacher.spool import Spool
 
 _AT_ONCE = 1000  # rows that recorded answers are looked up for in one go
 Take = Callable[[int, Example, Prediction], None]
+
+
+class Examples(Protocol):
+    """Rows whose number is known, that may come from a file one by one."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Example]: ...
 
 
 @dataclass(frozen=True)
@@ -96,7 +105,7 @@ async def annotate(
 async def annotate_each(
     teacher_name: str,
     task: Task,
-    examples: Collection[Example],
+    examples: Examples,
     take: Take,
     *,
     store_path: Path,
@@ -117,7 +126,7 @@ async def annotate_each(
         return tally.report(teacher, ledger)
 
 
-async def _look_up(teacher: RecordedTeacher, examples: Collection[Example], tally: _Tally) -> None:
+async def _look_up(teacher: RecordedTeacher, examples: Examples, tally: _Tally) -> None:
     rows = iter(examples)
     while part := list(itertools.islice(rows, _AT_ONCE)):
         for example, prediction in zip(part, await teacher.predict(part), strict=True):
@@ -127,7 +136,7 @@ async def _look_up(teacher: RecordedTeacher, examples: Collection[Example], tall
 async def label(
     teacher_name: str,
     task: Task,
-    examples: Collection[Example],
+    examples: Examples,
     *,
     out: Path,
     store_path: Path,
