@@ -76,7 +76,11 @@ class _Teacher(_Section):
     max_tokens: int = Field(default=512, gt=0)
     price_in: float | None = Field(default=None, ge=0)  # US$ per million input tokens, where the price tables do not know the model
     price_out: float | None = Field(default=None, ge=0)
-    concurrency: int = Field(default=32, gt=0)
+    concurrency: int | None = Field(default=None, gt=0)  # calls under way at most; None: 32 at first, more while that slows no answer down
+    requests_per_minute: float | None = Field(default=None, gt=0)  # the endpoint's limits; None: learned from its headers and its refusals
+    tokens_per_minute: float | None = Field(default=None, gt=0)  # input and output together
+    input_tokens_per_minute: float | None = Field(default=None, gt=0)
+    output_tokens_per_minute: float | None = Field(default=None, gt=0)
     samples: int = Field(default=1, gt=0)  # self-consistency: ask so many times and let the answers vote
     soft_targets: bool = False  # ask for log-probabilities, and keep the labels' probabilities per row
     structured: bool = False  # ask for JSON by schema where the endpoint can, and in words where it cannot

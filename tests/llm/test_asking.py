@@ -9,8 +9,8 @@ from stillhouse.errors import BudgetError, TaskFileError
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.models import open_teacher
+from stillhouse.llm.parsing import parse_reply
 from stillhouse.llm.prompted import PromptedPredictor, reply_schema
-from stillhouse.llm.replies import parse_reply
 from stillhouse.llm.request import Completion
 from stillhouse.records import Example, Usage
 from stillhouse.store import open_store

@@ -5,8 +5,9 @@ import re
 import pytest
 
 from stillhouse.errors import TeacherError
-from stillhouse.llm.client import ChatClient, read_completion
+from stillhouse.llm.client import ChatClient
 from stillhouse.llm.limits import Limiter
+from stillhouse.llm.reply import read_completion
 from stillhouse.llm.request import Request
 
 KEY = "sk-planted-0123456789"

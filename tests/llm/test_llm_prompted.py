@@ -11,8 +11,8 @@ from stillhouse.errors import TaskFileError
 from stillhouse.evaluation.arithmetic import value_of
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
+from stillhouse.llm.parsing import parse_reply
 from stillhouse.llm.prompted import PromptedPredictor, build_messages, input_of
-from stillhouse.llm.replies import parse_reply
 from stillhouse.records import Example
 from stillhouse.task import Task, _Teacher
 

@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from stillhouse.llm.replies import Reply
+from stillhouse.llm.parsing import Reply
 from stillhouse.llm.self_consistency import vote
 from stillhouse.llm.soft_targets import label_scores
 

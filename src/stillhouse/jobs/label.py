@@ -1,13 +1,13 @@
 """`label`: the teacher's answers to a task's rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stillhouse.data.dataset import load_examples
-from stillhouse.errors import DatasetError, ExistsError, UserError
-from stillhouse.records import Example, Progress
+from stillhouse.data.rows import Rows
+from stillhouse.errors import ExistsError, UserError
+from stillhouse.records import Progress
 from stillhouse.task import Task, load_task
 from stillhouse.teacher.annotate import LabelReport
 from stillhouse.teacher.annotate import label as annotate_to
@@ -40,8 +40,8 @@ async def label(
     files = [data] if data is not None else _data_files(loaded)
     if out.resolve() in {path.resolve() for path in (*files, *_data_files(loaded), *([loaded.path] if loaded.path else []))}:
         raise ExistsError(f"{out} is a file of the task and would be overwritten; give another --out")
-    examples = _rows(loaded, files, skip_bad)
-    report = await annotate_to(name, loaded, examples, out=out, store_path=store or default_store(loaded), on_progress=on_progress)
+    rows = Rows(files, loaded, skip_bad=skip_bad)
+    report = await annotate_to(name, loaded, rows, out=out, store_path=store or default_store(loaded), on_progress=on_progress)
     return Labelled(out, report)
 
 
@@ -61,13 +61,3 @@ def _data_files(task: Task) -> list[Path]:
     names = [getattr(task.data, part) for part in ("train", "validation", "calibration", "test", "unlabelled")]
     return [task.resolve(name) for name in names if name is not None]
 
-
-def _rows(task: Task, paths: Sequence[Path], skip_bad: bool) -> list[Example]:
-    """The rows of all the files; an id may be in one file only."""
-    rows: dict[str, Example] = {}
-    for path in paths:
-        for example in load_examples(path, task=task, skip_bad=skip_bad).examples:
-            if example.id in rows:
-                raise DatasetError(f"{path}: the id {example.id!r} is also in another file of the task; ids must be unique over all of them, so rename one")
-            rows[example.id] = example
-    return list(rows.values())

@@ -8,13 +8,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stillhouse.llm.replies import Reply, parse_reply, wants_object
+from stillhouse.llm.parsing import Reply, parse_reply, wants_object
 from stillhouse.llm.request import Completion, Model, Request
 from stillhouse.llm.self_consistency import vote
 from stillhouse.llm.soft_targets import label_scores
 from stillhouse.records import Example, Prediction, Usage
 from stillhouse.task import Task
 
+SENT_BACK = ", also when sent back"
 _FEATURES = ({"logprobs"}, {"schema"}, {"logprobs", "schema"})
 _REFUSED = ("refused by the endpoint (400", "refused by the endpoint (422")
 
@@ -46,7 +47,7 @@ class Asking:
             messages = (*request.messages, {"role": "assistant", "content": completion.text}, {"role": "user", "content": mend})
             second = await self._model.complete(replace(request, messages=messages), example)
             mended = self._read(example, second)
-            error = None if mended.error is None else f"{mended.error}, also when sent back"
+            error = None if mended.error is None else mended.error + SENT_BACK
             reply = replace(mended, how=None if mended.output is None else "repaired", error=error, sent_back=1)
             completion = _together([completion, second], text=second)
         asked_for = [name for name, wanted in (("logprobs", self._task.teacher.soft_targets), ("schema", self._task.teacher.structured)) if wanted]

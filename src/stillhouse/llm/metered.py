@@ -12,7 +12,7 @@ from stillhouse.llm.request import Completion, Request, ToolCall, text_listener
 from stillhouse.records import Example
 from stillhouse.store import Store, StoredCompletion
 
-_DATE = "%Y-%m-%dT%H:%M:%SZ"
+AT_ONCE = 32  # of a model without a limiter
 Call = Callable[[Request, Example | None], Awaitable[Completion]]
 
 
@@ -32,7 +32,9 @@ class MeteredModel:
         stand_in: bool = False,
         close: Callable[[], Awaitable[None]] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        in_flight: Callable[[], int] = lambda: AT_ONCE,
     ) -> None:
+        self.in_flight = in_flight  # how many calls it is worth having under way now
         self.name, self.stand_in, self.ledger = name, stand_in, ledger
         self._call, self._store, self._close, self._now = call, store, close, now
         self._priced_as = priced_as or name
@@ -78,13 +80,13 @@ class MeteredModel:
         reserved = await self.ledger.reserve(request, price)
         paid, cost_usd = False, None
         try:
-            completion = replace(await self._call(request, example), created=now.strftime(_DATE))
+            completion = replace(await self._call(request, example), created=_second(now))
             paid = completion.finish_reason is not None or completion.usage is not None or completion.text is not None or completion.tool_calls is not None
             if completion.usage is not None:
                 cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
                 completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot)
             if paid:  # what was not answered is asked again next time
-                await asyncio.shield(self._store.put(_to_stored(request, completion, now)))
+                await self._store.put(_to_stored(request, completion, now))  # cancelled, it is committed all the same
         finally:
             await self.ledger.settle(reserved, cost_usd, paid=paid)
         return completion
@@ -105,7 +107,12 @@ def _to_stored(request: Request, completion: Completion, now: datetime) -> Store
     if completion.scores is not None:
         response["scores"] = dict(completion.scores)
     paid = (completion.usage, completion.cost_usd, completion.price_snapshot, completion.latency_s)
-    return StoredCompletion(request.hash, request.model, request.to_dict(), response, *paid, now.strftime(_DATE))
+    return StoredCompletion(request.hash, request.model, request.to_dict(), response, *paid, _second(now))
+
+
+def _second(now: datetime) -> str:
+    """ISO 8601, UTC, to the second."""
+    return f"{now.isoformat()[:19]}Z"
 
 
 def _from_stored(stored: StoredCompletion) -> Completion:

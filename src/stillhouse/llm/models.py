@@ -8,7 +8,7 @@ from stillhouse.errors import KeyMissingError, ModelNameError, TaskFileError, Us
 from stillhouse.llm.client import ChatClient
 from stillhouse.llm.ledger import Budget, Ledger
 from stillhouse.llm.limits import Limiter
-from stillhouse.llm.metered import MeteredModel
+from stillhouse.llm.metered import AT_ONCE, MeteredModel
 from stillhouse.llm.prompted import PromptedPredictor
 from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.llm.request import Completion, Request
@@ -53,14 +53,23 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
             price_out=settings.price_out,
             priced_as=getattr(script, "priced_as", None),
             stand_in=bool(getattr(script, "stand_in", False)),
+            in_flight=lambda: settings.concurrency or AT_ONCE,
         )
     base_url, model, key = endpoint(name)
-    client = ChatClient(base_url, model, key, Limiter(settings.concurrency))
+    limiter = Limiter(
+        settings.concurrency,
+        requests_per_minute=settings.requests_per_minute,
+        tokens_per_minute=settings.tokens_per_minute,
+        input_tokens_per_minute=settings.input_tokens_per_minute,
+        output_tokens_per_minute=settings.output_tokens_per_minute,
+    )
+    client = ChatClient(base_url, model, key, limiter)
 
     async def send(request: Request, _: Example | None) -> Completion:
         return await client.complete(request)
 
-    return MeteredModel(name, send, store, ledger, price_in=settings.price_in, price_out=settings.price_out, close=client.close)
+    given = settings.price_in, settings.price_out
+    return MeteredModel(name, send, store, ledger, price_in=given[0], price_out=given[1], close=client.close, in_flight=lambda: limiter.in_flight)
 
 
 def endpoint(name: str) -> tuple[str, str, str | None]:

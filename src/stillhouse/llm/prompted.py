@@ -1,34 +1,47 @@
-"""A task as a prompt: the messages that ask it, and with the rule that reads the reply (`replies`) a Predictor.
+"""A task as a prompt: the messages that ask it, and with the rule that reads the reply (`parsing`) a Predictor.
 
 The instruction and the answer's form go into the system message; the last user message is the input alone (with a row's own choices below it), so that
 a student behind the same API finds its input in the app's unchanged prompt. Rationales follow Hsieh et al. 2023 (2305.02301) section 3.1: few-shot chain
 of thought, the answer after the reasoning.
 """
 
-import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from stillhouse.errors import StillhouseError, TaskFileError
+from stillhouse.errors import TaskFileError
 from stillhouse.llm.asking import Asking
-from stillhouse.llm.replies import ANSWER, Reply, answer_pattern, wants_object
+from stillhouse.llm.bulk import Bulk
+from stillhouse.llm.parsing import ANSWER, Reply, answer_pattern, wants_object
 from stillhouse.llm.request import Completion, Model, Request
 from stillhouse.records import Example, Prediction, Progress
 from stillhouse.task import Task
 
+TOP_LOGPROBS = 20  # the most that the API gives
 CHOICES = "\n\nChoices:\n"
+
+
+Answered = tuple[Prediction, Reply, Completion]
+
+
+def new_cost_usd(completion: Completion) -> float:
+    """What this call added to the bill: nothing where the store had the answer, and where no price is known."""
+    return 0.0 if completion.from_store else completion.cost_usd or 0.0
 
 
 def build_messages(task: Task, example: Example, shots: Sequence[Example] = (), *, rationales: bool = False) -> tuple[dict[str, str], ...]:
     """System message, worked examples as turns, and the input as the last user message."""
+    return (*beginning(task, shots, rationales=rationales), {"role": "user", "content": _question(example)})
+
+
+def beginning(task: Task, shots: Sequence[Example] = (), *, rationales: bool = False) -> tuple[dict[str, str], ...]:
+    """The part of the prompt that all inputs share."""
     messages = [{"role": "system", "content": f"{task.instruction.strip()}\n\n{_form(task, rationales)}"}]
     for shot in shots:
         answer = shot.label if shot.label is not None else shot.teacher_label
         if answer is None:
             raise TaskFileError(f"worked example {shot.id!r} has no label; add one")
         messages += [{"role": "user", "content": _question(shot)}, {"role": "assistant", "content": _worked(task, shot, answer, rationales)}]
-    messages.append({"role": "user", "content": _question(example)})
     return tuple(messages)
 
 
@@ -97,75 +110,64 @@ class PromptedPredictor:
         self.rationales = task.teacher.rationales if rationales is None else rationales
         self.name = model.name
         self.stand_in = model.stand_in
-        self._asking = Asking(model, task, rationales=self.rationales)
         if "" in task.teacher.stop:
             raise TaskFileError("[teacher] stop holds an empty text, at which every reply would end; take it out")
-        if task.teacher.soft_targets and task.output != "choice":
-            raise TaskFileError(f'[teacher] soft_targets are probabilities of labels, and {task.name} has output = "{task.output}"; take soft_targets out')
+        self._beginning = beginning(task, self.shots, rationales=self.rationales)
+        self._parameters: dict[str, Any] = {"temperature": task.teacher.temperature, "max_tokens": task.teacher.max_tokens}
+        if task.teacher.stop:
+            self._parameters["stop"] = list(task.teacher.stop)
+        if task.teacher.soft_targets:
+            self._parameters |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+            if task.output != "choice":
+                raise TaskFileError(f'[teacher] soft_targets are probabilities of labels, and {task.name} has output = "{task.output}"; take soft_targets out')
+        self._asking = Asking(model, task, rationales=self.rationales)
         if self.rationales:
             answer_pattern(task)  # refused here rather than after the first paid call
 
+    @property
+    def prompt(self) -> tuple[dict[str, str], ...]:
+        """The messages that all rows share."""
+        return self._beginning
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What is sent beside the messages, and how often."""
+        settings = self.task.teacher
+        beside = {name: value for name, value in (("samples", settings.samples), ("structured", settings.structured)) if value not in (1, False)}
+        return {**self._parameters, **beside}
+
     def request(self, example: Example, sample_index: int = 0) -> Request:
         """The call that asks this example; with `samples` in the task there are so many, told apart by their index."""
-        settings = self.task.teacher
-        parameters: dict[str, Any] = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
-        if settings.stop:
-            parameters["stop"] = list(settings.stop)
-        if settings.soft_targets:
-            parameters |= {"logprobs": True, "top_logprobs": 20}
-        messages = build_messages(self.task, example, self.shots, rationales=self.rationales)
-        return Request(self.model.name, messages, parameters, reply_schema(self.task, example, rationales=self.rationales), sample_index)
+        messages = (*self._beginning, {"role": "user", "content": _question(example)})
+        return Request(self.model.name, messages, self._parameters, reply_schema(self.task, example, rationales=self.rationales), sample_index)
 
     async def predict(self, inputs: Sequence[Example], on_progress: Callable[[Progress], None] | None = None) -> list[Prediction]:
         """One prediction per input, in input order; a failed row is a Prediction with its reason. Raises TeacherError, BudgetError."""
         rows = await self.replies(inputs, on_progress)
         return [prediction for prediction, _, _ in rows]
 
-    async def replies(self, inputs: Sequence[Example], on_progress: Callable[[Progress], None] | None = None) -> list[tuple[Prediction, Reply, Completion]]:
+    async def replies(self, inputs: Sequence[Example], on_progress: Callable[[Progress], None] | None = None) -> list[Answered]:
         """As `predict`, with how each reply was read and the completion behind it."""
-        results: list[tuple[Prediction, Reply, Completion] | None] = [None] * len(inputs)
-        waiting = iter(enumerate(inputs))
-        failed: list[StillhouseError] = []
+        results: list[Answered | None] = [None] * len(inputs)
         done, cost_usd = 0, 0.0
 
-        async def work() -> None:
+        def take(index: int, _: Example, answered: Answered) -> None:
             nonlocal done, cost_usd
-            for index, example in waiting:  # workers share one iterator, so a million rows are never a million tasks
-                if failed:
-                    return
-                try:
-                    results[index] = await self._one(example)
-                except StillhouseError as error:  # no new calls, but those under way are paid for: they are waited for and stored
-                    failed.append(error)
-                    return
-                done += 1
-                _, _, completion = results[index] or (None, None, None)
-                cost_usd += (completion.cost_usd or 0.0) if completion is not None and not completion.from_store else 0.0
-                if on_progress is not None:
-                    on_progress(Progress(done, len(inputs), "asking the teacher", cost_usd))
+            results[index] = answered
+            done, cost_usd = done + 1, cost_usd + new_cost_usd(answered[2])
+            if on_progress is not None:
+                on_progress(Progress(done, len(inputs), "asking the teacher", cost_usd))
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.task.teacher.concurrency, len(inputs))):
-                    group.create_task(work())
-        except* Exception as errors:
-            raise _first(errors) from None
-        if failed:
-            raise failed[0]
+        await self.each(inputs, take)
         return [row for row in results if row is not None]
 
-    async def _one(self, example: Example) -> tuple[Prediction, Reply, Completion]:
+    async def each(self, inputs: Iterable[Example], take: Callable[[int, Example, Answered], None]) -> None:
+        """Ask every input and hand each answer to `take` as it comes, with the input's number; nothing is kept, whatever the number of rows."""
+        await Bulk(self.model.in_flight, self._one).run(inputs, take)
+
+    async def _one(self, example: Example) -> Answered:
         requests = [self.request(example, index) for index in range(self.task.teacher.samples)]
         return await self._asking.row(example, requests)
 
     async def close(self) -> None:
         await self.model.close()
-
-
-def _first(group: BaseExceptionGroup[Exception]) -> Exception:
-    """The first real error of a group of workers that all met the same trouble."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, Exception)
-    return error

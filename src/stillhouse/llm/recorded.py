@@ -1,7 +1,7 @@
 """`recorded:FILE.jsonl`: what a teacher answered earlier, as a teacher. First-class: it labels, is compared with, and prices, as it was recorded.
 
 A row holds `id` or `input`; `teacher_label`, or the reply as it came as `teacher_output`, which the task's rule reads (again whenever the rule is mended); and
-where known `teacher_rationale`, `usage`, `cost_usd`, `latency_s`, `provenance`. Looked up by id, then by input.
+where known `teacher_rationale`, `teacher_scores`, `teacher_confidence`, `usage`, `cost_usd`, `latency_s`, `provenance`. Looked up by id, then by input.
 """
 
 import gzip
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError, ModelNameError
-from stillhouse.llm.replies import Reply, answer_pattern, parse_reply
+from stillhouse.llm.parsing import Reply, answer_pattern, parse_reply
 from stillhouse.records import Example, Prediction, Usage
 from stillhouse.task import Task
 
@@ -55,7 +55,11 @@ class RecordedTeacher:
             Usage(**(row.get("usage") or {}))
         except TypeError:
             raise DatasetError(f"{self.path}:{line}: usage = {row['usage']!r:.80} is not an object of {_COUNTS}; mend the row") from None
-        for name in ("cost_usd", "latency_s"):
+        if not _are_scores(row.get("teacher_scores")):
+            raise DatasetError(f"{self.path}:{line}: teacher_scores = {row['teacher_scores']!r:.80} is not an object of labels and probabilities; mend the row")
+        if not isinstance(row.get("provenance"), dict | None):
+            raise DatasetError(f"{self.path}:{line}: provenance = {row['provenance']!r:.80} is not an object; mend the row")
+        for name in ("cost_usd", "latency_s", "teacher_confidence"):
             if not isinstance(row.get(name), int | float | None) or isinstance(row.get(name), bool):
                 raise DatasetError(f"{self.path}:{line}: {name} = {row[name]!r:.80} is not a number; mend the row")
         if "id" in row:
@@ -75,6 +79,8 @@ class RecordedTeacher:
             usage=Usage(**row["usage"]) if isinstance(row.get("usage"), dict) else None,
             cost_usd=row.get("cost_usd"),
             latency_s=row.get("latency_s"),
+            confidence=row.get("teacher_confidence"),
+            scores=row.get("teacher_scores"),
             source="teacher",
             rationale=reply.rationale,
             error=reply.error,
@@ -97,3 +103,8 @@ class RecordedTeacher:
 
 def _key(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _are_scores(value: Any) -> bool:
+    """None, or probabilities by label."""
+    return value is None or (isinstance(value, dict) and all(type(p) in (int, float) and 0 <= p <= 1 for p in value.values()))

@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from stillhouse.records import Example, Usage
 
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode  # made once: making one takes longer than using it
+
 
 @dataclass(frozen=True)
 class Request:
@@ -28,7 +30,7 @@ class Request:
     @cached_property
     def hash(self) -> str:
         """sha256 (hex) over the canonical JSON of all fields."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+        return hashlib.sha256(_canonical(self.to_dict()).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -76,6 +78,9 @@ class Completion:
 # Who hears a model's text while it is being written; None: nobody, and nothing is streamed. Text from the store is heard in one piece.
 text_listener: ContextVar[Callable[[str], None] | None] = ContextVar("stillhouse_text_listener", default=None)
 
+# Told +1 when a call begins to wait for its next try and -1 when it goes on: whoever bounds the calls under way may start another meanwhile.
+between_tries: ContextVar[Callable[[int], None] | None] = ContextVar("stillhouse_between_tries", default=None)
+
 
 def text_of(message: Mapping[str, Any]) -> str:
     """All text of a message that a model reads: its content and the calls of tools in it."""
@@ -96,6 +101,7 @@ class Model(Protocol):
     """Anything that answers requests: an endpoint, recorded answers, a script."""
 
     name: str
+    in_flight: Callable[[], int]  # how many calls are worth having under way now
     stand_in: bool  # a script in a model's place, and to be called so wherever it is shown
 
     async def complete(self, request: Request, example: Example | None = None) -> Completion:

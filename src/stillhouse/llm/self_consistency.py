@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stillhouse.llm.replies import Reply
+from stillhouse.llm.parsing import Reply
 
 
 def vote(replies: Sequence[Reply]) -> Reply:

@@ -15,7 +15,7 @@ from stillhouse.errors import StorageError
 from stillhouse.store.schema import COLUMNS, TABLES, VERSION, Link, Reader, Row, StoredCompletion, select, select_chains, to_row
 from stillhouse.store.writer import GroupWriter
 
-_REMEMBERED = 100_000  # hashes of messages known to be stored; beyond it, forget and ask the database again
+_REMEMBERED = 10_000  # hashes of messages known to be stored; beyond it, forget and ask the database again
 
 
 class SqliteStore:
@@ -100,7 +100,7 @@ class SqliteStore:
             raise self._refused(error) from None
         if len(self._stored) > _REMEMBERED:
             self._stored.clear()
-        self._stored.update(links)
+        self._stored.update(link[1] for link in links.values() if link[1] is not None)  # beginnings, which calls share; the last messages rarely come again
         return [None] * len(rows)
 
     def _refused(self, error: Exception) -> StorageError:

@@ -10,6 +10,7 @@ from typing import Any
 
 from stillhouse.teacher.terms import LOCAL, provider_of
 
+NAMES = ("teacher", "date", "prompt_hash", "parameters", "price_snapshot", "licence")
 STAND_IN = "none: a stand-in, no model, wrote it"
 SELF_HOSTED = "the model's own licence (self-hosted)"
 UNKNOWN = "unknown"
