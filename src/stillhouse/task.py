@@ -97,6 +97,7 @@ class _Student(_Section):
     ladder: tuple[str, ...] | None = None  # cheapest first, e.g. ["linear", "encoder:minilm"]; None: chosen from the output
     recipe: Literal["sft", "step_by_step"] = "sft"
     bases: dict[str, str] = Field(default_factory=dict)  # short name -> hub id or folder, usable in the ladder
+    soft_targets: bool = False  # learn the teacher's probabilities of the labels where a row has them, not its label alone
     learn_from: Literal["auto", "gold", "teacher"] = "auto"  # auto: gold where every training row has it, else the teacher
     epochs: float | None = Field(default=None, gt=0)
     learning_rate: float | None = Field(default=None, gt=0)

@@ -104,12 +104,12 @@ async def _ask(
 
 def _own_answer(row: Example) -> Prediction:
     error = "no teacher_label in the data" if row.teacher_label is None else None
-    return Prediction(row.teacher_label, source="teacher", rationale=row.teacher_rationale, error=error)
+    return Prediction(row.teacher_label, source="teacher", rationale=row.teacher_rationale, scores=row.teacher_scores, error=error)
 
 
 def _with_answers(splits: Splits, answers: TeacherAnswers | None, learn_from: Source, scored_against: Source) -> tuple[Splits, list[str]]:
     """The splits with the teacher's labels beside the gold ones; rows that cannot be learned from or scored are left out, counted and said."""
-    labels = {} if answers is None else {id_: (answer.output, answer.rationale) for id_, answer in answers.by_id.items()}
+    labels = {} if answers is None else {id_: (answer.output, answer.rationale, answer.scores) for id_, answer in answers.by_id.items()}
     pool = {"train": splits.train + (splits.unlabelled if learn_from == "teacher" else []), "validation": splits.validation}
     parts = {part: with_teacher(rows, labels) for part, rows in (pool | {"calibration": splits.calibration, "test": splits.test}).items()}
     warnings = []
