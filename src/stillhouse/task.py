@@ -57,6 +57,7 @@ class _Data(_Section):
     # Shares of validation, calibration and test that are split off `train` where no file is named for them.
     split: tuple[float, float, float] = (0.1, 0.15, 0.2)
     seed: int = 0
+    licence: str | None = None  # of the rows, where you know it: a Hugging Face identifier such as "cc-by-4.0"; it goes into the data card
 
     @model_validator(mode="after")
     def _shares(self) -> "_Data":

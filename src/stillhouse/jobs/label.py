@@ -11,14 +11,17 @@ from stillhouse.records import Progress
 from stillhouse.task import Task, load_task
 from stillhouse.teacher.annotate import LabelReport
 from stillhouse.teacher.annotate import label as annotate_to
+from stillhouse.teacher.card import write_card
+from stillhouse.teacher.terms import require_terms
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Where the labels went, and the report on them."""
+    """Where the labels went, the report on them, and where the data set's card is."""
 
     out: Path
     report: LabelReport
+    card: Path
 
 
 async def label(
@@ -32,7 +35,10 @@ async def label(
     skip_bad: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Labelled:
-    """Label `data`, or every file that the task names, into `out` (default: `teacher.jsonl` beside the task). Values of None in `settings` change nothing."""
+    """Label `data`, or every file that the task names, into `out` (default: `teacher.jsonl` beside the task). Values of None in `settings` change nothing.
+
+    Raises TermsError where the teacher's provider has a notice that was not confirmed yet (`teacher.terms.accept_terms`).
+    """
     loaded = task if isinstance(task, Task) else load_task(task)
     loaded = loaded.with_teacher(**{name: value for name, value in (settings or {}).items() if value is not None})
     name = teacher_name(loaded, teacher)
@@ -40,9 +46,10 @@ async def label(
     files = [data] if data is not None else _data_files(loaded)
     if out.resolve() in {path.resolve() for path in (*files, *_data_files(loaded), *([loaded.path] if loaded.path else []))}:
         raise ExistsError(f"{out} is a file of the task and would be overwritten; give another --out")
+    require_terms(name, loaded.folder)
     rows = Rows(files, loaded, skip_bad=skip_bad)
     report = await annotate_to(name, loaded, rows, out=out, store_path=store or default_store(loaded), on_progress=on_progress)
-    return Labelled(out, report)
+    return Labelled(out, report, write_card(out, loaded, report))
 
 
 def teacher_name(task: Task, given: str | None) -> str:

@@ -111,7 +111,7 @@ def require_terms(teacher: str, folder: Path) -> None:
     confirmed = read_json(path) if path.is_file() else {}
     known = confirmed.get(notice.provider) if isinstance(confirmed, dict) else None
     if not isinstance(known, dict) or str(known.get("notice", "")) < notice.dated:
-        raise TermsError(f"{notice} To go on, confirm this once with --accept-terms: it is remembered in {path}")
+        raise TermsError(f"{notice} To go on, confirm this once with --accept-terms: it is remembered in {path}", teacher, folder)
 
 
 def accept_terms(teacher: str, folder: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Path | None:
