@@ -67,8 +67,8 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
     async def send(request: Request, _: Example | None) -> Completion:
         return await client.complete(request)
 
-    prices = {"price_in": settings.price_in, "price_out": settings.price_out}
-    return MeteredModel(name, send, store, ledger, **prices, close=client.close, in_flight=lambda: limiter.in_flight)
+    given = settings.price_in, settings.price_out
+    return MeteredModel(name, send, store, ledger, price_in=given[0], price_out=given[1], close=client.close, in_flight=lambda: limiter.in_flight)
 
 
 def endpoint(name: str) -> tuple[str, str, str | None]:
