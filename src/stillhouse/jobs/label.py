@@ -9,7 +9,7 @@ from stillhouse.data.rows import Rows
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.records import Progress
 from stillhouse.task import Task, load_task
-from stillhouse.teacher.annotate import LabelReport
+from stillhouse.teacher.annotate import Consent, LabelReport
 from stillhouse.teacher.annotate import label as annotate_to
 
 
@@ -19,6 +19,7 @@ class Labelled:
 
     out: Path
     report: LabelReport
+    skipped: int = 0  # broken rows that were left out
 
 
 async def label(
@@ -31,6 +32,7 @@ async def label(
     store: Path | None = None,
     skip_bad: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
+    consent: Consent | None = None,
 ) -> Labelled:
     """Label `data`, or every file that the task names, into `out` (default: `teacher.jsonl` beside the task). Values of None in `settings` change nothing."""
     loaded = task if isinstance(task, Task) else load_task(task)
@@ -41,8 +43,8 @@ async def label(
     if out.resolve() in {path.resolve() for path in (*files, *_data_files(loaded), *([loaded.path] if loaded.path else []))}:
         raise ExistsError(f"{out} is a file of the task and would be overwritten; give another --out")
     rows = Rows(files, loaded, skip_bad=skip_bad)
-    report = await annotate_to(name, loaded, rows, out=out, store_path=store or default_store(loaded), on_progress=on_progress)
-    return Labelled(out, report)
+    report = await annotate_to(name, loaded, rows, out=out, store_path=store or default_store(loaded), on_progress=on_progress, consent=consent)
+    return Labelled(out, report, rows.skipped)
 
 
 def teacher_name(task: Task, given: str | None) -> str:
