@@ -40,7 +40,8 @@ def project(folder, model, n=200, start=0):
 
 
 def stillhouse(*arguments, wait=True, **environment):
-    command = [sys.executable, "-m", "stillhouse", *map(str, arguments)]
+    consent = "--yes" if "--price-in" in arguments else "--unpriced"
+    command = [sys.executable, "-m", "stillhouse", *map(str, arguments), consent]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
     return (process, *process.communicate()) if wait else process
 
@@ -137,10 +138,10 @@ async def test_the_key_is_written_nowhere(endpoint, tmp_path, monkeypatch, mode)
 
 
 def test_a_full_disk_keeps_what_was_paid_for(endpoint, tmp_path):
-    """No file may grow beyond 200 kB, as on a disk that fills up; then there is room again."""
+    """No file may grow beyond 400 kB, as on a disk that fills up; then there is room again."""
     project(tmp_path, endpoint.url(), 400)
-    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); from stillhouse.cli import main; main()"
-    process = subprocess.run([sys.executable, "-c", limited, "label", str(tmp_path)], capture_output=True, text=True, check=False)
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000)); from stillhouse.cli import main; main()"
+    process = subprocess.run([sys.executable, "-c", limited, "label", str(tmp_path), "--unpriced"], capture_output=True, text=True, check=False)
     assert process.returncode == 1
     assert "free space" in process.stderr
     assert "Traceback" not in process.stderr

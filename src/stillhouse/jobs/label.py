@@ -9,7 +9,7 @@ from stillhouse.data.rows import Rows
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.records import Progress
 from stillhouse.task import Task, load_task
-from stillhouse.teacher.annotate import LabelReport
+from stillhouse.teacher.annotate import Consent, LabelReport
 from stillhouse.teacher.annotate import label as annotate_to
 from stillhouse.teacher.card import write_card
 from stillhouse.teacher.terms import require_terms
@@ -22,6 +22,7 @@ class Labelled:
     out: Path
     report: LabelReport
     card: Path
+    skipped: int = 0  # broken rows that were left out
 
 
 async def label(
@@ -34,6 +35,7 @@ async def label(
     store: Path | None = None,
     skip_bad: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
+    consent: Consent | None = None,
 ) -> Labelled:
     """Label `data`, or every file that the task names, into `out` (default: `teacher.jsonl` beside the task). Values of None in `settings` change nothing.
 
@@ -48,8 +50,8 @@ async def label(
         raise ExistsError(f"{out} is a file of the task and would be overwritten; give another --out")
     require_terms(name, loaded.folder)
     rows = Rows(files, loaded, skip_bad=skip_bad)
-    report = await annotate_to(name, loaded, rows, out=out, store_path=store or default_store(loaded), on_progress=on_progress)
-    return Labelled(out, report, write_card(out, loaded, report))
+    report = await annotate_to(name, loaded, rows, out=out, store_path=store or default_store(loaded), on_progress=on_progress, consent=consent)
+    return Labelled(out, report, write_card(out, loaded, report), rows.skipped)
 
 
 def teacher_name(task: Task, given: str | None) -> str:

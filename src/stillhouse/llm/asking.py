@@ -61,11 +61,11 @@ class Asking:
         """The request as the endpoint takes it, and the completion. What is in the store without a feature was refused with it before."""
         request = _without(request, self._lacks)
         plainer = [(fewer, plain) for fewer in _FEATURES if (plain := _without(request, fewer)) != request]
-        if plainer and not self._model.has(request):
-            for fewer, plain in plainer:
-                if self._model.has(plain):
-                    self._lacks |= fewer
-                    return plain, await self._model.complete(plain, example)
+        known = self._model.known([request.hash, *(plain.hash for _, plain in plainer)]) if plainer else set()
+        for fewer, plain in plainer:
+            if plain.hash in known and request.hash not in known:
+                self._lacks |= fewer
+                return plain, await self._model.complete(plain, example)
         completion = await self._model.complete(request, example)
         if not _refused(completion):
             return request, completion
@@ -112,6 +112,11 @@ def _without(request: Request, features: set[str]) -> Request:
         kept = {name: value for name, value in request.parameters.items() if name not in ("logprobs", "top_logprobs")}
         request = replace(request, parameters=kept)
     return replace(request, schema=None) if "schema" in features else request
+
+
+def variants(request: Request) -> list[Request]:
+    """The request, and without what an endpoint may lack."""
+    return [request, *(plain for fewer in _FEATURES if (plain := _without(request, fewer)) != request)]
 
 
 def _voted(samples: Sequence[tuple[Reply, Completion]]) -> tuple[Reply, Completion]:

@@ -1,8 +1,9 @@
 """The chat-completions API over HTTP: requests out, completions in, nothing stored and nothing priced.
 
-Straight JSON with aiohttp. What may pass (408, 409, 425, 429, 5xx, timeouts, broken connections) is tried again with jitter, or when the endpoint's
-Retry-After says; what cannot (401, 403, 404, an account without quota) raises TeacherError in one sentence; what fails for one request alone (400, 413, 422,
-an unusable body) is a Completion with its reason, so one bad row never blocks the rest.
+Straight JSON: with aiohttp where a reply is heard while it is written, and over `transport` where none is. What may pass (408, 409, 425, 429, 5xx, timeouts,
+broken connections) is tried again with jitter, or when the endpoint's Retry-After says; what cannot (401, 403, 404, an account without quota) raises
+TeacherError in one sentence; what fails for one request alone (400, 413, 422, an unusable body) is a Completion with its reason, so one bad row never blocks
+the rest.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from stillhouse.llm.limits import Expected, Limiter
 from stillhouse.llm.reply import read_completion
 from stillhouse.llm.request import Completion, Request, between_tries, text_listener, text_of
 from stillhouse.llm.stream import Broken, read_stream
+from stillhouse.llm.transport import TooLong, Transport
 
 MAX_BODY = 8 * 2**20  # bytes; a longer reply is no chat completion
 _TOO_LONG = 0  # in the place of a status
@@ -56,7 +58,9 @@ class ChatClient:
     ) -> None:
         self.base_url, self.model, self.limiter = base_url.rstrip("/"), model, limiter
         self._key, self._attempts, self._timeout_s, self._longest_wait_s, self._jitter = key, attempts, timeout_s, longest_wait_s, jitter
+        self._authorization = {"Authorization": f"Bearer {key}"} if key else {}
         self._session: aiohttp.ClientSession | None = None
+        self._transport: Transport | None = None
         self._failures_in_a_row = 0
         self._expected = Expected()
 
@@ -132,7 +136,7 @@ class ChatClient:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
+            headers = {"Content-Type": "application/json"} | self._authorization
             # The limiter bounds what is in flight; a second bound here would only hide it.
             self._session = aiohttp.ClientSession(
                 headers=headers, timeout=aiohttp.ClientTimeout(total=self._timeout_s), connector=aiohttp.TCPConnector(limit=0)
@@ -141,20 +145,36 @@ class ChatClient:
 
     async def _post(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         try:
-            async with self._opened().post(f"{self.base_url}/{path}", data=body, allow_redirects=False) as response:
-                if response.status == 200 and response.headers.get("Content-Type", "").startswith("text/event-stream"):
-                    return 200, response.headers, await read_stream(response.content, text_listener.get(), MAX_BODY)
-                raw = b""
-                while chunk := await response.content.readany():
-                    raw += chunk
-                    if len(raw) > MAX_BODY:
-                        response.close()  # the rest is not worth its traffic
-                        return _TOO_LONG, response.headers, b""
-                return response.status, response.headers, raw
+            return await (self._post_whole(path, body) if text_listener.get() is None else self._post_heard(path, body))
+        except TooLong:
+            return _TOO_LONG, {}, b""
         except TimeoutError:
             raise _Passing(f"no answer within {self._timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise _Passing(self._clean(f"connection failed ({error})")) from None
+
+    async def _post_whole(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        if self._transport is None:
+            self._transport = Transport(self.base_url, self._authorization, timeout_s=self._timeout_s, longest=MAX_BODY)
+        status, headers, raw = await self._transport.post(path, body)
+        if status == 200 and headers.get("Content-Type", "").startswith("text/event-stream"):  # streamed unasked
+            lines = asyncio.StreamReader(limit=MAX_BODY)
+            lines.feed_data(raw)
+            lines.feed_eof()
+            raw = await read_stream(lines, None, MAX_BODY)
+        return status, headers, raw
+
+    async def _post_heard(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        async with self._opened().post(f"{self.base_url}/{path}", data=body, allow_redirects=False) as response:
+            if response.status == 200 and response.headers.get("Content-Type", "").startswith("text/event-stream"):
+                return 200, response.headers, await read_stream(response.content, text_listener.get(), MAX_BODY)
+            raw = b""
+            while chunk := await response.content.readany():
+                raw += chunk
+                if len(raw) > MAX_BODY:
+                    response.close()  # the rest is not worth its traffic
+                    raise TooLong
+            return response.status, response.headers, raw
 
     def _read(self, status: int, headers: Mapping[str, str], raw: bytes, latency_s: float, *, decides: bool = False) -> Completion:
         if status in _RETRIED or status >= 500:
@@ -192,6 +212,9 @@ class ChatClient:
         return text.replace(self._key, "[key]") if self._key else text
 
     async def close(self) -> None:
+        if self._transport is not None:
+            await self._transport.close()
+            self._transport = None
         if self._session is not None:
             await self._session.close()
             await asyncio.sleep(0)  # lets the transports close before the loop ends

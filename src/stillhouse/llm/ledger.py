@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Protocol
 
-from stillhouse.errors import BudgetError, PriceUnknownError
+from stillhouse.errors import BudgetError, PriceUnknownError, UserError
 from stillhouse.llm.prices import Price
 from stillhouse.llm.request import Request, text_of
 
@@ -28,6 +28,8 @@ class Ledger:
     """What was spent, what is reserved, and the cap. `spent_usd` is None once a call was paid for at an unknown price."""
 
     def __init__(self, max_usd: float | None = None) -> None:
+        if max_usd is not None and not max_usd >= 0:  # NaN, too: no sum is ever more than it
+            raise UserError(f"max_usd = {max_usd}: no cap; give US$, 0 or more, with --max-usd")
         self.max_usd = max_usd
         self.spent_usd: float | None = 0.0
         self._reserved = 0.0

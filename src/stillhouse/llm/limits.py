@@ -18,6 +18,7 @@ _BURST_S = 1.0  # what may gather while nobody calls
 _LEARN_EVERY_S = 0.1  # headers are read so often at most: they cost more than the rest of the limiter
 _CUT = 0.95  # of the rate that was answered, after a refusal
 _RAISE = 0.01  # calls per second more after each answer, which is 1 % more per second
+_CALM_S = 10.0  # without a refusal, after which the pace is raised twice as fast
 _NAP_S = 5.0  # a wait is looked at again after so long: limits may have changed
 _FIRST_IN_FLIGHT, _MOST_IN_FLIGHT = 32, 512
 
@@ -149,7 +150,7 @@ class Limiter:
         """An answer came: go a little faster where a pace was found, and have more in flight where that does not slow the answers down."""
         self._answered += 1
         if self._pace is not None:
-            self._pace.per_s += _RAISE
+            self._pace.per_s += _RAISE * (1 + ((self.clock() - self._since) / _CALM_S) ** 2)  # the longer nobody is refused, the faster: as CUBIC does
             self._pace.burst = max(1.0, self._pace.per_s * _BURST_S)
         if not self._grows:
             return
@@ -167,9 +168,12 @@ class Limiter:
         elapsed_s = now - self._since
         if self._pace is not None and elapsed_s < 1.0:
             return  # many refusals of one moment are one refusal
-        before = float("inf") if self._pace is None else self._pace.per_s
+        if self._pace is None and not self._answered:  # nothing is known of its rate yet
+            self._not_before = max(self._not_before, now + (1.0 if retry_after_s is None else retry_after_s))
+            self._since = now
+            return
         answered = self._answered / max(elapsed_s, 0.1)
-        per_s = max(0.1, min(before, answered) * _CUT) if self._answered else max(0.1, min(before, self._allowed) / 2)
+        per_s = max(0.1, answered * _CUT if self._pace is None else min(self._pace.per_s, answered or self._pace.per_s / 2) * _CUT)
         self._pace = Bucket(per_s, max(1.0, per_s * _BURST_S), self.clock)
         self._pace.level = 0.0  # the endpoint's is empty
         self._answered, self._since = 0, now

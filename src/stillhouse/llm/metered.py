@@ -1,7 +1,7 @@
 """The one way to a paid model: look in the store, reserve the worst case, call, price, commit; then, and only then, answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -30,12 +30,14 @@ class MeteredModel:
         price_out: float | None = None,
         priced_as: str | None = None,
         stand_in: bool = False,
+        bills: bool = False,
         close: Callable[[], Awaitable[None]] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         in_flight: Callable[[], int] = lambda: AT_ONCE,
     ) -> None:
         self.in_flight = in_flight  # how many calls it is worth having under way now
         self.name, self.stand_in, self.ledger = name, stand_in, ledger
+        self.bills = bills  # an endpoint, whose calls cost somebody something; a script's do not
         self._call, self._store, self._close, self._now = call, store, close, now
         self._priced_as = priced_as or name
         self._given: dict[str, Any] = {"price_in": price_in, "price_out": price_out}
@@ -46,6 +48,10 @@ class MeteredModel:
         """Which price holds today, in words; None: unknown."""
         price = known_price(self._priced_as, self._now(), **self._given)
         return None if price is None else price.snapshot
+
+    def known(self, hashes: Sequence[str]) -> set[str]:
+        """Those of these requests that the store has the answer of."""
+        return self._store.known(hashes)
 
     def has(self, request: Request) -> bool:
         """Whether the store has the answer."""

@@ -1,6 +1,7 @@
 """Models by name. Keys come from the environment, here and nowhere else, and never reach a log, a trace, a report or an error."""
 
 import json
+import math
 import os
 from collections.abc import Sequence
 
@@ -36,6 +37,8 @@ def open_teacher(name: str, task: Task, store: Store, *, ledger: Ledger | None =
 def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredModel:
     """An endpoint or a script behind the store and the ledger."""
     settings = task.teacher
+    if any(price is not None and not 0 <= price < math.inf for price in (settings.price_in, settings.price_out)):
+        raise UserError(f"{settings.price_in}, {settings.price_out}: no prices; give US$ per million tokens, 0 or more, with --price-in and --price-out")
     if (settings.price_in is None) != (settings.price_out is None):
         raise UserError("a price for input tokens alone, or for output tokens alone, prices no call; give both --price-in and --price-out")
     if name.startswith("scripted:"):
@@ -69,13 +72,13 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
         return await client.complete(request)
 
     given = settings.price_in, settings.price_out
-    return MeteredModel(name, send, store, ledger, price_in=given[0], price_out=given[1], close=client.close, in_flight=lambda: limiter.in_flight)
+    return MeteredModel(name, send, store, ledger, price_in=given[0], price_out=given[1], bills=True, close=client.close, in_flight=lambda: limiter.in_flight)
 
 
 def endpoint(name: str) -> tuple[str, str, str | None]:
     """(base URL, model, key) of `openai:NAME` or `http(s)://host/v1#NAME`."""
     if name.startswith("openai:") and name.removeprefix("openai:"):
-        key = os.environ.get("OPENAI_API_KEY")
+        key = _key("OPENAI_API_KEY")
         if not key:
             raise KeyMissingError(f"{name} needs a key; set the environment variable OPENAI_API_KEY")
         return os.environ.get("OPENAI_BASE_URL", _OPENAI), name.removeprefix("openai:"), key
@@ -83,7 +86,7 @@ def endpoint(name: str) -> tuple[str, str, str | None]:
         url, _, model = name.partition("#")
         if not model:
             raise ModelNameError(f"{name}: names no model; write it after a #, as in {url}#NAME")
-        return url, model, os.environ.get("STILLHOUSE_API_KEY")
+        return url, model, _key("STILLHOUSE_API_KEY")
     raise ModelNameError(f"{name!r} is not a model's name; use {FORMS}")
 
 
@@ -92,6 +95,14 @@ def base_url_of(name: str) -> str | None:
     if name.startswith("openai:"):
         return os.environ.get("OPENAI_BASE_URL", _OPENAI)
     return name.partition("#")[0] if name.startswith(("http://", "https://")) else None
+
+
+def _key(variable: str) -> str | None:
+    """The key without the line's end that a file left on it. Raises KeyMissingError for what no header can carry."""
+    key = os.environ.get(variable, "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise KeyMissingError(f"{variable} holds characters that no key has; set it again")
+    return key or None
 
 
 def worked_examples(task: Task) -> tuple[Example, ...]:

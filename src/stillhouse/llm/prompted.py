@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from stillhouse.errors import TaskFileError
-from stillhouse.llm.asking import Asking
+from stillhouse.llm.asking import Asking, variants
 from stillhouse.llm.bulk import Bulk
 from stillhouse.llm.parsing import ANSWER, Reply, answer_pattern, wants_object
 from stillhouse.llm.request import Completion, Model, Request
@@ -141,6 +141,16 @@ class PromptedPredictor:
         messages = (*self._beginning, {"role": "user", "content": _question(example)})
         return Request(self.model.name, messages, self._parameters, reply_schema(self.task, example, rationales=self.rationales), sample_index)
 
+    def requests(self, example: Example) -> list[Request]:
+        """One per sample."""
+        return [self.request(example, index) for index in range(self.task.teacher.samples)]
+
+    def stored(self, examples: Sequence[Example]) -> list[bool]:
+        """Whether the store has the answer to each of these: to all samples, asked with all there is to ask for or without what the endpoint refused."""
+        wanted = [[[one.hash for one in variants(request)] for request in self.requests(example)] for example in examples]
+        known = self.model.known([found for row in wanted for sample in row for found in sample])
+        return [all(any(found in known for found in sample) for sample in row) for row in wanted]
+
     async def predict(self, inputs: Sequence[Example], on_progress: Callable[[Progress], None] | None = None) -> list[Prediction]:
         """One prediction per input, in input order; a failed row is a Prediction with its reason. Raises TeacherError, BudgetError."""
         rows = await self.replies(inputs, on_progress)
@@ -166,8 +176,7 @@ class PromptedPredictor:
         await Bulk(self.model.in_flight, self._one).run(inputs, take)
 
     async def _one(self, example: Example) -> Answered:
-        requests = [self.request(example, index) for index in range(self.task.teacher.samples)]
-        return await self._asking.row(example, requests)
+        return await self._asking.row(example, self.requests(example))
 
     async def close(self) -> None:
         await self.model.close()

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -102,14 +102,18 @@ class Model(Protocol):
 
     name: str
     in_flight: Callable[[], int]  # how many calls are worth having under way now
+    bills: bool  # its calls cost something
     stand_in: bool  # a script in a model's place, and to be called so wherever it is shown
+
+    @property
+    def price_snapshot(self) -> str | None: ...
+
+    def known(self, hashes: Sequence[str]) -> set[str]:
+        """Those of these requests that are paid for already."""
+        ...
 
     async def complete(self, request: Request, example: Example | None = None) -> Completion:
         """The reply. Raises TeacherError where no call of this model can succeed (wrong key, unknown model)."""
-        ...
-
-    def has(self, request: Request) -> bool:
-        """Whether the store has the answer."""
         ...
 
     async def close(self) -> None: ...

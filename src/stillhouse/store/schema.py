@@ -74,6 +74,10 @@ class Store(Protocol):
         """The completions that exist of these requests, in no particular order."""
         ...
 
+    def known(self, hashes: Sequence[str]) -> set[str]:
+        """Those of these requests that have a completion."""
+        ...
+
     async def put(self, completion: StoredCompletion) -> None:
         """Commit one completion. An equal request that is already there keeps its first answer."""
         ...

@@ -76,6 +76,17 @@ class SqliteStore:
             raise self._refused(error) from None
         return found
 
+    def known(self, hashes: Sequence[str]) -> set[str]:
+        """Those of these requests that have a completion."""
+        found: set[str] = set()
+        try:
+            for start in range(0, len(hashes), 500):  # SQLite bounds the number of parameters
+                part = hashes[start : start + 500]
+                found.update(one for (one,) in self._reader.execute(f"SELECT request_hash FROM completions WHERE request_hash IN ({_marks(part)})", part))
+        except sqlite3.Error as error:
+            raise self._refused(error) from None
+        return found
+
     async def put(self, completion: StoredCompletion) -> None:
         """Commit one completion. An equal request that is already there keeps its first answer."""
         try:

@@ -21,10 +21,23 @@ from stillhouse.records import Example, Prediction, Progress
 from stillhouse.runs import Lock, storage_errors
 from stillhouse.store import open_store
 from stillhouse.task import Task
+from stillhouse.teacher.pilot import N_PILOT, Quote, ask_pilot, draw, pending
 from stillhouse.teacher.provenance import NAMES, licence_class, prompt_hash, provenance
 from stillhouse.teacher.spool import Spool
 
 Take = Callable[[int, Example, "Labelled"], None]
+
+
+class Consent(Protocol):
+    """Who says whether a bulk of calls may be paid for. Both raise UserError for no."""
+
+    def before(self, quote: Quote) -> None:
+        """Before the pilot: all that is known is how many calls there will be, and whether their price is known."""
+        ...
+
+    def after(self, quote: Quote) -> None:
+        """After the pilot, with the estimate."""
+        ...
 
 
 class Examples(Protocol):
@@ -186,14 +199,20 @@ async def annotate_each(
     *,
     store_path: Path,
     on_progress: Callable[[Progress], None] | None = None,
+    consent: Consent | None = None,
 ) -> LabelReport:
-    """As `annotate`, with each answer handed to `take` as it comes, in any order, with its row's number."""
+    """As `annotate`, with each answer handed to `take` as it comes, in any order, with its row's number.
+
+    With `consent`, an endpoint that bills is first asked a pilot of twenty rows; the rest is asked where `consent` says yes to what it will cost.
+    """
     with open_store(store_path) as store:
         ledger = Ledger(task.teacher.max_usd)
         teacher = open_teacher(teacher_name, task, store, ledger=ledger)
         tally = _Tally(len(examples), teacher, task, take, on_progress)
         try:
             if isinstance(teacher, PromptedPredictor):
+                if consent is not None and teacher.model.bills:
+                    tally.from_store -= await _agreed(teacher, examples, consent, on_progress)  # the pilot's answers are new, and will come from the store
                 await teacher.each(examples, tally.answered)
             else:
                 for index, example in enumerate(examples):
@@ -201,6 +220,16 @@ async def annotate_each(
         finally:
             await teacher.close()
         return tally.report(ledger)
+
+
+async def _agreed(teacher: PromptedPredictor, examples: Examples, consent: Consent, on_progress: Callable[[Progress], None] | None) -> int:
+    """Ask the pilot and then the user; how many rows the pilot paid for. Raises what `consent` raises."""
+    drawn, n = draw(pending(teacher, examples, on_progress, len(examples)))
+    if n <= N_PILOT:
+        return 0
+    consent.before(Quote(n, teacher.name, price_snapshot=teacher.model.price_snapshot))
+    consent.after(await ask_pilot(teacher, drawn, n))
+    return sum(teacher.stored(drawn))
 
 
 async def label(
@@ -211,6 +240,7 @@ async def label(
     out: Path,
     store_path: Path,
     on_progress: Callable[[Progress], None] | None = None,
+    consent: Consent | None = None,
 ) -> LabelReport:
     """`annotate`, written to `out`. Raises RunBusyError while another command writes the same file."""
     with storage_errors(out):
@@ -220,7 +250,7 @@ async def label(
         def take(index: int, example: Example, labelled: Labelled) -> None:
             spool.add(index, _row(teacher_name, example, labelled), kept=labelled.prediction.output is not None)
 
-        report = await annotate_each(teacher_name, task, examples, take, store_path=store_path, on_progress=on_progress)
+        report = await annotate_each(teacher_name, task, examples, take, store_path=store_path, on_progress=on_progress, consent=consent)
         spool.write(out, out.with_suffix(".rejected.jsonl"))
         return report
 
