@@ -33,6 +33,7 @@ def find(
     advice = recommend.recommend(
         _prompt_evidence(prompt),
         [_student_evidence(judged, money, prompt, curves) for judged in students if judged.gate is not None or prompt is None],
+        few_shot=_few_shot_evidence(material, prompt, others, curves),
         cascade=_cascade_evidence(material, cascade, prompt),
     )
     fallback = cascade.student if cascade else students[-1] if students else None
@@ -65,6 +66,22 @@ def find(
 
 def _prompt_evidence(prompt: Judged | None) -> recommend.PromptEvidence | None:
     return None if prompt is None else recommend.PromptEvidence(prompt.arm.name, prompt.summary.score)
+
+
+def _few_shot_evidence(
+    material: Material, prompt: Judged | None, others: Sequence[Judged], curves: report.LearningCurves | None
+) -> recommend.PromptEvidence | None:
+    """The number of examples with the best mean over its draws, and what its first draw gains over the plain prompt on the same rows.
+
+    That number was picked on the test rows, so the interval holds for all numbers tried at once (Bonferroni).
+    """
+    shots = {judged.arm.facts["k"]: judged for judged in others if judged.arm.kind == "few-shot"}
+    if prompt is None or curves is None or curves.few_shot is None or not shots:
+        return None
+    best = shots[max(curves.few_shot.points, key=lambda point: point.mean).n]
+    gate = material.task.gate
+    gain = decide_gate(best.arm.test, prompt.arm.test, margin=gate.margin, level=1 - (1 - gate.level) / len(shots)).difference
+    return recommend.PromptEvidence(best.arm.name, best.summary.score, gain)
 
 
 def _student_evidence(judged: Judged, money: report.Money | None, prompt: Judged | None, curves: report.LearningCurves | None) -> recommend.StudentEvidence:
@@ -124,6 +141,7 @@ def _arm(judged: Judged) -> report.Arm:
         model=arm.facts.get("spec"),
         learns_from=arm.learns_from,
         n_train=arm.n_train,
+        n_shots=arm.facts.get("n_shots"),
         macro_f1=summary.macro_f1,
         n_failed=summary.n_failed,
         latency_p50_s=summary.latency_p50_s,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stillhouse.llm.ledger import Budget, worst_case_input_tokens
-from stillhouse.llm.prices import call_cost, known_price
+from stillhouse.llm.prices import Price, call_cost, known_price
 from stillhouse.llm.request import Completion, Request, ToolCall, text_listener
 from stillhouse.records import Example
 from stillhouse.store import Store, StoredCompletion
@@ -52,6 +52,15 @@ class MeteredModel:
     def known(self, hashes: Sequence[str]) -> set[str]:
         """Those of these requests that the store has the answer of."""
         return self._store.known(hashes)
+
+    @property
+    def priced_as(self) -> str:
+        """The model whose prices, and whose context window, hold: its own name, or that of the model it stands in for."""
+        return self._priced_as
+
+    def price_of(self, n_input: int) -> Price | None:
+        """The price of a prompt of that many tokens today; None: unknown."""
+        return known_price(self._priced_as, self._now(), **self._given, n_input=n_input)
 
     def has(self, request: Request) -> bool:
         """Whether the store has the answer."""
