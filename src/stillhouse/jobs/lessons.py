@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from stillhouse.data.dataset import with_teacher
+from stillhouse.data.dataset import Answer, with_teacher
 from stillhouse.data.split import Splits
 from stillhouse.records import Example, Source
 from stillhouse.task import Task
 
 LEAST_ROWS = 16  # fewer rows are no lesson beside the task's own
 MORE_ROWS = "unlabelled rows too"
-Labels = Mapping[str, tuple[str | None, str | None]]  # (label, rationale) of the teacher by the row's id
+Labels = Mapping[str, Answer]  # of the teacher, by the row's id
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from stillhouse.jobs.lessons import Labels, Lesson, lessons_of
 from stillhouse.records import Example, Prediction, Progress, Source
 from stillhouse.task import Task, load_task
 from stillhouse.teacher.annotate import LabelReport, annotate
+from stillhouse.teacher.terms import require_terms
 
 IN_THE_DATA = "teacher_label in the data"  # the teacher's name where the rows bring its answers along
 
@@ -90,7 +91,11 @@ async def prepare(
     wanted = [*splits.test, *splits.calibration, *(row for rows in splits.also_test.values() for row in rows)]
     if learn_from == "teacher" or loaded.student.recipe == "step_by_step":  # gold labels, the teacher's reasons
         wanted += [*splits.train, *splits.validation, *splits.unlabelled]
+    if loaded.student.soft_targets and learn_from == "gold" and not every_lesson:
+        raise UserError(f'{loaded.path or loaded.name}: soft_targets are the teacher\'s, and gold labels are learned; set learn_from = "teacher" in [student]')
     name = teacher or loaded.teacher.model
+    if name is not None and (learn_from == "teacher" or loaded.student.recipe == "step_by_step"):  # its answers train; to be compared with needs no leave
+        require_terms(name, loaded.folder)
     answers = await _ask(name, loaded, wanted, store, on_progress)
     if answers is None and "teacher" in (learn_from, scored_against):
         raise UserError(f"{loaded.path or loaded.name}: rows lack gold labels and no teacher is named; set `model` in [teacher], or label the rows")
@@ -134,6 +139,8 @@ async def _ask_for_lessons(
     wanted = [row for row in (*splits.train, *splits.validation, *splits.unlabelled) if row.id not in answers.by_id]
     spent = answers.report.cost_usd if answers.report is not None else None
     left = None if task.teacher.max_usd is None else max(0.0, task.teacher.max_usd - (spent or 0.0))
+    if name is not None and wanted:
+        require_terms(name, task.folder)
     try:
         further = await _ask(name, task.with_teacher(max_usd=left), wanted, store, on_progress)
     except BudgetError:
@@ -146,19 +153,20 @@ async def _ask_for_lessons(
 def _joined(first: LabelReport | None, second: LabelReport | None) -> LabelReport | None:
     if first is None or second is None:
         return first or second
-    counts = {name: getattr(first, name) + getattr(second, name) for name in ("n", "labelled", "lenient", "from_store")}
+    names = ("n", "labelled", "lenient", "from_store", "sent_back", "repaired", "with_scores")
+    counts = {name: getattr(first, name) + getattr(second, name) for name in names}
     cost_usd = None if first.cost_usd is None or second.cost_usd is None else first.cost_usd + second.cost_usd
     rejected = dict((Counter(first.rejected) + Counter(second.rejected)).most_common())
     return replace(first, **counts, cost_usd=cost_usd, rejected=rejected, price_snapshot=first.price_snapshot or second.price_snapshot)
 
 
 def _labels_by(answers: TeacherAnswers | None) -> Labels:
-    return {} if answers is None else {id_: (answer.output, answer.rationale) for id_, answer in answers.by_id.items()}
+    return {} if answers is None else {id_: (answer.output, answer.rationale, answer.scores) for id_, answer in answers.by_id.items()}
 
 
 def _own_answer(row: Example) -> Prediction:
     error = "no teacher_label in the data" if row.teacher_label is None else None
-    return Prediction(row.teacher_label, source="teacher", rationale=row.teacher_rationale, error=error)
+    return Prediction(row.teacher_label, source="teacher", rationale=row.teacher_rationale, scores=row.teacher_scores, error=error)
 
 
 def _with_answers(
