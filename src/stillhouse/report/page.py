@@ -100,7 +100,8 @@ def templates() -> jinja2.Environment:
         numbers.count, numbers.percent, numbers.bare, numbers.interval, numbers.points, numbers.usd, numbers.seconds, numbers.size, numbers.tied
     )
     environment.filters.update({function.__name__: function for function in formats})
-    for name, files in {"style": ("colours.css", "style.css"), "run_style": ("flow.css", "run.css")}.items():  # our own files: no escaping inside <style>
+    sheets = {"style": ("colours.css", "style.css"), "run_style": ("flow.css", "run.css"), "blind_style": ("colours.css", "blind.css")}
+    for name, files in sheets.items():  # our own files: no escaping inside <style>
         environment.globals[name] = Markup("".join((folder / file).read_text(encoding="utf-8") for file in files))
     return environment
 

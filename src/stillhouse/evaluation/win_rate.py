@@ -1,0 +1,197 @@
+"""Which of two answers is better, over many rows: the win rate of A against B, by people, by a judge model, or by both.
+
+A tie is half a win for each, and so is "both bad", which is counted on its own as well. Without groups the interval is Tango's score interval for the paired
+difference (wins - losses) / n, moved to (1 + difference) / 2: with no tie that is Wilson's. With groups it is the bootstrap over groups. People outrank the
+judge: where some rows have a person's choice, the judge's scores only power the mean of theirs (`prediction_powered`), and the judge alone speaks
+where no person did.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy import stats
+
+from stillhouse.evaluation.gate import Answer, GateResult
+from stillhouse.evaluation.prediction_powered import PoweredMean, powered_mean
+from stillhouse.evaluation.proportions import mean_interval, tango_interval, tango_lower
+from stillhouse.records import Estimate
+
+Choice = Literal["A", "B", "tie", "both bad"]
+By = Literal["people", "people, judge corrected", "judge"]
+SCORES: dict[Choice, float] = {"A": 1.0, "tie": 0.5, "both bad": 0.5, "B": 0.0}
+MIN_PEOPLE = 30  # rows judged by people under which the judge is not corrected by them: the interval would promise more than it holds (lab notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One row: two answers, and what was said of them. `judge`: with A first, with B first; None: asked, but no usable reply."""
+
+    id: str
+    group: str | None = None
+    human: Choice | None = None
+    human_left: Literal["A", "B"] | None = None  # which stood on the left for the person
+    judge: tuple[Choice | None, Choice | None] | None = None
+    settled: Choice | None = None  # known without asking: the answers are the same, or one or both are missing
+    reached: bool = False  # settled, and the person's sitting has passed it: it counts among the rows that people judged
+
+    @property
+    def cluster(self) -> str:
+        return self.group if self.group is not None else f"row {self.id}"
+
+    @property
+    def by_people(self) -> Choice | None:
+        return self.human if self.human is not None else self.settled if self.reached else None
+
+    @property
+    def judge_score(self) -> float | None:
+        """0 to 1: the mean over both orders; None without two usable replies."""
+        if self.settled is not None:
+            return SCORES[self.settled]
+        if self.judge is None or self.judge[0] is None or self.judge[1] is None:
+            return None
+        return (SCORES[self.judge[0]] + SCORES[self.judge[1]]) / 2
+
+    @property
+    def by_judge(self) -> Choice | None:
+        """The judge's choice over both orders: one that falls with the order is a tie."""
+        if (score := self.judge_score) is None:
+            return None
+        return "A" if score > 0.5 else "B" if score < 0.5 else "both bad" if self.judge == ("both bad", "both bad") else "tie"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How the rows fell. They add up to n."""
+
+    wins: int
+    losses: int
+    ties: int
+    both_bad: int
+
+    @property
+    def n(self) -> int:
+        return self.wins + self.losses + self.ties + self.both_bad
+
+
+@dataclass(frozen=True)
+class WinRate:
+    """A's share of wins against B. `lower` and `upper`: one-sided bounds at the rate's level; None where no spread can be estimated.
+
+    `counts`: of the rows that the rate stands on; where a judge was corrected, of those that people judged. `weight`: see `PoweredMean`.
+    """
+
+    by: By
+    rate: Estimate
+    lower: float | None
+    upper: float | None
+    counts: Counts
+    variance: float  # of one row's score, for planning
+    weight: float | None = None
+
+
+def counts_of(choices: Sequence[Choice]) -> Counts:
+    return Counts(*(choices.count(one) for one in ("A", "B", "tie", "both bad")))
+
+
+def win_rate(choices: Sequence[Choice], clusters: Sequence[str], level: float = 0.95, by: By = "people") -> WinRate:
+    """Of rows with one choice each. Raises ValueError without rows."""
+    if not choices:
+        raise ValueError("no row is judged")
+    counts, scores = counts_of(choices), [SCORES[choice] for choice in choices]
+    if len(set(clusters)) < len(clusters):
+        return _of_scores(scores, clusters, level, by, counts)
+    n, wins, losses = counts.n, counts.wins, counts.losses
+    low, high = ((1 + bound) / 2 for bound in tango_interval(wins, losses, n, level))
+    rate = Estimate(sum(scores) / n, n, low, high, level, "score interval (Tango)")
+    return WinRate(by, rate, (1 + tango_lower(wins, losses, n, level)) / 2, (1 - tango_lower(losses, wins, n, level)) / 2, counts, _variance(scores))
+
+
+def _of_scores(scores: Sequence[float], clusters: Sequence[str], level: float, by: By, counts: Counts) -> WinRate:
+    """By the bootstrap over groups; its one-sided bounds are the ends of the two-sided interval with twice the tail."""
+    rate, ends = mean_interval(scores, clusters, level), mean_interval(scores, clusters, 2 * level - 1)
+    return WinRate(by, rate, ends.low, ends.high, counts, _variance(scores))
+
+
+def _variance(scores: Sequence[float]) -> float:
+    mean = sum(scores) / len(scores)
+    return sum((score - mean) ** 2 for score in scores) / len(scores)
+
+
+def by_people(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
+    """By the people's choices alone; None where there are none."""
+    judged = [row for row in rows if row.by_people is not None]
+    choices = [row.by_people for row in judged if row.by_people is not None]
+    if not any(row.human is not None for row in rows) and not all(row.settled is not None for row in rows):
+        return None
+    return win_rate(choices, [row.cluster for row in judged], level) if choices else None
+
+
+def by_judge(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
+    """By the judge alone, uncorrected: the mean of both orders per row. None where it judged no row; rows without two usable replies are left out."""
+    judged = [row for row in rows if row.judge_score is not None]
+    if not any(row.judge is not None for row in judged):
+        return None
+    choices = [row.by_judge for row in judged if row.by_judge is not None]
+    scores, clusters = [row.judge_score or 0.0 for row in judged], [row.cluster for row in judged]
+    if all(score in (0.0, 0.5, 1.0) for score in scores):
+        return win_rate(choices, clusters, level, "judge")
+    return _of_scores(scores, clusters, level, "judge", counts_of(choices))
+
+
+def corrected(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
+    """People's choices with the judge's on all rows to power them. None with fewer than `MIN_PEOPLE` of theirs, or no judged row that they have not judged.
+
+    A row without a usable reply of the judge counts as a tie of its: any prediction is valid, and the people's rows take its error out.
+    """
+    people = [row for row in rows if row.by_people is not None]
+    if len(people) < MIN_PEOPLE or len(people) == len(rows) or not any(row.judge is not None for row in rows):
+        return None
+    labels = [None if row.by_people is None else SCORES[row.by_people] for row in rows]
+    predictions = [0.5 if row.judge_score is None else row.judge_score for row in rows]
+    found: PoweredMean = powered_mean(labels, predictions, [row.cluster for row in rows])
+    known = [label for label in labels if label is not None]
+    low, high = found.interval(level)
+    lower, upper = found.one_sided(level)
+    rate = Estimate(_within(found.value), len(rows), _within(low), _within(high), level, f"PPI++, {found.n_labelled} rows judged by people")
+    counts = counts_of([row.by_people for row in people if row.by_people is not None])
+    of_one = found.standard_error**2 * len(known)  # the variance that as many rows, all judged by people, would need to be as sure
+    return WinRate("people, judge corrected", rate, _within(lower), _within(upper), counts, of_one, found.weight)
+
+
+def _within(share: float) -> float:
+    return min(1.0, max(0.0, share))
+
+
+def best_known(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
+    """The rate to go by: people with the judge's help, else people, else the judge alone; None where nobody judged."""
+    return corrected(rows, level) or by_people(rows, level) or by_judge(rows, level)
+
+
+def decide_win_rate(found: WinRate, *, margin: float, whose: str, names: tuple[str, str] = ("the student", "the teacher")) -> GateResult:
+    """May A replace B? Only if the one-sided lower bound of its win rate is above 0.5 - margin; it fails if the upper bound is below.
+
+    `whose`: who judged, in words; `names`: of A and B. The result's difference is the win rate less one half.
+    """
+    rate, level = found.rate, found.rate.level
+    lower, upper = (-0.5 if found.lower is None else found.lower - 0.5), (0.5 if found.upper is None else found.upper - 0.5)
+    answer: Answer = "pass" if lower > -margin else "fail" if upper < -margin else "cannot tell"
+    low, high = (None if end is None else end - 0.5 for end in (rate.low, rate.high))
+    difference = Estimate(rate.value - 0.5, rate.n, low, high, level, rate.method)
+    needed = rows_for_win_rate(rate.value, found.variance, margin, level) if answer == "cannot tell" else None
+    people = f", {found.counts.n} of them judged by people" if found.by == "people, judge corrected" else ""
+    seen = f"{names[0]} wins {rate.value:.1%} against {names[1]} on {rate.n} rows{people}, {whose}, at least {lower + 0.5:.1%} with {level:.0%} confidence"
+    must = f"and {0.5 - margin:.1%} has to be shown"
+    unit = "rows judged by people" if found.by != "judge" else "judged rows"
+    more = f"; about {needed} {unit} would tell, if the rate stays" if needed is not None and needed > found.counts.n else ""
+    sentence = {"pass": f"passes: {seen}, {must}", "fail": f"fails: {seen}, {must}", "cannot tell": f"cannot tell: {seen}, {must}{more}"}[answer]
+    return GateResult(answer, difference, lower, margin, level, rate.n, (), needed, sentence)
+
+
+def rows_for_win_rate(rate: float, variance: float, margin: float, level: float = 0.95, power: float = 0.8) -> int | None:
+    """Rows for a pass with that power, at a row's variance; None where the rate is at 0.5 - margin or below. A normal approximation, for planning alone."""
+    if rate - 0.5 + margin <= 0:
+        return None
+    z = float(stats.norm.ppf(level) + stats.norm.ppf(power))
+    return math.ceil(max(variance, 1e-4) * (z / (rate - 0.5 + margin)) ** 2)
