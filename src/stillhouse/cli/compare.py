@@ -61,9 +61,9 @@ def compare(
             skip_bad=skip_bad,
             on_progress=tick,
         )
-    _show(done, as_json, gate)
-    if gate and (done.gate is None or done.gate.answer != "pass"):
-        raise typer.Exit(1)
+    show(done, as_json, gate)
+    if gate:
+        end(done)
 
 
 def _terms(task: Path | None, margin: float | None, level: float | None) -> "Terms":
@@ -97,7 +97,14 @@ def _people(where: str, port: int) -> "People | None":
     return {"page": on_a_page, "terminal": in_the_terminal, "none": None}[where]
 
 
-def _show(done: "CompareDone", as_json: bool, gate: bool) -> None:
+def end(done: "CompareDone") -> None:
+    """Exit code 1 unless the gate passes."""
+    if done.gate is None or done.gate.answer != "pass":
+        raise typer.Exit(1)
+
+
+def show(done: "CompareDone", as_json: bool, gate: bool) -> None:
+    """What was found, in words or as one JSON object."""
     from stillhouse.report.comparison import comparison_text
 
     if as_json:

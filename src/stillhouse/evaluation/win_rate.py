@@ -21,7 +21,7 @@ from stillhouse.records import Estimate
 Choice = Literal["A", "B", "tie", "both bad"]
 By = Literal["people", "people, judge corrected", "judge"]
 SCORES: dict[Choice, float] = {"A": 1.0, "tie": 0.5, "both bad": 0.5, "B": 0.0}
-MIN_PEOPLE = 30  # rows judged by people under which the judge is not corrected by them: the interval would promise more than it holds (lab notes)
+MIN_PEOPLE = 30  # rows (groups) judged by people under which the judge is not corrected by them: the interval would promise more than it holds (lab notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,27 +141,25 @@ def by_judge(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
 
 
 def corrected(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
-    """People's choices with the judge's on all rows to power them. None with fewer than `MIN_PEOPLE` of theirs, or no judged row that they have not judged.
+    """People's choices with the judge's on all rows to power them. None with fewer than `MIN_PEOPLE` rows (groups) of theirs,
+    without a row that they have not judged, or where no interval can be computed.
 
     A row without a usable reply of the judge counts as a tie of its: any prediction is valid, and the people's rows take its error out.
     """
     people = [row for row in rows if row.by_people is not None]
-    if len(people) < MIN_PEOPLE or len(people) == len(rows) or not any(row.judge is not None for row in rows):
+    few = len({row.cluster for row in people}) < MIN_PEOPLE
+    if few or len(people) == len(rows) or not any(row.judge is not None for row in rows):
         return None
     labels = [None if row.by_people is None else SCORES[row.by_people] for row in rows]
     predictions = [0.5 if row.judge_score is None else row.judge_score for row in rows]
     found: PoweredMean = powered_mean(labels, predictions, [row.cluster for row in rows])
-    known = [label for label in labels if label is not None]
-    low, high = found.interval(level)
-    lower, upper = found.one_sided(level)
-    rate = Estimate(_within(found.value), len(rows), _within(low), _within(high), level, f"PPI++, {found.n_labelled} rows judged by people")
+    two_sided, one_sided = found.interval(level), found.interval(2 * level - 1)
+    if two_sided is None or one_sided is None:
+        return None
+    rate = Estimate(found.value, len(rows), *two_sided, level, f"PPI++, {found.n_labelled} rows judged by people")
     counts = counts_of([row.by_people for row in people if row.by_people is not None])
-    of_one = found.standard_error**2 * len(known)  # the variance that as many rows, all judged by people, would need to be as sure
-    return WinRate("people, judge corrected", rate, _within(lower), _within(upper), counts, of_one, found.weight)
-
-
-def _within(share: float) -> float:
-    return min(1.0, max(0.0, share))
+    of_one = found.standard_error**2 * found.n_labelled  # the variance with which as many rows of people alone would be as sure
+    return WinRate("people, judge corrected", rate, *one_sided, counts, of_one, found.weight)
 
 
 def best_known(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
@@ -186,12 +184,14 @@ def decide_win_rate(found: WinRate, *, margin: float, whose: str, names: tuple[s
     unit = "rows judged by people" if found.by != "judge" else "judged rows"
     more = f"; about {needed} {unit} would tell, if the rate stays" if needed is not None and needed > found.counts.n else ""
     sentence = {"pass": f"passes: {seen}, {must}", "fail": f"fails: {seen}, {must}", "cannot tell": f"cannot tell: {seen}, {must}{more}"}[answer]
-    return GateResult(answer, difference, lower, margin, level, rate.n, (), needed, sentence)
+    return GateResult(
+        answer=answer, difference=difference, lower_bound=lower, margin=margin, level=level, n=rate.n, per_class=(), rows_needed=needed, sentence=sentence
+    )
 
 
 def rows_for_win_rate(rate: float, variance: float, margin: float, level: float = 0.95, power: float = 0.8) -> int | None:
     """Rows for a pass with that power, at a row's variance; None where the rate is at 0.5 - margin or below. A normal approximation, for planning alone."""
-    if rate - 0.5 + margin <= 0:
+    if rate - 0.5 + margin < 1e-9:
         return None
     z = float(stats.norm.ppf(level) + stats.norm.ppf(power))
     return math.ceil(max(variance, 1e-4) * (z / (rate - 0.5 + margin)) ** 2)

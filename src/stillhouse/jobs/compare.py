@@ -18,6 +18,7 @@ from stillhouse.evaluation.win_rate import Compared
 from stillhouse.jobs.answers import Answers, answers_of
 from stillhouse.jobs.judge import ask_judge
 from stillhouse.jobs.judgements import Judgements
+from stillhouse.jobs.label import teacher_name
 from stillhouse.jobs.pairs import Pair, pairs_of
 from stillhouse.jobs.sitting import Sitting, people_on
 from stillhouse.jobs.win_rates import Judge, Terms, win_rates
@@ -78,6 +79,25 @@ def compare(
     with Run.resume_or_create(runs, f"{loaded.name if loaded else data.name.partition('.')[0]}-compare", "compare", facts) as run:
         job = _Job(a, b, rows, loaded, prices, judge, kept_in, store or home / "stillhouse.db", on_progress)
         return asyncio.run(_run(job, run, people, gate))
+
+
+def against_teacher(model: str, data: Path, task: Task, *, store: Path | None, skip_bad: bool, on_progress: OnProgress) -> CompareDone:
+    """`evaluate` where the task's metric is a win rate: the model against the task's teacher, by its judge and what people chose, with its gate."""
+    judgements = task.resolve(task.gate.judgements)
+    if task.gate.judge is None and not judgements.is_file():
+        raise UserError(f'{task.path or task.name}: metric = "win_rate" needs judgements; name a `judge` in [gate], or judge with `stillhouse compare`')
+    return compare(
+        model,
+        teacher_name(task, None),
+        data,
+        task=task,
+        judge=task.gate.judge,
+        judgements=judgements,
+        gate=Terms(task.gate.margin, task.gate.level),
+        store=store,
+        skip_bad=skip_bad,
+        on_progress=on_progress,
+    )
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,13 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from markupsafe import Markup
 from pydantic import TypeAdapter, ValidationError
 
 from stillhouse import __version__
 from stillhouse.errors import UserError
 from stillhouse.report.comparison import WinRates, shown_check
-from stillhouse.report.comparison_plot import comparison_plot
+from stillhouse.report.comparison_plot import both_cuts
 from stillhouse.report.page import templates
-from stillhouse.report.plots import NARROW, WIDE
 from stillhouse.report.record import record
 
 
@@ -52,10 +50,3 @@ def render_comparison(result: ComparisonResult) -> str:
     environment = templates()
     page = environment.get_template("compare.html.j2")
     return page.render(w=found, facts=result.facts, drawing=both_cuts(found), shown_check=shown_check, version=__version__)
-
-
-def both_cuts(found: WinRates, name: str = "win-rate") -> Markup:
-    """The plot in a wide and a narrow cut; the style sheet shows the one that fits."""
-    return Markup("<div class='wide'>{}</div><div class='narrow'>{}</div>").format(
-        comparison_plot(found, WIDE, name), comparison_plot(found, NARROW, name)
-    )

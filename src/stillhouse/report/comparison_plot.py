@@ -6,11 +6,12 @@ from stillhouse.report import numbers
 from stillhouse.report.comparison import WinRates
 from stillhouse.report.svg import CHAR_PX, LINE_PX, Scale, dot, figure, line, rect, text, wrapped
 
+WIDE, NARROW = 700, 344  # as the other plots of the page
 _EDGE, _BAR_TOP, _BAR = 4, 22, 30
 _ROW, _FOOT = 40, 44
 
 
-def comparison_plot(found: WinRates, width: int = 700, name: str = "win-rate") -> Markup:
+def comparison_plot(found: WinRates, width: int = WIDE, name: str = "win-rate") -> Markup:
     """`name` tells drawings on one page apart."""
     rows = found.estimates
     top = _BAR_TOP + _BAR + 46
@@ -60,3 +61,9 @@ def _tally(found: WinRates, width: int) -> Markup:
             taken = start + needed + 12
         left += wide
     return Markup("").join(parts)
+
+def both_cuts(found: WinRates, name: str = "win-rate") -> Markup:
+    """The plot in a wide and a narrow cut; the style sheet shows the one that fits."""
+    return Markup("<div class='wide'>{}</div><div class='narrow'>{}</div>").format(
+        comparison_plot(found, WIDE, name), comparison_plot(found, NARROW, name)
+    )
