@@ -117,6 +117,6 @@ def show(done: "CompareDone", as_json: bool, gate: bool) -> None:
         out.print(f"No pair is judged yet, so there is no win rate.{refused} Judge some on the page, or name a --judge.", markup=False)
         return
     out.print(comparison_text(done.found))
-    paid = "would have cost, asked of a model:" if done.found.judge_stand_in else "paid now:"
-    out.print(f"choices: {done.judgements}   {paid} {money(done.cost_usd)}", markup=False)
+    note = " at a model's price; a stand-in is not paid" if done.found.judge_stand_in else ""
+    out.print(f"choices: {done.judgements}   paid now: {money(done.cost_usd)}{note}", markup=False)
     out.print(f"Report: {done.report}", markup=False)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,6 +14,7 @@ from stillhouse.report.comparison import WinRates, shown_check
 from stillhouse.report.comparison_plot import both_cuts
 from stillhouse.report.page import templates
 from stillhouse.report.record import record
+from stillhouse.runs import read_json
 
 
 @record
@@ -42,6 +44,17 @@ def from_dict(raw: Mapping[str, Any], where: str) -> ComparisonResult:
     except ValidationError as error:
         problem = error.errors()[0]
         raise UserError(f"{where}: {'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}; run `stillhouse compare` again") from None
+
+
+def load_comparison(run: Path) -> ComparisonResult:
+    """The result in a run directory of `compare`."""
+    path = run / "result.json"
+    return from_dict(read_json(path), str(path))
+
+
+def is_comparison(run: Path) -> bool:
+    """Whether a folder is a run of `compare` that has a result."""
+    return (run / "manifest.json").is_file() and (run / "result.json").is_file() and read_json(run / "manifest.json").get("command") == "compare"
 
 
 def render_comparison(result: ComparisonResult) -> str:

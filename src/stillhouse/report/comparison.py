@@ -111,9 +111,9 @@ class WinRates:
         found: list[tuple[str, Estimate | None, str]] = [
             ("judge and people agree", self.agreement, "rows of both"),
             ("kappa", self.kappa, "beyond chance"),
-            ("judge takes the first", self.judge_first, "50 %: order does not matter"),
+            ("judge takes the first", self.judge_first, "even: 50 %"),
             ("judge keeps its choice", self.judge_consistent, "in both orders"),
-            ("people take the left", self.people_first, "50 %: side does not matter"),
+            ("people take the left", self.people_first, "even: 50 %"),
         ]
         return [(what, estimate, read) for what, estimate, read in found if estimate is not None]
 

@@ -25,8 +25,9 @@ def comparison_plot(found: WinRates, width: int = WIDE, name: str = "win-rate") 
         if estimate.low is not None and estimate.high is not None:
             body.append(line(x(estimate.low), y, x(estimate.high), y, f"whisker {colour}"))
         body.append(dot(x(estimate.value), y, f"point {colour}", f"{what}: {numbers.described(estimate)}", radius=4.5))
-        words = f"{what}: {numbers.bare(estimate.value)} {numbers.interval(estimate)}, n = {numbers.count(estimate.n)}"
-        body.append(text(_EDGE, y - 11, wrapped(words, width - 2 * _EDGE, lines=1)[0], f"label halo {colour}"))
+        numbered = f"{what}: {numbers.bare(estimate.value)} {numbers.interval(estimate)}, n = {numbers.count(estimate.n)}"
+        words = numbered if CHAR_PX * len(numbered) < width else wrapped(what, width - 2 * _EDGE, lines=1)[0]  # the table below has the numbers
+        body.append(text(_EDGE, y - 11, words, f"label halo {colour}"))
     return figure(f"{name}-{width}", width, bottom + _FOOT, found.sentence, ". ".join(said) + ".", *body)
 
 

@@ -79,7 +79,7 @@ class BlindServer:
         try:
             body = json.loads(await request.text())
             item, choice = body["item"], body["choice"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):  # no JSON, no object of these two, brackets without end
             raise web.HTTPBadRequest from None
         if not isinstance(item, int) or isinstance(item, bool) or choice not in CHOICES:
             raise web.HTTPBadRequest
