@@ -120,6 +120,13 @@ def test_a_judge_that_cannot_be_read_is_counted_and_judges_nothing(compare):
     assert "22 of 24 rows have no two usable replies of the judge" in both and "Win rate by people" in both
 
 
+def test_a_judge_over_http_is_asked_once_per_pair_and_order(compare, endpoint):
+    for _ in range(2):
+        assert compare("--judge", endpoint.url("nonsense")).code == 0
+    assert sum(endpoint.calls().values()) == 44
+    assert not any(secret in text for text in endpoint.calls() for secret in SECRETS)
+
+
 def test_the_gates_answer_is_the_exit_code(compare):
     passed = compare("--judge", "scripted:some_judges:fair", "--gate", "--margin", "0.1", "--json")
     assert passed.code == 0 and passed.json["comparison"]["decided"]["answer"] == "pass"
