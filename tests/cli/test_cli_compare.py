@@ -88,6 +88,14 @@ def test_nobody_and_no_judge_is_no_rate(compare):
     assert compare("--json").json["comparison"] is None
 
 
+def test_the_same_answers_everywhere_are_settled_and_nobody_is_named(compare, sides):
+    sides[1].write_text(sides[0].read_text().replace("null", '"an answer"'))
+    found = compare(says="", b=sides[0])
+    assert "There is nothing to judge" in found.err
+    assert found.out.startswith("Win rate with every pair settled, nobody asked\n")
+    assert "Gate: passes" in compare("--gate", "--margin", "0.1", b=sides[0]).out  # 24 ties: the score test has seen no difference
+
+
 def test_a_judge_sees_both_orders_once_and_its_heading_says_so(compare):
     found = compare("--judge", "scripted:some_judges:longer")
     asked = sys.modules["some_judges"].ASKED

@@ -9,6 +9,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from stillhouse.evaluation.agreement import agreement, bias_of_judge, bias_of_people, kappa
 from stillhouse.evaluation.prediction_powered import powered_mean
+from stillhouse.evaluation.proportions import tango_interval
 from stillhouse.evaluation.win_rate import (
     MIN_PEOPLE,
     SCORES,
@@ -141,6 +142,8 @@ def test_planned_rows_pass_four_times_in_five():
 
 def test_the_gate_fails_who_is_far_below_and_cannot_tell_of_a_single_group():
     assert decide_win_rate(rate_of(judged(20, 80)), margin=0.05, whose="").answer == "fail"
+    same = win_rate(judged(0, 0, 40), [str(i // 4) for i in range(40)])  # equal scores: each group is one row
+    assert (same.rate.low, same.rate.high, same.rate.n) == (*((1 + end) / 2 for end in tango_interval(0, 0, 10)), 40)
     alone = win_rate(judged(5, 3), ["one"] * 8)
     assert (alone.rate.low, alone.lower) == (None, None)
     assert decide_win_rate(alone, margin=0.4, whose="").answer == "cannot tell"

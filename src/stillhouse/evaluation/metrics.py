@@ -20,15 +20,16 @@ Score = Callable[[str, str, Example], float]
 
 @dataclass(frozen=True)
 class Metric:
-    """A named score. `proportion`: every row is 0 or 1, so exact binomial methods hold."""
+    """A named score. `proportion`: every row is 0 or 1, so exact binomial methods hold. `of_none`: what no answer scores."""
 
     name: str
     of_answer: Score
     proportion: bool = True
+    of_none: float = 0.0
 
     def score(self, output: str | None, gold: str, example: Example) -> float:
-        """0..1; an output of None scores 0."""
-        return 0.0 if output is None else self.of_answer(output, gold, example)
+        """0..1."""
+        return self.of_none if output is None else self.of_answer(output, gold, example)
 
 
 def metric_for(task: Task) -> Metric:
@@ -84,7 +85,7 @@ _METRICS: dict[MetricName, Metric] = {
     "equation_value": Metric("equation_value", _equation),
     "token_f1": Metric("token_f1", _token_f1, proportion=False),
     "rouge_l": Metric("rouge_l", _rouge_l, proportion=False),
-    "win_rate": Metric("win_rate", lambda *_: 0.5, proportion=False),  # a tie, until the pair of answers is judged (jobs.judged_arms)
+    "win_rate": Metric("win_rate", lambda *_: 0.5, proportion=False, of_none=0.5),  # a tie, until the pair of answers is judged (jobs.judged_arms)
 }
 
 

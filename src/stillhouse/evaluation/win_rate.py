@@ -19,7 +19,7 @@ from stillhouse.evaluation.proportions import mean_interval, tango_interval, tan
 from stillhouse.records import Estimate
 
 Choice = Literal["A", "B", "tie", "both bad"]
-By = Literal["people", "people, judge corrected", "judge"]
+By = Literal["people", "people, judge corrected", "judge", "nobody"]  # nobody: every pair is settled without asking
 SCORES: dict[Choice, float] = {"A": 1.0, "tie": 0.5, "both bad": 0.5, "B": 0.0}
 MIN_PEOPLE = 30  # rows (groups) judged by people under which the judge is not corrected by them: the interval would promise more than it holds (lab notes)
 
@@ -100,11 +100,13 @@ def win_rate(choices: Sequence[Choice], clusters: Sequence[str], level: float = 
     if not choices:
         raise ValueError("no row is judged")
     counts, scores = counts_of(choices), [SCORES[choice] for choice in choices]
-    if len(set(clusters)) < len(clusters):
-        return _of_scores(scores, clusters, level, by, counts)
     n, wins, losses = counts.n, counts.wins, counts.losses
+    if (n_groups := len(set(clusters))) < n:
+        if len(set(scores)) > 1:
+            return _of_scores(scores, clusters, level, by, counts)
+        n, wins, losses = n_groups, n_groups * (wins > 0), n_groups * (losses > 0)  # a bootstrap of equal scores shows no spread; a group is then one row
     low, high = ((1 + bound) / 2 for bound in tango_interval(wins, losses, n, level))
-    rate = Estimate(sum(scores) / n, n, low, high, level, "score interval (Tango)")
+    rate = Estimate(sum(scores) / len(scores), len(scores), low, high, level, "score interval (Tango)" + (", a group as one row" if n < len(scores) else ""))
     return WinRate(by, rate, (1 + tango_lower(wins, losses, n, level)) / 2, (1 - tango_lower(losses, wins, n, level)) / 2, counts, _variance(scores))
 
 
@@ -120,12 +122,13 @@ def _variance(scores: Sequence[float]) -> float:
 
 
 def by_people(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
-    """By the people's choices alone; None where there are none."""
+    """By the people's choices alone; None where there are none. Where every pair is settled there is nothing to ask, and it is by nobody."""
     judged = [row for row in rows if row.by_people is not None]
     choices = [row.by_people for row in judged if row.by_people is not None]
-    if not any(row.human is not None for row in rows) and not all(row.settled is not None for row in rows):
+    asked = any(row.human is not None for row in rows)
+    if not choices or not (asked or all(row.settled is not None for row in rows)):
         return None
-    return win_rate(choices, [row.cluster for row in judged], level) if choices else None
+    return win_rate(choices, [row.cluster for row in judged], level, "people" if asked else "nobody")
 
 
 def by_judge(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:

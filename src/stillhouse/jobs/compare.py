@@ -125,7 +125,7 @@ async def _run(job: _Job, run: Run, people: People | None, gate: Terms | None) -
         with Judgements(job.kept_in) as kept:
             judged, judge = await _judged(job, pairs, ledger)
             if people is not None:
-                await people(Sitting(pairs, kept, job.task.instruction if job.task else None))
+                await people(Sitting(pairs, kept, job.task.instruction if job.task else None, job.on_progress))
             rows = [replace(row, judge=one.judge) for row, one in zip(people_on(pairs, kept), judged, strict=True)]
     finally:
         run.save(cost_usd=ledger.spent_usd)

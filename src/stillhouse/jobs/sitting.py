@@ -3,12 +3,13 @@
 The page and the terminal are two faces of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from stillhouse.evaluation.win_rate import Choice, Compared
 from stillhouse.jobs.judgements import Judgement, Judgements, Side
 from stillhouse.jobs.pairs import Pair, digest
+from stillhouse.records import Progress
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,18 @@ class Shown:
 class Sitting:
     """The pairs that need a person, in their order, over the file that keeps the choices."""
 
-    def __init__(self, pairs: Sequence[Pair], kept: Judgements, instruction: str | None) -> None:
+    def __init__(
+        self, pairs: Sequence[Pair], kept: Judgements, instruction: str | None, on_progress: Callable[[Progress], None] | None = None
+    ) -> None:
         self._pairs = [pair for pair in pairs if pair.settled is None]
-        self._kept, self._instruction = kept, instruction
+        self._kept, self._instruction, self._on_progress = kept, instruction, on_progress
 
     def shown(self) -> Shown:
         """The first pair without a choice."""
         judged = [pair.key in self._kept.by_pair for pair in self._pairs]
         done, total = sum(judged), len(judged)
+        if self._on_progress is not None:
+            self._on_progress(Progress(done, total, "judged by people"))
         if done == total:
             return Shown(None, done, total, self._last() is not None, self._instruction)
         item = judged.index(False)

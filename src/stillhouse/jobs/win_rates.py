@@ -43,7 +43,7 @@ def win_rates(
     if best is None:
         return None
     alone, machine = by_people(rows, best.rate.level), by_judge(rows, best.rate.level)
-    whose = f"by {judge.name if judge else 'a judge'}, not by people" if best.by == "judge" else "by people"
+    whose = {"judge": f"by {judge.name if judge else 'a judge'}, not by people", "nobody": "every pair settled without asking"}.get(best.by, "by people")
     decided = None if gate is None else decide_win_rate(best, margin=gate.margin, whose=whose, names=names)
     agreed, of_judge, of_people = checks.agreement(rows), checks.bias_of_judge(rows), checks.bias_of_people(rows)
     found = WinRates(
@@ -56,7 +56,7 @@ def win_rates(
         weight=best.weight,
         judge=judge.name if judge else None,
         judge_stand_in=judge is not None and judge.stand_in,
-        people_alone=None if alone is None else alone.rate,
+        people_alone=None if alone is None or alone.by == "nobody" else alone.rate,
         judge_alone=None if machine is None else machine.rate,
         agreement=None if agreed is None else agreed.share,
         kappa=None if agreed is None else agreed.kappa,

@@ -56,7 +56,7 @@ class WinRates:
 
     a: str
     b: str
-    by: Literal["people", "people, judge corrected", "judge"]
+    by: Literal["people", "people, judge corrected", "judge", "nobody"]
     rate: Measured
     tally: Tally
     n_rows: int  # that both answered
@@ -86,6 +86,7 @@ class WinRates:
         return {
             "people": "win rate by people",
             "people, judge corrected": "win rate by people, with the judge's choices corrected by theirs",
+            "nobody": "win rate with every pair settled, nobody asked",
             "judge": f"win rate by {self.judge}{' (a stand-in)' if self.judge_stand_in else ''}, not by people",
         }[self.by]
 
@@ -101,6 +102,7 @@ class WinRates:
         found: list[tuple[str, Estimate | None]] = [
             ("people, judge corrected (PPI++)", self.rate if self.by == "people, judge corrected" else None),
             ("people", self.people_alone),
+            ("every pair settled, nobody asked", self.rate if self.by == "nobody" else None),
             (f"{self.judge} alone, not corrected", self.judge_alone),
         ]
         return [(name, estimate) for name, estimate in found if estimate is not None]
