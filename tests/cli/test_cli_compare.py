@@ -16,7 +16,7 @@ from compare_samples import SECRETS, write_sides
 from stillhouse.jobs.answers import Answers
 from stillhouse.jobs.judgements import Judgement, Judgements
 from stillhouse.jobs.pairs import digest, pairs_of
-from stillhouse.jobs.sitting import people_on
+from stillhouse.jobs.sitting import Sitting, people_on
 from stillhouse.records import Example
 
 JUDGES = '''
@@ -260,6 +260,18 @@ def test_equal_and_missing_answers_are_settled():
     rows = [Example(str(i), "q") for i in range(4)]
     settled = {pair.example.id: pair.settled for pair in pairs_of(rows, answers("a  b\n", None, None, "x"), answers("a b", "x", None, None))}
     assert settled == {"0": "tie", "1": "B", "2": "both bad", "3": "A"}
+
+
+def test_rows_that_are_the_same_pair_are_one_choice_and_one_draw(tmp_path):
+    rows = [Example(str(i), "the same question") for i in range(3)] + [Example("3", "another")]
+    pairs = pairs_of(rows, answers(*["one"] * 4), answers(*["two"] * 4))
+    with Judgements(tmp_path / "j.jsonl") as kept:
+        sitting = Sitting(pairs, kept, None)
+        while (item := sitting.shown().item) is not None:
+            sitting.choose(item, "left")
+        seen = people_on(pairs, kept)
+    assert len((tmp_path / "j.jsonl").read_text().splitlines()) == 2
+    assert [row.human is not None for row in seen] == [True] * 4 and len({row.cluster for row in seen}) == 2
 
 
 def test_a_settled_pair_is_passed_where_all_before_it_are_judged(tmp_path):

@@ -73,7 +73,7 @@ def compare(
     loaded = None if loaded is None else prices
     rows = load_examples(data, task=loaded, skip_bad=skip_bad)
     home = loaded.folder if loaded is not None else data.parent
-    kept_in = judgements or home / "judgements.jsonl"
+    kept_in = judgements or (home / "judgements.jsonl" if loaded is None else loaded.resolve(loaded.gate.judgements))
     facts: dict[str, Any] = {"a": a, "b": b, "judge": judge, "data": str(data), "fingerprint": rows.fingerprint, "judgements": str(kept_in)}
     facts |= {"task": str(loaded.path) if loaded and loaded.path else None, "gate": asdict(gate) if gate else None}
     with Run.resume_or_create(runs, f"{loaded.name if loaded else data.name.partition('.')[0]}-compare", "compare", facts) as run:

@@ -60,7 +60,7 @@ async def _judged(
     own, other = (Answers(one.name, {row.id: row.output for row in one.test}) for one in (arm, prompt))
     pairs = pairs_of(examples, own, other)
     kept_in = task.resolve(task.gate.judgements)
-    rows = [Compared(pair.example.id, pair.example.group, settled=pair.settled) for pair in pairs]
+    rows = [Compared(pair.example.id, pair.group, settled=pair.settled) for pair in pairs]
     if kept_in.is_file():
         with Judgements(kept_in) as kept:
             rows = people_on(pairs, kept)

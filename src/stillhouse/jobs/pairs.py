@@ -6,6 +6,7 @@ sitting that ends early has judged a random sample of the rows, and one that goe
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,12 +17,16 @@ from stillhouse.records import Example
 
 @dataclass(frozen=True)
 class Pair:
-    """One row with both answers. `key` names input and answers whoever gave them; `settled`: nobody needs to be asked."""
+    """One row with both answers. `key` names input and answers whoever gave them; `settled`: nobody needs to be asked.
+
+    `group`: the row's own, or what rows have in common that are the same pair: one choice judges them all, and counts as one draw.
+    """
 
     example: Example
     a: str | None
     b: str | None
     key: str
+    group: str | None = None
 
     @property
     def settled(self) -> Choice | None:
@@ -47,7 +52,10 @@ class Pair:
 def pairs_of(examples: Sequence[Example], a: Answers, b: Answers) -> list[Pair]:
     """The rows that both were asked, in the order in which they are judged."""
     both = [row for row in examples if row.id in a.by_id and row.id in b.by_id]
-    pairs = [Pair(row, a.by_id[row.id], b.by_id[row.id], _key(row, a.by_id, b.by_id)) for row in both]
+    keys = [_key(row, a.by_id, b.by_id) for row in both]
+    times = Counter(keys)
+    groups = [row.group if row.group is not None else f"pair {key}" if times[key] > 1 else None for row, key in zip(both, keys, strict=True)]
+    pairs = [Pair(row, a.by_id[row.id], b.by_id[row.id], key, group) for row, key, group in zip(both, keys, groups, strict=True)]
     return sorted(pairs, key=lambda pair: digest(["order", pair.key]))
 
 

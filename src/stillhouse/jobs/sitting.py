@@ -73,7 +73,7 @@ def people_on(pairs: Sequence[Pair], kept: Judgements) -> list[Compared]:
     for pair in pairs:
         judgement = kept.by_pair.get(pair.key) if pair.settled is None else None
         passed = passed and (pair.settled is not None or judgement is not None)
-        row = Compared(pair.example.id, pair.example.group, settled=pair.settled, reached=pair.settled is not None and passed)
+        row = Compared(pair.example.id, pair.group, settled=pair.settled, reached=pair.settled is not None and passed)
         if judgement is not None:
             a_left = judgement.left == digest(pair.a)
             row = replace(row, human=_whose(judgement.choice, a_left), human_left="A" if a_left else "B")

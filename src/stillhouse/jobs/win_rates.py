@@ -109,7 +109,7 @@ def _weak(pairs: Sequence[Pair]) -> tuple[WeakScores, ...]:
     labelled = [(pair, pair.example.label) for pair in pairs if pair.example.label is not None]
     if not labelled:
         return ()
-    groups = [pair.example.group or pair.example.id for pair, _ in labelled]
+    groups = [pair.group or pair.example.id for pair, _ in labelled]
     found = []
     for name, metric in (("ROUGE-L", by_name("rouge_l")), ("token F1", by_name("token_f1"))):
         a = [metric.score(pair.a, label, pair.example) for pair, label in labelled]
