@@ -44,9 +44,10 @@ def judge_here(sitting: "Sitting", console: Console) -> None:
 
 def screen(shown: "Shown", width: int) -> Group:
     """One pair: side by side where there is room, else one above the other."""
-    panels = [Panel(Text(answer), title=title, padding=(1, 2)) for title, answer in (("LEFT", shown.left), ("RIGHT", shown.right))]
     side_by_side = width >= 100
-    pair = [Columns([Panel(one.renderable, title=one.title, padding=(1, 2), width=width // 2 - 1) for one in panels])] if side_by_side else panels
+    each = width // 2 - 1 if side_by_side else width
+    panels = [Panel(Text(answer), title=title, padding=(1, 2), width=each) for title, answer in (("LEFT", shown.left), ("RIGHT", shown.right))]
+    pair = [Columns(panels)] if side_by_side else panels
     head = [Text(shown.instruction, style="dim")] if shown.instruction else []
     count = Text(f"\n{shown.done + 1:,} of {shown.total:,}", style="dim")
     return Group(count, *head, Text(shown.input, style="bold"), *pair, Text(HELP, style="dim"))
