@@ -65,6 +65,13 @@ def test_without_a_spread_or_an_unlabelled_row_there_is_nothing():
         powered_mean([1.0, 0.0, None], [1, 0, 1], list("abc"))
 
 
+def test_bounds_are_where_the_p_values_come_to_the_level():
+    _, judged, labels = drawn(np.random.default_rng(3))
+    found = powered_mean(labels, judged, [str(i) for i in range(240)])
+    assert (found.lower(), found.upper()) == found.interval(0.90)
+    assert found.p_above(found.lower(0.9)) == pytest.approx(0.1, abs=1e-4) and found.p_below(found.upper(0.9)) == pytest.approx(0.1, abs=1e-4)
+
+
 @pytest.mark.parametrize(("n", "rate", "skill"), [(30, 0.5, 0.3), (30, 0.5, 0.9), (60, 0.85, 0.8)])
 def test_the_interval_covers_and_its_bounds_hold_one_sided(n, rate, skill):
     """1,500 comparisons each."""

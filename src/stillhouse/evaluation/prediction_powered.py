@@ -10,7 +10,7 @@ by transformation", section 2) corrects for skewness; both with Student's quanti
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,8 +32,24 @@ class PoweredMean:
     n_groups: int
     skewness: float
 
+    def lower(self, level: float = 0.95) -> float:
+        """One-sided; 0 where no interval can be computed."""
+        return (self.interval(2 * level - 1) or (0.0, 1.0))[0]
+
+    def upper(self, level: float = 0.95) -> float:
+        """One-sided; 1 where no interval can be computed."""
+        return (self.interval(2 * level - 1) or (0.0, 1.0))[1]
+
+    def p_above(self, value: float) -> float:
+        """One-sided p-value of "the true mean is `value` or less", from 1e-6 to 0.5: where the lower bound comes to `value`."""
+        return _where(lambda p: self.lower(1 - p) > value)
+
+    def p_below(self, value: float) -> float:
+        """One-sided p-value of "the true mean is `value` or more"."""
+        return _where(lambda p: self.upper(1 - p) < value)
+
     def interval(self, level: float = 0.95) -> tuple[float, float] | None:
-        """Two-sided; None where the spread is 0, or the mean is at an end of its range or beyond it. (2 * level - 1 gives two one-sided bounds at `level`.)"""
+        """Two-sided; None where the spread is 0, or the mean is at an end of its range or beyond it."""
         v, spread = self.value, self.standard_error * math.sqrt(self.n_groups / (self.n_groups - 2))
         if spread < 1e-12 or not 0 < v < 1:
             return None
@@ -64,6 +80,15 @@ def powered_mean(labels: Sequence[float | None], predictions: Sequence[float], g
     of_group = np.bincount(group, weights=influence)
     spread = math.sqrt(float((of_group**2).sum()))
     return PoweredMean(value, spread, weight, len(y), len(more), n_groups, float((of_group**3).sum()) / spread**3 if spread > 1e-12 else 0.0)
+
+
+def _where(shown: Callable[[float], bool]) -> float:
+    """The smallest p, to 1e-6, at which it is shown; 0.5 where it is at none below."""
+    low, high = 0.0, 0.5
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (low, middle) if shown(middle) else (middle, high)
+    return high
 
 
 def _unskewed(t: float, skewness: float) -> float:

@@ -1,21 +1,24 @@
 """Which of two answers is better, over many rows: the win rate of A against B, by people, by a judge model, or by both.
 
 A tie is half a win for each, and so is "both bad", which is counted on its own as well. Without groups the interval is Tango's score interval for the paired
-difference (wins - losses) / n, moved to (1 + difference) / 2: with no tie that is Wilson's. With groups it is the bootstrap over groups. People outrank the
-judge: where some rows have a person's choice, the judge's scores only power the mean of theirs (`prediction_powered`), and the judge alone speaks
-where no person did.
+difference (wins - losses) / n, moved to (1 + difference) / 2: with no tie that is Wilson's. With groups it is the bootstrap over groups. As in the gate for
+scores, what decides is exact, or a bound that holds for any scores, and the interval is for reading. People outrank the judge: where some rows have a
+person's choice, the judge's scores only power the mean of theirs (`prediction_powered`), and the judge alone speaks where no person did.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
+import numpy as np
 from scipy import stats
 
+from stillhouse.evaluation.bounded import Floats, bounded_lower, bounded_p
+from stillhouse.evaluation.exact import exact_lower, exact_p
 from stillhouse.evaluation.gate import Answer, GateResult
 from stillhouse.evaluation.prediction_powered import PoweredMean, powered_mean
-from stillhouse.evaluation.proportions import mean_interval, tango_interval, tango_lower
+from stillhouse.evaluation.proportions import mean_interval, tango_interval
 from stillhouse.records import Estimate
 
 Choice = Literal["A", "B", "tie", "both bad"]
@@ -75,17 +78,71 @@ class Counts:
         return self.wins + self.losses + self.ties + self.both_bad
 
 
+class Bounds(Protocol):
+    """How surely a rate is above or below a value: one-sided p-values, and the bounds where they come to 1 - level."""
+
+    def p_above(self, rate: float) -> float:
+        """Of "the true rate is `rate` or less"."""
+        ...
+
+    def p_below(self, rate: float) -> float: ...
+
+    def lower(self, level: float) -> float: ...
+
+    def upper(self, level: float) -> float: ...
+
+
+@dataclass(frozen=True)
+class OfRows:
+    """Rows that each stand alone and fell to A, to B or to neither: exact (`exact`), as a difference of paired proportions."""
+
+    wins: int
+    losses: int
+    n: int
+
+    def p_above(self, rate: float) -> float:
+        return exact_p(self.wins, self.losses, self.n, 2 * rate - 1)
+
+    def p_below(self, rate: float) -> float:
+        return exact_p(self.losses, self.wins, self.n, 1 - 2 * rate)
+
+    def lower(self, level: float) -> float:
+        return (1 + exact_lower(self.wins, self.losses, self.n, level)) / 2
+
+    def upper(self, level: float) -> float:
+        return (1 - exact_lower(self.losses, self.wins, self.n, level)) / 2
+
+
+@dataclass(frozen=True)
+class OfGroups:
+    """Rows in groups, or scores in between: bounds for any scores from 0 to 1 (`bounded`). `sums`: per group, of the scores less one half."""
+
+    sums: Floats
+    sizes: Floats
+
+    def p_above(self, rate: float) -> float:
+        return bounded_p(self.sums, self.sizes, rate - 0.5, worst=-0.5)
+
+    def p_below(self, rate: float) -> float:
+        return bounded_p(-self.sums, self.sizes, 0.5 - rate, worst=-0.5)
+
+    def lower(self, level: float) -> float:
+        return 0.5 + bounded_lower(self.sums, self.sizes, level, worst=-0.5)
+
+    def upper(self, level: float) -> float:
+        return 0.5 - bounded_lower(-self.sums, self.sizes, level, worst=-0.5)
+
+
 @dataclass(frozen=True)
 class WinRate:
-    """A's share of wins against B. `lower` and `upper`: one-sided bounds at the rate's level; None where no spread can be estimated.
+    """A's share of wins against B, with a two-sided interval; `bounds` decide.
 
     `counts`: of the rows that the rate stands on; where a judge was corrected, of those that people judged. `weight`: see `PoweredMean`.
     """
 
     by: By
     rate: Estimate
-    lower: float | None
-    upper: float | None
+    bounds: Bounds
     counts: Counts
     variance: float  # of one row's score, for planning
     weight: float | None = None
@@ -101,19 +158,23 @@ def win_rate(choices: Sequence[Choice], clusters: Sequence[str], level: float = 
         raise ValueError("no row is judged")
     counts, scores = counts_of(choices), [SCORES[choice] for choice in choices]
     n, wins, losses = counts.n, counts.wins, counts.losses
-    if (n_groups := len(set(clusters))) < n:
-        if len(set(scores)) > 1:
-            return _of_scores(scores, clusters, level, by, counts)
-        n, wins, losses = n_groups, n_groups * (wins > 0), n_groups * (losses > 0)  # a bootstrap of equal scores shows no spread; a group is then one row
+    if (n_groups := len(set(clusters))) < n and len(set(scores)) > 1:
+        return _of_scores(scores, clusters, level, by, counts)
+    bounds: Bounds = OfRows(wins, losses, n)
+    if n_groups < n:  # a bootstrap of equal scores shows no spread; a group is then one row
+        n, wins, losses, bounds = n_groups, n_groups * (wins > 0), n_groups * (losses > 0), _of_groups(scores, clusters)
     low, high = ((1 + bound) / 2 for bound in tango_interval(wins, losses, n, level))
-    rate = Estimate(sum(scores) / len(scores), len(scores), low, high, level, "score interval (Tango)" + (", a group as one row" if n < len(scores) else ""))
-    return WinRate(by, rate, (1 + tango_lower(wins, losses, n, level)) / 2, (1 - tango_lower(losses, wins, n, level)) / 2, counts, _variance(scores))
+    method = "score interval (Tango)" + (", a group as one row" if n < len(scores) else "")
+    return WinRate(by, Estimate(sum(scores) / len(scores), len(scores), low, high, level, method), bounds, counts, _variance(scores))
 
 
 def _of_scores(scores: Sequence[float], clusters: Sequence[str], level: float, by: By, counts: Counts) -> WinRate:
-    """By the bootstrap over groups; its one-sided bounds are the ends of the two-sided interval with twice the tail."""
-    rate, ends = mean_interval(scores, clusters, level), mean_interval(scores, clusters, 2 * level - 1)
-    return WinRate(by, rate, ends.low, ends.high, counts, _variance(scores))
+    return WinRate(by, mean_interval(scores, clusters, level), _of_groups(scores, clusters), counts, _variance(scores))
+
+
+def _of_groups(scores: Sequence[float], clusters: Sequence[str]) -> OfGroups:
+    _, index = np.unique(np.asarray(clusters), return_inverse=True)
+    return OfGroups(np.bincount(index, weights=np.asarray(scores, float) - 0.5), np.bincount(index, weights=np.ones(len(scores))))
 
 
 def _variance(scores: Sequence[float]) -> float:
@@ -156,13 +217,12 @@ def corrected(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
     labels = [None if row.by_people is None else SCORES[row.by_people] for row in rows]
     predictions = [0.5 if row.judge_score is None else row.judge_score for row in rows]
     found: PoweredMean = powered_mean(labels, predictions, [row.cluster for row in rows])
-    two_sided, one_sided = found.interval(level), found.interval(2 * level - 1)
-    if two_sided is None or one_sided is None:
+    if (two_sided := found.interval(level)) is None:
         return None
     rate = Estimate(found.value, len(rows), *two_sided, level, f"PPI++, {found.n_labelled} rows judged by people")
     counts = counts_of([row.by_people for row in people if row.by_people is not None])
     of_one = found.standard_error**2 * found.n_labelled  # the variance with which as many rows of people alone would be as sure
-    return WinRate("people, judge corrected", rate, *one_sided, counts, of_one, found.weight)
+    return WinRate("people, judge corrected", rate, found, counts, of_one, found.weight)
 
 
 def best_known(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
@@ -175,9 +235,9 @@ def decide_win_rate(found: WinRate, *, margin: float, whose: str, names: tuple[s
 
     `whose`: who judged, in words; `names`: of A and B. The result's difference is the win rate less one half.
     """
-    rate, level = found.rate, found.rate.level
-    lower, upper = (-0.5 if found.lower is None else found.lower - 0.5), (0.5 if found.upper is None else found.upper - 0.5)
-    answer: Answer = "pass" if lower > -margin else "fail" if upper < -margin else "cannot tell"
+    rate, level, bounds = found.rate, found.rate.level, found.bounds
+    p, lower = bounds.p_above(0.5 - margin), bounds.lower(level) - 0.5
+    answer: Answer = "pass" if p < 1 - level else "fail" if bounds.p_below(0.5 - margin) < 1 - level else "cannot tell"
     low, high = (None if end is None else end - 0.5 for end in (rate.low, rate.high))
     difference = Estimate(rate.value - 0.5, rate.n, low, high, level, rate.method)
     needed = rows_for_win_rate(rate.value, found.variance, margin, level) if answer == "cannot tell" else None
@@ -188,7 +248,7 @@ def decide_win_rate(found: WinRate, *, margin: float, whose: str, names: tuple[s
     more = f"; about {needed} {unit} would tell, if the rate stays" if needed is not None and needed > found.counts.n else ""
     sentence = {"pass": f"passes: {seen}, {must}", "fail": f"fails: {seen}, {must}", "cannot tell": f"cannot tell: {seen}, {must}{more}"}[answer]
     return GateResult(
-        answer=answer, difference=difference, lower_bound=lower, margin=margin, level=level, n=rate.n, per_class=(), rows_needed=needed, sentence=sentence
+        answer=answer, difference=difference, lower_bound=lower, margin=margin, level=level, n=rate.n, per_class=(), rows_needed=needed, sentence=sentence, p=p
     )
 
 

@@ -52,7 +52,7 @@ def win_rates(
         rate=best.rate,
         tally=Tally(best.counts.wins, best.counts.losses, best.counts.ties, best.counts.both_bad),
         n_rows=len(rows),
-        lower_bound=best.lower,
+        lower_bound=best.bounds.lower(best.rate.level),
         weight=best.weight,
         judge=judge.name if judge else None,
         judge_stand_in=judge is not None and judge.stand_in,
