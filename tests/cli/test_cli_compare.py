@@ -213,6 +213,7 @@ def test_a_file_of_choices_that_is_none_is_refused(compare, tmp_path):
         assert (found.code, says in found.err) == (2, True), found.err
 
 
+@pytest.mark.slow
 def test_the_terminal_takes_keys(sides, tmp_path):
     """A real terminal: arrows, a letter in capitals, undo, and q; nothing is echoed, and the terminal is left as it was."""
     lead, follow = pty.openpty()

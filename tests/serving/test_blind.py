@@ -6,6 +6,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import pytest
+
 from compare_samples import SECRETS, mine, page_of
 
 
@@ -33,6 +35,7 @@ def choose(url, choice):
     return json.loads(text)
 
 
+@pytest.mark.slow
 def test_a_killed_sitting_goes_on_where_it_was_and_ends_with_the_result(tmp_path):
     with page_of(tmp_path) as (process, url):
         assert (pair(url)["done"], pair(url)["total"]) == (0, 22)
@@ -62,6 +65,7 @@ def test_a_killed_sitting_goes_on_where_it_was_and_ends_with_the_result(tmp_path
     assert (tmp_path / "judgements.jsonl").read_text().startswith(kept)
 
 
+@pytest.mark.slow
 def test_who_is_who_is_nowhere_and_strangers_find_nothing(tmp_path):
     with page_of(tmp_path) as (process, url):
         the_page_lets_nothing_in_or_out(url)

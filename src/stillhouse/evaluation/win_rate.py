@@ -174,7 +174,8 @@ def _of_scores(scores: Sequence[float], clusters: Sequence[str], level: float, b
 
 def _of_groups(scores: Sequence[float], clusters: Sequence[str]) -> OfGroups:
     _, index = np.unique(np.asarray(clusters), return_inverse=True)
-    return OfGroups(np.bincount(index, weights=np.asarray(scores, float) - 0.5), np.bincount(index, weights=np.ones(len(scores))))
+    sums = np.bincount(index, weights=np.asarray(scores, float) - 0.5)
+    return OfGroups(sums.astype(float), np.bincount(index).astype(float))
 
 
 def _variance(scores: Sequence[float]) -> float:
