@@ -8,6 +8,7 @@ import typer
 from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, out, progress_bar
 from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Rows, Runs, SkipBad, Store, TaskFile, Teacher
+from stillhouse.cli.terms import AcceptTerms, once_confirmed
 from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def distill(
     store: Store = None,
     runs: Runs = Path("runs"),
     skip_bad: SkipBad = False,
+    accept_terms: AcceptTerms = False,
     as_json: AsJson = False,
 ) -> None:
     """Train students, measure them against the prompt on held-out rows, and write card and report. Exit code 1: none may be served."""
@@ -35,7 +37,7 @@ def distill(
     from stillhouse.jobs.step_task import task_of
 
     with progress_bar() as tick:
-        done = run(
+        done = once_confirmed(run, accept_terms, tick)(
             task_of(task, data),
             teacher=teacher,
             settings={"max_usd": max_usd, "price_in": price_in, "price_out": price_out},
@@ -68,6 +70,7 @@ def advise(
     store: Store = None,
     runs: Runs = Path("runs"),
     skip_bad: SkipBad = False,
+    accept_terms: AcceptTerms = False,
     as_json: AsJson = False,
 ) -> None:
     """Learning curves, the crossover with the prompt, the money: one verdict."""
@@ -75,7 +78,7 @@ def advise(
     from stillhouse.jobs.step_task import task_of
 
     with progress_bar() as tick:
-        done = run(
+        done = once_confirmed(run, accept_terms, tick)(
             task_of(task, data),
             teacher=teacher,
             settings={"max_usd": max_usd, "price_in": price_in, "price_out": price_out},

@@ -10,6 +10,7 @@ import typer
 from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, money, out, progress_bar
 from stillhouse.cli.options import TaskFile
+from stillhouse.cli.terms import AcceptTerms, once_confirmed
 
 
 @app.command()
@@ -30,6 +31,7 @@ def label(
     tpm: Annotated[float | None, typer.Option(min=1, help="tokens per minute, in and out; default: learned from the endpoint")] = None,
     store: Annotated[Path | None, typer.Option(help="where paid replies are kept; default: stillhouse.db beside the task")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave broken rows out and count them")] = False,
+    accept_terms: AcceptTerms = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
 ) -> None:
     """Ask the teacher for labels (and rationales). Stop it at any moment and run it again: nothing is paid twice.
@@ -47,16 +49,26 @@ def label(
         asked = task_of(task, data) if names_a_step(task) else task
         loaded = (asked if isinstance(asked, Task) else load_task(asked)).with_teacher(**{name: value for name, value in settings.items() if value is not None})
         consent = CommandLine(tick, yes=yes, max_usd=loaded.teacher.max_usd, unpriced=unpriced)
-        done = asyncio.run(run(loaded, data=data, out=to, teacher=teacher, store=store, skip_bad=skip_bad, on_progress=tick, consent=consent, batch=batch))
+        work = once_confirmed(lambda asked, **options: asyncio.run(run(asked, **options)), accept_terms, tick)
+        done = work(loaded, data=data, out=to, teacher=teacher, store=store, skip_bad=skip_bad, on_progress=tick, consent=consent, batch=batch)
     if as_json:
-        emit_json({"out": str(done.out), "skipped": done.skipped, **asdict(done.report)})
+        emit_json({"out": str(done.out), "card": str(done.card), "skipped": done.skipped, **asdict(done.report)})
         return
     report = done.report
     out.print(f"{report.labelled} of {report.n} rows labelled by {report.teacher}{' (a stand-in, not a model)' if report.stand_in else ''}: {done.out}")
+    if report.lenient:
+        out.print(f"  {report.lenient} of them recovered from a near form of what was asked for")
+    if report.sent_back:
+        out.print(f"  {report.sent_back} replies sent back for repair, {report.repaired} labels came of it")
+    for feature, count in report.lacking.items():
+        out.print(f"  {count} asked without {feature}: the endpoint does not have it")
+    for note in report.notes:
+        out.print(f"  note: {note}")
     for reason, count in report.rejected.items():
         out.print(f"  {count} rejected: {reason}")
     paid = f"nothing paid; {report.price_snapshot or 'a model'} would have cost" if report.stand_in else "paid now:"
     if done.skipped:
         out.print(f"  {done.skipped} broken rows left out")
     out.print(f"  {report.from_store} answered from the store, {paid} {money(report.cost_usd)}")
+    out.print(f"  where they come from, and under which licence: {done.card}")
     out.print(f"next: stillhouse distill {task}")

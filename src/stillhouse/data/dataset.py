@@ -17,7 +17,7 @@ from stillhouse.records import Example
 from stillhouse.runs import write_atomic
 from stillhouse.task import Task
 
-_KNOWN = ("id", "input", "label", "teacher_label", "teacher_rationale", "choices", "group")
+_KNOWN = ("id", "input", "label", "teacher_label", "teacher_rationale", "teacher_scores", "choices", "group")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def write_examples(path: str | Path, examples: Iterable[Example]) -> None:
 def to_row(example: Example) -> dict[str, Any]:
     """The example as a dataset row; fields that are None are left out, extra fields are put back where they were."""
     row: dict[str, Any] = {"id": example.id, "input": example.input}
-    for name in ("label", "teacher_label", "teacher_rationale", "group"):
+    for name in ("label", "teacher_label", "teacher_rationale", "teacher_scores", "group"):
         if (value := getattr(example, name)) is not None:
             row[name] = value
     if example.choices is not None:
@@ -198,12 +198,16 @@ def _example(raw: Mapping[str, Any], task: Task | None, seen_inputs: dict[str, i
     rationale, group = raw.get("teacher_rationale"), raw.get("group")
     if rationale is not None and not isinstance(rationale, str):
         raise _BadRow(f"`teacher_rationale` must be a text, it is {_kind(rationale)}")
+    scores = raw.get("teacher_scores")
+    if not _are_scores(scores):
+        raise _BadRow(f"`teacher_scores` must be an object of labels and their probabilities, it is {scores!r:.80}")
     example = Example(
         id=_id(raw, text, seen_inputs),
         input=text,
         label=_label(raw.get("label"), "label"),
         teacher_label=_label(raw.get("teacher_label"), "teacher_label"),
         teacher_rationale=rationale,
+        teacher_scores=scores,
         choices=_choices(raw.get("choices")),
         group=None if group is None else str(group),
         extra={key: value for key, value in raw.items() if key not in _KNOWN},
@@ -234,6 +238,11 @@ def _label(value: Any, name: str) -> str | None:
         raise _BadRow(f"`{name}` holds a value that is not JSON ({value!r})") from None
 
 
+def _are_scores(value: Any) -> bool:
+    """None, or probabilities by label."""
+    return value is None or (isinstance(value, dict) and all(type(p) in (int, float) and 0 <= p <= 1 for p in value.values()))
+
+
 def _choices(value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
@@ -259,10 +268,13 @@ def _kind(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-def with_teacher(examples: Iterable[Example], labels: Mapping[str, tuple[str | None, str | None]]) -> list[Example]:
-    """The examples with (label, rationale) of the teacher filled in by id; an id that is absent keeps what it had."""
+Answer = tuple[str | None, str | None, Mapping[str, float] | None]
+
+
+def with_teacher(examples: Iterable[Example], answers: Mapping[str, Answer]) -> list[Example]:
+    """The examples with the teacher's (label, rationale, scores) filled in by id; an id that is absent keeps what it had."""
     filled = []
     for example in examples:
-        label, rationale = labels.get(example.id, (example.teacher_label, example.teacher_rationale))
-        filled.append(replace(example, teacher_label=label, teacher_rationale=rationale))
+        label, rationale, scores = answers.get(example.id, (example.teacher_label, example.teacher_rationale, example.teacher_scores))
+        filled.append(replace(example, teacher_label=label, teacher_rationale=rationale, teacher_scores=scores))
     return filled

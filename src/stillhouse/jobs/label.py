@@ -11,14 +11,17 @@ from stillhouse.records import Progress
 from stillhouse.task import Task, load_task
 from stillhouse.teacher.annotate import Consent, LabelReport
 from stillhouse.teacher.annotate import label as annotate_to
+from stillhouse.teacher.card import write_card
+from stillhouse.teacher.terms import require_terms
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Where the labels went, and the report on them."""
+    """Where the labels went, the report on them, and where the data set's card is."""
 
     out: Path
     report: LabelReport
+    card: Path
     skipped: int = 0  # broken rows that were left out
 
 
@@ -35,7 +38,10 @@ async def label(
     consent: Consent | None = None,
     batch: bool = False,
 ) -> Labelled:
-    """Label `data`, or every file that the task names, into `out` (default: `teacher.jsonl` beside the task). Values of None in `settings` change nothing."""
+    """Label `data`, or every file that the task names, into `out` (default: `teacher.jsonl` beside the task). Values of None in `settings` change nothing.
+
+    Raises TermsError where the teacher's provider has a notice that was not confirmed yet (`teacher.terms.accept_terms`).
+    """
     loaded = task if isinstance(task, Task) else load_task(task)
     loaded = loaded.with_teacher(**{name: value for name, value in (settings or {}).items() if value is not None})
     name = teacher_name(loaded, teacher)
@@ -43,10 +49,11 @@ async def label(
     files = [data] if data is not None else _data_files(loaded)
     if out.resolve() in {path.resolve() for path in (*files, *_data_files(loaded), *([loaded.path] if loaded.path else []))}:
         raise ExistsError(f"{out} is a file of the task and would be overwritten; give another --out")
+    require_terms(name, loaded.folder)
     rows = Rows(files, loaded, skip_bad=skip_bad)
     stored = store or default_store(loaded)
     report = await annotate_to(name, loaded, rows, out=out, store_path=stored, on_progress=on_progress, consent=consent, batch=batch)
-    return Labelled(out, report, rows.skipped)
+    return Labelled(out, report, write_card(out, loaded, report), rows.skipped)
 
 
 def teacher_name(task: Task, given: str | None) -> str:

@@ -14,6 +14,7 @@ from stillhouse.jobs.label import default_store
 from stillhouse.records import Example, Prediction, Progress, Source
 from stillhouse.task import Task, load_task
 from stillhouse.teacher.annotate import LabelReport, annotate
+from stillhouse.teacher.terms import require_terms
 
 IN_THE_DATA = "teacher_label in the data"  # the teacher's name where the rows bring its answers along
 
@@ -74,7 +75,10 @@ async def prepare(
     wanted = [*splits.test, *splits.calibration, *(row for rows in splits.also_test.values() for row in rows)]
     if learn_from == "teacher" or loaded.student.recipe == "step_by_step":  # gold labels, the teacher's reasons
         wanted += [*splits.train, *splits.validation, *splits.unlabelled]
-    answers = await _ask(teacher or loaded.teacher.model, loaded, wanted, store, on_progress)
+    name = teacher or loaded.teacher.model
+    if name is not None and (learn_from == "teacher" or loaded.student.recipe == "step_by_step"):  # its answers train; to be compared with needs no leave
+        require_terms(name, loaded.folder)
+    answers = await _ask(name, loaded, wanted, store, on_progress)
     if answers is None and "teacher" in (learn_from, scored_against):
         raise UserError(f"{loaded.path or loaded.name}: rows lack gold labels and no teacher is named; set `model` in [teacher], or label the rows")
     splits, warnings = _with_answers(splits, answers, learn_from, scored_against)
@@ -104,12 +108,12 @@ async def _ask(
 
 def _own_answer(row: Example) -> Prediction:
     error = "no teacher_label in the data" if row.teacher_label is None else None
-    return Prediction(row.teacher_label, source="teacher", rationale=row.teacher_rationale, error=error)
+    return Prediction(row.teacher_label, source="teacher", rationale=row.teacher_rationale, scores=row.teacher_scores, error=error)
 
 
 def _with_answers(splits: Splits, answers: TeacherAnswers | None, learn_from: Source, scored_against: Source) -> tuple[Splits, list[str]]:
     """The splits with the teacher's labels beside the gold ones; rows that cannot be learned from or scored are left out, counted and said."""
-    labels = {} if answers is None else {id_: (answer.output, answer.rationale) for id_, answer in answers.by_id.items()}
+    labels = {} if answers is None else {id_: (answer.output, answer.rationale, answer.scores) for id_, answer in answers.by_id.items()}
     pool = {"train": splits.train + (splits.unlabelled if learn_from == "teacher" else []), "validation": splits.validation}
     parts = {part: with_teacher(rows, labels) for part, rows in (pool | {"calibration": splits.calibration, "test": splits.test}).items()}
     warnings = []

@@ -88,7 +88,7 @@ class MeteredModel:
         reserved = await self.ledger.reserve(request, self.price_for(request))
         paid, cost_usd = False, None
         try:
-            completion = await self._call(request, example)
+            completion = replace(await self._call(request, example), created=_second(now))
             paid = completion.finish_reason is not None or completion.usage is not None or completion.text is not None or completion.tool_calls is not None
             if completion.usage is not None:
                 cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
@@ -124,16 +124,23 @@ def _to_stored(request: Request, completion: Completion, now: datetime) -> Store
     response: dict[str, Any] = {"text": completion.text, "finish_reason": completion.finish_reason, "error": completion.error}
     if completion.token_logprobs is not None:
         response["token_logprobs"] = [list(pair) for pair in completion.token_logprobs]
+    if completion.top_logprobs is not None:
+        response["top_logprobs"] = [dict(place) for place in completion.top_logprobs]
     if completion.tool_calls is not None:
         response["tool_calls"] = [asdict(call) for call in completion.tool_calls]
     if completion.scores is not None:
         response["scores"] = dict(completion.scores)
     paid = (completion.usage, completion.cost_usd, completion.price_snapshot, completion.latency_s)
-    return StoredCompletion(request.hash, request.model, request.to_dict(), response, *paid, f"{now.isoformat()[:19]}Z")
+    return StoredCompletion(request.hash, request.model, request.to_dict(), response, *paid, _second(now))
+
+
+def _second(now: datetime) -> str:
+    """ISO 8601, UTC, to the second."""
+    return f"{now.isoformat()[:19]}Z"
 
 
 def _from_stored(stored: StoredCompletion) -> Completion:
-    logprobs, calls = stored.response.get("token_logprobs"), stored.response.get("tool_calls")
+    logprobs, tops, calls = (stored.response.get(name) for name in ("token_logprobs", "top_logprobs", "tool_calls"))
     return Completion(
         stored.response.get("text"),
         error=stored.response.get("error"),
@@ -143,7 +150,9 @@ def _from_stored(stored: StoredCompletion) -> Completion:
         price_snapshot=stored.price_snapshot,
         latency_s=stored.latency_s,
         token_logprobs=None if logprobs is None else tuple((token, value) for token, value in logprobs),
+        top_logprobs=None if tops is None else tuple(tops),
         tool_calls=None if calls is None else tuple(ToolCall(**call) for call in calls),
         scores=stored.response.get("scores"),
+        created=stored.created,
         from_store=True,
     )

@@ -21,6 +21,7 @@ from stillhouse.store import Store
 from stillhouse.task import Task
 
 FORMS = "openai:NAME, anthropic:NAME, http(s)://host/v1#NAME, recorded:FILE.jsonl or scripted:module:object"
+_OPENAI, _ANTHROPIC = "https://api.openai.com/v1", "https://api.anthropic.com"
 Teacher = PromptedPredictor | RecordedTeacher
 
 
@@ -30,7 +31,7 @@ def open_teacher(name: str, task: Task, store: Store, *, ledger: Ledger | None =
     Raises ModelNameError for a name of another form or a file that is absent, KeyMissingError where the provider needs a key.
     """
     if name.startswith("recorded:"):
-        return RecordedTeacher(task.resolve(name.removeprefix("recorded:")))
+        return RecordedTeacher(task.resolve(name.removeprefix("recorded:")), task)
     model = open_model(name, task, store, ledger or Ledger(task.teacher.max_usd))
     return PromptedPredictor(model, task, worked_examples(task) if shots is None else shots)
 
@@ -99,18 +100,27 @@ def endpoint(name: str) -> tuple[str, str, str | None]:
         key = _key("OPENAI_API_KEY")
         if not key:
             raise KeyMissingError(f"{name} needs a key; set the environment variable OPENAI_API_KEY")
-        return os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1"), name.removeprefix("openai:"), key
+        return os.environ.get("OPENAI_BASE_URL", _OPENAI), name.removeprefix("openai:"), key
     if name.startswith("anthropic:") and name.removeprefix("anthropic:"):
         key = _key("ANTHROPIC_API_KEY")
         if not key:
             raise KeyMissingError(f"{name} needs a key; set the environment variable ANTHROPIC_API_KEY")
-        return f"{os.environ.get('ANTHROPIC_BASE_URL', 'https://api.anthropic.com').rstrip('/')}/v1", name.removeprefix("anthropic:"), key
+        return str(base_url_of(name)), name.removeprefix("anthropic:"), key
     if name.startswith(("http://", "https://")):
         url, _, model = name.partition("#")
         if not model:
             raise ModelNameError(f"{name}: names no model; write it after a #, as in {url}#NAME")
         return url, model, _key("STILLHOUSE_API_KEY")
     raise ModelNameError(f"{name!r} is not a model's name; use {FORMS}")
+
+
+def base_url_of(name: str) -> str | None:
+    """Where a model's requests go, asked without its key; None for recorded answers and scripts, which go nowhere."""
+    if name.startswith("openai:"):
+        return os.environ.get("OPENAI_BASE_URL", _OPENAI)
+    if name.startswith("anthropic:"):
+        return f"{os.environ.get('ANTHROPIC_BASE_URL', _ANTHROPIC).rstrip('/')}/v1"
+    return name.partition("#")[0] if name.startswith(("http://", "https://")) else None
 
 
 def _key(variable: str) -> str | None:

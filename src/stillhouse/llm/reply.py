@@ -41,6 +41,7 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
         usage=usage,
         latency_s=latency_s,
         token_logprobs=_logprobs(choice.get("logprobs")),
+        top_logprobs=_top_logprobs(choice.get("logprobs")),
         tool_calls=calls,
     )
 
@@ -72,3 +73,13 @@ def _logprobs(raw: Any) -> tuple[tuple[str, float], ...] | None:
     except (KeyError, TypeError, ValueError):
         return None
     return pairs if all(-1e9 < value <= 1e-6 and is_unicode(token) for token, value in pairs) else None
+
+
+def _top_logprobs(raw: Any) -> tuple[Mapping[str, float], ...] | None:
+    """The likeliest tokens at each place with their log-probabilities; None where there are none, or one of them is no finite number or no text."""
+    try:
+        places = tuple({str(token["token"]): float(token["logprob"]) for token in place["top_logprobs"]} for place in raw["content"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    sound = all(-1e9 < value <= 1e-6 and is_unicode(token) for place in places for token, value in place.items())
+    return places if sound and any(places) else None

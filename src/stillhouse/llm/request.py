@@ -69,7 +69,9 @@ class Completion:
     latency_s: float | None = None
     token_logprobs: tuple[tuple[str, float], ...] | None = None
     tool_calls: tuple[ToolCall, ...] | None = None
+    top_logprobs: tuple[Mapping[str, float], ...] | None = None  # beside `token_logprobs`, the likeliest tokens at each place
     scores: Mapping[str, float] | None = None  # of a decision: the probability of each choice
+    created: str | None = None  # when it was answered, ISO 8601, UTC
     from_store: bool = False  # answered by an earlier payment
 
 

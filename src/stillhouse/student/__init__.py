@@ -14,7 +14,7 @@ from stillhouse.errors import MissingExtraError, UserError
 from stillhouse.records import Example, Progress, Source
 from stillhouse.student.artifact import Family, Header, Student, read_artifact, refuse_existing, save_artifact, size_bytes
 from stillhouse.student.config import TrainConfig
-from stillhouse.student.job import TrainJob, TrainResult, check_rows, family_of, input_fields, job_digest
+from stillhouse.student.job import TrainJob, TrainResult, check_rows, check_soft_targets, family_of, input_fields, job_digest
 from stillhouse.task import Task
 
 __all__ = ["Student", "TrainConfig", "TrainResult", "load_student", "train_student"]
@@ -45,6 +45,7 @@ def train_student(
     refuse_existing(out)
     if family in ("linear", "encoder") and task.output != "choice":
         raise UserError(f'{spec} picks among choices, and {task.name} has output = "{task.output}"; use a generative student')
+    check_soft_targets(task, family, train, source)
     labels = check_rows(task, train, validation, source, one_class=family == "majority")
     # The digest in the name makes sure that a checkpoint is never continued with other rows or settings.
     checkpoints = out.parent / f".{out.name}.checkpoint-{job_digest(spec, task, train, validation, source, seed, config)[:12]}"

@@ -138,6 +138,7 @@ class _Rows:
         self.module, self._tokenizer, self._labels = module, tokenizer, job.labels
         self._rows = encode(job.train, tokenizer, job.labels, max_length)
         self._targets = _class_numbers(job, job.train)
+        self._soft = _distributions(job) if job.task.student.soft_targets else None
         self._validation = encode(job.validation, tokenizer, job.labels, max_length)
         self.validation_targets = _class_numbers(job, job.validation)
         self._smoothing = label_smoothing
@@ -149,11 +150,15 @@ class _Rows:
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
         rows = [self._rows[i] for i in indices]
         targets = torch.tensor([self._targets[i] for i in indices])
+        if self._soft is not None:
+            targets = torch.nn.utils.rnn.pad_sequence([self._soft[i] for i in indices], batch_first=True)  # (rows, most answers)
         return collate(rows, self._tokenizer) | {"targets": targets, "n_choices": torch.tensor([len(row.sequences) for row in rows])}
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, int]:
         encoded = {name: tensor for name, tensor in batch.items() if name not in ("targets", "n_choices")}
         logits = self.module(encoded)
+        if self._soft is not None:
+            return objectives.soft_targets(logits if self._labels is not None else objectives.by_row(logits[:, 0], batch["n_choices"]), batch["targets"])
         if self._labels is None:
             return objectives.choice(logits[:, 0], batch["n_choices"], batch["targets"])
         return objectives.classification(logits, batch["targets"], label_smoothing=self._smoothing)
@@ -167,6 +172,15 @@ class _Rows:
 
 def _class_numbers(job: TrainJob, examples: Sequence[Example]) -> list[int]:
     return [(job.labels or example.choices or ()).index(job.target(example)) for example in examples]
+
+
+def _distributions(job: TrainJob) -> list[Tensor]:
+    """What each training row's answers are to be given: the teacher's probabilities, or all to its label where it told none."""
+    rows = []
+    for example, number in zip(job.train, _class_numbers(job, job.train), strict=True):
+        answers = job.labels or example.choices or ()
+        rows.append(torch.tensor(job.distribution(example, answers) or [float(at == number) for at in range(len(answers))]))
+    return rows
 
 
 def train(job: TrainJob) -> Trained:

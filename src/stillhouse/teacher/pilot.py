@@ -48,9 +48,7 @@ def pending(teacher: PromptedPredictor, examples: Iterable[Example], on_progress
 
 
 def _unknown(teacher: PromptedPredictor, part: Sequence[Example]) -> Iterator[Example]:
-    hashes = [teacher.request(example).hash for example in part]
-    known = teacher.model.known(hashes)
-    return (example for example, found in zip(part, hashes, strict=True) if found not in known)
+    return (example for example, known in zip(part, teacher.stored(part), strict=True) if not known)
 
 
 def draw(rows: Iterable[Example], n: int = N_PILOT) -> tuple[list[Example], int]:
