@@ -174,6 +174,27 @@ def serve(root: Path) -> None:
                 assert request.transport is not None
                 request.transport.abort()
                 return response
+            case "huge":
+                return web.Response(body=b"x" * 30_000_000, content_type="application/json")
+            case "stream-garbage":
+                return web.Response(body=b"data: {\x00\xff\n\n" * 3, content_type="text/event-stream")
+            case "stream-unasked":
+                chunk = {"choices": [{"index": 0, "delta": {"content": "good"}, "finish_reason": "stop"}]}
+                return web.Response(text=f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n", content_type="text/event-stream")
+            case "null-choice":
+                return web.json_response({**answer, "choices": [None]})
+            case "nan-logprobs":
+                answer["choices"][0]["logprobs"] = {"content": [{"token": "good", "logprob": math.nan}]}
+                return web.json_response(answer)
+            case "quota":
+                return web.json_response({"error": {"message": "you exceeded your quota", "code": "insufficient_quota"}}, status=429)
+            case "context":
+                said = {"message": "maximum context length is 8192 tokens", "code": "context_length_exceeded"}
+                return web.json_response({"error": said}, status=400) if len(text) > 1000 else web.json_response(answer)
+            case "409-once" | "425-once" | "408-once" if seen[test, mode, text] > 1:
+                return web.json_response(answer)
+            case "409-once" | "425-once" | "408-once":
+                return web.json_response({}, status=int(mode[:3]), headers={"Retry-After": "0"})
             case "garbage":
                 return web.Response(body=b"\x00\xff{", content_type="application/json")
             case "nested":
