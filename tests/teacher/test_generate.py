@@ -131,6 +131,17 @@ async def test_a_collapse_of_acceptance_ends_it_with_the_curve(endpoint, tmp_pat
     assert all(drop["score"] > 0.7 and drop["resembled"] in kept for drop in drops)
 
 
+@pytest.mark.parametrize("mode", ["nonsense", "empty", "filter", "html", "no-choices"])
+async def test_replies_without_a_proposal_end_it_with_the_reason(endpoint, tmp_path, mode):
+    """Prose counts as proposals that could not be read, and nothing is kept; what fails call by call fails as a whole."""
+    if mode == "nonsense":
+        report = (await exercises(endpoint, tmp_path, 50, mode)).report
+        assert (report.stopped, report.kept, set(report.dropped)) == ("collapse", 0, {"no numbered proposal"})
+    else:
+        with pytest.raises(TeacherError, match="every call of the first round failed"):
+            await exercises(endpoint, tmp_path, 50, mode)
+
+
 async def test_a_reply_that_is_cut_off_loses_its_last_proposal_alone(endpoint, tmp_path):
     report = (await exercises(endpoint, tmp_path, 19, "proposals-cut")).report
     assert (report.kept, report.dropped) == (19, {"cut off": 1})
@@ -162,7 +173,7 @@ async def test_a_prompt_over_the_context_is_refused_with_the_remedy(endpoint, tm
         )
     assert endpoint.calls().total() == 0
     with pytest.raises(TeacherError, match=r"maximum context length is 512 tokens.*bring shorter seeds"):
-        await exercises(endpoint, tmp_path, 5, "context")
+        await exercises(endpoint, tmp_path, 5, "context-short")
 
 
 def test_seeds_that_are_there_twice_are_left_out_and_named(tmp_path):

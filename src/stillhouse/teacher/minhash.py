@@ -1,8 +1,8 @@
 """Near-duplicates by MinHash (Broder 1997), for sets beyond a million texts, and for what ROUGE-L cannot see: the same sentences in another order.
 
-Approximate, unlike `filters`: two texts whose three-word shingles have a Jaccard similarity of 0.7 are compared with a probability of 0.99, at 0.8 of 0.9999 (25
-bands of 5 hashes), and the similarity is then an estimate from 125 hashes, with a standard error of 0.04. The hashing is the library rensa's. Time grows with the
-texts as long as few of them share shingles; where most do, as in made-up texts of a few words, with their square.
+Approximate, unlike `filters`: two texts whose three-word shingles have a Jaccard similarity of 0.7 are compared with a probability of 0.99, at 0.8 of 0.9999
+(25 bands of 5 hashes), and the similarity is then an estimate from 125 hashes, with a standard error of 0.04. The hashing is the library rensa's. Time grows
+with the texts as long as few of them share shingles; where most do, as in made-up texts of a few words, with their square.
 """
 
 import re
