@@ -96,7 +96,7 @@ async def test_more_rows_cost_the_further_calls_alone(endpoint, tmp_path):
 
 @pytest.mark.slow
 def test_killed_at_random_moments_no_finished_call_is_paid_twice(endpoint, tmp_path):
-    command = ("--seeds", "builtin", "--teacher", endpoint.url("proposals-slow"), "-n", 400, "--no-report", "--json")
+    command = ("--seeds", "builtin", "--teacher", endpoint.url("proposals-slow"), "-n", 400, *("--yes", "--price-in", 1, "--price-out", 2), "--no-report", "--json")
     draw, kills = random.Random(3), 0
     for _ in range(3):
         before = endpoint.calls().total()
@@ -116,6 +116,41 @@ def test_killed_at_random_moments_no_finished_call_is_paid_twice(endpoint, tmp_p
     assert len(calls) == report["calls"]
     assert calls.total() - len(calls) <= kills * 8  # a round is in flight at most
     assert Counter(row["id"] for row in lines(tmp_path / "generated.jsonl")).most_common(1)[0][1] == 1
+
+
+class Consents:
+    """Keeps what it is told, and says no after the pilot where `refuses`."""
+
+    def __init__(self, refuses=False):
+        self.told, self.refuses = [], refuses
+
+    def before(self, quote):
+        self.told.append(quote)
+
+    def after(self, quote):
+        self.told.append(quote)
+        if self.refuses:
+            raise BudgetError("stopped before the bulk")
+
+
+async def test_the_first_round_tells_what_the_rest_will_cost_before_it_is_paid(endpoint, tmp_path):
+    async def made(consent, n=400):
+        given = {"teacher": endpoint.url("proposals"), "out": tmp_path / "made.jsonl", "store": tmp_path / "s.db", "settings": PRICED}
+        return (await generate(None, Wanted(n), seeds="builtin", consent=consent, **given)).report
+
+    with pytest.raises(BudgetError, match="before the bulk"):
+        await made(Consents(refuses=True))
+    assert endpoint.calls().total() == 8
+    agreed = Consents()
+    report = await made(agreed)
+    first, quote = agreed.told
+    each = (20 * 1 + 2 * 2) / 1e6
+    assert first.price_snapshot is not None
+    assert quote.cost_usd.value == pytest.approx(quote.n * each)
+    assert abs(quote.n + 8 - report.calls) <= 2  # the refused round's eight came from the store
+    again = Consents()
+    await made(again)
+    assert again.told == []  # nothing is to be paid
 
 
 async def test_a_collapse_of_acceptance_ends_it_with_the_curve(endpoint, tmp_path):
