@@ -96,7 +96,8 @@ async def test_more_rows_cost_the_further_calls_alone(endpoint, tmp_path):
 
 @pytest.mark.slow
 def test_killed_at_random_moments_no_finished_call_is_paid_twice(endpoint, tmp_path):
-    command = ("--seeds", "builtin", "--teacher", endpoint.url("proposals-slow"), "-n", 400, *("--yes", "--price-in", 1, "--price-out", 2), "--no-report", "--json")
+    priced = ("--yes", "--price-in", 1, "--price-out", 2)
+    command = ("--seeds", "builtin", "--teacher", endpoint.url("proposals-slow"), "-n", 400, *priced, "--no-report", "--json")
     draw, kills = random.Random(3), 0
     for _ in range(3):
         before = endpoint.calls().total()
