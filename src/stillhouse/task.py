@@ -105,6 +105,7 @@ class _Student(_Section):
     learn_from: Literal["auto", "gold", "teacher"] = "auto"  # auto: gold where every training row has it, else the teacher
     epochs: float | None = Field(default=None, gt=0)
     learning_rate: float | None = Field(default=None, gt=0)
+    min_steps: int | None = Field(default=None, gt=0)  # train at least so many steps, however few rows there are
     max_tokens: int | None = Field(default=None, gt=0)
 
 

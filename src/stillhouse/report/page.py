@@ -55,6 +55,7 @@ def terminal(result: Result, report: Path | None = None) -> RenderableType:
         table.add_row(Text(arm.name + (" (stand-in)" if arm.stand_in else ""), style=style), *(Text(cell, style=style) for cell in row), gate)
     lines = [Text(f"{numbers.count(result.n_test)} test rows; intervals at 95 % unless marked", style="dim")]
     lines += [Text(f"{test.name}: {test.arm} {numbers.described(test.score)}") for test in result.other_tests]
+    lines += [Text(f"{found.arm}: {found.sentence}") for found in result.step_by_step]
     lines += [Text.assemble("\n", ("Verdict: ", "dim"), (result.verdict.kind, "bold"), ". ", result.verdict.sentence)]
     lines += [Text.assemble(("Buy next: ", "dim"), result.verdict.buy_next)] if result.verdict.buy_next else []
     lines += [Text.assemble(("Warning: ", "yellow"), warning) for warning in result.warnings]
