@@ -103,6 +103,8 @@ class _Student(_Section):
     bases: dict[str, str] = Field(default_factory=dict)  # short name -> hub id or folder, usable in the ladder
     soft_targets: bool = False  # learn the teacher's probabilities of the labels where a row has them, not its label alone
     learn_from: Literal["auto", "gold", "teacher"] = "auto"  # auto: gold where every training row has it, else the teacher
+    pattern: str | None = None  # of `prompted:BASE`: text with {mask} where the answer's word stands, and {input}, {instruction} or the input's fields
+    verbalizer: dict[str, str] | Literal["null"] | None = None  # its word for each label; None: the label itself; "null": words that mean nothing here
     epochs: float | None = Field(default=None, gt=0)
     learning_rate: float | None = Field(default=None, gt=0)
     min_steps: int | None = Field(default=None, gt=0)  # train at least so many steps, however few rows there are

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from stillhouse.advice import breakeven, recommend
 from stillhouse.evaluation.deferral import NoThreshold, Threshold
-from stillhouse.evaluation.gate import GateResult, decide_gate
+from stillhouse.evaluation.gate import GateResult, among, decide_gate
 from stillhouse.evaluation.harness import summarise
 from stillhouse.evaluation.proportions import clopper_pearson
 from stillhouse.jobs.arms import PROMPT, MeasuredArm
@@ -27,7 +27,7 @@ def find(
 ) -> report.Result:
     """The result of a run. `arms`: the prompt first (if any), baselines, then the students, cheapest first; all on the same test rows."""
     prompt = next((judge(material, arm, None) for arm in arms if arm.kind == "prompt"), None)
-    others = [judge(material, arm, prompt) for arm in arms if arm.kind != "prompt"]
+    others = _one_of_many([judge(material, arm, prompt) for arm in arms if arm.kind != "prompt"], len(material.task.ladder))
     students = [judged for judged in others if judged.arm.kind == "student"]
     cascade = find_cascade(material, prompt, students)
     money = money_of(material, prompt, students, cascade)
@@ -64,6 +64,13 @@ def find(
 
 
 # The verdict's evidence
+
+
+def _one_of_many(judged: Sequence[Judged], n_students: int) -> list[Judged]:
+    """The arms with Holm over the students' gates; those of the ladder that are not measured yet count as well."""
+    gates = [one.gate for one in judged if one.gate is not None]
+    corrected = iter(among(gates, max(n_students, len(gates))))
+    return [one if one.gate is None else replace(one, gate=next(corrected)) for one in judged]
 
 
 def _prompt_evidence(prompt: Judged | None) -> recommend.PromptEvidence | None:
@@ -128,7 +135,7 @@ def _cascade_evidence(material: Material, cascade: CascadeFound | None, prompt: 
         )
     kept, judged = outcome.share_kept, cascade.judged
     assert judged.gate is not None
-    return recommend.CascadeEvidence("cascade", name, kept, judged.summary.score, gate.harm, gate.level, judged.gate.answer)
+    return recommend.CascadeEvidence("cascade", name, kept, judged.summary.score, gate.harm, gate.level, judged.gate.answer, difference=judged.gate.difference)
 
 
 # Sections of the report

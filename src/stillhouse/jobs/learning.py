@@ -34,7 +34,7 @@ def curves_of(
             found = crossing(of_sizes, np.array([row.score for row in prompt.test]))
             crossovers.append(Crossover(name, PROMPT, found.n_star, found.low, found.high, found.censored, found.level, found.n_seeds, found.n_rows))
     lines = [Line(arm.name, summarise(arm.test, material.metric).score) for arm in (*([prompt] if prompt else []), *levels)]
-    return LearningCurves(tuple(curves), tuple(lines), tuple(crossovers), _few_shot(few_shot), tuple(_worth(measured)))
+    return LearningCurves(tuple(curves), tuple(lines), tuple(crossovers), _few_shot(few_shot), tuple(worth_of(measured)))
 
 
 def as_csv(trained: Sequence[MeasuredArm]) -> str:
@@ -77,7 +77,8 @@ def _few_shot(found: FewShotArms) -> FewShot | None:
 # Le Scao & Rush (2021), on the user's own task: the same base finetuned through its language-model head, and through a new classification head
 
 
-def _worth(measured: Mapping[str, Measured]) -> list[Worth]:
+def worth_of(measured: Mapping[str, Measured]) -> list[Worth]:
+    """What each `prompted:BASE` is worth against `encoder:BASE` with the same labels, by the default protocol over rows and seeds."""
     found = []
     for name in measured:
         head = name.replace("prompted:", "encoder:", 1)

@@ -10,6 +10,7 @@ from stillhouse.data.dataset import label_set, with_teacher
 from stillhouse.data.split import Splits, load_splits
 from stillhouse.errors import BudgetError, UserError
 from stillhouse.evaluation.metrics import Metric, metric_for
+from stillhouse.jobs.held_out import refuse_copies
 from stillhouse.jobs.label import default_store
 from stillhouse.jobs.lessons import Labels, Lesson, lessons_of
 from stillhouse.records import Example, Prediction, Progress, Source
@@ -60,8 +61,10 @@ class Material:
 
     @property
     def calibration(self) -> list[Example]:
-        """Calibration rows that can be scored; the cascade's threshold is chosen on them."""
-        return [row for row in self.splits.calibration if row.target(self.scored_against) is not None]
+        """Calibration rows that can be scored, the first of each group: the cascade's threshold is chosen on them, by a bound for rows that are alone."""
+        able = [row for row in self.splits.calibration if row.target(self.scored_against) is not None]
+        firsts = {("row", row.id) if row.group is None else ("group", row.group): row for row in reversed(able)}
+        return [row for row in able if firsts["row" if row.group is None else "group", row.id if row.group is None else row.group] is row]
 
 
 async def prepare(
@@ -82,6 +85,7 @@ async def prepare(
     loaded = task if isinstance(task, Task) else load_task(task)
     loaded = loaded.with_teacher(**{name: value for name, value in (settings or {}).items() if value is not None})
     splits = load_splits(loaded, skip_bad=skip_bad)
+    refuse_copies(splits)
     learn_from = _learn_from(loaded, splits)
     scored_against: Source = "gold" if all(row.label is not None for row in splits.test) else "teacher"
     wanted = [*splits.test, *splits.calibration, *(row for rows in splits.also_test.values() for row in rows)]

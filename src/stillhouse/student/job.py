@@ -108,8 +108,8 @@ def family_of(spec: str) -> Family:
     alone = family in ("majority", "linear")
     if family not in get_args(Family) or alone == bool(base):
         raise UserError(
-            f"unknown student {spec!r}; use majority, linear, encoder:minilm, encoder:BASE, generative:scratch:small or generative:BASE, "
-            "where BASE is a Hugging Face id or a folder"
+            f"unknown student {spec!r}; use majority, linear, encoder:minilm, encoder:BASE, prompted:BASE, generative:scratch:small or "
+            "generative:BASE, where BASE is a Hugging Face id or a folder"
         )
     return cast(Family, family)
 
