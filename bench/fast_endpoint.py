@@ -65,7 +65,7 @@ class State:
     def __init__(self, latency_s=0.0, rpm=None, tpm=None, headers=True, burst_s=1.0):
         self.latency_s, self.headers = latency_s, headers
         self.limits = Limits(rpm, tpm, burst_s) if rpm or tpm else None
-        self.answered, self.refused, self.seconds = 0, 0, {}
+        self.answered, self.refused, self.seconds, self.refusals = 0, 0, {}, {}
 
 
 class Chat(asyncio.Protocol):
@@ -89,13 +89,14 @@ class Chat(asyncio.Protocol):
     def answer(self, head):
         state = self.state
         if head.startswith(b"get"):
-            counts = {"answered": state.answered, "refused": state.refused, "seconds": state.seconds}
+            counts = {"answered": state.answered, "refused": state.refused, "seconds": state.seconds, "refusals": state.refusals}
             self.reply(b"200 OK", json.dumps(counts).encode(), b"")
             return
         wait_s = state.limits.take() if state.limits else 0.0
         said = state.limits.headers() if state.limits and state.headers else b""
         if wait_s:
             state.refused += 1
+            state.refusals[int(time.monotonic())] = state.refusals.get(int(time.monotonic()), 0) + 1
             self.reply(b"429 Too Many Requests", _REFUSAL, said + (f"retry-after: {wait_s:.3f}\r\n".encode() if state.headers else b""))
             return
         state.answered += 1

@@ -26,6 +26,6 @@ class CommandLine:
 
     def after(self, quote: Quote) -> None:
         with self._tick.paused():
-            err.print(str(quote), highlight=False)
+            err.print(str(quote), highlight=False, soft_wrap=True)
             if not self._given and not typer.confirm("Go on?", err=True):
                 raise BudgetError("stopped before the bulk: nothing more is asked, and what the pilot answered is stored")

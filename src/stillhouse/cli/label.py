@@ -25,6 +25,7 @@ def label(
     price_out: Annotated[float | None, typer.Option(help="US$ per million output tokens")] = None,
     unpriced: Annotated[bool, typer.Option("--unpriced", help="go on although no price is known; the cost stays unknown")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="pay without being asked; a cap (--max-usd, or max_usd in the task) is consent as well")] = False,
+    batch: Annotated[bool, typer.Option("--batch", help="ask the provider's batch API, at half the price, within a day; stopped, it goes on")] = False,
     concurrency: Annotated[int | None, typer.Option(min=1, help="calls under way at most; default: 32, more while that slows nothing down")] = None,
     rpm: Annotated[float | None, typer.Option(min=0.01, help="requests per minute; default: learned from the endpoint")] = None,
     tpm: Annotated[float | None, typer.Option(min=1, help="tokens per minute, in and out; default: learned from the endpoint")] = None,
@@ -49,7 +50,7 @@ def label(
         loaded = (asked if isinstance(asked, Task) else load_task(asked)).with_teacher(**{name: value for name, value in settings.items() if value is not None})
         consent = CommandLine(tick, yes=yes, max_usd=loaded.teacher.max_usd, unpriced=unpriced)
         work = once_confirmed(lambda asked, **options: asyncio.run(run(asked, **options)), accept_terms, tick)
-        done = work(loaded, data=data, out=to, teacher=teacher, store=store, skip_bad=skip_bad, on_progress=tick, consent=consent)
+        done = work(loaded, data=data, out=to, teacher=teacher, store=store, skip_bad=skip_bad, on_progress=tick, consent=consent, batch=batch)
     if as_json:
         emit_json({"out": str(done.out), "card": str(done.card), "skipped": done.skipped, **asdict(done.report)})
         return

@@ -36,6 +36,7 @@ async def label(
     skip_bad: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     consent: Consent | None = None,
+    batch: bool = False,
 ) -> Labelled:
     """Label `data`, or every file that the task names, into `out` (default: `teacher.jsonl` beside the task). Values of None in `settings` change nothing.
 
@@ -50,7 +51,8 @@ async def label(
         raise ExistsError(f"{out} is a file of the task and would be overwritten; give another --out")
     require_terms(name, loaded.folder)
     rows = Rows(files, loaded, skip_bad=skip_bad)
-    report = await annotate_to(name, loaded, rows, out=out, store_path=store or default_store(loaded), on_progress=on_progress, consent=consent)
+    stored = store or default_store(loaded)
+    report = await annotate_to(name, loaded, rows, out=out, store_path=stored, on_progress=on_progress, consent=consent, batch=batch)
     return Labelled(out, report, write_card(out, loaded, report), rows.skipped)
 
 

@@ -70,7 +70,7 @@ class ChatClient:
     async def complete(self, request: Request) -> Completion:
         """Send one request, with retries. Raises TeacherError where no request can succeed."""
         decides = "decision" in request.parameters
-        path, body = ("decisions", decision_body(self.model, request)) if decides else ("chat/completions", self._body(request))
+        path, body = ("decisions", decision_body(self.model, request)) if decides else ("chat/completions", chat_body(self.model, request))
         raw = _encode(body).encode()
         n_characters = sum(len(text_of(message)) for message in request.messages)
         began, tries = self.limiter.clock(), 0
@@ -125,14 +125,6 @@ class ChatClient:
                 "run this again when the endpoint is back: what was answered is stored"
             )
         return Completion(None, error=f"endpoint failed: {reason}")
-
-    def _body(self, request: Request) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": self.model, "messages": [dict(message) for message in request.messages], **request.parameters}
-        if text_listener.get() is not None:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
-        if request.schema is not None:
-            body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(request.schema), "strict": True}}
-        return body
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -219,6 +211,16 @@ class ChatClient:
             await self._session.close()
             await asyncio.sleep(0)  # lets the transports close before the loop ends
             self._session = None
+
+
+def chat_body(model: str, request: Request) -> dict[str, Any]:
+    """The body of a chat completion; streamed where somebody listens."""
+    body: dict[str, Any] = {"model": model, "messages": [dict(message) for message in request.messages], **request.parameters}
+    if text_listener.get() is not None:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    if request.schema is not None:
+        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(request.schema), "strict": True}}
+    return body
 
 
 def _code(raw: bytes) -> str | None:

@@ -37,22 +37,43 @@ class Ledger:
 
     async def reserve(self, request: Request, price: Price | None) -> float:
         """Set the worst case of this call aside and return it. Waits while calls in flight may still free enough; raises BudgetError when none can."""
-        if self.max_usd is None:
-            return 0.0
-        if price is None:
-            raise PriceUnknownError(f"no price is known for {request.model}, so max_usd = {self.max_usd:g} cannot be kept; give --price-in and --price-out")
-        worst = worst_case_usd(request, price)
-        while (self.spent_usd or 0.0) + self._reserved + worst > self.max_usd:
+        worst = self._worst(request, price)
+        while (over := self._over(worst)) is not None:
             if self._reserved < 1e-9:  # nothing is under way; sums of floats may leave a trace, less than any token costs
-                raise BudgetError(
-                    f"the next call may cost up to ${worst:.4f} and would pass the cap of ${self.max_usd:g} (${self.spent_usd or 0:.4f} spent); "
-                    "raise --max-usd and run this again: what was answered is stored and is not paid for twice"
-                )
-            settled = asyncio.get_running_loop().create_future()
+                raise over
+            settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(settled)
             await settled
         self._reserved += worst  # with nothing awaited since the look
         return worst
+
+    def reserve_now(self, request: Request, price: Price | None, share: float) -> float:
+        """As `reserve`, for a call at a share of the price; raises BudgetError rather than wait."""
+        worst = share * self._worst(request, price)
+        if (over := self._over(worst)) is not None:
+            raise over
+        self._reserved += worst
+        return worst
+
+    def release(self, reserved: float) -> None:
+        """Give back what was reserved for a call that was not made."""
+        self._reserved = max(0.0, self._reserved - reserved)
+
+    def _worst(self, request: Request, price: Price | None) -> float:
+        if self.max_usd is None:
+            return 0.0
+        if price is None:
+            raise PriceUnknownError(f"no price is known for {request.model}, so max_usd = {self.max_usd:g} cannot be kept; give --price-in and --price-out")
+        return worst_case_usd(request, price)
+
+    def _over(self, worst: float) -> BudgetError | None:
+        """Why this much more cannot be reserved now."""
+        if self.max_usd is None or (self.spent_usd or 0.0) + self._reserved + worst <= self.max_usd:
+            return None
+        return BudgetError(
+            f"the next call may cost up to ${worst:.4f} and would pass the cap of ${self.max_usd:g} (${self.spent_usd or 0:.4f} spent); "
+            "raise --max-usd and run this again: what was answered is stored and is not paid for twice"
+        )
 
     async def settle(self, reserved: float, cost_usd: float | None, *, paid: bool) -> None:
         """Replace a reservation by what the call cost. A call that was not answered was not paid for."""

@@ -41,6 +41,7 @@ class MeteredModel:
         self._call, self._store, self._close, self._now = call, store, close, now
         self._priced_as = priced_as or name
         self._given: dict[str, Any] = {"price_in": price_in, "price_out": price_out}
+        self.given_up: dict[str, Completion] = {}  # requests that a batch had no answer for, with the reason: not to be asked at the full price
         self._under_way: dict[str, asyncio.Future[Completion]] = {}
 
     @property
@@ -73,6 +74,8 @@ class MeteredModel:
             if completion.text and (heard := text_listener.get()) is not None:
                 heard(completion.text)
             return completion
+        if (reason := self.given_up.get(request.hash)) is not None:
+            return reason
         if (twin := self._under_way.get(request.hash)) is not None:
             return replace(await asyncio.shield(twin), from_store=True)
         answer: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
@@ -91,8 +94,7 @@ class MeteredModel:
 
     async def _pay(self, request: Request, example: Example | None) -> Completion:
         now = self._now()
-        price = None if self.ledger.max_usd is None else known_price(self._priced_as, now, **self._given, n_input=worst_case_input_tokens(request))
-        reserved = await self.ledger.reserve(request, price)
+        reserved = await self.ledger.reserve(request, self.price_for(request))
         paid, cost_usd = False, None
         try:
             completion = replace(await self._call(request, example), created=_second(now))
@@ -105,6 +107,22 @@ class MeteredModel:
         finally:
             await self.ledger.settle(reserved, cost_usd, paid=paid)
         return completion
+
+    def price_for(self, request: Request) -> Price | None:
+        """The price of a prompt of that length, for the worst case; None: unknown, or there is no cap that would need one."""
+        if self.ledger.max_usd is None:
+            return None
+        return known_price(self._priced_as, self._now(), **self._given, n_input=worst_case_input_tokens(request))
+
+    async def store_batched(self, request: Request, completion: Completion, share: float) -> float | None:
+        """Commit what a batch answered, at this share of the list price; its cost."""
+        now, cost_usd = self._now(), None
+        if completion.usage is not None:
+            cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
+            cost_usd = None if cost_usd is None else share * cost_usd
+            completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot and f"{snapshot}, {share:.0%} in a batch")
+        await self._store.put(_to_stored(request, completion, now))
+        return cost_usd
 
     async def close(self) -> None:
         if self._close is not None:

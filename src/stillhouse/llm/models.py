@@ -3,9 +3,11 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from stillhouse.errors import KeyMissingError, ModelNameError, TaskFileError, UserError
+from stillhouse.llm.batch import Batches, Provider
 from stillhouse.llm.client import ChatClient
 from stillhouse.llm.ledger import Budget, Ledger
 from stillhouse.llm.limits import Limiter
@@ -18,8 +20,8 @@ from stillhouse.records import Example
 from stillhouse.store import Store
 from stillhouse.task import Task
 
-FORMS = "openai:NAME, http(s)://host/v1#NAME, recorded:FILE.jsonl or scripted:module:object"
-_OPENAI = "https://api.openai.com/v1"
+FORMS = "openai:NAME, anthropic:NAME, http(s)://host/v1#NAME, recorded:FILE.jsonl or scripted:module:object"
+_OPENAI, _ANTHROPIC = "https://api.openai.com/v1", "https://api.anthropic.com"
 Teacher = PromptedPredictor | RecordedTeacher
 
 
@@ -75,13 +77,35 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
     return MeteredModel(name, send, store, ledger, price_in=given[0], price_out=given[1], bills=True, close=client.close, in_flight=lambda: limiter.in_flight)
 
 
+def open_batches(name: str, teacher: Teacher, ledger: Ledger, path: Path, on_done: Callable[[int], None]) -> Batches:
+    """The batches of an endpoint: by Anthropic's API for `anthropic:NAME`, by OpenAI's for all others. Raises UserError for a model that is no endpoint."""
+    from stillhouse.llm.batch_anthropic import VERSION, AnthropicBatches
+    from stillhouse.llm.batch_http import BatchHttp
+    from stillhouse.llm.batch_openai import OpenAIBatches
+
+    if isinstance(teacher, RecordedTeacher) or not isinstance(teacher.model, MeteredModel) or not teacher.model.bills:
+        raise UserError(f"{name}: --batch is for endpoints with a batch API; label without it")
+    base_url, model, key = endpoint(name)
+    provider: Provider
+    if name.startswith("anthropic:"):
+        provider = AnthropicBatches(BatchHttp(base_url, {"x-api-key": key or "", "anthropic-version": VERSION}, key), model)
+    else:
+        provider = OpenAIBatches(BatchHttp(base_url, {"Authorization": f"Bearer {key}"} if key else {}, key), model)
+    return Batches(teacher.model, ledger, provider, path, on_done=on_done)
+
+
 def endpoint(name: str) -> tuple[str, str, str | None]:
-    """(base URL, model, key) of `openai:NAME` or `http(s)://host/v1#NAME`."""
+    """(base URL, model, key) of `openai:NAME`, `anthropic:NAME` (by its OpenAI-compatible API) or `http(s)://host/v1#NAME`."""
     if name.startswith("openai:") and name.removeprefix("openai:"):
         key = _key("OPENAI_API_KEY")
         if not key:
             raise KeyMissingError(f"{name} needs a key; set the environment variable OPENAI_API_KEY")
         return os.environ.get("OPENAI_BASE_URL", _OPENAI), name.removeprefix("openai:"), key
+    if name.startswith("anthropic:") and name.removeprefix("anthropic:"):
+        key = _key("ANTHROPIC_API_KEY")
+        if not key:
+            raise KeyMissingError(f"{name} needs a key; set the environment variable ANTHROPIC_API_KEY")
+        return str(base_url_of(name)), name.removeprefix("anthropic:"), key
     if name.startswith(("http://", "https://")):
         url, _, model = name.partition("#")
         if not model:
@@ -94,6 +118,8 @@ def base_url_of(name: str) -> str | None:
     """Where a model's requests go, asked without its key; None for recorded answers and scripts, which go nowhere."""
     if name.startswith("openai:"):
         return os.environ.get("OPENAI_BASE_URL", _OPENAI)
+    if name.startswith("anthropic:"):
+        return f"{os.environ.get('ANTHROPIC_BASE_URL', _ANTHROPIC).rstrip('/')}/v1"
     return name.partition("#")[0] if name.startswith(("http://", "https://")) else None
 
 

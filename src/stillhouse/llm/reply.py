@@ -8,7 +8,7 @@ from stillhouse.llm.request import Completion, ToolCall, is_unicode
 from stillhouse.records import Usage
 
 
-def read_completion(raw: bytes, latency_s: float, clean: Callable[[str], str] = str) -> Completion:
+def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], str] = str) -> Completion:
     """A chat completion from a 200's body. Whatever is not one becomes a Completion whose `error` says what came instead."""
     try:
         body = json.loads(raw)

@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from stillhouse.errors import UserError
 from stillhouse.llm.asking import SENT_BACK
+from stillhouse.llm.batch import SHARE, under_way
 from stillhouse.llm.ledger import Ledger
-from stillhouse.llm.models import Teacher, open_teacher
+from stillhouse.llm.models import Teacher, open_batches, open_teacher
 from stillhouse.llm.parsing import NOT_FITTING, Reply
 from stillhouse.llm.prompted import Answered, PromptedPredictor, new_cost_usd
+from stillhouse.llm.request import Request
 from stillhouse.records import Example, Prediction, Progress
 from stillhouse.runs import Lock, storage_errors
 from stillhouse.store import open_store
@@ -122,6 +125,11 @@ class _Tally:
         if self._on_progress is not None:
             self._on_progress(Progress(self.done, self._n, "asking the teacher", self.cost_usd))
 
+    def waiting(self, done: int) -> None:
+        """So many answers are in the batches that are under way or fetched."""
+        if self._on_progress is not None:
+            self._on_progress(Progress(done, self._n, "waiting for a batch"))
+
     def _count(self, index: int, example: Example, prediction: Prediction, reply: Reply, origin: Mapping[str, Any]) -> None:
         self.done += 1
         self.sent_back += reply.sent_back
@@ -200,35 +208,57 @@ async def annotate_each(
     store_path: Path,
     on_progress: Callable[[Progress], None] | None = None,
     consent: Consent | None = None,
+    batch: Path | None = None,
 ) -> LabelReport:
     """As `annotate`, with each answer handed to `take` as it comes, in any order, with its row's number.
 
-    With `consent`, an endpoint that bills is first asked a pilot of twenty rows; the rest is asked where `consent` says yes to what it will cost.
+    With `batch`, a file, an endpoint's batch API is asked at half the price; what is under way in batches is written down there. With `consent`, an endpoint
+    that bills is first asked a pilot of twenty rows; the rest is asked where `consent` says yes to what it will cost.
     """
     with open_store(store_path) as store:
         ledger = Ledger(task.teacher.max_usd)
         teacher = open_teacher(teacher_name, task, store, ledger=ledger)
-        tally = _Tally(len(examples), teacher, task, take, on_progress)
+        tally, batches = _Tally(len(examples), teacher, task, take, on_progress), None
         try:
+            batches = None if batch is None else open_batches(teacher_name, teacher, ledger, batch, tally.waiting)
             if isinstance(teacher, PromptedPredictor):
+                if batches is not None:
+                    await batches.run(lambda: ())  # what an earlier command sent is paid for
+                n_new = 0
                 if consent is not None and teacher.model.bills:
-                    tally.from_store -= await _agreed(teacher, examples, consent, on_progress)  # the pilot's answers are new, and will come from the store
+                    n_new = await _agreed(teacher, examples, consent, on_progress, 1.0 if batches is None else SHARE)
+                if batches is not None:
+                    await batches.run(lambda: _unpaid(teacher, examples))
+                    n_new += batches.n_new // task.teacher.samples
                 await teacher.each(examples, tally.answered)
+                tally.from_store = max(0, tally.from_store - n_new)  # they came by way of the store
             else:
                 for index, example in enumerate(examples):
                     tally.recorded(index, example, teacher.answer(example))
         finally:
             await teacher.close()
+            if batches is not None:
+                await batches.close()
         return tally.report(ledger)
 
 
-async def _agreed(teacher: PromptedPredictor, examples: Examples, consent: Consent, on_progress: Callable[[Progress], None] | None) -> int:
-    """Ask the pilot and then the user; how many rows the pilot paid for. Raises what `consent` raises."""
+def _unpaid(teacher: PromptedPredictor, examples: Examples) -> Iterator[Request]:
+    """The requests, one per sample, that the store has no answer to."""
+    for row in pending(teacher, examples, None, len(examples)):
+        requests = teacher.requests(row)
+        known = teacher.model.known([request.hash for request in requests]) if len(requests) > 1 else ()
+        yield from (request for request in requests if request.hash not in known)
+
+
+async def _agreed(
+    teacher: PromptedPredictor, examples: Examples, consent: Consent, on_progress: Callable[[Progress], None] | None, share: float
+) -> int:
+    """Ask the pilot and then the user; how many rows the pilot paid for. What follows it costs this share of the list price. Raises what `consent` raises."""
     drawn, n = draw(pending(teacher, examples, on_progress, len(examples)))
     if n <= N_PILOT:
         return 0
     consent.before(Quote(n, teacher.name, price_snapshot=teacher.model.price_snapshot))
-    consent.after(await ask_pilot(teacher, drawn, n))
+    consent.after(await ask_pilot(teacher, drawn, n, share))
     return sum(teacher.stored(drawn))
 
 
@@ -241,8 +271,12 @@ async def label(
     store_path: Path,
     on_progress: Callable[[Progress], None] | None = None,
     consent: Consent | None = None,
+    batch: bool = False,
 ) -> LabelReport:
     """`annotate`, written to `out`. Raises RunBusyError while another command writes the same file."""
+    waiting = out.with_name(f".{out.name}.batches.json")
+    if not batch and (n := sum(sent.n for sent in under_way(waiting))):
+        raise UserError(f"{n} rows are under way in batches; fetch them with --batch, or remove {waiting} to pay for them again")
     with storage_errors(out):
         lock = Lock(out.with_name(f".{out.name}.lock"), str(out))
     with lock, Spool(out) as spool:
@@ -250,7 +284,8 @@ async def label(
         def take(index: int, example: Example, labelled: Labelled) -> None:
             spool.add(index, _row(teacher_name, example, labelled), kept=labelled.prediction.output is not None)
 
-        report = await annotate_each(teacher_name, task, examples, take, store_path=store_path, on_progress=on_progress, consent=consent)
+        to = waiting if batch else None
+        report = await annotate_each(teacher_name, task, examples, take, store_path=store_path, on_progress=on_progress, consent=consent, batch=to)
         spool.write(out, out.with_suffix(".rejected.jsonl"))
         return report
 

@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stillhouse.llm.prompted import Answered, PromptedPredictor
 from stillhouse.records import Estimate, Example, Progress
@@ -64,8 +64,8 @@ def draw(rows: Iterable[Example], n: int = N_PILOT) -> tuple[list[Example], int]
     return drawn, seen
 
 
-async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int) -> Quote:
-    """Ask these rows (the answers stay in the store) and say what all `n` will cost."""
+async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int, share: float = 1.0) -> Quote:
+    """Ask these rows (the answers stay in the store) and say what all `n` will cost, the others at this share of the price."""
     costs: list[float] = []
     unknown = False
 
@@ -80,7 +80,16 @@ async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int)
     await teacher.each(rows, take)
     if unknown or not costs:
         return Quote(n, teacher.name, None, None, None)
-    return Quote(n, teacher.name, total_cost(costs, n), math.fsum(costs), teacher.model.price_snapshot)
+    snapshot = teacher.model.price_snapshot
+    if share != 1.0:
+        snapshot = f"{snapshot}, {share:.0%} of it in a batch"
+    return Quote(n, teacher.name, _shared(total_cost(costs, n), math.fsum(costs), share), math.fsum(costs), snapshot)
+
+
+def _shared(whole: Estimate, paid_usd: float, share: float) -> Estimate:
+    """The estimate with all that is not paid yet at this share of the price."""
+    ends = [None if end is None else paid_usd + share * (end - paid_usd) for end in (whole.low, whole.high)]
+    return replace(whole, value=paid_usd + share * (whole.value - paid_usd), low=ends[0], high=ends[1])
 
 
 def total_cost(costs: Sequence[float], n: int, level: float = 0.95) -> Estimate:
