@@ -31,7 +31,7 @@ model = "recorded:answers.jsonl"
 [student]
 ladder = ["linear"]
 recipe = "step_by_step"
-epochs = 2
+epochs = 1
 """
 NUMBERS = ("one", "two", "three", "four", "five", "six")
 
@@ -79,7 +79,7 @@ def test_the_reasons_helped_where_both_controls_are_beaten_beyond_chance(right, 
 def test_distill_trains_both_controls_and_reports_them(stillhouse, tmp_path):
     pairs = [(i, a, b) for i in range(3) for a in range(6) for b in range(6)]
     rows = [{"id": f"{a}-{b}-{i}", "input": f"{NUMBERS[a]} {NUMBERS[b]} {'so' * i}", "label": NUMBERS[(a + b) % 6]} for i, a, b in pairs]
-    for name, part in (("train", rows[:72]), ("test", rows[72:])):
+    for name, part in (("train", rows[:72]), ("test", rows[96:])):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
     answers = [{"id": row["id"], "teacher_label": row["label"], "teacher_rationale": f"{row['input']} makes {row['label']}"} for row in rows]
     (tmp_path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in answers))
