@@ -4,9 +4,9 @@ import json
 import time
 from pathlib import Path
 
-from bench import crash, flow, label
+from bench import crash, filters, flow, label
 
-for name, benchmark in {"label": label.main, "flow": flow.main, "crash": crash.main}.items():
+for name, benchmark in {"label": label.main, "flow": flow.main, "crash": crash.main, "filters": filters.main}.items():
     found = benchmark() | {"date": time.strftime("%Y-%m-%d")}
     path = Path(__file__).parent / "results" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)

@@ -11,6 +11,8 @@ import contextlib
 import functools
 import json
 import math
+import random
+import re
 import subprocess
 import sys
 import time
@@ -93,6 +95,20 @@ def _place(body, mode):
     if mode == "place" or (mode == "place-plain" and len(body["messages"]) > 2):
         return web.json_response(completion('{"city": "Porto", "orders": 3}'))
     return web.json_response(completion('{"city": "Porto", "orders": "many"}'))
+
+
+def _proposals(body, mode):
+    """Numbered exercises or inputs, made of the prompt; "proposals-few" has four wordings in all, "proposals-cut" stops in the middle of the last."""
+    system, shown = body["messages"][0]["content"], body["messages"][-1]["content"]
+    first, last = map(int, re.search(r"from (\d+) to (\d+)", system).groups())
+    draw = random.Random(shown)
+    parts = []
+    for number in range(first, last + 1):
+        words = [f"word{draw.randrange(500)}" for _ in range(8)] if mode != "proposals-few" else ["the", "same", "old", "exercise", f"again{draw.randrange(4)}"]
+        text = " ".join(words)
+        parts.append(f"## {number}\n" + (f"Instruction: Explain {text}.\nInput: <none>\nOutput: Done." if "Instruction:" in shown else text))
+    reply = "\n\n".join(parts)
+    return completion(reply[:-5], "length") if mode == "proposals-cut" else completion(reply)
 
 
 async def _stream(request, body, mode):
@@ -212,6 +228,12 @@ def serve(root: Path) -> None:
                 return web.json_response({"error": {"message": "logprobs are not supported"}}, status=400)
             case "no-logprobs" | "decisions":
                 return web.json_response(completion("yes"))
+            case "proposals" | "proposals-few" | "proposals-cut" | "proposals-slow":
+                await asyncio.sleep(0.1 if mode == "proposals-slow" else 0)
+                return web.json_response(_proposals(body, mode))
+            case "context":
+                said = "This model's maximum context length is 512 tokens; your messages have 900."
+                return web.json_response({"error": {"message": said, "code": "context_length_exceeded"}}, status=400)
             case "stream" | "stream-broken" | "stream-early":
                 return await _stream(request, body, mode)
         return web.json_response({"error": {"message": f"no mode {mode}"}}, status=400)

@@ -82,6 +82,9 @@ class _Teacher(_Section):
     tokens_per_minute: float | None = Field(default=None, gt=0)  # input and output together
     input_tokens_per_minute: float | None = Field(default=None, gt=0)
     output_tokens_per_minute: float | None = Field(default=None, gt=0)
+    max_shots: int | None = Field(default=None, ge=0)  # most training rows that `advise` puts into the prompt as examples; 0: none
+    context_tokens: int | None = Field(default=None, gt=0)  # what the model reads and writes in one call, where the tables do not know it
+    tokenizer: str | None = None  # the model's tokenizer.json, or a folder with it; without it tokens are measured on the calls made
     samples: int = Field(default=1, gt=0)  # self-consistency: ask so many times and let the answers vote
     soft_targets: bool = False  # ask for log-probabilities, and keep the labels' probabilities per row
     structured: bool = False  # ask for JSON by schema where the endpoint can, and in words where it cannot
@@ -100,6 +103,8 @@ class _Student(_Section):
     bases: dict[str, str] = Field(default_factory=dict)  # short name -> hub id or folder, usable in the ladder
     soft_targets: bool = False  # learn the teacher's probabilities of the labels where a row has them, not its label alone
     learn_from: Literal["auto", "gold", "teacher"] = "auto"  # auto: gold where every training row has it, else the teacher
+    pattern: str | None = None  # of `prompted:BASE`: text with {mask} where the answer's word stands, and {input}, {instruction} or the input's fields
+    verbalizer: dict[str, str] | Literal["null"] | None = None  # its word for each label; None: the label itself; "null": words that mean nothing here
     epochs: float | None = Field(default=None, gt=0)
     learning_rate: float | None = Field(default=None, gt=0)
     max_tokens: int | None = Field(default=None, gt=0)

@@ -78,8 +78,9 @@ def test_soft_targets_of_certain_rows_are_the_labels(tmp_path):
 )
 def test_soft_targets_that_cannot_be_learned_are_refused(tmp_path, spec, source, scores, says):
     made = [Example(row.id, row.input, row.teacher_label, row.teacher_label, teacher_scores=row.teacher_scores if scores else None) for row in rows(8)]
+    task = Task("mood", "-", "choice", SOFT.labels, student=_Student(soft_targets=True, learn_from=source))
     with pytest.raises(UserError, match=says):
-        train_student(spec, SOFT, made, made, source=source, seed=0, out=tmp_path / "s")
+        train_student(spec, task, made, made, source=source, seed=0, out=tmp_path / "s")
 
 
 def test_probabilities_travel_with_the_rows_and_broken_ones_are_refused(tmp_path):

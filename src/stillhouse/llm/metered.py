@@ -69,6 +69,15 @@ class MeteredModel:
                 return None
         return self._store.get(hash_)
 
+    @property
+    def priced_as(self) -> str:
+        """The model whose prices, and whose context window, hold: its own name, or that of the model it stands in for."""
+        return self._priced_as
+
+    def price_of(self, n_input: int) -> Price | None:
+        """The price of a prompt of that many tokens today; None: unknown."""
+        return known_price(self._priced_as, self._now(), **self._given, n_input=n_input)
+
     def has(self, request: Request) -> bool:
         """Whether the store has the answer."""
         return self._store.get(request.hash) is not None
@@ -116,9 +125,7 @@ class MeteredModel:
 
     def price_for(self, request: Request) -> Price | None:
         """The price of a prompt of that length, for the worst case; None: unknown, or there is no cap that would need one."""
-        if self.ledger.max_usd is None:
-            return None
-        return known_price(self._priced_as, self._now(), **self._given, n_input=worst_case_input_tokens(request))
+        return None if self.ledger.max_usd is None else self.price_of(worst_case_input_tokens(request))
 
     async def store_batched(self, request: Request, completion: Completion, share: float) -> float | None:
         """Commit what a batch answered, at this share of the list price; its cost."""

@@ -106,8 +106,8 @@ def family_of(spec: str) -> Family:
     alone = family in ("majority", "linear")
     if family not in get_args(Family) or alone == bool(base):
         raise UserError(
-            f"unknown student {spec!r}; use majority, linear, encoder:minilm, encoder:BASE, generative:scratch:small or generative:BASE, "
-            "where BASE is a Hugging Face id or a folder"
+            f"unknown student {spec!r}; use majority, linear, encoder:minilm, encoder:BASE, prompted:BASE, generative:scratch:small or "
+            "generative:BASE, where BASE is a Hugging Face id or a folder"
         )
     return cast(Family, family)
 
@@ -163,6 +163,8 @@ def check_soft_targets(task: Task, family: Family, train: Sequence[Example], sou
     where = f"{task.name}: [student] soft_targets = true"
     if family == "generative":
         raise UserError(f"{where} is for students that pick among labels, and a generative one writes text; take it out, or use linear or encoder:BASE")
+    if source == "gold" and task.student.learn_from == "auto":
+        return  # beside students of the teacher's probabilities, one of gold labels is there to be compared with
     if source == "gold":
         raise UserError(f"{where} learns the teacher's probabilities, and these students learn gold labels; take it out, or set learn_from = \"teacher\"")
     if not any(example.teacher_scores for example in train):
