@@ -22,7 +22,7 @@ from typing import Any
 HERE = Path(__file__).parent
 PEERS = {"litellm": ("litellm",), "curator": ("bespokelabs-curator",)}
 TURNS, IN_FLIGHT = 3, 64
-CALLS = {"stillhouse": 10_000, "openai": 1500, "litellm": 600, "curator": 600}
+CALLS = {"stillhouse": 6000, "openai": 800, "litellm": 300, "curator": 600}
 RPM = 3000  # of the limits that are enforced; 100 tokens a call
 LATENCY_S = 0.2
 
