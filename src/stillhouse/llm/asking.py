@@ -59,6 +59,8 @@ class Asking:
 
     async def _sent(self, request: Request, example: Example) -> tuple[Request, Completion]:
         """The request as the endpoint takes it, and the completion. What is in the store without a feature was refused with it before."""
+        if request.schema is None and "logprobs" not in request.parameters:  # most rows: nothing that an endpoint may lack
+            return request, await self._model.complete(request, example)
         request = _without(request, self._lacks)
         plainer = [(fewer, plain) for fewer in _FEATURES if (plain := _without(request, fewer)) != request]
         known = self._model.known([request.hash, *(plain.hash for _, plain in plainer)]) if plainer else set()
