@@ -230,6 +230,7 @@ async def annotate_each(
                 if batches is not None:
                     await batches.run(lambda: _unpaid(teacher, examples))
                     n_new += batches.n_new // task.teacher.samples
+                tally.cost_usd = ledger.spent_usd or 0.0
                 await teacher.each(examples, tally.answered)
                 tally.from_store = max(0, tally.from_store - n_new)  # they came by way of the store
             else:
