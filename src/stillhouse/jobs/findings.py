@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 
-from stillhouse.advice import breakeven, recommend
+from stillhouse.advice import recommend
 from stillhouse.evaluation.deferral import NoThreshold, Threshold
 from stillhouse.evaluation.gate import GateResult, decide_gate
 from stillhouse.evaluation.harness import summarise
 from stillhouse.evaluation.proportions import clopper_pearson
 from stillhouse.jobs.arms import PROMPT, MeasuredArm
+from stillhouse.jobs.costs import known_sum
 from stillhouse.jobs.details import class_table, confusion, disagreements, reliability, threshold_curve
-from stillhouse.jobs.judged import CascadeFound, Judged, cascade_rows, find_cascade, judge, known_sum
+from stillhouse.jobs.judged import CascadeFound, Judged, cascade_rows, find_cascade, judge
 from stillhouse.jobs.material import Material
-from stillhouse.jobs.money import line_of, money_of
+from stillhouse.jobs.money import money_of, pays_off
 from stillhouse.records import Estimate
 from stillhouse.report import result as report
 
@@ -29,10 +31,11 @@ def find(
     others = [judge(material, arm, prompt) for arm in arms if arm.kind != "prompt"]
     students = [judged for judged in others if judged.arm.kind == "student"]
     cascade = find_cascade(material, prompt, students)
-    money = money_of(material, prompt, students, cascade)
+    start = date.fromisoformat(provenance.created[:10])
+    money = money_of(material, prompt, students, cascade, start)
     advice = recommend.recommend(
         _prompt_evidence(prompt),
-        [_student_evidence(judged, money, prompt, curves) for judged in students if judged.gate is not None or prompt is None],
+        [_student_evidence(material, judged, prompt, curves, start) for judged in students if judged.gate is not None or prompt is None],
         cascade=_cascade_evidence(material, cascade, prompt),
     )
     fallback = cascade.student if cascade else students[-1] if students else None
@@ -67,7 +70,9 @@ def _prompt_evidence(prompt: Judged | None) -> recommend.PromptEvidence | None:
     return None if prompt is None else recommend.PromptEvidence(prompt.arm.name, prompt.summary.score)
 
 
-def _student_evidence(judged: Judged, money: report.Money | None, prompt: Judged | None, curves: report.LearningCurves | None) -> recommend.StudentEvidence:
+def _student_evidence(
+    material: Material, judged: Judged, prompt: Judged | None, curves: report.LearningCurves | None, start: date
+) -> recommend.StudentEvidence:
     gate, arm = judged.gate, judged.arm
     unknown = Estimate(0.0, judged.summary.score.n)
     return recommend.StudentEvidence(
@@ -80,16 +85,9 @@ def _student_evidence(judged: Judged, money: report.Money | None, prompt: Judged
         margin=0.0 if gate is None else gate.margin,
         rows_needed=None if gate is None else gate.rows_needed,
         n_train=arm.n_train or 0,
-        pays_off=None if money is None or prompt is None else _pays_off(judged, prompt),
+        pays_off=None if prompt is None else pays_off(material, judged, prompt, start),
         reach=_reach(arm.name, curves),
     )
-
-
-def _pays_off(judged: Judged, prompt: Judged) -> bool | None:
-    line, against = line_of(judged), line_of(prompt)
-    if None in (line.fixed_usd, line.usd_per_call, against.fixed_usd, against.usd_per_call):
-        return None
-    return breakeven.break_even(line, against).calls is not None
 
 
 def _reach(name: str, curves: report.LearningCurves | None) -> tuple[int, float] | None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stillhouse.llm.ledger import Budget, worst_case_input_tokens
-from stillhouse.llm.prices import call_cost, known_price
+from stillhouse.llm.prices import Price, call_cost, known_price
 from stillhouse.llm.request import Completion, Request, ToolCall, text_listener
 from stillhouse.records import Example
 from stillhouse.store import Store, StoredCompletion
@@ -27,6 +27,8 @@ class MeteredModel:
         *,
         price_in: float | None = None,
         price_out: float | None = None,
+        price_cached: float | None = None,
+        price_written: float | None = None,
         priced_as: str | None = None,
         stand_in: bool = False,
         close: Callable[[], Awaitable[None]] | None = None,
@@ -35,14 +37,13 @@ class MeteredModel:
         self.name, self.stand_in, self.ledger = name, stand_in, ledger
         self._call, self._store, self._close, self._now = call, store, close, now
         self._priced_as = priced_as or name
-        self._given: dict[str, Any] = {"price_in": price_in, "price_out": price_out}
+        self._given: dict[str, Any] = {"price_in": price_in, "price_out": price_out, "price_cached": price_cached, "price_written": price_written}
         self._under_way: dict[str, asyncio.Future[Completion]] = {}
 
     @property
-    def price_snapshot(self) -> str | None:
-        """Which price holds today, in words; None: unknown."""
-        price = known_price(self._priced_as, self._now(), **self._given)
-        return None if price is None else price.snapshot
+    def price(self) -> Price | None:
+        """Which price holds today for a prompt of usual length; None: unknown."""
+        return known_price(self._priced_as, self._now(), **self._given)
 
     def has(self, request: Request) -> bool:
         """Whether the store has the answer."""

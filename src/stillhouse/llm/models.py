@@ -9,6 +9,7 @@ from stillhouse.llm.client import ChatClient
 from stillhouse.llm.ledger import Budget, Ledger
 from stillhouse.llm.limits import Limiter
 from stillhouse.llm.metered import MeteredModel
+from stillhouse.llm.prices import GivenPrices, check_prices, known_price
 from stillhouse.llm.prompted import PromptedPredictor
 from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.llm.request import Completion, Request
@@ -27,16 +28,15 @@ def open_teacher(name: str, task: Task, store: Store, *, ledger: Ledger | None =
     Raises ModelNameError for a name of another form or a file that is absent, KeyMissingError where the provider needs a key.
     """
     if name.startswith("recorded:"):
-        return RecordedTeacher(task.resolve(name.removeprefix("recorded:")))
+        given = given_prices(task)
+        return RecordedTeacher(task.resolve(name.removeprefix("recorded:")), None if given["price_in"] is None else known_price(name, **given))
     model = open_model(name, task, store, ledger or Ledger(task.teacher.max_usd))
     return PromptedPredictor(model, task, worked_examples(task) if shots is None else shots)
 
 
 def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredModel:
     """An endpoint or a script behind the store and the ledger."""
-    settings = task.teacher
-    if (settings.price_in is None) != (settings.price_out is None):
-        raise UserError("a price for input tokens alone, or for output tokens alone, prices no call; give both --price-in and --price-out")
+    given = given_prices(task)
     if name.startswith("scripted:"):
         script = load_script(name.removeprefix("scripted:"))
 
@@ -48,18 +48,31 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
             ask,
             store,
             ledger,
-            price_in=settings.price_in,
-            price_out=settings.price_out,
+            **given,
             priced_as=getattr(script, "priced_as", None),
             stand_in=bool(getattr(script, "stand_in", False)),
         )
     base_url, model, key = endpoint(name)
-    client = ChatClient(base_url, model, key, Limiter(settings.concurrency))
+    client = ChatClient(base_url, model, key, Limiter(task.teacher.concurrency))
 
     async def send(request: Request, _: Example | None) -> Completion:
         return await client.complete(request)
 
-    return MeteredModel(name, send, store, ledger, price_in=settings.price_in, price_out=settings.price_out, close=client.close)
+    return MeteredModel(name, send, store, ledger, **given, close=client.close)
+
+
+def given_prices(task: Task) -> GivenPrices:
+    """The user's own prices, checked before anything is paid for; all None where there are none."""
+    settings = task.teacher
+    given = GivenPrices(
+        price_in=settings.price_in, price_out=settings.price_out, price_cached=settings.price_cached, price_written=settings.price_written
+    )
+    check_prices(**given)
+    if (given["price_in"] is None) != (given["price_out"] is None):
+        raise UserError("a price for input tokens alone, or for output tokens alone, prices no call; give both --price-in and --price-out")
+    if given["price_in"] is None and (given["price_cached"] is not None or given["price_written"] is not None):
+        raise UserError("price_cached and price_written go with prices of one's own; give price_in and price_out in [teacher] as well")
+    return given
 
 
 def endpoint(name: str) -> tuple[str, str, str | None]:

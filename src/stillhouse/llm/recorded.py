@@ -5,6 +5,7 @@ A row holds `id` or `input`, `teacher_label`, and where known `teacher_rationale
 
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError, ModelNameError
+from stillhouse.llm.prices import Price
 from stillhouse.records import Example, Prediction, Usage
 
 _COUNTS = ", ".join(field.name for field in fields(Usage))
@@ -22,9 +24,10 @@ class RecordedTeacher:
 
     stand_in = False
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, price: Price | None = None) -> None:
+        """`price` holds for rows that bring token counts and no cost of their own. Raises DatasetError naming the row that is none."""
         self.name = f"recorded:{path.name}"
-        self.path = path
+        self.path, self.price = path, price
         self._by_id: dict[str, Mapping[str, Any]] = {}
         self._by_input: dict[str, Mapping[str, Any]] = {}
         if not path.is_file():
@@ -45,12 +48,16 @@ class RecordedTeacher:
         if not isinstance(row, dict) or "teacher_label" not in row or not ("id" in row or "input" in row):
             raise DatasetError(f"{self.path}:{line}: a recorded answer needs `teacher_label`, and `id` or `input`; mend the row")
         try:
-            Usage(**(row.get("usage") or {}))
+            used: Usage | None = Usage(**(row.get("usage") or {}))
         except TypeError:
-            raise DatasetError(f"{self.path}:{line}: usage = {row['usage']!r:.80} is not an object of {_COUNTS}; mend the row") from None
+            used = None
+        if used is None or not _countable(used):
+            wanted = f"an object of {_COUNTS}, whole numbers whose parts are no more than their whole"
+            raise DatasetError(f"{self.path}:{line}: usage = {row['usage']!r:.80} is not {wanted}; mend the row")
         for name in ("cost_usd", "latency_s"):
-            if not isinstance(row.get(name), int | float | None) or isinstance(row.get(name), bool):
-                raise DatasetError(f"{self.path}:{line}: {name} = {row[name]!r:.80} is not a number; mend the row")
+            value = row.get(name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf):
+                raise DatasetError(f"{self.path}:{line}: {name} = {value!r:.80} is not a number of 0 or more; mend the row")
         if "id" in row:
             self._by_id[str(row["id"])] = row
         if "input" in row:
@@ -66,10 +73,12 @@ class RecordedTeacher:
         label = row["teacher_label"]
         if label is not None and not isinstance(label, str):
             label = json.dumps(label, sort_keys=True, ensure_ascii=False)
+        usage = Usage(**row["usage"]) if isinstance(row.get("usage"), dict) else None
+        priced = None if self.price is None or usage is None else self.price.cost_usd(usage)
         return Prediction(
             label,
-            usage=Usage(**row["usage"]) if isinstance(row.get("usage"), dict) else None,
-            cost_usd=row.get("cost_usd"),
+            usage=usage,
+            cost_usd=priced if row.get("cost_usd") is None else row["cost_usd"],
             latency_s=row.get("latency_s"),
             source="teacher",
             rationale=row.get("teacher_rationale"),
@@ -78,6 +87,16 @@ class RecordedTeacher:
 
     async def close(self) -> None:
         """Nothing is held open."""
+
+
+def _countable(usage: Usage) -> bool:
+    """Token counts as a provider may give them: whole, none below 0, and what was cached or written no more than the input."""
+    counts = (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.written_input_tokens, usage.reasoning_tokens)
+    if any(count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0) for count in counts):
+        return False
+    special = (usage.cached_input_tokens or 0) + (usage.written_input_tokens or 0)
+    wholes = (usage.input_tokens, special), (usage.output_tokens, usage.reasoning_tokens or 0)
+    return all(whole is None or part <= whole for whole, part in wholes)
 
 
 def _key(value: Any) -> str:

@@ -18,7 +18,8 @@ from rich.text import Text
 
 from stillhouse import __version__
 from stillhouse.report import numbers, plots
-from stillhouse.report.result import Arm, Result, from_dict
+from stillhouse.report.acceptability import acceptability, columns, share_at
+from stillhouse.report.result import Arm, BreakEven, Result, from_dict
 
 SERIES = 6  # colours of the style sheet, told apart by readers with any of the common colour vision deficiencies
 
@@ -37,6 +38,9 @@ def render(result: Result | Mapping[str, Any]) -> str:
         range=_score_range(result),
         reference=_reference(result),
         interval_bar=plots.interval_bar,
+        key_even=_key_even(result),
+        worth_columns=columns(result.money.worth) if result.money else [],
+        acceptable=share_at,
         version=__version__,
     )
 
@@ -96,9 +100,8 @@ def templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    formats: tuple[Callable[..., str], ...] = (
-        numbers.count, numbers.percent, numbers.bare, numbers.interval, numbers.points, numbers.usd, numbers.seconds, numbers.size, numbers.tied
-    )
+    amounts = (numbers.count, numbers.percent, numbers.bare, numbers.interval, numbers.points, numbers.usd, numbers.seconds, numbers.size)
+    formats: tuple[Callable[..., str], ...] = (*amounts, numbers.tied, numbers.day)
     environment.filters.update({function.__name__: function for function in formats})
     for name, files in {"style": ("colours.css", "style.css"), "run_style": ("flow.css", "run.css")}.items():  # our own files: no escaping inside <style>
         environment.globals[name] = Markup("".join((folder / file).read_text(encoding="utf-8") for file in files))
@@ -132,6 +135,12 @@ def key_arms(result: Result) -> list[Arm]:
     return key + ([chosen] if chosen else [])
 
 
+def _key_even(result: Result) -> list[BreakEven]:
+    """Whether the arm that the key figures are about pays for itself."""
+    names = [arm.name for arm in key_arms(result) if arm.kind in ("student", "cascade")]
+    return [even for even in (result.money.break_even if result.money else ()) if even.arm in names]
+
+
 def _reference(result: Result) -> float | None:
     """The best prompt's score: the line that the table's interval bars are read against."""
     return max((arm.score.value for arm in result.arms if arm.kind in ("prompt", "few-shot")), default=None)
@@ -156,6 +165,7 @@ def _drawings(result: Result, colours: Mapping[str, str]) -> dict[str, Markup]:
     return {
         "curves": both(lambda width: plots.learning_curves(curves, result.heading, colours, width), plots.WIDE) if curves else none,
         "volume": both(lambda width: plots.cost_by_volume(money, colours, width)) if money else none,
+        "worth": both(lambda width: acceptability(money.worth, money.unit, colours, width)) if money else none,
         "cost": both(lambda width: plots.score_by_cost(result.arms, result.heading, colours, width)),
         "threshold": both(lambda width: plots.threshold_curve(threshold, result.cascade, colours, width)) if threshold else none,
         "reliability": both(lambda width: plots.reliability(belief, colours, width)) if belief else none,

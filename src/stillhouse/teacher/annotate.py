@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.models import open_teacher
+from stillhouse.llm.prices import Price
 from stillhouse.llm.prompted import PromptedPredictor
 from stillhouse.records import Example, Prediction, Progress
 from stillhouse.runs import Lock, storage_errors, write_atomic
@@ -32,6 +34,7 @@ class LabelReport:
     cost_usd: float | None = None
     price_snapshot: str | None = None
     stand_in: bool = False
+    price: Price | None = None  # today's, of a prompt of usual length
 
 
 async def annotate(
@@ -49,7 +52,8 @@ async def annotate(
         try:
             if not isinstance(teacher, PromptedPredictor):
                 predictions = await teacher.predict(examples)
-                return predictions, _report(teacher.name, predictions, from_store=len(examples))
+                report = _report(teacher.name, predictions, from_store=len(examples))
+                return predictions, replace(report, price=teacher.price, price_snapshot=None if teacher.price is None else teacher.price.snapshot)
             rows = await teacher.replies(examples, on_progress)
         finally:
             await teacher.close()
@@ -60,6 +64,7 @@ async def annotate(
             cost_usd=ledger.spent_usd,
             price_snapshot=next((completion.price_snapshot for _, _, completion in rows if completion.price_snapshot), None),
             stand_in=teacher.stand_in,
+            price=teacher.model.price if isinstance(teacher.model, MeteredModel) else None,
         )
 
 
