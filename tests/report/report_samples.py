@@ -3,15 +3,13 @@
 import math
 
 from stillhouse.records import Estimate
+from stillhouse.report.money import AnswerWorth, BreakEven, CallPart, CostLine, Money, OneOff
 from stillhouse.report.result import (
     Ahead,
     Arm,
-    BreakEven,
-    CallPart,
     Cascade,
     ClassRow,
     Confusion,
-    CostLine,
     Crossover,
     Curve,
     CurvePoint,
@@ -21,8 +19,6 @@ from stillhouse.report.result import (
     LabelQuality,
     LearningCurves,
     Line,
-    Money,
-    OneOff,
     OtherTest,
     PerClass,
     Provenance,
@@ -32,7 +28,6 @@ from stillhouse.report.result import (
     ThresholdCurve,
     ThresholdPoint,
     Verdict,
-    Worth,
 )
 
 PROMPT, LINEAR, ENCODER, CASCADE = "PaLM 540B, few-shot", "linear", "encoder:minilm", "cascade of encoder:minilm"
@@ -211,11 +206,11 @@ def threshold_curve():
 def worths():
     """The encoder is cheaper and better; the linear student cheaper and worse, so that a worth makes the choice flip."""
     values = tuple(10 ** (-3 + step / 15) for step in range(61))
-    sure = Worth(ENCODER, PROMPT, -0.0084, 0.06, 9824, None, None, None, 0.95, values, (1.0,) * 61,
+    sure = AnswerWorth(ENCODER, PROMPT, -0.0084, 0.06, 9824, None, None, None, 0.95, values, (1.0,) * 61,
                  "encoder:minilm costs $8.40 less per 1,000 calls than PaLM 540B, few-shot and is 6.0 points better (n = 9,824): "
                  "encoder:minilm is the better buy at any worth of an answer", 0.5, 1.0, 2000)
     shares = tuple(1 / (1 + (value / 0.083) ** 9) for value in values)
-    flips = Worth(LINEAR, PROMPT, -0.0084, -0.101, 9824, 0.083, 0.075, 0.094, 0.95, values, shares,
+    flips = AnswerWorth(LINEAR, PROMPT, -0.0084, -0.101, 9824, 0.083, 0.075, 0.094, 0.95, values, shares,
                   "linear costs $8.40 less per 1,000 calls than PaLM 540B, few-shot and is 10.1 points worse (n = 9,824): linear is the better buy while "
                   "one more correct answer is worth less than $0.083 (95% interval $0.075 to $0.094)", 0.5, 0.0, 2000)
     return sure, flips

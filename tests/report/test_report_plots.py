@@ -9,22 +9,19 @@ from report_samples import ENCODER, PROMPT, arms, curves, estimate, full, money,
 from stillhouse.records import Estimate
 from stillhouse.report import page, plots
 from stillhouse.report.acceptability import acceptability, share_at
+from stillhouse.report.money import AnswerWorth, BreakEven, CostLine, Money
 from stillhouse.report.result import (
     Arm,
-    BreakEven,
     Cascade,
-    CostLine,
     Crossover,
     Curve,
     CurvePoint,
     LearningCurves,
     Line,
-    Money,
     Reliability,
     ReliabilityBin,
     ThresholdCurve,
     ThresholdPoint,
-    Worth,
 )
 from stillhouse.report.svg import Scale, decade_ticks, linear_ticks, spread, wrapped
 
@@ -42,7 +39,7 @@ HALF = Estimate(0.5, 10)
 
 
 def worth_of(arm="student", sentence="said", values=(0.01, 0.1, 1.0), shares=(0.9, 0.5, 0.2), flips_at=0.1, **more):
-    return Worth(arm, "prompt", -0.01, -0.1, 100, flips_at, 0.02, None, 0.95, values, shares, sentence, **more)
+    return AnswerWorth(arm, "prompt", -0.01, -0.1, 100, flips_at, 0.02, None, 0.95, values, shares, sentence, **more)
 
 
 ONE = {

@@ -101,10 +101,10 @@ def _crossing(arm: Line, against: Line, calls_per_day: float | None, start: date
         return replace(never, sentence=f"{arm.name} never pays off against {against.name}: {eaten}")
     day = None
     if calls_per_day is not None and start is not None and calls / calls_per_day <= LONGEST_DAYS:
-        day = start + timedelta(days=math.ceil(calls / calls_per_day))
+        day = start + timedelta(days=_whole(calls / calls_per_day))
     for line in (arm, against):
         if line.ends is not None and not line.begins_again and (day is None or day >= line.ends):
-            when = f"would pay off from {math.ceil(calls):,} calls on" + (f", which is {_day(day)}" if day else "")
+            when = f"would pay off from {_whole(calls):,} calls on" + (f", which is {_day(day)}" if day else "")
             after = f"but the model of {line.name} is switched off on {_day(line.ends)}, before that"
             known = "what its successor costs is not known" if line is against else "the saving ends first"
             return replace(never, sentence=f"{arm.name} {when}, {after}: {known}", pays_off=None if line is against else False)
@@ -112,7 +112,7 @@ def _crossing(arm: Line, against: Line, calls_per_day: float | None, start: date
 
 
 def _paid_off(arm: Line, against: Line, calls: float, saved: float, calls_per_day: float | None, day: date | None) -> str:
-    when = f"{arm.name} is cheaper than {against.name} from {math.ceil(calls):,} calls on"
+    when = f"{arm.name} is cheaper than {against.name} from {_whole(calls):,} calls on"
     if calls_per_day is not None:
         when += f", at {_per_day(calls_per_day)} a day from {_day(day)} on" if day else f", which at {_per_day(calls_per_day)} a day takes more than 20 years"
     return f"{when}: {_usd(saved * 1000)} saved per 1,000 calls"
@@ -141,6 +141,11 @@ def _last_crossing(extra: float, saved: float, payments: list[tuple[float, float
         elif crossing > at:  # what the other arm pays here brings this one ahead
             crossing = at
     return None if calls_per_day is not None and payments and crossing > LONGEST_DAYS * calls_per_day else crossing
+
+
+def _whole(amount: float) -> int:
+    """Rounded up, but not for a trace that sums of floats leave."""
+    return math.ceil(amount * (1 - 1e-9))
 
 
 def _usd(amount: float) -> str:

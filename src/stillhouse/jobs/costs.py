@@ -12,7 +12,7 @@ from stillhouse.evaluation.harness import ArmSummary
 from stillhouse.jobs.arms import MeasuredArm
 from stillhouse.jobs.material import Material
 from stillhouse.llm.prices import known_price
-from stillhouse.records import Source, Usage
+from stillhouse.records import Usage
 
 
 def prompt_usd_per_call(material: Material, summary: ArmSummary) -> float | None:
@@ -74,19 +74,19 @@ def seconds_per_call(arm: MeasuredArm) -> float | None:
 
 def fixed_usd(material: Material, arm: MeasuredArm) -> float | None:
     """What it took to have this student from here on: the labels it learned and chose by, and the machine's time. Labels that were there are not counted."""
-    labels = 0.0 if were_there(material, arm.learns_from) else labels_usd(material, arm.learns_from, arm.n_train)
+    labels = 0.0 if were_there(material, arm) else labels_usd(material, arm)
     return known_sum([labels, training_usd(material, arm)])
 
 
-def were_there(material: Material, learns_from: Source | None) -> bool:
+def were_there(material: Material, arm: MeasuredArm) -> bool:
     """Labels that nobody put a price on: they are spent money, whatever is decided now."""
-    return (learns_from != "teacher" or material.teacher is None) and material.task.money.label_usd is None
+    return (arm.learns_from != "teacher" or material.teacher is None) and material.task.money.label_usd is None
 
 
-def labels_usd(material: Material, learns_from: Source | None, n_train: int | None) -> float | None:
+def labels_usd(material: Material, arm: MeasuredArm) -> float | None:
     """The labels alone, those that a student learns and is chosen by; None where no price is known."""
-    if learns_from != "teacher" or material.teacher is None:
-        n_labels = (n_train or 0) + len(material.splits.validation)
+    if arm.learns_from != "teacher" or material.teacher is None:
+        n_labels = (arm.n_train or 0) + len(material.splits.validation)
         return None if material.task.money.label_usd is None else material.task.money.label_usd * n_labels
     rows = [*material.splits.train, *material.splits.validation]
     return known_sum([material.teacher.by_id[row.id].cost_usd if row.id in material.teacher.by_id else None for row in rows])
@@ -102,7 +102,7 @@ def training_usd(material: Material, arm: MeasuredArm) -> float | None:
 def renewal_usd(material: Material, arm: MeasuredArm) -> float | None:
     """Training it again: the seeds, with settings that are known by then, and the share of labels that is new. New gold labels without a price are unknown."""
     money, training = material.task.money, training_usd(material, arm)
-    labels = labels_usd(material, arm.learns_from, arm.n_train)
+    labels = labels_usd(material, arm)
     again = 0.0 if not money.retrain_labels else None if labels is None else labels * money.retrain_labels
     return known_sum([None if training is None else training / money.tries, again])
 

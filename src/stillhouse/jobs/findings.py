@@ -32,7 +32,8 @@ def find(
     students = [judged for judged in others if judged.arm.kind == "student"]
     cascade = find_cascade(material, prompt, students)
     start = date.fromisoformat(provenance.created[:10])
-    money = money_of(material, prompt, students, cascade, start)
+    rivals = [judged for judged in others if judged.arm.kind in ("few-shot", "student")]
+    money = money_of(material, prompt, rivals, cascade, start)
     advice = recommend.recommend(
         _prompt_evidence(prompt),
         [_student_evidence(material, judged, prompt, curves, start) for judged in students if judged.gate is not None or prompt is None],

@@ -5,19 +5,24 @@ from datetime import date
 
 from stillhouse.advice import breakeven
 from stillhouse.jobs import costs
+from stillhouse.jobs.arms import MeasuredArm
 from stillhouse.jobs.assumptions import assumptions
 from stillhouse.jobs.judged import CascadeFound, Judged
 from stillhouse.jobs.material import Material
 from stillhouse.jobs.worths import whole_score, worth_of
 from stillhouse.llm.prices import Price, known_price
-from stillhouse.report import result as report
+from stillhouse.report import money as report
 
 
-def money_of(material: Material, prompt: Judged | None, students: Sequence[Judged], cascade: CascadeFound | None, start: date) -> report.Money | None:
-    """The report's section; None where there is no prompt to save anything on. `start`: the day from which calls are counted."""
+def money_of(material: Material, prompt: Judged | None, rivals: Sequence[Judged], cascade: CascadeFound | None, start: date) -> report.Money | None:
+    """The report's section on the prompt and its rivals, students and prompts with examples; None where there is no prompt to save anything on.
+
+    `start`: the day from which calls are counted.
+    """
     if prompt is None:
         return None
-    candidates = [*students, *([cascade.judged] if cascade and cascade.judged else [])]
+    students = [judged for judged in rivals if judged.arm.kind == "student"]
+    candidates = [*rivals, *([cascade.judged] if cascade and cascade.judged else [])]
     lines = [line_of(material, judged) for judged in candidates]
     if (hosted := _hosted(material)) is not None:
         lines.append(hosted)
@@ -66,7 +71,8 @@ def _hosted(material: Material) -> breakeven.Line | None:
     n_train = len(material.splits.train)
     tokens = sum((one.input_tokens or 0) + (one.output_tokens or 0) for one in used) / len(used) * n_train * money.hosted_epochs
     training = None if money.hosted_train_usd_per_m is None else tokens * money.hosted_train_usd_per_m / 1e6
-    labels = 0.0 if costs.were_there(material, material.learn_from) else costs.labels_usd(material, material.learn_from, n_train)
+    arm = MeasuredArm(name, "student", [], learns_from=material.learn_from, n_train=n_train)  # it would learn what the others learned
+    labels = 0.0 if costs.were_there(material, arm) else costs.labels_usd(material, arm)
     fixed = costs.known_sum([None if training is None else training * money.tries, labels])
     return breakeven.Line(name, fixed, costs.known_sum(per_call), ends=money.hosted_retires, begins_again=True)
 
@@ -94,11 +100,11 @@ def _iso(day: date | None) -> str | None:
 
 def _one_off(material: Material, judged: Judged) -> list[report.OneOff]:
     arm, money = judged.arm, material.task.money
-    whose, there = f"{arm.learns_from} labels for {arm.name}", costs.were_there(material, arm.learns_from)
+    whose, there = f"{arm.learns_from} labels for {arm.name}", costs.were_there(material, arm)
     note = "they were there already; set label_usd in [money] to count them" if there else None
     trainings = "" if money.tries * money.seeds == 1 else f", {money.tries} tries x {money.seeds} seeds"
     training = report.OneOff(f"training {arm.name}", costs.training_usd(material, arm), f"{arm.facts.get('wall_s', 0.0):.0f} s on this machine{trainings}")
-    return [report.OneOff(whose, costs.labels_usd(material, arm.learns_from, arm.n_train), note, counted=not there), training]
+    return [report.OneOff(whose, costs.labels_usd(material, arm), note, counted=not there), training]
 
 
 def _call_parts(material: Material) -> tuple[report.CallPart, ...]:

@@ -8,10 +8,10 @@ from stillhouse.evaluation.harness import RowResult
 from stillhouse.jobs import costs
 from stillhouse.jobs.judged import Judged
 from stillhouse.jobs.material import Material
-from stillhouse.report import result as report
+from stillhouse.report.money import AnswerWorth
 
 
-def worth_of(material: Material, judged: Judged, line: Line, prompt: Judged) -> report.Worth | None:
+def worth_of(material: Material, judged: Judged, line: Line, prompt: Judged) -> AnswerWorth | None:
     """`line` is the arm's money. None where a price is not known."""
     own, asked = (_usd_per_row(material, one, prompt) for one in (judged, prompt))
     once = _once_per_call(material, line)
@@ -24,7 +24,7 @@ def worth_of(material: Material, judged: Judged, line: Line, prompt: Judged) -> 
     found = worth(judged.arm.name, prompt.arm.name, scores, paid, groups, yours=material.task.money.right_answer_usd)
     if found is None:
         return None
-    return report.Worth(**asdict(found), sentence=sentence(found, whole_score(material)))
+    return AnswerWorth(**asdict(found), sentence=sentence(found, whole_score(material)))
 
 
 def whole_score(material: Material) -> str:

@@ -5,19 +5,19 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from stillhouse.report import numbers
-from stillhouse.report.result import Worth
+from stillhouse.report.money import AnswerWorth
 from stillhouse.report.svg import STRIP_PX, EndLabel, Frame, Scale, apart, decade_ticks, end_label_width, end_labels, figure, foot_mark, line, polyline, text
 
 _LEFT, _TOP, _FOOT = 44, 34, 46
 
 
-def columns(worths: Sequence[Worth], most: int = 4) -> list[float]:
+def columns(worths: Sequence[AnswerWorth], most: int = 4) -> list[float]:
     """The few worths at which a table gives the shares: powers of ten that the curves span."""
     drawn = [each for each in worths if each.values]
     return decade_ticks(min(each.values[0] for each in drawn), max(each.values[-1] for each in drawn), most) if drawn else []
 
 
-def acceptability(worths: Sequence[Worth], what: str, colours: Mapping[str, str], width: int) -> Markup:
+def acceptability(worths: Sequence[AnswerWorth], what: str, colours: Mapping[str, str], width: int) -> Markup:
     """One line per arm over a logarithmic axis of worths; rings mark where the choice flips, a level line where neither is the likelier buy."""
     drawn = [each for each in worths if each.values]
     if not drawn:
@@ -41,14 +41,14 @@ def acceptability(worths: Sequence[Worth], what: str, colours: Mapping[str, str]
     return figure(f"acceptability-{width}", width, bottom + _FOOT, f"How sure it is which is the better buy, against the worth of one more {what}", said, *body)
 
 
-def _places(each: Worth, frame: Frame, high: float) -> list[tuple[float, float]]:
+def _places(each: AnswerWorth, frame: Frame, high: float) -> list[tuple[float, float]]:
     """Its line, carried on level to the end of an axis that another arm made longer: beyond its grid a curve does not move any more."""
     points = [(frame.x(value), frame.y(share)) for value, share in zip(each.values, each.shares, strict=True)]
     start, end = points[0], points[-1]
     return [(frame.x(frame.x.low), start[1]), *points, (frame.x(high), end[1])]
 
 
-def _flip(each: Worth, frame: Frame, colour: str, row: int) -> Markup:
+def _flip(each: AnswerWorth, frame: Frame, colour: str, row: int) -> Markup:
     assert each.flips_at is not None
     share = share_at(each, each.flips_at)
     mark = foot_mark(frame.x(each.flips_at), frame.y(share), frame, numbers.usd(each.flips_at), colour, row)
@@ -57,7 +57,7 @@ def _flip(each: Worth, frame: Frame, colour: str, row: int) -> Markup:
     return line(low, frame.bottom, high, frame.bottom, f"span {colour}") + mark
 
 
-def share_at(each: Worth, value: float) -> float:
+def share_at(each: AnswerWorth, value: float) -> float:
     """The curve at a worth, from the two points of its grid around it; beyond the grid it does not move any more."""
     pairs = list(zip(each.values, each.shares, strict=True))
     before = max((pair for pair in pairs if pair[0] <= value), default=pairs[0])

@@ -19,7 +19,8 @@ from rich.text import Text
 from stillhouse import __version__
 from stillhouse.report import numbers, plots
 from stillhouse.report.acceptability import acceptability, columns, share_at
-from stillhouse.report.result import Arm, BreakEven, Result, from_dict
+from stillhouse.report.money import BreakEven
+from stillhouse.report.result import Arm, Result, from_dict
 
 SERIES = 6  # colours of the style sheet, told apart by readers with any of the common colour vision deficiencies
 
@@ -119,6 +120,8 @@ def series_colours(result: Result) -> dict[str, str]:
     if result.curves is not None:
         names += [curve.name for curve in result.curves.curves if curve.name not in fixed]
         fixed = {**{level.name: "ink" for level in result.curves.lines}, **fixed}
+    if result.money is not None:  # a hosted finetune is on no table but the money's
+        names += [cost.name for cost in result.money.lines if cost.name not in fixed]
     series = {name: f"s{1 + index % SERIES}" for index, name in enumerate(dict.fromkeys(names))}
     return {**fixed, **series}
 

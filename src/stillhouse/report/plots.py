@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from stillhouse.records import Estimate
 from stillhouse.report import numbers
-from stillhouse.report.result import Arm, BreakEven, Cascade, CostLine, Crossover, Curve, LearningCurves, Money, Reliability, ThresholdCurve
+from stillhouse.report.money import BreakEven, CostLine, Money
+from stillhouse.report.result import Arm, Cascade, Crossover, Curve, LearningCurves, Reliability, ThresholdCurve
 from stillhouse.report.svg import (
     STRIP_PX,
     Box,
