@@ -90,6 +90,7 @@ def test_a_run_with_prices_says_calls_day_and_worth(money_of):
     [worth] = [worth for worth in money.worth if worth.arm == "linear on gold labels"]
     assert worth.usd_difference == pytest.approx(student.fixed_usd / (20_000 * 365) + 0.00012 - PER_CALL)
     assert worth.n == 80 and worth.score_difference == pytest.approx(2 / 80)
+    assert next(arm for arm in result.arms if arm.name == student.name).cost_note == "1 machine at $0.10 an hour for 20,000 calls a day"
     page = render(result)
     assert "When it pays" in page and "Acceptability as a table" in page and worth.sentence in page.replace("&#39;", "'")
 

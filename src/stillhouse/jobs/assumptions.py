@@ -18,7 +18,7 @@ def _machine(material: Material) -> str:
     if money.machine_usd_per_hour is None:
         return "the price of the student's machine is not known; set machine_usd_per_hour in [money]"
     busy = f"answers calls in {money.utilisation:.0%} of its time, one at a time, at the mean time per call that was measured"
-    return f"a machine at ${money.machine_usd_per_hour:g} per hour that {busy}"
+    return f"a machine at ${money.machine_usd_per_hour:.2f} per hour that {busy}"
 
 
 def _volume(material: Material) -> str:

@@ -66,6 +66,18 @@ def student_usd_per_call(material: Material, arm: MeasuredArm) -> float | None:
     return 24 * n * money.machine_usd_per_hour / money.calls_per_day
 
 
+def student_cost_note(material: Material, arm: MeasuredArm) -> str | None:
+    """What that share is a share of; None where it is not known."""
+    money, seconds = material.task.money, seconds_per_call(arm)
+    if money.machine_usd_per_hour is None or seconds is None:
+        return None
+    price = f"at ${money.machine_usd_per_hour:.2f} an hour"
+    if money.calls_per_day is None:
+        return f"its seconds of a machine {price}, {money.utilisation:.0%} busy"
+    n = breakeven.machines(money.calls_per_day, seconds, money.utilisation)
+    return f"{n} machine{'s' if n > 1 else ''} {price} for {money.calls_per_day:,g} calls a day"
+
+
 def seconds_per_call(arm: MeasuredArm) -> float | None:
     """The mean over the calls that were timed one by one: its inverse is the throughput of one machine that answers one call at a time."""
     times = arm.latencies_s if arm.latencies_s is not None else [row.latency_s for row in arm.test if row.latency_s is not None]

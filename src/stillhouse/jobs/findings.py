@@ -10,7 +10,7 @@ from stillhouse.evaluation.gate import GateResult, decide_gate
 from stillhouse.evaluation.harness import summarise
 from stillhouse.evaluation.proportions import clopper_pearson
 from stillhouse.jobs.arms import PROMPT, MeasuredArm
-from stillhouse.jobs.costs import known_sum
+from stillhouse.jobs.costs import known_sum, student_cost_note
 from stillhouse.jobs.details import class_table, confusion, disagreements, reliability, threshold_curve
 from stillhouse.jobs.judged import CascadeFound, Judged, cascade_rows, find_cascade, judge
 from stillhouse.jobs.material import Material
@@ -52,7 +52,7 @@ def find(
         scored_against=material.scored_against,
         verdict=report.Verdict(advice.kind, advice.sentence, advice.because, advice.would_change, advice.buy_next),
         chosen=advice.chosen,
-        arms=tuple(_arm(judged) for judged in (prompt, *others, cascade.judged if cascade else None) if judged is not None),
+        arms=tuple(_arm(material, judged) for judged in (prompt, *others, cascade.judged if cascade else None) if judged is not None),
         provenance=provenance,
         curves=curves,
         money=money,
@@ -114,7 +114,7 @@ def _cascade_evidence(material: Material, cascade: CascadeFound | None, prompt: 
 # Sections of the report
 
 
-def _arm(judged: Judged) -> report.Arm:
+def _arm(material: Material, judged: Judged) -> report.Arm:
     arm, summary, gate = judged.arm, judged.summary, judged.gate
     return report.Arm(
         name=arm.name,
@@ -129,6 +129,7 @@ def _arm(judged: Judged) -> report.Arm:
         latency_p99_s=summary.latency_p99_s,
         size_bytes=arm.size_bytes,
         cost_usd_per_1000=None if judged.usd_per_call is None else 1000 * judged.usd_per_call,
+        cost_note=student_cost_note(material, arm) if arm.kind in ("student", "baseline") else None,
         gate=None if gate is None else _gate(gate),
         stand_in=arm.stand_in,
     )

@@ -102,8 +102,9 @@ def _one_off(material: Material, judged: Judged) -> list[report.OneOff]:
     arm, money = judged.arm, material.task.money
     whose, there = f"{arm.learns_from} labels for {arm.name}", costs.were_there(material, arm)
     note = "they were there already; set label_usd in [money] to count them" if there else None
-    trainings = "" if money.tries * money.seeds == 1 else f", {money.tries} tries x {money.seeds} seeds"
-    training = report.OneOff(f"training {arm.name}", costs.training_usd(material, arm), f"{arm.facts.get('wall_s', 0.0):.0f} s on this machine{trainings}")
+    seconds, several = float(arm.facts.get("wall_s", 0.0)), "" if money.tries * money.seeds == 1 else f", {money.tries} x {money.seeds} times (tries x seeds)"
+    took = f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"
+    training = report.OneOff(f"training {arm.name}", costs.training_usd(material, arm), f"{took} s on this machine{several}")
     return [report.OneOff(whose, costs.labels_usd(material, arm), note, counted=not there), training]
 
 

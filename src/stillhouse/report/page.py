@@ -62,6 +62,7 @@ def terminal(result: Result, report: Path | None = None) -> RenderableType:
     lines += [Text(f"{test.name}: {test.arm} {numbers.described(test.score)}") for test in result.other_tests]
     lines += [Text.assemble("\n", ("Verdict: ", "dim"), (result.verdict.kind, "bold"), ". ", result.verdict.sentence)]
     lines += [Text.assemble(("Buy next: ", "dim"), result.verdict.buy_next)] if result.verdict.buy_next else []
+    lines += [Text.assemble(("Money: ", "dim"), even.sentence) for even in _key_even(result)]
     lines += [Text.assemble(("Warning: ", "yellow"), warning) for warning in result.warnings]
     if report is not None:
         lines.append(Text.assemble(("Report: ", "dim"), str(report)))
@@ -121,7 +122,7 @@ def series_colours(result: Result) -> dict[str, str]:
         names += [curve.name for curve in result.curves.curves if curve.name not in fixed]
         fixed = {**{level.name: "ink" for level in result.curves.lines}, **fixed}
     if result.money is not None:  # a hosted finetune is on no table but the money's
-        names += [cost.name for cost in result.money.lines if cost.name not in fixed]
+        names += [cost.name for cost in result.money.lines if cost.name not in fixed and None not in (cost.fixed_usd, cost.usd_per_call)]
     series = {name: f"s{1 + index % SERIES}" for index, name in enumerate(dict.fromkeys(names))}
     return {**fixed, **series}
 
