@@ -100,7 +100,8 @@ def labels_usd(material: Material, arm: MeasuredArm) -> float | None:
     if arm.learns_from != "teacher" or material.teacher is None:
         n_labels = (arm.n_train or 0) + len(material.splits.validation)
         return None if material.task.money.label_usd is None else material.task.money.label_usd * n_labels
-    rows = [*material.splits.train, *material.splits.validation]
+    lesson = material.lesson(arm.learns_from, arm.facts.get("rows", ""))
+    rows = [*lesson.train, *lesson.validation]
     return known_sum([material.teacher.by_id[row.id].cost_usd if row.id in material.teacher.by_id else None for row in rows])
 
 

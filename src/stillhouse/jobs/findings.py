@@ -6,7 +6,7 @@ from datetime import date
 
 from stillhouse.advice import recommend
 from stillhouse.evaluation.deferral import NoThreshold, Threshold
-from stillhouse.evaluation.gate import GateResult, decide_gate
+from stillhouse.evaluation.gate import GateResult, among, decide_gate
 from stillhouse.evaluation.harness import summarise
 from stillhouse.evaluation.proportions import clopper_pearson
 from stillhouse.jobs.arms import PROMPT, MeasuredArm
@@ -14,9 +14,10 @@ from stillhouse.jobs.costs import known_sum, student_cost_note
 from stillhouse.jobs.details import class_table, confusion, disagreements, reliability, threshold_curve
 from stillhouse.jobs.judged import CascadeFound, Judged, cascade_rows, find_cascade, judge
 from stillhouse.jobs.material import Material
-from stillhouse.jobs.money import money_of, pays_off
+from stillhouse.jobs.money import evidence, money_of, pays_off
 from stillhouse.records import Estimate
 from stillhouse.report import result as report
+from stillhouse.report.money import Money
 
 
 def find(
@@ -28,16 +29,18 @@ def find(
 ) -> report.Result:
     """The result of a run. `arms`: the prompt first (if any), baselines, then the students, cheapest first; all on the same test rows."""
     prompt = next((judge(material, arm, None) for arm in arms if arm.kind == "prompt"), None)
-    others = [judge(material, arm, prompt) for arm in arms if arm.kind != "prompt"]
+    others = _one_of_many([judge(material, arm, prompt) for arm in arms if arm.kind != "prompt"], len(material.task.ladder))
     students = [judged for judged in others if judged.arm.kind == "student"]
     cascade = find_cascade(material, prompt, students)
     start = date.fromisoformat(provenance.created[:10])
     rivals = [judged for judged in others if judged.arm.kind in ("few-shot", "student")]
     money = money_of(material, prompt, rivals, cascade, start)
+    few_shot, behind = _few_shot_evidence(material, prompt, others, curves), _cascade_evidence(material, cascade, prompt)
     advice = recommend.recommend(
         _prompt_evidence(prompt),
-        [_student_evidence(material, judged, prompt, curves, start) for judged in students if judged.gate is not None or prompt is None],
-        cascade=_cascade_evidence(material, cascade, prompt),
+        [_student_evidence(judged, money, curves) for judged in students if judged.gate is not None or prompt is None],
+        few_shot=None if few_shot is None else replace(few_shot, money=evidence(money, few_shot.name)),
+        cascade=None if behind is None else replace(behind, pays_off=pays_off(money, behind.name), money=evidence(money, behind.name)),
     )
     fallback = cascade.student if cascade else students[-1] if students else None
     shown = next((judged for judged in students if judged.arm.name == advice.chosen), fallback)
@@ -67,13 +70,34 @@ def find(
 # The verdict's evidence
 
 
+def _one_of_many(judged: Sequence[Judged], n_students: int) -> list[Judged]:
+    """The arms with Holm over the students' gates; those of the ladder that are not measured yet count as well."""
+    gates = [one.gate for one in judged if one.gate is not None]
+    corrected = iter(among(gates, max(n_students, len(gates))))
+    return [one if one.gate is None else replace(one, gate=next(corrected)) for one in judged]
+
+
 def _prompt_evidence(prompt: Judged | None) -> recommend.PromptEvidence | None:
     return None if prompt is None else recommend.PromptEvidence(prompt.arm.name, prompt.summary.score)
 
 
-def _student_evidence(
-    material: Material, judged: Judged, prompt: Judged | None, curves: report.LearningCurves | None, start: date
-) -> recommend.StudentEvidence:
+def _few_shot_evidence(
+    material: Material, prompt: Judged | None, others: Sequence[Judged], curves: report.LearningCurves | None
+) -> recommend.PromptEvidence | None:
+    """The number of examples with the best mean over its draws, and what its first draw gains over the plain prompt on the same rows.
+
+    That number was picked on the test rows, so the interval holds for all numbers tried at once (Bonferroni).
+    """
+    shots = {judged.arm.facts["k"]: judged for judged in others if judged.arm.kind == "few-shot"}
+    if prompt is None or curves is None or curves.few_shot is None or not shots:
+        return None
+    best = shots[max(curves.few_shot.points, key=lambda point: point.mean).n]
+    gate = material.task.gate
+    gain = decide_gate(best.arm.test, prompt.arm.test, margin=gate.margin, level=1 - (1 - gate.level) / len(shots)).difference
+    return recommend.PromptEvidence(best.arm.name, best.summary.score, gain)
+
+
+def _student_evidence(judged: Judged, money: Money | None, curves: report.LearningCurves | None) -> recommend.StudentEvidence:
     gate, arm = judged.gate, judged.arm
     unknown = Estimate(0.0, judged.summary.score.n)
     return recommend.StudentEvidence(
@@ -86,8 +110,9 @@ def _student_evidence(
         margin=0.0 if gate is None else gate.margin,
         rows_needed=None if gate is None else gate.rows_needed,
         n_train=arm.n_train or 0,
-        pays_off=None if prompt is None else pays_off(material, judged, prompt, start),
+        pays_off=pays_off(money, arm.name),
         reach=_reach(arm.name, curves),
+        money=evidence(money, arm.name),
     )
 
 
@@ -108,7 +133,7 @@ def _cascade_evidence(material: Material, cascade: CascadeFound | None, prompt: 
         )
     kept, judged = outcome.share_kept, cascade.judged
     assert judged.gate is not None
-    return recommend.CascadeEvidence("cascade", name, kept, judged.summary.score, gate.harm, gate.level, judged.gate.answer)
+    return recommend.CascadeEvidence("cascade", name, kept, judged.summary.score, gate.harm, gate.level, judged.gate.answer, difference=judged.gate.difference)
 
 
 # Sections of the report
@@ -123,6 +148,7 @@ def _arm(material: Material, judged: Judged) -> report.Arm:
         model=arm.facts.get("spec"),
         learns_from=arm.learns_from,
         n_train=arm.n_train,
+        n_shots=arm.facts.get("n_shots"),
         macro_f1=summary.macro_f1,
         n_failed=summary.n_failed,
         latency_p50_s=summary.latency_p50_s,

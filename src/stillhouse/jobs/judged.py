@@ -36,7 +36,7 @@ def judge(material: Material, arm: MeasuredArm, prompt: Judged | None) -> Judged
     """Summary, gate and costs of one arm; `prompt` None: the arm is the prompt itself, or there is none."""
     gate_of = material.task.gate
     summary = summarise(arm.test, material.metric, latencies_s=arm.latencies_s)
-    if arm.kind == "prompt":
+    if arm.kind in ("prompt", "few-shot"):
         return Judged(arm, summary, None, prompt_usd_per_call(material, summary), 0.0)
     gate = None
     if prompt is not None and arm.kind == "student":
@@ -46,7 +46,8 @@ def judge(material: Material, arm: MeasuredArm, prompt: Judged | None) -> Judged
 
 def find_cascade(material: Material, prompt: Judged | None, students: Sequence[Judged]) -> CascadeFound | None:
     """Of the student that was best on its validation rows: the test rows have no say in the choice."""
-    able = [judged for judged in students if judged.arm.calibration or any(row.confidence is not None for row in judged.arm.test)]
+    alike = [judged for judged in students if judged.arm.learns_from == material.learn_from] or students  # validated by the same labels
+    able = [judged for judged in alike if judged.arm.calibration or any(row.confidence is not None for row in judged.arm.test)]
     if prompt is None or not able:
         return None
     student = max(able, key=lambda judged: judged.arm.facts.get("best_validation", 0.0))

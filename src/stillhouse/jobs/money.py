@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from stillhouse.advice import breakeven
+from stillhouse.advice.recommend import MoneyEvidence
 from stillhouse.jobs import costs
 from stillhouse.jobs.arms import MeasuredArm
 from stillhouse.jobs.assumptions import assumptions
@@ -42,10 +43,28 @@ def money_of(material: Material, prompt: Judged | None, rivals: Sequence[Judged]
     )
 
 
-def pays_off(material: Material, judged: Judged, prompt: Judged, start: date) -> bool | None:
+def pays_off(money: report.Money | None, arm: str) -> bool | None:
     """Whether the arm is the cheaper one at some time; None: not known."""
-    per_day = material.task.money.calls_per_day
-    return breakeven.break_even(line_of(material, judged), line_of(material, prompt), calls_per_day=per_day, start=start).pays_off
+    return next((even.pays_off for even in (money.break_even if money else ()) if even.arm == arm), None)
+
+
+def evidence(money: report.Money | None, arm: str) -> MoneyEvidence:
+    """What the verdict says of an arm's money."""
+    if money is None:
+        return MoneyEvidence()
+    line = next((line for line in money.lines if line.name == arm), None)
+    even = next((even for even in money.break_even if even.arm == arm), None)
+    flip = next((each for each in money.worth if each.arm == arm), None)
+    return MoneyEvidence(
+        usd_per_call=line.usd_per_call if line else None,
+        prompt_usd_per_call=money.lines[0].usd_per_call,
+        fixed_usd=line.fixed_usd if line else None,
+        break_even_calls=even.calls if even else None,
+        break_even_day=date.fromisoformat(even.day) if even and even.day else None,
+        worth_usd=flip.flips_at if flip else None,
+        worth_low=flip.low if flip else None,
+        worth_high=flip.high if flip else None,
+    )
 
 
 def line_of(material: Material, judged: Judged) -> breakeven.Line:
@@ -71,7 +90,8 @@ def _hosted(material: Material) -> breakeven.Line | None:
     n_train = len(material.splits.train)
     tokens = sum((one.input_tokens or 0) + (one.output_tokens or 0) for one in used) / len(used) * n_train * money.hosted_epochs
     training = None if money.hosted_train_usd_per_m is None else tokens * money.hosted_train_usd_per_m / 1e6
-    arm = MeasuredArm(name, "student", [], learns_from=material.learn_from, n_train=n_train)  # it would learn what the others learned
+    facts = {"rows": material.own_lesson.rows}  # it would learn what the others learned
+    arm = MeasuredArm(name, "student", [], learns_from=material.learn_from, n_train=n_train, facts=facts)
     labels = 0.0 if costs.were_there(material, arm) else costs.labels_usd(material, arm)
     fixed = costs.known_sum([None if training is None else training * money.tries, labels])
     return breakeven.Line(name, fixed, costs.known_sum(per_call), ends=money.hosted_retires, begins_again=True)
