@@ -161,7 +161,7 @@ async def test_a_prompt_over_the_context_is_refused_with_the_remedy(endpoint, tm
             None, Wanted(5), seeds=seeds, asking=Asking(context_tokens=4096), teacher=endpoint.url("proposals"), out=tmp_path / "o.jsonl", store=tmp_path / "s"
         )
     assert endpoint.calls().total() == 0
-    with pytest.raises(TeacherError, match="maximum context length is 512 tokens.*bring shorter seeds"):
+    with pytest.raises(TeacherError, match=r"maximum context length is 512 tokens.*bring shorter seeds"):
         await exercises(endpoint, tmp_path, 5, "context")
 
 
