@@ -35,6 +35,8 @@ def _prompt(material: Material) -> list[str]:
     if material.teacher is not None and material.teacher.report is not None and (snapshot := material.teacher.report.price_snapshot):
         estimated = ", tokens estimated at four characters each" if material.teacher.stand_in else ""
         said.append(f"the prompt's calls are priced as {snapshot}{estimated}")
+    if costs.batched(material):
+        said.append("some of them came from batches: all are priced again from their tokens, as the app's own calls")
     if money.batch_discount is not None:
         said.append(f"the app's calls wait for a batch, at a discount of {money.batch_discount:.0%}")
     elif money.batch and costs.prompt_factor(material) is None:

@@ -8,17 +8,32 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from stillhouse.advice import breakeven
-from stillhouse.evaluation.harness import ArmSummary
+from stillhouse.evaluation.harness import RowResult
 from stillhouse.jobs.arms import MeasuredArm
 from stillhouse.jobs.material import Material
 from stillhouse.llm.prices import known_price
 from stillhouse.records import Usage
 
 
-def prompt_usd_per_call(material: Material, summary: ArmSummary) -> float | None:
+def prompt_usd_per_call(material: Material, arm: MeasuredArm) -> float | None:
     """A call of a prompt as the app will pay for it; None where a row's cost, or the price of batches that `[money] batch` asks for, is not known."""
-    factor = prompt_factor(material)
-    return None if summary.cost_usd_per_1000 is None or factor is None else summary.cost_usd_per_1000 / 1000 * factor
+    factor, paid = prompt_factor(material), [row_usd(material, arm, row) for row in arm.test]
+    known = known_sum(paid)
+    return None if known is None or factor is None else known / len(paid) * factor
+
+
+def row_usd(material: Material, arm: MeasuredArm, row: RowResult) -> float | None:
+    """What a prompt's answer to this row cost, or would have cost live where a batch gave some of the answers: those are priced again from their tokens."""
+    if arm.kind == "few-shot" or not batched(material):
+        return row.cost_usd
+    assert material.teacher is not None and material.teacher.report is not None
+    price, answer = material.teacher.report.price, material.teacher.by_id.get(row.id)
+    return None if price is None or answer is None or answer.usage is None else price.cost_usd(answer.usage)
+
+
+def batched(material: Material) -> bool:
+    """Whether some of the prompt's answers are from batches, whose price the app's calls will not have."""
+    return material.teacher is not None and material.teacher.report is not None and material.teacher.report.batched > 0
 
 
 def prompt_factor(material: Material) -> float | None:

@@ -37,7 +37,7 @@ def judge(material: Material, arm: MeasuredArm, prompt: Judged | None) -> Judged
     gate_of = material.task.gate
     summary = summarise(arm.test, material.metric, latencies_s=arm.latencies_s)
     if arm.kind in ("prompt", "few-shot"):
-        return Judged(arm, summary, None, prompt_usd_per_call(material, summary), 0.0)
+        return Judged(arm, summary, None, prompt_usd_per_call(material, arm), 0.0)
     gate = None
     if prompt is not None and arm.kind == "student":
         gate = decide_gate(arm.test, prompt.arm.test, margin=gate_of.margin, level=gate_of.level, labels=material.labels)

@@ -39,7 +39,8 @@ def _usd_per_row(material: Material, judged: Judged, prompt: Judged) -> list[flo
     factor, rows = costs.prompt_factor(material), judged.arm.test
 
     def asked(row: RowResult) -> float | None:
-        return None if row.cost_usd is None or factor is None else row.cost_usd * factor
+        usd = costs.row_usd(material, judged.arm, row)
+        return None if usd is None or factor is None else usd * factor
 
     if judged.arm.kind in ("prompt", "few-shot"):
         found = [asked(row) for row in rows]

@@ -14,6 +14,7 @@ from stillhouse.store import Store, StoredCompletion
 
 AT_ONCE = 32  # of a model without a limiter
 Call = Callable[[Request, Example | None], Awaitable[Completion]]
+IN_A_BATCH = " in a batch"  # how the price of an answer says that a batch gave it
 
 
 class MeteredModel:
@@ -122,7 +123,7 @@ class MeteredModel:
         if completion.usage is not None:
             cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
             cost_usd = None if cost_usd is None else share * cost_usd
-            completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot and f"{snapshot}, {share:.0%} in a batch")
+            completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot and f"{snapshot}, {share:.0%}{IN_A_BATCH}")
         await self._store.put(_to_stored(request, completion, now))
         return cost_usd
 
