@@ -35,10 +35,14 @@ def find(
     start = date.fromisoformat(provenance.created[:10])
     rivals = [judged for judged in others if judged.arm.kind in ("few-shot", "student")]
     money = money_of(material, prompt, rivals, cascade, start)
-    few_shot, behind = _few_shot_evidence(material, prompt, others, curves), _cascade_evidence(material, cascade, prompt)
+    best = _best_few_shot(others, curves)
+    against = _against_few_shot(material, students, best)
+    measured = [_student_evidence(judged, money, curves) for judged in students if judged.gate is not None or prompt is None]
+    few_shot = _few_shot_evidence(material, prompt, best, sum(judged.arm.kind == "few-shot" for judged in others))
+    behind = _cascade_evidence(material, cascade, prompt)
     advice = recommend.recommend(
         _prompt_evidence(prompt),
-        [_student_evidence(judged, money, curves) for judged in students if judged.gate is not None or prompt is None],
+        [replace(student, against_few_shot=against.get(student.name)) for student in measured],
         few_shot=None if few_shot is None else replace(few_shot, money=evidence(money, few_shot.name)),
         cascade=None if behind is None else replace(behind, pays_off=pays_off(money, behind.name), money=evidence(money, behind.name)),
     )
@@ -60,6 +64,7 @@ def find(
         curves=curves,
         money=money,
         label_quality=_label_quality(material),
+        win_rates=tuple(judged.arm.against.found for judged in students if judged.arm.against is not None),
         other_tests=_other_tests(material, [*([prompt] if prompt else []), *students]),
         cascade=_cascade_section(material, cascade, prompt),
         warnings=(*material.warnings, *_warnings_elsewhere(material, advice.chosen, prompt, students, cascade)),
@@ -81,20 +86,33 @@ def _prompt_evidence(prompt: Judged | None) -> recommend.PromptEvidence | None:
     return None if prompt is None else recommend.PromptEvidence(prompt.arm.name, prompt.summary.score)
 
 
-def _few_shot_evidence(
-    material: Material, prompt: Judged | None, others: Sequence[Judged], curves: report.LearningCurves | None
-) -> recommend.PromptEvidence | None:
-    """The number of examples with the best mean over its draws, and what its first draw gains over the plain prompt on the same rows.
-
-    That number was picked on the test rows, so the interval holds for all numbers tried at once (Bonferroni).
-    """
+def _best_few_shot(others: Sequence[Judged], curves: report.LearningCurves | None) -> Judged | None:
+    """The first draw of the number of examples that is best on average over its draws."""
     shots = {judged.arm.facts["k"]: judged for judged in others if judged.arm.kind == "few-shot"}
-    if prompt is None or curves is None or curves.few_shot is None or not shots:
+    if not shots or curves is None or curves.few_shot is None:
         return None
-    best = shots[max(curves.few_shot.points, key=lambda point: point.mean).n]
+    return shots[max(curves.few_shot.points, key=lambda point: point.mean).n]
+
+
+def _few_shot_evidence(material: Material, prompt: Judged | None, best: Judged | None, n_tried: int) -> recommend.PromptEvidence | None:
+    """What it gains over the plain prompt on the same rows. It was picked on these rows, so the interval holds for all numbers of examples (Bonferroni)."""
+    if prompt is None or best is None:
+        return None
     gate = material.task.gate
-    gain = decide_gate(best.arm.test, prompt.arm.test, margin=gate.margin, level=1 - (1 - gate.level) / len(shots)).difference
+    gain = decide_gate(best.arm.test, prompt.arm.test, margin=gate.margin, level=1 - (1 - gate.level) / n_tried).difference
     return recommend.PromptEvidence(best.arm.name, best.summary.score, gain)
+
+
+def _against_few_shot(material: Material, students: Sequence[Judged], best: Judged | None) -> dict[str, recommend.Contrast]:
+    """Every student's gate against the prompt with examples, Holm over the students."""
+    if best is None or not students:
+        return {}
+    gate = material.task.gate
+    gates = [decide_gate(judged.arm.test, best.arm.test, margin=gate.margin, level=gate.level, labels=material.labels) for judged in students]
+    return {
+        judged.arm.name: recommend.Contrast(best.arm.name, found.answer, found.sentence, found.difference, found.rows_needed)
+        for judged, found in zip(students, among(gates, len(gates)), strict=True)
+    }
 
 
 def _student_evidence(judged: Judged, money: Money | None, curves: report.LearningCurves | None) -> recommend.StudentEvidence:

@@ -12,7 +12,9 @@ from stillhouse.report.money import AnswerWorth
 
 
 def worth_of(material: Material, judged: Judged, line: Line, prompt: Judged) -> AnswerWorth | None:
-    """`line` is the arm's money. None where a price is not known."""
+    """`line` is the arm's money. None where a price is not known, or where answers are judged against one another and none is right by itself."""
+    if material.metric.name == "win_rate":
+        return None
     own, asked = (_usd_per_row(material, one, prompt) for one in (judged, prompt))
     once = _once_per_call(material, line)
     if own is None or asked is None or once is None:

@@ -15,9 +15,11 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from stillhouse.errors import UserError
 from stillhouse.records import Source
+from stillhouse.report.comparison import WinRates
 from stillhouse.report.money import Money
 from stillhouse.report.record import Dollars, Measured, record
 from stillhouse.runs import read_json
+from stillhouse.task import WEAK_METRICS
 
 ArmKind = Literal["prompt", "few-shot", "student", "baseline", "cascade"]
 GateAnswer = Literal["pass", "fail", "cannot tell"]
@@ -345,13 +347,21 @@ class Result:
     cascade: Cascade | None = None
     label_quality: LabelQuality | None = None
     other_tests: tuple[OtherTest, ...] = ()
+    win_rates: tuple[WinRates, ...] = ()  # of the students against the prompt, where the metric is a win rate
     warnings: tuple[str, ...] = ()
     format: Literal[1] = 1
 
     @property
     def heading(self) -> str:
         """What the scores are called: the metric, or "agreement with the teacher" where nothing better than the teacher is known."""
+        if self.win_rates:  # judged answer against answer: labels have no part in it
+            return self.win_rates[0].heading
         return "agreement with the teacher" if self.scored_against == "teacher" else self.metric.replace("_", " ")
+
+    @property
+    def weak(self) -> str | None:
+        """What has to be said of a metric that rewards shared words; None where there is nothing to say."""
+        return WEAK_METRICS.get(self.metric)
 
 
 @cache
