@@ -10,6 +10,7 @@ from stillhouse.evaluation.gate import GateResult, among, decide_gate
 from stillhouse.evaluation.harness import summarise
 from stillhouse.evaluation.proportions import clopper_pearson
 from stillhouse.jobs.arms import PROMPT, MeasuredArm
+from stillhouse.jobs.controls import sections
 from stillhouse.jobs.costs import known_sum, student_cost_note
 from stillhouse.jobs.details import class_table, confusion, disagreements, reliability, threshold_curve
 from stillhouse.jobs.judged import CascadeFound, Judged, cascade_rows, find_cascade, judge
@@ -67,6 +68,7 @@ def find(
         win_rates=tuple(judged.arm.against.found for judged in students if judged.arm.against is not None),
         other_tests=_other_tests(material, [*([prompt] if prompt else []), *students]),
         cascade=_cascade_section(material, cascade, prompt),
+        step_by_step=sections(material, arms),
         warnings=(*material.warnings, *_warnings_elsewhere(material, advice.chosen, prompt, students, cascade)),
     )
     return found if shown is None else _with_details(found, material, shown, prompt, cascade)
