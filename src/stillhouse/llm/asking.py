@@ -156,4 +156,5 @@ def _usage(usages: Sequence[Usage]) -> Usage:
         total("cached_input_tokens"),
         total("reasoning_tokens"),
         estimated=any(usage.estimated for usage in usages),
+        written_input_tokens=total("written_input_tokens"),
     )

@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from stillhouse.records import Estimate
 from stillhouse.report import numbers
-from stillhouse.report.result import Arm, BreakEven, Cascade, CostLine, Crossover, Curve, LearningCurves, Money, Reliability, ThresholdCurve
+from stillhouse.report.money import BreakEven, CostLine, Money
+from stillhouse.report.result import Arm, Cascade, Crossover, Curve, LearningCurves, Reliability, ThresholdCurve
 from stillhouse.report.svg import (
     STRIP_PX,
     Box,
@@ -149,13 +150,13 @@ def cost_by_volume(money: Money, colours: Colours, width: int = HALF) -> Markup:
         return _NONE
     evens = [even for even in money.break_even if even.calls and even.arm in {cost.name for cost in drawn}]
     low, high = _decades([1e3, 1e6, *(factor * even.calls for even in evens if even.calls for factor in (0.1, 10))])
-    cheapest, dearest = _decades([value for cost in drawn for calls in (low, high) if (value := _cost(cost, calls)) > 0])
+    cheapest, dearest = _decades([value for cost in drawn for calls in (low, high) if (value := total_usd(cost, calls)) > 0])
     room = end_label_width((cost.name for cost in drawn), width)
     bottom = round(min(380, 0.62 * width + 60)) - _FOOT
     left, right = _LEFT + 12, width - room - 18
     scale = Scale(cheapest, dearest, bottom - STRIP_PX * len(evens), _TOP, log=True)
     frame = Frame(left, right, _TOP, bottom, Scale(low, high, left, right, log=True), scale)
-    labels = [EndLabel(cost.name, frame.y(_cost(cost, high)), colours.get(cost.name, "ink")) for cost in drawn]
+    labels = [EndLabel(cost.name, frame.y(total_usd(cost, high)), colours.get(cost.name, "ink")) for cost in drawn]
     body = [
         frame.grid(apart(decade_ticks(low, high), frame.x, _short), decade_ticks(cheapest, dearest), _short, _dollars),
         frame.titles("calls (log scale)", "total cost, US$ (log scale)"),
@@ -177,18 +178,19 @@ def _decades(values: Sequence[float]) -> tuple[float, float]:
 def _break_even(even: BreakEven, drawn: Sequence[CostLine], frame: Frame, colour: str, row: int) -> Markup:
     cost = next(cost for cost in drawn if cost.name == even.arm)
     assert even.calls is not None
-    return foot_mark(frame.x(even.calls), frame.y(_cost(cost, even.calls)), frame, f"{numbers.count(even.calls)} calls", colour, row)
+    return foot_mark(frame.x(even.calls), frame.y(total_usd(cost, even.calls)), frame, f"{numbers.count(even.calls)} calls", colour, row)
 
 
-def _cost(cost: CostLine, calls: float) -> float:
+def total_usd(cost: CostLine, calls: float) -> float:
     assert cost.fixed_usd is not None and cost.usd_per_call is not None
-    return cost.fixed_usd + cost.usd_per_call * calls
+    again = cost.renewal_usd * (calls // cost.renewal_calls) if cost.renewal_usd and cost.renewal_calls else 0.0
+    return cost.fixed_usd + cost.usd_per_call * calls + again
 
 
 def _cost_line(cost: CostLine, frame: Frame, colour: str) -> Markup:
-    low, high, steps = math.log10(frame.x.low), math.log10(frame.x.high), 60
+    low, high, steps = math.log10(frame.x.low), math.log10(frame.x.high), 240 if cost.renewal_calls else 60
     volumes = [10 ** (low + (high - low) * step / steps) for step in range(steps + 1)]
-    return polyline([(frame.x(calls), frame.y(_cost(cost, calls))) for calls in volumes if _cost(cost, calls) > 0], f"line {colour}")
+    return polyline([(frame.x(calls), frame.y(total_usd(cost, calls))) for calls in volumes if total_usd(cost, calls) > 0], f"line {colour}")
 
 
 def _short(value: float) -> str:
@@ -224,8 +226,8 @@ def score_by_cost(arms: Sequence[Arm], heading: str, colours: Colours, width: in
         frame.titles("US$ per 1,000 calls (log scale)", f"{heading}, %"),
         *(text(at, bottom + 17, name, "tick", "middle") for name, at in columns.items()),
         *([line(x.start - 26, _TOP, x.start - 26, bottom, "divide")] if columns and priced else []),
-        *(_scored(arm.score, at, frame, colours.get(arm.name, "ink"), arm.name) for at, arm in zip(places, arms, strict=True)),
         point_labels(names, [Box(at - 5, y - 5, at + 5, y + 5) for at, y in places], Box(_LEFT, _TOP - 14, width, bottom)),
+        *(_scored(arm.score, at, frame, colours.get(arm.name, "ink"), arm.name) for at, arm in zip(places, arms, strict=True)),  # no halo hides a point
     ]
     said = (f"{arm.name}: {numbers.described(arm.score)}, {numbers.usd(arm.cost_usd_per_1000)} per 1,000 calls." for arm in arms)
     return figure(f"cost-{width}", width, bottom + _FOOT, f"{heading.capitalize()} against cost per 1,000 calls", " ".join(said), *body)

@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from stillhouse.errors import UserError
 from stillhouse.records import Source
 from stillhouse.report.comparison import WinRates
+from stillhouse.report.money import Money
 from stillhouse.report.record import Dollars, Measured, record
 from stillhouse.runs import read_json
 from stillhouse.task import WEAK_METRICS
@@ -155,45 +156,6 @@ class LearningCurves:
     crossovers: tuple[Crossover, ...] = ()
     few_shot: FewShot | None = None
     worth: tuple[Worth, ...] = ()
-
-
-@record
-class OneOff:
-    """Money spent once. `usd` None: not known."""
-
-    what: str
-    usd: Dollars | None
-    note: str | None = None
-
-
-@record
-class CostLine:
-    """What `calls` calls of an arm cost in all: fixed_usd + usd_per_call * calls. None: not known."""
-
-    name: str
-    fixed_usd: Dollars | None
-    usd_per_call: Dollars | None
-    note: str | None = None
-
-
-@record
-class BreakEven:
-    """The number of calls from which `arm` is cheaper than `against`. None: never, or a price is unknown; `sentence` says which."""
-
-    arm: str
-    against: str
-    calls: Annotated[float, Field(ge=0)] | None
-    sentence: str
-
-
-@record
-class Money:
-    """What was paid once, what each call costs, and where the lines cross."""
-
-    one_off: tuple[OneOff, ...] = ()
-    lines: tuple[CostLine, ...] = ()
-    break_even: tuple[BreakEven, ...] = ()
-    assumptions: tuple[str, ...] = ()
 
 
 @record
