@@ -29,6 +29,7 @@ class RowResult:
     cost_usd: float | None = None
     source: str | None = None
     error: str | None = None
+    raw_confidence: float | None = None  # before calibration
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def score_row(example: Example, prediction: Prediction, metric: Metric, source: 
         prediction.cost_usd,
         prediction.source,
         prediction.error,
+        prediction.raw_confidence,
     )
 
 
