@@ -82,10 +82,9 @@ def _cells(arm: Arm, n_test: int) -> tuple[str, ...]:
 
 def standalone(drawing: Markup) -> str:
     """A plot as an SVG file of its own, on paper, with the style sheet's colours and plot rules inside; light or dark as the reader's system is."""
-    style = (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
-    colours = [block for block in style.split("\n}\n") if block.startswith((":root {", "@media (prefers-color-scheme: dark)"))]
+    colours, style = ((Path(__file__).parent / "templates" / name).read_text(encoding="utf-8") for name in ("colours.css", "style.css"))
     rules = [rule for rule in style.splitlines() if rule.startswith((".plot ", "svg.plot "))]
-    inside = "\n".join([*(f"{block}\n}}" for block in colours), *rules, "svg { background: var(--paper); }"])
+    inside = "\n".join([colours.rstrip(), *rules, "svg { background: var(--paper); }"])
     head, tail = str(drawing).split(">", 1)
     return f"{head} xmlns='http://www.w3.org/2000/svg'><style>\n{inside}\n</style>{tail}\n"
 

@@ -1,7 +1,7 @@
 """The store in one SQLite file, in WAL mode.
 
 Writes go through one thread that commits whatever has gathered since its last commit. `put` returns when its row is committed. `synchronous=NORMAL` in WAL
-survives the death of the process (kill -9); only a power loss may take the last commits.
+survives the death of the process (kill -9); only a power loss may take the last commits, and with `full=True` not even that.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ _REMEMBERED = 100_000  # hashes of messages known to be stored; beyond it, forge
 class SqliteStore:
     """A store file, shared by any number of readers and writing processes. Use as a context manager, or call `close`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, full: bool = False) -> None:
+        self.path, self._synchronous = path, "FULL" if full else "NORMAL"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._reader = self._connect()
@@ -44,7 +44,7 @@ class SqliteStore:
                 if "locked" not in str(error) or time.monotonic() > give_up:
                     raise
                 time.sleep(0.01)
-        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA synchronous={self._synchronous}")
         return connection
 
     def _prepare(self) -> None:
