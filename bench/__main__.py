@@ -4,9 +4,9 @@ import json
 import time
 from pathlib import Path
 
-from bench import calls, crash, flow
+from bench import calls, cascade, crash, flow
 
-for name, benchmark in {"calls": calls.main, "flow": flow.main, "crash": crash.main}.items():
+for name, benchmark in {"calls": calls.main, "flow": flow.main, "crash": crash.main, "cascade": cascade.main}.items():
     found = benchmark() | {"date": time.strftime("%Y-%m-%d")}
     path = Path(__file__).parent / "results" / f"{name}.json"
     path.parent.mkdir(exist_ok=True)

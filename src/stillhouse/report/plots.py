@@ -263,8 +263,7 @@ def threshold_curve(curve: ThresholdCurve, cascade: Cascade | None, colours: Col
     x = Scale(0.0, 1.0, _LEFT, width - room - 18)
     right_answers = _score_scale([point.accuracy for point in points] + [value for _, value in alone], _TOP, middle - 20)
     upper = Frame(_LEFT, x.end, _TOP, middle - 20, x, right_answers)
-    costs, title, label = _costs(points)
-    most = max(costs) or 1.0
+    costs, most, title, label = _costs(points)
     lower = Frame(_LEFT, x.end, middle + 26, bottom, x, Scale(0.0, most, bottom, middle + 26))
     colour = colours.get(curve.arm, "s3")
     body = [
@@ -290,13 +289,13 @@ def threshold_curve(curve: ThresholdCurve, cascade: Cascade | None, colours: Col
     return figure(f"threshold-{width}", width, height, "The cascade against its threshold", f"{numbers.count(curve.n)} rows: {said}.", *body)
 
 
-def _costs(points: Sequence[ThresholdPoint]) -> tuple[list[float], str, Callable[[float], str]]:
-    """What the lower panel shows, its title, and how its numbers are written."""
+def _costs(points: Sequence[ThresholdPoint]) -> tuple[list[float], float, str, Callable[[float], str]]:
+    """What the lower panel shows, the top of its scale, its title, and how its numbers are written."""
     dollars = [point.cost_usd_per_1000 for point in points]
     known = [cost for cost in dollars if cost is not None]
     if len(known) == len(points) and max(known) > 0:
-        return known, "US$ per 1,000 calls", numbers.usd
-    return [1 - point.share_kept for point in points], "calls to the teacher, %", _axis_percent
+        return known, max(known), "US$ per 1,000 calls", numbers.usd
+    return [1 - point.share_kept for point in points], 1.0, "calls to the teacher, %", _axis_percent
 
 
 def _best_of_both(curve: ThresholdCurve, frame: Frame, colour: str) -> Markup:
@@ -317,7 +316,7 @@ def _chosen(cascade: Cascade | None, upper: Frame, lower: Frame) -> Markup:
         return _NONE
     x = _inside(cascade.threshold, upper.x)
     left = cascade.threshold > 0.5
-    words = text(x - 6 if left else x + 6, lower.bottom - 8, f"chosen: {cascade.threshold:.3g}", "label halo", "end" if left else "start")
+    words = text(x - 6 if left else x + 6, lower.top + 12, f"chosen: {cascade.threshold:.3g}", "label halo", "end" if left else "start")
     return line(x, upper.top, x, lower.bottom, "chosen") + words
 
 
