@@ -94,6 +94,8 @@ class Measured:
     def __post_init__(self) -> None:
         if self.scores.shape[0] != len(self.sizes) or self.scores.shape[2] != len(self.groups):
             raise ValueError(f"scores of shape {self.scores.shape} do not fit {len(self.sizes)} sizes and {len(self.groups)} rows")
+        if not np.isfinite(self.scores).all():
+            raise ValueError(f"{self.name}: {np.count_nonzero(~np.isfinite(self.scores))} of {self.scores.size} scores are no numbers")
 
     def by_run(self) -> "Scores":
         """One score per run: the mean over its rows. Seeds are named by their place."""

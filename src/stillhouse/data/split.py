@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stillhouse.data.dataset import Dataset, load_examples
@@ -60,6 +60,9 @@ def load_splits(task: Task, *, skip_bad: bool = False) -> Splits:
     parts = split_examples(loaded["train"].examples, shares, seed=data.seed)
     parts |= {part: dataset.examples for part, dataset in loaded.items() if part != "train"}
     further = {Path(name).stem: load_examples(task.resolve(name), task=task, skip_bad=skip_bad) for name in data.also_test}
+    measured = {part: distinct(parts[part]) for part in ("calibration", "test") if part in parts}
+    parts |= {part: found.rows for part, found in measured.items()}
+    also = {name: distinct(dataset.examples) for name, dataset in further.items()}
     for part in ("train", "test"):
         if not parts[part]:
             n_rows = len(loaded["train"].examples)
@@ -69,6 +72,7 @@ def load_splits(task: Task, *, skip_bad: bool = False) -> Splits:
         for dataset in (*loaded.values(), *further.values())
         if dataset.skipped
     ]
+    warnings += [said for part, found in (measured | also).items() for said in found.said_of(part)]
     for part in ("validation", "calibration", "test"):
         where = f"`{data.train}` and `{getattr(data, part) or part}`"
         check_leakage(parts["train"], parts[part], where)
@@ -87,7 +91,7 @@ def load_splits(task: Task, *, skip_bad: bool = False) -> Splits:
         calibration=parts.get("calibration", []),
         test=parts["test"],
         unlabelled=parts.get("unlabelled", []),
-        also_test={name: dataset.examples for name, dataset in further.items()},
+        also_test={name: found.rows for name, found in also.items()},
         fingerprints={part: dataset.fingerprint for part, dataset in (loaded | further).items()},
         warnings=warnings,
     )
@@ -166,6 +170,45 @@ def _group_keys(examples: Sequence[Example]) -> list[str]:
 def normalise(text: str) -> str:
     """Case, spacing and punctuation do not make a text new; the order of words and every sign of arithmetic or comparison does."""
     return " ".join(re.findall(r"\w+|[^\w\s.,;:!?'\"]", text.casefold()))
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """Rows to measure on. `n_dropped` repeated another row whole; `n_linked` share an input with a row that has another label."""
+
+    rows: list[Example]
+    n_dropped: int
+    n_linked: int
+
+    def said_of(self, part: str) -> list[str]:
+        """A sentence for each count that is not zero."""
+        total, found = len(self.rows) + self.n_dropped, []
+        if self.n_dropped:
+            found.append(f"{self.n_dropped} of {total} {part} rows repeat the input and label of another and were left out: a copy is no new evidence")
+        if self.n_linked:
+            found.append(f"{self.n_linked} of {total} {part} rows have the input of another row and a different label; rows of one input count as one draw")
+        return found
+
+
+def distinct(examples: Sequence[Example]) -> Distinct:
+    """Rows to measure on, without copies, which would narrow every interval.
+
+    A row with the input and the labels of an earlier one is dropped. Rows with the same input and other labels stay, in one group: which label is right is not
+    ours to guess, and they are one draw of the inputs all the same.
+    """
+    kept: dict[tuple[object, ...], Example] = {}
+    for example in examples:
+        kept.setdefault((normalise(example.text), example.choices, example.label, example.teacher_label), example)
+    rows = list(kept.values())
+    twins = Counter((normalise(row.text), row.choices) for row in rows)
+    twin = [twins[normalise(row.text), row.choices] > 1 for row in rows]
+    keys = _group_keys(rows)
+    first: dict[str, str] = {}  # of the keys with a twin: the id of their first row
+    for row, key, is_twin in zip(rows, keys, twin, strict=True):
+        if is_twin:
+            first.setdefault(key, row.id)
+    linked = [replace(row, group=f"rows with the input of {first[key]}") if key in first else row for row, key in zip(rows, keys, strict=True)]
+    return Distinct(linked, len(examples) - len(rows), sum(twin))
 
 
 def check_leakage(train: Iterable[Example], held_out: Iterable[Example], where: str = "train and test") -> None:

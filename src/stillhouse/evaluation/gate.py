@@ -1,20 +1,21 @@
 """The gate: may the student replace the teacher? Only where the rows say so: "cannot tell" is an answer, and comes with the rows it would take.
 
-The student passes if the one-sided lower bound of the paired difference (student minus teacher, same rows) is above -margin, overall and in every
-class (Holm over the classes). It fails if the upper bound is below -margin. Margin, level and test rows are fixed before anyone looks.
+The student passes if the difference (student minus teacher, same rows) is shown to be above -margin, overall and in every class (Holm over the classes). It
+fails if it is shown to be below -margin, overall or in a class (Holm). Of several students any may pass, so Holm goes over them as well (`among`).
+Margin, level and test rows are fixed before anyone looks.
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
 from scipy import stats
 
+from stillhouse.evaluation.exact import OUTSIDE
 from stillhouse.evaluation.harness import RowResult
-from stillhouse.evaluation.proportions import bca, holm, tango_interval, tango_lower, tango_z
+from stillhouse.evaluation.paired import Paired
+from stillhouse.evaluation.proportions import holm
 from stillhouse.records import Estimate
 
 Answer = Literal["pass", "fail", "cannot tell"]
@@ -33,7 +34,10 @@ class ClassGate:
 
 @dataclass(frozen=True)
 class GateResult:
-    """The gate's answer on n paired rows. `rows_needed`: for a pass at the difference and discordance seen, with power 0.8; None: no number would do."""
+    """The gate's answer on n paired rows. `p`: against "worse by the margin or more, overall or in a class".
+
+    `rows_needed`: test rows for a pass at the differences and discordance seen, with power 0.8; None: decided already, or no number would do.
+    """
 
     answer: Answer
     difference: Estimate
@@ -44,6 +48,7 @@ class GateResult:
     per_class: tuple[ClassGate, ...]
     rows_needed: int | None
     sentence: str
+    p: float = 1.0
 
 
 def decide_gate(
@@ -55,103 +60,109 @@ def decide_gate(
     labels: Sequence[str] | None = None,
 ) -> GateResult:
     """Compare two arms on the same rows in the same order. `labels` switches the per-class gate on (choice tasks)."""
-    if [row.id for row in student] != [row.id for row in teacher] or not student:
-        raise ValueError("the two arms must be measured on the same rows, at least one")
-    difference, lower, upper = _paired(student, teacher, level)
-    classes = _class_gates(student, teacher, margin, level, labels or ())
-    if upper < -margin or any(gate.answer == "fail" for gate in classes):
+    pairs = Paired(student, teacher)
+    parts = _by_class(pairs, labels or ())
+    classes = _class_gates(parts, margin, level)
+    p = max([pairs.p_above(-margin), *(gate.p for gate in classes)])
+    if pairs.p_below(-margin) < 1 - level or any(gate.answer == "fail" for gate in classes):
         answer: Answer = "fail"
-    elif lower > -margin and all(gate.answer == "pass" for gate in classes):
-        answer = "pass"
     else:
-        answer = "cannot tell"
-    b, c = _discordant(student, teacher)
-    needed = rows_needed((b + c) / len(student), difference.value, margin, level) if answer == "cannot tell" else None
-    sentence = _sentence(answer, difference, lower, margin, level, len(student), needed, [gate for gate in classes if gate.answer != "pass"])
-    return GateResult(answer, difference, lower, margin, level, len(student), classes, needed, sentence)
+        answer = "pass" if p < 1 - level else "cannot tell"
+    difference, lower = pairs.estimate(level), pairs.lower(level)
+    needed = _rows_for_all(pairs, parts, margin, level) if answer == "cannot tell" else None
+    sentence = _sentence(answer, pairs, lower, margin, level, needed, [gate for gate in classes if gate.answer != "pass"])
+    return GateResult(answer, difference, lower, margin, level, pairs.n, classes, needed, sentence, p)
+
+
+def among(gates: Sequence[GateResult], n_students: int) -> list[GateResult]:
+    """The gates of several students on the same rows, with Holm over them: a pass that does not survive becomes "cannot tell".
+
+    `n_students`: how many there are to be, also those that are not measured yet; each of these counts as one that shows nothing.
+    """
+    unmeasured = [1.0] * (n_students - len(gates))
+    adjusted = holm([*(gate.p for gate in gates), *unmeasured])
+    found = []
+    for gate, p in zip(gates, adjusted, strict=False):
+        if gate.answer == "pass" and p >= 1 - gate.level:
+            lost = f"{gate.sentence.replace('passes: ', 'cannot tell: ')}; alone it would pass, as one of {n_students} students it does not (Holm, p = {p:.2g})"
+            needed = math.ceil(gate.n * _stricter(1 - (1 - gate.level) / n_students, gate.level))
+            gate = replace(gate, answer="cannot tell", rows_needed=needed, sentence=lost)
+        found.append(replace(gate, p=p))
+    return found
 
 
 def rows_needed(discordance: float, difference: float, margin: float, level: float = 0.95, power: float = 0.8) -> int | None:
     """Paired rows for a pass with that power, if the arms really differ by `difference` and disagree in correctness on a share `discordance` of rows.
 
-    Normal approximation of the score test's sample size (for planning alone): n = ((z_level + z_power) / (difference + margin))^2 * variance. None where
-    the difference is at the margin or below: then no number of rows makes it pass.
+    Normal approximation of the score test's sample size (for planning alone): n = ((z_level + z_power) / (difference + margin))^2 * variance; never fewer than
+    `fewest_rows`. None where the difference is at the margin or below: then no number of rows makes it pass.
     """
     if difference + margin <= 0:
         return None
-    variance = max(discordance - difference**2, 1e-4)
+    variance = max(discordance - difference**2, 0.0)
     z = float(stats.norm.ppf(level) + stats.norm.ppf(power))
-    return math.ceil(variance * (z / (difference + margin)) ** 2)
+    return max(fewest_rows(margin, level), math.ceil(variance * (z / (difference + margin)) ** 2))
 
 
-def _paired(student: Sequence[RowResult], teacher: Sequence[RowResult], level: float) -> tuple[Estimate, float, float]:
-    """(two-sided estimate, one-sided lower bound, one-sided upper bound) of the mean difference."""
-    n = len(student)
-    scores = [(one.score, other.score) for one, other in zip(student, teacher, strict=True)]
-    value = sum(one - other for one, other in scores) / n
-    grouped = len({row.group or row.id for row in student}) < n
-    if not grouped and all(score in (0.0, 1.0) for pair in scores for score in pair):
-        b, c = _discordant(student, teacher)
-        low, high = tango_interval(b, c, n, level)
-        return Estimate(value, n, low, high, level, "Tango"), tango_lower(b, c, n, level), -tango_lower(c, b, n, level)
-    totals: dict[str, list[float]] = defaultdict(list)
-    for row, (one, other) in zip(student, scores, strict=True):
-        totals[row.group or row.id].append(one - other)
-    sums, sizes = np.array([sum(part) for part in totals.values()]), np.array([float(len(part)) for part in totals.values()])
-    two_sided = bca(sums, sizes, level, np.random.default_rng(n))
-    one_sided = bca(sums, sizes, 2 * level - 1, np.random.default_rng(n))
-    if two_sided is None or one_sided is None:  # rows that never differ, or one group alone: nothing to estimate a spread from
-        return Estimate(value, n, level=level), -1.0, 1.0
-    return Estimate(value, n, *two_sided, level, "BCa bootstrap over groups"), *one_sided
+def fewest_rows(margin: float, level: float = 0.95) -> int:
+    """Rows that two arms without a single difference take to pass: fewer can show nothing."""
+    return math.ceil(math.log(1 - level - OUTSIDE) / math.log(1 - margin))
 
 
-def _discordant(student: Sequence[RowResult], teacher: Sequence[RowResult]) -> tuple[int, int]:
-    b = sum(one.score > other.score for one, other in zip(student, teacher, strict=True))
-    c = sum(one.score < other.score for one, other in zip(student, teacher, strict=True))
-    return b, c
-
-
-def _class_gates(
-    student: Sequence[RowResult], teacher: Sequence[RowResult], margin: float, level: float, labels: Sequence[str]
-) -> tuple[ClassGate, ...]:
-    """Non-inferiority within each gold class, at the same margin: a mean that passes may hide a class that is lost."""
+def _by_class(pairs: Paired, labels: Sequence[str]) -> dict[str, Paired]:
     parts = {}
     for label in labels:
-        rows = [(one, other) for one, other in zip(student, teacher, strict=True) if one.gold == label]
+        rows = [(one, other) for one, other in zip(pairs.student, pairs.teacher, strict=True) if one.gold == label]
         if len(rows) >= MIN_CLASS_ROWS:
-            parts[label] = rows
-    found = []
-    for rows in parts.values():
-        b, c = _discordant(*zip(*rows, strict=True))
-        found.append((b, c, len(rows)))
-    not_inferior = holm([_p_not_inferior(b, c, n, margin) for b, c, n in found])
-    inferior = holm([_p_inferior(b, c, n, margin) for b, c, n in found])
+            parts[label] = Paired(*zip(*rows, strict=True))
+    return parts
+
+
+def _class_gates(parts: dict[str, Paired], margin: float, level: float) -> tuple[ClassGate, ...]:
+    """Non-inferiority within each gold class, at the same margin: a mean that passes may hide a class that is lost."""
+    not_inferior = holm([part.p_above(-margin) for part in parts.values()])
+    inferior = holm([part.p_below(-margin) for part in parts.values()])
     gates = []
-    for label, (b, c, n), p_pass, p_fail in zip(parts, found, not_inferior, inferior, strict=True):
-        low, high = tango_interval(b, c, n, level)
+    for (label, part), p_pass, p_fail in zip(parts.items(), not_inferior, inferior, strict=True):
         answer: Answer = "pass" if p_pass < 1 - level else "fail" if p_fail < 1 - level else "cannot tell"
-        gates.append(ClassGate(label, Estimate((b - c) / n, n, low, high, level, "Tango"), p_pass, answer))
+        gates.append(ClassGate(label, part.estimate(level), p_pass, answer))
     return tuple(gates)
 
 
-def _p_not_inferior(b: int, c: int, n: int, margin: float) -> float:
-    """One-sided p-value of the score test of "the difference is -margin or less"."""
-    return float(stats.norm.sf(tango_z(b, c, n, -margin)))
+def _rows_for_all(pairs: Paired, parts: dict[str, Paired], margin: float, level: float) -> int | None:
+    """Test rows, mixed as these are, for a pass overall and in every class. A class whose interval holds the overall difference is planned with that one.
+
+    A share of rows that differ is never taken for 0 or 1 because few rows were seen: one row of each kind is added.
+    """
+    plans = [rows_needed(_discordance(pairs), pairs.mean, margin, level)]
+    for part in parts.values():
+        seen = part.estimate(level)
+        inside = seen.low is None or seen.high is None or seen.low <= pairs.mean <= seen.high
+        needed = rows_needed(_discordance(part), pairs.mean if inside else part.mean, margin, 1 - (1 - level) / len(parts))
+        plans.append(None if needed is None else math.ceil(needed * pairs.n / part.n))
+    known = [plan for plan in plans if plan is not None]
+    return max(known) if len(known) == len(plans) else None
 
 
-def _p_inferior(b: int, c: int, n: int, margin: float) -> float:
-    """One-sided p-value of the score test of "the difference is -margin or more"."""
-    return float(stats.norm.cdf(tango_z(b, c, n, -margin)))
+def _discordance(pairs: Paired) -> float:
+    return (sum(pairs.discordant) + 1) / (pairs.n + 2)
 
 
-def _sentence(
-    answer: Answer, difference: Estimate, lower: float, margin: float, level: float, n: int, needed: int | None, classes: Sequence[ClassGate]
-) -> str:
-    seen = f"the student is {difference.value * 100:+.1f} points against the teacher on {n} rows, at least {lower * 100:+.1f} with {level:.0%} confidence"
+def _stricter(level: float, than: float, power: float = 0.8) -> float:
+    """By how much more rows the stricter level takes."""
+    z = stats.norm.ppf
+    return float(((z(level) + z(power)) / (z(than) + z(power))) ** 2)
+
+
+def _sentence(answer: Answer, pairs: Paired, lower: float, margin: float, level: float, needed: int | None, classes: Sequence[ClassGate]) -> str:
+    rows = f"{pairs.n} rows" if pairs.n != 1 else "1 row"
+    in_groups = f" in {pairs.n_groups} groups" if pairs.n_groups < pairs.n else ""
+    at_least = f"at least {lower * 100:+.1f} with {level:.0%} confidence"
+    seen = f"the student is {pairs.mean * 100:+.1f} points against the teacher on {rows}{in_groups}, {at_least}"
     if answer == "pass":
         return f"passes: {seen}, within the margin of {margin * 100:g}"
     held_up = f"; classes that do not pass: {', '.join(f'{gate.label} ({gate.answer}, n = {gate.difference.n})' for gate in classes)}" if classes else ""
     if answer == "fail":
         return f"fails: {seen}, beyond the margin of {margin * 100:g}{held_up}"
-    more = f"; about {needed} test rows would tell, if the difference stays" if needed and needed > n else ""
+    more = f"; about {needed} test rows would tell, if the difference stays" if needed and needed > pairs.n else ""
     return f"cannot tell: {seen}, and the margin is {margin * 100:g}{held_up}{more}"

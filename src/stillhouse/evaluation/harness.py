@@ -17,7 +17,10 @@ from stillhouse.runs import write_atomic
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """One example under one arm. `gold` is the label scored against: the gold one, or the teacher's where that is what is measured."""
+    """One example under one arm. `gold` is the label scored against: the gold one, or the teacher's where that is what is measured.
+
+    Raises DatasetError for a score that is no number from 0 to 1: no interval would hold for it.
+    """
 
     id: str
     group: str | None
@@ -30,6 +33,10 @@ class RowResult:
     source: str | None = None
     error: str | None = None
     raw_confidence: float | None = None  # before calibration
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.score <= 1:  # NaN is neither
+            raise DatasetError(f"row {self.id!r} has the score {self.score}, and a score is a number from 0 to 1; mend the metric, or leave the row out")
 
 
 @dataclass(frozen=True)
@@ -102,14 +109,15 @@ async def time_single(predictor: Predictor, examples: Sequence[Example], n: int 
 
 
 def summarise(rows: Sequence[RowResult], metric: Metric, *, level: float = 0.95, latencies_s: Sequence[float] | None = None) -> ArmSummary:
-    """The arm's numbers; `latencies_s` (from `time_single`) go before what the rows carry."""
+    """The arm's numbers; `latencies_s` (from `time_single`) go before what the rows carry. Rows of a group count as one draw in the score's interval."""
     scores = [row.score for row in rows]
     value = sum(scores) / len(scores)
-    if metric.proportion:
+    groups = [f"row {row.id}" if row.group is None else f"group {row.group}" for row in rows]
+    if metric.proportion and len(set(groups)) == len(rows):
         low, high = clopper_pearson(round(sum(scores)), len(scores), level)
         score = Estimate(value, len(rows), low, high, level, "Clopper-Pearson")
     else:
-        score = mean_interval(scores, [row.group or row.id for row in rows], level)
+        score = mean_interval(scores, groups, level)
     times = sorted(latencies_s if latencies_s is not None else [row.latency_s for row in rows if row.latency_s is not None])
     costs = [row.cost_usd for row in rows]
     known = [cost for cost in costs if cost is not None]

@@ -4,10 +4,10 @@ Clopper & Pearson 1934 for one proportion; exact McNemar with mid-p (Fagerland, 
 systems on the same rows; Holm 1979 for several comparisons; a cluster bootstrap for scores that are no proportions.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from stillhouse.records import Estimate
@@ -54,15 +54,18 @@ def tango_lower(b: int, c: int, n: int, level: float = 0.95) -> float:
 
 def tango_z(b: int, c: int, n: int, delta: float) -> float:
     """The score statistic at the hypothesis p1 - p2 = delta, with the nuisance parameter at its restricted maximum likelihood."""
-    a2 = 2 * n
+    return float(tango_z_of_tables(np.array([b]), np.array([c]), n, delta)[0])
+
+
+def tango_z_of_tables(b: NDArray[np.int64], c: NDArray[np.int64], n: int, delta: float) -> NDArray[np.float64]:
+    """`tango_z` of many tables at once: b and c (tables,)."""
     b2 = -b - c + (2 * n - b + c) * delta
     c2 = -c * delta * (1 - delta)
-    p21 = (math.sqrt(max(b2 * b2 - 4 * a2 * c2, 0.0)) - b2) / (2 * a2)
+    p21 = (np.sqrt(np.maximum(b2 * b2 - 8 * n * c2, 0.0)) - b2) / (4 * n)
     variance = n * (2 * p21 + delta * (1 - delta))
     top = b - c - n * delta
-    if variance <= 0:
-        return 0.0 if abs(top) < 1e-12 else math.copysign(math.inf, top)
-    return top / math.sqrt(variance)
+    certain = np.where(np.abs(top) < 1e-12, 0.0, np.copysign(np.inf, top))
+    return np.where(variance > 0, top / np.sqrt(np.where(variance > 0, variance, 1.0)), certain)
 
 
 def _tango_bound(b: int, c: int, n: int, z: float) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stillhouse.data.dataset import load_examples
+from stillhouse.data.split import distinct
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.evaluation.harness import ArmSummary, RowResult, summarise, write_rows
 from stillhouse.evaluation.harness import evaluate as evaluate_rows
@@ -24,6 +25,7 @@ class Evaluated:
     scored_against: Source
     summary: ArmSummary
     rows: list[RowResult]
+    warnings: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -53,10 +55,11 @@ async def _evaluate(
             raise UserError(f"{name}: the task is not known; give --task")
         if of_task.metric == "sql_execution" and of_task.database is None:
             raise UserError(f"{of_task.name} is scored by running queries; give --task, whose file names the database")
-        examples = load_examples(data, task=of_task, skip_bad=skip_bad).examples
+        rows_of = distinct(load_examples(data, task=of_task, skip_bad=skip_bad).examples)
+        examples = rows_of.rows
         source: Source = "gold" if all(row.label is not None for row in examples) else "teacher"
         metric = metric_for(of_task)
         rows = await evaluate_rows(predictor, examples, metric, source=source, on_progress=on_progress)
         if out is not None:
             write_rows(out, rows, arm=predictor.name)
-        return Evaluated(predictor.name, metric.name, source, summarise(rows, metric), rows)
+        return Evaluated(predictor.name, metric.name, source, summarise(rows, metric), rows, tuple(rows_of.said_of("given")))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from stillhouse.advice import breakeven, recommend
 from stillhouse.evaluation.deferral import NoThreshold, Threshold
-from stillhouse.evaluation.gate import GateResult, decide_gate
+from stillhouse.evaluation.gate import GateResult, among, decide_gate
 from stillhouse.evaluation.harness import summarise
 from stillhouse.evaluation.proportions import clopper_pearson
 from stillhouse.jobs.arms import PROMPT, MeasuredArm
@@ -26,13 +26,14 @@ def find(
 ) -> report.Result:
     """The result of a run. `arms`: the prompt first (if any), baselines, then the students, cheapest first; all on the same test rows."""
     prompt = next((judge(material, arm, None) for arm in arms if arm.kind == "prompt"), None)
-    others = [judge(material, arm, prompt) for arm in arms if arm.kind != "prompt"]
+    others = _one_of_many([judge(material, arm, prompt) for arm in arms if arm.kind != "prompt"], len(material.task.ladder))
     students = [judged for judged in others if judged.arm.kind == "student"]
     cascade = find_cascade(material, prompt, students)
     money = money_of(material, prompt, students, cascade)
     advice = recommend.recommend(
         _prompt_evidence(prompt),
         [_student_evidence(judged, money, prompt, curves) for judged in students if judged.gate is not None or prompt is None],
+        few_shot=_few_shot_evidence(material, prompt, others, curves),
         cascade=_cascade_evidence(material, cascade, prompt),
     )
     fallback = cascade.student if cascade else students[-1] if students else None
@@ -63,8 +64,31 @@ def find(
 # The verdict's evidence
 
 
+def _one_of_many(judged: Sequence[Judged], n_students: int) -> list[Judged]:
+    """The arms with Holm over the students' gates; those of the ladder that are not measured yet count as well."""
+    gates = [one.gate for one in judged if one.gate is not None]
+    corrected = iter(among(gates, max(n_students, len(gates))))
+    return [one if one.gate is None else replace(one, gate=next(corrected)) for one in judged]
+
+
 def _prompt_evidence(prompt: Judged | None) -> recommend.PromptEvidence | None:
     return None if prompt is None else recommend.PromptEvidence(prompt.arm.name, prompt.summary.score)
+
+
+def _few_shot_evidence(
+    material: Material, prompt: Judged | None, others: Sequence[Judged], curves: report.LearningCurves | None
+) -> recommend.PromptEvidence | None:
+    """The number of examples with the best mean over its draws, and what its first draw gains over the plain prompt on the same rows.
+
+    That number was picked on the test rows, so the interval holds for all numbers tried at once (Bonferroni).
+    """
+    shots = {judged.arm.facts["k"]: judged for judged in others if judged.arm.kind == "few-shot"}
+    if prompt is None or curves is None or curves.few_shot is None or not shots:
+        return None
+    best = shots[max(curves.few_shot.points, key=lambda point: point.mean).n]
+    gate = material.task.gate
+    gain = decide_gate(best.arm.test, prompt.arm.test, margin=gate.margin, level=1 - (1 - gate.level) / len(shots)).difference
+    return recommend.PromptEvidence(best.arm.name, best.summary.score, gain)
 
 
 def _student_evidence(judged: Judged, money: report.Money | None, prompt: Judged | None, curves: report.LearningCurves | None) -> recommend.StudentEvidence:
@@ -109,7 +133,7 @@ def _cascade_evidence(material: Material, cascade: CascadeFound | None, prompt: 
         )
     kept, judged = outcome.share_kept, cascade.judged
     assert judged.gate is not None
-    return recommend.CascadeEvidence("cascade", name, kept, judged.summary.score, gate.harm, gate.level, judged.gate.answer)
+    return recommend.CascadeEvidence("cascade", name, kept, judged.summary.score, gate.harm, gate.level, judged.gate.answer, difference=judged.gate.difference)
 
 
 # Sections of the report
@@ -124,6 +148,7 @@ def _arm(judged: Judged) -> report.Arm:
         model=arm.facts.get("spec"),
         learns_from=arm.learns_from,
         n_train=arm.n_train,
+        n_shots=arm.facts.get("n_shots"),
         macro_f1=summary.macro_f1,
         n_failed=summary.n_failed,
         latency_p50_s=summary.latency_p50_s,

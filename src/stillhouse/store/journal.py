@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from stillhouse.errors import UserError
 from stillhouse.store.address import is_postgres, sqlite_address
@@ -73,9 +73,8 @@ class RunRow:
             raise UserError(f"the run {self.run} is there already, with {what}; give another --run-id, or the same flow and input to resume it")
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Of a finished step what a resumed flow needs; texts may be interned."""
+class Finished(NamedTuple):
+    """Of a finished step what a resumed flow needs; texts may be interned. A tuple: ten thousand of them are read before a long run goes on."""
 
     version: str  # of the step's source when it ran
     output: str

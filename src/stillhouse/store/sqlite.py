@@ -15,7 +15,7 @@ from stillhouse.errors import StorageError
 from stillhouse.store.schema import COLUMNS, TABLES, VERSION, Link, Reader, Row, StoredCompletion, select, select_chains, to_row
 from stillhouse.store.writer import GroupWriter
 
-_REMEMBERED = 100_000  # hashes of messages known to be stored; beyond it, forget and ask the database again
+_REMEMBERED = 10_000  # hashes of messages known to be stored; beyond it, forget and ask the database again
 
 
 class SqliteStore:
@@ -76,6 +76,17 @@ class SqliteStore:
             raise self._refused(error) from None
         return found
 
+    def known(self, hashes: Sequence[str]) -> set[str]:
+        """Those of these requests that have a completion."""
+        found: set[str] = set()
+        try:
+            for start in range(0, len(hashes), 500):  # SQLite bounds the number of parameters
+                part = hashes[start : start + 500]
+                found.update(one for (one,) in self._reader.execute(f"SELECT request_hash FROM completions WHERE request_hash IN ({_marks(part)})", part))
+        except sqlite3.Error as error:
+            raise self._refused(error) from None
+        return found
+
     async def put(self, completion: StoredCompletion) -> None:
         """Commit one completion. An equal request that is already there keeps its first answer."""
         try:
@@ -100,7 +111,7 @@ class SqliteStore:
             raise self._refused(error) from None
         if len(self._stored) > _REMEMBERED:
             self._stored.clear()
-        self._stored.update(links)
+        self._stored.update(link[1] for link in links.values() if link[1] is not None)  # beginnings, which calls share; the last messages rarely come again
         return [None] * len(rows)
 
     def _refused(self, error: Exception) -> StorageError:

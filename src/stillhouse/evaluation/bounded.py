@@ -1,0 +1,43 @@
+"""Bounds for the mean of scores that are no proportions, or of rows that come in groups, where a bootstrap claims too much.
+
+A bootstrap knows only what it saw. Of students that were worse by exactly the margin it passed, at a nominal 5 %, 4 to 8 % where scores were mild and up to
+22 % where 30 groups hid a rare total loss (BCa; a t test as much; 400 draws each). This bound adds one group that was never seen and is as bad as can be, and
+weights all groups at random: Gaffke 2005 (see Learned-Miller & Thomas 2019, 1905.06208), for a proportion exactly Clopper & Pearson's bound. It passed at most
+5 % in all the same cases. Its price is width while groups are few.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+N_DRAWS = 4000
+Floats = NDArray[np.float64]
+
+
+def worst_case_means(sums: Floats, sizes: Floats, worst: float) -> Floats:
+    """(draws,) sorted: means of sum / size over groups, weighted Dirichlet(1, ..., 1), with one group more, of mean size, whose rows all score `worst`.
+
+    The quantile at 1 - level is a lower bound at `level`; the share of draws at or below a value is the p-value of "the mean is that value or less".
+    Seeded by the number of groups alone, so that the same rows always get the same answer.
+    """
+    kinds, counts = np.unique(np.stack([sums, sizes]), axis=1, return_counts=True)  # groups that are alike share one gamma variate
+    size = sizes.mean()
+    shapes = np.append(counts, 1).astype(float)
+    tops, bottoms = np.append(kinds[0], worst * size), np.append(kinds[1], size)
+    generator, found = np.random.default_rng(len(sums)), []
+    for _ in range(0, N_DRAWS, 500):
+        weights = generator.standard_gamma(shapes, (500, len(shapes)))
+        found.append((weights @ tops) / (weights @ bottoms))
+    return np.sort(np.concatenate(found))
+
+
+def bounded_p(sums: Floats, sizes: Floats, value: float, worst: float = -1.0) -> float:
+    """One-sided p-value of "the mean is `value` or less", for scores of at least `worst`."""
+    means = worst_case_means(sums, sizes, worst)
+    return float((np.searchsorted(means, value, side="right") + 1) / (len(means) + 1))
+
+
+def bounded_lower(sums: Floats, sizes: Floats, level: float = 0.95, worst: float = -1.0) -> float:
+    """The one-sided lower bound of the mean: where `bounded_p` comes to 1 - level."""
+    means = worst_case_means(sums, sizes, worst)
+    place = int((1 - level) * (len(means) + 1)) - 1
+    return float(means[place]) if place >= 0 else worst

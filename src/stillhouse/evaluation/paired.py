@@ -1,0 +1,85 @@
+"""Two arms on the same rows: the difference of their scores, its interval, and how surely it is above or below a margin.
+
+Rows that are right or wrong, each on its own: exact (`exact`), shown with Tango's interval. Scores in between, or rows in groups: bounds that hold for any
+scores from 0 to 1 (`bounded`) decide, and the interval shown is a BCa bootstrap over groups, absent where the groups do not vary.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from stillhouse.evaluation.bounded import Floats, bounded_lower, bounded_p
+from stillhouse.evaluation.exact import exact_lower, exact_p
+from stillhouse.evaluation.harness import RowResult
+from stillhouse.evaluation.proportions import bca, tango_interval
+from stillhouse.records import Estimate
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A student's rows and its teacher's, in the same order; at least one. Raises ValueError where the rows are not the same."""
+
+    student: Sequence[RowResult]
+    teacher: Sequence[RowResult]
+
+    def __post_init__(self) -> None:
+        if [row.id for row in self.student] != [row.id for row in self.teacher] or not self.student:
+            raise ValueError("the two arms must be measured on the same rows, at least one")
+
+    @property
+    def n(self) -> int:
+        return len(self.student)
+
+    @cached_property
+    def differences(self) -> list[float]:
+        return [one.score - other.score for one, other in zip(self.student, self.teacher, strict=True)]
+
+    @property
+    def mean(self) -> float:
+        return sum(self.differences) / self.n
+
+    @cached_property
+    def discordant(self) -> tuple[int, int]:
+        """Rows on which the student scores more, and less."""
+        return sum(difference > 0 for difference in self.differences), sum(difference < 0 for difference in self.differences)
+
+    @cached_property
+    def groups(self) -> tuple[Floats, Floats]:
+        """Per group: the sum of its differences, and its rows. A row without a group is one of its own."""
+        members: dict[tuple[str, str], list[float]] = defaultdict(list)
+        for row, difference in zip(self.student, self.differences, strict=True):
+            members["row" if row.group is None else "group", row.id if row.group is None else row.group].append(difference)
+        return np.array([sum(part) for part in members.values()]), np.array([float(len(part)) for part in members.values()])
+
+    @property
+    def n_groups(self) -> int:
+        return len(self.groups[0])
+
+    @cached_property
+    def exact(self) -> bool:
+        return self.n_groups == self.n and all(row.score in (0.0, 1.0) for row in (*self.student, *self.teacher))
+
+    def estimate(self, level: float) -> Estimate:
+        """The mean difference with a two-sided interval."""
+        if self.exact:
+            return Estimate(self.mean, self.n, *tango_interval(*self.discordant, self.n, level), level, "Tango")
+        interval = bca(*self.groups, level, np.random.default_rng(self.n_groups))
+        if interval is None:
+            return Estimate(self.mean, self.n, level=level)
+        return Estimate(self.mean, self.n, *interval, level, "BCa bootstrap over groups")
+
+    def p_above(self, value: float) -> float:
+        """One-sided p-value of "the true difference is `value` or less"."""
+        return exact_p(*self.discordant, self.n, value) if self.exact else bounded_p(*self.groups, value)
+
+    def p_below(self, value: float) -> float:
+        """One-sided p-value of "the true difference is `value` or more"."""
+        better, worse = self.discordant
+        return exact_p(worse, better, self.n, -value) if self.exact else bounded_p(-self.groups[0], self.groups[1], -value)
+
+    def lower(self, level: float) -> float:
+        """The one-sided lower bound of the true difference."""
+        return exact_lower(*self.discordant, self.n, level) if self.exact else bounded_lower(*self.groups, level)
