@@ -16,6 +16,7 @@ from stillhouse.jobs import learning, shots
 from stillhouse.jobs.arms import MeasuredArm, StudentPlan, prompt_arm, slug, student_arm, write_predictions
 from stillhouse.jobs.distill import Finished, OnProgress, plan, provenance, run_settings
 from stillhouse.jobs.findings import find
+from stillhouse.jobs.judged_arms import refuse_unjudged
 from stillhouse.jobs.label import default_store
 from stillhouse.jobs.material import Material, prepare
 from stillhouse.jobs.sweep import sweep
@@ -23,7 +24,7 @@ from stillhouse.report.page import render
 from stillhouse.report.result import Result, load_result, to_dict
 from stillhouse.runs import Run, write_atomic, write_json
 from stillhouse.student.job import family_of
-from stillhouse.task import Task
+from stillhouse.task import Task, load_task
 
 MIN_SEEDS = 3
 
@@ -48,6 +49,8 @@ def advise(
     """
     if seeds < MIN_SEEDS:
         raise UserError(f"--seeds {seeds}: an interval over seeds needs at least {MIN_SEEDS}")
+    task = task if isinstance(task, Task) else load_task(task)
+    refuse_unjudged(task, "advise")
     material = asyncio.run(
         prepare(task, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, every_lesson=True, on_progress=on_progress)
     )

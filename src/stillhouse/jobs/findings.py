@@ -54,6 +54,7 @@ def find(
         curves=curves,
         money=money,
         label_quality=_label_quality(material),
+        win_rates=tuple(judged.arm.against.found for judged in students if judged.arm.against is not None),
         other_tests=_other_tests(material, [*([prompt] if prompt else []), *students]),
         cascade=_cascade_section(material, cascade, prompt),
         warnings=(*material.warnings, *_warnings_elsewhere(material, advice.chosen, prompt, students, cascade)),
