@@ -66,6 +66,7 @@ class Prediction:
 
     output: str | None
     confidence: float | None = None  # 0..1, the predictor's own probability of being right; None where it has none
+    raw_confidence: float | None = None  # the same before it was calibrated; None where nothing was
     usage: Usage | None = None
     cost_usd: float | None = None
     latency_s: float | None = None

@@ -191,7 +191,8 @@ def reliability():
         low = index / 10
         n = 60 * (index - 2) ** 2
         bins.append(ReliabilityBin(low, low + 0.1, low + 0.055, estimate(low + 0.02, n)))
-    return Reliability(ENCODER, sum(each.accuracy.n for each in bins), tuple(bins), 0.034)
+    before = [ReliabilityBin(each.low, each.high, each.confidence, estimate(each.accuracy.value - 0.08, each.accuracy.n)) for each in bins]
+    return Reliability(ENCODER, sum(each.accuracy.n for each in bins), tuple(bins), 0.034, tuple(before), 0.091)
 
 
 def threshold_curve():

@@ -236,12 +236,14 @@ class ReliabilityBin:
 
 @record
 class Reliability:
-    """How far a student's confidence can be believed. `ece`: expected calibration error over these bins."""
+    """How far a student's confidence can be believed. `ece`: expected calibration error over these bins. `before`: the same rows before calibration."""
 
     arm: str
     n: int
     bins: tuple[ReliabilityBin, ...]
     ece: float | None = None
+    before: tuple[ReliabilityBin, ...] = ()  # empty: the confidence was not calibrated, or what it was is not known
+    ece_before: float | None = None
 
 
 @record
@@ -256,7 +258,7 @@ class ThresholdPoint:
 
 @record
 class ThresholdCurve:
-    """Accuracy and share kept against the threshold. The two parts alone are the dashed lines of the plot."""
+    """Accuracy, share kept and cost against the threshold. The two parts alone are the dashed lines of the plot."""
 
     student: str
     teacher: str
@@ -265,6 +267,15 @@ class ThresholdCurve:
     arm: str = "cascade"  # its name among the arms
     student_accuracy: float | None = None
     teacher_accuracy: float | None = None
+
+    @property
+    def best_of_both(self) -> ThresholdPoint | None:
+        """The point of highest accuracy where that is above both parts'; None where no point is. Found by looking at these very rows, so it flatters."""
+        if self.student_accuracy is None or self.teacher_accuracy is None:
+            return None
+        parts = max(self.student_accuracy, self.teacher_accuracy)
+        above = [point for point in self.points if point.accuracy > parts and 0 < point.share_kept < 1]
+        return max(above, key=lambda point: point.accuracy, default=None)
 
 
 @record
