@@ -10,7 +10,7 @@ from stillhouse.evaluation.harness import summarise
 from stillhouse.evaluation.proportions import clopper_pearson
 from stillhouse.jobs.arms import PROMPT, MeasuredArm
 from stillhouse.jobs.details import class_table, confusion, disagreements, reliability, threshold_curve
-from stillhouse.jobs.judged import CascadeFound, Judged, cascade_rows, find_cascade, judge, known_sum
+from stillhouse.jobs.judged import CascadeFound, Judged, cascade_rows, find_cascade, harm_on, judge, known_sum
 from stillhouse.jobs.material import Material
 from stillhouse.jobs.money import line_of, money_of
 from stillhouse.records import Estimate
@@ -115,8 +115,10 @@ def _cascade_evidence(material: Material, cascade: CascadeFound | None, prompt: 
             "cascade", name, None, None, gate.harm, gate.level, None, refused.reason if refused else None, refused.rows_missing if refused else None
         )
     kept, judged = outcome.share_kept, cascade.judged
-    assert judged.gate is not None
-    return recommend.CascadeEvidence("cascade", name, kept, judged.summary.score, gate.harm, gate.level, judged.gate.answer, difference=judged.gate.difference)
+    assert judged.gate is not None and prompt is not None
+    facts = ("cascade", name, kept, judged.summary.score, gate.harm, gate.level, judged.gate.answer)
+    seen = harm_on(judged.arm.test, prompt.arm.test, gate.level)
+    return recommend.CascadeEvidence(*facts, difference=judged.gate.difference, harm_seen=seen)
 
 
 # Sections of the report

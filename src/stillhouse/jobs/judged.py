@@ -8,8 +8,10 @@ from stillhouse.advice import breakeven
 from stillhouse.evaluation.deferral import NoThreshold, Threshold, choose_threshold
 from stillhouse.evaluation.gate import GateResult, decide_gate
 from stillhouse.evaluation.harness import ArmSummary, RowResult, summarise
+from stillhouse.evaluation.proportions import clopper_pearson_upper
 from stillhouse.jobs.arms import MeasuredArm
 from stillhouse.jobs.material import Material
+from stillhouse.records import Estimate
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,13 @@ def find_cascade(material: Material, prompt: Judged | None, students: Sequence[J
         summary = replace(summary, latency_p50_s=None, latency_p99_s=None)
     decided = decide_gate(rows, prompt.arm.test, margin=gate.margin, level=gate.level, labels=material.labels)
     return CascadeFound(student, outcome, Judged(replace(arm, size_bytes=student.arm.size_bytes), summary, decided, per_call, student.fixed_usd))
+
+
+def harm_on(cascade: Sequence[RowResult], teacher: Sequence[RowResult], level: float) -> Estimate:
+    """The share of rows that the cascade's student kept and got wrong where the teacher was right, with a one-sided lower bound at `level`."""
+    n = len(cascade)
+    harmed = sum(row.source == "student" and row.score < other.score for row, other in zip(cascade, teacher, strict=True))
+    return Estimate(harmed / n, n, 1 - clopper_pearson_upper(n - harmed, n, level), None, level, "Clopper-Pearson, one-sided")
 
 
 def cascade_rows(
