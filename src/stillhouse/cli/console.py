@@ -4,13 +4,17 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from stillhouse.records import Progress
+
+if TYPE_CHECKING:
+    from stillhouse.task import Task
 
 err = Console(stderr=True)
 out = Console(soft_wrap=True, highlight=False)
@@ -28,6 +32,13 @@ def progress_bar(quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
             bar.update(shown, description=progress.what + cost, completed=progress.done, total=progress.total)
 
         yield tick
+
+
+def say_rows(task: "Path | Task", skip_bad: bool) -> None:
+    """The test rows that the gate takes, on stderr, before anything is bought."""
+    from stillhouse.jobs.rows_plan import rows_plan
+
+    err.print(rows_plan(task, skip_bad=skip_bad).sentence, soft_wrap=True, highlight=False)
 
 
 def emit_json(value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stillhouse.cli import app
-from stillhouse.cli.console import emit_json, money, out, progress_bar
+from stillhouse.cli.console import emit_json, money, out, progress_bar, say_rows
 from stillhouse.cli.options import TaskFile
 
 
@@ -30,9 +30,11 @@ def label(
     from stillhouse.jobs.label import label as run
     from stillhouse.jobs.step_task import names_a_step, task_of
 
+    settings = {"rationales": rationales, "max_usd": max_usd, "price_in": price_in, "price_out": price_out}
+    asked = task_of(task, data) if names_a_step(task) else task
+    if data is None:  # rows of another file are no test rows of the task
+        say_rows(asked, skip_bad)
     with progress_bar() as tick:
-        settings = {"rationales": rationales, "max_usd": max_usd, "price_in": price_in, "price_out": price_out}
-        asked = task_of(task, data) if names_a_step(task) else task
         done = asyncio.run(run(asked, data=data, out=to, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, on_progress=tick))
     if as_json:
         emit_json({"out": str(done.out), **asdict(done.report)})
