@@ -10,8 +10,9 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c const
 demo: $(VENV)/.installed-train
 	$(VENV)/bin/stillhouse demo
 
+# A file's tests stay together in one of two processes, one thread each: they share what the file sets up.
 test: $(VENV)/.installed-dev services
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses=2 --dist=loadfile
 
 check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

@@ -83,12 +83,17 @@ async def seconds(started: Awaitable[object]) -> float:
 
 
 def ours() -> dict[str, float]:
-    """One turn on SQLite, WAL with synchronous NORMAL."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = {}
-        for name, (count, body) in shapes(add).items():
-            found[name] = 1e6 * asyncio.run(seconds(as_flow(body, name).run(f"run-{count}", store=Path(folder) / "journal.db"))) / count
+    """One turn on SQLite, WAL with synchronous NORMAL; as with the peers the second time counts: the first one opens the journal."""
+
+    async def turn(store: Path) -> dict[str, float]:
+        found: dict[str, float] = {}
+        flows = {name: (count, as_flow(body, name)) for name, (count, body) in shapes(add).items()}
+        for name, (count, made) in [*flows.items()] * 2:
+            found[name] = 1e6 * await seconds(made.run(f"run-{count}-{name in found}", store=store)) / count
         return found
+
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(turn(Path(folder) / "journal.db"))
 
 
 def plain() -> dict[str, float]:

@@ -2,12 +2,13 @@
 
 SOURCE is either of two folders, told apart by what lies in it:
 
-- the folder that `STILLHOUSE_DATA` names (the default): `stepbystep/SET/SPLIT.jsonl[.gz]`, already parsed, one object a line;
+- the folder that `STILLHOUSE_DATA` names (the default): `stepbystep/SET/SPLIT.jsonl[.gz]`, one object a line;
 - the unzipped `datasets` folder of github.com/google-research/distilling-step-by-step (Apache-2.0): `SET/SET_SPLIT.json` with the
-  questions and `SET/llm/SPLIT_CoT_*.json` with PaLM 540B's completions, which are parsed here as the paper's own code does.
+  questions and `SET/llm/SPLIT_CoT_*.json` with PaLM 540B's completions.
 
-Writes `data/train.jsonl`, `data/test.jsonl` (SVAMP: also `data/validation.jsonl`) with gold labels, and `data/teacher.jsonl` with what the
-teacher answered, beside the example's `task.toml`. Nothing of the data is part of Stillhouse; each example's README names its licence.
+Writes `data/train.jsonl`, `data/test.jsonl` (SVAMP: also `data/validation.jsonl`) with gold labels, and `data/teacher.jsonl` with the
+teacher's replies as they came, beside the example's `task.toml`, whose `answer_pattern` reads them. Nothing of the data is part of
+Stillhouse; each example's README names its licence.
 """
 
 import gzip
@@ -37,11 +38,10 @@ def main(example: str, source: Path) -> None:
     for part, splits in PARTS[example].items():
         rows = [row for split in splits for row in read(source, name, split)]
         write(out / f"{part}.jsonl", ({"id": row["id"], **question(example, row), "label": row["label"]} for row in rows))
-        teacher += [{"id": row["id"], "teacher_label": row["teacher_label"], "teacher_rationale": row["teacher_rationale"]} for row in rows]
+        teacher += [{"id": row["id"], "teacher_output": row["teacher_output_raw"]} for row in rows]
         print(f"{out / part}.jsonl: {len(rows)} rows")
     write(out / "teacher.jsonl", iter(teacher))
-    missing = sum(row["teacher_label"] is None for row in teacher)
-    print(f"{out / 'teacher.jsonl'}: {len(teacher)} answers of PaLM 540B, {missing} of them without a usable label")
+    print(f"{out / 'teacher.jsonl'}: {len(teacher)} replies of PaLM 540B")
 
 
 def question(example: str, row: dict[str, Any]) -> dict[str, Any]:
@@ -76,8 +76,7 @@ def read_paper(folder: Path, name: str, split: str) -> Iterator[dict[str, Any]]:
     ]
     with questions.open(encoding="utf-8") as file:
         for number, (row, completion) in enumerate(zip(map(json.loads, file), completions, strict=False)):
-            rationale, label = parse(name, completion)
-            yield {"id": f"{name}-{split}-{number:05d}", "teacher_label": label, "teacher_rationale": rationale, **PAPER_ROW[name](row)}
+            yield {"id": f"{name}-{split}-{number:05d}", "teacher_output_raw": completion, **PAPER_ROW[name](row)}
 
 
 PAPER_ROW = {
@@ -85,19 +84,6 @@ PAPER_ROW = {
     "cqa": lambda row: {"input": row.get("question") or row["input"], "choices": row["choices"], "label": row.get("answer") or row["label"]},
     "svamp": lambda row: {"input": row["input"], "label": row["label"]},
 }
-ANSWER = {
-    "esnli": re.compile(r"^(?P<rationale>.*?)Answer:\s*(?P<label>entailment|neutral|contradiction)\b", re.DOTALL),
-    "cqa": re.compile(r"^(?P<rationale>.*?)So the answer is\s*\([a-e]\)\s*(?P<label>[^\n]*?)\.?\s*$", re.DOTALL),
-    "svamp": re.compile(r"^(?P<rationale>.*?)The answer is\s*(?P<label>\(.*\))", re.DOTALL),
-}
-
-
-def parse(name: str, completion: str) -> tuple[str | None, str | None]:
-    """Rationale and label of a completion, which runs on into an invented next question; (None, None) where there is no answer."""
-    found = ANSWER[name].match(re.split(r"Q:|Premise:", completion)[0].rstrip())
-    return (found["rationale"].strip(), found["label"].strip()) if found else (None, None)
-
-
 def write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 

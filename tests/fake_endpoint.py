@@ -11,6 +11,8 @@ import contextlib
 import functools
 import json
 import math
+import random
+import re
 import subprocess
 import sys
 import time
@@ -95,6 +97,20 @@ def _place(body, mode):
     return web.json_response(completion('{"city": "Porto", "orders": "many"}'))
 
 
+def _proposals(body, mode):
+    """Numbered exercises or inputs, made of the prompt; "proposals-few" has four wordings in all, "proposals-cut" stops in the middle of the last."""
+    system, shown = body["messages"][0]["content"], body["messages"][-1]["content"]
+    first, last = map(int, re.search(r"from (\d+) to (\d+)", system).groups())
+    draw = random.Random(shown)
+    parts = []
+    for number in range(first, last + 1):
+        words = [f"word{draw.randrange(500)}" for _ in range(8)] if mode != "proposals-few" else ["the", "same", "old", "exercise", f"again{draw.randrange(4)}"]
+        text = " ".join(words)
+        parts.append(f"## {number}\n" + (f"Instruction: Explain {text}.\nInput: <none>\nOutput: Done." if "Instruction:" in shown else text))
+    reply = "\n\n".join(parts)
+    return completion(reply[:-5], "length") if mode == "proposals-cut" else completion(reply)
+
+
 async def _stream(request, body, mode):
     if not body.get("stream"):
         return web.json_response(completion("not streamed"))
@@ -158,6 +174,27 @@ def serve(root: Path) -> None:
                 assert request.transport is not None
                 request.transport.abort()
                 return response
+            case "huge":
+                return web.Response(body=b"x" * 30_000_000, content_type="application/json")
+            case "stream-garbage":
+                return web.Response(body=b"data: {\x00\xff\n\n" * 3, content_type="text/event-stream")
+            case "stream-unasked":
+                chunk = {"choices": [{"index": 0, "delta": {"content": "good"}, "finish_reason": "stop"}]}
+                return web.Response(text=f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n", content_type="text/event-stream")
+            case "null-choice":
+                return web.json_response({**answer, "choices": [None]})
+            case "nan-logprobs":
+                answer["choices"][0]["logprobs"] = {"content": [{"token": "good", "logprob": math.nan}]}
+                return web.json_response(answer)
+            case "quota":
+                return web.json_response({"error": {"message": "you exceeded your quota", "code": "insufficient_quota"}}, status=429)
+            case "context":
+                said = {"message": "maximum context length is 8192 tokens", "code": "context_length_exceeded"}
+                return web.json_response({"error": said}, status=400) if len(text) > 1000 else web.json_response(answer)
+            case "409-once" | "425-once" | "408-once" if seen[test, mode, text] > 1:
+                return web.json_response(answer)
+            case "409-once" | "425-once" | "408-once":
+                return web.json_response({}, status=int(mode[:3]), headers={"Retry-After": "0"})
             case "garbage":
                 return web.Response(body=b"\x00\xff{", content_type="application/json")
             case "nested":
@@ -191,6 +228,12 @@ def serve(root: Path) -> None:
                 return web.json_response({"error": {"message": "logprobs are not supported"}}, status=400)
             case "no-logprobs" | "decisions":
                 return web.json_response(completion("yes"))
+            case "proposals" | "proposals-few" | "proposals-cut" | "proposals-slow":
+                await asyncio.sleep(0.1 if mode == "proposals-slow" else 0)
+                return web.json_response(_proposals(body, mode))
+            case "context":
+                said = "This model's maximum context length is 512 tokens; your messages have 900."
+                return web.json_response({"error": {"message": said, "code": "context_length_exceeded"}}, status=400)
             case "stream" | "stream-broken" | "stream-early":
                 return await _stream(request, body, mode)
         return web.json_response({"error": {"message": f"no mode {mode}"}}, status=400)

@@ -4,6 +4,8 @@ Every message is one sentence a person can act on: the thing, the value, the rem
 exits with `exit_code`: 2 when the user can mend it (a file, a flag, a name), 1 when the work itself failed.
 """
 
+from pathlib import Path
+
 
 class StillhouseError(Exception):
     """Base of all errors that Stillhouse raises on purpose."""
@@ -39,6 +41,14 @@ class KeyMissingError(UserError):
 
 class PriceUnknownError(UserError):
     """No price is known for a model and none was given; we refuse to call that $0."""
+
+
+class TermsError(UserError):
+    """The notice on a provider's terms was not confirmed yet for the tasks in `folder`; nothing was asked or paid."""
+
+    def __init__(self, message: str, teacher: str, folder: Path) -> None:
+        super().__init__(message)
+        self.teacher, self.folder = teacher, folder
 
 
 class RunBusyError(UserError):

@@ -23,6 +23,7 @@ class Example:
     choices: tuple[str, ...] | None = None  # allowed answers of this row alone (multiple choice)
     group: str | None = None  # rows of one group never straddle a split
     extra: Mapping[str, Any] = field(default_factory=dict)  # whatever else the row held, kept as it was
+    teacher_scores: Mapping[str, float] | None = None  # the teacher's probability per label, 0 to 1; a label that is absent was not listed
 
     @property
     def text(self) -> str:

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from stillhouse import __version__
 from stillhouse.errors import RunBusyError, StorageError, UserError
@@ -60,16 +60,16 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise StorageError(f"{path}: cannot write ({reason}); free space or choose another place and run this again: what was stored is kept") from error
 
 
-def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write to a temporary name beside `path`, flush to disk, rename."""
-    raw = data.encode() if isinstance(data, str) else data
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[BinaryIO]:
+    """A temporary file beside `path` to write into, flushed to disk and renamed at the end; on any error it is taken away. For what is too long for memory."""
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(name)
         try:
             with os.fdopen(fd, "wb") as file:
-                file.write(raw)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.chmod(0o644)  # mkstemp makes 0600; a run is meant to be read
@@ -77,6 +77,12 @@ def write_atomic(path: Path, data: str | bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def write_atomic(path: Path, data: str | bytes) -> None:
+    """Write to a temporary name beside `path`, flush to disk, rename."""
+    with atomic(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
 
 
 def write_json(path: Path, value: Any) -> None:

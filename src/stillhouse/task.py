@@ -3,7 +3,9 @@
 Unknown keys are errors: a typo that silently changes nothing is the most expensive kind. Paths are relative to the task file.
 """
 
+import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +28,7 @@ class _Task(_Section):
     output: Output
     labels: tuple[str, ...] | None = None
     metric: MetricName | None = None
+    json_schema: str | None = None  # file with the JSON schema (2020-12) that answers of output = "json" must fit
     database: str | None = None  # SQLite file that `metric = "sql_execution"` runs the queries on, read-only
 
     @model_validator(mode="after")
@@ -37,6 +40,8 @@ class _Task(_Section):
                 raise ValueError("labels needs at least two classes")
             if len(set(self.labels)) != len(self.labels):
                 raise ValueError("labels holds the same class twice")
+        if self.json_schema is not None and self.output != "json":
+            raise ValueError(f'json_schema goes with output = "json", not with output = "{self.output}"')
         if self.metric == "sql_execution" and self.database is None:
             raise ValueError('metric = "sql_execution" needs database = "FILE.db"')
         return self
@@ -52,6 +57,7 @@ class _Data(_Section):
     # Shares of validation, calibration and test that are split off `train` where no file is named for them.
     split: tuple[float, float, float] = (0.1, 0.15, 0.2)
     seed: int = 0
+    licence: str | None = None  # of the rows, where you know it: a Hugging Face identifier such as "cc-by-4.0"; it goes into the data card
 
     @model_validator(mode="after")
     def _shares(self) -> "_Data":
@@ -71,14 +77,34 @@ class _Teacher(_Section):
     max_tokens: int = Field(default=512, gt=0)
     price_in: float | None = Field(default=None, ge=0)  # US$ per million input tokens, where the price tables do not know the model
     price_out: float | None = Field(default=None, ge=0)
-    concurrency: int = Field(default=32, gt=0)
+    concurrency: int | None = Field(default=None, gt=0)  # calls under way at most; None: 32 at first, more while that slows no answer down
+    requests_per_minute: float | None = Field(default=None, gt=0)  # the endpoint's limits; None: learned from its headers and its refusals
+    tokens_per_minute: float | None = Field(default=None, gt=0)  # input and output together
+    input_tokens_per_minute: float | None = Field(default=None, gt=0)
+    output_tokens_per_minute: float | None = Field(default=None, gt=0)
+    max_shots: int | None = Field(default=None, ge=0)  # most training rows that `advise` puts into the prompt as examples; 0: none
+    context_tokens: int | None = Field(default=None, gt=0)  # what the model reads and writes in one call, where the tables do not know it
+    tokenizer: str | None = None  # the model's tokenizer.json, or a folder with it; without it tokens are measured on the calls made
+    samples: int = Field(default=1, gt=0)  # self-consistency: ask so many times and let the answers vote
+    soft_targets: bool = False  # ask for log-probabilities, and keep the labels' probabilities per row
+    structured: bool = False  # ask for JSON by schema where the endpoint can, and in words where it cannot
+    licence: str | None = None  # of what this teacher writes, where you know it: a Hugging Face identifier such as "apache-2.0"
+
+    @model_validator(mode="after")
+    def _sampled(self) -> "_Teacher":
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(f"samples = {self.samples} at temperature = 0 asks for one answer {self.samples} times; set a temperature, such as 0.7")
+        return self
 
 
 class _Student(_Section):
     ladder: tuple[str, ...] | None = None  # cheapest first, e.g. ["linear", "encoder:minilm"]; None: chosen from the output
     recipe: Literal["sft", "step_by_step"] = "sft"
     bases: dict[str, str] = Field(default_factory=dict)  # short name -> hub id or folder, usable in the ladder
+    soft_targets: bool = False  # learn the teacher's probabilities of the labels where a row has them, not its label alone
     learn_from: Literal["auto", "gold", "teacher"] = "auto"  # auto: gold where every training row has it, else the teacher
+    pattern: str | None = None  # of `prompted:BASE`: text with {mask} where the answer's word stands, and {input}, {instruction} or the input's fields
+    verbalizer: dict[str, str] | Literal["null"] | None = None  # its word for each label; None: the label itself; "null": words that mean nothing here
     epochs: float | None = Field(default=None, gt=0)
     learning_rate: float | None = Field(default=None, gt=0)
     max_tokens: int | None = Field(default=None, gt=0)
@@ -115,6 +141,7 @@ class Task:
     labels: tuple[str, ...] | None = None
     metric: MetricName = "accuracy"
     database: Path | None = None
+    schema: Mapping[str, Any] | None = None  # that JSON answers must fit
     data: _Data = field(default_factory=_Data)
     teacher: _Teacher = field(default_factory=_Teacher)
     student: _Student = field(default_factory=_Student)
@@ -165,6 +192,7 @@ def load_task(path: str | Path) -> Task:
         labels=task.labels,
         metric=task.metric or ("accuracy" if task.output == "choice" else "exact_match"),
         database=folder / task.database if task.database else None,
+        schema=_schema(folder / task.json_schema) if task.json_schema else None,
         data=parsed.data,
         teacher=parsed.teacher,
         student=parsed.student,
@@ -173,6 +201,19 @@ def load_task(path: str | Path) -> Task:
         folder=folder,
         path=path.resolve(),
     )
+
+
+def _schema(path: Path) -> dict[str, Any]:
+    import jsonschema  # a tenth of a second to load: only tasks with a schema pay for it
+
+    try:
+        schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except FileNotFoundError:
+        raise TaskFileError(f"{path}: no such file; mend `json_schema` in [task]") from None
+    except (ValueError, jsonschema.SchemaError) as error:
+        raise TaskFileError(f"{path}: not a JSON schema ({str(error).splitlines()[0]}); mend it") from None
+    return schema
 
 
 def _first_problem(error: ValidationError) -> str:

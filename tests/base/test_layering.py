@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "evaluation": {"data"},
     "advice": {"evaluation", "data"},
     "serving": {"llm", "student", "store"},
-    "report": {"flow", "store"},  # result types alone: a run's trace and its picture
+    "report": {"flow", "store", "evaluation"},  # result types alone: a run's trace and its picture, a test's gap
     "demo": {"llm", "flow", "step", "data"},
     "jobs": {"store", "llm", "flow", "teacher", "data", "student", "evaluation", "advice", "serving", "report", "demo"},
     "interop": {"store", "llm", "flow", "serving", "jobs"},

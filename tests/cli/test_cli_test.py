@@ -80,7 +80,7 @@ def test_all_right_is_exit_code_0_and_a_table(here, stillhouse):
     assert "composability gap: 0.0\u202f% [0.0, 45.9], n = 6 runs with right parts (6 of 14 step calls judged)" in found.out
     assert found.out.rstrip().endswith("passed")
     assert "wrote runs/tests-1.json" in found.err
-    assert sorted(path.name for path in (here / "runs").iterdir() if not path.name.startswith(".")) == ["tests-1.db", "tests-1.json"]
+    assert sorted(path.name for path in (here / "runs").iterdir() if not path.name.startswith(".")) == ["tests-1.db", "tests-1.html", "tests-1.json"]
     with sqlite3.connect(here / "stillhouse.db") as db:
         assert "steps" not in {name for (name,) in db.execute("SELECT name FROM sqlite_master")}  # no trace of a test among the app's own runs
 

@@ -15,7 +15,7 @@ import pytest
 from stillhouse import flow, step
 from stillhouse.errors import RunBusyError, UserError
 from stillhouse.flow import StepError, idempotency_key
-from stillhouse.runs import Lock
+from stillhouse.store.journal import open_journal
 from stillhouse.store.sqlite_journal import SqliteJournal
 
 calls: list[str] = []
@@ -77,8 +77,10 @@ async def test_a_run_id_belongs_to_one_flow_and_one_input():
 async def test_a_live_run_is_refused_with_the_owner_named(tmp_path):
     import os
 
-    with Lock(tmp_path / ".stillhouse.db.runs" / "r1.lock", "x"), pytest.raises(RunBusyError, match=f"the run r1 is in use by process {os.getpid()}"):
+    owner = open_journal(tmp_path / "stillhouse.db")
+    with owner.own("r1"), pytest.raises(RunBusyError, match=f"the run r1 is in use by process {os.getpid()}"):
         await story.run("r1", n=3)
+    owner.close()
 
 
 @dataclass

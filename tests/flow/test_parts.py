@@ -14,8 +14,8 @@ from stillhouse.flow.testing import Case, Missing, run_case
 from stillhouse.jobs.attribution import cause_of, gap_of, judge_run
 from stillhouse.jobs.cases import as_text, load_suite
 from stillhouse.jobs.parts import Parts
-from stillhouse.jobs.tested import CaseResult, FlowResult, PartResult
 from stillhouse.jobs.traced_cases import cases_of_runs
+from stillhouse.report.tested import CaseResult, FlowResult, PartResult
 from stillhouse.store.journal import open_journal
 
 

@@ -107,6 +107,10 @@ def test_a_fan_out_is_one_group_with_how_many_ran_at_once():
     assert shape(*[("price", number // 4, 1) for number in range(20)]) == "price×20@4"
 
 
+def test_calls_shorter_than_the_clocks_can_tell_are_not_said_to_have_run_at_once():
+    assert shape(*(("a", number * 4e-5, 2e-6) for number in range(5))) == "a×5"
+
+
 def test_a_fan_out_of_several_steps_is_a_loop_with_turns_at_once():
     begins = [number // 3 * 2.2 + number % 3 / 100 for number in range(6)]
     calls = [*(("a", begin, 1) for begin in begins), *(("b", begin + 1.0001, 1) for begin in begins)]

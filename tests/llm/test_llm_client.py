@@ -5,8 +5,9 @@ import re
 import pytest
 
 from stillhouse.errors import TeacherError
-from stillhouse.llm.client import ChatClient, read_completion
+from stillhouse.llm.client import ChatClient
 from stillhouse.llm.limits import Limiter
+from stillhouse.llm.reply import read_completion
 from stillhouse.llm.request import Request
 
 KEY = "sk-planted-0123456789"
@@ -28,7 +29,7 @@ async def test_an_answer_comes_with_its_usage_and_time(endpoint):
     assert found.latency_s > 0
 
 
-@pytest.mark.parametrize("mode", ["429-once", "429-now", "429-nan", "500-once", "close-once"])
+@pytest.mark.parametrize("mode", ["429-once", "429-now", "429-nan", "500-once", "close-once", "408-once", "409-once", "425-once"])
 async def test_what_may_pass_is_tried_again(endpoint, mode):
     assert (await ask(endpoint, mode)).text == "good"
     assert endpoint.calls()["a good day"] == 2
@@ -39,6 +40,21 @@ async def test_what_cannot_pass_stops_the_work_in_one_sentence(endpoint, mode, s
     with pytest.raises(TeacherError, match=says):
         await ask(endpoint, mode, key=KEY)
     assert endpoint.calls()["a good day"] == 1
+
+
+async def test_an_account_without_quota_is_told_from_a_limit_that_passes(endpoint):
+    with pytest.raises(TeacherError, match=r"no quota left .*; add credit"):
+        await ask(endpoint, "quota")
+    assert endpoint.calls()["a good day"] == 1
+
+
+async def test_a_reply_that_is_streamed_unasked_is_read_all_the_same(endpoint):
+    assert (await ask(endpoint, "stream-unasked")).text == "good"
+
+
+async def test_log_probabilities_that_are_no_numbers_are_none_and_the_answer_stays(endpoint):
+    found = await ask(endpoint, "nan-logprobs")
+    assert (found.text, found.error, found.token_logprobs) == ("good", None, None)
 
 
 async def test_a_key_that_the_endpoint_echoes_is_taken_out(endpoint):
@@ -69,6 +85,9 @@ FAULTS = [
     ("empty", "empty reply"),
     ("length", "cut off at max_tokens"),
     ("filter", "stopped by the content filter"),
+    ("null-choice", "reply has no choices"),
+    ("huge", "the reply is longer than 8 MiB"),
+    ("stream-garbage", "endpoint failed: connection failed .the stream cannot be read"),
     ("400", r"refused by the endpoint \(400: too long\)"),
     ("500", "endpoint failed: status 500"),
 ]

@@ -1,10 +1,14 @@
 """The limiter under a clock that the tests move."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from multidict import CIMultiDict
 
-from stillhouse.llm.limits import Bucket, Limiter
+from stillhouse.llm.limit_headers import read_limits, seconds
+from stillhouse.llm.limits import Bucket, Expected, Limiter
+from stillhouse.records import Usage
 
 
 class Clock:
@@ -21,87 +25,247 @@ class Clock:
         await asyncio.sleep(0)
 
 
-def test_a_bucket_refills_evenly_and_gathers_one_minute_at_most():
+def limiter(clock, in_flight=None, **limits):
+    return Limiter(in_flight, clock=clock, sleep=clock.sleep, **limits)
+
+
+async def call(limiter, n_input=0.0, n_output=0.0, usage=None):
+    place = await limiter.begin(n_input, n_output)
+    limiter.end(place, usage)
+    return place
+
+
+def test_a_bucket_refills_evenly_and_a_demand_beyond_it_leaves_a_debt():
     clock = Clock()
-    bucket = Bucket(60, clock)
-    assert [bucket.take(1) for _ in range(60)] == [0.0] * 60
-    assert bucket.take(1) == pytest.approx(1.0)
+    bucket = Bucket(2.0, 4.0, clock)
+    for _ in range(4):
+        assert bucket.wait_s(1) == 0.0
+        bucket.take(1)
+    assert bucket.wait_s(1) == pytest.approx(0.5)
     clock.now += 600
-    assert bucket.take(60) == 0.0
-    assert bucket.take(30) == pytest.approx(30.0)
+    assert bucket.wait_s(10) == 0.0  # a full bucket is all there ever is
+    bucket.take(10)
+    assert bucket.wait_s(1) == pytest.approx((6 + 1) / 2)
 
 
-async def test_requests_and_tokens_per_minute_are_kept():
+@pytest.mark.parametrize(
+    ("limits", "n_input", "n_output", "calls_per_minute"),
+    [
+        ({"requests_per_minute": 600}, 10, 10, 600),
+        ({"tokens_per_minute": 60_000}, 150, 50, 300),
+        ({"input_tokens_per_minute": 30_000, "output_tokens_per_minute": 60_000}, 100, 50, 300),
+        ({"input_tokens_per_minute": 60_000, "output_tokens_per_minute": 12_000}, 100, 50, 240),
+        ({"requests_per_minute": 100, "tokens_per_minute": 60_000}, 150, 50, 100),
+        ({"tokens_per_minute": 600}, 900, 300, 0.5),  # each call is two minutes' worth
+    ],
+)
+async def test_stated_limits_are_used_to_95_percent_and_no_window_of_a_minute_holds_more(limits, n_input, n_output, calls_per_minute):
     clock = Clock()
-    limiter = Limiter(8, requests_per_minute=2, tokens_per_minute=100, clock=clock, sleep=clock.sleep)
-    for _ in range(2):
-        async with limiter.slot(10):
-            pass
-    assert clock.slept == []
-    async with limiter.slot(10):  # the third request of the minute waits for half of it
-        pass
-    assert clock.now == pytest.approx(30.0)
-    async with limiter.slot(100):
-        pass
-    assert clock.now >= 60.0
+    limited = limiter(clock, 1000, **limits)
+    n = max(8, int(4 * calls_per_minute))
+    began = [(await call(limited, n_input, n_output)).began for _ in range(n)]
+    minutes = (began[-1] - began[0]) / 60
+    assert 0.95 * calls_per_minute <= (n - 1) / minutes <= calls_per_minute * 1.01
+    most = max(1, calls_per_minute)
+    assert max(sum(at <= other < at + 60 for other in began[index : index + 700]) for index, at in enumerate(began)) <= most
 
 
 async def test_a_wait_for_tokens_uses_up_no_requests():
     clock = Clock()
-    limiter = Limiter(8, requests_per_minute=3, tokens_per_minute=100, clock=clock, sleep=clock.sleep)
-    for _ in range(3):
-        async with limiter.slot(100):
-            pass
-    assert clock.now == pytest.approx(120.0)  # two waits of a minute for the tokens, none for a request
+    limited = limiter(clock, 8, requests_per_minute=60, tokens_per_minute=60)
+    for _ in range(4):
+        await call(limited, 60)
+    assert clock.now == pytest.approx(3 * 60 / 0.98, rel=0.02)  # the tokens' waits, and none for a request
 
 
-async def test_calls_that_wait_come_back_when_the_limit_has_risen():
-    limiter, inside, most = Limiter(8), 0, 0
-    for _ in range(5):
-        limiter.slow_down(None)
-
-    async def call():
-        nonlocal inside, most
-        async with limiter.slot(1):
-            inside += 1
-            most = max(most, inside)
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            inside -= 1
-            limiter.succeeded()
-
-    await asyncio.gather(*(call() for _ in range(200)))
-    assert most == 8
-
-
-async def test_no_more_are_in_flight_than_allowed():
-    limiter, inside, most = Limiter(3), 0, 0
-
-    async def call():
-        nonlocal inside, most
-        async with limiter.slot(1):
-            inside += 1
-            most = max(most, inside)
-            await asyncio.sleep(0)
-            inside -= 1
-
-    await asyncio.gather(*(call() for _ in range(20)))
-    assert most == 3
-
-
-async def test_a_429_halves_the_calls_in_flight_and_successes_bring_them_back_one_by_one():
+async def test_what_a_call_took_in_the_end_is_what_it_counts():
     clock = Clock()
-    limiter = Limiter(16, clock=clock, sleep=clock.sleep)
-    limiter.slow_down(2.0)
-    assert limiter.in_flight == 8
-    async with limiter.slot(1):
-        assert clock.now == pytest.approx(2.0)  # not before the endpoint's Retry-After
-    for _ in range(8):
-        limiter.succeeded()
-    assert limiter.in_flight == 8  # eight answers are nearly one round: 8.9
-    limiter.succeeded()
-    limiter.succeeded()
-    assert limiter.in_flight == 9
-    for _ in range(20):
-        limiter.slow_down(None)
-    assert limiter.in_flight == 1
+    limited = limiter(clock, 8, tokens_per_minute=6000)
+    for _ in range(100):
+        await call(limited, 20, 500, Usage(20, 5))  # 520 were taken, 495 of them are given back
+    assert clock.now < 30
+    assert clock.now == pytest.approx(100 * 25 / 100, rel=0.3)
+
+
+def test_what_a_call_will_take_is_learned_from_those_before():
+    expected = Expected()
+    assert expected.tokens(400, 300) == (100, 300)
+    for _ in range(60):
+        expected.saw(400, Usage(200, 10))
+    assert expected.tokens(400, 300) == (pytest.approx(200, rel=0.01), pytest.approx(10))
+
+
+async def test_no_more_are_in_flight_than_allowed_and_whoever_came_first_goes_first():
+    limited, inside, most, order = Limiter(3), 0, 0, []
+
+    async def one(number):
+        nonlocal inside, most
+        place = await limited.begin(1, 1)
+        order.append(number)
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(0)
+        inside -= 1
+        limited.end(place, None)
+
+    await asyncio.gather(*(one(number) for number in range(20)))
+    assert most == 3
+    assert order == list(range(20))
+
+
+async def test_a_caller_that_is_cancelled_while_it_waits_leaves_the_queue_whole():
+    limited = Limiter(1)
+    place = await limited.begin(1, 1)
+    first, second = (asyncio.create_task(limited.begin(1, 1)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.sleep(0)
+    limited.end(place, None)
+    assert await asyncio.wait_for(second, 1)
+
+
+async def test_more_are_in_flight_while_that_does_not_slow_answers_down():
+    clock = Clock()
+    limited = limiter(clock)
+    assert limited.in_flight == 32
+
+    async def rounds(n, answer_s):
+        for _ in range(n):
+            places = [await limited.begin(1, 1) for _ in range(limited.in_flight)]
+            clock.now += answer_s(len(places))
+            for place in places:
+                limited.succeeded(place)
+                limited.end(place, None)
+
+    await rounds(20, lambda n: 0.5)
+    assert 45 < limited.in_flight <= 53  # about one more per round
+    before = limited.in_flight
+    await rounds(20, lambda n: 0.5 * n / 20)  # the endpoint answers one by one: more in flight only wait longer
+    assert limited.in_flight == before
+    fixed = limiter(clock, 4)
+    for _ in range(100):
+        fixed.succeeded(await call(fixed))
+    assert fixed.in_flight == 4
+
+
+async def test_after_a_429_nothing_starts_before_its_retry_after():
+    clock = Clock()
+    limited = limiter(clock, 16)
+    limited.refused(2.0)
+    assert (await call(limited)).began == pytest.approx(2.0, abs=0.3)
+
+
+class Provider:
+    """Answers what its bucket allows, in 50 ms, and says nothing of its limits unless asked to."""
+
+    def __init__(self, clock, per_minute, burst_s=2.0):
+        self.bucket, self.clock = Bucket(per_minute / 60, per_minute / 60 * burst_s, clock), clock
+        self.answered, self.refused = [], []
+
+    def call(self):
+        if self.bucket.wait_s(1) > 0:
+            self.refused.append(self.clock.now)
+            return False
+        self.bucket.take(1)
+        self.answered.append(self.clock.now)
+        return True
+
+
+@pytest.mark.parametrize("per_minute", [120, 1000, 6000])
+async def test_an_unknown_limit_is_found_within_a_minute_and_used_to_90_percent(per_minute):
+    clock = Clock()
+    limited, provider = limiter(clock, 8), Provider(clock, per_minute)
+    while clock.now < 180:
+        place = await limited.begin(1, 1)
+        clock.now += 0.002
+        if provider.call():
+            limited.succeeded(place)
+        else:
+            limited.refused(None)
+        limited.end(place, None)
+    late = [at for at in provider.answered if 60 <= at < 180]
+    assert len(late) >= 0.9 * 2 * per_minute
+    assert sum(at >= 60 for at in provider.refused) < 0.05 * len(late)
+
+
+OPENAI = {"x-ratelimit-limit-requests": "600", "x-ratelimit-remaining-requests": "599", "x-ratelimit-reset-requests": "100ms"}
+ANTHROPIC = {
+    "anthropic-ratelimit-requests-limit": "50",
+    "anthropic-ratelimit-input-tokens-limit": "40000",
+    "anthropic-ratelimit-input-tokens-remaining": "39000",
+    "anthropic-ratelimit-output-tokens-limit": "8000",
+}
+
+
+async def test_limits_are_learned_from_headers_and_kept():
+    clock = Clock()
+    limited = limiter(clock, 100)
+    limited.learn(CIMultiDict({name.upper(): value for name, value in OPENAI.items()}))
+    assert limited.per_minute == {"requests": pytest.approx(600)}
+    for _ in range(110):
+        await call(limited)
+    assert clock.now == pytest.approx(10.2, abs=0.3)
+    clock.now += 1
+    limited.learn(ANTHROPIC)
+    assert limited.per_minute == {"requests": pytest.approx(50), "input-tokens": pytest.approx(40_000), "output-tokens": pytest.approx(8000)}
+
+
+async def test_a_stated_limit_is_lowered_by_headers_and_never_raised():
+    clock = Clock()
+    limited = limiter(clock, requests_per_minute=300)
+    limited.learn(OPENAI)
+    assert limited.per_minute["requests"] == pytest.approx(300)
+    clock.now += 1
+    limited.learn(OPENAI | {"x-ratelimit-limit-requests": "60"})
+    assert limited.per_minute["requests"] == pytest.approx(60)
+
+
+async def test_what_others_used_up_is_not_used_again():
+    clock = Clock()
+    limited = limiter(clock, 100)
+    limited.learn({"x-ratelimit-limit-tokens": "6000", "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "60s"})
+    assert (await call(limited, 50)).began == pytest.approx(0.5, rel=0.1)  # 100 tokens come back each second
+    azure = limiter(Clock())
+    azure.learn({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "3s"})
+    assert (await call(azure)).began == pytest.approx(3.0, abs=0.2)
+
+
+async def test_a_limit_per_day_is_told_from_one_per_minute_and_may_be_used_at_once():
+    day = read_limits({"x-ratelimit-limit-requests": "10000", "x-ratelimit-remaining-requests": "9999", "x-ratelimit-reset-requests": "8.64s"})["requests"]
+    assert day.window_s == 86_400
+    minute = read_limits({"x-ratelimit-limit-requests": "10000", "x-ratelimit-remaining-requests": "9999", "x-ratelimit-reset-requests": "1s"})["requests"]
+    assert minute.window_s == 60
+    clock = Clock()
+    limited = limiter(clock, 100)
+    limited.learn({"x-ratelimit-limit-requests": "100", "x-ratelimit-remaining-requests": "50", "x-ratelimit-reset-requests": "12h"})
+    for _ in range(50):
+        await call(limited)
+    assert clock.now == 0.0
+    await call(limited)
+    assert clock.now == pytest.approx(864 / 0.98, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1s", 1), ("6m0s", 360), ("20ms", 0.02), ("1h2m3.5s", 3723.5), ("7", 7), ("0.5", 0.5)]
+    + [(text, None) for text in ("soon", "nan", "-1", "1s!", None)],
+)
+def test_spans_of_time_are_read_as_providers_write_them(text, value):
+    assert seconds(text) == (None if value is None else pytest.approx(value))
+
+
+def test_a_moment_is_read_as_the_seconds_until_it():
+    moment = datetime.now(UTC) + timedelta(seconds=90)
+    assert seconds(moment.isoformat().replace("+00:00", "Z")) == pytest.approx(90, abs=5)
+    assert seconds("2020-01-01T00:00:00Z") == 0.0
+    assert seconds("2020-01-01T00:00:00") is None
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-ratelimit-limit-requests": "many"}, {"x-ratelimit-limit-tokens": "0"}, {"x-ratelimit-limit-requests": "-5"}])
+async def test_headers_that_tell_nothing_change_nothing(headers):
+    clock = Clock()
+    limited = limiter(clock, 4)
+    limited.learn(headers)
+    assert limited.per_minute == {}
+    await call(limited)
+    assert clock.now == 0.0

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,8 @@ from stillhouse.errors import TaskFileError
 from stillhouse.evaluation.arithmetic import value_of
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
-from stillhouse.llm.prompted import PromptedPredictor, build_messages, input_of, parse_reply
+from stillhouse.llm.parsing import parse_reply
+from stillhouse.llm.prompted import PromptedPredictor, build_messages, input_of
 from stillhouse.records import Example
 from stillhouse.task import Task, _Teacher
 
@@ -74,6 +76,34 @@ def test_a_rationale_stands_before_the_answer():
     assert parse_reply(MOOD, ROW, "The sun shines.", rationales=True).error == "no answer after the rationale"
 
 
+RECOVERED = [
+    ("The sun shines, so the answer is good.", "good", "lenient"),
+    ("The sun shines. ANSWER: good", "good", "lenient"),
+    ("The sun shines. Answer: good", "good", "strict"),
+    ("The sun shines. Answer: Good", "good", "lenient"),
+    ("The sun shines. So the answer is good. Or so the answer is bad.", None, None),
+    ("So the answer is", None, None),
+]
+
+
+@pytest.mark.parametrize(("text", "output", "how"), RECOVERED, ids=[text[-20:] for text, _, _ in RECOVERED])
+def test_what_the_tasks_pattern_misses_is_recovered_as_lenient_or_refused(text, output, how):
+    reply = parse_reply(replace(MOOD, teacher=_Teacher(answer_pattern=r"Answer: (\w+)$")), ROW, text, rationales=True)
+    assert (reply.output, reply.how) == (output, how)
+    assert (reply.error is None) == (output is not None)
+
+
+def test_a_free_answer_is_never_taken_from_another_phrase_than_the_tasks_own():
+    task = replace(FREE, teacher=_Teacher(answer_pattern=r"The answer is (\(.*\))"))
+    assert parse_reply(task, ROW, "Six less. So the answer is 5.", rationales=True).output is None
+    assert parse_reply(task, ROW, "Six less. the answer is (6 - 1)", rationales=True).how == "lenient"
+
+
+def test_two_lettered_choices_are_ambiguous_even_where_one_is_misspelt():
+    row = Example("3", "where?", choices=("hospital", "doctor's office", "vets office"))
+    assert parse_reply(QUIZ, row, "either (b) doctor's office or (c) vet's office").error == "ambiguous: the reply names several labels"
+
+
 def test_an_answer_pattern_needs_one_group():
     task = replace(MOOD, teacher=_Teacher(answer_pattern="a(b)(c)"))
     with pytest.raises(TaskFileError, match="one group"):
@@ -98,27 +128,38 @@ def test_a_worked_example_without_a_rationale_is_refused_where_reasons_are_asked
 
 
 PALM = {
-    # set: (pattern, stops, {split: strict accuracy in %, as the data's own README gives it})
-    "svamp": (r"The answer is\s*(\(.*\))", ("Q:",), {"train": 72.64, "valid": 78.75}),
-    "cqa": (r"So the answer is\s*(\([a-e]\).*?)\s*\.?\s*$", ("Q:",), {"train": 74.31, "valid": 73.85}),
-    "anli1": (r"So the answer is\s*(entailment|neutral|contradiction)\b", ("Q:", "Premise:"), {"valid": 66.80, "test": 65.60}),
-    "esnli": (r"Answer:\s*(entailment|neutral|contradiction)\b", ("Premise:",), {"valid": 73.17, "test": 73.19}),
+    # set: (pattern, stops, {split: (strict accuracy, with lenient answers) in %, as the data's own README gives them})
+    "svamp": (r"The answer is\s*(\(.*\))", ("Q:",), {"train": (72.64, 72.64), "valid": (78.75, 78.75), "test": (73.57, 73.57)}),
+    "cqa": (
+        r"So the answer is\s*\([a-e]\)\s*(.*?)\s*\.?\s*$",
+        ("Q:",),
+        # train: the README's 75.39 takes "death" for the choice "death and", and the first of two lettered choices where the second is misspelt
+        {"train": (74.31, 75.37), "valid": (73.85, 74.56), "test": (78.13, 79.30)},
+    ),
+    "anli1": (r"So the answer is\s*(entailment|neutral|contradiction)\b", ("Q:", "Premise:"), {"valid": (66.80, 67.40), "test": (65.60, 66.30)}),
+    "esnli": (r"Answer:\s*(entailment|neutral|contradiction)\b", ("Premise:",), {"valid": (73.17, 73.17), "test": (73.19, 73.19)}),
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", PALM)
-def test_the_strict_accuracies_of_palm_540b_come_out_of_its_raw_replies(real_data, name):
-    """The published parse of four data sets, by our parser and the task's own pattern; a strict answer alone counts."""
+def test_the_accuracies_of_palm_540b_come_out_of_its_raw_replies(real_data, name):
+    """The published parse of four data sets, by our parser and one pattern per task: strict answers alone, and with the lenient ones."""
     pattern, stops, published = PALM[name]
-    numeric = name == "svamp"
     labels = None if name in ("cqa", "svamp") else ("entailment", "neutral", "contradiction")
-    teacher = _Teacher(answer_pattern=pattern, stop=stops)
-    task = Task(name=name, instruction="-", output="text" if numeric else "choice", labels=labels, teacher=teacher)
+    task = Task(name, "-", "text" if name == "svamp" else "choice", labels, teacher=_Teacher(answer_pattern=pattern, stop=stops))
     for split, wanted in published.items():
         rows = _rows(next((real_data / "stepbystep" / name).glob(f"{split}.jsonl*")))
-        right = sum(_strictly_right(task, row, numeric) for row in rows)
-        assert 100 * right / len(rows) == pytest.approx(wanted, abs=0.006), f"{name} {split}: {right} of {len(rows)}"
+        right: Counter[str | None] = Counter()
+        for row in rows:
+            example = Example(row["id"], row["input"], choices=tuple(row["choices"]) if row.get("choices") else None)
+            reply = parse_reply(task, example, row["teacher_output_raw"], rationales=True)
+            right[reply.how] += _right(reply.output, row["label"], numeric=name == "svamp")
+            if row["teacher_parse"] == "ambiguous":
+                assert reply.output is None, row["teacher_output_raw"]
+            if row["teacher_parse"] == "strict":
+                assert (reply.output, reply.rationale, reply.how) == (row["teacher_label"], row["teacher_rationale"], "strict")
+        strict, lenient = 100 * right["strict"] / len(rows), 100 * right.total() / len(rows)
+        assert (strict, lenient) == pytest.approx(wanted, abs=0.006), f"{name} {split}: {right} of {len(rows)}"
 
 
 def _rows(path):
@@ -126,13 +167,7 @@ def _rows(path):
         return [json.loads(line) for line in file]
 
 
-def _strictly_right(task, row, numeric):
-    choices = tuple(row["choices"]) if row.get("choices") else None
-    example = Example(row["id"], row["input"], label=row["label"], choices=choices)
-    reply = parse_reply(task, example, row["teacher_output_raw"], rationales=True)
+def _right(output, label, *, numeric):
     if numeric:
-        return reply.output is not None and value_of(reply.output) is not None and value_of(reply.output) == value_of(row["label"])
-    # "(c) bus" is how the prompt asked for a choice: our parser calls the letter lenient, the published count calls it strict.
-    after = row["teacher_output_raw"].partition("Q:")[0].rpartition("So the answer is")[2]
-    asked_for = choices is not None and reply.output is not None and f") {reply.output}" in after
-    return reply.output == row["label"] and (reply.how == "strict" or asked_for)
+        return output is not None and value_of(output) is not None and value_of(output) == value_of(label)
+    return output == label

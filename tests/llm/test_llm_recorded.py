@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from stillhouse.errors import DatasetError, ModelNameError
+from stillhouse.errors import DatasetError, ModelNameError, TaskFileError
 from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.records import Example, Usage
+from stillhouse.task import Task, _Teacher
 
 
 def recorded(path, *rows):
@@ -66,3 +67,17 @@ def test_a_damaged_archive_is_one_sentence(tmp_path, damage):
 def test_no_such_file_says_what_to_give(tmp_path):
     with pytest.raises(ModelNameError, match="no such file"):
         RecordedTeacher(tmp_path / "absent.jsonl")
+
+
+def test_a_reply_as_it_came_is_read_by_the_tasks_own_rule_and_again_when_the_rule_is_mended(tmp_path):
+    path = tmp_path / "raw.jsonl"
+    path.write_text(json.dumps({"id": "a", "teacher_output": "It shines. The day was good.\nQ: and the next?"}) + "\n")
+    task = Task("mood", "-", "choice", ("good", "bad"), teacher=_Teacher(rationales=True, answer_pattern=r"The day was (\w+)", stop=("Q:",)))
+    answer, reply, _ = RecordedTeacher(path, task).answer(Example("a", "-"))
+    assert (answer.output, answer.rationale, reply.how) == ("good", "It shines.", "strict")
+    stricter = task.with_teacher(answer_pattern=r"THE DAY WAS (\w+)$")
+    assert RecordedTeacher(path, stricter).answer(Example("a", "-"))[0].error == "no answer after the rationale"
+    with pytest.raises(TaskFileError, match="not a regular expression"):
+        RecordedTeacher(path, task.with_teacher(answer_pattern="("))
+    with pytest.raises(DatasetError, match="no task here"):
+        RecordedTeacher(path)

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from stillhouse.errors import StorageError
+from stillhouse.errors import StorageError, UserError
 from stillhouse.records import Usage
 from stillhouse.store import open_store
+from stillhouse.store.journal import open_journal
 from stillhouse.store.schema import StoredCompletion
 
 
@@ -55,6 +56,7 @@ def test_many_processes_may_make_one_store_at_once(tmp_path):
 import sys, time
 from pathlib import Path
 from stillhouse.store import open_store
+from stillhouse.store.journal import open_journal
 while not Path(sys.argv[1], "go").exists():
     time.sleep(0.001)
 for number in range(20):
@@ -107,6 +109,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_committed_stays(tmp_path):
 import asyncio, resource, signal
 from pathlib import Path
 from stillhouse.store import open_store
+from stillhouse.store.journal import open_journal
 from stillhouse.store.schema import StoredCompletion
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
@@ -127,3 +130,20 @@ asyncio.run(main())
     assert "free space" in message
     with open_store(tmp_path / "s.db") as store:
         assert store.count() == int(committed) > 10
+
+
+@pytest.mark.parametrize(("setting", "synchronous"), [("", 1), ("?synchronous=normal", 1), ("?synchronous=full", 2)])
+def test_an_address_may_ask_for_a_sync_at_every_commit(tmp_path, setting, synchronous):
+    url = f"sqlite:///{tmp_path}/stillhouse.db{setting}"
+    store, journal = open_store(url), open_journal(url)
+    assert {one._db.execute("PRAGMA synchronous").fetchone() for one in (store, journal)} == {(synchronous,)}
+    store.close()
+    journal.close()
+    assert (tmp_path / "stillhouse.db").is_file()
+
+
+@pytest.mark.parametrize("setting", ["?synchronous=off", "?mode=ro", "?synchronous"])
+def test_a_setting_that_is_none_is_named(tmp_path, setting):
+    for opened in (open_store, open_journal):
+        with pytest.raises(UserError, match="unknown; the one there is is synchronous=full"):
+            opened(f"sqlite:///{tmp_path}/stillhouse.db{setting}")

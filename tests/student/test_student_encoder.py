@@ -13,7 +13,7 @@ from stillhouse.errors import MissingExtraError, UserError
 from stillhouse.records import Example, Predictor
 from stillhouse.student import TrainConfig, load_student, train_student
 from stillhouse.student.bases import resolve
-from stillhouse.student.encoder import TOKENS_AT_ONCE, Row, _by_length, _word_tokenizer, encode
+from stillhouse.student.encoder import TOKENS_AT_ONCE, Row, _by_length, encode, word_tokenizer
 from stillhouse.task import Task, _Student
 
 TASK = Task(name="mood", instruction="Is it good?", output="choice", labels=("good", "bad"))
@@ -91,7 +91,7 @@ async def test_a_student_serves_many_callers_at_once(tmp_path):
 
 
 def test_two_fields_are_a_text_pair_and_more_are_joined(tmp_path):
-    tokenizer = _word_tokenizer(["red blue green"])
+    tokenizer = word_tokenizer(["red blue green"])
     row = Example(id="1", input={"a": "red", "b": "blue"})
     three = Example(id="2", input={"a": "red", "b": "blue", "c": "green"})
     one, two, more = encode([Example(id="0", input="red"), row, three], tokenizer, ("x",), 16)
@@ -218,7 +218,7 @@ def test_a_checkpoint_of_other_rows_is_not_continued(tmp_path):
 def tiny_base(tmp_path):
     """A pretrained base as a user has it: a folder with config, weights and tokenizer."""
     folder = tmp_path / "base"
-    tokenizer = _word_tokenizer([row.input for row in moods(24)])
+    tokenizer = word_tokenizer([row.input for row in moods(24)])
     config = transformers.BertConfig(
         vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64
     )

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from stillhouse.student.objectives import IGNORE, by_row, choice, classification, sft, step_by_step
+from stillhouse.student.objectives import IGNORE, by_row, choice, classification, sft, soft_targets, step_by_step
 
 
 def test_sft_is_the_cross_entropy_of_the_target_tokens():
@@ -74,3 +74,36 @@ def test_choice_compares_only_choices_of_the_same_row():
 
 def test_rows_with_fewer_choices_are_filled_with_minus_infinity():
     assert by_row(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1, 2])).tolist() == [[1.0, -math.inf], [2.0, 3.0]]
+
+
+def test_soft_targets_are_the_cross_entropy_of_a_certain_row():
+    logits = torch.randn(4, 3)
+    certain = torch.eye(3)[torch.tensor([0, 2, 1, 1])]
+    summed, count = soft_targets(logits, certain)
+    assert count == 4
+    assert summed.item() == pytest.approx(classification(logits, torch.tensor([0, 2, 1, 1]))[0].item(), rel=1e-5)
+
+
+def test_soft_targets_pull_towards_the_teachers_distribution_and_rest_when_it_is_met():
+    teacher = torch.tensor([[0.7, 0.2, 0.1]])
+    met = torch.log(teacher).requires_grad_()
+    summed, _ = soft_targets(met, teacher)
+    summed.backward()
+    assert summed.item() == pytest.approx(0.0, abs=1e-6)
+    assert met.grad.abs().max() < 1e-6
+    off = torch.zeros(1, 3, requires_grad=True)
+    summed, _ = soft_targets(off, teacher)
+    summed.backward()
+    assert summed.item() == pytest.approx(sum(p * math.log(3 * p) for p in (0.7, 0.2, 0.1)), rel=1e-5)  # KL from the uniform
+    assert off.grad.tolist()[0] == pytest.approx([1 / 3 - 0.7, 1 / 3 - 0.2, 1 / 3 - 0.1], abs=1e-6)
+
+
+def test_soft_targets_ignore_the_padding_of_rows_with_fewer_choices():
+    scores = torch.randn(5, requires_grad=True)
+    rows = by_row(scores, torch.tensor([3, 2]))
+    targets = torch.tensor([[0.5, 0.3, 0.2], [0.9, 0.1, 0.0]])
+    summed, _ = soft_targets(rows, targets)
+    summed.backward()
+    alone = soft_targets(scores[3:].unsqueeze(0), torch.tensor([[0.9, 0.1]]))[0] + soft_targets(scores[:3].unsqueeze(0), targets[:1])[0]
+    assert summed.item() == pytest.approx(alone.item(), rel=1e-5)
+    assert torch.isfinite(scores.grad).all()

@@ -3,9 +3,15 @@
 import contextlib
 import json
 import sys
+<<<<<<< HEAD
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+=======
+import time
+from collections.abc import Iterator
+from typing import Any
+>>>>>>> main
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -20,18 +26,36 @@ err = Console(stderr=True)
 out = Console(soft_wrap=True, highlight=False)
 
 
+class Ticker:
+    """Moves the bar. It draws ten times a second at most: a fast job must not spend its time on drawing."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar, self._shown, self._drawn_at = bar, bar.add_task("", total=None), 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if self._bar.disable or (now - self._drawn_at < 0.1 and progress.done != progress.total):
+            return
+        self._drawn_at = now
+        cost = "" if not progress.cost_usd else f"  ${progress.cost_usd:.4f}"
+        self._bar.update(self._shown, description=progress.what + cost, completed=progress.done, total=progress.total)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """The terminal without the bar, for a question."""
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.start()
+
+
 @contextlib.contextmanager
-def progress_bar(quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
+def progress_bar(quiet: bool = False) -> Iterator[Ticker]:
     """A bar with what is being done, how far, the cost so far and the time left. Not a terminal: nothing but the lines that commands print."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Bar(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as bar:
-        shown = bar.add_task("", total=None)
-
-        def tick(progress: Progress) -> None:
-            cost = "" if not progress.cost_usd else f"  ${progress.cost_usd:.4f}"
-            bar.update(shown, description=progress.what + cost, completed=progress.done, total=progress.total)
-
-        yield tick
+        yield Ticker(bar)
 
 
 def say_rows(task: "Path | Task", skip_bad: bool) -> None:

@@ -8,6 +8,7 @@ import typer
 from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, out, progress_bar, say_rows
 from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Rows, Runs, SkipBad, Store, TaskFile, Teacher
+from stillhouse.cli.terms import AcceptTerms, once_confirmed
 from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def distill(
     store: Store = None,
     runs: Runs = Path("runs"),
     skip_bad: SkipBad = False,
+    accept_terms: AcceptTerms = False,
     as_json: AsJson = False,
 ) -> None:
     """Train students, measure them against the prompt on held-out rows, and write card and report. Exit code 1: none may be served."""
@@ -37,8 +39,13 @@ def distill(
     asked = task_of(task, data)
     say_rows(asked, skip_bad)
     with progress_bar() as tick:
+<<<<<<< HEAD
         done = run(
             asked,
+=======
+        done = once_confirmed(run, accept_terms, tick)(
+            task_of(task, data),
+>>>>>>> main
             teacher=teacher,
             settings={"max_usd": max_usd, "price_in": price_in, "price_out": price_out},
             store=store,
@@ -64,12 +71,14 @@ def advise(
     seeds: Annotated[int, typer.Option(help="trainings per size, at least 3")] = 5,
     sizes: Annotated[str | None, typer.Option(help="training sizes, as in 64,256,1024; default: doubling up to all rows")] = None,
     workers: Annotated[int | None, typer.Option(help="trainings at a time, each with one thread; default: one per core")] = None,
+    max_shots: Annotated[int | None, typer.Option(min=0, help="most examples tried in the prompt; default: what fits, 32 without --max-usd")] = None,
     max_usd: MaxUsd = None,
     price_in: PriceIn = None,
     price_out: PriceOut = None,
     store: Store = None,
     runs: Runs = Path("runs"),
     skip_bad: SkipBad = False,
+    accept_terms: AcceptTerms = False,
     as_json: AsJson = False,
 ) -> None:
     """Learning curves, the crossover with the prompt, the money: one verdict."""
@@ -79,10 +88,15 @@ def advise(
     asked = task_of(task, data)
     say_rows(asked, skip_bad)
     with progress_bar() as tick:
+<<<<<<< HEAD
         done = run(
             asked,
+=======
+        done = once_confirmed(run, accept_terms, tick)(
+            task_of(task, data),
+>>>>>>> main
             teacher=teacher,
-            settings={"max_usd": max_usd, "price_in": price_in, "price_out": price_out},
+            settings={"max_usd": max_usd, "price_in": price_in, "price_out": price_out, "max_shots": max_shots},
             store=store,
             runs=runs,
             seeds=seeds,
@@ -93,8 +107,8 @@ def advise(
         )
     _show(done, as_json)
     if not as_json:
-        for line in crossovers(done):
-            out.print(line)
+        for line in [*crossovers(done), *few_shot(done)]:
+            out.print(line, markup=False)
         out.print(f"next: stillhouse distill {task} --advice {done.folder}")
 
 
@@ -116,6 +130,26 @@ def _show(done: "Finished", as_json: bool) -> None:
         emit_json(facts)
         return
     out.print(terminal(done.result, done.report))
+
+
+def few_shot(done: "Finished") -> list[str]:
+    """What examples in the prompt brought, what bounded them, and what prompted finetuning is worth: a sentence each."""
+    from stillhouse.jobs.arms import slug
+
+    curves = done.result.curves
+    if curves is None:
+        return []
+    found = curves.few_shot
+    lines = []
+    if found is not None and found.points:
+        scores = ", ".join(f"{point.mean:.1%} with {point.n}" for point in found.points)
+        lines.append(f"examples in the prompt: {scores} (means of {len(found.points[0].scores)} draws, n = {found.n_rows:,})")
+    lines += [f"note: {note}" for note in (found.notes if found is not None else ())]
+    if done.result.verdict.kind == "few-shot":
+        chosen = next(arm for arm in done.result.arms if arm.name == done.result.chosen)
+        file = done.folder / "arms" / f"{slug(chosen.name)}-0" / "examples.jsonl"
+        lines.append(f"its {chosen.n_shots} examples are in {file}: name it as `examples` in [teacher]")
+    return [*lines, *(pair.sentence for pair in curves.worth)]
 
 
 def crossovers(done: "Finished") -> list[str]:

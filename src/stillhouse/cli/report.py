@@ -1,4 +1,4 @@
-"""`stillhouse report`: of a run directory, or of a run of a flow."""
+"""`stillhouse report`: of a run directory, of a run of a flow, or of a test of one."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ from stillhouse.errors import UserError
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="a run of distill or advise, or the id of a flow's run")],
+    run: Annotated[Path, typer.Argument(help="a run of distill or advise, the id of a flow's run, or a tests-N.json")],
     to: Annotated[Path | None, typer.Option("--out", help="the HTML file; default: report.html in the run, RUN.html of a flow's")] = None,
     store: Annotated[str | None, typer.Option("--store", help="of a flow's run the journal: a file, or postgresql://...; default: stillhouse.db")] = None,
     as_json: AsJson = False,
@@ -21,6 +21,9 @@ def report(
     """Write a run's report: one HTML file that opens anywhere."""
     if store is not None or not run.exists():
         _of_flow(str(run), to, store, as_json)
+        return
+    if run.suffix == ".json" and run.name != "result.json":
+        _of_test(run, to, as_json)
         return
     from stillhouse.report.page import render, terminal
     from stillhouse.report.result import load_result, to_dict
@@ -47,5 +50,19 @@ def _of_flow(run: str, to: Path | None, store: str | None, as_json: bool) -> Non
     write_atomic(page, render_run(found))
     if as_json:
         emit_json({"report": str(page), "result": to_json(found)})
+    else:
+        out.print(str(page), markup=False)
+
+
+def _of_test(file: Path, to: Path | None, as_json: bool) -> None:
+    from stillhouse.report.test_page import render_test
+    from stillhouse.report.tested import load_tested, to_json
+    from stillhouse.runs import write_atomic
+
+    tested = load_tested(file)
+    page = to or file.with_suffix(".html")
+    write_atomic(page, render_test(tested))
+    if as_json:
+        emit_json({"report": str(page), "result": to_json(tested)})
     else:
         out.print(str(page), markup=False)

@@ -15,7 +15,7 @@ from stillhouse.errors import UserError
 if TYPE_CHECKING:
     from stillhouse.jobs.run import Executed
 
-Journal = Annotated[str, typer.Option("--store", help="the journal: a file, or postgresql://...")]
+Journal = Annotated[str, typer.Option("--store", help="the journal: a file, sqlite:///FILE?synchronous=full, or postgresql://...")]
 
 
 @app.command()

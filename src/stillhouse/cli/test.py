@@ -85,13 +85,13 @@ def _metrics(given: list[str]) -> dict[str, str]:
 
 def _show(done: "Finished", as_json: bool) -> None:
     from stillhouse.cli.tested import shown
-    from stillhouse.jobs.tested import to_json
+    from stillhouse.report.tested import to_json
 
     if as_json:
-        emit_json({"file": str(done.file), "journal": str(done.journal), **to_json(done.tested)})
+        emit_json({"file": str(done.file), "report": str(done.page), "journal": str(done.journal), **to_json(done.tested)})
         return
     out.print(shown(done.tested))
-    err.print(f"wrote {done.file}; the traces: stillhouse runs --store {done.journal}", highlight=False, markup=False)
+    err.print(f"wrote {done.file} and {done.page.name}; the traces: stillhouse runs --store {done.journal}", highlight=False, markup=False)
 
 
 def _show_written(written: "Written", as_json: bool) -> None:

@@ -8,18 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from stillhouse.evaluation.composability import Gap
-from stillhouse.jobs.tested import Against, Cause, FlowResult, PartResult
 from stillhouse.report import numbers
+from stillhouse.report.tested import CAUSES, Against, FlowResult, PartResult
 
 MOST = 8  # failing paths and misses that are written out, and half as many wrong cases of a part; the file has them all
 _STYLES = {"pass": "green", "fail": "red", "cannot tell": "yellow"}
-_CAUSES: dict[Cause, str] = {
-    "branch": "wrong branch",
-    "step": "wrong step result",
-    "whole": "right parts, wrong whole",
-    "failed": "failed with an error",
-    "unknown": "wrong, and no step of it was judged",
-}
 
 
 def shown(tested: FlowResult) -> RenderableType:
@@ -75,7 +68,7 @@ def _lines(tested: FlowResult) -> Iterator[Text]:
         yield Text(f"\nwhy {len(whole.wrong)} of {len(whole.rows)} whole answers are wrong")
         for (cause, at), n in tested.causes.most_common():
             assert cause is not None
-            yield Text(f"  {n:>4}  {_CAUSES[cause]}{f': {at}' if at else ''}")
+            yield Text(f"  {n:>4}  {CAUSES[cause]}{f': {at}' if at else ''}")
     if tested.gap is not None:
         yield from _gap(tested.gap)
     yield from _wrong(tested)

@@ -7,7 +7,7 @@ instead. A fingerprint over the rows as read goes into every manifest, so a numb
 import gzip
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from stillhouse.records import Example
 from stillhouse.runs import write_atomic
 from stillhouse.task import Task
 
-_KNOWN = ("id", "input", "label", "teacher_label", "teacher_rationale", "choices", "group")
+_KNOWN = ("id", "input", "label", "teacher_label", "teacher_rationale", "teacher_scores", "choices", "group")
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,23 @@ def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool 
     not ours to guess.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DatasetError(f"{path}: no such data file; give a .jsonl, .jsonl.gz, .json, .parquet or .arrow file")
     examples: list[Example] = []
     skipped: list[str] = []
     first_line: dict[str, int] = {}
+    for line, example in read_rows(path, task=task, skip_bad=skip_bad, on_skip=skipped.append):
+        if example.id in first_line:
+            raise twice(path, line, example.id, first_line[example.id])
+        first_line[example.id] = line
+        examples.append(example)
+    return Dataset(examples, path, fingerprint(examples), skipped)
+
+
+def read_rows(path: Path, *, task: Task | None, skip_bad: bool, on_skip: Callable[[str], None]) -> Iterator[tuple[int, Example]]:
+    """The rows one by one with their lines, checked but for ids that occur twice. Raises DatasetError as `load_examples` does."""
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such data file; give a .jsonl, .jsonl.gz, .json, .parquet or .arrow file")
     seen_inputs: dict[str, int] = {}
+    n_read = n_skipped = 0
     for line, raw in _raw_rows(path):
         try:
             if isinstance(raw, _BadRow):
@@ -57,16 +68,18 @@ def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool 
             message = f"{path}:{line}: {problem}"
             if not skip_bad:
                 raise DatasetError(f"{message}; mend the row, or pass --skip-bad to leave such rows out and count them") from None
-            skipped.append(message)
+            n_skipped += 1
+            on_skip(message)
             continue
-        if example.id in first_line:
-            earlier = first_line[example.id]
-            raise DatasetError(f"{path}:{line}: the id {example.id!r} occurs twice (first on line {earlier}); ids must be unique, so rename or remove one")
-        first_line[example.id] = line
-        examples.append(example)
-    if not examples:
-        raise DatasetError(f"{path}: holds no usable row ({len(skipped)} skipped); add rows with `input` and, where known, `label`")
-    return Dataset(examples, path, fingerprint(examples), skipped)
+        n_read += 1
+        yield line, example
+    if not n_read:
+        raise DatasetError(f"{path}: holds no usable row ({n_skipped} skipped); add rows with `input` and, where known, `label`")
+
+
+def twice(path: Path, line: int, id_: str, earlier: int) -> DatasetError:
+    """The refusal of an id that occurs twice in one file."""
+    return DatasetError(f"{path}:{line}: the id {id_!r} occurs twice (first on line {earlier}); ids must be unique, so rename or remove one")
 
 
 def json_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -89,7 +102,7 @@ def write_examples(path: str | Path, examples: Iterable[Example]) -> None:
 def to_row(example: Example) -> dict[str, Any]:
     """The example as a dataset row; fields that are None are left out, extra fields are put back where they were."""
     row: dict[str, Any] = {"id": example.id, "input": example.input}
-    for name in ("label", "teacher_label", "teacher_rationale", "group"):
+    for name in ("label", "teacher_label", "teacher_rationale", "teacher_scores", "group"):
         if (value := getattr(example, name)) is not None:
             row[name] = value
     if example.choices is not None:
@@ -167,15 +180,15 @@ def _table_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     import pyarrow.feather
     import pyarrow.parquet
 
+    number = 0
     try:
-        table = pyarrow.parquet.read_table(path) if path.suffix.lower() == ".parquet" else pyarrow.feather.read_table(path)
+        parquet = path.suffix.lower() == ".parquet"
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(1000) if parquet else pyarrow.feather.read_table(path).to_batches(1000):
+            for row in batch.to_pylist():
+                number += 1
+                yield number, {key: value for key, value in row.items() if value is not None}  # a null cell is an absent field
     except (pa.ArrowInvalid, OSError) as error:
         raise DatasetError(f"{path}: cannot be read as {path.suffix} ({str(error).splitlines()[0]}); write the file again") from None
-    number = 0
-    for batch in table.to_batches():
-        for row in batch.to_pylist():
-            number += 1
-            yield number, {key: value for key, value in row.items() if value is not None}  # a null cell is an absent field
 
 
 def _example(raw: Mapping[str, Any], task: Task | None, seen_inputs: dict[str, int]) -> Example:
@@ -185,12 +198,16 @@ def _example(raw: Mapping[str, Any], task: Task | None, seen_inputs: dict[str, i
     rationale, group = raw.get("teacher_rationale"), raw.get("group")
     if rationale is not None and not isinstance(rationale, str):
         raise _BadRow(f"`teacher_rationale` must be a text, it is {_kind(rationale)}")
+    scores = raw.get("teacher_scores")
+    if not _are_scores(scores):
+        raise _BadRow(f"`teacher_scores` must be an object of labels and their probabilities, it is {scores!r:.80}")
     example = Example(
         id=_id(raw, text, seen_inputs),
         input=text,
         label=_label(raw.get("label"), "label"),
         teacher_label=_label(raw.get("teacher_label"), "teacher_label"),
         teacher_rationale=rationale,
+        teacher_scores=scores,
         choices=_choices(raw.get("choices")),
         group=None if group is None else str(group),
         extra={key: value for key, value in raw.items() if key not in _KNOWN},
@@ -221,6 +238,11 @@ def _label(value: Any, name: str) -> str | None:
         raise _BadRow(f"`{name}` holds a value that is not JSON ({value!r})") from None
 
 
+def _are_scores(value: Any) -> bool:
+    """None, or probabilities by label."""
+    return value is None or (isinstance(value, dict) and all(type(p) in (int, float) and 0 <= p <= 1 for p in value.values()))
+
+
 def _choices(value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
@@ -246,10 +268,13 @@ def _kind(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-def with_teacher(examples: Iterable[Example], labels: Mapping[str, tuple[str | None, str | None]]) -> list[Example]:
-    """The examples with (label, rationale) of the teacher filled in by id; an id that is absent keeps what it had."""
+Answer = tuple[str | None, str | None, Mapping[str, float] | None]
+
+
+def with_teacher(examples: Iterable[Example], answers: Mapping[str, Answer]) -> list[Example]:
+    """The examples with the teacher's (label, rationale, scores) filled in by id; an id that is absent keeps what it had."""
     filled = []
     for example in examples:
-        label, rationale = labels.get(example.id, (example.teacher_label, example.teacher_rationale))
-        filled.append(replace(example, teacher_label=label, teacher_rationale=rationale))
+        label, rationale, scores = answers.get(example.id, (example.teacher_label, example.teacher_rationale, example.teacher_scores))
+        filled.append(replace(example, teacher_label=label, teacher_rationale=rationale, teacher_scores=scores))
     return filled

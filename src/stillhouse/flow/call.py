@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import PydanticSerializationError, to_json
 
@@ -50,7 +50,7 @@ class Active:
     finished: dict[Key, Finished]
     models: "Models"
     tracing: "Tracing | None" = None
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
     owners: dict[str, Callable[..., Any]] = field(default_factory=dict)  # whose name it is: the step's function
     called: list[Any] = field(default_factory=list)  # coroutines; among them those that nobody awaited yet
     look_again: int = 256
@@ -63,9 +63,34 @@ class Active:
     def key(self, name: str, arguments: str, parent: str | None = None) -> Key:
         """The key of this call. The parent is hashed in: where a parent is replayed its children are not counted, and equal calls elsewhere must not shift."""
         digest = hashlib.sha256((arguments if parent is None else f"{parent}\n{arguments}").encode()).hexdigest()
-        nth = self.counts[name, digest]
+        nth = self.counts.get((name, digest), 0)
         self.counts[name, digest] = nth + 1
         return name, digest, nth
+
+    def asked(self, name: str, version: str, arguments: str) -> "str | Pending":
+        """The journaled answer to this call, or the call as it stands before it runs; both count against the limits around it.
+
+        Raises CancelledError in a run that has ended.
+        """
+        if self.ended:
+            raise asyncio.CancelledError(f"the run {self.run} has ended")
+        outer = current_call.get()
+        parent = None if outer is None else outer.id
+        key = self.key(name, arguments, parent)
+        limits = active_limits.get()
+        for limit in limits:
+            limit.step(name)
+        found = self.finished.get(key)
+        if found is None:
+            return Pending(key, parent)
+        self.used.add(key)
+        if found.version != version:
+            self.report.changed[name] += 1
+            return Pending(key, parent)
+        self.report.replayed[name] += 1
+        for limit in limits:
+            limit.replayed(found.facts)
+        return self.journal.text(found.output)
 
     def own_name(self, name: str, function: Callable[..., Any]) -> None:
         """Note whose step this is. Raises UserError where another step of the run has the same name: they would read each other's answers."""
@@ -79,12 +104,16 @@ class Active:
         running.__name__ = name
         self.called.append(running)
         if len(self.called) > self.look_again:
-            self.called = [one for one in self.called if inspect.getcoroutinestate(one) == inspect.CORO_CREATED]
+            self.called = self._not_begun()
             self.look_again = 2 * len(self.called) + 256
+
+    def _not_begun(self) -> list[Any]:
+        """Of the calls those that nobody awaited. Most are over by then, which is told by their frame alone."""
+        return [one for one in self.called if one.cr_frame is not None and inspect.getcoroutinestate(one) == inspect.CORO_CREATED]
 
     def all_awaited(self) -> None:
         """Raises UserError naming a step that was called and never awaited: it did not run."""
-        forgotten = [one for one in self.called if inspect.getcoroutinestate(one) == inspect.CORO_CREATED]
+        forgotten = self._not_begun()
         for one in forgotten:
             one.close()
         if forgotten:
@@ -107,6 +136,13 @@ class Active:
             return parent is not None and (parent in replayed or inside(parents.get(parent)))
 
         return Counter(key[0] for key, row in self.finished.items() if key not in self.used and not inside(row.parent))
+
+
+class Pending(NamedTuple):
+    """A call that has to run."""
+
+    key: Key
+    parent: str | None
 
 
 class Call:
@@ -164,30 +200,15 @@ class Attempts:
 ONCE = Attempts()
 
 
-async def perform(
-    active: Active, name: str, kind: str, version: str, arguments: str, body: Body, attempts: Attempts = ONCE
-) -> str:
-    """The journaled answer to this call as JSON text; where there is none, what `body` returns, committed.
+async def perform(active: Active, name: str, kind: str, version: str, arguments: str, body: Body, attempts: Attempts = ONCE) -> str:
+    """The journaled answer to this call as JSON text; where there is none, what `body` returns, committed. `arguments` is canonical JSON."""
+    asked = active.asked(name, version, arguments)
+    return asked if isinstance(asked, str) else await executed(active, asked, kind, version, arguments, body, attempts)
 
-    `arguments` is canonical JSON. A failure is journaled too, for whoever reads the trace, and raised; it is tried again on resume.
-    """
-    if active.ended:
-        raise asyncio.CancelledError(f"the run {active.run} has ended")
-    outer = current_call.get()
-    parent = None if outer is None else outer.id
-    key = active.key(name, arguments, parent)
-    limits = active_limits.get()
-    for limit in limits:
-        limit.step(name)
-    found = active.finished.get(key)
-    if found is not None:
-        active.used.add(key)
-        if found.version == version:
-            active.report.replayed[name] += 1
-            for limit in limits:
-                limit.replayed(found.facts)
-            return active.journal.text(found.output)
-        active.report.changed[name] += 1
+
+async def executed(active: Active, asked: Pending, kind: str, version: str, arguments: str, body: Body, attempts: Attempts = ONCE) -> str:
+    """What `body` returns as JSON text, committed. A failure is journaled too, for whoever reads the trace, and raised; it is tried again on resume."""
+    (key, parent), name = asked, asked.key[0]
     if (instead := stand_in.get()) is not None:
         body = instead(name, kind, arguments, body)
     call = Call(active.run, key)
@@ -264,7 +285,7 @@ def encode(value: Any, what: str, *, canonical: bool = False) -> str:
 
 def _ordered(value: Any) -> bool:
     """Whether the JSON of a value is canonical as it comes: an object of scalars whose names are in order already, as most steps' arguments are."""
-    return type(value) is dict and all(type(one) in _SCALARS for one in value.values()) and (len(value) < 2 or sorted(value) == list(value))
+    return type(value) is dict and _SCALARS.issuperset(map(type, value.values())) and (len(value) < 2 or sorted(value) == list(value))
 
 
 _SCALARS = frozenset({str, int, bool, type(None)})  # not float: its two writers may differ in the last digit's form

@@ -26,6 +26,7 @@ from stillhouse.flow.engine import Flow, check_run_id
 from stillhouse.flow.human import Parked
 from stillhouse.flow.models import DEFAULT_STORE, ModelName
 from stillhouse.flow.shared import shared
+from stillhouse.store.address import is_postgres
 from stillhouse.store.journal import RunRow
 from stillhouse.store.postgres_journal import PostgresJournal
 
@@ -50,7 +51,7 @@ async def spread(
     """
     active = active_run.get()
     url = str(store or (active.models.store if active is not None else DEFAULT_STORE))
-    if not url.startswith(("postgresql://", "postgres://")):
+    if not is_postgres(url):
         raise UserError(f'cluster="ray" needs a store that every machine reaches, and {url.split("@")[-1]} is none; give store="postgresql://HOST/DATABASE"')
     target = Target.of(function)
     mapped = target.load()

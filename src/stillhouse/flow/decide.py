@@ -15,7 +15,8 @@ from stillhouse.flow.call import StepError, active_run, current_call, encode, pe
 from stillhouse.flow.model_step import note, usable
 from stillhouse.flow.models import Chat, ModelName, Models, used_by
 from stillhouse.flow.spans import prediction_spanned
-from stillhouse.llm.prompted import build_messages, parse_reply
+from stillhouse.llm.parsing import parse_reply
+from stillhouse.llm.prompted import build_messages
 from stillhouse.llm.request import Request
 from stillhouse.records import Example
 from stillhouse.task import Task

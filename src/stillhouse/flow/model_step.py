@@ -19,7 +19,8 @@ from stillhouse.errors import UserError
 from stillhouse.flow.call import Active, Attempts, StepError, current_call, encode, perform
 from stillhouse.flow.models import Chat, ModelName, Models, used_by
 from stillhouse.flow.spans import prediction_spanned
-from stillhouse.llm.prompted import build_messages, parse_reply
+from stillhouse.llm.parsing import parse_reply
+from stillhouse.llm.prompted import build_messages
 from stillhouse.llm.request import Completion, Request
 from stillhouse.records import Example, Prediction, Predictor
 from stillhouse.task import Output, Task

@@ -1,9 +1,13 @@
-"""What the runs of one process share while any of them is under way: one connection of a journal, one store, one client of an endpoint and its limiter."""
+"""What the runs of one process share: one connection of a journal, one store, one client of an endpoint and its limiter.
+
+A thing is open while any run uses it. One that is dear to open and cheap to keep may linger after the last has left, for the next run to find.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 
 class Closable(Protocol):
@@ -11,20 +15,70 @@ class Closable(Protocol):
 
 
 T = TypeVar("T", bound=Closable)
-_open: dict[Hashable, tuple[Any, int]] = {}
+
+
+@dataclass(eq=False)
+class _Held(Generic[T]):
+    thing: T
+    users: int = 0
+    left: int = 0  # how often the last user has left: a timer that was set at an earlier leaving closes nothing
+    keeper: AsyncIterator[None] | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether the next may have it: a lingering file may have been deleted or replaced meanwhile."""
+        return self.users > 0 or bool(getattr(self.thing, "in_place", True))
+
+
+_open: dict[Hashable, _Held[Any]] = {}
 
 
 @asynccontextmanager
-async def shared(key: Hashable, make: Callable[[], T]) -> AsyncIterator[T]:
-    """The thing under `key`, made by the first who asks in this event loop and closed by the last who leaves."""
-    key = (asyncio.get_running_loop(), key)
-    thing, users = _open.get(key) or (make(), 0)
-    _open[key] = thing, users + 1
+async def shared(key: Hashable, make: Callable[[], T], *, linger_s: float = 0.0) -> AsyncIterator[T]:
+    """The thing under `key`, made by the first who asks in this event loop and closed when the last leaves, or `linger_s` after it, or with the loop.
+
+    What lingers closes without awaiting anything.
+    """
+    loop = asyncio.get_running_loop()
+    place = (loop, key)
+    held: _Held[T] | None = _open.get(place)
+    if held is not None and not held.usable:
+        _close(place, held)
+        held = None
+    if held is None:
+        held = _open[place] = _Held(make())
+    held.users += 1
     try:
-        yield thing
+        yield held.thing
     finally:
-        thing, users = _open.pop(key)
-        if users > 1:
-            _open[key] = thing, users - 1
-        elif asyncio.iscoroutine(closing := thing.close()):
-            await closing
+        held.users -= 1
+        if not held.users:
+            held.left += 1
+            if not linger_s:
+                if asyncio.iscoroutine(closing := _close(place, held)):
+                    await closing
+            else:
+                if held.keeper is None:
+                    held.keeper = _closed_with_the_loop(place, held)
+                    await anext(held.keeper)
+                loop.call_later(linger_s, _close_unused, place, held, held.left)
+
+
+def _close(place: Hashable, held: _Held[T]) -> Any:
+    if _open.get(place) is held:
+        del _open[place]
+        return held.thing.close()
+    return None
+
+
+def _close_unused(place: Hashable, held: _Held[T], left: int) -> None:
+    if not held.users and held.left == left:
+        _close(place, held)
+
+
+async def _closed_with_the_loop(place: Hashable, held: _Held[T]) -> AsyncIterator[None]:
+    """Never read to its end: `asyncio.run` closes the generators that are left before it closes the loop."""
+    try:
+        yield
+    finally:
+        _close(place, held)

@@ -309,8 +309,10 @@ def _grouped(calls: Sequence[Node]) -> Group:
 
 
 def _at_once(calls: Sequence[Node]) -> int:
-    moments = sorted([(node.row.started + CLOCK_S, 1) for node in calls] + [(max(node.ended, node.row.started + 2 * CLOCK_S), -1) for node in calls])
-    most = now = 0
+    """How many were under way at the same time, as far as the clocks can tell: of calls shorter than they do, one."""
+    spans = [(node.row.started + CLOCK_S, node.ended) for node in calls if node.ended > node.row.started + CLOCK_S]
+    moments = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
+    most, now = 1, 0
     for _, change in moments:
         now += change
         most = max(most, now)

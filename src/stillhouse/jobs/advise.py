@@ -1,27 +1,26 @@
-"""`advise`: learning curves of the ladder's students over sizes and seeds, held against the prompt on the same test rows: one verdict.
+"""`advise`: the prompt, the prompt with examples, and learning curves of the ladder's students over sizes and seeds, on the same test rows: one verdict.
 
-The run directory: `manifest.json`, `arms/` (every student's answers), `predictions.jsonl`, `result.json`, `report.html`. A killed run goes on.
+The run directory: `manifest.json`, `arms/` (every arm's answers), `predictions.jsonl`, `curves.csv` (for `stillhouse curves`), `result.json`, `report.html`.
+A killed run goes on: what was asked is in the store, and a finished arm is read from its folder.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from stillhouse.advice.curves import Measured, ahead, crossing, curve_points, nested_subsets, sizes_for
+from stillhouse.advice.curves import nested_subsets, sizes_for
 from stillhouse.errors import UserError
-from stillhouse.evaluation.harness import RowResult, summarise
-from stillhouse.jobs.arms import PROMPT, MeasuredArm, StudentPlan, arm_name, prompt_arm, slug, write_predictions
+from stillhouse.jobs import learning, shots
+from stillhouse.jobs.arms import MeasuredArm, StudentPlan, prompt_arm, slug, student_arm, write_predictions
 from stillhouse.jobs.distill import Finished, OnProgress, plan, provenance, run_settings
 from stillhouse.jobs.findings import find
+from stillhouse.jobs.label import default_store
 from stillhouse.jobs.material import Material, prepare
 from stillhouse.jobs.sweep import sweep
 from stillhouse.report.page import render
-from stillhouse.report.result import Ahead, Crossover, Curve, CurvePoint, LearningCurves, Line, Result, load_result, to_dict
+from stillhouse.report.result import Result, load_result, to_dict
 from stillhouse.runs import Run, write_atomic, write_json
 from stillhouse.student.job import family_of
 from stillhouse.task import Task
@@ -44,32 +43,44 @@ def advise(
 ) -> Finished:
     """Train every student of the ladder (and the linear baseline) at every size with every seed, and say what the numbers say.
 
-    `sizes` default: doubling from max(16, 4 x classes) to all training rows. At least 3 seeds: with fewer there is no interval. Raises as `distill` does.
+    `sizes` default: doubling from max(16, 4 x classes) to all training rows. At least 3 seeds: with fewer there is no interval. `learn_from = "auto"` in
+    the task measures students on gold labels and on the teacher's, where the rows allow both. Raises as `distill` does.
     """
     if seeds < MIN_SEEDS:
         raise UserError(f"--seeds {seeds}: an interval over seeds needs at least {MIN_SEEDS}")
-    material = asyncio.run(prepare(task, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, on_progress=on_progress))
-    n_rows = len(material.splits.train)
-    chosen = _sizes(sizes, n_rows, material)
-    facts = {**run_settings(material), "seeds": seeds, "sizes": chosen}
+    material = asyncio.run(
+        prepare(task, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, every_lesson=True, on_progress=on_progress)
+    )
+    specs = _specs(material)
+    _check_sizes(sizes, material)
+    facts = {**run_settings(material), "seeds": seeds, "sizes": list(sizes) if sizes else None}
+    facts["lessons"] = [(lesson.source, lesson.rows, len(lesson.train)) for lesson in material.lessons]
     with Run.resume_or_create(runs, f"{material.task.name}-advise", "advise", facts) as run:
-        plans = [one for spec, kind in _specs(material) for one in _plans(material, run.folder, spec, kind, chosen, seeds)]
-        measured = dict(zip(((one.name, len(one.train), one.seed) for one in plans), sweep(plans, workers=workers, on_progress=on_progress), strict=True))
         prompt = prompt_arm(material)
-        curves = _learning_curves(material, measured, chosen, seeds, prompt)
-        full = [measured[name, chosen[-1], 0] for name in dict.fromkeys(one.name for one in plans)]  # seed 0 at the largest size, fixed before looking
-        arms = [*([prompt] if prompt else []), *sorted(full, key=lambda arm: arm.kind != "baseline")]
+        few_shot = asyncio.run(shots.measure(material, run.folder, store or default_store(material.task), on_progress))
+        majority = [student_arm(plan(material, run.folder, "majority", "baseline", 0))] if material.labels is not None else []
+        plans = list(_plans(material, run.folder, specs, sizes, seeds))
+        trained = sweep(plans, workers=workers, on_progress=on_progress)
+        curves = learning.curves_of(material, trained, prompt, few_shot, majority)
+        in_full = [arm for one, arm in zip(plans, trained, strict=True) if one.keep]  # seed 0 at the largest size, fixed before looking
+        prompts = [*([prompt] if prompt else []), *(few_shot.of(k)[0] for k in few_shot.sizes)]
+        arms = [*prompts, *majority, *sorted(in_full, key=lambda arm: arm.kind != "baseline")]
         result = find(material, arms, provenance(run, material, "stillhouse advise", tuple(range(seeds))), curves=curves)
-        return _finish(run, result, [*([prompt] if prompt else []), *measured.values()])
+        write_atomic(run.folder / "curves.csv", learning.as_csv(trained))
+        return _finish(run, result, [*([prompt] if prompt else []), *few_shot.arms, *majority, *trained])
+
+
+def _check_sizes(asked: Sequence[int] | None, material: Material) -> None:
+    most = max(len(lesson.train) for lesson in material.lessons)
+    if asked is not None and (not asked or min(asked) < 2 or max(asked) > most):
+        raise UserError(f"--sizes {','.join(map(str, asked))}: give sizes from 2 to {most}, the number of training rows")
 
 
 def _sizes(asked: Sequence[int] | None, n_rows: int, material: Material) -> list[int]:
+    """The sizes of one lesson: those asked for that it has rows for, else the usual ones."""
     if asked is None:
         return sizes_for(n_rows, len(material.labels) if material.labels else None)
-    sizes = sorted(set(asked))
-    if not sizes or sizes[0] < 2 or sizes[-1] > n_rows:
-        raise UserError(f"--sizes {','.join(map(str, asked))}: give sizes from 2 to {n_rows}, the number of training rows")
-    return sizes
+    return sorted({size for size in asked if size <= n_rows}) or [n_rows]
 
 
 def _specs(material: Material) -> list[tuple[str, Any]]:
@@ -81,48 +92,18 @@ def _specs(material: Material) -> list[tuple[str, Any]]:
     return [*linear, *ladder]
 
 
-def _plans(material: Material, folder: Path, spec: str, kind: Any, sizes: Sequence[int], seeds: int) -> list[StudentPlan]:
-    """One plan per seed and size; the subsets of a seed are nested, and seed 0 at the largest size is measured in full."""
-    rows = material.splits.train
-    targets = [row.target(material.learn_from) if material.labels else None for row in rows]
-    whole, plans = plan(material, folder, spec, kind, 0), []
-    for seed in range(seeds):
-        for n, subset in zip(sizes, nested_subsets(rows, sizes, targets, seed), strict=True):
-            out = folder / "arms" / f"{slug(arm_name(spec, material.learn_from))}-{n}-{seed}"
-            one = replace(whole, train=subset, seed=seed, out=out)
-            in_full = seed == 0 and n == sizes[-1]
-            plans.append(one if in_full else replace(one, keep=False, calibration=(), others={}))
-    return plans
-
-
-def _learning_curves(
-    material: Material, measured: Mapping[tuple[str, int, int], MeasuredArm], sizes: Sequence[int], seeds: int, prompt: MeasuredArm | None
-) -> LearningCurves:
-    curves, crossovers = [], []
-    for name in dict.fromkeys(name for name, _, _ in measured):
-        scores = np.array([[[row.score for row in measured[name, n, seed].test] for seed in range(seeds)] for n in sizes])
-        of_sizes = Measured(tuple(sizes), scores, _groups(measured[name, sizes[-1], 0].test))
-        points = curve_points(of_sizes)
-        next_ = ahead(points)
-        curves.append(
-            Curve(
-                name,
-                tuple(CurvePoint(point.n, point.mean, point.low, point.high, point.scores) for point in points),
-                scores.shape[2],
-                material.learn_from,
-                None if next_ is None else Ahead(*next_),
-            )
-        )
-        if prompt is not None:
-            found = crossing(of_sizes, np.array([row.score for row in prompt.test]))
-            crossovers.append(Crossover(name, PROMPT, found.n_star, found.low, found.high, found.censored, found.level, found.n_seeds, found.n_rows))
-    lines = () if prompt is None else (Line(PROMPT, summarise(prompt.test, material.metric).score),)
-    return LearningCurves(tuple(curves), lines, tuple(crossovers))
-
-
-def _groups(rows: Sequence[RowResult]) -> Any:
-    numbers: dict[str, int] = defaultdict(lambda: len(numbers))
-    return np.array([numbers[row.group or f"row {row.id}"] for row in rows])
+def _plans(material: Material, folder: Path, specs: Sequence[tuple[str, Any]], asked: Sequence[int] | None, seeds: int) -> Iterator[StudentPlan]:
+    """One plan per student, lesson, seed and size; the subsets of a seed are nested, and seed 0 at the largest size is measured in full."""
+    for spec, kind in specs:
+        for lesson in material.lessons if kind == "student" else [material.own_lesson]:
+            sizes = _sizes(asked, len(lesson.train), material)
+            targets = [row.target(lesson.source) if material.labels else None for row in lesson.train]
+            whole = plan(material, folder, spec, kind, 0, lesson)
+            for seed in range(seeds):
+                for n, subset in zip(sizes, nested_subsets(lesson.train, sizes, targets, seed), strict=True):
+                    one = replace(whole, train=subset, seed=seed, out=folder / "arms" / f"{slug(whole.name)}-{n}-{seed}")
+                    in_full = seed == 0 and n == sizes[-1]
+                    yield one if in_full else replace(one, keep=False, calibration=(), others={})
 
 
 def _finish(run: Run, result: Result, arms: Sequence[MeasuredArm]) -> Finished:

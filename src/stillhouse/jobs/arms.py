@@ -72,15 +72,16 @@ class StudentPlan:
     out: Path  # the arm's folder: arm.json, test.jsonl, ..., and student/ where the artifact is kept
     others: Mapping[str, Sequence[Example]] = field(default_factory=dict)
     keep: bool = True  # keep the artifact; a sweep keeps answers alone
+    rows: str = ""  # which rows it learned, where students differ in that
 
     @property
     def name(self) -> str:
-        return arm_name(self.spec, self.learn_from)
+        return arm_name(self.spec, self.learn_from, self.rows)
 
 
-def arm_name(spec: str, learn_from: Source) -> str:
-    """What an arm is called in every table: the student and whose labels it learned."""
-    return spec if spec == "majority" else f"{spec} on {learn_from} labels"
+def arm_name(spec: str, learn_from: Source, rows: str = "") -> str:
+    """What an arm is called in every table: the student, whose labels it learned and, where that tells it from another, on which rows."""
+    return spec if spec == "majority" else f"{spec} on {learn_from} labels{f', {rows}' if rows else ''}"
 
 
 def slug(name: str) -> str:
@@ -115,7 +116,8 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
         result.n_train,
         result.size_bytes,
         folder=folder if plan.keep else None,
-        facts={name: value for name, value in asdict(result).items() if name not in ("folder", "settings", "source", "size_bytes")} | {"keep": plan.keep},
+        facts={name: value for name, value in asdict(result).items() if name not in ("folder", "settings", "source", "size_bytes")}
+        | {"keep": plan.keep, "rows": plan.rows},
     )
     write_arm(plan.out, arm)
     if not plan.keep:
@@ -144,6 +146,6 @@ def write_predictions(path: Path, arms: Sequence[MeasuredArm]) -> None:
     """Every arm's answers to the test rows in one file: one JSON object per row, arm and seed."""
     lines = []
     for arm in arms:
-        whose = {"arm": arm.name, "seed": arm.facts.get("seed"), "n_train": arm.n_train}
+        whose = {"arm": arm.name, "seed": arm.facts.get("seed"), "n_train": arm.n_train, "n_shots": arm.facts.get("n_shots")}
         lines += [json.dumps(whose | asdict(row), ensure_ascii=False) for row in arm.test]
     write_atomic(path, "\n".join(lines) + "\n")

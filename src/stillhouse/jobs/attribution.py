@@ -8,7 +8,7 @@ from stillhouse.evaluation.composability import Composed, Gap, composability_gap
 from stillhouse.flow.paths import answer_of, on_the_path
 from stillhouse.flow.testing import Outcome
 from stillhouse.jobs.cases import Expectation
-from stillhouse.jobs.tested import Cause
+from stillhouse.report.tested import Cause
 from stillhouse.store.journal import StepRow
 
 Gold = Mapping[str, Callable[[str], Any]]  # by step: canonical arguments -> the right answer

@@ -6,7 +6,7 @@ from stillhouse.errors import UserError
 from stillhouse.evaluation.gate import GateResult, decide_gate
 from stillhouse.evaluation.harness import RowResult
 from stillhouse.evaluation.proportions import mcnemar_midp
-from stillhouse.jobs.tested import Against, CaseResult, PartResult
+from stillhouse.report.tested import Against, CaseResult, PartResult
 
 LEVEL = 0.95
 

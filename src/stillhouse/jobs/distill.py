@@ -15,6 +15,7 @@ from stillhouse.errors import UserError
 from stillhouse.jobs.arms import MeasuredArm, StudentPlan, arm_name, prompt_arm, slug, student_arm, write_predictions
 from stillhouse.jobs.card import card
 from stillhouse.jobs.findings import find
+from stillhouse.jobs.lessons import Lesson
 from stillhouse.jobs.material import Material, prepare
 from stillhouse.records import Progress
 from stillhouse.report.page import render
@@ -74,22 +75,23 @@ def distill(
         return finish(run, material, measured, result)
 
 
-def plan(material: Material, folder: Path, spec: str, kind: Any, seed: int) -> StudentPlan:
-    """One student on all training rows."""
-    splits = material.splits
+def plan(material: Material, folder: Path, spec: str, kind: Any, seed: int, lesson: Lesson | None = None) -> StudentPlan:
+    """One student on all rows of a lesson; None: the task's own."""
+    splits, lesson = material.splits, lesson or material.own_lesson
     return StudentPlan(
         spec,
         kind,
         material.task,
-        splits.train,
-        splits.validation,
+        lesson.train,
+        lesson.validation,
         splits.test,
         material.calibration,
-        material.learn_from,
+        lesson.source,
         material.scored_against,
         seed,
-        folder / "arms" / slug(arm_name(spec, material.learn_from)),
+        folder / "arms" / slug(arm_name(spec, lesson.source, lesson.rows)),
         others=splits.also_test,
+        rows=lesson.rows,
     )
 
 

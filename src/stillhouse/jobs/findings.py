@@ -30,9 +30,13 @@ def find(
     students = [judged for judged in others if judged.arm.kind == "student"]
     cascade = find_cascade(material, prompt, students)
     money = money_of(material, prompt, students, cascade)
+    shots = _best_shots(prompt, others, curves)
+    beside_shots = _against_shots(material, students, shots)
+    evidence = [_student_evidence(judged, money, prompt, curves) for judged in students if judged.gate is not None or prompt is None]
     advice = recommend.recommend(
         _prompt_evidence(prompt),
-        [_student_evidence(judged, money, prompt, curves) for judged in students if judged.gate is not None or prompt is None],
+        [replace(one, against_few_shot=beside_shots.get(one.name)) for one in evidence],
+        few_shot=_few_shot_evidence(material, prompt, shots),
         cascade=_cascade_evidence(material, cascade, prompt),
     )
     fallback = cascade.student if cascade else students[-1] if students else None
@@ -72,6 +76,34 @@ def _one_of_many(judged: Sequence[Judged], n_students: int) -> list[Judged]:
 
 def _prompt_evidence(prompt: Judged | None) -> recommend.PromptEvidence | None:
     return None if prompt is None else recommend.PromptEvidence(prompt.arm.name, prompt.summary.score)
+
+
+def _best_shots(prompt: Judged | None, others: Sequence[Judged], curves: report.LearningCurves | None) -> tuple[Judged, int] | None:
+    """The first draw of the number of examples with the best mean over its draws, and how many numbers there were to choose from."""
+    shots = {judged.arm.facts["k"]: judged for judged in others if judged.arm.kind == "few-shot"}
+    if prompt is None or curves is None or curves.few_shot is None or not shots:
+        return None
+    return shots[max(curves.few_shot.points, key=lambda point: point.mean).n], len(shots)
+
+
+def _few_shot_evidence(material: Material, prompt: Judged | None, shots: tuple[Judged, int] | None) -> recommend.PromptEvidence | None:
+    """What it gains over the plain prompt on the same rows. It was picked on the test rows, so the interval holds for all that were tried (Bonferroni)."""
+    if prompt is None or shots is None:
+        return None
+    (best, n_tried), gate = shots, material.task.gate
+    gain = decide_gate(best.arm.test, prompt.arm.test, margin=gate.margin, level=1 - (1 - gate.level) / n_tried).difference
+    return recommend.PromptEvidence(best.arm.name, best.summary.score, gain)
+
+
+def _against_shots(material: Material, students: Sequence[Judged], shots: tuple[Judged, int] | None) -> dict[str, recommend.Contrast]:
+    """By student: its gate against the prompt with examples, with Holm over the students."""
+    if shots is None:
+        return {}
+    rows, task = shots[0].arm.test, material.task
+    gates = [decide_gate(one.arm.test, rows, margin=task.gate.margin, level=task.gate.level, labels=material.labels) for one in students]
+    corrected = zip(students, among(gates, max(len(task.ladder), len(gates))), strict=True)
+    name = shots[0].arm.name
+    return {one.arm.name: recommend.Contrast(name, gate.answer, gate.sentence, gate.difference, gate.rows_needed) for one, gate in corrected}
 
 
 def _student_evidence(judged: Judged, money: report.Money | None, prompt: Judged | None, curves: report.LearningCurves | None) -> recommend.StudentEvidence:
@@ -133,6 +165,7 @@ def _arm(judged: Judged) -> report.Arm:
         model=arm.facts.get("spec"),
         learns_from=arm.learns_from,
         n_train=arm.n_train,
+        n_shots=arm.facts.get("n_shots"),
         macro_f1=summary.macro_f1,
         n_failed=summary.n_failed,
         latency_p50_s=summary.latency_p50_s,

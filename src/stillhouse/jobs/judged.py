@@ -38,7 +38,7 @@ def judge(material: Material, arm: MeasuredArm, prompt: Judged | None) -> Judged
     """Summary, gate and costs of one arm; `prompt` None: the arm is the prompt itself, or there is none."""
     gate_of, money = material.task.gate, material.task.money
     summary = summarise(arm.test, material.metric, latencies_s=arm.latencies_s)
-    if arm.kind == "prompt":
+    if arm.kind in ("prompt", "few-shot"):
         per_call = None if summary.cost_usd_per_1000 is None else summary.cost_usd_per_1000 / 1000
         return Judged(arm, summary, None, per_call, 0.0)
     gate = None
@@ -55,7 +55,8 @@ def judge(material: Material, arm: MeasuredArm, prompt: Judged | None) -> Judged
 
 def find_cascade(material: Material, prompt: Judged | None, students: Sequence[Judged]) -> CascadeFound | None:
     """Of the student that was best on its validation rows: the test rows have no say in the choice."""
-    able = [judged for judged in students if judged.arm.calibration or any(row.confidence is not None for row in judged.arm.test)]
+    alike = [judged for judged in students if judged.arm.learns_from == material.learn_from] or students  # validated by the same labels
+    able = [judged for judged in alike if judged.arm.calibration or any(row.confidence is not None for row in judged.arm.test)]
     if prompt is None or not able:
         return None
     student = max(able, key=lambda judged: judged.arm.facts.get("best_validation", 0.0))
@@ -110,7 +111,8 @@ def labels_usd(material: Material, arm: MeasuredArm) -> float | None:
     """The labels alone."""
     if arm.learns_from == "gold" or material.teacher is None:
         return (material.task.money.label_usd or 0.0) * (arm.n_train or 0)
-    rows = [*material.splits.train, *material.splits.validation]
+    lesson = material.lesson(arm.learns_from or "teacher", arm.facts.get("rows", ""))
+    rows = [*lesson.train, *lesson.validation]
     return known_sum([material.teacher.by_id[row.id].cost_usd if row.id in material.teacher.by_id else None for row in rows])
 
 

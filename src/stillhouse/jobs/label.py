@@ -1,24 +1,28 @@
 """`label`: the teacher's answers to a task's rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stillhouse.data.dataset import load_examples
-from stillhouse.errors import DatasetError, ExistsError, UserError
-from stillhouse.records import Example, Progress
+from stillhouse.data.rows import Rows
+from stillhouse.errors import ExistsError, UserError
+from stillhouse.records import Progress
 from stillhouse.task import Task, load_task
-from stillhouse.teacher.annotate import LabelReport
+from stillhouse.teacher.annotate import Consent, LabelReport
 from stillhouse.teacher.annotate import label as annotate_to
+from stillhouse.teacher.card import write_card
+from stillhouse.teacher.terms import require_terms
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Where the labels went, and the report on them."""
+    """Where the labels went, the report on them, and where the data set's card is."""
 
     out: Path
     report: LabelReport
+    card: Path
+    skipped: int = 0  # broken rows that were left out
 
 
 async def label(
@@ -31,8 +35,13 @@ async def label(
     store: Path | None = None,
     skip_bad: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
+    consent: Consent | None = None,
+    batch: bool = False,
 ) -> Labelled:
-    """Label `data`, or every file that the task names, into `out` (default: `teacher.jsonl` beside the task). Values of None in `settings` change nothing."""
+    """Label `data`, or every file that the task names, into `out` (default: `teacher.jsonl` beside the task). Values of None in `settings` change nothing.
+
+    Raises TermsError where the teacher's provider has a notice that was not confirmed yet (`teacher.terms.accept_terms`).
+    """
     loaded = task if isinstance(task, Task) else load_task(task)
     loaded = loaded.with_teacher(**{name: value for name, value in (settings or {}).items() if value is not None})
     name = teacher_name(loaded, teacher)
@@ -40,9 +49,11 @@ async def label(
     files = [data] if data is not None else _data_files(loaded)
     if out.resolve() in {path.resolve() for path in (*files, *_data_files(loaded), *([loaded.path] if loaded.path else []))}:
         raise ExistsError(f"{out} is a file of the task and would be overwritten; give another --out")
-    examples = _rows(loaded, files, skip_bad)
-    report = await annotate_to(name, loaded, examples, out=out, store_path=store or default_store(loaded), on_progress=on_progress)
-    return Labelled(out, report)
+    require_terms(name, loaded.folder)
+    rows = Rows(files, loaded, skip_bad=skip_bad)
+    stored = store or default_store(loaded)
+    report = await annotate_to(name, loaded, rows, out=out, store_path=stored, on_progress=on_progress, consent=consent, batch=batch)
+    return Labelled(out, report, write_card(out, loaded, report), rows.skipped)
 
 
 def teacher_name(task: Task, given: str | None) -> str:
@@ -61,13 +72,3 @@ def _data_files(task: Task) -> list[Path]:
     names = [getattr(task.data, part) for part in ("train", "validation", "calibration", "test", "unlabelled")]
     return [task.resolve(name) for name in names if name is not None]
 
-
-def _rows(task: Task, paths: Sequence[Path], skip_bad: bool) -> list[Example]:
-    """The rows of all the files; an id may be in one file only."""
-    rows: dict[str, Example] = {}
-    for path in paths:
-        for example in load_examples(path, task=task, skip_bad=skip_bad).examples:
-            if example.id in rows:
-                raise DatasetError(f"{path}: the id {example.id!r} is also in another file of the task; ids must be unique over all of them, so rename one")
-            rows[example.id] = example
-    return list(rows.values())

@@ -8,12 +8,15 @@ from typing import Any
 
 from stillhouse.data.dataset import label_set, with_teacher
 from stillhouse.data.split import Splits, load_splits
-from stillhouse.errors import UserError
+from stillhouse.errors import BudgetError, UserError
 from stillhouse.evaluation.metrics import Metric, metric_for
+from stillhouse.jobs.held_out import refuse_copies
 from stillhouse.jobs.label import default_store
+from stillhouse.jobs.lessons import Labels, Lesson, lessons_of
 from stillhouse.records import Example, Prediction, Progress, Source
 from stillhouse.task import Task, load_task
 from stillhouse.teacher.annotate import LabelReport, annotate
+from stillhouse.teacher.terms import require_terms
 
 IN_THE_DATA = "teacher_label in the data"  # the teacher's name where the rows bring its answers along
 
@@ -46,6 +49,15 @@ class Material:
     scored_against: Source
     teacher: TeacherAnswers | None
     warnings: tuple[str, ...]
+    lessons: tuple[Lesson, ...]  # what students learn from; the first with `learn_from`'s labels on the splits' training rows is the task's own
+
+    @property
+    def own_lesson(self) -> Lesson:
+        """The lesson that the task asks for; the others are there to be compared with it."""
+        return next(lesson for lesson in self.lessons if lesson.train is self.splits.train)
+
+    def lesson(self, source: Source, rows: str) -> Lesson:
+        return next(lesson for lesson in self.lessons if (lesson.source, lesson.rows) == (source, rows))
 
     @property
     def calibration(self) -> list[Example]:
@@ -62,28 +74,44 @@ async def prepare(
     settings: Mapping[str, Any] | None = None,
     store: Path | None = None,
     skip_bad: bool = False,
+    every_lesson: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Material:
     """Load and split the rows and ask the teacher for what the comparison needs: the test and calibration rows, and the rows that students learn from.
 
     A named teacher is asked for all of these (what is in the store costs nothing again); without one, rows that carry `teacher_label` bring their own.
+    `every_lesson`: where the task leaves open what to learn from, the teacher is asked for the rows with gold labels too, as far as the cap allows.
     """
     loaded = task if isinstance(task, Task) else load_task(task)
     loaded = loaded.with_teacher(**{name: value for name, value in (settings or {}).items() if value is not None})
     splits = load_splits(loaded, skip_bad=skip_bad)
+    refuse_copies(splits)
     learn_from = _learn_from(loaded, splits)
     scored_against: Source = "gold" if all(row.label is not None for row in splits.test) else "teacher"
     wanted = [*splits.test, *splits.calibration, *(row for rows in splits.also_test.values() for row in rows)]
     if learn_from == "teacher" or loaded.student.recipe == "step_by_step":  # gold labels, the teacher's reasons
         wanted += [*splits.train, *splits.validation, *splits.unlabelled]
-    answers = await _ask(teacher or loaded.teacher.model, loaded, wanted, store, on_progress)
+    if loaded.student.soft_targets and learn_from == "gold" and not every_lesson:
+        raise UserError(f'{loaded.path or loaded.name}: soft_targets are the teacher\'s, and gold labels are learned; set learn_from = "teacher" in [student]')
+    name = teacher or loaded.teacher.model
+    if name is not None and (learn_from == "teacher" or loaded.student.recipe == "step_by_step"):  # its answers train; to be compared with needs no leave
+        require_terms(name, loaded.folder)
+    answers = await _ask(name, loaded, wanted, store, on_progress)
     if answers is None and "teacher" in (learn_from, scored_against):
         raise UserError(f"{loaded.path or loaded.name}: rows lack gold labels and no teacher is named; set `model` in [teacher], or label the rows")
-    splits, warnings = _with_answers(splits, answers, learn_from, scored_against)
+    every_lesson = every_lesson and loaded.student.learn_from == "auto"
+    said: list[str] = []
+    if every_lesson and learn_from == "gold" and answers is not None:
+        answers, said = await _ask_for_lessons(name, loaded, splits, answers, store, on_progress)
+    read, labels_by = splits, _labels_by(answers)
+    splits, warnings = _with_answers(splits, labels_by, answers, learn_from, scored_against)
+    lessons: tuple[Lesson, ...] = (Lesson(learn_from, splits.train, splits.validation),)
+    if every_lesson and not said and (answers is not None or any(row.teacher_label for row in read.train)):
+        lessons, said = lessons_of(loaded, lessons[0], read, labels_by)
     known = [*splits.train, *splits.validation, *splits.calibration, *splits.test]
     per_row = any(row.choices for row in known)
     labels = label_set(known, loaded) if loaded.output == "choice" and not per_row else None
-    return Material(loaded, splits, metric_for(loaded), labels, learn_from, scored_against, answers, (*splits.warnings, *warnings))
+    return Material(loaded, splits, metric_for(loaded), labels, learn_from, scored_against, answers, (*splits.warnings, *warnings, *said), lessons)
 
 
 def _learn_from(task: Task, splits: Splits) -> Source:
@@ -104,14 +132,47 @@ async def _ask(
     return None
 
 
+async def _ask_for_lessons(
+    name: str | None, task: Task, splits: Splits, answers: TeacherAnswers, store: Path | None, on_progress: Callable[[Progress], None] | None
+) -> tuple[TeacherAnswers, list[str]]:
+    """The answers with those to the rows that students learn from, where what is left of the cap pays for them; else why not."""
+    wanted = [row for row in (*splits.train, *splits.validation, *splits.unlabelled) if row.id not in answers.by_id]
+    spent = answers.report.cost_usd if answers.report is not None else None
+    left = None if task.teacher.max_usd is None else max(0.0, task.teacher.max_usd - (spent or 0.0))
+    if name is not None and wanted:
+        require_terms(name, task.folder)
+    try:
+        further = await _ask(name, task.with_teacher(max_usd=left), wanted, store, on_progress)
+    except BudgetError:
+        return answers, [f"no student on teacher labels: labelling {len(wanted):,} rows would pass the cap of ${task.teacher.max_usd:g}; raise max_usd"]
+    if further is None:
+        return answers, []
+    return replace(answers, by_id={**answers.by_id, **further.by_id}, report=_joined(answers.report, further.report)), []
+
+
+def _joined(first: LabelReport | None, second: LabelReport | None) -> LabelReport | None:
+    if first is None or second is None:
+        return first or second
+    names = ("n", "labelled", "lenient", "from_store", "sent_back", "repaired", "with_scores")
+    counts = {name: getattr(first, name) + getattr(second, name) for name in names}
+    cost_usd = None if first.cost_usd is None or second.cost_usd is None else first.cost_usd + second.cost_usd
+    rejected = dict((Counter(first.rejected) + Counter(second.rejected)).most_common())
+    return replace(first, **counts, cost_usd=cost_usd, rejected=rejected, price_snapshot=first.price_snapshot or second.price_snapshot)
+
+
+def _labels_by(answers: TeacherAnswers | None) -> Labels:
+    return {} if answers is None else {id_: (answer.output, answer.rationale, answer.scores) for id_, answer in answers.by_id.items()}
+
+
 def _own_answer(row: Example) -> Prediction:
     error = "no teacher_label in the data" if row.teacher_label is None else None
-    return Prediction(row.teacher_label, source="teacher", rationale=row.teacher_rationale, error=error)
+    return Prediction(row.teacher_label, source="teacher", rationale=row.teacher_rationale, scores=row.teacher_scores, error=error)
 
 
-def _with_answers(splits: Splits, answers: TeacherAnswers | None, learn_from: Source, scored_against: Source) -> tuple[Splits, list[str]]:
+def _with_answers(
+    splits: Splits, labels: Labels, answers: TeacherAnswers | None, learn_from: Source, scored_against: Source
+) -> tuple[Splits, list[str]]:
     """The splits with the teacher's labels beside the gold ones; rows that cannot be learned from or scored are left out, counted and said."""
-    labels = {} if answers is None else {id_: (answer.output, answer.rationale) for id_, answer in answers.by_id.items()}
     pool = {"train": splits.train + (splits.unlabelled if learn_from == "teacher" else []), "validation": splits.validation}
     parts = {part: with_teacher(rows, labels) for part, rows in (pool | {"calibration": splits.calibration, "test": splits.test}).items()}
     warnings = []

@@ -18,6 +18,7 @@ from stillhouse.flow.engine import Flow
 from stillhouse.flow.human import Parked
 from stillhouse.flow.human import answer as journal_answer
 from stillhouse.flow.models import DEFAULT_STORE
+from stillhouse.store.address import is_postgres, sqlite_address
 from stillhouse.store.journal import Journal, open_journal
 
 
@@ -120,6 +121,6 @@ def load_app(app: str) -> Any:
 
 def existing_journal(store: Path | str) -> Journal:
     """The journal at that place. Raises UserError where there is no such file."""
-    if "://" not in str(store) and not Path(store).is_file():
+    if not is_postgres(store) and not sqlite_address(store).path.is_file():
         raise UserError(f"{store}: no such journal; give --store, or run a flow first")
     return open_journal(store)

@@ -22,19 +22,21 @@ from stillhouse.jobs.cases import Expectation, Suite, as_text, load_suite
 from stillhouse.jobs.parts import Part, Parts
 from stillhouse.jobs.recorded import RecordedRuns
 from stillhouse.jobs.run import load_flow
-from stillhouse.jobs.tested import CaseResult, FlowResult, PartResult, PathResult, load_rows, rows_of, to_json
 from stillhouse.records import Estimate, Progress
-from stillhouse.runs import write_json
+from stillhouse.report.test_page import render_test
+from stillhouse.report.tested import CaseResult, FlowResult, PartResult, PathResult, load_rows, rows_of, to_json
+from stillhouse.runs import write_atomic, write_json
 
 OnProgress = Callable[[Progress], None] | None
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A test with the files that it wrote: the result, and the journal with its traces."""
+    """A test with the files that it wrote: the result, its page, and the journal with its traces."""
 
     tested: FlowResult
     file: Path
+    page: Path
     journal: Path
 
 
@@ -89,20 +91,24 @@ async def test(
         if earlier is not None and name is not None:
             tested = replace(tested, baseline=name, margin=margin, against=compare(tested.parts, earlier, margin, name))
         _write(tested, file)
-    return Finished(tested, file, _journal(file))
+    return Finished(tested, file, _page(file), _journal(file))
 
 
 def _free(runs: Path, out: Path | None) -> Path:
     """The file asked for, or the next free `tests-N.json`."""
     if out is not None:
-        for path in (out, _journal(out)):
+        for path in (out, _page(out), _journal(out)):
             if path.exists():
                 raise ExistsError(f"{path} is there already; give another --out, nothing is overwritten")
         return out
     number = 1
-    while any((runs / f"tests-{number}{ending}").exists() for ending in (".json", ".db")):
+    while any((runs / f"tests-{number}{ending}").exists() for ending in (".json", ".html", ".db")):
         number += 1
     return runs / f"tests-{number}.json"
+
+
+def _page(file: Path) -> Path:
+    return file.with_suffix(".html")
 
 
 def _journal(file: Path) -> Path:
@@ -124,6 +130,7 @@ def _write(tested: FlowResult, file: Path) -> None:
     if file.exists():
         raise ExistsError(f"{file} was written by another test meanwhile; run this one again")
     write_json(file, to_json(tested))
+    write_atomic(_page(file), render_test(tested))
 
 
 async def _pass(plan: _Plan, models: Mapping[str, str], file: Path) -> FlowResult:

@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Protocol
 
-from stillhouse.errors import BudgetError, PriceUnknownError
+from stillhouse.errors import BudgetError, PriceUnknownError, UserError
 from stillhouse.llm.prices import Price
 from stillhouse.llm.request import Request, text_of
 
@@ -28,38 +28,64 @@ class Ledger:
     """What was spent, what is reserved, and the cap. `spent_usd` is None once a call was paid for at an unknown price."""
 
     def __init__(self, max_usd: float | None = None) -> None:
+        if max_usd is not None and not max_usd >= 0:  # NaN, too: no sum is ever more than it
+            raise UserError(f"max_usd = {max_usd}: no cap; give US$, 0 or more, with --max-usd")
         self.max_usd = max_usd
         self.spent_usd: float | None = 0.0
         self._reserved = 0.0
-        self._changed = asyncio.Condition()
+        self._waiting: list[asyncio.Future[None]] = []
 
     async def reserve(self, request: Request, price: Price | None) -> float:
         """Set the worst case of this call aside and return it. Waits while calls in flight may still free enough; raises BudgetError when none can."""
+        worst = self._worst(request, price)
+        while (over := self._over(worst)) is not None:
+            if self._reserved < 1e-9:  # nothing is under way; sums of floats may leave a trace, less than any token costs
+                raise over
+            settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(settled)
+            await settled
+        self._reserved += worst  # with nothing awaited since the look
+        return worst
+
+    def reserve_now(self, request: Request, price: Price | None, share: float) -> float:
+        """As `reserve`, for a call at a share of the price; raises BudgetError rather than wait."""
+        worst = share * self._worst(request, price)
+        if (over := self._over(worst)) is not None:
+            raise over
+        self._reserved += worst
+        return worst
+
+    def release(self, reserved: float) -> None:
+        """Give back what was reserved for a call that was not made."""
+        self._reserved = max(0.0, self._reserved - reserved)
+
+    def _worst(self, request: Request, price: Price | None) -> float:
         if self.max_usd is None:
             return 0.0
         if price is None:
             raise PriceUnknownError(f"no price is known for {request.model}, so max_usd = {self.max_usd:g} cannot be kept; give --price-in and --price-out")
-        worst = worst_case_usd(request, price)
-        async with self._changed:
-            while (self.spent_usd or 0.0) + self._reserved + worst > self.max_usd:
-                if self._reserved < 1e-9:  # nothing is under way; sums of floats may leave a trace, less than any token costs
-                    raise BudgetError(
-                        f"the next call may cost up to ${worst:.4f} and would pass the cap of ${self.max_usd:g} (${self.spent_usd or 0:.4f} spent); "
-                        "raise --max-usd and run this again: what was answered is stored and is not paid for twice"
-                    )
-                await self._changed.wait()
-            self._reserved += worst
-        return worst
+        return worst_case_usd(request, price)
+
+    def _over(self, worst: float) -> BudgetError | None:
+        """Why this much more cannot be reserved now."""
+        if self.max_usd is None or (self.spent_usd or 0.0) + self._reserved + worst <= self.max_usd:
+            return None
+        return BudgetError(
+            f"the next call may cost up to ${worst:.4f} and would pass the cap of ${self.max_usd:g} (${self.spent_usd or 0:.4f} spent); "
+            "raise --max-usd and run this again: what was answered is stored and is not paid for twice"
+        )
 
     async def settle(self, reserved: float, cost_usd: float | None, *, paid: bool) -> None:
         """Replace a reservation by what the call cost. A call that was not answered was not paid for."""
-        async with self._changed:
-            self._reserved = max(0.0, self._reserved - reserved)
-            if paid and cost_usd is None:  # with a cap, an answer without token counts counts as its worst case
-                self.spent_usd = None if self.max_usd is None else (self.spent_usd or 0.0) + reserved
-            elif paid and self.spent_usd is not None:
-                self.spent_usd += cost_usd or 0.0
-            self._changed.notify_all()
+        self._reserved = max(0.0, self._reserved - reserved)
+        if paid and cost_usd is None:  # with a cap, an answer without token counts counts as its worst case
+            self.spent_usd = None if self.max_usd is None else (self.spent_usd or 0.0) + reserved
+        elif paid and self.spent_usd is not None:
+            self.spent_usd += cost_usd or 0.0
+        waiting, self._waiting = self._waiting, []
+        for settled in waiting:
+            if not settled.done():
+                settled.set_result(None)
 
 
 def worst_case_input_tokens(request: Request) -> int:

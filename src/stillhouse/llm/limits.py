@@ -1,92 +1,218 @@
-"""How fast to call: in flight, requests per minute, tokens per minute; halved when the endpoint says 429 and raised again by and by.
+"""How fast to call: in flight, requests per minute, tokens per minute; as stated, as the endpoint's headers say, and as its refusals show.
 
-The in-flight limit follows additive increase, multiplicative decrease (Chiu & Jain 1989), the rule by which TCP shares a line it knows nothing of.
-The per-minute limits are token buckets. Time comes from a clock that tests move.
+Stated limits, and those that headers tell, are token buckets that pace calls evenly at 98 % of the limit, so that no window of a minute ever holds more than
+it may. Where the endpoint refuses all the same (429), a pace of its own is found by additive increase and multiplicative decrease (Chiu & Jain 1989), the rule
+by which TCP shares a line it knows nothing of. Time comes from a clock that tests move.
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from stillhouse.llm.limit_headers import Told, read_limits
+from stillhouse.records import Usage
+
+_SHARE = 0.98  # of a limit that is aimed at: with a burst of one second's calls the fullest minute holds 99.7 %
+_BURST_S = 1.0  # what may gather while nobody calls
+_LEARN_EVERY_S = 0.1  # headers are read so often at most: they cost more than the rest of the limiter
+_CUT = 0.95  # of the rate that was answered, after a refusal
+_RAISE = 0.01  # calls per second more after each answer, which is 1 % more per second
+_CALM_S = 10.0  # without a refusal, after which the pace is raised twice as fast
+_NAP_S = 5.0  # a wait is looked at again after so long: limits may have changed
+_FIRST_IN_FLIGHT, _MOST_IN_FLIGHT = 32, 512
 
 
 class Bucket:
-    """A token bucket: `per_minute` units refill evenly, and as many may gather. Larger demands than that wait for a full bucket."""
+    """A token bucket: `per_s` units refill evenly, and `burst` may gather. Larger demands wait for a full bucket and leave a debt."""
 
-    def __init__(self, per_minute: float, clock: Callable[[], float]) -> None:
-        self.per_minute, self._clock = per_minute, clock
-        self._level, self._at = per_minute, clock()
+    def __init__(self, per_s: float, burst: float, clock: Callable[[], float]) -> None:
+        self.per_s, self.burst, self._clock = per_s, burst, clock
+        self.level, self._at = burst, clock()
 
     def wait_s(self, amount: float) -> float:
-        """Seconds until the amount will be there; 0: it is there now."""
+        """Seconds until the amount may be taken; 0: now."""
         now = self._clock()
-        self._level = min(self.per_minute, self._level + (now - self._at) * self.per_minute / 60)
+        self.level = min(self.burst, self.level + (now - self._at) * self.per_s)
         self._at = now
-        lacking = min(amount, self.per_minute) - self._level
-        return 0.0 if lacking <= 1e-9 else lacking * 60 / self.per_minute
+        lacking = min(amount, self.burst) - self.level
+        return 0.0 if lacking <= 1e-9 else lacking / self.per_s
 
-    def take(self, amount: float) -> float:
-        """Take the amount and return 0, or take nothing and return the seconds until it will be there."""
-        if (wait_s := self.wait_s(amount)) == 0.0:
-            self._level -= min(amount, self.per_minute)
-        return wait_s
+    def take(self, amount: float) -> None:
+        self.level -= amount
+
+
+@dataclass(slots=True)
+class Place:
+    """A call under way, with what was taken for it."""
+
+    input_tokens: float
+    output_tokens: float
+    began: float
 
 
 class Limiter:
-    """One per endpoint. `async with limiter.slot(tokens)` around each call; `slow_down()` on a 429."""
+    """One per endpoint: `place = await begin(...)`, the call, `end(place, usage)`; `learn` from each reply's headers; `refused` on a 429.
+
+    `in_flight` None: 32 at first, and more while answers come as fast as before. Callers are served in the order in which they come.
+    """
 
     def __init__(
         self,
-        in_flight: int,
+        in_flight: int | None = None,
         *,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
+        input_tokens_per_minute: float | None = None,
+        output_tokens_per_minute: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self._most, self._allowed, self._busy = in_flight, float(in_flight), 0
-        self._requests = None if requests_per_minute is None else Bucket(requests_per_minute, clock)
-        self._tokens = None if tokens_per_minute is None else Bucket(tokens_per_minute, clock)
-        self._clock, self._sleep = clock, sleep
-        self._not_before = 0.0
-        self._freed = asyncio.Condition()
+        self._allowed, self._grows, self._busy = float(in_flight or _FIRST_IN_FLIGHT), in_flight is None, 0
+        self.clock, self.sleep = clock, sleep
+        stated = {
+            "requests": requests_per_minute,
+            "tokens": tokens_per_minute,
+            "input-tokens": input_tokens_per_minute,
+            "output-tokens": output_tokens_per_minute,
+        }
+        self._stated = {name: per_minute / 60 for name, per_minute in stated.items() if per_minute is not None}
+        self._buckets = {name: self._bucket(per_s) for name, per_s in self._stated.items()}
+        self._pace: Bucket | None = None
+        self._answered, self._since = 0, clock()
+        self._not_before = self._learned_at = self._full_at = -1e9
+        self._head = asyncio.Lock()  # whoever is first waits for time and place; all others wait for the lock, which is fair
+        self._freed: asyncio.Future[None] | None = None
+        self._fastest_s: float | None = None
+
+    def _bucket(self, per_s: float, burst: float | None = None) -> Bucket:
+        return Bucket(per_s * _SHARE, burst or per_s * _BURST_S, self.clock)
 
     @property
     def in_flight(self) -> int:
         """How many calls may be under way now."""
-        return max(1, int(self._allowed))
+        return int(self._allowed)
 
-    @contextlib.asynccontextmanager
-    async def slot(self, tokens: int) -> AsyncIterator[None]:
-        """Hold one place in flight, after waiting for the minute's requests and tokens."""
-        async with self._freed:
-            await self._freed.wait_for(lambda: self._busy < self.in_flight)
-            self._busy += 1
-        try:
-            while (wait_s := self._wait_s(tokens)) > 0:
-                await self._sleep(wait_s)
-            yield
-        finally:
-            async with self._freed:
-                self._busy -= 1
-                self._freed.notify(max(1, self.in_flight - self._busy))  # more than one where the limit has risen meanwhile
+    @property
+    def per_minute(self) -> dict[str, float]:
+        """The limits that hold now: stated, learned, and (`pace`) found by being refused."""
+        found = {name: bucket.per_s * 60 / _SHARE for name, bucket in self._buckets.items()}
+        return found if self._pace is None else {**found, "pace": self._pace.per_s * 60}
 
-    def _wait_s(self, tokens: int) -> float:
-        if (pause := self._not_before - self._clock()) > 0:
-            return pause
-        demands = [(bucket, amount) for bucket, amount in ((self._requests, 1.0), (self._tokens, float(tokens))) if bucket is not None]
-        wait_s = max((bucket.wait_s(amount) for bucket, amount in demands), default=0.0)
-        if wait_s == 0.0:  # taken from both at once or from neither: a wait for tokens must not use up requests
-            for bucket, amount in demands:
+    async def begin(self, input_tokens: float, output_tokens: float) -> Place:
+        """Wait for a place in flight and for the minute's requests and tokens, and take them."""
+        async with self._head:
+            while True:
+                if self._busy >= self.in_flight:
+                    self._freed = asyncio.get_running_loop().create_future()
+                    await self._freed
+                elif (wait_s := self._wait_s(input_tokens, output_tokens)) > 0:
+                    await self.sleep(min(wait_s, _NAP_S))
+                else:
+                    break
+            self._busy += 1  # with nothing awaited since the look: taken from all buckets or from none
+            for bucket, amount in self._demands(input_tokens, output_tokens):
                 bucket.take(amount)
-        return wait_s
+        now = self.clock()
+        if self._busy == self.in_flight:
+            self._full_at = now
+        return Place(input_tokens, output_tokens, now)
 
-    def succeeded(self) -> None:
-        """Raise the in-flight limit by one per round of calls, up to what was configured."""
-        self._allowed = min(self._most, self._allowed + 1 / max(1.0, self._allowed))
+    def end(self, place: Place, usage: Usage | None) -> None:
+        """Free the place, and put right what was taken by what the call took in the end."""
+        self._busy -= 1
+        self._wake()
+        if usage is None or not self._buckets:
+            return
+        more_in = (usage.input_tokens if usage.input_tokens is not None else place.input_tokens) - place.input_tokens
+        more_out = (usage.output_tokens if usage.output_tokens is not None else place.output_tokens) - place.output_tokens
+        for name, amount in (("input-tokens", more_in), ("output-tokens", more_out), ("tokens", more_in + more_out)):
+            if name in self._buckets:
+                self._buckets[name].take(amount)
 
-    def slow_down(self, retry_after_s: float | None) -> None:
-        """Halve the in-flight limit, and start nothing before the endpoint's Retry-After is over."""
-        self._allowed = max(1.0, self._allowed / 2)
+    def _wake(self) -> None:
+        if self._freed is not None and not self._freed.done():
+            self._freed.set_result(None)
+
+    def _demands(self, input_tokens: float, output_tokens: float) -> list[tuple[Bucket, float]]:
+        amounts = {"requests": 1.0, "tokens": input_tokens + output_tokens, "input-tokens": input_tokens, "output-tokens": output_tokens}
+        demands = [(bucket, amounts[name]) for name, bucket in self._buckets.items()]
+        return demands if self._pace is None else [*demands, (self._pace, 1.0)]
+
+    def _wait_s(self, input_tokens: float, output_tokens: float) -> float:
+        if (pause := self._not_before - self.clock()) > 0:
+            return pause
+        if not self._buckets and self._pace is None:
+            return 0.0
+        return max(bucket.wait_s(amount) for bucket, amount in self._demands(input_tokens, output_tokens))
+
+    def succeeded(self, place: Place) -> None:
+        """An answer came: go a little faster where a pace was found, and have more in flight where that does not slow the answers down."""
+        self._answered += 1
+        if self._pace is not None:
+            self._pace.per_s += _RAISE * (1 + ((self.clock() - self._since) / _CALM_S) ** 2)  # the longer nobody is refused, the faster: as CUBIC does
+            self._pace.burst = max(1.0, self._pace.per_s * _BURST_S)
+        if not self._grows:
+            return
+        took_s = self.clock() - place.began
+        self._fastest_s = took_s if self._fastest_s is None else min(self._fastest_s * 1.00002, took_s)  # forgets slowly: the endpoint may have changed
+        if took_s < 2 * self._fastest_s and self._full_at >= place.began:
+            self._allowed = min(_MOST_IN_FLIGHT, self._allowed + 1 / self._allowed)
+            self._wake()
+
+    def refused(self, retry_after_s: float | None) -> None:
+        """A 429: start nothing before its Retry-After is over, then no faster than what was answered lately, and a little less."""
+        now = self.clock()
         if retry_after_s is not None:
-            self._not_before = max(self._not_before, self._clock() + retry_after_s)
+            self._not_before = max(self._not_before, now + retry_after_s)
+        elapsed_s = now - self._since
+        if self._pace is not None and elapsed_s < 1.0:
+            return  # many refusals of one moment are one refusal
+        if self._pace is None and not self._answered:  # nothing is known of its rate yet
+            self._not_before = max(self._not_before, now + (1.0 if retry_after_s is None else retry_after_s))
+            self._since = now
+            return
+        answered = self._answered / max(elapsed_s, 0.1)
+        per_s = max(0.1, answered * _CUT if self._pace is None else min(self._pace.per_s, answered or self._pace.per_s / 2) * _CUT)
+        self._pace = Bucket(per_s, max(1.0, per_s * _BURST_S), self.clock)
+        self._pace.level = 0.0  # the endpoint's is empty
+        self._answered, self._since = 0, now
+
+    def learn(self, headers: Mapping[str, str]) -> None:
+        """Take limits from a reply's headers (`x-ratelimit-*`, `anthropic-ratelimit-*`). A limit that the user stated is only ever lowered by them."""
+        if (now := self.clock()) - self._learned_at < _LEARN_EVERY_S:
+            return
+        self._learned_at = now
+        for name, told in read_limits(headers).items():
+            self._take_over(name, told, now)
+
+    def _take_over(self, name: str, told: Told, now: float) -> None:
+        if told.per_s is not None:
+            per_s = min(told.per_s, self._stated.get(name, float("inf")))
+            bucket = self._buckets.get(name)
+            if bucket is None or abs(bucket.per_s - per_s * _SHARE) > 1e-9:
+                # Of a limit per day all may be used at once; one per minute is paced.
+                self._buckets[name] = bucket = self._bucket(per_s, told.limit if told.window_s > 60 else None)
+            if told.remaining is not None:
+                bucket.level = min(bucket.level, told.remaining)  # others may be using the same limit
+        elif told.remaining == 0 and told.reset_s is not None:
+            self._not_before = max(self._not_before, now + told.reset_s)
+
+
+class Expected:
+    """How many tokens a call will take, learned from those that came back: tokens per character of the prompt, and tokens of the reply."""
+
+    def __init__(self) -> None:
+        self._per_character = 0.25  # English text, the usual rule of thumb, until replies tell better
+        self._output: float | None = None
+
+    def tokens(self, n_characters: int, max_tokens: int | None) -> tuple[float, float]:
+        """(input, output) tokens to take from the limits. Before the first reply the reply may be as long as it is allowed to."""
+        output = self._output if self._output is not None else float(max_tokens or 512)
+        return n_characters * self._per_character, output
+
+    def saw(self, n_characters: int, usage: Usage) -> None:
+        if usage.input_tokens and n_characters:
+            self._per_character += 0.1 * (usage.input_tokens / n_characters - self._per_character)
+        if usage.output_tokens is not None:
+            self._output = float(usage.output_tokens) if self._output is None else self._output + 0.1 * (usage.output_tokens - self._output)

@@ -1,17 +1,18 @@
 """The one way to a paid model: look in the store, reserve the worst case, call, price, commit; then, and only then, answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from stillhouse.llm.ledger import Budget, worst_case_input_tokens
-from stillhouse.llm.prices import call_cost, known_price
+from stillhouse.llm.prices import Price, call_cost, known_price
 from stillhouse.llm.request import Completion, Request, ToolCall, text_listener
 from stillhouse.records import Example
 from stillhouse.store import Store, StoredCompletion
 
+AT_ONCE = 32  # of a model without a limiter
 Call = Callable[[Request, Example | None], Awaitable[Completion]]
 
 
@@ -29,13 +30,18 @@ class MeteredModel:
         price_out: float | None = None,
         priced_as: str | None = None,
         stand_in: bool = False,
+        bills: bool = False,
         close: Callable[[], Awaitable[None]] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        in_flight: Callable[[], int] = lambda: AT_ONCE,
     ) -> None:
+        self.in_flight = in_flight  # how many calls it is worth having under way now
         self.name, self.stand_in, self.ledger = name, stand_in, ledger
+        self.bills = bills  # an endpoint, whose calls cost somebody something; a script's do not
         self._call, self._store, self._close, self._now = call, store, close, now
         self._priced_as = priced_as or name
         self._given: dict[str, Any] = {"price_in": price_in, "price_out": price_out}
+        self.given_up: dict[str, Completion] = {}  # requests that a batch had no answer for, with the reason: not to be asked at the full price
         self._under_way: dict[str, asyncio.Future[Completion]] = {}
 
     @property
@@ -43,6 +49,19 @@ class MeteredModel:
         """Which price holds today, in words; None: unknown."""
         price = known_price(self._priced_as, self._now(), **self._given)
         return None if price is None else price.snapshot
+
+    def known(self, hashes: Sequence[str]) -> set[str]:
+        """Those of these requests that the store has the answer of."""
+        return self._store.known(hashes)
+
+    @property
+    def priced_as(self) -> str:
+        """The model whose prices, and whose context window, hold: its own name, or that of the model it stands in for."""
+        return self._priced_as
+
+    def price_of(self, n_input: int) -> Price | None:
+        """The price of a prompt of that many tokens today; None: unknown."""
+        return known_price(self._priced_as, self._now(), **self._given, n_input=n_input)
 
     def has(self, request: Request) -> bool:
         """Whether the store has the answer."""
@@ -55,6 +74,8 @@ class MeteredModel:
             if completion.text and (heard := text_listener.get()) is not None:
                 heard(completion.text)
             return completion
+        if (reason := self.given_up.get(request.hash)) is not None:
+            return reason
         if (twin := self._under_way.get(request.hash)) is not None:
             return replace(await asyncio.shield(twin), from_store=True)
         answer: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
@@ -73,20 +94,35 @@ class MeteredModel:
 
     async def _pay(self, request: Request, example: Example | None) -> Completion:
         now = self._now()
-        price = None if self.ledger.max_usd is None else known_price(self._priced_as, now, **self._given, n_input=worst_case_input_tokens(request))
-        reserved = await self.ledger.reserve(request, price)
+        reserved = await self.ledger.reserve(request, self.price_for(request))
         paid, cost_usd = False, None
         try:
-            completion = await self._call(request, example)
+            completion = replace(await self._call(request, example), created=_second(now))
             paid = completion.finish_reason is not None or completion.usage is not None or completion.text is not None or completion.tool_calls is not None
             if completion.usage is not None:
                 cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
                 completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot)
             if paid:  # what was not answered is asked again next time
-                await asyncio.shield(self._store.put(_to_stored(request, completion, now)))
+                await self._store.put(_to_stored(request, completion, now))  # cancelled, it is committed all the same
         finally:
             await self.ledger.settle(reserved, cost_usd, paid=paid)
         return completion
+
+    def price_for(self, request: Request) -> Price | None:
+        """The price of a prompt of that length, for the worst case; None: unknown, or there is no cap that would need one."""
+        if self.ledger.max_usd is None:
+            return None
+        return known_price(self._priced_as, self._now(), **self._given, n_input=worst_case_input_tokens(request))
+
+    async def store_batched(self, request: Request, completion: Completion, share: float) -> float | None:
+        """Commit what a batch answered, at this share of the list price; its cost."""
+        now, cost_usd = self._now(), None
+        if completion.usage is not None:
+            cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
+            cost_usd = None if cost_usd is None else share * cost_usd
+            completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot and f"{snapshot}, {share:.0%} in a batch")
+        await self._store.put(_to_stored(request, completion, now))
+        return cost_usd
 
     async def close(self) -> None:
         if self._close is not None:
@@ -97,16 +133,23 @@ def _to_stored(request: Request, completion: Completion, now: datetime) -> Store
     response: dict[str, Any] = {"text": completion.text, "finish_reason": completion.finish_reason, "error": completion.error}
     if completion.token_logprobs is not None:
         response["token_logprobs"] = [list(pair) for pair in completion.token_logprobs]
+    if completion.top_logprobs is not None:
+        response["top_logprobs"] = [dict(place) for place in completion.top_logprobs]
     if completion.tool_calls is not None:
         response["tool_calls"] = [asdict(call) for call in completion.tool_calls]
     if completion.scores is not None:
         response["scores"] = dict(completion.scores)
     paid = (completion.usage, completion.cost_usd, completion.price_snapshot, completion.latency_s)
-    return StoredCompletion(request.hash, request.model, request.to_dict(), response, *paid, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    return StoredCompletion(request.hash, request.model, request.to_dict(), response, *paid, _second(now))
+
+
+def _second(now: datetime) -> str:
+    """ISO 8601, UTC, to the second."""
+    return f"{now.isoformat()[:19]}Z"
 
 
 def _from_stored(stored: StoredCompletion) -> Completion:
-    logprobs, calls = stored.response.get("token_logprobs"), stored.response.get("tool_calls")
+    logprobs, tops, calls = (stored.response.get(name) for name in ("token_logprobs", "top_logprobs", "tool_calls"))
     return Completion(
         stored.response.get("text"),
         error=stored.response.get("error"),
@@ -116,7 +159,9 @@ def _from_stored(stored: StoredCompletion) -> Completion:
         price_snapshot=stored.price_snapshot,
         latency_s=stored.latency_s,
         token_logprobs=None if logprobs is None else tuple((token, value) for token, value in logprobs),
+        top_logprobs=None if tops is None else tuple(tops),
         tool_calls=None if calls is None else tuple(ToolCall(**call) for call in calls),
         scores=stored.response.get("scores"),
+        created=stored.created,
         from_store=True,
     )

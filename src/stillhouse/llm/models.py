@@ -1,14 +1,17 @@
 """Models by name. Keys come from the environment, here and nowhere else, and never reach a log, a trace, a report or an error."""
 
 import json
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from stillhouse.errors import KeyMissingError, ModelNameError, TaskFileError, UserError
+from stillhouse.llm.batch import Batches, Provider
 from stillhouse.llm.client import ChatClient
 from stillhouse.llm.ledger import Budget, Ledger
 from stillhouse.llm.limits import Limiter
-from stillhouse.llm.metered import MeteredModel
+from stillhouse.llm.metered import AT_ONCE, MeteredModel
 from stillhouse.llm.prompted import PromptedPredictor
 from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.llm.request import Completion, Request
@@ -17,7 +20,8 @@ from stillhouse.records import Example
 from stillhouse.store import Store
 from stillhouse.task import Task
 
-FORMS = "openai:NAME, http(s)://host/v1#NAME, recorded:FILE.jsonl or scripted:module:object"
+FORMS = "openai:NAME, anthropic:NAME, http(s)://host/v1#NAME, recorded:FILE.jsonl or scripted:module:object"
+_OPENAI, _ANTHROPIC = "https://api.openai.com/v1", "https://api.anthropic.com"
 Teacher = PromptedPredictor | RecordedTeacher
 
 
@@ -27,7 +31,7 @@ def open_teacher(name: str, task: Task, store: Store, *, ledger: Ledger | None =
     Raises ModelNameError for a name of another form or a file that is absent, KeyMissingError where the provider needs a key.
     """
     if name.startswith("recorded:"):
-        return RecordedTeacher(task.resolve(name.removeprefix("recorded:")))
+        return RecordedTeacher(task.resolve(name.removeprefix("recorded:")), task)
     model = open_model(name, task, store, ledger or Ledger(task.teacher.max_usd))
     return PromptedPredictor(model, task, worked_examples(task) if shots is None else shots)
 
@@ -35,6 +39,8 @@ def open_teacher(name: str, task: Task, store: Store, *, ledger: Ledger | None =
 def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredModel:
     """An endpoint or a script behind the store and the ledger."""
     settings = task.teacher
+    if any(price is not None and not 0 <= price < math.inf for price in (settings.price_in, settings.price_out)):
+        raise UserError(f"{settings.price_in}, {settings.price_out}: no prices; give US$ per million tokens, 0 or more, with --price-in and --price-out")
     if (settings.price_in is None) != (settings.price_out is None):
         raise UserError("a price for input tokens alone, or for output tokens alone, prices no call; give both --price-in and --price-out")
     if name.startswith("scripted:"):
@@ -52,29 +58,77 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
             price_out=settings.price_out,
             priced_as=getattr(script, "priced_as", None),
             stand_in=bool(getattr(script, "stand_in", False)),
+            in_flight=lambda: settings.concurrency or AT_ONCE,
         )
     base_url, model, key = endpoint(name)
-    client = ChatClient(base_url, model, key, Limiter(settings.concurrency))
+    limiter = Limiter(
+        settings.concurrency,
+        requests_per_minute=settings.requests_per_minute,
+        tokens_per_minute=settings.tokens_per_minute,
+        input_tokens_per_minute=settings.input_tokens_per_minute,
+        output_tokens_per_minute=settings.output_tokens_per_minute,
+    )
+    client = ChatClient(base_url, model, key, limiter)
 
     async def send(request: Request, _: Example | None) -> Completion:
         return await client.complete(request)
 
-    return MeteredModel(name, send, store, ledger, price_in=settings.price_in, price_out=settings.price_out, close=client.close)
+    given = settings.price_in, settings.price_out
+    return MeteredModel(name, send, store, ledger, price_in=given[0], price_out=given[1], bills=True, close=client.close, in_flight=lambda: limiter.in_flight)
+
+
+def open_batches(name: str, teacher: Teacher, ledger: Ledger, path: Path, on_done: Callable[[int], None]) -> Batches:
+    """The batches of an endpoint: by Anthropic's API for `anthropic:NAME`, by OpenAI's for all others. Raises UserError for a model that is no endpoint."""
+    from stillhouse.llm.batch_anthropic import VERSION, AnthropicBatches
+    from stillhouse.llm.batch_http import BatchHttp
+    from stillhouse.llm.batch_openai import OpenAIBatches
+
+    if isinstance(teacher, RecordedTeacher) or not isinstance(teacher.model, MeteredModel) or not teacher.model.bills:
+        raise UserError(f"{name}: --batch is for endpoints with a batch API; label without it")
+    base_url, model, key = endpoint(name)
+    provider: Provider
+    if name.startswith("anthropic:"):
+        provider = AnthropicBatches(BatchHttp(base_url, {"x-api-key": key or "", "anthropic-version": VERSION}, key), model)
+    else:
+        provider = OpenAIBatches(BatchHttp(base_url, {"Authorization": f"Bearer {key}"} if key else {}, key), model)
+    return Batches(teacher.model, ledger, provider, path, on_done=on_done)
 
 
 def endpoint(name: str) -> tuple[str, str, str | None]:
-    """(base URL, model, key) of `openai:NAME` or `http(s)://host/v1#NAME`."""
+    """(base URL, model, key) of `openai:NAME`, `anthropic:NAME` (by its OpenAI-compatible API) or `http(s)://host/v1#NAME`."""
     if name.startswith("openai:") and name.removeprefix("openai:"):
-        key = os.environ.get("OPENAI_API_KEY")
+        key = _key("OPENAI_API_KEY")
         if not key:
             raise KeyMissingError(f"{name} needs a key; set the environment variable OPENAI_API_KEY")
-        return os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1"), name.removeprefix("openai:"), key
+        return os.environ.get("OPENAI_BASE_URL", _OPENAI), name.removeprefix("openai:"), key
+    if name.startswith("anthropic:") and name.removeprefix("anthropic:"):
+        key = _key("ANTHROPIC_API_KEY")
+        if not key:
+            raise KeyMissingError(f"{name} needs a key; set the environment variable ANTHROPIC_API_KEY")
+        return str(base_url_of(name)), name.removeprefix("anthropic:"), key
     if name.startswith(("http://", "https://")):
         url, _, model = name.partition("#")
         if not model:
             raise ModelNameError(f"{name}: names no model; write it after a #, as in {url}#NAME")
-        return url, model, os.environ.get("STILLHOUSE_API_KEY")
+        return url, model, _key("STILLHOUSE_API_KEY")
     raise ModelNameError(f"{name!r} is not a model's name; use {FORMS}")
+
+
+def base_url_of(name: str) -> str | None:
+    """Where a model's requests go, asked without its key; None for recorded answers and scripts, which go nowhere."""
+    if name.startswith("openai:"):
+        return os.environ.get("OPENAI_BASE_URL", _OPENAI)
+    if name.startswith("anthropic:"):
+        return f"{os.environ.get('ANTHROPIC_BASE_URL', _ANTHROPIC).rstrip('/')}/v1"
+    return name.partition("#")[0] if name.startswith(("http://", "https://")) else None
+
+
+def _key(variable: str) -> str | None:
+    """The key without the line's end that a file left on it. Raises KeyMissingError for what no header can carry."""
+    key = os.environ.get(variable, "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise KeyMissingError(f"{variable} holds characters that no key has; set it again")
+    return key or None
 
 
 def worked_examples(task: Task) -> tuple[Example, ...]:

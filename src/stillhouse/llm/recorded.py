@@ -1,6 +1,7 @@
 """`recorded:FILE.jsonl`: what a teacher answered earlier, as a teacher. First-class: it labels, is compared with, and prices, as it was recorded.
 
-A row holds `id` or `input`, `teacher_label`, and where known `teacher_rationale`, `usage`, `cost_usd`, `latency_s`. Looked up by id, then by input.
+A row holds `id` or `input`; `teacher_label`, or the reply as it came as `teacher_output`, which the task's rule reads (again whenever the rule is mended); and
+where known `teacher_rationale`, `teacher_scores`, `teacher_confidence`, `usage`, `cost_usd`, `latency_s`, `provenance`. Looked up by id, then by input.
 """
 
 import gzip
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError, ModelNameError
+from stillhouse.llm.parsing import Reply, answer_pattern, parse_reply
 from stillhouse.records import Example, Prediction, Usage
+from stillhouse.task import Task
 
 _COUNTS = ", ".join(field.name for field in fields(Usage))
 
@@ -22,11 +25,13 @@ class RecordedTeacher:
 
     stand_in = False
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, task: Task | None = None) -> None:
         self.name = f"recorded:{path.name}"
-        self.path = path
+        self.path, self._task = path, task
         self._by_id: dict[str, Mapping[str, Any]] = {}
         self._by_input: dict[str, Mapping[str, Any]] = {}
+        if task is not None and task.teacher.rationales:
+            answer_pattern(task)  # a broken rule is refused before a row is read
         if not path.is_file():
             raise ModelNameError(f"recorded:{path}: no such file; give a JSONL file with id and teacher_label")
         try:
@@ -42,13 +47,19 @@ class RecordedTeacher:
             row = json.loads(text)
         except json.JSONDecodeError as error:
             raise DatasetError(f"{self.path}:{line}: not valid JSON ({error}); mend the row") from None
-        if not isinstance(row, dict) or "teacher_label" not in row or not ("id" in row or "input" in row):
-            raise DatasetError(f"{self.path}:{line}: a recorded answer needs `teacher_label`, and `id` or `input`; mend the row")
+        if not isinstance(row, dict) or not ("teacher_label" in row or isinstance(row.get("teacher_output"), str)) or not ("id" in row or "input" in row):
+            raise DatasetError(f"{self.path}:{line}: a recorded answer needs `teacher_label` or `teacher_output`, and `id` or `input`; mend the row")
+        if "teacher_label" not in row and self._task is None:
+            raise DatasetError(f"{self.path}:{line}: `teacher_output` is read by a task's rule, and there is no task here; give `teacher_label`")
         try:
             Usage(**(row.get("usage") or {}))
         except TypeError:
             raise DatasetError(f"{self.path}:{line}: usage = {row['usage']!r:.80} is not an object of {_COUNTS}; mend the row") from None
-        for name in ("cost_usd", "latency_s"):
+        if not _are_scores(row.get("teacher_scores")):
+            raise DatasetError(f"{self.path}:{line}: teacher_scores = {row['teacher_scores']!r:.80} is not an object of labels and probabilities; mend the row")
+        if not isinstance(row.get("provenance"), dict | None):
+            raise DatasetError(f"{self.path}:{line}: provenance = {row['provenance']!r:.80} is not an object; mend the row")
+        for name in ("cost_usd", "latency_s", "teacher_confidence"):
             if not isinstance(row.get(name), int | float | None) or isinstance(row.get(name), bool):
                 raise DatasetError(f"{self.path}:{line}: {name} = {row[name]!r:.80} is not a number; mend the row")
         if "id" in row:
@@ -57,24 +68,34 @@ class RecordedTeacher:
             self._by_input[_key(row["input"])] = row
 
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
-        return [self._answer(example) for example in inputs]
+        return [self.answer(example)[0] for example in inputs]
 
-    def _answer(self, example: Example) -> Prediction:
-        row = self._by_id.get(example.id) or self._by_input.get(_key(example.input))
-        if row is None:
-            return Prediction(None, error="no recorded answer")
-        label = row["teacher_label"]
-        if label is not None and not isinstance(label, str):
-            label = json.dumps(label, sort_keys=True, ensure_ascii=False)
-        return Prediction(
-            label,
+    def answer(self, example: Example) -> tuple[Prediction, Reply, Mapping[str, Any]]:
+        """The answer, how it was read, and the row it stands in (empty: there is none)."""
+        row = self._by_id.get(example.id) or self._by_input.get(_key(example.input)) or {}
+        reply = self._read(example, row)
+        prediction = Prediction(
+            reply.output,
             usage=Usage(**row["usage"]) if isinstance(row.get("usage"), dict) else None,
             cost_usd=row.get("cost_usd"),
             latency_s=row.get("latency_s"),
+            confidence=row.get("teacher_confidence"),
+            scores=row.get("teacher_scores"),
             source="teacher",
-            rationale=row.get("teacher_rationale"),
-            error="recorded without an answer" if label is None else None,
+            rationale=reply.rationale,
+            error=reply.error,
         )
+        return prediction, reply, row
+
+    def _read(self, example: Example, row: Mapping[str, Any]) -> Reply:
+        if not row:
+            return Reply(None, error="no recorded answer")
+        if "teacher_label" not in row and self._task is not None:
+            return parse_reply(self._task, example, row["teacher_output"], rationales=self._task.teacher.rationales)
+        label = row["teacher_label"]
+        if label is not None and not isinstance(label, str):
+            label = json.dumps(label, sort_keys=True, ensure_ascii=False)
+        return Reply(label, row.get("teacher_rationale"), None, "recorded without an answer" if label is None else None)
 
     async def close(self) -> None:
         """Nothing is held open."""
@@ -82,3 +103,8 @@ class RecordedTeacher:
 
 def _key(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _are_scores(value: Any) -> bool:
+    """None, or probabilities by label."""
+    return value is None or (isinstance(value, dict) and all(type(p) in (int, float) and 0 <= p <= 1 for p in value.values()))

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
 from stillhouse.records import Example, Usage
+
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode  # made once: making one takes longer than using it
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Request:
     @cached_property
     def hash(self) -> str:
         """sha256 (hex) over the canonical JSON of all fields."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+        return hashlib.sha256(_canonical(self.to_dict()).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -67,12 +69,17 @@ class Completion:
     latency_s: float | None = None
     token_logprobs: tuple[tuple[str, float], ...] | None = None
     tool_calls: tuple[ToolCall, ...] | None = None
+    top_logprobs: tuple[Mapping[str, float], ...] | None = None  # beside `token_logprobs`, the likeliest tokens at each place
     scores: Mapping[str, float] | None = None  # of a decision: the probability of each choice
+    created: str | None = None  # when it was answered, ISO 8601, UTC
     from_store: bool = False  # answered by an earlier payment
 
 
 # Who hears a model's text while it is being written; None: nobody, and nothing is streamed. Text from the store is heard in one piece.
 text_listener: ContextVar[Callable[[str], None] | None] = ContextVar("stillhouse_text_listener", default=None)
+
+# Told +1 when a call begins to wait for its next try and -1 when it goes on: whoever bounds the calls under way may start another meanwhile.
+between_tries: ContextVar[Callable[[int], None] | None] = ContextVar("stillhouse_between_tries", default=None)
 
 
 def text_of(message: Mapping[str, Any]) -> str:
@@ -94,7 +101,16 @@ class Model(Protocol):
     """Anything that answers requests: an endpoint, recorded answers, a script."""
 
     name: str
+    in_flight: Callable[[], int]  # how many calls are worth having under way now
+    bills: bool  # its calls cost something
     stand_in: bool  # a script in a model's place, and to be called so wherever it is shown
+
+    @property
+    def price_snapshot(self) -> str | None: ...
+
+    def known(self, hashes: Sequence[str]) -> set[str]:
+        """Those of these requests that are paid for already."""
+        ...
 
     async def complete(self, request: Request, example: Example | None = None) -> Completion:
         """The reply. Raises TeacherError where no call of this model can succeed (wrong key, unknown model)."""

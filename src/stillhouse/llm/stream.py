@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable
 from typing import Any
 
 import aiohttp
@@ -12,7 +12,7 @@ class Broken(Exception):
     """The stream ended early after some of its text was told."""
 
 
-async def read_stream(content: aiohttp.StreamReader, heard: Callable[[str], None] | None, max_bytes: int) -> bytes:
+async def read_stream(content: AsyncIterable[bytes], heard: Callable[[str], None] | None, max_bytes: int) -> bytes:
     """The body that the endpoint would have sent without streaming, as JSON. Raises Broken, or the connection's own error where no text was told yet."""
     whole = _Whole(heard)
     n_bytes, ended = 0, False

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from stillhouse import __version__
 from stillhouse.report import numbers, plots
-from stillhouse.report.result import Arm, Result, from_dict
+from stillhouse.report.result import Arm, Curve, LearningCurves, Result, from_dict
 
 SERIES = 6  # colours of the style sheet, told apart by readers with any of the common colour vision deficiencies
 
@@ -82,10 +82,9 @@ def _cells(arm: Arm, n_test: int) -> tuple[str, ...]:
 
 def standalone(drawing: Markup) -> str:
     """A plot as an SVG file of its own, on paper, with the style sheet's colours and plot rules inside; light or dark as the reader's system is."""
-    style = (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
-    colours = [block for block in style.split("\n}\n") if block.startswith((":root {", "@media (prefers-color-scheme: dark)"))]
+    colours, style = ((Path(__file__).parent / "templates" / name).read_text(encoding="utf-8") for name in ("colours.css", "style.css"))
     rules = [rule for rule in style.splitlines() if rule.startswith((".plot ", "svg.plot "))]
-    inside = "\n".join([*(f"{block}\n}}" for block in colours), *rules, "svg { background: var(--paper); }"])
+    inside = "\n".join([colours.rstrip(), *rules, "svg { background: var(--paper); }"])
     head, tail = str(drawing).split(">", 1)
     return f"{head} xmlns='http://www.w3.org/2000/svg'><style>\n{inside}\n</style>{tail}\n"
 
@@ -144,6 +143,14 @@ def _score_range(result: Result) -> tuple[float, float]:
     return (low, high) if high - low > 0.02 else (low - 0.01, high + 0.01)
 
 
+def _shots(curves: LearningCurves | None) -> LearningCurves | None:
+    """The prompt with examples as a curve over their number, with the prompts without as level lines."""
+    if curves is None or curves.few_shot is None or not curves.few_shot.points:
+        return None
+    prompts = tuple(level for level in curves.lines if level.name.startswith("prompt"))
+    return LearningCurves((Curve("prompt + examples", curves.few_shot.points, curves.few_shot.n_rows),), prompts)
+
+
 def _drawings(result: Result, colours: Mapping[str, str]) -> dict[str, Markup]:
     """Every plot in a wide and a narrow cut; the style sheet shows the one that fits. An empty one is left out by the template."""
 
@@ -152,8 +159,9 @@ def _drawings(result: Result, colours: Mapping[str, str]) -> dict[str, Markup]:
         return Markup("<div class='wide'>{}</div><div class='narrow'>{}</div>").format(wider, draw(plots.NARROW)) if wider else Markup("")
 
     curves, money, threshold, belief = result.curves, result.money, result.threshold_curve, result.reliability
-    none = Markup("")
+    none, shots = Markup(""), _shots(curves)
     return {
+        "shots": both(lambda width: plots.learning_curves(shots, result.heading, colours, width, "examples in the prompt"), plots.WIDE) if shots else none,
         "curves": both(lambda width: plots.learning_curves(curves, result.heading, colours, width), plots.WIDE) if curves else none,
         "volume": both(lambda width: plots.cost_by_volume(money, colours, width)) if money else none,
         "cost": both(lambda width: plots.score_by_cost(result.arms, result.heading, colours, width)),

@@ -42,8 +42,11 @@ _NONE = Markup("")
 Colours = Mapping[str, str]
 
 
-def learning_curves(data: LearningCurves, heading: str, colours: Colours, width: int = WIDE) -> Markup:
-    """Score against training size (log2): mean over seeds with its band, every seed as a faint dot, the prompts as level lines, n* on the axis."""
+def learning_curves(data: LearningCurves, heading: str, colours: Colours, width: int = WIDE, against: str = "training rows") -> Markup:
+    """Score against training size (log2): mean over seeds with its band, every seed as a faint dot, the prompts as level lines, n* on the axis.
+
+    `against` names the axis where it is not training rows.
+    """
     curves = [curve for curve in data.curves if curve.points]
     if not curves:
         return _NONE
@@ -58,15 +61,17 @@ def learning_curves(data: LearningCurves, heading: str, colours: Colours, width:
     labels += [EndLabel(curve.name, y(curve.points[-1].mean), colours.get(curve.name, "s1")) for curve in curves]
     body = [
         frame.grid(apart(sizes, x, numbers.count), linear_ticks(y.low, y.high), numbers.count, _axis_percent),
-        frame.titles("training rows (log scale)", f"{heading}, %"),
+        frame.titles(f"{against} (log scale)", f"{heading}, %"),
         *(_level_line(level.score, level.name, frame, colours.get(level.name, "ink")) for level in data.lines),
         *(_curve(curve, frame, colours.get(curve.name, "s1")) for curve in curves),
         *(_crossover(crossover, data, frame, colours.get(crossover.curve, "s1"), row) for row, crossover in enumerate(data.crossovers)),
         end_labels(labels, frame, room),
     ]
-    said = [f"{curve.name}: {'; '.join(f'{numbers.percent(point.mean)} at {numbers.count(point.n)} rows' for point in curve.points)}." for curve in curves]
+    unit = "rows" if against == "training rows" else against
+    said = [f"{curve.name}: {'; '.join(f'{numbers.percent(point.mean)} at {numbers.count(point.n)} {unit}' for point in curve.points)}." for curve in curves]
     said += [f"{level.name}: {numbers.described(level.score)}." for level in data.lines]
-    return figure(f"curves-{width}", width, bottom + _FOOT, f"Learning curves: {heading} against training rows", " ".join(said), *body)
+    name = "curves" if against == "training rows" else "examples"
+    return figure(f"{name}-{width}", width, bottom + _FOOT, f"Learning curves: {heading} against {against}", " ".join(said), *body)
 
 
 def _curve_values(curves: Sequence[Curve], data: LearningCurves) -> list[float]:

@@ -148,12 +148,32 @@ class Crossover:
 
 
 @record
+class FewShot:
+    """The prompt with k training rows in it as examples: `points` have k as their `n` and a score per draw of examples. `notes`: what bounded k."""
+
+    points: tuple[CurvePoint, ...]
+    n_rows: int
+    notes: tuple[str, ...] = ()
+
+
+@record
+class Worth:
+    """What prompted finetuning is worth against a head on the same base, in training rows: a sentence with interval and n, or why it cannot be told."""
+
+    better: str
+    worse: str
+    sentence: str
+
+
+@record
 class LearningCurves:
     """All curves of a run, the lines they are held against, and where they cross."""
 
     curves: tuple[Curve, ...]
     lines: tuple[Line, ...] = ()
     crossovers: tuple[Crossover, ...] = ()
+    few_shot: FewShot | None = None
+    worth: tuple[Worth, ...] = ()
 
 
 @record

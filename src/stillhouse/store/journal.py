@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from stillhouse.errors import UserError
+from stillhouse.store.address import is_postgres, sqlite_address
 
 INTERN = 4096  # characters: texts that long are stored once, by their hash, however many steps take or return them
 Key = tuple[str, str, int]  # step, hash of the arguments, n-th equal call
@@ -72,9 +73,8 @@ class RunRow:
             raise UserError(f"the run {self.run} is there already, with {what}; give another --run-id, or the same flow and input to resume it")
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """Of a finished step what a resumed flow needs; texts may be interned."""
+class Finished(NamedTuple):
+    """Of a finished step what a resumed flow needs; texts may be interned. A tuple: ten thousand of them are read before a long run goes on."""
 
     version: str  # of the step's source when it ran
     output: str
@@ -145,18 +145,16 @@ class Journal(Protocol):
     def close(self) -> None: ...
 
 
-def open_journal(url: str | Path, *, full: bool = False) -> Journal:
-    """The journal at a file path, `sqlite:///PATH` or `postgresql://...`. `full`: also survive a power loss, at the price of an fsync per step (SQLite).
+def open_journal(url: str | Path) -> Journal:
+    """The journal at a file path, `sqlite:///PATH` (with `?synchronous=full`: synced at every step, against power loss too) or `postgresql://...`.
 
     Raises UserError for another form, StorageError where the database refuses, MissingExtraError where PostgreSQL's driver is absent.
     """
-    text = str(url)
-    if text.startswith(("postgresql://", "postgres://")):
+    if is_postgres(url):
         from stillhouse.store.postgres_journal import PostgresJournal
 
-        return PostgresJournal(text)
-    if "://" in text and not text.startswith("sqlite:///"):
-        raise UserError(f"the journal {text.split('@')[-1]!r} is of an unknown kind; give a file path, sqlite:///PATH or postgresql://HOST/DATABASE")
+        return PostgresJournal(str(url))
     from stillhouse.store.sqlite_journal import SqliteJournal
 
-    return SqliteJournal(Path(text.removeprefix("sqlite:///")), full=full)
+    path, full = sqlite_address(url)
+    return SqliteJournal(path, full=full)

@@ -172,6 +172,10 @@ class PostgresStore:
             return self._whole.completions(self._reader.execute(select("%s"), hashes))
         return self._whole.completions(self._reader.execute(select(_MANY), (list(hashes),)))
 
+    def known(self, hashes: Sequence[str]) -> set[str]:
+        """Those of these requests that have a completion."""
+        return {one for (one,) in self._reader.execute(f"SELECT request_hash FROM completions WHERE request_hash IN ({_MANY})", (list(hashes),))}
+
     async def put(self, completion: StoredCompletion) -> None:
         """Commit one completion. An equal request that is already there keeps its first answer."""
         try:

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol, Self
 
 from stillhouse.records import Usage
@@ -74,6 +74,10 @@ class Store(Protocol):
         """The completions that exist of these requests, in no particular order."""
         ...
 
+    def known(self, hashes: Sequence[str]) -> set[str]:
+        """Those of these requests that have a completion."""
+        ...
+
     async def put(self, completion: StoredCompletion) -> None:
         """Commit one completion. An equal request that is already there keeps its first answer."""
         ...
@@ -93,6 +97,8 @@ Link = tuple[str, str | None, str]  # a row of `messages`: hash, parent, message
 Row = tuple[str, str, str, str, str | None, float | None, str | None, float | None, str, str | None]  # COLUMNS
 Found = tuple[Any, ...]  # a Row, and parent and message of its tip
 _BEGINNINGS = 1000  # kept in memory at most
+_COUNTS = tuple(field.name for field in fields(Usage))
+_text = json.JSONEncoder(ensure_ascii=False).encode  # made once: making one takes longer than using it
 _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -125,8 +131,8 @@ def to_row(completion: StoredCompletion) -> tuple[Row, list[Link]]:
     if isinstance(messages := request.get("messages"), (list, tuple)) and messages:
         links = chain(messages)
         request = {name: value for name, value in request.items() if name != "messages"}
-    usage = None if completion.usage is None else json.dumps(asdict(completion.usage))
-    texts = json.dumps(request, ensure_ascii=False), json.dumps(completion.response, ensure_ascii=False)
+    usage = None if completion.usage is None else _text({name: getattr(completion.usage, name) for name in _COUNTS})
+    texts = _text(request), _text(completion.response)
     for text in texts:
         text.encode()  # refused here, where one call waits, and not in a commit that many share
     cost_usd, latency_s = (None if value is None else float(value) for value in (completion.cost_usd, completion.latency_s))

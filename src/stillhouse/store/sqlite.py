@@ -1,7 +1,7 @@
 """The store in one SQLite file, in WAL mode.
 
 Writes go through one thread that commits whatever has gathered since its last commit. `put` returns when its row is committed. `synchronous=NORMAL` in WAL
-survives the death of the process (kill -9); only a power loss may take the last commits.
+survives the death of the process (kill -9); only a power loss may take the last commits, and with `full=True` not even that.
 """
 
 import contextlib
@@ -15,14 +15,14 @@ from stillhouse.errors import StorageError
 from stillhouse.store.schema import COLUMNS, TABLES, VERSION, Link, Reader, Row, StoredCompletion, select, select_chains, to_row
 from stillhouse.store.writer import GroupWriter
 
-_REMEMBERED = 100_000  # hashes of messages known to be stored; beyond it, forget and ask the database again
+_REMEMBERED = 10_000  # hashes of messages known to be stored; beyond it, forget and ask the database again
 
 
 class SqliteStore:
     """A store file, shared by any number of readers and writing processes. Use as a context manager, or call `close`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, full: bool = False) -> None:
+        self.path, self._synchronous = path, "FULL" if full else "NORMAL"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._reader = self._connect()
@@ -44,7 +44,7 @@ class SqliteStore:
                 if "locked" not in str(error) or time.monotonic() > give_up:
                     raise
                 time.sleep(0.01)
-        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA synchronous={self._synchronous}")
         return connection
 
     def _prepare(self) -> None:
@@ -76,6 +76,17 @@ class SqliteStore:
             raise self._refused(error) from None
         return found
 
+    def known(self, hashes: Sequence[str]) -> set[str]:
+        """Those of these requests that have a completion."""
+        found: set[str] = set()
+        try:
+            for start in range(0, len(hashes), 500):  # SQLite bounds the number of parameters
+                part = hashes[start : start + 500]
+                found.update(one for (one,) in self._reader.execute(f"SELECT request_hash FROM completions WHERE request_hash IN ({_marks(part)})", part))
+        except sqlite3.Error as error:
+            raise self._refused(error) from None
+        return found
+
     async def put(self, completion: StoredCompletion) -> None:
         """Commit one completion. An equal request that is already there keeps its first answer."""
         try:
@@ -100,7 +111,7 @@ class SqliteStore:
             raise self._refused(error) from None
         if len(self._stored) > _REMEMBERED:
             self._stored.clear()
-        self._stored.update(links)
+        self._stored.update(link[1] for link in links.values() if link[1] is not None)  # beginnings, which calls share; the last messages rarely come again
         return [None] * len(rows)
 
     def _refused(self, error: Exception) -> StorageError:

@@ -6,16 +6,19 @@ process; `full=True` also a power loss, at the price of an fsync per step.
 
 import contextlib
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stillhouse.errors import StorageError
-from stillhouse.runs import Lock
+from stillhouse.errors import RunBusyError, StorageError
 from stillhouse.store.journal import TABLES, Finished, Key, RunRow, Status, StepRow, intern, storable
+from stillhouse.store.run_lock import Held, run_lock
 
+# Who had a run last; whether that process lives, the lock tells.
+_OWNERS = "CREATE TABLE IF NOT EXISTS owners (run TEXT NOT NULL, process INTEGER NOT NULL, PRIMARY KEY (run))"
 _RUN = "run, flow, input, status, result, error, created, ended, facts"
 _STEP = "step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, facts"
 
@@ -30,18 +33,30 @@ class SqliteJournal:
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
-            for statement in TABLES:
+            self._db.execute("PRAGMA wal_autocheckpoint=4000")  # pages; a checkpoint waits for the disk, and the default 1,000 is a few hundred steps
+            for statement in (*TABLES, _OWNERS):
                 self._db.execute(statement + (" WITHOUT ROWID" if "PRIMARY KEY (run" in statement else ""))  # one tree to write to instead of two
+            self._file = _identity(path)
         except (sqlite3.Error, OSError) as error:
             raise StorageError(f"{path}: the journal cannot be opened ({error}); give another file") from None
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the file that is open still is the one at the path."""
+        try:
+            return _identity(self.path) == self._file
+        except OSError:
+            return False
 
     # Runs
 
     def begin(self, run: str, flow: str, input_: str, facts: Mapping[str, Any]) -> RunRow:
         new = storable(json.dumps(dict(facts), ensure_ascii=False))
-        self._write("INSERT OR IGNORE INTO runs VALUES (?,?,?,'running',NULL,NULL,?,NULL,?)", (run, flow, input_, self._clock(), new))
         row = self.run(run)
-        assert row is not None
+        if row is None:
+            created = self._clock()
+            self._write("INSERT INTO runs VALUES (?,?,?,'running',NULL,NULL,?,NULL,?)", (run, flow, input_, created, new))
+            return RunRow(run, flow, input_, "running", None, None, created, None, json.loads(new))
         row.check(flow, input_)
         if row.status != "done":
             self._write("UPDATE runs SET status = 'running', error = NULL, ended = NULL, facts = ? WHERE run = ?", (new, run))
@@ -49,8 +64,15 @@ class SqliteJournal:
 
     @contextlib.contextmanager
     def own(self, run: str) -> Iterator[None]:
-        with Lock(self.path.parent / f".{self.path.name}.runs" / f"{run}.lock", f"the run {run}"):
-            yield
+        try:
+            with run_lock(self.path, run):
+                self._write("INSERT OR REPLACE INTO owners VALUES (?,?)", (run, os.getpid()))
+                yield
+        except Held:
+            owner = self._db.execute("SELECT process FROM owners WHERE run = ?", (run,)).fetchone()
+            raise RunBusyError(
+                f"the run {run} is in use by process {owner[0] if owner else 'unknown'}; wait for it or stop it, then run this again"
+            ) from None
 
     def run(self, run: str) -> RunRow | None:
         found = self._db.execute(f"SELECT {_RUN} FROM runs WHERE run = ?", (run,)).fetchone()
@@ -69,7 +91,7 @@ class SqliteJournal:
 
     def finished(self, run: str) -> dict[Key, Finished]:
         rows = self._db.execute("SELECT step, args_hash, nth, version, output, parent, facts FROM steps WHERE run = ? AND output IS NOT NULL", (run,))
-        return {row[:3]: Finished(*row[3:]) for row in rows}
+        return {(step, args, nth): Finished(version, output, parent, facts) for step, args, nth, version, output, parent, facts in rows}
 
     def steps(self, run: str) -> list[StepRow]:
         return [self._step_row(row) for row in self._db.execute(f"SELECT {_STEP} FROM steps WHERE run = ? ORDER BY started, step, args_hash, nth", (run,))]
@@ -122,6 +144,11 @@ class SqliteJournal:
 
     def close(self) -> None:
         self._db.close()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _run_row(row: tuple[Any, ...]) -> RunRow:

@@ -1,7 +1,8 @@
 """Students: small models that learn a task from gold or teacher labels, and are then a Predictor like any other.
 
-Families: `majority` (the floor), `linear` (TF-IDF + logistic regression), `encoder` (a finetuned encoder with a head), `generative` (sequence to
-sequence, or decoder-only). Importing this package loads nothing heavy; torch is loaded where a family needs it.
+Families: `majority` (the floor), `linear` (TF-IDF + logistic regression), `encoder` (a finetuned encoder with a head), `prompted` (the same finetuning through
+the base's own language-model head), `generative` (sequence to sequence, or decoder-only). Importing this package loads nothing heavy; torch is loaded where a
+family needs it.
 """
 
 import importlib
@@ -14,7 +15,7 @@ from stillhouse.errors import MissingExtraError, UserError
 from stillhouse.records import Example, Progress, Source
 from stillhouse.student.artifact import Family, Header, Student, read_artifact, refuse_existing, save_artifact, size_bytes
 from stillhouse.student.config import TrainConfig
-from stillhouse.student.job import TrainJob, TrainResult, check_rows, family_of, input_fields, job_digest
+from stillhouse.student.job import TrainJob, TrainResult, check_rows, check_soft_targets, family_of, input_fields, job_digest
 from stillhouse.task import Task
 
 __all__ = ["Student", "TrainConfig", "TrainResult", "load_student", "train_student"]
@@ -34,17 +35,19 @@ def train_student(
 ) -> TrainResult:
     """Train one student and write its artifact to the folder `out`, which must not exist yet.
 
-    `spec`: "majority", "linear", "encoder:BASE" or "generative:BASE"; BASE is "minilm", "scratch:tiny", a Hugging Face id or a folder. Validation rows pick
-    the best weights and set the temperature, so they must be no test rows. Without `config` the family's defaults hold, with what `[student]` of the task
-    sets; `majority` and `linear` have no such settings. A killed training goes on from its last checkpoint when called again with the same arguments.
+    `spec`: "majority", "linear", "encoder:BASE", "prompted:BASE" or "generative:BASE"; BASE is "minilm", "scratch:tiny", a Hugging Face id or a folder.
+    Validation rows pick the best weights and set the temperature, so they must be no test rows. Without `config` the family's defaults hold, with what
+    `[student]` of the task sets; `majority` and `linear` have no such settings. A killed training goes on from its last checkpoint when called again with
+    the same arguments.
 
     Raises UserError for rows that cannot be learned from, ExistsError, MissingExtraError, StorageError.
     """
     out = Path(out)
     family = family_of(spec)
     refuse_existing(out)
-    if family in ("linear", "encoder") and task.output != "choice":
+    if family in ("linear", "encoder", "prompted") and task.output != "choice":
         raise UserError(f'{spec} picks among choices, and {task.name} has output = "{task.output}"; use a generative student')
+    check_soft_targets(task, family, train, source)
     labels = check_rows(task, train, validation, source, one_class=family == "majority")
     # The digest in the name makes sure that a checkpoint is never continued with other rows or settings.
     checkpoints = out.parent / f".{out.name}.checkpoint-{job_digest(spec, task, train, validation, source, seed, config)[:12]}"

@@ -23,7 +23,7 @@ from stillhouse.task import Task
 FORMAT = 1
 HEADER = "student.json"
 MODEL = "model.safetensors"
-Family = Literal["majority", "linear", "encoder", "generative"]
+Family = Literal["majority", "linear", "encoder", "prompted", "generative"]
 
 
 @runtime_checkable

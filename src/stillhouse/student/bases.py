@@ -50,6 +50,15 @@ def load_weights(auto_class: Any, base: str, **options: Any) -> Any:
     return from_pretrained(auto_class, base, dtype=torch.float32, use_safetensors=True, **options)
 
 
+def load_tokenizer(base: str) -> Any:
+    """The base's tokenizer, padding on the right; where it has no token to pad with (GPT-2, Llama), with its end token, which the mask hides."""
+    tokenizer = from_pretrained(transformers.AutoTokenizer, base)
+    tokenizer.padding_side = "right"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    return tokenizer
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Hush transformers' own bars and its note on weights that a head-less model does not use: progress is reported by the loop."""

@@ -8,7 +8,7 @@ plain `transformers.AutoModel`; the head lies beside it in `head.safetensors`.
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -131,14 +131,15 @@ def collate(rows: Sequence[Row], tokenizer: Any) -> dict[str, Tensor]:
 # Training
 
 
-class _Rows:
+class Rows:
     """The `Trainable` of the loop: tokenised training rows and, to validate on, held-out ones."""
 
-    def __init__(self, job: TrainJob, module: Classifier, tokenizer: Any, max_length: int, label_smoothing: float) -> None:
+    def __init__(self, job: TrainJob, module: nn.Module, tokenizer: Any, encoded: Callable[[Sequence[Example]], list[Row]], label_smoothing: float) -> None:
         self.module, self._tokenizer, self._labels = module, tokenizer, job.labels
-        self._rows = encode(job.train, tokenizer, job.labels, max_length)
+        self._rows = encoded(job.train)
         self._targets = _class_numbers(job, job.train)
-        self._validation = encode(job.validation, tokenizer, job.labels, max_length)
+        self._soft = _distributions(job) if job.task.student.soft_targets else None
+        self._validation = encoded(job.validation)
         self.validation_targets = _class_numbers(job, job.validation)
         self._smoothing = label_smoothing
         self.n_truncated = sum(row.truncated for row in self._rows)
@@ -149,11 +150,15 @@ class _Rows:
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
         rows = [self._rows[i] for i in indices]
         targets = torch.tensor([self._targets[i] for i in indices])
+        if self._soft is not None:
+            targets = torch.nn.utils.rnn.pad_sequence([self._soft[i] for i in indices], batch_first=True)  # (rows, most answers)
         return collate(rows, self._tokenizer) | {"targets": targets, "n_choices": torch.tensor([len(row.sequences) for row in rows])}
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, int]:
         encoded = {name: tensor for name, tensor in batch.items() if name not in ("targets", "n_choices")}
         logits = self.module(encoded)
+        if self._soft is not None:
+            return objectives.soft_targets(logits if self._labels is not None else objectives.by_row(logits[:, 0], batch["n_choices"]), batch["targets"])
         if self._labels is None:
             return objectives.choice(logits[:, 0], batch["n_choices"], batch["targets"])
         return objectives.classification(logits, batch["targets"], label_smoothing=self._smoothing)
@@ -169,24 +174,38 @@ def _class_numbers(job: TrainJob, examples: Sequence[Example]) -> list[int]:
     return [(job.labels or example.choices or ()).index(job.target(example)) for example in examples]
 
 
+def _distributions(job: TrainJob) -> list[Tensor]:
+    """What each training row's answers are to be given: the teacher's probabilities, or all to its label where it told none."""
+    rows = []
+    for example, number in zip(job.train, _class_numbers(job, job.train), strict=True):
+        answers = job.labels or example.choices or ()
+        rows.append(torch.tensor(job.distribution(example, answers) or [float(at == number) for at in range(len(answers))]))
+    return rows
+
+
 def train(job: TrainJob) -> Trained:
-    """Finetune all weights of the base. The temperature is fitted on the validation rows with the weights that are kept."""
+    """Finetune all weights of the base."""
     config = job.settings(defaults(job.base))
     with seeded(job.seed):
         body, tokenizer = _scratch(job) if job.base == TINY else _pretrained(job.base)
         pairs = job.labels is None or any(len(example.fields) > 1 for example in job.train)
         module = Classifier(body, n_outputs=1 if job.labels is None else len(job.labels), pairs=pairs)
     max_length = min(config.max_length, tokenizer.model_max_length, body.config.max_position_embeddings)
-    rows = _Rows(job, module, tokenizer, max_length, config.label_smoothing)
+    rows = Rows(job, module, tokenizer, lambda examples: encode(examples, tokenizer, job.labels, max_length), config.label_smoothing)
+    return fit_rows(job, rows, config, lambda folder: _write(folder, module, tokenizer), {"max_length": max_length})
+
+
+def fit_rows(job: TrainJob, rows: Rows, config: TrainConfig, write_files: Callable[[Path], None], settings: Mapping[str, Any]) -> Trained:
+    """Train, then fit the temperature on the validation rows with the weights that are kept."""
     result = fit(rows, config, seed=job.seed, folder=job.checkpoints, on_progress=job.on_progress)
     with torch.no_grad(), autocast(config.bf16):
         temperature = fit_temperature(rows.validation_logits(), rows.validation_targets)
     return Trained(
-        write_files=lambda folder: _write(folder, module, tokenizer),
-        settings={"max_length": max_length, "temperature": temperature, "train": asdict(config)},
+        write_files=write_files,
+        settings={**settings, "temperature": temperature, "train": asdict(config)},
         best_validation=result.best_validation,
         metric="accuracy",
-        n_parameters=sum(parameter.numel() for parameter in module.parameters()),
+        n_parameters=sum(parameter.numel() for parameter in rows.module.parameters()),
         wall_s=result.wall_s,
         epochs=result.epochs,
         steps=result.steps,
@@ -198,13 +217,13 @@ def train(job: TrainJob) -> Trained:
 
 def _pretrained(base: str) -> tuple[Any, Any]:
     source = bases.resolve(base)
-    return bases.load_weights(transformers.AutoModel, source), bases.from_pretrained(transformers.AutoTokenizer, source)
+    return bases.load_weights(transformers.AutoModel, source), bases.load_tokenizer(source)
 
 
 def _scratch(job: TrainJob) -> tuple[Any, Any]:
     """Two small layers and a vocabulary of the training rows' own words: for tests and toys, it knows nothing of the language."""
     texts = [text for example in job.train for text in (*example.fields, *(example.choices or ()))]
-    tokenizer = _word_tokenizer(texts)
+    tokenizer = word_tokenizer(texts)
     config = transformers.BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=64,
@@ -217,10 +236,11 @@ def _scratch(job: TrainJob) -> tuple[Any, Any]:
     return transformers.BertModel(config), tokenizer
 
 
-def _word_tokenizer(texts: Sequence[str]) -> Any:
+def word_tokenizer(texts: Sequence[str], **special_tokens: str) -> Any:
+    """A tokenizer whose vocabulary are the texts' own words, in lower case."""
     split = pre_tokenizers.BertPreTokenizer()
     words = sorted({word for text in texts for word, _ in split.pre_tokenize_str(text.lower())})
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *special_tokens.values()]
     numbers = {word: number for number, word in enumerate([*special, *words])}
     tokenizer = Tokenizer(models.WordLevel(numbers, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
@@ -235,13 +255,14 @@ def _word_tokenizer(texts: Sequence[str]) -> Any:
         sep_token="[SEP]",
         model_max_length=256,
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        **special_tokens,
     )
 
 
 # Predicting
 
 
-def logits_of(rows: Sequence[Row], module: Classifier, tokenizer: Any, labels: Sequence[str] | None) -> Logits:
+def logits_of(rows: Sequence[Row], module: nn.Module, tokenizer: Any, labels: Sequence[str] | None) -> Logits:
     """(rows, labels), or (rows, most choices) filled with -inf; in the rows' order."""
     logits: dict[int, Logits] = {}
     for indices in _by_length(rows):
@@ -276,7 +297,7 @@ class EncoderStudent:
 
     family = "encoder"
 
-    def __init__(self, header: Header, folder: Path, module: Classifier, tokenizer: Any) -> None:
+    def __init__(self, header: Header, folder: Path, module: nn.Module, tokenizer: Any) -> None:
         self.name = f"{header.task.name}/{header.spec}"
         self.task, self.labels, self.input_fields = header.task, header.labels, header.input_fields
         self.size_bytes = size_bytes(folder)
@@ -288,13 +309,16 @@ class EncoderStudent:
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         return await asyncio.to_thread(self._predict, inputs)
 
+    def _encode(self, examples: Sequence[Example]) -> list[Row]:
+        return encode(examples, self._tokenizer, self.labels, self._max_length)
+
     def _predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         began = time.perf_counter()
         answerable = [example for example in inputs if self.labels is not None or example.choices]
         if not answerable:
             return [no_choices(example) for example in inputs]
         with self._one_at_a_time, torch.inference_mode():
-            rows = encode(answerable, self._tokenizer, self.labels, self._max_length)
+            rows = self._encode(answerable)
             probabilities = softmax(logits_of(rows, self._module, self._tokenizer, self.labels), self.temperature)
         latency_s = time.perf_counter() - began
         found = zip(rows, probabilities, strict=True)
@@ -326,4 +350,4 @@ def load(folder: Path, header: Header) -> EncoderStudent:
     module = Classifier(body, n_outputs, pairs=n_inputs > body.config.hidden_size)
     module.head.load_state_dict(head)
     module.to(device()).eval()
-    return EncoderStudent(header, folder, module, bases.from_pretrained(transformers.AutoTokenizer, str(folder)))
+    return EncoderStudent(header, folder, module, bases.load_tokenizer(str(folder)))

@@ -39,6 +39,17 @@ class TrainJob:
         assert target is not None  # check_rows refused such rows
         return target
 
+    def distribution(self, example: Example, answers: Sequence[str]) -> list[float] | None:
+        """The teacher's probabilities of these answers, summing to 1; None where the row has none or they are not to be learned.
+
+        The probabilities that the teacher's row lists are scaled up to sum to 1: what it did not list is not known, and gets nothing.
+        """
+        if not self.task.student.soft_targets or self.source != "teacher" or example.teacher_scores is None:
+            return None
+        listed = [example.teacher_scores.get(answer, 0.0) for answer in answers]
+        total = sum(listed)
+        return [probability / total for probability in listed] if total > 0 else None
+
     def settings(self, defaults: TrainConfig) -> TrainConfig:
         """The config to train with: the caller's whole, or the family's defaults with the epochs and learning rate that the task file sets."""
         if self.config is not None:
@@ -95,8 +106,8 @@ def family_of(spec: str) -> Family:
     alone = family in ("majority", "linear")
     if family not in get_args(Family) or alone == bool(base):
         raise UserError(
-            f"unknown student {spec!r}; use majority, linear, encoder:minilm, encoder:BASE, generative:scratch:small or generative:BASE, "
-            "where BASE is a Hugging Face id or a folder"
+            f"unknown student {spec!r}; use majority, linear, encoder:minilm, encoder:BASE, prompted:BASE, generative:scratch:small or "
+            "generative:BASE, where BASE is a Hugging Face id or a folder"
         )
     return cast(Family, family)
 
@@ -143,6 +154,22 @@ def _check_choices(rows: Sequence[Example], source: Source) -> None:
 
 def _named(source: Source) -> str:
     return "gold label" if source == "gold" else "teacher label"
+
+
+def check_soft_targets(task: Task, family: Family, train: Sequence[Example], source: Source) -> None:
+    """Raise UserError where soft targets are asked for and there is nothing that could be learned from them."""
+    if not task.student.soft_targets or family == "majority":
+        return
+    where = f"{task.name}: [student] soft_targets = true"
+    if family == "generative":
+        raise UserError(f"{where} is for students that pick among labels, and a generative one writes text; take it out, or use linear or encoder:BASE")
+    if source == "gold" and task.student.learn_from == "auto":
+        return  # beside students of the teacher's probabilities, one of gold labels is there to be compared with
+    if source == "gold":
+        raise UserError(f"{where} learns the teacher's probabilities, and these students learn gold labels; take it out, or set learn_from = \"teacher\"")
+    if not any(example.teacher_scores for example in train):
+        remedy = "label with [teacher] soft_targets = true, or with samples"
+        raise UserError(f"{where} needs rows with the teacher's probabilities, and none of {len(train)} has `teacher_scores`; {remedy}")
 
 
 def input_fields(rows: Sequence[Example]) -> tuple[str, ...] | None:

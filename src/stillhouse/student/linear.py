@@ -149,12 +149,12 @@ def train(job: TrainJob) -> Trained:
     vectorizer = TfidfVectorizer(analyzer=_as_is, sublinear_tf=True, min_df=occurrences, max_features=MOST_FEATURES, dtype=np.float32)
     matrix = vectorizer.fit_transform(documents)
     held_out = vectorizer.transform(_documents(job.validation, job.labels))
-    classes = _class_numbers(job)
+    learned, classes, weighted = _weighted(job, matrix)
     targets = [_answers(example, job.labels).index(job.target(example)) for example in job.validation]
 
     best: tuple[float, float] | None = None
     for c in C_GRID:
-        regression = LogisticRegression(C=c, max_iter=300, tol=1e-3, random_state=job.seed).fit(matrix, classes)
+        regression = LogisticRegression(C=c, max_iter=300, tol=1e-3, random_state=job.seed).fit(learned, classes, **weighted)
         coefficients, intercept = _all_labels(regression, job.labels)
         logits = _scores(held_out, job.validation, job.labels, coefficients, intercept)
         right = float((logits.argmax(axis=-1) == targets).mean())
@@ -172,6 +172,27 @@ def train(job: TrainJob) -> Trained:
         n_parameters=coefficients.size + intercept.size,
         wall_s=time.perf_counter() - began,
     )
+
+
+def _weighted(job: TrainJob, matrix: csr_matrix) -> tuple[csr_matrix, list[int], dict[str, list[float]]]:
+    """Rows, classes and weights of the regression. A soft target is its row once per class, weighted by the class's probability: the same cross-entropy."""
+    if not job.task.student.soft_targets:
+        return matrix, _class_numbers(job), {}
+    rows, classes, weights = [], [], []
+    at = 0  # of the matrix: one row per example, or per (example, choice) pair
+    for example in job.train:
+        answers, target = _answers(example, job.labels), job.target(example)
+        soft = job.distribution(example, answers) or [float(answer == target) for answer in answers]
+        for number, probability in enumerate(soft):
+            wanted = [(number, probability)] if job.labels is not None else [(1, probability), (0, 1 - probability)]
+            for of_class, weight in wanted:
+                if weight > 0:
+                    rows.append(at)
+                    classes.append(of_class)
+                    weights.append(weight)
+            at += job.labels is None
+        at += job.labels is not None
+    return matrix[rows], classes, {"sample_weight": weights}
 
 
 def _answers(example: Example, labels: Sequence[str] | None) -> Sequence[str]:

@@ -38,6 +38,16 @@ def classification(logits: Tensor, targets: Tensor, *, label_smoothing: float = 
     return F.cross_entropy(logits.float(), targets, reduction="sum", label_smoothing=label_smoothing), len(targets)
 
 
+def soft_targets(logits: Tensor, targets: Tensor) -> tuple[Tensor, int]:
+    """Kullback-Leibler divergence of the student's softmax from the teacher's distribution (Hinton et al. 2015, 1503.02531, at temperature 1).
+
+    `logits` and `targets` (rows, answers); each row of `targets` sums to 1, and a certain row's loss is its cross-entropy. An answer of probability 0 carries
+    no term of its own, so that padding by -inf is ignored. Zero where the student says what the teacher says.
+    """
+    log_q = F.log_softmax(logits.float(), dim=-1).masked_fill(targets == 0, 0.0)
+    return (torch.xlogy(targets, targets) - targets * log_q).sum(), len(targets)
+
+
 def choice(scores: Tensor, n_choices: Tensor, targets: Tensor) -> tuple[Tensor, int]:
     """Cross-entropy over each row's own choices.
 

@@ -1,22 +1,63 @@
 """Labels (and rationales) for a set of rows by a teacher: data as Stanford Alpaca made it, reasons as Distilling Step-by-Step asks for them.
 
-Each paid reply is committed to the store before the next step, so a killed command repeats at most the calls that were in flight. The files are written
-whole at the end, in input order: the labelled rows to OUT, and what could not be used to OUT's sibling `.rejected.jsonl` with its reason.
+Each paid reply is committed to the store before the next step, so a killed command repeats at most the calls that were in flight. Rows stream in and answers
+stream out, so a million rows need no more memory than a thousand. The files are whole or absent, in input order: the labelled rows in OUT, and what could not
+be used in OUT's sibling `.rejected.jsonl` with its reason.
 """
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
+from stillhouse.errors import UserError
+from stillhouse.llm.asking import SENT_BACK
+from stillhouse.llm.batch import SHARE, under_way
 from stillhouse.llm.ledger import Ledger
-from stillhouse.llm.models import open_teacher
-from stillhouse.llm.prompted import PromptedPredictor
+from stillhouse.llm.models import Teacher, open_batches, open_teacher
+from stillhouse.llm.parsing import NOT_FITTING, Reply
+from stillhouse.llm.prompted import Answered, PromptedPredictor, new_cost_usd
+from stillhouse.llm.request import Request
 from stillhouse.records import Example, Prediction, Progress
-from stillhouse.runs import Lock, storage_errors, write_atomic
+from stillhouse.runs import Lock, storage_errors
 from stillhouse.store import open_store
 from stillhouse.task import Task
+from stillhouse.teacher.pilot import N_PILOT, Quote, ask_pilot, draw, pending
+from stillhouse.teacher.provenance import NAMES, licence_class, prompt_hash, provenance
+from stillhouse.teacher.spool import Spool
+
+Take = Callable[[int, Example, "Labelled"], None]
+
+
+class Consent(Protocol):
+    """Who says whether a bulk of calls may be paid for. Both raise UserError for no."""
+
+    def before(self, quote: Quote) -> None:
+        """Before the pilot: all that is known is how many calls there will be, and whether their price is known."""
+        ...
+
+    def after(self, quote: Quote) -> None:
+        """After the pilot, with the estimate."""
+        ...
+
+
+class Examples(Protocol):
+    """Rows whose number is known, that may come from a file one by one."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Example]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One row's answer, how it was read ("strict", "lenient", "repaired"; None: recorded as a label, or not read), and where it comes from."""
+
+    prediction: Prediction
+    how: str | None
+    provenance: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -32,6 +73,112 @@ class LabelReport:
     cost_usd: float | None = None
     price_snapshot: str | None = None
     stand_in: bool = False
+    sent_back: int = 0  # replies that were sent back for repair
+    repaired: int = 0  # labels that came of it
+    with_scores: int = 0  # labels with the teacher's probabilities
+    lacking: dict[str, int] = field(default_factory=dict)  # what the endpoint could not do ("schema", "logprobs") -> rows asked without it
+    licences: dict[str, int] = field(default_factory=dict)  # licence class -> labelled rows
+    dates: tuple[str, str] | None = None  # of the first and the last answer; None: not known
+    notes: tuple[str, ...] = ()
+
+
+class _Tally:
+    """What has come so far, row by row; nothing of the rows is kept."""
+
+    def __init__(self, n: int, teacher: Teacher, task: Task, take: Take, on_progress: Callable[[Progress], None] | None) -> None:
+        self._n, self._teacher, self._take, self._on_progress = n, teacher, take, on_progress
+        self.done = self.lenient = self.from_store = self.sent_back = self.repaired = self.with_scores = 0
+        self.cost_usd = 0.0
+        self.price_snapshot: str | None = None
+        self.rejected: Counter[str] = Counter()
+        self.lacking: Counter[str] = Counter()
+        self.licences: Counter[str] = Counter()
+        self.dates: tuple[str, str] | None = None
+        self._licence = licence_class(teacher.name, stand_in=teacher.stand_in, stated=task.teacher.licence)
+        self._prompt_hash = prompt_hash(teacher.prompt) if isinstance(teacher, PromptedPredictor) else None
+        self.notes = _notes(teacher)
+
+    def recorded(self, index: int, example: Example, answer: tuple[Prediction, Reply, Mapping[str, Any]]) -> None:
+        """A recorded row that tells where it comes from is believed; one that does not stays unknown."""
+        prediction, reply, row = answer
+        own = row.get("provenance") or {}
+        known: dict[str, Any] = {"date": None, "prompt_hash": None, "parameters": {}, "price_snapshot": None, "licence": self._licence, **own}
+        known["teacher"] = own.get("teacher") or row.get("teacher") or self._teacher.name
+        self.from_store += 1
+        self._count(index, example, prediction, reply, provenance(**{name: known[name] for name in NAMES}))
+
+    def answered(self, index: int, example: Example, answered: Answered) -> None:
+        prediction, reply, completion = answered
+        assert isinstance(self._teacher, PromptedPredictor)
+        self.from_store += completion.from_store
+        self.price_snapshot = self.price_snapshot or completion.price_snapshot
+        self.cost_usd += new_cost_usd(completion)
+        origin = provenance(
+            self._teacher.name,
+            date=completion.created,
+            prompt_hash=self._prompt_hash,
+            parameters={**self._teacher.parameters, **({"without": list(reply.lacking)} if reply.lacking else {})},
+            price_snapshot=completion.price_snapshot,
+            licence=self._licence,
+        )
+        self._count(index, example, prediction, reply, origin)
+        if self._on_progress is not None:
+            self._on_progress(Progress(self.done, self._n, "asking the teacher", self.cost_usd))
+
+    def waiting(self, done: int) -> None:
+        """So many answers are in the batches that are under way or fetched."""
+        if self._on_progress is not None:
+            self._on_progress(Progress(done, self._n, "waiting for a batch"))
+
+    def _count(self, index: int, example: Example, prediction: Prediction, reply: Reply, origin: Mapping[str, Any]) -> None:
+        self.done += 1
+        self.sent_back += reply.sent_back
+        self.lacking.update(reply.lacking)
+        if prediction.output is None:
+            self.rejected[_kind(prediction.error or "no answer")] += 1
+        else:
+            self.lenient += reply.how == "lenient"
+            self.repaired += reply.how == "repaired"
+            self.with_scores += prediction.scores is not None
+            self.licences[origin["licence"]] += 1
+        if (date := origin["date"]) is not None:
+            self.dates = (date, date) if self.dates is None else (min(date, self.dates[0]), max(date, self.dates[1]))
+        self._take(index, example, Labelled(prediction, reply.how, origin))
+
+    def report(self, ledger: Ledger) -> LabelReport:
+        teacher = self._teacher
+        asked = isinstance(teacher, PromptedPredictor)
+        return LabelReport(
+            teacher.name,
+            self.done,
+            self.done - self.rejected.total(),
+            self.lenient,
+            self.from_store,
+            dict(self.rejected.most_common()),
+            ledger.spent_usd if asked else None,
+            self.price_snapshot,
+            teacher.stand_in,
+            self.sent_back,
+            self.repaired,
+            self.with_scores,
+            dict(self.lacking.most_common()),
+            dict(self.licences.most_common()),
+            self.dates,
+            self.notes,
+        )
+
+
+def _kind(reason: str) -> str:
+    """The reason as it is counted: which of its fields does not fit a schema differs from row to row, and stays with the row."""
+    if not reason.startswith(NOT_FITTING):
+        return reason
+    return NOT_FITTING + (SENT_BACK if reason.endswith(SENT_BACK) else "")
+
+
+def _notes(teacher: Teacher) -> tuple[str, ...]:
+    if not isinstance(teacher, PromptedPredictor) or not teacher.rationales or 3 <= len(teacher.shots) <= 10:
+        return ()
+    return (f"{len(teacher.shots)} worked examples show the teacher how to reason; 3 to 10 are usual (`examples` in [teacher])",)
 
 
 async def annotate(
@@ -43,57 +190,120 @@ async def annotate(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[list[Prediction], LabelReport]:
     """Ask the teacher for every example; predictions in input order. Raises TeacherError, BudgetError, StorageError: what was answered is stored."""
+    found: dict[int, Prediction] = {}
+
+    def take(index: int, _: Example, labelled: Labelled) -> None:
+        found[index] = labelled.prediction
+
+    report = await annotate_each(teacher_name, task, examples, take, store_path=store_path, on_progress=on_progress)
+    return [found[index] for index in range(len(examples))], report
+
+
+async def annotate_each(
+    teacher_name: str,
+    task: Task,
+    examples: Examples,
+    take: Take,
+    *,
+    store_path: Path,
+    on_progress: Callable[[Progress], None] | None = None,
+    consent: Consent | None = None,
+    batch: Path | None = None,
+) -> LabelReport:
+    """As `annotate`, with each answer handed to `take` as it comes, in any order, with its row's number.
+
+    With `batch`, a file, an endpoint's batch API is asked at half the price; what is under way in batches is written down there. With `consent`, an endpoint
+    that bills is first asked a pilot of twenty rows; the rest is asked where `consent` says yes to what it will cost.
+    """
     with open_store(store_path) as store:
         ledger = Ledger(task.teacher.max_usd)
         teacher = open_teacher(teacher_name, task, store, ledger=ledger)
+        tally, batches = _Tally(len(examples), teacher, task, take, on_progress), None
         try:
-            if not isinstance(teacher, PromptedPredictor):
-                predictions = await teacher.predict(examples)
-                return predictions, _report(teacher.name, predictions, from_store=len(examples))
-            rows = await teacher.replies(examples, on_progress)
+            batches = None if batch is None else open_batches(teacher_name, teacher, ledger, batch, tally.waiting)
+            if isinstance(teacher, PromptedPredictor):
+                if batches is not None:
+                    await batches.run(lambda: ())  # what an earlier command sent is paid for
+                n_new = 0
+                if consent is not None and teacher.model.bills:
+                    n_new = await _agreed(teacher, examples, consent, on_progress, 1.0 if batches is None else SHARE)
+                if batches is not None:
+                    await batches.run(lambda: _unpaid(teacher, examples))
+                    n_new += batches.n_new // task.teacher.samples
+                await teacher.each(examples, tally.answered)
+                tally.from_store = max(0, tally.from_store - n_new)  # they came by way of the store
+            else:
+                for index, example in enumerate(examples):
+                    tally.recorded(index, example, teacher.answer(example))
         finally:
             await teacher.close()
-        predictions = [prediction for prediction, _, _ in rows]
-        return predictions, replace(
-            _report(teacher.name, predictions, from_store=sum(completion.from_store for _, _, completion in rows)),
-            lenient=sum(reply.how == "lenient" for _, reply, _ in rows),
-            cost_usd=ledger.spent_usd,
-            price_snapshot=next((completion.price_snapshot for _, _, completion in rows if completion.price_snapshot), None),
-            stand_in=teacher.stand_in,
-        )
+            if batches is not None:
+                await batches.close()
+        return tally.report(ledger)
 
 
-def _report(name: str, predictions: Sequence[Prediction], *, from_store: int) -> LabelReport:
-    rejected = Counter(prediction.error or "no answer" for prediction in predictions if prediction.output is None)
-    return LabelReport(name, len(predictions), len(predictions) - rejected.total(), 0, from_store, dict(rejected.most_common()))
+def _unpaid(teacher: PromptedPredictor, examples: Examples) -> Iterator[Request]:
+    """The requests, one per sample, that the store has no answer to."""
+    for row in pending(teacher, examples, None, len(examples)):
+        requests = teacher.requests(row)
+        known = teacher.model.known([request.hash for request in requests]) if len(requests) > 1 else ()
+        yield from (request for request in requests if request.hash not in known)
+
+
+async def _agreed(
+    teacher: PromptedPredictor, examples: Examples, consent: Consent, on_progress: Callable[[Progress], None] | None, share: float
+) -> int:
+    """Ask the pilot and then the user; how many rows the pilot paid for. What follows it costs this share of the list price. Raises what `consent` raises."""
+    drawn, n = draw(pending(teacher, examples, on_progress, len(examples)))
+    if n <= N_PILOT:
+        return 0
+    consent.before(Quote(n, teacher.name, price_snapshot=teacher.model.price_snapshot))
+    consent.after(await ask_pilot(teacher, drawn, n, share))
+    return sum(teacher.stored(drawn))
 
 
 async def label(
     teacher_name: str,
     task: Task,
-    examples: Sequence[Example],
+    examples: Examples,
     *,
     out: Path,
     store_path: Path,
     on_progress: Callable[[Progress], None] | None = None,
+    consent: Consent | None = None,
+    batch: bool = False,
 ) -> LabelReport:
     """`annotate`, written to `out`. Raises RunBusyError while another command writes the same file."""
+    waiting = out.with_name(f".{out.name}.batches.json")
+    if not batch and (n := sum(sent.n for sent in under_way(waiting))):
+        raise UserError(f"{n} rows are under way in batches; fetch them with --batch, or remove {waiting} to pay for them again")
     with storage_errors(out):
         lock = Lock(out.with_name(f".{out.name}.lock"), str(out))
-    with lock:
-        predictions, report = await annotate(teacher_name, task, examples, store_path=store_path, on_progress=on_progress)
-        labelled, rejected = [], []
-        for example, prediction in zip(examples, predictions, strict=True):
-            row: dict[str, object] = {"id": example.id, "input": example.input, "teacher": teacher_name}
-            if prediction.output is None:
-                rejected.append(row | {"reason": prediction.error})
-                continue
-            row |= {"teacher_label": prediction.output, "teacher_rationale": prediction.rationale, "cost_usd": prediction.cost_usd}
-            labelled.append({name: value for name, value in row.items() if value is not None})
-        write_atomic(out, _lines(labelled))
-        write_atomic(out.with_suffix(".rejected.jsonl"), _lines(rejected))
+    with lock, Spool(out) as spool:
+
+        def take(index: int, example: Example, labelled: Labelled) -> None:
+            spool.add(index, _row(teacher_name, example, labelled), kept=labelled.prediction.output is not None)
+
+        to = waiting if batch else None
+        report = await annotate_each(teacher_name, task, examples, take, store_path=store_path, on_progress=on_progress, consent=consent, batch=to)
+        spool.write(out, out.with_suffix(".rejected.jsonl"))
         return report
 
 
-def _lines(rows: Sequence[dict[str, object]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+def _row(teacher_name: str, example: Example, labelled: Labelled) -> bytes:
+    prediction = labelled.prediction
+    row: dict[str, object] = {"id": example.id, "input": example.input, "teacher": teacher_name}
+    if prediction.output is None:
+        row["reason"] = prediction.error
+    else:
+        row |= {
+            "teacher_label": prediction.output,
+            "teacher_rationale": prediction.rationale,
+            "teacher_scores": prediction.scores,
+            "teacher_confidence": prediction.confidence,
+            "parsed": labelled.how,
+            "cost_usd": prediction.cost_usd,
+        }
+        row = {name: value for name, value in row.items() if value is not None}
+    row["provenance"] = labelled.provenance
+    return json.dumps(row, ensure_ascii=False).encode() + b"\n"

@@ -5,9 +5,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from stillhouse.errors import UserError
 from stillhouse.evaluation.composability import Gap
@@ -21,6 +23,13 @@ FORMAT = 1
 # Why a whole answer is wrong. `branch`: its first wrong thing is a decision, or its path is not the expected one. `step`: its first wrong thing is a step's
 # result. `whole`: every judged step was right. `failed`: it raised an error. `unknown`: it is wrong, and none of its steps was judged.
 Cause = Literal["branch", "step", "whole", "failed", "unknown"]
+CAUSES: dict[Cause, str] = {
+    "branch": "wrong branch",
+    "step": "wrong step result",
+    "whole": "right parts, wrong whole",
+    "failed": "failed with an error",
+    "unknown": "wrong, and no step of it was judged",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +130,19 @@ def to_json(tested: FlowResult) -> dict[str, Any]:
     """As the file has it."""
     causes = [{"cause": cause, "at": at, "n": n} for (cause, at), n in tested.causes.most_common()]
     return {"format": FORMAT, **asdict(tested), "causes": causes, "passed": tested.passed}
+
+
+def load_tested(path: Path) -> FlowResult:
+    """What `stillhouse test` wrote. Raises UserError where the file is none."""
+    raw = read_json(path)
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT or "flow" not in raw:
+        raise UserError(f"{path}: is no result of `stillhouse test` of this version; give a tests-N.json")
+    known = {field.name: raw.get(field.name) for field in fields(FlowResult)}
+    try:
+        return TypeAdapter(FlowResult).validate_python(known)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise UserError(f"{path}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}; was it edited? test again") from None
 
 
 def load_rows(path: Path) -> dict[str, dict[str, CaseResult]]:

@@ -1,0 +1,83 @@
+"""`stillhouse generate`."""
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stillhouse.cli import app
+from stillhouse.cli.console import emit_json, err, money, out, progress_bar
+from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, SkipBad, Store, Teacher
+
+if TYPE_CHECKING:
+    from stillhouse.jobs.generate import GenerateReport
+
+
+@app.command()
+def generate(
+    task: Annotated[Path | None, typer.Argument(help="task.toml or its folder: new inputs in the style of its rows")] = None,
+    n: Annotated[int, typer.Option("--n", "-n", help="rows to keep")] = 100,
+    seeds: Annotated[str | None, typer.Option(help="seed tasks (JSONL), or `builtin`: new exercises with instruction, input and output, as Alpaca's")] = None,
+    to: Annotated[Path | None, typer.Option("--out", help="where the rows go; default: generated.jsonl beside the task")] = None,
+    teacher: Teacher = None,
+    evolve: Annotated[str, typer.Option(help="ways to make inputs, with commas: new, harder, rarer, rephrased")] = "new",
+    balance: Annotated[bool, typer.Option("--balance", help="ask for as many inputs of each class")] = False,
+    without: Annotated[list[str] | None, typer.Option(help="an Alpaca rule to switch off: length, words, program, punctuation, ascii")] = None,
+    near: Annotated[str, typer.Option(help="what tells near copies: rouge-l (exact), or minhash for more than a million rows")] = "rouge-l",
+    threshold: Annotated[float | None, typer.Option(help="the similarity above which a row is dropped; default 0.7")] = None,
+    shots: Annotated[int, typer.Option(help="rows shown in a prompt")] = 3,
+    per_call: Annotated[int, typer.Option(help="new rows asked for in one call")] = 20,
+    max_tokens: Annotated[int, typer.Option(help="longest reply")] = 3072,
+    context_tokens: Annotated[int | None, typer.Option(help="the model's context: a longer prompt is refused before it is sent")] = None,
+    seed: Annotated[int, typer.Option(help="another seed asks other calls; the same one asks the same, and what was paid for comes from the store")] = 0,
+    max_usd: MaxUsd = None,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
+    store: Store = None,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="write a page on the rows' diversity beside them")] = True,
+    skip_bad: SkipBad = False,
+    as_json: AsJson = False,
+) -> None:
+    """New rows by a teacher: inputs for a task, or exercises from seed tasks. Stop it at any moment and run it again: nothing is paid twice."""
+    from stillhouse.jobs.diversity import write_page
+    from stillhouse.jobs.generate import Wanted
+    from stillhouse.jobs.generate import generate as run
+    from stillhouse.teacher.asking import Asking
+
+    ways = tuple(way.strip() for way in evolve.split(",") if way.strip())
+    wanted = Wanted(n, ways or ("new",), balance, tuple(without or ()), near, threshold)
+    asking = Asking(shots, per_call, max_tokens=max_tokens, seed=seed, context_tokens=context_tokens)
+    settings = {"max_usd": max_usd, "price_in": price_in, "price_out": price_out}
+    with progress_bar() as tick:
+        made = run(task, wanted, seeds=seeds, asking=asking, out=to, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, on_progress=tick)
+        done = asyncio.run(made)
+        page = write_page(done, tick) if report and done.texts else None
+    files = [*done.files, *([page] if page is not None else [])]
+    if as_json:
+        emit_json({"out": str(done.out), "files": list(map(str, files)), **asdict(done.report)})
+        return
+    _print(done.report, done.out)
+    for path in files[1:]:
+        out.print(f"  {path}")
+    if task is not None:
+        out.print(f'next: in [data] of the task: unlabelled = "{done.out.name}", then stillhouse label {task}')
+
+
+def _print(report: "GenerateReport", path: Path) -> None:
+    stand_in = " (a stand-in, not a model)" if report.stand_in else ""
+    out.print(f"{report.kept} of {report.n} rows by {report.teacher}{stand_in}: {path}")
+    asked = sum(asked for asked, _ in report.curve)
+    out.print(f"  {report.calls} calls ({report.from_store} answered from the store) asked for {asked}; compared with {report.known} known rows")
+    out.print(f"  none resembles one of {report.held_out} held-out rows" if report.held_out else "  no held-out rows to compare with")
+    for reason, count in report.dropped.items():
+        out.print(f"  {count} dropped: {reason}")
+    paid = f"nothing paid; {report.price_snapshot or 'a model'} would have cost" if report.stand_in else "paid now:"
+    out.print(f"  {paid} {money(report.cost_usd)}")
+    for warning in report.warnings:
+        err.print(f"warning: {warning}", soft_wrap=True, highlight=False)
+    if report.stopped != "enough":
+        curve = " ".join(f"{kept}/{asked}" for asked, kept in report.curve[-20:])
+        err.print(f"warning: stopped ({report.stopped}): {report.why}", soft_wrap=True, highlight=False)
+        err.print(f"  kept of asked, call by call: {curve}", soft_wrap=True, highlight=False)

@@ -1,0 +1,42 @@
+"""The notice on a provider's terms: shown before labels are bought, asked once at a terminal, refused where nobody can answer."""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, ParamSpec, TypeVar
+
+import typer
+
+from stillhouse.cli.console import Ticker, err
+from stillhouse.errors import TermsError
+
+AcceptTerms = Annotated[bool, typer.Option("--accept-terms", help="confirm the notice on the provider's terms, for pipelines")]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def once_confirmed(work: Callable[P, T], accepted: bool, bar: Ticker) -> Callable[P, T]:
+    """The work; where it is refused for want of a confirmation, that is got and it begins again: nothing was asked or paid. Raises TermsError on a no."""
+
+    def confirmed(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return work(*args, **kwargs)
+        except TermsError as refused:
+            from stillhouse.teacher.terms import accept_terms
+
+            if not accepted and not _asked(refused, bar):
+                raise
+            accept_terms(refused.teacher, refused.folder)
+            return work(*args, **kwargs)
+
+    return confirmed
+
+
+def _asked(refused: TermsError, bar: Ticker) -> bool:
+    """The user's answer; no where nobody is there to give one."""
+    from stillhouse.teacher.terms import notice_of
+
+    if not (sys.stdin.isatty() and err.is_terminal):
+        return False
+    with bar.paused():
+        err.print(f"\n{notice_of(refused.teacher)}\n", highlight=False, markup=False)
+        return typer.confirm("Go on, and remember this for the tasks of this folder?", err=True)

@@ -1,0 +1,271 @@
+"""Provider batch APIs: the same calls at half the price, answered within a day; and how a batch outlives the process that sent it.
+
+What is sent is written down before it is sent, in files beside the output: a poller that crashed goes on with its batches, and one that crashed in the very
+moment of sending finds the batch at the provider. A request that expired or was cancelled is sent again, alone; one that failed is a rejection with its reason.
+"""
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from stillhouse.errors import BudgetError, StillhouseError, StorageError, TeacherError, UserError
+from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.metered import MeteredModel
+from stillhouse.llm.request import Completion, Request
+from stillhouse.runs import write_atomic, write_json
+
+SHARE = 0.5  # of the list price: OpenAI's and Anthropic's batches alike, by their price pages of November 2026
+MOST_REQUESTS, MOST_BYTES = 20_000, 64 * 2**20  # of one batch; both providers take more
+_TRIES = 3  # batches that a request may expire in before it is a rejection
+_FIRST_POLL_S, _LONGEST_POLL_S = 1.0, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What a batch says of one request. `again`: it was not tried, and costs nothing to send again."""
+
+    hash: str
+    completion: Completion
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How far a batch is. `failed` says why none of it was taken."""
+
+    ended: bool
+    done: int = 0
+    failed: str | None = None
+
+
+class Provider(Protocol):
+    """One batch protocol. All raise TeacherError for what cannot pass."""
+
+    def line(self, request: Request) -> bytes:
+        """One request as the protocol has it, as JSON."""
+        ...
+
+    async def send(self, lines: Iterable[bytes], mark: str) -> str:
+        """Send a batch; its id. `mark` tells it from others where the protocol has room for that. ConnectionError: it may have been taken or not."""
+        ...
+
+    async def find(self, mark: str, n: int, since: float) -> str | None:
+        """The id of the batch that was sent with this mark, of so many requests, at or after this time (seconds since 1970); None: there is none."""
+        ...
+
+    async def status(self, batch: str) -> Status: ...
+
+    def results(self, batch: str) -> AsyncIterator[Item]:
+        """What came of the requests. What is missing or cannot be read was not answered."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass
+class _Sent:
+    """A batch as it is written down. Without `id` it is not known whether the provider has it."""
+
+    mark: str
+    model: str
+    n: int
+    since: float
+    id: str | None = None
+
+
+class Batches:
+    """The batches of one output. `path` is where they are written down while they are under way, and beside it each one's requests."""
+
+    def __init__(
+        self,
+        model: MeteredModel,
+        ledger: Ledger,
+        provider: Provider,
+        path: Path,
+        *,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        clock: Callable[[], float] = time.time,
+        on_done: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._model, self._ledger, self._provider, self._path = model, ledger, provider, path
+        self._sleep, self._clock, self._on_done = sleep, clock, on_done
+        self._sent = _read(path, model.name)
+        self._tries: dict[str, int] = {}
+        self._reserved: dict[str, float] = {}
+        self.n_new = 0  # answers that this process fetched
+
+    async def run(self, requests: Callable[[], Iterable[Request]]) -> None:
+        """Have all `requests()` answered: in the store, or given up with a reason. It gives those that are in neither, anew each time.
+
+        Raises BudgetError where the cap has no room for what is left, TeacherError where the provider takes none of it; what was sent stays written down.
+        """
+        await self._go_on()
+        while self._sent and self._ledger.max_usd is not None:  # what an earlier process sent comes first: its cost is not reserved here
+            await self._collect()
+        while True:
+            capped = await self._send_all(self._missing(requests()))
+            if self._sent:
+                await self._collect()
+            elif capped is not None:
+                raise capped
+            elif not any(True for _ in self._missing(requests())):
+                return
+
+    def _missing(self, requests: Iterable[Request]) -> Iterator[Request]:
+        """Those that are in no batch; a request that expired too often is given up here."""
+        under_way = {hash_ for sent in self._sent for hash_ in self._requests(sent)}
+        for request in requests:
+            if request.hash in under_way or request.hash in self._model.given_up:
+                continue
+            if self._tries.get(request.hash, 0) >= _TRIES:
+                self._model.given_up[request.hash] = Completion(None, error=f"unanswered in {_TRIES} batches")
+                continue
+            yield request
+
+    async def _go_on(self) -> None:
+        """Take up what an earlier process sent."""
+        for sent in list(self._sent):
+            if sent.id is None:
+                sent.id = await self._provider.find(sent.mark, sent.n, sent.since)
+            if sent.id is None:
+                self._forget(sent)  # that process died before the provider had it
+        self._write()
+
+    async def _send_all(self, missing: Iterable[Request]) -> BudgetError | None:
+        """Send what the cap has room for; what it has none for is the error."""
+        for part, capped in self._parts(missing):
+            if part:
+                await self._send(part)
+            if capped is not None:
+                return capped
+        return None
+
+    def _parts(self, requests: Iterable[Request]) -> Iterator[tuple[dict[str, tuple[Request, bytes]], BudgetError | None]]:
+        """The requests in parts that one batch takes, by hash, their worst cases reserved; the last with why there are no more of them."""
+        part: dict[str, tuple[Request, bytes]] = {}
+        n_bytes = 0
+        for request in requests:
+            if request.hash in part:
+                continue
+            try:
+                self._reserved[request.hash] = self._ledger.reserve_now(request, self._model.price_for(request), SHARE)
+            except BudgetError as error:
+                yield part, error
+                return
+            line = self._provider.line(request)
+            part[request.hash] = (request, line)
+            n_bytes += len(line)
+            if len(part) == MOST_REQUESTS or n_bytes > MOST_BYTES:
+                yield part, None
+                part, n_bytes = {}, 0
+        yield part, None
+
+    async def _send(self, part: Mapping[str, tuple[Request, bytes]]) -> None:
+        sent = _Sent(secrets.token_hex(8), self._model.name, len(part), self._clock())
+        write_atomic(self._beside(sent), "".join(json.dumps(request.to_dict(), ensure_ascii=False) + "\n" for request, _ in part.values()))
+        self._sent.append(sent)
+        self._write()
+        try:
+            sent.id = await self._taken(sent, [line for _, line in part.values()])
+        except StillhouseError:
+            self._forget(sent)
+            raise
+        self._write()
+
+    async def _taken(self, sent: _Sent, lines: Sequence[bytes]) -> str:
+        for _ in range(_TRIES):
+            try:
+                return await self._provider.send(lines, sent.mark)
+            except ConnectionError:
+                if (found := await self._provider.find(sent.mark, sent.n, sent.since)) is not None:
+                    return found
+        raise TeacherError(f"{self._model.name}: the endpoint did not take a batch in {_TRIES} tries; run this again when it is back: nothing is sent twice")
+
+    async def _collect(self) -> None:
+        """Wait until one of the batches has ended, and store what it brought."""
+        wait_s = _FIRST_POLL_S
+        while True:
+            done = 0
+            for sent in self._sent:
+                assert sent.id is not None
+                status = await self._provider.status(sent.id)
+                if status.failed is not None:
+                    self._forget(sent)
+                    raise TeacherError(f"{self._model.name}: the batch {sent.id} was refused ({status.failed}); mend that and run this again")
+                if status.ended:
+                    await self._store(sent, sent.id)
+                    self._forget(sent)
+                    return
+                done += status.done
+            self._on_done(self.n_new + done)
+            await self._sleep(wait_s)
+            wait_s = min(_LONGEST_POLL_S, wait_s * 1.5)
+
+    async def _store(self, sent: _Sent, batch: str) -> None:
+        """Each answer under its own request: what answers a request that was not in the batch is dropped, and what is missing may be sent again."""
+        unanswered = self._requests(sent)
+        async with asyncio.TaskGroup() as writing:
+            async for item in self._provider.results(batch):
+                if item.again or (request := unanswered.pop(item.hash, None)) is None:
+                    continue
+                if item.completion.finish_reason is None and item.completion.usage is None and item.completion.text is None:
+                    self._model.given_up[item.hash] = item.completion
+                    continue
+                self.n_new += 1
+                writing.create_task(self._pay(request, item.completion))
+        for hash_ in unanswered:
+            self._tries[hash_] = self._tries.get(hash_, 0) + 1
+        self._on_done(self.n_new)
+
+    async def _pay(self, request: Request, completion: Completion) -> None:
+        cost_usd = await self._model.store_batched(request, completion, SHARE)
+        await self._ledger.settle(self._reserved.pop(request.hash, 0.0), cost_usd, paid=True)
+
+    async def close(self) -> None:
+        await self._provider.close()
+
+    def _beside(self, sent: _Sent) -> Path:
+        return self._path.with_name(f"{self._path.name}.{sent.mark}")
+
+    def _requests(self, sent: _Sent) -> dict[str, Request]:
+        try:
+            rows = [json.loads(line) for line in self._beside(sent).read_text(encoding="utf-8").split("\n") if line]
+            found = [Request(**{**row, "messages": tuple(row["messages"])}) for row in rows]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise StorageError(f"{self._beside(sent)}: the requests of batch {sent.id} cannot be read ({error}); mend the file and run this again") from None
+        return {request.hash: request for request in found}
+
+    def _forget(self, sent: _Sent) -> None:
+        for hash_ in self._requests(sent):
+            self._ledger.release(self._reserved.pop(hash_, 0.0))
+        self._sent.remove(sent)
+        self._write()
+        self._beside(sent).unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        if self._sent:
+            write_json(self._path, [asdict(sent) for sent in self._sent])
+        else:
+            self._path.unlink(missing_ok=True)
+
+
+def _read(path: Path, model: str) -> list[_Sent]:
+    found = under_way(path)
+    if other := next((sent.model for sent in found if sent.model != model), None):
+        raise UserError(f"{path}: batches of {other} are under way for this output; fetch them with --teacher {other} --batch, or give another --out")
+    return found
+
+
+def under_way(path: Path) -> list[_Sent]:
+    """The batches that were sent and not fetched."""
+    if not path.exists():
+        return []
+    try:
+        return [_Sent(**sent) for sent in json.loads(path.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError) as error:
+        raise StorageError(f"{path}: the list of batches under way cannot be read ({error}); mend it, or remove it to send all of them again") from None

@@ -1,0 +1,125 @@
+"""Anthropic's Message Batches: requests in one body, results by line. https://docs.anthropic.com/en/api/creating-message-batches"""
+
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from stillhouse.errors import TeacherError, UserError
+from stillhouse.llm.batch import Item, Status
+from stillhouse.llm.batch_http import BatchHttp
+from stillhouse.llm.request import Completion, Request, is_unicode
+from stillhouse.records import Usage
+
+VERSION = "2023-06-01"
+_FINISH = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "refusal": "content_filter", "model_context_window_exceeded": "length"}
+_ERRORS = {"length": "cut off at max_tokens", "content_filter": "stopped by the content filter"}
+_RETRIED = frozenset({"overloaded_error", "api_error", "rate_limit_error", "timeout_error"})
+_MAX_TOKENS = 4096  # the protocol demands a number
+_TAKEN = frozenset({"temperature", "max_tokens", "stop", "top_p"})
+
+
+class AnthropicBatches:
+    """Message batches of one model."""
+
+    def __init__(self, http: BatchHttp, model: str) -> None:
+        self._http, self._model = http, model
+
+    def line(self, request: Request) -> bytes:
+        return json.dumps({"custom_id": request.hash, "params": self._params(request)}).encode()
+
+    def _params(self, request: Request) -> dict[str, Any]:
+        given = request.parameters
+        if request.schema is not None or (other := sorted(given.keys() - _TAKEN)):
+            what = "a schema" if request.schema is not None else ", ".join(other)
+            raise UserError(f"anthropic:{self._model}: {what} cannot be sent in a batch of messages; label without --batch")
+        system = "\n\n".join(message["content"] for message in request.messages if message["role"] == "system")
+        params: dict[str, Any] = {
+            "model": self._model,
+            "max_tokens": request.max_tokens or _MAX_TOKENS,
+            "messages": [dict(message) for message in request.messages if message["role"] != "system"],
+        }
+        params |= {name: given[name] for name in ("temperature", "top_p") if name in given}
+        if system:
+            params["system"] = system
+        if given.get("stop"):
+            params["stop_sequences"] = list(given["stop"])
+        return params
+
+    async def send(self, lines: Iterable[bytes], mark: str) -> str:
+        body = b'{"requests": [' + b",".join(lines) + b"]}"
+        made = await self._http.post("messages/batches", tries=1, data=body, headers={"Content-Type": "application/json"})
+        return _id(made)
+
+    async def find(self, mark: str, n: int, since: float) -> str | None:
+        """The protocol has no room for a mark: it is the newest batch of so many requests that was made since; results are taken by request all the same."""
+        page = await self._http.get("messages/batches?limit=100")
+        for row in page.get("data") or ():
+            counts = row.get("request_counts") or {}
+            if sum(value for value in counts.values() if isinstance(value, int)) == n and _moment(row.get("created_at")) >= since - 5:
+                return _id(row)
+        return None
+
+    async def status(self, batch: str) -> Status:
+        found = await self._http.get(f"messages/batches/{batch}")
+        counts = found.get("request_counts") or {}
+        done = sum(int(counts.get(name) or 0) for name in ("succeeded", "errored", "canceled", "expired"))
+        return Status(found.get("processing_status") == "ended", done)
+
+    async def results(self, batch: str) -> AsyncIterator[Item]:
+        async for row in self._http.lines(f"messages/batches/{batch}/results"):
+            if (item := _item(row)) is not None:
+                yield item
+
+    async def close(self) -> None:
+        await self._http.close()
+
+
+def _id(row: dict[str, Any]) -> str:
+    if not isinstance(row.get("id"), str):
+        raise TeacherError("the endpoint answered without an id; is this address an API with message batches?")
+    return str(row["id"])
+
+
+def _moment(text: Any) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _item(row: dict[str, Any]) -> Item | None:
+    """One line of the results; None where it names no request."""
+    hash_, result = row.get("custom_id"), row.get("result")
+    if not isinstance(hash_, str) or not isinstance(result, dict):
+        return None
+    match result.get("type"):
+        case "succeeded":
+            return Item(hash_, read_message(result.get("message")))
+        case "expired" | "canceled":
+            return Item(hash_, Completion(None), again=True)
+    error = result.get("error") or {}
+    error = error.get("error") or error  # the error form of the API inside the result's
+    kind, message = error.get("type"), str(error.get("message") or "no reason given")[:200]
+    return Item(hash_, Completion(None, error=f"refused in a batch ({kind}: {message})"), again=kind in _RETRIED)
+
+
+def read_message(body: Any) -> Completion:
+    """A message as a Completion; whatever is none becomes one whose `error` says so. Cached input is counted beside the rest here, and within it in ours."""
+    try:
+        text = "".join(block["text"] for block in body["content"] if block["type"] == "text")
+        finish = _FINISH.get(body["stop_reason"], str(body["stop_reason"]))
+    except (KeyError, TypeError):
+        return Completion(None, error="reply is not a message")
+    if not is_unicode(text):
+        return Completion(None, error="reply is not valid Unicode", finish_reason=finish, usage=_usage(body.get("usage")))
+    error = _ERRORS.get(finish) or (None if text.strip() else "empty reply")
+    return Completion(text or None, error=error, finish_reason=finish, usage=_usage(body.get("usage")))
+
+
+def _usage(raw: Any) -> Usage | None:
+    if not isinstance(raw, Mapping):
+        return None
+    names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
+    fresh, read, written, output = (raw.get(name) if isinstance(raw.get(name), int) else None for name in names)
+    return Usage(None if fresh is None else fresh + (read or 0) + (written or 0), output, read)

@@ -1,0 +1,71 @@
+"""How much a model reads at once, and how long a prompt is to it: counted with its own tokenizer, or measured on calls that were paid for already."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stillhouse.errors import MissingExtraError, TaskFileError
+from stillhouse.llm.request import text_of
+from stillhouse.records import Usage
+
+Messages = Sequence[Mapping[str, Any]]
+PER_MESSAGE = 8  # tokens for a message's role and its ends, on the safe side of what chat templates take
+KEPT_FREE = 0.1  # share of the window left unused where tokens are measured and not counted: some texts take more of them than the average
+
+
+def context_window(model: str) -> int | None:
+    """Tokens that the model reads and writes in one call, after the price table's facts about it; None where no table knows the model."""
+    if "://" in model:  # whoever serves the weights sets the window
+        return None
+    from genai_prices import data_snapshot  # half a second to load
+
+    provider, colon, name = model.partition(":")
+    try:
+        _, found = data_snapshot.get_snapshot().find_provider_model(name if colon else model, None, provider if colon else None, None)
+    except LookupError:
+        return None
+    return found.context_window
+
+
+@dataclass(frozen=True)
+class TokenCounter:
+    """The length of a prompt in tokens. `how` says in words where the count comes from; `usable`: the share of a window that may be planned with."""
+
+    count: Callable[[str], float]
+    how: str
+    usable: float = 1.0
+    per_message: int = 0
+
+    def of(self, messages: Messages) -> float:
+        return sum(self.count(text_of(message)) + self.per_message for message in messages)
+
+
+def with_tokenizer(path: Path) -> TokenCounter:
+    """Counts by the `tokenizer.json` at `path`, or in that folder. Raises TaskFileError where there is none, MissingExtraError without `tokenizers`."""
+    try:
+        from tokenizers import Tokenizer
+    except ModuleNotFoundError:
+        raise MissingExtraError("[teacher] tokenizer needs tokenizers; install it with `pip install 'stillhouse[train]'`") from None
+    file = path / "tokenizer.json" if path.is_dir() else path
+    if not file.is_file():
+        raise TaskFileError(f"[teacher] tokenizer = {str(path)!r}: no such file; give a tokenizer.json, or a folder with one")
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises plain Exception for a file that it cannot read
+        raise TaskFileError(f"[teacher] tokenizer = {str(path)!r}: cannot be read ({error}); give a tokenizer.json as `tokenizers` writes it") from None
+    return TokenCounter(lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids), f"counted with {file.name}", per_message=PER_MESSAGE)
+
+
+def measured(prompts: Sequence[Messages], usages: Sequence[Usage | None]) -> TokenCounter | None:
+    """Counts by the characters that a token took on average in these calls; None where no call tells its tokens."""
+    told = [
+        (sum(len(text_of(message)) for message in prompt), usage.input_tokens, usage.estimated)
+        for prompt, usage in zip(prompts, usages, strict=True)
+        if usage is not None and usage.input_tokens
+    ]
+    if not told:
+        return None
+    ratio = sum(characters for characters, _, _ in told) / sum(tokens for _, tokens, _ in told)
+    source = "estimated, as a stand-in counts no tokens" if any(estimated for *_, estimated in told) else f"measured on {len(told):,} calls"
+    return TokenCounter(lambda text: len(text) / ratio, f"{ratio:.2f} characters a token, {source}; a tenth of the window is kept free", 1 - KEPT_FREE)

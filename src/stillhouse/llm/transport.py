@@ -1,0 +1,169 @@
+"""JSON posts to one address over kept connections, HTTP/1.1: a bulk of small calls at a quarter of the processor time that a general client takes.
+
+The parser is httptools, node's own; TLS and sockets are asyncio's. No redirects, no proxies, no compression, no pipelining. What it raises: TimeoutError,
+OSError (`ConnectionError` where a reply breaks off or is no HTTP), and TooLong.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import httptools
+from multidict import CIMultiDict
+
+_IDLE_S = 10.0  # servers close what is idle for longer, and a request that crosses such a close on its way is lost
+
+
+class TooLong(Exception):
+    """The reply is longer than the caller wants to read."""
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, for one request at a time."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
+        self._answer: asyncio.Future[tuple[int, Mapping[str, str], bytes]] | None = None
+        self.idle_since = 0.0
+        self.open = True
+        self._begin()
+
+    def _begin(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: CIMultiDict[str] = CIMultiDict()
+        self._body: list[bytes] = []
+        self._length = 0
+        self._until_close = False
+
+    def ask(self, head: bytes, body: bytes) -> "asyncio.Future[tuple[int, Mapping[str, str], bytes]]":
+        self._answer = asyncio.get_running_loop().create_future()
+        self.transport.write(head + body)
+        return self._answer
+
+    def _settle(self, outcome: tuple[int, Mapping[str, str], bytes] | Exception) -> None:
+        answer, self._answer = self._answer, None
+        if answer is None or answer.done():
+            return
+        if isinstance(outcome, Exception):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self._answer is None:  # nobody asked
+            self.close()
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._settle(error.__context__ if isinstance(error.__context__, TooLong) else ConnectionError(f"the reply is no HTTP: {error}"))
+            self.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.open = False
+        if self._until_close and error is None and self._answer is not None:  # a body without a length ends where the connection does
+            self._finish()
+        self._settle(ConnectionError("the connection broke off" if error is None else str(error)))
+
+    # What the parser calls.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.add(name.decode("latin-1"), value.decode("latin-1"))
+
+    def on_headers_complete(self) -> None:
+        self._until_close = "Content-Length" not in self._headers and "Transfer-Encoding" not in self._headers
+
+    def on_body(self, piece: bytes) -> None:
+        self._length += len(piece)
+        if self._length > self._longest:
+            raise TooLong
+        self._body.append(piece)
+
+    def on_message_complete(self) -> None:
+        if self._parser.get_status_code() >= 200:  # before it may come a word that it is being worked on
+            self._finish()
+        else:
+            self._headers = CIMultiDict()
+
+    def _finish(self) -> None:
+        status, headers, body = self._parser.get_status_code(), self._headers, b"".join(self._body)
+        if not self._parser.should_keep_alive():
+            self.close()
+        else:
+            self._begin()
+        self._settle((status, headers, body))
+
+    def close(self) -> None:
+        self.open = False
+        self.transport.abort()
+
+
+class Transport:
+    """Posts to addresses under `base_url`. `headers` go with every request; the key among them is written nowhere else."""
+
+    def __init__(self, base_url: str, headers: Mapping[str, str], *, timeout_s: float, longest: int) -> None:
+        parts = urlsplit(base_url)
+        self._secure = parts.scheme == "https"
+        self._host, self._port = parts.hostname or "", parts.port or (443 if self._secure else 80)
+        self._path, self._timeout_s, self._longest = parts.path.rstrip("/"), timeout_s, longest
+        sent = {"Host": parts.netloc.rpartition("@")[2], "Content-Type": "application/json", "Accept": "application/json", **headers}
+        if any("\r" in value or "\n" in value for value in sent.values()):
+            raise OSError("a header holds a line break")
+        self._head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+        self._idle: list[_Connection] = []
+        self._open: set[_Connection] = set()
+        self._context: ssl.SSLContext | None = None
+
+    async def post(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        """(status, headers, body) of one request."""
+        head = f"POST {self._path}/{path} HTTP/1.1\r\n{self._head}Content-Length: {len(body)}\r\n\r\n".encode("latin-1")
+        async with asyncio.timeout(self._timeout_s):
+            connection = self._kept() or await self._connect()
+            try:
+                answer = await connection.ask(head, body)
+            except BaseException:  # cancelled or broken: what may still come over it belongs to nobody
+                connection.close()
+                raise
+            finally:
+                if not connection.open:
+                    self._open.discard(connection)
+        if connection.open:
+            connection.idle_since = asyncio.get_running_loop().time()
+            self._idle.append(connection)
+        return answer
+
+    def _kept(self) -> _Connection | None:
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.open and now - connection.idle_since < _IDLE_S:
+                return connection
+            connection.close()
+            self._open.discard(connection)
+        return None
+
+    async def _connect(self) -> _Connection:
+        if self._secure and self._context is None:
+            self._context = ssl.create_default_context()
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(lambda: _Connection(self._longest), self._host, self._port, ssl=self._context)
+        self._open.add(connection)
+        return connection
+
+    async def close(self) -> None:
+        for connection in self._open:
+            connection.close()
+        self._open.clear()
+        self._idle.clear()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)  # lets the transports close before the loop ends

@@ -1,0 +1,37 @@
+"""Where a store or journal is, as a user writes it: a file path, `sqlite:///PATH`, `sqlite:///PATH?synchronous=full`, or `postgresql://...`."""
+
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+from stillhouse.errors import UserError
+
+POSTGRES = ("postgresql://", "postgres://")
+
+
+class SqliteAddress(NamedTuple):
+    """A SQLite file. `full`: every commit is synced to the disk, so that it survives a power loss too, at the price of an fsync each."""
+
+    path: Path
+    full: bool = False
+
+
+def is_postgres(url: str | Path) -> bool:
+    return str(url).startswith(POSTGRES)
+
+
+def sqlite_address(url: str | Path) -> SqliteAddress:
+    """The file behind a path or `sqlite:///` address. Raises UserError for another kind of address, or another setting than `synchronous`."""
+    text = str(url)
+    if "://" not in text:
+        return SqliteAddress(Path(text))
+    if not text.startswith("sqlite:///"):
+        place = text.split("@")[-1]  # never the password
+        raise UserError(f"the store {place!r} is of an unknown kind; give a file path, sqlite:///PATH or postgresql://HOST/DATABASE")
+    path, _, settings = text.removeprefix("sqlite:///").partition("?")
+    full = False
+    for name, value in parse_qsl(settings, keep_blank_values=True):
+        if name != "synchronous" or value not in ("normal", "full"):
+            raise UserError(f"{text}: the setting {name}={value} is unknown; the one there is is synchronous=full (or normal, the default)")
+        full = value == "full"
+    return SqliteAddress(Path(path), full)

@@ -1,0 +1,44 @@
+"""How generation asks: the settings that every call shares, and the look at the context before a call is paid for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stillhouse.errors import UserError
+from stillhouse.llm.request import Request, text_of
+
+CHARACTERS_PER_TOKEN = 4  # English text, the usual rule of thumb
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Settings of a generation; the defaults are those of Stanford Alpaca's script."""
+
+    shots: int = 3  # rows shown in a prompt
+    per_call: int = 20  # new rows asked for in one call
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 3072
+    seed: int = 0
+    context_tokens: int | None = None  # the model's context, where the user names it: longer prompts are then refused before they are sent
+
+    def __post_init__(self) -> None:
+        for name, least in (("shots", 1), ("per_call", 1), ("max_tokens", 1)):
+            if getattr(self, name) < least:
+                raise UserError(f"{name.replace('_', '-')} = {getattr(self, name)} asks for nothing; give {least} or more")
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens}
+
+
+def check_context(request: Request, asking: Asking, longest: str) -> None:
+    """Raise UserError where prompt and reply would pass the context that the user named; tokens are estimated from characters."""
+    if asking.context_tokens is None:
+        return
+    tokens = sum(len(text_of(message)) for message in request.messages) // CHARACTERS_PER_TOKEN
+    if tokens + asking.max_tokens > asking.context_tokens:
+        raise UserError(
+            f"a prompt of about {tokens:,} tokens and {asking.max_tokens:,} for the reply pass the context of {asking.context_tokens:,}; {longest} is its "
+            "longest part: shorten it, or lower --shots, --per-call or --max-tokens"
+        )

@@ -1,0 +1,105 @@
+"""`card.md` of a labelled data set: Hugging Face's YAML header, and in words where the labels come from and whose rules hold.
+
+It inherits what each row's provenance says and claims nothing beyond: where no licence was given, the header says `unknown`, which is an identifier that the
+hub knows, and the text says what would have to be found out.
+"""
+
+import json
+from pathlib import Path
+
+from stillhouse.errors import StorageError
+from stillhouse.runs import write_atomic
+from stillhouse.task import Task
+from stillhouse.teacher.annotate import LabelReport
+from stillhouse.teacher.provenance import SELF_HOSTED, STAND_IN
+from stillhouse.teacher.terms import notice_of
+
+NAME = "card.md"
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
+_CATEGORIES = {"choice": "text-classification", "text": "text-generation", "json": "text-generation"}
+
+
+def write_card(out: Path, task: Task, report: LabelReport) -> Path:
+    """Write the card beside the labelled file `out`: `card.md`, or `NAME.card.md` where a card of another file is there already. Returns where."""
+    path = card_path(out)
+    write_atomic(path, card(out.name, task, report))
+    return path
+
+
+def card_path(out: Path) -> Path:
+    """Where the card of `out` goes: nobody else's `card.md` is overwritten."""
+    first = out.with_name(NAME)
+    try:
+        return first if not first.exists() or _mark(out.name) in first.read_text(encoding="utf-8", errors="replace") else out.with_suffix(".card.md")
+    except OSError as error:
+        raise StorageError(f"{first}: cannot be read ({error.strerror}); move it away") from None
+
+
+def _mark(file: str) -> str:
+    return f"<!-- the card of {json.dumps(file)}, written by stillhouse label -->"
+
+
+def card(file: str, task: Task, report: LabelReport) -> str:
+    """The card of a labelled file, as text."""
+    lines = ["---", *_header(file, task, report), "---", "", _mark(file), "", f"# {task.name}: labels of {report.teacher}", ""]
+    lines += [task.instruction.strip(), "", "## Labels", ""]
+    by = f"{report.teacher}{', a stand-in and no model' if report.stand_in else ''}"
+    lines += [f"- {report.labelled:,} of {report.n:,} rows were labelled by {by}{_when(report)}."]
+    lines += [f"- {report.lenient:,} answers were recovered from a near form of what was asked for (`parsed` of a row says so)."] if report.lenient else []
+    lines += [f"- {report.sent_back:,} replies were sent back for repair; {report.repaired:,} labels came of that."] if report.sent_back else []
+    lines += [f"- {report.with_scores:,} labels carry the teacher's probabilities (`teacher_scores`)."] if report.with_scores else []
+    lines += [f"- {count:,} rows were asked without {feature}, which the endpoint does not have." for feature, count in report.lacking.items()]
+    lines += [f"- {count:,} rows were rejected and are not in the file: {_one_line(reason)}." for reason, count in report.rejected.items()]
+    lines += ["- Every row's `provenance` names the teacher, the date, the prompt's hash, the parameters and the price.", "", "## Licence", ""]
+    lines += [f"- The inputs: {task.data.licence or 'not stated; they keep whatever licence they came with'}."]
+    lines += [f"- The answers of {count:,} rows: {_rules(licence)}." for licence, count in report.licences.items()]
+    notice = notice_of(report.teacher)
+    lines += ["", str(notice)] if notice is not None and task.teacher.licence is None else []
+    return "\n".join([*lines, ""])
+
+
+def _header(file: str, task: Task, report: LabelReport) -> list[str]:
+    """The YAML lines. Every value is written as JSON, which is YAML: no text of the user's can break out of its line."""
+    size = next((name for most, name in _SIZES if report.labelled < most), "10M<n<100M")
+    split = [{"split": "train", "path": file}]
+    fields = {
+        "pretty_name": f"{task.name}, labelled by {report.teacher}",
+        **_licence(task, report),
+        "annotations_creators": ["machine-generated"],
+        "task_categories": [_CATEGORIES[task.output]],
+        "size_categories": [size],
+        "tags": ["synthetic", "stillhouse"],
+        "configs": [{"config_name": "default", "data_files": split}],
+    }
+    return [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields.items()]
+
+
+def _licence(task: Task, report: LabelReport) -> dict[str, str]:
+    """One identifier where inputs and answers are stated to be under the same; `other` with both names where they differ; else `unknown`."""
+    stated, answers = task.data.licence, list(report.licences)
+    if stated is None or task.teacher.licence is None or answers != [task.teacher.licence]:
+        return {"license": "unknown"}
+    if stated == task.teacher.licence:
+        return {"license": stated}
+    return {"license": "other", "license_name": f"inputs: {stated}; answers: {task.teacher.licence}"}
+
+
+def _rules(licence: str) -> str:
+    if licence == STAND_IN:
+        return "no model wrote them, so no model's licence or terms hold"
+    if licence == SELF_HOSTED:
+        return "the licence of the model that was hosted; look it up and set `licence` in [teacher]"
+    if licence == "unknown":
+        return "unknown; find out who answered before the labels are passed on"
+    return f"the {licence}" if licence.startswith("terms of") else licence
+
+
+def _when(report: LabelReport) -> str:
+    if report.dates is None:
+        return ""
+    first, last = (date[:10] for date in report.dates)
+    return f" on {first}" if first == last else f" between {first} and {last}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

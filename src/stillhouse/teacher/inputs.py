@@ -1,0 +1,115 @@
+"""New inputs for a task of one's own, in the style of its examples; per class where classes are to be balanced; and variants of single inputs.
+
+Evolving inputs (harder, rarer, rephrased) goes back to Evol-Instruct (Xu et al. 2023, 2304.12244), here without its chains: every variant's parent is a real
+row, so drift stays one step deep. A class that was asked for is no label: whether the teacher agrees is for `label` to ask.
+"""
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stillhouse.errors import UserError
+from stillhouse.llm.request import Request, is_unicode
+from stillhouse.records import Example
+from stillhouse.task import Task
+from stillhouse.teacher.asking import Asking, check_context
+from stillhouse.teacher.instructions import lineage
+from stillhouse.teacher.numbered import MARK, Block, template
+from stillhouse.teacher.screen import Candidate
+from stillhouse.teacher.self_instruct import Call
+
+NEW = "new"
+VARIANTS = {
+    "harder": "harder to answer right than the given one: nearer to the border between two answers, with more conditions, or with what misleads",
+    "rarer": "rarer: the same kind of wish, about things, words and situations that seldom come up",
+    "rephrased": "in other words: the same content, said as another person would say it",
+}
+
+
+class TaskInputs:
+    """The planner for a task's inputs. `labels`: the classes to balance; empty: whatever comes."""
+
+    def __init__(self, model: str, task: Task, rows: Sequence[Example], asking: Asking, *, ways: Sequence[str] = (NEW,), labels: Sequence[str] = ()) -> None:
+        if unknown := [way for way in ways if way != NEW and way not in VARIANTS]:
+            raise UserError(f"{unknown[0]!r} is no way to make inputs; give {NEW} or {', '.join(VARIANTS)}")
+        self.model, self.task, self.rows, self.asking = model, task, rows, asking
+        self.ways, self.labels = tuple(dict.fromkeys(ways)), tuple(labels)
+        self._of = {label: [row for row in rows if (row.label or row.teacher_label) == label] for label in labels}
+        if empty := [label for label, of in self._of.items() if not of]:
+            raise UserError(f"no training row has the label {empty[0]!r}, so there is nothing to show for it; add one, or leave out --balance")
+        self._fields = tuple(rows[0].input) if isinstance(rows[0].input, Mapping) else None
+        self._choices = rows[0].choices is not None
+
+    def calls(self, first: int, n: int, kept: Sequence[Candidate]) -> list[Call]:
+        """The calls number `first` to `first + n - 1`; each asks for the class of which fewest are kept and asked for."""
+        counts = Counter(candidate.row["lineage"].get("asked_label") for candidate in kept)
+        made = []
+        for number in range(first, first + n):
+            label = min(self.labels, key=lambda name: counts[name]) if self.labels else None
+            counts[label] += self.asking.per_call
+            made.append(self._call(number, label))
+        return made
+
+    def _call(self, number: int, label: str | None) -> Call:
+        way, draw = self.ways[number % len(self.ways)], random.Random(f"{self.asking.seed}:{number}")
+        pool = list(self._of[label]) if label is not None else list(self.rows)
+        shown = draw.sample(pool, min(1 if way != NEW else self.asking.shots, len(pool)))
+        numbers = {"n": self.asking.per_call, "first": len(shown) + 1, "last": len(shown) + self.asking.per_call}
+        told = {"instruction": self.task.instruction.strip(), "form": self._form(), **numbers}
+        if way == NEW:
+            system = template("inputs", label=f' whose right answer is "{label}"' if label is not None else "", **told)
+        else:
+            system = template("variants", how=VARIANTS[way] + (f', and with the right answer "{label}"' if label is not None else ""), **told)
+        blocks = [f"{MARK} {place}\n{self._shown(row)}" for place, row in enumerate(shown, start=1)]
+        messages = ({"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(blocks)})
+        request = Request(self.model, messages, self.asking.parameters, sample_index=number)
+        longest = max(shown, key=lambda row: len(row.text))
+        check_context(request, self.asking, f"the row {longest.id!r}")
+        return Call(request, numbers["first"], numbers["last"], tuple(row.id for row in shown), way, label)
+
+    def _form(self) -> str:
+        if self._choices:
+            return 'Write each as one JSON object with "input" and its "choices", of which one is right.'
+        if self._fields is not None:
+            return f"Write each as one JSON object with the fields {', '.join(self._fields)}."
+        return "Write each as it is, without quotes around it."
+
+    def _shown(self, row: Example) -> str:
+        if self._choices:
+            return json.dumps({"input": row.input, "choices": list(row.choices or ())}, ensure_ascii=False)
+        return row.input if isinstance(row.input, str) else json.dumps(row.input, ensure_ascii=False)
+
+    def read(self, call: Call, block: Block, id_: str) -> Candidate | str:
+        """The input of a block, in the form of the task's rows."""
+        choices: tuple[str, ...] | None = None
+        found: Any = block.text
+        if self._choices or self._fields is not None:
+            found = _json_object(block.text)
+            if found is None:
+                return "not a JSON object"
+        if self._choices:
+            raw = found.get("choices")
+            if not isinstance(raw, list) or len(set(map(str, raw))) < 2 or not all(isinstance(choice, str) and choice.strip() for choice in raw):
+                return "no two choices"
+            choices, found = tuple(dict.fromkeys(raw)), found.get("input")
+        if self._fields is not None and (not isinstance(found, dict) or set(found) != set(self._fields)):
+            return "other fields than the task's rows"
+        if self._fields is None and (not isinstance(found, str) or not found.strip()):
+            return "no text"
+        if not is_unicode(json.dumps(found, ensure_ascii=False) + "".join(choices or ())):
+            return "not valid Unicode"
+        example = Example(id_, found, choices=choices)
+        row: dict[str, Any] = {"id": id_, "input": found, "lineage": lineage(call, block)}
+        return Candidate(id_, example.text, example.text, row if choices is None else row | {"choices": list(choices)}, example.text)
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    fenced = re.search(r"```(?:json)?\s*(.*?)```", text, re.DOTALL)
+    try:
+        found = json.loads(fenced[1] if fenced else text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,121 @@
+"""New exercises (instruction, input, output) from seed tasks, as Stanford Alpaca made its 52,000: three seeds shown, twenty new ones asked for."""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from stillhouse.errors import DatasetError
+from stillhouse.llm.request import Request
+from stillhouse.records import Example
+from stillhouse.teacher.asking import Asking, check_context
+from stillhouse.teacher.held_out import bare
+from stillhouse.teacher.numbered import MARK, NONE, Block, fields, template
+from stillhouse.teacher.screen import Candidate
+from stillhouse.teacher.self_instruct import Call
+
+BUILTIN = "builtin"  # the name of the seeds that come with Stillhouse
+
+
+@dataclass(frozen=True, slots=True)
+class SeedTask:
+    """One exercise written by a person."""
+
+    id: str
+    instruction: str
+    input: str
+    output: str
+
+
+def load_seeds(path: Path | str) -> tuple[list[SeedTask], list[str]]:
+    """The seeds of a JSONL file (or `builtin`), and a sentence for every one that is left out because an earlier one has the same instruction and input.
+
+    A row is `instruction, input, output`, or self-instruct's own form with `instances`, of which the first counts. Raises DatasetError with file and line.
+    """
+    if str(path) == BUILTIN:
+        with as_file(files("stillhouse.teacher").joinpath("seeds", "tasks.jsonl")) as shipped:
+            return _read(shipped)
+    if not Path(path).is_file():
+        raise DatasetError(f"{path}: no such file of seed tasks; give JSONL with instruction, input and output, or `{BUILTIN}` for those of Stillhouse")
+    return _read(Path(path))
+
+
+def _read(path: Path) -> tuple[list[SeedTask], list[str]]:
+    seeds: list[SeedTask] = []
+    left_out: list[str] = []
+    first: dict[str, str] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not valid UTF-8 ({error}); write the seeds again") from None
+    for line, text in enumerate(lines, start=1):
+        if not text.strip():
+            continue
+        try:
+            seed = _seed(json.loads(text), line)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            raise DatasetError(f"{path}:{line}: a seed task needs the texts `instruction` and `output` ({error}); mend the row") from None
+        key = bare(f"{seed.instruction}\n{seed.input}")
+        if key in first:
+            left_out.append(f"{path.name}:{line}: the seed {seed.id!r} is the same as {first[key]!r} and was left out")
+            continue
+        if any(seed.id == other.id for other in seeds):
+            raise DatasetError(f"{path}:{line}: the id {seed.id!r} occurs twice; ids name the parents of generated rows, so rename one")
+        first[key] = seed.id
+        seeds.append(seed)
+    if not seeds:
+        raise DatasetError(f"{path}: holds no seed task; add rows with instruction, input and output, or use `{BUILTIN}`")
+    return seeds, left_out
+
+
+def _seed(row: Any, line: int) -> SeedTask:
+    case = row["instances"][0] if "instances" in row else row
+    instruction, given, output = row["instruction"], case.get("input") or "", case["output"]
+    if not all(isinstance(text, str) for text in (instruction, given, output)) or not instruction.strip() or not output.strip():
+        raise ValueError("empty, or no text")
+    return SeedTask(str(row.get("id", f"seed-{line}")), " ".join(instruction.split()).rstrip(":"), given.strip(), output.strip())
+
+
+class Exercises:
+    """The planner for exercises. Seeds alone are shown, never what was generated: errors then do not breed."""
+
+    def __init__(self, model: str, seeds: Sequence[SeedTask], asking: Asking) -> None:
+        self.model, self.seeds, self.asking = model, seeds, asking
+        shots = min(asking.shots, len(seeds))
+        self._first, self._last = shots + 1, shots + asking.per_call
+        self.system = template("instructions", n=asking.per_call, first=self._first, last=self._last)
+
+    def calls(self, first: int, n: int, kept: Sequence[Candidate]) -> list[Call]:
+        """The calls number `first` to `first + n - 1`; `kept` plays no part."""
+        return [self._call(number) for number in range(first, first + n)]
+
+    def _call(self, number: int) -> Call:
+        draw = random.Random(f"{self.asking.seed}:{number}")
+        shown = draw.sample(list(self.seeds), self._first - 1)
+        blocks = [
+            f"{MARK} {place}\nInstruction: {seed.instruction}\nInput: {seed.input or NONE}\nOutput: {seed.output}" for place, seed in enumerate(shown, start=1)
+        ]
+        messages = ({"role": "system", "content": self.system}, {"role": "user", "content": "\n\n".join(blocks)})
+        request = Request(self.model, messages, self.asking.parameters, sample_index=number)
+        longest = max(shown, key=lambda seed: len(seed.instruction) + len(seed.input) + len(seed.output))
+        check_context(request, self.asking, f"the seed {longest.id!r}")
+        return Call(request, self._first, self._last, tuple(seed.id for seed in shown), "new")
+
+    def read(self, call: Call, block: Block, id_: str) -> Candidate | str:
+        """The exercise of a block; what is compared with others is its instruction, as in Alpaca."""
+        found = fields(block.text)
+        if found is None:
+            return "no instruction, input and output"
+        instruction = found["instruction"]
+        asked = {"instruction": instruction, "input": found["input"]} if found["input"] else instruction
+        row = {"id": id_, "input": asked, "teacher_label": found["output"], "lineage": lineage(call, block)}
+        return Candidate(id_, instruction, instruction, row, Example(id_, asked).text)
+
+
+def lineage(call: Call, block: Block) -> dict[str, Any]:
+    """Where a generated row comes from: the rows that were shown, what was asked for, and the call with the block's number in its reply."""
+    found = {"how": call.how, "parents": list(call.parents), "request": call.request.hash, "number": block.number}
+    return found if call.label is None else found | {"asked_label": call.label}

@@ -1,0 +1,108 @@
+"""What labelling will cost, before it is paid: twenty rows drawn from all that are still to be asked, and what the others will cost after these."""
+
+import math
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from stillhouse.llm.prompted import Answered, PromptedPredictor
+from stillhouse.records import Estimate, Example, Progress
+
+N_PILOT = 20  # rows; so many calls are made without asking
+_LOOKED_UP = 500  # rows at once
+
+
+@dataclass(frozen=True)
+class Quote:
+    """`n` calls are still to be paid for. `cost_usd` is of all of them, None where it cannot be told; the pilot's share of it, `paid_usd`, is paid already."""
+
+    n: int
+    teacher: str
+    cost_usd: Estimate | None = None
+    paid_usd: float | None = None
+    price_snapshot: str | None = None
+
+    def __str__(self) -> str:
+        if self.cost_usd is None:
+            return f"{self.n:,} calls of {self.teacher} are still to be paid for, at a cost that cannot be told"
+        found = self.cost_usd
+        span = "" if found.low is None or found.high is None else f" ({found.level:.0%} interval {_usd(found.low)} to {_usd(found.high)}, {found.n} rows asked)"
+        return f"{self.n:,} calls of {self.teacher} will cost about {_usd(found.value)}{span}, at {self.price_snapshot}"
+
+
+def _usd(value: float) -> str:
+    return f"${value:,.2f}" if value >= 1 else f"${value:.2g}"
+
+
+def pending(teacher: PromptedPredictor, examples: Iterable[Example], on_progress: Callable[[Progress], None] | None, n: int) -> Iterator[Example]:
+    """The rows that the store has no answer for."""
+    part: list[Example] = []
+    for index, example in enumerate(examples, start=1):
+        part.append(example)
+        if len(part) == _LOOKED_UP:
+            yield from _unknown(teacher, part)
+            part = []
+            if on_progress is not None:
+                on_progress(Progress(index, n, "looking for answers in the store"))
+    yield from _unknown(teacher, part)
+
+
+def _unknown(teacher: PromptedPredictor, part: Sequence[Example]) -> Iterator[Example]:
+    return (example for example, known in zip(part, teacher.stored(part), strict=True) if not known)
+
+
+def draw(rows: Iterable[Example], n: int = N_PILOT) -> tuple[list[Example], int]:
+    """(`n` rows, each as likely as any other, and how many there were), in one pass over them (Vitter 1985, algorithm R)."""
+    generator, seen = random.Random(0), 0
+    drawn: list[Example] = []
+    for row in rows:
+        seen += 1
+        if len(drawn) < n:
+            drawn.append(row)
+        elif (place := generator.randrange(seen)) < n:
+            drawn[place] = row
+    return drawn, seen
+
+
+async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int, share: float = 1.0) -> Quote:
+    """Ask these rows (the answers stay in the store) and say what all `n` will cost, the others at this share of the price."""
+    costs: list[float] = []
+    unknown = False
+
+    def take(_: int, __: Example, answered: Answered) -> None:
+        nonlocal unknown
+        completion = answered[2]
+        if completion.usage is not None and completion.cost_usd is None:
+            unknown = True
+        elif completion.usage is not None and completion.cost_usd is not None:
+            costs.append(completion.cost_usd)
+
+    await teacher.each(rows, take)
+    if unknown or not costs:
+        return Quote(n, teacher.name, None, None, None)
+    snapshot = teacher.model.price_snapshot
+    if share != 1.0:
+        snapshot = f"{snapshot}, {share:.0%} of it in a batch"
+    return Quote(n, teacher.name, _shared(total_cost(costs, n), math.fsum(costs), share), math.fsum(costs), snapshot)
+
+
+def _shared(whole: Estimate, paid_usd: float, share: float) -> Estimate:
+    """The estimate with all that is not paid yet at this share of the price."""
+    ends = [None if end is None else paid_usd + share * (end - paid_usd) for end in (whole.low, whole.high)]
+    return replace(whole, value=paid_usd + share * (whole.value - paid_usd), low=ends[0], high=ends[1])
+
+
+def total_cost(costs: Sequence[float], n: int, level: float = 0.95) -> Estimate:
+    """The cost of `n` rows of which these were drawn at random and paid: what was paid is certain, the rest has Student's interval for a mean, with the finite
+    population's correction (Cochran 1977, section 2.8). Of one row, or of several that cost the same, no interval can be computed but for an exact one.
+    """
+    k, mean = len(costs), math.fsum(costs) / len(costs)
+    if k >= n:
+        return Estimate(math.fsum(costs), k, math.fsum(costs), math.fsum(costs), level, "all rows paid")
+    if k < 2:
+        return Estimate(n * mean, k, None, None, level, "student-t")
+    from scipy.stats import t  # slow to load, and needed for whoever pays only
+
+    spread = math.sqrt(math.fsum((cost - mean) ** 2 for cost in costs) / (k - 1))
+    half = float(t.ppf(0.5 + level / 2, k - 1)) * n * spread / math.sqrt(k) * math.sqrt(1 - k / n)
+    return Estimate(n * mean, k, max(math.fsum(costs), n * mean - half), n * mean + half, level, "student-t")

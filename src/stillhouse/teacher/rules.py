@@ -1,0 +1,55 @@
+"""The post-filters that Stanford Alpaca's script puts between the teacher and the data, each by name, so that each can be switched off and counted.
+
+They judge the instruction alone. Two are blunt and known to be: "words" takes out whatever a text model cannot do and also "map the causes", and "program" was
+made for one habit of one teacher. They are here because a set "made as Alpaca's" must be made with them.
+"""
+
+import re
+import string
+from collections.abc import Callable, Iterable
+
+from stillhouse.errors import UserError
+
+LEAST_WORDS, MOST_WORDS = 4, 150  # the script drops instructions of 3 words or fewer
+# What asks for eyes, ears, hands or a disk, as the script lists it.
+UNSUITABLE = (
+    *("audio", "diagram", "draw", "file", "files", "flowchart", "go to", "graph", "graphs", "image", "images"),
+    *("map", "maps", "music", "picture", "pictures", "plot", "video"),
+)
+_UNSUITABLE = re.compile(rf"\b(?:{'|'.join(UNSUITABLE)})\b", re.IGNORECASE)
+
+
+def length(instruction: str) -> bool:
+    """Too short to say anything, or longer than an instruction is."""
+    return not LEAST_WORDS <= len(instruction.split()) <= MOST_WORDS
+
+
+def words(instruction: str) -> bool:
+    """Names something that a text model cannot do."""
+    return _UNSUITABLE.search(instruction) is not None
+
+
+def program(instruction: str) -> bool:
+    """Begins with "Write a program"."""
+    return instruction.startswith("Write a program")
+
+
+def punctuation(instruction: str) -> bool:
+    """Begins with a punctuation mark: the rest of a sentence, or of a list."""
+    return instruction[:1] in string.punctuation
+
+
+def ascii_start(instruction: str) -> bool:
+    """Begins with a character outside ASCII."""
+    return not instruction[:1].isascii()
+
+
+RULES: dict[str, Callable[[str], bool]] = {"length": length, "words": words, "program": program, "punctuation": punctuation, "ascii": ascii_start}
+
+
+def switched(off: Iterable[str] = ()) -> dict[str, Callable[[str], bool]]:
+    """The rules without those that are switched off. Raises UserError for a name that is none."""
+    off = set(off)
+    if unknown := sorted(off - set(RULES)):
+        raise UserError(f"{unknown[0]!r} is no rule that could be switched off; the rules are {', '.join(RULES)}")
+    return {name: rule for name, rule in RULES.items() if name not in off}

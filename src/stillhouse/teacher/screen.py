@@ -1,0 +1,93 @@
+"""What stands between a teacher's proposals and the data: the rules, the held-out rows, and all that was kept before. Every drop keeps its reason."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from stillhouse.teacher.filters import Row, Verdict
+from stillhouse.teacher.held_out import HeldOut, bare
+
+
+class Near(Protocol):
+    """`RougeFilter` or `MinHashFilter`."""
+
+    threshold: float
+
+    def closest(self, text: str) -> Verdict | None: ...
+
+    def insert(self, text: str, row: Row | None = None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One proposal. `text` is what is compared with other rows, `judged` what the rules read, `row` what becomes of it in the data set."""
+
+    id: str
+    text: str
+    judged: str
+    row: Mapping[str, Any]
+    whole: str  # with its input, as a held-out row would have it
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Why a proposal was not taken: `reason` ("rule: words", "rouge-l", "exact", "test: minhash", ...), and where it resembled a row, how much and which."""
+
+    id: str
+    text: str
+    reason: str
+    score: float | None = None
+    resembled: Row | None = None
+
+
+@dataclass
+class Screen:
+    """The state of one generation: what was kept, what was dropped, in the order in which it came."""
+
+    rules: Mapping[str, Callable[[str], bool]]
+    near: Near
+    near_name: str
+    held_out: HeldOut
+    kept: list[Candidate] = field(default_factory=list)
+    dropped: list[Drop] = field(default_factory=list)
+    _exact: dict[str, Row] = field(default_factory=dict)
+
+    def know(self, text: str, row: Row) -> bool:
+        """Take a text of the user's as kept, whatever it resembles. False where exactly these words were known already: then nothing changes."""
+        if bare(text) in self._exact:
+            return False
+        self._exact[bare(text)] = row
+        self.near.insert(text, row)
+        return True
+
+    def judge(self, candidate: Candidate) -> bool:
+        """Keep the candidate, or note why not."""
+        drop = self._objection(candidate)
+        if drop is not None:
+            self.dropped.append(drop)
+            return False
+        self.know(candidate.text, candidate.id)
+        self.kept.append(candidate)
+        return True
+
+    def unreadable(self, id_: str, text: str, reason: str) -> None:
+        """A part of a reply that is no proposal."""
+        self.dropped.append(Drop(id_, text, reason))
+
+    def _objection(self, candidate: Candidate) -> Drop | None:
+        for name, broken in self.rules.items():
+            if broken(candidate.judged):
+                return Drop(candidate.id, candidate.text, f"rule: {name}")
+        if (copy := self.held_out.resembles(candidate.text) or self.held_out.resembles(candidate.whole)) is not None:
+            return Drop(candidate.id, candidate.text, f"{copy.part}: {copy.how}", copy.score, copy.row)
+        if (twin := self._exact.get(bare(candidate.text))) is not None:
+            return Drop(candidate.id, candidate.text, "exact", 1.0, twin)
+        if (near := self.near.closest(candidate.text)) is not None:
+            return Drop(candidate.id, candidate.text, self.near_name, near.score, near.row)
+        return None
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Drops by reason, most frequent first."""
+        return dict(Counter(drop.reason for drop in self.dropped).most_common())

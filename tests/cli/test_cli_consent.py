@@ -1,0 +1,102 @@
+"""`stillhouse label` before it spends: what it asks, what it prints, and what a pipeline without a terminal gives it."""
+
+import contextlib
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+TASK = """
+[task]
+name = "mood"
+instruction = "Is it good?"
+output = "choice"
+labels = ["good", "bad"]
+
+[data]
+train = "rows.jsonl"
+
+[teacher]
+model = "{model}"
+"""
+
+
+@pytest.fixture
+def mood(endpoint, tmp_path):
+    (tmp_path / "task.toml").write_text(TASK.format(model=endpoint.url()))
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"id": f"r{i}", "input": f"day {i} was good"}) + "\n" for i in range(40)))
+    return tmp_path
+
+
+PRICED = ("--price-in", 1, "--price-out", 2)
+
+
+def test_without_a_terminal_and_without_consent_nothing_is_paid(stillhouse, endpoint, mood):
+    ran = stillhouse("label", mood, *PRICED)
+    assert ran.code == 2
+    assert "40 calls of" in ran.err and "give --yes, or a cap with --max-usd" in ran.err
+    assert endpoint.calls().total() == 0
+
+
+@pytest.mark.parametrize("consent", [("--yes",), ("-y",), ("--max-usd", 5)])
+def test_consent_on_the_command_line_prints_the_estimate_and_goes_on(stillhouse, endpoint, mood, consent):
+    ran = stillhouse("label", mood, *PRICED, *consent, "--json")
+    assert ran.code == 0
+    assert "will cost about $0.00096 (95% interval $0.00096 to $0.00096, 20 rows asked), at given by the user" in ran.err.replace("\n", " ")
+    assert (ran.json["labelled"], ran.json["from_store"]) == (40, 0)
+
+
+def test_an_unknown_price_is_refused_with_every_consent_but_the_one_for_it(stillhouse, endpoint, mood):
+    for consent in ((), ("--yes",)):
+        ran = stillhouse("label", mood, *consent)
+        assert ran.code == 2
+        assert "no price is known for" in ran.err and "--price-in" in ran.err and "--unpriced" in ran.err
+    assert endpoint.calls().total() == 0
+    ran = stillhouse("label", mood, "--unpriced", "--json")
+    assert (ran.code, ran.json["labelled"], ran.json["cost_usd"]) == (0, 40, None)
+
+
+def test_what_is_in_the_store_needs_no_consent(stillhouse, mood):
+    stillhouse("label", mood, "--unpriced")
+    ran = stillhouse("label", mood, "--json")
+    assert (ran.code, ran.json["from_store"]) == (0, 40)
+
+
+@pytest.mark.parametrize(("option", "value"), [("--max-usd", "-1"), ("--max-usd", "nan"), ("--price-in", "-1"), ("--price-in", "nan"), ("--price-in", "inf")])
+def test_sums_that_are_none_are_refused(stillhouse, endpoint, mood, option, value):
+    options = {"--price-in": 1, "--price-out": 2, "--max-usd": 5} | {option: value}
+    ran = stillhouse("label", mood, *[part for pair in options.items() for part in pair])
+    assert ran.code == 2
+    assert "US$" in ran.err
+    assert endpoint.calls().total() == 0
+
+
+def test_a_budget_of_zero_buys_nothing_and_still_reads_the_store(stillhouse, endpoint, mood):
+    ran = stillhouse("label", mood, *PRICED, "--max-usd", 0)
+    assert ran.code == 1
+    assert "would pass the cap of $0" in ran.err
+    assert endpoint.calls().total() == 0
+    stillhouse("label", mood, *PRICED, "--yes")
+    assert stillhouse("label", mood, *PRICED, "--max-usd", 0).code == 0
+
+
+@pytest.mark.parametrize(("answer", "code", "calls"), [("y", 0, 40), ("n", 1, 20)])
+def test_on_a_terminal_the_estimate_is_a_question(endpoint, mood, answer, code, calls):
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "stillhouse", "label", str(mood), *map(str, PRICED)]
+    process = subprocess.Popen(command, stdin=slave, stdout=subprocess.PIPE, stderr=slave, text=True)
+    os.close(slave)
+    os.write(master, f"{answer}\n".encode())
+    seen = b""
+    with contextlib.suppress(OSError):  # Linux's way to say that the other end is closed
+        while piece := os.read(master, 65536):
+            seen += piece
+    out, _ = process.communicate(timeout=60)
+    os.close(master)
+    assert process.returncode == code
+    assert "Go on? [y/N]" in seen.decode()
+    assert endpoint.calls().total() == calls
+    assert ("40 of 40 rows labelled" in out) == (answer == "y")

@@ -1,0 +1,180 @@
+"""Whose labels on which rows: the arms of `advise` where the data allow several, and what is said where they do not."""
+
+import asyncio
+import json
+
+import numpy as np
+import pytest
+
+from stillhouse.advice.advantage import data_advantage
+from stillhouse.advice.curves import Measured
+from stillhouse.advice.scores_csv import read_scores
+from stillhouse.data.dataset import write_examples
+from stillhouse.jobs.learning import worth_of
+from stillhouse.jobs.material import prepare
+from stillhouse.jobs.shots import NOT_ANOTHER_PROMPT
+from stillhouse.records import Example
+
+TASK = """
+[task]
+name = "mood"
+instruction = "is it good ?"
+output = "choice"
+labels = ["good", "bad"]
+[data]
+train = "train.jsonl"
+validation = "validation.jsonl"
+test = "test.jsonl"
+{unlabelled}
+split = [0.0, 0.0, 0.0]
+[teacher]
+model = "{model}"
+[student]
+{student}
+"""
+WORDS = {"good": ("lovely", "bright", "warm"), "bad": ("awful", "grim", "cold")}
+
+
+def rows(part, n, *, gold=lambda i: True):
+    labels = [("good", "bad")[i % 2] for i in range(n)]
+    texts = [f"{part} number {i} was {WORDS[label][i % 3]}" for i, label in enumerate(labels)]
+    return [Example(f"{part}{i}", text, label if gold(i) else None) for i, (text, label) in enumerate(zip(texts, labels, strict=True))]
+
+
+@pytest.fixture
+def project(tmp_path):
+    """`project(...)` writes a task whose recorded teacher is wrong on every tenth row, and silent on the rows that `silent` picks."""
+
+    def write(*, train=40, gold=lambda i: True, unlabelled=0, silent=lambda id_: False, student="", model="recorded:teacher.jsonl"):
+        folder = tmp_path / "mood"
+        folder.mkdir(exist_ok=True)
+        extra = 'unlabelled = "unlabelled.jsonl"' if unlabelled else ""
+        (folder / "task.toml").write_text(TASK.format(unlabelled=extra, student=student, model=model))
+        parts = {"train": rows("train", train, gold=gold), "validation": rows("validation", 12), "test": rows("test", 30)}
+        known = {part: rows(part, len(found)) for part, found in parts.items()} | {"unlabelled": rows("unlabelled", unlabelled)}
+        if unlabelled:
+            parts["unlabelled"] = rows("unlabelled", unlabelled, gold=lambda i: False)
+        for part, found in parts.items():
+            write_examples(folder / f"{part}.jsonl", found)
+        answers = []
+        for found in known.values():
+            for i, row in enumerate(found):
+                label = row.label if i % 10 else {"good": "bad", "bad": "good"}[row.label]
+                answers.append({"id": row.id, "teacher_label": None if silent(row.id) else label})
+        (folder / "teacher.jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers))
+        return folder
+
+    return write
+
+
+def prepared(folder, **options):
+    return asyncio.run(prepare(folder, every_lesson=True, **options))
+
+
+def shape(material):
+    return [(lesson.source, lesson.rows, len(lesson.train)) for lesson in material.lessons]
+
+
+def test_gold_rows_are_learned_by_both_labels_and_unlabelled_rows_beside_them(project):
+    material = prepared(project(unlabelled=50))
+    assert shape(material) == [("gold", "", 40), ("teacher", "", 40), ("teacher", "unlabelled rows too", 90)]
+    gold, same, more = material.lessons
+    assert material.own_lesson is gold
+    assert [row.id for row in gold.train] == [row.id for row in same.train] == [row.id for row in more.train[:40]]
+    assert all(row.label is None and row.teacher_label for row in more.train[40:])
+    assert sum(row.label != row.teacher_label for row in same.train) == 4
+
+
+def test_without_unlabelled_rows_there_are_two_lessons_and_without_a_teacher_one(project):
+    assert shape(prepared(project())) == [("gold", "", 40), ("teacher", "", 40)]
+    folder = project()
+    (folder / "task.toml").write_text((folder / "task.toml").read_text().replace('model = "recorded:teacher.jsonl"', ""))
+    material = prepared(folder)
+    assert (shape(material), material.warnings) == ([("gold", "", 40)], ())
+
+
+def test_where_some_rows_lack_gold_the_task_learns_from_the_teacher_and_gold_stands_beside_it(project):
+    material = prepared(project(train=60, gold=lambda i: i < 40))
+    assert shape(material) == [("gold", "", 40), ("teacher", "", 40), ("teacher", "unlabelled rows too", 60)]
+    assert material.own_lesson is material.lessons[2]
+    assert len(material.own_lesson.train) == len(material.splits.train) == 60
+
+
+def test_what_the_task_names_is_what_is_learned(project):
+    assert shape(prepared(project(unlabelled=50, student='learn_from = "gold"'))) == [("gold", "", 40)]
+    assert shape(prepared(project(unlabelled=50, student='learn_from = "teacher"'))) == [("teacher", "", 90)]
+    assert shape(asyncio.run(prepare(project(unlabelled=50)))) == [("gold", "", 40)]  # distil trains one
+
+
+def test_too_few_labels_are_said_and_no_lesson(project):
+    material = prepared(project(train=60, gold=lambda i: i < 5))
+    assert shape(material) == [("teacher", "", 60)]
+    assert "no student on gold labels: 5 training rows have one, and it takes 16" in material.warnings
+    material = prepared(project(silent=lambda id_: id_.startswith("train") and id_ not in ("train1", "train2")))
+    assert shape(material) == [("gold", "", 40)]
+    assert "no student on teacher labels: 2 training rows have one, and it takes 16" in material.warnings
+    material = prepared(project(silent=lambda id_: id_ == "train7"))
+    assert shape(material) == [("gold", "", 40), ("teacher", "", 39)]
+    assert "1 of 40 training rows have no usable teacher label: students on teacher labels lack them" in material.warnings
+
+
+def test_labels_that_the_cap_does_not_pay_for_are_said(project, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mood_labels.py").write_text("def teacher(request, example):\n    return 'bad' if example.id[-1] in '13579' else 'good'\n")
+    folder = project(unlabelled=50, model="scripted:mood_labels:teacher")
+    prices = {"price_in": 10.0, "price_out": 10.0, "max_tokens": 4}
+    cost = asyncio.run(prepare(folder, settings=prices)).teacher.report.cost_usd
+    (folder / "stillhouse.db").unlink()
+    material = prepared(folder, settings={**prices, "max_usd": 2 * cost})
+    assert shape(material) == [("gold", "", 40)]
+    [said] = material.warnings
+    assert said.startswith("no student on teacher labels: labelling 102 rows would pass the cap of $")
+    material = prepared(folder, settings={**prices, "max_usd": 20 * cost})
+    assert (len(material.lessons), material.warnings) == (3, ())
+
+
+@pytest.mark.slow
+def test_advise_measures_every_lesson_and_every_number_can_be_computed_again(project, stillhouse, tmp_path):
+    folder = project(train=64, unlabelled=40)
+    found = stillhouse("advise", folder, "--runs", tmp_path / "runs", "--seeds", "3", "--sizes", "32,64,104", "--json")
+    assert found.code == 0, found.err
+    result, run = found.json["result"], tmp_path / "runs" / "mood-advise-1"
+    names = [f"linear on {lesson}" for lesson in ("gold labels", "teacher labels", "teacher labels, unlabelled rows too")]
+    assert [arm["name"] for arm in result["arms"] if arm["kind"] in ("prompt", "baseline", "student")] == ["prompt", "majority", *names]
+    sizes = {curve["name"]: [point["n"] for point in curve["points"]] for curve in result["curves"]["curves"]}
+    assert sizes == {names[0]: [32, 64], names[1]: [32, 64], names[2]: [32, 64, 104]}
+    assert [line["name"] for line in result["curves"]["lines"]] == ["prompt", "majority"]
+    assert result["curves"]["few_shot"]["notes"] == [NOT_ANOTHER_PROMPT]
+    answers = [json.loads(line) for line in (run / "predictions.jsonl").read_text().splitlines()]
+    in_csv = read_scores(run / "curves.csv").arms
+    for curve in result["curves"]["curves"]:
+        for point in curve["points"]:
+            for seed, score in enumerate(point["scores"]):
+                own = [row["score"] for row in answers if (row["arm"], row["n_train"], row["seed"]) == (curve["name"], point["n"], seed)]
+                assert (len(own), sum(own) / len(own)) == (30, pytest.approx(score))
+                assert in_csv[curve["name"]].runs[point["n"]][str(seed)] == pytest.approx(score)
+
+
+@pytest.mark.slow
+def test_the_papers_comparison_on_ones_own_task(project, stillhouse, tmp_path):
+    folder = project(train=64, student='ladder = ["encoder:scratch:tiny", "prompted:scratch:tiny"]\nlearn_from = "gold"\nepochs = 3')
+    found = stillhouse("advise", folder, "--runs", tmp_path / "runs", "--seeds", "3", "--sizes", "32,64", "--json")
+    assert found.code == 0, found.err
+    [worth] = found.json["result"]["curves"]["worth"]
+    assert (worth["better"], worth["worse"]) == ("prompted:scratch:tiny on gold labels", "encoder:scratch:tiny on gold labels")
+    assert "n = 30 test rows" in worth["sentence"] or "cannot be told" in worth["sentence"]
+    assert worth["sentence"] in (tmp_path / "runs" / "mood-advise-1" / "report.html").read_text().replace("&nbsp;", " ").replace("\u00a0", " ")
+
+
+def test_what_a_pattern_is_worth_is_the_data_advantage_in_words():
+    sizes, rows_ = (16, 64, 256), 200
+    def arm(name, scores):  # every seed alike, rows right from the first on
+        of = [[[float(row < round(score * rows_)) for row in range(rows_)]] * 3 for score in scores]
+        return Measured(sizes, np.array(of), np.arange(rows_), name)
+    prompted, head = arm("prompted:x on gold labels", (0.6, 0.7, 0.8)), arm("encoder:x on gold labels", (0.5, 0.6, 0.7))
+    [worth] = worth_of({arm.name: arm for arm in (prompted, head)})
+    found = data_advantage(prompted, head)
+    assert worth.sentence.startswith(f"prompted:x on gold labels is worth {found.advantage:,.0f} ")
+    assert "from 60.0 % to 70.0 % that both reach (3 seeds, n = 200 test rows)" in worth.sentence
+    [refused] = worth_of({arm.name: arm for arm in (prompted, arm("encoder:x on gold labels", (0.1, 0.2, 0.3)))})
+    assert refused.sentence.startswith("What the pattern is worth cannot be told: prompted:x on gold labels and encoder:x on gold labels share no score")

@@ -1,0 +1,242 @@
+"""Batches against a local fake of each provider's API: half the price, and only what is missing is ever sent again."""
+
+import asyncio
+import json
+from collections import Counter
+
+import pytest
+
+from fake_batches import Fake, serving
+from stillhouse.errors import BudgetError, TeacherError, UserError
+from stillhouse.jobs.label import label
+from stillhouse.llm import batch, models
+from stillhouse.llm.batch_http import BatchHttp
+
+TASK = """
+[task]
+name = "mood"
+instruction = "Is it good?"
+output = "choice"
+labels = ["good", "bad"]
+
+[data]
+train = "rows.jsonl"
+
+[teacher]
+model = "{model}"
+price_in = 1.0
+price_out = 2.0
+"""
+HALF = (20 * 1 + 2 * 2) / 1e6 / 2  # US$, of a call
+KEY = "sk-planted-0123456789"
+
+
+@pytest.fixture(params=["openai", "anthropic"])
+def provider(request, monkeypatch):
+    monkeypatch.setenv("STILLHOUSE_API_KEY", KEY)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    real = asyncio.sleep
+
+    async def at_once(seconds):
+        await real(0)
+
+    monkeypatch.setitem(batch.Batches.__init__.__kwdefaults__, "sleep", at_once)
+    monkeypatch.setattr(BatchHttp.__init__, "__defaults__", (at_once,))
+
+
+def project(folder, address, provider, monkeypatch, n=12):
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", address)
+    (folder / "task.toml").write_text(TASK.format(model="anthropic:claude-test" if provider == "anthropic" else f"{address}/v1#m"))
+    rows = [{"id": f"r{i}", "input": f"day {i} was {('good', 'awful')[i % 2]}"} for i in range(n)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def labelled(folder):
+    return [json.loads(line) for line in (folder / "teacher.jsonl").read_text().splitlines()]
+
+
+def left_over(folder):
+    return sorted(path.name for path in folder.glob(".*batches*"))
+
+
+async def test_a_batch_labels_all_rows_at_half_the_price(provider, tmp_path, monkeypatch):
+    fake = Fake(polls=2)
+    async with serving(fake) as address:
+        report = (await label(project(tmp_path, address, provider, monkeypatch), batch=True)).report
+    assert (report.labelled, report.from_store, report.cost_usd) == (12, 0, pytest.approx(12 * HALF))
+    assert [row["teacher_label"] for row in labelled(tmp_path)] == ["good", "bad"] * 6
+    assert "50% in a batch" in report.price_snapshot
+    assert len(fake.batches) == 1
+    assert fake.headers == [("Bearer " + KEY) if provider == "openai" else (KEY, "2023-06-01")]
+    assert left_over(tmp_path) == []
+
+
+async def test_what_is_in_the_store_is_in_no_batch(provider, tmp_path, monkeypatch):
+    fake = Fake()
+    async with serving(fake) as address:
+        await label(project(tmp_path, address, provider, monkeypatch, 5), batch=True)
+        report = (await label(project(tmp_path, address, provider, monkeypatch, 9), batch=True)).report
+        assert (report.labelled, report.from_store) == (9, 5)
+        await label(tmp_path, batch=True)
+    assert len(fake.asked) == 9
+    assert len(fake.batches) == 2
+
+
+async def test_partial_failures_and_expiry_are_sent_again_alone(provider, tmp_path, monkeypatch):
+    fake = Fake(["ok", "expired", "500", "garbage", "lost", "other", "ok", "error"])
+    async with serving(fake) as address:
+        report = (await label(project(tmp_path, address, provider, monkeypatch), batch=True)).report
+    times = Counter(fake.asked)
+    again = [hash_ for hash_, n in times.items() if n == 2]
+    assert again == fake.asked[1:6]
+    assert set(times.values()) == {1, 2}
+    assert report.labelled == 11
+    [reason] = report.rejected
+    assert "context length" in reason or "too long" in reason
+    assert report.cost_usd == pytest.approx(11 * HALF)
+
+
+async def test_what_expires_again_and_again_is_a_rejection(provider, tmp_path, monkeypatch):
+    fake = Fake(["expired"] * 9)
+    async with serving(fake) as address:
+        report = (await label(project(tmp_path, address, provider, monkeypatch, 3), batch=True)).report
+    assert report.rejected == {"unanswered in 3 batches": 3}
+    assert len(fake.batches) == 3
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("moment", ["before_send", "after_send", "polling", "storing"])
+async def test_a_crashed_poller_goes_on_and_nothing_is_sent_twice(provider, tmp_path, monkeypatch, moment):
+    fake = Fake(["expired"], polls=2)
+    async with serving(fake) as address:
+        project(tmp_path, address, provider, monkeypatch)
+        with monkeypatch.context() as crash:
+
+            async def dies(*_):
+                raise Killed
+
+            if moment == "before_send":
+                crash.setattr(batch.Batches, "_taken", dies)
+            elif moment == "after_send":
+                real = batch.Batches._taken
+
+                async def sent_and_dies(self, *given):
+                    await real(self, *given)
+                    raise Killed
+
+                crash.setattr(batch.Batches, "_taken", sent_and_dies)
+            elif moment == "polling":
+                crash.setitem(batch.Batches.__init__.__kwdefaults__, "sleep", dies)
+            else:
+                crash.setattr(batch.Batches, "_pay", dies)
+            with pytest.raises((Killed, BaseExceptionGroup)):
+                await label(tmp_path, batch=True)
+        with pytest.raises(UserError, match="12 rows are under way in batches; fetch them with --batch"):
+            await label(tmp_path)
+        report = (await label(tmp_path, batch=True)).report
+    assert report.labelled == 12
+    assert Counter(fake.asked).most_common(2)[0][1] == 2  # the one that expired
+    assert len(fake.asked) == 13
+    assert left_over(tmp_path) == []
+
+
+async def test_a_connection_that_breaks_while_a_batch_is_made_makes_no_second_one(provider, tmp_path, monkeypatch):
+    fake = Fake()
+    fake.fail_next = "drop"
+    async with serving(fake) as address:
+        report = (await label(project(tmp_path, address, provider, monkeypatch), batch=True)).report
+    assert (report.labelled, len(fake.batches), len(fake.asked)) == (12, 1, 12)
+
+
+async def test_an_endpoint_that_is_busy_gets_the_batch_again(provider, tmp_path, monkeypatch):
+    fake = Fake()
+    fake.fail_next = 503
+    async with serving(fake) as address:
+        assert (await label(project(tmp_path, address, provider, monkeypatch), batch=True)).report.labelled == 12
+    assert len(fake.asked) == 12
+
+
+async def test_a_batch_that_is_refused_as_a_whole_is_one_sentence(tmp_path, monkeypatch):
+    fake = Fake()
+    fake.invalid = "the model m does not exist"
+    async with serving(fake) as address:
+        with pytest.raises(TeacherError, match=r"was refused .the model m does not exist"):
+            await label(project(tmp_path, address, "openai", monkeypatch), batch=True)
+        assert left_over(tmp_path) == []
+        assert (await label(tmp_path, batch=True)).report.labelled == 12
+
+
+async def test_the_cap_bounds_what_a_batch_may_cost_and_the_rest_follows(provider, tmp_path, monkeypatch):
+    fake = Fake()
+    async with serving(fake) as address:
+        project(tmp_path, address, provider, monkeypatch, 40)
+        with pytest.raises(BudgetError, match="pass the cap"):
+            await label(tmp_path, batch=True, settings={"max_usd": 0.0008})  # a call may cost some 0.0006, and costs 0.000012
+        sent = len(fake.asked)
+        assert 0 < sent * HALF <= 0.0008
+        assert sent < 40
+        report = (await label(tmp_path, batch=True, settings={"max_usd": 5.0})).report
+    assert report.labelled == 40
+    assert len(fake.asked) == 40
+
+
+async def test_batches_of_another_teacher_are_not_mixed_up(tmp_path, monkeypatch):
+    fake = Fake(polls=1)
+    async with serving(fake) as address:
+        project(tmp_path, address, "openai", monkeypatch)
+        (tmp_path / ".teacher.jsonl.batches.json").write_text(json.dumps([{"mark": "m", "model": "openai:other", "n": 3, "since": 0.0, "id": "b"}]))
+        with pytest.raises(UserError, match="batches of openai:other are under way"):
+            await label(tmp_path, batch=True)
+
+
+async def test_teachers_without_a_batch_api_are_refused(tmp_path, monkeypatch):
+    project(tmp_path, "http://127.0.0.1:9", "openai", monkeypatch)
+    with pytest.raises(UserError, match="--batch is for endpoints"):
+        await label(tmp_path, teacher="scripted:json:dumps", batch=True)
+    (tmp_path / "a.jsonl").write_text('{"id": "r1", "teacher_label": "good"}\n')
+    with pytest.raises(UserError, match="--batch is for endpoints"):
+        await label(tmp_path, teacher="recorded:a.jsonl", batch=True)
+
+
+class Agrees:
+    def __init__(self):
+        self.quotes = []
+
+    def before(self, quote):
+        pass
+
+    def after(self, quote):
+        self.quotes.append(quote)
+
+
+async def test_the_estimate_of_a_batch_is_the_pilot_and_half_the_price_for_the_rest(endpoint, tmp_path, monkeypatch):
+    fake, agrees = Fake(), Agrees()
+    async with serving(fake) as address:
+        project(tmp_path, endpoint.url(), "openai", monkeypatch, 60)
+        (tmp_path / "task.toml").write_text(TASK.format(model=endpoint.url()))
+        monkeypatch.setattr("stillhouse.llm.models.endpoint", _at(address, models.endpoint))
+        report = (await label(tmp_path, batch=True, consent=agrees)).report
+    [quote] = agrees.quotes
+    assert quote.cost_usd.value == pytest.approx(20 * 2 * HALF + 40 * HALF)
+    assert report.cost_usd == pytest.approx(quote.cost_usd.value)
+    assert (report.from_store, len(fake.asked), endpoint.calls().total()) == (0, 40, 20)
+
+
+def _at(address, real):
+    """The chat endpoint at first, and the batches' address when it is asked for again."""
+    asked = []
+
+    def endpoint(name):
+        asked.append(name)
+        return real(name) if len(asked) == 1 else (f"{address}/v1", "m", None)
+
+    return endpoint

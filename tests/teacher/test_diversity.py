@@ -1,0 +1,100 @@
+"""How varied generated rows are: root verbs, lengths, distances; and the page that shows them."""
+
+import math
+import re
+
+import pytest
+from rouge_score import rouge_scorer
+
+from stillhouse.errors import MissingExtraError
+from stillhouse.jobs.diversity import page_of, write_page
+from stillhouse.jobs.generate import Generated, GenerateReport
+from stillhouse.report.diversity import render_diversity
+from stillhouse.report.sunburst import sunburst
+from stillhouse.teacher import diversity
+from stillhouse.teacher.diversity import count_verbs, nearest_scores, open_parser, word_counts
+
+TEXTS = [
+    "Write a story about a lost dog.",
+    "Write a poem about the sea. Then explain it.",
+    "Explain the difference between the two words.",
+    "Please summarize the article in two sentences.",
+    "What is the capital of Portugal?",
+    "",
+]
+
+
+def test_root_verbs_and_their_objects_as_a_person_would_name_them():
+    pytest.importorskip("spacy")
+    parse, name = open_parser()
+    assert parse(TEXTS) == [("write", "story"), ("write", "poem"), ("explain", "difference"), ("summarize", "article"), (None, None), (None, None)]
+    assert name.startswith("spaCy 3")
+
+
+def test_verbs_are_counted_with_their_most_frequent_objects():
+    pairs = [("write", "story")] * 3 + [("write", "poem")] * 2 + [("write", None), ("explain", "rule"), (None, None)]
+    verbs = count_verbs(pairs, "by hand")
+    assert (verbs.n, verbs.n_verb, verbs.n_object, verbs.n_pairs) == (8, 7, 6, 3)
+    assert [(one.verb, one.n, one.objects) for one in verbs.top] == [("write", 6, (("story", 3), ("poem", 2))), ("explain", 1, (("rule", 1),))]
+
+
+def test_distances_are_rouge_scores_of_the_nearest():
+    scorer = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
+    others = ["Write a story about the sea", "Explain two words", ""]
+    expected = [max(scorer.score(other, text)["rougeL"].fmeasure for other in others) for text in TEXTS]
+    assert nearest_scores(TEXTS, others) == pytest.approx(expected)
+    assert word_counts(TEXTS) == [7, 9, 7, 7, 6, 0]
+
+
+def test_the_rings_angles_are_the_counts_shares():
+    drawing = str(sunburst("verbs", "Verbs", [("write", 3, [("story", 2), ("<poem>", 1)]), ("explain", 1, [])], 400))
+    inner = re.findall(r"<path d='M([-\d.]+) ([-\d.]+)L[^>]*?A[\d.]+ [\d.]+ 0 (\d) 1 ([-\d.]+) ([-\d.]+)L[^>]*class='arc inner", drawing)
+    turns = []
+    for x0, y0, _, x1, y1 in inner:
+        start, end = (math.atan2(float(y) - 200, float(x) - 200) for x, y in ((x0, y0), (x1, y1)))
+        turns.append((end - start) % (2 * math.pi) / (2 * math.pi))
+    assert turns == pytest.approx([0.75, 0.25], abs=0.01)
+    assert [large for _, _, large, _, _ in inner] == ["1", "0"]
+    assert "<poem>" not in drawing
+    assert "write &lt;poem&gt;: 1" in drawing
+
+
+def generated(tmp_path, texts=TEXTS[:5], seeds=("Write a letter to a friend.", "Explain the rule.")):
+    curve = [(20, 3), (20, 2)]
+    report = GenerateReport("scripted:x:y", 5, len(texts), "enough", None, 2, 0, {"rouge-l": 30, "rule: words": 5}, curve, 7, len(seeds), stand_in=True)
+    return Generated(tmp_path / "made.jsonl", [], report, list(texts), list(seeds), "seeds")
+
+
+def test_the_page_loads_nothing_and_says_its_n(tmp_path):
+    pytest.importorskip("spacy")
+    page = write_page(generated(tmp_path)).read_text()
+    assert re.findall(r"""(?:src|href)=["'](?!data:|#)""", page) == []
+    assert "<script" not in page
+    assert "Of 5 rows, 4 have a root verb and 4 a noun as its direct object" in page
+    assert "5 of 5 rows, kept from 40 proposals" in page
+    assert "generated rows, n = 5" in page
+    assert "a stand-in, not a model" in page
+    for part in ("verbs-560", "verbs-328", "lengths-520", "nearest-520", "curve-520"):
+        assert f"id='{part}-title'" in page
+
+
+def test_without_a_parser_the_page_says_so_and_has_the_rest(tmp_path, monkeypatch):
+    def absent():
+        raise MissingExtraError("root verbs need a parser; pip install 'stillhouse[diversity]'")
+
+    monkeypatch.setattr("stillhouse.jobs.diversity.open_parser", lambda _: absent())
+    page = render_diversity(page_of(generated(tmp_path)))
+    assert "Not drawn: root verbs need a parser" in page
+    assert "verbs-560" not in page
+    assert "lengths-520" in page
+
+
+def test_a_missing_model_is_named_with_the_remedy(monkeypatch):
+    monkeypatch.setattr(diversity, "_MODELS", ("no_such_model",))
+    with pytest.raises(MissingExtraError, match=r"stillhouse\[diversity\]"):
+        open_parser()
+
+
+def test_one_row_without_seeds_still_makes_a_page(tmp_path):
+    page = render_diversity(page_of(generated(tmp_path, ["東京"], ())))
+    assert "generated rows, n = 1" in page

@@ -1,0 +1,353 @@
+"""`stillhouse generate` as a user runs it, against an endpoint in another process that counts what it is asked."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+from stillhouse.data.dataset import load_examples
+from stillhouse.data.split import load_splits
+from stillhouse.errors import BudgetError, DatasetError, ExistsError, LeakageError, TeacherError, UserError
+from stillhouse.jobs.generate import Wanted, generate
+from stillhouse.jobs.held_out import held_out_of
+from stillhouse.jobs.material import prepare
+from stillhouse.records import Example
+from stillhouse.task import load_task
+from stillhouse.teacher.asking import Asking
+from stillhouse.teacher.held_out import HeldOut
+from stillhouse.teacher.instructions import load_seeds
+from stillhouse.teacher.numbered import blocks, fields
+from stillhouse.teacher.rules import RULES
+
+PRICED = {"price_in": 1.0, "price_out": 2.0}
+TASK = """
+[task]
+name = "mood"
+instruction = "Is it good?"
+output = "choice"
+labels = ["good", "bad"]
+
+[data]
+train = "rows.jsonl"
+test = "test.jsonl"
+"""
+
+
+def project(folder, train=None):
+    """Rows of words that no proposal of the fake has."""
+    train = train or [{"id": f"r{i}", "input": f"day {i} was {('good', 'awful')[i % 2]} all along", "label": ("good", "bad")[i % 2]} for i in range(40)]
+    test = [{"id": f"t{i}", "input": f"evening {i} felt {('fine', 'dull')[i % 2]} to everyone there", "label": ("good", "bad")[i % 2]} for i in range(10)]
+    (folder / "task.toml").write_text(TASK)
+    for name, rows in (("rows", train), ("test", test)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def stillhouse(folder, *arguments, wait=True):
+    command = [sys.executable, "-m", "stillhouse", "generate", *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=dict(os.environ))
+    return (process, *process.communicate()) if wait else process
+
+
+async def exercises(endpoint, folder, n=60, mode="proposals", **settings):
+    return await generate(None, Wanted(n), seeds="builtin", teacher=endpoint.url(mode), out=folder / "made.jsonl", store=folder / "s.db", settings=settings)
+
+
+async def test_exercises_come_in_both_forms_with_their_origin_and_a_second_run_asks_nothing(endpoint, tmp_path):
+    done = await exercises(endpoint, tmp_path, **PRICED)
+    report = done.report
+    assert (report.kept, report.stopped) == (60, "enough")
+    rows = load_examples(done.out).examples
+    assert [(row["instruction"], row["output"]) for row in json.loads((tmp_path / "made.alpaca.json").read_text())] == [
+        (row.text, row.teacher_label) for row in rows
+    ]
+    seeds = {seed.id for seed in load_seeds("builtin")[0]}
+    for row in rows:
+        assert len(set(row.extra["lineage"]["parents"]) & seeds) == 3
+        origin = row.extra["provenance"]
+        assert set(origin) == {"teacher", "date", "prompt_hash", "parameters", "price_snapshot", "licence"}
+        assert origin["parameters"] == {"temperature": 1.0, "top_p": 1.0, "max_tokens": 3072}
+        assert "$1 in, $2 out" in origin["price_snapshot"]
+    assert len({row.extra["provenance"]["prompt_hash"] for row in rows}) == 1
+    calls, before = endpoint.calls().total(), done.out.read_bytes()
+    assert report.cost_usd == pytest.approx(calls * (20 * 1 + 2 * 2) / 1e6)
+    again = (await exercises(endpoint, tmp_path, **PRICED)).report
+    assert (again.from_store, again.cost_usd, again.curve) == (calls, 0, report.curve)
+    assert (endpoint.calls().total(), done.out.read_bytes()) == (calls, before)
+
+
+async def test_more_rows_cost_the_further_calls_alone(endpoint, tmp_path):
+    first = await exercises(endpoint, tmp_path, 100)
+    kept = lines(first.out)
+    more = await exercises(endpoint, tmp_path, 300)
+    assert lines(more.out)[:100] == kept
+    assert more.report.from_store == first.report.calls
+    assert max(endpoint.calls().values()) == 1
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_no_finished_call_is_paid_twice(endpoint, tmp_path):
+    command = ("--seeds", "builtin", "--teacher", endpoint.url("proposals-slow"), "-n", 400, "--no-report", "--json")
+    draw, kills = random.Random(3), 0
+    for _ in range(3):
+        before = endpoint.calls().total()
+        process, target = stillhouse(tmp_path, *command, wait=False), before + draw.randint(1, 7)
+        while process.poll() is None and endpoint.calls().total() < target:
+            time.sleep(0.002)
+        if process.poll() is None:
+            process.kill()
+            kills += 1
+        process.communicate()
+    process, out, err = stillhouse(tmp_path, *command)
+    assert process.returncode == 0, err
+    report = json.loads(out)
+    calls = endpoint.calls()
+    assert kills >= 2
+    assert (report["kept"], len(lines(tmp_path / "generated.jsonl"))) == (400, 400)
+    assert len(calls) == report["calls"]
+    assert calls.total() - len(calls) <= kills * 8  # a round is in flight at most
+    assert Counter(row["id"] for row in lines(tmp_path / "generated.jsonl")).most_common(1)[0][1] == 1
+
+
+async def test_a_collapse_of_acceptance_ends_it_with_the_curve(endpoint, tmp_path):
+    report = (await exercises(endpoint, tmp_path, 500, "proposals-few")).report
+    assert report.stopped == "collapse"
+    assert 0 < report.kept <= 5
+    assert "more varied seeds" in report.why
+    assert sum(kept for _, kept in report.curve) == report.kept
+    assert sum(asked for asked, _ in report.curve) == report.kept + sum(report.dropped.values())
+    drops = lines(tmp_path / "made.dropped.jsonl")
+    kept = {row["id"] for row in lines(tmp_path / "made.jsonl")}
+    assert {drop["reason"] for drop in drops} == {"exact", "rouge-l"}
+    assert all(drop["score"] > 0.7 and drop["resembled"] in kept for drop in drops)
+
+
+async def test_a_reply_that_is_cut_off_loses_its_last_proposal_alone(endpoint, tmp_path):
+    report = (await exercises(endpoint, tmp_path, 19, "proposals-cut")).report
+    assert (report.kept, report.dropped) == (19, {"cut off": 1})
+
+
+async def test_the_budget_ends_it_and_what_was_kept_is_written(endpoint, tmp_path):
+    dear = {"price_in": 0, "price_out": 1000}
+    done = await exercises(endpoint, tmp_path, 200, max_usd=3.0775, **dear)  # a call may cost $3.072 and costs $0.002: three of them
+    assert done.report.stopped == "budget"
+    assert 0 < done.report.kept == len(lines(done.out)) < 200
+    assert done.report.cost_usd == pytest.approx(0.006)
+    with pytest.raises(BudgetError, match="raise --max-usd"):
+        await exercises(endpoint, tmp_path, 1, "proposals-slow", max_usd=0.01, **dear)
+
+
+@pytest.mark.parametrize("cap", [0, -1])
+async def test_a_budget_of_nothing_is_refused_before_a_call(endpoint, tmp_path, cap):
+    with pytest.raises(UserError, match="pays for no call"):
+        await exercises(endpoint, tmp_path, max_usd=cap, **PRICED)
+    assert endpoint.calls().total() == 0
+
+
+async def test_a_prompt_over_the_context_is_refused_with_the_remedy(endpoint, tmp_path):
+    seeds = tmp_path / "seeds.jsonl"
+    seeds.write_text(json.dumps({"id": "long", "instruction": "Sum up the text.", "input": "word " * 4000, "output": "A word."}))
+    with pytest.raises(UserError, match=r"context of 4,096; the seed 'long' is its longest part: shorten it"):
+        await generate(
+            None, Wanted(5), seeds=seeds, asking=Asking(context_tokens=4096), teacher=endpoint.url("proposals"), out=tmp_path / "o.jsonl", store=tmp_path / "s"
+        )
+    assert endpoint.calls().total() == 0
+    with pytest.raises(TeacherError, match=r"maximum context length is 512 tokens.*bring shorter seeds"):
+        await exercises(endpoint, tmp_path, 5, "context")
+
+
+def test_seeds_that_are_there_twice_are_left_out_and_named(tmp_path):
+    rows = [{"id": f"s{i}", "instruction": text, "output": "Yes."} for i, text in enumerate(["Say yes to me.", "say  YES to me", "Say no to me."])]
+    path = tmp_path / "seeds.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    seeds, left_out = load_seeds(path)
+    assert [seed.id for seed in seeds] == ["s0", "s2"]
+    assert left_out == ["seeds.jsonl:2: the seed 's1' is the same as 's0' and was left out"]
+    path.write_text(path.read_text() + json.dumps({"id": "s0", "instruction": "Say maybe.", "output": "Maybe."}))
+    with pytest.raises(DatasetError, match=r":4: the id 's0' occurs twice"):
+        load_seeds(path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"instruction": "x"}', '{"instruction": "", "output": "y"}', '{"instruction": 3, "output": "y"}', ""])
+def test_a_seed_file_that_is_none_is_refused_in_a_sentence(tmp_path, text):
+    (tmp_path / "seeds.jsonl").write_text(text)
+    with pytest.raises(DatasetError, match=r"seeds\.jsonl.*(mend the row|add rows)"):
+        load_seeds(tmp_path / "seeds.jsonl")
+
+
+def test_alpacas_own_seeds_are_read(real_data):
+    seeds, _ = load_seeds(real_data / "alpaca" / "seed_tasks.jsonl")
+    assert len(seeds) == 175
+
+
+def test_the_shipped_seeds_are_many_and_pass_every_rule():
+    seeds, left_out = load_seeds("builtin")
+    assert (len(seeds) >= 60, left_out) == (True, [])
+    assert [seed.id for seed in seeds for broken in RULES.values() if broken(seed.instruction)] == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "broken", "fine"),
+    [
+        ("length", ["Say it now", "word " * 151], ["Say it now please", "word " * 150]),
+        ("words", ["Draw a house for me", "Describe the picture below", "Please go to the shop"], ["Describe the mapping", "Explain photography to me"]),
+        ("program", ["Write a program that sorts names"], ["Please write a program that sorts", "Write a function that sorts"]),
+        ("punctuation", ["- list three fruits now", "(optional) say hello to me"], ["List three fruits now"]),
+        ("ascii", ["Über die Brücke gehen", "東京 is where"], ["Explain what Über means here"]),
+    ],
+)
+def test_a_rule_says_what_alpacas_script_says(rule, broken, fine):
+    assert [RULES[rule](text) for text in broken + fine] == [True] * len(broken) + [False] * len(fine)
+
+
+def test_numbered_blocks_are_read_by_their_numbers():
+    reply = "Sure!\n## 4\none\n## 5.\ntwo\n## 5\ntwo again\n## 99\nfar\n## 6\n\n## 7\nhalf"
+    assert [(block.number, block.problem) for block in blocks(reply, 4, 8, cut_off=True)] == [
+        (4, None), (5, None), (5, "number twice"), (99, "number not asked for"), (6, "empty"), (7, "cut off"),
+    ]  # fmt: skip
+    assert fields("Instruction: Sort\nthem.\nInput: b, a\nOutput: a,\nInput: b") == {"instruction": "Sort them.", "input": "b, a", "output": "a,\nInput: b"}
+    assert fields("Instruction: Sort.\nInput: <NONE>\nOutput: x")["input"] == ""
+    assert fields("Input: x\nInstruction: y\nOutput: z") is None
+
+
+async def test_inputs_for_a_task_are_balanced_and_carry_their_lineage(endpoint, tmp_path):
+    task = project(tmp_path)
+    wanted = Wanted(160, ("new", "harder", "rephrased"), balance=True)
+    done = await generate(task, wanted, asking=Asking(per_call=10), teacher=endpoint.url("proposals"))
+    rows = load_examples(done.out).examples
+    assert all(row.label is None for row in rows)  # a class that was asked for is no label
+    asked = Counter(row.extra["lineage"]["asked_label"] for row in rows)
+    assert abs(asked["good"] - asked["bad"]) <= 10
+    parents = {example.id: example for example in load_splits(load_task(task)).train}
+    for row in rows:
+        lineage = row.extra["lineage"]
+        assert len(lineage["parents"]) == (3 if lineage["how"] == "new" else 1)
+        assert {parents[id_].label for id_ in lineage["parents"]} == {lineage["asked_label"]}
+    assert {row.extra["lineage"]["how"] for row in rows} == {"new", "harder", "rephrased"}
+    assert done.report.held_out == len(load_splits(load_task(task)).test) + len(load_splits(load_task(task)).validation) + len(
+        load_splits(load_task(task)).calibration
+    )
+
+
+SCRIPT = '''
+import json
+
+ROWS = ["evening 3 felt dull to everyone there", "DAY 2 was good, all along!", "a morning that nobody else will ever remember"]
+
+
+def copies(request, example):
+    """A test row, a training row, a new one."""
+    return "\\n".join(f"## {number}\\n{row}" for number, row in enumerate(ROWS, start=4))
+
+
+def objects(request, example):
+    good = json.dumps({"input": {"q": "which of them flies", "hint": "wings"}, "choices": ["owl", "cow"]})
+    return f"## 4\\n{good}\\n## 5\\nno JSON\\n## 6\\n" + json.dumps({"input": {"q": "other"}, "choices": ["a", "b"]}) + "\\n## 7\\n" + json.dumps(
+        {"input": {"q": "which of them swims", "hint": "fins"}, "choices": ["cod"]}
+    )
+'''
+
+
+async def test_what_the_teacher_copies_from_the_test_rows_is_dropped_and_named(tmp_path, monkeypatch):
+    (tmp_path / "copying_teacher.py").write_text(SCRIPT)
+    monkeypatch.syspath_prepend(tmp_path)
+    done = await generate(project(tmp_path), Wanted(1), asking=Asking(per_call=3), teacher="scripted:copying_teacher:copies")
+    assert done.texts == ["a morning that nobody else will ever remember"]
+    dropped = [(drop["reason"], drop["resembled"]) for drop in lines(tmp_path / "generated.dropped.jsonl")]
+    assert dropped[0] == ("test: exact", "t3")
+    assert len(dropped) == 2
+
+
+async def test_inputs_of_fields_and_choices_keep_their_form(tmp_path, monkeypatch):
+    (tmp_path / "copying_teacher.py").write_text(SCRIPT)
+    monkeypatch.syspath_prepend(tmp_path)
+    rows = [{"id": f"r{i}", "input": {"q": f"what is number {i}", "hint": "count"}, "choices": [f"c{i}", "d"], "label": "d"} for i in range(40)]
+    project(tmp_path, rows)
+    (tmp_path / "task.toml").write_text(TASK.replace('labels = ["good", "bad"]\n', "").replace('test = "test.jsonl"\n', ""))
+    done = await generate(tmp_path, Wanted(1), asking=Asking(per_call=4), teacher="scripted:copying_teacher:objects")
+    [row] = load_examples(done.out).examples
+    assert (row.input, row.choices) == ({"q": "which of them flies", "hint": "wings"}, ("owl", "cow"))
+    assert done.report.dropped == {"not a JSON object": 1, "other fields than the task's rows": 1, "no two choices": 1}
+
+
+PLANTED = {
+    "exact": "Evening 3 felt dull, to everyone there!",
+    "rouge-l": "evening 3 felt quite dull to everyone in there",
+    "minhash": " ".join(f"w{i}" for i in [*range(30, 60), *range(30)]),
+}
+
+
+@pytest.mark.parametrize("how", PLANTED)
+@pytest.mark.parametrize("part", ["unlabelled", "train"])
+async def test_a_planted_copy_of_a_test_row_fails_the_build(tmp_path, how, part):
+    project(tmp_path)
+    with (tmp_path / "test.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "long", "input": " ".join(f"w{i}" for i in range(60)), "label": "good"}) + "\n")
+    planted = {"id": "gen-1", "input": PLANTED[how], "label": "bad", "lineage": {"how": "new", "parents": ["r1"]}}
+    if part == "train":
+        with (tmp_path / "rows.jsonl").open("a") as file:
+            file.write(json.dumps(planted) + "\n")
+        (tmp_path / "task.toml").write_text(TASK + "split = [0.0, 0.0, 0.0]\n")
+    else:
+        (tmp_path / "generated.jsonl").write_text(json.dumps(planted) + "\n")
+        (tmp_path / "task.toml").write_text(TASK + 'unlabelled = "generated.jsonl"\n')
+    held_out = held_out_of(load_splits(load_task(tmp_path))) if (how, part) != ("exact", "train") else None
+    assert held_out is None or held_out.resembles(PLANTED[how]).how == how
+    with pytest.raises(LeakageError, match=r"resembles test row|has the same input"):
+        await prepare(tmp_path)
+
+
+def test_held_out_rows_that_resemble_each_other_all_count():
+    held_out = HeldOut()
+    held_out.include("test", [Example("one", "a b c d e f g h i j"), Example("two", "a b c d e f g h i k l m")])
+    assert held_out.resembles("x b c d e f g h i k l m").row == "two"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "nothing to generate from"),
+        (["--seeds", "nowhere.jsonl"], "no such file of seed tasks"),
+        (["--seeds", "builtin", "-n", "0"], "asks for no row"),
+        (["--seeds", "builtin", "--shots", "0"], "asks for nothing"),
+        (["--seeds", "builtin", "--without", "lenght"], "'lenght' is no rule"),
+        (["--seeds", "builtin", "--near", "cosine"], "no measure of nearness"),
+        (["--seeds", "builtin", "--threshold", "1.5"], "threshold of 1.5"),
+        (["--seeds", "builtin", "--evolve", "harder"], "make inputs for a task"),
+        (["--seeds", "builtin", "--teacher", "recorded:x.jsonl"], "make no new ones"),
+        (["--seeds", "builtin", "--out", "mine.jsonl"], "rows that were not generated"),
+        ([".", "--evolve", "stranger"], "no way to make inputs"),
+        ([".", "--out", "rows.jsonl"], "a file of the task"),
+        ([".", "--without", "length"], "leave --without out"),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path, monkeypatch, capsys, arguments, says):
+    project(tmp_path)
+    (tmp_path / "mine.jsonl").write_text('{"id": "1", "input": "x"}\n')
+    monkeypatch.chdir(tmp_path)
+    if "--teacher" not in arguments:
+        arguments = [*arguments, "--teacher", "scripted:json:dumps"]
+    from stillhouse.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["stillhouse", "generate", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    err = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert says in err
+    assert "Traceback" not in err
+
+
+async def test_rows_of_the_users_own_are_never_overwritten(tmp_path):
+    (tmp_path / "made.jsonl").write_text('{"id": "1", "input": "x"}\n')
+    with pytest.raises(ExistsError, match="not generated"):
+        await generate(None, Wanted(1), seeds="builtin", teacher="scripted:json:dumps", out=tmp_path / "made.jsonl")
