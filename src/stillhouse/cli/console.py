@@ -3,15 +3,10 @@
 import contextlib
 import json
 import sys
-<<<<<<< HEAD
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-=======
 import time
 from collections.abc import Iterator
-from typing import Any
->>>>>>> main
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -62,7 +57,7 @@ def say_rows(task: "Path | Task", skip_bad: bool) -> None:
     """The test rows that the gate takes, on stderr, before anything is bought."""
     from stillhouse.jobs.rows_plan import rows_plan
 
-    err.print(rows_plan(task, skip_bad=skip_bad).sentence, soft_wrap=True, highlight=False)
+    err.print(rows_plan(task, skip_bad=skip_bad).sentence, soft_wrap=True, highlight=False, markup=False)
 
 
 def emit_json(value: Any) -> None:

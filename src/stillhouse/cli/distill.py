@@ -39,13 +39,8 @@ def distill(
     asked = task_of(task, data)
     say_rows(asked, skip_bad)
     with progress_bar() as tick:
-<<<<<<< HEAD
-        done = run(
-            asked,
-=======
         done = once_confirmed(run, accept_terms, tick)(
-            task_of(task, data),
->>>>>>> main
+            asked,
             teacher=teacher,
             settings={"max_usd": max_usd, "price_in": price_in, "price_out": price_out},
             store=store,
@@ -88,13 +83,8 @@ def advise(
     asked = task_of(task, data)
     say_rows(asked, skip_bad)
     with progress_bar() as tick:
-<<<<<<< HEAD
-        done = run(
-            asked,
-=======
         done = once_confirmed(run, accept_terms, tick)(
-            task_of(task, data),
->>>>>>> main
+            asked,
             teacher=teacher,
             settings={"max_usd": max_usd, "price_in": price_in, "price_out": price_out, "max_shots": max_shots},
             store=store,
