@@ -14,8 +14,8 @@ under test. What is right in a task was written down before any of it ran, in `T
 cascade's promise was true of those: who keeps one call in six at random harms few rows. One task keeps such a student, and allows its cascade.)
 
 A cascade is what it promises: where the verdict is one, its harm is looked up on 50,000 further rows; over the budget, it is wrong whatever the task.
-"collect more" counts by what it asks for: test rows or training rows. More test rows would decide wherever the true difference is not the margin itself; more
-training rows only where the student is in truth within the margin at twice as many.
+"collect more" counts by what it asks for. "More test rows" says that these do not decide, which is false where a student is far beyond the margin; "more
+training rows" is false unless the student is in truth within the margin at twice as many.
 """
 
 import json
@@ -90,7 +90,7 @@ KEEP, DISTIL, FINETUNE, SHOTS, CASCADE = "keep prompt", "distil", "finetune", "f
 MUTE = {"sure": None}  # a student that names no confidence, as most generative ones would do: no cascade
 THREE = tuple((f"student {name}", "teacher", _flat(0.87), System(0.87, **MUTE)) for name in "abc")
 SAME, UNEVEN = System(0.90), System(0.90, (0.905, 0.80))
-CLIMBING, LOST = (0.74, 0.78, 0.82, 0.86), {"classes": (0.92, 0.42)}
+CLIMBING, LOST = (0.65, 0.71, 0.77, 0.83), {"classes": (0.92, 0.42)}
 FEW = {"n_test": 60, "n_calibration": 40}
 
 
@@ -110,7 +110,7 @@ TASKS = [
     _task("tie, and three students to choose from", SAME, THREE, [KEEP], [TELL, TEST]),
     _task("tie, and every test row is there five times", SAME, (_student(0.87, **MUTE),), [KEEP], [TELL, TEST], n_test=300, copies=5),
     _task("as good, but a call of it costs more", SAME, (_student(0.90, **MUTE),), [KEEP], [TELL, TEST], pays_off=False),
-    _task("still climbing: there at twice the rows", SAME, (_student(0.86, curve=CLIMBING, **MUTE),), [TRAINING], [TELL]),
+    _task("still climbing: there at twice the rows", SAME, (_student(0.83, curve=CLIMBING, **MUTE),), [TRAINING], [TELL]),
     _task("teacher drifts: better on test than on calibration rows", System(0.50), (_student(0.70, sure=0.3),), [KEEP], [TELL, CASCADE], later=System(0.92)),
     _task("class imbalance: a class of 5 % is lost", UNEVEN, (_student(0.90, **LOST, **MUTE),), [KEEP], [TELL, TEST], classes=(0.95, 0.05)),
     _task("15 % of gold labels are wrong, 8 points below", System(0.92), (_student(0.84, **MUTE),), [KEEP], [TELL], noise=0.15),
@@ -214,7 +214,7 @@ def _cascade(
     rows = cascade_rows(student, prompt, found.threshold)
     gate = decide_gate(rows, prompt, margin=MARGIN, labels=labels)
     facts = (found.share_kept, summarise(rows, ACCURACY).score, HARM, 0.95, gate.answer)
-    seen = harm_on(rows, prompt, 0.95)
+    seen = harm_on(rows, prompt)
     return CascadeEvidence("cascade", task.students[0][0], *facts, difference=gate.difference, pays_off=task.pays_off, harm_seen=seen)
 
 

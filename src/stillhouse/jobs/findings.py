@@ -149,7 +149,7 @@ def _cascade_evidence(material: Material, cascade: CascadeFound | None, prompt: 
     kept, judged = outcome.share_kept, cascade.judged
     assert judged.gate is not None and prompt is not None
     facts = ("cascade", name, kept, judged.summary.score, gate.harm, gate.level, judged.gate.answer)
-    seen = harm_on(judged.arm.test, prompt.arm.test, gate.level)
+    seen = harm_on(judged.arm.test, prompt.arm.test)
     return recommend.CascadeEvidence(*facts, difference=judged.gate.difference, harm_seen=seen)
 
 

@@ -13,6 +13,8 @@ from stillhouse.jobs.arms import MeasuredArm
 from stillhouse.jobs.material import Material
 from stillhouse.records import Estimate
 
+ALERT = 0.8  # confidence from which test rows void a cascade's promise: to refuse a good one costs a saving, to pass a broken one costs answers
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -77,7 +79,7 @@ def find_cascade(material: Material, prompt: Judged | None, students: Sequence[J
     return CascadeFound(student, outcome, Judged(replace(arm, size_bytes=student.arm.size_bytes), summary, decided, per_call, student.fixed_usd))
 
 
-def harm_on(cascade: Sequence[RowResult], teacher: Sequence[RowResult], level: float) -> Estimate:
+def harm_on(cascade: Sequence[RowResult], teacher: Sequence[RowResult], level: float = ALERT) -> Estimate:
     """The share of rows that the cascade's student kept and got wrong where the teacher was right, with a one-sided lower bound at `level`."""
     n = len(cascade)
     harmed = sum(row.source == "student" and row.score < other.score for row, other in zip(cascade, teacher, strict=True))
