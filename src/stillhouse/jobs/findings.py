@@ -13,7 +13,7 @@ from stillhouse.jobs.arms import PROMPT, MeasuredArm
 from stillhouse.jobs.controls import sections
 from stillhouse.jobs.costs import known_sum, student_cost_note
 from stillhouse.jobs.details import class_table, confusion, disagreements, reliability, threshold_curve
-from stillhouse.jobs.judged import CascadeFound, Judged, cascade_rows, find_cascade, judge
+from stillhouse.jobs.judged import CascadeFound, Judged, cascade_rows, find_cascade, harm_on, judge
 from stillhouse.jobs.material import Material
 from stillhouse.jobs.money import evidence, money_of, pays_off
 from stillhouse.records import Estimate
@@ -113,7 +113,7 @@ def _against_few_shot(material: Material, students: Sequence[Judged], best: Judg
     gates = [decide_gate(judged.arm.test, best.arm.test, margin=gate.margin, level=gate.level, labels=material.labels) for judged in students]
     return {
         judged.arm.name: recommend.Contrast(best.arm.name, found.answer, found.sentence, found.difference, found.rows_needed)
-        for judged, found in zip(students, among(gates, len(gates)), strict=True)
+        for judged, found in zip(students, among(gates, max(len(material.task.ladder), len(gates))), strict=True)
     }
 
 
@@ -152,8 +152,10 @@ def _cascade_evidence(material: Material, cascade: CascadeFound | None, prompt: 
             "cascade", name, None, None, gate.harm, gate.level, None, refused.reason if refused else None, refused.rows_missing if refused else None
         )
     kept, judged = outcome.share_kept, cascade.judged
-    assert judged.gate is not None
-    return recommend.CascadeEvidence("cascade", name, kept, judged.summary.score, gate.harm, gate.level, judged.gate.answer, difference=judged.gate.difference)
+    assert judged.gate is not None and prompt is not None
+    facts = ("cascade", name, kept, judged.summary.score, gate.harm, gate.level, judged.gate.answer)
+    seen = harm_on(judged.arm.test, prompt.arm.test)
+    return recommend.CascadeEvidence(*facts, difference=judged.gate.difference, harm_seen=seen)
 
 
 # Sections of the report

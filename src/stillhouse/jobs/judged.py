@@ -7,9 +7,13 @@ from dataclasses import dataclass, replace
 from stillhouse.evaluation.deferral import NoThreshold, Threshold, choose_threshold
 from stillhouse.evaluation.gate import GateResult, decide_gate
 from stillhouse.evaluation.harness import ArmSummary, RowResult, summarise
+from stillhouse.evaluation.proportions import clopper_pearson_upper
 from stillhouse.jobs.arms import MeasuredArm
 from stillhouse.jobs.costs import fixed_usd, prompt_usd_per_call, student_usd_per_call
 from stillhouse.jobs.material import Material
+from stillhouse.records import Estimate
+
+ALERT = 0.8  # confidence from which test rows void a cascade's promise: to refuse a good one costs a saving, to pass a broken one costs answers
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,13 @@ def find_cascade(material: Material, prompt: Judged | None, students: Sequence[J
         summary = replace(summary, latency_p50_s=None, latency_p99_s=None)
     decided = decide_gate(rows, prompt.arm.test, margin=gate.margin, level=gate.level, labels=material.labels)
     return CascadeFound(student, outcome, Judged(replace(arm, size_bytes=student.arm.size_bytes), summary, decided, per_call, student.fixed_usd))
+
+
+def harm_on(cascade: Sequence[RowResult], teacher: Sequence[RowResult], level: float = ALERT) -> Estimate:
+    """The share of rows that the cascade's student kept and got wrong where the teacher was right, with a one-sided lower bound at `level`."""
+    n = len(cascade)
+    harmed = sum(row.source == "student" and row.score < other.score for row, other in zip(cascade, teacher, strict=True))
+    return Estimate(harmed / n, n, 1 - clopper_pearson_upper(n - harmed, n, level), None, level, "Clopper-Pearson, one-sided")
 
 
 def cascade_rows(
