@@ -113,6 +113,7 @@ class _Student(_Section):
     verbalizer: dict[str, str] | Literal["null"] | None = None  # its word for each label; None: the label itself; "null": words that mean nothing here
     epochs: float | None = Field(default=None, gt=0)
     learning_rate: float | None = Field(default=None, gt=0)
+    min_steps: int | None = Field(default=None, gt=0)  # train at least so many steps, however few rows there are
     max_tokens: int | None = Field(default=None, gt=0)
 
 

@@ -14,6 +14,7 @@ from stillhouse.advice.curves import nested_subsets, sizes_for
 from stillhouse.errors import UserError
 from stillhouse.jobs import learning, shots
 from stillhouse.jobs.arms import MeasuredArm, StudentPlan, prompt_arm, slug, student_arm, write_predictions
+from stillhouse.jobs.controls import control_plans
 from stillhouse.jobs.distill import Finished, OnProgress, plan, provenance, run_settings
 from stillhouse.jobs.findings import find
 from stillhouse.jobs.judged_arms import refuse_unjudged
@@ -66,11 +67,12 @@ def advise(
         trained = sweep(plans, workers=workers, on_progress=on_progress)
         curves = learning.curves_of(material, trained, prompt, few_shot, majority)
         in_full = [arm for one, arm in zip(plans, trained, strict=True) if one.keep]  # seed 0 at the largest size, fixed before looking
+        controls = [student_arm(control, on_progress) for one, arm in zip(plans, trained, strict=True) if one.keep for control in control_plans(one, arm)]
         prompts = [*([prompt] if prompt else []), *(few_shot.of(k)[0] for k in few_shot.sizes)]
-        arms = [*prompts, *majority, *sorted(in_full, key=lambda arm: arm.kind != "baseline")]
+        arms = [*prompts, *majority, *controls, *sorted(in_full, key=lambda arm: arm.kind != "baseline")]
         result = find(material, arms, provenance(run, material, "stillhouse advise", tuple(range(seeds))), curves=curves)
         write_atomic(run.folder / "curves.csv", learning.as_csv(trained))
-        return _finish(run, result, [*([prompt] if prompt else []), *few_shot.arms, *majority, *trained])
+        return _finish(run, result, [*([prompt] if prompt else []), *few_shot.arms, *majority, *controls, *trained])
 
 
 def _check_sizes(asked: Sequence[int] | None, material: Material) -> None:

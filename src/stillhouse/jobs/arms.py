@@ -84,9 +84,15 @@ class StudentPlan:
     others: Mapping[str, Sequence[Example]] = field(default_factory=dict)
     keep: bool = True  # keep the artifact; a sweep keeps answers alone
     rows: str = ""  # which rows it learned, where students differ in that
+    control: str = ""  # what it lacks of the student that it is a control of
 
     @property
     def name(self) -> str:
+        return self.whole_name + (f", {self.control}" if self.control else "")
+
+    @property
+    def whole_name(self) -> str:
+        """The name without what makes it a control."""
         return arm_name(self.spec, self.learn_from, self.rows)
 
 
@@ -128,7 +134,8 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
         result.size_bytes,
         folder=folder if plan.keep else None,
         facts={name: value for name, value in asdict(result).items() if name not in ("folder", "settings", "source", "size_bytes")}
-        | {"keep": plan.keep, "rows": plan.rows},
+        | {"keep": plan.keep, "rows": plan.rows}
+        | ({"control": plan.control, "control_of": plan.whole_name} if plan.control else {}),
     )
     write_arm(plan.out, arm)
     if not plan.keep:

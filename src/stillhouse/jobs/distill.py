@@ -14,6 +14,7 @@ from typing import Any
 from stillhouse.errors import UserError
 from stillhouse.jobs.arms import MeasuredArm, StudentPlan, arm_name, prompt_arm, slug, student_arm, write_predictions
 from stillhouse.jobs.card import card
+from stillhouse.jobs.controls import control_plans
 from stillhouse.jobs.findings import find
 from stillhouse.jobs.judged_arms import judged, refuse_unjudged
 from stillhouse.jobs.lessons import Lesson
@@ -70,8 +71,10 @@ def distill(
         measured = [*([prompt] if prompt else []), *arms]
         result: Result | None = None
         for spec in ladder:
-            student = student_arm(plan(material, run.folder, spec, "student", seed), on_progress)
-            measured.append(judged(material, prompt, student, store, on_progress))
+            one = plan(material, run.folder, spec, "student", seed)
+            student = student_arm(one, on_progress)
+            trained = [student, *(student_arm(control, on_progress) for control in control_plans(one, student))]
+            measured += [judged(material, prompt, arm, store, on_progress) for arm in trained]
             result = find(material, measured, _provenance(run, material, seed), curves=curves)
             if not all_students and prompt is not None and result.verdict.kind in ("finetune", "distil"):
                 break  # a dearer student could not replace more than the whole prompt

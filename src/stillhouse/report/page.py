@@ -62,6 +62,7 @@ def terminal(result: Result, report: Path | None = None) -> RenderableType:
     lines += [Text(result.weak, style="yellow")] if result.weak else []
     lines += [comparison_text(found) for found in result.win_rates]
     lines += [Text(f"{test.name}: {test.arm} {numbers.described(test.score)}") for test in result.other_tests]
+    lines += [Text(f"{found.arm}: {found.sentence}") for found in result.step_by_step]
     lines += [Text.assemble("\n", ("Verdict: ", "dim"), (result.verdict.kind, "bold"), ". ", result.verdict.sentence)]
     lines += [Text.assemble(("Buy next: ", "dim"), result.verdict.buy_next)] if result.verdict.buy_next else []
     lines += [Text.assemble(("Warning: ", "yellow"), warning) for warning in result.warnings]

@@ -346,6 +346,30 @@ class OtherTest:
 
 
 @record
+class Control:
+    """A control of a step-by-step student. `difference` is the student minus its control on the same rows."""
+
+    what: str
+    arm: str
+    score: Measured
+    difference: Measured
+    steps: int | None = None
+    wall_s: float | None = None
+
+
+@record
+class StepByStep:
+    """Whether the reasons helped a student that learned step by step: what it gains over its controls."""
+
+    arm: str
+    score: Measured
+    steps: int | None
+    wall_s: float | None
+    controls: tuple[Control, ...]
+    sentence: str
+
+
+@record
 class Provenance:
     """What it takes to run this again."""
 
@@ -385,6 +409,7 @@ class Result:
     cascade: Cascade | None = None
     label_quality: LabelQuality | None = None
     other_tests: tuple[OtherTest, ...] = ()
+    step_by_step: tuple[StepByStep, ...] = ()
     win_rates: tuple[WinRates, ...] = ()  # of the students against the prompt, where the metric is a win rate
     warnings: tuple[str, ...] = ()
     format: Literal[1] = 1
