@@ -4,7 +4,8 @@
 1. A student passes its gate: it replaces the prompt, the first of the ladder that does (finetune on gold labels, distil on the teacher's).
 2. None passes, and a cascade keeps its promise and a share of the calls worth having: cascade.
 3. Examples are shown to help: few-shot.
-4. The gate cannot tell for want of test rows: collect more of them. The curve may reach the prompt at one doubling: collect more training rows.
+4. The gate cannot tell for want of test rows: collect more of them. A student fails, and its curve may reach the prompt at one doubling: collect more
+   training rows.
 5. Every student fails: keep the prompt. Otherwise: cannot tell.
 
 Money turns a verdict only where it is known: a student or a cascade that never pays off does not replace a prompt that is as good. Every verdict names the
@@ -87,7 +88,8 @@ class StudentEvidence:
 class CascadeEvidence:
     """A cascade of `student` before a prompt, the plain one where `against` is None; `refused` says why there is no threshold.
 
-    `difference`: cascade minus that prompt on the test rows.
+    `difference`: cascade minus that prompt on the test rows. `harm_seen`: the share of test rows kept and wrong where that prompt is right, with a one-sided
+    lower bound: above the budget, the promise is broken on rows that had no say in it, so these are not like the calibration rows, or the teacher changed.
     """
 
     name: str
@@ -100,9 +102,14 @@ class CascadeEvidence:
     refused: str | None = None
     rows_missing: int | None = None
     difference: Estimate | None = None
+    harm_seen: Estimate | None = None
     pays_off: bool | None = None
     money: MoneyEvidence = MoneyEvidence()
     against: str | None = None
+
+    @property
+    def promise_broken(self) -> bool:
+        return self.harm_seen is not None and (self.harm_seen.low or 0) > self.budget
 
 
 @dataclass(frozen=True)
@@ -136,12 +143,16 @@ def recommend(
     facts = [f"{arm.name}: {_scored(arm.score)}" for arm in (prompt, few_shot) if arm is not None] + [f"{one.name} {one.gate_sentence}" for one in students]
     if cascade is not None and cascade.refused:
         facts.append(f"no cascade: {cascade.refused}")
+    if cascade is not None and cascade.promise_broken and cascade.harm_seen is not None:
+        harm = cascade.harm_seen
+        seen = f"it harms {harm.value:.1%} of the test rows (n = {harm.n:,}), at least {harm.low:.1%}, and the calibration rows promised {cascade.budget:.1%}"
+        facts.append(f"no cascade: {seen}; the two are not alike, or the teacher has changed")
     if passing := [student for student in students if student.gate == "pass" and (student.pays_off is not False or _better(student))]:
         return _replace(beaten, passing[0], facts)
     if cascade is not None and (cascade.against or prompt.name) == beaten.name and _worth_having(cascade):
         return _cascade(beaten, cascade, facts)
     short = next((student for student in students if student.gate == "cannot tell" and (student.rows_needed or 0) > student.difference.n), None)
-    in_reach = next((student for student in students if student.gate != "pass" and _may_reach(student, beaten)), None)
+    in_reach = next((student for student in students if student.gate == "fail" and _may_reach(student, beaten)), None)
     if examples_help:
         return _few_shot(prompt, beaten, short, in_reach, facts)
     if short is not None:
@@ -270,11 +281,16 @@ def _training_rows(student: StudentEvidence) -> str:
 
 def _worth_having(cascade: CascadeEvidence) -> bool:
     """It keeps its promise, a share of the calls, and is not dearer than the prompt; nor have the test rows shown it, or a class under it, to be worse."""
-    return cascade.share_kept is not None and cascade.gate != "fail" and (cascade.share_kept.low or 0) >= LEAST_SHARE and cascade.pays_off is not False
+    if cascade.share_kept is None or cascade.gate == "fail" or cascade.promise_broken or cascade.pays_off is False:
+        return False
+    return (cascade.share_kept.low or 0) >= LEAST_SHARE
 
 
 def _may_reach(student: StudentEvidence, prompt: PromptEvidence) -> bool:
-    return student.reach is not None and student.reach[1] >= prompt.score.value - student.margin
+    """Its mean is what fails, and may rise far enough. One that fails in a class alone is not told to buy rows: its curve says nothing of that class."""
+    if student.reach is None or student.difference.value >= -student.margin:
+        return False
+    return student.reach[1] >= prompt.score.value - student.margin
 
 
 def _better(student: StudentEvidence) -> bool:

@@ -5,13 +5,17 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from stillhouse.records import Progress
+
+if TYPE_CHECKING:
+    from stillhouse.task import Task
 
 err = Console(stderr=True)
 out = Console(soft_wrap=True, highlight=False)
@@ -47,6 +51,13 @@ def progress_bar(quiet: bool = False) -> Iterator[Ticker]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Bar(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as bar:
         yield Ticker(bar)
+
+
+def say_rows(task: "Path | Task", skip_bad: bool) -> None:
+    """The test rows that the gate takes, on stderr, before anything is bought."""
+    from stillhouse.jobs.rows_plan import rows_plan
+
+    err.print(rows_plan(task, skip_bad=skip_bad).sentence, soft_wrap=True, highlight=False, markup=False)
 
 
 def emit_json(value: Any) -> None:

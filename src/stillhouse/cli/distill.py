@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stillhouse.cli import app
-from stillhouse.cli.console import emit_json, out, progress_bar
+from stillhouse.cli.console import emit_json, out, progress_bar, say_rows
 from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Rows, Runs, SkipBad, Store, TaskFile, Teacher
 from stillhouse.cli.terms import AcceptTerms, once_confirmed
 from stillhouse.errors import UserError
@@ -36,9 +36,11 @@ def distill(
     from stillhouse.jobs.distill import distill as run
     from stillhouse.jobs.step_task import task_of
 
+    asked = task_of(task, data)
+    say_rows(asked, skip_bad)
     with progress_bar() as tick:
         done = once_confirmed(run, accept_terms, tick)(
-            task_of(task, data),
+            asked,
             teacher=teacher,
             settings={"max_usd": max_usd, "price_in": price_in, "price_out": price_out},
             store=store,
@@ -78,9 +80,11 @@ def advise(
     from stillhouse.jobs.advise import advise as run
     from stillhouse.jobs.step_task import task_of
 
+    asked = task_of(task, data)
+    say_rows(asked, skip_bad)
     with progress_bar() as tick:
         done = once_confirmed(run, accept_terms, tick)(
-            task_of(task, data),
+            asked,
             teacher=teacher,
             settings={"max_usd": max_usd, "price_in": price_in, "price_out": price_out, "max_shots": max_shots},
             store=store,

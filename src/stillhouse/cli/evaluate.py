@@ -38,7 +38,7 @@ def evaluate(
         found = run(model, data, task=of_task, store=store, skip_bad=skip_bad, out=rows, on_progress=tick)
     summary = found.summary
     if as_json:
-        emit_json({"model": found.model, "metric": found.metric, "scored_against": found.scored_against, **asdict(summary)})
+        emit_json({"model": found.model, "metric": found.metric, "scored_against": found.scored_against, **asdict(summary), "warnings": found.warnings})
         return
     what = "agreement with the teacher" if found.scored_against == "teacher" else found.metric.replace("_", " ")
     out.print(f"{found.model}: {what} {described(summary.score)}, {summary.n_failed} without an answer")
@@ -49,6 +49,8 @@ def evaluate(
     if summary.latency_p50_s is not None and summary.latency_p99_s is not None:
         out.print(f"  latency p50 {seconds(summary.latency_p50_s)}, p99 {seconds(summary.latency_p99_s)}")
     out.print(f"  cost per 1,000 calls: {money(summary.cost_usd_per_1000)}")
+    for warning in found.warnings:
+        out.print(f"  {warning}")
 
 
 def _against_teacher(model: str, data: Path, task: "Task", rows: Path | None, store: Path | None, skip_bad: bool, as_json: bool) -> None:

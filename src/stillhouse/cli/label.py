@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stillhouse.cli import app
-from stillhouse.cli.console import emit_json, money, out, progress_bar
+from stillhouse.cli.console import emit_json, money, out, progress_bar, say_rows
 from stillhouse.cli.options import TaskFile
 from stillhouse.cli.terms import AcceptTerms, once_confirmed
 
@@ -43,11 +43,13 @@ def label(
     from stillhouse.jobs.step_task import names_a_step, task_of
     from stillhouse.task import Task, load_task
 
+    settings = {"rationales": rationales, "max_usd": max_usd, "price_in": price_in, "price_out": price_out}
+    settings |= {"concurrency": concurrency, "requests_per_minute": rpm, "tokens_per_minute": tpm}
+    asked = task_of(task, data) if names_a_step(task) else task
+    loaded = (asked if isinstance(asked, Task) else load_task(asked)).with_teacher(**{name: value for name, value in settings.items() if value is not None})
+    if data is None:  # rows of another file are no test rows of the task
+        say_rows(loaded, skip_bad)
     with progress_bar() as tick:
-        settings = {"rationales": rationales, "max_usd": max_usd, "price_in": price_in, "price_out": price_out}
-        settings |= {"concurrency": concurrency, "requests_per_minute": rpm, "tokens_per_minute": tpm}
-        asked = task_of(task, data) if names_a_step(task) else task
-        loaded = (asked if isinstance(asked, Task) else load_task(asked)).with_teacher(**{name: value for name, value in settings.items() if value is not None})
         consent = CommandLine(tick, yes=yes, max_usd=loaded.teacher.max_usd, unpriced=unpriced)
         work = once_confirmed(lambda asked, **options: asyncio.run(run(asked, **options)), accept_terms, tick)
         done = work(loaded, data=data, out=to, teacher=teacher, store=store, skip_bad=skip_bad, on_progress=tick, consent=consent, batch=batch)

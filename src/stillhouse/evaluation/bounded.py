@@ -16,7 +16,6 @@ Floats = NDArray[np.float64]
 def worst_case_means(sums: Floats, sizes: Floats, worst: float) -> Floats:
     """(draws,) sorted: means of sum / size over groups, weighted Dirichlet(1, ..., 1), with one group more, of mean size, whose rows all score `worst`.
 
-    The quantile at 1 - level is a lower bound at `level`; the share of draws at or below a value is the p-value of "the mean is that value or less".
     Seeded by the number of groups alone, so that the same rows always get the same answer.
     """
     kinds, counts = np.unique(np.stack([sums, sizes]), axis=1, return_counts=True)  # groups that are alike share one gamma variate
@@ -30,14 +29,11 @@ def worst_case_means(sums: Floats, sizes: Floats, worst: float) -> Floats:
     return np.sort(np.concatenate(found))
 
 
-def bounded_p(sums: Floats, sizes: Floats, value: float, worst: float = -1.0) -> float:
-    """One-sided p-value of "the mean is `value` or less", for scores of at least `worst`."""
-    means = worst_case_means(sums, sizes, worst)
+def p_value(means: Floats, value: float) -> float:
+    """One-sided p-value of "the mean is `value` or less", from `worst_case_means`."""
     return float((np.searchsorted(means, value, side="right") + 1) / (len(means) + 1))
 
 
-def bounded_lower(sums: Floats, sizes: Floats, level: float = 0.95, worst: float = -1.0) -> float:
-    """The one-sided lower bound of the mean: where `bounded_p` comes to 1 - level."""
-    means = worst_case_means(sums, sizes, worst)
-    place = int((1 - level) * (len(means) + 1)) - 1
-    return float(means[place]) if place >= 0 else worst
+def lower_bound(means: Floats, level: float) -> float:
+    """The one-sided lower bound of the mean, from `worst_case_means`: where `p_value` comes to 1 - level. `level` up to 0.999."""
+    return float(means[max(0, int((1 - level) * (len(means) + 1)) - 1)])

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from stillhouse.evaluation.bounded import Floats, bounded_lower, bounded_p
+from stillhouse.evaluation.bounded import Floats, lower_bound, p_value, worst_case_means
 from stillhouse.evaluation.exact import exact_lower, exact_p
 from stillhouse.evaluation.harness import RowResult
 from stillhouse.evaluation.proportions import bca, tango_interval
@@ -59,6 +59,11 @@ class Paired:
         return len(self.groups[0])
 
     @cached_property
+    def at_worst(self) -> Floats:
+        """What the mean may be if an unseen group is as bad as can be; see `bounded`."""
+        return worst_case_means(*self.groups, -1.0)
+
+    @cached_property
     def exact(self) -> bool:
         return self.n_groups == self.n and all(row.score in (0.0, 1.0) for row in (*self.student, *self.teacher))
 
@@ -73,13 +78,15 @@ class Paired:
 
     def p_above(self, value: float) -> float:
         """One-sided p-value of "the true difference is `value` or less"."""
-        return exact_p(*self.discordant, self.n, value) if self.exact else bounded_p(*self.groups, value)
+        return exact_p(*self.discordant, self.n, value) if self.exact else p_value(self.at_worst, value)
 
     def p_below(self, value: float) -> float:
         """One-sided p-value of "the true difference is `value` or more"."""
         better, worse = self.discordant
-        return exact_p(worse, better, self.n, -value) if self.exact else bounded_p(-self.groups[0], self.groups[1], -value)
+        if self.exact:
+            return exact_p(worse, better, self.n, -value)
+        return p_value(worst_case_means(-self.groups[0], self.groups[1], -1.0), -value)
 
     def lower(self, level: float) -> float:
         """The one-sided lower bound of the true difference."""
-        return exact_lower(*self.discordant, self.n, level) if self.exact else bounded_lower(*self.groups, level)
+        return exact_lower(*self.discordant, self.n, level) if self.exact else lower_bound(self.at_worst, level)

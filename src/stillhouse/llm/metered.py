@@ -15,6 +15,7 @@ from stillhouse.store import Store, StoredCompletion
 
 AT_ONCE = 32  # of a model without a limiter
 Call = Callable[[Request, Example | None], Awaitable[Completion]]
+IN_A_BATCH = " in a batch"  # how the price of an answer says that a batch gave it
 
 
 class MeteredModel:
@@ -29,6 +30,8 @@ class MeteredModel:
         *,
         price_in: float | None = None,
         price_out: float | None = None,
+        price_cached: float | None = None,
+        price_written: float | None = None,
         priced_as: str | None = None,
         stand_in: bool = False,
         bills: bool = False,
@@ -41,7 +44,7 @@ class MeteredModel:
         self.bills = bills  # an endpoint, whose calls cost somebody something; a script's do not
         self._call, self._store, self._close, self._now = call, store, close, now
         self._priced_as = priced_as or name
-        self._given: dict[str, Any] = {"price_in": price_in, "price_out": price_out}
+        self._given: dict[str, Any] = {"price_in": price_in, "price_out": price_out, "price_cached": price_cached, "price_written": price_written}
         self.given_up: dict[str, Completion] = {}  # requests that a batch had no answer for, with the reason: not to be asked at the full price
         self._absent: set[str] = set()
         self._looked_at = 0.0
@@ -133,7 +136,7 @@ class MeteredModel:
         if completion.usage is not None:
             cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
             cost_usd = None if cost_usd is None else share * cost_usd
-            completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot and f"{snapshot}, {share:.0%} in a batch")
+            completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot and f"{snapshot}, {share:.0%}{IN_A_BATCH}")
         await self._store.put(_to_stored(request, completion, now))
         return cost_usd
 

@@ -1,0 +1,370 @@
+"""Is the verdict right? Simulated tasks whose right answer is known, through the same gate, threshold, curves and rules as `stillhouse advise`.
+
+    python -m bench.verdict            all of it, into bench/results/verdict.json (some 12 minutes on one core)
+    python -m bench.verdict coverage   one section again: tasks, null_gate, coverage or peeking
+    python -m bench.verdict table      the tables of docs/verdict.md from that file
+
+No student is trained: a system is right on a row where its ability and the row's ease, shared by all systems, outweigh chance, so that only the decisions are
+under test. What is right in a task was written down before any of it ran, in `TASKS`:
+
+- `right`: verdicts that are true of the task and useful;
+- `allowed`: verdicts that claim nothing false: "cannot tell", and "collect more" where more rows would in truth decide. All others are wrong.
+
+(Two definitions were mended after a trial of three draws: students without any confidence took the place of students whose confidence is noise, because the
+cascade's promise was true of those: who keeps one call in six at random harms few rows. One task keeps such a student, and allows its cascade.)
+
+A cascade is what it promises: where the verdict is one, its harm is looked up on 50,000 further rows; over the budget, it is wrong whatever the task.
+"collect more" counts by what it asks for. "More test rows" says that these do not decide, which is false where a student is far beyond the margin; "more
+training rows" is false unless the student is in truth within the margin at twice as many.
+"""
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from stillhouse.advice.curves import Measured, Point, ahead, crossing
+from stillhouse.advice.monotone import size_at
+from stillhouse.advice.recommend import LEAST_SHARE, Advice, CascadeEvidence, Contrast, PromptEvidence, StudentEvidence, recommend
+from stillhouse.evaluation.deferral import NoThreshold, Threshold, choose_threshold
+from stillhouse.evaluation.eprocess import PairedEProcess
+from stillhouse.evaluation.gate import among, decide_gate
+from stillhouse.evaluation.harness import RowResult, summarise
+from stillhouse.evaluation.metrics import metric_for
+from stillhouse.jobs.judged import cascade_rows, harm_on
+from stillhouse.records import Source
+from stillhouse.task import Task
+
+OUT = Path(__file__).parent / "results" / "verdict.json"
+SIZES = (128, 256, 512, 1024)
+SEEDS, DRAWS, MARGIN, HARM = 5, 200, 0.03, 0.02
+CHANCE = 0.5  # standard deviation of a system's chance on a row, beside the row's ease of 1
+ACCURACY = metric_for(Task("simulated", "", "choice"))
+TEST, TRAINING, TELL = "collect more test rows", "collect more training rows", "cannot tell"
+
+
+@dataclass(frozen=True)
+class System:
+    """How often it is right; by class where classes differ. `sure`: how closely its confidence follows its chance of being right, 0 to 1; None: it has none."""
+
+    accuracy: float
+    classes: tuple[float, ...] = ()
+    sure: float | None = 0.9
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """One task. `students`: name, whose labels, accuracy at each of SIZES. `later`: the prompt on the test rows, where it is another than on calibration."""
+
+    what: str
+    prompt: System
+    students: tuple[tuple[str, Source, tuple[float, ...], System], ...]
+    right: frozenset[str]
+    allowed: frozenset[str]
+    few_shot: System | None = None
+    later: System | None = None
+    n_test: int = 1000
+    n_calibration: int = 1000
+    classes: tuple[float, ...] = (0.5, 0.5)
+    noise: float = 0.0  # share of gold labels that are wrong
+    copies: int = 1  # how often every test row occurs; copies are linked as `data.split` links them
+    pays_off: bool | None = None
+
+
+def _flat(accuracy: float) -> tuple[float, ...]:
+    return (accuracy - 0.06, accuracy - 0.02, accuracy, accuracy)
+
+
+def _student(accuracy: float, source: Source = "teacher", curve: tuple[float, ...] | None = None, **facts: Any) -> tuple[Any, ...]:
+    return f"student on {source} labels", source, curve or _flat(accuracy), System(accuracy, **facts)
+
+
+KEEP, DISTIL, FINETUNE, SHOTS, CASCADE = "keep prompt", "distil", "finetune", "few-shot", "cascade"
+MUTE = {"sure": None}  # a student that names no confidence, as most generative ones would do: no cascade
+THREE = tuple((f"student {name}", "teacher", _flat(0.87), System(0.87, **MUTE)) for name in "abc")
+SAME, UNEVEN = System(0.90), System(0.90, (0.905, 0.80))
+CLIMBING, LOST = (0.65, 0.71, 0.77, 0.83), {"classes": (0.92, 0.42)}
+FEW = {"n_test": 60, "n_calibration": 40}
+
+
+def _task(what: str, prompt: System, students: Any, right: Sequence[str], allowed: Sequence[str], **facts: Any) -> Simulated:
+    return Simulated(what, prompt, students, frozenset(right), frozenset(allowed), **facts)
+
+
+TASKS = [
+    _task("as good as the prompt", SAME, (_student(0.90, **MUTE),), [DISTIL], [TELL, TEST]),
+    _task("teacher worse than a student on gold labels", System(0.80), (_student(0.86, "gold", **MUTE),), [FINETUNE], [TELL, TEST]),
+    _task("far below the prompt, and its curve is flat", System(0.92), (_student(0.80, **MUTE),), [KEEP], [TELL]),
+    _task("below the prompt, and knows where", SAME, (_student(0.84),), [CASCADE], [TELL, KEEP]),
+    _task("far below, and its confidence says nothing", System(0.92), (_student(0.70, sure=0.0),), [KEEP], [TELL, CASCADE]),
+    _task("too little data: 60 test rows, 12 points below", System(0.92), (_student(0.80, **MUTE),), [KEEP, TEST], [TELL], **FEW),
+    _task("too little data: 60 test rows, as good", SAME, (_student(0.90, **MUTE),), [DISTIL, TEST], [TELL], **FEW),
+    _task("tie: worse by exactly the margin", SAME, (_student(0.87, **MUTE),), [KEEP], [TELL, TEST]),
+    _task("tie, and three students to choose from", SAME, THREE, [KEEP], [TELL, TEST]),
+    _task("tie, and every test row is there five times", SAME, (_student(0.87, **MUTE),), [KEEP], [TELL, TEST], n_test=300, copies=5),
+    _task("as good, but a call of it costs more", SAME, (_student(0.90, **MUTE),), [KEEP], [TELL, TEST], pays_off=False),
+    _task("still climbing: there at twice the rows", SAME, (_student(0.83, curve=CLIMBING, **MUTE),), [TRAINING], [TELL]),
+    _task("teacher drifts: better on test than on calibration rows", System(0.50), (_student(0.70, sure=0.3),), [KEEP], [TELL, CASCADE], later=System(0.92)),
+    _task("class imbalance: a class of 5 % is lost", UNEVEN, (_student(0.90, **LOST, **MUTE),), [KEEP], [TELL, TEST], classes=(0.95, 0.05)),
+    _task("15 % of gold labels are wrong, 8 points below", System(0.92), (_student(0.84, **MUTE),), [KEEP], [TELL], noise=0.15),
+    _task("15 % of gold labels are wrong, as good", SAME, (_student(0.90, **MUTE),), [DISTIL], [TELL, TEST], noise=0.15),
+    _task("examples add 5 points, students are far below", System(0.84), (_student(0.74, **MUTE),), [SHOTS], [TELL, KEEP], few_shot=System(0.89)),
+    _task("as good as the plain prompt, examples add 5 points", System(0.84), (_student(0.84, **MUTE),), [SHOTS], [TELL], few_shot=System(0.89)),
+]
+
+
+@dataclass
+class World:
+    """Rows of one draw: their ease, class and noise; systems answer them."""
+
+    generator: np.random.Generator
+    n: int
+    classes: tuple[float, ...]
+    noise: float = 0.0
+    copies: int = 1
+    ease: Any = field(init=False)
+    label: Any = field(init=False)
+    flipped: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ease = np.repeat(self.generator.normal(0, 1, self.n), self.copies)
+        self.label = np.repeat(self.generator.choice(len(self.classes), self.n, p=self.classes), self.copies)
+        self.flipped = np.repeat(self.generator.random(self.n) < self.noise, self.copies)
+
+    def chances(self, accuracy: float, luck: float = 0.0) -> Any:
+        """Ability on each row against its ease: above 0 with probability `accuracy`."""
+        return (special.ndtri(accuracy) + luck) * np.sqrt(1 + CHANCE**2) + self.ease
+
+    def answers(self, system: System, luck: float = 0.0) -> tuple[Any, Any]:
+        """(right, confidence) of every row. With wrong gold labels a right answer is scored wrong and a wrong one, of two classes, right."""
+        ability = self.chances(system.accuracy, luck)
+        if system.classes:
+            ability = np.stack([self.chances(accuracy, luck) for accuracy in system.classes])[self.label, np.arange(len(self.label))]
+        right = ability + self.generator.normal(0, CHANCE, len(ability)) > 0
+        if system.sure is None:
+            return right != self.flipped, None
+        return right != self.flipped, system.sure * special.ndtr(ability / CHANCE) + (1 - system.sure) * self.generator.random(len(ability))
+
+    def rows(self, system: System, luck: float = 0.0) -> list[RowResult]:
+        right, confidence = self.answers(system, luck)
+        names, sure = [f"c{label}" for label in self.label], [None] * len(right) if confidence is None else confidence.tolist()
+        group = [f"copies of {number // self.copies}" if self.copies > 1 else None for number in range(len(names))]
+        return [
+            RowResult(str(number), group[number], name, name if good else "another", float(good), at)
+            for number, (name, good, at) in enumerate(zip(names, right, sure, strict=True))
+        ]
+
+
+def verdict_of(task: Simulated, generator: np.random.Generator) -> str:
+    """One draw of a task: its rows, its arms, and what the product says; of a cascade, whether its promise is true on 50,000 rows that nobody saw."""
+    world = World(generator, task.n_test, task.classes, task.noise, task.copies)
+    held = World(generator, task.n_calibration, task.classes, task.noise)
+    labels = [f"c{number}" for number in range(len(task.classes))]
+    prompt, few_shot = world.rows(task.later or task.prompt), None if task.few_shot is None else world.rows(task.few_shot)
+    prompt_before = held.rows(task.prompt)
+    lucks = generator.normal(0, 0.03, (len(task.students), SEEDS))
+    lucks[:, 0] = 0  # the student that is tested is as good as the task says
+    students = [world.rows(system, luck[0]) for (_, _, _, system), luck in zip(task.students, lucks, strict=True)]
+    gates = among([decide_gate(rows, prompt, margin=MARGIN, labels=labels) for rows in students], len(students))
+    others = None if few_shot is None else among([decide_gate(rows, few_shot, margin=MARGIN, labels=labels) for rows in students], len(students))
+    evidence = []
+    for number, (name, source, curve, _) in enumerate(task.students):
+        gate, other = gates[number], None if others is None else others[number]
+        contrast = None if other is None else Contrast("few-shot", other.answer, other.sentence, other.difference, other.rows_needed)
+        step = ahead(_points(world, curve, students[number], lucks[number]))
+        facts = (gate.answer, gate.sentence, gate.difference, MARGIN, gate.rows_needed, SIZES[-1], task.pays_off, None if step is None else (step[0], step[2]))
+        evidence.append(StudentEvidence(name, source, summarise(students[number], ACCURACY).score, *facts, against_few_shot=contrast))
+    shots = None
+    if few_shot is not None:
+        shots = PromptEvidence("few-shot", summarise(few_shot, ACCURACY).score, decide_gate(few_shot, prompt, margin=MARGIN).difference)
+    found = choose_threshold(held.rows(task.students[0][3], lucks[0, 0]), prompt_before, budget=HARM)
+    cascade = _cascade(task, students[0], prompt, found, labels)
+    advice = recommend(PromptEvidence("prompt", summarise(prompt, ACCURACY).score), evidence, few_shot=shots, cascade=cascade)
+    if advice.kind == "cascade" and isinstance(found, Threshold) and not _promise_true(task, found.threshold, lucks[0, 0], generator):
+        return "cascade that breaks its promise"
+    return said(advice)
+
+
+def _promise_true(task: Simulated, threshold: float, luck: float, generator: np.random.Generator) -> bool:
+    world = World(generator, 50_000, task.classes)
+    (right, confidence), (teacher, _) = world.answers(task.students[0][3], luck), world.answers(task.later or task.prompt)
+    kept = confidence >= threshold
+    return bool(kept.mean() >= LEAST_SHARE and (kept & ~right & teacher).mean() <= HARM)
+
+
+def _points(world: World, accuracies: Sequence[float], last: Sequence[RowResult], lucks: Any) -> list[Point]:
+    """Every seed at every size; the first seed at the largest size is the student that the gate sees. Bands have no say in the verdict and are left out."""
+    scores = np.array([[world.answers(System(accuracy), luck)[0].mean() for luck in lucks] for accuracy in accuracies])
+    scores[-1, 0] = np.mean([row.score for row in last])
+    return [Point(n, float(of.mean()), None, None, tuple(of)) for n, of in zip(SIZES, scores, strict=True)]
+
+
+def _cascade(
+    task: Simulated, student: list[RowResult], prompt: list[RowResult], found: Threshold | NoThreshold, labels: list[str]
+) -> CascadeEvidence:
+    if isinstance(found, NoThreshold):
+        return CascadeEvidence("cascade", task.students[0][0], None, None, HARM, 0.95, None, found.reason, found.rows_missing)
+    rows = cascade_rows(student, prompt, found.threshold)
+    gate = decide_gate(rows, prompt, margin=MARGIN, labels=labels)
+    facts = (found.share_kept, summarise(rows, ACCURACY).score, HARM, 0.95, gate.answer)
+    seen = harm_on(rows, prompt)
+    return CascadeEvidence("cascade", task.students[0][0], *facts, difference=gate.difference, pays_off=task.pays_off, harm_seen=seen)
+
+
+def said(advice: Advice) -> str:
+    """The verdict, with what is to be collected."""
+    return advice.kind if advice.kind != "collect more" else TEST if "test rows" in advice.buy_next else TRAINING
+
+
+def tasks(draws: int = DRAWS) -> list[dict[str, Any]]:
+    found = []
+    for number, task in enumerate(TASKS):
+        counts = Counter(verdict_of(task, np.random.default_rng([number, draw])) for draw in range(draws))
+        wrong = sum(count for kind, count in counts.items() if kind not in task.right | task.allowed)
+        right = sum(counts[kind] for kind in task.right)
+        found.append({"task": task.what, "right": sorted(task.right), "allowed": sorted(task.allowed), "draws": draws, "verdicts": dict(counts.most_common())})
+        found[-1] |= {"share_right": right / draws, "share_right_or_allowed": 1 - wrong / draws, "share_wrong": wrong / draws}
+        print(f"{task.what}: {wrong} of {draws} wrong {dict(counts.most_common())}", file=sys.stderr, flush=True)
+    return found
+
+
+# The gate on students that are worse by exactly the margin
+
+
+def null_gate(trials: int = 2000) -> list[dict[str, Any]]:
+    """How often each kind of student passes though it is worse by exactly the margin. At most 5 % should."""
+    kinds: dict[str, tuple[Callable[[np.random.Generator], tuple[list[RowResult], list[RowResult]]], float]] = {}
+    for n, margin, discordance in ((100, 0.05, 0.10), (300, 0.02, 0.02), (300, 0.02, 0.10), (500, 0.02, 0.10), (2000, 0.02, 0.15)):
+        kinds[f"right or wrong, n = {n}, {discordance:.0%} differ"] = (_null_proportion(n, margin, discordance), margin)
+    for groups in (30, 100):
+        kinds[f"a rare total loss, n = {groups}, scores in between"] = (_null_graded(groups), 0.05)
+        kinds[f"groups of 1 to 6 rows, {groups} groups"] = (_null_grouped(groups), 0.05)
+    found = []
+    for number, (what, (draw, margin)) in enumerate(kinds.items()):
+        generator = np.random.default_rng([7, number])
+        passed = sum(decide_gate(*draw(generator), margin=margin).answer == "pass" for _ in range(trials))
+        found.append({"students": what, "margin": margin, "trials": trials, "passed": passed / trials})
+        print(f"null, {what}: {passed / trials:.3f} of {trials} pass", file=sys.stderr, flush=True)
+    return found
+
+
+def _arms(one: Any, other: Any, groups: Any = None) -> tuple[list[RowResult], list[RowResult]]:
+    names = [None] * len(one) if groups is None else [str(group) for group in groups]
+    arms = [[RowResult(str(n), name, "x", "y", float(score)) for n, (score, name) in enumerate(zip(arm, names, strict=True))] for arm in (one, other)]
+    return arms[0], arms[1]
+
+
+def _null_proportion(n: int, margin: float, discordance: float) -> Any:
+    def draw(generator: np.random.Generator) -> Any:
+        b, c, _ = generator.multinomial(n, [(discordance - margin) / 2, (discordance + margin) / 2, 1 - discordance])
+        return _arms([1] * b + [0] * c + [1] * (n - b - c), [0] * b + [1] * c + [1] * (n - b - c))
+
+    return draw
+
+
+def _null_graded(n: int) -> Any:
+    """The student scores like the teacher, give or take little, but for 5 % of rows where it loses all."""
+
+    def draw(generator: np.random.Generator) -> Any:
+        lost = generator.random(n) < 0.05
+        shift = generator.uniform(-0.02, 0.02, n)
+        return _arms(np.where(lost, 0.0, 0.9 + shift), np.where(lost, 1.0, 0.9))
+
+    return draw
+
+
+def _null_grouped(groups: int) -> Any:
+    def draw(generator: np.random.Generator) -> Any:
+        sizes = generator.integers(1, 7, groups)
+        rate = np.repeat(generator.beta(1, 19, groups), sizes)
+        return _arms(generator.random(len(rate)) >= rate, np.ones(len(rate)), np.repeat(np.arange(groups), sizes))
+
+    return draw
+
+
+# The interval of the crossover, and the e-process
+
+
+def coverage(draws: int = 400) -> list[dict[str, Any]]:
+    """How often the 95 % interval of n* holds the true one."""
+    true, found = (0.50, 0.58, 0.65, 0.71, 0.75), []
+    for number, (prompt, seeds, n_rows) in enumerate([(0.68, 3, 150), (0.68, 5, 150), (0.60, 5, 400), (0.73, 5, 400)]):
+        sizes, covered, generator = (16, 32, 64, 128, 256), 0, np.random.default_rng([11, number])
+        truth = float(size_at(sizes, np.array(true), prompt))
+        for draw in range(draws):
+            world = World(generator, n_rows, (1.0,))
+            lucks = generator.normal(0, 0.1, seeds)
+            spread = np.sqrt(1 + CHANCE**2 + 2 * 0.1**2) / np.sqrt(1 + CHANCE**2)  # so that the mean over lucks is the accuracy
+            scores = [
+                [world.chances(0.5, special.ndtri(at) * spread + luck + generator.normal(0, 0.1)) for luck in lucks] for at in true
+            ]
+            right = np.array(scores) + generator.normal(0, CHANCE, (len(true), seeds, n_rows)) > 0
+            one = crossing(Measured(sizes, right.astype(float), np.arange(n_rows)), world.answers(System(prompt))[0].astype(float), seed=draw)
+            covered += (one.low or 0) <= truth <= (one.high or np.inf)
+        found.append({"true_n_star": truth, "seeds": seeds, "test_rows": n_rows, "draws": draws, "covered": covered / draws})
+        print(f"n*: {found[-1]}", file=sys.stderr, flush=True)
+    return found
+
+
+def peeking(trials: int = 2000, rows: int = 600) -> list[dict[str, Any]]:
+    """How often an e-process raises a false alarm when one looks after every row."""
+    found = []
+    for number, (margin, discordance, alarm) in enumerate([(0.05, 0.15, "pass"), (0.02, 0.04, "pass"), (0.05, 0.15, "fail")]):
+        generator, alarms = np.random.default_rng([13, number]), 0
+        for _ in range(trials):
+            process = PairedEProcess(margin)
+            better = generator.random(rows)
+            for value in better:
+                b = (discordance - margin) / 2
+                if value < discordance:
+                    if process.add(float(value < b), float(value >= b)) == alarm:
+                        alarms += 1
+                        break
+                else:
+                    if process.add(1.0, 1.0) == alarm:
+                        alarms += 1
+                        break
+        found.append({"margin": margin, "differ": discordance, "alarm": alarm, "rows": rows, "trials": trials, "false_alarms": alarms / trials})
+        print(f"e-process: {found[-1]}", file=sys.stderr, flush=True)
+    return found
+
+
+SECTIONS: dict[str, Callable[[], list[dict[str, Any]]]] = {"tasks": tasks, "null_gate": null_gate, "coverage": coverage, "peeking": peeking}
+
+
+def main(*names: str) -> dict[str, Any]:
+    """The sections named, all by default, beside what the file holds of the others."""
+    made = {name: section() for name, section in SECTIONS.items() if name in (names or SECTIONS)}
+    found: dict[str, Any] = json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() and names else {}
+    return found | made
+
+
+def table(found: dict[str, Any]) -> str:
+    """The evidence of docs/verdict.md."""
+    lines = ["| simulated task | right | verdicts in draws | right | wrong |", "|---|---|---|---|---|"]
+    for one in found["tasks"]:
+        verdicts = ", ".join(f"{kind} {count}" for kind, count in one["verdicts"].items())
+        lines.append(f"| {one['task']} | {' or '.join(one['right'])} | {verdicts} | {one['share_right']:.1%} | {one['share_wrong']:.1%} (n = {one['draws']}) |")
+    lines += ["", "| students that are worse by exactly the margin | margin | pass, at most 5 % wanted |", "|---|---|---|"]
+    lines += [f"| {one['students']} | {one['margin']:.2f} | {one['passed']:.2%} (n = {one['trials']:,}) |" for one in found["null_gate"]]
+    lines += ["", "| true n* | seeds | test rows | 95 % interval holds it |", "|---|---|---|---|"]
+    lines += [f"| {one['true_n_star']:.0f} | {one['seeds']} | {one['test_rows']:,} | {one['covered']:.1%} (n = {one['draws']}) |" for one in found["coverage"]]
+    lines += ["", "| e-process, a look after every row | rows differ | rows | false alarms, at most 5 % wanted |", "|---|---|---|---|"]
+    for one in found["peeking"]:
+        what = f"{one['alarm']} at a margin of {one['margin']:.2f} | {one['differ']:.0%} | {one['rows']:,}"
+        lines.append(f"| {what} | {one['false_alarms']:.2%} (n = {one['trials']:,}) |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["table"]:
+        print(table(json.loads(OUT.read_text(encoding="utf-8"))))
+    else:
+        OUT.write_text(json.dumps(main(*sys.argv[1:]) | {"date": time.strftime("%Y-%m-%d")}, indent=2) + "\n", encoding="utf-8")
