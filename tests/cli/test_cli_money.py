@@ -145,7 +145,8 @@ def test_what_is_not_known_is_unknown_and_never_free(money_of, settings, says):
 ])
 def test_one_sentence_and_exit_code_two(project, stillhouse, tmp_path, settings, says):
     found = stillhouse("distill", project(**settings), "--runs", tmp_path / "runs")
-    assert found.code == 2 and len(found.err.strip().splitlines()) == 1
+    assert found.code == 2 and "Traceback" not in found.err
+    assert [line.startswith("stillhouse: ") for line in found.err.strip().splitlines()][-1:] == [True]  # after the rows for the gate
     assert all(part in found.err for part in says), found.err
 
 

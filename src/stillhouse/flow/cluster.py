@@ -80,6 +80,12 @@ def _named(models: Mapping[str, ModelName]) -> dict[str, str]:
     return {step: str(model) for step, model in models.items()}
 
 
+def _file_of(module: Any) -> Path | None:
+    """Where a module came from; None for one that was typed or piped in."""
+    file = getattr(module, "__file__", None)
+    return None if file is None else Path(file).resolve()
+
+
 @dataclass(frozen=True)
 class Target:
     """A function by name, as a worker finds it: no code travels, only where it is."""
@@ -102,7 +108,7 @@ class Target:
     def load(self) -> Flow[Any, Any]:
         """The function as a flow. A script is loaded by its file, a module by its name, or by its file where the name leads nowhere."""
         module = sys.modules.get(self.module)
-        if module is None or (self.file is not None and Path(module.__file__ or "").resolve() != Path(self.file)):  # a worker has a __main__ of its own
+        if module is None or (self.file is not None and _file_of(module) != Path(self.file)):  # a worker has a __main__ of its own
             module = self._imported()
         found = getattr(module, self.name)
         if isinstance(found, Flow):
