@@ -231,7 +231,7 @@ def serve(root: Path) -> None:
             case "proposals" | "proposals-few" | "proposals-cut" | "proposals-slow":
                 await asyncio.sleep(0.1 if mode == "proposals-slow" else 0)
                 return web.json_response(_proposals(body, mode))
-            case "context":
+            case "context-short":
                 said = "This model's maximum context length is 512 tokens; your messages have 900."
                 return web.json_response({"error": {"message": said, "code": "context_length_exceeded"}}, status=400)
             case "stream" | "stream-broken" | "stream-early":

@@ -15,7 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from stillhouse.errors import TaskFileError
 
 Output = Literal["choice", "text", "json"]
-MetricName = Literal["accuracy", "macro_f1", "exact_match", "equation_value", "sql_execution", "token_f1", "rouge_l"]
+MetricName = Literal["accuracy", "macro_f1", "exact_match", "equation_value", "sql_execution", "token_f1", "rouge_l", "win_rate"]
+
+# Metrics that are weak evidence, and what has to be said wherever one of their numbers is shown.
+_SHARED_WORDS = "rewards words shared with one reference, not truth: weak evidence for open text; `stillhouse compare` has the answers judged"
+WEAK_METRICS = {"token_f1": f"Token F1 {_SHARED_WORDS}", "rouge_l": f"ROUGE-L {_SHARED_WORDS}"}
 
 
 class _Section(BaseModel):
@@ -44,6 +48,8 @@ class _Task(_Section):
             raise ValueError(f'json_schema goes with output = "json", not with output = "{self.output}"')
         if self.metric == "sql_execution" and self.database is None:
             raise ValueError('metric = "sql_execution" needs database = "FILE.db"')
+        if self.metric == "win_rate" and self.output != "text":
+            raise ValueError(f'metric = "win_rate" is for output = "text"; output = "{self.output}" has right and wrong answers, so score those')
         return self
 
 
@@ -107,12 +113,15 @@ class _Student(_Section):
     verbalizer: dict[str, str] | Literal["null"] | None = None  # its word for each label; None: the label itself; "null": words that mean nothing here
     epochs: float | None = Field(default=None, gt=0)
     learning_rate: float | None = Field(default=None, gt=0)
+    min_steps: int | None = Field(default=None, gt=0)  # train at least so many steps, however few rows there are
     max_tokens: int | None = Field(default=None, gt=0)
 
 
 class _Gate(_Section):
     margin: float = Field(default=0.02, gt=0, lt=1)  # how much worse than the teacher a student may be
     level: float = Field(default=0.95, gt=0.5, lt=1)  # one-sided confidence
+    judge: str | None = None  # with metric = "win_rate": the model that says which of two answers is better
+    judgements: str = "judgements.jsonl"  # with metric = "win_rate": what people chose (`stillhouse compare` writes it); outranks the judge
     harm: float = Field(default=0.02, gt=0, lt=1)  # a cascade's budget: share of all rows kept by the student and wrong where the teacher is right
 
 

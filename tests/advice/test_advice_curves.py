@@ -98,9 +98,9 @@ def test_arms_with_the_same_seeds_share_their_draws():
 
 
 def test_groups_are_drawn_whole():
-    scores = np.repeat(np.array([1.0, 0.0, 1.0, 0.0]), 25)[None, None, :].repeat(2, axis=1)
+    scores = np.repeat(np.array([1.0, 0.0, 1.0, 0.0, 1.0]), 20)[None, None, :].repeat(2, axis=1)
     alone = curve_points(Measured((16,), scores, np.arange(100)))[0]
-    grouped = curve_points(Measured((16,), scores, np.repeat(np.arange(4), 25)))[0]
+    grouped = curve_points(Measured((16,), scores, np.repeat(np.arange(5), 20)))[0]
     assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
 
 
@@ -125,3 +125,21 @@ def test_one_doubling_ahead_is_a_band_from_nothing_to_the_last_gain():
     measured = Measured((16, 32), np.array([[[0.0, 1.0]], [[1.0, 1.0]]]), np.arange(2))
     assert ahead(curve_points(measured)) == (64, 1.0, 1.0)  # never above 1
     assert ahead(curve_points(measured)[:1]) is None
+
+
+@pytest.mark.parametrize("n_rows", [1, 4])
+def test_few_rows_give_no_interval(n_rows):
+    scores = np.array([[[float((seed + row) % 2) for row in range(n_rows)] for seed in range(3)] for _ in range(2)])
+    measured = Measured((16, 32), scores, np.arange(n_rows))
+    assert all((point.low, point.high) == (None, None) for point in curve_points(measured))
+    found = crossing(measured, np.full(n_rows, 0.25))
+    assert (found.low, found.high, found.n_rows) == (None, None, n_rows)
+
+
+def test_constant_scores_have_no_width_to_estimate():
+    always = Measured((16, 32), np.ones((2, 3, 40)), np.arange(40))
+    assert [(point.mean, point.low, point.high) for point in curve_points(always)] == [(1.0, None, None)] * 2
+    alike = crossing(always, np.ones(40))
+    assert (alike.censored, alike.low, alike.high) == ("<=", None, None)
+    apart = crossing(always, np.repeat([0.0, 1.0], 20))  # every draw has a row that the prompt gets wrong
+    assert (apart.censored, apart.high) == ("<=", 16.0)

@@ -59,6 +59,7 @@ def train(out, spec="prompted:scratch:tiny", task=TASK, rows=None, config=QUICK,
     return train_student(spec, replace(task, student=_Student(**student)), rows, rows[:40], source="gold", seed=0, out=out, config=config)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["roberta", "llama"])
 async def test_masked_and_decoder_only_bases_learn_through_their_own_head(tmp_path, kind):
     result = train(tmp_path / "out", saved(tmp_path / "base", kind), verbalizer={"good": "great", "bad": "poor"})

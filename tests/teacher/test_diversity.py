@@ -24,6 +24,7 @@ TEXTS = [
 ]
 
 
+@pytest.mark.slow  # spaCy takes seconds to load
 def test_root_verbs_and_their_objects_as_a_person_would_name_them():
     pytest.importorskip("spacy")
     parse, name = open_parser()

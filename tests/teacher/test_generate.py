@@ -96,7 +96,8 @@ async def test_more_rows_cost_the_further_calls_alone(endpoint, tmp_path):
 
 @pytest.mark.slow
 def test_killed_at_random_moments_no_finished_call_is_paid_twice(endpoint, tmp_path):
-    command = ("--seeds", "builtin", "--teacher", endpoint.url("proposals-slow"), "-n", 400, "--no-report", "--json")
+    priced = ("--yes", "--price-in", 1, "--price-out", 2)
+    command = ("--seeds", "builtin", "--teacher", endpoint.url("proposals-slow"), "-n", 400, *priced, "--no-report", "--json")
     draw, kills = random.Random(3), 0
     for _ in range(3):
         before = endpoint.calls().total()
@@ -118,6 +119,41 @@ def test_killed_at_random_moments_no_finished_call_is_paid_twice(endpoint, tmp_p
     assert Counter(row["id"] for row in lines(tmp_path / "generated.jsonl")).most_common(1)[0][1] == 1
 
 
+class Consents:
+    """Keeps what it is told, and says no after the pilot where `refuses`."""
+
+    def __init__(self, refuses=False):
+        self.told, self.refuses = [], refuses
+
+    def before(self, quote):
+        self.told.append(quote)
+
+    def after(self, quote):
+        self.told.append(quote)
+        if self.refuses:
+            raise BudgetError("stopped before the bulk")
+
+
+async def test_the_first_round_tells_what_the_rest_will_cost_before_it_is_paid(endpoint, tmp_path):
+    async def made(consent, n=400):
+        given = {"teacher": endpoint.url("proposals"), "out": tmp_path / "made.jsonl", "store": tmp_path / "s.db", "settings": PRICED}
+        return (await generate(None, Wanted(n), seeds="builtin", consent=consent, **given)).report
+
+    with pytest.raises(BudgetError, match="before the bulk"):
+        await made(Consents(refuses=True))
+    assert endpoint.calls().total() == 8
+    agreed = Consents()
+    report = await made(agreed)
+    first, quote = agreed.told
+    each = (20 * 1 + 2 * 2) / 1e6
+    assert first.price_snapshot is not None
+    assert quote.cost_usd.value == pytest.approx(quote.n * each)
+    assert abs(quote.n + 8 - report.calls) <= 2  # the refused round's eight came from the store
+    again = Consents()
+    await made(again)
+    assert again.told == []  # nothing is to be paid
+
+
 async def test_a_collapse_of_acceptance_ends_it_with_the_curve(endpoint, tmp_path):
     report = (await exercises(endpoint, tmp_path, 500, "proposals-few")).report
     assert report.stopped == "collapse"
@@ -129,6 +165,17 @@ async def test_a_collapse_of_acceptance_ends_it_with_the_curve(endpoint, tmp_pat
     kept = {row["id"] for row in lines(tmp_path / "made.jsonl")}
     assert {drop["reason"] for drop in drops} == {"exact", "rouge-l"}
     assert all(drop["score"] > 0.7 and drop["resembled"] in kept for drop in drops)
+
+
+@pytest.mark.parametrize("mode", ["nonsense", "empty", "filter", "html", "no-choices"])
+async def test_replies_without_a_proposal_end_it_with_the_reason(endpoint, tmp_path, mode):
+    """Prose counts as proposals that could not be read, and nothing is kept; what fails call by call fails as a whole."""
+    if mode == "nonsense":
+        report = (await exercises(endpoint, tmp_path, 50, mode)).report
+        assert (report.stopped, report.kept, set(report.dropped)) == ("collapse", 0, {"no numbered proposal"})
+    else:
+        with pytest.raises(TeacherError, match="every call of the first round failed"):
+            await exercises(endpoint, tmp_path, 50, mode)
 
 
 async def test_a_reply_that_is_cut_off_loses_its_last_proposal_alone(endpoint, tmp_path):
@@ -162,7 +209,7 @@ async def test_a_prompt_over_the_context_is_refused_with_the_remedy(endpoint, tm
         )
     assert endpoint.calls().total() == 0
     with pytest.raises(TeacherError, match=r"maximum context length is 512 tokens.*bring shorter seeds"):
-        await exercises(endpoint, tmp_path, 5, "context")
+        await exercises(endpoint, tmp_path, 5, "context-short")
 
 
 def test_seeds_that_are_there_twice_are_left_out_and_named(tmp_path):

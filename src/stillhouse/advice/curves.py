@@ -23,6 +23,7 @@ from stillhouse.advice.monotone import Floats, isotonic, size_at
 from stillhouse.records import Example
 
 N_RESAMPLES = 2000
+FEWEST_GROUPS = 5  # of three rows, one draw in nine is a single row three times: no 95 % interval comes out of so few; five give 126 different draws
 Censored = Literal["<=", ">"]
 
 
@@ -146,12 +147,16 @@ Arm = Measured | Scores
 
 
 def curve_points(measured: Measured, *, level: float = 0.95, seed: int = 0) -> list[Point]:
-    """The curve as measured (not yet isotonic), with a band where there are at least two seeds."""
+    """The curve as measured (not yet isotonic), with a band where there are at least two seeds and `FEWEST_GROUPS` groups of rows.
+
+    Where no draw differs from another (every row right with every seed, say) there is no band: nothing was seen that a width could be estimated from.
+    """
     runs = measured.by_run()
     bands: list[tuple[float | None, float | None]] = [(None, None) for _ in measured.sizes]
-    if measured.scores.shape[1] > 1:
+    if _has_interval(measured):
         [drawn] = resampled([measured], seed)
-        bands = list(zip(*np.quantile(drawn, [(1 - level) / 2, 1 - (1 - level) / 2], axis=0).tolist(), strict=True))
+        ends = np.quantile(drawn, [(1 - level) / 2, 1 - (1 - level) / 2], axis=0).T.tolist()
+        bands = [(low, high) if low < high else (None, None) for low, high in ends]
     return [
         Point(n, float(mean), low, high, tuple(runs.runs[n].values()))
         for n, mean, (low, high) in zip(measured.sizes, runs.means(), bands, strict=True)
@@ -159,15 +164,22 @@ def curve_points(measured: Measured, *, level: float = 0.95, seed: int = 0) -> l
 
 
 def crossing(measured: Measured, prompt: Floats, *, level: float = 0.95, seed: int = 0) -> Crossing:
-    """The size at which the students meet the prompt, `prompt` (rows,) being its scores on the same rows. With one seed there is no interval."""
+    """The size at which the students meet the prompt, `prompt` (rows,) being its scores on the same rows. With one seed, or too few rows, there is no interval.
+
+    None either where students and prompt answer alike on every row with every seed: then no draw can tell them apart.
+    """
     _, n_seeds, n_rows = measured.scores.shape
     n_star = float(size_at(measured.sizes, isotonic(measured.scores.mean(axis=(1, 2))), prompt.mean()))
     low = high = None
-    if n_seeds > 1:
+    if _has_interval(measured) and (measured.scores != prompt).any():
         curves, line = resampled([measured, Measured((0,), prompt[None, None, :], measured.groups, "prompt")], seed)
         low, high = size_interval(size_at(measured.sizes, isotonic(curves), line[:, 0]), level, measured.sizes[0], measured.sizes[-1])
     censored: Censored | None = "<=" if n_star == -math.inf else ">" if n_star == math.inf else None
     return Crossing(finite(n_star), low, high, censored, level, n_seeds, n_rows)
+
+
+def _has_interval(measured: Measured) -> bool:
+    return measured.scores.shape[1] > 1 and np.unique(measured.groups).size >= FEWEST_GROUPS
 
 
 def order_interval(found: Floats, level: float) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import typer
 from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, err, money, out, progress_bar
 from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, SkipBad, Store, Teacher
+from stillhouse.cli.terms import AcceptTerms, once_confirmed
 
 if TYPE_CHECKING:
     from stillhouse.jobs.generate import GenerateReport
@@ -35,15 +36,23 @@ def generate(
     max_usd: MaxUsd = None,
     price_in: PriceIn = None,
     price_out: PriceOut = None,
+    unpriced: Annotated[bool, typer.Option("--unpriced", help="go on although no price is known; the cost stays unknown")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="pay without being asked; a cap (--max-usd, or max_usd in the task) is consent as well")] = False,
     store: Store = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="write a page on the rows' diversity beside them")] = True,
     skip_bad: SkipBad = False,
+    accept_terms: AcceptTerms = False,
     as_json: AsJson = False,
 ) -> None:
-    """New rows by a teacher: inputs for a task, or exercises from seed tasks. Stop it at any moment and run it again: nothing is paid twice."""
+    """New rows by a teacher: inputs for a task, or exercises from seed tasks. Stop it at any moment and run it again: nothing is paid twice.
+
+    Eight calls go ahead to tell what the rest will cost; then you are asked, unless --yes or a cap says so already.
+    """
+    from stillhouse.cli.consent import CommandLine
     from stillhouse.jobs.diversity import write_page
     from stillhouse.jobs.generate import Wanted
     from stillhouse.jobs.generate import generate as run
+    from stillhouse.task import load_task
     from stillhouse.teacher.asking import Asking
 
     ways = tuple(way.strip() for way in evolve.split(",") if way.strip())
@@ -51,8 +60,12 @@ def generate(
     asking = Asking(shots, per_call, max_tokens=max_tokens, seed=seed, context_tokens=context_tokens)
     settings = {"max_usd": max_usd, "price_in": price_in, "price_out": price_out}
     with progress_bar() as tick:
-        made = run(task, wanted, seeds=seeds, asking=asking, out=to, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, on_progress=tick)
-        done = asyncio.run(made)
+        loaded = None if task is None else load_task(task)
+        cap = loaded.teacher.max_usd if max_usd is None and loaded is not None else max_usd
+        consent = CommandLine(tick, yes=yes, max_usd=cap, unpriced=unpriced)
+        work = once_confirmed(lambda *given, **options: asyncio.run(run(*given, **options)), accept_terms, tick)
+        asked = {"seeds": seeds, "asking": asking, "teacher": teacher, "settings": settings}
+        done = work(loaded, wanted, out=to, store=store, skip_bad=skip_bad, on_progress=tick, consent=consent, **asked)
         page = write_page(done, tick) if report and done.texts else None
     files = [*done.files, *([page] if page is not None else [])]
     if as_json:

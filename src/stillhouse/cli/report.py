@@ -13,7 +13,7 @@ from stillhouse.errors import UserError
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="a run of distill or advise, the id of a flow's run, or a tests-N.json")],
+    run: Annotated[Path, typer.Argument(help="a run of distill, advise or compare, the id of a flow's run, or a tests-N.json")],
     to: Annotated[Path | None, typer.Option("--out", help="the HTML file; default: report.html in the run, RUN.html of a flow's")] = None,
     store: Annotated[str | None, typer.Option("--store", help="of a flow's run the journal: a file, or postgresql://...; default: stillhouse.db")] = None,
     as_json: AsJson = False,
@@ -21,6 +21,11 @@ def report(
     """Write a run's report: one HTML file that opens anywhere."""
     if store is not None or not run.exists():
         _of_flow(str(run), to, store, as_json)
+        return
+    from stillhouse.report.compare_page import is_comparison
+
+    if is_comparison(run):
+        _of_comparison(run, to, as_json)
         return
     if run.suffix == ".json" and run.name != "result.json":
         _of_test(run, to, as_json)
@@ -36,6 +41,21 @@ def report(
         emit_json({"report": str(page), "result": to_dict(result)})
     else:
         out.print(terminal(result, page))
+
+
+def _of_comparison(run: Path, to: Path | None, as_json: bool) -> None:
+    from stillhouse.report.compare_page import load_comparison, render_comparison, to_dict
+    from stillhouse.report.comparison import comparison_text
+    from stillhouse.runs import write_atomic
+
+    result = load_comparison(run)
+    page = to or run / "report.html"
+    write_atomic(page, render_comparison(result))
+    if as_json:
+        emit_json({"report": str(page), "result": to_dict(result)})
+    else:
+        out.print(comparison_text(result.comparison))
+        out.print(f"Report: {page}", markup=False)
 
 
 def _of_flow(run: str, to: Path | None, store: str | None, as_json: bool) -> None:

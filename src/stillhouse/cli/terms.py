@@ -23,8 +23,11 @@ def once_confirmed(work: Callable[P, T], accepted: bool, bar: Ticker) -> Callabl
         except TermsError as refused:
             from stillhouse.teacher.terms import accept_terms
 
-            if not accepted and not _asked(refused, bar):
-                raise
+            if not accepted:
+                if not (sys.stdin.isatty() and err.is_terminal):
+                    raise
+                if not _asked(refused, bar):
+                    raise TermsError("stopped: the notice was not confirmed; nothing was asked or paid", refused.teacher, refused.folder) from None
             accept_terms(refused.teacher, refused.folder)
             return work(*args, **kwargs)
 
@@ -32,11 +35,9 @@ def once_confirmed(work: Callable[P, T], accepted: bool, bar: Ticker) -> Callabl
 
 
 def _asked(refused: TermsError, bar: Ticker) -> bool:
-    """The user's answer; no where nobody is there to give one."""
+    """The notice, and the user's answer to it."""
     from stillhouse.teacher.terms import notice_of
 
-    if not (sys.stdin.isatty() and err.is_terminal):
-        return False
     with bar.paused():
         err.print(f"\n{notice_of(refused.teacher)}\n", highlight=False, markup=False)
         return typer.confirm("Go on, and remember this for the tasks of this folder?", err=True)

@@ -13,22 +13,23 @@ from fractions import Fraction
 from stillhouse.evaluation.arithmetic import value_of
 from stillhouse.evaluation.sql import Database, same_result
 from stillhouse.records import Example
-from stillhouse.task import Task
+from stillhouse.task import MetricName, Task
 
 Score = Callable[[str, str, Example], float]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A named score. `proportion`: every row is 0 or 1, so exact binomial methods hold."""
+    """A named score. `proportion`: every row is 0 or 1, so exact binomial methods hold. `of_none`: what no answer scores."""
 
     name: str
     of_answer: Score
     proportion: bool = True
+    of_none: float = 0.0
 
     def score(self, output: str | None, gold: str, example: Example) -> float:
-        """0..1; an output of None scores 0."""
-        return 0.0 if output is None else self.of_answer(output, gold, example)
+        """0..1."""
+        return self.of_none if output is None else self.of_answer(output, gold, example)
 
 
 def metric_for(task: Task) -> Metric:
@@ -38,6 +39,11 @@ def metric_for(task: Task) -> Metric:
         database = Database(task.database)
         return Metric("sql_execution", lambda output, gold, _: float(same_result(database, output, gold)))
     return _METRICS[task.metric]
+
+
+def by_name(name: MetricName) -> Metric:
+    """A metric that needs nothing of a task."""
+    return _METRICS[name]
 
 
 def _same(output: str, gold: str, _: Example) -> float:
@@ -72,13 +78,14 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9]+", text.lower())
 
 
-_METRICS = {
+_METRICS: dict[MetricName, Metric] = {
     "accuracy": Metric("accuracy", _same),
     "macro_f1": Metric("macro_f1", _same),
     "exact_match": Metric("exact_match", _exact),
     "equation_value": Metric("equation_value", _equation),
     "token_f1": Metric("token_f1", _token_f1, proportion=False),
     "rouge_l": Metric("rouge_l", _rouge_l, proportion=False),
+    "win_rate": Metric("win_rate", lambda *_: 0.5, proportion=False, of_none=0.5),  # a tie, until the pair of answers is judged (jobs.judged_arms)
 }
 
 

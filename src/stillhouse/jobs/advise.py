@@ -14,8 +14,10 @@ from stillhouse.advice.curves import nested_subsets, sizes_for
 from stillhouse.errors import UserError
 from stillhouse.jobs import learning, shots
 from stillhouse.jobs.arms import MeasuredArm, StudentPlan, prompt_arm, slug, student_arm, write_predictions
+from stillhouse.jobs.controls import control_plans
 from stillhouse.jobs.distill import Finished, OnProgress, plan, provenance, run_settings
 from stillhouse.jobs.findings import find
+from stillhouse.jobs.judged_arms import refuse_unjudged
 from stillhouse.jobs.label import default_store
 from stillhouse.jobs.material import Material, prepare
 from stillhouse.jobs.sweep import sweep
@@ -23,7 +25,7 @@ from stillhouse.report.page import render
 from stillhouse.report.result import Result, load_result, to_dict
 from stillhouse.runs import Run, write_atomic, write_json
 from stillhouse.student.job import family_of
-from stillhouse.task import Task
+from stillhouse.task import Task, load_task
 
 MIN_SEEDS = 3
 
@@ -48,6 +50,8 @@ def advise(
     """
     if seeds < MIN_SEEDS:
         raise UserError(f"--seeds {seeds}: an interval over seeds needs at least {MIN_SEEDS}")
+    task = task if isinstance(task, Task) else load_task(task)
+    refuse_unjudged(task, "advise")
     material = asyncio.run(
         prepare(task, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, every_lesson=True, on_progress=on_progress)
     )
@@ -63,11 +67,12 @@ def advise(
         trained = sweep(plans, workers=workers, on_progress=on_progress)
         curves = learning.curves_of(material, trained, prompt, few_shot, majority)
         in_full = [arm for one, arm in zip(plans, trained, strict=True) if one.keep]  # seed 0 at the largest size, fixed before looking
+        controls = [student_arm(control, on_progress) for one, arm in zip(plans, trained, strict=True) if one.keep for control in control_plans(one, arm)]
         prompts = [*([prompt] if prompt else []), *(few_shot.of(k)[0] for k in few_shot.sizes)]
-        arms = [*prompts, *majority, *sorted(in_full, key=lambda arm: arm.kind != "baseline")]
+        arms = [*prompts, *majority, *controls, *sorted(in_full, key=lambda arm: arm.kind != "baseline")]
         result = find(material, arms, provenance(run, material, "stillhouse advise", tuple(range(seeds))), curves=curves)
         write_atomic(run.folder / "curves.csv", learning.as_csv(trained))
-        return _finish(run, result, [*([prompt] if prompt else []), *few_shot.arms, *majority, *trained])
+        return _finish(run, result, [*([prompt] if prompt else []), *few_shot.arms, *majority, *controls, *trained])
 
 
 def _check_sizes(asked: Sequence[int] | None, material: Material) -> None:

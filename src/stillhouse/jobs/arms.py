@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from stillhouse.evaluation.gate import GateResult
 from stillhouse.evaluation.harness import RowResult, evaluate, read_rows, score_row, time_single, write_rows
 from stillhouse.evaluation.metrics import metric_for
 from stillhouse.jobs.material import Material
 from stillhouse.records import Example, Progress, Source
+from stillhouse.report.comparison import WinRates
 from stillhouse.report.result import ArmKind
 from stillhouse.runs import read_json, write_atomic, write_json
 from stillhouse.student import load_student, train_student
@@ -20,6 +22,14 @@ from stillhouse.task import Task
 
 PROMPT = "prompt"  # the arm's name: the teacher asked as the app asks it
 N_TIMED = 100  # single calls that are timed per student
+
+
+@dataclass(frozen=True)
+class AgainstPrompt:
+    """A student judged answer against answer with the prompt (see `jobs.judged_arms`)."""
+
+    found: WinRates
+    gate: GateResult
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class MeasuredArm:
     size_bytes: int | None = None
     stand_in: bool = False
     folder: Path | None = None  # of the student's artifact
+    against: AgainstPrompt | None = None  # where the metric is a win rate
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -73,9 +84,15 @@ class StudentPlan:
     others: Mapping[str, Sequence[Example]] = field(default_factory=dict)
     keep: bool = True  # keep the artifact; a sweep keeps answers alone
     rows: str = ""  # which rows it learned, where students differ in that
+    control: str = ""  # what it lacks of the student that it is a control of
 
     @property
     def name(self) -> str:
+        return self.whole_name + (f", {self.control}" if self.control else "")
+
+    @property
+    def whole_name(self) -> str:
+        """The name without what makes it a control."""
         return arm_name(self.spec, self.learn_from, self.rows)
 
 
@@ -117,7 +134,8 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
         result.size_bytes,
         folder=folder if plan.keep else None,
         facts={name: value for name, value in asdict(result).items() if name not in ("folder", "settings", "source", "size_bytes")}
-        | {"keep": plan.keep, "rows": plan.rows},
+        | {"keep": plan.keep, "rows": plan.rows}
+        | ({"control": plan.control, "control_of": plan.whole_name} if plan.control else {}),
     )
     write_arm(plan.out, arm)
     if not plan.keep:

@@ -151,6 +151,9 @@ def _expectation(part: Part, case: Case, row: Mapping[str, Any], path: Path, def
     return Expectation(case, row["expected"], metric, key, call)
 
 
+_OF_MANY = ("macro_f1", "win_rate")  # no scores of one answer against an expected one
+
+
 def metric_named(name: str | None, part: Part, expected: Any, database: Path | None) -> Metric:
     """The metric of that name, or `module:function` of (answer, expected), 0..1; None: equal words for text, else equal values. Raises UserError."""
     if name is None:
@@ -158,8 +161,8 @@ def metric_named(name: str | None, part: Part, expected: Any, database: Path | N
     if ":" in name:
         judge = load_hook(name, "--metric")
         return Metric(name, lambda output, gold, _: _judged(judge, name, output, gold), proportion=False)
-    if name not in get_args(MetricName) or name == "macro_f1":
-        known = ", ".join(one for one in get_args(MetricName) if one != "macro_f1")
+    if name not in get_args(MetricName) or name in _OF_MANY:
+        known = ", ".join(one for one in get_args(MetricName) if one not in _OF_MANY)
         raise UserError(f"{part.name}: there is no metric {name!r} for one answer; use {known}, or module:function of (answer, expected)")
     if name == "sql_execution" and database is None:
         raise UserError(f"{part.name}: sql_execution runs the queries; name the database in the row (`database`), or with --database FILE")

@@ -14,7 +14,9 @@ from typing import Any
 from stillhouse.errors import UserError
 from stillhouse.jobs.arms import MeasuredArm, StudentPlan, arm_name, prompt_arm, slug, student_arm, write_predictions
 from stillhouse.jobs.card import card
+from stillhouse.jobs.controls import control_plans
 from stillhouse.jobs.findings import find
+from stillhouse.jobs.judged_arms import judged, refuse_unjudged
 from stillhouse.jobs.lessons import Lesson
 from stillhouse.jobs.material import Material, prepare
 from stillhouse.records import Progress
@@ -22,7 +24,7 @@ from stillhouse.report.page import render
 from stillhouse.report.result import LearningCurves, Provenance, Result, load_result, to_dict
 from stillhouse.runs import Run, write_atomic, write_json
 from stillhouse.student.job import family_of
-from stillhouse.task import Task
+from stillhouse.task import Task, load_task
 
 OnProgress = Callable[[Progress], None] | None
 
@@ -57,6 +59,8 @@ def distill(
 
     Blocks while it trains; in a notebook call it in a thread. Raises the errors of `prepare` and `train_student`; what was paid or trained is kept.
     """
+    task = task if isinstance(task, Task) else load_task(task)
+    refuse_unjudged(task, "distill")
     material = asyncio.run(prepare(task, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, on_progress=on_progress))
     curves = _curves_of(advice)
     ladder = _ladder(material.task)
@@ -67,7 +71,10 @@ def distill(
         measured = [*([prompt] if prompt else []), *arms]
         result: Result | None = None
         for spec in ladder:
-            measured.append(student_arm(plan(material, run.folder, spec, "student", seed), on_progress))
+            one = plan(material, run.folder, spec, "student", seed)
+            student = student_arm(one, on_progress)
+            trained = [student, *(student_arm(control, on_progress) for control in control_plans(one, student))]
+            measured += [judged(material, prompt, arm, store, on_progress) for arm in trained]
             result = find(material, measured, _provenance(run, material, seed), curves=curves)
             if not all_students and prompt is not None and result.verdict.kind in ("finetune", "distil"):
                 break  # a dearer student could not replace more than the whole prompt

@@ -53,6 +53,8 @@ async def _evaluate(
         of_task = task or getattr(predictor, "task", None)
         if not isinstance(of_task, Task):
             raise UserError(f"{name}: the task is not known; give --task")
+        if of_task.metric == "win_rate":
+            raise UserError(f"{of_task.name} is scored by a win rate against its teacher; give --task, whose file names teacher and judge")
         if of_task.metric == "sql_execution" and of_task.database is None:
             raise UserError(f"{of_task.name} is scored by running queries; give --task, whose file names the database")
         rows_of = distinct(load_examples(data, task=of_task, skip_bad=skip_bad).examples)

@@ -9,6 +9,7 @@ from stillhouse.evaluation.gate import GateResult, among, decide_gate
 from stillhouse.evaluation.harness import summarise
 from stillhouse.evaluation.proportions import clopper_pearson
 from stillhouse.jobs.arms import PROMPT, MeasuredArm
+from stillhouse.jobs.controls import sections
 from stillhouse.jobs.details import class_table, confusion, disagreements, reliability, threshold_curve
 from stillhouse.jobs.judged import CascadeFound, Judged, cascade_rows, find_cascade, harm_on, judge, known_sum
 from stillhouse.jobs.material import Material
@@ -30,13 +31,13 @@ def find(
     students = [judged for judged in others if judged.arm.kind == "student"]
     cascade = find_cascade(material, prompt, students)
     money = money_of(material, prompt, students, cascade)
-    shots = _best_shots(prompt, others, curves)
-    beside_shots = _against_shots(material, students, shots)
+    few_shot = _best_few_shot(others, curves)
+    against = _against_few_shot(material, students, few_shot)
     evidence = [_student_evidence(judged, money, prompt, curves) for judged in students if judged.gate is not None or prompt is None]
     advice = recommend.recommend(
         _prompt_evidence(prompt),
-        [replace(one, against_few_shot=beside_shots.get(one.name)) for one in evidence],
-        few_shot=_few_shot_evidence(material, prompt, shots),
+        [replace(student, against_few_shot=against.get(student.name)) for student in evidence],
+        few_shot=_few_shot_evidence(material, prompt, few_shot, sum(judged.arm.kind == "few-shot" for judged in others)),
         cascade=_cascade_evidence(material, cascade, prompt),
     )
     fallback = cascade.student if cascade else students[-1] if students else None
@@ -57,8 +58,10 @@ def find(
         curves=curves,
         money=money,
         label_quality=_label_quality(material),
+        win_rates=tuple(judged.arm.against.found for judged in students if judged.arm.against is not None),
         other_tests=_other_tests(material, [*([prompt] if prompt else []), *students]),
         cascade=_cascade_section(material, cascade, prompt),
+        step_by_step=sections(material, arms),
         warnings=(*material.warnings, *_warnings_elsewhere(material, advice.chosen, prompt, students, cascade)),
     )
     return found if shown is None else _with_details(found, material, shown, prompt, cascade)
@@ -78,32 +81,33 @@ def _prompt_evidence(prompt: Judged | None) -> recommend.PromptEvidence | None:
     return None if prompt is None else recommend.PromptEvidence(prompt.arm.name, prompt.summary.score)
 
 
-def _best_shots(prompt: Judged | None, others: Sequence[Judged], curves: report.LearningCurves | None) -> tuple[Judged, int] | None:
-    """The first draw of the number of examples with the best mean over its draws, and how many numbers there were to choose from."""
+def _best_few_shot(others: Sequence[Judged], curves: report.LearningCurves | None) -> Judged | None:
+    """The first draw of the number of examples that is best on average over its draws."""
     shots = {judged.arm.facts["k"]: judged for judged in others if judged.arm.kind == "few-shot"}
-    if prompt is None or curves is None or curves.few_shot is None or not shots:
+    if not shots or curves is None or curves.few_shot is None:
         return None
-    return shots[max(curves.few_shot.points, key=lambda point: point.mean).n], len(shots)
+    return shots[max(curves.few_shot.points, key=lambda point: point.mean).n]
 
 
-def _few_shot_evidence(material: Material, prompt: Judged | None, shots: tuple[Judged, int] | None) -> recommend.PromptEvidence | None:
-    """What it gains over the plain prompt on the same rows. It was picked on the test rows, so the interval holds for all that were tried (Bonferroni)."""
-    if prompt is None or shots is None:
+def _few_shot_evidence(material: Material, prompt: Judged | None, best: Judged | None, n_tried: int) -> recommend.PromptEvidence | None:
+    """What it gains over the plain prompt on the same rows. It was picked on these rows, so the interval holds for all numbers of examples (Bonferroni)."""
+    if prompt is None or best is None:
         return None
-    (best, n_tried), gate = shots, material.task.gate
+    gate = material.task.gate
     gain = decide_gate(best.arm.test, prompt.arm.test, margin=gate.margin, level=1 - (1 - gate.level) / n_tried).difference
     return recommend.PromptEvidence(best.arm.name, best.summary.score, gain)
 
 
-def _against_shots(material: Material, students: Sequence[Judged], shots: tuple[Judged, int] | None) -> dict[str, recommend.Contrast]:
-    """By student: its gate against the prompt with examples, with Holm over the students."""
-    if shots is None:
+def _against_few_shot(material: Material, students: Sequence[Judged], best: Judged | None) -> dict[str, recommend.Contrast]:
+    """Every student's gate against the prompt with examples, Holm over the students."""
+    if best is None or not students:
         return {}
-    rows, task = shots[0].arm.test, material.task
-    gates = [decide_gate(one.arm.test, rows, margin=task.gate.margin, level=task.gate.level, labels=material.labels) for one in students]
-    corrected = zip(students, among(gates, max(len(task.ladder), len(gates))), strict=True)
-    name = shots[0].arm.name
-    return {one.arm.name: recommend.Contrast(name, gate.answer, gate.sentence, gate.difference, gate.rows_needed) for one, gate in corrected}
+    gate = material.task.gate
+    gates = [decide_gate(judged.arm.test, best.arm.test, margin=gate.margin, level=gate.level, labels=material.labels) for judged in students]
+    return {
+        judged.arm.name: recommend.Contrast(best.arm.name, found.answer, found.sentence, found.difference, found.rows_needed)
+        for judged, found in zip(students, among(gates, len(gates)), strict=True)
+    }
 
 
 def _student_evidence(judged: Judged, money: report.Money | None, prompt: Judged | None, curves: report.LearningCurves | None) -> recommend.StudentEvidence:

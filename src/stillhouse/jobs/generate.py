@@ -18,17 +18,20 @@ from stillhouse.records import Example, Progress
 from stillhouse.runs import Lock, storage_errors, write_atomic, write_json
 from stillhouse.store import Store, open_store
 from stillhouse.task import Task, load_task
+from stillhouse.teacher.annotate import Consent
 from stillhouse.teacher.asking import Asking
 from stillhouse.teacher.filters import THRESHOLD, RougeFilter
 from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.inputs import NEW, TaskInputs
 from stillhouse.teacher.instructions import Exercises, load_seeds
 from stillhouse.teacher.minhash import MinHashFilter
-from stillhouse.teacher.origin import origin
+from stillhouse.teacher.pilot import Quote, total_cost
+from stillhouse.teacher.provenance import licence_class, prompt_hash, provenance
 from stillhouse.teacher.rules import switched
 from stillhouse.teacher.screen import Candidate, Screen
 from stillhouse.teacher.self_instruct import Harvest, Planner
 from stillhouse.teacher.self_instruct import generate as harvest_from
+from stillhouse.teacher.terms import require_terms
 
 NEAR = ("rouge-l", "minhash")
 
@@ -106,10 +109,14 @@ async def generate(
     store: Path | None = None,
     skip_bad: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
+    consent: Consent | None = None,
 ) -> Generated:
     """New rows into `out` (default: `generated.jsonl` beside the task). With `seeds`: exercises, and also in Alpaca's JSON; without: inputs for the task.
 
-    Raises UserError for what cannot be asked, BudgetError and TeacherError where nothing could be had; what was paid for is in the store.
+    With `consent`, an endpoint that bills is asked one round, and the rest where `consent` says yes to what it will cost.
+
+    Raises UserError for what cannot be asked, TermsError where the provider's notice was not confirmed, BudgetError and TeacherError where nothing could be
+    had; what was paid for is in the store.
     """
     loaded = _task(task, seeds)
     changes = {name: value for name, value in (settings or {}).items() if value is not None}
@@ -119,6 +126,7 @@ async def generate(
     name = teacher_name(loaded, teacher)
     if name.startswith("recorded:"):
         raise UserError(f"{name}: recorded answers answer rows that are there and make no new ones; name an endpoint with --teacher")
+    require_terms(name, loaded.folder)
     out = _out(out or loaded.folder / "generated.jsonl", loaded)
     sources = _sources(loaded, None if task is None else _splits(loaded, out, skip_bad), seeds, name, wanted, asking or Asking())
     with storage_errors(out):
@@ -128,10 +136,11 @@ async def generate(
         model = open_model(name, loaded, opened, ledger)
         try:
             at_once = loaded.teacher.concurrency or 32
-            harvest = await harvest_from(model, sources.planner, sources.screen, wanted.n, at_once=at_once, on_progress=on_progress)
+            agree = None if consent is None or not model.bills else _Agreement(model, consent)
+            harvest = await harvest_from(model, sources.planner, sources.screen, wanted.n, at_once=at_once, on_progress=on_progress, agree=agree)
         finally:
             await model.close()
-        rows = [_row(candidate, opened, model, sources.planner) for candidate in sources.screen.kept]
+        rows = [_row(candidate, opened, model, loaded) for candidate in sources.screen.kept]
         report = _report(name, wanted, harvest, sources, ledger, model, rows)
     sources.screen.held_out.refuse([Example(row["id"], row["input"]) for row in rows], str(out))
     files = _write(out, rows, sources.screen, exercises=seeds is not None)
@@ -197,10 +206,37 @@ def _sources(task: Task, splits: Splits | None, seeds: Path | str | None, model:
     return _Sources(planner, screen, known, warnings)
 
 
-def _row(candidate: Candidate, store: Store, model: MeteredModel, planner: Planner) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Agreement:
+    """The user's consent to calls in bulk, of which the first round is the pilot."""
+
+    model: MeteredModel
+    consent: Consent
+
+    def before(self, n_calls: int) -> None:
+        self.consent.before(Quote(n_calls, self.model.name, price_snapshot=self.model.price_snapshot))
+
+    def after(self, costs: Sequence[float | None], n_calls: int) -> None:
+        known = [cost for cost in costs if cost is not None]
+        if len(known) < len(costs) or not known:
+            self.consent.after(Quote(n_calls, self.model.name))
+        else:
+            self.consent.after(Quote(n_calls, self.model.name, total_cost(known, n_calls), sum(known), self.model.price_snapshot))
+
+
+def _row(candidate: Candidate, store: Store, model: MeteredModel, task: Task) -> dict[str, Any]:
     """The dataset row with its origin. The date and the price are those of the paid call, also where it was paid for long ago."""
     stored = store.get(candidate.row["lineage"]["request"])
-    return {**candidate.row, "provenance": origin(model.name, stored, stand_in=model.stand_in)}
+    assert stored is not None  # it was read a moment ago
+    origin = provenance(
+        model.name,
+        date=stored.created,
+        prompt_hash=prompt_hash([message for message in stored.request["messages"] if message["role"] == "system"]),
+        parameters=stored.request["parameters"],
+        price_snapshot=stored.price_snapshot,
+        licence=licence_class(model.name, stand_in=model.stand_in, stated=task.teacher.licence),
+    )
+    return {**candidate.row, "provenance": origin}
 
 
 def _report(

@@ -44,7 +44,9 @@ def judge(material: Material, arm: MeasuredArm, prompt: Judged | None) -> Judged
         per_call = None if summary.cost_usd_per_1000 is None else summary.cost_usd_per_1000 / 1000
         return Judged(arm, summary, None, per_call, 0.0)
     gate = None
-    if prompt is not None and arm.kind == "student":
+    if arm.against is not None:
+        summary, gate = replace(summary, score=arm.against.found.rate), arm.against.gate
+    elif prompt is not None and arm.kind == "student":
         gate = decide_gate(arm.test, prompt.arm.test, margin=gate_of.margin, level=gate_of.level, labels=material.labels)
     return Judged(
         arm,
@@ -59,7 +61,7 @@ def find_cascade(material: Material, prompt: Judged | None, students: Sequence[J
     """Of the student that was best on its validation rows: the test rows have no say in the choice."""
     alike = [judged for judged in students if judged.arm.learns_from == material.learn_from] or students  # validated by the same labels
     able = [judged for judged in alike if judged.arm.calibration or any(row.confidence is not None for row in judged.arm.test)]
-    if prompt is None or not able:
+    if prompt is None or not able or material.metric.name == "win_rate":  # right and wrong are not known: there is no harm to bound
         return None
     student = max(able, key=lambda judged: judged.arm.facts.get("best_validation", 0.0))
     gate = material.task.gate

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stillhouse.errors import ArtifactError, ModelNameError, UserError
 from stillhouse.jobs.label import default_store
+from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import open_teacher
 from stillhouse.records import Predictor
 from stillhouse.report.result import load_result
@@ -19,21 +20,25 @@ CASCADE = "cascade.json"
 
 
 @asynccontextmanager
-async def open_predictor(name: str, task: Task | None = None, *, store: Path | str | None = None, audit: Path | None = None) -> AsyncIterator[Predictor]:
+async def open_predictor(
+    name: str, task: Task | None = None, *, store: Path | str | None = None, audit: Path | None = None, ledger: Ledger | None = None
+) -> AsyncIterator[Predictor]:
     """Open the model that `name` stands for; a teacher needs the task whose prompt it is asked with. Closed on leaving.
+
+    `ledger`: a budget that this model shares with others; default: one of its own, with the task's cap.
 
     Raises ModelNameError, ArtifactError, KeyMissingError.
     """
     if name.startswith("student:"):
         yield load_student(student_folder(Path(name.removeprefix("student:"))))
     elif name.startswith("cascade:"):
-        async with open_cascade(Path(name.removeprefix("cascade:")), store=store, audit=audit) as cascade:
+        async with open_cascade(Path(name.removeprefix("cascade:")), store=store, audit=audit, ledger=ledger) as cascade:
             yield cascade
     else:
         if task is None:
             raise ModelNameError(f"{name}: a prompted model needs the task whose prompt it gets; give --task")
         with open_store(store or default_store(task)) as opened:
-            teacher = open_teacher(name, task, opened)
+            teacher = open_teacher(name, task, opened, ledger=ledger)
             try:
                 yield teacher
             finally:
@@ -60,7 +65,9 @@ def student_folder(folder: Path) -> Path:
 
 
 @asynccontextmanager
-async def open_cascade(folder: Path, *, store: Path | str | None = None, audit: Path | None = None) -> AsyncIterator[Cascade]:
+async def open_cascade(
+    folder: Path, *, store: Path | str | None = None, audit: Path | None = None, ledger: Ledger | None = None
+) -> AsyncIterator[Cascade]:
     """The student of a run before the teacher that it was measured against, at the threshold that the run chose."""
     path = folder / CASCADE
     if not path.is_file():
@@ -71,7 +78,7 @@ async def open_cascade(folder: Path, *, store: Path | str | None = None, audit: 
     task = load_task(facts["task_file"])
     student: Student = load_student(folder / _inside(folder, facts["student"]))
     with open_store(store or default_store(task)) as opened:
-        teacher = open_teacher(facts["teacher"], task, opened)
+        teacher = open_teacher(facts["teacher"], task, opened, ledger=ledger)
         try:
             cascade = Cascade(student, teacher, float(facts["threshold"]), name=f"{task.name}/cascade", audit=audit)
             try:

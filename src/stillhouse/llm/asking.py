@@ -51,7 +51,8 @@ class Asking:
             reply = replace(mended, how=None if mended.output is None else "repaired", error=error, sent_back=1)
             completion = _together([completion, second], text=second)
         asked_for = [name for name, wanted in (("logprobs", self._task.teacher.soft_targets), ("schema", self._task.teacher.structured)) if wanted]
-        return replace(reply, lacking=tuple(name for name in asked_for if name in self._lacks)), completion
+        lacking = tuple(name for name in asked_for if name in self._lacks)
+        return replace(reply, lacking=lacking) if lacking else reply, completion
 
     @property
     def _wants_json(self) -> bool:
@@ -59,6 +60,8 @@ class Asking:
 
     async def _sent(self, request: Request, example: Example) -> tuple[Request, Completion]:
         """The request as the endpoint takes it, and the completion. What is in the store without a feature was refused with it before."""
+        if request.schema is None and "logprobs" not in request.parameters:
+            return request, await self._model.complete(request, example)
         request = _without(request, self._lacks)
         plainer = [(fewer, plain) for fewer in _FEATURES if (plain := _without(request, fewer)) != request]
         known = self._model.known([request.hash, *(plain.hash for _, plain in plainer)]) if plainer else set()

@@ -18,6 +18,8 @@ from rich.text import Text
 
 from stillhouse import __version__
 from stillhouse.report import numbers, plots
+from stillhouse.report.comparison import comparison_text, shown_check
+from stillhouse.report.comparison_plot import both_cuts
 from stillhouse.report.result import Arm, Curve, LearningCurves, Result, from_dict
 
 SERIES = 6  # colours of the style sheet, told apart by readers with any of the common colour vision deficiencies
@@ -35,6 +37,8 @@ def render(result: Result | Mapping[str, Any]) -> str:
         key_arms=key_arms(result),
         unpriced=[cost.name for cost in result.money.lines if cost.fixed_usd is None or cost.usd_per_call is None] if result.money else [],
         range=_score_range(result),
+        win_rate_drawings=[both_cuts(found, f"win-rate-{number}") for number, found in enumerate(result.win_rates)],
+        shown_check=shown_check,
         reference=_reference(result),
         interval_bar=plots.interval_bar,
         version=__version__,
@@ -46,15 +50,19 @@ def terminal(result: Result, report: Path | None = None) -> RenderableType:
     rows = [_cells(arm, result.n_test) for arm in result.arms]
     table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("arm", overflow="fold", min_width=12)
-    for index, head in enumerate((result.heading, "interval, %", "per 1,000 calls", "p50 / p99 latency", "size")):
+    heading = "win rate" if result.win_rates else result.heading  # whose it is stands above each comparison below
+    for index, head in enumerate((heading, "interval, %", "per 1,000 calls", "p50 / p99 latency", "size")):
         table.add_column(head, justify="right", min_width=max((len(row[index]) for row in rows), default=0))  # the arm's name wraps, numbers do not
     table.add_column("gate")
     for arm, row in zip(result.arms, rows, strict=True):
         style = "bold" if arm.name == result.chosen else ""
         gate = Text(arm.gate.answer, style=_GATE_STYLES[arm.gate.answer]) if arm.gate else Text("–", style="dim")
         table.add_row(Text(arm.name + (" (stand-in)" if arm.stand_in else ""), style=style), *(Text(cell, style=style) for cell in row), gate)
-    lines = [Text(f"{numbers.count(result.n_test)} test rows; intervals at 95 % unless marked", style="dim")]
+    lines: list[RenderableType] = [Text(f"{numbers.count(result.n_test)} test rows; intervals at 95 % unless marked", style="dim")]
+    lines += [Text(result.weak, style="yellow")] if result.weak else []
+    lines += [comparison_text(found) for found in result.win_rates]
     lines += [Text(f"{test.name}: {test.arm} {numbers.described(test.score)}") for test in result.other_tests]
+    lines += [Text(f"{found.arm}: {found.sentence}") for found in result.step_by_step]
     lines += [Text.assemble("\n", ("Verdict: ", "dim"), (result.verdict.kind, "bold"), ". ", result.verdict.sentence)]
     lines += [Text.assemble(("Buy next: ", "dim"), result.verdict.buy_next)] if result.verdict.buy_next else []
     lines += [Text.assemble(("Warning: ", "yellow"), warning) for warning in result.warnings]
@@ -99,7 +107,8 @@ def templates() -> jinja2.Environment:
         numbers.count, numbers.percent, numbers.bare, numbers.interval, numbers.points, numbers.usd, numbers.seconds, numbers.size, numbers.tied
     )
     environment.filters.update({function.__name__: function for function in formats})
-    for name, files in {"style": ("colours.css", "style.css"), "run_style": ("flow.css", "run.css")}.items():  # our own files: no escaping inside <style>
+    sheets = {"style": ("colours.css", "style.css"), "run_style": ("flow.css", "run.css"), "blind_style": ("colours.css", "blind.css")}
+    for name, files in sheets.items():  # our own files: no escaping inside <style>
         environment.globals[name] = Markup("".join((folder / file).read_text(encoding="utf-8") for file in files))
     return environment
 

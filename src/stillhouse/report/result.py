@@ -5,44 +5,25 @@ Every section that a run did not measure is None or empty, and the report leaves
 """
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import Field, TypeAdapter, ValidationError
 
 from stillhouse.errors import UserError
-from stillhouse.records import Estimate, Source
+from stillhouse.records import Source
+from stillhouse.report.comparison import WinRates
+from stillhouse.report.record import Dollars, Measured, record
 from stillhouse.runs import read_json
+from stillhouse.task import WEAK_METRICS
 
 ArmKind = Literal["prompt", "few-shot", "student", "baseline", "cascade"]
 GateAnswer = Literal["pass", "fail", "cannot tell"]
 VerdictKind = Literal["keep prompt", "few-shot", "finetune", "distil", "cascade", "collect more", "cannot tell"]
 
-T = TypeVar("T")
-
-
-@dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def record(cls: type[T]) -> type[T]:
-    """A frozen dataclass that, read from JSON, refuses unknown keys, NaN and infinity."""
-    return with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(dataclass(frozen=True, slots=True)(cls))
-
-
-def _checked_estimate(value: Any) -> Any:
-    """`Estimate` belongs to the base and has no validation of its own: refuse unknown keys, NaN and infinity here."""
-    if isinstance(value, Mapping):
-        if unknown := set(value) - {part.name for part in fields(Estimate)}:
-            raise ValueError(f"an estimate has no {sorted(unknown)[0]!r}")
-        if any(isinstance(number, float) and not math.isfinite(number) for number in value.values()):
-            raise ValueError("an estimate holds finite numbers; unknown is null")
-    return value
-
-
-Measured = Annotated[Estimate, BeforeValidator(_checked_estimate)]
-Dollars = Annotated[float, Field(ge=0)]
 Size = Annotated[int, Field(ge=1)]  # a number of training rows on a logarithmic axis
 
 
@@ -365,6 +346,30 @@ class OtherTest:
 
 
 @record
+class Control:
+    """A control of a step-by-step student. `difference` is the student minus its control on the same rows."""
+
+    what: str
+    arm: str
+    score: Measured
+    difference: Measured
+    steps: int | None = None
+    wall_s: float | None = None
+
+
+@record
+class StepByStep:
+    """Whether the reasons helped a student that learned step by step: what it gains over its controls."""
+
+    arm: str
+    score: Measured
+    steps: int | None
+    wall_s: float | None
+    controls: tuple[Control, ...]
+    sentence: str
+
+
+@record
 class Provenance:
     """What it takes to run this again."""
 
@@ -404,13 +409,22 @@ class Result:
     cascade: Cascade | None = None
     label_quality: LabelQuality | None = None
     other_tests: tuple[OtherTest, ...] = ()
+    step_by_step: tuple[StepByStep, ...] = ()
+    win_rates: tuple[WinRates, ...] = ()  # of the students against the prompt, where the metric is a win rate
     warnings: tuple[str, ...] = ()
     format: Literal[1] = 1
 
     @property
     def heading(self) -> str:
         """What the scores are called: the metric, or "agreement with the teacher" where nothing better than the teacher is known."""
+        if self.win_rates:  # judged answer against answer: labels have no part in it
+            return self.win_rates[0].heading
         return "agreement with the teacher" if self.scored_against == "teacher" else self.metric.replace("_", " ")
+
+    @property
+    def weak(self) -> str | None:
+        """What has to be said of a metric that rewards shared words; None where there is nothing to say."""
+        return WEAK_METRICS.get(self.metric)
 
 
 @cache

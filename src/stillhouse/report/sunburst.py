@@ -10,7 +10,7 @@ from stillhouse.report.svg import figure, tag
 
 COLOURS = 6
 _HOLE, _RING = 0.2, 0.58  # of the radius: where the inner and where the outer ring begin
-_CHARACTER = 0.56  # width over height of a mean character
+_CHARACTER = 0.64  # width over height of a mean bold character
 
 
 def sunburst(name: str, title: str, parts: Sequence[tuple[str, int, Sequence[tuple[str, int]]]], width: int) -> Markup:

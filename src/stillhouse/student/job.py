@@ -57,6 +57,8 @@ class TrainJob:
         asked = self.task.student
         if asked.epochs is not None:  # who names the epochs means them, also where they are few steps
             defaults = replace(defaults, epochs=asked.epochs, min_steps=0)
+        if asked.min_steps is not None:
+            defaults = replace(defaults, min_steps=asked.min_steps)
         return defaults if asked.learning_rate is None else replace(defaults, learning_rate=asked.learning_rate)
 
 

@@ -29,10 +29,10 @@ def template(name: str, **values: object) -> str:
 def blocks(reply: str, first: int, last: int, *, cut_off: bool) -> list[Block]:
     """The blocks of a reply in its order. What is not numbered from `first` to `last`, comes twice, is empty or was cut off has a problem."""
     heads = list(_HEAD.finditer(reply))
-    ends = [head.start() for head in heads[1:]] + [len(reply)]
     found: list[Block] = []
     seen: set[int] = set()
-    for place, (head, end) in enumerate(zip(heads, ends, strict=True)):
+    for place, head in enumerate(heads):
+        end = heads[place + 1].start() if place + 1 < len(heads) else len(reply)
         number, text = int(head[1][:9]), reply[head.end() : end].strip()
         problem = None
         if cut_off and place == len(heads) - 1:

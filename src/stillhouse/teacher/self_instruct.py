@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from stillhouse.errors import BudgetError, StillhouseError, TeacherError
+from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.request import Completion, Model, Request
 from stillhouse.records import Progress
 from stillhouse.teacher.numbered import Block, blocks
@@ -49,6 +50,18 @@ class Planner(Protocol):
         ...
 
 
+class Agree(Protocol):
+    """Who is asked before a bulk is paid for. Raises what stops it."""
+
+    def before(self, n_calls: int) -> None:
+        """About so many calls are to be paid for, and none has been yet."""
+        ...
+
+    def after(self, costs: Sequence[float | None], n_calls: int) -> None:
+        """The first round cost this much, call by call; about so many are to be paid for in all."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """One call on the curve: proposals asked for, proposals kept. `failed` says why a call gave no reply at all."""
@@ -76,7 +89,14 @@ class Harvest:
 
 
 async def generate(
-    model: Model, planner: Planner, screen: Screen, n: int, *, at_once: int = 32, on_progress: Callable[[Progress], None] | None = None
+    model: MeteredModel,
+    planner: Planner,
+    screen: Screen,
+    n: int,
+    *,
+    at_once: int = 32,
+    on_progress: Callable[[Progress], None] | None = None,
+    agree: Agree | None = None,
 ) -> Harvest:
     """Ask until `n` proposals are kept in the screen, the budget ends, or acceptance collapses.
 
@@ -90,6 +110,9 @@ async def generate(
         if not calls:
             harvest.stopped, harvest.why = "nothing left", "there is nothing left to ask for"
             break
+        to_pay = sum(not model.has(call.request) for call in calls) if agree is not None else 0
+        if agree is not None and to_pay:
+            agree.before(_still_needed(harvest, n - len(screen.kept), calls))
         replies = await asyncio.gather(*(_reply(model, call, gate) for call in calls))
         for call, reply in zip(calls, replies, strict=True):
             if isinstance(reply, BudgetError):
@@ -103,6 +126,10 @@ async def generate(
                 if on_progress is not None:
                     on_progress(Progress(min(n, len(screen.kept)), n, "asking for new rows", spent))
         _check(harvest, replies, len(calls))
+        if agree is not None and to_pay and len(screen.kept) < n and harvest.stopped == "enough":
+            costs = [reply.cost_usd for reply in replies if isinstance(reply, Completion) and not reply.from_store and reply.usage is not None]
+            agree.after(costs, len(costs) + _still_needed(harvest, n - len(screen.kept), calls))
+            agree = None
     return harvest
 
 
@@ -113,6 +140,12 @@ async def _reply(model: Model, call: Call, gate: asyncio.Semaphore) -> Completio
             return await model.complete(call.request)
         except StillhouseError as error:
             return error
+
+
+def _still_needed(harvest: Harvest, missing: int, calls: Sequence[Call]) -> int:
+    """Calls that the missing rows will take by the rate so far; before there is one, by that of a teacher whose every proposal is kept."""
+    per_call = (harvest.rate if harvest.rate is not None else 1.0) * calls[0].n
+    return max(1, round(missing / max(per_call, COLLAPSED * calls[0].n)))
 
 
 def _next_round(harvest: Harvest, missing: int) -> int:

@@ -1,0 +1,122 @@
+"""`stillhouse compare`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from stillhouse.cli import app
+from stillhouse.cli.console import emit_json, err, money, out, progress_bar
+from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Runs, SkipBad, Store
+
+if TYPE_CHECKING:
+    from stillhouse.jobs.compare import CompareDone, People
+    from stillhouse.jobs.sitting import Sitting
+    from stillhouse.jobs.win_rates import Terms
+
+_SIDE = "a model's name, a run's arm as RUN#ARM, or a .jsonl of id and answer"
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help=f"the one that may replace the other: {_SIDE}")],
+    b: Annotated[str, typer.Argument(help="the one that is there, named alike")],
+    data: Annotated[Path, typer.Argument(help="the rows that both answer")],
+    task: Annotated[Path | None, typer.Option(help="task.toml: for prompted models; its instruction is shown with every pair")] = None,
+    people: Annotated[
+        Literal["page", "terminal", "none"] | None, typer.Option(help="where you judge; none: what was judged before counts [default: page; none with --judge]")
+    ] = None,
+    judge: Annotated[str | None, typer.Option(help="a model that judges every pair, in both orders")] = None,
+    gate: Annotated[bool, typer.Option("--gate", help="may A replace B? Exit code 1 unless its win rate is above 50 % less the margin")] = False,
+    margin: Annotated[float | None, typer.Option(help="of the gate, 0.05 for 45 %; default: the task's, or 0.02")] = None,
+    level: Annotated[float | None, typer.Option(help="of the gate, one-sided; default: the task's, or 0.95")] = None,
+    judgements: Annotated[Path | None, typer.Option(help="where your choices are kept; default: judgements.jsonl beside the task or the data")] = None,
+    port: Annotated[int, typer.Option(help="of the page; 0: a free one")] = 0,
+    max_usd: MaxUsd = None,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
+    store: Store = None,
+    runs: Runs = Path("runs"),
+    skip_bad: SkipBad = False,
+    as_json: AsJson = False,
+) -> None:
+    """Which of two answers is better? Judged blind: on a page, in the terminal, by a model. Stop at any moment: every choice is kept."""
+    from stillhouse.jobs.compare import compare as run
+
+    where = people or ("none" if judge else "page")
+    with progress_bar(quiet=where == "terminal") as tick:
+        done = run(
+            a,
+            b,
+            data,
+            task=task,
+            judge=judge,
+            people=_people(where, port),
+            judgements=judgements,
+            gate=_terms(task, margin, level) if gate else None,
+            settings={"max_usd": max_usd, "price_in": price_in, "price_out": price_out},
+            store=store,
+            runs=runs,
+            skip_bad=skip_bad,
+            on_progress=tick,
+        )
+    show(done, as_json, gate)
+    if gate:
+        end(done)
+
+
+def _terms(task: Path | None, margin: float | None, level: float | None) -> "Terms":
+    from stillhouse.errors import UserError
+    from stillhouse.jobs.win_rates import Terms
+    from stillhouse.task import Task, load_task
+
+    of_task = (load_task(task) if task else Task("compare", "compare", "text")).gate
+    terms = Terms(of_task.margin if margin is None else margin, of_task.level if level is None else level)
+    if not 0 < terms.margin < 0.5:
+        raise UserError(f"--margin {terms.margin:g}: must lie between 0 and 0.5, as in 0.05 for a win rate of 45 %")
+    if not 0.5 < terms.level < 1:
+        raise UserError(f"--level {terms.level:g}: must lie between 0.5 and 1")
+    return terms
+
+
+def _people(where: str, port: int) -> "People | None":
+    """The face at which a person judges."""
+
+    async def on_a_page(sitting: "Sitting") -> None:
+        from stillhouse.report.blind import blind_page
+        from stillhouse.serving.blind import serve_blind
+
+        await serve_blind(sitting, blind_page, port=port, on_ready=lambda url: err.print(f"judge here, this machine alone: {url}", soft_wrap=True))
+
+    async def in_the_terminal(sitting: "Sitting") -> None:
+        from stillhouse.cli.blind_terminal import judge_here
+
+        judge_here(sitting, err)
+
+    return {"page": on_a_page, "terminal": in_the_terminal, "none": None}[where]
+
+
+def end(done: "CompareDone") -> None:
+    """Exit code 1 unless the gate passes."""
+    if done.gate is None or done.gate.answer != "pass":
+        raise typer.Exit(1)
+
+
+def show(done: "CompareDone", as_json: bool, gate: bool) -> None:
+    """What was found, in words or as one JSON object."""
+    from stillhouse.report.comparison import comparison_text
+
+    if as_json:
+        facts = {"run": str(done.folder), "report": str(done.report) if done.report else None, "judgements": str(done.judgements)}
+        result = None if done.found is None else {**asdict(done.found), "heading": done.found.heading, "sentence": done.found.sentence}
+        emit_json({**facts, "cost_usd": done.cost_usd, "comparison": result})
+        return
+    if done.found is None:
+        refused = " The gate cannot tell." if gate else ""
+        out.print(f"No pair is judged yet, so there is no win rate.{refused} Judge some on the page, or name a --judge.", markup=False)
+        return
+    out.print(comparison_text(done.found))
+    note = " at a model's price; a stand-in is not paid" if done.found.judge_stand_in else ""
+    out.print(f"choices: {done.judgements}   paid now: {money(done.cost_usd)}{note}", markup=False)
+    out.print(f"Report: {done.report}", markup=False)

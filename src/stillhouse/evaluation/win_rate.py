@@ -1,0 +1,261 @@
+"""Which of two answers is better, over many rows: the win rate of A against B, by people, by a judge model, or by both.
+
+A tie is half a win for each, and so is "both bad", which is counted on its own as well. Without groups the interval is Tango's score interval for the paired
+difference (wins - losses) / n, moved to (1 + difference) / 2: with no tie that is Wilson's. With groups it is the bootstrap over groups. As in the gate for
+scores, what decides is exact, or a bound that holds for any scores, and the interval is for reading. People outrank the judge: where some rows have a
+person's choice, the judge's scores only power the mean of theirs (`prediction_powered`), and the judge alone speaks where no person did.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from scipy import stats
+
+from stillhouse.evaluation.bounded import Floats, bounded_lower, bounded_p
+from stillhouse.evaluation.exact import exact_lower, exact_p
+from stillhouse.evaluation.gate import Answer, GateResult
+from stillhouse.evaluation.prediction_powered import PoweredMean, powered_mean
+from stillhouse.evaluation.proportions import mean_interval, tango_interval
+from stillhouse.records import Estimate
+
+Choice = Literal["A", "B", "tie", "both bad"]
+By = Literal["people", "people, judge corrected", "judge", "nobody"]  # nobody: every pair is settled without asking
+SCORES: dict[Choice, float] = {"A": 1.0, "tie": 0.5, "both bad": 0.5, "B": 0.0}
+MIN_PEOPLE = 30  # rows (groups) judged by people under which the judge is not corrected by them: the interval would promise more than it holds (lab notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One row: two answers, and what was said of them. `judge`: with A first, with B first; None: asked, but no usable reply."""
+
+    id: str
+    group: str | None = None
+    human: Choice | None = None
+    human_left: Literal["A", "B"] | None = None  # which stood on the left for the person
+    judge: tuple[Choice | None, Choice | None] | None = None
+    settled: Choice | None = None  # known without asking: the answers are the same, or one or both are missing
+    reached: bool = False  # settled, and the person's sitting has passed it: it counts among the rows that people judged
+
+    @property
+    def cluster(self) -> str:
+        return self.group if self.group is not None else f"row {self.id}"
+
+    @property
+    def by_people(self) -> Choice | None:
+        return self.human if self.human is not None else self.settled if self.reached else None
+
+    @property
+    def judge_score(self) -> float | None:
+        """0 to 1: the mean over both orders; None without two usable replies."""
+        if self.settled is not None:
+            return SCORES[self.settled]
+        if self.judge is None or self.judge[0] is None or self.judge[1] is None:
+            return None
+        return (SCORES[self.judge[0]] + SCORES[self.judge[1]]) / 2
+
+    @property
+    def by_judge(self) -> Choice | None:
+        """The judge's choice over both orders: one that falls with the order is a tie."""
+        if (score := self.judge_score) is None:
+            return None
+        return "A" if score > 0.5 else "B" if score < 0.5 else "both bad" if self.judge == ("both bad", "both bad") else "tie"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How the rows fell. They add up to n."""
+
+    wins: int
+    losses: int
+    ties: int
+    both_bad: int
+
+    @property
+    def n(self) -> int:
+        return self.wins + self.losses + self.ties + self.both_bad
+
+
+class Bounds(Protocol):
+    """How surely a rate is above or below a value: one-sided p-values, and the bounds where they come to 1 - level."""
+
+    def p_above(self, rate: float) -> float:
+        """Of "the true rate is `rate` or less"."""
+        ...
+
+    def p_below(self, rate: float) -> float: ...
+
+    def lower(self, level: float) -> float: ...
+
+    def upper(self, level: float) -> float: ...
+
+
+@dataclass(frozen=True)
+class OfRows:
+    """Rows that each stand alone and fell to A, to B or to neither: exact (`exact`), as a difference of paired proportions."""
+
+    wins: int
+    losses: int
+    n: int
+
+    def p_above(self, rate: float) -> float:
+        return exact_p(self.wins, self.losses, self.n, 2 * rate - 1)
+
+    def p_below(self, rate: float) -> float:
+        return exact_p(self.losses, self.wins, self.n, 1 - 2 * rate)
+
+    def lower(self, level: float) -> float:
+        return (1 + exact_lower(self.wins, self.losses, self.n, level)) / 2
+
+    def upper(self, level: float) -> float:
+        return (1 - exact_lower(self.losses, self.wins, self.n, level)) / 2
+
+
+@dataclass(frozen=True)
+class OfGroups:
+    """Rows in groups, or scores in between: bounds for any scores from 0 to 1 (`bounded`). `sums`: per group, of the scores less one half."""
+
+    sums: Floats
+    sizes: Floats
+
+    def p_above(self, rate: float) -> float:
+        return bounded_p(self.sums, self.sizes, rate - 0.5, worst=-0.5)
+
+    def p_below(self, rate: float) -> float:
+        return bounded_p(-self.sums, self.sizes, 0.5 - rate, worst=-0.5)
+
+    def lower(self, level: float) -> float:
+        return 0.5 + bounded_lower(self.sums, self.sizes, level, worst=-0.5)
+
+    def upper(self, level: float) -> float:
+        return 0.5 - bounded_lower(-self.sums, self.sizes, level, worst=-0.5)
+
+
+@dataclass(frozen=True)
+class WinRate:
+    """A's share of wins against B, with a two-sided interval; `bounds` decide.
+
+    `counts`: of the rows that the rate stands on; where a judge was corrected, of those that people judged. `weight`: see `PoweredMean`.
+    """
+
+    by: By
+    rate: Estimate
+    bounds: Bounds
+    counts: Counts
+    variance: float  # of one row's score, for planning
+    weight: float | None = None
+
+
+def counts_of(choices: Sequence[Choice]) -> Counts:
+    return Counts(*(choices.count(one) for one in ("A", "B", "tie", "both bad")))
+
+
+def win_rate(choices: Sequence[Choice], clusters: Sequence[str], level: float = 0.95, by: By = "people") -> WinRate:
+    """Of rows with one choice each. Raises ValueError without rows."""
+    if not choices:
+        raise ValueError("no row is judged")
+    counts, scores = counts_of(choices), [SCORES[choice] for choice in choices]
+    n, wins, losses = counts.n, counts.wins, counts.losses
+    if (n_groups := len(set(clusters))) < n and len(set(scores)) > 1:
+        return _of_scores(scores, clusters, level, by, counts)
+    bounds: Bounds = OfRows(wins, losses, n)
+    if n_groups < n:  # a bootstrap of equal scores shows no spread; a group is then one row
+        n, wins, losses, bounds = n_groups, n_groups * (wins > 0), n_groups * (losses > 0), _of_groups(scores, clusters)
+    low, high = ((1 + bound) / 2 for bound in tango_interval(wins, losses, n, level))
+    method = "score interval (Tango)" + (", a group as one row" if n < len(scores) else "")
+    return WinRate(by, Estimate(sum(scores) / len(scores), len(scores), low, high, level, method), bounds, counts, _variance(scores))
+
+
+def _of_scores(scores: Sequence[float], clusters: Sequence[str], level: float, by: By, counts: Counts) -> WinRate:
+    return WinRate(by, mean_interval(scores, clusters, level), _of_groups(scores, clusters), counts, _variance(scores))
+
+
+def _of_groups(scores: Sequence[float], clusters: Sequence[str]) -> OfGroups:
+    _, index = np.unique(np.asarray(clusters), return_inverse=True)
+    sums = np.bincount(index, weights=np.asarray(scores, float) - 0.5)
+    return OfGroups(sums.astype(float), np.bincount(index).astype(float))
+
+
+def _variance(scores: Sequence[float]) -> float:
+    mean = sum(scores) / len(scores)
+    return sum((score - mean) ** 2 for score in scores) / len(scores)
+
+
+def by_people(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
+    """By the people's choices alone; None where there are none. Where every pair is settled there is nothing to ask, and it is by nobody."""
+    judged = [row for row in rows if row.by_people is not None]
+    choices = [row.by_people for row in judged if row.by_people is not None]
+    asked = any(row.human is not None for row in rows)
+    if not choices or not (asked or all(row.settled is not None for row in rows)):
+        return None
+    return win_rate(choices, [row.cluster for row in judged], level, "people" if asked else "nobody")
+
+
+def by_judge(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
+    """By the judge alone, uncorrected: the mean of both orders per row. None where it judged no row; rows without two usable replies are left out."""
+    judged = [row for row in rows if row.judge_score is not None]
+    if not any(row.judge is not None for row in judged):
+        return None
+    choices = [row.by_judge for row in judged if row.by_judge is not None]
+    scores, clusters = [row.judge_score or 0.0 for row in judged], [row.cluster for row in judged]
+    if all(score in (0.0, 0.5, 1.0) for score in scores):
+        return win_rate(choices, clusters, level, "judge")
+    return _of_scores(scores, clusters, level, "judge", counts_of(choices))
+
+
+def corrected(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
+    """People's choices with the judge's on all rows to power them. None with fewer than `MIN_PEOPLE` rows (groups) of theirs,
+    without a row that they have not judged, or where no interval can be computed.
+
+    A row without a usable reply of the judge counts as a tie of its: any prediction is valid, and the people's rows take its error out.
+    """
+    people = [row for row in rows if row.by_people is not None]
+    few = len({row.cluster for row in people}) < MIN_PEOPLE
+    if few or len(people) == len(rows) or not any(row.judge is not None for row in rows):
+        return None
+    labels = [None if row.by_people is None else SCORES[row.by_people] for row in rows]
+    predictions = [0.5 if row.judge_score is None else row.judge_score for row in rows]
+    found: PoweredMean = powered_mean(labels, predictions, [row.cluster for row in rows])
+    if (two_sided := found.interval(level)) is None:
+        return None
+    rate = Estimate(found.value, len(rows), *two_sided, level, f"PPI++, {found.n_labelled} rows judged by people")
+    counts = counts_of([row.by_people for row in people if row.by_people is not None])
+    of_one = found.standard_error**2 * found.n_labelled  # the variance with which as many rows of people alone would be as sure
+    return WinRate("people, judge corrected", rate, found, counts, of_one, found.weight)
+
+
+def best_known(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
+    """The rate to go by: people with the judge's help, else people, else the judge alone; None where nobody judged."""
+    return corrected(rows, level) or by_people(rows, level) or by_judge(rows, level)
+
+
+def decide_win_rate(found: WinRate, *, margin: float, whose: str, names: tuple[str, str] = ("the student", "the teacher")) -> GateResult:
+    """May A replace B? Only if the one-sided lower bound of its win rate is above 0.5 - margin; it fails if the upper bound is below.
+
+    `whose`: who judged, in words; `names`: of A and B. The result's difference is the win rate less one half.
+    """
+    rate, level, bounds = found.rate, found.rate.level, found.bounds
+    p, lower = bounds.p_above(0.5 - margin), bounds.lower(level) - 0.5
+    answer: Answer = "pass" if p < 1 - level else "fail" if bounds.p_below(0.5 - margin) < 1 - level else "cannot tell"
+    low, high = (None if end is None else end - 0.5 for end in (rate.low, rate.high))
+    difference = Estimate(rate.value - 0.5, rate.n, low, high, level, rate.method)
+    needed = rows_for_win_rate(rate.value, found.variance, margin, level) if answer == "cannot tell" else None
+    people = f", {found.counts.n} of them judged by people" if found.by == "people, judge corrected" else ""
+    seen = f"{names[0]} wins {rate.value:.1%} against {names[1]} on {rate.n} rows{people}, {whose}, at least {lower + 0.5:.1%} with {level:.0%} confidence"
+    must = f"and {0.5 - margin:.1%} has to be shown"
+    unit = "rows judged by people" if found.by != "judge" else "judged rows"
+    more = f"; about {needed} {unit} would tell, if the rate stays" if needed is not None and needed > found.counts.n else ""
+    sentence = {"pass": f"passes: {seen}, {must}", "fail": f"fails: {seen}, {must}", "cannot tell": f"cannot tell: {seen}, {must}{more}"}[answer]
+    return GateResult(
+        answer=answer, difference=difference, lower_bound=lower, margin=margin, level=level, n=rate.n, per_class=(), rows_needed=needed, sentence=sentence, p=p
+    )
+
+
+def rows_for_win_rate(rate: float, variance: float, margin: float, level: float = 0.95, power: float = 0.8) -> int | None:
+    """Rows for a pass with that power, at a row's variance; None where the rate is at 0.5 - margin or below. A normal approximation, for planning alone."""
+    if rate - 0.5 + margin < 1e-9:
+        return None
+    z = float(stats.norm.ppf(level) + stats.norm.ppf(power))
+    return math.ceil(max(variance, 1e-4) * (z / (rate - 0.5 + margin)) ** 2)

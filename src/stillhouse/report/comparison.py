@@ -1,0 +1,158 @@
+"""Two systems judged answer against answer: what was found, as values, and as a table and a bar for the terminal. The drawing is in `comparison_plot`."""
+
+from typing import Literal
+
+import rich.box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from stillhouse.records import Estimate
+from stillhouse.report import numbers
+from stillhouse.report.record import Measured, record
+
+BAR = 60  # characters
+
+
+@record
+class Tally:
+    """How the rows fell, from A's side; they add up to the rows judged."""
+
+    wins: int
+    losses: int
+    ties: int
+    both_bad: int
+
+    @property
+    def n(self) -> int:
+        return self.wins + self.losses + self.ties + self.both_bad
+
+
+@record
+class WeakScores:
+    """A metric of shared words against the gold labels, beside the judgements: weak evidence, and called that."""
+
+    metric: str
+    a: Measured
+    b: Measured
+
+
+@record
+class Decided:
+    """The gate's answer: may A replace B?"""
+
+    answer: Literal["pass", "fail", "cannot tell"]
+    margin: float
+    sentence: str
+    rows_needed: int | None = None
+
+
+@record
+class WinRates:
+    """A against B. `rate` is the one to go by, and `by` says whose it is; `tally` counts the rows that it stands on (of people, where a judge was corrected).
+
+    A tie is half a win for each, and so is "both bad". Rates and biases run from 0 to 1, kappa from -1 to 1.
+    """
+
+    a: str
+    b: str
+    by: Literal["people", "people, judge corrected", "judge", "nobody"]
+    rate: Measured
+    tally: Tally
+    n_rows: int  # that both answered
+    lower_bound: float | None = None  # of the rate, one-sided at its level
+    weight: float | None = None  # how far the judge was listened to, 0 to 1
+    judge: str | None = None
+    judge_stand_in: bool = False
+    people_alone: Measured | None = None
+    judge_alone: Measured | None = None
+    agreement: Measured | None = None  # judge and people on the rows of both
+    kappa: Measured | None = None  # the same beyond chance
+    people_first: Measured | None = None  # share of choices for the answer on the left
+    judge_first: Measured | None = None
+    judge_consistent: Measured | None = None  # rows with the same choice in both orders
+    n_same: int = 0  # rows whose answers are the same: ties that nobody was asked about
+    n_missing_a: int = 0
+    n_missing_b: int = 0
+    n_unread: int = 0  # rows without two usable replies of the judge
+    n_left_out: int = 0  # rows of the data that one side was not asked
+    decided: Decided | None = None
+    weak: tuple[WeakScores, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def heading(self) -> str:
+        """What the rate is called. Without people it says so."""
+        return {
+            "people": "win rate by people",
+            "people, judge corrected": "win rate by people, with the judge's choices corrected by theirs",
+            "nobody": "win rate with every pair settled, nobody asked",
+            "judge": f"win rate by {self.judge}{' (a stand-in)' if self.judge_stand_in else ''}, not by people",
+        }[self.by]
+
+    @property
+    def sentence(self) -> str:
+        """The result in one sentence."""
+        people = f", {numbers.count(self.tally.n)} of them judged by people" if self.by == "people, judge corrected" else ""
+        return f"{self.a} wins {numbers.percent(self.rate.value)} {numbers.interval(self.rate)} against {self.b} (n = {numbers.count(self.rate.n)}{people})"
+
+    @property
+    def estimates(self) -> list[tuple[str, Estimate]]:
+        """Every rate there is, the one to go by first."""
+        found: list[tuple[str, Estimate | None]] = [
+            ("people, judge corrected (PPI++)", self.rate if self.by == "people, judge corrected" else None),
+            ("people", self.people_alone),
+            ("every pair settled, nobody asked", self.rate if self.by == "nobody" else None),
+            (f"{self.judge} alone, not corrected", self.judge_alone),
+        ]
+        return [(name, estimate) for name, estimate in found if estimate is not None]
+
+    @property
+    def checks(self) -> list[tuple[str, Estimate, str]]:
+        """(what, number, how to read it) of the judge and the people."""
+        found: list[tuple[str, Estimate | None, str]] = [
+            ("judge and people agree", self.agreement, "rows of both"),
+            ("kappa", self.kappa, "beyond chance"),
+            ("judge takes the first", self.judge_first, "even: 50 %"),
+            ("judge keeps its choice", self.judge_consistent, "in both orders"),
+            ("people take the left", self.people_first, "even: 50 %"),
+        ]
+        return [(what, estimate, read) for what, estimate, read in found if estimate is not None]
+
+
+def shown_check(what: str, estimate: Estimate) -> str:
+    """A check's number: kappa as it is, shares in percent."""
+    if what != "kappa":
+        return f"{numbers.percent(estimate.value)} {numbers.interval(estimate)}"
+    ends = "no interval" if estimate.low is None or estimate.high is None else f"[{estimate.low:.2f}, {estimate.high:.2f}]"
+    return f"{estimate.value:.2f} {ends}"
+
+
+def comparison_text(found: WinRates) -> RenderableType:
+    """For a terminal of 80 columns: the heading, the bar, every rate, the checks, what has to be said."""
+    rates = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    rates.add_column(Text(f"win rate of {found.a}, by"), overflow="fold")
+    for head in ("%", "interval, %", "n"):
+        rates.add_column(head, justify="right", no_wrap=True)
+    for index, (name, estimate) in enumerate(found.estimates):
+        cells = (numbers.bare(estimate.value), numbers.interval(estimate), numbers.count(estimate.n))
+        rates.add_row(Text(name), *cells, style="bold" if index == 0 else "")
+    checks = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    for what, estimate, read in found.checks:
+        checks.add_row(Text(what), Text(shown_check(what, estimate)), Text(f"n = {numbers.count(estimate.n)}; {read}", style="dim"))
+    weak = [f"{one.metric} {numbers.described(one.a)} and {numbers.described(one.b)}" for one in found.weak]
+    lines = [Text(note, style="dim") for note in found.notes]
+    lines += [Text(f"Weak evidence, shared words with the labels: {'; '.join(weak)}", style="dim")] if weak else []
+    gate: list[Text] = []
+    if (decided := found.decided) is not None:
+        gate.append(Text.assemble(("Gate: ", "dim"), (decided.sentence, {"pass": "green", "fail": "red"}.get(decided.answer, "yellow"))))
+    top = [Text(found.heading[0].upper() + found.heading[1:], style="bold"), Text(f"{found.sentence}.")]
+    return Group(*top, Text(bar(found.tally)), rates, *([checks] if found.checks else []), *lines, *gate)
+
+
+def bar(tally: Tally) -> str:
+    """Wins, ties, both bad, losses as one bar with their counts."""
+    parts = [("wins", tally.wins, "█"), ("ties", tally.ties, "▒"), ("both bad", tally.both_bad, "·"), ("losses", tally.losses, "░")]
+    drawn = "".join(glyph * round(BAR * number / tally.n) for _, number, glyph in parts)
+    words = "   ".join(f"{glyph} {name} {numbers.count(number)}" for name, number, glyph in parts)
+    return f"{drawn}\n{words}"
