@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +100,22 @@ def plain() -> dict[str, float]:
     return {name: 1e6 * asyncio.run(seconds(body())) / count for name, (count, body) in shapes(bare).items()}
 
 
-def peer(name: str, folder: Path) -> dict[str, Any]:
-    """One turn of a peer: its version and its microseconds; or why it is absent."""
+def environment(name: str, folder: Path, packages: Sequence[str]) -> tuple[Path, str | None]:
+    """The Python of an environment of a peer's own, made where it is not there; and why it cannot be made, or None."""
     python = folder / name / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder / name)], check=True)
-        made = subprocess.run([python, "-m", "pip", "install", "-q", *PEERS[name]], capture_output=True, text=True, check=False)
+        made = subprocess.run([python, "-m", "pip", "install", "-q", *packages], capture_output=True, text=True, check=False)
         if made.returncode:
-            return {"absent": made.stderr.strip().splitlines()[-1]}
+            return python, made.stderr.strip().splitlines()[-1]
+    return python, None
+
+
+def peer(name: str, folder: Path) -> dict[str, Any]:
+    """One turn of a peer: its version and its microseconds; or why it is absent."""
+    python, problem = environment(name, folder, PEERS[name])
+    if problem:
+        return {"absent": problem}
     ran = subprocess.run([python, str(HERE / "peers" / f"{name}_peer.py")], capture_output=True, text=True, check=False, cwd=folder)
     try:
         found: dict[str, Any] = json.loads(ran.stdout[ran.stdout.index('{"version') :])

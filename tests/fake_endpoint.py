@@ -188,7 +188,7 @@ def serve(root: Path) -> None:
                 return web.json_response(answer)
             case "quota":
                 return web.json_response({"error": {"message": "you exceeded your quota", "code": "insufficient_quota"}}, status=429)
-            case "context":
+            case "context-long":
                 said = {"message": "maximum context length is 8192 tokens", "code": "context_length_exceeded"}
                 return web.json_response({"error": said}, status=400) if len(text) > 1000 else web.json_response(answer)
             case "409-once" | "425-once" | "408-once" if seen[test, mode, text] > 1:

@@ -7,10 +7,15 @@ import sys
 import tempfile
 import time
 from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
 
 port, n, in_flight = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 folder = tempfile.TemporaryDirectory()
 os.environ |= {"CURATOR_CACHE_DIR": folder.name, "TELEMETRY_ENABLED": "false", "CURATOR_VIEWER": "0", "HF_HUB_OFFLINE": "1", "OPENAI_API_KEY": "none"}
+
+# Its token counter wants a vocabulary from the network; litellm, which it brings, has the same file in its package.
+os.environ["TIKTOKEN_CACHE_DIR"] = str(Path(find_spec("litellm").origin).parent / "litellm_core_utils" / "tokenizers")
 
 from bespokelabs import curator  # noqa: E402  # its settings are read as it is imported
 

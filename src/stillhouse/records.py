@@ -50,13 +50,14 @@ def _as_text(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call as the provider counts them. Cached and reasoning tokens are parts of the totals, not additions to them."""
+    """Tokens of one call as the provider counts them. Cached, written and reasoning tokens are parts of the totals, not additions to them."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_input_tokens: int | None = None
     reasoning_tokens: int | None = None
     estimated: bool = False  # True where the counts come from text length and not from the provider
+    written_input_tokens: int | None = None  # put into the provider's cache by this call, which some charge more for than for plain input
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Prediction:
 
     output: str | None
     confidence: float | None = None  # 0..1, the predictor's own probability of being right; None where it has none
+    raw_confidence: float | None = None  # the same before it was calibrated; None where nothing was
     usage: Usage | None = None
     cost_usd: float | None = None
     latency_s: float | None = None

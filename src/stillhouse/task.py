@@ -7,6 +7,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ WEAK_METRICS = {"token_f1": f"Token F1 {_SHARED_WORDS}", "rouge_l": f"ROUGE-L {_
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _Task(_Section):
@@ -83,6 +84,8 @@ class _Teacher(_Section):
     max_tokens: int = Field(default=512, gt=0)
     price_in: float | None = Field(default=None, ge=0)  # US$ per million input tokens, where the price tables do not know the model
     price_out: float | None = Field(default=None, ge=0)
+    price_cached: float | None = Field(default=None, ge=0)  # of input that the provider had in its cache; None: what other input costs
+    price_written: float | None = Field(default=None, ge=0)  # of input that it puts there
     concurrency: int | None = Field(default=None, gt=0)  # calls under way at most; None: 32 at first, more while that slows no answer down
     requests_per_minute: float | None = Field(default=None, gt=0)  # the endpoint's limits; None: learned from its headers and its refusals
     tokens_per_minute: float | None = Field(default=None, gt=0)  # input and output together
@@ -126,9 +129,28 @@ class _Gate(_Section):
 
 
 class _Money(_Section):
+    """What no measurement tells. A date or a whole number of machines needs `calls_per_day`; without it costs are per call, a machine's by the second."""
+
+    calls_per_day: float | None = Field(default=None, gt=0)  # that the app makes
+    horizon_days: int = Field(default=365, gt=0)  # what was spent once is spread over the calls of so many days where one answer is weighed against another
+    right_answer_usd: float | None = Field(default=None, ge=0)  # what one more correct answer is worth to you
     machine_usd_per_hour: float | None = Field(default=None, ge=0)  # of the machine that serves a student; None: not known, and so is its saving
     utilisation: float = Field(default=0.25, gt=0, le=1)  # share of the paid hours in which that machine answers calls
-    label_usd: float | None = Field(default=None, ge=0)  # what one gold label costs to make
+    training_usd_per_hour: float | None = Field(default=None, ge=0)  # of the machine that trains; None: it is the one that serves
+    label_usd: float | None = Field(default=None, ge=0)  # what one gold label costs to make; None: they were there already
+    tries: int = Field(default=1, gt=0)  # settings that are tried to get one student, each with every seed
+    seeds: int = Field(default=1, gt=0)
+    retrain_days: int | None = Field(default=None, gt=0)  # how often a student is trained again; None: never
+    retrain_labels: float = Field(default=1.0, ge=0, le=1)  # share of the labels that is bought anew for it
+    retries: float = Field(default=0.0, ge=0)  # calls of the prompt that are paid for again, per call: timeouts, answers that cannot be used
+    batch: bool = False  # the app's calls can wait: the table's price for batches
+    batch_discount: float | None = Field(default=None, ge=0, lt=1)  # the share that is taken off for it, where no table knows
+    prompt_retires: date | None = None  # the day on which the prompt's model is switched off
+    hosted_model: str | None = None  # a hosted finetune to compare costs with, as it will be called: "openai:ft:BASE"
+    hosted_train_usd_per_m: float | None = Field(default=None, ge=0)  # US$ per million tokens trained on
+    hosted_epochs: int = Field(default=3, gt=0)
+    hosted_usd_per_hour: float | None = Field(default=None, ge=0)  # what keeping it there costs besides; None: nothing, it is paid by the token alone
+    hosted_retires: date | None = None  # its base is switched off: from then on it is to be trained again
 
 
 class _File(_Section):

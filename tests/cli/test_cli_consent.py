@@ -45,7 +45,7 @@ def test_without_a_terminal_and_without_consent_nothing_is_paid(stillhouse, endp
 def test_consent_on_the_command_line_prints_the_estimate_and_goes_on(stillhouse, endpoint, mood, consent):
     ran = stillhouse("label", mood, *PRICED, *consent, "--json")
     assert ran.code == 0
-    assert "will cost about $0.00096 (95% interval $0.00096 to $0.00096, 20 rows asked), at given by the user" in ran.err.replace("\n", " ")
+    assert "will cost about $0.00096 (95% interval $0.00096 to $0.00096, 20 rows asked); price: given by the user" in ran.err.replace("\n", " ")
     assert (ran.json["labelled"], ran.json["from_store"]) == (40, 0)
 
 

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from stillhouse.evaluation.deferral import NoThreshold, Threshold, choose_threshold, rows_for
 from stillhouse.evaluation.gate import decide_gate, rows_needed
 from stillhouse.evaluation.harness import RowResult
 
@@ -63,40 +62,3 @@ def test_the_planned_rows_do_pass_four_times_in_five():
         passed += decide_gate(arm([1] * b + [0] * c + [1] * (n - b - c)), arm([0] * b + [1] * c + [1] * (n - b - c)), margin=0.02).answer == "pass"
     assert 0.7 <= passed / 100 <= 0.9
     assert rows_needed(0.1, -0.02, 0.02) is None
-
-
-def test_zero_harm_needs_at_least_the_textbook_number_of_rows():
-    assert rows_for(0.05, 0.95) == 59  # the rule of three, exactly: 0.95 ** 59 < 0.05
-    refused = choose_threshold(arm([1] * 58, [1.0] * 58), arm([1] * 58), budget=0.05)
-    assert isinstance(refused, NoThreshold) and refused.rows_missing == 1
-    assert isinstance(choose_threshold(arm([1] * 59, [1.0] * 59), arm([1] * 59), budget=0.05), Threshold)
-
-
-def test_the_threshold_is_the_lowest_whose_harm_is_bounded():
-    n = 400
-    confidence = [1 - i / n for i in range(n)]
-    student = [1] * 300 + [0] * 100  # all its errors are among its least sure rows
-    found = choose_threshold(arm(student, confidence), arm([1] * n), budget=0.02)
-    assert isinstance(found, Threshold)
-    kept = [c for c in confidence if c >= found.threshold]
-    assert found.share_kept.value == len(kept) / n and 300 <= len(kept) <= 304
-    assert found.harm.high < 0.02
-
-
-def test_rows_of_one_confidence_are_never_parted():
-    student = arm([1] * 100 + [0] * 100, [0.9] * 200)
-    assert isinstance(choose_threshold(student, arm([1] * 200), budget=0.05), NoThreshold)
-
-
-@pytest.mark.slow
-def test_the_promise_is_broken_in_at_most_one_draw_of_twenty():
-    generator = np.random.default_rng(2)
-    broken = 0
-    for _ in range(500):
-        confidence = generator.random(600)
-        wrong = generator.random(600) < 0.4 * (1 - confidence)
-        found = choose_threshold(arm(~wrong, confidence), arm([1] * 600), budget=0.03, level=0.95)
-        if isinstance(found, Threshold):
-            true_harm = 0.4 * (1 - found.threshold) ** 2 / 2
-            broken += true_harm > 0.03
-    assert broken / 500 <= 0.05 + 2 * (0.05 * 0.95 / 500) ** 0.5

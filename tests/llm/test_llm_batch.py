@@ -71,7 +71,7 @@ async def test_a_batch_labels_all_rows_at_half_the_price(provider, tmp_path, mon
         report = (await label(project(tmp_path, address, provider, monkeypatch), batch=True)).report
     assert (report.labelled, report.from_store, report.cost_usd) == (12, 0, pytest.approx(12 * HALF))
     assert [row["teacher_label"] for row in labelled(tmp_path)] == ["good", "bad"] * 6
-    assert "50% in a batch" in report.price_snapshot
+    assert "50% in a batch" in report.price_snapshot and report.batched == 12
     assert len(fake.batches) == 1
     assert fake.headers == [("Bearer " + KEY) if provider == "openai" else (KEY, "2023-06-01")]
     assert left_over(tmp_path) == []

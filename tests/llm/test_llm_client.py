@@ -129,7 +129,8 @@ def test_counts_that_no_call_can_have_are_unknown():
 
 def test_cached_and_reasoning_tokens_are_parts_of_the_totals():
     usage = (
-        b'"usage":{"prompt_tokens":100,"completion_tokens":30,"prompt_tokens_details":{"cached_tokens":60},"completion_tokens_details":{"reasoning_tokens":20}}'
+        b'"usage":{"prompt_tokens":100,"completion_tokens":30,"prompt_tokens_details":{"cached_tokens":60,"cache_write_tokens":9},"completion_tokens_details":{"reasoning_tokens":20}}'
     )
     found = read_completion(b'{"choices":[{"message":{"content":"a"}}],' + usage + b"}", 0.1).usage
     assert (found.input_tokens, found.cached_input_tokens, found.output_tokens, found.reasoning_tokens) == (100, 60, 30, 20)
+    assert found.written_input_tokens == 9

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from stillhouse.errors import BudgetError, PriceUnknownError
+from stillhouse.errors import BudgetError, PriceUnknownError, UserError
 from stillhouse.llm.ledger import Ledger, worst_case_input_tokens, worst_case_usd
 from stillhouse.llm.prices import Price, call_cost, known_price
 from stillhouse.llm.request import Request
@@ -34,6 +34,36 @@ def test_todays_models_are_priced_from_the_dated_table_and_cached_input_is_cheap
     assert "genai-prices" in snapshot
 
 
+def test_written_cache_and_batches_have_prices_of_their_own_and_the_parts_add_up():
+    now, usage = datetime(2026, 11, 1, tzinfo=UTC), Usage(1000, 100, 600, 80, written_input_tokens=200)
+    price = known_price("openai:gpt-6-luna", now)
+    assert price.cached_usd_per_m < price.input_usd_per_m < price.written_usd_per_m
+    by_hand = (200 * price.input_usd_per_m + 600 * price.cached_usd_per_m + 200 * price.written_usd_per_m + 100 * price.output_usd_per_m) / 1e6
+    usd, _ = call_cost("openai:gpt-6-luna", usage, now)
+    assert (price.cost_usd(usage), usd) == pytest.approx((by_hand, by_hand))
+    batch = known_price("openai:gpt-6-luna", now, batch=True)
+    assert batch.input_usd_per_m == pytest.approx(price.input_usd_per_m / 2) and "batch" in batch.snapshot
+
+
+def test_a_batch_without_a_price_of_its_own_is_unknown_and_not_the_price_of_a_live_call():
+    assert known_price("gpt-3.5-turbo", MARCH_2023, batch=True) is None
+    assert known_price("m", price_in=1.0, price_out=1.0, batch=True) is None
+    assert known_price("mistral:mistral-large-latest", batch=True) is None and known_price("mistral:mistral-large-latest") is not None
+
+
+def test_a_hosted_finetune_costs_another_sum_than_its_base_with_or_without_its_providers_name():
+    now = datetime(2026, 11, 1, tzinfo=UTC)
+    base, tuned = known_price("openai:gpt-4o-mini", now), known_price("ft:gpt-4o-mini-2024-07-18:acme::abc", now)
+    assert tuned.input_usd_per_m == pytest.approx(2 * base.input_usd_per_m)
+    assert tuned.output_usd_per_m == known_price("openai:ft:gpt-4o-mini-2024-07-18:acme::abc", now).output_usd_per_m
+
+
+@pytest.mark.parametrize("wrong", [{"price_in": -1.0, "price_out": 1.0}, {"price_in": 1.0, "price_out": float("nan")}, {"price_written": float("inf")}])
+def test_a_price_that_is_none_is_refused(wrong):
+    with pytest.raises(UserError, match="is no price; give US\\$ per million tokens"):
+        known_price("m", **wrong)
+
+
 def test_an_unknown_price_is_none_and_never_nothing():
     assert known_price("openai:no-such-model-of-2031") is None
     assert call_cost("http://127.0.0.1/v1#gpt-4o-mini", Usage(10, 10), MARCH_2023) == (None, None)  # own hardware: another price on every machine
@@ -55,6 +85,11 @@ PRICE = Price(10_000.0, 10_000.0, "a test's")  # a cent a token
 
 def test_the_worst_case_is_a_bound():
     assert worst_case_usd(request(), PRICE) == pytest.approx((100 + 50) * 0.01)
+
+
+def test_the_worst_case_is_that_the_whole_prompt_is_written_to_the_cache():
+    written = Price(10_000.0, 10_000.0, "a test's", written_usd_per_m=12_500.0)
+    assert worst_case_usd(request(), written) == pytest.approx((100 * 1.25 + 50) * 0.01)
 
 
 def test_the_worst_case_of_a_long_prompt_is_at_the_price_of_a_long_prompt():

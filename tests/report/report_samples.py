@@ -3,14 +3,13 @@
 import math
 
 from stillhouse.records import Estimate
+from stillhouse.report.money import AnswerWorth, BreakEven, CallPart, CostLine, Money, OneOff
 from stillhouse.report.result import (
     Ahead,
     Arm,
-    BreakEven,
     Cascade,
     ClassRow,
     Confusion,
-    CostLine,
     Crossover,
     Curve,
     CurvePoint,
@@ -20,8 +19,6 @@ from stillhouse.report.result import (
     LabelQuality,
     LearningCurves,
     Line,
-    Money,
-    OneOff,
     OtherTest,
     PerClass,
     Provenance,
@@ -154,18 +151,28 @@ def curves():
 
 def money():
     return Money(
-        one_off=(OneOff("9,842 gold labels", 295.26, "$0.03 each"), OneOff("training", 0.84, "5 seeds, 17 hours at $0.05"), OneOff("your own time", None)),
+        one_off=(OneOff("labels for linear", None, "they were there already", counted=False), OneOff("9,842 gold labels", 295.26, "$0.03 each"),
+                 OneOff("training", 0.84, "5 seeds, 17 hours at $0.05"), OneOff("your own time", None)),
         lines=(
             CostLine(PROMPT, 0.0, 0.0084),
-            CostLine(ENCODER, 345.0, 0.0000021, "one core at $0.05 an hour, 60 % used"),
+            CostLine(ENCODER, 345.0, 0.0000021, "one core at $0.05 an hour, 60 % used; trained again every 90 days", 40.0, 180_000.0),
             CostLine(CASCADE, 345.0, 0.00111),
             CostLine("hosted finetune", None, None, "no price known"),
         ),
         break_even=(
-            BreakEven(ENCODER, PROMPT, 41_100.0, "encoder:minilm is cheaper than PaLM 540B, few-shot from 41,100 calls on."),
-            BreakEven(CASCADE, PROMPT, 47_300.0, "The cascade is cheaper than PaLM 540B, few-shot from 47,300 calls on."),
+            BreakEven(ENCODER, PROMPT, 41_100.0, "encoder:minilm is cheaper than PaLM 540B, few-shot from 41,100 calls on.", "2026-03-22", True),
+            BreakEven(CASCADE, PROMPT, 47_300.0, "The cascade is cheaper than PaLM 540B, few-shot from 47,300 calls on.", "2026-03-25", True),
+            BreakEven("hosted finetune", PROMPT, None, "whether hosted finetune pays off is unknown: no price is known for hosted finetune"),
         ),
-        assumptions=("Tokens of recorded calls are estimated at four characters each.",),
+        assumptions=("Tokens of recorded calls are estimated at four characters each.", "2,000 calls a day"),
+        call_parts=(
+            CallPart("input", 180.2, 3.604), CallPart("input from the cache", 210.0, 0.42), CallPart("input written to the cache", 12.5, 0.3125),
+            CallPart("output", 3.1, 0.062), CallPart("output, reasoning", 200.0, 4.0),
+        ),
+        rates="text-davinci-003, list price of 2022-11-28",
+        n_calls=9824,
+        calls_per_day=2000.0,
+        worth=worths(),
     )
 
 
@@ -184,7 +191,8 @@ def reliability():
         low = index / 10
         n = 60 * (index - 2) ** 2
         bins.append(ReliabilityBin(low, low + 0.1, low + 0.055, estimate(low + 0.02, n)))
-    return Reliability(ENCODER, sum(each.accuracy.n for each in bins), tuple(bins), 0.034)
+    before = [ReliabilityBin(each.low, each.high, each.confidence, estimate(each.accuracy.value - 0.08, each.accuracy.n)) for each in bins]
+    return Reliability(ENCODER, sum(each.accuracy.n for each in bins), tuple(bins), 0.034, tuple(before), 0.091)
 
 
 def threshold_curve():
@@ -194,3 +202,16 @@ def threshold_curve():
         kept = 1 - t**3
         points.append(ThresholdPoint(t, kept, 0.79 + 0.06 * t * (1.3 - t**2.2) - 0.078 * t**9, 8.4 * (1 - kept)))
     return ThresholdCurve(ENCODER, PROMPT, 9824, tuple(points), CASCADE, 0.79, 0.73)
+
+
+def worths():
+    """The encoder is cheaper and better; the linear student cheaper and worse, so that a worth makes the choice flip."""
+    values = tuple(10 ** (-3 + step / 15) for step in range(61))
+    sure = AnswerWorth(ENCODER, PROMPT, -0.0084, 0.06, 9824, None, None, None, 0.95, values, (1.0,) * 61,
+                 "encoder:minilm costs $8.40 less per 1,000 calls than PaLM 540B, few-shot and is 6.0 points better (n = 9,824): "
+                 "encoder:minilm is the better buy at any worth of an answer", 0.5, 1.0, 2000)
+    shares = tuple(1 / (1 + (value / 0.083) ** 9) for value in values)
+    flips = AnswerWorth(LINEAR, PROMPT, -0.0084, -0.101, 9824, 0.083, 0.075, 0.094, 0.95, values, shares,
+                  "linear costs $8.40 less per 1,000 calls than PaLM 540B, few-shot and is 10.1 points worse (n = 9,824): linear is the better buy while "
+                  "one more correct answer is worth less than $0.083 (95% interval $0.075 to $0.094)", 0.5, 0.0, 2000)
+    return sure, flips

@@ -163,6 +163,12 @@ OVERLAPS = """[...document.querySelectorAll('svg.plot')].filter(svg => svg.getCl
 })"""
 
 
+# What scrolls sideways and cannot be reached with the tab key, or is reached and has no name.
+OUT_OF_REACH = """[...document.querySelectorAll('main *, header *')]
+  .filter(part => part.scrollWidth > part.clientWidth + 1 && /auto|scroll/.test(getComputedStyle(part).overflowX))
+  .filter(part => part.tabIndex !== 0 || !part.getAttribute('aria-label')).map(part => part.outerHTML.slice(0, 80))"""
+
+
 @pytest.mark.slow
 async def test_in_a_browser_nothing_is_logged_and_nothing_overflows_or_overlaps(tmp_path):
     program = find_chromium()
@@ -178,4 +184,8 @@ async def test_in_a_browser_nothing_is_logged_and_nothing_overflows_or_overlaps(
                     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, width)
                 if name == "full":
                     assert await page.evaluate(OVERLAPS) == [], width
+                assert await page.evaluate(OUT_OF_REACH) == [], (name, width)
+        await page.open(f"file://{tmp_path}/full.html", 794, "dark", media="print")  # A4 at 96 pixels an inch
+        assert await page.evaluate("[...document.querySelectorAll('details table')].every(table => table.getBoundingClientRect().height > 0)")
+        assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         assert page.problems == []

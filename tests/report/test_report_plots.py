@@ -4,21 +4,20 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from report_samples import ENCODER, PROMPT, arms, curves, estimate, full, money, reliability, threshold_curve
+from report_samples import ENCODER, PROMPT, arms, curves, estimate, full, money, reliability, threshold_curve, worths
 
 from stillhouse.records import Estimate
 from stillhouse.report import page, plots
+from stillhouse.report.acceptability import acceptability, share_at
+from stillhouse.report.money import AnswerWorth, BreakEven, CostLine, Money
 from stillhouse.report.result import (
     Arm,
-    BreakEven,
     Cascade,
-    CostLine,
     Crossover,
     Curve,
     CurvePoint,
     LearningCurves,
     Line,
-    Money,
     Reliability,
     ReliabilityBin,
     ThresholdCurve,
@@ -32,14 +31,22 @@ NONE = {
     "volume": lambda width: plots.cost_by_volume(Money(), {}, width),
     "volume without prices": lambda width: plots.cost_by_volume(Money(lines=(CostLine("a", None, None), CostLine("b", 0.0, 0.0))), {}, width),
     "cost": lambda width: plots.score_by_cost((), "accuracy", {}, width),
+    "worth": lambda width: acceptability((), "correct answer", {}, width),
     "threshold": lambda width: plots.threshold_curve(ThresholdCurve("s", "t", 0, ()), None, {}, width),
     "reliability": lambda width: plots.reliability(Reliability("s", 0, ()), {}, width),
 }
 HALF = Estimate(0.5, 10)
+
+
+def worth_of(arm="student", sentence="said", values=(0.01, 0.1, 1.0), shares=(0.9, 0.5, 0.2), flips_at=0.1, **more):
+    return AnswerWorth(arm, "prompt", -0.01, -0.1, 100, flips_at, 0.02, None, 0.95, values, shares, sentence, **more)
+
+
 ONE = {
     "curves": lambda width: plots.learning_curves(LearningCurves((Curve("a", (CurvePoint(64, 0.5),), 10),)), "accuracy", {}, width),
     "volume": lambda width: plots.cost_by_volume(Money(lines=(CostLine("a", 0.0, 0.01),)), {}, width),
     "cost": lambda width: plots.score_by_cost((Arm("a", "student", HALF, cost_usd_per_1000=1.0),), "accuracy", {}, width),
+    "worth": lambda width: acceptability((worth_of(values=(0.1, 1.0, 10.0), shares=(1.0, 0.5, 0.1)),), "correct answer", {}, width),
     "cost unknown": lambda width: plots.score_by_cost((Arm("a", "student", HALF),), "accuracy", {}, width),
     "threshold": lambda width: plots.threshold_curve(ThresholdCurve("s", "t", 10, (ThresholdPoint(0.5, 1.0, 0.5),)), None, {}, width),
     "reliability": lambda width: plots.reliability(Reliability("s", 10, (ReliabilityBin(0.4, 0.5, 0.45, HALF),)), {}, width),
@@ -48,6 +55,7 @@ MANY = {
     "curves": lambda width: plots.learning_curves(curves(), "accuracy", {}, width),
     "volume": lambda width: plots.cost_by_volume(money(), {}, width),
     "cost": lambda width: plots.score_by_cost(arms(), "accuracy", {}, width),
+    "worth": lambda width: acceptability(worths(), "correct answer", {}, width),
     "threshold": lambda width: plots.threshold_curve(threshold_curve(), full().cascade, {}, width),
     "reliability": lambda width: plots.reliability(reliability(), {}, width),
 }
@@ -89,6 +97,7 @@ def test_what_the_user_named_cannot_become_markup(name):
         ),
         "volume": lambda: plots.cost_by_volume(Money(lines=(CostLine(evil, 1.0, 1.0),), break_even=(BreakEven(evil, evil, 2000.0, evil),)), {}, 520),
         "cost": lambda: plots.score_by_cost((Arm(evil, "student", score, cost_usd_per_1000=1.0),), evil, {}, 520),
+        "worth": lambda: acceptability((worth_of(arm=evil, sentence=evil),), evil, {}, 520),
         "threshold": lambda: plots.threshold_curve(ThresholdCurve(evil, evil, 9, (ThresholdPoint(0.5, 1.0, 0.5),), evil, 0.4, 0.5), None, {}, 520),
         "reliability": lambda: plots.reliability(Reliability(evil, 9, (ReliabilityBin(0.4, 0.5, 0.45, score),)), {}, 520),
     }[name]
@@ -123,6 +132,23 @@ def test_arms_without_a_price_and_without_a_cost_stand_apart():
 def test_lines_without_a_price_are_not_drawn_and_break_even_is_marked():
     said = words(MANY["volume"](520))
     assert "hosted" not in " ".join(said) and "41,100 calls" in said
+
+
+def test_the_acceptability_curve_marks_where_the_choice_flips_and_what_the_user_says_an_answer_is_worth():
+    said = words(acceptability((worth_of(yours=0.05, at_yours=0.7),), "correct answer", {}, 520))
+    assert {"$0.10", "yours: $0.050", "student", "100", "50"} <= set(said)
+    assert share_at(worth_of(), 0.055) == pytest.approx(0.7)  # half way between 0.9 and 0.5
+    assert (share_at(worth_of(), 1e-9), share_at(worth_of(), 1e9)) == (0.9, 0.2)
+
+
+def test_a_flip_beyond_the_axis_and_a_curve_without_one_leave_no_mark():
+    said = words(acceptability((worth_of(flips_at=None), worth_of(arm="other", flips_at=50.0)), "correct answer", {}, 520))
+    assert not any(word.startswith("$50") or word.startswith("yours") for word in said)
+
+
+def test_what_comes_back_is_in_the_total_cost_as_often_as_it_comes():
+    again = CostLine("student", 100.0, 0.001, renewal_usd=10.0, renewal_calls=1000)
+    assert [plots.total_usd(again, calls) for calls in (999, 1000, 2500)] == pytest.approx([100.999, 111.0, 122.5])
 
 
 def test_a_refused_cascade_marks_no_threshold():

@@ -13,7 +13,7 @@ from stillhouse.errors import MissingExtraError, UserError
 from stillhouse.records import Example, Predictor
 from stillhouse.student import TrainConfig, load_student, train_student
 from stillhouse.student.bases import resolve
-from stillhouse.student.encoder import TOKENS_AT_ONCE, Row, _by_length, encode, word_tokenizer
+from stillhouse.student.encoder import TOKENS_AT_ONCE, Row, _by_length, defaults, encode, word_tokenizer
 from stillhouse.task import Task, _Student
 
 TASK = Task(name="mood", instruction="Is it good?", output="choice", labels=("good", "bad"))
@@ -268,3 +268,12 @@ async def test_minilm_is_finetuned_when_its_package_is_here(tmp_path):
     result = train(tmp_path / "out", rows=moods(16), spec="encoder:minilm", config=TrainConfig(epochs=4, learning_rate=2e-4))
     assert result.n_parameters > 22_000_000 and result.best_validation == 1.0
     assert np.isfinite((await load_student(tmp_path / "out").predict(moods(1)))[0].confidence)
+
+
+@pytest.mark.parametrize(("avx512_bf16", "amx"), [(True, False), (False, True), (False, False)])
+def test_a_pretrained_encoder_trains_in_mixed_precision_where_the_processor_gains_by_it(monkeypatch, avx512_bf16, amx):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert defaults("minilm").bf16 is (avx512_bf16 or amx)
+    assert defaults("scratch:tiny").bf16 is None  # small matrices gain nothing from AVX512-BF16

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -71,9 +72,22 @@ def test_the_confidence_is_the_length_normalised_probability_of_tokens_and_end(t
         logits = student._model(input_ids=source, attention_mask=torch.ones_like(source), decoder_input_ids=decoder_input).logits[0]
     logprobs = torch.log_softmax(logits, dim=-1)
     naive = sum(logprobs[at, token].item() for at, token in enumerate(tokens)) / len(tokens)
-    assert generated.confidence == pytest.approx(math.exp(naive), rel=1e-4)
+    assert generated.confidence == pytest.approx(math.exp(naive), rel=1e-4) and generated.raw_confidence is None
     assert len(generated.tokens) == len(generated.token_logprobs)
     assert "".join(generated.tokens).strip() == generated.text
+
+
+def test_enough_validation_rows_calibrate_the_confidence_and_the_order_stays(tmp_path):
+    rows = questions(32)
+    unlike = [replace(row, label=row.label if number % 2 else "SELECT 1") for number, row in enumerate(questions(40))]  # half of what it says is wrong there
+    result = train_student("generative:scratch:tiny", TASK, rows, unlike, source="gold", seed=0, out=tmp_path / "s", config=QUICK)
+    predictions = asyncio.run(load_student(tmp_path / "s").predict(rows))
+    slope, offset = result.settings["calibration"]
+    for prediction in predictions:
+        calibrated = 1 / (1 + math.exp(-(slope * math.log(prediction.raw_confidence) + offset)))
+        assert prediction.confidence == pytest.approx(calibrated) and prediction.confidence < 0.75
+    by_raw = sorted(predictions, key=lambda prediction: prediction.raw_confidence)
+    assert [prediction.confidence for prediction in by_raw] == sorted(prediction.confidence for prediction in predictions)
 
 
 def test_answers_do_not_depend_on_what_else_is_in_the_batch(tmp_path):

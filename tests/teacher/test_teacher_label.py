@@ -87,7 +87,7 @@ async def test_an_edited_parser_reads_the_stored_replies_again_and_asks_for_new_
 
 
 async def test_a_prompt_beyond_the_context_is_a_counted_rejection(endpoint, tmp_path):
-    project(tmp_path, endpoint.url("context"), 5)
+    project(tmp_path, endpoint.url("context-long"), 5)
     with (tmp_path / "rows.jsonl").open("a") as rows:
         rows.write(json.dumps({"id": "long", "input": "good " * 1000}) + "\n")
     report = (await label(tmp_path)).report

@@ -1,19 +1,21 @@
 """The cascade's threshold, with a promise: of all rows, at most a budgeted share is kept by the student and wrong where the teacher is right.
 
-Thresholds are tested from the strictest down, each by the exact upper bound of its harm, and the walk stops at the first that is not under the budget.
-Testing in a fixed order needs no correction for the number of thresholds (fixed-sequence testing, Wiens 2003; as in Learn then Test, 2110.01052). The
-promise holds for rows that nothing else used and that come from where the app's rows come from.
+A threshold passes where the exact upper bound of its harm (Clopper & Pearson 1934) is under the budget; the lowest that passes is taken, all stricter ones
+passing too. Testing as many thresholds as there are confidences needs no correction, because harm only grows as the threshold falls: the threshold taken
+breaks the promise only if the strictest threshold that breaks it had passed its own test, and that is one test (fixed-sequence testing, Wiens 2003, and Learn
+then Test, 2110.01052, need no more than this for a risk that is monotone). The promise holds for rows that nothing else used, drawn from where the app's rows
+come from, and for all rows together: a class of its own may fare worse.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scipy import stats
+
 from stillhouse.evaluation.harness import RowResult
 from stillhouse.evaluation.proportions import clopper_pearson, clopper_pearson_upper
 from stillhouse.records import Estimate
-
-N_STEPS = 200  # thresholds tried at most: finer steps cost more tests of the same rows and move the answer by less than a row in a hundred
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,10 @@ class Threshold:
 
 @dataclass(frozen=True)
 class NoThreshold:
-    """Why there is none. `rows_missing`: how many more rows it takes before any threshold could pass, even one without a single harm."""
+    """Why there is none. `rows_missing`: how many more rows it takes before any threshold could pass, even one without a single harm.
+
+    None: rows are not what is missing.
+    """
 
     reason: str
     rows_missing: int | None
@@ -40,36 +45,54 @@ class NoThreshold:
 
 
 def rows_for(budget: float, level: float) -> int:
-    """The fewest rows on which zero harms prove the budget: (1 - budget)^n <= 1 - level."""
-    return math.ceil(math.log(1 - level) / math.log(1 - budget))
+    """The fewest rows on which zero harms prove a harm under the budget: (1 - budget)^n < 1 - level."""
+    n = math.ceil(math.log(1 - level) / math.log(1 - budget))
+    return n if clopper_pearson_upper(0, n, level) < budget else n + 1
+
+
+def harms_allowed(n: int, budget: float, level: float) -> int | None:
+    """The most harms among n rows whose upper bound is still under the budget; None where even none are too many for so few rows.
+
+    The bound is under the budget exactly where so few harms are less likely than 1 - level were the harm the budget itself.
+    """
+    most = int(stats.binom.ppf(1 - level, n, budget))
+    while most >= 0 and clopper_pearson_upper(most, n, level) >= budget:
+        most -= 1
+    return most if most >= 0 else None
 
 
 def choose_threshold(student: Sequence[RowResult], teacher: Sequence[RowResult], *, budget: float, level: float = 0.95) -> Threshold | NoThreshold:
-    """The lowest threshold that keeps the promise, all stricter ones passing too. The rows of the two arms are paired."""
+    """The lowest of the rows' confidences at which the promise is kept. The two arms' rows are paired.
+
+    A row is harmed where the student is kept and scores less than the teacher does. Rows without an answer or a confidence are always deferred, and count in n.
+    """
     if [row.id for row in student] != [row.id for row in teacher]:
         raise ValueError("the two arms must be measured on the same rows")
     n = len(student)
-    if n < (least := rows_for(budget, level)):
+    allowed = harms_allowed(n, budget, level)
+    if allowed is None:
+        least = rows_for(budget, level)
         reason = f"{n} calibration rows cannot prove a harm under {budget:.1%} at {level:.0%} confidence, not even without a single one; it takes {least}"
         return NoThreshold(reason, least - n, budget, level, n)
-    # Strictest first; rows without an answer or a confidence are always deferred.
-    pairs = [(one.confidence, one.score < other.score) for one, other in zip(student, teacher, strict=True)]
-    kept = sorted(((confidence, harmed) for confidence, harmed in pairs if confidence is not None), key=lambda pair: -pair[0])
-    best: Threshold | None = None
-    for end in _steps([confidence for confidence, _ in kept]):
-        harms = sum(harmed for _, harmed in kept[:end])
-        upper = clopper_pearson_upper(harms, n, level)
-        if upper >= budget:
-            break
-        share = Estimate(end / n, n, *clopper_pearson(end, n, level), level, "Clopper-Pearson")
-        best = Threshold(kept[end - 1][0], share, Estimate(harms / n, n, 0.0, upper, level, "Clopper-Pearson, one-sided"), budget, level, n)
-    if best is None:
+    able = [(own.confidence, own.score < other.score) for own, other in zip(student, teacher, strict=True) if own.output is not None]
+    kept = sorted(((confidence, harmed) for confidence, harmed in able if confidence is not None), key=lambda pair: -pair[0])
+    if not kept:
+        return NoThreshold("the student names no confidence for any of its answers", None, budget, level, n)
+    end, harms = _longest([confidence for confidence, _ in kept], [harmed for _, harmed in kept], allowed)
+    if end == 0:
         return NoThreshold(f"the student's surest answers already harm more than {budget:.1%} of {n} rows allow", None, budget, level, n)
-    return best
+    share = Estimate(end / n, n, *clopper_pearson(end, n, level), level, "Clopper-Pearson")
+    harm = Estimate(harms / n, n, 0.0, clopper_pearson_upper(harms, n, level), level, "Clopper-Pearson, one-sided")
+    return Threshold(kept[end - 1][0], share, harm, budget, level, n)
 
 
-def _steps(confidences: Sequence[float]) -> list[int]:
-    """How many rows are kept at each threshold tried: evenly many more each time, never between two rows of the same confidence."""
-    ends = [end for end in range(1, len(confidences) + 1) if end == len(confidences) or confidences[end] < confidences[end - 1]]
-    stride = max(1, len(ends) // N_STEPS)
-    return [*ends[stride - 1 :: stride], *([ends[-1]] if ends and (len(ends) % stride) else [])]
+def _longest(confidences: Sequence[float], harmed: Sequence[bool], allowed: int) -> tuple[int, int]:
+    """How many rows, surest first, can be kept with at most `allowed` harms, and how many that are. Rows of one confidence are never parted."""
+    end = harms = so_far = 0
+    for number, hurt in enumerate(harmed, start=1):
+        so_far += hurt
+        if so_far > allowed:
+            break
+        if number == len(confidences) or confidences[number] < confidences[number - 1]:
+            end, harms = number, so_far
+    return end, harms

@@ -32,6 +32,7 @@ class RowResult:
     cost_usd: float | None = None
     source: str | None = None
     error: str | None = None
+    raw_confidence: float | None = None  # before calibration
 
     def __post_init__(self) -> None:
         if not 0 <= self.score <= 1:  # NaN is neither
@@ -92,6 +93,7 @@ def score_row(example: Example, prediction: Prediction, metric: Metric, source: 
         prediction.cost_usd,
         prediction.source,
         prediction.error,
+        prediction.raw_confidence,
     )
 
 

@@ -9,12 +9,13 @@ person's choice, the judge's scores only power the mean of theirs (`prediction_p
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
 from scipy import stats
 
-from stillhouse.evaluation.bounded import Floats, bounded_lower, bounded_p
+from stillhouse.evaluation.bounded import Floats, lower_bound, p_value, worst_case_means
 from stillhouse.evaluation.exact import exact_lower, exact_p
 from stillhouse.evaluation.gate import Answer, GateResult
 from stillhouse.evaluation.prediction_powered import PoweredMean, powered_mean
@@ -120,17 +121,25 @@ class OfGroups:
     sums: Floats
     sizes: Floats
 
+    @cached_property
+    def _means(self) -> Floats:
+        return worst_case_means(self.sums, self.sizes, worst=-0.5)
+
+    @cached_property
+    def _means_of_losses(self) -> Floats:
+        return worst_case_means(-self.sums, self.sizes, worst=-0.5)
+
     def p_above(self, rate: float) -> float:
-        return bounded_p(self.sums, self.sizes, rate - 0.5, worst=-0.5)
+        return p_value(self._means, rate - 0.5)
 
     def p_below(self, rate: float) -> float:
-        return bounded_p(-self.sums, self.sizes, 0.5 - rate, worst=-0.5)
+        return p_value(self._means_of_losses, 0.5 - rate)
 
     def lower(self, level: float) -> float:
-        return 0.5 + bounded_lower(self.sums, self.sizes, level, worst=-0.5)
+        return 0.5 + lower_bound(self._means, level)
 
     def upper(self, level: float) -> float:
-        return 0.5 - bounded_lower(-self.sums, self.sizes, level, worst=-0.5)
+        return 0.5 - lower_bound(self._means_of_losses, level)
 
 
 @dataclass(frozen=True)

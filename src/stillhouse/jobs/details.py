@@ -52,10 +52,17 @@ def class_table(shown: Judged, prompt: Judged | None, labels: Sequence[str]) -> 
 
 
 def reliability(name: str, rows: Sequence[RowResult]) -> report.Reliability | None:
-    """Ten bins of equal width; for scores that are no proportions there is none."""
+    """Ten bins of equal width, after calibration and before it; for scores that are no proportions there is none."""
     known = [(row.confidence, row.score) for row in rows if row.confidence is not None]
     if not known or any(score not in (0.0, 1.0) for _, score in known):
         return None
+    raw = [(row.raw_confidence, row.score) for row in rows if row.raw_confidence is not None]
+    before = _bins(raw) if len(raw) == len(known) else ((), None)  # of other rows it would be no comparison
+    return report.Reliability(name, len(known), *_bins(known), *before)
+
+
+def _bins(known: Sequence[tuple[float, float]]) -> tuple[tuple[report.ReliabilityBin, ...], float]:
+    """(confidence, right) pairs in bins, and the expected calibration error over these."""
     bins, error = [], 0.0
     for number in range(N_BINS):
         inside = [pair for pair in known if number == min(int(pair[0] * N_BINS), N_BINS - 1)]
@@ -66,7 +73,7 @@ def reliability(name: str, rows: Sequence[RowResult]) -> report.Reliability | No
         error += abs(confidence - accuracy) * len(inside) / len(known)
         estimate = Estimate(accuracy, len(inside), *clopper_pearson(right, len(inside)), 0.95, "Clopper-Pearson")
         bins.append(report.ReliabilityBin(number / N_BINS, (number + 1) / N_BINS, confidence, estimate))
-    return report.Reliability(name, len(known), tuple(bins), error)
+    return tuple(bins), error
 
 
 def disagreements(material: Material, shown: Judged, prompt: Judged) -> report.Disagreements:

@@ -2,20 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 
-from stillhouse.advice import breakeven, recommend
+from stillhouse.advice import recommend
 from stillhouse.evaluation.deferral import NoThreshold, Threshold
 from stillhouse.evaluation.gate import GateResult, among, decide_gate
 from stillhouse.evaluation.harness import summarise
 from stillhouse.evaluation.proportions import clopper_pearson
 from stillhouse.jobs.arms import PROMPT, MeasuredArm
 from stillhouse.jobs.controls import sections
+from stillhouse.jobs.costs import known_sum, student_cost_note
 from stillhouse.jobs.details import class_table, confusion, disagreements, reliability, threshold_curve
-from stillhouse.jobs.judged import CascadeFound, Judged, cascade_rows, find_cascade, harm_on, judge, known_sum
+from stillhouse.jobs.judged import CascadeFound, Judged, cascade_rows, find_cascade, harm_on, judge
 from stillhouse.jobs.material import Material
-from stillhouse.jobs.money import line_of, money_of
+from stillhouse.jobs.money import evidence, money_of, pays_off
 from stillhouse.records import Estimate
 from stillhouse.report import result as report
+from stillhouse.report.money import Money
 
 
 def find(
@@ -30,15 +33,19 @@ def find(
     others = _one_of_many([judge(material, arm, prompt) for arm in arms if arm.kind != "prompt"], len(material.task.ladder))
     students = [judged for judged in others if judged.arm.kind == "student"]
     cascade = find_cascade(material, prompt, students)
-    money = money_of(material, prompt, students, cascade)
-    few_shot = _best_few_shot(others, curves)
-    against = _against_few_shot(material, students, few_shot)
-    evidence = [_student_evidence(judged, money, prompt, curves) for judged in students if judged.gate is not None or prompt is None]
+    start = date.fromisoformat(provenance.created[:10])
+    rivals = [judged for judged in others if judged.arm.kind in ("few-shot", "student")]
+    money = money_of(material, prompt, rivals, cascade, start)
+    best = _best_few_shot(others, curves)
+    against = _against_few_shot(material, students, best)
+    measured = [_student_evidence(judged, money, curves) for judged in students if judged.gate is not None or prompt is None]
+    few_shot = _few_shot_evidence(material, prompt, best, sum(judged.arm.kind == "few-shot" for judged in others))
+    behind = _cascade_evidence(material, cascade, prompt)
     advice = recommend.recommend(
         _prompt_evidence(prompt),
-        [replace(student, against_few_shot=against.get(student.name)) for student in evidence],
-        few_shot=_few_shot_evidence(material, prompt, few_shot, sum(judged.arm.kind == "few-shot" for judged in others)),
-        cascade=_cascade_evidence(material, cascade, prompt),
+        [replace(student, against_few_shot=against.get(student.name)) for student in measured],
+        few_shot=None if few_shot is None else replace(few_shot, money=evidence(money, few_shot.name)),
+        cascade=None if behind is None else replace(behind, pays_off=pays_off(money, behind.name), money=evidence(money, behind.name)),
     )
     fallback = cascade.student if cascade else students[-1] if students else None
     shown = next((judged for judged in students if judged.arm.name == advice.chosen), fallback)
@@ -53,7 +60,7 @@ def find(
         scored_against=material.scored_against,
         verdict=report.Verdict(advice.kind, advice.sentence, advice.because, advice.would_change, advice.buy_next),
         chosen=advice.chosen,
-        arms=tuple(_arm(judged) for judged in (prompt, *others, cascade.judged if cascade else None) if judged is not None),
+        arms=tuple(_arm(material, judged) for judged in (prompt, *others, cascade.judged if cascade else None) if judged is not None),
         provenance=provenance,
         curves=curves,
         money=money,
@@ -106,11 +113,11 @@ def _against_few_shot(material: Material, students: Sequence[Judged], best: Judg
     gates = [decide_gate(judged.arm.test, best.arm.test, margin=gate.margin, level=gate.level, labels=material.labels) for judged in students]
     return {
         judged.arm.name: recommend.Contrast(best.arm.name, found.answer, found.sentence, found.difference, found.rows_needed)
-        for judged, found in zip(students, among(gates, len(gates)), strict=True)
+        for judged, found in zip(students, among(gates, max(len(material.task.ladder), len(gates))), strict=True)
     }
 
 
-def _student_evidence(judged: Judged, money: report.Money | None, prompt: Judged | None, curves: report.LearningCurves | None) -> recommend.StudentEvidence:
+def _student_evidence(judged: Judged, money: Money | None, curves: report.LearningCurves | None) -> recommend.StudentEvidence:
     gate, arm = judged.gate, judged.arm
     unknown = Estimate(0.0, judged.summary.score.n)
     return recommend.StudentEvidence(
@@ -123,16 +130,10 @@ def _student_evidence(judged: Judged, money: report.Money | None, prompt: Judged
         margin=0.0 if gate is None else gate.margin,
         rows_needed=None if gate is None else gate.rows_needed,
         n_train=arm.n_train or 0,
-        pays_off=None if money is None or prompt is None else _pays_off(judged, prompt),
+        pays_off=pays_off(money, arm.name),
         reach=_reach(arm.name, curves),
+        money=evidence(money, arm.name),
     )
-
-
-def _pays_off(judged: Judged, prompt: Judged) -> bool | None:
-    line, against = line_of(judged), line_of(prompt)
-    if None in (line.fixed_usd, line.usd_per_call, against.fixed_usd, against.usd_per_call):
-        return None
-    return breakeven.break_even(line, against).calls is not None
 
 
 def _reach(name: str, curves: report.LearningCurves | None) -> tuple[int, float] | None:
@@ -160,7 +161,7 @@ def _cascade_evidence(material: Material, cascade: CascadeFound | None, prompt: 
 # Sections of the report
 
 
-def _arm(judged: Judged) -> report.Arm:
+def _arm(material: Material, judged: Judged) -> report.Arm:
     arm, summary, gate = judged.arm, judged.summary, judged.gate
     return report.Arm(
         name=arm.name,
@@ -176,6 +177,7 @@ def _arm(judged: Judged) -> report.Arm:
         latency_p99_s=summary.latency_p99_s,
         size_bytes=arm.size_bytes,
         cost_usd_per_1000=None if judged.usd_per_call is None else 1000 * judged.usd_per_call,
+        cost_note=student_cost_note(material, arm) if arm.kind in ("student", "baseline") else None,
         gate=None if gate is None else _gate(gate),
         stand_in=arm.stand_in,
     )

@@ -4,12 +4,12 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from stillhouse.advice import breakeven
 from stillhouse.evaluation.deferral import NoThreshold, Threshold, choose_threshold
 from stillhouse.evaluation.gate import GateResult, decide_gate
 from stillhouse.evaluation.harness import ArmSummary, RowResult, summarise
 from stillhouse.evaluation.proportions import clopper_pearson_upper
 from stillhouse.jobs.arms import MeasuredArm
+from stillhouse.jobs.costs import fixed_usd, prompt_usd_per_call, student_usd_per_call
 from stillhouse.jobs.material import Material
 from stillhouse.records import Estimate
 
@@ -38,23 +38,16 @@ class CascadeFound:
 
 def judge(material: Material, arm: MeasuredArm, prompt: Judged | None) -> Judged:
     """Summary, gate and costs of one arm; `prompt` None: the arm is the prompt itself, or there is none."""
-    gate_of, money = material.task.gate, material.task.money
+    gate_of = material.task.gate
     summary = summarise(arm.test, material.metric, latencies_s=arm.latencies_s)
     if arm.kind in ("prompt", "few-shot"):
-        per_call = None if summary.cost_usd_per_1000 is None else summary.cost_usd_per_1000 / 1000
-        return Judged(arm, summary, None, per_call, 0.0)
+        return Judged(arm, summary, None, prompt_usd_per_call(material, arm), 0.0)
     gate = None
     if arm.against is not None:
         summary, gate = replace(summary, score=arm.against.found.rate), arm.against.gate
     elif prompt is not None and arm.kind == "student":
         gate = decide_gate(arm.test, prompt.arm.test, margin=gate_of.margin, level=gate_of.level, labels=material.labels)
-    return Judged(
-        arm,
-        summary,
-        gate,
-        breakeven.machine_usd_per_call(money.machine_usd_per_hour, summary.latency_p50_s, money.utilisation),
-        fixed_usd(material, arm),
-    )
+    return Judged(arm, summary, gate, student_usd_per_call(material, arm), fixed_usd(material, arm))
 
 
 def find_cascade(material: Material, prompt: Judged | None, students: Sequence[Judged]) -> CascadeFound | None:
@@ -104,29 +97,3 @@ def cascade_rows(
             both = None if own_s is None or other.latency_s is None else own_s + other.latency_s
             rows.append(replace(other, source="teacher", latency_s=both, confidence=None))
     return rows
-
-
-def fixed_usd(material: Material, arm: MeasuredArm) -> float | None:
-    """What it took to have this student from here on: the labels it learned and chose by, and the machine's time. Labels that were there are not counted."""
-    return known_sum([labels_usd(material, arm), training_usd(material, arm)])
-
-
-def labels_usd(material: Material, arm: MeasuredArm) -> float | None:
-    """The labels alone."""
-    if arm.learns_from == "gold" or material.teacher is None:
-        return (material.task.money.label_usd or 0.0) * (arm.n_train or 0)
-    lesson = material.lesson(arm.learns_from or "teacher", arm.facts.get("rows", ""))
-    rows = [*lesson.train, *lesson.validation]
-    return known_sum([material.teacher.by_id[row.id].cost_usd if row.id in material.teacher.by_id else None for row in rows])
-
-
-def training_usd(material: Material, arm: MeasuredArm) -> float | None:
-    """The machine's time alone; None where its price is not known."""
-    per_hour = material.task.money.machine_usd_per_hour
-    return None if per_hour is None else per_hour * float(arm.facts.get("wall_s", 0.0)) / 3600
-
-
-def known_sum(amounts: Sequence[float | None]) -> float | None:
-    """The sum, or None where a part is not known."""
-    known = [amount for amount in amounts if amount is not None]
-    return sum(known) if len(known) == len(amounts) else None

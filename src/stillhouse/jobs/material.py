@@ -153,11 +153,12 @@ async def _ask_for_lessons(
 def _joined(first: LabelReport | None, second: LabelReport | None) -> LabelReport | None:
     if first is None or second is None:
         return first or second
-    names = ("n", "labelled", "lenient", "from_store", "sent_back", "repaired", "with_scores")
+    names = ("n", "labelled", "lenient", "from_store", "batched", "sent_back", "repaired", "with_scores")
     counts = {name: getattr(first, name) + getattr(second, name) for name in names}
     cost_usd = None if first.cost_usd is None or second.cost_usd is None else first.cost_usd + second.cost_usd
     rejected = dict((Counter(first.rejected) + Counter(second.rejected)).most_common())
-    return replace(first, **counts, cost_usd=cost_usd, rejected=rejected, price_snapshot=first.price_snapshot or second.price_snapshot)
+    snapshot, price = first.price_snapshot or second.price_snapshot, first.price or second.price
+    return replace(first, **counts, cost_usd=cost_usd, rejected=rejected, price_snapshot=snapshot, price=price)
 
 
 def _labels_by(answers: TeacherAnswers | None) -> Labels:

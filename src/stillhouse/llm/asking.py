@@ -60,7 +60,7 @@ class Asking:
 
     async def _sent(self, request: Request, example: Example) -> tuple[Request, Completion]:
         """The request as the endpoint takes it, and the completion. What is in the store without a feature was refused with it before."""
-        if request.schema is None and "logprobs" not in request.parameters:
+        if request.schema is None and "logprobs" not in request.parameters:  # most rows: nothing that an endpoint may lack
             return request, await self._model.complete(request, example)
         request = _without(request, self._lacks)
         plainer = [(fewer, plain) for fewer in _FEATURES if (plain := _without(request, fewer)) != request]
@@ -156,4 +156,5 @@ def _usage(usages: Sequence[Usage]) -> Usage:
         total("cached_input_tokens"),
         total("reasoning_tokens"),
         estimated=any(usage.estimated for usage in usages),
+        written_input_tokens=total("written_input_tokens"),
     )

@@ -97,4 +97,5 @@ def worst_case_input_tokens(request: Request) -> int:
 def worst_case_usd(request: Request, price: Price) -> float:
     """An upper bound on the cost of one call, at the price of a prompt of that length."""
     n_input = worst_case_input_tokens(request)
-    return (n_input * price.input_usd_per_m + (request.max_tokens or _DEFAULT_MAX_TOKENS) * price.output_usd_per_m) / 1e6
+    dearest = max(price.input_usd_per_m, price.written_usd_per_m or 0.0)  # all of it may go into the provider's cache
+    return (n_input * dearest + (request.max_tokens or _DEFAULT_MAX_TOKENS) * price.output_usd_per_m) / 1e6

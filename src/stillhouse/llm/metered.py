@@ -1,6 +1,7 @@
 """The one way to a paid model: look in the store, reserve the worst case, call, price, commit; then, and only then, answer."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from stillhouse.store import Store, StoredCompletion
 
 AT_ONCE = 32  # of a model without a limiter
 Call = Callable[[Request, Example | None], Awaitable[Completion]]
+IN_A_BATCH = " in a batch"  # how the price of an answer says that a batch gave it
 
 
 class MeteredModel:
@@ -28,6 +30,8 @@ class MeteredModel:
         *,
         price_in: float | None = None,
         price_out: float | None = None,
+        price_cached: float | None = None,
+        price_written: float | None = None,
         priced_as: str | None = None,
         stand_in: bool = False,
         bills: bool = False,
@@ -40,8 +44,10 @@ class MeteredModel:
         self.bills = bills  # an endpoint, whose calls cost somebody something; a script's do not
         self._call, self._store, self._close, self._now = call, store, close, now
         self._priced_as = priced_as or name
-        self._given: dict[str, Any] = {"price_in": price_in, "price_out": price_out}
+        self._given: dict[str, Any] = {"price_in": price_in, "price_out": price_out, "price_cached": price_cached, "price_written": price_written}
         self.given_up: dict[str, Completion] = {}  # requests that a batch had no answer for, with the reason: not to be asked at the full price
+        self._absent: set[str] = set()
+        self._looked_at = 0.0
         self._under_way: dict[str, asyncio.Future[Completion]] = {}
 
     @property
@@ -53,6 +59,18 @@ class MeteredModel:
     def known(self, hashes: Sequence[str]) -> set[str]:
         """Those of these requests that the store has the answer of."""
         return self._store.known(hashes)
+
+    def look_up(self, hashes: Sequence[str]) -> None:
+        """Ask the store for many at once. Those that it lacks are not looked for again within a second; later, other processes may have added them."""
+        known = self._store.known(hashes)
+        self._absent, self._looked_at = {one for one in hashes if one not in known}, time.monotonic()
+
+    def _stored(self, hash_: str) -> StoredCompletion | None:
+        if hash_ in self._absent:
+            self._absent.discard(hash_)  # the next equal request finds what this one is about to get
+            if time.monotonic() - self._looked_at < 1.0:
+                return None
+        return self._store.get(hash_)
 
     @property
     def priced_as(self) -> str:
@@ -69,7 +87,7 @@ class MeteredModel:
 
     async def complete(self, request: Request, example: Example | None = None) -> Completion:
         """The reply, from the store if it was ever paid for. Equal requests at the same time share one call."""
-        if (stored := self._store.get(request.hash)) is not None:
+        if (stored := self._stored(request.hash)) is not None:
             completion = _from_stored(stored)
             if completion.text and (heard := text_listener.get()) is not None:
                 heard(completion.text)
@@ -110,9 +128,7 @@ class MeteredModel:
 
     def price_for(self, request: Request) -> Price | None:
         """The price of a prompt of that length, for the worst case; None: unknown, or there is no cap that would need one."""
-        if self.ledger.max_usd is None:
-            return None
-        return known_price(self._priced_as, self._now(), **self._given, n_input=worst_case_input_tokens(request))
+        return None if self.ledger.max_usd is None else self.price_of(worst_case_input_tokens(request))
 
     async def store_batched(self, request: Request, completion: Completion, share: float) -> float | None:
         """Commit what a batch answered, at this share of the list price; its cost."""
@@ -120,7 +136,7 @@ class MeteredModel:
         if completion.usage is not None:
             cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
             cost_usd = None if cost_usd is None else share * cost_usd
-            completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot and f"{snapshot}, {share:.0%} in a batch")
+            completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot and f"{snapshot}, {share:.0%}{IN_A_BATCH}")
         await self._store.put(_to_stored(request, completion, now))
         return cost_usd
 

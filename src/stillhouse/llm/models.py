@@ -1,7 +1,6 @@
 """Models by name. Keys come from the environment, here and nowhere else, and never reach a log, a trace, a report or an error."""
 
 import json
-import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from stillhouse.llm.client import ChatClient
 from stillhouse.llm.ledger import Budget, Ledger
 from stillhouse.llm.limits import Limiter
 from stillhouse.llm.metered import AT_ONCE, MeteredModel
+from stillhouse.llm.prices import GivenPrices, check_prices, known_price
 from stillhouse.llm.prompted import PromptedPredictor
 from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.llm.request import Completion, Request
@@ -31,18 +31,16 @@ def open_teacher(name: str, task: Task, store: Store, *, ledger: Ledger | None =
     Raises ModelNameError for a name of another form or a file that is absent, KeyMissingError where the provider needs a key.
     """
     if name.startswith("recorded:"):
-        return RecordedTeacher(task.resolve(name.removeprefix("recorded:")), task)
+        given = given_prices(task)
+        price = None if given["price_in"] is None else known_price(name, **given)
+        return RecordedTeacher(task.resolve(name.removeprefix("recorded:")), task, price)
     model = open_model(name, task, store, ledger or Ledger(task.teacher.max_usd))
     return PromptedPredictor(model, task, worked_examples(task) if shots is None else shots)
 
 
 def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredModel:
     """An endpoint or a script behind the store and the ledger."""
-    settings = task.teacher
-    if any(price is not None and not 0 <= price < math.inf for price in (settings.price_in, settings.price_out)):
-        raise UserError(f"{settings.price_in}, {settings.price_out}: no prices; give US$ per million tokens, 0 or more, with --price-in and --price-out")
-    if (settings.price_in is None) != (settings.price_out is None):
-        raise UserError("a price for input tokens alone, or for output tokens alone, prices no call; give both --price-in and --price-out")
+    settings, given = task.teacher, given_prices(task)
     if name.startswith("scripted:"):
         script = load_script(name.removeprefix("scripted:"))
 
@@ -54,8 +52,7 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
             ask,
             store,
             ledger,
-            price_in=settings.price_in,
-            price_out=settings.price_out,
+            **given,
             priced_as=getattr(script, "priced_as", None),
             stand_in=bool(getattr(script, "stand_in", False)),
             in_flight=lambda: settings.concurrency or AT_ONCE,
@@ -73,8 +70,21 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
     async def send(request: Request, _: Example | None) -> Completion:
         return await client.complete(request)
 
-    given = settings.price_in, settings.price_out
-    return MeteredModel(name, send, store, ledger, price_in=given[0], price_out=given[1], bills=True, close=client.close, in_flight=lambda: limiter.in_flight)
+    return MeteredModel(name, send, store, ledger, **given, bills=True, close=client.close, in_flight=lambda: limiter.in_flight)
+
+
+def given_prices(task: Task) -> GivenPrices:
+    """The user's own prices, checked before anything is paid for; all None where there are none."""
+    settings = task.teacher
+    given = GivenPrices(
+        price_in=settings.price_in, price_out=settings.price_out, price_cached=settings.price_cached, price_written=settings.price_written
+    )
+    check_prices(**given)
+    if (given["price_in"] is None) != (given["price_out"] is None):
+        raise UserError("a price for input tokens alone, or for output tokens alone, prices no call; give both --price-in and --price-out")
+    if given["price_in"] is None and (given["price_cached"] is not None or given["price_written"] is not None):
+        raise UserError("price_cached and price_written go with prices of one's own; give price_in and price_out in [teacher] as well")
+    return given
 
 
 def open_batches(name: str, teacher: Teacher, ledger: Ledger, path: Path, on_done: Callable[[int], None]) -> Batches:

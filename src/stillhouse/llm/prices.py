@@ -4,29 +4,43 @@ A call is priced as one call: some providers charge another rate beyond a prompt
 """
 
 import functools
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import TypedDict
 
+from stillhouse.errors import UserError
 from stillhouse.records import Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars per million tokens. `cached` None: cached input costs what other input costs."""
+    """US dollars per million tokens. `cached`, `written` None: such input costs what other input costs. Reasoning tokens are output tokens."""
 
     input_usd_per_m: float
     output_usd_per_m: float
     snapshot: str  # where the price is from and of which date
     cached_usd_per_m: float | None = None
+    written_usd_per_m: float | None = None
 
     def cost_usd(self, usage: Usage) -> float | None:
-        """The cost of one call; None where the provider did not say how many tokens it counted. Reasoning tokens are output tokens."""
+        """The cost of one call; None where the provider did not say how many tokens it counted."""
         if usage.input_tokens is None or usage.output_tokens is None:
             return None
-        cached = (usage.cached_input_tokens or 0) if self.cached_usd_per_m is not None else 0
-        fresh = usage.input_tokens - cached
-        return (fresh * self.input_usd_per_m + cached * (self.cached_usd_per_m or 0.0) + usage.output_tokens * self.output_usd_per_m) / 1e6
+        tokens = usage.cached_input_tokens or 0, usage.written_input_tokens or 0
+        special = zip(tokens, (self.cached_usd_per_m, self.written_usd_per_m), strict=True)
+        surcharges = (n * (rate - self.input_usd_per_m) for n, rate in special if rate is not None)
+        return (usage.input_tokens * self.input_usd_per_m + usage.output_tokens * self.output_usd_per_m + sum(surcharges)) / 1e6
+
+
+class GivenPrices(TypedDict):
+    """A user's own prices, US dollars per million tokens, as `known_price` and `call_cost` take them. None: not given."""
+
+    price_in: float | None
+    price_out: float | None
+    price_cached: float | None
+    price_written: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,34 +61,64 @@ _HISTORY = (
 
 
 def known_price(
-    model: str, when: datetime | None = None, *, price_in: float | None = None, price_out: float | None = None, n_input: int = 1000
+    model: str,
+    when: datetime | None = None,
+    *,
+    price_in: float | None = None,
+    price_out: float | None = None,
+    price_cached: float | None = None,
+    price_written: float | None = None,
+    n_input: int = 1000,
+    batch: bool = False,
 ) -> Price | None:
     """The list price of a model on a day (default: now); None where no table knows it. A price that the user gives goes before any table.
 
     `model` may carry a provider (`openai:NAME`). Some models cost more beyond a prompt length: the rates are those of a prompt of `n_input` tokens.
+    `batch`: of calls that may wait; None where the table has no such price. Raises UserError for a price that is negative or no number.
     """
+    check_prices(price_in=price_in, price_out=price_out, price_cached=price_cached, price_written=price_written)
     if price_in is not None and price_out is not None:
-        return Price(price_in, price_out, f"given by the user: ${price_in:g} in, ${price_out:g} out per million tokens")
+        more = "".join(f", ${rate:g} {what}" for what, rate in (("cached", price_cached), ("written", price_written)) if rate is not None)
+        snapshot = f"given by the user: ${price_in:g} in, ${price_out:g} out{more} per million tokens"
+        return None if batch else Price(price_in, price_out, snapshot, price_cached, price_written)
     when = _midnight(when or datetime.now(UTC))
     day, (provider, name) = when.date().isoformat(), _split(model)
     for row in _HISTORY:
         if row.model == name and row.since <= day < row.until:
-            return Price(row.input_usd_per_m, row.output_usd_per_m, f"{name}, list price of {row.since}")
-    fresh, whole, cached = (_table_cost(name, provider, n_input, *rest, when) for rest in ((0, 0), (1000, 0), (0, n_input)))
-    if fresh is None or whole is None:
-        return None
-    per_m = 1e6 / n_input
-    return Price(fresh * per_m, (whole - fresh) * 1000, f"{name}, genai-prices {_table_version()}", None if cached is None else cached * per_m)
+            return None if batch else Price(row.input_usd_per_m, row.output_usd_per_m, f"{name}, list price of {row.since}")
+    parts = ((0, 0, 0), (1000, 0, 0), (0, n_input, 0), (0, 0, n_input))  # output, cached and written tokens beside n_input
+    fresh, whole, cached, written = (_table_cost(name, provider, n_input, *part, when, batch) for part in parts)
+    if fresh is None or whole is None or (batch and whole == _table_cost(name, provider, n_input, 1000, 0, 0, when, False)):
+        return None  # the table answers with the price of a live call where it has none for a batch
+    rates = [None if cost is None else cost * 1e6 / n_input for cost in (cached, written)]
+    return Price(fresh * 1e6 / n_input, (whole - fresh) * 1000, f"{name}{', batch' if batch else ''}, genai-prices {_table_version()}", *rates)
 
 
-def call_cost(model: str, usage: Usage, when: datetime, *, price_in: float | None = None, price_out: float | None = None) -> tuple[float | None, str | None]:
+def check_prices(**prices: float | None) -> None:
+    """Raises UserError for one that is negative or no number."""
+    for name, price in prices.items():
+        if price is not None and not (math.isfinite(price) and price >= 0):
+            raise UserError(f"{name} = {price:g} is no price; give US$ per million tokens, 0 or more")
+
+
+def call_cost(
+    model: str,
+    usage: Usage,
+    when: datetime,
+    *,
+    price_in: float | None = None,
+    price_out: float | None = None,
+    price_cached: float | None = None,
+    price_written: float | None = None,
+) -> tuple[float | None, str | None]:
     """(US dollars, price snapshot) of one call; (None, None) where the price or the token counts are unknown."""
-    price = known_price(model, when, price_in=price_in, price_out=price_out)
+    price = known_price(model, when, price_in=price_in, price_out=price_out, price_cached=price_cached, price_written=price_written)
     if price is None or usage.input_tokens is None or usage.output_tokens is None:
         return None, None
     if "genai-prices" in price.snapshot:
         provider, name = _split(model)
-        return _table_cost(name, provider, usage.input_tokens, usage.output_tokens, usage.cached_input_tokens or 0, _midnight(when)), price.snapshot
+        special = usage.cached_input_tokens or 0, usage.written_input_tokens or 0
+        return _table_cost(name, provider, usage.input_tokens, usage.output_tokens, *special, _midnight(when)), price.snapshot
     return price.cost_usd(usage), price.snapshot
 
 
@@ -93,17 +137,23 @@ def _split(model: str) -> tuple[str | None, str]:
     if "://" in model:
         return "self-hosted", model.rpartition("#")[2]
     provider, colon, name = model.partition(":")
+    if provider == "ft":  # OpenAI's own names for finetunes, ft:BASE:OWNER::ID, which cost another sum than their base
+        return "openai", model
     return (provider, name) if colon else (None, model)
 
 
 @functools.lru_cache(maxsize=65536)
-def _table_cost(name: str, provider: str | None, n_input: int, n_output: int, n_cached: int, when: datetime) -> float | None:
+def _table_cost(
+    name: str, provider: str | None, n_input: int, n_output: int, n_cached: int, n_written: int, when: datetime, batch: bool = False
+) -> float | None:
     import genai_prices  # half a second to load: only who prices pays for it
 
     if provider == "self-hosted":  # the same weights cost another sum on every machine
         return None
-    counts = genai_prices.Usage(input_tokens=n_input, output_tokens=n_output, cache_read_tokens=n_cached)
+    counts = genai_prices.Usage(input_tokens=n_input, output_tokens=n_output, cache_read_tokens=n_cached, cache_write_tokens=n_written)
+    context = {"processing": "batch"} if batch else None
     try:
-        return float(genai_prices.calc_price(counts, name, provider_id=provider, genai_request_timestamp=when).total_price)
+        found = genai_prices.calc_price(counts, name, provider_id=provider, genai_request_timestamp=when, price_context=context)
     except LookupError:
         return None
+    return float(found.total_price)

@@ -5,8 +5,9 @@ a student behind the same API finds its input in the app's unchanged prompt. Rat
 of thought, the answer after the reasoning.
 """
 
+import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from stillhouse.errors import TaskFileError
@@ -18,6 +19,7 @@ from stillhouse.records import Example, Prediction, Progress
 from stillhouse.task import Task
 
 TOP_LOGPROBS = 20  # the most that the API gives
+_LOOKED_UP = 100  # rows whose answers are looked for in the store at once
 CHOICES = "\n\nChoices:\n"
 
 
@@ -173,10 +175,16 @@ class PromptedPredictor:
 
     async def each(self, inputs: Iterable[Example], take: Callable[[int, Example, Answered], None]) -> None:
         """Ask every input and hand each answer to `take` as it comes, with the input's number; nothing is kept, whatever the number of rows."""
-        await Bulk(self.model.in_flight, self._one).run(inputs, take)
+        await Bulk(self.model.in_flight, self._one).run(self._looked_up(inputs), lambda index, asked, answered: take(index, asked[0], answered))
 
-    async def _one(self, example: Example) -> Answered:
-        return await self._asking.row(example, self.requests(example))
+    def _looked_up(self, inputs: Iterable[Example]) -> Iterator[tuple[Example, list[Request]]]:
+        rows = iter(inputs)
+        while part := [(example, self.requests(example)) for example in itertools.islice(rows, _LOOKED_UP)]:
+            self.model.look_up([request.hash for _, requests in part for request in requests])
+            yield from part
+
+    async def _one(self, asked: tuple[Example, list[Request]]) -> Answered:
+        return await self._asking.row(*asked)
 
     async def close(self) -> None:
         await self.model.close()

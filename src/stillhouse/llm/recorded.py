@@ -6,6 +6,7 @@ where known `teacher_rationale`, `teacher_scores`, `teacher_confidence`, `usage`
 
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -14,6 +15,7 @@ from typing import Any
 
 from stillhouse.errors import DatasetError, ModelNameError
 from stillhouse.llm.parsing import Reply, answer_pattern, parse_reply
+from stillhouse.llm.prices import Price
 from stillhouse.records import Example, Prediction, Usage
 from stillhouse.task import Task
 
@@ -25,9 +27,10 @@ class RecordedTeacher:
 
     stand_in = False
 
-    def __init__(self, path: Path, task: Task | None = None) -> None:
+    def __init__(self, path: Path, task: Task | None = None, price: Price | None = None) -> None:
+        """`price` holds for rows that bring token counts and no cost of their own. Raises DatasetError naming the row that is none."""
         self.name = f"recorded:{path.name}"
-        self.path, self._task = path, task
+        self.path, self._task, self.price = path, task, price
         self._by_id: dict[str, Mapping[str, Any]] = {}
         self._by_input: dict[str, Mapping[str, Any]] = {}
         if task is not None and task.teacher.rationales:
@@ -52,16 +55,20 @@ class RecordedTeacher:
         if "teacher_label" not in row and self._task is None:
             raise DatasetError(f"{self.path}:{line}: `teacher_output` is read by a task's rule, and there is no task here; give `teacher_label`")
         try:
-            Usage(**(row.get("usage") or {}))
+            used: Usage | None = Usage(**(row.get("usage") or {}))
         except TypeError:
-            raise DatasetError(f"{self.path}:{line}: usage = {row['usage']!r:.80} is not an object of {_COUNTS}; mend the row") from None
+            used = None
+        if used is None or not _countable(used):
+            wanted = f"an object of {_COUNTS}, whole numbers whose parts are no more than their whole"
+            raise DatasetError(f"{self.path}:{line}: usage = {row['usage']!r:.80} is not {wanted}; mend the row")
         if not _are_scores(row.get("teacher_scores")):
             raise DatasetError(f"{self.path}:{line}: teacher_scores = {row['teacher_scores']!r:.80} is not an object of labels and probabilities; mend the row")
         if not isinstance(row.get("provenance"), dict | None):
             raise DatasetError(f"{self.path}:{line}: provenance = {row['provenance']!r:.80} is not an object; mend the row")
         for name in ("cost_usd", "latency_s", "teacher_confidence"):
-            if not isinstance(row.get(name), int | float | None) or isinstance(row.get(name), bool):
-                raise DatasetError(f"{self.path}:{line}: {name} = {row[name]!r:.80} is not a number; mend the row")
+            value = row.get(name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf):
+                raise DatasetError(f"{self.path}:{line}: {name} = {value!r:.80} is not a number of 0 or more; mend the row")
         if "id" in row:
             self._by_id[str(row["id"])] = row
         if "input" in row:
@@ -74,10 +81,12 @@ class RecordedTeacher:
         """The answer, how it was read, and the row it stands in (empty: there is none)."""
         row = self._by_id.get(example.id) or self._by_input.get(_key(example.input)) or {}
         reply = self._read(example, row)
+        usage = Usage(**row["usage"]) if isinstance(row.get("usage"), dict) else None
+        priced = None if self.price is None or usage is None else self.price.cost_usd(usage)
         prediction = Prediction(
             reply.output,
-            usage=Usage(**row["usage"]) if isinstance(row.get("usage"), dict) else None,
-            cost_usd=row.get("cost_usd"),
+            usage=usage,
+            cost_usd=priced if row.get("cost_usd") is None else row["cost_usd"],
             latency_s=row.get("latency_s"),
             confidence=row.get("teacher_confidence"),
             scores=row.get("teacher_scores"),
@@ -99,6 +108,16 @@ class RecordedTeacher:
 
     async def close(self) -> None:
         """Nothing is held open."""
+
+
+def _countable(usage: Usage) -> bool:
+    """Token counts as a provider may give them: whole, none below 0, and what was cached or written no more than the input."""
+    counts = (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.written_input_tokens, usage.reasoning_tokens)
+    if any(count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0) for count in counts):
+        return False
+    special = (usage.cached_input_tokens or 0) + (usage.written_input_tokens or 0)
+    wholes = (usage.input_tokens, special), (usage.output_tokens, usage.reasoning_tokens or 0)
+    return all(whole is None or part <= whole for whole, part in wholes)
 
 
 def _key(value: Any) -> str:

@@ -57,7 +57,8 @@ def _usage(raw: Any) -> Usage | None:
     if not isinstance(raw, dict):
         return None
     count = {name: value for name, value in _leaves(raw) if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53}
-    return Usage(count.get("prompt_tokens"), count.get("completion_tokens"), count.get("cached_tokens"), count.get("reasoning_tokens"))
+    totals = count.get("prompt_tokens"), count.get("completion_tokens"), count.get("cached_tokens"), count.get("reasoning_tokens")
+    return Usage(*totals, written_input_tokens=count.get("cache_write_tokens"))
 
 
 def _leaves(raw: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -112,6 +112,10 @@ class Model(Protocol):
         """Those of these requests that are paid for already."""
         ...
 
+    def look_up(self, hashes: Sequence[str]) -> None:
+        """These are asked for next."""
+        ...
+
     async def complete(self, request: Request, example: Example | None = None) -> Completion:
         """The reply. Raises TeacherError where no call of this model can succeed (wrong key, unknown model)."""
         ...

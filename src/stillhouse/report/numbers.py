@@ -1,6 +1,7 @@
 """Numbers as a reader wants them: percent, dollars, seconds, bytes; "unknown" where there is none. Shared by the page, the plots and the terminal."""
 
 import math
+from datetime import date
 
 from stillhouse.records import Estimate
 
@@ -69,6 +70,12 @@ def seconds(value: float | None) -> str:
             amount = value / size
             return f"{amount:.0f}{_THIN}{unit}" if amount >= 10 or amount == 0 else f"{amount:.1f}{_THIN}{unit}"
     return f"{value / 86_400:.0f}{_THIN}days"
+
+
+def day(iso: str) -> str:
+    """"2027-03-04" -> "4 March 2027"."""
+    known = date.fromisoformat(iso)
+    return f"{known.day} {known:%B %Y}"
 
 
 def size(value: int | None) -> str:

@@ -18,8 +18,10 @@ from rich.text import Text
 
 from stillhouse import __version__
 from stillhouse.report import numbers, plots
+from stillhouse.report.acceptability import acceptability, columns, share_at
 from stillhouse.report.comparison import comparison_text, shown_check
 from stillhouse.report.comparison_plot import both_cuts
+from stillhouse.report.money import BreakEven
 from stillhouse.report.result import Arm, Curve, LearningCurves, Result, from_dict
 
 SERIES = 6  # colours of the style sheet, told apart by readers with any of the common colour vision deficiencies
@@ -41,6 +43,9 @@ def render(result: Result | Mapping[str, Any]) -> str:
         shown_check=shown_check,
         reference=_reference(result),
         interval_bar=plots.interval_bar,
+        key_even=_key_even(result),
+        worth_columns=columns(result.money.worth) if result.money else [],
+        acceptable=share_at,
         version=__version__,
     )
 
@@ -65,6 +70,7 @@ def terminal(result: Result, report: Path | None = None) -> RenderableType:
     lines += [Text(f"{found.arm}: {found.sentence}") for found in result.step_by_step]
     lines += [Text.assemble("\n", ("Verdict: ", "dim"), (result.verdict.kind, "bold"), ". ", result.verdict.sentence)]
     lines += [Text.assemble(("Buy next: ", "dim"), result.verdict.buy_next)] if result.verdict.buy_next else []
+    lines += [Text.assemble(("Money: ", "dim"), even.sentence) for even in _key_even(result)]
     lines += [Text.assemble(("Warning: ", "yellow"), warning) for warning in result.warnings]
     if report is not None:
         lines.append(Text.assemble(("Report: ", "dim"), str(report)))
@@ -103,9 +109,8 @@ def templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    formats: tuple[Callable[..., str], ...] = (
-        numbers.count, numbers.percent, numbers.bare, numbers.interval, numbers.points, numbers.usd, numbers.seconds, numbers.size, numbers.tied
-    )
+    amounts = (numbers.count, numbers.percent, numbers.bare, numbers.interval, numbers.points, numbers.usd, numbers.seconds, numbers.size)
+    formats: tuple[Callable[..., str], ...] = (*amounts, numbers.tied, numbers.day)
     environment.filters.update({function.__name__: function for function in formats})
     sheets = {"style": ("colours.css", "style.css"), "run_style": ("flow.css", "run.css"), "blind_style": ("colours.css", "blind.css")}
     for name, files in sheets.items():  # our own files: no escaping inside <style>
@@ -125,6 +130,8 @@ def series_colours(result: Result) -> dict[str, str]:
     if result.curves is not None:
         names += [curve.name for curve in result.curves.curves if curve.name not in fixed]
         fixed = {**{level.name: "ink" for level in result.curves.lines}, **fixed}
+    if result.money is not None:  # a hosted finetune is on no table but the money's
+        names += [cost.name for cost in result.money.lines if cost.name not in fixed and None not in (cost.fixed_usd, cost.usd_per_call)]
     series = {name: f"s{1 + index % SERIES}" for index, name in enumerate(dict.fromkeys(names))}
     return {**fixed, **series}
 
@@ -138,6 +145,12 @@ def key_arms(result: Result) -> list[Arm]:
     if chosen is None and others:
         chosen = max(others, key=lambda arm: arm.score.value)
     return key + ([chosen] if chosen else [])
+
+
+def _key_even(result: Result) -> list[BreakEven]:
+    """Whether the arm that the key figures are about pays for itself."""
+    names = [arm.name for arm in key_arms(result) if arm.kind in ("student", "cascade")]
+    return [even for even in (result.money.break_even if result.money else ()) if even.arm in names]
 
 
 def _reference(result: Result) -> float | None:
@@ -173,6 +186,7 @@ def _drawings(result: Result, colours: Mapping[str, str]) -> dict[str, Markup]:
         "shots": both(lambda width: plots.learning_curves(shots, result.heading, colours, width, "examples in the prompt"), plots.WIDE) if shots else none,
         "curves": both(lambda width: plots.learning_curves(curves, result.heading, colours, width), plots.WIDE) if curves else none,
         "volume": both(lambda width: plots.cost_by_volume(money, colours, width)) if money else none,
+        "worth": both(lambda width: acceptability(money.worth, money.unit, colours, width)) if money else none,
         "cost": both(lambda width: plots.score_by_cost(result.arms, result.heading, colours, width)),
         "threshold": both(lambda width: plots.threshold_curve(threshold, result.cascade, colours, width)) if threshold else none,
         "reliability": both(lambda width: plots.reliability(belief, colours, width)) if belief else none,

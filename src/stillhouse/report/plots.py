@@ -5,13 +5,24 @@ system's name to a class of the style sheet. What a plot shows is also on the pa
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup
 
 from stillhouse.records import Estimate
 from stillhouse.report import numbers
-from stillhouse.report.result import Arm, BreakEven, Cascade, CostLine, Crossover, Curve, LearningCurves, Money, Reliability, ThresholdCurve
+from stillhouse.report.money import BreakEven, CostLine, Money
+from stillhouse.report.result import (
+    Arm,
+    Cascade,
+    Crossover,
+    Curve,
+    LearningCurves,
+    Reliability,
+    ReliabilityBin,
+    ThresholdCurve,
+    ThresholdPoint,
+)
 from stillhouse.report.svg import (
     STRIP_PX,
     Box,
@@ -149,13 +160,13 @@ def cost_by_volume(money: Money, colours: Colours, width: int = HALF) -> Markup:
         return _NONE
     evens = [even for even in money.break_even if even.calls and even.arm in {cost.name for cost in drawn}]
     low, high = _decades([1e3, 1e6, *(factor * even.calls for even in evens if even.calls for factor in (0.1, 10))])
-    cheapest, dearest = _decades([value for cost in drawn for calls in (low, high) if (value := _cost(cost, calls)) > 0])
+    cheapest, dearest = _decades([value for cost in drawn for calls in (low, high) if (value := total_usd(cost, calls)) > 0])
     room = end_label_width((cost.name for cost in drawn), width)
     bottom = round(min(380, 0.62 * width + 60)) - _FOOT
     left, right = _LEFT + 12, width - room - 18
     scale = Scale(cheapest, dearest, bottom - STRIP_PX * len(evens), _TOP, log=True)
     frame = Frame(left, right, _TOP, bottom, Scale(low, high, left, right, log=True), scale)
-    labels = [EndLabel(cost.name, frame.y(_cost(cost, high)), colours.get(cost.name, "ink")) for cost in drawn]
+    labels = [EndLabel(cost.name, frame.y(total_usd(cost, high)), colours.get(cost.name, "ink")) for cost in drawn]
     body = [
         frame.grid(apart(decade_ticks(low, high), frame.x, _short), decade_ticks(cheapest, dearest), _short, _dollars),
         frame.titles("calls (log scale)", "total cost, US$ (log scale)"),
@@ -177,18 +188,19 @@ def _decades(values: Sequence[float]) -> tuple[float, float]:
 def _break_even(even: BreakEven, drawn: Sequence[CostLine], frame: Frame, colour: str, row: int) -> Markup:
     cost = next(cost for cost in drawn if cost.name == even.arm)
     assert even.calls is not None
-    return foot_mark(frame.x(even.calls), frame.y(_cost(cost, even.calls)), frame, f"{numbers.count(even.calls)} calls", colour, row)
+    return foot_mark(frame.x(even.calls), frame.y(total_usd(cost, even.calls)), frame, f"{numbers.count(even.calls)} calls", colour, row)
 
 
-def _cost(cost: CostLine, calls: float) -> float:
+def total_usd(cost: CostLine, calls: float) -> float:
     assert cost.fixed_usd is not None and cost.usd_per_call is not None
-    return cost.fixed_usd + cost.usd_per_call * calls
+    again = cost.renewal_usd * (calls // cost.renewal_calls) if cost.renewal_usd and cost.renewal_calls else 0.0
+    return cost.fixed_usd + cost.usd_per_call * calls + again
 
 
 def _cost_line(cost: CostLine, frame: Frame, colour: str) -> Markup:
-    low, high, steps = math.log10(frame.x.low), math.log10(frame.x.high), 60
+    low, high, steps = math.log10(frame.x.low), math.log10(frame.x.high), 240 if cost.renewal_calls else 60
     volumes = [10 ** (low + (high - low) * step / steps) for step in range(steps + 1)]
-    return polyline([(frame.x(calls), frame.y(_cost(cost, calls))) for calls in volumes if _cost(cost, calls) > 0], f"line {colour}")
+    return polyline([(frame.x(calls), frame.y(total_usd(cost, calls))) for calls in volumes if total_usd(cost, calls) > 0], f"line {colour}")
 
 
 def _short(value: float) -> str:
@@ -224,8 +236,8 @@ def score_by_cost(arms: Sequence[Arm], heading: str, colours: Colours, width: in
         frame.titles("US$ per 1,000 calls (log scale)", f"{heading}, %"),
         *(text(at, bottom + 17, name, "tick", "middle") for name, at in columns.items()),
         *([line(x.start - 26, _TOP, x.start - 26, bottom, "divide")] if columns and priced else []),
-        *(_scored(arm.score, at, frame, colours.get(arm.name, "ink"), arm.name) for at, arm in zip(places, arms, strict=True)),
         point_labels(names, [Box(at - 5, y - 5, at + 5, y + 5) for at, y in places], Box(_LEFT, _TOP - 14, width, bottom)),
+        *(_scored(arm.score, at, frame, colours.get(arm.name, "ink"), arm.name) for at, arm in zip(places, arms, strict=True)),  # no halo hides a point
     ]
     said = (f"{arm.name}: {numbers.described(arm.score)}, {numbers.usd(arm.cost_usd_per_1000)} per 1,000 calls." for arm in arms)
     return figure(f"cost-{width}", width, bottom + _FOOT, f"{heading.capitalize()} against cost per 1,000 calls", " ".join(said), *body)
@@ -241,7 +253,10 @@ def _scored(score: Estimate, at: tuple[float, float], frame: Frame, colour: str,
 
 
 def threshold_curve(curve: ThresholdCurve, cascade: Cascade | None, colours: Colours, width: int = HALF) -> Markup:
-    """Two panels over one axis: what the cascade gets right, and the share of rows that the student keeps, at each confidence threshold."""
+    """Two panels over one axis: what the cascade gets right, and what it costs, at each confidence threshold.
+
+    The cost is in dollars where every point has one, and else the share of calls that the teacher still answers.
+    """
     if not curve.points:
         return _NONE
     points = sorted(curve.points, key=lambda point: point.threshold)
@@ -252,26 +267,51 @@ def threshold_curve(curve: ThresholdCurve, cascade: Cascade | None, colours: Col
     x = Scale(0.0, 1.0, _LEFT, width - room - 18)
     right_answers = _score_scale([point.accuracy for point in points] + [value for _, value in alone], _TOP, middle - 20)
     upper = Frame(_LEFT, x.end, _TOP, middle - 20, x, right_answers)
-    lower = Frame(_LEFT, x.end, middle + 26, bottom, x, Scale(0.0, 1.0, bottom, middle + 26))
+    costs, most, title, label = _costs(points)
+    lower = Frame(_LEFT, x.end, middle + 26, bottom, x, Scale(0.0, most, bottom, middle + 26))
     colour = colours.get(curve.arm, "s3")
     body = [
         upper.grid([], linear_ticks(right_answers.low, right_answers.high, 5), _plain, _axis_percent),
         upper.titles("", "right, %"),
-        lower.grid([0, 0.25, 0.5, 0.75, 1], [0, 0.5, 1], _plain, _axis_percent),
-        lower.titles("confidence threshold", "kept by the student, %"),
+        lower.grid([0, 0.25, 0.5, 0.75, 1], linear_ticks(0, most, 3), _plain, label),
+        lower.titles("confidence threshold", title),
         *(line(upper.left, upper.y(value), upper.right, upper.y(value), f"level {colours.get(name, 'ink')}") for name, value in alone),
         polyline([(x(point.threshold), upper.y(point.accuracy)) for point in points], f"line {colour}"),
-        polyline([(x(point.threshold), lower.y(point.share_kept)) for point in points], f"line {colour}"),
+        polyline([(x(point.threshold), lower.y(cost)) for point, cost in zip(points, costs, strict=True)], f"line {colour}"),
         _chosen(cascade, upper, lower),
+        _best_of_both(curve, upper, colour),
         end_labels([EndLabel(name, upper.y(value), colours.get(name, "ink")) for name, value in alone], upper, room),
     ]
     if len(points) == 1:  # a line of one point cannot be seen
         at = x(points[0].threshold)
-        body += [dot(at, upper.y(points[0].accuracy), f"point {colour}"), dot(at, lower.y(points[0].share_kept), f"point {colour}")]
+        body += [dot(at, upper.y(points[0].accuracy), f"point {colour}"), dot(at, lower.y(costs[0]), f"point {colour}")]
     said = "; ".join(
         f"at {point.threshold:.2f} {numbers.percent(point.accuracy)} right with {numbers.percent(point.share_kept)} kept" for point in (points[0], points[-1])
     )
+    if best := curve.best_of_both:
+        said += f"; best at {best.threshold:.2f}, {numbers.percent(best.accuracy)} right, above both of its parts"
     return figure(f"threshold-{width}", width, height, "The cascade against its threshold", f"{numbers.count(curve.n)} rows: {said}.", *body)
+
+
+def _costs(points: Sequence[ThresholdPoint]) -> tuple[list[float], float, str, Callable[[float], str]]:
+    """What the lower panel shows, the top of its scale, its title, and how its numbers are written."""
+    dollars = [point.cost_usd_per_1000 for point in points]
+    known = [cost for cost in dollars if cost is not None]
+    if len(known) == len(points) and max(known) > 0:
+        return known, max(known), "US$ per 1,000 calls", numbers.usd
+    return [1 - point.share_kept for point in points], 1.0, "calls to the teacher, %", _axis_percent
+
+
+def _best_of_both(curve: ThresholdCurve, frame: Frame, colour: str) -> Markup:
+    """The point at which the cascade is best, where that is better than both of its parts."""
+    best = curve.best_of_both
+    if best is None:
+        return _NONE
+    x, y = frame.x(best.threshold), frame.y(best.accuracy)
+    tip = f"threshold {best.threshold:.3g}: {numbers.percent(best.accuracy)} right, {numbers.percent(best.share_kept)} kept, {numbers.count(curve.n)} rows"
+    left = x > (frame.left + frame.right) / 2
+    name = text(x - 9 if left else x + 9, y - 7, "beats both", f"label halo {colour}", "end" if left else "start")
+    return dot(x, y, f"cross {colour}", tip, radius=5) + name
 
 
 def _chosen(cascade: Cascade | None, upper: Frame, lower: Frame) -> Markup:
@@ -280,7 +320,7 @@ def _chosen(cascade: Cascade | None, upper: Frame, lower: Frame) -> Markup:
         return _NONE
     x = _inside(cascade.threshold, upper.x)
     left = cascade.threshold > 0.5
-    words = text(x - 6 if left else x + 6, lower.bottom - 8, f"chosen: {cascade.threshold:.3g}", "label halo", "end" if left else "start")
+    words = text(x - 6 if left else x + 6, lower.top + 12, f"chosen: {cascade.threshold:.3g}", "label halo", "end" if left else "start")
     return line(x, upper.top, x, lower.bottom, "chosen") + words
 
 
@@ -289,8 +329,9 @@ def _plain(value: float) -> str:
 
 
 def reliability(data: Reliability, colours: Colours, width: int = HALF) -> Markup:
-    """How often the student is right against how sure it was, bin by bin with intervals; below, how many rows each bin holds."""
+    """How often the student is right against how sure it was, bin by bin with intervals, and before calibration; below, how many rows each bin holds."""
     bins = [each for each in data.bins if each.accuracy.n]
+    before = [each for each in data.before if each.accuracy.n]
     if not bins:
         return _NONE
     height = round(min(420, 0.7 * width + 110))
@@ -306,6 +347,7 @@ def reliability(data: Reliability, colours: Colours, width: int = HALF) -> Marku
         lower.grid(quarters, [0, most], _axis_percent, numbers.count),
         lower.titles("confidence, %", "rows"),
         line(x(0), upper.y(0), x(1), upper.y(1), "ideal"),
+        *([_uncalibrated(before, upper)] if before else []),
         polyline([(x(each.confidence), upper.y(each.accuracy.value)) for each in bins], f"thin {colour}"),
     ]
     for each in bins:
@@ -314,7 +356,19 @@ def reliability(data: Reliability, colours: Colours, width: int = HALF) -> Marku
         at = x(each.confidence), upper.y(each.accuracy.value)
         body.append(_scored(each.accuracy, at, upper, colour, f"confidence {numbers.percent(each.confidence)}, right"))
     said = [f"Confidence {numbers.percent(each.confidence)}: right {numbers.described(each.accuracy)}." for each in bins]
+    said += [f"Before calibration, confidence {numbers.percent(each.confidence)}: right {numbers.described(each.accuracy)}." for each in before]
     return figure(f"reliability-{width}", width, height, f"Reliability of the confidence of {data.arm}", " ".join(said), *body)
+
+
+def _uncalibrated(bins: Sequence[ReliabilityBin], frame: Frame) -> Markup:
+    """The same rows by their confidence before calibration: open rings on a dashed line, named once, where the plot has room."""
+    rings = [
+        dot(frame.x(each.confidence), frame.y(each.accuracy.value), "cross faint", f"before calibration, confidence {numbers.percent(each.confidence)}")
+        for each in bins
+    ]
+    way = polyline([(frame.x(each.confidence), frame.y(each.accuracy.value)) for each in bins], "level faint open")
+    key = dot(frame.left + 12, frame.top + 12, "cross faint") + text(frame.left + 22, frame.top + 16, "before calibration", "label halo")
+    return _NONE.join([way, *rings, key])
 
 
 def interval_bar(score: Estimate, low: float, high: float, colour: str, reference: float | None = None, width: int = 104) -> Markup:

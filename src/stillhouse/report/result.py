@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from stillhouse.errors import UserError
 from stillhouse.records import Source
 from stillhouse.report.comparison import WinRates
+from stillhouse.report.money import Money
 from stillhouse.report.record import Dollars, Measured, record
 from stillhouse.runs import read_json
 from stillhouse.task import WEAK_METRICS
@@ -158,45 +159,6 @@ class LearningCurves:
 
 
 @record
-class OneOff:
-    """Money spent once. `usd` None: not known."""
-
-    what: str
-    usd: Dollars | None
-    note: str | None = None
-
-
-@record
-class CostLine:
-    """What `calls` calls of an arm cost in all: fixed_usd + usd_per_call * calls. None: not known."""
-
-    name: str
-    fixed_usd: Dollars | None
-    usd_per_call: Dollars | None
-    note: str | None = None
-
-
-@record
-class BreakEven:
-    """The number of calls from which `arm` is cheaper than `against`. None: never, or a price is unknown; `sentence` says which."""
-
-    arm: str
-    against: str
-    calls: Annotated[float, Field(ge=0)] | None
-    sentence: str
-
-
-@record
-class Money:
-    """What was paid once, what each call costs, and where the lines cross."""
-
-    one_off: tuple[OneOff, ...] = ()
-    lines: tuple[CostLine, ...] = ()
-    break_even: tuple[BreakEven, ...] = ()
-    assumptions: tuple[str, ...] = ()
-
-
-@record
 class Confusion:
     """Counts of test rows: `counts[i][j]` rows with gold label i that the arm called j; `no_answer[i]` rows it did not answer."""
 
@@ -274,12 +236,14 @@ class ReliabilityBin:
 
 @record
 class Reliability:
-    """How far a student's confidence can be believed. `ece`: expected calibration error over these bins."""
+    """How far a student's confidence can be believed. `ece`: expected calibration error over these bins. `before`: the same rows before calibration."""
 
     arm: str
     n: int
     bins: tuple[ReliabilityBin, ...]
     ece: float | None = None
+    before: tuple[ReliabilityBin, ...] = ()  # empty: the confidence was not calibrated, or what it was is not known
+    ece_before: float | None = None
 
 
 @record
@@ -294,7 +258,7 @@ class ThresholdPoint:
 
 @record
 class ThresholdCurve:
-    """Accuracy and share kept against the threshold. The two parts alone are the dashed lines of the plot."""
+    """Accuracy, share kept and cost against the threshold. The two parts alone are the dashed lines of the plot."""
 
     student: str
     teacher: str
@@ -303,6 +267,15 @@ class ThresholdCurve:
     arm: str = "cascade"  # its name among the arms
     student_accuracy: float | None = None
     teacher_accuracy: float | None = None
+
+    @property
+    def best_of_both(self) -> ThresholdPoint | None:
+        """The point of highest accuracy where that is above both parts'; None where no point is. Found by looking at these very rows, so it flatters."""
+        if self.student_accuracy is None or self.teacher_accuracy is None:
+            return None
+        parts = max(self.student_accuracy, self.teacher_accuracy)
+        above = [point for point in self.points if point.accuracy > parts and 0 < point.share_kept < 1]
+        return max(above, key=lambda point: point.accuracy, default=None)
 
 
 @record

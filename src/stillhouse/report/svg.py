@@ -221,5 +221,6 @@ def point_labels(points: Sequence[tuple[float, float, str, str]], taken: Sequenc
         boxes.append(best)
         if abs(away) > 26 + high / 2 - 1:
             parts.append(line(x, y + (6 if away > 0 else -6), x, best.top if away > 0 else best.bottom, f"leader {class_}"))
-        parts += [text(best.left, best.top + 11 + LINE_PX * row, part, f"label {class_}") for row, part in enumerate(lines)]
+        anchor, at = ("end", best.right) if best.right < x else ("start", best.left) if best.left > x else ("middle", (best.left + best.right) / 2)
+        parts += [text(at, best.top + 11 + LINE_PX * row, part, f"label {class_}", anchor) for row, part in enumerate(lines)]
     return Markup("").join(parts)

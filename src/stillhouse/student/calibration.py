@@ -1,19 +1,26 @@
-"""Temperature scaling: one number, fitted on validation rows, that makes a student's softmax honest (Guo et al. 2017, 1706.04599, section 4.2).
+"""What makes a student's confidence honest, fitted on validation rows, never on the rows of the cascade's threshold or of the test.
 
-It never changes which answer wins, only how sure the student says it is. The cascade's promise does not rest on it: that is measured on its own rows.
+A softmax over classes takes one number, its temperature (Guo et al. 2017, 1706.04599, section 4.2); the likelihood of a written answer takes two, a slope and
+an offset (Platt 1999). Neither changes which answer wins nor which of two rows is surer, so the cascade keeps the same rows; and its promise does not rest on
+either, for that is measured on rows of its own. Isotonic regression would do as well (docs/lab-notes.md), but makes ties, which a threshold cannot part.
+
+The validation rows have also picked the weights. Rows that had no part in that gave no better calibration (docs/lab-notes.md), and small data sets have none
+to spare.
 
 Logits are (rows, classes); where rows have choices of their own, a row with fewer is filled up with -inf.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import expit
 
 Logits = NDArray[np.floating[Any]]
-FEWEST = 30  # rows under which one number fitted to a handful of answers is noise: the temperature stays 1
+FEWEST = 30  # rows under which a number fitted to a handful of answers is noise: the temperature stays 1, and a likelihood as it is
 RANGE = (0.2, 10.0)  # a student without a mistake on few rows would else be called certain
 
 
@@ -37,6 +44,35 @@ def fit_temperature(logits: Logits, targets: Sequence[int]) -> float:
     low, high = np.log(RANGE[0]), np.log(RANGE[1])
     found = minimize_scalar(lambda log_t: negative_log_likelihood(logits, targets, float(np.exp(log_t))), bounds=(low, high), method="bounded")
     return round(float(np.exp(found.x)), 4)
+
+
+def fit_sigmoid(log_p: Sequence[float], right: Sequence[bool]) -> tuple[float, float] | None:
+    """Slope and offset under which sigmoid(slope * log p + offset) is likeliest to say which answers are right; None where there are too few rows to say.
+
+    `log_p` is any log-likelihood of the answers. The slope is above 0, so order is kept. Targets are drawn in from 0 and 1 as Platt does (1999, section 2.2),
+    so a student without a mistake on few rows is not called certain.
+    """
+    n, n_right = len(right), sum(right)
+    if n < FEWEST:
+        return None
+    x, above, below = np.asarray(log_p, float), (n_right + 1) / (n_right + 2), 1 / (n - n_right + 2)
+    wanted = np.where(np.asarray(right, bool), above, below)
+
+    def slope(parameters: NDArray[np.float64]) -> float:
+        return math.exp(min(max(float(parameters[0]), -5.0), 10.0))
+
+    def loss(parameters: NDArray[np.float64]) -> float:
+        z = slope(parameters) * x + parameters[1]
+        return float(np.mean(np.logaddexp(0, z) - wanted * z))
+
+    middle = float(np.mean(wanted))
+    found = minimize(loss, (0.0, math.log(middle / (1 - middle)) - float(x.mean())), method="Nelder-Mead", options={"maxiter": 2000})
+    return round(slope(found.x), 6), round(float(found.x[1]), 6)
+
+
+def sigmoid(log_p: float, fitted: Sequence[float] | None) -> float:
+    """The calibrated probability; exp(log p) where nothing was fitted."""
+    return math.exp(log_p) if fitted is None else float(expit(fitted[0] * log_p + fitted[1]))
 
 
 def ragged(rows: Sequence[Logits]) -> Logits:

@@ -27,7 +27,7 @@ from stillhouse.student.artifact import Header, size_bytes
 from stillhouse.student.calibration import Logits, fit_temperature, ragged, softmax
 from stillhouse.student.config import TrainConfig
 from stillhouse.student.job import Trained, TrainJob, choice_prediction, no_choices
-from stillhouse.student.train import autocast, device, fit, save_tensors, seeded
+from stillhouse.student.train import autocast, bf16_pays, device, fit, save_tensors, seeded
 
 HEAD = "head.safetensors"
 SECOND = "second_from"
@@ -39,7 +39,7 @@ def defaults(base: str) -> TrainConfig:
     """Measured on e-SNLI with MiniLM."""
     if base == TINY:
         return TrainConfig(epochs=10, min_steps=200, learning_rate=3e-3)
-    return TrainConfig()
+    return TrainConfig(bf16=bf16_pays())
 
 
 class Classifier(nn.Module):
@@ -319,17 +319,18 @@ class EncoderStudent:
             return [no_choices(example) for example in inputs]
         with self._one_at_a_time, torch.inference_mode():
             rows = self._encode(answerable)
-            probabilities = softmax(logits_of(rows, self._module, self._tokenizer, self.labels), self.temperature)
+            logits = logits_of(rows, self._module, self._tokenizer, self.labels)
+            probabilities, raw = softmax(logits, self.temperature), softmax(logits)
         latency_s = time.perf_counter() - began
-        found = zip(rows, probabilities, strict=True)
+        found = zip(rows, probabilities, raw, strict=True)
         predictions = []
         for example in inputs:
             answers = self.labels or example.choices
             if not answers:
                 predictions.append(no_choices(example))
                 continue
-            row, own = next(found)
-            predictions.append(choice_prediction(answers, own, latency_s, Usage(input_tokens=row.n_tokens, output_tokens=0)))
+            row, own, before = next(found)
+            predictions.append(choice_prediction(answers, own, before, latency_s, Usage(input_tokens=row.n_tokens, output_tokens=0)))
         return predictions
 
 

@@ -24,6 +24,7 @@ from stillhouse.records import Example, Prediction, Usage
 from stillhouse.runs import storage_errors
 from stillhouse.student import bases, objectives
 from stillhouse.student.artifact import Header, size_bytes
+from stillhouse.student.calibration import fit_sigmoid, sigmoid
 from stillhouse.student.config import TrainConfig
 from stillhouse.student.copying import CopyingT5
 from stillhouse.student.decoding import Decoded, greedy, padded
@@ -176,9 +177,14 @@ class _Rows:
 
     def validate(self) -> float:
         """The share of validation rows answered exactly, spacing aside."""
+        _, right = self.validation_answers()
+        return sum(right) / len(right)
+
+    def validation_answers(self) -> tuple[list[float], list[bool]]:
+        """Per validation row: the mean log-probability of the answer's tokens, and whether it is the wanted one."""
         decoded = decode(self.module, [source for source, _ in self._validation], self._coder, self.most_new_tokens)
         answers = [" ".join(self._coder.text(row.tokens).split()) for row in decoded]
-        return sum(answer == wanted for answer, (_, wanted) in zip(answers, self._validation, strict=True)) / len(answers)
+        return [_mean_log_p(row) for row in decoded], [answer == wanted for answer, (_, wanted) in zip(answers, self._validation, strict=True)]
 
 
 def train(job: TrainJob) -> Trained:
@@ -192,9 +198,11 @@ def train(job: TrainJob) -> Trained:
     coder = _coder(model, tokenizer, config.max_length, prefixed=job.task.student.recipe == "step_by_step", own=job.base.startswith("scratch:"))
     rows = _Rows(job, model, coder, config)
     result = fit(rows, config, seed=job.seed, folder=job.checkpoints, on_progress=job.on_progress)
+    with torch.no_grad(), autocast(config.bf16):
+        calibration = fit_sigmoid(*rows.validation_answers())
     return Trained(
         write_files=lambda folder: _write(folder, model, tokenizer),
-        settings={**coder.settings, "most_new_tokens": rows.most_new_tokens, "train": asdict(config)},
+        settings={**coder.settings, "most_new_tokens": rows.most_new_tokens, "calibration": calibration, "train": asdict(config)},
         best_validation=result.best_validation,
         metric="exact_match",
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -259,12 +267,16 @@ def _scratch(job: TrainJob) -> tuple[Any, Any]:
 
 @dataclass(frozen=True)
 class Generated:
-    """One answer with its tokens. `token_logprobs` belong to `tokens`; the end token's is counted in `confidence` alone. `ended` False: cut at the limit."""
+    """One answer with its tokens. `token_logprobs` belong to `tokens`; the end token's is counted in `confidence` alone. `ended` False: cut at the limit.
+
+    `raw_confidence` is the confidence before calibration; None where there was none.
+    """
 
     text: str
     tokens: list[str]
     token_logprobs: list[float]
     confidence: float
+    raw_confidence: float | None
     n_input: int
     ended: bool
 
@@ -289,8 +301,14 @@ def _by_length(sources: Sequence[Sequence[int]], most: int) -> Iterator[list[int
         yield batch
 
 
+def _mean_log_p(answer: Decoded) -> float:
+    """Over the answer's tokens and its end."""
+    return sum(answer.logprobs) / len(answer.logprobs)
+
+
 class GenerativeStudent:
-    """Confidence is the length-normalised probability of the answer, exp(mean log p) over its tokens and its end.
+    """Confidence is the length-normalised likelihood of the answer, mean log p over its tokens and its end, as a probability of being exactly the wanted one:
+    calibrated on the validation rows, and exp(mean log p) where these were too few.
 
     Latency is measured per call and not divided: every row of a call waited for the whole of it.
     """
@@ -302,6 +320,7 @@ class GenerativeStudent:
         self.task, self.labels, self.input_fields = header.task, header.labels, header.input_fields
         self.size_bytes = size_bytes(folder)
         self._most = int(header.settings["most_new_tokens"])
+        self._calibration = header.settings.get("calibration")  # (slope, offset); artifacts of earlier versions have none
         settings = header.settings
         self._coder = _coder(model, tokenizer, int(settings["max_length"]), prefixed=bool(settings["prefixed"]), own=bool(settings["own"]))
         self._model = model
@@ -329,8 +348,9 @@ class GenerativeStudent:
 
     def _generated(self, source: Sequence[int], answer: Decoded) -> Generated:
         tokens = self._coder.pieces(answer.tokens)
-        confidence = math.exp(sum(answer.logprobs) / len(answer.logprobs))
-        return Generated(self._coder.text(answer.tokens), tokens, answer.logprobs[: len(tokens)], confidence, len(source), answer.ended)
+        log_p = _mean_log_p(answer)
+        confidence, raw = sigmoid(log_p, self._calibration), None if self._calibration is None else math.exp(log_p)
+        return Generated(self._coder.text(answer.tokens), tokens, answer.logprobs[: len(tokens)], confidence, raw, len(source), answer.ended)
 
     def _prediction(self, example: Example, answer: Generated, latency_s: float) -> Prediction:
         usage = Usage(input_tokens=answer.n_input, output_tokens=len(answer.tokens) + 1)
@@ -339,7 +359,7 @@ class GenerativeStudent:
             return Prediction(None, usage=usage, latency_s=latency_s, error=f"the answer did not end within {self._most} tokens")
         if allowed is not None and answer.text not in allowed:
             return Prediction(None, usage=usage, latency_s=latency_s, error="the answer is none of the choices")
-        return Prediction(answer.text, confidence=answer.confidence, usage=usage, latency_s=latency_s)
+        return Prediction(answer.text, confidence=answer.confidence, raw_confidence=answer.raw_confidence, usage=usage, latency_s=latency_s)
 
 
 # On disk

@@ -186,11 +186,14 @@ def job_digest(spec: str, task: Task, train: Sequence[Example], validation: Sequ
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def choice_prediction(answers: Sequence[str], probabilities: Sequence[float], latency_s: float, usage: Usage | None = None) -> Prediction:
-    """The likeliest answer. `probabilities` may be longer than `answers`: the padding of rows with fewer choices falls off."""
+def choice_prediction(
+    answers: Sequence[str], probabilities: Sequence[float], raw: Sequence[float], latency_s: float, usage: Usage | None = None
+) -> Prediction:
+    """The likeliest answer. `probabilities`, and `raw` before calibration, may be longer than `answers`: the padding of rows with fewer choices falls off."""
     scores = {answer: float(probability) for answer, probability in zip(answers, probabilities, strict=False)}
     output = max(scores, key=lambda answer: scores[answer])
-    return Prediction(output=output, confidence=scores[output], scores=scores, usage=usage, latency_s=latency_s)
+    before = float(raw[answers.index(output)])
+    return Prediction(output=output, confidence=scores[output], raw_confidence=before, scores=scores, usage=usage, latency_s=latency_s)
 
 
 def no_choices(example: Example) -> Prediction:

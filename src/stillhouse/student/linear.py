@@ -63,12 +63,12 @@ class LinearStudent:
         if not answerable:
             return [no_choices(example) for example in inputs]
         logits = _logits(answerable, self.labels, self._vectorizer, self._weights)
-        probabilities = iter(softmax(logits, self.temperature))
+        probabilities = zip(softmax(logits, self.temperature), softmax(logits), strict=True)
         latency_s = time.perf_counter() - began
         predictions = []
         for example in inputs:
             answers = self.labels or example.choices
-            predictions.append(choice_prediction(answers, next(probabilities), latency_s) if answers else no_choices(example))
+            predictions.append(choice_prediction(answers, *next(probabilities), latency_s) if answers else no_choices(example))
         return predictions
 
 

@@ -245,6 +245,11 @@ def bf16_is_native() -> bool:
     return torch.cpu._is_amx_tile_supported()
 
 
+def bf16_pays() -> bool:
+    """Whether a pretrained encoder trains faster in mixed precision: also on a CPU with AVX512-BF16, where smaller matrices gain nothing."""
+    return bf16_is_native() or (not torch.cuda.is_available() and torch.cpu._is_avx512_bf16_supported())
+
+
 def autocast(bf16: bool | None) -> torch.autocast:
     """Mixed precision as `TrainConfig.bf16` says; weights and optimizer stay in float32."""
     return torch.autocast(device().type, dtype=torch.bfloat16, enabled=bf16_is_native() if bf16 is None else bf16)

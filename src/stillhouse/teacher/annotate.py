@@ -16,8 +16,10 @@ from stillhouse.errors import UserError
 from stillhouse.llm.asking import SENT_BACK
 from stillhouse.llm.batch import SHARE, under_way
 from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.metered import IN_A_BATCH, MeteredModel
 from stillhouse.llm.models import Teacher, open_batches, open_teacher
 from stillhouse.llm.parsing import NOT_FITTING, Reply
+from stillhouse.llm.prices import Price
 from stillhouse.llm.prompted import Answered, PromptedPredictor, new_cost_usd
 from stillhouse.llm.request import Request
 from stillhouse.records import Example, Prediction, Progress
@@ -80,6 +82,8 @@ class LabelReport:
     licences: dict[str, int] = field(default_factory=dict)  # licence class -> labelled rows
     dates: tuple[str, str] | None = None  # of the first and the last answer; None: not known
     notes: tuple[str, ...] = ()
+    price: Price | None = None  # today's, of a prompt of usual length
+    batched: int = 0  # answers that a batch gave, at its price
 
 
 class _Tally:
@@ -87,7 +91,7 @@ class _Tally:
 
     def __init__(self, n: int, teacher: Teacher, task: Task, take: Take, on_progress: Callable[[Progress], None] | None) -> None:
         self._n, self._teacher, self._take, self._on_progress = n, teacher, take, on_progress
-        self.done = self.lenient = self.from_store = self.sent_back = self.repaired = self.with_scores = 0
+        self.done = self.lenient = self.from_store = self.batched = self.sent_back = self.repaired = self.with_scores = 0
         self.cost_usd = 0.0
         self.price_snapshot: str | None = None
         self.rejected: Counter[str] = Counter()
@@ -113,6 +117,7 @@ class _Tally:
         self.from_store += completion.from_store
         self.price_snapshot = self.price_snapshot or completion.price_snapshot
         self.cost_usd += new_cost_usd(completion)
+        self.batched += IN_A_BATCH in (completion.price_snapshot or "")
         origin = provenance(
             self._teacher.name,
             date=completion.created,
@@ -165,7 +170,16 @@ class _Tally:
             dict(self.licences.most_common()),
             self.dates,
             self.notes,
+            _price_today(teacher),
+            self.batched,
         )
+
+
+def _price_today(teacher: Teacher) -> Price | None:
+    """Of a prompt of usual length; None: unknown."""
+    if isinstance(teacher, PromptedPredictor):
+        return teacher.model.price_of(1000) if isinstance(teacher.model, MeteredModel) else None
+    return teacher.price
 
 
 def _kind(reason: str) -> str:
@@ -230,6 +244,7 @@ async def annotate_each(
                 if batches is not None:
                     await batches.run(lambda: _unpaid(teacher, examples))
                     n_new += batches.n_new // task.teacher.samples
+                tally.cost_usd = ledger.spent_usd or 0.0
                 await teacher.each(examples, tally.answered)
                 tally.from_store = max(0, tally.from_store - n_new)  # they came by way of the store
             else:

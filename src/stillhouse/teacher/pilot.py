@@ -27,7 +27,7 @@ class Quote:
             return f"{self.n:,} calls of {self.teacher} are still to be paid for, at a cost that cannot be told"
         found = self.cost_usd
         span = "" if found.low is None or found.high is None else f" ({found.level:.0%} interval {_usd(found.low)} to {_usd(found.high)}, {found.n} rows asked)"
-        return f"{self.n:,} calls of {self.teacher} will cost about {_usd(found.value)}{span}, at {self.price_snapshot}"
+        return f"{self.n:,} calls of {self.teacher} will cost about {_usd(found.value)}{span}; price: {self.price_snapshot}"
 
 
 def _usd(value: float) -> str:

@@ -37,7 +37,8 @@ async def within_limits(model: AbstractModel, settings: ModelSettings | None, *p
 def note_response(response: ModelResponse) -> None:
     """Add a reply to the facts of the call that is running, and to the limits around it."""
     known = not response.usage.unmeasured_requests
-    usage = Usage(response.usage.input_tokens, response.usage.output_tokens, response.usage.cache_read_tokens) if known else Usage()
+    used = response.usage
+    usage = Usage(used.input_tokens, used.output_tokens, used.cache_read_tokens, written_input_tokens=used.cache_write_tokens) if known else Usage()
     details = response.provider_details or {}
     if response.provider_name == SYSTEM:
         cost_usd = details.get("cost_usd")
