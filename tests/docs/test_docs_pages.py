@@ -95,3 +95,9 @@ def test_the_tree_in_the_readme_names_every_package():
     for package in (ROOT / "src" / "stillhouse").iterdir():
         if package.is_dir() and package.name != "__pycache__":
             assert f"{package.name}/" in tree, package.name
+
+
+def test_the_evidence_for_the_verdict_is_what_the_benchmark_found(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    verdict = importlib.import_module("bench.verdict")
+    assert verdict.table(json.loads(verdict.OUT.read_text(encoding="utf-8"))) in (ROOT / "docs/verdict.md").read_text(encoding="utf-8")

@@ -27,7 +27,7 @@ def test_verdicts_on_tasks_with_a_known_answer(bench):
 
 @pytest.mark.slow
 def test_null_students_and_peeking(bench):
-    assert all(one["passed"] <= 0.10 for one in bench.null_gate(60))
+    assert all(one["passed"] <= 0.25 for one in bench.null_gate(16))  # five of 16 by chance: once in 1,000
     assert all(one["false_alarms"] <= 0.12 for one in bench.peeking(40, 200))
 
 

@@ -50,6 +50,7 @@ def test_the_lower_bound_is_where_the_test_turns_and_near_tangos():
     assert exact_lower(0, 0, 1) == pytest.approx(-0.95, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "margin"), [(50, 0.05), (300, 0.02)])
 def test_students_at_the_margin_pass_in_at_most_five_percent_whatever_share_of_rows_differs(n, margin):
     """Not simulated: the chance of every table that passes, summed. Tango's bound, at 300 rows and none that only the student gets right, passes 6.0 %."""

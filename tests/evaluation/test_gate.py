@@ -50,16 +50,17 @@ def answer_to_table(b, c, n):
 
 @pytest.mark.slow
 def test_null_students_pass_in_at_most_five_percent():
-    """2,000 students whose true difference is exactly -margin, on 500 rows, 10 % discordant."""
+    """400 students whose true difference is exactly -margin, on 500 rows, 10 % discordant; bench/verdict.py has 2,000, test_exact.py the exact sum."""
     generator = np.random.default_rng(0)
-    drawn = generator.multinomial(500, [0.04, 0.06, 0.90], size=2000)
+    drawn = generator.multinomial(500, [0.04, 0.06, 0.90], size=400)
     passed = sum(answer_to_table(int(b), int(c), 500) == "pass" for b, c, _ in drawn)
-    assert passed / 2000 <= 0.05 + 2 * (0.05 * 0.95 / 2000) ** 0.5
+    assert passed / 400 <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
 
 
+@pytest.mark.slow
 def test_the_planned_rows_do_pass_four_times_in_five():
     n = rows_needed(0.1, 0.0, 0.02)
-    drawn = np.random.default_rng(1).multinomial(n, [0.05, 0.05, 0.90], size=200)
+    drawn = np.random.default_rng(1).multinomial(n, [0.05, 0.05, 0.90], size=100)
     passed = sum(answer_to_table(int(b), int(c), n) == "pass" for b, c, _ in drawn)
-    assert 0.7 <= passed / 200 <= 0.9
+    assert 0.7 <= passed / 100 <= 0.9
     assert rows_needed(0.1, -0.02, 0.02) is None
