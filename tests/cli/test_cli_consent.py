@@ -100,3 +100,33 @@ def test_on_a_terminal_the_estimate_is_a_question(endpoint, mood, answer, code, 
     assert "Go on? [y/N]" in seen.decode()
     assert endpoint.calls().total() == calls
     assert ("40 of 40 rows labelled" in out) == (answer == "y")
+
+
+@pytest.fixture
+def gold_mood(endpoint, tmp_path):
+    """Rows with gold labels, so that the teacher is asked only to be compared with."""
+    settings = 'split = [0.1, 0.2, 0.3]\n\n[student]\nladder = ["majority"]\nlearn_from = "gold"\n\n[teacher]'
+    (tmp_path / "task.toml").write_text(TASK.format(model=endpoint.url()).replace("[teacher]", settings))
+    rows = [{"id": f"r{i}", "input": f"day {i} was {'fine' if i % 2 else 'grey'}", "label": "good" if i % 2 else "bad"} for i in range(200)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", ["distill", "advise"])
+def test_whoever_compares_with_a_teacher_that_bills_is_asked_as_well(stillhouse, endpoint, gold_mood, command):
+    runs = ("--runs", gold_mood / "runs")
+    refused = stillhouse(command, gold_mood, *PRICED, *runs)
+    assert refused.code == 2
+    assert "100 calls of" in refused.err and "give --yes, or a cap with --max-usd" in refused.err
+    assert endpoint.calls().total() == 0
+    unpriced = stillhouse(command, gold_mood, "--yes", *runs)
+    assert unpriced.code == 2 and "no price is known for" in unpriced.err and endpoint.calls().total() == 0
+
+
+def test_advise_tells_what_the_plain_prompt_and_then_those_with_examples_will_cost(stillhouse, endpoint, gold_mood):
+    ran = stillhouse("advise", gold_mood, *PRICED, "--yes", "--max-shots", 2, "--seeds", 3, "--sizes", "16,32", "--runs", gold_mood / "runs", "--json")
+    said = ran.err.replace("\n", " ")
+    assert ran.code == 0, said
+    assert "100 calls of" in said and "95% interval" in said
+    assert "360 calls of" in said and "with examples in the prompt, will cost about $" in said  # 60 test rows, 3 draws, 1 and 2 examples
+    assert endpoint.calls().total() == 100 + 360

@@ -1,12 +1,21 @@
 """Asking before money is spent: on a terminal by a question, elsewhere by what the command line says already."""
 
 import sys
+from pathlib import Path
 
 import typer
 
 from stillhouse.cli.console import Ticker, err
 from stillhouse.errors import BudgetError, PriceUnknownError, UserError
+from stillhouse.task import Task, load_task
 from stillhouse.teacher.pilot import Quote
+
+
+def cap_of(task: Path | Task, max_usd: float | None) -> float | None:
+    """The cap in dollars: the command line's, else the task's."""
+    if max_usd is not None:
+        return max_usd
+    return (task if isinstance(task, Task) else load_task(task)).teacher.max_usd
 
 
 class CommandLine:

@@ -7,7 +7,7 @@ import typer
 
 from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, out, progress_bar, say_rows
-from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Rows, Runs, SkipBad, Store, TaskFile, Teacher
+from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Rows, Runs, SkipBad, Store, TaskFile, Teacher, Unpriced, Yes
 from stillhouse.cli.terms import AcceptTerms, once_confirmed
 from stillhouse.errors import UserError
 
@@ -26,6 +26,8 @@ def distill(
     max_usd: MaxUsd = None,
     price_in: PriceIn = None,
     price_out: PriceOut = None,
+    unpriced: Unpriced = False,
+    yes: Yes = False,
     store: Store = None,
     runs: Runs = Path("runs"),
     skip_bad: SkipBad = False,
@@ -33,6 +35,7 @@ def distill(
     as_json: AsJson = False,
 ) -> None:
     """Train students, measure them against the prompt on held-out rows, and write card and report. Exit code 1: none may be served."""
+    from stillhouse.cli.consent import CommandLine, cap_of
     from stillhouse.jobs.distill import distill as run
     from stillhouse.jobs.step_task import task_of
 
@@ -50,6 +53,7 @@ def distill(
             all_students=all_students,
             skip_bad=skip_bad,
             on_progress=tick,
+            consent=CommandLine(tick, yes=yes, max_usd=cap_of(asked, max_usd), unpriced=unpriced),
         )
     _show(done, as_json)
     if not done.serves:
@@ -70,6 +74,8 @@ def advise(
     max_usd: MaxUsd = None,
     price_in: PriceIn = None,
     price_out: PriceOut = None,
+    unpriced: Unpriced = False,
+    yes: Yes = False,
     store: Store = None,
     runs: Runs = Path("runs"),
     skip_bad: SkipBad = False,
@@ -77,6 +83,7 @@ def advise(
     as_json: AsJson = False,
 ) -> None:
     """Learning curves, the crossover with the prompt, the money: one verdict."""
+    from stillhouse.cli.consent import CommandLine, cap_of
     from stillhouse.jobs.advise import advise as run
     from stillhouse.jobs.step_task import task_of
 
@@ -94,6 +101,7 @@ def advise(
             workers=workers,
             skip_bad=skip_bad,
             on_progress=tick,
+            consent=CommandLine(tick, yes=yes, max_usd=cap_of(asked, max_usd), unpriced=unpriced),
         )
     _show(done, as_json)
     if not as_json:

@@ -9,7 +9,7 @@ import typer
 
 from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, err, money, out, progress_bar
-from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, SkipBad, Store, Teacher
+from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, SkipBad, Store, Teacher, Unpriced, Yes
 from stillhouse.cli.terms import AcceptTerms, once_confirmed
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def generate(
     max_usd: MaxUsd = None,
     price_in: PriceIn = None,
     price_out: PriceOut = None,
-    unpriced: Annotated[bool, typer.Option("--unpriced", help="go on although no price is known; the cost stays unknown")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="pay without being asked; a cap (--max-usd, or max_usd in the task) is consent as well")] = False,
+    unpriced: Unpriced = False,
+    yes: Yes = False,
     store: Store = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="write a page on the rows' diversity beside them")] = True,
     skip_bad: SkipBad = False,

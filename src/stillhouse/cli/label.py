@@ -9,7 +9,7 @@ import typer
 
 from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, money, out, progress_bar, say_rows
-from stillhouse.cli.options import TaskFile
+from stillhouse.cli.options import TaskFile, Unpriced, Yes
 from stillhouse.cli.terms import AcceptTerms, once_confirmed
 
 
@@ -23,8 +23,8 @@ def label(
     max_usd: Annotated[float | None, typer.Option(help="never spend more than this")] = None,
     price_in: Annotated[float | None, typer.Option(help="US$ per million input tokens, where no table knows the model")] = None,
     price_out: Annotated[float | None, typer.Option(help="US$ per million output tokens")] = None,
-    unpriced: Annotated[bool, typer.Option("--unpriced", help="go on although no price is known; the cost stays unknown")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="pay without being asked; a cap (--max-usd, or max_usd in the task) is consent as well")] = False,
+    unpriced: Unpriced = False,
+    yes: Yes = False,
     batch: Annotated[bool, typer.Option("--batch", help="ask the provider's batch API, at half the price, within a day; stopped, it goes on")] = False,
     concurrency: Annotated[int | None, typer.Option(min=1, help="calls under way at most; default: 32, more while that slows nothing down")] = None,
     rpm: Annotated[float | None, typer.Option(min=0.01, help="requests per minute; default: learned from the endpoint")] = None,

@@ -26,6 +26,7 @@ from stillhouse.report.result import Result, load_result, to_dict
 from stillhouse.runs import Run, write_atomic, write_json
 from stillhouse.student.job import family_of
 from stillhouse.task import Task, load_task
+from stillhouse.teacher.annotate import Consent
 
 MIN_SEEDS = 3
 
@@ -42,6 +43,7 @@ def advise(
     workers: int | None = None,
     skip_bad: bool = False,
     on_progress: OnProgress = None,
+    consent: Consent | None = None,
 ) -> Finished:
     """Train every student of the ladder (and the linear baseline) at every size with every seed, and say what the numbers say.
 
@@ -53,7 +55,7 @@ def advise(
     task = task if isinstance(task, Task) else load_task(task)
     refuse_unjudged(task, "advise")
     material = asyncio.run(
-        prepare(task, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, every_lesson=True, on_progress=on_progress)
+        prepare(task, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, every_lesson=True, on_progress=on_progress, consent=consent)
     )
     specs = _specs(material)
     _check_sizes(sizes, material)
@@ -61,7 +63,7 @@ def advise(
     facts["lessons"] = [(lesson.source, lesson.rows, len(lesson.train)) for lesson in material.lessons]
     with Run.resume_or_create(runs, f"{material.task.name}-advise", "advise", facts) as run:
         prompt = prompt_arm(material)
-        few_shot = asyncio.run(shots.measure(material, run.folder, store or default_store(material.task), on_progress))
+        few_shot = asyncio.run(shots.measure(material, run.folder, store or default_store(material.task), on_progress, consent))
         majority = [student_arm(plan(material, run.folder, "majority", "baseline", 0))] if material.labels is not None else []
         plans = list(_plans(material, run.folder, specs, sizes, seeds))
         trained = sweep(plans, workers=workers, on_progress=on_progress)

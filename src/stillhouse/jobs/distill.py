@@ -25,6 +25,7 @@ from stillhouse.report.result import LearningCurves, Provenance, Result, load_re
 from stillhouse.runs import Run, write_atomic, write_json
 from stillhouse.student.job import family_of
 from stillhouse.task import Task, load_task
+from stillhouse.teacher.annotate import Consent
 
 OnProgress = Callable[[Progress], None] | None
 
@@ -54,6 +55,7 @@ def distill(
     all_students: bool = False,
     skip_bad: bool = False,
     on_progress: OnProgress = None,
+    consent: Consent | None = None,
 ) -> Finished:
     """Climb the ladder until a student passes its gate (`all_students`: to its end). `advice`: an `advise` run whose learning curves go into the report.
 
@@ -61,7 +63,7 @@ def distill(
     """
     task = task if isinstance(task, Task) else load_task(task)
     refuse_unjudged(task, "distill")
-    material = asyncio.run(prepare(task, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, on_progress=on_progress))
+    material = asyncio.run(prepare(task, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, on_progress=on_progress, consent=consent))
     curves = _curves_of(advice)
     ladder = _ladder(material.task)
     facts = {**run_settings(material), "ladder": ladder, "seed": seed, "all_students": all_students, "advice": str(advice) if advice else None}

@@ -15,7 +15,7 @@ from stillhouse.jobs.label import default_store
 from stillhouse.jobs.lessons import Labels, Lesson, lessons_of
 from stillhouse.records import Example, Prediction, Progress, Source
 from stillhouse.task import Task, load_task
-from stillhouse.teacher.annotate import LabelReport, annotate
+from stillhouse.teacher.annotate import Consent, LabelReport, annotate
 from stillhouse.teacher.terms import require_terms
 
 IN_THE_DATA = "teacher_label in the data"  # the teacher's name where the rows bring its answers along
@@ -76,11 +76,13 @@ async def prepare(
     skip_bad: bool = False,
     every_lesson: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
+    consent: Consent | None = None,
 ) -> Material:
     """Load and split the rows and ask the teacher for what the comparison needs: the test and calibration rows, and the rows that students learn from.
 
     A named teacher is asked for all of these (what is in the store costs nothing again); without one, rows that carry `teacher_label` bring their own.
     `every_lesson`: where the task leaves open what to learn from, the teacher is asked for the rows with gold labels too, as far as the cap allows.
+    With `consent`, an endpoint that bills is asked more than a pilot of twenty rows only where it says yes to what they will cost.
     """
     loaded = task if isinstance(task, Task) else load_task(task)
     loaded = loaded.with_teacher(**{name: value for name, value in (settings or {}).items() if value is not None})
@@ -96,13 +98,13 @@ async def prepare(
     name = teacher or loaded.teacher.model
     if name is not None and (learn_from == "teacher" or loaded.student.recipe == "step_by_step"):  # its answers train; to be compared with needs no leave
         require_terms(name, loaded.folder)
-    answers = await _ask(name, loaded, wanted, store, on_progress)
+    answers = await _ask(name, loaded, wanted, store, on_progress, consent)
     if answers is None and "teacher" in (learn_from, scored_against):
         raise UserError(f"{loaded.path or loaded.name}: rows lack gold labels and no teacher is named; set `model` in [teacher], or label the rows")
     every_lesson = every_lesson and loaded.student.learn_from == "auto"
     said: list[str] = []
     if every_lesson and learn_from == "gold" and answers is not None:
-        answers, said = await _ask_for_lessons(name, loaded, splits, answers, store, on_progress)
+        answers, said = await _ask_for_lessons(name, loaded, splits, answers, store, on_progress, consent)
     read, labels_by = splits, _labels_by(answers)
     splits, warnings = _with_answers(splits, labels_by, answers, learn_from, scored_against)
     lessons: tuple[Lesson, ...] = (Lesson(learn_from, splits.train, splits.validation),)
@@ -122,10 +124,15 @@ def _learn_from(task: Task, splits: Splits) -> Source:
 
 
 async def _ask(
-    name: str | None, task: Task, wanted: Sequence[Example], store: Path | None, on_progress: Callable[[Progress], None] | None
+    name: str | None,
+    task: Task,
+    wanted: Sequence[Example],
+    store: Path | None,
+    on_progress: Callable[[Progress], None] | None,
+    consent: Consent | None,
 ) -> TeacherAnswers | None:
     if name is not None:
-        predictions, report = await annotate(name, task, wanted, store_path=store or default_store(task), on_progress=on_progress)
+        predictions, report = await annotate(name, task, wanted, store_path=store or default_store(task), on_progress=on_progress, consent=consent)
         return TeacherAnswers(name, {row.id: prediction for row, prediction in zip(wanted, predictions, strict=True)}, report)
     if any(row.teacher_label is not None for row in wanted):
         return TeacherAnswers(IN_THE_DATA, {row.id: _own_answer(row) for row in wanted}, None)
@@ -133,17 +140,25 @@ async def _ask(
 
 
 async def _ask_for_lessons(
-    name: str | None, task: Task, splits: Splits, answers: TeacherAnswers, store: Path | None, on_progress: Callable[[Progress], None] | None
+    name: str | None,
+    task: Task,
+    splits: Splits,
+    answers: TeacherAnswers,
+    store: Path | None,
+    on_progress: Callable[[Progress], None] | None,
+    consent: Consent | None,
 ) -> tuple[TeacherAnswers, list[str]]:
-    """The answers with those to the rows that students learn from, where what is left of the cap pays for them; else why not."""
+    """The answers with those to the rows that students learn from, where what is left of the cap, and the user, pay for them; else why not."""
     wanted = [row for row in (*splits.train, *splits.validation, *splits.unlabelled) if row.id not in answers.by_id]
     spent = answers.report.cost_usd if answers.report is not None else None
     left = None if task.teacher.max_usd is None else max(0.0, task.teacher.max_usd - (spent or 0.0))
     if name is not None and wanted:
         require_terms(name, task.folder)
     try:
-        further = await _ask(name, task.with_teacher(max_usd=left), wanted, store, on_progress)
-    except BudgetError:
+        further = await _ask(name, task.with_teacher(max_usd=left), wanted, store, on_progress, consent)
+    except BudgetError as refused:
+        if task.teacher.max_usd is None:
+            return answers, [f"no student on teacher labels: {refused}"]
         return answers, [f"no student on teacher labels: labelling {len(wanted):,} rows would pass the cap of ${task.teacher.max_usd:g}; raise max_usd"]
     if further is None:
         return answers, []

@@ -22,9 +22,11 @@ from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.models import open_model, worked_examples
 from stillhouse.llm.prompted import PromptedPredictor, build_messages
-from stillhouse.records import Example, Prediction, Progress, Source
+from stillhouse.records import Estimate, Example, Prediction, Progress, Source
 from stillhouse.runs import write_atomic
 from stillhouse.store import Store, open_store
+from stillhouse.teacher.annotate import Consent
+from stillhouse.teacher.pilot import N_PILOT, Quote
 
 DRAWS = 3
 UNASKED = 32  # the most examples that are tried where neither a cap in dollars nor `max_shots` says how far to go
@@ -86,8 +88,10 @@ def draw(pool: Sequence[Example], source: Source, seed: int, *, classes: bool) -
     return [row for _, _, row in sorted(keyed, key=lambda entry: entry[:2])]
 
 
-async def measure(material: Material, folder: Path, store_path: Path, on_progress: Callable[[Progress], None] | None = None) -> FewShotArms:
-    """Every few-shot arm that the model, the data and the cap allow. Raises TeacherError as `prepare` does; what was answered is stored."""
+async def measure(
+    material: Material, folder: Path, store_path: Path, on_progress: Callable[[Progress], None] | None = None, consent: Consent | None = None
+) -> FewShotArms:
+    """Every few-shot arm that the model, the data, the cap and the user allow. Raises TeacherError as `prepare` does; what was answered is stored."""
     teacher, asked = material.teacher, material.task.teacher
     if teacher is None or asked.max_shots == 0:
         return FewShotArms()
@@ -102,7 +106,7 @@ async def measure(material: Material, folder: Path, store_path: Path, on_progres
     with open_store(store_path) as store:
         model = open_model(teacher.name, material.task, store, ledger)
         try:
-            return await _Measuring(material, teacher, pool, source, folder, store, model, ledger, on_progress).all()
+            return await _Measuring(material, teacher, pool, source, folder, store, model, ledger, on_progress, consent).all()
         finally:
             await model.close()
 
@@ -124,6 +128,7 @@ class _Measuring:
     model: MeteredModel
     ledger: Ledger
     on_progress: Callable[[Progress], None] | None
+    consent: Consent | None
 
     def __post_init__(self) -> None:
         task = self.material.task
@@ -140,8 +145,11 @@ class _Measuring:
         limit = self.limit()
         sizes, notes = self._sizes(limit)
         arms: list[MeasuredArm] = []
+        agreed = False
         for number, k in enumerate(sizes):
             try:
+                if not agreed:
+                    agreed = self._agree(sizes)
                 arms += await self._all_draws(k, number, len(sizes))
             except (_Stop, BudgetError) as stop:
                 notes.append(self._stopped(k, stop))
@@ -190,25 +198,52 @@ class _Measuring:
         return [2**power for power in range(most.bit_length())], notes
 
     async def _all_draws(self, k: int, number: int, n_sizes: int) -> list[MeasuredArm]:
-        folders = [self.folder / "arms" / f"{slug(shots_name(k))}-{seed}" for seed in range(DRAWS)]
-        missing = [seed for seed in range(DRAWS) if not (folders[seed] / "arm.json").is_file()]
+        missing = self._missing(k)
         self._refuse_dear(k, missing)
         for seed in missing:
-            await self._measure(k, seed, folders[seed], number * DRAWS + seed, n_sizes * DRAWS)
-        return [read_arm(folder) for folder in folders]
+            await self._measure(k, seed, self._folder(k, seed), number * DRAWS + seed, n_sizes * DRAWS)
+        return [read_arm(self._folder(k, seed)) for seed in range(DRAWS)]
+
+    def _agree(self, sizes: Sequence[int]) -> bool:
+        """Ask the user for all of them at once, with what they should cost after the calls made so far. Raises what `consent` raises for no."""
+        if self.consent is None or not self.model.bills:
+            return True
+        n, cost_usd = 0, 0.0
+        for k in sizes:
+            for seed in self._missing(k):
+                pending, costs = self._unpaid(k, seed)
+                n, cost_usd = n + pending, cost_usd + (costs or 0.0)
+        if n > N_PILOT:
+            quote = Quote(n, f"{self.model.name}, with examples in the prompt,", price_snapshot=self.model.price_snapshot)
+            self.consent.before(quote)
+            told = self.counter is not None and self.output_tokens and quote.price_snapshot is not None
+            self.consent.after(replace(quote, cost_usd=Estimate(cost_usd, len(self.output_tokens))) if told else quote)
+        return True
+
+    def _missing(self, k: int) -> list[int]:
+        return [seed for seed in range(DRAWS) if not (self._folder(k, seed) / "arm.json").is_file()]
+
+    def _folder(self, k: int, seed: int) -> Path:
+        return self.folder / "arms" / f"{slug(shots_name(k))}-{seed}"
+
+    def _unpaid(self, k: int, seed: int) -> tuple[int, float | None]:
+        """(calls of this draw that the store has no answer to, what they should cost; None where tokens are not known)."""
+        predictor = self._predictor(k, seed)
+        pending = [request for request in map(predictor.request, self.material.splits.test) if not self.model.has(request)]
+        if self.counter is None or not self.output_tokens:
+            return len(pending), None
+        replies, cost_usd = sum(self.output_tokens) / len(self.output_tokens), 0.0
+        for request in pending:
+            n_input = round(self.counter.of(request.messages))
+            if (price := self.model.price_of(n_input)) is not None:
+                cost_usd += (n_input * price.input_usd_per_m + replies * price.output_usd_per_m) / 1e6
+        return len(pending), cost_usd
 
     def _refuse_dear(self, k: int, seeds: Sequence[int]) -> None:
         """Half of the draws would be money for nothing: a k is begun where the cap should hold for all of them."""
-        if self.ledger.max_usd is None or self.counter is None or not self.output_tokens:
+        if self.ledger.max_usd is None:
             return
-        replies, cost_usd = sum(self.output_tokens) / len(self.output_tokens), 0.0
-        for seed in seeds:
-            predictor = self._predictor(k, seed)
-            requests = [predictor.request(row) for row in self.material.splits.test]
-            for request in requests:
-                n_input = round(self.counter.of(request.messages))
-                if not self.model.has(request) and (price := self.model.price_of(n_input)) is not None:
-                    cost_usd += (n_input * price.input_usd_per_m + replies * price.output_usd_per_m) / 1e6
+        cost_usd = sum(self._unpaid(k, seed)[1] or 0.0 for seed in seeds)
         left = self.ledger.max_usd - (self.ledger.spent_usd or 0.0)
         if cost_usd > left:
             raise _Stop(f"they would cost about ${cost_usd:,.4f}, and ${left:,.4f} of the cap of ${self.material.task.teacher.max_usd:g} are left")

@@ -202,6 +202,7 @@ async def annotate(
     *,
     store_path: Path,
     on_progress: Callable[[Progress], None] | None = None,
+    consent: Consent | None = None,
 ) -> tuple[list[Prediction], LabelReport]:
     """Ask the teacher for every example; predictions in input order. Raises TeacherError, BudgetError, StorageError: what was answered is stored."""
     found: dict[int, Prediction] = {}
@@ -209,7 +210,7 @@ async def annotate(
     def take(index: int, _: Example, labelled: Labelled) -> None:
         found[index] = labelled.prediction
 
-    report = await annotate_each(teacher_name, task, examples, take, store_path=store_path, on_progress=on_progress)
+    report = await annotate_each(teacher_name, task, examples, take, store_path=store_path, on_progress=on_progress, consent=consent)
     return [found[index] for index in range(len(examples))], report
 
 
