@@ -1,10 +1,13 @@
 """`stillhouse run` and `stillhouse runs` on an app's file."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
+
+from stillhouse.jobs.run import load_app
 
 APP = """
 from dataclasses import dataclass
@@ -108,3 +111,12 @@ def test_the_journal_may_be_a_postgresql_and_its_password_is_never_shown(stillho
     absent = stillhouse("resume", "two", "--store", postgres_url)
     assert (absent.returncode, f"no run 'two' in postgresql://{postgres_url.split('@')[1]}" in " ".join(absent.stderr.split())) == (2, True)
     assert not any(password in text for found in (done, absent) for text in (found.stdout, found.stderr))
+
+
+def test_an_edit_of_equal_length_within_the_same_second_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    app = tmp_path / "edited_app.py"
+    for answer in ("one", "two"):
+        app.write_text(f"ANSWER = {answer!r}\n")
+        os.utime(app, (1_800_000_000, 1_800_000_000))
+        assert answer == load_app(str(app)).ANSWER

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import importlib.machinery
 import importlib.util
 import inspect
 import json
@@ -10,6 +11,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from stillhouse.errors import StorageError, UserError
@@ -110,13 +112,20 @@ def load_app(app: str) -> Any:
     if not path.is_file():
         raise UserError(f"{app}: no such file; give FILE.py:FLOW")
     sys.path.insert(0, str(path.parent.resolve()))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(path.stem, path, loader=_FromSource(path.stem, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module
+
+
+class _FromSource(importlib.machinery.SourceFileLoader):
+    """Compiles what the file holds now: Python's cache of bytecode takes an edit of equal length within the same second for no edit."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def existing_journal(store: Path | str) -> Journal:
