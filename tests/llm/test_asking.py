@@ -100,7 +100,7 @@ async def test_a_schema_is_sent_where_the_endpoint_takes_it_and_the_answer_is_on
     assert list(sent[0].schema["properties"]) == ["rationale", "answer"]  # reasons first, or they could not lead to the answer
 
 
-@pytest.mark.parametrize("refuses", [{"schema"}, {"logprobs"}, {"schema", "logprobs"}], ids=str)
+@pytest.mark.parametrize("refuses", [{"schema"}, {"logprobs"}, {"schema", "logprobs"}], ids=["schema", "logprobs", "both"])
 async def test_what_the_endpoint_refuses_is_left_out_recorded_and_not_tried_again(asked, refuses):
     def answer(request):
         has = {name for name, there in (("schema", request.schema is not None), ("logprobs", "logprobs" in request.parameters)) if there}
