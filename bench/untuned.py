@@ -275,7 +275,7 @@ TWICE = (0.80, 0.92, 0.92, 0.83)  # above the prompt and below it again; 80 % at
 
 @dataclass(frozen=True)
 class AnyWorld:
-    """Everything at random: prompt, gap, rows, classes, how errors hang together, what confidence is worth, a power law for a curve. Each draw has its answer."""
+    """Everything at random: prompt, gap, rows, classes, how errors hang together, what confidence is worth, a power-law curve; each draw has its answer."""
 
     what: str = "anything: all of it drawn at random, each draw with its own answer"
 
@@ -333,7 +333,8 @@ UNTUNED: list[Untuned | AnyWorld] = [
     Untuned("dearer, and 5 points better", _pair(0.80, 0.85), _answers([FINETUNE], [TELL, TEST]), sources=("gold",), prices=(DEARER, DEARER)),
     Untuned("knows where, but its machine costs more than the calls it keeps", _knows_where(0.92, 0.6), _answers([KEEP], [TELL]),
             prices=(CASCADE_IDLE, CASCADE_IDLE)),
-    Untuned("a quarter of the new inputs only seem easy to it", _knows_where(0.92, 0.7, 0.25), _answers([KEEP], [TELL, CASCADE]), before=_knows_where(0.92, 0.7)),
+    Untuned("a quarter of the new inputs only seem easy to it", _knows_where(0.92, 0.7, 0.25), _answers([KEEP], [TELL, CASCADE]),
+            before=_knows_where(0.92, 0.7)),
     Untuned("twenty classes, one of them lost", _lost_class, _answers([KEEP], [TELL]), n_test=2000),
     Untuned("seven classes as 1/k, as good in each", _zipf, _answers([DISTIL], [TELL, TEST]), n_test=3000),
     AnyWorld(),
