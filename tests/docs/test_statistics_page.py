@@ -27,7 +27,7 @@ def rows():
     """The cells of every table's rows: four for a statistic, two for what is none."""
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("|") and NAMES.search(cells[0]):
+        if line.startswith("|") and (NAMES.search(cells[0]) or TEST.search(line)):
             yield cells
 
 

@@ -17,6 +17,7 @@ from stillhouse.evaluation.win_rate import (
     Compared,
     OfGroups,
     OfRows,
+    Voice,
     best_known,
     by_judge,
     by_people,
@@ -41,7 +42,7 @@ def rows(humans, judges=None, groups=None, left="A"):
     """Rows with the people's choices (None: not judged) and the judge's in both orders."""
     judges = judges or [None] * len(humans)
     return [
-        Compared(str(i), groups[i] if groups else None, human, left if human else None, judge)
+        Compared(str(i), groups[i] if groups else None, (Voice(human, left),) if human else (), judge)
         for i, (human, judge) in enumerate(zip(humans, judges, strict=True))
     ]
 
@@ -218,7 +219,7 @@ def test_a_good_judge_narrows_what_few_people_leave_open_and_a_useless_one_does_
 
 
 def test_settled_rows_count_where_the_sitting_has_passed_them():
-    data = [Compared("1", human="A", human_left="A"), Compared("2", settled="tie", reached=True), Compared("3"), Compared("4", settled="tie")]
+    data = [Compared("1", people=(Voice("A", "A"),)), Compared("2", settled="tie", reached=True), Compared("3"), Compared("4", settled="tie")]
     assert by_people(data).rate.value == 0.75
     assert by_people([Compared("1", settled="tie", reached=True), Compared("2")]) is None  # no person has said anything yet
 

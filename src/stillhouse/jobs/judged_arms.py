@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stillhouse.errors import UserError
 from stillhouse.evaluation.harness import RowResult
-from stillhouse.evaluation.win_rate import SCORES, Compared
+from stillhouse.evaluation.win_rate import Compared
 from stillhouse.jobs.answers import Answers
 from stillhouse.jobs.arms import AgainstPrompt, MeasuredArm
 from stillhouse.jobs.judge import ask_judge
@@ -78,12 +78,11 @@ async def _judged(
 
 
 def _scored(test: list[RowResult], pairs: list[Pair], rows: list[Compared]) -> list[RowResult]:
-    """Each row's score: the person's choice, else the judge's in both orders; a tie, and said, where there is neither."""
+    """Each row's score: the people's choice, else the judge's in both orders; a tie, and said, where there is neither."""
     by_id = {pair.example.id: row for pair, row in zip(pairs, rows, strict=True)}
     scored = []
     for result in test:
         row = by_id[result.id]
-        choice = row.human or row.settled
-        score = SCORES[choice] if choice is not None else row.judge_score
+        score = row.people_score if row.people else row.judge_score
         scored.append(replace(result, score=0.5 if score is None else score, error=result.error if score is not None else "not judged"))
     return scored
