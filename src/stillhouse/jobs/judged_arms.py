@@ -32,7 +32,8 @@ def refuse_unjudged(task: Task, command: str) -> None:
         return
     where = task.path or task.name
     if command == "advise":
-        raise UserError(f'{where}: metric = "win_rate" judges whole students, not every size and seed of a curve; run `stillhouse distill`')
+        asked = "its judge would be asked twice about every test row for every size and seed, and what that costs is not told beforehand"
+        raise UserError(f'{where}: metric = "win_rate" has no learning curve, since {asked}; run `stillhouse distill`, which judges each student once')
     if task.data.also_test:
         raise UserError(f'{where}: with metric = "win_rate" also_test is not judged; take it out, and run `stillhouse compare` on those rows')
     if task.gate.judge is None and not task.resolve(task.gate.judgements).is_file():
