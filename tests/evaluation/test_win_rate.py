@@ -333,9 +333,9 @@ def test_agreement_and_biases_have_statsmodels_intervals_and_are_shares_by_count
 
 
 def test_agreement_and_biases_cover_and_a_fair_judge_is_seldom_accused():
-    """400 comparisons of 60 rows: agreement 0.8, people take the left in 0.6, a judge that answers at random is shown to lean in at most 5 % and noise."""
+    """200 comparisons of 60 rows: agreement 0.8, people take the left in 0.6, a judge that answers at random is shown to lean in at most 5 % and noise."""
     generator, covered, accused = np.random.default_rng(11), np.zeros(2), 0
-    for _ in range(400):
+    for _ in range(200):
         people = np.where(generator.random(60) < 0.6, "A", "B")
         orders = generator.choice(["A", "B"], (60, 2))
         same = np.where(generator.random(60) < 0.8, people, np.where(people == "A", "B", "A"))
@@ -343,5 +343,5 @@ def test_agreement_and_biases_cover_and_a_fair_judge_is_seldom_accused():
         agreed = agreement(rows(people.tolist(), [(one, one) for one in same.tolist()])).share
         covered += [lean.low <= 0.6 <= lean.high, agreed.low <= 0.8 <= agreed.high]
         accused += bias_of_judge(rows([None] * 60, [tuple(pair) for pair in orders.tolist()])).shown
-    assert (covered / 400 >= 0.95 - 3 * (0.05 * 0.95 / 400) ** 0.5).all()
-    assert accused / 400 <= 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
+    assert (covered / 200 >= 0.95 - 3 * (0.05 * 0.95 / 200) ** 0.5).all()
+    assert accused / 200 <= 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5
