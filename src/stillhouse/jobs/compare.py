@@ -158,14 +158,16 @@ def _finish(
     if found is None:
         return CompareDone(run.folder, job.kept_in, None, None, None, cost_usd)
     section, decided = found
+    options = (f" --judge {job.judge}" if job.judge else "") + (f" --gate --margin {gate.margin:g}" if gate else "")
     facts = {
-        "command": f"stillhouse compare {job.a} {job.b} {job.rows.path}" + (f" --judge {job.judge}" if job.judge else ""),
-        "data": f"{job.rows.path.name}, sha256 {job.rows.fingerprint}",
+        "command": f"stillhouse compare {job.a} {job.b} {job.rows.path}{options}",
+        "data": job.rows.path.name,
+        "sha256": job.rows.fingerprint,
         "instruction": job.task.instruction if job.task else None,
         "judge": job.judge,
         "created": run.manifest["created"],
         "run": str(run.folder),
-        "paid now": "at an unknown price" if cost_usd is None else f"${cost_usd:.4f}",
+        "paid now": _paid(cost_usd, judge),
         "versions": ", ".join(f"{name} {number}" for name, number in run.manifest["versions"].items()),
     }
     result = ComparisonResult(section, facts)
@@ -174,6 +176,12 @@ def _finish(
     write_atomic(report, render_comparison(result))
     run.save(gate=decided.answer if decided else None)
     return CompareDone(run.folder, job.kept_in, section, decided, report, cost_usd)
+
+
+def _paid(cost_usd: float | None, judge: Judge | None) -> str:
+    if cost_usd is not None:
+        return f"${cost_usd:.4f}"
+    return "unknown at a model's price; a stand-in is not paid" if judge is not None and judge.stand_in else "at an unknown price"
 
 
 def _called(side: Answers) -> str:
