@@ -1,7 +1,7 @@
 """Is the verdict right? Simulated tasks whose right answer is known, through the same gate, threshold, curves and rules as `stillhouse advise`.
 
     python -m bench.verdict            all of it, into bench/results/verdict.json (some 12 minutes on one core)
-    python -m bench.verdict coverage   one section again: tasks, null_gate, coverage or peeking
+    python -m bench.verdict coverage   one section again: tasks, untuned, null_gate, coverage or peeking
     python -m bench.verdict table      the tables of docs/verdict.md from that file
 
 No student is trained: a system is right on a row where its ability and the row's ease, shared by all systems, outweigh chance, so that only the decisions are
@@ -30,24 +30,19 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from stillhouse.advice.curves import Measured, Point, ahead, crossing
+from bench.deciding import CASCADE, DISTIL, FINETUNE, KEEP, SHOTS, TELL, TEST, TRAINING, Arms, Student, points_of, verdict_on
+from bench.untuned import UNTUNED, AnyWorld
+from stillhouse.advice.curves import Measured, crossing
 from stillhouse.advice.monotone import size_at
-from stillhouse.advice.recommend import LEAST_SHARE, Advice, CascadeEvidence, Contrast, PromptEvidence, StudentEvidence, recommend
-from stillhouse.evaluation.deferral import NoThreshold, Threshold, choose_threshold
 from stillhouse.evaluation.eprocess import PairedEProcess
-from stillhouse.evaluation.gate import among, decide_gate
-from stillhouse.evaluation.harness import RowResult, summarise
-from stillhouse.evaluation.metrics import metric_for
-from stillhouse.jobs.judged import cascade_rows, harm_on
+from stillhouse.evaluation.gate import decide_gate
+from stillhouse.evaluation.harness import RowResult
 from stillhouse.records import Source
-from stillhouse.task import Task
 
 OUT = Path(__file__).parent / "results" / "verdict.json"
 SIZES = (128, 256, 512, 1024)
-SEEDS, DRAWS, MARGIN, HARM = 5, 200, 0.03, 0.02
+SEEDS, DRAWS = 5, 200
 CHANCE = 0.5  # standard deviation of a system's chance on a row, beside the row's ease of 1
-ACCURACY = metric_for(Task("simulated", "", "choice"))
-TEST, TRAINING, TELL = "collect more test rows", "collect more training rows", "cannot tell"
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,6 @@ def _student(accuracy: float, source: Source = "teacher", curve: tuple[float, ..
     return f"student on {source} labels", source, curve or _flat(accuracy), System(accuracy, **facts)
 
 
-KEEP, DISTIL, FINETUNE, SHOTS, CASCADE = "keep prompt", "distil", "finetune", "few-shot", "cascade"
 MUTE = {"sure": None}  # a student that names no confidence, as most generative ones would do: no cascade
 THREE = tuple((f"student {name}", "teacher", _flat(0.87), System(0.87, **MUTE)) for name in "abc")
 SAME, UNEVEN = System(0.90), System(0.90, (0.905, 0.80))
@@ -166,61 +160,36 @@ def verdict_of(task: Simulated, generator: np.random.Generator) -> str:
     """One draw of a task: its rows, its arms, and what the product says; of a cascade, whether its promise is true on 50,000 rows that nobody saw."""
     world = World(generator, task.n_test, task.classes, task.noise, task.copies)
     held = World(generator, task.n_calibration, task.classes, task.noise)
-    labels = [f"c{number}" for number in range(len(task.classes))]
-    prompt, few_shot = world.rows(task.later or task.prompt), None if task.few_shot is None else world.rows(task.few_shot)
+    prompt, few_shot = world.rows(task.later or task.prompt), {} if task.few_shot is None else {8: world.rows(task.few_shot)}
     prompt_before = held.rows(task.prompt)
     lucks = generator.normal(0, 0.03, (len(task.students), SEEDS))
     lucks[:, 0] = 0  # the student that is tested is as good as the task says
-    students = [world.rows(system, luck[0]) for (_, _, _, system), luck in zip(task.students, lucks, strict=True)]
-    gates = among([decide_gate(rows, prompt, margin=MARGIN, labels=labels) for rows in students], len(students))
-    others = None if few_shot is None else among([decide_gate(rows, few_shot, margin=MARGIN, labels=labels) for rows in students], len(students))
-    evidence = []
-    for number, (name, source, curve, _) in enumerate(task.students):
-        gate, other = gates[number], None if others is None else others[number]
-        contrast = None if other is None else Contrast("few-shot", other.answer, other.sentence, other.difference, other.rows_needed)
-        step = ahead(_points(world, curve, students[number], lucks[number]))
-        facts = (gate.answer, gate.sentence, gate.difference, MARGIN, gate.rows_needed, SIZES[-1], task.pays_off, None if step is None else (step[0], step[2]))
-        evidence.append(StudentEvidence(name, source, summarise(students[number], ACCURACY).score, *facts, against_few_shot=contrast))
-    shots = None
-    if few_shot is not None:
-        shots = PromptEvidence("few-shot", summarise(few_shot, ACCURACY).score, decide_gate(few_shot, prompt, margin=MARGIN).difference)
-    found = choose_threshold(held.rows(task.students[0][3], lucks[0, 0]), prompt_before, budget=HARM)
-    cascade = _cascade(task, students[0], prompt, found, labels)
-    advice = recommend(PromptEvidence("prompt", summarise(prompt, ACCURACY).score), evidence, few_shot=shots, cascade=cascade)
-    if advice.kind == "cascade" and isinstance(found, Threshold) and not _promise_true(task, found.threshold, lucks[0, 0], generator):
-        return "cascade that breaks its promise"
-    return said(advice)
+    rows = [world.rows(system, luck[0]) for (_, _, _, system), luck in zip(task.students, lucks, strict=True)]
+    students = [
+        Student(name, source, own, points_of(SIZES, _scores(world, curve, own, luck)), task.pays_off)
+        for (name, source, curve, _), own, luck in zip(task.students, rows, lucks, strict=True)
+    ]
+    before = held.rows(task.students[0][3], lucks[0, 0])
+    labels = [f"c{number}" for number in range(len(task.classes))]
+
+    def promise(threshold: float) -> tuple[float, float]:
+        return _promise(task, threshold, lucks[0, 0], generator)
+
+    return verdict_on(Arms(prompt, students, (before, prompt_before), promise, labels, few_shot, cascade_pays_off=task.pays_off))
 
 
-def _promise_true(task: Simulated, threshold: float, luck: float, generator: np.random.Generator) -> bool:
+def _promise(task: Simulated, threshold: float, luck: float, generator: np.random.Generator) -> tuple[float, float]:
     world = World(generator, 50_000, task.classes)
     (right, confidence), (teacher, _) = world.answers(task.students[0][3], luck), world.answers(task.later or task.prompt)
     kept = confidence >= threshold
-    return bool(kept.mean() >= LEAST_SHARE and (kept & ~right & teacher).mean() <= HARM)
+    return float(kept.mean()), float((kept & ~right & teacher).mean())
 
 
-def _points(world: World, accuracies: Sequence[float], last: Sequence[RowResult], lucks: Any) -> list[Point]:
-    """Every seed at every size; the first seed at the largest size is the student that the gate sees. Bands have no say in the verdict and are left out."""
+def _scores(world: World, accuracies: Sequence[float], last: Sequence[RowResult], lucks: Any) -> Any:
+    """(sizes, seeds); the first seed at the largest size is the student that the gate sees."""
     scores = np.array([[world.answers(System(accuracy), luck)[0].mean() for luck in lucks] for accuracy in accuracies])
     scores[-1, 0] = np.mean([row.score for row in last])
-    return [Point(n, float(of.mean()), None, None, tuple(of)) for n, of in zip(SIZES, scores, strict=True)]
-
-
-def _cascade(
-    task: Simulated, student: list[RowResult], prompt: list[RowResult], found: Threshold | NoThreshold, labels: list[str]
-) -> CascadeEvidence:
-    if isinstance(found, NoThreshold):
-        return CascadeEvidence("cascade", task.students[0][0], None, None, HARM, 0.95, None, found.reason, found.rows_missing)
-    rows = cascade_rows(student, prompt, found.threshold)
-    gate = decide_gate(rows, prompt, margin=MARGIN, labels=labels)
-    facts = (found.share_kept, summarise(rows, ACCURACY).score, HARM, 0.95, gate.answer)
-    seen = harm_on(rows, prompt)
-    return CascadeEvidence("cascade", task.students[0][0], *facts, difference=gate.difference, pays_off=task.pays_off, harm_seen=seen)
-
-
-def said(advice: Advice) -> str:
-    """The verdict, with what is to be collected."""
-    return advice.kind if advice.kind != "collect more" else TEST if "test rows" in advice.buy_next else TRAINING
+    return scores
 
 
 def tasks(draws: int = DRAWS) -> list[dict[str, Any]]:
@@ -232,6 +201,25 @@ def tasks(draws: int = DRAWS) -> list[dict[str, Any]]:
         found.append({"task": task.what, "right": sorted(task.right), "allowed": sorted(task.allowed), "draws": draws, "verdicts": dict(counts.most_common())})
         found[-1] |= {"share_right": right / draws, "share_right_or_allowed": 1 - wrong / draws, "share_wrong": wrong / draws}
         print(f"{task.what}: {wrong} of {draws} wrong {dict(counts.most_common())}", file=sys.stderr, flush=True)
+    return found
+
+
+def untuned(draws: int = DRAWS) -> list[dict[str, Any]]:
+    """The second set, on which no rule was tuned."""
+    found = []
+    for number, task in enumerate(UNTUNED):
+        counts: Counter[str] = Counter()
+        right = wrong = 0
+        for draw in range(draws):
+            arms, answers = task.draw(np.random.default_rng([17, number, draw]))
+            kind = verdict_on(arms)
+            counts[kind] += 1
+            right += kind in answers.right
+            wrong += kind not in answers.right | answers.allowed
+        own = ["its own"] if isinstance(task, AnyWorld) else sorted(task.answers.right)
+        found.append({"task": task.what, "right": own, "allowed": own if isinstance(task, AnyWorld) else sorted(task.answers.allowed), "draws": draws})
+        found[-1] |= {"verdicts": dict(counts.most_common()), "share_right": right / draws, "share_wrong": wrong / draws}
+        print(f"untuned, {task.what}: {wrong} of {draws} wrong {dict(counts.most_common())}", file=sys.stderr, flush=True)
     return found
 
 
@@ -336,7 +324,13 @@ def peeking(trials: int = 2000, rows: int = 600) -> list[dict[str, Any]]:
     return found
 
 
-SECTIONS: dict[str, Callable[[], list[dict[str, Any]]]] = {"tasks": tasks, "null_gate": null_gate, "coverage": coverage, "peeking": peeking}
+SECTIONS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "tasks": tasks,
+    "untuned": untuned,
+    "null_gate": null_gate,
+    "coverage": coverage,
+    "peeking": peeking,
+}
 
 
 def main(*names: str) -> dict[str, Any]:
@@ -348,10 +342,13 @@ def main(*names: str) -> dict[str, Any]:
 
 def table(found: dict[str, Any]) -> str:
     """The evidence of docs/verdict.md."""
-    lines = ["| simulated task | right | verdicts in draws | right | wrong |", "|---|---|---|---|---|"]
-    for one in found["tasks"]:
-        verdicts = ", ".join(f"{kind} {count}" for kind, count in one["verdicts"].items())
-        lines.append(f"| {one['task']} | {' or '.join(one['right'])} | {verdicts} | {one['share_right']:.1%} | {one['share_wrong']:.1%} (n = {one['draws']}) |")
+    lines: list[str] = []
+    for head, section in (("simulated task", "tasks"), ("simulated task, second set", "untuned")):
+        lines += [*([""] if lines else []), f"| {head} | right | verdicts in draws | right | wrong |", "|---|---|---|---|---|"]
+        for one in found[section]:
+            verdicts = ", ".join(f"{kind} {count}" for kind, count in one["verdicts"].items())
+            shares = f"{one['share_right']:.1%} | {one['share_wrong']:.1%} (n = {one['draws']})"
+            lines.append(f"| {one['task']} | {' or '.join(one['right'])} | {verdicts} | {shares} |")
     lines += ["", "| students that are worse by exactly the margin | margin | pass, at most 5 % wanted |", "|---|---|---|"]
     lines += [f"| {one['students']} | {one['margin']:.2f} | {one['passed']:.2%} (n = {one['trials']:,}) |" for one in found["null_gate"]]
     lines += ["", "| true n* | seeds | test rows | 95 % interval holds it |", "|---|---|---|---|"]

@@ -210,7 +210,8 @@ def _more_test_rows(prompt: PromptEvidence, student: StudentEvidence, facts: Seq
 
 
 def _more_training_rows(prompt: PromptEvidence, student: StudentEvidence, facts: Sequence[str]) -> Advice:
-    sentence = f"{student.name} is still learning, and may come up to the {prompt.name} with twice the training rows."
+    hope = "if they bring the last doubling's gain again"  # the most to hope for, as in `curves.ahead`
+    sentence = f"{student.name} is still learning, and may come up to the {prompt.name} with twice the training rows, {hope}."
     return _advice("collect more", sentence, prompt, student, facts, ["a curve that flattens", "a stronger base model"], _training_rows(student), None)
 
 
@@ -226,7 +227,8 @@ def _keep(prompt: PromptEvidence, students: Sequence[StudentEvidence], facts: Se
     sentence = f"Keep the {prompt.name}: the best student, {best.name}, is {_points(best.difference)} against it on the same rows."
     buy = "no rows"
     if best.reach is not None:
-        buy += f": with twice the training rows {best.name} would come to {best.reach[1]:.1%} at the most"
+        most = f"{best.reach[1]:.1%} at the most, unless it gains more than it did from the last doubling"
+        buy += f": with twice the training rows {best.name} would come to {most}"
     return _advice("keep prompt", sentence, prompt, best, facts, ["a stronger base model", "many times the training rows"], buy, prompt.name)
 
 

@@ -1,0 +1,115 @@
+"""From the arms of one simulated draw to the verdict: the same gates, threshold, curves and rules as `stillhouse advise`, with nothing trained."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stillhouse.advice.curves import Point, ahead
+from stillhouse.advice.recommend import LEAST_SHARE, Advice, CascadeEvidence, Contrast, PromptEvidence, StudentEvidence, recommend
+from stillhouse.evaluation.deferral import NoThreshold, Threshold, choose_threshold
+from stillhouse.evaluation.gate import GateResult, among, decide_gate
+from stillhouse.evaluation.harness import RowResult, summarise
+from stillhouse.evaluation.metrics import Metric, metric_for
+from stillhouse.jobs.judged import cascade_rows, harm_on
+from stillhouse.records import Source
+from stillhouse.task import Task
+
+MARGIN, HARM, LEVEL = 0.03, 0.02, 0.95
+ACCURACY = metric_for(Task("simulated", "", "choice"))
+TEST, TRAINING, TELL, BROKEN = "collect more test rows", "collect more training rows", "cannot tell", "cascade that breaks its promise"
+KEEP, DISTIL, FINETUNE, SHOTS, CASCADE = "keep prompt", "distil", "finetune", "few-shot", "cascade"
+
+
+@dataclass(frozen=True)
+class Student:
+    """A student's answers to the test rows, and the points of its learning curve: the last is at the size of the student that is tested."""
+
+    name: str
+    learns_from: Source
+    rows: list[RowResult]
+    points: Sequence[Point]
+    pays_off: bool | None = None
+
+
+@dataclass(frozen=True)
+class Arms:
+    """What one draw measured. `held`: the first student's and the prompt's answers to the calibration rows. `few_shot`: by the number of examples.
+
+    `promise`: for a threshold, the share that the cascade keeps and the share that it harms among rows that nobody saw.
+    """
+
+    prompt: list[RowResult]
+    students: Sequence[Student]
+    held: tuple[list[RowResult], list[RowResult]]
+    promise: Callable[[float], tuple[float, float]]
+    labels: Sequence[str] | None
+    few_shot: Mapping[int, list[RowResult]] = field(default_factory=dict)
+    metric: Metric = ACCURACY
+    cascade_pays_off: bool | None = None
+
+
+def verdict_on(arms: Arms) -> str:
+    """What the product says; of a cascade, whether its promise is true."""
+    best = max(arms.few_shot.values(), key=lambda rows: sum(row.score for row in rows), default=None)
+    gates, others = _gates(arms, arms.prompt), None if best is None else _gates(arms, best)
+    evidence = []
+    for number, (student, gate) in enumerate(zip(arms.students, gates, strict=True)):
+        other = None if others is None else others[number]
+        contrast = None if other is None else Contrast("few-shot", other.answer, other.sentence, other.difference, other.rows_needed)
+        evidence.append(_evidence(student, gate, contrast, arms.metric))
+    shots = None
+    if best is not None:  # picked on these rows, so the interval holds for every number of examples
+        gain = decide_gate(best, arms.prompt, margin=MARGIN, level=1 - (1 - LEVEL) / len(arms.few_shot)).difference
+        shots = PromptEvidence("few-shot", summarise(best, arms.metric).score, gain)
+    found = choose_threshold(*arms.held, budget=HARM, level=LEVEL)
+    cascade = _cascade(arms, found)
+    advice = recommend(PromptEvidence("prompt", summarise(arms.prompt, arms.metric).score), evidence, few_shot=shots, cascade=cascade)
+    if advice.kind == CASCADE and isinstance(found, Threshold):
+        kept, harmed = arms.promise(found.threshold)
+        return CASCADE if kept >= LEAST_SHARE and harmed <= HARM else BROKEN
+    return said(advice)
+
+
+def said(advice: Advice) -> str:
+    """The verdict, with what is to be collected."""
+    return advice.kind if advice.kind != "collect more" else TEST if "test rows" in advice.buy_next else TRAINING
+
+
+def points_of(sizes: Sequence[int], scores: np.ndarray) -> list[Point]:
+    """`scores` (sizes, seeds). Bands have no say in the verdict and are left out."""
+    return [Point(n, float(of.mean()), None, None, tuple(of)) for n, of in zip(sizes, scores, strict=True)]
+
+
+def _gates(arms: Arms, against: list[RowResult]) -> list[GateResult]:
+    gates = [decide_gate(student.rows, against, margin=MARGIN, level=LEVEL, labels=arms.labels) for student in arms.students]
+    return among(gates, len(gates))
+
+
+def _evidence(student: Student, gate: GateResult, contrast: Contrast | None, metric: Metric) -> StudentEvidence:
+    step = ahead(student.points)
+    return StudentEvidence(
+        student.name,
+        student.learns_from,
+        summarise(student.rows, metric).score,
+        gate.answer,
+        gate.sentence,
+        gate.difference,
+        MARGIN,
+        gate.rows_needed,
+        student.points[-1].n,
+        student.pays_off,
+        None if step is None else (step[0], step[2]),
+        against_few_shot=contrast,
+    )
+
+
+def _cascade(arms: Arms, found: Threshold | NoThreshold) -> CascadeEvidence:
+    student = arms.students[0]
+    if isinstance(found, NoThreshold):
+        return CascadeEvidence("cascade", student.name, None, None, HARM, LEVEL, None, found.reason, found.rows_missing)
+    rows = cascade_rows(student.rows, arms.prompt, found.threshold)
+    gate = decide_gate(rows, arms.prompt, margin=MARGIN, level=LEVEL, labels=arms.labels)
+    facts = (found.share_kept, summarise(rows, arms.metric).score, HARM, LEVEL, gate.answer)
+    seen = harm_on(rows, arms.prompt)
+    return CascadeEvidence("cascade", student.name, *facts, difference=gate.difference, pays_off=arms.cascade_pays_off, harm_seen=seen)
