@@ -94,7 +94,8 @@ class System:
         try:
             self._turns.append(json.loads(ran.stdout[ran.stdout.index('{"version') :]))
         except ValueError:
-            self._failures.append((ran.stderr.strip().splitlines() or ["no output"])[-1])
+            lines = ran.stderr.strip().splitlines() or ["no output"]
+            self._failures.append(next((line for line in reversed(lines) if "Error" in line), lines[-1]))
 
     def figures(self) -> Figures:
         """The medians of its turns; empty where it had none."""
