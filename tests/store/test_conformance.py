@@ -173,8 +173,8 @@ async def test_steps_come_back_by_key_and_as_a_trace_in_the_order_in_which_they_
         found = journal.finished("r")
         assert set(found) == {first.key, second.key}
         assert found[first.key] == ("v1", '"yes"', None, None)
-        assert json.loads(found[second.key][3] or "") == second.facts
-        assert found[second.key].parent == key_id(first.key)
+        assert json.loads(found[second.key][3] or "null") == second.facts
+        assert found[second.key][2] == key_id(first.key)
     assert [(row.run, n) for row, n in journal.runs()] == [("r", 2)]
     assert journal.steps("other") == []
 
