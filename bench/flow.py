@@ -1,8 +1,11 @@
 """Microseconds a journaled step costs, against plain asyncio and against peers, all in one run; and the engine's other promises.
 
-Shapes: 10 steps, a fan-out of 100, a loop of 1,000, each a new run with everything a run costs (its owner's lock, begin, end). Peers run in environments of
-their own in the folder `PEERS` (default: a cache beside the results that git does not keep); one that cannot be installed is reported as absent.
-All take turns, so that a busy machine is as busy for one as for the other.
+Shapes: 10 steps, a fan-out of 100, a loop of 1,000, each a new run with everything a run costs (its owner's lock, begin, end). Each turn is a process per
+system, ours like the peers', and each shape has a warm figure and a cold one (peers/times.py says how). Durable peers are timed as they come, which for some
+is a disk flush per step, and with the durability of our own journal: SQLite in WAL mode with synchronous NORMAL.
+
+Peers run in environments of their own in the folder `PEERS` (default: a cache beside the results that git does not keep); one that cannot be installed is
+reported as absent. All take turns, so that a busy machine is as busy for one as for the other.
 """
 
 import asyncio
@@ -21,7 +24,7 @@ from stillhouse import flow, step
 from stillhouse.flow.engine import Flow
 from stillhouse.store.sqlite_journal import SqliteJournal
 
-TURNS = 5
+TURNS = 3
 HERE = Path(__file__).parent
 PEERS = {
     "langgraph": ("langgraph==1.2.22", "langgraph-checkpoint-sqlite"),
@@ -29,8 +32,9 @@ PEERS = {
     "burr": ("apache-burr==0.43.0",),
     "pydantic_graph": ("pydantic-graph==2.68.0",),
 }
+LIKE_OURS = "WAL + NORMAL"
 DURABLE = ("langgraph", "dbos", "burr")
-Shapes = dict[str, tuple[int, Callable[[], Awaitable[object]]]]
+Figures = dict[str, dict[str, float]]  # "warm" and "cold", each by shape: microseconds a step
 
 
 @step
@@ -49,25 +53,6 @@ async def large(n: int) -> str:
     return "x" * 8_000_000
 
 
-async def bare(n: int) -> int:
-    return n + 1
-
-
-def shapes(call: Callable[[int], Awaitable[int]]) -> Shapes:
-    async def ten() -> None:
-        for n in range(10):
-            await call(n)
-
-    async def fan_out() -> None:
-        await asyncio.gather(*(call(n) for n in range(100)))
-
-    async def loop() -> None:
-        for n in range(1000):
-            await call(n)
-
-    return {"10 steps": (10, ten), "fan-out 100": (100, fan_out), "loop 1,000": (1000, loop)}
-
-
 def as_flow(body: Callable[[], Awaitable[object]], name: str) -> Flow[[], None]:
     async def whole() -> None:
         await body()
@@ -82,24 +67,6 @@ async def seconds(started: Awaitable[object]) -> float:
     return time.perf_counter() - began
 
 
-def ours() -> dict[str, float]:
-    """One turn on SQLite, WAL with synchronous NORMAL; as with the peers the second time counts: the first one opens the journal."""
-
-    async def turn(store: Path) -> dict[str, float]:
-        found: dict[str, float] = {}
-        flows = {name: (count, as_flow(body, name)) for name, (count, body) in shapes(add).items()}
-        for name, (count, made) in [*flows.items()] * 2:
-            found[name] = 1e6 * await seconds(made.run(f"run-{count}-{name in found}", store=store)) / count
-        return found
-
-    with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(turn(Path(folder) / "journal.db"))
-
-
-def plain() -> dict[str, float]:
-    return {name: 1e6 * asyncio.run(seconds(body())) / count for name, (count, body) in shapes(bare).items()}
-
-
 def environment(name: str, folder: Path, packages: Sequence[str]) -> tuple[Path, str | None]:
     """The Python of an environment of a peer's own, made where it is not there; and why it cannot be made, or None."""
     python = folder / name / "bin" / "python"
@@ -111,21 +78,59 @@ def environment(name: str, folder: Path, packages: Sequence[str]) -> tuple[Path,
     return python, None
 
 
-def peer(name: str, folder: Path) -> dict[str, Any]:
-    """One turn of a peer: its version and its microseconds; or why it is absent."""
-    python, problem = environment(name, folder, PEERS[name])
-    if problem:
-        return {"absent": problem}
-    ran = subprocess.run([python, str(HERE / "peers" / f"{name}_peer.py")], capture_output=True, text=True, check=False, cwd=folder)
-    try:
-        found: dict[str, Any] = json.loads(ran.stdout[ran.stdout.index('{"version') :])
-        return found
-    except ValueError:
-        return {"absent": (ran.stderr.strip().splitlines() or ["no output"])[-1]}
+class System:
+    """One of those that take turns: a program, the Python that runs it, and what came of its turns."""
+
+    def __init__(self, name: str, python: str | Path, *settings: str, absent: str | None = None) -> None:
+        self.name, self.absent = ", ".join((name, *settings)), absent
+        self._command = [str(python), str(HERE / "peers" / f"{name}_peer.py"), *settings]
+        self._turns: list[dict[str, Any]] = []
+        self._failures: list[str] = []
+
+    def turn(self, folder: Path) -> None:
+        if self.absent is not None:
+            return
+        ran = subprocess.run(self._command, capture_output=True, text=True, check=False, cwd=folder)
+        try:
+            self._turns.append(json.loads(ran.stdout[ran.stdout.index('{"version') :]))
+        except ValueError:
+            lines = ran.stderr.strip().splitlines() or ["no output"]
+            self._failures.append(next((line for line in reversed(lines) if "Error" in line), lines[-1]))
+
+    def figures(self) -> Figures:
+        """The medians of its turns; empty where it had none."""
+        if not self._turns:
+            return {}
+        return {
+            state: {name: round(statistics.median(turn[state][name] for turn in self._turns), 1) for name in self._turns[0][state]}
+            for state in ("warm", "cold")
+        }
+
+    def told(self) -> dict[str, Any]:
+        if self.absent is not None:
+            return {"absent": self.absent}
+        failed = {"turns that failed": self._failures} if self._failures else {}
+        return {"version": self._turns[0]["version"] if self._turns else None, "turns": len(self._turns)} | self.figures() | failed
 
 
-def medians(turns: list[dict[str, float]]) -> dict[str, float]:
-    return {name: round(statistics.median(turn[name] for turn in turns), 1) for name in turns[0]}
+def peers(folder: Path) -> list[System]:
+    found = []
+    for name, packages in PEERS.items():
+        python, problem = environment(name, folder, packages)
+        found += [System(name, python, *settings, absent=problem) for settings in ([()] if name not in DURABLE else [(), (LIKE_OURS,)])]
+    return found
+
+
+def times_faster(ours: Figures, others: Sequence[System]) -> Figures:
+    """How many times as long as ours the fastest of the others takes, warm against warm and cold against cold. Without others that have a shape: nothing."""
+    found: Figures = {}
+    for state, by_shape in ours.items():
+        found[state] = {}
+        for shape, us in by_shape.items():
+            theirs = [figures[state][shape] for one in others if shape in (figures := one.figures()).get(state, {})]
+            if theirs:
+                found[state][shape] = round(min(theirs) / us, 1)
+    return found
 
 
 async def fifty_flows(store: Path) -> float:
@@ -194,35 +199,26 @@ def import_ms() -> float:
 
 def main() -> dict[str, object]:
     """All of it. Microseconds are per step and include what the run around the steps costs."""
-    folder = Path(os.environ.get("PEERS", HERE / "results" / ".peers"))
+    folder = Path(os.environ.get("PEERS", HERE / "results" / ".peers")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    mine, none = [ours()], [plain()]
-    found: dict[str, list[dict[str, Any]]] = {name: [peer(name, folder)] for name in PEERS}
-    mine, none = [], []
+    ours, plain, others = System("stillhouse", sys.executable), System("asyncio", sys.executable), peers(folder)
     for _ in range(TURNS):
-        mine.append(ours())
-        none.append(plain())
-        for name in PEERS:
-            if "absent" not in found[name][0]:
-                found[name].append(peer(name, folder))
-    peers: dict[str, dict[str, Any]] = {}
-    for name, turns in found.items():
-        absent = "absent" in turns[0]
-        peers[name] = turns[0] if absent else {"version": turns[0]["version"]} | medians([turn["us"] for turn in turns[1:]])
-    us = medians(mine)
-    fastest = {shape: min((peers[name][shape] for name in DURABLE if shape in peers[name]), default=None) for shape in us}
+        for one in (ours, plain, *others):
+            one.turn(folder)
+    durable = [one for one in others if one.name.partition(",")[0] in DURABLE]
     with tempfile.TemporaryDirectory() as scratch:
         store = Path(scratch) / "journal.db"
-        at_once = statistics.median(asyncio.run(fifty_flows(store.with_name(f"{turn}.db"))) for turn in range(TURNS))
-        resumed = statistics.median(asyncio.run(resume_ms(store.with_name(f"resume-{turn}.db"))) for turn in range(3))
+        at_once = statistics.median(asyncio.run(fifty_flows(store.with_name(f"{turn}.db"))) for turn in range(5))
+        resumed = [asyncio.run(resume_ms(store.with_name(f"resume-{turn}.db"))) for turn in range(5)]
     return {
-        "what": f"microseconds per step, a new run each, median of {TURNS} turns in turn with the peers",
-        "stillhouse": us,
-        "plain asyncio": medians(none),
-        "peers": peers,
-        "times faster than the fastest durable peer": {shape: None if other is None else round(other / us[shape], 1) for shape, other in fastest.items()},
+        "what": f"microseconds per step, a new run each, medians of {TURNS} turns; cold: the second run in its process, warm: the median of the further ones",
+        "stillhouse": ours.told(),
+        "plain asyncio": plain.told(),
+        "peers": {one.name: one.told() for one in others},
+        "times faster than the fastest durable peer as it comes": times_faster(ours.figures(), [one for one in durable if LIKE_OURS not in one.name]),
+        f"times faster than the fastest durable peer in {LIKE_OURS}": times_faster(ours.figures(), [one for one in durable if LIKE_OURS in one.name]),
         "50 flows of 10 steps of 50 ms at once, seconds (ideal 0.50)": round(at_once, 3),
-        "resume to the first new step after 10,000, ms": round(resumed, 1),
+        "resume to the first new step after 10,000, ms, median of 5": round(statistics.median(resumed), 1),
         "bytes stored of an 8 MB output that three steps return": stored_bytes_of_an_8_mb_output(),
         "import stillhouse, ms over a bare interpreter": round(import_ms(), 1),
         "load average": os.getloadavg()[0],

@@ -1,13 +1,12 @@
-"""Burr with its SQLite persister: microseconds an action."""
+"""Burr with its SQLite persister: microseconds an action. It has no fan-out that its persister keeps action by action."""
 
-import json
-import sys
+import itertools
 import tempfile
-import time
 from importlib.metadata import version
 
 from burr.core import ApplicationBuilder, State, action, expr
 from burr.core.persistence import SQLitePersister
+from times import LIKE_OURS, Times
 
 
 @action(reads=["n"], writes=["n"])
@@ -21,21 +20,23 @@ def end(state: State) -> State:
 
 
 with tempfile.TemporaryDirectory() as folder:
-    found = {}
-    for number, (name, count) in enumerate((("10 steps", 10), ("loop 1,000", 1000)) * 2):  # the second time counts: the first one warms up
-        persister = SQLitePersister(f"{folder}/{number}.db")
-        persister.initialize()
+    persister = SQLitePersister(f"{folder}/peer.db")
+    persister.initialize()
+    if LIKE_OURS:
+        persister.connection.execute("PRAGMA journal_mode=WAL")
+        persister.connection.execute("PRAGMA synchronous=NORMAL")
+    times, number = Times(("10 steps", "loop 1,000")), itertools.count()
+    for name, count in times:
         app = (
             ApplicationBuilder()
             .with_actions(add=add, end=end)
             .with_transitions(("add", "add", expr(f"n < {count}")), ("add", "end", expr(f"n >= {count}")))
             .with_state(n=0)
             .with_entrypoint("add")
-            .with_identifiers(app_id=f"run-{number}", partition_key="bench")
+            .with_identifiers(app_id=f"run-{next(number)}", partition_key="bench")
             .with_state_persister(persister)
             .build()
         )
-        began = time.perf_counter()
-        app.run(halt_after=["end"])
-        found[name] = (time.perf_counter() - began) / count * 1e6
-    json.dump({"version": version("apache-burr"), "us": found}, sys.stdout)
+        with times.of(name):
+            app.run(halt_after=["end"])
+    times.tell(version("apache-burr"))

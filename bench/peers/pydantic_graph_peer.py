@@ -1,12 +1,10 @@
 """pydantic-graph, which keeps nothing: microseconds a step."""
 
 import asyncio
-import json
-import sys
-import time
 from importlib.metadata import version
 
 from pydantic_graph import Graph, GraphBuilder, StepContext, TypeExpression, reduce_sum
+from times import Times
 
 
 def looping(count: int) -> Graph:
@@ -40,18 +38,14 @@ def fanning() -> Graph:
 
 
 async def main() -> None:
-    found = {}
-    shapes = (
-        ("10 steps", 10, looping(10), 0),
-        ("fan-out 100", 100, fanning(), list(range(100))),
-        ("loop 1,000", 1000, looping(1000), 0),
-    )
-    for name, count, graph, given in shapes * 2:  # the second time counts: the first one warms up
-        began = time.perf_counter()
-        out = await graph.run(inputs=given)
-        found[name] = (time.perf_counter() - began) / count * 1e6
-        assert out == (sum(range(1, 101)) if name == "fan-out 100" else count), (name, out)
-    json.dump({"version": version("pydantic-graph"), "us": found}, sys.stdout)
+    shapes = {"10 steps": (looping(10), 0, 10), "fan-out 100": (fanning(), list(range(100)), sum(range(1, 101))), "loop 1,000": (looping(1000), 0, 1000)}
+    times = Times()
+    for name, _ in times:
+        graph, given, expected = shapes[name]
+        with times.of(name):
+            out = await graph.run(inputs=given)
+        assert out == expected, (name, out)
+    times.tell(version("pydantic-graph"))
 
 
 asyncio.run(main())

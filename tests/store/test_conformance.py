@@ -12,7 +12,7 @@ import pytest
 from stillhouse.errors import RunBusyError, StorageError, UserError
 from stillhouse.records import Usage
 from stillhouse.store import open_store
-from stillhouse.store.journal import Finished, StepRow, key_id, open_journal
+from stillhouse.store.journal import StepRow, key_id, open_journal
 from stillhouse.store.schema import StoredCompletion
 
 
@@ -172,9 +172,9 @@ async def test_steps_come_back_by_key_and_as_a_trace_in_the_order_in_which_they_
         assert journal.steps("r") == [second, first, failed]
         found = journal.finished("r")
         assert set(found) == {first.key, second.key}
-        assert found[first.key] == Finished("v1", '"yes"', None, None)
-        assert json.loads(found[second.key].facts) == second.facts
-        assert found[second.key].parent == key_id(first.key)
+        assert found[first.key] == ("v1", '"yes"', None, None)
+        assert json.loads(found[second.key][3] or "null") == second.facts
+        assert found[second.key][2] == key_id(first.key)
     assert [(row.run, n) for row, n in journal.runs()] == [("r", 2)]
     assert journal.steps("other") == []
 
@@ -193,7 +193,7 @@ async def test_a_fan_out_is_committed_when_it_returns(url, journal):
         for run in ("r", "s"):
             journal.begin(run, "main", "{}", {})
         await asyncio.gather(*(journal.write_later(run, step(nth=n, output=str(n))) for n in range(300) for run in ("r", "s")))
-        assert {key[2]: row.output for key, row in reader.finished("s").items()} == {n: str(n) for n in range(300)}
+        assert {key[2]: row[1] for key, row in reader.finished("s").items()} == {n: str(n) for n in range(300)}
         assert len(reader.finished("r")) == 300
 
 
@@ -205,7 +205,7 @@ async def test_a_long_text_is_stored_once_however_often_it_is_passed_on(url, jou
         journal.write("r", step("b", arguments=large, output="1", started=9.0))
         journal.end("r", "done", result=large)
         assert rows(url, "SELECT COUNT(*), SUM(LENGTH(text)) FROM texts") == [(1, 8_000_002)]
-        assert {journal.text(row.output) == large for key, row in journal.finished("r").items() if key[0] == "a"} == {True}
+        assert {journal.text(row[1]) == large for key, row in journal.finished("r").items() if key[0] == "a"} == {True}
         assert journal.steps("r")[-1].arguments == large
         assert journal.text(journal.run("r").result) == large
 

@@ -63,8 +63,9 @@ class Active:
     def key(self, name: str, arguments: str, parent: str | None = None) -> Key:
         """The key of this call. The parent is hashed in: where a parent is replayed its children are not counted, and equal calls elsewhere must not shift."""
         digest = hashlib.sha256((arguments if parent is None else f"{parent}\n{arguments}").encode()).hexdigest()
-        nth = self.counts.get((name, digest), 0)
-        self.counts[name, digest] = nth + 1
+        call = (name, digest)
+        nth = self.counts.get(call, 0)
+        self.counts[call] = nth + 1
         return name, digest, nth
 
     def asked(self, name: str, version: str, arguments: str) -> "str | Pending":
@@ -84,13 +85,14 @@ class Active:
         if found is None:
             return Pending(key, parent)
         self.used.add(key)
-        if found.version != version:
+        finished_version, output, _, facts = found
+        if finished_version != version:
             self.report.changed[name] += 1
             return Pending(key, parent)
         self.report.replayed[name] += 1
         for limit in limits:
-            limit.replayed(found.facts)
-        return self.journal.text(found.output)
+            limit.replayed(facts)
+        return self.journal.text(output)
 
     def own_name(self, name: str, function: Callable[..., Any]) -> None:
         """Note whose step this is. Raises UserError where another step of the run has the same name: they would read each other's answers."""
@@ -130,12 +132,12 @@ class Active:
     def unasked(self) -> Counter[str]:
         """Journaled answers that this sitting did not ask for, but for those inside calls that it did not have to open."""
         replayed = {key_id(key) for key in self.used}
-        parents = {key_id(key): row.parent for key, row in self.finished.items()}
+        parents = {key_id(key): parent for key, (_, _, parent, _) in self.finished.items()}
 
         def inside(parent: str | None) -> bool:
             return parent is not None and (parent in replayed or inside(parents.get(parent)))
 
-        return Counter(key[0] for key, row in self.finished.items() if key not in self.used and not inside(row.parent))
+        return Counter(key[0] for key, (_, _, parent, _) in self.finished.items() if key not in self.used and not inside(parent))
 
 
 class Pending(NamedTuple):
@@ -285,7 +287,12 @@ def encode(value: Any, what: str, *, canonical: bool = False) -> str:
 
 def _ordered(value: Any) -> bool:
     """Whether the JSON of a value is canonical as it comes: an object of scalars whose names are in order already, as most steps' arguments are."""
-    return type(value) is dict and _SCALARS.issuperset(map(type, value.values())) and (len(value) < 2 or sorted(value) == list(value))
+    if type(value) is not dict:
+        return False
+    for one in value.values():  # a generator costs twice as much, at every call of a step
+        if type(one) not in _SCALARS:
+            return False
+    return len(value) < 2 or sorted(value) == list(value)
 
 
 _SCALARS = frozenset({str, int, bool, type(None)})  # not float: its two writers may differ in the last digit's form

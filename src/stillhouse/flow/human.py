@@ -42,7 +42,7 @@ async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
     if found is not None:
         active.used.add(key)
         active.report.replayed["ask_human"] += 1
-        return str(json.loads(active.journal.text(found.output)))
+        return str(json.loads(active.journal.text(found[1])))
     facts = {"question": question, "options": None if options is None else list(options)}
     active.journal.write(active.run, StepRow(key, "human", parent, "", arguments, None, None, time.time(), 0.0, 1, facts))
     raise Parked(active.run, question)

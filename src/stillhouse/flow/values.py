@@ -23,7 +23,7 @@ def _recorded(what: str, label: str, draw: Callable[[], Any]) -> Any:
     found = active.finished.get(key)
     if found is not None:
         active.used.add(key)
-        return json.loads(found.output)
+        return json.loads(found[1])
     value = draw()
     active.journal.write(active.run, StepRow(key, "value", parent, "", arguments, json.dumps(value), None, time.time(), 0.0, 1))
     return value

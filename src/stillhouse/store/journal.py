@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 from stillhouse.errors import UserError
 from stillhouse.store.address import is_postgres, sqlite_address
@@ -73,13 +73,9 @@ class RunRow:
             raise UserError(f"the run {self.run} is there already, with {what}; give another --run-id, or the same flow and input to resume it")
 
 
-class Finished(NamedTuple):
-    """Of a finished step what a resumed flow needs; texts may be interned. A tuple: ten thousand of them are read before a long run goes on."""
-
-    version: str  # of the step's source when it ran
-    output: str
-    parent: str | None
-    facts: str | None  # JSON
+# Of a finished step what a resumed flow needs: the version of its source when it ran, output, parent, facts (JSON); texts may be interned. No class: ten
+# thousand of them are read before a long run goes on.
+Finished = tuple[str, str, str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)

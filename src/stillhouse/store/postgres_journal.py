@@ -127,7 +127,7 @@ class PostgresJournal:
 
     def finished(self, run: str) -> dict[Key, Finished]:
         rows = self._db.execute("SELECT step, args_hash, nth, version, output, parent, facts FROM steps WHERE run = %s AND output IS NOT NULL", (run,))
-        return {(row[0], row[1], row[2]): Finished(*row[3:]) for row in rows}
+        return {row[:3]: row[3:] for row in rows}
 
     def steps(self, run: str) -> list[StepRow]:
         texts = "SELECT hash, text FROM texts WHERE hash IN (SELECT substr(unnest(ARRAY[arguments, output]), 6) FROM steps WHERE run = %s)"

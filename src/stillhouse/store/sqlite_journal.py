@@ -91,7 +91,7 @@ class SqliteJournal:
 
     def finished(self, run: str) -> dict[Key, Finished]:
         rows = self._db.execute("SELECT step, args_hash, nth, version, output, parent, facts FROM steps WHERE run = ? AND output IS NOT NULL", (run,))
-        return {(step, args, nth): Finished(version, output, parent, facts) for step, args, nth, version, output, parent, facts in rows}
+        return {row[:3]: row[3:] for row in rows}
 
     def steps(self, run: str) -> list[StepRow]:
         return [self._step_row(row) for row in self._db.execute(f"SELECT {_STEP} FROM steps WHERE run = ? ORDER BY started, step, args_hash, nth", (run,))]
