@@ -228,7 +228,7 @@ def serve(root: Path) -> None:
                 return web.json_response({"error": {"message": "logprobs are not supported"}}, status=400)
             case "no-logprobs" | "decisions":
                 return web.json_response(completion("yes"))
-            case "proposals" | "proposals-few" | "proposals-cut" | "proposals-slow":
+            case "proposals" | "proposals-listed" | "proposals-few" | "proposals-cut" | "proposals-slow":
                 await asyncio.sleep(0.1 if mode == "proposals-slow" else 0)
                 return web.json_response(_proposals(body, mode))
             case "context-short":
@@ -249,8 +249,14 @@ def serve(root: Path) -> None:
         answer = {"type": "choice", "name": "decision", "choice": first, "confidence": 0.7, "probabilities": shares}
         return web.json_response({"model": "decisions", "answers": [answer], "usage": {"input_tokens": 9, "output_tokens": 1, "total_tokens": 10}})
 
+    async def models(request: web.Request) -> web.StreamResponse:
+        """As vLLM lists a model of 4,096 tokens; of the others no more than OpenAI's form says."""
+        listed = [{"id": "proposals", "object": "model"}, {"id": "proposals-listed", "object": "model", "max_model_len": 4096}]
+        return web.json_response({"object": "list", "data": listed})
+
     async def main() -> None:
         app = web.Application()
+        app.router.add_get("/{test}/v1/models", models)
         app.router.add_post("/{test}/v1/decisions", decisions)
         app.router.add_post("/{test}/v1/chat/completions", chat)
         runner = web.AppRunner(app)

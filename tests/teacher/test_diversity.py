@@ -13,6 +13,7 @@ from stillhouse.report.diversity import render_diversity
 from stillhouse.report.sunburst import sunburst
 from stillhouse.teacher import diversity
 from stillhouse.teacher.diversity import count_verbs, nearest_scores, open_parser, word_counts
+from stillhouse.teacher.screen import Passing
 
 TEXTS = [
     "Write a story about a lost dog.",
@@ -62,7 +63,9 @@ def test_the_rings_angles_are_the_counts_shares():
 
 def generated(tmp_path, texts=TEXTS[:5], seeds=("Write a letter to a friend.", "Explain the rule.")):
     curve = [(20, 3), (20, 2)]
-    report = GenerateReport("scripted:x:y", 5, len(texts), "enough", None, 2, 0, {"rouge-l": 30, "rule: words": 5}, curve, 7, len(seeds), stand_in=True)
+    filters = [Passing("rule: words", 40, 35), Passing("rouge-l", 35, 5)]
+    dropped = {"rouge-l": 30, "rule: words": 5}
+    report = GenerateReport("scripted:x:y", 5, len(texts), "enough", None, 2, 0, dropped, curve, 7, len(seeds), filters, stand_in=True)
     return Generated(tmp_path / "made.jsonl", [], report, list(texts), list(seeds), "seeds")
 
 
@@ -75,6 +78,7 @@ def test_the_page_loads_nothing_and_says_its_n(tmp_path):
     assert "5 of 5 rows, kept from 40 proposals" in page
     assert "generated rows, n = 5" in page
     assert "a stand-in, not a model" in page
+    assert '<tr><th scope="row">rouge-l</th><td>35</td><td>5</td><td>14.3' in page
     for part in ("verbs-560", "verbs-328", "lengths-520", "nearest-520", "curve-520"):
         assert f"id='{part}-title'" in page
 

@@ -1,5 +1,6 @@
 """`stillhouse generate` as a user runs it, against an endpoint in another process that counts what it is asked."""
 
+import itertools
 import json
 import os
 import random
@@ -23,6 +24,7 @@ from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.instructions import load_seeds
 from stillhouse.teacher.numbered import blocks, fields
 from stillhouse.teacher.rules import RULES
+from stillhouse.teacher.terms import accept_terms
 
 PRICED = {"price_in": 1.0, "price_out": 2.0}
 TASK = """
@@ -167,6 +169,48 @@ async def test_a_collapse_of_acceptance_ends_it_with_the_curve(endpoint, tmp_pat
     assert all(drop["score"] > 0.7 and drop["resembled"] in kept for drop in drops)
 
 
+async def test_the_table_of_models_tells_a_providers_context(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    accept_terms("openai:gpt-3.5-turbo", tmp_path)
+    (tmp_path / "seeds.jsonl").write_text(json.dumps({"id": "long", "instruction": "Sum up.", "input": "word " * 12_000, "output": "A word."}))
+    with pytest.raises(UserError, match=r"context of 16,385 \(genai-prices [\d.]+\); the seed 'long'"):
+        await generate(None, Wanted(5), seeds="seeds.jsonl", teacher="openai:gpt-3.5-turbo")
+
+
+async def test_each_filter_counts_what_came_to_it_and_what_went_on(endpoint, tmp_path):
+    report = (await exercises(endpoint, tmp_path, 500, "proposals-few")).report
+    assert [one.name for one in report.filters] == [*(f"rule: {name}" for name in RULES), "exact", "rouge-l"]
+    assert all(before.passed == after.judged for before, after in itertools.pairwise(report.filters))
+    assert (report.filters[0].judged, report.filters[-1].passed) == (report.kept + sum(report.dropped.values()), report.kept)
+    assert {one.name: one.judged - one.passed for one in report.filters if one.judged > one.passed} == report.dropped
+
+
+STEP_APP = '''
+from typing import Literal
+from stillhouse import step
+
+
+@step
+async def mood(day: str) -> Literal["good", "bad"]:
+    """Is it good?"""
+'''
+
+
+def test_a_steps_name_takes_a_task_files_place(endpoint, tmp_path):
+    (tmp_path / "mood_app.py").write_text(STEP_APP)
+    rows = tmp_path / "steps" / "mood" / "examples.jsonl"
+    rows.parent.mkdir(parents=True)
+    rows.write_text("".join(json.dumps({"id": f"r{i}", "input": f"day {i} was {i} times as fair", "label": "good"}) + "\n" for i in range(20)))
+    given = ("--teacher", endpoint.url("proposals"), "-n", 15, "--yes", "--price-in", 1, "--price-out", 2, "--no-report")
+    process, out, err = stillhouse(tmp_path, "mood_app.py:mood", *given)
+    assert process.returncode == 0, err
+    assert len(lines(rows.with_name("generated.jsonl"))) == 15
+    assert "then stillhouse label mood_app.py:mood" in out.replace("\n", " ")
+    process, _, err = stillhouse(tmp_path, "mood_app.py:nothing", *given)
+    assert (process.returncode, "has no model step 'nothing'; its model steps: mood" in err.replace("\n", " ")) == (2, True)
+
+
 @pytest.mark.parametrize("mode", ["nonsense", "empty", "filter", "html", "no-choices"])
 async def test_replies_without_a_proposal_end_it_with_the_reason(endpoint, tmp_path, mode):
     """Prose counts as proposals that could not be read, and nothing is kept; what fails call by call fails as a whole."""
@@ -203,11 +247,14 @@ async def test_a_budget_of_nothing_is_refused_before_a_call(endpoint, tmp_path, 
 async def test_a_prompt_over_the_context_is_refused_with_the_remedy(endpoint, tmp_path):
     seeds = tmp_path / "seeds.jsonl"
     seeds.write_text(json.dumps({"id": "long", "instruction": "Sum up the text.", "input": "word " * 4000, "output": "A word."}))
-    with pytest.raises(UserError, match=r"context of 4,096; the seed 'long' is its longest part: shorten it"):
+    with pytest.raises(UserError, match=r"context of 4,096 \(given by the user\); the seed 'long' is its longest part: shorten it"):
         await generate(
             None, Wanted(5), seeds=seeds, asking=Asking(context_tokens=4096), teacher=endpoint.url("proposals"), out=tmp_path / "o.jsonl", store=tmp_path / "s"
         )
+    with pytest.raises(UserError, match=r"context of 4,096 \(the endpoint's list of models\); the seed 'long'"):
+        await generate(None, Wanted(5), seeds=seeds, teacher=endpoint.url("proposals-listed"), out=tmp_path / "o.jsonl", store=tmp_path / "s")
     assert endpoint.calls().total() == 0
+    assert (await exercises(endpoint, tmp_path, 5)).report.context_tokens is None
     with pytest.raises(TeacherError, match=r"maximum context length is 512 tokens.*bring shorter seeds"):
         await exercises(endpoint, tmp_path, 5, "context-short")
 

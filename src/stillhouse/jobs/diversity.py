@@ -43,6 +43,7 @@ def page_of(generated: Generated, on_progress: Callable[[Progress], None] | None
         cost_usd=report.cost_usd,
         stopped=stopped,
         dropped=tuple(report.dropped.items()),
+        filters=tuple((one.name, one.judged, one.passed) for one in report.filters),
         held_out=report.held_out,
         curve=tuple(report.curve),
         lengths=_lengths(texts, seeds),
