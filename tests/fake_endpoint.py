@@ -100,6 +100,9 @@ def _place(body, mode):
 def _proposals(body, mode):
     """Numbered exercises or inputs, made of the prompt; "proposals-few" has four wordings in all, "proposals-cut" stops in the middle of the last."""
     system, shown = body["messages"][0]["content"], body["messages"][-1]["content"]
+    if "grammarian" in system:  # of each text its first word, and no object; the third line of a reply is prose
+        words = [re.match(r"(\d+)\. (\S+)", line).groups() for line in shown.splitlines()]
+        return completion("\n".join(f"{number}: {word} | <none>" if number != "3" else "I cannot tell." for number, word in words))
     first, last = map(int, re.search(r"from (\d+) to (\d+)", system).groups())
     draw = random.Random(shown)
     parts = []

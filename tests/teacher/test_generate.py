@@ -4,16 +4,19 @@ import itertools
 import json
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from stillhouse.data.dataset import load_examples
 from stillhouse.data.split import load_splits
 from stillhouse.errors import BudgetError, DatasetError, ExistsError, LeakageError, TeacherError, UserError
+from stillhouse.jobs.diversity import write_page
 from stillhouse.jobs.generate import Wanted, generate
 from stillhouse.jobs.held_out import held_out_of
 from stillhouse.jobs.material import prepare
@@ -23,6 +26,7 @@ from stillhouse.teacher.asking import Asking
 from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.instructions import load_seeds
 from stillhouse.teacher.numbered import blocks, fields
+from stillhouse.teacher.root_verbs import read_pairs, request_of
 from stillhouse.teacher.rules import RULES
 from stillhouse.teacher.terms import accept_terms
 
@@ -184,6 +188,37 @@ async def test_each_filter_counts_what_came_to_it_and_what_went_on(endpoint, tmp
     assert all(before.passed == after.judged for before, after in itertools.pairwise(report.filters))
     assert (report.filters[0].judged, report.filters[-1].passed) == (report.kept + sum(report.dropped.values()), report.kept)
     assert {one.name: one.judged - one.passed for one in report.filters if one.judged > one.passed} == report.dropped
+
+
+async def test_the_teacher_reads_root_verbs_in_calls_that_are_paid_once_and_capped(endpoint, tmp_path):
+    async def made(consent=None, **settings):
+        given = {"teacher": endpoint.url("proposals"), "out": tmp_path / "m.jsonl", "store": tmp_path / "s.db", "settings": PRICED | settings}
+        return await generate(None, Wanted(60), seeds="builtin", verbs_by_teacher=True, consent=consent, **given)
+
+    done = await made()
+    parsed = done.parsed
+    assert (parsed.calls, parsed.from_store, parsed.unread, parsed.why) == (3, 0, {"no readable line": 3}, None)
+    assert parsed.pairs == [("explain", None)] * 57
+    assert done.report.cost_usd == pytest.approx((done.report.calls + 3) * (20 * 1 + 2 * 2) / 1e6)
+    assert "57 of 60 rows, 57 have a root verb" in (page := write_page(done)[0].read_text())
+    assert "3 rows are not in it: no readable line" in page
+    assert "Read by the teacher http" in page
+    again = await made()
+    assert (again.parsed, again.report.cost_usd) == (replace(parsed, from_store=3), 0)
+    with sqlite3.connect(tmp_path / "s.db") as store:
+        for start in (0, 25, 50):
+            asked = request_of(endpoint.url("proposals"), done.texts[start : start + 25])
+            store.execute("DELETE FROM completions WHERE request_hash = ?", (asked.hash,))
+    stopped = (await made(max_usd=1e-9)).parsed
+    assert (stopped.pairs, stopped.unread) == ([], {"not asked": 60})
+    assert "raise --max-usd" in stopped.why
+    assert len(lines(tmp_path / "m.jsonl")) == 60
+
+
+def test_a_line_about_verbs_that_is_not_as_asked_for_is_never_guessed_at():
+    reply = "1: write | Story\n2. sort | <none>\n4: two words | x\n5: a | 7\n6: go | home\n6: go | away\n9: x | y\n7: cut | of"
+    assert read_pairs(reply, 7, cut_off=True) == [("write", "story"), ("sort", None), None, None, None, None, None]
+    assert read_pairs(reply, 7, cut_off=False)[6] == ("cut", "of")
 
 
 STEP_APP = '''
@@ -419,6 +454,9 @@ def test_held_out_rows_that_resemble_each_other_all_count():
         (["--seeds", "builtin", "--evolve", "harder"], "make inputs for a task"),
         (["--seeds", "builtin", "--teacher", "recorded:x.jsonl"], "make no new ones"),
         (["--seeds", "builtin", "--out", "mine.jsonl"], "rows that were not generated"),
+        (["--seeds", "builtin", "--parser", "nltk"], "give spacy or teacher"),
+        (["--seeds", "builtin", "--parser", "teacher", "--no-report"], "leave out --no-report"),
+        (["--seeds", "builtin", "--data", "rows.jsonl"], "goes with a step's name"),
         ([".", "--evolve", "stranger"], "no way to make inputs"),
         ([".", "--out", "rows.jsonl"], "a file of the task"),
         ([".", "--without", "length"], "leave --without out"),

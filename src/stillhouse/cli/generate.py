@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
     from stillhouse.jobs.generate import GenerateReport
+    from stillhouse.teacher.root_verbs import Parsed
 
 
 @app.command()
@@ -43,6 +44,7 @@ def generate(
     unpriced: Unpriced = False,
     yes: Yes = False,
     store: Store = None,
+    parser: Annotated[str, typer.Option(help="who finds the root verbs for the page: spacy (extra diversity), or teacher (paid calls)")] = "spacy",
     report: Annotated[bool, typer.Option("--report/--no-report", help="write a page on the rows' diversity beside them")] = True,
     skip_bad: SkipBad = False,
     accept_terms: AcceptTerms = False,
@@ -53,13 +55,17 @@ def generate(
     Eight calls go ahead to tell what the rest will cost; then you are asked, unless --yes or a cap says so already.
     """
     from stillhouse.cli.consent import CommandLine
-    from stillhouse.jobs.diversity import write_page
+    from stillhouse.jobs.diversity import unread_notes, write_page
     from stillhouse.jobs.generate import Wanted
     from stillhouse.jobs.generate import generate as run
     from stillhouse.jobs.step_task import task_of
     from stillhouse.task import Task, load_task
     from stillhouse.teacher.asking import Asking
 
+    if parser not in ("spacy", "teacher"):
+        raise UserError(f"--parser {parser}: no way to find root verbs; give spacy or teacher")
+    if parser == "teacher" and not report:
+        raise UserError("--parser teacher reads verbs for the page; leave out --no-report, or --parser")
     ways = tuple(way.strip() for way in evolve.split(",") if way.strip())
     wanted = Wanted(n, ways or ("new",), balance, tuple(without or ()), near, threshold)
     asking = Asking(shots, per_call, max_tokens=max_tokens, seed=seed, context_tokens=context_tokens)
@@ -73,17 +79,27 @@ def generate(
         consent = CommandLine(tick, yes=yes, max_usd=cap, unpriced=unpriced)
         work = once_confirmed(lambda *given, **options: asyncio.run(run(*given, **options)), accept_terms, tick)
         asked = {"seeds": seeds, "asking": asking, "teacher": teacher, "settings": settings}
-        done = work(loaded, wanted, out=to, store=store, skip_bad=skip_bad, on_progress=tick, consent=consent, **asked)
-        page = write_page(done, tick) if report and done.texts else None
+        done = work(loaded, wanted, out=to, store=store, skip_bad=skip_bad, on_progress=tick, consent=consent, verbs_by_teacher=parser == "teacher", **asked)
+        page, verbs = write_page(done, tick) if report and done.texts else (None, None)
     files = [*done.files, *([page] if page is not None else [])]
     if as_json:
-        emit_json({"out": str(done.out), "files": list(map(str, files)), **asdict(done.report)})
+        found = {"verbs": None if verbs is None else asdict(verbs), "asked_for_verbs": None if done.parsed is None else _parsing(done.parsed)}
+        emit_json({"out": str(done.out), "files": list(map(str, files)), **asdict(done.report), **found})
         return
     _print(done.report, done.out)
+    if verbs is not None:
+        out.print(f"  root verbs of {verbs.n} rows found by {verbs.parser}", soft_wrap=True, highlight=False)
+    for note in () if done.parsed is None else unread_notes(done.parsed):
+        out.print(f"    {note}", soft_wrap=True, highlight=False)
     for path in files[1:]:
         out.print(f"  {path}")
     if task is not None:
         out.print(f'next: in [data] of the task: unlabelled = "{done.out.name}", then stillhouse label {task}')
+
+
+def _parsing(parsed: "Parsed") -> dict[str, Any]:
+    """How the teacher was asked for verbs; the verbs themselves are counted elsewhere."""
+    return {name: value for name, value in asdict(parsed).items() if name != "pairs"}
 
 
 def _context(report: "GenerateReport") -> str:

@@ -22,6 +22,7 @@ from stillhouse.store import Store, open_store
 from stillhouse.task import Task, load_task
 from stillhouse.teacher.annotate import Consent
 from stillhouse.teacher.asking import Asking
+from stillhouse.teacher.diversity import drawn
 from stillhouse.teacher.filters import THRESHOLD, RougeFilter
 from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.inputs import NEW, TaskInputs
@@ -29,6 +30,7 @@ from stillhouse.teacher.instructions import Exercises, load_seeds
 from stillhouse.teacher.minhash import MinHashFilter
 from stillhouse.teacher.pilot import Quote, total_cost
 from stillhouse.teacher.provenance import licence_class, prompt_hash, provenance
+from stillhouse.teacher.root_verbs import Parsed, ask_root_verbs
 from stillhouse.teacher.rules import switched
 from stillhouse.teacher.screen import Candidate, Passing, Screen
 from stillhouse.teacher.self_instruct import Harvest, Planner
@@ -90,6 +92,7 @@ class Generated:
     texts: list[str]
     seeds: list[str]
     made_from: str  # "seeds" or "training rows"
+    parsed: Parsed | None = None  # root verbs as the teacher reads them, where it was asked for them
 
 
 @dataclass(frozen=True)
@@ -115,10 +118,12 @@ async def generate(
     skip_bad: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     consent: Consent | None = None,
+    verbs_by_teacher: bool = False,
 ) -> Generated:
     """New rows into `out` (default: `generated.jsonl` beside the task). With `seeds`: exercises, and also in Alpaca's JSON; without: inputs for the task.
 
-    With `consent`, an endpoint that bills is asked one round, and the rest where `consent` says yes to what it will cost.
+    With `consent`, an endpoint that bills is asked one round, and the rest where `consent` says yes to what it will cost. `verbs_by_teacher`: once the rows are
+    written, the teacher is asked for their root verbs, within the same cap.
 
     Raises UserError for what cannot be asked, TermsError where the provider's notice was not confirmed, BudgetError and TeacherError where nothing could be
     had; what was paid for is in the store.
@@ -144,14 +149,17 @@ async def generate(
             at_once = loaded.teacher.concurrency or 32
             agree = None if consent is None or not model.bills else _Agreement(model, consent)
             harvest = await harvest_from(model, sources.planner, sources.screen, wanted.n, at_once=at_once, on_progress=on_progress, agree=agree)
+            rows = [_row(candidate, opened, model, loaded) for candidate in sources.screen.kept]
+            sources.screen.held_out.refuse([Example(row["id"], row["input"]) for row in rows], str(out))
+            files = _write(out, rows, sources.screen, exercises=seeds is not None)
+            texts, parsed = [candidate.text for candidate in sources.screen.kept], None
+            if verbs_by_teacher and texts:
+                parsed = await ask_root_verbs(model, drawn(texts), agree=agree, at_once=at_once, on_progress=on_progress)
         finally:
             await model.close()
-        rows = [_row(candidate, opened, model, loaded) for candidate in sources.screen.kept]
         report = _report(name, wanted, harvest, sources, ledger, model, rows, asking)
-    sources.screen.held_out.refuse([Example(row["id"], row["input"]) for row in rows], str(out))
-    files = _write(out, rows, sources.screen, exercises=seeds is not None)
-    texts, known = [candidate.text for candidate in sources.screen.kept], [text for _, text in sources.known]
-    return Generated(out, files, report, texts, known, "training rows" if seeds is None else "seeds")
+    known = [text for _, text in sources.known]
+    return Generated(out, files, report, texts, known, "training rows" if seeds is None else "seeds", parsed)
 
 
 def _task(task: Path | Task | None, seeds: Path | str | None) -> Task:
