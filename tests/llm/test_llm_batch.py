@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from fake_batches import Fake, serving
+from mood_task import MOOD
 from stillhouse.errors import BudgetError, TeacherError, UserError
 from stillhouse.jobs.label import label
 from stillhouse.llm import batch, models
@@ -15,16 +16,7 @@ from stillhouse.llm.batch_http import BatchHttp
 from stillhouse.records import Usage
 from stillhouse.teacher.terms import accept_terms
 
-TASK = """
-[task]
-name = "mood"
-instruction = "Is it good?"
-output = "choice"
-labels = ["good", "bad"]
-
-[data]
-train = "rows.jsonl"
-
+TASK = MOOD + """
 [teacher]
 model = "{model}"
 price_in = 1.0

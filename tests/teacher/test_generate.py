@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import pytest
 
+from mood_task import MOOD
 from stillhouse.data.dataset import load_examples
 from stillhouse.data.split import load_splits
 from stillhouse.errors import BudgetError, DatasetError, ExistsError, LeakageError, TeacherError, UserError
@@ -31,16 +32,7 @@ from stillhouse.teacher.rules import RULES
 from stillhouse.teacher.terms import accept_terms
 
 PRICED = {"price_in": 1.0, "price_out": 2.0}
-TASK = """
-[task]
-name = "mood"
-instruction = "Is it good?"
-output = "choice"
-labels = ["good", "bad"]
-
-[data]
-train = "rows.jsonl"
-test = "test.jsonl"
+TASK = MOOD + """test = "test.jsonl"
 """
 
 
