@@ -34,6 +34,10 @@ def text_of(messages):
     return "good" if "good" in messages[-1]["content"] else "bad"
 
 
+def _moment(later_s):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + later_s))
+
+
 async def _dropped(request):
     request.transport.abort()
     return web.Response()
@@ -61,7 +65,8 @@ def _openai(app, fake):
         assert form["purpose"] == "batch"
         id_ = f"file-{len(fake.files) + 1}"
         fake.files[id_] = form["file"].file.read()
-        return web.json_response({"id": id_, "object": "file", "purpose": "batch"})
+        about = {"id": id_, "object": "file", "purpose": "batch", "bytes": len(fake.files[id_]), "created_at": int(time.time())}
+        return web.json_response(about | {"filename": form["file"].filename, "status": "processed"})
 
     async def create(request):
         body = await request.json()
@@ -73,6 +78,7 @@ def _openai(app, fake):
             return web.json_response({"error": {"message": "overloaded"}}, status=503)
         fates = [] if fake.invalid else [(row, fake.fate(row)) for row in rows]
         made = {"kind": "openai", "fates": fates, "n": len(rows), "polls": fake.polls, "metadata": body["metadata"], "created_at": int(time.time())}
+        made["input_file_id"] = body["input_file_id"]
         made["failed"], fake.invalid = fake.invalid, None
         id_, drop = fake.made(made)
         return await _dropped(request) if drop else web.json_response(shown(id_))
@@ -80,15 +86,18 @@ def _openai(app, fake):
     def shown(id_):
         batch = fake.batches[id_]
         body = {"id": id_, "object": "batch", "endpoint": "/v1/chat/completions", "metadata": batch["metadata"], "created_at": batch["created_at"]}
+        body |= {"completion_window": "24h", "input_file_id": batch["input_file_id"], "expires_at": batch["created_at"] + 86400}
         counts = {"total": batch["n"], "completed": 0, "failed": 0}
         if batch["failed"]:
-            return body | {"status": "failed", "errors": {"object": "list", "data": [{"code": "invalid", "message": batch["failed"], "line": 1}]}}
+            errors = {"object": "list", "data": [{"code": "invalid", "message": batch["failed"], "line": 1, "param": None}]}
+            return body | {"status": "failed", "errors": errors, "request_counts": counts}
         if batch["polls"] > 0:
             return body | {"status": "in_progress", "request_counts": counts}
         expired = any(fate == "expired" for _, fate in batch["fates"])
         good = [fate for _, fate in batch["fates"] if fate in ("ok", "garbage", "lost", "other")]
         files = {"output_file_id": f"{id_}-out" if good else None, "error_file_id": f"{id_}-err" if len(good) < batch["n"] else None}
-        return body | files | {"status": "expired" if expired else "completed", "request_counts": counts | {"completed": len(good)}}
+        counts |= {"completed": len(good), "failed": batch["n"] - len(good)}
+        return body | files | {"status": "expired" if expired else "completed", "request_counts": counts}
 
     async def get(request):
         id_ = request.match_info["id"]
@@ -100,12 +109,16 @@ def _openai(app, fake):
         return web.json_response({"object": "list", "data": [shown(id_) for id_ in reversed(fake.batches)], "has_more": False})
 
     def line(row, fate):
+        message = {"role": "assistant", "content": text_of(row["body"]["messages"]), "refusal": None}
         completion = {
+            "id": "chatcmpl-fake",
             "object": "chat.completion",
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": text_of(row["body"]["messages"])}, "finish_reason": "stop"}],
+            "created": 0,
+            "model": row["body"]["model"],
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
             "usage": {"prompt_tokens": 20, "completion_tokens": 2, "total_tokens": 22},
         }
-        response = {"status_code": 200, "request_id": "r", "body": completion}
+        response = {"status_code": 200, "request_id": "req_fake", "body": completion}
         whole = {"id": "batch_req", "custom_id": row["custom_id"], "response": response, "error": None}
         match fate:
             case "expired":
@@ -146,16 +159,21 @@ def _anthropic(app, fake):
             assert len(row["custom_id"]) <= 64 and row["params"]["max_tokens"] > 0
             assert {message["role"] for message in row["params"]["messages"]} <= {"user", "assistant"}
         fates = [(row, fake.fate(row)) for row in rows]
-        made = {"kind": "anthropic", "fates": fates, "polls": fake.polls, "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        made = {"kind": "anthropic", "fates": fates, "polls": fake.polls, "created_at": _moment(0), "expires_at": _moment(86400)}
+        made["address"] = str(request.url.origin())
         id_, drop = fake.made(made)
         return await _dropped(request) if drop else web.json_response(shown(id_))
 
     def shown(id_):
         batch = fake.batches[id_]
         ended, n = batch["polls"] <= 0, len(batch["fates"])
-        counts = {"processing": 0 if ended else n, "succeeded": n if ended else 0, "errored": 0, "canceled": 0, "expired": 0}
+        of = [{"expired": "expired", "error": "errored", "500": "errored"}.get(fate, "succeeded") for _, fate in batch["fates"]]
+        kinds = ("succeeded", "errored", "canceled", "expired")  # all zero until the whole batch has ended
+        counts = {"processing": 0 if ended else n} | {kind: of.count(kind) if ended else 0 for kind in kinds}
         body = {"id": id_, "type": "message_batch", "processing_status": "ended" if ended else "in_progress", "request_counts": counts}
-        return body | {"created_at": batch["created_at"], "results_url": f"/v1/messages/batches/{id_}/results" if ended else None}
+        body |= {"created_at": batch["created_at"], "expires_at": batch["expires_at"], "ended_at": batch["created_at"] if ended else None}
+        body |= {"archived_at": None, "cancel_initiated_at": None}
+        return body | {"results_url": f"{batch['address']}/v1/messages/batches/{id_}/results" if ended else None}
 
     async def get(request):
         reply = shown(request.match_info["id"])
@@ -163,11 +181,15 @@ def _anthropic(app, fake):
         return web.json_response(reply)
 
     async def listed(request):
-        return web.json_response({"data": [shown(id_) for id_ in reversed(fake.batches)], "has_more": False})
+        ids = list(reversed(fake.batches))
+        return web.json_response({"data": list(map(shown, ids)), "has_more": False, "first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None})
 
     def line(row, fate):
         message = {
+            "id": "msg_fake",
             "type": "message",
+            "model": row["params"]["model"],
+            "stop_sequence": None,
             "role": "assistant",
             "content": [{"type": "text", "text": text_of(row["params"]["messages"])}],
             "stop_reason": "end_turn",

@@ -100,6 +100,9 @@ def _place(body, mode):
 def _proposals(body, mode):
     """Numbered exercises or inputs, made of the prompt; "proposals-few" has four wordings in all, "proposals-cut" stops in the middle of the last."""
     system, shown = body["messages"][0]["content"], body["messages"][-1]["content"]
+    if "grammarian" in system:  # of each text its first word, and no object; the third line of a reply is prose
+        words = [re.match(r"(\d+)\. (\S+)", line).groups() for line in shown.splitlines()]
+        return completion("\n".join(f"{number}: {word} | <none>" if number != "3" else "I cannot tell." for number, word in words))
     first, last = map(int, re.search(r"from (\d+) to (\d+)", system).groups())
     draw = random.Random(shown)
     parts = []
@@ -228,7 +231,7 @@ def serve(root: Path) -> None:
                 return web.json_response({"error": {"message": "logprobs are not supported"}}, status=400)
             case "no-logprobs" | "decisions":
                 return web.json_response(completion("yes"))
-            case "proposals" | "proposals-few" | "proposals-cut" | "proposals-slow":
+            case "proposals" | "proposals-listed" | "proposals-few" | "proposals-cut" | "proposals-slow":
                 await asyncio.sleep(0.1 if mode == "proposals-slow" else 0)
                 return web.json_response(_proposals(body, mode))
             case "context-short":
@@ -249,8 +252,14 @@ def serve(root: Path) -> None:
         answer = {"type": "choice", "name": "decision", "choice": first, "confidence": 0.7, "probabilities": shares}
         return web.json_response({"model": "decisions", "answers": [answer], "usage": {"input_tokens": 9, "output_tokens": 1, "total_tokens": 10}})
 
+    async def models(request: web.Request) -> web.StreamResponse:
+        """As vLLM lists a model of 4,096 tokens; of the others no more than OpenAI's form says."""
+        listed = [{"id": "proposals", "object": "model"}, {"id": "proposals-listed", "object": "model", "max_model_len": 4096}]
+        return web.json_response({"object": "list", "data": listed})
+
     async def main() -> None:
         app = web.Application()
+        app.router.add_get("/{test}/v1/models", models)
         app.router.add_post("/{test}/v1/decisions", decisions)
         app.router.add_post("/{test}/v1/chat/completions", chat)
         runner = web.AppRunner(app)

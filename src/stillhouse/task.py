@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -80,7 +80,7 @@ class _Teacher(_Section):
     examples: str | None = None  # JSONL of worked examples that go into the prompt (few-shot; with `rationale` for chain of thought)
     answer_pattern: str | None = None  # regular expression with one group, the answer, for replies with a rationale
     stop: tuple[str, ...] = ()  # where a reply ends; sent along, and cut at on arrival too, for models that run on into a next question
-    temperature: float = Field(default=0.0, ge=0)
+    temperature: Annotated[float, Field(ge=0)] | Literal["default"] = 0.0  # "default": none is sent, for models that refuse any
     max_tokens: int = Field(default=512, gt=0)
     price_in: float | None = Field(default=None, ge=0)  # US$ per million input tokens, where the price tables do not know the model
     price_out: float | None = Field(default=None, ge=0)

@@ -6,18 +6,10 @@ import sys
 
 import pytest
 
+from mood_task import MOOD
 from stillhouse.runs import Lock
 
-TASK = """
-[task]
-name = "mood"
-instruction = "Is it good?"
-output = "choice"
-labels = ["good", "bad"]
-
-[data]
-train = "rows.jsonl"
-test = "test.jsonl"
+TASK = MOOD + """test = "test.jsonl"
 
 [teacher]
 model = "recorded:teacher.jsonl"

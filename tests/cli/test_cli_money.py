@@ -4,19 +4,11 @@ import json
 
 import pytest
 
+from mood_task import MOOD
 from stillhouse.report.page import render
 from stillhouse.report.result import load_result
 
-TASK = """
-[task]
-name = "mood"
-instruction = "Is it good?"
-output = "choice"
-labels = ["good", "bad"]
-
-[data]
-train = "rows.jsonl"
-test = "test.jsonl"
+TASK = MOOD + """test = "test.jsonl"
 
 [teacher]
 model = "recorded:teacher.jsonl"

@@ -4,18 +4,10 @@ import json
 
 import pytest
 
+from mood_task import MOOD
 from stillhouse.cli import terms as cli_terms
 
-TASK = """
-[task]
-name = "mood"
-instruction = "Is it good?"
-output = "choice"
-labels = ["good", "bad"]
-
-[data]
-train = "rows.jsonl"
-
+TASK = MOOD + """
 [teacher]
 model = "{model}"
 """

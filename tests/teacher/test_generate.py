@@ -1,18 +1,23 @@
 """`stillhouse generate` as a user runs it, against an endpoint in another process that counts what it is asked."""
 
+import itertools
 import json
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
+from mood_task import MOOD
 from stillhouse.data.dataset import load_examples
 from stillhouse.data.split import load_splits
 from stillhouse.errors import BudgetError, DatasetError, ExistsError, LeakageError, TeacherError, UserError
+from stillhouse.jobs.diversity import write_page
 from stillhouse.jobs.generate import Wanted, generate
 from stillhouse.jobs.held_out import held_out_of
 from stillhouse.jobs.material import prepare
@@ -22,19 +27,12 @@ from stillhouse.teacher.asking import Asking
 from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.instructions import load_seeds
 from stillhouse.teacher.numbered import blocks, fields
+from stillhouse.teacher.root_verbs import read_pairs, request_of
 from stillhouse.teacher.rules import RULES
+from stillhouse.teacher.terms import accept_terms
 
 PRICED = {"price_in": 1.0, "price_out": 2.0}
-TASK = """
-[task]
-name = "mood"
-instruction = "Is it good?"
-output = "choice"
-labels = ["good", "bad"]
-
-[data]
-train = "rows.jsonl"
-test = "test.jsonl"
+TASK = MOOD + """test = "test.jsonl"
 """
 
 
@@ -167,6 +165,79 @@ async def test_a_collapse_of_acceptance_ends_it_with_the_curve(endpoint, tmp_pat
     assert all(drop["score"] > 0.7 and drop["resembled"] in kept for drop in drops)
 
 
+async def test_the_table_of_models_tells_a_providers_context(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
+    accept_terms("openai:gpt-3.5-turbo", tmp_path)
+    (tmp_path / "seeds.jsonl").write_text(json.dumps({"id": "long", "instruction": "Sum up.", "input": "word " * 12_000, "output": "A word."}))
+    with pytest.raises(UserError, match=r"context of 16,385 \(genai-prices [\d.]+\); the seed 'long'"):
+        await generate(None, Wanted(5), seeds="seeds.jsonl", teacher="openai:gpt-3.5-turbo")
+
+
+async def test_each_filter_counts_what_came_to_it_and_what_went_on(endpoint, tmp_path):
+    report = (await exercises(endpoint, tmp_path, 500, "proposals-few")).report
+    assert [one.name for one in report.filters] == [*(f"rule: {name}" for name in RULES), "exact", "rouge-l"]
+    assert all(before.passed == after.judged for before, after in itertools.pairwise(report.filters))
+    assert (report.filters[0].judged, report.filters[-1].passed) == (report.kept + sum(report.dropped.values()), report.kept)
+    assert {one.name: one.judged - one.passed for one in report.filters if one.judged > one.passed} == report.dropped
+
+
+async def test_the_teacher_reads_root_verbs_in_calls_that_are_paid_once_and_capped(endpoint, tmp_path):
+    async def made(consent=None, **settings):
+        given = {"teacher": endpoint.url("proposals"), "out": tmp_path / "m.jsonl", "store": tmp_path / "s.db", "settings": PRICED | settings}
+        return await generate(None, Wanted(60), seeds="builtin", verbs_by_teacher=True, consent=consent, **given)
+
+    done = await made()
+    parsed = done.parsed
+    assert (parsed.calls, parsed.from_store, parsed.unread, parsed.why) == (3, 0, {"no readable line": 3}, None)
+    assert parsed.pairs == [("explain", None)] * 57
+    assert done.report.cost_usd == pytest.approx((done.report.calls + 3) * (20 * 1 + 2 * 2) / 1e6)
+    assert "57 of 60 rows, 57 have a root verb" in (page := write_page(done)[0].read_text())
+    assert "3 rows are not in it: no readable line" in page
+    assert "Read by the teacher http" in page
+    again = await made()
+    assert (again.parsed, again.report.cost_usd) == (replace(parsed, from_store=3), 0)
+    with sqlite3.connect(tmp_path / "s.db") as store:
+        for start in (0, 25, 50):
+            asked = request_of(endpoint.url("proposals"), done.texts[start : start + 25])
+            store.execute("DELETE FROM completions WHERE request_hash = ?", (asked.hash,))
+    stopped = (await made(max_usd=1e-9)).parsed
+    assert (stopped.pairs, stopped.unread) == ([], {"not asked": 60})
+    assert "raise --max-usd" in stopped.why
+    assert len(lines(tmp_path / "m.jsonl")) == 60
+
+
+def test_a_line_about_verbs_that_is_not_as_asked_for_is_never_guessed_at():
+    reply = "1: write | Story\n2. sort | <none>\n4: two words | x\n5: a | 7\n6: go | home\n6: go | away\n9: x | y\n7: cut | of"
+    assert read_pairs(reply, 7, cut_off=True) == [("write", "story"), ("sort", None), None, None, None, None, None]
+    assert read_pairs(reply, 7, cut_off=False)[6] == ("cut", "of")
+
+
+STEP_APP = '''
+from typing import Literal
+from stillhouse import step
+
+
+@step
+async def mood(day: str) -> Literal["good", "bad"]:
+    """Is it good?"""
+'''
+
+
+def test_a_steps_name_takes_a_task_files_place(endpoint, tmp_path):
+    (tmp_path / "mood_app.py").write_text(STEP_APP)
+    rows = tmp_path / "steps" / "mood" / "examples.jsonl"
+    rows.parent.mkdir(parents=True)
+    rows.write_text("".join(json.dumps({"id": f"r{i}", "input": f"day {i} was {i} times as fair", "label": "good"}) + "\n" for i in range(20)))
+    given = ("--teacher", endpoint.url("proposals"), "-n", 15, "--yes", "--price-in", 1, "--price-out", 2, "--no-report")
+    process, out, err = stillhouse(tmp_path, "mood_app.py:mood", *given)
+    assert process.returncode == 0, err
+    assert len(lines(rows.with_name("generated.jsonl"))) == 15
+    assert "then stillhouse label mood_app.py:mood" in out.replace("\n", " ")
+    process, _, err = stillhouse(tmp_path, "mood_app.py:nothing", *given)
+    assert (process.returncode, "has no model step 'nothing'; its model steps: mood" in err.replace("\n", " ")) == (2, True)
+
+
 @pytest.mark.parametrize("mode", ["nonsense", "empty", "filter", "html", "no-choices"])
 async def test_replies_without_a_proposal_end_it_with_the_reason(endpoint, tmp_path, mode):
     """Prose counts as proposals that could not be read, and nothing is kept; what fails call by call fails as a whole."""
@@ -203,11 +274,14 @@ async def test_a_budget_of_nothing_is_refused_before_a_call(endpoint, tmp_path, 
 async def test_a_prompt_over_the_context_is_refused_with_the_remedy(endpoint, tmp_path):
     seeds = tmp_path / "seeds.jsonl"
     seeds.write_text(json.dumps({"id": "long", "instruction": "Sum up the text.", "input": "word " * 4000, "output": "A word."}))
-    with pytest.raises(UserError, match=r"context of 4,096; the seed 'long' is its longest part: shorten it"):
+    with pytest.raises(UserError, match=r"context of 4,096 \(given by the user\); the seed 'long' is its longest part: shorten it"):
         await generate(
             None, Wanted(5), seeds=seeds, asking=Asking(context_tokens=4096), teacher=endpoint.url("proposals"), out=tmp_path / "o.jsonl", store=tmp_path / "s"
         )
+    with pytest.raises(UserError, match=r"context of 4,096 \(the endpoint's list of models\); the seed 'long'"):
+        await generate(None, Wanted(5), seeds=seeds, teacher=endpoint.url("proposals-listed"), out=tmp_path / "o.jsonl", store=tmp_path / "s")
     assert endpoint.calls().total() == 0
+    assert (await exercises(endpoint, tmp_path, 5)).report.context_tokens is None
     with pytest.raises(TeacherError, match=r"maximum context length is 512 tokens.*bring shorter seeds"):
         await exercises(endpoint, tmp_path, 5, "context-short")
 
@@ -372,6 +446,9 @@ def test_held_out_rows_that_resemble_each_other_all_count():
         (["--seeds", "builtin", "--evolve", "harder"], "make inputs for a task"),
         (["--seeds", "builtin", "--teacher", "recorded:x.jsonl"], "make no new ones"),
         (["--seeds", "builtin", "--out", "mine.jsonl"], "rows that were not generated"),
+        (["--seeds", "builtin", "--parser", "nltk"], "give spacy or teacher"),
+        (["--seeds", "builtin", "--parser", "teacher", "--no-report"], "leave out --no-report"),
+        (["--seeds", "builtin", "--data", "rows.jsonl"], "goes with a step's name"),
         ([".", "--evolve", "stranger"], "no way to make inputs"),
         ([".", "--out", "rows.jsonl"], "a file of the task"),
         ([".", "--without", "length"], "leave --without out"),

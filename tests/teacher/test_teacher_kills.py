@@ -11,16 +11,9 @@ from collections import Counter
 
 import pytest
 
-TASK = """
-[task]
-name = "mood"
-instruction = "Is it good?"
-output = "choice"
-labels = ["good", "bad"]
+from mood_task import MOOD
 
-[data]
-train = "rows.jsonl"
-
+TASK = MOOD + """
 [teacher]
 model = "{model}"
 concurrency = {in_flight}

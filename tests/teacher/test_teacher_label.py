@@ -10,19 +10,11 @@ import time
 
 import pytest
 
+from mood_task import MOOD
 from stillhouse.errors import ExistsError, StorageError, TeacherError
 from stillhouse.jobs.label import label
 
-TASK = """
-[task]
-name = "mood"
-instruction = "Is it good?"
-output = "choice"
-labels = ["good", "bad"]
-
-[data]
-train = "rows.jsonl"
-
+TASK = MOOD + """
 [teacher]
 model = "{model}"
 concurrency = 4

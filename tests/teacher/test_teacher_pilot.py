@@ -8,20 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mood_task import MOOD
 from stillhouse.errors import BudgetError
 from stillhouse.jobs.label import label
 from stillhouse.teacher.pilot import draw, total_cost
 
-TASK = """
-[task]
-name = "mood"
-instruction = "Is it good?"
-output = "choice"
-labels = ["good", "bad"]
-
-[data]
-train = "rows.jsonl"
-
+TASK = MOOD + """
 [teacher]
 model = "{model}"
 price_in = 1.0

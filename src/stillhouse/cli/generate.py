@@ -3,22 +3,24 @@
 import asyncio
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, err, money, out, progress_bar
-from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, SkipBad, Store, Teacher, Unpriced, Yes
+from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Rows, SkipBad, Store, Teacher, Unpriced, Yes
 from stillhouse.cli.terms import AcceptTerms, once_confirmed
+from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
     from stillhouse.jobs.generate import GenerateReport
+    from stillhouse.teacher.root_verbs import Parsed
 
 
 @app.command()
 def generate(
-    task: Annotated[Path | None, typer.Argument(help="task.toml or its folder: new inputs in the style of its rows")] = None,
+    task: Annotated[Path | None, typer.Argument(help="task.toml, its folder, or a step, APP.py:STEP: new inputs in the style of its rows")] = None,
     n: Annotated[int, typer.Option("--n", "-n", help="rows to keep")] = 100,
     seeds: Annotated[str | None, typer.Option(help="seed tasks (JSONL), or `builtin`: new exercises with instruction, input and output, as Alpaca's")] = None,
     to: Annotated[Path | None, typer.Option("--out", help="where the rows go; default: generated.jsonl beside the task")] = None,
@@ -31,7 +33,10 @@ def generate(
     shots: Annotated[int, typer.Option(help="rows shown in a prompt")] = 3,
     per_call: Annotated[int, typer.Option(help="new rows asked for in one call")] = 20,
     max_tokens: Annotated[int, typer.Option(help="longest reply")] = 3072,
-    context_tokens: Annotated[int | None, typer.Option(help="the model's context: a longer prompt is refused before it is sent")] = None,
+    context_tokens: Annotated[
+        int | None, typer.Option(help="the model's context, beyond which no prompt is sent; default: from the price table or the endpoint's list of models")
+    ] = None,
+    data: Rows = None,
     seed: Annotated[int, typer.Option(help="another seed asks other calls; the same one asks the same, and what was paid for comes from the store")] = 0,
     max_usd: MaxUsd = None,
     price_in: PriceIn = None,
@@ -39,6 +44,7 @@ def generate(
     unpriced: Unpriced = False,
     yes: Yes = False,
     store: Store = None,
+    parser: Annotated[str, typer.Option(help="who finds the root verbs for the page: spacy (extra diversity), or teacher (paid calls)")] = "spacy",
     report: Annotated[bool, typer.Option("--report/--no-report", help="write a page on the rows' diversity beside them")] = True,
     skip_bad: SkipBad = False,
     accept_terms: AcceptTerms = False,
@@ -49,33 +55,57 @@ def generate(
     Eight calls go ahead to tell what the rest will cost; then you are asked, unless --yes or a cap says so already.
     """
     from stillhouse.cli.consent import CommandLine
-    from stillhouse.jobs.diversity import write_page
+    from stillhouse.jobs.diversity import unread_notes, write_page
     from stillhouse.jobs.generate import Wanted
     from stillhouse.jobs.generate import generate as run
-    from stillhouse.task import load_task
+    from stillhouse.jobs.step_task import task_of
+    from stillhouse.task import Task, load_task
     from stillhouse.teacher.asking import Asking
 
+    if parser not in ("spacy", "teacher"):
+        raise UserError(f"--parser {parser}: no way to find root verbs; give spacy or teacher")
+    if parser == "teacher" and not report:
+        raise UserError("--parser teacher reads verbs for the page; leave out --no-report, or --parser")
     ways = tuple(way.strip() for way in evolve.split(",") if way.strip())
     wanted = Wanted(n, ways or ("new",), balance, tuple(without or ()), near, threshold)
     asking = Asking(shots, per_call, max_tokens=max_tokens, seed=seed, context_tokens=context_tokens)
     settings = {"max_usd": max_usd, "price_in": price_in, "price_out": price_out}
     with progress_bar() as tick:
-        loaded = None if task is None else load_task(task)
+        if task is None and data is not None:
+            raise UserError("--data goes with a step's name, APP:STEP; for exercises give your seeds with --seeds")
+        asked_of = None if task is None else task_of(task, data)
+        loaded = asked_of if asked_of is None or isinstance(asked_of, Task) else load_task(asked_of)
         cap = loaded.teacher.max_usd if max_usd is None and loaded is not None else max_usd
         consent = CommandLine(tick, yes=yes, max_usd=cap, unpriced=unpriced)
         work = once_confirmed(lambda *given, **options: asyncio.run(run(*given, **options)), accept_terms, tick)
         asked = {"seeds": seeds, "asking": asking, "teacher": teacher, "settings": settings}
-        done = work(loaded, wanted, out=to, store=store, skip_bad=skip_bad, on_progress=tick, consent=consent, **asked)
-        page = write_page(done, tick) if report and done.texts else None
+        done = work(loaded, wanted, out=to, store=store, skip_bad=skip_bad, on_progress=tick, consent=consent, verbs_by_teacher=parser == "teacher", **asked)
+        page, verbs = write_page(done, tick) if report and done.texts else (None, None)
     files = [*done.files, *([page] if page is not None else [])]
     if as_json:
-        emit_json({"out": str(done.out), "files": list(map(str, files)), **asdict(done.report)})
+        found = {"verbs": None if verbs is None else asdict(verbs), "asked_for_verbs": None if done.parsed is None else _parsing(done.parsed)}
+        emit_json({"out": str(done.out), "files": list(map(str, files)), **asdict(done.report), **found})
         return
     _print(done.report, done.out)
+    if verbs is not None:
+        out.print(f"  root verbs of {verbs.n} rows found by {verbs.parser}", soft_wrap=True, highlight=False)
+    for note in () if done.parsed is None else unread_notes(done.parsed):
+        out.print(f"    {note}", soft_wrap=True, highlight=False)
     for path in files[1:]:
         out.print(f"  {path}")
     if task is not None:
         out.print(f'next: in [data] of the task: unlabelled = "{done.out.name}", then stillhouse label {task}')
+
+
+def _parsing(parsed: "Parsed") -> dict[str, Any]:
+    """How the teacher was asked for verbs; the verbs themselves are counted elsewhere."""
+    return {name: value for name, value in asdict(parsed).items() if name != "pairs"}
+
+
+def _context(report: "GenerateReport") -> str:
+    if report.context_tokens is None:
+        return f"prompts were not checked against a context: that of {report.teacher} is not known; --context-tokens says it"
+    return f"no prompt passes the context of {report.context_tokens:,} tokens ({report.context_from})"
 
 
 def _print(report: "GenerateReport", path: Path) -> None:
@@ -84,6 +114,10 @@ def _print(report: "GenerateReport", path: Path) -> None:
     asked = sum(asked for asked, _ in report.curve)
     out.print(f"  {report.calls} calls ({report.from_store} answered from the store) asked for {asked}; compared with {report.known} known rows")
     out.print(f"  none resembles one of {report.held_out} held-out rows" if report.held_out else "  no held-out rows to compare with")
+    out.print(f"  {_context(report)}")
+    if report.filters and report.filters[0].judged:
+        passed = ", ".join(f"{one.name} {one.passed} of {one.judged}" for one in report.filters)
+        out.print(f"  passed: {passed}", soft_wrap=True, highlight=False)
     for reason, count in report.dropped.items():
         out.print(f"  {count} dropped: {reason}")
     paid = f"nothing paid; {report.price_snapshot or 'a model'} would have cost" if report.stand_in else "paid now:"

@@ -72,5 +72,8 @@ def label(
     if done.skipped:
         out.print(f"  {done.skipped} broken rows left out")
     out.print(f"  {report.from_store} answered from the store, {paid} {money(report.cost_usd)}")
+    if batch and report.n_live:
+        dear = f"{report.n_live} calls one by one at the full price (the pilot, repairs): {money(report.live_usd)}"
+        out.print(f"  {report.batched} answers came in batches at half the price, {dear}", soft_wrap=True, highlight=False)
     out.print(f"  where they come from, and under which licence: {done.card}")
     out.print(f"next: stillhouse distill {task}")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ from stillhouse.data.split import Splits, load_splits
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.jobs.held_out import held_out_of
 from stillhouse.jobs.label import default_store, teacher_name
+from stillhouse.llm.context import context_window, listed_window
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
-from stillhouse.llm.models import open_model
+from stillhouse.llm.models import endpoint, open_model
 from stillhouse.records import Example, Progress
 from stillhouse.runs import Lock, storage_errors, write_atomic, write_json
 from stillhouse.store import Store, open_store
 from stillhouse.task import Task, load_task
 from stillhouse.teacher.annotate import Consent
 from stillhouse.teacher.asking import Asking
+from stillhouse.teacher.diversity import drawn
 from stillhouse.teacher.filters import THRESHOLD, RougeFilter
 from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.inputs import NEW, TaskInputs
@@ -27,8 +30,9 @@ from stillhouse.teacher.instructions import Exercises, load_seeds
 from stillhouse.teacher.minhash import MinHashFilter
 from stillhouse.teacher.pilot import Quote, total_cost
 from stillhouse.teacher.provenance import licence_class, prompt_hash, provenance
+from stillhouse.teacher.root_verbs import Parsed, ask_root_verbs
 from stillhouse.teacher.rules import switched
-from stillhouse.teacher.screen import Candidate, Screen
+from stillhouse.teacher.screen import Candidate, Passing, Screen
 from stillhouse.teacher.self_instruct import Harvest, Planner
 from stillhouse.teacher.self_instruct import generate as harvest_from
 from stillhouse.teacher.terms import require_terms
@@ -69,6 +73,9 @@ class GenerateReport:
     curve: list[tuple[int, int]]  # per call: proposals asked for, proposals kept
     held_out: int  # rows that nothing generated may resemble
     known: int  # seeds or training rows that nothing generated may repeat
+    filters: list[Passing]  # in the order in which they judged: proposals that came to each, and that went on
+    context_tokens: int | None = None  # of the model, which no prompt may pass; None: not known, so the prompts were not checked
+    context_from: str | None = None  # who says so
     cost_usd: float | None = None
     price_snapshot: str | None = None
     stand_in: bool = False
@@ -85,6 +92,7 @@ class Generated:
     texts: list[str]
     seeds: list[str]
     made_from: str  # "seeds" or "training rows"
+    parsed: Parsed | None = None  # root verbs as the teacher reads them, where it was asked for them
 
 
 @dataclass(frozen=True)
@@ -110,10 +118,12 @@ async def generate(
     skip_bad: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     consent: Consent | None = None,
+    verbs_by_teacher: bool = False,
 ) -> Generated:
     """New rows into `out` (default: `generated.jsonl` beside the task). With `seeds`: exercises, and also in Alpaca's JSON; without: inputs for the task.
 
-    With `consent`, an endpoint that bills is asked one round, and the rest where `consent` says yes to what it will cost.
+    With `consent`, an endpoint that bills is asked one round, and the rest where `consent` says yes to what it will cost. `verbs_by_teacher`: once the rows are
+    written, the teacher is asked for their root verbs, within the same cap.
 
     Raises UserError for what cannot be asked, TermsError where the provider's notice was not confirmed, BudgetError and TeacherError where nothing could be
     had; what was paid for is in the store.
@@ -128,7 +138,8 @@ async def generate(
         raise UserError(f"{name}: recorded answers answer rows that are there and make no new ones; name an endpoint with --teacher")
     require_terms(name, loaded.folder)
     out = _out(out or loaded.folder / "generated.jsonl", loaded)
-    sources = _sources(loaded, None if task is None else _splits(loaded, out, skip_bad), seeds, name, wanted, asking or Asking())
+    asking = await _with_context(asking or Asking(), name, loaded)
+    sources = _sources(loaded, None if task is None else _splits(loaded, out, skip_bad), seeds, name, wanted, asking)
     with storage_errors(out):
         lock = Lock(out.with_name(f".{out.name}.lock"), str(out))
     with lock, open_store(store or default_store(loaded)) as opened:
@@ -138,14 +149,17 @@ async def generate(
             at_once = loaded.teacher.concurrency or 32
             agree = None if consent is None or not model.bills else _Agreement(model, consent)
             harvest = await harvest_from(model, sources.planner, sources.screen, wanted.n, at_once=at_once, on_progress=on_progress, agree=agree)
+            rows = [_row(candidate, opened, model, loaded) for candidate in sources.screen.kept]
+            sources.screen.held_out.refuse([Example(row["id"], row["input"]) for row in rows], str(out))
+            files = _write(out, rows, sources.screen, exercises=seeds is not None)
+            texts, parsed = [candidate.text for candidate in sources.screen.kept], None
+            if verbs_by_teacher and texts:
+                parsed = await ask_root_verbs(model, drawn(texts), agree=agree, at_once=at_once, on_progress=on_progress)
         finally:
             await model.close()
-        rows = [_row(candidate, opened, model, loaded) for candidate in sources.screen.kept]
-        report = _report(name, wanted, harvest, sources, ledger, model, rows)
-    sources.screen.held_out.refuse([Example(row["id"], row["input"]) for row in rows], str(out))
-    files = _write(out, rows, sources.screen, exercises=seeds is not None)
-    texts, known = [candidate.text for candidate in sources.screen.kept], [text for _, text in sources.known]
-    return Generated(out, files, report, texts, known, "training rows" if seeds is None else "seeds")
+        report = _report(name, wanted, harvest, sources, ledger, model, rows, asking)
+    known = [text for _, text in sources.known]
+    return Generated(out, files, report, texts, known, "training rows" if seeds is None else "seeds", parsed)
 
 
 def _task(task: Path | Task | None, seeds: Path | str | None) -> Task:
@@ -154,6 +168,19 @@ def _task(task: Path | Task | None, seeds: Path | str | None) -> Task:
     if seeds is None:
         raise UserError("nothing to generate from; give a task, whose inputs are then made, or --seeds FILE (or --seeds builtin) for new exercises")
     return Task("exercises", "Do the exercise.", "text", folder=Path.cwd())
+
+
+async def _with_context(asking: Asking, name: str, task: Task) -> Asking:
+    """The settings with the model's context, from the first that knows it: the user, the table of models, the endpoint's own list."""
+    if asking.context_tokens is not None:
+        return asking
+    if task.teacher.context_tokens is not None:
+        return replace(asking, context_tokens=task.teacher.context_tokens, context_from="context_tokens in [teacher]")
+    if (window := context_window(name)) is not None:
+        return replace(asking, context_tokens=window, context_from=f"genai-prices {version('genai-prices')}")
+    if name.startswith(("http://", "https://")) and (window := await listed_window(*endpoint(name))) is not None:
+        return replace(asking, context_tokens=window, context_from="the endpoint's list of models")
+    return asking
 
 
 def _out(out: Path, task: Task) -> Path:
@@ -240,7 +267,14 @@ def _row(candidate: Candidate, store: Store, model: MeteredModel, task: Task) ->
 
 
 def _report(
-    name: str, wanted: Wanted, harvest: Harvest, sources: _Sources, ledger: Ledger, model: MeteredModel, rows: Sequence[Mapping[str, Any]]
+    name: str,
+    wanted: Wanted,
+    harvest: Harvest,
+    sources: _Sources,
+    ledger: Ledger,
+    model: MeteredModel,
+    rows: Sequence[Mapping[str, Any]],
+    asking: Asking,
 ) -> GenerateReport:
     screen = sources.screen
     return GenerateReport(
@@ -255,6 +289,9 @@ def _report(
         curve=[(point.asked, point.kept) for point in harvest.curve],
         held_out=len(screen.held_out),
         known=len(sources.known),
+        filters=screen.passing,
+        context_tokens=asking.context_tokens,
+        context_from=asking.context_from if asking.context_tokens is not None else None,
         cost_usd=ledger.spent_usd,
         price_snapshot=next((row["provenance"]["price_snapshot"] for row in rows if row["provenance"]["price_snapshot"]), None),
         stand_in=model.stand_in,

@@ -39,6 +39,10 @@ class Asking:
             samples.append(one)
         return _answered(*_voted(samples))
 
+    def as_taken(self, request: Request) -> Request:
+        """The request without what the endpoint is known to refuse."""
+        return _without(request, self._lacks)
+
     async def _sample(self, example: Example, request: Request) -> tuple[Reply, Completion]:
         request, completion = await self._sent(request, example)
         reply = self._read(example, completion)
@@ -138,7 +142,7 @@ def _together(completions: Sequence[Completion], *, text: Completion) -> Complet
         text,
         usage=_usage([usage for usage in usages if usage is not None]) if None not in usages else None,
         cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
-        price_snapshot=next((completion.price_snapshot for completion in completions if completion.price_snapshot), None),
+        price_snapshot=" + ".join(dict.fromkeys(one.price_snapshot for one in completions if one.price_snapshot)) or None,
         latency_s=None if None in latencies else sum(latency for latency in latencies if latency is not None),
         from_store=all(completion.from_store for completion in completions),
         created=max((completion.created for completion in completions if completion.created), default=None),

@@ -116,6 +116,10 @@ class Batches:
             elif not any(True for _ in self._missing(requests())):
                 return
 
+    def check(self, request: Request) -> None:
+        """Raise UserError for a request that this protocol has no form for."""
+        self._provider.line(request)
+
     def _missing(self, requests: Iterable[Request]) -> Iterator[Request]:
         """Those that are in no batch; a request that expired too often is given up here."""
         under_way = {hash_ for sent in self._sent for hash_ in self._requests(sent)}

@@ -122,4 +122,4 @@ def _usage(raw: Any) -> Usage | None:
         return None
     names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
     fresh, read, written, output = (raw.get(name) if isinstance(raw.get(name), int) else None for name in names)
-    return Usage(None if fresh is None else fresh + (read or 0) + (written or 0), output, read)
+    return Usage(None if fresh is None else fresh + (read or 0) + (written or 0), output, read, written_input_tokens=written)

@@ -1,5 +1,6 @@
 """How much a model reads at once, and how long a prompt is to it: counted with its own tokenizer, or measured on calls that were paid for already."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from stillhouse.records import Usage
 
 Messages = Sequence[Mapping[str, Any]]
 PER_MESSAGE = 8  # tokens for a message's role and its ends, on the safe side of what chat templates take
+_WINDOWS = ("max_model_len", "context_window", "context_length")
+_LIST_S = 10.0
 KEPT_FREE = 0.1  # share of the window left unused where tokens are measured and not counted: some texts take more of them than the average
 
 
@@ -26,6 +29,28 @@ def context_window(model: str) -> int | None:
     except LookupError:
         return None
     return found.context_window
+
+
+async def listed_window(base_url: str, model: str, key: str | None) -> int | None:
+    """Tokens that the endpoint's own list of models says the model reads and writes in one call; None where there is no such list, or it does not say.
+
+    OpenAI's form of the list has no such number: vLLM adds `max_model_len`, Groq `context_window`, OpenRouter and Together `context_length`. One free call,
+    tried once: who cannot be asked now is asked in earnest a moment later, with all the words for what may be wrong.
+    """
+    import aiohttp
+
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        async with (
+            aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=_LIST_S)) as session,
+            session.get(f"{base_url.rstrip('/')}/models", allow_redirects=False) as response,
+        ):
+            rows = json.loads(await response.read())["data"] if response.status == 200 else ()
+        row: dict[str, Any] = next((row for row in rows if row["id"] == model), {})
+        found = next((value for name in _WINDOWS if (value := row.get(name)) is not None), None)
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None
 
 
 @dataclass(frozen=True)

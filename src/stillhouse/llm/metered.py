@@ -46,6 +46,7 @@ class MeteredModel:
         self._priced_as = priced_as or name
         self._given: dict[str, Any] = {"price_in": price_in, "price_out": price_out, "price_cached": price_cached, "price_written": price_written}
         self.given_up: dict[str, Completion] = {}  # requests that a batch had no answer for, with the reason: not to be asked at the full price
+        self.n_live, self.live_usd = 0, 0.0  # calls paid for one by one, at the full price, and their known cost
         self._absent: set[str] = set()
         self._looked_at = 0.0
         self._under_way: dict[str, asyncio.Future[Completion]] = {}
@@ -121,6 +122,7 @@ class MeteredModel:
                 cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
                 completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot)
             if paid:  # what was not answered is asked again next time
+                self.n_live, self.live_usd = self.n_live + 1, self.live_usd + (cost_usd or 0.0)
                 await self._store.put(_to_stored(request, completion, now))  # cancelled, it is committed all the same
         finally:
             await self.ledger.settle(reserved, cost_usd, paid=paid)

@@ -116,6 +116,8 @@ class PromptedPredictor:
             raise TaskFileError("[teacher] stop holds an empty text, at which every reply would end; take it out")
         self._beginning = beginning(task, self.shots, rationales=self.rationales)
         self._parameters: dict[str, Any] = {"temperature": task.teacher.temperature, "max_tokens": task.teacher.max_tokens}
+        if task.teacher.temperature == "default":
+            del self._parameters["temperature"]
         if task.teacher.stop:
             self._parameters["stop"] = list(task.teacher.stop)
         if task.teacher.soft_targets:
@@ -146,6 +148,10 @@ class PromptedPredictor:
     def requests(self, example: Example) -> list[Request]:
         """One per sample."""
         return [self.request(example, index) for index in range(self.task.teacher.samples)]
+
+    def as_taken(self, example: Example) -> list[Request]:
+        """One per sample, without what the endpoint is known to refuse."""
+        return [self._asking.as_taken(request) for request in self.requests(example)]
 
     def stored(self, examples: Sequence[Example]) -> list[bool]:
         """Whether the store has the answer to each of these: to all samples, asked with all there is to ask for or without what the endpoint refused."""

@@ -40,6 +40,7 @@ class DiversityPage:
     cost_usd: float | None
     stopped: str | None
     dropped: tuple[tuple[str, int], ...]
+    filters: tuple[tuple[str, int, int], ...]  # (name, proposals that came to it, proposals that went on), in order
     held_out: int
     curve: tuple[tuple[int, int], ...]
     lengths: Spread

@@ -84,6 +84,8 @@ class LabelReport:
     notes: tuple[str, ...] = ()
     price: Price | None = None  # today's, of a prompt of usual length
     batched: int = 0  # answers that a batch gave, at its price
+    n_live: int = 0  # calls that this command paid for one by one, at the full price
+    live_usd: float | None = None  # what they cost; None: a price was unknown
 
 
 class _Tally:
@@ -172,7 +174,15 @@ class _Tally:
             self.notes,
             _price_today(teacher),
             self.batched,
+            *_live(teacher, ledger),
         )
+
+
+def _live(teacher: Teacher, ledger: Ledger) -> tuple[int, float | None]:
+    """The calls paid for one by one and their cost; with `--batch` these are the pilot's and the repairs'."""
+    if not isinstance(teacher, PromptedPredictor) or not isinstance(teacher.model, MeteredModel):
+        return 0, None
+    return teacher.model.n_live, None if ledger.spent_usd is None else teacher.model.live_usd
 
 
 def _price_today(teacher: Teacher) -> Price | None:
@@ -239,6 +249,8 @@ async def annotate_each(
             if isinstance(teacher, PromptedPredictor):
                 if batches is not None:
                     await batches.run(lambda: ())  # what an earlier command sent is paid for
+                if batches is not None and (first := next(iter(examples), None)) is not None:
+                    batches.check(teacher.request(first))  # before the pilot is paid for
                 n_new = 0
                 if consent is not None and teacher.model.bills:
                     n_new = await _agreed(teacher, examples, consent, on_progress, 1.0 if batches is None else SHARE)
@@ -261,7 +273,7 @@ async def annotate_each(
 def _unpaid(teacher: PromptedPredictor, examples: Examples) -> Iterator[Request]:
     """The requests, one per sample, that the store has no answer to."""
     for row in pending(teacher, examples, None, len(examples)):
-        requests = teacher.requests(row)
+        requests = teacher.as_taken(row)
         known = teacher.model.known([request.hash for request in requests]) if len(requests) > 1 else ()
         yield from (request for request in requests if request.hash not in known)
 

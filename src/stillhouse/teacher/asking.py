@@ -20,7 +20,8 @@ class Asking:
     top_p: float = 1.0
     max_tokens: int = 3072
     seed: int = 0
-    context_tokens: int | None = None  # the model's context, where the user names it: longer prompts are then refused before they are sent
+    context_tokens: int | None = None  # the model's context, where it is known: longer prompts are then refused before they are sent
+    context_from: str = "given by the user"  # who says so
 
     def __post_init__(self) -> None:
         for name, least in (("shots", 1), ("per_call", 1), ("max_tokens", 1)):
@@ -33,12 +34,12 @@ class Asking:
 
 
 def check_context(request: Request, asking: Asking, longest: str) -> None:
-    """Raise UserError where prompt and reply would pass the context that the user named; tokens are estimated from characters."""
+    """Raise UserError where prompt and reply would pass the context that is known; tokens are estimated from characters."""
     if asking.context_tokens is None:
         return
     tokens = sum(len(text_of(message)) for message in request.messages) // CHARACTERS_PER_TOKEN
     if tokens + asking.max_tokens > asking.context_tokens:
         raise UserError(
-            f"a prompt of about {tokens:,} tokens and {asking.max_tokens:,} for the reply pass the context of {asking.context_tokens:,}; {longest} is its "
-            "longest part: shorten it, or lower --shots, --per-call or --max-tokens"
+            f"a prompt of about {tokens:,} tokens and {asking.max_tokens:,} for the reply pass the context of {asking.context_tokens:,} "
+            f"({asking.context_from}); {longest} is its longest part: shorten it, or lower --shots, --per-call or --max-tokens"
         )

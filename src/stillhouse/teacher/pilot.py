@@ -67,6 +67,7 @@ def draw(rows: Iterable[Example], n: int = N_PILOT) -> tuple[list[Example], int]
 async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int, share: float = 1.0) -> Quote:
     """Ask these rows (the answers stay in the store) and say what all `n` will cost, the others at this share of the price."""
     costs: list[float] = []
+    next_costs: list[float] = []  # what such a row will cost after the pilot: a share of it, but in full where it was sent back, for a repair is no batch's
     unknown = False
 
     def take(_: int, __: Example, answered: Answered) -> None:
@@ -76,6 +77,7 @@ async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int,
             unknown = True
         elif completion.usage is not None and completion.cost_usd is not None:
             costs.append(completion.cost_usd)
+            next_costs.append(completion.cost_usd * (1.0 if answered[1].sent_back else share))
 
     await teacher.each(rows, take)
     if unknown or not costs:
@@ -83,13 +85,9 @@ async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int,
     snapshot = teacher.model.price_snapshot
     if share != 1.0:
         snapshot = f"{snapshot}, {share:.0%} of it in a batch"
-    return Quote(n, teacher.name, _shared(total_cost(costs, n), math.fsum(costs), share), math.fsum(costs), snapshot)
-
-
-def _shared(whole: Estimate, paid_usd: float, share: float) -> Estimate:
-    """The estimate with all that is not paid yet at this share of the price."""
-    ends = [None if end is None else paid_usd + share * (end - paid_usd) for end in (whole.low, whole.high)]
-    return replace(whole, value=paid_usd + share * (whole.value - paid_usd), low=ends[0], high=ends[1])
+    found, dearer = total_cost(next_costs, n), math.fsum(costs) - math.fsum(next_costs)  # the pilot itself was paid in full
+    ends = [None if end is None else end + dearer for end in (found.low, found.high)]
+    return Quote(n, teacher.name, replace(found, value=found.value + dearer, low=ends[0], high=ends[1]), math.fsum(costs), snapshot)
 
 
 def total_cost(costs: Sequence[float], n: int, level: float = 0.95) -> Estimate:

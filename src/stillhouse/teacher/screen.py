@@ -1,7 +1,8 @@
 """What stands between a teacher's proposals and the data: the rules, the held-out rows, and all that was kept before. Every drop keeps its reason."""
 
+import functools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -41,6 +42,15 @@ class Drop:
     resembled: Row | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """One filter's count: of the `judged` proposals that came to it, past the filters before it, `passed` went on."""
+
+    name: str
+    judged: int
+    passed: int
+
+
 @dataclass
 class Screen:
     """The state of one generation: what was kept, what was dropped, in the order in which it came."""
@@ -52,6 +62,8 @@ class Screen:
     kept: list[Candidate] = field(default_factory=list)
     dropped: list[Drop] = field(default_factory=list)
     _exact: dict[str, Row] = field(default_factory=dict)
+    _judged: Counter[str] = field(default_factory=Counter)
+    _passed: Counter[str] = field(default_factory=Counter)
 
     def know(self, text: str, row: Row) -> bool:
         """Take a text of the user's as kept, whatever it resembles. False where exactly these words were known already: then nothing changes."""
@@ -76,16 +88,41 @@ class Screen:
         self.dropped.append(Drop(id_, text, reason))
 
     def _objection(self, candidate: Candidate) -> Drop | None:
-        for name, broken in self.rules.items():
-            if broken(candidate.judged):
-                return Drop(candidate.id, candidate.text, f"rule: {name}")
-        if (copy := self.held_out.resembles(candidate.text) or self.held_out.resembles(candidate.whole)) is not None:
-            return Drop(candidate.id, candidate.text, f"{copy.part}: {copy.how}", copy.score, copy.row)
-        if (twin := self._exact.get(bare(candidate.text))) is not None:
-            return Drop(candidate.id, candidate.text, "exact", 1.0, twin)
-        if (near := self.near.closest(candidate.text)) is not None:
-            return Drop(candidate.id, candidate.text, self.near_name, near.score, near.row)
+        for name, look in self._filters():
+            self._judged[name] += 1
+            if (drop := look(candidate)) is not None:
+                return drop
+            self._passed[name] += 1
         return None
+
+    def _filters(self) -> Iterator[tuple[str, Callable[[Candidate], Drop | None]]]:
+        """The filters by name, in the order in which they judge: the cheap ones first."""
+        for name in self.rules:
+            yield f"rule: {name}", functools.partial(self._broken, name)
+        if len(self.held_out):
+            yield "held-out", self._held_out
+        yield "exact", self._twin
+        yield self.near_name, self._close
+
+    def _broken(self, name: str, candidate: Candidate) -> Drop | None:
+        return Drop(candidate.id, candidate.text, f"rule: {name}") if self.rules[name](candidate.judged) else None
+
+    def _held_out(self, candidate: Candidate) -> Drop | None:
+        copy = self.held_out.resembles(candidate.text) or self.held_out.resembles(candidate.whole)
+        return None if copy is None else Drop(candidate.id, candidate.text, f"{copy.part}: {copy.how}", copy.score, copy.row)
+
+    def _twin(self, candidate: Candidate) -> Drop | None:
+        twin = self._exact.get(bare(candidate.text))
+        return None if twin is None else Drop(candidate.id, candidate.text, "exact", 1.0, twin)
+
+    def _close(self, candidate: Candidate) -> Drop | None:
+        near = self.near.closest(candidate.text)
+        return None if near is None else Drop(candidate.id, candidate.text, self.near_name, near.score, near.row)
+
+    @property
+    def passing(self) -> list[Passing]:
+        """What each filter let through, in the order in which they judge."""
+        return [Passing(name, self._judged[name], self._passed[name]) for name, _ in self._filters()]
 
     @property
     def reasons(self) -> dict[str, int]:

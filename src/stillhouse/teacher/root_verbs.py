@@ -1,0 +1,118 @@
+"""Root verbs and their objects as a teacher reads them: the second way beside spaCy, for other languages and where no parser is installed.
+
+Texts are asked in batches by their numbers and read line by line. A line that is not in the form asked for is counted and never guessed at.
+"""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from stillhouse.errors import StillhouseError
+from stillhouse.llm.request import Completion, Model, Request
+from stillhouse.records import Progress
+from stillhouse.teacher.numbered import NONE, template
+from stillhouse.teacher.self_instruct import ROUND, Agree
+
+PER_CALL = 25  # texts
+_CHARACTERS = 500  # of a text: its first sentence is what is asked about
+_TOKENS_A_LINE = 24  # room for one line of the reply
+_LINE = re.compile(r"\s*(\d{1,9})\s*[:.]\s*(\S+)\s*\|\s*(\S+)\s*")
+_WORD = re.compile(r"[^\W\d_][\w'’-]*")
+Pair = tuple[str | None, str | None]
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What was read. `pairs` are those of the texts that could be read; `unread`: reason -> texts. `why` says what ended it early."""
+
+    parser: str
+    pairs: list[Pair]
+    unread: dict[str, int]
+    calls: int
+    from_store: int
+    why: str | None = None
+
+
+def request_of(model: str, texts: Sequence[str]) -> Request:
+    """One call about at most `PER_CALL` texts."""
+    listed = "\n".join(f"{number}. {' '.join(text.split())[:_CHARACTERS]}" for number, text in enumerate(texts, start=1))
+    messages = ({"role": "system", "content": template("verbs")}, {"role": "user", "content": listed})
+    return Request(model, messages, {"temperature": 0.0, "max_tokens": _TOKENS_A_LINE * len(texts)})
+
+
+def read_pairs(reply: str, n: int, *, cut_off: bool) -> list[Pair | None]:
+    """The pair of each of `n` texts; None where no line, no readable line or more than one line has its number. A last line that was cut off is none."""
+    lines = reply.strip().splitlines()
+    found: dict[int, Pair | None] = {}
+    for line in lines[:-1] if cut_off else lines:
+        if (parts := _LINE.fullmatch(line)) is None:
+            continue
+        number, words = int(parts[1]), (_word(parts[2]), _word(parts[3]))
+        found[number] = None if number in found or "" in words else (words[0] or None, words[1] or None)
+    return [found.get(number) for number in range(1, n + 1)]
+
+
+def _word(text: str) -> str | None:
+    """The word in lower case; None for the mark of none; "" for what is no word."""
+    text = text.casefold()
+    if text == NONE:
+        return None
+    return text if _WORD.fullmatch(text) else ""
+
+
+async def ask_root_verbs(
+    model: Model, texts: Sequence[str], *, agree: Agree | None = None, at_once: int = 32, on_progress: Callable[[Progress], None] | None = None
+) -> Parsed:
+    """Ask about every text. With `agree`, the first round of calls tells what the rest will cost, and the rest is asked where it says yes.
+
+    What keeps it from going on (the budget, a no, an endpoint that fails) is in `why`, not raised: the rows are there, and only a figure of theirs is not.
+    """
+    parts = [texts[start : start + PER_CALL] for start in range(0, len(texts), PER_CALL)]
+    requests = [request_of(model.name, part) for part in parts]
+    gate = asyncio.Semaphore(at_once)
+    pairs: list[Pair] = []
+    unread: Counter[str] = Counter()
+    calls, from_store, done, why = 0, 0, 0, None
+    to_pay = len(requests) - len(model.known([request.hash for request in requests]))
+    try:
+        if agree is not None and to_pay:
+            agree.before(to_pay)
+        for start in range(0, len(requests), ROUND):
+            replies = await asyncio.gather(*(_reply(model, request, gate) for request in requests[start : start + ROUND]))
+            for part, reply in zip(parts[start : start + ROUND], replies, strict=True):
+                if isinstance(reply, StillhouseError):
+                    raise reply
+                calls, from_store, done = calls + 1, from_store + reply.from_store, done + len(part)
+                _take(part, reply, pairs, unread)
+                if on_progress is not None:
+                    on_progress(Progress(done, len(texts), "asking for root verbs"))
+            costs = [reply.cost_usd for reply in replies if isinstance(reply, Completion) and not reply.from_store and reply.usage is not None]
+            if agree is not None and costs and start + ROUND < len(requests):
+                agree.after(costs, to_pay)
+                agree = None
+    except StillhouseError as error:
+        why = str(error)
+        unread["not asked"] += len(texts) - done
+    return Parsed(f"the teacher {model.name}{' (a stand-in, not a model)' if model.stand_in else ''}", pairs, dict(unread), calls, from_store, why)
+
+
+async def _reply(model: Model, request: Request, gate: asyncio.Semaphore) -> Completion | StillhouseError:
+    """The reply, or the error as a value: the other calls of the round are paid for and are waited for."""
+    async with gate:
+        try:
+            return await model.complete(request)
+        except StillhouseError as error:
+            return error
+
+
+def _take(part: Sequence[str], reply: Completion, pairs: list[Pair], unread: Counter[str]) -> None:
+    cut_off = reply.finish_reason == "length"
+    if reply.text is None or (reply.error is not None and not cut_off):
+        unread[f"call failed: {reply.error or 'empty reply'}"] += len(part)
+        return
+    read = read_pairs(reply.text, len(part), cut_off=cut_off)
+    pairs += [pair for pair in read if pair is not None]
+    if missing := sum(pair is None for pair in read):
+        unread["no readable line"] += missing
