@@ -4,10 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from scipy import optimize
 
 from stillhouse.advice import advantage as module
 from stillhouse.advice import curves
 from stillhouse.advice.advantage import data_advantage
+from stillhouse.advice.crossover import CurveRead, find_crossover
 from stillhouse.advice.curves import Measured, Scores
 from stillhouse.advice.monotone import crossings, isotonic, lead
 from stillhouse.errors import UserError
@@ -66,6 +68,25 @@ def test_the_worse_arm_catches_up_and_the_size_has_an_interval():
     assert (crossover.leader, crossover.n_star, crossover.censored, crossover.level) == ("steep", pytest.approx(64), None, 0.95)
     assert crossover.low < 64 < crossover.high
     assert crossover.sentence == "steep catches up with flat at about 64 training rows"
+
+
+def test_the_crossover_is_where_scipy_finds_the_root_of_the_lead():
+    """Curves that cross once, of random steps; straight lines in log2 n, read by numpy and solved by scipy."""
+    generator = np.random.default_rng(1)
+    for _ in range(20):
+        flat = np.cumsum(generator.uniform(0.0, 0.03, 5)) + 0.5
+        steep = flat - 0.06 + np.cumsum(generator.uniform(0.02, 0.08, 5)) - 0.02
+        found = find_crossover(*(CurveRead(name, SIZES, tuple(of), (1,) * 5) for name, of in (("flat", flat), ("steep", steep))), None, 0.95, log=True)
+
+        def ahead(log2_n, flat=flat, steep=steep):
+            return np.interp(log2_n, np.log2(SIZES), steep) - np.interp(log2_n, np.log2(SIZES), flat)
+
+        if ahead(4) >= 0:
+            assert found.censored == "<="
+        elif ahead(8) <= 0:
+            assert found.censored == ">"
+        else:
+            assert (found.leader, found.n_star) == ("steep", pytest.approx(2 ** optimize.brentq(ahead, 4, 8)))
 
 
 def test_the_better_arm_may_be_the_one_that_comes_from_behind():

@@ -81,6 +81,27 @@ def test_nothing_can_be_drawn_from_one_group_and_equal_arms_are_the_same_buy():
     assert sentence(same).endswith("they are the same buy") and set(same.shares) == {0.5}
 
 
+def test_the_curve_is_the_normal_chance_of_a_gain_where_there_are_many_rows():
+    """At a worth v the net benefit v * score - usd is about normal: the share of draws above 0 is its distribution function, from scipy."""
+    scores, usd, groups = rows(1500, 0.70, 0.80)
+    found = worth("student", "prompt", scores, usd, groups)
+    for value, share in zip(found.values[::6], found.shares[::6], strict=True):
+        net = value * (scores[0] - scores[1]) - (usd[0] - usd[1])
+        assert share == pytest.approx(stats.norm.cdf(net.mean() / stats.sem(net)), abs=0.035)  # three standard errors of 2,000 draws
+
+
+def test_at_the_true_worth_the_curve_is_as_often_low_as_it_says():
+    """400 worlds in which an answer is worth exactly v*: the share is below 5 % in some 5 % of them, and above 95 % in as many (three standard errors: 3 %)."""
+    truth, found = (0.0001 - 0.01) / (0.70 - 0.80), []
+    for seed in range(400):
+        (one, other), (own, theirs), _ = rows(150, 0.70, 0.80, seed=seed)
+        picks = np.random.default_rng(seed).integers(0, 150, (400, 150))
+        drawn = np.stack([(one - other)[picks].mean(axis=1), (own - theirs)[picks].mean(axis=1)], axis=1)
+        found.append(acceptability(drawn, [truth])[0])
+    assert np.mean(np.array(found) < 0.05) == pytest.approx(0.05, abs=0.033)
+    assert np.mean(np.array(found) > 0.95) == pytest.approx(0.05, abs=0.033)
+
+
 @pytest.mark.slow
 def test_the_interval_covers_as_often_as_it_says():
     """400 draws of 300 rows from a world in which an answer is worth 10 cents: nominal 0.95, three standard errors are 0.033."""

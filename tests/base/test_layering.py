@@ -8,7 +8,7 @@ from pathlib import Path
 import stillhouse
 
 SRC = Path(stillhouse.__file__).parent
-BASE = {"errors", "records", "task", "runs", "__init__"}
+BASE = {"errors", "records", "task", "runs", "named", "__init__"}
 ENTRIES = {SRC / "__main__.py", SRC / "__init__.py"}  # `python -m stillhouse`; `from stillhouse import flow, step`, loaded when asked for
 MAY_IMPORT = {
     "store": set(),

@@ -81,6 +81,27 @@ def test_choices_in_the_terminal_are_kept_and_said(compare):
     assert "Win rate by people" in more.out and "Report: runs/rows-compare-2/report.html" in more.out
 
 
+def test_several_people_judge_the_same_pairs_each_in_a_sitting_of_their_own(compare):
+    first = compare("--rater", "Ana", says="left\nright\nt\nb\nleft\nq\n")
+    assert "Stopped: 5 of 22 judged" in first.err and "1 of 22, judged by Ana" in first.err and "Krippendorff" not in first.out
+    other = compare("--rater", "Bo", says="t\nq\n")
+    assert "1 of 22, judged by Bo" in other.err and "Stopped: 1 of 22 judged" in other.err  # Ana's choices are not his
+    assert "Win rate by 2 people" in other.out
+    again = compare("--rater", "Bo", "--json", says="u\nt\nt\nt\nq\n")
+    assert "Taken back." in again.err and "Stopped: 3 of 22 judged" in again.err  # his last choice, not Ana's
+    facts = again.json["comparison"]
+    assert (facts["n_raters"], facts["raters_agree"]["n"], facts["heading"]) == (2, 3, "win rate by 2 people")
+    assert facts["raters_agree"]["value"] == pytest.approx(1 / 3)  # Ana: left, right, tie; Bo: three ties
+    assert [(one["name"], one["rate"]["n"]) for one in facts["raters"]] == [("Ana", 5), ("Bo", 3)] and facts["raters"][1]["rate"]["value"] == 0.5
+    lines = [json.loads(line) for line in Path("judgements.jsonl").read_text().splitlines()]
+    assert [line["rater"] for line in lines] == ["Ana"] * 5 + ["Bo"] * 5
+    unnamed = compare(says="left\nq\n")  # as ever, and beside the others
+    assert "Stopped: 1 of 22 judged" in unnamed.err and "Win rate by 3 people" in unnamed.out and "who gave no name alone" in unnamed.out
+    assert "rater" not in json.loads(Path("judgements.jsonl").read_text().splitlines()[-1])
+    for said in ("two people agree", "Krippendorff's alpha", "3 of 5 rows are judged by more than one person; each counts once, by the mean"):
+        assert said in " ".join(unnamed.out.split()), said
+
+
 def test_nobody_and_no_judge_is_no_rate(compare):
     found = compare("--gate")
     assert found.code == 1
@@ -189,6 +210,8 @@ BAD = [
     ("other ids", {"a": '{"id": "x", "answer": "x"}\n'}, "have no row of"),
     ("no data", {"data": "nowhere.jsonl"}, "nowhere.jsonl: no such data file"),
     ("a margin of points", {"options": ("--gate", "--margin", "5")}, "--margin 5: must lie between 0 and 0.5"),
+    ("a name with a line break", {"options": ("--rater", "a\nb"), "people": "terminal"}, "--rater 'a\\nb': give a name of"),
+    ("a name and nobody", {"options": ("--rater", "Ana")}, "--rater Ana: with --people none nobody judges"),
     ("a level of percent", {"options": ("--gate", "--level", "95")}, "--level 95: must lie between 0.5 and 1"),
     ("no judge's name", {"options": ("--judge", "gpt")}, "'gpt' is not a model's name"),
     ("an unpriced judge with a cap", {"options": ("--judge", "http://127.0.0.1:9/v1#x", "--max-usd", "1")}, "no price is known"),
@@ -197,7 +220,7 @@ BAD = [
 
 @pytest.mark.parametrize(("given", "says"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
 def test_bad_input_is_one_sentence_and_exit_code_two(compare, tmp_path, given, says):
-    sides = {key: value for key, value in given.items() if key != "options"}
+    sides = {key: value for key, value in given.items() if key in ("a", "data")} | ({"says": ""} if "people" in given else {})
     if any(mark in sides.get("a", "") for mark in "\n{"):
         (tmp_path / "bad.jsonl").write_text(sides["a"])
         sides["a"] = "bad.jsonl"
@@ -207,7 +230,10 @@ def test_bad_input_is_one_sentence_and_exit_code_two(compare, tmp_path, given, s
 
 
 def test_a_file_of_choices_that_is_none_is_refused(compare, tmp_path):
-    for line, says in (("{}\n", "jsonl:1: is not a judgement"), ('{"pair": "x", "choice": "A"}\n', ":1: is not a"), ("nope\n", ":1: not valid JSON")):
+    numbered = '{"pair": "x", "left": "y", "choice": "tie", "rater": 3}\n'
+    cases = [("{}\n", "jsonl:1: is not a judgement"), (numbered, ":1: is not a"), ('{"pair": "x", "choice": "A"}\n', ":1: is not a")]
+    cases.append(("nope\n", ":1: not valid JSON"))
+    for line, says in cases:
         (tmp_path / "judgements.jsonl").write_text(line)
         found = compare()
         assert (found.code, says in found.err) == (2, True), found.err
@@ -252,9 +278,9 @@ def test_order_and_sides_follow_the_texts_and_not_whose_they_are():
     rows = [Example(str(i), f"question {i}") for i in range(60)]
     a, b = answers(*(f"one {i}" for i in range(60))), answers(*(f"two {i}" for i in range(60)))
     pairs, swapped = pairs_of(rows, a, b), pairs_of(list(reversed(rows)), b, a)
-    assert [(one.key, one.left, one.right) for one in pairs] == [(one.key, one.left, one.right) for one in swapped]
+    assert [(one.key, one.left(), one.right()) for one in pairs] == [(one.key, one.left(), one.right()) for one in swapped]
     assert [one.example.id for one in pairs] != [str(i) for i in range(60)]
-    assert 20 <= sum(one.a_is_left for one in pairs) <= 40
+    assert 20 <= sum(one.a_is_left() for one in pairs) <= 40
 
 
 def test_equal_and_missing_answers_are_settled():
@@ -272,7 +298,7 @@ def test_rows_that_are_the_same_pair_are_one_choice_and_one_draw(tmp_path):
             sitting.choose(item, "left")
         seen = people_on(pairs, kept)
     assert len((tmp_path / "j.jsonl").read_text().splitlines()) == 2
-    assert [row.human is not None for row in seen] == [True] * 4 and len({row.cluster for row in seen}) == 2
+    assert [bool(row.people) for row in seen] == [True] * 4 and len({row.cluster for row in seen}) == 2
 
 
 def test_a_settled_pair_is_passed_where_all_before_it_are_judged(tmp_path):
@@ -291,9 +317,27 @@ def test_choices_count_whoever_is_called_a(tmp_path):
     rows = [Example("0", "q")]
     [pair], [swapped] = pairs_of(rows, answers("one"), answers("two")), pairs_of(rows, answers("two"), answers("one"))
     with Judgements(tmp_path / "j.jsonl") as kept:
-        kept.add(Judgement(pair.key, digest(pair.left), "left"), "0")
+        kept.add(Judgement(pair.key, digest(pair.left()), "left"), "0")
         [row], [other] = people_on([pair], kept), people_on([swapped], kept)
-    assert {row.human, other.human} == {"A", "B"} and row.human == ("A" if pair.a_is_left else "B") == row.human_left
+    assert {row.by_people, other.by_people} == {"A", "B"} and row.by_people == ("A" if pair.a_is_left() else "B") == row.people[0].left
+
+
+def test_each_person_has_sides_of_their_own_and_files_of_two_machines_are_one_file(tmp_path):
+    rows = [Example(str(i), f"question {i}") for i in range(60)]
+    pairs = pairs_of(rows, answers(*(f"one {i}" for i in range(60))), answers(*(f"two {i}" for i in range(60))))
+    assert 15 <= sum(pair.a_is_left("Ana") != pair.a_is_left("Bo") for pair in pairs) <= 45
+    for name, choice in (("Ana", "left"), ("Bo", "tie")):
+        with Judgements(tmp_path / f"{name}.jsonl") as kept:
+            sitting = Sitting(pairs, kept, None, rater=name)
+            assert sitting.shown().rater == name and sitting.shown().left == pairs[0].left(name)
+            for _ in range(10):
+                sitting.choose(sitting.shown().item, choice)
+    (tmp_path / "both.jsonl").write_text((tmp_path / "Ana.jsonl").read_text() + (tmp_path / "Bo.jsonl").read_text())
+    with Judgements(tmp_path / "both.jsonl") as kept:
+        seen = people_on(pairs, kept)
+    assert [len(row.people) for row in seen] == [2] * 10 + [0] * 50
+    ana, bo = seen[0].people
+    assert (ana.rater, ana.choice, ana.left) == ("Ana", ana.left, "A" if pairs[0].a_is_left("Ana") else "B") and (bo.rater, bo.choice) == ("Bo", "tie")
 
 
 def test_a_torn_last_line_is_cut_off_and_a_second_owner_refused(tmp_path):
@@ -305,7 +349,7 @@ def test_a_torn_last_line_is_cut_off_and_a_second_owner_refused(tmp_path):
     whole = path.read_text()
     path.write_text(whole + '{"pair": "q", "cho')
     with Judgements(path) as kept:
-        assert list(kept.by_pair) == ["p"]
+        assert list(kept.of()) == ["p"]
         kept.add(Judgement("q", "l", "left"), "2")
     assert len(path.read_text().splitlines()) == 2 and path.read_text().startswith(whole)
 

@@ -140,7 +140,7 @@ def test_what_people_chose_beside_the_task_outranks_the_judge(stillhouse, folder
 
 BAD = [
     ("nobody judges", ("distill",), ('judge = "scripted:some_swappers:judge"\n', ""), 'metric = "win_rate" needs judgements'),
-    ("a curve", ("advise",), ("", ""), "judges whole students, not every size and seed"),
+    ("a curve", ("advise",), ("", ""), "its judge would be asked twice about every test row for every size and seed"),
     ("also_test", ("distill",), ("[gate]", '[data]\nalso_test = ["examples.jsonl"]\n\n[gate]'), "also_test is not judged"),
     ("a choice", ("distill",), ('"text"', '"choice"'), 'metric = "win_rate" is for output = "text"'),
 ]

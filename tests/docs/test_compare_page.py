@@ -17,7 +17,7 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "compare.md"
 def test_alpacas_draw_is_what_the_page_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    first, _ = blocks(PAGE, "python")
+    first, *_ = blocks(PAGE, "python")
     exec(first, {})
     command = shlex.split(blocks(PAGE, "sh")[1])
     monkeypatch.setattr("sys.argv", command)
@@ -29,10 +29,12 @@ def test_alpacas_draw_is_what_the_page_says(tmp_path, monkeypatch, capsys):
         assert " ".join(block.split()) in said
 
 
-def test_the_corrected_judge_is_what_the_page_says(capsys):
-    _, second = blocks(PAGE, "python")
-    exec(second, {})
-    assert capsys.readouterr().out.splitlines() == re.findall(r"^# (.*)$", second, re.MULTILINE)
+@pytest.mark.parametrize("which", [1, 2], ids=["the corrected judge", "several people"])
+def test_what_is_computed_is_what_the_page_says(which, capsys):
+    code = blocks(PAGE, "python")[which]
+    exec(code, {})
+    said = re.findall(r"^# (.*)$", code, re.MULTILINE)
+    assert said and capsys.readouterr().out.splitlines() == said
 
 
 def test_its_task_file_is_one(tmp_path):
@@ -46,7 +48,7 @@ def test_its_task_file_is_one(tmp_path):
 
 def test_its_commands_name_options_that_there_are():
     commands = [shlex.split(line) for block in blocks(PAGE, "sh") for line in block.splitlines()]
-    assert len(commands) == 4
+    assert len(commands) == 6
     shown = CliRunner().invoke(cli.app, ["compare", "--help"], env={"COLUMNS": "300"}).output
     for command in commands:
         assert command[:2] == ["stillhouse", "compare"]

@@ -125,3 +125,11 @@ def test_the_promise_is_broken_in_at_most_one_draw_of_twenty_and_the_usual_thres
         usual += 0.2 * (1 - confidence[order][last]) ** 2 > budget
     assert 0.01 < broken / draws <= 0.05 + 2 * (0.05 * 0.95 / draws) ** 0.5  # held, and not by asking for far too much
     assert usual / draws > 0.4
+
+
+def test_as_many_rows_as_are_asked_for_are_harmless_by_chance_in_one_draw_of_twenty():
+    """20,000 thresholds that harm exactly the budget: few enough harms among the fewest rows, or among 500, in at most 5 % of draws, and not in far fewer."""
+    generator = np.random.default_rng(3)
+    for n in (rows_for(0.02, 0.95), 500):
+        passed = np.mean(generator.binomial(n, 0.02, 20_000) <= harms_allowed(n, 0.02, 0.95))
+        assert 0.02 < passed <= 0.05 + 3 * (0.05 * 0.95 / 20_000) ** 0.5

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import cohens_kappa
+from statsmodels.stats.power import normal_sample_size_one_tail
 from statsmodels.stats.proportion import proportion_confint
 
 from stillhouse.evaluation.agreement import agreement, bias_of_judge, bias_of_people, kappa
@@ -16,6 +17,7 @@ from stillhouse.evaluation.win_rate import (
     Compared,
     OfGroups,
     OfRows,
+    Voice,
     best_known,
     by_judge,
     by_people,
@@ -40,7 +42,7 @@ def rows(humans, judges=None, groups=None, left="A"):
     """Rows with the people's choices (None: not judged) and the judge's in both orders."""
     judges = judges or [None] * len(humans)
     return [
-        Compared(str(i), groups[i] if groups else None, human, left if human else None, judge)
+        Compared(str(i), groups[i] if groups else None, (Voice(human, left),) if human else (), judge)
         for i, (human, judge) in enumerate(zip(humans, judges, strict=True))
     ]
 
@@ -217,7 +219,7 @@ def test_a_good_judge_narrows_what_few_people_leave_open_and_a_useless_one_does_
 
 
 def test_settled_rows_count_where_the_sitting_has_passed_them():
-    data = [Compared("1", human="A", human_left="A"), Compared("2", settled="tie", reached=True), Compared("3"), Compared("4", settled="tie")]
+    data = [Compared("1", people=(Voice("A", "A"),)), Compared("2", settled="tie", reached=True), Compared("3"), Compared("4", settled="tie")]
     assert by_people(data).rate.value == 0.75
     assert by_people([Compared("1", settled="tie", reached=True), Compared("2")]) is None  # no person has said anything yet
 
@@ -274,3 +276,72 @@ def test_a_judge_that_takes_the_first_and_a_person_who_takes_the_left_are_found_
 
 def test_scores_are_what_the_docs_say():
     assert SCORES == {"A": 1.0, "tie": 0.5, "both bad": 0.5, "B": 0.0}
+
+
+# Three ways, for what the tests above leave open
+
+
+def test_a_consistent_judge_has_the_rate_that_people_with_its_choices_have():
+    """Wilson's interval, as statsmodels has it, whoever judged; and nobody's help changes it where everyone is judged."""
+    choices = judged(50, 30)
+    of_people, of_judge = by_people(rows(choices)), by_judge(rows([None] * 80, [(one, one) for one in choices]))
+    for found in (of_people, of_judge, best_known(rows(choices))):
+        assert (found.rate.low, found.rate.high) == pytest.approx(proportion_confint(50, 80, method="wilson"))
+    assert (of_people.bounds, of_people.by, of_judge.by) == (of_judge.bounds, "people", "judge")
+
+
+def test_a_corrected_rate_is_the_authors_packages():
+    ppi = pytest.importorskip("ppi_py", reason="the authors' package is not here; pip install 'stillhouse[test]'")
+    generator = np.random.default_rng(10)
+    truth = generator.choice(["A", "B", "tie"], 300, p=[0.4, 0.4, 0.2]).tolist()
+    said = [one if generator.random() < 0.8 else "A" for one in truth]
+    found = corrected(rows([*truth[:60], *[None] * 240], [(one, one) for one in said]))
+    scores = [np.array([SCORES[one] for one in part]) for part in (truth[:60], said[:60], said[60:])]
+    assert found.rate.value == pytest.approx(float(np.squeeze(ppi.ppi_mean_pointestimate(*scores))))
+    low, high = (float(np.squeeze(end)) for end in ppi.ppi_mean_ci(*scores, alpha=0.05, lam=found.weight))
+    assert low - 0.02 < found.rate.low < low and high < found.rate.high < high + 0.02  # the outer of two ends, see the lab notes
+    assert best_known(rows([*truth[:60], *[None] * 240], [(one, one) for one in said])).rate == found.rate
+
+
+def test_planned_rows_are_statsmodels_and_the_fewest_with_the_power():
+    for rate, variance, margin, level in ((0.5, 0.2, 0.1, 0.95), (0.55, 0.25, 0.05, 0.9)):
+        n, above = rows_for_win_rate(rate, variance, margin, level), rate - 0.5 + margin
+        assert n == int(np.ceil(normal_sample_size_one_tail(above, 0.8, 1 - level, variance**0.5)))
+        power = [stats.norm.cdf(above * (count / variance) ** 0.5 - stats.norm.ppf(level)) for count in (n - 1, n)]
+        assert power[0] < 0.8 <= power[1]
+
+
+def test_the_gates_answer_is_by_its_bounds_at_the_margin():
+    """The definition: pass where the test refutes a rate of 0.5 - margin or less, fail where it refutes that or more, else neither."""
+    for wins, losses, margin in ((90, 89, 0.05), (90, 89, 0.08), (20, 80, 0.05), (30, 45, 0.02)):
+        found = rate_of(judged(wins, losses))
+        decided = decide_win_rate(found, margin=margin, whose="")
+        below, above = found.bounds.upper(0.95) < 0.5 - margin, found.bounds.lower(0.95) > 0.5 - margin
+        assert decided.answer == ("pass" if above else "fail" if below else "cannot tell")
+        assert (decided.difference.value, decided.lower_bound) == (pytest.approx(found.rate.value - 0.5), found.bounds.lower(0.95) - 0.5)
+
+
+def test_agreement_and_biases_have_statsmodels_intervals_and_are_shares_by_count():
+    data = rows(["A"] * 30 + ["B"] * 20, [("A", "A")] * 25 + [("B", "B")] * 10 + [("A", "A")] * 5 + [("A", "B")] * 10)
+    share = agreement(data).share  # 25 on A, 5 on B
+    assert (share.value, share.n) == (0.6, 50)
+    assert (share.low, share.high) == pytest.approx(proportion_confint(30, 50, method="beta"))
+    lean, keeps = bias_of_people(data).first, bias_of_judge(data).consistent
+    assert (lean.value, lean.low, lean.high) == pytest.approx((0.6, *proportion_confint(30, 50, method="wilson")))  # A stood on the left, always
+    assert (keeps.value, keeps.low, keeps.high) == pytest.approx((0.8, *proportion_confint(40, 50, method="beta")))
+    assert bias_of_judge(data).first.value == pytest.approx((40 * 0.5 + 10) / 50)
+
+
+def test_agreement_and_biases_cover_and_a_fair_judge_is_seldom_accused():
+    """200 comparisons of 60 rows: agreement 0.8, people take the left in 0.6, a judge that answers at random is shown to lean in at most 5 % and noise."""
+    generator, covered, accused = np.random.default_rng(11), np.zeros(2), 0
+    for _ in range(200):
+        people = np.where(generator.random(60) < 0.6, "A", "B")
+        orders = generator.choice(["A", "B"], (60, 2))
+        same = np.where(generator.random(60) < 0.8, people, np.where(people == "A", "B", "A"))
+        lean = bias_of_people(rows(people.tolist())).first
+        agreed = agreement(rows(people.tolist(), [(one, one) for one in same.tolist()])).share
+        covered += [lean.low <= 0.6 <= lean.high, agreed.low <= 0.8 <= agreed.high]
+        accused += bias_of_judge(rows([None] * 60, [tuple(pair) for pair in orders.tolist()])).shown
+    assert (covered / 200 >= 0.95 - 3 * (0.05 * 0.95 / 200) ** 0.5).all()
+    assert accused / 200 <= 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5

@@ -1,5 +1,6 @@
 """Models by name: each form opens what it says, keys come from the environment alone, and a wrong name says which forms there are."""
 
+import subprocess
 import sys
 
 import pytest
@@ -81,6 +82,13 @@ def test_a_script_that_is_not_there_is_one_sentence(tmp_path, monkeypatch, name,
     script_module(tmp_path, monkeypatch, source)
     with pytest.raises(ModelNameError, match=says):
         load_script(name)
+
+
+def test_a_script_of_the_working_folder_is_found_by_the_command_line_too(tmp_path):
+    (tmp_path / "people.py").write_text("def answer(request, example):\n    return 'good'\n")
+    found = "from stillhouse.llm.scripted import load_script; print(load_script('people:answer')(None, None))"
+    done = subprocess.run([sys.executable, "-P", "-c", found], cwd=tmp_path, capture_output=True, text=True)  # -P: the folder is on no path, as in `stillhouse`
+    assert (done.stdout, done.stderr) == ("good\n", "")
 
 
 ASKED = Request("scripted:x:y", ({"role": "user", "content": "x" * 9},))

@@ -17,7 +17,7 @@ from compare_samples import SECRETS, mine, page_of
 from stillhouse.errors import UserError
 from stillhouse.records import Estimate
 from stillhouse.report.compare_page import ComparisonResult, from_dict, render_comparison, to_dict
-from stillhouse.report.comparison import Decided, Tally, WeakScores, WinRates, bar, comparison_text
+from stillhouse.report.comparison import Decided, OfRater, Tally, WeakScores, WinRates, bar, comparison_text
 from stillhouse.report.comparison_plot import comparison_plot
 from stillhouse.report.page import render, terminal
 from stillhouse.report.result import from_dict as result_from_dict
@@ -55,6 +55,13 @@ FOUND = WinRates(
         "the judge leans to the answer shown first; it saw every pair in both orders, so the lean cancels in the rate",
     ),
 )
+OF_THREE = replace(
+    FOUND,
+    n_raters=3,
+    raters_agree=share(0.71, 40, 0.14),
+    alpha=share(0.52, 40, 0.2),
+    raters=(OfRater("Ana", share(0.53, 60, 0.12)), OfRater("Bo of the second floor", share(0.45, 40, 0.15)), OfRater("", share(0.5, 20, 0.2))),
+)
 BY_PEOPLE = WinRates("a", "b", "people", share(90 / 179, 179), Tally(90, 89, 0, 0), 179, people_alone=share(90 / 179, 179))
 BY_JUDGE = WinRates("a", "b", "judge", share(0.6, 9), Tally(5, 3, 1, 0), 9, judge="m", judge_stand_in=True, judge_alone=share(0.6, 9))
 FACTS = {"command": "stillhouse compare A B rows.jsonl", "data": "rows.jsonl", "instruction": None, "created": "2026-11-24T10:00:00Z"}
@@ -69,6 +76,7 @@ def printed(found, width=80):
 def test_the_heading_says_whose_win_rate_it_is():
     assert FOUND.heading == "win rate by people, with the judge's choices corrected by theirs"
     assert BY_PEOPLE.heading == "win rate by people"
+    assert OF_THREE.heading == "win rate by 3 people, with the judge's choices corrected by theirs"
     assert BY_JUDGE.heading == "win rate by m (a stand-in), not by people"
 
 
@@ -80,6 +88,11 @@ def test_the_terminal_has_every_number_with_its_n_in_80_columns():
     for part in (*rates, "kappa 0.64 [0.52, 0.76] n = 58"):
         assert part in flat, part
     assert "Weak evidence, shared words with the labels: ROUGE-L 41.0" in flat and "Gate: passes:" in flat
+    three = printed(OF_THREE)
+    assert max(len(line.rstrip()) for line in three.splitlines()) <= 80
+    alone = ("Bo of the second floor alone 45.0", "who gave no name alone 50.0")
+    for part in ("two people agree 71.0 %", "Krippendorff's alpha 0.52 [0.32, 0.72] n = 40", *alone):
+        assert part in " ".join(three.replace("\xa0", " ").split()), part
     assert printed(BY_JUDGE).startswith("Win rate by m (a stand-in), not by people\n")
 
 
@@ -89,7 +102,7 @@ def test_the_bar_has_every_part_with_its_count():
     assert words == "█ wins 30   ▒ ties 10   · both bad 5   ░ losses 15"
 
 
-@pytest.mark.parametrize("found", [FOUND, BY_PEOPLE, BY_JUDGE], ids=["corrected", "people", "judge"])
+@pytest.mark.parametrize("found", [FOUND, BY_PEOPLE, BY_JUDGE, OF_THREE], ids=["corrected", "people", "judge", "three people"])
 @pytest.mark.parametrize("width", [344, 700])
 def test_the_drawing_is_well_formed_named_and_stays_inside(found, width):
     root = ET.fromstring(str(comparison_plot(replace(found, a=EVIL, judge=EVIL), width)))
@@ -149,12 +162,12 @@ async def test_in_a_browser_pairs_are_judged_by_keyboard_and_nothing_overflows(t
     program = find_chromium()
     if program is None:
         pytest.skip("chromium is not installed; `apt-get install chromium` runs this test")
-    for name, found in (("corrected", FOUND), ("people", BY_PEOPLE), ("judge", replace(BY_JUDGE, a="x" * 300, notes=("y" * 300,)))):
+    for name, found in (("corrected", FOUND), ("three", OF_THREE), ("people", BY_PEOPLE), ("judge", replace(BY_JUDGE, a="x" * 300, notes=("y" * 300,)))):
         (tmp_path / f"{name}.html").write_text(render_comparison(ComparisonResult(found, FACTS)), encoding="utf-8")
     with page_of(tmp_path, "--json") as (process, url):
         async with chromium(program) as page:
             for width, scheme in ((400, "light"), (400, "dark"), (1400, "light"), (1400, "dark")):
-                for address in (url, *(f"file://{tmp_path}/{name}.html" for name in ("corrected", "people", "judge"))):
+                for address in (url, *(f"file://{tmp_path}/{name}.html" for name in ("corrected", "three", "people", "judge"))):
                     await page.open(address, width, scheme)
                     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (address, width)
                     assert await page.evaluate(OVERLAPS) == [], (address, width)

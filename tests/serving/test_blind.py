@@ -82,7 +82,7 @@ def who_is_who_is_nowhere(url):
     _, headers, html = call(url)
     seen, sides = [url, str(headers), html], []
     while (shown := pair(url))["item"] is not None:
-        assert set(shown) == {"item", "done", "total", "can_undo", "instruction", "input", "left", "right"}
+        assert set(shown) == {"item", "done", "total", "can_undo", "instruction", "input", "left", "right", "rater"}
         sides.append(mine(shown))
         seen += [json.dumps(shown), json.dumps(choose(url, "tie"))]
     for text in seen:

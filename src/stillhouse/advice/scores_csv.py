@@ -76,7 +76,8 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 def _places(path: Path, header: list[str]) -> dict[str, int]:
     names = [cell.strip() for cell in header]
     if absent := [name for name in COLUMNS if name not in names]:
-        raise DatasetError(f"{path}: lacks the column {' and '.join(absent)}; it has {', '.join(names)}, and {', '.join(COLUMNS)} are needed")
+        there = ", ".join(name or "(no name)" for name in names[:6]) + (f" and {len(names) - 6:,} more" if len(names) > 6 else "")
+        raise DatasetError(f"{path}: lacks the column {' and '.join(absent)}; it has {there}, and {', '.join(COLUMNS)} are needed")
     if twice := [name for name in COLUMNS if names.count(name) > 1]:
         raise DatasetError(f"{path}: has the column {twice[0]} twice; keep one")
     return {name: names.index(name) for name in COLUMNS}

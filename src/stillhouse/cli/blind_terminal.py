@@ -49,7 +49,7 @@ def screen(shown: "Shown", width: int) -> Group:
     panels = [Panel(Text(answer), title=title, padding=(1, 2), width=each) for title, answer in (("LEFT", shown.left), ("RIGHT", shown.right))]
     pair = [Columns(panels)] if side_by_side else panels
     head = [Text(shown.instruction, style="dim")] if shown.instruction else []
-    count = Text(f"\n{shown.done + 1:,} of {shown.total:,}", style="dim")
+    count = Text(f"\n{shown.done + 1:,} of {shown.total:,}{f', judged by {shown.rater}' if shown.rater else ''}", style="dim")
     return Group(count, *head, Text(shown.input, style="bold"), *pair, Text(HELP, style="dim"))
 
 

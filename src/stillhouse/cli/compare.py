@@ -25,8 +25,9 @@ def compare(
     data: Annotated[Path, typer.Argument(help="the rows that both answer")],
     task: Annotated[Path | None, typer.Option(help="task.toml: for prompted models; its instruction is shown with every pair")] = None,
     people: Annotated[
-        Literal["page", "terminal", "none"] | None, typer.Option(help="where you judge; none: what was judged before counts [default: page; none with --judge]")
+        Literal["page", "terminal", "none"] | None, typer.Option(help="where you judge; none: earlier choices count [default: page, or none with --judge]")
     ] = None,
+    rater: Annotated[str, typer.Option(help="your name, where several people judge: each has choices and a sitting of their own, and all count")] = "",
     judge: Annotated[str | None, typer.Option(help="a model that judges every pair, in both orders")] = None,
     gate: Annotated[bool, typer.Option("--gate", help="may A replace B? Exit code 1 unless its win rate is above 50 % less the margin")] = False,
     margin: Annotated[float | None, typer.Option(help="of the gate, 0.05 for 45 %; default: the task's, or 0.02")] = None,
@@ -42,9 +43,12 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Which of two answers is better? Judged blind: on a page, in the terminal, by a model. Stop at any moment: every choice is kept."""
+    from stillhouse.errors import UserError
     from stillhouse.jobs.compare import compare as run
 
-    where = people or ("none" if judge else "page")
+    where = people or ("none" if judge and not rater else "page")
+    if rater and where == "none":
+        raise UserError(f"--rater {rater}: with --people none nobody judges; take one of the two out")
     with progress_bar(quiet=where == "terminal") as tick:
         done = run(
             a,
@@ -53,6 +57,7 @@ def compare(
             task=task,
             judge=judge,
             people=_people(where, port),
+            rater=rater,
             judgements=judgements,
             gate=_terms(task, margin, level) if gate else None,
             settings={"max_usd": max_usd, "price_in": price_in, "price_out": price_out},

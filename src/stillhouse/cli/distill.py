@@ -159,7 +159,7 @@ def crossovers(done: "Finished") -> list[str]:
         at = {
             "<=": f"at or below {sizes[0].n:,}",
             ">": f"beyond {sizes[-1].n:,}",
-            None: f"about {one.n_star:,.0f}" if one.n_star is not None else "",
+            None: f"at about {one.n_star:,.0f}" if one.n_star is not None else "",
         }[one.censored]
         low = "the smallest size" if one.low is None else f"{one.low:,.0f}"
         high = "beyond the largest" if one.high is None else f"{one.high:,.0f}"

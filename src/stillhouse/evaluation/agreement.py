@@ -1,12 +1,14 @@
-"""Whether a judge can be believed: does it choose as people do, beyond chance, and does it choose by the answers or by where they stand?
+"""Whether choices can be believed: do people choose alike, does a judge choose as they do, beyond chance, and who goes by where the answers stand?
 
-Cohen 1960 for kappa, with an interval by the jackknife over groups. Position bias is the share of choices for the answer shown first: one half where the order
-does not matter, for a person because the order is drawn, for the judge because it sees every pair in both.
+Cohen 1960 for kappa, judge against people; Krippendorff 2004 (Content Analysis, chapter 11) for alpha, people against one another: it takes any number of
+people, and rows that not all of them judged. Both have an interval by the jackknife over groups. Position bias is the share of choices for the answer shown
+first: one half where the order does not matter, for a person because the order is drawn, for the judge because it sees every pair in both.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -25,6 +27,18 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class AmongPeople:
+    """People on the rows that two of them or more judged, "both bad" taken as a tie; n is of these rows.
+
+    `share`: of a row's choices, taken two at a time, those that are the same; a row with more choices weighs more, as in alpha. `alpha` None: all choices of
+    all these rows are the same, and nothing tells agreement from having no other choice.
+    """
+
+    share: Estimate
+    alpha: Estimate | None
+
+
+@dataclass(frozen=True)
 class PositionBias:
     """`first`: the share of choices for the answer shown first, ties split. `consistent`: rows on which the judge chose the same in both orders."""
 
@@ -38,12 +52,15 @@ class PositionBias:
 
 
 def agreement(rows: Sequence[Compared], level: float = 0.95) -> Agreement | None:
-    """None where no row was judged by both. Rows settled without asking say nothing of the judge, and do not count."""
-    both = [row for row in rows if row.human is not None and row.settled is None and row.by_judge is not None]
+    """None where no row was judged by both. Rows settled without asking say nothing of the judge, and do not count.
+
+    Of several people each is held against the judge: n counts choices, and a row's are drawn together.
+    """
+    both = [(row, voice) for row in rows if row.settled is None and row.by_judge is not None for voice in row.people]
     if not both:
         return None
-    pairs = [(_merged(row.human), _merged(row.by_judge)) for row in both]
-    clusters = [row.cluster for row in both]
+    pairs = [(_merged(voice.choice), _merged(row.by_judge)) for row, voice in both]
+    clusters = [row.cluster for row, _ in both]
     return Agreement(_share([one == other for one, other in pairs], clusters, level), kappa(pairs, clusters, level))
 
 
@@ -66,13 +83,16 @@ def kappa(pairs: Sequence[tuple[str, str]], clusters: Sequence[str], level: floa
     parts: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in names}
     for pair, cluster in zip(pairs, clusters, strict=True):
         parts[cluster][pair] += 1
-    left = [_kappa(whole - part) for part in parts.values()]
-    held = np.array([one for one in left if one is not None])
-    m = len(names)
+    return _jackknifed(value, [_kappa(whole - part) for part in parts.values()], len(pairs), level)
+
+
+def _jackknifed(value: float, left: Sequence[float | None], n: int, level: float) -> Estimate:
+    """A coefficient from -1 to 1 with an interval from its values with one group left out at a time."""
+    held, m = np.array([one for one in left if one is not None]), len(left)
     if m < 3 or len(held) < m or np.ptp(held) < 1e-15:
-        return Estimate(value, len(pairs), level=level)
+        return Estimate(value, n, level=level)
     half = float(stats.t.ppf(1 - (1 - level) / 2, m - 1) * np.sqrt((m - 1) / m * ((held - held.mean()) ** 2).sum()))
-    return Estimate(value, len(pairs), max(-1.0, value - half), min(1.0, value + half), level, "jackknife over groups")
+    return Estimate(value, n, max(-1.0, value - half), min(1.0, value + half), level, "jackknife over groups")
 
 
 def _kappa(counts: Counter[tuple[str, str]]) -> float | None:
@@ -90,13 +110,62 @@ def _kappa(counts: Counter[tuple[str, str]]) -> float | None:
     return (seen - expected) / (1 - expected)
 
 
+def among_people(rows: Sequence[Compared], level: float = 0.95) -> AmongPeople | None:
+    """None where no row was judged by two people."""
+    several = [row for row in rows if len(row.people) > 1]
+    if not several:
+        return None
+    units = [[_merged(voice.choice) for voice in row.people] for row in several]
+    clusters = [row.cluster for row in several]
+    if all(len(unit) == 2 for unit in units):
+        share = _share([one == other for one, other in units], clusters, level)
+    else:
+        alike = [(unit.count(choice) - 1) / (len(unit) - 1) for unit in units for choice in unit]
+        of_choices = [cluster for cluster, unit in zip(clusters, units, strict=True) for _ in unit]
+        share = replace(mean_interval(alike, of_choices, level), n=len(units))
+    return AmongPeople(share, krippendorff_alpha(units, clusters, level))
+
+
+def krippendorff_alpha(units: Sequence[Sequence[str]], clusters: Sequence[str], level: float = 0.95) -> Estimate | None:
+    """Alpha for choices without an order; a unit is what one row was called, by two or more. Units of fewer are left out, and n counts the others.
+
+    1: all agree in every unit; 0: as choices would that were dealt out at random; None: not defined. The interval is absent where `kappa`'s is.
+    """
+    parts: dict[str, list[Sequence[str]]] = {}
+    for unit, cluster in zip(units, clusters, strict=True):
+        if len(unit) > 1:
+            parts.setdefault(cluster, []).append(unit)
+    counted = [_disagreement(part) for part in parts.values()]
+    of_choices, apart = sum((choices for choices, _ in counted), Counter[str]()), math.fsum(part for _, part in counted)
+    if (value := _alpha(of_choices, apart)) is None:
+        return None
+    left = [_alpha(of_choices - choices, apart - part) for choices, part in counted]
+    return _jackknifed(value, left, sum(map(len, parts.values())), level)
+
+
+def _disagreement(units: Sequence[Sequence[str]]) -> tuple[Counter[str], float]:
+    """How often each choice was made, and the ordered pairs of choices that differ, those of a unit of m divided by m - 1."""
+    choices, apart = Counter[str](), 0.0
+    for unit in units:
+        times = Counter(unit)
+        choices += times
+        apart += (len(unit) ** 2 - sum(number**2 for number in times.values())) / (len(unit) - 1)
+    return choices, apart
+
+
+def _alpha(choices: Counter[str], apart: float) -> float | None:
+    n = choices.total()
+    by_chance = n**2 - sum(number**2 for number in choices.values())
+    return None if not by_chance else 1 - (n - 1) * apart / by_chance
+
+
 def bias_of_people(rows: Sequence[Compared], level: float = 0.95) -> PositionBias | None:
     """None where no person judged."""
-    judged = [row for row in rows if row.human is not None and row.human_left is not None]
+    judged = [(row, voice) for row in rows for voice in row.people if voice.left is not None]
     if not judged:
         return None
-    first = [_as_first(row.human, row.human_left == "A") for row in judged if row.human is not None]
-    return PositionBias(win_rate(first, [row.cluster for row in judged], level).rate)
+    first = [_as_first(voice.choice, voice.left == "A") for _, voice in judged]
+    return PositionBias(win_rate(first, [row.cluster for row, _ in judged], level).rate)
 
 
 def bias_of_judge(rows: Sequence[Compared], level: float = 0.95) -> PositionBias | None:

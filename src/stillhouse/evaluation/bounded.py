@@ -38,12 +38,3 @@ def lower_bound(means: Floats, level: float) -> float:
     """The one-sided lower bound of the mean, from `worst_case_means`: where `p_value` comes to 1 - level. `level` up to 0.999."""
     return float(means[max(0, int((1 - level) * (len(means) + 1)) - 1)])
 
-
-def bounded_p(sums: Floats, sizes: Floats, value: float, worst: float = -1.0) -> float:
-    """`p_value` of groups, for scores of at least `worst`; who asks the same groups more than once keeps `worst_case_means`."""
-    return p_value(worst_case_means(sums, sizes, worst), value)
-
-
-def bounded_lower(sums: Floats, sizes: Floats, level: float = 0.95, worst: float = -1.0) -> float:
-    """`lower_bound` of groups, for scores of at least `worst`."""
-    return lower_bound(worst_case_means(sums, sizes, worst), level)

@@ -4,6 +4,9 @@ A tie is half a win for each, and so is "both bad", which is counted on its own 
 difference (wins - losses) / n, moved to (1 + difference) / 2: with no tie that is Wilson's. With groups it is the bootstrap over groups. As in the gate for
 scores, what decides is exact, or a bound that holds for any scores, and the interval is for reading. People outrank the judge: where some rows have a
 person's choice, the judge's scores only power the mean of theirs (`prediction_powered`), and the judge alone speaks where no person did.
+
+Several people's choices of one row are one draw: the row counts once, by the mean of their scores, however many they are. So what is estimated is how often
+A wins before one of these people, drawn anew for every row, and the interval is about rows: of other people it knows nothing.
 """
 
 import math
@@ -29,13 +32,21 @@ MIN_PEOPLE = 30  # rows (groups) judged by people under which the judge is not c
 
 
 @dataclass(frozen=True, slots=True)
+class Voice:
+    """One person's choice of one row. `left`: the answer that stood on the left; `rater` "": who did not say a name."""
+
+    choice: Choice
+    left: Literal["A", "B"] | None = None
+    rater: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Compared:
     """One row: two answers, and what was said of them. `judge`: with A first, with B first; None: asked, but no usable reply."""
 
     id: str
     group: str | None = None
-    human: Choice | None = None
-    human_left: Literal["A", "B"] | None = None  # which stood on the left for the person
+    people: tuple[Voice, ...] = ()
     judge: tuple[Choice | None, Choice | None] | None = None
     settled: Choice | None = None  # known without asking: the answers are the same, or one or both are missing
     reached: bool = False  # settled, and the person's sitting has passed it: it counts among the rows that people judged
@@ -45,8 +56,18 @@ class Compared:
         return self.group if self.group is not None else f"row {self.id}"
 
     @property
+    def people_score(self) -> float | None:
+        """0 to 1: the mean over the people who judged the row; None where none did, and it is not settled and reached."""
+        if self.people:
+            return sum(SCORES[voice.choice] for voice in self.people) / len(self.people)
+        return SCORES[self.settled] if self.settled is not None and self.reached else None
+
+    @property
     def by_people(self) -> Choice | None:
-        return self.human if self.human is not None else self.settled if self.reached else None
+        """The people's choice together: whom more of them prefer."""
+        if not self.people:
+            return self.settled if self.reached else None
+        return _choice(self.people_score, all(voice.choice == "both bad" for voice in self.people))
 
     @property
     def judge_score(self) -> float | None:
@@ -60,9 +81,11 @@ class Compared:
     @property
     def by_judge(self) -> Choice | None:
         """The judge's choice over both orders: one that falls with the order is a tie."""
-        if (score := self.judge_score) is None:
-            return None
-        return "A" if score > 0.5 else "B" if score < 0.5 else "both bad" if self.judge == ("both bad", "both bad") else "tie"
+        return _choice(self.judge_score, self.judge == ("both bad", "both bad"))
+
+
+def _choice(score: float | None, both_bad: bool) -> Choice | None:
+    return None if score is None else "A" if score > 0.5 else "B" if score < 0.5 else "both bad" if both_bad else "tie"
 
 
 @dataclass(frozen=True)
@@ -194,24 +217,29 @@ def _variance(scores: Sequence[float]) -> float:
 
 def by_people(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
     """By the people's choices alone; None where there are none. Where every pair is settled there is nothing to ask, and it is by nobody."""
-    judged = [row for row in rows if row.by_people is not None]
-    choices = [row.by_people for row in judged if row.by_people is not None]
-    asked = any(row.human is not None for row in rows)
-    if not choices or not (asked or all(row.settled is not None for row in rows)):
+    judged = [(row.cluster, row.people_score, row.by_people) for row in rows]
+    asked = any(row.people for row in rows)
+    if not (asked or all(row.settled is not None for row in rows)):
         return None
-    return win_rate(choices, [row.cluster for row in judged], level, "people" if asked else "nobody")
+    return _of_rows(judged, level, "people" if asked else "nobody")
 
 
 def by_judge(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
     """By the judge alone, uncorrected: the mean of both orders per row. None where it judged no row; rows without two usable replies are left out."""
-    judged = [row for row in rows if row.judge_score is not None]
-    if not any(row.judge is not None for row in judged):
+    if not any(row.judge is not None and row.judge_score is not None for row in rows):
         return None
-    choices = [row.by_judge for row in judged if row.by_judge is not None]
-    scores, clusters = [row.judge_score or 0.0 for row in judged], [row.cluster for row in judged]
+    return _of_rows([(row.cluster, row.judge_score, row.by_judge) for row in rows], level, "judge")
+
+
+def _of_rows(rows: Sequence[tuple[str, float | None, Choice | None]], level: float, by: By) -> WinRate | None:
+    """Of rows (cluster, score, choice); those without a score are left out. Where voices differ, a score lies between those of single choices."""
+    known = [(cluster, score, choice) for cluster, score, choice in rows if score is not None and choice is not None]
+    if not known:
+        return None
+    clusters, scores, choices = zip(*known, strict=True)
     if all(score in (0.0, 0.5, 1.0) for score in scores):
-        return win_rate(choices, clusters, level, "judge")
-    return _of_scores(scores, clusters, level, "judge", counts_of(choices))
+        return win_rate(choices, clusters, level, by)
+    return _of_scores(scores, clusters, level, by, counts_of(choices))
 
 
 def corrected(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
@@ -224,7 +252,7 @@ def corrected(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
     few = len({row.cluster for row in people}) < MIN_PEOPLE
     if few or len(people) == len(rows) or not any(row.judge is not None for row in rows):
         return None
-    labels = [None if row.by_people is None else SCORES[row.by_people] for row in rows]
+    labels = [row.people_score for row in rows]
     predictions = [0.5 if row.judge_score is None else row.judge_score for row in rows]
     found: PoweredMean = powered_mean(labels, predictions, [row.cluster for row in rows])
     if (two_sided := found.interval(level)) is None:

@@ -32,6 +32,7 @@ from stillhouse.task import Task, load_task
 
 People = Callable[[Sitting], Awaitable[None]]  # a page or a terminal at which a person judges until there is no more, or no more time
 OnProgress = Callable[[Progress], None] | None
+LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def compare(
     task: Path | Task | None = None,
     judge: str | None = None,
     people: People | None = None,
+    rater: str = "",
     judgements: Path | None = None,
     gate: Terms | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -65,8 +67,11 @@ def compare(
     """Compare `a` with `b` on the rows of `data`. Their answers, the judge's replies and the people's choices are kept as they come: the same command goes on.
 
     `task`: for prompted models, and its instruction is shown with every pair. One cap in dollars (`max_usd` in `settings`, or the task's) holds for
-    everything that is asked. Raises UserError where the two have no row in common, and what models raise.
+    everything that is asked. `rater`: the name of who judges at `people`; each name has a sitting and choices of its own, and all count. Raises UserError where
+    the two have no row in common, and what models raise.
     """
+    if rater and not (rater.isprintable() and rater == rater.strip() and len(rater) <= LONGEST_NAME):
+        raise UserError(f"--rater {rater!r}: give a name of 1 to {LONGEST_NAME} printable characters, without spaces around it")
     loaded = task if isinstance(task, Task) or task is None else load_task(task)
     given = {name: value for name, value in (settings or {}).items() if value is not None}
     prices = (loaded or Task("compare", "compare", "text")).with_teacher(**given)
@@ -74,10 +79,10 @@ def compare(
     rows = load_examples(data, task=loaded, skip_bad=skip_bad)
     home = loaded.folder if loaded is not None else data.parent
     kept_in = judgements or (home / "judgements.jsonl" if loaded is None else loaded.resolve(loaded.gate.judgements))
-    facts: dict[str, Any] = {"a": a, "b": b, "judge": judge, "data": str(data), "fingerprint": rows.fingerprint, "judgements": str(kept_in)}
+    facts: dict[str, Any] = {"a": a, "b": b, "judge": judge, "rater": rater, "data": str(data), "fingerprint": rows.fingerprint, "judgements": str(kept_in)}
     facts |= {"task": str(loaded.path) if loaded and loaded.path else None, "gate": asdict(gate) if gate else None}
     with Run.resume_or_create(runs, f"{loaded.name if loaded else data.name.partition('.')[0]}-compare", "compare", facts) as run:
-        job = _Job(a, b, rows, loaded, prices, judge, kept_in, store or home / "stillhouse.db", on_progress)
+        job = _Job(a, b, rows, loaded, prices, judge, rater, kept_in, store or home / "stillhouse.db", on_progress)
         return asyncio.run(_run(job, run, people, gate))
 
 
@@ -110,6 +115,7 @@ class _Job:
     task: Task | None
     prices: Task
     judge: str | None
+    rater: str
     kept_in: Path
     store: Path
     on_progress: OnProgress
@@ -125,7 +131,7 @@ async def _run(job: _Job, run: Run, people: People | None, gate: Terms | None) -
         with Judgements(job.kept_in) as kept:
             judged, judge = await _judged(job, pairs, ledger)
             if people is not None:
-                await people(Sitting(pairs, kept, job.task.instruction if job.task else None, job.on_progress))
+                await people(Sitting(pairs, kept, job.task.instruction if job.task else None, job.on_progress, job.rater))
             rows = [replace(row, judge=one.judge) for row, one in zip(people_on(pairs, kept), judged, strict=True)]
     finally:
         run.save(cost_usd=ledger.spent_usd)
@@ -152,14 +158,16 @@ def _finish(
     if found is None:
         return CompareDone(run.folder, job.kept_in, None, None, None, cost_usd)
     section, decided = found
+    options = (f" --judge {job.judge}" if job.judge else "") + (f" --gate --margin {gate.margin:g}" if gate else "")
     facts = {
-        "command": f"stillhouse compare {job.a} {job.b} {job.rows.path}" + (f" --judge {job.judge}" if job.judge else ""),
-        "data": f"{job.rows.path.name}, sha256 {job.rows.fingerprint}",
+        "command": f"stillhouse compare {job.a} {job.b} {job.rows.path}{options}",
+        "data": job.rows.path.name,
+        "sha256": job.rows.fingerprint,
         "instruction": job.task.instruction if job.task else None,
         "judge": job.judge,
         "created": run.manifest["created"],
         "run": str(run.folder),
-        "paid now": "at an unknown price" if cost_usd is None else f"${cost_usd:.4f}",
+        "paid now": _paid(cost_usd, judge),
         "versions": ", ".join(f"{name} {number}" for name, number in run.manifest["versions"].items()),
     }
     result = ComparisonResult(section, facts)
@@ -168,6 +176,12 @@ def _finish(
     write_atomic(report, render_comparison(result))
     run.save(gate=decided.answer if decided else None)
     return CompareDone(run.folder, job.kept_in, section, decided, report, cost_usd)
+
+
+def _paid(cost_usd: float | None, judge: Judge | None) -> str:
+    if cost_usd is not None:
+        return f"${cost_usd:.4f}"
+    return "unknown at a model's price; a stand-in is not paid" if judge is not None and judge.stand_in else "at an unknown price"
 
 
 def _called(side: Answers) -> str:

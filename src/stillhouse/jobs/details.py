@@ -4,15 +4,13 @@ from collections.abc import Sequence
 
 from stillhouse.evaluation.harness import RowResult
 from stillhouse.evaluation.metrics import per_class
-from stillhouse.evaluation.proportions import clopper_pearson
+from stillhouse.evaluation.reliability import expected_calibration_error, reliability_bins
 from stillhouse.jobs.arms import MeasuredArm
 from stillhouse.jobs.judged import Judged, cascade_rows
 from stillhouse.jobs.material import Material
-from stillhouse.records import Estimate
 from stillhouse.report import result as report
 
 N_DISAGREEMENTS = 20
-N_BINS = 10
 N_THRESHOLDS = 60
 
 
@@ -63,17 +61,8 @@ def reliability(name: str, rows: Sequence[RowResult]) -> report.Reliability | No
 
 def _bins(known: Sequence[tuple[float, float]]) -> tuple[tuple[report.ReliabilityBin, ...], float]:
     """(confidence, right) pairs in bins, and the expected calibration error over these."""
-    bins, error = [], 0.0
-    for number in range(N_BINS):
-        inside = [pair for pair in known if number == min(int(pair[0] * N_BINS), N_BINS - 1)]
-        if not inside:
-            continue
-        right = round(sum(score for _, score in inside))
-        confidence, accuracy = sum(pair[0] for pair in inside) / len(inside), right / len(inside)
-        error += abs(confidence - accuracy) * len(inside) / len(known)
-        estimate = Estimate(accuracy, len(inside), *clopper_pearson(right, len(inside)), 0.95, "Clopper-Pearson")
-        bins.append(report.ReliabilityBin(number / N_BINS, (number + 1) / N_BINS, confidence, estimate))
-    return tuple(bins), error
+    bins = reliability_bins([confidence for confidence, _ in known], [score == 1.0 for _, score in known])
+    return tuple(report.ReliabilityBin(one.low, one.high, one.confidence, one.accuracy) for one in bins), expected_calibration_error(bins)
 
 
 def disagreements(material: Material, shown: Judged, prompt: Judged) -> report.Disagreements:

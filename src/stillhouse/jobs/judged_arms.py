@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stillhouse.errors import UserError
 from stillhouse.evaluation.harness import RowResult
-from stillhouse.evaluation.win_rate import SCORES, Compared
+from stillhouse.evaluation.win_rate import Compared
 from stillhouse.jobs.answers import Answers
 from stillhouse.jobs.arms import AgainstPrompt, MeasuredArm
 from stillhouse.jobs.judge import ask_judge
@@ -32,7 +32,8 @@ def refuse_unjudged(task: Task, command: str) -> None:
         return
     where = task.path or task.name
     if command == "advise":
-        raise UserError(f'{where}: metric = "win_rate" judges whole students, not every size and seed of a curve; run `stillhouse distill`')
+        asked = "its judge would be asked twice about every test row for every size and seed, and what that costs is not told beforehand"
+        raise UserError(f'{where}: metric = "win_rate" has no learning curve, since {asked}; run `stillhouse distill`, which judges each student once')
     if task.data.also_test:
         raise UserError(f'{where}: with metric = "win_rate" also_test is not judged; take it out, and run `stillhouse compare` on those rows')
     if task.gate.judge is None and not task.resolve(task.gate.judgements).is_file():
@@ -78,12 +79,11 @@ async def _judged(
 
 
 def _scored(test: list[RowResult], pairs: list[Pair], rows: list[Compared]) -> list[RowResult]:
-    """Each row's score: the person's choice, else the judge's in both orders; a tie, and said, where there is neither."""
+    """Each row's score: the people's choice, else the judge's in both orders; a tie, and said, where there is neither."""
     by_id = {pair.example.id: row for pair, row in zip(pairs, rows, strict=True)}
     scored = []
     for result in test:
         row = by_id[result.id]
-        choice = row.human or row.settled
-        score = SCORES[choice] if choice is not None else row.judge_score
+        score = row.people_score if row.people else row.judge_score
         scored.append(replace(result, score=0.5 if score is None else score, error=result.error if score is not None else "not judged"))
     return scored

@@ -1,7 +1,8 @@
 """What people chose, one line per choice, on disk before the next pair is shown. A process that is killed loses nothing that it had confirmed.
 
 A line names the pair and the sides by hashes of the texts, never by system, so the file is as blind as the page; and a choice holds wherever the same two
-answers to the same input are compared again. An undone choice is a later line with `choice` null.
+answers to the same input are compared again. An undone choice is a later line with `choice` null. Who gave a name has it in every line of theirs, and each
+person's last choice of a pair stands beside the others'; so the files of several machines, one after the other, are one file.
 """
 
 import json
@@ -20,22 +21,23 @@ Side = Literal["left", "right", "tie", "both bad"]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One choice. `left`: the digest of the answer that stood on the left."""
+    """One choice. `left`: the digest of the answer that stood on the left; `rater` "": who gave no name."""
 
     pair: str
     left: str
     choice: Side
+    rater: str = ""
 
 
 class Judgements:
-    """The file, open for one process alone. `by_pair` is in the order of the choices, the last one last."""
+    """The file, open for one process alone."""
 
     def __init__(self, path: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.path, self._now = path, now
         with storage_errors(path):
             self._lock = Lock(path.with_name(f".{path.name}.lock"), str(path))
         try:
-            self.by_pair: dict[str, Judgement] = {}
+            self._by_rater: dict[str, dict[str, Judgement]] = {}
             for line, row in _whole_lines(path):
                 self._take(line, row)
             with storage_errors(path):
@@ -44,30 +46,45 @@ class Judgements:
             self._lock.release()
             raise
 
+    def of(self, rater: str = "") -> dict[str, Judgement]:
+        """One person's choices by pair, in the order in which they were made, the last one last."""
+        return self._by_rater.get(rater, {})
+
+    def on(self, pair: str) -> list[Judgement]:
+        """Every person's choice of a pair, in the order of their names."""
+        return [mine[pair] for _, mine in sorted(self._by_rater.items()) if pair in mine]
+
     def add(self, judgement: Judgement, id_: str) -> None:
         """Write one choice and wait for the disk."""
-        self._append({"pair": judgement.pair, "id": id_, "left": judgement.left, "choice": judgement.choice})
-        self.by_pair.pop(judgement.pair, None)
-        self.by_pair[judgement.pair] = judgement
+        self._append({"pair": judgement.pair, "id": id_, "left": judgement.left, "choice": judgement.choice}, judgement.rater)
+        self._keep(judgement)
 
-    def undo(self, pair: str) -> None:
-        """Take the choice of a pair back."""
-        self._append({"pair": pair, "choice": None})
-        del self.by_pair[pair]
+    def undo(self, pair: str, rater: str = "") -> None:
+        """Take a person's choice of a pair back."""
+        self._append({"pair": pair, "choice": None}, rater)
+        del self._by_rater[rater][pair]
 
-    def _append(self, row: dict[str, Any]) -> None:
+    def _keep(self, judgement: Judgement) -> None:
+        mine = self._by_rater.setdefault(judgement.rater, {})
+        mine.pop(judgement.pair, None)
+        mine[judgement.pair] = judgement
+
+    def _append(self, row: dict[str, Any], rater: str) -> None:
+        row |= {"rater": rater} if rater else {}
         with storage_errors(self.path):
             line = json.dumps({**row, "at": self._now().strftime("%Y-%m-%dT%H:%M:%SZ")}, ensure_ascii=False) + "\n"
             self._file.write(line.encode())
             os.fsync(self._file.fileno())
 
     def _take(self, line: int, row: Any) -> None:
-        known = isinstance(row, dict) and isinstance(row.get("pair"), str) and "choice" in row
+        known = isinstance(row, dict) and isinstance(row.get("pair"), str) and "choice" in row and isinstance(row.get("rater", ""), str)
         if not known or (row["choice"] is not None and (row["choice"] not in get_args(Side) or not isinstance(row.get("left"), str))):
             raise DatasetError(f"{self.path}:{line}: is not a judgement that compare wrote; give another file with --judgements, or mend the line")
-        self.by_pair.pop(row["pair"], None)
+        rater = row.get("rater", "")
         if row["choice"] is not None:
-            self.by_pair[row["pair"]] = Judgement(row["pair"], row["left"], row["choice"])
+            self._keep(Judgement(row["pair"], row["left"], row["choice"], rater))
+        else:
+            self._by_rater.get(rater, {}).pop(row["pair"], None)
 
     def close(self) -> None:
         self._file.close()

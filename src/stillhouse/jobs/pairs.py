@@ -1,7 +1,8 @@
-"""The pairs of a comparison: what is shown, on which side, in which order. Decided by a hash of the texts alone, so it is the same in every sitting.
+"""The pairs of a comparison: what is shown, on which side, in which order. Decided by a hash of the texts, so it is the same in every sitting.
 
-A hash of the input and the two answers, without regard to whose they are, decides which answer stands left and where the pair comes in the queue. So a
-sitting that ends early has judged a random sample of the rows, and one that goes on after a crash shows what it would have shown.
+A hash of the input and the two answers, without regard to whose they are, decides which answer stands left (with the name of who judges) and where the pair
+comes in the queue, which is the same for everyone. So a sitting that ends early has judged a random sample of the rows, people who stop at different places
+have the first rows in common, and a sitting that goes on after a crash shows what it would have shown.
 """
 
 import hashlib
@@ -35,18 +36,16 @@ class Pair:
             return "both bad" if self.a is None and self.b is None else "B" if self.a is None else "A"
         return "tie" if self.a.split() == self.b.split() else None
 
-    @property
-    def a_is_left(self) -> bool:
+    def a_is_left(self, rater: str = "") -> bool:
+        """Each person has sides of their own: a lean that people share then makes them neither agree nor favour a system."""
         one, other = digest(self.a), digest(self.b)
-        return (int(digest(["side", self.key])[:2], 16) % 2 == 0) == (one < other)
+        return (int(digest(["side", self.key, *([rater] if rater else [])])[:2], 16) % 2 == 0) == (one < other)
 
-    @property
-    def left(self) -> str:
-        return (self.a if self.a_is_left else self.b) or ""
+    def left(self, rater: str = "") -> str:
+        return (self.a if self.a_is_left(rater) else self.b) or ""
 
-    @property
-    def right(self) -> str:
-        return (self.b if self.a_is_left else self.a) or ""
+    def right(self, rater: str = "") -> str:
+        return (self.b if self.a_is_left(rater) else self.a) or ""
 
 
 def pairs_of(examples: Sequence[Example], a: Answers, b: Answers) -> list[Pair]:

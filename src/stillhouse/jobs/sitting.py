@@ -4,9 +4,9 @@ The page and the terminal are two faces of it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from stillhouse.evaluation.win_rate import Choice, Compared
+from stillhouse.evaluation.win_rate import Choice, Compared, Voice
 from stillhouse.jobs.judgements import Judgement, Judgements, Side
 from stillhouse.jobs.pairs import Pair, digest
 from stillhouse.records import Progress
@@ -24,61 +24,70 @@ class Shown:
     input: str = ""
     left: str = ""
     right: str = ""
+    rater: str = ""  # who judges, where they gave a name
 
 
 class Sitting:
-    """The pairs that need a person, in their order, over the file that keeps the choices."""
+    """The pairs that need a person, in their order, over the file that keeps the choices. Others' choices are neither shown nor touched."""
 
     def __init__(
-        self, pairs: Sequence[Pair], kept: Judgements, instruction: str | None, on_progress: Callable[[Progress], None] | None = None
+        self,
+        pairs: Sequence[Pair],
+        kept: Judgements,
+        instruction: str | None,
+        on_progress: Callable[[Progress], None] | None = None,
+        rater: str = "",
     ) -> None:
-        self._pairs = [pair for pair in pairs if pair.settled is None]
+        self._pairs, self._rater = [pair for pair in pairs if pair.settled is None], rater
         self._kept, self._instruction, self._on_progress = kept, instruction, on_progress
 
     def shown(self) -> Shown:
         """The first pair without a choice."""
-        judged = [pair.key in self._kept.by_pair for pair in self._pairs]
+        mine = self._kept.of(self._rater)
+        judged = [pair.key in mine for pair in self._pairs]
         done, total = sum(judged), len(judged)
         if self._on_progress is not None:
-            self._on_progress(Progress(done, total, "judged by people"))
+            self._on_progress(Progress(done, total, f"judged by {self._rater or 'people'}"))
         if done == total:
-            return Shown(None, done, total, self._last() is not None, self._instruction)
+            return Shown(None, done, total, self._last() is not None, self._instruction, rater=self._rater)
         item = judged.index(False)
         pair = self._pairs[item]
-        return Shown(item, done, total, self._last() is not None, self._instruction, pair.example.text, pair.left, pair.right)
+        sides = pair.left(self._rater), pair.right(self._rater)
+        return Shown(item, done, total, self._last() is not None, self._instruction, pair.example.text, *sides, self._rater)
 
     def choose(self, item: int, choice: Side) -> bool:
         """Keep a choice for the pair that is shown. False: another pair is shown by now (a second window, a key pressed twice), and nothing is kept."""
         if item != self.shown().item:
             return False
         pair = self._pairs[item]
-        self._kept.add(Judgement(pair.key, digest(pair.left), choice), pair.example.id)
+        self._kept.add(Judgement(pair.key, digest(pair.left(self._rater)), choice, self._rater), pair.example.id)
         return True
 
     def undo(self) -> bool:
         """Take the last choice back, also one of an earlier sitting. False: there is none."""
         last = self._last()
         if last is not None:
-            self._kept.undo(last)
+            self._kept.undo(last, self._rater)
         return last is not None
 
     def _last(self) -> str | None:
         ours = {pair.key for pair in self._pairs}
-        return next((key for key in reversed(self._kept.by_pair) if key in ours), None)
+        return next((key for key in reversed(self._kept.of(self._rater)) if key in ours), None)
 
 
 def people_on(pairs: Sequence[Pair], kept: Judgements) -> list[Compared]:
-    """The rows with what people chose. A settled pair counts as passed by where every pair before it in the queue is judged."""
+    """The rows with what people chose. A settled pair counts as passed by where every pair before it in the queue is judged by somebody."""
     rows, passed = [], True
     for pair in pairs:
-        judgement = kept.by_pair.get(pair.key) if pair.settled is None else None
-        passed = passed and (pair.settled is not None or judgement is not None)
-        row = Compared(pair.example.id, pair.group, settled=pair.settled, reached=pair.settled is not None and passed)
-        if judgement is not None:
-            a_left = judgement.left == digest(pair.a)
-            row = replace(row, human=_whose(judgement.choice, a_left), human_left="A" if a_left else "B")
-        rows.append(row)
+        said = tuple(_voice(judgement, pair) for judgement in kept.on(pair.key)) if pair.settled is None else ()
+        passed = passed and (pair.settled is not None or bool(said))
+        rows.append(Compared(pair.example.id, pair.group, said, settled=pair.settled, reached=pair.settled is not None and passed))
     return rows
+
+
+def _voice(judgement: Judgement, pair: Pair) -> Voice:
+    a_left = judgement.left == digest(pair.a)
+    return Voice(_whose(judgement.choice, a_left), "A" if a_left else "B", judgement.rater)
 
 
 def _whose(choice: Side, a_left: bool) -> Choice:

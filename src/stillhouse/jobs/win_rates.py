@@ -9,7 +9,7 @@ from stillhouse.evaluation.metrics import by_name
 from stillhouse.evaluation.proportions import mean_interval
 from stillhouse.evaluation.win_rate import MIN_PEOPLE, Compared, WinRate, best_known, by_judge, by_people, decide_win_rate
 from stillhouse.jobs.pairs import Pair
-from stillhouse.report.comparison import Decided, Tally, WeakScores, WinRates
+from stillhouse.report.comparison import Decided, OfRater, Tally, WeakScores, WinRates
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ def win_rates(
     if best is None:
         return None
     alone, machine = by_people(rows, best.rate.level), by_judge(rows, best.rate.level)
-    whose = {"judge": f"by {judge.name if judge else 'a judge'}, not by people", "nobody": "every pair settled without asking"}.get(best.by, "by people")
+    raters, among = sorted({voice.rater for row in rows for voice in row.people}), checks.among_people(rows)
+    people = "by people" if len(raters) < 2 else f"by {len(raters)} people"
+    whose = {"judge": f"by {judge.name if judge else 'a judge'}, not by people", "nobody": "every pair settled without asking"}.get(best.by, people)
     decided = None if gate is None else decide_win_rate(best, margin=gate.margin, whose=whose, names=names)
     agreed, of_judge, of_people = checks.agreement(rows), checks.bias_of_judge(rows), checks.bias_of_people(rows)
     found = WinRates(
@@ -71,15 +73,29 @@ def win_rates(
         decided=None if decided is None else Decided(decided.answer, decided.margin, decided.sentence, decided.rows_needed),
         weak=_weak(pairs),
         notes=(),
+        n_raters=len(raters),
+        raters_agree=None if among is None else among.share,
+        alpha=None if among is None else among.alpha,
+        raters=_each(rows, raters, best.rate.level) if len(raters) > 1 else (),
     )
     return _noted(found, best, rows, of_judge, of_people), decided
+
+
+def _each(rows: Sequence[Compared], raters: Sequence[str], level: float) -> tuple[OfRater, ...]:
+    """What each person's choices say alone, of the rows that they judged."""
+    found = []
+    for name in raters:
+        theirs = [replace(row, people=mine) for row in rows if (mine := tuple(voice for voice in row.people if voice.rater == name))]
+        if (alone := by_people(theirs, level)) is not None:
+            found.append(OfRater(name, alone.rate))
+    return tuple(found)
 
 
 def _noted(
     found: WinRates, best: WinRate, rows: Sequence[Compared], of_judge: checks.PositionBias | None, of_people: checks.PositionBias | None
 ) -> WinRates:
     """The section with what has to be said beside its numbers."""
-    n_people, asked = sum(row.human is not None for row in rows), sum(row.settled is None for row in rows)
+    n_people, asked = sum(bool(row.people) for row in rows), sum(row.settled is None for row in rows)
     notes = [f"both bad: {found.tally.both_bad} of {found.tally.n} rows, counted as ties"] if found.tally.both_bad else []
     if best.by == "people" and n_people < asked:
         notes.append(f"{n_people} of {asked} pairs are judged, in random order")
@@ -87,6 +103,10 @@ def _noted(
             notes.append(f"below {MIN_PEOPLE} rows judged by people, the judge's choices are not corrected by theirs and stand apart")
     if best.by == "people, judge corrected":
         notes.append(f"PPI++ listens to the judge with weight {best.weight:.2f}; {n_people} of {asked} pairs are judged by people")
+    if found.n_raters > 1:
+        several = sum(len(row.people) > 1 for row in rows)
+        once = "each counts once, by the mean of their choices, and the interval is about rows: it takes these people as they are"
+        notes.append(f"{several} of {n_people} rows are judged by more than one person; {once}")
     if of_judge is not None and of_judge.shown:
         side = "first" if of_judge.first.value > 0.5 else "second"
         notes.append(f"the judge leans to the answer shown {side}; it saw every pair in both orders, so the lean cancels in the rate")

@@ -4,7 +4,6 @@ The callable takes (request, example or None) and returns the reply's text (or a
 (whose list price its tokens are counted at) and `stand_in`. Tokens are estimated at four characters each and marked as estimated.
 """
 
-import importlib
 import inspect
 import time
 from collections.abc import Callable
@@ -12,16 +11,16 @@ from typing import Any
 
 from stillhouse.errors import ModelNameError, TeacherError
 from stillhouse.llm.request import Completion, Request, is_unicode, text_listener, text_of
+from stillhouse.named import object_named
 from stillhouse.records import Example, Usage
 
 CHARACTERS_PER_TOKEN = 4  # English text, the usual rule of thumb
 
 
 def load_script(name: str) -> Callable[..., Any]:
-    """The callable that `module:object` names. Raises ModelNameError."""
-    module, _, attribute = name.partition(":")
+    """The callable that `module:object` names, in the working folder or installed. Raises ModelNameError."""
     try:
-        script = getattr(importlib.import_module(module), attribute)
+        script = object_named(name)
     except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise ModelNameError(f"scripted:{name}: cannot be imported ({error}); give scripted:module:object") from None
     if not callable(script):

@@ -38,6 +38,14 @@ class WeakScores:
 
 
 @record
+class OfRater:
+    """One person's win rate for A on the rows that they judged; `name` "" for who gave none."""
+
+    name: str
+    rate: Measured
+
+
+@record
 class Decided:
     """The gate's answer: may A replace B?"""
 
@@ -51,7 +59,7 @@ class Decided:
 class WinRates:
     """A against B. `rate` is the one to go by, and `by` says whose it is; `tally` counts the rows that it stands on (of people, where a judge was corrected).
 
-    A tie is half a win for each, and so is "both bad". Rates and biases run from 0 to 1, kappa from -1 to 1.
+    A tie is half a win for each, and so is "both bad". Rates and biases run from 0 to 1, kappa and alpha from -1 to 1.
     """
 
     a: str
@@ -79,13 +87,18 @@ class WinRates:
     decided: Decided | None = None
     weak: tuple[WeakScores, ...] = ()
     notes: tuple[str, ...] = ()
+    n_raters: int = 0  # people who judged a row of these
+    raters_agree: Measured | None = None  # of two choices of one row by different people, those that are the same; n: rows
+    alpha: Measured | None = None  # Krippendorff's: the same beyond chance
+    raters: tuple[OfRater, ...] = ()  # each of them, where there are several
 
     @property
     def heading(self) -> str:
         """What the rate is called. Without people it says so."""
+        people = "people" if self.n_raters < 2 else f"{self.n_raters} people"
         return {
-            "people": "win rate by people",
-            "people, judge corrected": "win rate by people, with the judge's choices corrected by theirs",
+            "people": f"win rate by {people}",
+            "people, judge corrected": f"win rate by {people}, with the judge's choices corrected by theirs",
             "nobody": "win rate with every pair settled, nobody asked",
             "judge": f"win rate by {self.judge}{' (a stand-in)' if self.judge_stand_in else ''}, not by people",
         }[self.by]
@@ -102,6 +115,7 @@ class WinRates:
         found: list[tuple[str, Estimate | None]] = [
             ("people, judge corrected (PPI++)", self.rate if self.by == "people, judge corrected" else None),
             ("people", self.people_alone),
+            *((f"{one.name or 'who gave no name'} alone", one.rate) for one in self.raters),
             ("every pair settled, nobody asked", self.rate if self.by == "nobody" else None),
             (f"{self.judge} alone, not corrected", self.judge_alone),
         ]
@@ -111,7 +125,9 @@ class WinRates:
     def checks(self) -> list[tuple[str, Estimate, str]]:
         """(what, number, how to read it) of the judge and the people."""
         found: list[tuple[str, Estimate | None, str]] = [
-            ("judge and people agree", self.agreement, "rows of both"),
+            ("two people agree", self.raters_agree, "rows of two or more"),
+            ("Krippendorff's alpha", self.alpha, "the same beyond chance"),
+            ("judge and people agree", self.agreement, "rows of both" if self.n_raters < 2 else "choices on rows of both"),
             ("kappa", self.kappa, "beyond chance"),
             ("judge takes the first", self.judge_first, "even: 50 %"),
             ("judge keeps its choice", self.judge_consistent, "in both orders"),
@@ -121,8 +137,8 @@ class WinRates:
 
 
 def shown_check(what: str, estimate: Estimate) -> str:
-    """A check's number: kappa as it is, shares in percent."""
-    if what != "kappa":
+    """A check's number: kappa and alpha as they are, shares in percent."""
+    if what not in ("kappa", "Krippendorff's alpha"):
         return f"{numbers.percent(estimate.value)} {numbers.interval(estimate)}"
     ends = "no interval" if estimate.low is None or estimate.high is None else f"[{estimate.low:.2f}, {estimate.high:.2f}]"
     return f"{estimate.value:.2f} {ends}"
