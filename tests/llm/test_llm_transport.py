@@ -117,3 +117,14 @@ async def test_many_requests_at_once_get_their_own_answers():
     assert [int(body) for _, _, body in found] == list(range(100))
     await transport.close()
     server.close()
+
+
+async def test_each_request_waits_its_own_time_and_no_other_is_ended_with_it():
+    async with serving([], [OK, OK], [OK], timeout_s=0.2) as (transport, _, connections):
+        silent = asyncio.create_task(transport.post("x", b"{}"))
+        await asyncio.sleep(0.1)
+        assert (await transport.post("x", b"{}"))[2] == b"hi"  # while the first still waits
+        with pytest.raises(TimeoutError):
+            await silent
+        assert (await transport.post("x", b"{}"))[2] == b"hi"
+        assert len(connections) == 3  # the second connection sent a reply too many: whose it is nobody knows

@@ -114,16 +114,18 @@ class MeteredModel:
     async def _pay(self, request: Request, example: Example | None) -> Completion:
         now = self._now()
         reserved = await self.ledger.reserve(request, self.price_for(request))
-        paid, cost_usd = False, None
+        paid, cost_usd, created = False, None, _second(now)
         try:
-            completion = replace(await self._call(request, example), created=_second(now))
+            completion = await self._call(request, example)
             paid = completion.finish_reason is not None or completion.usage is not None or completion.text is not None or completion.tool_calls is not None
-            if completion.usage is not None:
+            if completion.usage is None:
+                completion = replace(completion, created=created)
+            else:
                 cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
-                completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot)
+                completion = replace(completion, created=created, cost_usd=cost_usd, price_snapshot=snapshot)
             if paid:  # what was not answered is asked again next time
                 self.n_live, self.live_usd = self.n_live + 1, self.live_usd + (cost_usd or 0.0)
-                await self._store.put(_to_stored(request, completion, now))  # cancelled, it is committed all the same
+                await self._store.put(_to_stored(request, completion, created))  # cancelled, it is committed all the same
         finally:
             await self.ledger.settle(reserved, cost_usd, paid=paid)
         return completion
@@ -139,7 +141,7 @@ class MeteredModel:
             cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
             cost_usd = None if cost_usd is None else share * cost_usd
             completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot and f"{snapshot}, {share:.0%}{IN_A_BATCH}")
-        await self._store.put(_to_stored(request, completion, now))
+        await self._store.put(_to_stored(request, completion, _second(now)))
         return cost_usd
 
     async def close(self) -> None:
@@ -147,7 +149,7 @@ class MeteredModel:
             await self._close()
 
 
-def _to_stored(request: Request, completion: Completion, now: datetime) -> StoredCompletion:
+def _to_stored(request: Request, completion: Completion, created: str) -> StoredCompletion:
     response: dict[str, Any] = {"text": completion.text, "finish_reason": completion.finish_reason, "error": completion.error}
     if completion.token_logprobs is not None:
         response["token_logprobs"] = [list(pair) for pair in completion.token_logprobs]
@@ -158,7 +160,7 @@ def _to_stored(request: Request, completion: Completion, now: datetime) -> Store
     if completion.scores is not None:
         response["scores"] = dict(completion.scores)
     paid = (completion.usage, completion.cost_usd, completion.price_snapshot, completion.latency_s)
-    return StoredCompletion(request.hash, request.model, request.to_dict(), response, *paid, _second(now))
+    return StoredCompletion(request.hash, request.model, request.to_dict(), response, *paid, created)
 
 
 def _second(now: datetime) -> str:

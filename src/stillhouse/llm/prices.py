@@ -76,19 +76,32 @@ def known_price(
     `model` may carry a provider (`openai:NAME`). Some models cost more beyond a prompt length: the rates are those of a prompt of `n_input` tokens.
     `batch`: of calls that may wait; None where the table has no such price. Raises UserError for a price that is negative or no number.
     """
+    return _price_on(model, _midnight(when or datetime.now(UTC)), price_in, price_out, price_cached, price_written, n_input, batch)
+
+
+@functools.lru_cache(maxsize=1024)  # every call is priced, and most at one price
+def _price_on(
+    model: str,
+    day: datetime,
+    price_in: float | None,
+    price_out: float | None,
+    price_cached: float | None,
+    price_written: float | None,
+    n_input: int,
+    batch: bool,
+) -> Price | None:
     check_prices(price_in=price_in, price_out=price_out, price_cached=price_cached, price_written=price_written)
     if price_in is not None and price_out is not None:
         more = "".join(f", ${rate:g} {what}" for what, rate in (("cached", price_cached), ("written", price_written)) if rate is not None)
         snapshot = f"given by the user: ${price_in:g} in, ${price_out:g} out{more} per million tokens"
         return None if batch else Price(price_in, price_out, snapshot, price_cached, price_written)
-    when = _midnight(when or datetime.now(UTC))
-    day, (provider, name) = when.date().isoformat(), _split(model)
+    provider, name = _split(model)
     for row in _HISTORY:
-        if row.model == name and row.since <= day < row.until:
+        if row.model == name and row.since <= day.date().isoformat() < row.until:
             return None if batch else Price(row.input_usd_per_m, row.output_usd_per_m, f"{name}, list price of {row.since}")
     parts = ((0, 0, 0), (1000, 0, 0), (0, n_input, 0), (0, 0, n_input))  # output, cached and written tokens beside n_input
-    fresh, whole, cached, written = (_table_cost(name, provider, n_input, *part, when, batch) for part in parts)
-    if fresh is None or whole is None or (batch and whole == _table_cost(name, provider, n_input, 1000, 0, 0, when, False)):
+    fresh, whole, cached, written = (_table_cost(name, provider, n_input, *part, day, batch) for part in parts)
+    if fresh is None or whole is None or (batch and whole == _table_cost(name, provider, n_input, 1000, 0, 0, day, False)):
         return None  # the table answers with the price of a live call where it has none for a batch
     rates = [None if cost is None else cost * 1e6 / n_input for cost in (cached, written)]
     return Price(fresh * 1e6 / n_input, (whole - fresh) * 1000, f"{name}{', batch' if batch else ''}, genai-prices {_table_version()}", *rates)

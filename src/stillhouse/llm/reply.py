@@ -69,6 +69,8 @@ def _leaves(raw: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def _logprobs(raw: Any) -> tuple[tuple[str, float], ...] | None:
     """(token, log-probability) pairs; None where there are none, or one of them is no finite number or no text."""
+    if raw is None:
+        return None
     try:
         pairs = tuple((str(token["token"]), float(token["logprob"])) for token in raw["content"])
     except (KeyError, TypeError, ValueError):
@@ -78,6 +80,8 @@ def _logprobs(raw: Any) -> tuple[tuple[str, float], ...] | None:
 
 def _top_logprobs(raw: Any) -> tuple[Mapping[str, float], ...] | None:
     """The likeliest tokens at each place with their log-probabilities; None where there are none, or one of them is no finite number or no text."""
+    if raw is None:
+        return None
     try:
         places = tuple({str(token["token"]): float(token["logprob"]) for token in place["top_logprobs"]} for place in raw["content"])
     except (KeyError, TypeError, ValueError):

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Mapping
+from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -30,14 +31,8 @@ class _Connection(asyncio.Protocol):
         self._answer: asyncio.Future[tuple[int, Mapping[str, str], bytes]] | None = None
         self.idle_since = 0.0
         self.open = True
-        self._begin()
-
-    def _begin(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._headers: CIMultiDict[str] = CIMultiDict()
-        self._body: list[bytes] = []
-        self._length = 0
         self._until_close = False
+        self._parser = httptools.HttpResponseParser(self)  # for all replies that come over it: making one takes longer than a reply
 
     def ask(self, head: bytes, body: bytes) -> "asyncio.Future[tuple[int, Mapping[str, str], bytes]]":
         self._answer = asyncio.get_running_loop().create_future()
@@ -56,8 +51,7 @@ class _Connection(asyncio.Protocol):
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # other loops than asyncio's have classes of their own
 
     def data_received(self, data: bytes) -> None:
         if self._answer is None:  # nobody asked
@@ -77,6 +71,11 @@ class _Connection(asyncio.Protocol):
 
     # What the parser calls.
 
+    def on_message_begin(self) -> None:
+        self._headers: CIMultiDict[str] = CIMultiDict()
+        self._body: list[bytes] = []
+        self._length = 0
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.add(name.decode("latin-1"), value.decode("latin-1"))
 
@@ -92,16 +91,17 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._parser.get_status_code() >= 200:  # before it may come a word that it is being worked on
             self._finish()
-        else:
-            self._headers = CIMultiDict()
 
     def _finish(self) -> None:
         status, headers, body = self._parser.get_status_code(), self._headers, b"".join(self._body)
-        if not self._parser.should_keep_alive():
+        if self._answer is None or not self._parser.should_keep_alive():  # a second reply to one question is nobody's
             self.close()
-        else:
-            self._begin()
         self._settle((status, headers, body))
+
+    def expire(self) -> None:
+        """The answer did not come in time; what may still come is nobody's."""
+        self._settle(TimeoutError())
+        self.close()
 
     def close(self) -> None:
         self.open = False
@@ -122,28 +122,49 @@ class Transport:
         self._head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
+        self._due: dict[_Connection, float] = {}  # until when each question may wait for its answer
+        self._alarm: asyncio.TimerHandle | None = None  # at the earliest of them: a timer per request would cost as much as its parsing
         self._context: ssl.SSLContext | None = None
 
     async def post(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         """(status, headers, body) of one request."""
         head = f"POST {self._path}/{path} HTTP/1.1\r\n{self._head}Content-Length: {len(body)}\r\n\r\n".encode("latin-1")
-        async with asyncio.timeout(self._timeout_s):
-            connection = self._kept() or await self._connect()
-            try:
-                answer = await connection.ask(head, body)
-            except BaseException:  # cancelled or broken: what may still come over it belongs to nobody
-                connection.close()
-                raise
-            finally:
-                if not connection.open:
-                    self._open.discard(connection)
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._timeout_s
+        if (connection := self._kept(loop.time())) is None:
+            async with asyncio.timeout_at(due):
+                connection = await self._connect()
+        self._due[connection] = due
+        if self._alarm is None or due < self._alarm.when():
+            self._set_alarm(loop, due)
+        try:
+            answer = await connection.ask(head, body)
+        except BaseException:  # cancelled or broken: what may still come over it belongs to nobody
+            connection.close()
+            raise
+        finally:
+            del self._due[connection]
+            if not connection.open:
+                self._open.discard(connection)
         if connection.open:
-            connection.idle_since = asyncio.get_running_loop().time()
+            connection.idle_since = loop.time()
             self._idle.append(connection)
         return answer
 
-    def _kept(self) -> _Connection | None:
-        now = asyncio.get_running_loop().time()
+    def _set_alarm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = loop.call_at(at, self._expire, loop)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End what is over its time, and wait for the next."""
+        self._alarm, now = None, loop.time()
+        for connection in [connection for connection, due in self._due.items() if due <= now]:
+            connection.expire()
+        if later := [due for due in self._due.values() if due > now]:
+            self._set_alarm(loop, min(later))
+
+    def _kept(self, now: float) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()
             if connection.open and now - connection.idle_since < _IDLE_S:
@@ -155,12 +176,14 @@ class Transport:
     async def _connect(self) -> _Connection:
         if self._secure and self._context is None:
             self._context = ssl.create_default_context()
-        loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(lambda: _Connection(self._longest), self._host, self._port, ssl=self._context)
+        _, connection = await asyncio.get_running_loop().create_connection(lambda: _Connection(self._longest), self._host, self._port, ssl=self._context)
         self._open.add(connection)
         return connection
 
     async def close(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         for connection in self._open:
             connection.close()
         self._open.clear()
