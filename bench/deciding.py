@@ -56,7 +56,7 @@ def verdict_on(arms: Arms) -> str:
     evidence = []
     for number, (student, gate) in enumerate(zip(arms.students, gates, strict=True)):
         other = None if others is None else others[number]
-        contrast = None if other is None else Contrast("few-shot", other.answer, other.sentence, other.difference, other.rows_needed)
+        contrast = None if other is None else Contrast("few-shot", other.answer, other.sentence, other.difference, other.rows_needed, student.pays_off)
         evidence.append(_evidence(student, gate, contrast, arms.metric))
     shots = None
     if best is not None:  # picked on these rows, so the interval holds for every number of examples

@@ -89,6 +89,16 @@ def test_what_to_buy_next_says_how_many_and_never_more_than_a_doubling():
     assert recommend(PROMPT, [near], few_shot=PromptEvidence("few-shot", Estimate(0.83, 500), HELPS)).buy_next == "about 400 more labelled test rows"
 
 
+def test_against_a_prompt_with_examples_its_longer_prompt_is_the_price_to_beat():
+    dear, cheap = MoneyEvidence(0.0020, 0.0010, 100.0), MoneyEvidence(0.0020, 0.0040, 100.0, 50_000.0, against="few-shot")
+    beside = replace(beside_examples("pass", 0.0), pays_off=True, money=cheap)
+    passing = replace(student("pass", 0.0, pays_off=False, with_examples=beside), money=dear)
+    assert recommend(PROMPT, [passing]).kind == "keep prompt"  # it would never pay off against the plain prompt
+    advice = recommend(PROMPT, [passing], few_shot=PromptEvidence("few-shot", Estimate(0.83, 500), HELPS))
+    assert (advice.kind, advice.chosen) == ("distil", "linear")
+    assert advice.money == "money: a call of linear costs $0.002, one of few-shot $0.004; spent once: $100.00; break-even: 50,000 calls"
+
+
 def test_the_money_is_named_where_it_is_known():
     money = MoneyEvidence(0.0001, 0.0021, 100.0, 50_000.0, date(2027, 1, 5), 0.12, 0.05, None)
     passing = replace(student("pass", 0.0), money=money)

@@ -242,3 +242,15 @@ def test_a_killed_advise_pays_for_no_example_twice(project, tmp_path, stillhouse
     assert "Examples in the prompt" in (tmp_path / "runs" / "mood-advise-1" / "report.html").read_text()
 
 
+
+
+def test_a_student_that_beats_the_prompt_with_examples_saves_its_longer_prompt(project, tmp_path, stillhouse):
+    """The prompt with examples is the one to beat, and its calls are the ones that are saved."""
+    folder = project(f"{PRICED}\nmax_shots = 4", n=60, n_test=160)
+    with (folder / "task.toml").open("a") as file:
+        file.write("[gate]\nmargin = 0.05\n[money]\nmachine_usd_per_hour = 0.01\ntraining_usd_per_hour = 0.0\n")
+    result = stillhouse("advise", folder, "--runs", tmp_path / "runs", "--seeds", "3", "--sizes", "60", "--json").json["result"]
+    per_1000 = {arm["name"]: arm["cost_usd_per_1000"] for arm in result["arms"]}
+    assert result["verdict"]["kind"] == "finetune" and per_1000["prompt"] < per_1000["prompt + 4 examples"]
+    money = next(fact for fact in result["verdict"]["because"] if fact.startswith("money: a call of linear"))
+    assert f"one of prompt + 4 examples ${per_1000['prompt + 4 examples'] / 1000:.2g};" in money

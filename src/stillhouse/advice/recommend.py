@@ -29,7 +29,7 @@ AUDIT = "nothing now: a label for every hundredth call of the app shows whether 
 
 @dataclass(frozen=True)
 class MoneyEvidence:
-    """An arm's money against the prompt's, in US dollars; None: not known. `worth_usd`: v*, what one more right answer must be worth to flip the choice."""
+    """An arm's money against a prompt's, in US dollars; None: not known. `worth_usd`: v*, what one more right answer must be worth to flip the choice."""
 
     usd_per_call: float | None = None
     prompt_usd_per_call: float | None = None
@@ -39,6 +39,7 @@ class MoneyEvidence:
     worth_usd: float | None = None
     worth_low: float | None = None  # of its interval; None: no worth is low (or high) enough to be sure
     worth_high: float | None = None
+    against: str = "the prompt"
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,15 @@ class PromptEvidence:
 
 @dataclass(frozen=True)
 class Contrast:
-    """What the gate said of a student against one prompt."""
+    """What the gate, and the money, said of a student against one prompt. `pays_off` None: not known."""
 
     against: str
     gate: GateAnswer
     gate_sentence: str
     difference: Estimate
     rows_needed: int | None
+    pays_off: bool | None = None
+    money: MoneyEvidence = MoneyEvidence()
 
 
 @dataclass(frozen=True)
@@ -168,8 +171,10 @@ def _against(student: StudentEvidence, few_shot: str) -> StudentEvidence:
     """The same student, held against the prompt with examples."""
     found = student.against_few_shot
     if found is None:
-        return replace(student, gate="cannot tell", gate_sentence=f"was not compared with {few_shot}", rows_needed=None)
-    return replace(student, gate=found.gate, gate_sentence=found.gate_sentence, difference=found.difference, rows_needed=found.rows_needed)
+        gate_sentence, money = f"was not compared with {few_shot}", MoneyEvidence(against=few_shot)
+        return replace(student, gate="cannot tell", gate_sentence=gate_sentence, rows_needed=None, pays_off=None, money=money)
+    gate = replace(student, gate=found.gate, gate_sentence=found.gate_sentence, difference=found.difference, rows_needed=found.rows_needed)
+    return replace(gate, pays_off=found.pays_off, money=found.money)
 
 
 def _replace(prompt: PromptEvidence, student: StudentEvidence, facts: Sequence[str]) -> Advice:
@@ -314,7 +319,8 @@ def _points(difference: Estimate) -> str:
 
 def _money(name: str, money: MoneyEvidence) -> str:
     """What is known of an arm's money, and what is not."""
-    parts = [f"a call of {name} costs {_usd(money.usd_per_call)}, one of the prompt {_usd(money.prompt_usd_per_call)}", f"spent once: {_usd(money.fixed_usd)}"]
+    other = f"one of {money.against} {_usd(money.prompt_usd_per_call)}"
+    parts = [f"a call of {name} costs {_usd(money.usd_per_call)}, {other}", f"spent once: {_usd(money.fixed_usd)}"]
     if money.break_even_calls is None:
         parts.append("break-even: unknown or never")
     else:

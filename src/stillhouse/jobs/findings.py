@@ -37,7 +37,7 @@ def find(
     rivals = [judged for judged in others if judged.arm.kind in ("few-shot", "student")]
     money = money_of(material, prompt, rivals, cascade, start)
     best = _best_few_shot(others, curves)
-    against = _against_few_shot(material, students, best)
+    against = _against_few_shot(material, students, best, start)
     measured = [_student_evidence(judged, money, curves) for judged in students if judged.gate is not None or prompt is None]
     few_shot = _few_shot_evidence(material, prompt, best, sum(judged.arm.kind == "few-shot" for judged in others))
     behind = _cascade_evidence(material, cascade, prompt)
@@ -105,16 +105,19 @@ def _few_shot_evidence(material: Material, prompt: Judged | None, best: Judged |
     return recommend.PromptEvidence(best.arm.name, best.summary.score, gain)
 
 
-def _against_few_shot(material: Material, students: Sequence[Judged], best: Judged | None) -> dict[str, recommend.Contrast]:
-    """Every student's gate against the prompt with examples, Holm over the students."""
+def _against_few_shot(material: Material, students: Sequence[Judged], best: Judged | None, start: date) -> dict[str, recommend.Contrast]:
+    """Every student's gate and money against the prompt with examples, whose calls are dearer than the plain one's; Holm over the students."""
     if best is None or not students:
         return {}
-    gate = material.task.gate
+    gate, name = material.task.gate, best.arm.name
     gates = [decide_gate(judged.arm.test, best.arm.test, margin=gate.margin, level=gate.level, labels=material.labels) for judged in students]
-    return {
-        judged.arm.name: recommend.Contrast(best.arm.name, found.answer, found.sentence, found.difference, found.rows_needed)
-        for judged, found in zip(students, among(gates, max(len(material.task.ladder), len(gates))), strict=True)
-    }
+    money = money_of(material, best, students, None, start)
+    found = {}
+    for judged, one in zip(students, among(gates, max(len(material.task.ladder), len(gates))), strict=True):
+        arm = judged.arm.name
+        costs = replace(evidence(money, arm), against=name)
+        found[arm] = recommend.Contrast(name, one.answer, one.sentence, one.difference, one.rows_needed, pays_off(money, arm), costs)
+    return found
 
 
 def _student_evidence(judged: Judged, money: Money | None, curves: report.LearningCurves | None) -> recommend.StudentEvidence:
