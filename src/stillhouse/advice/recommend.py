@@ -69,7 +69,7 @@ class Contrast:
 class StudentEvidence:
     """A student against the plain prompt. `pays_off` None: not known; `reach`: (training rows, highest score) that one doubling may bring.
 
-    `against_few_shot`: the same gate against the prompt with examples; None: not compared.
+    `against_few_shot`: gate and money against the prompt with examples; None: not compared.
     """
 
     name: str

@@ -15,6 +15,7 @@ from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
     from stillhouse.jobs.generate import GenerateReport
+    from stillhouse.teacher.diversity import Verbs
     from stillhouse.teacher.root_verbs import Parsed
 
 
@@ -55,7 +56,7 @@ def generate(
     Eight calls go ahead to tell what the rest will cost; then you are asked, unless --yes or a cap says so already.
     """
     from stillhouse.cli.consent import CommandLine
-    from stillhouse.jobs.diversity import unread_notes, write_page
+    from stillhouse.jobs.diversity import write_page
     from stillhouse.jobs.generate import Wanted
     from stillhouse.jobs.generate import generate as run
     from stillhouse.jobs.step_task import task_of
@@ -87,14 +88,20 @@ def generate(
         emit_json({"out": str(done.out), "files": list(map(str, files)), **asdict(done.report), **found})
         return
     _print(done.report, done.out)
-    if verbs is not None:
-        out.print(f"  root verbs of {verbs.n} rows found by {verbs.parser}", soft_wrap=True, highlight=False)
-    for note in () if done.parsed is None else unread_notes(done.parsed):
-        out.print(f"    {note}", soft_wrap=True, highlight=False)
+    _print_verbs(verbs, done.parsed)
     for path in files[1:]:
         out.print(f"  {path}")
     if task is not None:
         out.print(f'next: in [data] of the task: unlabelled = "{done.out.name}", then stillhouse label {task}')
+
+
+def _print_verbs(verbs: "Verbs | None", parsed: "Parsed | None") -> None:
+    from stillhouse.jobs.diversity import unread_notes
+
+    if verbs is not None:
+        out.print(f"  root verbs of {verbs.n} rows found by {verbs.parser}", soft_wrap=True, highlight=False)
+    for note in () if parsed is None else unread_notes(parsed):
+        out.print(f"    {note}", soft_wrap=True, highlight=False)
 
 
 def _parsing(parsed: "Parsed") -> dict[str, Any]:

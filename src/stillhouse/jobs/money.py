@@ -114,10 +114,6 @@ def _iso(day: date | None) -> str | None:
     return None if day is None else day.isoformat()
 
 
-
-
-
-
 def _one_off(material: Material, judged: Judged) -> list[report.OneOff]:
     arm, money = judged.arm, material.task.money
     whose, there = f"{arm.learns_from} labels for {arm.name}", costs.were_there(material, arm)
