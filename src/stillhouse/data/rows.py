@@ -1,4 +1,7 @@
-"""The rows of several files one by one, for work that must not hold them all: checked once before anything is paid for, then read anew at every pass."""
+"""The rows of several files one by one, for work that must not hold them all: checked once before anything is paid for, then read anew at every pass.
+
+JSONL (also gzipped) is read line by line and Parquet by row groups; Alpaca's JSON and Arrow files are held while they are read.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
