@@ -83,6 +83,19 @@ async def test_exercises_come_in_both_forms_with_their_origin_and_a_second_run_a
     assert (endpoint.calls().total(), done.out.read_bytes()) == (calls, before)
 
 
+async def test_few_rows_take_no_more_calls_than_they_need(endpoint, tmp_path):
+    report = (await exercises(endpoint, tmp_path, 40)).report
+    assert (report.kept, report.calls, endpoint.calls().total()) == (40, 2, 2)
+
+
+async def test_a_model_that_takes_no_samplers_settings_is_asked_without_and_every_row_and_the_report_say_so(endpoint, tmp_path):
+    done = await exercises(endpoint, tmp_path, 40, "no-sampler-proposals")
+    again = await exercises(endpoint, tmp_path, 40, "no-sampler-proposals")
+    assert {tuple(row["provenance"]["parameters"]["without"]) for row in lines(done.out)} == {("top_p", "temperature")}
+    for report in (done.report, again.report):
+        assert [told for told in report.warnings if "takes no temperature and no top_p" in told]
+
+
 async def test_more_rows_cost_the_further_calls_alone(endpoint, tmp_path):
     first = await exercises(endpoint, tmp_path, 100)
     kept = lines(first.out)
