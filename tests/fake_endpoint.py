@@ -229,11 +229,18 @@ def serve(root: Path) -> None:
                 return web.json_response(completion("go", "length"))
             case "filter":
                 return web.json_response(completion(None, "content_filter"))
-            case "nonsense":
+            case "some-nonsense" if int(text.split()[1]) % 3:  # of "day 6 was good" two thirds
+                return web.json_response(answer)
+            case "nonsense" | "some-nonsense":
                 return web.json_response(completion("I would rather not say"))
             case "reasoning" | "no-sampler" | "no-sampler-proposals" if (refusal := _refusal(body, mode)) is not None:
                 return web.json_response({"error": refusal}, status=400)
             case "reasoning" | "no-sampler":
+                return web.json_response(answer)
+            case "plain-only" if "logprobs" in body or "temperature" in body:
+                lacks = "logprobs" if "logprobs" in body else "temperature"
+                return web.json_response({"error": {"message": f"{lacks} is not supported"}}, status=400)
+            case "plain-only":
                 return web.json_response(answer)
             case "too-many-tokens":
                 said = "max_tokens is too large: 5. This model supports at most 4 completion tokens."

@@ -226,6 +226,18 @@ async def test_the_estimate_of_a_batch_is_the_pilot_and_half_the_price_for_the_r
     assert (report.from_store, len(fake.asked), endpoint.calls().total()) == (0, 40, 20)
 
 
+async def test_what_the_endpoint_refuses_in_the_pilot_is_in_no_batch(endpoint, tmp_path, monkeypatch):
+    fake = Fake()
+    async with serving(fake) as address:
+        project(tmp_path, endpoint.url(), "openai", monkeypatch, 60)
+        (tmp_path / "task.toml").write_text(TASK.format(model=endpoint.url("plain-only")) + "soft_targets = true\n")
+        monkeypatch.setattr("stillhouse.llm.models.endpoint", _at(address, models.endpoint))
+        report = (await label(tmp_path, batch=True, consent=Agrees())).report
+    assert (report.labelled, report.batched, report.lacking) == (60, 40, {"logprobs": 60, "temperature": 60})
+    [bodies] = sent_bodies(fake, "openai")
+    assert len(bodies) == 40 and not any({"logprobs", "top_logprobs", "temperature"} & body.keys() for body in bodies)
+
+
 async def test_calls_at_the_full_price_are_counted_and_said(endpoint, tmp_path, monkeypatch):
     fake = Fake()
     async with serving(fake) as address:

@@ -220,6 +220,20 @@ async def test_the_teacher_reads_root_verbs_in_calls_that_are_paid_once_and_capp
     assert len(lines(tmp_path / "m.jsonl")) == 60
 
 
+async def test_calls_about_verbs_are_paid_only_where_the_user_agrees_and_the_rows_are_there_all_the_same(endpoint, tmp_path):
+    class NotTheVerbs(Consents):
+        def before(self, quote):
+            super().before(quote)
+            if len(self.told) == 3:  # the rows' own calls and their estimate came first
+                raise BudgetError("not the verbs")
+
+    says = NotTheVerbs()
+    given = {"teacher": endpoint.url("proposals"), "out": tmp_path / "m.jsonl", "store": tmp_path / "s.db", "settings": PRICED}
+    done = await generate(None, Wanted(400), seeds="builtin", verbs_by_teacher=True, consent=says, **given)
+    assert (len(lines(tmp_path / "m.jsonl")), says.told[2].n) == (400, 400 / 25)
+    assert (done.parsed.why, done.parsed.calls, endpoint.calls().total()) == ("not the verbs", 0, done.report.calls)
+
+
 def test_a_line_about_verbs_that_is_not_as_asked_for_is_never_guessed_at():
     reply = "1: write | Story\n2. sort | <none>\n4: two words | x\n5: a | 7\n6: go | home\n6: go | away\n9: x | y\n7: cut | of"
     assert read_pairs(reply, 7, cut_off=True) == [("write", "story"), ("sort", None), None, None, None, None, None]
