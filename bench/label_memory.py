@@ -15,6 +15,7 @@ from typing import Any
 from bench.label import HERE, IN_FLIGHT, counts, endpoint
 from stillhouse import __version__
 
+SECTION = ("label", "memory")  # of whose results it is a part
 SIZES = (10_000, 100_000, 1_000_000)
 TASK = """
 [task]
@@ -52,7 +53,7 @@ def run(folder: Path, port: int, n: int, kill_at: int | None = None) -> dict[str
         assert process.poll() is None, "it ended before it was killed"
         time.sleep(0.2)
     if kill_at is not None:
-        process.send_signal(signal.SIGKILL)
+        os.kill(process.pid, signal.SIGKILL)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == (0 if kill_at is None else -signal.SIGKILL), process.returncode
@@ -83,7 +84,7 @@ def killed(n: int) -> dict[str, Any]:
         return {"n": n, "killed": {"calls": answered, **first}, "run again": {"calls": calls - answered, **again}, "calls that were made twice": calls - n}
 
 
-def memory() -> dict[str, Any]:
+def main() -> dict[str, Any]:
     versions = {"stillhouse": __version__, "python": sys.version.split()[0], "sqlite": sqlite3.sqlite_version}
     return {
         "what": f"peak resident MiB of the process that labels, {IN_FLIGHT} in flight at zero latency, a process of its own for each figure, one run each",
@@ -92,5 +93,4 @@ def memory() -> dict[str, Any]:
         "killed half-way, without ids": killed(SIZES[-1]),
         "versions": versions,
         "load average": os.getloadavg()[0],
-        "date": time.strftime("%Y-%m-%d"),
     }
