@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stillhouse.cli import app
-from stillhouse.cli.console import emit_json, err, money, out, progress_bar
+from stillhouse.cli.console import emit_json, err, out, progress_bar
 from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Rows, SkipBad, Store, Teacher, Unpriced, Yes
 from stillhouse.cli.terms import AcceptTerms, once_confirmed
 from stillhouse.errors import UserError
+from stillhouse.report.numbers import usd
 
 if TYPE_CHECKING:
     from stillhouse.jobs.generate import GenerateReport
@@ -128,7 +129,7 @@ def _print(report: "GenerateReport", path: Path) -> None:
     for reason, count in report.dropped.items():
         out.print(f"  {count} dropped: {reason}")
     paid = f"nothing paid; {report.price_snapshot or 'a model'} would have cost" if report.stand_in else "paid now:"
-    out.print(f"  {paid} {money(report.cost_usd)}")
+    out.print(f"  {paid} {usd(report.cost_usd)}")
     for warning in report.warnings:
         err.print(f"warning: {warning}", soft_wrap=True, highlight=False)
     if report.stopped != "enough":
