@@ -1,4 +1,4 @@
-"""Near-duplicates by MinHash (Broder 1997), for sets beyond a million texts, and for what ROUGE-L cannot see: the same sentences in another order.
+"""Near-duplicates by MinHash (Broder 1997), for what ROUGE-L cannot see: the same sentences in another order. Sets beyond a million texts have `lsh`.
 
 Approximate, unlike `filters`: two texts whose three-word shingles have a Jaccard similarity of 0.7 are compared with a probability of 0.99, at 0.8 of 0.9999
 (25 bands of 5 hashes), and the similarity is then an estimate from 125 hashes, with a standard error of 0.04. The hashing is the library rensa's. Time grows
@@ -10,7 +10,8 @@ import re
 import rensa
 
 from stillhouse.errors import UserError
-from stillhouse.teacher.filters import Row, Verdict
+from stillhouse.teacher.filters import Verdict
+from stillhouse.teacher.kept_file import Row
 
 THRESHOLD = 0.7
 SHINGLE = 3  # words
