@@ -79,7 +79,7 @@ class LabelReport:
     sent_back: int = 0  # replies that were sent back for repair
     repaired: int = 0  # labels that came of it
     with_scores: int = 0  # labels with the teacher's probabilities
-    lacking: dict[str, int] = field(default_factory=dict)  # what the endpoint could not do ("schema", "logprobs") -> rows asked without it
+    lacking: dict[str, int] = field(default_factory=dict)  # what the endpoint could not do ("schema", "temperature") -> rows asked without it
     licences: dict[str, int] = field(default_factory=dict)  # licence class -> labelled rows
     dates: tuple[str, str] | None = None  # of the first and the last answer; None: not known
     notes: tuple[str, ...] = ()
