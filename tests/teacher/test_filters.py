@@ -15,8 +15,8 @@ from rouge_score import rouge_scorer
 
 from stillhouse.errors import DatasetError, RunBusyError, UserError
 from stillhouse.teacher import filters
-from stillhouse.teacher.filters import RougeFilter, f_measure, rouge_l_keep, rouge_tokens
-from stillhouse.teacher.lsh import LshFilter, words
+from stillhouse.teacher.filters import RougeFilter, f_measure, rouge_l_keep, rouge_tokens, words
+from stillhouse.teacher.lsh import LshFilter
 from stillhouse.teacher.minhash import MinHashFilter, shingles
 
 SCORER = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
@@ -209,7 +209,12 @@ def test_minhash_reads_other_scripts_and_keeps_what_has_no_words():
     found = LshFilter()
     texts = ["", "?!", "Где мои деньги, почему так долго?", "где мои деньги? Почему так долго", "💧"]
     assert [found.add(text).kept for text in texts] == [True, True, True, False, True]
-    assert words("Don't_stop, ÉTÉ 東京") == ["don", "t_stop", "été", "東京"]
+
+
+def test_words_are_of_any_script_and_single_characters_where_none_are_spaced():
+    assert words("Don't_stop, ÉTÉ! Где 서울은 ที่นี่ 東京タワーa1") == [
+        "don", "t_stop", "été", "где", "서울은", *"ที่นี่", *"東京", *"タワー", "a1"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("threshold", [1.0, -0.1, float("nan")])

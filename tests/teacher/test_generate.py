@@ -477,6 +477,21 @@ async def test_a_planted_copy_of_a_test_row_fails_the_build(tmp_path, how, part)
             await build()
 
 
+@pytest.mark.parametrize(
+    ("held", "copy"),
+    [
+        ("Мой заказ пришёл вчера, но в коробке не было зарядки", "Мой заказ пришёл сегодня, но в коробке не было зарядки"),
+        ("注文した商品がまだ届いていません", "注文した品物がまだ届いていません"),
+        ("Mein Päckchen für Jörg kam gestern völlig zerdrückt an", "Mein Päckchen für Jörg kam heute völlig zerdrückt an"),
+    ],
+)
+def test_near_copies_of_held_out_rows_are_seen_in_any_script(held, copy):
+    held_out = HeldOut()
+    held_out.include("test", [Example("t", held)])
+    assert (held_out.resembles(copy).how, held_out.resembles(copy).row) == ("rouge-l", "t")
+    assert held_out.resembles(held.translate({ord(letter): "x" for letter in held[1::2]})) is None
+
+
 def test_a_refusal_names_all_pairs_and_of_many_the_first():
     held_out = HeldOut()
     held_out.include("test", [Example(f"t{i}", f"row {i} of the test " * 3) for i in range(12)])

@@ -8,7 +8,7 @@ of the first m - L + 1 and n - L + 1. With rare tokens first, hardly any other t
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ from stillhouse.teacher.kept_file import KeptFile, Row
 
 THRESHOLD = 0.7  # Self-Instruct (2212.10560) section 2.2, and Alpaca's script
 _TOKEN = re.compile("[a-z0-9]+")
+# Thai, Lao, Burmese, Khmer, kana, Han
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[^\W{_UNSPACED}]+|[{_UNSPACED}]")
 _CHARACTERS = 0x110000  # token numbers below this are spelled as characters: RapidFuzz is fastest on str
 
 
@@ -36,6 +39,11 @@ class Verdict:
 def rouge_tokens(text: str) -> list[str]:
     """Lower-case runs of a-z and 0-9, as `rouge_score` splits without its stemmer. A text in another script has no tokens at all."""
     return _TOKEN.findall(text.lower())
+
+
+def words(text: str) -> list[str]:
+    """Runs of letters, digits and underscores of any script, without case; characters one by one in scripts that write without spaces."""
+    return _WORD.findall(text.casefold())
 
 
 def f_measure(length: int, m: int, n: int) -> float:
@@ -55,17 +63,17 @@ def rouge_l_keep(texts: Iterable[str], threshold: float = THRESHOLD) -> list[boo
 
 
 class RougeFilter:
-    """The texts kept so far, ready to be compared with the next one. Memory grows with the number of their tokens.
+    """The texts kept so far, ready to be compared with the next one. Memory grows with the number of their tokens, which `split` makes of a text.
 
     With a `state` file every text that is kept is appended to it (and handed to the system before `add` returns), and the next filter on that file goes on from
     there. Given the texts anew with the same rows, it names a text's own row where that was kept before. Raises what `KeptFile` raises: the file is another
     filter's at this moment, belongs to another threshold, is none, or cannot be written.
     """
 
-    def __init__(self, threshold: float = THRESHOLD, *, state: str | Path | None = None) -> None:
+    def __init__(self, threshold: float = THRESHOLD, *, state: str | Path | None = None, split: Callable[[str], list[str]] = rouge_tokens) -> None:
         if not 0 <= threshold < 1:
             raise UserError(f"a ROUGE-L threshold of {threshold:g} sorts nothing; give one from 0 to below 1 ({THRESHOLD:g} is Alpaca's)")
-        self.threshold = threshold
+        self.threshold, self._split = threshold, split
         self._numbers: dict[str, int] = {}  # token -> its number, in order of appearance
         self._ranks: list[int] = []  # number -> its place in the order: rare tokens first
         self._rows: dict[Any, tuple[int, Row]] = {}  # spelled text -> its place among the kept, its row; equal texts share the first one's
@@ -85,7 +93,7 @@ class RougeFilter:
 
     def add(self, text: str, row: Row | None = None) -> Verdict:
         """Keep the text, or say which kept one it resembles most (the first of equals). `row` names it; default: the number of texts kept before it."""
-        tokens = rouge_tokens(text)
+        tokens = self._split(text)
         if (near := self._closest(tokens)) is not None:
             return near
         self._keep(tokens, row)
@@ -93,15 +101,15 @@ class RougeFilter:
 
     def closest(self, text: str) -> Verdict | None:
         """The kept text with the highest F above the threshold; None: there is none."""
-        return self._closest(rouge_tokens(text))
+        return self._closest(self._split(text))
 
     def insert(self, text: str, row: Row | None = None) -> None:
         """Keep the text whatever it resembles."""
-        self._keep(rouge_tokens(text), row)
+        self._keep(self._split(text), row)
 
     def expect(self, texts: Sequence[str]) -> None:
         """Order the tokens by how many of these texts have them. It changes the speed and no decision."""
-        self._rank(Counter(number for text in texts for number in set(self._numbered(rouge_tokens(text)))))
+        self._rank(Counter(number for text in texts for number in set(self._numbered(self._split(text)))))
         self._ranked_at = max(self._ranked_at, 2 * len(texts))
 
     def close(self) -> None:

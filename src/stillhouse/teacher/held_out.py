@@ -1,7 +1,7 @@
 """The rows that a generated row must not resemble: validation, calibration and test. A set that was made with them in it measures nothing.
 
-Three looks, for each sees what the others miss: the same words (whatever case, spacing and punctuation), ROUGE-L (words changed or put in between), MinHash
-(parts in another order).
+Three looks, for each sees what the others miss: the same words (whatever case, spacing and punctuation), ROUGE-L over words of
+any script (words changed or put in between), MinHash (parts in another order).
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from stillhouse.errors import LeakageError
 from stillhouse.records import Example
-from stillhouse.teacher.filters import THRESHOLD, RougeFilter
+from stillhouse.teacher.filters import THRESHOLD, RougeFilter, words
 from stillhouse.teacher.minhash import MinHashFilter
 
 NAMED = 10  # pairs in one message
@@ -31,7 +31,7 @@ class HeldOut:
 
     def __init__(self, threshold: float = THRESHOLD) -> None:
         self._exact: dict[str, int] = {}
-        self._rouge, self._minhash = RougeFilter(threshold), MinHashFilter()
+        self._rouge, self._minhash = RougeFilter(threshold, split=words), MinHashFilter()
         self._names: list[tuple[str, str]] = []
 
     def __len__(self) -> int:

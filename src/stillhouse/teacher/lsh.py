@@ -6,7 +6,6 @@ missed: those with a Jaccard similarity of words of 0.5 are proposed with a prob
 the tokens of `rouge_score`. The hashing is the library rensa's.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import LCSseq
 
 from stillhouse.errors import UserError
-from stillhouse.teacher.filters import THRESHOLD, Verdict, f_measure, spell
+from stillhouse.teacher.filters import THRESHOLD, Verdict, f_measure, spell, words
 from stillhouse.teacher.kept_file import KeptFile, Row
 
 _BANDS, _PER_BAND, _SEED = 25, 5, 1
@@ -86,11 +85,6 @@ class LshFilter:
 
     def _spell(self, found: list[str]) -> Any:
         return spell([self._numbers.setdefault(word, len(self._numbers)) for word in found])
-
-
-def words(text: str) -> list[str]:
-    """Runs of letters, digits and underscores of any script, without case."""
-    return re.findall(r"\w+", text.casefold())
 
 
 def _sketch(found: list[str]) -> rensa.RMinHash:

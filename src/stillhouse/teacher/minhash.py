@@ -5,12 +5,10 @@ Approximate, unlike `filters`: two texts whose three-word shingles have a Jaccar
 with the texts as long as few of them share shingles; where most do, as in made-up texts of a few words, with their square.
 """
 
-import re
-
 import rensa
 
 from stillhouse.errors import UserError
-from stillhouse.teacher.filters import Verdict
+from stillhouse.teacher.filters import Verdict, words
 from stillhouse.teacher.kept_file import Row
 
 THRESHOLD = 0.7
@@ -20,8 +18,8 @@ _HASHES, _BANDS, _SEED = 125, 25, 1
 
 def shingles(text: str) -> list[str]:
     """Runs of three words of any script, without case; a shorter text is one shingle."""
-    words = re.findall(r"\w+", text.casefold())
-    return [" ".join(words[start : start + SHINGLE]) for start in range(max(1, len(words) - SHINGLE + 1))] if words else []
+    found = words(text)
+    return [" ".join(found[start : start + SHINGLE]) for start in range(max(1, len(found) - SHINGLE + 1))] if found else []
 
 
 class MinHashFilter:
