@@ -30,7 +30,7 @@ def generate(
     evolve: Annotated[str, typer.Option(help="ways to make inputs, with commas: new, harder, rarer, rephrased")] = "new",
     balance: Annotated[bool, typer.Option("--balance", help="ask for as many inputs of each class")] = False,
     without: Annotated[list[str] | None, typer.Option(help="an Alpaca rule to switch off: length, words, program, punctuation, ascii")] = None,
-    near: Annotated[str, typer.Option(help="what tells near copies: rouge-l (exact), or minhash for more than a million rows")] = "rouge-l",
+    near: Annotated[str, typer.Option(help="what finds near copies: rouge-l (all of them), or minhash for more than a million rows (misses some)")] = "rouge-l",
     threshold: Annotated[float | None, typer.Option(help="the similarity above which a row is dropped; default 0.7")] = None,
     shots: Annotated[int, typer.Option(help="rows shown in a prompt")] = 3,
     per_call: Annotated[int, typer.Option(help="new rows asked for in one call")] = 20,
@@ -93,7 +93,7 @@ def generate(
     for path in files[1:]:
         out.print(f"  {path}")
     if task is not None:
-        out.print(f'next: in [data] of the task: unlabelled = "{done.out.name}", then stillhouse label {task}')
+        out.print(f'next: in [data] of the task: unlabelled = "{done.out.name}", then stillhouse label {task}', markup=False)
 
 
 def _print_verbs(verbs: "Verbs | None", parsed: "Parsed | None") -> None:
