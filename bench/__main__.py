@@ -6,13 +6,18 @@ import sys
 import time
 from pathlib import Path
 
-NAMES = ("label", "filters", "flow", "crash", "verdict", "gate_size", "cascade")
+NAMES = ("label", "unknown_limits", "filters", "flow", "crash", "verdict", "gate_size", "cascade")
 
 for name in sys.argv[1:] or NAMES:
     if name not in NAMES:
         sys.exit(f"no such benchmark: {name}; give some of {', '.join(NAMES)}")
-    found = importlib.import_module(f"bench.{name}").main() | {"date": time.strftime("%Y-%m-%d")}
+    bench = importlib.import_module(f"bench.{name}")
+    found = bench.main() | {"date": time.strftime("%Y-%m-%d")}
+    name, section = getattr(bench, "SECTION", (name, None))
     path = Path(__file__).parent / "results" / f"{name}.json"
+    before = json.loads(path.read_text()) if path.exists() else {}
+    # A section of another's results is all that is changed there, and stays when these are made again.
+    found = before | {section: found} if section else found | {kept: before[kept] for kept in getattr(bench, "KEPT", ()) if kept in before}
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))

@@ -17,7 +17,7 @@ import aiohttp
 from stillhouse.errors import TeacherError
 from stillhouse.llm.decisions import NO_DECISIONS, decision_body, read_decision
 from stillhouse.llm.limit_headers import seconds
-from stillhouse.llm.limits import Expected, Limiter
+from stillhouse.llm.limits import Expected, Limiter, Place
 from stillhouse.llm.reply import read_completion
 from stillhouse.llm.request import Completion, Request, between_tries, text_listener, text_of
 from stillhouse.llm.stream import Broken, read_stream
@@ -109,7 +109,7 @@ class ChatClient:
         try:
             status, headers, reply = await self._post(path, raw)
             self.limiter.learn(headers)
-            completion = self._read(status, headers, reply, self.limiter.clock() - place.began, decides=decides)
+            completion = self._read(status, headers, reply, place, decides=decides)
         finally:
             self.limiter.end(place, None if completion is None else completion.usage)
         self.limiter.succeeded(place)
@@ -168,14 +168,15 @@ class ChatClient:
                     raise TooLong
             return response.status, response.headers, raw
 
-    def _read(self, status: int, headers: Mapping[str, str], raw: bytes, latency_s: float, *, decides: bool = False) -> Completion:
+    def _read(self, status: int, headers: Mapping[str, str], raw: bytes, place: Place, *, decides: bool = False) -> Completion:
+        latency_s = self.limiter.clock() - place.began
         if status in _RETRIED or status >= 500:
             asked_s = seconds(headers.get("Retry-After"))  # a date in HTTP's form is none: then the backoff decides
             retry_after_s = None if asked_s is None else min(asked_s, self._longest_wait_s)
             if status == 429:
                 if _code(raw) in _NEVER_PASSES:
                     raise TeacherError(f"{self.base_url}: the account has no quota left ({self._said(raw)}); add credit, then run this again")
-                self.limiter.refused(retry_after_s)
+                self.limiter.refused(place, retry_after_s)
             raise _Passing(f"status {status}: {self._said(raw)}", retry_after_s, refused=status == 429)
         if status == _TOO_LONG:
             return Completion(None, error="the reply is longer than 8 MiB", latency_s=latency_s)
