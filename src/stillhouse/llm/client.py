@@ -18,6 +18,7 @@ from stillhouse.errors import TeacherError
 from stillhouse.llm.decisions import NO_DECISIONS, decision_body, read_decision
 from stillhouse.llm.limit_headers import seconds
 from stillhouse.llm.limits import Expected, Limiter, Place
+from stillhouse.llm.pace import Refusal
 from stillhouse.llm.reply import read_completion
 from stillhouse.llm.request import Completion, Request, between_tries, text_listener, text_of
 from stillhouse.llm.stream import Broken, read_stream
@@ -28,17 +29,19 @@ _TOO_LONG = 0  # in the place of a status
 _RETRIED = frozenset({408, 409, 425, 429})
 _FIRST_WAIT_S = 0.25
 _PATIENCE_S = 900.0  # a 429 is tried again for so long, however often: the endpoint is there and says later
+_ALONE = 12  # times that a request was refused with 429 while others passed: it is this request
+_TOO_LARGE = "Request too large"  # how OpenAI's 429 begins for a request that is larger than a whole minute's tokens
 _DEAD_AFTER = 8  # requests in a row that failed after all their tries, with no success between: the endpoint is down
 _NEVER_PASSES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _encode = json.JSONEncoder().encode
 
 
 class _Passing(Exception):
-    """A failure that may pass. Carries what the last try saw, how long the endpoint asks to wait, and whether it was a 429."""
+    """A failure that may pass. Carries what the last try saw, how long the endpoint asks to wait, and, of a 429, what it did."""
 
-    def __init__(self, reason: str, retry_after_s: float | None = None, *, refused: bool = False) -> None:
+    def __init__(self, reason: str, retry_after_s: float | None = None, *, refusal: Refusal | None = None) -> None:
         super().__init__(reason)
-        self.retry_after_s, self.refused = retry_after_s, refused
+        self.retry_after_s, self.refusal = retry_after_s, refusal
 
 
 class ChatClient:
@@ -73,15 +76,17 @@ class ChatClient:
         path, body = ("decisions", decision_body(self.model, request)) if decides else ("chat/completions", chat_body(self.model, request))
         raw = _encode(body).encode()
         n_characters = sum(len(text_of(message)) for message in request.messages)
-        began, tries = self.limiter.clock(), 0
+        tries, refusal, refused_at = 0, None, 0.0
         while True:
             try:
-                completion = await self._try(path, raw, n_characters, request.max_tokens, decides)
+                completion = await self._try(path, raw, n_characters, request.max_tokens, decides, refusal)
                 break
             except _Passing as error:
                 tries += 1
-                given_up = self.limiter.clock() - began >= _PATIENCE_S if error.refused else tries >= self._attempts
-                if given_up:
+                if refusal is None and error.refusal is not None:
+                    refused_at = error.refusal.at  # the time in the limiter's queue before it is no refusal
+                refusal = error.refusal
+                if tries >= self._attempts if refusal is None else refusal.at - refused_at >= _PATIENCE_S or refusal.alone >= _ALONE:
                     return self._failed(str(error), tries)
                 await self._wait(tries, error.retry_after_s)
             except Broken as error:  # part of the text was heard already: another try would be heard as well
@@ -103,13 +108,13 @@ class ChatClient:
         finally:
             told(-1)
 
-    async def _try(self, path: str, raw: bytes, n_characters: int, max_tokens: int | None, decides: bool) -> Completion:
+    async def _try(self, path: str, raw: bytes, n_characters: int, max_tokens: int | None, decides: bool, refusal: Refusal | None) -> Completion:
         place = await self.limiter.begin(*self._expected.tokens(n_characters, max_tokens))
         completion = None
         try:
             status, headers, reply = await self._post(path, raw)
             self.limiter.learn(headers)
-            completion = self._read(status, headers, reply, place, decides=decides)
+            completion = self._read(status, headers, reply, place, refusal, decides=decides)
         finally:
             self.limiter.end(place, None if completion is None else completion.usage)
         self.limiter.succeeded(place)
@@ -168,16 +173,13 @@ class ChatClient:
                     raise TooLong
             return response.status, response.headers, raw
 
-    def _read(self, status: int, headers: Mapping[str, str], raw: bytes, place: Place, *, decides: bool = False) -> Completion:
+    def _read(self, status: int, headers: Mapping[str, str], raw: bytes, place: Place, refusal: Refusal | None = None, *, decides: bool = False) -> Completion:
         latency_s = self.limiter.clock() - place.began
-        if status in _RETRIED or status >= 500:
+        if (status in _RETRIED or status >= 500) and not (status == 429 and self._said(raw).startswith(_TOO_LARGE)):
             asked_s = seconds(headers.get("Retry-After"))  # a date in HTTP's form is none: then the backoff decides
             retry_after_s = None if asked_s is None else min(asked_s, self._longest_wait_s)
-            if status == 429:
-                if _code(raw) in _NEVER_PASSES:
-                    raise TeacherError(f"{self.base_url}: the account has no quota left ({self._said(raw)}); add credit, then run this again")
-                self.limiter.refused(place, retry_after_s)
-            raise _Passing(f"status {status}: {self._said(raw)}", retry_after_s, refused=status == 429)
+            refusal = self._refused(raw, place, retry_after_s, refusal) if status == 429 else None
+            raise _Passing(f"status {status}: {self._said(raw)}", retry_after_s, refusal=refusal)
         if status == _TOO_LONG:
             return Completion(None, error="the reply is longer than 8 MiB", latency_s=latency_s)
         if status in (401, 403):
@@ -189,6 +191,11 @@ class ChatClient:
         if status != 200:
             return Completion(None, error=f"refused by the endpoint ({status}: {self._said(raw)})", latency_s=latency_s)
         return (read_decision if decides else read_completion)(raw, latency_s, self._clean)
+
+    def _refused(self, raw: bytes, place: Place, retry_after_s: float | None, earlier: Refusal | None) -> Refusal:
+        if _code(raw) in _NEVER_PASSES:
+            raise TeacherError(f"{self.base_url}: the account has no quota left ({self._said(raw)}); add credit, then run this again")
+        return self.limiter.refused(place, retry_after_s, earlier)
 
     def _said(self, raw: bytes) -> str:
         """The endpoint's own words, short and without the key."""

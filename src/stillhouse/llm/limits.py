@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from stillhouse.llm.limit_headers import Told, read_limits
-from stillhouse.llm.pace import InFlight, Pace
+from stillhouse.llm.pace import InFlight, Pace, Refusal
 from stillhouse.records import Usage
 
 _SHARE = 0.98  # of a limit that is aimed at: with a burst of one second's calls the fullest minute holds 99.7 %
@@ -153,21 +153,21 @@ class Limiter:
         if self._in_flight.answered(self.clock() - place.began, self._full_at >= place.began):
             self._wake()
 
-    def refused(self, place: Place, retry_after_s: float | None) -> None:
-        """A 429: start nothing before its Retry-After is over, and then at the pace that is known to pass."""
-        now = self.clock()
-        if retry_after_s is not None:
-            self._not_before = max(self._not_before, now + retry_after_s)
-        mean_s = self._in_flight.mean_s
+    def refused(self, place: Place, retry_after_s: float | None, earlier: Refusal | None = None) -> Refusal:
+        """A 429: start nothing before its Retry-After is over, and then at the pace that is known to pass. `earlier`: the same request's last refusal."""
+        now, mean_s, cut_at = self.clock(), self._in_flight.mean_s, self._pace.cut_at
+        until = self._not_before if retry_after_s is None else max(self._not_before, now + retry_after_s)
         sent_per_s = self._busy / (max(now - self._first_at, 1.0) if mean_s is None else max(mean_s, 1e-3))  # Little's law
-        hold_s = self._pace.refused(place.began, now, sent_per_s, self._not_before)
+        refusal = self._pace.refused(place.began, now, sent_per_s, until, earlier)
+        if earlier is None or refusal.alone == earlier.alone:  # else others pass, and need not wait for this one
+            self._not_before = until
         per_s = self._pace.per_s(now)
-        if hold_s is None or per_s is None:
-            return
-        if self._paced is None:
-            self._paced = Bucket(per_s, 1.0, self.clock)
-        self._paced.wait_s(0.0)  # brings it up to now
-        self._paced.level = 1.0 - per_s * hold_s if hold_s > 0 else 0.0  # one call when the wait is over: nothing gathers in it
+        if per_s is not None and self._pace.cut_at != cut_at:
+            if self._paced is None:
+                self._paced = Bucket(per_s, 1.0, self.clock)
+            self._paced.wait_s(0.0)  # brings it up to now
+            self._paced.level = 1.0 - per_s * self._pace.hold_s if self._pace.hold_s > 0 else 0.0  # one call when the wait is over: nothing gathers in it
+        return refusal
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Take limits from a reply's headers (`x-ratelimit-*`, `anthropic-ratelimit-*`). A limit that the user stated is only ever lowered by them."""

@@ -5,18 +5,33 @@
 
 import math
 import resource
+from dataclasses import dataclass
 
 _CUT = 0.95  # of the rate that passed, after a refusal
 _FIRST_RAISE_S, _RAISE_S = 4.0, 10.0  # in which the rate is raised by an eighth, after the first refusal and after later ones; then faster
 _RAISE, _MOST_RAISED = 0.1, 10.0  # exponents: of such a time, and the highest, for a limit that is gone
-_ENOUGH, _LONG_ENOUGH_S = 10, 1.0  # calls that passed in so long tell a rate
+_ENOUGH, _LONG_ENOUGH_S = 10, 1.0  # calls that passed in so long tell a rate; so many for each that is refused, that the refused has its own reason
 _BLOCK_S, _LONG_BLOCK_S, _WINDOW_S = 1.0, 5.0, 60.0  # in which nothing passed: a window may be used up, or surely is; and how long most windows are
+_OFTEN = 3  # times that a request is refused while others pass
 _FIRST_HOLD_S, _LONGEST_HOLD_S = 0.25, 4.0  # between tries while nothing passes
 _MOST_HALVINGS = 6  # while nothing passes
 _SLOWEST = 1 / 30  # calls per second
 _FIRST_IN_FLIGHT, _MOST_IN_FLIGHT, _OTHER_FILES = 32, 2048, 128
 _CROWDED = 2.0  # times the least mean time of an answer: more at once would only wait longer
 _FORGETS = 1.01  # a round, of that least time: the endpoint may have changed
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a request's refusals so far did: to which share they cut the rate, and how often others passed meanwhile; the last was heard of at that time, after
+    so many answers and refusals of all requests.
+    """
+
+    at: float
+    n_answered: int
+    n_refused: int
+    cut_to: float = 1.0
+    alone: int = 0
 
 
 class Pace:
@@ -29,11 +44,13 @@ class Pace:
 
     def __init__(self, now: float) -> None:
         self._base: float | None = None  # calls per second at `_from`
-        self._cut_at = self._from = now  # the last refusal that told something, and when calls began again after it
+        self.cut_at = self._from = now  # the last refusal that told something, and when calls began again after it
         self._raise_s = _FIRST_RAISE_S
         self._passed = 0  # calls since `_from` that were not refused
         self._opened_at, self._in_window, self._till_refused = now, 0, 0  # the same since the last reopening: all, and those until the last refusal
         self._in_row, self._trouble_at, self._last_refused = 0, now, now  # refusals with nothing between, the first's time, and when the last's call began
+        self._last_passed, self._n_answered, self._n_refused = -math.inf, 0, 0  # when the last call that was answered began, and how many there were
+        self.hold_s = 0.0  # in which to send nothing, after `cut_at`
 
     def per_s(self, now: float) -> float | None:
         """Calls per second now; None: none was refused yet."""
@@ -46,16 +63,34 @@ class Pace:
         """A call begins."""
         self._passed, self._in_window = self._passed + 1, self._in_window + 1
 
-    def refused(self, began: float, now: float, sent_per_s: float, until: float) -> float | None:
-        """A call that began then was refused while `sent_per_s` calls were sent; the endpoint wants none before `until`.
+    def refused(self, began: float, now: float, sent_per_s: float, until: float, earlier: Refusal | None = None) -> Refusal:
+        """A call that began then was refused while `sent_per_s` calls were sent; the endpoint wants none before `until`. `earlier`: the same request's last.
 
-        Returns the seconds in which to send nothing; None: the call began before the last refusal was heard of, and tells nothing new.
+        A request that is refused again while others pass has a reason of its own (it may be larger than the limit): what its refusals did is taken back.
         """
         self._passed, self._in_window = self._passed - 1, self._in_window - 1
+        cut_to, alone = (1.0, 0) if earlier is None else (earlier.cut_to, earlier.alone)
         per_s = self.per_s(now)
-        if per_s is not None and began <= self._cut_at:
+        if per_s is not None and earlier is not None and self._last_passed > earlier.at:
+            alone += 1
+            if (many := self._many_pass(earlier)) and cut_to < 1:
+                self._base, self._from, self._passed, cut_to = per_s / cut_to, max(self._from, now), 0, 1.0
+            if many or alone >= _OFTEN:
+                return Refusal(now, self._n_answered, self._n_refused, cut_to, alone)
+        self._n_refused += 1
+        if per_s is not None and began <= self.cut_at:  # before the last refusal was heard of
             self._till_refused, self._last_refused = self._till_refused - 1, max(self._last_refused, began)
-            return None
+            return Refusal(now, self._n_answered, self._n_refused, cut_to, alone)
+        self._cut(per_s, began, now, sent_per_s, until)
+        before = sent_per_s if per_s is None else per_s
+        return Refusal(now, self._n_answered, self._n_refused, cut_to * min(1.0, (self._base or before) / before), alone)
+
+    def _many_pass(self, earlier: Refusal) -> bool:
+        """Whether since that refusal many were answered for each that was refused."""
+        answered, refused = self._n_answered - earlier.n_answered, self._n_refused - earlier.n_refused + 1
+        return answered >= _ENOUGH * refused
+
+    def _cut(self, per_s: float | None, began: float, now: float, sent_per_s: float, until: float) -> None:
         self._in_row, self._till_refused, self._last_refused = self._in_row + 1, self._in_window, began
         if self._in_row == 1:
             self._trouble_at = now
@@ -66,8 +101,8 @@ class Pace:
         hold_s = 0.0 if self._in_row == 1 else min(_FIRST_HOLD_S * 2 ** (self._in_row - 2), _LONGEST_HOLD_S)
         if until - now >= _LONG_BLOCK_S:
             self._by_window(until, now)
-        self._cut_at, self._from, self._passed = now, max(now + hold_s, until), 0
-        return self._from - now
+        self.cut_at, self._from, self._passed = now, max(now + hold_s, until), 0
+        self.hold_s = self._from - now
 
     def _less_than(self, per_s: float, now: float) -> float:
         for_s = now - self._from
@@ -79,6 +114,7 @@ class Pace:
 
     def answered(self, began: float) -> None:
         """A call that began then was answered."""
+        self._last_passed, self._n_answered = max(self._last_passed, began), self._n_answered + 1
         if not self._in_row or began <= self._trouble_at:
             return
         self._in_row = 0
@@ -86,7 +122,7 @@ class Pace:
             return  # some pass and some do not: it is the rate, and no window
         if began - self._trouble_at >= _BLOCK_S:
             self._by_window(began, began)
-            self._cut_at, self._from, self._passed = began, began, self._in_window - self._till_refused
+            self.cut_at, self._from, self._passed = began, began, self._in_window - self._till_refused
         self._opened_at, self._in_window, self._till_refused = began, self._in_window - self._till_refused, 0
 
     def _by_window(self, reopens_at: float, now: float) -> None:
