@@ -2,11 +2,12 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 from multidict import CIMultiDict
 
-from stillhouse.llm.limit_headers import read_limits, seconds
+from stillhouse.llm.limit_headers import read_limits, retry_after_s, seconds
 from stillhouse.llm.limits import Bucket, Expected, Limiter
 from stillhouse.records import Usage
 
@@ -190,6 +191,28 @@ async def test_a_stated_limit_is_lowered_by_headers_and_never_raised():
     assert limited.per_minute["requests"] == pytest.approx(60)
 
 
+async def test_a_limit_that_changes_with_every_reply_lends_nothing():
+    clock = Clock()
+    limited = limiter(clock, 100)
+    for n in range(300):
+        await call(limited)
+        limited.learn(OPENAI | {"x-ratelimit-limit-requests": str(600 - n % 2)})
+        clock.now += 0.02
+    assert clock.now > 28  # 300 calls at ten a second, of which ten may come at once
+
+
+async def test_a_limit_that_is_lowered_while_calls_wait_holds_for_them():
+    clock = Clock()
+    limited = limiter(clock, 100, requests_per_minute=6000)
+    for _ in range(120):
+        await call(limited)
+    limited.learn(OPENAI | {"x-ratelimit-limit-requests": "60"})
+    before = clock.now
+    for _ in range(5):
+        await call(limited)
+    assert clock.now - before >= 4 / 0.98
+
+
 async def test_what_others_used_up_is_not_used_again():
     clock = Clock()
     limited = limiter(clock, 100)
@@ -229,6 +252,35 @@ def test_a_moment_is_read_as_the_seconds_until_it():
     assert seconds(moment.isoformat().replace("+00:00", "Z")) == pytest.approx(90, abs=5)
     assert seconds("2020-01-01T00:00:00Z") == 0.0
     assert seconds("2020-01-01T00:00:00") is None
+
+
+def test_a_moment_is_counted_from_the_repliers_own_clock():
+    """Ours may be an hour behind: until the reset are five seconds all the same."""
+    told = {"Date": "Tue, 24 Nov 2020 12:00:00 GMT", "anthropic-ratelimit-tokens-reset": "2020-11-24T12:00:05Z", "anthropic-ratelimit-tokens-remaining": "0"}
+    assert read_limits(CIMultiDict(told))["tokens"].reset_s == pytest.approx(5)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("Tue, 24 Nov 2020 12:00:30 GMT", 30.0),
+        ("Tuesday, 24-Nov-20 12:00:30 GMT", 30.0),  # the two older forms that HTTP still has
+        ("Tue Nov 24 12:00:30 2020", 30.0),
+        ("Tue, 24 Nov 2020 11:59:00 GMT", 0.0),
+        ("Tue, 99 Nov 2020 12:00:30 GMT", None),
+        ("later", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(text, value):
+    assert retry_after_s(CIMultiDict({"Retry-After": text, "Date": "Tue, 24 Nov 2020 12:00:00 GMT"})) == value
+
+
+def test_retry_after_as_a_date_without_the_repliers_clock_is_counted_from_ours():
+    moment = datetime.now(UTC) + timedelta(seconds=40)
+    assert retry_after_s(CIMultiDict({"Retry-After": format_datetime(moment, usegmt=True)})) == pytest.approx(40, abs=5)
+    assert retry_after_s({}) is None
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-ratelimit-limit-requests": "many"}, {"x-ratelimit-limit-tokens": "0"}, {"x-ratelimit-limit-requests": "-5"}])

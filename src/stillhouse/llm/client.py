@@ -16,7 +16,7 @@ import aiohttp
 
 from stillhouse.errors import TeacherError
 from stillhouse.llm.decisions import NO_DECISIONS, decision_body, read_decision
-from stillhouse.llm.limit_headers import seconds
+from stillhouse.llm.limit_headers import retry_after_s
 from stillhouse.llm.limits import Expected, Limiter, Place
 from stillhouse.llm.pace import Refusal
 from stillhouse.llm.reply import read_completion
@@ -176,10 +176,10 @@ class ChatClient:
     def _read(self, status: int, headers: Mapping[str, str], raw: bytes, place: Place, refusal: Refusal | None = None, *, decides: bool = False) -> Completion:
         latency_s = self.limiter.clock() - place.began
         if (status in _RETRIED or status >= 500) and not (status == 429 and self._said(raw).startswith(_TOO_LARGE)):
-            asked_s = seconds(headers.get("Retry-After"))  # a date in HTTP's form is none: then the backoff decides
-            retry_after_s = None if asked_s is None else min(asked_s, self._longest_wait_s)
-            refusal = self._refused(raw, place, retry_after_s, refusal) if status == 429 else None
-            raise _Passing(f"status {status}: {self._said(raw)}", retry_after_s, refusal=refusal)
+            asked_s = retry_after_s(headers)
+            wait_s = None if asked_s is None else min(asked_s, self._longest_wait_s)
+            refusal = self._refused(raw, place, wait_s, refusal) if status == 429 else None
+            raise _Passing(f"status {status}: {self._said(raw)}", wait_s, refusal=refusal)
         if status == _TOO_LONG:
             return Completion(None, error="the reply is longer than 8 MiB", latency_s=latency_s)
         if status in (401, 403):

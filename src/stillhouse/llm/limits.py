@@ -183,7 +183,10 @@ class Limiter:
             bucket = self._buckets.get(name)
             if bucket is None or abs(bucket.per_s - per_s * _SHARE) > 1e-9:
                 # Of a limit per day all may be used at once; one per minute is paced.
-                self._buckets[name] = bucket = self._bucket(per_s, told.limit if told.window_s > 60 else None)
+                changed = self._bucket(per_s, told.limit if told.window_s > 60 else None)
+                if bucket is not None:
+                    changed.level = min(changed.level, bucket.level)  # what is taken stays taken, however often the limit changes
+                self._buckets[name] = bucket = changed
             if told.remaining is not None:
                 bucket.level = min(bucket.level, told.remaining)  # others may be using the same limit
         elif told.remaining == 0 and told.reset_s is not None:
