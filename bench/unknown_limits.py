@@ -6,7 +6,6 @@ in a process of its own, and so is its endpoint; small limits run side by side.
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -51,7 +50,7 @@ def groups() -> list[list[Case]]:
 
 @contextlib.contextmanager
 def caller(port: int, rows: int) -> Iterator[subprocess.Popen[bytes]]:
-    """`stillhouse label` at work on more rows than it can do; interrupted in the end."""
+    """`stillhouse label` at work on more rows than it can do; ended where this is."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(HERE / "peers" / "label_stillhouse.py"), str(port), str(rows), "0", '{"max_tokens": 512}']
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -59,12 +58,8 @@ def caller(port: int, rows: int) -> Iterator[subprocess.Popen[bytes]]:
         try:
             yield process
         finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()
+            process.wait()
 
 
 def measured(group: Sequence[Case]) -> dict[str, Any]:
