@@ -89,10 +89,10 @@ class Endpoint:
         return [sum(at <= one < at + 10 for one in self.answered) / (per_minute / 6) for at in range(0, seconds, 10)]
 
 
-async def caller(endpoint, rows=None, take=lambda *_: None):
+async def caller(endpoint, rows=None, take=lambda *_: None, **limits):
     """All rows (without a number: rows without end) asked as `label` asks them."""
     clock = asyncio.get_running_loop().time
-    limiter = Limiter(clock=clock, sleep=asyncio.sleep)
+    limiter = Limiter(clock=clock, sleep=asyncio.sleep, **limits)
     client = ChatClient("http://127.0.0.1/v1", "m", None, limiter, jitter=random.Random(0).random)
 
     async def post(path, body):
@@ -107,11 +107,11 @@ async def caller(endpoint, rows=None, take=lambda *_: None):
     await Bulk(lambda: limiter.in_flight, ask).run(itertools.count() if rows is None else range(rows), take)
 
 
-def call_for(seconds, endpoint, callers=1):
+def call_for(seconds, endpoint, callers=1, **limits):
     """Let them call for so long."""
 
     async def main():
-        tasks = [asyncio.create_task(caller(endpoint)) for _ in range(callers)]
+        tasks = [asyncio.create_task(caller(endpoint, **limits)) for _ in range(callers)]
         await asyncio.sleep(seconds)
         for task in tasks:
             task.cancel()

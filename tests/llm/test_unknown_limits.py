@@ -51,6 +51,13 @@ def test_fixed_minutes_are_told_from_a_rate_and_the_second_is_used_evenly(per_mi
     assert sum(1 <= at < 120 for at in endpoint.refused) <= 100
 
 
+def test_a_stated_limit_behind_slow_answers_is_used_to_95_percent_after_a_few_of_them():
+    endpoint = Endpoint(Bucket(6000, 2), 2.0)
+    call_for(60, endpoint, requests_per_minute=6000)
+    assert min(endpoint.shares(6000, 60)[2:]) >= 0.95
+    assert endpoint.refused == []
+
+
 def test_two_callers_share_a_limit():
     endpoint = Endpoint(Bucket(600, 2), 0.2)
     call_for(120, endpoint, callers=2)
