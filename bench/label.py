@@ -1,4 +1,4 @@
-"""Stored labels per second, the share of an endpoint's limits that is used, and memory; against peers in the same run.
+"""Stored labels per second, and the share of an endpoint's limits that is used; against peers in the same run. Memory: `label_memory`.
 
 A fake endpoint in a process of its own answers as fast as Python can, or after a fixed latency, and enforces limits where it has some. The peers are the
 `openai` SDK with a semaphore (here) and, in environments of their own in the folder `PEERS` (default: a cache beside the results that git does not keep),
@@ -25,7 +25,7 @@ TURNS, IN_FLIGHT = 3, 64
 CALLS = {"stillhouse": 6000, "openai": 800, "litellm": 300, "curator": 600}
 RPM = 3000  # of the limits that are enforced; 100 tokens a call
 LATENCY_S = 0.2
-KEPT = ("unknown limits",)  # a section of bench/unknown_limits.py
+KEPT = ("memory", "unknown limits")  # sections of bench/label_memory.py and bench/unknown_limits.py
 
 
 @contextlib.contextmanager
@@ -113,15 +113,6 @@ def limited(settings: dict[str, Any], seconds: int, from_s: int, **limits: Any) 
     }
 
 
-def memory() -> dict[str, Any]:
-    """Peak resident MiB of the process that labels so many rows."""
-    found: dict[str, Any] = {}
-    with endpoint() as port:
-        for n in (20_000, 200_000):
-            found[f"{n:,} rows"] = ran("stillhouse", port, n, IN_FLIGHT).get("peak_mib")
-    return found
-
-
 def limits() -> dict[str, Any]:
     """The share of a limit that is used, stated, told and unknown."""
     return {
@@ -138,7 +129,6 @@ def main() -> dict[str, Any]:
         "what": f"labels per second, {IN_FLIGHT} in flight at zero latency, median of {TURNS} turns; stillhouse and curator store them, the others do not",
         "throughput": throughput(),
         "limits": limits(),
-        "memory, peak MiB": memory(),
         "load average": os.getloadavg()[0],
         "cores": os.cpu_count(),
         "versions": {"python": sys.version.split()[0]},

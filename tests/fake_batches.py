@@ -12,7 +12,8 @@ from aiohttp import web
 
 
 class Fake:
-    def __init__(self, plan=(), polls=1):
+    def __init__(self, plan=(), polls=1, refuses=None):
+        self.refuses = refuses  # a parameter that the model does not take
         self.plan, self.polls = list(plan), polls  # polls: how often a batch is in progress before it has ended
         self.files, self.batches, self.asked, self.headers = {}, {}, [], []
         self.fail_next = None  # a status, or "drop": the next creation of a batch is done, and the connection then broken
@@ -20,6 +21,8 @@ class Fake:
 
     def fate(self, row):
         self.asked.append(row["custom_id"])
+        if self.refuses in row.get("body", row.get("params")):
+            return "refuses"
         return self.plan.pop(0) if self.plan else "ok"
 
     def made(self, n_fates):
@@ -129,11 +132,15 @@ def _openai(app, fake):
                 return whole | {"response": {"status_code": 500, "body": {"error": {"message": "oops"}}}}
             case "other":
                 return whole | {"custom_id": "nobody-sent-this"}
+            case "refuses":
+                said = {"message": f"Unsupported parameter: '{fake.refuses}' is not supported with this model.", "type": "invalid_request_error"}
+                said |= {"param": fake.refuses, "code": "unsupported_parameter"}
+                return whole | {"response": {"status_code": 400, "request_id": "req_fake", "body": {"error": said}}}
         return whole
 
     async def content(request):
         id_, _, which = request.match_info["id"].rpartition("-")
-        wanted = ("ok", "garbage", "other") if which == "out" else ("expired", "error", "500")
+        wanted = ("ok", "garbage", "other") if which == "out" else ("expired", "error", "500", "refuses")
         lines = [
             json.dumps(line(row, fate))[: 40 if fate == "garbage" else None]
             for row, fate in reversed(fake.batches[id_]["fates"])  # in any order, as documented
@@ -167,7 +174,7 @@ def _anthropic(app, fake):
     def shown(id_):
         batch = fake.batches[id_]
         ended, n = batch["polls"] <= 0, len(batch["fates"])
-        of = [{"expired": "expired", "error": "errored", "500": "errored"}.get(fate, "succeeded") for _, fate in batch["fates"]]
+        of = [{"expired": "expired", "error": "errored", "500": "errored", "refuses": "errored"}.get(fate, "succeeded") for _, fate in batch["fates"]]
         kinds = ("succeeded", "errored", "canceled", "expired")  # all zero until the whole batch has ended
         counts = {"processing": 0 if ended else n} | {kind: of.count(kind) if ended else 0 for kind in kinds}
         body = {"id": id_, "type": "message_batch", "processing_status": "ended" if ended else "in_progress", "request_counts": counts}
@@ -202,6 +209,9 @@ def _anthropic(app, fake):
                 result = {"type": "errored", "error": {"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long"}}}
             case "500":
                 result = {"type": "errored", "error": {"type": "error", "error": {"type": "api_error", "message": "oops"}}}
+            case "refuses":
+                said = f"`{fake.refuses}` is deprecated for this model."
+                result = {"type": "errored", "error": {"type": "error", "error": {"type": "invalid_request_error", "message": said}}}
             case _:
                 result = {"type": "succeeded", "message": message}
         return {"custom_id": "nobody-sent-this" if fate == "other" else row["custom_id"], "result": result}

@@ -88,6 +88,19 @@ def _agent(body, refuses):
     return web.json_response(reply)
 
 
+def _refusal(body, mode):
+    """What a model that takes fewer parameters says of the first that it does not take; None where it takes them all."""
+    if mode == "reasoning" and "max_tokens" in body:
+        said = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+        return {"message": said, "type": "invalid_request_error", "param": "max_tokens", "code": "unsupported_parameter"}
+    if mode == "reasoning" and body.get("temperature", 1) != 1:
+        said = f"Unsupported value: 'temperature' does not support {body['temperature']} with this model. Only the default (1) value is supported."
+        return {"message": said, "type": "invalid_request_error", "param": "temperature", "code": "unsupported_value"}
+    if mode != "reasoning" and (name := next((one for one in ("temperature", "top_p") if one in body), None)) is not None:
+        return {"message": f"`{name}` is deprecated for this model.", "type": "invalid_request_error", "param": None, "code": None}
+    return None
+
+
 def _place(body, mode):
     """JSON for a place: at once where a schema is sent, after one repair where none is, never."""
     if mode == "place-plain" and "response_format" in body:
@@ -216,8 +229,22 @@ def serve(root: Path) -> None:
                 return web.json_response(completion("go", "length"))
             case "filter":
                 return web.json_response(completion(None, "content_filter"))
-            case "nonsense":
+            case "some-nonsense" if int(text.split()[1]) % 3:  # of "day 6 was good" two thirds
+                return web.json_response(answer)
+            case "nonsense" | "some-nonsense":
                 return web.json_response(completion("I would rather not say"))
+            case "reasoning" | "no-sampler" | "no-sampler-proposals" if (refusal := _refusal(body, mode)) is not None:
+                return web.json_response({"error": refusal}, status=400)
+            case "reasoning" | "no-sampler":
+                return web.json_response(answer)
+            case "plain-only" if "logprobs" in body or "temperature" in body:
+                lacks = "logprobs" if "logprobs" in body else "temperature"
+                return web.json_response({"error": {"message": f"{lacks} is not supported"}}, status=400)
+            case "plain-only":
+                return web.json_response(answer)
+            case "too-many-tokens":
+                said = "max_tokens is too large: 5. This model supports at most 4 completion tokens."
+                return web.json_response({"error": {"message": said, "param": "max_tokens", "code": "invalid_value"}}, status=400)
             case "agent" | "agent-text":
                 return _agent(body, refuses=mode == "agent-text")
             case "place" | "place-plain" | "place-bad":
@@ -231,7 +258,7 @@ def serve(root: Path) -> None:
                 return web.json_response({"error": {"message": "logprobs are not supported"}}, status=400)
             case "no-logprobs" | "decisions":
                 return web.json_response(completion("yes"))
-            case "proposals" | "proposals-listed" | "proposals-few" | "proposals-cut" | "proposals-slow":
+            case "proposals" | "no-sampler-proposals" | "proposals-listed" | "proposals-few" | "proposals-cut" | "proposals-slow":
                 await asyncio.sleep(0.1 if mode == "proposals-slow" else 0)
                 return web.json_response(_proposals(body, mode))
             case "context-short":

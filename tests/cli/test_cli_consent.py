@@ -123,3 +123,11 @@ def test_advise_tells_what_the_plain_prompt_and_then_those_with_examples_will_co
     assert "100 calls of" in said and "95% interval" in said
     assert "360 calls of" in said and "with examples in the prompt, will cost about $" in said  # 60 test rows, 3 draws, 1 and 2 examples
     assert endpoint.calls().total() == 100 + 360
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_command_that_got_no_label_at_all_fails_and_names_no_next_step(stillhouse, endpoint, mood, form):
+    (mood / "task.toml").write_text(TASK.format(model=endpoint.url("length")))
+    (mood / "rows.jsonl").write_text('{"id": "r", "input": "day 1 was good"}\n')
+    ran = stillhouse("label", mood, *PRICED, *form)
+    assert (ran.code, "cut off at max_tokens" in ran.out, "next:" in ran.out) == (1, True, False)

@@ -125,6 +125,11 @@ async def test_structured_output_over_http(endpoint):
     assert row.facts["cost_usd"] is None  # no price is known for this model, and unknown is not nothing
 
 
+async def test_a_model_that_takes_no_temperature_is_asked_without_and_the_facts_say_so(endpoint):
+    assert await talk.run("one", "a good day", models={"reply": endpoint.url("reasoning")}) == "chat: good"
+    assert facts("one")["reply"].facts["without"] == ["temperature"]
+
+
 async def test_an_endpoint_that_refuses_schemas_is_asked_without_and_a_wrong_reply_is_sent_back_once(endpoint):
     assert await places.run("one", "where?", models={"place": endpoint.url("place-plain")}) == Place("Porto", 3)
     row = facts("one")["place"]

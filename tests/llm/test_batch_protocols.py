@@ -4,10 +4,11 @@ import json
 
 import anthropic
 import openai
-from anthropic.types import Message
+from anthropic.types import Message, OutputConfigParam
 from anthropic.types.messages import MessageBatch, MessageBatchIndividualResponse
 from openai.types import Batch, FileObject
 from openai.types.chat import ChatCompletion
+from pydantic import TypeAdapter
 
 from fake_batches import Fake, serving
 from stillhouse.llm.batch_anthropic import AnthropicBatches
@@ -42,6 +43,14 @@ async def test_openais_own_client_runs_a_batch_on_the_fake():
         bad = [json.loads(line) for line in (await client.files.content(ended.error_file_id)).text.splitlines()]
     assert [ChatCompletion.model_validate(row["response"]["body"]).choices[0].message.content for row in good] == ["good"]
     assert sorted(row["custom_id"] for row in good + bad) == sorted(request.hash for request in REQUESTS)
+
+
+def test_a_schema_goes_into_a_batch_of_messages_in_the_clients_form():
+    schema = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"], "additionalProperties": False}
+    asked = Request("m", ({"role": "user", "content": "well?"},), {"max_tokens": 8}, schema)
+    params = json.loads(AnthropicBatches(BatchHttp("http://127.0.0.1", {}, None), "claude").line(asked))["params"]
+    assert params["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
+    assert TypeAdapter(OutputConfigParam).validate_python(params["output_config"]) == params["output_config"]
 
 
 async def test_anthropics_own_client_runs_a_batch_on_the_fake():

@@ -226,6 +226,18 @@ async def test_the_estimate_of_a_batch_is_the_pilot_and_half_the_price_for_the_r
     assert (report.from_store, len(fake.asked), endpoint.calls().total()) == (0, 40, 20)
 
 
+async def test_what_the_endpoint_refuses_in_the_pilot_is_in_no_batch(endpoint, tmp_path, monkeypatch):
+    fake = Fake()
+    async with serving(fake) as address:
+        project(tmp_path, endpoint.url(), "openai", monkeypatch, 60)
+        (tmp_path / "task.toml").write_text(TASK.format(model=endpoint.url("plain-only")) + "soft_targets = true\n")
+        monkeypatch.setattr("stillhouse.llm.models.endpoint", _at(address, models.endpoint))
+        report = (await label(tmp_path, batch=True, consent=Agrees())).report
+    assert (report.labelled, report.batched, report.lacking) == (60, 40, {"logprobs": 60, "temperature": 60})
+    [bodies] = sent_bodies(fake, "openai")
+    assert len(bodies) == 40 and not any({"logprobs", "top_logprobs", "temperature"} & body.keys() for body in bodies)
+
+
 async def test_calls_at_the_full_price_are_counted_and_said(endpoint, tmp_path, monkeypatch):
     fake = Fake()
     async with serving(fake) as address:
@@ -241,9 +253,9 @@ async def test_calls_at_the_full_price_are_counted_and_said(endpoint, tmp_path, 
 async def test_what_the_protocol_has_no_form_for_is_refused_before_the_pilot_is_paid(endpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     project(tmp_path, endpoint.url().partition("/v1")[0], "anthropic", monkeypatch, 60)
-    (tmp_path / "task.toml").write_text(TASK.format(model="anthropic:ok") + "structured = true\n")
+    (tmp_path / "task.toml").write_text(TASK.format(model="anthropic:ok") + "soft_targets = true\n")
     accept_terms("anthropic:ok", tmp_path)
-    with pytest.raises(UserError, match="a schema cannot be sent in a batch of messages"):
+    with pytest.raises(UserError, match="logprobs, top_logprobs cannot be sent in a batch of messages"):
         await label(tmp_path, batch=True, consent=Agrees())
     assert endpoint.calls().total() == 0
 
@@ -257,6 +269,48 @@ async def test_a_model_that_refuses_any_temperature_is_sent_none(provider, tmp_p
     [batch_] = fake.batches.values()
     bodies = [row["body" if provider == "openai" else "params"] for row, _ in batch_["fates"]]
     assert all("temperature" not in body for body in bodies)
+
+
+def sent_bodies(fake, provider):
+    return [[row["body" if provider == "openai" else "params"] for row, _ in made["fates"]] for made in fake.batches.values()]
+
+
+async def test_a_temperature_that_the_model_refuses_in_a_batch_is_left_out_of_the_next_and_the_rows_say_so(provider, tmp_path, monkeypatch):
+    fake = Fake(refuses="temperature")
+    async with serving(fake) as address:
+        report = (await label(project(tmp_path, address, provider, monkeypatch), batch=True)).report
+    assert (report.labelled, report.lacking, report.cost_usd) == (12, {"temperature": 12}, pytest.approx(12 * HALF))
+    assert {row["provenance"]["parameters"]["without"][0] for row in labelled(tmp_path)} == {"temperature"}
+    first, second = sent_bodies(fake, provider)
+    assert all("temperature" in body for body in first) and not any("temperature" in body for body in second)
+
+
+async def test_what_was_left_out_of_a_batch_is_known_to_the_process_that_fetches_it(provider, tmp_path, monkeypatch):
+    fake = Fake(refuses="temperature")
+    async with serving(fake) as address:
+        project(tmp_path, address, provider, monkeypatch)
+        with monkeypatch.context() as crash:
+            real = batch.Batches._taken
+
+            async def dies_with_the_second(self, *given):
+                taken = await real(self, *given)
+                if len(fake.batches) == 2:
+                    raise Killed
+                return taken
+
+            crash.setattr(batch.Batches, "_taken", dies_with_the_second)
+            with pytest.raises((Killed, BaseExceptionGroup)):
+                await label(tmp_path, batch=True)
+        report = (await label(tmp_path, batch=True)).report
+    assert (report.labelled, report.lacking, len(fake.batches)) == (12, {"temperature": 12}, 2)
+
+
+async def test_tokens_under_their_newer_name_in_a_batch(tmp_path, monkeypatch):
+    fake = Fake(refuses="max_tokens")
+    async with serving(fake) as address:
+        report = (await label(project(tmp_path, address, "openai", monkeypatch), batch=True)).report
+    assert (report.labelled, report.lacking) == (12, {})
+    assert {body["max_completion_tokens"] for body in sent_bodies(fake, "openai")[1]} == {512}
 
 
 def test_tokens_written_into_the_providers_cache_keep_their_own_price():

@@ -83,6 +83,19 @@ async def test_exercises_come_in_both_forms_with_their_origin_and_a_second_run_a
     assert (endpoint.calls().total(), done.out.read_bytes()) == (calls, before)
 
 
+async def test_few_rows_take_no_more_calls_than_they_need(endpoint, tmp_path):
+    report = (await exercises(endpoint, tmp_path, 40)).report
+    assert (report.kept, report.calls, endpoint.calls().total()) == (40, 2, 2)
+
+
+async def test_a_model_that_takes_no_samplers_settings_is_asked_without_and_every_row_and_the_report_say_so(endpoint, tmp_path):
+    done = await exercises(endpoint, tmp_path, 40, "no-sampler-proposals")
+    again = await exercises(endpoint, tmp_path, 40, "no-sampler-proposals")
+    assert {tuple(row["provenance"]["parameters"]["without"]) for row in lines(done.out)} == {("top_p", "temperature")}
+    for report in (done.report, again.report):
+        assert [told for told in report.warnings if "takes no temperature and no top_p" in told]
+
+
 async def test_more_rows_cost_the_further_calls_alone(endpoint, tmp_path):
     first = await exercises(endpoint, tmp_path, 100)
     kept = lines(first.out)
@@ -205,6 +218,20 @@ async def test_the_teacher_reads_root_verbs_in_calls_that_are_paid_once_and_capp
     assert (stopped.pairs, stopped.unread) == ([], {"not asked": 60})
     assert "raise --max-usd" in stopped.why
     assert len(lines(tmp_path / "m.jsonl")) == 60
+
+
+async def test_calls_about_verbs_are_paid_only_where_the_user_agrees_and_the_rows_are_there_all_the_same(endpoint, tmp_path):
+    class NotTheVerbs(Consents):
+        def before(self, quote):
+            super().before(quote)
+            if len(self.told) == 3:  # the rows' own calls and their estimate came first
+                raise BudgetError("not the verbs")
+
+    says = NotTheVerbs()
+    given = {"teacher": endpoint.url("proposals"), "out": tmp_path / "m.jsonl", "store": tmp_path / "s.db", "settings": PRICED}
+    done = await generate(None, Wanted(400), seeds="builtin", verbs_by_teacher=True, consent=says, **given)
+    assert (len(lines(tmp_path / "m.jsonl")), says.told[2].n) == (400, 400 / 25)
+    assert (done.parsed.why, done.parsed.calls, endpoint.calls().total()) == ("not the verbs", 0, done.report.calls)
 
 
 def test_a_line_about_verbs_that_is_not_as_asked_for_is_never_guessed_at():

@@ -13,6 +13,7 @@ import pytest
 from mood_task import MOOD
 from stillhouse.errors import ExistsError, StorageError, TeacherError
 from stillhouse.jobs.label import label
+from stillhouse.teacher import annotate
 
 TASK = MOOD + """
 [teacher]
@@ -280,6 +281,18 @@ def place(request, example):
         return '{"city": "Porto"}'
     return '{"city": 3}' if "plain" not in example.text else '{"city": "Faro"}'
 """
+
+
+async def test_reasons_that_differ_in_every_row_are_counted_apart_up_to_a_number(tmp_path, monkeypatch):
+    project(tmp_path, "scripted:refusing_script:refuses", 10)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(annotate, "_MOST_REASONS", 3)
+    refuses = 'def refuses(request, example):\n    return Completion(None, error=f"no: {int(example.id[1:]) % 5}")\n'
+    (tmp_path / "refusing_script.py").write_text("from stillhouse.llm.request import Completion\n" + refuses)
+    report = (await label(tmp_path)).report
+    assert sorted(report.rejected.items()) == [("another reason, which stands with the row", 4), ("no: 0", 2), ("no: 1", 2), ("no: 2", 2)]
+    rejected = [json.loads(line)["reason"] for line in (tmp_path / "teacher.rejected.jsonl").read_text().splitlines()]
+    assert rejected == [f"no: {n % 5}" for n in range(10)]
 
 
 async def test_votes_repairs_and_ties_are_counted(tmp_path, monkeypatch):

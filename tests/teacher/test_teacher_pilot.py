@@ -9,9 +9,10 @@ import pytest
 from scipy import stats
 
 from mood_task import MOOD
-from stillhouse.errors import BudgetError
+from stillhouse.errors import BudgetError, TeacherError
 from stillhouse.jobs.label import label
-from stillhouse.teacher.pilot import draw, total_cost
+from stillhouse.records import Estimate
+from stillhouse.teacher.pilot import Quote, draw, total_cost
 
 TASK = MOOD + """
 [teacher]
@@ -113,3 +114,21 @@ async def test_recorded_and_scripted_teachers_need_no_consent(tmp_path):
     project(tmp_path, "recorded:a.jsonl", 30)
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"id": f"r{i}", "teacher_label": "good"}) + "\n" for i in range(30)))
     assert (await label(tmp_path, consent=Says(yes=False))).report.labelled == 30
+
+
+@pytest.mark.parametrize(("mode", "reason"), [("length", "cut off at max_tokens"), ("html", "reply is not JSON"), ("400", "refused by the endpoint")])
+async def test_where_no_answer_of_the_pilot_is_usable_no_more_are_paid_for(endpoint, tmp_path, mode, reason):
+    says = Says()
+    with pytest.raises(TeacherError, match=rf"none of the 20 rows .* \(20 times: {reason}"):
+        await label(project(tmp_path, endpoint.url(mode), 60), consent=says)
+    assert (endpoint.calls().total(), len(says.quotes)) == (20, 1)
+
+
+async def test_the_estimate_says_how_many_answers_were_usable(endpoint, tmp_path):
+    project(tmp_path, endpoint.url("some-nonsense"), 60)
+    says = Says()
+    report = (await label(tmp_path, consent=says)).report
+    n_usable = says.quotes[1].usable
+    assert 0 < n_usable < 20 and 0 < report.labelled < 60
+    assert f"20 rows asked, {n_usable} of them with a usable answer)" in str(says.quotes[1])
+    assert "usable" not in str(Quote(60, "m", Estimate(1.0, 20, 0.9, 1.1, 0.95), usable=20))

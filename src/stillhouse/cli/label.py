@@ -55,7 +55,7 @@ def label(
         done = work(loaded, data=data, out=to, teacher=teacher, store=store, skip_bad=skip_bad, on_progress=tick, consent=consent, batch=batch)
     if as_json:
         emit_json({"out": str(done.out), "card": str(done.card), "skipped": done.skipped, **asdict(done.report)})
-        return
+        raise typer.Exit(1 if done.report.n and not done.report.labelled else 0)
     report = done.report
     out.print(f"{report.labelled} of {report.n} rows labelled by {report.teacher}{' (a stand-in, not a model)' if report.stand_in else ''}: {done.out}")
     if report.lenient:
@@ -76,4 +76,6 @@ def label(
         dear = f"{report.n_live} calls one by one at the full price (the pilot, repairs): {money(report.live_usd)}"
         out.print(f"  {report.batched} answers came in batches at half the price, {dear}", soft_wrap=True, highlight=False)
     out.print(f"  where they come from, and under which licence: {done.card}")
+    if report.n and not report.labelled:
+        raise typer.Exit(1)  # the reasons stand above
     out.print(f"next: stillhouse distill {task}")

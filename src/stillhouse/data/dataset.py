@@ -30,6 +30,9 @@ class Dataset:
     skipped: list[str]
 
 
+Naming = Callable[[str, bool], str]  # (an id, whether it was made of the row's input) -> the row's id
+
+
 class _BadRow(Exception):
     """Why one row cannot be used; the caller adds file and line."""
 
@@ -45,7 +48,7 @@ def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool 
     examples: list[Example] = []
     skipped: list[str] = []
     first_line: dict[str, int] = {}
-    for line, example in read_rows(path, task=task, skip_bad=skip_bad, on_skip=skipped.append):
+    for line, example in read_rows(path, task=task, skip_bad=skip_bad, on_skip=skipped.append, naming=counting()):
         if example.id in first_line:
             raise twice(path, line, example.id, first_line[example.id])
         first_line[example.id] = line
@@ -53,17 +56,19 @@ def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool 
     return Dataset(examples, path, fingerprint(examples), skipped)
 
 
-def read_rows(path: Path, *, task: Task | None, skip_bad: bool, on_skip: Callable[[str], None]) -> Iterator[tuple[int, Example]]:
-    """The rows one by one with their lines, checked but for ids that occur twice. Raises DatasetError as `load_examples` does."""
+def read_rows(path: Path, *, task: Task | None, skip_bad: bool, on_skip: Callable[[str], None], naming: Naming) -> Iterator[tuple[int, Example]]:
+    """The rows one by one with their lines, checked but for ids that occur twice. Raises DatasetError as `load_examples` does.
+
+    `naming` tells the ids of equal inputs apart, as `counting` does.
+    """
     if not path.is_file():
         raise DatasetError(f"{path}: no such data file; give a .jsonl, .jsonl.gz, .json, .parquet or .arrow file")
-    seen_inputs: dict[str, int] = {}
     n_read = n_skipped = 0
     for line, raw in _raw_rows(path):
         try:
             if isinstance(raw, _BadRow):
                 raise raw
-            example = _example(raw, task, seen_inputs)
+            example = _example(raw, task, naming)
         except _BadRow as problem:
             message = f"{path}:{line}: {problem}"
             if not skip_bad:
@@ -75,6 +80,19 @@ def read_rows(path: Path, *, task: Task | None, skip_bad: bool, on_skip: Callabl
         yield line, example
     if not n_read:
         raise DatasetError(f"{path}: holds no usable row ({n_skipped} skipped); add rows with `input` and, where known, `label`")
+
+
+def counting() -> Naming:
+    """Equal inputs of one file are numbered from the second on, in their order. It remembers every input: for rows that are held in memory anyway."""
+    seen: dict[str, int] = {}
+
+    def name(id_: str, made: bool) -> str:
+        if not made:
+            return id_
+        n = seen[id_] = seen.get(id_, 0) + 1
+        return id_ if n == 1 else f"{id_}-{n}"
+
+    return name
 
 
 def twice(path: Path, line: int, id_: str, earlier: int) -> DatasetError:
@@ -191,7 +209,7 @@ def _table_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         raise DatasetError(f"{path}: cannot be read as {path.suffix} ({str(error).splitlines()[0]}); write the file again") from None
 
 
-def _example(raw: Mapping[str, Any], task: Task | None, seen_inputs: dict[str, int]) -> Example:
+def _example(raw: Mapping[str, Any], task: Task | None, naming: Naming) -> Example:
     text = raw.get("input")
     if not isinstance(text, str | dict) or not text or (isinstance(text, str) and not text.strip()):
         raise _BadRow(f"`input` must be a non-empty text or object of fields, it is {_kind(text)}" if "input" in raw else "`input` is missing")
@@ -202,7 +220,7 @@ def _example(raw: Mapping[str, Any], task: Task | None, seen_inputs: dict[str, i
     if not _are_scores(scores):
         raise _BadRow(f"`teacher_scores` must be an object of labels and their probabilities, it is {scores!r:.80}")
     example = Example(
-        id=_id(raw, text, seen_inputs),
+        id=_id(raw, text, naming),
         input=text,
         label=_label(raw.get("label"), "label"),
         teacher_label=_label(raw.get("teacher_label"), "teacher_label"),
@@ -216,16 +234,15 @@ def _example(raw: Mapping[str, Any], task: Task | None, seen_inputs: dict[str, i
     return example
 
 
-def _id(raw: Mapping[str, Any], text: Any, seen_inputs: dict[str, int]) -> str:
+def _id(raw: Mapping[str, Any], text: Any, naming: Naming) -> str:
     """The row's own id, or one made of its content, so that it stays the same when the file is reordered."""
     given = raw.get("id")
     if given is not None:
         if isinstance(given, bool) or not isinstance(given, str | int) or given == "":
             raise _BadRow(f"`id` must be a text or a whole number, it is {_kind(given)}")
-        return str(given)
+        return naming(str(given), False)
     made = "row-" + hashlib.sha256(json.dumps(text, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:12]
-    seen_inputs[made] = seen_inputs.get(made, 0) + 1
-    return made if seen_inputs[made] == 1 else f"{made}-{seen_inputs[made]}"
+    return naming(made, True)
 
 
 def _label(value: Any, name: str) -> str | None:

@@ -47,6 +47,8 @@ class Chat:
         usage = completion.usage
         if usage is None and completion.text is None and completion.tool_calls is None:
             return completion  # refused: nothing was used
+        if completion.lacking and (call := current_call.get()) is not None:
+            call.facts["without"] = list(completion.lacking)
         n_input, n_output = (None, None) if usage is None else (usage.input_tokens, usage.output_tokens)
         note_use(self.name, n_input, n_output, completion.cost_usd, request.hash, from_store=completion.from_store)
         return completion

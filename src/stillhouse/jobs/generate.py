@@ -255,11 +255,12 @@ def _row(candidate: Candidate, store: Store, model: MeteredModel, task: Task) ->
     """The dataset row with its origin. The date and the price are those of the paid call, also where it was paid for long ago."""
     stored = store.get(candidate.row["lineage"]["request"])
     assert stored is not None  # it was read a moment ago
+    without = {"without": stored.response["lacking"]} if "lacking" in stored.response else {}
     origin = provenance(
         model.name,
         date=stored.created,
         prompt_hash=prompt_hash([message for message in stored.request["messages"] if message["role"] == "system"]),
-        parameters=stored.request["parameters"],
+        parameters={**stored.request["parameters"], **without},
         price_snapshot=stored.price_snapshot,
         licence=licence_class(model.name, stand_in=model.stand_in, stated=task.teacher.licence),
     )
@@ -277,6 +278,8 @@ def _report(
     asking: Asking,
 ) -> GenerateReport:
     screen = sources.screen
+    without = sorted({name for row in rows for name in row["provenance"]["parameters"].get("without", ())})
+    told = [f"{name} takes no {' and no '.join(without)}: rows were asked at its own default"] if without else []
     return GenerateReport(
         teacher=name,
         n=wanted.n,
@@ -295,7 +298,7 @@ def _report(
         cost_usd=ledger.spent_usd,
         price_snapshot=next((row["provenance"]["price_snapshot"] for row in rows if row["provenance"]["price_snapshot"]), None),
         stand_in=model.stand_in,
-        warnings=sources.warnings,
+        warnings=[*sources.warnings, *told],
     )
 
 

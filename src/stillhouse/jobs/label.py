@@ -50,9 +50,9 @@ async def label(
     if out.resolve() in {path.resolve() for path in (*files, *_data_files(loaded), *([loaded.path] if loaded.path else []))}:
         raise ExistsError(f"{out} is a file of the task and would be overwritten; give another --out")
     require_terms(name, loaded.folder)
-    rows = Rows(files, loaded, skip_bad=skip_bad)
     stored = store or default_store(loaded)
-    report = await annotate_to(name, loaded, rows, out=out, store_path=stored, on_progress=on_progress, consent=consent, batch=batch)
+    with Rows(files, loaded, scratch=out.parent, skip_bad=skip_bad) as rows:
+        report = await annotate_to(name, loaded, rows, out=out, store_path=stored, on_progress=on_progress, consent=consent, batch=batch)
     return Labelled(out, report, write_card(out, loaded, report), rows.skipped)
 
 

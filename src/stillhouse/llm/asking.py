@@ -1,7 +1,7 @@
 """One row asked: what the endpoint can do is used, what it cannot is recorded; broken JSON is sent back once; several samples vote.
 
-Nothing changes quietly: a schema or log-probabilities that the endpoint refuses are left out from then on and named in the reply's `lacking`, and a repair is a
-call of its own that is paid for and counted.
+Nothing changes quietly: a schema or log-probabilities that the endpoint refuses are left out from then on and named in the reply's `lacking`, as is a sampler's
+setting that the client left out (`dialect`), and a repair is a call of its own that is paid for and counted.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class Asking:
             reply = replace(mended, how=None if mended.output is None else "repaired", error=error, sent_back=1)
             completion = _together([completion, second], text=second)
         asked_for = [name for name, wanted in (("logprobs", self._task.teacher.soft_targets), ("schema", self._task.teacher.structured)) if wanted]
-        lacking = tuple(name for name in asked_for if name in self._lacks)
+        lacking = (*(name for name in asked_for if name in self._lacks), *completion.lacking)
         return replace(reply, lacking=lacking) if lacking else reply, completion
 
     @property

@@ -9,11 +9,12 @@ import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from stillhouse.errors import BudgetError, StillhouseError, StorageError, TeacherError, UserError
+from stillhouse.llm.dialect import Dialect
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.request import Completion, Request
@@ -32,6 +33,7 @@ class Item:
     hash: str
     completion: Completion
     again: bool = False
+    refuses: str | None = None  # the parameter that the model does not take
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class _Sent:
     n: int
     since: float
     id: str | None = None
+    refused: list[str] = field(default_factory=list)  # parameters that were known to be refused when it was sent
 
 
 class Batches:
@@ -170,7 +173,7 @@ class Batches:
         yield part, None
 
     async def _send(self, part: Mapping[str, tuple[Request, bytes]]) -> None:
-        sent = _Sent(secrets.token_hex(8), self._model.name, len(part), self._clock())
+        sent = _Sent(secrets.token_hex(8), self._model.name, len(part), self._clock(), refused=sorted(self._model.dialect.refused))
         write_atomic(self._beside(sent), "".join(json.dumps(request.to_dict(), ensure_ascii=False) + "\n" for request, _ in part.values()))
         self._sent.append(sent)
         self._write()
@@ -212,16 +215,19 @@ class Batches:
 
     async def _store(self, sent: _Sent, batch: str) -> None:
         """Each answer under its own request: what answers a request that was not in the batch is dropped, and what is missing may be sent again."""
-        unanswered = self._requests(sent)
+        unanswered, dialect, as_sent = self._requests(sent), self._model.dialect, Dialect(sent.model, sent.refused)
         async with asyncio.TaskGroup() as writing:
             async for item in self._provider.results(batch):
+                if item.refuses is not None and item.refuses not in sent.refused:  # what was sent is sent again without it, or under its other name
+                    dialect.refuse(item.refuses)
+                    continue
                 if item.again or (request := unanswered.pop(item.hash, None)) is None:
                     continue
                 if item.completion.finish_reason is None and item.completion.usage is None and item.completion.text is None:
                     self._model.given_up[item.hash] = item.completion
                     continue
                 self.n_new += 1
-                writing.create_task(self._pay(request, item.completion))
+                writing.create_task(self._pay(request, replace(item.completion, lacking=as_sent.lacking(request.parameters))))
         for hash_ in unanswered:
             self._tries[hash_] = self._tries.get(hash_, 0) + 1
         self._on_done(self.n_new)

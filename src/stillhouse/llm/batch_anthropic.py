@@ -8,6 +8,7 @@ from typing import Any
 from stillhouse.errors import TeacherError, UserError
 from stillhouse.llm.batch import Item, Status
 from stillhouse.llm.batch_http import BatchHttp
+from stillhouse.llm.dialect import Dialect, refused_parameter
 from stillhouse.llm.request import Completion, Request, is_unicode
 from stillhouse.records import Usage
 
@@ -22,28 +23,30 @@ _TAKEN = frozenset({"temperature", "max_tokens", "stop", "top_p"})
 class AnthropicBatches:
     """Message batches of one model."""
 
-    def __init__(self, http: BatchHttp, model: str) -> None:
-        self._http, self._model = http, model
+    def __init__(self, http: BatchHttp, model: str, dialect: Dialect | None = None) -> None:
+        self._http, self._model, self._dialect = http, model, dialect or Dialect(model)
 
     def line(self, request: Request) -> bytes:
         return json.dumps({"custom_id": request.hash, "params": self._params(request)}).encode()
 
     def _params(self, request: Request) -> dict[str, Any]:
         given = request.parameters
-        if request.schema is not None or (other := sorted(given.keys() - _TAKEN)):
-            what = "a schema" if request.schema is not None else ", ".join(other)
-            raise UserError(f"anthropic:{self._model}: {what} cannot be sent in a batch of messages; label without --batch")
+        if other := sorted(given.keys() - _TAKEN):
+            raise UserError(f"anthropic:{self._model}: {', '.join(other)} cannot be sent in a batch of messages; label without --batch")
         system = "\n\n".join(message["content"] for message in request.messages if message["role"] == "system")
         params: dict[str, Any] = {
             "model": self._model,
             "max_tokens": request.max_tokens or _MAX_TOKENS,
             "messages": [dict(message) for message in request.messages if message["role"] != "system"],
         }
-        params |= {name: given[name] for name in ("temperature", "top_p") if name in given}
+        lacking = self._dialect.lacking(given)
+        params |= {name: given[name] for name in ("temperature", "top_p") if name in given and name not in lacking}
         if system:
             params["system"] = system
         if given.get("stop"):
             params["stop_sequences"] = list(given["stop"])
+        if request.schema is not None:
+            params["output_config"] = {"format": {"type": "json_schema", "schema": dict(request.schema)}}
         return params
 
     async def send(self, lines: Iterable[bytes], mark: str) -> str:
@@ -100,8 +103,9 @@ def _item(row: dict[str, Any]) -> Item | None:
             return Item(hash_, Completion(None), again=True)
     error = result.get("error") or {}
     error = error.get("error") or error  # the error form of the API inside the result's
+    refuses = refused_parameter(json.dumps({"error": error}).encode())
     kind, message = error.get("type"), str(error.get("message") or "no reason given")[:200]
-    return Item(hash_, Completion(None, error=f"refused in a batch ({kind}: {message})"), again=kind in _RETRIED)
+    return Item(hash_, Completion(None, error=f"refused in a batch ({kind}: {message})"), again=kind in _RETRIED, refuses=refuses)
 
 
 def read_message(body: Any) -> Completion:

@@ -10,6 +10,7 @@ from stillhouse.errors import TeacherError
 from stillhouse.llm.batch import Item, Status
 from stillhouse.llm.batch_http import BatchHttp
 from stillhouse.llm.client import chat_body
+from stillhouse.llm.dialect import Dialect, refused_parameter
 from stillhouse.llm.reply import read_completion
 from stillhouse.llm.request import Completion, Request
 
@@ -20,11 +21,12 @@ _UNTRIED = frozenset({"batch_expired", "batch_cancelled"})
 class OpenAIBatches:
     """Batches of one model at an OpenAI-compatible address."""
 
-    def __init__(self, http: BatchHttp, model: str) -> None:
-        self._http, self._model = http, model
+    def __init__(self, http: BatchHttp, model: str, dialect: Dialect | None = None) -> None:
+        self._http, self._model, self._dialect = http, model, dialect or Dialect(model)
 
     def line(self, request: Request) -> bytes:
-        row = {"custom_id": request.hash, "method": "POST", "url": "/v1/chat/completions", "body": chat_body(self._model, request)}
+        body = self._dialect.body(chat_body(self._model, request))
+        row = {"custom_id": request.hash, "method": "POST", "url": "/v1/chat/completions", "body": body}
         return json.dumps(row).encode() + b"\n"
 
     async def send(self, lines: Iterable[bytes], mark: str) -> str:
@@ -93,5 +95,6 @@ def _item(row: dict[str, Any]) -> Item | None:
         body = response.get("body")
         said = body.get("error") if isinstance(body, dict) else said
     message = str(said.get("message") if isinstance(said, dict) else said)[:200]
+    refuses = refused_parameter(json.dumps({"error": said}).encode())
     again = status in (408, 409, 425, 429) or (isinstance(status, int) and status >= 500)
-    return Item(hash_, Completion(None, error=f"refused in a batch ({status or (error or {}).get('code')}: {message})"), again=again)
+    return Item(hash_, Completion(None, error=f"refused in a batch ({status or (error or {}).get('code')}: {message})"), again=again, refuses=refuses)

@@ -3,19 +3,21 @@
 Straight JSON: with aiohttp where a reply is heard while it is written, and over `transport` where none is. What may pass (408, 409, 425, 429, 5xx, timeouts,
 broken connections) is tried again with jitter, or when the endpoint's Retry-After says; what cannot (401, 403, 404, an account without quota) raises
 TeacherError in one sentence; what fails for one request alone (400, 413, 422, an unusable body) is a Completion with its reason, so one bad row never blocks
-the rest.
+the rest. A parameter that the model refuses is sent no more, or under its other name (`dialect`), and the request at once again.
 """
 
 import asyncio
 import json
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 
 from stillhouse.errors import TeacherError
 from stillhouse.llm.decisions import NO_DECISIONS, decision_body, read_decision
+from stillhouse.llm.dialect import Dialect, refused_parameter
 from stillhouse.llm.limit_headers import retry_after_s
 from stillhouse.llm.limits import Expected, Limiter, Place
 from stillhouse.llm.pace import Refusal
@@ -44,6 +46,14 @@ class _Passing(Exception):
         self.retry_after_s, self.refusal = retry_after_s, refusal
 
 
+class _Refused(Exception):
+    """The model does not take one of the parameters."""
+
+    def __init__(self, parameter: str, completion: Completion) -> None:
+        super().__init__(parameter)
+        self.parameter, self.completion = parameter, completion
+
+
 class ChatClient:
     """One endpoint and one model on it. The key is kept in the session's headers and taken out of whatever the endpoint echoes."""
 
@@ -58,9 +68,11 @@ class ChatClient:
         timeout_s: float = 120.0,
         longest_wait_s: float = 60.0,
         jitter: Callable[[], float] = random.random,
+        dialect: Dialect | None = None,
     ) -> None:
         self.base_url, self.model, self.limiter = base_url.rstrip("/"), model, limiter
         self._key, self._attempts, self._timeout_s, self._longest_wait_s, self._jitter = key, attempts, timeout_s, longest_wait_s, jitter
+        self.dialect = dialect or Dialect(model)
         self._authorization = {"Authorization": f"Bearer {key}"} if key else {}
         self._session: aiohttp.ClientSession | None = None
         self._transport: Transport | None = None
@@ -74,25 +86,34 @@ class ChatClient:
         """Send one request, with retries. Raises TeacherError where no request can succeed."""
         decides = "decision" in request.parameters
         path, body = ("decisions", decision_body(self.model, request)) if decides else ("chat/completions", chat_body(self.model, request))
-        raw = _encode(body).encode()
+        refused = self.dialect.refused
+        raw = _encode(self.dialect.body(body)).encode()
         n_characters = sum(len(text_of(message)) for message in request.messages)
-        tries, refusal, refused_at = 0, None, 0.0
+        tries, failures, refusal, refused_at = 0, 0, None, 0.0
         while True:
             try:
                 completion = await self._try(path, raw, n_characters, request.max_tokens, decides, refusal)
                 break
+            except _Refused as error:
+                if error.parameter in refused or error.parameter not in request.parameters:
+                    completion = error.completion
+                    break
+                self.dialect.refuse(error.parameter)
+                refused = self.dialect.refused
+                raw = _encode(self.dialect.body(body)).encode()
             except _Passing as error:
                 tries += 1
                 if refusal is None and error.refusal is not None:
                     refused_at = error.refusal.at  # the time in the limiter's queue before it is no refusal
-                refusal = error.refusal
-                if tries >= self._attempts if refusal is None else refusal.at - refused_at >= _PATIENCE_S or refusal.alone >= _ALONE:
+                refusal, failures = error.refusal, failures + (error.refusal is None)
+                if failures >= self._attempts if refusal is None else refusal.at - refused_at >= _PATIENCE_S or refusal.alone >= _ALONE:
                     return self._failed(str(error), tries)
                 await self._wait(tries, error.retry_after_s)
             except Broken as error:  # part of the text was heard already: another try would be heard as well
                 return Completion(None, error=f"the stream broke off ({self._clean(str(error))})")
         self._failures_in_a_row = 0
-        return completion
+        lacking = self.dialect.lacking(request.parameters)
+        return replace(completion, lacking=lacking) if lacking else completion
 
     async def _wait(self, tries: int, retry_after_s: float | None) -> None:
         """Until the next try: what the endpoint asks for, else twice as long as the last time; with jitter, so that not all come back at once."""
@@ -189,7 +210,10 @@ class ChatClient:
         if status == 404:
             raise TeacherError(f"{self.base_url}: no such model or path ({status}: {self._said(raw)}); check the name {self.model!r} and the address")
         if status != 200:
-            return Completion(None, error=f"refused by the endpoint ({status}: {self._said(raw)})", latency_s=latency_s)
+            refused = Completion(None, error=f"refused by the endpoint ({status}: {self._said(raw)})", latency_s=latency_s)
+            if status in (400, 422) and (parameter := refused_parameter(raw)) is not None:
+                raise _Refused(parameter, refused)
+            return refused
         return (read_decision if decides else read_completion)(raw, latency_s, self._clean)
 
     def _refused(self, raw: bytes, place: Place, retry_after_s: float | None, earlier: Refusal | None) -> Refusal:

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from stillhouse.llm.dialect import Dialect
 from stillhouse.llm.ledger import Budget, worst_case_input_tokens
 from stillhouse.llm.prices import Price, call_cost, known_price
 from stillhouse.llm.request import Completion, Request, ToolCall, text_listener
@@ -38,10 +39,12 @@ class MeteredModel:
         close: Callable[[], Awaitable[None]] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         in_flight: Callable[[], int] = lambda: AT_ONCE,
+        dialect: Dialect | None = None,
     ) -> None:
         self.in_flight = in_flight  # how many calls it is worth having under way now
         self.name, self.stand_in, self.ledger = name, stand_in, ledger
         self.bills = bills  # an endpoint, whose calls cost somebody something; a script's do not
+        self.dialect = dialect or Dialect(name)  # shared with whatever else asks this model
         self._call, self._store, self._close, self._now = call, store, close, now
         self._priced_as = priced_as or name
         self._given: dict[str, Any] = {"price_in": price_in, "price_out": price_out, "price_cached": price_cached, "price_written": price_written}
@@ -165,6 +168,8 @@ def _to_stored(request: Request, completion: Completion, created: str) -> Stored
         response["tool_calls"] = [asdict(call) for call in completion.tool_calls]
     if completion.scores is not None:
         response["scores"] = dict(completion.scores)
+    if completion.lacking:
+        response["lacking"] = list(completion.lacking)
     paid = (completion.usage, completion.cost_usd, completion.price_snapshot, completion.latency_s)
     return StoredCompletion(request.hash, request.model, request.to_dict(), response, *paid, created)
 
@@ -188,6 +193,7 @@ def _from_stored(stored: StoredCompletion) -> Completion:
         top_logprobs=None if tops is None else tuple(tops),
         tool_calls=None if calls is None else tuple(ToolCall(**call) for call in calls),
         scores=stored.response.get("scores"),
+        lacking=tuple(stored.response.get("lacking", ())),
         created=stored.created,
         from_store=True,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from stillhouse.errors import KeyMissingError, ModelNameError, TaskFileError, UserError
 from stillhouse.llm.batch import Batches, Provider
 from stillhouse.llm.client import ChatClient
+from stillhouse.llm.dialect import Dialect
 from stillhouse.llm.ledger import Budget, Ledger
 from stillhouse.llm.limits import Limiter
 from stillhouse.llm.metered import AT_ONCE, MeteredModel
@@ -65,12 +66,14 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
         input_tokens_per_minute=settings.input_tokens_per_minute,
         output_tokens_per_minute=settings.output_tokens_per_minute,
     )
-    client = ChatClient(base_url, model, key, limiter)
+    # OpenAI's own API takes the newer name from every chat model; of others it is not known before they are asked
+    dialect = Dialect(name, ("max_tokens",) if base_url == _OPENAI else ())
+    client = ChatClient(base_url, model, key, limiter, dialect=dialect)
 
     async def send(request: Request, _: Example | None) -> Completion:
         return await client.complete(request)
 
-    return MeteredModel(name, send, store, ledger, **given, bills=True, close=client.close, in_flight=lambda: limiter.in_flight)
+    return MeteredModel(name, send, store, ledger, **given, bills=True, close=client.close, in_flight=lambda: limiter.in_flight, dialect=dialect)
 
 
 def given_prices(task: Task) -> GivenPrices:
@@ -96,11 +99,12 @@ def open_batches(name: str, teacher: Teacher, ledger: Ledger, path: Path, on_don
     if isinstance(teacher, RecordedTeacher) or not isinstance(teacher.model, MeteredModel) or not teacher.model.bills:
         raise UserError(f"{name}: --batch is for endpoints with a batch API; label without it")
     base_url, model, key = endpoint(name)
+    dialect = teacher.model.dialect
     provider: Provider
     if name.startswith("anthropic:"):
-        provider = AnthropicBatches(BatchHttp(base_url, {"x-api-key": key or "", "anthropic-version": VERSION}, key), model)
+        provider = AnthropicBatches(BatchHttp(base_url, {"x-api-key": key or "", "anthropic-version": VERSION}, key), model, dialect)
     else:
-        provider = OpenAIBatches(BatchHttp(base_url, {"Authorization": f"Bearer {key}"} if key else {}, key), model)
+        provider = OpenAIBatches(BatchHttp(base_url, {"Authorization": f"Bearer {key}"} if key else {}, key), model, dialect)
     return Batches(teacher.model, ledger, provider, path, on_done=on_done)
 
 

@@ -39,7 +39,7 @@ class Reply:
     agreement: float | None = None  # of k samples, the share that gave this answer; None: there was one
     scores: Mapping[str, float] | None = None  # the teacher's probability per label, where it is known
     sent_back: int = 0  # replies behind this one that were sent back for repair
-    lacking: tuple[str, ...] = ()  # what was asked for and the endpoint could not do: "schema", "logprobs"
+    lacking: tuple[str, ...] = ()  # what was asked for and the endpoint could not do: "schema", "logprobs", "temperature"
 
 
 def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = False) -> Reply:

@@ -71,6 +71,7 @@ class Completion:
     tool_calls: tuple[ToolCall, ...] | None = None
     top_logprobs: tuple[Mapping[str, float], ...] | None = None  # beside `token_logprobs`, the likeliest tokens at each place
     scores: Mapping[str, float] | None = None  # of a decision: the probability of each choice
+    lacking: tuple[str, ...] = ()  # parameters of the request that the model does not take, and was asked without
     created: str | None = None  # when it was answered, ISO 8601, UTC
     from_store: bool = False  # answered by an earlier payment
 

@@ -1,8 +1,8 @@
 """Labels (and rationales) for a set of rows by a teacher: data as Stanford Alpaca made it, reasons as Distilling Step-by-Step asks for them.
 
 Each paid reply is committed to the store before the next step, so a killed command repeats at most the calls that were in flight. Rows stream in and answers
-stream out: what is kept of a row in memory is a few bytes, and about 0.15 kB where it has no id of its own. The files are whole or absent, in input order: the
-labelled rows in OUT, and what could not be used in OUT's sibling `.rejected.jsonl` with its reason.
+stream out: memory does not grow with the rows, but for a batch API's, whose requests' hashes are kept while they are under way. The files are whole or absent,
+in input order: the labelled rows in OUT, and what could not be used in OUT's sibling `.rejected.jsonl` with its reason.
 """
 
 import json
@@ -31,6 +31,8 @@ from stillhouse.teacher.provenance import NAMES, licence_class, prompt_hash, pro
 from stillhouse.teacher.spool import Spool
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
+_MOST_REASONS = 100  # counted apart; an endpoint's own words may differ in every row
+_ANOTHER = "another reason, which stands with the row"
 Take = Callable[[int, Example, "Labelled"], None]
 
 
@@ -79,7 +81,7 @@ class LabelReport:
     sent_back: int = 0  # replies that were sent back for repair
     repaired: int = 0  # labels that came of it
     with_scores: int = 0  # labels with the teacher's probabilities
-    lacking: dict[str, int] = field(default_factory=dict)  # what the endpoint could not do ("schema", "logprobs") -> rows asked without it
+    lacking: dict[str, int] = field(default_factory=dict)  # what the endpoint could not do ("schema", "temperature") -> rows asked without it
     licences: dict[str, int] = field(default_factory=dict)  # licence class -> labelled rows
     dates: tuple[str, str] | None = None  # of the first and the last answer; None: not known
     notes: tuple[str, ...] = ()
@@ -144,7 +146,8 @@ class _Tally:
         if reply.lacking:
             self.lacking.update(reply.lacking)
         if prediction.output is None:
-            self.rejected[_kind(prediction.error or "no answer")] += 1
+            kind = _kind(prediction.error or "no answer")
+            self.rejected[kind if kind in self.rejected or len(self.rejected) < _MOST_REASONS else _ANOTHER] += 1
         else:
             self.lenient += reply.how == "lenient"
             self.repaired += reply.how == "repaired"

@@ -2,9 +2,11 @@
 
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from stillhouse.errors import TeacherError
 from stillhouse.llm.prompted import Answered, PromptedPredictor
 from stillhouse.records import Estimate, Example, Progress
 
@@ -21,12 +23,15 @@ class Quote:
     cost_usd: Estimate | None = None
     paid_usd: float | None = None
     price_snapshot: str | None = None
+    usable: int | None = None  # answers of the pilot; None: no pilot of rows was asked
 
     def __str__(self) -> str:
         if self.cost_usd is None:
             return f"{self.n:,} calls of {self.teacher} are still to be paid for, at a cost that cannot be told"
         found = self.cost_usd
-        span = "" if found.low is None or found.high is None else f" ({found.level:.0%} interval {_usd(found.low)} to {_usd(found.high)}, {found.n} rows asked)"
+        good = "" if self.usable in (None, found.n) else f", {self.usable} of them with a usable answer"
+        asked = f"{found.n} rows asked{good}"
+        span = "" if found.low is None or found.high is None else f" ({found.level:.0%} interval {_usd(found.low)} to {_usd(found.high)}, {asked})"
         return f"{self.n:,} calls of {self.teacher} will cost about {_usd(found.value)}{span}; price: {self.price_snapshot}"
 
 
@@ -65,29 +70,42 @@ def draw(rows: Iterable[Example], n: int = N_PILOT) -> tuple[list[Example], int]
 
 
 async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int, share: float = 1.0) -> Quote:
-    """Ask these rows (the answers stay in the store) and say what all `n` will cost, the others at this share of the price."""
+    """Ask these rows (the answers stay in the store) and say what all `n` will cost, the others at this share of the price.
+
+    Raises TeacherError where not one answer is usable: the others would be paid for as vainly.
+    """
     costs: list[float] = []
     next_costs: list[float] = []  # what such a row will cost after the pilot: a share of it, but in full where it was sent back, for a repair is no batch's
     unknown = False
+    rejected: Counter[str] = Counter()
 
     def take(_: int, __: Example, answered: Answered) -> None:
         nonlocal unknown
-        completion = answered[2]
+        prediction, reply, completion = answered
+        if prediction.output is None:
+            rejected[prediction.error or "no answer"] += 1
         if completion.usage is not None and completion.cost_usd is None:
             unknown = True
         elif completion.usage is not None and completion.cost_usd is not None:
             costs.append(completion.cost_usd)
-            next_costs.append(completion.cost_usd * (1.0 if answered[1].sent_back else share))
+            next_costs.append(completion.cost_usd * (1.0 if reply.sent_back else share))
 
     await teacher.each(rows, take)
+    usable = len(rows) - rejected.total()
+    if not usable:
+        reason, times = rejected.most_common(1)[0]
+        raise TeacherError(
+            f"{teacher.name}: none of the {len(rows)} rows that were asked first has a usable answer ({times} times: {reason}), "
+            "so no more are paid for; mend the task or the endpoint and run this again"
+        )
     if unknown or not costs:
-        return Quote(n, teacher.name, None, None, None)
+        return Quote(n, teacher.name, usable=usable)
     snapshot = teacher.model.price_snapshot
     if share != 1.0:
         snapshot = f"{snapshot}, {share:.0%} of it in a batch"
     found, dearer = total_cost(next_costs, n), math.fsum(costs) - math.fsum(next_costs)  # the pilot itself was paid in full
     ends = [None if end is None else end + dearer for end in (found.low, found.high)]
-    return Quote(n, teacher.name, replace(found, value=found.value + dearer, low=ends[0], high=ends[1]), math.fsum(costs), snapshot)
+    return Quote(n, teacher.name, replace(found, value=found.value + dearer, low=ends[0], high=ends[1]), math.fsum(costs), snapshot, usable)
 
 
 def total_cost(costs: Sequence[float], n: int, level: float = 0.95) -> Estimate:

@@ -106,7 +106,7 @@ async def generate(
     gate = asyncio.Semaphore(at_once)
     spent = 0.0
     while len(screen.kept) < n and harvest.stopped == "enough":
-        calls = planner.calls(len(harvest.curve), _next_round(harvest, n - len(screen.kept)), screen.kept)
+        calls = planner.calls(len(harvest.curve), _next_round(harvest, n - len(screen.kept), planner), screen.kept)
         if not calls:
             harvest.stopped, harvest.why = "nothing left", "there is nothing left to ask for"
             break
@@ -148,11 +148,10 @@ def _still_needed(harvest: Harvest, missing: int, calls: Sequence[Call]) -> int:
     return max(1, round(missing / max(per_call, COLLAPSED * calls[0].n)))
 
 
-def _next_round(harvest: Harvest, missing: int) -> int:
-    """As many calls as will do by the rate so far, at most a round."""
-    if not harvest.curve:
-        return ROUND if missing > 20 else 1
-    per_call = (harvest.rate or 0.0) * max(point.asked for point in harvest.curve)
+def _next_round(harvest: Harvest, missing: int, planner: Planner) -> int:
+    """As many calls as will do by the rate so far, at most a round; at first by that of a teacher whose every proposal is kept."""
+    asked = max((point.asked for point in harvest.curve), default=0) or sum(call.n for call in planner.calls(0, 1, ()))
+    per_call = asked * (harvest.rate if harvest.rate is not None else 1.0)
     return ROUND if per_call * ROUND <= missing else max(1, round(missing / per_call))
 
 

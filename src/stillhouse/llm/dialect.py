@@ -1,0 +1,57 @@
+"""What one model at one endpoint takes, as its refusals tell.
+
+Models differ in the parameters of one and the same API: those that reason know `max_tokens` as `max_completion_tokens` and take no temperature but their own
+(OpenAI since o1, Anthropic since Claude Opus 4.7). Which does what is in no list, but a refusal says it. A parameter with another name is sent under that name;
+a sampler's setting that the model has no room for is left out, which is said once, and in each reply's `lacking`.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+_RENAMED = {"max_tokens": "max_completion_tokens"}
+_LEFT_OUT = ("top_p", "temperature")  # in this order: where the two cannot go together, the temperature stays
+_REFUSES = re.compile(r"unsupported|not support|deprecated|not allowed|not permitted|cannot both|unrecogni[sz]ed|unknown parameter", re.IGNORECASE)
+_log = logging.getLogger(__name__)
+
+
+class Dialect:
+    """The parameters that a model refused, shared by its single calls and its batches. `refused`: names that are known to be refused from the start."""
+
+    def __init__(self, model: str, refused: Collection[str] = ()) -> None:
+        self._model = model
+        self.refused = frozenset(refused)  # replaced as a whole, so that a call may keep what held when it was sent
+
+    def body(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A request's body as the model takes it."""
+        if not self.refused:
+            return body
+        named = {_RENAMED.get(name, name) if name in self.refused else name: value for name, value in body.items()}
+        return {name: value for name, value in named.items() if name not in _LEFT_OUT or name not in self.refused}
+
+    def lacking(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+        """Those of a request's parameters that are left out."""
+        return tuple(name for name in _LEFT_OUT if name in self.refused and name in parameters) if self.refused else ()
+
+    def refuse(self, name: str) -> None:
+        """Send this parameter no more."""
+        if name not in self.refused and name in _LEFT_OUT:
+            _log.warning("%s takes no %s: it is asked without, so its own default holds; each row's provenance says so", self._model, name)
+        self.refused |= {name}
+
+
+def refused_parameter(raw: bytes) -> str | None:
+    """The parameter that an error's body says the model does not take; None where it is about anything else."""
+    try:
+        error = json.loads(raw)["error"]
+        said, parameter = f"{error['message']} {error.get('code')}", error.get("param")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    if not _REFUSES.search(said):
+        return None
+    names = (*_LEFT_OUT, *_RENAMED)
+    if isinstance(parameter, str) and parameter:
+        return parameter if parameter in names else None
+    return next((name for name in names if re.search(rf"\b{name}\b", said)), None)
