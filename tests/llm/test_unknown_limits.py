@@ -196,6 +196,22 @@ def test_the_next_try_waits_for_retry_after_and_at_most_a_minute(headers, least_
     assert least_s <= second - first <= 1.1 * least_s + 0.1
 
 
+def test_a_wait_for_a_slow_limit_is_no_refusal():
+    """The last of twenty rows is sent after nineteen minutes, and refused once."""
+    faults, found = iter([429]), {}
+    endpoint = Endpoint(None, 0.2, faults=lambda row: next(faults, None) if row == 19 else None)
+    run_virtually(lambda: caller(endpoint, 20, lambda index, row, completion: found.update({row: completion.error}), requests_per_minute=1))
+    assert found == dict.fromkeys(range(20))
+
+
+def test_refusals_are_not_counted_among_the_failed_tries():
+    """Ten 429s, then a moment's trouble of another kind."""
+    faults, found = iter([429] * 10 + [500]), []
+    endpoint = Endpoint(None, 0.2, faults=lambda row: next(faults, None))
+    run_virtually(lambda: caller(endpoint, 1, lambda index, row, completion: found.append(completion.error)))
+    assert found == [None]
+
+
 def test_callers_that_are_cancelled_at_any_moment_leave_no_place_taken():
     async def main():
         limiter, rng = Limiter(3, clock=asyncio.get_running_loop().time, sleep=asyncio.sleep, requests_per_minute=6000), random.Random(1)

@@ -8,7 +8,7 @@ import resource
 from dataclasses import dataclass
 
 _CUT = 0.95  # of the rate that passed, after a refusal
-_FIRST_RAISE_S, _RAISE_S = 4.0, 10.0  # in which the rate is raised by an eighth, after the first refusal and after later ones; then faster
+_FIRST_RAISE_S, _RAISE_S = 4.0, 10.0  # in which the rate is raised by a seventh, after the first refusal and after later ones; then faster
 _RAISE, _MOST_RAISED = 0.1, 10.0  # exponents: of such a time, and the highest, for a limit that is gone
 _ENOUGH, _LONG_ENOUGH_S = 10, 1.0  # calls that passed in so long tell a rate; so many for each that is refused, that the refused has its own reason
 _BLOCK_S, _LONG_BLOCK_S, _WINDOW_S = 1.0, 5.0, 60.0  # in which nothing passed: a window may be used up, or surely is; and how long most windows are
