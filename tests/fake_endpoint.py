@@ -36,7 +36,8 @@ class Endpoint:
 
     def calls(self) -> Counter[str]:
         path = self.folder / "calls"
-        return Counter(json.loads(line) for line in path.read_text().splitlines()) if path.exists() else Counter()
+        whole, _, _ = path.read_text().rpartition("\n") if path.exists() else ("", "", "")  # the last line may be half written at this moment
+        return Counter(json.loads(line) for line in whole.splitlines())
 
 
 @contextlib.contextmanager

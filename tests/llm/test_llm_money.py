@@ -110,7 +110,7 @@ async def test_the_cap_is_kept_and_the_refusal_says_what_was_spent():
     ledger = Ledger(2.0)
     reserved = await ledger.reserve(request(), PRICE)
     await ledger.settle(reserved, 0.7, paid=True)
-    with pytest.raises(BudgetError, match=r"\$0\.7000 spent"):
+    with pytest.raises(BudgetError, match=r"\$0\.7 spent"):
         await ledger.reserve(request(), PRICE)
 
 

@@ -2,16 +2,21 @@
 
 import gzip
 import json
+import os
 import random
+import signal
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
-from stillhouse.errors import UserError
+from stillhouse.errors import DatasetError, RunBusyError, UserError
 from stillhouse.teacher import filters
-from stillhouse.teacher.filters import RougeFilter, f_measure, rouge_l_keep, rouge_tokens
+from stillhouse.teacher.filters import RougeFilter, f_measure, rouge_l_keep, rouge_tokens, words
+from stillhouse.teacher.lsh import LshFilter
 from stillhouse.teacher.minhash import MinHashFilter, shingles
 
 SCORER = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
@@ -48,6 +53,22 @@ def test_every_decision_score_and_row_is_that_of_the_greedy_pass(texts, threshol
         assert rouge_l_keep(texts, threshold) == [verdict.kept for verdict in verdicts]
 
 
+LONG = " ".join(f"{i % 250}{'x' * 330}" for i in range(300))  # 100 kB, of so few tokens that rouge_score has them compared in a moment
+ODD = ["", " ", "one", "One!", "東京の天気", "Привет, мир", "é", "İ", "Ⅷ ٣ ß ſ K", "\x00\ud800 a", "一 a 二", "a" * 100_000, "é" * 100_000, LONG, LONG + " x"]
+
+
+@given(st.lists(st.one_of(st.sampled_from(ODD), st.text(max_size=30), st.just("all the same words")), max_size=12))
+@settings(max_examples=40, deadline=None)
+def test_odd_texts_are_decided_as_the_greedy_pass_decides_them(texts):
+    """Empty ones, single words, 100 kB, other scripts, all the same."""
+    assert rouge_l_keep(texts) == [kept for kept, _, _ in greedy(texts, 0.7)]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_an_odd_text_again_and_again_is_decided_as_the_greedy_pass_decides_it(text):
+    assert rouge_l_keep([text] * 5) == [kept for kept, _, _ in greedy([text] * 5, 0.7)] == [True] + [not rouge_tokens(text)] * 4
+
+
 def test_the_threshold_is_compared_as_rouge_score_rounds_it():
     """Where 2L / (m + n) is 0.7 to the last bit, 2PR / (P + R) may lie above it or not; rouge_score's answer counts."""
     differing = 0
@@ -82,32 +103,125 @@ def some_texts(n, seed=0):
     return [" ".join(f"w{draw.randrange(12)}" for _ in range(8)) for _ in range(n)]
 
 
-def test_state_survives_a_restart_with_a_torn_last_line(tmp_path):
+FILTERS = pytest.mark.parametrize("kind", [RougeFilter, LshFilter])
+
+
+@FILTERS
+def test_state_survives_a_restart_with_a_torn_last_line(tmp_path, kind):
     texts, state = some_texts(200), tmp_path / "kept.jsonl"
-    whole = RougeFilter()
+    whole = kind()
     expected = [whole.add(text, f"r{row}") for row, text in enumerate(texts)]
-    first = RougeFilter(state=state)
+    first = kind(state=state)
     verdicts = [first.add(text, f"r{row}") for row, text in enumerate(texts[:120])]
+    first.close()
     with state.open("ab") as file:
         file.write(b'["r119", "half of a li')
-    again = RougeFilter(state=state)
+    again = kind(state=state)
     assert len(again) == len(first)
     verdicts += [again.add(text, f"r{row}") for row, text in enumerate(texts[120:], start=120)]
     again.close()
     assert verdicts == expected
-    assert len(RougeFilter(state=state)) == sum(verdict.kept for verdict in expected)
+    assert len(kind(state=state)) == sum(verdict.kept for verdict in expected)
 
 
-def test_a_state_of_another_threshold_is_refused(tmp_path):
-    RougeFilter(0.7, state=tmp_path / "kept.jsonl").close()
-    with pytest.raises(UserError, match=r"no state of a ROUGE-L filter with threshold 0\.5"):
-        RougeFilter(0.5, state=tmp_path / "kept.jsonl")
+WORKER = """
+import sys
+from stillhouse.teacher.{module} import {name}
+found = {name}(state="kept.jsonl")
+for row, text in enumerate(open("texts.txt", encoding="utf-8")):
+    verdict = found.add(text, row)
+    print(row, verdict.kept or verdict.row == row, flush=True)
+"""
+
+
+@FILTERS
+def test_a_filter_killed_and_given_the_texts_again_keeps_what_an_uninterrupted_one_keeps(tmp_path, kind):
+    """Its own row says that a text was kept before the kill, also where the verdict was never heard."""
+    texts, draw = some_texts(3000), random.Random(4)
+    (tmp_path / "texts.txt").write_text("".join(text + "\n" for text in texts))
+    command = [sys.executable, "-c", WORKER.format(module=kind.__module__.rpartition(".")[2], name=kind.__name__)]
+    expected = [f"{row} {kept}\n" for row, kept in enumerate(kind_keeps(kind, texts))]
+    kills = 0
+    for stop_at in [draw.randint(1, 1500), draw.randint(1500, 2500), None]:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=dict(os.environ)) as process:
+            heard = []
+            for line in process.stdout:
+                heard.append(line)
+                if len(heard) == stop_at:
+                    process.kill()
+            process.wait()
+            kills += process.returncode == -signal.SIGKILL
+        whole = [line for line in heard if line.endswith("\n")]
+        assert whole == expected[: len(whole)]
+    assert (kills, len(whole)) == (2, 3000)
+
+
+def kind_keeps(kind, texts):
+    found = kind()
+    return [found.add(text).kept for text in texts]
+
+
+@FILTERS
+def test_a_state_of_another_threshold_or_of_somebody_else_is_refused_and_left_alone(tmp_path, kind):
+    kept, notes = tmp_path / "kept.jsonl", tmp_path / "notes.txt"
+    kind(0.7, state=kept).close()
+    notes.write_text("my notes, without a line's end")
+    for path in (kept, notes):
+        before = path.read_bytes()
+        with pytest.raises(UserError, match=r"no state of a filter by (rouge_l|minhash) with threshold 0\.5"):
+            kind(0.5, state=path)
+        assert path.read_bytes() == before
+
+
+@FILTERS
+def test_a_state_has_one_filter_at_a_time_and_a_broken_line_is_named(tmp_path, kind):
+    state = tmp_path / "kept.jsonl"
+    first = kind(state=state)
+    first.add("one two three")
+    with pytest.raises(RunBusyError, match=r"kept\.jsonl is in use by process"):
+        kind(state=state)
+    first.close()
+    for broken in (b"half a line\n", b"[1]\n", b'[1, 2]\n', b"7\n"):
+        whole = state.read_bytes()
+        state.write_bytes(whole + broken)
+        with pytest.raises(DatasetError, match=r"kept\.jsonl:3: is no kept text"):
+            kind(state=state)
+        state.write_bytes(whole)
+
+
+def test_minhash_drops_what_rouge_l_confirms_and_misses_few():
+    """Scores are ROUGE-L's, of the row that is named; of copies with one word in ten changed none is missed."""
+    draw, texts = random.Random(2), []
+    for _ in range(150):
+        text = [f"w{draw.randrange(4000)}" for _ in range(30)]
+        texts += [" ".join(text), " ".join(word if draw.random() > 0.1 else "other" for word in text), " ".join(draw.sample(text, 12))]
+    found = LshFilter()
+    verdicts = [found.add(text, row) for row, text in enumerate(texts)]
+    for text, verdict in zip(texts, verdicts, strict=True):
+        if not verdict.kept:
+            f = rouge_scorer._score_lcs(text.split(), texts[verdict.row].split()).fmeasure
+            assert (f, f > 0.7) == (verdict.score, True)
+    copies = [(exact, verdict.kept) for exact, verdict in list(zip(rouge_l_keep(texts), verdicts, strict=True))[1::3]]
+    assert 140 <= copies.count((False, False)) == sum(not exact for exact, _ in copies)
+
+
+def test_minhash_reads_other_scripts_and_keeps_what_has_no_words():
+    found = LshFilter()
+    texts = ["", "?!", "Где мои деньги, почему так долго?", "где мои деньги? Почему так долго", "💧"]
+    assert [found.add(text).kept for text in texts] == [True, True, True, False, True]
+
+
+def test_words_are_of_any_script_and_single_characters_where_none_are_spaced():
+    assert words("Don't_stop, ÉTÉ! Где 서울은 ที่นี่ 東京タワーa1") == [
+        "don", "t_stop", "été", "где", "서울은", *"ที่นี่", *"東京", *"タワー", "a1"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("threshold", [1.0, -0.1, float("nan")])
-def test_a_threshold_that_sorts_nothing_is_refused(threshold):
+@FILTERS
+def test_a_threshold_that_sorts_nothing_is_refused(threshold, kind):
     with pytest.raises(UserError, match="threshold"):
-        RougeFilter(threshold)
+        kind(threshold)
 
 
 def test_texts_without_tokens_are_kept():

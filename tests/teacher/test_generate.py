@@ -260,6 +260,7 @@ def test_a_steps_name_takes_a_task_files_place(endpoint, tmp_path):
     process, out, err = stillhouse(tmp_path, "mood_app.py:mood", *given)
     assert process.returncode == 0, err
     assert len(lines(rows.with_name("generated.jsonl"))) == 15
+    assert 'in [data] of the task: unlabelled = "generated.jsonl"' in out
     assert "then stillhouse label mood_app.py:mood" in out.replace("\n", " ")
     process, _, err = stillhouse(tmp_path, "mood_app.py:nothing", *given)
     assert (process.returncode, "has no model step 'nothing'; its model steps: mood" in err.replace("\n", " ")) == (2, True)
@@ -397,6 +398,13 @@ def copies(request, example):
     return "\\n".join(f"## {number}\\n{row}" for number, row in enumerate(ROWS, start=4))
 
 
+def exercises(request, example):
+    """A test row as its instruction, one whose instruction and input together are a test row in other words, a new one, its near copy."""
+    rows = [(ROWS[0], "<none>"), ("evening 4 felt quite", "fine to everyone there"), ("Name the largest lake of all Africa.", "<none>")]
+    rows += [("Name the very largest lake of all Africa.", "<none>"), ("Why do ships float on water?", "<none>")]
+    return "\\n".join(f"## {number}\\nInstruction: {asked}\\nInput: {given}\\nOutput: So." for number, (asked, given) in enumerate(rows, start=4))
+
+
 def objects(request, example):
     good = json.dumps({"input": {"q": "which of them flies", "hint": "wings"}, "choices": ["owl", "cow"]})
     return f"## 4\\n{good}\\n## 5\\nno JSON\\n## 6\\n" + json.dumps({"input": {"q": "other"}, "choices": ["a", "b"]}) + "\\n## 7\\n" + json.dumps(
@@ -413,6 +421,20 @@ async def test_what_the_teacher_copies_from_the_test_rows_is_dropped_and_named(t
     dropped = [(drop["reason"], drop["resembled"]) for drop in lines(tmp_path / "generated.dropped.jsonl")]
     assert dropped[0] == ("test: exact", "t3")
     assert len(dropped) == 2
+
+
+@pytest.mark.parametrize("near", ["rouge-l", "minhash"])
+async def test_exercises_that_copy_test_rows_or_each_other_are_dropped_with_score_and_row(tmp_path, monkeypatch, near):
+    (tmp_path / "copying_teacher.py").write_text(SCRIPT)
+    monkeypatch.syspath_prepend(tmp_path)
+    given = {"seeds": "builtin", "asking": Asking(per_call=5), "teacher": "scripted:copying_teacher:exercises"}
+    done = await generate(project(tmp_path), Wanted(2, near=near), **given)
+    assert done.texts == ["Name the largest lake of all Africa.", "Why do ships float on water?"]
+    drops = lines(tmp_path / "generated.dropped.jsonl")
+    first = lines(done.out)[0]["id"]
+    scores = [1.0, pytest.approx(14 / 17), pytest.approx(14 / 15)]  # 7 of 7 and of 10 words ("instruction" and "input" are two of them); 7 of 7 and of 8
+    assert [(drop["reason"], drop["resembled"]) for drop in drops] == [("test: exact", "t3"), ("test: rouge-l", "t4"), (near, first)]
+    assert [drop["score"] for drop in drops] == scores
 
 
 async def test_inputs_of_fields_and_choices_keep_their_form(tmp_path, monkeypatch):
@@ -450,8 +472,34 @@ async def test_a_planted_copy_of_a_test_row_fails_the_build(tmp_path, how, part)
         (tmp_path / "task.toml").write_text(TASK + 'unlabelled = "generated.jsonl"\n')
     held_out = held_out_of(load_splits(load_task(tmp_path))) if (how, part) != ("exact", "train") else None
     assert held_out is None or held_out.resembles(PLANTED[how]).how == how
-    with pytest.raises(LeakageError, match=r"resembles test row|has the same input"):
-        await prepare(tmp_path)
+    for build in (lambda: prepare(tmp_path), lambda: generate(tmp_path, Wanted(1), teacher="scripted:json:dumps", out=tmp_path / "more.jsonl")):
+        with pytest.raises(LeakageError, match=r"'gen-1' resembles test row|has the same input"):
+            await build()
+
+
+@pytest.mark.parametrize(
+    ("held", "copy"),
+    [
+        ("Мой заказ пришёл вчера, но в коробке не было зарядки", "Мой заказ пришёл сегодня, но в коробке не было зарядки"),
+        ("注文した商品がまだ届いていません", "注文した品物がまだ届いていません"),
+        ("Mein Päckchen für Jörg kam gestern völlig zerdrückt an", "Mein Päckchen für Jörg kam heute völlig zerdrückt an"),
+    ],
+)
+def test_near_copies_of_held_out_rows_are_seen_in_any_script(held, copy):
+    held_out = HeldOut()
+    held_out.include("test", [Example("t", held)])
+    assert (held_out.resembles(copy).how, held_out.resembles(copy).row) == ("rouge-l", "t")
+    assert held_out.resembles(held.translate({ord(letter): "x" for letter in held[1::2]})) is None
+
+
+def test_a_refusal_names_all_pairs_and_of_many_the_first():
+    held_out = HeldOut()
+    held_out.include("test", [Example(f"t{i}", f"row {i} of the test " * 3) for i in range(12)])
+    copies = [Example(f"g{i}", f"row {i} of the test " * 3) for i in range(12)]
+    with pytest.raises(LeakageError, match=r"2 generated rows resemble .*: 'g0' resembles test row 't0' [^;]*; 'g1' resembles test row 't1' [^;]*; take"):
+        held_out.refuse(copies[:2], "rows")
+    with pytest.raises(LeakageError, match=r"'g9' resembles test row 't9' [^;]*; and 2 more; take"):
+        held_out.refuse(copies, "rows")
 
 
 def test_held_out_rows_that_resemble_each_other_all_count():

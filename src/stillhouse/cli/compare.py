@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from stillhouse.cli import app
-from stillhouse.cli.console import emit_json, err, money, out, progress_bar
+from stillhouse.cli.console import emit_json, err, out, progress_bar
 from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Runs, SkipBad, Store
+from stillhouse.report.numbers import usd
 
 if TYPE_CHECKING:
     from stillhouse.jobs.compare import CompareDone, People
@@ -123,5 +124,5 @@ def show(done: "CompareDone", as_json: bool, gate: bool) -> None:
         return
     out.print(comparison_text(done.found))
     note = " at a model's price; a stand-in is not paid" if done.found.judge_stand_in else ""
-    out.print(f"choices: {done.judgements}   paid now: {money(done.cost_usd)}{note}", markup=False)
+    out.print(f"choices: {done.judgements}   paid now: {usd(done.cost_usd)}{note}", markup=False)
     out.print(f"Report: {done.report}", markup=False)

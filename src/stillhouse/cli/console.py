@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as Bar
 
 from stillhouse.records import Progress
+from stillhouse.report.numbers import usd
 
 if TYPE_CHECKING:
     from stillhouse.task import Task
@@ -32,7 +33,7 @@ class Ticker:
         if self._bar.disable or (now - self._drawn_at < 0.1 and progress.done != progress.total):
             return
         self._drawn_at = now
-        cost = "" if not progress.cost_usd else f"  ${progress.cost_usd:.4f}"
+        cost = "" if not progress.cost_usd else f"  {usd(progress.cost_usd)}"
         self._bar.update(self._shown, description=progress.what + cost, completed=progress.done, total=progress.total)
 
     @contextlib.contextmanager
@@ -65,8 +66,3 @@ def emit_json(value: Any) -> None:
     json.dump(value, sys.stdout, ensure_ascii=False, allow_nan=False, default=str)
     sys.stdout.write("\n")
     sys.stdout.flush()
-
-
-def money(usd: float | None) -> str:
-    """Dollars with as many digits as they need; unknown stays unknown."""
-    return "unknown" if usd is None else f"${usd:,.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}"

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stillhouse.cli import app
-from stillhouse.cli.console import emit_json, err, money, out, progress_bar
+from stillhouse.cli.console import emit_json, err, out, progress_bar
 from stillhouse.cli.options import AsJson, Teacher
+from stillhouse.report.numbers import usd
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -81,7 +82,7 @@ def _app_table(done: "Demo") -> "Table":
     for step in done.before.steps_right:
         table.add_row(f"{step} right", *(_share(one.steps_right[step]) if step in one.steps_right else "never called" for one in pair))
     table.add_row("composability gap", *("no run had all parts right" if one.gap.share is None else _share(one.gap.share) for one in pair))
-    table.add_row("per 1,000 questions", *(money(one.cost_usd_per_1000) for one in pair))
+    table.add_row("per 1,000 questions", *(usd(one.cost_usd_per_1000) for one in pair))
     table.add_row("median latency", *(f"{one.latency_p50_s:.2f} s" for one in pair))
     return table
 

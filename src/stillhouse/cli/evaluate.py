@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stillhouse.cli import app
-from stillhouse.cli.console import emit_json, money, out, progress_bar
+from stillhouse.cli.console import emit_json, out, progress_bar
 from stillhouse.cli.options import AsJson, SkipBad, Store
 from stillhouse.errors import UserError
 
@@ -27,7 +27,7 @@ def evaluate(
 ) -> None:
     """Measure any model on any rows, with intervals."""
     from stillhouse.jobs.evaluate import evaluate as run
-    from stillhouse.report.numbers import described, seconds
+    from stillhouse.report.numbers import described, seconds, usd
     from stillhouse.task import WEAK_METRICS, load_task
 
     of_task = load_task(task) if task is not None else None
@@ -48,7 +48,7 @@ def evaluate(
         out.print(f"  macro F1 {summary.macro_f1:.3f} (n = {summary.score.n:,})")
     if summary.latency_p50_s is not None and summary.latency_p99_s is not None:
         out.print(f"  latency p50 {seconds(summary.latency_p50_s)}, p99 {seconds(summary.latency_p99_s)}")
-    out.print(f"  cost per 1,000 calls: {money(summary.cost_usd_per_1000)}")
+    out.print(f"  cost per 1,000 calls: {usd(summary.cost_usd_per_1000)}")
     for warning in found.warnings:
         out.print(f"  {warning}")
 

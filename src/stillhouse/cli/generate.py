@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stillhouse.cli import app
-from stillhouse.cli.console import emit_json, err, money, out, progress_bar
+from stillhouse.cli.console import emit_json, err, out, progress_bar
 from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Rows, SkipBad, Store, Teacher, Unpriced, Yes
 from stillhouse.cli.terms import AcceptTerms, once_confirmed
 from stillhouse.errors import UserError
+from stillhouse.report.numbers import usd
 
 if TYPE_CHECKING:
     from stillhouse.jobs.generate import GenerateReport
@@ -29,7 +30,7 @@ def generate(
     evolve: Annotated[str, typer.Option(help="ways to make inputs, with commas: new, harder, rarer, rephrased")] = "new",
     balance: Annotated[bool, typer.Option("--balance", help="ask for as many inputs of each class")] = False,
     without: Annotated[list[str] | None, typer.Option(help="an Alpaca rule to switch off: length, words, program, punctuation, ascii")] = None,
-    near: Annotated[str, typer.Option(help="what tells near copies: rouge-l (exact), or minhash for more than a million rows")] = "rouge-l",
+    near: Annotated[str, typer.Option(help="what finds near copies: rouge-l (all of them), or minhash for more than a million rows (misses some)")] = "rouge-l",
     threshold: Annotated[float | None, typer.Option(help="the similarity above which a row is dropped; default 0.7")] = None,
     shots: Annotated[int, typer.Option(help="rows shown in a prompt")] = 3,
     per_call: Annotated[int, typer.Option(help="new rows asked for in one call")] = 20,
@@ -92,7 +93,7 @@ def generate(
     for path in files[1:]:
         out.print(f"  {path}")
     if task is not None:
-        out.print(f'next: in [data] of the task: unlabelled = "{done.out.name}", then stillhouse label {task}')
+        out.print(f'next: in [data] of the task: unlabelled = "{done.out.name}", then stillhouse label {task}', markup=False)
 
 
 def _print_verbs(verbs: "Verbs | None", parsed: "Parsed | None") -> None:
@@ -128,7 +129,7 @@ def _print(report: "GenerateReport", path: Path) -> None:
     for reason, count in report.dropped.items():
         out.print(f"  {count} dropped: {reason}")
     paid = f"nothing paid; {report.price_snapshot or 'a model'} would have cost" if report.stand_in else "paid now:"
-    out.print(f"  {paid} {money(report.cost_usd)}")
+    out.print(f"  {paid} {usd(report.cost_usd)}")
     for warning in report.warnings:
         err.print(f"warning: {warning}", soft_wrap=True, highlight=False)
     if report.stopped != "enough":

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from stillhouse.cli import app
-from stillhouse.cli.console import emit_json, money, out, progress_bar, say_rows
+from stillhouse.cli.console import emit_json, out, progress_bar, say_rows
 from stillhouse.cli.options import TaskFile, Unpriced, Yes
 from stillhouse.cli.terms import AcceptTerms, once_confirmed
+from stillhouse.report.numbers import usd
 
 
 @app.command()
@@ -71,9 +72,9 @@ def label(
     paid = f"nothing paid; {report.price_snapshot or 'a model'} would have cost" if report.stand_in else "paid now:"
     if done.skipped:
         out.print(f"  {done.skipped} broken rows left out")
-    out.print(f"  {report.from_store} answered from the store, {paid} {money(report.cost_usd)}")
+    out.print(f"  {report.from_store} answered from the store, {paid} {usd(report.cost_usd)}")
     if batch and report.n_live:
-        dear = f"{report.n_live} calls one by one at the full price (the pilot, repairs): {money(report.live_usd)}"
+        dear = f"{report.n_live} calls one by one at the full price (the pilot, repairs): {usd(report.live_usd)}"
         out.print(f"  {report.batched} answers came in batches at half the price, {dear}", soft_wrap=True, highlight=False)
     out.print(f"  where they come from, and under which licence: {done.card}")
     if report.n and not report.labelled:

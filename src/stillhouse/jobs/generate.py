@@ -10,7 +10,7 @@ from typing import Any
 from stillhouse.data.dataset import json_rows, label_set
 from stillhouse.data.split import Splits, load_splits
 from stillhouse.errors import ExistsError, UserError
-from stillhouse.jobs.held_out import held_out_of
+from stillhouse.jobs.held_out import held_out_of, refuse_copies
 from stillhouse.jobs.label import default_store, teacher_name
 from stillhouse.llm.context import context_window, listed_window
 from stillhouse.llm.ledger import Ledger
@@ -27,7 +27,7 @@ from stillhouse.teacher.filters import THRESHOLD, RougeFilter
 from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.inputs import NEW, TaskInputs
 from stillhouse.teacher.instructions import Exercises, load_seeds
-from stillhouse.teacher.minhash import MinHashFilter
+from stillhouse.teacher.lsh import LshFilter
 from stillhouse.teacher.pilot import Quote, total_cost
 from stillhouse.teacher.provenance import licence_class, prompt_hash, provenance
 from stillhouse.teacher.root_verbs import Parsed, ask_root_verbs
@@ -37,7 +37,7 @@ from stillhouse.teacher.self_instruct import Harvest, Planner
 from stillhouse.teacher.self_instruct import generate as harvest_from
 from stillhouse.teacher.terms import require_terms
 
-NEAR = ("rouge-l", "minhash")
+NEAR: dict[str, type[RougeFilter | LshFilter]] = {"rouge-l": RougeFilter, "minhash": LshFilter}
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Wanted:
     ways: tuple[str, ...] = (NEW,)  # of a task's inputs: new ones, and kinds of variants
     balance: bool = False  # as many inputs for each class
     rules_off: tuple[str, ...] = ()  # of Alpaca's rules
-    near: str = "rouge-l"  # exact; "minhash" for more than a million rows
-    threshold: float | None = None  # None: that of the measure
+    near: str = "rouge-l"  # compares with every row; "minhash" with those that MinHash proposes, for more than a million rows
+    threshold: float | None = None  # of ROUGE-L's F; None: Alpaca's
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -125,8 +125,8 @@ async def generate(
     With `consent`, an endpoint that bills is asked one round, and the rest where `consent` says yes to what it will cost. `verbs_by_teacher`: once the rows are
     written, the teacher is asked for their root verbs, within the same cap.
 
-    Raises UserError for what cannot be asked, TermsError where the provider's notice was not confirmed, BudgetError and TeacherError where nothing could be
-    had; what was paid for is in the store.
+    Raises UserError for what cannot be asked, LeakageError where rows that were generated before resemble held-out ones, TermsError where the provider's
+    notice was not confirmed, BudgetError and TeacherError where nothing could be had; what was paid for is in the store.
     """
     loaded = _task(task, seeds)
     changes = {name: value for name, value in (settings or {}).items() if value is not None}
@@ -198,13 +198,13 @@ def _splits(task: Task, out: Path, skip_bad: bool) -> Splits:
     """The task's rows without what an earlier generation wrote to this output: it is made anew."""
     if task.data.unlabelled is not None and task.resolve(task.data.unlabelled) == out.resolve():
         task = replace(task, data=task.data.model_copy(update={"unlabelled": None}))
-    return load_splits(task, skip_bad=skip_bad)
+    splits = load_splits(task, skip_bad=skip_bad)
+    refuse_copies(splits)  # of earlier generations; before anything more is paid for
+    return splits
 
 
 def _sources(task: Task, splits: Splits | None, seeds: Path | str | None, model: str, wanted: Wanted, asking: Asking) -> _Sources:
-    rouge = wanted.near == "rouge-l"
-    threshold = wanted.threshold
-    near = RougeFilter(THRESHOLD if threshold is None else threshold) if rouge else MinHashFilter(*(() if threshold is None else (threshold,)))
+    near = NEAR[wanted.near](THRESHOLD if wanted.threshold is None else wanted.threshold)
     screen = Screen({}, near, wanted.near, HeldOut() if splits is None else held_out_of(splits))
     warnings = [] if splits is None else list(splits.warnings)
     if seeds is not None:

@@ -71,7 +71,7 @@ class Ledger:
         if self.max_usd is None or (self.spent_usd or 0.0) + self._reserved + worst <= self.max_usd:
             return None
         return BudgetError(
-            f"the next call may cost up to ${worst:.4f} and would pass the cap of ${self.max_usd:g} (${self.spent_usd or 0:.4f} spent); "
+            f"the next call may cost up to ${worst:.2g} and would pass the cap of ${self.max_usd:g} (${self.spent_usd or 0:.2g} spent); "
             "raise --max-usd and run this again: what was answered is stored and is not paid for twice"
         )
 

@@ -6,23 +6,24 @@ of m and n tokens with F above the threshold share a subsequence of some least l
 of the first m - L + 1 and n - L + 1. With rare tokens first, hardly any other text does. RapidFuzz's bit-parallel LCS then measures those that are left.
 """
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from rapidfuzz import process
 from rapidfuzz.distance import LCSseq
 
 from stillhouse.errors import UserError
-from stillhouse.runs import storage_errors
+from stillhouse.teacher.kept_file import KeptFile, Row
 
 THRESHOLD = 0.7  # Self-Instruct (2212.10560) section 2.2, and Alpaca's script
-Row = str | int
 _TOKEN = re.compile("[a-z0-9]+")
+# Thai, Lao, Burmese, Khmer, kana, Han
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[^\W{_UNSPACED}]+|[{_UNSPACED}]")
 _CHARACTERS = 0x110000  # token numbers below this are spelled as characters: RapidFuzz is fastest on str
 
 
@@ -38,6 +39,11 @@ class Verdict:
 def rouge_tokens(text: str) -> list[str]:
     """Lower-case runs of a-z and 0-9, as `rouge_score` splits without its stemmer. A text in another script has no tokens at all."""
     return _TOKEN.findall(text.lower())
+
+
+def words(text: str) -> list[str]:
+    """Runs of letters, digits and underscores of any script, without case; characters one by one in scripts that write without spaces."""
+    return _WORD.findall(text.casefold())
 
 
 def f_measure(length: int, m: int, n: int) -> float:
@@ -57,16 +63,17 @@ def rouge_l_keep(texts: Iterable[str], threshold: float = THRESHOLD) -> list[boo
 
 
 class RougeFilter:
-    """The texts kept so far, ready to be compared with the next one. Memory grows with the number of their tokens.
+    """The texts kept so far, ready to be compared with the next one. Memory grows with the number of their tokens, which `split` makes of a text.
 
     With a `state` file every text that is kept is appended to it (and handed to the system before `add` returns), and the next filter on that file goes on from
-    there. Raises UserError where the file belongs to another threshold or is none, StorageError where it cannot be written.
+    there. Given the texts anew with the same rows, it names a text's own row where that was kept before. Raises what `KeptFile` raises: the file is another
+    filter's at this moment, belongs to another threshold, is none, or cannot be written.
     """
 
-    def __init__(self, threshold: float = THRESHOLD, *, state: str | Path | None = None) -> None:
+    def __init__(self, threshold: float = THRESHOLD, *, state: str | Path | None = None, split: Callable[[str], list[str]] = rouge_tokens) -> None:
         if not 0 <= threshold < 1:
             raise UserError(f"a ROUGE-L threshold of {threshold:g} sorts nothing; give one from 0 to below 1 ({THRESHOLD:g} is Alpaca's)")
-        self.threshold = threshold
+        self.threshold, self._split = threshold, split
         self._numbers: dict[str, int] = {}  # token -> its number, in order of appearance
         self._ranks: list[int] = []  # number -> its place in the order: rare tokens first
         self._rows: dict[Any, tuple[int, Row]] = {}  # spelled text -> its place among the kept, its row; equal texts share the first one's
@@ -75,16 +82,18 @@ class RougeFilter:
         self._for_shorter: dict[int, list[Any]] = {}  # the same for a shorter partner
         self._prefixes: dict[int, tuple[int, int, int]] = {}
         self._ranked_at = 64  # texts from which the order of tokens is made anew
-        self._file: BinaryIO | None = None
+        self._file: KeptFile | None = None
         if state is not None:
-            self._restore(Path(state))
+            self._file = KeptFile(Path(state), "rouge_l", threshold)
+            for kept, tokens in self._file.read():
+                self._index(tokens, kept)
 
     def __len__(self) -> int:
         return self._count
 
     def add(self, text: str, row: Row | None = None) -> Verdict:
         """Keep the text, or say which kept one it resembles most (the first of equals). `row` names it; default: the number of texts kept before it."""
-        tokens = rouge_tokens(text)
+        tokens = self._split(text)
         if (near := self._closest(tokens)) is not None:
             return near
         self._keep(tokens, row)
@@ -92,15 +101,15 @@ class RougeFilter:
 
     def closest(self, text: str) -> Verdict | None:
         """The kept text with the highest F above the threshold; None: there is none."""
-        return self._closest(rouge_tokens(text))
+        return self._closest(self._split(text))
 
     def insert(self, text: str, row: Row | None = None) -> None:
         """Keep the text whatever it resembles."""
-        self._keep(rouge_tokens(text), row)
+        self._keep(self._split(text), row)
 
     def expect(self, texts: Sequence[str]) -> None:
         """Order the tokens by how many of these texts have them. It changes the speed and no decision."""
-        self._rank(Counter(number for text in texts for number in set(self._numbered(rouge_tokens(text)))))
+        self._rank(Counter(number for text in texts for number in set(self._numbered(self._split(text)))))
         self._ranked_at = max(self._ranked_at, 2 * len(texts))
 
     def close(self) -> None:
@@ -120,24 +129,22 @@ class RougeFilter:
             for number in rare_first[:prefix]:
                 if (found := index.get(number)) is not None:
                     candidates.update(found)
-        spelled = _spell(numbers)
+        spelled = spell(numbers)
         if not candidates or process.extractOne(spelled, candidates, scorer=LCSseq.similarity, score_cutoff=least) is None:
             return None
         near = process.extract(spelled, candidates, scorer=LCSseq.similarity, score_cutoff=least, limit=None)
         score, _, other = max((f_measure(int(length), m, len(other)), -self._rows[other][0], other) for other, length, _ in near)
         return Verdict(False, score, self._rows[other][1]) if score > self.threshold else None
 
-    def _keep(self, tokens: Sequence[str], row: Row | None) -> None:
+    def _keep(self, tokens: list[str], row: Row | None) -> None:
         row = self._count if row is None else row
         if self._file is not None:
-            with storage_errors(Path(self._file.name)):
-                self._file.write(json.dumps([row, " ".join(tokens)]).encode() + b"\n")
-                self._file.flush()
+            self._file.append(row, tokens)
         self._index(tokens, row)
 
     def _index(self, tokens: Sequence[str], row: Row) -> None:
         numbers = self._numbered(tokens)
-        spelled = _spell(numbers)
+        spelled = spell(numbers)
         if tokens and spelled not in self._rows:
             self._rows[spelled] = (self._count, row)
             self._post(numbers, spelled)
@@ -186,32 +193,8 @@ class RougeFilter:
         for spelled in self._rows:
             self._post(_numbers(spelled), spelled)
 
-    def _restore(self, state: Path) -> None:
-        """Read what was kept, and go on writing behind its last whole line."""
-        head = json.dumps({"rouge_l": self.threshold}).encode() + b"\n"
-        with storage_errors(state):
-            state.parent.mkdir(parents=True, exist_ok=True)
-            self._file = state.open("a+b")
-            self._file.seek(0)
-            first = self._file.readline()
-            if first != head:
-                if first.endswith(b"\n"):
-                    self._file.close()
-                    raise UserError(f"{state}: is no state of a ROUGE-L filter with threshold {self.threshold:g}; give another file or that threshold")
-                self._file.truncate(0)
-                self._file.write(head)
-                self._file.flush()
-            whole = self._file.tell()
-            for line in self._file:
-                if not line.endswith(b"\n"):  # the writer was killed in the middle of it
-                    self._file.truncate(whole)
-                    break
-                whole += len(line)
-                row, tokens = json.loads(line)
-                self._index(tokens.split(), row)
 
-
-def _spell(numbers: Sequence[int]) -> Any:
+def spell(numbers: Sequence[int]) -> Any:
     """The tokens as something hashable that RapidFuzz compares: a str, a character a token; where numbers outgrow characters, the numbers."""
     return "".join(map(chr, numbers)) if max(numbers, default=0) < _CHARACTERS else tuple(numbers)
 

@@ -1,7 +1,7 @@
 """The rows that a generated row must not resemble: validation, calibration and test. A set that was made with them in it measures nothing.
 
-Three looks, for each sees what the others miss: the same words (whatever case, spacing and punctuation), ROUGE-L (words changed or put in between), MinHash
-(parts in another order).
+Three looks, for each sees what the others miss: the same words (whatever case, spacing and punctuation), ROUGE-L over words of
+any script (words changed or put in between), MinHash (parts in another order).
 """
 
 import re
@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from stillhouse.errors import LeakageError
 from stillhouse.records import Example
-from stillhouse.teacher.filters import THRESHOLD, RougeFilter
+from stillhouse.teacher.filters import THRESHOLD, RougeFilter, words
 from stillhouse.teacher.minhash import MinHashFilter
+
+NAMED = 10  # pairs in one message
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class HeldOut:
 
     def __init__(self, threshold: float = THRESHOLD) -> None:
         self._exact: dict[str, int] = {}
-        self._rouge, self._minhash = RougeFilter(threshold), MinHashFilter()
+        self._rouge, self._minhash = RougeFilter(threshold, split=words), MinHashFilter()
         self._names: list[tuple[str, str]] = []
 
     def __len__(self) -> int:
@@ -54,15 +56,13 @@ class HeldOut:
         return None
 
     def refuse(self, rows: Iterable[Example], where: str) -> None:
-        """Raise LeakageError where a row resembles a held-out one."""
+        """Raise LeakageError where rows resemble held-out ones; it names them, of many the first ten."""
         found = [(row.id, near) for row in rows if (near := self.resembles(row.text)) is not None]
         if found:
-            id_, near = found[0]
-            more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-            raise LeakageError(
-                f"{where}: the generated row {id_!r} resembles {near.part} row {near.row!r} ({near.how}, {near.score:.2f}){more}; "
-                "take such rows out, for numbers on rows that were trained on mean nothing"
-            )
+            named = "; ".join(f"{id_!r} resembles {near.part} row {near.row!r} ({near.how}, {near.score:.2f})" for id_, near in found[:NAMED])
+            more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+            what = "a generated row resembles a held-out one" if len(found) == 1 else f"{len(found)} generated rows resemble held-out ones"
+            raise LeakageError(f"{where}: {what}: {named}{more}; take such rows out, for numbers on rows that were trained on mean nothing")
 
 
 def bare(text: str) -> str:

@@ -1,16 +1,15 @@
-"""Near-duplicates by MinHash (Broder 1997), for sets beyond a million texts, and for what ROUGE-L cannot see: the same sentences in another order.
+"""Near-duplicates by MinHash (Broder 1997), for what ROUGE-L cannot see: the same sentences in another order. Sets beyond a million texts have `lsh`.
 
 Approximate, unlike `filters`: two texts whose three-word shingles have a Jaccard similarity of 0.7 are compared with a probability of 0.99, at 0.8 of 0.9999
 (25 bands of 5 hashes), and the similarity is then an estimate from 125 hashes, with a standard error of 0.04. The hashing is the library rensa's. Time grows
 with the texts as long as few of them share shingles; where most do, as in made-up texts of a few words, with their square.
 """
 
-import re
-
 import rensa
 
 from stillhouse.errors import UserError
-from stillhouse.teacher.filters import Row, Verdict
+from stillhouse.teacher.filters import Verdict, words
+from stillhouse.teacher.kept_file import Row
 
 THRESHOLD = 0.7
 SHINGLE = 3  # words
@@ -19,8 +18,8 @@ _HASHES, _BANDS, _SEED = 125, 25, 1
 
 def shingles(text: str) -> list[str]:
     """Runs of three words of any script, without case; a shorter text is one shingle."""
-    words = re.findall(r"\w+", text.casefold())
-    return [" ".join(words[start : start + SHINGLE]) for start in range(max(1, len(words) - SHINGLE + 1))] if words else []
+    found = words(text)
+    return [" ".join(found[start : start + SHINGLE]) for start in range(max(1, len(found) - SHINGLE + 1))] if found else []
 
 
 class MinHashFilter:

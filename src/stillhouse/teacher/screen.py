@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from stillhouse.teacher.filters import Row, Verdict
+from stillhouse.teacher.filters import Verdict
 from stillhouse.teacher.held_out import HeldOut, bare
+from stillhouse.teacher.kept_file import Row
 
 
 class Near(Protocol):
-    """`RougeFilter` or `MinHashFilter`."""
+    """`RougeFilter` or `LshFilter`."""
 
     threshold: float
 
