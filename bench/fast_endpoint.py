@@ -1,11 +1,12 @@
 """A chat-completions endpoint for benchmarks, in a process of its own and as light as Python makes it: a fixed latency, and limits that it enforces.
 
 Run: `python fast_endpoint.py FOLDER '{"latency_s": 0, "rpm": null, "tpm": null, "headers": true}'`; it writes its port to FOLDER/port and, when asked for
-GET /counts, says how many calls it answered and refused, and when. A stand-in for a provider: every answer is "good".
+GET /counts, says how many calls it answered and refused, and in which seconds after the first. A stand-in for a provider: every answer is "good".
 """
 
 import asyncio
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -61,10 +62,28 @@ class Limits:
         return said
 
 
+class Window:
+    """Requests by the minute, counted from the first on: all may come at once, and then none until the minute is over."""
+
+    def __init__(self, rpm):
+        self.rpm, self.until, self.left = rpm, None, rpm
+
+    def take(self):
+        now = time.monotonic()
+        if self.until is None or now >= self.until:
+            self.until, self.left = now + 60 if self.until is None else self.until + 60 * math.ceil((now - self.until + 1e-9) / 60), self.rpm
+        if self.left:
+            self.left -= 1
+            return 0.0
+        return self.until - now
+
+
 class State:
-    def __init__(self, latency_s=0.0, rpm=None, tpm=None, headers=True, burst_s=1.0):
-        self.latency_s, self.headers = latency_s, headers
-        self.limits = Limits(rpm, tpm, burst_s) if rpm or tpm else None
+    """`window`: requests are counted by the minute; `retry_after`: refusals say when to come again, in whole seconds (else with the headers, exactly)."""
+
+    def __init__(self, latency_s=0.0, rpm=None, tpm=None, headers=True, burst_s=1.0, window=False, retry_after=False):
+        self.latency_s, self.headers, self.retry_after, self.began = latency_s, headers, retry_after, None
+        self.limits = Window(rpm) if window else Limits(rpm, tpm, burst_s) if rpm or tpm else None
         self.answered, self.refused, self.seconds, self.refusals = 0, 0, {}, {}
 
 
@@ -92,15 +111,17 @@ class Chat(asyncio.Protocol):
             counts = {"answered": state.answered, "refused": state.refused, "seconds": state.seconds, "refusals": state.refusals}
             self.reply(b"200 OK", json.dumps(counts).encode(), b"")
             return
+        state.began = time.monotonic() if state.began is None else state.began
+        second = int(time.monotonic() - state.began)
         wait_s = state.limits.take() if state.limits else 0.0
         said = state.limits.headers() if state.limits and state.headers else b""
         if wait_s:
             state.refused += 1
-            state.refusals[int(time.monotonic())] = state.refusals.get(int(time.monotonic()), 0) + 1
-            self.reply(b"429 Too Many Requests", _REFUSAL, said + (f"retry-after: {wait_s:.3f}\r\n".encode() if state.headers else b""))
+            state.refusals[second] = state.refusals.get(second, 0) + 1
+            later = f"{wait_s:.3f}" if state.headers else math.ceil(wait_s) if state.retry_after else None
+            self.reply(b"429 Too Many Requests", _REFUSAL, said if later is None else said + f"retry-after: {later}\r\n".encode())
             return
         state.answered += 1
-        second = int(time.monotonic())
         state.seconds[second] = state.seconds.get(second, 0) + 1
         if state.latency_s:
             asyncio.get_running_loop().call_later(state.latency_s, self.reply, b"200 OK", _ANSWER, said)

@@ -1,6 +1,6 @@
 """Near-duplicate filtering by ROUGE-L: ours against a greedy pass with the `rouge_score` package, in one process, with the decisions compared.
 
-Texts: see bench/texts.py. `rouge_score` is given what it needs tokenized beforehand, as Alpaca's script does. It makes its whole pass over the first 2,000.
+Texts: see bench/texts.py. `rouge_score` is given what it needs tokenized beforehand, as Alpaca's script does. It makes its whole pass over the first 3,000.
 At 10,000 texts that would take half an hour, so there texts drawn at random are compared with everything kept before each, and the seconds of one comparison,
 with an interval over the drawn texts, are multiplied by the number of comparisons that the whole pass makes, which is known exactly. The decisions on all
 10,000 are checked nevertheless: `rouge_score` measures every pair whose common words would allow an F above the threshold, and the others cannot have one.
@@ -25,7 +25,7 @@ from scipy import sparse, stats
 from bench.progress import Steps
 from bench.texts import texts
 
-WHOLE, SAMPLED, DRAWN, TURNS, MILLION = 2_000, 10_000, 200, 3, 1_000_000
+WHOLE, SAMPLED, DRAWN, TURNS, MILLION = 3_000, 10_000, 300, 3, 1_000_000
 steps = Steps()
 
 

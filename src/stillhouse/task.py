@@ -81,7 +81,8 @@ class _Teacher(_Section):
     answer_pattern: str | None = None  # regular expression with one group, the answer, for replies with a rationale
     stop: tuple[str, ...] = ()  # where a reply ends; sent along, and cut at on arrival too, for models that run on into a next question
     temperature: Annotated[float, Field(ge=0)] | Literal["default"] = 0.0  # "default": none is sent, for models that refuse any
-    max_tokens: int = Field(default=512, gt=0)
+    max_tokens: int = Field(default=512, gt=0)  # of a reply; a model that reasons first spends its reasoning out of them, too
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None  # None: the model's own default
     price_in: float | None = Field(default=None, ge=0)  # US$ per million input tokens, where the price tables do not know the model
     price_out: float | None = Field(default=None, ge=0)
     price_cached: float | None = Field(default=None, ge=0)  # of input that the provider had in its cache; None: what other input costs

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 
 import openai
 import pytest
@@ -223,3 +224,8 @@ main()
     found = subprocess.run([sys.executable, "-c", script, "distill", "route"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert found.returncode == 2
     assert "pip install 'stillhouse[train]'" in found.stderr
+
+
+def test_the_version_is_the_installed_one(stillhouse):
+    ran = stillhouse("--version")
+    assert (ran.code, ran.out) == (0, f"{version('stillhouse')}\n")

@@ -45,11 +45,11 @@ async def test_openais_own_client_runs_a_batch_on_the_fake():
     assert sorted(row["custom_id"] for row in good + bad) == sorted(request.hash for request in REQUESTS)
 
 
-def test_a_schema_goes_into_a_batch_of_messages_in_the_clients_form():
+def test_a_schema_and_the_effort_go_into_a_batch_of_messages_in_the_clients_form():
     schema = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"], "additionalProperties": False}
-    asked = Request("m", ({"role": "user", "content": "well?"},), {"max_tokens": 8}, schema)
+    asked = Request("m", ({"role": "user", "content": "well?"},), {"max_tokens": 8, "reasoning_effort": "low"}, schema)
     params = json.loads(AnthropicBatches(BatchHttp("http://127.0.0.1", {}, None), "claude").line(asked))["params"]
-    assert params["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
+    assert params["output_config"] == {"format": {"type": "json_schema", "schema": schema}, "effort": "low"}
     assert TypeAdapter(OutputConfigParam).validate_python(params["output_config"]) == params["output_config"]
 
 

@@ -127,6 +127,15 @@ def test_counts_that_no_call_can_have_are_unknown():
     assert (usage.input_tokens, usage.output_tokens) == (None, None)
 
 
+def test_a_reply_that_was_all_reasoning_says_so():
+    body = (
+        b'{"choices":[{"message":{"content":%s},"finish_reason":"length"}],'
+        b'"usage":{"prompt_tokens":9,"completion_tokens":30,"completion_tokens_details":{"reasoning_tokens":%d}}}'
+    )
+    assert read_completion(body % (b'""', 30), 0.1).error == "all of max_tokens went into reasoning"
+    assert read_completion(body % (b'"go"', 28), 0.1).error == read_completion(body % (b'""', 0), 0.1).error == "cut off at max_tokens"
+
+
 def test_cached_and_reasoning_tokens_are_parts_of_the_totals():
     usage = (
         b'"usage":{"prompt_tokens":100,"completion_tokens":30,"prompt_tokens_details":{"cached_tokens":60,"cache_write_tokens":9},"completion_tokens_details":{"reasoning_tokens":20}}'

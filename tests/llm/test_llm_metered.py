@@ -53,6 +53,30 @@ async def test_equal_requests_at_the_same_time_share_one_call(tmp_path):
         assert model.ledger.spent_usd == pytest.approx(20e-6)
 
 
+async def test_who_shares_a_call_gets_its_answer_though_who_began_it_was_stopped(tmp_path):
+    with open_store(tmp_path / "s.db") as store:
+        model, calls = metered(store, [PAID])
+        first, second, third = (asyncio.create_task(model.complete(ask("x"))) for _ in range(3))
+        await asyncio.sleep(0)
+        first.cancel()
+        found = await asyncio.gather(first, second, third, return_exceptions=True)
+        assert isinstance(found[0], asyncio.CancelledError)
+        assert [one.text for one in found[1:]] == ["good", "good"]
+        assert (len(calls), store.count()) == (2, 1)  # the one that was stopped, and one that the others share
+
+
+async def test_who_shares_a_call_and_is_stopped_stops_alone(tmp_path):
+    with open_store(tmp_path / "s.db") as store:
+        model, calls = metered(store, [PAID])
+        first, second = (asyncio.create_task(model.complete(ask("x"))) for _ in range(2))
+        await asyncio.sleep(0)
+        second.cancel()
+        found = await asyncio.gather(first, second, return_exceptions=True)
+        assert found[0].text == "good"
+        assert isinstance(found[1], asyncio.CancelledError)
+        assert len(calls) == 1
+
+
 async def test_requests_that_differ_in_any_part_are_paid_for_apart(tmp_path):
     with open_store(tmp_path / "s.db") as store:
         model, calls = metered(store, [PAID])

@@ -14,6 +14,7 @@ from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.parsing import parse_reply
 from stillhouse.llm.prompted import PromptedPredictor, build_messages, input_of
 from stillhouse.records import Example
+from stillhouse.store import open_store
 from stillhouse.task import Task, _Teacher
 
 MOOD = Task(name="mood", instruction="Is it good?", output="choice", labels=("good", "bad", "not good"))
@@ -171,3 +172,13 @@ def _right(output, label, *, numeric):
     if numeric:
         return output is not None and value_of(output) is not None and value_of(output) == value_of(label)
     return output == label
+
+
+def test_the_effort_of_a_model_that_reasons_is_sent_where_the_task_sets_it(tmp_path):
+    def parameters(**settings):
+        with open_store(tmp_path / "s.db") as store:
+            model = MeteredModel("m", None, store, Ledger(None))
+            return PromptedPredictor(model, MOOD.with_teacher(**settings)).request(ROW).parameters
+
+    assert parameters(reasoning_effort="low") == {"temperature": 0.0, "max_tokens": 512, "reasoning_effort": "low"}
+    assert parameters() == {"temperature": 0.0, "max_tokens": 512}

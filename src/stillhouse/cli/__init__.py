@@ -2,6 +2,7 @@
 2 the user's mistake. Nothing heavy is imported before a command runs, so `--help` is instant."""
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -15,6 +16,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from stillhouse import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(version: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="print the version and end")] = False) -> None:
+    """What holds for all commands."""
 
 
 def main() -> None:

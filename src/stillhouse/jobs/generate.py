@@ -139,6 +139,8 @@ async def generate(
     require_terms(name, loaded.folder)
     out = _out(out or loaded.folder / "generated.jsonl", loaded)
     asking = await _with_context(asking or Asking(), name, loaded)
+    if asking.reasoning_effort is None:
+        asking = replace(asking, reasoning_effort=loaded.teacher.reasoning_effort)
     sources = _sources(loaded, None if task is None else _splits(loaded, out, skip_bad), seeds, name, wanted, asking)
     with storage_errors(out):
         lock = Lock(out.with_name(f".{out.name}.lock"), str(out))

@@ -17,7 +17,7 @@ _FINISH = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", 
 _ERRORS = {"length": "cut off at max_tokens", "content_filter": "stopped by the content filter"}
 _RETRIED = frozenset({"overloaded_error", "api_error", "rate_limit_error", "timeout_error"})
 _MAX_TOKENS = 4096  # the protocol demands a number
-_TAKEN = frozenset({"temperature", "max_tokens", "stop", "top_p"})
+_TAKEN = frozenset({"temperature", "max_tokens", "stop", "top_p", "reasoning_effort"})
 
 
 class AnthropicBatches:
@@ -45,8 +45,13 @@ class AnthropicBatches:
             params["system"] = system
         if given.get("stop"):
             params["stop_sequences"] = list(given["stop"])
+        config: dict[str, Any] = {}
         if request.schema is not None:
-            params["output_config"] = {"format": {"type": "json_schema", "schema": dict(request.schema)}}
+            config["format"] = {"type": "json_schema", "schema": dict(request.schema)}
+        if "reasoning_effort" in given:
+            config["effort"] = given["reasoning_effort"]
+        if config:
+            params["output_config"] = config
         return params
 
     async def send(self, lines: Iterable[bytes], mark: str) -> str:

@@ -18,8 +18,9 @@ import aiohttp
 from stillhouse.errors import TeacherError
 from stillhouse.llm.decisions import NO_DECISIONS, decision_body, read_decision
 from stillhouse.llm.dialect import Dialect, refused_parameter
-from stillhouse.llm.limit_headers import seconds
-from stillhouse.llm.limits import Expected, Limiter
+from stillhouse.llm.limit_headers import retry_after_s
+from stillhouse.llm.limits import Expected, Limiter, Place
+from stillhouse.llm.pace import Refusal
 from stillhouse.llm.reply import read_completion
 from stillhouse.llm.request import Completion, Request, between_tries, text_listener, text_of
 from stillhouse.llm.stream import Broken, read_stream
@@ -30,17 +31,19 @@ _TOO_LONG = 0  # in the place of a status
 _RETRIED = frozenset({408, 409, 425, 429})
 _FIRST_WAIT_S = 0.25
 _PATIENCE_S = 900.0  # a 429 is tried again for so long, however often: the endpoint is there and says later
+_ALONE = 12  # times that a request was refused with 429 while others passed: it is this request
+_TOO_LARGE = "Request too large"  # how OpenAI's 429 begins for a request that is larger than a whole minute's tokens
 _DEAD_AFTER = 8  # requests in a row that failed after all their tries, with no success between: the endpoint is down
 _NEVER_PASSES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _encode = json.JSONEncoder().encode
 
 
 class _Passing(Exception):
-    """A failure that may pass. Carries what the last try saw, how long the endpoint asks to wait, and whether it was a 429."""
+    """A failure that may pass. Carries what the last try saw, how long the endpoint asks to wait, and, of a 429, what it did."""
 
-    def __init__(self, reason: str, retry_after_s: float | None = None, *, refused: bool = False) -> None:
+    def __init__(self, reason: str, retry_after_s: float | None = None, *, refusal: Refusal | None = None) -> None:
         super().__init__(reason)
-        self.retry_after_s, self.refused = retry_after_s, refused
+        self.retry_after_s, self.refusal = retry_after_s, refusal
 
 
 class _Refused(Exception):
@@ -86,10 +89,10 @@ class ChatClient:
         refused = self.dialect.refused
         raw = _encode(self.dialect.body(body)).encode()
         n_characters = sum(len(text_of(message)) for message in request.messages)
-        began, tries = self.limiter.clock(), 0
+        tries, failures, refusal, refused_at = 0, 0, None, 0.0
         while True:
             try:
-                completion = await self._try(path, raw, n_characters, request.max_tokens, decides)
+                completion = await self._try(path, raw, n_characters, request.max_tokens, decides, refusal)
                 break
             except _Refused as error:
                 if error.parameter in refused or error.parameter not in request.parameters:
@@ -100,8 +103,10 @@ class ChatClient:
                 raw = _encode(self.dialect.body(body)).encode()
             except _Passing as error:
                 tries += 1
-                given_up = self.limiter.clock() - began >= _PATIENCE_S if error.refused else tries >= self._attempts
-                if given_up:
+                if refusal is None and error.refusal is not None:
+                    refused_at = error.refusal.at  # the time in the limiter's queue before it is no refusal
+                refusal, failures = error.refusal, failures + (error.refusal is None)
+                if failures >= self._attempts if refusal is None else refusal.at - refused_at >= _PATIENCE_S or refusal.alone >= _ALONE:
                     return self._failed(str(error), tries)
                 await self._wait(tries, error.retry_after_s)
             except Broken as error:  # part of the text was heard already: another try would be heard as well
@@ -124,13 +129,13 @@ class ChatClient:
         finally:
             told(-1)
 
-    async def _try(self, path: str, raw: bytes, n_characters: int, max_tokens: int | None, decides: bool) -> Completion:
+    async def _try(self, path: str, raw: bytes, n_characters: int, max_tokens: int | None, decides: bool, refusal: Refusal | None) -> Completion:
         place = await self.limiter.begin(*self._expected.tokens(n_characters, max_tokens))
         completion = None
         try:
             status, headers, reply = await self._post(path, raw)
             self.limiter.learn(headers)
-            completion = self._read(status, headers, reply, self.limiter.clock() - place.began, decides=decides)
+            completion = self._read(status, headers, reply, place, refusal, decides=decides)
         finally:
             self.limiter.end(place, None if completion is None else completion.usage)
         self.limiter.succeeded(place)
@@ -189,15 +194,13 @@ class ChatClient:
                     raise TooLong
             return response.status, response.headers, raw
 
-    def _read(self, status: int, headers: Mapping[str, str], raw: bytes, latency_s: float, *, decides: bool = False) -> Completion:
-        if status in _RETRIED or status >= 500:
-            asked_s = seconds(headers.get("Retry-After"))  # a date in HTTP's form is none: then the backoff decides
-            retry_after_s = None if asked_s is None else min(asked_s, self._longest_wait_s)
-            if status == 429:
-                if _code(raw) in _NEVER_PASSES:
-                    raise TeacherError(f"{self.base_url}: the account has no quota left ({self._said(raw)}); add credit, then run this again")
-                self.limiter.refused(retry_after_s)
-            raise _Passing(f"status {status}: {self._said(raw)}", retry_after_s, refused=status == 429)
+    def _read(self, status: int, headers: Mapping[str, str], raw: bytes, place: Place, refusal: Refusal | None = None, *, decides: bool = False) -> Completion:
+        latency_s = self.limiter.clock() - place.began
+        if (status in _RETRIED or status >= 500) and not (status == 429 and self._said(raw).startswith(_TOO_LARGE)):
+            asked_s = retry_after_s(headers)
+            wait_s = None if asked_s is None else min(asked_s, self._longest_wait_s)
+            refusal = self._refused(raw, place, wait_s, refusal) if status == 429 else None
+            raise _Passing(f"status {status}: {self._said(raw)}", wait_s, refusal=refusal)
         if status == _TOO_LONG:
             return Completion(None, error="the reply is longer than 8 MiB", latency_s=latency_s)
         if status in (401, 403):
@@ -212,6 +215,11 @@ class ChatClient:
                 raise _Refused(parameter, refused)
             return refused
         return (read_decision if decides else read_completion)(raw, latency_s, self._clean)
+
+    def _refused(self, raw: bytes, place: Place, retry_after_s: float | None, earlier: Refusal | None) -> Refusal:
+        if _code(raw) in _NEVER_PASSES:
+            raise TeacherError(f"{self.base_url}: the account has no quota left ({self._said(raw)}); add credit, then run this again")
+        return self.limiter.refused(place, retry_after_s, earlier)
 
     def _said(self, raw: bytes) -> str:
         """The endpoint's own words, short and without the key."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 _KINDS = ("requests", "tokens", "input-tokens", "output-tokens")
 _SPANS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -31,14 +32,14 @@ class Told:
 
 def read_limits(headers: Mapping[str, str]) -> dict[str, Told]:
     """The limits by kind: requests, tokens, input-tokens, output-tokens. Header names in any case, as `headers` takes them."""
-    found = {}
+    found, now = {}, _their_now(headers)
     for kind in _KINDS:
         for limit, remaining, reset in (
             (f"x-ratelimit-limit-{kind}", f"x-ratelimit-remaining-{kind}", f"x-ratelimit-reset-{kind}"),
             (f"anthropic-ratelimit-{kind}-limit", f"anthropic-ratelimit-{kind}-remaining", f"anthropic-ratelimit-{kind}-reset"),
         ):
             if limit in headers or remaining in headers:
-                n_limit, n_left, reset_s = _number(headers.get(limit)), _number(headers.get(remaining)), seconds(headers.get(reset))
+                n_limit, n_left, reset_s = _number(headers.get(limit)), _number(headers.get(remaining)), seconds(headers.get(reset), now)
                 found[kind] = Told(n_limit, n_left, reset_s, _window_s(n_limit, n_left, reset_s))
     return found
 
@@ -52,8 +53,30 @@ def _window_s(limit: float | None, remaining: float | None, reset_s: float | Non
     return _WINDOWS[0] if shown_s < 600 or reset_s < 2 else _WINDOWS[1] if shown_s < 7200 else _WINDOWS[2]
 
 
-def seconds(text: str | None) -> float | None:
-    """Seconds of a span ("1m30s", "20ms"), a plain number, or until a moment ("2026-11-24T12:00:00Z"); None for anything else."""
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """How long a reply asks to wait: seconds, or until a date in any of HTTP's forms (RFC 9110); None: it does not say, or nothing that can be read."""
+    text, now = headers.get("Retry-After"), _their_now(headers)
+    if text is None or (found := seconds(text, now)) is not None:
+        return None if text is None else found
+    moment = _http_date(text)
+    return None if moment is None else max(0.0, (moment - now).total_seconds())
+
+
+def _their_now(headers: Mapping[str, str]) -> datetime:
+    """The replier's own time: our clock may be set to another."""
+    return _http_date(headers.get("Date", "")) or datetime.now(UTC)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)  # asctime's form names no zone and means GMT
+
+
+def seconds(text: str | None, now: datetime | None = None) -> float | None:
+    """Seconds of a span ("1m30s", "20ms"), a plain number, or from `now` until a moment ("2026-11-24T12:00:00Z"); None for anything else."""
     if text is None:
         return None
     if (plain := _number(text)) is not None:
@@ -63,7 +86,7 @@ def seconds(text: str | None) -> float | None:
         return sum(float(number) * _SPANS[unit] for number, unit in spans)
     try:
         moment = datetime.fromisoformat(text)
-        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+        return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
     except (ValueError, TypeError):  # TypeError: a moment without its zone
         return None
 

@@ -1,8 +1,8 @@
 """How fast to call: in flight, requests per minute, tokens per minute; as stated, as the endpoint's headers say, and as its refusals show.
 
 Stated limits, and those that headers tell, are token buckets that pace calls evenly at 98 % of the limit, so that no window of a minute ever holds more than
-it may. Where the endpoint refuses all the same (429), a pace of its own is found by additive increase and multiplicative decrease (Chiu & Jain 1989), the rule
-by which TCP shares a line it knows nothing of. Time comes from a clock that tests move.
+it may. Where the endpoint refuses all the same (429), a pace of its own is found (`pace`) by the rule with which TCP shares a line that it knows nothing of
+(Chiu & Jain 1989). Time comes from a clock that tests move.
 """
 
 import asyncio
@@ -11,16 +11,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from stillhouse.llm.limit_headers import Told, read_limits
+from stillhouse.llm.pace import InFlight, Pace, Refusal
 from stillhouse.records import Usage
 
 _SHARE = 0.98  # of a limit that is aimed at: with a burst of one second's calls the fullest minute holds 99.7 %
 _BURST_S = 1.0  # what may gather while nobody calls
 _LEARN_EVERY_S = 0.1  # headers are read so often at most: they cost more than the rest of the limiter
-_CUT = 0.95  # of the rate that was answered, after a refusal
-_RAISE = 0.01  # calls per second more after each answer, which is 1 % more per second
-_CALM_S = 10.0  # without a refusal, after which the pace is raised twice as fast
 _NAP_S = 5.0  # a wait is looked at again after so long: limits may have changed
-_FIRST_IN_FLIGHT, _MOST_IN_FLIGHT = 32, 512
 
 
 class Bucket:
@@ -52,9 +49,9 @@ class Place:
 
 
 class Limiter:
-    """One per endpoint: `place = await begin(...)`, the call, `end(place, usage)`; `learn` from each reply's headers; `refused` on a 429.
+    """One per endpoint: `place = await begin(...)`, the call, `end(place, usage)`; `learn` from each reply's headers; `refused` on a 429, else `succeeded`.
 
-    `in_flight` None: 32 at first, and more while answers come as fast as before. Callers are served in the order in which they come.
+    `in_flight` None: 32 at first, and more while answers take no longer for it. Callers are served in the order in which they come.
     """
 
     def __init__(
@@ -68,7 +65,7 @@ class Limiter:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self._allowed, self._grows, self._busy = float(in_flight or _FIRST_IN_FLIGHT), in_flight is None, 0
+        self._in_flight, self._busy = InFlight(in_flight), 0
         self.clock, self.sleep = clock, sleep
         stated = {
             "requests": requests_per_minute,
@@ -78,12 +75,12 @@ class Limiter:
         }
         self._stated = {name: per_minute / 60 for name, per_minute in stated.items() if per_minute is not None}
         self._buckets = {name: self._bucket(per_s) for name, per_s in self._stated.items()}
-        self._pace: Bucket | None = None
-        self._answered, self._since = 0, clock()
+        self._first_at = clock()
+        self._pace = Pace(self._first_at)
+        self._paced: Bucket | None = None  # filled at the pace, once there is one
         self._not_before = self._learned_at = self._full_at = -1e9
         self._head = asyncio.Lock()  # whoever is first waits for time and place; all others wait for the lock, which is fair
         self._freed: asyncio.Future[None] | None = None
-        self._fastest_s: float | None = None
 
     def _bucket(self, per_s: float, burst: float | None = None) -> Bucket:
         return Bucket(per_s * _SHARE, burst or per_s * _BURST_S, self.clock)
@@ -91,13 +88,14 @@ class Limiter:
     @property
     def in_flight(self) -> int:
         """How many calls may be under way now."""
-        return int(self._allowed)
+        return int(self._in_flight.allowed)
 
     @property
     def per_minute(self) -> dict[str, float]:
         """The limits that hold now: stated, learned, and (`pace`) found by being refused."""
         found = {name: bucket.per_s * 60 / _SHARE for name, bucket in self._buckets.items()}
-        return found if self._pace is None else {**found, "pace": self._pace.per_s * 60}
+        per_s = self._pace.per_s(self.clock())
+        return found if per_s is None else {**found, "pace": per_s * 60}
 
     async def begin(self, input_tokens: float, output_tokens: float) -> Place:
         """Wait for a place in flight and for the minute's requests and tokens, and take them."""
@@ -113,6 +111,7 @@ class Limiter:
             self._busy += 1  # with nothing awaited since the look: taken from all buckets or from none
             for bucket, amount in self._demands(input_tokens, output_tokens):
                 bucket.take(amount)
+        self._pace.sent()
         now = self.clock()
         if self._busy == self.in_flight:
             self._full_at = now
@@ -137,46 +136,38 @@ class Limiter:
     def _demands(self, input_tokens: float, output_tokens: float) -> list[tuple[Bucket, float]]:
         amounts = {"requests": 1.0, "tokens": input_tokens + output_tokens, "input-tokens": input_tokens, "output-tokens": output_tokens}
         demands = [(bucket, amounts[name]) for name, bucket in self._buckets.items()]
-        return demands if self._pace is None else [*demands, (self._pace, 1.0)]
+        return demands if self._paced is None else [*demands, (self._paced, 1.0)]
 
     def _wait_s(self, input_tokens: float, output_tokens: float) -> float:
         if (pause := self._not_before - self.clock()) > 0:
             return pause
-        if not self._buckets and self._pace is None:
+        if self._paced is not None and (per_s := self._pace.per_s(self.clock())) is not None:
+            self._paced.per_s, self._paced.burst = per_s, max(1.0, per_s * _BURST_S)
+        if not self._buckets and self._paced is None:
             return 0.0
         return max(bucket.wait_s(amount) for bucket, amount in self._demands(input_tokens, output_tokens))
 
     def succeeded(self, place: Place) -> None:
-        """An answer came: go a little faster where a pace was found, and have more in flight where that does not slow the answers down."""
-        self._answered += 1
-        if self._pace is not None:
-            self._pace.per_s += _RAISE * (1 + ((self.clock() - self._since) / _CALM_S) ** 2)  # the longer nobody is refused, the faster: as CUBIC does
-            self._pace.burst = max(1.0, self._pace.per_s * _BURST_S)
-        if not self._grows:
-            return
-        took_s = self.clock() - place.began
-        self._fastest_s = took_s if self._fastest_s is None else min(self._fastest_s * 1.00002, took_s)  # forgets slowly: the endpoint may have changed
-        if took_s < 2 * self._fastest_s and self._full_at >= place.began:
-            self._allowed = min(_MOST_IN_FLIGHT, self._allowed + 1 / self._allowed)
+        """An answer came."""
+        self._pace.answered(place.began)
+        if self._in_flight.answered(self.clock() - place.began, self._full_at >= place.began):
             self._wake()
 
-    def refused(self, retry_after_s: float | None) -> None:
-        """A 429: start nothing before its Retry-After is over, then no faster than what was answered lately, and a little less."""
-        now = self.clock()
-        if retry_after_s is not None:
-            self._not_before = max(self._not_before, now + retry_after_s)
-        elapsed_s = now - self._since
-        if self._pace is not None and elapsed_s < 1.0:
-            return  # many refusals of one moment are one refusal
-        if self._pace is None and not self._answered:  # nothing is known of its rate yet
-            self._not_before = max(self._not_before, now + (1.0 if retry_after_s is None else retry_after_s))
-            self._since = now
-            return
-        answered = self._answered / max(elapsed_s, 0.1)
-        per_s = max(0.1, answered * _CUT if self._pace is None else min(self._pace.per_s, answered or self._pace.per_s / 2) * _CUT)
-        self._pace = Bucket(per_s, max(1.0, per_s * _BURST_S), self.clock)
-        self._pace.level = 0.0  # the endpoint's is empty
-        self._answered, self._since = 0, now
+    def refused(self, place: Place, retry_after_s: float | None, earlier: Refusal | None = None) -> Refusal:
+        """A 429: start nothing before its Retry-After is over, and then at the pace that is known to pass. `earlier`: the same request's last refusal."""
+        now, mean_s, cut_at = self.clock(), self._in_flight.mean_s, self._pace.cut_at
+        until = self._not_before if retry_after_s is None else max(self._not_before, now + retry_after_s)
+        sent_per_s = self._busy / (max(now - self._first_at, 1.0) if mean_s is None else max(mean_s, 1e-3))  # Little's law
+        refusal = self._pace.refused(place.began, now, sent_per_s, until, earlier)
+        if earlier is None or refusal.alone == earlier.alone:  # else others pass, and need not wait for this one
+            self._not_before = until
+        per_s = self._pace.per_s(now)
+        if per_s is not None and self._pace.cut_at != cut_at:
+            if self._paced is None:
+                self._paced = Bucket(per_s, 1.0, self.clock)
+            self._paced.wait_s(0.0)  # brings it up to now
+            self._paced.level = 1.0 - per_s * self._pace.hold_s if self._pace.hold_s > 0 else 0.0  # one call when the wait is over: nothing gathers in it
+        return refusal
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Take limits from a reply's headers (`x-ratelimit-*`, `anthropic-ratelimit-*`). A limit that the user stated is only ever lowered by them."""
@@ -192,7 +183,10 @@ class Limiter:
             bucket = self._buckets.get(name)
             if bucket is None or abs(bucket.per_s - per_s * _SHARE) > 1e-9:
                 # Of a limit per day all may be used at once; one per minute is paced.
-                self._buckets[name] = bucket = self._bucket(per_s, told.limit if told.window_s > 60 else None)
+                changed = self._bucket(per_s, told.limit if told.window_s > 60 else None)
+                if bucket is not None:
+                    changed.level = min(changed.level, bucket.level)  # what is taken stays taken, however often the limit changes
+                self._buckets[name] = bucket = changed
             if told.remaining is not None:
                 bucket.level = min(bucket.level, told.remaining)  # others may be using the same limit
         elif told.remaining == 0 and told.reset_s is not None:

@@ -98,8 +98,14 @@ class MeteredModel:
             return completion
         if (reason := self.given_up.get(request.hash)) is not None:
             return reason
-        if (twin := self._under_way.get(request.hash)) is not None:
-            return replace(await asyncio.shield(twin), from_store=True)
+        while (twin := self._under_way.get(request.hash)) is not None:
+            try:
+                return replace(await asyncio.shield(twin), from_store=True)
+            except asyncio.CancelledError:
+                here = asyncio.current_task()
+                if not twin.cancelled() or (here is not None and here.cancelling()):
+                    raise
+                # Whoever began the call was stopped, and not we: it is ours now, or that of another who waited.
         answer: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
         self._under_way[request.hash] = answer
         try:

@@ -118,6 +118,8 @@ class PromptedPredictor:
         self._parameters: dict[str, Any] = {"temperature": task.teacher.temperature, "max_tokens": task.teacher.max_tokens}
         if task.teacher.temperature == "default":
             del self._parameters["temperature"]
+        if task.teacher.reasoning_effort is not None:
+            self._parameters["reasoning_effort"] = task.teacher.reasoning_effort
         if task.teacher.stop:
             self._parameters["stop"] = list(task.teacher.stop)
         if task.teacher.soft_targets:

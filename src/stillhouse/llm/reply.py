@@ -31,7 +31,7 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
     elif finish == "content_filter":
         error = "stopped by the content filter"
     elif finish == "length":
-        error = "cut off at max_tokens"
+        error = "cut off at max_tokens" if text or not (usage and usage.reasoning_tokens) else "all of max_tokens went into reasoning"
     elif calls is None and (not isinstance(text, str) or not text.strip()):
         error = "empty reply"
     return Completion(

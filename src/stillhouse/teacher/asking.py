@@ -19,6 +19,7 @@ class Asking:
     temperature: float = 1.0
     top_p: float = 1.0
     max_tokens: int = 3072
+    reasoning_effort: str | None = None  # of a model that reasons; None: its own default
     seed: int = 0
     context_tokens: int | None = None  # the model's context, where it is known: longer prompts are then refused before they are sent
     context_from: str = "given by the user"  # who says so
@@ -30,7 +31,8 @@ class Asking:
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        return {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens}
+        effort = {} if self.reasoning_effort is None else {"reasoning_effort": self.reasoning_effort}
+        return {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens, **effort}
 
 
 def check_context(request: Request, asking: Asking, longest: str) -> None:
