@@ -21,8 +21,8 @@ from typing import Any
 
 HERE = Path(__file__).parent
 PEERS = {"litellm": ("litellm",), "curator": ("bespokelabs-curator",)}
-TURNS, IN_FLIGHT = 3, 64
-CALLS = {"stillhouse": 6000, "openai": 800, "litellm": 300, "curator": 600}
+TURNS, IN_FLIGHT = 7, 64
+CALLS = {"stillhouse": 6000, "openai": 1600, "litellm": 600, "curator": 1000}
 RPM = 3000  # of the limits that are enforced; 100 tokens a call
 LATENCY_S = 0.2
 KEPT = ("memory", "unknown limits")  # sections of bench/label_memory.py and bench/unknown_limits.py
