@@ -121,7 +121,7 @@ def test_advise_tells_what_the_plain_prompt_and_then_those_with_examples_will_co
     said = ran.err.replace("\n", " ")
     assert ran.code == 0, said
     assert "100 calls of" in said and "95% interval" in said
-    assert "360 calls of" in said and "with examples in the prompt, will cost about $" in said  # 60 test rows, 3 draws, 1 and 2 examples
+    assert "360 calls of" in said and "with examples in the prompt will cost about $" in said  # 60 test rows, 3 draws, 1 and 2 examples
     assert endpoint.calls().total() == 100 + 360
 
 

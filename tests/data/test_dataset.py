@@ -75,7 +75,12 @@ def test_labels_that_are_numbers_or_objects_become_their_json(tmp_path):
     [
         ([ROWS[0], '{"id": "b", "inp'], r"rows.jsonl:2: not valid JSON.*--skip-bad"),
         ([{"id": "a", "label": "x"}], r"rows.jsonl:1: `input` is missing"),
-        ([{"id": "a", "input": "  "}], r"`input` must be a non-empty text"),
+        ([{"id": "a", "input": "  "}], r"`input` must be a non-empty text or object of fields, it is empty"),
+        ([{"id": "a", "input": 3}], r"it is a number"),
+        (['{"id": "a", "input": "half \\ud800 a pair"}'], r"rows.jsonl:1: holds half of a surrogate pair"),
+        (['{"id": "a", "input": "x", "note": "\\udfff"}'], r"rows.jsonl:1: holds half of a surrogate pair"),
+        (['{"id": "a", "input": {"price": Infinity}}'], r"rows.jsonl:1: `input` holds NaN or Infinity"),
+        (['{"id": "a", "input": {"prices": [1, NaN]}}'], r"rows.jsonl:1: `input` holds NaN or Infinity"),
         ([[1, 2]], r"must be a JSON object, this is a list"),
         ([ROWS[0], ROWS[0] | {"input": "other"}], r"rows.jsonl:2: the id 'a' occurs twice \(first on line 1\)"),
         ([{"id": "a", "input": "x", "choices": ["one"]}], r"`choices` must be a list of at least two"),

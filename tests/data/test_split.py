@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -102,6 +103,16 @@ def test_a_train_row_in_the_named_test_file_is_refused(tmp_path):
     with pytest.raises(LeakageError, match="remove such rows") as caught:
         load_splits(task_with(tmp_path, rows(20), test=[Example("new", "Question number 3!", "class 1")]))
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("held", ["test", "other"])
+def test_held_out_rows_among_the_unlabelled_are_refused_for_they_are_trained_on_too(tmp_path, held):
+    task = task_with(tmp_path, rows(20), test=[Example("new", "an evening of its own", "class 1")])
+    write_examples(tmp_path / "other.jsonl", [Example("o", "another evening", "class 0")])
+    write_examples(tmp_path / "more.jsonl", [Example("u", "An evening of its own!" if held == "test" else "another evening")])
+    task = replace(task, data=task.data.model_copy(update={"also_test": ("other.jsonl",), "unlabelled": "more.jsonl"}))
+    with pytest.raises(LeakageError, match=rf"`more.jsonl` and `{held}(.jsonl)?` overlap: row '{'new' if held == 'test' else 'o'}' has the same input"):
+        load_splits(task)
 
 
 def test_near_copies_are_a_warning_with_an_example(tmp_path):

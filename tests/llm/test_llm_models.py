@@ -91,6 +91,11 @@ def test_a_script_of_the_working_folder_is_found_by_the_command_line_too(tmp_pat
     assert (done.stdout, done.stderr) == ("good\n", "")
 
 
+async def test_a_script_of_other_parameters_is_refused_in_a_sentence():
+    with pytest.raises(TeacherError, match=r"cannot be called with \(request, example\): too many positional arguments"):
+        await ask_script(lambda request: "good", ASKED, None)
+
+
 ASKED = Request("scripted:x:y", ({"role": "user", "content": "x" * 9},))
 
 

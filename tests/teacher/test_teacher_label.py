@@ -154,6 +154,27 @@ async def test_a_file_of_the_task_is_never_overwritten(tmp_path, out):
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("out", ["worked.jsonl", "further.jsonl", "answers.jsonl", "own.db", "app.py", "notes.jsonl", "mine.jsonl"])
+async def test_what_label_did_not_write_is_never_overwritten_nor_by_the_rejected_rows(endpoint, tmp_path, out):
+    project(tmp_path, endpoint.url(), 3)
+    with (tmp_path / "task.toml").open("a") as file:
+        file.write('examples = "worked.jsonl"\n[data]\ntrain = "rows.jsonl"\nalso_test = ["further.jsonl"]\n')
+    (tmp_path / "task.toml").write_text((tmp_path / "task.toml").read_text().replace('[data]\ntrain = "rows.jsonl"\n', "", 1))
+    labelled_here = {"id": "w", "input": "day 9 was good", "label": "good", "provenance": {}}  # as if copied from an output of ours
+    for name in ("worked.jsonl", "further.jsonl", "answers.jsonl"):
+        (tmp_path / name).write_text(json.dumps(labelled_here) + "\n")
+    (tmp_path / "own.db").write_bytes(b"SQLite format 3\x00\xff\xfe")
+    (tmp_path / "app.py").write_text("print()\n")
+    for name in ("notes.jsonl", "mine.rejected.jsonl"):
+        (tmp_path / name).write_text('{"id": "n", "input": "mine"}\n')
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    teacher = "recorded:answers.jsonl" if out == "answers.jsonl" else None
+    with pytest.raises(ExistsError, match="give another --out"):
+        await label(tmp_path, data=tmp_path / "rows.jsonl", out=tmp_path / out, teacher=teacher)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert endpoint.calls().total() == 0
+
+
 async def test_an_output_that_cannot_be_made_is_refused_before_a_call_is_paid(endpoint, tmp_path):
     project(tmp_path, endpoint.url(), 3)
     with pytest.raises(StorageError, match="cannot write"):

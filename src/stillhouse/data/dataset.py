@@ -33,6 +33,9 @@ class Dataset:
 Naming = Callable[[str, bool], str]  # (an id, whether it was made of the row's input) -> the row's id
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
 class _BadRow(Exception):
     """Why one row cannot be used; the caller adds file and line."""
 
@@ -212,7 +215,9 @@ def _table_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 def _example(raw: Mapping[str, Any], task: Task | None, naming: Naming) -> Example:
     text = raw.get("input")
     if not isinstance(text, str | dict) or not text or (isinstance(text, str) and not text.strip()):
-        raise _BadRow(f"`input` must be a non-empty text or object of fields, it is {_kind(text)}" if "input" in raw else "`input` is missing")
+        it_is = "empty" if isinstance(text, str | dict) else _kind(text)
+        raise _BadRow(f"`input` must be a non-empty text or object of fields, it is {it_is}" if "input" in raw else "`input` is missing")
+    _check_json(raw, text)
     rationale, group = raw.get("teacher_rationale"), raw.get("group")
     if rationale is not None and not isinstance(rationale, str):
         raise _BadRow(f"`teacher_rationale` must be a text, it is {_kind(rationale)}")
@@ -232,6 +237,19 @@ def _example(raw: Mapping[str, Any], task: Task | None, naming: Naming) -> Examp
     )
     _check_labels(example, task)
     return example
+
+
+def _check_json(raw: Mapping[str, Any], text: Any) -> None:
+    """Refuse what Python reads from JSON and no JSON file can hold."""
+    try:
+        _encode(raw).encode()
+    except UnicodeEncodeError:
+        raise _BadRow("holds half of a surrogate pair (\\ud800 to \\udfff), which is no text; write the character itself") from None
+    if isinstance(text, dict):
+        try:
+            json.dumps(text, allow_nan=False, default=str)
+        except ValueError:
+            raise _BadRow("`input` holds NaN or Infinity, which no JSON has; write null or a text") from None
 
 
 def _id(raw: Mapping[str, Any], text: Any, naming: Naming) -> str:

@@ -76,8 +76,11 @@ def load_splits(task: Task, *, skip_bad: bool = False) -> Splits:
     for part in ("validation", "calibration", "test"):
         where = f"`{data.train}` and `{getattr(data, part) or part}`"
         check_leakage(parts["train"], parts[part], where)
+        if "unlabelled" in parts:  # trained on as well, with the teacher's labels
+            check_leakage(parts["unlabelled"], parts[part], f"`{data.unlabelled}` and `{getattr(data, part) or part}`")
     for name, dataset in further.items():
-        check_leakage(parts["train"], dataset.examples, f"`{data.train}` and `{name}`")
+        for pool in ("train", "unlabelled"):
+            check_leakage(parts.get(pool, ()), dataset.examples, f"`{getattr(data, pool)}` and `{name}`")
     near = near_copies(parts["train"], parts["test"])
     if near:
         first = near[0]

@@ -1,5 +1,6 @@
 """`label`: the teacher's answers to a task's rows."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +48,9 @@ async def label(
     name = teacher_name(loaded, teacher)
     out = out or loaded.folder / "teacher.jsonl"
     files = [data] if data is not None else _data_files(loaded)
-    if out.resolve() in {path.resolve() for path in (*files, *_data_files(loaded), *([loaded.path] if loaded.path else []))}:
-        raise ExistsError(f"{out} is a file of the task and would be overwritten; give another --out")
-    require_terms(name, loaded.folder)
     stored = store or default_store(loaded)
+    _refuse_overwriting(out, {*files, *_files_of(loaded), stored, *([loaded.resolve(name.removeprefix("recorded:"))] if name.startswith("recorded:") else [])})
+    require_terms(name, loaded.folder)
     with Rows(files, loaded, scratch=out.parent, skip_bad=skip_bad) as rows:
         report = await annotate_to(name, loaded, rows, out=out, store_path=stored, on_progress=on_progress, consent=consent, batch=batch)
     return Labelled(out, report, write_card(out, loaded, report), rows.skipped)
@@ -66,6 +66,31 @@ def teacher_name(task: Task, given: str | None) -> str:
 
 def default_store(task: Task) -> Path:
     return task.folder / "stillhouse.db"
+
+
+def _refuse_overwriting(out: Path, used: set[Path]) -> None:
+    """Raise ExistsError where the output, or the rejected rows beside it, would replace a file in use or one that `label` did not write."""
+    for path in (out, out.with_suffix(".rejected.jsonl")):
+        if path.resolve() in {other.resolve() for other in used}:
+            raise ExistsError(f"{path} is a file of the task and would be overwritten; give another --out")
+        if path.is_file() and not _is_ours(path):
+            raise ExistsError(f"{path} is there already and holds something that was not labelled here; give another --out, or move it away")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether the file's first row tells where it comes from; an empty file is nobody's."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            first = lines.readline()
+        return not first or "provenance" in json.loads(first)
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _files_of(task: Task) -> list[Path]:
+    """Every file of rows that the task names, and its own."""
+    named = [*task.data.also_test, *([task.teacher.examples] if task.teacher.examples else [])]
+    return [*_data_files(task), *(task.resolve(name) for name in named), *([task.path] if task.path else [])]
 
 
 def _data_files(task: Task) -> list[Path]:

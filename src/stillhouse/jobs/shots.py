@@ -214,7 +214,7 @@ class _Measuring:
                 pending, costs = self._unpaid(k, seed)
                 n, cost_usd = n + pending, cost_usd + (costs or 0.0)
         if n > N_PILOT:
-            quote = Quote(n, f"{self.model.name}, with examples in the prompt,", price_snapshot=self.model.price_snapshot)
+            quote = Quote(n, f"{self.model.name} with examples in the prompt", price_snapshot=self.model.price_snapshot)
             self.consent.before(quote)
             told = self.counter is not None and self.output_tokens and quote.price_snapshot is not None
             self.consent.after(replace(quote, cost_usd=Estimate(cost_usd, len(self.output_tokens))) if told else quote)

@@ -31,6 +31,12 @@ def load_script(name: str) -> Callable[..., Any]:
 async def ask_script(script: Callable[..., Any], request: Request, example: Example | None) -> Completion:
     """One reply of the script, timed, with its tokens estimated from the text."""
     began = time.perf_counter()
+    try:
+        inspect.signature(script).bind(request, example)
+    except TypeError as error:
+        raise TeacherError(f"{request.model}: the script cannot be called with (request, example): {error}; give it these two parameters") from None
+    except ValueError:
+        pass  # a builtin without a signature
     reply = script(request, example)
     if inspect.isawaitable(reply):
         reply = await reply

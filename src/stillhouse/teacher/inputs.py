@@ -44,7 +44,10 @@ class TaskInputs:
         self._choices = rows[0].choices is not None
 
     def calls(self, first: int, n: int, kept: Sequence[Candidate]) -> list[Call]:
-        """The calls number `first` to `first + n - 1`; each asks for the class of which fewest are kept and asked for."""
+        """The calls number `first` to `first + n - 1`; each asks for the class of which fewest are kept and asked for.
+
+        The ways are in another order each time they come round: in step with the classes, the way would tell the class.
+        """
         counts = Counter(candidate.row["lineage"].get("asked_label") for candidate in kept)
         made = []
         for number in range(first, first + n):
@@ -54,7 +57,9 @@ class TaskInputs:
         return made
 
     def _call(self, number: int, label: str | None) -> Call:
-        way, draw = self.ways[number % len(self.ways)], random.Random(f"{self.asking.seed}:{number}")
+        turn, place = divmod(number, len(self.ways))
+        ways = random.Random(f"{self.asking.seed}:ways:{turn}").sample(self.ways, len(self.ways))
+        way, draw = ways[place], random.Random(f"{self.asking.seed}:{number}")
         pool = list(self._of[label]) if label is not None else list(self.rows)
         shown = draw.sample(pool, min(1 if way != NEW else self.asking.shots, len(pool)))
         numbers = {"n": self.asking.per_call, "first": len(shown) + 1, "last": len(shown) + self.asking.per_call}
