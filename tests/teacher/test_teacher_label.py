@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -337,3 +338,18 @@ async def test_votes_repairs_and_ties_are_counted(tmp_path, monkeypatch):
     assert (report.labelled, report.sent_back, report.repaired) == (2, 3, 1)
     assert report.rejected == {"the reply does not fit the schema, also when sent back": 2}
     assert [row["parsed"] for row in labelled(tmp_path)] == ["strict", "repaired"]
+
+
+def test_ctrl_c_ends_it_with_what_is_kept_and_how_to_go_on(endpoint, tmp_path):
+    project(tmp_path, endpoint.url("slow"), 400)
+    process = stillhouse("label", tmp_path, "--price-in", 1, "--price-out", 2, wait=False)
+    while endpoint.calls().total() < 40:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "stopped; what was paid for or trained is kept, and the same command goes on from there" in err and "Traceback" not in err
+    before = endpoint.calls().total()
+    assert json.loads(stillhouse("label", tmp_path, "--price-in", 1, "--price-out", 2, "--json")[1])["labelled"] == 400
+    assert endpoint.calls().total() <= 400 + IN_FLIGHT and before < 400

@@ -8,6 +8,8 @@ import typer
 
 from stillhouse.errors import StillhouseError
 
+_STOPPED = 130  # 128 and the number of SIGINT, as shells have it
+
 app = typer.Typer(
     name="stillhouse",
     help="Keep the prompt, add examples, finetune, or distil? Measured on your own data.",
@@ -38,9 +40,10 @@ def main() -> None:
     except StillhouseError as error:
         print(f"stillhouse: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("stillhouse: stopped; what was paid for or trained is kept, and the same command goes on from there", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == _STOPPED:  # typer's word for Ctrl-C
+            print("stillhouse: stopped; what was paid for or trained is kept, and the same command goes on from there", file=sys.stderr)
+        raise
 
 
 # Commands register themselves on `app`, in the order in which a user needs them.
