@@ -32,10 +32,16 @@ def project(folder, model, n=200, start=0):
     return folder
 
 
+def _hears_ctrl_c():
+    """A shell that starts the tests in the background has SIGINT ignored, which is handed down."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def stillhouse(*arguments, wait=True, **environment):
     consent = "--yes" if "--price-in" in arguments else "--unpriced"
     command = [sys.executable, "-m", "stillhouse", *map(str, arguments), consent]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, **pipes, env=os.environ | environment, preexec_fn=_hears_ctrl_c)
     return (process, *process.communicate()) if wait else process
 
 
