@@ -15,7 +15,7 @@ from stillhouse.errors import UserError
 from stillhouse.report.numbers import usd
 
 if TYPE_CHECKING:
-    from stillhouse.jobs.generate import GenerateReport
+    from stillhouse.jobs.generate import Generated, GenerateReport
     from stillhouse.teacher.diversity import Verbs
     from stillhouse.teacher.root_verbs import Parsed
 
@@ -54,7 +54,7 @@ def generate(
 ) -> None:
     """New rows by a teacher: inputs for a task, or exercises from seed tasks. Stop it at any moment and run it again: nothing is paid twice.
 
-    Eight calls go ahead to tell what the rest will cost; then you are asked, unless --yes or a cap says so already.
+    At most eight calls go ahead to tell what the rest will cost; then you are asked, unless --yes or a cap says so already.
     """
     from stillhouse.cli.consent import CommandLine
     from stillhouse.jobs.diversity import write_page
@@ -83,6 +83,10 @@ def generate(
         asked = {"seeds": seeds, "asking": asking, "teacher": teacher, "settings": settings}
         done = work(loaded, wanted, out=to, store=store, skip_bad=skip_bad, on_progress=tick, consent=consent, verbs_by_teacher=parser == "teacher", **asked)
         page, verbs = write_page(done, tick) if report and done.texts else (None, None)
+    _show(done, verbs, page, task, as_json)
+
+
+def _show(done: "Generated", verbs: "Verbs | None", page: Path | None, task: Path | None, as_json: bool) -> None:
     files = [*done.files, *([page] if page is not None else [])]
     if as_json:
         found = {"verbs": None if verbs is None else asdict(verbs), "asked_for_verbs": None if done.parsed is None else _parsing(done.parsed)}

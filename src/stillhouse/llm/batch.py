@@ -218,8 +218,8 @@ class Batches:
         unanswered, dialect, as_sent = self._requests(sent), self._model.dialect, Dialect(sent.model, sent.refused)
         async with asyncio.TaskGroup() as writing:
             async for item in self._provider.results(batch):
-                if item.refuses is not None and item.refuses not in sent.refused:  # what was sent is sent again without it, or under its other name
-                    dialect.refuse(item.refuses)
+                if item.hash in unanswered and item.refuses is not None and item.refuses not in sent.refused:
+                    dialect.refuse(item.refuses)  # it stays unanswered, and is sent again without it, or under its other name
                     continue
                 if item.again or (request := unanswered.pop(item.hash, None)) is None:
                     continue

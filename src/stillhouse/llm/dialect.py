@@ -2,7 +2,7 @@
 
 Models differ in the parameters of one and the same API: those that reason know `max_tokens` as `max_completion_tokens` and take no temperature but their own
 (OpenAI since o1, Anthropic since Claude Opus 4.7). Which does what is in no list, but a refusal says it. A parameter with another name is sent under that name;
-a sampler's setting that the model has no room for is left out, which is said once, and in each reply's `lacking`.
+a sampler's setting that the model has no room for is left out, which is said once, and in each reply's `lacking`, for rows' provenance and steps' facts.
 """
 
 import json
@@ -38,7 +38,7 @@ class Dialect:
     def refuse(self, name: str) -> None:
         """Send this parameter no more."""
         if name not in self.refused and name in _LEFT_OUT:
-            _log.warning("%s takes no %s: it is asked without, so its own default holds; each row's provenance says so", self._model, name)
+            _log.warning("%s takes no %s: it is asked without, so its own default holds", self._model, name)
         self.refused |= {name}
 
 

@@ -21,7 +21,7 @@ _BANDS, _PER_BAND, _SEED = 25, 5, 1
 
 
 class LshFilter:
-    """The texts kept so far, some 3 kB each; the same methods, verdicts and `state` file as `RougeFilter`."""
+    """The texts kept so far, some 2 kB each; the same methods, verdicts and `state` file as `RougeFilter`."""
 
     def __init__(self, threshold: float = THRESHOLD, *, state: str | Path | None = None) -> None:
         if not 0 <= threshold < 1:
