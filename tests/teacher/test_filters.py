@@ -233,8 +233,9 @@ def test_minhash_sees_parts_in_another_order_and_rouge_l_does_not():
     one, other = ". ".join(parts), ". ".join(parts[4:] + parts[:4])
     assert rouge_l_keep([one, other]) == [True, True]
     near = MinHashFilter()
-    assert near.add(one, "one").kept
-    verdict = near.add(other, "other")
+    assert near.closest(one) is None
+    near.insert(one, "one")
+    verdict = near.closest(other)
     assert (verdict.kept, verdict.row) == (False, "one")
 
 

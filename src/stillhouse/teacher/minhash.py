@@ -23,7 +23,7 @@ def shingles(text: str) -> list[str]:
 
 
 class MinHashFilter:
-    """The texts kept so far. About 3 kB of memory a text; the same verdicts as `RougeFilter` gives, with an estimate of Jaccard's similarity as the score."""
+    """The texts kept so far, about 3 kB of memory each. The score of a verdict is an estimate of Jaccard's similarity."""
 
     def __init__(self, threshold: float = THRESHOLD) -> None:
         if not 0 < threshold <= 1:
@@ -36,15 +36,8 @@ class MinHashFilter:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, text: str, row: Row | None = None) -> Verdict:
-        """Keep the text, or say which kept one it resembles most (the first of equals). A text without words is kept."""
-        if (near := self.closest(text)) is not None:
-            return near
-        self.insert(text, row)
-        return Verdict(kept=True)
-
     def closest(self, text: str) -> Verdict | None:
-        """The kept text with the highest estimate of at least the threshold; None: there is none."""
+        """The kept text with the highest estimate of at least the threshold (the first of equals); None: there is none, or the text has no words."""
         hashed = _hashed(text)
         if hashed is None:
             return None
