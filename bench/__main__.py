@@ -17,7 +17,11 @@ for name in sys.argv[1:] or NAMES:
     path = Path(__file__).parent / "results" / f"{name}.json"
     before = json.loads(path.read_text()) if path.exists() else {}
     # A section of another's results is all that is changed there, and stays when these are made again.
-    found = before | {section: found} if section else found | {kept: before[kept] for kept in getattr(bench, "KEPT", ()) if kept in before}
+    found = (
+        before | {section: found}
+        if section
+        else found | {kept: before[kept] for kept in getattr(bench, "KEPT", ()) if kept in before}
+    )
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))

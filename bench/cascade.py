@@ -40,7 +40,10 @@ HERE = Path(__file__).parent
 EXAMPLE = HERE.parent / "examples" / "esnli"
 RESPLITS, N_CALIBRATION, FEW, LEVEL = 1000, 1000, 300, 0.95
 BUDGETS = (0.01, 0.02, 0.05)  # 0.02 is the default of [gate] harm
-PARTS = (20, 50)  # thresholds that BARGAIN tries: its default, and finer; the claim is held against whichever serves it better
+PARTS = (
+    20,
+    50,
+)  # thresholds that BARGAIN tries: its default, and finer; the claim is held against whichever serves it better
 N_TRAIN, SPEC = 4096, "encoder:minilm"
 PACKAGE = "bargain==0.1.3"
 
@@ -53,7 +56,9 @@ def answers(cache: Path) -> list[tuple[RowResult, RowResult]]:
     from stillhouse.jobs.material import prepare
 
     if not (EXAMPLE / "data" / "test.jsonl").is_file():
-        subprocess.run([sys.executable, HERE.parent / "examples" / "prepare.py", "esnli"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, HERE.parent / "examples" / "prepare.py", "esnli"], check=True, stdout=subprocess.DEVNULL
+        )
     with tempfile.TemporaryDirectory() as folder:  # recorded answers cost nothing: their store is not kept
         material = asyncio.run(prepare(EXAMPLE / "task.toml", store=Path(folder) / "store.db"))
     rows = material.splits.train
@@ -80,7 +85,9 @@ class Pool:
 
 
 def ours(pool: Pool, chosen: np.ndarray, budget: float) -> float | None:
-    found = choose_threshold([pool.pairs[i][0] for i in chosen], [pool.pairs[i][1] for i in chosen], budget=budget, level=LEVEL)
+    found = choose_threshold(
+        [pool.pairs[i][0] for i in chosen], [pool.pairs[i][1] for i in chosen], budget=budget, level=LEVEL
+    )
     return found.threshold if isinstance(found, Threshold) else None
 
 
@@ -99,7 +106,9 @@ def resplit(pool: Pool, choose: Any, budget: float, n: int = N_CALIBRATION) -> d
         kept = pool.kept(choose(pool, chosen, budget))
         rest = kept.copy()
         rest[chosen] = False
-        entries.append((rest.mean(), (rest & pool.harmed).sum() / len(pool), n, kept.mean(), (kept & pool.harmed).mean()))
+        entries.append(
+            (rest.mean(), (rest & pool.harmed).sum() / len(pool), n, kept.mean(), (kept & pool.harmed).mean())
+        )
     return summary(np.array(entries), budget)
 
 
@@ -122,7 +131,13 @@ def bargain(pool: Pool, folder: Path) -> dict[str, Any]:
         return {"absent": problem}
     facts = {"confidence": pool.confidence.tolist(), "harmed": pool.harmed.tolist()}
     asked = facts | {"budgets": BUDGETS, "delta": round(1 - LEVEL, 6), "parts": PARTS, "draws": RESPLITS}
-    ran = subprocess.run([python, HERE / "peers" / "bargain_peer.py"], input=json.dumps(asked), capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [python, HERE / "peers" / "bargain_peer.py"],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if ran.returncode:
         return {"absent": (ran.stderr.strip().splitlines() or ["no output"])[-1]}
     said = json.loads(ran.stdout)
@@ -147,15 +162,28 @@ def main() -> dict[str, object]:
         most = int(np.flatnonzero(np.cumsum(pool.harmed) / len(pool) <= budget)[-1]) + 1
         few = resplit(pool, ours, budget, FEW)
         hindsight = round(most / len(pool), 4)
-        budgets[str(budget)] = {"stillhouse": mine, f"stillhouse, {FEW} rows": few, "usual": naive, "with hindsight: share kept": hindsight}
+        budgets[str(budget)] = {
+            "stillhouse": mine,
+            f"stillhouse, {FEW} rows": few,
+            "usual": naive,
+            "with hindsight: share kept": hindsight,
+        }
         if "absent" not in theirs:
             budgets[str(budget)] |= {"bargain": theirs[str(budget)], "met": met(mine, theirs[str(budget)].values())}
     return {
         "what": f"{RESPLITS} resplits of {len(pool)} e-SNLI test rows, {N_CALIBRATION} of them to choose on; promise: harm at most the budget with 95 %",
         "student": f"{SPEC} on {N_TRAIN} gold labels, seed 0",
-        "right": {name: round(float(np.mean([pair[at].score for pair in pool.pairs])), 4) for at, name in enumerate(("student", "teacher"))},
+        "right": {
+            name: round(float(np.mean([pair[at].score for pair in pool.pairs])), 4)
+            for at, name in enumerate(("student", "teacher"))
+        },
         "budgets": budgets,
-        "versions": {"bargain": theirs.get("version", theirs), "numpy": version("numpy"), "scipy": version("scipy"), "python": sys.version.split()[0]},
+        "versions": {
+            "bargain": theirs.get("version", theirs),
+            "numpy": version("numpy"),
+            "scipy": version("scipy"),
+            "python": sys.version.split()[0],
+        },
     }
 
 
@@ -165,7 +193,8 @@ def met(mine: dict[str, float], theirs: Any) -> dict[str, bool]:
     return {
         "misses at most 0.05": all(mine[f"{account}: misses"] <= 1 - LEVEL + 1e-9 for account in accounts),
         "share kept at least BARGAIN's less 5 points": all(
-            mine[f"{account}: share kept"] >= max(their[f"{account}: share kept"] for their in theirs) - 0.05 for account in accounts
+            mine[f"{account}: share kept"] >= max(their[f"{account}: share kept"] for their in theirs) - 0.05
+            for account in accounts
         ),
     }
 

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stillhouse.advice.curves import Point, ahead
-from stillhouse.advice.recommend import LEAST_SHARE, Advice, CascadeEvidence, Contrast, PromptEvidence, StudentEvidence, recommend
+from stillhouse.advice.recommend import (
+    LEAST_SHARE,
+    Advice,
+    CascadeEvidence,
+    Contrast,
+    PromptEvidence,
+    StudentEvidence,
+    recommend,
+)
 from stillhouse.evaluation.deferral import NoThreshold, Threshold, choose_threshold
 from stillhouse.evaluation.gate import GateResult, among, decide_gate
 from stillhouse.evaluation.harness import RowResult, summarise
@@ -17,7 +25,12 @@ from stillhouse.task import Task
 
 MARGIN, HARM, LEVEL = 0.03, 0.02, 0.95
 ACCURACY = metric_for(Task("simulated", "", "choice"))
-TEST, TRAINING, TELL, BROKEN = "collect more test rows", "collect more training rows", "cannot tell", "cascade that breaks its promise"
+TEST, TRAINING, TELL, BROKEN = (
+    "collect more test rows",
+    "collect more training rows",
+    "cannot tell",
+    "cascade that breaks its promise",
+)
 KEEP, DISTIL, FINETUNE, SHOTS, CASCADE = "keep prompt", "distil", "finetune", "few-shot", "cascade"
 
 
@@ -56,7 +69,13 @@ def verdict_on(arms: Arms) -> str:
     evidence = []
     for number, (student, gate) in enumerate(zip(arms.students, gates, strict=True)):
         other = None if others is None else others[number]
-        contrast = None if other is None else Contrast("few-shot", other.answer, other.sentence, other.difference, other.rows_needed, student.pays_off)
+        contrast = (
+            None
+            if other is None
+            else Contrast(
+                "few-shot", other.answer, other.sentence, other.difference, other.rows_needed, student.pays_off
+            )
+        )
         evidence.append(_evidence(student, gate, contrast, arms.metric))
     shots = None
     if best is not None:  # picked on these rows, so the interval holds for every number of examples
@@ -64,7 +83,9 @@ def verdict_on(arms: Arms) -> str:
         shots = PromptEvidence("few-shot", summarise(best, arms.metric).score, gain)
     found = choose_threshold(*arms.held, budget=HARM, level=LEVEL)
     cascade = _cascade(arms, found)
-    advice = recommend(PromptEvidence("prompt", summarise(arms.prompt, arms.metric).score), evidence, few_shot=shots, cascade=cascade)
+    advice = recommend(
+        PromptEvidence("prompt", summarise(arms.prompt, arms.metric).score), evidence, few_shot=shots, cascade=cascade
+    )
     if advice.kind == CASCADE and isinstance(found, Threshold):
         kept, harmed = arms.promise(found.threshold)
         return CASCADE if kept >= LEAST_SHARE and harmed <= HARM else BROKEN
@@ -82,7 +103,9 @@ def points_of(sizes: Sequence[int], scores: np.ndarray) -> list[Point]:
 
 
 def _gates(arms: Arms, against: list[RowResult]) -> list[GateResult]:
-    gates = [decide_gate(student.rows, against, margin=MARGIN, level=LEVEL, labels=arms.labels) for student in arms.students]
+    gates = [
+        decide_gate(student.rows, against, margin=MARGIN, level=LEVEL, labels=arms.labels) for student in arms.students
+    ]
     return among(gates, len(gates))
 
 
@@ -112,4 +135,6 @@ def _cascade(arms: Arms, found: Threshold | NoThreshold) -> CascadeEvidence:
     gate = decide_gate(rows, arms.prompt, margin=MARGIN, level=LEVEL, labels=arms.labels)
     facts = (found.share_kept, summarise(rows, arms.metric).score, HARM, LEVEL, gate.answer)
     seen = harm_on(rows, arms.prompt)
-    return CascadeEvidence("cascade", student.name, *facts, difference=gate.difference, pays_off=arms.cascade_pays_off, harm_seen=seen)
+    return CascadeEvidence(
+        "cascade", student.name, *facts, difference=gate.difference, pays_off=arms.cascade_pays_off, harm_seen=seen
+    )

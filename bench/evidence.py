@@ -1,6 +1,6 @@
 """The tables and pictures of docs/results.md, from a finished run of `advise` or `distill`.
 
-    python -m bench.evidence RUN NAME FOLDER     prints Markdown; writes FOLDER/results-NAME-curves.svg, -threshold.svg and -reliability.svg
+python -m bench.evidence RUN NAME FOLDER     prints Markdown; writes FOLDER/results-NAME-curves.svg, -threshold.svg and -reliability.svg
 """
 
 import json
@@ -22,15 +22,25 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # kept by the student: t
 def learning_table(result: Result) -> str:
     assert result.curves is not None
     curves = result.curves.curves
-    lines = [f"| {result.curves.curves[0].learns_from} labels | {' | '.join(curve.name for curve in curves)} |", "|---|" + "---|" * len(curves)]
+    lines = [
+        f"| {result.curves.curves[0].learns_from} labels | {' | '.join(curve.name for curve in curves)} |",
+        "|---|" + "---|" * len(curves),
+    ]
     for at, point in enumerate(curves[0].points):
-        cells = [f"{numbers.bare(curve.points[at].mean)} {_band(curve.points[at].low, curve.points[at].high)}" for curve in curves]
+        cells = [
+            f"{numbers.bare(curve.points[at].mean)} {_band(curve.points[at].low, curve.points[at].high)}"
+            for curve in curves
+        ]
         lines.append(f"| {point.n:,} | {' | '.join(cells)} |")
     seeds = len(curves[0].points[0].scores)
-    lines.append(f"\nMeans over {seeds} seeds, bands by the two-way bootstrap over seeds and rows (n = {curves[0].n_rows:,}).")
+    lines.append(
+        f"\nMeans over {seeds} seeds, bands by the two-way bootstrap over seeds and rows (n = {curves[0].n_rows:,})."
+    )
     for one in result.curves.crossovers:
         met = f"{one.n_star:,.0f}" if one.n_star is not None else f"{one.censored} the sizes tried"
-        lines.append(f"- {one.curve} meets the prompt at {met} [{one.low and round(one.low)}, {one.high and round(one.high)}]")
+        lines.append(
+            f"- {one.curve} meets the prompt at {met} [{one.low and round(one.low)}, {one.high and round(one.high)}]"
+        )
     return "\n".join(lines)
 
 
@@ -39,17 +49,33 @@ def _band(low: float | None, high: float | None) -> str:
 
 
 def arms_table(result: Result) -> str:
-    lines = [f"| arm | {result.heading}, % (n = {result.n_test:,}) | against the prompt, points | gate |", "|---|---|---|---|"]
+    lines = [
+        f"| arm | {result.heading}, % (n = {result.n_test:,}) | against the prompt, points | gate |",
+        "|---|---|---|---|",
+    ]
     for arm in result.arms:
         gate = arm.gate
         difference = "" if gate is None else f"{_points(gate.difference)}, at least {numbers.points(gate.lower_bound)}"
         trained = "" if arm.n_train is None or arm.kind == "cascade" else f", {arm.n_train:,} rows"
-        lines.append(f"| {arm.name}{trained} | {numbers.bare(arm.score.value)} {numbers.interval(arm.score)} | {difference} | {gate.answer if gate else ''} |")
-    return "\n".join([*lines, "", f"**{result.verdict.kind}**: {result.verdict.sentence}", *(f"- {fact}" for fact in result.verdict.because)])
+        lines.append(
+            f"| {arm.name}{trained} | {numbers.bare(arm.score.value)} {numbers.interval(arm.score)} | {difference} | {gate.answer if gate else ''} |"
+        )
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"**{result.verdict.kind}**: {result.verdict.sentence}",
+            *(f"- {fact}" for fact in result.verdict.because),
+        ]
+    )
 
 
 def _points(difference: Estimate) -> str:
-    ends = "" if difference.low is None or difference.high is None else f" [{numbers.points(difference.low)}, {numbers.points(difference.high)}]"
+    ends = (
+        ""
+        if difference.low is None or difference.high is None
+        else f" [{numbers.points(difference.low)}, {numbers.points(difference.high)}]"
+    )
     return numbers.points(difference.value) + ends
 
 
@@ -58,7 +84,9 @@ def threshold_table(result: Result, student: Sequence[RowResult], teacher: Seque
     curve = result.threshold_curve
     assert curve is not None
     chosen = result.cascade.threshold if result.cascade else None
-    named: dict[float, str] = {min(curve.points, key=lambda point: abs(point.share_kept - share)).threshold: "" for share in SHARES}
+    named: dict[float, str] = {
+        min(curve.points, key=lambda point: abs(point.share_kept - share)).threshold: "" for share in SHARES
+    }
     if curve.best_of_both is not None:
         named[curve.best_of_both.threshold] = "best here"
     if chosen is not None:
@@ -72,7 +100,9 @@ def threshold_table(result: Result, student: Sequence[RowResult], teacher: Seque
         kept = sum(row.source == "student" for row in rows) / len(rows)
         versus = [_points(decide_gate(rows, part, margin=0.01).difference) for part in (student, teacher)]
         right = sum(row.score for row in rows) / len(rows)
-        lines.append(f"| {threshold:.3f} | {numbers.bare(kept)} | {numbers.bare(1 - kept)} | {numbers.bare(right)} | {' | '.join(versus)} | {name} |")
+        lines.append(
+            f"| {threshold:.3f} | {numbers.bare(kept)} | {numbers.bare(1 - kept)} | {numbers.bare(right)} | {' | '.join(versus)} | {name} |"
+        )
     return "\n".join(lines)
 
 
@@ -103,8 +133,12 @@ def main(run: Path, name: str, folder: Path) -> None:
         drawing = plots.threshold_curve(curve, result.cascade, colours, plots.WIDE)
         (folder / f"results-{name}-threshold.svg").write_text(standalone(drawing), encoding="utf-8")
     if result.reliability is not None:
-        print(f"\nExpected calibration error {result.reliability.ece}, before calibration {result.reliability.ece_before} (n = {result.reliability.n:,})")
-        (folder / f"results-{name}-reliability.svg").write_text(standalone(plots.reliability(result.reliability, colours)), encoding="utf-8")
+        print(
+            f"\nExpected calibration error {result.reliability.ece}, before calibration {result.reliability.ece_before} (n = {result.reliability.n:,})"
+        )
+        (folder / f"results-{name}-reliability.svg").write_text(
+            standalone(plots.reliability(result.reliability, colours)), encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

@@ -71,7 +71,10 @@ class Window:
     def take(self):
         now = time.monotonic()
         if self.until is None or now >= self.until:
-            self.until, self.left = now + 60 if self.until is None else self.until + 60 * math.ceil((now - self.until + 1e-9) / 60), self.rpm
+            self.until, self.left = (
+                now + 60 if self.until is None else self.until + 60 * math.ceil((now - self.until + 1e-9) / 60),
+                self.rpm,
+            )
         if self.left:
             self.left -= 1
             return 0.0
@@ -108,7 +111,12 @@ class Chat(asyncio.Protocol):
     def answer(self, head):
         state = self.state
         if head.startswith(b"get"):
-            counts = {"answered": state.answered, "refused": state.refused, "seconds": state.seconds, "refusals": state.refusals}
+            counts = {
+                "answered": state.answered,
+                "refused": state.refused,
+                "seconds": state.seconds,
+                "refusals": state.refusals,
+            }
             self.reply(b"200 OK", json.dumps(counts).encode(), b"")
             return
         state.began = time.monotonic() if state.began is None else state.began
@@ -119,7 +127,11 @@ class Chat(asyncio.Protocol):
             state.refused += 1
             state.refusals[second] = state.refusals.get(second, 0) + 1
             later = f"{wait_s:.3f}" if state.headers else math.ceil(wait_s) if state.retry_after else None
-            self.reply(b"429 Too Many Requests", _REFUSAL, said if later is None else said + f"retry-after: {later}\r\n".encode())
+            self.reply(
+                b"429 Too Many Requests",
+                _REFUSAL,
+                said if later is None else said + f"retry-after: {later}\r\n".encode(),
+            )
             return
         state.answered += 1
         state.seconds[second] = state.seconds.get(second, 0) + 1
@@ -130,7 +142,10 @@ class Chat(asyncio.Protocol):
 
     def reply(self, status, body, said):
         if not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 %s\r\ncontent-type: application/json\r\n%scontent-length: %d\r\n\r\n%s" % (status, said, len(body), body))
+            self.transport.write(
+                b"HTTP/1.1 %s\r\ncontent-type: application/json\r\n%scontent-length: %d\r\n\r\n%s"
+                % (status, said, len(body), body)
+            )
 
 
 async def serve(folder, settings):

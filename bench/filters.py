@@ -82,9 +82,14 @@ def checked(given: list[str], decisions: list[bool], threshold: float) -> tuple[
     tokenize, score = _rouge_score()
     tokens = [tokenize(text) for text in given]
     columns: dict[tuple[str, int], int] = {}
-    numbered = [[columns.setdefault((word, nth), len(columns)) for word, nth in _occurrences(found)] for found in tokens]
+    numbered = [
+        [columns.setdefault((word, nth), len(columns)) for word, nth in _occurrences(found)] for found in tokens
+    ]
     sizes = np.array([len(found) for found in tokens])
-    rows = sparse.csr_array((np.ones(sizes.sum()), np.concatenate(numbered).astype(int), np.concatenate([[0], sizes.cumsum()])), (len(given), len(columns)))
+    rows = sparse.csr_array(
+        (np.ones(sizes.sum()), np.concatenate(numbered).astype(int), np.concatenate([[0], sizes.cumsum()])),
+        (len(given), len(columns)),
+    )
     kept = np.array(decisions)
     same, measured, block = True, 0, 500
     for start in range(0, len(given), block):
@@ -134,7 +139,11 @@ def held_mb(given: list[str], marks: list[int]) -> dict[str, dict[str, float]]:
         steps("memory of the filter", number / max(marks))
         if number in marks:
             bytes_ = tracemalloc.get_traced_memory()[0]
-            held[f"{number:,}"] = {"MB": round(bytes_ / 2**20, 1), "kept tokens": tokens, "bytes a token": round(bytes_ / tokens)}
+            held[f"{number:,}"] = {
+                "MB": round(bytes_ / 2**20, 1),
+                "kept tokens": tokens,
+                "bytes a token": round(bytes_ / tokens),
+            }
     tracemalloc.stop()
     return held
 
@@ -150,7 +159,9 @@ def minhash(given: list[str], decisions: list[bool]) -> dict[str, object]:
         steps(f"MinHash, {len(given):,} texts", number / len(given))
     took_s = time.process_time() - began
     both = sum(not one and not other for one, other in zip(kept, decisions, strict=True))
-    ran = subprocess.run([sys.executable, "-m", "bench.filters_million", str(MILLION)], stdout=subprocess.PIPE, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-m", "bench.filters_million", str(MILLION)], stdout=subprocess.PIPE, text=True, check=True
+    )
     return {
         "what": "MinHash over words proposes (25 bands of 5), ROUGE-L decides: the filter of --near minhash",
         f"against the exact decisions on {len(given):,} texts": {
@@ -188,7 +199,10 @@ def main() -> dict[str, object]:
         f"{SAMPLED:,} texts": {
             "stillhouse_s": round(ours_s, 3),
             "rouge_score_s, extrapolated": round(each_s * comparisons),
-            "rouge_score_s, 95 % interval": [round((each_s - give_or_take_s) * comparisons), round((each_s + give_or_take_s) * comparisons)],
+            "rouge_score_s, 95 % interval": [
+                round((each_s - give_or_take_s) * comparisons),
+                round((each_s + give_or_take_s) * comparisons),
+            ],
             "how": f"{each_s * 1e6:.1f} microseconds a comparison ({DRAWN} texts drawn at random, each against all kept before), times {comparisons:,}",
             "ratio": round(each_s * comparisons / ours_s),
             "same_decisions": same,
@@ -198,9 +212,18 @@ def main() -> dict[str, object]:
         f"{len(given):,} texts": {"stillhouse_s": round(many_s, 2), "wall_s": round(wall_s, 1), "kept": sum(many)},
         "megabytes of the filter after so many texts": held_mb(given, [SAMPLED, 2 * SAMPLED, 4 * SAMPLED]),
         "minhash": minhash(given, many),
-        "machine": {"cores": os.cpu_count(), "load average before": round(load, 2), "and after": round(os.getloadavg()[0], 2)},
+        "machine": {
+            "cores": os.cpu_count(),
+            "load average before": round(load, 2),
+            "and after": round(os.getloadavg()[0], 2),
+        },
         "minutes of the benchmark": round((time.perf_counter() - began) / 60, 1),
-        "versions": {"rouge-score": version("rouge-score"), "RapidFuzz": version("rapidfuzz"), "rensa": version("rensa"), "python": sys.version.split()[0]},
+        "versions": {
+            "rouge-score": version("rouge-score"),
+            "RapidFuzz": version("rapidfuzz"),
+            "rensa": version("rensa"),
+            "python": sys.version.split()[0],
+        },
     }
 
 

@@ -72,7 +72,9 @@ def environment(name: str, folder: Path, packages: Sequence[str]) -> tuple[Path,
     python = folder / name / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder / name)], check=True)
-        made = subprocess.run([python, "-m", "pip", "install", "-q", *packages], capture_output=True, text=True, check=False)
+        made = subprocess.run(
+            [python, "-m", "pip", "install", "-q", *packages], capture_output=True, text=True, check=False
+        )
         if made.returncode:
             return python, made.stderr.strip().splitlines()[-1]
     return python, None
@@ -102,7 +104,10 @@ class System:
         if not self._turns:
             return {}
         return {
-            state: {name: round(statistics.median(turn[state][name] for turn in self._turns), 1) for name in self._turns[0][state]}
+            state: {
+                name: round(statistics.median(turn[state][name] for turn in self._turns), 1)
+                for name in self._turns[0][state]
+            }
             for state in ("warm", "cold")
         }
 
@@ -110,14 +115,21 @@ class System:
         if self.absent is not None:
             return {"absent": self.absent}
         failed = {"turns that failed": self._failures} if self._failures else {}
-        return {"version": self._turns[0]["version"] if self._turns else None, "turns": len(self._turns)} | self.figures() | failed
+        return (
+            {"version": self._turns[0]["version"] if self._turns else None, "turns": len(self._turns)}
+            | self.figures()
+            | failed
+        )
 
 
 def peers(folder: Path) -> list[System]:
     found = []
     for name, packages in PEERS.items():
         python, problem = environment(name, folder, packages)
-        found += [System(name, python, *settings, absent=problem) for settings in ([()] if name not in DURABLE else [(), (LIKE_OURS,)])]
+        found += [
+            System(name, python, *settings, absent=problem)
+            for settings in ([()] if name not in DURABLE else [(), (LIKE_OURS,)])
+        ]
     return found
 
 
@@ -215,8 +227,12 @@ def main() -> dict[str, object]:
         "stillhouse": ours.told(),
         "plain asyncio": plain.told(),
         "peers": {one.name: one.told() for one in others},
-        "times faster than the fastest durable peer as it comes": times_faster(ours.figures(), [one for one in durable if LIKE_OURS not in one.name]),
-        f"times faster than the fastest durable peer in {LIKE_OURS}": times_faster(ours.figures(), [one for one in durable if LIKE_OURS in one.name]),
+        "times faster than the fastest durable peer as it comes": times_faster(
+            ours.figures(), [one for one in durable if LIKE_OURS not in one.name]
+        ),
+        f"times faster than the fastest durable peer in {LIKE_OURS}": times_faster(
+            ours.figures(), [one for one in durable if LIKE_OURS in one.name]
+        ),
         "50 flows of 10 steps of 50 ms at once, seconds (ideal 0.50)": round(at_once, 3),
         "resume to the first new step after 10,000, ms, median of 5": round(statistics.median(resumed), 1),
         "bytes stored of an 8 MB output that three steps return": stored_bytes_of_an_8_mb_output(),

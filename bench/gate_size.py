@@ -75,7 +75,13 @@ def chance_of_pass(passing: list[tuple[int, int]], n: int, shares: Floats, margi
     total = np.zeros(len(shares))
     for c, low, high in _runs(passing):
         p1, p2 = (shares - margin) / 2, (shares + margin) / 2
-        weight = np.exp(special.gammaln(n + 1) - special.gammaln(c + 1) - special.gammaln(n - c + 1) + special.xlogy(c, p2) + special.xlog1py(n - c, -p2))
+        weight = np.exp(
+            special.gammaln(n + 1)
+            - special.gammaln(c + 1)
+            - special.gammaln(n - c + 1)
+            + special.xlogy(c, p2)
+            + special.xlog1py(n - c, -p2)
+        )
         wins = np.clip(p1 / np.maximum(1 - p2, 1e-300), 0, 1)
         rest = n - c
         total += weight * (special.bdtr(high, rest, wins) - (special.bdtr(low - 1, rest, wins) if low else 0.0))
@@ -120,10 +126,15 @@ def main() -> dict[str, Any]:
 
 def table(found: dict[str, Any]) -> str:
     """For docs/verdict.md."""
-    lines = ["| rows | margin | largest chance of a pass among the shares summed | at a share of | at most, at any share |", "|---|---|---|---|---|"]
+    lines = [
+        "| rows | margin | largest chance of a pass among the shares summed | at a share of | at most, at any share |",
+        "|---|---|---|---|---|",
+    ]
     for one in found["sizes"]:
         summed = f"{one['largest']:.3%} (n = {one['n_shares']:,} shares)"
-        lines.append(f"| {one['n']:,} | {one['margin']:.2f} | {summed} | {one['at_share']:.1%} | {one['at_most']:.3%} |")
+        lines.append(
+            f"| {one['n']:,} | {one['margin']:.2f} | {summed} | {one['at_share']:.1%} | {one['at_most']:.3%} |"
+        )
     return "\n".join(lines)
 
 

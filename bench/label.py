@@ -53,8 +53,17 @@ def ran(name: str, port: int, n: int, in_flight: int, settings: dict[str, Any] |
     python = environment(name)
     if isinstance(python, dict):
         return python
-    command = [python, str(HERE / "peers" / f"label_{name}.py"), str(port), str(n), str(in_flight), *([json.dumps(settings)] if settings else [])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [
+        python,
+        str(HERE / "peers" / f"label_{name}.py"),
+        str(port),
+        str(n),
+        str(in_flight),
+        *([json.dumps(settings)] if settings else []),
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     try:
         found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
         return found
@@ -69,7 +78,12 @@ def environment(name: str) -> str | dict[str, Any]:
     folder = Path(os.environ.get("PEERS", HERE / "results" / ".peers")) / name
     if not (folder / "bin" / "python").exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        made = subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "-q", *PEERS[name]], capture_output=True, text=True, check=False)
+        made = subprocess.run(
+            [folder / "bin" / "python", "-m", "pip", "install", "-q", *PEERS[name]],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if made.returncode:
             return {"absent": made.stderr.strip().splitlines()[-1]}
     return str(folder / "bin" / "python")
@@ -86,11 +100,21 @@ def throughput() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, each in turns.items():
         absent = next((turn for turn in each if "absent" in turn), None)
-        middle = {what: round(statistics.median(turn[what] for turn in each)) for what in ("per_s", "per_cpu_s")} if absent is None else {}
+        middle = (
+            {what: round(statistics.median(turn[what] for turn in each)) for what in ("per_s", "per_cpu_s")}
+            if absent is None
+            else {}
+        )
         found[name] = absent or {"version": each[0]["version"], "n": CALLS[name], **middle}
     for what in ("per_s", "per_cpu_s"):
-        ratios = {name: [one[what] / other[what] for one, other in zip(turns["stillhouse"], turns[name], strict=True)] for name in CALLS if what in found[name]}
-        found[f"times the peer, {what}"] = {name: round(statistics.median(each), 1) for name, each in ratios.items() if name != "stillhouse"}
+        ratios = {
+            name: [one[what] / other[what] for one, other in zip(turns["stillhouse"], turns[name], strict=True)]
+            for name in CALLS
+            if what in found[name]
+        }
+        found[f"times the peer, {what}"] = {
+            name: round(statistics.median(each), 1) for name, each in ratios.items() if name != "stillhouse"
+        }
     return found
 
 

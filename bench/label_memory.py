@@ -33,7 +33,9 @@ def write(folder: Path, n: int, *, ids: bool) -> None:
     (folder / "task.toml").write_text(TASK)
     with (folder / "rows.jsonl").open("w") as rows:
         for i in range(n):
-            rows.write(json.dumps(({"id": f"r{i}"} if ids else {}) | {"input": f"day number {i} was a good one"}) + "\n")
+            rows.write(
+                json.dumps(({"id": f"r{i}"} if ids else {}) | {"input": f"day number {i} was a good one"}) + "\n"
+            )
 
 
 def check(folder: Path, n: int, *, ids: bool) -> None:
@@ -48,7 +50,9 @@ def check(folder: Path, n: int, *, ids: bool) -> None:
 
 def run(folder: Path, port: int, n: int, kill_at: int | None = None) -> dict[str, Any]:
     """One command: its peak of resident memory and its processor time, as the kernel counted them. With `kill_at`, SIGKILL when so many calls are answered."""
-    process = subprocess.Popen([sys.executable, str(HERE / "peers" / "label_memory.py"), str(folder), str(port), str(n), str(IN_FLIGHT)])
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "peers" / "label_memory.py"), str(folder), str(port), str(n), str(IN_FLIGHT)]
+    )
     while kill_at is not None and counts(port)["answered"] < kill_at:
         assert process.poll() is None, "it ended before it was killed"
         time.sleep(0.2)
@@ -81,7 +85,12 @@ def killed(n: int) -> dict[str, Any]:
         check(Path(name), n, ids=False)
         calls = counts(port)["answered"]
         assert n <= calls <= n + IN_FLIGHT, calls  # what was in flight at the kill may have been asked again
-        return {"n": n, "killed": {"calls": answered, **first}, "run again": {"calls": calls - answered, **again}, "calls that were made twice": calls - n}
+        return {
+            "n": n,
+            "killed": {"calls": answered, **first},
+            "run again": {"calls": calls - answered, **again},
+            "calls that were made twice": calls - n,
+        }
 
 
 def main() -> dict[str, Any]:

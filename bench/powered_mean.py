@@ -32,7 +32,11 @@ def normal(found: PoweredMean) -> tuple[float, float]:
 
 def student(found: PoweredMean) -> tuple[float, float]:
     """With Student's quantile and the degrees of freedom that mean and weight take."""
-    half = float(stats.t.ppf(0.95, found.n_groups - 2)) * found.standard_error * (found.n_groups / (found.n_groups - 2)) ** 0.5
+    half = (
+        float(stats.t.ppf(0.95, found.n_groups - 2))
+        * found.standard_error
+        * (found.n_groups / (found.n_groups - 2)) ** 0.5
+    )
     return found.value - half, found.value + half
 
 

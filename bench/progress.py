@@ -19,4 +19,9 @@ class Steps:
         self._said = now
         left = f"{(now - self._began) * (1 - share) / share:.0f} s left" if share > 0 else "..."
         clear = "\r\033[K" if terminal else ""
-        print(f"{clear}{part}: {share:.0%}, {left}", end="" if terminal and share < 1 else "\n", file=sys.stderr, flush=True)
+        print(
+            f"{clear}{part}: {share:.0%}, {left}",
+            end="" if terminal and share < 1 else "\n",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -25,8 +25,17 @@ from stillhouse.report.page import standalone
 from stillhouse.report.svg import figure, tag, text
 
 PATTERNS = {"mnli": 0, "cb": 0, "rte": 0, "copa": 1, "multirc": 1, "wsc": 0}  # the ones behind the paper's table
-PUBLISHED = {"mnli": "3506 ± 536", "cb": "90 ± 2", "rte": "282 ± 34", "copa": "288 ± 242", "multirc": "384 ± 378", "wsc": "281 ± 137"}
-_RUN = re.compile(r"(?:CLF|PVP (?P<pattern>\d)) roberta(?P<null> neutral verbalizer)? seed (?P<seed>\d) - test-.*-all-p")
+PUBLISHED = {
+    "mnli": "3506 ± 536",
+    "cb": "90 ± 2",
+    "rte": "282 ± 34",
+    "copa": "288 ± 242",
+    "multirc": "384 ± 378",
+    "wsc": "281 ± 137",
+}
+_RUN = re.compile(
+    r"(?:CLF|PVP (?P<pattern>\d)) roberta(?P<null> neutral verbalizer)? seed (?P<seed>\d) - test-.*-all-p"
+)
 
 
 def arms(source: Path) -> dict[str, Scores]:
@@ -36,7 +45,9 @@ def arms(source: Path) -> dict[str, Scores]:
         for row in csv.DictReader(file):
             for column, cell in row.items():
                 if (run := _RUN.fullmatch(column)) and cell:
-                    arm = "head" if run["pattern"] is None else f"{'null' if run['null'] else 'prompt'} {run['pattern']}"
+                    arm = (
+                        "head" if run["pattern"] is None else f"{'null' if run['null'] else 'prompt'} {run['pattern']}"
+                    )
                     runs[arm][int(row["training_points"])][run["seed"]] = float(cell)
     return {name: Scores(name, of) for name, of in sorted(runs.items())}
 
@@ -47,17 +58,24 @@ def convert(source: Path, out: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["arm", "n", "seed", "score"])
         for arm in arms(source).values():
-            writer.writerows((arm.name, n, seed, score) for n in arm.sizes for seed, score in sorted(arm.runs[n].items()))
+            writer.writerows(
+                (arm.name, n, seed, score) for n in arm.sizes for seed, score in sorted(arm.runs[n].items())
+            )
 
 
 def table(folder: Path) -> str:
-    lines = ["| task (n = runs of an arm) | published | lescao2021 | ours, rows | ours, ratio | crossover, ours |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| task (n = runs of an arm) | published | lescao2021 | ours, rows | ours, ratio | crossover, ours |",
+        "|---|---|---|---|---|---|",
+    ]
     for task, pattern in PATTERNS.items():
         found = arms(folder / f"{task}.csv")
         prompt, head = found[f"prompt {pattern}"], found["head"]
         theirs = data_advantage(prompt, head, protocol="lescao2021", full_range=task == "multirc")
         n = f"{task} (n = {len(prompt.sizes)} sizes x {len(prompt.seeds)} seeds)"
-        lines.append(f"| {n} | {PUBLISHED[task]} | {theirs.advantage:.0f} ± {_spread(theirs)} | {' | '.join(_ours(prompt, head))} |")
+        lines.append(
+            f"| {n} | {PUBLISHED[task]} | {theirs.advantage:.0f} ± {_spread(theirs)} | {' | '.join(_ours(prompt, head))} |"
+        )
     return "\n".join(lines)
 
 
@@ -76,12 +94,20 @@ def _spread(found: Advantage) -> str:
 
 
 def _interval(ends: tuple[float | None, float | None] | None, form: str) -> str:
-    return "(no interval)" if ends is None or None in ends else f"[{', '.join(f'{end:{form}}' for end in ends if end is not None)}]"
+    return (
+        "(no interval)"
+        if ends is None or None in ends
+        else f"[{', '.join(f'{end:{form}}' for end in ends if end is not None)}]"
+    )
 
 
 def _crossover(found: Advantage) -> str:
     one = found.crossover
-    at = {"<=": "never behind", ">": f"beyond {found.curves[1].sizes[-1]:,}", None: f"{one.n_star:,.0f}" if one.n_star is not None else "none"}[one.censored]
+    at = {
+        "<=": "never behind",
+        ">": f"beyond {found.curves[1].sizes[-1]:,}",
+        None: f"{one.n_star:,.0f}" if one.n_star is not None else "none",
+    }[one.censored]
     ends = (one.low and f"{one.low:,.0f}") or "smallest", (one.high and f"{one.high:,.0f}") or "beyond"
     return f"{one.leader}: {at} [{', '.join(ends)}]"
 
@@ -99,7 +125,10 @@ def _true(n: np.ndarray) -> np.ndarray:
 
 def _simulated(name: str, factor: int, noise: float, seeds: int, generator: np.random.Generator) -> Scores:
     scores = _true(np.array(SIZES) * factor)[:, None] + generator.normal(0, noise, (len(SIZES), seeds))
-    return Scores(name, {n: {str(seed): float(score) for seed, score in enumerate(of)} for n, of in zip(SIZES, scores, strict=True)})
+    return Scores(
+        name,
+        {n: {str(seed): float(score) for seed, score in enumerate(of)} for n, of in zip(SIZES, scores, strict=True)},
+    )
 
 
 def flattery(draws: int = 200, seeds: tuple[int, ...] = (4, 8, 16)) -> str:
@@ -107,7 +136,10 @@ def flattery(draws: int = 200, seeds: tuple[int, ...] = (4, 8, 16)) -> str:
     head = "| true curves | truth | seeds | lescao2021, mean ± its spread | holds the truth | ours, mean | holds the truth |"
     lines = [head, "|---|---|---|---|---|---|---|"]
     for what, (factor, noise, other) in CASES.items():
-        exact = [Scores(name, {n: {"0": float(_true(np.array(n * by)))} for n in SIZES}) for name, by in (("a", factor), ("b", 1))]
+        exact = [
+            Scores(name, {n: {"0": float(_true(np.array(n * by)))} for n in SIZES})
+            for name, by in (("a", factor), ("b", 1))
+        ]
         truth = 0.0 if factor == 1 else data_advantage(*exact).advantage
         for k in seeds:
             generator = np.random.default_rng(2)
@@ -120,7 +152,9 @@ def flattery(draws: int = 200, seeds: tuple[int, ...] = (4, 8, 16)) -> str:
             held = np.mean([abs(one.advantage - truth) <= 2 * (one.spread or 0) for one in theirs])
             inside = np.mean([one.interval[0] <= truth <= one.interval[1] for one in ours if one.interval])
             means = [np.mean([one.advantage for one in many]) for many in (theirs, ours)]
-            lines.append(f"| {what} | {truth:.0f} | {k} | {means[0]:.0f} ± {spread:.0f} | {held:.0%} | {means[1]:.0f} | {inside:.0%} |")
+            lines.append(
+                f"| {what} | {truth:.0f} | {k} | {means[0]:.0f} ± {spread:.0f} | {held:.0%} | {means[1]:.0f} | {inside:.0%} |"
+            )
     return "\n".join(lines)
 
 
@@ -132,12 +166,21 @@ def picture(folder: Path, out: Path, task: str = "rte", width: int = 520) -> Non
     headings = {"lescao2021": "the best of the runs, and the best so far", "ours": "the mean, isotonic"}
     for number, (protocol, heading) in enumerate(headings.items()):
         result = data_advantage(*pair, protocol=protocol)
-        spread = f"± {result.spread:.0f}" if result.spread is not None else f"[{result.interval[0]:.0f}, {result.interval[1]:.0f}]" if result.interval else ""
+        spread = (
+            f"± {result.spread:.0f}"
+            if result.spread is not None
+            else f"[{result.interval[0]:.0f}, {result.interval[1]:.0f}]"
+            if result.interval
+            else ""
+        )
         words = text(4, 18, f"{protocol}, {heading}: {result.advantage:.0f} {spread} rows", "label")
         panel = tag("g", advantage_plot(picture_of(result, pair), width, protocol), transform="translate(0 28)")
         panels.append(tag("g", words, panel, transform=f"translate({number * (width + 20)} 0)"))
     title = f"{task.upper()}: the same runs by both protocols"
-    out.write_text(standalone(figure("protocols", 2 * width + 20, 420, title, "Left the paper's protocol, right ours.", *panels)), encoding="utf-8")
+    out.write_text(
+        standalone(figure("protocols", 2 * width + 20, 420, title, "Left the paper's protocol, right ours.", *panels)),
+        encoding="utf-8",
+    )
 
 
 def main(command: str, *paths: str) -> None:

@@ -22,8 +22,13 @@ def texts() -> tuple[list[str], str]:
         made = [words[25 * i : 25 * i + draw.randint(5, 25)] for i in range(MANY)]
         for i in range(4, MANY, 4):
             made[i] = changed(made[i - draw.randint(1, 3)], draw.randint(0, 4), draw).split()
-        return [" ".join(one) for one in made], "made up: 5 to 25 words, as frequent as in English, every fourth a copy with up to 4 words changed"
-    read = {name: [row["input"] for path in sorted((folder / name).iterdir()) for row in _rows(path)] for name in ("cqa", "esnli", "svamp", "anli1")}
+        return [
+            " ".join(one) for one in made
+        ], "made up: 5 to 25 words, as frequent as in English, every fourth a copy with up to 4 words changed"
+    read = {
+        name: [row["input"] for path in sorted((folder / name).iterdir()) for row in _rows(path)]
+        for name in ("cqa", "esnli", "svamp", "anli1")
+    }
     found = [text.partition("\nAnswer Choices")[0] for text in read["cqa"]]
     for side in (2, 0):
         found += [text.partition("</s>")[side] for text in read["esnli"]]

@@ -42,17 +42,35 @@ def groups() -> list[list[Case]]:
     """What runs side by side: as many calls in all as leave the machine idle for the most part."""
 
     def cases(rpm: int, kinds: Sequence[str] = tuple(KINDS), told: Sequence[bool] = (False, True)) -> list[Case]:
-        return [Case(rpm, latency_s, kind, retry_after) for latency_s in (0.2, 2.0) for kind in kinds for retry_after in told]
+        return [
+            Case(rpm, latency_s, kind, retry_after)
+            for latency_s in (0.2, 2.0)
+            for kind in kinds
+            for retry_after in told
+        ]
 
     middle = cases(6000)
-    return [cases(60), cases(600), middle[:6], middle[6:], *([case] for case in cases(60_000, ("bucket of 2 s", "fixed minutes"), (False,)))]
+    return [
+        cases(60),
+        cases(600),
+        middle[:6],
+        middle[6:],
+        *([case] for case in cases(60_000, ("bucket of 2 s", "fixed minutes"), (False,))),
+    ]
 
 
 @contextlib.contextmanager
 def caller(port: int, rows: int) -> Iterator[subprocess.Popen[bytes]]:
     """`stillhouse label` at work on more rows than it can do; ended where this is."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(HERE / "peers" / "label_stillhouse.py"), str(port), str(rows), "0", '{"max_tokens": 512}']
+        command = [
+            sys.executable,
+            str(HERE / "peers" / "label_stillhouse.py"),
+            str(port),
+            str(rows),
+            "0",
+            '{"max_tokens": 512}',
+        ]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": folder}, **quiet)
         try:
@@ -66,15 +84,30 @@ def measured(group: Sequence[Case]) -> dict[str, Any]:
     """What each endpoint of a group counted in the seconds after its first call."""
     with contextlib.ExitStack() as stack:
         ports = [
-            stack.enter_context(endpoint(latency_s=case.latency_s, rpm=case.rpm, headers=False, retry_after=case.retry_after, **KINDS[case.kind]))
+            stack.enter_context(
+                endpoint(
+                    latency_s=case.latency_s,
+                    rpm=case.rpm,
+                    headers=False,
+                    retry_after=case.retry_after,
+                    **KINDS[case.kind],
+                )
+            )
             for case in group
         ]
-        callers = [stack.enter_context(caller(port, 4 * case.rpm + 100)) for case, port in zip(group, ports, strict=True)]
+        callers = [
+            stack.enter_context(caller(port, 4 * case.rpm + 100)) for case, port in zip(group, ports, strict=True)
+        ]
         while not all(counts(port)["answered"] for port in ports):
             assert all(process.poll() is None for process in callers), "a caller did not begin"
             time.sleep(0.2)
         for second in range(0, SECONDS + 1, EACH_S):
-            print(f"\r{group[0].rpm:,} a minute, {len(group)} at once: {second} of {SECONDS} s", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r{group[0].rpm:,} a minute, {len(group)} at once: {second} of {SECONDS} s",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
             time.sleep(EACH_S)
         found = {str(case): shares(case, counts(port)) for case, port in zip(group, ports, strict=True)}
     for name, share in found.items():
@@ -107,7 +140,9 @@ def shares(case: Case, counted: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> dict[str, Any]:
-    found = {"what": "share of a limit that neither the settings nor headers tell, from the first call on; real time, stillhouse label, in-flight by itself"}
+    found = {
+        "what": "share of a limit that neither the settings nor headers tell, from the first call on; real time, stillhouse label, in-flight by itself"
+    }
     for group in groups():
         found |= measured(group)
     return found | {"load average": os.getloadavg()[0], "cores": os.cpu_count(), "python": sys.version.split()[0]}

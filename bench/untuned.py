@@ -18,7 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.deciding import CASCADE, DISTIL, FINETUNE, KEEP, MARGIN, SHOTS, TELL, TEST, TRAINING, Arms, Student, points_of
+from bench.deciding import (
+    CASCADE,
+    DISTIL,
+    FINETUNE,
+    KEEP,
+    MARGIN,
+    SHOTS,
+    TELL,
+    TEST,
+    TRAINING,
+    Arms,
+    Student,
+    points_of,
+)
 from stillhouse.advice import breakeven
 from stillhouse.evaluation.harness import RowResult
 from stillhouse.evaluation.metrics import by_name
@@ -106,7 +119,10 @@ def _results(scores: Floats, rows: Rows, confidence: Floats | None = None) -> li
     labels = ["text"] * n if rows.classes is None else [f"c{number}" for number in rows.classes]
     groups = [None] * n if rows.groups is None else [f"g{number}" for number in rows.groups]
     sure = [None] * n if confidence is None else confidence.tolist()
-    return [RowResult(str(i), groups[i], labels[i], labels[i] if scores[i] == 1 else "another", float(scores[i]), sure[i]) for i in range(n)]
+    return [
+        RowResult(str(i), groups[i], labels[i], labels[i] if scores[i] == 1 else "another", float(scores[i]), sure[i])
+        for i in range(n)
+    ]
 
 
 def _flat(accuracy: float) -> tuple[float, ...]:
@@ -161,7 +177,12 @@ def _conversations(worse: bool) -> Process:
         groups = np.repeat(np.arange(n), sizes)[:n]
         chance = generator.beta(3.6, 0.4, n)[groups]
         lost = generator.beta(8.2, 0.8, n)[groups] if worse else 1.0
-        return Rows(_right(generator, n, chance), [_right(generator, n, chance * lost)], classes=_classes(generator, n, (0.6, 0.4)), groups=groups)
+        return Rows(
+            _right(generator, n, chance),
+            [_right(generator, n, chance * lost)],
+            classes=_classes(generator, n, (0.6, 0.4)),
+            groups=groups,
+        )
 
     return process
 
@@ -177,7 +198,12 @@ def _surest_where_wrong(generator: Generator, n: int) -> Rows:
     """On 15 % of the rows the student is right in a fifth of cases, and surer than anywhere else."""
     trap = generator.random(n) < 0.15
     confidence = np.where(trap, generator.beta(30, 1, n), generator.beta(8, 2, n))
-    return Rows(_right(generator, n, 0.92), [_right(generator, n, np.where(trap, 0.2, 0.9))], confidence, _classes(generator, n, (0.5, 0.5)))
+    return Rows(
+        _right(generator, n, 0.92),
+        [_right(generator, n, np.where(trap, 0.2, 0.9))],
+        confidence,
+        _classes(generator, n, (0.5, 0.5)),
+    )
 
 
 def _pair(prompt: float, student: float, alike: float = 0.5) -> Process:
@@ -212,22 +238,30 @@ def _lost_class(generator: Generator, n: int) -> Rows:
 def _zipf(generator: Generator, n: int) -> Rows:
     """Seven classes with shares as 1/k; the student is as good in each."""
     prompt = _right(generator, n, 0.88)
-    return Rows(prompt, [_copying(generator, prompt, 0.8, 0.88)], classes=_classes(generator, n, [1 / k for k in range(1, 8)]))
+    return Rows(
+        prompt, [_copying(generator, prompt, 0.8, 0.88)], classes=_classes(generator, n, [1 / k for k in range(1, 8)])
+    )
 
 
 def _examples_help(generator: Generator, n: int) -> Rows:
     """One to eight examples bring the prompt from 80 to 87 %, and the student, which learned from that prompt, is as good as it."""
     prompt = _right(generator, n, 0.80)
-    shots = {k: np.where(prompt == 1, _right(generator, n, 0.97), _right(generator, n, (at - 0.80 * 0.97) / 0.20))
-             for k, at in ((1, 0.82), (2, 0.84), (4, 0.86), (8, 0.87))}
-    return Rows(prompt, [_copying(generator, shots[8], 0.6, 0.87)], classes=_classes(generator, n, (0.5, 0.5)), shots=shots)
+    shots = {
+        k: np.where(prompt == 1, _right(generator, n, 0.97), _right(generator, n, (at - 0.80 * 0.97) / 0.20))
+        for k, at in ((1, 0.82), (2, 0.84), (4, 0.86), (8, 0.87))
+    }
+    return Rows(
+        prompt, [_copying(generator, shots[8], 0.6, 0.87)], classes=_classes(generator, n, (0.5, 0.5)), shots=shots
+    )
 
 
 def _examples_do_nothing(generator: Generator, n: int) -> Rows:
     """Five numbers of examples, each answering otherwise on some rows and as well as none; the student is 8 points below."""
     prompt = _right(generator, n, 0.85)
     shots = {k: _copying(generator, prompt, 0.8, 0.85) for k in (1, 2, 4, 8, 16)}
-    return Rows(prompt, [_copying(generator, prompt, 0.5, 0.69)], classes=_classes(generator, n, (0.5, 0.5)), shots=shots)
+    return Rows(
+        prompt, [_copying(generator, prompt, 0.5, 0.69)], classes=_classes(generator, n, (0.5, 0.5)), shots=shots
+    )
 
 
 # Processes: scores in between
@@ -243,7 +277,9 @@ def _as_good_in_words(generator: Generator, n: int) -> Rows:
 def _total_losses(generator: Generator, n: int) -> Rows:
     """A hair's breadth off on most rows, and nothing right on 12 %: 9.3 points below."""
     prompt = generator.beta(7, 2, n)
-    return Rows(prompt, [np.where(generator.random(n) < 0.12, 0.0, np.clip(prompt + generator.uniform(-0.01, 0.01, n), 0, 1))])
+    return Rows(
+        prompt, [np.where(generator.random(n) < 0.12, 0.0, np.clip(prompt + generator.uniform(-0.01, 0.01, n), 0, 1))]
+    )
 
 
 def _verbatim(generator: Generator, n: int) -> Rows:
@@ -256,10 +292,17 @@ def _verbatim(generator: Generator, n: int) -> Rows:
 # Money: prices, volumes and machines, through the product's own arithmetic
 
 
-def _pays(usd_per_call: float, calls_per_day: float, machine_usd_per_hour: float, share_asked: float = 0.0) -> bool | None:
+def _pays(
+    usd_per_call: float, calls_per_day: float, machine_usd_per_hour: float, share_asked: float = 0.0
+) -> bool | None:
     """One machine day and night, beside the share of calls that still goes to the prompt, against the prompt's calls."""
-    own = 24 * machine_usd_per_hour * breakeven.machines(calls_per_day, 0.05, 0.5) / calls_per_day + share_asked * usd_per_call
-    return breakeven.break_even(breakeven.Line("student", 20.0, own), breakeven.Line("prompt", 0.0, usd_per_call)).pays_off
+    own = (
+        24 * machine_usd_per_hour * breakeven.machines(calls_per_day, 0.05, 0.5) / calls_per_day
+        + share_asked * usd_per_call
+    )
+    return breakeven.break_even(
+        breakeven.Line("student", 20.0, own), breakeven.Line("prompt", 0.0, usd_per_call)
+    ).pays_off
 
 
 IDLE, CASCADE_IDLE, DEARER = _pays(0.0006, 1500, 0.08), _pays(0.0006, 5000, 0.09, 0.5), _pays(0.0002, 4000, 0.20)
@@ -268,7 +311,9 @@ IDLE, CASCADE_IDLE, DEARER = _pays(0.0006, 1500, 0.08), _pays(0.0006, 5000, 0.09
 # Curves
 
 
-EXPONENTIAL = tuple(0.85 - 0.35 * math.exp(-n / 400) for n in SIZES)  # 82.3 % at 1,024 rows, 84.8 % at 2,048, never above 85 %
+EXPONENTIAL = tuple(
+    0.85 - 0.35 * math.exp(-n / 400) for n in SIZES
+)  # 82.3 % at 1,024 rows, 84.8 % at 2,048, never above 85 %
 PLATEAU = (0.60, 0.60, 0.61, 0.61)  # and 90 % at 2,048
 TWICE = (0.80, 0.92, 0.92, 0.83)  # above the prompt and below it again; 80 % at 2,048
 
@@ -293,7 +338,10 @@ class AnyWorld:
             ability = special.ndtri(student) - own
             confidence = None if mute else special.ndtr(ability + source.normal(0, blur, n))
             return Rows(
-                (other < special.ndtri(prompt)).astype(float), [(ability > 0).astype(float)], confidence, _classes(source, n, weights)
+                (other < special.ndtri(prompt)).astype(float),
+                [(ability > 0).astype(float)],
+                confidence,
+                _classes(source, n, weights),
             )
 
         top = student + drop * (SIZES[-1] / SIZES[0]) ** -power
@@ -313,28 +361,81 @@ class AnyWorld:
 
 UNTUNED: list[Untuned | AnyWorld] = [
     Untuned("copies the teacher, mistakes and all", _copies, _answers([DISTIL], [TELL, TEST])),
-    Untuned("six classes, the teacher mislabels one by a rule; two students", _mislabelled_by_rule, _answers([FINETUNE], [DISTIL, TELL, TEST]),
-            sources=("gold", "teacher"), n_test=2000),
+    Untuned(
+        "six classes, the teacher mislabels one by a rule; two students",
+        _mislabelled_by_rule,
+        _answers([FINETUNE], [DISTIL, TELL, TEST]),
+        sources=("gold", "teacher"),
+        n_test=2000,
+    ),
     Untuned("conversations, 8 points below", _conversations(True), _answers([KEEP], [TELL]), n_test=2600),
     Untuned("conversations, as good", _conversations(False), _answers([DISTIL], [TELL, TEST]), n_test=2600),
     Untuned("confidence in three steps, the top one good", _votes, _answers([CASCADE], [TELL, KEEP])),
     Untuned("surest where it is wrong", _surest_where_wrong, _answers([KEEP], [TELL])),
-    Untuned("a curve that approaches its end exponentially, short of the prompt", _pair(0.90, EXPONENTIAL[-1]), _answers([KEEP], [TELL]),
-            curves=(EXPONENTIAL,)),
-    Untuned("a plateau, then a rise: there at twice the rows", _pair(0.90, 0.61, 0.2), _answers([TRAINING], [KEEP, TELL]), curves=(PLATEAU,)),
+    Untuned(
+        "a curve that approaches its end exponentially, short of the prompt",
+        _pair(0.90, EXPONENTIAL[-1]),
+        _answers([KEEP], [TELL]),
+        curves=(EXPONENTIAL,),
+    ),
+    Untuned(
+        "a plateau, then a rise: there at twice the rows",
+        _pair(0.90, 0.61, 0.2),
+        _answers([TRAINING], [KEEP, TELL]),
+        curves=(PLATEAU,),
+    ),
     Untuned("crosses the prompt twice, and ends below", _pair(0.90, 0.83), _answers([KEEP], [TELL]), curves=(TWICE,)),
     Untuned("text scores, as good", _as_good_in_words, _answers([DISTIL], [TELL, TEST]), n_test=800, graded=True),
-    Untuned("text scores, nothing right on 12 % of the rows", _total_losses, _answers([KEEP], [TELL]), n_test=500, graded=True),
-    Untuned("text scores, verbatim on 60 % of the rows and knows where", _verbatim, _answers([CASCADE], [TELL, KEEP]), graded=True),
-    Untuned("four numbers of examples help, a student as good as the best", _examples_help, _answers([DISTIL], [TELL, TEST, SHOTS]), n_test=2000),
-    Untuned("five numbers of examples do nothing, the student is 8 points below", _examples_do_nothing, _answers([KEEP], [TELL])),
-    Untuned("as good, but so few calls a day that its machine stands idle", _pair(0.90, 0.90, 0.8), _answers([KEEP], [TELL, TEST]),
-            prices=(IDLE, IDLE), n_test=3000),
-    Untuned("dearer, and 5 points better", _pair(0.80, 0.85), _answers([FINETUNE], [TELL, TEST]), sources=("gold",), prices=(DEARER, DEARER)),
-    Untuned("knows where, but its machine costs more than the calls it keeps", _knows_where(0.92, 0.6), _answers([KEEP], [TELL]),
-            prices=(CASCADE_IDLE, CASCADE_IDLE)),
-    Untuned("a quarter of the new inputs only seem easy to it", _knows_where(0.92, 0.7, 0.25), _answers([KEEP], [TELL, CASCADE]),
-            before=_knows_where(0.92, 0.7)),
+    Untuned(
+        "text scores, nothing right on 12 % of the rows",
+        _total_losses,
+        _answers([KEEP], [TELL]),
+        n_test=500,
+        graded=True,
+    ),
+    Untuned(
+        "text scores, verbatim on 60 % of the rows and knows where",
+        _verbatim,
+        _answers([CASCADE], [TELL, KEEP]),
+        graded=True,
+    ),
+    Untuned(
+        "four numbers of examples help, a student as good as the best",
+        _examples_help,
+        _answers([DISTIL], [TELL, TEST, SHOTS]),
+        n_test=2000,
+    ),
+    Untuned(
+        "five numbers of examples do nothing, the student is 8 points below",
+        _examples_do_nothing,
+        _answers([KEEP], [TELL]),
+    ),
+    Untuned(
+        "as good, but so few calls a day that its machine stands idle",
+        _pair(0.90, 0.90, 0.8),
+        _answers([KEEP], [TELL, TEST]),
+        prices=(IDLE, IDLE),
+        n_test=3000,
+    ),
+    Untuned(
+        "dearer, and 5 points better",
+        _pair(0.80, 0.85),
+        _answers([FINETUNE], [TELL, TEST]),
+        sources=("gold",),
+        prices=(DEARER, DEARER),
+    ),
+    Untuned(
+        "knows where, but its machine costs more than the calls it keeps",
+        _knows_where(0.92, 0.6),
+        _answers([KEEP], [TELL]),
+        prices=(CASCADE_IDLE, CASCADE_IDLE),
+    ),
+    Untuned(
+        "a quarter of the new inputs only seem easy to it",
+        _knows_where(0.92, 0.7, 0.25),
+        _answers([KEEP], [TELL, CASCADE]),
+        before=_knows_where(0.92, 0.7),
+    ),
     Untuned("twenty classes, one of them lost", _lost_class, _answers([KEEP], [TELL]), n_test=2000),
     Untuned("seven classes as 1/k, as good in each", _zipf, _answers([DISTIL], [TELL, TEST]), n_test=3000),
     AnyWorld(),

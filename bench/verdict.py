@@ -30,7 +30,20 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from bench.deciding import CASCADE, DISTIL, FINETUNE, KEEP, SHOTS, TELL, TEST, TRAINING, Arms, Student, points_of, verdict_on
+from bench.deciding import (
+    CASCADE,
+    DISTIL,
+    FINETUNE,
+    KEEP,
+    SHOTS,
+    TELL,
+    TEST,
+    TRAINING,
+    Arms,
+    Student,
+    points_of,
+    verdict_on,
+)
 from bench.untuned import UNTUNED, AnyWorld
 from stillhouse.advice.curves import Measured, crossing
 from stillhouse.advice.monotone import size_at
@@ -77,7 +90,9 @@ def _flat(accuracy: float) -> tuple[float, ...]:
     return (accuracy - 0.06, accuracy - 0.02, accuracy, accuracy)
 
 
-def _student(accuracy: float, source: Source = "teacher", curve: tuple[float, ...] | None = None, **facts: Any) -> tuple[Any, ...]:
+def _student(
+    accuracy: float, source: Source = "teacher", curve: tuple[float, ...] | None = None, **facts: Any
+) -> tuple[Any, ...]:
     return f"student on {source} labels", source, curve or _flat(accuracy), System(accuracy, **facts)
 
 
@@ -88,29 +103,95 @@ CLIMBING, LOST = (0.65, 0.71, 0.77, 0.83), {"classes": (0.92, 0.42)}
 FEW = {"n_test": 60, "n_calibration": 40}
 
 
-def _task(what: str, prompt: System, students: Any, right: Sequence[str], allowed: Sequence[str], **facts: Any) -> Simulated:
+def _task(
+    what: str, prompt: System, students: Any, right: Sequence[str], allowed: Sequence[str], **facts: Any
+) -> Simulated:
     return Simulated(what, prompt, students, frozenset(right), frozenset(allowed), **facts)
 
 
 TASKS = [
     _task("as good as the prompt", SAME, (_student(0.90, **MUTE),), [DISTIL], [TELL, TEST]),
-    _task("teacher worse than a student on gold labels", System(0.80), (_student(0.86, "gold", **MUTE),), [FINETUNE], [TELL, TEST]),
+    _task(
+        "teacher worse than a student on gold labels",
+        System(0.80),
+        (_student(0.86, "gold", **MUTE),),
+        [FINETUNE],
+        [TELL, TEST],
+    ),
     _task("far below the prompt, and its curve is flat", System(0.92), (_student(0.80, **MUTE),), [KEEP], [TELL]),
     _task("below the prompt, and knows where", SAME, (_student(0.84),), [CASCADE], [TELL, KEEP]),
-    _task("far below, and its confidence says nothing", System(0.92), (_student(0.70, sure=0.0),), [KEEP], [TELL, CASCADE]),
-    _task("too little data: 60 test rows, 12 points below", System(0.92), (_student(0.80, **MUTE),), [KEEP, TEST], [TELL], **FEW),
+    _task(
+        "far below, and its confidence says nothing", System(0.92), (_student(0.70, sure=0.0),), [KEEP], [TELL, CASCADE]
+    ),
+    _task(
+        "too little data: 60 test rows, 12 points below",
+        System(0.92),
+        (_student(0.80, **MUTE),),
+        [KEEP, TEST],
+        [TELL],
+        **FEW,
+    ),
     _task("too little data: 60 test rows, as good", SAME, (_student(0.90, **MUTE),), [DISTIL, TEST], [TELL], **FEW),
     _task("tie: worse by exactly the margin", SAME, (_student(0.87, **MUTE),), [KEEP], [TELL, TEST]),
     _task("tie, and three students to choose from", SAME, THREE, [KEEP], [TELL, TEST]),
-    _task("tie, and every test row is there five times", SAME, (_student(0.87, **MUTE),), [KEEP], [TELL, TEST], n_test=300, copies=5),
-    _task("as good, but a call of it costs more", SAME, (_student(0.90, **MUTE),), [KEEP], [TELL, TEST], pays_off=False),
-    _task("still climbing: there at twice the rows", SAME, (_student(0.83, curve=CLIMBING, **MUTE),), [TRAINING], [TELL]),
-    _task("teacher drifts: better on test than on calibration rows", System(0.50), (_student(0.70, sure=0.3),), [KEEP], [TELL, CASCADE], later=System(0.92)),
-    _task("class imbalance: a class of 5 % is lost", UNEVEN, (_student(0.90, **LOST, **MUTE),), [KEEP], [TELL, TEST], classes=(0.95, 0.05)),
-    _task("15 % of gold labels are wrong, 8 points below", System(0.92), (_student(0.84, **MUTE),), [KEEP], [TELL], noise=0.15),
-    _task("15 % of gold labels are wrong, as good", SAME, (_student(0.90, **MUTE),), [DISTIL], [TELL, TEST], noise=0.15),
-    _task("examples add 5 points, students are far below", System(0.84), (_student(0.74, **MUTE),), [SHOTS], [TELL, KEEP], few_shot=System(0.89)),
-    _task("as good as the plain prompt, examples add 5 points", System(0.84), (_student(0.84, **MUTE),), [SHOTS], [TELL], few_shot=System(0.89)),
+    _task(
+        "tie, and every test row is there five times",
+        SAME,
+        (_student(0.87, **MUTE),),
+        [KEEP],
+        [TELL, TEST],
+        n_test=300,
+        copies=5,
+    ),
+    _task(
+        "as good, but a call of it costs more", SAME, (_student(0.90, **MUTE),), [KEEP], [TELL, TEST], pays_off=False
+    ),
+    _task(
+        "still climbing: there at twice the rows", SAME, (_student(0.83, curve=CLIMBING, **MUTE),), [TRAINING], [TELL]
+    ),
+    _task(
+        "teacher drifts: better on test than on calibration rows",
+        System(0.50),
+        (_student(0.70, sure=0.3),),
+        [KEEP],
+        [TELL, CASCADE],
+        later=System(0.92),
+    ),
+    _task(
+        "class imbalance: a class of 5 % is lost",
+        UNEVEN,
+        (_student(0.90, **LOST, **MUTE),),
+        [KEEP],
+        [TELL, TEST],
+        classes=(0.95, 0.05),
+    ),
+    _task(
+        "15 % of gold labels are wrong, 8 points below",
+        System(0.92),
+        (_student(0.84, **MUTE),),
+        [KEEP],
+        [TELL],
+        noise=0.15,
+    ),
+    _task(
+        "15 % of gold labels are wrong, as good", SAME, (_student(0.90, **MUTE),), [DISTIL], [TELL, TEST], noise=0.15
+    ),
+    _task(
+        "examples add 5 points, students are far below",
+        System(0.84),
+        (_student(0.74, **MUTE),),
+        [SHOTS],
+        [TELL, KEEP],
+        few_shot=System(0.89),
+    ),
+    _task(
+        "as good as the plain prompt, examples add 5 points",
+        System(0.84),
+        (_student(0.84, **MUTE),),
+        [SHOTS],
+        [TELL],
+        few_shot=System(0.89),
+    ),
 ]
 
 
@@ -140,15 +221,22 @@ class World:
         """(right, confidence) of every row. With wrong gold labels a right answer is scored wrong and a wrong one, of two classes, right."""
         ability = self.chances(system.accuracy, luck)
         if system.classes:
-            ability = np.stack([self.chances(accuracy, luck) for accuracy in system.classes])[self.label, np.arange(len(self.label))]
+            ability = np.stack([self.chances(accuracy, luck) for accuracy in system.classes])[
+                self.label, np.arange(len(self.label))
+            ]
         right = ability + self.generator.normal(0, CHANCE, len(ability)) > 0
         if system.sure is None:
             return right != self.flipped, None
-        return right != self.flipped, system.sure * special.ndtr(ability / CHANCE) + (1 - system.sure) * self.generator.random(len(ability))
+        return right != self.flipped, system.sure * special.ndtr(ability / CHANCE) + (
+            1 - system.sure
+        ) * self.generator.random(len(ability))
 
     def rows(self, system: System, luck: float = 0.0) -> list[RowResult]:
         right, confidence = self.answers(system, luck)
-        names, sure = [f"c{label}" for label in self.label], [None] * len(right) if confidence is None else confidence.tolist()
+        names, sure = (
+            [f"c{label}" for label in self.label],
+            [None] * len(right) if confidence is None else confidence.tolist(),
+        )
         group = [f"copies of {number // self.copies}" if self.copies > 1 else None for number in range(len(names))]
         return [
             RowResult(str(number), group[number], name, name if good else "another", float(good), at)
@@ -160,7 +248,10 @@ def verdict_of(task: Simulated, generator: np.random.Generator) -> str:
     """One draw of a task: its rows, its arms, and what the product says; of a cascade, whether its promise is true on 50,000 rows that nobody saw."""
     world = World(generator, task.n_test, task.classes, task.noise, task.copies)
     held = World(generator, task.n_calibration, task.classes, task.noise)
-    prompt, few_shot = world.rows(task.later or task.prompt), {} if task.few_shot is None else {8: world.rows(task.few_shot)}
+    prompt, few_shot = (
+        world.rows(task.later or task.prompt),
+        {} if task.few_shot is None else {8: world.rows(task.few_shot)},
+    )
     prompt_before = held.rows(task.prompt)
     lucks = generator.normal(0, 0.03, (len(task.students), SEEDS))
     lucks[:, 0] = 0  # the student that is tested is as good as the task says
@@ -175,12 +266,17 @@ def verdict_of(task: Simulated, generator: np.random.Generator) -> str:
     def promise(threshold: float) -> tuple[float, float]:
         return _promise(task, threshold, lucks[0, 0], generator)
 
-    return verdict_on(Arms(prompt, students, (before, prompt_before), promise, labels, few_shot, cascade_pays_off=task.pays_off))
+    return verdict_on(
+        Arms(prompt, students, (before, prompt_before), promise, labels, few_shot, cascade_pays_off=task.pays_off)
+    )
 
 
 def _promise(task: Simulated, threshold: float, luck: float, generator: np.random.Generator) -> tuple[float, float]:
     world = World(generator, 50_000, task.classes)
-    (right, confidence), (teacher, _) = world.answers(task.students[0][3], luck), world.answers(task.later or task.prompt)
+    (right, confidence), (teacher, _) = (
+        world.answers(task.students[0][3], luck),
+        world.answers(task.later or task.prompt),
+    )
     kept = confidence >= threshold
     return float(kept.mean()), float((kept & ~right & teacher).mean())
 
@@ -198,8 +294,20 @@ def tasks(draws: int = DRAWS) -> list[dict[str, Any]]:
         counts = Counter(verdict_of(task, np.random.default_rng([number, draw])) for draw in range(draws))
         wrong = sum(count for kind, count in counts.items() if kind not in task.right | task.allowed)
         right = sum(counts[kind] for kind in task.right)
-        found.append({"task": task.what, "right": sorted(task.right), "allowed": sorted(task.allowed), "draws": draws, "verdicts": dict(counts.most_common())})
-        found[-1] |= {"share_right": right / draws, "share_right_or_allowed": 1 - wrong / draws, "share_wrong": wrong / draws}
+        found.append(
+            {
+                "task": task.what,
+                "right": sorted(task.right),
+                "allowed": sorted(task.allowed),
+                "draws": draws,
+                "verdicts": dict(counts.most_common()),
+            }
+        )
+        found[-1] |= {
+            "share_right": right / draws,
+            "share_right_or_allowed": 1 - wrong / draws,
+            "share_wrong": wrong / draws,
+        }
         print(f"{task.what}: {wrong} of {draws} wrong {dict(counts.most_common())}", file=sys.stderr, flush=True)
     return found
 
@@ -217,9 +325,22 @@ def untuned(draws: int = DRAWS) -> list[dict[str, Any]]:
             right += kind in answers.right
             wrong += kind not in answers.right | answers.allowed
         own = ["its own"] if isinstance(task, AnyWorld) else sorted(task.answers.right)
-        found.append({"task": task.what, "right": own, "allowed": own if isinstance(task, AnyWorld) else sorted(task.answers.allowed), "draws": draws})
-        found[-1] |= {"verdicts": dict(counts.most_common()), "share_right": right / draws, "share_wrong": wrong / draws}
-        print(f"untuned, {task.what}: {wrong} of {draws} wrong {dict(counts.most_common())}", file=sys.stderr, flush=True)
+        found.append(
+            {
+                "task": task.what,
+                "right": own,
+                "allowed": own if isinstance(task, AnyWorld) else sorted(task.answers.allowed),
+                "draws": draws,
+            }
+        )
+        found[-1] |= {
+            "verdicts": dict(counts.most_common()),
+            "share_right": right / draws,
+            "share_wrong": wrong / draws,
+        }
+        print(
+            f"untuned, {task.what}: {wrong} of {draws} wrong {dict(counts.most_common())}", file=sys.stderr, flush=True
+        )
     return found
 
 
@@ -229,7 +350,13 @@ def untuned(draws: int = DRAWS) -> list[dict[str, Any]]:
 def null_gate(trials: int = 2000) -> list[dict[str, Any]]:
     """How often each kind of student passes though it is worse by exactly the margin. At most 5 % should."""
     kinds: dict[str, tuple[Callable[[np.random.Generator], tuple[list[RowResult], list[RowResult]]], float]] = {}
-    for n, margin, discordance in ((100, 0.05, 0.10), (300, 0.02, 0.02), (300, 0.02, 0.10), (500, 0.02, 0.10), (2000, 0.02, 0.15)):
+    for n, margin, discordance in (
+        (100, 0.05, 0.10),
+        (300, 0.02, 0.02),
+        (300, 0.02, 0.10),
+        (500, 0.02, 0.10),
+        (2000, 0.02, 0.15),
+    ):
         kinds[f"right or wrong, n = {n}, {discordance:.0%} differ"] = (_null_proportion(n, margin, discordance), margin)
     for groups in (30, 100):
         kinds[f"a rare total loss, n = {groups}, scores in between"] = (_null_graded(groups), 0.05)
@@ -245,7 +372,13 @@ def null_gate(trials: int = 2000) -> list[dict[str, Any]]:
 
 def _arms(one: Any, other: Any, groups: Any = None) -> tuple[list[RowResult], list[RowResult]]:
     names = [None] * len(one) if groups is None else [str(group) for group in groups]
-    arms = [[RowResult(str(n), name, "x", "y", float(score)) for n, (score, name) in enumerate(zip(arm, names, strict=True))] for arm in (one, other)]
+    arms = [
+        [
+            RowResult(str(n), name, "x", "y", float(score))
+            for n, (score, name) in enumerate(zip(arm, names, strict=True))
+        ]
+        for arm in (one, other)
+    ]
     return arms[0], arms[1]
 
 
@@ -289,14 +422,23 @@ def coverage(draws: int = 400) -> list[dict[str, Any]]:
         for draw in range(draws):
             world = World(generator, n_rows, (1.0,))
             lucks = generator.normal(0, 0.1, seeds)
-            spread = np.sqrt(1 + CHANCE**2 + 2 * 0.1**2) / np.sqrt(1 + CHANCE**2)  # so that the mean over lucks is the accuracy
+            spread = np.sqrt(1 + CHANCE**2 + 2 * 0.1**2) / np.sqrt(
+                1 + CHANCE**2
+            )  # so that the mean over lucks is the accuracy
             scores = [
-                [world.chances(0.5, special.ndtri(at) * spread + luck + generator.normal(0, 0.1)) for luck in lucks] for at in true
+                [world.chances(0.5, special.ndtri(at) * spread + luck + generator.normal(0, 0.1)) for luck in lucks]
+                for at in true
             ]
             right = np.array(scores) + generator.normal(0, CHANCE, (len(true), seeds, n_rows)) > 0
-            one = crossing(Measured(sizes, right.astype(float), np.arange(n_rows)), world.answers(System(prompt))[0].astype(float), seed=draw)
+            one = crossing(
+                Measured(sizes, right.astype(float), np.arange(n_rows)),
+                world.answers(System(prompt))[0].astype(float),
+                seed=draw,
+            )
             covered += (one.low or 0) <= truth <= (one.high or np.inf)
-        found.append({"true_n_star": truth, "seeds": seeds, "test_rows": n_rows, "draws": draws, "covered": covered / draws})
+        found.append(
+            {"true_n_star": truth, "seeds": seeds, "test_rows": n_rows, "draws": draws, "covered": covered / draws}
+        )
         print(f"n*: {found[-1]}", file=sys.stderr, flush=True)
     return found
 
@@ -304,7 +446,9 @@ def coverage(draws: int = 400) -> list[dict[str, Any]]:
 def peeking(trials: int = 2000, rows: int = 600) -> list[dict[str, Any]]:
     """How often an e-process raises a false alarm when one looks after every row."""
     found = []
-    for number, (margin, discordance, alarm) in enumerate([(0.05, 0.15, "pass"), (0.02, 0.04, "pass"), (0.05, 0.15, "fail")]):
+    for number, (margin, discordance, alarm) in enumerate(
+        [(0.05, 0.15, "pass"), (0.02, 0.04, "pass"), (0.05, 0.15, "fail")]
+    ):
         generator, alarms = np.random.default_rng([13, number]), 0
         for _ in range(trials):
             process = PairedEProcess(margin)
@@ -319,7 +463,16 @@ def peeking(trials: int = 2000, rows: int = 600) -> list[dict[str, Any]]:
                     if process.add(1.0, 1.0) == alarm:
                         alarms += 1
                         break
-        found.append({"margin": margin, "differ": discordance, "alarm": alarm, "rows": rows, "trials": trials, "false_alarms": alarms / trials})
+        found.append(
+            {
+                "margin": margin,
+                "differ": discordance,
+                "alarm": alarm,
+                "rows": rows,
+                "trials": trials,
+                "false_alarms": alarms / trials,
+            }
+        )
         print(f"e-process: {found[-1]}", file=sys.stderr, flush=True)
     return found
 
@@ -344,16 +497,34 @@ def table(found: dict[str, Any]) -> str:
     """The evidence of docs/verdict.md."""
     lines: list[str] = []
     for head, section in (("simulated task", "tasks"), ("simulated task, second set", "untuned")):
-        lines += [*([""] if lines else []), f"| {head} | right | verdicts in draws | right | wrong |", "|---|---|---|---|---|"]
+        lines += [
+            *([""] if lines else []),
+            f"| {head} | right | verdicts in draws | right | wrong |",
+            "|---|---|---|---|---|",
+        ]
         for one in found[section]:
             verdicts = ", ".join(f"{kind} {count}" for kind, count in one["verdicts"].items())
             shares = f"{one['share_right']:.1%} | {one['share_wrong']:.1%} (n = {one['draws']})"
             lines.append(f"| {one['task']} | {' or '.join(one['right'])} | {verdicts} | {shares} |")
-    lines += ["", "| students that are worse by exactly the margin | margin | pass, at most 5 % wanted |", "|---|---|---|"]
-    lines += [f"| {one['students']} | {one['margin']:.2f} | {one['passed']:.2%} (n = {one['trials']:,}) |" for one in found["null_gate"]]
+    lines += [
+        "",
+        "| students that are worse by exactly the margin | margin | pass, at most 5 % wanted |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {one['students']} | {one['margin']:.2f} | {one['passed']:.2%} (n = {one['trials']:,}) |"
+        for one in found["null_gate"]
+    ]
     lines += ["", "| true n* | seeds | test rows | 95 % interval holds it |", "|---|---|---|---|"]
-    lines += [f"| {one['true_n_star']:.0f} | {one['seeds']} | {one['test_rows']:,} | {one['covered']:.1%} (n = {one['draws']}) |" for one in found["coverage"]]
-    lines += ["", "| e-process, a look after every row | rows differ | rows | false alarms, at most 5 % wanted |", "|---|---|---|---|"]
+    lines += [
+        f"| {one['true_n_star']:.0f} | {one['seeds']} | {one['test_rows']:,} | {one['covered']:.1%} (n = {one['draws']}) |"
+        for one in found["coverage"]
+    ]
+    lines += [
+        "",
+        "| e-process, a look after every row | rows differ | rows | false alarms, at most 5 % wanted |",
+        "|---|---|---|---|",
+    ]
     for one in found["peeking"]:
         what = f"{one['alarm']} at a margin of {one['margin']:.2f} | {one['differ']:.0%} | {one['rows']:,}"
         lines.append(f"| {what} | {one['false_alarms']:.2%} (n = {one['trials']:,}) |")
@@ -364,4 +535,6 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["table"]:
         print(table(json.loads(OUT.read_text(encoding="utf-8"))))
     else:
-        OUT.write_text(json.dumps(main(*sys.argv[1:]) | {"date": time.strftime("%Y-%m-%d")}, indent=2) + "\n", encoding="utf-8")
+        OUT.write_text(
+            json.dumps(main(*sys.argv[1:]) | {"date": time.strftime("%Y-%m-%d")}, indent=2) + "\n", encoding="utf-8"
+        )

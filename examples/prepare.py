@@ -37,7 +37,9 @@ def main(example: str, source: Path) -> None:
     teacher = []
     for part, splits in PARTS[example].items():
         rows = [row for split in splits for row in read(source, name, split)]
-        write(out / f"{part}.jsonl", ({"id": row["id"], **question(example, row), "label": row["label"]} for row in rows))
+        write(
+            out / f"{part}.jsonl", ({"id": row["id"], **question(example, row), "label": row["label"]} for row in rows)
+        )
         teacher += [{"id": row["id"], "teacher_output": row["teacher_output_raw"]} for row in rows]
         print(f"{out / part}.jsonl: {len(rows)} rows")
     write(out / "teacher.jsonl", iter(teacher))
@@ -56,7 +58,11 @@ def question(example: str, row: dict[str, Any]) -> dict[str, Any]:
 def read(source: Path, name: str, split: str) -> Iterator[dict[str, Any]]:
     for parsed in (source / "stepbystep" / name / f"{split}.jsonl", source / "stepbystep" / name / f"{split}.jsonl.gz"):
         if parsed.is_file():
-            with gzip.open(parsed, "rt", encoding="utf-8") if parsed.suffix == ".gz" else parsed.open(encoding="utf-8") as file:
+            with (
+                gzip.open(parsed, "rt", encoding="utf-8")
+                if parsed.suffix == ".gz"
+                else parsed.open(encoding="utf-8") as file
+            ):
                 yield from map(json.loads, file)
             return
     yield from read_paper(source / name, name, split)
@@ -68,10 +74,14 @@ def read_paper(folder: Path, name: str, split: str) -> Iterator[dict[str, Any]]:
     if not questions.is_file():
         if split == "valid":
             return
-        sys.exit(f"{questions}: no such file; name the folder that holds stepbystep/, or the paper's unzipped `datasets` folder")
+        sys.exit(
+            f"{questions}: no such file; name the folder that holds stepbystep/, or the paper's unzipped `datasets` folder"
+        )
     completions = [
         text
-        for file in sorted((folder / "llm").glob(f"{split}_CoT_*.json"), key=lambda path: int(re.findall(r"\d+", path.stem)[-1]))
+        for file in sorted(
+            (folder / "llm").glob(f"{split}_CoT_*.json"), key=lambda path: int(re.findall(r"\d+", path.stem)[-1])
+        )
         for text in json.loads(file.read_text(encoding="utf-8"))
     ]
     with questions.open(encoding="utf-8") as file:
@@ -81,9 +91,15 @@ def read_paper(folder: Path, name: str, split: str) -> Iterator[dict[str, Any]]:
 
 PAPER_ROW = {
     "esnli": lambda row: {"premise": row["premise"], "hypothesis": row["hypothesis"], "label": NLI[row["label"]]},
-    "cqa": lambda row: {"input": row.get("question") or row["input"], "choices": row["choices"], "label": row.get("answer") or row["label"]},
+    "cqa": lambda row: {
+        "input": row.get("question") or row["input"],
+        "choices": row["choices"],
+        "label": row.get("answer") or row["label"],
+    },
     "svamp": lambda row: {"input": row["input"], "label": row["label"]},
 }
+
+
 def write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 

@@ -8,12 +8,18 @@ import signal
 import subprocess
 import sys
 
-SECRETS = ("zebra-student", "okapi-teacher")  # what the two are called: neither may reach a page, a request or the choices' file
+SECRETS = (
+    "zebra-student",
+    "okapi-teacher",
+)  # what the two are called: neither may reach a page, a request or the choices' file
 
 
 def write_sides(folder, n=24):
     """rows.jsonl, and one file of answers per system. Row 3 has the same answer twice, row 4 none of the first system."""
-    rows = [{"id": str(i), "input": f"question {i}", "label": f"gold {i}", "group": f"g{i // 2}" if i > 19 else None} for i in range(n)]
+    rows = [
+        {"id": str(i), "input": f"question {i}", "label": f"gold {i}", "group": f"g{i // 2}" if i > 19 else None}
+        for i in range(n)
+    ]
     sides = [[{"id": str(i), "answer": f"{word} answer to {i}"} for i in range(n)] for word in ("short", "much longer")]
     sides[0][3]["answer"] = sides[1][3]["answer"] + " "
     sides[0][4]["answer"] = None
@@ -31,10 +37,16 @@ def mine(shown):
 @contextlib.contextmanager
 def page_of(folder, *options):
     """`stillhouse compare` with its page, in a process of its own; gives (process, address)."""
-    a, b, data = write_sides(folder) if not (folder / "rows.jsonl").exists() else [folder / f"{name}.jsonl" for name in (*SECRETS, "rows")]
+    a, b, data = (
+        write_sides(folder)
+        if not (folder / "rows.jsonl").exists()
+        else [folder / f"{name}.jsonl" for name in (*SECRETS, "rows")]
+    )
     command = [sys.executable, "-m", "stillhouse", "compare", a.name, b.name, data.name, "--people", "page", *options]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             line = process.stderr.readline()
             found = re.search(r"http://\S+", line)

@@ -29,7 +29,12 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     real = socket.socket.connect
 
     def connect(self: socket.socket, address: object) -> None:
-        if self.family in (socket.AF_INET, socket.AF_INET6) and str(address[0]) not in ("127.0.0.1", "::1", "localhost", "0.0.0.0"):  # type: ignore[index]
+        if self.family in (socket.AF_INET, socket.AF_INET6) and str(address[0]) not in (
+            "127.0.0.1",
+            "::1",
+            "localhost",
+            "0.0.0.0",
+        ):  # type: ignore[index]
             raise AssertionError(f"a test tried to connect to {address}")
         return real(self, address)  # type: ignore[arg-type]
 

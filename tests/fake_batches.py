@@ -16,7 +16,9 @@ class Fake:
         self.refuses = refuses  # a parameter that the model does not take
         self.plan, self.polls = list(plan), polls  # polls: how often a batch is in progress before it has ended
         self.files, self.batches, self.asked, self.headers = {}, {}, [], []
-        self.fail_next = None  # a status, or "drop": the next creation of a batch is done, and the connection then broken
+        self.fail_next = (
+            None  # a status, or "drop": the next creation of a batch is done, and the connection then broken
+        )
         self.invalid = None  # why the next batch fails as a whole
 
     def fate(self, row):
@@ -68,7 +70,13 @@ def _openai(app, fake):
         assert form["purpose"] == "batch"
         id_ = f"file-{len(fake.files) + 1}"
         fake.files[id_] = form["file"].file.read()
-        about = {"id": id_, "object": "file", "purpose": "batch", "bytes": len(fake.files[id_]), "created_at": int(time.time())}
+        about = {
+            "id": id_,
+            "object": "file",
+            "purpose": "batch",
+            "bytes": len(fake.files[id_]),
+            "created_at": int(time.time()),
+        }
         return web.json_response(about | {"filename": form["file"].filename, "status": "processed"})
 
     async def create(request):
@@ -80,7 +88,14 @@ def _openai(app, fake):
             fake.fail_next = None
             return web.json_response({"error": {"message": "overloaded"}}, status=503)
         fates = [] if fake.invalid else [(row, fake.fate(row)) for row in rows]
-        made = {"kind": "openai", "fates": fates, "n": len(rows), "polls": fake.polls, "metadata": body["metadata"], "created_at": int(time.time())}
+        made = {
+            "kind": "openai",
+            "fates": fates,
+            "n": len(rows),
+            "polls": fake.polls,
+            "metadata": body["metadata"],
+            "created_at": int(time.time()),
+        }
         made["input_file_id"] = body["input_file_id"]
         made["failed"], fake.invalid = fake.invalid, None
         id_, drop = fake.made(made)
@@ -88,17 +103,33 @@ def _openai(app, fake):
 
     def shown(id_):
         batch = fake.batches[id_]
-        body = {"id": id_, "object": "batch", "endpoint": "/v1/chat/completions", "metadata": batch["metadata"], "created_at": batch["created_at"]}
-        body |= {"completion_window": "24h", "input_file_id": batch["input_file_id"], "expires_at": batch["created_at"] + 86400}
+        body = {
+            "id": id_,
+            "object": "batch",
+            "endpoint": "/v1/chat/completions",
+            "metadata": batch["metadata"],
+            "created_at": batch["created_at"],
+        }
+        body |= {
+            "completion_window": "24h",
+            "input_file_id": batch["input_file_id"],
+            "expires_at": batch["created_at"] + 86400,
+        }
         counts = {"total": batch["n"], "completed": 0, "failed": 0}
         if batch["failed"]:
-            errors = {"object": "list", "data": [{"code": "invalid", "message": batch["failed"], "line": 1, "param": None}]}
+            errors = {
+                "object": "list",
+                "data": [{"code": "invalid", "message": batch["failed"], "line": 1, "param": None}],
+            }
             return body | {"status": "failed", "errors": errors, "request_counts": counts}
         if batch["polls"] > 0:
             return body | {"status": "in_progress", "request_counts": counts}
         expired = any(fate == "expired" for _, fate in batch["fates"])
         good = [fate for _, fate in batch["fates"] if fate in ("ok", "garbage", "lost", "other")]
-        files = {"output_file_id": f"{id_}-out" if good else None, "error_file_id": f"{id_}-err" if len(good) < batch["n"] else None}
+        files = {
+            "output_file_id": f"{id_}-out" if good else None,
+            "error_file_id": f"{id_}-err" if len(good) < batch["n"] else None,
+        }
         counts |= {"completed": len(good), "failed": batch["n"] - len(good)}
         return body | files | {"status": "expired" if expired else "completed", "request_counts": counts}
 
@@ -109,7 +140,9 @@ def _openai(app, fake):
         return web.json_response(reply)
 
     async def listed(request):
-        return web.json_response({"object": "list", "data": [shown(id_) for id_ in reversed(fake.batches)], "has_more": False})
+        return web.json_response(
+            {"object": "list", "data": [shown(id_) for id_ in reversed(fake.batches)], "has_more": False}
+        )
 
     def line(row, fate):
         message = {"role": "assistant", "content": text_of(row["body"]["messages"]), "refusal": None}
@@ -125,15 +158,29 @@ def _openai(app, fake):
         whole = {"id": "batch_req", "custom_id": row["custom_id"], "response": response, "error": None}
         match fate:
             case "expired":
-                return whole | {"response": None, "error": {"code": "batch_expired", "message": "This request could not be executed before the window ended."}}
+                return whole | {
+                    "response": None,
+                    "error": {
+                        "code": "batch_expired",
+                        "message": "This request could not be executed before the window ended.",
+                    },
+                }
             case "error":
-                return whole | {"response": {"status_code": 400, "body": {"error": {"message": "maximum context length is 8192 tokens"}}}}
+                return whole | {
+                    "response": {
+                        "status_code": 400,
+                        "body": {"error": {"message": "maximum context length is 8192 tokens"}},
+                    }
+                }
             case "500":
                 return whole | {"response": {"status_code": 500, "body": {"error": {"message": "oops"}}}}
             case "other":
                 return whole | {"custom_id": "nobody-sent-this"}
             case "refuses":
-                said = {"message": f"Unsupported parameter: '{fake.refuses}' is not supported with this model.", "type": "invalid_request_error"}
+                said = {
+                    "message": f"Unsupported parameter: '{fake.refuses}' is not supported with this model.",
+                    "type": "invalid_request_error",
+                }
                 said |= {"param": fake.refuses, "code": "unsupported_parameter"}
                 return whole | {"response": {"status_code": 400, "request_id": "req_fake", "body": {"error": said}}}
         return whole
@@ -160,13 +207,21 @@ def _anthropic(app, fake):
         fake.headers.append((request.headers.get("x-api-key"), request.headers.get("anthropic-version")))
         if fake.fail_next == 503:
             fake.fail_next = None
-            return web.json_response({"type": "error", "error": {"type": "overloaded_error", "message": "overloaded"}}, status=503)
+            return web.json_response(
+                {"type": "error", "error": {"type": "overloaded_error", "message": "overloaded"}}, status=503
+            )
         rows = (await request.json())["requests"]
         for row in rows:
             assert len(row["custom_id"]) <= 64 and row["params"]["max_tokens"] > 0
             assert {message["role"] for message in row["params"]["messages"]} <= {"user", "assistant"}
         fates = [(row, fake.fate(row)) for row in rows]
-        made = {"kind": "anthropic", "fates": fates, "polls": fake.polls, "created_at": _moment(0), "expires_at": _moment(86400)}
+        made = {
+            "kind": "anthropic",
+            "fates": fates,
+            "polls": fake.polls,
+            "created_at": _moment(0),
+            "expires_at": _moment(86400),
+        }
         made["address"] = str(request.url.origin())
         id_, drop = fake.made(made)
         return await _dropped(request) if drop else web.json_response(shown(id_))
@@ -174,11 +229,23 @@ def _anthropic(app, fake):
     def shown(id_):
         batch = fake.batches[id_]
         ended, n = batch["polls"] <= 0, len(batch["fates"])
-        of = [{"expired": "expired", "error": "errored", "500": "errored", "refuses": "errored"}.get(fate, "succeeded") for _, fate in batch["fates"]]
+        of = [
+            {"expired": "expired", "error": "errored", "500": "errored", "refuses": "errored"}.get(fate, "succeeded")
+            for _, fate in batch["fates"]
+        ]
         kinds = ("succeeded", "errored", "canceled", "expired")  # all zero until the whole batch has ended
         counts = {"processing": 0 if ended else n} | {kind: of.count(kind) if ended else 0 for kind in kinds}
-        body = {"id": id_, "type": "message_batch", "processing_status": "ended" if ended else "in_progress", "request_counts": counts}
-        body |= {"created_at": batch["created_at"], "expires_at": batch["expires_at"], "ended_at": batch["created_at"] if ended else None}
+        body = {
+            "id": id_,
+            "type": "message_batch",
+            "processing_status": "ended" if ended else "in_progress",
+            "request_counts": counts,
+        }
+        body |= {
+            "created_at": batch["created_at"],
+            "expires_at": batch["expires_at"],
+            "ended_at": batch["created_at"] if ended else None,
+        }
         body |= {"archived_at": None, "cancel_initiated_at": None}
         return body | {"results_url": f"{batch['address']}/v1/messages/batches/{id_}/results" if ended else None}
 
@@ -189,7 +256,14 @@ def _anthropic(app, fake):
 
     async def listed(request):
         ids = list(reversed(fake.batches))
-        return web.json_response({"data": list(map(shown, ids)), "has_more": False, "first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None})
+        return web.json_response(
+            {
+                "data": list(map(shown, ids)),
+                "has_more": False,
+                "first_id": ids[0] if ids else None,
+                "last_id": ids[-1] if ids else None,
+            }
+        )
 
     def line(row, fate):
         message = {
@@ -200,18 +274,35 @@ def _anthropic(app, fake):
             "role": "assistant",
             "content": [{"type": "text", "text": text_of(row["params"]["messages"])}],
             "stop_reason": "end_turn",
-            "usage": {"input_tokens": 15, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 0, "output_tokens": 2},
+            "usage": {
+                "input_tokens": 15,
+                "cache_read_input_tokens": 5,
+                "cache_creation_input_tokens": 0,
+                "output_tokens": 2,
+            },
         }
         match fate:
             case "expired":
                 result = {"type": "expired"}
             case "error":
-                result = {"type": "errored", "error": {"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long"}}}
+                result = {
+                    "type": "errored",
+                    "error": {
+                        "type": "error",
+                        "error": {"type": "invalid_request_error", "message": "prompt is too long"},
+                    },
+                }
             case "500":
-                result = {"type": "errored", "error": {"type": "error", "error": {"type": "api_error", "message": "oops"}}}
+                result = {
+                    "type": "errored",
+                    "error": {"type": "error", "error": {"type": "api_error", "message": "oops"}},
+                }
             case "refuses":
                 said = f"`{fake.refuses}` is deprecated for this model."
-                result = {"type": "errored", "error": {"type": "error", "error": {"type": "invalid_request_error", "message": said}}}
+                result = {
+                    "type": "errored",
+                    "error": {"type": "error", "error": {"type": "invalid_request_error", "message": said}},
+                }
             case _:
                 result = {"type": "succeeded", "message": message}
         return {"custom_id": "nobody-sent-this" if fate == "other" else row["custom_id"], "result": result}

@@ -36,7 +36,9 @@ class Endpoint:
 
     def calls(self) -> Counter[str]:
         path = self.folder / "calls"
-        whole, _, _ = path.read_text().rpartition("\n") if path.exists() else ("", "", "")  # the last line may be half written at this moment
+        whole, _, _ = (
+            path.read_text().rpartition("\n") if path.exists() else ("", "", "")
+        )  # the last line may be half written at this moment
         return Counter(json.loads(line) for line in whole.splitlines())
 
 
@@ -80,7 +82,9 @@ def _agent(body, refuses):
     if last["role"] == "tool":
         return web.json_response(completion(f"The sum is {last['content']}"))
     if str(last["content"]).startswith("Observation:"):
-        return web.json_response(completion(f"Thought: that is it\nFinal Answer: The sum is {last['content'].removeprefix('Observation: ')}"))
+        return web.json_response(
+            completion(f"Thought: that is it\nFinal Answer: The sum is {last['content'].removeprefix('Observation: ')}")
+        )
     if "tools" not in body:
         return web.json_response(completion('Thought: add them\nAction: add\nAction Input: {"a": 1, "b": 2}'))
     reply = completion(None, "tool_calls")
@@ -92,13 +96,28 @@ def _agent(body, refuses):
 def _refusal(body, mode):
     """What a model that takes fewer parameters says of the first that it does not take; None where it takes them all."""
     if mode == "reasoning" and "max_tokens" in body:
-        said = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
-        return {"message": said, "type": "invalid_request_error", "param": "max_tokens", "code": "unsupported_parameter"}
+        said = (
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+        )
+        return {
+            "message": said,
+            "type": "invalid_request_error",
+            "param": "max_tokens",
+            "code": "unsupported_parameter",
+        }
     if mode == "reasoning" and body.get("temperature", 1) != 1:
         said = f"Unsupported value: 'temperature' does not support {body['temperature']} with this model. Only the default (1) value is supported."
         return {"message": said, "type": "invalid_request_error", "param": "temperature", "code": "unsupported_value"}
-    if mode != "reasoning" and (name := next((one for one in ("temperature", "top_p") if one in body), None)) is not None:
-        return {"message": f"`{name}` is deprecated for this model.", "type": "invalid_request_error", "param": None, "code": None}
+    if (
+        mode != "reasoning"
+        and (name := next((one for one in ("temperature", "top_p") if one in body), None)) is not None
+    ):
+        return {
+            "message": f"`{name}` is deprecated for this model.",
+            "type": "invalid_request_error",
+            "param": None,
+            "code": None,
+        }
     return None
 
 
@@ -116,14 +135,23 @@ def _proposals(body, mode):
     system, shown = body["messages"][0]["content"], body["messages"][-1]["content"]
     if "grammarian" in system:  # of each text its first word, and no object; the third line of a reply is prose
         words = [re.match(r"(\d+)\. (\S+)", line).groups() for line in shown.splitlines()]
-        return completion("\n".join(f"{number}: {word} | <none>" if number != "3" else "I cannot tell." for number, word in words))
+        return completion(
+            "\n".join(f"{number}: {word} | <none>" if number != "3" else "I cannot tell." for number, word in words)
+        )
     first, last = map(int, re.search(r"from (\d+) to (\d+)", system).groups())
     draw = random.Random(shown)
     parts = []
     for number in range(first, last + 1):
-        words = [f"word{draw.randrange(500)}" for _ in range(8)] if mode != "proposals-few" else ["the", "same", "old", "exercise", f"again{draw.randrange(4)}"]
+        words = (
+            [f"word{draw.randrange(500)}" for _ in range(8)]
+            if mode != "proposals-few"
+            else ["the", "same", "old", "exercise", f"again{draw.randrange(4)}"]
+        )
         text = " ".join(words)
-        parts.append(f"## {number}\n" + (f"Instruction: Explain {text}.\nInput: <none>\nOutput: Done." if "Instruction:" in shown else text))
+        parts.append(
+            f"## {number}\n"
+            + (f"Instruction: Explain {text}.\nInput: <none>\nOutput: Done." if "Instruction:" in shown else text)
+        )
     reply = "\n\n".join(parts)
     return completion(reply[:-5], "length") if mode == "proposals-cut" else completion(reply)
 
@@ -163,9 +191,13 @@ def serve(root: Path) -> None:
                 await asyncio.sleep(0.02)
                 return web.json_response(answer)
             case "401":
-                return web.json_response({"error": {"message": f"wrong key {request.headers.get('Authorization')}"}}, status=401)
+                return web.json_response(
+                    {"error": {"message": f"wrong key {request.headers.get('Authorization')}"}}, status=401
+                )
             case "401-long":  # the key stands where a short message would be cut through it
-                return web.json_response({"error": {"message": "x" * 180 + " " + request.headers.get("Authorization", "")}}, status=401)
+                return web.json_response(
+                    {"error": {"message": "x" * 180 + " " + request.headers.get("Authorization", "")}}, status=401
+                )
             case "error-200-long":
                 return web.json_response({"error": "x" * 180 + " " + request.headers.get("Authorization", "")})
             case "html-long":
@@ -179,9 +211,13 @@ def serve(root: Path) -> None:
             case "429-once" | "429-now" | "429-nan" | "500-once" | "close-once" if seen[test, mode, text] > 1:
                 return web.json_response(answer)
             case "429-once":
-                return web.json_response({"error": {"message": "slow down"}}, status=429, headers={"Retry-After": "0.01"})
+                return web.json_response(
+                    {"error": {"message": "slow down"}}, status=429, headers={"Retry-After": "0.01"}
+                )
             case "429-now" | "429-nan":
-                return web.json_response({}, status=429, headers={"Retry-After": {"429-now": "0", "429-nan": "nan"}[mode]})
+                return web.json_response(
+                    {}, status=429, headers={"Retry-After": {"429-now": "0", "429-nan": "nan"}[mode]}
+                )
             case "500-once" | "500":
                 return web.Response(status=500, text="oops", headers={"Retry-After": "0.001"})
             case "close-once":
@@ -197,14 +233,18 @@ def serve(root: Path) -> None:
                 return web.Response(body=b"data: {\x00\xff\n\n" * 3, content_type="text/event-stream")
             case "stream-unasked":
                 chunk = {"choices": [{"index": 0, "delta": {"content": "good"}, "finish_reason": "stop"}]}
-                return web.Response(text=f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n", content_type="text/event-stream")
+                return web.Response(
+                    text=f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n", content_type="text/event-stream"
+                )
             case "null-choice":
                 return web.json_response({**answer, "choices": [None]})
             case "nan-logprobs":
                 answer["choices"][0]["logprobs"] = {"content": [{"token": "good", "logprob": math.nan}]}
                 return web.json_response(answer)
             case "quota":
-                return web.json_response({"error": {"message": "you exceeded your quota", "code": "insufficient_quota"}}, status=429)
+                return web.json_response(
+                    {"error": {"message": "you exceeded your quota", "code": "insufficient_quota"}}, status=429
+                )
             case "context-long":
                 said = {"message": "maximum context length is 8192 tokens", "code": "context_length_exceeded"}
                 return web.json_response({"error": said}, status=400) if len(text) > 1000 else web.json_response(answer)
@@ -245,7 +285,9 @@ def serve(root: Path) -> None:
                 return web.json_response(answer)
             case "too-many-tokens":
                 said = "max_tokens is too large: 5. This model supports at most 4 completion tokens."
-                return web.json_response({"error": {"message": said, "param": "max_tokens", "code": "invalid_value"}}, status=400)
+                return web.json_response(
+                    {"error": {"message": said, "param": "max_tokens", "code": "invalid_value"}}, status=400
+                )
             case "agent" | "agent-text":
                 return _agent(body, refuses=mode == "agent-text")
             case "place" | "place-plain" | "place-bad":
@@ -259,7 +301,14 @@ def serve(root: Path) -> None:
                 return web.json_response({"error": {"message": "logprobs are not supported"}}, status=400)
             case "no-logprobs" | "decisions":
                 return web.json_response(completion("yes"))
-            case "proposals" | "no-sampler-proposals" | "proposals-listed" | "proposals-few" | "proposals-cut" | "proposals-slow":
+            case (
+                "proposals"
+                | "no-sampler-proposals"
+                | "proposals-listed"
+                | "proposals-few"
+                | "proposals-cut"
+                | "proposals-slow"
+            ):
                 await asyncio.sleep(0.1 if mode == "proposals-slow" else 0)
                 return web.json_response(_proposals(body, mode))
             case "context-short":
@@ -276,13 +325,25 @@ def serve(root: Path) -> None:
         if body["model"] != "decisions":
             return web.json_response({"error": {"message": "not found"}}, status=404)
         first, *others = (choice["value"] for choice in body["questions"][0]["choices"])
-        shares = [{"value": first, "probability": 0.7}, *({"value": value, "probability": 0.3 / len(others)} for value in others)]
+        shares = [
+            {"value": first, "probability": 0.7},
+            *({"value": value, "probability": 0.3 / len(others)} for value in others),
+        ]
         answer = {"type": "choice", "name": "decision", "choice": first, "confidence": 0.7, "probabilities": shares}
-        return web.json_response({"model": "decisions", "answers": [answer], "usage": {"input_tokens": 9, "output_tokens": 1, "total_tokens": 10}})
+        return web.json_response(
+            {
+                "model": "decisions",
+                "answers": [answer],
+                "usage": {"input_tokens": 9, "output_tokens": 1, "total_tokens": 10},
+            }
+        )
 
     async def models(request: web.Request) -> web.StreamResponse:
         """As vLLM lists a model of 4,096 tokens; of the others no more than OpenAI's form says."""
-        listed = [{"id": "proposals", "object": "model"}, {"id": "proposals-listed", "object": "model", "max_model_len": 4096}]
+        listed = [
+            {"id": "proposals", "object": "model"},
+            {"id": "proposals-listed", "object": "model", "max_model_len": 4096},
+        ]
         return web.json_response({"object": "list", "data": listed})
 
     async def main() -> None:

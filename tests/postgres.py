@@ -47,7 +47,15 @@ def running() -> Iterator[str]:
         for path in (folder, folder / "password"):
             shutil.chown(path, account)
     try:
-        made = [binaries / "initdb", "-D", folder / "data", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--username=tester"]
+        made = [
+            binaries / "initdb",
+            "-D",
+            folder / "data",
+            "--no-sync",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--username=tester",
+        ]
         made += ["--auth-local=trust", "--auth-host=password", f"--pwfile={folder / 'password'}"]
         subprocess.run(made, check=True, capture_output=True, text=True, cwd=folder, **identity)
         with socket.socket() as probe:
@@ -55,7 +63,12 @@ def running() -> Iterator[str]:
             port = probe.getsockname()[1]
         settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": folder}
         settings |= {"fsync": "off", "max_connections": 200, "shared_buffers": "32MB"}
-        command = [binaries / "postgres", "-D", folder / "data", *(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))]
+        command = [
+            binaries / "postgres",
+            "-D",
+            folder / "data",
+            *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
+        ]
         with (folder / "log").open("w") as log:
             server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, **identity)
         try:
@@ -84,7 +97,9 @@ def _ready(server: subprocess.Popen[bytes], url: str, log: Path) -> str:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """A PostgreSQL server on loopback, for the whole session: `postgresql://USER:PASSWORD@127.0.0.1:PORT`. Skips where there is none to start."""
-    pytest.importorskip("psycopg", reason="psycopg is not here: the tests on PostgreSQL skip; pip install 'stillhouse[scale]'")
+    pytest.importorskip(
+        "psycopg", reason="psycopg is not here: the tests on PostgreSQL skip; pip install 'stillhouse[scale]'"
+    )
     with _skipping(), running() as url:
         yield url
 
@@ -95,7 +110,9 @@ def _skipping() -> Iterator[None]:
         yield
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", None) or error
-        pytest.skip(f"PostgreSQL cannot be started here ({said}): the tests on it skip; install Debian's package postgresql")
+        pytest.skip(
+            f"PostgreSQL cannot be started here ({said}): the tests on it skip; install Debian's package postgresql"
+        )
 
 
 @pytest.fixture

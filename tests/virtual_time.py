@@ -13,7 +13,10 @@ from stillhouse.llm.limits import Limiter
 from stillhouse.llm.request import Request
 
 _ANSWER = json.dumps(
-    {"choices": [{"message": {"role": "assistant", "content": "good"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 90, "completion_tokens": 10}}
+    {
+        "choices": [{"message": {"role": "assistant", "content": "good"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 90, "completion_tokens": 10},
+    }
 ).encode()
 REFUSAL = b'{"error": {"message": "rate limit reached"}}'
 
@@ -67,7 +70,13 @@ class Endpoint:
     """`faults(row)` may answer for it: a status, "hang", or None. Answers take `latency_s`, give or take a third; refusals 20 ms."""
 
     def __init__(self, limit, latency_s, retry_after=False, faults=lambda row: None):
-        self.limit, self.latency_s, self.retry_after, self.faults, self.rng = limit, latency_s, retry_after, faults, random.Random(0)
+        self.limit, self.latency_s, self.retry_after, self.faults, self.rng = (
+            limit,
+            latency_s,
+            retry_after,
+            faults,
+            random.Random(0),
+        )
         self.answered, self.refused, self.tries = [], [], []
 
     async def post(self, path, body):

@@ -33,12 +33,24 @@ class Teacher(Oracle):
 def one(budget, parts, seed):
     asked.clear()
     rows = np.arange(len(confidence))
-    process = BARGAIN_A(Student(verbose=False), Teacher(verbose=False), target=1 - budget, delta=given["delta"], M=parts, verbose=False, seed=seed)
+    process = BARGAIN_A(
+        Student(verbose=False),
+        Teacher(verbose=False),
+        target=1 - budget,
+        delta=given["delta"],
+        M=parts,
+        verbose=False,
+        seed=seed,
+    )
     _, used = process.process(rows, return_oracle_usage=True)
     kept = ~np.array(used)
     lowest = float(confidence[kept].min()) if kept.any() else None
     return [float(kept.mean()), float(harmed[kept].sum() / len(rows)), len(asked), lowest]
 
 
-found = {f"{budget} {parts}": [one(budget, parts, seed) for seed in range(given["draws"])] for budget in given["budgets"] for parts in given["parts"]}
+found = {
+    f"{budget} {parts}": [one(budget, parts, seed) for seed in range(given["draws"])]
+    for budget in given["budgets"]
+    for parts in given["parts"]
+}
 json.dump({"version": version("bargain"), "found": found}, sys.stdout)

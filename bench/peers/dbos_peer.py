@@ -20,7 +20,14 @@ if LIKE_OURS:
 
 logging.disable(logging.CRITICAL)
 folder = tempfile.TemporaryDirectory()
-DBOS(config={"name": "peer", "system_database_url": f"sqlite:///{folder.name}/peer.sqlite", "log_level": "CRITICAL", "run_admin_server": False})
+DBOS(
+    config={
+        "name": "peer",
+        "system_database_url": f"sqlite:///{folder.name}/peer.sqlite",
+        "log_level": "CRITICAL",
+        "run_admin_server": False,
+    }
+)
 
 
 @DBOS.step()

@@ -12,7 +12,13 @@ from pathlib import Path
 
 port, n, in_flight = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 folder = tempfile.TemporaryDirectory()
-os.environ |= {"CURATOR_CACHE_DIR": folder.name, "TELEMETRY_ENABLED": "false", "CURATOR_VIEWER": "0", "HF_HUB_OFFLINE": "1", "OPENAI_API_KEY": "none"}
+os.environ |= {
+    "CURATOR_CACHE_DIR": folder.name,
+    "TELEMETRY_ENABLED": "false",
+    "CURATOR_VIEWER": "0",
+    "HF_HUB_OFFLINE": "1",
+    "OPENAI_API_KEY": "none",
+}
 
 # Its token counter wants a vocabulary from the network; litellm, which it brings, has the same file in its package.
 os.environ["TIKTOKEN_CACHE_DIR"] = str(Path(find_spec("litellm").origin).parent / "litellm_core_utils" / "tokenizers")
@@ -34,9 +40,18 @@ def cpu_s():
 
 
 def once(n, word):
-    limits = {"max_requests_per_minute": 10_000_000, "max_tokens_per_minute": 1_000_000_000, "max_concurrent_requests": in_flight}
+    limits = {
+        "max_requests_per_minute": 10_000_000,
+        "max_tokens_per_minute": 1_000_000_000,
+        "max_concurrent_requests": in_flight,
+    }
     params = {"base_url": f"http://127.0.0.1:{port}/v1", "api_key": "none", **limits}
-    model = Label(model_name="m", backend="openai", backend_params=params, generation_params={"temperature": 0.0, "max_tokens": 512})
+    model = Label(
+        model_name="m",
+        backend="openai",
+        backend_params=params,
+        generation_params={"temperature": 0.0, "max_tokens": 512},
+    )
     began, used = time.perf_counter(), cpu_s()
     found = model([{"text": f"{word} {i} was a good one"} for i in range(n)])
     rows = getattr(found, "dataset", found)

@@ -23,9 +23,14 @@ async def main():
 
     async def call(i):
         async with gate:
-            messages = [{"role": "system", "content": "Is it good?"}, {"role": "user", "content": f"day number {i} was a good one"}]
+            messages = [
+                {"role": "system", "content": "Is it good?"},
+                {"role": "user", "content": f"day number {i} was a good one"},
+            ]
             address = {"api_base": f"http://127.0.0.1:{port}/v1", "api_key": "none"}
-            reply = await litellm.acompletion(model="openai/m", messages=messages, temperature=0.0, max_tokens=512, **address)
+            reply = await litellm.acompletion(
+                model="openai/m", messages=messages, temperature=0.0, max_tokens=512, **address
+            )
             return reply.choices[0].message.content
 
     await asyncio.gather(*(call(i) for i in range(100)))  # imports and connections

@@ -22,8 +22,13 @@ async def main():
 
         async def call(i):
             async with gate:
-                messages = [{"role": "system", "content": "Is it good?"}, {"role": "user", "content": f"day number {i} was a good one"}]
-                reply = await client.chat.completions.create(model="m", messages=messages, temperature=0.0, max_tokens=512)
+                messages = [
+                    {"role": "system", "content": "Is it good?"},
+                    {"role": "user", "content": f"day number {i} was a good one"},
+                ]
+                reply = await client.chat.completions.create(
+                    model="m", messages=messages, temperature=0.0, max_tokens=512
+                )
                 return reply.choices[0].message.content
 
         await asyncio.gather(*(call(i) for i in range(100)))  # imports and connections

@@ -48,4 +48,6 @@ with tempfile.TemporaryDirectory() as folder:
         once(Path(folder) / "warm", 200)  # imports
     per_s, per_cpu_s = once(Path(folder), n)
 peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print("\n" + json.dumps({"version": __version__, "per_s": per_s, "per_cpu_s": per_cpu_s, "peak_mib": round(peak_mib, 1)}))
+print(
+    "\n" + json.dumps({"version": __version__, "per_s": per_s, "per_cpu_s": per_cpu_s, "peak_mib": round(peak_mib, 1)})
+)

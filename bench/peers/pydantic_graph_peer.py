@@ -38,7 +38,11 @@ def fanning() -> Graph:
 
 
 async def main() -> None:
-    shapes = {"10 steps": (looping(10), 0, 10), "fan-out 100": (fanning(), list(range(100)), sum(range(1, 101))), "loop 1,000": (looping(1000), 0, 1000)}
+    shapes = {
+        "10 steps": (looping(10), 0, 10),
+        "fan-out 100": (fanning(), list(range(100)), sum(range(1, 101))),
+        "loop 1,000": (looping(1000), 0, 1000),
+    }
     times = Times()
     for name, _ in times:
         graph, given, expected = shapes[name]

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 
 STEPS = {"10 steps": 10, "fan-out 100": 100, "loop 1,000": 1000}
 RUNS = {"10 steps": 30, "fan-out 100": 5, "loop 1,000": 2}
-LIKE_OURS = "WAL + NORMAL" in sys.argv  # a peer with a setting for it is also timed with the durability of our own journal
+LIKE_OURS = (
+    "WAL + NORMAL" in sys.argv
+)  # a peer with a setting for it is also timed with the durability of our own journal
 
 
 class Times:

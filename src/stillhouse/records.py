@@ -23,7 +23,9 @@ class Example:
     choices: tuple[str, ...] | None = None  # allowed answers of this row alone (multiple choice)
     group: str | None = None  # rows of one group never straddle a split
     extra: Mapping[str, Any] = field(default_factory=dict)  # whatever else the row held, kept as it was
-    teacher_scores: Mapping[str, float] | None = None  # the teacher's probability per label, 0 to 1; a label that is absent was not listed
+    teacher_scores: Mapping[str, float] | None = (
+        None  # the teacher's probability per label, 0 to 1; a label that is absent was not listed
+    )
 
     @property
     def text(self) -> str:
@@ -57,7 +59,9 @@ class Usage:
     cached_input_tokens: int | None = None
     reasoning_tokens: int | None = None
     estimated: bool = False  # True where the counts come from text length and not from the provider
-    written_input_tokens: int | None = None  # put into the provider's cache by this call, which some charge more for than for plain input
+    written_input_tokens: int | None = (
+        None  # put into the provider's cache by this call, which some charge more for than for plain input
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,9 @@ class Lock:
         except OSError:
             owner = os.pread(self._fd, 64, 0).decode(errors="replace").strip() or "unknown"
             os.close(self._fd)
-            raise RunBusyError(f"{what} is in use by process {owner}; wait for it or stop it, then run this again") from None
+            raise RunBusyError(
+                f"{what} is in use by process {owner}; wait for it or stop it, then run this again"
+            ) from None
         os.truncate(self._fd, 0)
         os.pwrite(self._fd, str(os.getpid()).encode(), 0)
 
@@ -57,7 +59,9 @@ def storage_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or error
-        raise StorageError(f"{path}: cannot write ({reason}); free space or choose another place and run this again: what was stored is kept") from error
+        raise StorageError(
+            f"{path}: cannot write ({reason}); free space or choose another place and run this again: what was stored is kept"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -107,7 +111,9 @@ class Run:
         self._began = clock()
 
     @classmethod
-    def create(cls, root: Path, name: str, command: str, settings: Mapping[str, Any], clock: Callable[[], float] = time.time) -> Self:
+    def create(
+        cls, root: Path, name: str, command: str, settings: Mapping[str, Any], clock: Callable[[], float] = time.time
+    ) -> Self:
         """Make the next free `root/NAME-N` and write its first manifest."""
         with storage_errors(root):
             root.mkdir(parents=True, exist_ok=True)
@@ -140,7 +146,9 @@ class Run:
         return cls(folder, lock, read_json(folder / MANIFEST), clock)
 
     @classmethod
-    def resume_or_create(cls, root: Path, name: str, command: str, settings: Mapping[str, Any], clock: Callable[[], float] = time.time) -> Self:
+    def resume_or_create(
+        cls, root: Path, name: str, command: str, settings: Mapping[str, Any], clock: Callable[[], float] = time.time
+    ) -> Self:
         """Go on with the newest unfinished run of the same command and settings, or begin a new one.
 
         Settings hold the data's fingerprints, so other rows are another run. Raises RunBusyError where such a run's owner is alive.
@@ -151,7 +159,11 @@ class Run:
             if not (folder / MANIFEST).is_file():
                 continue
             manifest = read_json(folder / MANIFEST)
-            if manifest.get("command") == command and manifest.get("settings") == wanted and manifest.get("status") != "done":
+            if (
+                manifest.get("command") == command
+                and manifest.get("settings") == wanted
+                and manifest.get("status") != "done"
+            ):
                 return cls.reopen(folder, clock)
         return cls.create(root, name, command, wanted, clock)
 

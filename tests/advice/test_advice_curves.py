@@ -7,7 +7,19 @@ import pytest
 from scipy import stats
 from sklearn.isotonic import IsotonicRegression
 
-from stillhouse.advice.curves import Measured, Point, Scores, ahead, crossing, curve_points, nested_subsets, order_interval, resampled, size_interval, sizes_for
+from stillhouse.advice.curves import (
+    Measured,
+    Point,
+    Scores,
+    ahead,
+    crossing,
+    curve_points,
+    nested_subsets,
+    order_interval,
+    resampled,
+    size_interval,
+    sizes_for,
+)
 from stillhouse.advice.monotone import size_at
 from stillhouse.records import Example
 
@@ -31,12 +43,16 @@ def test_subsets_are_nested_start_with_every_class_and_differ_by_seed():
 
 def rows_of(probabilities, n_seeds, n_rows, generator):
     """Independent right-or-wrong rows: (sizes, seeds, rows)."""
-    return (generator.random((len(probabilities), n_seeds, n_rows)) < np.array(probabilities)[:, None, None]).astype(float)
+    return (generator.random((len(probabilities), n_seeds, n_rows)) < np.array(probabilities)[:, None, None]).astype(
+        float
+    )
 
 
 def test_crossing_without_noise_is_exact_and_censored_answers_are_answers():
     sizes, rows = (16, 64, 256), np.arange(10)
-    scores = np.stack([np.tile((rows < k).astype(float), (3, 1)) for k in (4, 6, 8)])  # 0.4, 0.6, 0.8 for each of three seeds
+    scores = np.stack(
+        [np.tile((rows < k).astype(float), (3, 1)) for k in (4, 6, 8)]
+    )  # 0.4, 0.6, 0.8 for each of three seeds
     measured = Measured(sizes, scores, rows)
     found = crossing(measured, (rows < 7).astype(float))
     assert (found.n_star, found.censored, found.n_seeds, found.n_rows) == (pytest.approx(128), None, 3, 10)
@@ -63,8 +79,15 @@ def test_an_interval_by_order_is_numpys_and_names_no_size_beyond_those_tried():
     assert (np.sum(found < low), np.sum(found > high)) == (50, 50)  # the definition: as many draws below as above
     few = np.concatenate([np.full(60, -np.inf), np.linspace(20, 200, 1880), np.full(60, np.inf)])
     assert order_interval(few, 0.95) == (-np.inf, np.inf) and size_interval(few, 0.95, 16, 256) == (None, None)
-    assert size_interval(few, 0.9, 16, 256) == pytest.approx(order_interval(few, 0.9)) and order_interval(few, 0.9)[0] > 20
-    covered = np.mean([order_interval(draws, 0.9)[0] <= 0 <= order_interval(draws, 0.9)[1] for draws in np.random.default_rng(10).normal(0.5, 1, (500, 400))])
+    assert (
+        size_interval(few, 0.9, 16, 256) == pytest.approx(order_interval(few, 0.9)) and order_interval(few, 0.9)[0] > 20
+    )
+    covered = np.mean(
+        [
+            order_interval(draws, 0.9)[0] <= 0 <= order_interval(draws, 0.9)[1]
+            for draws in np.random.default_rng(10).normal(0.5, 1, (500, 400))
+        ]
+    )
     assert covered == 1.0  # 90 % of a normal's draws hold a point half a spread from its middle
 
 
@@ -112,7 +135,10 @@ def test_the_draws_vary_as_the_mean_does_over_experiments():
 def test_arms_with_the_same_seeds_share_their_draws():
     """A seed that is lucky in both arms says nothing of their difference."""
     luck = {"0": 0.0, "1": 0.1, "2": -0.1, "3": 0.02}
-    one, other = (Scores(name, {16: {seed: base + lucky for seed, lucky in luck.items()}}) for name, base in (("a", 0.5), ("b", 0.6)))
+    one, other = (
+        Scores(name, {16: {seed: base + lucky for seed, lucky in luck.items()}})
+        for name, base in (("a", 0.5), ("b", 0.6))
+    )
     first, second = resampled([one, other], 0)
     assert second - first == pytest.approx(np.full_like(first, 0.1))
     third = Scores("c", {16: {f"other {seed}": 0.6 + lucky for seed, lucky in luck.items()}})

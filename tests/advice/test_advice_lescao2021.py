@@ -24,7 +24,14 @@ def promptworth(real_data):
     return {task: arms(folder / f"{task}.csv") for task in PATTERNS}
 
 
-PUBLISHED = {"mnli": (3506, 536), "cb": (90, 2), "rte": (282, 34), "copa": (288, 242), "multirc": (384, None), "wsc": (281, None)}
+PUBLISHED = {
+    "mnli": (3506, 536),
+    "cb": (90, 2),
+    "rte": (282, 34),
+    "copa": (288, 242),
+    "multirc": (384, None),
+    "wsc": (281, None),
+}
 
 
 @pytest.mark.parametrize("task", PUBLISHED)
@@ -82,7 +89,10 @@ def test_the_integral_is_that_of_a_dense_sum(promptworth):
 
 def arm(name, runs):
     """`runs`: size -> the scores of seeds 0, 1, ..."""
-    return Scores(name, {n: {str(seed): score for seed, score in enumerate(scores) if score is not None} for n, scores in runs.items()})
+    return Scores(
+        name,
+        {n: {str(seed): score for seed, score in enumerate(scores) if score is not None} for n, scores in runs.items()},
+    )
 
 
 def test_the_best_run_then_the_running_maximum_over_a_linear_axis():
@@ -92,7 +102,9 @@ def test_the_best_run_then_the_running_maximum_over_a_linear_axis():
     assert accumulated(better, without="1").scores.tolist() == [0.5, 0.5, 0.7]
     assert reproduce(better, worse).advantage == pytest.approx(0)
     later = arm("later", {10: [0.5, 0.5], 30: [0.5, 0.5], 80: [0.9, 0.9]})
-    assert reproduce(better, later).advantage == pytest.approx(25)  # 20..40 against 30..80: 10 rows apart at 0.5, 40 at 0.9
+    assert reproduce(better, later).advantage == pytest.approx(
+        25
+    )  # 20..40 against 30..80: 10 rows apart at 0.5, 40 at 0.9
     # Without seed 1: 0.5 to 0.7, 20..40 against 30..55, 12.5 apart. Without seed 0: 0.5 to 0.9, 26 2/3..40 against 30..80, 21 2/3 apart. Both twice.
     assert reproduce(better, later).spread == pytest.approx(np.std([12.5, 21 + 2 / 3]))
 
@@ -108,7 +120,9 @@ def test_a_window_that_is_empty_is_refused_and_the_full_range_is_a_bound():
 
 
 def test_one_run_alone_has_no_spread():
-    found = data_advantage(arm("a", {10: [0.5], 40: [0.9]}), arm("b", {10: [0.4, 0.5], 40: [0.8, 0.9]}), protocol="lescao2021")
+    found = data_advantage(
+        arm("a", {10: [0.5], 40: [0.9]}), arm("b", {10: [0.4, 0.5], 40: [0.8, 0.9]}), protocol="lescao2021"
+    )
     assert found.spread is None
     assert any(note.startswith("no spread") for note in found.notes)
 
@@ -118,9 +132,18 @@ def test_the_best_of_more_seeds_flatters_by_the_expected_maximum():
     1925, the expected largest of n normal draws). On curves that gain 0.1 in 100 rows that is an advantage of 0.737 * 20 = 14.7 rows, made of luck alone."""
     generator, found = np.random.default_rng(0), []
     for _ in range(120):
-        few, many = ({n: {str(s): 0.5 + 0.001 * n + luck for s, luck in enumerate(generator.normal(0, 0.02, k))} for n in (100, 200, 300)} for k in (4, 16))
+        few, many = (
+            {
+                n: {str(s): 0.5 + 0.001 * n + luck for s, luck in enumerate(generator.normal(0, 0.02, k))}
+                for n in (100, 200, 300)
+            }
+            for k in (4, 16)
+        )
         better, worse = Scores("many", many), Scores("few", few)
         low, high = shared_window([accumulated(better), accumulated(worse)], False)
-        assert (low, high) == (max(max(few[100].values()), max(many[100].values())), min(max(max(of.values()) for of in arm.values()) for arm in (few, many)))
+        assert (low, high) == (
+            max(max(few[100].values()), max(many[100].values())),
+            min(max(max(of.values()) for of in arm.values()) for arm in (few, many)),
+        )
         found.append(reproduce(better, worse).advantage)
     assert np.mean(found) == pytest.approx((1.766 - 1.029) * 20, abs=3 * np.std(found) / 120**0.5)

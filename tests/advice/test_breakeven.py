@@ -27,16 +27,23 @@ def account(arm, against, calls_per_day, days):
 def test_the_calls_and_the_day_of_two_straight_lines():
     found = break_even(STUDENT, PROMPT, calls_per_day=1000, start=START)
     assert (found.calls, found.day, found.pays_off) == (pytest.approx(50_000), START + timedelta(days=50), True)
-    assert found.sentence == "student is cheaper than prompt from 50,000 calls on, at 1,000 a day from 13 January 2027 on: $2.00 saved per 1,000 calls"
+    assert (
+        found.sentence
+        == "student is cheaper than prompt from 50,000 calls on, at 1,000 a day from 13 January 2027 on: $2.00 saved per 1,000 calls"
+    )
 
 
-@pytest.mark.parametrize("arm", [
-    Line("student", 100.0, 0.0001, renewal_usd=30.0, renew_days=20),
-    Line("student", 100.0, 0.0001, renewal_usd=39.0, renew_days=20),
-    Line("student", 10.0, 0.0001, renewal_usd=30.0, renew_days=7, ends=None),
-    Line("student", 100.0, 0.0001, ends=START + timedelta(days=30), begins_again=True),
-    Line("student", 100.0, 0.0001, ends=START + timedelta(days=90), begins_again=True),
-], ids=["renewed", "barely worth it", "renewed often", "base gone before", "base gone after"])
+@pytest.mark.parametrize(
+    "arm",
+    [
+        Line("student", 100.0, 0.0001, renewal_usd=30.0, renew_days=20),
+        Line("student", 100.0, 0.0001, renewal_usd=39.0, renew_days=20),
+        Line("student", 10.0, 0.0001, renewal_usd=30.0, renew_days=7, ends=None),
+        Line("student", 100.0, 0.0001, ends=START + timedelta(days=30), begins_again=True),
+        Line("student", 100.0, 0.0001, ends=START + timedelta(days=90), begins_again=True),
+    ],
+    ids=["renewed", "barely worth it", "renewed often", "base gone before", "base gone after"],
+)
 def test_what_comes_back_is_counted_as_a_day_by_day_account_counts_it(arm):
     found = break_even(arm, PROMPT, calls_per_day=2500 if arm.fixed_usd == 10 else 1000, start=START)
     assert found.day == account(arm, PROMPT, 2500 if arm.fixed_usd == 10 else 1000, 4000)
@@ -55,13 +62,18 @@ def test_a_prompt_that_is_switched_off_first_leaves_it_unknown_and_a_cascade_goe
     assert "switched off on 3 January 2027, before that: what its successor costs is not known" in found.sentence
     cascade = break_even(Line("cascade", 100.0, 0.0001, ends=gone), PROMPT, calls_per_day=1000, start=START)
     assert (cascade.calls, cascade.pays_off) == (None, False)
-    later = break_even(STUDENT, Line("prompt", 0.0, 0.0021, ends=START + timedelta(days=60)), calls_per_day=1000, start=START)
+    later = break_even(
+        STUDENT, Line("prompt", 0.0, 0.0021, ends=START + timedelta(days=60)), calls_per_day=1000, start=START
+    )
     assert later.day == START + timedelta(days=50)
 
 
 def test_what_changes_with_the_calendar_needs_the_calls_per_day_and_an_old_date_is_said():
     assert "set calls_per_day" in break_even(Line("student", 1.0, 0.0001, 1.0, 90), PROMPT).sentence
-    assert "was switched off on 2026-11-24" in break_even(STUDENT, Line("prompt", 0.0, 0.1, ends=START), calls_per_day=10, start=START).sentence
+    assert (
+        "was switched off on 2026-11-24"
+        in break_even(STUDENT, Line("prompt", 0.0, 0.1, ends=START), calls_per_day=10, start=START).sentence
+    )
 
 
 def test_an_unknown_price_of_training_again_is_unknown_and_never_free():
@@ -73,7 +85,11 @@ def test_an_unknown_price_of_training_again_is_unknown_and_never_free():
 def test_the_same_price_per_call_never_pays_and_a_century_has_no_date():
     assert break_even(Line("student", 1.0, 0.0021), PROMPT).sentence.endswith("a call costs the same")
     slow = break_even(STUDENT, PROMPT, calls_per_day=0.5, start=START)
-    assert slow.calls == pytest.approx(50_000) and slow.day is None and "at 0.5 a day takes more than 20 years" in slow.sentence
+    assert (
+        slow.calls == pytest.approx(50_000)
+        and slow.day is None
+        and "at 0.5 a day takes more than 20 years" in slow.sentence
+    )
 
 
 @pytest.mark.parametrize(("calls", "n"), [(1, 1), (86_400, 1), (86_401, 2), (864_000, 10)])
@@ -88,7 +104,9 @@ def test_the_volume_from_which_one_machine_is_cheaper():
 
 def test_straight_lines_cross_where_scipy_finds_the_root():
     generator = np.random.default_rng(0)
-    for fixed, own, other in zip(generator.uniform(1, 1000, 50), generator.uniform(0, 0.001, 50), generator.uniform(0.002, 0.01, 50), strict=True):
+    for fixed, own, other in zip(
+        generator.uniform(1, 1000, 50), generator.uniform(0, 0.001, 50), generator.uniform(0.002, 0.01, 50), strict=True
+    ):
         found = break_even(Line("student", fixed, own), Line("prompt", 0.0, other))
         assert found.calls == pytest.approx(optimize.brentq(lambda calls: fixed + own * calls - other * calls, 0, 1e7))  # noqa: B023
 
@@ -97,9 +115,20 @@ def test_random_lines_pay_off_on_the_day_that_an_account_of_every_day_says():
     """200 draws of prices, retrainings and retirements: paid off on the account's day, or never within its ten years."""
     generator, answers = np.random.default_rng(1), {True: 0, False: 0}
     for _ in range(200):
-        again = {"renewal_usd": float(generator.uniform(1, 60)), "renew_days": int(generator.integers(5, 120))} if generator.random() < 0.5 else {}
-        gone = {"ends": START + timedelta(days=int(generator.integers(5, 200))), "begins_again": True} if generator.random() < 0.5 else {}
-        arm, calls = Line("student", float(generator.uniform(5, 300)), 0.0001, **again, **gone), int(generator.integers(50, 2000))
+        again = (
+            {"renewal_usd": float(generator.uniform(1, 60)), "renew_days": int(generator.integers(5, 120))}
+            if generator.random() < 0.5
+            else {}
+        )
+        gone = (
+            {"ends": START + timedelta(days=int(generator.integers(5, 200))), "begins_again": True}
+            if generator.random() < 0.5
+            else {}
+        )
+        arm, calls = (
+            Line("student", float(generator.uniform(5, 300)), 0.0001, **again, **gone),
+            int(generator.integers(50, 2000)),
+        )
         found = break_even(arm, PROMPT, calls_per_day=calls, start=START)
         day = account(arm, PROMPT, calls, 3650)
         answers[found.pays_off] += 1
@@ -123,7 +152,10 @@ def test_what_a_busy_machine_costs_a_call_is_its_bill_over_the_calls_that_came()
     assert machine_usd_per_call(usd_per_hour, seconds, share) == pytest.approx(30 * 24 * usd_per_hour / came, rel=0.003)
     elsewhere = 0.0005
     pays_from = machine_pays_from(usd_per_hour, seconds, share, elsewhere)
-    bills = {calls: (24 * usd_per_hour, elsewhere * np.random.default_rng(4).poisson(calls, 30).mean()) for calls in (0.99 * pays_from, 1.01 * pays_from)}
+    bills = {
+        calls: (24 * usd_per_hour, elsewhere * np.random.default_rng(4).poisson(calls, 30).mean())
+        for calls in (0.99 * pays_from, 1.01 * pays_from)
+    }
     assert [machine < calls_usd for machine, calls_usd in bills.values()] == [False, True]
 
 
@@ -132,5 +164,7 @@ def test_machines_are_the_fewest_that_are_busy_no_longer_than_allowed():
     generator = np.random.default_rng(2)
     for a_day, seconds, share in ((200_000, 0.25, 0.3), (40_000, 1.5, 0.5)):
         n = machines(a_day, seconds, share)
-        served = generator.exponential(seconds, int(generator.poisson(20 * a_day))).sum() / (20 * 86_400)  # machines' worth of work
+        served = generator.exponential(seconds, int(generator.poisson(20 * a_day))).sum() / (
+            20 * 86_400
+        )  # machines' worth of work
         assert served / n <= share * 1.01 and served / (n - 1) > share

@@ -14,7 +14,11 @@ def rows(n, arm_right, prompt_right, seed=0, arm_usd=0.0001, prompt_usd=0.01):
     """Two arms on the same rows, the prompt's calls of unequal length."""
     generator = np.random.default_rng(seed)
     scores = (generator.random(n) < arm_right).astype(float), (generator.random(n) < prompt_right).astype(float)
-    return scores, (np.full(n, arm_usd), prompt_usd * generator.uniform(0.5, 1.5, n)), [str(index) for index in range(n)]
+    return (
+        scores,
+        (np.full(n, arm_usd), prompt_usd * generator.uniform(0.5, 1.5, n)),
+        [str(index) for index in range(n)],
+    )
 
 
 def fieller(score, usd, level=0.95):
@@ -38,9 +42,13 @@ def test_the_curve_is_the_share_of_all_draws_there_are():
     """Four rows can be drawn in 256 ways."""
     score, usd, grid = np.array([0.0, -1.0, 1.0, -1.0]), np.array([-0.3, -0.1, -0.2, -0.4]), [0.05, 0.2, 0.55, 5.0]
     means = [(score[list(draw)].mean(), usd[list(draw)].mean()) for draw in itertools.product(range(4), repeat=4)]
-    naive = [sum(1.0 if v * s > u + 1e-12 else 0.5 if abs(v * s - u) < 1e-12 else 0.0 for s, u in means) / 256 for v in grid]
+    naive = [
+        sum(1.0 if v * s > u + 1e-12 else 0.5 if abs(v * s - u) < 1e-12 else 0.0 for s, u in means) / 256 for v in grid
+    ]
     assert acceptability(means, grid) == pytest.approx(naive)
-    found = worth("a", "b", (score + 1, np.ones(4)), (usd + 1, np.ones(4)), list("wxyz"), n_resamples=20_000, yours=0.55)
+    found = worth(
+        "a", "b", (score + 1, np.ones(4)), (usd + 1, np.ones(4)), list("wxyz"), n_resamples=20_000, yours=0.55
+    )
     assert found.at_yours == pytest.approx(naive[2], abs=0.012)  # three standard errors of 20,000 draws
 
 
@@ -55,7 +63,9 @@ def test_it_is_the_same_whichever_way_round_and_whoever_asks():
 def test_rows_of_a_group_are_drawn_together():
     """Twins bring no news: the interval is that of one of each, and the n that is told is that of the rows."""
     scores, usd, groups = rows(200, 0.70, 0.85)
-    twice = worth("a", "b", tuple(np.tile(part, 2) for part in scores), tuple(np.tile(part, 2) for part in usd), groups * 2)
+    twice = worth(
+        "a", "b", tuple(np.tile(part, 2) for part in scores), tuple(np.tile(part, 2) for part in usd), groups * 2
+    )
     once = worth("a", "b", scores, usd, groups)
     assert (twice.low, twice.high) == pytest.approx((once.low, once.high))
     assert twice.n == 400
@@ -87,7 +97,9 @@ def test_the_curve_is_the_normal_chance_of_a_gain_where_there_are_many_rows():
     found = worth("student", "prompt", scores, usd, groups)
     for value, share in zip(found.values[::6], found.shares[::6], strict=True):
         net = value * (scores[0] - scores[1]) - (usd[0] - usd[1])
-        assert share == pytest.approx(stats.norm.cdf(net.mean() / stats.sem(net)), abs=0.035)  # three standard errors of 2,000 draws
+        assert share == pytest.approx(
+            stats.norm.cdf(net.mean() / stats.sem(net)), abs=0.035
+        )  # three standard errors of 2,000 draws
 
 
 def test_at_the_true_worth_the_curve_is_as_often_low_as_it_says():

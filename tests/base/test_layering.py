@@ -9,7 +9,10 @@ import stillhouse
 
 SRC = Path(stillhouse.__file__).parent
 BASE = {"errors", "records", "task", "runs", "named", "__init__"}
-ENTRIES = {SRC / "__main__.py", SRC / "__init__.py"}  # `python -m stillhouse`; `from stillhouse import flow, step`, loaded when asked for
+ENTRIES = {
+    SRC / "__main__.py",
+    SRC / "__init__.py",
+}  # `python -m stillhouse`; `from stillhouse import flow, step`, loaded when asked for
 MAY_IMPORT = {
     "store": set(),
     "llm": {"store"},
@@ -56,11 +59,19 @@ def test_packages_import_only_what_stands_below_them():
 
 
 def test_torch_is_imported_by_the_student_package_alone():
-    users = {path.relative_to(SRC).parts[0] for path in SRC.rglob("*.py") for name in imports(path) if name.split(".")[0] in ("torch", "transformers", "peft")}
+    users = {
+        path.relative_to(SRC).parts[0]
+        for path in SRC.rglob("*.py")
+        for name in imports(path)
+        if name.split(".")[0] in ("torch", "transformers", "peft")
+    }
     assert users <= {"student"}
 
 
 def test_import_and_help_load_nothing_heavy():
     heavy = ("torch", "transformers", "sklearn", "scipy", "numpy", "pyarrow", "aiohttp")
     script = f"import stillhouse, stillhouse.cli, sys; print([m for m in {heavy} if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+        == "[]"
+    )

@@ -16,7 +16,11 @@ def test_runs_are_numbered_and_never_overwritten(tmp_path):
         with Run.create(tmp_path, "triage", "distill", {"seed": 0}, clock=lambda: 0.0) as run:
             assert run.folder.name == expected
     manifest = json.loads((tmp_path / "triage-1" / "manifest.json").read_text())
-    assert manifest["status"] == "done" and manifest["created"] == "1970-01-01T00:00:00Z" and manifest["versions"]["stillhouse"]
+    assert (
+        manifest["status"] == "done"
+        and manifest["created"] == "1970-01-01T00:00:00Z"
+        and manifest["versions"]["stillhouse"]
+    )
 
 
 def test_a_failed_run_says_why(tmp_path):
@@ -27,7 +31,10 @@ def test_a_failed_run_says_why(tmp_path):
 
 
 def test_two_commands_on_one_run_are_refused_with_the_owner_named(tmp_path):
-    with Run.create(tmp_path, "x", "distill", {}) as run, pytest.raises(RunBusyError, match=rf"x-1 is in use by process {os.getpid()}"):
+    with (
+        Run.create(tmp_path, "x", "distill", {}) as run,
+        pytest.raises(RunBusyError, match=rf"x-1 is in use by process {os.getpid()}"),
+    ):
         Run.reopen(run.folder)
     Run.reopen(tmp_path / "x-1").__exit__(None, None, None)
 

@@ -23,7 +23,9 @@ def test_a_folder_is_as_good_as_its_file(tmp_path):
 
 
 def test_bases_give_ladder_entries_short_names(tmp_path):
-    task = load_task(write(tmp_path, MINIMAL + '[student]\nladder = ["linear", "encoder:mine"]\nbases = {mine = "./weights"}\n'))
+    task = load_task(
+        write(tmp_path, MINIMAL + '[student]\nladder = ["linear", "encoder:mine"]\nbases = {mine = "./weights"}\n')
+    )
     assert task.ladder == ("linear", "encoder:./weights")
 
 

@@ -9,7 +9,9 @@ import pytest
 from mood_task import MOOD
 from stillhouse.runs import Lock
 
-TASK = MOOD + """test = "test.jsonl"
+TASK = (
+    MOOD
+    + """test = "test.jsonl"
 
 [teacher]
 model = "recorded:teacher.jsonl"
@@ -17,11 +19,16 @@ model = "recorded:teacher.jsonl"
 [gate]
 margin = 0.3
 """
+)
 WORDS = {"good": ("lovely", "bright", "warm", "kind"), "bad": ("awful", "grim", "cold", "rude")}
 
 
 def rows(n, what="day"):
-    return [{"id": f"{what}{i}", "input": f"{what} {i} {WORDS[label][i % 4]}", "label": label} for i in range(n) for label in (("good", "bad")[i % 2],)]
+    return [
+        {"id": f"{what}{i}", "input": f"{what} {i} {WORDS[label][i % 4]}", "label": label}
+        for i in range(n)
+        for label in (("good", "bad")[i % 2],)
+    ]
 
 
 def write(path, found):
@@ -35,7 +42,10 @@ def project(tmp_path):
     (folder / "task.toml").write_text(TASK)
     write(folder / "rows.jsonl", rows(120))
     write(folder / "test.jsonl", rows(80, "night"))
-    write(folder / "teacher.jsonl", [{"id": row["id"], "teacher_label": row["label"]} for row in rows(120) + rows(80, "night")])
+    write(
+        folder / "teacher.jsonl",
+        [{"id": row["id"], "teacher_label": row["label"]} for row in rows(120) + rows(80, "night")],
+    )
     return folder
 
 
@@ -109,7 +119,9 @@ def test_one_sentence_and_exit_code_two(project, stillhouse, tmp_path, spoil, sa
     found = stillhouse("distill", project, "--runs", tmp_path / "runs")
     assert found.code == 2
     assert found.out == ""
-    lines = [line for line in found.err.strip().splitlines() if not line.startswith("rows for the gate")]  # said before anything is bought
+    lines = [
+        line for line in found.err.strip().splitlines() if not line.startswith("rows for the gate")
+    ]  # said before anything is bought
     assert len(lines) == 1
     for part in says:
         assert part in lines[0]

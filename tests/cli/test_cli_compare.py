@@ -72,7 +72,10 @@ def test_choices_in_the_terminal_are_kept_and_said(compare):
     assert found.code == 0, found.err
     facts = found.json["comparison"]
     tally = facts["tally"]
-    assert (tally["wins"] + tally["losses"], tally["both_bad"]) in ((3, 0), (4, 0))  # left, right, right; row 4 may have been passed on the way
+    assert (tally["wins"] + tally["losses"], tally["both_bad"]) in (
+        (3, 0),
+        (4, 0),
+    )  # left, right, right; row 4 may have been passed on the way
     assert "'what?' is no choice" in found.err and "Taken back." in found.err and "Stopped: 3 of 22 judged" in found.err
     choices = [json.loads(line)["choice"] for line in Path("judgements.jsonl").read_text().splitlines()]
     assert choices == ["left", "right", "tie", "both bad", None, None, "right"]
@@ -83,7 +86,11 @@ def test_choices_in_the_terminal_are_kept_and_said(compare):
 
 def test_several_people_judge_the_same_pairs_each_in_a_sitting_of_their_own(compare):
     first = compare("--rater", "Ana", says="left\nright\nt\nb\nleft\nq\n")
-    assert "Stopped: 5 of 22 judged" in first.err and "1 of 22, judged by Ana" in first.err and "Krippendorff" not in first.out
+    assert (
+        "Stopped: 5 of 22 judged" in first.err
+        and "1 of 22, judged by Ana" in first.err
+        and "Krippendorff" not in first.out
+    )
     other = compare("--rater", "Bo", says="t\nq\n")
     assert "1 of 22, judged by Bo" in other.err and "Stopped: 1 of 22 judged" in other.err  # Ana's choices are not his
     assert "Win rate by 2 people" in other.out
@@ -92,13 +99,23 @@ def test_several_people_judge_the_same_pairs_each_in_a_sitting_of_their_own(comp
     facts = again.json["comparison"]
     assert (facts["n_raters"], facts["raters_agree"]["n"], facts["heading"]) == (2, 3, "win rate by 2 people")
     assert facts["raters_agree"]["value"] == pytest.approx(1 / 3)  # Ana: left, right, tie; Bo: three ties
-    assert [(one["name"], one["rate"]["n"]) for one in facts["raters"]] == [("Ana", 5), ("Bo", 3)] and facts["raters"][1]["rate"]["value"] == 0.5
+    assert [(one["name"], one["rate"]["n"]) for one in facts["raters"]] == [("Ana", 5), ("Bo", 3)] and facts["raters"][
+        1
+    ]["rate"]["value"] == 0.5
     lines = [json.loads(line) for line in Path("judgements.jsonl").read_text().splitlines()]
     assert [line["rater"] for line in lines] == ["Ana"] * 5 + ["Bo"] * 5
     unnamed = compare(says="left\nq\n")  # as ever, and beside the others
-    assert "Stopped: 1 of 22 judged" in unnamed.err and "Win rate by 3 people" in unnamed.out and "who gave no name alone" in unnamed.out
+    assert (
+        "Stopped: 1 of 22 judged" in unnamed.err
+        and "Win rate by 3 people" in unnamed.out
+        and "who gave no name alone" in unnamed.out
+    )
     assert "rater" not in json.loads(Path("judgements.jsonl").read_text().splitlines()[-1])
-    for said in ("two people agree", "Krippendorff's alpha", "3 of 5 rows are judged by more than one person; each counts once, by the mean"):
+    for said in (
+        "two people agree",
+        "Krippendorff's alpha",
+        "3 of 5 rows are judged by more than one person; each counts once, by the mean",
+    ):
         assert said in " ".join(unnamed.out.split()), said
 
 
@@ -114,21 +131,28 @@ def test_the_same_answers_everywhere_are_settled_and_nobody_is_named(compare, si
     found = compare(says="", b=sides[0])
     assert "There is nothing to judge" in found.err
     assert found.out.startswith("Win rate with every pair settled, nobody asked\n")
-    assert "Gate: passes" in compare("--gate", "--margin", "0.1", b=sides[0]).out  # 24 ties: the score test has seen no difference
+    assert (
+        "Gate: passes" in compare("--gate", "--margin", "0.1", b=sides[0]).out
+    )  # 24 ties: the score test has seen no difference
 
 
 def test_a_judge_sees_both_orders_once_and_its_heading_says_so(compare):
     found = compare("--judge", "scripted:some_judges:longer")
     asked = sys.modules["some_judges"].ASKED
     assert len(asked) == 44
-    assert Counter(json.dumps(sorted([one["first answer"], one["second answer"]])) for one in asked).most_common(1)[0][1] == 2
+    assert (
+        Counter(json.dumps(sorted([one["first answer"], one["second answer"]])) for one in asked).most_common(1)[0][1]
+        == 2
+    )
     assert not any(secret in json.dumps(asked) for secret in SECRETS)
     assert found.out.startswith("Win rate by scripted:some_judges:longer (a stand-in), not by people")
     assert "judge keeps its choice" in found.out and "1 of 24 rows have the same answer on both sides" in found.out
     assert "Weak evidence, shared words with the labels: ROUGE-L" in found.out and "token F1" in found.out
     again = compare("--judge", "scripted:some_judges:longer", "--json")
     assert len(asked) == 44 and again.json["cost_usd"] == 0  # all from the store
-    swapped = compare("--judge", "scripted:some_judges:longer", "--json", a=SECRETS[1] + ".jsonl", b=SECRETS[0] + ".jsonl")
+    swapped = compare(
+        "--judge", "scripted:some_judges:longer", "--json", a=SECRETS[1] + ".jsonl", b=SECRETS[0] + ".jsonl"
+    )
     assert len(asked) == 44  # and whoever is called A
     assert swapped.json["comparison"]["rate"]["value"] == pytest.approx(1 - again.json["comparison"]["rate"]["value"])
 
@@ -140,7 +164,9 @@ def test_the_cap_is_kept_and_what_was_paid_counts_next_time(compare):
     assert 0 < n < 44
     assert compare("--judge", "scripted:some_judges:longer").code == 0
     assert len(sys.modules["some_judges"].ASKED) == 44
-    assert json.loads(Path("runs/rows-compare-1/manifest.json").read_text())["status"] == "done"  # the same run, taken over
+    assert (
+        json.loads(Path("runs/rows-compare-1/manifest.json").read_text())["status"] == "done"
+    )  # the same run, taken over
 
 
 def test_a_judge_that_cannot_be_read_is_counted_and_judges_nothing(compare):
@@ -173,16 +199,28 @@ def test_people_correct_the_judge(compare, sides):
     found = compare("--judge", "scripted:some_judges:fair", says="left\nright\nleft\nt\nb\n" * 8 + "q\n")
     assert found.out.startswith("Win rate by people, with the judge's choices corrected by theirs")
     assert "PPI++ listens to the judge with weight" in found.out and "40 of 80 pairs are judged by people" in found.out
-    for check in ("judge and people agree", "kappa", "judge takes the first", "judge keeps its choice", "people take the left"):
+    for check in (
+        "judge and people agree",
+        "kappa",
+        "judge takes the first",
+        "judge keeps its choice",
+        "people take the left",
+    ):
         assert check in found.out
 
 
 def test_a_side_may_be_an_arm_of_a_run(compare, tmp_path):
     run = tmp_path / "runs" / "old-distill-1"
     run.mkdir(parents=True)
-    rows = [{"arm": arm, "id": str(i), "output": f"short {arm} {i}"} for arm in ("prompt", "generative on gold labels") for i in range(10)]
+    rows = [
+        {"arm": arm, "id": str(i), "output": f"short {arm} {i}"}
+        for arm in ("prompt", "generative on gold labels")
+        for i in range(10)
+    ]
     (run / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = compare("--judge", "scripted:some_judges:fair", "--json", a=f"{run}#generative on gold labels", b=f"{run}#prompt").json
+    found = compare(
+        "--judge", "scripted:some_judges:fair", "--json", a=f"{run}#generative on gold labels", b=f"{run}#prompt"
+    ).json
     assert (found["comparison"]["n_rows"], found["comparison"]["n_left_out"]) == (10, 14)
     wrong = compare(a=f"{run}#gnerative", b=f"{run}#prompt")
     assert (wrong.code, "has no arm 'gnerative'; it has prompt, generative on gold labels" in wrong.err) == (2, True)
@@ -192,8 +230,18 @@ def test_a_side_may_be_an_arm_of_a_run(compare, tmp_path):
 
 def test_a_side_may_be_a_model_asked_with_the_tasks_prompt(compare, tmp_path):
     (tmp_path / "task.toml").write_text('[task]\nname = "t"\ninstruction = "Answer."\noutput = "text"\n')
-    (tmp_path / "some_models.py").write_text('def says(request, example):\n    return "short " + request.messages[-1]["content"]\n')
-    found = compare("--task", "task.toml", "--judge", "scripted:some_judges:fair", "--json", a="scripted:some_models:says", b=SECRETS[1] + ".jsonl")
+    (tmp_path / "some_models.py").write_text(
+        'def says(request, example):\n    return "short " + request.messages[-1]["content"]\n'
+    )
+    found = compare(
+        "--task",
+        "task.toml",
+        "--judge",
+        "scripted:some_judges:fair",
+        "--json",
+        a="scripted:some_models:says",
+        b=SECRETS[1] + ".jsonl",
+    )
     assert found.json["comparison"]["tally"]["wins"] == 24
     assert "give --task" in compare("--judge", "scripted:some_judges:fair", a="scripted:some_models:says").err
 
@@ -210,17 +258,27 @@ BAD = [
     ("other ids", {"a": '{"id": "x", "answer": "x"}\n'}, "have no row of"),
     ("no data", {"data": "nowhere.jsonl"}, "nowhere.jsonl: no such data file"),
     ("a margin of points", {"options": ("--gate", "--margin", "5")}, "--margin 5: must lie between 0 and 0.5"),
-    ("a name with a line break", {"options": ("--rater", "a\nb"), "people": "terminal"}, "--rater 'a\\nb': give a name of"),
+    (
+        "a name with a line break",
+        {"options": ("--rater", "a\nb"), "people": "terminal"},
+        "--rater 'a\\nb': give a name of",
+    ),
     ("a name and nobody", {"options": ("--rater", "Ana")}, "--rater Ana: with --people none nobody judges"),
     ("a level of percent", {"options": ("--gate", "--level", "95")}, "--level 95: must lie between 0.5 and 1"),
     ("no judge's name", {"options": ("--judge", "gpt")}, "'gpt' is not a model's name"),
-    ("an unpriced judge with a cap", {"options": ("--judge", "http://127.0.0.1:9/v1#x", "--max-usd", "1")}, "no price is known"),
+    (
+        "an unpriced judge with a cap",
+        {"options": ("--judge", "http://127.0.0.1:9/v1#x", "--max-usd", "1")},
+        "no price is known",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("given", "says"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
 def test_bad_input_is_one_sentence_and_exit_code_two(compare, tmp_path, given, says):
-    sides = {key: value for key, value in given.items() if key in ("a", "data")} | ({"says": ""} if "people" in given else {})
+    sides = {key: value for key, value in given.items() if key in ("a", "data")} | (
+        {"says": ""} if "people" in given else {}
+    )
     if any(mark in sides.get("a", "") for mark in "\n{"):
         (tmp_path / "bad.jsonl").write_text(sides["a"])
         sides["a"] = "bad.jsonl"
@@ -231,7 +289,11 @@ def test_bad_input_is_one_sentence_and_exit_code_two(compare, tmp_path, given, s
 
 def test_a_file_of_choices_that_is_none_is_refused(compare, tmp_path):
     numbered = '{"pair": "x", "left": "y", "choice": "tie", "rater": 3}\n'
-    cases = [("{}\n", "jsonl:1: is not a judgement"), (numbered, ":1: is not a"), ('{"pair": "x", "choice": "A"}\n', ":1: is not a")]
+    cases = [
+        ("{}\n", "jsonl:1: is not a judgement"),
+        (numbered, ":1: is not a"),
+        ('{"pair": "x", "choice": "A"}\n', ":1: is not a"),
+    ]
     cases.append(("nope\n", ":1: not valid JSON"))
     for line, says in cases:
         (tmp_path / "judgements.jsonl").write_text(line)
@@ -243,8 +305,21 @@ def test_a_file_of_choices_that_is_none_is_refused(compare, tmp_path):
 def test_the_terminal_takes_keys(sides, tmp_path):
     """A real terminal: arrows, a letter in capitals, undo, and q; nothing is echoed, and the terminal is left as it was."""
     lead, follow = pty.openpty()
-    command = [sys.executable, "-m", "stillhouse", "compare", sides[0].name, sides[1].name, sides[2].name, "--people", "terminal", "--json"]
-    with subprocess.Popen(command, cwd=tmp_path, stdin=follow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "stillhouse",
+        "compare",
+        sides[0].name,
+        sides[1].name,
+        sides[2].name,
+        "--people",
+        "terminal",
+        "--json",
+    ]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdin=follow, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         said, ready = [], threading.Event()
 
         def listen():
@@ -263,7 +338,12 @@ def test_the_terminal_takes_keys(sides, tmp_path):
         assert process.wait(20) == 0, said
     os.close(lead)
     os.close(follow)
-    assert [json.loads(line)["choice"] for line in Path("judgements.jsonl").read_text().splitlines()] == ["left", "right", "tie", None]
+    assert [json.loads(line)["choice"] for line in Path("judgements.jsonl").read_text().splitlines()] == [
+        "left",
+        "right",
+        "tie",
+        None,
+    ]
     assert "Stopped: 2 of 22 judged" in "".join(said)
 
 
@@ -278,14 +358,19 @@ def test_order_and_sides_follow_the_texts_and_not_whose_they_are():
     rows = [Example(str(i), f"question {i}") for i in range(60)]
     a, b = answers(*(f"one {i}" for i in range(60))), answers(*(f"two {i}" for i in range(60)))
     pairs, swapped = pairs_of(rows, a, b), pairs_of(list(reversed(rows)), b, a)
-    assert [(one.key, one.left(), one.right()) for one in pairs] == [(one.key, one.left(), one.right()) for one in swapped]
+    assert [(one.key, one.left(), one.right()) for one in pairs] == [
+        (one.key, one.left(), one.right()) for one in swapped
+    ]
     assert [one.example.id for one in pairs] != [str(i) for i in range(60)]
     assert 20 <= sum(one.a_is_left() for one in pairs) <= 40
 
 
 def test_equal_and_missing_answers_are_settled():
     rows = [Example(str(i), "q") for i in range(4)]
-    settled = {pair.example.id: pair.settled for pair in pairs_of(rows, answers("a  b\n", None, None, "x"), answers("a b", "x", None, None))}
+    settled = {
+        pair.example.id: pair.settled
+        for pair in pairs_of(rows, answers("a  b\n", None, None, "x"), answers("a b", "x", None, None))
+    }
     assert settled == {"0": "tie", "1": "B", "2": "both bad", "3": "A"}
 
 
@@ -303,7 +388,11 @@ def test_rows_that_are_the_same_pair_are_one_choice_and_one_draw(tmp_path):
 
 def test_a_settled_pair_is_passed_where_all_before_it_are_judged(tmp_path):
     rows = [Example(str(i), f"q{i}") for i in range(30)]
-    pairs = pairs_of(rows, answers(*("same" if i % 3 else f"a{i}" for i in range(30))), answers(*("same" if i % 3 else f"b{i}" for i in range(30))))
+    pairs = pairs_of(
+        rows,
+        answers(*("same" if i % 3 else f"a{i}" for i in range(30))),
+        answers(*("same" if i % 3 else f"b{i}" for i in range(30))),
+    )
     open_ones = [pair for pair in pairs if pair.settled is None]
     with Judgements(tmp_path / "j.jsonl") as kept:
         for pair in open_ones[:4]:
@@ -319,7 +408,9 @@ def test_choices_count_whoever_is_called_a(tmp_path):
     with Judgements(tmp_path / "j.jsonl") as kept:
         kept.add(Judgement(pair.key, digest(pair.left()), "left"), "0")
         [row], [other] = people_on([pair], kept), people_on([swapped], kept)
-    assert {row.by_people, other.by_people} == {"A", "B"} and row.by_people == ("A" if pair.a_is_left() else "B") == row.people[0].left
+    assert {row.by_people, other.by_people} == {"A", "B"} and row.by_people == (
+        "A" if pair.a_is_left() else "B"
+    ) == row.people[0].left
 
 
 def test_each_person_has_sides_of_their_own_and_files_of_two_machines_are_one_file(tmp_path):
@@ -337,7 +428,10 @@ def test_each_person_has_sides_of_their_own_and_files_of_two_machines_are_one_fi
         seen = people_on(pairs, kept)
     assert [len(row.people) for row in seen] == [2] * 10 + [0] * 50
     ana, bo = seen[0].people
-    assert (ana.rater, ana.choice, ana.left) == ("Ana", ana.left, "A" if pairs[0].a_is_left("Ana") else "B") and (bo.rater, bo.choice) == ("Bo", "tie")
+    assert (ana.rater, ana.choice, ana.left) == ("Ana", ana.left, "A" if pairs[0].a_is_left("Ana") else "B") and (
+        bo.rater,
+        bo.choice,
+    ) == ("Bo", "tie")
 
 
 def test_a_torn_last_line_is_cut_off_and_a_second_owner_refused(tmp_path):

@@ -11,16 +11,21 @@ import pytest
 
 from mood_task import MOOD
 
-TASK = MOOD + """
+TASK = (
+    MOOD
+    + """
 [teacher]
 model = "{model}"
 """
+)
 
 
 @pytest.fixture
 def mood(endpoint, tmp_path):
     (tmp_path / "task.toml").write_text(TASK.format(model=endpoint.url()))
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"id": f"r{i}", "input": f"day {i} was good"}) + "\n" for i in range(40)))
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(json.dumps({"id": f"r{i}", "input": f"day {i} was good"}) + "\n" for i in range(40))
+    )
     return tmp_path
 
 
@@ -38,7 +43,10 @@ def test_without_a_terminal_and_without_consent_nothing_is_paid(stillhouse, endp
 def test_consent_on_the_command_line_prints_the_estimate_and_goes_on(stillhouse, endpoint, mood, consent):
     ran = stillhouse("label", mood, *PRICED, *consent, "--json")
     assert ran.code == 0
-    assert "will cost about $0.00096 (95% interval $0.00096 to $0.00096, 20 rows asked); price: given by the user" in ran.err.replace("\n", " ")
+    assert (
+        "will cost about $0.00096 (95% interval $0.00096 to $0.00096, 20 rows asked); price: given by the user"
+        in ran.err.replace("\n", " ")
+    )
     assert (ran.json["labelled"], ran.json["from_store"]) == (40, 0)
 
 
@@ -58,7 +66,10 @@ def test_what_is_in_the_store_needs_no_consent(stillhouse, mood):
     assert (ran.code, ran.json["from_store"]) == (0, 40)
 
 
-@pytest.mark.parametrize(("option", "value"), [("--max-usd", "-1"), ("--max-usd", "nan"), ("--price-in", "-1"), ("--price-in", "nan"), ("--price-in", "inf")])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--max-usd", "-1"), ("--max-usd", "nan"), ("--price-in", "-1"), ("--price-in", "nan"), ("--price-in", "inf")],
+)
 def test_sums_that_are_none_are_refused(stillhouse, endpoint, mood, option, value):
     options = {"--price-in": 1, "--price-out": 2, "--max-usd": 5} | {option: value}
     ran = stillhouse("label", mood, *[part for pair in options.items() for part in pair])
@@ -100,7 +111,10 @@ def gold_mood(endpoint, tmp_path):
     """Rows with gold labels, so that the teacher is asked only to be compared with."""
     settings = 'split = [0.1, 0.2, 0.3]\n\n[student]\nladder = ["majority"]\nlearn_from = "gold"\n\n[teacher]'
     (tmp_path / "task.toml").write_text(TASK.format(model=endpoint.url()).replace("[teacher]", settings))
-    rows = [{"id": f"r{i}", "input": f"day {i} was {'fine' if i % 2 else 'grey'}", "label": "good" if i % 2 else "bad"} for i in range(200)]
+    rows = [
+        {"id": f"r{i}", "input": f"day {i} was {'fine' if i % 2 else 'grey'}", "label": "good" if i % 2 else "bad"}
+        for i in range(200)
+    ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return tmp_path
 
@@ -117,11 +131,27 @@ def test_whoever_compares_with_a_teacher_that_bills_is_asked_as_well(stillhouse,
 
 
 def test_advise_tells_what_the_plain_prompt_and_then_those_with_examples_will_cost(stillhouse, endpoint, gold_mood):
-    ran = stillhouse("advise", gold_mood, *PRICED, "--yes", "--max-shots", 2, "--seeds", 3, "--sizes", "16,32", "--runs", gold_mood / "runs", "--json")
+    ran = stillhouse(
+        "advise",
+        gold_mood,
+        *PRICED,
+        "--yes",
+        "--max-shots",
+        2,
+        "--seeds",
+        3,
+        "--sizes",
+        "16,32",
+        "--runs",
+        gold_mood / "runs",
+        "--json",
+    )
     said = ran.err.replace("\n", " ")
     assert ran.code == 0, said
     assert "100 calls of" in said and "95% interval" in said
-    assert "360 calls of" in said and "with examples in the prompt will cost about $" in said  # 60 test rows, 3 draws, 1 and 2 examples
+    assert (
+        "360 calls of" in said and "with examples in the prompt will cost about $" in said
+    )  # 60 test rows, 3 draws, 1 and 2 examples
     assert endpoint.calls().total() == 100 + 360
 
 

@@ -38,7 +38,10 @@ NUMBERS = ("one", "two", "three", "four", "five", "six")
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_row_with_reasons_gets_those_of_another_and_nothing_else_changes(seed):
-    rows = [Example(str(i), f"q{i}", label=str(i), teacher_rationale=None if i % 4 == 3 else f"because {i}") for i in range(12)]
+    rows = [
+        Example(str(i), f"q{i}", label=str(i), teacher_rationale=None if i % 4 == 3 else f"because {i}")
+        for i in range(12)
+    ]
     moved = shuffled(rows, seed)
     assert sorted(str(row.teacher_rationale) for row in moved) == sorted(str(row.teacher_rationale) for row in rows)
     for before, after in zip(rows, moved, strict=True):
@@ -49,8 +52,13 @@ def test_every_row_with_reasons_gets_those_of_another_and_nothing_else_changes(s
 
 
 def arm(name, right, n=200, **facts):
-    rows = [RowResult(id=str(i), group=None, gold="good", output="good" if i < right else "bad", score=float(i < right)) for i in range(n)]
-    return MeasuredArm(name, "baseline" if facts.get("control") else "student", rows, facts={"steps": 10, "wall_s": 1.5, **facts})
+    rows = [
+        RowResult(id=str(i), group=None, gold="good", output="good" if i < right else "bad", score=float(i < right))
+        for i in range(n)
+    ]
+    return MeasuredArm(
+        name, "baseline" if facts.get("control") else "student", rows, facts={"steps": 10, "wall_s": 1.5, **facts}
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,10 +86,16 @@ def test_the_reasons_helped_where_both_controls_are_beaten_beyond_chance(right, 
 @pytest.mark.slow
 def test_distill_trains_both_controls_and_reports_them(stillhouse, tmp_path):
     pairs = [(i, a, b) for i in range(3) for a in range(6) for b in range(6)]
-    rows = [{"id": f"{a}-{b}-{i}", "input": f"{NUMBERS[a]} {NUMBERS[b]} {'so' * i}", "label": NUMBERS[(a + b) % 6]} for i, a, b in pairs]
+    rows = [
+        {"id": f"{a}-{b}-{i}", "input": f"{NUMBERS[a]} {NUMBERS[b]} {'so' * i}", "label": NUMBERS[(a + b) % 6]}
+        for i, a, b in pairs
+    ]
     for name, part in (("train", rows[:72]), ("test", rows[96:])):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
-    answers = [{"id": row["id"], "teacher_label": row["label"], "teacher_rationale": f"{row['input']} makes {row['label']}"} for row in rows]
+    answers = [
+        {"id": row["id"], "teacher_label": row["label"], "teacher_rationale": f"{row['input']} makes {row['label']}"}
+        for row in rows
+    ]
     (tmp_path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in answers))
     (tmp_path / "task.toml").write_text(TASK.replace('"linear"', '"generative:scratch:tiny"'))
     ran = stillhouse("distill", tmp_path, "--runs", tmp_path / "runs")
@@ -92,7 +106,9 @@ def test_distill_trains_both_controls_and_reports_them(stillhouse, tmp_path):
     names = [f"{found.arm}, {SHUFFLED}", f"{found.arm}, {LABELS_ALONE}"]
     assert [control.arm for control in found.controls] == names
     assert {arm.name: arm.kind for arm in result.arms if arm.name in names} == dict.fromkeys(names, "baseline")
-    assert found.steps == found.controls[1].steps == found.controls[0].steps  # the same time, in steps of as many tokens
+    assert (
+        found.steps == found.controls[1].steps == found.controls[0].steps
+    )  # the same time, in steps of as many tokens
     assert found.sentence in " ".join(ran.out.split())
     page = (tmp_path / "runs" / "sums-distill-1" / "report.html").read_text()
     assert "Do the reasons help?" in page and LABELS_ALONE in page

@@ -12,7 +12,15 @@ GOOD += [("head", n, seed, 0.3 + 0.1 * i + 0.01 * seed) for i, n in enumerate((1
 
 
 def csv_of(rows, header="arm,n,seed,score"):
-    return "\n".join([header, *(",".join(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row) for row in rows)]) + "\n"
+    return (
+        "\n".join(
+            [
+                header,
+                *(",".join(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row) for row in rows),
+            ]
+        )
+        + "\n"
+    )
 
 
 @pytest.fixture
@@ -40,9 +48,15 @@ def test_every_fact_is_in_the_words_and_in_the_json(compare, tmp_path):
     assert said.code == 0, said.err
     lines = said.out.splitlines()
     assert lines[0].endswith("●" * 3)  # the better arm reaches the top
-    assert any(line.startswith(f"advantage: prompt is worth {found['advantage']:,.0f} [") and "runs: prompt 12, head 12" in line for line in lines)
+    assert any(
+        line.startswith(f"advantage: prompt is worth {found['advantage']:,.0f} [")
+        and "runs: prompt 12, head 12" in line
+        for line in lines
+    )
     assert "window: scores from 0.51 to 0.61" in lines
-    assert any(line.startswith("crossover: head does not catch up with prompt by 128 training rows [") for line in lines)
+    assert any(
+        line.startswith("crossover: head does not catch up with prompt by 128 training rows [") for line in lines
+    )
     root = ET.fromstring((tmp_path / "picture.svg").read_text())
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert {"prompt", "head", "window"} <= {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
@@ -88,7 +102,11 @@ BAD = [
     ("no file", None, ["runs.csv", "cannot be read"]),
     ("empty file", "", ["runs.csv", "is empty", "arm, n, seed, score"]),
     ("only a header", "arm,n,seed,score\n", ["holds no run"]),
-    ("wrong columns", csv_of(GOOD, "model,n,seed,accuracy"), ["lacks the column arm and score", "model, n, seed, accuracy"]),
+    (
+        "wrong columns",
+        csv_of(GOOD, "model,n,seed,accuracy"),
+        ["lacks the column arm and score", "model, n, seed, accuracy"],
+    ),
     ("a column twice", csv_of([(*row, 1) for row in GOOD], "arm,n,seed,score,n"), ["column n twice"]),
     ("semicolons", csv_of(GOOD).replace(",", ";"), ["lacks the column", "arm;n;seed;score"]),
     ("too few cells", csv_of(GOOD) + "prompt,16\n", ["runs.csv:26", "2 cells where the header has 4"]),
@@ -108,9 +126,21 @@ BAD = [
     ("a score in words", changed(7, score="good"), ["runs.csv:7", "score = 'good'"]),
     ("a score with a comma", changed(7, score='"0,7"'), ["runs.csv:7", "score = '0,7'"]),
     ("a score with an underscore", changed(7, score="0_5"), ["runs.csv:7", "score = '0_5'"]),
-    ("a run twice", csv_of([*GOOD, GOOD[3]]), ["runs.csv:26", "prompt, n = 32, seed 0 is there twice (first on line 5)"]),
-    ("an arm without a score", csv_of([(arm, n, seed, "" if arm == "head" else score) for arm, n, seed, score in GOOD]), ["head has no score at all"]),
-    ("one size", csv_of([row for row in GOOD if row[0] == "prompt" or row[1] == 16]), ["head: one training size (n = 16) is no learning curve"]),
+    (
+        "a run twice",
+        csv_of([*GOOD, GOOD[3]]),
+        ["runs.csv:26", "prompt, n = 32, seed 0 is there twice (first on line 5)"],
+    ),
+    (
+        "an arm without a score",
+        csv_of([(arm, n, seed, "" if arm == "head" else score) for arm, n, seed, score in GOOD]),
+        ["head has no score at all"],
+    ),
+    (
+        "one size",
+        csv_of([row for row in GOOD if row[0] == "prompt" or row[1] == 16]),
+        ["head: one training size (n = 16) is no learning curve"],
+    ),
     ("a size of zero", changed(2, n=0), ["prompt: n = 0 has no place on a log2 axis"]),
     ("constant scores", flat("prompt", 0.5), ["prompt and head share the single score 0.5"]),
     ("curves far apart", flat("prompt", 0.95), ["share no score", "0.95", "--full-range"]),
@@ -141,14 +171,19 @@ def test_curves_that_cross_twice_and_single_runs_are_said_and_no_number_is_made_
     assert found.code == 0
     assert "crossover: the curves cross 2 times, at about" in found.out
     assert "no single size is the crossover" in found.out
-    assert "note: no interval: it takes at least 3 runs at every size, and a has 1 at a size and b has 1 at a size" in found.out
+    assert (
+        "note: no interval: it takes at least 3 runs at every size, and a has 1 at a size and b has 1 at a size"
+        in found.out
+    )
 
 
 def test_the_papers_linear_axis_takes_a_size_of_zero_which_the_picture_leaves_out(compare, tmp_path):
     zero = [(arm, 0, seed, {"prompt": 0.2, "head": 0.25}[arm]) for arm in ("prompt", "head") for seed in range(3)]
     found = compare(csv_of(GOOD + zero), "--protocol", "lescao2021", "--plot", tmp_path / "picture.svg")
     assert found.code == 0, found.err
-    assert "prompt catches up with head at about 3 training rows" in found.out  # 0.05 behind at 0, 0.2 ahead at 16: a fifth of the way
+    assert (
+        "prompt catches up with head at about 3 training rows" in found.out
+    )  # 0.05 behind at 0, 0.2 ahead at 16: a fifth of the way
     assert "n* = 3" in (tmp_path / "picture.svg").read_text()
 
 
@@ -160,7 +195,18 @@ def test_nothing_heavy_is_loaded(tmp_path):
     (tmp_path / "runs.csv").write_text(csv_of(GOOD))
     script = "import sys; from stillhouse.cli import main\ntry: main()\nexcept SystemExit: pass\n"
     script += "print([name for name in ('torch', 'transformers', 'sklearn', 'pyarrow') if name in sys.modules], file=sys.stderr)"
-    command = [sys.executable, "-c", script, "curves", str(tmp_path / "runs.csv"), "--better", "prompt", "--worse", "head", "--json"]
+    command = [
+        sys.executable,
+        "-c",
+        script,
+        "curves",
+        str(tmp_path / "runs.csv"),
+        "--better",
+        "prompt",
+        "--worse",
+        "head",
+        "--json",
+    ]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(found.stdout)["better"] == "prompt"
     assert found.stderr.strip() == "[]"

@@ -61,7 +61,13 @@ def distilled(tmp_path_factory):
 
 
 def run(*arguments, **options):
-    return subprocess.run([sys.executable, "-m", "stillhouse", *map(str, arguments)], capture_output=True, text=True, check=False, **options)
+    return subprocess.run(
+        [sys.executable, "-m", "stillhouse", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
 
 
 def test_distill_writes_what_it_says(distilled):
@@ -82,7 +88,10 @@ def test_distill_writes_what_it_says(distilled):
 
 def test_every_answer_is_kept_so_that_any_number_can_be_computed_again(distilled):
     folder, found = distilled
-    rows = [json.loads(line) for line in (folder / "runs" / "route-distill-1" / "predictions.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line)
+        for line in (folder / "runs" / "route-distill-1" / "predictions.jsonl").read_text().splitlines()
+    ]
     arms = {arm["name"]: arm["score"] for arm in found["result"]["arms"] if arm["kind"] != "cascade"}
     assert {row["arm"] for row in rows} == set(arms) == {"prompt", "majority", "linear on teacher labels"}
     for name, score in arms.items():
@@ -114,8 +123,12 @@ def test_report_is_written_again_and_evaluate_measures_student_cascade_and_recor
     wanted = next(arm["score"] for arm in found["result"]["arms"] if arm["kind"] == "student")
     assert student["score"]["value"] == pytest.approx(wanted["value"])
     assert (student["metric"], student["score"]["n"]) == ("accuracy", 400)
-    prompt = stillhouse("evaluate", "scripted:stillhouse.demo.stand_in:route_teacher", test, "--task", folder / "route", "--json").json
-    assert prompt["score"]["value"] == pytest.approx(next(arm["score"]["value"] for arm in found["result"]["arms"] if arm["name"] == "prompt"))
+    prompt = stillhouse(
+        "evaluate", "scripted:stillhouse.demo.stand_in:route_teacher", test, "--task", folder / "route", "--json"
+    ).json
+    assert prompt["score"]["value"] == pytest.approx(
+        next(arm["score"]["value"] for arm in found["result"]["arms"] if arm["name"] == "prompt")
+    )
     out = tmp_path / "rows.jsonl"
     said = stillhouse("evaluate", f"cascade:{run_folder}", test, "--out", out)
     assert said.code == 0, said.err
@@ -138,8 +151,20 @@ def test_a_student_that_does_not_pass_is_shown_so_and_not_served(stillhouse, tmp
 @pytest.mark.slow
 def test_advise_prints_curves_and_crossover_and_a_killed_one_goes_on(stillhouse, tmp_path):
     project(tmp_path / "route", n=400, n_test=150)
-    command = [sys.executable, "-m", "stillhouse", "advise", str(tmp_path / "route"), "--runs", str(tmp_path / "runs"), "--seeds", "3"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "stillhouse",
+        "advise",
+        str(tmp_path / "route"),
+        "--runs",
+        str(tmp_path / "runs"),
+        "--seeds",
+        "3",
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
         while process.poll() is None and len(list((tmp_path / "runs").glob("*/arms/*/arm.json"))) < 4:
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
@@ -147,7 +172,9 @@ def test_advise_prints_curves_and_crossover_and_a_killed_one_goes_on(stillhouse,
     found = stillhouse("advise", tmp_path / "route", "--runs", tmp_path / "runs", "--seeds", "3")
     assert found.code == 0, found.err
     assert len(kept) >= 4
-    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items())  # nothing finished was computed again
+    assert all(
+        path.stat().st_mtime_ns == time_ns for path, time_ns in kept.items()
+    )  # nothing finished was computed again
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["route-advise-1"]
     assert re.search(r"linear on teacher labels meets the prompt .* labels \[.*\] \(3 seeds, n = 150\)", found.out)
     result = load_result(tmp_path / "runs" / "route-advise-1")
@@ -155,19 +182,41 @@ def test_advise_prints_curves_and_crossover_and_a_killed_one_goes_on(stillhouse,
     assert curve.points[0].n == 16
     assert all(len(point.scores) == 3 for point in curve.points)
     assert curve.points[-1].mean > curve.points[0].mean
-    again = stillhouse("distill", tmp_path / "route", "--runs", tmp_path / "runs", "--advice", tmp_path / "runs" / "route-advise-1", "--json")
+    again = stillhouse(
+        "distill",
+        tmp_path / "route",
+        "--runs",
+        tmp_path / "runs",
+        "--advice",
+        tmp_path / "runs" / "route-advise-1",
+        "--json",
+    )
     assert again.json["result"]["curves"]["curves"][0]["name"] == "linear on teacher labels"
 
 
 @pytest.mark.slow
 def test_a_killed_distill_goes_on_from_the_trainings_checkpoint(stillhouse, tmp_path):
-    project(tmp_path / "route", ladder='"encoder:scratch:tiny"', student='learn_from = "gold"\nepochs = 12', n=500, n_test=150)
-    command = [sys.executable, "-c", "import stillhouse.student.config as c; import dataclasses; f = c.TrainConfig.__dataclass_fields__;"]
-    command[-1] += "c.TrainConfig.__init__.__defaults__ = tuple(0.0 if d == 120.0 else d for d in c.TrainConfig.__init__.__defaults__);"
+    project(
+        tmp_path / "route",
+        ladder='"encoder:scratch:tiny"',
+        student='learn_from = "gold"\nepochs = 12',
+        n=500,
+        n_test=150,
+    )
+    command = [
+        sys.executable,
+        "-c",
+        "import stillhouse.student.config as c; import dataclasses; f = c.TrainConfig.__dataclass_fields__;",
+    ]
+    command[-1] += (
+        "c.TrainConfig.__init__.__defaults__ = tuple(0.0 if d == 120.0 else d for d in c.TrainConfig.__init__.__defaults__);"
+    )
     command[-1] += "from stillhouse.cli import main; main()"
     command += ["distill", str(tmp_path / "route"), "--runs", str(tmp_path / "runs"), "--all"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and not list((tmp_path / "runs").glob("*/arms/encoder*/.student.checkpoint-*/checkpoint.safetensors")):
+        while process.poll() is None and not list(
+            (tmp_path / "runs").glob("*/arms/encoder*/.student.checkpoint-*/checkpoint.safetensors")
+        ):
             time.sleep(0.02)
         process.kill()
     done = stillhouse("distill", tmp_path / "route", "--runs", tmp_path / "runs", "--all", "--json")
@@ -180,14 +229,27 @@ def test_a_killed_distill_goes_on_from_the_trainings_checkpoint(stillhouse, tmp_
 def test_serve_speaks_to_the_openai_client_and_stops_on_sigterm(distilled):
     folder, _ = distilled
     for flags in ([], ["--cascade"]):
-        command = [sys.executable, "-m", "stillhouse", "serve", str(folder / "runs" / "route-distill-1"), "--port", "0", "--json", *flags]
+        command = [
+            sys.executable,
+            "-m",
+            "stillhouse",
+            "serve",
+            str(folder / "runs" / "route-distill-1"),
+            "--port",
+            "0",
+            "--json",
+            *flags,
+        ]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             ready = json.loads(process.stdout.readline())
             client = openai.OpenAI(base_url=ready["base_url"], api_key="none", max_retries=0)
             assert [model.id for model in client.models.list()] == ready["models"] == ["route"]
             rows = make_rows("route", 450, 0, "test")[:20]
             answers = [
-                client.chat.completions.create(model="route", messages=[{"role": "user", "content": row.input}]).choices[0].message.content for row in rows
+                client.chat.completions.create(model="route", messages=[{"role": "user", "content": row.input}])
+                .choices[0]
+                .message.content
+                for row in rows
             ]
             assert sum(answer == row.label for answer, row in zip(answers, rows, strict=True)) >= 16
             with pytest.raises(openai.NotFoundError, match="route"):
@@ -217,11 +279,15 @@ from stillhouse.cli import main
 main()
 """
     for arguments in (["label", "route"], ["distill", "route", "--json"], ["report", "runs/route-distill-1"]):
-        found = subprocess.run([sys.executable, "-c", script, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        found = subprocess.run(
+            [sys.executable, "-c", script, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
         assert found.returncode in (0, 1), found.stderr
         assert "Traceback" not in found.stderr
     project(tmp_path / "route", ladder='"encoder:scratch:tiny"', n=300, n_test=100)
-    found = subprocess.run([sys.executable, "-c", script, "distill", "route"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        [sys.executable, "-c", script, "distill", "route"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert found.returncode == 2
     assert "pip install 'stillhouse[train]'" in found.stderr
 

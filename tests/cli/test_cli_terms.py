@@ -7,10 +7,13 @@ import pytest
 from mood_task import MOOD
 from stillhouse.cli import terms as cli_terms
 
-TASK = MOOD + """
+TASK = (
+    MOOD
+    + """
 [teacher]
 model = "{model}"
 """
+)
 
 
 @pytest.fixture
@@ -18,7 +21,9 @@ def hosted(endpoint, tmp_path, monkeypatch):
     """A task whose teacher answers on loopback and is taken for a provider's."""
     monkeypatch.setattr("stillhouse.teacher.terms._is_local", lambda host: False)
     (tmp_path / "task.toml").write_text(TASK.format(model=endpoint.url()))
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"input": f"day {i} was {('good', 'awful')[i % 2]}"}) + "\n" for i in range(60)))
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(json.dumps({"input": f"day {i} was {('good', 'awful')[i % 2]}"}) + "\n" for i in range(60))
+    )
     return tmp_path
 
 

@@ -66,8 +66,21 @@ def cases(here, n=6):
     policy = [question.startswith("what") for question in asked]
     rows = list(enumerate(zip(asked, policy, strict=True)))
     write(here / "cases", "route", *({"id": n, "input": q, "expected": "search" if p else "sql"} for n, (q, p) in rows))
-    write(here / "cases", "flow", *({"id": n, "input": q, "expected": "see the policy" if p else "There are 3."} for n, (q, p) in rows))
-    write(here / "cases", "paths", {"id": "p", "input": "how?", "path": ["route=sql", "to_sql", "rows=7"], "script": {"route": "sql", "to_sql": "SELECT 7"}})
+    write(
+        here / "cases",
+        "flow",
+        *({"id": n, "input": q, "expected": "see the policy" if p else "There are 3."} for n, (q, p) in rows),
+    )
+    write(
+        here / "cases",
+        "paths",
+        {
+            "id": "p",
+            "input": "how?",
+            "path": ["route=sql", "to_sql", "rows=7"],
+            "script": {"route": "sql", "to_sql": "SELECT 7"},
+        },
+    )
 
 
 def test_all_right_is_exit_code_0_and_a_table(here, stillhouse):
@@ -77,12 +90,21 @@ def test_all_right_is_exit_code_0_and_a_table(here, stillhouse):
     lines = [line.split() for line in found.out.splitlines()]
     assert ["main", "(whole)", "6", "100.0", "%", "[54.1,", "100.0]"] in [line[:7] for line in lines]
     assert "paths: 1 of 1 as expected" in found.out
-    assert "composability gap: 0.0\u202f% [0.0, 45.9], n = 6 runs with right parts (6 of 14 step calls judged)" in found.out
+    assert (
+        "composability gap: 0.0\u202f% [0.0, 45.9], n = 6 runs with right parts (6 of 14 step calls judged)"
+        in found.out
+    )
     assert found.out.rstrip().endswith("passed")
     assert "wrote runs/tests-1.json" in found.err
-    assert sorted(path.name for path in (here / "runs").iterdir() if not path.name.startswith(".")) == ["tests-1.db", "tests-1.html", "tests-1.json"]
+    assert sorted(path.name for path in (here / "runs").iterdir() if not path.name.startswith(".")) == [
+        "tests-1.db",
+        "tests-1.html",
+        "tests-1.json",
+    ]
     with sqlite3.connect(here / "stillhouse.db") as db:
-        assert "steps" not in {name for (name,) in db.execute("SELECT name FROM sqlite_master")}  # no trace of a test among the app's own runs
+        assert "steps" not in {
+            name for (name,) in db.execute("SELECT name FROM sqlite_master")
+        }  # no trace of a test among the app's own runs
 
 
 def test_what_is_wrong_is_attributed(here, stillhouse):
@@ -112,7 +134,11 @@ def test_right_parts_and_a_wrong_whole_are_the_gap(here, stillhouse):
 
 def test_a_wrong_path_says_where_it_leaves_the_expected_one(here, stillhouse):
     cases(here, 3)
-    write(here / "cases", "paths", {"id": "p", "input": "how?", "path": ["route=sql", "rows"], "script": {"route": "sql", "to_sql": "SELECT x"}})
+    write(
+        here / "cases",
+        "paths",
+        {"id": "p", "input": "how?", "path": ["route=sql", "rows"], "script": {"route": "sql", "to_sql": "SELECT x"}},
+    )
     found = stillhouse("test", "shop_app.py:main")
     assert found.code == 1
     assert "p: call 2 is to_sql, and rows was expected; it failed (ValueError: invalid literal" in found.out
@@ -123,16 +149,25 @@ def test_offline_lists_every_call_without_an_answer_when_a_prompt_changed(here, 
     cases(here, 3)
     for number in range(3):
         question = ("what may I return" if number % 3 == 0 else "how many") + f" of {number}?"
-        assert stillhouse("run", "shop_app.py:main", "--input", json.dumps({"question": question}), "--run-id", f"r{number}").code == 0
+        assert (
+            stillhouse(
+                "run", "shop_app.py:main", "--input", json.dumps({"question": question}), "--run-id", f"r{number}"
+            ).code
+            == 0
+        )
     again = stillhouse("test", "shop_app.py:main", "--offline", "--json")
     assert (again.code, again.json["missing"]) == (0, [])
     (here / "shop_app.py").write_text(APP.replace("Write the query.", "Write one query."))
     changed = stillhouse("test", "shop_app.py:main", "--offline", "--json")
     assert changed.code == 1
     assert [(miss["case"], miss["step"]) for miss in changed.json["missing"]] == [("1", "to_sql"), ("2", "to_sql")]
-    (here / "shop_app.py").write_text(APP.replace("Who answers?", "Who answers it?").replace("Write the query.", "Write one query."))
+    (here / "shop_app.py").write_text(
+        APP.replace("Who answers?", "Who answers it?").replace("Write the query.", "Write one query.")
+    )
     both = stillhouse("test", "shop_app.py:main", "--offline")
-    assert "8 calls have no stored answer" in both.out  # route alone three times, and in the whole; to_sql behind it twice
+    assert (
+        "8 calls have no stored answer" in both.out
+    )  # route alone three times, and in the whole; to_sql behind it twice
     assert 'to_sql in case 1: {"question":"how many of 1?"}' in both.out
 
 
@@ -142,7 +177,15 @@ def test_against_a_baseline_worse_beyond_the_margin_is_exit_code_1_and_few_cases
     same = stillhouse("test", "shop_app.py:main", "--baseline", "runs/tests-1.json", "--margin", "0.2")
     assert same.code == 0, same.out
     assert "main: +0.0 points on 60 cases (0 better, 0 worse), at least" in same.out
-    worse = stillhouse("test", "shop_app.py:main", "--baseline", "runs/tests-1.json", "--model", "route=scripted:shop_app:worse", "--json")
+    worse = stillhouse(
+        "test",
+        "shop_app.py:main",
+        "--baseline",
+        "runs/tests-1.json",
+        "--model",
+        "route=scripted:shop_app:worse",
+        "--json",
+    )
     assert worse.code == 1
     by_name = {one["name"]: one for one in worse.json["against"]}
     assert (by_name["main"]["answer"], by_name["route"]["answer"]) == ("fail", "fail")
@@ -168,9 +211,16 @@ def test_cases_are_made_of_a_traced_run_and_hold(here, stillhouse):
     assert stillhouse("run", "shop_app.py:main", "--input", '{"question": "how many?"}', "--run-id", "r1").code == 0
     made = stillhouse("test", "--from-run", "r1", "--json")
     assert made.code == 0
-    assert {path: counts["new"] for path, counts in made.json.items()} == {f"cases/{name}.jsonl": 1 for name in ("route", "to_sql", "rows", "paths", "flow")}
+    assert {path: counts["new"] for path, counts in made.json.items()} == {
+        f"cases/{name}.jsonl": 1 for name in ("route", "to_sql", "rows", "paths", "flow")
+    }
     path = json.loads((here / "cases" / "paths.jsonl").read_text())
-    assert path == {"id": "r1", "input": "how many?", "path": ["route=sql", "to_sql", "rows=3"], "script": {"route": "sql", "to_sql": "SELECT 3"}}
+    assert path == {
+        "id": "r1",
+        "input": "how many?",
+        "path": ["route=sql", "to_sql", "rows=3"],
+        "script": {"route": "sql", "to_sql": "SELECT 3"},
+    }
     assert stillhouse("test", "shop_app.py:main", "--offline").code == 0
     (here / "cases" / "route.jsonl").write_text('{"id": "mine", "input": "how many?", "expected": "search"}\n')
     again = stillhouse("test", "--from-run", "r1", "--json").json
@@ -186,7 +236,9 @@ def test_metrics_by_name_and_by_function(here, stillhouse):
     write(here / "cases", "to_sql", {"input": "how many?", "expected": "SELECT n FROM t"})
     (here / "judge.py").write_text("def half(answer, expected):\n    return 0.5\n")
     assert stillhouse("test", "shop_app.py:main").code == 1
-    right = stillhouse("test", "shop_app.py:main", "--metric", "to_sql=sql_execution", "--database", "shop.db", "--json")
+    right = stillhouse(
+        "test", "shop_app.py:main", "--metric", "to_sql=sql_execution", "--database", "shop.db", "--json"
+    )
     assert (right.code, right.json["parts"][0]["metrics"]) == (0, ["sql_execution"])
     half = stillhouse("test", "shop_app.py:main", "--metric", "to_sql=judge:half", "--json")
     assert half.json["parts"][0]["score"]["value"] == 0.5
@@ -240,9 +292,19 @@ def test_a_broken_case_is_named_with_its_file(here, stillhouse, name, row, says)
 
 
 def test_two_cases_of_one_input_cannot_expect_two_answers(here, stillhouse):
-    write(here / "cases", "route", {"input": "q", "expected": "sql"}, {"input": {"question": "q"}, "expected": "search"})
-    assert "the cases 1 and 2 have the same input and expect different answers" in stillhouse("test", "shop_app.py:main").err
-    write(here / "cases", "route", {"id": "a", "input": "q", "expected": "sql"}, {"id": "a", "input": "r", "expected": "sql"})
+    write(
+        here / "cases", "route", {"input": "q", "expected": "sql"}, {"input": {"question": "q"}, "expected": "search"}
+    )
+    assert (
+        "the cases 1 and 2 have the same input and expect different answers"
+        in stillhouse("test", "shop_app.py:main").err
+    )
+    write(
+        here / "cases",
+        "route",
+        {"id": "a", "input": "q", "expected": "sql"},
+        {"id": "a", "input": "r", "expected": "sql"},
+    )
     assert "the id 'a' occurs twice (first on line 1)" in stillhouse("test", "shop_app.py:main").err
 
 
@@ -251,7 +313,12 @@ def test_two_cases_of_one_input_cannot_expect_two_answers(here, stillhouse):
 
 def test_harvest_says_what_it_took_and_what_not(here, stillhouse):
     for number, question in enumerate(["how many?", "how many?", "and returns?"]):
-        assert stillhouse("run", "shop_app.py:main", "--input", json.dumps({"question": question}), "--run-id", f"r{number}").code == 0
+        assert (
+            stillhouse(
+                "run", "shop_app.py:main", "--input", json.dumps({"question": question}), "--run-id", f"r{number}"
+            ).code
+            == 0
+        )
     (here / "test.jsonl").write_text('{"input": "And returns?", "label": "search"}\n')
     found = stillhouse("harvest", "main", "--step", "route", "--exclude", "test.jsonl")
     assert found.code == 0, found.err
@@ -272,8 +339,13 @@ def test_from_traces_to_a_student_that_is_proved_in_the_flow(here, stillhouse):
     """run, harvest, distill by the step's name, test with the student in its place against the model that it replaces."""
     from stillhouse.demo.grammar import make_rows
 
-    app = APP.replace("scripted:shop_app:clerk", "scripted:stillhouse.demo.stand_in:route_teacher", 1).replace('["sql", "search"]', '["sql", "search", "chat"]')
-    app = app.replace('if await route(question) == "search":\n        return "see the policy"', "kind = await route(question)\n    return kind")
+    app = APP.replace("scripted:shop_app:clerk", "scripted:stillhouse.demo.stand_in:route_teacher", 1).replace(
+        '["sql", "search"]', '["sql", "search", "chat"]'
+    )
+    app = app.replace(
+        'if await route(question) == "search":\n        return "see the policy"',
+        "kind = await route(question)\n    return kind",
+    )
     (here / "shop_app.py").write_text(app)
     rows = make_rows("route", 500, 0, "train")
     (here / "ask.py").write_text(
@@ -291,8 +363,12 @@ def test_from_traces_to_a_student_that_is_proved_in_the_flow(here, stillhouse):
     test_rows = make_rows("route", 120, 0, "test")
     write(here / "cases", "route", *({"id": row.id, "input": row.text, "expected": row.label} for row in test_rows))
     write(here / "cases", "flow", *({"id": row.id, "input": row.text, "expected": row.label} for row in test_rows))
-    (here / "test.jsonl").write_text("".join(json.dumps({"input": row.text, "label": row.label}) + "\n" for row in test_rows))
-    harvested = stillhouse("harvest", "all", "--step", "route", "--app", "shop_app.py:main", "--exclude", "test.jsonl", "--json")
+    (here / "test.jsonl").write_text(
+        "".join(json.dumps({"input": row.text, "label": row.label}) + "\n" for row in test_rows)
+    )
+    harvested = stillhouse(
+        "harvest", "all", "--step", "route", "--app", "shop_app.py:main", "--exclude", "test.jsonl", "--json"
+    )
     assert harvested.json["rows"] >= 400
     toml = here / "steps" / "route" / "task.toml"
     toml.write_text(toml.read_text() + '\n[gate]\nmargin = 0.5\n[student]\nladder = ["linear"]\n')
@@ -300,7 +376,9 @@ def test_from_traces_to_a_student_that_is_proved_in_the_flow(here, stillhouse):
     assert distilled.code == 0, distilled.out + distilled.err
     student = f"route=student:{distilled.json['run']}"
     teacher = "route=scripted:stillhouse.demo.stand_in:route_teacher"
-    found = stillhouse("test", "shop_app.py:main", "--model", student, "--baseline-model", teacher, "--margin", "0.3", "--json")
+    found = stillhouse(
+        "test", "shop_app.py:main", "--model", student, "--baseline-model", teacher, "--margin", "0.3", "--json"
+    )
     assert found.code == 0, found.out + found.err
     assert {one["answer"] for one in found.json["against"]} == {"pass"}
     after = found.json["parts"][-1]

@@ -57,8 +57,13 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "some_swappers.py").write_text(MODELS)
     (tmp_path / "task.toml").write_text(TASK)
-    rows = [{"id": str(i), "input": f"{('red', 'blue', 'gold')[i % 3]} {i % 7} {('fox', 'hen')[i % 2]} {i}"} for i in range(60)]
-    (tmp_path / "examples.jsonl").write_text("".join(json.dumps({**row, "label": " ".join(reversed(row["input"].split()))}) + "\n" for row in rows))
+    rows = [
+        {"id": str(i), "input": f"{('red', 'blue', 'gold')[i % 3]} {i % 7} {('fox', 'hen')[i % 2]} {i}"}
+        for i in range(60)
+    ]
+    (tmp_path / "examples.jsonl").write_text(
+        "".join(json.dumps({**row, "label": " ".join(reversed(row["input"].split()))}) + "\n" for row in rows)
+    )
     yield tmp_path
     sys.modules.pop("some_swappers", None)
 
@@ -70,7 +75,9 @@ def edit(folder, old, new):
 def mimic(folder, wrong=0):
     """A file of answers: the teacher's, but for the first `wrong`."""
     rows = [json.loads(line) for line in (folder / "examples.jsonl").read_text().splitlines()]
-    lines = [{"id": row["id"], "answer": "nothing" if number < wrong else row["label"]} for number, row in enumerate(rows)]
+    lines = [
+        {"id": row["id"], "answer": "nothing" if number < wrong else row["label"]} for number, row in enumerate(rows)
+    ]
     (folder / "mimic.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
@@ -102,9 +109,14 @@ def test_distill_goes_by_the_win_rate_against_the_prompt(stillhouse, folder, mon
     assert scores == {"prompt": 0.5, found["a"]: 0.0}
     gate = next(arm["gate"] for arm in result["arms"] if arm["name"] == found["a"])
     assert (gate["answer"], gate["margin"], gate["lower_bound"] < -0.3) == ("fail", 0.1, True)
-    assert "not by people" in gate["sentence"] and result["verdict"]["kind"] == "keep prompt" and result["cascade"] is None
+    assert (
+        "not by people" in gate["sentence"] and result["verdict"]["kind"] == "keep prompt" and result["cascade"] is None
+    )
     report = Path(done.json["report"]).read_text()
-    assert "win rate by scripted:some_swappers:judge (a stand-in), not by people" in report and "Answer against answer" in report
+    assert (
+        "win rate by scripted:some_swappers:judge (a stand-in), not by people" in report
+        and "Answer against answer" in report
+    )
     rows = [json.loads(line) for line in (Path(done.json["run"]) / "predictions.jsonl").read_text().splitlines()]
     assert {row["score"] for row in rows if row["arm"] == found["a"]} == {0.0}
 
@@ -119,7 +131,9 @@ def test_evaluate_is_a_comparison_with_the_teacher_and_ends_by_the_gate(stillhou
     mimic(folder, wrong=40)
     far = stillhouse("evaluate", "mimic.jsonl", "examples.jsonl", "--task", "task.toml")
     assert far.code == 1 and "Gate: fails" in far.out
-    assert stillhouse("evaluate", "mimic.jsonl", "examples.jsonl", "--task", "task.toml", "--out", "rows.jsonl").code == 2
+    assert (
+        stillhouse("evaluate", "mimic.jsonl", "examples.jsonl", "--task", "task.toml", "--out", "rows.jsonl").code == 2
+    )
 
 
 def test_what_people_chose_beside_the_task_outranks_the_judge(stillhouse, folder):
@@ -131,17 +145,31 @@ def test_what_people_chose_beside_the_task_outranks_the_judge(stillhouse, folder
         for i in range(10):
             row = json.loads((folder / "examples.jsonl").read_text().splitlines()[i])
             left = digest("nothing")
-            kept.add(Judgement(digest([row["input"], sorted([left, digest(row["label"])])]), left, "left"), row["id"])  # they liked "nothing" better
+            kept.add(
+                Judgement(digest([row["input"], sorted([left, digest(row["label"])])]), left, "left"), row["id"]
+            )  # they liked "nothing" better
     found = stillhouse(*command, "--json").json["comparison"]
     assert (found["by"], found["tally"]["wins"], found["rate"]["value"]) == ("people", 10, (10 + 25) / 60)
     edit(folder, "", "")
-    assert stillhouse(*command, "--json").json["comparison"]["rate"]["value"] == found["rate"]["value"]  # with the judge, who says the contrary
+    assert (
+        stillhouse(*command, "--json").json["comparison"]["rate"]["value"] == found["rate"]["value"]
+    )  # with the judge, who says the contrary
 
 
 BAD = [
-    ("nobody judges", ("distill",), ('judge = "scripted:some_swappers:judge"\n', ""), 'metric = "win_rate" needs judgements'),
+    (
+        "nobody judges",
+        ("distill",),
+        ('judge = "scripted:some_swappers:judge"\n', ""),
+        'metric = "win_rate" needs judgements',
+    ),
     ("a curve", ("advise",), ("", ""), "its judge would be asked twice about every test row for every size and seed"),
-    ("also_test", ("distill",), ("[gate]", '[data]\nalso_test = ["examples.jsonl"]\n\n[gate]'), "also_test is not judged"),
+    (
+        "also_test",
+        ("distill",),
+        ("[gate]", '[data]\nalso_test = ["examples.jsonl"]\n\n[gate]'),
+        "also_test is not judged",
+    ),
     ("a choice", ("distill",), ('"text"', '"choice"'), 'metric = "win_rate" is for output = "text"'),
 ]
 
@@ -158,9 +186,14 @@ def test_evaluate_calls_a_weak_metric_weak(stillhouse, folder):
     edit(folder, '"win_rate"', '"rouge_l"')
     mimic(folder)
     rows = [json.loads(line) for line in (folder / "mimic.jsonl").read_text().splitlines()]
-    (folder / "recorded.jsonl").write_text("".join(json.dumps({"id": row["id"], "teacher_label": row["answer"]}) + "\n" for row in rows))
+    (folder / "recorded.jsonl").write_text(
+        "".join(json.dumps({"id": row["id"], "teacher_label": row["answer"]}) + "\n" for row in rows)
+    )
     found = stillhouse("evaluate", "recorded:recorded.jsonl", "examples.jsonl", "--task", "task.toml")
-    assert found.code == 0 and "ROUGE-L rewards words shared with one reference, not truth: weak evidence for open text" in found.out
+    assert (
+        found.code == 0
+        and "ROUGE-L rewards words shared with one reference, not truth: weak evidence for open text" in found.out
+    )
 
 
 def test_the_report_of_a_comparison_is_written_again(stillhouse, folder):

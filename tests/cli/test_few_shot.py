@@ -57,7 +57,14 @@ PRICED = "price_in = 10.0\nprice_out = 10.0\nmax_tokens = 4"
 
 def rows(prefix, n):
     labels = ("good", "bad")
-    return [Example(f"{prefix}{i}", f"{prefix} day number {i} was {['lovely', 'awful'][i % 2]}" + " indeed" * (i % 7), labels[i % 2]) for i in range(n)]
+    return [
+        Example(
+            f"{prefix}{i}",
+            f"{prefix} day number {i} was {['lovely', 'awful'][i % 2]}" + " indeed" * (i % 7),
+            labels[i % 2],
+        )
+        for i in range(n)
+    ]
 
 
 @pytest.fixture
@@ -117,7 +124,13 @@ def test_the_examples_of_an_arm_can_be_named_in_the_task(project, tmp_path):
     by_id = {row.id: row for row in rows("train", 40)}
     assert [(shot.input, shot.label) for shot in shown] == [(by_id[id_].input, by_id[id_].label) for id_ in wanted]
     material = asyncio.run(prepare(task))
-    assert sum(answer.output == row.label for answer, row in zip(material.teacher.on(material.splits.test), material.splits.test, strict=True)) == 30
+    assert (
+        sum(
+            answer.output == row.label
+            for answer, row in zip(material.teacher.on(material.splits.test), material.splits.test, strict=True)
+        )
+        == 30
+    )
 
 
 def test_at_most_so_many_examples_fit_is_the_largest_number_that_does(project, tmp_path):
@@ -134,7 +147,11 @@ def test_at_most_so_many_examples_fit_is_the_largest_number_that_does(project, t
     def fits(k):
         pool, source = shots.pool_of(material)
         drawn = [shots.draw(pool, source, seed, classes=True)[:k] for seed in range(3)]
-        lengths = [sum(len(m["content"]) for m in build_messages(material.task, row, shown)) for shown in drawn for row in material.splits.test]
+        lengths = [
+            sum(len(m["content"]) for m in build_messages(material.task, row, shown))
+            for shown in drawn
+            for row in material.splits.test
+        ]
         return max(lengths) / ratio + 16 <= 260 * 0.9
 
     assert fits(most) and not fits(most + 1)
@@ -147,8 +164,16 @@ def test_a_tokenizer_counts_where_there_is_one(project, tmp_path):
     folder = project(f'context_tokens = 200\nmax_tokens = 16\nmax_shots = 1\ntokenizer = "{tmp_path}"')
     material, found = measure(folder, tmp_path)
     assert any("counted with tokenizer.json" in note for note in found.notes)
-    words = {row.id: len(row.input.split()) + 1 + 16 for row in material.splits.train}  # the label is one word; 8 for each message
-    plain = max(sum(len(pre_tokenizers.Whitespace().pre_tokenize_str(m["content"])) + 8 for m in build_messages(material.task, row)) for row in rows("t", 30))
+    words = {
+        row.id: len(row.input.split()) + 1 + 16 for row in material.splits.train
+    }  # the label is one word; 8 for each message
+    plain = max(
+        sum(
+            len(pre_tokenizers.Whitespace().pre_tokenize_str(m["content"])) + 8
+            for m in build_messages(material.task, row)
+        )
+        for row in rows("t", 30)
+    )
     room, most = 200 - 16 - plain, []
     for seed in range(3):
         left, count = room, 0
@@ -220,9 +245,23 @@ def test_nothing_is_asked_again_and_a_finished_arm_is_read(project, tmp_path):
 @pytest.mark.slow
 def test_a_killed_advise_pays_for_no_example_twice(project, tmp_path, stillhouse):
     folder = project("max_shots = 8", n_test=40)
-    command = [sys.executable, "-m", "stillhouse", "advise", str(folder), "--runs", str(tmp_path / "runs"), "--seeds", "3", "--sizes", "20"]
+    command = [
+        sys.executable,
+        "-m",
+        "stillhouse",
+        "advise",
+        str(folder),
+        "--runs",
+        str(tmp_path / "runs"),
+        "--seeds",
+        "3",
+        "--sizes",
+        "20",
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=environment
+    ) as process:
         while process.poll() is None and (not (tmp_path / "calls").exists() or len(calls(tmp_path)) < 300):
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
@@ -238,10 +277,12 @@ def test_a_killed_advise_pays_for_no_example_twice(project, tmp_path, stillhouse
     assert [point["n"] for point in result["curves"]["few_shot"]["points"]] == [1, 2, 4, 8]
     arms = {arm["name"]: arm for arm in result["arms"]}
     assert arms["prompt + 8 examples"]["n_shots"] == 8 and arms["prompt + 8 examples"]["score"]["value"] == 1.0
-    assert (tmp_path / "runs" / "mood-advise-1" / "curves.csv").read_text().startswith("arm,n,seed,score\nlinear on gold labels,20,0,")
+    assert (
+        (tmp_path / "runs" / "mood-advise-1" / "curves.csv")
+        .read_text()
+        .startswith("arm,n,seed,score\nlinear on gold labels,20,0,")
+    )
     assert "Examples in the prompt" in (tmp_path / "runs" / "mood-advise-1" / "report.html").read_text()
-
-
 
 
 def test_a_student_that_beats_the_prompt_with_examples_saves_its_longer_prompt(project, tmp_path, stillhouse):
@@ -249,7 +290,9 @@ def test_a_student_that_beats_the_prompt_with_examples_saves_its_longer_prompt(p
     folder = project(f"{PRICED}\nmax_shots = 4", n=60, n_test=160)
     with (folder / "task.toml").open("a") as file:
         file.write("[gate]\nmargin = 0.05\n[money]\nmachine_usd_per_hour = 0.01\ntraining_usd_per_hour = 0.0\n")
-    result = stillhouse("advise", folder, "--runs", tmp_path / "runs", "--seeds", "3", "--sizes", "60", "--json").json["result"]
+    result = stillhouse("advise", folder, "--runs", tmp_path / "runs", "--seeds", "3", "--sizes", "60", "--json").json[
+        "result"
+    ]
     per_1000 = {arm["name"]: arm["cost_usd_per_1000"] for arm in result["arms"]}
     assert result["verdict"]["kind"] == "finetune" and per_1000["prompt"] < per_1000["prompt + 4 examples"]
     money = next(fact for fact in result["verdict"]["because"] if fact.startswith("money: a call of linear"))

@@ -38,20 +38,37 @@ WORDS = {"good": ("lovely", "bright", "warm"), "bad": ("awful", "grim", "cold")}
 def rows(part, n, *, gold=lambda i: True):
     labels = [("good", "bad")[i % 2] for i in range(n)]
     texts = [f"{part} number {i} was {WORDS[label][i % 3]}" for i, label in enumerate(labels)]
-    return [Example(f"{part}{i}", text, label if gold(i) else None) for i, (text, label) in enumerate(zip(texts, labels, strict=True))]
+    return [
+        Example(f"{part}{i}", text, label if gold(i) else None)
+        for i, (text, label) in enumerate(zip(texts, labels, strict=True))
+    ]
 
 
 @pytest.fixture
 def project(tmp_path):
     """`project(...)` writes a task whose recorded teacher is wrong on every tenth row, and silent on the rows that `silent` picks."""
 
-    def write(*, train=40, gold=lambda i: True, unlabelled=0, silent=lambda id_: False, student="", model="recorded:teacher.jsonl"):
+    def write(
+        *,
+        train=40,
+        gold=lambda i: True,
+        unlabelled=0,
+        silent=lambda id_: False,
+        student="",
+        model="recorded:teacher.jsonl",
+    ):
         folder = tmp_path / "mood"
         folder.mkdir(exist_ok=True)
         extra = 'unlabelled = "unlabelled.jsonl"' if unlabelled else ""
         (folder / "task.toml").write_text(TASK.format(unlabelled=extra, student=student, model=model))
-        parts = {"train": rows("train", train, gold=gold), "validation": rows("validation", 12), "test": rows("test", 30)}
-        known = {part: rows(part, len(found)) for part, found in parts.items()} | {"unlabelled": rows("unlabelled", unlabelled)}
+        parts = {
+            "train": rows("train", train, gold=gold),
+            "validation": rows("validation", 12),
+            "test": rows("test", 30),
+        }
+        known = {part: rows(part, len(found)) for part, found in parts.items()} | {
+            "unlabelled": rows("unlabelled", unlabelled)
+        }
         if unlabelled:
             parts["unlabelled"] = rows("unlabelled", unlabelled, gold=lambda i: False)
         for part, found in parts.items():
@@ -88,7 +105,9 @@ def test_gold_rows_are_learned_by_both_labels_and_unlabelled_rows_beside_them(pr
 def test_without_unlabelled_rows_there_are_two_lessons_and_without_a_teacher_one(project):
     assert shape(prepared(project())) == [("gold", "", 40), ("teacher", "", 40)]
     folder = project()
-    (folder / "task.toml").write_text((folder / "task.toml").read_text().replace('model = "recorded:teacher.jsonl"', ""))
+    (folder / "task.toml").write_text(
+        (folder / "task.toml").read_text().replace('model = "recorded:teacher.jsonl"', "")
+    )
     material = prepared(folder)
     assert (shape(material), material.warnings) == ([("gold", "", 40)], ())
 
@@ -115,12 +134,16 @@ def test_too_few_labels_are_said_and_no_lesson(project):
     assert "no student on teacher labels: 2 training rows have one, and it takes 16" in material.warnings
     material = prepared(project(silent=lambda id_: id_ == "train7"))
     assert shape(material) == [("gold", "", 40), ("teacher", "", 39)]
-    assert "1 of 40 training rows have no usable teacher label: students on teacher labels lack them" in material.warnings
+    assert (
+        "1 of 40 training rows have no usable teacher label: students on teacher labels lack them" in material.warnings
+    )
 
 
 def test_labels_that_the_cap_does_not_pay_for_are_said(project, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "mood_labels.py").write_text("def teacher(request, example):\n    return 'bad' if example.id[-1] in '13579' else 'good'\n")
+    (tmp_path / "mood_labels.py").write_text(
+        "def teacher(request, example):\n    return 'bad' if example.id[-1] in '13579' else 'good'\n"
+    )
     folder = project(unlabelled=50, model="scripted:mood_labels:teacher")
     prices = {"price_in": 10.0, "price_out": 10.0, "max_tokens": 4}
     cost = asyncio.run(prepare(folder, settings=prices)).teacher.report.cost_usd
@@ -139,8 +162,14 @@ def test_advise_measures_every_lesson_and_every_number_can_be_computed_again(pro
     found = stillhouse("advise", folder, "--runs", tmp_path / "runs", "--seeds", "3", "--sizes", "32,64,104", "--json")
     assert found.code == 0, found.err
     result, run = found.json["result"], tmp_path / "runs" / "mood-advise-1"
-    names = [f"linear on {lesson}" for lesson in ("gold labels", "teacher labels", "teacher labels, unlabelled rows too")]
-    assert [arm["name"] for arm in result["arms"] if arm["kind"] in ("prompt", "baseline", "student")] == ["prompt", "majority", *names]
+    names = [
+        f"linear on {lesson}" for lesson in ("gold labels", "teacher labels", "teacher labels, unlabelled rows too")
+    ]
+    assert [arm["name"] for arm in result["arms"] if arm["kind"] in ("prompt", "baseline", "student")] == [
+        "prompt",
+        "majority",
+        *names,
+    ]
     sizes = {curve["name"]: [point["n"] for point in curve["points"]] for curve in result["curves"]["curves"]}
     assert sizes == {names[0]: [32, 64], names[1]: [32, 64], names[2]: [32, 64, 104]}
     assert [line["name"] for line in result["curves"]["lines"]] == ["prompt", "majority"]
@@ -150,31 +179,46 @@ def test_advise_measures_every_lesson_and_every_number_can_be_computed_again(pro
     for curve in result["curves"]["curves"]:
         for point in curve["points"]:
             for seed, score in enumerate(point["scores"]):
-                own = [row["score"] for row in answers if (row["arm"], row["n_train"], row["seed"]) == (curve["name"], point["n"], seed)]
+                own = [
+                    row["score"]
+                    for row in answers
+                    if (row["arm"], row["n_train"], row["seed"]) == (curve["name"], point["n"], seed)
+                ]
                 assert (len(own), sum(own) / len(own)) == (30, pytest.approx(score))
                 assert in_csv[curve["name"]].runs[point["n"]][str(seed)] == pytest.approx(score)
 
 
 @pytest.mark.slow
 def test_the_papers_comparison_on_ones_own_task(project, stillhouse, tmp_path):
-    folder = project(train=64, student='ladder = ["encoder:scratch:tiny", "prompted:scratch:tiny"]\nlearn_from = "gold"\nepochs = 3')
+    folder = project(
+        train=64, student='ladder = ["encoder:scratch:tiny", "prompted:scratch:tiny"]\nlearn_from = "gold"\nepochs = 3'
+    )
     found = stillhouse("advise", folder, "--runs", tmp_path / "runs", "--seeds", "3", "--sizes", "32,64", "--json")
     assert found.code == 0, found.err
     [worth] = found.json["result"]["curves"]["worth"]
-    assert (worth["better"], worth["worse"]) == ("prompted:scratch:tiny on gold labels", "encoder:scratch:tiny on gold labels")
+    assert (worth["better"], worth["worse"]) == (
+        "prompted:scratch:tiny on gold labels",
+        "encoder:scratch:tiny on gold labels",
+    )
     assert "n = 30 test rows" in worth["sentence"] or "cannot be told" in worth["sentence"]
-    assert worth["sentence"] in (tmp_path / "runs" / "mood-advise-1" / "report.html").read_text().replace("&nbsp;", " ").replace("\u00a0", " ")
+    assert worth["sentence"] in (tmp_path / "runs" / "mood-advise-1" / "report.html").read_text().replace(
+        "&nbsp;", " "
+    ).replace("\u00a0", " ")
 
 
 def test_what_a_pattern_is_worth_is_the_data_advantage_in_words():
     sizes, rows_ = (16, 64, 256), 200
+
     def arm(name, scores):  # every seed alike, rows right from the first on
         of = [[[float(row < round(score * rows_)) for row in range(rows_)]] * 3 for score in scores]
         return Measured(sizes, np.array(of), np.arange(rows_), name)
+
     prompted, head = arm("prompted:x on gold labels", (0.6, 0.7, 0.8)), arm("encoder:x on gold labels", (0.5, 0.6, 0.7))
     [worth] = worth_of({arm.name: arm for arm in (prompted, head)})
     found = data_advantage(prompted, head)
     assert worth.sentence.startswith(f"prompted:x on gold labels is worth {found.advantage:,.0f} ")
     assert "from 60.0 % to 70.0 % that both reach (3 seeds, n = 200 test rows)" in worth.sentence
     [refused] = worth_of({arm.name: arm for arm in (prompted, arm("encoder:x on gold labels", (0.1, 0.2, 0.3)))})
-    assert refused.sentence.startswith("What the pattern is worth cannot be told: prompted:x on gold labels and encoder:x on gold labels share no score")
+    assert refused.sentence.startswith(
+        "What the pattern is worth cannot be told: prompted:x on gold labels and encoder:x on gold labels share no score"
+    )

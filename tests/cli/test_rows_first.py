@@ -18,5 +18,7 @@ def test_the_rows_are_said_before_the_first_label(tmp_path, stillhouse):
     for command in ("label", "advise", "distill"):
         found = stillhouse(command, tmp_path)
         assert found.code == 2  # there is no such recording: nothing was asked
-        assert f"{plan.n_test} test rows here" in found.err.splitlines()[0] and "about 1,546" in found.err.splitlines()[0]
+        assert (
+            f"{plan.n_test} test rows here" in found.err.splitlines()[0] and "about 1,546" in found.err.splitlines()[0]
+        )
         assert f"bad {plan.per_class['bad']}" in found.err

@@ -33,16 +33,23 @@ def test_every_format_gives_the_same_rows_and_fingerprint(tmp_path):
     pyarrow.parquet.write_table(pa.Table.from_pylist(plain), tmp_path / "rows.parquet")
     pyarrow.feather.write_feather(pa.Table.from_pylist(plain), str(tmp_path / "rows.arrow"))
     (tmp_path / "rows.json").write_text(json.dumps(plain))
-    loaded = [load_examples(tmp_path / name) for name in ("rows.jsonl", "rows.jsonl.gz", "rows.parquet", "rows.arrow", "rows.json")]
+    loaded = [
+        load_examples(tmp_path / name)
+        for name in ("rows.jsonl", "rows.jsonl.gz", "rows.parquet", "rows.arrow", "rows.json")
+    ]
     assert len({dataset.fingerprint for dataset in loaded}) == 1
     assert loaded[0].examples == [Example("a", "x", "order"), Example("b", "y", "money")]
 
 
 def test_alpaca_json_becomes_rows(tmp_path):
-    (tmp_path / "alpaca.json").write_text(json.dumps([
-        {"instruction": "Add.", "input": "1 2", "output": "3"},
-        {"instruction": "Say hi.", "input": "", "output": "hi"},
-    ]))
+    (tmp_path / "alpaca.json").write_text(
+        json.dumps(
+            [
+                {"instruction": "Add.", "input": "1 2", "output": "3"},
+                {"instruction": "Say hi.", "input": "", "output": "hi"},
+            ]
+        )
+    )
     first, second = load_examples(tmp_path / "alpaca.json").examples
     assert first.input == {"instruction": "Add.", "input": "1 2"} and first.label == "3"
     assert second.input == "Say hi." and second.text == "Say hi."
@@ -67,7 +74,10 @@ def test_rows_without_id_get_one_from_their_content_that_survives_reordering(tmp
 
 def test_labels_that_are_numbers_or_objects_become_their_json(tmp_path):
     rows = [{"id": 1, "input": "x", "label": 3}, {"id": "2", "input": "y", "label": {"b": 1, "a": True}}]
-    assert [row.label for row in load_examples(jsonl(tmp_path / "a.jsonl", rows)).examples] == ["3", '{"a": true, "b": 1}']
+    assert [row.label for row in load_examples(jsonl(tmp_path / "a.jsonl", rows)).examples] == [
+        "3",
+        '{"a": true, "b": 1}',
+    ]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +94,10 @@ def test_labels_that_are_numbers_or_objects_become_their_json(tmp_path):
         ([[1, 2]], r"must be a JSON object, this is a list"),
         ([ROWS[0], ROWS[0] | {"input": "other"}], r"rows.jsonl:2: the id 'a' occurs twice \(first on line 1\)"),
         ([{"id": "a", "input": "x", "choices": ["one"]}], r"`choices` must be a list of at least two"),
-        ([{"id": "a", "input": "x", "choices": ["p", "q"], "label": "r"}], r"`label` is 'r', which is not one of the row's `choices`"),
+        (
+            [{"id": "a", "input": "x", "choices": ["p", "q"], "label": "r"}],
+            r"`label` is 'r', which is not one of the row's `choices`",
+        ),
         ([], r"holds no usable row"),
     ],
 )
@@ -109,7 +122,10 @@ def test_skip_bad_counts_what_it_left_out(tmp_path):
 
 
 def test_a_label_outside_the_label_set_names_row_and_set(tmp_path):
-    with pytest.raises(DatasetError, match=r"rows.jsonl:2: `label` is 'money', which is not one of the task's `labels` \(order, other\)"):
+    with pytest.raises(
+        DatasetError,
+        match=r"rows.jsonl:2: `label` is 'money', which is not one of the task's `labels` \(order, other\)",
+    ):
         load_examples(jsonl(tmp_path / "rows.jsonl", ROWS), task=choice_task("order", "other"))
 
 

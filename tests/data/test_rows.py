@@ -24,7 +24,9 @@ def write(path, rows):
 
 
 def test_every_pass_gives_the_rows_of_all_files(tmp_path):
-    one = write(tmp_path / "one.jsonl", [{"id": "a", "input": "x", "label": "1"}, {"input": "no id"}, {"input": "no id"}])
+    one = write(
+        tmp_path / "one.jsonl", [{"id": "a", "input": "x", "label": "1"}, {"input": "no id"}, {"input": "no id"}]
+    )
     two = write(tmp_path / "two.jsonl", [{"id": "b", "input": "y"}])
     rows = Rows([one, two], TASK, scratch=tmp_path)
     whole = load_examples(one).examples + load_examples(two).examples
@@ -37,12 +39,16 @@ def test_parquet_streams_as_well(tmp_path):
     import pyarrow as pa
     import pyarrow.parquet
 
-    pyarrow.parquet.write_table(pa.table({"id": [str(n) for n in range(2500)], "input": ["x"] * 2500}), tmp_path / "r.parquet")
+    pyarrow.parquet.write_table(
+        pa.table({"id": [str(n) for n in range(2500)], "input": ["x"] * 2500}), tmp_path / "r.parquet"
+    )
     assert [row.id for row in Rows([tmp_path / "r.parquet"], TASK, scratch=tmp_path)] == [str(n) for n in range(2500)]
 
 
 def test_an_id_that_occurs_twice_is_refused_before_anything_is_read_for_good(tmp_path):
-    twice = write(tmp_path / "twice.jsonl", [{"id": "a", "input": "x"}, {"id": "b", "input": "x"}, {"id": "a", "input": "y"}])
+    twice = write(
+        tmp_path / "twice.jsonl", [{"id": "a", "input": "x"}, {"id": "b", "input": "x"}, {"id": "a", "input": "y"}]
+    )
     with pytest.raises(DatasetError, match=r"twice.jsonl:3: the id 'a' occurs twice \(first on line 1\)"):
         Rows([twice], TASK, scratch=tmp_path)
     one, two = (write(tmp_path / name, [{"id": "a", "input": "x"}]) for name in ("one.jsonl", "two.jsonl"))
@@ -104,7 +110,9 @@ def test_random_rows_get_the_ids_or_the_refusal_of_rows_held_in_memory(tmp_path,
             row["choices"] = "none"  # broken, and counted among its equals all the same
         rows.append(row)
     if seed % 3 == 1:
-        rows.insert(draw.randrange(len(rows)), {"id": draw.choice([row["id"] for row in rows if "id" in row]), "input": "again"})
+        rows.insert(
+            draw.randrange(len(rows)), {"id": draw.choice([row["id"] for row in rows if "id" in row]), "input": "again"}
+        )
     path = write(tmp_path / "r.jsonl", rows)
     try:
         wanted = load_examples(path, skip_bad=True).examples
@@ -145,12 +153,19 @@ def test_a_file_that_changed_after_it_was_checked_is_refused(tmp_path, monkeypat
         list(rows)
 
 
-@pytest.mark.parametrize("row", [{"id": "r{n}", "input": "x"}, {"input": "day {n}"}, {"input": "day {third}"}], ids=["ids", "inputs", "equal inputs"])
+@pytest.mark.parametrize(
+    "row",
+    [{"id": "r{n}", "input": "x"}, {"input": "day {n}"}, {"input": "day {third}"}],
+    ids=["ids", "inputs", "equal inputs"],
+)
 def test_memory_does_not_grow_with_the_rows(tmp_path, monkeypatch, row):
     blocks_of(monkeypatch, 2**10)
 
     def peak(n):
-        path = write(tmp_path / "r.jsonl", ({key: text.format(n=i, third=i % (n // 3)) for key, text in row.items()} for i in range(n)))
+        path = write(
+            tmp_path / "r.jsonl",
+            ({key: text.format(n=i, third=i % (n // 3)) for key, text in row.items()} for i in range(n)),
+        )
         tracemalloc.start()
         with Rows([path], TASK, scratch=tmp_path) as rows:
             assert sum(1 for _ in rows) == n

@@ -21,13 +21,17 @@ def rows(n, classes=2):
 def test_shares_are_met_within_each_class():
     parts = split_examples(rows(1000, classes=4), SHARES, seed=1)
     for part, share in {**SHARES, "train": 0.5}.items():
-        assert Counter(row.label for row in parts[part]) == {f"class {c}": pytest.approx(250 * share, abs=1) for c in range(4)}
+        assert Counter(row.label for row in parts[part]) == {
+            f"class {c}": pytest.approx(250 * share, abs=1) for c in range(4)
+        }
 
 
 def test_open_answers_that_hardly_repeat_do_not_starve_the_small_parts():
     examples = [Example(f"r{i}", f"question number {i}", f"answer {i // 2}", group=f"g{i // 3}") for i in range(1200)]
     parts = split_examples(examples, SHARES, seed=1)
-    assert {part: len(parts[part]) for part in SHARES} == {part: pytest.approx(1200 * share, abs=6) for part, share in SHARES.items()}
+    assert {part: len(parts[part]) for part in SHARES} == {
+        part: pytest.approx(1200 * share, abs=6) for part, share in SHARES.items()
+    }
 
 
 def test_the_seed_decides_and_order_is_kept():
@@ -72,7 +76,14 @@ def naive_near(train, test, threshold):
         words = normalise(text).split()
         return {tuple(words[i : i + 3]) for i in range(max(1, len(words) - 2))}
 
-    return {t.id for t in test if any(len(shingles(t.text) & shingles(r.text)) / len(shingles(t.text) | shingles(r.text)) >= threshold for r in train)}
+    return {
+        t.id
+        for t in test
+        if any(
+            len(shingles(t.text) & shingles(r.text)) / len(shingles(t.text) | shingles(r.text)) >= threshold
+            for r in train
+        )
+    }
 
 
 @settings(max_examples=100, deadline=None)
@@ -95,7 +106,12 @@ def task_with(tmp_path, train, test=None):
 
 def test_one_file_is_split_into_four_parts(tmp_path):
     splits = load_splits(task_with(tmp_path, rows(200)))
-    assert [len(part) for part in (splits.train, splits.validation, splits.calibration, splits.test)] == [110, 20, 30, 40]
+    assert [len(part) for part in (splits.train, splits.validation, splits.calibration, splits.test)] == [
+        110,
+        20,
+        30,
+        40,
+    ]
     assert set(splits.fingerprints) == {"train"}
 
 
@@ -109,9 +125,14 @@ def test_a_train_row_in_the_named_test_file_is_refused(tmp_path):
 def test_held_out_rows_among_the_unlabelled_are_refused_for_they_are_trained_on_too(tmp_path, held):
     task = task_with(tmp_path, rows(20), test=[Example("new", "an evening of its own", "class 1")])
     write_examples(tmp_path / "other.jsonl", [Example("o", "another evening", "class 0")])
-    write_examples(tmp_path / "more.jsonl", [Example("u", "An evening of its own!" if held == "test" else "another evening")])
+    write_examples(
+        tmp_path / "more.jsonl", [Example("u", "An evening of its own!" if held == "test" else "another evening")]
+    )
     task = replace(task, data=task.data.model_copy(update={"also_test": ("other.jsonl",), "unlabelled": "more.jsonl"}))
-    with pytest.raises(LeakageError, match=rf"`more.jsonl` and `{held}(.jsonl)?` overlap: row '{'new' if held == 'test' else 'o'}' has the same input"):
+    with pytest.raises(
+        LeakageError,
+        match=rf"`more.jsonl` and `{held}(.jsonl)?` overlap: row '{'new' if held == 'test' else 'o'}' has the same input",
+    ):
         load_splits(task)
 
 

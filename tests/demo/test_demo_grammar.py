@@ -113,7 +113,12 @@ def test_hand_written_questions_are_many_and_their_queries_have_results(database
 def test_no_template_produces_a_hand_written_question_or_nearly_one():
     route = tasks.handwritten("route")
     assert [row.text for row in route if parse(row.text) is not None] == []
-    made = {row.id: row for part in ("train", "test") for task in ("route", "to_sql") for row in make_rows(task, 1500, part=part)}
+    made = {
+        row.id: row
+        for part in ("train", "test")
+        for task in ("route", "to_sql")
+        for row in make_rows(task, 1500, part=part)
+    }
     assert near_copies(list(made.values()), list(route), threshold=0.6) == []
 
 

@@ -22,11 +22,17 @@ def dump(connection):
 
 
 def test_there_are_at_least_ten_thousand_orders_over_two_years_until_today(connection):
-    assert one(connection, "SELECT COUNT(*) >= 10000, MIN(date), MAX(date) FROM orders") == (1, shop.FIRST_DAY.isoformat(), shop.TODAY.isoformat())
+    assert one(connection, "SELECT COUNT(*) >= 10000, MIN(date), MAX(date) FROM orders") == (
+        1,
+        shop.FIRST_DAY.isoformat(),
+        shop.TODAY.isoformat(),
+    )
 
 
 def test_an_orders_total_is_its_quantity_times_the_products_price(connection):
-    assert one(connection, "SELECT MAX(ABS(total - quantity * price)) < 0.006 FROM orders JOIN products USING (product_id)") == (1,)
+    assert one(
+        connection, "SELECT MAX(ABS(total - quantity * price)) < 0.006 FROM orders JOIN products USING (product_id)"
+    ) == (1,)
 
 
 def test_nobody_orders_before_joining_and_every_reference_holds(connection):
@@ -36,9 +42,13 @@ def test_nobody_orders_before_joining_and_every_reference_holds(connection):
 
 def test_every_city_category_and_status_occurs_and_each_status_in_each_month(connection):
     assert dict(connection.execute("SELECT DISTINCT city, country FROM customers")) == shop.CITIES
-    assert {category for (category,) in connection.execute("SELECT DISTINCT category FROM products")} == set(shop.CATEGORIES)
+    assert {category for (category,) in connection.execute("SELECT DISTINCT category FROM products")} == set(
+        shop.CATEGORIES
+    )
     assert {status for (status,) in connection.execute("SELECT DISTINCT status FROM orders")} == set(shop.STATUSES)
-    assert one(connection, "SELECT COUNT(DISTINCT status || substr(date, 1, 7)) FROM orders") == (24 * len(shop.STATUSES),)
+    assert one(connection, "SELECT COUNT(DISTINCT status || substr(date, 1, 7)) FROM orders") == (
+        24 * len(shop.STATUSES),
+    )
 
 
 def test_questions_about_the_cheapest_and_the_best_have_one_answer(connection):

@@ -54,7 +54,9 @@ def test_a_wrong_query_runs_and_gives_another_result():
     with closing(shop.in_memory()) as connection:
         for row in (*questions.values(), *tasks.handwritten("to_sql")):
             wrong = stand_in.wrong_answer("to_sql", row.label, row.text)
-            assert sorted(map(repr, connection.execute(wrong))) != sorted(map(repr, connection.execute(row.label))), wrong
+            assert sorted(map(repr, connection.execute(wrong))) != sorted(map(repr, connection.execute(row.label))), (
+                wrong
+            )
 
 
 def test_a_wrong_route_is_another_label():
@@ -65,4 +67,9 @@ def test_a_wrong_route_is_another_label():
 def test_it_is_marked_as_a_stand_in_and_priced_as_a_model_with_a_known_price():
     for teacher in TEACHERS.values():
         assert teacher.stand_in and "stand-in" in teacher.name
-        assert calc_price(Usage(input_tokens=1_000_000, output_tokens=0), teacher.priced_as, provider_id="openai").total_price > 0
+        assert (
+            calc_price(
+                Usage(input_tokens=1_000_000, output_tokens=0), teacher.priced_as, provider_id="openai"
+            ).total_price
+            > 0
+        )

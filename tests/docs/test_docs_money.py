@@ -22,5 +22,11 @@ def test_the_code_prints_what_the_page_says():
 
 
 def test_every_key_of_money_is_in_the_table_and_no_other():
-    table = [line.split("|")[1] for line in PAGE.read_text(encoding="utf-8").split("## The keys of")[1].splitlines() if line.startswith("| `")]
-    assert {key for cell in table for key in re.findall(r"`(\w+)`", cell)} == set(type(Task("t", "i", "text").money).model_fields)
+    table = [
+        line.split("|")[1]
+        for line in PAGE.read_text(encoding="utf-8").split("## The keys of")[1].splitlines()
+        if line.startswith("| `")
+    ]
+    assert {key for cell in table for key in re.findall(r"`(\w+)`", cell)} == set(
+        type(Task("t", "i", "text").money).model_fields
+    )

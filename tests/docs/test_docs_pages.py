@@ -27,7 +27,9 @@ def test_the_readmes_run_leads_from_rows_to_a_served_student(tmp_path):
     commands = [shlex.split(line, comments=True) for line in run.splitlines() if line.startswith("stillhouse ")]
     assert [command[1] for command in commands] == ["new", "label", "advise", "distill", "serve"]
     for command in commands[:-1]:
-        found = subprocess.run([sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True, check=False)
+        found = subprocess.run(
+            [sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
         assert found.returncode == 0, found.stdout + found.stderr
     served = [sys.executable, "-m", *commands[-1], "--port", "0", "--json"]
     with subprocess.Popen(served, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
@@ -48,7 +50,12 @@ async def test_the_readmes_flow_runs_with_any_model_in_its_step(tmp_path, monkey
     [code] = blocks(ROOT / "README.md", "py")
     (tmp_path / "readme_app.py").write_text(f"{code}\n\ndef says(request, example):\n    return 'sql'\n")
     app_of_the_page = importlib.import_module("readme_app")
-    assert await app_of_the_page.assistant.run("monday", "how many orders are late?", models={"route": "scripted:readme_app:says"}) == "sql"
+    assert (
+        await app_of_the_page.assistant.run(
+            "monday", "how many orders are late?", models={"route": "scripted:readme_app:says"}
+        )
+        == "sql"
+    )
 
 
 def test_the_readmes_commands_have_the_options_that_it_gives_them():

@@ -20,7 +20,9 @@ def run(block, folder, **variables):
     for line in block.splitlines():
         command = shlex.split(line.replace("$STILLHOUSE_DATA", variables.get("STILLHOUSE_DATA", "")))
         program = [sys.executable, "-m", "stillhouse"] if command[0] == "stillhouse" else [sys.executable]
-        found = subprocess.run([*program, *command[1:]], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        found = subprocess.run(
+            [*program, *command[1:]], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
         assert found.returncode == 0, found.stderr
     return found.stdout
 
@@ -50,4 +52,6 @@ def test_the_table_of_the_page_is_the_one_that_the_benchmark_makes(real_data):
         from bench.promptworth import table
     finally:
         sys.path.remove(str(ROOT))
-    assert table(real_data / "promptworth") in PAGE.read_text(encoding="utf-8"), "run `python -m bench.promptworth table FOLDER`"
+    assert table(real_data / "promptworth") in PAGE.read_text(encoding="utf-8"), (
+        "run `python -m bench.promptworth table FOLDER`"
+    )

@@ -17,7 +17,9 @@ def run(program, postgres_url, folder):
     (folder / "app.py").write_text(program.replace("postgresql://shop@db.example/shop", postgres_url))
     with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as home:  # Ray keeps its files there
         environment = os.environ | {"HOME": home, "RAY_TMPDIR": home}
-        found = subprocess.run([sys.executable, "app.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        found = subprocess.run(
+            [sys.executable, "app.py"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
     assert found.returncode == 0, found.stderr
     return found.stdout.splitlines()[-1]
 

@@ -50,6 +50,14 @@ async def test_decisions_loops_agents_and_people(app, monkeypatch):
     with pytest.raises(Parked, match=r"Send this. 3\."):
         await app.report.run("one", "1 + 2?", models=models)
     journal = open_journal("stillhouse.db")
-    assert [row.key[0] for row in journal.steps("one")] == ["decide", "agent", "agent.turn", "add", "agent.turn", "until", "ask_human"]
+    assert [row.key[0] for row in journal.steps("one")] == [
+        "decide",
+        "agent",
+        "agent.turn",
+        "add",
+        "agent.turn",
+        "until",
+        "ask_human",
+    ]
     answer(journal, "one", "yes")
     assert await app.report.run("one", "1 + 2?", models=models) == "yes"

@@ -28,7 +28,9 @@ def test_the_pages_task_is_labelled_and_its_code_prints_what_it_says(tmp_path, m
     (tmp_path / "page_teacher.py").write_text(TEACHER)
     (tmp_path / "task.toml").write_text(blocks(PAGE, "toml")[0])
     (tmp_path / "worked.jsonl").write_text(blocks(PAGE, "jsonl")[0])
-    (tmp_path / "reviews.jsonl").write_text("".join(json.dumps({"input": text}) + "\n" for text in ("Two cups, fast.", "Leaks.")))
+    (tmp_path / "reviews.jsonl").write_text(
+        "".join(json.dumps({"input": text}) + "\n" for text in ("Two cups, fast.", "Leaks."))
+    )
     parsing, reading = blocks(PAGE, "python")
     exec(parsing, {})
     assert capsys.readouterr().out.splitlines() == said(parsing)
@@ -47,7 +49,11 @@ def test_the_pages_other_settings_are_settings(tmp_path):
         given = tomllib.loads(block)
         task = {"name": "t", "instruction": "-", "output": "choice", **given.pop("task", {})}
         sections = {"task": task, **given}
-        lines = [line for name, values in sections.items() for line in (f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items()))]
+        lines = [
+            line
+            for name, values in sections.items()
+            for line in (f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items()))
+        ]
         (tmp_path / "task.toml").write_text("\n".join(lines))
         loaded = load_task(tmp_path)
         for section, values in given.items():

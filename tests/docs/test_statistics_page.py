@@ -18,7 +18,11 @@ def public(path):
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if getattr(node, "name", "_").startswith("_"):
             continue
-        computes = [part.name for part in getattr(node, "body", []) if isinstance(part, ast.FunctionDef) and not part.name.startswith("_")]
+        computes = [
+            part.name
+            for part in getattr(node, "body", [])
+            if isinstance(part, ast.FunctionDef) and not part.name.startswith("_")
+        ]
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or computes:
             yield f"{path.stem}.{node.name}", {node.name, *computes}
 
@@ -51,9 +55,15 @@ def unfounded(page_rows, calls, tests=TESTS):
             text = path.read_text(encoding="utf-8") if path.is_file() else ""
             if not re.search(rf"^(async )?def {test}\(", text, re.MULTILINE):
                 wrong.append(f"{first}: there is no {file}::{test}")
-        used = " ".join((tests / file).read_text(encoding="utf-8") for cell in found for file, _ in cell if (tests / file).is_file())
+        used = " ".join(
+            (tests / file).read_text(encoding="utf-8") for cell in found for file, _ in cell if (tests / file).is_file()
+        )
         words = set(re.findall(r"\w+", used))
-        wrong += [f"{name}: no file of its tests uses it" for name in NAMES.findall(first) if not words & calls.get(name, set())]
+        wrong += [
+            f"{name}: no file of its tests uses it"
+            for name in NAMES.findall(first)
+            if not words & calls.get(name, set())
+        ]
     return wrong
 
 

@@ -19,7 +19,14 @@ def alpha_of(units):
 def rows(units, lefts=None):
     """Rows with one choice per person; None: did not judge."""
     return [
-        Compared(str(i), people=tuple(Voice(choice, lefts[i] if lefts else None, f"p{k}") for k, choice in enumerate(unit) if choice is not None))
+        Compared(
+            str(i),
+            people=tuple(
+                Voice(choice, lefts[i] if lefts else None, f"p{k}")
+                for k, choice in enumerate(unit)
+                if choice is not None
+            ),
+        )
         for i, unit in enumerate(units)
     ]
 
@@ -51,8 +58,12 @@ def test_alpha_is_one_less_disagreement_over_that_of_all_choices_mixed():
     """The definition: pairs of choices within units, each unit's weighed by its choices, against pairs of any two choices there are."""
     units = [["A", "A", "B"], ["B", "B"], ["tie", "A", "A", "A"], ["B", "tie"], ["A"]]
     known = [unit for unit in units if len(unit) > 1]
-    within = sum(len(unit) * np.mean([one != other for one, other in itertools.permutations(unit, 2)]) for unit in known) / sum(map(len, known))
-    mixed = np.mean([one != other for one, other in itertools.permutations([choice for unit in known for choice in unit], 2)])
+    within = sum(
+        len(unit) * np.mean([one != other for one, other in itertools.permutations(unit, 2)]) for unit in known
+    ) / sum(map(len, known))
+    mixed = np.mean(
+        [one != other for one, other in itertools.permutations([choice for unit in known for choice in unit], 2)]
+    )
     assert alpha_of(units).value == pytest.approx(1 - within / mixed)
     assert alpha_of([["A", "A"]] * 9) is None and alpha_of([["A"], ["B"]]) is None
     assert krippendorff_alpha([["A", "B"], ["A", "A"], ["B", "B"]], ["one"] * 3).low is None
@@ -71,7 +82,11 @@ def test_alpha_covers_and_is_zero_among_people_who_guess():
 
 def test_the_share_that_agrees_is_counted_and_has_statsmodels_interval():
     found = among_people(rows([("A", "A")] * 20 + [("A", "B")] * 6 + [("tie", "both bad")] * 4 + [("A", None)] * 9))
-    assert (found.share.value, found.share.n, found.alpha.n) == (24 / 30, 30, 30)  # both bad is a tie; rows of one person say nothing
+    assert (found.share.value, found.share.n, found.alpha.n) == (
+        24 / 30,
+        30,
+        30,
+    )  # both bad is a tie; rows of one person say nothing
     assert (found.share.low, found.share.high) == pytest.approx(proportion_confint(24, 30, method="beta"))
     three = among_people(rows([("A", "A", "B"), ("B", "B", "B"), ("A", "B", None)]))
     assert (three.share.value, three.share.n) == (pytest.approx((3 * 1 / 3 + 3 * 1 + 2 * 0) / 8), 3)
@@ -103,7 +118,10 @@ def test_a_row_counts_once_by_the_mean_of_its_choices():
 
 
 def test_people_who_agree_count_as_one():
-    once, thrice = by_people(rows([("A",)] * 30 + [("B",)] * 20)), by_people(rows([("A",) * 3] * 30 + [("B",) * 3] * 20))
+    once, thrice = (
+        by_people(rows([("A",)] * 30 + [("B",)] * 20)),
+        by_people(rows([("A",) * 3] * 30 + [("B",) * 3] * 20)),
+    )
     assert thrice.rate == once.rate and thrice.bounds == once.bounds
     assert (thrice.rate.low, thrice.rate.high) == pytest.approx(proportion_confint(30, 50, method="wilson"))
 
@@ -112,17 +130,29 @@ def test_of_graded_rows_the_interval_is_scipys_bootstrap_of_row_means():
     choices = people(np.random.default_rng(3), 120, 3, 0.5).tolist()
     means = np.array([np.mean([SCORES[choice] for choice in unit]) for unit in choices])
     found = by_people(rows(choices)).rate
-    theirs = stats.bootstrap((means,), np.mean, method="BCa", n_resamples=9999, rng=np.random.default_rng(4)).confidence_interval
-    assert (found.value, found.low, found.high) == (pytest.approx(means.mean()), pytest.approx(theirs.low, abs=0.01), pytest.approx(theirs.high, abs=0.01))
+    theirs = stats.bootstrap(
+        (means,), np.mean, method="BCa", n_resamples=9999, rng=np.random.default_rng(4)
+    ).confidence_interval
+    assert (found.value, found.low, found.high) == (
+        pytest.approx(means.mean()),
+        pytest.approx(theirs.low, abs=0.01),
+        pytest.approx(theirs.high, abs=0.01),
+    )
 
 
 def test_the_interval_covers_and_students_at_the_margin_seldom_pass_though_people_judge_unequally_many_rows():
     """250 comparisons of 80 rows, true rate 0.45: one person judges all, the second the first 50, the third the first 20."""
     generator, covered, passed = np.random.default_rng(5), 0, 0
     for _ in range(250):
-        truth = np.where(generator.random((80, 1)) < 0.4375, "A", "B")  # said in 0.8, else anything: 0.8 * 0.4375 + 0.2 * 0.5
+        truth = np.where(
+            generator.random((80, 1)) < 0.4375, "A", "B"
+        )  # said in 0.8, else anything: 0.8 * 0.4375 + 0.2 * 0.5
         said = np.where(generator.random((80, 3)) < 0.8, truth, generator.choice(["A", "B"], (80, 3))).tolist()
-        found = best_known(rows([[one, two if i < 50 else None, three if i < 20 else None] for i, (one, two, three) in enumerate(said)]))
+        found = best_known(
+            rows(
+                [[one, two if i < 50 else None, three if i < 20 else None] for i, (one, two, three) in enumerate(said)]
+            )
+        )
         covered += found.rate.low <= 0.45 <= found.rate.high
         passed += decide_win_rate(found, margin=0.05, whose="").answer == "pass"
     assert covered / 250 >= 0.95 - 3 * (0.95 * 0.05 / 250) ** 0.5
@@ -130,7 +160,12 @@ def test_the_interval_covers_and_students_at_the_margin_seldom_pass_though_peopl
 
 
 def test_each_person_is_held_against_the_judge_and_their_left_is_their_own():
-    data = [Compared(str(i), people=(Voice("A", "A", "ana"), Voice("A", "B", "bo")), judge=("A", "A") if i < 6 else ("B", "B")) for i in range(10)]
+    data = [
+        Compared(
+            str(i), people=(Voice("A", "A", "ana"), Voice("A", "B", "bo")), judge=("A", "A") if i < 6 else ("B", "B")
+        )
+        for i in range(10)
+    ]
     found = agreement(data)
     assert (found.share.value, found.share.n) == (0.6, 20)
     lean = bias_of_people(data).first

@@ -9,7 +9,9 @@ from stillhouse.evaluation.harness import RowResult
 
 def pool(n, harmed):
     """`n` rows, the i-th with confidence 1 - i / n; `harmed` are the numbers of those where the student is wrong and the teacher right."""
-    own = [RowResult(str(i), None, "x", "y" if i in harmed else "x", float(i not in harmed), 1 - i / n) for i in range(n)]
+    own = [
+        RowResult(str(i), None, "x", "y" if i in harmed else "x", float(i not in harmed), 1 - i / n) for i in range(n)
+    ]
     other = [RowResult(str(i), None, "x", "x", 1.0) for i in range(n)]
     return Pool(list(zip(own, other, strict=True))[::-1])  # in any order: the pool sorts
 
@@ -17,7 +19,9 @@ def pool(n, harmed):
 def test_the_usual_threshold_just_meets_the_budget_and_ours_stays_under_a_bound():
     of = pool(200, set(range(100, 200, 10)))  # every tenth of the less sure half is harmed
     chosen = np.arange(200)
-    assert usual(of, chosen, 0.02) == pytest.approx(1 - 139 / 200)  # four harms of 200 are the budget: up to the row before the fifth
+    assert usual(of, chosen, 0.02) == pytest.approx(
+        1 - 139 / 200
+    )  # four harms of 200 are the budget: up to the row before the fifth
     assert ours(of, chosen, 0.02) == pytest.approx(1 - 99 / 200)  # one harm of 200 is too many to prove 2 %
     assert of.kept(None).sum() == 0 and of.kept(0.5).sum() == 101
     assert ours(of, chosen[:100], 0.02) is None  # too few rows

@@ -25,7 +25,9 @@ def test_verdicts_on_tasks_with_a_known_answer(bench):
     """Two draws of each of the 18 tasks: at 5 % wrong, more than 5 of 36 come once in 100 times."""
     found = bench.tasks(2)
     assert len(found) >= 8
-    assert sum(round(one["share_wrong"] * one["draws"]) for one in found) <= 5, [one for one in found if one["share_wrong"]]
+    assert sum(round(one["share_wrong"] * one["draws"]) for one in found) <= 5, [
+        one for one in found if one["share_wrong"]
+    ]
     assert {kind for one in found for kind in one["verdicts"]} >= {"finetune", "cascade", "few-shot", "keep prompt"}
 
 
@@ -54,7 +56,9 @@ def test_the_gates_size_is_a_sum_over_tables_and_bounded_between_shares(monkeypa
         chances = [(share - 0.05) / 2, (share + 0.05) / 2, 1 - share]
         naive = stats.multinomial.pmf([(b, c, 60 - b - c) for b, c in passing], 60, chances).sum()
         assert chance_of_pass(passing, 60, np.array([share]), 0.05)[0] == pytest.approx(naive, abs=1e-12)
-    fine = chance_of_pass(passing, 60, np.linspace(max(0.05, found.at_share - 0.05), min(1, found.at_share + 0.05), 4000), 0.05)
+    fine = chance_of_pass(
+        passing, 60, np.linspace(max(0.05, found.at_share - 0.05), min(1, found.at_share + 0.05), 4000), 0.05
+    )
     assert found.largest <= fine.max() + 1e-12 and fine.max() <= found.at_most <= 0.05
 
 
@@ -66,11 +70,31 @@ def test_null_students_and_peeking(bench):
 
 def test_the_tables_name_every_n(bench):
     found = {
-        "tasks": [{"task": "t", "right": ["distil"], "verdicts": {"distil": 2}, "share_right": 1.0, "share_wrong": 0.0, "draws": 2}],
-        "untuned": [{"task": "u", "right": ["its own"], "verdicts": {"distil": 2}, "share_right": 1.0, "share_wrong": 0.0, "draws": 2}],
+        "tasks": [
+            {
+                "task": "t",
+                "right": ["distil"],
+                "verdicts": {"distil": 2},
+                "share_right": 1.0,
+                "share_wrong": 0.0,
+                "draws": 2,
+            }
+        ],
+        "untuned": [
+            {
+                "task": "u",
+                "right": ["its own"],
+                "verdicts": {"distil": 2},
+                "share_right": 1.0,
+                "share_wrong": 0.0,
+                "draws": 2,
+            }
+        ],
         "null_gate": [{"students": "s", "margin": 0.02, "passed": 0.04, "trials": 2000}],
         "coverage": [{"true_n_star": 90.5, "seeds": 3, "test_rows": 150, "covered": 0.95, "draws": 400}],
-        "peeking": [{"alarm": "pass", "margin": 0.02, "differ": 0.1, "rows": 600, "false_alarms": 0.01, "trials": 2000}],
+        "peeking": [
+            {"alarm": "pass", "margin": 0.02, "differ": 0.1, "rows": 600, "false_alarms": 0.01, "trials": 2000}
+        ],
     }
     text = bench.table(found)
     assert text.count("n = ") == 5 and "None" not in text

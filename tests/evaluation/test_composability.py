@@ -15,7 +15,13 @@ def run(number, *, steps=("route", "to_sql", "answer"), judged=(True, True), rig
 
 
 def test_the_gap_is_the_share_of_wrong_wholes_among_runs_whose_judged_steps_are_all_right():
-    runs = [run(1), run(2), run(3, right=False), run(4, judged=(True, False), right=False), run(5, judged=(), right=False)]
+    runs = [
+        run(1),
+        run(2),
+        run(3, right=False),
+        run(4, judged=(True, False), right=False),
+        run(5, judged=(), right=False),
+    ]
     gap = composability_gap(runs, n_calls=15)
     assert (gap.share.value, gap.share.n) == (pytest.approx(1 / 3), 3)
     assert (gap.n_runs, gap.n_calls, gap.n_judged) == (5, 15, 8)
@@ -25,7 +31,10 @@ def test_the_gap_is_the_share_of_wrong_wholes_among_runs_whose_judged_steps_are_
 def test_its_interval_is_statsmodels_clopper_pearson(wrong, right):
     gap = composability_gap([run(n, right=n >= wrong) for n in range(wrong + right)])
     low, high = proportion_confint(wrong, wrong + right, method="beta")
-    assert (gap.share.low, gap.share.high) == (pytest.approx(0.0 if wrong == 0 else low), pytest.approx(1.0 if right == 0 else high))
+    assert (gap.share.low, gap.share.high) == (
+        pytest.approx(0.0 if wrong == 0 else low),
+        pytest.approx(1.0 if right == 0 else high),
+    )
 
 
 def test_its_interval_covers_in_simulation():
@@ -33,7 +42,10 @@ def test_its_interval_covers_in_simulation():
     generator, covered = np.random.default_rng(0), 0
     for _ in range(400):
         judged = generator.random((40, 3)) < 0.9
-        runs = [run(n, judged=tuple(map(bool, row)), right=bool(row.all() and generator.random() >= 0.15)) for n, row in enumerate(judged)]
+        runs = [
+            run(n, judged=tuple(map(bool, row)), right=bool(row.all() and generator.random() >= 0.15))
+            for n, row in enumerate(judged)
+        ]
         gap = composability_gap(runs).share
         covered += gap.low <= 0.15 <= gap.high
     assert covered / 400 >= 0.95 - 3 * (0.05 * 0.95 / 400) ** 0.5
@@ -53,7 +65,9 @@ def test_the_pair_that_the_gap_comes_from_is_found_with_the_p_of_fishers_test():
     assert (pair.first, pair.second, pair.n, pair.n_wrong) == ("answer", "translate", 10, 8)
     assert pair.lift == pytest.approx((8 / 10) / (9 / 50))
     p = stats.fisher_exact([[8, 2], [1, 39]], alternative="greater").pvalue
-    assert pair.p == pytest.approx(2 * p)  # Holm over the two pairs that not every run has: (answer, translate) and (route, translate)
+    assert pair.p == pytest.approx(
+        2 * p
+    )  # Holm over the two pairs that not every run has: (answer, translate) and (route, translate)
     everywhere = next(pair for pair in gap.pairs if (pair.first, pair.second) == ("answer", "route"))
     assert (everywhere.p, everywhere.lift) == (None, pytest.approx(1.0))
 
@@ -73,7 +87,13 @@ def test_without_a_cause_a_pair_is_accused_in_one_of_twenty_gaps_at_most():
     names = ("a", "b", "c", "d")
     for _ in range(300):
         runs = [
-            Composed(str(n), tuple(name for name in names if generator.random() < 0.6) or ("a",), (True,), bool(generator.random() >= 0.3)) for n in range(40)
+            Composed(
+                str(n),
+                tuple(name for name in names if generator.random() < 0.6) or ("a",),
+                (True,),
+                bool(generator.random() >= 0.3),
+            )
+            for n in range(40)
         ]
         accused += composability_gap(runs).suspect is not None
     assert accused / 300 <= 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5

@@ -22,11 +22,15 @@ def arm(scores, confidences=None):
 def test_rows_and_harms_allowed_are_the_published_ones():
     """Non-parametric tolerance limits (Wilks 1941; Somerville 1958, Annals of Mathematical Statistics 29:599): 95 % confidence that at most 5 % lie outside."""
     for harms, n in enumerate((59, 93, 124, 153, 181, 208, 234, 260, 286, 311)):
-        assert harms_allowed(n, 0.05, 0.95) == harms and harms_allowed(n - 1, 0.05, 0.95) == (harms - 1 if harms else None)
+        assert harms_allowed(n, 0.05, 0.95) == harms and harms_allowed(n - 1, 0.05, 0.95) == (
+            harms - 1 if harms else None
+        )
     assert (rows_for(0.05, 0.95), rows_for(0.01, 0.95), rows_for(0.02, 0.99)) == (59, 299, 228)
 
 
-@pytest.mark.parametrize(("n", "budget", "level"), [(150, 0.02, 0.95), (984, 0.02, 0.95), (5000, 0.01, 0.9), (400, 0.1, 0.99)])
+@pytest.mark.parametrize(
+    ("n", "budget", "level"), [(150, 0.02, 0.95), (984, 0.02, 0.95), (5000, 0.01, 0.9), (400, 0.1, 0.99)]
+)
 def test_harms_allowed_agree_with_scipys_exact_interval(n, budget, level):
     def upper(k):
         return stats.binomtest(k, n).proportion_ci(confidence_level=2 * level - 1, method="exact").high
@@ -37,7 +41,12 @@ def test_harms_allowed_agree_with_scipys_exact_interval(n, budget, level):
 
 def test_too_few_rows_are_refused_with_the_number_missing():
     refused = choose_threshold(arm([1] * 58, [1.0] * 58), arm([1] * 58), budget=0.05)
-    assert isinstance(refused, NoThreshold) and refused.rows_missing == 1 and "58 calibration rows" in refused.reason and "takes 59" in refused.reason
+    assert (
+        isinstance(refused, NoThreshold)
+        and refused.rows_missing == 1
+        and "58 calibration rows" in refused.reason
+        and "takes 59" in refused.reason
+    )
     assert choose_threshold([], [], budget=0.05).rows_missing == 59
     assert isinstance(choose_threshold(arm([1] * 59, [1.0] * 59), arm([1] * 59), budget=0.05), Threshold)
 
@@ -48,8 +57,12 @@ def test_too_few_rows_are_refused_with_the_number_missing():
 def naive(student, teacher, budget, level):
     """Word for word: of the thresholds whose harm has its upper bound under the budget, and all stricter ones as well, the lowest."""
     n, best = len(student), None
-    for threshold in sorted({row.confidence for row in student if row.confidence is not None and row.output is not None}, reverse=True):
-        kept = [row.output is not None and row.confidence is not None and row.confidence >= threshold for row in student]
+    for threshold in sorted(
+        {row.confidence for row in student if row.confidence is not None and row.output is not None}, reverse=True
+    ):
+        kept = [
+            row.output is not None and row.confidence is not None and row.confidence >= threshold for row in student
+        ]
         harms = sum(keep and own.score < other.score for keep, own, other in zip(kept, student, teacher, strict=True))
         bound = 1.0 if harms == n else stats.beta.ppf(level, harms + 1, n - harms)
         if bound >= budget:
@@ -66,12 +79,21 @@ def test_the_threshold_is_the_naive_definitions_one():
         confidence = np.round(generator.random(n), int(generator.integers(1, 4)))  # ties, many of them
         right = generator.random(n) < 0.6 + 0.4 * confidence
         student = [
-            RowResult(row.id, None, "x", None if generator.random() < 0.05 else row.output, row.score, None if generator.random() < 0.05 else row.confidence)
+            RowResult(
+                row.id,
+                None,
+                "x",
+                None if generator.random() < 0.05 else row.output,
+                row.score,
+                None if generator.random() < 0.05 else row.confidence,
+            )
             for row in arm(right, confidence)
         ]
         teacher = arm(generator.random(n) < 0.8)
         ours, theirs = choose_threshold(student, teacher, budget=0.1, level=0.9), naive(student, teacher, 0.1, 0.9)
-        assert (None if isinstance(ours, NoThreshold) else (ours.threshold, ours.share_kept.value, ours.harm.value)) == theirs
+        assert (
+            None if isinstance(ours, NoThreshold) else (ours.threshold, ours.share_kept.value, ours.harm.value)
+        ) == theirs
         found.append(theirs is not None)
     assert 20 < sum(found) < 150  # both answers occurred
 
@@ -81,7 +103,12 @@ def test_a_row_is_harmed_only_where_the_teacher_is_better():
     surest_wrong = [1.0] * 50 + [0.5] * 350
     assert isinstance(choose_threshold(arm(wrong, surest_wrong), arm([1] * n), budget=0.02), NoThreshold)
     both_wrong = choose_threshold(arm(wrong, surest_wrong), arm(wrong), budget=0.02)
-    assert isinstance(both_wrong, Threshold) and both_wrong.threshold == 0.5 and both_wrong.share_kept.value == 1 and both_wrong.harm.value == 0
+    assert (
+        isinstance(both_wrong, Threshold)
+        and both_wrong.threshold == 0.5
+        and both_wrong.share_kept.value == 1
+        and both_wrong.harm.value == 0
+    )
 
 
 def test_rows_of_one_confidence_are_never_parted():

@@ -12,7 +12,12 @@ from stillhouse.evaluation.gate import rows_needed
 
 def test_without_rows_nothing_is_won_or_lost():
     process = PairedEProcess(0.02)
-    assert (log_e({}, -0.02), process.n, process.answer, process.lower_bound) == (pytest.approx(0), 0, "cannot tell", -1.0)
+    assert (log_e({}, -0.02), process.n, process.answer, process.lower_bound) == (
+        pytest.approx(0),
+        0,
+        "cannot tell",
+        -1.0,
+    )
 
 
 def test_a_bettor_wins_its_share_with_a_better_student_and_loses_it_with_a_worse():
@@ -29,7 +34,9 @@ def test_wealth_is_what_bets_made_row_by_row_win_in_any_order():
         wealth = [1.0] * len(_SHARES)
         process = PairedEProcess(0.05)
         for difference in order:
-            wealth = [money + money * share / 0.95 * (difference + 0.05) for money, share in zip(wealth, _SHARES, strict=True)]
+            wealth = [
+                money + money * share / 0.95 * (difference + 0.05) for money, share in zip(wealth, _SHARES, strict=True)
+            ]
             process.add(max(difference, 0.0), max(-difference, 0.0))
         assert process.log_e_pass == pytest.approx(math.log(sum(wealth) / len(wealth)))
 
@@ -40,7 +47,9 @@ def test_the_grid_is_as_good_as_the_integral_over_all_bets():
 
     def wealth(log_share):
         share = math.exp(log_share)
-        return math.exp(40 * math.log1p(share / 0.98 * 1.02) + 400 * math.log1p(share / 0.98 * 0.02) + 30 * math.log1p(-share))
+        return math.exp(
+            40 * math.log1p(share / 0.98 * 1.02) + 400 * math.log1p(share / 0.98 * 0.02) + 30 * math.log1p(-share)
+        )
 
     exact = math.log(integrate.quad(wealth, low, -1e-12, limit=200)[0] / -low)
     assert log_e({1.0: 40, 0.0: 400, -1.0: 30}, -0.02) == pytest.approx(exact, abs=0.1)
@@ -53,7 +62,9 @@ def test_the_answer_turns_when_evidence_reaches_one_over_alpha_and_mirrors():
         assert worse.add(0.0, 1.0) == "cannot tell"
     assert worse.add(0.0, 1.0) == "fail"
     assert better.answer == "pass"
-    assert better.n == worse.n == 8  # the boldest alone would take 5 (2^5 > 20); with a thirteenth of the money it takes 8
+    assert (
+        better.n == worse.n == 8
+    )  # the boldest alone would take 5 (2^5 > 20); with a thirteenth of the money it takes 8
     assert worse.log_e_fail == pytest.approx(better.log_e_pass)
 
 

@@ -11,7 +11,9 @@ from stillhouse.evaluation.exact import OUTSIDE, exact_lower, exact_p
 from stillhouse.evaluation.proportions import clopper_pearson_upper, mcnemar_midp, tango_lower, tango_z
 
 
-@pytest.mark.parametrize(("b", "c", "n", "delta"), [(1, 2, 12, -0.1), (4, 1, 15, 0.0), (0, 0, 10, -0.3), (3, 3, 14, 0.05)])
+@pytest.mark.parametrize(
+    ("b", "c", "n", "delta"), [(1, 2, 12, -0.1), (4, 1, 15, 0.0), (0, 0, 10, -0.3), (3, 3, 14, 0.05)]
+)
 def test_the_p_value_is_the_largest_chance_of_a_table_as_extreme(b, c, n, delta):
     """The definition: all tables, one by one, over a fine grid of the share of rows that differ."""
     seen = tango_z(b, c, n, delta)
@@ -57,7 +59,9 @@ def test_students_at_the_margin_pass_in_at_most_five_percent_whatever_share_of_r
     worst = exact_worst = 0.0
     for better in (0.0, 0.005, 0.02, 0.05):
         counts = [(b, c) for b in range(0, 40) for c in range(0, 40) if b + c <= n]
-        chances = stats.multinomial.pmf([(b, c, n - b - c) for b, c in counts], n, [better, better + margin, 1 - 2 * better - margin])
+        chances = stats.multinomial.pmf(
+            [(b, c, n - b - c) for b, c in counts], n, [better, better + margin, 1 - 2 * better - margin]
+        )
         likely = [(pair, chance) for pair, chance in zip(counts, chances, strict=True) if chance > 1e-6]
         exact_worst = max(exact_worst, sum(chance for (b, c), chance in likely if exact_p(b, c, n, -margin) < 0.05))
         worst = max(worst, sum(chance for (b, c), chance in likely if tango_z(b, c, n, -margin) > stats.norm.ppf(0.95)))

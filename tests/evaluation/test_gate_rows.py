@@ -18,7 +18,10 @@ from stillhouse.task import Task
 
 
 def arm(scores, groups=None, gold="x"):
-    return [RowResult(str(n), None if groups is None else f"g{groups[n]}", gold, "x", float(score)) for n, score in enumerate(scores)]
+    return [
+        RowResult(str(n), None if groups is None else f"g{groups[n]}", gold, "x", float(score))
+        for n, score in enumerate(scores)
+    ]
 
 
 @pytest.mark.parametrize(("one", "other"), [(1, 1), (1, 0), (0, 1)])
@@ -65,7 +68,9 @@ def test_a_student_that_passes_alone_may_not_as_one_of_many():
     generator = np.random.default_rng(5)
     while True:
         b, c, _ = generator.multinomial(500, [0.05, 0.05, 0.9])
-        gate = decide_gate(arm([1] * b + [0] * c + [1] * (500 - b - c)), arm([0] * b + [1] * c + [1] * (500 - b - c)), margin=0.02)
+        gate = decide_gate(
+            arm([1] * b + [0] * c + [1] * (500 - b - c)), arm([0] * b + [1] * c + [1] * (500 - b - c)), margin=0.02
+        )
         if 0.02 < gate.p < 0.05:
             break
     assert gate.answer == "pass" and among([gate], 1)[0].answer == "pass"
@@ -96,11 +101,18 @@ def test_the_fewest_rows_are_the_rule_of_three():
 
 
 def test_planned_rows_are_statsmodels_and_the_fewest_with_the_power():
-    for discordance, difference, margin, level in ((0.1, 0.0, 0.02, 0.95), (0.2, 0.01, 0.05, 0.9), (0.15, -0.01, 0.04, 0.975)):
+    for discordance, difference, margin, level in (
+        (0.1, 0.0, 0.02, 0.95),
+        (0.2, 0.01, 0.05, 0.9),
+        (0.15, -0.01, 0.04, 0.975),
+    ):
         spread = math.sqrt(discordance - difference**2)
         n = rows_needed(discordance, difference, margin, level)
         assert n == math.ceil(normal_sample_size_one_tail(difference + margin, 0.8, 1 - level, spread))
-        power = [stats.norm.cdf((difference + margin) * math.sqrt(rows) / spread - stats.norm.ppf(level)) for rows in (n - 1, n)]
+        power = [
+            stats.norm.cdf((difference + margin) * math.sqrt(rows) / spread - stats.norm.ppf(level))
+            for rows in (n - 1, n)
+        ]
         assert power[0] < 0.8 <= power[1]
 
 
@@ -109,18 +121,28 @@ def test_a_class_gate_is_holm_over_exact_tests_of_its_rows():
     golds = ["a"] * 120 + ["b"] * 60 + ["c"] * 4  # c has too few rows for a say
     student = [1] * 110 + [0] * 10 + [1] * 50 + [0] * 10 + [0] * 4
     teacher = [1] * 100 + [0] * 15 + [1] * 5 + [1] * 45 + [0] * 10 + [1] * 5 + [1] * 4
-    arms = [[RowResult(str(n), None, gold, "x", float(s)) for n, (gold, s) in enumerate(zip(golds, of, strict=True))] for of in (student, teacher)]
+    arms = [
+        [RowResult(str(n), None, gold, "x", float(s)) for n, (gold, s) in enumerate(zip(golds, of, strict=True))]
+        for of in (student, teacher)
+    ]
     found = decide_gate(*arms, margin=0.1, labels=["a", "b", "c"])
     pairs = list(zip(student, teacher, strict=True))
-    tables = [(sum(s > t for s, t in part), sum(s < t for s, t in part), len(part)) for part in (pairs[:120], pairs[120:180], pairs)]
+    tables = [
+        (sum(s > t for s, t in part), sum(s < t for s, t in part), len(part))
+        for part in (pairs[:120], pairs[120:180], pairs)
+    ]
     of_classes = multipletests([exact_p(*table, -0.1) for table in tables[:2]], method="holm")[1]
-    assert [gate.label for gate in found.per_class] == ["a", "b"] and [gate.p for gate in found.per_class] == pytest.approx(of_classes.tolist())
+    assert [gate.label for gate in found.per_class] == ["a", "b"] and [
+        gate.p for gate in found.per_class
+    ] == pytest.approx(of_classes.tolist())
     assert found.p == pytest.approx(max(*of_classes, exact_p(*tables[2], -0.1)))
 
 
 def test_without_a_difference_the_gates_bound_is_scipys():
     found = decide_gate(arm([1] * 300), arm([1] * 300), margin=0.02)
-    assert found.lower_bound == pytest.approx(-stats.binomtest(0, 300).proportion_ci(confidence_level=0.9, method="exact").high, abs=2e-4)
+    assert found.lower_bound == pytest.approx(
+        -stats.binomtest(0, 300).proportion_ci(confidence_level=0.9, method="exact").high, abs=2e-4
+    )
 
 
 def test_gates_among_students_are_statsmodels_holm_also_over_those_to_come():
@@ -129,8 +151,12 @@ def test_gates_among_students_are_statsmodels_holm_also_over_those_to_come():
         rest = [1] * (400 - b - c)
         gates.append(decide_gate(arm([1] * b + [0] * c + rest), arm([0] * b + [1] * c + rest), margin=0.03))
     found = among(gates, 5)
-    assert [gate.p for gate in found] == pytest.approx(multipletests([*(gate.p for gate in gates), 1.0, 1.0], method="holm")[1][:3].tolist())
-    assert [gate.answer == "pass" for gate in found] == [gate.answer == "pass" and p.p < 0.05 for gate, p in zip(gates, found, strict=True)]
+    assert [gate.p for gate in found] == pytest.approx(
+        multipletests([*(gate.p for gate in gates), 1.0, 1.0], method="holm")[1][:3].tolist()
+    )
+    assert [gate.answer == "pass" for gate in found] == [
+        gate.answer == "pass" and p.p < 0.05 for gate, p in zip(gates, found, strict=True)
+    ]
 
 
 def test_one_of_four_students_at_the_margin_passes_in_at_most_five_percent():
@@ -152,7 +178,11 @@ def test_one_of_four_students_at_the_margin_passes_in_at_most_five_percent():
 def test_fewer_rows_than_the_fewest_never_pass_and_as_many_do_by_the_definition():
     for margin, level in ((0.02, 0.95), (0.05, 0.9), (0.01, 0.975)):
         n = fewest_rows(margin, level)
-        chances = [(1 - margin) ** rows + OUTSIDE for rows in (n - 1, n)]  # that no row differs, were the student worse by the margin
+        chances = [
+            (1 - margin) ** rows + OUTSIDE for rows in (n - 1, n)
+        ]  # that no row differs, were the student worse by the margin
         assert chances[1] <= 1 - level < chances[0]
     draws = np.random.default_rng(4).binomial(fewest_rows(0.02), 0.02, 20_000)
-    assert np.mean(draws == 0) <= 0.05 + 3 * (0.05 * 0.95 / 20_000) ** 0.5  # students at the margin without a single difference
+    assert (
+        np.mean(draws == 0) <= 0.05 + 3 * (0.05 * 0.95 / 20_000) ** 0.5
+    )  # students at the margin without a single difference

@@ -27,9 +27,23 @@ def metric(name, **task):
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("( ( 18.0 - 10.0 ) * 15.0 )", 120), ("((18 - 10) * 15)", 120), ("-3 + 4", 1), ("1,200 / 2", 600), ("x = 7", 7), ("2 - -2", 4), ("1/3*3", 1),
-        ("", None), ("1 / 0", None), ("(1", None), ("1)", None), ("2 x", None), ("2 ** 3", None), ("__import__('os')", None), ("(" * 5000 + "1", None),
-        ("9" * 400, int("9" * 400)), ("1 +", None),
+        ("( ( 18.0 - 10.0 ) * 15.0 )", 120),
+        ("((18 - 10) * 15)", 120),
+        ("-3 + 4", 1),
+        ("1,200 / 2", 600),
+        ("x = 7", 7),
+        ("2 - -2", 4),
+        ("1/3*3", 1),
+        ("", None),
+        ("1 / 0", None),
+        ("(1", None),
+        ("1)", None),
+        ("2 x", None),
+        ("2 ** 3", None),
+        ("__import__('os')", None),
+        ("(" * 5000 + "1", None),
+        ("9" * 400, int("9" * 400)),
+        ("1 +", None),
     ],
 )
 def test_equations_are_computed_and_nothing_else_is(text, value):
@@ -75,7 +89,12 @@ def test_queries_are_right_where_their_results_are(shop, query, gold, score):
 @pytest.mark.parametrize(
     "attack",
     [
-        "DELETE FROM t", "PRAGMA query_only=0", "ATTACH 'x.db' AS x", "SELECT load_extension('x')", "SELECT writefile('x', 'y')", "SELECT zeroblob(1000000000)",
+        "DELETE FROM t",
+        "PRAGMA query_only=0",
+        "ATTACH 'x.db' AS x",
+        "SELECT load_extension('x')",
+        "SELECT writefile('x', 'y')",
+        "SELECT zeroblob(1000000000)",
         "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT COUNT(*) FROM c",
         "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c LIMIT 20000",
     ],
@@ -93,7 +112,11 @@ def test_a_gold_query_that_does_not_run_is_the_users_to_mend(shop):
 
 
 def test_only_the_outermost_order_counts():
-    assert ordered("SELECT a FROM t ORDER  BY a") and not ordered("SELECT * FROM (SELECT a FROM t ORDER BY a)") and not ordered("SELECT ' order by '")
+    assert (
+        ordered("SELECT a FROM t ORDER  BY a")
+        and not ordered("SELECT * FROM (SELECT a FROM t ORDER BY a)")
+        and not ordered("SELECT ' order by '")
+    )
 
 
 def test_classes_by_hand():
@@ -111,7 +134,9 @@ class Echo:
         return [self.answer(example.text) for example in inputs]
 
     def answer(self, text):
-        return Prediction(None, cost_usd=0.001, error="mute") if text == "mute" else Prediction(text, 0.5, cost_usd=0.001)
+        return (
+            Prediction(None, cost_usd=0.001, error="mute") if text == "mute" else Prediction(text, 0.5, cost_usd=0.001)
+        )
 
 
 async def test_the_harness_keeps_one_row_per_example_in_order(tmp_path):
@@ -139,7 +164,9 @@ def test_classes_are_scikit_learns():
     labels = list("abcde")
     precision, recall, f1, n = precision_recall_fscore_support(gold, outputs, labels=labels, zero_division=0)
     ours = per_class(gold, outputs, labels)
-    assert np.array([(one.precision or 0, one.recall or 0, one.f1 or 0) for one in ours]) == pytest.approx(np.stack([precision, recall, f1], axis=1))
+    assert np.array([(one.precision or 0, one.recall or 0, one.f1 or 0) for one in ours]) == pytest.approx(
+        np.stack([precision, recall, f1], axis=1)
+    )
     assert [one.n for one in ours] == n.tolist()
     assert macro_f1(gold, outputs) == pytest.approx(f1_score(gold, outputs, average="macro"))
     assert macro_f1([], []) is None
@@ -156,8 +183,13 @@ def test_in_many_rows_f1_is_that_of_the_chances():
 def test_rouge_l_is_its_authors_and_token_f1_counts_shared_words():
     theirs, generator = RougeScorer(["rougeL"]), random.Random(2)
     for _ in range(200):
-        output, gold = (" ".join(generator.choices(["the", "cat", "sat", "on", "a", "mat"], k=generator.randint(1, 9))) for _ in range(2))
-        assert metric("rouge_l").score(output, gold, ROW) == pytest.approx(theirs.score(gold, output)["rougeL"].fmeasure)
+        output, gold = (
+            " ".join(generator.choices(["the", "cat", "sat", "on", "a", "mat"], k=generator.randint(1, 9)))
+            for _ in range(2)
+        )
+        assert metric("rouge_l").score(output, gold, ROW) == pytest.approx(
+            theirs.score(gold, output)["rougeL"].fmeasure
+        )
         shared = sum(min(output.split().count(word), gold.split().count(word)) for word in set(gold.split()))
         p, r = shared / len(output.split()), shared / len(gold.split())
         assert metric("token_f1").score(output, gold, ROW) == pytest.approx(2 * p * r / (p + r) if shared else 0.0)
@@ -183,6 +215,9 @@ def test_an_arms_interval_covers_where_rows_come_in_groups():
     generator, covered = np.random.default_rng(4), 0
     for _ in range(300):
         luck = np.repeat(generator.beta(3, 2, 40), 3)
-        found = summarise([result(n, float(right), group=str(n // 3)) for n, right in enumerate(generator.random(120) < luck)], metric("accuracy")).score
+        found = summarise(
+            [result(n, float(right), group=str(n // 3)) for n, right in enumerate(generator.random(120) < luck)],
+            metric("accuracy"),
+        ).score
         covered += found.low <= 0.6 <= found.high
     assert 0.91 <= covered / 300 <= 0.99

@@ -12,7 +12,10 @@ from stillhouse.evaluation.proportions import tango_interval
 
 
 def arm(scores, groups=None):
-    return [RowResult(str(n), None if groups is None else f"g{groups[n]}", "x", "x", float(score)) for n, score in enumerate(scores)]
+    return [
+        RowResult(str(n), None if groups is None else f"g{groups[n]}", "x", "x", float(score))
+        for n, score in enumerate(scores)
+    ]
 
 
 def test_right_and_wrong_rows_are_counted_and_tested_exactly():
@@ -29,7 +32,9 @@ def test_graded_rows_have_scipys_interval_and_their_bound_is_wider_than_scipys_t
     generator = np.random.default_rng(0)
     student, teacher = generator.beta(4, 2, 150), generator.beta(4, 2, 150)
     pairs, differences = Paired(arm(student), arm(teacher)), student - teacher
-    theirs = stats.bootstrap((differences,), np.mean, method="BCa", n_resamples=9999, rng=np.random.default_rng(1)).confidence_interval
+    theirs = stats.bootstrap(
+        (differences,), np.mean, method="BCa", n_resamples=9999, rng=np.random.default_rng(1)
+    ).confidence_interval
     shown = pairs.estimate(0.95)
     assert (shown.low, shown.high) == (pytest.approx(theirs.low, abs=0.006), pytest.approx(theirs.high, abs=0.006))
     t = stats.ttest_1samp(differences, -0.1, alternative="greater")

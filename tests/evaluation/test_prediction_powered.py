@@ -50,10 +50,18 @@ def test_rows_of_one_group_are_one_draw():
     """Every row four times, in groups of four: as sure as the rows once, and no surer."""
     labels, predictions = [1.0, 0.0, 0.5, 1.0, None, None], [0.9, 0.2, 0.5, 0.6, 0.3, 0.7]
     once = powered_mean(labels, predictions, list("abcdef"))
-    four = powered_mean(np.repeat(np.array(labels, object), 4).tolist(), np.repeat(predictions, 4), np.repeat(list("abcdef"), 4).tolist())
-    apart = powered_mean(np.repeat(np.array(labels, object), 4).tolist(), np.repeat(predictions, 4), [str(i) for i in range(24)])
+    four = powered_mean(
+        np.repeat(np.array(labels, object), 4).tolist(),
+        np.repeat(predictions, 4),
+        np.repeat(list("abcdef"), 4).tolist(),
+    )
+    apart = powered_mean(
+        np.repeat(np.array(labels, object), 4).tolist(), np.repeat(predictions, 4), [str(i) for i in range(24)]
+    )
     assert four.n_groups == once.n_groups == 4
-    assert four.standard_error == pytest.approx(once.standard_error, rel=0.05)  # the weight's variance divides by one row less
+    assert four.standard_error == pytest.approx(
+        once.standard_error, rel=0.05
+    )  # the weight's variance divides by one row less
     assert apart.standard_error == pytest.approx(four.standard_error / 2, rel=0.01)
 
 
@@ -69,7 +77,9 @@ def test_bounds_are_where_the_p_values_come_to_the_level():
     _, judged, labels = drawn(np.random.default_rng(3))
     found = powered_mean(labels, judged, [str(i) for i in range(240)])
     assert (found.lower(), found.upper()) == found.interval(0.90)
-    assert found.p_above(found.lower(0.9)) == pytest.approx(0.1, abs=1e-4) and found.p_below(found.upper(0.9)) == pytest.approx(0.1, abs=1e-4)
+    assert found.p_above(found.lower(0.9)) == pytest.approx(0.1, abs=1e-4) and found.p_below(
+        found.upper(0.9)
+    ) == pytest.approx(0.1, abs=1e-4)
 
 
 @pytest.mark.parametrize(("n", "rate", "skill"), [(30, 0.5, 0.3), (30, 0.5, 0.9), (60, 0.85, 0.8)])

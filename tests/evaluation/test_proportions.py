@@ -120,7 +120,9 @@ def test_mean_interval_covers_with_clusters_and_is_absent_without_spread():
 
 def test_bca_is_close_to_scipy():
     scores = np.random.default_rng(3).gamma(2.0, 1.0, 80)
-    reference = stats.bootstrap((scores,), np.mean, method="BCa", n_resamples=9999, rng=np.random.default_rng(4)).confidence_interval
+    reference = stats.bootstrap(
+        (scores,), np.mean, method="BCa", n_resamples=9999, rng=np.random.default_rng(4)
+    ).confidence_interval
     ours = mean_interval(list(scores), [str(i) for i in range(80)], n_resamples=9999)
     assert (ours.low, ours.high) == (pytest.approx(reference.low, abs=0.03), pytest.approx(reference.high, abs=0.03))
 
@@ -137,7 +139,10 @@ def test_mcnemar_midp_is_the_chance_of_less_likely_splits_and_half_that_of_equal
     for b, c in ((0, 5), (2, 9), (4, 4), (11, 3)):
         chances = [stats.binom.pmf(k, b + c, 0.5) for k in range(b + c + 1)]
         seen = chances[b]
-        naive = sum(chance for chance in chances if chance < seen - 1e-12) + sum(chance for chance in chances if abs(chance - seen) <= 1e-12) / 2
+        naive = (
+            sum(chance for chance in chances if chance < seen - 1e-12)
+            + sum(chance for chance in chances if abs(chance - seen) <= 1e-12) / 2
+        )
         assert mcnemar_midp(b, c) == pytest.approx(naive if b != c else 1 - seen)
 
 
@@ -151,8 +156,12 @@ def test_tangos_statistic_reproduces_the_published_test_and_is_mcnemars_without_
     """Tango 1998, disinfection of contact lenses: 44 pairs, none that only the new way passes and one that only the old does, margin 0.1: Z = 1.709."""
     assert tango_z(0, 1, 44, -0.1) == pytest.approx(1.709, abs=1e-3)
     for b, c, n in ((12, 5, 60), (3, 9, 40)):
-        assert tango_z(b, c, n, 0.0) ** 2 == pytest.approx(mcnemar([[0, b], [c, 0]], exact=False, correction=False).statistic)
-        assert tango_z_of_tables(np.array([b, 0]), np.array([c, 1]), n, -0.1) == pytest.approx([naive_z(b, c, n, -0.1), naive_z(0, 1, n, -0.1)], abs=1e-5)
+        assert tango_z(b, c, n, 0.0) ** 2 == pytest.approx(
+            mcnemar([[0, b], [c, 0]], exact=False, correction=False).statistic
+        )
+        assert tango_z_of_tables(np.array([b, 0]), np.array([c, 1]), n, -0.1) == pytest.approx(
+            [naive_z(b, c, n, -0.1), naive_z(0, 1, n, -0.1)], abs=1e-5
+        )
 
 
 def test_tangos_lower_bound_is_missed_in_about_one_draw_of_twenty():
@@ -189,6 +198,11 @@ def test_bca_is_efrons_definition_spelled_out():
     z0 = stats.norm.ppf((sum(r < estimate for r in replicates) + sum(r == estimate for r in replicates) / 2) / 2000)
     left_out = [(sum(sums) - sums[i]) / (sum(sizes) - sizes[i]) for i in range(7)]
     centre = np.mean(left_out)
-    acceleration = sum((centre - one) ** 3 for one in left_out) / (6 * sum((centre - one) ** 2 for one in left_out) ** 1.5)
-    ends = [stats.norm.cdf(z0 + (z0 + z) / (1 - acceleration * (z0 + z))) for z in (stats.norm.ppf(0.025), stats.norm.ppf(0.975))]
+    acceleration = sum((centre - one) ** 3 for one in left_out) / (
+        6 * sum((centre - one) ** 2 for one in left_out) ** 1.5
+    )
+    ends = [
+        stats.norm.cdf(z0 + (z0 + z) / (1 - acceleration * (z0 + z)))
+        for z in (stats.norm.ppf(0.025), stats.norm.ppf(0.975))
+    ]
     assert bca(sums, sizes, 0.95, np.random.default_rng(9)) == pytest.approx(tuple(np.quantile(replicates, ends)))

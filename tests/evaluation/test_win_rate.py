@@ -58,7 +58,10 @@ def test_alpacas_90_wins_to_89():
 def test_what_a_published_draw_shows_and_what_it_does_not():
     """At 179 rows a draw leaves a margin of 5 points open, and excludes one of 8."""
     found = rate_of(judged(90, 89))
-    close, wide = decide_win_rate(found, margin=0.05, whose="by people"), decide_win_rate(found, margin=0.08, whose="by people")
+    close, wide = (
+        decide_win_rate(found, margin=0.05, whose="by people"),
+        decide_win_rate(found, margin=0.08, whose="by people"),
+    )
     assert (close.answer, wide.answer) == ("cannot tell", "pass")
     assert "wins 50.3% against the teacher on 179 rows, by people, at least 43.9% with 95% confidence" in close.sentence
     assert close.rows_needed == rows_for_win_rate(90 / 179, 90 * 89 / 179**2, 0.05) > 179
@@ -68,7 +71,13 @@ def test_what_a_published_draw_shows_and_what_it_does_not():
 def test_ties_and_both_bad_are_half_a_win_each():
     found = rate_of(judged(3, 1, 2, 4))
     assert found.rate.value == (3 + 0.5 * 6) / 10
-    assert (found.counts.wins, found.counts.losses, found.counts.ties, found.counts.both_bad, found.counts.n) == (3, 1, 2, 4, 10)
+    assert (found.counts.wins, found.counts.losses, found.counts.ties, found.counts.both_bad, found.counts.n) == (
+        3,
+        1,
+        2,
+        4,
+        10,
+    )
     assert found.rate == rate_of(judged(3, 1, 6)).rate
 
 
@@ -93,11 +102,16 @@ def test_no_row_is_no_rate():
     assert best_known(rows([None, None])) is None
 
 
-@pytest.mark.parametrize("bounds", [OfRows(12, 7, 40), OfRows(90, 89, 179), OfGroups(np.array([1.0, -0.5, 0.5, 0.0]), np.array([2.0, 1, 2, 1]))])
+@pytest.mark.parametrize(
+    "bounds",
+    [OfRows(12, 7, 40), OfRows(90, 89, 179), OfGroups(np.array([1.0, -0.5, 0.5, 0.0]), np.array([2.0, 1, 2, 1]))],
+)
 def test_bounds_are_where_the_p_values_come_to_the_level(bounds):
     for level in (0.9, 0.95):
         low, high = bounds.lower(level), bounds.upper(level)
-        assert bounds.p_above(low) == pytest.approx(1 - level, abs=2e-3) and bounds.p_below(high) == pytest.approx(1 - level, abs=2e-3)
+        assert bounds.p_above(low) == pytest.approx(1 - level, abs=2e-3) and bounds.p_below(high) == pytest.approx(
+            1 - level, abs=2e-3
+        )
         assert low < high and bounds.p_above(low - 0.02) < bounds.p_above(low + 0.02)
 
 
@@ -156,7 +170,8 @@ def test_planned_rows_pass_four_times_in_five():
     n = rows_for_win_rate(0.5, 0.2, 0.1)
     generator = np.random.default_rng(3)
     passed = sum(
-        rate_of(judged(w, b, t)).bounds.p_above(0.4) < 0.05 for w, b, t in generator.multinomial(n, (0.4, 0.4, 0.2), 400).tolist()
+        rate_of(judged(w, b, t)).bounds.p_above(0.4) < 0.05
+        for w, b, t in generator.multinomial(n, (0.4, 0.4, 0.2), 400).tolist()
     )
     assert 0.73 <= passed / 400 <= 0.87
     assert rows_for_win_rate(0.4, 0.2, 0.1) is None
@@ -181,7 +196,10 @@ def test_rows_of_a_group_do_not_count_as_so_many_rows():
 
 def test_a_judge_that_changes_with_the_order_is_a_tie_and_half_a_choice_is_a_half():
     one, half, lost, settled = (
-        Compared("1", judge=("A", "B")), Compared("2", judge=("A", "tie")), Compared("3", judge=("A", None)), Compared("4", settled="B", judge=None)
+        Compared("1", judge=("A", "B")),
+        Compared("2", judge=("A", "tie")),
+        Compared("3", judge=("A", None)),
+        Compared("4", settled="B", judge=None),
     )
     assert [row.judge_score for row in (one, half, lost, settled)] == [0.5, 0.75, None, 0.0]
     assert [row.by_judge for row in (one, half, lost, settled)] == ["tie", "A", None, "B"]
@@ -195,7 +213,9 @@ def test_people_outrank_the_judge():
     assert (best_known(few).by, best_known(few).rate.value, best_known(few).rate.n) == ("people", 0.0, 5)
     generator = np.random.default_rng(4)
     said = ["B" if generator.random() < 0.8 else "A" for _ in range(MIN_PEOPLE)]
-    many = rows(said + [None] * 200, [("A", "A") if generator.random() < 0.9 else ("B", "B") for _ in range(MIN_PEOPLE + 200)])
+    many = rows(
+        said + [None] * 200, [("A", "A") if generator.random() < 0.9 else ("B", "B") for _ in range(MIN_PEOPLE + 200)]
+    )
     found = best_known(many)
     assert found.by == "people, judge corrected"
     assert found.rate.value < 0.4 < by_judge(many).rate.value
@@ -219,9 +239,16 @@ def test_a_good_judge_narrows_what_few_people_leave_open_and_a_useless_one_does_
 
 
 def test_settled_rows_count_where_the_sitting_has_passed_them():
-    data = [Compared("1", people=(Voice("A", "A"),)), Compared("2", settled="tie", reached=True), Compared("3"), Compared("4", settled="tie")]
+    data = [
+        Compared("1", people=(Voice("A", "A"),)),
+        Compared("2", settled="tie", reached=True),
+        Compared("3"),
+        Compared("4", settled="tie"),
+    ]
     assert by_people(data).rate.value == 0.75
-    assert by_people([Compared("1", settled="tie", reached=True), Compared("2")]) is None  # no person has said anything yet
+    assert (
+        by_people([Compared("1", settled="tie", reached=True), Compared("2")]) is None
+    )  # no person has said anything yet
 
 
 # What a judge is worth
@@ -233,13 +260,20 @@ CONFUSED = [("A", "A")] * 20 + [("A", "B")] * 5 + [("B", "B")] * 10 + [("tie", "
 def test_kappa_is_scikit_learns_and_its_interval_about_statsmodels():
     found = kappa(CONFUSED, [str(i) for i in range(50)])
     assert found.value == pytest.approx(cohen_kappa_score(*zip(*CONFUSED, strict=True)))
-    table = np.array([[sum(pair == (one, other) for pair in CONFUSED) for other in ("A", "B", "tie")] for one in ("A", "B", "tie")])
+    table = np.array(
+        [[sum(pair == (one, other) for pair in CONFUSED) for other in ("A", "B", "tie")] for one in ("A", "B", "tie")]
+    )
     asymptotic = cohens_kappa(table)
-    assert (found.low, found.high) == (pytest.approx(asymptotic.kappa_low, abs=0.03), pytest.approx(asymptotic.kappa_upp, abs=0.03))
+    assert (found.low, found.high) == (
+        pytest.approx(asymptotic.kappa_low, abs=0.03),
+        pytest.approx(asymptotic.kappa_upp, abs=0.03),
+    )
 
 
 def test_kappa_is_chance_corrected_by_definition_and_absent_where_chance_is_certain():
-    pairs = [("A", "A")] * 45 + [("A", "B")] * 5 + [("B", "A")] * 45 + [("B", "B")] * 5  # independent: agreement one half, and worth nothing
+    pairs = (
+        [("A", "A")] * 45 + [("A", "B")] * 5 + [("B", "A")] * 45 + [("B", "B")] * 5
+    )  # independent: agreement one half, and worth nothing
     assert kappa(pairs, [str(i) for i in range(100)]).value == pytest.approx(0)
     assert kappa([("A", "A")] * 9, list("abcdefghi")) is None
     assert kappa([("A", "B"), ("A", "A"), ("B", "B")], ["one"] * 3).low is None
@@ -299,7 +333,9 @@ def test_a_corrected_rate_is_the_authors_packages():
     scores = [np.array([SCORES[one] for one in part]) for part in (truth[:60], said[:60], said[60:])]
     assert found.rate.value == pytest.approx(float(np.squeeze(ppi.ppi_mean_pointestimate(*scores))))
     low, high = (float(np.squeeze(end)) for end in ppi.ppi_mean_ci(*scores, alpha=0.05, lam=found.weight))
-    assert low - 0.02 < found.rate.low < low and high < found.rate.high < high + 0.02  # the outer of two ends, see the lab notes
+    assert (
+        low - 0.02 < found.rate.low < low and high < found.rate.high < high + 0.02
+    )  # the outer of two ends, see the lab notes
     assert best_known(rows([*truth[:60], *[None] * 240], [(one, one) for one in said])).rate == found.rate
 
 
@@ -318,7 +354,10 @@ def test_the_gates_answer_is_by_its_bounds_at_the_margin():
         decided = decide_win_rate(found, margin=margin, whose="")
         below, above = found.bounds.upper(0.95) < 0.5 - margin, found.bounds.lower(0.95) > 0.5 - margin
         assert decided.answer == ("pass" if above else "fail" if below else "cannot tell")
-        assert (decided.difference.value, decided.lower_bound) == (pytest.approx(found.rate.value - 0.5), found.bounds.lower(0.95) - 0.5)
+        assert (decided.difference.value, decided.lower_bound) == (
+            pytest.approx(found.rate.value - 0.5),
+            found.bounds.lower(0.95) - 0.5,
+        )
 
 
 def test_agreement_and_biases_have_statsmodels_intervals_and_are_shares_by_count():
@@ -327,7 +366,9 @@ def test_agreement_and_biases_have_statsmodels_intervals_and_are_shares_by_count
     assert (share.value, share.n) == (0.6, 50)
     assert (share.low, share.high) == pytest.approx(proportion_confint(30, 50, method="beta"))
     lean, keeps = bias_of_people(data).first, bias_of_judge(data).consistent
-    assert (lean.value, lean.low, lean.high) == pytest.approx((0.6, *proportion_confint(30, 50, method="wilson")))  # A stood on the left, always
+    assert (lean.value, lean.low, lean.high) == pytest.approx(
+        (0.6, *proportion_confint(30, 50, method="wilson"))
+    )  # A stood on the left, always
     assert (keeps.value, keeps.low, keeps.high) == pytest.approx((0.8, *proportion_confint(40, 50, method="beta")))
     assert bias_of_judge(data).first.value == pytest.approx((40 * 0.5 + 10) / 50)
 

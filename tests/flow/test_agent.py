@@ -38,7 +38,9 @@ async def add(a: int, b: int) -> int:
 
 def wants(name, arguments, number=1):
     text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-    return Completion(None, finish_reason="tool_calls", usage=Usage(10, 5), tool_calls=(ToolCall(f"call-{number}", name, text),))
+    return Completion(
+        None, finish_reason="tool_calls", usage=Usage(10, 5), tool_calls=(ToolCall(f"call-{number}", name, text),)
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +65,12 @@ def rows(run):
 
 async def test_native_tool_calls_over_http(endpoint):
     assert await main.run("one", "1 and 2?", models={"helper": endpoint.url("agent")}) == "The sum is 3"
-    assert [(row.kind, row.key[0]) for row in rows("one")] == [("agent", "helper"), ("turn", "helper.turn"), ("tool", "add"), ("turn", "helper.turn")]
+    assert [(row.kind, row.key[0]) for row in rows("one")] == [
+        ("agent", "helper"),
+        ("turn", "helper.turn"),
+        ("tool", "add"),
+        ("turn", "helper.turn"),
+    ]
     parent = rows("one")[1].parent
     assert parent is not None
     assert parent.startswith("helper/")
@@ -128,7 +135,9 @@ async def test_the_same_call_for_ever_ends_the_agent():
     async def for_ever() -> str:
         return await endless("go")
 
-    with pytest.raises(AgentError, match=r"calls add with .* for the 4th time, with the same answer each time") as stopped:
+    with pytest.raises(
+        AgentError, match=r"calls add with .* for the 4th time, with the same answer each time"
+    ) as stopped:
         await for_ever.run("one")
     assert len(stopped.value.turns) == 4
 
@@ -149,7 +158,10 @@ async def test_a_limit_ends_it_with_the_turns_so_far():
 
     with pytest.raises(LimitExceeded, match="the limit of 4 steps") as stopped:
         await limited.run("one")
-    assert [turn.observations for turn in stopped.value.trace] == [["2"], []]  # agent, turn, tool, turn: the second turn's tool was a step too many
+    assert [turn.observations for turn in stopped.value.trace] == [
+        ["2"],
+        [],
+    ]  # agent, turn, tool, turn: the second turn's tool was a step too many
 
 
 async def test_several_calls_in_one_turn_are_answered_in_their_order():
@@ -157,7 +169,10 @@ async def test_several_calls_in_one_turn_are_answered_in_their_order():
     both = Completion(None, finish_reason="tool_calls", usage=Usage(1, 1), tool_calls=pair)
     says.extend([both, "done"])
     assert await main.run("one", "?", models={"*": SCRIPT}) == "done"
-    assert [(message["tool_call_id"], message["content"]) for message in asked[1].messages[-2:]] == [("x", "2"), ("y", "4")]
+    assert [(message["tool_call_id"], message["content"]) for message in asked[1].messages[-2:]] == [
+        ("x", "2"),
+        ("y", "4"),
+    ]
 
 
 async def test_a_reply_in_no_form_of_the_text_protocol_is_sent_back():
@@ -268,10 +283,21 @@ if __name__ == "__main__":
 def test_an_agent_killed_in_a_tool_goes_on_at_that_tool(tmp_path):
     (tmp_path / "killed.py").write_text(textwrap.dedent(KILLED))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    first = subprocess.run([sys.executable, "killed.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    first = subprocess.run(
+        [sys.executable, "killed.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert first.returncode == -signal.SIGKILL, first.stderr
     Path("second").touch()
-    second = subprocess.run([sys.executable, "killed.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    second = subprocess.run(
+        [sys.executable, "killed.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
     assert second.stdout.strip() == "all done"
-    assert Path("worked").read_text().split() == ["1", "2", "3", "3", "4", "5"]  # the one in flight twice, the others once
+    assert Path("worked").read_text().split() == [
+        "1",
+        "2",
+        "3",
+        "3",
+        "4",
+        "5",
+    ]  # the one in flight twice, the others once
     assert Path("asked").read_text().split() == ["2", "4", "6", "8", "10", "12"]  # no turn was paid for twice

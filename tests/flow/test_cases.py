@@ -64,7 +64,9 @@ async def test_a_script_answers_by_step_and_no_model_is_asked():
 
 async def test_answers_in_order_and_failures_lead_through_the_loop_that_retries():
     script = {"route": "sql", "to_sql": {"in_order": ["broken", "broken", "SELECT 3"]}}
-    outcome = await run_case(shop, case(script, {"to_sql": 3, "run_sql": {">=": 1, "<=": 3}, "route=sql": 1, "route=chat": 0}))
+    outcome = await run_case(
+        shop, case(script, {"to_sql": 3, "run_sql": {">=": 1, "<=": 3}, "route=sql": 1, "route=chat": 0})
+    )
     assert (outcome.result, outcome.path_problems) == ("There are 3.", [])
     script = {"route": "sql", "to_sql": in_order(["SELECT 3"]), "run_sql": {"raises": "the shop is closed"}}
     outcome = await run_case(shop, case(script))
@@ -88,7 +90,7 @@ async def test_answers_by_input_functions_and_exceptions():
 async def test_a_model_that_a_script_does_not_name_is_refused_by_name_unless_a_case_of_it_is_known():
     outcome = await run_case(shop, case({"to_sql": "SELECT 3"}))
     assert outcome.error == (
-        "NotScripted: route asks a model {\"question\":\"how many?\"}, and neither the case's script nor a case of route has an answer; add one"
+        'NotScripted: route asks a model {"question":"how many?"}, and neither the case\'s script nor a case of route has an answer; add one'
     )
 
     def known(step, arguments):
@@ -117,7 +119,9 @@ async def desk(question: str) -> str:
 async def test_decisions_agents_and_people_are_scripted_like_steps():
     outcome = await run_case(desk, case({"urgent": "yes", "ask_human": "Bo"}, ["urgent=yes", "ask_human=Bo"]))
     assert (outcome.result, outcome.path_problems) == ("Bo", [])
-    outcome = await run_case(desk, case({"urgent": "no", "helper": lambda task: task.upper()}, {"urgent=no": 1, "helper": 2, "ask_human": 0}))
+    outcome = await run_case(
+        desk, case({"urgent": "no", "helper": lambda task: task.upper()}, {"urgent=no": 1, "helper": 2, "ask_human": 0})
+    )
     assert (outcome.result, outcome.path_problems) == ("HOW MANY? HOW MANY? AGAIN", [])
     assert "no answer under ask_human" in (await run_case(desk, case({"urgent": "yes"}))).error
 
@@ -169,7 +173,9 @@ async def test_how_a_path_differs_is_said_in_sentences(expected, problems):
     assert path_problems(expected, outcome.calls) == problems
 
 
-@pytest.mark.parametrize("wrong", ["route", [1], [""], {"a": -1}, {"a": True}, {"a": {">": 1}}, {"a": {">=": {">=": 1}}}, {"a": {}}, None])
+@pytest.mark.parametrize(
+    "wrong", ["route", [1], [""], {"a": -1}, {"a": True}, {"a": {">": 1}}, {"a": {">=": {">=": 1}}}, {"a": {}}, None]
+)
 def test_what_is_no_path_is_refused(wrong):
     with pytest.raises(UserError, match="is no path"):
         check_path(wrong)
@@ -294,7 +300,9 @@ ENDPOINTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("played", "mode"), ENDPOINTS, ids=lambda value: value if isinstance(value, str) else value.name)
+@pytest.mark.parametrize(
+    ("played", "mode"), ENDPOINTS, ids=lambda value: value if isinstance(value, str) else value.name
+)
 async def test_a_cassette_replays_what_was_said_to_an_endpoint_whatever_that_lacks(endpoint, tmp_path, played, mode):
     models = {"*": endpoint.url(mode)}
     recorded = await run_case(played, Case("c", {}), models=models, store=tmp_path / "s.db")

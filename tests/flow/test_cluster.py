@@ -78,12 +78,20 @@ if __name__ == "__main__":
 
 def paid(folder):
     path = folder / "paid.txt"
-    return [tuple(map(int, line.split())) for line in path.read_text().splitlines() if line.count(" ") == 2] if path.exists() else []
+    return (
+        [tuple(map(int, line.split())) for line in path.read_text().splitlines() if line.count(" ") == 2]
+        if path.exists()
+        else []
+    )
 
 
 def journaled(url, run):
     with contextlib.closing(open_journal(url)) as journal:
-        return {tuple(json.loads(row.arguments).values()) for row in journal.steps(run) if row.key[0] == "pay" and row.output is not None}
+        return {
+            tuple(json.loads(row.arguments).values())
+            for row in journal.steps(run)
+            if row.key[0] == "pay" and row.output is not None
+        }
 
 
 def kill_one_in_the_middle(folder, url, runs, alive):
@@ -106,7 +114,9 @@ def check_paid(folder, finished, victim, n):
     assert all(calls.count(call) == 1 for call in finished)
     again = [call for call in set(calls) if calls.count(call) > 1]
     assert len(calls) - len(set(calls)) == len(again) <= 2
-    assert {id for pid, id, _ in paid(folder) if pid == victim} & {id for pid, id, _ in paid(folder) if pid != victim}  # its runs went on elsewhere
+    assert {id for pid, id, _ in paid(folder) if pid == victim} & {
+        id for pid, id, _ in paid(folder) if pid != victim
+    }  # its runs went on elsewhere
 
 
 @pytest.fixture
@@ -128,9 +138,18 @@ def test_a_killed_workers_runs_finish_on_another_and_nothing_finished_is_paid_ag
     url = f"{postgres_url}?lease_s=2"
     runs = [f"m.{id}" for id in range(8)]
     with contextlib.closing(open_journal(url)) as journal:
-        journal.enqueue("settle", {run: json.dumps({"order": {"id": id, "price": 1.5}}, separators=(",", ":")) for id, run in enumerate(runs)}, {})
+        journal.enqueue(
+            "settle",
+            {
+                run: json.dumps({"order": {"id": id, "price": 1.5}}, separators=(",", ":"))
+                for id, run in enumerate(runs)
+            },
+            {},
+        )
         workers = [subprocess.Popen([sys.executable, "-c", WORKER, url], **app) for _ in range(2)]
-        finished, victim = kill_one_in_the_middle(tmp_path, url, runs, lambda: all(worker.poll() is None for worker in workers))
+        finished, victim = kill_one_in_the_middle(
+            tmp_path, url, runs, lambda: all(worker.poll() is None for worker in workers)
+        )
         assert sorted(worker.wait(60) for worker in workers) == [-signal.SIGKILL, 0]
         assert journal.statuses("") == {"done": 8}
         assert json.loads(journal.outcomes("")["m.7"].result) == {"id": 7, "price": 9.0}
@@ -143,7 +162,12 @@ def test_a_map_on_ray_outlives_a_worker(app, tmp_path, postgres_url, short_folde
     url = f"{postgres_url}?lease_s=4"
     home = short_folder
     environment = app["env"] | {"HOME": home, "RAY_USAGE_STATS_ENABLED": "0"}
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, url, home], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **app | {"env": environment})
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, url, home],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **app | {"env": environment},
+    )
     try:
         give_up = time.monotonic() + 60
         while not paid(tmp_path):
@@ -158,8 +182,12 @@ def test_a_map_on_ray_outlives_a_worker(app, tmp_path, postgres_url, short_folde
     assert json.loads(out.splitlines()[-1]) == [9.0] * 8, err  # Ray tells of a dead worker on stdout
     check_paid(tmp_path, finished, victim, 8)
     with contextlib.closing(open_journal(url)) as journal:
-        assert sorted(row.run.rpartition(".")[2] for row, _ in journal.runs() if row.run != "m") == [str(id) for id in range(8)]
-        assert [(row.key[0], json.loads(row.output)[7]) for row in journal.steps("m")] == [("flow.map", {"id": 7, "price": 9.0})]
+        assert sorted(row.run.rpartition(".")[2] for row, _ in journal.runs() if row.run != "m") == [
+            str(id) for id in range(8)
+        ]
+        assert [(row.key[0], json.loads(row.output)[7]) for row in journal.steps("m")] == [
+            ("flow.map", {"id": 7, "price": 9.0})
+        ]
 
 
 # Without workers of its own: what they do, in this process
@@ -213,7 +241,10 @@ async def test_a_map_names_what_failed_and_the_same_id_runs_only_that_again(post
     monkeypatch.setattr(cluster, "_workers", here)
     monkeypatch.setattr(sys.modules[__name__], "closed", True)
     ran.clear()
-    with pytest.raises(StepError, match=r"1 of 4 runs are not done, first m\.3 with ConnectionError: the bank is closed; mend it .* run_id='m'"):
+    with pytest.raises(
+        StepError,
+        match=r"1 of 4 runs are not done, first m\.3 with ConnectionError: the bank is closed; mend it .* run_id='m'",
+    ):
         await flow.map(halve, range(4), cluster="ray", store=postgres_url, run_id="m")
     monkeypatch.setattr(sys.modules[__name__], "closed", False)
     assert await flow.map(halve, range(4), cluster="ray", store=postgres_url, run_id="m") == [0.0, 0.5, 1.0, 1.5]

@@ -32,7 +32,9 @@ def clean():
 
 @flow
 async def main(question: str = "Is it urgent?", threshold: float | None = None) -> list:
-    choice = await decide(question, ["yes", "no"], "the kettle burns", threshold=threshold, otherwise=None if threshold is None else "ask")
+    choice = await decide(
+        question, ["yes", "no"], "the kettle burns", threshold=threshold, otherwise=None if threshold is None else "ask"
+    )
     return [choice, choice.probability, choice.otherwise]
 
 
@@ -41,7 +43,12 @@ async def test_the_decisions_api_gives_a_probability_per_option(endpoint):
     assert await main.run("two", threshold=0.9, models={"decide": endpoint.url("decisions")}) == ["ask", 0.7, True]
     assert endpoint.calls() == {"decision: Is it urgent?": 1}  # the second run was answered by the store
     (row,) = open_journal("stillhouse.db").steps("one")
-    assert (row.kind, row.facts["options"], row.facts["choice"], row.facts["confidence"]) == ("decide", ["yes", "no"], "yes", 0.7)
+    assert (row.kind, row.facts["options"], row.facts["choice"], row.facts["confidence"]) == (
+        "decide",
+        ["yes", "no"],
+        "yes",
+        0.7,
+    )
 
 
 async def test_without_that_api_the_log_probabilities_of_the_reply_count(endpoint):
@@ -97,7 +104,10 @@ async def test_until_ends_at_a_yes_and_at_its_bound():
     assert await drafts.run("one", at_most=9) == "turn 0. turn 1."
     says.extend(["no", "no"])
     assert await drafts.run("two", at_most=2) == "turn 0. turn 1."
-    assert says == ["no", "no"]  # the first question was answered by the store, and after the last turn nothing is asked
+    assert says == [
+        "no",
+        "no",
+    ]  # the first question was answered by the store, and after the last turn nothing is asked
 
 
 @pytest.mark.parametrize("options", [[], ["one"], ["same", "same"]])

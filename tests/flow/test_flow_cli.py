@@ -47,7 +47,9 @@ def stillhouse(tmp_path):
     (tmp_path / "app.py").write_text(APP)
 
     def call(*arguments):
-        return subprocess.run([sys.executable, "-m", "stillhouse", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [sys.executable, "-m", "stillhouse", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
 
     return call
 
@@ -57,7 +59,9 @@ def test_run_prints_the_result_and_the_same_id_resumes_it(stillhouse, tmp_path):
     failed = stillhouse("run", "app.py:main", "--input", '{"n": 3}', "--run-id", "one", "--json")
     assert failed.returncode == 1
     assert "ConnectionError: the shop is closed" in failed.stderr
-    assert "its 1 finished steps are kept: mend the cause and go on with --run-id one" in " ".join(failed.stderr.split())
+    assert "its 1 finished steps are kept: mend the cause and go on with --run-id one" in " ".join(
+        failed.stderr.split()
+    )
     listed = json.loads(stillhouse("runs", "--json").stdout)
     assert [(row["run"], row["flow"], row["status"], row["steps"]) for row in listed] == [("one", "main", "failed", 1)]
     (tmp_path / "fails").unlink()
@@ -93,7 +97,9 @@ def test_two_flows_of_one_name_in_an_app_are_refused(stillhouse, tmp_path):
         app.write("\n\n@flow(name='main')\nasync def other(n: int) -> int:\n    return n\n")
     refused = stillhouse("run", "app.py:main", "--input", '{"n": 3}')
     assert refused.returncode == 2
-    assert "app.py has two flows called main (main and other); give one of them another: @flow(name=...)" in " ".join(refused.stderr.split())
+    assert "app.py has two flows called main (main and other); give one of them another: @flow(name=...)" in " ".join(
+        refused.stderr.split()
+    )
 
 
 def test_a_model_option_without_a_name_is_refused(stillhouse):
@@ -109,7 +115,10 @@ def test_the_journal_may_be_a_postgresql_and_its_password_is_never_shown(stillho
     listed = json.loads(stillhouse("runs", "--json", "--store", postgres_url).stdout)
     assert [(row["run"], row["status"], row["steps"]) for row in listed] == [("one", "done", 2)]
     absent = stillhouse("resume", "two", "--store", postgres_url)
-    assert (absent.returncode, f"no run 'two' in postgresql://{postgres_url.split('@')[1]}" in " ".join(absent.stderr.split())) == (2, True)
+    assert (
+        absent.returncode,
+        f"no run 'two' in postgresql://{postgres_url.split('@')[1]}" in " ".join(absent.stderr.split()),
+    ) == (2, True)
     assert not any(password in text for found in (done, absent) for text in (found.stdout, found.stderr))
 
 

@@ -72,7 +72,13 @@ def app(tmp_path):
 
     def start(name, run, **environment):
         command = [sys.executable, "app.py", name, run]
-        return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=os.environ | {"PAID": "paid.txt"} | environment)
+        return subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PAID": "paid.txt"} | environment,
+        )
 
     def paid():
         path = tmp_path / "paid.txt"

@@ -259,7 +259,11 @@ async def test_an_edited_flow_runs_only_what_is_new_or_changed_and_says_so(tmp_p
     after = load(path)
     assert await after.main.run("r") == 3
     assert after.ran == ["a", "b"]  # a was edited; b(10) was not; b(3) is new
-    assert (after.main.report.changed, after.main.report.replayed, after.main.report.ran) == ({"a": 1}, {"b": 1}, {"a": 1, "b": 1})
+    assert (after.main.report.changed, after.main.report.replayed, after.main.report.ran) == (
+        {"a": 1},
+        {"b": 1},
+        {"a": 1, "b": 1},
+    )
 
 
 async def test_answers_that_nothing_asks_for_any_more_are_reported():
@@ -312,7 +316,10 @@ async def test_the_journal_lists_runs_newest_first(tmp_path):
     await story.run("first", n=1)
     await orders.run("second", n=1)
     with contextlib.closing(SqliteJournal(tmp_path / "stillhouse.db")) as journal:
-        assert [(row.run, row.flow, row.status, n) for row, n in journal.runs()] == [("second", "orders", "done", 1), ("first", "story", "done", 4)]
+        assert [(row.run, row.flow, row.status, n) for row, n in journal.runs()] == [
+            ("second", "orders", "done", 1),
+            ("first", "story", "done", 4),
+        ]
         assert json.loads(journal.run("first").input) == {"n": 1}
 
 
@@ -449,7 +456,11 @@ async def test_a_failed_step_is_in_the_journal_with_its_tries():
         await main.run("one")
     with contextlib.closing(SqliteJournal(Path("stillhouse.db"))) as journal:
         (row,) = journal.steps("one")
-    assert (row.attempts, row.error, row.facts["failures"]) == (3, "ConnectionError: closed", ["ConnectionError: closed"] * 2)
+    assert (row.attempts, row.error, row.facts["failures"]) == (
+        3,
+        "ConnectionError: closed",
+        ["ConnectionError: closed"] * 2,
+    )
 
 
 async def test_arguments_named_like_our_own_options_reach_the_flow():

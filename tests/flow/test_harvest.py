@@ -41,7 +41,16 @@ def test_a_call_becomes_a_row_with_its_provenance():
 
 
 def test_equal_inputs_are_one_row_and_conflicting_answers_none():
-    made = harvest([call(1), call(2, {"b": 1, "a": 2}, "x"), call(3), call(4, {"a": 2, "b": 1}, "x"), call(5, "who?", "sql"), call(6, "who?", "chat")])
+    made = harvest(
+        [
+            call(1),
+            call(2, {"b": 1, "a": 2}, "x"),
+            call(3),
+            call(4, {"a": 2, "b": 1}, "x"),
+            call(5, "who?", "sql"),
+            call(6, "who?", "chat"),
+        ]
+    )
     assert rows(made) == [("how many?", None, "sql"), ({"b": 1, "a": 2}, None, "x")]
     assert (made.n_calls, made.merged, made.left_out) == (6, 2, {CONFLICT: 2})
     assert made.examples[0].extra["provenance"]["n_calls"] == 2
@@ -185,12 +194,18 @@ def test_a_steps_calls_are_harvested_and_failed_ones_never(here):
     with pytest.raises(OSError, match="down"):
         ran("how many?", "hello", "how many? fail")
     done = harvest_runs(["all"], step="route")
-    assert [(row.input, row.teacher_label) for row in load_examples(done.out).examples] == [("how many?", "sql"), ("hello", "chat"), ("how many? fail", "sql")]
+    assert [(row.input, row.teacher_label) for row in load_examples(done.out).examples] == [
+        ("how many?", "sql"),
+        ("hello", "chat"),
+        ("how many? fail", "sql"),
+    ]
     assert (done.out, done.models) == (done.out.parent / "examples.jsonl", {MODEL: 3})
     assert harvest_runs(["desk"], step="check").n_failed == 1
     with pytest.raises(ExistsError, match="is there already"):
         harvest_runs(["all"], step="route")
-    with pytest.raises(UserError, match=r"no call of 'sing' .* their steps: check \(step\), route \(model\), urgent \(decide\)"):
+    with pytest.raises(
+        UserError, match=r"no call of 'sing' .* their steps: check \(step\), route \(model\), urgent \(decide\)"
+    ):
         harvest_runs(["all"], step="sing")
     with pytest.raises(UserError, match="no run and no flow 'monday'"):
         harvest_runs(["monday"], step="urgent")
@@ -224,7 +239,10 @@ def test_what_a_student_answered_is_nothing_to_learn_from(here):
 
     class Cascade(Student):
         async def predict(self, inputs):
-            return [Prediction("sql", confidence=0.9, source="teacher" if "many" in row.text else "student") for row in inputs]
+            return [
+                Prediction("sql", confidence=0.9, source="teacher" if "many" in row.text else "student")
+                for row in inputs
+            ]
 
     ran("hello", models={"*": MODEL, "route": Student()})
     with pytest.raises(UserError, match="1 were answered by students"):
@@ -272,8 +290,14 @@ def test_fields_come_in_the_order_of_the_prompt_which_only_the_code_knows(here):
 
 def test_feedback_and_redaction_come_from_files_and_modules(here):
     ran("how many Anns?", "hello", "bye")
-    (here / "hooks_of_mine.py").write_text("def clean(row):\n    return row | {'input': row['input'].replace('Ann', 'NAME')}\n")
-    said = [{"run": "run-1", "ok": False}, {"run": "run-2", "step": "check", "ok": False}, {"run": "run-2", "step": "route", "label": "sql"}]
+    (here / "hooks_of_mine.py").write_text(
+        "def clean(row):\n    return row | {'input': row['input'].replace('Ann', 'NAME')}\n"
+    )
+    said = [
+        {"run": "run-1", "ok": False},
+        {"run": "run-2", "step": "check", "ok": False},
+        {"run": "run-2", "step": "route", "label": "sql"},
+    ]
     (here / "said.jsonl").write_text("".join(json.dumps(row) + "\n" for row in said))
     done = harvest_runs(["all"], step="route", redact="hooks_of_mine:clean", feedback=here / "said.jsonl")
     assert [(row.input, row.label) for row in done.harvest.examples] == [("how many NAMEs?", None), ("bye", "sql")]
@@ -304,7 +328,14 @@ def test_a_task_file_that_says_something_else_is_left_alone(here):
     assert (here / "steps" / "urgent" / "task.toml").read_text() == "# mine\n"
 
 
-TEXTS = ['one "line" with \\ and \t', 'two\nlines """ and \\', "\n leading", 'ends with a quote"\nor "', "del \x7f and \x01", "a\r\nb"]
+TEXTS = [
+    'one "line" with \\ and \t',
+    'two\nlines """ and \\',
+    "\n leading",
+    'ends with a quote"\nor "',
+    "del \x7f and \x01",
+    "a\r\nb",
+]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -323,7 +354,10 @@ def test_a_step_is_a_task_with_the_rows_that_were_harvested(here):
     import harvest_app
 
     ran("how many?", flow_=harvest_app.main)
-    with pytest.raises(UserError, match=r"examples.jsonl: no such data file; make it of traces with `stillhouse harvest RUNS --step route`"):
+    with pytest.raises(
+        UserError,
+        match=r"examples.jsonl: no such data file; make it of traces with `stillhouse harvest RUNS --step route`",
+    ):
         task_of("harvest_app.py:route")
     done = harvest_runs(["all"], step="route", app="harvest_app.py:main")
     task = task_of("harvest_app.py:route")

@@ -121,10 +121,15 @@ def test_from_the_shell(tmp_path):
     (tmp_path / "app.py").write_text(APP)
 
     def call(*arguments):
-        return subprocess.run([sys.executable, "-m", "stillhouse", *arguments], capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [sys.executable, "-m", "stillhouse", *arguments], capture_output=True, text=True, check=False
+        )
 
     parked = call("run", "app.py:main", "--input", '{"n": 3}', "--run-id", "one")
-    assert (parked.returncode, parked.stdout) == (0, "the run one waits for a person: how many?\nanswer it with: stillhouse answer one ANSWER\n")
+    assert (parked.returncode, parked.stdout) == (
+        0,
+        "the run one waits for a person: how many?\nanswer it with: stillhouse answer one ANSWER\n",
+    )
     assert json.loads(call("resume", "one", "--json").stdout) == {"run": "one", "waits_for": "how many?"}
     assert call("answer", "one", "a dozen").stdout == "how many? -> a dozen\nnext: stillhouse resume one\n"
     assert json.loads(call("resume", "one", "--json").stdout) == {"run": "one", "result": "3 a dozen"}

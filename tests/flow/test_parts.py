@@ -116,7 +116,10 @@ async def test_a_run_with_a_person_and_one_with_branches_side_by_side_become_cas
     journal.close()
     cases_of_runs(["r1", "r2"], cases=here / "cases", store="stillhouse.db")
     first, second = map(json.loads, (here / "cases" / "paths.jsonl").read_text().splitlines())
-    assert (first["path"], first["script"]) == (["urgent=yes", "ask_human=Ann", "shout=ANN!"], {"urgent": "yes", "ask_human": "Ann"})
+    assert (first["path"], first["script"]) == (
+        ["urgent=yes", "ask_human=Ann", "shout=ANN!"],
+        {"urgent": "yes", "ask_human": "Ann"},
+    )
     assert second["path"] == {"urgent=no": 1, "shout=HELLO!": 1, "helper=soon": 1}  # shout and the helper ran at once
     parts = Parts(desk)
     made = load_suite(here / "cases", parts.find, parts.whole, {}, None)
@@ -178,15 +181,41 @@ URGENT = {"input": {**DECISION, "about": "hello"}, "expected": "no"}
 CAUSES = [
     ("a decision is wrong", {"urgent": "yes", "ask_human": "Ann"}, None, {"urgent": [URGENT]}, ("branch", "urgent")),
     ("the path is another", {"urgent": "yes", "ask_human": "Ann"}, ["urgent=no"], {"shout": [SHOUT]}, ("branch", None)),
-    ("a step is wrong", {"urgent": "no", "helper": "x", "shout": "hm"}, None, {"urgent": [URGENT], "shout": [SHOUT]}, ("step", "shout")),
-    ("a step failed", {"urgent": "no", "helper": "x", "shout": {"raises": "oh"}}, None, {"shout": [SHOUT]}, ("step", "shout")),
-    ("it failed where nothing was judged", {"urgent": "no", "helper": {"raises": "oh"}, "shout": "x"}, None, {}, ("failed", "helper")),
-    ("all parts are right", {"urgent": "no", "helper": "x"}, None, {"urgent": [URGENT], "shout": [SHOUT]}, ("whole", None)),
+    (
+        "a step is wrong",
+        {"urgent": "no", "helper": "x", "shout": "hm"},
+        None,
+        {"urgent": [URGENT], "shout": [SHOUT]},
+        ("step", "shout"),
+    ),
+    (
+        "a step failed",
+        {"urgent": "no", "helper": "x", "shout": {"raises": "oh"}},
+        None,
+        {"shout": [SHOUT]},
+        ("step", "shout"),
+    ),
+    (
+        "it failed where nothing was judged",
+        {"urgent": "no", "helper": {"raises": "oh"}, "shout": "x"},
+        None,
+        {},
+        ("failed", "helper"),
+    ),
+    (
+        "all parts are right",
+        {"urgent": "no", "helper": "x"},
+        None,
+        {"urgent": [URGENT], "shout": [SHOUT]},
+        ("whole", None),
+    ),
     ("nothing was judged", {"urgent": "no", "helper": "x"}, None, {}, ("unknown", None)),
 ]
 
 
-@pytest.mark.parametrize(("script", "path", "cases", "cause"), [row[1:] for row in CAUSES], ids=[row[0] for row in CAUSES])
+@pytest.mark.parametrize(
+    ("script", "path", "cases", "cause"), [row[1:] for row in CAUSES], ids=[row[0] for row in CAUSES]
+)
 async def test_a_wrong_whole_is_put_down_to_the_first_thing_that_went_wrong(here, script, path, cases, cause):
     cases = cases or {"shout": [{"input": "other", "expected": "OTHER!"}]}
     found, _ = await judged(here, "hello", script, right=False, path=path, **cases)
@@ -194,7 +223,9 @@ async def test_a_wrong_whole_is_put_down_to_the_first_thing_that_went_wrong(here
 
 
 async def test_the_gap_counts_runs_and_calls(here):
-    _, right_parts = await judged(here, "hello", {"urgent": "no", "helper": "x"}, right=False, urgent=[URGENT], shout=[SHOUT])
+    _, right_parts = await judged(
+        here, "hello", {"urgent": "no", "helper": "x"}, right=False, urgent=[URGENT], shout=[SHOUT]
+    )
     _, wrong_part = await judged(here, "hello", {"urgent": "yes", "ask_human": "Ann"}, right=False, urgent=[URGENT])
     gap = gap_of([right_parts, wrong_part])
     assert (gap.share.value, gap.share.n, gap.n_calls, gap.n_judged) == (1.0, 1, 6, 3)
@@ -216,4 +247,6 @@ def test_without_a_baseline_everything_must_be_right_and_nothing_unanswered():
     assert result_of(row(1.0)).passed
     assert not result_of(row(1.0), row(0.5)).passed
     assert result_of(row(0.5), baseline="tests-1.json").passed  # then only the comparison counts
-    assert not result_of(row(None), missing=(Missing("1", "route", "{}", "no stored answer"),), baseline="tests-1.json").passed
+    assert not result_of(
+        row(None), missing=(Missing("1", "route", "{}", "no stored answer"),), baseline="tests-1.json"
+    ).passed

@@ -26,7 +26,9 @@ def expect_gold(name, text):
     path = GOLD / name
     if os.environ.get("STILLHOUSE_WRITE_GOLD"):
         path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8"), f"{path} differs; look at it, then set STILLHOUSE_WRITE_GOLD=1 to accept"
+    assert text == path.read_text(encoding="utf-8"), (
+        f"{path} differs; look at it, then set STILLHOUSE_WRITE_GOLD=1 to accept"
+    )
 
 
 def told(parts):
@@ -83,7 +85,14 @@ def test_decisions_limits_agents_tools_helpers_flows_and_people_are_there():
     assert source("everything") == f"{arithmetic} mine add {tried} sequence{{kind kind price}} ask_human"
     boxes = {part.name: part for part in source_picture(picture_app.everything).parts if isinstance(part, Box)}
     assert {name: box.kind for name, box in boxes.items()} == {
-        **{"decide": "decide", "mine": "agent", "add": "tool", "price": "step", "sequence": "flow", "ask_human": "human"}
+        **{
+            "decide": "decide",
+            "mine": "agent",
+            "add": "tool",
+            "price": "step",
+            "sequence": "flow",
+            "ask_human": "human",
+        }
     }
     assert boxes["decide"].notes == ("Does it need arithmetic?", "→ yes | no")
     assert boxes["ask_human"].notes == ("Send {item}?",)
@@ -104,7 +113,11 @@ def test_of_a_run_branches_loops_and_counts_are_drawn():
     )
     fan_out, decided, *_ = picture.parts
     category, stock = fan_out.body
-    assert (category.ran.calls, category.ran.used.input_tokens, round(category.ran.used.cost_usd, 6)) == (6, 240, 0.0006)
+    assert (category.ran.calls, category.ran.used.input_tokens, round(category.ran.used.cost_usd, 6)) == (
+        6,
+        240,
+        0.0006,
+    )
     assert category.notes == (trace_samples.GPT, "→ lighting × 5", "→ kitchen × 1")
     assert (stock.ran.calls, stock.ran.at_once, stock.ran.p50_s) == (6, 2, 0.25)
     assert decided.notes == (trace_samples.GPT, "→ yes, 93% sure")
@@ -149,9 +162,9 @@ def test_mermaid_of_a_run_is_what_was_agreed():
 
 def test_mermaid_names_nodes_before_arrows_so_that_frames_hold_only_their_own():
     text = mermaid(executed(trace_samples.letter()), words)
-    assert max(place for place, line in enumerate(text.splitlines()) if line.strip() == "end") < text.splitlines().index(next(
-        line for line in text.splitlines() if "-->" in line
-    ))
+    assert max(
+        place for place, line in enumerate(text.splitlines()) if line.strip() == "end"
+    ) < text.splitlines().index(next(line for line in text.splitlines() if "-->" in line))
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -184,8 +197,8 @@ def test_every_drawing_is_valid_xml_and_no_wider_than_asked(name, width):
 
 def test_lanes_stand_side_by_side_where_there_is_room_and_are_stacked_where_not():
     picture = Picture("f", (Lanes(tuple((Box(f"step_number_{lane}", "step"),) for lane in range(4))),))
-    assert 'class=\'stack\'' not in flow_graph(picture, WIDE)
-    assert 'class=\'stack\'' in flow_graph(picture, NARROW)
+    assert "class='stack'" not in flow_graph(picture, WIDE)
+    assert "class='stack'" in flow_graph(picture, NARROW)
 
 
 def test_an_arm_that_leaves_is_not_joined_with_the_others():

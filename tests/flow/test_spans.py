@@ -17,7 +17,9 @@ from stillhouse.flow.spans import CAPTURE, configured, model_place
 from stillhouse.llm.request import Completion, ToolCall
 from stillhouse.records import Prediction, Usage
 
-pytest.importorskip("opentelemetry.sdk", reason="the SDK is not here; `pip install 'stillhouse[otel]'` runs these tests")
+pytest.importorskip(
+    "opentelemetry.sdk", reason="the SDK is not here; `pip install 'stillhouse[otel]'` runs these tests"
+)
 SECRET = "the customer's secret"
 
 
@@ -46,7 +48,9 @@ def says(request, example):
     if "tools" in request.parameters:
         asked = not any(message["role"] == "tool" for message in request.messages)
         calls = (ToolCall("call-1", "add", '{"a": 1, "b": 2}'),) if asked else None
-        return Completion(None if asked else "3", tool_calls=calls, usage=usage, finish_reason="tool_calls" if asked else "stop")
+        return Completion(
+            None if asked else "3", tool_calls=calls, usage=usage, finish_reason="tool_calls" if asked else "stop"
+        )
     if "decision" in request.parameters:
         return Completion("yes", scores={"yes": 0.9, "no": 0.1}, usage=usage, finish_reason="stop")
     return Completion(f"about {SECRET}", usage=usage, finish_reason="stop")
@@ -86,36 +90,62 @@ async def test_a_run_is_a_workflow_and_its_calls_are_spans_inside_one_another(sp
     parents = {span.context.span_id: span.name for span in spans()}
     tree = sorted((span.name, None if span.parent is None else parents[span.parent.span_id]) for span in spans())
     model = f"scripted:{__name__}:says"
-    assert tree == sorted([
-        ("invoke_workflow spanned", None),
-        ("decide", "invoke_workflow spanned"),
-        (f"decision {model}", "decide"),
-        ("invoke_agent adder", "invoke_workflow spanned"),
-        ("adder.turn", "invoke_agent adder"),
-        (f"chat {model}", "adder.turn"),
-        ("execute_tool add", "invoke_agent adder"),
-        ("adder.turn", "invoke_agent adder"),
-        (f"chat {model}", "adder.turn"),
-        ("outer", "invoke_workflow spanned"),
-        ("answer", "outer"),
-        (f"chat {model}", "answer"),
-    ])
+    assert tree == sorted(
+        [
+            ("invoke_workflow spanned", None),
+            ("decide", "invoke_workflow spanned"),
+            (f"decision {model}", "decide"),
+            ("invoke_agent adder", "invoke_workflow spanned"),
+            ("adder.turn", "invoke_agent adder"),
+            (f"chat {model}", "adder.turn"),
+            ("execute_tool add", "invoke_agent adder"),
+            ("adder.turn", "invoke_agent adder"),
+            (f"chat {model}", "adder.turn"),
+            ("outer", "invoke_workflow spanned"),
+            ("answer", "outer"),
+            (f"chat {model}", "answer"),
+        ]
+    )
     assert len({span.context.trace_id for span in spans()}) == 1
 
 
 async def test_the_attributes_are_those_of_the_conventions(spans):
     await main.run("one", "2 + 1?")
-    run, helped, called = (dict(named(spans(), name).attributes) for name in ("invoke_workflow spanned", "invoke_agent adder", "execute_tool add"))
+    run, helped, called = (
+        dict(named(spans(), name).attributes)
+        for name in ("invoke_workflow spanned", "invoke_agent adder", "execute_tool add")
+    )
     assert run == {
-        **{"gen_ai.operation.name": "invoke_workflow", "gen_ai.agent.name": "spanned", "gen_ai.workflow.name": "spanned", "stillhouse.run": "one"},
+        **{
+            "gen_ai.operation.name": "invoke_workflow",
+            "gen_ai.agent.name": "spanned",
+            "gen_ai.workflow.name": "spanned",
+            "stillhouse.run": "one",
+        },
         **{"stillhouse.calls.ran": 7, "stillhouse.calls.replayed": 0},
     }
-    assert (helped["gen_ai.operation.name"], helped["gen_ai.agent.name"], helped["stillhouse.tool_calling"]) == ("invoke_agent", "adder", "native")
-    assert (called["gen_ai.operation.name"], called["gen_ai.tool.name"], called["gen_ai.tool.type"]) == ("execute_tool", "add", "function")
+    assert (helped["gen_ai.operation.name"], helped["gen_ai.agent.name"], helped["stillhouse.tool_calling"]) == (
+        "invoke_agent",
+        "adder",
+        "native",
+    )
+    assert (called["gen_ai.operation.name"], called["gen_ai.tool.name"], called["gen_ai.tool.type"]) == (
+        "execute_tool",
+        "add",
+        "function",
+    )
     asked = dict(named(spans(), f"decision scripted:{__name__}:says").attributes)
     assert asked == {
-        **{"gen_ai.operation.name": "decision", "gen_ai.provider.name": "stillhouse", "gen_ai.request.model": f"scripted:{__name__}:says"},
-        **{"gen_ai.usage.input_tokens": 30, "gen_ai.usage.output_tokens": 4, "gen_ai.usage.cache_read.input_tokens": 10},
+        **{
+            "gen_ai.operation.name": "decision",
+            "gen_ai.provider.name": "stillhouse",
+            "gen_ai.request.model": f"scripted:{__name__}:says",
+        },
+        **{
+            "gen_ai.usage.input_tokens": 30,
+            "gen_ai.usage.output_tokens": 4,
+            "gen_ai.usage.cache_read.input_tokens": 10,
+        },
         **{"gen_ai.response.finish_reasons": ("stop",), "stillhouse.cost_usd": asked["stillhouse.cost_usd"]},
     }
     chat = [span for span in spans() if span.name.startswith("chat")][-1].attributes
@@ -129,9 +159,16 @@ async def test_no_content_is_in_any_span_unless_it_is_asked_for(spans, monkeypat
     await main.run("two", f"another: {SECRET}")
     assert sum(SECRET in span.to_json() for span in spans()) >= 6
     chat = [span for span in spans() if span.name.startswith("chat")][-1].attributes
-    assert json.loads(chat["gen_ai.input.messages"])[-1] == {"role": "user", "parts": [{"type": "text", "content": f"another: {SECRET}"}]}
+    assert json.loads(chat["gen_ai.input.messages"])[-1] == {
+        "role": "user",
+        "parts": [{"type": "text", "content": f"another: {SECRET}"}],
+    }
     [said] = json.loads(chat["gen_ai.output.messages"])
-    assert said == {"role": "assistant", "parts": [{"type": "text", "content": f"about {SECRET}"}], "finish_reason": "stop"}
+    assert said == {
+        "role": "assistant",
+        "parts": [{"type": "text", "content": f"about {SECRET}"}],
+        "finish_reason": "stop",
+    }
     called = [span for span in spans() if span.name == "execute_tool add"][-1].attributes
     assert (called["gen_ai.tool.call.arguments"], called["gen_ai.tool.call.result"]) == ('{"a":1,"b":2}', "3")
 
@@ -173,7 +210,11 @@ async def test_a_failure_marks_every_span_that_it_ends_by_its_class_and_not_by_i
     assert tried == 2
     assert sent.attributes["stillhouse.attempts"] == 2
     for span in (sent, run):
-        assert (span.status.status_code.name, span.status.description, span.attributes["error.type"]) == ("ERROR", None, "ConnectionError")
+        assert (span.status.status_code.name, span.status.description, span.attributes["error.type"]) == (
+            "ERROR",
+            None,
+            "ConnectionError",
+        )
         assert span.events == ()
 
 
@@ -276,12 +317,24 @@ def test_spans_reach_an_otlp_endpoint_before_the_process_ends(tmp_path):
     with HTTPServer(("127.0.0.1", 0), Receiver) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        assert ran(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{server.server_port}", OTEL_EXPORTER_OTLP_COMPRESSION="none") != []
+        assert (
+            ran(
+                tmp_path,
+                OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{server.server_port}",
+                OTEL_EXPORTER_OTLP_COMPRESSION="none",
+            )
+            != []
+        )
         server.shutdown()
     assert {path for path, _ in received} == {"/v1/traces"}
     resources = [resource for _, request in received for resource in request.resource_spans]
-    assert {span.name for one in resources for scope in one.scope_spans for span in scope.spans} == {"invoke_workflow main", "double"}
-    assert {"service.name": "stillhouse"}.items() <= {one.key: one.value.string_value for one in resources[0].resource.attributes}.items()
+    assert {span.name for one in resources for scope in one.scope_spans for span in scope.spans} == {
+        "invoke_workflow main",
+        "double",
+    }
+    assert {"service.name": "stillhouse"}.items() <= {
+        one.key: one.value.string_value for one in resources[0].resource.attributes
+    }.items()
 
 
 async def test_a_mistake_of_the_user_is_marked_like_any_failure(spans):

@@ -54,7 +54,9 @@ def test_sums_add_up_and_an_unknown_part_makes_the_sum_unknown():
 
 
 def test_totals_per_step_have_nearest_rank_percentiles_over_the_calls_that_ended():
-    rows = [row("a", start, seconds) for start, seconds in enumerate((0.4, 0.1, 0.3, 0.2))] + [row("a", 9, 1.0, error="E: no", attempts=3)]
+    rows = [row("a", start, seconds) for start, seconds in enumerate((0.4, 0.1, 0.3, 0.2))] + [
+        row("a", 9, 1.0, error="E: no", attempts=3)
+    ]
     [total] = totals(rows)
     assert (total.calls, total.failed, total.retried, total.p50_s, total.p99_s) == (5, 1, 1, 0.3, 1.0)
     assert total.seconds == sum((0.4, 0.1, 0.3, 0.2, 1.0))
@@ -73,7 +75,11 @@ def test_the_failing_call_is_the_innermost_with_the_runs_own_error():
 
 
 def test_of_a_group_of_errors_the_failing_call_is_the_last_that_failed():
-    rows = [row("shop", 0, 1, error="ToolError: mended later"), row("a", 1, 1, error="A: one"), row("b", 1, 2, error="B: two")]
+    rows = [
+        row("shop", 0, 1, error="ToolError: mended later"),
+        row("a", 1, 1, error="A: one"),
+        row("b", 1, 2, error="B: two"),
+    ]
     assert failing(trace(run("failed", error="ExceptionGroup: 2 sub-exceptions"), rows)).name == "b"
 
 
@@ -100,7 +106,10 @@ def test_a_loop_in_a_loop_is_a_part_of_it():
 
 
 def test_overlapping_calls_are_branches_and_each_goes_on_with_its_own():
-    assert shape(("to_sql", 0, 1), ("pages", 0.1, 3), ("shop", 1.0001, 1), ("mend", 2.0002, 0.5), ("answer", 4, 1)) == "[to_sql shop mend | pages] answer"
+    assert (
+        shape(("to_sql", 0, 1), ("pages", 0.1, 3), ("shop", 1.0001, 1), ("mend", 2.0002, 0.5), ("answer", 4, 1))
+        == "[to_sql shop mend | pages] answer"
+    )
 
 
 def test_a_fan_out_is_one_group_with_how_many_ran_at_once():
@@ -118,7 +127,11 @@ def test_a_fan_out_of_several_steps_is_a_loop_with_turns_at_once():
 
 
 def test_a_fan_out_with_odd_turns_is_still_one():
-    lanes = [("a", 0, 1), ("b", 1, 1)], [("a", 0.1, 1), ("b", 1.1, 1), ("b", 2.1, 1)], [("a", 0.2, 1), ("b", 1.2, 0.5), ("a", 1.7, 1)]
+    lanes = (
+        [("a", 0, 1), ("b", 1, 1)],
+        [("a", 0.1, 1), ("b", 1.1, 1), ("b", 2.1, 1)],
+        [("a", 0.2, 1), ("b", 1.2, 0.5), ("a", 1.7, 1)],
+    )
     assert shape(*sorted((call for lane in lanes for call in lane), key=lambda call: call[1])) == "4@3*(a×4@3 b×4@3)"
 
 

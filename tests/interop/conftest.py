@@ -11,7 +11,10 @@ WORDS = {"good": ("lovely", "bright", "warm"), "bad": ("awful", "grim", "cold")}
 
 
 def moods(n, start=0):
-    return [Example(str(i), f"row {i}: what a {WORDS[('good', 'bad')[i % 2]][i % 3]} day", label=("good", "bad")[i % 2]) for i in range(start, start + n)]
+    return [
+        Example(str(i), f"row {i}: what a {WORDS[('good', 'bad')[i % 2]][i % 3]} day", label=("good", "bad")[i % 2])
+        for i in range(start, start + n)
+    ]
 
 
 @pytest.fixture(scope="session")

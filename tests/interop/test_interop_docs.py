@@ -76,7 +76,9 @@ def environment(on_heartbeat=lambda *_: None):
     from temporalio.testing import ActivityEnvironment
 
     found = ActivityEnvironment()
-    found.info = replace(found.info, workflow_id="quote-7", activity_id="1", heartbeat_timeout=timedelta(milliseconds=30))
+    found.info = replace(
+        found.info, workflow_id="quote-7", activity_id="1", heartbeat_timeout=timedelta(milliseconds=30)
+    )
     found.on_heartbeat = on_heartbeat
     return found
 
@@ -98,7 +100,9 @@ async def test_temporals_retry_goes_on_where_the_attempt_before_stopped(activiti
 async def test_the_activity_beats_while_it_runs_and_a_second_attempt_is_refused(activities):
     gate, beats = sys.modules["app"].gate, asyncio.Queue()
     gate.clear()
-    first = asyncio.create_task(environment(lambda *_: beats.put_nowait(1)).run(activities.run_flow, ["kettle", "lamp"]))
+    first = asyncio.create_task(
+        environment(lambda *_: beats.put_nowait(1)).run(activities.run_flow, ["kettle", "lamp"])
+    )
     for _ in range(3):
         await beats.get()
     with pytest.raises(RunBusyError):

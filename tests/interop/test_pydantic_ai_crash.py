@@ -113,7 +113,14 @@ def sitting(tmp_path):
 
     def run(*arguments, dies_in=None):
         environment = os.environ | ({} if dies_in is None else {"DIES_IN": dies_in})
-        done = subprocess.run([sys.executable, "app.py", *arguments], cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
+        done = subprocess.run(
+            [sys.executable, "app.py", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
+        )
         if dies_in is not None:
             assert done.returncode == -signal.SIGKILL, done.stderr
             return None
@@ -138,7 +145,8 @@ def test_a_killed_agent_pays_for_nothing_twice_but_the_call_in_flight(sitting, t
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    find_spec("fastmcp") is None or find_spec("mcp") is None, reason="MCP for pydantic-ai is not installed: pip install 'pydantic-ai-slim[mcp]'"
+    find_spec("fastmcp") is None or find_spec("mcp") is None,
+    reason="MCP for pydantic-ai is not installed: pip install 'pydantic-ai-slim[mcp]'",
 )
 def test_a_killed_agents_mcp_calls_come_from_the_journal(sitting, tmp_path):
     assert sitting("mcp", dies_in="turn3") is None

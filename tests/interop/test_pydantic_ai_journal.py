@@ -86,7 +86,12 @@ async def test_turns_and_tools_are_journaled_and_a_failed_run_goes_on_where_it_w
     assert await main.run("r", store=db) == "[6.0, 4.0]"
     assert (agent.calls, script.requests) == (["kettle", "lamp", "lamp"], 2)
     assert dict(main.report.replayed) == {"shop.turn": 1, "shop.price": 1}
-    assert [(row.key[0], row.kind) for row in rows(db)] == [("shop.turn", "turn"), ("shop.price", "tool"), ("shop.price", "tool"), ("shop.turn", "turn")]
+    assert [(row.key[0], row.kind) for row in rows(db)] == [
+        ("shop.turn", "turn"),
+        ("shop.price", "tool"),
+        ("shop.price", "tool"),
+        ("shop.turn", "turn"),
+    ]
     assert rows(db)[0].facts["model"] == "script"
     assert rows(db)[0].facts["cost_usd"] is None
 
@@ -257,7 +262,9 @@ async def test_an_agent_that_a_tool_asks_is_journaled_inside_that_tools_call(db)
 
 async def test_a_call_that_wants_approval_ends_the_agents_run_and_its_approval_goes_on(db):
     script = Script([("wipe", {})])
-    agent = Agent(script.model, name="careful", output_type=[str, DeferredToolRequests], capabilities=[StillhouseDurability()])
+    agent = Agent(
+        script.model, name="careful", output_type=[str, DeferredToolRequests], capabilities=[StillhouseDurability()]
+    )
     agent.tool_plain(wipe, requires_approval=True)
 
     @flow
@@ -303,7 +310,13 @@ deps.within.append(deps)
 print(_context(deps.said, deps))
 """
     said = {
-        subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
         for seed in ("1", "2")
     }
     assert len(said) == 1
@@ -487,7 +500,11 @@ async def test_a_students_confidence_stands_in_the_trace(db):
             return (await agent.run("a day")).output
 
     assert await main.run("r", store=db) == "good"
-    assert {name: rows(db)[0].facts[name] for name in ("model", "confidence", "cost_usd")} == {"model": "sure", "confidence": 0.9, "cost_usd": 0.0}
+    assert {name: rows(db)[0].facts[name] for name in ("model", "confidence", "cost_usd")} == {
+        "model": "sure",
+        "confidence": 0.9,
+        "cost_usd": 0.0,
+    }
 
 
 async def test_a_long_loop_stores_each_message_once(db):

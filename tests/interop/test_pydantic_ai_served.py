@@ -28,7 +28,12 @@ class Order(BaseModel):
 class Orders:
     """A student that reads orders."""
 
-    name, task, labels, input_fields = "orders", Task(name="orders", instruction="Read the order.", output="json"), None, ()
+    name, task, labels, input_fields = (
+        "orders",
+        Task(name="orders", instruction="Read the order.", output="json"),
+        None,
+        (),
+    )
 
     async def predict(self, inputs):
         return [Prediction('{"item": "lamp", "count": 2}', confidence=0.9) for _ in inputs]
@@ -43,7 +48,9 @@ def provider(mood_folder):
     @asynccontextmanager
     async def serving():
         ready = asyncio.get_running_loop().create_future()
-        server = asyncio.create_task(serve({"mood": load_student(mood_folder), "orders": Orders()}, port=0, on_ready=ready.set_result))
+        server = asyncio.create_task(
+            serve({"mood": load_student(mood_folder), "orders": Orders()}, port=0, on_ready=ready.set_result)
+        )
         try:
             yield OpenAIProvider(base_url=await ready, api_key="none")
         finally:
@@ -55,7 +62,11 @@ def provider(mood_folder):
 
 async def test_an_agent_works_unchanged_whole_and_streamed(provider):
     async with provider() as served:
-        agent = Agent(OpenAIChatModel("mood", provider=served), instructions="Is it good or bad?", model_settings={"temperature": 0, "max_tokens": 10})
+        agent = Agent(
+            OpenAIChatModel("mood", provider=served),
+            instructions="Is it good or bad?",
+            model_settings={"temperature": 0, "max_tokens": 10},
+        )
         result = await agent.run("what a lovely day")
         assert (result.output, result.usage.requests, result.usage.output_tokens) == ("good", 1, 1)
         async with agent.run_stream("what a grim day") as stream:
@@ -74,6 +85,8 @@ async def test_the_decisions_model_gets_a_class_with_its_probabilities(provider)
 async def test_a_served_json_student_answers_in_prompted_output_and_refuses_what_it_could_not_hold_to(provider):
     async with provider() as served:
         orders = OpenAIChatModel("orders", provider=served)
-        assert (await Agent(orders, output_type=PromptedOutput(Order)).run("two lamps")).output == Order(item="lamp", count=2)
+        assert (await Agent(orders, output_type=PromptedOutput(Order)).run("two lamps")).output == Order(
+            item="lamp", count=2
+        )
         with pytest.raises(ModelHTTPError, match="tools is not supported"):
             await Agent(orders, output_type=Order).run("two lamps")

@@ -72,7 +72,11 @@ async def test_a_text_answer_comes_with_usage_confidence_and_the_scores(mood, mo
     assert details["scores"] == pytest.approx({"good": details["confidence"], "bad": 1 - details["confidence"]})
     assert (details["cost_usd"], details["source"], details["usage_estimated"]) == (None, None, True)
     assert (result.usage.requests, result.usage.output_tokens) == (1, 1)
-    assert (result.response.model_name, result.response.provider_name, result.response.finish_reason) == (f"student:{mood_folder}", "stillhouse", "stop")
+    assert (result.response.model_name, result.response.provider_name, result.response.finish_reason) == (
+        f"student:{mood_folder}",
+        "stillhouse",
+        "stop",
+    )
 
 
 @pytest.mark.parametrize("output_type", [Mood, NativeOutput(Mood), PromptedOutput(Mood), ToolOutput(Mood)])
@@ -99,7 +103,9 @@ async def test_a_students_fields_and_choices_arrive_as_the_server_would_read_the
     picks = Told(Task(name="opposite", instruction="Choose.", output="choice"), {"the opposite of up": "down"})
     model = StudentModel(picks)
     assert (await Agent(model, output_type=Literal["down", "left"]).run("the opposite of up")).output == "down"
-    assert (await Agent(model, model_settings={"extra_body": {"choices": ["down", "left"]}}).run("the opposite of up")).output == "down"
+    assert (
+        await Agent(model, model_settings={"extra_body": {"choices": ["down", "left"]}}).run("the opposite of up")
+    ).output == "down"
     assert [row.choices for row in picks.asked] == [("down", "left")] * 2
 
 
@@ -118,10 +124,14 @@ async def test_what_a_student_cannot_do_is_said_in_one_sentence(mood):
         "calls no tools (weather)": with_tool.run("what a grim day"),
         "go on with a conversation": Agent(mood).run("and now?", message_history=first.all_messages()),
         "a part of type ImageUrl": Agent(mood).run(["look", ImageUrl("https://example.com/a.png")]),
-        "the output type is a union": Agent(mood, output_type=[ToolOutput(Mood), ToolOutput(Order)]).run("what a grim day"),
+        "the output type is a union": Agent(mood, output_type=[ToolOutput(Mood), ToolOutput(Order)]).run(
+            "what a grim day"
+        ),
         "the output has the fields item, count": Agent(mood, output_type=Order).run("what a grim day"),
         "the output's field response is none": Agent(mood, output_type=bool).run("what a grim day"),
-        "it may answer bad, which the output is not ready for (good)": Agent(mood, output_type=Literal["good"]).run("what a grim day"),
+        "it may answer bad, which the output is not ready for (good)": Agent(mood, output_type=Literal["good"]).run(
+            "what a grim day"
+        ),
         "there are 0": Agent(mood, instructions="Say something.").run(),
     }
     for said, run in cases.items():
@@ -139,7 +149,10 @@ async def test_an_answer_that_does_not_fit_is_not_asked_for_again():
 
 
 async def test_where_a_student_has_no_answer_a_fallback_goes_on_to_its_next_model():
-    model = FallbackModel(StudentModel(Told(TEXT, {})), FunctionModel(lambda messages, info: ModelResponse([TextPart("from the large one")])))
+    model = FallbackModel(
+        StudentModel(Told(TEXT, {})),
+        FunctionModel(lambda messages, info: ModelResponse([TextPart("from the large one")])),
+    )
     assert (await Agent(model).run("what?")).output == "from the large one"
 
 
@@ -149,8 +162,16 @@ async def test_a_cascade_by_name_says_who_answered_and_what_it_cost(mood_folder,
     (tmp_path / "task.toml").write_text(
         '[task]\nname = "mood"\ninstruction = "Is it good or bad?"\noutput = "choice"\nlabels = ["good", "bad"]\n[teacher]\nmodel = "recorded:answers.jsonl"\n'
     )
-    (tmp_path / "answers.jsonl").write_text(json.dumps({"input": "so-so", "teacher_label": "bad", "cost_usd": 0.25}) + "\n")
-    facts = {"format": 1, "task_file": str(tmp_path / "task.toml"), "student": "student", "teacher": "recorded:answers.jsonl", "threshold": 0.9}
+    (tmp_path / "answers.jsonl").write_text(
+        json.dumps({"input": "so-so", "teacher_label": "bad", "cost_usd": 0.25}) + "\n"
+    )
+    facts = {
+        "format": 1,
+        "task_file": str(tmp_path / "task.toml"),
+        "student": "student",
+        "teacher": "recorded:answers.jsonl",
+        "threshold": 0.9,
+    }
     (run / "cascade.json").write_text(json.dumps(facts))
     model = StudentModel(f"cascade:{run}", store=tmp_path / "store.db")
     async with Agent(model) as agent:

@@ -34,11 +34,17 @@ def asked(tmp_path):
         async def call(request, example):
             sent.append(request)
             reply = answer(request)
-            return reply if isinstance(reply, Completion) else Completion(reply, finish_reason="stop", usage=Usage(100, 10))
+            return (
+                reply
+                if isinstance(reply, Completion)
+                else Completion(reply, finish_reason="stop", usage=Usage(100, 10))
+            )
 
         with open_store(tmp_path / store) as opened:
             model = MeteredModel("m", call, opened, ledger, price_in=1.0, price_out=1.0)
-            predictor = PromptedPredictor(model, task.with_teacher(**settings), **({"rationales": True} if settings.get("rationales") else {}))
+            predictor = PromptedPredictor(
+                model, task.with_teacher(**settings), **({"rationales": True} if settings.get("rationales") else {})
+            )
             rows = await predictor.replies([row])
         return *rows[0], sent, ledger
 
@@ -56,11 +62,16 @@ async def test_k_samples_are_k_calls_that_vote_and_a_fourth_sample_is_one_call_m
     assert prediction.cost_usd == completion.cost_usd == ledger.spent_usd == pytest.approx(3 * 110 / 1e6)
     prediction, _, _, sent, ledger = await asked(MOOD, answer, samples=4, temperature=0.7)
     assert ([request.sample_index for request in sent], prediction.confidence) == ([3], 0.75)
-    assert (ledger.spent_usd, prediction.cost_usd) == (pytest.approx(110 / 1e6), pytest.approx(4 * 110 / 1e6))  # paid now, and what the label cost in all
+    assert (ledger.spent_usd, prediction.cost_usd) == (
+        pytest.approx(110 / 1e6),
+        pytest.approx(4 * 110 / 1e6),
+    )  # paid now, and what the label cost in all
 
 
 async def test_a_tied_vote_is_no_answer(asked):
-    prediction, *_ = await asked(MOOD, lambda request: ("good", "bad")[request.sample_index], samples=2, temperature=0.7)
+    prediction, *_ = await asked(
+        MOOD, lambda request: ("good", "bad")[request.sample_index], samples=2, temperature=0.7
+    )
     assert (prediction.output, prediction.error) == (None, "tie: 2 answers have 1 of 2 votes each")
 
 
@@ -85,7 +96,12 @@ async def test_broken_json_is_sent_back_once_with_what_is_wrong_and_both_calls_a
 
 async def test_what_stays_broken_is_rejected_with_its_reason_after_one_repair(asked):
     prediction, reply, _, sent, _ = await asked(PLACE, lambda request: "Porto, three")
-    assert (prediction.output, prediction.error, reply.sent_back, len(sent)) == (None, "the reply is not valid JSON, also when sent back", 1, 2)
+    assert (prediction.output, prediction.error, reply.sent_back, len(sent)) == (
+        None,
+        "the reply is not valid JSON, also when sent back",
+        1,
+        2,
+    )
 
 
 async def test_a_label_that_is_not_json_is_never_sent_back(asked):
@@ -94,16 +110,27 @@ async def test_a_label_that_is_not_json_is_never_sent_back(asked):
 
 
 async def test_a_schema_is_sent_where_the_endpoint_takes_it_and_the_answer_is_one_of_the_labels(asked):
-    _, reply, _, sent, _ = await asked(MOOD, lambda request: '{"rationale": "It shines.", "answer": "good"}', structured=True, rationales=True)
+    _, reply, _, sent, _ = await asked(
+        MOOD, lambda request: '{"rationale": "It shines.", "answer": "good"}', structured=True, rationales=True
+    )
     assert (reply.output, reply.rationale, reply.how, reply.lacking) == ("good", "It shines.", "strict", ())
     assert sent[0].schema["properties"]["answer"]["enum"] == ["good", "bad"]
-    assert list(sent[0].schema["properties"]) == ["rationale", "answer"]  # reasons first, or they could not lead to the answer
+    assert list(sent[0].schema["properties"]) == [
+        "rationale",
+        "answer",
+    ]  # reasons first, or they could not lead to the answer
 
 
-@pytest.mark.parametrize("refuses", [{"schema"}, {"logprobs"}, {"schema", "logprobs"}], ids=["schema", "logprobs", "both"])
+@pytest.mark.parametrize(
+    "refuses", [{"schema"}, {"logprobs"}, {"schema", "logprobs"}], ids=["schema", "logprobs", "both"]
+)
 async def test_what_the_endpoint_refuses_is_left_out_recorded_and_not_tried_again(asked, refuses):
     def answer(request):
-        has = {name for name, there in (("schema", request.schema is not None), ("logprobs", "logprobs" in request.parameters)) if there}
+        has = {
+            name
+            for name, there in (("schema", request.schema is not None), ("logprobs", "logprobs" in request.parameters))
+            if there
+        }
         return REFUSED if has & refuses else '{"answer": "good"}'
 
     settings = {"structured": True, "soft_targets": True}
@@ -120,7 +147,13 @@ async def test_a_row_that_is_refused_with_or_without_condemns_nothing_but_itself
 
 async def test_log_probabilities_become_the_labels_probabilities_and_are_kept(asked):
     logprobs = {"good": math.log(0.8), "bad": math.log(0.15)}
-    told = Completion("good", finish_reason="stop", usage=Usage(100, 1), token_logprobs=(("good", logprobs["good"]),), top_logprobs=(logprobs,))
+    told = Completion(
+        "good",
+        finish_reason="stop",
+        usage=Usage(100, 1),
+        token_logprobs=(("good", logprobs["good"]),),
+        top_logprobs=(logprobs,),
+    )
     for _ in range(2):  # the second is the store's
         prediction, *_ = await asked(MOOD, lambda request: told, soft_targets=True)
         assert prediction.scores == {"good": pytest.approx(0.8), "bad": pytest.approx(0.15)}
@@ -132,8 +165,13 @@ async def test_without_log_probabilities_the_scores_are_unknown(asked):
     assert (prediction.output, prediction.scores, prediction.confidence) == ("good", None, None)
 
 
-@pytest.mark.parametrize(("mode", "output", "how"), [("place", PORTO, "strict"), ("place-plain", PORTO, "repaired"), ("place-bad", None, None)])
-async def test_over_http_an_endpoint_with_schemas_one_without_and_one_that_never_learns(endpoint, tmp_path, mode, output, how):
+@pytest.mark.parametrize(
+    ("mode", "output", "how"),
+    [("place", PORTO, "strict"), ("place-plain", PORTO, "repaired"), ("place-bad", None, None)],
+)
+async def test_over_http_an_endpoint_with_schemas_one_without_and_one_that_never_learns(
+    endpoint, tmp_path, mode, output, how
+):
     task = PLACE.with_teacher(structured=True)
     with open_store(tmp_path / "s.db") as store:
         teacher = open_teacher(endpoint.url(mode), task, store)
@@ -169,13 +207,20 @@ def test_a_structured_reply_is_an_object_of_rationale_and_answer(text, output, h
 def test_no_schema_is_sent_that_an_endpoint_could_not_keep_to():
     anything = Task("data", "-", "json").with_teacher(structured=True)
     listed = Task("data", "-", "json", schema={"type": "array"}).with_teacher(structured=True)
-    assert reply_schema(anything, ROW, rationales=False) is reply_schema(anything, ROW, rationales=True) is reply_schema(listed, ROW, rationales=False) is None
+    assert (
+        reply_schema(anything, ROW, rationales=False)
+        is reply_schema(anything, ROW, rationales=True)
+        is reply_schema(listed, ROW, rationales=False)
+        is None
+    )
     assert reply_schema(listed, ROW, rationales=True)["properties"]["answer"] == {"type": "array"}
     assert reply_schema(MOOD, ROW, rationales=True) is None
 
 
 def write_task(folder, task="", teacher=""):
-    (folder / "task.toml").write_text(f'[task]\nname = "t"\ninstruction = "-"\noutput = "json"\n{task}\n[teacher]\n{teacher}\n')
+    (folder / "task.toml").write_text(
+        f'[task]\nname = "t"\ninstruction = "-"\noutput = "json"\n{task}\n[teacher]\n{teacher}\n'
+    )
     return folder
 
 

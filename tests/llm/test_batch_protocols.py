@@ -17,7 +17,9 @@ from stillhouse.llm.batch_openai import OpenAIBatches
 from stillhouse.llm.request import Request
 
 FATES = ["ok", "expired", "error", "500"]
-REQUESTS = [Request("m", ({"role": "user", "content": f"day {i} was good"},), {"max_tokens": 8}) for i in range(len(FATES))]
+REQUESTS = [
+    Request("m", ({"role": "user", "content": f"day {i} was good"},), {"max_tokens": 8}) for i in range(len(FATES))
+]
 
 
 def whole(model, value):
@@ -33,7 +35,12 @@ async def test_openais_own_client_runs_a_batch_on_the_fake():
         lines = b"".join(OpenAIBatches(BatchHttp(address, {}, None), "m").line(request) for request in REQUESTS)
         file = await client.files.create(file=("rows.jsonl", lines), purpose="batch")
         whole(FileObject, file)
-        made = await client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", metadata={"stillhouse": "m"})
+        made = await client.batches.create(
+            input_file_id=file.id,
+            endpoint="/v1/chat/completions",
+            completion_window="24h",
+            metadata={"stillhouse": "m"},
+        )
         assert whole(Batch, made).status == "in_progress"
         await client.batches.retrieve(made.id)
         ended = whole(Batch, await client.batches.retrieve(made.id))
@@ -41,12 +48,19 @@ async def test_openais_own_client_runs_a_batch_on_the_fake():
         assert [batch.id async for batch in client.batches.list()] == [made.id]
         good = [json.loads(line) for line in (await client.files.content(ended.output_file_id)).text.splitlines()]
         bad = [json.loads(line) for line in (await client.files.content(ended.error_file_id)).text.splitlines()]
-    assert [ChatCompletion.model_validate(row["response"]["body"]).choices[0].message.content for row in good] == ["good"]
+    assert [ChatCompletion.model_validate(row["response"]["body"]).choices[0].message.content for row in good] == [
+        "good"
+    ]
     assert sorted(row["custom_id"] for row in good + bad) == sorted(request.hash for request in REQUESTS)
 
 
 def test_a_schema_and_the_effort_go_into_a_batch_of_messages_in_the_clients_form():
-    schema = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"], "additionalProperties": False}
+    schema = {
+        "type": "object",
+        "properties": {"answer": {"type": "string"}},
+        "required": ["answer"],
+        "additionalProperties": False,
+    }
     asked = Request("m", ({"role": "user", "content": "well?"},), {"max_tokens": 8, "reasoning_effort": "low"}, schema)
     params = json.loads(AnthropicBatches(BatchHttp("http://127.0.0.1", {}, None), "claude").line(asked))["params"]
     assert params["output_config"] == {"format": {"type": "json_schema", "schema": schema}, "effort": "low"}
@@ -64,9 +78,14 @@ async def test_anthropics_own_client_runs_a_batch_on_the_fake():
         ended = whole(MessageBatch, await client.messages.batches.retrieve(made.id))
         assert (ended.processing_status, ended.request_counts.processing) == ("ended", 0)
         assert [batch.id async for batch in client.messages.batches.list()] == [made.id]
-        rows = [whole(MessageBatchIndividualResponse, row) async for row in await client.messages.batches.results(made.id)]
+        rows = [
+            whole(MessageBatchIndividualResponse, row) async for row in await client.messages.batches.results(made.id)
+        ]
     kinds = {row.custom_id: row.result.type for row in rows}
-    assert kinds == {request.hash: kind for request, kind in zip(REQUESTS, ["succeeded", "expired", "errored", "errored"], strict=True)}
+    assert kinds == {
+        request.hash: kind
+        for request, kind in zip(REQUESTS, ["succeeded", "expired", "errored", "errored"], strict=True)
+    }
     [answered] = [row.result.message for row in rows if row.result.type == "succeeded"]
     assert whole(Message, answered).content[0].text == "good"
     counts = ended.request_counts

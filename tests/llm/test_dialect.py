@@ -65,7 +65,11 @@ async def test_a_value_out_of_range_is_the_users_mistake_and_nothing_is_left_out
     [
         ("`temperature` and `top_p` cannot both be specified for this model. Please use only one.", {}, "top_p"),
         ("`temperature` is deprecated for this model.", {}, "temperature"),
-        ("Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.", {}, "max_tokens"),
+        (
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+            {},
+            "max_tokens",
+        ),
         ("Unsupported parameter: 'logprobs' is not supported with this model.", {"param": "logprobs"}, None),
         ("temperature: range: 0..1", {}, None),
         ("This model's maximum context length is 8192 tokens", {"code": "context_length_exceeded"}, None),
@@ -89,13 +93,22 @@ def test_a_body_keeps_its_order_and_what_is_not_refused():
 
 @pytest.mark.parametrize("mode", ["reasoning", "no-sampler"])
 async def test_labels_of_such_a_model_say_what_it_was_asked_without_also_from_the_store(endpoint, tmp_path, mode):
-    (tmp_path / "task.toml").write_text(MOOD + f'[teacher]\nmodel = "{endpoint.url(mode)}"\nprice_in = 1.0\nprice_out = 2.0\n')
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"id": f"r{i}", "input": f"day {i} was good"}) + "\n" for i in range(40)))
+    (tmp_path / "task.toml").write_text(
+        MOOD + f'[teacher]\nmodel = "{endpoint.url(mode)}"\nprice_in = 1.0\nprice_out = 2.0\n'
+    )
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(json.dumps({"id": f"r{i}", "input": f"day {i} was good"}) + "\n" for i in range(40))
+    )
     first = (await label(tmp_path)).report
     calls = endpoint.calls().total()
     again = (await label(tmp_path)).report
     assert (first.labelled, first.from_store, first.lacking) == (40, 0, {"temperature": 40})
-    assert (again.labelled, again.from_store, again.lacking, endpoint.calls().total()) == (40, 40, {"temperature": 40}, calls)
+    assert (again.labelled, again.from_store, again.lacking, endpoint.calls().total()) == (
+        40,
+        40,
+        {"temperature": 40},
+        calls,
+    )
     rows = [json.loads(line) for line in (tmp_path / "teacher.jsonl").read_text().splitlines()]
     assert {row["provenance"]["parameters"]["without"][0] for row in rows} == {"temperature"}
     assert "40 rows were asked without temperature" in (tmp_path / "card.md").read_text()

@@ -16,12 +16,15 @@ from stillhouse.llm.batch_http import BatchHttp
 from stillhouse.records import Usage
 from stillhouse.teacher.terms import accept_terms
 
-TASK = MOOD + """
+TASK = (
+    MOOD
+    + """
 [teacher]
 model = "{model}"
 price_in = 1.0
 price_out = 2.0
 """
+)
 HALF = (20 * 1 + 2 * 2) / 1e6 / 2  # US$, of a call
 KEY = "sk-planted-0123456789"
 
@@ -46,7 +49,9 @@ def no_waiting(monkeypatch):
 
 def project(folder, address, provider, monkeypatch, n=12):
     monkeypatch.setenv("ANTHROPIC_BASE_URL", address)
-    (folder / "task.toml").write_text(TASK.format(model="anthropic:claude-test" if provider == "anthropic" else f"{address}/v1#m"))
+    (folder / "task.toml").write_text(
+        TASK.format(model="anthropic:claude-test" if provider == "anthropic" else f"{address}/v1#m")
+    )
     rows = [{"id": f"r{i}", "input": f"day {i} was {('good', 'awful')[i % 2]}"} for i in range(n)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
@@ -175,7 +180,9 @@ async def test_the_cap_bounds_what_a_batch_may_cost_and_the_rest_follows(provide
     async with serving(fake) as address:
         project(tmp_path, address, provider, monkeypatch, 40)
         with pytest.raises(BudgetError, match="pass the cap"):
-            await label(tmp_path, batch=True, settings={"max_usd": 0.0008})  # a call may cost some 0.0006, and costs 0.000012
+            await label(
+                tmp_path, batch=True, settings={"max_usd": 0.0008}
+            )  # a call may cost some 0.0006, and costs 0.000012
         sent = len(fake.asked)
         assert 0 < sent * HALF <= 0.0008
         assert sent < 40
@@ -188,7 +195,9 @@ async def test_batches_of_another_teacher_are_not_mixed_up(tmp_path, monkeypatch
     fake = Fake(polls=1)
     async with serving(fake) as address:
         project(tmp_path, address, "openai", monkeypatch)
-        (tmp_path / ".teacher.jsonl.batches.json").write_text(json.dumps([{"mark": "m", "model": "openai:other", "n": 3, "since": 0.0, "id": "b"}]))
+        (tmp_path / ".teacher.jsonl.batches.json").write_text(
+            json.dumps([{"mark": "m", "model": "openai:other", "n": 3, "since": 0.0, "id": "b"}])
+        )
         with pytest.raises(UserError, match="batches of openai:other are under way"):
             await label(tmp_path, batch=True)
 
@@ -272,10 +281,15 @@ async def test_a_model_that_refuses_any_temperature_is_sent_none(provider, tmp_p
 
 
 def sent_bodies(fake, provider):
-    return [[row["body" if provider == "openai" else "params"] for row, _ in made["fates"]] for made in fake.batches.values()]
+    return [
+        [row["body" if provider == "openai" else "params"] for row, _ in made["fates"]]
+        for made in fake.batches.values()
+    ]
 
 
-async def test_a_temperature_that_the_model_refuses_in_a_batch_is_left_out_of_the_next_and_the_rows_say_so(provider, tmp_path, monkeypatch):
+async def test_a_temperature_that_the_model_refuses_in_a_batch_is_left_out_of_the_next_and_the_rows_say_so(
+    provider, tmp_path, monkeypatch
+):
     fake = Fake(refuses="temperature")
     async with serving(fake) as address:
         report = (await label(project(tmp_path, address, provider, monkeypatch), batch=True)).report

@@ -20,7 +20,9 @@ async def test_no_more_are_under_way_than_allowed_and_each_result_comes_with_its
         under_way -= 1
         return n * n
 
-    await Bulk(lambda: 7, one).run(iter(range(100)), lambda index, given, result: found.update({index: (given, result)}))
+    await Bulk(lambda: 7, one).run(
+        iter(range(100)), lambda index, given, result: found.update({index: (given, result)})
+    )
     assert found == {n: (n, n * n) for n in range(100)}
     assert most == 7
 

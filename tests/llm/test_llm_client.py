@@ -29,7 +29,9 @@ async def test_an_answer_comes_with_its_usage_and_time(endpoint):
     assert found.latency_s > 0
 
 
-@pytest.mark.parametrize("mode", ["429-once", "429-now", "429-nan", "500-once", "close-once", "408-once", "409-once", "425-once"])
+@pytest.mark.parametrize(
+    "mode", ["429-once", "429-now", "429-nan", "500-once", "close-once", "408-once", "409-once", "425-once"]
+)
 async def test_what_may_pass_is_tried_again(endpoint, mode):
     assert (await ask(endpoint, mode)).text == "good"
     assert endpoint.calls()["a good day"] == 2
@@ -122,7 +124,9 @@ def test_log_probabilities_are_read_and_nonsense_among_them_refused():
 
 
 def test_counts_that_no_call_can_have_are_unknown():
-    body = b'{"choices":[{"message":{"content":"a"}}],"usage":{"prompt_tokens":%s,"completion_tokens":-1}}' % (b"9" * 400)
+    body = b'{"choices":[{"message":{"content":"a"}}],"usage":{"prompt_tokens":%s,"completion_tokens":-1}}' % (
+        b"9" * 400
+    )
     usage = read_completion(body, 0.1).usage
     assert (usage.input_tokens, usage.output_tokens) == (None, None)
 
@@ -133,13 +137,20 @@ def test_a_reply_that_was_all_reasoning_says_so():
         b'"usage":{"prompt_tokens":9,"completion_tokens":30,"completion_tokens_details":{"reasoning_tokens":%d}}}'
     )
     assert read_completion(body % (b'""', 30), 0.1).error == "all of max_tokens went into reasoning"
-    assert read_completion(body % (b'"go"', 28), 0.1).error == read_completion(body % (b'""', 0), 0.1).error == "cut off at max_tokens"
+    assert (
+        read_completion(body % (b'"go"', 28), 0.1).error
+        == read_completion(body % (b'""', 0), 0.1).error
+        == "cut off at max_tokens"
+    )
 
 
 def test_cached_and_reasoning_tokens_are_parts_of_the_totals():
-    usage = (
-        b'"usage":{"prompt_tokens":100,"completion_tokens":30,"prompt_tokens_details":{"cached_tokens":60,"cache_write_tokens":9},"completion_tokens_details":{"reasoning_tokens":20}}'
-    )
+    usage = b'"usage":{"prompt_tokens":100,"completion_tokens":30,"prompt_tokens_details":{"cached_tokens":60,"cache_write_tokens":9},"completion_tokens_details":{"reasoning_tokens":20}}'
     found = read_completion(b'{"choices":[{"message":{"content":"a"}}],' + usage + b"}", 0.1).usage
-    assert (found.input_tokens, found.cached_input_tokens, found.output_tokens, found.reasoning_tokens) == (100, 60, 30, 20)
+    assert (found.input_tokens, found.cached_input_tokens, found.output_tokens, found.reasoning_tokens) == (
+        100,
+        60,
+        30,
+        20,
+    )
     assert found.written_input_tokens == 9

@@ -60,7 +60,9 @@ def test_a_bucket_refills_evenly_and_a_demand_beyond_it_leaves_a_debt():
         ({"tokens_per_minute": 600}, 900, 300, 0.5),  # each call is two minutes' worth
     ],
 )
-async def test_stated_limits_are_used_to_95_percent_and_no_window_of_a_minute_holds_more(limits, n_input, n_output, calls_per_minute):
+async def test_stated_limits_are_used_to_95_percent_and_no_window_of_a_minute_holds_more(
+    limits, n_input, n_output, calls_per_minute
+):
     clock = Clock()
     limited = limiter(clock, 1000, **limits)
     n = max(8, int(4 * calls_per_minute))
@@ -68,7 +70,10 @@ async def test_stated_limits_are_used_to_95_percent_and_no_window_of_a_minute_ho
     minutes = (began[-1] - began[0]) / 60
     assert 0.95 * calls_per_minute <= (n - 1) / minutes <= calls_per_minute * 1.01
     most = max(1, calls_per_minute)
-    assert max(sum(at <= other < at + 60 for other in began[index : index + 700]) for index, at in enumerate(began)) <= most
+    assert (
+        max(sum(at <= other < at + 60 for other in began[index : index + 700]) for index, at in enumerate(began))
+        <= most
+    )
 
 
 async def test_a_wait_for_tokens_uses_up_no_requests():
@@ -159,7 +164,11 @@ async def test_after_a_429_nothing_starts_before_its_retry_after():
     assert (await call(limited)).began == pytest.approx(2.0, abs=0.3)
 
 
-OPENAI = {"x-ratelimit-limit-requests": "600", "x-ratelimit-remaining-requests": "599", "x-ratelimit-reset-requests": "100ms"}
+OPENAI = {
+    "x-ratelimit-limit-requests": "600",
+    "x-ratelimit-remaining-requests": "599",
+    "x-ratelimit-reset-requests": "100ms",
+}
 ANTHROPIC = {
     "anthropic-ratelimit-requests-limit": "50",
     "anthropic-ratelimit-input-tokens-limit": "40000",
@@ -178,7 +187,11 @@ async def test_limits_are_learned_from_headers_and_kept():
     assert clock.now == pytest.approx(10.2, abs=0.3)
     clock.now += 1
     limited.learn(ANTHROPIC)
-    assert limited.per_minute == {"requests": pytest.approx(50), "input-tokens": pytest.approx(40_000), "output-tokens": pytest.approx(8000)}
+    assert limited.per_minute == {
+        "requests": pytest.approx(50),
+        "input-tokens": pytest.approx(40_000),
+        "output-tokens": pytest.approx(8000),
+    }
 
 
 async def test_a_stated_limit_is_lowered_by_headers_and_never_raised():
@@ -216,7 +229,9 @@ async def test_a_limit_that_is_lowered_while_calls_wait_holds_for_them():
 async def test_what_others_used_up_is_not_used_again():
     clock = Clock()
     limited = limiter(clock, 100)
-    limited.learn({"x-ratelimit-limit-tokens": "6000", "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "60s"})
+    limited.learn(
+        {"x-ratelimit-limit-tokens": "6000", "x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "60s"}
+    )
     assert (await call(limited, 50)).began == pytest.approx(0.5, rel=0.1)  # 100 tokens come back each second
     azure = limiter(Clock())
     azure.learn({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "3s"})
@@ -224,13 +239,31 @@ async def test_what_others_used_up_is_not_used_again():
 
 
 async def test_a_limit_per_day_is_told_from_one_per_minute_and_may_be_used_at_once():
-    day = read_limits({"x-ratelimit-limit-requests": "10000", "x-ratelimit-remaining-requests": "9999", "x-ratelimit-reset-requests": "8.64s"})["requests"]
+    day = read_limits(
+        {
+            "x-ratelimit-limit-requests": "10000",
+            "x-ratelimit-remaining-requests": "9999",
+            "x-ratelimit-reset-requests": "8.64s",
+        }
+    )["requests"]
     assert day.window_s == 86_400
-    minute = read_limits({"x-ratelimit-limit-requests": "10000", "x-ratelimit-remaining-requests": "9999", "x-ratelimit-reset-requests": "1s"})["requests"]
+    minute = read_limits(
+        {
+            "x-ratelimit-limit-requests": "10000",
+            "x-ratelimit-remaining-requests": "9999",
+            "x-ratelimit-reset-requests": "1s",
+        }
+    )["requests"]
     assert minute.window_s == 60
     clock = Clock()
     limited = limiter(clock, 100)
-    limited.learn({"x-ratelimit-limit-requests": "100", "x-ratelimit-remaining-requests": "50", "x-ratelimit-reset-requests": "12h"})
+    limited.learn(
+        {
+            "x-ratelimit-limit-requests": "100",
+            "x-ratelimit-remaining-requests": "50",
+            "x-ratelimit-reset-requests": "12h",
+        }
+    )
     for _ in range(50):
         await call(limited)
     assert clock.now == 0.0
@@ -256,7 +289,11 @@ def test_a_moment_is_read_as_the_seconds_until_it():
 
 def test_a_moment_is_counted_from_the_repliers_own_clock():
     """Ours may be an hour behind: until the reset are five seconds all the same."""
-    told = {"Date": "Tue, 24 Nov 2020 12:00:00 GMT", "anthropic-ratelimit-tokens-reset": "2020-11-24T12:00:05Z", "anthropic-ratelimit-tokens-remaining": "0"}
+    told = {
+        "Date": "Tue, 24 Nov 2020 12:00:00 GMT",
+        "anthropic-ratelimit-tokens-reset": "2020-11-24T12:00:05Z",
+        "anthropic-ratelimit-tokens-remaining": "0",
+    }
     assert read_limits(CIMultiDict(told))["tokens"].reset_s == pytest.approx(5)
 
 
@@ -283,7 +320,15 @@ def test_retry_after_as_a_date_without_the_repliers_clock_is_counted_from_ours()
     assert retry_after_s({}) is None
 
 
-@pytest.mark.parametrize("headers", [{}, {"x-ratelimit-limit-requests": "many"}, {"x-ratelimit-limit-tokens": "0"}, {"x-ratelimit-limit-requests": "-5"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"x-ratelimit-limit-requests": "many"},
+        {"x-ratelimit-limit-tokens": "0"},
+        {"x-ratelimit-limit-requests": "-5"},
+    ],
+)
 async def test_headers_that_tell_nothing_change_nothing(headers):
     clock = Clock()
     limited = limiter(clock, 4)

@@ -115,7 +115,11 @@ async def test_a_cap_is_never_passed_however_many_ask_at_once(tmp_path):
     worst = (1 + 8) * 1e-6 + 50 * 2e-6  # one byte and a role, 50 tokens of reply; a call really costs 20e-6
     with open_store(tmp_path / "s.db") as store:
         model, calls = metered(store, [PAID], Ledger(3 * worst))
-        found = await asyncio.gather(*(model.complete(ask(chr(97 + number), max_tokens=50)) for number in range(26)), return_exceptions=True)
+        found = await asyncio.gather(
+            *(model.complete(ask(chr(97 + number), max_tokens=50)) for number in range(26)), return_exceptions=True
+        )
         assert any(isinstance(one, BudgetError) for one in found)
         assert model.ledger.spent_usd <= 3 * worst
-        assert store.count() == len(calls) == sum(isinstance(one, Completion) for one in found) == 11  # 10 answers leave 127e-6, room for one more
+        assert (
+            store.count() == len(calls) == sum(isinstance(one, Completion) for one in found) == 11
+        )  # 10 answers leave 127e-6, room for one more

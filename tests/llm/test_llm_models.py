@@ -16,7 +16,14 @@ from stillhouse.task import Task, _Teacher
 
 
 def task(folder, **teacher):
-    return Task(name="t", instruction="Is it good?", output="choice", labels=("good", "bad"), teacher=_Teacher(**teacher), folder=folder)
+    return Task(
+        name="t",
+        instruction="Is it good?",
+        output="choice",
+        labels=("good", "bad"),
+        teacher=_Teacher(**teacher),
+        folder=folder,
+    )
 
 
 def test_an_endpoint_is_a_url_with_the_models_name_after_a_hash(monkeypatch):
@@ -49,7 +56,12 @@ def test_half_a_price_is_refused(tmp_path, given):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b'{"input": "a"}', ":1: a worked example needs"), (b"\n[1]", ":2: a worked example needs"), (b"{", ":1: a worked"), (b"\xff", "not valid UTF-8")],
+    [
+        (b'{"input": "a"}', ":1: a worked example needs"),
+        (b"\n[1]", ":2: a worked example needs"),
+        (b"{", ":1: a worked"),
+        (b"\xff", "not valid UTF-8"),
+    ],
 )
 def test_a_broken_worked_example_is_named(tmp_path, content, says):
     (tmp_path / "w.jsonl").write_bytes(content)
@@ -87,12 +99,16 @@ def test_a_script_that_is_not_there_is_one_sentence(tmp_path, monkeypatch, name,
 def test_a_script_of_the_working_folder_is_found_by_the_command_line_too(tmp_path):
     (tmp_path / "people.py").write_text("def answer(request, example):\n    return 'good'\n")
     found = "from stillhouse.llm.scripted import load_script; print(load_script('people:answer')(None, None))"
-    done = subprocess.run([sys.executable, "-P", "-c", found], cwd=tmp_path, capture_output=True, text=True)  # -P: the folder is on no path, as in `stillhouse`
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", found], cwd=tmp_path, capture_output=True, text=True
+    )  # -P: the folder is on no path, as in `stillhouse`
     assert (done.stdout, done.stderr) == ("good\n", "")
 
 
 async def test_a_script_of_other_parameters_is_refused_in_a_sentence():
-    with pytest.raises(TeacherError, match=r"cannot be called with \(request, example\): too many positional arguments"):
+    with pytest.raises(
+        TeacherError, match=r"cannot be called with \(request, example\): too many positional arguments"
+    ):
         await ask_script(lambda request: "good", ASKED, None)
 
 
@@ -107,7 +123,9 @@ async def test_a_script_may_answer_at_once_later_or_with_a_completion():
     now = await ask_script(lambda request, example: "good", ASKED, None)
     assert (now.text, now.usage) == ("good", Usage(3, 1, estimated=True))
     assert (await ask_script(later, ASKED, None)).text == "good"
-    assert await ask_script(lambda request, example: Completion("x", cost_usd=1.0), ASKED, None) == Completion("x", cost_usd=1.0)
+    assert await ask_script(lambda request, example: Completion("x", cost_usd=1.0), ASKED, None) == Completion(
+        "x", cost_usd=1.0
+    )
 
 
 async def test_a_script_that_answers_with_no_text_is_told_so():
@@ -117,7 +135,11 @@ async def test_a_script_that_answers_with_no_text_is_told_so():
 
 
 async def test_a_stand_in_says_so_and_is_priced_as_the_model_it_stands_for(tmp_path, monkeypatch):
-    script_module(tmp_path, monkeypatch, 'def f(request, example): return "good"\nf.stand_in = True\nf.priced_as = "openai:gpt-4o-mini"')
+    script_module(
+        tmp_path,
+        monkeypatch,
+        'def f(request, example): return "good"\nf.stand_in = True\nf.priced_as = "openai:gpt-4o-mini"',
+    )
     with open_store(tmp_path / "s.db") as store:
         teacher = open_teacher("scripted:the_script:f", task(tmp_path), store)
         (found,) = await teacher.predict([Example("1", "a day")])

@@ -38,7 +38,12 @@ def test_written_cache_and_batches_have_prices_of_their_own_and_the_parts_add_up
     now, usage = datetime(2026, 11, 1, tzinfo=UTC), Usage(1000, 100, 600, 80, written_input_tokens=200)
     price = known_price("openai:gpt-6-luna", now)
     assert price.cached_usd_per_m < price.input_usd_per_m < price.written_usd_per_m
-    by_hand = (200 * price.input_usd_per_m + 600 * price.cached_usd_per_m + 200 * price.written_usd_per_m + 100 * price.output_usd_per_m) / 1e6
+    by_hand = (
+        200 * price.input_usd_per_m
+        + 600 * price.cached_usd_per_m
+        + 200 * price.written_usd_per_m
+        + 100 * price.output_usd_per_m
+    ) / 1e6
     usd, _ = call_cost("openai:gpt-6-luna", usage, now)
     assert (price.cost_usd(usage), usd) == pytest.approx((by_hand, by_hand))
     batch = known_price("openai:gpt-6-luna", now, batch=True)
@@ -48,7 +53,10 @@ def test_written_cache_and_batches_have_prices_of_their_own_and_the_parts_add_up
 def test_a_batch_without_a_price_of_its_own_is_unknown_and_not_the_price_of_a_live_call():
     assert known_price("gpt-3.5-turbo", MARCH_2023, batch=True) is None
     assert known_price("m", price_in=1.0, price_out=1.0, batch=True) is None
-    assert known_price("mistral:mistral-large-latest", batch=True) is None and known_price("mistral:mistral-large-latest") is not None
+    assert (
+        known_price("mistral:mistral-large-latest", batch=True) is None
+        and known_price("mistral:mistral-large-latest") is not None
+    )
 
 
 def test_a_hosted_finetune_costs_another_sum_than_its_base_with_or_without_its_providers_name():
@@ -58,7 +66,14 @@ def test_a_hosted_finetune_costs_another_sum_than_its_base_with_or_without_its_p
     assert tuned.output_usd_per_m == known_price("openai:ft:gpt-4o-mini-2024-07-18:acme::abc", now).output_usd_per_m
 
 
-@pytest.mark.parametrize("wrong", [{"price_in": -1.0, "price_out": 1.0}, {"price_in": 1.0, "price_out": float("nan")}, {"price_written": float("inf")}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"price_in": -1.0, "price_out": 1.0},
+        {"price_in": 1.0, "price_out": float("nan")},
+        {"price_written": float("inf")},
+    ],
+)
 def test_a_price_that_is_none_is_refused(wrong):
     with pytest.raises(UserError, match="is no price; give US\\$ per million tokens"):
         known_price("m", **wrong)
@@ -66,12 +81,17 @@ def test_a_price_that_is_none_is_refused(wrong):
 
 def test_an_unknown_price_is_none_and_never_nothing():
     assert known_price("openai:no-such-model-of-2031") is None
-    assert call_cost("http://127.0.0.1/v1#gpt-4o-mini", Usage(10, 10), MARCH_2023) == (None, None)  # own hardware: another price on every machine
+    assert call_cost("http://127.0.0.1/v1#gpt-4o-mini", Usage(10, 10), MARCH_2023) == (
+        None,
+        None,
+    )  # own hardware: another price on every machine
     assert call_cost("openai:gpt-3.5-turbo", Usage(None, 10), MARCH_2023) == (None, None)
 
 
 def test_a_price_that_the_user_gives_goes_before_any_table():
-    usd, snapshot = call_cost("http://127.0.0.1/v1#own", Usage(1_000_000, 1_000_000), MARCH_2023, price_in=1.5, price_out=2.5)
+    usd, snapshot = call_cost(
+        "http://127.0.0.1/v1#own", Usage(1_000_000, 1_000_000), MARCH_2023, price_in=1.5, price_out=2.5
+    )
     assert usd == pytest.approx(4.0)
     assert "given by the user" in snapshot
 

@@ -64,7 +64,9 @@ REPLIES = [
 ]
 
 
-@pytest.mark.parametrize(("task", "row", "text", "output", "how"), REPLIES, ids=[text[:40] for _, _, text, _, _ in REPLIES])
+@pytest.mark.parametrize(
+    ("task", "row", "text", "output", "how"), REPLIES, ids=[text[:40] for _, _, text, _, _ in REPLIES]
+)
 def test_a_reply_is_read(task, row, text, output, how):
     reply = parse_reply(task, row, text)
     assert (reply.output, reply.how) == (output, how)
@@ -102,7 +104,10 @@ def test_a_free_answer_is_never_taken_from_another_phrase_than_the_tasks_own():
 
 def test_two_lettered_choices_are_ambiguous_even_where_one_is_misspelt():
     row = Example("3", "where?", choices=("hospital", "doctor's office", "vets office"))
-    assert parse_reply(QUIZ, row, "either (b) doctor's office or (c) vet's office").error == "ambiguous: the reply names several labels"
+    assert (
+        parse_reply(QUIZ, row, "either (b) doctor's office or (c) vet's office").error
+        == "ambiguous: the reply names several labels"
+    )
 
 
 def test_an_answer_pattern_needs_one_group():
@@ -116,7 +121,9 @@ def test_a_pattern_whose_group_may_be_absent_finds_no_answer():
     assert parse_reply(task, ROW, "So it is", rationales=True).error == "empty answer"
 
 
-@pytest.mark.parametrize(("settings", "says"), [({"answer_pattern": "("}, "not a regular expression"), ({"stop": ("",)}, "empty text")])
+@pytest.mark.parametrize(
+    ("settings", "says"), [({"answer_pattern": "("}, "not a regular expression"), ({"stop": ("",)}, "empty text")]
+)
 def test_settings_that_can_read_no_reply_are_refused_before_a_call_is_paid(settings, says):
     model = MeteredModel("m", None, None, Ledger())
     with pytest.raises(TaskFileError, match=says):
@@ -130,15 +137,27 @@ def test_a_worked_example_without_a_rationale_is_refused_where_reasons_are_asked
 
 PALM = {
     # set: (pattern, stops, {split: (strict accuracy, with lenient answers) in %, as the data's own README gives them})
-    "svamp": (r"The answer is\s*(\(.*\))", ("Q:",), {"train": (72.64, 72.64), "valid": (78.75, 78.75), "test": (73.57, 73.57)}),
+    "svamp": (
+        r"The answer is\s*(\(.*\))",
+        ("Q:",),
+        {"train": (72.64, 72.64), "valid": (78.75, 78.75), "test": (73.57, 73.57)},
+    ),
     "cqa": (
         r"So the answer is\s*\([a-e]\)\s*(.*?)\s*\.?\s*$",
         ("Q:",),
         # train: the README's 75.39 takes "death" for the choice "death and", and the first of two lettered choices where the second is misspelt
         {"train": (74.31, 75.37), "valid": (73.85, 74.56), "test": (78.13, 79.30)},
     ),
-    "anli1": (r"So the answer is\s*(entailment|neutral|contradiction)\b", ("Q:", "Premise:"), {"valid": (66.80, 67.40), "test": (65.60, 66.30)}),
-    "esnli": (r"Answer:\s*(entailment|neutral|contradiction)\b", ("Premise:",), {"valid": (73.17, 73.17), "test": (73.19, 73.19)}),
+    "anli1": (
+        r"So the answer is\s*(entailment|neutral|contradiction)\b",
+        ("Q:", "Premise:"),
+        {"valid": (66.80, 67.40), "test": (65.60, 66.30)},
+    ),
+    "esnli": (
+        r"Answer:\s*(entailment|neutral|contradiction)\b",
+        ("Premise:",),
+        {"valid": (73.17, 73.17), "test": (73.19, 73.19)},
+    ),
 }
 
 
@@ -147,7 +166,9 @@ def test_the_accuracies_of_palm_540b_come_out_of_its_raw_replies(real_data, name
     """The published parse of four data sets, by our parser and one pattern per task: strict answers alone, and with the lenient ones."""
     pattern, stops, published = PALM[name]
     labels = None if name in ("cqa", "svamp") else ("entailment", "neutral", "contradiction")
-    task = Task(name, "-", "text" if name == "svamp" else "choice", labels, teacher=_Teacher(answer_pattern=pattern, stop=stops))
+    task = Task(
+        name, "-", "text" if name == "svamp" else "choice", labels, teacher=_Teacher(answer_pattern=pattern, stop=stops)
+    )
     for split, wanted in published.items():
         rows = _rows(next((real_data / "stepbystep" / name).glob(f"{split}.jsonl*")))
         right: Counter[str | None] = Counter()
@@ -158,7 +179,11 @@ def test_the_accuracies_of_palm_540b_come_out_of_its_raw_replies(real_data, name
             if row["teacher_parse"] == "ambiguous":
                 assert reply.output is None, row["teacher_output_raw"]
             if row["teacher_parse"] == "strict":
-                assert (reply.output, reply.rationale, reply.how) == (row["teacher_label"], row["teacher_rationale"], "strict")
+                assert (reply.output, reply.rationale, reply.how) == (
+                    row["teacher_label"],
+                    row["teacher_rationale"],
+                    "strict",
+                )
         strict, lenient = 100 * right["strict"] / len(rows), 100 * right.total() / len(rows)
         assert (strict, lenient) == pytest.approx(wanted, abs=0.006), f"{name} {split}: {right} of {len(rows)}"
 

@@ -25,7 +25,13 @@ def recorded(path, *rows):
 async def test_an_answer_is_found_by_id_then_by_input(tmp_path, name):
     teacher = recorded(
         tmp_path / name,
-        {"id": "a", "teacher_label": "by id", "usage": {"input_tokens": 3, "output_tokens": 1}, "cost_usd": 0.5, "latency_s": 2},
+        {
+            "id": "a",
+            "teacher_label": "by id",
+            "usage": {"input_tokens": 3, "output_tokens": 1},
+            "cost_usd": 0.5,
+            "latency_s": 2,
+        },
         {"input": {"b": 1, "a": 2}, "teacher_label": {"z": 1, "y": [2]}, "teacher_rationale": "because"},
         {"id": "c", "teacher_label": None},
     )
@@ -42,7 +48,10 @@ BAD = [
     (b'{"id": "a", "teacher_label": "x"}\n{"id": "b"}', ":2: a recorded answer needs `teacher_label`"),
     (b'{"teacher_label": "x"}', "`id` or `input`"),
     (b"[1]", "a recorded answer needs"),
-    (b'{"id": "a", "teacher_label": "x", "usage": {"prompt_tokens": 1}}', ":1: usage = .* is not an object of input_tokens"),
+    (
+        b'{"id": "a", "teacher_label": "x", "usage": {"prompt_tokens": 1}}',
+        ":1: usage = .* is not an object of input_tokens",
+    ),
     (b'{"id": "a", "teacher_label": "x", "usage": 3}', ":1: usage = 3 is not an object"),
     (b'{"id": "a", "teacher_label": "x", "cost_usd": "a lot"}', ":1: cost_usd = 'a lot' is not a number"),
     (b'{"id": "a", "teacher_label": "\xff"}', "cannot be read"),
@@ -56,7 +65,9 @@ def test_a_file_that_is_no_record_is_one_sentence(tmp_path, content, says):
         RecordedTeacher(tmp_path / "answers.jsonl")
 
 
-@pytest.mark.parametrize("damage", [lambda raw: b"not gzip", lambda raw: raw[:-12], lambda raw: raw[:20] + b"\x00\x00\x00" + raw[23:]])
+@pytest.mark.parametrize(
+    "damage", [lambda raw: b"not gzip", lambda raw: raw[:-12], lambda raw: raw[:20] + b"\x00\x00\x00" + raw[23:]]
+)
 def test_a_damaged_archive_is_one_sentence(tmp_path, damage):
     raw = gzip.compress(b"".join(b'{"id": "%d", "teacher_label": "x"}\n' % number for number in range(500)))
     (tmp_path / "answers.jsonl.gz").write_bytes(damage(raw))
@@ -72,7 +83,13 @@ def test_no_such_file_says_what_to_give(tmp_path):
 def test_a_reply_as_it_came_is_read_by_the_tasks_own_rule_and_again_when_the_rule_is_mended(tmp_path):
     path = tmp_path / "raw.jsonl"
     path.write_text(json.dumps({"id": "a", "teacher_output": "It shines. The day was good.\nQ: and the next?"}) + "\n")
-    task = Task("mood", "-", "choice", ("good", "bad"), teacher=_Teacher(rationales=True, answer_pattern=r"The day was (\w+)", stop=("Q:",)))
+    task = Task(
+        "mood",
+        "-",
+        "choice",
+        ("good", "bad"),
+        teacher=_Teacher(rationales=True, answer_pattern=r"The day was (\w+)", stop=("Q:",)),
+    )
     answer, reply, _ = RecordedTeacher(path, task).answer(Example("a", "-"))
     assert (answer.output, answer.rationale, reply.how) == ("good", "It shines.", "strict")
     stricter = task.with_teacher(answer_pattern=r"THE DAY WAS (\w+)$")

@@ -33,7 +33,9 @@ async def serving(*replies, timeout_s=5.0, longest=1000):
 
     server = await asyncio.start_server(client, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    transport = Transport(f"http://127.0.0.1:{port}/v1/", {"Authorization": "Bearer k"}, timeout_s=timeout_s, longest=longest)
+    transport = Transport(
+        f"http://127.0.0.1:{port}/v1/", {"Authorization": "Bearer k"}, timeout_s=timeout_s, longest=longest
+    )
     try:
         yield transport, requests, connections
     finally:
@@ -106,7 +108,9 @@ async def test_many_requests_at_once_get_their_own_answers():
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                body = await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+                body = await reader.readexactly(
+                    int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+                )
                 await asyncio.sleep(0)
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 

@@ -11,7 +11,10 @@ from stillhouse.llm.soft_targets import label_scores
 
 
 def read(*answers):
-    return [Reply(answer, f"because {number}", "strict") if answer else Reply(None, error="no answer") for number, answer in enumerate(answers)]
+    return [
+        Reply(answer, f"because {number}", "strict") if answer else Reply(None, error="no answer")
+        for number, answer in enumerate(answers)
+    ]
 
 
 def test_the_majority_wins_and_the_unreadable_weaken_the_agreement():
@@ -58,7 +61,10 @@ LABELS = ("positive", "negative", "neutral")
 
 def test_a_label_of_one_token_has_the_probability_of_its_token_and_spellings_add_up():
     seen = tops({"positive": 0.6, " Positive": 0.1, "neg": 0.2, "n": 0.05, "banana": 0.05})
-    assert scores(tokens(("positive", 0.6)), seen, LABELS) == {"positive": 0.7, "negative": 0.2}  # "n" may be two labels, "banana" is none
+    assert scores(tokens(("positive", 0.6)), seen, LABELS) == {
+        "positive": 0.7,
+        "negative": 0.2,
+    }  # "n" may be two labels, "banana" is none
 
 
 def test_labels_that_begin_alike_are_told_apart_by_the_next_token():
@@ -69,13 +75,24 @@ def test_labels_that_begin_alike_are_told_apart_by_the_next_token():
 
 def test_a_label_that_begins_another_is_decided_by_what_follows_it():
     labels = ("good", "good enough")
-    assert scores(tokens(("good", 0.9), (".", 0.7)), tops({"good": 0.9, "bad": 0.1}, {".": 0.7, " enough": 0.2}), labels) == {"good": 0.63, "good enough": 0.18}
+    assert scores(
+        tokens(("good", 0.9), (".", 0.7)), tops({"good": 0.9, "bad": 0.1}, {".": 0.7, " enough": 0.2}), labels
+    ) == {"good": 0.63, "good enough": 0.18}
     assert scores(tokens(("good", 0.9)), tops({"good": 0.9}), labels) == {"good": 0.9}
 
 
 def test_the_answer_is_read_where_it_stands_behind_the_rationale():
-    text = tokens(("positive", 0.9), (" words", 0.9), (". So the answer is", 0.9), (" neg", 0.5), ("ative", 1.0), (".", 1.0))
-    seen = tops({"positive": 0.9}, {" words": 0.9}, {". So the answer is": 0.9}, {" neg": 0.5, " positive": 0.4}, {"ative": 1.0}, {".": 1.0})
+    text = tokens(
+        ("positive", 0.9), (" words", 0.9), (". So the answer is", 0.9), (" neg", 0.5), ("ative", 1.0), (".", 1.0)
+    )
+    seen = tops(
+        {"positive": 0.9},
+        {" words": 0.9},
+        {". So the answer is": 0.9},
+        {" neg": 0.5, " positive": 0.4},
+        {"ative": 1.0},
+        {".": 1.0},
+    )
     assert scores(text, seen, LABELS, at=len("positive words. So the answer is ")) == {"negative": 0.5, "positive": 0.4}
 
 
@@ -86,7 +103,9 @@ def test_case_tells_labels_apart_only_where_nothing_else_does():
 YES = tokens(("yes", 0.5))
 
 
-@pytest.mark.parametrize("case", [([], [], 0), (YES, tops({"yes": 0.5}), 9), (YES, [], 0), (tokens(("?", 1.0)), tops({"?": 1.0}), 0)])
+@pytest.mark.parametrize(
+    "case", [([], [], 0), (YES, tops({"yes": 0.5}), 9), (YES, [], 0), (tokens(("?", 1.0)), tops({"?": 1.0}), 0)]
+)
 def test_what_is_not_told_is_unknown(case):
     written, seen, at = case
     assert label_scores(written, seen, at, ("yes", "no")) is None

@@ -46,7 +46,9 @@ def test_fixed_minutes_are_told_from_a_rate_and_the_second_is_used_evenly(per_mi
     call_for(120, endpoint)
     shares = endpoint.shares(per_minute)
     assert sum(shares[:6]) == pytest.approx(6.0)
-    assert sum(shares[6:]) / 6 >= (0.95 if retry_after else 0.85)  # without Retry-After, seconds pass until the new minute is noticed
+    assert sum(shares[6:]) / 6 >= (
+        0.95 if retry_after else 0.85
+    )  # without Retry-After, seconds pass until the new minute is noticed
     assert min(shares[7:11]) >= 0.85
     assert sum(1 <= at < 120 for at in endpoint.refused) <= 100
 
@@ -133,7 +135,9 @@ def test_a_row_that_always_fails_or_hangs_ends_with_its_reason_after_all_others_
     else:
         assert max(at for row, at in done_at.items() if row != 3) < done_at[3] - 3
         assert tries[3] >= 6
-        assert found[3].error.startswith("endpoint failed: " + ("no answer within 120 s" if fault == "hang" else f"status {fault}"))
+        assert found[3].error.startswith(
+            "endpoint failed: " + ("no answer within 120 s" if fault == "hang" else f"status {fault}")
+        )
 
 
 def test_tries_wait_twice_as_long_each_time_with_jitter():
@@ -166,7 +170,11 @@ def test_a_request_larger_than_a_whole_minutes_tokens_is_not_tried_again():
     class TooLarge(Endpoint):
         async def post(self, path, body):
             self.tries.append(0)
-            return 429, {}, b'{"error": {"message": "Request too large for m on tokens per min (TPM): Limit 10, Requested 90", "code": "rate_limit_exceeded"}}'
+            return (
+                429,
+                {},
+                b'{"error": {"message": "Request too large for m on tokens per min (TPM): Limit 10, Requested 90", "code": "rate_limit_exceeded"}}',
+            )
 
     found, endpoint = [], TooLarge(None, 0.2)
     run_virtually(lambda: caller(endpoint, 1, lambda index, row, completion: found.append(completion)))
@@ -200,7 +208,11 @@ def test_a_wait_for_a_slow_limit_is_no_refusal():
     """The last of twenty rows is sent after nineteen minutes, and refused once."""
     faults, found = iter([429]), {}
     endpoint = Endpoint(None, 0.2, faults=lambda row: next(faults, None) if row == 19 else None)
-    run_virtually(lambda: caller(endpoint, 20, lambda index, row, completion: found.update({row: completion.error}), requests_per_minute=1))
+    run_virtually(
+        lambda: caller(
+            endpoint, 20, lambda index, row, completion: found.update({row: completion.error}), requests_per_minute=1
+        )
+    )
     assert found == dict.fromkeys(range(20))
 
 
@@ -214,7 +226,10 @@ def test_refusals_are_not_counted_among_the_failed_tries():
 
 def test_callers_that_are_cancelled_at_any_moment_leave_no_place_taken():
     async def main():
-        limiter, rng = Limiter(3, clock=asyncio.get_running_loop().time, sleep=asyncio.sleep, requests_per_minute=6000), random.Random(1)
+        limiter, rng = (
+            Limiter(3, clock=asyncio.get_running_loop().time, sleep=asyncio.sleep, requests_per_minute=6000),
+            random.Random(1),
+        )
 
         async def one():
             place = await limiter.begin(1, 1)

@@ -10,7 +10,12 @@ import aiohttp
 
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0"),
-    *("--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"),  # nothing leaves the machine
+    *(
+        "--disable-quic",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ),  # nothing leaves the machine
 ]
 
 
@@ -38,8 +43,12 @@ class Page:
                 return message.get("result", {})
 
     async def open(self, url, width, scheme="light", media="screen"):
-        await self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
-        await self.call("Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": scheme}])
+        await self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+        )
+        await self.call(
+            "Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": scheme}]
+        )
         await self.call("Page.navigate", url=url)
         await self._until(lambda message: message.get("method") == "Page.loadEventFired")
 
@@ -52,7 +61,9 @@ class Page:
 @contextlib.asynccontextmanager
 async def chromium(program):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        process = await asyncio.create_subprocess_exec(program, *FLAGS, f"--user-data-dir={profile}", "about:blank", stderr=asyncio.subprocess.PIPE)
+        process = await asyncio.create_subprocess_exec(
+            program, *FLAGS, f"--user-data-dir={profile}", "about:blank", stderr=asyncio.subprocess.PIPE
+        )
         try:
             while b"DevTools listening on" not in (line := await process.stderr.readline()):
                 assert line, "chromium ended before it listened"

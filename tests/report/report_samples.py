@@ -66,24 +66,41 @@ def full():
         curves=curves(),
         money=money(),
         confusion=Confusion(
-            ENCODER, ("contradiction", "entailment", "neutral"), ((2610, 201, 426), (180, 2801, 387), (398, 470, 2351)), (0, 0, 0)
+            ENCODER,
+            ("contradiction", "entailment", "neutral"),
+            ((2610, 201, 426), (180, 2801, 387), (398, 470, 2351)),
+            (0, 0, 0),
         ),
         per_class=PerClass(
             ENCODER,
             (
-                ClassRow("contradiction", 3237, 3188, 0.819, 0.806, 0.812, 0.79, Estimate(0.016, 3237, -0.002, 0.034), "pass"),
-                ClassRow("entailment", 3368, 3472, 0.807, 0.832, 0.819, 0.77, Estimate(0.062, 3368, 0.045, 0.079), "pass"),
+                ClassRow(
+                    "contradiction", 3237, 3188, 0.819, 0.806, 0.812, 0.79, Estimate(0.016, 3237, -0.002, 0.034), "pass"
+                ),
+                ClassRow(
+                    "entailment", 3368, 3472, 0.807, 0.832, 0.819, 0.77, Estimate(0.062, 3368, 0.045, 0.079), "pass"
+                ),
                 ClassRow("neutral", 3219, 3164, 0.743, 0.73, 0.737, 0.63, Estimate(0.100, 3219, 0.079, 0.121), "pass"),
             ),
         ),
         disagreements=disagreements(),
         reliability=reliability(),
         threshold_curve=threshold_curve(),
-        cascade=Cascade(ENCODER, PROMPT, 0.02, 0.95, 1200, 0.62, estimate(0.87, 1200), Estimate(0.0117, 1200, 0.0, 0.0183)),
-        label_quality=LabelQuality(
-            PROMPT, 9842, 9788, estimate(0.722, 9788), {"no answer in the reply": 41, "label outside the set: 'maybe'": 13}, 83.4, "2026-03-01"
+        cascade=Cascade(
+            ENCODER, PROMPT, 0.02, 0.95, 1200, 0.62, estimate(0.87, 1200), Estimate(0.0117, 1200, 0.0, 0.0183)
         ),
-        other_tests=(OtherTest("hand-written", ENCODER, estimate(0.61, 124), "124 questions that no template can produce"),),
+        label_quality=LabelQuality(
+            PROMPT,
+            9842,
+            9788,
+            estimate(0.722, 9788),
+            {"no answer in the reply": 41, "label outside the set: 'maybe'": 13},
+            83.4,
+            "2026-03-01",
+        ),
+        other_tests=(
+            OtherTest("hand-written", ENCODER, estimate(0.61, 124), "124 questions that no template can produce"),
+        ),
         warnings=("MiniLM's weights were trained on NLI pairs: its curve is flattered.",),
         provenance=Provenance(
             command="stillhouse advise examples/esnli --seeds 5",
@@ -91,7 +108,10 @@ def full():
             run="runs/esnli-3",
             wall_s=1834.0,
             seeds=(0, 1, 2, 3, 4),
-            fingerprints={"train": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "test": "60303ae22b998861bce3b28f33eec1be758a213c"},
+            fingerprints={
+                "train": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                "test": "60303ae22b998861bce3b28f33eec1be758a213c",
+            },
             versions={"stillhouse": "0.1.0", "python": "3.11.9", "torch": "2.13.0"},
             prices=("PaLM 540B: US$ 20 per million tokens, both ways, as text-davinci-003 of 2023-03-01.",),
         ),
@@ -114,19 +134,74 @@ def verdict():
 
 
 def arms():
-    passed = Gate("pass", PROMPT, Estimate(0.06, 9824, 0.051, 0.069), 0.052, 0.02, sentence="The student may replace the prompt.")
+    passed = Gate(
+        "pass", PROMPT, Estimate(0.06, 9824, 0.051, 0.069), 0.052, 0.02, sentence="The student may replace the prompt."
+    )
     failed = Gate("fail", PROMPT, Estimate(-0.101, 9824, -0.113, -0.089), -0.111, 0.02)
     return (
-        Arm(PROMPT, "few-shot", estimate(0.73), model="recorded:palm.jsonl", macro_f1=0.728, n_failed=54, n_shots=10, latency_p50_s=None,
-            cost_usd_per_1000=8.4, cost_note="priced as text-davinci-003 of 2023-03-01, tokens estimated"),
-        Arm("majority class", "baseline", estimate(0.343), macro_f1=0.17, learns_from="gold", n_train=9842, latency_p50_s=1e-6, latency_p99_s=2e-6,
-            size_bytes=812, cost_usd_per_1000=0.0),
-        Arm(LINEAR, "student", estimate(0.629), learns_from="gold", n_train=9842, macro_f1=0.627, latency_p50_s=0.0006, latency_p99_s=0.0011,
-            size_bytes=21_400_000, cost_usd_per_1000=0.00004, gate=failed),
-        Arm(ENCODER, "student", estimate(0.79), model="all-MiniLM-L6-v2", learns_from="gold", n_train=9842, macro_f1=0.789, latency_p50_s=0.0081,
-            latency_p99_s=0.0142, size_bytes=91_200_000, cost_usd_per_1000=0.0021, cost_note="one core at $0.05 an hour", gate=passed),
-        Arm(CASCADE, "cascade", estimate(0.803), macro_f1=0.801, learns_from="gold", n_train=9842, latency_p50_s=0.0083, latency_p99_s=1.9,
-            cost_usd_per_1000=1.11),
+        Arm(
+            PROMPT,
+            "few-shot",
+            estimate(0.73),
+            model="recorded:palm.jsonl",
+            macro_f1=0.728,
+            n_failed=54,
+            n_shots=10,
+            latency_p50_s=None,
+            cost_usd_per_1000=8.4,
+            cost_note="priced as text-davinci-003 of 2023-03-01, tokens estimated",
+        ),
+        Arm(
+            "majority class",
+            "baseline",
+            estimate(0.343),
+            macro_f1=0.17,
+            learns_from="gold",
+            n_train=9842,
+            latency_p50_s=1e-6,
+            latency_p99_s=2e-6,
+            size_bytes=812,
+            cost_usd_per_1000=0.0,
+        ),
+        Arm(
+            LINEAR,
+            "student",
+            estimate(0.629),
+            learns_from="gold",
+            n_train=9842,
+            macro_f1=0.627,
+            latency_p50_s=0.0006,
+            latency_p99_s=0.0011,
+            size_bytes=21_400_000,
+            cost_usd_per_1000=0.00004,
+            gate=failed,
+        ),
+        Arm(
+            ENCODER,
+            "student",
+            estimate(0.79),
+            model="all-MiniLM-L6-v2",
+            learns_from="gold",
+            n_train=9842,
+            macro_f1=0.789,
+            latency_p50_s=0.0081,
+            latency_p99_s=0.0142,
+            size_bytes=91_200_000,
+            cost_usd_per_1000=0.0021,
+            cost_note="one core at $0.05 an hour",
+            gate=passed,
+        ),
+        Arm(
+            CASCADE,
+            "cascade",
+            estimate(0.803),
+            macro_f1=0.801,
+            learns_from="gold",
+            n_train=9842,
+            latency_p50_s=0.0083,
+            latency_p99_s=1.9,
+            cost_usd_per_1000=1.11,
+        ),
     )
 
 
@@ -136,7 +211,15 @@ def curves():
         for step, n in enumerate((512, 1024, 2048, 4096, 9842)):
             mean = base + gain * (1 - 0.62**step)
             spread = 0.014 / (step + 1)
-            points.append(CurvePoint(n, mean, mean - spread, mean + spread, tuple(mean + part * spread for part in (-0.9, -0.4, 0, 0.5, 0.8))))
+            points.append(
+                CurvePoint(
+                    n,
+                    mean,
+                    mean - spread,
+                    mean + spread,
+                    tuple(mean + part * spread for part in (-0.9, -0.4, 0, 0.5, 0.8)),
+                )
+            )
         return Curve(name, tuple(points), 9824, "gold", ahead)
 
     return LearningCurves(
@@ -151,23 +234,56 @@ def curves():
 
 def money():
     return Money(
-        one_off=(OneOff("labels for linear", None, "they were there already", counted=False), OneOff("9,842 gold labels", 295.26, "$0.03 each"),
-                 OneOff("training", 0.84, "5 seeds, 17 hours at $0.05"), OneOff("your own time", None)),
+        one_off=(
+            OneOff("labels for linear", None, "they were there already", counted=False),
+            OneOff("9,842 gold labels", 295.26, "$0.03 each"),
+            OneOff("training", 0.84, "5 seeds, 17 hours at $0.05"),
+            OneOff("your own time", None),
+        ),
         lines=(
             CostLine(PROMPT, 0.0, 0.0084),
-            CostLine(ENCODER, 345.0, 0.0000021, "one core at $0.05 an hour, 60 % used; trained again every 90 days", 40.0, 180_000.0),
+            CostLine(
+                ENCODER,
+                345.0,
+                0.0000021,
+                "one core at $0.05 an hour, 60 % used; trained again every 90 days",
+                40.0,
+                180_000.0,
+            ),
             CostLine(CASCADE, 345.0, 0.00111),
             CostLine("hosted finetune", None, None, "no price known"),
         ),
         break_even=(
-            BreakEven(ENCODER, PROMPT, 41_100.0, "encoder:minilm is cheaper than PaLM 540B, few-shot from 41,100 calls on.", "2026-03-22", True),
-            BreakEven(CASCADE, PROMPT, 47_300.0, "The cascade is cheaper than PaLM 540B, few-shot from 47,300 calls on.", "2026-03-25", True),
-            BreakEven("hosted finetune", PROMPT, None, "whether hosted finetune pays off is unknown: no price is known for hosted finetune"),
+            BreakEven(
+                ENCODER,
+                PROMPT,
+                41_100.0,
+                "encoder:minilm is cheaper than PaLM 540B, few-shot from 41,100 calls on.",
+                "2026-03-22",
+                True,
+            ),
+            BreakEven(
+                CASCADE,
+                PROMPT,
+                47_300.0,
+                "The cascade is cheaper than PaLM 540B, few-shot from 47,300 calls on.",
+                "2026-03-25",
+                True,
+            ),
+            BreakEven(
+                "hosted finetune",
+                PROMPT,
+                None,
+                "whether hosted finetune pays off is unknown: no price is known for hosted finetune",
+            ),
         ),
         assumptions=("Tokens of recorded calls are estimated at four characters each.", "2,000 calls a day"),
         call_parts=(
-            CallPart("input", 180.2, 3.604), CallPart("input from the cache", 210.0, 0.42), CallPart("input written to the cache", 12.5, 0.3125),
-            CallPart("output", 3.1, 0.062), CallPart("output, reasoning", 200.0, 4.0),
+            CallPart("input", 180.2, 3.604),
+            CallPart("input from the cache", 210.0, 0.42),
+            CallPart("input written to the cache", 12.5, 0.3125),
+            CallPart("output", 3.1, 0.062),
+            CallPart("output, reasoning", 200.0, 4.0),
         ),
         rates="text-davinci-003, list price of 2022-11-28",
         n_calls=9824,
@@ -178,9 +294,30 @@ def money():
 
 def disagreements():
     rows = [
-        Disagreement("t-17", "premise: A man stands on a ladder.\nhypothesis: A man is painting his house.", "neutral", "entailment", "neutral", 0.83),
-        Disagreement("t-42", "premise: Two dogs run over wet sand.\nhypothesis: The dogs are asleep.", "contradiction", "contradiction", "neutral", 0.47),
-        Disagreement("t-77", "premise: A choir sings.\nhypothesis: <script>alert('x')</script>", "entailment", None, "entailment", 0.91),
+        Disagreement(
+            "t-17",
+            "premise: A man stands on a ladder.\nhypothesis: A man is painting his house.",
+            "neutral",
+            "entailment",
+            "neutral",
+            0.83,
+        ),
+        Disagreement(
+            "t-42",
+            "premise: Two dogs run over wet sand.\nhypothesis: The dogs are asleep.",
+            "contradiction",
+            "contradiction",
+            "neutral",
+            0.47,
+        ),
+        Disagreement(
+            "t-77",
+            "premise: A choir sings.\nhypothesis: <script>alert('x')</script>",
+            "entailment",
+            None,
+            "entailment",
+            0.91,
+        ),
     ]
     return Disagreements(ENCODER, PROMPT, 2301, 9824, tuple(rows), "drawn with seed 0")
 
@@ -191,7 +328,10 @@ def reliability():
         low = index / 10
         n = 60 * (index - 2) ** 2
         bins.append(ReliabilityBin(low, low + 0.1, low + 0.055, estimate(low + 0.02, n)))
-    before = [ReliabilityBin(each.low, each.high, each.confidence, estimate(each.accuracy.value - 0.08, each.accuracy.n)) for each in bins]
+    before = [
+        ReliabilityBin(each.low, each.high, each.confidence, estimate(each.accuracy.value - 0.08, each.accuracy.n))
+        for each in bins
+    ]
     return Reliability(ENCODER, sum(each.accuracy.n for each in bins), tuple(bins), 0.034, tuple(before), 0.091)
 
 
@@ -207,11 +347,41 @@ def threshold_curve():
 def worths():
     """The encoder is cheaper and better; the linear student cheaper and worse, so that a worth makes the choice flip."""
     values = tuple(10 ** (-3 + step / 15) for step in range(61))
-    sure = AnswerWorth(ENCODER, PROMPT, -0.0084, 0.06, 9824, None, None, None, 0.95, values, (1.0,) * 61,
-                 "encoder:minilm costs $8.40 less per 1,000 calls than PaLM 540B, few-shot and is 6.0 points better (n = 9,824): "
-                 "encoder:minilm is the better buy at any worth of an answer", 0.5, 1.0, 2000)
+    sure = AnswerWorth(
+        ENCODER,
+        PROMPT,
+        -0.0084,
+        0.06,
+        9824,
+        None,
+        None,
+        None,
+        0.95,
+        values,
+        (1.0,) * 61,
+        "encoder:minilm costs $8.40 less per 1,000 calls than PaLM 540B, few-shot and is 6.0 points better (n = 9,824): "
+        "encoder:minilm is the better buy at any worth of an answer",
+        0.5,
+        1.0,
+        2000,
+    )
     shares = tuple(1 / (1 + (value / 0.083) ** 9) for value in values)
-    flips = AnswerWorth(LINEAR, PROMPT, -0.0084, -0.101, 9824, 0.083, 0.075, 0.094, 0.95, values, shares,
-                  "linear costs $8.40 less per 1,000 calls than PaLM 540B, few-shot and is 10.1 points worse (n = 9,824): linear is the better buy while "
-                  "one more correct answer is worth less than $0.083 (95% interval $0.075 to $0.094)", 0.5, 0.0, 2000)
+    flips = AnswerWorth(
+        LINEAR,
+        PROMPT,
+        -0.0084,
+        -0.101,
+        9824,
+        0.083,
+        0.075,
+        0.094,
+        0.95,
+        values,
+        shares,
+        "linear costs $8.40 less per 1,000 calls than PaLM 540B, few-shot and is 10.1 points worse (n = 9,824): linear is the better buy while "
+        "one more correct answer is worth less than $0.083 (95% interval $0.075 to $0.094)",
+        0.5,
+        0.0,
+        2000,
+    )
     return sure, flips

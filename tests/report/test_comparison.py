@@ -48,8 +48,15 @@ FOUND = WinRates(
     judge_first=share(0.58, 391, 0.03),
     judge_consistent=share(0.81, 391, 0.04),
     n_same=9,
-    decided=Decided("pass", 0.05, "passes: wins 49.4% on 400 rows, 60 of them judged by people, at least 45.6%, and 45.0% has to be shown"),
-    weak=(WeakScores("ROUGE-L", share(0.41, 400), share(0.44, 400)), WeakScores("token F1", share(0.48, 400), share(0.5, 400))),
+    decided=Decided(
+        "pass",
+        0.05,
+        "passes: wins 49.4% on 400 rows, 60 of them judged by people, at least 45.6%, and 45.0% has to be shown",
+    ),
+    weak=(
+        WeakScores("ROUGE-L", share(0.41, 400), share(0.44, 400)),
+        WeakScores("token F1", share(0.48, 400), share(0.5, 400)),
+    ),
     notes=(
         "both bad: 4 of 60 rows, counted as ties",
         "the judge leans to the answer shown first; it saw every pair in both orders, so the lean cancels in the rate",
@@ -60,11 +67,24 @@ OF_THREE = replace(
     n_raters=3,
     raters_agree=share(0.71, 40, 0.14),
     alpha=share(0.52, 40, 0.2),
-    raters=(OfRater("Ana", share(0.53, 60, 0.12)), OfRater("Bo of the second floor", share(0.45, 40, 0.15)), OfRater("", share(0.5, 20, 0.2))),
+    raters=(
+        OfRater("Ana", share(0.53, 60, 0.12)),
+        OfRater("Bo of the second floor", share(0.45, 40, 0.15)),
+        OfRater("", share(0.5, 20, 0.2)),
+    ),
 )
-BY_PEOPLE = WinRates("a", "b", "people", share(90 / 179, 179), Tally(90, 89, 0, 0), 179, people_alone=share(90 / 179, 179))
-BY_JUDGE = WinRates("a", "b", "judge", share(0.6, 9), Tally(5, 3, 1, 0), 9, judge="m", judge_stand_in=True, judge_alone=share(0.6, 9))
-FACTS = {"command": "stillhouse compare A B rows.jsonl", "data": "rows.jsonl", "instruction": None, "created": "2026-11-24T10:00:00Z"}
+BY_PEOPLE = WinRates(
+    "a", "b", "people", share(90 / 179, 179), Tally(90, 89, 0, 0), 179, people_alone=share(90 / 179, 179)
+)
+BY_JUDGE = WinRates(
+    "a", "b", "judge", share(0.6, 9), Tally(5, 3, 1, 0), 9, judge="m", judge_stand_in=True, judge_alone=share(0.6, 9)
+)
+FACTS = {
+    "command": "stillhouse compare A B rows.jsonl",
+    "data": "rows.jsonl",
+    "instruction": None,
+    "created": "2026-11-24T10:00:00Z",
+}
 
 
 def printed(found, width=80):
@@ -84,7 +104,11 @@ def test_the_terminal_has_every_number_with_its_n_in_80_columns():
     text = printed(FOUND)
     assert max(len(line.rstrip()) for line in text.splitlines()) <= 80
     flat = " ".join(text.split())
-    rates = ("49.4 [44.9, 53.9] 400", "51.7 [40.7, 62.7] 60", "openai:judge-model alone, not corrected 56.1 [52.1, 60.1] 400")
+    rates = (
+        "49.4 [44.9, 53.9] 400",
+        "51.7 [40.7, 62.7] 60",
+        "openai:judge-model alone, not corrected 56.1 [52.1, 60.1] 400",
+    )
     for part in (*rates, "kappa 0.64 [0.52, 0.76] n = 58"):
         assert part in flat, part
     assert "Weak evidence, shared words with the labels: ROUGE-L 41.0" in flat and "Gate: passes:" in flat
@@ -102,7 +126,9 @@ def test_the_bar_has_every_part_with_its_count():
     assert words == "█ wins 30   ▒ ties 10   · both bad 5   ░ losses 15"
 
 
-@pytest.mark.parametrize("found", [FOUND, BY_PEOPLE, BY_JUDGE, OF_THREE], ids=["corrected", "people", "judge", "three people"])
+@pytest.mark.parametrize(
+    "found", [FOUND, BY_PEOPLE, BY_JUDGE, OF_THREE], ids=["corrected", "people", "judge", "three people"]
+)
 @pytest.mark.parametrize("width", [344, 700])
 def test_the_drawing_is_well_formed_named_and_stays_inside(found, width):
     root = ET.fromstring(str(comparison_plot(replace(found, a=EVIL, judge=EVIL), width)))
@@ -110,7 +136,12 @@ def test_the_drawing_is_well_formed_named_and_stays_inside(found, width):
     ids = {element.get("id"): element.text for element in root if element.get("id")}
     assert all(ids[name] for name in root.get("aria-labelledby").split())
     _, _, right, bottom = map(float, root.get("viewBox").split())
-    numbers = [(key, float(value)) for element in root.iter() for key, value in element.attrib.items() if key in ("x", "y", "x1", "x2", "y1", "y2", "cx", "cy")]
+    numbers = [
+        (key, float(value))
+        for element in root.iter()
+        for key, value in element.attrib.items()
+        if key in ("x", "y", "x1", "x2", "y1", "y2", "cx", "cy")
+    ]
     assert all(-1 <= value <= (right if "x" in key else bottom) + 1 for key, value in numbers)
 
 
@@ -123,7 +154,13 @@ def test_the_page_has_the_facts_and_no_markup_of_others():
         assert part in plain, part
     assert from_dict(to_dict(ComparisonResult(FOUND, FACTS)), "here") == ComparisonResult(FOUND, FACTS)
     with pytest.raises(UserError, match=r"here: comparison\.by"):
-        from_dict({**to_dict(ComparisonResult(FOUND, FACTS)), "comparison": {**to_dict(ComparisonResult(FOUND, FACTS))["comparison"], "by": "me"}}, "here")
+        from_dict(
+            {
+                **to_dict(ComparisonResult(FOUND, FACTS)),
+                "comparison": {**to_dict(ComparisonResult(FOUND, FACTS))["comparison"], "by": "me"},
+            },
+            "here",
+        )
 
 
 def test_a_run_whose_metric_is_a_win_rate_shows_it_and_a_weak_metric_is_called_weak():
@@ -162,12 +199,20 @@ async def test_in_a_browser_pairs_are_judged_by_keyboard_and_nothing_overflows(t
     program = find_chromium()
     if program is None:
         pytest.skip("chromium is not installed; `apt-get install chromium` runs this test")
-    for name, found in (("corrected", FOUND), ("three", OF_THREE), ("people", BY_PEOPLE), ("judge", replace(BY_JUDGE, a="x" * 300, notes=("y" * 300,)))):
+    for name, found in (
+        ("corrected", FOUND),
+        ("three", OF_THREE),
+        ("people", BY_PEOPLE),
+        ("judge", replace(BY_JUDGE, a="x" * 300, notes=("y" * 300,))),
+    ):
         (tmp_path / f"{name}.html").write_text(render_comparison(ComparisonResult(found, FACTS)), encoding="utf-8")
     with page_of(tmp_path, "--json") as (process, url):
         async with chromium(program) as page:
             for width, scheme in ((400, "light"), (400, "dark"), (1400, "light"), (1400, "dark")):
-                for address in (url, *(f"file://{tmp_path}/{name}.html" for name in ("corrected", "three", "people", "judge"))):
+                for address in (
+                    url,
+                    *(f"file://{tmp_path}/{name}.html" for name in ("corrected", "three", "people", "judge")),
+                ):
                     await page.open(address, width, scheme)
                     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (address, width)
                     assert await page.evaluate(OVERLAPS) == [], (address, width)
@@ -195,4 +240,9 @@ async def test_in_a_browser_pairs_are_judged_by_keyboard_and_nothing_overflows(t
             assert page.problems == []
         out, _ = process.communicate(timeout=20)
     tally = json.loads(out)["comparison"]["tally"]
-    assert tally == {"wins": wins, "losses": 10 - wins + 1, "ties": 7, "both_bad": 6}  # with the row that lacks an answer, and the one that has it twice
+    assert tally == {
+        "wins": wins,
+        "losses": 10 - wins + 1,
+        "ties": 7,
+        "both_bad": 6,
+    }  # with the row that lacks an answer, and the one that has it twice

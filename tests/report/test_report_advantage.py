@@ -15,7 +15,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 def curve(name, scores):
     sizes = (16, 32, 64)
     fitted = tuple((n, score, score - 0.02, score + 0.02) for n, score in zip(sizes, scores, strict=True))
-    return DrawnCurve(name, tuple((n, score) for n, score, *_ in fitted), fitted, tuple((float(n), score) for n, score, *_ in fitted))
+    return DrawnCurve(
+        name, tuple((n, score) for n, score, *_ in fitted), fitted, tuple((float(n), score) for n, score, *_ in fitted)
+    )
 
 
 CURVES = curve("a", (0.5, 0.6, 0.65)), curve("b", (0.4, 0.6, 0.7))
@@ -41,7 +43,11 @@ def test_a_picture_of_its_own_brings_a_rule_for_every_class_that_it_uses():
 
 def test_names_from_a_file_are_words_and_never_markup():
     evil = "<script>alert('&')</script>"
-    root = ET.fromstring(standalone(advantage_plot(replace(PICTURE, title=evil, curves=(curve(evil, (0.5, 0.6, 0.7)), PICTURE.curves[1])))))
+    root = ET.fromstring(
+        standalone(
+            advantage_plot(replace(PICTURE, title=evil, curves=(curve(evil, (0.5, 0.6, 0.7)), PICTURE.curves[1])))
+        )
+    )
     assert not list(root.iter(f"{SVG}script"))
 
 

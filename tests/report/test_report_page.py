@@ -13,7 +13,18 @@ from rich.console import Console
 from stillhouse import __version__
 from stillhouse.records import Estimate
 from stillhouse.report.page import key_arms, render, series_colours, terminal
-from stillhouse.report.result import Arm, Cascade, Confusion, Curve, CurvePoint, Disagreement, Disagreements, LearningCurves, Verdict, to_dict
+from stillhouse.report.result import (
+    Arm,
+    Cascade,
+    Confusion,
+    Curve,
+    CurvePoint,
+    Disagreement,
+    Disagreements,
+    LearningCurves,
+    Verdict,
+    to_dict,
+)
 
 GOLD = Path(__file__).parent / "gold"
 EVIL = "<script>alert('x')</script>"
@@ -22,7 +33,12 @@ EVIL = "<script>alert('x')</script>"
 def scrubbed(html):
     """The page without its style sheet, drawings as their words, dates and version replaced: what a reviewer wants to see change."""
     html = re.sub(r"<style>.*?</style>", "<style/>", html, flags=re.DOTALL)
-    html = re.sub(r"<svg(?:(?!</svg>).)*?<title[^>]*>(.*?)</title><desc[^>]*>(.*?)</desc>.*?</svg>", r"[drawing: \1 | \2]", html, flags=re.DOTALL)
+    html = re.sub(
+        r"<svg(?:(?!</svg>).)*?<title[^>]*>(.*?)</title><desc[^>]*>(.*?)</desc>.*?</svg>",
+        r"[drawing: \1 | \2]",
+        html,
+        flags=re.DOTALL,
+    )
     html = re.sub(r"<svg.*?</svg>", "[bar]", html, flags=re.DOTALL)
     html = re.sub(r"\d{4}-\d\d-\d\d(T[\d:]+Z)?", "DATE", html)
     return html.replace(__version__, "VERSION")
@@ -32,7 +48,9 @@ def expect(name, text):
     path = GOLD / name
     if os.environ.get("STILLHOUSE_WRITE_GOLD"):
         path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8"), f"{path} differs; look at it, then set STILLHOUSE_WRITE_GOLD=1 to accept"
+    assert text == path.read_text(encoding="utf-8"), (
+        f"{path} differs; look at it, then set STILLHOUSE_WRITE_GOLD=1 to accept"
+    )
 
 
 def stress():
@@ -41,7 +59,16 @@ def stress():
     labels = tuple(f"{EVIL}intent_with_a_long_name_{index}" for index in range(60))
     counts = tuple(tuple(1 if row == column else 0 for column in range(60)) for row in range(60))
     curve = Curve(f"encoder:{'x' * 60}", (CurvePoint(16, 0.1, 0.0, 0.3), CurvePoint(32, 0.2, 0.1, 0.4)), 60, "teacher")
-    arms = [Arm(f"{long} {index}", "student" if index else "prompt", estimate(0.7 + index / 500, 60), EVIL, cost_usd_per_1000=2.0**index) for index in range(9)]
+    arms = [
+        Arm(
+            f"{long} {index}",
+            "student" if index else "prompt",
+            estimate(0.7 + index / 500, 60),
+            EVIL,
+            cost_usd_per_1000=2.0**index,
+        )
+        for index in range(9)
+    ]
     row = Disagreement("id" * 40, "SELECT" * 200, EVIL, "y" * 300, None, 0.5)
     return replace(
         full(),
@@ -78,7 +105,9 @@ def test_nothing_from_the_data_becomes_markup_and_nothing_is_loaded():
     html = render(stress())
     assert "<script" not in html.lower()
     assert "default-src 'none'" in html
-    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#|data:,)""", html) and "url(" not in html and "@import" not in html
+    assert (
+        not re.search(r"""(?:src|href)\s*=\s*["'](?!#|data:,)""", html) and "url(" not in html and "@import" not in html
+    )
 
 
 def test_every_tag_is_closed_and_every_id_is_unique():
@@ -103,13 +132,21 @@ def test_every_tag_is_closed_and_every_id_is_unique():
 
 def test_without_gold_every_heading_says_agreement_with_the_teacher():
     html = render(replace(full(), scored_against="teacher"))
-    assert "agreement with the teacher, %" in html and "there are no gold labels" in html and "Agreement with the teacher against training rows" in html
+    assert (
+        "agreement with the teacher, %" in html
+        and "there are no gold labels" in html
+        and "Agreement with the teacher against training rows" in html
+    )
     assert "accuracy, %" not in html
 
 
 def test_a_stand_in_is_called_one_wherever_its_numbers_are():
     first, *others = full().arms
-    result = replace(full(), arms=(replace(first, stand_in=True), *others), label_quality=replace(full().label_quality, stand_in=True))
+    result = replace(
+        full(),
+        arms=(replace(first, stand_in=True), *others),
+        label_quality=replace(full().label_quality, stand_in=True),
+    )
     assert render(result).count("stand-in") >= 3
     assert "(stand-in)" in printed(result)
 
@@ -121,7 +158,14 @@ def test_a_missing_price_is_unknown_and_never_zero():
 
 
 def test_a_refused_cascade_says_how_many_rows_are_missing():
-    html = render(replace(full(), cascade=Cascade(ENCODER, PROMPT, 0.02, 0.95, 40, refused="even no harm at all would not be proof", rows_missing=109)))
+    html = render(
+        replace(
+            full(),
+            cascade=Cascade(
+                ENCODER, PROMPT, 0.02, 0.95, 40, refused="even no harm at all would not be proof", rows_missing=109
+            ),
+        )
+    )
     assert "No threshold: even no harm at all would not be proof. 109 more calibration rows are needed." in html
 
 
@@ -132,7 +176,13 @@ def test_the_arms_that_carry_the_verdict_are_the_best_prompt_and_the_chosen_one(
 
 
 def test_a_system_has_one_colour_everywhere_and_the_chosen_one_has_the_accent():
-    assert series_colours(full()) == {PROMPT: "ink", "majority class": "faint", ENCODER: "s1", LINEAR: "s2", CASCADE: "s3"}
+    assert series_colours(full()) == {
+        PROMPT: "ink",
+        "majority class": "faint",
+        ENCODER: "s1",
+        LINEAR: "s2",
+        CASCADE: "s3",
+    }
 
 
 def printed(result, width=100):
@@ -186,6 +236,8 @@ async def test_in_a_browser_nothing_is_logged_and_nothing_overflows_or_overlaps(
                     assert await page.evaluate(OVERLAPS) == [], width
                 assert await page.evaluate(OUT_OF_REACH) == [], (name, width)
         await page.open(f"file://{tmp_path}/full.html", 794, "dark", media="print")  # A4 at 96 pixels an inch
-        assert await page.evaluate("[...document.querySelectorAll('details table')].every(table => table.getBoundingClientRect().height > 0)")
+        assert await page.evaluate(
+            "[...document.querySelectorAll('details table')].every(table => table.getBoundingClientRect().height > 0)"
+        )
         assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         assert page.problems == []

@@ -27,9 +27,13 @@ from stillhouse.report.svg import Scale, decade_ticks, linear_ticks, spread, wra
 
 NONE = {
     "curves": lambda width: plots.learning_curves(LearningCurves(()), "accuracy", {}, width),
-    "curve without points": lambda width: plots.learning_curves(LearningCurves((Curve("a", (), 10),)), "accuracy", {}, width),
+    "curve without points": lambda width: plots.learning_curves(
+        LearningCurves((Curve("a", (), 10),)), "accuracy", {}, width
+    ),
     "volume": lambda width: plots.cost_by_volume(Money(), {}, width),
-    "volume without prices": lambda width: plots.cost_by_volume(Money(lines=(CostLine("a", None, None), CostLine("b", 0.0, 0.0))), {}, width),
+    "volume without prices": lambda width: plots.cost_by_volume(
+        Money(lines=(CostLine("a", None, None), CostLine("b", 0.0, 0.0))), {}, width
+    ),
     "cost": lambda width: plots.score_by_cost((), "accuracy", {}, width),
     "worth": lambda width: acceptability((), "correct answer", {}, width),
     "threshold": lambda width: plots.threshold_curve(ThresholdCurve("s", "t", 0, ()), None, {}, width),
@@ -43,13 +47,23 @@ def worth_of(arm="student", sentence="said", values=(0.01, 0.1, 1.0), shares=(0.
 
 
 ONE = {
-    "curves": lambda width: plots.learning_curves(LearningCurves((Curve("a", (CurvePoint(64, 0.5),), 10),)), "accuracy", {}, width),
+    "curves": lambda width: plots.learning_curves(
+        LearningCurves((Curve("a", (CurvePoint(64, 0.5),), 10),)), "accuracy", {}, width
+    ),
     "volume": lambda width: plots.cost_by_volume(Money(lines=(CostLine("a", 0.0, 0.01),)), {}, width),
-    "cost": lambda width: plots.score_by_cost((Arm("a", "student", HALF, cost_usd_per_1000=1.0),), "accuracy", {}, width),
-    "worth": lambda width: acceptability((worth_of(values=(0.1, 1.0, 10.0), shares=(1.0, 0.5, 0.1)),), "correct answer", {}, width),
+    "cost": lambda width: plots.score_by_cost(
+        (Arm("a", "student", HALF, cost_usd_per_1000=1.0),), "accuracy", {}, width
+    ),
+    "worth": lambda width: acceptability(
+        (worth_of(values=(0.1, 1.0, 10.0), shares=(1.0, 0.5, 0.1)),), "correct answer", {}, width
+    ),
     "cost unknown": lambda width: plots.score_by_cost((Arm("a", "student", HALF),), "accuracy", {}, width),
-    "threshold": lambda width: plots.threshold_curve(ThresholdCurve("s", "t", 10, (ThresholdPoint(0.5, 1.0, 0.5),)), None, {}, width),
-    "reliability": lambda width: plots.reliability(Reliability("s", 10, (ReliabilityBin(0.4, 0.5, 0.45, HALF),)), {}, width),
+    "threshold": lambda width: plots.threshold_curve(
+        ThresholdCurve("s", "t", 10, (ThresholdPoint(0.5, 1.0, 0.5),)), None, {}, width
+    ),
+    "reliability": lambda width: plots.reliability(
+        Reliability("s", 10, (ReliabilityBin(0.4, 0.5, 0.45, HALF),)), {}, width
+    ),
 }
 MANY = {
     "curves": lambda width: plots.learning_curves(curves(), "accuracy", {}, width),
@@ -75,15 +89,26 @@ def test_nothing_to_draw_is_no_drawing(name):
 
 
 @pytest.mark.parametrize("width", [plots.NARROW, plots.HALF, plots.WIDE])
-@pytest.mark.parametrize("draw", [*ONE.values(), *MANY.values()], ids=[*(f"one {name}" for name in ONE), *(f"many {name}" for name in MANY)])
+@pytest.mark.parametrize(
+    "draw", [*ONE.values(), *MANY.values()], ids=[*(f"one {name}" for name in ONE), *(f"many {name}" for name in MANY)]
+)
 def test_a_drawing_is_well_formed_named_and_stays_inside(draw, width):
     root = drawing(draw(width))
     assert root.get("role") == "img"
     ids = {element.get("id"): element.text for element in root if element.get("id")}
     assert all(ids[name] for name in root.get("aria-labelledby").split())
     _, _, right, bottom = map(float, root.get("viewBox").split())
-    numbers = [(key, float(value)) for element in root.iter() for key, value in element.attrib.items() if key in ("x", "y", "x1", "x2", "y1", "y2", "cx", "cy")]
-    numbers += [("xy"[index % 2], float(value)) for element in root.iter() for index, value in enumerate(re.split("[ ,]", element.get("points") or "0,0"))]
+    numbers = [
+        (key, float(value))
+        for element in root.iter()
+        for key, value in element.attrib.items()
+        if key in ("x", "y", "x1", "x2", "y1", "y2", "cx", "cy")
+    ]
+    numbers += [
+        ("xy"[index % 2], float(value))
+        for element in root.iter()
+        for index, value in enumerate(re.split("[ ,]", element.get("points") or "0,0"))
+    ]
     assert all(-1 <= value <= (right if "x" in key else bottom) + 1 for key, value in numbers)
 
 
@@ -93,13 +118,24 @@ def test_what_the_user_named_cannot_become_markup(name):
     score = estimate(0.5, 100)
     draw = {
         "curves": lambda: plots.learning_curves(
-            LearningCurves((Curve(evil, (CurvePoint(64, 0.5, 0.4, 0.6), CurvePoint(128, 0.6, 0.5, 0.7)), 9),), (Line(evil, score),)), evil, {}, 520
+            LearningCurves(
+                (Curve(evil, (CurvePoint(64, 0.5, 0.4, 0.6), CurvePoint(128, 0.6, 0.5, 0.7)), 9),), (Line(evil, score),)
+            ),
+            evil,
+            {},
+            520,
         ),
-        "volume": lambda: plots.cost_by_volume(Money(lines=(CostLine(evil, 1.0, 1.0),), break_even=(BreakEven(evil, evil, 2000.0, evil),)), {}, 520),
+        "volume": lambda: plots.cost_by_volume(
+            Money(lines=(CostLine(evil, 1.0, 1.0),), break_even=(BreakEven(evil, evil, 2000.0, evil),)), {}, 520
+        ),
         "cost": lambda: plots.score_by_cost((Arm(evil, "student", score, cost_usd_per_1000=1.0),), evil, {}, 520),
         "worth": lambda: acceptability((worth_of(arm=evil, sentence=evil),), evil, {}, 520),
-        "threshold": lambda: plots.threshold_curve(ThresholdCurve(evil, evil, 9, (ThresholdPoint(0.5, 1.0, 0.5),), evil, 0.4, 0.5), None, {}, 520),
-        "reliability": lambda: plots.reliability(Reliability(evil, 9, (ReliabilityBin(0.4, 0.5, 0.45, score),)), {}, 520),
+        "threshold": lambda: plots.threshold_curve(
+            ThresholdCurve(evil, evil, 9, (ThresholdPoint(0.5, 1.0, 0.5),), evil, 0.4, 0.5), None, {}, 520
+        ),
+        "reliability": lambda: plots.reliability(
+            Reliability(evil, 9, (ReliabilityBin(0.4, 0.5, 0.45, score),)), {}, 520
+        ),
     }[name]
     root = drawing(draw())
     assert "<script" not in str(draw()) and not list(root.iter("script"))
@@ -121,11 +157,17 @@ def test_a_crossover_off_the_sizes_tried_says_so(censored, label):
 
 def test_scores_that_never_vary_still_have_a_scale():
     flat = tuple(CurvePoint(n, 1.0, 1.0, 1.0, (1.0, 1.0, 1.0)) for n in (16, 32))
-    assert {"99", "100"} <= set(words(plots.learning_curves(LearningCurves((Curve("a", flat, 5),)), "accuracy", {}, 520)))
+    assert {"99", "100"} <= set(
+        words(plots.learning_curves(LearningCurves((Curve("a", flat, 5),)), "accuracy", {}, 520))
+    )
 
 
 def test_arms_without_a_price_and_without_a_cost_stand_apart():
-    named = (Arm("free", "student", HALF, cost_usd_per_1000=0.0), Arm("priceless", "student", HALF), Arm("paid", "prompt", HALF, cost_usd_per_1000=2.0))
+    named = (
+        Arm("free", "student", HALF, cost_usd_per_1000=0.0),
+        Arm("priceless", "student", HALF),
+        Arm("paid", "prompt", HALF, cost_usd_per_1000=2.0),
+    )
     assert {"$0", "unknown", "$1", "$10"} <= set(words(plots.score_by_cost(named, "accuracy", {}, 520)))
 
 
@@ -142,7 +184,9 @@ def test_the_acceptability_curve_marks_where_the_choice_flips_and_what_the_user_
 
 
 def test_a_flip_beyond_the_axis_and_a_curve_without_one_leave_no_mark():
-    said = words(acceptability((worth_of(flips_at=None), worth_of(arm="other", flips_at=50.0)), "correct answer", {}, 520))
+    said = words(
+        acceptability((worth_of(flips_at=None), worth_of(arm="other", flips_at=50.0)), "correct answer", {}, 520)
+    )
     assert not any(word.startswith("$50") or word.startswith("yours") for word in said)
 
 
@@ -153,7 +197,9 @@ def test_what_comes_back_is_in_the_total_cost_as_often_as_it_comes():
 
 def test_a_refused_cascade_marks_no_threshold():
     refused = Cascade(ENCODER, PROMPT, 0.02, 0.95, 40, refused="too few rows", rows_missing=109)
-    assert not any(word.startswith("chosen") for word in words(plots.threshold_curve(threshold_curve(), refused, {}, 520)))
+    assert not any(
+        word.startswith("chosen") for word in words(plots.threshold_curve(threshold_curve(), refused, {}, 520))
+    )
 
 
 def test_scales_meet_their_ends_and_logs_halve():
@@ -182,11 +228,20 @@ def test_series_colours_are_told_apart_with_any_colour_vision():
     style = (Path(page.__file__).parent / "templates" / "colours.css").read_text()
     deficiency = {
         "none": np.eye(3),
-        "protan": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
-        "deutan": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
-        "tritan": np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]),
+        "protan": np.array(
+            [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+        ),
+        "deutan": np.array(
+            [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+        ),
+        "tritan": np.array(
+            [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
+        ),
     }
-    schemes = [dict(re.findall(r"--(s\d|ink|faint): (#\w{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL)[:2]]
+    schemes = [
+        dict(re.findall(r"--(s\d|ink|faint): (#\w{6})", block))
+        for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL)[:2]
+    ]
     for scheme in schemes:
         assert len(scheme) == page.SERIES + 2
         for matrix in deficiency.values():

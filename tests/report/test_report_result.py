@@ -27,11 +27,23 @@ def test_a_result_is_read_from_its_run_directory(tmp_path):
         (lambda raw: raw.update(n_test="40"), "n_test: Input should be a valid integer"),
         (lambda raw: raw.update(format=2), "format: Input should be 1"),
         (lambda raw: raw["arms"][0]["score"].update(p=0.5), "arms.0.score: an estimate has no 'p'"),
-        (lambda raw: raw["arms"][0]["score"].update(value=float("nan")), "arms.0.score: an estimate holds finite numbers; unknown is null"),
+        (
+            lambda raw: raw["arms"][0]["score"].update(value=float("nan")),
+            "arms.0.score: an estimate holds finite numbers; unknown is null",
+        ),
         (lambda raw: raw["arms"][0].update(macro_f1=float("inf")), "arms.0.macro_f1: Input should be a finite number"),
-        (lambda raw: raw["arms"][0].update(cost_usd_per_1000=-1.0), "arms.0.cost_usd_per_1000: Input should be greater than or equal to 0"),
-        (lambda raw: raw["curves"]["curves"][0]["points"][0].update(n=0), "curves.curves.0.points.0.n: Input should be greater than or equal to 1"),
-        (lambda raw: raw["confusion"].update(counts=[[1]]), "confusion: a confusion matrix of 3 labels has 3 rows of 3 counts"),
+        (
+            lambda raw: raw["arms"][0].update(cost_usd_per_1000=-1.0),
+            "arms.0.cost_usd_per_1000: Input should be greater than or equal to 0",
+        ),
+        (
+            lambda raw: raw["curves"]["curves"][0]["points"][0].update(n=0),
+            "curves.curves.0.points.0.n: Input should be greater than or equal to 1",
+        ),
+        (
+            lambda raw: raw["confusion"].update(counts=[[1]]),
+            "confusion: a confusion matrix of 3 labels has 3 rows of 3 counts",
+        ),
         (lambda raw: raw["verdict"].update(kind="maybe"), "verdict.kind: Input should be"),
     ],
 )

@@ -94,7 +94,9 @@ async def test_in_a_browser_nothing_is_logged_and_nothing_overflows_or_overlaps(
             for width in (400, 1400):
                 for scheme in ("light", "dark"):
                     await page.open(f"file://{tmp_path}/{name}.html", width, scheme)
-                    await page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true }); true")
+                    await page.evaluate(
+                        "document.querySelectorAll('details').forEach(one => { one.open = true }); true"
+                    )
                     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, width)
                 assert await page.evaluate(OVERLAPS) == [], (name, width)
         assert page.problems == []

@@ -17,13 +17,28 @@ EVIL = "<script>alert('&')</script>"
 
 
 def case(number, score, cause=None, at=None, output="There are 3."):
-    return CaseResult(f"case {number}", "key", score, "There are 4.", output, None, f"run-{number}", 0.4, 0.001, ("route=sql", "to_sql"), cause, at)
+    return CaseResult(
+        f"case {number}",
+        "key",
+        score,
+        "There are 4.",
+        output,
+        None,
+        f"run-{number}",
+        0.4,
+        0.001,
+        ("route=sql", "to_sql"),
+        cause,
+        at,
+    )
 
 
 def part(name, kind, right, wrong):
     rows = (*(case(number, 1.0) for number in range(right)), *wrong)
     n = right + len(wrong)
-    return PartResult(name, kind, ("equal",), Estimate(right / n, n, 0.6, 0.95, 0.95, "Clopper-Pearson"), rows, 1.25, 0.4)
+    return PartResult(
+        name, kind, ("equal",), Estimate(right / n, n, 0.6, 0.95, 0.95, "Clopper-Pearson"), rows, 1.25, 0.4
+    )
 
 
 def full():
@@ -32,25 +47,58 @@ def full():
         case(91, 0.0, "whole", None, EVIL),
         case(92, 0.0, "step", "to_sql", "x" * 5000),
     )
-    runs = [Composed(f"{number}", ("route", "to_sql") if number % 2 else ("route", "pages"), (True,), number > 3) for number in range(40)]
+    runs = [
+        Composed(f"{number}", ("route", "to_sql") if number % 2 else ("route", "pages"), (True,), number > 3)
+        for number in range(40)
+    ]
     missing = (Missing("case 7", "route", '{"question": "how many?"}', "no answer"),)
     long = part("a_step_with_a_very_long_name_" * 4, "step", 3, ())
     parts = (part("route", "step", 18, (case(80, 0.0, output=EVIL),)), long, part("main", "whole", 37, wrong))
-    against = (Against("main", "fail", Estimate(-0.1, 40, -0.2, -0.03, 0.95, "Tango"), -0.18, 0.01, 0, "the whole is 10 points worse"),)
-    paths = (PathResult("p1", ("route=sql", "to_sql"), ("it should call rows",), "r"), PathResult("p2", ("route=search",), (), "r2"))
+    against = (
+        Against(
+            "main",
+            "fail",
+            Estimate(-0.1, 40, -0.2, -0.03, 0.95, "Tango"),
+            -0.18,
+            0.01,
+            0,
+            "the whole is 10 points worse",
+        ),
+    )
+    paths = (
+        PathResult("p1", ("route=sql", "to_sql"), ("it should call rows",), "r"),
+        PathResult("p2", ("route=search",), (), "r2"),
+    )
     models = {"route": "student:runs/route-distill-1", "*": "openai:gpt-6-luna"}
     gap = composability_gap(runs, n_calls=90)
-    return FlowResult("main", "app.py:main", "2026-11-24T10:00:00Z", models, True, parts, paths, gap, missing, "runs/tests-1.json", 0.02, against)
+    return FlowResult(
+        "main",
+        "app.py:main",
+        "2026-11-24T10:00:00Z",
+        models,
+        True,
+        parts,
+        paths,
+        gap,
+        missing,
+        "runs/tests-1.json",
+        0.02,
+        against,
+    )
 
 
 def steps_alone():
-    return FlowResult("main", "app.py:main", "2026-11-24T10:00:00Z", {}, False, (part("route", "step", 9, ()),), (), None, ())
+    return FlowResult(
+        "main", "app.py:main", "2026-11-24T10:00:00Z", {}, False, (part("route", "step", 9, ()),), (), None, ()
+    )
 
 
 def nothing_scored():
     unscored = PartResult("main", "whole", ("equal",), None, (case(1, None),), None, None)
     missing = (Missing("case 1", "route", "{}", "no answer"),)
-    return FlowResult("main", "app.py:main", "2026-11-24T10:00:00Z", {}, True, (unscored,), (), composability_gap([]), missing)
+    return FlowResult(
+        "main", "app.py:main", "2026-11-24T10:00:00Z", {}, True, (unscored,), (), composability_gap([]), missing
+    )
 
 
 RESULTS = {"full": full, "steps alone": steps_alone, "nothing scored": nothing_scored}

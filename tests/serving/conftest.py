@@ -17,12 +17,23 @@ PAIRS = [("hot", "cold"), ("up", "down"), ("left", "right"), ("big", "small")]
 
 
 def moods(n, start=0):
-    return [Example(str(i), f"row {i}: what a {WORDS[('good', 'bad')[i % 2]][i % 3]} day", label=("good", "bad")[i % 2]) for i in range(start, start + n)]
+    return [
+        Example(str(i), f"row {i}: what a {WORDS[('good', 'bad')[i % 2]][i % 3]} day", label=("good", "bad")[i % 2])
+        for i in range(start, start + n)
+    ]
 
 
 def opposites(n):
     answers = tuple(opposite for _, opposite in PAIRS)
-    return [Example(str(i), f"the opposite of {PAIRS[i % 4][0]}", label=PAIRS[i % 4][1], choices=answers[i % 3 :] + answers[: i % 3]) for i in range(n)]
+    return [
+        Example(
+            str(i),
+            f"the opposite of {PAIRS[i % 4][0]}",
+            label=PAIRS[i % 4][1],
+            choices=answers[i % 3 :] + answers[: i % 3],
+        )
+        for i in range(n)
+    ]
 
 
 @pytest.fixture(scope="session")

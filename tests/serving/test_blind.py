@@ -59,9 +59,16 @@ def test_a_killed_sitting_goes_on_where_it_was_and_ends_with_the_result(tmp_path
         out, _ = process.communicate(timeout=20)
     found = json.loads(out)["comparison"]
     assert process.returncode == 0
-    assert found["tally"] == {"wins": 5, "losses": 16, "ties": 2, "both_bad": 1}  # row 4 has no first answer, row 3 has it twice
+    assert found["tally"] == {
+        "wins": 5,
+        "losses": 16,
+        "ties": 2,
+        "both_bad": 1,
+    }  # row 4 has no first answer, row 3 has it twice
     assert (found["rate"]["value"], found["rate"]["n"], found["heading"]) == (6.5 / 24, 24, "win rate by people")
-    assert (tmp_path / "runs" / "rows-compare-1").is_dir() and not (tmp_path / "runs" / "rows-compare-2").exists()  # the killed run was taken over
+    assert (tmp_path / "runs" / "rows-compare-1").is_dir() and not (
+        tmp_path / "runs" / "rows-compare-2"
+    ).exists()  # the killed run was taken over
     assert (tmp_path / "judgements.jsonl").read_text().startswith(kept)
 
 
@@ -101,7 +108,14 @@ def strangers_find_nothing(url, folder):
     assert call(url + "choice", {"item": item, "choice": "tie"}, Origin="https://elsewhere.example")[0] == 404
     assert call(url + "choice", {"item": item, "choice": "tie"}, **{"Content-Type": "text/plain"})[0] == 415
     assert call(url + "pair", Origin=base.rstrip("/"))[0] == 200
-    for body in (b"{", b"[]", {"item": item}, {"item": item, "choice": "A"}, {"item": True, "choice": "tie"}, {"item": "0", "choice": "tie"}):
+    for body in (
+        b"{",
+        b"[]",
+        {"item": item},
+        {"item": item, "choice": "A"},
+        {"item": True, "choice": "tie"},
+        {"item": "0", "choice": "tie"},
+    ):
         assert call(url + "choice", body)[0] == 400, body
     assert call(url + "choice", b"[" * 10_000)[0] == 400
     assert call(url + "choice", b"1" * 20_000)[0] == 413
@@ -113,8 +127,17 @@ def the_page_lets_nothing_in_or_out(url):
     _, headers, html = call(url)
     policy = headers["Content-Security-Policy"]
     nonce = policy.partition("'nonce-")[2].partition("'")[0]
-    assert policy.startswith("default-src 'none'; ") and "connect-src 'self'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy
+    assert (
+        policy.startswith("default-src 'none'; ")
+        and "connect-src 'self'" in policy
+        and "frame-ancestors 'none'" in policy
+        and "unsafe" not in policy
+    )
     assert f'<script nonce="{nonce}">' in html and html.count("<script") == 1
     assert nonce not in call(url)[2]
     assert "http://" not in html and "https://" not in html and "innerHTML" not in html
-    assert (headers["Cache-Control"], headers["Referrer-Policy"], headers["X-Content-Type-Options"]) == ("no-store", "no-referrer", "nosniff")
+    assert (headers["Cache-Control"], headers["Referrer-Policy"], headers["X-Content-Type-Options"]) == (
+        "no-store",
+        "no-referrer",
+        "nosniff",
+    )

@@ -113,8 +113,24 @@ async def test_the_audit_records_both_answers_of_kept_rows_alone(tmp_path):
     assert [answer.output for answer in answers] == ["even", "even", "even"]
     assert [answer.cost_usd for answer in answers] == [0.0, 0.0, 0.01]
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
-        {"id": "row 90", "student": "even", "teacher": "even", "confidence": 0.9, "threshold": 0.5, "cost_usd": 0.01, "error": None},
-        {"id": "row 91", "student": "even", "teacher": "odd", "confidence": 0.91, "threshold": 0.5, "cost_usd": 0.01, "error": None},
+        {
+            "id": "row 90",
+            "student": "even",
+            "teacher": "even",
+            "confidence": 0.9,
+            "threshold": 0.5,
+            "cost_usd": 0.01,
+            "error": None,
+        },
+        {
+            "id": "row 91",
+            "student": "even",
+            "teacher": "odd",
+            "confidence": 0.91,
+            "threshold": 0.5,
+            "cost_usd": 0.01,
+            "error": None,
+        },
     ]
     found = agreement(path, interval=clopper_pearson)
     assert (found.value, found.n, found.method) == (0.5, 2, "clopper-pearson")

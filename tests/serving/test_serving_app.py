@@ -37,9 +37,16 @@ def user(text):
 
 async def test_a_student_answers_the_openai_client(start, mood):
     async with start({"mood": mood}) as url, client(url) as ai:
-        reply = await ai.chat.completions.create(model="mood", messages=ASK, temperature=0.0, max_tokens=512, stop=["\n\n"], user="u")
+        reply = await ai.chat.completions.create(
+            model="mood", messages=ASK, temperature=0.0, max_tokens=512, stop=["\n\n"], user="u"
+        )
         choice = reply.choices[0]
-        assert (choice.message.role, choice.message.content, choice.finish_reason, choice.logprobs) == ("assistant", "good", "stop", None)
+        assert (choice.message.role, choice.message.content, choice.finish_reason, choice.logprobs) == (
+            "assistant",
+            "good",
+            "stop",
+            None,
+        )
         assert (reply.object, reply.model) == ("chat.completion", "mood") and reply.id.startswith("chatcmpl-")
         # 17 characters at four to a token, and a class is one token.
         assert (reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.usage.total_tokens) == (5, 1, 6)
@@ -71,7 +78,12 @@ async def test_class_probabilities_are_the_log_probabilities_of_one_token(start,
 async def test_a_stream_carries_the_same_answer_and_its_usage(start, mood):
     async with start({"mood": mood}) as url, client(url) as ai:
         stream = await ai.chat.completions.create(
-            model="mood", messages=ASK, stream=True, stream_options={"include_usage": True}, logprobs=True, top_logprobs=2
+            model="mood",
+            messages=ASK,
+            stream=True,
+            stream_options={"include_usage": True},
+            logprobs=True,
+            top_logprobs=2,
         )
         chunks = [chunk async for chunk in stream]
         told = [chunk.choices[0] for chunk in chunks if chunk.choices]
@@ -91,7 +103,9 @@ async def test_a_stream_carries_the_same_answer_and_its_usage(start, mood):
 async def test_choices_come_from_the_body_or_from_the_prompt_the_app_already_sends(start, opposite):
     row = Example("1", "the opposite of up", choices=("cold", "down", "right"))
     async with start({"opposite": opposite}) as url, client(url) as ai:
-        given = await ai.chat.completions.create(model="opposite", messages=user(row.text), extra_body={"choices": list(row.choices)})
+        given = await ai.chat.completions.create(
+            model="opposite", messages=user(row.text), extra_body={"choices": list(row.choices)}
+        )
         prompt = list(build_messages(opposite.task, row))
         found = await ai.chat.completions.create(model="opposite", messages=prompt, logprobs=True, top_logprobs=20)
         assert given.choices[0].message.content == found.choices[0].message.content == "down"
@@ -99,7 +113,9 @@ async def test_choices_come_from_the_body_or_from_the_prompt_the_app_already_sen
         with pytest.raises(openai.BadRequestError, match="picks among each input's own choices"):
             await ai.chat.completions.create(model="opposite", messages=user("the opposite of up"))
         with pytest.raises(openai.BadRequestError, match="at least two different texts"):
-            await ai.chat.completions.create(model="opposite", messages=user("the opposite of up"), extra_body={"choices": ["down", "down"]})
+            await ai.chat.completions.create(
+                model="opposite", messages=user("the opposite of up"), extra_body={"choices": ["down", "down"]}
+            )
 
 
 async def test_decisions_give_each_choice_its_probability(start, mood, opposite):
@@ -108,16 +124,24 @@ async def test_decisions_give_each_choice_its_probability(start, mood, opposite)
         (expected,) = await mood.predict([Example("1", "what a lovely day")])
         made = await ai.decisions.create(
             model="mood",
-            input=[{"role": "developer", "content": "x"}, {"role": "user", "content": [{"type": "input_text", "text": "what a lovely day"}]}],
+            input=[
+                {"role": "developer", "content": "x"},
+                {"role": "user", "content": [{"type": "input_text", "text": "what a lovely day"}]},
+            ],
             questions=[{"type": "choice", "name": "mood", "instructions": "Is it good or bad?", "choices": labels}],
         )
         (answer,) = made.answers
         assert (made.model, answer.type, answer.name, answer.choice) == ("mood", "choice", "mood", "good")
         assert answer.confidence == pytest.approx(expected.confidence)
-        assert [(each.value, each.probability) for each in answer.probabilities] == [(label["value"], expected.scores[label["value"]]) for label in labels]
+        assert [(each.value, each.probability) for each in answer.probabilities] == [
+            (label["value"], expected.scores[label["value"]]) for label in labels
+        ]
         assert (made.usage.input_tokens, made.usage.output_tokens, made.usage.total_tokens) == (5, 1, 6)
         asked_of = (("down", "cold"), ("small", "down", "right"))
-        questions = [{"type": "choice", "instructions": "?", "choices": [{"value": value} for value in values]} for values in asked_of]
+        questions = [
+            {"type": "choice", "instructions": "?", "choices": [{"value": value} for value in values]}
+            for values in asked_of
+        ]
         made = await ai.decisions.create(model="opposite", input="the opposite of up", questions=questions)
         assert [answer.choice for answer in made.answers] == ["down", "down"]
         for wrong, message in [
@@ -173,14 +197,22 @@ ROW = Example("1", {"premise": "A man\nhypothesis: eats", "hypothesis": "He slee
         (Echo(input_fields=("b", "a")), '{"a": 1, "b": "2"}', ({"b": "2", "a": 1}, None)),
         (Echo(input_fields=("a", "b")), "a: one\nb: two\nlines", ({"a": "one", "b": "two\nlines"}, None)),
         (Echo("choice"), "which?\n\nChoices:\n- one\n- two", ("which?", ["one", "two"])),
-        (Echo("choice"), "which?\n\nChoices:\n- x\n\nChoices:\n- one\n- two", ("which?\n\nChoices:\n- x", ["one", "two"])),
+        (
+            Echo("choice"),
+            "which?\n\nChoices:\n- x\n\nChoices:\n- one\n- two",
+            ("which?\n\nChoices:\n- x", ["one", "two"]),
+        ),
         (Echo("choice", ("a", "b")), "which?\n\nChoices:\n- b\n- a", ("which?", ["b", "a"])),
         (Echo("choice", ("a", "b")), "which?\n\nChoices:\n- c\n- d", ("which?\n\nChoices:\n- c\n- d", None)),
         (Echo("text"), "which?\n\nChoices:\n- one\n- two", ("which?\n\nChoices:\n- one\n- two", None)),
     ],
 )
 async def test_the_last_user_message_becomes_the_input(start, echo, content, expected):
-    before = [{"role": "developer", "content": "Say it."}, {"role": "user", "content": "first"}, {"role": "assistant", "content": "first"}]
+    before = [
+        {"role": "developer", "content": "Say it."},
+        {"role": "user", "content": "first"},
+        {"role": "assistant", "content": "first"},
+    ]
     async with start({"echo": echo}) as url:
         found = await asked(url, [*before, {"role": "user", "content": content}])
         assert (found["input"], found["choices"]) == expected
@@ -205,16 +237,32 @@ async def test_the_prompt_of_a_row_with_fields_is_read_back(start):
         ({"model": "gpt-9"}, openai.NotFoundError, "'gpt-9' is not served here; served are mood"),
         ({"messages": []}, openai.BadRequestError, "messages is empty"),
         ({"messages": user("  ")}, openai.BadRequestError, "the last message is empty"),
-        ({"messages": [*user("hi"), {"role": "assistant", "content": "so"}]}, openai.BadRequestError, "must be the user's"),
+        (
+            {"messages": [*user("hi"), {"role": "assistant", "content": "so"}]},
+            openai.BadRequestError,
+            "must be the user's",
+        ),
         ({"messages": "hi"}, openai.BadRequestError, "messages is wrong"),
         ({"messages": [{"role": "wizard", "content": "hi"}]}, openai.BadRequestError, "messages.0.role is wrong"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, openai.BadRequestError, "type image_url"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+            openai.BadRequestError,
+            "type image_url",
+        ),
         ({"temperature": "hot"}, openai.BadRequestError, "temperature is wrong"),
         ({"n": 2}, openai.BadRequestError, "n is not supported"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, openai.BadRequestError, "tools is not supported"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f"}}]},
+            openai.BadRequestError,
+            "tools is not supported",
+        ),
         ({"logit_bias": {"1": 100}}, openai.BadRequestError, "logit_bias is not supported"),
         ({"response_format": {"type": "json_object"}}, openai.BadRequestError, "response_format json_object"),
-        ({"response_format": {"type": "json_schema", "json_schema": {}}}, openai.BadRequestError, "schema would not be enforced"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {}}},
+            openai.BadRequestError,
+            "schema would not be enforced",
+        ),
         ({"top_logprobs": 2}, openai.BadRequestError, "needs logprobs"),
         ({"logprobs": True, "top_logprobs": 21}, openai.BadRequestError, "top_logprobs is wrong"),
         ({"max_tokens": 0}, openai.BadRequestError, "max_tokens is wrong"),
@@ -238,7 +286,12 @@ async def test_what_cannot_be_honoured_is_refused_with_a_sentence(start, mood, b
         (b"[" * 100_000, "application/json", 400, "nested too deeply"),
         (b"[]", "application/json", 400, "must be a JSON object"),
         (b"{}", "application/json", 400, "model is missing"),
-        (b'{"model": "mood", "messages": [{"role": "user", "content": "\\ud800"}]}', "application/json", 400, "surrogate"),
+        (
+            b'{"model": "mood", "messages": [{"role": "user", "content": "\\ud800"}]}',
+            "application/json",
+            400,
+            "surrogate",
+        ),
         (b'{"\\ud800": 1}', "application/json", 400, "the body is wrong"),
         (b"{}", "text/plain", 415, "application/json"),
         (b" " * (MOST_BYTES + 1), "application/json", 413, "send a shorter input"),
@@ -286,7 +339,12 @@ class Teacher:
     name = "teacher"
 
     async def predict(self, inputs):
-        return [Prediction(None, error="timed out") if "fail" in row.text else Prediction("mixed", cost_usd=0.002, latency_s=0.1) for row in inputs]
+        return [
+            Prediction(None, error="timed out")
+            if "fail" in row.text
+            else Prediction("mixed", cost_usd=0.002, latency_s=0.1)
+            for row in inputs
+        ]
 
 
 async def test_a_cascade_says_who_answered_and_a_failed_teacher_is_a_bad_gateway(start, mood, tmp_path):
@@ -296,14 +354,26 @@ async def test_a_cascade_says_who_answered_and_a_failed_teacher_is_a_bad_gateway
     async with start({"mood": cascade}) as url, client(url) as ai:
         kept = await ai.chat.completions.create(model="mood", messages=ASK, logprobs=True)
         asked = await ai.chat.completions.create(model="mood", messages=user("?"), logprobs=True)
-        assert (kept.choices[0].message.content, kept.stillhouse["source"], kept.stillhouse["cost_usd"]) == ("good", "student", 0.0)
-        assert (asked.choices[0].message.content, asked.stillhouse["source"], asked.stillhouse["cost_usd"]) == ("mixed", "teacher", 0.002)
+        assert (kept.choices[0].message.content, kept.stillhouse["source"], kept.stillhouse["cost_usd"]) == (
+            "good",
+            "student",
+            0.0,
+        )
+        assert (asked.choices[0].message.content, asked.stillhouse["source"], asked.stillhouse["cost_usd"]) == (
+            "mixed",
+            "teacher",
+            0.002,
+        )
         assert kept.choices[0].logprobs is not None and asked.choices[0].logprobs is None
         with pytest.raises(openai.InternalServerError, match="timed out") as caught:
             await ai.chat.completions.create(model="mood", messages=user("fail"))
         assert caught.value.status_code == 502
         with pytest.raises(openai.BadRequestError, match="no probabilities"):
-            await ai.decisions.create(model="mood", input="x", questions=[{"type": "choice", "instructions": "?", "choices": [{"value": "good"}]}])
+            await ai.decisions.create(
+                model="mood",
+                input="x",
+                questions=[{"type": "choice", "instructions": "?", "choices": [{"value": "good"}]}],
+            )
     (row,) = [json.loads(line) for line in audit.read_text().splitlines()]
     assert (row["id"], row["student"], row["teacher"]) == (kept.id, "good", "mixed")
 
@@ -337,13 +407,21 @@ async def test_a_generative_student_shows_its_tokens(start):
         assert (choice.message.content, choice.finish_reason) == ("SELECT name FROM users", "stop")
         assert [token.token for token in choice.logprobs.content] == ["SELECT", " ", "name", "\n", "FROM", " users"]
         assert choice.logprobs.content[2].top_logprobs[0].logprob == pytest.approx(-0.2)
-        assert (reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.stillhouse["usage_estimated"]) == (7, 7, False)
-        short = await ai.chat.completions.create(model="sql", messages=user("who?"), logprobs=True, max_completion_tokens=3)
+        assert (reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.stillhouse["usage_estimated"]) == (
+            7,
+            7,
+            False,
+        )
+        short = await ai.chat.completions.create(
+            model="sql", messages=user("who?"), logprobs=True, max_completion_tokens=3
+        )
         assert (short.choices[0].message.content, short.choices[0].finish_reason) == ("SELECT name", "length")
         assert len(short.choices[0].logprobs.content) == 3
         stopped = await ai.chat.completions.create(model="sql", messages=user("who?"), logprobs=True, stop=" FROM")
         assert (stopped.choices[0].message.content, stopped.choices[0].finish_reason) == ("SELECT name", "stop")
-        assert (await ai.chat.completions.create(model="sql", messages=user("long"))).choices[0].finish_reason == "length"
+        assert (await ai.chat.completions.create(model="sql", messages=user("long"))).choices[
+            0
+        ].finish_reason == "length"
 
 
 async def test_a_generative_answer_outside_the_choices_is_no_answer(start):
@@ -358,7 +436,9 @@ async def test_a_generative_answer_outside_the_choices_is_no_answer(start):
 async def test_many_at_once_get_their_own_answers(start, mood):
     words = ["lovely", "grim"] * 50
     async with start({"mood": mood}) as url, client(url) as ai:
-        replies = await asyncio.gather(*(ai.chat.completions.create(model="mood", messages=user(f"what a {word} day")) for word in words))
+        replies = await asyncio.gather(
+            *(ai.chat.completions.create(model="mood", messages=user(f"what a {word} day")) for word in words)
+        )
         assert [reply.choices[0].message.content for reply in replies] == ["good", "bad"] * 50
 
 
@@ -463,7 +543,13 @@ print("stopped", flush=True)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_process_answers_and_stops_when_told(mood_folder, number):
     environment = {**os.environ, "PYTHONPATH": str(Path(stillhouse.__file__).parent.parent)}
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(mood_folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(mood_folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
     try:
         url = process.stdout.readline().strip()
         with openai.OpenAI(base_url=url, api_key="unused") as ai:

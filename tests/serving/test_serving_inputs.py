@@ -61,15 +61,24 @@ def test_the_prompt_of_a_row_with_fields_has_the_same_fields(values, number):
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(("role", "content", "type", "text", "value", "x")), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(("role", "content", "type", "text", "value", "x")), inner, max_size=4)
+    ),
     max_leaves=8,
 )
 bodies = st.fixed_dictionaries(
     {"model": st.just("m")},
     optional={
-        "messages": st.lists(st.fixed_dictionaries({"role": st.sampled_from(("user", "system")), "content": json_values}), max_size=2) | json_values,
+        "messages": st.lists(
+            st.fixed_dictionaries({"role": st.sampled_from(("user", "system")), "content": json_values}), max_size=2
+        )
+        | json_values,
         "input": json_values,
-        "questions": st.lists(st.fixed_dictionaries({"type": st.just("choice")}, optional={"choices": json_values}), max_size=2) | json_values,
+        "questions": st.lists(
+            st.fixed_dictionaries({"type": st.just("choice")}, optional={"choices": json_values}), max_size=2
+        )
+        | json_values,
         "choices": json_values,
         "stop": json_values,
         "tools": json_values,
@@ -79,7 +88,10 @@ bodies = st.fixed_dictionaries(
 )
 
 
-@given(body=bodies | json_values, student=st.sampled_from((Student(), Student(labels=("a", "b")), Student("text", input_fields=("a",)))))
+@given(
+    body=bodies | json_values,
+    student=st.sampled_from((Student(), Student(labels=("a", "b")), Student("text", input_fields=("a",)))),
+)
 @settings(max_examples=300, deadline=None)
 def test_whatever_is_sent_is_a_row_or_a_sentence(body, student):
     for read in (

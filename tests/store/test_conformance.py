@@ -37,7 +37,17 @@ def rows(url, statement):
 
 def completion(name, text="yes", messages=(), **request):
     asked = {"model": "m", **({"messages": list(messages)} if messages else {}), **request}
-    return StoredCompletion(name, "m", asked, {"text": text, "token_logprobs": [["a", -0.5]]}, Usage(1, 2), 0.5, "a price", 0.25, "2026-01-01T00:00:00Z")
+    return StoredCompletion(
+        name,
+        "m",
+        asked,
+        {"text": text, "token_logprobs": [["a", -0.5]]},
+        Usage(1, 2),
+        0.5,
+        "a price",
+        0.25,
+        "2026-01-01T00:00:00Z",
+    )
 
 
 async def test_what_was_put_comes_back_whole_for_whoever_opens_the_store_next(url):
@@ -46,7 +56,9 @@ async def test_what_was_put_comes_back_whole_for_whoever_opens_the_store_next(ur
         await store.put(completion("a", messages=[{"role": "user", "content": "hi"}], parameters={"stop": ["\n"]}))
         await store.put(unknown)
     with open_store(url) as again:
-        assert again.get("a") == completion("a", messages=[{"role": "user", "content": "hi"}], parameters={"stop": ["\n"]})
+        assert again.get("a") == completion(
+            "a", messages=[{"role": "user", "content": "hi"}], parameters={"stop": ["\n"]}
+        )
         assert again.get("b") == unknown
         assert again.get("absent") is None
         assert {found.request_hash for found in again.get_many(["a", "b", "absent"])} == {"a", "b"}
@@ -58,7 +70,12 @@ async def test_many_calls_at_once_from_two_owners_are_all_committed_when_they_re
     with open_store(url) as one, open_store(url) as other:
         shared = {"role": "system", "content": "answer"}
         await asyncio.gather(
-            *((one if n % 2 else other).put(completion(f"h{n}", messages=[shared, {"role": "user", "content": str(n)}])) for n in range(1500))
+            *(
+                (one if n % 2 else other).put(
+                    completion(f"h{n}", messages=[shared, {"role": "user", "content": str(n)}])
+                )
+                for n in range(1500)
+            )
         )
         assert one.count() == other.count() == 1500
         found = one.get_many([f"h{n}" for n in range(1500)])
@@ -72,7 +89,7 @@ async def test_the_first_answer_to_a_request_stays_also_within_one_commit(url):
         assert store.get("a").response["text"] == "first"
 
 
-@pytest.mark.parametrize("text", ["naïve 漢字 🙂", "a\x00b", "\x00", "\\u0000", '"\'$1 %s ?', "é" * 100_000])
+@pytest.mark.parametrize("text", ["naïve 漢字 🙂", "a\x00b", "\x00", "\\u0000", "\"'$1 %s ?", "é" * 100_000])
 async def test_any_text_comes_back_as_it_was(url, text):
     with open_store(url) as store:
         stored = completion("a", text, messages=[{"role": "user", "content": text}], stop=[text])
@@ -83,7 +100,9 @@ async def test_any_text_comes_back_as_it_was(url, text):
 async def test_half_a_surrogate_pair_is_refused_and_those_who_share_its_commit_are_not(url):
     with open_store(url) as store:
         torn = completion("torn", "half \ud800"), completion("torn too", messages=[{"content": "half \ud800"}])
-        outcomes = await asyncio.gather(*(store.put(row) for row in (*torn, completion("a"), completion("b"))), return_exceptions=True)
+        outcomes = await asyncio.gather(
+            *(store.put(row) for row in (*torn, completion("a"), completion("b"))), return_exceptions=True
+        )
         assert [type(outcome) for outcome in outcomes] == [StorageError, StorageError, type(None), type(None)]
         assert "surrogates" in str(outcomes[0])
         assert store.count() == 2
@@ -97,7 +116,9 @@ async def test_a_conversation_is_stored_in_linear_space_and_shared_beginnings_on
             await store.put(completion(f"h{n}", messages=turns[: n + 1]))
         assert store.get("h199").request["messages"] == turns
         assert [len(store.get(f"h{n}").request["messages"]) for n in (0, 1, 100)] == [1, 2, 101]
-    assert rows(url, "SELECT COUNT(*), SUM(LENGTH(message)) FROM messages") == [(200, sum(len(json.dumps(turn, separators=(",", ":"))) for turn in turns))]
+    assert rows(url, "SELECT COUNT(*), SUM(LENGTH(message)) FROM messages") == [
+        (200, sum(len(json.dumps(turn, separators=(",", ":"))) for turn in turns))
+    ]
     assert rows(url, "SELECT SUM(LENGTH(request)) FROM completions")[0][0] < 200 * 100
 
 
@@ -130,13 +151,30 @@ def journal(url):
 
 def step(name="a", nth=0, output='"yes"', *, error=None, started=1.0, arguments="{}", **more):
     more = {"parent": None, "version": "v1", "facts": None} | more
-    return StepRow((name, "0" * 64, nth), "step", arguments=arguments, output=output, error=error, started=started, seconds=0.5, attempts=1, **more)
+    return StepRow(
+        (name, "0" * 64, nth),
+        "step",
+        arguments=arguments,
+        output=output,
+        error=error,
+        started=started,
+        seconds=0.5,
+        attempts=1,
+        **more,
+    )
 
 
 def test_a_run_is_begun_ended_and_begun_again(journal):
     with journal.own("r"):
         begun = journal.begin("r", "main", '{"n":1}', {"models": {"a": "m"}, "app": None})
-        assert (begun.run, begun.flow, begun.input, begun.status, begun.result, begun.ended) == ("r", "main", '{"n":1}', "running", None, None)
+        assert (begun.run, begun.flow, begun.input, begun.status, begun.result, begun.ended) == (
+            "r",
+            "main",
+            '{"n":1}',
+            "running",
+            None,
+            None,
+        )
         assert begun.facts == {"models": {"a": "m"}, "app": None}
         journal.end("r", "failed", error="OSError: closed")
         failed = journal.run("r")
@@ -161,7 +199,9 @@ def test_a_run_id_belongs_to_one_flow_and_one_input(journal):
 
 async def test_steps_come_back_by_key_and_as_a_trace_in_the_order_in_which_they_began(journal):
     first = step("a", started=2.0)
-    second = step("a", nth=1, started=1.0, parent=key_id(first.key), facts={"model": "m", "cost_usd": None, "requests": ["h"]})
+    second = step(
+        "a", nth=1, started=1.0, parent=key_id(first.key), facts={"model": "m", "cost_usd": None, "requests": ["h"]}
+    )
     failed = step("b", output=None, error="OSError: gone", started=3.0)
     with journal.own("r"):
         journal.begin("r", "main", "{}", {})
@@ -192,7 +232,9 @@ async def test_a_fan_out_is_committed_when_it_returns(url, journal):
     with journal.own("r"), journal.own("s"), contextlib.closing(open_journal(url)) as reader:
         for run in ("r", "s"):
             journal.begin(run, "main", "{}", {})
-        await asyncio.gather(*(journal.write_later(run, step(nth=n, output=str(n))) for n in range(300) for run in ("r", "s")))
+        await asyncio.gather(
+            *(journal.write_later(run, step(nth=n, output=str(n))) for n in range(300) for run in ("r", "s"))
+        )
         assert {key[2]: row[1] for key, row in reader.finished("s").items()} == {n: str(n) for n in range(300)}
         assert len(reader.finished("r")) == 300
 
@@ -210,10 +252,12 @@ async def test_a_long_text_is_stored_once_however_often_it_is_passed_on(url, jou
         assert journal.text(journal.run("r").result) == large
 
 
-@pytest.mark.parametrize("text", ["naïve 漢字 🙂", "a\x00b", '"\'$1 %s ?', "text:abc"])
+@pytest.mark.parametrize("text", ["naïve 漢字 🙂", "a\x00b", "\"'$1 %s ?", "text:abc"])
 async def test_any_text_of_a_step_comes_back_as_it_was(journal, text):
     """What a step takes and returns is JSON, which writes U+0000 as an escape; an error is plain text, and shows it as a sign."""
-    written = step(arguments=json.dumps({"t": text}), output=json.dumps(text, ensure_ascii=False), facts={"failures": [text]})
+    written = step(
+        arguments=json.dumps({"t": text}), output=json.dumps(text, ensure_ascii=False), facts={"failures": [text]}
+    )
     with journal.own("r"):
         journal.begin("r", "main", json.dumps(text), {"app": text})
         await journal.write_later("r", written)
@@ -236,7 +280,10 @@ def test_a_live_run_is_refused_with_its_owner_named_and_is_free_when_it_is_given
     with contextlib.closing(open_journal(url)) as other:
         with journal.own("r"):
             for second in (other, journal):
-                with pytest.raises(RunBusyError, match=f"the run r is in use by process {os.getpid()}"), second.own("r"):
+                with (
+                    pytest.raises(RunBusyError, match=f"the run r is in use by process {os.getpid()}"),
+                    second.own("r"),
+                ):
                     pass
             with other.own("s"):
                 pass
@@ -249,7 +296,11 @@ def test_runs_are_listed_newest_first(url):
     from stillhouse.store.sqlite_journal import SqliteJournal
 
     times = iter([5.0, 7.0])
-    here = PostgresJournal(url, clock=lambda: next(times)) if url.startswith("postgresql://") else SqliteJournal(Path(url), clock=lambda: next(times))
+    here = (
+        PostgresJournal(url, clock=lambda: next(times))
+        if url.startswith("postgresql://")
+        else SqliteJournal(Path(url), clock=lambda: next(times))
+    )
     with contextlib.closing(here) as journal:
         for run in ("first", "second"):
             with journal.own(run):

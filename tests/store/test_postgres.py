@@ -68,7 +68,10 @@ def test_errors_name_the_database_and_never_the_password(postgres_url, monkeypat
 def test_the_password_may_come_from_the_environment(postgres_url, monkeypatch):
     monkeypatch.setenv("PGPASSWORD", postgres.PASSWORD)
     bare = postgres_url.replace(f":{postgres.PASSWORD}", "")
-    with open_store(bare) as store, contextlib.closing(open_journal(f"{bare}?lease_s=7&application_name=shop")) as journal:
+    with (
+        open_store(bare) as store,
+        contextlib.closing(open_journal(f"{bare}?lease_s=7&application_name=shop")) as journal,
+    ):
         assert store.count() == 0
         assert journal.url == f"postgresql://{postgres_url.split('@')[1]}"
         assert ("shop",) in sql(postgres_url, "SELECT DISTINCT application_name FROM pg_stat_activity")
@@ -110,7 +113,10 @@ def test_many_may_make_the_tables_at_once(postgres_url):
 
 
 def drop_connections(url):
-    return sql(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+    return sql(
+        url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
 
 
 async def test_a_dropped_connection_is_made_again(postgres_url, journal):
@@ -136,7 +142,9 @@ async def test_a_server_that_is_gone_is_one_sentence():
             opened.enter_context(journal.own("r"))
             journal.begin("r", "main", "{}", {})
         for refused in (lambda: journal.write("r", step()), lambda: journal.finished("r"), lambda: store.get("a")):
-            with pytest.raises(StorageError, match=r"postgresql://127\.0\.0\.1:\d+/postgres: .*what was committed is kept") as said:
+            with pytest.raises(
+                StorageError, match=r"postgresql://127\.0\.0\.1:\d+/postgres: .*what was committed is kept"
+            ) as said:
                 refused()
             assert postgres.PASSWORD not in str(said.value)
             assert len(str(said.value).splitlines()) == 1
@@ -153,7 +161,12 @@ def expire(url):
 
 def test_a_dead_owners_run_is_taken_over_and_a_live_ones_is_not(postgres_url, journal, other):
     journal._leases.take("r")
-    with pytest.raises(RunBusyError, match=rf"by process {os.getpid()} on .*; wait for it or stop it, .*free in (8..|900) s"), other.own("r"):
+    with (
+        pytest.raises(
+            RunBusyError, match=rf"by process {os.getpid()} on .*; wait for it or stop it, .*free in (8..|900) s"
+        ),
+        other.own("r"),
+    ):
         pass
     expire(postgres_url)
     with other.own("r"):
@@ -186,7 +199,11 @@ async def test_an_owner_that_was_paused_for_too_long_writes_nothing_more(postgre
 
 
 def test_who_does_not_own_a_run_cannot_write_it(journal):
-    for write in (lambda: journal.write("r", step()), lambda: journal.begin("r", "main", "{}", {}), lambda: journal.end("r", "done")):
+    for write in (
+        lambda: journal.write("r", step()),
+        lambda: journal.begin("r", "main", "{}", {}),
+        lambda: journal.end("r", "done"),
+    ):
         with pytest.raises(StorageError, match="does not own it"):
             write()
 
@@ -199,7 +216,9 @@ def test_a_takeover_waits_for_the_write_under_way_and_a_heartbeat_does_not(postg
         journal.begin("r", "main", "{}", {})
         expire(postgres_url)
         mine = {"owner": "h:1:x", "lease_s": 15.0}
-        with psycopg.connect(postgres_url, options="-c search_path=stillhouse") as writing:  # what a write holds until it is committed
+        with psycopg.connect(
+            postgres_url, options="-c search_path=stillhouse"
+        ) as writing:  # what a write holds until it is committed
             writing.execute("SELECT FROM leases WHERE run = 'r' FOR KEY SHARE")
             assert other._db.execute(_OVER, mine | {"run": "r"}) == []
             assert other._db.execute(_CLAIM, mine | {"pattern": ""}) == [("r", None)]
@@ -235,7 +254,13 @@ def test_queued_runs_are_claimed_oldest_first_each_once(postgres_url, journal, o
     journal.enqueue("main", {"m.0": '{"n":0}'}, {})  # is there already
     assert journal.statuses("") == {"queued": 3}
     first, second = journal.claim(r"^m\.[0-9]+$"), other.claim(r"^m\.[0-9]+$")
-    assert (first.run, first.flow, first.input, first.status, first.facts) == ("m.0", "main", '{"n":0}', "running", {"app": "a.py"})
+    assert (first.run, first.flow, first.input, first.status, first.facts) == (
+        "m.0",
+        "main",
+        '{"n":0}',
+        "running",
+        {"app": "a.py"},
+    )
     assert (second.run, other.claim(r"^m\.[0-9]+$")) == ("m.1", None)
     with pytest.raises(RunBusyError), other.own("m.0"):
         pass

@@ -15,7 +15,9 @@ from stillhouse.store.schema import StoredCompletion
 
 
 def row(number, text="yes"):
-    return StoredCompletion(f"hash-{number}", "m", {"n": number}, {"text": text}, Usage(1, 2), 0.5, "a price", 0.1, "2026-01-01T00:00:00Z")
+    return StoredCompletion(
+        f"hash-{number}", "m", {"n": number}, {"text": text}, Usage(1, 2), 0.5, "a price", 0.1, "2026-01-01T00:00:00Z"
+    )
 
 
 async def test_what_was_put_is_there_for_the_next_process(tmp_path):
@@ -62,7 +64,10 @@ while not Path(sys.argv[1], "go").exists():
 for number in range(20):
     open_store(Path(sys.argv[1], f"{number}.db")).close()
 """
-    processes = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
     (tmp_path / "go").touch()
     for process in processes:
         _, err = process.communicate()
@@ -94,10 +99,24 @@ async def test_a_store_of_version_1_is_opened_and_nothing_paid_for_is_lost(tmp_p
     with sqlite3.connect(tmp_path / "s.db") as connection:
         connection.executescript(VERSION_1)
     messages = [{"role": "user", "content": "hi"}]
-    old = StoredCompletion("old", "m", {"messages": messages, "model": "m"}, {"text": "yes"}, None, 0.5, None, None, "2025-12-31")
+    old = StoredCompletion(
+        "old", "m", {"messages": messages, "model": "m"}, {"text": "yes"}, None, 0.5, None, None, "2025-12-31"
+    )
     for _ in range(2):
         with open_store(tmp_path / "s.db") as store:
-            await store.put(StoredCompletion("new", "m", {"messages": messages, "model": "m"}, {"text": "no"}, None, None, None, None, "2026-01-01"))
+            await store.put(
+                StoredCompletion(
+                    "new",
+                    "m",
+                    {"messages": messages, "model": "m"},
+                    {"text": "no"},
+                    None,
+                    None,
+                    None,
+                    None,
+                    "2026-01-01",
+                )
+            )
             assert store.get("old") == old
             assert {stored.request_hash for stored in store.get_many(["old", "new"])} == {"old", "new"}
             assert store.get("new").request == old.request

@@ -27,8 +27,20 @@ def edit_header(folder, **changes):
 
 def test_the_header_says_what_the_student_is(folder):
     header = read_artifact(folder)
-    assert (header.family, header.spec, header.labels, header.source, header.seed, header.n_train) == ("linear", "linear", ("good", "bad"), "gold", 3, 12)
-    assert (header.task.name, header.task.instruction, header.task.output, header.task.metric) == ("mood", "Is it good?", "choice", "accuracy")
+    assert (header.family, header.spec, header.labels, header.source, header.seed, header.n_train) == (
+        "linear",
+        "linear",
+        ("good", "bad"),
+        "gold",
+        3,
+        12,
+    )
+    assert (header.task.name, header.task.instruction, header.task.output, header.task.metric) == (
+        "mood",
+        "Is it good?",
+        "choice",
+        "accuracy",
+    )
     raw = json.loads((folder / HEADER).read_text())
     assert raw["format"] == 1 and set(raw["files"]) == {"model.safetensors", "vocabulary.json"}
     assert raw["versions"]["scikit-learn"]
@@ -52,14 +64,19 @@ def test_a_flipped_byte_is_found(folder):
     raw = bytearray(path.read_bytes())
     raw[-1] ^= 1
     path.write_bytes(raw)
-    with pytest.raises(ArtifactError, match=r"model\.safetensors: its sha256 is not the one in student\.json.*copy the folder again or train it again"):
+    with pytest.raises(
+        ArtifactError,
+        match=r"model\.safetensors: its sha256 is not the one in student\.json.*copy the folder again or train it again",
+    ):
         load_student(folder)
 
 
 def test_a_torn_copy_is_found(folder):
     path = folder / "vocabulary.json"
     path.write_bytes(path.read_bytes()[:10])
-    with pytest.raises(ArtifactError, match=r"vocabulary\.json: 10 bytes where student\.json says \d+: the copy is torn"):
+    with pytest.raises(
+        ArtifactError, match=r"vocabulary\.json: 10 bytes where student\.json says \d+: the copy is torn"
+    ):
         load_student(folder)
 
 
@@ -72,7 +89,9 @@ def test_a_missing_file_is_found(folder):
 @pytest.mark.parametrize("version", [2, "1", None])
 def test_an_unknown_format_says_which_one_is_known(folder, version):
     edit_header(folder, format=version)
-    with pytest.raises(ArtifactError, match=rf"format {version!r} is not known to this version, which reads format 1; upgrade"):
+    with pytest.raises(
+        ArtifactError, match=rf"format {version!r} is not known to this version, which reads format 1; upgrade"
+    ):
         load_student(folder)
 
 

@@ -13,7 +13,14 @@ from sklearn.metrics import log_loss
 
 from stillhouse.evaluation.harness import RowResult
 from stillhouse.jobs.details import reliability
-from stillhouse.student.calibration import FEWEST, fit_sigmoid, fit_temperature, negative_log_likelihood, sigmoid, softmax
+from stillhouse.student.calibration import (
+    FEWEST,
+    fit_sigmoid,
+    fit_temperature,
+    negative_log_likelihood,
+    sigmoid,
+    softmax,
+)
 
 
 def likelihoods(n, seed=0):
@@ -27,7 +34,10 @@ def test_the_sigmoid_is_the_logistic_regression_of_right_on_log_likelihood():
     x, right = likelihoods(4000)
     theirs = LogisticRegression(C=1e9, tol=1e-8).fit(x[:, None], right)
     slope, offset = fit_sigmoid(x, right)
-    assert (slope, offset) == (pytest.approx(theirs.coef_[0, 0], rel=0.01), pytest.approx(theirs.intercept_[0], abs=0.02))
+    assert (slope, offset) == (
+        pytest.approx(theirs.coef_[0, 0], rel=0.01),
+        pytest.approx(theirs.intercept_[0], abs=0.02),
+    )
     assert slope == pytest.approx(3, rel=0.15) and offset == pytest.approx(1, abs=0.15)
 
 
@@ -45,7 +55,9 @@ def test_the_sigmoid_keeps_the_order_and_is_never_certain():
     all_right = fit_sigmoid(-np.linspace(0.1, 2, 40), [True] * 40)
     says = [sigmoid(value, all_right) for value in (-3.0, -1.0, -0.1)]
     assert says == sorted(says) and 0.9 < says[-1] < 1
-    upside_down = fit_sigmoid(-np.linspace(0.1, 2, 40), [False] * 20 + [True] * 20)  # the surest are wrong: the order is kept all the same
+    upside_down = fit_sigmoid(
+        -np.linspace(0.1, 2, 40), [False] * 20 + [True] * 20
+    )  # the surest are wrong: the order is kept all the same
     assert upside_down[0] > 0
 
 
@@ -67,10 +79,14 @@ def test_reliability_is_told_after_calibration_and_before_it():
     def row(number, confidence, raw, right):
         return RowResult(str(number), None, "x", "x", float(right), confidence, raw_confidence=raw)
 
-    rows = [row(n, 0.75, 0.95, n % 4 > 0) for n in range(40)]  # three of four are right, and it says so only once calibrated
+    rows = [
+        row(n, 0.75, 0.95, n % 4 > 0) for n in range(40)
+    ]  # three of four are right, and it says so only once calibrated
     found = reliability("student", rows)
     assert (found.ece, found.ece_before) == (pytest.approx(0), pytest.approx(0.2))
-    assert [(each.low, each.accuracy.n) for each in found.before] == [(0.9, 40)] and found.bins[0].accuracy.value == 0.75
+    assert [(each.low, each.accuracy.n) for each in found.before] == [(0.9, 40)] and found.bins[
+        0
+    ].accuracy.value == 0.75
     mixed = reliability("student", [*rows, row(99, 0.5, None, True)])
     assert mixed.before == () and mixed.ece_before is None  # of other rows it would be no comparison
 
@@ -86,8 +102,12 @@ def test_softmax_and_log_loss_are_scipys_and_scikit_learns():
     logits, targets = honest_logits(200)
     assert softmax(logits, 2.0) == pytest.approx(special.softmax(logits / 2, axis=1))
     assert softmax(np.array([[0.0, math.log(3), -math.inf]])) == pytest.approx(np.array([[0.25, 0.75, 0.0]]))
-    assert negative_log_likelihood(logits, targets, 2.0) == pytest.approx(log_loss(targets, special.softmax(logits / 2, axis=1)), rel=1e-6)
-    assert negative_log_likelihood(logits, targets) == pytest.approx(-np.mean([math.log(softmax(logits)[row, one]) for row, one in enumerate(targets)]))
+    assert negative_log_likelihood(logits, targets, 2.0) == pytest.approx(
+        log_loss(targets, special.softmax(logits / 2, axis=1)), rel=1e-6
+    )
+    assert negative_log_likelihood(logits, targets) == pytest.approx(
+        -np.mean([math.log(softmax(logits)[row, one]) for row, one in enumerate(targets)])
+    )
 
 
 def test_the_temperature_is_scikit_learns():
@@ -132,4 +152,8 @@ def test_the_sigmoid_is_the_likeliest_for_platts_targets():
 
     near = [(slope + da, offset + db) for da in (-0.05, 0, 0.05) for db in (-0.05, 0, 0.05) if da or db]
     assert all(loss(slope, offset) < loss(*pair) for pair in near)
-    assert sigmoid(-0.4, (slope, offset)) == pytest.approx(special.expit(slope * -0.4 + offset)) == pytest.approx(1 / (1 + math.exp(-(slope * -0.4 + offset))))
+    assert (
+        sigmoid(-0.4, (slope, offset))
+        == pytest.approx(special.expit(slope * -0.4 + offset))
+        == pytest.approx(1 / (1 + math.exp(-(slope * -0.4 + offset))))
+    )

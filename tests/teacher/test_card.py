@@ -13,7 +13,9 @@ from stillhouse.teacher.provenance import SELF_HOSTED, STAND_IN
 
 TASK = Task("mood", "Is it good?", "choice", ("good", "bad"))
 DATES = ("2026-11-24T10:00:00Z", "2026-11-25T10:00:00Z")
-REPORT = LabelReport("openai:gpt-6-luna", 12, 10, 2, 0, {"empty reply": 2}, licences={"terms of OpenAI": 10}, dates=DATES)
+REPORT = LabelReport(
+    "openai:gpt-6-luna", 12, 10, 2, 0, {"empty reply": 2}, licences={"terms of OpenAI": 10}, dates=DATES
+)
 
 
 def header(text):
@@ -29,7 +31,9 @@ def test_the_header_is_read_by_hugging_faces_own_reader():
     assert read.data.task_categories == ["text-classification"]
     assert read.data.annotations_creators == ["machine-generated"]
     assert read.data.size_categories == ["n<1K"]
-    assert read.data.to_dict()["configs"] == [{"config_name": "default", "data_files": [{"split": "train", "path": "teacher.jsonl"}]}]
+    assert read.data.to_dict()["configs"] == [
+        {"config_name": "default", "data_files": [{"split": "train", "path": "teacher.jsonl"}]}
+    ]
 
 
 def test_the_text_says_how_many_when_by_whom_and_what_was_left_out():

@@ -56,7 +56,14 @@ TEXTS = [
 def test_root_verbs_and_their_objects_as_a_person_would_name_them():
     pytest.importorskip("spacy")
     parse, name = open_parser()
-    assert parse(TEXTS) == [("write", "story"), ("write", "poem"), ("explain", "difference"), ("summarize", "article"), (None, None), (None, None)]
+    assert parse(TEXTS) == [
+        ("write", "story"),
+        ("write", "poem"),
+        ("explain", "difference"),
+        ("summarize", "article"),
+        (None, None),
+        (None, None),
+    ]
     assert name.startswith("spaCy 3")
 
 
@@ -73,7 +80,10 @@ def test_verbs_are_counted_with_their_most_frequent_objects():
     pairs = [("write", "story")] * 3 + [("write", "poem")] * 2 + [("write", None), ("explain", "rule"), (None, None)]
     verbs = count_verbs(pairs, "by hand")
     assert (verbs.n, verbs.n_verb, verbs.n_object, verbs.n_pairs) == (8, 7, 6, 3)
-    assert [(one.verb, one.n, one.objects) for one in verbs.top] == [("write", 6, (("story", 3), ("poem", 2))), ("explain", 1, (("rule", 1),))]
+    assert [(one.verb, one.n, one.objects) for one in verbs.top] == [
+        ("write", 6, (("story", 3), ("poem", 2))),
+        ("explain", 1, (("rule", 1),)),
+    ]
 
 
 def test_distances_are_rouge_scores_of_the_nearest():
@@ -86,7 +96,10 @@ def test_distances_are_rouge_scores_of_the_nearest():
 
 def test_the_rings_angles_are_the_counts_shares():
     drawing = str(sunburst("verbs", "Verbs", [("write", 3, [("story", 2), ("<poem>", 1)]), ("explain", 1, [])], 400))
-    inner = re.findall(r"<path d='M([-\d.]+) ([-\d.]+)L[^>]*?A[\d.]+ [\d.]+ 0 (\d) 1 ([-\d.]+) ([-\d.]+)L[^>]*class='arc inner", drawing)
+    inner = re.findall(
+        r"<path d='M([-\d.]+) ([-\d.]+)L[^>]*?A[\d.]+ [\d.]+ 0 (\d) 1 ([-\d.]+) ([-\d.]+)L[^>]*class='arc inner",
+        drawing,
+    )
     turns = []
     for x0, y0, _, x1, y1 in inner:
         start, end = (math.atan2(float(y) - 200, float(x) - 200) for x, y in ((x0, y0), (x1, y1)))
@@ -101,7 +114,9 @@ def generated(tmp_path, texts=TEXTS[:5], seeds=("Write a letter to a friend.", "
     curve = [(20, 3), (20, 2)]
     filters = [Passing("rule: words", 40, 35), Passing("rouge-l", 35, 5)]
     dropped = {"rouge-l": 30, "rule: words": 5}
-    report = GenerateReport("scripted:x:y", 5, len(texts), "enough", None, 2, 0, dropped, curve, 7, len(seeds), filters, stand_in=True)
+    report = GenerateReport(
+        "scripted:x:y", 5, len(texts), "enough", None, 2, 0, dropped, curve, 7, len(seeds), filters, stand_in=True
+    )
     return Generated(tmp_path / "made.jsonl", [], report, list(texts), list(seeds), "seeds")
 
 

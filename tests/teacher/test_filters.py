@@ -40,7 +40,12 @@ def greedy(texts, threshold):
 TEXTS = st.lists(st.lists(st.sampled_from(["aa", "b", "C-d", "é", "İx", "7"]), max_size=14).map(" ".join), max_size=25)
 
 
-@given(TEXTS, st.sampled_from([0.0, 0.3, 2 / 3, 0.7, 0.75, 0.9, 0.99]), st.sampled_from([3, 64]), st.sampled_from([2, 0x110000]))
+@given(
+    TEXTS,
+    st.sampled_from([0.0, 0.3, 2 / 3, 0.7, 0.75, 0.9, 0.99]),
+    st.sampled_from([3, 64]),
+    st.sampled_from([2, 0x110000]),
+)
 @settings(max_examples=100, deadline=None)
 def test_every_decision_score_and_row_is_that_of_the_greedy_pass(texts, threshold, ranked_at, characters):
     """Also right after the order of tokens was made anew, and where tokens have outgrown characters."""
@@ -53,8 +58,26 @@ def test_every_decision_score_and_row_is_that_of_the_greedy_pass(texts, threshol
         assert rouge_l_keep(texts, threshold) == [verdict.kept for verdict in verdicts]
 
 
-LONG = " ".join(f"{i % 250}{'x' * 330}" for i in range(300))  # 100 kB, of so few tokens that rouge_score has them compared in a moment
-ODD = ["", " ", "one", "One!", "東京の天気", "Привет, мир", "é", "İ", "Ⅷ ٣ ß ſ K", "\x00\ud800 a", "一 a 二", "a" * 100_000, "é" * 100_000, LONG, LONG + " x"]
+LONG = " ".join(
+    f"{i % 250}{'x' * 330}" for i in range(300)
+)  # 100 kB, of so few tokens that rouge_score has them compared in a moment
+ODD = [
+    "",
+    " ",
+    "one",
+    "One!",
+    "東京の天気",
+    "Привет, мир",
+    "é",
+    "İ",
+    "Ⅷ ٣ ß ſ K",
+    "\x00\ud800 a",
+    "一 a 二",
+    "a" * 100_000,
+    "é" * 100_000,
+    LONG,
+    LONG + " x",
+]
 
 
 @given(st.lists(st.one_of(st.sampled_from(ODD), st.text(max_size=30), st.just("all the same words")), max_size=12))
@@ -66,7 +89,11 @@ def test_odd_texts_are_decided_as_the_greedy_pass_decides_them(texts):
 
 @pytest.mark.parametrize("text", ODD)
 def test_an_odd_text_again_and_again_is_decided_as_the_greedy_pass_decides_it(text):
-    assert rouge_l_keep([text] * 5) == [kept for kept, _, _ in greedy([text] * 5, 0.7)] == [True] + [not rouge_tokens(text)] * 4
+    assert (
+        rouge_l_keep([text] * 5)
+        == [kept for kept, _, _ in greedy([text] * 5, 0.7)]
+        == [True] + [not rouge_tokens(text)] * 4
+    )
 
 
 def test_the_threshold_is_compared_as_rouge_score_rounds_it():
@@ -79,7 +106,10 @@ def test_the_threshold_is_compared_as_rouge_score_rounds_it():
                     continue
                 differing += 1
                 common = [f"c{i}" for i in range(length)]
-                texts = [" ".join(common + [f"{side}{i}" for i in range(size - length)]) for side, size in (("a", m), ("b", n))]
+                texts = [
+                    " ".join(common + [f"{side}{i}" for i in range(size - length)])
+                    for side, size in (("a", m), ("b", n))
+                ]
                 assert [verdict[0] for verdict in greedy(texts, 0.7)] == rouge_l_keep(texts)
     assert differing > 20
 
@@ -92,7 +122,10 @@ def test_tokens_are_those_of_rouge_score(text):
 
 def test_real_questions_are_kept_as_the_greedy_pass_keeps_them(real_data):
     with gzip.open(real_data / "stepbystep" / "cqa" / "train.jsonl.gz", "rt") as file:
-        texts = [json.loads(line)["input"].partition("\nAnswer Choices")[0] for line, _ in zip(file, range(150), strict=False)]
+        texts = [
+            json.loads(line)["input"].partition("\nAnswer Choices")[0]
+            for line, _ in zip(file, range(150), strict=False)
+        ]
     texts += [text.replace("the", "a") for text in texts[::3]]
     assert rouge_l_keep(texts) == [kept for kept, _, _ in greedy(texts, 0.7)]
     assert not all(rouge_l_keep(texts))
@@ -143,7 +176,9 @@ def test_a_filter_killed_and_given_the_texts_again_keeps_what_an_uninterrupted_o
     expected = [f"{row} {kept}\n" for row, kept in enumerate(kind_keeps(kind, texts))]
     kills = 0
     for stop_at in [draw.randint(1, 1500), draw.randint(1500, 2500), None]:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=dict(os.environ)) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=dict(os.environ)
+        ) as process:
             heard = []
             for line in process.stdout:
                 heard.append(line)
@@ -181,7 +216,7 @@ def test_a_state_has_one_filter_at_a_time_and_a_broken_line_is_named(tmp_path, k
     with pytest.raises(RunBusyError, match=r"kept\.jsonl is in use by process"):
         kind(state=state)
     first.close()
-    for broken in (b"half a line\n", b"[1]\n", b'[1, 2]\n', b"7\n"):
+    for broken in (b"half a line\n", b"[1]\n", b"[1, 2]\n", b"7\n"):
         whole = state.read_bytes()
         state.write_bytes(whole + broken)
         with pytest.raises(DatasetError, match=r"kept\.jsonl:3: is no kept text"):
@@ -194,7 +229,11 @@ def test_minhash_drops_what_rouge_l_confirms_and_misses_few():
     draw, texts = random.Random(2), []
     for _ in range(150):
         text = [f"w{draw.randrange(4000)}" for _ in range(30)]
-        texts += [" ".join(text), " ".join(word if draw.random() > 0.1 else "other" for word in text), " ".join(draw.sample(text, 12))]
+        texts += [
+            " ".join(text),
+            " ".join(word if draw.random() > 0.1 else "other" for word in text),
+            " ".join(draw.sample(text, 12)),
+        ]
     found = LshFilter()
     verdicts = [found.add(text, row) for row, text in enumerate(texts)]
     for text, verdict in zip(texts, verdicts, strict=True):

@@ -33,14 +33,27 @@ from stillhouse.teacher.rules import RULES
 from stillhouse.teacher.terms import accept_terms
 
 PRICED = {"price_in": 1.0, "price_out": 2.0}
-TASK = MOOD + """test = "test.jsonl"
+TASK = (
+    MOOD
+    + """test = "test.jsonl"
 """
+)
 
 
 def project(folder, train=None):
     """Rows of words that no proposal of the fake has."""
-    train = train or [{"id": f"r{i}", "input": f"day {i} was {('good', 'awful')[i % 2]} all along", "label": ("good", "bad")[i % 2]} for i in range(40)]
-    test = [{"id": f"t{i}", "input": f"evening {i} felt {('fine', 'dull')[i % 2]} to everyone there", "label": ("good", "bad")[i % 2]} for i in range(10)]
+    train = train or [
+        {"id": f"r{i}", "input": f"day {i} was {('good', 'awful')[i % 2]} all along", "label": ("good", "bad")[i % 2]}
+        for i in range(40)
+    ]
+    test = [
+        {
+            "id": f"t{i}",
+            "input": f"evening {i} felt {('fine', 'dull')[i % 2]} to everyone there",
+            "label": ("good", "bad")[i % 2],
+        }
+        for i in range(10)
+    ]
     (folder / "task.toml").write_text(TASK)
     for name, rows in (("rows", train), ("test", test)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -53,12 +66,22 @@ def lines(path):
 
 def stillhouse(folder, *arguments, wait=True):
     command = [sys.executable, "-m", "stillhouse", "generate", *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=dict(os.environ))
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=dict(os.environ)
+    )
     return (process, *process.communicate()) if wait else process
 
 
 async def exercises(endpoint, folder, n=60, mode="proposals", **settings):
-    return await generate(None, Wanted(n), seeds="builtin", teacher=endpoint.url(mode), out=folder / "made.jsonl", store=folder / "s.db", settings=settings)
+    return await generate(
+        None,
+        Wanted(n),
+        seeds="builtin",
+        teacher=endpoint.url(mode),
+        out=folder / "made.jsonl",
+        store=folder / "s.db",
+        settings=settings,
+    )
 
 
 async def test_exercises_come_in_both_forms_with_their_origin_and_a_second_run_asks_nothing(endpoint, tmp_path):
@@ -89,7 +112,9 @@ async def test_few_rows_take_no_more_calls_than_they_need(endpoint, tmp_path):
     assert (report.kept, report.calls, endpoint.calls().total()) == (40, 2, 2)
 
 
-async def test_a_model_that_takes_no_samplers_settings_is_asked_without_and_every_row_and_the_report_say_so(endpoint, tmp_path):
+async def test_a_model_that_takes_no_samplers_settings_is_asked_without_and_every_row_and_the_report_say_so(
+    endpoint, tmp_path
+):
     done = await exercises(endpoint, tmp_path, 40, "no-sampler-proposals")
     again = await exercises(endpoint, tmp_path, 40, "no-sampler-proposals")
     assert {tuple(row["provenance"]["parameters"]["without"]) for row in lines(done.out)} == {("top_p", "temperature")}
@@ -109,7 +134,17 @@ async def test_more_rows_cost_the_further_calls_alone(endpoint, tmp_path):
 @pytest.mark.slow
 def test_killed_at_random_moments_no_finished_call_is_paid_twice(endpoint, tmp_path):
     priced = ("--yes", "--price-in", 1, "--price-out", 2)
-    command = ("--seeds", "builtin", "--teacher", endpoint.url("proposals-slow"), "-n", 400, *priced, "--no-report", "--json")
+    command = (
+        "--seeds",
+        "builtin",
+        "--teacher",
+        endpoint.url("proposals-slow"),
+        "-n",
+        400,
+        *priced,
+        "--no-report",
+        "--json",
+    )
     draw, kills = random.Random(3), 0
     for _ in range(3):
         before = endpoint.calls().total()
@@ -148,7 +183,12 @@ class Consents:
 
 async def test_the_first_round_tells_what_the_rest_will_cost_before_it_is_paid(endpoint, tmp_path):
     async def made(consent, n=400):
-        given = {"teacher": endpoint.url("proposals"), "out": tmp_path / "made.jsonl", "store": tmp_path / "s.db", "settings": PRICED}
+        given = {
+            "teacher": endpoint.url("proposals"),
+            "out": tmp_path / "made.jsonl",
+            "store": tmp_path / "s.db",
+            "settings": PRICED,
+        }
         return (await generate(None, Wanted(n), seeds="builtin", consent=consent, **given)).report
 
     with pytest.raises(BudgetError, match="before the bulk"):
@@ -183,7 +223,9 @@ async def test_the_table_of_models_tells_a_providers_context(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-none")
     accept_terms("openai:gpt-3.5-turbo", tmp_path)
-    (tmp_path / "seeds.jsonl").write_text(json.dumps({"id": "long", "instruction": "Sum up.", "input": "word " * 12_000, "output": "A word."}))
+    (tmp_path / "seeds.jsonl").write_text(
+        json.dumps({"id": "long", "instruction": "Sum up.", "input": "word " * 12_000, "output": "A word."})
+    )
     with pytest.raises(UserError, match=r"context of 16,385 \(genai-prices [\d.]+\); the seed 'long'"):
         await generate(None, Wanted(5), seeds="seeds.jsonl", teacher="openai:gpt-3.5-turbo")
 
@@ -192,13 +234,21 @@ async def test_each_filter_counts_what_came_to_it_and_what_went_on(endpoint, tmp
     report = (await exercises(endpoint, tmp_path, 500, "proposals-few")).report
     assert [one.name for one in report.filters] == [*(f"rule: {name}" for name in RULES), "exact", "rouge-l"]
     assert all(before.passed == after.judged for before, after in itertools.pairwise(report.filters))
-    assert (report.filters[0].judged, report.filters[-1].passed) == (report.kept + sum(report.dropped.values()), report.kept)
+    assert (report.filters[0].judged, report.filters[-1].passed) == (
+        report.kept + sum(report.dropped.values()),
+        report.kept,
+    )
     assert {one.name: one.judged - one.passed for one in report.filters if one.judged > one.passed} == report.dropped
 
 
 async def test_the_teacher_reads_root_verbs_in_calls_that_are_paid_once_and_capped(endpoint, tmp_path):
     async def made(consent=None, **settings):
-        given = {"teacher": endpoint.url("proposals"), "out": tmp_path / "m.jsonl", "store": tmp_path / "s.db", "settings": PRICED | settings}
+        given = {
+            "teacher": endpoint.url("proposals"),
+            "out": tmp_path / "m.jsonl",
+            "store": tmp_path / "s.db",
+            "settings": PRICED | settings,
+        }
         return await generate(None, Wanted(60), seeds="builtin", verbs_by_teacher=True, consent=consent, **given)
 
     done = await made()
@@ -221,7 +271,9 @@ async def test_the_teacher_reads_root_verbs_in_calls_that_are_paid_once_and_capp
     assert len(lines(tmp_path / "m.jsonl")) == 60
 
 
-async def test_calls_about_verbs_are_paid_only_where_the_user_agrees_and_the_rows_are_there_all_the_same(endpoint, tmp_path):
+async def test_calls_about_verbs_are_paid_only_where_the_user_agrees_and_the_rows_are_there_all_the_same(
+    endpoint, tmp_path
+):
     class NotTheVerbs(Consents):
         def before(self, quote):
             super().before(quote)
@@ -229,7 +281,12 @@ async def test_calls_about_verbs_are_paid_only_where_the_user_agrees_and_the_row
                 raise BudgetError("not the verbs")
 
     says = NotTheVerbs()
-    given = {"teacher": endpoint.url("proposals"), "out": tmp_path / "m.jsonl", "store": tmp_path / "s.db", "settings": PRICED}
+    given = {
+        "teacher": endpoint.url("proposals"),
+        "out": tmp_path / "m.jsonl",
+        "store": tmp_path / "s.db",
+        "settings": PRICED,
+    }
     done = await generate(None, Wanted(400), seeds="builtin", verbs_by_teacher=True, consent=says, **given)
     assert (len(lines(tmp_path / "m.jsonl")), says.told[2].n) == (400, 400 / 25)
     assert (done.parsed.why, done.parsed.calls, endpoint.calls().total()) == ("not the verbs", 0, done.report.calls)
@@ -256,15 +313,34 @@ def test_a_steps_name_takes_a_task_files_place(endpoint, tmp_path):
     (tmp_path / "mood_app.py").write_text(STEP_APP)
     rows = tmp_path / "steps" / "mood" / "examples.jsonl"
     rows.parent.mkdir(parents=True)
-    rows.write_text("".join(json.dumps({"id": f"r{i}", "input": f"day {i} was {i} times as fair", "label": "good"}) + "\n" for i in range(20)))
-    given = ("--teacher", endpoint.url("proposals"), "-n", 15, "--yes", "--price-in", 1, "--price-out", 2, "--no-report")
+    rows.write_text(
+        "".join(
+            json.dumps({"id": f"r{i}", "input": f"day {i} was {i} times as fair", "label": "good"}) + "\n"
+            for i in range(20)
+        )
+    )
+    given = (
+        "--teacher",
+        endpoint.url("proposals"),
+        "-n",
+        15,
+        "--yes",
+        "--price-in",
+        1,
+        "--price-out",
+        2,
+        "--no-report",
+    )
     process, out, err = stillhouse(tmp_path, "mood_app.py:mood", *given)
     assert process.returncode == 0, err
     assert len(lines(rows.with_name("generated.jsonl"))) == 15
     assert 'in [data] of the task: unlabelled = "generated.jsonl"' in out
     assert "then stillhouse label mood_app.py:mood" in out.replace("\n", " ")
     process, _, err = stillhouse(tmp_path, "mood_app.py:nothing", *given)
-    assert (process.returncode, "has no model step 'nothing'; its model steps: mood" in err.replace("\n", " ")) == (2, True)
+    assert (process.returncode, "has no model step 'nothing'; its model steps: mood" in err.replace("\n", " ")) == (
+        2,
+        True,
+    )
 
 
 @pytest.mark.parametrize("mode", ["nonsense", "empty", "filter", "html", "no-choices"])
@@ -285,7 +361,9 @@ async def test_a_reply_that_is_cut_off_loses_its_last_proposal_alone(endpoint, t
 
 async def test_the_budget_ends_it_and_what_was_kept_is_written(endpoint, tmp_path):
     dear = {"price_in": 0, "price_out": 1000}
-    done = await exercises(endpoint, tmp_path, 200, max_usd=3.0775, **dear)  # a call may cost $3.072 and costs $0.002: three of them
+    done = await exercises(
+        endpoint, tmp_path, 200, max_usd=3.0775, **dear
+    )  # a call may cost $3.072 and costs $0.002: three of them
     assert done.report.stopped == "budget"
     assert 0 < done.report.kept == len(lines(done.out)) < 200
     assert done.report.cost_usd == pytest.approx(0.006)
@@ -302,13 +380,30 @@ async def test_a_budget_of_nothing_is_refused_before_a_call(endpoint, tmp_path, 
 
 async def test_a_prompt_over_the_context_is_refused_with_the_remedy(endpoint, tmp_path):
     seeds = tmp_path / "seeds.jsonl"
-    seeds.write_text(json.dumps({"id": "long", "instruction": "Sum up the text.", "input": "word " * 4000, "output": "A word."}))
-    with pytest.raises(UserError, match=r"context of 4,096 \(given by the user\); the seed 'long' is its longest part: shorten it"):
+    seeds.write_text(
+        json.dumps({"id": "long", "instruction": "Sum up the text.", "input": "word " * 4000, "output": "A word."})
+    )
+    with pytest.raises(
+        UserError, match=r"context of 4,096 \(given by the user\); the seed 'long' is its longest part: shorten it"
+    ):
         await generate(
-            None, Wanted(5), seeds=seeds, asking=Asking(context_tokens=4096), teacher=endpoint.url("proposals"), out=tmp_path / "o.jsonl", store=tmp_path / "s"
+            None,
+            Wanted(5),
+            seeds=seeds,
+            asking=Asking(context_tokens=4096),
+            teacher=endpoint.url("proposals"),
+            out=tmp_path / "o.jsonl",
+            store=tmp_path / "s",
         )
     with pytest.raises(UserError, match=r"context of 4,096 \(the endpoint's list of models\); the seed 'long'"):
-        await generate(None, Wanted(5), seeds=seeds, teacher=endpoint.url("proposals-listed"), out=tmp_path / "o.jsonl", store=tmp_path / "s")
+        await generate(
+            None,
+            Wanted(5),
+            seeds=seeds,
+            teacher=endpoint.url("proposals-listed"),
+            out=tmp_path / "o.jsonl",
+            store=tmp_path / "s",
+        )
     assert endpoint.calls().total() == 0
     assert (await exercises(endpoint, tmp_path, 5)).report.context_tokens is None
     with pytest.raises(TeacherError, match=r"maximum context length is 512 tokens.*bring shorter seeds"):
@@ -316,7 +411,10 @@ async def test_a_prompt_over_the_context_is_refused_with_the_remedy(endpoint, tm
 
 
 def test_seeds_that_are_there_twice_are_left_out_and_named(tmp_path):
-    rows = [{"id": f"s{i}", "instruction": text, "output": "Yes."} for i, text in enumerate(["Say yes to me.", "say  YES to me", "Say no to me."])]
+    rows = [
+        {"id": f"s{i}", "instruction": text, "output": "Yes."}
+        for i, text in enumerate(["Say yes to me.", "say  YES to me", "Say no to me."])
+    ]
     path = tmp_path / "seeds.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     seeds, left_out = load_seeds(path)
@@ -327,7 +425,10 @@ def test_seeds_that_are_there_twice_are_left_out_and_named(tmp_path):
         load_seeds(path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"instruction": "x"}', '{"instruction": "", "output": "y"}', '{"instruction": 3, "output": "y"}', ""])
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"instruction": "x"}', '{"instruction": "", "output": "y"}', '{"instruction": 3, "output": "y"}', ""],
+)
 def test_a_seed_file_that_is_none_is_refused_in_a_sentence(tmp_path, text):
     (tmp_path / "seeds.jsonl").write_text(text)
     with pytest.raises(DatasetError, match=r"seeds\.jsonl.*(mend the row|add rows)"):
@@ -349,8 +450,16 @@ def test_the_shipped_seeds_are_many_and_pass_every_rule():
     ("rule", "broken", "fine"),
     [
         ("length", ["Say it now", "word " * 151], ["Say it now please", "word " * 150]),
-        ("words", ["Draw a house for me", "Describe the picture below", "Please go to the shop"], ["Describe the mapping", "Explain photography to me"]),
-        ("program", ["Write a program that sorts names"], ["Please write a program that sorts", "Write a function that sorts"]),
+        (
+            "words",
+            ["Draw a house for me", "Describe the picture below", "Please go to the shop"],
+            ["Describe the mapping", "Explain photography to me"],
+        ),
+        (
+            "program",
+            ["Write a program that sorts names"],
+            ["Please write a program that sorts", "Write a function that sorts"],
+        ),
         ("punctuation", ["- list three fruits now", "(optional) say hello to me"], ["List three fruits now"]),
         ("ascii", ["Über die Brücke gehen", "東京 is where"], ["Explain what Über means here"]),
     ],
@@ -364,7 +473,11 @@ def test_numbered_blocks_are_read_by_their_numbers():
     assert [(block.number, block.problem) for block in blocks(reply, 4, 8, cut_off=True)] == [
         (4, None), (5, None), (5, "number twice"), (99, "number not asked for"), (6, "empty"), (7, "cut off"),
     ]  # fmt: skip
-    assert fields("Instruction: Sort\nthem.\nInput: b, a\nOutput: a,\nInput: b") == {"instruction": "Sort them.", "input": "b, a", "output": "a,\nInput: b"}
+    assert fields("Instruction: Sort\nthem.\nInput: b, a\nOutput: a,\nInput: b") == {
+        "instruction": "Sort them.",
+        "input": "b, a",
+        "output": "a,\nInput: b",
+    }
     assert fields("Instruction: Sort.\nInput: <NONE>\nOutput: x")["input"] == ""
     assert fields("Input: x\nInstruction: y\nOutput: z") is None
 
@@ -383,9 +496,9 @@ async def test_inputs_for_a_task_are_balanced_and_carry_their_lineage(endpoint, 
         assert len(lineage["parents"]) == (3 if lineage["how"] == "new" else 1)
         assert {parents[id_].label for id_ in lineage["parents"]} == {lineage["asked_label"]}
     assert {row.extra["lineage"]["how"] for row in rows} == {"new", "harder", "rephrased"}
-    assert done.report.held_out == len(load_splits(load_task(task)).test) + len(load_splits(load_task(task)).validation) + len(
-        load_splits(load_task(task)).calibration
-    )
+    assert done.report.held_out == len(load_splits(load_task(task)).test) + len(
+        load_splits(load_task(task)).validation
+    ) + len(load_splits(load_task(task)).calibration)
 
 
 async def test_the_way_of_asking_does_not_tell_the_class(tmp_path):
@@ -393,9 +506,14 @@ async def test_the_way_of_asking_does_not_tell_the_class(tmp_path):
     rows = load_splits(task).train
     planner = TaskInputs("m", task, rows, Asking(), ways=("new", "harder"), labels=("good", "bad"))
     pairs = Counter((call.how, call.label) for call in planner.calls(0, 40, ()))
-    assert sum(pairs.values()) == 40 and min(pairs[how, label] for how in ("new", "harder") for label in ("good", "bad")) >= 5
+    assert (
+        sum(pairs.values()) == 40
+        and min(pairs[how, label] for how in ("new", "harder") for label in ("good", "bad")) >= 5
+    )
     assert Counter(call.how for call in planner.calls(0, 40, ())) == {"new": 20, "harder": 20}
-    assert [call.request.hash for call in planner.calls(0, 40, ())] == [call.request.hash for call in planner.calls(0, 40, ())]
+    assert [call.request.hash for call in planner.calls(0, 40, ())] == [
+        call.request.hash for call in planner.calls(0, 40, ())
+    ]
 
 
 SCRIPT = '''
@@ -427,7 +545,9 @@ def objects(request, example):
 async def test_what_the_teacher_copies_from_the_test_rows_is_dropped_and_named(tmp_path, monkeypatch):
     (tmp_path / "copying_teacher.py").write_text(SCRIPT)
     monkeypatch.syspath_prepend(tmp_path)
-    done = await generate(project(tmp_path), Wanted(1), asking=Asking(per_call=3), teacher="scripted:copying_teacher:copies")
+    done = await generate(
+        project(tmp_path), Wanted(1), asking=Asking(per_call=3), teacher="scripted:copying_teacher:copies"
+    )
     assert done.texts == ["a morning that nobody else will ever remember"]
     dropped = [(drop["reason"], drop["resembled"]) for drop in lines(tmp_path / "generated.dropped.jsonl")]
     assert dropped[0] == ("test: exact", "t3")
@@ -443,17 +563,30 @@ async def test_exercises_that_copy_test_rows_or_each_other_are_dropped_with_scor
     assert done.texts == ["Name the largest lake of all Africa.", "Why do ships float on water?"]
     drops = lines(tmp_path / "generated.dropped.jsonl")
     first = lines(done.out)[0]["id"]
-    scores = [1.0, pytest.approx(14 / 17), pytest.approx(14 / 15)]  # 7 of 7 and of 10 words ("instruction" and "input" are two of them); 7 of 7 and of 8
-    assert [(drop["reason"], drop["resembled"]) for drop in drops] == [("test: exact", "t3"), ("test: rouge-l", "t4"), (near, first)]
+    scores = [
+        1.0,
+        pytest.approx(14 / 17),
+        pytest.approx(14 / 15),
+    ]  # 7 of 7 and of 10 words ("instruction" and "input" are two of them); 7 of 7 and of 8
+    assert [(drop["reason"], drop["resembled"]) for drop in drops] == [
+        ("test: exact", "t3"),
+        ("test: rouge-l", "t4"),
+        (near, first),
+    ]
     assert [drop["score"] for drop in drops] == scores
 
 
 async def test_inputs_of_fields_and_choices_keep_their_form(tmp_path, monkeypatch):
     (tmp_path / "copying_teacher.py").write_text(SCRIPT)
     monkeypatch.syspath_prepend(tmp_path)
-    rows = [{"id": f"r{i}", "input": {"q": f"what is number {i}", "hint": "count"}, "choices": [f"c{i}", "d"], "label": "d"} for i in range(40)]
+    rows = [
+        {"id": f"r{i}", "input": {"q": f"what is number {i}", "hint": "count"}, "choices": [f"c{i}", "d"], "label": "d"}
+        for i in range(40)
+    ]
     project(tmp_path, rows)
-    (tmp_path / "task.toml").write_text(TASK.replace('labels = ["good", "bad"]\n', "").replace('test = "test.jsonl"\n', ""))
+    (tmp_path / "task.toml").write_text(
+        TASK.replace('labels = ["good", "bad"]\n', "").replace('test = "test.jsonl"\n', "")
+    )
     done = await generate(tmp_path, Wanted(1), asking=Asking(per_call=4), teacher="scripted:copying_teacher:objects")
     [row] = load_examples(done.out).examples
     assert (row.input, row.choices) == ({"q": "which of them flies", "hint": "wings"}, ("owl", "cow"))
@@ -483,7 +616,10 @@ async def test_a_planted_copy_of_a_test_row_fails_the_build(tmp_path, how, part)
         (tmp_path / "task.toml").write_text(TASK + 'unlabelled = "generated.jsonl"\n')
     held_out = held_out_of(load_splits(load_task(tmp_path))) if how != "exact" else None
     assert held_out is None or held_out.resembles(PLANTED[how]).how == how
-    for build in (lambda: prepare(tmp_path), lambda: generate(tmp_path, Wanted(1), teacher="scripted:json:dumps", out=tmp_path / "more.jsonl")):
+    for build in (
+        lambda: prepare(tmp_path),
+        lambda: generate(tmp_path, Wanted(1), teacher="scripted:json:dumps", out=tmp_path / "more.jsonl"),
+    ):
         with pytest.raises(LeakageError, match=r"'gen-1' resembles test row|has the same input"):
             await build()
 
@@ -491,9 +627,15 @@ async def test_a_planted_copy_of_a_test_row_fails_the_build(tmp_path, how, part)
 @pytest.mark.parametrize(
     ("held", "copy"),
     [
-        ("Мой заказ пришёл вчера, но в коробке не было зарядки", "Мой заказ пришёл сегодня, но в коробке не было зарядки"),
+        (
+            "Мой заказ пришёл вчера, но в коробке не было зарядки",
+            "Мой заказ пришёл сегодня, но в коробке не было зарядки",
+        ),
         ("注文した商品がまだ届いていません", "注文した品物がまだ届いていません"),
-        ("Mein Päckchen für Jörg kam gestern völlig zerdrückt an", "Mein Päckchen für Jörg kam heute völlig zerdrückt an"),
+        (
+            "Mein Päckchen für Jörg kam gestern völlig zerdrückt an",
+            "Mein Päckchen für Jörg kam heute völlig zerdrückt an",
+        ),
     ],
 )
 def test_near_copies_of_held_out_rows_are_seen_in_any_script(held, copy):
@@ -507,7 +649,10 @@ def test_a_refusal_names_all_pairs_and_of_many_the_first():
     held_out = HeldOut()
     held_out.include("test", [Example(f"t{i}", f"row {i} of the test " * 3) for i in range(12)])
     copies = [Example(f"g{i}", f"row {i} of the test " * 3) for i in range(12)]
-    with pytest.raises(LeakageError, match=r"2 generated rows resemble .*: 'g0' resembles test row 't0' [^;]*; 'g1' resembles test row 't1' [^;]*; take"):
+    with pytest.raises(
+        LeakageError,
+        match=r"2 generated rows resemble .*: 'g0' resembles test row 't0' [^;]*; 'g1' resembles test row 't1' [^;]*; take",
+    ):
         held_out.refuse(copies[:2], "rows")
     with pytest.raises(LeakageError, match=r"'g9' resembles test row 't9' [^;]*; and 2 more; take"):
         held_out.refuse(copies, "rows")

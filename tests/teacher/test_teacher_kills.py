@@ -13,11 +13,14 @@ import pytest
 
 from mood_task import MOOD
 
-TASK = MOOD + """
+TASK = (
+    MOOD
+    + """
 [teacher]
 model = "{model}"
 concurrency = {in_flight}
 """
+)
 N, KILLS, IN_FLIGHT = 500, 20, 4
 FORKER = """
 import json, os, signal, sys, time

@@ -16,11 +16,14 @@ from stillhouse.errors import ExistsError, StorageError, TeacherError
 from stillhouse.jobs.label import label
 from stillhouse.teacher import annotate
 
-TASK = MOOD + """
+TASK = (
+    MOOD
+    + """
 [teacher]
 model = "{model}"
 concurrency = 4
 """
+)
 IN_FLIGHT = 4
 KEY = "sk-planted-0123456789"
 
@@ -114,7 +117,20 @@ def test_what_the_endpoint_does_ends_in_labels_or_in_one_sentence(endpoint, tmp_
     assert KEY not in out + err
 
 
-UNUSABLE = ["garbage", "html", "error-200", "no-choices", "empty", "length", "filter", "nonsense", "nested", "half-character", "huge", "null-choice"]
+UNUSABLE = [
+    "garbage",
+    "html",
+    "error-200",
+    "no-choices",
+    "empty",
+    "length",
+    "filter",
+    "nonsense",
+    "nested",
+    "half-character",
+    "huge",
+    "null-choice",
+]
 
 
 @pytest.mark.parametrize("mode", UNUSABLE)
@@ -140,7 +156,12 @@ def test_a_full_disk_keeps_what_was_paid_for(endpoint, tmp_path):
     """No file may grow beyond 400 kB, as on a disk that fills up; then there is room again."""
     project(tmp_path, endpoint.url(), 400)
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000)); from stillhouse.cli import main; main()"
-    process = subprocess.run([sys.executable, "-c", limited, "label", str(tmp_path), "--unpriced"], capture_output=True, text=True, check=False)
+    process = subprocess.run(
+        [sys.executable, "-c", limited, "label", str(tmp_path), "--unpriced"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert process.returncode == 1
     assert "free space" in process.stderr
     assert "Traceback" not in process.stderr
@@ -161,13 +182,22 @@ async def test_a_file_of_the_task_is_never_overwritten(tmp_path, out):
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("out", ["worked.jsonl", "further.jsonl", "answers.jsonl", "own.db", "app.py", "notes.jsonl", "mine.jsonl"])
+@pytest.mark.parametrize(
+    "out", ["worked.jsonl", "further.jsonl", "answers.jsonl", "own.db", "app.py", "notes.jsonl", "mine.jsonl"]
+)
 async def test_what_label_did_not_write_is_never_overwritten_nor_by_the_rejected_rows(endpoint, tmp_path, out):
     project(tmp_path, endpoint.url(), 3)
     with (tmp_path / "task.toml").open("a") as file:
         file.write('examples = "worked.jsonl"\n[data]\ntrain = "rows.jsonl"\nalso_test = ["further.jsonl"]\n')
-    (tmp_path / "task.toml").write_text((tmp_path / "task.toml").read_text().replace('[data]\ntrain = "rows.jsonl"\n', "", 1))
-    labelled_here = {"id": "w", "input": "day 9 was good", "label": "good", "provenance": {}}  # as if copied from an output of ours
+    (tmp_path / "task.toml").write_text(
+        (tmp_path / "task.toml").read_text().replace('[data]\ntrain = "rows.jsonl"\n', "", 1)
+    )
+    labelled_here = {
+        "id": "w",
+        "input": "day 9 was good",
+        "label": "good",
+        "provenance": {},
+    }  # as if copied from an output of ours
     for name in ("worked.jsonl", "further.jsonl", "answers.jsonl"):
         (tmp_path / name).write_text(json.dumps(labelled_here) + "\n")
     (tmp_path / "own.db").write_bytes(b"SQLite format 3\x00\xff\xfe")
@@ -252,7 +282,9 @@ def test_rationales_are_asked_for_with_worked_examples_and_read_apart_from_the_l
 
 def test_recorded_answers_are_a_teacher_that_costs_nothing(tmp_path):
     project(tmp_path, "recorded:answers.jsonl", 4)
-    answers = [{"id": f"r{i}", "teacher_label": "good", "teacher_rationale": "because"} for i in range(3)] + [{"id": "r3", "teacher_label": None}]
+    answers = [{"id": f"r{i}", "teacher_label": "good", "teacher_rationale": "because"} for i in range(3)] + [
+        {"id": "r3", "teacher_label": None}
+    ]
     (tmp_path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in answers))
     process, out, err = stillhouse("label", tmp_path, "--json")
     assert process.returncode == 0, err
@@ -274,7 +306,9 @@ async def test_every_row_says_where_it_comes_from_also_when_the_store_answers(en
     assert report.dates[0] <= first["date"] <= report.dates[1]
     await label(folder, settings={"price_in": 1.0, "price_out": 2.0})
     assert labelled(folder)[0]["provenance"] == first  # the date is the reply's, not the file's
-    (folder / "task.toml").write_text((folder / "task.toml").read_text().replace("Is it good?", "Was it good?") + 'licence = "apache-2.0"\n')
+    (folder / "task.toml").write_text(
+        (folder / "task.toml").read_text().replace("Is it good?", "Was it good?") + 'licence = "apache-2.0"\n'
+    )
     await label(folder)
     other = labelled(folder)[0]["provenance"]
     assert other["prompt_hash"] != first["prompt_hash"]
@@ -290,7 +324,14 @@ async def test_recorded_rows_keep_what_they_say_of_themselves_and_invent_nothing
     report = (await label(folder, teacher="recorded:recording.jsonl")).report
     kept, bare = (row["provenance"] for row in labelled(folder))
     assert kept == recording[0]["provenance"]
-    assert bare == {"teacher": "recorded:recording.jsonl", "date": None, "prompt_hash": None, "parameters": {}, "price_snapshot": None, "licence": "unknown"}
+    assert bare == {
+        "teacher": "recorded:recording.jsonl",
+        "date": None,
+        "prompt_hash": None,
+        "parameters": {},
+        "price_snapshot": None,
+        "licence": "unknown",
+    }
     assert report.licences == {kept["licence"]: 1, "unknown": 1}
 
 
@@ -318,7 +359,12 @@ async def test_reasons_that_differ_in_every_row_are_counted_apart_up_to_a_number
     refuses = 'def refuses(request, example):\n    return Completion(None, error=f"no: {int(example.id[1:]) % 5}")\n'
     (tmp_path / "refusing_script.py").write_text("from stillhouse.llm.request import Completion\n" + refuses)
     report = (await label(tmp_path)).report
-    assert sorted(report.rejected.items()) == [("another reason, which stands with the row", 4), ("no: 0", 2), ("no: 1", 2), ("no: 2", 2)]
+    assert sorted(report.rejected.items()) == [
+        ("another reason, which stands with the row", 4),
+        ("no: 0", 2),
+        ("no: 1", 2),
+        ("no: 2", 2),
+    ]
     rejected = [json.loads(line)["reason"] for line in (tmp_path / "teacher.rejected.jsonl").read_text().splitlines()]
     assert rejected == [f"no: {n % 5}" for n in range(10)]
 
@@ -328,18 +374,28 @@ async def test_votes_repairs_and_ties_are_counted(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "voting_script.py").write_text(VOTES)
     (tmp_path / "task.toml").write_text((tmp_path / "task.toml").read_text() + "samples = 4\ntemperature = 0.7\n")
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"id": text, "input": text}) + "\n" for text in ("a", "a tie")))
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(json.dumps({"id": text, "input": text}) + "\n" for text in ("a", "a tie"))
+    )
     report = (await label(tmp_path)).report
     assert report.rejected == {"tie: 2 answers have 2 of 4 votes each": 1}
     (row,) = labelled(tmp_path)
-    assert (row["teacher_label"], row["teacher_confidence"], row["teacher_scores"]) == ("good", 0.75, {"good": 0.75, "bad": 0.25})
+    assert (row["teacher_label"], row["teacher_confidence"], row["teacher_scores"]) == (
+        "good",
+        0.75,
+        {"good": 0.75, "bad": 0.25},
+    )
     assert row["provenance"]["parameters"] == {"temperature": 0.7, "max_tokens": 512, "samples": 4}
     assert report.with_scores == 1
 
     (tmp_path / "place.json").write_text(json.dumps({"type": "object", "properties": {"city": {"type": "string"}}}))
     task = '[task]\nname = "place"\ninstruction = "Where?"\noutput = "json"\njson_schema = "place.json"\n[data]\ntrain = "rows.jsonl"\n'
     (tmp_path / "task.toml").write_text(task + '[teacher]\nmodel = "scripted:voting_script:place"\n')
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"id": text, "input": text}) + "\n" for text in ("plain", "broken", "never one", "never two")))
+    (tmp_path / "rows.jsonl").write_text(
+        "".join(
+            json.dumps({"id": text, "input": text}) + "\n" for text in ("plain", "broken", "never one", "never two")
+        )
+    )
     report = (await label(tmp_path)).report
     assert (report.labelled, report.sent_back, report.repaired) == (2, 3, 1)
     assert report.rejected == {"the reply does not fit the schema, also when sent back": 2}
@@ -355,7 +411,10 @@ def test_ctrl_c_ends_it_with_what_is_kept_and_how_to_go_on(endpoint, tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "stopped; what was paid for or trained is kept, and the same command goes on from there" in err and "Traceback" not in err
+    assert (
+        "stopped; what was paid for or trained is kept, and the same command goes on from there" in err
+        and "Traceback" not in err
+    )
     before = endpoint.calls().total()
     assert json.loads(stillhouse("label", tmp_path, "--price-in", 1, "--price-out", 2, "--json")[1])["labelled"] == 400
     assert endpoint.calls().total() <= 400 + IN_FLIGHT and before < 400

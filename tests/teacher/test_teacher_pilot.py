@@ -14,18 +14,23 @@ from stillhouse.jobs.label import label
 from stillhouse.records import Estimate
 from stillhouse.teacher.pilot import Quote, draw, total_cost
 
-TASK = MOOD + """
+TASK = (
+    MOOD
+    + """
 [teacher]
 model = "{model}"
 price_in = 1.0
 price_out = 2.0
 """
+)
 A_CALL = (20 * 1 + 2 * 2) / 1e6  # US$, of the fake endpoint
 
 
 def project(folder, model, n):
     (folder / "task.toml").write_text(TASK.format(model=model))
-    (folder / "rows.jsonl").write_text("".join(json.dumps({"id": f"r{i}", "input": f"day {i} was good"}) + "\n" for i in range(n)))
+    (folder / "rows.jsonl").write_text(
+        "".join(json.dumps({"id": f"r{i}", "input": f"day {i} was good"}) + "\n" for i in range(n))
+    )
     return folder
 
 
@@ -86,7 +91,12 @@ async def test_twenty_rows_tell_what_the_rest_will_cost_and_are_not_asked_again(
     report = (await label(project(tmp_path, endpoint.url(), 50), consent=says)).report
     first, told = says.quotes
     assert (first.n, first.cost_usd) == (50, None)
-    assert (told.n, told.cost_usd.value, told.cost_usd.n, told.paid_usd) == (50, pytest.approx(50 * A_CALL), 20, pytest.approx(20 * A_CALL))
+    assert (told.n, told.cost_usd.value, told.cost_usd.n, told.paid_usd) == (
+        50,
+        pytest.approx(50 * A_CALL),
+        20,
+        pytest.approx(20 * A_CALL),
+    )
     assert (report.labelled, report.from_store, report.cost_usd) == (50, 0, pytest.approx(50 * A_CALL))
     assert endpoint.calls().total() == 50
     assert "50 calls of" in str(told) and "20 rows asked" in str(told)
@@ -112,11 +122,16 @@ async def test_nobody_is_asked_for_a_pilots_worth_of_rows_nor_for_what_is_paid_a
 
 async def test_recorded_and_scripted_teachers_need_no_consent(tmp_path):
     project(tmp_path, "recorded:a.jsonl", 30)
-    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"id": f"r{i}", "teacher_label": "good"}) + "\n" for i in range(30)))
+    (tmp_path / "a.jsonl").write_text(
+        "".join(json.dumps({"id": f"r{i}", "teacher_label": "good"}) + "\n" for i in range(30))
+    )
     assert (await label(tmp_path, consent=Says(yes=False))).report.labelled == 30
 
 
-@pytest.mark.parametrize(("mode", "reason"), [("length", "cut off at max_tokens"), ("html", "reply is not JSON"), ("400", "refused by the endpoint")])
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [("length", "cut off at max_tokens"), ("html", "reply is not JSON"), ("400", "refused by the endpoint")],
+)
 async def test_where_no_answer_of_the_pilot_is_usable_no_more_are_paid_for(endpoint, tmp_path, mode, reason):
     says = Says()
     with pytest.raises(TeacherError, match=rf"none of the 20 rows .* \(20 times: {reason}"):

@@ -15,7 +15,10 @@ from stillhouse.teacher.spool import Spool
 def test_lines_come_out_in_input_order_kept_apart_from_rejected(tmp_path, monkeypatch, seed):
     monkeypatch.setattr(spool_module, "_RECENT", 1 + 20 * seed)
     monkeypatch.setattr(spool_module, "_AT_ONCE", 32)
-    rows = [(index, f"row {index} {'x' * random.Random(index).randrange(50)}\n".encode(), index % 3 != 0) for index in range(200)]
+    rows = [
+        (index, f"row {index} {'x' * random.Random(index).randrange(50)}\n".encode(), index % 3 != 0)
+        for index in range(200)
+    ]
     shuffled = random.Random(seed).sample(rows, len(rows))
     with Spool(tmp_path / "out.jsonl") as spool:
         for index, line, kept in shuffled:

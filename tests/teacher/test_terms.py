@@ -17,7 +17,14 @@ HOSTED = {
     "https://llm.example.com/v1#any": "llm.example.com",
     "https://api.openai.com.evil.example/v1#any": "api.openai.com.evil.example",
 }
-OWN = ["http://127.0.0.1:8000/v1#m", "http://[::1]:8000/v1#m", "http://localhost/v1#m", "http://10.1.2.3/v1#m", "http://gpu-box:8000/v1#m", "http://gpu.lan/v1#m"]
+OWN = [
+    "http://127.0.0.1:8000/v1#m",
+    "http://[::1]:8000/v1#m",
+    "http://localhost/v1#m",
+    "http://10.1.2.3/v1#m",
+    "http://gpu-box:8000/v1#m",
+    "http://gpu.lan/v1#m",
+]
 
 
 @pytest.mark.parametrize("teacher", HOSTED)
@@ -30,7 +37,9 @@ def test_a_hosted_teacher_is_asked_nothing_before_its_notice_is_confirmed_and_th
     accept_terms(teacher, tmp_path, now=lambda: datetime(2026, 12, 1, tzinfo=UTC))
     require_terms(teacher, tmp_path)
     kept = json.loads((tmp_path / ACCEPTED).read_text())
-    assert kept == {notice.provider: {"accepted": "2026-12-01T00:00:00Z", "notice": notice.dated, "source": notice.source}}
+    assert kept == {
+        notice.provider: {"accepted": "2026-12-01T00:00:00Z", "notice": notice.dated, "source": notice.source}
+    }
 
 
 @pytest.mark.parametrize("teacher", [*OWN, "recorded:answers.jsonl", "scripted:module:object"])
@@ -77,10 +86,15 @@ def test_no_licence_is_made_up():
 def test_a_prompts_hash_follows_its_words_and_its_schema():
     messages = [{"role": "system", "content": "Is it good?"}]
     assert prompt_hash(messages) == prompt_hash([{"content": "Is it good?", "role": "system"}])
-    assert len({prompt_hash(messages), prompt_hash([*messages, *messages]), prompt_hash(messages, {"type": "object"})}) == 3
+    assert (
+        len({prompt_hash(messages), prompt_hash([*messages, *messages]), prompt_hash(messages, {"type": "object"})})
+        == 3
+    )
 
 
 def test_provenance_keeps_what_is_unknown_as_null():
-    row = provenance("recorded:a.jsonl", date=None, prompt_hash=None, parameters={}, price_snapshot=None, licence=UNKNOWN)
+    row = provenance(
+        "recorded:a.jsonl", date=None, prompt_hash=None, parameters={}, price_snapshot=None, licence=UNKNOWN
+    )
     assert list(row) == ["teacher", "date", "prompt_hash", "parameters", "price_snapshot", "licence"]
     assert (row["date"], row["licence"]) == (None, "unknown")

@@ -91,20 +91,32 @@ def data_advantage(
         raise UserError(f"{better.name!r} is compared with itself; name two arms")
     for arm in (better, worse):
         if len(arm.sizes) < 2:
-            raise UserError(f"{arm.name}: one training size (n = {arm.sizes[0]:,}) is no learning curve; measure at least two")
+            raise UserError(
+                f"{arm.name}: one training size (n = {arm.sizes[0]:,}) is no learning curve; measure at least two"
+            )
     if protocol == "lescao2021":
         if at is not None:
-            raise UserError("--at compares sizes at one score, which --protocol lescao2021 does not; leave one of them out")
+            raise UserError(
+                "--at compares sizes at one score, which --protocol lescao2021 does not; leave one of them out"
+            )
         return _lescao2021(better.by_run(), worse.by_run(), [arm.by_run() for arm in window_of], full_range, level)
     for arm in (better, worse):
         if arm.sizes[0] == 0:
-            raise UserError(f"{arm.name}: n = 0 has no place on a log2 axis; leave that size out, or take --protocol lescao2021, whose axis is linear")
+            raise UserError(
+                f"{arm.name}: n = 0 has no place on a log2 axis; leave that size out, or take --protocol lescao2021, whose axis is linear"
+            )
     return _ours(better, worse, window_of, full_range, at, level, seed)
 
 
-def _ours(better: Arm, worse: Arm, window_of: Sequence[Arm], full_range: bool, at: float | None, level: float, seed: int) -> Advantage:
+def _ours(
+    better: Arm, worse: Arm, window_of: Sequence[Arm], full_range: bool, at: float | None, level: float, seed: int
+) -> Advantage:
     arms = list({arm.name: arm for arm in (better, worse, *window_of)}.values())
-    within = [number for number, arm in enumerate(arms) if arm.name in ([other.name for other in window_of] or [better.name, worse.name])]
+    within = [
+        number
+        for number, arm in enumerate(arms)
+        if arm.name in ([other.name for other in window_of] or [better.name, worse.name])
+    ]
     curves = [isotonic(arm.by_run().means(), arm.by_run().counts) for arm in arms]
     window = _window([curves[number] for number in within], full_range)
     low, high = float(window[0]), float(window[1])
@@ -112,20 +124,26 @@ def _ours(better: Arm, worse: Arm, window_of: Sequence[Arm], full_range: bool, a
     sizes, notes = (better.sizes, worse.sizes), _missing([better, worse])
     drawn = interval = None
     ratio = Ranged(float(2 ** _log2_distance(sizes, curves, window)))
-    if few := [f"{arm.name} has {min(arm.by_run().counts)} at a size" for arm in arms if min(arm.by_run().counts) < MIN_RUNS]:
+    if few := [
+        f"{arm.name} has {min(arm.by_run().counts)} at a size" for arm in arms if min(arm.by_run().counts) < MIN_RUNS
+    ]:
         notes.append(f"no interval: it takes at least {MIN_RUNS} runs at every size, and {' and '.join(few)}")
     else:
         drawn = [isotonic(means, arm.by_run().counts) for arm, means in zip(arms, resampled(arms, seed), strict=True)]
         windows = _window([drawn[number] for number in within], full_range)
         usable = windows[1] - windows[0] > FLAT * max(1.0, abs(high))
         if (lost := int((~usable).sum())) > N_RESAMPLES * (1 - level) / 2:
-            notes.append(f"no interval: in {lost:,} of {N_RESAMPLES:,} resamples the curves share no score, so the window itself is in doubt")
+            notes.append(
+                f"no interval: in {lost:,} of {N_RESAMPLES:,} resamples the curves share no score, so the window itself is in doubt"
+            )
         else:
             kept, bounds = [curve[usable] for curve in drawn], (windows[0][usable], windows[1][usable])
             interval = order_interval(_distance(sizes, kept, bounds), level)
             ratio = Ranged(ratio.value, *(2**end for end in order_interval(_log2_distance(sizes, kept, bounds), level)))
     if full_range:
-        notes.append("over the full range, sizes beyond those tried count as the smallest or largest tried, so the distance is understated")
+        notes.append(
+            "over the full range, sizes beyond those tried count as the smallest or largest tried, so the distance is understated"
+        )
     read = _curves_read([better, worse], curves[:2], drawn, level)
     return Advantage(
         protocol="ours",
@@ -162,7 +180,9 @@ def _log2_distance(sizes: Sizes, curves: Sequence[Floats], window: tuple[Floats,
     return mean_log2_size(sizes[1], curves[1], *window) - mean_log2_size(sizes[0], curves[0], *window)
 
 
-def _at_score(score: float, sizes: Sizes, curves: Sequence[Floats], drawn: Sequence[Floats] | None, level: float) -> AtScore:
+def _at_score(
+    score: float, sizes: Sizes, curves: Sequence[Floats], drawn: Sequence[Floats] | None, level: float
+) -> AtScore:
     """Sizes at one score. What lies beyond the sizes tried is known as a range, [0, smallest] or [largest, inf), and enters the intervals as one."""
     found = [size_at(of, curve, score) for of, curve in zip(sizes, curves, strict=False)]
     needs = [Ranged(finite(float(n))) for n in found]
@@ -172,11 +192,16 @@ def _at_score(score: float, sizes: Sizes, curves: Sequence[Floats], drawn: Seque
     if drawn is None:
         return AtScore(score, needs[0], needs[1], apart, ratio)
     of_draws = [size_at(of, curve, score) for of, curve in zip(sizes, drawn, strict=False)]
-    least = [np.where(n == -np.inf, 0.0, np.where(n == np.inf, of[-1], n)) for of, n in zip(sizes, of_draws, strict=True)]
+    least = [
+        np.where(n == -np.inf, 0.0, np.where(n == np.inf, of[-1], n)) for of, n in zip(sizes, of_draws, strict=True)
+    ]
     most = [np.where(n == -np.inf, of[0], n) for of, n in zip(sizes, of_draws, strict=True)]
     with np.errstate(divide="ignore"):
         ratios = least[1] / most[0], most[1] / least[0]
-    better_n, worse_n = (Ranged(need.value, *size_interval(n, level, of[0], of[-1])) for need, n, of in zip(needs, of_draws, sizes, strict=True))
+    better_n, worse_n = (
+        Ranged(need.value, *size_interval(n, level, of[0], of[-1]))
+        for need, n, of in zip(needs, of_draws, sizes, strict=True)
+    )
     apart = Ranged(apart.value, *_ends(least[1] - most[0], most[1] - least[0], level))
     return AtScore(score, better_n, worse_n, apart, Ranged(ratio.value, *_ends(*ratios, level)))
 
@@ -185,13 +210,17 @@ def _ends(least: Floats, most: Floats, level: float) -> tuple[float | None, floa
     return finite(order_interval(least, level)[0]), finite(order_interval(most, level)[1])
 
 
-def _lescao2021(better: Scores, worse: Scores, window_of: Sequence[Scores], full_range: bool, level: float) -> Advantage:
+def _lescao2021(
+    better: Scores, worse: Scores, window_of: Sequence[Scores], full_range: bool, level: float
+) -> Advantage:
     found = reproduce(better, worse, window_of=window_of, full_range=full_range)
     _refuse_empty(better, worse, *found.window)
     assert found.advantage is not None
     notes = _missing([better, worse])
     if found.spread is None:
-        notes.append("no spread: with one run of each arm held out, an arm has none left or the window is a single score")
+        notes.append(
+            "no spread: with one run of each arm held out, an arm has none left or the window is a single score"
+        )
     if found.n_empty:
         ways = f"in {found.n_empty} of {len(found.hold_outs)} hold-outs the curves share no score"
         notes.append(f"{ways}; this protocol counts each as {found.for_empty:,.0f} rows, and its spread is mostly that")
@@ -225,7 +254,8 @@ def _curves_read(
         ends = [np.quantile(of, [(1 - level) / 2, 1 - (1 - level) / 2], axis=0) for of in drawn[:2]]
         bands = [tuple(zip(low.tolist(), high.tolist(), strict=True)) for low, high in ends]
     better, worse = (
-        CurveRead(arm.name, arm.sizes, tuple(curve.tolist()), tuple(arm.by_run().counts), band) for arm, curve, band in zip(arms, curves, bands, strict=True)
+        CurveRead(arm.name, arm.sizes, tuple(curve.tolist()), tuple(arm.by_run().counts), band)
+        for arm, curve, band in zip(arms, curves, bands, strict=True)
     )
     return better, worse
 
@@ -233,10 +263,14 @@ def _curves_read(
 def _refuse_empty(better: Arm, worse: Arm, low: float, high: float) -> None:
     names, rounding = f"{better.name} and {worse.name}", FLAT * max(1.0, abs(high))
     if abs(high - low) <= rounding:
-        raise UserError(f"{names} share the single score {low:.6g}, which is no window; compare them at sizes where both still learn")
+        raise UserError(
+            f"{names} share the single score {low:.6g}, which is no window; compare them at sizes where both still learn"
+        )
     if low > high:
         remedy = "measure more sizes, or take --full-range for a bound"
-        raise UserError(f"{names} share no score, so there is no window: one curve begins at {low:.6g}, the other ends at {high:.6g}; {remedy}")
+        raise UserError(
+            f"{names} share no score, so there is no window: one curve begins at {low:.6g}, the other ends at {high:.6g}; {remedy}"
+        )
 
 
 def _missing(arms: Sequence[Arm]) -> list[str]:
@@ -244,7 +278,11 @@ def _missing(arms: Sequence[Arm]) -> list[str]:
     notes = []
     for arm in arms:
         runs = arm.by_run()
-        short = [f"{len(runs.runs[n])} of {len(runs.seeds)} at n = {n:,}" for n in runs.sizes if len(runs.runs[n]) < len(runs.seeds)]
+        short = [
+            f"{len(runs.runs[n])} of {len(runs.seeds)} at n = {n:,}"
+            for n in runs.sizes
+            if len(runs.runs[n]) < len(runs.seeds)
+        ]
         if short:
             notes.append(f"{arm.name} lacks runs: {', '.join(short)}")
     return notes

@@ -30,7 +30,9 @@ class Line:
 
     @property
     def known(self) -> bool:
-        return None not in (self.fixed_usd, self.usd_per_call) and (self.renew_days is None or self.renewal_usd is not None)
+        return None not in (self.fixed_usd, self.usd_per_call) and (
+            self.renew_days is None or self.renewal_usd is not None
+        )
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ class BreakEven:
     day: date | None = None
 
 
-def machine_usd_per_call(usd_per_hour: float | None, seconds_per_call: float | None, utilisation: float) -> float | None:
+def machine_usd_per_call(
+    usd_per_hour: float | None, seconds_per_call: float | None, utilisation: float
+) -> float | None:
     """A call's share of a machine that is paid by the hour and busy for a share `utilisation` of it. None where price or speed is not known."""
     if usd_per_hour is None or seconds_per_call is None:
         return None
@@ -60,7 +64,9 @@ def machines(calls_per_day: float, seconds_per_call: float, utilisation: float) 
     return max(1, math.ceil(calls_per_day * seconds_per_call / (86_400 * utilisation) - 1e-9))
 
 
-def machine_pays_from(usd_per_hour: float, seconds_per_call: float, utilisation: float, usd_per_call: float) -> float | None:
+def machine_pays_from(
+    usd_per_hour: float, seconds_per_call: float, utilisation: float, usd_per_call: float
+) -> float | None:
     """Calls a day from which a machine costs less than calls at `usd_per_call` elsewhere. None: a full machine costs more than the calls it answers."""
     day_usd, full = 24 * usd_per_hour, 86_400 * utilisation / seconds_per_call
     if usd_per_call * full < day_usd:
@@ -75,10 +81,15 @@ def break_even(arm: Line, against: Line, *, calls_per_day: float | None = None, 
     """
     none = BreakEven(arm.name, against.name, None, "", None)
     if unknown := [line.name for line in (arm, against) if not line.known]:
-        return replace(none, sentence=f"whether {arm.name} pays off is unknown: no price is known for {' and '.join(unknown)}")
+        return replace(
+            none, sentence=f"whether {arm.name} pays off is unknown: no price is known for {' and '.join(unknown)}"
+        )
     for line in (arm, against):
         if line.ends is not None and start is not None and line.ends <= start:
-            return replace(none, sentence=f"the model of {line.name} was switched off on {line.ends}: there is nothing to compare with")
+            return replace(
+                none,
+                sentence=f"the model of {line.name} was switched off on {line.ends}: there is nothing to compare with",
+            )
     calendar = [line.name for line in (arm, against) if line.renew_days is not None or line.ends is not None]
     if calendar and (calls_per_day is None or start is None):
         what = f"{' and '.join(calendar)} changes with the calendar"
@@ -87,7 +98,12 @@ def break_even(arm: Line, against: Line, *, calls_per_day: float | None = None, 
 
 
 def _crossing(arm: Line, against: Line, calls_per_day: float | None, start: date | None) -> BreakEven:
-    assert arm.usd_per_call is not None and against.usd_per_call is not None and arm.fixed_usd is not None and against.fixed_usd is not None
+    assert (
+        arm.usd_per_call is not None
+        and against.usd_per_call is not None
+        and arm.fixed_usd is not None
+        and against.fixed_usd is not None
+    )
     extra, saved = arm.fixed_usd - against.fixed_usd, against.usd_per_call - arm.usd_per_call
     never = BreakEven(arm.name, against.name, None, "", False)
     if saved <= 0:
@@ -95,7 +111,12 @@ def _crossing(arm: Line, against: Line, calls_per_day: float | None, start: date
             return replace(never, sentence=f"{arm.name} costs less at first and more per call than {against.name}")
         more = f"a call costs {_usd(-saved)} more" if saved else "a call costs the same"
         return replace(never, sentence=f"{arm.name} never pays off against {against.name}: {more}")
-    calls = _last_crossing(extra, saved, [*_payments(arm, calls_per_day, start, 1), *_payments(against, calls_per_day, start, -1)], calls_per_day)
+    calls = _last_crossing(
+        extra,
+        saved,
+        [*_payments(arm, calls_per_day, start, 1), *_payments(against, calls_per_day, start, -1)],
+        calls_per_day,
+    )
     if calls is None:
         eaten = f"training it again eats what {_per_day(calls_per_day)} calls a day save"
         return replace(never, sentence=f"{arm.name} never pays off against {against.name}: {eaten}")
@@ -107,14 +128,24 @@ def _crossing(arm: Line, against: Line, calls_per_day: float | None, start: date
             when = f"would pay off from {_whole(calls):,} calls on" + (f", which is {_day(day)}" if day else "")
             after = f"but the model of {line.name} is switched off on {_day(line.ends)}, before that"
             known = "what its successor costs is not known" if line is against else "the saving ends first"
-            return replace(never, sentence=f"{arm.name} {when}, {after}: {known}", pays_off=None if line is against else False)
-    return BreakEven(arm.name, against.name, calls, _paid_off(arm, against, calls, saved, calls_per_day, day), True, day)
+            return replace(
+                never, sentence=f"{arm.name} {when}, {after}: {known}", pays_off=None if line is against else False
+            )
+    return BreakEven(
+        arm.name, against.name, calls, _paid_off(arm, against, calls, saved, calls_per_day, day), True, day
+    )
 
 
-def _paid_off(arm: Line, against: Line, calls: float, saved: float, calls_per_day: float | None, day: date | None) -> str:
+def _paid_off(
+    arm: Line, against: Line, calls: float, saved: float, calls_per_day: float | None, day: date | None
+) -> str:
     when = f"{arm.name} is cheaper than {against.name} from {_whole(calls):,} calls on"
     if calls_per_day is not None:
-        when += f", at {_per_day(calls_per_day)} a day from {_day(day)} on" if day else f", which at {_per_day(calls_per_day)} a day takes more than 20 years"
+        when += (
+            f", at {_per_day(calls_per_day)} a day from {_day(day)} on"
+            if day
+            else f", which at {_per_day(calls_per_day)} a day takes more than 20 years"
+        )
     return f"{when}: {_usd(saved * 1000)} saved per 1,000 calls"
 
 
@@ -129,7 +160,9 @@ def _payments(line: Line, calls_per_day: float | None, start: date | None, sign:
         yield (line.ends - start).days * calls_per_day, sign * (line.fixed_usd or 0.0)
 
 
-def _last_crossing(extra: float, saved: float, payments: list[tuple[float, float]], calls_per_day: float | None) -> float | None:
+def _last_crossing(
+    extra: float, saved: float, payments: list[tuple[float, float]], calls_per_day: float | None
+) -> float | None:
     """The number of calls after which the deficit, `extra` minus `saved` per call plus the payments, is never above 0 again; None: it comes back."""
     deficit, crossing = extra, max(0.0, extra / saved)
     for at, usd in sorted(payments):

@@ -50,11 +50,17 @@ class Crossover:
     sentence: str
 
 
-def find_crossover(better: CurveRead, worse: CurveRead, drawn: tuple[Floats, Floats] | None, level: float, *, log: bool) -> Crossover:
+def find_crossover(
+    better: CurveRead, worse: CurveRead, drawn: tuple[Floats, Floats] | None, level: float, *, log: bool
+) -> Crossover:
     """`drawn`: the two curves' resamples (resamples, sizes), None where there are none; then the fitted curves alone decide, and there is no interval."""
     grid, ahead = lead(worse.sizes, worse.fitted, better.sizes, better.fitted, log=log)
     if not grid.size:
-        return _none(worse, (), f"where the curves cross is unknown: {better.name} and {worse.name} have no training size in common")
+        return _none(
+            worse,
+            (),
+            f"where the curves cross is unknown: {better.name} and {worse.name} have no training size in common",
+        )
     ahead = np.where(np.abs(ahead) < TIE, 0.0, ahead)
     found = tuple(crossings(grid, ahead, log=log))
     leads = None if drawn is None else lead(worse.sizes, drawn[1], better.sizes, drawn[0], log=log)[1]
@@ -62,7 +68,11 @@ def find_crossover(better: CurveRead, worse: CurveRead, drawn: tuple[Floats, Flo
     if changes > 1:
         noise = "" if leads is None else f" ({changes} times beyond the noise of the runs)"
         times = "once" if len(found) == 1 else f"{len(found)} times"
-        return _none(worse, found, f"the curves cross {times}, at about {_listed(found)} training rows{noise}, so no single size is the crossover")
+        return _none(
+            worse,
+            found,
+            f"the curves cross {times}, at about {_listed(found)} training rows{noise}, so no single size is the crossover",
+        )
     signs = ahead[ahead != 0]
     falls_back = bool(signs.size and signs[0] > 0 > signs[-1])  # `worse` is ahead first, and `better` overtakes it
     leader, other, sign = (better, worse, -1.0) if falls_back else (worse, better, 1.0)
@@ -71,12 +81,16 @@ def find_crossover(better: CurveRead, worse: CurveRead, drawn: tuple[Floats, Flo
         n_star = float(caught_up(grid, sign * ahead, log=log))
     else:
         n_star = float(caught_up(grid, isotonic(sign * ahead), log=log))
-        low, high = size_interval(caught_up(grid, isotonic(sign * leads), log=log), level, float(grid[0]), float(grid[-1]))
+        low, high = size_interval(
+            caught_up(grid, isotonic(sign * leads), log=log), level, float(grid[0]), float(grid[-1])
+        )
     censored: Censored | None = "<=" if n_star == -math.inf else ">" if n_star == math.inf else None
     sentence = _sentence(leader.name, other.name, n_star, grid)
     if len(found) > 1:
         sentence += f"; the curves as fitted cross {len(found)} times (at about {_listed(found)}), but no more than once beyond the noise of the runs"
-    return Crossover(leader.name, finite(n_star), low, high, None if leads is None else level, censored, found, sentence)
+    return Crossover(
+        leader.name, finite(n_star), low, high, None if leads is None else level, censored, found, sentence
+    )
 
 
 def _beyond_noise(leads: Floats, level: float) -> Floats:

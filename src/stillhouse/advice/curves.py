@@ -39,7 +39,9 @@ def sizes_for(n_rows: int, n_classes: int | None) -> list[int]:
     return [*sizes, n_rows]
 
 
-def nested_subsets(examples: Sequence[Example], sizes: Sequence[int], targets: Sequence[str | None], seed: int) -> list[list[Example]]:
+def nested_subsets(
+    examples: Sequence[Example], sizes: Sequence[int], targets: Sequence[str | None], seed: int
+) -> list[list[Example]]:
     """One subset per size, each a part of the next, drawn by the seed alone. The smallest already holds a row of every class that is no rarity.
 
     `targets` are the rows' labels where these are classes, else None: then rows come in plain random order.
@@ -94,14 +96,24 @@ class Measured:
 
     def __post_init__(self) -> None:
         if self.scores.shape[0] != len(self.sizes) or self.scores.shape[2] != len(self.groups):
-            raise ValueError(f"scores of shape {self.scores.shape} do not fit {len(self.sizes)} sizes and {len(self.groups)} rows")
+            raise ValueError(
+                f"scores of shape {self.scores.shape} do not fit {len(self.sizes)} sizes and {len(self.groups)} rows"
+            )
         if not np.isfinite(self.scores).all():
-            raise ValueError(f"{self.name}: {np.count_nonzero(~np.isfinite(self.scores))} of {self.scores.size} scores are no numbers")
+            raise ValueError(
+                f"{self.name}: {np.count_nonzero(~np.isfinite(self.scores))} of {self.scores.size} scores are no numbers"
+            )
 
     def by_run(self) -> "Scores":
         """One score per run: the mean over its rows. Seeds are named by their place."""
         means = self.scores.mean(axis=2)
-        return Scores(self.name, {n: {str(seed): float(score) for seed, score in enumerate(of)} for n, of in zip(self.sizes, means, strict=True)})
+        return Scores(
+            self.name,
+            {
+                n: {str(seed): float(score) for seed, score in enumerate(of)}
+                for n, of in zip(self.sizes, means, strict=True)
+            },
+        )
 
 
 @dataclass(frozen=True)
@@ -173,7 +185,9 @@ def crossing(measured: Measured, prompt: Floats, *, level: float = 0.95, seed: i
     low = high = None
     if _has_interval(measured) and (measured.scores != prompt).any():
         curves, line = resampled([measured, Measured((0,), prompt[None, None, :], measured.groups, "prompt")], seed)
-        low, high = size_interval(size_at(measured.sizes, isotonic(curves), line[:, 0]), level, measured.sizes[0], measured.sizes[-1])
+        low, high = size_interval(
+            size_at(measured.sizes, isotonic(curves), line[:, 0]), level, measured.sizes[0], measured.sizes[-1]
+        )
     censored: Censored | None = "<=" if n_star == -math.inf else ">" if n_star == math.inf else None
     return Crossing(finite(n_star), low, high, censored, level, n_seeds, n_rows)
 
@@ -238,7 +252,9 @@ def resampled(arms: Sequence[Arm], seed: int) -> list[Floats]:
 def _student_weights(n_seeds: int, fewest: int, generator: np.random.Generator) -> Floats:
     """(resamples, seeds) normal variates, each resample's scaled so that together they are Student's t with as many degrees of freedom as the fewest runs."""
     freedom = max(1, fewest - 1)
-    return generator.standard_normal((N_RESAMPLES, n_seeds)) * np.sqrt(freedom / generator.chisquare(freedom, (N_RESAMPLES, 1)))
+    return generator.standard_normal((N_RESAMPLES, n_seeds)) * np.sqrt(
+        freedom / generator.chisquare(freedom, (N_RESAMPLES, 1))
+    )
 
 
 def _seed_deviations(arm: Arm) -> Floats:
@@ -261,8 +277,12 @@ def _share_of_seeds(measured: Measured, deviations: Floats) -> Floats:
     sums, counts = _by_group(measured)
     n_seeds, n_groups = sums.shape[1:]
     apart = sums - sums.mean(axis=1, keepdims=True)
-    apart -= apart.sum(axis=2, keepdims=True) / counts.sum() * counts  # what is left is seed by row: neither is better as a whole
-    by_rows = (apart**2).sum(axis=(1, 2)) / (n_seeds * (n_seeds - 1)) * n_groups / max(1, n_groups - 1) / counts.sum() ** 2
+    apart -= (
+        apart.sum(axis=2, keepdims=True) / counts.sum() * counts
+    )  # what is left is seed by row: neither is better as a whole
+    by_rows = (
+        (apart**2).sum(axis=(1, 2)) / (n_seeds * (n_seeds - 1)) * n_groups / max(1, n_groups - 1) / counts.sum() ** 2
+    )
     between = (deviations**2).sum(axis=1)
     return np.asarray(np.sqrt(np.clip(1 - by_rows / np.where(between > 0, between, 1.0), 0.0, 1.0)))
 

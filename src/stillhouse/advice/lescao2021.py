@@ -52,7 +52,9 @@ def shared_window(curves: Sequence[Accumulated], full_range: bool) -> tuple[floa
     return (min(lows), max(highs)) if full_range else (max(lows), min(highs))
 
 
-def reproduce(better: Scores, worse: Scores, *, window_of: Sequence[Scores] = (), full_range: bool = False) -> Reproduced:
+def reproduce(
+    better: Scores, worse: Scores, *, window_of: Sequence[Scores] = (), full_range: bool = False
+) -> Reproduced:
     """The advantage of `better` over `worse` in training rows.
 
     `window_of`: the arms whose common scores are the window; default these two. The paper compares its null verbalizer over the window of prompt and head.
@@ -66,13 +68,21 @@ def reproduce(better: Scores, worse: Scores, *, window_of: Sequence[Scores] = ()
     values: list[float] = []
     empty: list[float] = []
     for held_out in itertools.product(*(arm.seeds for arm in arms.values())):
-        curves = {name: curve for (name, arm), seed in zip(arms.items(), held_out, strict=True) if (curve := accumulated(arm, seed))}
+        curves = {
+            name: curve
+            for (name, arm), seed in zip(arms.items(), held_out, strict=True)
+            if (curve := accumulated(arm, seed))
+        }
         if len(curves) < len(arms):
             return Reproduced(advantage, None, window, (), 0, None)
         low, high = shared_window([curves[name] for name in within], full_range)
         if low == high:
             return Reproduced(advantage, None, window, (), 0, None)
-        values.append(_distance(curves[better.name], curves[worse.name], (low, high)) if low < high else _out_of_reach(curves[better.name], curves[worse.name]))
+        values.append(
+            _distance(curves[better.name], curves[worse.name], (low, high))
+            if low < high
+            else _out_of_reach(curves[better.name], curves[worse.name])
+        )
         empty += values[-1:] if low > high else []
     return Reproduced(advantage, float(np.std(values)), window, tuple(values), len(empty), empty[0] if empty else None)
 

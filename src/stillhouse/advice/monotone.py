@@ -19,7 +19,9 @@ def isotonic(values: ArrayLike, weights: ArrayLike | None = None) -> Floats:
     """The closest non-decreasing curves in weighted least squares (pool adjacent violators; Barlow et al. 1972), weights (sizes,) equal by default."""
     curves = np.array(values, dtype=np.float64)
     rows = curves.reshape(-1, curves.shape[-1])
-    for number in np.flatnonzero((np.diff(rows, axis=-1) < 0).any(axis=-1)):  # a curve that never falls is its own fit, to the last bit
+    for number in np.flatnonzero(
+        (np.diff(rows, axis=-1) < 0).any(axis=-1)
+    ):  # a curve that never falls is its own fit, to the last bit
         rows[number] = isotonic_regression(rows[number], weights=weights).x
     return curves
 
@@ -65,7 +67,9 @@ def mean_log2_size(sizes: Sequence[int], curve: ArrayLike, low: ArrayLike, high:
     return np.asarray((rises * (start + end) / 2).sum(axis=-1) / rises.sum(axis=-1))
 
 
-def lead(sizes: Sequence[int], curve: ArrayLike, other_sizes: Sequence[int], other: ArrayLike, *, log: bool = True) -> tuple[Floats, Floats]:
+def lead(
+    sizes: Sequence[int], curve: ArrayLike, other_sizes: Sequence[int], other: ArrayLike, *, log: bool = True
+) -> tuple[Floats, Floats]:
     """(grid,) sizes that both curves span and (..., grid) by how much `curve` is above `other` there. The grid is empty where they share no size."""
     first, last = max(sizes[0], other_sizes[0]), min(sizes[-1], other_sizes[-1])
     grid = np.array(sorted(size for size in {*sizes, *other_sizes} if first <= size <= last), dtype=np.float64)
@@ -101,7 +105,9 @@ def _sizes(at: Floats, log: bool) -> Floats:
     return 2**at if log else at
 
 
-def _pieces(sizes: Sequence[int], curve: ArrayLike, low: ArrayLike, high: ArrayLike, log: bool) -> tuple[Floats, Floats, Floats]:
+def _pieces(
+    sizes: Sequence[int], curve: ArrayLike, low: ArrayLike, high: ArrayLike, log: bool
+) -> tuple[Floats, Floats, Floats]:
     """The straight pieces of a curve within [low, high]: each one's rise in score, and where on the size axis it starts and ends.
 
     The part of [low, high] below the curve is a piece that stands at the smallest size, the part above it one at the largest.

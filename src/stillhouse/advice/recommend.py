@@ -143,18 +143,31 @@ def recommend(
     beaten = few_shot if examples_help and few_shot is not None else prompt
     if examples_help:
         students = [_against(student, beaten.name) for student in students]
-    facts = [f"{arm.name}: {_scored(arm.score)}" for arm in (prompt, few_shot) if arm is not None] + [f"{one.name} {one.gate_sentence}" for one in students]
+    facts = [f"{arm.name}: {_scored(arm.score)}" for arm in (prompt, few_shot) if arm is not None] + [
+        f"{one.name} {one.gate_sentence}" for one in students
+    ]
     if cascade is not None and cascade.refused:
         facts.append(f"no cascade: {cascade.refused}")
     if cascade is not None and cascade.promise_broken and cascade.harm_seen is not None:
         harm = cascade.harm_seen
         seen = f"it harms {harm.value:.1%} of the test rows (n = {harm.n:,}), at least {harm.low:.1%}, and the calibration rows promised {cascade.budget:.1%}"
         facts.append(f"no cascade: {seen}; the two are not alike, or the teacher has changed")
-    if passing := [student for student in students if student.gate == "pass" and (student.pays_off is not False or _better(student))]:
+    if passing := [
+        student
+        for student in students
+        if student.gate == "pass" and (student.pays_off is not False or _better(student))
+    ]:
         return _replace(beaten, passing[0], facts)
     if cascade is not None and (cascade.against or prompt.name) == beaten.name and _worth_having(cascade):
         return _cascade(beaten, cascade, facts)
-    short = next((student for student in students if student.gate == "cannot tell" and (student.rows_needed or 0) > student.difference.n), None)
+    short = next(
+        (
+            student
+            for student in students
+            if student.gate == "cannot tell" and (student.rows_needed or 0) > student.difference.n
+        ),
+        None,
+    )
     in_reach = next((student for student in students if student.gate == "fail" and _may_reach(student, beaten)), None)
     if examples_help:
         return _few_shot(prompt, beaten, short, in_reach, facts)
@@ -172,8 +185,16 @@ def _against(student: StudentEvidence, few_shot: str) -> StudentEvidence:
     found = student.against_few_shot
     if found is None:
         gate_sentence, money = f"was not compared with {few_shot}", MoneyEvidence(against=few_shot)
-        return replace(student, gate="cannot tell", gate_sentence=gate_sentence, rows_needed=None, pays_off=None, money=money)
-    gate = replace(student, gate=found.gate, gate_sentence=found.gate_sentence, difference=found.difference, rows_needed=found.rows_needed)
+        return replace(
+            student, gate="cannot tell", gate_sentence=gate_sentence, rows_needed=None, pays_off=None, money=money
+        )
+    gate = replace(
+        student,
+        gate=found.gate,
+        gate_sentence=found.gate_sentence,
+        difference=found.difference,
+        rows_needed=found.rows_needed,
+    )
     return replace(gate, pays_off=found.pays_off, money=found.money)
 
 
@@ -182,7 +203,10 @@ def _replace(prompt: PromptEvidence, student: StudentEvidence, facts: Sequence[s
     verdict = "and better than it" if _better(student) else "within the margin"
     learned = f"{student.n_train:,} {'gold' if kind == 'finetune' else 'teacher'} labels"
     sentence = f"Let {student.name}, trained on {learned}, replace the {prompt.name}: {_points(student.difference)} on the same rows, {verdict}."
-    changes = [DRIFT, *(["a call of the student that costs more than assumed"] if student.pays_off is None else ["a cheaper prompt"])]
+    changes = [
+        DRIFT,
+        *(["a call of the student that costs more than assumed"] if student.pays_off is None else ["a cheaper prompt"]),
+    ]
     return _advice(kind, sentence, prompt, student, facts, changes, AUDIT, student.name)
 
 
@@ -195,29 +219,67 @@ def _cascade(prompt: PromptEvidence, cascade: CascadeEvidence, facts: Sequence[s
     contrast = "its score against the prompt alone was not measured"
     if cascade.difference is not None:
         contrast = f"{cascade.name} against {prompt.name}: {_points(cascade.difference)}"
-    changes = ("a student that passes its gate alone", DRIFT, "a teacher that changes: the threshold was chosen beside this one")
+    changes = (
+        "a student that passes its gate alone",
+        DRIFT,
+        "a teacher that changes: the threshold was chosen beside this one",
+    )
     money = _money(cascade.name, cascade.money)
-    return Advice("cascade", sentence, (contrast, money, *facts, *measured), changes, AUDIT, cascade.name, contrast, money)
+    return Advice(
+        "cascade", sentence, (contrast, money, *facts, *measured), changes, AUDIT, cascade.name, contrast, money
+    )
 
 
-def _few_shot(plain: PromptEvidence, prompt: PromptEvidence, short: StudentEvidence | None, reach: StudentEvidence | None, facts: Sequence[str]) -> Advice:
+def _few_shot(
+    plain: PromptEvidence,
+    prompt: PromptEvidence,
+    short: StudentEvidence | None,
+    reach: StudentEvidence | None,
+    facts: Sequence[str],
+) -> Advice:
     assert prompt.gain is not None
     sentence = f"Add examples to the prompt: {_points(prompt.gain)} against the prompt without."
-    changes = ["a price per input token that makes the longer prompt too dear", "a student that passes against the prompt with examples", DRIFT]
+    changes = [
+        "a price per input token that makes the longer prompt too dear",
+        "a student that passes against the prompt with examples",
+        DRIFT,
+    ]
     buy = _test_rows(short) if short is not None else _training_rows(reach) if reach is not None else AUDIT
     contrast, money = f"{prompt.name} against {plain.name}: {_points(prompt.gain)}", _money(prompt.name, prompt.money)
     return Advice("few-shot", sentence, (contrast, money, *facts), tuple(changes), buy, prompt.name, contrast, money)
 
 
 def _more_test_rows(prompt: PromptEvidence, student: StudentEvidence, facts: Sequence[str]) -> Advice:
-    sentence = f"{student.name} is near enough to the {prompt.name} that {student.difference.n:,} test rows cannot tell."
-    return _advice("collect more", sentence, prompt, student, facts, ["the difference on more rows", "a wider margin"], _test_rows(student), None)
+    sentence = (
+        f"{student.name} is near enough to the {prompt.name} that {student.difference.n:,} test rows cannot tell."
+    )
+    return _advice(
+        "collect more",
+        sentence,
+        prompt,
+        student,
+        facts,
+        ["the difference on more rows", "a wider margin"],
+        _test_rows(student),
+        None,
+    )
 
 
 def _more_training_rows(prompt: PromptEvidence, student: StudentEvidence, facts: Sequence[str]) -> Advice:
     hope = "if they bring the last doubling's gain again"  # the most to hope for, as in `curves.ahead`
-    sentence = f"{student.name} is still learning, and may come up to the {prompt.name} with twice the training rows, {hope}."
-    return _advice("collect more", sentence, prompt, student, facts, ["a curve that flattens", "a stronger base model"], _training_rows(student), None)
+    sentence = (
+        f"{student.name} is still learning, and may come up to the {prompt.name} with twice the training rows, {hope}."
+    )
+    return _advice(
+        "collect more",
+        sentence,
+        prompt,
+        student,
+        facts,
+        ["a curve that flattens", "a stronger base model"],
+        _training_rows(student),
+        None,
+    )
 
 
 def _keep(prompt: PromptEvidence, students: Sequence[StudentEvidence], facts: Sequence[str]) -> Advice:
@@ -228,20 +290,47 @@ def _keep(prompt: PromptEvidence, students: Sequence[StudentEvidence], facts: Se
         return _advice("keep prompt", sentence, prompt, None, facts, changes, buy, prompt.name)
     if best.gate == "pass":  # as good, and yet it never pays off
         sentence = f"Keep the {prompt.name}: {best.name} is as good but costs more."
-        return _advice("keep prompt", sentence, prompt, best, facts, ["a cheaper machine", "a dearer prompt", "more calls a day"], AUDIT, prompt.name)
+        return _advice(
+            "keep prompt",
+            sentence,
+            prompt,
+            best,
+            facts,
+            ["a cheaper machine", "a dearer prompt", "more calls a day"],
+            AUDIT,
+            prompt.name,
+        )
     sentence = f"Keep the {prompt.name}: the best student, {best.name}, is {_points(best.difference)} against it on the same rows."
     buy = "no rows"
     if best.reach is not None:
         most = f"{best.reach[1]:.1%} at the most, unless it gains more than it did from the last doubling"
         buy += f": with twice the training rows {best.name} would come to {most}"
-    return _advice("keep prompt", sentence, prompt, best, facts, ["a stronger base model", "many times the training rows"], buy, prompt.name)
+    return _advice(
+        "keep prompt",
+        sentence,
+        prompt,
+        best,
+        facts,
+        ["a stronger base model", "many times the training rows"],
+        buy,
+        prompt.name,
+    )
 
 
 def _cannot_tell(prompt: PromptEvidence, students: Sequence[StudentEvidence], facts: Sequence[str]) -> Advice:
     best = max((one for one in students if one.gate == "cannot tell"), key=lambda student: student.difference.value)
     sentence = f"The rows do not decide between the {prompt.name} and {best.name}."
     changes = ["the difference on more rows", "a wider margin"]
-    return _advice("cannot tell", sentence, prompt, best, facts, changes, f"{best.difference.n:,} more labelled test rows, a doubling", None)
+    return _advice(
+        "cannot tell",
+        sentence,
+        prompt,
+        best,
+        facts,
+        changes,
+        f"{best.difference.n:,} more labelled test rows, a doubling",
+        None,
+    )
 
 
 def _without_prompt(students: Sequence[StudentEvidence]) -> Advice:
@@ -249,7 +338,16 @@ def _without_prompt(students: Sequence[StudentEvidence]) -> Advice:
     contrast = f"{best.name}, against nothing: {_scored(best.score)}" if best else "nothing was measured"
     sentence = "No prompt was measured, so nothing can be said for or against replacing it."
     money = _money("the prompt", MoneyEvidence())
-    return Advice("cannot tell", sentence, (contrast, money), ("a prompt to compare with",), "name a teacher in [teacher]", None, contrast, money)
+    return Advice(
+        "cannot tell",
+        sentence,
+        (contrast, money),
+        ("a prompt to compare with",),
+        "name a teacher in [teacher]",
+        None,
+        contrast,
+        money,
+    )
 
 
 def _advice(
@@ -266,7 +364,10 @@ def _advice(
     if student is None:
         contrast, money = f"{prompt.name}, against nothing: {_scored(prompt.score)}", _money(prompt.name, prompt.money)
     else:
-        contrast, money = f"{student.name} against {prompt.name}: {_points(student.difference)}", _money(student.name, student.money)
+        contrast, money = (
+            f"{student.name} against {prompt.name}: {_points(student.difference)}",
+            _money(student.name, student.money),
+        )
     return Advice(kind, sentence, (contrast, money, *facts), tuple(changes), buy, chosen, contrast, money)
 
 
@@ -313,7 +414,11 @@ def _scored(score: Estimate) -> str:
 
 
 def _points(difference: Estimate) -> str:
-    interval = "" if difference.low is None or difference.high is None else f" [{difference.low * 100:+.1f}, {difference.high * 100:+.1f}]"
+    interval = (
+        ""
+        if difference.low is None or difference.high is None
+        else f" [{difference.low * 100:+.1f}, {difference.high * 100:+.1f}]"
+    )
     return f"{difference.value * 100:+.1f} points{interval} (n = {difference.n:,})"
 
 

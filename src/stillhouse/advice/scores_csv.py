@@ -14,7 +14,9 @@ from stillhouse.errors import DatasetError
 
 COLUMNS = ("arm", "n", "seed", "score")
 MOST = 1e12  # beyond this no file has training rows or scores, and arithmetic would begin to lose digits
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")  # what float() takes besides, nan, inf, 1_000, is no score
+_NUMBER = re.compile(
+    r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
+)  # what float() takes besides, nan, inf, 1_000, is no score
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,17 @@ def read_scores(path: Path) -> ScoreFile:
     missing: list[str] = []
     for line, cells in rows[1:]:
         if len(cells) != len(rows[0][1]):
-            raise DatasetError(f"{path}:{line}: {len(cells)} cells where the header has {len(rows[0][1])}; quote a cell that holds a comma")
+            raise DatasetError(
+                f"{path}:{line}: {len(cells)} cells where the header has {len(rows[0][1])}; quote a cell that holds a comma"
+            )
         arm, n, seed, score = (cells[places[name]].strip() for name in COLUMNS)
         if not arm or not seed:
             raise DatasetError(f"{path}:{line}: the column {'arm' if not arm else 'seed'} is empty; name it")
         key = (arm, _size(path, line, n), seed)
         if key in first_line:
-            raise DatasetError(f"{path}:{line}: {arm}, n = {key[1]}, seed {seed} is there twice (first on line {first_line[key]}); keep one")
+            raise DatasetError(
+                f"{path}:{line}: {arm}, n = {key[1]}, seed {seed} is there twice (first on line {first_line[key]}); keep one"
+            )
         first_line[key] = line
         of_arm = runs.setdefault(arm, {})
         if score:
@@ -63,9 +69,13 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise DatasetError(f"{path}:{line}: not valid UTF-8; save the file as UTF-8, or copy it again if it was cut off") from None
+        raise DatasetError(
+            f"{path}:{line}: not valid UTF-8; save the file as UTF-8, or copy it again if it was cut off"
+        ) from None
     except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror}); give a CSV file with the columns {', '.join(COLUMNS)}") from None
+        raise DatasetError(
+            f"{path}: cannot be read ({error.strerror}); give a CSV file with the columns {', '.join(COLUMNS)}"
+        ) from None
     reader = csv.reader(text.splitlines(keepends=True), strict=True)
     try:
         return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
@@ -76,8 +86,12 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 def _places(path: Path, header: list[str]) -> dict[str, int]:
     names = [cell.strip() for cell in header]
     if absent := [name for name in COLUMNS if name not in names]:
-        there = ", ".join(name or "(no name)" for name in names[:6]) + (f" and {len(names) - 6:,} more" if len(names) > 6 else "")
-        raise DatasetError(f"{path}: lacks the column {' and '.join(absent)}; it has {there}, and {', '.join(COLUMNS)} are needed")
+        there = ", ".join(name or "(no name)" for name in names[:6]) + (
+            f" and {len(names) - 6:,} more" if len(names) > 6 else ""
+        )
+        raise DatasetError(
+            f"{path}: lacks the column {' and '.join(absent)}; it has {there}, and {', '.join(COLUMNS)} are needed"
+        )
     if twice := [name for name in COLUMNS if names.count(name) > 1]:
         raise DatasetError(f"{path}: has the column {twice[0]} twice; keep one")
     return {name: names.index(name) for name in COLUMNS}
@@ -87,14 +101,18 @@ def _size(path: Path, line: int, text: str) -> int:
     """Training rows: a whole number, also as a spreadsheet writes one ("32.0")."""
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not (0 <= value <= MOST and value.is_integer()):
-        raise DatasetError(f"{path}:{line}: n = {text!r} is no number of training rows; give a whole number, from 0 to {MOST:,.0f}")
+        raise DatasetError(
+            f"{path}:{line}: n = {text!r} is no number of training rows; give a whole number, from 0 to {MOST:,.0f}"
+        )
     return int(value)
 
 
 def _score(path: Path, line: int, text: str) -> float:
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not abs(value) <= MOST:  # also where it is no number
-        raise DatasetError(f"{path}:{line}: score = {text!r} is no score; give a number, or leave the cell empty where the run is missing")
+        raise DatasetError(
+            f"{path}:{line}: score = {text!r} is no score; give a number, or leave the cell empty where the run is missing"
+        )
     return value
 
 

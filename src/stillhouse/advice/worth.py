@@ -75,7 +75,22 @@ def worth(
     values = _values(drawn, yours)
     shares = tuple(acceptability(drawn, values))
     at_yours = None if yours is None else float(acceptability(drawn, [yours])[0])
-    return Worth(arm, against, paid, scored, len(score_rows), _ratio(scored, paid), low, high, tuple(values), shares, level, at_yours, yours, len(drawn))
+    return Worth(
+        arm,
+        against,
+        paid,
+        scored,
+        len(score_rows),
+        _ratio(scored, paid),
+        low,
+        high,
+        tuple(values),
+        shares,
+        level,
+        at_yours,
+        yours,
+        len(drawn),
+    )
 
 
 def _draws(rows: Floats, groups: Sequence[str], n_resamples: int, generator: np.random.Generator) -> Floats | None:
@@ -84,7 +99,9 @@ def _draws(rows: Floats, groups: Sequence[str], n_resamples: int, generator: np.
     m = int(index.max()) + 1 if len(index) else 0
     if m < 2:
         return None
-    sums = np.stack([np.bincount(index, weights=column) for column in (*rows.T, np.ones(len(rows)))], axis=1)  # (groups, 3)
+    sums = np.stack(
+        [np.bincount(index, weights=column) for column in (*rows.T, np.ones(len(rows)))], axis=1
+    )  # (groups, 3)
     parts = []
     for start in range(0, n_resamples, _CHUNK):
         picked = generator.integers(0, m, (min(_CHUNK, n_resamples - start), m))
@@ -141,14 +158,24 @@ def _values(drawn: Floats, yours: float | None) -> list[float]:
 def sentence(found: Worth, what: str = "correct answer") -> str:
     """What it means, in one sentence with its n."""
     cheaper, better = found.usd_difference < 0, found.score_difference > 0
-    dollars = f"costs {_usd(abs(found.usd_difference) * 1000)} {'less' if cheaper else 'more'} per 1,000 calls" if found.usd_difference else "costs the same"
-    points = f"{abs(found.score_difference) * 100:.1f} points {'better' if better else 'worse'}" if found.score_difference else "as good"
+    dollars = (
+        f"costs {_usd(abs(found.usd_difference) * 1000)} {'less' if cheaper else 'more'} per 1,000 calls"
+        if found.usd_difference
+        else "costs the same"
+    )
+    points = (
+        f"{abs(found.score_difference) * 100:.1f} points {'better' if better else 'worse'}"
+        if found.score_difference
+        else "as good"
+    )
     said = f"{found.arm} {dollars} than {found.against} and is {points} (n = {found.n:,})"
     if found.flips_at is None:
         return f"{said}: {_without_flip(found)}"
     buyer = found.arm if cheaper else found.against
     interval = _interval(found)
-    return f"{said}: {buyer} is the better buy while one more {what} is worth less than {_usd(found.flips_at)}{interval}"
+    return (
+        f"{said}: {buyer} is the better buy while one more {what} is worth less than {_usd(found.flips_at)}{interval}"
+    )
 
 
 def _without_flip(found: Worth) -> str:
@@ -170,7 +197,9 @@ def _interval(found: Worth) -> str:
     if found.low is None and found.high is None:
         return " (no interval: the rows do not tell which is better)"
     low = "0" if found.low is None else _usd(found.low)
-    upward = f"from {low} on: it may be that no worth flips it" if found.high is None else f"{low} to {_usd(found.high)}"
+    upward = (
+        f"from {low} on: it may be that no worth flips it" if found.high is None else f"{low} to {_usd(found.high)}"
+    )
     return f" ({found.level:.0%} interval {upward})"
 
 

@@ -29,7 +29,11 @@ def _say_version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(version: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="print the version and end")] = False) -> None:
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="print the version and end")
+    ] = False,
+) -> None:
     """What holds for all commands."""
 
 
@@ -42,7 +46,10 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SystemExit as ended:
         if ended.code == _STOPPED:  # typer's word for Ctrl-C
-            print("stillhouse: stopped; what was paid for or trained is kept, and the same command goes on from there", file=sys.stderr)
+            print(
+                "stillhouse: stopped; what was paid for or trained is kept, and the same command goes on from there",
+                file=sys.stderr,
+            )
         raise
 
 

@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from stillhouse.jobs.judgements import Side
     from stillhouse.jobs.sitting import Shown, Sitting
 
-KEYS = {"\x1b[D": "left", "\x1bOD": "left", "\x1b[C": "right", "\x1bOC": "right", "t": "tie", "b": "both bad", "u": "undo", "q": "stop", "\x03": "stop"}
+KEYS = {
+    "\x1b[D": "left",
+    "\x1bOD": "left",
+    "\x1b[C": "right",
+    "\x1bOC": "right",
+    "t": "tie",
+    "b": "both bad",
+    "u": "undo",
+    "q": "stop",
+    "\x03": "stop",
+}
 SIDES: dict[str, "Side"] = {"left": "left", "right": "right", "tie": "tie", "both bad": "both bad"}
 HELP = "← left is better   → right is better   t tie   b both bad   u undo   q stop"
 
@@ -26,7 +36,11 @@ def judge_here(sitting: "Sitting", console: Console) -> None:
         while True:
             shown = sitting.shown()
             if shown.item is None:
-                console.print(f"All {shown.total:,} pairs are judged." if shown.total else "There is nothing to judge: the answers are the same everywhere.")
+                console.print(
+                    f"All {shown.total:,} pairs are judged."
+                    if shown.total
+                    else "There is nothing to judge: the answers are the same everywhere."
+                )
                 return
             console.print(screen(shown, console.width))
             word = read()
@@ -46,10 +60,15 @@ def screen(shown: "Shown", width: int) -> Group:
     """One pair: side by side where there is room, else one above the other."""
     side_by_side = width >= 100
     each = width // 2 - 1 if side_by_side else width
-    panels = [Panel(Text(answer), title=title, padding=(1, 2), width=each) for title, answer in (("LEFT", shown.left), ("RIGHT", shown.right))]
+    panels = [
+        Panel(Text(answer), title=title, padding=(1, 2), width=each)
+        for title, answer in (("LEFT", shown.left), ("RIGHT", shown.right))
+    ]
     pair = [Columns(panels)] if side_by_side else panels
     head = [Text(shown.instruction, style="dim")] if shown.instruction else []
-    count = Text(f"\n{shown.done + 1:,} of {shown.total:,}{f', judged by {shown.rater}' if shown.rater else ''}", style="dim")
+    count = Text(
+        f"\n{shown.done + 1:,} of {shown.total:,}{f', judged by {shown.rater}' if shown.rater else ''}", style="dim"
+    )
     return Group(count, *head, Text(shown.input, style="bold"), *pair, Text(HELP, style="dim"))
 
 
@@ -57,7 +76,7 @@ def screen(shown: "Shown", width: int) -> Group:
 def _reader() -> Iterator[Callable[[], str | None]]:
     """What gives the next word: of a key where there is a terminal, else of a line; None at the end."""
     if not sys.stdin.isatty():
-        yield lambda: (KEYS.get(word := line.strip().lower(), word) if (line := sys.stdin.readline()) else None)
+        yield lambda: KEYS.get(word := line.strip().lower(), word) if (line := sys.stdin.readline()) else None
         return
     import termios
     import tty

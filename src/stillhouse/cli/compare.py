@@ -24,16 +24,32 @@ def compare(
     a: Annotated[str, typer.Argument(help=f"the one that may replace the other: {_SIDE}")],
     b: Annotated[str, typer.Argument(help="the one that is there, named alike")],
     data: Annotated[Path, typer.Argument(help="the rows that both answer")],
-    task: Annotated[Path | None, typer.Option(help="task.toml: for prompted models; its instruction is shown with every pair")] = None,
-    people: Annotated[
-        Literal["page", "terminal", "none"] | None, typer.Option(help="where you judge; none: earlier choices count [default: page, or none with --judge]")
+    task: Annotated[
+        Path | None, typer.Option(help="task.toml: for prompted models; its instruction is shown with every pair")
     ] = None,
-    rater: Annotated[str, typer.Option(help="your name, where several people judge: each has choices and a sitting of their own, and all count")] = "",
+    people: Annotated[
+        Literal["page", "terminal", "none"] | None,
+        typer.Option(help="where you judge; none: earlier choices count [default: page, or none with --judge]"),
+    ] = None,
+    rater: Annotated[
+        str,
+        typer.Option(
+            help="your name, where several people judge: each has choices and a sitting of their own, and all count"
+        ),
+    ] = "",
     judge: Annotated[str | None, typer.Option(help="a model that judges every pair, in both orders")] = None,
-    gate: Annotated[bool, typer.Option("--gate", help="may A replace B? Exit code 1 unless its win rate is above 50 % less the margin")] = False,
-    margin: Annotated[float | None, typer.Option(help="of the gate, 0.05 for 45 %; default: the task's, or 0.02")] = None,
+    gate: Annotated[
+        bool,
+        typer.Option("--gate", help="may A replace B? Exit code 1 unless its win rate is above 50 % less the margin"),
+    ] = False,
+    margin: Annotated[
+        float | None, typer.Option(help="of the gate, 0.05 for 45 %; default: the task's, or 0.02")
+    ] = None,
     level: Annotated[float | None, typer.Option(help="of the gate, one-sided; default: the task's, or 0.95")] = None,
-    judgements: Annotated[Path | None, typer.Option(help="where your choices are kept; default: judgements.jsonl beside the task or the data")] = None,
+    judgements: Annotated[
+        Path | None,
+        typer.Option(help="where your choices are kept; default: judgements.jsonl beside the task or the data"),
+    ] = None,
     port: Annotated[int, typer.Option(help="of the page; 0: a free one")] = 0,
     max_usd: MaxUsd = None,
     price_in: PriceIn = None,
@@ -93,7 +109,12 @@ def _people(where: str, port: int) -> "People | None":
         from stillhouse.report.blind import blind_page
         from stillhouse.serving.blind import serve_blind
 
-        await serve_blind(sitting, blind_page, port=port, on_ready=lambda url: err.print(f"judge here, this machine alone: {url}", soft_wrap=True))
+        await serve_blind(
+            sitting,
+            blind_page,
+            port=port,
+            on_ready=lambda url: err.print(f"judge here, this machine alone: {url}", soft_wrap=True),
+        )
 
     async def in_the_terminal(sitting: "Sitting") -> None:
         from stillhouse.cli.blind_terminal import judge_here
@@ -114,13 +135,24 @@ def show(done: "CompareDone", as_json: bool, gate: bool) -> None:
     from stillhouse.report.comparison import comparison_text
 
     if as_json:
-        facts = {"run": str(done.folder), "report": str(done.report) if done.report else None, "judgements": str(done.judgements)}
-        result = None if done.found is None else {**asdict(done.found), "heading": done.found.heading, "sentence": done.found.sentence}
+        facts = {
+            "run": str(done.folder),
+            "report": str(done.report) if done.report else None,
+            "judgements": str(done.judgements),
+        }
+        result = (
+            None
+            if done.found is None
+            else {**asdict(done.found), "heading": done.found.heading, "sentence": done.found.sentence}
+        )
         emit_json({**facts, "cost_usd": done.cost_usd, "comparison": result})
         return
     if done.found is None:
         refused = " The gate cannot tell." if gate else ""
-        out.print(f"No pair is judged yet, so there is no win rate.{refused} Judge some on the page, or name a --judge.", markup=False)
+        out.print(
+            f"No pair is judged yet, so there is no win rate.{refused} Judge some on the page, or name a --judge.",
+            markup=False,
+        )
         return
     out.print(comparison_text(done.found))
     note = " at a model's price; a stand-in is not paid" if done.found.judge_stand_in else ""

@@ -31,10 +31,14 @@ class CommandLine:
                 "(0 for a machine of your own), or --unpriced to go on without knowing"
             )
         if not self._given and not (sys.stdin.isatty() and err.is_terminal):
-            raise UserError(f"{quote.n:,} calls of {quote.teacher} are to be paid for and nobody can be asked here; give --yes, or a cap with --max-usd")
+            raise UserError(
+                f"{quote.n:,} calls of {quote.teacher} are to be paid for and nobody can be asked here; give --yes, or a cap with --max-usd"
+            )
 
     def after(self, quote: Quote) -> None:
         with self._tick.paused():
             err.print(str(quote), highlight=False, soft_wrap=True)
             if not self._given and not typer.confirm("Go on?", err=True):
-                raise BudgetError("stopped before the bulk: nothing more is asked, and what the pilot answered is stored")
+                raise BudgetError(
+                    "stopped before the bulk: nothing more is asked, and what the pilot answered is stored"
+                )

@@ -19,10 +19,22 @@ def curves(
     runs: Annotated[Path, typer.Argument(help="CSV, one training run a line: columns arm, n, seed, score")],
     better: Annotated[str, typer.Option(help="the arm whose worth is asked for")],
     worse: Annotated[str, typer.Option(help="the arm that it is held against")],
-    protocol: Annotated[Literal["ours", "lescao2021"], typer.Option(help="ours: means with intervals; lescao2021: as that paper computed it")] = "ours",
-    full_range: Annotated[bool, typer.Option("--full-range", help="over every score that an arm reaches, not only those that both do: a bound")] = False,
-    window_of: Annotated[list[str] | None, typer.Option(help="twice: the arms whose common scores are the window; default: the two compared")] = None,
-    at: Annotated[float | None, typer.Option(help="compare the sizes that the arms need for this score; default: the middle of the window")] = None,
+    protocol: Annotated[
+        Literal["ours", "lescao2021"],
+        typer.Option(help="ours: means with intervals; lescao2021: as that paper computed it"),
+    ] = "ours",
+    full_range: Annotated[
+        bool,
+        typer.Option("--full-range", help="over every score that an arm reaches, not only those that both do: a bound"),
+    ] = False,
+    window_of: Annotated[
+        list[str] | None,
+        typer.Option(help="twice: the arms whose common scores are the window; default: the two compared"),
+    ] = None,
+    at: Annotated[
+        float | None,
+        typer.Option(help="compare the sizes that the arms need for this score; default: the middle of the window"),
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="write the picture here (SVG)")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -30,7 +42,16 @@ def curves(
     from stillhouse.jobs.curves import curves as run
     from stillhouse.report.advantage import advantage_text
 
-    done = run(runs, better=better, worse=worse, protocol=protocol, full_range=full_range, window_of=window_of or (), at=at, plot=plot)
+    done = run(
+        runs,
+        better=better,
+        worse=worse,
+        protocol=protocol,
+        full_range=full_range,
+        window_of=window_of or (),
+        at=at,
+        plot=plot,
+    )
     if as_json:
         emit_json({**asdict(done.advantage), "plot": str(plot) if plot else None})
         return
@@ -53,9 +74,13 @@ def sentences(found: "Advantage") -> list[str]:
         f"window: scores from {low:.4g} to {high:.4g}" + (", the full range" if found.full_range else ""),
     ]
     if found.n_hold_outs:
-        lines.append(f"spread: the standard deviation of {found.n_hold_outs} values, each with one run of every arm held out")
+        lines.append(
+            f"spread: the standard deviation of {found.n_hold_outs} values, each with one run of every arm held out"
+        )
     if found.ratio is not None:
-        lines.append(f"ratio: {found.worse} needs {_ranged(found.ratio, '.3g')} times the rows of {found.better}, on average over the window")
+        lines.append(
+            f"ratio: {found.worse} needs {_ranged(found.ratio, '.3g')} times the rows of {found.better}, on average over the window"
+        )
     if found.at is not None:
         needs = f"{found.better} needs {_ranged(found.at.better_n, ',.0f')} rows, {found.worse} {_ranged(found.at.worse_n, ',.0f')}"
         lines.append(f"at a score of {found.at.score:.4g}: {needs}; ratio {_ranged(found.at.ratio, '.3g')}")

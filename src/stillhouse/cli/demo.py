@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="where the demo's files go; what is there is used again")] = Path("stillhouse-demo"),
+    folder: Annotated[Path, typer.Option(help="where the demo's files go; what is there is used again")] = Path(
+        "stillhouse-demo"
+    ),
     teacher: Teacher = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,10 +33,21 @@ def demo(
     with progress_bar() as tick:
         done = run(folder, teacher=teacher, say=lambda line: err.print(line, highlight=False), on_progress=tick)
     if as_json:
-        found = {name: {"run": str(one.folder), "report": str(one.report), "result": to_dict(one.result)} for name, one in done.distilled.items()}
+        found = {
+            name: {"run": str(one.folder), "report": str(one.report), "result": to_dict(one.result)}
+            for name, one in done.distilled.items()
+        }
         app_before_after = {"before": asdict(done.before), "after": asdict(done.after)}
         asked = [asdict(one) for one in done.answered]
-        emit_json({"folder": str(done.folder), "advice": str(done.advice.folder), "distilled": found, "answered": asked, "app": app_before_after})
+        emit_json(
+            {
+                "folder": str(done.folder),
+                "advice": str(done.advice.folder),
+                "distilled": found,
+                "answered": asked,
+                "app": app_before_after,
+            }
+        )
         return
     _show(done)
 
@@ -46,7 +59,9 @@ def _show(done: "Demo") -> None:
     from stillhouse.report.page import terminal
 
     for answer in done.answered:
-        out.print(Text.assemble(("asked over HTTP: ", "dim"), answer.question, ("  ->  ", "dim"), (answer.route, "bold")))
+        out.print(
+            Text.assemble(("asked over HTTP: ", "dim"), answer.question, ("  ->  ", "dim"), (answer.route, "bold"))
+        )
         if answer.answer is not None:
             out.print(Text(f"    {answer.answer}"))
     for name, one in done.distilled.items():
@@ -62,7 +77,10 @@ def _show(done: "Demo") -> None:
             "it is priced as. Composability gap: all parts right and the whole wrong."
         )
         out.print(Text(told, style="dim"))
-    out.print(f"next: stillhouse run {done.folder}/app.py:main --input '{{\"question\": \"which five products sell best?\"}}'", markup=False)
+    out.print(
+        f'next: stillhouse run {done.folder}/app.py:main --input \'{{"question": "which five products sell best?"}}\'',
+        markup=False,
+    )
     out.print(f"next: stillhouse serve {done.distilled['route'].folder}, or your own rows: stillhouse new NAME")
 
 
@@ -80,8 +98,14 @@ def _app_table(done: "Demo") -> "Table":
     pair = (done.before, done.after)
     table.add_row("whole answer right", *(_share(one.right) for one in pair))
     for step in done.before.steps_right:
-        table.add_row(f"{step} right", *(_share(one.steps_right[step]) if step in one.steps_right else "never called" for one in pair))
-    table.add_row("composability gap", *("no run had all parts right" if one.gap.share is None else _share(one.gap.share) for one in pair))
+        table.add_row(
+            f"{step} right",
+            *(_share(one.steps_right[step]) if step in one.steps_right else "never called" for one in pair),
+        )
+    table.add_row(
+        "composability gap",
+        *("no run had all parts right" if one.gap.share is None else _share(one.gap.share) for one in pair),
+    )
     table.add_row("per 1,000 questions", *(usd(one.cost_usd_per_1000) for one in pair))
     table.add_row("median latency", *(f"{one.latency_p50_s:.2f} s" for one in pair))
     return table

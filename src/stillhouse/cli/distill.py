@@ -7,7 +7,20 @@ import typer
 
 from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, out, progress_bar, say_rows
-from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Rows, Runs, SkipBad, Store, TaskFile, Teacher, Unpriced, Yes
+from stillhouse.cli.options import (
+    AsJson,
+    MaxUsd,
+    PriceIn,
+    PriceOut,
+    Rows,
+    Runs,
+    SkipBad,
+    Store,
+    TaskFile,
+    Teacher,
+    Unpriced,
+    Yes,
+)
 from stillhouse.cli.terms import AcceptTerms, once_confirmed
 from stillhouse.errors import UserError
 
@@ -22,7 +35,9 @@ def distill(
     teacher: Teacher = None,
     seed: Annotated[int, typer.Option(help="decides order and initial weights")] = 0,
     advice: Annotated[Path | None, typer.Option(help="an advise run whose learning curves go into the report")] = None,
-    all_students: Annotated[bool, typer.Option("--all", help="train every student of the ladder, also after one has passed")] = False,
+    all_students: Annotated[
+        bool, typer.Option("--all", help="train every student of the ladder, also after one has passed")
+    ] = False,
     max_usd: MaxUsd = None,
     price_in: PriceIn = None,
     price_out: PriceOut = None,
@@ -59,7 +74,9 @@ def distill(
     if not done.serves:
         raise typer.Exit(1)
     if not as_json:
-        out.print(f"next: stillhouse serve {done.folder}{' --cascade' if done.result.verdict.kind == 'cascade' else ''}")
+        out.print(
+            f"next: stillhouse serve {done.folder}{' --cascade' if done.result.verdict.kind == 'cascade' else ''}"
+        )
 
 
 @app.command()
@@ -68,9 +85,16 @@ def advise(
     data: Rows = None,
     teacher: Teacher = None,
     seeds: Annotated[int, typer.Option(help="trainings per size, at least 3")] = 5,
-    sizes: Annotated[str | None, typer.Option(help="training sizes, as in 64,256,1024; default: doubling up to all rows")] = None,
-    workers: Annotated[int | None, typer.Option(help="trainings at a time, each with one thread; default: one per core")] = None,
-    max_shots: Annotated[int | None, typer.Option(min=0, help="most examples tried in the prompt; default: what fits, 32 without --max-usd")] = None,
+    sizes: Annotated[
+        str | None, typer.Option(help="training sizes, as in 64,256,1024; default: doubling up to all rows")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="trainings at a time, each with one thread; default: one per core")
+    ] = None,
+    max_shots: Annotated[
+        int | None,
+        typer.Option(min=0, help="most examples tried in the prompt; default: what fits, 32 without --max-usd"),
+    ] = None,
     max_usd: MaxUsd = None,
     price_in: PriceIn = None,
     price_out: PriceOut = None,
@@ -124,7 +148,12 @@ def _show(done: "Finished", as_json: bool) -> None:
     from stillhouse.report.result import to_dict
 
     if as_json:
-        facts: dict[str, Any] = {"run": str(done.folder), "report": str(done.report), "serves": done.serves, "result": to_dict(done.result)}
+        facts: dict[str, Any] = {
+            "run": str(done.folder),
+            "report": str(done.report),
+            "serves": done.serves,
+            "result": to_dict(done.result),
+        }
         emit_json(facts)
         return
     out.print(terminal(done.result, done.report))
@@ -141,7 +170,9 @@ def few_shot(done: "Finished") -> list[str]:
     lines = []
     if found is not None and found.points:
         scores = ", ".join(f"{point.mean:.1%} with {point.n}" for point in found.points)
-        lines.append(f"examples in the prompt: {scores} (means of {len(found.points[0].scores)} draws, n = {found.n_rows:,})")
+        lines.append(
+            f"examples in the prompt: {scores} (means of {len(found.points[0].scores)} draws, n = {found.n_rows:,})"
+        )
     lines += [f"note: {note}" for note in (found.notes if found is not None else ())]
     if done.result.verdict.kind == "few-shot":
         chosen = next(arm for arm in done.result.arms if arm.name == done.result.chosen)
@@ -155,7 +186,11 @@ def crossovers(done: "Finished") -> list[str]:
     found = done.result.curves.crossovers if done.result.curves else ()
     lines = []
     for one in found:
-        sizes = next(curve.points for curve in done.result.curves.curves if curve.name == one.curve) if done.result.curves else ()
+        sizes = (
+            next(curve.points for curve in done.result.curves.curves if curve.name == one.curve)
+            if done.result.curves
+            else ()
+        )
         at = {
             "<=": f"at or below {sizes[0].n:,}",
             ">": f"beyond {sizes[-1].n:,}",
@@ -163,5 +198,7 @@ def crossovers(done: "Finished") -> list[str]:
         }[one.censored]
         low = "the smallest size" if one.low is None else f"{one.low:,.0f}"
         high = "beyond the largest" if one.high is None else f"{one.high:,.0f}"
-        lines.append(f"{one.curve} meets the {one.prompt} {at} labels [{low}, {high}] ({one.n_seeds} seeds, n = {one.n_rows:,})")
+        lines.append(
+            f"{one.curve} meets the {one.prompt} {at} labels [{low}, {high}] ({one.n_seeds} seeds, n = {one.n_rows:,})"
+        )
     return lines

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="a run's or student's folder, cascade:RUN, recorded:FILE, openai:NAME, http://host/v1#NAME, ...")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="a run's or student's folder, cascade:RUN, recorded:FILE, openai:NAME, http://host/v1#NAME, ..."
+        ),
+    ],
     data: Annotated[Path, typer.Argument(help="rows with labels")],
     task: Annotated[Path | None, typer.Option(help="task.toml: for prompted models, and where queries are run")] = None,
     rows: Annotated[Path | None, typer.Option("--out", help="write every row's answer and score here (JSONL)")] = None,
@@ -38,7 +43,15 @@ def evaluate(
         found = run(model, data, task=of_task, store=store, skip_bad=skip_bad, out=rows, on_progress=tick)
     summary = found.summary
     if as_json:
-        emit_json({"model": found.model, "metric": found.metric, "scored_against": found.scored_against, **asdict(summary), "warnings": found.warnings})
+        emit_json(
+            {
+                "model": found.model,
+                "metric": found.metric,
+                "scored_against": found.scored_against,
+                **asdict(summary),
+                "warnings": found.warnings,
+            }
+        )
         return
     what = "agreement with the teacher" if found.scored_against == "teacher" else found.metric.replace("_", " ")
     out.print(f"{found.model}: {what} {described(summary.score)}, {summary.n_failed} without an answer")
@@ -53,13 +66,17 @@ def evaluate(
         out.print(f"  {warning}")
 
 
-def _against_teacher(model: str, data: Path, task: "Task", rows: Path | None, store: Path | None, skip_bad: bool, as_json: bool) -> None:
+def _against_teacher(
+    model: str, data: Path, task: "Task", rows: Path | None, store: Path | None, skip_bad: bool, as_json: bool
+) -> None:
     """A win rate needs two: the model against the task's teacher. Exit code 1 where the gate does not pass."""
     from stillhouse.cli.compare import end, show
     from stillhouse.jobs.compare import against_teacher
 
     if rows is not None:
-        raise UserError(f'--out {rows}: with metric = "win_rate" the rows are in the run\'s comparisons.jsonl; leave --out away')
+        raise UserError(
+            f'--out {rows}: with metric = "win_rate" the rows are in the run\'s comparisons.jsonl; leave --out away'
+        )
     with progress_bar() as tick:
         done = against_teacher(model, data, task, store=store, skip_bad=skip_bad, on_progress=tick)
     show(done, as_json, gate=True)

@@ -22,32 +22,66 @@ if TYPE_CHECKING:
 
 @app.command()
 def generate(
-    task: Annotated[Path | None, typer.Argument(help="task.toml, its folder, or a step, APP.py:STEP: new inputs in the style of its rows")] = None,
+    task: Annotated[
+        Path | None,
+        typer.Argument(help="task.toml, its folder, or a step, APP.py:STEP: new inputs in the style of its rows"),
+    ] = None,
     n: Annotated[int, typer.Option("--n", "-n", help="rows to keep")] = 100,
-    seeds: Annotated[str | None, typer.Option(help="seed tasks (JSONL), or `builtin`: new exercises with instruction, input and output, as Alpaca's")] = None,
-    to: Annotated[Path | None, typer.Option("--out", help="where the rows go; default: generated.jsonl beside the task")] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="seed tasks (JSONL), or `builtin`: new exercises with instruction, input and output, as Alpaca's"
+        ),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="where the rows go; default: generated.jsonl beside the task")
+    ] = None,
     teacher: Teacher = None,
-    evolve: Annotated[str, typer.Option(help="ways to make inputs, with commas: new, harder, rarer, rephrased")] = "new",
+    evolve: Annotated[
+        str, typer.Option(help="ways to make inputs, with commas: new, harder, rarer, rephrased")
+    ] = "new",
     balance: Annotated[bool, typer.Option("--balance", help="ask for as many inputs of each class")] = False,
-    without: Annotated[list[str] | None, typer.Option(help="an Alpaca rule to switch off: length, words, program, punctuation, ascii")] = None,
-    near: Annotated[str, typer.Option(help="what finds near copies: rouge-l (all of them), or minhash for more than a million rows (misses some)")] = "rouge-l",
-    threshold: Annotated[float | None, typer.Option(help="the similarity above which a row is dropped; default 0.7")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="an Alpaca rule to switch off: length, words, program, punctuation, ascii")
+    ] = None,
+    near: Annotated[
+        str,
+        typer.Option(
+            help="what finds near copies: rouge-l (all of them), or minhash for more than a million rows (misses some)"
+        ),
+    ] = "rouge-l",
+    threshold: Annotated[
+        float | None, typer.Option(help="the similarity above which a row is dropped; default 0.7")
+    ] = None,
     shots: Annotated[int, typer.Option(help="rows shown in a prompt")] = 3,
     per_call: Annotated[int, typer.Option(help="new rows asked for in one call")] = 20,
     max_tokens: Annotated[int, typer.Option(help="longest reply")] = 3072,
     context_tokens: Annotated[
-        int | None, typer.Option(help="the model's context, beyond which no prompt is sent; default: from the price table or the endpoint's list of models")
+        int | None,
+        typer.Option(
+            help="the model's context, beyond which no prompt is sent; default: from the price table or the endpoint's list of models"
+        ),
     ] = None,
     data: Rows = None,
-    seed: Annotated[int, typer.Option(help="another seed asks other calls; the same one asks the same, and what was paid for comes from the store")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="another seed asks other calls; the same one asks the same, and what was paid for comes from the store"
+        ),
+    ] = 0,
     max_usd: MaxUsd = None,
     price_in: PriceIn = None,
     price_out: PriceOut = None,
     unpriced: Unpriced = False,
     yes: Yes = False,
     store: Store = None,
-    parser: Annotated[str, typer.Option(help="who finds the root verbs for the page: spacy (extra diversity), or teacher (paid calls)")] = "spacy",
-    report: Annotated[bool, typer.Option("--report/--no-report", help="write a page on the rows' diversity beside them")] = True,
+    parser: Annotated[
+        str,
+        typer.Option(help="who finds the root verbs for the page: spacy (extra diversity), or teacher (paid calls)"),
+    ] = "spacy",
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="write a page on the rows' diversity beside them")
+    ] = True,
     skip_bad: SkipBad = False,
     accept_terms: AcceptTerms = False,
     as_json: AsJson = False,
@@ -81,7 +115,17 @@ def generate(
         consent = CommandLine(tick, yes=yes, max_usd=cap, unpriced=unpriced)
         work = once_confirmed(lambda *given, **options: asyncio.run(run(*given, **options)), accept_terms, tick)
         asked = {"seeds": seeds, "asking": asking, "teacher": teacher, "settings": settings}
-        done = work(loaded, wanted, out=to, store=store, skip_bad=skip_bad, on_progress=tick, consent=consent, verbs_by_teacher=parser == "teacher", **asked)
+        done = work(
+            loaded,
+            wanted,
+            out=to,
+            store=store,
+            skip_bad=skip_bad,
+            on_progress=tick,
+            consent=consent,
+            verbs_by_teacher=parser == "teacher",
+            **asked,
+        )
         page, verbs = write_page(done, tick) if report and done.texts else (None, None)
     _show(done, verbs, page, task, as_json)
 
@@ -89,7 +133,10 @@ def generate(
 def _show(done: "Generated", verbs: "Verbs | None", page: Path | None, task: Path | None, as_json: bool) -> None:
     files = [*done.files, *([page] if page is not None else [])]
     if as_json:
-        found = {"verbs": None if verbs is None else asdict(verbs), "asked_for_verbs": None if done.parsed is None else _parsing(done.parsed)}
+        found = {
+            "verbs": None if verbs is None else asdict(verbs),
+            "asked_for_verbs": None if done.parsed is None else _parsing(done.parsed),
+        }
         emit_json({"out": str(done.out), "files": list(map(str, files)), **asdict(done.report), **found})
         return
     _print(done.report, done.out)
@@ -97,7 +144,9 @@ def _show(done: "Generated", verbs: "Verbs | None", page: Path | None, task: Pat
     for path in files[1:]:
         out.print(f"  {path}")
     if task is not None:
-        out.print(f'next: in [data] of the task: unlabelled = "{done.out.name}", then stillhouse label {task}', markup=False)
+        out.print(
+            f'next: in [data] of the task: unlabelled = "{done.out.name}", then stillhouse label {task}', markup=False
+        )
 
 
 def _print_verbs(verbs: "Verbs | None", parsed: "Parsed | None") -> None:
@@ -124,8 +173,14 @@ def _print(report: "GenerateReport", path: Path) -> None:
     stand_in = " (a stand-in, not a model)" if report.stand_in else ""
     out.print(f"{report.kept} of {report.n} rows by {report.teacher}{stand_in}: {path}")
     asked = sum(asked for asked, _ in report.curve)
-    out.print(f"  {report.calls} calls ({report.from_store} answered from the store) asked for {asked}; compared with {report.known} known rows")
-    out.print(f"  none resembles one of {report.held_out} held-out rows" if report.held_out else "  no held-out rows to compare with")
+    out.print(
+        f"  {report.calls} calls ({report.from_store} answered from the store) asked for {asked}; compared with {report.known} known rows"
+    )
+    out.print(
+        f"  none resembles one of {report.held_out} held-out rows"
+        if report.held_out
+        else "  no held-out rows to compare with"
+    )
     out.print(f"  {_context(report)}")
     if report.filters and report.filters[0].judged:
         passed = ", ".join(f"{one.name} {one.passed} of {one.judged}" for one in report.filters)

@@ -13,10 +13,17 @@ from stillhouse.cli.run import Journal
 
 @app.command()
 def graph(
-    target: Annotated[str, typer.Argument(help="FILE.py:FLOW or MODULE:FLOW, as its source shows it; or a run's id, as it went")],
-    form: Annotated[Literal["mermaid", "svg"] | None, typer.Option("--format", help="default: svg where --out ends so, else mermaid")] = None,
+    target: Annotated[
+        str, typer.Argument(help="FILE.py:FLOW or MODULE:FLOW, as its source shows it; or a run's id, as it went")
+    ],
+    form: Annotated[
+        Literal["mermaid", "svg"] | None,
+        typer.Option("--format", help="default: svg where --out ends so, else mermaid"),
+    ] = None,
     to: Annotated[Path | None, typer.Option("--out", help="the file; default: stdout")] = None,
-    width: Annotated[int, typer.Option(min=300, help="of an SVG, pixels at most: what has no room side by side is stacked")] = 1100,
+    width: Annotated[
+        int, typer.Option(min=300, help="of an SVG, pixels at most: what has no room side by side is stacked")
+    ] = 1100,
     store: Journal = "stillhouse.db",
     as_json: AsJson = False,
 ) -> None:
@@ -29,7 +36,14 @@ def graph(
     if to is not None:
         write_atomic(to, drawn)
     if as_json:
-        emit_json({"target": target, "format": chosen, "out": None if to is None else str(to), "graph": drawn if to is None else None})
+        emit_json(
+            {
+                "target": target,
+                "format": chosen,
+                "out": None if to is None else str(to),
+                "graph": drawn if to is None else None,
+            }
+        )
     elif to is None:
         typer.echo(drawn, nl=False)
     else:

@@ -16,19 +16,42 @@ def harvest(
     runs: Annotated[list[str], typer.Argument(help="run ids, a flow's name, or all")],
     step: Annotated[str, typer.Option(help="the step whose calls are wanted")],
     store: Journal = "stillhouse.db",
-    to: Annotated[Path | None, typer.Option("--out", help="the data set; default: steps/STEP/examples.jsonl. task.toml goes beside it")] = None,
-    in_app: Annotated[str | None, typer.Option("--app", help="FILE.py:FLOW, where the step's code is; default: what the runs say")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--out", help="the data set; default: steps/STEP/examples.jsonl. task.toml goes beside it"),
+    ] = None,
+    in_app: Annotated[
+        str | None, typer.Option("--app", help="FILE.py:FLOW, where the step's code is; default: what the runs say")
+    ] = None,
     since: Annotated[str | None, typer.Option(help="only runs from this date or time on, as in 2026-01-31")] = None,
-    redact: Annotated[str | None, typer.Option(help="module:function that gets every row and returns it without what nobody should read")] = None,
-    feedback: Annotated[Path | None, typer.Option(help="JSONL of run, perhaps step, and ok (true, false) or label: what people said of the answers")] = None,
-    exclude: Annotated[list[Path] | None, typer.Option(help="rows that must not come in, as test.jsonl; may be given several times")] = None,
+    redact: Annotated[
+        str | None,
+        typer.Option(help="module:function that gets every row and returns it without what nobody should read"),
+    ] = None,
+    feedback: Annotated[
+        Path | None,
+        typer.Option(help="JSONL of run, perhaps step, and ok (true, false) or label: what people said of the answers"),
+    ] = None,
+    exclude: Annotated[
+        list[Path] | None, typer.Option(help="rows that must not come in, as test.jsonl; may be given several times")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a data set of a step's traces: one row per input, with what the model answered, and where it comes from."""
     from stillhouse.jobs.harvest import harvest as run
     from stillhouse.report.numbers import usd
 
-    done = run(runs, step=step, store=store, out=to, app=in_app, since=since, redact=redact, feedback=feedback, exclude=exclude or ())
+    done = run(
+        runs,
+        step=step,
+        store=store,
+        out=to,
+        app=in_app,
+        since=since,
+        redact=redact,
+        feedback=feedback,
+        exclude=exclude or (),
+    )
     made = done.harvest
     if as_json:
         emit_json(
@@ -55,12 +78,20 @@ def harvest(
     out.print(f"{len(made.examples)} rows of {made.n_calls} calls in {done.n_runs} runs: {done.out}", markup=False)
     versions = f"{done.n_versions} version{'' if done.n_versions == 1 else 's'} of the prompt"
     out.print(f"  answered by {models}, in {versions}, for {usd(done.cost_usd)}", markup=False)
-    counts = {"merged, of equal input and answer": made.merged, **made.left_out, "failed": done.n_failed, "answered by a student": done.n_by_students}
+    counts = {
+        "merged, of equal input and answer": made.merged,
+        **made.left_out,
+        "failed": done.n_failed,
+        "answered by a student": done.n_by_students,
+    }
     for reason, n in counts.items():
         if n:
             out.print(f"  {n} {reason}", markup=False)
     if feedback is not None:
-        out.print(f"  {made.n_gold} rows have a person's label; {made.n_feedback_unused} words of feedback fit no call", markup=False)
+        out.print(
+            f"  {made.n_gold} rows have a person's label; {made.n_feedback_unused} words of feedback fit no call",
+            markup=False,
+        )
     if done.task_file is None:
         out.print(f"  no task.toml: {done.no_task}", markup=False)
     else:

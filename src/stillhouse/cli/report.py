@@ -13,9 +13,18 @@ from stillhouse.errors import UserError
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="a run of distill, advise or compare, the id of a flow's run, or a tests-N.json")],
-    to: Annotated[Path | None, typer.Option("--out", help="the HTML file; default: report.html in the run, RUN.html of a flow's")] = None,
-    store: Annotated[str | None, typer.Option("--store", help="of a flow's run the journal: a file, or postgresql://...; default: stillhouse.db")] = None,
+    run: Annotated[
+        Path, typer.Argument(help="a run of distill, advise or compare, the id of a flow's run, or a tests-N.json")
+    ],
+    to: Annotated[
+        Path | None, typer.Option("--out", help="the HTML file; default: report.html in the run, RUN.html of a flow's")
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store", help="of a flow's run the journal: a file, or postgresql://...; default: stillhouse.db"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a run's report: one HTML file that opens anywhere."""
@@ -64,7 +73,9 @@ def _of_flow(run: str, to: Path | None, store: str | None, as_json: bool) -> Non
     from stillhouse.runs import write_atomic
 
     if store is None and not Path("stillhouse.db").is_file():
-        raise UserError(f"{run}: no such run directory, and no journal is here to look for a flow's run in; give one of runs/*, or --store")
+        raise UserError(
+            f"{run}: no such run directory, and no journal is here to look for a flow's run in; give one of runs/*, or --store"
+        )
     found = read_trace(run, store or "stillhouse.db")
     page = to or Path(f"{run}.html")
     write_atomic(page, render_run(found))

@@ -15,27 +15,53 @@ from stillhouse.errors import UserError
 if TYPE_CHECKING:
     from stillhouse.jobs.run import Executed
 
-Journal = Annotated[str, typer.Option("--store", help="the journal: a file, sqlite:///FILE?synchronous=full, or postgresql://...")]
+Journal = Annotated[
+    str, typer.Option("--store", help="the journal: a file, sqlite:///FILE?synchronous=full, or postgresql://...")
+]
 
 
 @app.command()
 def run(
     target: Annotated[str, typer.Argument(help="FILE.py:FLOW or MODULE:FLOW")],
     given: Annotated[str, typer.Option("--input", help="the flow's arguments, a JSON object")] = "{}",
-    run_id: Annotated[str | None, typer.Option("--run-id", help="the same id goes on with a killed run, and returns a finished one; default: a new id")] = None,
+    run_id: Annotated[
+        str | None,
+        typer.Option(
+            "--run-id", help="the same id goes on with a killed run, and returns a finished one; default: a new id"
+        ),
+    ] = None,
     store: Journal = "stillhouse.db",
-    model: Annotated[list[str] | None, typer.Option(help="another model for a step, STEP=NAME, or for every step, NAME; may be given several times")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="answer model calls from the store alone, and fail where it has no answer")] = False,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="another model for a step, STEP=NAME, or for every step, NAME; may be given several times"),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="answer model calls from the store alone, and fail where it has no answer")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a flow; killed at any moment, the same command with the same id goes on where it was."""
     from stillhouse.jobs.run import run as execute
 
-    finish(asyncio.run(execute(target, given=_object(given), run_id=run_id, store=store, models=step_models(model or []), offline=offline)), as_json)
+    finish(
+        asyncio.run(
+            execute(
+                target,
+                given=_object(given),
+                run_id=run_id,
+                store=store,
+                models=step_models(model or []),
+                offline=offline,
+            )
+        ),
+        as_json,
+    )
 
 
 @app.command()
-def resume(run: Annotated[str, typer.Argument(help="the run's id")], store: Journal = "stillhouse.db", as_json: AsJson = False) -> None:
+def resume(
+    run: Annotated[str, typer.Argument(help="the run's id")], store: Journal = "stillhouse.db", as_json: AsJson = False
+) -> None:
     """Go on with a run that was killed, failed, or waited for an answer."""
     from stillhouse.jobs.run import resume as go_on
 
@@ -46,7 +72,9 @@ def resume(run: Annotated[str, typer.Argument(help="the run's id")], store: Jour
 def answer(
     run: Annotated[str, typer.Argument(help="the run that waits")],
     text: Annotated[str, typer.Argument(metavar="ANSWER", help="the answer")],
-    question: Annotated[str | None, typer.Option(help="which question, where the run asks several; default: the first")] = None,
+    question: Annotated[
+        str | None, typer.Option(help="which question, where the run asks several; default: the first")
+    ] = None,
     store: Journal = "stillhouse.db",
     as_json: AsJson = False,
 ) -> None:
@@ -68,23 +96,33 @@ def finish(done: "Executed", as_json: bool) -> None:
         if as_json:
             emit_json({"run": done.run, "waits_for": done.waits_for})
             return
-        out.print(f"the run {done.run} waits for a person: {done.waits_for}\nanswer it with: stillhouse answer {done.run} ANSWER", markup=False)
+        out.print(
+            f"the run {done.run} waits for a person: {done.waits_for}\nanswer it with: stillhouse answer {done.run} ANSWER",
+            markup=False,
+        )
         return
     if done.failure is not None:
         traceback.print_exception(done.failure)
         kept = done.report.ran.total() + done.report.replayed.total()
-        err.print(f"stillhouse: the run {done.run} failed; its {kept} finished steps are kept: mend the cause and go on with --run-id {done.run}", markup=False)
+        err.print(
+            f"stillhouse: the run {done.run} failed; its {kept} finished steps are kept: mend the cause and go on with --run-id {done.run}",
+            markup=False,
+        )
         raise typer.Exit(1)
     result = to_jsonable_python(done.result)
     if done.report.changed:
         err.print(f"run again because they were edited: {_counted(done.report.changed)}")
     if done.report.unused:
-        err.print(f"journaled answers that nothing asked for (drifted arguments, or an edited flow): {_counted(done.report.unused)}")
+        err.print(
+            f"journaled answers that nothing asked for (drifted arguments, or an edited flow): {_counted(done.report.unused)}"
+        )
     if as_json:
         emit_json({"run": done.run, "result": result})
         return
     out.print_json(data=result)
-    err.print(f"run {done.run}: {done.report.ran.total()} steps ran, {done.report.replayed.total()} were in the journal")
+    err.print(
+        f"run {done.run}: {done.report.ran.total()} steps ran, {done.report.replayed.total()} were in the journal"
+    )
 
 
 def _object(text: str) -> dict[str, Any]:

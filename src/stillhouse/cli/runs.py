@@ -19,7 +19,9 @@ app.add_typer(runs_app, name="runs")
 def runs(
     context: typer.Context,
     store: Journal = "stillhouse.db",
-    last: Annotated[int | None, typer.Option(min=1, help=f"so many, the newest; default: {SHOWN}, and all with --json")] = None,
+    last: Annotated[
+        int | None, typer.Option(min=1, help=f"so many, the newest; default: {SHOWN}, and all with --json")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the runs of a journal, newest first: how far they are, what they cost, what they wait for."""

@@ -14,11 +14,21 @@ from stillhouse.cli.options import AsJson, Store
 
 @app.command()
 def serve(
-    runs: Annotated[list[Path], typer.Argument(help="runs of distill, or folders of students; each is served under its task's name")],
-    cascade: Annotated[bool, typer.Option("--cascade", help="send what the student is unsure of to the teacher, by the run's threshold")] = False,
-    host: Annotated[str, typer.Option(help="another address than loopback demands a key in STILLHOUSE_SERVE_KEY")] = "127.0.0.1",
+    runs: Annotated[
+        list[Path], typer.Argument(help="runs of distill, or folders of students; each is served under its task's name")
+    ],
+    cascade: Annotated[
+        bool,
+        typer.Option("--cascade", help="send what the student is unsure of to the teacher, by the run's threshold"),
+    ] = False,
+    host: Annotated[
+        str, typer.Option(help="another address than loopback demands a key in STILLHOUSE_SERVE_KEY")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one")] = 8000,
-    audit: Annotated[Path | None, typer.Option(help="with --cascade: also ask the teacher for 1 % of the kept rows, and note both answers here")] = None,
+    audit: Annotated[
+        Path | None,
+        typer.Option(help="with --cascade: also ask the teacher for 1 % of the kept rows, and note both answers here"),
+    ] = None,
     store: Store = None,
     as_json: AsJson = False,
 ) -> None:
@@ -31,4 +41,15 @@ def serve(
         else:
             err.print(f"serving {', '.join(names)} at {url} (stop with Ctrl-C)")
 
-    asyncio.run(run(runs, cascade=cascade, host=host, port=port, key=os.environ.get("STILLHOUSE_SERVE_KEY"), store=store, audit=audit, on_ready=ready))
+    asyncio.run(
+        run(
+            runs,
+            cascade=cascade,
+            host=host,
+            port=port,
+            key=os.environ.get("STILLHOUSE_SERVE_KEY"),
+            store=store,
+            audit=audit,
+            on_ready=ready,
+        )
+    )

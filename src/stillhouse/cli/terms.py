@@ -9,7 +9,9 @@ import typer
 from stillhouse.cli.console import Ticker, err
 from stillhouse.errors import TermsError
 
-AcceptTerms = Annotated[bool, typer.Option("--accept-terms", help="confirm the notice on the provider's terms, for pipelines")]
+AcceptTerms = Annotated[
+    bool, typer.Option("--accept-terms", help="confirm the notice on the provider's terms, for pipelines")
+]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -27,7 +29,11 @@ def once_confirmed(work: Callable[P, T], accepted: bool, bar: Ticker) -> Callabl
                 if not (sys.stdin.isatty() and err.is_terminal):
                     raise
                 if not _asked(refused, bar):
-                    raise TermsError("stopped: the notice was not confirmed; nothing was asked or paid", refused.teacher, refused.folder) from None
+                    raise TermsError(
+                        "stopped: the notice was not confirmed; nothing was asked or paid",
+                        refused.teacher,
+                        refused.folder,
+                    ) from None
             accept_terms(refused.teacher, refused.folder)
             return work(*args, **kwargs)
 

@@ -23,17 +23,39 @@ CASES = Path("cases")
 def test(
     target: Annotated[str | None, typer.Argument(help="FILE.py:FLOW or MODULE:FLOW")] = None,
     cases: Annotated[Path, typer.Option(help="the folder of case files: STEP.jsonl, paths.jsonl, flow.jsonl")] = CASES,
-    from_run: Annotated[list[str] | None, typer.Option(help="make cases of this traced run instead of testing; may be given several times")] = None,
-    model: Annotated[list[str] | None, typer.Option(help="another model for a step, STEP=NAME, or for every step, NAME; may be given several times")] = None,
-    baseline: Annotated[Path | None, typer.Option(help="the tests-N.json of an earlier test, to be compared with")] = None,
-    baseline_model: Annotated[list[str] | None, typer.Option(help="compare with the same test under this model, STEP=NAME")] = None,
+    from_run: Annotated[
+        list[str] | None,
+        typer.Option(help="make cases of this traced run instead of testing; may be given several times"),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="another model for a step, STEP=NAME, or for every step, NAME; may be given several times"),
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="the tests-N.json of an earlier test, to be compared with")
+    ] = None,
+    baseline_model: Annotated[
+        list[str] | None, typer.Option(help="compare with the same test under this model, STEP=NAME")
+    ] = None,
     margin: Annotated[float, typer.Option(help="how much worse than the baseline it may be")] = 0.02,
-    metric: Annotated[list[str] | None, typer.Option(help="how a step is scored, STEP=METRIC or STEP=module:function; may be given several times")] = None,
-    database: Annotated[Path | None, typer.Option(help="the SQLite file on which the metric sql_execution runs queries")] = None,
-    offline: Annotated[bool, typer.Option("--offline", help="answer model calls from the store alone, and list those that it has no answer to")] = False,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="how a step is scored, STEP=METRIC or STEP=module:function; may be given several times"),
+    ] = None,
+    database: Annotated[
+        Path | None, typer.Option(help="the SQLite file on which the metric sql_execution runs queries")
+    ] = None,
+    offline: Annotated[
+        bool,
+        typer.Option(
+            "--offline", help="answer model calls from the store alone, and list those that it has no answer to"
+        ),
+    ] = False,
     store: Journal = "stillhouse.db",
     runs: Runs = Path("runs"),
-    to: Annotated[Path | None, typer.Option("--out", help="the result's file; default: the next free tests-N.json in --runs")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="the result's file; default: the next free tests-N.json in --runs")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Test a flow: its steps, its paths, the whole. Exit code 1: a case is wrong, or with a baseline, worse than that beyond the margin."""
@@ -88,15 +110,26 @@ def _show(done: "Finished", as_json: bool) -> None:
     from stillhouse.report.tested import to_json
 
     if as_json:
-        emit_json({"file": str(done.file), "report": str(done.page), "journal": str(done.journal), **to_json(done.tested)})
+        emit_json(
+            {"file": str(done.file), "report": str(done.page), "journal": str(done.journal), **to_json(done.tested)}
+        )
         return
     out.print(shown(done.tested))
-    err.print(f"wrote {done.file} and {done.page.name}; the traces: stillhouse runs --store {done.journal}", highlight=False, markup=False)
+    err.print(
+        f"wrote {done.file} and {done.page.name}; the traces: stillhouse runs --store {done.journal}",
+        highlight=False,
+        markup=False,
+    )
 
 
 def _show_written(written: "Written", as_json: bool) -> None:
     if as_json:
-        emit_json({str(path): {"new": new, "known": known, "differing": differing} for path, (new, known, differing) in written.items()})
+        emit_json(
+            {
+                str(path): {"new": new, "known": known, "differing": differing}
+                for path, (new, known, differing) in written.items()
+            }
+        )
         return
     for path, (new, known, differing) in written.items():
         other = f", {differing} of equal input with another answer left out" if differing else ""

@@ -26,10 +26,16 @@ def shown(tested: FlowResult) -> RenderableType:
         table.add_column("against the baseline", justify="right", no_wrap=True)
     for part in tested.parts:
         cells = [Text(part.name + (" (whole)" if part.kind == "whole" else "")), *_cells(part)]
-        table.add_row(*cells, *([_difference(against.get(part.name))] if tested.against else []), style="bold" if part.kind == "whole" else "")
+        table.add_row(
+            *cells,
+            *([_difference(against.get(part.name))] if tested.against else []),
+            style="bold" if part.kind == "whole" else "",
+        )
     title = Text.assemble((f"{tested.app}  ", "bold"), (_models(tested), "dim"))
     first, *lines = _lines(tested)
-    return Group(title, *([table] if tested.parts else []), first[1:] if first.plain.startswith("\n") else first, *lines)  # the table ends in a blank line
+    return Group(
+        title, *([table] if tested.parts else []), first[1:] if first.plain.startswith("\n") else first, *lines
+    )  # the table ends in a blank line
 
 
 def _cells(part: PartResult) -> list[Text]:
@@ -48,7 +54,9 @@ def _cells(part: PartResult) -> list[Text]:
 def _difference(one: Against | None) -> Text:
     if one is None:
         return Text("–", style="dim")
-    return Text.assemble(f"{numbers.points(one.difference.value)} {numbers.interval(one.difference)} ", (one.answer, _STYLES[one.answer]))
+    return Text.assemble(
+        f"{numbers.points(one.difference.value)} {numbers.interval(one.difference)} ", (one.answer, _STYLES[one.answer])
+    )
 
 
 def _models(tested: FlowResult) -> str:
@@ -61,7 +69,10 @@ def _lines(tested: FlowResult) -> Iterator[Text]:
         wrong = [path for path in tested.paths if path.problems]
         yield Text(f"paths: {len(tested.paths) - len(wrong)} of {len(tested.paths)} as expected")
         for path in wrong[:MOST]:
-            yield Text(f"  {path.id}: {'; '.join(path.problems)}\n    it went {' > '.join(path.path) or 'nowhere'}", style="red")
+            yield Text(
+                f"  {path.id}: {'; '.join(path.problems)}\n    it went {' > '.join(path.path) or 'nowhere'}",
+                style="red",
+            )
         yield from _more(len(wrong))
     whole = tested.whole
     if whole is not None and whole.wrong:
@@ -87,7 +98,9 @@ def _lines(tested: FlowResult) -> Iterator[Text]:
 def _gap(gap: Gap) -> Iterator[Text]:
     judged = f"{gap.n_judged} of {gap.n_calls} step calls judged"
     if gap.share is None:
-        yield Text(f"\ncomposability gap: no run has all its judged steps right, so there is none to measure ({judged})")
+        yield Text(
+            f"\ncomposability gap: no run has all its judged steps right, so there is none to measure ({judged})"
+        )
         return
     yield Text(f"\ncomposability gap: {numbers.described(gap.share)} runs with right parts ({judged})")
     if gap.suspect is not None:

@@ -59,7 +59,9 @@ def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool 
     return Dataset(examples, path, fingerprint(examples), skipped)
 
 
-def read_rows(path: Path, *, task: Task | None, skip_bad: bool, on_skip: Callable[[str], None], naming: Naming) -> Iterator[tuple[int, Example]]:
+def read_rows(
+    path: Path, *, task: Task | None, skip_bad: bool, on_skip: Callable[[str], None], naming: Naming
+) -> Iterator[tuple[int, Example]]:
     """The rows one by one with their lines, checked but for ids that occur twice. Raises DatasetError as `load_examples` does.
 
     `naming` tells the ids of equal inputs apart, as `counting` does.
@@ -75,14 +77,18 @@ def read_rows(path: Path, *, task: Task | None, skip_bad: bool, on_skip: Callabl
         except _BadRow as problem:
             message = f"{path}:{line}: {problem}"
             if not skip_bad:
-                raise DatasetError(f"{message}; mend the row, or pass --skip-bad to leave such rows out and count them") from None
+                raise DatasetError(
+                    f"{message}; mend the row, or pass --skip-bad to leave such rows out and count them"
+                ) from None
             n_skipped += 1
             on_skip(message)
             continue
         n_read += 1
         yield line, example
     if not n_read:
-        raise DatasetError(f"{path}: holds no usable row ({n_skipped} skipped); add rows with `input` and, where known, `label`")
+        raise DatasetError(
+            f"{path}: holds no usable row ({n_skipped} skipped); add rows with `input` and, where known, `label`"
+        )
 
 
 def counting() -> Naming:
@@ -100,7 +106,9 @@ def counting() -> Naming:
 
 def twice(path: Path, line: int, id_: str, earlier: int) -> DatasetError:
     """The refusal of an id that occurs twice in one file."""
-    return DatasetError(f"{path}:{line}: the id {id_!r} occurs twice (first on line {earlier}); ids must be unique, so rename or remove one")
+    return DatasetError(
+        f"{path}:{line}: the id {id_!r} occurs twice (first on line {earlier}); ids must be unique, so rename or remove one"
+    )
 
 
 def json_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -144,7 +152,9 @@ def label_set(examples: Iterable[Example], task: Task) -> tuple[str, ...]:
     """The classes of a choice task: those the task names, else every label that occurs, sorted."""
     if task.labels is not None:
         return task.labels
-    return tuple(sorted({label for example in examples for label in (example.label, example.teacher_label) if label is not None}))
+    return tuple(
+        sorted({label for example in examples for label in (example.label, example.teacher_label) if label is not None})
+    )
 
 
 def _raw_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:
@@ -157,7 +167,9 @@ def _raw_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]
     elif name.endswith((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")):
         yield from _jsonl_rows(path)
     else:
-        raise DatasetError(f"{path}: unknown kind of file {path.suffix!r}; use .jsonl, .jsonl.gz, .json (Alpaca), .parquet or .arrow")
+        raise DatasetError(
+            f"{path}: unknown kind of file {path.suffix!r}; use .jsonl, .jsonl.gz, .json (Alpaca), .parquet or .arrow"
+        )
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:
@@ -169,10 +181,17 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"
                 try:
                     row = json.loads(raw)
                 except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                    torn = " (the last line is cut off: the writer was stopped in the middle)" if not raw.endswith(b"\n") else ""
+                    torn = (
+                        " (the last line is cut off: the writer was stopped in the middle)"
+                        if not raw.endswith(b"\n")
+                        else ""
+                    )
                     yield line, _BadRow(f"not valid JSON: {error}{torn}")
                     continue
-                yield line, row if isinstance(row, dict) else _BadRow(f"a row must be a JSON object, this is {_kind(row)}")
+                yield (
+                    line,
+                    row if isinstance(row, dict) else _BadRow(f"a row must be a JSON object, this is {_kind(row)}"),
+                )
     except (EOFError, gzip.BadGzipFile, OSError) as error:
         raise DatasetError(f"{path}: cannot be read to its end ({error}); copy or make the file again") from None
 
@@ -182,15 +201,21 @@ def _alpaca_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: not valid JSON ({error}); give a list of rows, or JSONL with one row a line") from None
+        raise DatasetError(
+            f"{path}: not valid JSON ({error}); give a list of rows, or JSONL with one row a line"
+        ) from None
     if not isinstance(rows, list):
-        raise DatasetError(f"{path}: must hold a list of rows, this is {_kind(rows)}; give Alpaca's list of instruction, input, output")
+        raise DatasetError(
+            f"{path}: must hold a list of rows, this is {_kind(rows)}; give Alpaca's list of instruction, input, output"
+        )
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             yield number, _BadRow(f"a row must be a JSON object, this is {_kind(row)}")
         elif "instruction" in row and "output" in row:
             rest = {key: value for key, value in row.items() if key not in ("instruction", "input", "output")}
-            text = {"instruction": row["instruction"], "input": row["input"]} if row.get("input") else row["instruction"]
+            text = (
+                {"instruction": row["instruction"], "input": row["input"]} if row.get("input") else row["instruction"]
+            )
             yield number, {**rest, "input": text, "label": row["output"]}
         else:
             yield number, row
@@ -204,19 +229,32 @@ def _table_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     number = 0
     try:
         parquet = path.suffix.lower() == ".parquet"
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(1000) if parquet else pyarrow.feather.read_table(path).to_batches(1000):
+        for batch in (
+            pyarrow.parquet.ParquetFile(path).iter_batches(1000)
+            if parquet
+            else pyarrow.feather.read_table(path).to_batches(1000)
+        ):
             for row in batch.to_pylist():
                 number += 1
-                yield number, {key: value for key, value in row.items() if value is not None}  # a null cell is an absent field
+                yield (
+                    number,
+                    {key: value for key, value in row.items() if value is not None},
+                )  # a null cell is an absent field
     except (pa.ArrowInvalid, OSError) as error:
-        raise DatasetError(f"{path}: cannot be read as {path.suffix} ({str(error).splitlines()[0]}); write the file again") from None
+        raise DatasetError(
+            f"{path}: cannot be read as {path.suffix} ({str(error).splitlines()[0]}); write the file again"
+        ) from None
 
 
 def _example(raw: Mapping[str, Any], task: Task | None, naming: Naming) -> Example:
     text = raw.get("input")
     if not isinstance(text, str | dict) or not text or (isinstance(text, str) and not text.strip()):
         it_is = "empty" if isinstance(text, str | dict) else _kind(text)
-        raise _BadRow(f"`input` must be a non-empty text or object of fields, it is {it_is}" if "input" in raw else "`input` is missing")
+        raise _BadRow(
+            f"`input` must be a non-empty text or object of fields, it is {it_is}"
+            if "input" in raw
+            else "`input` is missing"
+        )
     _check_json(raw, text)
     rationale, group = raw.get("teacher_rationale"), raw.get("group")
     if rationale is not None and not isinstance(rationale, str):
@@ -244,7 +282,9 @@ def _check_json(raw: Mapping[str, Any], text: Any) -> None:
     try:
         _encode(raw).encode()
     except UnicodeEncodeError:
-        raise _BadRow("holds half of a surrogate pair (\\ud800 to \\udfff), which is no text; write the character itself") from None
+        raise _BadRow(
+            "holds half of a surrogate pair (\\ud800 to \\udfff), which is no text; write the character itself"
+        ) from None
     if isinstance(text, dict):
         try:
             json.dumps(text, allow_nan=False, default=str)
@@ -275,7 +315,9 @@ def _label(value: Any, name: str) -> str | None:
 
 def _are_scores(value: Any) -> bool:
     """None, or probabilities by label."""
-    return value is None or (isinstance(value, dict) and all(type(p) in (int, float) and 0 <= p <= 1 for p in value.values()))
+    return value is None or (
+        isinstance(value, dict) and all(type(p) in (int, float) and 0 <= p <= 1 for p in value.values())
+    )
 
 
 def _choices(value: Any) -> tuple[str, ...] | None:
@@ -295,11 +337,21 @@ def _check_labels(example: Example, task: Task | None) -> None:
         return
     for name, value in (("label", example.label), ("teacher_label", example.teacher_label)):
         if value is not None and value not in allowed:
-            raise _BadRow(f"`{name}` is {value!r}, which is not one of {of} ({', '.join(allowed[:8])}{', ...' if len(allowed) > 8 else ''})")
+            raise _BadRow(
+                f"`{name}` is {value!r}, which is not one of {of} ({', '.join(allowed[:8])}{', ...' if len(allowed) > 8 else ''})"
+            )
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", int: "a number", float: "a number", type(None): "null"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a text",
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        type(None): "null",
+    }
     return names.get(type(value), type(value).__name__)
 
 
@@ -310,6 +362,8 @@ def with_teacher(examples: Iterable[Example], answers: Mapping[str, Answer]) -> 
     """The examples with the teacher's (label, rationale, scores) filled in by id; an id that is absent keeps what it had."""
     filled = []
     for example in examples:
-        label, rationale, scores = answers.get(example.id, (example.teacher_label, example.teacher_rationale, example.teacher_scores))
+        label, rationale, scores = answers.get(
+            example.id, (example.teacher_label, example.teacher_rationale, example.teacher_scores)
+        )
         filled.append(replace(example, teacher_label=label, teacher_rationale=rationale, teacher_scores=scores))
     return filled

@@ -139,11 +139,19 @@ def _redacted(example: Example, redact: Redact | None) -> Example:
     try:
         found = redact(copy.deepcopy(row))
     except Exception as error:  # the user's own code: whatever it raises
-        raise UserError(f"the redaction hook failed ({type(error).__name__}: {error}); nothing was written: mend it and harvest again") from None
+        raise UserError(
+            f"the redaction hook failed ({type(error).__name__}: {error}); nothing was written: mend it and harvest again"
+        ) from None
     problem = _no_row(found)
     if problem is not None:
         raise UserError(f"the redaction hook gave back {problem}; it must return the row; nothing was written")
-    return replace(example, input=found["input"], label=found.get("label"), teacher_label=found["teacher_label"], group=found.get("group"))
+    return replace(
+        example,
+        input=found["input"],
+        label=found.get("label"),
+        teacher_label=found["teacher_label"],
+        group=found.get("group"),
+    )
 
 
 def _no_row(found: Any) -> str | None:

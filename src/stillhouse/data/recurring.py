@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     Keys = npt.NDArray[np.uint64]
     Counts = npt.NDArray[np.uint32]
 
-BLOCK = 2**14  # keys: sorting fewer at once costs more time in calls, and remembering what recurs in a block costs 2 MB at most
+BLOCK = (
+    2**14
+)  # keys: sorting fewer at once costs more time in calls, and remembering what recurs in a block costs 2 MB at most
 _BUCKETS = 2**8
 _IN_MEMORY = 2**20  # bytes, beyond which the file is one
 _KEY, _COUNT = 8, 4  # bytes
@@ -32,7 +34,9 @@ class Recurring:
         self._folder = folder
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115  # closed in `close`
         self._keys = array("Q")
-        self._blocks: list[tuple[int, array[int]]] = []  # where it begins in the file; which of its keys begin each bucket, and their number
+        self._blocks: list[
+            tuple[int, array[int]]
+        ] = []  # where it begins in the file; which of its keys begin each bucket, and their number
 
     @property
     def n_blocks(self) -> int:

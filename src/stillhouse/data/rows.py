@@ -27,7 +27,13 @@ class Rows:
         with Recurring(scratch) as ids:
             for path in self.paths:
                 self._inputs.append(inputs := _Inputs(path, scratch))
-                for _ in read_rows(path, task=task, skip_bad=skip_bad, on_skip=self._skip, naming=inputs.noting(lambda id_: ids.add(hash(id_) & _64_BITS))):
+                for _ in read_rows(
+                    path,
+                    task=task,
+                    skip_bad=skip_bad,
+                    on_skip=self._skip,
+                    naming=inputs.noting(lambda id_: ids.add(hash(id_) & _64_BITS)),
+                ):
                     self._n += 1
                 for id_ in inputs.settle():
                     ids.add(hash(id_) & _64_BITS)
@@ -46,7 +52,9 @@ class Rows:
 
     def _all(self) -> Iterator[tuple[Path, int, Example]]:
         for path, inputs in zip(self.paths, self._inputs, strict=True):
-            for line, example in read_rows(path, task=self._task, skip_bad=self._skip_bad, on_skip=lambda _: None, naming=inputs.again()):
+            for line, example in read_rows(
+                path, task=self._task, skip_bad=self._skip_bad, on_skip=lambda _: None, naming=inputs.again()
+            ):
                 yield path, line, example
 
     def _refuse_twins(self, suspects: set[int]) -> None:
@@ -57,7 +65,9 @@ class Rows:
                 continue
             there, earlier = first.setdefault(example.id, (path, line))
             if there != path:
-                raise DatasetError(f"{path}: the id {example.id!r} is also in another file of the task; ids must be unique over all of them, so rename one")
+                raise DatasetError(
+                    f"{path}: the id {example.id!r} is also in another file of the task; ids must be unique over all of them, so rename one"
+                )
             if earlier != line:
                 raise twice(path, line, example.id, earlier)
 

@@ -56,17 +56,25 @@ def load_splits(task: Task, *, skip_bad: bool = False) -> Splits:
         if name is not None:
             loaded[part] = load_examples(task.resolve(name), task=task, skip_bad=skip_bad)
     missing = [part for part in ("validation", "calibration", "test") if part not in loaded]
-    shares = {part: share for part, share in zip(("validation", "calibration", "test"), data.split, strict=True) if part in missing}
+    shares = {
+        part: share
+        for part, share in zip(("validation", "calibration", "test"), data.split, strict=True)
+        if part in missing
+    }
     parts = split_examples(loaded["train"].examples, shares, seed=data.seed)
     parts |= {part: dataset.examples for part, dataset in loaded.items() if part != "train"}
-    further = {Path(name).stem: load_examples(task.resolve(name), task=task, skip_bad=skip_bad) for name in data.also_test}
+    further = {
+        Path(name).stem: load_examples(task.resolve(name), task=task, skip_bad=skip_bad) for name in data.also_test
+    }
     measured = {part: distinct(parts[part]) for part in ("calibration", "test") if part in parts}
     parts |= {part: found.rows for part, found in measured.items()}
     also = {name: distinct(dataset.examples) for name, dataset in further.items()}
     for part in ("train", "test"):
         if not parts[part]:
             n_rows = len(loaded["train"].examples)
-            raise DatasetError(f"{task.path or task.name}: no rows are left for {part} ({n_rows} rows in {data.train}); bring more rows or change `split`")
+            raise DatasetError(
+                f"{task.path or task.name}: no rows are left for {part} ({n_rows} rows in {data.train}); bring more rows or change `split`"
+            )
     warnings = [
         f"{len(dataset.skipped)} broken rows of {dataset.path.name} were skipped; the first: {dataset.skipped[0]}"
         for dataset in (*loaded.values(), *further.values())
@@ -122,7 +130,9 @@ def split_examples(examples: Sequence[Example], shares: dict[str, float], *, see
         total, taken = sum(len(groups[key]) for key in keys), 0
         bounds = _cumulative(shares)
         for key in sorted(keys, key=lambda key: _rank(seed, key)):
-            middle = (taken + len(groups[key]) / 2) / total  # where the group's middle falls decides, so no share is systematically short
+            middle = (
+                taken + len(groups[key]) / 2
+            ) / total  # where the group's middle falls decides, so no share is systematically short
             place[key] = next((name for name, bound in bounds if middle <= bound), "train")
             taken += len(groups[key])
     for example, key in zip(examples, _group_keys(examples), strict=True):
@@ -187,9 +197,13 @@ class Distinct:
         """A sentence for each count that is not zero."""
         total, found = len(self.rows) + self.n_dropped, []
         if self.n_dropped:
-            found.append(f"{self.n_dropped} of {total} {part} rows repeat the input and label of another and were left out: a copy is no new evidence")
+            found.append(
+                f"{self.n_dropped} of {total} {part} rows repeat the input and label of another and were left out: a copy is no new evidence"
+            )
         if self.n_linked:
-            found.append(f"{self.n_linked} of {total} {part} rows have the input of another row and a different label; rows of one input count as one draw")
+            found.append(
+                f"{self.n_linked} of {total} {part} rows have the input of another row and a different label; rows of one input count as one draw"
+            )
         return found
 
 
@@ -210,7 +224,10 @@ def distinct(examples: Sequence[Example]) -> Distinct:
     for row, key, is_twin in zip(rows, keys, twin, strict=True):
         if is_twin:
             first.setdefault(key, row.id)
-    linked = [replace(row, group=f"rows with the input of {first[key]}") if key in first else row for row, key in zip(rows, keys, strict=True)]
+    linked = [
+        replace(row, group=f"rows with the input of {first[key]}") if key in first else row
+        for row, key in zip(rows, keys, strict=True)
+    ]
     return Distinct(linked, len(examples) - len(rows), sum(twin))
 
 
@@ -231,7 +248,9 @@ def check_leakage(train: Iterable[Example], held_out: Iterable[Example], where: 
             leaks.append(f"row {row.id!r} belongs to group {row.group!r}, which is in training")
     if leaks:
         more = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""
-        raise LeakageError(f"{where} overlap: {leaks[0]}{more}; remove such rows from one of the two, for numbers on rows that were trained on mean nothing")
+        raise LeakageError(
+            f"{where} overlap: {leaks[0]}{more}; remove such rows from one of the two, for numbers on rows that were trained on mean nothing"
+        )
 
 
 def near_copies(train: Sequence[Example], test: Sequence[Example], threshold: float = NEAR) -> list[NearCopy]:

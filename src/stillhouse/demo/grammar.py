@@ -33,7 +33,9 @@ ROUTE_SHARES = {"sql": 0.5, "search": 0.3, "chat": 0.2}
 _TRIES = 50  # for a question that is not there yet
 _OPENERS = ("hi, ", "hello, ", "hey, ", "hi there, ", "good morning, ", "ok, ", "please, ")
 _CLOSERS = (" please", ", please", ", thanks", ", thank you")
-_QUESTION = re.compile(r"(^|[,:] )(how|what|what's|which|who|whose|when|where|is|are|do|does|did|can|could|would|will|may|until|any|from)\b")
+_QUESTION = re.compile(
+    r"(^|[,:] )(how|what|what's|which|who|whose|when|where|is|are|do|does|did|can|could|would|will|may|until|any|from)\b"
+)
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,13 @@ def _row(task: TaskName, intent: Intent, part: Part, rng: random.Random) -> Exam
     label = intent.query.format_map(values) if task == "to_sql" and intent.query else intent.label
     key = hashlib.sha256(squash(question).encode()).hexdigest()
     group = f"{intent.name}-{hashlib.sha256(squash(wording).encode()).hexdigest()[:10]}"
-    return Example(id=f"{task}-{key[:12]}", input=question, label=label, group=group, extra={"intent": intent.name, "wording": wording})
+    return Example(
+        id=f"{task}-{key[:12]}",
+        input=question,
+        label=label,
+        group=group,
+        extra={"intent": intent.name, "wording": wording},
+    )
 
 
 def _polish(text: str, rng: random.Random, courtesies: bool) -> str:

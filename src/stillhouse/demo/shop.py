@@ -62,8 +62,31 @@ CATEGORIES = {  # each product's plural is its name with an "s"
     "lighting": ("desk lamp", "floor lamp", "night light", "candle holder", "lantern"),
     "sports": ("yoga mat", "tennis racket", "football", "skipping rope", "bike helmet"),
 }
-STATUSES = {"pending": 5, "shipped": 7, "delivered": 72, "returned": 9, "cancelled": 7}  # how often, before the order's age counts
-_FIRST_NAMES = ("Anna", "Bruno", "Clara", "David", "Elena", "Felix", "Greta", "Hugo", "Irene", "Jonas", "Karin", "Lucas", "Maria", "Nora", "Oscar", "Paula")
+STATUSES = {
+    "pending": 5,
+    "shipped": 7,
+    "delivered": 72,
+    "returned": 9,
+    "cancelled": 7,
+}  # how often, before the order's age counts
+_FIRST_NAMES = (
+    "Anna",
+    "Bruno",
+    "Clara",
+    "David",
+    "Elena",
+    "Felix",
+    "Greta",
+    "Hugo",
+    "Irene",
+    "Jonas",
+    "Karin",
+    "Lucas",
+    "Maria",
+    "Nora",
+    "Oscar",
+    "Paula",
+)
 _LAST_NAMES = (
     "Almeida", "Bauer", "Costa", "Dubois", "Egger", "Ferrari", "Garcia", "Hansen", "Keller", "Lindgren", "Moreau", "Novak", "Olsen", "Rossi", "Silva", "Weber",
 )  # fmt: skip
@@ -176,12 +199,24 @@ def orders(people: list[Customer], goods: list[Product], seed: int = 0) -> list[
     for number, (day, customer) in enumerate(drawn, start=1):
         good = rng.choices(goods, cum_weights=demand)[0]
         quantity = rng.choices((1, 2, 3, 4, 5, 6, 8, 10), weights=(40, 22, 12, 8, 6, 5, 4, 3))[0]
-        rows.append(Order(number, customer.customer_id, good.product_id, quantity, round(quantity * good.price, 2), day.isoformat(), _status(rng, day)))
+        rows.append(
+            Order(
+                number,
+                customer.customer_id,
+                good.product_id,
+                quantity,
+                round(quantity * good.price, 2),
+                day.isoformat(),
+                _status(rng, day),
+            )
+        )
     return rows
 
 
 def _status(rng: random.Random, day: date) -> str:
     """Of the last weeks' orders many are still pending or on their way; a few old ones got stuck there, so every status has orders in every month."""
     open_weight = 4 if (TODAY - day).days < 60 else 0.5
-    weights = [weight * open_weight if status in ("pending", "shipped") else weight for status, weight in STATUSES.items()]
+    weights = [
+        weight * open_weight if status in ("pending", "shipped") else weight for status, weight in STATUSES.items()
+    ]
     return rng.choices(tuple(STATUSES), weights)[0]

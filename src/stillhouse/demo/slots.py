@@ -12,7 +12,20 @@ from functools import cached_property
 
 from stillhouse.demo import shop
 
-_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
+_MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 
 
 @dataclass(frozen=True)
@@ -64,8 +77,16 @@ def _months() -> dict[str, str]:
     for number in range(24):
         year, month = divmod(shop.FIRST_DAY.year * 12 + shop.FIRST_DAY.month - 1 + number, 12)
         name, value = _MONTHS[month], f"{year}-{month + 1:02}"
-        said |= {f"in {name} {year}": value, f"during {name} {year}": value, f"in {name} of {year}": value, f"in {name[:3]} {year}": value}
-    return said | {"this month": f"{shop.TODAY:%Y-%m}", "last month": f"{shop.TODAY.replace(day=1) - timedelta(1):%Y-%m}"}
+        said |= {
+            f"in {name} {year}": value,
+            f"during {name} {year}": value,
+            f"in {name} of {year}": value,
+            f"in {name[:3]} {year}": value,
+        }
+    return said | {
+        "this month": f"{shop.TODAY:%Y-%m}",
+        "last month": f"{shop.TODAY.replace(day=1) - timedelta(1):%Y-%m}",
+    }
 
 
 def _years() -> dict[str, str]:
@@ -80,14 +101,24 @@ def _days() -> dict[str, str]:
     day = shop.FIRST_DAY
     while day <= shop.TODAY:
         value = day.isoformat()
-        said |= {f"on {day.day} {_MONTHS[day.month - 1]} {day.year}": value, f"on {_MONTHS[day.month - 1]} {day.day}, {day.year}": value, f"on {value}": value}
+        said |= {
+            f"on {day.day} {_MONTHS[day.month - 1]} {day.year}": value,
+            f"on {_MONTHS[day.month - 1]} {day.day}, {day.year}": value,
+            f"on {value}": value,
+        }
         day += timedelta(1)
     return said | {"today": shop.TODAY.isoformat(), "yesterday": (shop.TODAY - timedelta(1)).isoformat()}
 
 
 def _since() -> dict[str, str]:
     said: dict[str, str] = {}
-    for days, others in ((7, ("week", "seven days")), (14, ("two weeks", "fortnight")), (30, ("thirty days",)), (60, ("sixty days",)), (90, ("ninety days",))):
+    for days, others in (
+        (7, ("week", "seven days")),
+        (14, ("two weeks", "fortnight")),
+        (30, ("thirty days",)),
+        (60, ("sixty days",)),
+        (90, ("ninety days",)),
+    ):
         value = (shop.TODAY - timedelta(days)).isoformat()
         for span in (f"{days} days", *others):
             said |= {f"in the last {span}": value, f"in the past {span}": value, f"over the last {span}": value}
@@ -113,10 +144,14 @@ SLOTS: dict[str, Slot] = {
     "year": Slot("year", _years()),
     "day": Slot("day", _days()),
     "since": Slot("since", _since()),
-    "order": Slot("order", {text: str(number) for number in range(1, shop.N_ORDERS + 1) for text in (f"{number}", f"#{number}")}),
+    "order": Slot(
+        "order", {text: str(number) for number in range(1, shop.N_ORDERS + 1) for text in (f"{number}", f"#{number}")}
+    ),
     "money": Slot("money", _amounts((20, 30, 40, 50, 80, 100, 150, 200, 250, 300, 400, 500))),
     "price": Slot("price", _amounts((20, 25, 30, 40, 50, 60, 70, 80, 90, 100))),
     "pieces": Slot("pieces", _same(str(number) for number in (20, 25, 30, 40, 50, 60, 75, 80, 100))),
-    "units": Slot("units", {text: str(number) for number, word in _COUNTS.items() if number < 10 for text in (str(number), word)}),
+    "units": Slot(
+        "units", {text: str(number) for number, word in _COUNTS.items() if number < 10 for text in (str(number), word)}
+    ),
     "k": Slot("k", {text: str(number) for number, word in _COUNTS.items() for text in (str(number), word)}),
 }

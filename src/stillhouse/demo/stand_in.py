@@ -112,7 +112,9 @@ class AppStandIn:
             return _from_found(str(given["question"]), str(given["found"]))
         if instruction.startswith("You are a shop's friendly assistant"):
             return SMALL_TALK
-        raise TeacherError(f"the stand-in teacher does not know the step that is asked by {instruction[:80]!r}; name a real teacher with --model")
+        raise TeacherError(
+            f"the stand-in teacher does not know the step that is asked by {instruction[:80]!r}; name a real teacher with --model"
+        )
 
 
 app_teacher = AppStandIn()

@@ -1,9 +1,9 @@
 """The demo's two tasks as a user would have them: a folder with the shop's database and, per task, task.toml and data files.
 
-    FOLDER/app.py   the assistant itself, a flow
-    FOLDER/shop.db  pages/
-    FOLDER/route/    task.toml  train.jsonl  test.jsonl  handwritten.jsonl
-    FOLDER/to_sql/   the same
+FOLDER/app.py   the assistant itself, a flow
+FOLDER/shop.db  pages/
+FOLDER/route/    task.toml  train.jsonl  test.jsonl  handwritten.jsonl
+FOLDER/to_sql/   the same
 """
 
 import json
@@ -19,10 +19,15 @@ from stillhouse.errors import ExistsError
 from stillhouse.records import Example
 from stillhouse.runs import write_atomic
 
-SIZES: Mapping[TaskName, tuple[int, int]] = {"route": (4000, 2000), "to_sql": (4000, 1000)}  # rows to train on (before the split), rows to test on
+SIZES: Mapping[TaskName, tuple[int, int]] = {
+    "route": (4000, 2000),
+    "to_sql": (4000, 1000),
+}  # rows to train on (before the split), rows to test on
 
 
-def write_project(folder: Path, *, sizes: Mapping[TaskName, tuple[int, int]] = SIZES, seed: int = 0) -> dict[TaskName, Path]:
+def write_project(
+    folder: Path, *, sizes: Mapping[TaskName, tuple[int, int]] = SIZES, seed: int = 0
+) -> dict[TaskName, Path]:
     """Write the demo's project into a new or empty folder; returns each task's `task.toml`.
 
     All rows carry gold labels; that students learn from the teacher's is what task.toml says. Raises ExistsError where the folder holds anything.
@@ -51,5 +56,8 @@ def handwritten(task: TaskName) -> tuple[Example, ...]:
     rows = [json.loads(line) for line in lines]
     if task == "route":
         kept = ("route", "sql", "page")
-        return tuple(Example(row["id"], row["input"], label=row["route"], extra={key: row[key] for key in kept if key in row}) for row in rows)
+        return tuple(
+            Example(row["id"], row["input"], label=row["route"], extra={key: row[key] for key in kept if key in row})
+            for row in rows
+        )
     return tuple(Example(row["id"], row["input"], label=row["sql"]) for row in rows if row["route"] == "sql")

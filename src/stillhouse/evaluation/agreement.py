@@ -48,7 +48,9 @@ class PositionBias:
     @property
     def shown(self) -> bool:
         """Whether the interval leaves one half out."""
-        return self.first.low is not None and self.first.high is not None and not self.first.low <= 0.5 <= self.first.high
+        return (
+            self.first.low is not None and self.first.high is not None and not self.first.low <= 0.5 <= self.first.high
+        )
 
 
 def agreement(rows: Sequence[Compared], level: float = 0.95) -> Agreement | None:
@@ -67,7 +69,9 @@ def agreement(rows: Sequence[Compared], level: float = 0.95) -> Agreement | None
 def _share(same: Sequence[bool], clusters: Sequence[str], level: float) -> Estimate:
     if len(set(clusters)) < len(clusters):
         return mean_interval([float(one) for one in same], clusters, level)
-    return Estimate(sum(same) / len(same), len(same), *clopper_pearson(sum(same), len(same), level), level, "Clopper-Pearson")
+    return Estimate(
+        sum(same) / len(same), len(same), *clopper_pearson(sum(same), len(same), level), level, "Clopper-Pearson"
+    )
 
 
 def _merged(choice: Choice | None) -> str:

@@ -18,7 +18,9 @@ def worst_case_means(sums: Floats, sizes: Floats, worst: float) -> Floats:
 
     Seeded by the number of groups alone, so that the same rows always get the same answer.
     """
-    kinds, counts = np.unique(np.stack([sums, sizes]), axis=1, return_counts=True)  # groups that are alike share one gamma variate
+    kinds, counts = np.unique(
+        np.stack([sums, sizes]), axis=1, return_counts=True
+    )  # groups that are alike share one gamma variate
     size = sizes.mean()
     shapes = np.append(counts, 1).astype(float)
     tops, bottoms = np.append(kinds[0], worst * size), np.append(kinds[1], size)
@@ -37,4 +39,3 @@ def p_value(means: Floats, value: float) -> float:
 def lower_bound(means: Floats, level: float) -> float:
     """The one-sided lower bound of the mean, from `worst_case_means`: where `p_value` comes to 1 - level. `level` up to 0.999."""
     return float(means[max(0, int((1 - level) * (len(means) + 1)) - 1)])
-

@@ -87,7 +87,9 @@ def _pairs(runs: Sequence[Composed], n_wrong: int) -> tuple[PairOfSteps, ...]:
         for index, ((first, second), (k, k_wrong)) in enumerate(zip(names, counts, strict=True))
         if k_wrong
     ]
-    return tuple(sorted(found, key=lambda pair: (1.0 if pair.p is None else pair.p, -pair.n_wrong, pair.first, pair.second)))
+    return tuple(
+        sorted(found, key=lambda pair: (1.0 if pair.p is None else pair.p, -pair.n_wrong, pair.first, pair.second))
+    )
 
 
 def _fisher(k: int, k_wrong: int, n: int, n_wrong: int) -> float:

@@ -61,7 +61,9 @@ def harms_allowed(n: int, budget: float, level: float) -> int | None:
     return most if most >= 0 else None
 
 
-def choose_threshold(student: Sequence[RowResult], teacher: Sequence[RowResult], *, budget: float, level: float = 0.95) -> Threshold | NoThreshold:
+def choose_threshold(
+    student: Sequence[RowResult], teacher: Sequence[RowResult], *, budget: float, level: float = 0.95
+) -> Threshold | NoThreshold:
     """The lowest of the rows' confidences at which the promise is kept. The two arms' rows are paired.
 
     A row is harmed where the student is kept and scores less than the teacher does. Rows without an answer or a confidence are always deferred, and count in n.
@@ -74,13 +76,25 @@ def choose_threshold(student: Sequence[RowResult], teacher: Sequence[RowResult],
         least = rows_for(budget, level)
         reason = f"{n} calibration rows cannot prove a harm under {budget:.1%} at {level:.0%} confidence, not even without a single one; it takes {least}"
         return NoThreshold(reason, least - n, budget, level, n)
-    able = [(own.confidence, own.score < other.score) for own, other in zip(student, teacher, strict=True) if own.output is not None]
-    kept = sorted(((confidence, harmed) for confidence, harmed in able if confidence is not None), key=lambda pair: -pair[0])
+    able = [
+        (own.confidence, own.score < other.score)
+        for own, other in zip(student, teacher, strict=True)
+        if own.output is not None
+    ]
+    kept = sorted(
+        ((confidence, harmed) for confidence, harmed in able if confidence is not None), key=lambda pair: -pair[0]
+    )
     if not kept:
         return NoThreshold("the student names no confidence for any of its answers", None, budget, level, n)
     end, harms = _longest([confidence for confidence, _ in kept], [harmed for _, harmed in kept], allowed)
     if end == 0:
-        return NoThreshold(f"the student's surest answers already harm more than {budget:.1%} of {n} rows allow", None, budget, level, n)
+        return NoThreshold(
+            f"the student's surest answers already harm more than {budget:.1%} of {n} rows allow",
+            None,
+            budget,
+            level,
+            n,
+        )
     share = Estimate(end / n, n, *clopper_pearson(end, n, level), level, "Clopper-Pearson")
     harm = Estimate(harms / n, n, 0.0, clopper_pearson_upper(harms, n, level), level, "Clopper-Pearson, one-sided")
     return Threshold(kept[end - 1][0], share, harm, budget, level, n)

@@ -30,7 +30,9 @@ def exact_p(b: int, c: int, n: int, delta: float) -> float:
     least = _least_wins(losses, n, delta, seen - 1e-9)
     rest = n - losses
     with_win = np.clip(only_1 / np.maximum(1 - only_2, 1e-300), 0, 1)[:, None]  # of the rows that are no loss
-    wins = np.where(least == 0, 1.0, special.bdtrc(np.maximum(least - 1, 0), np.maximum(rest, 0), with_win))  # (shares, losses)
+    wins = np.where(
+        least == 0, 1.0, special.bdtrc(np.maximum(least - 1, 0), np.maximum(rest, 0), with_win)
+    )  # (shares, losses)
     as_extreme = (_binomial(losses, n, only_2[:, None]) * np.where(least > rest, 0.0, wins)).sum(axis=1)
     return min(1.0, float(as_extreme.max()) + OUTSIDE)
 

@@ -70,7 +70,9 @@ def decide_gate(
         answer = "pass" if p < 1 - level else "cannot tell"
     difference, lower = pairs.estimate(level), pairs.lower(level)
     needed = _rows_for_all(pairs, parts, margin, level) if answer == "cannot tell" else None
-    sentence = _sentence(answer, pairs, lower, margin, level, needed, [gate for gate in classes if gate.answer != "pass"])
+    sentence = _sentence(
+        answer, pairs, lower, margin, level, needed, [gate for gate in classes if gate.answer != "pass"]
+    )
     return GateResult(answer, difference, lower, margin, level, pairs.n, classes, needed, sentence, p)
 
 
@@ -91,7 +93,9 @@ def among(gates: Sequence[GateResult], n_students: int) -> list[GateResult]:
     return found
 
 
-def rows_needed(discordance: float, difference: float, margin: float, level: float = 0.95, power: float = 0.8) -> int | None:
+def rows_needed(
+    discordance: float, difference: float, margin: float, level: float = 0.95, power: float = 0.8
+) -> int | None:
     """Paired rows for a pass with that power, if the arms really differ by `difference` and disagree in correctness on a share `discordance` of rows.
 
     Normal approximation of the score test's sample size (for planning alone): n = ((z_level + z_power) / (difference + margin))^2 * variance; never fewer than
@@ -138,7 +142,9 @@ def _rows_for_all(pairs: Paired, parts: dict[str, Paired], margin: float, level:
     for part in parts.values():
         seen = part.estimate(level)
         inside = seen.low is None or seen.high is None or seen.low <= pairs.mean <= seen.high
-        needed = rows_needed(_discordance(part), pairs.mean if inside else part.mean, margin, 1 - (1 - level) / len(parts))
+        needed = rows_needed(
+            _discordance(part), pairs.mean if inside else part.mean, margin, 1 - (1 - level) / len(parts)
+        )
         plans.append(None if needed is None else math.ceil(needed * pairs.n / part.n))
     known = [plan for plan in plans if plan is not None]
     return max(known) if len(known) == len(plans) else None
@@ -154,14 +160,26 @@ def _stricter(level: float, than: float, power: float = 0.8) -> float:
     return float(((z(level) + z(power)) / (z(than) + z(power))) ** 2)
 
 
-def _sentence(answer: Answer, pairs: Paired, lower: float, margin: float, level: float, needed: int | None, classes: Sequence[ClassGate]) -> str:
+def _sentence(
+    answer: Answer,
+    pairs: Paired,
+    lower: float,
+    margin: float,
+    level: float,
+    needed: int | None,
+    classes: Sequence[ClassGate],
+) -> str:
     rows = f"{pairs.n} rows" if pairs.n != 1 else "1 row"
     in_groups = f" in {pairs.n_groups} groups" if pairs.n_groups < pairs.n else ""
     at_least = f"at least {lower * 100:+.1f} with {level:.0%} confidence"
     seen = f"the student is {pairs.mean * 100:+.1f} points against the teacher on {rows}{in_groups}, {at_least}"
     if answer == "pass":
         return f"passes: {seen}, within the margin of {margin * 100:g}"
-    held_up = f"; classes that do not pass: {', '.join(f'{gate.label} ({gate.answer}, n = {gate.difference.n})' for gate in classes)}" if classes else ""
+    held_up = (
+        f"; classes that do not pass: {', '.join(f'{gate.label} ({gate.answer}, n = {gate.difference.n})' for gate in classes)}"
+        if classes
+        else ""
+    )
     if answer == "fail":
         return f"fails: {seen}, beyond the margin of {margin * 100:g}{held_up}"
     more = f"; about {needed} test rows would tell, if the difference stays" if needed and needed > pairs.n else ""

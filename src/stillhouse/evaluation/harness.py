@@ -36,7 +36,9 @@ class RowResult:
 
     def __post_init__(self) -> None:
         if not 0 <= self.score <= 1:  # NaN is neither
-            raise DatasetError(f"row {self.id!r} has the score {self.score}, and a score is a number from 0 to 1; mend the metric, or leave the row out")
+            raise DatasetError(
+                f"row {self.id!r} has the score {self.score}, and a score is a number from 0 to 1; mend the metric, or leave the row out"
+            )
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,10 @@ async def evaluate(
     for start in range(0, len(examples), batch_size):
         batch = examples[start : start + batch_size]
         predictions = await predictor.predict(batch)
-        rows += [score_row(example, prediction, metric, source) for example, prediction in zip(batch, predictions, strict=True)]
+        rows += [
+            score_row(example, prediction, metric, source)
+            for example, prediction in zip(batch, predictions, strict=True)
+        ]
         if on_progress is not None:
             on_progress(Progress(len(rows), len(examples), f"evaluating {predictor.name}"))
     return rows
@@ -108,7 +113,9 @@ async def time_single(predictor: Predictor, examples: Sequence[Example], n: int 
     return took
 
 
-def summarise(rows: Sequence[RowResult], metric: Metric, *, level: float = 0.95, latencies_s: Sequence[float] | None = None) -> ArmSummary:
+def summarise(
+    rows: Sequence[RowResult], metric: Metric, *, level: float = 0.95, latencies_s: Sequence[float] | None = None
+) -> ArmSummary:
     """The arm's numbers; `latencies_s` (from `time_single`) go before what the rows carry. Rows of a group count as one draw in the score's interval."""
     scores = [row.score for row in rows]
     value = sum(scores) / len(scores)
@@ -118,12 +125,16 @@ def summarise(rows: Sequence[RowResult], metric: Metric, *, level: float = 0.95,
         score = Estimate(value, len(rows), low, high, level, "Clopper-Pearson")
     else:
         score = mean_interval(scores, groups, level)
-    times = sorted(latencies_s if latencies_s is not None else [row.latency_s for row in rows if row.latency_s is not None])
+    times = sorted(
+        latencies_s if latencies_s is not None else [row.latency_s for row in rows if row.latency_s is not None]
+    )
     costs = [row.cost_usd for row in rows]
     known = [cost for cost in costs if cost is not None]
     return ArmSummary(
         score,
-        macro_f1([row.gold for row in rows], [row.output for row in rows]) if metric.name in ("accuracy", "macro_f1") else None,
+        macro_f1([row.gold for row in rows], [row.output for row in rows])
+        if metric.name in ("accuracy", "macro_f1")
+        else None,
         sum(row.output is None for row in rows),
         statistics.median(times) if times else None,
         times[min(len(times) - 1, int(0.99 * len(times)))] if times else None,
@@ -133,7 +144,9 @@ def summarise(rows: Sequence[RowResult], metric: Metric, *, level: float = 0.95,
 
 def write_rows(path: Path, rows: Iterable[RowResult], **arm: Any) -> None:
     """One JSON object per row, with the arm's name (and seed, size) in each."""
-    write_atomic(path, "".join(json.dumps({**arm, **asdict(row)}, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+    write_atomic(
+        path, "".join(json.dumps({**arm, **asdict(row)}, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    )
 
 
 def read_rows(path: Path) -> list[RowResult]:

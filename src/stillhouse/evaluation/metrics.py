@@ -57,7 +57,9 @@ def _exact(output: str, gold: str, _: Example) -> float:
 def _equation(output: str, gold: str, example: Example) -> float:
     """Right where both compute the same number, to a millionth of it."""
     wanted, found = value_of(gold), value_of(output)
-    return float(wanted is not None and found is not None and abs(found - wanted) * 1_000_000 <= max(Fraction(1), abs(wanted)))
+    return float(
+        wanted is not None and found is not None and abs(found - wanted) * 1_000_000 <= max(Fraction(1), abs(wanted))
+    )
 
 
 def _token_f1(output: str, gold: str, _: Example) -> float:
@@ -85,7 +87,9 @@ _METRICS: dict[MetricName, Metric] = {
     "equation_value": Metric("equation_value", _equation),
     "token_f1": Metric("token_f1", _token_f1, proportion=False),
     "rouge_l": Metric("rouge_l", _rouge_l, proportion=False),
-    "win_rate": Metric("win_rate", lambda *_: 0.5, proportion=False, of_none=0.5),  # a tie, until the pair of answers is judged (jobs.judged_arms)
+    "win_rate": Metric(
+        "win_rate", lambda *_: 0.5, proportion=False, of_none=0.5
+    ),  # a tie, until the pair of answers is judged (jobs.judged_arms)
 }
 
 

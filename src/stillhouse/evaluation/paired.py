@@ -44,15 +44,21 @@ class Paired:
     @cached_property
     def discordant(self) -> tuple[int, int]:
         """Rows on which the student scores more, and less."""
-        return sum(difference > 0 for difference in self.differences), sum(difference < 0 for difference in self.differences)
+        return sum(difference > 0 for difference in self.differences), sum(
+            difference < 0 for difference in self.differences
+        )
 
     @cached_property
     def groups(self) -> tuple[Floats, Floats]:
         """Per group: the sum of its differences, and its rows. A row without a group is one of its own."""
         members: dict[tuple[str, str], list[float]] = defaultdict(list)
         for row, difference in zip(self.student, self.differences, strict=True):
-            members["row" if row.group is None else "group", row.id if row.group is None else row.group].append(difference)
-        return np.array([sum(part) for part in members.values()]), np.array([float(len(part)) for part in members.values()])
+            members["row" if row.group is None else "group", row.id if row.group is None else row.group].append(
+                difference
+            )
+        return np.array([sum(part) for part in members.values()]), np.array(
+            [float(len(part)) for part in members.values()]
+        )
 
     @property
     def n_groups(self) -> int:

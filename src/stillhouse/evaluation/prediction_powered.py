@@ -54,7 +54,10 @@ class PoweredMean:
         if spread < 1e-12 or not 0 < v < 1:
             return None
         t, n = float(stats.t.ppf(1 - (1 - level) / 2, self.n_groups - 2)), v * (1 - v) / spread**2
-        centre, half = (v + t * t / (2 * n)) / (1 + t * t / n), t * math.sqrt(spread**2 + t * t / (4 * n * n)) / (1 + t * t / n)
+        centre, half = (
+            (v + t * t / (2 * n)) / (1 + t * t / n),
+            t * math.sqrt(spread**2 + t * t / (4 * n * n)) / (1 + t * t / n),
+        )
         low, high = (v - spread * _unskewed(end, self.skewness) for end in (t, -t))
         return max(0.0, min(centre - half, low)), min(1.0, max(centre + half, high))
 
@@ -70,7 +73,9 @@ def powered_mean(labels: Sequence[float | None], predictions: Sequence[float], g
     _, group = np.unique(np.asarray(groups), return_inverse=True)
     n_groups = len(set(group[known].tolist()))
     if n_groups < 3 or not len(more):
-        raise ValueError(f"{n_groups} groups of labelled and {len(more)} unlabelled rows: a powered mean needs three and one")
+        raise ValueError(
+            f"{n_groups} groups of labelled and {len(more)} unlabelled rows: a powered mean needs three and one"
+        )
     weight = _weight(y, f, more)
     rectifier = y - weight * f
     value = float(weight * more.mean() + rectifier.mean())
@@ -79,7 +84,15 @@ def powered_mean(labels: Sequence[float | None], predictions: Sequence[float], g
     influence[~known] = weight * (more - more.mean()) / len(more)
     of_group = np.bincount(group, weights=influence)
     spread = math.sqrt(float((of_group**2).sum()))
-    return PoweredMean(value, spread, weight, len(y), len(more), n_groups, float((of_group**3).sum()) / spread**3 if spread > 1e-12 else 0.0)
+    return PoweredMean(
+        value,
+        spread,
+        weight,
+        len(y),
+        len(more),
+        n_groups,
+        float((of_group**3).sum()) / spread**3 if spread > 1e-12 else 0.0,
+    )
 
 
 def _where(shown: Callable[[float], bool]) -> float:

@@ -86,7 +86,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def mean_interval(scores: Sequence[float], groups: Sequence[str], level: float = 0.95, n_resamples: int = 2000) -> Estimate:
+def mean_interval(
+    scores: Sequence[float], groups: Sequence[str], level: float = 0.95, n_resamples: int = 2000
+) -> Estimate:
     """The mean of row scores with a BCa bootstrap interval over groups (Efron 1987); seeded by nothing but the rows, so it never changes.
 
     The interval is absent with fewer than two groups or where the scores do not vary.
@@ -99,7 +101,9 @@ def mean_interval(scores: Sequence[float], groups: Sequence[str], level: float =
     return Estimate(value, n, *interval, level, "BCa bootstrap over groups")
 
 
-def bca(sums: np.ndarray, sizes: np.ndarray, level: float, generator: np.random.Generator, n_resamples: int = 2000) -> tuple[float, float] | None:
+def bca(
+    sums: np.ndarray, sizes: np.ndarray, level: float, generator: np.random.Generator, n_resamples: int = 2000
+) -> tuple[float, float] | None:
     """Bias-corrected and accelerated interval of sum(sums) / sum(sizes), resampling clusters; None where it cannot be computed."""
     m = len(sums)
     if m < 2:

@@ -34,7 +34,9 @@ def reliability_bins(confidences: Sequence[float], right: Sequence[bool], n_bins
             continue
         n, hits = len(rows), sum(right[index] for index in rows)
         accuracy = Estimate(hits / n, n, *clopper_pearson(hits, n), 0.95, "Clopper-Pearson")
-        bins.append(Bin(number / n_bins, (number + 1) / n_bins, sum(confidences[index] for index in rows) / n, accuracy))
+        bins.append(
+            Bin(number / n_bins, (number + 1) / n_bins, sum(confidences[index] for index in rows) / n, accuracy)
+        )
     return tuple(bins)
 
 

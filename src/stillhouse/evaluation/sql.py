@@ -54,7 +54,9 @@ def same_result(database: Database, query: str, gold: str) -> bool:
     try:
         expected = database.run(gold)
     except QueryRefused as error:
-        raise UserError(f"the gold query {gold[:120]!r} does not run on the task's database ({error}); mend the row") from None
+        raise UserError(
+            f"the gold query {gold[:120]!r} does not run on the task's database ({error}); mend the row"
+        ) from None
     try:
         found = database.run(query)
     except QueryRefused:
@@ -72,5 +74,7 @@ def ordered(query: str) -> bool:
 
 
 def _rows(rows: Sequence[tuple[Any, ...]], in_order: bool) -> list[str]:
-    written = [repr(tuple(round(cell, 6) + 0.0 if isinstance(cell, float | int) else cell for cell in row)) for row in rows]
+    written = [
+        repr(tuple(round(cell, 6) + 0.0 if isinstance(cell, float | int) else cell for cell in row)) for row in rows
+    ]
     return written if in_order else sorted(written)

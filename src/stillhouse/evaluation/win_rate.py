@@ -49,7 +49,9 @@ class Compared:
     people: tuple[Voice, ...] = ()
     judge: tuple[Choice | None, Choice | None] | None = None
     settled: Choice | None = None  # known without asking: the answers are the same, or one or both are missing
-    reached: bool = False  # settled, and the person's sitting has passed it: it counts among the rows that people judged
+    reached: bool = (
+        False  # settled, and the person's sitting has passed it: it counts among the rows that people judged
+    )
 
     @property
     def cluster(self) -> str:
@@ -197,7 +199,13 @@ def win_rate(choices: Sequence[Choice], clusters: Sequence[str], level: float = 
         n, wins, losses, bounds = n_groups, n_groups * (wins > 0), n_groups * (losses > 0), _of_groups(scores, clusters)
     low, high = ((1 + bound) / 2 for bound in tango_interval(wins, losses, n, level))
     method = "score interval (Tango)" + (", a group as one row" if n < len(scores) else "")
-    return WinRate(by, Estimate(sum(scores) / len(scores), len(scores), low, high, level, method), bounds, counts, _variance(scores))
+    return WinRate(
+        by,
+        Estimate(sum(scores) / len(scores), len(scores), low, high, level, method),
+        bounds,
+        counts,
+        _variance(scores),
+    )
 
 
 def _of_scores(scores: Sequence[float], clusters: Sequence[str], level: float, by: By, counts: Counts) -> WinRate:
@@ -259,7 +267,9 @@ def corrected(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
         return None
     rate = Estimate(found.value, len(rows), *two_sided, level, f"PPI++, {found.n_labelled} rows judged by people")
     counts = counts_of([row.by_people for row in people if row.by_people is not None])
-    of_one = found.standard_error**2 * found.n_labelled  # the variance with which as many rows of people alone would be as sure
+    of_one = (
+        found.standard_error**2 * found.n_labelled
+    )  # the variance with which as many rows of people alone would be as sure
     return WinRate("people, judge corrected", rate, found, counts, of_one, found.weight)
 
 
@@ -268,7 +278,9 @@ def best_known(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
     return corrected(rows, level) or by_people(rows, level) or by_judge(rows, level)
 
 
-def decide_win_rate(found: WinRate, *, margin: float, whose: str, names: tuple[str, str] = ("the student", "the teacher")) -> GateResult:
+def decide_win_rate(
+    found: WinRate, *, margin: float, whose: str, names: tuple[str, str] = ("the student", "the teacher")
+) -> GateResult:
     """May A replace B? Only if the one-sided lower bound of its win rate is above 0.5 - margin; it fails if the upper bound is below.
 
     `whose`: who judged, in words; `names`: of A and B. The result's difference is the win rate less one half.
@@ -283,14 +295,33 @@ def decide_win_rate(found: WinRate, *, margin: float, whose: str, names: tuple[s
     seen = f"{names[0]} wins {rate.value:.1%} against {names[1]} on {rate.n} rows{people}, {whose}, at least {lower + 0.5:.1%} with {level:.0%} confidence"
     must = f"and {0.5 - margin:.1%} has to be shown"
     unit = "rows judged by people" if found.by != "judge" else "judged rows"
-    more = f"; about {needed} {unit} would tell, if the rate stays" if needed is not None and needed > found.counts.n else ""
-    sentence = {"pass": f"passes: {seen}, {must}", "fail": f"fails: {seen}, {must}", "cannot tell": f"cannot tell: {seen}, {must}{more}"}[answer]
+    more = (
+        f"; about {needed} {unit} would tell, if the rate stays"
+        if needed is not None and needed > found.counts.n
+        else ""
+    )
+    sentence = {
+        "pass": f"passes: {seen}, {must}",
+        "fail": f"fails: {seen}, {must}",
+        "cannot tell": f"cannot tell: {seen}, {must}{more}",
+    }[answer]
     return GateResult(
-        answer=answer, difference=difference, lower_bound=lower, margin=margin, level=level, n=rate.n, per_class=(), rows_needed=needed, sentence=sentence, p=p
+        answer=answer,
+        difference=difference,
+        lower_bound=lower,
+        margin=margin,
+        level=level,
+        n=rate.n,
+        per_class=(),
+        rows_needed=needed,
+        sentence=sentence,
+        p=p,
     )
 
 
-def rows_for_win_rate(rate: float, variance: float, margin: float, level: float = 0.95, power: float = 0.8) -> int | None:
+def rows_for_win_rate(
+    rate: float, variance: float, margin: float, level: float = 0.95, power: float = 0.8
+) -> int | None:
     """Rows for a pass with that power, at a row's variance; None where the rate is at 0.5 - margin or below. A normal approximation, for planning alone."""
     if rate - 0.5 + margin < 1e-9:
         return None

@@ -25,7 +25,9 @@ from stillhouse.task import Task
 
 ToolCalling = Literal["auto", "native", "text"]
 SAME_CALLS = 3  # equal calls with equal observations that are let pass; the next one ends the agent
-_ACTION = re.compile(r"^Action:[ \t]*(?P<name>[^\n]+?)[ \t]*\n+Action Input:[ \t]*(?P<input>.*)", re.MULTILINE | re.DOTALL)
+_ACTION = re.compile(
+    r"^Action:[ \t]*(?P<name>[^\n]+?)[ \t]*\n+Action Input:[ \t]*(?P<input>.*)", re.MULTILINE | re.DOTALL
+)
 _FINAL = re.compile(r"^Final Answer:[ \t]*(?P<answer>.*)", re.MULTILINE | re.DOTALL)
 STOP = "\nObservation:"
 
@@ -76,7 +78,9 @@ class Native:
     """Tool calls as the chat-completions API has them."""
 
     def parameters(self, tools: Sequence[Tool]) -> dict[str, Any]:
-        described = [{"name": one.name, "description": one.description, "parameters": dict(one.schema)} for one in tools]
+        described = [
+            {"name": one.name, "description": one.description, "parameters": dict(one.schema)} for one in tools
+        ]
         return {"tools": [{"type": "function", "function": one} for one in described]} if described else {}
 
     def system(self, instruction: str, tools: Sequence[Tool]) -> str:
@@ -88,8 +92,15 @@ class Native:
         return Turn(text, actions), None if actions else text.strip() or None
 
     def messages(self, turn: Turn) -> list[dict[str, Any]]:
-        calls = [{"id": one.id, "type": "function", "function": {"name": one.tool, "arguments": one.arguments}} for one in turn.actions]
-        said: dict[str, Any] = {"role": "assistant", "content": turn.text or None, **({"tool_calls": calls} if calls else {})}
+        calls = [
+            {"id": one.id, "type": "function", "function": {"name": one.tool, "arguments": one.arguments}}
+            for one in turn.actions
+        ]
+        said: dict[str, Any] = {
+            "role": "assistant",
+            "content": turn.text or None,
+            **({"tool_calls": calls} if calls else {}),
+        }
         if not calls:
             return [said, {"role": "user", "content": "That was empty. Call a tool, or give your answer."}]
         seen = zip(turn.actions, turn.observations, strict=True)
@@ -103,7 +114,10 @@ class Text:
         return {"stop": [STOP]}
 
     def system(self, instruction: str, tools: Sequence[Tool]) -> str:
-        described = "\n".join(f"- {one.name}: {one.description}\n  arguments: {json.dumps(one.schema, ensure_ascii=False)}" for one in tools)
+        described = "\n".join(
+            f"- {one.name}: {one.description}\n  arguments: {json.dumps(one.schema, ensure_ascii=False)}"
+            for one in tools
+        )
         form = (
             "Work in turns of this form:\n\nThought: what you think\nAction: the name of one tool\nAction Input: its arguments, one JSON object\n\n"
             "and wait for the Observation. When you know the answer, write instead:\n\nThought: why you are sure\nFinal Answer: the answer"
@@ -118,7 +132,9 @@ class Text:
         return Turn(text, ()), final["answer"].strip() if final is not None and final["answer"].strip() else None
 
     def messages(self, turn: Turn) -> list[dict[str, Any]]:
-        seen = turn.observations or ["that has neither an Action with its Action Input nor a Final Answer; write one of the two, in the form you were given"]
+        seen = turn.observations or [
+            "that has neither an Action with its Action Input nor a Final Answer; write one of the two, in the form you were given"
+        ]
         return [{"role": "assistant", "content": turn.text}, {"role": "user", "content": f"Observation: {seen[0]}"}]
 
 
@@ -144,7 +160,9 @@ class Agent:
         self.instruction, self.tools, self.name, self.model = instruction, {one.name: one for one in tools}, name, model
         self.max_turns, self.calling, self.max_tokens, self.temperature = max_turns, calling, max_tokens, temperature
         if len(self.tools) < len(tools):
-            raise UserError(f"the agent {name} has two tools of one name ({', '.join(sorted(one.name for one in tools))}); give one of them another name")
+            raise UserError(
+                f"the agent {name} has two tools of one name ({', '.join(sorted(one.name for one in tools))}); give one of them another name"
+            )
 
     async def __call__(self, task: str) -> str:
         """The answer. Raises AgentError where it comes to none, LimitExceeded (with the turns so far as `trace`), StepError."""
@@ -158,7 +176,9 @@ class Agent:
         declared = [self.instruction, described, self.max_turns, self.calling, self.max_tokens, self.temperature, asked]
         version = hashlib.sha256(encode(declared, f"the tools of {self.name}").encode()).hexdigest()[:16]
         conversation = _Conversation(self, active.models, task)
-        output = await perform(active, self.name, "agent", version, encode({"task": task}, f"the task of {self.name}"), conversation.answer)
+        output = await perform(
+            active, self.name, "agent", version, encode({"task": task}, f"the task of {self.name}"), conversation.answer
+        )
         return str(json.loads(output))
 
 
@@ -172,9 +192,13 @@ class _Conversation:
 
     async def answer(self) -> str:
         agent = self.agent
-        chat = await self.models.open(self.models.of(agent.name, agent.model), Task(agent.name, agent.instruction, "text"))
+        chat = await self.models.open(
+            self.models.of(agent.name, agent.model), Task(agent.name, agent.instruction, "text")
+        )
         if not isinstance(chat, Chat):
-            raise UserError(f"the agent {agent.name} is given {chat.name}, which answers one task and takes no tools; name a model that takes messages")
+            raise UserError(
+                f"the agent {agent.name} is given {chat.name}, which answers one task and takes no tools; name a model that takes messages"
+            )
         dialect: Dialect = Text() if agent.calling == "text" or "tools" in chat.lacks else Native()
         try:
             answer = await self._converse(chat, dialect)
@@ -207,15 +231,24 @@ class _Conversation:
             exchange = dialect.messages(turn)
             messages += exchange
             digest = hashlib.sha256((digest + canonical_json(exchange)).encode()).hexdigest()
-        raise AgentError(f"the agent {agent.name} came to no answer in {agent.max_turns} turns; raise max_turns, or ask for less", self.turns)
+        raise AgentError(
+            f"the agent {agent.name} came to no answer in {agent.max_turns} turns; raise max_turns, or ask for less",
+            self.turns,
+        )
 
-    async def _turn(self, chat: Chat, dialect: Dialect, messages: list[dict[str, Any]], number: int, digest: str) -> dict[str, Any]:
+    async def _turn(
+        self, chat: Chat, dialect: Dialect, messages: list[dict[str, Any]], number: int, digest: str
+    ) -> dict[str, Any]:
         """One journaled reply of the model: `text`, `actions`, `final`; `refused` where the endpoint takes no tools."""
         agent = self.agent
 
         async def ask() -> dict[str, Any]:
             call = current_call.get()
-            parameters = {"temperature": agent.temperature, "max_tokens": agent.max_tokens, **dialect.parameters(list(agent.tools.values()))}
+            parameters = {
+                "temperature": agent.temperature,
+                "max_tokens": agent.max_tokens,
+                **dialect.parameters(list(agent.tools.values())),
+            }
             request = Request(chat.name, tuple(messages), parameters, None, 0 if call is None else call.sample_index)
             may_refuse = isinstance(dialect, Native) and agent.calling == "auto" and not self.turns
             if may_refuse and chat.without("tools", request):
@@ -227,9 +260,16 @@ class _Conversation:
                     return {"refused": True}
                 raise StepError(f"the agent {agent.name} got no usable reply in turn {number + 1}: {completion.error}")
             turn, final = dialect.read(completion)
-            return {"refused": False, "text": turn.text, "final": final, "actions": [[one.id, one.tool, one.arguments] for one in turn.actions]}
+            return {
+                "refused": False,
+                "text": turn.text,
+                "final": final,
+                "actions": [[one.id, one.tool, one.arguments] for one in turn.actions],
+            }
 
-        said: dict[str, Any] = await journaled(f"{agent.name}.turn", "turn", {"turn": number, "transcript": digest}, ask)
+        said: dict[str, Any] = await journaled(
+            f"{agent.name}.turn", "turn", {"turn": number, "transcript": digest}, ask
+        )
         return said
 
     async def _act(self, action: Action) -> str:
@@ -239,13 +279,18 @@ class _Conversation:
         self.seen[asked] += 1
         if self.seen[asked] > SAME_CALLS:
             again = f"calls {action.tool} with {action.arguments[:200]} for the {self.seen[asked]}th time"
-            raise AgentError(f"the agent {self.agent.name} {again}, with the same answer each time; mend its instruction, or the tool", self.turns)
+            raise AgentError(
+                f"the agent {self.agent.name} {again}, with the same answer each time; mend its instruction, or the tool",
+                self.turns,
+            )
         return observation
 
     async def _observe(self, action: Action) -> str:
         found = self.agent.tools.get(action.tool)
         if found is None:
-            return f"Error: there is no tool {action.tool[:100]!r}; the tools are: {', '.join(self.agent.tools) or 'none'}"
+            return (
+                f"Error: there is no tool {action.tool[:100]!r}; the tools are: {', '.join(self.agent.tools) or 'none'}"
+            )
         try:
             arguments = json.loads(action.arguments or "{}")
         except (ValueError, RecursionError) as error:
@@ -284,4 +329,13 @@ def agent(
     `calling`: native tool calls, the text protocol, or (auto) native until the endpoint refuses them.
     """
     made = [one if isinstance(one, Tool) else tool(one) for one in tools]
-    return Agent(instruction, made, name=name, model=model, max_turns=max_turns, calling=calling, max_tokens=max_tokens, temperature=temperature)
+    return Agent(
+        instruction,
+        made,
+        name=name,
+        model=model,
+        max_turns=max_turns,
+        calling=calling,
+        max_tokens=max_tokens,
+        temperature=temperature,
+    )

@@ -36,8 +36,12 @@ class RunReport:
 
     ran: Counter[str] = field(default_factory=Counter)
     replayed: Counter[str] = field(default_factory=Counter)
-    changed: Counter[str] = field(default_factory=Counter)  # code edited, or another model named, since the answer was journaled
-    unused: Counter[str] = field(default_factory=Counter)  # journaled answers that nothing asked for: arguments drifted, or the flow was edited
+    changed: Counter[str] = field(
+        default_factory=Counter
+    )  # code edited, or another model named, since the answer was journaled
+    unused: Counter[str] = field(
+        default_factory=Counter
+    )  # journaled answers that nothing asked for: arguments drifted, or the flow was edited
 
 
 @dataclass
@@ -99,7 +103,9 @@ class Active:
         owner = self.owners.setdefault(name, function)
         if owner is not function:
             first, second = (f"{one.__module__}.{one.__qualname__}" for one in (owner, function))
-            raise UserError(f"two steps are called {name} ({first} and {second}); give one of them another name: @step(name=...)")
+            raise UserError(
+                f"two steps are called {name} ({first} and {second}); give one of them another name: @step(name=...)"
+            )
 
     def note(self, running: Any, name: str) -> None:
         """Remember a step's call until it is seen to be awaited."""
@@ -111,7 +117,11 @@ class Active:
 
     def _not_begun(self) -> list[Any]:
         """Of the calls those that nobody awaited. Most are over by then, which is told by their frame alone."""
-        return [one for one in self.called if one.cr_frame is not None and inspect.getcoroutinestate(one) == inspect.CORO_CREATED]
+        return [
+            one
+            for one in self.called
+            if one.cr_frame is not None and inspect.getcoroutinestate(one) == inspect.CORO_CREATED
+        ]
 
     def all_awaited(self) -> None:
         """Raises UserError naming a step that was called and never awaited: it did not run."""
@@ -120,7 +130,9 @@ class Active:
             one.close()
         if forgotten:
             names = ", ".join(sorted({one.__name__ for one in forgotten}))
-            raise UserError(f"the flow {self.flow} calls {names} and does not await it, so it did not run; write `await` before the call")
+            raise UserError(
+                f"the flow {self.flow} calls {names} and does not await it, so it did not run; write `await` before the call"
+            )
 
     async def end(self) -> None:
         """No new calls; those under way are paid for, and are waited for: branches that a failed `gather` left behind stop at their next call."""
@@ -137,7 +149,9 @@ class Active:
         def inside(parent: str | None) -> bool:
             return parent is not None and (parent in replayed or inside(parents.get(parent)))
 
-        return Counter(key[0] for key, (_, _, parent, _) in self.finished.items() if key not in self.used and not inside(parent))
+        return Counter(
+            key[0] for key, (_, _, parent, _) in self.finished.items() if key not in self.used and not inside(parent)
+        )
 
 
 class Pending(NamedTuple):
@@ -161,7 +175,9 @@ class Call:
         """Tells the model calls of equal steps, and of a step's tries, apart: the next one is another sample, and not the stored reply of the last."""
         return self.nth + 10_000 * (self.attempt - 1)
 
-    def used_model(self, model: str, n_input: int | None, n_output: int | None, cost_usd: float | None, request: str | None) -> None:
+    def used_model(
+        self, model: str, n_input: int | None, n_output: int | None, cost_usd: float | None, request: str | None
+    ) -> None:
         """Add one model call to the facts. A sum with an unknown part is unknown."""
         facts = self.facts
         first = "model" not in facts
@@ -202,13 +218,17 @@ class Attempts:
 ONCE = Attempts()
 
 
-async def perform(active: Active, name: str, kind: str, version: str, arguments: str, body: Body, attempts: Attempts = ONCE) -> str:
+async def perform(
+    active: Active, name: str, kind: str, version: str, arguments: str, body: Body, attempts: Attempts = ONCE
+) -> str:
     """The journaled answer to this call as JSON text; where there is none, what `body` returns, committed. `arguments` is canonical JSON."""
     asked = active.asked(name, version, arguments)
     return asked if isinstance(asked, str) else await executed(active, asked, kind, version, arguments, body, attempts)
 
 
-async def executed(active: Active, asked: Pending, kind: str, version: str, arguments: str, body: Body, attempts: Attempts = ONCE) -> str:
+async def executed(
+    active: Active, asked: Pending, kind: str, version: str, arguments: str, body: Body, attempts: Attempts = ONCE
+) -> str:
     """What `body` returns as JSON text, committed. A failure is journaled too, for whoever reads the trace, and raised; it is tried again on resume."""
     (key, parent), name = asked, asked.key[0]
     if (instead := stand_in.get()) is not None:
@@ -222,11 +242,35 @@ async def executed(active: Active, asked: Pending, kind: str, version: str, argu
         value = await (running if active.tracing is None else active.tracing.call(name, kind, arguments, call, running))
         output = encode(value, f"the result of the step {name}")
     except Exception as error:
-        row = StepRow(key, kind, parent, version, arguments, None, said(error), started, time.perf_counter() - began, call.attempt, call.facts or None)
+        row = StepRow(
+            key,
+            kind,
+            parent,
+            version,
+            arguments,
+            None,
+            said(error),
+            started,
+            time.perf_counter() - began,
+            call.attempt,
+            call.facts or None,
+        )
         active.journal.write(active.run, row)
         raise
     else:
-        row = StepRow(key, kind, parent, version, arguments, output, None, started, time.perf_counter() - began, call.attempt, call.facts or None)
+        row = StepRow(
+            key,
+            kind,
+            parent,
+            version,
+            arguments,
+            output,
+            None,
+            started,
+            time.perf_counter() - began,
+            call.attempt,
+            call.facts or None,
+        )
         await active.journal.write_later(active.run, row)
         active.report.ran[name] += 1
         return output
@@ -242,7 +286,9 @@ async def journaled(name: str, kind: str, arguments: Mapping[str, Any], body: Ca
     active = active_run.get()
     if active is None:
         return await body()
-    return json.loads(await perform(active, name, kind, "", encode(dict(arguments), f"the arguments of {name}", canonical=True), body))
+    return json.loads(
+        await perform(active, name, kind, "", encode(dict(arguments), f"the arguments of {name}", canonical=True), body)
+    )
 
 
 async def _tried(call: Call, name: str, body: Callable[[], Awaitable[Any]], attempts: Attempts) -> Any:

@@ -52,7 +52,9 @@ async def spread(
     active = active_run.get()
     url = str(store or (active.models.store if active is not None else DEFAULT_STORE))
     if not is_postgres(url):
-        raise UserError(f'cluster="ray" needs a store that every machine reaches, and {url.split("@")[-1]} is none; give store="postgresql://HOST/DATABASE"')
+        raise UserError(
+            f'cluster="ray" needs a store that every machine reaches, and {url.split("@")[-1]} is none; give store="postgresql://HOST/DATABASE"'
+        )
     target = Target.of(function)
     mapped = target.load()
     inputs = [_input(mapped, item) for item in items]
@@ -62,7 +64,11 @@ async def spread(
 
     async def run_all() -> list[Any]:
         call = current_call.get()
-        name = run_id or (uuid.uuid4().hex if active is None or call is None else f"{active.run}.{uuid.uuid5(uuid.NAMESPACE_OID, call.id).hex[:12]}")
+        name = run_id or (
+            uuid.uuid4().hex
+            if active is None or call is None
+            else f"{active.run}.{uuid.uuid5(uuid.NAMESPACE_OID, call.id).hex[:12]}"
+        )
         return await _run_all(Batch(target, name, url, at_once, named), mapped, inputs)
 
     if active is None:
@@ -76,7 +82,9 @@ async def spread(
 def _named(models: Mapping[str, ModelName]) -> dict[str, str]:
     for step, model in models.items():
         if not isinstance(model, str):
-            raise UserError(f"the model of {step} is an object of this process, and a worker cannot open it; give it by name, as in student:DIR")
+            raise UserError(
+                f"the model of {step} is an object of this process, and a worker cannot open it; give it by name, as in student:DIR"
+            )
     return {step: str(model) for step, model in models.items()}
 
 
@@ -102,13 +110,19 @@ class Target:
         name = function.__qualname__
         file = getattr(module, "__file__", None)
         if getattr(module, name, None) is not function or (function.__module__ == "__main__" and file is None):
-            raise UserError(f"a worker cannot find {name} by name; define it at the top of a module or script, under that name")
-        return cls(function.__module__, None if file is None else str(Path(file).resolve()), name, isinstance(function, Flow))
+            raise UserError(
+                f"a worker cannot find {name} by name; define it at the top of a module or script, under that name"
+            )
+        return cls(
+            function.__module__, None if file is None else str(Path(file).resolve()), name, isinstance(function, Flow)
+        )
 
     def load(self) -> Flow[Any, Any]:
         """The function as a flow. A script is loaded by its file, a module by its name, or by its file where the name leads nowhere."""
         module = sys.modules.get(self.module)
-        if module is None or (self.file is not None and _file_of(module) != Path(self.file)):  # a worker has a __main__ of its own
+        if module is None or (
+            self.file is not None and _file_of(module) != Path(self.file)
+        ):  # a worker has a __main__ of its own
             module = self._imported()
         found = getattr(module, self.name)
         if isinstance(found, Flow):
@@ -127,7 +141,9 @@ class Target:
                 if error.name != name.partition(".")[0]:
                     raise
         if self.file is None or not Path(self.file).is_file():
-            raise UserError(f"a worker finds neither the module {self.module} nor {self.file}; put the code on every machine, at the same place")
+            raise UserError(
+                f"a worker finds neither the module {self.module} nor {self.file}; put the code on every machine, at the same place"
+            )
         sys.path.insert(0, str(Path(self.file).parent))
         spec = importlib.util.spec_from_file_location(name, self.file)
         assert spec is not None
@@ -168,7 +184,10 @@ def _input(mapped: Flow[Any, Any], item: Any) -> str:
 def _arguments(mapped: Flow[Any, Any], text: str) -> dict[str, Any]:
     """A run's input as the flow's arguments: what the annotations say."""
     adapters = _adapters(mapped.function)
-    return {name: adapters[name].validate_python(value) if name in adapters else value for name, value in json.loads(text).items()}
+    return {
+        name: adapters[name].validate_python(value) if name in adapters else value
+        for name, value in json.loads(text).items()
+    }
 
 
 @functools.cache
@@ -185,10 +204,16 @@ async def _run_all(batch: Batch, mapped: Flow[Any, Any], inputs: Sequence[str]) 
         found = journal.outcomes(batch.pattern)
     unfinished = {run: row for run, row in found.items() if run in runs and row.status != "done"}
     if any(row.status in ("queued", "running") for row in unfinished.values()):
-        raise trouble or StepError(f"{len(unfinished)} runs of the map {batch.name} are not finished; call it again with run_id={batch.name!r}")
+        raise trouble or StepError(
+            f"{len(unfinished)} runs of the map {batch.name} are not finished; call it again with run_id={batch.name!r}"
+        )
     if unfinished:
         first, row = min(unfinished.items())
-        why = f"{first} waits for a person: `stillhouse answer {first} ANSWER`" if row.status == "waiting" else f"{first} with {row.error}"
+        why = (
+            f"{first} waits for a person: `stillhouse answer {first} ANSWER`"
+            if row.status == "waiting"
+            else f"{first} with {row.error}"
+        )
         kept = f"mend it and call the map again with run_id={batch.name!r}: finished runs are not run again"
         raise StepError(f"{len(unfinished)} of {len(runs)} runs are not done, first {why}; {kept}")
     return [json.loads(str(found[run].result)) for run in runs]
@@ -213,14 +238,20 @@ async def _workers(ray: Any, batch: Batch, n_runs: int) -> Exception | None:
     for error in troubles:
         if isinstance(error, (UserError, StorageError)):
             return error
-    return StepError(f"Ray's workers ended early ({said(troubles[0])}); call the map again with run_id={batch.name!r}") if troubles else None
+    return (
+        StepError(f"Ray's workers ended early ({said(troubles[0])}); call the map again with run_id={batch.name!r}")
+        if troubles
+        else None
+    )
 
 
 def _ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise MissingExtraError(f'cluster="ray" needs {error.name or "ray"}; install it with `pip install \'stillhouse[scale]\'`') from None
+        raise MissingExtraError(
+            f"cluster=\"ray\" needs {error.name or 'ray'}; install it with `pip install 'stillhouse[scale]'`"
+        ) from None
     return ray
 
 
@@ -237,7 +268,10 @@ def _work(batch: Batch, at_once: int) -> None:
 async def drain(batch: Batch, at_once: int) -> None:
     """Take the batch's runs, up to `at_once` of them at a time, until each of them has ended, here or elsewhere."""
     mapped = batch.target.load()
-    async with shared(("journal", batch.store), lambda: PostgresJournal(batch.store)) as journal, asyncio.TaskGroup() as group:
+    async with (
+        shared(("journal", batch.store), lambda: PostgresJournal(batch.store)) as journal,
+        asyncio.TaskGroup() as group,
+    ):
         here: set[asyncio.Task[None]] = set()
         while True:
             while len(here) < at_once and (row := journal.claim(batch.pattern)) is not None:

@@ -53,18 +53,28 @@ async def decide(
     """
     options = tuple(options)
     if len(set(options)) < 2 or len(set(options)) != len(options):
-        raise UserError(f"decide({question!r}): the options {list(options)} are no choice; give two or more different texts")
+        raise UserError(
+            f"decide({question!r}): the options {list(options)} are no choice; give two or more different texts"
+        )
     if (threshold is None) != (otherwise is None):
-        raise UserError(f"decide({question!r}): a threshold needs an `otherwise` for what falls below it, and `otherwise` a threshold; give both or neither")
+        raise UserError(
+            f"decide({question!r}): a threshold needs an `otherwise` for what falls below it, and `otherwise` a threshold; give both or neither"
+        )
     task = Task(name, question, "choice", options)
-    subject = question if about is None else json.loads(encode(about, f"what decide({question!r}) is about", canonical=True))
+    subject = (
+        question if about is None else json.loads(encode(about, f"what decide({question!r}) is about", canonical=True))
+    )
     active = active_run.get()
 
     async def ask(models: Models) -> dict[str, Any]:
         call = current_call.get()
         opened = await models.open(models.of(name, model), task)
         row_id = "call" if call is None else call.id
-        example = Example(row_id, subject if isinstance(subject, str | dict) else json.dumps(subject, ensure_ascii=False), choices=None)
+        example = Example(
+            row_id,
+            subject if isinstance(subject, str | dict) else json.dumps(subject, ensure_ascii=False),
+            choices=None,
+        )
         option, probability = await _asked(opened, task, example, 0 if call is None else call.sample_index)
         note("options", list(options))
         note("choice", option)
@@ -77,11 +87,17 @@ async def decide(
             taken = await ask(models)
     else:
         run = active
-        arguments = encode({"question": question, "options": options, "about": about}, f"the arguments of {name}", canonical=True)
+        arguments = encode(
+            {"question": question, "options": options, "about": about}, f"the arguments of {name}", canonical=True
+        )
         named = run.models.of(name, model)
         version = hashlib.sha256((named if isinstance(named, str) else named.name).encode()).hexdigest()[:16]
         taken = json.loads(await perform(run, name, "decide", version, arguments, lambda: ask(run.models)))
-    if threshold is not None and otherwise is not None and (taken["probability"] is None or taken["probability"] < threshold):
+    if (
+        threshold is not None
+        and otherwise is not None
+        and (taken["probability"] is None or taken["probability"] < threshold)
+    ):
         return Choice(otherwise, taken["probability"], otherwise=True)
     return Choice(taken["option"], taken["probability"])
 
@@ -106,7 +122,9 @@ async def _asked(opened: Any, task: Task, example: Example, sample_index: int) -
 
 def _an_option(option: str, task: Task) -> str:
     if option not in (task.labels or ()):
-        raise StepError(f"{task.name}: the answer {option[:100]!r} is none of the options {', '.join(task.labels or ())}")
+        raise StepError(
+            f"{task.name}: the answer {option[:100]!r} is none of the options {', '.join(task.labels or ())}"
+        )
     return option
 
 
@@ -121,7 +139,11 @@ async def _by_reply(chat: Chat, task: Task, example: Example, sample_index: int)
     if chat.without("logprobs", asked):
         asked = Request(chat.name, messages, plain, None, sample_index)
     completion = await chat.complete(asked, example)
-    if completion.error is not None and "refused by the endpoint (400" in completion.error and "logprobs" in asked.parameters:
+    if (
+        completion.error is not None
+        and "refused by the endpoint (400" in completion.error
+        and "logprobs" in asked.parameters
+    ):
         chat.lacks.add("logprobs")
         return await _by_reply(chat, task, example, sample_index)
     text = usable(completion, task.name)
@@ -129,7 +151,9 @@ async def _by_reply(chat: Chat, task: Task, example: Example, sample_index: int)
     if reply.output is None:
         raise StepError(f"{task.name}: the reply of {chat.name} cannot be read ({reply.error}): {text[:200]!r}")
     logprobs = completion.token_logprobs
-    probability = math.exp(math.fsum(value for _, value in logprobs)) if logprobs else None  # of the whole reply: a lower bound for the option
+    probability = (
+        math.exp(math.fsum(value for _, value in logprobs)) if logprobs else None
+    )  # of the whole reply: a lower bound for the option
     return reply.output, probability
 
 
@@ -143,7 +167,9 @@ class Turn(int):
         self.shown = value
 
 
-async def until(question: str, *, at_most: int, model: ModelName | None = None, threshold: float | None = None, name: str = "until") -> AsyncIterator[Turn]:
+async def until(
+    question: str, *, at_most: int, model: ModelName | None = None, threshold: float | None = None, name: str = "until"
+) -> AsyncIterator[Turn]:
     """A loop that ends when a model says so.
 
         async for turn in until("Is the draft complete?", at_most=5):
@@ -162,6 +188,13 @@ async def until(question: str, *, at_most: int, model: ModelName | None = None, 
         if number + 1 == at_most:
             return
         if turn.shown is None:
-            raise UserError(f"until({question!r}): turn {number} showed nothing to judge; call turn.show(...) in the loop")
-        if await decide(question, ("yes", "no"), turn.shown, model=model, threshold=threshold, otherwise=otherwise, name=name) == "yes":
+            raise UserError(
+                f"until({question!r}): turn {number} showed nothing to judge; call turn.show(...) in the loop"
+            )
+        if (
+            await decide(
+                question, ("yes", "no"), turn.shown, model=model, threshold=threshold, otherwise=otherwise, name=name
+            )
+            == "yes"
+        ):
             return

@@ -74,21 +74,34 @@ def step(
     """
     if function is None:
         return functools.partial(
-            step, name=name, model=model, retries=retries, timeout_s=timeout_s, backoff_s=backoff_s, max_tokens=max_tokens, temperature=temperature
+            step,
+            name=name,
+            model=model,
+            retries=retries,
+            timeout_s=timeout_s,
+            backoff_s=backoff_s,
+            max_tokens=max_tokens,
+            temperature=temperature,
         )
     if not inspect.iscoroutinefunction(function):
-        raise UserError(f"the step {getattr(function, '__name__', function)!r} is not an async function; write `async def`")
+        raise UserError(
+            f"the step {getattr(function, '__name__', function)!r} is not an async function; write `async def`"
+        )
     attempts = ONCE if not retries and timeout_s is None else Attempts(retries, timeout_s, backoff_s)
     declared = _Declared(function, name or function.__name__, attempts)
     if not has_body(function):
         asked = ModelStep(function, declared.name, model, max_tokens=max_tokens, temperature=temperature)
         return _wrapped(function, declared, asked)
     if model is not None:
-        raise UserError(f"the step {declared.name} has a body, so no model answers it; take model= away, or leave only the docstring")
+        raise UserError(
+            f"the step {declared.name} has a body, so no model answers it; take model= away, or leave only the docstring"
+        )
     return _wrapped(function, declared, None)
 
 
-def _wrapped(function: Callable[..., Awaitable[Any]], declared: "_Declared", asked: ModelStep | None) -> Callable[..., Awaitable[Any]]:
+def _wrapped(
+    function: Callable[..., Awaitable[Any]], declared: "_Declared", asked: ModelStep | None
+) -> Callable[..., Awaitable[Any]]:
     async def outside(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         if asked is None:
             return await function(*args, **kwargs)
@@ -101,7 +114,11 @@ def _wrapped(function: Callable[..., Awaitable[Any]], declared: "_Declared", ask
         if active is None:
             return outside(args, kwargs)
         active.own_name(declared.name, function)
-        running = declared.run(active, args, kwargs) if asked is None else asked.run(active, declared.bind(args, kwargs), declared.attempts)
+        running = (
+            declared.run(active, args, kwargs)
+            if asked is None
+            else asked.run(active, declared.bind(args, kwargs), declared.attempts)
+        )
         active.note(running, declared.name)
         return running
 
@@ -119,11 +136,17 @@ class _Declared:
         self._arguments = f"the arguments of the step {name}"  # what an error would call them
         self._signature = inspect.signature(function)
         parameters = self._signature.parameters.values()
-        self._plain = tuple(one.name for one in parameters) if all(one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters) else None
+        self._plain = (
+            tuple(one.name for one in parameters)
+            if all(one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters)
+            else None
+        )
         self.version = version_of(function)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        if not kwargs and self._plain is not None and len(args) == len(self._plain):  # the usual call, without the 20 microseconds of `bind`
+        if (
+            not kwargs and self._plain is not None and len(args) == len(self._plain)
+        ):  # the usual call, without the 20 microseconds of `bind`
             return dict(zip(self._plain, args))  # noqa: B905  # of equal length; `strict` costs half as much again
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
@@ -133,20 +156,26 @@ class _Declared:
         arguments = encode(self.bind(args, kwargs), self._arguments, canonical=True)
         found = active.asked(self.name, self.version, arguments)
         if not isinstance(found, str):
-            found = await executed(active, found, "step", self.version, arguments, lambda: self.function(*args, **kwargs), self.attempts)
+            found = await executed(
+                active, found, "step", self.version, arguments, lambda: self.function(*args, **kwargs), self.attempts
+            )
         return self.decode(found)
 
     @functools.cached_property
     def _decoded(self) -> Callable[[str], Any]:
         adapter = _adapter(self.function)
-        return json.loads if adapter is None else adapter.validator.validate_json  # the adapter's own method takes half as long again
+        return (
+            json.loads if adapter is None else adapter.validator.validate_json
+        )  # the adapter's own method takes half as long again
 
     def decode(self, output: str) -> Any:
         try:
             return self._decoded(output)
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
-            raise StepError(f"the step {self.name} returned {output[:200]}, which is not what its annotation says ({problem}); mend one of the two") from None
+            raise StepError(
+                f"the step {self.name} returned {output[:200]}, which is not what its annotation says ({problem}); mend one of the two"
+            ) from None
 
 
 def _adapter(function: Callable[..., Any]) -> TypeAdapter[Any] | None:
@@ -185,7 +214,9 @@ async def bounded_map(
 
         return await spread(function, items, at_once=at_once, store=store, run_id=run_id, models=models)
     if store is not None or run_id is not None or models is not None:
-        raise UserError('store=, run_id= and models= are for cluster="ray"; without it the items are part of the run around them')
+        raise UserError(
+            'store=, run_id= and models= are for cluster="ray"; without it the items are part of the run around them'
+        )
     gate = asyncio.Semaphore(at_once)
 
     async def one(item: T) -> U:
@@ -214,7 +245,9 @@ def flow(function: Callable[..., Any] | None = None, *, name: str | None = None,
     if function is None:
         return functools.partial(flow, name=name, model=model)
     if not inspect.iscoroutinefunction(function):
-        raise UserError(f"the flow {getattr(function, '__name__', function)!r} is not an async function; write `async def`")
+        raise UserError(
+            f"the flow {getattr(function, '__name__', function)!r} is not an async function; write `async def`"
+        )
     return Flow(function, name or function.__name__, model)
 
 
@@ -231,7 +264,14 @@ class Flow(Generic[P, T]):
             return await self.function(*args, **kwargs)
         return await self._execute(_uuid.uuid4().hex, self.bound(args, kwargs))
 
-    async def run(self, run_id: str, *args: Any, store: Path | str = DEFAULT_STORE, models: Mapping[str, ModelName] | None = None, **kwargs: Any) -> T:
+    async def run(
+        self,
+        run_id: str,
+        *args: Any,
+        store: Path | str = DEFAULT_STORE,
+        models: Mapping[str, ModelName] | None = None,
+        **kwargs: Any,
+    ) -> T:
         """Run under this id, or go on with it: `execute` with the flow's arguments as one writes them."""
         return await self._execute(run_id, self.bound(args, kwargs), store=store, models=models)
 
@@ -273,7 +313,9 @@ class Flow(Generic[P, T]):
         named = models or {}
         canonical = encode(bound.arguments, f"the input of the flow {self.name}", canonical=True)
         facts = {"app": app, "models": {step: str(getattr(model, "name", model)) for step, model in named.items()}}
-        async with shared(("journal", str(store)), lambda: open_journal(store), linger_s=0.0 if is_postgres(store) else LINGER_S) as journal:
+        async with shared(
+            ("journal", str(store)), lambda: open_journal(store), linger_s=0.0 if is_postgres(store) else LINGER_S
+        ) as journal:
             with journal.own(run_id):
                 row = journal.begin(run_id, self.name, canonical, facts)
                 if row.status == "done" and row.result is not None:

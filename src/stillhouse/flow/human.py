@@ -13,7 +13,9 @@ class Parked(BaseException):
     """The run waits for a person. Not an Exception: a flow's own `except Exception` must not swallow it."""
 
     def __init__(self, run: str, question: str) -> None:
-        super().__init__(f"the run {run} waits for an answer to {question!r}; give it with `stillhouse answer {run} ANSWER`, then resume the run")
+        super().__init__(
+            f"the run {run} waits for an answer to {question!r}; give it with `stillhouse answer {run} ANSWER`, then resume the run"
+        )
         self.run, self.question = run, question
 
 
@@ -33,7 +35,9 @@ async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
     """
     active = active_run.get()
     if active is None:
-        raise UserError("ask_human() is called outside a run, and an answer could not find its way back; call it in a flow")
+        raise UserError(
+            "ask_human() is called outside a run, and an answer could not find its way back; call it in a flow"
+        )
     outer = current_call.get()
     parent = None if outer is None else outer.id
     arguments = canonical_json({"question": question, "options": None if options is None else list(options)})
@@ -44,7 +48,9 @@ async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
         active.report.replayed["ask_human"] += 1
         return str(json.loads(active.journal.text(found[1])))
     facts = {"question": question, "options": None if options is None else list(options)}
-    active.journal.write(active.run, StepRow(key, "human", parent, "", arguments, None, None, time.time(), 0.0, 1, facts))
+    active.journal.write(
+        active.run, StepRow(key, "human", parent, "", arguments, None, None, time.time(), 0.0, 1, facts)
+    )
     raise Parked(active.run, question)
 
 
@@ -60,13 +66,24 @@ def answer(journal: Journal, run: str, text: str, question: str | None = None) -
     """
     if journal.run(run) is None:
         raise UserError(f"there is no run {run!r} in {journal.url}; `stillhouse runs` lists them")
-    waiting = [row for row in open_questions(journal, run) if question is None or (row.facts or {})["question"] == question]
+    waiting = [
+        row for row in open_questions(journal, run) if question is None or (row.facts or {})["question"] == question
+    ]
     if not waiting:
-        raise UserError(f"the run {run} asks nothing{'' if question is None else f' like {question!r}'}; `stillhouse runs` shows what waits for an answer")
+        raise UserError(
+            f"the run {run} asks nothing{'' if question is None else f' like {question!r}'}; `stillhouse runs` shows what waits for an answer"
+        )
     row = waiting[0]
     facts = dict(row.facts or {})
     if facts["options"] is not None and text not in facts["options"]:
-        raise UserError(f"{text!r} is not an answer to {facts['question']!r}; give one of: {', '.join(facts['options'])}")
+        raise UserError(
+            f"{text!r} is not an answer to {facts['question']!r}; give one of: {', '.join(facts['options'])}"
+        )
     with journal.own(run):
-        journal.write(run, StepRow(row.key, "human", row.parent, "", row.arguments, canonical_json(text), None, row.started, 0.0, 1, facts))
+        journal.write(
+            run,
+            StepRow(
+                row.key, "human", row.parent, "", row.arguments, canonical_json(text), None, row.started, 0.0, 1, facts
+            ),
+        )
     return str(facts["question"])

@@ -27,9 +27,21 @@ class Limits:
     """One `limits(...)` block, and what was used in it."""
 
     def __init__(
-        self, *, name: str = "", steps: int | None = None, tokens: int | None = None, dollars: float | None = None, seconds: float | None = None
+        self,
+        *,
+        name: str = "",
+        steps: int | None = None,
+        tokens: int | None = None,
+        dollars: float | None = None,
+        seconds: float | None = None,
     ) -> None:
-        self.name, self.max_steps, self.max_tokens, self.max_dollars, self.max_seconds = name, steps, tokens, dollars, seconds
+        self.name, self.max_steps, self.max_tokens, self.max_dollars, self.max_seconds = (
+            name,
+            steps,
+            tokens,
+            dollars,
+            seconds,
+        )
         self.steps, self.tokens, self.dollars = 0, 0, 0.0
         self._reserved = 0.0
         self._timer: asyncio.Timeout | None = None
@@ -38,7 +50,9 @@ class Limits:
     def step(self, name: str) -> None:
         """Count one step, before it runs."""
         if self.max_steps is not None and self.steps >= self.max_steps:
-            raise LimitExceeded(f"{self._what(f'{self.max_steps} steps')} is reached before {name}; raise it, or give the flow less to do")
+            raise LimitExceeded(
+                f"{self._what(f'{self.max_steps} steps')} is reached before {name}; raise it, or give the flow less to do"
+            )
         self.steps += 1
 
     def replayed(self, facts: str | None) -> None:
@@ -54,7 +68,9 @@ class Limits:
     def worst_case(self, request: Request, price: Price | None) -> float:
         """What a model call may cost at most, US$. Raises LimitExceeded where it could pass the limit, PriceUnknownError."""
         if self.max_tokens is not None and self.tokens >= self.max_tokens:
-            raise LimitExceeded(f"{self._what(f'{self.max_tokens} tokens')} is reached ({self.tokens} used); raise it, or give the flow less to do")
+            raise LimitExceeded(
+                f"{self._what(f'{self.max_tokens} tokens')} is reached ({self.tokens} used); raise it, or give the flow less to do"
+            )
         if self.max_dollars is None:
             return 0.0
         if price is None:
@@ -63,7 +79,9 @@ class Limits:
         worst = worst_case_usd(request, price)
         if self.dollars + self._reserved + worst > self.max_dollars:
             spent = f"${self.dollars:.4f} spent, the next call may cost up to ${worst:.4f}"
-            raise LimitExceeded(f"{self._what(f'${self.max_dollars:g}')} is reached ({spent}); raise it: what was answered is stored and is not paid for twice")
+            raise LimitExceeded(
+                f"{self._what(f'${self.max_dollars:g}')} is reached ({spent}); raise it: what was answered is stored and is not paid for twice"
+            )
         return worst
 
     def reserve(self, dollars: float) -> None:
@@ -88,7 +106,9 @@ class Limits:
         try:
             await self._timer.__aexit__(kind, error, trace)
         except TimeoutError:
-            raise LimitExceeded(f"{self._what(f'{self.max_seconds:g} s')} is reached; raise it, or give the flow less to do") from error
+            raise LimitExceeded(
+                f"{self._what(f'{self.max_seconds:g} s')} is reached; raise it, or give the flow less to do"
+            ) from error
 
 
 limits = Limits

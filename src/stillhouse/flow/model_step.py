@@ -33,7 +33,9 @@ def has_body(function: Callable[..., Any]) -> bool:
     if get_return(function) in (None, type(None)):
         return True
     ours = [(one.opname, one.argval if one.opname == "LOAD_CONST" else None) for one in dis.get_instructions(function)]
-    return ours != [(one.opname, one.argval if one.opname == "LOAD_CONST" else None) for one in dis.get_instructions(_empty)]
+    return ours != [
+        (one.opname, one.argval if one.opname == "LOAD_CONST" else None) for one in dis.get_instructions(_empty)
+    ]
 
 
 async def _empty() -> None:
@@ -47,11 +49,27 @@ def get_return(function: Callable[..., Any]) -> Any:
 class ModelStep:
     """A model step as it was declared."""
 
-    def __init__(self, function: Callable[..., Awaitable[Any]], name: str, model: ModelName | None, *, max_tokens: int, temperature: float) -> None:
-        self.function, self.name, self.model, self.max_tokens, self.temperature = function, name, model, max_tokens, temperature
+    def __init__(
+        self,
+        function: Callable[..., Awaitable[Any]],
+        name: str,
+        model: ModelName | None,
+        *,
+        max_tokens: int,
+        temperature: float,
+    ) -> None:
+        self.function, self.name, self.model, self.max_tokens, self.temperature = (
+            function,
+            name,
+            model,
+            max_tokens,
+            temperature,
+        )
         self.instruction = inspect.cleandoc(function.__doc__ or "")
         if not self.instruction:
-            raise UserError(f"the step {name} has neither a body nor a docstring; write what it does, or what a model is to do")
+            raise UserError(
+                f"the step {name} has neither a body nor a docstring; write what it does, or what a model is to do"
+            )
 
     @functools.cached_property
     def _returns(self) -> Any:
@@ -89,13 +107,23 @@ class ModelStep:
     async def run(self, active: Active, bound: Mapping[str, Any], attempts: Attempts) -> Any:
         arguments = encode(bound, f"the arguments of the step {self.name}", canonical=True)
         model = active.models.of(self.name, self.model)
-        output = await perform(active, self.name, "model", self._version(model), arguments, lambda: self.ask(active.models, bound), attempts)
+        output = await perform(
+            active,
+            self.name,
+            "model",
+            self._version(model),
+            arguments,
+            lambda: self.ask(active.models, bound),
+            attempts,
+        )
         return self._adapter.validate_json(output)
 
     def _version(self, model: ModelName) -> str:
         """Another instruction, output type, setting or model is another step."""
         named = model if isinstance(model, str) else model.name
-        declared = encode([self.instruction, self._adapter.json_schema(), self.max_tokens, self.temperature, named], self.name)
+        declared = encode(
+            [self.instruction, self._adapter.json_schema(), self.max_tokens, self.temperature, named], self.name
+        )
         return hashlib.sha256(declared.encode()).hexdigest()[:16]
 
     async def ask(self, models: Models, bound: Mapping[str, Any]) -> Any:
@@ -112,12 +140,16 @@ class ModelStep:
         messages: tuple[Mapping[str, Any], ...] = build_messages(task, example)
         for attempt in range(REPAIRS + 1):
             parameters = {"temperature": self.temperature, "max_tokens": self.max_tokens}
-            completion = await complete_with_schema(chat, Request(chat.name, messages, parameters, _strict(self.schema), sample_index), example)
+            completion = await complete_with_schema(
+                chat, Request(chat.name, messages, parameters, _strict(self.schema), sample_index), example
+            )
             text = usable(completion, self.name)
             reply = parse_reply(task, example, text)
             try:
                 if reply.output is None:
-                    raise StepError(f"the step {self.name}: the reply of {chat.name} cannot be read ({reply.error}): {text[:200]!r}")
+                    raise StepError(
+                        f"the step {self.name}: the reply of {chat.name} cannot be read ({reply.error}): {text[:200]!r}"
+                    )
                 return self._typed(reply.output)
             except StepError as error:
                 if task.output != "json" or attempt == REPAIRS:
@@ -129,11 +161,15 @@ class ModelStep:
 
     def _typed(self, output: str) -> Any:
         try:
-            return self._adapter.validate_json(output) if self._output == "json" else self._adapter.validate_python(output)
+            return (
+                self._adapter.validate_json(output) if self._output == "json" else self._adapter.validate_python(output)
+            )
         except ValidationError as error:
             problem = error.errors()[0]
             where = ".".join(str(part) for part in problem["loc"])
-            raise StepError(f"the step {self.name}: the reply {output[:200]} does not fit its type ({where + ': ' if where else ''}{problem['msg']})") from None
+            raise StepError(
+                f"the step {self.name}: the reply {output[:200]} does not fit its type ({where + ': ' if where else ''}{problem['msg']})"
+            ) from None
 
 
 async def _predicted(predictor: Predictor, example: Example, step: str) -> str:
@@ -171,7 +207,9 @@ async def complete_with_schema(chat: Chat, request: Request, example: Example | 
         chat.lacks.add("schema")
     if request.schema is not None:
         note("structured_output", False)
-    return await chat.complete(Request(request.model, request.messages, request.parameters, None, request.sample_index), example)
+    return await chat.complete(
+        Request(request.model, request.messages, request.parameters, None, request.sample_index), example
+    )
 
 
 def _strict(schema: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -191,4 +229,3 @@ def _closed(part: Any) -> Any:
     if closed.get("type") == "object" and "properties" in closed:
         closed |= {"additionalProperties": False, "required": list(closed["properties"])}
     return closed
-

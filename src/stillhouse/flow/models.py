@@ -23,7 +23,10 @@ DEFAULT_STORE = Path("stillhouse.db")
 EVERY_STEP = "*"
 
 # What stands above this package opens these kinds: found by name when one is first asked for.
-_OPENED_ELSEWHERE = {"student": "stillhouse.jobs.predictors:open_predictor", "cascade": "stillhouse.jobs.predictors:open_predictor"}
+_OPENED_ELSEWHERE = {
+    "student": "stillhouse.jobs.predictors:open_predictor",
+    "cascade": "stillhouse.jobs.predictors:open_predictor",
+}
 
 
 class CassetteMissError(StillhouseError):
@@ -35,7 +38,9 @@ class Chat:
 
     def __init__(self, model: MeteredModel, *, offline: bool = False) -> None:
         self.model, self.name, self.offline = model, model.name, offline
-        self.lacks: set[str] = set()  # what this endpoint turned out not to have: "decisions", "schema", "tools", "logprobs"
+        self.lacks: set[str] = (
+            set()
+        )  # what this endpoint turned out not to have: "decisions", "schema", "tools", "logprobs"
 
     def without(self, feature: str, request: Request) -> bool:
         """Whether to ask without a feature of this request: the endpoint lacks it, or a cassette that has no answer to it may be of one that does."""
@@ -57,7 +62,15 @@ class Chat:
         await self.model.close()
 
 
-def note_use(model: str, n_input: int | None, n_output: int | None, cost_usd: float | None, request: str | None, *, from_store: bool = False) -> None:
+def note_use(
+    model: str,
+    n_input: int | None,
+    n_output: int | None,
+    cost_usd: float | None,
+    request: str | None,
+    *,
+    from_store: bool = False,
+) -> None:
     """Add a model call to the facts of the call that is running and to the limits around it. What the store answered was paid for earlier."""
     call = current_call.get()
     if call is not None:
@@ -140,7 +153,9 @@ class Models(AbstractAsyncContextManager["Models"]):
     def _chat(self, name: str, task: Task, store: Store) -> Chat:
         if self.offline:
             return Chat(MeteredModel(name, _no_answer, store, RunBudget()), offline=True)
-        from stillhouse.llm.models import open_model  # brings the HTTP client, which a flow without models does not need
+        from stillhouse.llm.models import (
+            open_model,
+        )  # brings the HTTP client, which a flow without models does not need
 
         return Chat(open_model(name, task, store, RunBudget()))
 
@@ -157,7 +172,9 @@ def _recorded(name: str) -> RecordedTeacher:
 
 async def _no_answer(request: Request, _: Example | None) -> Completion:
     asked = str(request.messages[-1].get("content"))[:120] if request.messages else ""
-    raise CassetteMissError(f"no stored answer of {request.model} to {asked!r}: the prompt changed since it was recorded; run it once with the model")
+    raise CassetteMissError(
+        f"no stored answer of {request.model} to {asked!r}: the prompt changed since it was recorded; run it once with the model"
+    )
 
 
 def _named(place: str) -> Callable[..., Any]:
@@ -169,4 +186,10 @@ def _named(place: str) -> Callable[..., Any]:
 def used_by(prediction: Prediction, model: str) -> None:
     """Note a predictor's answer as `note_use` does a model's."""
     usage = prediction.usage
-    note_use(model, None if usage is None else usage.input_tokens, None if usage is None else usage.output_tokens, prediction.cost_usd, None)
+    note_use(
+        model,
+        None if usage is None else usage.input_tokens,
+        None if usage is None else usage.output_tokens,
+        prediction.cost_usd,
+        None,
+    )

@@ -29,7 +29,11 @@ def on_the_path(calls: Sequence[StepRow]) -> list[StepRow]:
 
 def _shown(call: StepRow) -> str:
     said = _said(call)
-    return call.key[0] if said is None or len(said) > ONE_WORD or not said or any(map(str.isspace, said)) else f"{call.key[0]}={said}"
+    return (
+        call.key[0]
+        if said is None or len(said) > ONE_WORD or not said or any(map(str.isspace, said))
+        else f"{call.key[0]}={said}"
+    )
 
 
 def _said(call: StepRow) -> str | None:
@@ -50,14 +54,21 @@ def check_path(expected: Any) -> ExpectedPath:
     """The expected path if it is one. Raises UserError."""
     if isinstance(expected, list | tuple) and all(isinstance(move, str) and move for move in expected):
         return expected
-    if isinstance(expected, Mapping) and all(isinstance(move, str) and move and _is_count(count) for move, count in expected.items()):
+    if isinstance(expected, Mapping) and all(
+        isinstance(move, str) and move and _is_count(count) for move, count in expected.items()
+    ):
         return expected
-    raise UserError(f'{expected!r:.200} is no path; give a list of steps, as in ["route=sql", "to_sql"], or counts, as in {{"to_sql": {{">=": 1}}}}')
+    raise UserError(
+        f'{expected!r:.200} is no path; give a list of steps, as in ["route=sql", "to_sql"], or counts, as in {{"to_sql": {{">=": 1}}}}'
+    )
 
 
 def _is_count(count: Any) -> bool:
     if isinstance(count, Mapping):
-        return bool(count) and all(sign in (">=", "<=") and _is_count(bound) and not isinstance(bound, Mapping) for sign, bound in count.items())
+        return bool(count) and all(
+            sign in (">=", "<=") and _is_count(bound) and not isinstance(bound, Mapping)
+            for sign, bound in count.items()
+        )
     return isinstance(count, int) and not isinstance(count, bool) and count >= 0
 
 
@@ -65,7 +76,11 @@ def path_problems(expected: ExpectedPath, calls: Sequence[StepRow]) -> list[str]
     """How the run's path differs from the expected one; none where it does not. Of a list the first difference: the rest follows from it."""
     found = on_the_path(calls)
     if isinstance(expected, Mapping):
-        return [problem for move, count in expected.items() if (problem := _wrong_count(move, count, sum(_fits(move, call) for call in found)))]
+        return [
+            problem
+            for move, count in expected.items()
+            if (problem := _wrong_count(move, count, sum(_fits(move, call) for call in found)))
+        ]
     for number, (wanted, call) in enumerate(zip(expected, found, strict=False), start=1):
         if not _fits(wanted, call):
             return [f"call {number} is {_shown(call)}, and {wanted} was expected"]

@@ -29,7 +29,15 @@ T = TypeVar("T")
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _CAPTURING = ("true", "1", "span_only", "span_and_event")
 _EXPORTERS = ("otlp", "console")
-_NOTED = ("model", "cost_usd", "confidence", "source", "repairs", "from_store", "tool_calling")  # of a call's facts, those that hold no content
+_NOTED = (
+    "model",
+    "cost_usd",
+    "confidence",
+    "source",
+    "repairs",
+    "from_store",
+    "tool_calling",
+)  # of a call's facts, those that hold no content
 
 
 async def run_spanned(active: Active, body: Awaitable[T]) -> T:
@@ -73,7 +81,11 @@ def configured(environ: Mapping[str, str]) -> "Tracing | None":
 def _wanted(environ: Mapping[str, str]) -> str | None:
     named = environ.get("OTEL_TRACES_EXPORTER", "").strip()
     if not named:
-        return "otlp" if environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") else None
+        return (
+            "otlp"
+            if environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+            else None
+        )
     return None if named == "none" else named
 
 
@@ -86,7 +98,10 @@ def _own_tracer(exporter: str, named: bool) -> "Tracer | None":
     """A tracer with an exporter of its own, flushed when the process ends. The process's global provider is left to the app."""
     if exporter not in _EXPORTERS:
         known = ", ".join(_EXPORTERS)
-        warnings.warn(f"OTEL_TRACES_EXPORTER={exporter}: no spans are sent; give one of {known}, or configure a provider in the app", stacklevel=2)
+        warnings.warn(
+            f"OTEL_TRACES_EXPORTER={exporter}: no spans are sent; give one of {known}, or configure a provider in the app",
+            stacklevel=2,
+        )
         return None
     try:
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -138,8 +153,16 @@ class Tracing:
             attributes |= {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": name}
         elif kind == "tool":
             title = f"execute_tool {name}"
-            attributes |= {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": name, "gen_ai.tool.type": "function"}
-        given, gave = ("gen_ai.tool.call.arguments", "gen_ai.tool.call.result") if kind == "tool" else ("stillhouse.arguments", "stillhouse.output")
+            attributes |= {
+                "gen_ai.operation.name": "execute_tool",
+                "gen_ai.tool.name": name,
+                "gen_ai.tool.type": "function",
+            }
+        given, gave = (
+            ("gen_ai.tool.call.arguments", "gen_ai.tool.call.result")
+            if kind == "tool"
+            else ("stillhouse.arguments", "stillhouse.output")
+        )
         if self.capture:
             attributes[given] = arguments
         with self._span(title, attributes) as span:
@@ -148,7 +171,9 @@ class Tracing:
             finally:
                 _note(span, call)
             if self.capture:
-                span.set_attribute(gave, value if isinstance(value, str) else encode(value, f"the result of the step {name}"))
+                span.set_attribute(
+                    gave, value if isinstance(value, str) else encode(value, f"the result of the step {name}")
+                )
             return value
 
     async def request(self, request: Request, body: Awaitable[Completion]) -> Completion:
@@ -159,8 +184,12 @@ class Tracing:
         operation = "decision" if "decision" in request.parameters else "chat"
         attributes = {"gen_ai.operation.name": operation, **place, **_settings(request)}
         if self.capture:
-            attributes["gen_ai.input.messages"] = json.dumps([_message(one) for one in request.messages], ensure_ascii=False)
-        kind = SpanKind.CLIENT if "server.address" in place or request.model.startswith("openai:") else SpanKind.INTERNAL
+            attributes["gen_ai.input.messages"] = json.dumps(
+                [_message(one) for one in request.messages], ensure_ascii=False
+            )
+        kind = (
+            SpanKind.CLIENT if "server.address" in place or request.model.startswith("openai:") else SpanKind.INTERNAL
+        )
         with self._span(f"{operation} {place['gen_ai.request.model']}", attributes, kind) as span:
             completion = await body
             if completion.from_store:
@@ -174,7 +203,12 @@ class Tracing:
                 span.set_attribute("error.type", code[1] if code else "_OTHER")
                 span.set_status(StatusCode.ERROR)
             if self.capture and completion.text is not None:
-                said = [{**_message({"role": "assistant", "content": completion.text}), "finish_reason": completion.finish_reason or ""}]
+                said = [
+                    {
+                        **_message({"role": "assistant", "content": completion.text}),
+                        "finish_reason": completion.finish_reason or "",
+                    }
+                ]
                 span.set_attribute("gen_ai.output.messages", json.dumps(said, ensure_ascii=False))
             return completion
 
@@ -193,7 +227,9 @@ class Tracing:
         from opentelemetry.trace import SpanKind, StatusCode
 
         kind = kind or SpanKind.INTERNAL
-        around = self.tracer.start_as_current_span(name, None, kind, dict(attributes), record_exception=False, set_status_on_exception=False)
+        around = self.tracer.start_as_current_span(
+            name, None, kind, dict(attributes), record_exception=False, set_status_on_exception=False
+        )
         with around as span:
             try:
                 yield span
@@ -208,7 +244,12 @@ def model_place(name: str) -> dict[str, Any]:
     if name.startswith(("http://", "https://")):
         url = urlsplit(name)
         port = url.port or (443 if url.scheme == "https" else 80)
-        return {"gen_ai.provider.name": "openai", "gen_ai.request.model": url.fragment, "server.address": url.hostname or "", "server.port": port}
+        return {
+            "gen_ai.provider.name": "openai",
+            "gen_ai.request.model": url.fragment,
+            "server.address": url.hostname or "",
+            "server.port": port,
+        }
     provider, _, model = name.partition(":")
     if provider == "openai":
         return {"gen_ai.provider.name": "openai", "gen_ai.request.model": model}
@@ -217,7 +258,11 @@ def model_place(name: str) -> dict[str, Any]:
 
 def _settings(request: Request) -> dict[str, Any]:
     parameters = request.parameters
-    found = {f"gen_ai.request.{name}": parameters[name] for name in ("max_tokens", "temperature", "top_p") if isinstance(parameters.get(name), int | float)}
+    found = {
+        f"gen_ai.request.{name}": parameters[name]
+        for name in ("max_tokens", "temperature", "top_p")
+        if isinstance(parameters.get(name), int | float)
+    }
     if isinstance(stop := parameters.get("stop"), list):
         found["gen_ai.request.stop_sequences"] = stop
     return found | ({"gen_ai.output.type": "json"} if request.schema is not None else {})
@@ -225,12 +270,16 @@ def _settings(request: Request) -> dict[str, Any]:
 
 def _use(span: "Span", usage: Usage | None, cost_usd: float | None) -> None:
     """Tokens and cost, as far as they are known."""
-    counts = {} if usage is None else {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cache_read.input_tokens": usage.cached_input_tokens,
-        "reasoning.output_tokens": usage.reasoning_tokens,
-    }
+    counts = (
+        {}
+        if usage is None
+        else {
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cache_read.input_tokens": usage.cached_input_tokens,
+            "reasoning.output_tokens": usage.reasoning_tokens,
+        }
+    )
     for name, value in counts.items():
         if value is not None:
             span.set_attribute(f"gen_ai.usage.{name}", value)
@@ -252,7 +301,12 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     """A message in the form of the conventions' JSON schemas for messages."""
     text = message.get("content")
     if message.get("role") == "tool":
-        return {"role": "tool", "parts": [{"type": "tool_call_response", "id": message.get("tool_call_id"), "response": text}]}
+        return {
+            "role": "tool",
+            "parts": [{"type": "tool_call_response", "id": message.get("tool_call_id"), "response": text}],
+        }
     said: list[dict[str, Any]] = [{"type": "text", "content": text}] if text else []
-    calls = [{"type": "tool_call", "id": call.get("id"), **call["function"]} for call in message.get("tool_calls") or ()]
+    calls = [
+        {"type": "tool_call", "id": call.get("id"), **call["function"]} for call in message.get("tool_calls") or ()
+    ]
     return {"role": message.get("role"), "parts": said + calls}

@@ -34,7 +34,18 @@ from stillhouse.flow.paths import ExpectedPath, path_of, path_problems
 from stillhouse.flow.tools.tool import ToolError
 from stillhouse.store.journal import Journal, StepRow, open_journal
 
-__all__ = ["UNKNOWN", "Case", "Missing", "NotScripted", "Outcome", "in_order", "path_problems", "run_case", "run_cases", "typed_arguments"]
+__all__ = [
+    "UNKNOWN",
+    "Case",
+    "Missing",
+    "NotScripted",
+    "Outcome",
+    "in_order",
+    "path_problems",
+    "run_case",
+    "run_cases",
+    "typed_arguments",
+]
 
 UNKNOWN: Any = object()  # what a look-up gives where it knows no answer; None is an answer
 Known = Callable[[str, str], Any]  # (step, canonical arguments) -> its answer, or UNKNOWN
@@ -145,7 +156,9 @@ async def run_cases(
         async def one(number: int, case: Case) -> Outcome:
             nonlocal n_done
             async with gate:
-                sitting = _Sitting(flow, case, f"{prefix or flow.name}-{number}", opened, models or {}, store, offline, known, recorded)
+                sitting = _Sitting(
+                    flow, case, f"{prefix or flow.name}-{number}", opened, models or {}, store, offline, known, recorded
+                )
                 outcome = await sitting.outcome()
             n_done += 1
             if on_done is not None:
@@ -180,7 +193,9 @@ class _Sitting:
     recorded: Recorded | None
     missing: dict[tuple[str, str], Missing] = field(default_factory=dict)
     met: list[CassetteMissError] = field(default_factory=list)
-    used: Counter[tuple[str, str | None]] = field(default_factory=Counter)  # answers taken of a script, by step and, beside that, by its arguments
+    used: Counter[tuple[str, str | None]] = field(
+        default_factory=Counter
+    )  # answers taken of a script, by step and, beside that, by its arguments
 
     async def outcome(self) -> Outcome:
         bound = typed_arguments(self.flow.function, self.case.input, f"the case {self.case.id}")
@@ -198,14 +213,28 @@ class _Sitting:
             stand_in.reset(token)
         seconds = time.perf_counter() - began
         row = self.journal.run(self.run)
-        result = None if error is not None or row is None or row.result is None else json.loads(self.journal.text(row.result))
-        return Outcome(self.case, self.run, result, error, tuple(self.journal.steps(self.run)), tuple(self.missing.values()), seconds)
+        result = (
+            None
+            if error is not None or row is None or row.result is None
+            else json.loads(self.journal.text(row.result))
+        )
+        return Outcome(
+            self.case,
+            self.run,
+            result,
+            error,
+            tuple(self.journal.steps(self.run)),
+            tuple(self.missing.values()),
+            seconds,
+        )
 
     async def _go(self, bound: inspect.BoundArguments) -> str | None:
         """Run to the end, with a scripted person answering what is asked; how it failed, or None."""
         while True:
             try:
-                async with Models(self._named(), default=self.flow.model, store=self.store, offline=self.offline) as models:
+                async with Models(
+                    self._named(), default=self.flow.model, store=self.store, offline=self.offline
+                ) as models:
                     active = Active(self.run, self.flow.name, self.journal, self.journal.finished(self.run), models)
                     await self.flow._go(active, bound)
                 return None
@@ -222,7 +251,11 @@ class _Sitting:
 
     def _named(self) -> Mapping[str, ModelName]:
         """The models by step. With a script none is asked; the name stands in the journal."""
-        return self.models if self.case.script is None else {"*": "unscripted", **dict.fromkeys(self.case.script, "scripted")}
+        return (
+            self.models
+            if self.case.script is None
+            else {"*": "unscripted", **dict.fromkeys(self.case.script, "scripted")}
+        )
 
     def instead(self, name: str, kind: str, arguments: str, body: Body) -> Body:
         """The body that answers this call: the script's, a known answer, or its own."""
@@ -243,7 +276,9 @@ class _Sitting:
 
     async def _from_cases(self, name: str, kind: str, arguments: str) -> Any:
         if (found := self._expected(name, arguments)) is UNKNOWN:
-            raise NotScripted(f"{name} asks a model {arguments[:200]}, and neither the case's script nor a case of {name} has an answer; add one")
+            raise NotScripted(
+                f"{name} asks a model {arguments[:200]}, and neither the case's script nor a case of {name} has an answer; add one"
+            )
         return _as_output(found, kind)
 
     async def _scripted(self, name: str, arguments: str) -> Any:
@@ -285,7 +320,9 @@ async def answer_to(name: str, arguments: str, scripted: Any, number: int, of_eq
         form, content = next(iter(scripted.items()))
         if form == "in_order":
             if number >= len(content):
-                raise NotScripted(f"the script has {len(content)} answers for {name}, and it is called once more, with {arguments[:200]}")
+                raise NotScripted(
+                    f"the script has {len(content)} answers for {name}, and it is called once more, with {arguments[:200]}"
+                )
             return await answer_to(name, arguments, content[number], number, of_equal)
         if form == "by_input":
             given = json.loads(arguments)
@@ -309,11 +346,21 @@ def typed_arguments(function: Callable[..., Any], given: Mapping[str, Any], what
     try:
         bound = signature.bind(**given)
         hints = get_type_hints(function)
-        bound.arguments.update({name: TypeAdapter(hints[name]).validate_python(value) for name, value in bound.arguments.items() if name in hints})
+        bound.arguments.update(
+            {
+                name: TypeAdapter(hints[name]).validate_python(value)
+                for name, value in bound.arguments.items()
+                if name in hints
+            }
+        )
     except TypeError as error:
-        raise UserError(f"{what}: its input {dict(given)!r:.200} does not fit {getattr(function, '__name__', function)}{signature}: {error}") from None
+        raise UserError(
+            f"{what}: its input {dict(given)!r:.200} does not fit {getattr(function, '__name__', function)}{signature}: {error}"
+        ) from None
     except ValidationError as error:
         problem = error.errors()[0]
-        raise UserError(f"{what}: its input {dict(given)!r:.200} does not fit {getattr(function, '__name__', function)} ({problem['msg']})") from None
+        raise UserError(
+            f"{what}: its input {dict(given)!r:.200} does not fit {getattr(function, '__name__', function)} ({problem['msg']})"
+        ) from None
     bound.apply_defaults()
     return bound

@@ -13,7 +13,9 @@ from typing import Any, Literal, TypeAlias
 
 from stillhouse.store.journal import RunRow, StepRow, key_id
 
-State = Literal["done", "failed", "waiting", "unfinished"]  # waiting: for a person; unfinished: its row is missing, for the process died in its body
+State = Literal[
+    "done", "failed", "waiting", "unfinished"
+]  # waiting: for a person; unfinished: its row is missing, for the process died in its body
 LONGEST_BODY = 8  # calls in one turn of a loop that is still recognised as one
 MOST_BRANCHES = 6  # side by side; more different ones than these are told step by step
 CLOCK_S = 2e-4  # two clocks measure a call (when it began, how long it took): an overlap this short is none
@@ -97,7 +99,11 @@ class Trace:
     @property
     def questions(self) -> list[str]:
         """What the run asks a person, in the order in which it was asked."""
-        return [str((row.facts or {}).get("question", "")) for row in self.rows if row.kind == "human" and row.output is None]
+        return [
+            str((row.facts or {}).get("question", ""))
+            for row in self.rows
+            if row.kind == "human" and row.output is None
+        ]
 
 
 def trace(run: RunRow, rows: Sequence[StepRow]) -> Trace:
@@ -106,7 +112,9 @@ def trace(run: RunRow, rows: Sequence[StepRow]) -> Trace:
     known = {key_id(row.key) for row in rows}
     for row in rows:
         inside.setdefault(row.parent, []).append(row)
-    lost = [_lost(parent, children) for parent, children in inside.items() if parent is not None and parent not in known]
+    lost = [
+        _lost(parent, children) for parent, children in inside.items() if parent is not None and parent not in known
+    ]
     tops = sorted([*inside.get(None, []), *lost], key=lambda row: row.started)
     return Trace(run, tuple(rows), tuple(_node(row, inside) for row in tops))
 
@@ -148,7 +156,18 @@ def _total(name: str, calls: Sequence[StepRow]) -> Total:
     models = dict.fromkeys(str(call.facts["model"]) for call in calls if call.facts and "model" in call.facts)
     took = sorted(call.seconds for call in calls if call.output is not None or call.error is not None)
     failed, retried = sum(call.error is not None for call in calls), sum(call.attempts > 1 for call in calls)
-    return Total(name, calls[0].kind, tuple(models), len(calls), failed, retried, used(calls), sum(took), percentile(took, 0.5), percentile(took, 0.99))
+    return Total(
+        name,
+        calls[0].kind,
+        tuple(models),
+        len(calls),
+        failed,
+        retried,
+        used(calls),
+        sum(took),
+        percentile(took, 0.5),
+        percentile(took, 0.99),
+    )
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:
@@ -169,7 +188,11 @@ def failing(found: Trace) -> Node | None:
     """The call that ended a failed run: the innermost one with the run's own error, else the innermost that failed last. None where the run did not fail."""
     if found.run.status != "failed":
         return None
-    first = [node for node in found.walk() if node.state == "failed" and all(child.row.error != node.row.error for child in node.children)]
+    first = [
+        node
+        for node in found.walk()
+        if node.state == "failed" and all(child.row.error != node.row.error for child in node.children)
+    ]
     same = [node for node in first if node.row.error == found.run.error]
     return max(same or first, key=lambda node: node.ended, default=None)
 
@@ -253,7 +276,9 @@ def _overlapping(nodes: Sequence[Node]) -> Iterator[list[Node]]:
 
 def _side_by_side(nodes: Sequence[Node]) -> list[Part]:
     branches = [_looped([Group((node,)) for node in branch]) for branch in _branches(nodes)]
-    kinds: list[list[list[Part]]] = []  # branches of the same steps, told by their names: where calls are short the times tell a fan-out's turns badly
+    kinds: list[
+        list[list[Part]]
+    ] = []  # branches of the same steps, told by their names: where calls are short the times tell a fan-out's turns badly
     for branch in sorted(branches, key=lambda branch: -len(_names(branch))):
         alike = next((kind for kind in kinds if _names(branch) <= _names(kind[0])), None)
         kinds.append([branch]) if alike is None else alike.append(branch)
@@ -291,14 +316,20 @@ def _fanned(branches: Sequence[list[Part]]) -> list[list[Part]]:
     """Branches that may be the turns of one fan-out, as one branch; two that differ in more than their number stay two."""
     if len(branches) == 1:
         return list(branches)
-    turns = [(branch[0].body, branch[0].times) if len(branch) == 1 and isinstance(branch[0], Loop) else (tuple(branch), 1) for branch in branches]
+    turns = [
+        (branch[0].body, branch[0].times) if len(branch) == 1 and isinstance(branch[0], Loop) else (tuple(branch), 1)
+        for branch in branches
+    ]
     if len({_labels(body) for body, _ in turns}) == 1:
         body = _columns([body for body, _ in turns])
         times = sum(times for _, times in turns)
     elif len(branches) == 2:
         return list(branches)
     else:
-        nodes = sorted((node for branch in branches for part in branch for node in calls_in(part)), key=lambda node: node.row.started)
+        nodes = sorted(
+            (node for branch in branches for part in branch for node in calls_in(part)),
+            key=lambda node: node.row.started,
+        )
         body = tuple(_by_name(nodes))
         times = max(len(group.calls) for group in body if isinstance(group, Group))
     return [list(body)] if len(body) == 1 and isinstance(body[0], Group) else [[Loop(body, times, len(branches))]]
@@ -368,8 +399,14 @@ def _merged(parts: Sequence[Part]) -> Part:
         return _grouped([node for part in parts if isinstance(part, Group) for node in part.calls])
     if isinstance(first, Loop):
         loops = [part for part in parts if isinstance(part, Loop)]
-        return Loop(_columns([loop.body for loop in loops]), sum(loop.times for loop in loops), max(loop.at_once for loop in loops))
-    forks = [sorted(part.branches, key=lambda branch: repr(_labels(branch))) for part in parts if isinstance(part, Fork)]
+        return Loop(
+            _columns([loop.body for loop in loops]),
+            sum(loop.times for loop in loops),
+            max(loop.at_once for loop in loops),
+        )
+    forks = [
+        sorted(part.branches, key=lambda branch: repr(_labels(branch))) for part in parts if isinstance(part, Fork)
+    ]
     return Fork(tuple(_columns(alike) for alike in zip(*forks, strict=True)))
 
 

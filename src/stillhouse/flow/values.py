@@ -25,7 +25,9 @@ def _recorded(what: str, label: str, draw: Callable[[], Any]) -> Any:
         active.used.add(key)
         return json.loads(found[1])
     value = draw()
-    active.journal.write(active.run, StepRow(key, "value", parent, "", arguments, json.dumps(value), None, time.time(), 0.0, 1))
+    active.journal.write(
+        active.run, StepRow(key, "value", parent, "", arguments, json.dumps(value), None, time.time(), 0.0, 1)
+    )
     return value
 
 

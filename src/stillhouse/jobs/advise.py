@@ -55,7 +55,16 @@ def advise(
     task = task if isinstance(task, Task) else load_task(task)
     refuse_unjudged(task, "advise")
     material = asyncio.run(
-        prepare(task, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, every_lesson=True, on_progress=on_progress, consent=consent)
+        prepare(
+            task,
+            teacher=teacher,
+            settings=settings,
+            store=store,
+            skip_bad=skip_bad,
+            every_lesson=True,
+            on_progress=on_progress,
+            consent=consent,
+        )
     )
     specs = _specs(material)
     _check_sizes(sizes, material)
@@ -63,16 +72,29 @@ def advise(
     facts["lessons"] = [(lesson.source, lesson.rows, len(lesson.train)) for lesson in material.lessons]
     with Run.resume_or_create(runs, f"{material.task.name}-advise", "advise", facts) as run:
         prompt = prompt_arm(material)
-        few_shot = asyncio.run(shots.measure(material, run.folder, store or default_store(material.task), on_progress, consent))
-        majority = [student_arm(plan(material, run.folder, "majority", "baseline", 0))] if material.labels is not None else []
+        few_shot = asyncio.run(
+            shots.measure(material, run.folder, store or default_store(material.task), on_progress, consent)
+        )
+        majority = (
+            [student_arm(plan(material, run.folder, "majority", "baseline", 0))] if material.labels is not None else []
+        )
         plans = list(_plans(material, run.folder, specs, sizes, seeds))
         trained = sweep(plans, workers=workers, on_progress=on_progress)
         curves = learning.curves_of(material, trained, prompt, few_shot, majority)
-        in_full = [arm for one, arm in zip(plans, trained, strict=True) if one.keep]  # seed 0 at the largest size, fixed before looking
-        controls = [student_arm(control, on_progress) for one, arm in zip(plans, trained, strict=True) if one.keep for control in control_plans(one, arm)]
+        in_full = [
+            arm for one, arm in zip(plans, trained, strict=True) if one.keep
+        ]  # seed 0 at the largest size, fixed before looking
+        controls = [
+            student_arm(control, on_progress)
+            for one, arm in zip(plans, trained, strict=True)
+            if one.keep
+            for control in control_plans(one, arm)
+        ]
         prompts = [*([prompt] if prompt else []), *(few_shot.of(k)[0] for k in few_shot.sizes)]
         arms = [*prompts, *majority, *controls, *sorted(in_full, key=lambda arm: arm.kind != "baseline")]
-        result = find(material, arms, provenance(run, material, "stillhouse advise", tuple(range(seeds))), curves=curves)
+        result = find(
+            material, arms, provenance(run, material, "stillhouse advise", tuple(range(seeds))), curves=curves
+        )
         write_atomic(run.folder / "curves.csv", learning.as_csv(trained))
         return _finish(run, result, [*([prompt] if prompt else []), *few_shot.arms, *majority, *controls, *trained])
 
@@ -80,7 +102,9 @@ def advise(
 def _check_sizes(asked: Sequence[int] | None, material: Material) -> None:
     most = max(len(lesson.train) for lesson in material.lessons)
     if asked is not None and (not asked or min(asked) < 2 or max(asked) > most):
-        raise UserError(f"--sizes {','.join(map(str, asked))}: give sizes from 2 to {most}, the number of training rows")
+        raise UserError(
+            f"--sizes {','.join(map(str, asked))}: give sizes from 2 to {most}, the number of training rows"
+        )
 
 
 def _sizes(asked: Sequence[int] | None, n_rows: int, material: Material) -> list[int]:
@@ -95,11 +119,15 @@ def _specs(material: Material) -> list[tuple[str, Any]]:
     ladder = [(spec, "student") for spec in material.task.ladder]
     for spec, _ in ladder:
         family_of(spec)
-    linear = [("linear", "baseline")] if material.task.output == "choice" and "linear" not in material.task.ladder else []
+    linear = (
+        [("linear", "baseline")] if material.task.output == "choice" and "linear" not in material.task.ladder else []
+    )
     return [*linear, *ladder]
 
 
-def _plans(material: Material, folder: Path, specs: Sequence[tuple[str, Any]], asked: Sequence[int] | None, seeds: int) -> Iterator[StudentPlan]:
+def _plans(
+    material: Material, folder: Path, specs: Sequence[tuple[str, Any]], asked: Sequence[int] | None, seeds: int
+) -> Iterator[StudentPlan]:
     """One plan per student, lesson, seed and size; the subsets of a seed are nested, and seed 0 at the largest size is measured in full."""
     for spec, kind in specs:
         for lesson in material.lessons if kind == "student" else [material.own_lesson]:
@@ -108,7 +136,9 @@ def _plans(material: Material, folder: Path, specs: Sequence[tuple[str, Any]], a
             whole = plan(material, folder, spec, kind, 0, lesson)
             for seed in range(seeds):
                 for n, subset in zip(sizes, nested_subsets(lesson.train, sizes, targets, seed), strict=True):
-                    one = replace(whole, train=subset, seed=seed, out=folder / "arms" / f"{slug(whole.name)}-{n}-{seed}")
+                    one = replace(
+                        whole, train=subset, seed=seed, out=folder / "arms" / f"{slug(whole.name)}-{n}-{seed}"
+                    )
                     in_full = seed == 0 and n == sizes[-1]
                     yield one if in_full else replace(one, keep=False, calibration=(), others={})
 

@@ -28,7 +28,12 @@ class Answers:
 
 
 async def answers_of(
-    name: str, examples: Sequence[Example], task: Task | None, store: Path, ledger: Ledger, on_progress: Callable[[Progress], None] | None = None
+    name: str,
+    examples: Sequence[Example],
+    task: Task | None,
+    store: Path,
+    ledger: Ledger,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Answers:
     """The answers of whatever `name` stands for. Models are asked through the store. Raises UserError for a name of no known form, and what models raise."""
     if (on_disk := _on_disk(name)) is not None:
@@ -109,7 +114,11 @@ def _add(found: dict[str, str | None], path: Path, line: int, row: Mapping[str, 
         raise DatasetError(f"{path}:{line}: an answer needs `id`, and `answer` or `output`; mend the row")
     id_, value = str(row["id"]), row["answer"] if "answer" in row else row["output"]
     if value is not None and not isinstance(value, str):
-        raise DatasetError(f"{path}:{line}: the answer {json.dumps(value)[:40]} is not a text; write it as one, or null where there is none")
+        raise DatasetError(
+            f"{path}:{line}: the answer {json.dumps(value)[:40]} is not a text; write it as one, or null where there is none"
+        )
     if id_ in found:
-        raise DatasetError(f"{path}:{line}: {what} answers the id {id_!r} twice; keep one answer per row, or name one arm of a distill run as RUN#ARM")
+        raise DatasetError(
+            f"{path}:{line}: {what} answers the id {id_!r} twice; keep one answer per row, or name one arm of a distill run as RUN#ARM"
+        )
     found[id_] = value

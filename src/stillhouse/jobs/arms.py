@@ -63,7 +63,15 @@ def prompt_arm(material: Material) -> MeasuredArm | None:
 
     others = {name: scored(rows) for name, rows in material.splits.also_test.items()}
     facts = {"spec": teacher.name}
-    return MeasuredArm(PROMPT, "prompt", scored(material.splits.test), scored(material.calibration), others, stand_in=teacher.stand_in, facts=facts)
+    return MeasuredArm(
+        PROMPT,
+        "prompt",
+        scored(material.splits.test),
+        scored(material.calibration),
+        others,
+        stand_in=teacher.stand_in,
+        facts=facts,
+    )
 
 
 @dataclass(frozen=True)
@@ -112,15 +120,28 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
         return read_arm(plan.out)
     folder = plan.out / "student"
     if folder.exists():
-        shutil.rmtree(folder)  # trained, but killed before it was measured; how it was trained is not on record, so it is trained again
+        shutil.rmtree(
+            folder
+        )  # trained, but killed before it was measured; how it was trained is not on record, so it is trained again
     result = train_student(
-        plan.spec, plan.task, plan.train, plan.validation, source=plan.learn_from, seed=plan.seed, out=folder, on_progress=on_progress
+        plan.spec,
+        plan.task,
+        plan.train,
+        plan.validation,
+        source=plan.learn_from,
+        seed=plan.seed,
+        out=folder,
+        on_progress=on_progress,
     )
     student = load_student(folder)
     metric = metric_for(plan.task)
 
     def measured(examples: Sequence[Example]) -> list[RowResult]:
-        return asyncio.run(evaluate(student, examples, metric, source=plan.scored_against, on_progress=on_progress)) if examples else []
+        return (
+            asyncio.run(evaluate(student, examples, metric, source=plan.scored_against, on_progress=on_progress))
+            if examples
+            else []
+        )
 
     arm = MeasuredArm(
         plan.name,
@@ -133,7 +154,11 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
         result.n_train,
         result.size_bytes,
         folder=folder if plan.keep else None,
-        facts={name: value for name, value in asdict(result).items() if name not in ("folder", "settings", "source", "size_bytes")}
+        facts={
+            name: value
+            for name, value in asdict(result).items()
+            if name not in ("folder", "settings", "source", "size_bytes")
+        }
         | {"keep": plan.keep, "rows": plan.rows}
         | ({"control": plan.control, "control_of": plan.whole_name} if plan.control else {}),
     )
@@ -145,9 +170,16 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
 
 def write_arm(out: Path, arm: MeasuredArm) -> None:
     """Rows first, `arm.json` last: an arm with that file is whole."""
-    for part, rows in {"test": arm.test, "calibration": arm.calibration, **{f"other-{name}": rows for name, rows in arm.others.items()}}.items():
+    for part, rows in {
+        "test": arm.test,
+        "calibration": arm.calibration,
+        **{f"other-{name}": rows for name, rows in arm.others.items()},
+    }.items():
         write_rows(out / f"{part}.jsonl", rows, arm=arm.name)
-    facts = {name: getattr(arm, name) for name in ("name", "kind", "latencies_s", "learns_from", "n_train", "size_bytes", "stand_in", "facts")}
+    facts = {
+        name: getattr(arm, name)
+        for name in ("name", "kind", "latencies_s", "learns_from", "n_train", "size_bytes", "stand_in", "facts")
+    }
     write_json(out / "arm.json", {**facts, "others": sorted(arm.others)})
 
 
@@ -156,7 +188,9 @@ def read_arm(out: Path) -> MeasuredArm:
     facts = read_json(out / "arm.json")
     others = {name: read_rows(out / f"other-{name}.jsonl") for name in facts.pop("others")}
     folder = out / "student"
-    arm = MeasuredArm(test=read_rows(out / "test.jsonl"), calibration=read_rows(out / "calibration.jsonl"), others=others, **facts)
+    arm = MeasuredArm(
+        test=read_rows(out / "test.jsonl"), calibration=read_rows(out / "calibration.jsonl"), others=others, **facts
+    )
     return replace(arm, folder=folder if folder.is_dir() else None)
 
 
@@ -164,6 +198,11 @@ def write_predictions(path: Path, arms: Sequence[MeasuredArm]) -> None:
     """Every arm's answers to the test rows in one file: one JSON object per row, arm and seed."""
     lines = []
     for arm in arms:
-        whose = {"arm": arm.name, "seed": arm.facts.get("seed"), "n_train": arm.n_train, "n_shots": arm.facts.get("n_shots")}
+        whose = {
+            "arm": arm.name,
+            "seed": arm.facts.get("seed"),
+            "n_train": arm.n_train,
+            "n_shots": arm.facts.get("n_shots"),
+        }
         lines += [json.dumps(whose | asdict(row), ensure_ascii=False) for row in arm.test]
     write_atomic(path, "\n".join(lines) + "\n")

@@ -32,7 +32,11 @@ def _volume(material: Material) -> str:
 def _prompt(material: Material) -> list[str]:
     """What the app's calls will cost, and how that differs from what these did."""
     money, said = material.task.money, []
-    if material.teacher is not None and material.teacher.report is not None and (snapshot := material.teacher.report.price_snapshot):
+    if (
+        material.teacher is not None
+        and material.teacher.report is not None
+        and (snapshot := material.teacher.report.price_snapshot)
+    ):
         estimated = ", tokens estimated at four characters each" if material.teacher.stand_in else ""
         said.append(f"the prompt's calls are priced as {snapshot}{estimated}")
     if costs.batched(material):
@@ -46,7 +50,9 @@ def _prompt(material: Material) -> list[str]:
     if money.retries:
         said.append(f"{money.retries:g} more calls are paid for per call that is answered")
     if money.hosted_model is not None:
-        said.append(f"{money.hosted_model} is priced at as many tokens as the prompt's calls have; a finetune may need fewer")
+        said.append(
+            f"{money.hosted_model} is priced at as many tokens as the prompt's calls have; a finetune may need fewer"
+        )
     return said
 
 
@@ -63,5 +69,7 @@ def _whole_machines(material: Material, prompt: Judged, students: Sequence[Judge
         if found is None:
             said.append(f"{costs_a_day}, more than the prompt asks for the {most} calls a day that it can answer")
         else:
-            said.append(f"{costs_a_day}, less than the prompt from {found:,.0f} calls a day on; it can answer {most} a day")
+            said.append(
+                f"{costs_a_day}, less than the prompt from {found:,.0f} calls a day on; it can answer {most} a day"
+            )
     return said

@@ -52,7 +52,12 @@ def cause_of(run: JudgedRun, decides: Callable[[str, str], bool]) -> tuple[Cause
 def gap_of(runs: Sequence[JudgedRun], level: float = 0.95) -> Gap:
     """The composability gap over these runs."""
     composed = [
-        Composed(run.outcome.run, tuple(call.key[0] for call, _ in run.calls), tuple(right for _, right in run.calls if right is not None), run.right)
+        Composed(
+            run.outcome.run,
+            tuple(call.key[0] for call, _ in run.calls),
+            tuple(right for _, right in run.calls if right is not None),
+            run.right,
+        )
         for run in runs
     ]
     return composability_gap(composed, n_calls=sum(len(run.calls) for run in runs), level=level)

@@ -11,7 +11,9 @@ from stillhouse.report.tested import Against, CaseResult, PartResult
 LEVEL = 0.95
 
 
-def compare(parts: Sequence[PartResult], baseline: Mapping[str, Mapping[str, CaseResult]], margin: float, name: str) -> tuple[Against, ...]:
+def compare(
+    parts: Sequence[PartResult], baseline: Mapping[str, Mapping[str, CaseResult]], margin: float, name: str
+) -> tuple[Against, ...]:
     """Every part that both have, on the cases that both have alike and scored. The error rate of 5 % is shared by all comparisons (Bonferroni).
 
     Raises UserError where they have no case in common.
@@ -21,7 +23,9 @@ def compare(parts: Sequence[PartResult], baseline: Mapping[str, Mapping[str, Cas
     if not pairs:
         raise UserError(f"{name}: has no scored case in common with this test; give a test of the same cases")
     level = 1 - (1 - LEVEL) / len(pairs)
-    return tuple(_against(part, pairs[part.name], baseline[part.name], margin, level) for part in parts if part.name in pairs)
+    return tuple(
+        _against(part, pairs[part.name], baseline[part.name], margin, level) for part in parts if part.name in pairs
+    )
 
 
 def _common(part: PartResult, earlier: Mapping[str, CaseResult]) -> list[tuple[CaseResult, CaseResult]]:
@@ -29,14 +33,28 @@ def _common(part: PartResult, earlier: Mapping[str, CaseResult]) -> list[tuple[C
     return [(now, then) for now, then in both if now.score is not None and then.score is not None]
 
 
-def _against(part: PartResult, pairs: Sequence[tuple[CaseResult, CaseResult]], earlier: Mapping[str, CaseResult], margin: float, level: float) -> Against:
+def _against(
+    part: PartResult,
+    pairs: Sequence[tuple[CaseResult, CaseResult]],
+    earlier: Mapping[str, CaseResult],
+    margin: float,
+    level: float,
+) -> Against:
     now, then = ([_row(row) for row in rows] for rows in zip(*pairs, strict=True))
     found = decide_gate(now, then, margin=margin, level=level)
     better = sum(one.score > other.score for one, other in zip(now, then, strict=True))
     worse = sum(one.score < other.score for one, other in zip(now, then, strict=True))
     p = mcnemar_midp(better, worse) if all(row.score in (0.0, 1.0) for row in (*now, *then)) else None
     left_out = len(part.rows) + len(earlier) - 2 * len(pairs)
-    return Against(part.name, found.answer, found.difference, found.lower_bound, p, left_out, _sentence(part.name, found, better, worse, left_out))
+    return Against(
+        part.name,
+        found.answer,
+        found.difference,
+        found.lower_bound,
+        p,
+        left_out,
+        _sentence(part.name, found, better, worse, left_out),
+    )
 
 
 def _row(row: CaseResult) -> RowResult:

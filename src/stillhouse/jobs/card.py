@@ -10,17 +10,33 @@ def card(result: Result, arm: MeasuredArm) -> str:
     measured = next(row for row in result.arms if row.name == arm.name)
     prompt = next((row for row in result.arms if row.kind == "prompt"), None)
     lines = [f"# {result.task}: {arm.name}", "", result.instruction.strip(), "", "## What it is", ""]
-    lines += [f"- Student: `{arm.facts.get('spec')}`, {arm.facts.get('n_parameters', 0):,} parameters, {arm.size_bytes or 0:,} bytes."]
+    lines += [
+        f"- Student: `{arm.facts.get('spec')}`, {arm.facts.get('n_parameters', 0):,} parameters, {arm.size_bytes or 0:,} bytes."
+    ]
     lines += [f"- Learned {arm.n_train or 0:,} rows with {_whose(result, arm)}, seed {arm.facts.get('seed')}."]
-    lines += [f"- Data (sha256): {', '.join(f'{part} {digest[:16]}' for part, digest in result.provenance.fingerprints.items())}.", ""]
+    lines += [
+        f"- Data (sha256): {', '.join(f'{part} {digest[:16]}' for part, digest in result.provenance.fingerprints.items())}.",
+        "",
+    ]
     lines += ["## What it was measured to do", "", f"On {result.n_test:,} test rows that it never saw:", ""]
     lines += [f"- {result.heading}: {_estimate(measured.score)}"]
     lines += [f"- the prompt on the same rows: {_estimate(prompt.score)}"] if prompt else []
     lines += [f"- {test.name}: {_estimate(test.score)}" for test in result.other_tests if test.arm == arm.name]
     lines += [f"- gate: {_gate(measured)}", "", "## Limits", ""]
-    lines += ["- The numbers hold for rows like the test rows; other inputs were not measured.", "- Its confidence was calibrated on its validation rows."]
+    lines += [
+        "- The numbers hold for rows like the test rows; other inputs were not measured.",
+        "- Its confidence was calibrated on its validation rows.",
+    ]
     lines += [f"- {warning}" for warning in result.warnings]
-    lines += ["", "## Licences", "", _licence(arm), "", f"Made by {result.provenance.command}, {result.provenance.created}.", ""]
+    lines += [
+        "",
+        "## Licences",
+        "",
+        _licence(arm),
+        "",
+        f"Made by {result.provenance.command}, {result.provenance.created}.",
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -41,9 +57,15 @@ def _licence(arm: MeasuredArm) -> str:
 
 
 def _estimate(score: Estimate) -> str:
-    interval = "" if score.low is None or score.high is None else f" [{score.low:.1%}, {score.high:.1%}] at {score.level:.0%}"
+    interval = (
+        "" if score.low is None or score.high is None else f" [{score.low:.1%}, {score.high:.1%}] at {score.level:.0%}"
+    )
     return f"{score.value:.1%}{interval} (n = {score.n:,})"
 
 
 def _gate(measured: Arm) -> str:
-    return "not asked: there is no prompt to compare with" if measured.gate is None else measured.gate.sentence or measured.gate.answer
+    return (
+        "not asked: there is no prompt to compare with"
+        if measured.gate is None
+        else measured.gate.sentence or measured.gate.answer
+    )

@@ -79,7 +79,11 @@ def _plain(value: Any) -> Any:
 
 
 def load_suite(
-    folder: Path, part_of: Callable[[str, Sequence[Mapping[str, Any]]], Part], whole: Part, metrics: Mapping[str, str], database: Path | None
+    folder: Path,
+    part_of: Callable[[str, Sequence[Mapping[str, Any]]], Part],
+    whole: Part,
+    metrics: Mapping[str, str],
+    database: Path | None,
 ) -> Suite:
     """Read every case file of the folder. `part_of` finds a step by its name; `metrics` and `database` hold where a row names none.
 
@@ -87,9 +91,13 @@ def load_suite(
     """
     files = {path.stem: path for path in sorted(folder.glob("*.jsonl"))}
     if not files:
-        raise UserError(f"{folder}: holds no cases; write {folder / 'STEP.jsonl'}, or make them of a traced run with --from-run RUN")
+        raise UserError(
+            f"{folder}: holds no cases; write {folder / 'STEP.jsonl'}, or make them of a traced run with --from-run RUN"
+        )
     if WHOLE in files and whole.name in files and whole.name != WHOLE:
-        raise UserError(f"{files[WHOLE]} and {files[whole.name]} both hold cases of the whole flow; keep one of the two")
+        raise UserError(
+            f"{files[WHOLE]} and {files[whole.name]} both hold cases of the whole flow; keep one of the two"
+        )
     steps: dict[str, list[Expectation]] = {}
     paths: list[Case] = []
     wholes: list[Expectation] = []
@@ -101,7 +109,9 @@ def load_suite(
         is_whole = name in (WHOLE, whole.name)
         part = whole if is_whole else part_of(name, [row for _, row in rows])
         defaults = metrics.get(part.name, metrics.get(name)), database
-        found = [_expectation(part, case, row, path, defaults) for case, row in _cases(path, rows, part, needs="expected")]
+        found = [
+            _expectation(part, case, row, path, defaults) for case, row in _cases(path, rows, part, needs="expected")
+        ]
         if is_whole:
             wholes = found
         else:
@@ -109,13 +119,20 @@ def load_suite(
             steps[name] = found
     unused = [name for name in metrics if name not in {*steps, whole.name, *(WHOLE for _ in wholes)}]
     if unused:
-        raise UserError(f"--metric {unused[0]}=...: there are no cases of {unused[0]} in {folder}; it has {', '.join(files)}")
+        raise UserError(
+            f"--metric {unused[0]}=...: there are no cases of {unused[0]} in {folder}; it has {', '.join(files)}"
+        )
     expected_paths = {whole.call(case.input, case.id): case.path for case in paths}
-    wholes = [one if one.case.path is not None else replace(one, case=replace(one.case, path=expected_paths.get(one.call))) for one in wholes]
+    wholes = [
+        one if one.case.path is not None else replace(one, case=replace(one.case, path=expected_paths.get(one.call)))
+        for one in wholes
+    ]
     return Suite(steps, paths, wholes)
 
 
-def _cases(path: Path, rows: Iterable[tuple[int, Mapping[str, Any]]], part: Part, *, needs: str) -> list[tuple[Case, Mapping[str, Any]]]:
+def _cases(
+    path: Path, rows: Iterable[tuple[int, Mapping[str, Any]]], part: Part, *, needs: str
+) -> list[tuple[Case, Mapping[str, Any]]]:
     cases: list[tuple[Case, Mapping[str, Any]]] = []
     seen: dict[str, int] = {}
     for line, row in rows:
@@ -124,10 +141,14 @@ def _cases(path: Path, rows: Iterable[tuple[int, Mapping[str, Any]]], part: Part
                 raise DatasetError(f"{path}:{line}: a case needs `{name}`; add it")
         script = row.get("script")
         if script is not None and not isinstance(script, dict):
-            raise DatasetError(f"{path}:{line}: `script` must be an object of answers by step, it is {script!r:.80}; mend it")
+            raise DatasetError(
+                f"{path}:{line}: `script` must be an object of answers by step, it is {script!r:.80}; mend it"
+            )
         id_ = str(row.get("id", line))
         if id_ in seen:
-            raise DatasetError(f"{path}:{line}: the id {id_!r} occurs twice (first on line {seen[id_]}); rename one of the cases")
+            raise DatasetError(
+                f"{path}:{line}: the id {id_!r} occurs twice (first on line {seen[id_]}); rename one of the cases"
+            )
         seen[id_] = line
         expected_path = _path(path, line, row.get("path"))
         cases.append((Case(id_, part.arguments(row["input"], f"{path}:{line}"), script, expected_path), row))
@@ -141,13 +162,19 @@ def _path(path: Path, line: int, given: Any) -> ExpectedPath | None:
         raise DatasetError(f"{path}:{line}: {error}") from None
 
 
-def _expectation(part: Part, case: Case, row: Mapping[str, Any], path: Path, defaults: tuple[str | None, Path | None]) -> Expectation:
+def _expectation(
+    part: Part, case: Case, row: Mapping[str, Any], path: Path, defaults: tuple[str | None, Path | None]
+) -> Expectation:
     name, database = row.get("metric", defaults[0]), path.parent / row["database"] if "database" in row else defaults[1]
     metric = metric_named(name, part, row["expected"], database)
     if metric.name in ("accuracy", "exact_match") and part.labels and row["expected"] not in part.labels:
-        raise DatasetError(f"{path}: the case {case.id} expects {row['expected']!r:.80}, which {part.name} cannot answer; it has {', '.join(part.labels)}")
+        raise DatasetError(
+            f"{path}: the case {case.id} expects {row['expected']!r:.80}, which {part.name} cannot answer; it has {', '.join(part.labels)}"
+        )
     call = part.call(case.input, f"{path}: the case {case.id}")
-    key = hashlib.sha256(canonical_json([part.name, json.loads(call), row["expected"], metric.name]).encode()).hexdigest()[:16]
+    key = hashlib.sha256(
+        canonical_json([part.name, json.loads(call), row["expected"], metric.name]).encode()
+    ).hexdigest()[:16]
     return Expectation(case, row["expected"], metric, key, call)
 
 
@@ -163,9 +190,13 @@ def metric_named(name: str | None, part: Part, expected: Any, database: Path | N
         return Metric(name, lambda output, gold, _: _judged(judge, name, output, gold), proportion=False)
     if name not in get_args(MetricName) or name in _OF_MANY:
         known = ", ".join(one for one in get_args(MetricName) if one not in _OF_MANY)
-        raise UserError(f"{part.name}: there is no metric {name!r} for one answer; use {known}, or module:function of (answer, expected)")
+        raise UserError(
+            f"{part.name}: there is no metric {name!r} for one answer; use {known}, or module:function of (answer, expected)"
+        )
     if name == "sql_execution" and database is None:
-        raise UserError(f"{part.name}: sql_execution runs the queries; name the database in the row (`database`), or with --database FILE")
+        raise UserError(
+            f"{part.name}: sql_execution runs the queries; name the database in the row (`database`), or with --database FILE"
+        )
     return metric_for(Task(part.name, "-", "text", metric=name, database=database))  # type: ignore[arg-type]  # checked above
 
 
@@ -173,7 +204,9 @@ def _judged(judge: Callable[..., Any], name: str, output: str, gold: str) -> flo
     try:
         score = judge(output, gold)
     except Exception as error:  # the user's own code: whatever it raises
-        raise StillhouseError(f"the metric {name} failed on the answer {output[:80]!r} ({type(error).__name__}: {error}); mend it") from None
+        raise StillhouseError(
+            f"the metric {name} failed on the answer {output[:80]!r} ({type(error).__name__}: {error}); mend it"
+        ) from None
     if not isinstance(score, bool | int | float) or not 0 <= score <= 1:
         raise UserError(f"the metric {name} gave {score!r:.80}; return a number from 0 to 1")
     return float(score)
@@ -184,4 +217,6 @@ def _refuse_two_answers(path: Path, cases: Sequence[Expectation]) -> None:
     for one in cases:
         other = first.setdefault(one.call, one)
         if as_text(other.expected) != as_text(one.expected):
-            raise DatasetError(f"{path}: the cases {other.case.id} and {one.case.id} have the same input and expect different answers; keep one of the two")
+            raise DatasetError(
+                f"{path}: the cases {other.case.id} and {one.case.id} have the same input and expect different answers; keep one of the two"
+            )

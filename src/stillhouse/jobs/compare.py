@@ -30,7 +30,9 @@ from stillhouse.runs import Run, write_atomic, write_json
 from stillhouse.store import open_store
 from stillhouse.task import Task, load_task
 
-People = Callable[[Sitting], Awaitable[None]]  # a page or a terminal at which a person judges until there is no more, or no more time
+People = Callable[
+    [Sitting], Awaitable[None]
+]  # a page or a terminal at which a person judges until there is no more, or no more time
 OnProgress = Callable[[Progress], None] | None
 LONGEST_NAME = 60
 
@@ -71,7 +73,9 @@ def compare(
     the two have no row in common, and what models raise.
     """
     if rater and not (rater.isprintable() and rater == rater.strip() and len(rater) <= LONGEST_NAME):
-        raise UserError(f"--rater {rater!r}: give a name of 1 to {LONGEST_NAME} printable characters, without spaces around it")
+        raise UserError(
+            f"--rater {rater!r}: give a name of 1 to {LONGEST_NAME} printable characters, without spaces around it"
+        )
     loaded = task if isinstance(task, Task) or task is None else load_task(task)
     given = {name: value for name, value in (settings or {}).items() if value is not None}
     prices = (loaded or Task("compare", "compare", "text")).with_teacher(**given)
@@ -79,18 +83,32 @@ def compare(
     rows = load_examples(data, task=loaded, skip_bad=skip_bad)
     home = loaded.folder if loaded is not None else data.parent
     kept_in = judgements or (home / "judgements.jsonl" if loaded is None else loaded.resolve(loaded.gate.judgements))
-    facts: dict[str, Any] = {"a": a, "b": b, "judge": judge, "rater": rater, "data": str(data), "fingerprint": rows.fingerprint, "judgements": str(kept_in)}
+    facts: dict[str, Any] = {
+        "a": a,
+        "b": b,
+        "judge": judge,
+        "rater": rater,
+        "data": str(data),
+        "fingerprint": rows.fingerprint,
+        "judgements": str(kept_in),
+    }
     facts |= {"task": str(loaded.path) if loaded and loaded.path else None, "gate": asdict(gate) if gate else None}
-    with Run.resume_or_create(runs, f"{loaded.name if loaded else data.name.partition('.')[0]}-compare", "compare", facts) as run:
+    with Run.resume_or_create(
+        runs, f"{loaded.name if loaded else data.name.partition('.')[0]}-compare", "compare", facts
+    ) as run:
         job = _Job(a, b, rows, loaded, prices, judge, rater, kept_in, store or home / "stillhouse.db", on_progress)
         return asyncio.run(_run(job, run, people, gate))
 
 
-def against_teacher(model: str, data: Path, task: Task, *, store: Path | None, skip_bad: bool, on_progress: OnProgress) -> CompareDone:
+def against_teacher(
+    model: str, data: Path, task: Task, *, store: Path | None, skip_bad: bool, on_progress: OnProgress
+) -> CompareDone:
     """`evaluate` where the task's metric is a win rate: the model against the task's teacher, by its judge and what people chose, with its gate."""
     judgements = task.resolve(task.gate.judgements)
     if task.gate.judge is None and not judgements.is_file():
-        raise UserError(f'{task.path or task.name}: metric = "win_rate" needs judgements; name a `judge` in [gate], or judge with `stillhouse compare`')
+        raise UserError(
+            f'{task.path or task.name}: metric = "win_rate" needs judgements; name a `judge` in [gate], or judge with `stillhouse compare`'
+        )
     return compare(
         model,
         teacher_name(task, None),
@@ -124,14 +142,21 @@ class _Job:
 async def _run(job: _Job, run: Run, people: People | None, gate: Terms | None) -> CompareDone:
     ledger = Ledger(job.prices.teacher.max_usd)
     try:
-        sides = [await answers_of(name, job.rows.examples, job.task, job.store, ledger, job.on_progress) for name in (job.a, job.b)]
+        sides = [
+            await answers_of(name, job.rows.examples, job.task, job.store, ledger, job.on_progress)
+            for name in (job.a, job.b)
+        ]
         pairs = pairs_of(job.rows.examples, *sides)
         if not pairs:
-            raise UserError(f"{job.a} and {job.b} have no row of {job.rows.path} in common; give the data whose ids they answer")
+            raise UserError(
+                f"{job.a} and {job.b} have no row of {job.rows.path} in common; give the data whose ids they answer"
+            )
         with Judgements(job.kept_in) as kept:
             judged, judge = await _judged(job, pairs, ledger)
             if people is not None:
-                await people(Sitting(pairs, kept, job.task.instruction if job.task else None, job.on_progress, job.rater))
+                await people(
+                    Sitting(pairs, kept, job.task.instruction if job.task else None, job.on_progress, job.rater)
+                )
             rows = [replace(row, judge=one.judge) for row, one in zip(people_on(pairs, kept), judged, strict=True)]
     finally:
         run.save(cost_usd=ledger.spent_usd)
@@ -144,15 +169,29 @@ async def _judged(job: _Job, pairs: list[Pair], ledger: Ledger) -> tuple[list[Co
         return blank, None
     instruction = job.task.instruction if job.task else None
     with open_store(job.store) as store:
-        rows, stand_in = await ask_judge(job.judge, pairs, blank, instruction, job.prices, store, ledger, job.on_progress)
+        rows, stand_in = await ask_judge(
+            job.judge, pairs, blank, instruction, job.prices, store, ledger, job.on_progress
+        )
     return rows, Judge(job.judge, stand_in)
 
 
 def _finish(
-    job: _Job, run: Run, sides: list[Answers], pairs: list[Pair], rows: list[Compared], judge: Judge | None, gate: Terms | None, cost_usd: float | None
+    job: _Job,
+    run: Run,
+    sides: list[Answers],
+    pairs: list[Pair],
+    rows: list[Compared],
+    judge: Judge | None,
+    gate: Terms | None,
+    cost_usd: float | None,
 ) -> CompareDone:
-    lines = [{**asdict(row), "input": pair.example.input, "a": pair.a, "b": pair.b} for pair, row in zip(pairs, rows, strict=True)]
-    write_atomic(run.folder / "comparisons.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    lines = [
+        {**asdict(row), "input": pair.example.input, "a": pair.a, "b": pair.b}
+        for pair, row in zip(pairs, rows, strict=True)
+    ]
+    write_atomic(
+        run.folder / "comparisons.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    )
     names = (_called(sides[0]), _called(sides[1]))
     found = win_rates(names, pairs, rows, judge=judge, gate=gate, n_left_out=len(job.rows.examples) - len(pairs))
     if found is None:
@@ -181,7 +220,11 @@ def _finish(
 def _paid(cost_usd: float | None, judge: Judge | None) -> str:
     if cost_usd is not None:
         return f"${cost_usd:.4f}"
-    return "unknown at a model's price; a stand-in is not paid" if judge is not None and judge.stand_in else "at an unknown price"
+    return (
+        "unknown at a model's price; a stand-in is not paid"
+        if judge is not None and judge.stand_in
+        else "at an unknown price"
+    )
 
 
 def _called(side: Answers) -> str:

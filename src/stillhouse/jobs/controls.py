@@ -21,7 +21,11 @@ LABELS_ALONE = "labels alone for the same time"
 def control_plans(whole: StudentPlan, trained: MeasuredArm) -> list[StudentPlan]:
     """The controls of a student that was trained as `whole` says; none where it did not learn step by step, or no two rows have reasons to shuffle."""
     asked = whole.task.student
-    if asked.recipe != "step_by_step" or family_of(whole.spec) != "generative" or sum(bool(row.teacher_rationale) for row in whole.train) < 2:
+    if (
+        asked.recipe != "step_by_step"
+        or family_of(whole.spec) != "generative"
+        or sum(bool(row.teacher_rationale) for row in whole.train) < 2
+    ):
         return []
     # A step is a batch of so many tokens, whatever it holds: as many steps take as long, and the number is the same on every machine.
     alone = replace(whole.task, student=asked.model_copy(update={"recipe": "sft", "min_steps": trained.facts["steps"]}))
@@ -41,7 +45,10 @@ def shuffled(rows: Sequence[Example], seed: int) -> list[Example]:
     having = [at for at, row in enumerate(rows) if row.teacher_rationale]
     random.Random(seed).shuffle(having)
     moved = dict(zip(having, having[1:] + having[:1], strict=True))
-    return [replace(row, teacher_rationale=rows[moved[at]].teacher_rationale) if at in moved else row for at, row in enumerate(rows)]
+    return [
+        replace(row, teacher_rationale=rows[moved[at]].teacher_rationale) if at in moved else row
+        for at, row in enumerate(rows)
+    ]
 
 
 def sections(material: Material, arms: Sequence[MeasuredArm]) -> tuple[report.StepByStep, ...]:
@@ -52,7 +59,11 @@ def sections(material: Material, arms: Sequence[MeasuredArm]) -> tuple[report.St
         if arm.kind == "student" and controls:
             compared = tuple(_against(material, arm, control) for control in controls)
             score = summarise(arm.test, material.metric).score
-            found.append(report.StepByStep(arm.name, score, arm.facts.get("steps"), arm.facts.get("wall_s"), compared, _sentence(compared)))
+            found.append(
+                report.StepByStep(
+                    arm.name, score, arm.facts.get("steps"), arm.facts.get("wall_s"), compared, _sentence(compared)
+                )
+            )
     return tuple(found)
 
 
@@ -60,7 +71,14 @@ def _against(material: Material, arm: MeasuredArm, control: MeasuredArm) -> repo
     gate = material.task.gate
     difference = decide_gate(arm.test, control.test, margin=gate.margin, level=gate.level).difference
     score = summarise(control.test, material.metric).score
-    return report.Control(control.facts["control"], control.name, score, difference, control.facts.get("steps"), control.facts.get("wall_s"))
+    return report.Control(
+        control.facts["control"],
+        control.name,
+        score,
+        difference,
+        control.facts.get("steps"),
+        control.facts.get("wall_s"),
+    )
 
 
 def _sentence(controls: Sequence[report.Control]) -> str:
@@ -74,5 +92,9 @@ def _sentence(controls: Sequence[report.Control]) -> str:
 
 
 def _points(difference: Estimate) -> str:
-    interval = "" if difference.low is None or difference.high is None else f" [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+    interval = (
+        ""
+        if difference.low is None or difference.high is None
+        else f" [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+    )
     return f"{100 * difference.value:+.1f} points{interval} (n = {difference.n:,})"

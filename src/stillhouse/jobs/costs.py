@@ -68,7 +68,11 @@ def usages(material: Material) -> list[Usage] | None:
     teacher = material.teacher
     answers = [] if teacher is None else [teacher.by_id.get(row.id) for row in material.splits.test]
     found = [answer.usage for answer in answers if answer is not None and answer.usage is not None]
-    whole = found and len(found) == len(answers) and all(one.input_tokens is not None and one.output_tokens is not None for one in found)
+    whole = (
+        found
+        and len(found) == len(answers)
+        and all(one.input_tokens is not None and one.output_tokens is not None for one in found)
+    )
     return found if whole else None
 
 
@@ -95,7 +99,11 @@ def student_cost_note(material: Material, arm: MeasuredArm) -> str | None:
 
 def seconds_per_call(arm: MeasuredArm) -> float | None:
     """The mean over the calls that were timed one by one: its inverse is the throughput of one machine that answers one call at a time."""
-    times = arm.latencies_s if arm.latencies_s is not None else [row.latency_s for row in arm.test if row.latency_s is not None]
+    times = (
+        arm.latencies_s
+        if arm.latencies_s is not None
+        else [row.latency_s for row in arm.test if row.latency_s is not None]
+    )
     return sum(times) / len(times) if times else None
 
 
@@ -117,14 +125,18 @@ def labels_usd(material: Material, arm: MeasuredArm) -> float | None:
         return None if material.task.money.label_usd is None else material.task.money.label_usd * n_labels
     lesson = material.lesson(arm.learns_from, arm.facts.get("rows", ""))
     rows = [*lesson.train, *lesson.validation]
-    return known_sum([material.teacher.by_id[row.id].cost_usd if row.id in material.teacher.by_id else None for row in rows])
+    return known_sum(
+        [material.teacher.by_id[row.id].cost_usd if row.id in material.teacher.by_id else None for row in rows]
+    )
 
 
 def training_usd(material: Material, arm: MeasuredArm) -> float | None:
     """The machine's time alone, of every try with every seed; None where its price is not known."""
     money = material.task.money
     per_hour = money.machine_usd_per_hour if money.training_usd_per_hour is None else money.training_usd_per_hour
-    return None if per_hour is None else per_hour * float(arm.facts.get("wall_s", 0.0)) / 3600 * money.tries * money.seeds
+    return (
+        None if per_hour is None else per_hour * float(arm.facts.get("wall_s", 0.0)) / 3600 * money.tries * money.seeds
+    )
 
 
 def renewal_usd(material: Material, arm: MeasuredArm) -> float | None:

@@ -45,7 +45,9 @@ def curves(
         raise ExistsError(f"{plot} is there already; give another file, nothing is overwritten")
     scores = read_scores(runs)
     arms = _arm(scores, better), _arm(scores, worse)
-    found = data_advantage(*arms, protocol=protocol, full_range=full_range, window_of=[_arm(scores, name) for name in window_of], at=at)
+    found = data_advantage(
+        *arms, protocol=protocol, full_range=full_range, window_of=[_arm(scores, name) for name in window_of], at=at
+    )
     found = replace(found, notes=(*scores.notes, *found.notes))
     picture = picture_of(found, arms)
     if plot is not None:
@@ -57,7 +59,12 @@ def picture_of(found: Advantage, arms: tuple[Scores, Scores]) -> AdvantagePictur
     """What there is to draw. A size of 0 is left out: it has no place on a log axis."""
     log = found.protocol == "ours"
     levels = np.linspace(*found.window, STEPS)
-    sizes = [np.clip(size_at(read.sizes, np.broadcast_to(read.fitted, (STEPS, len(read.sizes))), levels, log=log), *_ends(read)) for read in found.curves]
+    sizes = [
+        np.clip(
+            size_at(read.sizes, np.broadcast_to(read.fitted, (STEPS, len(read.sizes))), levels, log=log), *_ends(read)
+        )
+        for read in found.curves
+    ]
     return AdvantagePicture(
         f"{found.better} against {found.worse}: {count(found.advantage)} training rows",
         (_drawn(found.curves[0], arms[0], log), _drawn(found.curves[1], arms[1], log)),

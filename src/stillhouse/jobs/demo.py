@@ -24,7 +24,11 @@ from stillhouse.records import Progress
 TASKS = ("route", "to_sql")
 SEEDS = 3
 APP_QUESTIONS = 300
-ASKED = ("how many orders were delivered in Portugal?", "can I send back a kettle without the receipt?", "which five products sell best?")
+ASKED = (
+    "how many orders were delivered in Portugal?",
+    "can I send back a kettle without the receipt?",
+    "which five products sell best?",
+)
 Say = Callable[[str], None]
 
 
@@ -51,13 +55,17 @@ class Demo:
     stand_in: bool  # no real teacher was named
 
 
-def demo(folder: Path, *, teacher: str | None = None, say: Say, on_progress: Callable[[Progress], None] | None = None) -> Demo:
+def demo(
+    folder: Path, *, teacher: str | None = None, say: Say, on_progress: Callable[[Progress], None] | None = None
+) -> Demo:
     """Run the story in `folder`; a second run goes on from its files: labels are in the store and cost nothing again."""
     project = folder / "shop.db"
     if project.is_file():
         say(f"1 of 6: the shop in {folder} is there already; its questions, answers and paid labels are used again")
     else:
-        say("1 of 6: a shop with 12,000 orders, its assistant in app.py, questions in hundreds of wordings, and two of its steps as tasks: route and to_sql")
+        say(
+            "1 of 6: a shop with 12,000 orders, its assistant in app.py, questions in hundreds of wordings, and two of its steps as tasks: route and to_sql"
+        )
         write_project(folder)
     say("2 of 6: the teacher's labels, each stored before the next is asked for")
     for name in TASKS:
@@ -72,7 +80,9 @@ def demo(folder: Path, *, teacher: str | None = None, say: Say, on_progress: Cal
     }
     say("5 of 6: the students answer over HTTP, as an app would ask them")
     base_url, answered = asyncio.run(_answers(distilled))
-    say(f"6 of 6: the whole app on {APP_QUESTIONS} questions: with the teacher in every step, and with the students in theirs")
+    say(
+        f"6 of 6: the whole app on {APP_QUESTIONS} questions: with the teacher in every step, and with the students in theirs"
+    )
     before, after = asyncio.run(_app(folder, distilled, teacher, on_progress))
     return Demo(folder, advice, distilled, answered, base_url, before, after, teacher is None)
 
@@ -85,9 +95,21 @@ async def _app(
     all_steps = {} if teacher is None else {"*": teacher}
     swapped = {name: model_name(done) for name, done in distilled.items() if done.serves}
     prices = {name: _usd_per_call(done) for name, done in distilled.items()}
-    before = await measure_app(folder / "app.py", asked, models=all_steps, usd_per_call={}, on_progress=on_progress, what="the app with the teacher")
+    before = await measure_app(
+        folder / "app.py",
+        asked,
+        models=all_steps,
+        usd_per_call={},
+        on_progress=on_progress,
+        what="the app with the teacher",
+    )
     after = await measure_app(
-        folder / "app.py", asked, models={**all_steps, **swapped}, usd_per_call=prices, on_progress=on_progress, what="the app with the students"
+        folder / "app.py",
+        asked,
+        models={**all_steps, **swapped},
+        usd_per_call=prices,
+        on_progress=on_progress,
+        what="the app with the students",
     )
     return before, after
 
@@ -124,7 +146,9 @@ async def _started(done: Finished, servers: list[asyncio.Task[None]]) -> str:
     """Start one server, add it to `servers`, and wait for its base URL."""
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     cascade = done.result.verdict.kind == "cascade"
-    server = asyncio.create_task(serve([done.folder], cascade=cascade, port=0, on_ready=lambda url, _: ready.set_result(url)))
+    server = asyncio.create_task(
+        serve([done.folder], cascade=cascade, port=0, on_ready=lambda url, _: ready.set_result(url))
+    )
     servers.append(server)
     waiting: set[asyncio.Future[Any]] = {server, ready}
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -147,4 +171,3 @@ async def _ask(base_url: str, model: str, question: str) -> str:
             if response.status != 200:
                 return f"no answer ({reply['error']['message']})"
             return str(reply["choices"][0]["message"]["content"])
-

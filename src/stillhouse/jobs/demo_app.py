@@ -85,7 +85,9 @@ async def measure_app(
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(question)) for question in questions]
     found = [task.result() for task in tasks]
-    composed = [Composed(_run_id(one.question, models), one.steps, tuple(one.judged.values()), one.right) for one in found]
+    composed = [
+        Composed(_run_id(one.question, models), one.steps, tuple(one.judged.values()), one.right) for one in found
+    ]
     costs = [one.cost_usd for one in found]
     return AppMeasured(
         dict(models),
@@ -99,14 +101,25 @@ async def measure_app(
 
 
 async def _ask(
-    flow: Flow[Any, Any], store: Path, question: str, models: Mapping[str, str], usd_per_call: Mapping[str, float | None], database: Database
+    flow: Flow[Any, Any],
+    store: Path,
+    question: str,
+    models: Mapping[str, str],
+    usd_per_call: Mapping[str, float | None],
+    database: Database,
 ) -> Judgement:
     known = gold(question)
     if known is None:
-        raise UserError(f"{question!r} is no question of the demo, so nobody knows its answer; ask it with `stillhouse run` instead")
+        raise UserError(
+            f"{question!r} is no question of the demo, so nobody knows its answer; ask it with `stillhouse run` instead"
+        )
     run = _run_id(question, models)
-    with contextlib.suppress(StepError):  # a step that came to no answer leaves the whole wrong, and the journal says which
-        await flow.execute(run, {"question": question}, store=store, models=models, app=str(store.parent / "app.py") + ":main")
+    with contextlib.suppress(
+        StepError
+    ):  # a step that came to no answer leaves the whole wrong, and the journal says which
+        await flow.execute(
+            run, {"question": question}, store=store, models=models, app=str(store.parent / "app.py") + ":main"
+        )
     with contextlib.closing(open_journal(store)) as journal:
         row, steps = journal.run(run), journal.steps(run)
         reply = None if row is None or row.result is None else json.loads(journal.text(row.result))
@@ -114,7 +127,9 @@ async def _ask(
     called = tuple(step.key[0] for step in steps)
     costs = [_cost(step, usd_per_call) for step in steps if step.kind == "model"]
     cost = None if any(one is None for one in costs) else sum(one or 0.0 for one in costs)
-    return Judgement(question, known.route, called, judged, reply is not None and _right(known, reply), cost, _seconds(steps))
+    return Judgement(
+        question, known.route, called, judged, reply is not None and _right(known, reply), cost, _seconds(steps)
+    )
 
 
 def _run_id(question: str, models: Mapping[str, str]) -> str:
@@ -156,7 +171,9 @@ def _cost(step: StepRow, usd_per_call: Mapping[str, float | None]) -> float | No
 
 def _seconds(steps: Sequence[StepRow]) -> float:
     """From the first step's beginning to the last one's end."""
-    return max((step.started + step.seconds for step in steps), default=time.time()) - min((step.started for step in steps), default=time.time())
+    return max((step.started + step.seconds for step in steps), default=time.time()) - min(
+        (step.started for step in steps), default=time.time()
+    )
 
 
 def _share(right: Sequence[bool]) -> Estimate:

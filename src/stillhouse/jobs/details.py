@@ -28,7 +28,10 @@ def confusion(name: str, rows: Sequence[RowResult], labels: Sequence[str]) -> re
 
 def class_table(shown: Judged, prompt: Judged | None, labels: Sequence[str]) -> report.PerClass:
     def scores(arm: MeasuredArm) -> dict[str, float | None]:
-        return {score.label: score.recall for score in per_class([row.gold for row in arm.test], [row.output for row in arm.test], labels)}
+        return {
+            score.label: score.recall
+            for score in per_class([row.gold for row in arm.test], [row.output for row in arm.test], labels)
+        }
 
     gates = {gate.label: gate for gate in (shown.gate.per_class if shown.gate else ())}
     teacher = scores(prompt.arm) if prompt else {}
@@ -62,19 +65,26 @@ def reliability(name: str, rows: Sequence[RowResult]) -> report.Reliability | No
 def _bins(known: Sequence[tuple[float, float]]) -> tuple[tuple[report.ReliabilityBin, ...], float]:
     """(confidence, right) pairs in bins, and the expected calibration error over these."""
     bins = reliability_bins([confidence for confidence, _ in known], [score == 1.0 for _, score in known])
-    return tuple(report.ReliabilityBin(one.low, one.high, one.confidence, one.accuracy) for one in bins), expected_calibration_error(bins)
+    return tuple(
+        report.ReliabilityBin(one.low, one.high, one.confidence, one.accuracy) for one in bins
+    ), expected_calibration_error(bins)
 
 
 def disagreements(material: Material, shown: Judged, prompt: Judged) -> report.Disagreements:
     inputs = {row.id: row.text for row in material.splits.test}
-    differ = [(own, other) for own, other in zip(shown.arm.test, prompt.arm.test, strict=True) if own.output != other.output]
+    differ = [
+        (own, other) for own, other in zip(shown.arm.test, prompt.arm.test, strict=True) if own.output != other.output
+    ]
     surest = sorted(differ, key=lambda pair: -(pair[0].confidence or 0.0))[:N_DISAGREEMENTS]
     return report.Disagreements(
         shown.arm.name,
         prompt.arm.name,
         len(differ),
         len(shown.arm.test),
-        tuple(report.Disagreement(own.id, inputs[own.id], own.gold, other.output, own.output, own.confidence) for own, other in surest),
+        tuple(
+            report.Disagreement(own.id, inputs[own.id], own.gold, other.output, own.output, own.confidence)
+            for own, other in surest
+        ),
         "the student's confidence, surest first",
     )
 

@@ -63,10 +63,26 @@ def distill(
     """
     task = task if isinstance(task, Task) else load_task(task)
     refuse_unjudged(task, "distill")
-    material = asyncio.run(prepare(task, teacher=teacher, settings=settings, store=store, skip_bad=skip_bad, on_progress=on_progress, consent=consent))
+    material = asyncio.run(
+        prepare(
+            task,
+            teacher=teacher,
+            settings=settings,
+            store=store,
+            skip_bad=skip_bad,
+            on_progress=on_progress,
+            consent=consent,
+        )
+    )
     curves = _curves_of(advice)
     ladder = _ladder(material.task)
-    facts = {**run_settings(material), "ladder": ladder, "seed": seed, "all_students": all_students, "advice": str(advice) if advice else None}
+    facts = {
+        **run_settings(material),
+        "ladder": ladder,
+        "seed": seed,
+        "all_students": all_students,
+        "advice": str(advice) if advice else None,
+    }
     with Run.resume_or_create(runs, f"{material.task.name}-distill", "distill", facts) as run:
         arms = _baselines(material, run.folder, seed, ladder, on_progress)
         prompt = prompt_arm(material)
@@ -84,7 +100,9 @@ def distill(
         return finish(run, material, measured, result)
 
 
-def plan(material: Material, folder: Path, spec: str, kind: Any, seed: int, lesson: Lesson | None = None) -> StudentPlan:
+def plan(
+    material: Material, folder: Path, spec: str, kind: Any, seed: int, lesson: Lesson | None = None
+) -> StudentPlan:
     """One student on all rows of a lesson; None: the task's own."""
     splits, lesson = material.splits, lesson or material.own_lesson
     return StudentPlan(
@@ -104,11 +122,17 @@ def plan(material: Material, folder: Path, spec: str, kind: Any, seed: int, less
     )
 
 
-def _baselines(material: Material, folder: Path, seed: int, ladder: tuple[str, ...], on_progress: OnProgress) -> list[MeasuredArm]:
+def _baselines(
+    material: Material, folder: Path, seed: int, ladder: tuple[str, ...], on_progress: OnProgress
+) -> list[MeasuredArm]:
     """Majority class and TF-IDF + logistic regression, always, where the task is a choice: what a student has to be better than."""
     if material.task.output != "choice":
         return []
-    specs = [spec for spec in ("majority", "linear") if spec not in ladder and (spec == "linear" or material.labels is not None)]
+    specs = [
+        spec
+        for spec in ("majority", "linear")
+        if spec not in ladder and (spec == "linear" or material.labels is not None)
+    ]
     return [student_arm(plan(material, folder, spec, "baseline", seed), on_progress) for spec in specs]
 
 
@@ -124,7 +148,9 @@ def finish(run: Run, material: Material, measured: list[MeasuredArm], result: Re
     page = run.folder / "report.html"
     write_atomic(page, render(result))
     cost_usd = result.label_quality.cost_usd if result.label_quality else None
-    run.save(cost_usd=cost_usd, prices=list(result.provenance.prices), verdict=result.verdict.kind, chosen=result.chosen)
+    run.save(
+        cost_usd=cost_usd, prices=list(result.provenance.prices), verdict=result.verdict.kind, chosen=result.chosen
+    )
     return Finished(run.folder, result, page)
 
 
@@ -132,7 +158,13 @@ def _write_cascade(folder: Path, material: Material, measured: list[MeasuredArm]
     """What `cascade:DIR` needs: the student, the teacher and the threshold between them."""
     found = result.cascade
     student = next((arm for arm in measured if found is not None and arm.name == found.student), None)
-    if found is None or found.threshold is None or student is None or student.folder is None or material.teacher is None:
+    if (
+        found is None
+        or found.threshold is None
+        or student is None
+        or student.folder is None
+        or material.teacher is None
+    ):
         return
     facts = {
         "format": 1,

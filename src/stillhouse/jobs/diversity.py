@@ -14,7 +14,9 @@ from stillhouse.teacher.root_verbs import Parsed
 _BINS = 20
 
 
-def write_page(generated: Generated, on_progress: Callable[[Progress], None] | None = None) -> tuple[Path, Verbs | None]:
+def write_page(
+    generated: Generated, on_progress: Callable[[Progress], None] | None = None
+) -> tuple[Path, Verbs | None]:
     """`OUT.html` beside the rows, and the verbs on it. Without a parser (extra `diversity`) it says that verbs are missing; the rest is there."""
     path = generated.out.with_suffix(".html")
     verbs, missing = _verbs(generated, on_progress)
@@ -70,7 +72,11 @@ def _verbs(generated: Generated, on_progress: Callable[[Progress], None] | None)
 def _notes(verbs: Verbs, generated: Generated) -> tuple[str, ...]:
     n_all, parsed = len(generated.texts), generated.parsed
     read = f"{verbs.n:,} of {n_all:,}" if n_all > verbs.n else f"{verbs.n:,}"
-    how = f"Read by {verbs.parser}, which may err" if parsed else f"Parsed by {verbs.parser}; a parser errs, most of all on fragments, and reads English alone"
+    how = (
+        f"Read by {verbs.parser}, which may err"
+        if parsed
+        else f"Parsed by {verbs.parser}; a parser errs, most of all on fragments, and reads English alone"
+    )
     counted = (
         f"Of {read} rows, {verbs.n_verb:,} have a root verb and {verbs.n_object:,} a noun as its direct object, in {verbs.n_pairs:,} different "
         f"pairs. {how}."
@@ -86,7 +92,9 @@ def unread_notes(parsed: Parsed) -> tuple[str, ...]:
 
 def _lengths(texts: Sequence[str], seeds: Sequence[str]) -> Spread:
     ours, theirs = word_counts(texts), word_counts(seeds)
-    top = max(sorted(ours + theirs)[int(0.99 * (len(ours) + len(theirs) - 1))], 5)  # a few very long texts would flatten the rest: they go into the last bin
+    top = max(
+        sorted(ours + theirs)[int(0.99 * (len(ours) + len(theirs) - 1))], 5
+    )  # a few very long texts would flatten the rest: they go into the last bin
     width = max(1, -(-top // _BINS))
     edges = tuple(float(edge) for edge in range(0, top + width, width))
     return Spread(edges, _shares(ours, edges), len(ours), _shares(theirs, edges) if seeds else None, len(theirs))

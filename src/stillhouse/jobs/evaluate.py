@@ -47,14 +47,22 @@ def evaluate(
 
 
 async def _evaluate(
-    name: str, data: Path, task: Task | None, store: Path | None, skip_bad: bool, out: Path | None, on_progress: Callable[[Progress], None] | None
+    name: str,
+    data: Path,
+    task: Task | None,
+    store: Path | None,
+    skip_bad: bool,
+    out: Path | None,
+    on_progress: Callable[[Progress], None] | None,
 ) -> Evaluated:
     async with open_predictor(name, task, store=store) as predictor:
         of_task = task or getattr(predictor, "task", None)
         if not isinstance(of_task, Task):
             raise UserError(f"{name}: the task is not known; give --task")
         if of_task.metric == "win_rate":
-            raise UserError(f"{of_task.name} is scored by a win rate against its teacher; give --task, whose file names teacher and judge")
+            raise UserError(
+                f"{of_task.name} is scored by a win rate against its teacher; give --task, whose file names teacher and judge"
+            )
         if of_task.metric == "sql_execution" and of_task.database is None:
             raise UserError(f"{of_task.name} is scored by running queries; give --task, whose file names the database")
         rows_of = distinct(load_examples(data, task=of_task, skip_bad=skip_bad).examples)
@@ -64,4 +72,6 @@ async def _evaluate(
         rows = await evaluate_rows(predictor, examples, metric, source=source, on_progress=on_progress)
         if out is not None:
             write_rows(out, rows, arm=predictor.name)
-        return Evaluated(predictor.name, metric.name, source, summarise(rows, metric), rows, tuple(rows_of.said_of("given")))
+        return Evaluated(
+            predictor.name, metric.name, source, summarise(rows, metric), rows, tuple(rows_of.said_of("given"))
+        )

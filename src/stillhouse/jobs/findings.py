@@ -30,7 +30,9 @@ def find(
 ) -> report.Result:
     """The result of a run. `arms`: the prompt first (if any), baselines, then the students, cheapest first; all on the same test rows."""
     prompt = next((judge(material, arm, None) for arm in arms if arm.kind == "prompt"), None)
-    others = _one_of_many([judge(material, arm, prompt) for arm in arms if arm.kind != "prompt"], len(material.task.ladder))
+    others = _one_of_many(
+        [judge(material, arm, prompt) for arm in arms if arm.kind != "prompt"], len(material.task.ladder)
+    )
     students = [judged for judged in others if judged.arm.kind == "student"]
     cascade = find_cascade(material, prompt, students)
     start = date.fromisoformat(provenance.created[:10])
@@ -38,14 +40,18 @@ def find(
     money = money_of(material, prompt, rivals, cascade, start)
     best = _best_few_shot(others, curves)
     against = _against_few_shot(material, students, best, start)
-    measured = [_student_evidence(judged, money, curves) for judged in students if judged.gate is not None or prompt is None]
+    measured = [
+        _student_evidence(judged, money, curves) for judged in students if judged.gate is not None or prompt is None
+    ]
     few_shot = _few_shot_evidence(material, prompt, best, sum(judged.arm.kind == "few-shot" for judged in others))
     behind = _cascade_evidence(material, cascade, prompt)
     advice = recommend.recommend(
         _prompt_evidence(prompt),
         [replace(student, against_few_shot=against.get(student.name)) for student in measured],
         few_shot=None if few_shot is None else replace(few_shot, money=evidence(money, few_shot.name)),
-        cascade=None if behind is None else replace(behind, pays_off=pays_off(money, behind.name), money=evidence(money, behind.name)),
+        cascade=None
+        if behind is None
+        else replace(behind, pays_off=pays_off(money, behind.name), money=evidence(money, behind.name)),
     )
     fallback = cascade.student if cascade else students[-1] if students else None
     shown = next((judged for judged in students if judged.arm.name == advice.chosen), fallback)
@@ -60,7 +66,11 @@ def find(
         scored_against=material.scored_against,
         verdict=report.Verdict(advice.kind, advice.sentence, advice.because, advice.would_change, advice.buy_next),
         chosen=advice.chosen,
-        arms=tuple(_arm(material, judged) for judged in (prompt, *others, cascade.judged if cascade else None) if judged is not None),
+        arms=tuple(
+            _arm(material, judged)
+            for judged in (prompt, *others, cascade.judged if cascade else None)
+            if judged is not None
+        ),
         provenance=provenance,
         curves=curves,
         money=money,
@@ -96,31 +106,44 @@ def _best_few_shot(others: Sequence[Judged], curves: report.LearningCurves | Non
     return shots[max(curves.few_shot.points, key=lambda point: point.mean).n]
 
 
-def _few_shot_evidence(material: Material, prompt: Judged | None, best: Judged | None, n_tried: int) -> recommend.PromptEvidence | None:
+def _few_shot_evidence(
+    material: Material, prompt: Judged | None, best: Judged | None, n_tried: int
+) -> recommend.PromptEvidence | None:
     """What it gains over the plain prompt on the same rows. It was picked on these rows, so the interval holds for all numbers of examples (Bonferroni)."""
     if prompt is None or best is None:
         return None
     gate = material.task.gate
-    gain = decide_gate(best.arm.test, prompt.arm.test, margin=gate.margin, level=1 - (1 - gate.level) / n_tried).difference
+    gain = decide_gate(
+        best.arm.test, prompt.arm.test, margin=gate.margin, level=1 - (1 - gate.level) / n_tried
+    ).difference
     return recommend.PromptEvidence(best.arm.name, best.summary.score, gain)
 
 
-def _against_few_shot(material: Material, students: Sequence[Judged], best: Judged | None, start: date) -> dict[str, recommend.Contrast]:
+def _against_few_shot(
+    material: Material, students: Sequence[Judged], best: Judged | None, start: date
+) -> dict[str, recommend.Contrast]:
     """Every student's gate and money against the prompt with examples, whose calls are dearer than the plain one's; Holm over the students."""
     if best is None or not students:
         return {}
     gate, name = material.task.gate, best.arm.name
-    gates = [decide_gate(judged.arm.test, best.arm.test, margin=gate.margin, level=gate.level, labels=material.labels) for judged in students]
+    gates = [
+        decide_gate(judged.arm.test, best.arm.test, margin=gate.margin, level=gate.level, labels=material.labels)
+        for judged in students
+    ]
     money = money_of(material, best, students, None, start)
     found = {}
     for judged, one in zip(students, among(gates, max(len(material.task.ladder), len(gates))), strict=True):
         arm = judged.arm.name
         costs = replace(evidence(money, arm), against=name)
-        found[arm] = recommend.Contrast(name, one.answer, one.sentence, one.difference, one.rows_needed, pays_off(money, arm), costs)
+        found[arm] = recommend.Contrast(
+            name, one.answer, one.sentence, one.difference, one.rows_needed, pays_off(money, arm), costs
+        )
     return found
 
 
-def _student_evidence(judged: Judged, money: Money | None, curves: report.LearningCurves | None) -> recommend.StudentEvidence:
+def _student_evidence(
+    judged: Judged, money: Money | None, curves: report.LearningCurves | None
+) -> recommend.StudentEvidence:
     gate, arm = judged.gate, judged.arm
     unknown = Estimate(0.0, judged.summary.score.n)
     return recommend.StudentEvidence(
@@ -144,7 +167,9 @@ def _reach(name: str, curves: report.LearningCurves | None) -> tuple[int, float]
     return None if curve is None or curve.ahead is None else (curve.ahead.n, curve.ahead.high)
 
 
-def _cascade_evidence(material: Material, cascade: CascadeFound | None, prompt: Judged | None) -> recommend.CascadeEvidence | None:
+def _cascade_evidence(
+    material: Material, cascade: CascadeFound | None, prompt: Judged | None
+) -> recommend.CascadeEvidence | None:
     if cascade is None:
         return None
     outcome, gate = cascade.outcome, material.task.gate
@@ -152,7 +177,15 @@ def _cascade_evidence(material: Material, cascade: CascadeFound | None, prompt: 
     if isinstance(outcome, NoThreshold) or cascade.judged is None or cascade.judged.gate is None:
         refused = outcome if isinstance(outcome, NoThreshold) else None
         return recommend.CascadeEvidence(
-            "cascade", name, None, None, gate.harm, gate.level, None, refused.reason if refused else None, refused.rows_missing if refused else None
+            "cascade",
+            name,
+            None,
+            None,
+            gate.harm,
+            gate.level,
+            None,
+            refused.reason if refused else None,
+            refused.rows_missing if refused else None,
         )
     kept, judged = outcome.share_kept, cascade.judged
     assert judged.gate is not None and prompt is not None
@@ -187,7 +220,9 @@ def _arm(material: Material, judged: Judged) -> report.Arm:
 
 
 def _gate(gate: GateResult) -> report.Gate:
-    return report.Gate(gate.answer, PROMPT, gate.difference, gate.lower_bound, gate.margin, gate.level, gate.rows_needed, gate.sentence)
+    return report.Gate(
+        gate.answer, PROMPT, gate.difference, gate.lower_bound, gate.margin, gate.level, gate.rows_needed, gate.sentence
+    )
 
 
 def _label_quality(material: Material) -> report.LabelQuality | None:
@@ -195,12 +230,19 @@ def _label_quality(material: Material) -> report.LabelQuality | None:
     if teacher is None:
         return None
     splits = material.splits
-    asked_rows = (row for part in (splits.train, splits.validation, splits.calibration, splits.test) for row in part if row.id in teacher.by_id)
+    asked_rows = (
+        row
+        for part in (splits.train, splits.validation, splits.calibration, splits.test)
+        for row in part
+        if row.id in teacher.by_id
+    )
     both = [row for row in asked_rows if row.label is not None and row.teacher_label is not None]
     right = sum(material.metric.score(row.teacher_label, row.label or "", row) for row in both)
     accuracy = None
     if both and material.metric.proportion:
-        accuracy = Estimate(right / len(both), len(both), *clopper_pearson(round(right), len(both)), 0.95, "Clopper-Pearson")
+        accuracy = Estimate(
+            right / len(both), len(both), *clopper_pearson(round(right), len(both)), 0.95, "Clopper-Pearson"
+        )
     asked = teacher.report
     return report.LabelQuality(
         teacher=teacher.name if asked is None else asked.teacher,
@@ -223,14 +265,23 @@ def _other_tests(material: Material, arms: Sequence[Judged]) -> tuple[report.Oth
 
 
 def _warnings_elsewhere(
-    material: Material, chosen: str | None, prompt: Judged | None, students: Sequence[Judged], cascade: CascadeFound | None
+    material: Material,
+    chosen: str | None,
+    prompt: Judged | None,
+    students: Sequence[Judged],
+    cascade: CascadeFound | None,
 ) -> list[str]:
     """The verdict looks at the test rows alone; where the arm it recommends is worse than the prompt on another test set, that is said."""
     said = []
     for name in material.splits.also_test if prompt is not None else ():
         theirs = prompt.arm.others[name] if prompt is not None else []
         ours = next((judged.arm.others[name] for judged in students if judged.arm.name == chosen), None)
-        if cascade is not None and cascade.judged is not None and chosen == cascade.judged.arm.name and isinstance(cascade.outcome, Threshold):
+        if (
+            cascade is not None
+            and cascade.judged is not None
+            and chosen == cascade.judged.arm.name
+            and isinstance(cascade.outcome, Threshold)
+        ):
             ours = cascade_rows(cascade.student.arm.others[name], theirs, cascade.outcome.threshold)
         if ours is None:
             continue
@@ -251,7 +302,9 @@ def _cascade_section(material: Material, cascade: CascadeFound | None, prompt: J
     return report.Cascade(*facts, threshold=outcome.threshold, share_kept=outcome.share_kept, harm=outcome.harm)
 
 
-def _with_details(found: report.Result, material: Material, shown: Judged, prompt: Judged | None, cascade: CascadeFound | None) -> report.Result:
+def _with_details(
+    found: report.Result, material: Material, shown: Judged, prompt: Judged | None, cascade: CascadeFound | None
+) -> report.Result:
     """What is shown of one student alone: confusion, classes, reliability, disagreements, and its cascade's curve."""
     rows = shown.arm.test
     details = replace(found, reliability=reliability(shown.arm.name, rows))

@@ -48,7 +48,9 @@ class Wanted:
     ways: tuple[str, ...] = (NEW,)  # of a task's inputs: new ones, and kinds of variants
     balance: bool = False  # as many inputs for each class
     rules_off: tuple[str, ...] = ()  # of Alpaca's rules
-    near: str = "rouge-l"  # compares with every row; "minhash" with those that MinHash proposes, for more than a million rows
+    near: str = (
+        "rouge-l"  # compares with every row; "minhash" with those that MinHash proposes, for more than a million rows
+    )
     threshold: float | None = None  # of ROUGE-L's F; None: Alpaca's
 
     def __post_init__(self) -> None:
@@ -74,7 +76,9 @@ class GenerateReport:
     held_out: int  # rows that nothing generated may resemble
     known: int  # seeds or training rows that nothing generated may repeat
     filters: list[Passing]  # in the order in which they judged: proposals that came to each, and that went on
-    context_tokens: int | None = None  # of the model, which no prompt may pass; None: not known, so the prompts were not checked
+    context_tokens: int | None = (
+        None  # of the model, which no prompt may pass; None: not known, so the prompts were not checked
+    )
     context_from: str | None = None  # who says so
     cost_usd: float | None = None
     price_snapshot: str | None = None
@@ -135,7 +139,9 @@ async def generate(
     loaded = loaded.with_teacher(**changes)
     name = teacher_name(loaded, teacher)
     if name.startswith("recorded:"):
-        raise UserError(f"{name}: recorded answers answer rows that are there and make no new ones; name an endpoint with --teacher")
+        raise UserError(
+            f"{name}: recorded answers answer rows that are there and make no new ones; name an endpoint with --teacher"
+        )
     require_terms(name, loaded.folder)
     out = _out(out or loaded.folder / "generated.jsonl", loaded)
     asking = await _with_context(asking or Asking(), name, loaded)
@@ -150,13 +156,17 @@ async def generate(
         try:
             at_once = loaded.teacher.concurrency or 32
             agree = None if consent is None or not model.bills else _Agreement(model, consent)
-            harvest = await harvest_from(model, sources.planner, sources.screen, wanted.n, at_once=at_once, on_progress=on_progress, agree=agree)
+            harvest = await harvest_from(
+                model, sources.planner, sources.screen, wanted.n, at_once=at_once, on_progress=on_progress, agree=agree
+            )
             rows = [_row(candidate, opened, model, loaded) for candidate in sources.screen.kept]
             sources.screen.held_out.refuse([Example(row["id"], row["input"]) for row in rows], str(out))
             files = _write(out, rows, sources.screen, exercises=seeds is not None)
             texts, parsed = [candidate.text for candidate in sources.screen.kept], None
             if verbs_by_teacher and texts:
-                parsed = await ask_root_verbs(model, drawn(texts), agree=agree, at_once=at_once, on_progress=on_progress)
+                parsed = await ask_root_verbs(
+                    model, drawn(texts), agree=agree, at_once=at_once, on_progress=on_progress
+                )
         finally:
             await model.close()
         report = _report(name, wanted, harvest, sources, ledger, model, rows, asking)
@@ -168,7 +178,9 @@ def _task(task: Path | Task | None, seeds: Path | str | None) -> Task:
     if task is not None:
         return task if isinstance(task, Task) else load_task(task)
     if seeds is None:
-        raise UserError("nothing to generate from; give a task, whose inputs are then made, or --seeds FILE (or --seeds builtin) for new exercises")
+        raise UserError(
+            "nothing to generate from; give a task, whose inputs are then made, or --seeds FILE (or --seeds builtin) for new exercises"
+        )
     return Task("exercises", "Do the exercise.", "text", folder=Path.cwd())
 
 
@@ -189,7 +201,9 @@ def _out(out: Path, task: Task) -> Path:
     """The output's path. Raises ExistsError where it holds something that `generate` did not write."""
     data = task.data
     used = [getattr(data, part) for part in ("train", "validation", "calibration", "test")] + list(data.also_test)
-    if out.resolve() in {task.resolve(name) for name in used if name is not None} or (task.path is not None and out.resolve() == task.path):
+    if out.resolve() in {task.resolve(name) for name in used if name is not None} or (
+        task.path is not None and out.resolve() == task.path
+    ):
         raise ExistsError(f"{out} is a file of the task and would be overwritten; give another --out")
     if out.exists() and not all("lineage" in row for _, row in json_rows(out)):
         raise ExistsError(f"{out} is there already and holds rows that were not generated; give another --out")
@@ -205,7 +219,9 @@ def _splits(task: Task, out: Path, skip_bad: bool) -> Splits:
     return splits
 
 
-def _sources(task: Task, splits: Splits | None, seeds: Path | str | None, model: str, wanted: Wanted, asking: Asking) -> _Sources:
+def _sources(
+    task: Task, splits: Splits | None, seeds: Path | str | None, model: str, wanted: Wanted, asking: Asking
+) -> _Sources:
     near = NEAR[wanted.near](THRESHOLD if wanted.threshold is None else wanted.threshold)
     screen = Screen({}, near, wanted.near, HeldOut() if splits is None else held_out_of(splits))
     warnings = [] if splits is None else list(splits.warnings)
@@ -220,11 +236,15 @@ def _sources(task: Task, splits: Splits | None, seeds: Path | str | None, model:
     else:
         assert splits is not None
         if wanted.rules_off:
-            raise UserError("Alpaca's rules judge instructions; a task's inputs are not judged by them, so leave --without out")
+            raise UserError(
+                "Alpaca's rules judge instructions; a task's inputs are not judged by them, so leave --without out"
+            )
         pool = [*splits.train, *splits.unlabelled]
         rows = [row for row in pool if "lineage" not in row.extra]  # real rows alone are parents
         if not rows:
-            raise UserError(f"{task.path or task.name}: all training rows were generated, and none is left to show; add real ones")
+            raise UserError(
+                f"{task.path or task.name}: all training rows were generated, and none is left to show; add real ones"
+            )
         labels = label_set(rows, task) if wanted.balance else ()
         if wanted.balance and task.output != "choice":
             raise UserError(f'--balance needs classes, and the output of {task.name} is "{task.output}"; leave it out')
@@ -250,7 +270,9 @@ class _Agreement:
         if len(known) < len(costs) or not known:
             self.consent.after(Quote(n_calls, self.model.name))
         else:
-            self.consent.after(Quote(n_calls, self.model.name, total_cost(known, n_calls), sum(known), self.model.price_snapshot))
+            self.consent.after(
+                Quote(n_calls, self.model.name, total_cost(known, n_calls), sum(known), self.model.price_snapshot)
+            )
 
 
 def _row(candidate: Candidate, store: Store, model: MeteredModel, task: Task) -> dict[str, Any]:
@@ -298,7 +320,9 @@ def _report(
         context_tokens=asking.context_tokens,
         context_from=asking.context_from if asking.context_tokens is not None else None,
         cost_usd=ledger.spent_usd,
-        price_snapshot=next((row["provenance"]["price_snapshot"] for row in rows if row["provenance"]["price_snapshot"]), None),
+        price_snapshot=next(
+            (row["provenance"]["price_snapshot"] for row in rows if row["provenance"]["price_snapshot"]), None
+        ),
         stand_in=model.stand_in,
         warnings=[*sources.warnings, *told],
     )

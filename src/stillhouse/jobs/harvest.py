@@ -78,7 +78,9 @@ def harvest(
         chosen = _chosen(journal, runs, since, store)
         read = _read(journal, chosen, step, store)
     found: Any = _step_of(app, [run for run, _ in read.rows], step) if read.kind != "decide" else None
-    task = _decision_task(step, read.rows) if read.kind == "decide" else found.task() if hasattr(found, "task") else None
+    task = (
+        _decision_task(step, read.rows) if read.kind == "decide" else found.task() if hasattr(found, "task") else None
+    )
     takes = None if found is None else order_of(found)
     calls = [_traced(run, call, read.kind, task, takes) for run, call in read.rows]
     labels = task.labels if task is not None else None
@@ -115,7 +117,9 @@ def _chosen(journal: Journal, names: Sequence[str], since: str | None, store: Pa
     ids, flows = {run.run for run in runs}, {run.flow for run in runs}
     for name in names:
         if name not in ids and name not in flows and name != ALL:
-            raise UserError(f"{store} has no run and no flow {name!r}; `stillhouse runs` lists them, and `all` takes all")
+            raise UserError(
+                f"{store} has no run and no flow {name!r}; `stillhouse runs` lists them, and `all` takes all"
+            )
     start = _time(since)
     named = {name for name in names if name in ids}
     wanted = {name for name in names if name not in ids}
@@ -141,7 +145,9 @@ def _read(journal: Journal, runs: Sequence[RunRow], step: str, store: Path | str
             if call.key[0] != step:
                 continue
             if call.kind not in _KINDS:
-                raise UserError(f"{step} is of kind {call.kind}, which no model answers; harvest a model step or a decision")
+                raise UserError(
+                    f"{step} is of kind {call.kind}, which no model answers; harvest a model step or a decision"
+                )
             if call.output is None:
                 n_failed += 1
             elif _by_student(call):
@@ -150,11 +156,17 @@ def _read(journal: Journal, runs: Sequence[RunRow], step: str, store: Path | str
                 rows.append((run, call))
     if not rows:
         others = ", ".join(sorted(name for name, n in seen.items() if n)) or "none"
-        reasons = f" ({n_failed} failed, {n_by_students} were answered by students)" if n_failed or n_by_students else ""
-        raise UserError(f"the {len(runs)} runs in {store} hold no call of {step!r} to learn from{reasons}; their steps: {others}")
+        reasons = (
+            f" ({n_failed} failed, {n_by_students} were answered by students)" if n_failed or n_by_students else ""
+        )
+        raise UserError(
+            f"the {len(runs)} runs in {store} hold no call of {step!r} to learn from{reasons}; their steps: {others}"
+        )
     kinds = {call.kind for _, call in rows}
     if len(kinds) > 1:
-        raise UserError(f"{step} is a {' and a '.join(sorted(kinds))} in these runs; name the runs of one version of the app")
+        raise UserError(
+            f"{step} is a {' and a '.join(sorted(kinds))} in these runs; name the runs of one version of the app"
+        )
     return _Read(kinds.pop(), rows, len(runs), n_failed, n_by_students)
 
 
@@ -163,7 +175,9 @@ def _by_student(call: StepRow) -> bool:
     facts = call.facts or {}
     if "model" not in facts or facts.get("source") == "teacher":
         return False
-    return facts.get("source") == "student" or ("requests" not in facts and not str(facts["model"]).startswith("recorded:"))
+    return facts.get("source") == "student" or (
+        "requests" not in facts and not str(facts["model"]).startswith("recorded:")
+    )
 
 
 def _step_of(app: str | None, runs: Sequence[RunRow], step: str) -> Any:
@@ -185,7 +199,9 @@ def _decision_task(step: str, rows: Sequence[tuple[RunRow, StepRow]]) -> Task:
     questions = list(dict.fromkeys(one["question"] for one in asked))
     if len(questions) > 1:
         first, second = questions[:2]
-        raise UserError(f"decisions called {step} ask {len(questions)} different questions ({first!r}, {second!r}); give each a name of its own: name=...")
+        raise UserError(
+            f"decisions called {step} ask {len(questions)} different questions ({first!r}, {second!r}); give each a name of its own: name=..."
+        )
     options = {tuple(one["options"]) for one in asked}
     return Task(step, questions[0], "choice", options.pop() if len(options) == 1 else None)
 
@@ -202,7 +218,17 @@ def _traced(run: RunRow, call: StepRow, kind: str, task: Task | None, takes: Seq
         text = _input(call.key[0], given, takes)
     label = output if isinstance(output, str) else json.dumps(output, sort_keys=True, ensure_ascii=False)
     facts = call.facts or {}
-    return Traced(run.run, key_id(call.key), text, label, facts.get("model"), call.started, call.version, facts.get("cost_usd"), choices)
+    return Traced(
+        run.run,
+        key_id(call.key),
+        text,
+        label,
+        facts.get("model"),
+        call.started,
+        call.version,
+        facts.get("cost_usd"),
+        choices,
+    )
 
 
 def _input(step: str, given: Mapping[str, Any], takes: Sequence[str] | None) -> Any:
@@ -214,7 +240,9 @@ def _input(step: str, given: Mapping[str, Any], takes: Sequence[str] | None) -> 
     if isinstance(only, str):
         return only
     if takes is None and len(given) > 1:
-        raise UserError(f"{step} takes {', '.join(given)}, and in which order its prompt has them only its code says; give --app FILE.py:FLOW")
+        raise UserError(
+            f"{step} takes {', '.join(given)}, and in which order its prompt has them only its code says; give --app FILE.py:FLOW"
+        )
     return given if takes is None else {name: given[name] for name in (*takes, *given) if name in given}
 
 
@@ -223,14 +251,23 @@ def _feedback(path: Path, step: str, labels: Sequence[str] | None) -> list[Feedb
     words = []
     for line, row in json_rows(path):
         ok, label, about = row.get("ok"), row.get("label"), row.get("step")
-        if not isinstance(row.get("run"), str) or (ok is None and label is None) or not isinstance(ok, bool | None) or not isinstance(about, str | None):
-            raise DatasetError(f"{path}:{line}: feedback needs `run`, `ok` (true or false) or `label`, and perhaps `step`; mend the row")
+        if (
+            not isinstance(row.get("run"), str)
+            or (ok is None and label is None)
+            or not isinstance(ok, bool | None)
+            or not isinstance(about, str | None)
+        ):
+            raise DatasetError(
+                f"{path}:{line}: feedback needs `run`, `ok` (true or false) or `label`, and perhaps `step`; mend the row"
+            )
         if label is not None and not isinstance(label, str):
             label = json.dumps(label, sort_keys=True, ensure_ascii=False)
         if about is not None and about != step and not about.startswith(f"{step}/"):
             continue
         if label is not None and labels is not None and label not in labels:
-            raise DatasetError(f"{path}:{line}: the label {label!r:.80} is none of the labels of {step} ({', '.join(labels)}); mend the row")
+            raise DatasetError(
+                f"{path}:{line}: the label {label!r:.80} is none of the labels of {step} ({', '.join(labels)}); mend the row"
+            )
         words.append(Feedback(row["run"], None if about in (None, step) else about, ok, label))
     return words
 

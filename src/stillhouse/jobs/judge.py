@@ -25,7 +25,9 @@ def judge_task(settings: Task | None) -> Task:
     if settings is None:
         return task
     teacher = settings.teacher
-    return task.with_teacher(max_usd=teacher.max_usd, price_in=teacher.price_in, price_out=teacher.price_out, concurrency=teacher.concurrency)
+    return task.with_teacher(
+        max_usd=teacher.max_usd, price_in=teacher.price_in, price_out=teacher.price_out, concurrency=teacher.concurrency
+    )
 
 
 def question(pair: Pair, instruction: str | None, a_first: bool) -> Example:
@@ -33,7 +35,9 @@ def question(pair: Pair, instruction: str | None, a_first: bool) -> Example:
     first, second = (pair.a, pair.b) if a_first else (pair.b, pair.a)
     request = pair.example.text if instruction is None else f"{instruction}\n\n{pair.example.text}"
     shown = {"request": request, "first answer": first, "second answer": second}
-    return Example(f"{pair.example.id} {'A' if a_first else 'B'} first", json.dumps(shown, ensure_ascii=False, indent=1))
+    return Example(
+        f"{pair.example.id} {'A' if a_first else 'B'} first", json.dumps(shown, ensure_ascii=False, indent=1)
+    )
 
 
 async def ask_judge(
@@ -52,13 +56,18 @@ async def ask_judge(
     replies: list[Prediction] = []
     try:
         for start in range(0, len(asked), 128):
-            batch = [question(pair, instruction, a_first) for pair in asked[start : start + 128] for a_first in (True, False)]
+            batch = [
+                question(pair, instruction, a_first) for pair in asked[start : start + 128] for a_first in (True, False)
+            ]
             replies += await teacher.predict(batch)
             if on_progress is not None:
                 on_progress(Progress(len(replies), 2 * len(asked), f"asking the judge {name}", ledger.spent_usd))
     finally:
         await teacher.close()
-    said = {pair.key: (_whose(one.output, True), _whose(other.output, False)) for pair, one, other in zip(asked, replies[::2], replies[1::2], strict=True)}
+    said = {
+        pair.key: (_whose(one.output, True), _whose(other.output, False))
+        for pair, one, other in zip(asked, replies[::2], replies[1::2], strict=True)
+    }
     return [replace(row, judge=said.get(pair.key)) for pair, row in zip(pairs, rows, strict=True)], teacher.stand_in
 
 

@@ -46,15 +46,25 @@ def judge(material: Material, arm: MeasuredArm, prompt: Judged | None) -> Judged
     if arm.against is not None:
         summary, gate = replace(summary, score=arm.against.found.rate), arm.against.gate
     elif prompt is not None and arm.kind == "student":
-        gate = decide_gate(arm.test, prompt.arm.test, margin=gate_of.margin, level=gate_of.level, labels=material.labels)
+        gate = decide_gate(
+            arm.test, prompt.arm.test, margin=gate_of.margin, level=gate_of.level, labels=material.labels
+        )
     return Judged(arm, summary, gate, student_usd_per_call(material, arm), fixed_usd(material, arm))
 
 
 def find_cascade(material: Material, prompt: Judged | None, students: Sequence[Judged]) -> CascadeFound | None:
     """Of the student that was best on its validation rows: the test rows have no say in the choice."""
-    alike = [judged for judged in students if judged.arm.learns_from == material.learn_from] or students  # validated by the same labels
-    able = [judged for judged in alike if judged.arm.calibration or any(row.confidence is not None for row in judged.arm.test)]
-    if prompt is None or not able or material.metric.name == "win_rate":  # right and wrong are not known: there is no harm to bound
+    alike = [
+        judged for judged in students if judged.arm.learns_from == material.learn_from
+    ] or students  # validated by the same labels
+    able = [
+        judged
+        for judged in alike
+        if judged.arm.calibration or any(row.confidence is not None for row in judged.arm.test)
+    ]
+    if (
+        prompt is None or not able or material.metric.name == "win_rate"
+    ):  # right and wrong are not known: there is no harm to bound
         return None
     student = max(able, key=lambda judged: judged.arm.facts.get("best_validation", 0.0))
     gate = material.task.gate
@@ -63,7 +73,15 @@ def find_cascade(material: Material, prompt: Judged | None, students: Sequence[J
         return CascadeFound(student, outcome, None)
     rows = cascade_rows(student.arm.test, prompt.arm.test, outcome.threshold, student.arm.latencies_s)
     kept = sum(row.source == "student" for row in rows) / len(rows)
-    arm = MeasuredArm("cascade", "cascade", rows, [], learns_from=student.arm.learns_from, n_train=student.arm.n_train, stand_in=prompt.arm.stand_in)
+    arm = MeasuredArm(
+        "cascade",
+        "cascade",
+        rows,
+        [],
+        learns_from=student.arm.learns_from,
+        n_train=student.arm.n_train,
+        stand_in=prompt.arm.stand_in,
+    )
     per_call = None
     if student.usd_per_call is not None and prompt.usd_per_call is not None:
         per_call = student.usd_per_call + (1 - kept) * prompt.usd_per_call
@@ -71,18 +89,29 @@ def find_cascade(material: Material, prompt: Judged | None, students: Sequence[J
     if any(row.latency_s is None for row in rows):  # those that are known would be the fast ones
         summary = replace(summary, latency_p50_s=None, latency_p99_s=None)
     decided = decide_gate(rows, prompt.arm.test, margin=gate.margin, level=gate.level, labels=material.labels)
-    return CascadeFound(student, outcome, Judged(replace(arm, size_bytes=student.arm.size_bytes), summary, decided, per_call, student.fixed_usd))
+    return CascadeFound(
+        student,
+        outcome,
+        Judged(replace(arm, size_bytes=student.arm.size_bytes), summary, decided, per_call, student.fixed_usd),
+    )
 
 
 def harm_on(cascade: Sequence[RowResult], teacher: Sequence[RowResult], level: float = ALERT) -> Estimate:
     """The share of rows that the cascade's student kept and got wrong where the teacher was right, with a one-sided lower bound at `level`."""
     n = len(cascade)
-    harmed = sum(row.source == "student" and row.score < other.score for row, other in zip(cascade, teacher, strict=True))
-    return Estimate(harmed / n, n, 1 - clopper_pearson_upper(n - harmed, n, level), None, level, "Clopper-Pearson, one-sided")
+    harmed = sum(
+        row.source == "student" and row.score < other.score for row, other in zip(cascade, teacher, strict=True)
+    )
+    return Estimate(
+        harmed / n, n, 1 - clopper_pearson_upper(n - harmed, n, level), None, level, "Clopper-Pearson, one-sided"
+    )
 
 
 def cascade_rows(
-    student: Sequence[RowResult], teacher: Sequence[RowResult], threshold: float, latencies_s: Sequence[float] | None = None
+    student: Sequence[RowResult],
+    teacher: Sequence[RowResult],
+    threshold: float,
+    latencies_s: Sequence[float] | None = None,
 ) -> list[RowResult]:
     """What a cascade would have answered: both parts' answers to these rows are known.
 

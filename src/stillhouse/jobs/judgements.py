@@ -41,7 +41,9 @@ class Judgements:
             for line, row in _whole_lines(path):
                 self._take(line, row)
             with storage_errors(path):
-                self._file = path.open("ab", buffering=0)  # nothing is held back, so nothing is written twice after a disk that was full
+                self._file = path.open(
+                    "ab", buffering=0
+                )  # nothing is held back, so nothing is written twice after a disk that was full
         except BaseException:
             self._lock.release()
             raise
@@ -56,7 +58,9 @@ class Judgements:
 
     def add(self, judgement: Judgement, id_: str) -> None:
         """Write one choice and wait for the disk."""
-        self._append({"pair": judgement.pair, "id": id_, "left": judgement.left, "choice": judgement.choice}, judgement.rater)
+        self._append(
+            {"pair": judgement.pair, "id": id_, "left": judgement.left, "choice": judgement.choice}, judgement.rater
+        )
         self._keep(judgement)
 
     def undo(self, pair: str, rater: str = "") -> None:
@@ -77,9 +81,18 @@ class Judgements:
             os.fsync(self._file.fileno())
 
     def _take(self, line: int, row: Any) -> None:
-        known = isinstance(row, dict) and isinstance(row.get("pair"), str) and "choice" in row and isinstance(row.get("rater", ""), str)
-        if not known or (row["choice"] is not None and (row["choice"] not in get_args(Side) or not isinstance(row.get("left"), str))):
-            raise DatasetError(f"{self.path}:{line}: is not a judgement that compare wrote; give another file with --judgements, or mend the line")
+        known = (
+            isinstance(row, dict)
+            and isinstance(row.get("pair"), str)
+            and "choice" in row
+            and isinstance(row.get("rater", ""), str)
+        )
+        if not known or (
+            row["choice"] is not None and (row["choice"] not in get_args(Side) or not isinstance(row.get("left"), str))
+        ):
+            raise DatasetError(
+                f"{self.path}:{line}: is not a judgement that compare wrote; give another file with --judgements, or mend the line"
+            )
         rater = row.get("rater", "")
         if row["choice"] is not None:
             self._keep(Judgement(row["pair"], row["left"], row["choice"], rater))
@@ -111,5 +124,7 @@ def _whole_lines(path: Path) -> list[tuple[int, Any]]:
         try:
             found.append((line, json.loads(text)))
         except ValueError as error:
-            raise DatasetError(f"{path}:{line}: not valid JSON ({error}); mend the line, or give another file with --judgements") from None
+            raise DatasetError(
+                f"{path}:{line}: not valid JSON ({error}); mend the line, or give another file with --judgements"
+            ) from None
     return found

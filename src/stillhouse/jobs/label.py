@@ -49,10 +49,20 @@ async def label(
     out = out or loaded.folder / "teacher.jsonl"
     files = [data] if data is not None else _data_files(loaded)
     stored = store or default_store(loaded)
-    _refuse_overwriting(out, {*files, *_files_of(loaded), stored, *([loaded.resolve(name.removeprefix("recorded:"))] if name.startswith("recorded:") else [])})
+    _refuse_overwriting(
+        out,
+        {
+            *files,
+            *_files_of(loaded),
+            stored,
+            *([loaded.resolve(name.removeprefix("recorded:"))] if name.startswith("recorded:") else []),
+        },
+    )
     require_terms(name, loaded.folder)
     with Rows(files, loaded, scratch=out.parent, skip_bad=skip_bad) as rows:
-        report = await annotate_to(name, loaded, rows, out=out, store_path=stored, on_progress=on_progress, consent=consent, batch=batch)
+        report = await annotate_to(
+            name, loaded, rows, out=out, store_path=stored, on_progress=on_progress, consent=consent, batch=batch
+        )
     return Labelled(out, report, write_card(out, loaded, report), rows.skipped)
 
 
@@ -74,7 +84,9 @@ def _refuse_overwriting(out: Path, used: set[Path]) -> None:
         if path.resolve() in {other.resolve() for other in used}:
             raise ExistsError(f"{path} is a file of the task and would be overwritten; give another --out")
         if path.is_file() and not _is_ours(path):
-            raise ExistsError(f"{path} is there already and holds something that was not labelled here; give another --out, or move it away")
+            raise ExistsError(
+                f"{path} is there already and holds something that was not labelled here; give another --out, or move it away"
+            )
 
 
 def _is_ours(path: Path) -> bool:
@@ -96,4 +108,3 @@ def _files_of(task: Task) -> list[Path]:
 def _data_files(task: Task) -> list[Path]:
     names = [getattr(task.data, part) for part in ("train", "validation", "calibration", "test", "unlabelled")]
     return [task.resolve(name) for name in names if name is not None]
-

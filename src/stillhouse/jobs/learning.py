@@ -19,7 +19,11 @@ from stillhouse.report.result import Ahead, Crossover, Curve, CurvePoint, FewSho
 
 
 def curves_of(
-    material: Material, trained: Sequence[MeasuredArm], prompt: MeasuredArm | None, few_shot: FewShotArms, levels: Sequence[MeasuredArm]
+    material: Material,
+    trained: Sequence[MeasuredArm],
+    prompt: MeasuredArm | None,
+    few_shot: FewShotArms,
+    levels: Sequence[MeasuredArm],
 ) -> LearningCurves:
     """The section. `trained`: all students, each name at the same seeds for every size; `levels`: arms that need no training rows, beside the prompt."""
     measured = {name: _measured(name, arms) for name, arms in _by_name(trained).items()}
@@ -29,12 +33,30 @@ def curves_of(
         points = curve_points(of_sizes)
         next_ = ahead(points)
         shown = tuple(CurvePoint(point.n, point.mean, point.low, point.high, point.scores) for point in points)
-        curves.append(Curve(name, shown, of_sizes.scores.shape[2], source[name], None if next_ is None else Ahead(*next_)))
+        curves.append(
+            Curve(name, shown, of_sizes.scores.shape[2], source[name], None if next_ is None else Ahead(*next_))
+        )
         if prompt is not None:
             found = crossing(of_sizes, np.array([row.score for row in prompt.test]))
-            crossovers.append(Crossover(name, PROMPT, found.n_star, found.low, found.high, found.censored, found.level, found.n_seeds, found.n_rows))
-    lines = [Line(arm.name, summarise(arm.test, material.metric).score) for arm in (*([prompt] if prompt else []), *levels)]
-    return LearningCurves(tuple(curves), tuple(lines), tuple(crossovers), _few_shot(few_shot), tuple(worth_of(measured)))
+            crossovers.append(
+                Crossover(
+                    name,
+                    PROMPT,
+                    found.n_star,
+                    found.low,
+                    found.high,
+                    found.censored,
+                    found.level,
+                    found.n_seeds,
+                    found.n_rows,
+                )
+            )
+    lines = [
+        Line(arm.name, summarise(arm.test, material.metric).score) for arm in (*([prompt] if prompt else []), *levels)
+    ]
+    return LearningCurves(
+        tuple(curves), tuple(lines), tuple(crossovers), _few_shot(few_shot), tuple(worth_of(measured))
+    )
 
 
 def as_csv(trained: Sequence[MeasuredArm]) -> str:
@@ -42,7 +64,10 @@ def as_csv(trained: Sequence[MeasuredArm]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["arm", "n", "seed", "score"])
-    writer.writerows((arm.name, arm.n_train, arm.facts["seed"], sum(row.score for row in arm.test) / len(arm.test)) for arm in trained)
+    writer.writerows(
+        (arm.name, arm.n_train, arm.facts["seed"], sum(row.score for row in arm.test) / len(arm.test))
+        for arm in trained
+    )
     return text.getvalue()
 
 
@@ -71,7 +96,11 @@ def _few_shot(found: FewShotArms) -> FewShot | None:
         return FewShot((), 0, found.notes) if found.notes else None
     of_sizes = _measured("prompt with examples", found.arms, lambda arm: arm.facts["k"])
     points = curve_points(of_sizes)
-    return FewShot(tuple(CurvePoint(point.n, point.mean, point.low, point.high, point.scores) for point in points), of_sizes.scores.shape[2], found.notes)
+    return FewShot(
+        tuple(CurvePoint(point.n, point.mean, point.low, point.high, point.scores) for point in points),
+        of_sizes.scores.shape[2],
+        found.notes,
+    )
 
 
 # Le Scao & Rush (2021), on the user's own task: the same base finetuned through its language-model head, and through a new classification head

@@ -28,7 +28,9 @@ def lessons_of(task: Task, own: Lesson, splits: Splits, labels: Labels) -> tuple
 
     `splits` as they were read, with all rows.
     """
-    train, unlabelled, validation = (with_teacher(rows, labels) for rows in (splits.train, splits.unlabelled, splits.validation))
+    train, unlabelled, validation = (
+        with_teacher(rows, labels) for rows in (splits.train, splits.unlabelled, splits.validation)
+    )
     labelled = [row for row in train if row.label is not None]
     rest = [row for row in train if row.label is None] + unlabelled
     by_teacher = _labelled_by("teacher", validation)
@@ -43,9 +45,13 @@ def lessons_of(task: Task, own: Lesson, splits: Splits, labels: Labels) -> tuple
     kept, notes = [], []
     if 0 < len(same.train) < len(labelled):
         missing = len(labelled) - len(same.train)
-        notes.append(f"{missing:,} of {len(labelled):,} training rows have no usable teacher label: students on teacher labels lack them")
+        notes.append(
+            f"{missing:,} of {len(labelled):,} training rows have no usable teacher label: students on teacher labels lack them"
+        )
     for lesson in wanted:
-        lacking = None if lesson.train is own.train else _lacking(task, lesson)  # what the task's own lacks is an error where it is trained
+        lacking = (
+            None if lesson.train is own.train else _lacking(task, lesson)
+        )  # what the task's own lacks is an error where it is trained
         if lacking is None:
             kept.append(lesson)
         else:

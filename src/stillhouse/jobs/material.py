@@ -49,7 +49,9 @@ class Material:
     scored_against: Source
     teacher: TeacherAnswers | None
     warnings: tuple[str, ...]
-    lessons: tuple[Lesson, ...]  # what students learn from; the first with `learn_from`'s labels on the splits' training rows is the task's own
+    lessons: tuple[
+        Lesson, ...
+    ]  # what students learn from; the first with `learn_from`'s labels on the splits' training rows is the task's own
 
     @property
     def own_lesson(self) -> Lesson:
@@ -64,7 +66,11 @@ class Material:
         """Calibration rows that can be scored, the first of each group: the cascade's threshold is chosen on them, by a bound for rows that are alone."""
         able = [row for row in self.splits.calibration if row.target(self.scored_against) is not None]
         firsts = {("row", row.id) if row.group is None else ("group", row.group): row for row in reversed(able)}
-        return [row for row in able if firsts["row" if row.group is None else "group", row.id if row.group is None else row.group] is row]
+        return [
+            row
+            for row in able
+            if firsts["row" if row.group is None else "group", row.id if row.group is None else row.group] is row
+        ]
 
 
 async def prepare(
@@ -94,13 +100,19 @@ async def prepare(
     if learn_from == "teacher" or loaded.student.recipe == "step_by_step":  # gold labels, the teacher's reasons
         wanted += [*splits.train, *splits.validation, *splits.unlabelled]
     if loaded.student.soft_targets and learn_from == "gold" and not every_lesson:
-        raise UserError(f'{loaded.path or loaded.name}: soft_targets are the teacher\'s, and gold labels are learned; set learn_from = "teacher" in [student]')
+        raise UserError(
+            f'{loaded.path or loaded.name}: soft_targets are the teacher\'s, and gold labels are learned; set learn_from = "teacher" in [student]'
+        )
     name = teacher or loaded.teacher.model
-    if name is not None and (learn_from == "teacher" or loaded.student.recipe == "step_by_step"):  # its answers train; to be compared with needs no leave
+    if name is not None and (
+        learn_from == "teacher" or loaded.student.recipe == "step_by_step"
+    ):  # its answers train; to be compared with needs no leave
         require_terms(name, loaded.folder)
     answers = await _ask(name, loaded, wanted, store, on_progress, consent)
     if answers is None and "teacher" in (learn_from, scored_against):
-        raise UserError(f"{loaded.path or loaded.name}: rows lack gold labels and no teacher is named; set `model` in [teacher], or label the rows")
+        raise UserError(
+            f"{loaded.path or loaded.name}: rows lack gold labels and no teacher is named; set `model` in [teacher], or label the rows"
+        )
     every_lesson = every_lesson and loaded.student.learn_from == "auto"
     said: list[str] = []
     if every_lesson and learn_from == "gold" and answers is not None:
@@ -113,7 +125,17 @@ async def prepare(
     known = [*splits.train, *splits.validation, *splits.calibration, *splits.test]
     per_row = any(row.choices for row in known)
     labels = label_set(known, loaded) if loaded.output == "choice" and not per_row else None
-    return Material(loaded, splits, metric_for(loaded), labels, learn_from, scored_against, answers, (*splits.warnings, *warnings, *said), lessons)
+    return Material(
+        loaded,
+        splits,
+        metric_for(loaded),
+        labels,
+        learn_from,
+        scored_against,
+        answers,
+        (*splits.warnings, *warnings, *said),
+        lessons,
+    )
 
 
 def _learn_from(task: Task, splits: Splits) -> Source:
@@ -132,8 +154,12 @@ async def _ask(
     consent: Consent | None,
 ) -> TeacherAnswers | None:
     if name is not None:
-        predictions, report = await annotate(name, task, wanted, store_path=store or default_store(task), on_progress=on_progress, consent=consent)
-        return TeacherAnswers(name, {row.id: prediction for row, prediction in zip(wanted, predictions, strict=True)}, report)
+        predictions, report = await annotate(
+            name, task, wanted, store_path=store or default_store(task), on_progress=on_progress, consent=consent
+        )
+        return TeacherAnswers(
+            name, {row.id: prediction for row, prediction in zip(wanted, predictions, strict=True)}, report
+        )
     if any(row.teacher_label is not None for row in wanted):
         return TeacherAnswers(IN_THE_DATA, {row.id: _own_answer(row) for row in wanted}, None)
     return None
@@ -159,10 +185,14 @@ async def _ask_for_lessons(
     except BudgetError as refused:
         if task.teacher.max_usd is None:
             return answers, [f"no student on teacher labels: {refused}"]
-        return answers, [f"no student on teacher labels: labelling {len(wanted):,} rows would pass the cap of ${task.teacher.max_usd:g}; raise max_usd"]
+        return answers, [
+            f"no student on teacher labels: labelling {len(wanted):,} rows would pass the cap of ${task.teacher.max_usd:g}; raise max_usd"
+        ]
     if further is None:
         return answers, []
-    return replace(answers, by_id={**answers.by_id, **further.by_id}, report=_joined(answers.report, further.report)), []
+    return replace(
+        answers, by_id={**answers.by_id, **further.by_id}, report=_joined(answers.report, further.report)
+    ), []
 
 
 def _joined(first: LabelReport | None, second: LabelReport | None) -> LabelReport | None:
@@ -177,28 +207,45 @@ def _joined(first: LabelReport | None, second: LabelReport | None) -> LabelRepor
 
 
 def _labels_by(answers: TeacherAnswers | None) -> Labels:
-    return {} if answers is None else {id_: (answer.output, answer.rationale, answer.scores) for id_, answer in answers.by_id.items()}
+    return (
+        {}
+        if answers is None
+        else {id_: (answer.output, answer.rationale, answer.scores) for id_, answer in answers.by_id.items()}
+    )
 
 
 def _own_answer(row: Example) -> Prediction:
     error = "no teacher_label in the data" if row.teacher_label is None else None
-    return Prediction(row.teacher_label, source="teacher", rationale=row.teacher_rationale, scores=row.teacher_scores, error=error)
+    return Prediction(
+        row.teacher_label, source="teacher", rationale=row.teacher_rationale, scores=row.teacher_scores, error=error
+    )
 
 
 def _with_answers(
     splits: Splits, labels: Labels, answers: TeacherAnswers | None, learn_from: Source, scored_against: Source
 ) -> tuple[Splits, list[str]]:
     """The splits with the teacher's labels beside the gold ones; rows that cannot be learned from or scored are left out, counted and said."""
-    pool = {"train": splits.train + (splits.unlabelled if learn_from == "teacher" else []), "validation": splits.validation}
-    parts = {part: with_teacher(rows, labels) for part, rows in (pool | {"calibration": splits.calibration, "test": splits.test}).items()}
+    pool = {
+        "train": splits.train + (splits.unlabelled if learn_from == "teacher" else []),
+        "validation": splits.validation,
+    }
+    parts = {
+        part: with_teacher(rows, labels)
+        for part, rows in (pool | {"calibration": splits.calibration, "test": splits.test}).items()
+    }
     warnings = []
     for part, source in (("train", learn_from), ("validation", learn_from), ("test", scored_against)):
         kept = [row for row in parts[part] if row.target(source) is not None]
         if dropped := len(parts[part]) - len(kept):
             reasons = _reasons(answers, parts[part]) if source == "teacher" else ""
-            warnings.append(f"{dropped} of {len(parts[part])} {part} rows have no usable {source} label and were left out{reasons}")
+            warnings.append(
+                f"{dropped} of {len(parts[part])} {part} rows have no usable {source} label and were left out{reasons}"
+            )
         parts[part] = kept
-    also = {name: [row for row in with_teacher(rows, labels) if row.target(scored_against) is not None] for name, rows in splits.also_test.items()}
+    also = {
+        name: [row for row in with_teacher(rows, labels) if row.target(scored_against) is not None]
+        for name, rows in splits.also_test.items()
+    }
     filled = replace(
         splits,
         train=parts["train"],
@@ -214,5 +261,7 @@ def _with_answers(
 def _reasons(answers: TeacherAnswers | None, rows: Sequence[Example]) -> str:
     if answers is None:
         return ""
-    counts = Counter(answers.by_id[row.id].error for row in rows if row.id in answers.by_id and answers.by_id[row.id].error)
+    counts = Counter(
+        answers.by_id[row.id].error for row in rows if row.id in answers.by_id and answers.by_id[row.id].error
+    )
     return f" ({', '.join(f'{reason}: {count}' for reason, count in counts.most_common(3))})" if counts else ""

@@ -15,7 +15,9 @@ from stillhouse.llm.prices import Price, known_price
 from stillhouse.report import money as report
 
 
-def money_of(material: Material, prompt: Judged | None, rivals: Sequence[Judged], cascade: CascadeFound | None, start: date) -> report.Money | None:
+def money_of(
+    material: Material, prompt: Judged | None, rivals: Sequence[Judged], cascade: CascadeFound | None, start: date
+) -> report.Money | None:
     """The report's section on the prompt and its rivals, students and prompts with examples; None where there is no prompt to save anything on.
 
     `start`: the day from which calls are counted.
@@ -32,14 +34,21 @@ def money_of(material: Material, prompt: Judged | None, rivals: Sequence[Judged]
     return report.Money(
         one_off=tuple(cost for judged in students for cost in _one_off(material, judged)),
         lines=tuple(_cost_line(material, line) for line in (against, *lines)),
-        break_even=tuple(report.BreakEven(found.arm, found.against, found.calls, found.sentence, _iso(found.day), found.pays_off) for found in crossings),
+        break_even=tuple(
+            report.BreakEven(found.arm, found.against, found.calls, found.sentence, _iso(found.day), found.pays_off)
+            for found in crossings
+        ),
         assumptions=assumptions(material, prompt, students),
         call_parts=_call_parts(material),
         rates=None if (price := _price(material)) is None else price.snapshot,
         n_calls=len(material.splits.test),
         calls_per_day=per_day,
         unit=whole_score(material),
-        worth=tuple(found for judged, line in zip(candidates, lines, strict=False) if (found := worth_of(material, judged, line, prompt)) is not None),
+        worth=tuple(
+            found
+            for judged, line in zip(candidates, lines, strict=False)
+            if (found := worth_of(material, judged, line, prompt)) is not None
+        ),
     )
 
 
@@ -73,7 +82,9 @@ def line_of(material: Material, judged: Judged) -> breakeven.Line:
     ends = money.prompt_retires if arm.kind in ("prompt", "few-shot", "cascade") else None
     if arm.kind in ("prompt", "few-shot") or money.retrain_days is None:
         return breakeven.Line(arm.name, judged.fixed_usd, judged.usd_per_call, ends=ends)
-    return breakeven.Line(arm.name, judged.fixed_usd, judged.usd_per_call, costs.renewal_usd(material, arm), money.retrain_days, ends)
+    return breakeven.Line(
+        arm.name, judged.fixed_usd, judged.usd_per_call, costs.renewal_usd(material, arm), money.retrain_days, ends
+    )
 
 
 def _hosted(material: Material) -> breakeven.Line | None:
@@ -88,7 +99,12 @@ def _hosted(material: Material) -> breakeven.Line | None:
     if money.hosted_usd_per_hour is not None:
         per_call.append(None if money.calls_per_day is None else 24 * money.hosted_usd_per_hour / money.calls_per_day)
     n_train = len(material.splits.train)
-    tokens = sum((one.input_tokens or 0) + (one.output_tokens or 0) for one in used) / len(used) * n_train * money.hosted_epochs
+    tokens = (
+        sum((one.input_tokens or 0) + (one.output_tokens or 0) for one in used)
+        / len(used)
+        * n_train
+        * money.hosted_epochs
+    )
     training = None if money.hosted_train_usd_per_m is None else tokens * money.hosted_train_usd_per_m / 1e6
     facts = {"rows": material.own_lesson.rows}  # it would learn what the others learned
     arm = MeasuredArm(name, "student", [], learns_from=material.learn_from, n_train=n_train, facts=facts)
@@ -107,7 +123,9 @@ def _cost_line(material: Material, line: breakeven.Line) -> report.CostLine:
     if line.ends is not None:
         notes.append(f"its {'base' if line.begins_again else 'model'} is switched off on {line.ends}")
     renewal = line.renewal_usd if line.renew_days is not None else None
-    return report.CostLine(line.name, line.fixed_usd, line.usd_per_call, "; ".join(notes) or None, renewal, renewal_calls)
+    return report.CostLine(
+        line.name, line.fixed_usd, line.usd_per_call, "; ".join(notes) or None, renewal, renewal_calls
+    )
 
 
 def _iso(day: date | None) -> str | None:
@@ -118,9 +136,14 @@ def _one_off(material: Material, judged: Judged) -> list[report.OneOff]:
     arm, money = judged.arm, material.task.money
     whose, there = f"{arm.learns_from} labels for {arm.name}", costs.were_there(material, arm)
     note = "they were there already; set label_usd in [money] to count them" if there else None
-    seconds, several = float(arm.facts.get("wall_s", 0.0)), "" if money.tries * money.seeds == 1 else f", {money.tries} x {money.seeds} times (tries x seeds)"
+    seconds, several = (
+        float(arm.facts.get("wall_s", 0.0)),
+        "" if money.tries * money.seeds == 1 else f", {money.tries} x {money.seeds} times (tries x seeds)",
+    )
     took = f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.2g}"
-    training = report.OneOff(f"training {arm.name}", costs.training_usd(material, arm), f"{took} s on this machine{several}")
+    training = report.OneOff(
+        f"training {arm.name}", costs.training_usd(material, arm), f"{took} s on this machine{several}"
+    )
     return [report.OneOff(whose, costs.labels_usd(material, arm), note, counted=not there), training]
 
 
@@ -130,7 +153,9 @@ def _call_parts(material: Material) -> tuple[report.CallPart, ...]:
     if used is None:
         return ()
     names = ("input_tokens", "output_tokens", "cached_input_tokens", "written_input_tokens", "reasoning_tokens")
-    whole, output, cached, written, reasoning = (sum(getattr(one, name) or 0 for one in used) / len(used) for name in names)
+    whole, output, cached, written, reasoning = (
+        sum(getattr(one, name) or 0 for one in used) / len(used) for name in names
+    )
     price = _price(material)
     plain = cache = write = answer = None
     if price is not None:
@@ -144,8 +169,14 @@ def _call_parts(material: Material) -> tuple[report.CallPart, ...]:
         ("output", output - reasoning, answer),
         ("output, reasoning", reasoning, answer),
     )
-    return tuple(report.CallPart(what, n, None if rate is None else n * rate / 1000) for what, n, rate in parts if n or what in ("input", "output"))
+    return tuple(
+        report.CallPart(what, n, None if rate is None else n * rate / 1000)
+        for what, n, rate in parts
+        if n or what in ("input", "output")
+    )
 
 
 def _price(material: Material) -> Price | None:
-    return material.teacher.report.price if material.teacher is not None and material.teacher.report is not None else None
+    return (
+        material.teacher.report.price if material.teacher is not None and material.teacher.report is not None else None
+    )

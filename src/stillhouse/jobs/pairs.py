@@ -53,8 +53,14 @@ def pairs_of(examples: Sequence[Example], a: Answers, b: Answers) -> list[Pair]:
     both = [row for row in examples if row.id in a.by_id and row.id in b.by_id]
     keys = [_key(row, a.by_id, b.by_id) for row in both]
     times = Counter(keys)
-    groups = [row.group if row.group is not None else f"pair {key}" if times[key] > 1 else None for row, key in zip(both, keys, strict=True)]
-    pairs = [Pair(row, a.by_id[row.id], b.by_id[row.id], key, group) for row, key, group in zip(both, keys, groups, strict=True)]
+    groups = [
+        row.group if row.group is not None else f"pair {key}" if times[key] > 1 else None
+        for row, key in zip(both, keys, strict=True)
+    ]
+    pairs = [
+        Pair(row, a.by_id[row.id], b.by_id[row.id], key, group)
+        for row, key, group in zip(both, keys, groups, strict=True)
+    ]
     return sorted(pairs, key=lambda pair: digest(["order", pair.key]))
 
 

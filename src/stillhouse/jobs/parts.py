@@ -36,7 +36,9 @@ class Part:
         """A case's input as the flow takes it: an object of arguments; anything else is the one argument that must be given. Raises DatasetError."""
         if not isinstance(given, dict):
             if len(self.needs) != 1:
-                raise DatasetError(f"{where}: {self.name} needs {', '.join(self.needs) or 'no arguments'}; write `input` as an object of them")
+                raise DatasetError(
+                    f"{where}: {self.name} needs {', '.join(self.needs) or 'no arguments'}; write `input` as an object of them"
+                )
             given = {self.needs[0]: given}
         return given if self.wrapped is None else {self.wrapped: given}
 
@@ -76,7 +78,9 @@ class Parts:
         if rows and all(isinstance(row.get("input"), dict) and row["input"].keys() >= DECIDES for row in rows):
             return self._decision(name)
         module = self._flow.function.__module__
-        raise UserError(f"{name}.jsonl: {module} has no step {name!r}; it has {', '.join(sorted(self._found)) or 'none'}, and the flow {self._flow.name}")
+        raise UserError(
+            f"{name}.jsonl: {module} has no step {name!r}; it has {', '.join(sorted(self._found)) or 'none'}, and the flow {self._flow.name}"
+        )
 
     def decides(self, name: str, kind: str) -> bool:
         """Whether calls of that name take a branch: a decision, or a step that answers with a choice."""

@@ -21,7 +21,12 @@ CASCADE = "cascade.json"
 
 @asynccontextmanager
 async def open_predictor(
-    name: str, task: Task | None = None, *, store: Path | str | None = None, audit: Path | None = None, ledger: Ledger | None = None
+    name: str,
+    task: Task | None = None,
+    *,
+    store: Path | str | None = None,
+    audit: Path | None = None,
+    ledger: Ledger | None = None,
 ) -> AsyncIterator[Predictor]:
     """Open the model that `name` stands for; a teacher needs the task whose prompt it is asked with. Closed on leaving.
 
@@ -32,7 +37,9 @@ async def open_predictor(
     if name.startswith("student:"):
         yield load_student(student_folder(Path(name.removeprefix("student:"))))
     elif name.startswith("cascade:"):
-        async with open_cascade(Path(name.removeprefix("cascade:")), store=store, audit=audit, ledger=ledger) as cascade:
+        async with open_cascade(
+            Path(name.removeprefix("cascade:")), store=store, audit=audit, ledger=ledger
+        ) as cascade:
             yield cascade
     else:
         if task is None:
@@ -58,10 +65,17 @@ def student_folder(folder: Path) -> Path:
         for candidate in sorted(folder.glob("arms/*/arm.json")):
             if read_json(candidate)["name"] == chosen.name and (candidate.parent / "student").is_dir():
                 return candidate.parent / "student"
-        raise ArtifactError(f"{folder}: the student {chosen.name} is not there any more; run `stillhouse distill` again")
-    others = ", ".join(str(path.parent) for path in sorted(folder.glob("arms/*/student/student.json"))) or "none is kept here"
+        raise ArtifactError(
+            f"{folder}: the student {chosen.name} is not there any more; run `stillhouse distill` again"
+        )
+    others = (
+        ", ".join(str(path.parent) for path in sorted(folder.glob("arms/*/student/student.json")))
+        or "none is kept here"
+    )
     remedy = f"serve {folder} with --cascade" if (folder / CASCADE).is_file() else "keep the prompt"
-    raise UserError(f"{folder}: no student of this run passed its gate (verdict: {result.verdict.kind}); {remedy}, or name a student's own folder ({others})")
+    raise UserError(
+        f"{folder}: no student of this run passed its gate (verdict: {result.verdict.kind}); {remedy}, or name a student's own folder ({others})"
+    )
 
 
 @asynccontextmanager
@@ -71,7 +85,9 @@ async def open_cascade(
     """The student of a run before the teacher that it was measured against, at the threshold that the run chose."""
     path = folder / CASCADE
     if not path.is_file():
-        raise UserError(f"{folder}: holds no {CASCADE}: the run found no threshold that keeps the promise, or is no distill run; see its report")
+        raise UserError(
+            f"{folder}: holds no {CASCADE}: the run found no threshold that keeps the promise, or is no distill run; see its report"
+        )
     facts = read_json(path)
     if facts.get("format") != 1 or facts.get("task_file") is None:
         raise ArtifactError(f"{path}: not a cascade that this version can open; run `stillhouse distill` again")

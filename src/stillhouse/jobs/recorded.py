@@ -28,7 +28,9 @@ class RecordedRuns:
                 if run.flow != self.flow:
                     continue
                 calls = journal.steps(run.run)
-                answers |= {(call.key[0], call.arguments): json.loads(call.output) for call in calls if call.output is not None}
+                answers |= {
+                    (call.key[0], call.arguments): json.loads(call.output) for call in calls if call.output is not None
+                }
                 values[run.input] = [call for call in calls if call.kind == "value"]
         return answers, values
 

@@ -52,7 +52,11 @@ def rows_plan(task: Path | Task, *, skip_bad: bool = False) -> RowsPlan:
     loaded = task if isinstance(task, Task) else load_task(task)
     parts = {part: _rows(loaded, part, skip_bad) for part in ("train", "validation", "calibration", "test")}
     missing = [part for part in ("validation", "calibration", "test") if parts[part] is None]
-    shares = {part: share for part, share in zip(("validation", "calibration", "test"), loaded.data.split, strict=True) if part in missing}
+    shares = {
+        part: share
+        for part, share in zip(("validation", "calibration", "test"), loaded.data.split, strict=True)
+        if part in missing
+    }
     cut = split_examples(parts["train"] or [], shares, seed=loaded.data.seed)
     test, calibration = (distinct(parts[part] or cut.get(part, [])).rows for part in ("test", "calibration"))
     gate = loaded.gate
@@ -65,7 +69,9 @@ def rows_plan(task: Path | Task, *, skip_bad: bool = False) -> RowsPlan:
         fewest_rows(gate.margin, gate.level),
         gate.margin,
         gate.level,
-        Counter(row.label for row in test if row.label is not None) if labels and all(row.label is not None for row in test) else None,
+        Counter(row.label for row in test if row.label is not None)
+        if labels and all(row.label is not None for row in test)
+        else None,
         rows_needed(DISCORDANCE, 0.0, gate.margin, 1 - (1 - gate.level) / len(labels)) if labels else None,
         len(calibration),
         rows_for(gate.harm, gate.level),

@@ -56,7 +56,11 @@ async def run(
     except TypeError as error:
         raise UserError(f"--input {dict(given)!r} does not fit {target}: {error}") from None
     try:
-        return Executed(name, await found.execute(name, given, store=store, models=models, offline=offline, app=target), found.report)
+        return Executed(
+            name,
+            await found.execute(name, given, store=store, models=models, offline=offline, app=target),
+            found.report,
+        )
     except (UserError, StorageError):
         raise
     except Parked as parked:
@@ -72,8 +76,12 @@ async def resume(run_id: str, *, store: Path | str = DEFAULT_STORE) -> Executed:
     if row is None:
         raise UserError(f"there is no run {run_id!r} in {journal.url}; `stillhouse runs` lists them")
     if row.facts.get("app") is None:
-        raise UserError(f"the run {run_id} was started from Python, and where its flow is was not kept; start it again there, with the same id")
-    return await run(row.facts["app"], given=json.loads(row.input), run_id=run_id, store=store, models=row.facts.get("models"))
+        raise UserError(
+            f"the run {run_id} was started from Python, and where its flow is was not kept; start it again there, with the same id"
+        )
+    return await run(
+        row.facts["app"], given=json.loads(row.input), run_id=run_id, store=store, models=row.facts.get("models")
+    )
 
 
 def answer(run_id: str, text: str, *, question: str | None = None, store: Path | str = DEFAULT_STORE) -> str:
@@ -92,9 +100,15 @@ def load_flow(target: str) -> Flow[Any, Any]:
     if not isinstance(found, Flow):
         flows = ", ".join(sorted(key for key, value in vars(module).items() if isinstance(value, Flow))) or "none"
         raise UserError(f"{app} has no flow {name!r}; its flows: {flows}")
-    twins = [key for key, value in vars(module).items() if isinstance(value, Flow) and value is not found and value.name == found.name]
+    twins = [
+        key
+        for key, value in vars(module).items()
+        if isinstance(value, Flow) and value is not found and value.name == found.name
+    ]
     if twins:
-        raise UserError(f"{app} has two flows called {found.name} ({name} and {', '.join(twins)}); give one of them another: @flow(name=...)")
+        raise UserError(
+            f"{app} has two flows called {found.name} ({name} and {', '.join(twins)}); give one of them another: @flow(name=...)"
+        )
     return found
 
 

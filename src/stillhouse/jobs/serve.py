@@ -29,10 +29,20 @@ async def serve(
     async with AsyncExitStack() as stack:
         models: dict[str, Predictor] = {}
         for folder in folders:
-            opened = await stack.enter_async_context(open_predictor(f"{'cascade' if cascade else 'student'}:{folder}", store=store, audit=audit))
+            opened = await stack.enter_async_context(
+                open_predictor(f"{'cascade' if cascade else 'student'}:{folder}", store=store, audit=audit)
+            )
             task = getattr(opened, "task", None)
             name = task.name if isinstance(task, Task) else folder.name
             if name in models:
-                raise UserError(f"{folder}: a model for the task {name!r} is served already; serve one of the two on another port")
+                raise UserError(
+                    f"{folder}: a model for the task {name!r} is served already; serve one of the two on another port"
+                )
             models[name] = opened
-        await serve_models(models, host=host, port=port, key=key, on_ready=lambda url: on_ready(url, list(models)) if on_ready else None)
+        await serve_models(
+            models,
+            host=host,
+            port=port,
+            key=key,
+            on_ready=lambda url: on_ready(url, list(models)) if on_ready else None,
+        )

@@ -65,7 +65,12 @@ def pool_of(material: Material) -> tuple[list[Example], Source]:
     source: Source = "gold" if any(row.label is not None for row in rows) else "teacher"
     pool = [row for row in rows if row.target(source) is not None]
     if material.task.teacher.rationales:
-        pool = [row for row in pool if isinstance(row.extra.get("rationale"), str) or (row.teacher_rationale and row.teacher_label == row.target(source))]
+        pool = [
+            row
+            for row in pool
+            if isinstance(row.extra.get("rationale"), str)
+            or (row.teacher_rationale and row.teacher_label == row.target(source))
+        ]
     return pool, source
 
 
@@ -89,7 +94,11 @@ def draw(pool: Sequence[Example], source: Source, seed: int, *, classes: bool) -
 
 
 async def measure(
-    material: Material, folder: Path, store_path: Path, on_progress: Callable[[Progress], None] | None = None, consent: Consent | None = None
+    material: Material,
+    folder: Path,
+    store_path: Path,
+    on_progress: Callable[[Progress], None] | None = None,
+    consent: Consent | None = None,
 ) -> FewShotArms:
     """Every few-shot arm that the model, the data, the cap and the user allow. Raises TeacherError as `prepare` does; what was answered is stored."""
     teacher, asked = material.teacher, material.task.teacher
@@ -99,14 +108,20 @@ async def measure(
         return FewShotArms(notes=(NOT_ANOTHER_PROMPT,))
     pool, source = pool_of(material)
     if not pool:
-        lacking = "rationale whose answer is the row's label, which the teacher is asked for too" if asked.rationales else "label"
+        lacking = (
+            "rationale whose answer is the row's label, which the teacher is asked for too"
+            if asked.rationales
+            else "label"
+        )
         return FewShotArms(notes=(f"no prompt with examples was measured: no training row has a {lacking}",))
     left_usd = None if asked.max_usd is None else max(0.0, asked.max_usd - (teacher.report.cost_usd or 0.0))
     ledger = Ledger(left_usd)
     with open_store(store_path) as store:
         model = open_model(teacher.name, material.task, store, ledger)
         try:
-            return await _Measuring(material, teacher, pool, source, folder, store, model, ledger, on_progress, consent).all()
+            return await _Measuring(
+                material, teacher, pool, source, folder, store, model, ledger, on_progress, consent
+            ).all()
         finally:
             await model.close()
 
@@ -133,13 +148,19 @@ class _Measuring:
     def __post_init__(self) -> None:
         task = self.material.task
         self.own = worked_examples(task)
-        self.draws = [draw(self.pool, self.source, seed, classes=self.material.labels is not None) for seed in range(DRAWS)]
-        prompts = [build_messages(task, row, self.own, rationales=task.teacher.rationales) for row in self.material.splits.test]
+        self.draws = [
+            draw(self.pool, self.source, seed, classes=self.material.labels is not None) for seed in range(DRAWS)
+        ]
+        prompts = [
+            build_messages(task, row, self.own, rationales=task.teacher.rationales) for row in self.material.splits.test
+        ]
         usages = [answer.usage for answer in self.teacher.on(self.material.splits.test)]
         self.longest = max(prompts, key=lambda messages: sum(len(message["content"]) for message in messages))
         named = task.teacher.tokenizer
         self.counter = with_tokenizer(task.resolve(named)) if named is not None else measured(prompts, usages)
-        self.output_tokens = [usage.output_tokens for usage in usages if usage is not None and usage.output_tokens is not None]
+        self.output_tokens = [
+            usage.output_tokens for usage in usages if usage is not None and usage.output_tokens is not None
+        ]
 
     async def all(self) -> FewShotArms:
         limit = self.limit()
@@ -157,7 +178,10 @@ class _Measuring:
         if self.ledger.spent_usd:
             notes.append(f"the prompts with examples cost ${self.ledger.spent_usd:,.4f} in this run")
         whose = "gold" if self.source == "gold" else "the teacher's own"
-        notes.insert(0, f"examples are training rows with {whose} labels, drawn {DRAWS} times (seeds 0 to {DRAWS - 1}); the table shows the first draw")
+        notes.insert(
+            0,
+            f"examples are training rows with {whose} labels, drawn {DRAWS} times (seeds 0 to {DRAWS - 1}); the table shows the first draw",
+        )
         return FewShotArms(tuple(arms), tuple(notes))
 
     def limit(self) -> Limit:
@@ -165,13 +189,22 @@ class _Measuring:
         asked, n = self.material.task.teacher, len(self.pool)
         window = asked.context_tokens or context_window(self.model.priced_as)
         if window is None:
-            return Limit(None, f"how much {self.model.name} reads at once is not known; set context_tokens in [teacher] to have examples kept within it")
+            return Limit(
+                None,
+                f"how much {self.model.name} reads at once is not known; set context_tokens in [teacher] to have examples kept within it",
+            )
         if self.counter is None:
             said = f"no call told its tokens, so how many examples fit into the {window:,} tokens of {self.model.priced_as} is not known"
             return Limit(None, f"{said}; name the model's tokenizer in [teacher]")
         room = window * self.counter.usable - asked.max_tokens - self.counter.of(self.longest)
         most = min(self._fitting(order, self.counter, room) for order in self.draws)
-        how_many = f"all {n:,} of your examples fit" if most == n else f"at most {most:,} of your {n:,} examples fit" if most else "no example fits"
+        how_many = (
+            f"all {n:,} of your examples fit"
+            if most == n
+            else f"at most {most:,} of your {n:,} examples fit"
+            if most
+            else "no example fits"
+        )
         return Limit(most, f"{how_many} into the {window:,} tokens of {self.model.priced_as} ({self.counter.how})")
 
     def _fitting(self, order: Sequence[Example], counter: TokenCounter, room: float) -> int:
@@ -193,7 +226,9 @@ class _Measuring:
         if asked.max_shots is not None:
             most = min(most, asked.max_shots)
         elif asked.max_usd is None and most > UNASKED:
-            notes.append(f"more than {UNASKED} examples were not tried: set max_shots in [teacher], or a cap with max_usd, to go on")
+            notes.append(
+                f"more than {UNASKED} examples were not tried: set max_shots in [teacher], or a cap with max_usd, to go on"
+            )
             most = UNASKED
         return [2**power for power in range(most.bit_length())], notes
 
@@ -229,7 +264,9 @@ class _Measuring:
     def _unpaid(self, k: int, seed: int) -> tuple[int, float | None]:
         """(calls of this draw that the store has no answer to, what they should cost; None where tokens are not known)."""
         predictor = self._predictor(k, seed)
-        pending = [request for request in map(predictor.request, self.material.splits.test) if not self.model.has(request)]
+        pending = [
+            request for request in map(predictor.request, self.material.splits.test) if not self.model.has(request)
+        ]
         if self.counter is None or not self.output_tokens:
             return len(pending), None
         replies, cost_usd = sum(self.output_tokens) / len(self.output_tokens), 0.0
@@ -246,7 +283,9 @@ class _Measuring:
         cost_usd = sum(self._unpaid(k, seed)[1] or 0.0 for seed in seeds)
         left = self.ledger.max_usd - (self.ledger.spent_usd or 0.0)
         if cost_usd > left:
-            raise _Stop(f"they would cost about ${cost_usd:,.4f}, and ${left:,.4f} of the cap of ${self.material.task.teacher.max_usd:g} are left")
+            raise _Stop(
+                f"they would cost about ${cost_usd:,.4f}, and ${left:,.4f} of the cap of ${self.material.task.teacher.max_usd:g} are left"
+            )
 
     def _predictor(self, k: int, seed: int) -> PromptedPredictor:
         return PromptedPredictor(self.model, self.material.task, [*self.own, *self._shots(k, seed)])
@@ -254,7 +293,10 @@ class _Measuring:
     def _shots(self, k: int, seed: int) -> list[Example]:
         """The first k of the draw, each with the pool's label alone, and no reasoning towards another."""
         chosen = [row if self.source == "gold" else replace(row, label=None) for row in self.draws[seed][:k]]
-        return [row if row.teacher_label == row.target(self.source) else replace(row, teacher_rationale=None) for row in chosen]
+        return [
+            row if row.teacher_label == row.target(self.source) else replace(row, teacher_rationale=None)
+            for row in chosen
+        ]
 
     async def _measure(self, k: int, seed: int, out: Path, number: int, n_arms: int) -> None:
         material, test = self.material, self.material.splits.test
@@ -262,7 +304,9 @@ class _Measuring:
         def tick(progress: Progress) -> None:
             if self.on_progress is not None:
                 what = f"asking with {k} example{'s' if k > 1 else ''}, draw {seed + 1} of {DRAWS}"
-                self.on_progress(Progress(number * len(test) + progress.done, n_arms * len(test), what, self.ledger.spent_usd))
+                self.on_progress(
+                    Progress(number * len(test) + progress.done, n_arms * len(test), what, self.ledger.spent_usd)
+                )
 
         replies = await self._predictor(k, seed).replies(test, tick)
         plain = self.teacher.on(test)
@@ -272,10 +316,21 @@ class _Measuring:
             if completion.text is None and completion.usage is None and before.output is not None
         ]
         if unanswered:  # no answer of the model's: a score of 0 would be a wrong number
-            raise _Stop(f"{len(unanswered)} of {len(test)} calls were not answered, though the prompt without examples was ({unanswered[0]})")
+            raise _Stop(
+                f"{len(unanswered)} of {len(test)} calls were not answered, though the prompt without examples was ({unanswered[0]})"
+            )
         predictions: list[Prediction] = [prediction for prediction, _, _ in replies]
-        rows = [score_row(row, prediction, material.metric, material.scored_against) for row, prediction in zip(test, predictions, strict=True)]
-        facts = {"spec": self.teacher.name, "seed": seed, "k": k, "n_shots": len(self.own) + k, "shots": [row.id for row in self._shots(k, seed)]}
+        rows = [
+            score_row(row, prediction, material.metric, material.scored_against)
+            for row, prediction in zip(test, predictions, strict=True)
+        ]
+        facts = {
+            "spec": self.teacher.name,
+            "seed": seed,
+            "k": k,
+            "n_shots": len(self.own) + k,
+            "shots": [row.id for row in self._shots(k, seed)],
+        }
         write_atomic(out / "examples.jsonl", _as_worked_examples([*self.own, *self._shots(k, seed)]))
         write_arm(out, MeasuredArm(shots_name(k), "few-shot", rows, stand_in=self.teacher.stand_in, facts=facts))
 
@@ -294,6 +349,11 @@ def _as_worked_examples(shots: Sequence[Example]) -> str:
     for shot in shots:
         label = shot.label if shot.label is not None else shot.teacher_label
         reasons = shot.teacher_rationale or shot.extra.get("rationale")
-        row = {"input": shot.input, "label": label, "rationale": reasons, "choices": list(shot.choices) if shot.choices else None}
+        row = {
+            "input": shot.input,
+            "label": label,
+            "rationale": reasons,
+            "choices": list(shot.choices) if shot.choices else None,
+        }
         lines.append(json.dumps({name: value for name, value in row.items() if value is not None}, ensure_ascii=False))
     return "\n".join(lines) + "\n"

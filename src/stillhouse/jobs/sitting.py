@@ -53,7 +53,9 @@ class Sitting:
         item = judged.index(False)
         pair = self._pairs[item]
         sides = pair.left(self._rater), pair.right(self._rater)
-        return Shown(item, done, total, self._last() is not None, self._instruction, pair.example.text, *sides, self._rater)
+        return Shown(
+            item, done, total, self._last() is not None, self._instruction, pair.example.text, *sides, self._rater
+        )
 
     def choose(self, item: int, choice: Side) -> bool:
         """Keep a choice for the pair that is shown. False: another pair is shown by now (a second window, a key pressed twice), and nothing is kept."""
@@ -81,7 +83,11 @@ def people_on(pairs: Sequence[Pair], kept: Judgements) -> list[Compared]:
     for pair in pairs:
         said = tuple(_voice(judgement, pair) for judgement in kept.on(pair.key)) if pair.settled is None else ()
         passed = passed and (pair.settled is not None or bool(said))
-        rows.append(Compared(pair.example.id, pair.group, said, settled=pair.settled, reached=pair.settled is not None and passed))
+        rows.append(
+            Compared(
+                pair.example.id, pair.group, said, settled=pair.settled, reached=pair.settled is not None and passed
+            )
+        )
     return rows
 
 

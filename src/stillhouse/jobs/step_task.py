@@ -30,7 +30,9 @@ def task_of(target: Path | str, data: Path | None = None) -> Path | Task:
     """
     if not names_a_step(target):
         if data is not None:
-            raise UserError(f"{target}: --data goes with a step's name, APP:STEP; a task file names its own data in [data]")
+            raise UserError(
+                f"{target}: --data goes with a step's name, APP:STEP; a task file names its own data in [data]"
+            )
         return Path(target)
     app, _, name = str(target).rpartition(":")
     task: Task = _model_step(app, name).task()
@@ -38,14 +40,22 @@ def task_of(target: Path | str, data: Path | None = None) -> Path | Task:
     if not path.exists():
         rows = data or STEPS / task.name / "examples.jsonl"
         if not rows.is_file():
-            raise UserError(f"{rows}: no such data file; make it of traces with `stillhouse harvest RUNS --step {task.name}`, or give --data FILE.jsonl")
+            raise UserError(
+                f"{rows}: no such data file; make it of traces with `stillhouse harvest RUNS --step {task.name}`, or give --data FILE.jsonl"
+            )
         write_atomic(path, task_toml(task, os.path.relpath(rows.resolve(), path.parent.resolve())))
     written = load_task(path)
     for what in ("instruction", "output", "labels"):
         if getattr(written, what) != getattr(task, what):
             mend = "mend the file, or move the folder away and harvest again"
-            raise UserError(f"{path}: its {what} is not that of {target} any more, so its rows may answer another question; {mend}")
-    return written if data is None else replace(written, data=written.data.model_copy(update={"train": str(data.resolve())}))
+            raise UserError(
+                f"{path}: its {what} is not that of {target} any more, so its rows may answer another question; {mend}"
+            )
+    return (
+        written
+        if data is None
+        else replace(written, data=written.data.model_copy(update={"train": str(data.resolve())}))
+    )
 
 
 def names_a_step(target: Path | str) -> bool:
@@ -69,9 +79,15 @@ def _is_model_step(value: Any) -> bool:
 def load_step(target: str, name: str) -> Any:
     """The step that journals as `name` in the app of the flow APP:FLOW. Raises UserError."""
     module = sys.modules[load_flow(target).function.__module__]
-    steps = {declared.name: value for value in vars(module).values() if (declared := getattr(value, "stillhouse_step", None)) is not None}
+    steps = {
+        declared.name: value
+        for value in vars(module).values()
+        if (declared := getattr(value, "stillhouse_step", None)) is not None
+    }
     if name not in steps:
-        raise UserError(f"{target.rpartition(':')[0]} has no step {name!r}; its steps: {', '.join(sorted(steps)) or 'none'}")
+        raise UserError(
+            f"{target.rpartition(':')[0]} has no step {name!r}; its steps: {', '.join(sorted(steps)) or 'none'}"
+        )
     return steps[name]
 
 
@@ -82,7 +98,12 @@ def order_of(step: Callable[..., Any]) -> list[str]:
 
 def task_toml(task: Task, train: str) -> str:
     """A step's task file. It names no teacher: the rows bring the answers along that the step's model gave."""
-    lines = ["[task]", f"name = {_toml(_task_name(task.name))}", f"instruction = {_toml(task.instruction)}", f"output = {_toml(task.output)}"]
+    lines = [
+        "[task]",
+        f"name = {_toml(_task_name(task.name))}",
+        f"instruction = {_toml(task.instruction)}",
+        f"output = {_toml(task.output)}",
+    ]
     if task.labels is not None:
         lines.append(f"labels = [{', '.join(map(_toml, task.labels))}]")
     return "\n".join([*lines, "", "[data]", f"train = {_toml(train)}", ""])

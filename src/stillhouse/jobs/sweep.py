@@ -26,7 +26,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def sweep(plans: Sequence[StudentPlan], *, workers: int | None = None, on_progress: Callable[[Progress], None] | None = None) -> list[MeasuredArm]:
+def sweep(
+    plans: Sequence[StudentPlan], *, workers: int | None = None, on_progress: Callable[[Progress], None] | None = None
+) -> list[MeasuredArm]:
     """Measure every plan, in the order given. Progress counts training rows, so that large sizes weigh what they cost.
 
     Raises what a training raises; arms that are finished by then are kept.
@@ -37,15 +39,24 @@ def sweep(plans: Sequence[StudentPlan], *, workers: int | None = None, on_progre
     return [read_arm(plan.out) for plan in plans]
 
 
-def _train(missing: Sequence[StudentPlan], plans: Sequence[StudentPlan], workers: int, on_progress: Callable[[Progress], None] | None) -> None:
+def _train(
+    missing: Sequence[StudentPlan],
+    plans: Sequence[StudentPlan],
+    workers: int,
+    on_progress: Callable[[Progress], None] | None,
+) -> None:
     total = sum(len(plan.train) for plan in plans)
     done = total - sum(len(plan.train) for plan in missing)
     shares: dict[int, float] = {}
     context = multiprocessing.get_context("spawn")  # a forked child of a process with threads may hang
     ticks = context.Queue()
-    largest_first = sorted(range(len(missing)), key=lambda number: -len(missing[number].train))  # the last worker is then left with a short one
+    largest_first = sorted(
+        range(len(missing)), key=lambda number: -len(missing[number].train)
+    )  # the last worker is then left with a short one
     with _single_threaded(), ProcessPoolExecutor(workers, context, _begin, (ticks,)) as pool:
-        futures: dict[Future[None], int] = {pool.submit(_measure, number, missing[number]): number for number in largest_first}
+        futures: dict[Future[None], int] = {
+            pool.submit(_measure, number, missing[number]): number for number in largest_first
+        }
         try:
             while futures:
                 finished, _ = wait(futures, timeout=0.25, return_when=FIRST_COMPLETED)
@@ -56,10 +67,22 @@ def _train(missing: Sequence[StudentPlan], plans: Sequence[StudentPlan], workers
                     done += len(missing[number].train)
                     shares.pop(number, None)
                 if on_progress is not None:
-                    under_way = sum(share * len(missing[number].train) for number, share in shares.items() if number in futures.values())
-                    on_progress(Progress(int(done + under_way), total, f"{len(plans) - len(futures)} of {len(plans)} students trained"))
+                    under_way = sum(
+                        share * len(missing[number].train)
+                        for number, share in shares.items()
+                        if number in futures.values()
+                    )
+                    on_progress(
+                        Progress(
+                            int(done + under_way),
+                            total,
+                            f"{len(plans) - len(futures)} of {len(plans)} students trained",
+                        )
+                    )
         except BrokenProcessPool:
-            raise StillhouseError("a training process was killed (out of memory?); run the same command again to go on, with fewer --workers") from None
+            raise StillhouseError(
+                "a training process was killed (out of memory?); run the same command again to go on, with fewer --workers"
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():

@@ -167,7 +167,14 @@ async def _pass(plan: _Plan, models: Mapping[str, str], file: Path) -> FlowResul
         part = plan.parts.find(step, [{"input": one.case.input} for one in expectations])
         outcomes = await run(part, [one.case for one in expectations], step)
         missing += [miss for outcome in outcomes for miss in outcome.missing]
-        tested.append(_summary(step, "step", expectations, [_row(one, outcome) for one, outcome in zip(expectations, outcomes, strict=True)]))
+        tested.append(
+            _summary(
+                step,
+                "step",
+                expectations,
+                [_row(one, outcome) for one, outcome in zip(expectations, outcomes, strict=True)],
+            )
+        )
     whole, paths = plan.parts.whole, []
     for outcome in await run(whole, suite.paths, "path"):
         missing += outcome.missing
@@ -181,7 +188,9 @@ async def _pass(plan: _Plan, models: Mapping[str, str], file: Path) -> FlowResul
         tested.append(_summary(whole.name, "whole", suite.whole, rows))
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     gap = gap_of(judged) if suite.whole else None
-    return FlowResult(whole.name, plan.target, created, dict(models), plan.offline, tuple(tested), tuple(paths), gap, tuple(missing))
+    return FlowResult(
+        whole.name, plan.target, created, dict(models), plan.offline, tuple(tested), tuple(paths), gap, tuple(missing)
+    )
 
 
 def _row(one: Expectation, outcome: Outcome) -> CaseResult:
@@ -189,7 +198,17 @@ def _row(one: Expectation, outcome: Outcome) -> CaseResult:
     output = None if outcome.error is not None else as_text(outcome.result)
     score = None if outcome.missing else 0.0 if outcome.error is not None else one.score(outcome.result)
     measured = (outcome.latency_s, outcome.cost_usd)
-    return CaseResult(one.case.id, one.key, score, as_text(one.expected), output, outcome.error, outcome.run, *measured, tuple(path_of(outcome.calls)))
+    return CaseResult(
+        one.case.id,
+        one.key,
+        score,
+        as_text(one.expected),
+        output,
+        outcome.error,
+        outcome.run,
+        *measured,
+        tuple(path_of(outcome.calls)),
+    )
 
 
 def _whole_rows(plan: _Plan, outcomes: Sequence[Outcome]) -> tuple[list[CaseResult], list[JudgedRun]]:
@@ -211,7 +230,10 @@ def _whole_rows(plan: _Plan, outcomes: Sequence[Outcome]) -> tuple[list[CaseResu
 def _summary(name: str, kind: Any, expectations: Sequence[Expectation], rows: Sequence[CaseResult]) -> PartResult:
     scores = [row.score for row in rows if row.score is not None]
     costs, times = [row.cost_usd for row in rows], [row.latency_s for row in rows]
-    known_costs, known_times = [cost for cost in costs if cost is not None], [took for took in times if took is not None]
+    known_costs, known_times = (
+        [cost for cost in costs if cost is not None],
+        [took for took in times if took is not None],
+    )
     return PartResult(
         name,
         kind,

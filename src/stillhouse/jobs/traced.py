@@ -43,7 +43,9 @@ def read_trace(run_id: str, store: Path | str = DEFAULT_STORE) -> Trace:
         row = journal.run(run_id)
         if row is None:
             raise UserError(f"there is no run {run_id!r} in {journal.url}; `stillhouse runs` lists them")
-        whole = replace(row, result=None if row.result is None else journal.text(row.result), input=journal.text(row.input))
+        whole = replace(
+            row, result=None if row.result is None else journal.text(row.result), input=journal.text(row.input)
+        )
         return trace(whole, journal.steps(run_id))
 
 

@@ -18,7 +18,9 @@ from stillhouse.jobs.run import existing_journal
 from stillhouse.runs import write_atomic
 from stillhouse.store.journal import Journal, RunRow, StepRow, key_id
 
-Written = dict[Path, tuple[int, int, int]]  # by file: new cases; equal ones that were there; such as were there with another answer, and are left as they are
+Written = dict[
+    Path, tuple[int, int, int]
+]  # by file: new cases; equal ones that were there; such as were there with another answer, and are left as they are
 _AS_STEPS = ("step", "model", "decide", "agent", "tool")
 _SCRIPTED = ("model", "decide", "agent", "human")
 
@@ -35,12 +37,22 @@ def cases_of_runs(runs: Sequence[str], *, cases: Path, store: Path | str) -> Wri
             result = json.loads(journal.text(run.result or "null"))
             for call in calls:
                 if call.kind in _AS_STEPS and call.output is not None:
-                    case = {"id": f"{run.run}-{len(found.get(call.key[0], [])) + 1}", "input": _input(call.arguments), "expected": answer_of(call)}
+                    case = {
+                        "id": f"{run.run}-{len(found.get(call.key[0], [])) + 1}",
+                        "input": _input(call.arguments),
+                        "expected": answer_of(call),
+                    }
                     found.setdefault(call.key[0], []).append(case)
             given = _input(run.input)
-            found.setdefault(PATHS, []).append({"id": run.run, "input": given, "path": _path(calls), "script": _script(calls)})
+            found.setdefault(PATHS, []).append(
+                {"id": run.run, "input": given, "path": _path(calls), "script": _script(calls)}
+            )
             found.setdefault(WHOLE, []).append({"id": run.run, "input": given, "expected": result})
-    return {path: _add(path, rows, "path" if name == PATHS else "expected") for name, rows in found.items() for path in (cases / f"{name}.jsonl",)}
+    return {
+        path: _add(path, rows, "path" if name == PATHS else "expected")
+        for name, rows in found.items()
+        for path in (cases / f"{name}.jsonl",)
+    }
 
 
 def _done(journal: Journal, run: str, store: Path | str) -> RunRow:
@@ -48,7 +60,9 @@ def _done(journal: Journal, run: str, store: Path | str) -> RunRow:
     if row is None:
         raise UserError(f"there is no run {run!r} in {store}; `stillhouse runs` lists them")
     if row.status != "done":
-        raise UserError(f"the run {run} is not done ({row.status}), so what it should come to is not known; resume it, or give another")
+        raise UserError(
+            f"the run {run} is not done ({row.status}), so what it should come to is not known; resume it, or give another"
+        )
     return row
 
 
@@ -89,7 +103,9 @@ def _script(calls: Iterable[StepRow]) -> dict[str, Any]:
         if len({as_text(answer) for answer in said}) == 1:
             script[step] = said[0]
         else:
-            script[step] = {"by_input": [{"input": _input(given), "output": _in_order(equal)} for given, equal in by_input.items()]}
+            script[step] = {
+                "by_input": [{"input": _input(given), "output": _in_order(equal)} for given, equal in by_input.items()]
+            }
     return script
 
 

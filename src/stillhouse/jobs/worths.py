@@ -48,7 +48,11 @@ def _usd_per_row(material: Material, judged: Judged, prompt: Judged) -> list[flo
         found = [asked(row) for row in rows]
     elif judged.arm.kind == "cascade":
         passed_on = sum(row.source == "teacher" for row in rows) / len(rows)
-        own = None if judged.usd_per_call is None or prompt.usd_per_call is None else judged.usd_per_call - prompt.usd_per_call * passed_on
+        own = (
+            None
+            if judged.usd_per_call is None or prompt.usd_per_call is None
+            else judged.usd_per_call - prompt.usd_per_call * passed_on
+        )
         found = [costs.known_sum([own, asked(row) if row.source == "teacher" else 0.0]) for row in rows]
     else:
         found = [judged.usd_per_call] * len(rows)

@@ -48,13 +48,24 @@ class Asking:
         reply = self._read(example, completion)
         if reply.output is None and completion.error is None and completion.text is not None and self._wants_json:
             mend = f"That cannot be used: {reply.error}. Answer again, with the JSON alone."
-            messages = (*request.messages, {"role": "assistant", "content": completion.text}, {"role": "user", "content": mend})
+            messages = (
+                *request.messages,
+                {"role": "assistant", "content": completion.text},
+                {"role": "user", "content": mend},
+            )
             second = await self._model.complete(replace(request, messages=messages), example)
             mended = self._read(example, second)
             error = None if mended.error is None else mended.error + SENT_BACK
             reply = replace(mended, how=None if mended.output is None else "repaired", error=error, sent_back=1)
             completion = _together([completion, second], text=second)
-        asked_for = [name for name, wanted in (("logprobs", self._task.teacher.soft_targets), ("schema", self._task.teacher.structured)) if wanted]
+        asked_for = [
+            name
+            for name, wanted in (
+                ("logprobs", self._task.teacher.soft_targets),
+                ("schema", self._task.teacher.structured),
+            )
+            if wanted
+        ]
         lacking = (*(name for name in asked_for if name in self._lacks), *completion.lacking)
         return replace(reply, lacking=lacking) if lacking else reply, completion
 
@@ -64,7 +75,9 @@ class Asking:
 
     async def _sent(self, request: Request, example: Example) -> tuple[Request, Completion]:
         """The request as the endpoint takes it, and the completion. What is in the store without a feature was refused with it before."""
-        if request.schema is None and "logprobs" not in request.parameters:  # most rows: nothing that an endpoint may lack
+        if (
+            request.schema is None and "logprobs" not in request.parameters
+        ):  # most rows: nothing that an endpoint may lack
             return request, await self._model.complete(request, example)
         request = _without(request, self._lacks)
         plainer = [(fewer, plain) for fewer in _FEATURES if (plain := _without(request, fewer)) != request]
@@ -89,7 +102,14 @@ class Asking:
         reply = parse_reply(self._task, example, completion.text, rationales=self._rationales)
         labels = example.choices or self._task.labels
         tokens, tops = completion.token_logprobs, completion.top_logprobs
-        if not self._task.teacher.soft_targets or reply.output is None or reply.at is None or labels is None or tokens is None or tops is None:
+        if (
+            not self._task.teacher.soft_targets
+            or reply.output is None
+            or reply.at is None
+            or labels is None
+            or tokens is None
+            or tops is None
+        ):
             return reply
         scores = label_scores(tokens, tops, reply.at, labels)
         return replace(reply, scores=scores if scores and reply.output in scores else None)
@@ -142,7 +162,8 @@ def _together(completions: Sequence[Completion], *, text: Completion) -> Complet
         text,
         usage=_usage([usage for usage in usages if usage is not None]) if None not in usages else None,
         cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
-        price_snapshot=" + ".join(dict.fromkeys(one.price_snapshot for one in completions if one.price_snapshot)) or None,
+        price_snapshot=" + ".join(dict.fromkeys(one.price_snapshot for one in completions if one.price_snapshot))
+        or None,
         latency_s=None if None in latencies else sum(latency for latency in latencies if latency is not None),
         from_store=all(completion.from_store for completion in completions),
         created=max((completion.created for completion in completions if completion.created), default=None),

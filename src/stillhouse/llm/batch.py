@@ -108,7 +108,9 @@ class Batches:
         Raises BudgetError where the cap has no room for what is left, TeacherError where the provider takes none of it; what was sent stays written down.
         """
         await self._go_on()
-        while self._sent and self._ledger.max_usd is not None:  # what an earlier process sent comes first: its cost is not reserved here
+        while (
+            self._sent and self._ledger.max_usd is not None
+        ):  # what an earlier process sent comes first: its cost is not reserved here
             await self._collect()
         while True:
             capped = await self._send_all(self._missing(requests()))
@@ -152,7 +154,9 @@ class Batches:
                 return capped
         return None
 
-    def _parts(self, requests: Iterable[Request]) -> Iterator[tuple[dict[str, tuple[Request, bytes]], BudgetError | None]]:
+    def _parts(
+        self, requests: Iterable[Request]
+    ) -> Iterator[tuple[dict[str, tuple[Request, bytes]], BudgetError | None]]:
         """The requests in parts that one batch takes, by hash, their worst cases reserved; the last with why there are no more of them."""
         part: dict[str, tuple[Request, bytes]] = {}
         n_bytes = 0
@@ -173,8 +177,17 @@ class Batches:
         yield part, None
 
     async def _send(self, part: Mapping[str, tuple[Request, bytes]]) -> None:
-        sent = _Sent(secrets.token_hex(8), self._model.name, len(part), self._clock(), refused=sorted(self._model.dialect.refused))
-        write_atomic(self._beside(sent), "".join(json.dumps(request.to_dict(), ensure_ascii=False) + "\n" for request, _ in part.values()))
+        sent = _Sent(
+            secrets.token_hex(8),
+            self._model.name,
+            len(part),
+            self._clock(),
+            refused=sorted(self._model.dialect.refused),
+        )
+        write_atomic(
+            self._beside(sent),
+            "".join(json.dumps(request.to_dict(), ensure_ascii=False) + "\n" for request, _ in part.values()),
+        )
         self._sent.append(sent)
         self._write()
         try:
@@ -191,7 +204,9 @@ class Batches:
             except ConnectionError:
                 if (found := await self._provider.find(sent.mark, sent.n, sent.since)) is not None:
                     return found
-        raise TeacherError(f"{self._model.name}: the endpoint did not take a batch in {_TRIES} tries; run this again when it is back: nothing is sent twice")
+        raise TeacherError(
+            f"{self._model.name}: the endpoint did not take a batch in {_TRIES} tries; run this again when it is back: nothing is sent twice"
+        )
 
     async def _collect(self) -> None:
         """Wait until one of the batches has ended, and store what it brought."""
@@ -203,7 +218,9 @@ class Batches:
                 status = await self._provider.status(sent.id)
                 if status.failed is not None:
                     self._forget(sent)
-                    raise TeacherError(f"{self._model.name}: the batch {sent.id} was refused ({status.failed}); mend that and run this again")
+                    raise TeacherError(
+                        f"{self._model.name}: the batch {sent.id} was refused ({status.failed}); mend that and run this again"
+                    )
                 if status.ended:
                     await self._store(sent, sent.id)
                     self._forget(sent)
@@ -219,15 +236,23 @@ class Batches:
         async with asyncio.TaskGroup() as writing:
             async for item in self._provider.results(batch):
                 if item.hash in unanswered and item.refuses is not None and item.refuses not in sent.refused:
-                    dialect.refuse(item.refuses)  # it stays unanswered, and is sent again without it, or under its other name
+                    dialect.refuse(
+                        item.refuses
+                    )  # it stays unanswered, and is sent again without it, or under its other name
                     continue
                 if item.again or (request := unanswered.pop(item.hash, None)) is None:
                     continue
-                if item.completion.finish_reason is None and item.completion.usage is None and item.completion.text is None:
+                if (
+                    item.completion.finish_reason is None
+                    and item.completion.usage is None
+                    and item.completion.text is None
+                ):
                     self._model.given_up[item.hash] = item.completion
                     continue
                 self.n_new += 1
-                writing.create_task(self._pay(request, replace(item.completion, lacking=as_sent.lacking(request.parameters))))
+                writing.create_task(
+                    self._pay(request, replace(item.completion, lacking=as_sent.lacking(request.parameters)))
+                )
         for hash_ in unanswered:
             self._tries[hash_] = self._tries.get(hash_, 0) + 1
         self._on_done(self.n_new)
@@ -247,7 +272,9 @@ class Batches:
             rows = [json.loads(line) for line in self._beside(sent).read_text(encoding="utf-8").split("\n") if line]
             found = [Request(**{**row, "messages": tuple(row["messages"])}) for row in rows]
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise StorageError(f"{self._beside(sent)}: the requests of batch {sent.id} cannot be read ({error}); mend the file and run this again") from None
+            raise StorageError(
+                f"{self._beside(sent)}: the requests of batch {sent.id} cannot be read ({error}); mend the file and run this again"
+            ) from None
         return {request.hash: request for request in found}
 
     def _forget(self, sent: _Sent) -> None:
@@ -267,7 +294,9 @@ class Batches:
 def _read(path: Path, model: str) -> list[_Sent]:
     found = under_way(path)
     if other := next((sent.model for sent in found if sent.model != model), None):
-        raise UserError(f"{path}: batches of {other} are under way for this output; fetch them with --teacher {other} --batch, or give another --out")
+        raise UserError(
+            f"{path}: batches of {other} are under way for this output; fetch them with --teacher {other} --batch, or give another --out"
+        )
     return found
 
 
@@ -278,4 +307,6 @@ def under_way(path: Path) -> list[_Sent]:
     try:
         return [_Sent(**sent) for sent in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError) as error:
-        raise StorageError(f"{path}: the list of batches under way cannot be read ({error}); mend it, or remove it to send all of them again") from None
+        raise StorageError(
+            f"{path}: the list of batches under way cannot be read ({error}); mend it, or remove it to send all of them again"
+        ) from None

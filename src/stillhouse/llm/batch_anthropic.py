@@ -13,7 +13,13 @@ from stillhouse.llm.request import Completion, Request, is_unicode
 from stillhouse.records import Usage
 
 VERSION = "2023-06-01"
-_FINISH = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "refusal": "content_filter", "model_context_window_exceeded": "length"}
+_FINISH = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "refusal": "content_filter",
+    "model_context_window_exceeded": "length",
+}
 _ERRORS = {"length": "cut off at max_tokens", "content_filter": "stopped by the content filter"}
 _RETRIED = frozenset({"overloaded_error", "api_error", "rate_limit_error", "timeout_error"})
 _MAX_TOKENS = 4096  # the protocol demands a number
@@ -32,7 +38,9 @@ class AnthropicBatches:
     def _params(self, request: Request) -> dict[str, Any]:
         given = request.parameters
         if other := sorted(given.keys() - _TAKEN):
-            raise UserError(f"anthropic:{self._model}: {', '.join(other)} cannot be sent in a batch of messages; label without --batch")
+            raise UserError(
+                f"anthropic:{self._model}: {', '.join(other)} cannot be sent in a batch of messages; label without --batch"
+            )
         system = "\n\n".join(message["content"] for message in request.messages if message["role"] == "system")
         params: dict[str, Any] = {
             "model": self._model,
@@ -56,7 +64,9 @@ class AnthropicBatches:
 
     async def send(self, lines: Iterable[bytes], mark: str) -> str:
         body = b'{"requests": [' + b",".join(lines) + b"]}"
-        made = await self._http.post("messages/batches", tries=1, data=body, headers={"Content-Type": "application/json"})
+        made = await self._http.post(
+            "messages/batches", tries=1, data=body, headers={"Content-Type": "application/json"}
+        )
         return _id(made)
 
     async def find(self, mark: str, n: int, since: float) -> str | None:
@@ -64,7 +74,10 @@ class AnthropicBatches:
         page = await self._http.get("messages/batches?limit=100")
         for row in page.get("data") or ():
             counts = row.get("request_counts") or {}
-            if sum(value for value in counts.values() if isinstance(value, int)) == n and _moment(row.get("created_at")) >= since - 5:
+            if (
+                sum(value for value in counts.values() if isinstance(value, int)) == n
+                and _moment(row.get("created_at")) >= since - 5
+            ):
                 return _id(row)
         return None
 
@@ -110,7 +123,12 @@ def _item(row: dict[str, Any]) -> Item | None:
     error = error.get("error") or error  # the error form of the API inside the result's
     refuses = refused_parameter(json.dumps({"error": error}).encode())
     kind, message = error.get("type"), str(error.get("message") or "no reason given")[:200]
-    return Item(hash_, Completion(None, error=f"refused in a batch ({kind}: {message})"), again=kind in _RETRIED, refuses=refuses)
+    return Item(
+        hash_,
+        Completion(None, error=f"refused in a batch ({kind}: {message})"),
+        again=kind in _RETRIED,
+        refuses=refuses,
+    )
 
 
 def read_message(body: Any) -> Completion:
@@ -121,7 +139,9 @@ def read_message(body: Any) -> Completion:
     except (KeyError, TypeError):
         return Completion(None, error="reply is not a message")
     if not is_unicode(text):
-        return Completion(None, error="reply is not valid Unicode", finish_reason=finish, usage=_usage(body.get("usage")))
+        return Completion(
+            None, error="reply is not valid Unicode", finish_reason=finish, usage=_usage(body.get("usage"))
+        )
     error = _ERRORS.get(finish) or (None if text.strip() else "empty reply")
     return Completion(text or None, error=error, finish_reason=finish, usage=_usage(body.get("usage")))
 
@@ -131,4 +151,6 @@ def _usage(raw: Any) -> Usage | None:
         return None
     names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
     fresh, read, written, output = (raw.get(name) if isinstance(raw.get(name), int) else None for name in names)
-    return Usage(None if fresh is None else fresh + (read or 0) + (written or 0), output, read, written_input_tokens=written)
+    return Usage(
+        None if fresh is None else fresh + (read or 0) + (written or 0), output, read, written_input_tokens=written
+    )

@@ -39,7 +39,12 @@ class OpenAIBatches:
             return fields
 
         file = _id(await self._http.post("files", form=form))
-        made = {"input_file_id": file, "endpoint": "/v1/chat/completions", "completion_window": "24h", "metadata": {"stillhouse": mark}}
+        made = {
+            "input_file_id": file,
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+            "metadata": {"stillhouse": mark},
+        }
         return _id(await self._http.post("batches", tries=1, json=made))
 
     async def find(self, mark: str, n: int, since: float) -> str | None:
@@ -97,4 +102,9 @@ def _item(row: dict[str, Any]) -> Item | None:
     message = str(said.get("message") if isinstance(said, dict) else said)[:200]
     refuses = refused_parameter(json.dumps({"error": said}).encode())
     again = status in (408, 409, 425, 429) or (isinstance(status, int) and status >= 500)
-    return Item(hash_, Completion(None, error=f"refused in a batch ({status or (error or {}).get('code')}: {message})"), again=again, refuses=refuses)
+    return Item(
+        hash_,
+        Completion(None, error=f"refused in a batch ({status or (error or {}).get('code')}: {message})"),
+        again=again,
+        refuses=refuses,
+    )

@@ -11,7 +11,9 @@ from typing import Generic, TypeVar
 from stillhouse.errors import StillhouseError
 from stillhouse.llm.request import between_tries
 
-_MOST_WAITING = 8  # times the calls under way: beyond it the endpoint fails as a whole, and more rows would only wait as well
+_MOST_WAITING = (
+    8  # times the calls under way: beyond it the endpoint fails as a whole, and more rows would only wait as well
+)
 In = TypeVar("In")
 Out = TypeVar("Out")
 

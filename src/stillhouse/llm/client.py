@@ -71,7 +71,13 @@ class ChatClient:
         dialect: Dialect | None = None,
     ) -> None:
         self.base_url, self.model, self.limiter = base_url.rstrip("/"), model, limiter
-        self._key, self._attempts, self._timeout_s, self._longest_wait_s, self._jitter = key, attempts, timeout_s, longest_wait_s, jitter
+        self._key, self._attempts, self._timeout_s, self._longest_wait_s, self._jitter = (
+            key,
+            attempts,
+            timeout_s,
+            longest_wait_s,
+            jitter,
+        )
         self.dialect = dialect or Dialect(model)
         self._authorization = {"Authorization": f"Bearer {key}"} if key else {}
         self._session: aiohttp.ClientSession | None = None
@@ -85,7 +91,11 @@ class ChatClient:
     async def complete(self, request: Request) -> Completion:
         """Send one request, with retries. Raises TeacherError where no request can succeed."""
         decides = "decision" in request.parameters
-        path, body = ("decisions", decision_body(self.model, request)) if decides else ("chat/completions", chat_body(self.model, request))
+        path, body = (
+            ("decisions", decision_body(self.model, request))
+            if decides
+            else ("chat/completions", chat_body(self.model, request))
+        )
         refused = self.dialect.refused
         raw = _encode(self.dialect.body(body)).encode()
         n_characters = sum(len(text_of(message)) for message in request.messages)
@@ -106,7 +116,11 @@ class ChatClient:
                 if refusal is None and error.refusal is not None:
                     refused_at = error.refusal.at  # the time in the limiter's queue before it is no refusal
                 refusal, failures = error.refusal, failures + (error.refusal is None)
-                if failures >= self._attempts if refusal is None else refusal.at - refused_at >= _PATIENCE_S or refusal.alone >= _ALONE:
+                if (
+                    failures >= self._attempts
+                    if refusal is None
+                    else refusal.at - refused_at >= _PATIENCE_S or refusal.alone >= _ALONE
+                ):
                     return self._failed(str(error), tries)
                 await self._wait(tries, error.retry_after_s)
             except Broken as error:  # part of the text was heard already: another try would be heard as well
@@ -117,7 +131,11 @@ class ChatClient:
 
     async def _wait(self, tries: int, retry_after_s: float | None) -> None:
         """Until the next try: what the endpoint asks for, else twice as long as the last time; with jitter, so that not all come back at once."""
-        wait_s = min(_FIRST_WAIT_S * 2 ** min(tries - 1, 30), self._longest_wait_s) if retry_after_s is None else retry_after_s
+        wait_s = (
+            min(_FIRST_WAIT_S * 2 ** min(tries - 1, 30), self._longest_wait_s)
+            if retry_after_s is None
+            else retry_after_s
+        )
         wait_s *= (0.5 + 0.5 * self._jitter()) if retry_after_s is None else (1 + 0.1 * self._jitter())
         told = between_tries.get()
         if told is None:
@@ -129,7 +147,9 @@ class ChatClient:
         finally:
             told(-1)
 
-    async def _try(self, path: str, raw: bytes, n_characters: int, max_tokens: int | None, decides: bool, refusal: Refusal | None) -> Completion:
+    async def _try(
+        self, path: str, raw: bytes, n_characters: int, max_tokens: int | None, decides: bool, refusal: Refusal | None
+    ) -> Completion:
         place = await self.limiter.begin(*self._expected.tokens(n_characters, max_tokens))
         completion = None
         try:
@@ -157,7 +177,9 @@ class ChatClient:
             headers = {"Content-Type": "application/json"} | self._authorization
             # The limiter bounds what is in flight; a second bound here would only hide it.
             self._session = aiohttp.ClientSession(
-                headers=headers, timeout=aiohttp.ClientTimeout(total=self._timeout_s), connector=aiohttp.TCPConnector(limit=0)
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+                connector=aiohttp.TCPConnector(limit=0),
             )
         return self._session
 
@@ -194,7 +216,16 @@ class ChatClient:
                     raise TooLong
             return response.status, response.headers, raw
 
-    def _read(self, status: int, headers: Mapping[str, str], raw: bytes, place: Place, refusal: Refusal | None = None, *, decides: bool = False) -> Completion:
+    def _read(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        raw: bytes,
+        place: Place,
+        refusal: Refusal | None = None,
+        *,
+        decides: bool = False,
+    ) -> Completion:
         latency_s = self.limiter.clock() - place.began
         if (status in _RETRIED or status >= 500) and not (status == 429 and self._said(raw).startswith(_TOO_LARGE)):
             asked_s = retry_after_s(headers)
@@ -204,13 +235,19 @@ class ChatClient:
         if status == _TOO_LONG:
             return Completion(None, error="the reply is longer than 8 MiB", latency_s=latency_s)
         if status in (401, 403):
-            raise TeacherError(f"{self.base_url}: the endpoint refuses the key ({status}: {self._said(raw)}); set the right key in the environment")
+            raise TeacherError(
+                f"{self.base_url}: the endpoint refuses the key ({status}: {self._said(raw)}); set the right key in the environment"
+            )
         if decides and status in (404, 405, 501):
             return Completion(None, error=NO_DECISIONS, latency_s=latency_s)
         if status == 404:
-            raise TeacherError(f"{self.base_url}: no such model or path ({status}: {self._said(raw)}); check the name {self.model!r} and the address")
+            raise TeacherError(
+                f"{self.base_url}: no such model or path ({status}: {self._said(raw)}); check the name {self.model!r} and the address"
+            )
         if status != 200:
-            refused = Completion(None, error=f"refused by the endpoint ({status}: {self._said(raw)})", latency_s=latency_s)
+            refused = Completion(
+                None, error=f"refused by the endpoint ({status}: {self._said(raw)})", latency_s=latency_s
+            )
             if status in (400, 422) and (parameter := refused_parameter(raw)) is not None:
                 raise _Refused(parameter, refused)
             return refused
@@ -218,7 +255,9 @@ class ChatClient:
 
     def _refused(self, raw: bytes, place: Place, retry_after_s: float | None, earlier: Refusal | None) -> Refusal:
         if _code(raw) in _NEVER_PASSES:
-            raise TeacherError(f"{self.base_url}: the account has no quota left ({self._said(raw)}); add credit, then run this again")
+            raise TeacherError(
+                f"{self.base_url}: the account has no quota left ({self._said(raw)}); add credit, then run this again"
+            )
         return self.limiter.refused(place, retry_after_s, earlier)
 
     def _said(self, raw: bytes) -> str:
@@ -229,7 +268,9 @@ class ChatClient:
             text = said["message"] if isinstance(said, dict) else str(said)
         except (ValueError, KeyError, TypeError):
             pass  # not the API's error form: show the body as it is
-        return " ".join(self._clean(text).split())[:200] or "no reason given"  # cleaned before it is cut: half a key is a key told, too
+        return (
+            " ".join(self._clean(text).split())[:200] or "no reason given"
+        )  # cleaned before it is cut: half a key is a key told, too
 
     def _clean(self, text: str) -> str:
         text = text.encode(errors="replace").decode()  # it goes into messages and files
@@ -247,11 +288,18 @@ class ChatClient:
 
 def chat_body(model: str, request: Request) -> dict[str, Any]:
     """The body of a chat completion; streamed where somebody listens."""
-    body: dict[str, Any] = {"model": model, "messages": [dict(message) for message in request.messages], **request.parameters}
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [dict(message) for message in request.messages],
+        **request.parameters,
+    }
     if text_listener.get() is not None:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     if request.schema is not None:
-        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(request.schema), "strict": True}}
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": dict(request.schema), "strict": True},
+        }
     return body
 
 

@@ -25,7 +25,9 @@ def context_window(model: str) -> int | None:
 
     provider, colon, name = model.partition(":")
     try:
-        _, found = data_snapshot.get_snapshot().find_provider_model(name if colon else model, None, provider if colon else None, None)
+        _, found = data_snapshot.get_snapshot().find_provider_model(
+            name if colon else model, None, provider if colon else None, None
+        )
     except LookupError:
         return None
     return found.context_window
@@ -48,7 +50,16 @@ async def listed_window(base_url: str, model: str, key: str | None) -> int | Non
             rows = json.loads(await response.read())["data"] if response.status == 200 else ()
         row: dict[str, Any] = next((row for row in rows if row["id"] == model), {})
         found = next((value for name in _WINDOWS if (value := row.get(name)) is not None), None)
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (
+        aiohttp.ClientError,
+        OSError,
+        TimeoutError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ):
         return None
     return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None
 
@@ -71,15 +82,25 @@ def with_tokenizer(path: Path) -> TokenCounter:
     try:
         from tokenizers import Tokenizer
     except ModuleNotFoundError:
-        raise MissingExtraError("[teacher] tokenizer needs tokenizers; install it with `pip install 'stillhouse[train]'`") from None
+        raise MissingExtraError(
+            "[teacher] tokenizer needs tokenizers; install it with `pip install 'stillhouse[train]'`"
+        ) from None
     file = path / "tokenizer.json" if path.is_dir() else path
     if not file.is_file():
-        raise TaskFileError(f"[teacher] tokenizer = {str(path)!r}: no such file; give a tokenizer.json, or a folder with one")
+        raise TaskFileError(
+            f"[teacher] tokenizer = {str(path)!r}: no such file; give a tokenizer.json, or a folder with one"
+        )
     try:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises plain Exception for a file that it cannot read
-        raise TaskFileError(f"[teacher] tokenizer = {str(path)!r}: cannot be read ({error}); give a tokenizer.json as `tokenizers` writes it") from None
-    return TokenCounter(lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids), f"counted with {file.name}", per_message=PER_MESSAGE)
+        raise TaskFileError(
+            f"[teacher] tokenizer = {str(path)!r}: cannot be read ({error}); give a tokenizer.json as `tokenizers` writes it"
+        ) from None
+    return TokenCounter(
+        lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids),
+        f"counted with {file.name}",
+        per_message=PER_MESSAGE,
+    )
 
 
 def measured(prompts: Sequence[Messages], usages: Sequence[Usage | None]) -> TokenCounter | None:
@@ -92,5 +113,13 @@ def measured(prompts: Sequence[Messages], usages: Sequence[Usage | None]) -> Tok
     if not told:
         return None
     ratio = sum(characters for characters, _, _ in told) / sum(tokens for _, tokens, _ in told)
-    source = "estimated, as a stand-in counts no tokens" if any(estimated for *_, estimated in told) else f"measured on {len(told):,} calls"
-    return TokenCounter(lambda text: len(text) / ratio, f"{ratio:.2f} characters a token, {source}; a tenth of the window is kept free", 1 - KEPT_FREE)
+    source = (
+        "estimated, as a stand-in counts no tokens"
+        if any(estimated for *_, estimated in told)
+        else f"measured on {len(told):,} calls"
+    )
+    return TokenCounter(
+        lambda text: len(text) / ratio,
+        f"{ratio:.2f} characters a token, {source}; a tenth of the window is kept free",
+        1 - KEPT_FREE,
+    )

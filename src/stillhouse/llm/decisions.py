@@ -15,7 +15,9 @@ def decision_body(model: str, request: Request) -> dict[str, Any]:
     asked = request.parameters["decision"]
     choices = [{"value": choice} for choice in asked["choices"]]
     question = {"type": "choice", "name": "decision", "instructions": asked["instructions"], "choices": choices}
-    messages = [{"type": "message", "role": message["role"], "content": message["content"]} for message in request.messages]
+    messages = [
+        {"type": "message", "role": message["role"], "content": message["content"]} for message in request.messages
+    ]
     return {"model": model, "input": messages, "questions": [question]}
 
 
@@ -25,13 +27,23 @@ def read_decision(raw: bytes, latency_s: float, clean: Callable[[str], str] = st
         body = json.loads(raw)
         answer, usage = body["answers"][0], _usage(body.get("usage"))
         if answer["type"] == "refusal":
-            return Completion(None, error="the model refused to decide", finish_reason="refusal", usage=usage, latency_s=latency_s)
+            return Completion(
+                None, error="the model refused to decide", finish_reason="refusal", usage=usage, latency_s=latency_s
+            )
         scores = {_text(pair["value"]): float(pair["probability"]) for pair in answer["probabilities"]}
         choice = _text(answer["choice"])
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        return Completion(None, error=f"reply is not a decision: {clean(raw.decode(errors='replace'))[:80]!r}", latency_s=latency_s)
-    if choice not in scores or not all(0 <= score <= 1 + 1e-6 for score in scores.values()) or not is_unicode("".join(scores)):
-        return Completion(None, error="reply is a decision without a probability for its choice", usage=usage, latency_s=latency_s)
+        return Completion(
+            None, error=f"reply is not a decision: {clean(raw.decode(errors='replace'))[:80]!r}", latency_s=latency_s
+        )
+    if (
+        choice not in scores
+        or not all(0 <= score <= 1 + 1e-6 for score in scores.values())
+        or not is_unicode("".join(scores))
+    ):
+        return Completion(
+            None, error="reply is a decision without a probability for its choice", usage=usage, latency_s=latency_s
+        )
     return Completion(choice, finish_reason="stop", usage=usage, latency_s=latency_s, scores=scores)
 
 

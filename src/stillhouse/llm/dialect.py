@@ -13,7 +13,10 @@ from typing import Any
 
 _RENAMED = {"max_tokens": "max_completion_tokens"}
 _LEFT_OUT = ("top_p", "temperature")  # in this order: where the two cannot go together, the temperature stays
-_REFUSES = re.compile(r"unsupported|not support|deprecated|not allowed|not permitted|cannot both|unrecogni[sz]ed|unknown parameter", re.IGNORECASE)
+_REFUSES = re.compile(
+    r"unsupported|not support|deprecated|not allowed|not permitted|cannot both|unrecogni[sz]ed|unknown parameter",
+    re.IGNORECASE,
+)
 _log = logging.getLogger(__name__)
 
 

@@ -39,7 +39,9 @@ class Ledger:
         """Set the worst case of this call aside and return it. Waits while calls in flight may still free enough; raises BudgetError when none can."""
         worst = self._worst(request, price)
         while (over := self._over(worst)) is not None:
-            if self._reserved < 1e-9:  # nothing is under way; sums of floats may leave a trace, less than any token costs
+            if (
+                self._reserved < 1e-9
+            ):  # nothing is under way; sums of floats may leave a trace, less than any token costs
                 raise over
             settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(settled)
@@ -63,7 +65,9 @@ class Ledger:
         if self.max_usd is None:
             return 0.0
         if price is None:
-            raise PriceUnknownError(f"no price is known for {request.model}, so max_usd = {self.max_usd:g} cannot be kept; give --price-in and --price-out")
+            raise PriceUnknownError(
+                f"no price is known for {request.model}, so max_usd = {self.max_usd:g} cannot be kept; give --price-in and --price-out"
+            )
         return worst_case_usd(request, price)
 
     def _over(self, worst: float) -> BudgetError | None:
@@ -90,8 +94,14 @@ class Ledger:
 
 def worst_case_input_tokens(request: Request) -> int:
     """An upper bound on the tokens of a prompt: each is at least one byte, and each message adds a few for its role."""
-    beside = [part for part in (request.schema, request.parameters.get("tools"), request.parameters.get("decision")) if part is not None]
-    return sum(len(text_of(message).encode()) + 8 for message in request.messages) + sum(len(json.dumps(part)) for part in beside)
+    beside = [
+        part
+        for part in (request.schema, request.parameters.get("tools"), request.parameters.get("decision"))
+        if part is not None
+    ]
+    return sum(len(text_of(message).encode()) + 8 for message in request.messages) + sum(
+        len(json.dumps(part)) for part in beside
+    )
 
 
 def worst_case_usd(request: Request, price: Price) -> float:

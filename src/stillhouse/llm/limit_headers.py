@@ -36,10 +36,18 @@ def read_limits(headers: Mapping[str, str]) -> dict[str, Told]:
     for kind in _KINDS:
         for limit, remaining, reset in (
             (f"x-ratelimit-limit-{kind}", f"x-ratelimit-remaining-{kind}", f"x-ratelimit-reset-{kind}"),
-            (f"anthropic-ratelimit-{kind}-limit", f"anthropic-ratelimit-{kind}-remaining", f"anthropic-ratelimit-{kind}-reset"),
+            (
+                f"anthropic-ratelimit-{kind}-limit",
+                f"anthropic-ratelimit-{kind}-remaining",
+                f"anthropic-ratelimit-{kind}-reset",
+            ),
         ):
             if limit in headers or remaining in headers:
-                n_limit, n_left, reset_s = _number(headers.get(limit)), _number(headers.get(remaining)), seconds(headers.get(reset), now)
+                n_limit, n_left, reset_s = (
+                    _number(headers.get(limit)),
+                    _number(headers.get(remaining)),
+                    seconds(headers.get(reset), now),
+                )
                 found[kind] = Told(n_limit, n_left, reset_s, _window_s(n_limit, n_left, reset_s))
     return found
 
@@ -72,7 +80,9 @@ def _http_date(text: str) -> datetime | None:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError):
         return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)  # asctime's form names no zone and means GMT
+    return (
+        moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    )  # asctime's form names no zone and means GMT
 
 
 def seconds(text: str | None, now: datetime | None = None) -> float | None:

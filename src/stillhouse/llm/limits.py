@@ -79,7 +79,9 @@ class Limiter:
         self._pace = Pace(self._first_at)
         self._paced: Bucket | None = None  # filled at the pace, once there is one
         self._not_before = self._learned_at = self._full_at = -1e9
-        self._head = asyncio.Lock()  # whoever is first waits for time and place; all others wait for the lock, which is fair
+        self._head = (
+            asyncio.Lock()
+        )  # whoever is first waits for time and place; all others wait for the lock, which is fair
         self._freed: asyncio.Future[None] | None = None
 
     def _bucket(self, per_s: float, burst: float | None = None) -> Bucket:
@@ -124,7 +126,9 @@ class Limiter:
         if usage is None or not self._buckets:
             return
         more_in = (usage.input_tokens if usage.input_tokens is not None else place.input_tokens) - place.input_tokens
-        more_out = (usage.output_tokens if usage.output_tokens is not None else place.output_tokens) - place.output_tokens
+        more_out = (
+            usage.output_tokens if usage.output_tokens is not None else place.output_tokens
+        ) - place.output_tokens
         for name, amount in (("input-tokens", more_in), ("output-tokens", more_out), ("tokens", more_in + more_out)):
             if name in self._buckets:
                 self._buckets[name].take(amount)
@@ -134,7 +138,12 @@ class Limiter:
             self._freed.set_result(None)
 
     def _demands(self, input_tokens: float, output_tokens: float) -> list[tuple[Bucket, float]]:
-        amounts = {"requests": 1.0, "tokens": input_tokens + output_tokens, "input-tokens": input_tokens, "output-tokens": output_tokens}
+        amounts = {
+            "requests": 1.0,
+            "tokens": input_tokens + output_tokens,
+            "input-tokens": input_tokens,
+            "output-tokens": output_tokens,
+        }
         demands = [(bucket, amounts[name]) for name, bucket in self._buckets.items()]
         return demands if self._paced is None else [*demands, (self._paced, 1.0)]
 
@@ -157,7 +166,9 @@ class Limiter:
         """A 429: start nothing before its Retry-After is over, and then at the pace that is known to pass. `earlier`: the same request's last refusal."""
         now, mean_s, cut_at = self.clock(), self._in_flight.mean_s, self._pace.cut_at
         until = self._not_before if retry_after_s is None else max(self._not_before, now + retry_after_s)
-        sent_per_s = self._busy / (max(now - self._first_at, 1.0) if mean_s is None else max(mean_s, 1e-3))  # Little's law
+        sent_per_s = self._busy / (
+            max(now - self._first_at, 1.0) if mean_s is None else max(mean_s, 1e-3)
+        )  # Little's law
         refusal = self._pace.refused(place.began, now, sent_per_s, until, earlier)
         if earlier is None or refusal.alone == earlier.alone:  # else others pass, and need not wait for this one
             self._not_before = until
@@ -166,7 +177,9 @@ class Limiter:
             if self._paced is None:
                 self._paced = Bucket(per_s, 1.0, self.clock)
             self._paced.wait_s(0.0)  # brings it up to now
-            self._paced.level = 1.0 - per_s * self._pace.hold_s if self._pace.hold_s > 0 else 0.0  # one call when the wait is over: nothing gathers in it
+            self._paced.level = (
+                1.0 - per_s * self._pace.hold_s if self._pace.hold_s > 0 else 0.0
+            )  # one call when the wait is over: nothing gathers in it
         return refusal
 
     def learn(self, headers: Mapping[str, str]) -> None:
@@ -185,7 +198,9 @@ class Limiter:
                 # Of a limit per day all may be used at once; one per minute is paced.
                 changed = self._bucket(per_s, told.limit if told.window_s > 60 else None)
                 if bucket is not None:
-                    changed.level = min(changed.level, bucket.level)  # what is taken stays taken, however often the limit changes
+                    changed.level = min(
+                        changed.level, bucket.level
+                    )  # what is taken stays taken, however often the limit changes
                 self._buckets[name] = bucket = changed
             if told.remaining is not None:
                 bucket.level = min(bucket.level, told.remaining)  # others may be using the same limit
@@ -209,4 +224,8 @@ class Expected:
         if usage.input_tokens and n_characters:
             self._per_character += 0.1 * (usage.input_tokens / n_characters - self._per_character)
         if usage.output_tokens is not None:
-            self._output = float(usage.output_tokens) if self._output is None else self._output + 0.1 * (usage.output_tokens - self._output)
+            self._output = (
+                float(usage.output_tokens)
+                if self._output is None
+                else self._output + 0.1 * (usage.output_tokens - self._output)
+            )

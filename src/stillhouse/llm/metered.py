@@ -47,8 +47,15 @@ class MeteredModel:
         self.dialect = dialect or Dialect(name)  # shared with whatever else asks this model
         self._call, self._store, self._close, self._now = call, store, close, now
         self._priced_as = priced_as or name
-        self._given: dict[str, Any] = {"price_in": price_in, "price_out": price_out, "price_cached": price_cached, "price_written": price_written}
-        self.given_up: dict[str, Completion] = {}  # requests that a batch had no answer for, with the reason: not to be asked at the full price
+        self._given: dict[str, Any] = {
+            "price_in": price_in,
+            "price_out": price_out,
+            "price_cached": price_cached,
+            "price_written": price_written,
+        }
+        self.given_up: dict[
+            str, Completion
+        ] = {}  # requests that a batch had no answer for, with the reason: not to be asked at the full price
         self.n_live, self.live_usd = 0, 0.0  # calls paid for one by one, at the full price, and their known cost
         self._absent: set[str] = set()
         self._looked_at = 0.0
@@ -126,7 +133,12 @@ class MeteredModel:
         paid, cost_usd, created = False, None, _second(now)
         try:
             completion = await self._call(request, example)
-            paid = completion.finish_reason is not None or completion.usage is not None or completion.text is not None or completion.tool_calls is not None
+            paid = (
+                completion.finish_reason is not None
+                or completion.usage is not None
+                or completion.text is not None
+                or completion.tool_calls is not None
+            )
             if completion.usage is None:
                 completion = replace(completion, created=created)
             else:
@@ -134,7 +146,9 @@ class MeteredModel:
                 completion = replace(completion, created=created, cost_usd=cost_usd, price_snapshot=snapshot)
             if paid:  # what was not answered is asked again next time
                 self.n_live, self.live_usd = self.n_live + 1, self.live_usd + (cost_usd or 0.0)
-                await self._store.put(_to_stored(request, completion, created))  # cancelled, it is committed all the same
+                await self._store.put(
+                    _to_stored(request, completion, created)
+                )  # cancelled, it is committed all the same
         finally:
             await self.ledger.settle(reserved, cost_usd, paid=paid)
         return completion
@@ -149,7 +163,9 @@ class MeteredModel:
         if completion.usage is not None:
             cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
             cost_usd = None if cost_usd is None else share * cost_usd
-            completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot and f"{snapshot}, {share:.0%}{IN_A_BATCH}")
+            completion = replace(
+                completion, cost_usd=cost_usd, price_snapshot=snapshot and f"{snapshot}, {share:.0%}{IN_A_BATCH}"
+            )
         await self._store.put(_to_stored(request, completion, _second(now)))
         return cost_usd
 
@@ -159,7 +175,11 @@ class MeteredModel:
 
 
 def _to_stored(request: Request, completion: Completion, created: str) -> StoredCompletion:
-    response: dict[str, Any] = {"text": completion.text, "finish_reason": completion.finish_reason, "error": completion.error}
+    response: dict[str, Any] = {
+        "text": completion.text,
+        "finish_reason": completion.finish_reason,
+        "error": completion.error,
+    }
     if completion.token_logprobs is not None:
         response["token_logprobs"] = [list(pair) for pair in completion.token_logprobs]
     if completion.top_logprobs is not None:

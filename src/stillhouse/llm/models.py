@@ -26,7 +26,9 @@ _OPENAI, _ANTHROPIC = "https://api.openai.com/v1", "https://api.anthropic.com"
 Teacher = PromptedPredictor | RecordedTeacher
 
 
-def open_teacher(name: str, task: Task, store: Store, *, ledger: Ledger | None = None, shots: Sequence[Example] | None = None) -> Teacher:
+def open_teacher(
+    name: str, task: Task, store: Store, *, ledger: Ledger | None = None, shots: Sequence[Example] | None = None
+) -> Teacher:
     """The teacher that a name stands for, asking with this task's prompt; `shots` None takes the task's own worked examples.
 
     Raises ModelNameError for a name of another form or a file that is absent, KeyMissingError where the provider needs a key.
@@ -73,20 +75,37 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
     async def send(request: Request, _: Example | None) -> Completion:
         return await client.complete(request)
 
-    return MeteredModel(name, send, store, ledger, **given, bills=True, close=client.close, in_flight=lambda: limiter.in_flight, dialect=dialect)
+    return MeteredModel(
+        name,
+        send,
+        store,
+        ledger,
+        **given,
+        bills=True,
+        close=client.close,
+        in_flight=lambda: limiter.in_flight,
+        dialect=dialect,
+    )
 
 
 def given_prices(task: Task) -> GivenPrices:
     """The user's own prices, checked before anything is paid for; all None where there are none."""
     settings = task.teacher
     given = GivenPrices(
-        price_in=settings.price_in, price_out=settings.price_out, price_cached=settings.price_cached, price_written=settings.price_written
+        price_in=settings.price_in,
+        price_out=settings.price_out,
+        price_cached=settings.price_cached,
+        price_written=settings.price_written,
     )
     check_prices(**given)
     if (given["price_in"] is None) != (given["price_out"] is None):
-        raise UserError("a price for input tokens alone, or for output tokens alone, prices no call; give both --price-in and --price-out")
+        raise UserError(
+            "a price for input tokens alone, or for output tokens alone, prices no call; give both --price-in and --price-out"
+        )
     if given["price_in"] is None and (given["price_cached"] is not None or given["price_written"] is not None):
-        raise UserError("price_cached and price_written go with prices of one's own; give price_in and price_out in [teacher] as well")
+        raise UserError(
+            "price_cached and price_written go with prices of one's own; give price_in and price_out in [teacher] as well"
+        )
     return given
 
 
@@ -102,9 +121,13 @@ def open_batches(name: str, teacher: Teacher, ledger: Ledger, path: Path, on_don
     dialect = teacher.model.dialect
     provider: Provider
     if name.startswith("anthropic:"):
-        provider = AnthropicBatches(BatchHttp(base_url, {"x-api-key": key or "", "anthropic-version": VERSION}, key), model, dialect)
+        provider = AnthropicBatches(
+            BatchHttp(base_url, {"x-api-key": key or "", "anthropic-version": VERSION}, key), model, dialect
+        )
     else:
-        provider = OpenAIBatches(BatchHttp(base_url, {"Authorization": f"Bearer {key}"} if key else {}, key), model, dialect)
+        provider = OpenAIBatches(
+            BatchHttp(base_url, {"Authorization": f"Bearer {key}"} if key else {}, key), model, dialect
+        )
     return Batches(teacher.model, ledger, provider, path, on_done=on_done)
 
 
@@ -163,7 +186,11 @@ def worked_examples(task: Task) -> tuple[Example, ...]:
         try:
             row = json.loads(text)
             choices = tuple(row["choices"]) if row.get("choices") else None
-            shots.append(Example(f"worked {line}", row["input"], str(row["label"]), None, row.get("rationale"), choices))
+            shots.append(
+                Example(f"worked {line}", row["input"], str(row["label"]), None, row.get("rationale"), choices)
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TaskFileError(f"{path}:{line}: a worked example needs `input` and `label` ({error}); mend the row") from None
+            raise TaskFileError(
+                f"{path}:{line}: a worked example needs `input` and `label` ({error}); mend the row"
+            ) from None
     return tuple(shots)

@@ -8,10 +8,20 @@ import resource
 from dataclasses import dataclass
 
 _CUT = 0.95  # of the rate that passed, after a refusal
-_FIRST_RAISE_S, _RAISE_S = 4.0, 10.0  # in which the rate is raised by a seventh, after the first refusal and after later ones; then faster
+_FIRST_RAISE_S, _RAISE_S = (
+    4.0,
+    10.0,
+)  # in which the rate is raised by a seventh, after the first refusal and after later ones; then faster
 _RAISE, _MOST_RAISED = 0.1, 10.0  # exponents: of such a time, and the highest, for a limit that is gone
-_ENOUGH, _LONG_ENOUGH_S = 10, 1.0  # calls that passed in so long tell a rate; so many for each that is refused, that the refused has its own reason
-_BLOCK_S, _LONG_BLOCK_S, _WINDOW_S = 1.0, 5.0, 60.0  # in which nothing passed: a window may be used up, or surely is; and how long most windows are
+_ENOUGH, _LONG_ENOUGH_S = (
+    10,
+    1.0,
+)  # calls that passed in so long tell a rate; so many for each that is refused, that the refused has its own reason
+_BLOCK_S, _LONG_BLOCK_S, _WINDOW_S = (
+    1.0,
+    5.0,
+    60.0,
+)  # in which nothing passed: a window may be used up, or surely is; and how long most windows are
 _OFTEN = 3  # times that a request is refused while others pass
 _FIRST_HOLD_S, _LONGEST_HOLD_S = 0.25, 4.0  # between tries while nothing passes
 _MOST_HALVINGS = 6  # while nothing passes
@@ -47,9 +57,21 @@ class Pace:
         self.cut_at = self._from = now  # the last refusal that told something, and when calls began again after it
         self._raise_s = _FIRST_RAISE_S
         self._passed = 0  # calls since `_from` that were not refused
-        self._opened_at, self._in_window, self._till_refused = now, 0, 0  # the same since the last reopening: all, and those until the last refusal
-        self._in_row, self._trouble_at, self._last_refused = 0, now, now  # refusals with nothing between, the first's time, and when the last's call began
-        self._last_passed, self._n_answered, self._n_refused = -math.inf, 0, 0  # when the last call that was answered began, and how many there were
+        self._opened_at, self._in_window, self._till_refused = (
+            now,
+            0,
+            0,
+        )  # the same since the last reopening: all, and those until the last refusal
+        self._in_row, self._trouble_at, self._last_refused = (
+            0,
+            now,
+            now,
+        )  # refusals with nothing between, the first's time, and when the last's call began
+        self._last_passed, self._n_answered, self._n_refused = (
+            -math.inf,
+            0,
+            0,
+        )  # when the last call that was answered began, and how many there were
         self.hold_s = 0.0  # in which to send nothing, after `cut_at`
 
     def per_s(self, now: float) -> float | None:
@@ -63,7 +85,9 @@ class Pace:
         """A call begins."""
         self._passed, self._in_window = self._passed + 1, self._in_window + 1
 
-    def refused(self, began: float, now: float, sent_per_s: float, until: float, earlier: Refusal | None = None) -> Refusal:
+    def refused(
+        self, began: float, now: float, sent_per_s: float, until: float, earlier: Refusal | None = None
+    ) -> Refusal:
         """A call that began then was refused while `sent_per_s` calls were sent; the endpoint wants none before `until`. `earlier`: the same request's last.
 
         A request that is refused again while others pass has a reason of its own (it may be larger than the limit): what its refusals did is taken back.
@@ -83,7 +107,9 @@ class Pace:
             return Refusal(now, self._n_answered, self._n_refused, cut_to, alone)
         self._cut(per_s, began, now, sent_per_s, until)
         before = sent_per_s if per_s is None else per_s
-        return Refusal(now, self._n_answered, self._n_refused, cut_to * min(1.0, (self._base or before) / before), alone)
+        return Refusal(
+            now, self._n_answered, self._n_refused, cut_to * min(1.0, (self._base or before) / before), alone
+        )
 
     def _many_pass(self, earlier: Refusal) -> bool:
         """Whether since that refusal many were answered for each that was refused."""
@@ -140,9 +166,17 @@ class InFlight:
     def __init__(self, stated: int | None) -> None:
         self.allowed = float(stated or _FIRST_IN_FLIGHT)
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)  # each call has a connection
-        self._most = _MOST_IN_FLIGHT if files == resource.RLIM_INFINITY else max(_FIRST_IN_FLIGHT, min(_MOST_IN_FLIGHT, files - _OTHER_FILES))
+        self._most = (
+            _MOST_IN_FLIGHT
+            if files == resource.RLIM_INFINITY
+            else max(_FIRST_IN_FLIGHT, min(_MOST_IN_FLIGHT, files - _OTHER_FILES))
+        )
         self._grows, self._doubles = stated is None, True
-        self._round, self._n, self._took_s = self.allowed, 0, 0.0  # a round: as many answers as were allowed when it began
+        self._round, self._n, self._took_s = (
+            self.allowed,
+            0,
+            0.0,
+        )  # a round: as many answers as were allowed when it began
         self.mean_s: float | None = None  # that an answer took in the last round; in the first, that the first took
         self._least_s = math.inf  # of such means: single answers differ too much
 

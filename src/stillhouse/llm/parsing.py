@@ -39,7 +39,9 @@ class Reply:
     agreement: float | None = None  # of k samples, the share that gave this answer; None: there was one
     scores: Mapping[str, float] | None = None  # the teacher's probability per label, where it is known
     sent_back: int = 0  # replies behind this one that were sent back for repair
-    lacking: tuple[str, ...] = ()  # what was asked for and the endpoint could not do: "schema", "logprobs", "temperature"
+    lacking: tuple[
+        str, ...
+    ] = ()  # what was asked for and the endpoint could not do: "schema", "logprobs", "temperature"
 
 
 def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = False) -> Reply:
@@ -55,7 +57,11 @@ def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = F
         found, asked_for = _answer_in(text, task)
         if found is None:
             return Reply(None, error="no answer after the rationale")
-        rationale, answer, at = text[: found.start()].strip() or None, (found.group(1) or "").strip(), max(found.start(1), 0)
+        rationale, answer, at = (
+            text[: found.start()].strip() or None,
+            (found.group(1) or "").strip(),
+            max(found.start(1), 0),
+        )
     reply = _answer(task, example, answer, rationale, spoken=rationales)
     return replace(reply, how=reply.how if asked_for or reply.how is None else "lenient", at=indent + at)
 
@@ -90,7 +96,9 @@ def _object(task: Task, example: Example, text: str, indent: int, rationales: bo
     else:
         reply = _answer(task, example, answer.strip(), rationale)
     begins = re.search(r'"answer"\s*:\s*"', text)
-    return replace(reply, how=reply.how if strict or reply.how is None else "lenient", at=indent + begins.end() if begins else None)
+    return replace(
+        reply, how=reply.how if strict or reply.how is None else "lenient", at=indent + begins.end() if begins else None
+    )
 
 
 def _answer_in(text: str, task: Task) -> tuple[re.Match[str] | None, bool]:
@@ -102,7 +110,10 @@ def _answer_in(text: str, task: Task) -> tuple[re.Match[str] | None, bool]:
     if (found := pattern.search(text)) is not None:
         return found, True
     phrases = [pattern.pattern] + ([_DEFAULT_PATTERN] if task.output == "choice" else [])
-    return next((found for phrase in phrases if (found := re.search(phrase, text, pattern.flags | re.IGNORECASE)) is not None), None), False
+    return next(
+        (found for phrase in phrases if (found := re.search(phrase, text, pattern.flags | re.IGNORECASE)) is not None),
+        None,
+    ), False
 
 
 def answer_pattern(task: Task) -> re.Pattern[str]:
@@ -110,20 +121,32 @@ def answer_pattern(task: Task) -> re.Pattern[str]:
     try:
         compiled = re.compile(pattern, re.DOTALL)
     except re.error as error:
-        raise TaskFileError(f"[teacher] answer_pattern = {pattern!r}: not a regular expression ({error}); mend it") from None
+        raise TaskFileError(
+            f"[teacher] answer_pattern = {pattern!r}: not a regular expression ({error}); mend it"
+        ) from None
     if compiled.groups != 1:
-        raise TaskFileError(f"[teacher] answer_pattern = {pattern!r}: needs one group, the answer, and has {compiled.groups}; mend it")
+        raise TaskFileError(
+            f"[teacher] answer_pattern = {pattern!r}: needs one group, the answer, and has {compiled.groups}; mend it"
+        )
     return compiled
 
 
 def _choice(answer: str, rationale: str | None, allowed: Sequence[str] | None) -> Reply:
     if allowed is None:  # no label set is known yet: the reply's own words become the label
         words = _bare(answer)
-        return Reply(words, rationale, "strict") if words and len(words) <= 100 else Reply(None, rationale, error="no short label in the reply")
+        return (
+            Reply(words, rationale, "strict")
+            if words and len(words) <= 100
+            else Reply(None, rationale, error="no short label in the reply")
+        )
     if answer in allowed or answer.removesuffix(".") in allowed:
         return Reply(answer if answer in allowed else answer.removesuffix("."), rationale, "strict")
-    marked = {letter for letter in re.findall(r"\(([a-z])\)", answer.casefold()) if ord(letter) - ord("a") < len(allowed)}
-    if len(marked) > 1:  # "either (d) doctor's office or (e) vet's office", whether or not both are spelled as the choices are
+    marked = {
+        letter for letter in re.findall(r"\(([a-z])\)", answer.casefold()) if ord(letter) - ord("a") < len(allowed)
+    }
+    if (
+        len(marked) > 1
+    ):  # "either (d) doctor's office or (e) vet's office", whether or not both are spelled as the choices are
         return Reply(None, rationale, error=_SEVERAL)
     lettered = re.match(r"^\(?([A-Za-z])\)\s*(.*)$", answer, re.DOTALL)
     if lettered and _bare(lettered[2]):
@@ -131,7 +154,9 @@ def _choice(answer: str, rationale: str | None, allowed: Sequence[str] | None) -
     elif lettered and (number := ord(lettered[1].lower()) - ord("a")) < len(allowed):
         return Reply(allowed[number], rationale, "lenient")
     forms = Counter(map(_bare, set(allowed)))
-    by_bare = {_bare(label): label for label in allowed if _bare(label) and forms[_bare(label)] == 1}  # "US" and "us" are told apart strictly or not at all
+    by_bare = {
+        _bare(label): label for label in allowed if _bare(label) and forms[_bare(label)] == 1
+    }  # "US" and "us" are told apart strictly or not at all
     for candidate in (answer, answer.splitlines()[0] if answer else "", answer.rpartition(":")[2]):
         if (label := by_bare.get(_bare(candidate))) is not None:
             return Reply(label, rationale, "lenient")
@@ -163,7 +188,9 @@ def _loaded(text: str) -> tuple[Any, bool]:
             continue
         try:
             value = json.loads(candidate, parse_constant=_no_constant)
-            if is_unicode(json.dumps(value, ensure_ascii=False, allow_nan=False)):  # 1e999 is a number to the parser and none to the writer
+            if is_unicode(
+                json.dumps(value, ensure_ascii=False, allow_nan=False)
+            ):  # 1e999 is a number to the parser and none to the writer
                 return value, alone
         except (ValueError, RecursionError):  # a thousand brackets nest too deep
             continue
@@ -176,7 +203,11 @@ def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None
     if schema is not None:
         problem = next(_problems(schema, value), None)
         if problem is not None:
-            return Reply(None, rationale, error=f"{NOT_FITTING} ({'.'.join(map(str, problem.absolute_path)) or 'the value'}: {problem.message:.120})")
+            return Reply(
+                None,
+                rationale,
+                error=f"{NOT_FITTING} ({'.'.join(map(str, problem.absolute_path)) or 'the value'}: {problem.message:.120})",
+            )
     return Reply(canonical, rationale, "strict")
 
 
@@ -187,7 +218,9 @@ def _problems(schema: Mapping[str, Any], value: Any) -> Iterator[Any]:
     try:
         yield from _validator(json.dumps(schema)).iter_errors(value)
     except referencing.exceptions.Unresolvable as error:
-        raise TaskFileError(f"json_schema: refers to {error.ref!r}, which is not in the file; put it under `$defs`") from None
+        raise TaskFileError(
+            f"json_schema: refers to {error.ref!r}, which is not in the file; put it under `$defs`"
+        ) from None
 
 
 @functools.lru_cache(maxsize=64)

@@ -31,7 +31,9 @@ class Price:
         tokens = usage.cached_input_tokens or 0, usage.written_input_tokens or 0
         special = zip(tokens, (self.cached_usd_per_m, self.written_usd_per_m), strict=True)
         surcharges = (n * (rate - self.input_usd_per_m) for n, rate in special if rate is not None)
-        return (usage.input_tokens * self.input_usd_per_m + usage.output_tokens * self.output_usd_per_m + sum(surcharges)) / 1e6
+        return (
+            usage.input_tokens * self.input_usd_per_m + usage.output_tokens * self.output_usd_per_m + sum(surcharges)
+        ) / 1e6
 
 
 class GivenPrices(TypedDict):
@@ -76,7 +78,9 @@ def known_price(
     `model` may carry a provider (`openai:NAME`). Some models cost more beyond a prompt length: the rates are those of a prompt of `n_input` tokens.
     `batch`: of calls that may wait; None where the table has no such price. Raises UserError for a price that is negative or no number.
     """
-    return _price_on(model, _midnight(when or datetime.now(UTC)), price_in, price_out, price_cached, price_written, n_input, batch)
+    return _price_on(
+        model, _midnight(when or datetime.now(UTC)), price_in, price_out, price_cached, price_written, n_input, batch
+    )
 
 
 @functools.lru_cache(maxsize=1024)  # every call is priced, and most at one price
@@ -92,19 +96,41 @@ def _price_on(
 ) -> Price | None:
     check_prices(price_in=price_in, price_out=price_out, price_cached=price_cached, price_written=price_written)
     if price_in is not None and price_out is not None:
-        more = "".join(f", ${rate:g} {what}" for what, rate in (("cached", price_cached), ("written", price_written)) if rate is not None)
+        more = "".join(
+            f", ${rate:g} {what}"
+            for what, rate in (("cached", price_cached), ("written", price_written))
+            if rate is not None
+        )
         snapshot = f"given by the user: ${price_in:g} in, ${price_out:g} out{more} per million tokens"
         return None if batch else Price(price_in, price_out, snapshot, price_cached, price_written)
     provider, name = _split(model)
     for row in _HISTORY:
         if row.model == name and row.since <= day.date().isoformat() < row.until:
-            return None if batch else Price(row.input_usd_per_m, row.output_usd_per_m, f"{name}, list price of {row.since}")
-    parts = ((0, 0, 0), (1000, 0, 0), (0, n_input, 0), (0, 0, n_input))  # output, cached and written tokens beside n_input
+            return (
+                None
+                if batch
+                else Price(row.input_usd_per_m, row.output_usd_per_m, f"{name}, list price of {row.since}")
+            )
+    parts = (
+        (0, 0, 0),
+        (1000, 0, 0),
+        (0, n_input, 0),
+        (0, 0, n_input),
+    )  # output, cached and written tokens beside n_input
     fresh, whole, cached, written = (_table_cost(name, provider, n_input, *part, day, batch) for part in parts)
-    if fresh is None or whole is None or (batch and whole == _table_cost(name, provider, n_input, 1000, 0, 0, day, False)):
+    if (
+        fresh is None
+        or whole is None
+        or (batch and whole == _table_cost(name, provider, n_input, 1000, 0, 0, day, False))
+    ):
         return None  # the table answers with the price of a live call where it has none for a batch
     rates = [None if cost is None else cost * 1e6 / n_input for cost in (cached, written)]
-    return Price(fresh * 1e6 / n_input, (whole - fresh) * 1000, f"{name}{', batch' if batch else ''}, genai-prices {_table_version()}", *rates)
+    return Price(
+        fresh * 1e6 / n_input,
+        (whole - fresh) * 1000,
+        f"{name}{', batch' if batch else ''}, genai-prices {_table_version()}",
+        *rates,
+    )
 
 
 def check_prices(**prices: float | None) -> None:
@@ -125,13 +151,17 @@ def call_cost(
     price_written: float | None = None,
 ) -> tuple[float | None, str | None]:
     """(US dollars, price snapshot) of one call; (None, None) where the price or the token counts are unknown."""
-    price = known_price(model, when, price_in=price_in, price_out=price_out, price_cached=price_cached, price_written=price_written)
+    price = known_price(
+        model, when, price_in=price_in, price_out=price_out, price_cached=price_cached, price_written=price_written
+    )
     if price is None or usage.input_tokens is None or usage.output_tokens is None:
         return None, None
     if "genai-prices" in price.snapshot:
         provider, name = _split(model)
         special = usage.cached_input_tokens or 0, usage.written_input_tokens or 0
-        return _table_cost(name, provider, usage.input_tokens, usage.output_tokens, *special, _midnight(when)), price.snapshot
+        return _table_cost(
+            name, provider, usage.input_tokens, usage.output_tokens, *special, _midnight(when)
+        ), price.snapshot
     return price.cost_usd(usage), price.snapshot
 
 
@@ -157,16 +187,27 @@ def _split(model: str) -> tuple[str | None, str]:
 
 @functools.lru_cache(maxsize=65536)
 def _table_cost(
-    name: str, provider: str | None, n_input: int, n_output: int, n_cached: int, n_written: int, when: datetime, batch: bool = False
+    name: str,
+    provider: str | None,
+    n_input: int,
+    n_output: int,
+    n_cached: int,
+    n_written: int,
+    when: datetime,
+    batch: bool = False,
 ) -> float | None:
     import genai_prices  # half a second to load: only who prices pays for it
 
     if provider == "self-hosted":  # the same weights cost another sum on every machine
         return None
-    counts = genai_prices.Usage(input_tokens=n_input, output_tokens=n_output, cache_read_tokens=n_cached, cache_write_tokens=n_written)
+    counts = genai_prices.Usage(
+        input_tokens=n_input, output_tokens=n_output, cache_read_tokens=n_cached, cache_write_tokens=n_written
+    )
     context = {"processing": "batch"} if batch else None
     try:
-        found = genai_prices.calc_price(counts, name, provider_id=provider, genai_request_timestamp=when, price_context=context)
+        found = genai_prices.calc_price(
+            counts, name, provider_id=provider, genai_request_timestamp=when, price_context=context
+        )
     except LookupError:
         return None
     return float(found.total_price)

@@ -31,7 +31,9 @@ def new_cost_usd(completion: Completion) -> float:
     return 0.0 if completion.from_store else completion.cost_usd or 0.0
 
 
-def build_messages(task: Task, example: Example, shots: Sequence[Example] = (), *, rationales: bool = False) -> tuple[dict[str, str], ...]:
+def build_messages(
+    task: Task, example: Example, shots: Sequence[Example] = (), *, rationales: bool = False
+) -> tuple[dict[str, str], ...]:
     """System message, worked examples as turns, and the input as the last user message."""
     return (*beginning(task, shots, rationales=rationales), {"role": "user", "content": _question(example)})
 
@@ -43,7 +45,10 @@ def beginning(task: Task, shots: Sequence[Example] = (), *, rationales: bool = F
         answer = shot.label if shot.label is not None else shot.teacher_label
         if answer is None:
             raise TaskFileError(f"worked example {shot.id!r} has no label; add one")
-        messages += [{"role": "user", "content": _question(shot)}, {"role": "assistant", "content": _worked(task, shot, answer, rationales)}]
+        messages += [
+            {"role": "user", "content": _question(shot)},
+            {"role": "assistant", "content": _worked(task, shot, answer, rationales)},
+        ]
     return tuple(messages)
 
 
@@ -97,7 +102,9 @@ def _worked(task: Task, shot: Example, answer: str, rationales: bool) -> str:
     if not rationales:
         return json.dumps({"answer": answer}, ensure_ascii=False) if wants_object(task, rationales) else answer
     if not isinstance(reasons, str) or not reasons.strip():
-        raise TaskFileError(f"worked example {shot.id!r} has no `rationale`, and the teacher is asked for rationales; add it, or set rationales = false")
+        raise TaskFileError(
+            f"worked example {shot.id!r} has no `rationale`, and the teacher is asked for rationales; add it, or set rationales = false"
+        )
     if wants_object(task, rationales):
         value = json.loads(answer) if task.output == "json" else answer
         return json.dumps({"rationale": reasons.strip(), "answer": value}, ensure_ascii=False)
@@ -107,7 +114,9 @@ def _worked(task: Task, shot: Example, answer: str, rationales: bool) -> str:
 class PromptedPredictor:
     """A model behind a task's prompt, as a Predictor. `shots` go into every prompt as worked examples."""
 
-    def __init__(self, model: Model, task: Task, shots: Sequence[Example] = (), *, rationales: bool | None = None) -> None:
+    def __init__(
+        self, model: Model, task: Task, shots: Sequence[Example] = (), *, rationales: bool | None = None
+    ) -> None:
         self.model, self.task, self.shots = model, task, tuple(shots)
         self.rationales = task.teacher.rationales if rationales is None else rationales
         self.name = model.name
@@ -115,7 +124,10 @@ class PromptedPredictor:
         if "" in task.teacher.stop:
             raise TaskFileError("[teacher] stop holds an empty text, at which every reply would end; take it out")
         self._beginning = beginning(task, self.shots, rationales=self.rationales)
-        self._parameters: dict[str, Any] = {"temperature": task.teacher.temperature, "max_tokens": task.teacher.max_tokens}
+        self._parameters: dict[str, Any] = {
+            "temperature": task.teacher.temperature,
+            "max_tokens": task.teacher.max_tokens,
+        }
         if task.teacher.temperature == "default":
             del self._parameters["temperature"]
         if task.teacher.reasoning_effort is not None:
@@ -125,7 +137,9 @@ class PromptedPredictor:
         if task.teacher.soft_targets:
             self._parameters |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
             if task.output != "choice":
-                raise TaskFileError(f'[teacher] soft_targets are probabilities of labels, and {task.name} has output = "{task.output}"; take soft_targets out')
+                raise TaskFileError(
+                    f'[teacher] soft_targets are probabilities of labels, and {task.name} has output = "{task.output}"; take soft_targets out'
+                )
         self._asking = Asking(model, task, rationales=self.rationales)
         if self.rationales:
             answer_pattern(task)  # refused here rather than after the first paid call
@@ -139,13 +153,23 @@ class PromptedPredictor:
     def parameters(self) -> dict[str, Any]:
         """What is sent beside the messages, and how often."""
         settings = self.task.teacher
-        beside = {name: value for name, value in (("samples", settings.samples), ("structured", settings.structured)) if value not in (1, False)}
+        beside = {
+            name: value
+            for name, value in (("samples", settings.samples), ("structured", settings.structured))
+            if value not in (1, False)
+        }
         return {**self._parameters, **beside}
 
     def request(self, example: Example, sample_index: int = 0) -> Request:
         """The call that asks this example; with `samples` in the task there are so many, told apart by their index."""
         messages = (*self._beginning, {"role": "user", "content": _question(example)})
-        return Request(self.model.name, messages, self._parameters, reply_schema(self.task, example, rationales=self.rationales), sample_index)
+        return Request(
+            self.model.name,
+            messages,
+            self._parameters,
+            reply_schema(self.task, example, rationales=self.rationales),
+            sample_index,
+        )
 
     def requests(self, example: Example) -> list[Request]:
         """One per sample."""
@@ -157,16 +181,22 @@ class PromptedPredictor:
 
     def stored(self, examples: Sequence[Example]) -> list[bool]:
         """Whether the store has the answer to each of these: to all samples, asked with all there is to ask for or without what the endpoint refused."""
-        wanted = [[[one.hash for one in variants(request)] for request in self.requests(example)] for example in examples]
+        wanted = [
+            [[one.hash for one in variants(request)] for request in self.requests(example)] for example in examples
+        ]
         known = self.model.known([found for row in wanted for sample in row for found in sample])
         return [all(any(found in known for found in sample) for sample in row) for row in wanted]
 
-    async def predict(self, inputs: Sequence[Example], on_progress: Callable[[Progress], None] | None = None) -> list[Prediction]:
+    async def predict(
+        self, inputs: Sequence[Example], on_progress: Callable[[Progress], None] | None = None
+    ) -> list[Prediction]:
         """One prediction per input, in input order; a failed row is a Prediction with its reason. Raises TeacherError, BudgetError."""
         rows = await self.replies(inputs, on_progress)
         return [prediction for prediction, _, _ in rows]
 
-    async def replies(self, inputs: Sequence[Example], on_progress: Callable[[Progress], None] | None = None) -> list[Answered]:
+    async def replies(
+        self, inputs: Sequence[Example], on_progress: Callable[[Progress], None] | None = None
+    ) -> list[Answered]:
         """As `predict`, with how each reply was read and the completion behind it."""
         results: list[Answered | None] = [None] * len(inputs)
         done, cost_usd = 0, 0.0
@@ -183,7 +213,9 @@ class PromptedPredictor:
 
     async def each(self, inputs: Iterable[Example], take: Callable[[int, Example, Answered], None]) -> None:
         """Ask every input and hand each answer to `take` as it comes, with the input's number; nothing is kept, whatever the number of rows."""
-        await Bulk(self.model.in_flight, self._one).run(self._looked_up(inputs), lambda index, asked, answered: take(index, asked[0], answered))
+        await Bulk(self.model.in_flight, self._one).run(
+            self._looked_up(inputs), lambda index, asked, answered: take(index, asked[0], answered)
+        )
 
     def _looked_up(self, inputs: Iterable[Example]) -> Iterator[tuple[Example, list[Request]]]:
         rows = iter(inputs)

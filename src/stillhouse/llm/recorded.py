@@ -38,7 +38,9 @@ class RecordedTeacher:
         if not path.is_file():
             raise ModelNameError(f"recorded:{path}: no such file; give a JSONL file with id and teacher_label")
         try:
-            with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+            with (
+                gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file
+            ):
                 for line, text in enumerate(file, start=1):
                     if text.strip():
                         self._add(line, text)
@@ -50,10 +52,18 @@ class RecordedTeacher:
             row = json.loads(text)
         except json.JSONDecodeError as error:
             raise DatasetError(f"{self.path}:{line}: not valid JSON ({error}); mend the row") from None
-        if not isinstance(row, dict) or not ("teacher_label" in row or isinstance(row.get("teacher_output"), str)) or not ("id" in row or "input" in row):
-            raise DatasetError(f"{self.path}:{line}: a recorded answer needs `teacher_label` or `teacher_output`, and `id` or `input`; mend the row")
+        if (
+            not isinstance(row, dict)
+            or not ("teacher_label" in row or isinstance(row.get("teacher_output"), str))
+            or not ("id" in row or "input" in row)
+        ):
+            raise DatasetError(
+                f"{self.path}:{line}: a recorded answer needs `teacher_label` or `teacher_output`, and `id` or `input`; mend the row"
+            )
         if "teacher_label" not in row and self._task is None:
-            raise DatasetError(f"{self.path}:{line}: `teacher_output` is read by a task's rule, and there is no task here; give `teacher_label`")
+            raise DatasetError(
+                f"{self.path}:{line}: `teacher_output` is read by a task's rule, and there is no task here; give `teacher_label`"
+            )
         try:
             used: Usage | None = Usage(**(row.get("usage") or {}))
         except TypeError:
@@ -62,13 +72,21 @@ class RecordedTeacher:
             wanted = f"an object of {_COUNTS}, whole numbers whose parts are no more than their whole"
             raise DatasetError(f"{self.path}:{line}: usage = {row['usage']!r:.80} is not {wanted}; mend the row")
         if not _are_scores(row.get("teacher_scores")):
-            raise DatasetError(f"{self.path}:{line}: teacher_scores = {row['teacher_scores']!r:.80} is not an object of labels and probabilities; mend the row")
+            raise DatasetError(
+                f"{self.path}:{line}: teacher_scores = {row['teacher_scores']!r:.80} is not an object of labels and probabilities; mend the row"
+            )
         if not isinstance(row.get("provenance"), dict | None):
-            raise DatasetError(f"{self.path}:{line}: provenance = {row['provenance']!r:.80} is not an object; mend the row")
+            raise DatasetError(
+                f"{self.path}:{line}: provenance = {row['provenance']!r:.80} is not an object; mend the row"
+            )
         for name in ("cost_usd", "latency_s", "teacher_confidence"):
             value = row.get(name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf):
-                raise DatasetError(f"{self.path}:{line}: {name} = {value!r:.80} is not a number of 0 or more; mend the row")
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf
+            ):
+                raise DatasetError(
+                    f"{self.path}:{line}: {name} = {value!r:.80} is not a number of 0 or more; mend the row"
+                )
         if "id" in row:
             self._by_id[str(row["id"])] = row
         if "input" in row:
@@ -112,8 +130,16 @@ class RecordedTeacher:
 
 def _countable(usage: Usage) -> bool:
     """Token counts as a provider may give them: whole, none below 0, and what was cached or written no more than the input."""
-    counts = (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.written_input_tokens, usage.reasoning_tokens)
-    if any(count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0) for count in counts):
+    counts = (
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_input_tokens,
+        usage.written_input_tokens,
+        usage.reasoning_tokens,
+    )
+    if any(
+        count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0) for count in counts
+    ):
         return False
     special = (usage.cached_input_tokens or 0) + (usage.written_input_tokens or 0)
     wholes = (usage.input_tokens, special), (usage.output_tokens, usage.reasoning_tokens or 0)
@@ -126,4 +152,6 @@ def _key(value: Any) -> str:
 
 def _are_scores(value: Any) -> bool:
     """None, or probabilities by label."""
-    return value is None or (isinstance(value, dict) and all(type(p) in (int, float) and 0 <= p <= 1 for p in value.values()))
+    return value is None or (
+        isinstance(value, dict) and all(type(p) in (int, float) and 0 <= p <= 1 for p in value.values())
+    )

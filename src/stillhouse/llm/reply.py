@@ -13,11 +13,15 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):  # a thousand brackets nest deeper than the parser goes
-        return Completion(None, error=f"reply is not JSON: {clean(raw.decode(errors='replace'))[:80]!r}", latency_s=latency_s)
+        return Completion(
+            None, error=f"reply is not JSON: {clean(raw.decode(errors='replace'))[:80]!r}", latency_s=latency_s
+        )
     if not isinstance(body, dict):
         return Completion(None, error="reply is not a chat completion", latency_s=latency_s)
     if body.get("error"):
-        return Completion(None, error=f"reply is an error with status 200: {clean(str(body['error']))[:200]}", latency_s=latency_s)
+        return Completion(
+            None, error=f"reply is an error with status 200: {clean(str(body['error']))[:200]}", latency_s=latency_s
+        )
     usage = _usage(body.get("usage"))
     try:
         choice = body["choices"][0]
@@ -31,7 +35,11 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
     elif finish == "content_filter":
         error = "stopped by the content filter"
     elif finish == "length":
-        error = "cut off at max_tokens" if text or not (usage and usage.reasoning_tokens) else "all of max_tokens went into reasoning"
+        error = (
+            "cut off at max_tokens"
+            if text or not (usage and usage.reasoning_tokens)
+            else "all of max_tokens went into reasoning"
+        )
     elif calls is None and (not isinstance(text, str) or not text.strip()):
         error = "empty reply"
     return Completion(
@@ -49,15 +57,27 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
 def _tool_calls(raw: Any, clean: Callable[[str], str]) -> tuple[ToolCall, ...] | None:
     if not raw:
         return None
-    calls = tuple(ToolCall(str(call["id"]), str(call["function"]["name"]), clean(str(call["function"]["arguments"]))) for call in raw)
+    calls = tuple(
+        ToolCall(str(call["id"]), str(call["function"]["name"]), clean(str(call["function"]["arguments"])))
+        for call in raw
+    )
     return calls if all(is_unicode(call.id + call.name + call.arguments) for call in calls) else None
 
 
 def _usage(raw: Any) -> Usage | None:
     if not isinstance(raw, dict):
         return None
-    count = {name: value for name, value in _leaves(raw) if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53}
-    totals = count.get("prompt_tokens"), count.get("completion_tokens"), count.get("cached_tokens"), count.get("reasoning_tokens")
+    count = {
+        name: value
+        for name, value in _leaves(raw)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+    }
+    totals = (
+        count.get("prompt_tokens"),
+        count.get("completion_tokens"),
+        count.get("cached_tokens"),
+        count.get("reasoning_tokens"),
+    )
     return Usage(*totals, written_input_tokens=count.get("cache_write_tokens"))
 
 
@@ -83,7 +103,10 @@ def _top_logprobs(raw: Any) -> tuple[Mapping[str, float], ...] | None:
     if raw is None:
         return None
     try:
-        places = tuple({str(token["token"]): float(token["logprob"]) for token in place["top_logprobs"]} for place in raw["content"])
+        places = tuple(
+            {str(token["token"]): float(token["logprob"]) for token in place["top_logprobs"]}
+            for place in raw["content"]
+        )
     except (KeyError, TypeError, ValueError):
         return None
     sound = all(-1e9 < value <= 1e-6 and is_unicode(token) for place in places for token, value in place.items())

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 
 from stillhouse.records import Example, Usage
 
-_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode  # made once: making one takes longer than using it
+_canonical = json.JSONEncoder(
+    sort_keys=True, ensure_ascii=False, separators=(",", ":")
+).encode  # made once: making one takes longer than using it
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,12 @@ class Request:
     """
 
     model: str
-    messages: tuple[Mapping[str, Any], ...]  # as the chat-completions API has them; `content` may be None beside `tool_calls`
-    parameters: Mapping[str, Any] = field(default_factory=dict)  # temperature, max_tokens, stop, tools, ... as the API names them
+    messages: tuple[
+        Mapping[str, Any], ...
+    ]  # as the chat-completions API has them; `content` may be None beside `tool_calls`
+    parameters: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # temperature, max_tokens, stop, tools, ... as the API names them
     schema: Mapping[str, Any] | None = None
     sample_index: int = 0
 
@@ -69,7 +75,9 @@ class Completion:
     latency_s: float | None = None
     token_logprobs: tuple[tuple[str, float], ...] | None = None
     tool_calls: tuple[ToolCall, ...] | None = None
-    top_logprobs: tuple[Mapping[str, float], ...] | None = None  # beside `token_logprobs`, the likeliest tokens at each place
+    top_logprobs: tuple[Mapping[str, float], ...] | None = (
+        None  # beside `token_logprobs`, the likeliest tokens at each place
+    )
     scores: Mapping[str, float] | None = None  # of a decision: the probability of each choice
     lacking: tuple[str, ...] = ()  # parameters of the request that the model does not take, and was asked without
     created: str | None = None  # when it was answered, ISO 8601, UTC

@@ -34,7 +34,9 @@ async def ask_script(script: Callable[..., Any], request: Request, example: Exam
     try:
         inspect.signature(script).bind(request, example)
     except TypeError as error:
-        raise TeacherError(f"{request.model}: the script cannot be called with (request, example): {error}; give it these two parameters") from None
+        raise TeacherError(
+            f"{request.model}: the script cannot be called with (request, example): {error}; give it these two parameters"
+        ) from None
     except ValueError:
         pass  # a builtin without a signature
     reply = script(request, example)
@@ -43,7 +45,9 @@ async def ask_script(script: Callable[..., Any], request: Request, example: Exam
     if isinstance(reply, Completion):
         return reply
     if not isinstance(reply, str):
-        raise TeacherError(f"{request.model}: the script answered with {type(reply).__name__} {reply!r:.80}; return the reply's text, or a Completion")
+        raise TeacherError(
+            f"{request.model}: the script answered with {type(reply).__name__} {reply!r:.80}; return the reply's text, or a Completion"
+        )
     if not is_unicode(reply):
         return Completion(None, error="reply is not valid Unicode", latency_s=time.perf_counter() - began)
     if (heard := text_listener.get()) is not None:

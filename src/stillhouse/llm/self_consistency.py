@@ -19,14 +19,29 @@ def vote(replies: Sequence[Reply]) -> Reply:
     votes = Counter(_words(reply.output) for reply in replies if reply.output is not None)
     if not votes:
         reason, count = Counter(reply.error or "no answer" for reply in replies).most_common(1)[0]
-        return Reply(None, error=reason if count == len(replies) else f"no sample of {len(replies)} could be read (most often: {reason})", agreement=0.0)
+        return Reply(
+            None,
+            error=reason
+            if count == len(replies)
+            else f"no sample of {len(replies)} could be read (most often: {reason})",
+            agreement=0.0,
+        )
     most = max(votes.values())
     winners = [answer for answer, count in votes.items() if count == most]
     agreement = most / len(replies)
     if len(winners) > 1:
-        return Reply(None, error=f"tie: {len(winners)} answers have {most} of {len(replies)} votes each", agreement=agreement)
+        return Reply(
+            None, error=f"tie: {len(winners)} answers have {most} of {len(replies)} votes each", agreement=agreement
+        )
     won = next(reply for reply in replies if reply.output is not None and _words(reply.output) == winners[0])
-    strict = next((reply for reply in replies if reply.how == "strict" and reply.output is not None and _words(reply.output) == winners[0]), won)
+    strict = next(
+        (
+            reply
+            for reply in replies
+            if reply.how == "strict" and reply.output is not None and _words(reply.output) == winners[0]
+        ),
+        won,
+    )
     spelled = {_words(reply.output): reply.output for reply in reversed(replies) if reply.output is not None}
     scores = {spelled[answer]: count / votes.total() for answer, count in votes.most_common()}
     return replace(won, how=strict.how, agreement=agreement, scores=scores)

@@ -11,12 +11,16 @@ from collections.abc import Mapping, Sequence
 Tops = Sequence[Mapping[str, float]]
 
 
-def label_scores(tokens: Sequence[tuple[str, float]], tops: Tops, at: int, labels: Sequence[str]) -> dict[str, float] | None:
+def label_scores(
+    tokens: Sequence[tuple[str, float]], tops: Tops, at: int, labels: Sequence[str]
+) -> dict[str, float] | None:
     """Probability per label seen, likeliest first. `at`: where in the joined tokens' text the answer begins. None where the answer is not told apart."""
     start, before = _token_at(tokens, at)
     if start is None or len(tops) < len(tokens):
         return None
-    alike = len({label.casefold() for label in labels}) < len(set(labels))  # "US" and "us" are told apart by case, others need not be
+    alike = len({label.casefold() for label in labels}) < len(
+        set(labels)
+    )  # "US" and "us" are told apart by case, others need not be
     fold = str if alike else str.casefold
     folded = {fold(label): label for label in labels}
     scores: dict[str, float] = {}
@@ -61,7 +65,11 @@ def _fitting(text: str, labels: Mapping[str, str]) -> list[str]:
     """The labels that the answer can still become, or has become with something behind it that is no part of a word."""
     if not text:
         return list(labels.values())
-    spelled = [own for label, own in labels.items() if text.startswith(label) and not text[len(label) : len(label) + 1].isalnum()]
+    spelled = [
+        own
+        for label, own in labels.items()
+        if text.startswith(label) and not text[len(label) : len(label) + 1].isalnum()
+    ]
     becoming = [own for label, own in labels.items() if label.startswith(text) and own not in spelled]
     if spelled and not becoming:
         return [max(spelled, key=len)]

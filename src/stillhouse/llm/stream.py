@@ -63,7 +63,9 @@ class _Whole:
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
 
     def _add_call(self, piece: dict[str, Any]) -> None:
-        call = self.tool_calls.setdefault(int(piece.get("index", 0)), {"id": "", "type": "function", "function": {"name": "", "arguments": ""}})
+        call = self.tool_calls.setdefault(
+            int(piece.get("index", 0)), {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+        )
         call["id"] = piece.get("id") or call["id"]
         for part in ("name", "arguments"):
             call["function"][part] += (piece.get("function") or {}).get(part) or ""
@@ -71,5 +73,8 @@ class _Whole:
     def body(self) -> dict[str, Any]:
         calls = [call for _, call in sorted(self.tool_calls.items())]
         message = {"role": "assistant", "content": self.text or None, **({"tool_calls": calls} if calls else {})}
-        whole: dict[str, Any] = {"choices": [{"message": message, "finish_reason": self.finish_reason}], "usage": self.usage}
+        whole: dict[str, Any] = {
+            "choices": [{"message": message, "finish_reason": self.finish_reason}],
+            "usage": self.usage,
+        }
         return {**whole, "error": self.error} if self.error else whole

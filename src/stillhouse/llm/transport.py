@@ -32,7 +32,9 @@ class _Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.open = True
         self._until_close = False
-        self._parser = httptools.HttpResponseParser(self)  # for all replies that come over it: making one takes longer than a reply
+        self._parser = httptools.HttpResponseParser(
+            self
+        )  # for all replies that come over it: making one takes longer than a reply
 
     def ask(self, head: bytes, body: bytes) -> "asyncio.Future[tuple[int, Mapping[str, str], bytes]]":
         self._answer = asyncio.get_running_loop().create_future()
@@ -60,12 +62,18 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._settle(error.__context__ if isinstance(error.__context__, TooLong) else ConnectionError(f"the reply is no HTTP: {error}"))
+            self._settle(
+                error.__context__
+                if isinstance(error.__context__, TooLong)
+                else ConnectionError(f"the reply is no HTTP: {error}")
+            )
             self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.open = False
-        if self._until_close and error is None and self._answer is not None:  # a body without a length ends where the connection does
+        if (
+            self._until_close and error is None and self._answer is not None
+        ):  # a body without a length ends where the connection does
             self._finish()
         self._settle(ConnectionError("the connection broke off" if error is None else str(error)))
 
@@ -116,14 +124,21 @@ class Transport:
         self._secure = parts.scheme == "https"
         self._host, self._port = parts.hostname or "", parts.port or (443 if self._secure else 80)
         self._path, self._timeout_s, self._longest = parts.path.rstrip("/"), timeout_s, longest
-        sent = {"Host": parts.netloc.rpartition("@")[2], "Content-Type": "application/json", "Accept": "application/json", **headers}
+        sent = {
+            "Host": parts.netloc.rpartition("@")[2],
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            **headers,
+        }
         if any("\r" in value or "\n" in value for value in sent.values()):
             raise OSError("a header holds a line break")
         self._head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self._due: dict[_Connection, float] = {}  # until when each question may wait for its answer
-        self._alarm: asyncio.TimerHandle | None = None  # at the earliest of them: a timer per request would cost as much as its parsing
+        self._alarm: asyncio.TimerHandle | None = (
+            None  # at the earliest of them: a timer per request would cost as much as its parsing
+        )
         self._context: ssl.SSLContext | None = None
 
     async def post(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
@@ -176,7 +191,9 @@ class Transport:
     async def _connect(self) -> _Connection:
         if self._secure and self._context is None:
             self._context = ssl.create_default_context()
-        _, connection = await asyncio.get_running_loop().create_connection(lambda: _Connection(self._longest), self._host, self._port, ssl=self._context)
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: _Connection(self._longest), self._host, self._port, ssl=self._context
+        )
         self._open.add(connection)
         return connection
 

@@ -6,7 +6,21 @@ from markupsafe import Markup
 
 from stillhouse.report import numbers
 from stillhouse.report.money import AnswerWorth
-from stillhouse.report.svg import STRIP_PX, EndLabel, Frame, Scale, apart, decade_ticks, end_label_width, end_labels, figure, foot_mark, line, polyline, text
+from stillhouse.report.svg import (
+    STRIP_PX,
+    EndLabel,
+    Frame,
+    Scale,
+    apart,
+    decade_ticks,
+    end_label_width,
+    end_labels,
+    figure,
+    foot_mark,
+    line,
+    polyline,
+    text,
+)
 
 _LEFT, _TOP, _FOOT = 44, 34, 46
 
@@ -14,7 +28,11 @@ _LEFT, _TOP, _FOOT = 44, 34, 46
 def columns(worths: Sequence[AnswerWorth], most: int = 4) -> list[float]:
     """The few worths at which a table gives the shares: powers of ten that the curves span."""
     drawn = [each for each in worths if each.values]
-    return decade_ticks(min(each.values[0] for each in drawn), max(each.values[-1] for each in drawn), most) if drawn else []
+    return (
+        decade_ticks(min(each.values[0] for each in drawn), max(each.values[-1] for each in drawn), most)
+        if drawn
+        else []
+    )
 
 
 def acceptability(worths: Sequence[AnswerWorth], what: str, colours: Mapping[str, str], width: int) -> Markup:
@@ -29,16 +47,30 @@ def acceptability(worths: Sequence[AnswerWorth], what: str, colours: Mapping[str
     x = Scale(low, high, _LEFT + 4, width - room - 18, log=True)
     frame = Frame(_LEFT, width - room - 14, _TOP, bottom, x, Scale(0.0, 1.0, bottom - STRIP_PX * len(inside), _TOP))
     body = [
-        frame.grid(apart(decade_ticks(low, high), x, dollars), [0, 0.25, 0.5, 0.75, 1], dollars, lambda share: f"{100 * share:g}"),
+        frame.grid(
+            apart(decade_ticks(low, high), x, dollars),
+            [0, 0.25, 0.5, 0.75, 1],
+            dollars,
+            lambda share: f"{100 * share:g}",
+        ),
         frame.titles("worth of one more, US$ (log scale)", "better buy than the prompt, % of draws"),
         line(frame.left, frame.y(0.5), frame.right, frame.y(0.5), "ideal"),
         *(polyline(_places(each, frame, high), f"line {colours.get(each.arm, 'ink')}") for each in drawn),
         *(_flip(each, frame, colours.get(each.arm, "ink"), row) for row, each in enumerate(inside)),
         _yours(next((each.yours for each in drawn if each.yours), None), frame),
-        end_labels([EndLabel(each.arm, frame.y(each.shares[-1]), colours.get(each.arm, "ink")) for each in drawn], frame, room),
+        end_labels(
+            [EndLabel(each.arm, frame.y(each.shares[-1]), colours.get(each.arm, "ink")) for each in drawn], frame, room
+        ),
     ]
     said = " ".join(f"{each.sentence}." for each in drawn)
-    return figure(f"acceptability-{width}", width, bottom + _FOOT, f"How sure it is which is the better buy, against the worth of one more {what}", said, *body)
+    return figure(
+        f"acceptability-{width}",
+        width,
+        bottom + _FOOT,
+        f"How sure it is which is the better buy, against the worth of one more {what}",
+        said,
+        *body,
+    )
 
 
 def _places(each: AnswerWorth, frame: Frame, high: float) -> list[tuple[float, float]]:
@@ -72,7 +104,13 @@ def _yours(value: float | None, frame: Frame) -> Markup:
         return Markup("")
     x = frame.x(value)
     left = x > (frame.left + frame.right) / 2
-    words = text(x - 6 if left else x + 6, frame.y(0.86), f"yours: {numbers.usd(value)}", "label halo", "end" if left else "start")
+    words = text(
+        x - 6 if left else x + 6,
+        frame.y(0.86),
+        f"yours: {numbers.usd(value)}",
+        "label halo",
+        "end" if left else "start",
+    )
     return line(x, frame.top, x, frame.bottom, "chosen") + words
 
 

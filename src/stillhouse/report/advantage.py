@@ -77,7 +77,9 @@ def advantage_plot(picture: AdvantagePicture, width: int = 700, name: str = "adv
     frame = Frame(_LEFT, width - room - 14, _TOP, bottom, x, y)
     low, high = picture.window
     window = rect(frame.left, y(high), frame.right - frame.left, y(low) - y(high), "window")
-    area = [(x(second), y(score)) for score, _, second in picture.between] + [(x(first), y(score)) for score, first, _ in reversed(picture.between)]
+    area = [(x(second), y(score)) for score, _, second in picture.between] + [
+        (x(first), y(score)) for score, first, _ in reversed(picture.between)
+    ]
     body = [
         window,
         frame.grid(apart(sizes, x, numbers.count), linear_ticks(y.low, y.high), numbers.count, _plain),
@@ -86,9 +88,19 @@ def advantage_plot(picture: AdvantagePicture, width: int = 700, name: str = "adv
         *(_drawn(curve, frame, colour) for curve, colour in zip(picture.curves, _COLOURS, strict=True)),
         *_crossing(picture, frame),
         text(frame.left + 6, y(high) + 16, "window", "tick"),
-        end_labels([EndLabel(curve.name, y(curve.path[-1][1]), colour) for curve, colour in zip(picture.curves, _COLOURS, strict=True)], frame, room),
+        end_labels(
+            [
+                EndLabel(curve.name, y(curve.path[-1][1]), colour)
+                for curve, colour in zip(picture.curves, _COLOURS, strict=True)
+            ],
+            frame,
+            room,
+        ),
     ]
-    said = [f"{curve.name}: {'; '.join(f'{_plain(score)} at {numbers.count(n)} rows' for n, score, *_ in curve.fitted)}." for curve in picture.curves]
+    said = [
+        f"{curve.name}: {'; '.join(f'{_plain(score)} at {numbers.count(n)} rows' for n, score, *_ in curve.fitted)}."
+        for curve in picture.curves
+    ]
     said.append(f"Window: scores from {_plain(low)} to {_plain(high)}.")
     return figure(f"{name}-{width}", width, bottom + _FOOT, picture.title, " ".join(said), *body)
 
@@ -100,7 +112,10 @@ def _drawn(curve: DrawnCurve, frame: Frame, colour: str) -> Markup:
     parts = [polygon(band, f"band {colour}")] if len(banded) > 1 else []
     parts += [dot(x(n), y(score), f"seed {colour}", radius=1.8) for n, score in curve.runs]
     parts.append(polyline([(x(n), y(score)) for n, score in curve.path], f"line {colour}"))
-    parts += [dot(x(n), y(score), f"point {colour}", f"{curve.name}, {numbers.count(n)} training rows: {_plain(score)}") for n, score, *_ in curve.fitted]
+    parts += [
+        dot(x(n), y(score), f"point {colour}", f"{curve.name}, {numbers.count(n)} training rows: {_plain(score)}")
+        for n, score, *_ in curve.fitted
+    ]
     return Markup("").join(parts)
 
 
@@ -108,12 +123,17 @@ def _crossing(picture: AdvantagePicture, frame: Frame) -> list[Markup]:
     if picture.n_star is None:
         return []
     path = picture.curves[0].path
-    shown = min(max(picture.n_star, frame.x.low), frame.x.high)  # a size of 0 is not on a log axis, and a crossing may lie just above it
+    shown = min(
+        max(picture.n_star, frame.x.low), frame.x.high
+    )  # a size of 0 is not on a log axis, and a crossing may lie just above it
     score = min(path, key=lambda point: abs(math.log(point[0] / shown)))[1]
     mark = foot_mark(frame.x(shown), frame.y(score), frame, f"n* = {numbers.count(picture.n_star)}", "ink", 0)
     if picture.n_low is None and picture.n_high is None:
         return [mark]
-    ends = [frame.x(min(max(end, frame.x.low), frame.x.high)) for end in (picture.n_low or frame.x.low, picture.n_high or frame.x.high)]
+    ends = [
+        frame.x(min(max(end, frame.x.low), frame.x.high))
+        for end in (picture.n_low or frame.x.low, picture.n_high or frame.x.high)
+    ]
     return [line(ends[0], frame.bottom, ends[1], frame.bottom, "span ink"), mark]
 
 
@@ -154,5 +174,9 @@ def text_plot(paths: Sequence[Sequence[tuple[float, float]]], width: int = 64, h
     room = max(map(len, labels))
     drawn = [f"{label:>{room}} │{''.join(cells).rstrip()}" for label, cells in zip(labels, rows, strict=True)]
     first, last = numbers.count(math.exp(x0)), numbers.count(math.exp(x1))
-    axis = [f"{'':{room}} └{'─' * width}", f"{'':{room}}  {first}{last:>{width - len(first)}}", f"{'':{room}}  {'training rows (log scale)':>{width}}"]
+    axis = [
+        f"{'':{room}} └{'─' * width}",
+        f"{'':{room}}  {first}{last:>{width - len(first)}}",
+        f"{'':{room}}  {'training rows (log scale)':>{width}}",
+    ]
     return "\n".join([*drawn, *axis])

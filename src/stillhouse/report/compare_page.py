@@ -43,7 +43,9 @@ def from_dict(raw: Mapping[str, Any], where: str) -> ComparisonResult:
         return _adapter().validate_json(json.dumps(raw, allow_nan=True), strict=True)
     except ValidationError as error:
         problem = error.errors()[0]
-        raise UserError(f"{where}: {'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}; run `stillhouse compare` again") from None
+        raise UserError(
+            f"{where}: {'.'.join(map(str, problem['loc'])) or 'the file'}: {problem['msg']}; run `stillhouse compare` again"
+        ) from None
 
 
 def load_comparison(run: Path) -> ComparisonResult:
@@ -54,7 +56,11 @@ def load_comparison(run: Path) -> ComparisonResult:
 
 def is_comparison(run: Path) -> bool:
     """Whether a folder is a run of `compare` that has a result."""
-    return (run / "manifest.json").is_file() and (run / "result.json").is_file() and read_json(run / "manifest.json").get("command") == "compare"
+    return (
+        (run / "manifest.json").is_file()
+        and (run / "result.json").is_file()
+        and read_json(run / "manifest.json").get("command") == "compare"
+    )
 
 
 def render_comparison(result: ComparisonResult) -> str:
@@ -62,4 +68,6 @@ def render_comparison(result: ComparisonResult) -> str:
     found = result.comparison
     environment = templates()
     page = environment.get_template("compare.html.j2")
-    return page.render(w=found, facts=result.facts, drawing=both_cuts(found), shown_check=shown_check, version=__version__)
+    return page.render(
+        w=found, facts=result.facts, drawing=both_cuts(found), shown_check=shown_check, version=__version__
+    )

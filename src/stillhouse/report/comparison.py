@@ -88,7 +88,9 @@ class WinRates:
     weak: tuple[WeakScores, ...] = ()
     notes: tuple[str, ...] = ()
     n_raters: int = 0  # people who judged a row of these
-    raters_agree: Measured | None = None  # of two choices of one row by different people, those that are the same; n: rows
+    raters_agree: Measured | None = (
+        None  # of two choices of one row by different people, those that are the same; n: rows
+    )
     alpha: Measured | None = None  # Krippendorff's: the same beyond chance
     raters: tuple[OfRater, ...] = ()  # each of them, where there are several
 
@@ -106,7 +108,9 @@ class WinRates:
     @property
     def sentence(self) -> str:
         """The result in one sentence."""
-        people = f", {numbers.count(self.tally.n)} of them judged by people" if self.by == "people, judge corrected" else ""
+        people = (
+            f", {numbers.count(self.tally.n)} of them judged by people" if self.by == "people, judge corrected" else ""
+        )
         return f"{self.a} wins {numbers.percent(self.rate.value)} {numbers.interval(self.rate)} against {self.b} (n = {numbers.count(self.rate.n)}{people})"
 
     @property
@@ -127,7 +131,11 @@ class WinRates:
         found: list[tuple[str, Estimate | None, str]] = [
             ("two people agree", self.raters_agree, "rows of two or more"),
             ("Krippendorff's alpha", self.alpha, "the same beyond chance"),
-            ("judge and people agree", self.agreement, "rows of both" if self.n_raters < 2 else "choices on rows of both"),
+            (
+                "judge and people agree",
+                self.agreement,
+                "rows of both" if self.n_raters < 2 else "choices on rows of both",
+            ),
             ("kappa", self.kappa, "beyond chance"),
             ("judge takes the first", self.judge_first, "even: 50 %"),
             ("judge keeps its choice", self.judge_consistent, "in both orders"),
@@ -140,7 +148,9 @@ def shown_check(what: str, estimate: Estimate) -> str:
     """A check's number: kappa and alpha as they are, shares in percent."""
     if what not in ("kappa", "Krippendorff's alpha"):
         return f"{numbers.percent(estimate.value)} {numbers.interval(estimate)}"
-    ends = "no interval" if estimate.low is None or estimate.high is None else f"[{estimate.low:.2f}, {estimate.high:.2f}]"
+    ends = (
+        "no interval" if estimate.low is None or estimate.high is None else f"[{estimate.low:.2f}, {estimate.high:.2f}]"
+    )
     return f"{estimate.value:.2f} {ends}"
 
 
@@ -155,20 +165,31 @@ def comparison_text(found: WinRates) -> RenderableType:
         rates.add_row(Text(name), *cells, style="bold" if index == 0 else "")
     checks = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for what, estimate, read in found.checks:
-        checks.add_row(Text(what), Text(shown_check(what, estimate)), Text(f"n = {numbers.count(estimate.n)}; {read}", style="dim"))
+        checks.add_row(
+            Text(what), Text(shown_check(what, estimate)), Text(f"n = {numbers.count(estimate.n)}; {read}", style="dim")
+        )
     weak = [f"{one.metric} {numbers.described(one.a)} and {numbers.described(one.b)}" for one in found.weak]
     lines = [Text(note, style="dim") for note in found.notes]
     lines += [Text(f"Weak evidence, shared words with the labels: {'; '.join(weak)}", style="dim")] if weak else []
     gate: list[Text] = []
     if (decided := found.decided) is not None:
-        gate.append(Text.assemble(("Gate: ", "dim"), (decided.sentence, {"pass": "green", "fail": "red"}.get(decided.answer, "yellow"))))
+        gate.append(
+            Text.assemble(
+                ("Gate: ", "dim"), (decided.sentence, {"pass": "green", "fail": "red"}.get(decided.answer, "yellow"))
+            )
+        )
     top = [Text(found.heading[0].upper() + found.heading[1:], style="bold"), Text(f"{found.sentence}.")]
     return Group(*top, Text(bar(found.tally)), rates, *([checks] if found.checks else []), *lines, *gate)
 
 
 def bar(tally: Tally) -> str:
     """Wins, ties, both bad, losses as one bar with their counts."""
-    parts = [("wins", tally.wins, "█"), ("ties", tally.ties, "▒"), ("both bad", tally.both_bad, "·"), ("losses", tally.losses, "░")]
+    parts = [
+        ("wins", tally.wins, "█"),
+        ("ties", tally.ties, "▒"),
+        ("both bad", tally.both_bad, "·"),
+        ("losses", tally.losses, "░"),
+    ]
     drawn = "".join(glyph * round(BAR * number / tally.n) for _, number, glyph in parts)
     words = "   ".join(f"{glyph} {name} {numbers.count(number)}" for name, number, glyph in parts)
     return f"{drawn}\n{words}"

@@ -17,7 +17,9 @@ def comparison_plot(found: WinRates, width: int = WIDE, name: str = "win-rate") 
     top = _BAR_TOP + _BAR + 46
     bottom = top + _ROW * len(rows)
     x = Scale(0.0, 1.0, _EDGE + 14, width - _EDGE - 18)
-    said = [f"{part}: {numbers.count(count)}" for part, count, _ in _parts(found)] + [f"{what}: {numbers.described(one)}" for what, one in rows]
+    said = [f"{part}: {numbers.count(count)}" for part, count, _ in _parts(found)] + [
+        f"{what}: {numbers.described(one)}" for what, one in rows
+    ]
     body = [_tally(found, width), *_axis(found, x, top, bottom)]
     for index, (what, estimate) in enumerate(rows):
         y = top + _ROW * index + 26
@@ -25,8 +27,12 @@ def comparison_plot(found: WinRates, width: int = WIDE, name: str = "win-rate") 
         if estimate.low is not None and estimate.high is not None:
             body.append(line(x(estimate.low), y, x(estimate.high), y, f"whisker {colour}"))
         body.append(dot(x(estimate.value), y, f"point {colour}", f"{what}: {numbers.described(estimate)}", radius=4.5))
-        numbered = f"{what}: {numbers.bare(estimate.value)} {numbers.interval(estimate)}, n = {numbers.count(estimate.n)}"
-        words = numbered if CHAR_PX * len(numbered) < width else wrapped(what, width - 2 * _EDGE, lines=1)[0]  # the table below has the numbers
+        numbered = (
+            f"{what}: {numbers.bare(estimate.value)} {numbers.interval(estimate)}, n = {numbers.count(estimate.n)}"
+        )
+        words = (
+            numbered if CHAR_PX * len(numbered) < width else wrapped(what, width - 2 * _EDGE, lines=1)[0]
+        )  # the table below has the numbers
         body.append(text(_EDGE, y - 11, words, f"label halo {colour}"))
     return figure(f"{name}-{width}", width, bottom + _FOOT, found.sentence, ". ".join(said) + ".", *body)
 
@@ -37,14 +43,22 @@ def _axis(found: WinRates, x: Scale, top: float, bottom: float) -> list[Markup]:
         bar = x(0.5 - found.decided.margin)
         parts += [rect(bar, top - 8, x(0.5) - bar, bottom - top + 8, "window")]
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        parts += [line(x(tick), bottom, x(tick), bottom + 4, "axis"), text(x(tick), bottom + 17, f"{100 * tick:.0f}", "tick", "middle")]
+        parts += [
+            line(x(tick), bottom, x(tick), bottom + 4, "axis"),
+            text(x(tick), bottom + 17, f"{100 * tick:.0f}", "tick", "middle"),
+        ]
     parts.append(text(x.end, bottom + 34, "win rate, %", "axis-title", "end"))
     return parts
 
 
 def _parts(found: WinRates) -> list[tuple[str, int, str]]:
     tally = found.tally
-    return [("A wins", tally.wins, "s1"), ("ties", tally.ties, "faint"), ("both bad", tally.both_bad, "ink"), ("B wins", tally.losses, "s2")]
+    return [
+        ("A wins", tally.wins, "s1"),
+        ("ties", tally.ties, "faint"),
+        ("both bad", tally.both_bad, "ink"),
+        ("B wins", tally.losses, "s2"),
+    ]
 
 
 def _tally(found: WinRates, width: int) -> Markup:
@@ -57,11 +71,25 @@ def _tally(found: WinRates, width: int) -> Markup:
         needed = CHAR_PX * len(words)
         last = colour == "s2"
         start = width - _EDGE - needed if last else max(left, taken)
-        if count and start >= taken and start + needed <= (width if last else left + max(wide, needed)) and (last or start <= left + wide):
-            parts.append(text(width - _EDGE if last else start, _BAR_TOP - LINE_PX / 2, words, f"label {colour}", "end" if last else "start"))
+        if (
+            count
+            and start >= taken
+            and start + needed <= (width if last else left + max(wide, needed))
+            and (last or start <= left + wide)
+        ):
+            parts.append(
+                text(
+                    width - _EDGE if last else start,
+                    _BAR_TOP - LINE_PX / 2,
+                    words,
+                    f"label {colour}",
+                    "end" if last else "start",
+                )
+            )
             taken = start + needed + 12
         left += wide
     return Markup("").join(parts)
+
 
 def both_cuts(found: WinRates, name: str = "win-rate") -> Markup:
     """The plot in a wide and a narrow cut; the style sheet shows the one that fits."""

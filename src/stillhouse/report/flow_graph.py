@@ -37,7 +37,9 @@ class _Block:
     leaves: bool = False  # nothing follows: return, raise, break
     arrow: bool = True  # whether the line into it has a head; lanes have their own
     through: bool = False  # an empty arm: a line
-    unjoined: "_Block | None" = None  # the same without the line that joins its lanes at the end, for where nothing follows
+    unjoined: "_Block | None" = (
+        None  # the same without the line that joins its lanes at the end, for where nothing follows
+    )
 
 
 def facts(box: Box) -> list[str]:
@@ -56,15 +58,32 @@ def _ran(ran: Ran, timed: bool) -> list[str]:
     used = ran.used
     if used.asked:
         known = used.input_tokens is not None and used.output_tokens is not None
-        tokens = f"{numbers.count((used.input_tokens or 0) + (used.output_tokens or 0))} tokens" if known else "tokens unknown"
+        tokens = (
+            f"{numbers.count((used.input_tokens or 0) + (used.output_tokens or 0))} tokens"
+            if known
+            else "tokens unknown"
+        )
         lines.append(f"{tokens}, {'cost unknown' if used.cost_usd is None else numbers.usd(used.cost_usd)}")
     if timed and ran.outcome != "unfinished":
-        lines.append(numbers.seconds(ran.p50_s) if ran.calls == 1 else f"median {numbers.seconds(ran.p50_s)}, at most {numbers.seconds(ran.max_s)}")
+        lines.append(
+            numbers.seconds(ran.p50_s)
+            if ran.calls == 1
+            else f"median {numbers.seconds(ran.p50_s)}, at most {numbers.seconds(ran.max_s)}"
+        )
     if ran.at_once > 1:
         lines.append(f"up to {ran.at_once} at once")
-    words = {"failed": "failed", "handled": "failed, and was handled", "waiting": "waits for a person", "unfinished": "did not end"}
+    words = {
+        "failed": "failed",
+        "handled": "failed, and was handled",
+        "waiting": "waits for a person",
+        "unfinished": "did not end",
+    }
     if ran.outcome != "done":
-        lines.append(words[ran.outcome] if ran.calls == 1 or not ran.failed else f"{ran.failed} of {ran.calls} {words[ran.outcome]}")
+        lines.append(
+            words[ran.outcome]
+            if ran.calls == 1 or not ran.failed
+            else f"{ran.failed} of {ran.calls} {words[ran.outcome]}"
+        )
     return lines
 
 
@@ -75,7 +94,14 @@ def flow_graph(picture: Picture, width: int = WIDE, name: str = "flow") -> Marku
     whole = _stacked(parts if picture.parts and parts[-1].leaves else [*parts, _dot()])
     described = ", then ".join(_said(part) for part in picture.parts) or "nothing is drawn"
     body = whole.draw(_EDGE, _EDGE)
-    return figure(f"{name}-{width}", round(whole.width + 2 * _EDGE), round(whole.height + 2 * _EDGE), f"The flow {picture.title}", described, *body)
+    return figure(
+        f"{name}-{width}",
+        round(whole.width + 2 * _EDGE),
+        round(whole.height + 2 * _EDGE),
+        f"The flow {picture.title}",
+        described,
+        *body,
+    )
 
 
 def flow_svg(picture: Picture, width: int = WIDE) -> str:
@@ -125,7 +151,15 @@ def _part(part: Part, room: float) -> _Block:
             return _beside([(arm.label, arm.body) for arm in part.arms], room, "one of")
         case End():
             wide = CHAR_PX * len(part.word) + 20
-            return _Block(wide, 22, lambda x, y: [_round(x, y, wide, 22, "mark", 11), text(x + wide / 2, y + 15, part.word, "note", "middle")], leaves=True)
+            return _Block(
+                wide,
+                22,
+                lambda x, y: [
+                    _round(x, y, wide, 22, "mark", 11),
+                    text(x + wide / 2, y + 15, part.word, "note", "middle"),
+                ],
+                leaves=True,
+            )
 
 
 def _sequence(parts: Sequence[Part], room: float) -> _Block:
@@ -164,7 +198,11 @@ def _box(box: Box, room: float) -> _Block:
     high = LINE_PX * sum(len(one.lines) for one in words) + 14.0
 
     def draw(x: float, y: float) -> list[Markup]:
-        return [_round(x, y, wide, high, class_), rect(x, y + 6, 3, high - 12, f"stripe {kind}"), *_written(words, x + wide / 2, y, "middle")]
+        return [
+            _round(x, y, wide, high, class_),
+            rect(x, y + 6, 3, high - 12, f"stripe {kind}"),
+            *_written(words, x + wide / 2, y, "middle"),
+        ]
 
     return _Block(wide, high, draw)
 
@@ -207,14 +245,19 @@ def _framed(words: _Words, inner: _Block, class_: str, room: float) -> _Block:
 
 def _written(words: Sequence[_Words], x: float, y: float, anchor: str) -> list[Markup]:
     placed = [(part, one.after if part is one.lines[-1] else "", one.class_) for one in words for part in one.lines]
-    return [_line_of(x, y + 18 + LINE_PX * row, part, after, class_, anchor) for row, (part, after, class_) in enumerate(placed)]
+    return [
+        _line_of(x, y + 18 + LINE_PX * row, part, after, class_, anchor)
+        for row, (part, after, class_) in enumerate(placed)
+    ]
 
 
 def _line_of(x: float, y: float, words: str, after: str, class_: str, anchor: str) -> Markup:
     if not after:
         return text(x, y, words, class_, anchor)
     soft = tag("tspan", f" {after}", class_="kind")
-    return tag("text", words, soft, x=float(x), y=float(y), class_=class_, text_anchor=anchor if anchor != "start" else None)
+    return tag(
+        "text", words, soft, x=float(x), y=float(y), class_=class_, text_anchor=anchor if anchor != "start" else None
+    )
 
 
 def _stacked(blocks: Sequence[_Block]) -> _Block:
@@ -264,7 +307,9 @@ def _beside(lanes: Sequence[tuple[str, Sequence[Part]]], room: float, what: str)
                 going.append(middle)
                 if not block.through:
                     parts.append(line(middle, y + top + block.height, middle, below, "arrow"))
-            parts.extend(text(middle, y + 18 + LINE_PX * row, words, "note halo", "middle") for row, words in enumerate(label))
+            parts.extend(
+                text(middle, y + 18 + LINE_PX * row, words, "note halo", "middle") for row, words in enumerate(label)
+            )
         parts.append(line(middles[0], y, middles[-1], y, "arrow"))
         if going:
             centre = x + wide / 2
@@ -277,9 +322,14 @@ def _beside(lanes: Sequence[tuple[str, Sequence[Part]]], room: float, what: str)
 
 def _boxed(lanes: Sequence[tuple[str, _Block]], room: float, what: str) -> _Block:
     """Lanes or arms one below the other, a hairline between them."""
-    heads = [f"{what}: {label}" if label and place == 0 else label or (what if place == 0 else "and") for place, (label, _) in enumerate(lanes)]
+    heads = [
+        f"{what}: {label}" if label and place == 0 else label or (what if place == 0 else "and")
+        for place, (label, _) in enumerate(lanes)
+    ]
     titled = [(wrapped(head, room - 2 * _PAD, lines=2), block) for head, (_, block) in zip(heads, lanes, strict=True)]
-    wide = min(room, max(max([block.width, *(CHAR_PX * len(one) for one in label)]) for label, block in titled) + 2 * _PAD)
+    wide = min(
+        room, max(max([block.width, *(CHAR_PX * len(one) for one in label)]) for label, block in titled) + 2 * _PAD
+    )
     heights = [LINE_PX * len(label) + 14.0 + block.height + (_PAD if block.height else 0) for label, block in titled]
 
     def draw(x: float, y: float) -> list[Markup]:
@@ -304,7 +354,9 @@ def _start(picture: Picture, room: float) -> _Block:
     words = [_Words(wrapped(picture.title, min(room, _BOX), 2), "name"), _Words(below, "note")]
     wide = max(one.wide for one in words) + 2 * _PAD
     high = LINE_PX * sum(len(one.lines) for one in words) + 14.0
-    return _Block(wide, high, lambda x, y: [_round(x, y, wide, high, "start", 14), *_written(words, x + wide / 2, y, "middle")])
+    return _Block(
+        wide, high, lambda x, y: [_round(x, y, wide, high, "start", 14), *_written(words, x + wide / 2, y, "middle")]
+    )
 
 
 def _dot() -> _Block:

@@ -65,7 +65,13 @@ def seconds(value: float | None) -> str:
     """Two digits and the unit that fits: microseconds to days."""
     if value is None:
         return UNKNOWN
-    for unit, size, most in (("µs", 1e-6, 1e-3), ("ms", 1e-3, 1), ("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
+    for unit, size, most in (
+        ("µs", 1e-6, 1e-3),
+        ("ms", 1e-3, 1),
+        ("s", 1, 120),
+        ("min", 60, 7200),
+        ("h", 3600, 172_800),
+    ):
         if value < most:
             amount = value / size
             return f"{amount:.0f}{_THIN}{unit}" if amount >= 10 or amount == 0 else f"{amount:.1f}{_THIN}{unit}"
@@ -73,7 +79,7 @@ def seconds(value: float | None) -> str:
 
 
 def day(iso: str) -> str:
-    """"2027-03-04" -> "4 March 2027"."""
+    """ "2027-03-04" -> "4 March 2027"."""
     known = date.fromisoformat(iso)
     return f"{known.day} {known:%B %Y}"
 

@@ -32,21 +32,27 @@ def render(result: Result | Mapping[str, Any]) -> str:
     if not isinstance(result, Result):
         result = from_dict(result)
     colours = series_colours(result)
-    return templates().get_template("page.html.j2").render(
-        result=result,
-        colours=colours,
-        drawings=_drawings(result, colours),
-        key_arms=key_arms(result),
-        unpriced=[cost.name for cost in result.money.lines if cost.fixed_usd is None or cost.usd_per_call is None] if result.money else [],
-        range=_score_range(result),
-        win_rate_drawings=[both_cuts(found, f"win-rate-{number}") for number, found in enumerate(result.win_rates)],
-        shown_check=shown_check,
-        reference=_reference(result),
-        interval_bar=plots.interval_bar,
-        key_even=_key_even(result),
-        worth_columns=columns(result.money.worth) if result.money else [],
-        acceptable=share_at,
-        version=__version__,
+    return (
+        templates()
+        .get_template("page.html.j2")
+        .render(
+            result=result,
+            colours=colours,
+            drawings=_drawings(result, colours),
+            key_arms=key_arms(result),
+            unpriced=[cost.name for cost in result.money.lines if cost.fixed_usd is None or cost.usd_per_call is None]
+            if result.money
+            else [],
+            range=_score_range(result),
+            win_rate_drawings=[both_cuts(found, f"win-rate-{number}") for number, found in enumerate(result.win_rates)],
+            shown_check=shown_check,
+            reference=_reference(result),
+            interval_bar=plots.interval_bar,
+            key_even=_key_even(result),
+            worth_columns=columns(result.money.worth) if result.money else [],
+            acceptable=share_at,
+            version=__version__,
+        )
     )
 
 
@@ -57,13 +63,21 @@ def terminal(result: Result, report: Path | None = None) -> RenderableType:
     table.add_column("arm", overflow="fold", min_width=12)
     heading = "win rate" if result.win_rates else result.heading  # whose it is stands above each comparison below
     for index, head in enumerate((heading, "interval, %", "per 1,000 calls", "p50 / p99 latency", "size")):
-        table.add_column(head, justify="right", min_width=max((len(row[index]) for row in rows), default=0))  # the arm's name wraps, numbers do not
+        table.add_column(
+            head, justify="right", min_width=max((len(row[index]) for row in rows), default=0)
+        )  # the arm's name wraps, numbers do not
     table.add_column("gate")
     for arm, row in zip(result.arms, rows, strict=True):
         style = "bold" if arm.name == result.chosen else ""
         gate = Text(arm.gate.answer, style=_GATE_STYLES[arm.gate.answer]) if arm.gate else Text("–", style="dim")
-        table.add_row(Text(arm.name + (" (stand-in)" if arm.stand_in else ""), style=style), *(Text(cell, style=style) for cell in row), gate)
-    lines: list[RenderableType] = [Text(f"{numbers.count(result.n_test)} test rows; intervals at 95 % unless marked", style="dim")]
+        table.add_row(
+            Text(arm.name + (" (stand-in)" if arm.stand_in else ""), style=style),
+            *(Text(cell, style=style) for cell in row),
+            gate,
+        )
+    lines: list[RenderableType] = [
+        Text(f"{numbers.count(result.n_test)} test rows; intervals at 95 % unless marked", style="dim")
+    ]
     lines += [Text(result.weak, style="yellow")] if result.weak else []
     lines += [comparison_text(found) for found in result.win_rates]
     lines += [Text(f"{test.name}: {test.arm} {numbers.described(test.score)}") for test in result.other_tests]
@@ -96,7 +110,10 @@ def _cells(arm: Arm, n_test: int) -> tuple[str, ...]:
 
 def standalone(drawing: Markup) -> str:
     """A plot as an SVG file of its own, on paper, with the style sheet's colours and plot rules inside; light or dark as the reader's system is."""
-    colours, style = ((Path(__file__).parent / "templates" / name).read_text(encoding="utf-8") for name in ("colours.css", "style.css"))
+    colours, style = (
+        (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+        for name in ("colours.css", "style.css")
+    )
     rules = [rule for rule in style.splitlines() if rule.startswith((".plot ", "svg.plot "))]
     inside = "\n".join([colours.rstrip(), *rules, "svg { background: var(--paper); }"])
     head, tail = str(drawing).split(">", 1)
@@ -107,12 +124,29 @@ def standalone(drawing: Markup) -> str:
 def templates() -> jinja2.Environment:
     folder = Path(__file__).parent / "templates"
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    amounts = (numbers.count, numbers.percent, numbers.bare, numbers.interval, numbers.points, numbers.usd, numbers.seconds, numbers.size)
+    amounts = (
+        numbers.count,
+        numbers.percent,
+        numbers.bare,
+        numbers.interval,
+        numbers.points,
+        numbers.usd,
+        numbers.seconds,
+        numbers.size,
+    )
     formats: tuple[Callable[..., str], ...] = (*amounts, numbers.tied, numbers.day)
     environment.filters.update({function.__name__: function for function in formats})
-    sheets = {"style": ("colours.css", "style.css"), "run_style": ("flow.css", "run.css"), "blind_style": ("colours.css", "blind.css")}
+    sheets = {
+        "style": ("colours.css", "style.css"),
+        "run_style": ("flow.css", "run.css"),
+        "blind_style": ("colours.css", "blind.css"),
+    }
     for name, files in sheets.items():  # our own files: no escaping inside <style>
         environment.globals[name] = Markup("".join((folder / file).read_text(encoding="utf-8") for file in files))
     return environment
@@ -123,7 +157,11 @@ def series_colours(result: Result) -> dict[str, str]:
 
     The recommended arm comes first, so that it gets the accent. From the seventh system on colours repeat; labels still tell them apart.
     """
-    fixed = {arm.name: "ink" if arm.kind in ("prompt", "few-shot") else "faint" for arm in result.arms if arm.kind in ("prompt", "few-shot", "baseline")}
+    fixed = {
+        arm.name: "ink" if arm.kind in ("prompt", "few-shot") else "faint"
+        for arm in result.arms
+        if arm.kind in ("prompt", "few-shot", "baseline")
+    }
     names = [arm.name for arm in result.arms if arm.name not in fixed]
     if result.chosen in names:
         names.sort(key=lambda name: name != result.chosen)
@@ -131,7 +169,11 @@ def series_colours(result: Result) -> dict[str, str]:
         names += [curve.name for curve in result.curves.curves if curve.name not in fixed]
         fixed = {**{level.name: "ink" for level in result.curves.lines}, **fixed}
     if result.money is not None:  # a hosted finetune is on no table but the money's
-        names += [cost.name for cost in result.money.lines if cost.name not in fixed and None not in (cost.fixed_usd, cost.usd_per_call)]
+        names += [
+            cost.name
+            for cost in result.money.lines
+            if cost.name not in fixed and None not in (cost.fixed_usd, cost.usd_per_call)
+        ]
     series = {name: f"s{1 + index % SERIES}" for index, name in enumerate(dict.fromkeys(names))}
     return {**fixed, **series}
 
@@ -160,7 +202,9 @@ def _reference(result: Result) -> float | None:
 
 def _score_range(result: Result) -> tuple[float, float]:
     """The common scale of the table's interval bars."""
-    values = [value for arm in result.arms for value in (arm.score.value, arm.score.low, arm.score.high) if value is not None]
+    values = [
+        value for arm in result.arms for value in (arm.score.value, arm.score.low, arm.score.high) if value is not None
+    ]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
     return (low, high) if high - low > 0.02 else (low - 0.01, high + 0.01)
 
@@ -178,16 +222,29 @@ def _drawings(result: Result, colours: Mapping[str, str]) -> dict[str, Markup]:
 
     def both(draw: Callable[[int], Markup], wide: int = plots.HALF) -> Markup:
         wider = draw(wide)
-        return Markup("<div class='wide'>{}</div><div class='narrow'>{}</div>").format(wider, draw(plots.NARROW)) if wider else Markup("")
+        return (
+            Markup("<div class='wide'>{}</div><div class='narrow'>{}</div>").format(wider, draw(plots.NARROW))
+            if wider
+            else Markup("")
+        )
 
     curves, money, threshold, belief = result.curves, result.money, result.threshold_curve, result.reliability
     none, shots = Markup(""), _shots(curves)
     return {
-        "shots": both(lambda width: plots.learning_curves(shots, result.heading, colours, width, "examples in the prompt"), plots.WIDE) if shots else none,
-        "curves": both(lambda width: plots.learning_curves(curves, result.heading, colours, width), plots.WIDE) if curves else none,
+        "shots": both(
+            lambda width: plots.learning_curves(shots, result.heading, colours, width, "examples in the prompt"),
+            plots.WIDE,
+        )
+        if shots
+        else none,
+        "curves": both(lambda width: plots.learning_curves(curves, result.heading, colours, width), plots.WIDE)
+        if curves
+        else none,
         "volume": both(lambda width: plots.cost_by_volume(money, colours, width)) if money else none,
         "worth": both(lambda width: acceptability(money.worth, money.unit, colours, width)) if money else none,
         "cost": both(lambda width: plots.score_by_cost(result.arms, result.heading, colours, width)),
-        "threshold": both(lambda width: plots.threshold_curve(threshold, result.cascade, colours, width)) if threshold else none,
+        "threshold": both(lambda width: plots.threshold_curve(threshold, result.cascade, colours, width))
+        if threshold
+        else none,
         "reliability": both(lambda width: plots.reliability(belief, colours, width)) if belief else none,
     }

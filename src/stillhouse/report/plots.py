@@ -53,7 +53,9 @@ _NONE = Markup("")
 Colours = Mapping[str, str]
 
 
-def learning_curves(data: LearningCurves, heading: str, colours: Colours, width: int = WIDE, against: str = "training rows") -> Markup:
+def learning_curves(
+    data: LearningCurves, heading: str, colours: Colours, width: int = WIDE, against: str = "training rows"
+) -> Markup:
     """Score against training size (log2): mean over seeds with its band, every seed as a faint dot, the prompts as level lines, n* on the axis.
 
     `against` names the axis where it is not training rows.
@@ -61,7 +63,9 @@ def learning_curves(data: LearningCurves, heading: str, colours: Colours, width:
     curves = [curve for curve in data.curves if curve.points]
     if not curves:
         return _NONE
-    sizes = sorted({point.n for curve in curves for point in curve.points} | {curve.ahead.n for curve in curves if curve.ahead})
+    sizes = sorted(
+        {point.n for curve in curves for point in curve.points} | {curve.ahead.n for curve in curves if curve.ahead}
+    )
     low, high = (sizes[0], sizes[-1]) if len(sizes) > 1 else (sizes[0] / 2, sizes[0] * 2)
     room = end_label_width([*(curve.name for curve in curves), *(level.name for level in data.lines)], width)
     bottom = round(min(400, 0.66 * width + 40)) - _FOOT
@@ -75,20 +79,39 @@ def learning_curves(data: LearningCurves, heading: str, colours: Colours, width:
         frame.titles(f"{against} (log scale)", f"{heading}, %"),
         *(_level_line(level.score, level.name, frame, colours.get(level.name, "ink")) for level in data.lines),
         *(_curve(curve, frame, colours.get(curve.name, "s1")) for curve in curves),
-        *(_crossover(crossover, data, frame, colours.get(crossover.curve, "s1"), row) for row, crossover in enumerate(data.crossovers)),
+        *(
+            _crossover(crossover, data, frame, colours.get(crossover.curve, "s1"), row)
+            for row, crossover in enumerate(data.crossovers)
+        ),
         end_labels(labels, frame, room),
     ]
     unit = "rows" if against == "training rows" else against
-    said = [f"{curve.name}: {'; '.join(f'{numbers.percent(point.mean)} at {numbers.count(point.n)} {unit}' for point in curve.points)}." for curve in curves]
+    said = [
+        f"{curve.name}: {'; '.join(f'{numbers.percent(point.mean)} at {numbers.count(point.n)} {unit}' for point in curve.points)}."
+        for curve in curves
+    ]
     said += [f"{level.name}: {numbers.described(level.score)}." for level in data.lines]
     name = "curves" if against == "training rows" else "examples"
-    return figure(f"{name}-{width}", width, bottom + _FOOT, f"Learning curves: {heading} against {against}", " ".join(said), *body)
+    return figure(
+        f"{name}-{width}", width, bottom + _FOOT, f"Learning curves: {heading} against {against}", " ".join(said), *body
+    )
 
 
 def _curve_values(curves: Sequence[Curve], data: LearningCurves) -> list[float]:
-    values = [value for curve in curves for point in curve.points for value in (point.mean, point.low, point.high, *point.scores) if value is not None]
+    values = [
+        value
+        for curve in curves
+        for point in curve.points
+        for value in (point.mean, point.low, point.high, *point.scores)
+        if value is not None
+    ]
     values += [value for curve in curves if curve.ahead for value in (curve.ahead.low, curve.ahead.high)]
-    return values + [value for level in data.lines for value in (level.score.value, level.score.low, level.score.high) if value is not None]
+    return values + [
+        value
+        for level in data.lines
+        for value in (level.score.value, level.score.low, level.score.high)
+        if value is not None
+    ]
 
 
 def _score_scale(values: Sequence[float], top: float, bottom: float) -> Scale:
@@ -107,7 +130,17 @@ def _level_line(score: Estimate, name: str, frame: Frame, colour: str) -> Markup
     parts = [line(frame.left, y, frame.right, y, f"level {colour}")]
     if score.low is not None and score.high is not None:
         tip = tag("title", f"{name}: {numbers.described(score)}")
-        parts.insert(0, rect(frame.left, frame.y(score.high), frame.right - frame.left, frame.y(score.low) - frame.y(score.high), f"band {colour}", tip))
+        parts.insert(
+            0,
+            rect(
+                frame.left,
+                frame.y(score.high),
+                frame.right - frame.left,
+                frame.y(score.low) - frame.y(score.high),
+                f"band {colour}",
+                tip,
+            ),
+        )
     return _NONE.join(parts)
 
 
@@ -119,11 +152,21 @@ def _curve(curve: Curve, frame: Frame, colour: str) -> Markup:
     parts = [polygon(upper + lower[::-1], f"band {colour}")] if len(upper) > 1 else []
     if curve.ahead is not None:
         ahead = curve.ahead
-        parts.append(polygon([(x(last.n), y(last.mean)), (x(ahead.n), y(ahead.high)), (x(ahead.n), y(ahead.low))], f"ahead {colour}"))
-    parts += [dot(x(point.n), y(score), f"seed {colour}", radius=1.8) for point in curve.points for score in point.scores]
+        parts.append(
+            polygon(
+                [(x(last.n), y(last.mean)), (x(ahead.n), y(ahead.high)), (x(ahead.n), y(ahead.low))], f"ahead {colour}"
+            )
+        )
+    parts += [
+        dot(x(point.n), y(score), f"seed {colour}", radius=1.8) for point in curve.points for score in point.scores
+    ]
     parts.append(polyline([(x(point.n), y(point.mean)) for point in curve.points], f"line {colour}"))
     for point in curve.points:
-        band = f" [{numbers.bare(point.low)}, {numbers.bare(point.high)}]" if point.low is not None and point.high is not None else ""
+        band = (
+            f" [{numbers.bare(point.low)}, {numbers.bare(point.high)}]"
+            if point.low is not None and point.high is not None
+            else ""
+        )
         seeds = f", {len(point.scores)} seeds" if point.scores else ""
         tip = f"{curve.name}, {numbers.count(point.n)} training rows: {numbers.percent(point.mean)}{band}{seeds}, {numbers.count(curve.n_rows)} test rows"
         parts.append(dot(x(point.n), y(point.mean), f"point {colour}", tip))
@@ -142,10 +185,21 @@ def _crossover(crossover: Crossover, data: LearningCurves, frame: Frame, colour:
         return _NONE
     level = next((known.score.value for known in data.lines if known.name == crossover.prompt), None)
     top = frame.top if level is None else frame.y(level)
-    mark = foot_mark(_inside(crossover.n_star, frame.x), top, frame, f"n* = {numbers.count(crossover.n_star)}", colour, row)
+    mark = foot_mark(
+        _inside(crossover.n_star, frame.x), top, frame, f"n* = {numbers.count(crossover.n_star)}", colour, row
+    )
     if crossover.low is None or crossover.high is None:
         return mark
-    return line(_inside(crossover.low, frame.x), frame.bottom, _inside(crossover.high, frame.x), frame.bottom, f"span {colour}") + mark
+    return (
+        line(
+            _inside(crossover.low, frame.x),
+            frame.bottom,
+            _inside(crossover.high, frame.x),
+            frame.bottom,
+            f"span {colour}",
+        )
+        + mark
+    )
 
 
 def _inside(value: float, scale: Scale) -> float:
@@ -155,12 +209,18 @@ def _inside(value: float, scale: Scale) -> float:
 
 def cost_by_volume(money: Money, colours: Colours, width: int = HALF) -> Markup:
     """Total cost against the number of calls, both logarithmic, with the break-even points. Lines with an unknown or a zero cost are not drawn."""
-    drawn = [cost for cost in money.lines if cost.fixed_usd is not None and cost.usd_per_call is not None and cost.fixed_usd + cost.usd_per_call > 0]
+    drawn = [
+        cost
+        for cost in money.lines
+        if cost.fixed_usd is not None and cost.usd_per_call is not None and cost.fixed_usd + cost.usd_per_call > 0
+    ]
     if not drawn:
         return _NONE
     evens = [even for even in money.break_even if even.calls and even.arm in {cost.name for cost in drawn}]
     low, high = _decades([1e3, 1e6, *(factor * even.calls for even in evens if even.calls for factor in (0.1, 10))])
-    cheapest, dearest = _decades([value for cost in drawn for calls in (low, high) if (value := total_usd(cost, calls)) > 0])
+    cheapest, dearest = _decades(
+        [value for cost in drawn for calls in (low, high) if (value := total_usd(cost, calls)) > 0]
+    )
     room = end_label_width((cost.name for cost in drawn), width)
     bottom = round(min(380, 0.62 * width + 60)) - _FOOT
     left, right = _LEFT + 12, width - room - 18
@@ -174,9 +234,14 @@ def cost_by_volume(money: Money, colours: Colours, width: int = HALF) -> Markup:
         *(_break_even(even, drawn, frame, colours.get(even.arm, "ink"), row) for row, even in enumerate(evens)),
         end_labels(labels, frame, room),
     ]
-    said = [f"{cost.name}: {numbers.usd(cost.fixed_usd)} once and {numbers.usd(cost.usd_per_call)} per call." for cost in drawn]
+    said = [
+        f"{cost.name}: {numbers.usd(cost.fixed_usd)} once and {numbers.usd(cost.usd_per_call)} per call."
+        for cost in drawn
+    ]
     said += [even.sentence for even in money.break_even]
-    return figure(f"volume-{width}", width, bottom + _FOOT, "Total cost against the number of calls", " ".join(said), *body)
+    return figure(
+        f"volume-{width}", width, bottom + _FOOT, "Total cost against the number of calls", " ".join(said), *body
+    )
 
 
 def _decades(values: Sequence[float]) -> tuple[float, float]:
@@ -188,7 +253,14 @@ def _decades(values: Sequence[float]) -> tuple[float, float]:
 def _break_even(even: BreakEven, drawn: Sequence[CostLine], frame: Frame, colour: str, row: int) -> Markup:
     cost = next(cost for cost in drawn if cost.name == even.arm)
     assert even.calls is not None
-    return foot_mark(frame.x(even.calls), frame.y(total_usd(cost, even.calls)), frame, f"{numbers.count(even.calls)} calls", colour, row)
+    return foot_mark(
+        frame.x(even.calls),
+        frame.y(total_usd(cost, even.calls)),
+        frame,
+        f"{numbers.count(even.calls)} calls",
+        colour,
+        row,
+    )
 
 
 def total_usd(cost: CostLine, calls: float) -> float:
@@ -200,7 +272,10 @@ def total_usd(cost: CostLine, calls: float) -> float:
 def _cost_line(cost: CostLine, frame: Frame, colour: str) -> Markup:
     low, high, steps = math.log10(frame.x.low), math.log10(frame.x.high), 240 if cost.renewal_calls else 60
     volumes = [10 ** (low + (high - low) * step / steps) for step in range(steps + 1)]
-    return polyline([(frame.x(calls), frame.y(total_usd(cost, calls))) for calls in volumes if total_usd(cost, calls) > 0], f"line {colour}")
+    return polyline(
+        [(frame.x(calls), frame.y(total_usd(cost, calls))) for calls in volumes if total_usd(cost, calls) > 0],
+        f"line {colour}",
+    )
 
 
 def _short(value: float) -> str:
@@ -227,20 +302,40 @@ def score_by_cost(arms: Sequence[Arm], heading: str, colours: Colours, width: in
     bottom = round(min(380, 0.62 * width + 60)) - _FOOT
     values = [value for arm in arms for value in (arm.score.value, arm.score.low, arm.score.high) if value is not None]
     x = Scale(low, high, _LEFT + (60 * len(columns) + 30 if columns else 16), width - 28, log=True)
-    frame = Frame(_LEFT, width - 12, _TOP, bottom, x, _score_scale(values, _TOP + 24, bottom))  # 24: the best arm's name has room above it
+    frame = Frame(
+        _LEFT, width - 12, _TOP, bottom, x, _score_scale(values, _TOP + 24, bottom)
+    )  # 24: the best arm's name has room above it
     ticks = apart(decade_ticks(low, high), x, _dollars) if priced else []
-    places = [(x(cost) if cost else columns["unknown" if cost is None else "$0"], frame.y(arm.score.value)) for arm, cost in zip(arms, costs, strict=True)]
+    places = [
+        (x(cost) if cost else columns["unknown" if cost is None else "$0"], frame.y(arm.score.value))
+        for arm, cost in zip(arms, costs, strict=True)
+    ]
     names = [(*at, arm.name, f"halo {colours.get(arm.name, 'ink')}") for at, arm in zip(places, arms, strict=True)]
     body = [
         frame.grid(ticks, linear_ticks(frame.y.low, frame.y.high), _dollars, _axis_percent),
         frame.titles("US$ per 1,000 calls (log scale)", f"{heading}, %"),
         *(text(at, bottom + 17, name, "tick", "middle") for name, at in columns.items()),
         *([line(x.start - 26, _TOP, x.start - 26, bottom, "divide")] if columns and priced else []),
-        point_labels(names, [Box(at - 5, y - 5, at + 5, y + 5) for at, y in places], Box(_LEFT, _TOP - 14, width, bottom)),
-        *(_scored(arm.score, at, frame, colours.get(arm.name, "ink"), arm.name) for at, arm in zip(places, arms, strict=True)),  # no halo hides a point
+        point_labels(
+            names, [Box(at - 5, y - 5, at + 5, y + 5) for at, y in places], Box(_LEFT, _TOP - 14, width, bottom)
+        ),
+        *(
+            _scored(arm.score, at, frame, colours.get(arm.name, "ink"), arm.name)
+            for at, arm in zip(places, arms, strict=True)
+        ),  # no halo hides a point
     ]
-    said = (f"{arm.name}: {numbers.described(arm.score)}, {numbers.usd(arm.cost_usd_per_1000)} per 1,000 calls." for arm in arms)
-    return figure(f"cost-{width}", width, bottom + _FOOT, f"{heading.capitalize()} against cost per 1,000 calls", " ".join(said), *body)
+    said = (
+        f"{arm.name}: {numbers.described(arm.score)}, {numbers.usd(arm.cost_usd_per_1000)} per 1,000 calls."
+        for arm in arms
+    )
+    return figure(
+        f"cost-{width}",
+        width,
+        bottom + _FOOT,
+        f"{heading.capitalize()} against cost per 1,000 calls",
+        " ".join(said),
+        *body,
+    )
 
 
 def _scored(score: Estimate, at: tuple[float, float], frame: Frame, colour: str, what: str) -> Markup:
@@ -260,12 +355,18 @@ def threshold_curve(curve: ThresholdCurve, cascade: Cascade | None, colours: Col
     if not curve.points:
         return _NONE
     points = sorted(curve.points, key=lambda point: point.threshold)
-    alone = [(name, value) for name, value in ((curve.student, curve.student_accuracy), (curve.teacher, curve.teacher_accuracy)) if value is not None]
+    alone = [
+        (name, value)
+        for name, value in ((curve.student, curve.student_accuracy), (curve.teacher, curve.teacher_accuracy))
+        if value is not None
+    ]
     height = round(min(420, 0.7 * width + 110))
     bottom, middle = height - _FOOT, _TOP + 0.56 * (height - _FOOT - _TOP)
     room = end_label_width((name for name, _ in alone), width)
     x = Scale(0.0, 1.0, _LEFT, width - room - 18)
-    right_answers = _score_scale([point.accuracy for point in points] + [value for _, value in alone], _TOP, middle - 20)
+    right_answers = _score_scale(
+        [point.accuracy for point in points] + [value for _, value in alone], _TOP, middle - 20
+    )
     upper = Frame(_LEFT, x.end, _TOP, middle - 20, x, right_answers)
     costs, most, title, label = _costs(points)
     lower = Frame(_LEFT, x.end, middle + 26, bottom, x, Scale(0.0, most, bottom, middle + 26))
@@ -275,9 +376,14 @@ def threshold_curve(curve: ThresholdCurve, cascade: Cascade | None, colours: Col
         upper.titles("", "right, %"),
         lower.grid([0, 0.25, 0.5, 0.75, 1], linear_ticks(0, most, 3), _plain, label),
         lower.titles("confidence threshold", title),
-        *(line(upper.left, upper.y(value), upper.right, upper.y(value), f"level {colours.get(name, 'ink')}") for name, value in alone),
+        *(
+            line(upper.left, upper.y(value), upper.right, upper.y(value), f"level {colours.get(name, 'ink')}")
+            for name, value in alone
+        ),
         polyline([(x(point.threshold), upper.y(point.accuracy)) for point in points], f"line {colour}"),
-        polyline([(x(point.threshold), lower.y(cost)) for point, cost in zip(points, costs, strict=True)], f"line {colour}"),
+        polyline(
+            [(x(point.threshold), lower.y(cost)) for point, cost in zip(points, costs, strict=True)], f"line {colour}"
+        ),
         _chosen(cascade, upper, lower),
         _best_of_both(curve, upper, colour),
         end_labels([EndLabel(name, upper.y(value), colours.get(name, "ink")) for name, value in alone], upper, room),
@@ -286,11 +392,19 @@ def threshold_curve(curve: ThresholdCurve, cascade: Cascade | None, colours: Col
         at = x(points[0].threshold)
         body += [dot(at, upper.y(points[0].accuracy), f"point {colour}"), dot(at, lower.y(costs[0]), f"point {colour}")]
     said = "; ".join(
-        f"at {point.threshold:.2f} {numbers.percent(point.accuracy)} right with {numbers.percent(point.share_kept)} kept" for point in (points[0], points[-1])
+        f"at {point.threshold:.2f} {numbers.percent(point.accuracy)} right with {numbers.percent(point.share_kept)} kept"
+        for point in (points[0], points[-1])
     )
     if best := curve.best_of_both:
         said += f"; best at {best.threshold:.2f}, {numbers.percent(best.accuracy)} right, above both of its parts"
-    return figure(f"threshold-{width}", width, height, "The cascade against its threshold", f"{numbers.count(curve.n)} rows: {said}.", *body)
+    return figure(
+        f"threshold-{width}",
+        width,
+        height,
+        "The cascade against its threshold",
+        f"{numbers.count(curve.n)} rows: {said}.",
+        *body,
+    )
 
 
 def _costs(points: Sequence[ThresholdPoint]) -> tuple[list[float], float, str, Callable[[float], str]]:
@@ -320,7 +434,13 @@ def _chosen(cascade: Cascade | None, upper: Frame, lower: Frame) -> Markup:
         return _NONE
     x = _inside(cascade.threshold, upper.x)
     left = cascade.threshold > 0.5
-    words = text(x - 6 if left else x + 6, lower.top + 12, f"chosen: {cascade.threshold:.3g}", "label halo", "end" if left else "start")
+    words = text(
+        x - 6 if left else x + 6,
+        lower.top + 12,
+        f"chosen: {cascade.threshold:.3g}",
+        "label halo",
+        "end" if left else "start",
+    )
     return line(x, upper.top, x, lower.bottom, "chosen") + words
 
 
@@ -355,23 +475,39 @@ def reliability(data: Reliability, colours: Colours, width: int = HALF) -> Marku
         body.append(rect(x(each.low) + 1, y, x(each.high) - x(each.low) - 2, bottom - y, f"bar {colour}"))
         at = x(each.confidence), upper.y(each.accuracy.value)
         body.append(_scored(each.accuracy, at, upper, colour, f"confidence {numbers.percent(each.confidence)}, right"))
-    said = [f"Confidence {numbers.percent(each.confidence)}: right {numbers.described(each.accuracy)}." for each in bins]
-    said += [f"Before calibration, confidence {numbers.percent(each.confidence)}: right {numbers.described(each.accuracy)}." for each in before]
-    return figure(f"reliability-{width}", width, height, f"Reliability of the confidence of {data.arm}", " ".join(said), *body)
+    said = [
+        f"Confidence {numbers.percent(each.confidence)}: right {numbers.described(each.accuracy)}." for each in bins
+    ]
+    said += [
+        f"Before calibration, confidence {numbers.percent(each.confidence)}: right {numbers.described(each.accuracy)}."
+        for each in before
+    ]
+    return figure(
+        f"reliability-{width}", width, height, f"Reliability of the confidence of {data.arm}", " ".join(said), *body
+    )
 
 
 def _uncalibrated(bins: Sequence[ReliabilityBin], frame: Frame) -> Markup:
     """The same rows by their confidence before calibration: open rings on a dashed line, named once, where the plot has room."""
     rings = [
-        dot(frame.x(each.confidence), frame.y(each.accuracy.value), "cross faint", f"before calibration, confidence {numbers.percent(each.confidence)}")
+        dot(
+            frame.x(each.confidence),
+            frame.y(each.accuracy.value),
+            "cross faint",
+            f"before calibration, confidence {numbers.percent(each.confidence)}",
+        )
         for each in bins
     ]
     way = polyline([(frame.x(each.confidence), frame.y(each.accuracy.value)) for each in bins], "level faint open")
-    key = dot(frame.left + 12, frame.top + 12, "cross faint") + text(frame.left + 22, frame.top + 16, "before calibration", "label halo")
+    key = dot(frame.left + 12, frame.top + 12, "cross faint") + text(
+        frame.left + 22, frame.top + 16, "before calibration", "label halo"
+    )
     return _NONE.join([way, *rings, key])
 
 
-def interval_bar(score: Estimate, low: float, high: float, colour: str, reference: float | None = None, width: int = 104) -> Markup:
+def interval_bar(
+    score: Estimate, low: float, high: float, colour: str, reference: float | None = None, width: int = 104
+) -> Markup:
     """A score and its interval on the common scale low..high, small enough for a table cell; the number stands beside it, so it is hidden from readers."""
     scale = Scale(low, high, 5, width - 5)
     parts = [line(scale(reference), 1, scale(reference), 17, "reference")] if reference is not None else []

@@ -169,7 +169,11 @@ class Confusion:
 
     def __post_init__(self) -> None:
         size = len(self.labels)
-        if len(self.counts) != size or any(len(row) != size for row in self.counts) or len(self.no_answer) not in (0, size):
+        if (
+            len(self.counts) != size
+            or any(len(row) != size for row in self.counts)
+            or len(self.no_answer) not in (0, size)
+        ):
             raise ValueError(f"a confusion matrix of {size} labels has {size} rows of {size} counts")
 
     @property
@@ -418,7 +422,9 @@ def from_dict(raw: Mapping[str, Any], where: str = "result.json") -> Result:
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(str(part) for part in problem["loc"] if part != "function-before") or "the file"
-        raise UserError(f"{where}: {key}: {problem['msg'].removeprefix('Value error, ')}; was it written by another version? run the command again") from None
+        raise UserError(
+            f"{where}: {key}: {problem['msg'].removeprefix('Value error, ')}; was it written by another version? run the command again"
+        ) from None
 
 
 def load_result(path: Path) -> Result:

@@ -35,32 +35,42 @@ def render_run(trace: Trace) -> str:
     """The page."""
     run = trace.run
     rows = Rows(trace, each=EACH, room=MOST_CALLS, whole_models=True)
-    return templates().get_template("run.html.j2").render(
-        run=run,
-        trace=trace,
-        spent=trace.used,
-        busy_s=busy_s(trace.rows),
-        culprit=failing(trace),
-        began=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(run.created)),
-        headline=_headline(trace),
-        given=_pretty(run.input),
-        result=None if run.result is None else _pretty(run.result),
-        models=sorted(run.facts.get("models", {}).items()),
-        totals=totals(trace.rows),
-        rows=rows.rows(),
-        left_out=rows,
-        drawings={
-            "graph": _both(lambda width: flow_graph.flow_graph(executed(trace), width, "graph"), flow_graph.WIDE, flow_graph.NARROW) if trace.rows else "",
-            "timeline": _both(lambda width: timeline(trace, width), 1100, flow_graph.NARROW),
-        },
-        arguments=lambda node: _pretty(node.row.arguments),
-        output=lambda node: _pretty(node.row.output),
-        facts=_facts,
-        tokens=tokens,
-        cost=lambda used: cost(used) or NOTHING,
-        plural=plural,
-        total_models=_total_models,
-        version=__version__,
+    return (
+        templates()
+        .get_template("run.html.j2")
+        .render(
+            run=run,
+            trace=trace,
+            spent=trace.used,
+            busy_s=busy_s(trace.rows),
+            culprit=failing(trace),
+            began=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(run.created)),
+            headline=_headline(trace),
+            given=_pretty(run.input),
+            result=None if run.result is None else _pretty(run.result),
+            models=sorted(run.facts.get("models", {}).items()),
+            totals=totals(trace.rows),
+            rows=rows.rows(),
+            left_out=rows,
+            drawings={
+                "graph": _both(
+                    lambda width: flow_graph.flow_graph(executed(trace), width, "graph"),
+                    flow_graph.WIDE,
+                    flow_graph.NARROW,
+                )
+                if trace.rows
+                else "",
+                "timeline": _both(lambda width: timeline(trace, width), 1100, flow_graph.NARROW),
+            },
+            arguments=lambda node: _pretty(node.row.arguments),
+            output=lambda node: _pretty(node.row.output),
+            facts=_facts,
+            tokens=tokens,
+            cost=lambda used: cost(used) or NOTHING,
+            plural=plural,
+            total_models=_total_models,
+            version=__version__,
+        )
     )
 
 
@@ -90,7 +100,11 @@ def _facts(node: Node) -> list[tuple[str, str]]:
     """What else the journal knows of a call."""
     facts = [("model", str(node.facts["model"]))] if "model" in node.facts else []
     facts += [("tries", str(node.row.attempts))] if node.row.attempts > 1 else []
-    facts += [(name.replace("_", " "), short(value, 400)) for name, value in node.facts.items() if name not in _SHOWN_ELSEWHERE]
+    facts += [
+        (name.replace("_", " "), short(value, 400))
+        for name, value in node.facts.items()
+        if name not in _SHOWN_ELSEWHERE
+    ]
     return [*facts, ("journal key", "/".join(map(str, node.row.key)))]
 
 
@@ -101,6 +115,8 @@ def _total_models(total: Total) -> str:
 def _both(draw: Callable[[int], Markup], wide: int, narrow: int) -> Markup:
     """A drawing in a wide and a narrow cut; the style sheet shows the one that fits."""
     wider = draw(wide)
-    return Markup("<div class='wide'>{}</div><div class='narrow'>{}</div>").format(wider, draw(narrow)) if wider else Markup("")
-
-
+    return (
+        Markup("<div class='wide'>{}</div><div class='narrow'>{}</div>").format(wider, draw(narrow))
+        if wider
+        else Markup("")
+    )

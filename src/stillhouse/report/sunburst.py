@@ -24,16 +24,39 @@ def sunburst(name: str, title: str, parts: Sequence[tuple[str, int, Sequence[tup
     for place, (first, count, seconds) in enumerate(parts):
         turn = 2 * math.pi * count / total
         colour = f"s{1 + place % COLOURS}"
-        body.append(_arc(centre, angle, angle + turn, _HOLE * radius, _RING * radius, f"arc inner {colour}", f"{first}: {numbers.count(count)}"))
+        body.append(
+            _arc(
+                centre,
+                angle,
+                angle + turn,
+                _HOLE * radius,
+                _RING * radius,
+                f"arc inner {colour}",
+                f"{first}: {numbers.count(count)}",
+            )
+        )
         body.append(_label(centre, angle, angle + turn, _HOLE * radius, _RING * radius, first, "label"))
         inner = angle
         for second, part in seconds:
             step = 2 * math.pi * part / total
-            body.append(_arc(centre, inner, inner + step, _RING * radius, radius, f"arc outer {colour}", f"{first} {second}: {numbers.count(part)}"))
+            body.append(
+                _arc(
+                    centre,
+                    inner,
+                    inner + step,
+                    _RING * radius,
+                    radius,
+                    f"arc outer {colour}",
+                    f"{first} {second}: {numbers.count(part)}",
+                )
+            )
             body.append(_label(centre, inner, inner + step, _RING * radius, radius, second, "tick dark"))
             inner += step
         angle += turn
-    said = "; ".join(f"{first} {count} ({', '.join(f'{second} {part}' for second, part in seconds)})" for first, count, seconds in parts)
+    said = "; ".join(
+        f"{first} {count} ({', '.join(f'{second} {part}' for second, part in seconds)})"
+        for first, count, seconds in parts
+    )
     return figure(f"{name}-{width}", width, width, title, said, *body)
 
 
@@ -63,4 +86,11 @@ def _label(centre: float, start: float, end: float, inner: float, outer: float, 
     if math.cos(middle) < 0:
         turned += 180
     x, y = _point(centre, middle, at).split()
-    return tag("text", shown, class_=class_, text_anchor="middle", dominant_baseline="central", transform=f"translate({x} {y}) rotate({turned:.1f})")
+    return tag(
+        "text",
+        shown,
+        class_=class_,
+        text_anchor="middle",
+        dominant_baseline="central",
+        transform=f"translate({x} {y}) rotate({turned:.1f})",
+    )

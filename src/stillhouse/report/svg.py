@@ -18,7 +18,11 @@ CHAR_PX = 6.8  # mean width of a bold character of the style sheet's sans (Arial
 
 def tag(name: str, *children: str, **attributes: object) -> Markup:
     """One element. Children that are not Markup are escaped; `class_` is class, `stroke_width` is stroke-width, None is left out."""
-    parts = [f" {key.rstrip('_').replace('_', '-')}='{escape(_short(value))}'" for key, value in attributes.items() if value is not None]
+    parts = [
+        f" {key.rstrip('_').replace('_', '-')}='{escape(_short(value))}'"
+        for key, value in attributes.items()
+        if value is not None
+    ]
     return Markup(f"<{name}{''.join(parts)}>{''.join(escape(child) for child in children)}</{name}>")
 
 
@@ -28,7 +32,9 @@ def _short(value: object) -> object:
 
 
 def text(x: float, y: float, words: str, class_: str = "", anchor: str = "start") -> Markup:
-    return tag("text", words, x=float(x), y=float(y), class_=class_ or None, text_anchor=anchor if anchor != "start" else None)
+    return tag(
+        "text", words, x=float(x), y=float(y), class_=class_ or None, text_anchor=anchor if anchor != "start" else None
+    )
 
 
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
@@ -60,7 +66,17 @@ def figure(name: str, width: int, height: int, title: str, description: str, *bo
     """The drawing as a whole. `name` must be unique on the page: the title and the description are found by it."""
     head = (tag("title", title, id=f"{name}-title"), tag("desc", description, id=f"{name}-desc"))
     labels = f"{name}-title {name}-desc"
-    return tag("svg", *head, *body, viewBox=f"0 0 {width} {height}", width=width, height=height, role="img", aria_labelledby=labels, class_="plot")
+    return tag(
+        "svg",
+        *head,
+        *body,
+        viewBox=f"0 0 {width} {height}",
+        width=width,
+        height=height,
+        role="img",
+        aria_labelledby=labels,
+        class_="plot",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +90,9 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        low, high, at = (math.log(self.low), math.log(self.high), math.log(value)) if self.log else (self.low, self.high, value)
+        low, high, at = (
+            (math.log(self.low), math.log(self.high), math.log(value)) if self.log else (self.low, self.high, value)
+        )
         return self.start + (at - low) / (high - low) * (self.end - self.start)
 
 
@@ -98,7 +116,10 @@ def apart(ticks: Sequence[float], scale: Scale, label: Callable[[float], str]) -
     """The ticks whose labels do not touch, kept from the high end: the largest size is the one that matters."""
     kept: list[float] = []
     for tick in sorted(ticks, reverse=True):
-        if not kept or abs(scale(kept[-1]) - scale(tick)) >= CHAR_PX * (len(label(kept[-1])) + len(label(tick))) / 2 + 8:
+        if (
+            not kept
+            or abs(scale(kept[-1]) - scale(tick)) >= CHAR_PX * (len(label(kept[-1])) + len(label(tick))) / 2 + 8
+        ):
             kept.append(tick)
     return kept[::-1]
 
@@ -114,16 +135,28 @@ class Frame:
     x: Scale
     y: Scale
 
-    def grid(self, x_ticks: Sequence[float], y_ticks: Sequence[float], x_label: Callable[[float], str], y_label: Callable[[float], str]) -> Markup:
+    def grid(
+        self,
+        x_ticks: Sequence[float],
+        y_ticks: Sequence[float],
+        x_label: Callable[[float], str],
+        y_label: Callable[[float], str],
+    ) -> Markup:
         """Hairlines across at the y ticks, short ones below the x ticks, and their numbers."""
         parts = []
         for tick in y_ticks:
             y = self.y(tick)
-            parts += [line(self.left, y, self.right, y, "grid"), text(self.left - 6, y + 4, y_label(tick), "tick", "end")]
+            parts += [
+                line(self.left, y, self.right, y, "grid"),
+                text(self.left - 6, y + 4, y_label(tick), "tick", "end"),
+            ]
         parts.append(line(self.left, self.bottom, self.right, self.bottom, "axis"))
         for tick in x_ticks:
             x = self.x(tick)
-            parts += [line(x, self.bottom, x, self.bottom + 4, "axis"), text(x, self.bottom + 17, x_label(tick), "tick", "middle")]
+            parts += [
+                line(x, self.bottom, x, self.bottom + 4, "axis"),
+                text(x, self.bottom + 17, x_label(tick), "tick", "middle"),
+            ]
         return Markup("").join(parts)
 
     def titles(self, x_title: str, y_title: str) -> Markup:
@@ -171,7 +204,11 @@ def end_labels(labels: Sequence[EndLabel], frame: Frame, width_px: float) -> Mar
     parts = []
     for label, lines, centre in zip(labels, texts, centres, strict=True):
         x = frame.right + 12
-        parts.append(polyline([(frame.right + 2, label.y), (frame.right + 5, label.y), (x - 2, centre)], f"leader {label.class_}"))
+        parts.append(
+            polyline(
+                [(frame.right + 2, label.y), (frame.right + 5, label.y), (x - 2, centre)], f"leader {label.class_}"
+            )
+        )
         first = centre - LINE_PX * (len(lines) - 1) / 2 + 4
         parts += [text(x, first + LINE_PX * row, words, f"label {label.class_}") for row, words in enumerate(lines)]
     return Markup("").join(parts)
@@ -186,7 +223,13 @@ def end_label_width(names: Iterable[str], width: int) -> float:
 def foot_mark(x: float, top: float, frame: Frame, words: str, colour: str, row: int) -> Markup:
     """A drop line from (x, top) to the axis with its words in the given row of the strip above the axis, on the side that has more room."""
     left = x > (frame.left + frame.right) / 2
-    label = text(x - 6 if left else x + 6, frame.bottom - 6 - STRIP_PX * row, words, f"label halo {colour}", "end" if left else "start")
+    label = text(
+        x - 6 if left else x + 6,
+        frame.bottom - 6 - STRIP_PX * row,
+        words,
+        f"label halo {colour}",
+        "end" if left else "start",
+    )
     return line(x, top, x, frame.bottom, f"drop {colour}") + dot(x, top, f"cross {colour}", radius=5) + label
 
 
@@ -215,12 +258,28 @@ def point_labels(points: Sequence[tuple[float, float, str, str]], taken: Sequenc
         for left in (x + 9, x - 9 - wide, x - wide / 2):
             for away in (0.0, -8 - high / 2, 8 + high / 2, -26 - high / 2, 26 + high / 2):
                 box = Box(left, y + away - high / 2, left + wide, y + away + high / 2)
-                covered = 4 * (wide * high - box.overlap(bounds)) + sum(box.overlap(other) for other in boxes) + 8 * sum(map(box.overlap, taken))
-                choices.append((covered + abs(away) + (20 if abs(away) > 26 else 0), away, box))  # a far label must be worth its leader
+                covered = (
+                    4 * (wide * high - box.overlap(bounds))
+                    + sum(box.overlap(other) for other in boxes)
+                    + 8 * sum(map(box.overlap, taken))
+                )
+                choices.append(
+                    (covered + abs(away) + (20 if abs(away) > 26 else 0), away, box)
+                )  # a far label must be worth its leader
         _, away, best = min(choices, key=lambda choice: choice[0])
         boxes.append(best)
         if abs(away) > 26 + high / 2 - 1:
-            parts.append(line(x, y + (6 if away > 0 else -6), x, best.top if away > 0 else best.bottom, f"leader {class_}"))
-        anchor, at = ("end", best.right) if best.right < x else ("start", best.left) if best.left > x else ("middle", (best.left + best.right) / 2)
-        parts += [text(at, best.top + 11 + LINE_PX * row, part, f"label {class_}", anchor) for row, part in enumerate(lines)]
+            parts.append(
+                line(x, y + (6 if away > 0 else -6), x, best.top if away > 0 else best.bottom, f"leader {class_}")
+            )
+        anchor, at = (
+            ("end", best.right)
+            if best.right < x
+            else ("start", best.left)
+            if best.left > x
+            else ("middle", (best.left + best.right) / 2)
+        )
+        parts += [
+            text(at, best.top + 11 + LINE_PX * row, part, f"label {class_}", anchor) for row, part in enumerate(lines)
+        ]
     return Markup("").join(parts)

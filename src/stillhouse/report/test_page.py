@@ -18,29 +18,35 @@ _ANSWERS = {"pass": "pass", "fail": "fail", "cannot tell": "open"}
 def render_test(tested: FlowResult) -> str:
     """The page."""
     low, high = _scale(tested.parts)
-    return templates().get_template("test.html.j2").render(
-        tested=tested,
-        whole=tested.whole,
-        headline=_headline(tested),
-        against={one.name: one for one in tested.against},
-        wrong_paths=[path for path in tested.paths if path.problems],
-        causes=[(CAUSES[cause], at, n) for (cause, at), n in tested.causes.most_common() if cause is not None],
-        why_no_suspect=_why_no_suspect(tested),
-        bar=lambda part: Markup("") if part.score is None else interval_bar(part.score, low, high, "ink"),
-        answer_class=_ANSWERS,
-        most=MOST,
-        plural=plural,
-        short=short,
-        interval=numbers.interval,
-        points=numbers.points,
-        version=__version__,
+    return (
+        templates()
+        .get_template("test.html.j2")
+        .render(
+            tested=tested,
+            whole=tested.whole,
+            headline=_headline(tested),
+            against={one.name: one for one in tested.against},
+            wrong_paths=[path for path in tested.paths if path.problems],
+            causes=[(CAUSES[cause], at, n) for (cause, at), n in tested.causes.most_common() if cause is not None],
+            why_no_suspect=_why_no_suspect(tested),
+            bar=lambda part: Markup("") if part.score is None else interval_bar(part.score, low, high, "ink"),
+            answer_class=_ANSWERS,
+            most=MOST,
+            plural=plural,
+            short=short,
+            interval=numbers.interval,
+            points=numbers.points,
+            version=__version__,
+        )
     )
 
 
 def _headline(tested: FlowResult) -> str:
     whole = tested.whole
     if tested.missing:
-        return f"{plural(len(tested.missing), 'call')} of {tested.flow} had no stored answer, so not all of it was tested."
+        return (
+            f"{plural(len(tested.missing), 'call')} of {tested.flow} had no stored answer, so not all of it was tested."
+        )
     if whole is not None and whole.score is not None:
         return f"{tested.flow} answers {numbers.described(whole.score)} of its cases rightly."
     n, wrong = sum(len(part.rows) for part in tested.parts), sum(len(part.wrong) for part in tested.parts)

@@ -142,7 +142,9 @@ def load_tested(path: Path) -> FlowResult:
         return TypeAdapter(FlowResult).validate_python(known)
     except ValidationError as error:
         problem = error.errors()[0]
-        raise UserError(f"{path}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}; was it edited? test again") from None
+        raise UserError(
+            f"{path}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}; was it edited? test again"
+        ) from None
 
 
 def load_rows(path: Path) -> dict[str, dict[str, CaseResult]]:

@@ -108,7 +108,9 @@ def _bar(node: Node, clock: _Clock, y: float, fatal: bool) -> Markup:
     start, end = clock(node.row.started), clock(node.ended)
     kind = node.row.kind if node.row.kind in _KINDS else "step"
     state = "failed" if fatal else "handled" if node.state == "failed" else ""
-    tip = tag("title", f"{node.name}: {numbers.seconds(node.row.seconds)}{f', {node.row.error}' if node.row.error else ''}")
+    tip = tag(
+        "title", f"{node.name}: {numbers.seconds(node.row.seconds)}{f', {node.row.error}' if node.row.error else ''}"
+    )
     return rect(start, y + 4, max(end - start, 2.0), 11, f"run-bar {kind} {state}".rstrip(), tip)
 
 
@@ -119,7 +121,10 @@ def _ticks(clock: _Clock, bottom: float) -> list[Markup]:
     for tick in linear_ticks(0.0, clock.seconds, most):
         x = clock.worked(tick)
         if x <= clock.right - 20:
-            marks += [line(x, _TOP, x, bottom, "grid"), text(x, bottom + 16, numbers.seconds(tick) if tick else "0", "tick", "middle")]
+            marks += [
+                line(x, _TOP, x, bottom, "grid"),
+                text(x, bottom + 16, numbers.seconds(tick) if tick else "0", "tick", "middle"),
+            ]
     return marks
 
 

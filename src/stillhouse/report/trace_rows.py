@@ -9,7 +9,9 @@ from stillhouse.report import numbers
 from stillhouse.report.trace_words import SHORT, cost, gave, given, joined, model_word, tokens, tries
 
 UNFOLDED = 3  # so many repetitions are shown one by one
-Outcome = Literal["done", "failed", "handled", "waiting", "unfinished", ""]  # handled: it failed, and the run went on; "" of rows that are no calls
+Outcome = Literal[
+    "done", "failed", "handled", "waiting", "unfinished", ""
+]  # handled: it failed, and the run went on; "" of rows that are no calls
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,18 @@ class Rows:
             case Loop() if part.times <= UNFOLDED:
                 return self._calls(calls_in(part))
             case Loop():
-                title = f"{numbers.count(part.times)} times{f', up to {part.at_once} at once' if part.at_once > 1 else ''}"
+                title = (
+                    f"{numbers.count(part.times)} times{f', up to {part.at_once} at once' if part.at_once > 1 else ''}"
+                )
                 return [Row(title, inside=[row for one in part.body for row in self._part(one)])]
             case Fork():
                 lanes = [[row for one in branch for row in self._part(one)] for branch in part.branches]
-                return [Row("side by side", inside=[lane[0] if len(lane) == 1 else Row("branch", inside=lane) for lane in lanes if lane])]
+                return [
+                    Row(
+                        "side by side",
+                        inside=[lane[0] if len(lane) == 1 else Row("branch", inside=lane) for lane in lanes if lane],
+                    )
+                ]
 
     def _call(self, node: Node) -> Row:
         spent = used(inner.row for inner in node.walk())
@@ -124,8 +133,15 @@ class Rows:
         """What stands for all the answers: how often which short one, or the first."""
         counted = choices(group.calls)
         told = len(counted) <= UNFOLDED and all(len(answer) <= 20 for answer in counted)
-        answers = ", ".join(f"{answer} × {n}" for answer, n in counted.most_common()) if counted and told else f"{gave(group.first, self.most)}, …"
-        failed, retried = sum(node.state == "failed" for node in group.calls), sum(node.row.attempts > 1 for node in group.calls)
+        answers = (
+            ", ".join(f"{answer} × {n}" for answer, n in counted.most_common())
+            if counted and told
+            else f"{gave(group.first, self.most)}, …"
+        )
+        failed, retried = (
+            sum(node.state == "failed" for node in group.calls),
+            sum(node.row.attempts > 1 for node in group.calls),
+        )
         counts = [f"{failed} failed" if failed else "", f"{retried} tried again" if retried else ""]
         return joined([answers, *counts, f"up to {group.at_once} at once" if group.at_once > 1 else ""])
 

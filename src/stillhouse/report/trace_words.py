@@ -64,7 +64,11 @@ def _call(arguments: str, most: int) -> str:
         read = json.loads(arguments)
     except ValueError:
         return short(arguments, most)
-    return ", ".join(f"{name}={short(value, most // 2)}" for name, value in read.items()) if isinstance(read, Mapping) else short(arguments, most)
+    return (
+        ", ".join(f"{name}={short(value, most // 2)}" for name, value in read.items())
+        if isinstance(read, Mapping)
+        else short(arguments, most)
+    )
 
 
 def model_word(name: str) -> str:
@@ -76,7 +80,9 @@ def tokens(used: Used) -> str:
     """Tokens in and out; "unknown" where a part is, nothing where no model was asked."""
     if not used.asked:
         return ""
-    return " → ".join(numbers.UNKNOWN if value is None else numbers.count(value) for value in (used.input_tokens, used.output_tokens))
+    return " → ".join(
+        numbers.UNKNOWN if value is None else numbers.count(value) for value in (used.input_tokens, used.output_tokens)
+    )
 
 
 def cost(used: Used) -> str:

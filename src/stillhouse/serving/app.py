@@ -24,7 +24,18 @@ from stillhouse.records import Example, Predictor
 from stillhouse.serving.decisions import decision, decision_examples, parse_decision
 from stillhouse.serving.inputs import chat_example
 from stillhouse.serving.lanes import Answer, Lane, OverloadedError
-from stillhouse.serving.wire import ApiError, ChatBody, chunks, completion, cut, dumps, event, logprobs_of, model_object, parse_chat
+from stillhouse.serving.wire import (
+    ApiError,
+    ChatBody,
+    chunks,
+    completion,
+    cut,
+    dumps,
+    event,
+    logprobs_of,
+    model_object,
+    parse_chat,
+)
 
 MOST_BYTES = 4 * 2**20  # of a body: more text than any student reads
 DRAIN_S = 30.0  # what a stopping server gives to requests under way
@@ -34,7 +45,12 @@ _log = logging.getLogger(__name__)
 
 
 def make_app(
-    models: Mapping[str, Predictor], *, key: str | None = None, most_waiting: int = 1024, most_per_batch: int = 32, batch_wait_s: float = 0.002
+    models: Mapping[str, Predictor],
+    *,
+    key: str | None = None,
+    most_waiting: int = 1024,
+    most_per_batch: int = 32,
+    batch_wait_s: float = 0.002,
 ) -> web.Application:
     """The server as an aiohttp application; `models` maps the names that requests use to what answers.
 
@@ -43,7 +59,8 @@ def make_app(
     if not models:
         raise UserError("there is no model to serve; give at least one")
     lanes = {
-        name: Lane(name, predictor, most_waiting=most_waiting, most_per_batch=most_per_batch, wait_s=batch_wait_s) for name, predictor in models.items()
+        name: Lane(name, predictor, most_waiting=most_waiting, most_per_batch=most_per_batch, wait_s=batch_wait_s)
+        for name, predictor in models.items()
     }
     server = _Server(lanes, key)
     app = web.Application(client_max_size=MOST_BYTES, middlewares=[server.errors, server.authorise])
@@ -57,7 +74,12 @@ def make_app(
 
 
 async def serve(
-    models: Mapping[str, Predictor], *, host: str = "127.0.0.1", port: int = 8000, key: str | None = None, on_ready: Callable[[str], None] | None = None
+    models: Mapping[str, Predictor],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    key: str | None = None,
+    on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT (or cancellation), finish the requests under way, and return; a second signal does not wait for them.
 
@@ -67,7 +89,9 @@ async def serve(
     if key is not None and not key.strip():
         raise UserError(f"the key is empty; set {KEY_VARIABLE} to a long random text, or unset it")
     if key is None and not _is_loopback(host):
-        raise UserError(f"{host} can be reached from other machines, and no key is set; set {KEY_VARIABLE} to a long random text, or serve on 127.0.0.1")
+        raise UserError(
+            f"{host} can be reached from other machines, and no key is set; set {KEY_VARIABLE} to a long random text, or serve on 127.0.0.1"
+        )
     runner = web.AppRunner(make_app(models, key=key), access_log=None, shutdown_timeout=DRAIN_S)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     await runner.setup()
@@ -76,7 +100,9 @@ async def serve(
             await web.TCPSite(runner, host, port).start()
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise UserError(f"cannot listen on {host} port {port} ({reason}); choose another --port or --host") from None
+            raise UserError(
+                f"cannot listen on {host} port {port} ({reason}); choose another --port or --host"
+            ) from None
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         if on_ready is not None:
@@ -109,13 +135,27 @@ class _Server:
         except ApiError as error:
             return _error(error)
         except OverloadedError:
-            return _error(ApiError(429, "the server has more requests than it can answer; try again", code="overloaded", retry_after_s=1))
+            return _error(
+                ApiError(
+                    429,
+                    "the server has more requests than it can answer; try again",
+                    code="overloaded",
+                    retry_after_s=1,
+                )
+            )
         except web.HTTPRequestEntityTooLarge:
-            return _error(ApiError(413, f"the body is over {MOST_BYTES:,} bytes; send a shorter input", code="body_too_large"))
+            return _error(
+                ApiError(413, f"the body is over {MOST_BYTES:,} bytes; send a shorter input", code="body_too_large")
+            )
         except web.HTTPException as error:
             served = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /health"
-            return _error(ApiError(error.status, f"{request.method} {request.path}: {error.reason}; served are {served}"))
-        except (BudgetError, TeacherError) as error:  # of a prompted model served as it is; a cascade makes them its rows' errors
+            return _error(
+                ApiError(error.status, f"{request.method} {request.path}: {error.reason}; served are {served}")
+            )
+        except (
+            BudgetError,
+            TeacherError,
+        ) as error:  # of a prompted model served as it is; a cascade makes them its rows' errors
             return _error(ApiError(502, f"the teacher failed: {error}", code="teacher_failed"))
         except Exception:
             _log.exception("%s %s broke", request.method, request.path)
@@ -123,12 +163,24 @@ class _Server:
 
     @web.middleware
     async def authorise(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        if self._key is None and not _is_loopback(request.url.host or ""):  # a page whose own name was pointed at this machine (DNS rebinding)
-            raise ApiError(403, f"without a key only this machine is served; call 127.0.0.1 or localhost, or set {KEY_VARIABLE}", code="wrong_host")
+        if self._key is None and not _is_loopback(
+            request.url.host or ""
+        ):  # a page whose own name was pointed at this machine (DNS rebinding)
+            raise ApiError(
+                403,
+                f"without a key only this machine is served; call 127.0.0.1 or localhost, or set {KEY_VARIABLE}",
+                code="wrong_host",
+            )
         if self._key is not None and request.path != "/health":
             scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), self._key.encode()):
-                raise ApiError(401, "the API key is missing or wrong; send the server's key as bearer token", code="invalid_api_key")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(
+                given.strip().encode("utf-8", "surrogateescape"), self._key.encode()
+            ):
+                raise ApiError(
+                    401,
+                    "the API key is missing or wrong; send the server's key as bearer token",
+                    code="invalid_api_key",
+                )
         return await handler(request)
 
     async def drain(self, _: web.Application) -> None:
@@ -145,7 +197,9 @@ class _Server:
         return web.json_response({"status": "ok"})
 
     async def list_models(self, _: web.Request) -> web.Response:
-        return web.json_response({"object": "list", "data": [model_object(name, self._created) for name in self._lanes]}, dumps=dumps)
+        return web.json_response(
+            {"object": "list", "data": [model_object(name, self._created) for name in self._lanes]}, dumps=dumps
+        )
 
     async def show_model(self, request: web.Request) -> web.Response:
         return web.json_response(model_object(self._lane(request.match_info["name"]).name, self._created), dumps=dumps)
@@ -162,7 +216,9 @@ class _Server:
         logprobs = logprobs_of(reply, answer.scores, body.top_logprobs or 0) if body.logprobs else None
         if not body.stream:
             return web.json_response(completion(reply_id, created, lane.name, answer, reply, logprobs), dumps=dumps)
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"})
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+        )
         events = chunks(reply_id, created, lane.name, answer, reply, logprobs, include_usage=body.includes_usage)
         with contextlib.suppress(ConnectionResetError):  # whoever asked has gone
             await response.prepare(request)
@@ -180,7 +236,12 @@ class _Server:
     def _lane(self, name: str) -> Lane:
         lane = self._lanes.get(name)
         if lane is None:
-            raise ApiError(404, f"the model {name!r} is not served here; served are {', '.join(self._lanes)}", param="model", code="model_not_found")
+            raise ApiError(
+                404,
+                f"the model {name!r} is not served here; served are {', '.join(self._lanes)}",
+                param="model",
+                code="model_not_found",
+            )
         return lane
 
 
@@ -189,7 +250,11 @@ async def _answer(lane: Lane, example: Example) -> Answer:
     answer = await lane.answer(example)
     if answer.text is None:
         from_teacher = answer.source == "teacher"
-        raise ApiError(502 if from_teacher else 422, f"{lane.name}: {answer.error or 'no answer'}", code="teacher_failed" if from_teacher else "no_answer")
+        raise ApiError(
+            502 if from_teacher else 422,
+            f"{lane.name}: {answer.error or 'no answer'}",
+            code="teacher_failed" if from_teacher else "no_answer",
+        )
     return answer
 
 
@@ -198,8 +263,17 @@ def _check_format(lane: Lane, body: ChatBody) -> None:
     wanted = body.response_format.type if body.response_format else "text"
     if wanted == "text" or (wanted == "json_object" and lane.task is not None and lane.task.output == "json"):
         return
-    reason = "the schema would not be enforced; leave it out" if wanted == "json_schema" else "this model does not answer so; leave it out"
-    raise ApiError(400, f"response_format {wanted} is not supported by {lane.name}: {reason}", param="response_format", code="unsupported_parameter")
+    reason = (
+        "the schema would not be enforced; leave it out"
+        if wanted == "json_schema"
+        else "this model does not answer so; leave it out"
+    )
+    raise ApiError(
+        400,
+        f"response_format {wanted} is not supported by {lane.name}: {reason}",
+        param="response_format",
+        code="unsupported_parameter",
+    )
 
 
 def _is_json(text: str) -> bool:
@@ -211,8 +285,12 @@ def _is_json(text: str) -> bool:
 
 
 async def _json(request: web.Request) -> Any:
-    if request.content_type != "application/json":  # what a page of another site can send without asking is never this type
-        raise ApiError(415, f"the body is declared as {request.content_type}; send it with Content-Type: application/json")
+    if (
+        request.content_type != "application/json"
+    ):  # what a page of another site can send without asking is never this type
+        raise ApiError(
+            415, f"the body is declared as {request.content_type}; send it with Content-Type: application/json"
+        )
     raw = await request.read()
     try:
         return json.loads(raw)

@@ -15,7 +15,9 @@ class Batcher(Generic[T]):
     `most` rows per call. `wait_s`: how long the first of an idle moment waits for company.
     """
 
-    def __init__(self, predict: Callable[[Sequence[Example]], Awaitable[Sequence[T]]], *, most: int = 32, wait_s: float = 0.002) -> None:
+    def __init__(
+        self, predict: Callable[[Sequence[Example]], Awaitable[Sequence[T]]], *, most: int = 32, wait_s: float = 0.002
+    ) -> None:
         self._predict, self._most, self._wait_s = predict, most, wait_s
         self._waiting: list[tuple[Example, asyncio.Future[T]]] = []
         self._worker: asyncio.Task[None] | None = None
@@ -32,7 +34,9 @@ class Batcher(Generic[T]):
             await asyncio.sleep(self._wait_s)
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-                await self._answer([(example, answer) for example, answer in batch if not answer.done()])  # done: whoever asked has gone
+                await self._answer(
+                    [(example, answer) for example, answer in batch if not answer.done()]
+                )  # done: whoever asked has gone
         finally:
             self._worker = None
 

@@ -62,7 +62,9 @@ class BlindServer:
         if request.method == "POST" and request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType
         response = await handler(request)
-        response.headers.update({"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"})
+        response.headers.update(
+            {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+        )
         return response
 
     async def _show(self, _: web.Request) -> web.Response:
@@ -79,7 +81,12 @@ class BlindServer:
         try:
             body = json.loads(await request.text())
             item, choice = body["item"], body["choice"]
-        except (ValueError, KeyError, TypeError, RecursionError):  # no JSON, no object of these two, brackets without end
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            RecursionError,
+        ):  # no JSON, no object of these two, brackets without end
             raise web.HTTPBadRequest from None
         if not isinstance(item, int) or isinstance(item, bool) or choice not in CHOICES:
             raise web.HTTPBadRequest
@@ -105,7 +112,9 @@ class BlindServer:
         return web.json_response({"finished": True})
 
 
-async def serve_blind(sitting: Sitting, page: Callable[[str], str], *, port: int = 0, on_ready: Callable[[str], None]) -> None:
+async def serve_blind(
+    sitting: Sitting, page: Callable[[str], str], *, port: int = 0, on_ready: Callable[[str], None]
+) -> None:
     """Serve the page until the person says so, or SIGINT or SIGTERM. `on_ready` gets its address; `port` 0 takes a free one.
 
     To be called in the main thread. Raises UserError where the port cannot be had, StorageError where a choice could not be kept.
@@ -118,7 +127,9 @@ async def serve_blind(sitting: Sitting, page: Callable[[str], str], *, port: int
         try:
             await web.TCPSite(runner, HOST, port).start()
         except (OSError, OverflowError) as error:
-            raise UserError(f"cannot listen on {HOST} port {port} ({getattr(error, 'strerror', None) or error}); choose another --port") from None
+            raise UserError(
+                f"cannot listen on {HOST} port {port} ({getattr(error, 'strerror', None) or error}); choose another --port"
+            ) from None
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.finished.set)
         on_ready(f"http://{HOST}:{runner.addresses[0][1]}/{server.token}/")

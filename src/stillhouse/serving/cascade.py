@@ -33,7 +33,15 @@ class Cascade:
     """
 
     def __init__(
-        self, student: Student, teacher: Predictor, threshold: float, *, name: str, audit_share: float = 0.01, audit: Path | None = None, seed: int = 0
+        self,
+        student: Student,
+        teacher: Predictor,
+        threshold: float,
+        *,
+        name: str,
+        audit_share: float = 0.01,
+        audit: Path | None = None,
+        seed: int = 0,
     ) -> None:
         if not math.isfinite(threshold):
             raise UserError(f"{name}: the threshold {threshold} is no number; take the one that the run chose")
@@ -51,7 +59,11 @@ class Cascade:
 
     async def settle(self, inputs: Sequence[Example], first: Sequence[Prediction]) -> list[Prediction]:
         """The cascade's answers, given the student's `first` ones: for servers that batch the student's work on their own."""
-        return list(await asyncio.gather(*(self._settle(example, prediction) for example, prediction in zip(inputs, first, strict=True))))
+        return list(
+            await asyncio.gather(
+                *(self._settle(example, prediction) for example, prediction in zip(inputs, first, strict=True))
+            )
+        )
 
     async def drain(self) -> None:
         """Wait for the audits under way."""
@@ -96,7 +108,9 @@ class Cascade:
             _log.error("an audited row was not recorded: %s", error)
 
 
-def agreement(path: Path, *, interval: Callable[[int, int], tuple[float, float]] | None = None, level: float = 0.95) -> Estimate:
+def agreement(
+    path: Path, *, interval: Callable[[int, int], tuple[float, float]] | None = None, level: float = 0.95
+) -> Estimate:
     """How often the teacher gave the very answer that the student was trusted with, over an audit's rows that the teacher answered.
 
     `interval` makes (low, high) at `level` from (agreeing, n), as `evaluation.proportions.clopper_pearson` does; without it there is none.
@@ -104,7 +118,9 @@ def agreement(path: Path, *, interval: Callable[[int, int], tuple[float, float]]
     """
     rows = [row for row in _read(path) if row["teacher"] is not None]
     if not rows:
-        raise CannotTellError(f"{path}: no audited row has a teacher's answer yet; serve more rows, or raise the audited share")
+        raise CannotTellError(
+            f"{path}: no audited row has a teacher's answer yet; serve more rows, or raise the audited share"
+        )
     agreeing, n = sum(row["student"] == row["teacher"] for row in rows), len(rows)
     if interval is None:
         return Estimate(agreeing / n, n, level=level)
@@ -135,6 +151,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             continue  # torn: `_append` begins a new line behind it
         if not isinstance(row, dict) or not {"student", "teacher"} <= row.keys():
-            raise UserError(f"{path}:{number}: not a row of a cascade's audit; give the file that `serve --audit` wrote")
+            raise UserError(
+                f"{path}:{number}: not a row of a cascade's audit; give the file that `serve --audit` wrote"
+            )
         rows.append(row)
     return rows

@@ -62,21 +62,30 @@ def parse_decision(raw: Any) -> DecisionBody:
 def decision_examples(lane: Lane, body: DecisionBody, row_id: str) -> list[Example]:
     """One row per question. Raises ApiError (400) where the model cannot answer one of them with probabilities."""
     if isinstance(lane.predictor, Cascade) or lane.generates or lane.task is None or lane.task.output != "choice":
-        raise ApiError(400, f"{lane.name} gives no probabilities of choices; ask it at /v1/chat/completions", param="model")
+        raise ApiError(
+            400, f"{lane.name} gives no probabilities of choices; ask it at /v1/chat/completions", param="model"
+        )
     content = _content(body.input)
     examples = []
     for number, question in enumerate(body.questions):
         where = f"questions.{number}"
         if question.type != "choice":
-            raise ApiError(400, f"{where} is a {question.type}; {lane.name} answers choice questions alone", param=f"{where}.type")
+            raise ApiError(
+                400, f"{where} is a {question.type}; {lane.name} answers choice questions alone", param=f"{where}.type"
+            )
         texts = [_text(choice.value) for choice in question.choices or ()]
-        examples.append(example_of(lane, f"{row_id}-{number}", content, checked_choices(lane, texts, f"{where}.choices")))
+        examples.append(
+            example_of(lane, f"{row_id}-{number}", content, checked_choices(lane, texts, f"{where}.choices"))
+        )
     return examples
 
 
 def decision(model: str, body: DecisionBody, answers: list[Answer]) -> Json:
     counts = [usage_of(answer.usage) for answer in answers]
-    n_input, n_output = sum(count["prompt_tokens"] for count in counts), sum(count["completion_tokens"] for count in counts)
+    n_input, n_output = (
+        sum(count["prompt_tokens"] for count in counts),
+        sum(count["completion_tokens"] for count in counts),
+    )
     return {
         "model": model,
         "answers": [_answer(question, answer) for question, answer in zip(body.questions, answers, strict=True)],
@@ -113,13 +122,19 @@ def _content(given: str | list[_Message]) -> str | dict[str, Any]:
         content: str | list[_Part] | None = given
     else:
         if not given or given[-1].type != "message" or given[-1].role != "user":
-            raise ApiError(400, "the last item of input must be a user's message, which is the model's input", param="input")
+            raise ApiError(
+                400, "the last item of input must be a user's message, which is the model's input", param="input"
+            )
         content = given[-1].content
     if isinstance(content, list):
         if len(content) == 1 and content[0].type == "input_json" and isinstance(content[0].data, dict):
             return content[0].data
         if wrong := [part.type for part in content if part.type != "input_text" or part.text is None]:
-            raise ApiError(400, f"input holds a part of type {wrong[0]}; a student reads text, or one JSON object alone", param="input")
+            raise ApiError(
+                400,
+                f"input holds a part of type {wrong[0]}; a student reads text, or one JSON object alone",
+                param="input",
+            )
         content = "".join(part.text or "" for part in content)
     if content is None or not content.strip():
         raise ApiError(400, "input is empty; put the model's input there", param="input")

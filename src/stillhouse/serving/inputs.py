@@ -22,11 +22,17 @@ def chat_example(lane: Lane, body: ChatBody, row_id: str) -> Example:
     """The row that a chat request asks about. Raises ApiError (400)."""
     message = body.messages[-1]
     if message.role != "user":
-        raise ApiError(400, f"the last message is the {message.role}'s; it must be the user's, which is the model's input", param="messages")
+        raise ApiError(
+            400,
+            f"the last message is the {message.role}'s; it must be the user's, which is the model's input",
+            param="messages",
+        )
     content = message.content
     if isinstance(content, list):
         if wrong := [part.type for part in content if part.type != "text" or part.text is None]:
-            raise ApiError(400, f"messages hold a part of type {wrong[0]}; a student reads text alone", param="messages")
+            raise ApiError(
+                400, f"messages hold a part of type {wrong[0]}; a student reads text alone", param="messages"
+            )
         content = "".join(part.text or "" for part in content)
     if content is None or not content.strip():
         raise ApiError(400, "the last message is empty; put the model's input there", param="messages")
@@ -38,13 +44,19 @@ def chat_example(lane: Lane, body: ChatBody, row_id: str) -> Example:
 def example_of(lane: Lane, row_id: str, content: str | Mapping[str, Any], choices: tuple[str, ...] | None) -> Example:
     """A row from an input and its choices. Raises ApiError (400) where this model cannot be asked so."""
     if lane.needs_choices and choices is None:
-        raise ApiError(400, f'{lane.name} picks among each input\'s own choices; give them, e.g. extra_body={{"choices": [...]}}', param="choices")
+        raise ApiError(
+            400,
+            f'{lane.name} picks among each input\'s own choices; give them, e.g. extra_body={{"choices": [...]}}',
+            param="choices",
+        )
     example = Example(row_id, _fields(lane, content), choices=choices)
     for text in (example.text, *(choices or ())):
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ApiError(400, "the input holds half of a surrogate pair, which is no character; send valid Unicode") from None
+            raise ApiError(
+                400, "the input holds half of a surrogate pair, which is no character; send valid Unicode"
+            ) from None
     return example
 
 
@@ -55,7 +67,9 @@ def checked_choices(lane: Lane, choices: Sequence[str], param: str) -> tuple[str
     if lane.task is not None and lane.task.output != "choice":
         raise ApiError(400, f"{lane.name} answers in its own words and takes no choices; leave them out", param=param)
     if lane.labels is not None and set(choices) != set(lane.labels):
-        raise ApiError(400, f"{lane.name} always answers one of {', '.join(lane.labels)}; give these choices or none", param=param)
+        raise ApiError(
+            400, f"{lane.name} always answers one of {', '.join(lane.labels)}; give these choices or none", param=param
+        )
     return tuple(choices)
 
 
@@ -84,7 +98,11 @@ def _fields(lane: Lane, content: str | Mapping[str, Any]) -> str | Mapping[str, 
         found = _lines(content, names)
     if found is None or set(found) != set(names):
         form = ", ".join(f"`{name}: ...`" for name in names)
-        raise ApiError(400, f"{lane.name} reads the fields {', '.join(names)}; give them as lines {form}, or as a JSON object", param="messages")
+        raise ApiError(
+            400,
+            f"{lane.name} reads the fields {', '.join(names)}; give them as lines {form}, or as a JSON object",
+            param="messages",
+        )
     return {name: found[name] for name in names}
 
 

@@ -69,7 +69,9 @@ class OverloadedError(Exception):
 class Lane:
     """One served model. `most_waiting` requests may be under way at once; the next is refused with OverloadedError."""
 
-    def __init__(self, name: str, predictor: Predictor, *, most_waiting: int, most_per_batch: int, wait_s: float) -> None:
+    def __init__(
+        self, name: str, predictor: Predictor, *, most_waiting: int, most_per_batch: int, wait_s: float
+    ) -> None:
         self.name, self.predictor = name, predictor
         task = getattr(predictor, "task", None)
         self.task: Task | None = task if isinstance(task, Task) else None
@@ -114,7 +116,12 @@ class Lane:
         counted = isinstance(self._student, CountsTokens) and answer.source != "teacher"
         n_input = known.input_tokens if known.input_tokens is not None else self._count(example.text, counted)
         n_output = 1 if answer.scores is not None else known.output_tokens or self._count(answer.text or "", counted)
-        return replace(known, input_tokens=n_input, output_tokens=n_output, estimated=known.estimated or (known.input_tokens is None and not counted))
+        return replace(
+            known,
+            input_tokens=n_input,
+            output_tokens=n_output,
+            estimated=known.estimated or (known.input_tokens is None and not counted),
+        )
 
     def _count(self, text: str, counted: bool) -> int:
         if counted and isinstance(self._student, CountsTokens):

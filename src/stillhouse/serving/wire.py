@@ -23,9 +23,23 @@ B = TypeVar("B", bound=BaseModel)
 class ApiError(Exception):
     """An answer that is an error, in OpenAI's shape."""
 
-    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None, retry_after_s: int | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(message)
-        self.status, self.message, self.param, self.code, self.retry_after_s = status, message, param, code, retry_after_s
+        self.status, self.message, self.param, self.code, self.retry_after_s = (
+            status,
+            message,
+            param,
+            code,
+            retry_after_s,
+        )
 
     @property
     def body(self) -> Json:
@@ -143,13 +157,25 @@ def parse_body(kind: type[B], raw: Any) -> B:
         problem = error.errors(include_url=False)[0]
         param = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            raise ApiError(400, f"the parameter {param} is not known to this server; leave it out", param=param, code="unknown_parameter") from None
+            raise ApiError(
+                400,
+                f"the parameter {param} is not known to this server; leave it out",
+                param=param,
+                code="unknown_parameter",
+            ) from None
         if problem["type"] == "missing":
-            raise ApiError(400, f"the parameter {param} is missing; give it", param=param, code="missing_required_parameter") from None
+            raise ApiError(
+                400, f"the parameter {param} is missing; give it", param=param, code="missing_required_parameter"
+            ) from None
         if problem["type"] == "too_short":
             raise ApiError(400, f"{param} is empty; give at least one", param=param, code="empty_array") from None
         message = problem["msg"][:1].lower() + problem["msg"][1:]
-        raise ApiError(400, f"{f'the parameter {param}' if param else 'the body'} is wrong: {message}", param=param or None, code="invalid_type") from None
+        raise ApiError(
+            400,
+            f"{f'the parameter {param}' if param else 'the body'} is wrong: {message}",
+            param=param or None,
+            code="invalid_type",
+        ) from None
 
 
 def _refuse(body: ChatBody) -> None:
@@ -166,7 +192,10 @@ def _refuse(body: ChatBody) -> None:
         "moderation": body.moderation is not None,
         "web_search_options": body.web_search_options is not None,
     }
-    reasons = {"n": "a student has one answer to an input; send n = 1", "logit_bias": "a student's answers cannot be steered; leave it out"}
+    reasons = {
+        "n": "a student has one answer to an input; send n = 1",
+        "logit_bias": "a student's answers cannot be steered; leave it out",
+    }
     for param, asked in refused.items():
         if asked:
             reason = reasons.get(param, "a student does one task, in text; leave it out")
@@ -201,7 +230,11 @@ def cut(answer: Answer, stops: Sequence[str], most_tokens: int | None) -> Reply:
     found = [at for stop in stops if (at := text.find(stop)) >= 0]
     if found:
         text, finish_reason = text[: min(found)], "stop"
-        tokens = None if tokens is None else tuple(token for token, end in zip(tokens, ends, strict=False) if end <= len(text))
+        tokens = (
+            None
+            if tokens is None
+            else tuple(token for token, end in zip(tokens, ends, strict=False) if end <= len(text))
+        )
     return Reply(text, finish_reason, tokens)
 
 
@@ -221,7 +254,10 @@ def logprobs_of(reply: Reply, scores: Mapping[str, float] | None, top: int) -> J
     if scores is not None and reply.text in scores:
         ranked = sorted(scores.items(), key=lambda item: -item[1])[:top]
         entry = _token(reply.text, _log(scores[reply.text]))
-        return {"content": [{**entry, "top_logprobs": [_token(label, _log(p)) for label, p in ranked]}], "refusal": None}
+        return {
+            "content": [{**entry, "top_logprobs": [_token(label, _log(p)) for label, p in ranked]}],
+            "refusal": None,
+        }
     if reply.tokens is not None:
         # Decoding is greedy: the token that was taken is the likeliest one, and the only one whose probability is kept.
         entries = [_token(token, logprob) for token, logprob in reply.tokens]
@@ -234,7 +270,11 @@ def _log(probability: float) -> float:
 
 
 def _token(token: str, logprob: float) -> Json:
-    return {"token": token, "logprob": max(logprob, LEAST_LOGPROB), "bytes": list(token.encode("utf-8", errors="replace"))}
+    return {
+        "token": token,
+        "logprob": max(logprob, LEAST_LOGPROB),
+        "bytes": list(token.encode("utf-8", errors="replace")),
+    }
 
 
 def usage_of(usage: Usage | None) -> Json:
@@ -256,7 +296,9 @@ def completion(reply_id: str, created: int, model: str, answer: Answer, reply: R
     }
 
 
-def chunks(reply_id: str, created: int, model: str, answer: Answer, reply: Reply, logprobs: Json | None, *, include_usage: bool) -> list[Json]:
+def chunks(
+    reply_id: str, created: int, model: str, answer: Answer, reply: Reply, logprobs: Json | None, *, include_usage: bool
+) -> list[Json]:
     """The events of a stream. An answer is short and decoded in a batch with others, so its text comes in one piece, and an error never comes midway."""
 
     def chunk(choices: list[Json], **more: Any) -> Json:
@@ -277,7 +319,12 @@ def chunks(reply_id: str, created: int, model: str, answer: Answer, reply: Reply
 def ours(answer: Answer) -> Json:
     """What the API has no place for: how sure the model is, who of a cascade answered, what that cost, whether the usage is an estimate."""
     estimated = answer.usage.estimated if answer.usage else True
-    return {"confidence": answer.confidence, "source": answer.source, "cost_usd": answer.cost_usd, "usage_estimated": estimated}
+    return {
+        "confidence": answer.confidence,
+        "source": answer.source,
+        "cost_usd": answer.cost_usd,
+        "usage_estimated": estimated,
+    }
 
 
 def model_object(name: str, created: int) -> Json:

@@ -27,11 +27,15 @@ def sqlite_address(url: str | Path) -> SqliteAddress:
         return SqliteAddress(Path(text))
     if not text.startswith("sqlite:///"):
         place = text.split("@")[-1]  # never the password
-        raise UserError(f"the store {place!r} is of an unknown kind; give a file path, sqlite:///PATH or postgresql://HOST/DATABASE")
+        raise UserError(
+            f"the store {place!r} is of an unknown kind; give a file path, sqlite:///PATH or postgresql://HOST/DATABASE"
+        )
     path, _, settings = text.removeprefix("sqlite:///").partition("?")
     full = False
     for name, value in parse_qsl(settings, keep_blank_values=True):
         if name != "synchronous" or value not in ("normal", "full"):
-            raise UserError(f"{text}: the setting {name}={value} is unknown; the one there is is synchronous=full (or normal, the default)")
+            raise UserError(
+                f"{text}: the setting {name}={value} is unknown; the one there is is synchronous=full (or normal, the default)"
+            )
         full = value == "full"
     return SqliteAddress(Path(path), full)

@@ -17,7 +17,9 @@ from stillhouse.store.address import is_postgres, sqlite_address
 
 INTERN = 4096  # characters: texts that long are stored once, by their hash, however many steps take or return them
 Key = tuple[str, str, int]  # step, hash of the arguments, n-th equal call
-Status = Literal["queued", "running", "waiting", "done", "failed"]  # running: or killed while it was; waiting: for a person's answer
+Status = Literal[
+    "queued", "running", "waiting", "done", "failed"
+]  # running: or killed while it was; waiting: for a person's answer
 
 # SQL that SQLite and PostgreSQL both take. `facts` is JSON: of a run the models and the app's file, of a step what its model calls used (see StepRow.facts).
 TABLES = (
@@ -70,7 +72,9 @@ class RunRow:
         """Raises UserError where the run is another flow's, or has another input."""
         if (self.flow, self.input) != (flow, input_):
             what = f"the flow {self.flow}" if self.flow != flow else f"the input {self.input[:200]}"
-            raise UserError(f"the run {self.run} is there already, with {what}; give another --run-id, or the same flow and input to resume it")
+            raise UserError(
+                f"the run {self.run} is there already, with {what}; give another --run-id, or the same flow and input to resume it"
+            )
 
 
 # Of a finished step what a resumed flow needs: the version of its source when it ran, output, parent, facts (JSON); texts may be interned. No class: ten

@@ -15,7 +15,9 @@ from stillhouse.store.postgres import Address, Database
 
 # `owner` is HOST:PID:RANDOM, another one each time a run is taken. It is UNIQUE so that changing it counts, for PostgreSQL, as a change of a key: that waits
 # for the writes under way, which hold the row FOR KEY SHARE, and a new owner sees all that the old one wrote. A heartbeat changes no key and waits for nobody.
-LEASES = "CREATE TABLE IF NOT EXISTS leases (run TEXT PRIMARY KEY, owner TEXT NOT NULL UNIQUE, expires TIMESTAMPTZ NOT NULL)"
+LEASES = (
+    "CREATE TABLE IF NOT EXISTS leases (run TEXT PRIMARY KEY, owner TEXT NOT NULL UNIQUE, expires TIMESTAMPTZ NOT NULL)"
+)
 OPEN_RUNS = "CREATE INDEX IF NOT EXISTS open_runs ON runs (created) WHERE status IN ('queued', 'running')"
 _UNTIL = "clock_timestamp() + %(lease_s)s * interval '1 second'"
 _NEW = f"INSERT INTO leases VALUES (%(run)s, %(owner)s, {_UNTIL}) ON CONFLICT DO NOTHING RETURNING run"
@@ -69,7 +71,9 @@ class Leases:
             if found and (found[0][1] > 0 or time.monotonic() > give_up):
                 [(other, left_s)] = found
                 again = f"if it is dead, the run is free in {max(left_s, 0):.0f} s"
-                raise RunBusyError(f"the run {run} is in use by {_named(other)}; wait for it or stop it, then run this again ({again})")
+                raise RunBusyError(
+                    f"the run {run} is in use by {_named(other)}; wait for it or stop it, then run this again ({again})"
+                )
             time.sleep(0.005)  # another process is just taking it over or giving it back
         self._hold(run, owner)
 

@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from stillhouse.errors import MissingExtraError, StorageError, UserError
-from stillhouse.store.schema import COLUMNS, TABLES, VERSION, Link, Reader, Row, StoredCompletion, select, select_chains, to_row
+from stillhouse.store.schema import (
+    COLUMNS,
+    TABLES,
+    VERSION,
+    Link,
+    Reader,
+    Row,
+    StoredCompletion,
+    select,
+    select_chains,
+    to_row,
+)
 from stillhouse.store.writer import GroupWriter
 
 if TYPE_CHECKING:
@@ -49,18 +60,27 @@ def parse(url: str) -> Address:
     base, _, query = url.partition("?")
     options = urllib.parse.parse_qsl(query, keep_blank_values=True)
     given = [value for name, value in options if name == "lease_s"]
-    rest = urllib.parse.urlencode([option for option in options if option[0] != "lease_s"], quote_via=urllib.parse.quote)
+    rest = urllib.parse.urlencode(
+        [option for option in options if option[0] != "lease_s"], quote_via=urllib.parse.quote
+    )
     try:
         lease_s = float(given[-1]) if given else LEASE_S
         found = psycopg.conninfo.conninfo_to_dict(f"{base}?{rest}" if rest else base)
     except (psycopg.ProgrammingError, ValueError):  # its reason may quote the password
-        raise UserError("the postgresql:// address cannot be read; write postgresql://USER@HOST:PORT/DATABASE, special characters as %XX") from None
+        raise UserError(
+            "the postgresql:// address cannot be read; write postgresql://USER@HOST:PORT/DATABASE, special characters as %XX"
+        ) from None
     if not 0 < lease_s < 86_400:
         raise UserError(f"lease_s={lease_s:g} is no lease; give seconds, as in lease_s={LEASE_S:g}")
     hosts, ports = str(found.get("host") or ""), str(found.get("port") or "")
     password = found.get("password")
     shown = f"postgresql://{hosts}{f':{ports}' if ports else ''}/{found.get('dbname') or ''}"
-    return Address(psycopg.conninfo.make_conninfo("", **(_DEFAULTS | found)), shown, None if password is None else str(password), lease_s)
+    return Address(
+        psycopg.conninfo.make_conninfo("", **(_DEFAULTS | found)),
+        shown,
+        None if password is None else str(password),
+        lease_s,
+    )
 
 
 def _psycopg() -> Any:
@@ -68,7 +88,9 @@ def _psycopg() -> Any:
         import psycopg
         import psycopg.conninfo
     except ImportError as error:
-        raise MissingExtraError(f"PostgreSQL needs {error.name or 'psycopg'}; install it with `pip install 'stillhouse[scale]'`") from None
+        raise MissingExtraError(
+            f"PostgreSQL needs {error.name or 'psycopg'}; install it with `pip install 'stillhouse[scale]'`"
+        ) from None
     return psycopg
 
 
@@ -157,10 +179,14 @@ class PostgresStore:
         self._writer: GroupWriter[tuple[Row, list[Link]]] = GroupWriter("store-writer", self._commit)
 
     def _prepare(self) -> None:
-        self._reader.create([*TABLES, f"INSERT INTO meta VALUES ('version', '{VERSION}') ON CONFLICT DO NOTHING"], "messages")
+        self._reader.create(
+            [*TABLES, f"INSERT INTO meta VALUES ('version', '{VERSION}') ON CONFLICT DO NOTHING"], "messages"
+        )
         [(found,)] = self._reader.execute("SELECT value FROM meta WHERE name = 'version'")
         if found != str(VERSION):
-            raise StorageError(f"{self.url}: a store of version {found}, this Stillhouse writes {VERSION}; use the one that made it, or another database")
+            raise StorageError(
+                f"{self.url}: a store of version {found}, this Stillhouse writes {VERSION}; use the one that made it, or another database"
+            )
 
     def get(self, request_hash: str) -> StoredCompletion | None:
         """The completion of this request, if it was ever paid for."""
@@ -174,7 +200,12 @@ class PostgresStore:
 
     def known(self, hashes: Sequence[str]) -> set[str]:
         """Those of these requests that have a completion."""
-        return {one for (one,) in self._reader.execute(f"SELECT request_hash FROM completions WHERE request_hash IN ({_MANY})", (list(hashes),))}
+        return {
+            one
+            for (one,) in self._reader.execute(
+                f"SELECT request_hash FROM completions WHERE request_hash IN ({_MANY})", (list(hashes),)
+            )
+        }
 
     async def put(self, completion: StoredCompletion) -> None:
         """Commit one completion. An equal request that is already there keeps its first answer."""

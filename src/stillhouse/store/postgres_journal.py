@@ -49,7 +49,9 @@ class PostgresJournal:
         self._db, self._later = Database(address), Database(address)
         self._db.create([*TABLES, LEASES, OPEN_RUNS], "leases")
         self._leases = Leases(self._db, address)
-        self._writer: GroupWriter[_Write] = GroupWriter("journal-writer", lambda writes: self._commit(self._later, writes))
+        self._writer: GroupWriter[_Write] = GroupWriter(
+            "journal-writer", lambda writes: self._commit(self._later, writes)
+        )
 
     # Runs
 
@@ -71,7 +73,9 @@ class PostgresJournal:
             yield
         finally:
             self._writer.flush()  # what a cancelled step wrote last is committed while the run is still ours
-            with contextlib.suppress(StorageError):  # the lease ends by itself, and must not hide the error that is on its way up
+            with contextlib.suppress(
+                StorageError
+            ):  # the lease ends by itself, and must not hide the error that is on its way up
                 self._leases.release(run)
 
     def run(self, run: str) -> RunRow | None:
@@ -85,7 +89,14 @@ class PostgresJournal:
     def end(self, run: str, status: Status, *, result: str | None = None, error: str | None = None) -> None:
         stored, digest = (None, None) if result is None else intern(result)
         said = None if error is None else storable(error)
-        values = {"run": run, "owner": self._leases.owner(run), "status": status, "result": stored, "error": said, "ended": self._clock()}
+        values = {
+            "run": run,
+            "owner": self._leases.owner(run),
+            "status": status,
+            "result": stored,
+            "error": said,
+            "ended": self._clock(),
+        }
         if not self._db.execute(_END, values | {"digest": digest, "text": None if digest is None else result}):
             raise self._leases.lost(run)
 
@@ -120,13 +131,18 @@ class PostgresJournal:
     def outcomes(self, pattern: str) -> dict[str, RunRow]:
         """The runs whose id matches the regular expression, with their results whole."""
         whole = _RUN.replace("result", "COALESCE(text, result)")
-        rows = self._db.execute(f"SELECT {whole} FROM runs LEFT JOIN texts ON 'text:' || hash = result WHERE run ~ %s", (pattern,))
+        rows = self._db.execute(
+            f"SELECT {whole} FROM runs LEFT JOIN texts ON 'text:' || hash = result WHERE run ~ %s", (pattern,)
+        )
         return {row[0]: _run_row(row) for row in rows}
 
     # Steps
 
     def finished(self, run: str) -> dict[Key, Finished]:
-        rows = self._db.execute("SELECT step, args_hash, nth, version, output, parent, facts FROM steps WHERE run = %s AND output IS NOT NULL", (run,))
+        rows = self._db.execute(
+            "SELECT step, args_hash, nth, version, output, parent, facts FROM steps WHERE run = %s AND output IS NOT NULL",
+            (run,),
+        )
         return {row[:3]: row[3:] for row in rows}
 
     def steps(self, run: str) -> list[StepRow]:
@@ -145,7 +161,9 @@ class PostgresJournal:
 
     def _commit(self, db: Database, writes: Sequence[_Write]) -> list[RunBusyError | None]:
         """What was not written, with the reason: its run was taken over."""
-        latest = {(run, step.key): (owner, run, step) for owner, run, step in writes}  # one statement replaces a row once
+        latest = {
+            (run, step.key): (owner, run, step) for owner, run, step in writes
+        }  # one statement replaces a row once
         written: set[str] = set()
         for part in parts(list(latest.values()), lambda write: len(write[2].arguments) + len(write[2].output or "")):
             texts: dict[str, str] = {}
@@ -192,10 +210,15 @@ def _step_values(step: StepRow, texts: dict[str, str]) -> tuple[object, ...]:
 
 def _step_row(row: tuple[Any, ...], kept: Mapping[str, str]) -> StepRow:
     step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, facts = row
-    whole = [None if text is None else kept.get(text[5:], text) if text.startswith("text:") else text for text in (arguments, output)]
+    whole = [
+        None if text is None else kept.get(text[5:], text) if text.startswith("text:") else text
+        for text in (arguments, output)
+    ]
     assert whole[0] is not None
     used = None if facts is None else json.loads(facts)
-    return StepRow((step, args_hash, nth), kind, parent, version, whole[0], whole[1], error, started, seconds, attempts, used)
+    return StepRow(
+        (step, args_hash, nth), kind, parent, version, whole[0], whole[1], error, started, seconds, attempts, used
+    )
 
 
 def _run_row(row: tuple[Any, ...]) -> RunRow:

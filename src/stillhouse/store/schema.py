@@ -119,7 +119,9 @@ def _link(parent: str | None, message: Any) -> Link:
     return hashlib.sha256(f"{parent or ''}{text}".encode()).hexdigest(), parent, text
 
 
-@functools.lru_cache(maxsize=4096)  # worked examples stand in every request: their hashes are computed once. Texts only: 1 and True are one key to a cache
+@functools.lru_cache(
+    maxsize=4096
+)  # worked examples stand in every request: their hashes are computed once. Texts only: 1 and True are one key to a cache
 def _plain_link(parent: str | None, message: tuple[tuple[str, str], ...]) -> Link:
     return _link(parent, dict(message))
 
@@ -135,7 +137,9 @@ def to_row(completion: StoredCompletion) -> tuple[Row, list[Link]]:
     texts = _text(request), _text(completion.response)
     for text in texts:
         text.encode()  # refused here, where one call waits, and not in a commit that many share
-    cost_usd, latency_s = (None if value is None else float(value) for value in (completion.cost_usd, completion.latency_s))
+    cost_usd, latency_s = (
+        None if value is None else float(value) for value in (completion.cost_usd, completion.latency_s)
+    )
     paid = cost_usd, completion.price_snapshot, latency_s, completion.created
     return (completion.request_hash, completion.model, *texts, usage, *paid, links[-1][0] if links else None), links
 
@@ -155,7 +159,9 @@ class Reader:
         parents = {row[10]: None for row in rows if row[10] is not None}
         if missing := [parent for parent in parents if parent not in self._beginnings]:
             if len(self._beginnings) > _BEGINNINGS:
-                self._beginnings = {parent: self._beginnings[parent] for parent in parents if parent in self._beginnings}
+                self._beginnings = {
+                    parent: self._beginnings[parent] for parent in parents if parent in self._beginnings
+                }
             for tip, message in self._fetch(missing):
                 self._beginnings.setdefault(tip, []).append(json.loads(message))
         return [self._whole(row) for row in rows]

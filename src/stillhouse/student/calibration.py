@@ -42,7 +42,11 @@ def fit_temperature(logits: Logits, targets: Sequence[int]) -> float:
     if len(targets) < FEWEST:
         return 1.0
     low, high = np.log(RANGE[0]), np.log(RANGE[1])
-    found = minimize_scalar(lambda log_t: negative_log_likelihood(logits, targets, float(np.exp(log_t))), bounds=(low, high), method="bounded")
+    found = minimize_scalar(
+        lambda log_t: negative_log_likelihood(logits, targets, float(np.exp(log_t))),
+        bounds=(low, high),
+        method="bounded",
+    )
     return round(float(np.exp(found.x)), 4)
 
 
@@ -66,7 +70,9 @@ def fit_sigmoid(log_p: Sequence[float], right: Sequence[bool]) -> tuple[float, f
         return float(np.mean(np.logaddexp(0, z) - wanted * z))
 
     middle = float(np.mean(wanted))
-    found = minimize(loss, (0.0, math.log(middle / (1 - middle)) - float(x.mean())), method="Nelder-Mead", options={"maxiter": 2000})
+    found = minimize(
+        loss, (0.0, math.log(middle / (1 - middle)) - float(x.mean())), method="Nelder-Mead", options={"maxiter": 2000}
+    )
     return round(slope(found.x), 6), round(float(found.x[1]), 6)
 
 

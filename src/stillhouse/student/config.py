@@ -22,7 +22,9 @@ class TrainConfig:
     label_smoothing: float = 0.0
     max_length: int = 256  # tokens of one input; what is longer is cut, and counted in TrainResult
     validations_per_epoch: float = 1.0
-    max_validations: int = 20  # per run: with few rows an epoch is a handful of steps, and validating would cost more than training
+    max_validations: int = (
+        20  # per run: with few rows an epoch is a handful of steps, and validating would cost more than training
+    )
     patience: int | None = None  # validations without a gain before stopping; None: train to the end
     bf16: bool | None = None  # None: where the hardware multiplies bfloat16 natively
     checkpoint_every_s: float = 120.0
@@ -31,7 +33,15 @@ class TrainConfig:
         """Refuse values that cannot train, whoever set them (task file, command line, code)."""
         if self.schedule not in ("cosine", "linear"):
             raise UserError(f"schedule = {self.schedule!r} is not known; use 'cosine' or 'linear'")
-        for name in ("epochs", "learning_rate", "tokens_per_batch", "clip", "max_length", "validations_per_epoch", "max_validations"):
+        for name in (
+            "epochs",
+            "learning_rate",
+            "tokens_per_batch",
+            "clip",
+            "max_length",
+            "validations_per_epoch",
+            "max_validations",
+        ):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} = {getattr(self, name)} must be greater than 0")
         for name in ("warmup", "label_smoothing"):

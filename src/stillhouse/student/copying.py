@@ -22,7 +22,9 @@ class CopyingT5(T5ForConditionalGeneration):  # type: ignore[misc]
         self.copy_key = nn.Linear(width, width, bias=False)
         self.copy_next = nn.Linear(width, 1)
         nn.init.normal_(self.copy_key.weight, std=width**-0.5)
-        nn.init.zeros_(self.copy_query.weight)  # at first nothing is copied, but what follows the last token is likelier
+        nn.init.zeros_(
+            self.copy_query.weight
+        )  # at first nothing is copied, but what follows the last token is likelier
         nn.init.zeros_(self.copy_next.weight)
         nn.init.ones_(self.copy_next.bias)
 
@@ -46,7 +48,9 @@ class CopyingT5(T5ForConditionalGeneration):  # type: ignore[misc]
             use_cache=use_cache,
         )
         answer = decoded.last_hidden_state  # (batch, answer, width)
-        logits = self.lm_head(answer * self.model_dim**-0.5)  # (batch, answer, vocabulary); scaled as T5 does with tied embeddings
+        logits = self.lm_head(
+            answer * self.model_dim**-0.5
+        )  # (batch, answer, vocabulary); scaled as T5 does with tied embeddings
         before = F.pad(input_ids, (1, -1), value=-1)  # each place's token to the left
         follows = before.unsqueeze(1) == decoder_input_ids.unsqueeze(2)  # (batch, answer, question)
         scores = self.copy_query(answer) @ self.copy_key(question).transpose(1, 2) + follows * self.copy_next(answer)

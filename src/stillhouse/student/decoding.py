@@ -36,13 +36,22 @@ def _decode_sequences(model: Any, prompts: Sequence[Sequence[int]], *, pad: int,
     start = torch.full((len(prompts), 1), model.config.decoder_start_token_id, device=model.device)
 
     def step(tokens: Tensor) -> Tensor:
-        out = model(input_ids=ids, encoder_outputs=encoded, attention_mask=mask, decoder_input_ids=tokens, past_key_values=cache, use_cache=True)
+        out = model(
+            input_ids=ids,
+            encoder_outputs=encoded,
+            attention_mask=mask,
+            decoder_input_ids=tokens,
+            past_key_values=cache,
+            use_cache=True,
+        )
         return out.logits[:, -1]  # type: ignore[no-any-return]
 
     return _run(step, start, end, most)
 
 
-def _continue_sequences(model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int) -> list[Decoded]:
+def _continue_sequences(
+    model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int
+) -> list[Decoded]:
     ids, mask = padded(prompts, pad, model.device, left=True)  # the newest token of every row stands last
     cache = DynamicCache()
     seen = [mask]
@@ -51,7 +60,9 @@ def _continue_sequences(model: Any, prompts: Sequence[Sequence[int]], *, pad: in
         if cache.get_seq_length():
             seen[0] = torch.cat([seen[0], torch.ones_like(tokens)], dim=1)
         positions = (seen[0].cumsum(1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
-        out = model(input_ids=tokens, attention_mask=seen[0], position_ids=positions, past_key_values=cache, use_cache=True)
+        out = model(
+            input_ids=tokens, attention_mask=seen[0], position_ids=positions, past_key_values=cache, use_cache=True
+        )
         return out.logits[:, -1]  # type: ignore[no-any-return]
 
     return _run(step, ids, end, most)

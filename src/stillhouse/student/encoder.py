@@ -58,7 +58,9 @@ class Classifier(nn.Module):
 
     def forward(self, encoded: Mapping[str, Tensor]) -> Tensor:
         """(sequences, outputs). Beside the body's own inputs, `second_from` (sequences,) is where each second segment begins."""
-        states = self.body(**{name: tensor for name, tensor in encoded.items() if name != SECOND}).last_hidden_state  # (sequences, tokens, hidden)
+        states = self.body(
+            **{name: tensor for name, tensor in encoded.items() if name != SECOND}
+        ).last_hidden_state  # (sequences, tokens, hidden)
         real = encoded["attention_mask"].bool()  # (sequences, tokens)
         if not self.pairs:
             return self._score(_mean(states, real))
@@ -85,7 +87,9 @@ class Row:
     """One row's token sequences: one, or one per choice."""
 
     sequences: tuple[dict[str, list[int]], ...]  # what the body wants of each: input_ids, attention_mask, ...
-    second_from: tuple[int, ...]  # per sequence, the place of the second segment's first token; the length where there is none
+    second_from: tuple[
+        int, ...
+    ]  # per sequence, the place of the second segment's first token; the length where there is none
     truncated: bool
 
     @property
@@ -103,8 +107,13 @@ def encode(examples: Sequence[Example], tokenizer: Any, labels: Sequence[str] | 
     texts = [text for example in examples for text in _segments(example, tokenizer, labels)]
     encoded = tokenizer(texts, truncation=True, max_length=max_length)
     sequences = [{name: encoded[name][at] for name in encoded} for at in range(len(texts))]
-    second_from = [next((at for at, part in enumerate(encoding.sequence_ids) if part == 1), len(encoding)) for encoding in encoded.encodings]
-    truncated = [bool(encoding.overflowing) for encoding in encoded.encodings]  # what was cut off comes back as overflowing
+    second_from = [
+        next((at for at, part in enumerate(encoding.sequence_ids) if part == 1), len(encoding))
+        for encoding in encoded.encodings
+    ]
+    truncated = [
+        bool(encoding.overflowing) for encoding in encoded.encodings
+    ]  # what was cut off comes back as overflowing
     rows, at = [], 0
     for example in examples:
         own = slice(at, at + (1 if labels is not None else len(example.choices or ())))
@@ -134,7 +143,14 @@ def collate(rows: Sequence[Row], tokenizer: Any) -> dict[str, Tensor]:
 class Rows:
     """The `Trainable` of the loop: tokenised training rows and, to validate on, held-out ones."""
 
-    def __init__(self, job: TrainJob, module: nn.Module, tokenizer: Any, encoded: Callable[[Sequence[Example]], list[Row]], label_smoothing: float) -> None:
+    def __init__(
+        self,
+        job: TrainJob,
+        module: nn.Module,
+        tokenizer: Any,
+        encoded: Callable[[Sequence[Example]], list[Row]],
+        label_smoothing: float,
+    ) -> None:
         self.module, self._tokenizer, self._labels = module, tokenizer, job.labels
         self._rows = encoded(job.train)
         self._targets = _class_numbers(job, job.train)
@@ -151,14 +167,22 @@ class Rows:
         rows = [self._rows[i] for i in indices]
         targets = torch.tensor([self._targets[i] for i in indices])
         if self._soft is not None:
-            targets = torch.nn.utils.rnn.pad_sequence([self._soft[i] for i in indices], batch_first=True)  # (rows, most answers)
-        return collate(rows, self._tokenizer) | {"targets": targets, "n_choices": torch.tensor([len(row.sequences) for row in rows])}
+            targets = torch.nn.utils.rnn.pad_sequence(
+                [self._soft[i] for i in indices], batch_first=True
+            )  # (rows, most answers)
+        return collate(rows, self._tokenizer) | {
+            "targets": targets,
+            "n_choices": torch.tensor([len(row.sequences) for row in rows]),
+        }
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, int]:
         encoded = {name: tensor for name, tensor in batch.items() if name not in ("targets", "n_choices")}
         logits = self.module(encoded)
         if self._soft is not None:
-            return objectives.soft_targets(logits if self._labels is not None else objectives.by_row(logits[:, 0], batch["n_choices"]), batch["targets"])
+            return objectives.soft_targets(
+                logits if self._labels is not None else objectives.by_row(logits[:, 0], batch["n_choices"]),
+                batch["targets"],
+            )
         if self._labels is None:
             return objectives.choice(logits[:, 0], batch["n_choices"], batch["targets"])
         return objectives.classification(logits, batch["targets"], label_smoothing=self._smoothing)
@@ -179,7 +203,9 @@ def _distributions(job: TrainJob) -> list[Tensor]:
     rows = []
     for example, number in zip(job.train, _class_numbers(job, job.train), strict=True):
         answers = job.labels or example.choices or ()
-        rows.append(torch.tensor(job.distribution(example, answers) or [float(at == number) for at in range(len(answers))]))
+        rows.append(
+            torch.tensor(job.distribution(example, answers) or [float(at == number) for at in range(len(answers))])
+        )
     return rows
 
 
@@ -191,11 +217,19 @@ def train(job: TrainJob) -> Trained:
         pairs = job.labels is None or any(len(example.fields) > 1 for example in job.train)
         module = Classifier(body, n_outputs=1 if job.labels is None else len(job.labels), pairs=pairs)
     max_length = min(config.max_length, tokenizer.model_max_length, body.config.max_position_embeddings)
-    rows = Rows(job, module, tokenizer, lambda examples: encode(examples, tokenizer, job.labels, max_length), config.label_smoothing)
+    rows = Rows(
+        job,
+        module,
+        tokenizer,
+        lambda examples: encode(examples, tokenizer, job.labels, max_length),
+        config.label_smoothing,
+    )
     return fit_rows(job, rows, config, lambda folder: _write(folder, module, tokenizer), {"max_length": max_length})
 
 
-def fit_rows(job: TrainJob, rows: Rows, config: TrainConfig, write_files: Callable[[Path], None], settings: Mapping[str, Any]) -> Trained:
+def fit_rows(
+    job: TrainJob, rows: Rows, config: TrainConfig, write_files: Callable[[Path], None], settings: Mapping[str, Any]
+) -> Trained:
     """Train, then fit the temperature on the validation rows with the weights that are kept."""
     result = fit(rows, config, seed=job.seed, folder=job.checkpoints, on_progress=job.on_progress)
     with torch.no_grad(), autocast(config.bf16):
@@ -246,7 +280,9 @@ def word_tokenizer(texts: Sequence[str], **special_tokens: str) -> Any:
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = split
     ends = [("[CLS]", numbers["[CLS]"]), ("[SEP]", numbers["[SEP]"])]
-    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
+    )
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="[PAD]",
@@ -269,7 +305,11 @@ def logits_of(rows: Sequence[Row], module: nn.Module, tokenizer: Any, labels: Se
         chosen = [rows[i] for i in indices]
         encoded = {name: tensor.to(device()) for name, tensor in collate(chosen, tokenizer).items()}
         out = module(encoded).float().cpu().numpy()  # (sequences, outputs)
-        own = list(out) if labels is not None else np.split(out[:, 0], np.cumsum([len(row.sequences) for row in chosen])[:-1])
+        own = (
+            list(out)
+            if labels is not None
+            else np.split(out[:, 0], np.cumsum([len(row.sequences) for row in chosen])[:-1])
+        )
         logits.update(zip(indices, own, strict=True))
     return ragged([logits[i] for i in range(len(rows))])
 
@@ -304,7 +344,9 @@ class EncoderStudent:
         self.temperature = float(header.settings["temperature"])
         self._max_length = int(header.settings["max_length"])
         self._module, self._tokenizer = module, tokenizer
-        self._one_at_a_time = threading.Lock()  # fast tokenizers refuse to be shared between threads, and torch uses all cores for one call anyway
+        self._one_at_a_time = (
+            threading.Lock()
+        )  # fast tokenizers refuse to be shared between threads, and torch uses all cores for one call anyway
 
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         return await asyncio.to_thread(self._predict, inputs)
@@ -330,7 +372,9 @@ class EncoderStudent:
                 predictions.append(no_choices(example))
                 continue
             row, own, before = next(found)
-            predictions.append(choice_prediction(answers, own, before, latency_s, Usage(input_tokens=row.n_tokens, output_tokens=0)))
+            predictions.append(
+                choice_prediction(answers, own, before, latency_s, Usage(input_tokens=row.n_tokens, output_tokens=0))
+            )
         return predictions
 
 

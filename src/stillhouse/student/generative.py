@@ -44,7 +44,14 @@ def defaults(base: str) -> TrainConfig:
     if base == "scratch:tiny":
         return TrainConfig(epochs=30, min_steps=300, learning_rate=5e-3, schedule="cosine")
     if base.startswith("scratch:"):
-        return TrainConfig(epochs=15, learning_rate=2e-3, tokens_per_batch=1024, schedule="cosine", betas=(0.9, 0.98), max_validations=5)
+        return TrainConfig(
+            epochs=15,
+            learning_rate=2e-3,
+            tokens_per_batch=1024,
+            schedule="cosine",
+            betas=(0.9, 0.98),
+            max_validations=5,
+        )
     return TrainConfig(epochs=3, learning_rate=1e-4, tokens_per_batch=4096)
 
 
@@ -65,7 +72,13 @@ class _Coder:
     """Text to token numbers and back; the same for training, validating and answering. `own`: the vocabulary is the task's own."""
 
     def __init__(self, tokenizer: Any, *, encoder_decoder: bool, max_length: int, prefixed: bool, own: bool) -> None:
-        self.tokenizer, self.encoder_decoder, self.max_length, self.prefixed, self.own = tokenizer, encoder_decoder, max_length, prefixed, own
+        self.tokenizer, self.encoder_decoder, self.max_length, self.prefixed, self.own = (
+            tokenizer,
+            encoder_decoder,
+            max_length,
+            prefixed,
+            own,
+        )
         self.end: int = tokenizer.eos_token_id
         self.pad: int = self.end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
 
@@ -78,7 +91,11 @@ class _Coder:
 
     def source(self, example: Example, prefix: str = PREDICT) -> tuple[list[int], bool]:
         """(tokens, whether they were cut). Of a question that is too long its beginning is kept."""
-        text = (prefix if self.prefixed else "") + example.text + (CHOICES + " | ".join(example.choices) if example.choices else "")
+        text = (
+            (prefix if self.prefixed else "")
+            + example.text
+            + (CHOICES + " | ".join(example.choices) if example.choices else "")
+        )
         ids = self.question(text if self.encoder_decoder else text + "\n")
         if self.encoder_decoder and (not ids or ids[-1] != self.end):
             ids.append(self.end)
@@ -125,7 +142,9 @@ class _Rows:
         self._step_by_step = job.task.student.recipe == "step_by_step"
         self._never_left_out = set(coder.question(PREDICT + EXPLAIN)) if coder.prefixed else set()
         self._rows = [self._pairs(example, job.target(example)) for example in job.train]
-        self._validation = [(coder.source(example)[0], " ".join(job.target(example).split())) for example in job.validation]
+        self._validation = [
+            (coder.source(example)[0], " ".join(job.target(example).split())) for example in job.validation
+        ]
         self.n_truncated = sum(any(pair.truncated for pair in row) for row in self._rows)
         longest = max(len(row[0].target) for row in self._rows)
         self.most_new_tokens = min(math.ceil(1.5 * longest) + 8, coder.max_length)
@@ -147,9 +166,14 @@ class _Rows:
             ids, mask = padded(sources, self._coder.pad, "cpu")
             targets, _ = padded([pair.target for pair in pairs], objectives.IGNORE, "cpu")
         else:
-            ids, mask = padded([source + pair.target for source, pair in zip(sources, pairs, strict=True)], self._coder.pad, "cpu")
+            ids, mask = padded(
+                [source + pair.target for source, pair in zip(sources, pairs, strict=True)], self._coder.pad, "cpu"
+            )
             # The token at t is predicted at t - 1: the question carries no loss, its last token predicts the answer's first.
-            shifted = [[objectives.IGNORE] * (len(source) - 1) + pair.target + [objectives.IGNORE] for source, pair in zip(sources, pairs, strict=True)]
+            shifted = [
+                [objectives.IGNORE] * (len(source) - 1) + pair.target + [objectives.IGNORE]
+                for source, pair in zip(sources, pairs, strict=True)
+            ]
             targets, _ = padded(shifted, objectives.IGNORE, "cpu")
         return {"input_ids": ids, "attention_mask": mask, "targets": targets, "explains": explains}
 
@@ -172,7 +196,9 @@ class _Rows:
         logits = self.module(**inputs, use_cache=False).logits  # (batch, seq, vocabulary)
         smoothing = self._config.label_smoothing
         if self._step_by_step:
-            return objectives.step_by_step(logits, batch["targets"], batch["explains"], alpha=ALPHA, label_smoothing=smoothing)
+            return objectives.step_by_step(
+                logits, batch["targets"], batch["explains"], alpha=ALPHA, label_smoothing=smoothing
+            )
         return objectives.sft(logits, batch["targets"], label_smoothing=smoothing)
 
     def validate(self) -> float:
@@ -184,25 +210,40 @@ class _Rows:
         """Per validation row: the mean log-probability of the answer's tokens, and whether it is the wanted one."""
         decoded = decode(self.module, [source for source, _ in self._validation], self._coder, self.most_new_tokens)
         answers = [" ".join(self._coder.text(row.tokens).split()) for row in decoded]
-        return [_mean_log_p(row) for row in decoded], [answer == wanted for answer, (_, wanted) in zip(answers, self._validation, strict=True)]
+        return [_mean_log_p(row) for row in decoded], [
+            answer == wanted for answer, (_, wanted) in zip(answers, self._validation, strict=True)
+        ]
 
 
 def train(job: TrainJob) -> Trained:
     """Finetune all weights of the base. Raises UserError where step-by-step is asked for and no row has a rationale."""
     if job.task.student.recipe == "step_by_step" and not any(example.teacher_rationale for example in job.train):
         remedy = 'run `stillhouse label --rationales`, or use recipe = "sft"'
-        raise UserError(f'{job.task.name}: recipe = "step_by_step" needs rationales and no training row has one; {remedy}')
+        raise UserError(
+            f'{job.task.name}: recipe = "step_by_step" needs rationales and no training row has one; {remedy}'
+        )
     config = job.settings(defaults(job.base))
     with seeded(job.seed):
         model, tokenizer = _scratch(job) if job.base.startswith("scratch:") else _pretrained(job.base)
-    coder = _coder(model, tokenizer, config.max_length, prefixed=job.task.student.recipe == "step_by_step", own=job.base.startswith("scratch:"))
+    coder = _coder(
+        model,
+        tokenizer,
+        config.max_length,
+        prefixed=job.task.student.recipe == "step_by_step",
+        own=job.base.startswith("scratch:"),
+    )
     rows = _Rows(job, model, coder, config)
     result = fit(rows, config, seed=job.seed, folder=job.checkpoints, on_progress=job.on_progress)
     with torch.no_grad(), autocast(config.bf16):
         calibration = fit_sigmoid(*rows.validation_answers())
     return Trained(
         write_files=lambda folder: _write(folder, model, tokenizer),
-        settings={**coder.settings, "most_new_tokens": rows.most_new_tokens, "calibration": calibration, "train": asdict(config)},
+        settings={
+            **coder.settings,
+            "most_new_tokens": rows.most_new_tokens,
+            "calibration": calibration,
+            "train": asdict(config),
+        },
         best_validation=result.best_validation,
         metric="exact_match",
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -228,7 +269,9 @@ def _pretrained(base: str) -> tuple[Any, Any]:
     config = bases.from_pretrained(transformers.AutoConfig, source)
     tokenizer = bases.from_pretrained(transformers.AutoTokenizer, source)
     if tokenizer.eos_token_id is None:
-        raise UserError(f"the base {base!r} has a tokenizer without an end token, so its answers would never end; use another base")
+        raise UserError(
+            f"the base {base!r} has a tokenizer without an end token, so its answers would never end; use another base"
+        )
     return bases.load_weights(_kind(config), source), tokenizer
 
 
@@ -243,12 +286,18 @@ def _scratch(job: TrainJob) -> tuple[Any, Any]:
     sizes = {"tiny": (64, 2, 2, 600), "small": (128, 2, 4, 2000), "small-decoder": (128, 4, 4, 2000)}
     size = job.base.partition(":")[2]
     if size not in sizes:
-        raise UserError(f"unknown base {job.base!r}; random weights come as {', '.join(f'scratch:{name}' for name in sizes)}")
+        raise UserError(
+            f"unknown base {job.base!r}; random weights come as {', '.join(f'scratch:{name}' for name in sizes)}"
+        )
     width, layers, heads, vocabulary = sizes[size]
     questions = [PREDICT + EXPLAIN + example.text for example in job.train]
     answers = [text for example in job.train for text in (job.target(example), example.teacher_rationale) if text]
     tokenizer = train_bpe(questions, answers, vocabulary)
-    common = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    common = {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
     if size.endswith("decoder"):
         config = transformers.LlamaConfig(
             hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=3 * width, max_position_embeddings=1024,
@@ -320,11 +369,21 @@ class GenerativeStudent:
         self.task, self.labels, self.input_fields = header.task, header.labels, header.input_fields
         self.size_bytes = size_bytes(folder)
         self._most = int(header.settings["most_new_tokens"])
-        self._calibration = header.settings.get("calibration")  # (slope, offset); artifacts of earlier versions have none
+        self._calibration = header.settings.get(
+            "calibration"
+        )  # (slope, offset); artifacts of earlier versions have none
         settings = header.settings
-        self._coder = _coder(model, tokenizer, int(settings["max_length"]), prefixed=bool(settings["prefixed"]), own=bool(settings["own"]))
+        self._coder = _coder(
+            model,
+            tokenizer,
+            int(settings["max_length"]),
+            prefixed=bool(settings["prefixed"]),
+            own=bool(settings["own"]),
+        )
         self._model = model
-        self._one_at_a_time = threading.Lock()  # fast tokenizers refuse to be shared between threads, and torch uses all cores for one call anyway
+        self._one_at_a_time = (
+            threading.Lock()
+        )  # fast tokenizers refuse to be shared between threads, and torch uses all cores for one call anyway
 
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         began = time.perf_counter()
@@ -350,16 +409,32 @@ class GenerativeStudent:
         tokens = self._coder.pieces(answer.tokens)
         log_p = _mean_log_p(answer)
         confidence, raw = sigmoid(log_p, self._calibration), None if self._calibration is None else math.exp(log_p)
-        return Generated(self._coder.text(answer.tokens), tokens, answer.logprobs[: len(tokens)], confidence, raw, len(source), answer.ended)
+        return Generated(
+            self._coder.text(answer.tokens),
+            tokens,
+            answer.logprobs[: len(tokens)],
+            confidence,
+            raw,
+            len(source),
+            answer.ended,
+        )
 
     def _prediction(self, example: Example, answer: Generated, latency_s: float) -> Prediction:
         usage = Usage(input_tokens=answer.n_input, output_tokens=len(answer.tokens) + 1)
         allowed = example.choices or self.labels
         if not answer.ended:
-            return Prediction(None, usage=usage, latency_s=latency_s, error=f"the answer did not end within {self._most} tokens")
+            return Prediction(
+                None, usage=usage, latency_s=latency_s, error=f"the answer did not end within {self._most} tokens"
+            )
         if allowed is not None and answer.text not in allowed:
             return Prediction(None, usage=usage, latency_s=latency_s, error="the answer is none of the choices")
-        return Prediction(answer.text, confidence=answer.confidence, raw_confidence=answer.raw_confidence, usage=usage, latency_s=latency_s)
+        return Prediction(
+            answer.text,
+            confidence=answer.confidence,
+            raw_confidence=answer.raw_confidence,
+            usage=usage,
+            latency_s=latency_s,
+        )
 
 
 # On disk

@@ -114,7 +114,9 @@ def family_of(spec: str) -> Family:
     return cast(Family, family)
 
 
-def check_rows(task: Task, train: Sequence[Example], validation: Sequence[Example], source: Source, *, one_class: bool = False) -> tuple[str, ...] | None:
+def check_rows(
+    task: Task, train: Sequence[Example], validation: Sequence[Example], source: Source, *, one_class: bool = False
+) -> tuple[str, ...] | None:
     """The classes to learn (None: choices per row, or free text), after every row is found fit to learn from. Raises UserError naming the row."""
     for part, rows in (("training", train), ("validation", validation)):
         if not rows:
@@ -128,30 +130,46 @@ def check_rows(task: Task, train: Sequence[Example], validation: Sequence[Exampl
         _check_choices(everything, source)
         return None
     targets = {example.target(source) for example in train}
-    labels = task.labels or tuple(sorted({target for example in everything if (target := example.target(source)) is not None}))
+    labels = task.labels or tuple(
+        sorted({target for example in everything if (target := example.target(source)) is not None})
+    )
     for example in everything:
         target = example.target(source)
         if target not in labels:
-            raise UserError(f"row {example.id}: {_named(source)} {target!r} is not one of the task's labels ({', '.join(labels)}); mend the row or the labels")
+            raise UserError(
+                f"row {example.id}: {_named(source)} {target!r} is not one of the task's labels ({', '.join(labels)}); mend the row or the labels"
+            )
     if len(targets) < 2 and not one_class:
-        raise UserError(f"all {len(train)} training rows of {task.name} have the label {next(iter(targets))!r}; a student needs rows of at least two classes")
+        raise UserError(
+            f"all {len(train)} training rows of {task.name} have the label {next(iter(targets))!r}; a student needs rows of at least two classes"
+        )
     return labels
 
 
 def _check_targets(part: str, rows: Sequence[Example], source: Source) -> None:
     missing = [example.id for example in rows if example.target(source) is None]
     if missing:
-        remedy = "run `stillhouse label` or leave such rows out" if source == "teacher" else "add labels, leave such rows out, or learn from the teacher"
-        raise UserError(f"{len(missing)} of {len(rows)} {part} rows have no {_named(source)} (the first is {missing[0]}); {remedy}")
+        remedy = (
+            "run `stillhouse label` or leave such rows out"
+            if source == "teacher"
+            else "add labels, leave such rows out, or learn from the teacher"
+        )
+        raise UserError(
+            f"{len(missing)} of {len(rows)} {part} rows have no {_named(source)} (the first is {missing[0]}); {remedy}"
+        )
 
 
 def _check_choices(rows: Sequence[Example], source: Source) -> None:
     for example in rows:
         if example.choices is None:
-            raise UserError(f"row {example.id} has no `choices` while other rows have; give every row its choices, or none and name `labels` in the task")
+            raise UserError(
+                f"row {example.id} has no `choices` while other rows have; give every row its choices, or none and name `labels` in the task"
+            )
         target = example.target(source)
         if target not in example.choices:
-            raise UserError(f"row {example.id}: {_named(source)} {target!r} is not one of its choices ({', '.join(example.choices)}); mend the row")
+            raise UserError(
+                f"row {example.id}: {_named(source)} {target!r} is not one of its choices ({', '.join(example.choices)}); mend the row"
+            )
 
 
 def _named(source: Source) -> str:
@@ -164,14 +182,20 @@ def check_soft_targets(task: Task, family: Family, train: Sequence[Example], sou
         return
     where = f"{task.name}: [student] soft_targets = true"
     if family == "generative":
-        raise UserError(f"{where} is for students that pick among labels, and a generative one writes text; take it out, or use linear or encoder:BASE")
+        raise UserError(
+            f"{where} is for students that pick among labels, and a generative one writes text; take it out, or use linear or encoder:BASE"
+        )
     if source == "gold" and task.student.learn_from == "auto":
         return  # beside students of the teacher's probabilities, one of gold labels is there to be compared with
     if source == "gold":
-        raise UserError(f"{where} learns the teacher's probabilities, and these students learn gold labels; take it out, or set learn_from = \"teacher\"")
+        raise UserError(
+            f'{where} learns the teacher\'s probabilities, and these students learn gold labels; take it out, or set learn_from = "teacher"'
+        )
     if not any(example.teacher_scores for example in train):
         remedy = "label with [teacher] soft_targets = true, or with samples"
-        raise UserError(f"{where} needs rows with the teacher's probabilities, and none of {len(train)} has `teacher_scores`; {remedy}")
+        raise UserError(
+            f"{where} needs rows with the teacher's probabilities, and none of {len(train)} has `teacher_scores`; {remedy}"
+        )
 
 
 def input_fields(rows: Sequence[Example]) -> tuple[str, ...] | None:
@@ -180,21 +204,48 @@ def input_fields(rows: Sequence[Example]) -> tuple[str, ...] | None:
     return found.pop() if len(found) == 1 else None
 
 
-def job_digest(spec: str, task: Task, train: Sequence[Example], validation: Sequence[Example], source: Source, seed: int, config: TrainConfig | None) -> str:
+def job_digest(
+    spec: str,
+    task: Task,
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    source: Source,
+    seed: int,
+    config: TrainConfig | None,
+) -> str:
     """What tells one training from another: a checkpoint is only ever continued by the very same job."""
-    parts = (spec, task.instruction, task.output, task.labels, task.student, fingerprint(train), fingerprint(validation), source, seed, config)
+    parts = (
+        spec,
+        task.instruction,
+        task.output,
+        task.labels,
+        task.student,
+        fingerprint(train),
+        fingerprint(validation),
+        source,
+        seed,
+        config,
+    )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def choice_prediction(
-    answers: Sequence[str], probabilities: Sequence[float], raw: Sequence[float], latency_s: float, usage: Usage | None = None
+    answers: Sequence[str],
+    probabilities: Sequence[float],
+    raw: Sequence[float],
+    latency_s: float,
+    usage: Usage | None = None,
 ) -> Prediction:
     """The likeliest answer. `probabilities`, and `raw` before calibration, may be longer than `answers`: the padding of rows with fewer choices falls off."""
     scores = {answer: float(probability) for answer, probability in zip(answers, probabilities, strict=False)}
     output = max(scores, key=lambda answer: scores[answer])
     before = float(raw[answers.index(output)])
-    return Prediction(output=output, confidence=scores[output], raw_confidence=before, scores=scores, usage=usage, latency_s=latency_s)
+    return Prediction(
+        output=output, confidence=scores[output], raw_confidence=before, scores=scores, usage=usage, latency_s=latency_s
+    )
 
 
 def no_choices(example: Example) -> Prediction:
-    return Prediction(output=None, error=f"row {example.id} has no choices, and this student picks among each row's own")
+    return Prediction(
+        output=None, error=f"row {example.id} has no choices, and this student picks among each row's own"
+    )

@@ -68,7 +68,9 @@ class LinearStudent:
         predictions = []
         for example in inputs:
             answers = self.labels or example.choices
-            predictions.append(choice_prediction(answers, *next(probabilities), latency_s) if answers else no_choices(example))
+            predictions.append(
+                choice_prediction(answers, *next(probabilities), latency_s) if answers else no_choices(example)
+            )
         return predictions
 
 
@@ -127,10 +129,18 @@ def _vectorizer(weights: _Weights) -> Any:
 
 def _logits(examples: Sequence[Example], labels: Sequence[str] | None, vectorizer: Any, weights: _Weights) -> Logits:
     """(rows, labels), or (rows, most choices) filled with -inf."""
-    return _scores(vectorizer.transform(_documents(examples, labels)), examples, labels, weights.coefficients, weights.intercept)
+    return _scores(
+        vectorizer.transform(_documents(examples, labels)), examples, labels, weights.coefficients, weights.intercept
+    )
 
 
-def _scores(matrix: csr_matrix, examples: Sequence[Example], labels: Sequence[str] | None, coefficients: Floats, intercept: Floats) -> Logits:
+def _scores(
+    matrix: csr_matrix,
+    examples: Sequence[Example],
+    labels: Sequence[str] | None,
+    coefficients: Floats,
+    intercept: Floats,
+) -> Logits:
     scores = matrix @ coefficients.T + intercept
     if labels is not None:
         return np.asarray(scores)
@@ -146,7 +156,9 @@ def train(job: TrainJob) -> Trained:
     began = time.perf_counter()
     documents = _documents(job.train, job.labels)
     occurrences = 2 if len(job.train) >= 1000 else 1  # what occurs once teaches nothing, unless there is little else
-    vectorizer = TfidfVectorizer(analyzer=_as_is, sublinear_tf=True, min_df=occurrences, max_features=MOST_FEATURES, dtype=np.float32)
+    vectorizer = TfidfVectorizer(
+        analyzer=_as_is, sublinear_tf=True, min_df=occurrences, max_features=MOST_FEATURES, dtype=np.float32
+    )
     matrix = vectorizer.fit_transform(documents)
     held_out = vectorizer.transform(_documents(job.validation, job.labels))
     learned, classes, weighted = _weighted(job, matrix)
@@ -154,7 +166,9 @@ def train(job: TrainJob) -> Trained:
 
     best: tuple[float, float] | None = None
     for c in C_GRID:
-        regression = LogisticRegression(C=c, max_iter=300, tol=1e-3, random_state=job.seed).fit(learned, classes, **weighted)
+        regression = LogisticRegression(C=c, max_iter=300, tol=1e-3, random_state=job.seed).fit(
+            learned, classes, **weighted
+        )
         coefficients, intercept = _all_labels(regression, job.labels)
         logits = _scores(held_out, job.validation, job.labels, coefficients, intercept)
         right = float((logits.argmax(axis=-1) == targets).mean())
@@ -163,7 +177,12 @@ def train(job: TrainJob) -> Trained:
             best, chosen = rank, (c, coefficients, intercept, fit_temperature(logits, targets))
     assert best is not None
     c, coefficients, intercept, temperature = chosen
-    weights = _Weights([str(gram) for gram in vectorizer.get_feature_names_out()], vectorizer.idf_.astype(np.float32), coefficients, intercept)
+    weights = _Weights(
+        [str(gram) for gram in vectorizer.get_feature_names_out()],
+        vectorizer.idf_.astype(np.float32),
+        coefficients,
+        intercept,
+    )
     return Trained(
         write_files=lambda folder: _write(folder, weights),
         settings={"c": c, "temperature": temperature, "n_features": len(weights.vocabulary)},
@@ -213,7 +232,10 @@ def _all_labels(regression: Any, labels: Sequence[str] | None) -> tuple[Floats, 
     if labels is None:
         return coefficients.astype(np.float32), intercept.astype(np.float32)
     if len(seen) == 2:
-        coefficients, intercept = np.vstack([-coefficients / 2, coefficients / 2]), np.concatenate([-intercept / 2, intercept / 2])
+        coefficients, intercept = (
+            np.vstack([-coefficients / 2, coefficients / 2]),
+            np.concatenate([-intercept / 2, intercept / 2]),
+        )
     full = np.zeros((len(labels), coefficients.shape[1]), dtype=np.float32)
     # -30 and not -inf: an unseen label keeps a probability that is written as a number, and is never picked.
     offsets = np.full(len(labels), intercept.min() - 30, dtype=np.float32)
@@ -223,10 +245,14 @@ def _all_labels(regression: Any, labels: Sequence[str] | None) -> tuple[Floats, 
 
 def _write(folder: Path, weights: _Weights) -> None:
     write_atomic(folder / VOCABULARY, json.dumps(weights.vocabulary, ensure_ascii=False))
-    write_atomic(folder / MODEL, save({"idf": weights.idf, "coefficients": weights.coefficients, "intercept": weights.intercept}))
+    write_atomic(
+        folder / MODEL, save({"idf": weights.idf, "coefficients": weights.coefficients, "intercept": weights.intercept})
+    )
 
 
 def load(folder: Path, header: Header) -> LinearStudent:
     tensors = load_file(folder / MODEL)
     vocabulary = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
-    return LinearStudent(header, folder, _Weights(vocabulary, tensors["idf"], tensors["coefficients"], tensors["intercept"]))
+    return LinearStudent(
+        header, folder, _Weights(vocabulary, tensors["idf"], tensors["coefficients"], tensors["intercept"])
+    )

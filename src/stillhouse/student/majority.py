@@ -34,7 +34,9 @@ class MajorityStudent:
                 return no_choices(example)
             shares = {choice: shares.get(str(place), 0.0) for place, choice in enumerate(example.choices)}
         output = max(shares, key=lambda answer: shares[answer])  # the first of equals; answers lie in order of count
-        return Prediction(output=output, confidence=shares[output], scores=shares, latency_s=time.perf_counter() - began)
+        return Prediction(
+            output=output, confidence=shares[output], scores=shares, latency_s=time.perf_counter() - began
+        )
 
 
 def train(job: TrainJob) -> Trained:

@@ -15,11 +15,19 @@ def sft(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> tup
 
     `logits[:, t]`, (batch, seq, vocab), predicts `targets[:, t]`, (batch, seq): a decoder-only model's caller shifts by one. IGNORE carries no loss.
     """
-    summed = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing)
+    summed = F.cross_entropy(
+        logits.flatten(0, 1).float(),
+        targets.flatten(),
+        ignore_index=IGNORE,
+        reduction="sum",
+        label_smoothing=label_smoothing,
+    )
     return summed, int((targets != IGNORE).sum())
 
 
-def step_by_step(logits: Tensor, targets: Tensor, explains: Tensor, *, alpha: float, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
+def step_by_step(
+    logits: Tensor, targets: Tensor, explains: Tensor, *, alpha: float, label_smoothing: float = 0.0
+) -> tuple[Tensor, int]:
     """Distilling step-by-step (Hsieh et al. 2023, 2305.02301, section 3.2): alpha * label loss + (1 - alpha) * rationale loss.
 
     One forward holds both tasks: inputs under `predict:` have the label as target, the same inputs under `explain:` the rationale, and `explains`,

@@ -49,7 +49,11 @@ def _cut(value: str) -> str:
 
 
 def _with_places(text: str) -> str:
-    return re.sub("[0-9]+", lambda number: "".join(_FIGURES[place % _PLACES * 10 + int(digit)] for place, digit in enumerate(number[0])), text)
+    return re.sub(
+        "[0-9]+",
+        lambda number: "".join(_FIGURES[place % _PLACES * 10 + int(digit)] for place, digit in enumerate(number[0])),
+        text,
+    )
 
 
 def _with_capitals(text: str) -> str:
@@ -74,10 +78,20 @@ def train_bpe(questions: Iterable[str], answers: Iterable[str], vocabulary: int)
     )
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(vocab_size=vocabulary, min_frequency=2, special_tokens=[PAD, END], initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        min_frequency=2,
+        special_tokens=[PAD, END],
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
     texts = [*map(as_question, questions), *map(as_answer, answers)]
     tokenizer.train_from_iterator([_FIGURE.sub(" ", text) for text in texts], trainer)
     tokenizer.add_tokens(_FIGURES)
     return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, clean_up_tokenization_spaces=False, model_input_names=["input_ids", "attention_mask"]
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],
     )

@@ -104,11 +104,15 @@ def fit(
         resumed_at = state.step or None
         began, last_checkpoint = clock() - state.wall_s, clock()
         stopped_early = False
-        for step, indices in _plan(widths, config, seed, start=state.step, total=total, steps_per_epoch=steps_per_epoch):
+        for step, indices in _plan(
+            widths, config, seed, start=state.step, total=total, steps_per_epoch=steps_per_epoch
+        ):
             loss = _train_step(trainable, config, optimizer, indices, learning_rate_at(step, total, config))
             state.step = step + 1
             if not math.isfinite(loss):
-                raise StillhouseError(f"training broke at step {state.step}: the loss is {loss}; use a learning rate below {config.learning_rate:g}")
+                raise StillhouseError(
+                    f"training broke at step {state.step}: the loss is {loss}; use a learning rate below {config.learning_rate:g}"
+                )
             if state.step in validate_at:
                 stopped_early = _validate(trainable, config, state, best)
             if on_progress is not None:
@@ -147,7 +151,9 @@ def epoch_batches(widths: Sequence[int], tokens_per_batch: int, *, seed: int, ep
     """
     draw = torch.Generator().manual_seed(_mix(seed, epoch))
     shuffled = torch.randperm(len(widths), generator=draw).tolist()
-    by_width = sorted(shuffled, key=lambda row: -widths[row])  # widest first, so the one batch that is not full is cheap; ties stay shuffled
+    by_width = sorted(
+        shuffled, key=lambda row: -widths[row]
+    )  # widest first, so the one batch that is not full is cheap; ties stay shuffled
     batches: list[list[int]] = []
     for row in by_width:
         if batches and (len(batches[-1]) + 1) * widths[batches[-1][0]] <= tokens_per_batch:
@@ -157,7 +163,9 @@ def epoch_batches(widths: Sequence[int], tokens_per_batch: int, *, seed: int, ep
     return [batches[i] for i in torch.randperm(len(batches), generator=draw).tolist()]
 
 
-def _plan(widths: Sequence[int], config: TrainConfig, seed: int, *, start: int, total: int, steps_per_epoch: int) -> Iterator[tuple[int, list[int]]]:
+def _plan(
+    widths: Sequence[int], config: TrainConfig, seed: int, *, start: int, total: int, steps_per_epoch: int
+) -> Iterator[tuple[int, list[int]]]:
     """(step, rows) from `start` up to `total`."""
     batches: list[list[int]] = []
     for step in range(start, total):
@@ -186,7 +194,13 @@ def learning_rate_at(step: int, total: int, config: TrainConfig) -> float:
     return config.learning_rate * (left if config.schedule == "linear" else (1 - math.cos(math.pi * left)) / 2)
 
 
-def _train_step(trainable: Trainable, config: TrainConfig, optimizer: torch.optim.Optimizer, indices: Sequence[int], learning_rate: float) -> float:
+def _train_step(
+    trainable: Trainable,
+    config: TrainConfig,
+    optimizer: torch.optim.Optimizer,
+    indices: Sequence[int],
+    learning_rate: float,
+) -> float:
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
     batch = {name: tensor.to(device(), non_blocking=True) for name, tensor in trainable.batch(indices).items()}
@@ -228,7 +242,9 @@ def _optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
 
 
 def _what(loss: float, best_validation: float | None) -> str:
-    return f"training: loss {loss:.3f}" + ("" if best_validation is None else f", best validation {best_validation:.3f}")
+    return f"training: loss {loss:.3f}" + (
+        "" if best_validation is None else f", best validation {best_validation:.3f}"
+    )
 
 
 # Where it runs
@@ -283,9 +299,13 @@ def _restore(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
             tensor.copy_(weights[name])
 
 
-def _save_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: _State, best: Mapping[str, Tensor]) -> None:
+def _save_checkpoint(
+    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: _State, best: Mapping[str, Tensor]
+) -> None:
     """Everything the next step depends on, in one file: a rename then makes it all or nothing."""
-    tensors = {f"weights/{name}": tensor for name, tensor in _live(module).items()} | {f"best/{name}": tensor for name, tensor in best.items()}
+    tensors = {f"weights/{name}": tensor for name, tensor in _live(module).items()} | {
+        f"best/{name}": tensor for name, tensor in best.items()
+    }
     for name, parameter in module.named_parameters():
         tensors |= {f"optimizer/{name}/{key}": value for key, value in optimizer.state.get(parameter, {}).items()}
     tensors["random/cpu"] = torch.get_rng_state()
@@ -304,7 +324,9 @@ def _resume(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> 
             state = _State(**json.loads(file.metadata()["state"]))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{path}: not a checkpoint of this version ({error}); delete it to train from the beginning") from None
+        raise ArtifactError(
+            f"{path}: not a checkpoint of this version ({error}); delete it to train from the beginning"
+        ) from None
     state.validations = tuple((step, score) for step, score in state.validations)
     _restore(module, {name: tensors[f"weights/{name}"] for name in _live(module)})
     parameters = dict(module.named_parameters())
@@ -325,7 +347,11 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, dict(metadata or {}))
+            save_file(
+                {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+                temporary,
+                dict(metadata or {}),
+            )
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)

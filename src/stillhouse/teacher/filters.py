@@ -22,7 +22,9 @@ from stillhouse.teacher.kept_file import KeptFile, Row
 THRESHOLD = 0.7  # Self-Instruct (2212.10560) section 2.2, and Alpaca's script
 _TOKEN = re.compile("[a-z0-9]+")
 # Thai, Lao, Burmese, Khmer, kana, Han
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
 _WORD = re.compile(rf"[^\W{_UNSPACED}]+|[{_UNSPACED}]")
 _CHARACTERS = 0x110000  # token numbers below this are spelled as characters: RapidFuzz is fastest on str
 
@@ -70,15 +72,27 @@ class RougeFilter:
     filter's at this moment, belongs to another threshold, is none, or cannot be written.
     """
 
-    def __init__(self, threshold: float = THRESHOLD, *, state: str | Path | None = None, split: Callable[[str], list[str]] = rouge_tokens) -> None:
+    def __init__(
+        self,
+        threshold: float = THRESHOLD,
+        *,
+        state: str | Path | None = None,
+        split: Callable[[str], list[str]] = rouge_tokens,
+    ) -> None:
         if not 0 <= threshold < 1:
-            raise UserError(f"a ROUGE-L threshold of {threshold:g} sorts nothing; give one from 0 to below 1 ({THRESHOLD:g} is Alpaca's)")
+            raise UserError(
+                f"a ROUGE-L threshold of {threshold:g} sorts nothing; give one from 0 to below 1 ({THRESHOLD:g} is Alpaca's)"
+            )
         self.threshold, self._split = threshold, split
         self._numbers: dict[str, int] = {}  # token -> its number, in order of appearance
         self._ranks: list[int] = []  # number -> its place in the order: rare tokens first
-        self._rows: dict[Any, tuple[int, Row]] = {}  # spelled text -> its place among the kept, its row; equal texts share the first one's
+        self._rows: dict[
+            Any, tuple[int, Row]
+        ] = {}  # spelled text -> its place among the kept, its row; equal texts share the first one's
         self._count = 0
-        self._for_longer: dict[int, list[Any]] = {}  # token -> texts that have it in the prefix which a partner of their length or more must meet
+        self._for_longer: dict[
+            int, list[Any]
+        ] = {}  # token -> texts that have it in the prefix which a partner of their length or more must meet
         self._for_shorter: dict[int, list[Any]] = {}  # the same for a shorter partner
         self._prefixes: dict[int, tuple[int, int, int]] = {}
         self._ranked_at = 64  # texts from which the order of tokens is made anew
@@ -130,10 +144,15 @@ class RougeFilter:
                 if (found := index.get(number)) is not None:
                     candidates.update(found)
         spelled = spell(numbers)
-        if not candidates or process.extractOne(spelled, candidates, scorer=LCSseq.similarity, score_cutoff=least) is None:
+        if (
+            not candidates
+            or process.extractOne(spelled, candidates, scorer=LCSseq.similarity, score_cutoff=least) is None
+        ):
             return None
         near = process.extract(spelled, candidates, scorer=LCSseq.similarity, score_cutoff=least, limit=None)
-        score, _, other = max((f_measure(int(length), m, len(other)), -self._rows[other][0], other) for other, length, _ in near)
+        score, _, other = max(
+            (f_measure(int(length), m, len(other)), -self._rows[other][0], other) for other, length, _ in near
+        )
         return Verdict(False, score, self._rows[other][1]) if score > self.threshold else None
 
     def _keep(self, tokens: list[str], row: Row | None) -> None:

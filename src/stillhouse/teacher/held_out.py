@@ -59,10 +59,19 @@ class HeldOut:
         """Raise LeakageError where rows resemble held-out ones; it names them, of many the first ten."""
         found = [(row.id, near) for row in rows if (near := self.resembles(row.text)) is not None]
         if found:
-            named = "; ".join(f"{id_!r} resembles {near.part} row {near.row!r} ({near.how}, {near.score:.2f})" for id_, near in found[:NAMED])
+            named = "; ".join(
+                f"{id_!r} resembles {near.part} row {near.row!r} ({near.how}, {near.score:.2f})"
+                for id_, near in found[:NAMED]
+            )
             more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
-            what = "a generated row resembles a held-out one" if len(found) == 1 else f"{len(found)} generated rows resemble held-out ones"
-            raise LeakageError(f"{where}: {what}: {named}{more}; take such rows out, for numbers on rows that were trained on mean nothing")
+            what = (
+                "a generated row resembles a held-out one"
+                if len(found) == 1
+                else f"{len(found)} generated rows resemble held-out ones"
+            )
+            raise LeakageError(
+                f"{where}: {what}: {named}{more}; take such rows out, for numbers on rows that were trained on mean nothing"
+            )
 
 
 def bare(text: str) -> str:

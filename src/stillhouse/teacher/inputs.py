@@ -32,14 +32,25 @@ VARIANTS = {
 class TaskInputs:
     """The planner for a task's inputs. `labels`: the classes to balance; empty: whatever comes."""
 
-    def __init__(self, model: str, task: Task, rows: Sequence[Example], asking: Asking, *, ways: Sequence[str] = (NEW,), labels: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        model: str,
+        task: Task,
+        rows: Sequence[Example],
+        asking: Asking,
+        *,
+        ways: Sequence[str] = (NEW,),
+        labels: Sequence[str] = (),
+    ) -> None:
         if unknown := [way for way in ways if way != NEW and way not in VARIANTS]:
             raise UserError(f"{unknown[0]!r} is no way to make inputs; give {NEW} or {', '.join(VARIANTS)}")
         self.model, self.task, self.rows, self.asking = model, task, rows, asking
         self.ways, self.labels = tuple(dict.fromkeys(ways)), tuple(labels)
         self._of = {label: [row for row in rows if (row.label or row.teacher_label) == label] for label in labels}
         if empty := [label for label, of in self._of.items() if not of]:
-            raise UserError(f"no training row has the label {empty[0]!r}, so there is nothing to show for it; add one, or leave out --balance")
+            raise UserError(
+                f"no training row has the label {empty[0]!r}, so there is nothing to show for it; add one, or leave out --balance"
+            )
         self._fields = tuple(rows[0].input) if isinstance(rows[0].input, Mapping) else None
         self._choices = rows[0].choices is not None
 
@@ -67,7 +78,11 @@ class TaskInputs:
         if way == NEW:
             system = template("inputs", label=f' whose right answer is "{label}"' if label is not None else "", **told)
         else:
-            system = template("variants", how=VARIANTS[way] + (f', and with the right answer "{label}"' if label is not None else ""), **told)
+            system = template(
+                "variants",
+                how=VARIANTS[way] + (f', and with the right answer "{label}"' if label is not None else ""),
+                **told,
+            )
         blocks = [f"{MARK} {place}\n{self._shown(row)}" for place, row in enumerate(shown, start=1)]
         messages = ({"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(blocks)})
         request = Request(self.model, messages, self.asking.parameters, sample_index=number)
@@ -97,7 +112,11 @@ class TaskInputs:
                 return "not a JSON object"
         if self._choices:
             raw = found.get("choices")
-            if not isinstance(raw, list) or len(set(map(str, raw))) < 2 or not all(isinstance(choice, str) and choice.strip() for choice in raw):
+            if (
+                not isinstance(raw, list)
+                or len(set(map(str, raw))) < 2
+                or not all(isinstance(choice, str) and choice.strip() for choice in raw)
+            ):
                 return "no two choices"
             choices, found = tuple(dict.fromkeys(raw)), found.get("input")
         if self._fields is not None and (not isinstance(found, dict) or set(found) != set(self._fields)):
@@ -108,7 +127,9 @@ class TaskInputs:
             return "not valid Unicode"
         example = Example(id_, found, choices=choices)
         row: dict[str, Any] = {"id": id_, "input": found, "lineage": lineage(call, block)}
-        return Candidate(id_, example.text, example.text, row if choices is None else row | {"choices": list(choices)}, example.text)
+        return Candidate(
+            id_, example.text, example.text, row if choices is None else row | {"choices": list(choices)}, example.text
+        )
 
 
 def _json_object(text: str) -> dict[str, Any] | None:

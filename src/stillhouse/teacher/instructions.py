@@ -39,7 +39,9 @@ def load_seeds(path: Path | str) -> tuple[list[SeedTask], list[str]]:
         with as_file(files("stillhouse.teacher").joinpath("seeds", "tasks.jsonl")) as shipped:
             return _read(shipped)
     if not Path(path).is_file():
-        raise DatasetError(f"{path}: no such file of seed tasks; give JSONL with instruction, input and output, or `{BUILTIN}` for those of Stillhouse")
+        raise DatasetError(
+            f"{path}: no such file of seed tasks; give JSONL with instruction, input and output, or `{BUILTIN}` for those of Stillhouse"
+        )
     return _read(Path(path))
 
 
@@ -57,26 +59,38 @@ def _read(path: Path) -> tuple[list[SeedTask], list[str]]:
         try:
             seed = _seed(json.loads(text), line)
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            raise DatasetError(f"{path}:{line}: a seed task needs the texts `instruction` and `output` ({error}); mend the row") from None
+            raise DatasetError(
+                f"{path}:{line}: a seed task needs the texts `instruction` and `output` ({error}); mend the row"
+            ) from None
         key = bare(f"{seed.instruction}\n{seed.input}")
         if key in first:
             left_out.append(f"{path.name}:{line}: the seed {seed.id!r} is the same as {first[key]!r} and was left out")
             continue
         if any(seed.id == other.id for other in seeds):
-            raise DatasetError(f"{path}:{line}: the id {seed.id!r} occurs twice; ids name the parents of generated rows, so rename one")
+            raise DatasetError(
+                f"{path}:{line}: the id {seed.id!r} occurs twice; ids name the parents of generated rows, so rename one"
+            )
         first[key] = seed.id
         seeds.append(seed)
     if not seeds:
-        raise DatasetError(f"{path}: holds no seed task; add rows with instruction, input and output, or use `{BUILTIN}`")
+        raise DatasetError(
+            f"{path}: holds no seed task; add rows with instruction, input and output, or use `{BUILTIN}`"
+        )
     return seeds, left_out
 
 
 def _seed(row: Any, line: int) -> SeedTask:
     case = row["instances"][0] if "instances" in row else row
     instruction, given, output = row["instruction"], case.get("input") or "", case["output"]
-    if not all(isinstance(text, str) for text in (instruction, given, output)) or not instruction.strip() or not output.strip():
+    if (
+        not all(isinstance(text, str) for text in (instruction, given, output))
+        or not instruction.strip()
+        or not output.strip()
+    ):
         raise ValueError("empty, or no text")
-    return SeedTask(str(row.get("id", f"seed-{line}")), " ".join(instruction.split()).rstrip(":"), given.strip(), output.strip())
+    return SeedTask(
+        str(row.get("id", f"seed-{line}")), " ".join(instruction.split()).rstrip(":"), given.strip(), output.strip()
+    )
 
 
 class Exercises:
@@ -96,7 +110,8 @@ class Exercises:
         draw = random.Random(f"{self.asking.seed}:{number}")
         shown = draw.sample(list(self.seeds), self._first - 1)
         blocks = [
-            f"{MARK} {place}\nInstruction: {seed.instruction}\nInput: {seed.input or NONE}\nOutput: {seed.output}" for place, seed in enumerate(shown, start=1)
+            f"{MARK} {place}\nInstruction: {seed.instruction}\nInput: {seed.input or NONE}\nOutput: {seed.output}"
+            for place, seed in enumerate(shown, start=1)
         ]
         messages = ({"role": "system", "content": self.system}, {"role": "user", "content": "\n\n".join(blocks)})
         request = Request(self.model, messages, self.asking.parameters, sample_index=number)

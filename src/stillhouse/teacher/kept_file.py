@@ -26,9 +26,13 @@ class KeptFile:
             self._file.seek(0)
             first = self._file.readline()
             if first != head:
-                if not head.startswith(first):  # nothing, or a head that its writer was killed in, is begun anew; all else is somebody's
+                if not head.startswith(
+                    first
+                ):  # nothing, or a head that its writer was killed in, is begun anew; all else is somebody's
                     self.close()
-                    raise UserError(f"{path}: is no state of a filter by {measure} with threshold {threshold:g}; give another file, or what it was begun with")
+                    raise UserError(
+                        f"{path}: is no state of a filter by {measure} with threshold {threshold:g}; give another file, or what it was begun with"
+                    )
                 self._file.truncate(0)
                 self._file.write(head)
                 self._file.flush()
@@ -50,7 +54,9 @@ class KeptFile:
             return row, words.split()
         except (ValueError, TypeError, AttributeError):
             self.close()
-            raise DatasetError(f"{self.path}:{number}: is no kept text; take the file away and run the filter over the texts again") from None
+            raise DatasetError(
+                f"{self.path}:{number}: is no kept text; take the file away and run the filter over the texts again"
+            ) from None
 
     def append(self, row: Row, words: list[str]) -> None:
         with storage_errors(self.path):

@@ -25,9 +25,13 @@ class LshFilter:
 
     def __init__(self, threshold: float = THRESHOLD, *, state: str | Path | None = None) -> None:
         if not 0 <= threshold < 1:
-            raise UserError(f"a ROUGE-L threshold of {threshold:g} sorts nothing; give one from 0 to below 1 ({THRESHOLD:g} is Alpaca's)")
+            raise UserError(
+                f"a ROUGE-L threshold of {threshold:g} sorts nothing; give one from 0 to below 1 ({THRESHOLD:g} is Alpaca's)"
+            )
         self.threshold = threshold
-        self._index = rensa.RMinHashLSH(threshold=0.5, num_perm=_BANDS * _PER_BAND, num_bands=_BANDS)  # its threshold is not used by queries
+        self._index = rensa.RMinHashLSH(
+            threshold=0.5, num_perm=_BANDS * _PER_BAND, num_bands=_BANDS
+        )  # its threshold is not used by queries
         self._numbers: dict[str, int] = {}
         self._spelled: list[Any] = []
         self._rows: list[Row] = []
@@ -65,10 +69,14 @@ class LshFilter:
         m = len(found)
         if m == 0 or not (proposed := self._index.query(_sketch(found))):
             return None
-        least = max(1, int(self.threshold * m / (2 - self.threshold)))  # of a common subsequence: the partner may lie in the text as a whole
+        least = max(
+            1, int(self.threshold * m / (2 - self.threshold))
+        )  # of a common subsequence: the partner may lie in the text as a whole
         others = [self._spelled[place] for place in proposed]
         near = process.extract(self._spell(found), others, scorer=LCSseq.similarity, score_cutoff=least, limit=None)
-        score, place = max(((f_measure(int(length), m, len(other)), -proposed[at]) for other, length, at in near), default=(0.0, 0))
+        score, place = max(
+            ((f_measure(int(length), m, len(other)), -proposed[at]) for other, length, at in near), default=(0.0, 0)
+        )
         return Verdict(False, score, self._rows[-place]) if score > self.threshold else None
 
     def _keep(self, found: list[str], row: Row | None) -> None:

@@ -19,7 +19,9 @@ _HASHES, _BANDS, _SEED = 125, 25, 1
 def shingles(text: str) -> list[str]:
     """Runs of three words of any script, without case; a shorter text is one shingle."""
     found = words(text)
-    return [" ".join(found[start : start + SHINGLE]) for start in range(max(1, len(found) - SHINGLE + 1))] if found else []
+    return (
+        [" ".join(found[start : start + SHINGLE]) for start in range(max(1, len(found) - SHINGLE + 1))] if found else []
+    )
 
 
 class MinHashFilter:

@@ -60,4 +60,8 @@ def fields(text: str) -> dict[str, str] | None:
     output = text[third.end() :].strip()
     if not instruction or not output:
         return None
-    return {"instruction": instruction, "input": "" if given.casefold() in ("", NONE, NONE.strip("<>")) else given, "output": output}
+    return {
+        "instruction": instruction,
+        "input": "" if given.casefold() in ("", NONE, NONE.strip("<>")) else given,
+        "output": output,
+    }

@@ -31,7 +31,11 @@ class Quote:
         found = self.cost_usd
         good = "" if self.usable in (None, found.n) else f", {self.usable} of them with a usable answer"
         asked = f"{found.n} rows asked{good}"
-        span = "" if found.low is None or found.high is None else f" ({found.level:.0%} interval {_usd(found.low)} to {_usd(found.high)}, {asked})"
+        span = (
+            ""
+            if found.low is None or found.high is None
+            else f" ({found.level:.0%} interval {_usd(found.low)} to {_usd(found.high)}, {asked})"
+        )
         return f"{self.n:,} calls of {self.teacher} will cost about {_usd(found.value)}{span}; price: {self.price_snapshot}"
 
 
@@ -39,7 +43,9 @@ def _usd(value: float) -> str:
     return f"${value:,.2f}" if value >= 1 else f"${value:.2g}"
 
 
-def pending(teacher: PromptedPredictor, examples: Iterable[Example], on_progress: Callable[[Progress], None] | None, n: int) -> Iterator[Example]:
+def pending(
+    teacher: PromptedPredictor, examples: Iterable[Example], on_progress: Callable[[Progress], None] | None, n: int
+) -> Iterator[Example]:
     """The rows that the store has no answer for."""
     part: list[Example] = []
     for index, example in enumerate(examples, start=1):
@@ -75,7 +81,9 @@ async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int,
     Raises TeacherError where not one answer is usable: the others would be paid for as vainly.
     """
     costs: list[float] = []
-    next_costs: list[float] = []  # what such a row will cost after the pilot: a share of it, but in full where it was sent back, for a repair is no batch's
+    next_costs: list[
+        float
+    ] = []  # what such a row will cost after the pilot: a share of it, but in full where it was sent back, for a repair is no batch's
     unknown = False
     rejected: Counter[str] = Counter()
 
@@ -103,9 +111,19 @@ async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int,
     snapshot = teacher.model.price_snapshot
     if share != 1.0:
         snapshot = f"{snapshot}, {share:.0%} of it in a batch"
-    found, dearer = total_cost(next_costs, n), math.fsum(costs) - math.fsum(next_costs)  # the pilot itself was paid in full
+    found, dearer = (
+        total_cost(next_costs, n),
+        math.fsum(costs) - math.fsum(next_costs),
+    )  # the pilot itself was paid in full
     ends = [None if end is None else end + dearer for end in (found.low, found.high)]
-    return Quote(n, teacher.name, replace(found, value=found.value + dearer, low=ends[0], high=ends[1]), math.fsum(costs), snapshot, usable)
+    return Quote(
+        n,
+        teacher.name,
+        replace(found, value=found.value + dearer, low=ends[0], high=ends[1]),
+        math.fsum(costs),
+        snapshot,
+        usable,
+    )
 
 
 def total_cost(costs: Sequence[float], n: int, level: float = 0.95) -> Estimate:

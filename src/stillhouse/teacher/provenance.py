@@ -44,7 +44,9 @@ def prompt_hash(messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]
 
     Two rows with the same hash were asked in the same words; the whole request with the row's own input is in the store.
     """
-    return hashlib.sha256(json.dumps([list(map(dict, messages)), schema], sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps([list(map(dict, messages)), schema], sort_keys=True, ensure_ascii=False).encode()
+    ).hexdigest()
 
 
 def licence_class(teacher: str, *, stand_in: bool = False, stated: str | None = None) -> str:

@@ -37,7 +37,9 @@ class Parsed:
 
 def request_of(model: str, texts: Sequence[str]) -> Request:
     """One call about at most `PER_CALL` texts."""
-    listed = "\n".join(f"{number}. {' '.join(text.split())[:_CHARACTERS]}" for number, text in enumerate(texts, start=1))
+    listed = "\n".join(
+        f"{number}. {' '.join(text.split())[:_CHARACTERS]}" for number, text in enumerate(texts, start=1)
+    )
     messages = ({"role": "system", "content": template("verbs")}, {"role": "user", "content": listed})
     return Request(model, messages, {"temperature": 0.0, "max_tokens": _TOKENS_A_LINE * len(texts)})
 
@@ -63,7 +65,12 @@ def _word(text: str) -> str | None:
 
 
 async def ask_root_verbs(
-    model: Model, texts: Sequence[str], *, agree: Agree | None = None, at_once: int = 32, on_progress: Callable[[Progress], None] | None = None
+    model: Model,
+    texts: Sequence[str],
+    *,
+    agree: Agree | None = None,
+    at_once: int = 32,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Parsed:
     """Ask about every text. With `agree`, the first round of calls tells what the rest will cost, and the rest is asked where it says yes.
 
@@ -80,7 +87,9 @@ async def ask_root_verbs(
         if agree is not None and to_pay:
             agree.before(to_pay)
         for start in range(0, len(requests), ROUND):
-            replies = await asyncio.gather(*(_reply(model, request, gate) for request in requests[start : start + ROUND]))
+            replies = await asyncio.gather(
+                *(_reply(model, request, gate) for request in requests[start : start + ROUND])
+            )
             for part, reply in zip(parts[start : start + ROUND], replies, strict=True):
                 if isinstance(reply, StillhouseError):
                     raise reply
@@ -88,14 +97,25 @@ async def ask_root_verbs(
                 _take(part, reply, pairs, unread)
                 if on_progress is not None:
                     on_progress(Progress(done, len(texts), "asking for root verbs"))
-            costs = [reply.cost_usd for reply in replies if isinstance(reply, Completion) and not reply.from_store and reply.usage is not None]
+            costs = [
+                reply.cost_usd
+                for reply in replies
+                if isinstance(reply, Completion) and not reply.from_store and reply.usage is not None
+            ]
             if agree is not None and costs and start + ROUND < len(requests):
                 agree.after(costs, to_pay)
                 agree = None
     except StillhouseError as error:
         why = str(error)
         unread["not asked"] += len(texts) - done
-    return Parsed(f"the teacher {model.name}{' (a stand-in, not a model)' if model.stand_in else ''}", pairs, dict(unread), calls, from_store, why)
+    return Parsed(
+        f"the teacher {model.name}{' (a stand-in, not a model)' if model.stand_in else ''}",
+        pairs,
+        dict(unread),
+        calls,
+        from_store,
+        why,
+    )
 
 
 async def _reply(model: Model, request: Request, gate: asyncio.Semaphore) -> Completion | StillhouseError:

@@ -44,7 +44,13 @@ def ascii_start(instruction: str) -> bool:
     return not instruction[:1].isascii()
 
 
-RULES: dict[str, Callable[[str], bool]] = {"length": length, "words": words, "program": program, "punctuation": punctuation, "ascii": ascii_start}
+RULES: dict[str, Callable[[str], bool]] = {
+    "length": length,
+    "words": words,
+    "program": program,
+    "punctuation": punctuation,
+    "ascii": ascii_start,
+}
 
 
 def switched(off: Iterable[str] = ()) -> dict[str, Callable[[str], bool]]:

@@ -110,7 +110,11 @@ class Screen:
 
     def _held_out(self, candidate: Candidate) -> Drop | None:
         copy = self.held_out.resembles(candidate.text) or self.held_out.resembles(candidate.whole)
-        return None if copy is None else Drop(candidate.id, candidate.text, f"{copy.part}: {copy.how}", copy.score, copy.row)
+        return (
+            None
+            if copy is None
+            else Drop(candidate.id, candidate.text, f"{copy.part}: {copy.how}", copy.score, copy.row)
+        )
 
     def _twin(self, candidate: Candidate) -> Drop | None:
         twin = self._exact.get(bare(candidate.text))

@@ -127,7 +127,11 @@ async def generate(
                     on_progress(Progress(min(n, len(screen.kept)), n, "asking for new rows", spent))
         _check(harvest, replies, len(calls))
         if agree is not None and to_pay and len(screen.kept) < n and harvest.stopped == "enough":
-            costs = [reply.cost_usd for reply in replies if isinstance(reply, Completion) and not reply.from_store and reply.usage is not None]
+            costs = [
+                reply.cost_usd
+                for reply in replies
+                if isinstance(reply, Completion) and not reply.from_store and reply.usage is not None
+            ]
             agree.after(costs, len(costs) + _still_needed(harvest, n - len(screen.kept), calls))
             agree = None
     return harvest

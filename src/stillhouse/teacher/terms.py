@@ -99,7 +99,9 @@ def notice_of(teacher: str) -> Notice | None:
     if provider in (None, LOCAL):
         return None
     unknown = "Nothing is known here of what this provider's terms say of training on its models' answers: read them before you train on these labels."
-    return _NOTICES.get(provider or "") or Notice(str(provider), unknown, f"the terms that {provider} publishes", _DATED)
+    return _NOTICES.get(provider or "") or Notice(
+        str(provider), unknown, f"the terms that {provider} publishes", _DATED
+    )
 
 
 def require_terms(teacher: str, folder: Path) -> None:
@@ -111,7 +113,9 @@ def require_terms(teacher: str, folder: Path) -> None:
     confirmed = read_json(path) if path.is_file() else {}
     known = confirmed.get(notice.provider) if isinstance(confirmed, dict) else None
     if not isinstance(known, dict) or str(known.get("notice", "")) < notice.dated:
-        raise TermsError(f"{notice} To go on, confirm this once with --accept-terms: it is remembered in {path}", teacher, folder)
+        raise TermsError(
+            f"{notice} To go on, confirm this once with --accept-terms: it is remembered in {path}", teacher, folder
+        )
 
 
 def accept_terms(teacher: str, folder: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Path | None:
@@ -121,5 +125,15 @@ def accept_terms(teacher: str, folder: Path, now: Callable[[], datetime] = lambd
         return None
     path = folder / ACCEPTED
     confirmed = read_json(path) if path.is_file() else {}
-    write_json(path, {**confirmed, notice.provider: {"accepted": now().strftime("%Y-%m-%dT%H:%M:%SZ"), "notice": notice.dated, "source": notice.source}})
+    write_json(
+        path,
+        {
+            **confirmed,
+            notice.provider: {
+                "accepted": now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "notice": notice.dated,
+                "source": notice.source,
+            },
+        },
+    )
     return path

@@ -56,7 +56,11 @@ def postgres_url() -> Iterator[str]:
         port = free.getsockname()[1]
     log = (folder / "log").open("w")
     server = subprocess.Popen(
-        [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-c", "fsync=off"], user=user, cwd=folder, stderr=log, stdout=log
+        [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-c", "fsync=off"],
+        user=user,
+        cwd=folder,
+        stderr=log,
+        stdout=log,
     )
     url = f"postgresql://admin@127.0.0.1:{port}/postgres"
     try:

@@ -64,8 +64,14 @@ def test_the_value(expression, value):
         ("3 4", "'4' at character 3 is not expected there"),
         ("2(3)", "'(' at character 2 is not expected there"),
         ("1 / 0", "it divides by zero"),
-        ("mod(1, 0)", "a part of it has no value here, such as the root of a negative number, 0/0, or a remainder of too large a number"),
-        ("sqrt(-1)", "a part of it has no value here, such as the root of a negative number, 0/0, or a remainder of too large a number"),
+        (
+            "mod(1, 0)",
+            "a part of it has no value here, such as the root of a negative number, 0/0, or a remainder of too large a number",
+        ),
+        (
+            "sqrt(-1)",
+            "a part of it has no value here, such as the root of a negative number, 0/0, or a remainder of too large a number",
+        ),
         ("9 ^ 9 ^ 9", "a number in it is beyond 10^9999 or 10^-9999"),
         ("9 ** 9 ** 9 ** 9 ** 9", "a number in it is beyond 10^9999 or 10^-9999"),
         ("9 ^ -(9 ^ 9)", "a number in it is beyond 10^9999 or 10^-9999"),
@@ -73,7 +79,10 @@ def test_the_value(expression, value):
         ("exp(99999)", "a number in it is beyond 10^9999 or 10^-9999"),
         ("200 + 15%", "a percentage added to a number can be read in two ways; write 200 * (1 + 15%) or 200 + 0.15"),
         ("7 % 3", "% between two numbers can be read in two ways; write mod(7, 3), or 7% * 3"),
-        ("max(1,200)", "1,200 among a function's arguments can be read in two ways; write 1200, or put spaces after commas"),
+        (
+            "max(1,200)",
+            "1,200 among a function's arguments can be read in two ways; write 1200, or put spaces after commas",
+        ),
         ("1,23", "',' at character 2 is not expected there"),
         ("12abc", "'12abc' at character 1 is no number, function or operator"),
         ("(" * 60 + "1" + ")" * 60, "it is nested more than 50 deep"),
@@ -83,7 +92,10 @@ def test_the_value(expression, value):
         ("round(1, 2, 3)", "round takes 1 to 2 numbers, not 3"),
         ("sqrt(1, 2)", "sqrt takes 1 numbers, not 2"),
         ("round(1, 0.5)", "round(x, places) takes a whole number of places"),
-        ("price * 2", "'price' is not known; it knows sqrt, abs, min, max, round, floor, ceil, mod, exp, ln, log10, pi, e"),
+        (
+            "price * 2",
+            "'price' is not known; it knows sqrt, abs, min, max, round, floor, ceil, mod, exp, ln, log10, pi, e",
+        ),
         ("__import__('os').system('id')", "\"'os').syst\" at character 12 is no number, function or operator"),
         ("().__class__", "'.__class__' at character 3 is no number, function or operator"),
         ("1\0", "'\\x00' at character 2 is no number, function or operator"),
@@ -100,7 +112,11 @@ async def test_what_cannot_be_computed_is_said(expression, problem):
 _LEAVES = st.integers(0, 10**6).map(str) | st.decimals(0, 1000, places=3).map(str)
 _EXPRESSIONS = st.recursive(
     _LEAVES,
-    lambda inner: st.tuples(inner, st.sampled_from(["+", "-", "*", "/"]), inner).map(" ".join) | inner.map("({})".format) | inner.map("-{}".format),
+    lambda inner: (
+        st.tuples(inner, st.sampled_from(["+", "-", "*", "/"]), inner).map(" ".join)
+        | inner.map("({})".format)
+        | inner.map("-{}".format)
+    ),
     max_leaves=12,
 )
 

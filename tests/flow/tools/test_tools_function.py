@@ -30,7 +30,9 @@ class Address(BaseModel):
 
 
 @tool
-async def ship(order: Order, to: Address, when: date | None = None, note: Annotated[str, Field(description="for the parcel")] = "") -> str:
+async def ship(
+    order: Order, to: Address, when: date | None = None, note: Annotated[str, Field(description="for the parcel")] = ""
+) -> str:
     """Ship an order.
 
     It leaves the same day.
@@ -68,7 +70,10 @@ def test_the_docstring_is_the_description_and_the_annotations_are_the_schema():
 
 
 async def test_arguments_become_what_the_annotations_say():
-    assert await ship.call({"order": {"id": 3}, "to": {"city": "Porto"}, "when": "2026-11-24", "note": "ça"}) == "3 open to Porto 2026-11-24 ça"
+    assert (
+        await ship.call({"order": {"id": 3}, "to": {"city": "Porto"}, "when": "2026-11-24", "note": "ça"})
+        == "3 open to Porto 2026-11-24 ça"
+    )
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,10 @@ async def test_arguments_become_what_the_annotations_say():
     [
         ({"width": 2}, "area needs the argument height, which is missing"),
         ({"width": 2, "height": 3, "depth": 4}, "area has no argument depth; it takes width, height"),
-        ({"width": 2, "height": "tall"}, "area was given 'tall' as height: Input should be a valid number, unable to parse string as a number"),
+        (
+            {"width": 2, "height": "tall"},
+            "area was given 'tall' as height: Input should be a valid number, unable to parse string as a number",
+        ),
         ({"width": None, "height": 1}, "area was given None as width: Input should be a valid number"),
         ({"width": [1] * MB, "height": 1}, "area was given a list as width: Input should be a valid number"),
         ({"width": {"a": 1}, "height": 1}, "area was given an object as width: Input should be a valid number"),
@@ -106,8 +114,13 @@ async def test_unicode_and_huge_arguments_pass_or_are_named_shortly():
         "count was given 'half ?' as text, which is no JSON "
         "(UnicodeEncodeError: 'utf-8' codec can't encode character '\\ud800' in position 5: surrogates not allowed)"
     )
-    assert (await error_of(area, {"width": "w" * 50 * MB, "height": 1})).startswith(f"area was given '{'w' * 80}'... as width: ")
-    assert await error_of(count, {"text": 10**5000}) == "count was given a value of type int as text: Input should be a valid string"
+    assert (await error_of(area, {"width": "w" * 50 * MB, "height": 1})).startswith(
+        f"area was given '{'w' * 80}'... as width: "
+    )
+    assert (
+        await error_of(count, {"text": 10**5000})
+        == "count was given a value of type int as text: Input should be a valid string"
+    )
 
 
 @pytest.mark.parametrize("name", ["schema", "copy", "model_config", "json", "_hidden", "class_"])
@@ -120,8 +133,14 @@ async def test_parameters_may_have_any_name(name):
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        ("def f(x: int): pass", "the tool f is no function with a docstring; write one that says what it does, for the model to read"),
-        ("def f(x):\n 'Doc.'", "the parameter x of the tool f has no annotation; write its type, for the model's answer to be checked"),
+        (
+            "def f(x: int): pass",
+            "the tool f is no function with a docstring; write one that says what it does, for the model to read",
+        ),
+        (
+            "def f(x):\n 'Doc.'",
+            "the parameter x of the tool f has no annotation; write its type, for the model's answer to be checked",
+        ),
         ("def f(*x: int):\n 'Doc.'", "the tool f takes *x: int, which a model cannot name; give it plain parameters"),
         (
             "def f(x: 'Nowhere'):\n 'Doc.'",
@@ -130,7 +149,10 @@ async def test_parameters_may_have_any_name(name):
         ("def f():\n 'Doc.'\n yield 1", "the tool f yields its result; return it whole"),
         ("async def f():\n 'Doc.'\n yield 1", "the tool f yields its result; return it whole"),
         ("def ü():\n 'Doc.'", "'ü' cannot name a tool; use up to 64 letters, digits, _ and -"),
-        ("f = 3", "the tool int is no function with a docstring; write one that says what it does, for the model to read"),
+        (
+            "f = 3",
+            "the tool int is no function with a docstring; write one that says what it does, for the model to read",
+        ),
     ],
 )
 def test_functions_that_make_no_tool_are_refused(source, sentence):
@@ -153,7 +175,12 @@ async def test_a_tool_that_raises_is_named_with_its_error():
     @tool
     def sync(kind: str) -> None:
         """Fail."""
-        raise {"value": ValueError("no such shelf\nTraceback: ..."), "exit": SystemExit(3), "stop": StopIteration(), "long": OSError("x" * MB)}[kind]
+        raise {
+            "value": ValueError("no such shelf\nTraceback: ..."),
+            "exit": SystemExit(3),
+            "stop": StopIteration(),
+            "long": OSError("x" * MB),
+        }[kind]
 
     @tool
     async def other() -> None:
@@ -307,7 +334,13 @@ async def test_what_cannot_be_written_down_is_named():
     @tool
     def give(what: str) -> Any:
         """Give."""
-        return {"object": object(), "circle": circle, "bytes": b"\xff", "lazy": iter(int, 1), "lock": {"lock": threading.Lock()}}[what]
+        return {
+            "object": object(),
+            "circle": circle,
+            "bytes": b"\xff",
+            "lazy": iter(int, 1),
+            "lock": {"lock": threading.Lock()},
+        }[what]
 
     assert await error_of(give, {"what": "object"}) == (
         "give gave a value of type object that cannot be written as JSON (PydanticSerializationError: Unable to serialize unknown type: <class 'object'>)"
@@ -315,7 +348,8 @@ async def test_what_cannot_be_written_down_is_named():
     assert "give gave a value of type list that cannot be written as JSON" in await error_of(give, {"what": "circle"})
     assert "give gave a value of type bytes that cannot be written as JSON" in await error_of(give, {"what": "bytes"})
     assert (
-        await error_of(give, {"what": "lazy"}) == "give gave a value of type callable_iterator that cannot be written as JSON (ValueError: it yields its parts)"
+        await error_of(give, {"what": "lazy"})
+        == "give gave a value of type callable_iterator that cannot be written as JSON (ValueError: it yields its parts)"
     )
     assert "give gave a value of type dict that cannot be written as JSON" in await error_of(give, {"what": "lock"})
 
@@ -326,7 +360,9 @@ async def test_a_result_of_100_mb_is_cut_with_a_notice():
         """Flood."""
         return ["y" * 100 * MB] if as_json else "x" * 100 * MB
 
-    assert await flood.call({"as_json": False}) == "xxxxxxxxxx\n[cut: 99,999,990 of 100,000,000 characters are left out]"
+    assert (
+        await flood.call({"as_json": False}) == "xxxxxxxxxx\n[cut: 99,999,990 of 100,000,000 characters are left out]"
+    )
     assert await flood.call({"as_json": True}) == '["yyyyyyyy\n[cut: 99,999,994 of 100,000,004 characters are left out]'
 
 
@@ -343,4 +379,7 @@ async def test_many_calls_at_once_keep_their_answers_apart():
 def test_the_package_loads_nothing_heavy():
     heavy = ("aiohttp", "sqlglot", "mcp", "psycopg", "httpx2", "torch", "numpy")
     script = f"import stillhouse.flow.tools, sys; print([m for m in {heavy} if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+        == "[]"
+    )

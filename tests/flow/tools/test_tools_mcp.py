@@ -53,20 +53,36 @@ async def refusal(tool, **arguments):
 async def ordinary_calls(tools):
     """What holds over either transport."""
     assert tools["add"].description == "Add two numbers."
-    assert tools["add"].schema["properties"]["a"] == {"description": "the first number", "title": "A", "type": "integer"}
+    assert tools["add"].schema["properties"]["a"] == {
+        "description": "the first number",
+        "title": "A",
+        "type": "integer",
+    }
     assert tools["add"].schema["required"] == ["a"]
     assert await tools["add"].call({"a": 2, "b": 3}) == "5"
     assert await tools["odd_name_echo"].call({"text": "é \U0001f600 \0"}) == "é \U0001f600 \0"
     assert (await tools["large"].call({})) == "x" * 100 + "\n[cut: 999,900 of 1,000,000 characters are left out]"
-    assert await asyncio.gather(*(tools["add"].call({"a": n, "b": n}) for n in range(20))) == [str(2 * n) for n in range(20)]
-    assert await tools["picture"].call({}) == "[image, image/png: left out]\na kettle\nA page about kettles.\n[more: shop://more]"
+    assert await asyncio.gather(*(tools["add"].call({"a": n, "b": n}) for n in range(20))) == [
+        str(2 * n) for n in range(20)
+    ]
+    assert (
+        await tools["picture"].call({})
+        == "[image, image/png: left out]\na kettle\nA page about kettles.\n[more: shop://more]"
+    )
     wrong = await refusal(tools["add"], a="two")
     assert wrong.startswith("add failed (Error executing tool add: 1 validation error")
     assert "\na\n" in wrong
     assert await refusal(tools["broken"]) == "broken failed (Error executing tool broken)"
-    assert (await refusal(tools["odd_name_echo"], text="half \ud800")).startswith("the arguments of odd_name_echo cannot be sent as JSON (UnicodeEncodeError")
-    assert (await refusal(tools["add"], a=object())).startswith("the arguments of add cannot be sent as JSON (TypeError")
-    assert await tools["odd_name_echo"].call({"text": "ж" * 1_000_000}) == "ж" * 100 + "\n[cut: 999,900 of 1,000,000 characters are left out]"
+    assert (await refusal(tools["odd_name_echo"], text="half \ud800")).startswith(
+        "the arguments of odd_name_echo cannot be sent as JSON (UnicodeEncodeError"
+    )
+    assert (await refusal(tools["add"], a=object())).startswith(
+        "the arguments of add cannot be sent as JSON (TypeError"
+    )
+    assert (
+        await tools["odd_name_echo"].call({"text": "ж" * 1_000_000})
+        == "ж" * 100 + "\n[cut: 999,900 of 1,000,000 characters are left out]"
+    )
 
 
 async def test_a_server_over_stdio_its_death_and_the_next_call(monkeypatch):
@@ -82,12 +98,17 @@ async def test_a_server_over_stdio_its_death_and_the_next_call(monkeypatch):
         second = int(await tools["pid"].call({}))  # connected again
         assert second != first
         os.kill(second, signal.SIGKILL)  # between two calls
-        assert (await refusal(tools["pid"])).endswith("whether it did what was asked is not known, and the next call connects to it again")
+        assert (await refusal(tools["pid"])).endswith(
+            "whether it did what was asked is not known, and the next call connects to it again"
+        )
         third = int(await tools["pid"].call({}))
         assert third not in (first, second)
     with pytest.raises(ProcessLookupError):
         os.kill(third, 0)
-    assert await refusal(tools["pid"]) == f"the MCP server {sys.executable} is closed; use its tools inside `async with mcp_tools(...)`"
+    assert (
+        await refusal(tools["pid"])
+        == f"the MCP server {sys.executable} is closed; use its tools inside `async with mcp_tools(...)`"
+    )
 
 
 async def test_a_server_over_http_its_death_and_the_next_call():
@@ -105,7 +126,9 @@ async def test_a_server_over_http_its_death_and_the_next_call():
     with pytest.raises(UserError) as error:
         async with mcp_tools(url):
             pass
-    assert str(error.value) == f"{shown} cannot be reached (ConnectError: All connection attempts failed); check the URL"
+    assert (
+        str(error.value) == f"{shown} cannot be reached (ConnectError: All connection attempts failed); check the URL"
+    )
 
 
 async def test_calls_that_are_never_answered_are_given_up_and_the_server_goes_on():
@@ -120,7 +143,10 @@ async def test_calls_that_are_never_answered_are_given_up_and_the_server_goes_on
                 await hanging
             server = tools["hang"].run.args[0]
             server.timeout_s = 0.1  # for this call alone: to start, a busy server may take longer
-            assert await refusal(tools["hang"]) == f"the MCP server {sys.executable} took longer than 0.1 s for hang and was given up; ask for less"
+            assert (
+                await refusal(tools["hang"])
+                == f"the MCP server {sys.executable} took longer than 0.1 s for hang and was given up; ask for less"
+            )
             server.timeout_s = 20
             assert await tools["pid"].call({}) == str(pid)
             raise ZeroDivisionError  # an error of the user's own code passes, and the server ends
@@ -141,7 +167,10 @@ async def test_servers_that_cannot_be_reached_are_the_users_mistake(monkeypatch)
             "some-server --flag",
             "'some-server --flag' is no http:// or https:// URL of an MCP server; write a command as a list, such as ['uvx', 'some-server']",
         ),
-        ("http://[", "'http://[' is no http:// or https:// URL of an MCP server; write a command as a list, such as ['uvx', 'some-server']"),
+        (
+            "http://[",
+            "'http://[' is no http:// or https:// URL of an MCP server; write a command as a list, such as ['uvx', 'some-server']",
+        ),
     ]:
         with pytest.raises(UserError) as found:
             async with mcp_tools(server):
@@ -155,11 +184,16 @@ def test_two_tools_that_would_share_a_name_are_refused():
     found = [Tool(name=name, input_schema={"type": "object"}) for name in ("stock.read", "stock/read")]
     with pytest.raises(UserError) as error:
         _as_tools(SimpleNamespace(shown="shop"), found, 100)
-    assert str(error.value) == "the MCP server shop has two tools that are both called stock_read here; have one of them renamed"
+    assert (
+        str(error.value)
+        == "the MCP server shop has two tools that are both called stock_read here; have one of them renamed"
+    )
 
 
 async def test_a_server_that_ends_at_once_has_the_last_word():
     with pytest.raises(UserError) as found:
         async with mcp_tools([sys.executable, "-c", "import no_such_module"]):
             pass
-    assert "the last line of its stderr is \"ModuleNotFoundError: No module named 'no_such_module'\"" in str(found.value)
+    assert "the last line of its stderr is \"ModuleNotFoundError: No module named 'no_such_module'\"" in str(
+        found.value
+    )

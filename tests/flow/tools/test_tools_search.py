@@ -25,7 +25,10 @@ async def find(source, query, **options):
 
 async def test_the_passages_that_fit_best_come_first_under_their_documents_names():
     assert await find(POLICIES, "How long does a refund take?", top=1) == f"[1] returns.md\n{POLICIES['returns.md']}"
-    assert await find(POLICIES, "lamp kettle warranty") == f"[1] lamps.md\n{POLICIES['lamps.md']}\n\n[2] returns.md\n{POLICIES['returns.md']}"
+    assert (
+        await find(POLICIES, "lamp kettle warranty")
+        == f"[1] lamps.md\n{POLICIES['lamps.md']}\n\n[2] returns.md\n{POLICIES['returns.md']}"
+    )
 
 
 async def test_case_accents_and_endings_do_not_matter():
@@ -103,9 +106,18 @@ def test_what_cannot_be_searched_is_the_users_mistake(tmp_path):
     (tmp_path / "latin").mkdir()
     (tmp_path / "latin" / "a.txt").write_bytes("Évora".encode("latin-1"))
     for source, sentence in [
-        (tmp_path / "none", f"{tmp_path / 'none'}: no such folder to search; name one, or give the documents as a mapping from names to texts"),
-        (tmp_path / "empty", f"{tmp_path / 'empty'} holds no document to search; it reads .md, .txt, .rst, .html, .htm files"),
-        (tmp_path / "latin", f"{tmp_path / 'latin' / 'a.txt'} is not UTF-8 text; save it as UTF-8, or give it another ending than .txt"),
+        (
+            tmp_path / "none",
+            f"{tmp_path / 'none'}: no such folder to search; name one, or give the documents as a mapping from names to texts",
+        ),
+        (
+            tmp_path / "empty",
+            f"{tmp_path / 'empty'} holds no document to search; it reads .md, .txt, .rst, .html, .htm files",
+        ),
+        (
+            tmp_path / "latin",
+            f"{tmp_path / 'latin' / 'a.txt'} is not UTF-8 text; save it as UTF-8, or give it another ending than .txt",
+        ),
         ({"a": "  "}, "search was given no document with text in it; give it at least one"),
     ]:
         with pytest.raises(UserError) as found:
@@ -168,6 +180,9 @@ def test_broken_pages_have_some_text_or_none(page, text):
     assert html_text(page) == text
 
 
-@pytest.mark.parametrize("piece", ["<", "<a ", "<a x='", '<a x="', "<!--", "<svg>", "</", "&", "<a =", "\t", "<a x='>", "<title>", "<p\n", "&#1"])
+@pytest.mark.parametrize(
+    "piece",
+    ["<", "<a ", "<a x='", '<a x="', "<!--", "<svg>", "</", "&", "<a =", "\t", "<a x='>", "<title>", "<p\n", "&#1"],
+)
 def test_pages_made_to_keep_a_parser_busy_do_not(piece):
     html_text(piece * (200_000 // len(piece)))

@@ -111,8 +111,12 @@ async def test_what_was_switched_on_by_name_runs_with_a_cleared_environment(tmp_
 async def test_a_long_output_keeps_its_two_ends(tmp_path):
     called = shell(workspace=tmp_path, unsandboxed=True, max_chars=20)
     assert await run(called, "printf %s 01234567890123456789") == "01234567890123456789"
-    assert await run(called, "seq 100000") == "1\n2\n3\n4\n5\n\n[cut: 588,875 of 588,895 bytes are left out]\n99\n100000"
-    assert "[cut: 99,999,980 of 100,000,000 bytes are left out]" in await run(called, "head -c 100000000 /dev/zero | tr '\\0' x")
+    assert (
+        await run(called, "seq 100000") == "1\n2\n3\n4\n5\n\n[cut: 588,875 of 588,895 bytes are left out]\n99\n100000"
+    )
+    assert "[cut: 99,999,980 of 100,000,000 bytes are left out]" in await run(
+        called, "head -c 100000000 /dev/zero | tr '\\0' x"
+    )
 
 
 async def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path):
@@ -140,7 +144,10 @@ async def test_cancelling_ends_the_command(tmp_path):
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        ("echo \0", "the command holds a character that no command can (a NUL or half of a surrogate pair); leave it out"),
+        (
+            "echo \0",
+            "the command holds a character that no command can (a NUL or half of a surrogate pair); leave it out",
+        ),
         ("x" * 20_001, "the command has 20,001 characters; at most 20,000 are taken: write a script into a file"),
     ],
 )
@@ -189,7 +196,10 @@ async def test_the_sandbox_bounds_memory_files_and_time(sandboxed, tmp_path):
     assert "memory exhausted" in await run(called, "dd if=/dev/zero of=/dev/null bs=300M count=1")
     await run(called, "head -c 5000000 /dev/zero > big")
     assert (tmp_path / "work" / "big").stat().st_size == 1_048_576
-    assert await refusal(called, "setsid sleep 1000 & while :; do sleep 100; done") == "the command took longer than 1 s and was ended"
+    assert (
+        await refusal(called, "setsid sleep 1000 & while :; do sleep 100; done")
+        == "the command took longer than 1 s and was ended"
+    )
     assert str(tmp_path / "work") not in processes()
 
 

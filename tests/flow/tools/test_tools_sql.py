@@ -56,10 +56,14 @@ def test_the_description_holds_the_schema(shop):
 
 async def test_the_answer_is_a_table_that_says_how_many_rows_it_has(shop):
     called = sql(shop)
-    assert await answer(called, "SELECT country, sum(total) AS total FROM customers JOIN orders ON customer = customers.id GROUP BY country") == (
-        "country | total\nNULL | 1.0\nPT | 75.5\n(2 rows)"
+    assert await answer(
+        called,
+        "SELECT country, sum(total) AS total FROM customers JOIN orders ON customer = customers.id GROUP BY country",
+    ) == ("country | total\nNULL | 1.0\nPT | 75.5\n(2 rows)")
+    assert (
+        await answer(called, 'SELECT "the note" FROM "order notes"')
+        == "the note\na \\| b\n''\n'NULL'\ntwo\\nlines\n(4 rows)"
     )
-    assert await answer(called, 'SELECT "the note" FROM "order notes"') == "the note\na \\| b\n''\n'NULL'\ntwo\\nlines\n(4 rows)"
     assert await answer(called, "SELECT * FROM large WHERE id > 5") == "id | line | customer | total\n(0 rows)"
     assert await answer(called, "SELECT x'00ff'") == "x'00ff'\nx'00ff' (2 bytes)\n(1 row)"
     assert await answer(called, "SELECT value FROM json_each('[1, 2]')") == "value\n1\n2\n(2 rows)"
@@ -67,10 +71,15 @@ async def test_the_answer_is_a_table_that_says_how_many_rows_it_has(shop):
 
 
 async def test_what_is_cut_is_said(shop):
-    assert await answer(sql(shop, max_rows=2), "SELECT id FROM orders") == "id\n1\n1\n[cut: the first 2 rows; there are more]"
+    assert (
+        await answer(sql(shop, max_rows=2), "SELECT id FROM orders")
+        == "id\n1\n1\n[cut: the first 2 rows; there are more]"
+    )
     assert await answer(sql(shop, max_rows=3), "SELECT id FROM orders") == "id\n1\n1\n2\n(3 rows)"
     counted = BOMB.format("i") + " LIMIT 150"
-    assert (await answer(sql(shop, max_chars=20), counted)).endswith("\n8\n9\n[cut: the first 9 of 150 rows; the rest is longer than 20 characters]")
+    assert (await answer(sql(shop, max_chars=20), counted)).endswith(
+        "\n8\n9\n[cut: the first 9 of 150 rows; the rest is longer than 20 characters]"
+    )
     assert await answer(sql(shop), f"SELECT '{'x' * 5000}' AS wide") == f"wide\n{'x' * 2000}... [cut]\n(1 row)"
 
 
@@ -81,7 +90,10 @@ def test_the_table_never_outgrows_its_limit():
 
 async def test_recursive_bombs_end_by_rows_or_by_time(shop):
     assert (await answer(sql(shop, max_rows=2), BOMB.format("i"))).endswith("[cut: the first 2 rows; there are more]")
-    assert await refusal(sql(shop, timeout_s=0.1), BOMB.format("count(*)")) == "the query took longer than 0.1 s and was stopped; ask for less, or add a LIMIT"
+    assert (
+        await refusal(sql(shop, timeout_s=0.1), BOMB.format("count(*)"))
+        == "the query took longer than 0.1 s and was stopped; ask for less, or add a LIMIT"
+    )
     crossed = "SELECT count(*) FROM " + ", ".join(f"orders o{n}" for n in range(40))
     assert "took longer than 0.1 s" in await refusal(sql(shop, timeout_s=0.1), crossed)
 
@@ -105,14 +117,26 @@ async def test_what_sqlite_refuses_is_said_in_its_own_words(shop):
         ("VACUUM INTO 'copy.db'", "SQLite refused the query (authorization denied)"),
         ("BEGIN IMMEDIATE", "SQLite refused the query (not authorized)"),
         ("SELECT 1; DROP TABLE customers", "SQLite refused the query (You can only execute one statement at a time.)"),
-        ("SELECT load_extension('evil.so')", "SQLite refused the query (not authorized to use function: load_extension)"),
+        (
+            "SELECT load_extension('evil.so')",
+            "SQLite refused the query (not authorized to use function: load_extension)",
+        ),
         ("SELECT randomblob(1000000000)", "SQLite refused the query (not authorized to use function: randomblob)"),
-        ("SELECT fts3_tokenizer('simple')", "SQLite refused the query (not authorized to use function: fts3_tokenizer)"),
+        (
+            "SELECT fts3_tokenizer('simple')",
+            "SQLite refused the query (not authorized to use function: fts3_tokenizer)",
+        ),
         ("INSERT INTO docs (docs) VALUES ('delete-all')", "SQLite refused the query (not authorized)"),
         ("SELECT printf('%.*c', 900000000, 'x')", "SQLite refused the query (not authorized to use function: printf)"),
-        (BOMB.replace("FROM n)", "FROM n LIMIT 150000)").format("length(group_concat('0123456789'))"), "SQLite refused the query (string or blob too big)"),
+        (
+            BOMB.replace("FROM n)", "FROM n LIMIT 150000)").format("length(group_concat('0123456789'))"),
+            "SQLite refused the query (string or blob too big)",
+        ),
         ("SELECT 1" + " UNION SELECT 1" * 60, "SQLite refused the query (too many terms in compound SELECT)"),
-        ("SELECT '" + "%a" * 2000 + "' LIKE '" + "%a" * 2000 + "'", "SQLite refused the query (LIKE or GLOB pattern too complex)"),
+        (
+            "SELECT '" + "%a" * 2000 + "' LIKE '" + "%a" * 2000 + "'",
+            "SQLite refused the query (LIKE or GLOB pattern too complex)",
+        ),
     ],
 )
 def test_sqlite_itself_does_no_more_than_read(shop, tmp_path, query, sentence):
@@ -145,7 +169,9 @@ async def test_many_tables_are_named_as_far_as_the_description_holds(tmp_path):
     path = tmp_path / "wide.db"
     columns = ", ".join(f"column_{n} INTEGER" for n in range(10))
     connection = sqlite3.connect(path)
-    connection.executescript(f"BEGIN; {'; '.join(f'CREATE TABLE t{number:03d} ({columns})' for number in range(300))}; COMMIT")
+    connection.executescript(
+        f"BEGIN; {'; '.join(f'CREATE TABLE t{number:03d} ({columns})' for number in range(300))}; COMMIT"
+    )
     connection.close()
     *whole, last = sql(path).description.splitlines()[1:]
     assert whole[:2] == [f"t000 ({columns})", f"t001 ({columns})"]
@@ -157,9 +183,15 @@ async def test_many_tables_are_named_as_far_as_the_description_holds(tmp_path):
 def test_what_is_no_database_is_the_users_mistake(tmp_path):
     (tmp_path / "notes.txt").write_text("no database, but long enough to look like one " * 20)
     for path, sentence in [
-        (tmp_path / "none.db", f"{tmp_path / 'none.db'}: no such database; name an SQLite file, or a postgresql:// URL"),
+        (
+            tmp_path / "none.db",
+            f"{tmp_path / 'none.db'}: no such database; name an SQLite file, or a postgresql:// URL",
+        ),
         (tmp_path, f"{tmp_path}: no such database; name an SQLite file, or a postgresql:// URL"),
-        (tmp_path / "notes.txt", f"{tmp_path / 'notes.txt'}: SQLite cannot read it (file is not a database); name an SQLite database"),
+        (
+            tmp_path / "notes.txt",
+            f"{tmp_path / 'notes.txt'}: SQLite cannot read it (file is not a database); name an SQLite database",
+        ),
     ]:
         with pytest.raises(UserError) as found:
             sql(path)

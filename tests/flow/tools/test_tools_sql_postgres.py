@@ -53,16 +53,20 @@ def test_the_description_holds_the_schema(shop):
 
 async def test_the_answer_is_a_table_that_says_how_many_rows_it_has(shop):
     called = sql(shop, max_rows=3)
-    assert await answer(called, "SELECT country, sum(total) AS total FROM customers c JOIN orders o ON o.customer = c.id GROUP BY country ORDER BY 2") == (
-        "country | total\nNULL | 1.00\nPT | 75.50\n(2 rows)"
-    )
-    assert await answer(called, "SELECT id, id, true AS yes, DATE '2026-11-24' AS day, ARRAY[1, 2] AS list FROM large -- all") == (
-        "id | id | yes | day | list\n1 | 1 | true | 2026-11-24 | {1,2}\n(1 row)"
-    )
+    assert await answer(
+        called,
+        "SELECT country, sum(total) AS total FROM customers c JOIN orders o ON o.customer = c.id GROUP BY country ORDER BY 2",
+    ) == ("country | total\nNULL | 1.00\nPT | 75.50\n(2 rows)")
+    assert await answer(
+        called, "SELECT id, id, true AS yes, DATE '2026-11-24' AS day, ARRAY[1, 2] AS list FROM large -- all"
+    ) == ("id | id | yes | day | list\n1 | 1 | true | 2026-11-24 | {1,2}\n(1 row)")
     assert await answer(called, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n") == (
         "i\n1\n2\n3\n[cut: the first 3 rows; there are more]"
     )
-    assert await answer(called, "SELECT string_agg('0123456789', '') AS wide FROM generate_series(1, 1000)") == f"wide\n{'0123456789' * 200}... [cut]\n(1 row)"
+    assert (
+        await answer(called, "SELECT string_agg('0123456789', '') AS wide FROM generate_series(1, 1000)")
+        == f"wide\n{'0123456789' * 200}... [cut]\n(1 row)"
+    )
     assert await answer(called, "SELECT * FROM orders WHERE id > 5") == "id | line | customer | total\n(0 rows)"
     assert await answer(called, "SELECT '100%' AS share, 'a | b' AS pipes") == "share | pipes\n100% | a \\| b\n(1 row)"
 
@@ -70,13 +74,18 @@ async def test_the_answer_is_a_table_that_says_how_many_rows_it_has(shop):
 async def test_what_postgres_refuses_is_said_in_its_own_words(shop):
     with pytest.raises(ToolError) as found:
         await answer(sql(shop), "SELECT totl FROM orders")
-    assert str(found.value) == ('PostgreSQL refused the query (column "totl" does not exist; Perhaps you meant to reference the column "orders.total")')
+    assert str(found.value) == (
+        'PostgreSQL refused the query (column "totl" does not exist; Perhaps you meant to reference the column "orders.total")'
+    )
 
 
 async def test_a_long_query_ends_by_the_servers_clock(shop):
     bomb = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
     assert refusal(shop, bomb, 0.2) == "the query took longer than 0.2 s and was stopped; ask for less, or add a LIMIT"
-    assert refusal(shop, "SELECT 1 FROM (SELECT pg_sleep(60)) AS s", 0.2) == "the query took longer than 0.2 s and was stopped; ask for less, or add a LIMIT"
+    assert (
+        refusal(shop, "SELECT 1 FROM (SELECT pg_sleep(60)) AS s", 0.2)
+        == "the query took longer than 0.2 s and was stopped; ask for less, or add a LIMIT"
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,17 +98,29 @@ async def test_a_long_query_ends_by_the_servers_clock(shop):
         ("SET ROLE admin", "syntax error"),
         ("SELECT 1; DROP TABLE customers", "syntax error"),
         ("SELECT 1) AS q; DROP TABLE customers; --", "syntax error"),
-        ("SELECT 1) AS q; COMMIT; DROP TABLE customers; SELECT * FROM (SELECT 1", "cannot insert multiple commands into a prepared statement"),
+        (
+            "SELECT 1) AS q; COMMIT; DROP TABLE customers; SELECT * FROM (SELECT 1",
+            "cannot insert multiple commands into a prepared statement",
+        ),
         ("SELECT * INTO copied FROM customers", "SELECT ... INTO is not allowed here"),
-        ("WITH gone AS (DELETE FROM customers RETURNING *) SELECT * FROM gone", "WITH clause containing a data-modifying statement must be at the top level"),
+        (
+            "WITH gone AS (DELETE FROM customers RETURNING *) SELECT * FROM gone",
+            "WITH clause containing a data-modifying statement must be at the top level",
+        ),
         ("SELECT * FROM customers FOR UPDATE", "cannot execute SELECT FOR UPDATE in a read-only transaction"),
         ("SELECT drain()", "cannot execute DELETE in a read-only transaction"),
         ("SELECT nextval('numbers')", "cannot execute nextval() in a read-only transaction"),
-        ("SELECT set_config('transaction_read_only', 'off', true), drain()", "transaction read-write mode must be set before any query"),
+        (
+            "SELECT set_config('transaction_read_only', 'off', true), drain()",
+            "transaction read-write mode must be set before any query",
+        ),
         ("SELECT pg_read_file('/etc/passwd')", "permission denied for function pg_read_file"),
         ("SELECT lo_import('/etc/passwd')", "permission denied for function lo_import"),
         ("SELECT passwd FROM pg_shadow", "permission denied for view pg_shadow"),
-        ("SELECT * FROM dblink('host=localhost', 'SELECT 1') AS t(x int)", "function dblink(unknown, unknown) does not exist"),
+        (
+            "SELECT * FROM dblink('host=localhost', 'SELECT 1') AS t(x int)",
+            "function dblink(unknown, unknown) does not exist",
+        ),
     ],
 )
 def test_postgres_itself_does_no_more_than_read(shop, query, reason):
@@ -125,7 +146,10 @@ def test_one_who_may_do_more_than_read_tables_is_refused(postgres_url, shop):
     )
     with psycopg.connect(postgres_url.replace("/postgres", "/shop"), autocommit=True) as admin:
         admin.execute("CREATE ROLE reader LOGIN IN ROLE pg_read_all_data")
-    assert "customers (id integer" in sql(postgres_url.replace("admin@", "reader@").replace("/postgres", "/shop")).description
+    assert (
+        "customers (id integer"
+        in sql(postgres_url.replace("admin@", "reader@").replace("/postgres", "/shop")).description
+    )
 
 
 def test_errors_never_hold_the_password():

@@ -60,11 +60,23 @@ def test_comments_and_semicolons_at_the_end_are_left_out():
         ("EXPLAIN SELECT 1", "the query begins with EXPLAIN; only a SELECT is run"),
         ("VALUES (1)", "the query begins with VALUES; only a SELECT is run"),
         ("BEGIN; SELECT 1", "the query begins with BEGIN; only a SELECT is run"),
-        ("WITH gone AS (DELETE FROM orders RETURNING *) SELECT * FROM gone", "the query holds DELETE; only a SELECT that reads is run"),
-        ("SELECT evil.lower('x')", "the function lower of another schema is not one that a query may call here; do without it"),
+        (
+            "WITH gone AS (DELETE FROM orders RETURNING *) SELECT * FROM gone",
+            "the query holds DELETE; only a SELECT that reads is run",
+        ),
+        (
+            "SELECT evil.lower('x')",
+            "the function lower of another schema is not one that a query may call here; do without it",
+        ),
         ("SELECT unheard_of(1)", "the function unheard_of is not one that a query may call here; do without it"),
-        ("SELECT \0", "the query holds a character that no database takes (a NUL or half of a surrogate pair); leave it out"),
-        ("SELECT '\ud800'", "the query holds a character that no database takes (a NUL or half of a surrogate pair); leave it out"),
+        (
+            "SELECT \0",
+            "the query holds a character that no database takes (a NUL or half of a surrogate pair); leave it out",
+        ),
+        (
+            "SELECT '\ud800'",
+            "the query holds a character that no database takes (a NUL or half of a surrogate pair); leave it out",
+        ),
         ("SELECT " + "(" * 5_000 + "1" + ")" * 5_000, "the query is nested too deeply; write a simpler one"),
         ("SELECT '" + "x" * 20_000 + "'", "the query has 20,009 characters; at most 20,000 are taken"),
     ],
@@ -81,14 +93,35 @@ def test_what_does_more_is_refused(dialect, query, sentence):
         ("PRAGMA table_info(orders)", "the query begins with PRAGMA; only a SELECT is run"),
         ("ATTACH 'other.db' AS other", "the query begins with ATTACH; only a SELECT is run"),
         ("VACUUM INTO 'copy.db'", "the query begins with VACUUM; only a SELECT is run"),
-        ("SELECT load_extension('evil.so')", "the function load_extension is not one that a query may call here; do without it"),
-        ("SELECT \"load_extension\"('evil.so')", "the function load_extension is not one that a query may call here; do without it"),
-        ("SELECT [load_extension] ('evil.so')", "the function load_extension is not one that a query may call here; do without it"),
-        ("SELECT LOAD_EXTENSION/**/('evil.so')", "the function load_extension is not one that a query may call here; do without it"),
-        ("SELECT\u00a0load_extension\u00a0('evil.so')", "the function load_extension is not one that a query may call here; do without it"),
-        ("SELECT readfile('/etc/passwd')", "the function readfile is not one that a query may call here; do without it"),
+        (
+            "SELECT load_extension('evil.so')",
+            "the function load_extension is not one that a query may call here; do without it",
+        ),
+        (
+            "SELECT \"load_extension\"('evil.so')",
+            "the function load_extension is not one that a query may call here; do without it",
+        ),
+        (
+            "SELECT [load_extension] ('evil.so')",
+            "the function load_extension is not one that a query may call here; do without it",
+        ),
+        (
+            "SELECT LOAD_EXTENSION/**/('evil.so')",
+            "the function load_extension is not one that a query may call here; do without it",
+        ),
+        (
+            "SELECT\u00a0load_extension\u00a0('evil.so')",
+            "the function load_extension is not one that a query may call here; do without it",
+        ),
+        (
+            "SELECT readfile('/etc/passwd')",
+            "the function readfile is not one that a query may call here; do without it",
+        ),
         ("SELECT writefile('x', 'y')", "the function writefile is not one that a query may call here; do without it"),
-        ("SELECT randomblob(1000000000)", "the function randomblob is not one that a query may call here; do without it"),
+        (
+            "SELECT randomblob(1000000000)",
+            "the function randomblob is not one that a query may call here; do without it",
+        ),
         (
             "SELECT * FROM pragma_database_list",
             "the table pragma_database_list is the database's own and is not read; the tables are in the tool's description",
@@ -107,7 +140,9 @@ def test_what_sqlite_could_be_talked_into_is_refused(query, sentence):
 
 
 def test_what_only_one_parser_takes_for_a_comment_does_not_reach_the_other():
-    with pytest.raises(ToolError):  # nested comments are comments to PostgreSQL, and to SQLite they end at the first end
+    with pytest.raises(
+        ToolError
+    ):  # nested comments are comments to PostgreSQL, and to SQLite they end at the first end
         vetted("SELECT 1 /* /* */ , load_extension('x') /* */ */", "sqlite")
     assert vetted("SELECT 1 /* /* */ , pg_sleep(9) */", "postgres") == "SELECT 1"
 
@@ -120,22 +155,58 @@ def test_what_only_one_parser_takes_for_a_comment_does_not_reach_the_other():
         ("DO $$BEGIN END$$", "the query begins with DO; only a SELECT is run"),
         ("SET ROLE admin", "the query begins with SET; only a SELECT is run"),
         ("SELECT * INTO copied FROM orders", "the query holds INTO; only a SELECT that reads is run"),
-        ("SELECT * FROM orders FOR UPDATE", "the query holds FOR UPDATE or another lock; only a SELECT that reads is run"),
-        ("SELECT * FROM orders FOR KEY SHARE", "the query holds FOR UPDATE or another lock; only a SELECT that reads is run"),
+        (
+            "SELECT * FROM orders FOR UPDATE",
+            "the query holds FOR UPDATE or another lock; only a SELECT that reads is run",
+        ),
+        (
+            "SELECT * FROM orders FOR KEY SHARE",
+            "the query holds FOR UPDATE or another lock; only a SELECT that reads is run",
+        ),
         ("SELECT pg_sleep(10)", "the function pg_sleep is not one that a query may call here; do without it"),
         ('SELECT "pg_sleep"(10)', "the function pg_sleep is not one that a query may call here; do without it"),
-        ('SELECT U&"pg\\005fsleep"(10)', "the function pg\\005fsleep is not one that a query may call here; do without it"),
-        ("SELECT pg_catalog.pg_sleep(10)", "the function pg_sleep of another schema is not one that a query may call here; do without it"),
-        ("WITH pg_sleep(x) AS (SELECT 1) SELECT pg_sleep(10)", "the function pg_sleep is not one that a query may call here; do without it"),
-        ("SELECT pg_read_file('/etc/passwd')", "the function pg_read_file is not one that a query may call here; do without it"),
-        ("SELECT lo_import('/etc/passwd')", "the function lo_import is not one that a query may call here; do without it"),
-        ("SELECT * FROM dblink('host=other', 'DROP TABLE t') AS t(x int)", "the function dblink is not one that a query may call here; do without it"),
-        ("SELECT set_config('statement_timeout', '0', false)", "the function set_config is not one that a query may call here; do without it"),
-        ("SELECT nextval('orders_id_seq')", "the function nextval is not one that a query may call here; do without it"),
-        ("SELECT query_to_xml('SELECT pg_sleep(10)', true, true, '')", "the function query_to_xml is not one that a query may call here; do without it"),
+        (
+            'SELECT U&"pg\\005fsleep"(10)',
+            "the function pg\\005fsleep is not one that a query may call here; do without it",
+        ),
+        (
+            "SELECT pg_catalog.pg_sleep(10)",
+            "the function pg_sleep of another schema is not one that a query may call here; do without it",
+        ),
+        (
+            "WITH pg_sleep(x) AS (SELECT 1) SELECT pg_sleep(10)",
+            "the function pg_sleep is not one that a query may call here; do without it",
+        ),
+        (
+            "SELECT pg_read_file('/etc/passwd')",
+            "the function pg_read_file is not one that a query may call here; do without it",
+        ),
+        (
+            "SELECT lo_import('/etc/passwd')",
+            "the function lo_import is not one that a query may call here; do without it",
+        ),
+        (
+            "SELECT * FROM dblink('host=other', 'DROP TABLE t') AS t(x int)",
+            "the function dblink is not one that a query may call here; do without it",
+        ),
+        (
+            "SELECT set_config('statement_timeout', '0', false)",
+            "the function set_config is not one that a query may call here; do without it",
+        ),
+        (
+            "SELECT nextval('orders_id_seq')",
+            "the function nextval is not one that a query may call here; do without it",
+        ),
+        (
+            "SELECT query_to_xml('SELECT pg_sleep(10)', true, true, '')",
+            "the function query_to_xml is not one that a query may call here; do without it",
+        ),
         ("SELECT repeat('x', 1000000000)", "the function repeat is not one that a query may call here; do without it"),
         ("SELECT \"LOWER\"('x')", "the function LOWER is not one that a query may call here; do without it"),
-        ("SELECT * FROM pg_shadow", "the table pg_shadow is the database's own and is not read; the tables are in the tool's description"),
+        (
+            "SELECT * FROM pg_shadow",
+            "the table pg_shadow is the database's own and is not read; the tables are in the tool's description",
+        ),
         (
             "SELECT * FROM pg_catalog.pg_stat_activity",
             "the table pg_stat_activity is the database's own and is not read; the tables are in the tool's description",

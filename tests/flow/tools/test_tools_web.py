@@ -26,8 +26,22 @@ class Server:
         self.answers: dict[str, bytes] = {}
         self.port = 0
 
-    def set(self, path: str, body: bytes = b"", *, status: str = "200 OK", kind: str | None = "text/plain", length: bool = True, **headers: str) -> None:
-        lines = [f"HTTP/1.1 {status}", *([f"Content-Type: {kind}"] if kind else []), *([f"Content-Length: {len(body)}"] if length else []), "Connection: close"]
+    def set(
+        self,
+        path: str,
+        body: bytes = b"",
+        *,
+        status: str = "200 OK",
+        kind: str | None = "text/plain",
+        length: bool = True,
+        **headers: str,
+    ) -> None:
+        lines = [
+            f"HTTP/1.1 {status}",
+            *([f"Content-Type: {kind}"] if kind else []),
+            *([f"Content-Length: {len(body)}"] if length else []),
+            "Connection: close",
+        ]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         self.answers[path] = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
@@ -36,7 +50,9 @@ class Server:
         self.asked.append(request)
         path = request.split()[1].decode().partition("?")[0]
         try:
-            writer.write(self.answers.get(path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+            writer.write(
+                self.answers.get(path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            )
             await writer.drain()
             while path in ("/endless", "/slow"):
                 writer.write(b"x" * 65_536 if path == "/endless" else b"x")
@@ -74,7 +90,9 @@ async def refusal(called, url):
 
 
 async def test_a_page_is_read_as_text(server):
-    server.set("/page", "<title>Café</title><script>no()</script><p>Open until 18:00".encode(), kind="text/html; charset=utf-8")
+    server.set(
+        "/page", "<title>Café</title><script>no()</script><p>Open until 18:00".encode(), kind="text/html; charset=utf-8"
+    )
     server.set("/data", b'{"a": 1}', kind="application/json")
     server.set("/packed", gzip.compress(b"packed text"), Content_Encoding="gzip")
     server.set("/deflated", zlib.compress(b"deflated text"), Content_Encoding="deflate")
@@ -119,7 +137,10 @@ async def test_what_is_no_page_is_said(server):
     assert await refusal(called, f"{base}/image") == f"{base}/image is image/png; only text can be read"
     assert await refusal(called, f"{base}/untyped") == f"{base}/untyped is of no stated type; only text can be read"
     assert await refusal(called, f"{base}/broken") == f"{base}/broken is said to be packed as gzip and is not"
-    assert await refusal(called, f"{base}/brotli") == f"{base}/brotli is packed as br, which web did not ask for and cannot unpack"
+    assert (
+        await refusal(called, f"{base}/brotli")
+        == f"{base}/brotli is packed as br, which web did not ask for and cannot unpack"
+    )
     assert await refusal(called, f"{base}/sorry?key=secret") == f"{base}/sorry answered 503 Service Unavailable"
     assert await refusal(called, f"{base}/none") == f"{base}/none answered 404 Not Found"
     assert (await refusal(called, f"{base}/junk")).startswith(f"{base}/junk cannot be read (")
@@ -133,7 +154,10 @@ async def test_a_long_page_is_cut_with_a_notice(server):
     assert await get(called, f"{base}/long") == "x" * 1_000 + "\n[cut: the page is longer than 1,000 bytes]"
     assert await get(called, f"{base}/bomb") == "\0" * 1_000 + "\n[cut: the page is longer than 1,000 bytes]"
     assert await get(called, f"{base}/endless") == "x" * 1_000 + "\n[cut: the page is longer than 1,000 bytes]"
-    assert await get(reading(server, max_chars=10), f"{base}/long") == "x" * 10 + "\n[cut: 4,990 of 5,000 characters are left out]"
+    assert (
+        await get(reading(server, max_chars=10), f"{base}/long")
+        == "x" * 10 + "\n[cut: 4,990 of 5,000 characters are left out]"
+    )
 
 
 async def test_a_slow_page_is_given_up(server):
@@ -155,10 +179,22 @@ async def test_redirects_are_followed_and_each_is_looked_at_again(server):
     server.set("/loop", status="307 Temporary Redirect", Location="/loop")
     called = reading(server)
     assert await get(called, f"{base}/old") == "here"
-    assert await refusal(called, f"{base}/out") == f"{base}/out redirects to evil.example (port 80), which is not on the list of hosts that may be read"
-    assert await refusal(called, f"{base}/port") == f"{base}/port redirects to 127.0.0.1 (port 22), which is not on the list of hosts that may be read"
-    assert await refusal(called, f"{base}/file") == f"{base}/file redirects to 'file:///etc/passwd', which is no http:// or https:// address"
-    assert await refusal(called, f"{base}/who") == f"{base}/who redirects to an address with a user or a password in it; leave them out"
+    assert (
+        await refusal(called, f"{base}/out")
+        == f"{base}/out redirects to evil.example (port 80), which is not on the list of hosts that may be read"
+    )
+    assert (
+        await refusal(called, f"{base}/port")
+        == f"{base}/port redirects to 127.0.0.1 (port 22), which is not on the list of hosts that may be read"
+    )
+    assert (
+        await refusal(called, f"{base}/file")
+        == f"{base}/file redirects to 'file:///etc/passwd', which is no http:// or https:// address"
+    )
+    assert (
+        await refusal(called, f"{base}/who")
+        == f"{base}/who redirects to an address with a user or a password in it; leave them out"
+    )
     assert await refusal(called, f"{base}/loop") == f"{base}/loop is reached by more than 5 redirects, and was given up"
 
 
@@ -166,10 +202,15 @@ async def test_a_redirect_to_a_private_address_is_not_followed_though_its_name_i
     """The server plays a public page here, which leads to a name that resolves to an inner address."""
     base = f"http://127.0.0.1:{server.port}"
     names(monkeypatch, {"inside.example": "127.0.0.2"})
-    monkeypatch.setattr(sys.modules["stillhouse.flow.tools.web"], "refused_address", lambda address, _: address == "127.0.0.2")
+    monkeypatch.setattr(
+        sys.modules["stillhouse.flow.tools.web"], "refused_address", lambda address, _: address == "127.0.0.2"
+    )
     server.set("/out", status="302 Found", Location="http://inside.example/secret")
     called = web([f"127.0.0.1:{server.port}", "inside.example"])
-    assert await refusal(called, f"{base}/out") == f"{base}/out leads to a private address (127.0.0.2), which web does not read"
+    assert (
+        await refusal(called, f"{base}/out")
+        == f"{base}/out leads to a private address (127.0.0.2), which web does not read"
+    )
     assert len(server.asked) == 1
 
 
@@ -246,7 +287,10 @@ def test_private_addresses_are_refused(address):
     assert refused_address(address, allow_private=False)
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "8.8.8.8", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+@pytest.mark.parametrize(
+    "address",
+    ["93.184.216.34", "8.8.8.8", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:8.8.8.8", "64:ff9b::808:808"],
+)
 def test_public_addresses_are_not(address):
     assert not refused_address(address, allow_private=False)
     assert not refused_address(address, allow_private=True)
@@ -255,7 +299,16 @@ def test_public_addresses_are_not(address):
 def test_what_may_be_allowed_is_private_and_loopback_and_never_the_clouds_metadata():
     for address in ("127.0.0.1", "::1", "10.1.2.3", "192.168.1.1", "fc00::1", "::ffff:127.0.0.1", "100.64.0.1"):
         assert not refused_address(address, allow_private=True)
-    for address in ("169.254.169.254", "fe80::1", "168.63.129.16", "100.100.100.200", "fd00:ec2::254", "64:ff9b::a9fe:a9fe", "224.0.0.1", "0.0.0.0"):
+    for address in (
+        "169.254.169.254",
+        "fe80::1",
+        "168.63.129.16",
+        "100.100.100.200",
+        "fd00:ec2::254",
+        "64:ff9b::a9fe:a9fe",
+        "224.0.0.1",
+        "0.0.0.0",
+    ):
         assert refused_address(address, allow_private=True)
 
 
@@ -266,12 +319,20 @@ async def test_a_host_without_an_address_and_a_closed_port_are_said(monkeypatch)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    assert (await refusal(web([f"127.0.0.1:{port}"], allow_private=True), f"http://127.0.0.1:{port}/")).startswith(f"http://127.0.0.1:{port}/ cannot be read (")
+    assert (await refusal(web([f"127.0.0.1:{port}"], allow_private=True), f"http://127.0.0.1:{port}/")).startswith(
+        f"http://127.0.0.1:{port}/ cannot be read ("
+    )
     monkeypatch.setattr(socket, "getaddrinfo", nobody)
-    assert await refusal(web(["no.example"]), "http://no.example/") == "the host no.example has no address; check its spelling"
+    assert (
+        await refusal(web(["no.example"]), "http://no.example/")
+        == "the host no.example has no address; check its spelling"
+    )
 
 
-@pytest.mark.parametrize("allow", [[], "example.com", ["https://example.com"], ["*"], ["exa mple.com"], [""], ["*.*.com"], ["example.com/path"]])
+@pytest.mark.parametrize(
+    "allow",
+    [[], "example.com", ["https://example.com"], ["*"], ["exa mple.com"], [""], ["*.*.com"], ["example.com/path"]],
+)
 def test_a_list_that_names_no_hosts_is_the_users_mistake(allow):
     with pytest.raises(UserError):
         web(allow)

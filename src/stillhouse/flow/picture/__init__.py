@@ -8,7 +8,9 @@ from typing import Literal, TypeAlias
 
 from stillhouse.flow.trace import Used
 
-Outcome = Literal["done", "failed", "handled", "waiting", "unfinished"]  # failed: and the run with it; handled: the run went on; the others as in the trace
+Outcome = Literal[
+    "done", "failed", "handled", "waiting", "unfinished"
+]  # failed: and the run with it; handled: the run went on; the others as in the trace
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,9 @@ def _ran(group: Group, culprit: Node | None) -> Ran:
     outcome = min((_outcome(node, culprit) for node in calls), key=_WORST.index)
     told = max(failed, key=lambda node: _outcome(node, culprit) == "failed", default=None)
     every = [inner.row for node in calls for inner in node.walk()]
-    error = None if told is None or any(child.row.error == told.row.error for child in told.children) else told.row.error  # told where it came from
+    error = (
+        None if told is None or any(child.row.error == told.row.error for child in told.children) else told.row.error
+    )  # told where it came from
     return Ran(len(calls), group.at_once, len(failed), used(every), percentile(took, 0.5), took[-1], outcome, error)
 
 
@@ -75,7 +77,10 @@ def _outcome(node: Node, culprit: Node | None) -> Outcome:
 def _notes(group: Group) -> Iterable[str]:
     kind = group.first.row.kind
     if kind == "human":
-        yield from (f"{node.facts.get('question', '')}{'' if node.state == 'waiting' else f' → {answer_of(node)}'}" for node in group.calls)
+        yield from (
+            f"{node.facts.get('question', '')}{'' if node.state == 'waiting' else f' → {answer_of(node)}'}"
+            for node in group.calls
+        )
     models = Counter(str(node.facts["model"]) for node in group.calls if "model" in node.facts)
     yield from models
     if kind in ("decide", "model"):
@@ -84,7 +89,11 @@ def _notes(group: Group) -> Iterable[str]:
 
 def _taken(calls: Sequence[Node]) -> Iterable[str]:
     """Which way: the option and its probability of one decision, how often each of several."""
-    said = [(answer, node) for node in calls if isinstance(answer := answer_of(node), str) and len(answer) <= ONE_WORD and not any(map(str.isspace, answer))]
+    said = [
+        (answer, node)
+        for node in calls
+        if isinstance(answer := answer_of(node), str) and len(answer) <= ONE_WORD and not any(map(str.isspace, answer))
+    ]
     if len(said) == 1:
         answer, node = said[0]
         confidence = node.facts.get("confidence")

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from stillhouse.flow.picture import Arm, Box, Branch, End, Frame, Lanes, Part, Picture
 
 Ends = list[tuple[str, str]]  # where the next arrow starts, and what is written on it
-_SHAPES = {"decide": ("{{", "}}"), "model": ("([", "])"), "tool": ("[/", "/]"), "human": ("[\\", "\\]"), "agent": ("[[", "]]")}
+_SHAPES = {
+    "decide": ("{{", "}}"),
+    "model": ("([", "])"),
+    "tool": ("[/", "/]"),
+    "human": ("[\\", "\\]"),
+    "agent": ("[[", "]]"),
+}
 _CLASSES = (
     "classDef failed stroke:#b3261e,stroke-width:2px,color:#b3261e",
     "classDef waiting stroke:#7a6400,stroke-width:2px,stroke-dasharray:4 3",
@@ -31,7 +37,9 @@ def mermaid(picture: Picture, describe: Callable[[Box], Sequence[str]] = lambda 
 class _Chart:
     describe: Callable[[Box], Sequence[str]]
     lines: list[str] = field(default_factory=list)
-    joined: list[str] = field(default_factory=list)  # the arrows, after all nodes: one that is named first in a subgraph would be drawn in it
+    joined: list[str] = field(
+        default_factory=list
+    )  # the arrows, after all nodes: one that is named first in a subgraph would be drawn in it
     drawn: int = 0
     depth: int = 0
 
@@ -78,7 +86,9 @@ class _Chart:
         return [(meet, "")]
 
     def arm(self, arm: Arm, starts: Ends) -> Ends:
-        labelled = [(start, f"{label}, {arm.label}" if label and label != "else" else arm.label) for start, label in starts]
+        labelled = [
+            (start, f"{label}, {arm.label}" if label and label != "else" else arm.label) for start, label in starts
+        ]
         return self.sequence(arm.body, labelled)
 
     def box(self, box: Box, starts: Ends) -> Ends:

@@ -53,7 +53,13 @@ class _Reader:
         for place, statement in enumerate(given):
             found = self.statement(statement)
             rest = given[place + 1 :]
-            if rest and found and isinstance(last := found[-1], Branch) and any(ends(arm.body) for arm in last.arms) and not ends(tuple(found)):
+            if (
+                rest
+                and found
+                and isinstance(last := found[-1], Branch)
+                and any(ends(arm.body) for arm in last.arms)
+                and not ends(tuple(found))
+            ):
                 after = self.statements(rest)  # the rest belongs to the arms that go on
                 return (*parts, *found[:-1], _go_on(last, after))
             parts.extend(found)
@@ -64,10 +70,15 @@ class _Reader:
     def statement(self, node: ast.stmt) -> list[Part]:
         match node:
             case ast.If():
-                arms = [Arm(self.said(node.test), self.statements(node.body)), Arm("else", self.statements(node.orelse))]
+                arms = [
+                    Arm(self.said(node.test), self.statements(node.body)),
+                    Arm("else", self.statements(node.orelse)),
+                ]
                 return [*self.calls(node.test), *_branch(arms)]
             case ast.Match():
-                arms = [Arm(f"case {_short(ast.unparse(case.pattern))}", self.statements(case.body)) for case in node.cases]
+                arms = [
+                    Arm(f"case {_short(ast.unparse(case.pattern))}", self.statements(case.body)) for case in node.cases
+                ]
                 return [*self.calls(node.subject), *_branch(arms)]
             case ast.For() | ast.AsyncFor():
                 return self.loop(node)
@@ -88,14 +99,18 @@ class _Reader:
                 return []
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 self.note(name, value)
-        return [part for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr) for part in self.calls(child)]
+        return [
+            part for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr) for part in self.calls(child)
+        ]
 
     def loop(self, node: ast.For | ast.AsyncFor) -> list[Part]:
         called = self.resolved(node.iter.func) if isinstance(node.iter, ast.Call) else None
         body = self.statements(node.body)
         if called is until:
             assert isinstance(node.iter, ast.Call)
-            judge = Box(_keyword(node.iter, "name") or "until", "decide", (_question(node.iter), "→ yes: leave the loop"))
+            judge = Box(
+                _keyword(node.iter, "name") or "until", "decide", (_question(node.iter), "→ yes: leave the loop")
+            )
             return [Frame(f"until yes, at most {_keyword(node.iter, 'at_most') or '?'}", (*body, judge))]
         before = self.calls(node.iter)
         title = f"{'async for' if isinstance(node, ast.AsyncFor) else 'for'} {_short(ast.unparse(node.target))} in {self.said(node.iter)}"
@@ -103,7 +118,10 @@ class _Reader:
 
     def attempt(self, node: ast.Try) -> list[Part]:
         body = self.statements(node.body)
-        caught = [Arm(f"on {_short(ast.unparse(one.type)) if one.type else 'any error'}", self.statements(one.body)) for one in node.handlers]
+        caught = [
+            Arm(f"on {_short(ast.unparse(one.type)) if one.type else 'any error'}", self.statements(one.body))
+            for one in node.handlers
+        ]
         if any(arm.body for arm in caught):
             left, fine = (body[-1:], body[:-1]) if body and isinstance(body[-1], End) else ((), body)
             body = (*fine, *_branch([Arm("no error", (*left, *self.statements(node.orelse))), *caught]))
@@ -140,7 +158,10 @@ class _Reader:
             case ast.Call():
                 return self.call(node)
             case ast.IfExp():
-                arms = [Arm(self.said(node.test), tuple(self.calls(node.body))), Arm("else", tuple(self.calls(node.orelse)))]
+                arms = [
+                    Arm(self.said(node.test), tuple(self.calls(node.body))),
+                    Arm("else", tuple(self.calls(node.orelse))),
+                ]
                 return [*self.calls(node.test), *_branch(arms)]
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
                 return self.comprehension(node.generators, self.calls(node.elt))
@@ -189,7 +210,11 @@ class _Reader:
     def box(self, called: Any, node: ast.Call) -> list[Part]:
         """What is called, as a box; nothing where it is not of the flow."""
         if called is decide:
-            options = node.args[1] if len(node.args) > 1 else next((word.value for word in node.keywords if word.arg == "options"), None)
+            options = (
+                node.args[1]
+                if len(node.args) > 1
+                else next((word.value for word in node.keywords if word.arg == "options"), None)
+            )
             notes = (_question(node), *((f"→ {_options(options)}",) if options is not None else ()))
             return [Box(_keyword(node, "name") or "decide", "decide", notes)]
         if called is ask_human:
@@ -205,7 +230,9 @@ class _Reader:
         declared = getattr(called, "__dict__", {}).get("stillhouse_step")
         if declared is not None:
             model = "task" in called.__dict__
-            return [Box(declared.name, "model" if model else "step", inside=() if model else self.inside(declared.function))]
+            return [
+                Box(declared.name, "model" if model else "step", inside=() if model else self.inside(declared.function))
+            ]
         if inspect.iscoroutinefunction(called) and self.is_of_the_app(called):
             return list(self.inside(called))
         return []
@@ -235,7 +262,9 @@ class _Reader:
     def is_of_the_app(self, function: Callable[..., Any]) -> bool:
         """Whether it stands beside or below the flow's own file."""
         here, there = (inspect.getsourcefile(one) for one in (self.around[0], function))
-        return here is not None and there is not None and Path(there).resolve().is_relative_to(Path(here).resolve().parent)
+        return (
+            here is not None and there is not None and Path(there).resolve().is_relative_to(Path(here).resolve().parent)
+        )
 
     def said(self, node: ast.expr) -> str:
         """An expression as it is written, its calls of steps by name alone."""
@@ -293,14 +322,23 @@ def _joined(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     """Tasks that are created one after the other in a group run side by side."""
     joined: list[Part] = []
     for part in parts:
-        if isinstance(part, Frame) and len(part.body) == 1 and isinstance(only := part.body[0], Lanes) and len(only.lanes) == 1:
+        if (
+            isinstance(part, Frame)
+            and len(part.body) == 1
+            and isinstance(only := part.body[0], Lanes)
+            and len(only.lanes) == 1
+        ):
             part = _at_once(replace(part, body=only.lanes[0]))
             part = Lanes(((part,),))
         if isinstance(part, Lanes) and joined and isinstance(before := joined[-1], Lanes):
             joined[-1] = Lanes((*before.lanes, *part.lanes))
         else:
             joined.append(part)
-    return tuple(inner for part in joined for inner in (part.lanes[0] if isinstance(part, Lanes) and len(part.lanes) == 1 else (part,)))
+    return tuple(
+        inner
+        for part in joined
+        for inner in (part.lanes[0] if isinstance(part, Lanes) and len(part.lanes) == 1 else (part,))
+    )
 
 
 def _without_returns(parts: tuple[Part, ...]) -> tuple[Part, ...]:
@@ -319,7 +357,9 @@ def _keyword(node: ast.Call, name: str) -> str | None:
     value = next((word.value for word in node.keywords if word.arg == name), None)
     if value is None:
         return None
-    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else _short(ast.unparse(value))
+    return (
+        value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else _short(ast.unparse(value))
+    )
 
 
 def _question(node: ast.Call) -> str:
@@ -336,7 +376,13 @@ def _question(node: ast.Call) -> str:
 
 def _pieces(text: ast.JoinedStr) -> Iterator[str]:
     for piece in text.values:
-        yield str(piece.value) if isinstance(piece, ast.Constant) else f"{{{ast.unparse(piece.value)}}}" if isinstance(piece, ast.FormattedValue) else ""
+        yield (
+            str(piece.value)
+            if isinstance(piece, ast.Constant)
+            else f"{{{ast.unparse(piece.value)}}}"
+            if isinstance(piece, ast.FormattedValue)
+            else ""
+        )
 
 
 def _options(node: ast.expr) -> str:

@@ -50,7 +50,9 @@ def value_of(expression: str) -> str:
     if len(expression) > MAX_CHARS:
         raise Uncomputable(f"it has {len(expression):,} characters; at most {MAX_CHARS:,} are taken")
     traps = [decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow, decimal.Underflow]
-    with decimal.localcontext(decimal.Context(prec=DIGITS, Emax=MAX_EXPONENT, Emin=-MAX_EXPONENT, traps=traps)) as context:
+    with decimal.localcontext(
+        decimal.Context(prec=DIGITS, Emax=MAX_EXPONENT, Emin=-MAX_EXPONENT, traps=traps)
+    ) as context:
         try:
             value = _Parser(_tokens(expression.translate(_SPELLED))).whole()
         except decimal.DivisionByZero:
@@ -58,7 +60,9 @@ def value_of(expression: str) -> str:
         except (decimal.Overflow, decimal.Underflow):
             raise Uncomputable(f"a number in it is beyond 10^{MAX_EXPONENT} or 10^-{MAX_EXPONENT}") from None
         except decimal.InvalidOperation:
-            raise Uncomputable("a part of it has no value here, such as the root of a negative number, 0/0, or a remainder of too large a number") from None
+            raise Uncomputable(
+                "a part of it has no value here, such as the root of a negative number, 0/0, or a remainder of too large a number"
+            ) from None
         return _shown(value, exact=not context.flags[decimal.Inexact])
 
 
@@ -127,7 +131,9 @@ def _tokens(text: str) -> list[_Token]:
             continue
         match = _TOKEN.match(text, at)
         if match is None or match.lastgroup is None:
-            raise Uncomputable(f"{clean(text[at : at + 10])!r} at character {at + 1} is no number, function or operator")
+            raise Uncomputable(
+                f"{clean(text[at : at + 10])!r} at character {at + 1} is no number, function or operator"
+            )
         found.append(_Token(match.lastgroup, match[0], at + 1))
         at = match.end()
     return [*found, _Token("end", "", len(text) + 1)]
@@ -158,14 +164,20 @@ class _Parser:
 
     def _unexpected(self) -> Uncomputable:
         token = self._token
-        return Uncomputable("it ends too early" if token.kind == "end" else f"{token.text!r} at character {token.at} is not expected there")
+        return Uncomputable(
+            "it ends too early"
+            if token.kind == "end"
+            else f"{token.text!r} at character {token.at} is not expected there"
+        )
 
     def _sum(self) -> _Term:
         left = self._product()
         while operator := self._take("+", "-"):
             right = self._product()
             if left.percentage != right.percentage:
-                raise Uncomputable("a percentage added to a number can be read in two ways; write 200 * (1 + 15%) or 200 + 0.15")
+                raise Uncomputable(
+                    "a percentage added to a number can be read in two ways; write 200 * (1 + 15%) or 200 + 0.15"
+                )
             left = _Term(left.value + right.value if operator == "+" else left.value - right.value, left.percentage)
         return left
 
@@ -173,7 +185,10 @@ class _Parser:
         left = self._signed()
         while operator := self._take("*", "/", "of" if left.percentage else "*"):
             right = self._signed()
-            left = _Term(left.value / right.value if operator == "/" else left.value * right.value, operator == "of" and right.percentage)
+            left = _Term(
+                left.value / right.value if operator == "/" else left.value * right.value,
+                operator == "of" and right.percentage,
+            )
         return left
 
     def _signed(self) -> _Term:
@@ -199,7 +214,11 @@ class _Parser:
         found = self._atom()
         if self._take("%") is None:
             return found
-        if self._token.kind in ("number", "grouped") or self._token.text == "(" or (self._token.kind == "name" and self._token.text != "of"):
+        if (
+            self._token.kind in ("number", "grouped")
+            or self._token.text == "("
+            or (self._token.kind == "name" and self._token.text != "of")
+        ):
             raise Uncomputable("% between two numbers can be read in two ways; write mod(7, 3), or 7% * 3")
         return _Term(found.value / 100, percentage=True)
 
@@ -242,5 +261,7 @@ class _Parser:
         self._close()
         fewest, most, function = _FUNCTIONS[name]
         if not fewest <= len(arguments) <= most:
-            raise Uncomputable(f"{name} takes {fewest if fewest == most else f'{fewest} to {most}'} numbers, not {len(arguments)}")
+            raise Uncomputable(
+                f"{name} takes {fewest if fewest == most else f'{fewest} to {most}'} numbers, not {len(arguments)}"
+            )
         return function(*arguments)

@@ -42,7 +42,9 @@ async def mcp_tools(
     try:
         import mcp  # noqa: F401
     except ImportError:
-        raise MissingExtraError("MCP servers are reached with the mcp SDK, which is not installed; pip install 'stillhouse[tools]'") from None
+        raise MissingExtraError(
+            "MCP servers are reached with the mcp SDK, which is not installed; pip install 'stillhouse[tools]'"
+        ) from None
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         reached = _Server(_shown(server), partial(_transport, server, env, headers, log), log, timeout_s)
         try:
@@ -55,14 +57,18 @@ async def mcp_tools(
             await reached.close()
 
 
-def _transport(server: Sequence[str] | str, env: Mapping[str, str] | None, headers: Mapping[str, str] | None, log: TextIO) -> "Transport":
+def _transport(
+    server: Sequence[str] | str, env: Mapping[str, str] | None, headers: Mapping[str, str] | None, log: TextIO
+) -> "Transport":
     if isinstance(server, str):
         return _over_http(server, dict(headers or {}))
     from mcp import StdioServerParameters, stdio_client
 
     log.seek(0)
     log.truncate()
-    return stdio_client(StdioServerParameters(command=server[0], args=list(server[1:]), env=dict(env or {})), errlog=log)
+    return stdio_client(
+        StdioServerParameters(command=server[0], args=list(server[1:]), env=dict(env or {})), errlog=log
+    )
 
 
 @contextlib.asynccontextmanager
@@ -71,7 +77,10 @@ async def _over_http(url: str, headers: dict[str, str]) -> AsyncIterator[Any]:
     from mcp.client.streamable_http import streamable_http_client
 
     timeout = httpx2.Timeout(CONNECT_TIMEOUT_S, read=None)  # how long an answer may take is the call's own limit
-    async with httpx2.AsyncClient(headers=headers, timeout=timeout) as client, streamable_http_client(url, http_client=client) as streams:
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=timeout) as client,
+        streamable_http_client(url, http_client=client) as streams,
+    ):
         yield streams
 
 
@@ -87,7 +96,9 @@ def _shown(server: Sequence[str] | str) -> str:
             return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
     except ValueError:
         pass
-    raise UserError(f"{server[:100]!r} is no http:// or https:// URL of an MCP server; write a command as a list, such as ['uvx', 'some-server']")
+    raise UserError(
+        f"{server[:100]!r} is no http:// or https:// URL of an MCP server; write a command as a list, such as ['uvx', 'some-server']"
+    )
 
 
 class _Connection:
@@ -139,7 +150,9 @@ class _Server:
         found: list[ServersTool] = []
         cursor: str | None = None
         for _ in range(MAX_PAGES):
-            page = await self._ask(connection, "its list of tools", partial(connection.client.list_tools, cursor=cursor))
+            page = await self._ask(
+                connection, "its list of tools", partial(connection.client.list_tools, cursor=cursor)
+            )
             found += page.tools
             cursor = page.next_cursor
             if cursor is None:
@@ -149,7 +162,9 @@ class _Server:
     async def call(self, name: str, arguments: dict[str, Any]) -> "CallToolResult":
         """The server's answer. Raises ToolError where there is none."""
         connection = await self._connected()
-        answer: CallToolResult = await self._ask(connection, name, partial(connection.client.call_tool, name, arguments))
+        answer: CallToolResult = await self._ask(
+            connection, name, partial(connection.client.call_tool, name, arguments)
+        )
         return answer
 
     async def _ask(self, connection: _Connection, what: str, question: Callable[[], Any]) -> Any:
@@ -171,7 +186,9 @@ class _Server:
         finally:
             asked.cancel()
         if not asked.done() and not connection.task.done():
-            raise ToolError(f"the MCP server {self.shown} took longer than {self.timeout_s:g} s for {what} and was given up; ask for less")
+            raise ToolError(
+                f"the MCP server {self.shown} took longer than {self.timeout_s:g} s for {what} and was given up; ask for less"
+            )
         self._drop(connection)
         raise ToolError(
             f"the MCP server {self.shown} ended before it answered {what}{self._last_words(connection)}; whether it did what was asked is not known, "
@@ -183,7 +200,9 @@ class _Server:
 
         async with self._connecting:
             if self._closed:
-                raise ToolError(f"the MCP server {self.shown} is closed; use its tools inside `async with mcp_tools(...)`")
+                raise ToolError(
+                    f"the MCP server {self.shown} is closed; use its tools inside `async with mcp_tools(...)`"
+                )
             if self._connection is not None and self._connection.task.done():
                 self._drop(self._connection)
             if self._connection is None:
@@ -196,7 +215,9 @@ class _Server:
                 if not entered:
                     self._drop(connection)
                     slow = "" if connection.error else f": no answer within {CONNECT_TIMEOUT_S:g} s"
-                    raise ToolError(f"the MCP server {self.shown} cannot be reached{slow}{self._last_words(connection)}")
+                    raise ToolError(
+                        f"the MCP server {self.shown} cannot be reached{slow}{self._last_words(connection)}"
+                    )
                 self._connection = connection
             return self._connection
 
@@ -234,7 +255,9 @@ def _as_tools(server: _Server, found: "Sequence[ServersTool]", max_chars: int) -
     for one in found:
         name = re.sub(r"[^A-Za-z0-9_-]", "_", one.name)[:64] or "_"
         if name in made:
-            raise UserError(f"the MCP server {server.shown} has two tools that are both called {name} here; have one of them renamed")
+            raise UserError(
+                f"the MCP server {server.shown} has two tools that are both called {name} here; have one of them renamed"
+            )
         run = partial(_run, server, one.name, name, max_chars)
         made[name] = Tool(name, clean(one.description or one.title or one.name), one.input_schema, run)
     return list(made.values())

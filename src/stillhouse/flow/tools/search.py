@@ -37,7 +37,14 @@ class Provider(Protocol):
         ...
 
 
-def search(source: Path | str | Mapping[str, str] | Provider, *, top: int = 5, max_chars: int = 20_000, timeout_s: float = 30.0, name: str = "search") -> Tool:
+def search(
+    source: Path | str | Mapping[str, str] | Provider,
+    *,
+    top: int = 5,
+    max_chars: int = 20_000,
+    timeout_s: float = 30.0,
+    name: str = "search",
+) -> Tool:
     """A tool that gives the passages of `source` that fit a query best, each with its document's name.
 
     `source`: a folder, whose .md, .txt, .rst and .html files (UTF-8, at any depth, none whose path has a part that begins with a dot) are read now, once,
@@ -51,7 +58,10 @@ def search(source: Path | str | Mapping[str, str] | Provider, *, top: int = 5, m
     async def find(query: Annotated[str, Field(description="the words to look for")]) -> str:
         """Search the documents. The answer is the passages that fit the words of the query best, each under its document's name."""
         hits = await provider.search(clean(query), top)
-        return "\n\n".join(f"[{number}] {hit.document}\n{hit.text}" for number, hit in enumerate(hits, start=1)) or "nothing was found; try other words"
+        return (
+            "\n\n".join(f"[{number}] {hit.document}\n{hit.text}" for number, hit in enumerate(hits, start=1))
+            or "nothing was found; try other words"
+        )
 
     return tool(find, name=name, timeout_s=timeout_s, max_chars=max_chars)
 
@@ -80,7 +90,10 @@ class LocalDocuments:
         # In quotes a word is a word to FTS5, and never one of its operators; \w leaves no quote in it.
         match = " OR ".join(f'"{word}"' for word in words)
         with self._lock:
-            found = self._index.execute("SELECT document, text FROM passages WHERE passages MATCH ? ORDER BY bm25(passages), rowid LIMIT ?", (match, top))
+            found = self._index.execute(
+                "SELECT document, text FROM passages WHERE passages MATCH ? ORDER BY bm25(passages), rowid LIMIT ?",
+                (match, top),
+            )
             return [Hit(document, text) for document, text in found]
 
 
@@ -112,18 +125,28 @@ def _documents(source: Path | str | Mapping[str, str]) -> Mapping[str, str]:
         return source
     folder = Path(source).expanduser()
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder to search; name one, or give the documents as a mapping from names to texts")
+        raise UserError(
+            f"{folder}: no such folder to search; name one, or give the documents as a mapping from names to texts"
+        )
     found: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if path.suffix.lower() not in SUFFIXES or not path.is_file() or any(part.startswith(".") for part in inside.parts):
+        if (
+            path.suffix.lower() not in SUFFIXES
+            or not path.is_file()
+            or any(part.startswith(".") for part in inside.parts)
+        ):
             continue
         try:
             text = path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
-            raise UserError(f"{path} is not UTF-8 text; save it as UTF-8, or give it another ending than {path.suffix}") from None
+            raise UserError(
+                f"{path} is not UTF-8 text; save it as UTF-8, or give it another ending than {path.suffix}"
+            ) from None
         except OSError as error:
-            raise UserError(f"{path} cannot be read ({error.strerror}); mend its permissions, or take it out of the folder") from None
+            raise UserError(
+                f"{path} cannot be read ({error.strerror}); mend its permissions, or take it out of the folder"
+            ) from None
         found[inside.as_posix()] = html_text(text) if path.suffix.lower() in (".html", ".htm") else text
     if not found:
         raise UserError(f"{folder} holds no document to search; it reads {', '.join(SUFFIXES)} files")

@@ -24,7 +24,19 @@ MAX_COMMAND_CHARS = 20_000
 MAX_PROCESSES = 256
 STRAY_S = 0.2  # for the rest of the output, after the command has ended
 _PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d")
+_SYSTEM = (
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/etc/alternatives",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+)
 _NO_BWRAP = "install bubblewrap, or write shell(workspace=..., unsandboxed=True) if a model may do on this machine whatever you may"
 
 
@@ -55,9 +67,13 @@ def shell(
 
     async def run(command: Annotated[str, Field(description="what sh runs")]) -> str:
         if len(command) > MAX_COMMAND_CHARS:
-            raise ToolError(f"the command has {len(command):,} characters; at most {MAX_COMMAND_CHARS:,} are taken: write a script into a file")
+            raise ToolError(
+                f"the command has {len(command):,} characters; at most {MAX_COMMAND_CHARS:,} are taken: write a script into a file"
+            )
         if "\0" in command or clean(command) != command:
-            raise ToolError("the command holds a character that no command can (a NUL or half of a surrogate pair); leave it out")
+            raise ToolError(
+                "the command holds a character that no command can (a NUL or half of a surrogate pair); leave it out"
+            )
         return await _run([*before, "/bin/sh", "-c", command], folder, timeout_s, max_chars)
 
     where = (
@@ -76,8 +92,16 @@ def _sandbox(folder: Path, timeout_s: float, memory_mb: int, file_mb: int) -> li
     """What stands before a command. Raises UserError where bubblewrap is not there or cannot do its work."""
     bwrap, prlimit = shutil.which("bwrap"), shutil.which("prlimit")
     if bwrap is None or prlimit is None:
-        raise UserError(f"there is no sandbox for shell: {'bwrap' if bwrap is None else 'prlimit'} is not installed; {_NO_BWRAP}")
-    limits = [f"--as={memory_mb * 2**20}", f"--fsize={file_mb * 2**20}", f"--cpu={int(timeout_s) + 1}", f"--nproc={MAX_PROCESSES}", "--core=0"]
+        raise UserError(
+            f"there is no sandbox for shell: {'bwrap' if bwrap is None else 'prlimit'} is not installed; {_NO_BWRAP}"
+        )
+    limits = [
+        f"--as={memory_mb * 2**20}",
+        f"--fsize={file_mb * 2**20}",
+        f"--cpu={int(timeout_s) + 1}",
+        f"--nproc={MAX_PROCESSES}",
+        "--core=0",
+    ]
     # Set inside: there the processes are counted from 0, and outside they would be counted with all others of the user (Linux 5.14 and newer).
     found = [bwrap, *_walls(folder, memory_mb), prlimit, *limits]
     if problem := _tried(tuple([*found, "/bin/sh", "-c", ":"])):
@@ -88,7 +112,17 @@ def _sandbox(folder: Path, timeout_s: float, memory_mb: int, file_mb: int) -> li
 
 
 def _walls(folder: Path, memory_mb: int) -> list[str]:
-    walls = ["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--hostname", "sandbox", "--clearenv"]
+    walls = [
+        "--unshare-all",
+        "--unshare-user",
+        "--die-with-parent",
+        "--new-session",
+        "--cap-drop",
+        "ALL",
+        "--hostname",
+        "sandbox",
+        "--clearenv",
+    ]
     for name, value in _environment(home="/workspace").items():
         walls += ["--setenv", name, value]
     for path in map(Path, _SYSTEM):
@@ -97,7 +131,23 @@ def _walls(folder: Path, memory_mb: int) -> list[str]:
         elif path.exists():
             walls += ["--ro-bind", str(path), str(path)]
     size = str(memory_mb * 2**20)
-    walls += ["--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp", "--bind", str(folder), "/workspace"]
+    walls += [
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "--size",
+        size,
+        "--tmpfs",
+        "/dev/shm",
+        "--size",
+        size,
+        "--tmpfs",
+        "/tmp",
+        "--bind",
+        str(folder),
+        "/workspace",
+    ]
     # bwrap leaves /proc/sys writable to root, who needs no capability there: writing kernel/core_pattern would be a way out onto the machine.
     return [*walls, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/workspace"]
 
@@ -106,7 +156,9 @@ def _walls(folder: Path, memory_mb: int) -> list[str]:
 def _tried(command: Sequence[str]) -> str:
     """Why the sandbox cannot be made; empty where it can."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=10, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=10, check=False, stdin=subprocess.DEVNULL
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return type(error).__name__
     return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200] if done.returncode else ""
@@ -180,10 +232,14 @@ async def _run(command: Sequence[str], folder: Path, timeout_s: float, max_chars
                 await running.silent.wait()
     except TimeoutError:
         written = output.text().strip()
-        raise ToolError(f"the command took longer than {timeout_s:g} s and was ended{f'; it had written {written!r}' if written else ''}") from None
+        raise ToolError(
+            f"the command took longer than {timeout_s:g} s and was ended{f'; it had written {written!r}' if written else ''}"
+        ) from None
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(transport.get_pid(), signal.SIGKILL)  # with bubblewrap, everything inside the sandbox ends with it
+            os.killpg(
+                transport.get_pid(), signal.SIGKILL
+            )  # with bubblewrap, everything inside the sandbox ends with it
         transport.close()
     text, code = output.text().rstrip(), transport.get_returncode() or 0
     note = f"[ended by {signal.Signals(-code).name}]" if code < 0 else f"[exit code {code}]" if code else ""

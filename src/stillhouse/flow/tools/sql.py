@@ -20,7 +20,9 @@ from stillhouse.flow.tools.tool import Tool, clean, tool
 MAX_SCHEMA_CHARS = 8_000  # of the description, which travels with every request
 
 
-def sql(database: Path | str, *, max_rows: int = 200, timeout_s: float = 10.0, max_chars: int = 20_000, name: str = "sql") -> Tool:
+def sql(
+    database: Path | str, *, max_rows: int = 200, timeout_s: float = 10.0, max_chars: int = 20_000, name: str = "sql"
+) -> Tool:
     """A tool that runs one SELECT and gives its rows as a table in text; the tables are in its description, as they are now.
 
     `database`: an SQLite file, or `postgresql://...` (extra `tools`), whose user may not be a superuser. Of a longer result the first `max_rows` are shown,
@@ -58,7 +60,9 @@ def _within(lines: Sequence[str], max_chars: int) -> str:
     left_out = [line.partition(" ")[0] for line in lines[len(shown) :]]
     if left_out:
         names = ", ".join(left_out)
-        shown.append(f"and {len(left_out)} more, without their columns: {names if len(names) <= max_chars else names[:max_chars] + ' ...'}")
+        shown.append(
+            f"and {len(left_out)} more, without their columns: {names if len(names) <= max_chars else names[:max_chars] + ' ...'}"
+        )
     return "\n".join(shown) or "none"
 
 
@@ -96,5 +100,12 @@ def _cell(value: Any) -> str:
         return f"x'{value[:20].hex()}{'...' if len(value) > 20 else ''}' ({len(value):,} bytes)"
     text = str(value)
     cut = "... [cut]" if len(text) > MAX_CELL_CHARS else ""
-    text = clean(text[:MAX_CELL_CHARS]).replace("\\", "\\\\").replace("\r\n", "\\n").replace("\n", "\\n").replace("\r", "\\n").replace("|", "\\|")
+    text = (
+        clean(text[:MAX_CELL_CHARS])
+        .replace("\\", "\\\\")
+        .replace("\r\n", "\\n")
+        .replace("\n", "\\n")
+        .replace("\r", "\\n")
+        .replace("|", "\\|")
+    )
     return f"'{text}'" if text in ("", "NULL") else text + cut

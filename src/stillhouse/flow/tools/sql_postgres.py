@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     import psycopg
 
 CONNECT_TIMEOUT_S = 5
-_POWERFUL = "pg_read_server_files", "pg_write_server_files", "pg_execute_server_program"  # a superuser is a member of each
+_POWERFUL = (
+    "pg_read_server_files",
+    "pg_write_server_files",
+    "pg_execute_server_program",
+)  # a superuser is a member of each
 _TABLES = """
     SELECT CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE quote_ident(n.nspname) || '.' END || quote_ident(c.relname) AS name,
            string_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum) AS columns,
@@ -40,17 +44,22 @@ class PostgresReader:
             parts = urlsplit(url)
             self.shown = f"postgresql://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
         except ValueError:
-            raise UserError("the database's URL is not valid; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE") from None
+            raise UserError(
+                "the database's URL is not valid; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+            ) from None
 
     def describe(self) -> list[str]:
         try:
             import psycopg
         except ImportError:
-            raise MissingExtraError("PostgreSQL is read with psycopg, which is not installed; pip install 'stillhouse[tools]'") from None
+            raise MissingExtraError(
+                "PostgreSQL is read with psycopg, which is not installed; pip install 'stillhouse[tools]'"
+            ) from None
         try:
             with self._connect(10.0) as connection:
                 powers = connection.execute(
-                    "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) AND pg_has_role(rolname, 'member')", [list(_POWERFUL)]
+                    "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) AND pg_has_role(rolname, 'member')",
+                    [list(_POWERFUL)],
                 ).fetchall()
                 if powers:
                     raise UserError(
@@ -59,9 +68,16 @@ class PostgresReader:
                     )
                 rows = connection.execute(_TABLES).fetchall()
         except psycopg.Error as error:
-            reason = "" if isinstance(error, psycopg.ProgrammingError) else f" ({first_line(error)})"  # what is wrong with a URL is told with the URL
-            raise UserError(f"{self.shown}: PostgreSQL cannot be read{reason}; check that it runs there, and the URL") from None
-        return [f"{name} ({columns}){', a view' if is_view else ''}{f', {keys}' if keys else ''}" for name, columns, is_view, keys in rows]
+            reason = (
+                "" if isinstance(error, psycopg.ProgrammingError) else f" ({first_line(error)})"
+            )  # what is wrong with a URL is told with the URL
+            raise UserError(
+                f"{self.shown}: PostgreSQL cannot be read{reason}; check that it runs there, and the URL"
+            ) from None
+        return [
+            f"{name} ({columns}){', a view' if is_view else ''}{f', {keys}' if keys else ''}"
+            for name, columns, is_view, keys in rows
+        ]
 
     def read(self, query: str, max_rows: int, timeout_s: float) -> Rows:
         import psycopg
@@ -69,17 +85,26 @@ class PostgresReader:
         inner = f"({query}\n) AS q"  # on a line of its own, the parenthesis stands in no comment
         try:
             with self._connect(timeout_s) as connection:
-                found = connection.execute(f"SELECT * FROM {inner} LIMIT 0", prepare=True)  # prepare: the extended protocol
+                found = connection.execute(
+                    f"SELECT * FROM {inner} LIMIT 0", prepare=True
+                )  # prepare: the extended protocol
                 columns = [column.name for column in found.description or ()]
                 names = [f"c{number}" for number in range(len(columns))]
                 cells = ", ".join(f"left({name}::text, {MAX_CELL_CHARS + 1})" for name in names)
-                connection.execute(f"DECLARE answer NO SCROLL CURSOR FOR SELECT {cells} FROM {inner} ({', '.join(names)})", prepare=True)
+                connection.execute(
+                    f"DECLARE answer NO SCROLL CURSOR FOR SELECT {cells} FROM {inner} ({', '.join(names)})",
+                    prepare=True,
+                )
                 rows = connection.execute(f"FETCH FORWARD {max_rows + 1} FROM answer").fetchall()
         except psycopg.errors.QueryCanceled:
-            raise ToolError(f"the query took longer than {timeout_s:g} s and was stopped; ask for less, or add a LIMIT") from None
+            raise ToolError(
+                f"the query took longer than {timeout_s:g} s and was stopped; ask for less, or add a LIMIT"
+            ) from None
         except psycopg.Error as error:
             hint = f"; {error.diag.message_hint.rstrip('.')}" if error.diag.message_hint else ""
-            raise ToolError(f"PostgreSQL refused the query ({error.diag.message_primary or first_line(error)}{hint})") from None
+            raise ToolError(
+                f"PostgreSQL refused the query ({error.diag.message_primary or first_line(error)}{hint})"
+            ) from None
         except UnicodeDecodeError:
             raise ToolError("PostgreSQL gave text that is not UTF-8; leave that column out") from None
         return Rows(columns, rows[:max_rows], len(rows) > max_rows)
@@ -88,11 +113,18 @@ class PostgresReader:
         """A connection whose transactions are READ ONLY and whose statements end after `timeout_s`."""
         import psycopg
 
-        connection = psycopg.connect(self._url, connect_timeout=CONNECT_TIMEOUT_S, client_encoding="utf8", application_name="stillhouse")
+        connection = psycopg.connect(
+            self._url, connect_timeout=CONNECT_TIMEOUT_S, client_encoding="utf8", application_name="stillhouse"
+        )
         try:
             connection.read_only = True
             limit = f"{timeout_s * 1000:.0f}"  # milliseconds
-            settings = {"statement_timeout": limit, "lock_timeout": limit, "idle_in_transaction_session_timeout": limit, "standard_conforming_strings": "on"}
+            settings = {
+                "statement_timeout": limit,
+                "lock_timeout": limit,
+                "idle_in_transaction_session_timeout": limit,
+                "standard_conforming_strings": "on",
+            }
             connection.execute("; ".join(f"SET LOCAL {name} = {value}" for name, value in settings.items()))
         except BaseException:
             connection.close()

@@ -40,8 +40,14 @@ class SqliteReader:
     def describe(self) -> list[str]:
         try:
             with contextlib.closing(self._connect()) as connection:
-                listed = connection.execute("SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type <> 'shadow' ORDER BY name")
-                return [_described(connection, name, kind) for name, kind in listed.fetchall() if not name.startswith("sqlite_")]
+                listed = connection.execute(
+                    "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type <> 'shadow' ORDER BY name"
+                )
+                return [
+                    _described(connection, name, kind)
+                    for name, kind in listed.fetchall()
+                    if not name.startswith("sqlite_")
+                ]
         except sqlite3.Error as error:
             raise UserError(f"{self.path}: SQLite cannot read it ({error}); name an SQLite database") from None
 
@@ -54,7 +60,9 @@ class SqliteReader:
                 columns = [column[0] for column in cursor.description or ()]
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
             if time.monotonic() > deadline:
-                raise ToolError(f"the query took longer than {timeout_s:g} s and was stopped; ask for less, or add a LIMIT") from None
+                raise ToolError(
+                    f"the query took longer than {timeout_s:g} s and was stopped; ask for less, or add a LIMIT"
+                ) from None
             raise ToolError(f"SQLite refused the query ({error})") from None
         return Rows(columns, rows[:max_rows], len(rows) > max_rows)
 
@@ -66,7 +74,9 @@ class SqliteReader:
             connection.execute("PRAGMA trusted_schema = 0")  # no function with side effects out of a view
             # A virtual table, when first used, makes SQLite ask leave to write to its schema in memory; so each is used before that is refused.
             connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')")
-            for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%'").fetchall():
+            for (name,) in connection.execute(
+                "SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%'"
+            ).fetchall():
                 connection.execute(f"SELECT 1 FROM {_quoted(name)} LIMIT 0")
             for limit, value in _LIMITS.items():
                 connection.setlimit(limit, value)
@@ -101,8 +111,13 @@ def _written(name: str) -> str:
 
 def _described(connection: sqlite3.Connection, name: str, kind: str) -> str:
     """`orders (id INTEGER, customer INTEGER -> customers.id), key id`."""
-    columns = [column for column in connection.execute(f"PRAGMA table_xinfo({_quoted(name)})") if column[6] != 1]  # 1: a virtual table's hidden ones
-    keys = {row[3]: f" -> {row[2]}.{row[4]}" if row[4] else f" -> {row[2]}" for row in connection.execute(f"PRAGMA foreign_key_list({_quoted(name)})")}
+    columns = [
+        column for column in connection.execute(f"PRAGMA table_xinfo({_quoted(name)})") if column[6] != 1
+    ]  # 1: a virtual table's hidden ones
+    keys = {
+        row[3]: f" -> {row[2]}.{row[4]}" if row[4] else f" -> {row[2]}"
+        for row in connection.execute(f"PRAGMA foreign_key_list({_quoted(name)})")
+    }
     parts = [f"{_written(column[1])} {column[2]}".rstrip() + keys.get(column[1], "") for column in columns]
     primary = ", ".join(_written(column[1]) for column in sorted(columns, key=lambda column: column[5]) if column[5])
     return f"{_written(name)} ({', '.join(parts)}){', a view' if kind == 'view' else ''}{f', key {primary}' if primary else ''}"

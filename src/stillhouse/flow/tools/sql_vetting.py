@@ -43,7 +43,10 @@ _HARMLESS = {
         to_jsonb to_number to_timestamp to_tsquery to_tsvector transaction_timestamp translate ts_rank unaccent unnest
         variance var_pop var_samp websearch_to_tsquery width_bucket""",
 }
-HARMLESS: dict[Dialect, frozenset[str]] = {"sqlite": frozenset(_HARMLESS["sqlite"].split()), "postgres": frozenset(_HARMLESS["postgres"].split())}
+HARMLESS: dict[Dialect, frozenset[str]] = {
+    "sqlite": frozenset(_HARMLESS["sqlite"].split()),
+    "postgres": frozenset(_HARMLESS["postgres"].split()),
+}
 
 # What may stand before a parenthesis without being a function: syntax, and types with a length.
 _KEYWORDS = """
@@ -55,7 +58,10 @@ _KEYWORDS = """
 """
 _SYNTAX = frozenset(_KEYWORDS.split())
 _SPOKEN = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
-_OWN_TABLES = {"sqlite": ("pragma_", "sqlite_stmt", "dbstat"), "postgres": ("pg_",)}  # of the database itself: files, sessions, passwords
+_OWN_TABLES = {
+    "sqlite": ("pragma_", "sqlite_stmt", "dbstat"),
+    "postgres": ("pg_",),
+}  # of the database itself: files, sessions, passwords
 
 
 def vetted(query: str, dialect: Dialect) -> str:
@@ -64,17 +70,23 @@ def vetted(query: str, dialect: Dialect) -> str:
         import sqlglot
         from sqlglot.errors import SqlglotError
     except ImportError:
-        raise MissingExtraError("the sql tool vets queries with sqlglot, which is not installed; pip install 'stillhouse[tools]'") from None
+        raise MissingExtraError(
+            "the sql tool vets queries with sqlglot, which is not installed; pip install 'stillhouse[tools]'"
+        ) from None
     if len(query) > MAX_QUERY_CHARS:
         raise ToolError(f"the query has {len(query):,} characters; at most {MAX_QUERY_CHARS:,} are taken")
     if "\0" in query or clean(query) != query:
-        raise ToolError("the query holds a character that no database takes (a NUL or half of a surrogate pair); leave it out")
+        raise ToolError(
+            "the query holds a character that no database takes (a NUL or half of a surrogate pair); leave it out"
+        )
     try:
         kept = _statement(query, sqlglot.tokenize(query, dialect=dialect))
         tree = sqlglot.parse_one(kept, dialect=dialect)
         tokens = sqlglot.tokenize(kept, dialect=dialect)
     except SqlglotError as error:
-        raise ToolError(f"the query is not understood ({_problem(error)}); write one SELECT for {_SPOKEN[dialect]}") from None
+        raise ToolError(
+            f"the query is not understood ({_problem(error)}); write one SELECT for {_SPOKEN[dialect]}"
+        ) from None
     except RecursionError:
         raise ToolError("the query is nested too deeply; write a simpler one") from None
     _check_tree(tree, dialect)
@@ -114,14 +126,20 @@ def _check_tree(tree: "exp.Expr", dialect: Dialect) -> None:
         if isinstance(node, exp.Table):
             name, schema = node.name.lower(), node.db.lower()
             if name.startswith(_OWN_TABLES[dialect]) or schema == "pg_catalog":
-                raise ToolError(f"the table {name or schema} is the database's own and is not read; the tables are in the tool's description")
+                raise ToolError(
+                    f"the table {name or schema} is the database's own and is not read; the tables are in the tool's description"
+                )
 
 
 def _check_calls(query: str, tokens: Sequence["Token"], tree: "exp.Expr", dialect: Dialect) -> None:
     """Every name before a parenthesis is syntax, a name that the query gives (`WITH name (column) AS ...`), or a harmless function."""
     from sqlglot import exp
 
-    given = {alias.this.meta.get("start") for alias in tree.find_all(exp.TableAlias) if alias.this is not None and alias.columns}
+    given = {
+        alias.this.meta.get("start")
+        for alias in tree.find_all(exp.TableAlias)
+        if alias.this is not None and alias.columns
+    }
     for before, token, following in zip([None, *tokens], tokens, tokens[1:], strict=False):
         written = query[token.start : token.end + 1]
         if following.token_type.name != "L_PAREN" or not re.search(r"[\w'\"`]", written) or token.start in given:
@@ -130,11 +148,17 @@ def _check_calls(query: str, tokens: Sequence["Token"], tree: "exp.Expr", dialec
         name = token.text if quoted else written.lower().split()[-1]  # ORDER BY is one token
         qualified = before is not None and before.token_type.name == "DOT"
         if qualified or not (name in HARMLESS[dialect] or (not quoted and name in _SYNTAX)):
-            raise ToolError(f"the function {name[:60]}{' of another schema' if qualified else ''} is not one that a query may call here; do without it")
+            raise ToolError(
+                f"the function {name[:60]}{' of another schema' if qualified else ''} is not one that a query may call here; do without it"
+            )
 
 
 def _problem(error: Exception) -> str:
     """sqlglot's complaint in one line, without the colours that it puts in for terminals."""
     found = getattr(error, "errors", None)
-    text = f"{found[0]['description']} at line {found[0]['line']}, column {found[0]['col']}" if found else str(error).partition("\n")[0]
+    text = (
+        f"{found[0]['description']} at line {found[0]['line']}, column {found[0]['col']}"
+        if found
+        else str(error).partition("\n")[0]
+    )
     return clean(re.sub(r"\x1b\[[0-9;]*m", "", text))[:200].rstrip(".")

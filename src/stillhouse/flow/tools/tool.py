@@ -58,15 +58,23 @@ class Tool:
 
 
 @overload
-def tool(function: Callable[..., Any], *, name: str | None = None, timeout_s: float = 60, max_chars: int = 20_000) -> Tool: ...
+def tool(
+    function: Callable[..., Any], *, name: str | None = None, timeout_s: float = 60, max_chars: int = 20_000
+) -> Tool: ...
 
 
 @overload
-def tool(function: None = None, *, name: str | None = None, timeout_s: float = 60, max_chars: int = 20_000) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(
+    function: None = None, *, name: str | None = None, timeout_s: float = 60, max_chars: int = 20_000
+) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
 def tool(
-    function: Callable[..., Any] | None = None, *, name: str | None = None, timeout_s: float = 60, max_chars: int = 20_000
+    function: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    timeout_s: float = 60,
+    max_chars: int = 20_000,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a typed function, sync or async, a tool: its docstring is the description, its annotations are the schema.
 
@@ -79,11 +87,15 @@ def tool(
     called = name or str(getattr(function, "__name__", type(function).__name__))
     description = inspect.getdoc(function) if inspect.isroutine(function) else None
     if not description:
-        raise UserError(f"the tool {called} is no function with a docstring; write one that says what it does, for the model to read")
+        raise UserError(
+            f"the tool {called} is no function with a docstring; write one that says what it does, for the model to read"
+        )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise UserError(f"the tool {called} yields its result; return it whole")
     if timeout_s <= 0 or max_chars <= 0:
-        raise UserError(f"the tool {called} has timeout_s = {timeout_s} and max_chars = {max_chars}; both must be above 0")
+        raise UserError(
+            f"the tool {called} has timeout_s = {timeout_s} and max_chars = {max_chars}; both must be above 0"
+        )
     arguments = _Arguments(function, called)
 
     async def run(given: Mapping[str, Any]) -> str:
@@ -104,7 +116,10 @@ async def _answer(function: Callable[..., Any], values: Mapping[str, Any], calle
         return await in_thread(lambda: as_text(function(**values), called, max_chars))
     except StillhouseError:
         raise
-    except (Exception, SystemExit) as error:  # whatever the user's own code raises may pass; a tool that exits must not take the flow along
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # whatever the user's own code raises may pass; a tool that exits must not take the flow along
         raise ToolError(f"{called} failed ({said(error)})") from error
 
 
@@ -125,21 +140,29 @@ class _Arguments:
         try:
             hints = get_type_hints(function, include_extras=True)
         except NameError as error:
-            raise UserError(f"the tool {called} has an annotation that cannot be read ({error}); import the type at the top of its module") from None
+            raise UserError(
+                f"the tool {called} has an annotation that cannot be read ({error}); import the type at the top of its module"
+            ) from None
         fields: dict[str, Any] = {}
         self.names: list[str] = []
         for parameter in inspect.signature(function).parameters.values():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-                raise UserError(f"the tool {called} takes {parameter}, which a model cannot name; give it plain parameters")
+                raise UserError(
+                    f"the tool {called} takes {parameter}, which a model cannot name; give it plain parameters"
+                )
             if parameter.name not in hints:
-                raise UserError(f"the parameter {parameter.name} of the tool {called} has no annotation; write its type, for the model's answer to be checked")
+                raise UserError(
+                    f"the parameter {parameter.name} of the tool {called} has no annotation; write its type, for the model's answer to be checked"
+                )
             default = ... if parameter.default is parameter.empty else parameter.default
             # An alias, because a parameter may be called `schema` or `copy`, which are names of pydantic's own.
             fields[f"field_{len(fields)}"] = (hints[parameter.name], Field(default, alias=parameter.name))
             self.names.append(parameter.name)
         self._called = called
         try:
-            self._model: type[BaseModel] = create_model(called, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False), **fields)
+            self._model: type[BaseModel] = create_model(
+                called, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False), **fields
+            )
             self.schema = self._model.model_json_schema(schema_generator=_Schema)
         except PydanticUserError as error:
             raise UserError(
@@ -151,7 +174,9 @@ class _Arguments:
         """The values to call with, as the annotations say. Raises ToolError naming the argument."""
         for name, value in given.items():
             if name not in self.names:
-                raise ToolError(f"{self._called} has no argument {clean(str(name))[:100]}; it takes {', '.join(self.names) or 'none'}")
+                raise ToolError(
+                    f"{self._called} has no argument {clean(str(name))[:100]}; it takes {', '.join(self.names) or 'none'}"
+                )
             try:
                 to_json(value)
             except (PydanticSerializationError, ValueError, RecursionError) as error:
@@ -178,7 +203,13 @@ def _shown(value: Any) -> str:
         return repr(clean(value[:80])) + ("..." if len(value) > 80 else "")
     if value is None or isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() < 256):
         return repr(value)
-    return "an object" if isinstance(value, dict) else "a list" if isinstance(value, list) else f"a value of type {type(value).__name__}"
+    return (
+        "an object"
+        if isinstance(value, dict)
+        else "a list"
+        if isinstance(value, list)
+        else f"a value of type {type(value).__name__}"
+    )
 
 
 # Results
@@ -193,7 +224,9 @@ def as_text(result: Any, called: str, max_chars: int) -> str:
             raise ValueError("it yields its parts")
         text = to_json(result, inf_nan_mode="strings").decode()
     except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise ToolError(f"{called} gave a value of type {type(result).__name__} that cannot be written as JSON ({said(error)})") from None
+        raise ToolError(
+            f"{called} gave a value of type {type(result).__name__} that cannot be written as JSON ({said(error)})"
+        ) from None
     return cut(text, max_chars)
 
 
@@ -239,7 +272,9 @@ async def in_time(work: Awaitable[T], timeout_s: float) -> T:
         return task.result()
     finally:
         if not task.done():
-            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # else asyncio logs what nobody asked for
+            task.add_done_callback(
+                lambda ended: ended.cancelled() or ended.exception()
+            )  # else asyncio logs what nobody asked for
             task.cancel()
             await asyncio.wait({task}, timeout=GRACE_S)
 
@@ -266,7 +301,9 @@ async def in_thread(function: Callable[[], T]) -> T:
         try:
             value = context.run(function)
         except BaseException as error:
-            failure = RuntimeError("the function raised StopIteration") if isinstance(error, StopIteration) else error  # a future takes no StopIteration
+            failure = (
+                RuntimeError("the function raised StopIteration") if isinstance(error, StopIteration) else error
+            )  # a future takes no StopIteration
         with contextlib.suppress(RuntimeError):  # the loop may have ended without waiting for us
             loop.call_soon_threadsafe(settle, value, failure)
 

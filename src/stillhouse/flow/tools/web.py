@@ -31,12 +31,20 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _HTML = ("text/html", "application/xhtml+xml")
 _TEXT = re.compile(r"text/.*|application/(?:.*\+)?(?:json|xml)|application/(?:x-ndjson|jsonl|yaml|toml|javascript)")
 # Where clouds answer questions about the machine itself, outside the link-local block.
-_METADATA = tuple(ipaddress.ip_address(address) for address in ("168.63.129.16", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254"))
+_METADATA = tuple(
+    ipaddress.ip_address(address) for address in ("168.63.129.16", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254")
+)
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
 
 
 def web(
-    allow: Sequence[str], *, allow_private: bool = False, max_bytes: int = 2_000_000, timeout_s: float = 20.0, max_chars: int = 20_000, name: str = "web"
+    allow: Sequence[str],
+    *,
+    allow_private: bool = False,
+    max_bytes: int = 2_000_000,
+    timeout_s: float = 20.0,
+    max_chars: int = 20_000,
+    name: str = "web",
 ) -> Tool:
     """A tool that gets one page over HTTP or HTTPS and gives its text.
 
@@ -45,7 +53,9 @@ def web(
     `max_bytes`, unpacked, are read. No cookies, no keys, no proxy. Raises UserError where the list is empty or an entry is no host.
     """
     if isinstance(allow, str) or not allow:
-        raise UserError(f"web was given {allow!r} to allow; name the hosts that may be read, as in web(['docs.python.org'])")
+        raise UserError(
+            f"web was given {allow!r} to allow; name the hosts that may be read, as in web(['docs.python.org'])"
+        )
     hosts = tuple(_AllowedHost(entry) for entry in allow)
 
     async def read(url: Annotated[str, Field(description="the page's address, http:// or https://")]) -> str:
@@ -66,7 +76,9 @@ class _AllowedHost:
         self.host = _plain(host.removeprefix("*."))
         self.ports = (int(parts["port"]),) if parts else (80, 443)
         if not re.fullmatch(r"[\w.:-]+", self.host) or "*" in self.host:
-            raise UserError(f"{entry!r} is no host that web can allow; write it as example.com, *.example.com or example.com:8080")
+            raise UserError(
+                f"{entry!r} is no host that web can allow; write it as example.com, *.example.com or example.com:8080"
+            )
 
     def covers(self, host: str, port: int) -> bool:
         return port in self.ports and (host.endswith(f".{self.host}") if self.below else host == self.host)
@@ -112,7 +124,11 @@ class _Page:
         import aiohttp
 
         url = self._vetted(text)
-        headers = {"User-Agent": f"stillhouse/{__version__}", "Accept": "text/html, text/*, application/json", "Accept-Encoding": "gzip, deflate"}
+        headers = {
+            "User-Agent": f"stillhouse/{__version__}",
+            "Accept": "text/html, text/*, application/json",
+            "Accept-Encoding": "gzip, deflate",
+        }
         # Compressed bodies are unpacked here, in bounded pieces, and not by aiohttp.
         session = aiohttp.ClientSession(
             connector=self._connector(), cookie_jar=aiohttp.DummyCookieJar(), headers=headers, auto_decompress=False, trust_env=False,
@@ -125,7 +141,9 @@ class _Page:
             raise ToolError(f"the host {url.host} has no address; check its spelling") from None
         except aiohttp.ClientError as error:
             if isinstance(getattr(error, "os_error", None), _RefusedAddress):
-                raise ToolError(f"{_short(url)} leads to a private address ({error.os_error}), which web does not read") from None  # type: ignore[attr-defined]
+                raise ToolError(
+                    f"{_short(url)} leads to a private address ({error.os_error}), which web does not read"
+                ) from None  # type: ignore[attr-defined]
             raise ToolError(f"{_short(url)} cannot be read ({first_line(error) or type(error).__name__})") from None
 
     async def _follow(self, session: "ClientSession", url: "URL") -> str:
@@ -152,11 +170,15 @@ class _Page:
             host, port = "", None
         where = "" if since is None else f"{_short(since)} redirects to "
         if not host or url.scheme not in ("http", "https") or port is None:
-            raise ToolError(f"{where}{text[:200]!r}{'' if since is None else ', which'} is no http:// or https:// address")
+            raise ToolError(
+                f"{where}{text[:200]!r}{'' if since is None else ', which'} is no http:// or https:// address"
+            )
         if url.user is not None or url.password is not None:
             raise ToolError(f"{where}an address with a user or a password in it; leave them out")
         if not any(allowed.covers(host, port) for allowed in self.hosts):
-            raise ToolError(f"{where}{host} (port {port}){'' if since is None else ', which'} is not on the list of hosts that may be read")
+            raise ToolError(
+                f"{where}{host} (port {port}){'' if since is None else ', which'} is not on the list of hosts that may be read"
+            )
         return url.with_fragment(None)
 
     def _connector(self) -> "TCPConnector":
@@ -176,7 +198,9 @@ class _Page:
             raise ToolError(f"{_short(url)} is {kind or 'of no stated type'}; only text can be read")
         body, whole = await self._body(response, url)
         # Parsed in a thread, because a broken page can keep the parser busy for long.
-        text = await in_thread(lambda: html_text(_decoded(body, response.charset)) if kind in _HTML else _decoded(body, response.charset))
+        text = await in_thread(
+            lambda: html_text(_decoded(body, response.charset)) if kind in _HTML else _decoded(body, response.charset)
+        )
         return text if whole else f"{text}\n[cut: the page is longer than {self.max_bytes:,} bytes]"
 
     async def _body(self, response: "ClientResponse", url: "URL") -> tuple[bytes, bool]:

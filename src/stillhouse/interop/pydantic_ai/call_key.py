@@ -57,12 +57,27 @@ def call_key(agent: str, operation: DurableOperationId, name: str, identity: tup
         case ToolsetCallToolId() | ToolsetValidateToolArgumentsId():
             tool_name, arguments, context, tool = identity
             validates = ".validate" if isinstance(operation, ToolsetValidateToolArgumentsId) else ""
-            asked = {"args": _plain(arguments), "call": context.tool_call_id, "retry": context.retry, "context": _context(context.messages, context.deps)}
-            return CallKey(f"{agent}.{context.tool_name or tool_name}{validates}", "tool", _tool_version(tool), canonical_json(asked))
+            asked = {
+                "args": _plain(arguments),
+                "call": context.tool_call_id,
+                "retry": context.retry,
+                "context": _context(context.messages, context.deps),
+            }
+            return CallKey(
+                f"{agent}.{context.tool_name or tool_name}{validates}",
+                "tool",
+                _tool_version(tool),
+                canonical_json(asked),
+            )
         case ToolsetGetToolsId(toolset_id=toolset) | ToolsetGetInstructionsId(toolset_id=toolset):
             (context,) = identity
             what = "tools" if isinstance(operation, ToolsetGetToolsId) else "instructions"
-            return CallKey(f"{agent}.{toolset}.{what}", "value", "", canonical_json({"context": _context(context.messages, context.deps)}))
+            return CallKey(
+                f"{agent}.{toolset}.{what}",
+                "value",
+                "",
+                canonical_json({"context": _context(context.messages, context.deps)}),
+            )
         case _:  # a capability's own operation, a workspace, compaction
             return CallKey(name, "step", "", canonical_json([_plain(part) for part in identity]))
 
@@ -76,8 +91,16 @@ def _turn(
     context: RunContext[Any],
 ) -> CallKey:
     new = 1 + max((at for at, message in enumerate(messages) if isinstance(message, ModelResponse)), default=-1)
-    arguments = canonical_json({"messages": json.loads(_told(messages[new:])), "context": _context(messages[:new], context.deps)})
-    offered = (parameters.function_tools, parameters.native_tools, parameters.output_tools, parameters.output_mode, parameters.output_object)
+    arguments = canonical_json(
+        {"messages": json.loads(_told(messages[new:])), "context": _context(messages[:new], context.deps)}
+    )
+    offered = (
+        parameters.function_tools,
+        parameters.native_tools,
+        parameters.output_tools,
+        parameters.output_mode,
+        parameters.output_object,
+    )
     version = _digest([operation.model_id, operation.model_name, _plain(settings), [_plain(part) for part in offered]])
     return CallKey(f"{agent}.turn", "turn", version[:16], arguments)
 

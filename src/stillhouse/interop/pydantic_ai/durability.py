@@ -92,11 +92,19 @@ class StillhouseDurability(BaseDurabilityCapability[Any]):
 
 class _JournalBackend(JournalCallableOperationBackend[None]):
     def __init__(self, agent: str) -> None:
-        super().__init__(agent_name=agent, config=RoleBasedOperationConfig(model=None, event=None, capability=None, tool=None))
+        super().__init__(
+            agent_name=agent, config=RoleBasedOperationConfig(model=None, event=None, capability=None, tool=None)
+        )
         self._agent = agent
 
     async def execute(
-        self, *, operation_id: DurableOperationId, name: str, body: Callable[[], Awaitable[object]], cache_key: tuple[object, ...], config: None
+        self,
+        *,
+        operation_id: DurableOperationId,
+        name: str,
+        body: Callable[[], Awaitable[object]],
+        cache_key: tuple[object, ...],
+        config: None,
     ) -> object:
         active = active_run.get()
         assert active is not None, "pydantic-ai asks for steps inside a flow alone"
@@ -109,7 +117,9 @@ class _JournalBackend(JournalCallableOperationBackend[None]):
             try:
                 return await (_turn(body, cache_key) if isinstance(operation_id, ModelRequestId) else body())
             except PydanticSerializationError as error:
-                raise UserError(f"the result of {call.name} cannot be stored ({error}); return JSON types, dataclasses or pydantic models") from error
+                raise UserError(
+                    f"the result of {call.name} cannot be stored ({error}); return JSON types, dataclasses or pydantic models"
+                ) from error
 
         output = await perform(active, call.name, call.kind, call.version, call.arguments, once)
         record_durable_unit(executed=ran)
@@ -139,6 +149,8 @@ class JournaledAgent(WrapperAgent[Any, Any]):
             yield run
 
 
-def journaled(agent: AbstractAgent[Any, Any], *, models: Mapping[str, Model] | None = None, name: str | None = None) -> JournaledAgent:
+def journaled(
+    agent: AbstractAgent[Any, Any], *, models: Mapping[str, Model] | None = None, name: str | None = None
+) -> JournaledAgent:
     """An agent that somebody else built, journaled inside flows; `models` and `name` as for StillhouseDurability."""
     return JournaledAgent(agent, StillhouseDurability(models=models, name=name))

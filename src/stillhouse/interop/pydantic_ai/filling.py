@@ -43,7 +43,9 @@ def choices_of(schema: Schema) -> tuple[str, ...] | None:
 def _only_text(schema: Schema) -> str:
     properties = schema.get("properties", {})
     if len(properties) != 1:
-        raise Refused(f"its answer is one text, and the output has the fields {', '.join(properties) or '(none)'}; ask it for a str or one field")
+        raise Refused(
+            f"its answer is one text, and the output has the fields {', '.join(properties) or '(none)'}; ask it for a str or one field"
+        )
     ((name, field),) = properties.items()
     if choices_of(schema) is None and _resolved(schema, field).get("type") != "string":
         raise Refused(f"its answer is a text, and the output's field {name} is none; ask it for a str or a Literal")

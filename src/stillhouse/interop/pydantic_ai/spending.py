@@ -21,13 +21,17 @@ from stillhouse.records import Usage
 @asynccontextmanager
 async def within_limits(model: AbstractModel, settings: ModelSettings | None, *prompt: object) -> AsyncIterator[None]:
     """Set aside what this request may cost at most while it is under way. Raises LimitExceeded, PriceUnknownError."""
-    if not active_limits.get() or model.system == SYSTEM:  # a student costs nothing a call, and a cascade's teacher keeps the task's own budget
+    if (
+        not active_limits.get() or model.system == SYSTEM
+    ):  # a student costs nothing a call, and a cascade's teacher keeps the task's own budget
         yield
         return
     budget, name = RunBudget(), _listed_as(model.model_name, model.base_url)
     parameters = {"max_tokens": (settings or {}).get("max_tokens")}
     request = Request(name or model.model_name, ({"role": "user", "content": str(prompt)},), parameters)
-    reserved = await budget.reserve(request, known_price(name) if name is not None and budget.max_usd is not None else None)
+    reserved = await budget.reserve(
+        request, known_price(name) if name is not None and budget.max_usd is not None else None
+    )
     try:
         yield
     finally:
@@ -38,7 +42,13 @@ def note_response(response: ModelResponse) -> None:
     """Add a reply to the facts of the call that is running, and to the limits around it."""
     known = not response.usage.unmeasured_requests
     used = response.usage
-    usage = Usage(used.input_tokens, used.output_tokens, used.cache_read_tokens, written_input_tokens=used.cache_write_tokens) if known else Usage()
+    usage = (
+        Usage(
+            used.input_tokens, used.output_tokens, used.cache_read_tokens, written_input_tokens=used.cache_write_tokens
+        )
+        if known
+        else Usage()
+    )
     details = response.provider_details or {}
     if response.provider_name == SYSTEM:
         cost_usd = details.get("cost_usd")

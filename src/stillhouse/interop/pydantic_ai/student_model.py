@@ -76,10 +76,14 @@ class StudentModel(Model):
 
     unsupported_settings = frozenset({"timeout", "max_retries", "extra_headers"})
 
-    def __init__(self, model: str | Predictor, *, store: str | Path | None = None, settings: ModelSettings | None = None) -> None:
+    def __init__(
+        self, model: str | Predictor, *, store: str | Path | None = None, settings: ModelSettings | None = None
+    ) -> None:
         super().__init__(settings=settings, profile=_PROFILE)
         if isinstance(model, str) and not model.startswith(("student:", "cascade:")):
-            raise ModelNameError(f"{model!r} names no student; give student:DIR or cascade:DIR, and any other model to pydantic-ai itself")
+            raise ModelNameError(
+                f"{model!r} names no student; give student:DIR or cascade:DIR, and any other model to pydantic-ai itself"
+            )
         self._model, self._store = model, None if store is None else Path(store)
         self._lane: Lane | None = None
         self._opening, self._open, self._entered = asyncio.Lock(), AsyncExitStack(), 0
@@ -106,12 +110,17 @@ class StudentModel(Model):
             self._lane = None
             await self._open.aclose()
 
-    def prepare_messages(self, messages: list[ModelMessage], model_request_parameters: ModelRequestParameters | None = None) -> list[ModelMessage]:
+    def prepare_messages(
+        self, messages: list[ModelMessage], model_request_parameters: ModelRequestParameters | None = None
+    ) -> list[ModelMessage]:
         """As they are: a student reads the prompt alone, and notes for language models would be part of its input."""
         return messages
 
     async def request(
-        self, messages: list[ModelMessage], model_settings: ModelSettings | None, model_request_parameters: ModelRequestParameters
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         """Raises NoAnswerError where the student cannot be asked so or has no answer; ArtifactError, UserError where it cannot be opened."""
         settings, parameters = self.prepare_request(model_settings, model_request_parameters)
@@ -123,10 +132,16 @@ class StudentModel(Model):
             if answer.text is None:
                 raise Refused(f"it has no answer ({answer.error})")
             reply = cut(answer, body.stops, body.most_tokens)
-            filled = reply.text if schema is None else json.dumps(fill(schema, reply.text, _output(lane)), ensure_ascii=False)
+            filled = (
+                reply.text
+                if schema is None
+                else json.dumps(fill(schema, reply.text, _output(lane)), ensure_ascii=False)
+            )
         except (ApiError, Refused) as error:
             raise NoAnswerError(self.model_name, f"{self.model_name} cannot answer: {error}") from None
-        part: ModelResponsePart = ToolCallPart(parameters.output_tools[0].name, filled) if parameters.output_tools else TextPart(filled)
+        part: ModelResponsePart = (
+            ToolCallPart(parameters.output_tools[0].name, filled) if parameters.output_tools else TextPart(filled)
+        )
         return self._response(answer, reply, part)
 
     @asynccontextmanager
@@ -152,10 +167,19 @@ class StudentModel(Model):
 
     def _response(self, answer: Answer, reply: Reply, part: ModelResponsePart) -> ModelResponse:
         usage = answer.usage
-        counted = RequestUsage() if usage is None else RequestUsage(input_tokens=usage.input_tokens or 0, output_tokens=usage.output_tokens or 0)
+        counted = (
+            RequestUsage()
+            if usage is None
+            else RequestUsage(input_tokens=usage.input_tokens or 0, output_tokens=usage.output_tokens or 0)
+        )
         details = ours(answer) | ({} if answer.scores is None else {"scores": dict(answer.scores)})
         return ModelResponse(
-            [part], usage=counted, model_name=self.model_name, provider_name=SYSTEM, provider_details=details, finish_reason=reply.finish_reason
+            [part],
+            usage=counted,
+            model_name=self.model_name,
+            provider_name=SYSTEM,
+            provider_details=details,
+            finish_reason=reply.finish_reason,
         )
 
 
@@ -173,10 +197,17 @@ def _schema(parameters: ModelRequestParameters) -> Schema | None:
 
 def _prompt(messages: Sequence[ModelMessage]) -> str:
     """The run's prompt, which is the student's input. Raises Refused where there is none, or more than that."""
-    if any(isinstance(part, RetryFeedbackPart) or (isinstance(part, ToolReturnPart) and part.outcome == "retried") for part in messages[-1].parts):
-        raise Refused("its answer was not taken, and to the same input it has no other; loosen the output type, or let another model follow it")
+    if any(
+        isinstance(part, RetryFeedbackPart) or (isinstance(part, ToolReturnPart) and part.outcome == "retried")
+        for part in messages[-1].parts
+    ):
+        raise Refused(
+            "its answer was not taken, and to the same input it has no other; loosen the output type, or let another model follow it"
+        )
     if any(isinstance(message, ModelResponse) for message in messages):
-        raise Refused("it answers one prompt by itself, and these messages go on with a conversation; run it without message_history")
+        raise Refused(
+            "it answers one prompt by itself, and these messages go on with a conversation; run it without message_history"
+        )
     prompts = [part for message in messages for part in message.parts if isinstance(part, UserPromptPart)]
     if len(prompts) != 1:
         raise Refused(f"it answers one prompt, and there are {len(prompts)}; give its input as the prompt of the run")
@@ -204,7 +235,11 @@ def _output(lane: Lane) -> Output:
 def _body(lane: Lane, prompt: str, settings: Mapping[str, object], schema: Schema | None) -> dict[str, Any]:
     """The request as the server would get it. Raises Refused where the student's classes are not the output's."""
     asked: dict[str, Any] = {"model": lane.name, "messages": [{"role": "user", "content": prompt}]}
-    asked |= {theirs: settings[name] for name, theirs in (("max_tokens", "max_tokens"), ("stop_sequences", "stop")) if name in settings}
+    asked |= {
+        theirs: settings[name]
+        for name, theirs in (("max_tokens", "max_tokens"), ("stop_sequences", "stop"))
+        if name in settings
+    }
     extra = settings.get("extra_body")
     asked |= extra if isinstance(extra, Mapping) else {}
     choices = None if schema is None or _output(lane) != "choice" else choices_of(schema)
@@ -213,5 +248,7 @@ def _body(lane: Lane, prompt: str, settings: Mapping[str, object], schema: Schem
     if lane.labels is None:
         return {"choices": list(choices), **asked}
     if missing := [label for label in lane.labels if label not in choices]:
-        raise Refused(f"it may answer {', '.join(missing)}, which the output is not ready for ({', '.join(choices)}); add it to the output's type")
+        raise Refused(
+            f"it may answer {', '.join(missing)}, which the output is not ready for ({', '.join(choices)}); add it to the output's type"
+        )
     return asked
