@@ -15,6 +15,7 @@ test: $(VENV)/.installed-dev services
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses=2 --dist=loadfile
 
 check: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(PY) -m pytest -m "not slow"
