@@ -51,9 +51,9 @@ PACKAGE = "bargain==0.1.3"
 def answers(cache: Path) -> list[tuple[RowResult, RowResult]]:
     """Student's and teacher's answer to every test row; the student is trained where no earlier run left its answers."""
     from stillhouse.advice.curves import nested_subsets
-    from stillhouse.jobs.arms import prompt_arm, student_arm
-    from stillhouse.jobs.distill import plan
-    from stillhouse.jobs.material import prepare
+    from stillhouse.commands.distill import plan
+    from stillhouse.experiment.arms import prompt_arm, student_arm
+    from stillhouse.experiment.material import prepare
 
     if not (EXAMPLE / "data" / "test.jsonl").is_file():
         subprocess.run(

@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stillhouse.advice.curves import Point, ahead
-from stillhouse.advice.recommend import (
+from stillhouse.evaluation.deferral import NoThreshold, Threshold, choose_threshold
+from stillhouse.evaluation.gate import GateResult, among, decide_gate
+from stillhouse.evaluation.harness import RowResult, summarise
+from stillhouse.evaluation.metrics import Metric, metric_for
+from stillhouse.records import Source
+from stillhouse.task import Task
+from stillhouse.verdict.gated import cascade_rows, harm_on
+from stillhouse.verdict.rules import (
     LEAST_SHARE,
     Advice,
     CascadeEvidence,
@@ -15,13 +22,6 @@ from stillhouse.advice.recommend import (
     StudentEvidence,
     recommend,
 )
-from stillhouse.evaluation.deferral import NoThreshold, Threshold, choose_threshold
-from stillhouse.evaluation.gate import GateResult, among, decide_gate
-from stillhouse.evaluation.harness import RowResult, summarise
-from stillhouse.evaluation.metrics import Metric, metric_for
-from stillhouse.jobs.judged import cascade_rows, harm_on
-from stillhouse.records import Source
-from stillhouse.task import Task
 
 MARGIN, HARM, LEVEL = 0.03, 0.02, 0.95
 ACCURACY = metric_for(Task("simulated", "", "choice"))

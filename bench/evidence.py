@@ -8,13 +8,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from stillhouse import numbers
 from stillhouse.evaluation.gate import decide_gate
 from stillhouse.evaluation.harness import RowResult, read_rows
-from stillhouse.jobs.judged import cascade_rows
 from stillhouse.records import Estimate
-from stillhouse.report import numbers, plots
+from stillhouse.report import plots
 from stillhouse.report.page import series_colours, standalone
-from stillhouse.report.result import Result, load_result
+from stillhouse.results.result import Result, load_result
+from stillhouse.verdict.gated import cascade_rows
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # kept by the student: the rows of the threshold's table
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from stillhouse.advice.advantage import Advantage, data_advantage
 from stillhouse.advice.curves import Scores
+from stillhouse.commands.curves import picture_of
 from stillhouse.errors import UserError
-from stillhouse.jobs.curves import picture_of
 from stillhouse.report.advantage import advantage_plot
 from stillhouse.report.page import standalone
 from stillhouse.report.svg import figure, tag, text

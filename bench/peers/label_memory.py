@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from stillhouse.jobs.label import label
+from stillhouse.commands.label import label
 
 folder, port, n, in_flight = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 

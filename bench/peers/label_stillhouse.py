@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from stillhouse import __version__
-from stillhouse.jobs.label import label
+from stillhouse.commands.label import label
 
 port, n, in_flight = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 settings = json.loads(sys.argv[4]) if len(sys.argv) > 4 else {}

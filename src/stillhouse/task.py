@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from stillhouse.errors import TaskFileError
+from stillhouse.errors import TaskFileError, UserError
 
 Output = Literal["choice", "text", "json"]
 MetricName = Literal[
@@ -329,3 +329,15 @@ def _first_problem(error: ValidationError) -> str:
         return f"{section} needs the key {key!r}" if key else f"the section {section} is missing"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{section} {key} = {problem['input']!r}: {message}" if key else f"{section}: {message}"
+
+
+def teacher_name(task: Task, given: str | None) -> str:
+    """The teacher asked for on the command line, else the task's. Raises UserError where neither names one."""
+    name = given or task.teacher.model
+    if name is None:
+        raise UserError(f"{task.path or task.name}: no teacher is named; set `model` in [teacher], or give --teacher")
+    return name
+
+
+def default_store(task: Task) -> Path:
+    return task.folder / "stillhouse.db"

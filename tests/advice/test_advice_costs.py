@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from stillhouse.jobs.costs import row_usd
 from stillhouse.llm.prices import Price
 from stillhouse.records import Prediction, Usage
+from stillhouse.verdict.costs import row_usd
 
 ROW = SimpleNamespace(id="r", cost_usd=0.001)
 PROMPT, FEW_SHOT = SimpleNamespace(kind="prompt"), SimpleNamespace(kind="few-shot")

@@ -6,7 +6,8 @@ from datetime import date
 import pytest
 
 from stillhouse.advice.breakeven import Line, break_even, machine_usd_per_call
-from stillhouse.advice.recommend import (
+from stillhouse.records import Estimate
+from stillhouse.verdict.rules import (
     CascadeEvidence,
     Contrast,
     MoneyEvidence,
@@ -14,7 +15,6 @@ from stillhouse.advice.recommend import (
     StudentEvidence,
     recommend,
 )
-from stillhouse.records import Estimate
 
 PROMPT = PromptEvidence("prompt", Estimate(0.80, 500, 0.76, 0.83))
 

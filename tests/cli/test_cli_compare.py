@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from compare_samples import SECRETS, write_sides
-from stillhouse.jobs.answers import Answers
-from stillhouse.jobs.judgements import Judgement, Judgements
-from stillhouse.jobs.pairs import digest, pairs_of
-from stillhouse.jobs.sitting import Sitting, people_on
+from stillhouse.comparison.answers import Answers
+from stillhouse.comparison.judgements import Judgement, Judgements
+from stillhouse.comparison.pairs import digest, pairs_of
+from stillhouse.comparison.rating_session import Sitting, people_on
 from stillhouse.records import Example
 
 JUDGES = '''

@@ -8,10 +8,10 @@ import pytest
 
 from stillhouse.evaluation.harness import RowResult
 from stillhouse.evaluation.metrics import metric_for
-from stillhouse.jobs.arms import MeasuredArm
-from stillhouse.jobs.controls import LABELS_ALONE, SHUFFLED, sections, shuffled
+from stillhouse.experiment.arms import MeasuredArm
+from stillhouse.experiment.controls import LABELS_ALONE, SHUFFLED, sections, shuffled
 from stillhouse.records import Example
-from stillhouse.report.result import load_result
+from stillhouse.results.result import load_result
 from stillhouse.task import Task
 
 TASK = """

@@ -6,7 +6,7 @@ import pytest
 
 from mood_task import MOOD
 from stillhouse.report.page import render
-from stillhouse.report.result import load_result
+from stillhouse.results.result import load_result
 
 TASK = (
     MOOD

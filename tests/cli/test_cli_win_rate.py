@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from stillhouse.comparison.judgements import Judgement, Judgements
+from stillhouse.comparison.pairs import digest
 from stillhouse.evaluation.harness import evaluate
 from stillhouse.evaluation.metrics import metric_for
-from stillhouse.jobs.arms import MeasuredArm
-from stillhouse.jobs.judgements import Judgement, Judgements
-from stillhouse.jobs.pairs import digest
+from stillhouse.experiment.arms import MeasuredArm
 from stillhouse.records import Prediction
 
 TASK = """
@@ -98,7 +98,7 @@ def measured_at_once(plan, on_progress):
 
 def test_distill_goes_by_the_win_rate_against_the_prompt(stillhouse, folder, monkeypatch):
     """The student is right nowhere: the judge says so, the gate refuses, and the report has it."""
-    monkeypatch.setattr("stillhouse.jobs.distill.student_arm", measured_at_once)
+    monkeypatch.setattr("stillhouse.commands.distill.student_arm", measured_at_once)
     done = stillhouse("distill", ".", "--json")
     assert done.code == 1, done.err
     result = done.json["result"]

@@ -13,8 +13,8 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from stillhouse.data.dataset import write_examples
-from stillhouse.jobs import shots
-from stillhouse.jobs.material import prepare
+from stillhouse.experiment import few_shot as shots
+from stillhouse.experiment.material import prepare
 from stillhouse.llm.models import worked_examples
 from stillhouse.llm.prompted import build_messages
 from stillhouse.records import Example

@@ -10,10 +10,10 @@ from stillhouse.advice.advantage import data_advantage
 from stillhouse.advice.curves import Measured
 from stillhouse.advice.scores_csv import read_scores
 from stillhouse.data.dataset import write_examples
-from stillhouse.jobs.learning import worth_of
-from stillhouse.jobs.material import prepare
-from stillhouse.jobs.shots import NOT_ANOTHER_PROMPT
+from stillhouse.experiment.few_shot import NOT_ANOTHER_PROMPT
+from stillhouse.experiment.material import prepare
 from stillhouse.records import Example
+from stillhouse.verdict.learning_curves import worth_of
 
 TASK = """
 [task]

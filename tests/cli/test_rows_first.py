@@ -2,7 +2,7 @@
 
 import json
 
-from stillhouse.jobs.rows_plan import rows_plan
+from stillhouse.experiment.rows_needed import rows_plan
 
 
 def test_the_rows_are_said_before_the_first_label(tmp_path, stillhouse):

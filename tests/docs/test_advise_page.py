@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from docs_code import blocks
-from stillhouse.jobs.arms import arm_name
-from stillhouse.jobs.lessons import LEAST_ROWS, MORE_ROWS
-from stillhouse.jobs.shots import DRAWS, UNASKED, shots_name
+from stillhouse.experiment.arms import arm_name
+from stillhouse.experiment.few_shot import DRAWS, UNASKED, shots_name
+from stillhouse.experiment.training_sets import LEAST_ROWS, MORE_ROWS
 from stillhouse.student.job import family_of
 from stillhouse.student.prompted import PATTERN, _checked
 from stillhouse.task import load_task

@@ -243,7 +243,7 @@ async def diary() -> str:
 
 
 async def test_the_clock_of_a_recorded_run_is_played_back_so_that_its_prompts_are_the_same(tmp_path):
-    from stillhouse.jobs.recorded import RecordedRuns
+    from stillhouse.flow_tests.recorded_runs import RecordedRuns
 
     store = tmp_path / "s.db"
     await diary.run("monday", store=store, models=MODELS)

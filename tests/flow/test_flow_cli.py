@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from stillhouse.jobs.run import load_app
+from stillhouse.user_code import load_app
 
 APP = """
 from dataclasses import dataclass

@@ -8,13 +8,13 @@ from typing import Literal
 import pytest
 
 from stillhouse import flow, step
+from stillhouse.commands.harvest import harvest as harvest_runs
+from stillhouse.commands.step_task import task_of, task_toml
 from stillhouse.data.dataset import load_examples
 from stillhouse.data.harvest import CONFLICT, IN_TEST, NO_LABEL, SAID_WRONG, Feedback, Traced, harvest
 from stillhouse.errors import DatasetError, ExistsError, UserError
 from stillhouse.flow import decide
 from stillhouse.flow.models import Models
-from stillhouse.jobs.harvest import harvest as harvest_runs
-from stillhouse.jobs.step_task import task_of, task_toml
 from stillhouse.llm.prompted import build_messages
 from stillhouse.records import Example, Prediction
 from stillhouse.task import Task, load_task

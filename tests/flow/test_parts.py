@@ -11,11 +11,11 @@ from stillhouse.errors import UserError
 from stillhouse.flow import StepError, agent, ask_human, decide, tool
 from stillhouse.flow.human import answer
 from stillhouse.flow.testing import Case, Missing, run_case
-from stillhouse.jobs.attribution import cause_of, gap_of, judge_run
-from stillhouse.jobs.cases import as_text, load_suite
-from stillhouse.jobs.parts import Parts
-from stillhouse.jobs.traced_cases import cases_of_runs
-from stillhouse.report.tested import CaseResult, FlowResult, PartResult
+from stillhouse.flow_tests.attribution import cause_of, gap_of, judge_run
+from stillhouse.flow_tests.cases import as_text, load_suite
+from stillhouse.flow_tests.parts import Parts
+from stillhouse.flow_tests.traced_cases import cases_of_runs
+from stillhouse.results.tested import CaseResult, FlowResult, PartResult
 from stillhouse.store.journal import open_journal
 
 

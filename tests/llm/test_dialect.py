@@ -6,7 +6,7 @@ import json
 import pytest
 
 from mood_task import MOOD
-from stillhouse.jobs.label import label
+from stillhouse.commands.label import label
 from stillhouse.llm.client import ChatClient
 from stillhouse.llm.dialect import Dialect, refused_parameter
 from stillhouse.llm.limits import Limiter

@@ -8,8 +8,8 @@ import pytest
 
 from fake_batches import Fake, serving
 from mood_task import MOOD
+from stillhouse.commands.label import label
 from stillhouse.errors import BudgetError, TeacherError, UserError
-from stillhouse.jobs.label import label
 from stillhouse.llm import batch, models
 from stillhouse.llm.batch_anthropic import read_message
 from stillhouse.llm.batch_http import BatchHttp

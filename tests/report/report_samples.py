@@ -3,8 +3,8 @@
 import math
 
 from stillhouse.records import Estimate
-from stillhouse.report.money import AnswerWorth, BreakEven, CallPart, CostLine, Money, OneOff
-from stillhouse.report.result import (
+from stillhouse.results.money import AnswerWorth, BreakEven, CallPart, CostLine, Money, OneOff
+from stillhouse.results.result import (
     Ahead,
     Arm,
     Cascade,

@@ -17,11 +17,12 @@ from compare_samples import SECRETS, mine, page_of
 from stillhouse.errors import UserError
 from stillhouse.records import Estimate
 from stillhouse.report.compare_page import ComparisonResult, from_dict, render_comparison, to_dict
-from stillhouse.report.comparison import Decided, OfRater, Tally, WeakScores, WinRates, bar, comparison_text
+from stillhouse.report.comparison import bar, comparison_text
 from stillhouse.report.comparison_plot import comparison_plot
 from stillhouse.report.page import render, terminal
-from stillhouse.report.result import from_dict as result_from_dict
-from stillhouse.report.result import to_dict as result_to_dict
+from stillhouse.results.comparison import Decided, OfRater, Tally, WeakScores, WinRates
+from stillhouse.results.result import from_dict as result_from_dict
+from stillhouse.results.result import to_dict as result_to_dict
 
 EVIL = "<script>alert('x')</script>"
 

@@ -1,7 +1,7 @@
 import pytest
 
+from stillhouse import numbers
 from stillhouse.records import Estimate
-from stillhouse.report import numbers
 
 
 def plain(text):

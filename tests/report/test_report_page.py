@@ -13,7 +13,7 @@ from rich.console import Console
 from stillhouse import __version__
 from stillhouse.records import Estimate
 from stillhouse.report.page import key_arms, render, series_colours, terminal
-from stillhouse.report.result import (
+from stillhouse.results.result import (
     Arm,
     Cascade,
     Confusion,

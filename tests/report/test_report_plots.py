@@ -9,8 +9,9 @@ from report_samples import ENCODER, PROMPT, arms, curves, estimate, full, money,
 from stillhouse.records import Estimate
 from stillhouse.report import page, plots
 from stillhouse.report.acceptability import acceptability, share_at
-from stillhouse.report.money import AnswerWorth, BreakEven, CostLine, Money
-from stillhouse.report.result import (
+from stillhouse.report.svg import Scale, decade_ticks, linear_ticks, spread, wrapped
+from stillhouse.results.money import AnswerWorth, BreakEven, CostLine, Money
+from stillhouse.results.result import (
     Arm,
     Cascade,
     Crossover,
@@ -23,7 +24,6 @@ from stillhouse.report.result import (
     ThresholdCurve,
     ThresholdPoint,
 )
-from stillhouse.report.svg import Scale, decade_ticks, linear_ticks, spread, wrapped
 
 NONE = {
     "curves": lambda width: plots.learning_curves(LearningCurves(()), "accuracy", {}, width),

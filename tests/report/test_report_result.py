@@ -5,7 +5,7 @@ import pytest
 from report_samples import full, smallest
 
 from stillhouse.errors import UserError
-from stillhouse.report.result import Confusion, from_dict, load_result, to_dict
+from stillhouse.results.result import Confusion, from_dict, load_result, to_dict
 from stillhouse.runs import write_json
 
 

@@ -10,7 +10,7 @@ from stillhouse.evaluation.composability import Composed, composability_gap
 from stillhouse.flow.testing import Missing
 from stillhouse.records import Estimate
 from stillhouse.report.test_page import render_test
-from stillhouse.report.tested import Against, CaseResult, FlowResult, PartResult, PathResult, load_tested, to_json
+from stillhouse.results.tested import Against, CaseResult, FlowResult, PartResult, PathResult, load_tested, to_json
 from stillhouse.runs import write_json
 
 EVIL = "<script>alert('&')</script>"

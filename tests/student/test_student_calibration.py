@@ -12,7 +12,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from stillhouse.evaluation.harness import RowResult
-from stillhouse.jobs.details import reliability
 from stillhouse.student.calibration import (
     FEWEST,
     fit_sigmoid,
@@ -21,6 +20,7 @@ from stillhouse.student.calibration import (
     sigmoid,
     softmax,
 )
+from stillhouse.verdict.error_analysis import reliability
 
 
 def likelihoods(n, seed=0):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rouge_score import rouge_scorer
 
+from stillhouse.commands.diversity import page_of, write_page
+from stillhouse.commands.generate import Generated, GenerateReport
 from stillhouse.errors import MissingExtraError
-from stillhouse.jobs.diversity import page_of, write_page
-from stillhouse.jobs.generate import Generated, GenerateReport
 from stillhouse.report.diversity import render_diversity
 from stillhouse.report.sunburst import sunburst
 from stillhouse.teacher import diversity
@@ -138,7 +138,7 @@ def test_without_a_parser_the_page_says_so_and_has_the_rest(tmp_path, monkeypatc
     def absent():
         raise MissingExtraError("root verbs need a parser; pip install 'stillhouse[diversity]'")
 
-    monkeypatch.setattr("stillhouse.jobs.diversity.open_parser", lambda _: absent())
+    monkeypatch.setattr("stillhouse.commands.diversity.open_parser", lambda _: absent())
     page = write_page(generated(tmp_path))[0].read_text()
     assert "Not drawn: root verbs need a parser" in page
     assert "verbs-560" not in page

@@ -14,13 +14,13 @@ from dataclasses import replace
 import pytest
 
 from mood_task import MOOD
+from stillhouse.commands.diversity import write_page
+from stillhouse.commands.generate import Wanted, generate
 from stillhouse.data.dataset import load_examples
 from stillhouse.data.split import load_splits
 from stillhouse.errors import BudgetError, DatasetError, ExistsError, LeakageError, TeacherError, UserError
-from stillhouse.jobs.diversity import write_page
-from stillhouse.jobs.generate import Wanted, generate
-from stillhouse.jobs.held_out import held_out_of
-from stillhouse.jobs.material import prepare
+from stillhouse.experiment.held_out import held_out_of
+from stillhouse.experiment.material import prepare
 from stillhouse.records import Example
 from stillhouse.task import load_task
 from stillhouse.teacher.asking import Asking

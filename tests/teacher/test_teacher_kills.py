@@ -26,7 +26,7 @@ FORKER = """
 import json, os, signal, sys, time
 import aiohttp, httptools, scipy.stats
 from stillhouse.cli import main
-import stillhouse.cli.consent, stillhouse.jobs.label, stillhouse.jobs.step_task
+import stillhouse.cli.consent, stillhouse.commands.label, stillhouse.commands.step_task
 
 folder, counted, targets = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 

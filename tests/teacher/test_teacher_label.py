@@ -12,8 +12,8 @@ import time
 import pytest
 
 from mood_task import MOOD
+from stillhouse.commands.label import label
 from stillhouse.errors import ExistsError, StorageError, TeacherError
-from stillhouse.jobs.label import label
 from stillhouse.teacher import annotate
 
 TASK = (

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from mood_task import MOOD
+from stillhouse.commands.label import label
 from stillhouse.errors import BudgetError, TeacherError
-from stillhouse.jobs.label import label
 from stillhouse.records import Estimate
 from stillhouse.teacher.pilot import Quote, draw, total_cost
 

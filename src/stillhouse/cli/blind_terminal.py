@@ -12,8 +12,8 @@ from rich.panel import Panel
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from stillhouse.jobs.judgements import Side
-    from stillhouse.jobs.sitting import Shown, Sitting
+    from stillhouse.comparison.judgements import Side
+    from stillhouse.comparison.rating_session import Shown, Sitting
 
 KEYS = {
     "\x1b[D": "left",

@@ -9,12 +9,12 @@ import typer
 from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, err, out, progress_bar
 from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Runs, SkipBad, Store
-from stillhouse.report.numbers import usd
+from stillhouse.numbers import usd
 
 if TYPE_CHECKING:
-    from stillhouse.jobs.compare import CompareDone, People
-    from stillhouse.jobs.sitting import Sitting
-    from stillhouse.jobs.win_rates import Terms
+    from stillhouse.commands.compare import CompareDone, People
+    from stillhouse.comparison.rating_session import Sitting
+    from stillhouse.comparison.win_rates import Terms
 
 _SIDE = "a model's name, a run's arm as RUN#ARM, or a .jsonl of id and answer"
 
@@ -60,8 +60,8 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Which of two answers is better? Judged blind: on a page, in the terminal, by a model. Stop at any moment: every choice is kept."""
+    from stillhouse.commands.compare import compare as run
     from stillhouse.errors import UserError
-    from stillhouse.jobs.compare import compare as run
 
     where = people or ("none" if judge and not rater else "page")
     if rater and where == "none":
@@ -89,8 +89,8 @@ def compare(
 
 
 def _terms(task: Path | None, margin: float | None, level: float | None) -> "Terms":
+    from stillhouse.comparison.win_rates import Terms
     from stillhouse.errors import UserError
-    from stillhouse.jobs.win_rates import Terms
     from stillhouse.task import Task, load_task
 
     of_task = (load_task(task) if task else Task("compare", "compare", "text")).gate

@@ -19,8 +19,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
+from stillhouse.numbers import usd
 from stillhouse.records import Progress
-from stillhouse.report.numbers import usd
 
 if TYPE_CHECKING:
     from stillhouse.task import Task
@@ -70,7 +70,7 @@ def progress_bar(quiet: bool = False) -> Iterator[Ticker]:
 
 def say_rows(task: "Path | Task", skip_bad: bool) -> None:
     """The test rows that the gate takes, on stderr, before anything is bought."""
-    from stillhouse.jobs.rows_plan import rows_plan
+    from stillhouse.experiment.rows_needed import rows_plan
 
     err.print(rows_plan(task, skip_bad=skip_bad).sentence, soft_wrap=True, highlight=False, markup=False)
 

@@ -39,7 +39,7 @@ def curves(
     as_json: AsJson = False,
 ) -> None:
     """How many training rows is one arm worth against another? From anybody's runs: advantage, window, crossover."""
-    from stillhouse.jobs.curves import curves as run
+    from stillhouse.commands.curves import curves as run
     from stillhouse.report.advantage import advantage_text
 
     done = run(

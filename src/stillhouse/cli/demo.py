@@ -9,12 +9,12 @@ import typer
 from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, err, out, progress_bar
 from stillhouse.cli.options import AsJson, Teacher
-from stillhouse.report.numbers import usd
+from stillhouse.numbers import usd
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from stillhouse.jobs.demo import Demo
+    from stillhouse.commands.demo import Demo
     from stillhouse.records import Estimate
 
 
@@ -27,8 +27,8 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """The whole story on a built-in app: no key, no network, a few minutes."""
-    from stillhouse.jobs.demo import demo as run
-    from stillhouse.report.result import to_dict
+    from stillhouse.commands.demo import demo as run
+    from stillhouse.results.result import to_dict
 
     with progress_bar() as tick:
         done = run(folder, teacher=teacher, say=lambda line: err.print(line, highlight=False), on_progress=tick)

@@ -25,7 +25,7 @@ from stillhouse.cli.terms import AcceptTerms, once_confirmed
 from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
-    from stillhouse.jobs.distill import Finished
+    from stillhouse.commands.distill import Finished
 
 
 @app.command()
@@ -51,8 +51,8 @@ def distill(
 ) -> None:
     """Train students, measure them against the prompt on held-out rows, and write card and report. Exit code 1: none may be served."""
     from stillhouse.cli.consent import CommandLine, cap_of
-    from stillhouse.jobs.distill import distill as run
-    from stillhouse.jobs.step_task import task_of
+    from stillhouse.commands.distill import distill as run
+    from stillhouse.commands.step_task import task_of
 
     asked = task_of(task, data)
     say_rows(asked, skip_bad)
@@ -108,8 +108,8 @@ def advise(
 ) -> None:
     """Learning curves, the crossover with the prompt, the money: one verdict."""
     from stillhouse.cli.consent import CommandLine, cap_of
-    from stillhouse.jobs.advise import advise as run
-    from stillhouse.jobs.step_task import task_of
+    from stillhouse.commands.advise import advise as run
+    from stillhouse.commands.step_task import task_of
 
     asked = task_of(task, data)
     say_rows(asked, skip_bad)
@@ -145,7 +145,7 @@ def _numbers(sizes: str | None) -> list[int] | None:
 
 def _show(done: "Finished", as_json: bool) -> None:
     from stillhouse.report.page import terminal
-    from stillhouse.report.result import to_dict
+    from stillhouse.results.result import to_dict
 
     if as_json:
         facts: dict[str, Any] = {
@@ -161,7 +161,7 @@ def _show(done: "Finished", as_json: bool) -> None:
 
 def few_shot(done: "Finished") -> list[str]:
     """What examples in the prompt brought, what bounded them, and what prompted finetuning is worth: a sentence each."""
-    from stillhouse.jobs.arms import slug
+    from stillhouse.experiment.arms import slug
 
     curves = done.result.curves
     if curves is None:

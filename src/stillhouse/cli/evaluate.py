@@ -31,8 +31,8 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure any model on any rows, with intervals."""
-    from stillhouse.jobs.evaluate import evaluate as run
-    from stillhouse.report.numbers import described, seconds, usd
+    from stillhouse.commands.evaluate import evaluate as run
+    from stillhouse.numbers import described, seconds, usd
     from stillhouse.task import WEAK_METRICS, load_task
 
     of_task = load_task(task) if task is not None else None
@@ -71,7 +71,7 @@ def _against_teacher(
 ) -> None:
     """A win rate needs two: the model against the task's teacher. Exit code 1 where the gate does not pass."""
     from stillhouse.cli.compare import end, show
-    from stillhouse.jobs.compare import against_teacher
+    from stillhouse.commands.compare import against_teacher
 
     if rows is not None:
         raise UserError(

@@ -12,10 +12,10 @@ from stillhouse.cli.console import emit_json, err, out, progress_bar
 from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Rows, SkipBad, Store, Teacher, Unpriced, Yes
 from stillhouse.cli.terms import AcceptTerms, once_confirmed
 from stillhouse.errors import UserError
-from stillhouse.report.numbers import usd
+from stillhouse.numbers import usd
 
 if TYPE_CHECKING:
-    from stillhouse.jobs.generate import Generated, GenerateReport
+    from stillhouse.commands.generate import Generated, GenerateReport
     from stillhouse.teacher.diversity import Verbs
     from stillhouse.teacher.root_verbs import Parsed
 
@@ -91,10 +91,10 @@ def generate(
     At most eight calls go ahead to tell what the rest will cost; then you are asked, unless --yes or a cap says so already.
     """
     from stillhouse.cli.consent import CommandLine
-    from stillhouse.jobs.diversity import write_page
-    from stillhouse.jobs.generate import Wanted
-    from stillhouse.jobs.generate import generate as run
-    from stillhouse.jobs.step_task import task_of
+    from stillhouse.commands.diversity import write_page
+    from stillhouse.commands.generate import Wanted
+    from stillhouse.commands.generate import generate as run
+    from stillhouse.commands.step_task import task_of
     from stillhouse.task import Task, load_task
     from stillhouse.teacher.asking import Asking
 
@@ -150,7 +150,7 @@ def _show(done: "Generated", verbs: "Verbs | None", page: Path | None, task: Pat
 
 
 def _print_verbs(verbs: "Verbs | None", parsed: "Parsed | None") -> None:
-    from stillhouse.jobs.diversity import unread_notes
+    from stillhouse.commands.diversity import unread_notes
 
     if verbs is not None:
         out.print(f"  root verbs of {verbs.n} rows found by {verbs.parser}", soft_wrap=True, highlight=False)

@@ -28,7 +28,7 @@ def graph(
     as_json: AsJson = False,
 ) -> None:
     """Draw a flow, or what a run of it did: branches, loops with their counts, tokens, cost, time, and the step that failed."""
-    from stillhouse.jobs.graph import graph as draw
+    from stillhouse.commands.graph import graph as draw
     from stillhouse.runs import write_atomic
 
     chosen = form or ("svg" if to is not None and to.suffix == ".svg" else "mermaid")

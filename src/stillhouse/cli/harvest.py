@@ -38,8 +38,8 @@ def harvest(
     as_json: AsJson = False,
 ) -> None:
     """Make a data set of a step's traces: one row per input, with what the model answered, and where it comes from."""
-    from stillhouse.jobs.harvest import harvest as run
-    from stillhouse.report.numbers import usd
+    from stillhouse.commands.harvest import harvest as run
+    from stillhouse.numbers import usd
 
     done = run(
         runs,

@@ -11,7 +11,7 @@ from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, out, progress_bar, say_rows
 from stillhouse.cli.options import TaskFile, Unpriced, Yes
 from stillhouse.cli.terms import AcceptTerms, once_confirmed
-from stillhouse.report.numbers import usd
+from stillhouse.numbers import usd
 
 
 @app.command()
@@ -61,8 +61,8 @@ def label(
     Twenty rows go ahead to tell what the rest will cost; then you are asked, unless --yes or a cap says so already. Teachers that bill nothing need no consent.
     """
     from stillhouse.cli.consent import CommandLine
-    from stillhouse.jobs.label import label as run
-    from stillhouse.jobs.step_task import names_a_step, task_of
+    from stillhouse.commands.label import label as run
+    from stillhouse.commands.step_task import names_a_step, task_of
     from stillhouse.task import Task, load_task
 
     settings = {"rationales": rationales, "max_usd": max_usd, "price_in": price_in, "price_out": price_out}

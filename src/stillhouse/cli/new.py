@@ -15,7 +15,7 @@ def new(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
 ) -> None:
     """Start a project: task.toml, examples.jsonl (a sample that runs at once), app.py."""
-    from stillhouse.jobs.new import new as run
+    from stillhouse.commands.new import new as run
 
     written = run(name)
     if as_json:

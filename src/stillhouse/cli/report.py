@@ -40,7 +40,7 @@ def report(
         _of_test(run, to, as_json)
         return
     from stillhouse.report.page import render, terminal
-    from stillhouse.report.result import load_result, to_dict
+    from stillhouse.results.result import load_result, to_dict
     from stillhouse.runs import write_atomic
 
     result = load_result(run)
@@ -68,7 +68,7 @@ def _of_comparison(run: Path, to: Path | None, as_json: bool) -> None:
 
 
 def _of_flow(run: str, to: Path | None, store: str | None, as_json: bool) -> None:
-    from stillhouse.jobs.traced import read_trace, to_json
+    from stillhouse.commands.traces import read_trace, to_json
     from stillhouse.report.run_page import render_run
     from stillhouse.runs import write_atomic
 
@@ -87,7 +87,7 @@ def _of_flow(run: str, to: Path | None, store: str | None, as_json: bool) -> Non
 
 def _of_test(file: Path, to: Path | None, as_json: bool) -> None:
     from stillhouse.report.test_page import render_test
-    from stillhouse.report.tested import load_tested, to_json
+    from stillhouse.results.tested import load_tested, to_json
     from stillhouse.runs import write_atomic
 
     tested = load_tested(file)

@@ -13,7 +13,7 @@ from stillhouse.cli.options import AsJson
 from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
-    from stillhouse.jobs.run import Executed
+    from stillhouse.commands.run import Executed
 
 Journal = Annotated[
     str, typer.Option("--store", help="the journal: a file, sqlite:///FILE?synchronous=full, or postgresql://...")
@@ -41,7 +41,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a flow; killed at any moment, the same command with the same id goes on where it was."""
-    from stillhouse.jobs.run import run as execute
+    from stillhouse.commands.run import run as execute
 
     finish(
         asyncio.run(
@@ -63,7 +63,7 @@ def resume(
     run: Annotated[str, typer.Argument(help="the run's id")], store: Journal = "stillhouse.db", as_json: AsJson = False
 ) -> None:
     """Go on with a run that was killed, failed, or waited for an answer."""
-    from stillhouse.jobs.run import resume as go_on
+    from stillhouse.commands.run import resume as go_on
 
     finish(asyncio.run(go_on(run, store=store)), as_json)
 
@@ -79,7 +79,7 @@ def answer(
     as_json: AsJson = False,
 ) -> None:
     """Answer what a run asks a person; then `stillhouse resume RUN` goes on with it."""
-    from stillhouse.jobs.run import answer as give
+    from stillhouse.commands.run import answer as give
 
     asked = give(run, text, question=question, store=store)
     if as_json:

@@ -33,7 +33,7 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Answer the OpenAI API with a student (or a cascade): the app changes its base URL and its model's name."""
-    from stillhouse.jobs.serve import serve as run
+    from stillhouse.commands.serve import serve as run
 
     def ready(url: str, names: list[str]) -> None:
         if as_json:

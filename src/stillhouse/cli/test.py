@@ -13,8 +13,8 @@ from stillhouse.cli.run import Journal, step_models
 from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
-    from stillhouse.jobs.test import Finished
-    from stillhouse.jobs.traced_cases import Written
+    from stillhouse.commands.test import Finished
+    from stillhouse.flow_tests.traced_cases import Written
 
 CASES = Path("cases")
 
@@ -60,7 +60,7 @@ def test(
 ) -> None:
     """Test a flow: its steps, its paths, the whole. Exit code 1: a case is wrong, or with a baseline, worse than that beyond the margin."""
     if from_run:
-        from stillhouse.jobs.traced_cases import cases_of_runs
+        from stillhouse.flow_tests.traced_cases import cases_of_runs
 
         _show_written(cases_of_runs(from_run, cases=cases, store=store), as_json)
         return
@@ -70,7 +70,7 @@ def test(
         raise UserError("--baseline and --baseline-model are two baselines; give one of them")
     if not 0 < margin < 1:
         raise UserError(f"--margin {margin:g}: give a share between 0 and 1, as in 0.02 for two points")
-    from stillhouse.jobs.test import test as run
+    from stillhouse.commands.test import test as run
 
     with progress_bar() as tick:
         done = asyncio.run(
@@ -107,7 +107,7 @@ def _metrics(given: list[str]) -> dict[str, str]:
 
 def _show(done: "Finished", as_json: bool) -> None:
     from stillhouse.cli.tested import shown
-    from stillhouse.report.tested import to_json
+    from stillhouse.results.tested import to_json
 
     if as_json:
         emit_json(

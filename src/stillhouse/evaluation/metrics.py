@@ -89,7 +89,7 @@ _METRICS: dict[MetricName, Metric] = {
     "rouge_l": Metric("rouge_l", _rouge_l, proportion=False),
     "win_rate": Metric(
         "win_rate", lambda *_: 0.5, proportion=False, of_none=0.5
-    ),  # a tie, until the pair of answers is judged (jobs.judged_arms)
+    ),  # a tie, until the pair of answers is judged (comparison.judged_arms)
 }
 
 

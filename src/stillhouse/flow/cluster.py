@@ -6,8 +6,6 @@ So Ray only starts and restarts workers; which run is where, and what is finishe
 
 import asyncio
 import functools
-import importlib
-import importlib.util
 import json
 import os
 import re
@@ -29,6 +27,7 @@ from stillhouse.flow.shared import shared
 from stillhouse.store.address import is_postgres
 from stillhouse.store.journal import RunRow
 from stillhouse.store.postgres_journal import PostgresJournal
+from stillhouse.user_code import load_module
 
 RESTARTS = 3  # of each worker, before its death is an error
 POLL_S = 0.5  # how often a worker that has room looks for runs whose owners died
@@ -123,35 +122,12 @@ class Target:
         if module is None or (
             self.file is not None and _file_of(module) != Path(self.file)
         ):  # a worker has a __main__ of its own
-            module = self._imported()
+            module = load_module(self.module, None if self.file is None else Path(self.file))
         found = getattr(module, self.name)
         if isinstance(found, Flow):
             return found
         declared = found.__dict__.get("stillhouse_step")
         return Flow(found, declared.name if declared is not None else self.name)
-
-    def _imported(self) -> Any:
-        name = self.module
-        if name == "__main__":
-            name = Path(self.file or "").stem
-        else:
-            try:
-                return importlib.import_module(name)
-            except ModuleNotFoundError as error:
-                if error.name != name.partition(".")[0]:
-                    raise
-        if self.file is None or not Path(self.file).is_file():
-            raise UserError(
-                f"a worker finds neither the module {self.module} nor {self.file}; put the code on every machine, at the same place"
-            )
-        sys.path.insert(0, str(Path(self.file).parent))
-        spec = importlib.util.spec_from_file_location(name, self.file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        return module
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ EVERY_STEP = "*"
 
 # What stands above this package opens these kinds: found by name when one is first asked for.
 _OPENED_ELSEWHERE = {
-    "student": "stillhouse.jobs.predictors:open_predictor",
-    "cascade": "stillhouse.jobs.predictors:open_predictor",
+    "student": "stillhouse.serving.predictors:open_predictor",
+    "cascade": "stillhouse.serving.predictors:open_predictor",
 }
 
 

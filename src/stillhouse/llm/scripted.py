@@ -11,8 +11,8 @@ from typing import Any
 
 from stillhouse.errors import ModelNameError, TeacherError
 from stillhouse.llm.request import Completion, Request, is_unicode, text_listener, text_of
-from stillhouse.named import object_named
 from stillhouse.records import Example, Usage
+from stillhouse.user_code import object_named
 
 CHARACTERS_PER_TOKEN = 4  # English text, the usual rule of thumb
 

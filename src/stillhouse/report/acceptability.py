@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from stillhouse.report import numbers
-from stillhouse.report.money import AnswerWorth
+from stillhouse import numbers
 from stillhouse.report.svg import (
     STRIP_PX,
     EndLabel,
@@ -21,6 +20,7 @@ from stillhouse.report.svg import (
     polyline,
     text,
 )
+from stillhouse.results.money import AnswerWorth
 
 _LEFT, _TOP, _FOOT = 44, 34, 46
 

@@ -13,7 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stillhouse.report import numbers
+from stillhouse import numbers
 from stillhouse.report.svg import (
     STRIP_PX,
     EndLabel,

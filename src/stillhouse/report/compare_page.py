@@ -10,10 +10,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from stillhouse import __version__
 from stillhouse.errors import UserError
-from stillhouse.report.comparison import WinRates, shown_check
+from stillhouse.report.comparison import shown_check
 from stillhouse.report.comparison_plot import both_cuts
 from stillhouse.report.page import templates
-from stillhouse.report.record import record
+from stillhouse.results.comparison import WinRates
+from stillhouse.results.record import record
 from stillhouse.runs import read_json
 
 

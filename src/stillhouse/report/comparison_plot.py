@@ -2,10 +2,10 @@
 
 from markupsafe import Markup
 
-from stillhouse.report import numbers
-from stillhouse.report.comparison import WinRates
+from stillhouse import numbers
 from stillhouse.report.plots import NARROW, WIDE
 from stillhouse.report.svg import CHAR_PX, LINE_PX, Scale, dot, figure, line, rect, text, wrapped
+from stillhouse.results.comparison import WinRates
 
 _EDGE, _BAR_TOP, _BAR = 4, 22, 30
 _ROW, _FOOT = 40, 44

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from stillhouse import __version__
-from stillhouse.report import numbers
+from stillhouse import __version__, numbers
 from stillhouse.report.page import templates
 from stillhouse.report.sunburst import sunburst
 from stillhouse.report.svg import Frame, Scale, dot, figure, line, linear_ticks, polyline, rect

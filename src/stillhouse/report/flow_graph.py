@@ -11,8 +11,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from stillhouse import numbers
 from stillhouse.flow.picture import Box, Branch, End, Frame, Lanes, Part, Picture, Ran
-from stillhouse.report import numbers
 from stillhouse.report.svg import CHAR_PX, LINE_PX, figure, line, polygon, rect, tag, text, wrapped
 from stillhouse.report.trace_words import short
 

@@ -16,13 +16,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stillhouse import __version__
-from stillhouse.report import numbers, plots
+from stillhouse import __version__, numbers
+from stillhouse.report import plots
 from stillhouse.report.acceptability import acceptability, columns, share_at
 from stillhouse.report.comparison import comparison_text, shown_check
 from stillhouse.report.comparison_plot import both_cuts
-from stillhouse.report.money import BreakEven
-from stillhouse.report.result import Arm, Curve, LearningCurves, Result, from_dict
+from stillhouse.results.money import BreakEven
+from stillhouse.results.result import Arm, Curve, LearningCurves, Result, from_dict
 
 SERIES = 6  # colours of the style sheet, told apart by readers with any of the common colour vision deficiencies
 

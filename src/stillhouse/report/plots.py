@@ -9,20 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup
 
+from stillhouse import numbers
 from stillhouse.records import Estimate
-from stillhouse.report import numbers
-from stillhouse.report.money import BreakEven, CostLine, Money
-from stillhouse.report.result import (
-    Arm,
-    Cascade,
-    Crossover,
-    Curve,
-    LearningCurves,
-    Reliability,
-    ReliabilityBin,
-    ThresholdCurve,
-    ThresholdPoint,
-)
 from stillhouse.report.svg import (
     STRIP_PX,
     Box,
@@ -44,6 +32,18 @@ from stillhouse.report.svg import (
     rect,
     tag,
     text,
+)
+from stillhouse.results.money import BreakEven, CostLine, Money
+from stillhouse.results.result import (
+    Arm,
+    Cascade,
+    Crossover,
+    Curve,
+    LearningCurves,
+    Reliability,
+    ReliabilityBin,
+    ThresholdCurve,
+    ThresholdPoint,
 )
 
 WIDE, HALF, NARROW = 700, 520, 344

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from stillhouse.report import numbers
+from stillhouse import numbers
 from stillhouse.report.svg import figure, tag
 
 COLOURS = 6

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from stillhouse import __version__
-from stillhouse.report import numbers
+from stillhouse import __version__, numbers
 from stillhouse.report.page import templates
 from stillhouse.report.plots import interval_bar
-from stillhouse.report.tested import CAUSES, FlowResult, PartResult
 from stillhouse.report.trace_words import plural, short
+from stillhouse.results.tested import CAUSES, FlowResult, PartResult
 
 MOST = 200  # wrong cases of a part that the page shows; the file has them all
 _ANSWERS = {"pass": "pass", "fail": "fail", "cannot tell": "open"}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from stillhouse import numbers
 from stillhouse.flow.trace import Node, Trace, failing
-from stillhouse.report import numbers
 from stillhouse.report.svg import CHAR_PX, figure, line, linear_ticks, rect, tag, text, wrapped
 
 MOST_ROWS = 32  # with more calls than these there is one row per step

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from stillhouse import numbers
 from stillhouse.flow.trace import Fork, Group, Loop, Node, Part, Trace, calls_in, choices, failing, folded, used
-from stillhouse.report import numbers
 from stillhouse.report.trace_words import SHORT, cost, gave, given, joined, model_word, tokens, tries
 
 UNFOLDED = 3  # so many repetitions are shown one by one

@@ -12,8 +12,8 @@ from rich.console import Group as Lines
 from rich.table import Table
 from rich.text import Text
 
+from stillhouse import numbers
 from stillhouse.flow.trace import Trace, Used, busy_s, failing
-from stillhouse.report import numbers
 from stillhouse.report.trace_rows import Row, Rows
 from stillhouse.report.trace_words import NOTHING, SHORT, cost, joined, plural, short, tokens
 from stillhouse.store.journal import RunRow

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from stillhouse import numbers
 from stillhouse.flow.trace import Node, Used, answer_of
-from stillhouse.report import numbers
 
 NOTHING = "–"
 SHORT = 48  # characters of one value

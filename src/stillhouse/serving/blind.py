@@ -24,7 +24,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Sitting(Protocol):
-    """What the page is a face of; `shown` gives a dataclass of texts and counts (see `jobs.sitting`)."""
+    """What the page is a face of; `shown` gives a dataclass of texts and counts (see `comparison.rating_session`)."""
 
     def shown(self) -> Any: ...
 

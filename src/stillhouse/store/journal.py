@@ -158,3 +158,10 @@ def open_journal(url: str | Path) -> Journal:
 
     path, full = sqlite_address(url)
     return SqliteJournal(path, full=full)
+
+
+def existing_journal(store: Path | str) -> Journal:
+    """The journal at that place. Raises UserError where there is no such file."""
+    if not is_postgres(store) and not sqlite_address(store).path.is_file():
+        raise UserError(f"{store}: no such journal; give --store, or run a flow first")
+    return open_journal(store)

@@ -140,10 +140,11 @@ class _Page:
         except aiohttp.ClientConnectorDNSError:
             raise ToolError(f"the host {url.host} has no address; check its spelling") from None
         except aiohttp.ClientError as error:
-            if isinstance(getattr(error, "os_error", None), _RefusedAddress):
+            refused = getattr(error, "os_error", None)
+            if isinstance(refused, _RefusedAddress):
                 raise ToolError(
-                    f"{_short(url)} leads to a private address ({error.os_error}), which web does not read"
-                ) from None  # type: ignore[attr-defined]
+                    f"{_short(url)} leads to a private address ({refused}), which web does not read"
+                ) from None
             raise ToolError(f"{_short(url)} cannot be read ({first_line(error) or type(error).__name__})") from None
 
     async def _follow(self, session: "ClientSession", url: "URL") -> str:

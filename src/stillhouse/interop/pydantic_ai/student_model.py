@@ -37,10 +37,10 @@ from pydantic_core import to_json
 
 from stillhouse.errors import ModelNameError, StillhouseError
 from stillhouse.interop.pydantic_ai.filling import Refused, Schema, choices_of, fill
-from stillhouse.jobs.predictors import open_predictor
 from stillhouse.records import Predictor
 from stillhouse.serving.inputs import chat_example
 from stillhouse.serving.lanes import Answer, Lane
+from stillhouse.serving.predictors import open_predictor
 from stillhouse.serving.wire import ApiError, Reply, cut, ours, parse_chat
 from stillhouse.task import Output
 

@@ -1,0 +1,98 @@
+"""`curves`: what one arm is worth against another, from a file of anybody's runs: the data advantage, the crossover, the picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from stillhouse.advice.advantage import Advantage, Protocol, data_advantage
+from stillhouse.advice.crossover import CurveRead
+from stillhouse.advice.curves import Scores
+from stillhouse.advice.monotone import score_at, size_at
+from stillhouse.advice.scores_csv import ScoreFile, read_scores
+from stillhouse.errors import ExistsError, UserError
+from stillhouse.numbers import count
+from stillhouse.report.advantage import AdvantagePicture, DrawnCurve, advantage_plot
+from stillhouse.report.page import standalone
+from stillhouse.runs import write_atomic
+
+STEPS = 80  # points along a drawn line: every few pixels, and every column of the terminal's plot
+
+
+@dataclass(frozen=True)
+class Compared:
+    """`picture` is what `plot`, the SVG file, shows, if one was asked for."""
+
+    advantage: Advantage
+    picture: AdvantagePicture
+    plot: Path | None
+
+
+def curves(
+    runs: Path,
+    *,
+    better: str,
+    worse: str,
+    protocol: Protocol = "ours",
+    full_range: bool = False,
+    window_of: Sequence[str] = (),
+    at: float | None = None,
+    plot: Path | None = None,
+) -> Compared:
+    """Compare two arms of a CSV file (arm, n, seed, score). Raises UserError for a file, an arm or a pair of curves that cannot be compared."""
+    if plot is not None and plot.exists():
+        raise ExistsError(f"{plot} is there already; give another file, nothing is overwritten")
+    scores = read_scores(runs)
+    arms = _arm(scores, better), _arm(scores, worse)
+    found = data_advantage(
+        *arms, protocol=protocol, full_range=full_range, window_of=[_arm(scores, name) for name in window_of], at=at
+    )
+    found = replace(found, notes=(*scores.notes, *found.notes))
+    picture = picture_of(found, arms)
+    if plot is not None:
+        write_atomic(plot, standalone(advantage_plot(picture)))
+    return Compared(found, picture, plot)
+
+
+def picture_of(found: Advantage, arms: tuple[Scores, Scores]) -> AdvantagePicture:
+    """What there is to draw. A size of 0 is left out: it has no place on a log axis."""
+    log = found.protocol == "ours"
+    levels = np.linspace(*found.window, STEPS)
+    sizes = [
+        np.clip(
+            size_at(read.sizes, np.broadcast_to(read.fitted, (STEPS, len(read.sizes))), levels, log=log), *_ends(read)
+        )
+        for read in found.curves
+    ]
+    return AdvantagePicture(
+        f"{found.better} against {found.worse}: {count(found.advantage)} training rows",
+        (_drawn(found.curves[0], arms[0], log), _drawn(found.curves[1], arms[1], log)),
+        found.window,
+        tuple(zip(levels.tolist(), *(of.tolist() for of in sizes), strict=True)),
+        found.crossover.n_star,
+        found.crossover.low,
+        found.crossover.high,
+    )
+
+
+def _ends(read: CurveRead) -> tuple[int, int]:
+    first = next(n for n in read.sizes if n > 0)
+    return first, read.sizes[-1]
+
+
+def _drawn(read: CurveRead, arm: Scores, log: bool) -> DrawnCurve:
+    bands = read.band or [(None, None)] * len(read.sizes)
+    steps = np.geomspace(*_ends(read), STEPS)
+    return DrawnCurve(
+        read.name,
+        tuple((n, score) for n in arm.sizes for score in arm.runs[n].values() if n > 0),
+        tuple((n, score, *ends) for n, score, ends in zip(read.sizes, read.fitted, bands, strict=True) if n > 0),
+        tuple(zip(steps.tolist(), score_at(read.sizes, read.fitted, steps, log=log).tolist(), strict=True)),
+    )
+
+
+def _arm(scores: ScoreFile, name: str) -> Scores:
+    if name not in scores.arms:
+        raise UserError(f"{scores.path}: holds no arm {name!r}; it holds {', '.join(scores.arms)}")
+    return scores.arms[name]

@@ -1,0 +1,84 @@
+"""`run`: a flow of the user's app by name, under an id that resumes it."""
+
+import contextlib
+import inspect
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stillhouse.errors import StorageError, UserError
+from stillhouse.flow.app import load_flow
+from stillhouse.flow.call import RunReport
+from stillhouse.flow.human import Parked
+from stillhouse.flow.human import answer as journal_answer
+from stillhouse.flow.models import DEFAULT_STORE
+from stillhouse.store.journal import existing_journal
+
+
+@dataclass(frozen=True)
+class Executed:
+    """A run's result, or the exception that the app's own code raised, or the question that it waits with; and what this sitting did for it."""
+
+    run: str
+    result: Any
+    report: RunReport
+    failure: Exception | None = None
+    waits_for: str | None = None
+
+
+async def run(
+    target: str,
+    *,
+    given: Mapping[str, Any],
+    run_id: str | None = None,
+    store: Path | str = DEFAULT_STORE,
+    models: Mapping[str, str] | None = None,
+    offline: bool = False,
+) -> Executed:
+    """Run `APP:FLOW`, APP a Python file or module. The same id goes on with what is unfinished and returns what is finished.
+
+    `models` names another model for a step ("*": for all); `offline` answers model calls from the store alone.
+    Raises UserError where there is no such flow or the input does not fit it, RunBusyError, StorageError. What the app's code raises is part of the result.
+    """
+    found = load_flow(target)
+    name = run_id or uuid.uuid4().hex[:12]
+    try:
+        inspect.signature(found.function).bind(**given)
+    except TypeError as error:
+        raise UserError(f"--input {dict(given)!r} does not fit {target}: {error}") from None
+    try:
+        return Executed(
+            name,
+            await found.execute(name, given, store=store, models=models, offline=offline, app=target),
+            found.report,
+        )
+    except (UserError, StorageError):
+        raise
+    except Parked as parked:
+        return Executed(name, None, found.report, waits_for=parked.question)
+    except Exception as error:  # the app's own code: whatever it raises, the run is journaled up to there
+        return Executed(name, None, found.report, error)
+
+
+async def resume(run_id: str, *, store: Path | str = DEFAULT_STORE) -> Executed:
+    """Go on with a run by its id alone: the app, the input and the models are those that it was started with."""
+    with contextlib.closing(existing_journal(store)) as journal:
+        row = journal.run(run_id)
+    if row is None:
+        raise UserError(f"there is no run {run_id!r} in {journal.url}; `stillhouse runs` lists them")
+    if row.facts.get("app") is None:
+        raise UserError(
+            f"the run {run_id} was started from Python, and where its flow is was not kept; start it again there, with the same id"
+        )
+    return await run(
+        row.facts["app"], given=json.loads(row.input), run_id=run_id, store=store, models=row.facts.get("models")
+    )
+
+
+def answer(run_id: str, text: str, *, question: str | None = None, store: Path | str = DEFAULT_STORE) -> str:
+    """Give a person's answer to what the run waits for; returns the question."""
+    with contextlib.closing(existing_journal(store)) as journal:
+        return journal_answer(journal, run_id, text, question)

@@ -1,0 +1,87 @@
+"""`runs` and what looks at one run: its trace out of the journal, as values and as JSON."""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from stillhouse.errors import UserError
+from stillhouse.flow.models import DEFAULT_STORE
+from stillhouse.flow.trace import Node, Trace, Used, busy_s, failing, totals, trace, used
+from stillhouse.store.journal import Journal, RunRow, existing_journal
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run in the list: its finished steps, what it used, and what it asks a person."""
+
+    row: RunRow
+    finished: int
+    used: Used
+    questions: tuple[str, ...]
+
+
+def list_runs(store: Path | str = DEFAULT_STORE, last: int | None = None) -> tuple[list[ListedRun], int]:
+    """The newest `last` runs (None: all) with what they used, and the number of the older ones. Raises UserError where there is no such journal."""
+    with contextlib.closing(existing_journal(store)) as journal:
+        found = journal.runs()
+        newest = found if last is None else found[:last]
+        return [_listed(journal, row, n) for row, n in newest], len(found) - len(newest)
+
+
+def _listed(journal: Journal, row: RunRow, finished: int) -> ListedRun:
+    rows = journal.steps(row.run)
+    return ListedRun(row, finished, used(rows), tuple(trace(row, rows).questions) if row.status == "waiting" else ())
+
+
+def read_trace(run_id: str, store: Path | str = DEFAULT_STORE) -> Trace:
+    """The run's trace. Raises UserError where there is no such journal or run."""
+    with contextlib.closing(existing_journal(store)) as journal:
+        row = journal.run(run_id)
+        if row is None:
+            raise UserError(f"there is no run {run_id!r} in {journal.url}; `stillhouse runs` lists them")
+        whole = replace(
+            row, result=None if row.result is None else journal.text(row.result), input=journal.text(row.input)
+        )
+        return trace(whole, journal.steps(run_id))
+
+
+def to_json(found: Trace) -> dict[str, Any]:
+    """The trace for machines: nothing folded, nothing cut."""
+    run, culprit = found.run, failing(found)
+    return {
+        "run": run.run,
+        "flow": run.flow,
+        "status": run.status,
+        "input": json.loads(run.input),
+        "result": None if run.result is None else json.loads(run.result),
+        "error": run.error,
+        "failed_in": None if culprit is None else culprit.name,
+        "questions": found.questions,
+        "created": run.created,
+        "ended": run.ended,
+        "busy_s": busy_s(found.rows),
+        "facts": dict(run.facts),
+        "used": asdict(found.used),
+        "by_step": [asdict(total) for total in totals(found.rows)],
+        "calls": [_call(node) for node in found.roots],
+    }
+
+
+def _call(node: Node) -> Mapping[str, Any]:
+    row = node.row
+    return {
+        "step": node.name,
+        "kind": row.kind,
+        "state": node.state,
+        "arguments": json.loads(row.arguments),
+        "output": None if row.output is None else json.loads(row.output),
+        "error": row.error,
+        "started": row.started,
+        "seconds": row.seconds,
+        "attempts": row.attempts,
+        "facts": dict(node.facts),
+        "calls": [_call(child) for child in node.children],
+    }

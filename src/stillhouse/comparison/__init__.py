@@ -1,0 +1,1 @@
+"""Two systems judged answer against answer, blind, by people, a judge model or both."""

@@ -1,0 +1,124 @@
+"""One side of a comparison: its answers to the rows, by id. From any predictor, from an arm of a run, or from a file of answers."""
+
+import gzip
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stillhouse.errors import DatasetError, UserError
+from stillhouse.llm.ledger import Ledger
+from stillhouse.records import Example, Progress
+from stillhouse.serving.predictors import open_predictor
+from stillhouse.task import Task
+
+FORMS = "a model's name (student:DIR, openai:NAME, http://host/v1#NAME, recorded:FILE, ...), an arm as RUN#ARM, or a .jsonl of id and answer"
+_MODELS = ("student:", "cascade:", "openai:", "http://", "https://", "recorded:", "scripted:")
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class Answers:
+    """`by_id`: None where the system gave no usable answer; an id that is absent was not asked."""
+
+    name: str
+    by_id: Mapping[str, str | None]
+    stand_in: bool = False
+
+
+async def answers_of(
+    name: str,
+    examples: Sequence[Example],
+    task: Task | None,
+    store: Path,
+    ledger: Ledger,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Answers:
+    """The answers of whatever `name` stands for. Models are asked through the store. Raises UserError for a name of no known form, and what models raise."""
+    if (on_disk := _on_disk(name)) is not None:
+        return Answers(name, on_disk)
+    name = name if name.startswith(_MODELS) else f"student:{name}"
+    found: dict[str, str | None] = {}
+    async with open_predictor(name, task, store=store, ledger=ledger) as predictor:
+        for start in range(0, len(examples), BATCH):
+            batch = examples[start : start + BATCH]
+            predictions = await predictor.predict(batch)
+            found |= {row.id: prediction.output for row, prediction in zip(batch, predictions, strict=True)}
+            if on_progress is not None:
+                on_progress(Progress(len(found), len(examples), f"asking {name}", ledger.spent_usd))
+        return Answers(name, found, bool(getattr(predictor, "stand_in", False)))
+
+
+def _on_disk(name: str) -> dict[str, str | None] | None:
+    """The answers that are in files already; None where a predictor has to be asked."""
+    folder, mark, arm = name.partition("#")
+    if name.startswith(_MODELS):
+        return None
+    if mark and Path(folder).is_dir():
+        return arm_answers(Path(folder), arm)
+    if name.endswith((".jsonl", ".jsonl.gz")):
+        return file_answers(Path(name))
+    if not Path(name).is_dir():
+        raise UserError(f"{name!r} answers nothing; give {FORMS}")
+    return None
+
+
+def arm_answers(folder: Path, arm: str) -> dict[str, str | None]:
+    """The answers of one arm of a run, from its `predictions.jsonl`. An arm of several seeds or sizes has no one answer, and is refused."""
+    path = folder / "predictions.jsonl"
+    if not path.is_file():
+        raise UserError(f"{folder}: holds no predictions.jsonl; give a finished run of distill or advise")
+    found: dict[str, str | None] = {}
+    names: dict[str, None] = {}
+    for line, row in _rows(path):
+        names[str(row.get("arm"))] = None
+        if row.get("arm") == arm:
+            _add(found, path, line, row, f"the arm {arm!r}")
+    if not found:
+        raise UserError(f"{folder}: has no arm {arm!r}; it has {', '.join(names)}")
+    return found
+
+
+def file_answers(path: Path) -> dict[str, str | None]:
+    """The answers in a file: one JSON object a line with `id`, and `answer` or `output` (as `evaluate --out` writes it)."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file of answers; give {FORMS}")
+    found: dict[str, str | None] = {}
+    for line, row in _rows(path):
+        _add(found, path, line, row, "the file")
+    if not found:
+        raise DatasetError(f"{path}: holds no answer; give one JSON object a line, with id and answer")
+    return found
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    rows = []
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+            for line, text in enumerate(file, start=1):
+                if text.strip():
+                    rows.append((line, json.loads(text)))
+    except json.JSONDecodeError as error:
+        raise DatasetError(f"{path}:{line}: not valid JSON ({error}); mend the row") from None
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path}: cannot be read ({error}); give JSONL in UTF-8, or the same gzipped") from None
+    for line, row in rows:
+        if not isinstance(row, dict):
+            raise DatasetError(f"{path}:{line}: {str(row)[:40]!r} is not an object with id and answer; mend the row")
+    return rows
+
+
+def _add(found: dict[str, str | None], path: Path, line: int, row: Mapping[str, Any], what: str) -> None:
+    if "id" not in row or not ("answer" in row or "output" in row):
+        raise DatasetError(f"{path}:{line}: an answer needs `id`, and `answer` or `output`; mend the row")
+    id_, value = str(row["id"]), row["answer"] if "answer" in row else row["output"]
+    if value is not None and not isinstance(value, str):
+        raise DatasetError(
+            f"{path}:{line}: the answer {json.dumps(value)[:40]} is not a text; write it as one, or null where there is none"
+        )
+    if id_ in found:
+        raise DatasetError(
+            f"{path}:{line}: {what} answers the id {id_!r} twice; keep one answer per row, or name one arm of a distill run as RUN#ARM"
+        )
+    found[id_] = value

@@ -1,0 +1,112 @@
+"""`metric = "win_rate"` in a run of `distill`: a student's answers to the test rows are judged against the prompt's, and the gate goes by the win rate.
+
+What people chose in `[gate] judgements` counts wherever the answers are the same two; `[gate] judge` is asked about every row that is not settled without it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from stillhouse.comparison.answers import Answers
+from stillhouse.comparison.judge import ask_judge
+from stillhouse.comparison.judgements import Judgements
+from stillhouse.comparison.pairs import Pair, pairs_of
+from stillhouse.comparison.rating_session import people_on
+from stillhouse.comparison.win_rates import Judge, Terms, win_rates
+from stillhouse.errors import UserError
+from stillhouse.evaluation.harness import RowResult
+from stillhouse.evaluation.win_rate import Compared
+from stillhouse.experiment.arms import AgainstPrompt, MeasuredArm
+from stillhouse.experiment.material import Material
+from stillhouse.llm.ledger import Ledger
+from stillhouse.records import Progress
+from stillhouse.store import open_store
+from stillhouse.task import Task, default_store
+
+
+def refuse_unjudged(task: Task, command: str) -> None:
+    """Say before anything is paid or trained what a win rate needs. Raises UserError."""
+    if task.metric != "win_rate":
+        return
+    where = task.path or task.name
+    if command == "advise":
+        asked = "its judge would be asked twice about every test row for every size and seed, and what that costs is not told beforehand"
+        raise UserError(
+            f'{where}: metric = "win_rate" has no learning curve, since {asked}; run `stillhouse distill`, which judges each student once'
+        )
+    if task.data.also_test:
+        raise UserError(
+            f'{where}: with metric = "win_rate" also_test is not judged; take it out, and run `stillhouse compare` on those rows'
+        )
+    if task.gate.judge is None and not task.resolve(task.gate.judgements).is_file():
+        raise UserError(
+            f'{where}: metric = "win_rate" needs judgements; name a `judge` in [gate], or distill with metric = "rouge_l" (weak) first and judge its answers '
+            "with `stillhouse compare RUN#STUDENT RUN#prompt`"
+        )
+
+
+def judged(
+    material: Material,
+    prompt: MeasuredArm | None,
+    arm: MeasuredArm,
+    store: Path | None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> MeasuredArm:
+    """The arm with its rows scored against the prompt's, and its win rate; as it is where the metric is another. Raises UserError where nobody judged a row."""
+    if material.metric.name != "win_rate":
+        return arm
+    if prompt is None:
+        raise UserError(
+            f'{material.task.path or material.task.name}: metric = "win_rate" is against the teacher; name one in [teacher]'
+        )
+    return asyncio.run(_judged(material, prompt, arm, store or default_store(material.task), on_progress))
+
+
+async def _judged(
+    material: Material,
+    prompt: MeasuredArm,
+    arm: MeasuredArm,
+    store: Path,
+    on_progress: Callable[[Progress], None] | None,
+) -> MeasuredArm:
+    task, examples = material.task, material.splits.test
+    own, other = (Answers(one.name, {row.id: row.output for row in one.test}) for one in (arm, prompt))
+    pairs = pairs_of(examples, own, other)
+    kept_in = task.resolve(task.gate.judgements)
+    rows = [Compared(pair.example.id, pair.group, settled=pair.settled) for pair in pairs]
+    if kept_in.is_file():
+        with Judgements(kept_in) as kept:
+            rows = people_on(pairs, kept)
+    judge = None
+    if task.gate.judge is not None:
+        ledger = Ledger(task.teacher.max_usd)
+        ledger.spent_usd = (
+            material.teacher.report.cost_usd if material.teacher and material.teacher.report else 0.0
+        )  # one cap for teacher and judge
+        with open_store(store) as opened:
+            rows, stand_in = await ask_judge(
+                task.gate.judge, pairs, rows, task.instruction, task, opened, ledger, on_progress
+            )
+        judge = Judge(task.gate.judge, stand_in)
+    found = win_rates((arm.name, prompt.name), pairs, rows, judge=judge, gate=Terms(task.gate.margin, task.gate.level))
+    if found is None or found[1] is None:
+        raise UserError(
+            f"{kept_in}: judges no row of {arm.name} against the {prompt.name}; name a `judge` in [gate], or judge them with `stillhouse compare`"
+        )
+    return replace(arm, test=_scored(arm.test, pairs, rows), against=AgainstPrompt(found[0], found[1]))
+
+
+def _scored(test: list[RowResult], pairs: list[Pair], rows: list[Compared]) -> list[RowResult]:
+    """Each row's score: the people's choice, else the judge's in both orders; a tie, and said, where there is neither."""
+    by_id = {pair.example.id: row for pair, row in zip(pairs, rows, strict=True)}
+    scored = []
+    for result in test:
+        row = by_id[result.id]
+        score = row.people_score if row.people else row.judge_score
+        scored.append(
+            replace(
+                result, score=0.5 if score is None else score, error=result.error if score is not None else "not judged"
+            )
+        )
+    return scored

@@ -1,0 +1,175 @@
+"""From judged pairs to the report's section: the rate to go by, who judged, the checks on them, the gate. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from stillhouse.comparison.pairs import Pair
+from stillhouse.evaluation import agreement as checks
+from stillhouse.evaluation.gate import GateResult
+from stillhouse.evaluation.metrics import by_name
+from stillhouse.evaluation.proportions import mean_interval
+from stillhouse.evaluation.win_rate import (
+    MIN_PEOPLE,
+    Compared,
+    WinRate,
+    best_known,
+    by_judge,
+    by_people,
+    decide_win_rate,
+)
+from stillhouse.results.comparison import Decided, OfRater, Tally, WeakScores, WinRates
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the gate demands; fixed before anyone looks."""
+
+    margin: float
+    level: float = 0.95
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The model that judged, and whether it is a script in a model's place."""
+
+    name: str
+    stand_in: bool = False
+
+
+def win_rates(
+    names: tuple[str, str],
+    pairs: Sequence[Pair],
+    rows: Sequence[Compared],
+    *,
+    judge: Judge | None = None,
+    gate: Terms | None = None,
+    level: float = 0.95,
+    n_left_out: int = 0,
+) -> tuple[WinRates, GateResult | None] | None:
+    """The section and the gate's answer (None where no `gate` is asked for); None where no row is judged."""
+    best = best_known(rows, gate.level if gate else level)
+    if best is None:
+        return None
+    alone, machine = by_people(rows, best.rate.level), by_judge(rows, best.rate.level)
+    raters, among = sorted({voice.rater for row in rows for voice in row.people}), checks.among_people(rows)
+    people = "by people" if len(raters) < 2 else f"by {len(raters)} people"
+    whose = {
+        "judge": f"by {judge.name if judge else 'a judge'}, not by people",
+        "nobody": "every pair settled without asking",
+    }.get(best.by, people)
+    decided = None if gate is None else decide_win_rate(best, margin=gate.margin, whose=whose, names=names)
+    agreed, of_judge, of_people = checks.agreement(rows), checks.bias_of_judge(rows), checks.bias_of_people(rows)
+    found = WinRates(
+        *names,
+        by=best.by,
+        rate=best.rate,
+        tally=Tally(best.counts.wins, best.counts.losses, best.counts.ties, best.counts.both_bad),
+        n_rows=len(rows),
+        lower_bound=best.bounds.lower(best.rate.level),
+        weight=best.weight,
+        judge=judge.name if judge else None,
+        judge_stand_in=judge is not None and judge.stand_in,
+        people_alone=None if alone is None or alone.by == "nobody" else alone.rate,
+        judge_alone=None if machine is None else machine.rate,
+        agreement=None if agreed is None else agreed.share,
+        kappa=None if agreed is None else agreed.kappa,
+        people_first=None if of_people is None else of_people.first,
+        judge_first=None if of_judge is None else of_judge.first,
+        judge_consistent=None if of_judge is None else of_judge.consistent,
+        n_same=sum(pair.settled == "tie" for pair in pairs),
+        n_missing_a=sum(pair.a is None for pair in pairs),
+        n_missing_b=sum(pair.b is None for pair in pairs),
+        n_unread=sum(row.judge is not None and row.judge_score is None for row in rows),
+        n_left_out=n_left_out,
+        decided=None
+        if decided is None
+        else Decided(decided.answer, decided.margin, decided.sentence, decided.rows_needed),
+        weak=_weak(pairs),
+        notes=(),
+        n_raters=len(raters),
+        raters_agree=None if among is None else among.share,
+        alpha=None if among is None else among.alpha,
+        raters=_each(rows, raters, best.rate.level) if len(raters) > 1 else (),
+    )
+    return _noted(found, best, rows, of_judge, of_people), decided
+
+
+def _each(rows: Sequence[Compared], raters: Sequence[str], level: float) -> tuple[OfRater, ...]:
+    """What each person's choices say alone, of the rows that they judged."""
+    found = []
+    for name in raters:
+        theirs = [
+            replace(row, people=mine)
+            for row in rows
+            if (mine := tuple(voice for voice in row.people if voice.rater == name))
+        ]
+        if (alone := by_people(theirs, level)) is not None:
+            found.append(OfRater(name, alone.rate))
+    return tuple(found)
+
+
+def _noted(
+    found: WinRates,
+    best: WinRate,
+    rows: Sequence[Compared],
+    of_judge: checks.PositionBias | None,
+    of_people: checks.PositionBias | None,
+) -> WinRates:
+    """The section with what has to be said beside its numbers."""
+    n_people, asked = sum(bool(row.people) for row in rows), sum(row.settled is None for row in rows)
+    notes = (
+        [f"both bad: {found.tally.both_bad} of {found.tally.n} rows, counted as ties"] if found.tally.both_bad else []
+    )
+    if best.by == "people" and n_people < asked:
+        notes.append(f"{n_people} of {asked} pairs are judged, in random order")
+        if found.judge is not None and n_people < MIN_PEOPLE:
+            notes.append(
+                f"below {MIN_PEOPLE} rows judged by people, the judge's choices are not corrected by theirs and stand apart"
+            )
+    if best.by == "people, judge corrected":
+        notes.append(
+            f"PPI++ listens to the judge with weight {best.weight:.2f}; {n_people} of {asked} pairs are judged by people"
+        )
+    if found.n_raters > 1:
+        several = sum(len(row.people) > 1 for row in rows)
+        once = "each counts once, by the mean of their choices, and the interval is about rows: it takes these people as they are"
+        notes.append(f"{several} of {n_people} rows are judged by more than one person; {once}")
+    if of_judge is not None and of_judge.shown:
+        side = "first" if of_judge.first.value > 0.5 else "second"
+        notes.append(
+            f"the judge leans to the answer shown {side}; it saw every pair in both orders, so the lean cancels in the rate"
+        )
+    if of_people is not None and of_people.shown:
+        side = "left" if of_people.first.value > 0.5 else "right"
+        notes.append(f"people lean to the {side}; sides are drawn, so the lean widens the interval and favours nobody")
+    n = len(rows)
+    counted = (
+        (found.n_same, n, "rows have the same answer on both sides: ties that nobody was asked about"),
+        (
+            found.n_missing_a,
+            n,
+            f"rows have no answer of {found.a}; an answer is better than none, and none on both sides is both bad",
+        ),
+        (
+            found.n_missing_b,
+            n,
+            f"rows have no answer of {found.b}; an answer is better than none, and none on both sides is both bad",
+        ),
+        (found.n_unread, n, "rows have no two usable replies of the judge, and no part in its rate"),
+        (found.n_left_out, n + found.n_left_out, "rows of the data are left out: one side was not asked"),
+    )
+    return replace(found, notes=(*notes, *(f"{count} of {of} {words}" for count, of, words in counted if count)))
+
+
+def _weak(pairs: Sequence[Pair]) -> tuple[WeakScores, ...]:
+    """ROUGE-L and token F1 of both sides on the rows with a gold label."""
+    labelled = [(pair, pair.example.label) for pair in pairs if pair.example.label is not None]
+    if not labelled:
+        return ()
+    groups = [pair.group or pair.example.id for pair, _ in labelled]
+    found = []
+    for name, metric in (("ROUGE-L", by_name("rouge_l")), ("token F1", by_name("token_f1"))):
+        a = [metric.score(pair.a, label, pair.example) for pair, label in labelled]
+        b = [metric.score(pair.b, label, pair.example) for pair, label in labelled]
+        found.append(WeakScores(name, mean_interval(a, groups), mean_interval(b, groups)))
+    return tuple(found)

@@ -1,0 +1,359 @@
+"""Few-shot arms of `advise`: the prompt with k = 1, 2, 4, ... training rows in it as worked examples, three draws of them, on the same test rows.
+
+k doubles up to what fits into the model's context window, and as far as the cap in dollars and `max_shots` allow; whatever stopped it is said in words.
+Every reply goes through the store and every finished arm into a folder of its own, so a run that is killed pays for nothing twice. The folder's
+`examples.jsonl` can be named as `examples` in [teacher].
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from stillhouse.errors import BudgetError
+from stillhouse.evaluation.harness import score_row
+from stillhouse.experiment.arms import MeasuredArm, read_arm, slug, write_arm
+from stillhouse.experiment.material import Material, TeacherAnswers
+from stillhouse.llm.context import TokenCounter, context_window, measured, with_tokenizer
+from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.metered import MeteredModel
+from stillhouse.llm.models import open_model, worked_examples
+from stillhouse.llm.prompted import PromptedPredictor, build_messages
+from stillhouse.records import Estimate, Example, Prediction, Progress, Source
+from stillhouse.runs import write_atomic
+from stillhouse.store import Store, open_store
+from stillhouse.teacher.annotate import Consent
+from stillhouse.teacher.pilot import N_PILOT, Quote
+
+DRAWS = 3
+UNASKED = 32  # the most examples that are tried where neither a cap in dollars nor `max_shots` says how far to go
+NOT_ANOTHER_PROMPT = "no prompt with examples was measured: recorded answers were given to one prompt and cannot answer another; name a live model in [teacher]"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many examples fit, and the sentence that says so. `most` None: nothing is known that bounds them."""
+
+    most: int | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class FewShotArms:
+    """The arms that were measured, by k and draw, all draws of a k or none; `notes`: what bounded them, or why there are none, as sentences."""
+
+    arms: tuple[MeasuredArm, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(arm.facts["k"] for arm in self.arms))
+
+    def of(self, k: int) -> list[MeasuredArm]:
+        return [arm for arm in self.arms if arm.facts["k"] == k]
+
+
+def pool_of(material: Material) -> tuple[list[Example], Source]:
+    """The training rows that can be shown as examples, and whose labels they carry: gold where any row has it, else the teacher's.
+
+    A teacher that is asked for rationales needs them in its examples too: then only rows with one, whose reasoning ends at the label shown.
+    """
+    rows = material.splits.train
+    source: Source = "gold" if any(row.label is not None for row in rows) else "teacher"
+    pool = [row for row in rows if row.target(source) is not None]
+    if material.task.teacher.rationales:
+        pool = [
+            row
+            for row in pool
+            if isinstance(row.extra.get("rationale"), str)
+            or (row.teacher_rationale and row.teacher_label == row.target(source))
+        ]
+    return pool, source
+
+
+def draw(pool: Sequence[Example], source: Source, seed: int, *, classes: bool) -> list[Example]:
+    """The pool in the order in which it enters the prompt: k examples are the first k, so that prompts of one draw begin alike (providers cache that).
+
+    With classes, these take turns (each class in random order), so that few examples show as many of them as they can.
+    """
+    generator = np.random.default_rng(seed)
+    order = [pool[index] for index in generator.permutation(len(pool))]
+    if not classes:
+        return order
+    turns: dict[str | None, int] = defaultdict(int)
+    first_seen: dict[str | None, int] = {}
+    keyed = []
+    for row in order:
+        label = row.target(source)
+        keyed.append((turns[label], first_seen.setdefault(label, len(first_seen)), row))
+        turns[label] += 1
+    return [row for _, _, row in sorted(keyed, key=lambda entry: entry[:2])]
+
+
+async def measure(
+    material: Material,
+    folder: Path,
+    store_path: Path,
+    on_progress: Callable[[Progress], None] | None = None,
+    consent: Consent | None = None,
+) -> FewShotArms:
+    """Every few-shot arm that the model, the data, the cap and the user allow. Raises TeacherError as `prepare` does; what was answered is stored."""
+    teacher, asked = material.teacher, material.task.teacher
+    if teacher is None or asked.max_shots == 0:
+        return FewShotArms()
+    if teacher.report is None or teacher.name.startswith("recorded:"):
+        return FewShotArms(notes=(NOT_ANOTHER_PROMPT,))
+    pool, source = pool_of(material)
+    if not pool:
+        lacking = (
+            "rationale whose answer is the row's label, which the teacher is asked for too"
+            if asked.rationales
+            else "label"
+        )
+        return FewShotArms(notes=(f"no prompt with examples was measured: no training row has a {lacking}",))
+    left_usd = None if asked.max_usd is None else max(0.0, asked.max_usd - (teacher.report.cost_usd or 0.0))
+    ledger = Ledger(left_usd)
+    with open_store(store_path) as store:
+        model = open_model(teacher.name, material.task, store, ledger)
+        try:
+            return await _Measuring(
+                material, teacher, pool, source, folder, store, model, ledger, on_progress, consent
+            ).all()
+        finally:
+            await model.close()
+
+
+class _Stop(Exception):
+    """Why there is no larger k, as a sentence."""
+
+
+@dataclass
+class _Measuring:
+    """One sitting: k after k, draw after draw."""
+
+    material: Material
+    teacher: TeacherAnswers
+    pool: list[Example]
+    source: Source
+    folder: Path
+    store: Store
+    model: MeteredModel
+    ledger: Ledger
+    on_progress: Callable[[Progress], None] | None
+    consent: Consent | None
+
+    def __post_init__(self) -> None:
+        task = self.material.task
+        self.own = worked_examples(task)
+        self.draws = [
+            draw(self.pool, self.source, seed, classes=self.material.labels is not None) for seed in range(DRAWS)
+        ]
+        prompts = [
+            build_messages(task, row, self.own, rationales=task.teacher.rationales) for row in self.material.splits.test
+        ]
+        usages = [answer.usage for answer in self.teacher.on(self.material.splits.test)]
+        self.longest = max(prompts, key=lambda messages: sum(len(message["content"]) for message in messages))
+        named = task.teacher.tokenizer
+        self.counter = with_tokenizer(task.resolve(named)) if named is not None else measured(prompts, usages)
+        self.output_tokens = [
+            usage.output_tokens for usage in usages if usage is not None and usage.output_tokens is not None
+        ]
+
+    async def all(self) -> FewShotArms:
+        limit = self.limit()
+        sizes, notes = self._sizes(limit)
+        arms: list[MeasuredArm] = []
+        agreed = False
+        for number, k in enumerate(sizes):
+            try:
+                if not agreed:
+                    agreed = self._agree(sizes)
+                arms += await self._all_draws(k, number, len(sizes))
+            except (_Stop, BudgetError) as stop:
+                notes.append(self._stopped(k, stop))
+                break
+        if self.ledger.spent_usd:
+            notes.append(f"the prompts with examples cost ${self.ledger.spent_usd:,.4f} in this run")
+        whose = "gold" if self.source == "gold" else "the teacher's own"
+        notes.insert(
+            0,
+            f"examples are training rows with {whose} labels, drawn {DRAWS} times (seeds 0 to {DRAWS - 1}); the table shows the first draw",
+        )
+        return FewShotArms(tuple(arms), tuple(notes))
+
+    def limit(self) -> Limit:
+        """By the longest test row and the draw that fits the fewest examples, with room left for the answer."""
+        asked, n = self.material.task.teacher, len(self.pool)
+        window = asked.context_tokens or context_window(self.model.priced_as)
+        if window is None:
+            return Limit(
+                None,
+                f"how much {self.model.name} reads at once is not known; set context_tokens in [teacher] to have examples kept within it",
+            )
+        if self.counter is None:
+            said = f"no call told its tokens, so how many examples fit into the {window:,} tokens of {self.model.priced_as} is not known"
+            return Limit(None, f"{said}; name the model's tokenizer in [teacher]")
+        room = window * self.counter.usable - asked.max_tokens - self.counter.of(self.longest)
+        most = min(self._fitting(order, self.counter, room) for order in self.draws)
+        how_many = (
+            f"all {n:,} of your examples fit"
+            if most == n
+            else f"at most {most:,} of your {n:,} examples fit"
+            if most
+            else "no example fits"
+        )
+        return Limit(most, f"{how_many} into the {window:,} tokens of {self.model.priced_as} ({self.counter.how})")
+
+    def _fitting(self, order: Sequence[Example], counter: TokenCounter, room: float) -> int:
+        for number, shot in enumerate(order):
+            room -= counter.of(self._turns(shot))
+            if room < 0:
+                return number
+        return len(order)
+
+    def _turns(self, shot: Example) -> Sequence[dict[str, str]]:
+        """The two messages that an example adds."""
+        task = self.material.task
+        return build_messages(task, shot, [shot], rationales=task.teacher.rationales)[1:3]
+
+    def _sizes(self, limit: Limit) -> tuple[list[int], list[str]]:
+        asked = self.material.task.teacher
+        most = min(len(self.pool), limit.most if limit.most is not None else len(self.pool))
+        notes = [limit.sentence]
+        if asked.max_shots is not None:
+            most = min(most, asked.max_shots)
+        elif asked.max_usd is None and most > UNASKED:
+            notes.append(
+                f"more than {UNASKED} examples were not tried: set max_shots in [teacher], or a cap with max_usd, to go on"
+            )
+            most = UNASKED
+        return [2**power for power in range(most.bit_length())], notes
+
+    async def _all_draws(self, k: int, number: int, n_sizes: int) -> list[MeasuredArm]:
+        missing = self._missing(k)
+        self._refuse_dear(k, missing)
+        for seed in missing:
+            await self._measure(k, seed, self._folder(k, seed), number * DRAWS + seed, n_sizes * DRAWS)
+        return [read_arm(self._folder(k, seed)) for seed in range(DRAWS)]
+
+    def _agree(self, sizes: Sequence[int]) -> bool:
+        """Ask the user for all of them at once, with what they should cost after the calls made so far. Raises what `consent` raises for no."""
+        if self.consent is None or not self.model.bills:
+            return True
+        n, cost_usd = 0, 0.0
+        for k in sizes:
+            for seed in self._missing(k):
+                pending, costs = self._unpaid(k, seed)
+                n, cost_usd = n + pending, cost_usd + (costs or 0.0)
+        if n > N_PILOT:
+            quote = Quote(n, f"{self.model.name} with examples in the prompt", price_snapshot=self.model.price_snapshot)
+            self.consent.before(quote)
+            told = self.counter is not None and self.output_tokens and quote.price_snapshot is not None
+            self.consent.after(replace(quote, cost_usd=Estimate(cost_usd, len(self.output_tokens))) if told else quote)
+        return True
+
+    def _missing(self, k: int) -> list[int]:
+        return [seed for seed in range(DRAWS) if not (self._folder(k, seed) / "arm.json").is_file()]
+
+    def _folder(self, k: int, seed: int) -> Path:
+        return self.folder / "arms" / f"{slug(shots_name(k))}-{seed}"
+
+    def _unpaid(self, k: int, seed: int) -> tuple[int, float | None]:
+        """(calls of this draw that the store has no answer to, what they should cost; None where tokens are not known)."""
+        predictor = self._predictor(k, seed)
+        pending = [
+            request for request in map(predictor.request, self.material.splits.test) if not self.model.has(request)
+        ]
+        if self.counter is None or not self.output_tokens:
+            return len(pending), None
+        replies, cost_usd = sum(self.output_tokens) / len(self.output_tokens), 0.0
+        for request in pending:
+            n_input = round(self.counter.of(request.messages))
+            if (price := self.model.price_of(n_input)) is not None:
+                cost_usd += (n_input * price.input_usd_per_m + replies * price.output_usd_per_m) / 1e6
+        return len(pending), cost_usd
+
+    def _refuse_dear(self, k: int, seeds: Sequence[int]) -> None:
+        """Half of the draws would be money for nothing: a k is begun where the cap should hold for all of them."""
+        if self.ledger.max_usd is None:
+            return
+        cost_usd = sum(self._unpaid(k, seed)[1] or 0.0 for seed in seeds)
+        left = self.ledger.max_usd - (self.ledger.spent_usd or 0.0)
+        if cost_usd > left:
+            raise _Stop(
+                f"they would cost about ${cost_usd:,.4f}, and ${left:,.4f} of the cap of ${self.material.task.teacher.max_usd:g} are left"
+            )
+
+    def _predictor(self, k: int, seed: int) -> PromptedPredictor:
+        return PromptedPredictor(self.model, self.material.task, [*self.own, *self._shots(k, seed)])
+
+    def _shots(self, k: int, seed: int) -> list[Example]:
+        """The first k of the draw, each with the pool's label alone, and no reasoning towards another."""
+        chosen = [row if self.source == "gold" else replace(row, label=None) for row in self.draws[seed][:k]]
+        return [
+            row if row.teacher_label == row.target(self.source) else replace(row, teacher_rationale=None)
+            for row in chosen
+        ]
+
+    async def _measure(self, k: int, seed: int, out: Path, number: int, n_arms: int) -> None:
+        material, test = self.material, self.material.splits.test
+
+        def tick(progress: Progress) -> None:
+            if self.on_progress is not None:
+                what = f"asking with {k} example{'s' if k > 1 else ''}, draw {seed + 1} of {DRAWS}"
+                self.on_progress(
+                    Progress(number * len(test) + progress.done, n_arms * len(test), what, self.ledger.spent_usd)
+                )
+
+        replies = await self._predictor(k, seed).replies(test, tick)
+        plain = self.teacher.on(test)
+        unanswered = [
+            completion.error or "no reply"
+            for (_, _, completion), before in zip(replies, plain, strict=True)
+            if completion.text is None and completion.usage is None and before.output is not None
+        ]
+        if unanswered:  # no answer of the model's: a score of 0 would be a wrong number
+            raise _Stop(
+                f"{len(unanswered)} of {len(test)} calls were not answered, though the prompt without examples was ({unanswered[0]})"
+            )
+        predictions: list[Prediction] = [prediction for prediction, _, _ in replies]
+        rows = [
+            score_row(row, prediction, material.metric, material.scored_against)
+            for row, prediction in zip(test, predictions, strict=True)
+        ]
+        facts = {
+            "spec": self.teacher.name,
+            "seed": seed,
+            "k": k,
+            "n_shots": len(self.own) + k,
+            "shots": [row.id for row in self._shots(k, seed)],
+        }
+        write_atomic(out / "examples.jsonl", _as_worked_examples([*self.own, *self._shots(k, seed)]))
+        write_arm(out, MeasuredArm(shots_name(k), "few-shot", rows, stand_in=self.teacher.stand_in, facts=facts))
+
+    def _stopped(self, k: int, reason: Exception) -> str:
+        wanted = "an example" if k == 1 else f"{k:,} or more examples"
+        return f"prompts with {wanted} are not in the numbers: {reason}"
+
+
+def shots_name(k: int) -> str:
+    return f"prompt + {k} example{'s' if k > 1 else ''}"
+
+
+def _as_worked_examples(shots: Sequence[Example]) -> str:
+    """As `[teacher] examples` reads them."""
+    lines = []
+    for shot in shots:
+        label = shot.label if shot.label is not None else shot.teacher_label
+        reasons = shot.teacher_rationale or shot.extra.get("rationale")
+        row = {
+            "input": shot.input,
+            "label": label,
+            "rationale": reasons,
+            "choices": list(shot.choices) if shot.choices else None,
+        }
+        lines.append(json.dumps({name: value for name, value in row.items() if value is not None}, ensure_ascii=False))
+    return "\n".join(lines) + "\n"

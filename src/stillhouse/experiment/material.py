@@ -1,0 +1,266 @@
+"""What `advise` and `distill` work on: the task's rows with the teacher's answers beside the gold labels, and the rules for which is which."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from stillhouse.data.dataset import label_set, with_teacher
+from stillhouse.data.split import Splits, load_splits
+from stillhouse.errors import BudgetError, UserError
+from stillhouse.evaluation.metrics import Metric, metric_for
+from stillhouse.experiment.held_out import refuse_copies
+from stillhouse.experiment.training_sets import Labels, Lesson, lessons_of
+from stillhouse.records import Example, Prediction, Progress, Source
+from stillhouse.task import Task, default_store, load_task
+from stillhouse.teacher.annotate import Consent, LabelReport, annotate
+from stillhouse.teacher.terms import require_terms
+
+IN_THE_DATA = "teacher_label in the data"  # the teacher's name where the rows bring its answers along
+
+
+@dataclass(frozen=True)
+class TeacherAnswers:
+    """The teacher's answer to every row it was asked, by id."""
+
+    name: str
+    by_id: Mapping[str, Prediction]
+    report: LabelReport | None  # None: the answers came with the rows
+
+    def on(self, examples: Sequence[Example]) -> list[Prediction]:
+        return [self.by_id[example.id] for example in examples]
+
+    @property
+    def stand_in(self) -> bool:
+        return self.report is not None and self.report.stand_in
+
+
+@dataclass(frozen=True)
+class Material:
+    """One task, ready to be measured. `learn_from`: whose labels the students learn; `scored_against`: whose labels the test rows are scored by."""
+
+    task: Task
+    splits: Splits
+    metric: Metric
+    labels: tuple[str, ...] | None  # classes; None: choices per row, or open output
+    learn_from: Source
+    scored_against: Source
+    teacher: TeacherAnswers | None
+    warnings: tuple[str, ...]
+    lessons: tuple[
+        Lesson, ...
+    ]  # what students learn from; the first with `learn_from`'s labels on the splits' training rows is the task's own
+
+    @property
+    def own_lesson(self) -> Lesson:
+        """The lesson that the task asks for; the others are there to be compared with it."""
+        return next(lesson for lesson in self.lessons if lesson.train is self.splits.train)
+
+    def lesson(self, source: Source, rows: str) -> Lesson:
+        return next(lesson for lesson in self.lessons if (lesson.source, lesson.rows) == (source, rows))
+
+    @property
+    def calibration(self) -> list[Example]:
+        """Calibration rows that can be scored, the first of each group: the cascade's threshold is chosen on them, by a bound for rows that are alone."""
+        able = [row for row in self.splits.calibration if row.target(self.scored_against) is not None]
+        firsts = {("row", row.id) if row.group is None else ("group", row.group): row for row in reversed(able)}
+        return [
+            row
+            for row in able
+            if firsts["row" if row.group is None else "group", row.id if row.group is None else row.group] is row
+        ]
+
+
+async def prepare(
+    task: Path | Task,
+    *,
+    teacher: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    store: Path | None = None,
+    skip_bad: bool = False,
+    every_lesson: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+    consent: Consent | None = None,
+) -> Material:
+    """Load and split the rows and ask the teacher for what the comparison needs: the test and calibration rows, and the rows that students learn from.
+
+    A named teacher is asked for all of these (what is in the store costs nothing again); without one, rows that carry `teacher_label` bring their own.
+    `every_lesson`: where the task leaves open what to learn from, the teacher is asked for the rows with gold labels too, as far as the cap allows.
+    With `consent`, an endpoint that bills is asked more than a pilot of twenty rows only where it says yes to what they will cost.
+    """
+    loaded = task if isinstance(task, Task) else load_task(task)
+    loaded = loaded.with_teacher(**{name: value for name, value in (settings or {}).items() if value is not None})
+    splits = load_splits(loaded, skip_bad=skip_bad)
+    refuse_copies(splits)
+    learn_from = _learn_from(loaded, splits)
+    scored_against: Source = "gold" if all(row.label is not None for row in splits.test) else "teacher"
+    wanted = [*splits.test, *splits.calibration, *(row for rows in splits.also_test.values() for row in rows)]
+    if learn_from == "teacher" or loaded.student.recipe == "step_by_step":  # gold labels, the teacher's reasons
+        wanted += [*splits.train, *splits.validation, *splits.unlabelled]
+    if loaded.student.soft_targets and learn_from == "gold" and not every_lesson:
+        raise UserError(
+            f'{loaded.path or loaded.name}: soft_targets are the teacher\'s, and gold labels are learned; set learn_from = "teacher" in [student]'
+        )
+    name = teacher or loaded.teacher.model
+    if name is not None and (
+        learn_from == "teacher" or loaded.student.recipe == "step_by_step"
+    ):  # its answers train; to be compared with needs no leave
+        require_terms(name, loaded.folder)
+    answers = await _ask(name, loaded, wanted, store, on_progress, consent)
+    if answers is None and "teacher" in (learn_from, scored_against):
+        raise UserError(
+            f"{loaded.path or loaded.name}: rows lack gold labels and no teacher is named; set `model` in [teacher], or label the rows"
+        )
+    every_lesson = every_lesson and loaded.student.learn_from == "auto"
+    said: list[str] = []
+    if every_lesson and learn_from == "gold" and answers is not None:
+        answers, said = await _ask_for_lessons(name, loaded, splits, answers, store, on_progress, consent)
+    read, labels_by = splits, _labels_by(answers)
+    splits, warnings = _with_answers(splits, labels_by, answers, learn_from, scored_against)
+    lessons: tuple[Lesson, ...] = (Lesson(learn_from, splits.train, splits.validation),)
+    if every_lesson and not said and (answers is not None or any(row.teacher_label for row in read.train)):
+        lessons, said = lessons_of(loaded, lessons[0], read, labels_by)
+    known = [*splits.train, *splits.validation, *splits.calibration, *splits.test]
+    per_row = any(row.choices for row in known)
+    labels = label_set(known, loaded) if loaded.output == "choice" and not per_row else None
+    return Material(
+        loaded,
+        splits,
+        metric_for(loaded),
+        labels,
+        learn_from,
+        scored_against,
+        answers,
+        (*splits.warnings, *warnings, *said),
+        lessons,
+    )
+
+
+def _learn_from(task: Task, splits: Splits) -> Source:
+    wanted = task.student.learn_from
+    if wanted == "auto":
+        return "gold" if all(row.label is not None for row in (*splits.train, *splits.validation)) else "teacher"
+    return wanted
+
+
+async def _ask(
+    name: str | None,
+    task: Task,
+    wanted: Sequence[Example],
+    store: Path | None,
+    on_progress: Callable[[Progress], None] | None,
+    consent: Consent | None,
+) -> TeacherAnswers | None:
+    if name is not None:
+        predictions, report = await annotate(
+            name, task, wanted, store_path=store or default_store(task), on_progress=on_progress, consent=consent
+        )
+        return TeacherAnswers(
+            name, {row.id: prediction for row, prediction in zip(wanted, predictions, strict=True)}, report
+        )
+    if any(row.teacher_label is not None for row in wanted):
+        return TeacherAnswers(IN_THE_DATA, {row.id: _own_answer(row) for row in wanted}, None)
+    return None
+
+
+async def _ask_for_lessons(
+    name: str | None,
+    task: Task,
+    splits: Splits,
+    answers: TeacherAnswers,
+    store: Path | None,
+    on_progress: Callable[[Progress], None] | None,
+    consent: Consent | None,
+) -> tuple[TeacherAnswers, list[str]]:
+    """The answers with those to the rows that students learn from, where what is left of the cap, and the user, pay for them; else why not."""
+    wanted = [row for row in (*splits.train, *splits.validation, *splits.unlabelled) if row.id not in answers.by_id]
+    spent = answers.report.cost_usd if answers.report is not None else None
+    left = None if task.teacher.max_usd is None else max(0.0, task.teacher.max_usd - (spent or 0.0))
+    if name is not None and wanted:
+        require_terms(name, task.folder)
+    try:
+        further = await _ask(name, task.with_teacher(max_usd=left), wanted, store, on_progress, consent)
+    except BudgetError as refused:
+        if task.teacher.max_usd is None:
+            return answers, [f"no student on teacher labels: {refused}"]
+        return answers, [
+            f"no student on teacher labels: labelling {len(wanted):,} rows would pass the cap of ${task.teacher.max_usd:g}; raise max_usd"
+        ]
+    if further is None:
+        return answers, []
+    return replace(
+        answers, by_id={**answers.by_id, **further.by_id}, report=_joined(answers.report, further.report)
+    ), []
+
+
+def _joined(first: LabelReport | None, second: LabelReport | None) -> LabelReport | None:
+    if first is None or second is None:
+        return first or second
+    names = ("n", "labelled", "lenient", "from_store", "batched", "sent_back", "repaired", "with_scores")
+    counts = {name: getattr(first, name) + getattr(second, name) for name in names}
+    cost_usd = None if first.cost_usd is None or second.cost_usd is None else first.cost_usd + second.cost_usd
+    rejected = dict((Counter(first.rejected) + Counter(second.rejected)).most_common())
+    snapshot, price = first.price_snapshot or second.price_snapshot, first.price or second.price
+    return replace(first, **counts, cost_usd=cost_usd, rejected=rejected, price_snapshot=snapshot, price=price)
+
+
+def _labels_by(answers: TeacherAnswers | None) -> Labels:
+    return (
+        {}
+        if answers is None
+        else {id_: (answer.output, answer.rationale, answer.scores) for id_, answer in answers.by_id.items()}
+    )
+
+
+def _own_answer(row: Example) -> Prediction:
+    error = "no teacher_label in the data" if row.teacher_label is None else None
+    return Prediction(
+        row.teacher_label, source="teacher", rationale=row.teacher_rationale, scores=row.teacher_scores, error=error
+    )
+
+
+def _with_answers(
+    splits: Splits, labels: Labels, answers: TeacherAnswers | None, learn_from: Source, scored_against: Source
+) -> tuple[Splits, list[str]]:
+    """The splits with the teacher's labels beside the gold ones; rows that cannot be learned from or scored are left out, counted and said."""
+    pool = {
+        "train": splits.train + (splits.unlabelled if learn_from == "teacher" else []),
+        "validation": splits.validation,
+    }
+    parts = {
+        part: with_teacher(rows, labels)
+        for part, rows in (pool | {"calibration": splits.calibration, "test": splits.test}).items()
+    }
+    warnings = []
+    for part, source in (("train", learn_from), ("validation", learn_from), ("test", scored_against)):
+        kept = [row for row in parts[part] if row.target(source) is not None]
+        if dropped := len(parts[part]) - len(kept):
+            reasons = _reasons(answers, parts[part]) if source == "teacher" else ""
+            warnings.append(
+                f"{dropped} of {len(parts[part])} {part} rows have no usable {source} label and were left out{reasons}"
+            )
+        parts[part] = kept
+    also = {
+        name: [row for row in with_teacher(rows, labels) if row.target(scored_against) is not None]
+        for name, rows in splits.also_test.items()
+    }
+    filled = replace(
+        splits,
+        train=parts["train"],
+        validation=parts["validation"],
+        calibration=parts["calibration"],
+        test=parts["test"],
+        unlabelled=[],
+        also_test={name: rows for name, rows in also.items() if rows},
+    )
+    return filled, warnings
+
+
+def _reasons(answers: TeacherAnswers | None, rows: Sequence[Example]) -> str:
+    if answers is None:
+        return ""
+    counts = Counter(
+        answers.by_id[row.id].error for row in rows if row.id in answers.by_id and answers.by_id[row.id].error
+    )
+    return f" ({', '.join(f'{reason}: {count}' for reason, count in counts.most_common(3))})" if counts else ""

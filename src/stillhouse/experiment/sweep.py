@@ -1,0 +1,126 @@
+"""Many small trainings at once: one process per core, each with a single thread.
+
+Small students do not fill a core: two threads on a busy one were measured up to eight times slower than one. Every finished arm is on disk before it is
+reported, so a sweep that is killed goes on with what is missing.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from stillhouse.errors import StillhouseError
+from stillhouse.experiment.arms import MeasuredArm, StudentPlan, read_arm, student_arm
+from stillhouse.records import Progress
+
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TOKENIZERS_PARALLELISM")
+_ticks: Any = None  # in a worker: where its progress goes
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def sweep(
+    plans: Sequence[StudentPlan], *, workers: int | None = None, on_progress: Callable[[Progress], None] | None = None
+) -> list[MeasuredArm]:
+    """Measure every plan, in the order given. Progress counts training rows, so that large sizes weigh what they cost.
+
+    Raises what a training raises; arms that are finished by then are kept.
+    """
+    missing = [plan for plan in plans if not (plan.out / "arm.json").is_file()]
+    if missing:
+        _train(missing, plans, min(workers or cores(), len(missing)), on_progress)
+    return [read_arm(plan.out) for plan in plans]
+
+
+def _train(
+    missing: Sequence[StudentPlan],
+    plans: Sequence[StudentPlan],
+    workers: int,
+    on_progress: Callable[[Progress], None] | None,
+) -> None:
+    total = sum(len(plan.train) for plan in plans)
+    done = total - sum(len(plan.train) for plan in missing)
+    shares: dict[int, float] = {}
+    context = multiprocessing.get_context("spawn")  # a forked child of a process with threads may hang
+    ticks = context.Queue()
+    largest_first = sorted(
+        range(len(missing)), key=lambda number: -len(missing[number].train)
+    )  # the last worker is then left with a short one
+    with _single_threaded(), ProcessPoolExecutor(workers, context, _begin, (ticks,)) as pool:
+        futures: dict[Future[None], int] = {
+            pool.submit(_measure, number, missing[number]): number for number in largest_first
+        }
+        try:
+            while futures:
+                finished, _ = wait(futures, timeout=0.25, return_when=FIRST_COMPLETED)
+                shares.update(_drain(ticks))
+                for future in finished:
+                    number = futures.pop(future)
+                    future.result()
+                    done += len(missing[number].train)
+                    shares.pop(number, None)
+                if on_progress is not None:
+                    under_way = sum(
+                        share * len(missing[number].train)
+                        for number, share in shares.items()
+                        if number in futures.values()
+                    )
+                    on_progress(
+                        Progress(
+                            int(done + under_way),
+                            total,
+                            f"{len(plans) - len(futures)} of {len(plans)} students trained",
+                        )
+                    )
+        except BrokenProcessPool:
+            raise StillhouseError(
+                "a training process was killed (out of memory?); run the same command again to go on, with fewer --workers"
+            ) from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
+
+
+def _begin(ticks: Any) -> None:
+    global _ticks
+    _ticks = ticks
+
+
+def _measure(number: int, plan: StudentPlan) -> None:
+    """In a worker: one arm, from training to rows on disk."""
+
+    def tick(progress: Progress) -> None:
+        if progress.total and _ticks is not None and progress.what.startswith("training"):
+            _ticks.put((number, min(1.0, progress.done / progress.total)))
+
+    student_arm(plan, tick)
+
+
+def _drain(ticks: Any) -> Iterator[tuple[int, float]]:
+    with contextlib.suppress(queue.Empty):
+        while True:
+            yield ticks.get_nowait()
+
+
+@contextlib.contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Children inherit these before they import anything; the libraries read them once, at import."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1") | {"TOKENIZERS_PARALLELISM": "false"})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

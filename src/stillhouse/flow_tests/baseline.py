@@ -1,0 +1,75 @@
+"""A test against an earlier one, case by case: paired differences with intervals, and whether anything is worse beyond the margin."""
+
+from collections.abc import Mapping, Sequence
+
+from stillhouse.errors import UserError
+from stillhouse.evaluation.gate import GateResult, decide_gate
+from stillhouse.evaluation.harness import RowResult
+from stillhouse.evaluation.proportions import mcnemar_midp
+from stillhouse.results.tested import Against, CaseResult, PartResult
+
+LEVEL = 0.95
+
+
+def compare(
+    parts: Sequence[PartResult], baseline: Mapping[str, Mapping[str, CaseResult]], margin: float, name: str
+) -> tuple[Against, ...]:
+    """Every part that both have, on the cases that both have alike and scored. The error rate of 5 % is shared by all comparisons (Bonferroni).
+
+    Raises UserError where they have no case in common.
+    """
+    pairs = {part.name: _common(part, baseline.get(part.name, {})) for part in parts}
+    pairs = {part: rows for part, rows in pairs.items() if rows}
+    if not pairs:
+        raise UserError(f"{name}: has no scored case in common with this test; give a test of the same cases")
+    level = 1 - (1 - LEVEL) / len(pairs)
+    return tuple(
+        _against(part, pairs[part.name], baseline[part.name], margin, level) for part in parts if part.name in pairs
+    )
+
+
+def _common(part: PartResult, earlier: Mapping[str, CaseResult]) -> list[tuple[CaseResult, CaseResult]]:
+    both = [(row, earlier[row.id]) for row in part.rows if row.id in earlier and earlier[row.id].key == row.key]
+    return [(now, then) for now, then in both if now.score is not None and then.score is not None]
+
+
+def _against(
+    part: PartResult,
+    pairs: Sequence[tuple[CaseResult, CaseResult]],
+    earlier: Mapping[str, CaseResult],
+    margin: float,
+    level: float,
+) -> Against:
+    now, then = ([_row(row) for row in rows] for rows in zip(*pairs, strict=True))
+    found = decide_gate(now, then, margin=margin, level=level)
+    better = sum(one.score > other.score for one, other in zip(now, then, strict=True))
+    worse = sum(one.score < other.score for one, other in zip(now, then, strict=True))
+    p = mcnemar_midp(better, worse) if all(row.score in (0.0, 1.0) for row in (*now, *then)) else None
+    left_out = len(part.rows) + len(earlier) - 2 * len(pairs)
+    return Against(
+        part.name,
+        found.answer,
+        found.difference,
+        found.lower_bound,
+        p,
+        left_out,
+        _sentence(part.name, found, better, worse, left_out),
+    )
+
+
+def _row(row: CaseResult) -> RowResult:
+    assert row.score is not None  # `_common` left such rows out
+    return RowResult(row.id, None, row.expected, row.output, row.score)
+
+
+def _sentence(name: str, found: GateResult, better: int, worse: int, left_out: int) -> str:
+    seen = f"{name}: {found.difference.value * 100:+.1f} points on {found.n} cases ({better} better, {worse} worse)"
+    bound = f"at least {found.lower_bound * 100:+.1f} with {100 * found.level:.4g}% confidence"
+    aside = f"; {left_out} cases that only one of the two has were left out" if left_out else ""
+    if found.answer == "pass":
+        return f"{seen}, {bound}: not worse by the margin of {found.margin * 100:g}{aside}"
+    if found.answer == "fail":
+        return f"{seen}: worse by more than the margin of {found.margin * 100:g}{aside}"
+    needed = found.rows_needed
+    more = f"; about {needed} cases would tell, if the difference stays" if needed and needed > found.n else ""
+    return f"{seen}, {bound}: these cases cannot tell whether it is within the margin of {found.margin * 100:g}{more}{aside}"

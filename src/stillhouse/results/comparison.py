@@ -1,0 +1,137 @@
+"""Two systems judged answer against answer: what was found, as values."""
+
+from typing import Literal
+
+from stillhouse import numbers
+from stillhouse.records import Estimate
+from stillhouse.results.record import Measured, record
+
+
+@record
+class Tally:
+    """How the rows fell, from A's side; they add up to the rows judged."""
+
+    wins: int
+    losses: int
+    ties: int
+    both_bad: int
+
+    @property
+    def n(self) -> int:
+        return self.wins + self.losses + self.ties + self.both_bad
+
+
+@record
+class WeakScores:
+    """A metric of shared words against the gold labels, beside the judgements: weak evidence, and called that."""
+
+    metric: str
+    a: Measured
+    b: Measured
+
+
+@record
+class OfRater:
+    """One person's win rate for A on the rows that they judged; `name` "" for who gave none."""
+
+    name: str
+    rate: Measured
+
+
+@record
+class Decided:
+    """The gate's answer: may A replace B?"""
+
+    answer: Literal["pass", "fail", "cannot tell"]
+    margin: float
+    sentence: str
+    rows_needed: int | None = None
+
+
+@record
+class WinRates:
+    """A against B. `rate` is the one to go by, and `by` says whose it is; `tally` counts the rows that it stands on (of people, where a judge was corrected).
+
+    A tie is half a win for each, and so is "both bad". Rates and biases run from 0 to 1, kappa and alpha from -1 to 1.
+    """
+
+    a: str
+    b: str
+    by: Literal["people", "people, judge corrected", "judge", "nobody"]
+    rate: Measured
+    tally: Tally
+    n_rows: int  # that both answered
+    lower_bound: float | None = None  # of the rate, one-sided at its level
+    weight: float | None = None  # how far the judge was listened to, 0 to 1
+    judge: str | None = None
+    judge_stand_in: bool = False
+    people_alone: Measured | None = None
+    judge_alone: Measured | None = None
+    agreement: Measured | None = None  # judge and people on the rows of both
+    kappa: Measured | None = None  # the same beyond chance
+    people_first: Measured | None = None  # share of choices for the answer on the left
+    judge_first: Measured | None = None
+    judge_consistent: Measured | None = None  # rows with the same choice in both orders
+    n_same: int = 0  # rows whose answers are the same: ties that nobody was asked about
+    n_missing_a: int = 0
+    n_missing_b: int = 0
+    n_unread: int = 0  # rows without two usable replies of the judge
+    n_left_out: int = 0  # rows of the data that one side was not asked
+    decided: Decided | None = None
+    weak: tuple[WeakScores, ...] = ()
+    notes: tuple[str, ...] = ()
+    n_raters: int = 0  # people who judged a row of these
+    raters_agree: Measured | None = (
+        None  # of two choices of one row by different people, those that are the same; n: rows
+    )
+    alpha: Measured | None = None  # Krippendorff's: the same beyond chance
+    raters: tuple[OfRater, ...] = ()  # each of them, where there are several
+
+    @property
+    def heading(self) -> str:
+        """What the rate is called. Without people it says so."""
+        people = "people" if self.n_raters < 2 else f"{self.n_raters} people"
+        return {
+            "people": f"win rate by {people}",
+            "people, judge corrected": f"win rate by {people}, with the judge's choices corrected by theirs",
+            "nobody": "win rate with every pair settled, nobody asked",
+            "judge": f"win rate by {self.judge}{' (a stand-in)' if self.judge_stand_in else ''}, not by people",
+        }[self.by]
+
+    @property
+    def sentence(self) -> str:
+        """The result in one sentence."""
+        people = (
+            f", {numbers.count(self.tally.n)} of them judged by people" if self.by == "people, judge corrected" else ""
+        )
+        return f"{self.a} wins {numbers.percent(self.rate.value)} {numbers.interval(self.rate)} against {self.b} (n = {numbers.count(self.rate.n)}{people})"
+
+    @property
+    def estimates(self) -> list[tuple[str, Estimate]]:
+        """Every rate there is, the one to go by first."""
+        found: list[tuple[str, Estimate | None]] = [
+            ("people, judge corrected (PPI++)", self.rate if self.by == "people, judge corrected" else None),
+            ("people", self.people_alone),
+            *((f"{one.name or 'who gave no name'} alone", one.rate) for one in self.raters),
+            ("every pair settled, nobody asked", self.rate if self.by == "nobody" else None),
+            (f"{self.judge} alone, not corrected", self.judge_alone),
+        ]
+        return [(name, estimate) for name, estimate in found if estimate is not None]
+
+    @property
+    def checks(self) -> list[tuple[str, Estimate, str]]:
+        """(what, number, how to read it) of the judge and the people."""
+        found: list[tuple[str, Estimate | None, str]] = [
+            ("two people agree", self.raters_agree, "rows of two or more"),
+            ("Krippendorff's alpha", self.alpha, "the same beyond chance"),
+            (
+                "judge and people agree",
+                self.agreement,
+                "rows of both" if self.n_raters < 2 else "choices on rows of both",
+            ),
+            ("kappa", self.kappa, "beyond chance"),
+            ("judge takes the first", self.judge_first, "even: 50 %"),
+            ("judge keeps its choice", self.judge_consistent, "in both orders"),
+            ("people take the left", self.people_first, "even: 50 %"),
+        ]
+        return [(what, estimate, read) for what, estimate, read in found if estimate is not None]

@@ -1,0 +1,95 @@
+"""The money of a result: what was spent once, what a call costs, when an arm pays for itself, and what an answer must be worth for the choice to flip."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from stillhouse.results.record import Dollars, record
+
+
+@record
+class OneOff:
+    """Money spent once. `usd` None: not known, or `counted` is False because it was spent whatever is decided now."""
+
+    what: str
+    usd: Dollars | None
+    note: str | None = None
+    counted: bool = True
+
+
+@record
+class CostLine:
+    """What `calls` calls of an arm cost in all: fixed_usd + usd_per_call * calls, and renewal_usd after every `renewal_calls` of them. None: not known."""
+
+    name: str
+    fixed_usd: Dollars | None
+    usd_per_call: Dollars | None
+    note: str | None = None
+    renewal_usd: Dollars | None = None
+    renewal_calls: Annotated[float, Field(gt=0)] | None = None  # None: it never comes back
+
+
+@record
+class BreakEven:
+    """The number of calls from which `arm` is cheaper than `against`. None: never, or a price is unknown; `sentence` says which."""
+
+    arm: str
+    against: str
+    calls: Annotated[float, Field(ge=0)] | None
+    sentence: str
+    day: str | None = None  # ISO date; None: the calls a day are not known
+    pays_off: bool | None = None  # None: not known
+
+
+@record
+class CallPart:
+    """A part of what the prompt's calls consist of: mean tokens per call, and what 1,000 calls' worth of them costs at the rates of `Money.rates`."""
+
+    what: str
+    tokens: float
+    usd_per_1000: Dollars | None
+
+
+@record
+class AnswerWorth:
+    """What one more correct answer must be worth for the choice between `arm` and `against` to flip; differences are arm minus against, per call.
+
+    `flips_at` with its interval at `level`; None: no worth flips it, or none that is low or high enough to be sure. `shares[i]` is the share of bootstrap draws
+    in which the arm is the better buy at `values[i]` US dollars; `at_yours` that at `yours`, the worth that the user named.
+    """
+
+    arm: str
+    against: str
+    usd_difference: float
+    score_difference: float
+    n: int
+    flips_at: Dollars | None
+    low: Dollars | None
+    high: Dollars | None
+    level: float
+    values: tuple[Annotated[float, Field(gt=0)], ...]
+    shares: tuple[float, ...]
+    sentence: str
+    yours: Dollars | None = None
+    at_yours: float | None = None
+    n_draws: Annotated[int, Field(ge=1)] = 1
+
+    def __post_init__(self) -> None:
+        if len(self.values) != len(self.shares):
+            raise ValueError(f"an acceptability curve of {len(self.values)} values has {len(self.values)} shares")
+
+
+@record
+class Money:
+    """What was paid once, what each call costs, where the lines cross, and from which worth of an answer on the choice flips."""
+
+    one_off: tuple[OneOff, ...] = ()
+    lines: tuple[CostLine, ...] = ()
+    break_even: tuple[BreakEven, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    call_parts: tuple[CallPart, ...] = ()  # of the prompt's calls on the test rows
+    rates: str | None = None
+    n_calls: int = 0  # that `call_parts` is the mean of
+    calls_per_day: Annotated[float, Field(gt=0)] | None = None
+    worth: tuple[AnswerWorth, ...] = ()
+    unit: str = "correct answer"  # what a whole score is

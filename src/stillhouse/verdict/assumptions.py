@@ -1,0 +1,75 @@
+"""What the money of a run stands on, in sentences: prices, volumes, and what the app will do otherwise than the run did."""
+
+from collections.abc import Sequence
+
+from stillhouse.advice.breakeven import machine_pays_from
+from stillhouse.experiment.material import Material
+from stillhouse.verdict import costs
+from stillhouse.verdict.gated import Judged
+
+
+def assumptions(material: Material, prompt: Judged, students: Sequence[Judged]) -> tuple[str, ...]:
+    """The section's small print, the machine first."""
+    return (_machine(material), _volume(material), *_prompt(material), *_whole_machines(material, prompt, students))
+
+
+def _machine(material: Material) -> str:
+    money = material.task.money
+    if money.machine_usd_per_hour is None:
+        return "the price of the student's machine is not known; set machine_usd_per_hour in [money]"
+    busy = f"answers calls in {money.utilisation:.0%} of its time, one at a time, at the mean time per call that was measured"
+    return f"a machine at ${money.machine_usd_per_hour:.2f} per hour that {busy}"
+
+
+def _volume(material: Material) -> str:
+    money = material.task.money
+    if money.calls_per_day is not None:
+        return f"{money.calls_per_day:,g} calls a day, whole machines day and night, what was spent once spread over {money.horizon_days} days"
+    left_out = "machines are paid by the second, what was spent once is left out of what an answer is worth, and there is no date"
+    return f"how many calls there are a day is not known: {left_out}; set calls_per_day in [money]"
+
+
+def _prompt(material: Material) -> list[str]:
+    """What the app's calls will cost, and how that differs from what these did."""
+    money, said = material.task.money, []
+    if (
+        material.teacher is not None
+        and material.teacher.report is not None
+        and (snapshot := material.teacher.report.price_snapshot)
+    ):
+        estimated = ", tokens estimated at four characters each" if material.teacher.stand_in else ""
+        said.append(f"the prompt's calls are priced as {snapshot}{estimated}")
+    if costs.batched(material):
+        said.append("some of them came from batches: all are priced again from their tokens, as the app's own calls")
+    if money.batch_discount is not None:
+        said.append(f"the app's calls wait for a batch, at a discount of {money.batch_discount:.0%}")
+    elif money.batch and costs.prompt_factor(material) is None:
+        said.append("no table knows what a batch of the prompt's calls costs; set batch_discount in [money]")
+    elif money.batch:
+        said.append("the app's calls wait for a batch, at the table's price")
+    if money.retries:
+        said.append(f"{money.retries:g} more calls are paid for per call that is answered")
+    if money.hosted_model is not None:
+        said.append(
+            f"{money.hosted_model} is priced at as many tokens as the prompt's calls have; a finetune may need fewer"
+        )
+    return said
+
+
+def _whole_machines(material: Material, prompt: Judged, students: Sequence[Judged]) -> list[str]:
+    """For each student the volume from which one whole machine is cheaper than the prompt's calls: what a price per call hides."""
+    money, said = material.task.money, []
+    for judged in students:
+        seconds = costs.seconds_per_call(judged.arm)
+        if money.machine_usd_per_hour is None or seconds is None or prompt.usd_per_call is None:
+            continue
+        most = f"{86_400 * money.utilisation / seconds:,.0f}"
+        costs_a_day = f"a whole machine for {judged.arm.name} costs ${24 * money.machine_usd_per_hour:,.2f} a day"
+        found = machine_pays_from(money.machine_usd_per_hour, seconds, money.utilisation, prompt.usd_per_call)
+        if found is None:
+            said.append(f"{costs_a_day}, more than the prompt asks for the {most} calls a day that it can answer")
+        else:
+            said.append(
+                f"{costs_a_day}, less than the prompt from {found:,.0f} calls a day on; it can answer {most} a day"
+            )
+    return said
