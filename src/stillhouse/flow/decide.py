@@ -21,7 +21,7 @@ from stillhouse.llm.request import Request
 from stillhouse.records import Example
 from stillhouse.task import Task
 
-_LACKING = ("the endpoint has no decisions API", "refused by the endpoint (400")
+_NO_DECISIONS = (400, 404, 405)  # the statuses of an endpoint that has no decisions API, or not for this model
 
 
 class Choice(str):
@@ -107,7 +107,7 @@ async def _asked(opened: Any, task: Task, example: Example, sample_index: int) -
         asked = _decision(opened, task, example, sample_index)
         if not opened.without("decisions", asked):
             completion = await opened.complete(asked, example)
-            if completion.error is None or not completion.error.startswith(_LACKING):
+            if completion.status not in _NO_DECISIONS:
                 option = usable(completion, task.name)
                 return _an_option(option, task), (completion.scores or {}).get(option)
             opened.lacks.add("decisions")
@@ -139,11 +139,7 @@ async def _by_reply(chat: Chat, task: Task, example: Example, sample_index: int)
     if chat.without("logprobs", asked):
         asked = Request(chat.name, messages, plain, None, sample_index)
     completion = await chat.complete(asked, example)
-    if (
-        completion.error is not None
-        and "refused by the endpoint (400" in completion.error
-        and "logprobs" in asked.parameters
-    ):
+    if completion.status == 400 and "logprobs" in asked.parameters:
         chat.lacks.add("logprobs")
         return await _by_reply(chat, task, example, sample_index)
     text = usable(completion, task.name)

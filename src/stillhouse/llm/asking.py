@@ -17,7 +17,7 @@ from stillhouse.task import Task
 
 SENT_BACK = ", also when sent back"
 _FEATURES = ({"logprobs"}, {"schema"}, {"logprobs", "schema"})
-_REFUSED = ("refused by the endpoint (400", "refused by the endpoint (422")
+_REFUSED = (400, 422)  # the statuses by which an endpoint says that it does not take a request as it is
 
 
 class Asking:
@@ -131,7 +131,7 @@ def _answered(reply: Reply, completion: Completion) -> tuple[Prediction, Reply, 
 
 
 def _refused(completion: Completion) -> bool:
-    return completion.error is not None and completion.error.startswith(_REFUSED)
+    return completion.status in _REFUSED
 
 
 def _without(request: Request, features: set[str]) -> Request:

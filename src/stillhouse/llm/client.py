@@ -239,15 +239,14 @@ class ChatClient:
                 f"{self.base_url}: the endpoint refuses the key ({status}: {self._said(raw)}); set the right key in the environment"
             )
         if decides and status in (404, 405, 501):
-            return Completion(None, error=NO_DECISIONS, latency_s=latency_s)
+            return Completion(None, error=NO_DECISIONS, latency_s=latency_s, status=status)
         if status == 404:
             raise TeacherError(
                 f"{self.base_url}: no such model or path ({status}: {self._said(raw)}); check the name {self.model!r} and the address"
             )
         if status != 200:
-            refused = Completion(
-                None, error=f"refused by the endpoint ({status}: {self._said(raw)})", latency_s=latency_s
-            )
+            reason = f"refused by the endpoint ({status}: {self._said(raw)})"
+            refused = Completion(None, error=reason, latency_s=latency_s, status=status)
             if status in (400, 422) and (parameter := refused_parameter(raw)) is not None:
                 raise _Refused(parameter, refused)
             return refused

@@ -188,6 +188,8 @@ def _to_stored(request: Request, completion: Completion, created: str) -> Stored
         response["tool_calls"] = [asdict(call) for call in completion.tool_calls]
     if completion.scores is not None:
         response["scores"] = dict(completion.scores)
+    if completion.status is not None:
+        response["status"] = completion.status
     if completion.lacking:
         response["lacking"] = list(completion.lacking)
     paid = (completion.usage, completion.cost_usd, completion.price_snapshot, completion.latency_s)
@@ -213,6 +215,7 @@ def _from_stored(stored: StoredCompletion) -> Completion:
         top_logprobs=None if tops is None else tuple(tops),
         tool_calls=None if calls is None else tuple(ToolCall(**call) for call in calls),
         scores=stored.response.get("scores"),
+        status=stored.response.get("status"),
         lacking=tuple(stored.response.get("lacking", ())),
         created=stored.created,
         from_store=True,

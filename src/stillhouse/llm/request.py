@@ -81,6 +81,7 @@ class Completion:
     scores: Mapping[str, float] | None = None  # of a decision: the probability of each choice
     lacking: tuple[str, ...] = ()  # parameters of the request that the model does not take, and was asked without
     created: str | None = None  # when it was answered, ISO 8601, UTC
+    status: int | None = None  # the HTTP status of the endpoint's refusal of this one request; None: it was not refused
     from_store: bool = False  # answered by an earlier payment
 
 
