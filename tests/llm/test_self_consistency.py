@@ -37,6 +37,12 @@ def test_no_readable_sample_is_no_answer():
     assert mixed.error == "no sample of 3 could be read (most often: empty reply)"
 
 
+def test_samples_that_fail_alike_are_counted_as_one_that_fails_so():
+    misfit = Reply(None, error="the reply does not fit (city: 3)", counted_as="the reply does not fit")
+    assert vote([misfit, misfit]).counted_as == "the reply does not fit"
+    assert vote([misfit, misfit, Reply(None, error="cut off")]).counted_as is None
+
+
 def test_spacing_makes_no_second_candidate_and_a_strict_vote_makes_the_answer_strict():
     replies = [Reply("( 7 - 4 )", how="lenient"), Reply("(7 - 4)", how="strict"), Reply("(  7 - 4 )", how="strict")]
     assert vote(replies).output == "( 7 - 4 )"

@@ -76,7 +76,7 @@ for number in range(20):
 
 def test_a_file_that_is_no_store_and_a_store_of_another_version_are_named(tmp_path):
     (tmp_path / "text.db").write_text("not a database, but long enough to be looked at" * 50)
-    with pytest.raises(StorageError, match=r"text\.db.*not a database"):
+    with pytest.raises(StorageError, match=r"text\.db.*not a database\); give another file"):
         open_store(tmp_path / "text.db")
     open_store(tmp_path / "s.db").close()
     with sqlite3.connect(tmp_path / "s.db") as connection:

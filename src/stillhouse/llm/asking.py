@@ -15,7 +15,7 @@ from stillhouse.llm.soft_targets import label_scores
 from stillhouse.records import Example, Prediction, Usage
 from stillhouse.task import Task
 
-SENT_BACK = ", also when sent back"
+_SENT_BACK = ", also when sent back"
 _FEATURES = ({"logprobs"}, {"schema"}, {"logprobs", "schema"})
 _REFUSED = (400, 422)  # the statuses by which an endpoint says that it does not take a request as it is
 
@@ -55,8 +55,10 @@ class Asking:
             )
             second = await self._model.complete(replace(request, messages=messages), example)
             mended = self._read(example, second)
-            error = None if mended.error is None else mended.error + SENT_BACK
-            reply = replace(mended, how=None if mended.output is None else "repaired", error=error, sent_back=1)
+            reply = replace(mended, how=None if mended.output is None else "repaired", sent_back=1)
+            if mended.error is not None:
+                counted_as = None if mended.counted_as is None else mended.counted_as + _SENT_BACK
+                reply = replace(reply, error=mended.error + _SENT_BACK, counted_as=counted_as)
             completion = _together([completion, second], text=second)
         asked_for = [
             name

@@ -16,7 +16,7 @@ from stillhouse.store import Store, StoredCompletion
 
 AT_ONCE = 32  # of a model without a limiter
 Call = Callable[[Request, Example | None], Awaitable[Completion]]
-IN_A_BATCH = " in a batch"  # how the price of an answer says that a batch gave it
+_IN_A_BATCH = " in a batch"  # the end of the price of an answer that a batch gave
 
 
 class MeteredModel:
@@ -164,7 +164,7 @@ class MeteredModel:
             cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
             cost_usd = None if cost_usd is None else share * cost_usd
             completion = replace(
-                completion, cost_usd=cost_usd, price_snapshot=snapshot and f"{snapshot}, {share:.0%}{IN_A_BATCH}"
+                completion, cost_usd=cost_usd, price_snapshot=snapshot and f"{snapshot}, {share:.0%}{_IN_A_BATCH}"
             )
         await self._store.put(_to_stored(request, completion, _second(now)))
         return cost_usd
@@ -172,6 +172,11 @@ class MeteredModel:
     async def close(self) -> None:
         if self._close is not None:
             await self._close()
+
+
+def batch_answered(completion: Completion) -> bool:
+    """Whether a batch gave this answer. Its price says so, in the stores of all versions, and nothing else does."""
+    return _IN_A_BATCH in (completion.price_snapshot or "")
 
 
 def _to_stored(request: Request, completion: Completion, created: str) -> StoredCompletion:

@@ -20,7 +20,7 @@ from stillhouse.task import Task
 ANSWER = "So the answer is"
 _DEFAULT_PATTERN = rf"{ANSWER}:?\s*(.+?)\s*$"
 NOT_JSON = "the reply is not valid JSON"
-NOT_FITTING = "the reply does not fit the schema"
+_NOT_FITTING = "the reply does not fit the schema"
 _SEVERAL = "ambiguous: the reply names several labels"
 
 
@@ -35,6 +35,7 @@ class Reply:
     rationale: str | None = None
     how: Literal["strict", "lenient", "repaired"] | None = None
     error: str | None = None
+    counted_as: str | None = None  # `error` without what differs from row to row, where it holds such; None: `error`
     at: int | None = None  # where in the reply's text the answer begins
     agreement: float | None = None  # of k samples, the share that gave this answer; None: there was one
     scores: Mapping[str, float] | None = None  # the teacher's probability per label, where it is known
@@ -203,11 +204,9 @@ def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None
     if schema is not None:
         problem = next(_problems(schema, value), None)
         if problem is not None:
-            return Reply(
-                None,
-                rationale,
-                error=f"{NOT_FITTING} ({'.'.join(map(str, problem.absolute_path)) or 'the value'}: {problem.message:.120})",
-            )
+            place = ".".join(map(str, problem.absolute_path)) or "the value"
+            error = f"{_NOT_FITTING} ({place}: {problem.message:.120})"
+            return Reply(None, rationale, error=error, counted_as=_NOT_FITTING)
     return Reply(canonical, rationale, "strict")
 
 

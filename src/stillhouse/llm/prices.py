@@ -23,6 +23,7 @@ class Price:
     snapshot: str  # where the price is from and of which date
     cached_usd_per_m: float | None = None
     written_usd_per_m: float | None = None
+    from_table: bool = False  # of `genai-prices`, whose rates may depend on the length of the prompt
 
     def cost_usd(self, usage: Usage) -> float | None:
         """The cost of one call; None where the provider did not say how many tokens it counted."""
@@ -130,6 +131,7 @@ def _price_on(
         (whole - fresh) * 1000,
         f"{name}{', batch' if batch else ''}, genai-prices {_table_version()}",
         *rates,
+        from_table=True,
     )
 
 
@@ -156,7 +158,7 @@ def call_cost(
     )
     if price is None or usage.input_tokens is None or usage.output_tokens is None:
         return None, None
-    if "genai-prices" in price.snapshot:
+    if price.from_table:
         provider, name = _split(model)
         special = usage.cached_input_tokens or 0, usage.written_input_tokens or 0
         return _table_cost(

@@ -18,14 +18,12 @@ def vote(replies: Sequence[Reply]) -> Reply:
     """
     votes = Counter(_words(reply.output) for reply in replies if reply.output is not None)
     if not votes:
-        reason, count = Counter(reply.error or "no answer" for reply in replies).most_common(1)[0]
-        return Reply(
-            None,
-            error=reason
-            if count == len(replies)
-            else f"no sample of {len(replies)} could be read (most often: {reason})",
-            agreement=0.0,
-        )
+        reasons = Counter((reply.error or "no answer", reply.counted_as) for reply in replies)
+        (reason, counted_as), count = reasons.most_common(1)[0]
+        if count == len(replies):
+            return Reply(None, error=reason, counted_as=counted_as, agreement=0.0)
+        error = f"no sample of {len(replies)} could be read (most often: {reason})"
+        return Reply(None, error=error, agreement=0.0)
     most = max(votes.values())
     winners = [answer for answer, count in votes.items() if count == most]
     agreement = most / len(replies)

@@ -26,6 +26,7 @@ from stillhouse.store.schema import (
 )
 from stillhouse.store.writer import GroupWriter
 
+_TAKEN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)  # what SQLite calls a file that another connection has locked
 _REMEMBERED = 10_000  # hashes of messages known to be stored; beyond it, forget and ask the database again
 
 
@@ -51,10 +52,9 @@ class SqliteStore:
         while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
             try:
                 connection.execute("PRAGMA journal_mode=WAL")
-            except (
-                sqlite3.OperationalError
-            ) as error:  # SQLite does not wait by itself here while another process makes the same file
-                if "locked" not in str(error) or time.monotonic() > give_up:
+            except sqlite3.OperationalError as error:
+                # Another process is making the same file. This statement fails at once then, whatever `timeout` says.
+                if _code(error) not in _TAKEN or time.monotonic() > give_up:
                     raise
                 time.sleep(0.01)
         connection.execute(f"PRAGMA synchronous={self._synchronous}")
@@ -141,13 +141,10 @@ class SqliteStore:
         return [None] * len(rows)
 
     def _refused(self, error: Exception) -> StorageError:
-        reason = str(error)
-        remedy = (
-            "give another file"
-            if "not a database" in reason
-            else "free space or give another place, then run this again: what was committed is kept"
-        )
-        return StorageError(f"{self.path}: the store cannot be read or written ({reason}); {remedy}")
+        remedy = "free space or give another place, then run this again: what was committed is kept"
+        if _code(error) == sqlite3.SQLITE_NOTADB:
+            remedy = "give another file"
+        return StorageError(f"{self.path}: the store cannot be read or written ({error}); {remedy}")
 
     def close(self) -> None:
         """Commit what is queued and close the file."""
@@ -160,6 +157,12 @@ class SqliteStore:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _code(error: Exception) -> int | None:
+    """SQLite's own code of what went wrong, without its details; None: the error is not SQLite's."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
 
 
 def _marks(values: Sequence[object]) -> str:

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stillhouse.errors import UserError
-from stillhouse.llm.asking import SENT_BACK
 from stillhouse.llm.batch import SHARE, under_way
 from stillhouse.llm.ledger import Ledger
-from stillhouse.llm.metered import IN_A_BATCH, MeteredModel
+from stillhouse.llm.metered import MeteredModel, batch_answered
 from stillhouse.llm.models import Teacher, open_batches, open_teacher
-from stillhouse.llm.parsing import NOT_FITTING, Reply
+from stillhouse.llm.parsing import Reply
 from stillhouse.llm.prices import Price
 from stillhouse.llm.prompted import Answered, PromptedPredictor, new_cost_usd
 from stillhouse.llm.request import Request
@@ -135,7 +134,7 @@ class _Tally:
         self.from_store += completion.from_store
         self.price_snapshot = self.price_snapshot or completion.price_snapshot
         self.cost_usd += new_cost_usd(completion)
-        self.batched += IN_A_BATCH in (completion.price_snapshot or "")
+        self.batched += batch_answered(completion)
         origin = provenance(
             self._teacher.name,
             date=completion.created,
@@ -161,8 +160,8 @@ class _Tally:
         if reply.lacking:
             self.lacking.update(reply.lacking)
         if prediction.output is None:
-            kind = _kind(prediction.error or "no answer")
-            self.rejected[kind if kind in self.rejected or len(self.rejected) < _MOST_REASONS else _ANOTHER] += 1
+            reason = reply.counted_as or prediction.error or "no answer"
+            self.rejected[reason if reason in self.rejected or len(self.rejected) < _MOST_REASONS else _ANOTHER] += 1
         else:
             self.lenient += reply.how == "lenient"
             self.repaired += reply.how == "repaired"
@@ -210,13 +209,6 @@ def _price_today(teacher: Teacher) -> Price | None:
     if isinstance(teacher, PromptedPredictor):
         return teacher.model.price_of(1000) if isinstance(teacher.model, MeteredModel) else None
     return teacher.price
-
-
-def _kind(reason: str) -> str:
-    """The reason as it is counted: which of its fields does not fit a schema differs from row to row, and stays with the row."""
-    if not reason.startswith(NOT_FITTING):
-        return reason
-    return NOT_FITTING + (SENT_BACK if reason.endswith(SENT_BACK) else "")
 
 
 def _notes(teacher: Teacher) -> tuple[str, ...]:
