@@ -5,11 +5,11 @@ try does not count: another row is begun in its place, so rows that an endpoint 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from stillhouse.errors import StillhouseError
-from stillhouse.llm.request import between_tries
+from stillhouse.llm.request import Completion, Model, Request, between_tries
 
 _MOST_WAITING = (
     8  # times the calls under way: beyond it the endpoint fails as a whole, and more rows would only wait as well
@@ -66,6 +66,20 @@ class Bulk(Generic[In, Out]):
             if self._workers < self._at_once():  # more may be under way than before
                 self._start(numbered, take)
         self._workers -= 1
+
+
+async def complete_all(model: Model, requests: Sequence[Request], at_once: int) -> list[Completion | StillhouseError]:
+    """Every reply, in the requests' order. An error is a value here: the other calls are paid for, so they are waited for."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def complete(request: Request) -> Completion | StillhouseError:
+        async with gate:
+            try:
+                return await model.complete(request)
+            except StillhouseError as error:
+                return error
+
+    return await asyncio.gather(*(complete(request) for request in requests))
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> Exception:

@@ -125,12 +125,12 @@ def _price_on(
         or (batch and whole == _table_cost(name, provider, n_input, 1000, 0, 0, day, False))
     ):
         return None  # the table answers with the price of a live call where it has none for a batch
-    rates = [None if cost is None else cost * 1e6 / n_input for cost in (cached, written)]
     return Price(
         fresh * 1e6 / n_input,
         (whole - fresh) * 1000,
         f"{name}{', batch' if batch else ''}, genai-prices {_table_version()}",
-        *rates,
+        None if cached is None else cached * 1e6 / n_input,
+        None if written is None else written * 1e6 / n_input,
         from_table=True,
     )
 

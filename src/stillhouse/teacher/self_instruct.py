@@ -5,14 +5,14 @@ the seed, its number and what was kept before its round, so a killed run that is
 for the rest alone. Rounds have a fixed size for the same reason: how many calls are in flight must not change what is asked.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from stillhouse.errors import BudgetError, StillhouseError, TeacherError
+from stillhouse.llm.bulk import complete_all
 from stillhouse.llm.metered import MeteredModel
-from stillhouse.llm.request import Completion, Model, Request
+from stillhouse.llm.request import Completion, Request
 from stillhouse.records import Progress
 from stillhouse.teacher.numbered import Block, blocks
 from stillhouse.teacher.screen import Candidate, Screen
@@ -103,7 +103,6 @@ async def generate(
     Raises TeacherError where a whole round fails or the endpoint refuses; BudgetError where not even the first call may be paid for.
     """
     harvest = Harvest()
-    gate = asyncio.Semaphore(at_once)
     spent = 0.0
     while len(screen.kept) < n and harvest.stopped == "enough":
         calls = planner.calls(len(harvest.curve), _next_round(harvest, n - len(screen.kept), planner), screen.kept)
@@ -113,7 +112,7 @@ async def generate(
         to_pay = sum(not model.has(call.request) for call in calls) if agree is not None else 0
         if agree is not None and to_pay:
             agree.before(_still_needed(harvest, n - len(screen.kept), calls))
-        replies = await asyncio.gather(*(_reply(model, call, gate) for call in calls))
+        replies = await complete_all(model, [call.request for call in calls], at_once)
         for call, reply in zip(calls, replies, strict=True):
             if isinstance(reply, BudgetError):
                 harvest.stopped, harvest.why = "budget", str(reply)
@@ -135,15 +134,6 @@ async def generate(
             agree.after(costs, len(costs) + _still_needed(harvest, n - len(screen.kept), calls))
             agree = None
     return harvest
-
-
-async def _reply(model: Model, call: Call, gate: asyncio.Semaphore) -> Completion | StillhouseError:
-    """The reply, or the error as a value: the other calls of the round are paid for and are waited for."""
-    async with gate:
-        try:
-            return await model.complete(call.request)
-        except StillhouseError as error:
-            return error
 
 
 def _still_needed(harvest: Harvest, missing: int, calls: Sequence[Call]) -> int:
