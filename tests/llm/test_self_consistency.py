@@ -5,14 +5,16 @@ from itertools import permutations
 
 import pytest
 
-from stillhouse.llm.parsing import Reply
+from stillhouse.llm.parsing import ParsedReply
 from stillhouse.llm.self_consistency import vote
 from stillhouse.llm.soft_targets import label_scores
 
 
 def read(*answers):
     return [
-        Reply(answer, f"because {number}", "strict") if answer else Reply(None, error="no answer")
+        ParsedReply(answer, rationale=f"because {number}", how="strict")
+        if answer
+        else ParsedReply(None, error="no answer")
         for number, answer in enumerate(answers)
     ]
 
@@ -33,18 +35,28 @@ def test_a_tie_is_null_with_its_reason_whatever_came_first(answers):
 
 def test_no_readable_sample_is_no_answer():
     assert vote(read(None, None)).error == "no answer"
-    mixed = vote([Reply(None, error="empty reply"), Reply(None, error="empty reply"), Reply(None, error="cut off")])
+    mixed = vote(
+        [
+            ParsedReply(None, error="empty reply"),
+            ParsedReply(None, error="empty reply"),
+            ParsedReply(None, error="cut off"),
+        ]
+    )
     assert mixed.error == "no sample of 3 could be read (most often: empty reply)"
 
 
 def test_samples_that_fail_alike_are_counted_as_one_that_fails_so():
-    misfit = Reply(None, error="the reply does not fit (city: 3)", counted_as="the reply does not fit")
+    misfit = ParsedReply(None, error="the reply does not fit (city: 3)", counted_as="the reply does not fit")
     assert vote([misfit, misfit]).counted_as == "the reply does not fit"
-    assert vote([misfit, misfit, Reply(None, error="cut off")]).counted_as is None
+    assert vote([misfit, misfit, ParsedReply(None, error="cut off")]).counted_as is None
 
 
 def test_spacing_makes_no_second_candidate_and_a_strict_vote_makes_the_answer_strict():
-    replies = [Reply("( 7 - 4 )", how="lenient"), Reply("(7 - 4)", how="strict"), Reply("(  7 - 4 )", how="strict")]
+    replies = [
+        ParsedReply("( 7 - 4 )", how="lenient"),
+        ParsedReply("(7 - 4)", how="strict"),
+        ParsedReply("(  7 - 4 )", how="strict"),
+    ]
     assert vote(replies).output == "( 7 - 4 )"
     assert (vote(replies).agreement, vote(replies).how) == (pytest.approx(2 / 3), "strict")
 

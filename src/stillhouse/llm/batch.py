@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stillhouse.errors import BudgetError, StillhouseError, StorageError, TeacherError, UserError
-from stillhouse.llm.dialect import Dialect
+from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.request import Completion, Request
@@ -27,7 +27,7 @@ _FIRST_POLL_S, _LONGEST_POLL_S = 1.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class BatchItem:
     """What a batch says of one request. `again`: it was not tried, and costs nothing to send again."""
 
     hash: str
@@ -37,7 +37,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class BatchStatus:
     """How far a batch is. `failed` says why none of it was taken."""
 
     ended: bool
@@ -45,7 +45,7 @@ class Status:
     failed: str | None = None
 
 
-class Provider(Protocol):
+class BatchApi(Protocol):
     """One batch protocol. All raise TeacherError for what cannot pass."""
 
     def line(self, request: Request) -> bytes:
@@ -60,9 +60,9 @@ class Provider(Protocol):
         """The id of the batch that was sent with this mark, of so many requests, at or after this time (seconds since 1970); None: there is none."""
         ...
 
-    async def status(self, batch: str) -> Status: ...
+    async def status(self, batch: str) -> BatchStatus: ...
 
-    def results(self, batch: str) -> AsyncIterator[Item]:
+    def results(self, batch: str) -> AsyncIterator[BatchItem]:
         """What came of the requests. What is missing or cannot be read was not answered."""
         ...
 
@@ -70,7 +70,7 @@ class Provider(Protocol):
 
 
 @dataclass
-class _Sent:
+class _SentBatch:
     """A batch as it is written down. Without `id` it is not known whether the provider has it."""
 
     mark: str
@@ -88,7 +88,7 @@ class Batches:
         self,
         model: MeteredModel,
         ledger: Ledger,
-        provider: Provider,
+        provider: BatchApi,
         path: Path,
         *,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -177,7 +177,7 @@ class Batches:
         yield part, None
 
     async def _send(self, part: Mapping[str, tuple[Request, bytes]]) -> None:
-        sent = _Sent(
+        sent = _SentBatch(
             secrets.token_hex(8),
             self._model.name,
             len(part),
@@ -197,7 +197,7 @@ class Batches:
             raise
         self._write()
 
-    async def _taken(self, sent: _Sent, lines: Sequence[bytes]) -> str:
+    async def _taken(self, sent: _SentBatch, lines: Sequence[bytes]) -> str:
         for _ in range(_TRIES):
             try:
                 return await self._provider.send(lines, sent.mark)
@@ -230,9 +230,9 @@ class Batches:
             await self._sleep(wait_s)
             wait_s = min(_LONGEST_POLL_S, wait_s * 1.5)
 
-    async def _store(self, sent: _Sent, batch: str) -> None:
+    async def _store(self, sent: _SentBatch, batch: str) -> None:
         """Each answer under its own request: what answers a request that was not in the batch is dropped, and what is missing may be sent again."""
-        unanswered, dialect, as_sent = self._requests(sent), self._model.dialect, Dialect(sent.model, sent.refused)
+        unanswered, dialect, as_sent = self._requests(sent), self._model.dialect, ModelDialect(sent.model, sent.refused)
         async with asyncio.TaskGroup() as writing:
             async for item in self._provider.results(batch):
                 if item.hash in unanswered and item.refuses is not None and item.refuses not in sent.refused:
@@ -264,10 +264,10 @@ class Batches:
     async def close(self) -> None:
         await self._provider.close()
 
-    def _beside(self, sent: _Sent) -> Path:
+    def _beside(self, sent: _SentBatch) -> Path:
         return self._path.with_name(f"{self._path.name}.{sent.mark}")
 
-    def _requests(self, sent: _Sent) -> dict[str, Request]:
+    def _requests(self, sent: _SentBatch) -> dict[str, Request]:
         try:
             rows = [json.loads(line) for line in self._beside(sent).read_text(encoding="utf-8").split("\n") if line]
             found = [Request(**{**row, "messages": tuple(row["messages"])}) for row in rows]
@@ -277,7 +277,7 @@ class Batches:
             ) from None
         return {request.hash: request for request in found}
 
-    def _forget(self, sent: _Sent) -> None:
+    def _forget(self, sent: _SentBatch) -> None:
         for hash_ in self._requests(sent):
             self._ledger.release(self._reserved.pop(hash_, 0.0))
         self._sent.remove(sent)
@@ -291,7 +291,7 @@ class Batches:
             self._path.unlink(missing_ok=True)
 
 
-def _read(path: Path, model: str) -> list[_Sent]:
+def _read(path: Path, model: str) -> list[_SentBatch]:
     found = under_way(path)
     if other := next((sent.model for sent in found if sent.model != model), None):
         raise UserError(
@@ -300,12 +300,12 @@ def _read(path: Path, model: str) -> list[_Sent]:
     return found
 
 
-def under_way(path: Path) -> list[_Sent]:
+def under_way(path: Path) -> list[_SentBatch]:
     """The batches that were sent and not fetched."""
     if not path.exists():
         return []
     try:
-        return [_Sent(**sent) for sent in json.loads(path.read_text(encoding="utf-8"))]
+        return [_SentBatch(**sent) for sent in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError) as error:
         raise StorageError(
             f"{path}: the list of batches under way cannot be read ({error}); mend it, or remove it to send all of them again"

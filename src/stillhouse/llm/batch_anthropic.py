@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from stillhouse.errors import TeacherError, UserError
-from stillhouse.llm.batch import Item, Status
+from stillhouse.llm.batch import BatchItem, BatchStatus
 from stillhouse.llm.batch_http import BatchHttp
-from stillhouse.llm.dialect import Dialect, refused_parameter
+from stillhouse.llm.dialect import ModelDialect, refused_parameter
 from stillhouse.llm.request import Completion, Request, is_unicode
 from stillhouse.records import Usage
 
@@ -29,8 +29,8 @@ _TAKEN = frozenset({"temperature", "max_tokens", "stop", "top_p", "reasoning_eff
 class AnthropicBatches:
     """Message batches of one model."""
 
-    def __init__(self, http: BatchHttp, model: str, dialect: Dialect | None = None) -> None:
-        self._http, self._model, self._dialect = http, model, dialect or Dialect(model)
+    def __init__(self, http: BatchHttp, model: str, dialect: ModelDialect | None = None) -> None:
+        self._http, self._model, self._dialect = http, model, dialect or ModelDialect(model)
 
     def line(self, request: Request) -> bytes:
         return json.dumps({"custom_id": request.hash, "params": self._params(request)}).encode()
@@ -81,13 +81,13 @@ class AnthropicBatches:
                 return _id(row)
         return None
 
-    async def status(self, batch: str) -> Status:
+    async def status(self, batch: str) -> BatchStatus:
         found = await self._http.get(f"messages/batches/{batch}")
         counts = found.get("request_counts") or {}
         done = sum(int(counts.get(name) or 0) for name in ("succeeded", "errored", "canceled", "expired"))
-        return Status(found.get("processing_status") == "ended", done)
+        return BatchStatus(found.get("processing_status") == "ended", done)
 
-    async def results(self, batch: str) -> AsyncIterator[Item]:
+    async def results(self, batch: str) -> AsyncIterator[BatchItem]:
         async for row in self._http.lines(f"messages/batches/{batch}/results"):
             if (item := _item(row)) is not None:
                 yield item
@@ -109,21 +109,21 @@ def _moment(text: Any) -> float:
         return 0.0
 
 
-def _item(row: dict[str, Any]) -> Item | None:
+def _item(row: dict[str, Any]) -> BatchItem | None:
     """One line of the results; None where it names no request."""
     hash_, result = row.get("custom_id"), row.get("result")
     if not isinstance(hash_, str) or not isinstance(result, dict):
         return None
     match result.get("type"):
         case "succeeded":
-            return Item(hash_, read_message(result.get("message")))
+            return BatchItem(hash_, read_message(result.get("message")))
         case "expired" | "canceled":
-            return Item(hash_, Completion(None), again=True)
+            return BatchItem(hash_, Completion(None), again=True)
     error = result.get("error") or {}
     error = error.get("error") or error  # the error form of the API inside the result's
     refuses = refused_parameter(json.dumps({"error": error}).encode())
     kind, message = error.get("type"), str(error.get("message") or "no reason given")[:200]
-    return Item(
+    return BatchItem(
         hash_,
         Completion(None, error=f"refused in a batch ({kind}: {message})"),
         again=kind in _RETRIED,

@@ -7,10 +7,10 @@ from typing import Any
 import aiohttp
 
 from stillhouse.errors import TeacherError
-from stillhouse.llm.batch import Item, Status
+from stillhouse.llm.batch import BatchItem, BatchStatus
 from stillhouse.llm.batch_http import BatchHttp
 from stillhouse.llm.client import chat_body
-from stillhouse.llm.dialect import Dialect, refused_parameter
+from stillhouse.llm.dialect import ModelDialect, refused_parameter
 from stillhouse.llm.reply import read_completion
 from stillhouse.llm.request import Completion, Request
 
@@ -21,8 +21,8 @@ _UNTRIED = frozenset({"batch_expired", "batch_cancelled"})
 class OpenAIBatches:
     """Batches of one model at an OpenAI-compatible address."""
 
-    def __init__(self, http: BatchHttp, model: str, dialect: Dialect | None = None) -> None:
-        self._http, self._model, self._dialect = http, model, dialect or Dialect(model)
+    def __init__(self, http: BatchHttp, model: str, dialect: ModelDialect | None = None) -> None:
+        self._http, self._model, self._dialect = http, model, dialect or ModelDialect(model)
 
     def line(self, request: Request) -> bytes:
         body = self._dialect.body(chat_body(self._model, request))
@@ -59,15 +59,17 @@ class OpenAIBatches:
                 return None
             after = f"&after={_id(rows[-1])}"
 
-    async def status(self, batch: str) -> Status:
+    async def status(self, batch: str) -> BatchStatus:
         found = await self._http.get(f"batches/{batch}")
         if found.get("status") == "failed":
             errors = (found.get("errors") or {}).get("data") or [{}]
-            return Status(True, failed=str(errors[0].get("message") or "no reason given")[:200])
+            return BatchStatus(True, failed=str(errors[0].get("message") or "no reason given")[:200])
         counts = found.get("request_counts") or {}
-        return Status(found.get("status") in _ENDED, int(counts.get("completed") or 0) + int(counts.get("failed") or 0))
+        return BatchStatus(
+            found.get("status") in _ENDED, int(counts.get("completed") or 0) + int(counts.get("failed") or 0)
+        )
 
-    async def results(self, batch: str) -> AsyncIterator[Item]:
+    async def results(self, batch: str) -> AsyncIterator[BatchItem]:
         found = await self._http.get(f"batches/{batch}")
         for file in (found.get("output_file_id"), found.get("error_file_id")):
             if file:
@@ -85,15 +87,15 @@ def _id(row: dict[str, Any]) -> str:
     return str(row["id"])
 
 
-def _item(row: dict[str, Any]) -> Item | None:
+def _item(row: dict[str, Any]) -> BatchItem | None:
     """One line of an output or error file; None where it names no request."""
     hash_, response, error = row.get("custom_id"), row.get("response"), row.get("error")
     if not isinstance(hash_, str):
         return None
     if isinstance(response, dict) and response.get("status_code") == 200:
-        return Item(hash_, read_completion(json.dumps(response.get("body")).encode(), latency_s=None))
+        return BatchItem(hash_, read_completion(json.dumps(response.get("body")).encode(), latency_s=None))
     if isinstance(error, dict) and error.get("code") in _UNTRIED:
-        return Item(hash_, Completion(None), again=True)
+        return BatchItem(hash_, Completion(None), again=True)
     status, said = None, error
     if isinstance(response, dict):
         status = response.get("status_code")
@@ -102,7 +104,7 @@ def _item(row: dict[str, Any]) -> Item | None:
     message = str(said.get("message") if isinstance(said, dict) else said)[:200]
     refuses = refused_parameter(json.dumps({"error": said}).encode())
     again = status in (408, 409, 425, 429) or (isinstance(status, int) and status >= 500)
-    return Item(
+    return BatchItem(
         hash_,
         Completion(None, error=f"refused in a batch ({status or (error or {}).get('code')}: {message})"),
         again=again,

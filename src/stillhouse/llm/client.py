@@ -17,13 +17,13 @@ import aiohttp
 
 from stillhouse.errors import TeacherError
 from stillhouse.llm.decisions import NO_DECISIONS, decision_body, read_decision
-from stillhouse.llm.dialect import Dialect, refused_parameter
+from stillhouse.llm.dialect import ModelDialect, refused_parameter
 from stillhouse.llm.limit_headers import retry_after_s
-from stillhouse.llm.limits import Expected, Limiter, Place
+from stillhouse.llm.limits import Expected, Limiter, Slot
 from stillhouse.llm.pace import Refusal
 from stillhouse.llm.reply import read_completion
 from stillhouse.llm.request import Completion, Request, between_tries, text_listener, text_of
-from stillhouse.llm.stream import Broken, read_stream
+from stillhouse.llm.stream import BrokenStream, read_stream
 from stillhouse.llm.transport import TooLong, Transport
 
 MAX_BODY = 8 * 2**20  # bytes; a longer reply is no chat completion
@@ -68,7 +68,7 @@ class ChatClient:
         timeout_s: float = 120.0,
         longest_wait_s: float = 60.0,
         jitter: Callable[[], float] = random.random,
-        dialect: Dialect | None = None,
+        dialect: ModelDialect | None = None,
     ) -> None:
         self.base_url, self.model, self.limiter = base_url.rstrip("/"), model, limiter
         self._key, self._attempts, self._timeout_s, self._longest_wait_s, self._jitter = (
@@ -78,7 +78,7 @@ class ChatClient:
             longest_wait_s,
             jitter,
         )
-        self.dialect = dialect or Dialect(model)
+        self.dialect = dialect or ModelDialect(model)
         self._authorization = {"Authorization": f"Bearer {key}"} if key else {}
         self._session: aiohttp.ClientSession | None = None
         self._transport: Transport | None = None
@@ -123,7 +123,7 @@ class ChatClient:
                 ):
                     return self._failed(str(error), tries)
                 await self._wait(tries, error.retry_after_s)
-            except Broken as error:  # part of the text was heard already: another try would be heard as well
+            except BrokenStream as error:  # part of the text was heard already: another try would be heard as well
                 return Completion(None, error=f"the stream broke off ({self._clean(str(error))})")
         self._failures_in_a_row = 0
         lacking = self.dialect.lacking(request.parameters)
@@ -221,7 +221,7 @@ class ChatClient:
         status: int,
         headers: Mapping[str, str],
         raw: bytes,
-        place: Place,
+        place: Slot,
         refusal: Refusal | None = None,
         *,
         decides: bool = False,
@@ -252,7 +252,7 @@ class ChatClient:
             return refused
         return (read_decision if decides else read_completion)(raw, latency_s, self._clean)
 
-    def _refused(self, raw: bytes, place: Place, retry_after_s: float | None, earlier: Refusal | None) -> Refusal:
+    def _refused(self, raw: bytes, place: Slot, retry_after_s: float | None, earlier: Refusal | None) -> Refusal:
         if _code(raw) in _NEVER_PASSES:
             raise TeacherError(
                 f"{self.base_url}: the account has no quota left ({self._said(raw)}); add credit, then run this again"

@@ -20,7 +20,7 @@ _REFUSES = re.compile(
 _log = logging.getLogger(__name__)
 
 
-class Dialect:
+class ModelDialect:
     """The parameters that a model refused, shared by its single calls and its batches. `refused`: names that are known to be refused from the start."""
 
     def __init__(self, model: str, refused: Collection[str] = ()) -> None:

@@ -17,7 +17,7 @@ _WINDOWS = (60.0, 3600.0, 86400.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ToldLimit:
     """One limit as told: so many per window, of which so many are left, and seconds until all are there again."""
 
     limit: float | None
@@ -30,7 +30,7 @@ class Told:
         return None if not self.limit else self.limit / self.window_s
 
 
-def read_limits(headers: Mapping[str, str]) -> dict[str, Told]:
+def read_limits(headers: Mapping[str, str]) -> dict[str, ToldLimit]:
     """The limits by kind: requests, tokens, input-tokens, output-tokens. Header names in any case, as `headers` takes them."""
     found, now = {}, _their_now(headers)
     for kind in _KINDS:
@@ -48,7 +48,7 @@ def read_limits(headers: Mapping[str, str]) -> dict[str, Told]:
                     _number(headers.get(remaining)),
                     seconds(headers.get(reset), now),
                 )
-                found[kind] = Told(n_limit, n_left, reset_s, _window_s(n_limit, n_left, reset_s))
+                found[kind] = ToldLimit(n_limit, n_left, reset_s, _window_s(n_limit, n_left, reset_s))
     return found
 
 

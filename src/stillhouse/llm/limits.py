@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from stillhouse.llm.limit_headers import Told, read_limits
+from stillhouse.llm.limit_headers import ToldLimit, read_limits
 from stillhouse.llm.pace import InFlight, Pace, Refusal
 from stillhouse.records import Usage
 
@@ -40,7 +40,7 @@ class Bucket:
 
 
 @dataclass(slots=True)
-class Place:
+class Slot:
     """A call under way, with what was taken for it."""
 
     input_tokens: float
@@ -99,7 +99,7 @@ class Limiter:
         per_s = self._pace.per_s(self.clock())
         return found if per_s is None else {**found, "pace": per_s * 60}
 
-    async def begin(self, input_tokens: float, output_tokens: float) -> Place:
+    async def begin(self, input_tokens: float, output_tokens: float) -> Slot:
         """Wait for a place in flight and for the minute's requests and tokens, and take them."""
         async with self._head:
             while True:
@@ -117,9 +117,9 @@ class Limiter:
         now = self.clock()
         if self._busy == self.in_flight:
             self._full_at = now
-        return Place(input_tokens, output_tokens, now)
+        return Slot(input_tokens, output_tokens, now)
 
-    def end(self, place: Place, usage: Usage | None) -> None:
+    def end(self, place: Slot, usage: Usage | None) -> None:
         """Free the place, and put right what was taken by what the call took in the end."""
         self._busy -= 1
         self._wake()
@@ -156,13 +156,13 @@ class Limiter:
             return 0.0
         return max(bucket.wait_s(amount) for bucket, amount in self._demands(input_tokens, output_tokens))
 
-    def succeeded(self, place: Place) -> None:
+    def succeeded(self, place: Slot) -> None:
         """An answer came."""
         self._pace.answered(place.began)
         if self._in_flight.answered(self.clock() - place.began, self._full_at >= place.began):
             self._wake()
 
-    def refused(self, place: Place, retry_after_s: float | None, earlier: Refusal | None = None) -> Refusal:
+    def refused(self, place: Slot, retry_after_s: float | None, earlier: Refusal | None = None) -> Refusal:
         """A 429: start nothing before its Retry-After is over, and then at the pace that is known to pass. `earlier`: the same request's last refusal."""
         now, mean_s, cut_at = self.clock(), self._in_flight.mean_s, self._pace.cut_at
         until = self._not_before if retry_after_s is None else max(self._not_before, now + retry_after_s)
@@ -190,7 +190,7 @@ class Limiter:
         for name, told in read_limits(headers).items():
             self._take_over(name, told, now)
 
-    def _take_over(self, name: str, told: Told, now: float) -> None:
+    def _take_over(self, name: str, told: ToldLimit, now: float) -> None:
         if told.per_s is not None:
             per_s = min(told.per_s, self._stated.get(name, float("inf")))
             bucket = self._buckets.get(name)

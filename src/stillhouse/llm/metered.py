@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from stillhouse.llm.dialect import Dialect
+from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Budget, worst_case_input_tokens
 from stillhouse.llm.prices import Price, call_cost, known_price
 from stillhouse.llm.request import Completion, Request, ToolCall, text_listener
@@ -15,7 +15,7 @@ from stillhouse.records import Example
 from stillhouse.store import Store, StoredCompletion
 
 AT_ONCE = 32  # of a model without a limiter
-Call = Callable[[Request, Example | None], Awaitable[Completion]]
+AskModel = Callable[[Request, Example | None], Awaitable[Completion]]
 _IN_A_BATCH = " in a batch"  # the end of the price of an answer that a batch gave
 
 
@@ -25,7 +25,7 @@ class MeteredModel:
     def __init__(
         self,
         name: str,
-        call: Call,
+        call: AskModel,
         store: Store,
         ledger: Budget,
         *,
@@ -39,12 +39,12 @@ class MeteredModel:
         close: Callable[[], Awaitable[None]] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         in_flight: Callable[[], int] = lambda: AT_ONCE,
-        dialect: Dialect | None = None,
+        dialect: ModelDialect | None = None,
     ) -> None:
         self.in_flight = in_flight  # how many calls it is worth having under way now
         self.name, self.stand_in, self.ledger = name, stand_in, ledger
         self.bills = bills  # an endpoint, whose calls cost somebody something; a script's do not
-        self.dialect = dialect or Dialect(name)  # shared with whatever else asks this model
+        self.dialect = dialect or ModelDialect(name)  # shared with whatever else asks this model
         self._call, self._store, self._close, self._now = call, store, close, now
         self._priced_as = priced_as or name
         self._given: dict[str, Any] = {
@@ -197,8 +197,17 @@ def _to_stored(request: Request, completion: Completion, created: str) -> Stored
         response["status"] = completion.status
     if completion.lacking:
         response["lacking"] = list(completion.lacking)
-    paid = (completion.usage, completion.cost_usd, completion.price_snapshot, completion.latency_s)
-    return StoredCompletion(request.hash, request.model, request.to_dict(), response, *paid, created)
+    return StoredCompletion(
+        request_hash=request.hash,
+        model=request.model,
+        request=request.to_dict(),
+        response=response,
+        usage=completion.usage,
+        cost_usd=completion.cost_usd,
+        price_snapshot=completion.price_snapshot,
+        latency_s=completion.latency_s,
+        created=created,
+    )
 
 
 def _second(now: datetime) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stillhouse.errors import KeyMissingError, ModelNameError, TaskFileError, UserError
-from stillhouse.llm.batch import Batches, Provider
+from stillhouse.llm.batch import BatchApi, Batches
 from stillhouse.llm.client import ChatClient
-from stillhouse.llm.dialect import Dialect
+from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Budget, Ledger
 from stillhouse.llm.limits import Limiter
 from stillhouse.llm.metered import AT_ONCE, MeteredModel
@@ -69,7 +69,7 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
         output_tokens_per_minute=settings.output_tokens_per_minute,
     )
     # OpenAI's own API takes the newer name from every chat model; of others it is not known before they are asked
-    dialect = Dialect(name, ("max_tokens",) if base_url == _OPENAI else ())
+    dialect = ModelDialect(name, ("max_tokens",) if base_url == _OPENAI else ())
     client = ChatClient(base_url, model, key, limiter, dialect=dialect)
 
     async def send(request: Request, _: Example | None) -> Completion:
@@ -119,7 +119,7 @@ def open_batches(name: str, teacher: Teacher, ledger: Ledger, path: Path, on_don
         raise UserError(f"{name}: --batch is for endpoints with a batch API; label without it")
     base_url, model, key = endpoint(name)
     dialect = teacher.model.dialect
-    provider: Provider
+    provider: BatchApi
     if name.startswith("anthropic:"):
         provider = AnthropicBatches(
             BatchHttp(base_url, {"x-api-key": key or "", "anthropic-version": VERSION}, key), model, dialect

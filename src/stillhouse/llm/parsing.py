@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Literal
 
 from stillhouse.errors import TaskFileError
@@ -25,13 +25,14 @@ _SEVERAL = "ambiguous: the reply names several labels"
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ParsedReply:
     """What was read from a reply, or from several that voted.
 
     `how`: the answer stood there as asked for, was recovered from a near form, or came when the reply was sent back with what was wrong with it.
     """
 
     output: str | None
+    _: KW_ONLY
     rationale: str | None = None
     how: Literal["strict", "lenient", "repaired"] | None = None
     error: str | None = None
@@ -45,7 +46,7 @@ class Reply:
     ] = ()  # what was asked for and the endpoint could not do: "schema", "logprobs", "temperature"
 
 
-def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = False) -> Reply:
+def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = False) -> ParsedReply:
     """Read the answer (and the rationale) from a reply. Ambiguous or absent answers give `output` None and the reason."""
     for stop in task.teacher.stop:
         text = text.partition(stop)[0]
@@ -57,7 +58,7 @@ def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = F
     if rationales:
         found, asked_for = _answer_in(text, task)
         if found is None:
-            return Reply(None, error="no answer after the rationale")
+            return ParsedReply(None, error="no answer after the rationale")
         rationale, answer, at = (
             text[: found.start()].strip() or None,
             (found.group(1) or "").strip(),
@@ -67,14 +68,18 @@ def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = F
     return replace(reply, how=reply.how if asked_for or reply.how is None else "lenient", at=indent + at)
 
 
-def _answer(task: Task, example: Example, answer: str, rationale: str | None, *, spoken: bool = False) -> Reply:
+def _answer(task: Task, example: Example, answer: str, rationale: str | None, *, spoken: bool = False) -> ParsedReply:
     if task.output == "choice":
         return _choice(answer, rationale, example.choices or task.labels)
     if task.output == "json":
         return _json(answer, rationale, task.schema)
     if spoken and task.teacher.answer_pattern is None:
         answer = answer.removesuffix(".")  # the full stop is the sentence's, as asked for
-    return Reply(answer, rationale, "strict") if answer else Reply(None, rationale, error="empty answer")
+    return (
+        ParsedReply(answer, rationale=rationale, how="strict")
+        if answer
+        else ParsedReply(None, rationale=rationale, error="empty answer")
+    )
 
 
 def wants_object(task: Task, rationales: bool) -> bool:
@@ -82,18 +87,18 @@ def wants_object(task: Task, rationales: bool) -> bool:
     return task.teacher.structured and (rationales or task.output != "json")
 
 
-def _object(task: Task, example: Example, text: str, indent: int, rationales: bool) -> Reply:
+def _object(task: Task, example: Example, text: str, indent: int, rationales: bool) -> ParsedReply:
     value, strict = _loaded(text)
     if not isinstance(value, dict) or "answer" not in value:
-        return Reply(None, error=NOT_JSON if value is None else "the reply is JSON without `answer`")
+        return ParsedReply(None, error=NOT_JSON if value is None else "the reply is JSON without `answer`")
     rationale, answer = value.get("rationale"), value["answer"]
     if rationales and not (isinstance(rationale, str) and rationale.strip()):
-        return Reply(None, error="the reply is JSON without `rationale`")
+        return ParsedReply(None, error="the reply is JSON without `rationale`")
     rationale = rationale.strip() if rationales and isinstance(rationale, str) else None
     if task.output == "json":
         reply = _fitting(answer, rationale, task.schema)
     elif not isinstance(answer, str):
-        return Reply(None, rationale, error="`answer` in the reply is no text")
+        return ParsedReply(None, rationale=rationale, error="`answer` in the reply is no text")
     else:
         reply = _answer(task, example, answer.strip(), rationale)
     begins = re.search(r'"answer"\s*:\s*"', text)
@@ -132,40 +137,40 @@ def answer_pattern(task: Task) -> re.Pattern[str]:
     return compiled
 
 
-def _choice(answer: str, rationale: str | None, allowed: Sequence[str] | None) -> Reply:
+def _choice(answer: str, rationale: str | None, allowed: Sequence[str] | None) -> ParsedReply:
     if allowed is None:  # no label set is known yet: the reply's own words become the label
         words = _bare(answer)
         return (
-            Reply(words, rationale, "strict")
+            ParsedReply(words, rationale=rationale, how="strict")
             if words and len(words) <= 100
-            else Reply(None, rationale, error="no short label in the reply")
+            else ParsedReply(None, rationale=rationale, error="no short label in the reply")
         )
     if answer in allowed or answer.removesuffix(".") in allowed:
-        return Reply(answer if answer in allowed else answer.removesuffix("."), rationale, "strict")
+        return ParsedReply(answer if answer in allowed else answer.removesuffix("."), rationale=rationale, how="strict")
     marked = {
         letter for letter in re.findall(r"\(([a-z])\)", answer.casefold()) if ord(letter) - ord("a") < len(allowed)
     }
     if (
         len(marked) > 1
     ):  # "either (d) doctor's office or (e) vet's office", whether or not both are spelled as the choices are
-        return Reply(None, rationale, error=_SEVERAL)
+        return ParsedReply(None, rationale=rationale, error=_SEVERAL)
     lettered = re.match(r"^\(?([A-Za-z])\)\s*(.*)$", answer, re.DOTALL)
     if lettered and _bare(lettered[2]):
         answer = lettered[2]
     elif lettered and (number := ord(lettered[1].lower()) - ord("a")) < len(allowed):
-        return Reply(allowed[number], rationale, "lenient")
+        return ParsedReply(allowed[number], rationale=rationale, how="lenient")
     forms = Counter(map(_bare, set(allowed)))
     by_bare = {
         _bare(label): label for label in allowed if _bare(label) and forms[_bare(label)] == 1
     }  # "US" and "us" are told apart strictly or not at all
     for candidate in (answer, answer.splitlines()[0] if answer else "", answer.rpartition(":")[2]):
         if (label := by_bare.get(_bare(candidate))) is not None:
-            return Reply(label, rationale, "lenient")
+            return ParsedReply(label, rationale=rationale, how="lenient")
     named = [form for form in forms if form and re.search(rf"(?<!\w){re.escape(form)}(?!\w)", answer.casefold())]
     longest = [form for form in named if not any(form != other and form in other for other in named)]
     if len(longest) == 1 and longest[0] in by_bare:
-        return Reply(by_bare[longest[0]], rationale, "lenient")
-    return Reply(None, rationale, error=_SEVERAL if longest else "the reply names no label")
+        return ParsedReply(by_bare[longest[0]], rationale=rationale, how="lenient")
+    return ParsedReply(None, rationale=rationale, error=_SEVERAL if longest else "the reply names no label")
 
 
 def _bare(text: str) -> str:
@@ -173,10 +178,10 @@ def _bare(text: str) -> str:
     return text.strip().strip("\"'`*.!()[] \n").casefold()
 
 
-def _json(answer: str, rationale: str | None, schema: Mapping[str, Any] | None) -> Reply:
+def _json(answer: str, rationale: str | None, schema: Mapping[str, Any] | None) -> ParsedReply:
     value, strict = _loaded(answer)
     if value is None and answer != "null":
-        return Reply(None, rationale, error=NOT_JSON)
+        return ParsedReply(None, rationale=rationale, error=NOT_JSON)
     reply = _fitting(value, rationale, schema)
     return reply if strict or reply.how is None else replace(reply, how="lenient")
 
@@ -198,7 +203,7 @@ def _loaded(text: str) -> tuple[Any, bool]:
     return None, False
 
 
-def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None) -> Reply:
+def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None) -> ParsedReply:
     """The value as canonical JSON, if it fits the task's schema."""
     canonical = json.dumps(value, sort_keys=True, ensure_ascii=False)
     if schema is not None:
@@ -206,8 +211,8 @@ def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None
         if problem is not None:
             place = ".".join(map(str, problem.absolute_path)) or "the value"
             error = f"{_NOT_FITTING} ({place}: {problem.message:.120})"
-            return Reply(None, rationale, error=error, counted_as=_NOT_FITTING)
-    return Reply(canonical, rationale, "strict")
+            return ParsedReply(None, rationale=rationale, error=error, counted_as=_NOT_FITTING)
+    return ParsedReply(canonical, rationale=rationale, how="strict")
 
 
 def _problems(schema: Mapping[str, Any], value: Any) -> Iterator[Any]:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from stillhouse.errors import TaskFileError
-from stillhouse.llm.asking import Asking, variants
 from stillhouse.llm.bulk import Bulk
-from stillhouse.llm.parsing import ANSWER, Reply, answer_pattern, wants_object
+from stillhouse.llm.parsing import ANSWER, ParsedReply, answer_pattern, wants_object
 from stillhouse.llm.request import Completion, Model, Request
+from stillhouse.llm.row_asker import RowAsker, variants
 from stillhouse.records import Example, Prediction, Progress
 from stillhouse.task import Task
 
@@ -23,7 +23,7 @@ _LOOKED_UP = 100  # rows whose answers are looked for in the store at once
 CHOICES = "\n\nChoices:\n"
 
 
-Answered = tuple[Prediction, Reply, Completion]
+Answered = tuple[Prediction, ParsedReply, Completion]
 
 
 def new_cost_usd(completion: Completion) -> float:
@@ -140,7 +140,7 @@ class PromptedPredictor:
                 raise TaskFileError(
                     f'[teacher] soft_targets are probabilities of labels, and {task.name} has output = "{task.output}"; take soft_targets out'
                 )
-        self._asking = Asking(model, task, rationales=self.rationales)
+        self._asking = RowAsker(model, task, rationales=self.rationales)
         if self.rationales:
             answer_pattern(task)  # refused here rather than after the first paid call
 

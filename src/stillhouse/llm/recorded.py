@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError, ModelNameError
-from stillhouse.llm.parsing import Reply, answer_pattern, parse_reply
+from stillhouse.llm.parsing import ParsedReply, answer_pattern, parse_reply
 from stillhouse.llm.prices import Price
 from stillhouse.records import Example, Prediction, Usage
 from stillhouse.task import Task
@@ -95,7 +95,7 @@ class RecordedTeacher:
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         return [self.answer(example)[0] for example in inputs]
 
-    def answer(self, example: Example) -> tuple[Prediction, Reply, Mapping[str, Any]]:
+    def answer(self, example: Example) -> tuple[Prediction, ParsedReply, Mapping[str, Any]]:
         """The answer, how it was read, and the row it stands in (empty: there is none)."""
         row = self._by_id.get(example.id) or self._by_input.get(_key(example.input)) or {}
         reply = self._read(example, row)
@@ -114,15 +114,20 @@ class RecordedTeacher:
         )
         return prediction, reply, row
 
-    def _read(self, example: Example, row: Mapping[str, Any]) -> Reply:
+    def _read(self, example: Example, row: Mapping[str, Any]) -> ParsedReply:
         if not row:
-            return Reply(None, error="no recorded answer")
+            return ParsedReply(None, error="no recorded answer")
         if "teacher_label" not in row and self._task is not None:
             return parse_reply(self._task, example, row["teacher_output"], rationales=self._task.teacher.rationales)
         label = row["teacher_label"]
         if label is not None and not isinstance(label, str):
             label = json.dumps(label, sort_keys=True, ensure_ascii=False)
-        return Reply(label, row.get("teacher_rationale"), None, "recorded without an answer" if label is None else None)
+        return ParsedReply(
+            label,
+            rationale=row.get("teacher_rationale"),
+            how=None,
+            error="recorded without an answer" if label is None else None,
+        )
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -67,6 +67,7 @@ class Completion:
     """A model's reply. `text` None: there is no usable one, and `error` says why; such a reply may still have been paid for."""
 
     text: str | None
+    _: KW_ONLY
     error: str | None = None
     finish_reason: str | None = None
     usage: Usage | None = None

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stillhouse.llm.parsing import Reply
+from stillhouse.llm.parsing import ParsedReply
 
 
-def vote(replies: Sequence[Reply]) -> Reply:
+def vote(replies: Sequence[ParsedReply]) -> ParsedReply:
     """The answer that most samples gave, with the rationale of the first that gave it. `agreement` is its share of all k samples, unreadable ones included.
 
     `scores` are each answer's share of the samples that could be read: the teacher's distribution as a soft target. Answers are told apart by their words, not
@@ -21,14 +21,14 @@ def vote(replies: Sequence[Reply]) -> Reply:
         reasons = Counter((reply.error or "no answer", reply.counted_as) for reply in replies)
         (reason, counted_as), count = reasons.most_common(1)[0]
         if count == len(replies):
-            return Reply(None, error=reason, counted_as=counted_as, agreement=0.0)
+            return ParsedReply(None, error=reason, counted_as=counted_as, agreement=0.0)
         error = f"no sample of {len(replies)} could be read (most often: {reason})"
-        return Reply(None, error=error, agreement=0.0)
+        return ParsedReply(None, error=error, agreement=0.0)
     most = max(votes.values())
     winners = [answer for answer, count in votes.items() if count == most]
     agreement = most / len(replies)
     if len(winners) > 1:
-        return Reply(
+        return ParsedReply(
             None, error=f"tie: {len(winners)} answers have {most} of {len(replies)} votes each", agreement=agreement
         )
     won = next(reply for reply in replies if reply.output is not None and _words(reply.output) == winners[0])

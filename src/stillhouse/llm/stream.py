@@ -8,12 +8,12 @@ from typing import Any
 import aiohttp
 
 
-class Broken(Exception):
+class BrokenStream(Exception):
     """The stream ended early after some of its text was told."""
 
 
 async def read_stream(content: AsyncIterable[bytes], heard: Callable[[str], None] | None, max_bytes: int) -> bytes:
-    """The body that the endpoint would have sent without streaming, as JSON. Raises Broken, or the connection's own error where no text was told yet."""
+    """The body that the endpoint would have sent without streaming, as JSON. Raises BrokenStream, or the connection's own error where no text was told yet."""
     whole = _Whole(heard)
     n_bytes, ended = 0, False
     try:
@@ -30,11 +30,11 @@ async def read_stream(content: AsyncIterable[bytes], heard: Callable[[str], None
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError, asyncio.IncompleteReadError) as error:
         if not whole.text:
             raise aiohttp.ClientPayloadError(f"the stream cannot be read: {error}") from None
-        raise Broken(str(error) or type(error).__name__) from None
+        raise BrokenStream(str(error) or type(error).__name__) from None
     if not ended and whole.finish_reason is None:
         if not whole.text:
             raise aiohttp.ClientPayloadError("the stream ended before its first text")
-        raise Broken("it ended without saying why")
+        raise BrokenStream("it ended without saying why")
     return json.dumps(whole.body()).encode()
 
 

@@ -17,7 +17,7 @@ from stillhouse.llm.batch import SHARE, under_way
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel, batch_answered
 from stillhouse.llm.models import Teacher, open_batches, open_teacher
-from stillhouse.llm.parsing import Reply
+from stillhouse.llm.parsing import ParsedReply
 from stillhouse.llm.prices import Price
 from stillhouse.llm.prompted import Answered, PromptedPredictor, new_cost_usd
 from stillhouse.llm.request import Request
@@ -112,7 +112,7 @@ class _Tally:
         self._prompt_hash = prompt_hash(teacher.prompt) if isinstance(teacher, PromptedPredictor) else None
         self.notes = _notes(teacher)
 
-    def recorded(self, index: int, example: Example, answer: tuple[Prediction, Reply, Mapping[str, Any]]) -> None:
+    def recorded(self, index: int, example: Example, answer: tuple[Prediction, ParsedReply, Mapping[str, Any]]) -> None:
         """A recorded row that tells where it comes from is believed; one that does not stays unknown."""
         prediction, reply, row = answer
         own = row.get("provenance") or {}
@@ -153,7 +153,7 @@ class _Tally:
             self._on_progress(Progress(done, self._n, "waiting for a batch"))
 
     def _count(
-        self, index: int, example: Example, prediction: Prediction, reply: Reply, origin: Mapping[str, Any]
+        self, index: int, example: Example, prediction: Prediction, reply: ParsedReply, origin: Mapping[str, Any]
     ) -> None:
         self.done += 1
         self.sent_back += reply.sent_back

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stillhouse.llm.parsing import Reply, parse_reply, wants_object
+from stillhouse.llm.parsing import ParsedReply, parse_reply, wants_object
 from stillhouse.llm.request import Completion, Model, Request
 from stillhouse.llm.self_consistency import vote
 from stillhouse.llm.soft_targets import label_scores
@@ -20,19 +20,19 @@ _FEATURES = ({"logprobs"}, {"schema"}, {"logprobs", "schema"})
 _REFUSED = (400, 422)  # the statuses by which an endpoint says that it does not take a request as it is
 
 
-class Asking:
+class RowAsker:
     """Asks a model a task's rows, and remembers what its endpoint lacks."""
 
     def __init__(self, model: Model, task: Task, *, rationales: bool) -> None:
         self._model, self._task, self._rationales = model, task, rationales
         self._lacks: set[str] = set()
 
-    async def row(self, example: Example, requests: Sequence[Request]) -> tuple[Prediction, Reply, Completion]:
+    async def row(self, example: Example, requests: Sequence[Request]) -> tuple[Prediction, ParsedReply, Completion]:
         """The answer to one example from one request per sample. Raises TeacherError, BudgetError after all calls under way have ended: they are paid for."""
         if len(requests) == 1:
             return _answered(*await self._sample(example, requests[0]))
         asked = await asyncio.gather(*(self._sample(example, request) for request in requests), return_exceptions=True)
-        samples: list[tuple[Reply, Completion]] = []
+        samples: list[tuple[ParsedReply, Completion]] = []
         for one in asked:
             if isinstance(one, BaseException):
                 raise one
@@ -43,7 +43,7 @@ class Asking:
         """The request without what the endpoint is known to refuse."""
         return _without(request, self._lacks)
 
-    async def _sample(self, example: Example, request: Request) -> tuple[Reply, Completion]:
+    async def _sample(self, example: Example, request: Request) -> tuple[ParsedReply, Completion]:
         request, completion = await self._sent(request, example)
         reply = self._read(example, completion)
         if reply.output is None and completion.error is None and completion.text is not None and self._wants_json:
@@ -98,9 +98,9 @@ class Asking:
                 return plain, second
         return request, completion
 
-    def _read(self, example: Example, completion: Completion) -> Reply:
+    def _read(self, example: Example, completion: Completion) -> ParsedReply:
         if completion.error is not None or completion.text is None:
-            return Reply(None, error=completion.error or "empty reply")
+            return ParsedReply(None, error=completion.error or "empty reply")
         reply = parse_reply(self._task, example, completion.text, rationales=self._rationales)
         labels = example.choices or self._task.labels
         tokens, tops = completion.token_logprobs, completion.top_logprobs
@@ -117,7 +117,7 @@ class Asking:
         return replace(reply, scores=scores if scores and reply.output in scores else None)
 
 
-def _answered(reply: Reply, completion: Completion) -> tuple[Prediction, Reply, Completion]:
+def _answered(reply: ParsedReply, completion: Completion) -> tuple[Prediction, ParsedReply, Completion]:
     prediction = Prediction(
         reply.output,
         confidence=reply.agreement if reply.agreement is not None else (reply.scores or {}).get(reply.output or ""),
@@ -148,7 +148,7 @@ def variants(request: Request) -> list[Request]:
     return [request, *(plain for fewer in _FEATURES if (plain := _without(request, fewer)) != request)]
 
 
-def _voted(samples: Sequence[tuple[Reply, Completion]]) -> tuple[Reply, Completion]:
+def _voted(samples: Sequence[tuple[ParsedReply, Completion]]) -> tuple[ParsedReply, Completion]:
     replies = [reply for reply, _ in samples]
     elected = vote(replies)
     whole = replace(elected, sent_back=sum(reply.sent_back for reply in replies), lacking=replies[-1].lacking, at=None)
