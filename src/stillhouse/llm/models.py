@@ -1,4 +1,7 @@
-"""Models by name. Keys come from the environment, here and nowhere else, and never reach a log, a trace, a report or an error."""
+"""Models by name, and the keys that their endpoints need.
+
+Keys come from the environment, here and nowhere else. They never reach a log, a trace, a report or an error.
+"""
 
 import json
 import os
@@ -29,13 +32,14 @@ Teacher = PromptedPredictor | RecordedTeacher
 def open_teacher(
     name: str, task: Task, store: Store, *, ledger: Ledger | None = None, shots: Sequence[Example] | None = None
 ) -> Teacher:
-    """The teacher that a name stands for, asking with this task's prompt; `shots` None takes the task's own worked examples.
+    """The teacher that a name stands for, asking with this task's prompt.
 
-    Raises ModelNameError for a name of another form or a file that is absent, KeyMissingError where the provider needs a key.
+    `shots` None takes the task's own worked examples. Raises ModelNameError for a name of another form or a file that
+    is absent, KeyMissingError where the provider needs a key.
     """
     if name.startswith("recorded:"):
-        given = given_prices(task)
-        price = None if given["price_in"] is None else known_price(name, **given)
+        prices = given_prices(task)
+        price = None if prices["price_in"] is None else known_price(name, **prices)
         return RecordedTeacher(task.resolve(name.removeprefix("recorded:")), task, price)
     model = open_model(name, task, store, ledger or Ledger(task.teacher.max_usd))
     return PromptedPredictor(model, task, worked_examples(task) if shots is None else shots)
@@ -43,7 +47,7 @@ def open_teacher(
 
 def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredModel:
     """An endpoint or a script behind the store and the ledger."""
-    settings, given = task.teacher, given_prices(task)
+    settings, prices = task.teacher, given_prices(task)
     if name.startswith("scripted:"):
         script = load_script(name.removeprefix("scripted:"))
 
@@ -55,7 +59,7 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
             ask,
             store,
             ledger,
-            **given,
+            **prices,
             priced_as=getattr(script, "priced_as", None),
             stand_in=bool(getattr(script, "stand_in", False)),
             in_flight=lambda: settings.concurrency or AT_ONCE,
@@ -68,7 +72,7 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
         input_tokens_per_minute=settings.input_tokens_per_minute,
         output_tokens_per_minute=settings.output_tokens_per_minute,
     )
-    # OpenAI's own API takes the newer name from every chat model; of others it is not known before they are asked
+    # OpenAI's own API takes the newer name from every chat model. Of others it is not known before they are asked.
     dialect = ModelDialect(name, ("max_tokens",) if base_url == _OPENAI else ())
     client = ChatClient(base_url, model, key, limiter, dialect=dialect)
 
@@ -80,7 +84,7 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
         send,
         store,
         ledger,
-        **given,
+        **prices,
         bills=True,
         close=client.close,
         in_flight=lambda: limiter.in_flight,
@@ -91,26 +95,31 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
 def given_prices(task: Task) -> GivenPrices:
     """The user's own prices, checked before anything is paid for; all None where there are none."""
     settings = task.teacher
-    given = GivenPrices(
+    prices = GivenPrices(
         price_in=settings.price_in,
         price_out=settings.price_out,
         price_cached=settings.price_cached,
         price_written=settings.price_written,
     )
-    check_prices(**given)
-    if (given["price_in"] is None) != (given["price_out"] is None):
+    check_prices(**prices)
+    if (prices["price_in"] is None) != (prices["price_out"] is None):
         raise UserError(
-            "a price for input tokens alone, or for output tokens alone, prices no call; give both --price-in and --price-out"
+            "a price for input tokens alone, or for output tokens alone, prices no call; "
+            "give both --price-in and --price-out"
         )
-    if given["price_in"] is None and (given["price_cached"] is not None or given["price_written"] is not None):
+    if prices["price_in"] is None and (prices["price_cached"] is not None or prices["price_written"] is not None):
         raise UserError(
-            "price_cached and price_written go with prices of one's own; give price_in and price_out in [teacher] as well"
+            "price_cached and price_written go with prices of one's own; "
+            "give price_in and price_out in [teacher] as well"
         )
-    return given
+    return prices
 
 
 def open_batches(name: str, teacher: Teacher, ledger: Ledger, path: Path, on_done: Callable[[int], None]) -> Batches:
-    """The batches of an endpoint: by Anthropic's API for `anthropic:NAME`, by OpenAI's for all others. Raises UserError for a model that is no endpoint."""
+    """The batches of an endpoint: by Anthropic's API for `anthropic:NAME`, by OpenAI's for all others.
+
+    Raises UserError for a model that is no endpoint.
+    """
     from stillhouse.llm.batch_anthropic import VERSION, AnthropicBatches
     from stillhouse.llm.batch_http import BatchHttp
     from stillhouse.llm.batch_openai import OpenAIBatches
@@ -119,20 +128,21 @@ def open_batches(name: str, teacher: Teacher, ledger: Ledger, path: Path, on_don
         raise UserError(f"{name}: --batch is for endpoints with a batch API; label without it")
     base_url, model, key = endpoint(name)
     dialect = teacher.model.dialect
-    provider: BatchApi
+    api: BatchApi
     if name.startswith("anthropic:"):
-        provider = AnthropicBatches(
-            BatchHttp(base_url, {"x-api-key": key or "", "anthropic-version": VERSION}, key), model, dialect
-        )
+        headers = {"x-api-key": key or "", "anthropic-version": VERSION}
+        api = AnthropicBatches(BatchHttp(base_url, headers, key), model, dialect)
     else:
-        provider = OpenAIBatches(
-            BatchHttp(base_url, {"Authorization": f"Bearer {key}"} if key else {}, key), model, dialect
-        )
-    return Batches(teacher.model, ledger, provider, path, on_done=on_done)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        api = OpenAIBatches(BatchHttp(base_url, headers, key), model, dialect)
+    return Batches(teacher.model, ledger, api, path, on_done=on_done)
 
 
 def endpoint(name: str) -> tuple[str, str, str | None]:
-    """(base URL, model, key) of `openai:NAME`, `anthropic:NAME` (by its OpenAI-compatible API) or `http(s)://host/v1#NAME`."""
+    """(base URL, model, key) of `openai:NAME`, `anthropic:NAME` or `http(s)://host/v1#NAME`.
+
+    All three speak OpenAI's protocol, Anthropic too.
+    """
     if name.startswith("openai:") and name.removeprefix("openai:"):
         key = _key("OPENAI_API_KEY")
         if not key:

@@ -1,7 +1,7 @@
 """How a reply is read: the answer, and the rationale before it, by the task's own rule.
 
-Strict is what was asked for, word for word; lenient is a near form that leaves no doubt, and is counted apart. A reply that cannot be read is a rejection with
-its reason, never a guess.
+A strict answer stands there word for word as it was asked for. A lenient one has a near form that leaves no doubt, and
+is counted apart. A reply that cannot be read is a rejection with its reason, never a guess.
 """
 
 import functools
@@ -22,13 +22,16 @@ _DEFAULT_PATTERN = rf"{ANSWER}:?\s*(.+?)\s*$"
 NOT_JSON = "the reply is not valid JSON"
 _NOT_FITTING = "the reply does not fit the schema"
 _SEVERAL = "ambiguous: the reply names several labels"
+_LONGEST_LABEL = 100  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedReply:
     """What was read from a reply, or from several that voted.
 
-    `how`: the answer stood there as asked for, was recovered from a near form, or came when the reply was sent back with what was wrong with it.
+    `how`: the answer stood there as asked for, was recovered from a near form, or came when the reply was sent back
+    with what was wrong with it. `counted_as`: the kind of `error`, where its text has details that differ from row to
+    row. `lacking`: what was asked for and the endpoint could not do, such as "schema", "logprobs" or "temperature".
     """
 
     output: str | None
@@ -36,18 +39,16 @@ class ParsedReply:
     rationale: str | None = None
     how: Literal["strict", "lenient", "repaired"] | None = None
     error: str | None = None
-    counted_as: str | None = None  # `error` without what differs from row to row, where it holds such; None: `error`
+    counted_as: str | None = None
     at: int | None = None  # where in the reply's text the answer begins
     agreement: float | None = None  # of k samples, the share that gave this answer; None: there was one
     scores: Mapping[str, float] | None = None  # the teacher's probability per label, where it is known
     sent_back: int = 0  # replies behind this one that were sent back for repair
-    lacking: tuple[
-        str, ...
-    ] = ()  # what was asked for and the endpoint could not do: "schema", "logprobs", "temperature"
+    lacking: tuple[str, ...] = ()
 
 
 def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = False) -> ParsedReply:
-    """Read the answer (and the rationale) from a reply. Ambiguous or absent answers give `output` None and the reason."""
+    """Read the answer (and the rationale) from a reply. An ambiguous or absent answer gives `output` None and why."""
     for stop in task.teacher.stop:
         text = text.partition(stop)[0]
     indent = len(text) - len(text.lstrip())
@@ -56,14 +57,11 @@ def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = F
         return _object(task, example, text, indent, rationales)
     rationale, answer, asked_for, at = None, text, True, 0
     if rationales:
-        found, asked_for = _answer_in(text, task)
-        if found is None:
+        match, asked_for = _answer_in(text, task)
+        if match is None:
             return ParsedReply(None, error="no answer after the rationale")
-        rationale, answer, at = (
-            text[: found.start()].strip() or None,
-            (found.group(1) or "").strip(),
-            max(found.start(1), 0),
-        )
+        rationale, answer = text[: match.start()].strip() or None, (match[1] or "").strip()
+        at = max(match.start(1), 0)
     reply = _answer(task, example, answer, rationale, spoken=rationales)
     return replace(reply, how=reply.how if asked_for or reply.how is None else "lenient", at=indent + at)
 
@@ -83,7 +81,10 @@ def _answer(task: Task, example: Example, answer: str, rationale: str | None, *,
 
 
 def wants_object(task: Task, rationales: bool) -> bool:
-    """Whether the reply is to be an object of `answer`, and `rationale` before it; a JSON answer without reasons is the reply itself."""
+    """Whether the reply is to be a JSON object: `rationale` where reasons are asked for, then `answer`.
+
+    A JSON answer without reasons needs no object around it: it is the reply itself.
+    """
     return task.teacher.structured and (rationales or task.output != "json")
 
 
@@ -101,28 +102,27 @@ def _object(task: Task, example: Example, text: str, indent: int, rationales: bo
         return ParsedReply(None, rationale=rationale, error="`answer` in the reply is no text")
     else:
         reply = _answer(task, example, answer.strip(), rationale)
-    begins = re.search(r'"answer"\s*:\s*"', text)
-    return replace(
-        reply, how=reply.how if strict or reply.how is None else "lenient", at=indent + begins.end() if begins else None
-    )
+    before = re.search(r'"answer"\s*:\s*"', text)
+    how = reply.how if strict or reply.how is None else "lenient"
+    return replace(reply, how=how, at=indent + before.end() if before else None)
 
 
 def _answer_in(text: str, task: Task) -> tuple[re.Match[str] | None, bool]:
-    """Where the answer stands, and whether as the task's pattern asks for it.
+    """Where the answer stands, and whether it stands there as the task's pattern asks for it.
 
-    Recovered: the pattern in another case ("so the answer is"); and where labels bound what can be meant, the usual phrase instead of the task's own pattern.
+    Two near forms are taken as well: the pattern in another case ("so the answer is"), and, where only certain labels
+    can be meant, the usual phrase instead of the task's own pattern.
     """
     pattern = answer_pattern(task)
-    if (found := pattern.search(text)) is not None:
-        return found, True
+    if (match := pattern.search(text)) is not None:
+        return match, True
     phrases = [pattern.pattern] + ([_DEFAULT_PATTERN] if task.output == "choice" else [])
-    return next(
-        (found for phrase in phrases if (found := re.search(phrase, text, pattern.flags | re.IGNORECASE)) is not None),
-        None,
-    ), False
+    matches = (re.search(phrase, text, pattern.flags | re.IGNORECASE) for phrase in phrases)
+    return next((match for match in matches if match is not None), None), False
 
 
 def answer_pattern(task: Task) -> re.Pattern[str]:
+    """The task's pattern of an answer after its reasons, compiled. Raises TaskFileError for what is none."""
     pattern = task.teacher.answer_pattern or _DEFAULT_PATTERN
     try:
         compiled = re.compile(pattern, re.DOTALL)
@@ -140,29 +140,23 @@ def answer_pattern(task: Task) -> re.Pattern[str]:
 def _choice(answer: str, rationale: str | None, allowed: Sequence[str] | None) -> ParsedReply:
     if allowed is None:  # no label set is known yet: the reply's own words become the label
         words = _bare(answer)
-        return (
-            ParsedReply(words, rationale=rationale, how="strict")
-            if words and len(words) <= 100
-            else ParsedReply(None, rationale=rationale, error="no short label in the reply")
-        )
+        if not words or len(words) > _LONGEST_LABEL:
+            return ParsedReply(None, rationale=rationale, error="no short label in the reply")
+        return ParsedReply(words, rationale=rationale, how="strict")
     if answer in allowed or answer.removesuffix(".") in allowed:
         return ParsedReply(answer if answer in allowed else answer.removesuffix("."), rationale=rationale, how="strict")
-    marked = {
-        letter for letter in re.findall(r"\(([a-z])\)", answer.casefold()) if ord(letter) - ord("a") < len(allowed)
-    }
-    if (
-        len(marked) > 1
-    ):  # "either (d) doctor's office or (e) vet's office", whether or not both are spelled as the choices are
+    # "either (d) doctor's office or (e) vet's office" names two, even where one of them is not spelled like its label.
+    letters = {letter for letter in re.findall(r"\(([a-z])\)", answer.casefold()) if _number(letter) < len(allowed)}
+    if len(letters) > 1:
         return ParsedReply(None, rationale=rationale, error=_SEVERAL)
     lettered = re.match(r"^\(?([A-Za-z])\)\s*(.*)$", answer, re.DOTALL)
     if lettered and _bare(lettered[2]):
         answer = lettered[2]
-    elif lettered and (number := ord(lettered[1].lower()) - ord("a")) < len(allowed):
-        return ParsedReply(allowed[number], rationale=rationale, how="lenient")
+    elif lettered and _number(lettered[1].lower()) < len(allowed):
+        return ParsedReply(allowed[_number(lettered[1].lower())], rationale=rationale, how="lenient")
     forms = Counter(map(_bare, set(allowed)))
-    by_bare = {
-        _bare(label): label for label in allowed if _bare(label) and forms[_bare(label)] == 1
-    }  # "US" and "us" are told apart strictly or not at all
+    # Labels that differ only in case, like "US" and "us", are read word for word or not at all.
+    by_bare = {_bare(label): label for label in allowed if _bare(label) and forms[_bare(label)] == 1}
     for candidate in (answer, answer.splitlines()[0] if answer else "", answer.rpartition(":")[2]):
         if (label := by_bare.get(_bare(candidate))) is not None:
             return ParsedReply(label, rationale=rationale, how="lenient")
@@ -171,6 +165,11 @@ def _choice(answer: str, rationale: str | None, allowed: Sequence[str] | None) -
     if len(longest) == 1 and longest[0] in by_bare:
         return ParsedReply(by_bare[longest[0]], rationale=rationale, how="lenient")
     return ParsedReply(None, rationale=rationale, error=_SEVERAL if longest else "the reply names no label")
+
+
+def _number(letter: str) -> int:
+    """The number of the choice that a letter stands for: 0 for "a"."""
+    return ord(letter) - ord("a")
 
 
 def _bare(text: str) -> str:
@@ -187,16 +186,15 @@ def _json(answer: str, rationale: str | None, schema: Mapping[str, Any] | None) 
 
 
 def _loaded(text: str) -> tuple[Any, bool]:
-    """(the JSON value, whether it stood alone) of a text, or of what it fences; None: there is none."""
+    """(the JSON value, whether it stood alone) of a text, or of what stands in a code fence in it; None: no JSON."""
     fenced = re.search(r"```(?:json)?\s*(.*?)```", text, re.DOTALL)
     for candidate, alone in ((text, True), (fenced[1] if fenced else None, False)):
         if candidate is None:
             continue
         try:
             value = json.loads(candidate, parse_constant=_no_constant)
-            if is_unicode(
-                json.dumps(value, ensure_ascii=False, allow_nan=False)
-            ):  # 1e999 is a number to the parser and none to the writer
+            written = json.dumps(value, ensure_ascii=False, allow_nan=False)  # refuses 1e999, which the parser takes
+            if is_unicode(written):
                 return value, alone
         except (ValueError, RecursionError):  # a thousand brackets nest too deep
             continue
@@ -216,7 +214,10 @@ def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None
 
 
 def _problems(schema: Mapping[str, Any], value: Any) -> Iterator[Any]:
-    """What keeps the value from fitting the schema. Raises TaskFileError where the schema refers to what is not in it: nothing is fetched."""
+    """What keeps the value from fitting the schema.
+
+    Raises TaskFileError where the schema refers to something outside of itself: nothing is fetched.
+    """
     import referencing.exceptions
 
     try:

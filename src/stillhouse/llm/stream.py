@@ -1,4 +1,7 @@
-"""A streamed chat completion (server-sent events): its text is told piece by piece, and the whole is given back as if it had come in one body."""
+"""A streamed chat completion (server-sent events), read.
+
+Its text is told piece by piece. The whole is given back as if it had come in one body.
+"""
 
 import asyncio
 import json
@@ -13,7 +16,11 @@ class BrokenStream(Exception):
 
 
 async def read_stream(content: AsyncIterable[bytes], heard: Callable[[str], None] | None, max_bytes: int) -> bytes:
-    """The body that the endpoint would have sent without streaming, as JSON. Raises BrokenStream, or the connection's own error where no text was told yet."""
+    """The body that the endpoint would have sent without streaming, as JSON.
+
+    `heard` is called with each piece of text. Raises BrokenStream where the stream ends early after some text was told,
+    ClientPayloadError where none was: then the request may be sent again.
+    """
     whole = _Whole(heard)
     n_bytes, ended = 0, False
     try:
