@@ -24,7 +24,7 @@ from stillhouse.runs import write_atomic, write_json
 
 SHARE = 0.5  # of the list price; OpenAI's and Anthropic's batches alike, by their price pages of November 2026
 MOST_REQUESTS, MOST_BYTES = 20_000, 64 * 2**20  # of one batch; both providers take more
-_TRIES = 3  # batches that a request may expire in before it is a rejection
+_TRIES = 3  # a request that was sent in so many batches without an answer is given up
 _FIRST_POLL_S, _LONGEST_POLL_S = 1.0, 60.0
 
 
@@ -158,7 +158,7 @@ class Batches:
         self._write()
 
     async def _send_all(self, missing: Iterable[Request]) -> BudgetError | None:
-        """Send what the cap has room for. The error that it gives says what there was no room for."""
+        """Send what the cap has room for. Gives the error that says for what it has none; None: all was sent."""
         for part, capped in self._parts(missing):
             if part:
                 await self._send(part)

@@ -22,7 +22,7 @@ KEPT_FREE = 0.1  # share of the window left unused where tokens are estimated: s
 
 def context_window(model: str) -> int | None:
     """Tokens that the model reads and writes in one call, by the price table; None where it does not know the model."""
-    if "://" in model:  # whoever serves the weights sets the window
+    if "://" in model:  # at an address, whoever serves the weights there sets the window
         return None
     from genai_prices import data_snapshot  # half a second to load
 

@@ -9,11 +9,11 @@ from stillhouse.llm.prices import Price
 from stillhouse.llm.request import Request, text_of
 
 _DEFAULT_MAX_TOKENS = 4096  # reserved for a reply whose request names no max_tokens
-_NOTHING_USD = 1e-9  # sums of floats may leave a trace where nothing is reserved; it is less than any token costs
+_NOTHING_USD = 1e-9  # the rounding of sums may leave less than this where nothing is reserved; any token costs more
 
 
 class Budget(Protocol):
-    """Asked before a call is paid for, and told what it cost."""
+    """Whoever is asked before a call is paid for, and told what it cost."""
 
     @property
     def max_usd(self) -> float | None:
@@ -106,5 +106,6 @@ def worst_case_input_tokens(request: Request) -> int:
 def worst_case_usd(request: Request, price: Price) -> float:
     """An upper bound on the cost of one call, at the price of a prompt of that length."""
     n_input = worst_case_input_tokens(request)
-    dearest = max(price.input_usd_per_m, price.written_usd_per_m or 0.0)  # all of it may go into the provider's cache
+    # The provider may write the whole prompt into its cache, which some providers charge more for.
+    dearest = max(price.input_usd_per_m, price.written_usd_per_m or 0.0)
     return (n_input * dearest + (request.max_tokens or _DEFAULT_MAX_TOKENS) * price.output_usd_per_m) / 1e6

@@ -17,7 +17,7 @@ from stillhouse.llm.request import Completion, Request, ToolCall, text_listener
 from stillhouse.records import Example
 from stillhouse.store import Store, StoredCompletion
 
-AT_ONCE = 32  # calls under way, of a model without a limiter
+AT_ONCE = 32  # so many calls to a model without a limiter run at the same time
 _LOOK_UP_HOLDS_S = 1.0
 AskModel = Callable[[Request, Example | None], Awaitable[Completion]]
 _IN_A_BATCH = " in a batch"  # how the price of an answer that a batch gave ends
@@ -50,7 +50,7 @@ class MeteredModel:
     ) -> None:
         self.in_flight = in_flight  # how many calls it is worth having under way now
         self.name, self.stand_in, self.ledger = name, stand_in, ledger
-        self.bills = bills  # an endpoint, whose calls cost somebody something; a script's do not
+        self.bills = bills  # its calls cost somebody something: an endpoint's do, a script's do not
         self.dialect = dialect or ModelDialect(name)  # shared with whatever else asks this model
         self._call, self._store, self._close, self._now = call, store, close, now
         self._priced_as = priced_as or name
@@ -84,14 +84,14 @@ class MeteredModel:
 
     def _stored(self, hash_: str) -> StoredCompletion | None:
         if hash_ in self._absent:
-            self._absent.discard(hash_)  # the next equal request finds what this one is about to get
+            self._absent.discard(hash_)  # this request is about to get its answer: the next equal one will find it
             if time.monotonic() - self._looked_at < _LOOK_UP_HOLDS_S:
                 return None
         return self._store.get(hash_)
 
     @property
     def priced_as(self) -> str:
-        """The model whose prices and context window hold: this one, or for a stand-in the one in whose place it is."""
+        """Whose prices and context window hold: this model's own, or those of the model for which it stands in."""
         return self._priced_as
 
     def price_of(self, n_input: int) -> Price | None:
@@ -118,7 +118,8 @@ class MeteredModel:
                 here = asyncio.current_task()
                 if not twin.cancelled() or (here is not None and here.cancelling()):
                     raise
-                # Only the task that began the call was cancelled. So this one makes it, or another that waited, too.
+                # The task that was making the call was cancelled, and this one was not. So this task makes the call
+                # now, or another one that waited for it, too.
         answer: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
         self._under_way[request.hash] = answer
         try:
@@ -140,13 +141,13 @@ class MeteredModel:
         try:
             completion = await self._call(request, example)
             answer = (completion.finish_reason, completion.usage, completion.text, completion.tool_calls)
-            paid = any(part is not None for part in answer)  # with none of them there was no answer to pay for
+            paid = any(part is not None for part in answer)  # without any of them there was no answer to pay for
             if completion.usage is None:
                 completion = replace(completion, created=created)
             else:
                 cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._own_prices)
                 completion = replace(completion, created=created, cost_usd=cost_usd, price_snapshot=snapshot)
-            if paid:  # otherwise nothing is stored, and it is asked again next time
+            if paid:  # what was not paid for is not stored, so that it is asked again next time
                 self.n_live, self.live_usd = self.n_live + 1, self.live_usd + (cost_usd or 0.0)
                 # Where this task is cancelled meanwhile, the row is committed all the same.
                 await self._store.put(_to_stored(request, completion, created))

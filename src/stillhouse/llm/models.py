@@ -72,7 +72,8 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
         input_tokens_per_minute=settings.input_tokens_per_minute,
         output_tokens_per_minute=settings.output_tokens_per_minute,
     )
-    # OpenAI's own API takes the newer name from every chat model. Of others it is not known before they are asked.
+    # OpenAI's own API takes max_tokens by its newer name, whatever the chat model. Of other endpoints it is not known
+    # before they are asked.
     dialect = ModelDialect(name, ("max_tokens",) if base_url == _OPENAI else ())
     client = ChatClient(base_url, model, key, limiter, dialect=dialect)
 
@@ -162,7 +163,7 @@ def endpoint(name: str) -> tuple[str, str, str | None]:
 
 
 def base_url_of(name: str) -> str | None:
-    """Where a model's requests go, asked without its key; None for recorded answers and scripts, which go nowhere."""
+    """The address to which a model's requests go; None for recorded answers and scripts. It needs no key to say so."""
     if name.startswith("openai:"):
         return os.environ.get("OPENAI_BASE_URL", _OPENAI)
     if name.startswith("anthropic:"):

@@ -72,7 +72,7 @@ def _answer(task: Task, example: Example, answer: str, rationale: str | None, *,
     if task.output == "json":
         return _json(answer, rationale, task.schema)
     if spoken and task.teacher.answer_pattern is None:
-        answer = answer.removesuffix(".")  # the full stop is the sentence's, as asked for
+        answer = answer.removesuffix(".")  # it ends the sentence that was asked for, and is no part of the answer
     return (
         ParsedReply(answer, rationale=rationale, how="strict")
         if answer

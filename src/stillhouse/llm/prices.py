@@ -23,8 +23,10 @@ class Price:
     input_usd_per_m: float
     output_usd_per_m: float
     snapshot: str  # where the price is from and of which date
-    cached_usd_per_m: float | None = None  # of input that the provider had in its cache; None: as other input
-    written_usd_per_m: float | None = None  # of input that goes into the provider's cache; None: as other input
+    cached_usd_per_m: float | None = (
+        None  # of input that the provider had in its cache; None: it costs what other input does
+    )
+    written_usd_per_m: float | None = None  # of input that goes into the provider's cache; None: likewise
     from_table: bool = False  # of `genai-prices`, whose rates may depend on the length of the prompt
 
     def cost_usd(self, usage: Usage) -> float | None:
@@ -86,7 +88,7 @@ def known_price(
     )
 
 
-@functools.lru_cache(maxsize=1024)  # every call is priced, and most at one price
+@functools.lru_cache(maxsize=1024)  # every call asks for a price, and most of them for the same one
 def _price_on(
     model: str,
     day: datetime,
@@ -160,7 +162,7 @@ def call_cost(
 
 @functools.cache
 def _table_version() -> str:
-    return version("genai-prices")  # it reads a file: not once per call that is priced
+    return version("genai-prices")  # read from a file once, and not for every call
 
 
 def _midnight(when: datetime) -> datetime:
@@ -169,7 +171,7 @@ def _midnight(when: datetime) -> datetime:
 
 
 def _split(model: str) -> tuple[str | None, str]:
-    """(provider, model) of a name. An address tells the model, and no provider whose list price would hold."""
+    """(provider, model) of a name. At an address no provider's list price holds, so its provider is "self-hosted"."""
     if "://" in model:
         return "self-hosted", model.rpartition("#")[2]
     provider, colon, name = model.partition(":")
@@ -191,7 +193,7 @@ def _table_cost(
 ) -> float | None:
     import genai_prices  # it takes half a second to load: only commands that price anything pay for that
 
-    if provider == "self-hosted":  # the same weights cost another sum on every machine
+    if provider == "self-hosted":  # the same weights cost something else on every machine
         return None
     counts = genai_prices.Usage(
         input_tokens=n_input, output_tokens=n_output, cache_read_tokens=n_cached, cache_write_tokens=n_written

@@ -154,7 +154,7 @@ class PromptedPredictor:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What is sent beside the messages, and how often."""
+        """What is sent beside the messages, with `samples` and `structured` where they are set."""
         settings, parameters = self.task.teacher, dict(self._parameters)
         if settings.samples != 1:
             parameters["samples"] = settings.samples

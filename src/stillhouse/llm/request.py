@@ -81,7 +81,7 @@ class Completion:
     lacking: tuple[str, ...] = ()  # parameters of the request that the model does not take, and was asked without
     created: str | None = None  # when it was answered, ISO 8601, UTC
     status: int | None = None  # the HTTP status of the endpoint's refusal of this one request; None: it was not refused
-    from_store: bool = False  # answered by an earlier payment
+    from_store: bool = False  # it was in the store, paid for earlier
 
 
 # Who hears a model's text while it is being written; None: nobody, and nothing is streamed. Text from the store is told

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httptools
 from multidict import CIMultiDict
 
-_IDLE_S = 10.0  # servers close what is idle for longer, and a request that crosses such a close on its way is lost
+_IDLE_S = 10.0  # servers close what is idle for longer, and a request that is sent in that very moment is lost
 
 
 class TooLong(Exception):
