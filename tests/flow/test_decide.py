@@ -61,7 +61,7 @@ async def test_without_any_probability_it_is_unknown_and_meets_no_threshold(endp
     assert await main.run("two", threshold=0.01, models={"decide": endpoint.url("no-logprobs")}) == ["ask", None, True]
 
 
-@pytest.mark.parametrize("status", [400, 404, 405])
+@pytest.mark.parametrize("status", [400, 404, 405, 501])
 async def test_whether_the_api_is_there_is_told_by_the_status_alone(status):
     says.extend([Completion(None, error="any words", status=status), "no"])
     assert (await main.run("one", models={"decide": SCRIPT}))[0] == "no"

@@ -108,13 +108,20 @@ async def test_a_refused_request_carries_the_status_of_its_refusal_and_no_other_
     assert (await ask(endpoint, mode)).status == status
 
 
-async def test_an_endpoint_without_the_decisions_api_says_so_by_its_status(endpoint):
-    url, _, model = endpoint.url("ok").partition("#")
-    client = ChatClient(url, model, None, Limiter(1))
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_an_endpoint_without_the_decisions_api_says_so_once_by_its_status(status):
+    asked = []
+
+    async def post(path, body):
+        asked.append(path)
+        return status, {}, b""
+
+    client = ChatClient("http://127.0.0.1/v1", "m", None, Limiter(1))
+    client._post_whole = post
     parameters = {"decision": {"instructions": "Is it urgent?", "choices": ["yes", "no"]}}
-    completion = await client.complete(Request("ok", ({"role": "user", "content": "x"},), parameters))
+    completion = await client.complete(Request("m", ({"role": "user", "content": "x"},), parameters))
     await client.close()
-    assert (completion.status, completion.error) == (404, "the endpoint has no decisions API")
+    assert (asked, completion.status, completion.error) == (["decisions"], status, "the endpoint has no decisions API")
 
 
 async def test_an_endpoint_that_is_down_stops_the_work_after_a_few_rows(endpoint):

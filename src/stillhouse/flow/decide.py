@@ -15,13 +15,14 @@ from stillhouse.flow.call import StepError, active_run, current_call, encode, pe
 from stillhouse.flow.model_step import note, usable
 from stillhouse.flow.models import Chat, ModelName, Models, used_by
 from stillhouse.flow.spans import prediction_spanned
+from stillhouse.llm.decisions import NO_DECISIONS_STATUSES
 from stillhouse.llm.parsing import parse_reply
 from stillhouse.llm.prompted import build_messages
 from stillhouse.llm.request import Request
 from stillhouse.records import Example
 from stillhouse.task import Task
 
-_NO_DECISIONS = (400, 404, 405)  # the statuses of an endpoint that has no decisions API, or not for this model
+_LACKING = (400, *NO_DECISIONS_STATUSES)  # 400: it has the decisions API, and not for this model
 
 
 class Choice(str):
@@ -107,7 +108,7 @@ async def _asked(opened: Any, task: Task, example: Example, sample_index: int) -
         asked = _decision(opened, task, example, sample_index)
         if not opened.without("decisions", asked):
             completion = await opened.complete(asked, example)
-            if completion.status not in _NO_DECISIONS:
+            if completion.status not in _LACKING:
                 option = usable(completion, task.name)
                 return _an_option(option, task), (completion.scores or {}).get(option)
             opened.lacks.add("decisions")

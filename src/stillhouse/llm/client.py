@@ -23,7 +23,7 @@ from typing import Any
 import aiohttp
 
 from stillhouse.errors import TeacherError
-from stillhouse.llm.decisions import NO_DECISIONS, decision_body, read_decision
+from stillhouse.llm.decisions import NO_DECISIONS, NO_DECISIONS_STATUSES, decision_body, read_decision
 from stillhouse.llm.dialect import ModelDialect, refused_parameter
 from stillhouse.llm.endpoint_errors import error_code, may_pass, reason, without_key
 from stillhouse.llm.limit_headers import retry_after_s
@@ -251,6 +251,8 @@ class ChatClient:
     ) -> Completion:
         """What a reply means: a Completion, or one of the exceptions above."""
         latency_s = self.limiter.clock() - slot.began
+        if decides and status in NO_DECISIONS_STATUSES:
+            return Completion(None, error=NO_DECISIONS, latency_s=latency_s, status=status)
         words = "" if status == 200 else reason(raw, self._key)
         if may_pass(status) and not (status == 429 and words.startswith(_TOO_LARGE)):
             asked_s = retry_after_s(headers)
@@ -264,8 +266,6 @@ class ChatClient:
                 f"{self.base_url}: the endpoint refuses the key ({status}: {words}); "
                 "set the right key in the environment"
             )
-        if decides and status in (404, 405, 501):
-            return Completion(None, error=NO_DECISIONS, latency_s=latency_s, status=status)
         if status == 404:
             raise TeacherError(
                 f"{self.base_url}: no such model or path ({status}: {words}); "

@@ -11,6 +11,7 @@ from stillhouse.llm.request import Completion, Request, is_unicode
 from stillhouse.records import Usage
 
 NO_DECISIONS = "the endpoint has no decisions API"
+NO_DECISIONS_STATUSES = (404, 405, 501)  # how it says so
 
 
 def decision_body(model: str, request: Request) -> dict[str, Any]:
