@@ -19,7 +19,7 @@ from stillhouse.task import Task
 
 ANSWER = "So the answer is"
 _DEFAULT_PATTERN = rf"{ANSWER}:?\s*(.+?)\s*$"
-NOT_JSON = "the reply is not valid JSON"
+_NOT_JSON = "the reply is not valid JSON"
 _NOT_FITTING = "the reply does not fit the schema"
 _SEVERAL = "ambiguous: the reply names several labels"
 _LONGEST_LABEL = 100  # characters
@@ -73,11 +73,9 @@ def _answer(task: Task, example: Example, answer: str, rationale: str | None, *,
         return _json(answer, rationale, task.schema)
     if spoken and task.teacher.answer_pattern is None:
         answer = answer.removesuffix(".")  # it ends the sentence that was asked for, and is no part of the answer
-    return (
-        ParsedReply(answer, rationale=rationale, how="strict")
-        if answer
-        else ParsedReply(None, rationale=rationale, error="empty answer")
-    )
+    if not answer:
+        return ParsedReply(None, rationale=rationale, error="empty answer")
+    return ParsedReply(answer, rationale=rationale, how="strict")
 
 
 def wants_object(task: Task, rationales: bool) -> bool:
@@ -91,7 +89,7 @@ def wants_object(task: Task, rationales: bool) -> bool:
 def _object(task: Task, example: Example, text: str, indent: int, rationales: bool) -> ParsedReply:
     value, strict = _loaded(text)
     if not isinstance(value, dict) or "answer" not in value:
-        return ParsedReply(None, error=NOT_JSON if value is None else "the reply is JSON without `answer`")
+        return ParsedReply(None, error=_NOT_JSON if value is None else "the reply is JSON without `answer`")
     rationale, answer = value.get("rationale"), value["answer"]
     if rationales and not (isinstance(rationale, str) and rationale.strip()):
         return ParsedReply(None, error="the reply is JSON without `rationale`")
@@ -180,7 +178,7 @@ def _bare(text: str) -> str:
 def _json(answer: str, rationale: str | None, schema: Mapping[str, Any] | None) -> ParsedReply:
     value, strict = _loaded(answer)
     if value is None and answer != "null":
-        return ParsedReply(None, rationale=rationale, error=NOT_JSON)
+        return ParsedReply(None, rationale=rationale, error=_NOT_JSON)
     reply = _fitting(value, rationale, schema)
     return reply if strict or reply.how is None else replace(reply, how="lenient")
 

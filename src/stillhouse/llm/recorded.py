@@ -55,11 +55,8 @@ class RecordedTeacher:
             row = json.loads(text)
         except json.JSONDecodeError as error:
             raise DatasetError(f"{self.path}:{line}: not valid JSON ({error}); mend the row") from None
-        if (
-            not isinstance(row, dict)
-            or not ("teacher_label" in row or isinstance(row.get("teacher_output"), str))
-            or not ("id" in row or "input" in row)
-        ):
+        has_key = isinstance(row, dict) and ("id" in row or "input" in row)
+        if not has_key or not ("teacher_label" in row or isinstance(row.get("teacher_output"), str)):
             raise DatasetError(
                 f"{self.path}:{line}: a recorded answer needs `teacher_label` or `teacher_output`, "
                 "and `id` or `input`; mend the row"
