@@ -17,7 +17,7 @@ from mood_task import MOOD
 from stillhouse.commands.diversity import write_page
 from stillhouse.commands.generate import Wanted, generate
 from stillhouse.data.dataset import load_examples
-from stillhouse.data.split import load_splits
+from stillhouse.data.splits import load_splits
 from stillhouse.errors import BudgetError, DatasetError, ExistsError, LeakageError, TeacherError, UserError
 from stillhouse.experiment.held_out import held_out_of
 from stillhouse.experiment.material import prepare

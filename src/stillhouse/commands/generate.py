@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.data.dataset import json_rows, label_set
-from stillhouse.data.split import Splits, load_splits
+from stillhouse.data.splits import Splits, load_splits
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.experiment.held_out import held_out_of, refuse_copies
 from stillhouse.llm.context import context_window, listed_window

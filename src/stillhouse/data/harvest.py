@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stillhouse.data.dataset import to_row
-from stillhouse.data.split import normalise
+from stillhouse.data.leakage import normalise
 from stillhouse.errors import UserError
 from stillhouse.records import Example
 

@@ -4,10 +4,10 @@ Three looks, for each sees what the others miss: the same words (whatever case, 
 any script (words changed or put in between), MinHash (parts in another order).
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from stillhouse.data.leakage import normalise
 from stillhouse.errors import LeakageError
 from stillhouse.records import Example
 from stillhouse.teacher.filters import THRESHOLD, RougeFilter, words
@@ -42,13 +42,13 @@ class HeldOut:
         for row in rows:
             number = len(self._names)
             self._names.append((part, row.id))
-            self._exact.setdefault(bare(row.text), number)
+            self._exact.setdefault(normalise(row.text), number)
             self._rouge.insert(row.text, number)
             self._minhash.insert(row.text, number)
 
     def resembles(self, text: str) -> Resemblance | None:
         """Which held-out row the text resembles, and by which look; None: none."""
-        if (number := self._exact.get(bare(text))) is not None:
+        if (number := self._exact.get(normalise(text))) is not None:
             return Resemblance("exact", 1.0, *self._names[number])
         for how, near in (("rouge-l", self._rouge.closest(text)), ("minhash", self._minhash.closest(text))):
             if near is not None and near.score is not None:
@@ -72,8 +72,3 @@ class HeldOut:
             raise LeakageError(
                 f"{where}: {what}: {named}{more}; take such rows out, for numbers on rows that were trained on mean nothing"
             )
-
-
-def bare(text: str) -> str:
-    """The words and signs of a text in order, without case, spacing and punctuation; as splits compare texts."""
-    return " ".join(re.findall(r"\w+|[^\w\s.,;:!?'\"]", text.casefold()))

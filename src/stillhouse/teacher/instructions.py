@@ -8,11 +8,11 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+from stillhouse.data.leakage import normalise
 from stillhouse.errors import DatasetError
 from stillhouse.llm.request import Request
 from stillhouse.records import Example
 from stillhouse.teacher.asking import Asking, check_context
-from stillhouse.teacher.held_out import bare
 from stillhouse.teacher.numbered import MARK, NONE, Block, fields, template
 from stillhouse.teacher.screen import Candidate
 from stillhouse.teacher.self_instruct import Call
@@ -62,7 +62,7 @@ def _read(path: Path) -> tuple[list[SeedTask], list[str]]:
             raise DatasetError(
                 f"{path}:{line}: a seed task needs the texts `instruction` and `output` ({error}); mend the row"
             ) from None
-        key = bare(f"{seed.instruction}\n{seed.input}")
+        key = normalise(f"{seed.instruction}\n{seed.input}")
         if key in first:
             left_out.append(f"{path.name}:{line}: the seed {seed.id!r} is the same as {first[key]!r} and was left out")
             continue

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from stillhouse.data.leakage import normalise
 from stillhouse.teacher.filters import Verdict
-from stillhouse.teacher.held_out import HeldOut, bare
+from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.kept_file import Row
 
 
@@ -68,9 +69,9 @@ class Screen:
 
     def know(self, text: str, row: Row) -> bool:
         """Take a text of the user's as kept, whatever it resembles. False where exactly these words were known already: then nothing changes."""
-        if bare(text) in self._exact:
+        if normalise(text) in self._exact:
             return False
-        self._exact[bare(text)] = row
+        self._exact[normalise(text)] = row
         self.near.insert(text, row)
         return True
 
@@ -117,7 +118,7 @@ class Screen:
         )
 
     def _twin(self, candidate: Candidate) -> Drop | None:
-        twin = self._exact.get(bare(candidate.text))
+        twin = self._exact.get(normalise(candidate.text))
         return None if twin is None else Drop(candidate.id, candidate.text, "exact", 1.0, twin)
 
     def _close(self, candidate: Candidate) -> Drop | None:
