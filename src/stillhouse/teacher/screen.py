@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from stillhouse.data.leakage import normalise
-from stillhouse.teacher.filters import Verdict
+from stillhouse.teacher.filters import FilterDecision, RowName
 from stillhouse.teacher.held_out import HeldOut
-from stillhouse.teacher.kept_file import Row
 
 
 class Near(Protocol):
@@ -17,9 +16,9 @@ class Near(Protocol):
 
     threshold: float
 
-    def closest(self, text: str) -> Verdict | None: ...
+    def closest(self, text: str) -> FilterDecision | None: ...
 
-    def insert(self, text: str, row: Row | None = None) -> None: ...
+    def insert(self, text: str, row: RowName | None = None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Drop:
     text: str
     reason: str
     score: float | None = None
-    resembled: Row | None = None
+    resembled: RowName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +62,11 @@ class Screen:
     held_out: HeldOut
     kept: list[Candidate] = field(default_factory=list)
     dropped: list[Drop] = field(default_factory=list)
-    _exact: dict[str, Row] = field(default_factory=dict)
+    _exact: dict[str, RowName] = field(default_factory=dict)
     _judged: Counter[str] = field(default_factory=Counter)
     _passed: Counter[str] = field(default_factory=Counter)
 
-    def know(self, text: str, row: Row) -> bool:
+    def know(self, text: str, row: RowName) -> bool:
         """Take a text of the user's as kept, whatever it resembles. False where exactly these words were known already: then nothing changes."""
         if normalise(text) in self._exact:
             return False
