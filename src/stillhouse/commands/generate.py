@@ -222,7 +222,8 @@ def _sources(
     task: Task, splits: Splits | None, seeds: Path | str | None, model: str, wanted: Wanted, asking: GenerationSettings
 ) -> _Sources:
     near = NEAR[wanted.near](THRESHOLD if wanted.threshold is None else wanted.threshold)
-    screen = Screen({}, near, wanted.near, HeldOut() if splits is None else held_out_of(splits))
+    held_out = HeldOut() if splits is None else held_out_of(splits)
+    screen = Screen(rules={}, near=near, near_name=wanted.near, held_out=held_out)
     warnings = [] if splits is None else list(splits.warnings)
     if seeds is not None:
         if wanted.balance or wanted.ways != (NEW,):

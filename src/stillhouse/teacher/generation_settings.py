@@ -1,4 +1,4 @@
-"""How generation asks: the settings that every call shares, and the look at the model's context before a call is paid for."""
+"""How generation asks: the settings that all calls share, and the look at the model's context before one is paid for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

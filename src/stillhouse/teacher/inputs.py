@@ -1,7 +1,7 @@
 """New inputs for a task of one's own: in the style of its rows, or as variants of single rows; per class if asked for.
 
-Variants (harder, rarer, rephrased) go back to Evol-Instruct (Xu et al. 2023, 2304.12244), here without its chains. Every
-variant's parent is a real row, so drift stays one step deep.
+Variants (harder, rarer, rephrased) go back to Evol-Instruct (Xu et al. 2023, 2304.12244), here without its chains.
+Every variant's parent is a real row, so drift stays one step deep.
 
 A class that was asked for is no label: whether the teacher agrees is for `label` to ask.
 """

@@ -43,7 +43,7 @@ class LshFilter:
         return len(self._rows)
 
     def add(self, text: str, row: RowName | None = None) -> FilterDecision:
-        """Keep the text, or say which kept one it resembles most (the first of equals). A text without words is kept."""
+        """Keep the text, or say which kept one it resembles most (the first of equals). Without words it is kept."""
         text_words = words(text)
         if (near := self._closest(text_words)) is not None:
             return near
@@ -51,7 +51,7 @@ class LshFilter:
         return FilterDecision(kept=True)
 
     def closest(self, text: str) -> FilterDecision | None:
-        """Of the kept texts that MinHash proposes, the one with the highest F above the threshold; None: there is none."""
+        """Of the kept texts that MinHash proposes, the one with the highest F above the threshold; None: no such text."""
         return self._closest(words(text))
 
     def insert(self, text: str, row: RowName | None = None) -> None:

@@ -1,4 +1,7 @@
-"""What stands between a teacher's proposals and the data: the rules, the held-out rows, and all that was kept before. Every drop keeps its reason."""
+"""What stands between a teacher's proposals and the data: the rules, the held-out rows, and all that was kept before.
+
+Every drop keeps its reason.
+"""
 
 import functools
 from collections import Counter
@@ -23,7 +26,7 @@ class Near(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One proposal. `text` is what is compared with other rows, `judged` what the rules read, `row` what becomes of it in the data set."""
+    """One proposal. `text` is compared with other rows, the rules read `judged`, and `row` goes into the data set."""
 
     id: str
     text: str
@@ -34,7 +37,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Why a proposal was not taken: `reason` ("rule: words", "rouge-l", "exact", "test: minhash", ...), and where it resembled a row, how much and which."""
+    """Why a proposal was not taken: `reason` is "rule: words", "rouge-l", "exact", "test: minhash" and so on.
+
+    Where it resembled a row, `score` says how much and `resembled` names the row.
+    """
 
     id: str
     text: str
@@ -52,7 +58,7 @@ class Passing:
     passed: int
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Screen:
     """The state of one generation: what was kept, what was dropped, in the order in which it came."""
 
@@ -67,7 +73,10 @@ class Screen:
     _passed: Counter[str] = field(default_factory=Counter)
 
     def know(self, text: str, row: RowName) -> bool:
-        """Take a text of the user's as kept, whatever it resembles. False where exactly these words were known already: then nothing changes."""
+        """Take a text of the user's as kept, whatever it resembles.
+
+        False where exactly these words were known already: then nothing changes.
+        """
         if normalise(text) in self._exact:
             return False
         self._exact[normalise(text)] = row
@@ -109,12 +118,10 @@ class Screen:
         return Drop(candidate.id, candidate.text, f"rule: {name}") if self.rules[name](candidate.judged) else None
 
     def _held_out(self, candidate: Candidate) -> Drop | None:
-        copy = self.held_out.resembles(candidate.text) or self.held_out.resembles(candidate.whole)
-        return (
-            None
-            if copy is None
-            else Drop(candidate.id, candidate.text, f"{copy.part}: {copy.how}", copy.score, copy.row)
-        )
+        near = self.held_out.resembles(candidate.text) or self.held_out.resembles(candidate.whole)
+        if near is None:
+            return None
+        return Drop(candidate.id, candidate.text, f"{near.part}: {near.how}", near.score, near.row)
 
     def _twin(self, candidate: Candidate) -> Drop | None:
         twin = self._exact.get(normalise(candidate.text))

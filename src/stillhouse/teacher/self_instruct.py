@@ -76,7 +76,10 @@ class CallYield:
 
 @dataclass
 class Generation:
-    """How a generation went. `stopped`: "enough", "budget", "collapse" or "nothing left"; `why` says it in a sentence."""
+    """How a generation went. `stopped`: "enough", "budget", "collapse" or "nothing left".
+
+    `why` says it in a sentence; None where it is "enough".
+    """
 
     curve: list[CallYield] = field(default_factory=list)  # call by call
     stopped: str = "enough"
@@ -158,7 +161,7 @@ def _still_needed(generation: Generation, missing: int, calls: Sequence[Proposal
 
 
 def _next_round(generation: Generation, missing: int, planner: Planner) -> int:
-    """As many calls as will do at the rate so far, at most a round. Before there is a rate, every proposal counts as kept."""
+    """As many calls as will do at the rate so far, at most a round. Without a rate, every proposal counts as kept."""
     n_asked = max((call.asked for call in generation.curve), default=0)
     if not n_asked:
         n_asked = sum(call.n for call in planner.calls(0, 1, ()))
