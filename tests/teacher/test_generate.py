@@ -17,13 +17,13 @@ from mood_task import MOOD
 from stillhouse.commands.diversity import write_page
 from stillhouse.commands.generate import Wanted, generate
 from stillhouse.data.dataset import load_examples
-from stillhouse.data.split import load_splits
+from stillhouse.data.splits import load_splits
 from stillhouse.errors import BudgetError, DatasetError, ExistsError, LeakageError, TeacherError, UserError
 from stillhouse.experiment.held_out import held_out_of
 from stillhouse.experiment.material import prepare
 from stillhouse.records import Example
 from stillhouse.task import load_task
-from stillhouse.teacher.asking import Asking
+from stillhouse.teacher.generation_settings import GenerationSettings
 from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.inputs import TaskInputs
 from stillhouse.teacher.instructions import load_seeds
@@ -390,7 +390,7 @@ async def test_a_prompt_over_the_context_is_refused_with_the_remedy(endpoint, tm
             None,
             Wanted(5),
             seeds=seeds,
-            asking=Asking(context_tokens=4096),
+            asking=GenerationSettings(context_tokens=4096),
             teacher=endpoint.url("proposals"),
             out=tmp_path / "o.jsonl",
             store=tmp_path / "s",
@@ -485,7 +485,7 @@ def test_numbered_blocks_are_read_by_their_numbers():
 async def test_inputs_for_a_task_are_balanced_and_carry_their_lineage(endpoint, tmp_path):
     task = project(tmp_path)
     wanted = Wanted(160, ("new", "harder", "rephrased"), balance=True)
-    done = await generate(task, wanted, asking=Asking(per_call=10), teacher=endpoint.url("proposals"))
+    done = await generate(task, wanted, asking=GenerationSettings(per_call=10), teacher=endpoint.url("proposals"))
     rows = load_examples(done.out).examples
     assert all(row.label is None for row in rows)  # a class that was asked for is no label
     asked = Counter(row.extra["lineage"]["asked_label"] for row in rows)
@@ -504,7 +504,7 @@ async def test_inputs_for_a_task_are_balanced_and_carry_their_lineage(endpoint, 
 async def test_the_way_of_asking_does_not_tell_the_class(tmp_path):
     task = load_task(project(tmp_path))
     rows = load_splits(task).train
-    planner = TaskInputs("m", task, rows, Asking(), ways=("new", "harder"), labels=("good", "bad"))
+    planner = TaskInputs("m", task, rows, GenerationSettings(), ways=("new", "harder"), labels=("good", "bad"))
     pairs = Counter((call.how, call.label) for call in planner.calls(0, 40, ()))
     assert (
         sum(pairs.values()) == 40
@@ -546,7 +546,7 @@ async def test_what_the_teacher_copies_from_the_test_rows_is_dropped_and_named(t
     (tmp_path / "copying_teacher.py").write_text(SCRIPT)
     monkeypatch.syspath_prepend(tmp_path)
     done = await generate(
-        project(tmp_path), Wanted(1), asking=Asking(per_call=3), teacher="scripted:copying_teacher:copies"
+        project(tmp_path), Wanted(1), asking=GenerationSettings(per_call=3), teacher="scripted:copying_teacher:copies"
     )
     assert done.texts == ["a morning that nobody else will ever remember"]
     dropped = [(drop["reason"], drop["resembled"]) for drop in lines(tmp_path / "generated.dropped.jsonl")]
@@ -558,7 +558,11 @@ async def test_what_the_teacher_copies_from_the_test_rows_is_dropped_and_named(t
 async def test_exercises_that_copy_test_rows_or_each_other_are_dropped_with_score_and_row(tmp_path, monkeypatch, near):
     (tmp_path / "copying_teacher.py").write_text(SCRIPT)
     monkeypatch.syspath_prepend(tmp_path)
-    given = {"seeds": "builtin", "asking": Asking(per_call=5), "teacher": "scripted:copying_teacher:exercises"}
+    given = {
+        "seeds": "builtin",
+        "asking": GenerationSettings(per_call=5),
+        "teacher": "scripted:copying_teacher:exercises",
+    }
     done = await generate(project(tmp_path), Wanted(2, near=near), **given)
     assert done.texts == ["Name the largest lake of all Africa.", "Why do ships float on water?"]
     drops = lines(tmp_path / "generated.dropped.jsonl")
@@ -587,7 +591,9 @@ async def test_inputs_of_fields_and_choices_keep_their_form(tmp_path, monkeypatc
     (tmp_path / "task.toml").write_text(
         TASK.replace('labels = ["good", "bad"]\n', "").replace('test = "test.jsonl"\n', "")
     )
-    done = await generate(tmp_path, Wanted(1), asking=Asking(per_call=4), teacher="scripted:copying_teacher:objects")
+    done = await generate(
+        tmp_path, Wanted(1), asking=GenerationSettings(per_call=4), teacher="scripted:copying_teacher:objects"
+    )
     [row] = load_examples(done.out).examples
     assert (row.input, row.choices) == ({"q": "which of them flies", "hint": "wings"}, ("owl", "cow"))
     assert done.report.dropped == {"not a JSON object": 1, "other fields than the task's rows": 1, "no two choices": 1}

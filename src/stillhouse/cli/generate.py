@@ -96,7 +96,7 @@ def generate(
     from stillhouse.commands.generate import generate as run
     from stillhouse.commands.step_task import task_of
     from stillhouse.task import Task, load_task
-    from stillhouse.teacher.asking import Asking
+    from stillhouse.teacher.generation_settings import GenerationSettings
 
     if parser not in ("spacy", "teacher"):
         raise UserError(f"--parser {parser}: no way to find root verbs; give spacy or teacher")
@@ -104,7 +104,9 @@ def generate(
         raise UserError("--parser teacher reads verbs for the page; leave out --no-report, or --parser")
     ways = tuple(way.strip() for way in evolve.split(",") if way.strip())
     wanted = Wanted(n, ways or ("new",), balance, tuple(without or ()), near, threshold)
-    asking = Asking(shots, per_call, max_tokens=max_tokens, seed=seed, context_tokens=context_tokens)
+    asking = GenerationSettings(
+        shots=shots, per_call=per_call, max_tokens=max_tokens, seed=seed, context_tokens=context_tokens
+    )
     settings = {"max_usd": max_usd, "price_in": price_in, "price_out": price_out}
     with progress_bar() as tick:
         if task is None and data is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.data.dataset import json_rows, label_set
-from stillhouse.data.split import Splits, load_splits
+from stillhouse.data.splits import Splits, load_splits
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.experiment.held_out import held_out_of, refuse_copies
 from stillhouse.llm.context import context_window, listed_window
@@ -20,9 +20,9 @@ from stillhouse.runs import Lock, storage_errors, write_atomic, write_json
 from stillhouse.store import Store, open_store
 from stillhouse.task import Task, default_store, load_task, teacher_name
 from stillhouse.teacher.annotate import Consent
-from stillhouse.teacher.asking import Asking
 from stillhouse.teacher.diversity import drawn
 from stillhouse.teacher.filters import THRESHOLD, RougeFilter
+from stillhouse.teacher.generation_settings import GenerationSettings
 from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.inputs import NEW, TaskInputs
 from stillhouse.teacher.instructions import Exercises, load_seeds
@@ -32,8 +32,8 @@ from stillhouse.teacher.provenance import licence_class, prompt_hash, provenance
 from stillhouse.teacher.root_verbs import Parsed, ask_root_verbs
 from stillhouse.teacher.rules import switched
 from stillhouse.teacher.screen import Candidate, Passing, Screen
-from stillhouse.teacher.self_instruct import Harvest, Planner
-from stillhouse.teacher.self_instruct import generate as harvest_from
+from stillhouse.teacher.self_instruct import Generation, Planner
+from stillhouse.teacher.self_instruct import generate as generate_proposals
 from stillhouse.teacher.terms import require_terms
 
 NEAR: dict[str, type[RougeFilter | LshFilter]] = {"rouge-l": RougeFilter, "minhash": LshFilter}
@@ -113,7 +113,7 @@ async def generate(
     wanted: Wanted,
     *,
     seeds: Path | str | None = None,
-    asking: Asking | None = None,
+    asking: GenerationSettings | None = None,
     out: Path | None = None,
     teacher: str | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -143,7 +143,7 @@ async def generate(
         )
     require_terms(name, loaded.folder)
     out = _out(out or loaded.folder / "generated.jsonl", loaded)
-    asking = await _with_context(asking or Asking(), name, loaded)
+    asking = await _with_context(asking or GenerationSettings(), name, loaded)
     if asking.reasoning_effort is None:
         asking = replace(asking, reasoning_effort=loaded.teacher.reasoning_effort)
     sources = _sources(loaded, None if task is None else _splits(loaded, out, skip_bad), seeds, name, wanted, asking)
@@ -155,7 +155,7 @@ async def generate(
         try:
             at_once = loaded.teacher.concurrency or 32
             agree = None if consent is None or not model.bills else _Agreement(model, consent)
-            harvest = await harvest_from(
+            generation = await generate_proposals(
                 model, sources.planner, sources.screen, wanted.n, at_once=at_once, on_progress=on_progress, agree=agree
             )
             rows = [_row(candidate, opened, model, loaded) for candidate in sources.screen.kept]
@@ -168,7 +168,7 @@ async def generate(
                 )
         finally:
             await model.close()
-        report = _report(name, wanted, harvest, sources, ledger, model, rows, asking)
+        report = _report(name, wanted, generation, sources, ledger, model, rows, asking)
     known = [text for _, text in sources.known]
     return Generated(out, files, report, texts, known, "training rows" if seeds is None else "seeds", parsed)
 
@@ -183,7 +183,7 @@ def _task(task: Path | Task | None, seeds: Path | str | None) -> Task:
     return Task("exercises", "Do the exercise.", "text", folder=Path.cwd())
 
 
-async def _with_context(asking: Asking, name: str, task: Task) -> Asking:
+async def _with_context(asking: GenerationSettings, name: str, task: Task) -> GenerationSettings:
     """The settings with the model's context, from the first that knows it: the user, the table of models, the endpoint's own list."""
     if asking.context_tokens is not None:
         return asking
@@ -219,10 +219,11 @@ def _splits(task: Task, out: Path, skip_bad: bool) -> Splits:
 
 
 def _sources(
-    task: Task, splits: Splits | None, seeds: Path | str | None, model: str, wanted: Wanted, asking: Asking
+    task: Task, splits: Splits | None, seeds: Path | str | None, model: str, wanted: Wanted, asking: GenerationSettings
 ) -> _Sources:
     near = NEAR[wanted.near](THRESHOLD if wanted.threshold is None else wanted.threshold)
-    screen = Screen({}, near, wanted.near, HeldOut() if splits is None else held_out_of(splits))
+    held_out = HeldOut() if splits is None else held_out_of(splits)
+    screen = Screen(rules={}, near=near, near_name=wanted.near, held_out=held_out)
     warnings = [] if splits is None else list(splits.warnings)
     if seeds is not None:
         if wanted.balance or wanted.ways != (NEW,):
@@ -293,12 +294,12 @@ def _row(candidate: Candidate, store: Store, model: MeteredModel, task: Task) ->
 def _report(
     name: str,
     wanted: Wanted,
-    harvest: Harvest,
+    generation: Generation,
     sources: _Sources,
     ledger: Ledger,
     model: MeteredModel,
     rows: Sequence[Mapping[str, Any]],
-    asking: Asking,
+    asking: GenerationSettings,
 ) -> GenerateReport:
     screen = sources.screen
     without = sorted({name for row in rows for name in row["provenance"]["parameters"].get("without", ())})
@@ -307,12 +308,12 @@ def _report(
         teacher=name,
         n=wanted.n,
         kept=len(screen.kept),
-        stopped=harvest.stopped,
-        why=harvest.why,
-        calls=len(harvest.curve),
-        from_store=harvest.from_store,
+        stopped=generation.stopped,
+        why=generation.why,
+        calls=len(generation.curve),
+        from_store=generation.from_store,
         dropped=screen.reasons,
-        curve=[(point.asked, point.kept) for point in harvest.curve],
+        curve=[(point.asked, point.kept) for point in generation.curve],
         held_out=len(screen.held_out),
         known=len(sources.known),
         filters=screen.passing,

@@ -218,15 +218,15 @@ def _traced(run: RunRow, call: StepRow, kind: str, task: Task | None, takes: Seq
     label = output if isinstance(output, str) else json.dumps(output, sort_keys=True, ensure_ascii=False)
     facts = call.facts or {}
     return Traced(
-        run.run,
-        key_id(call.key),
-        text,
-        label,
-        facts.get("model"),
-        call.started,
-        call.version,
-        facts.get("cost_usd"),
-        choices,
+        run=run.run,
+        key=key_id(call.key),
+        input=text,
+        output=label,
+        model=facts.get("model"),
+        created=call.started,
+        version=call.version,
+        cost_usd=facts.get("cost_usd"),
+        choices=choices,
     )
 
 

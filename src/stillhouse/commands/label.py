@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stillhouse.data.rows import Rows
+from stillhouse.data.rows import StreamedRows
 from stillhouse.errors import ExistsError
 from stillhouse.records import Progress
 from stillhouse.task import Task, default_store, load_task, teacher_name
@@ -59,7 +59,7 @@ async def label(
         },
     )
     require_terms(name, loaded.folder)
-    with Rows(files, loaded, scratch=out.parent, skip_bad=skip_bad) as rows:
+    with StreamedRows(files, loaded, scratch=out.parent, skip_bad=skip_bad) as rows:
         report = await annotate_to(
             name, loaded, rows, out=out, store_path=stored, on_progress=on_progress, consent=consent, batch=batch
         )

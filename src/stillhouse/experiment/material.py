@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.data.dataset import label_set, with_teacher
-from stillhouse.data.split import Splits, load_splits
+from stillhouse.data.splits import Splits, load_splits
 from stillhouse.errors import BudgetError, UserError
 from stillhouse.evaluation.metrics import Metric, metric_for
 from stillhouse.experiment.held_out import refuse_copies
