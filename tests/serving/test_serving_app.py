@@ -21,7 +21,7 @@ from stillhouse.llm.prompted import build_messages
 from stillhouse.records import Example, Prediction
 from stillhouse.serving import app
 from stillhouse.serving.app import MOST_BYTES, make_app, serve
-from stillhouse.serving.cascade import Cascade
+from stillhouse.serving.cascade import CascadePredictor
 from stillhouse.task import Task
 
 ASK = [{"role": "system", "content": "Is it good or bad?"}, {"role": "user", "content": "what a lovely day"}]
@@ -353,7 +353,7 @@ class Teacher:
 async def test_a_cascade_says_who_answered_and_a_failed_teacher_is_a_bad_gateway(start, mood, tmp_path):
     audit = tmp_path / "audit.jsonl"
     (sure,) = await mood.predict([Example("1", "what a lovely day")])
-    cascade = Cascade(mood, Teacher(), sure.confidence, name="mood/cascade", audit=audit, audit_share=1.0)
+    cascade = CascadePredictor(mood, Teacher(), sure.confidence, name="mood/cascade", audit=audit, audit_share=1.0)
     async with start({"mood": cascade}) as url, client(url) as ai:
         kept = await ai.chat.completions.create(model="mood", messages=ASK, logprobs=True)
         asked = await ai.chat.completions.create(model="mood", messages=user("?"), logprobs=True)

@@ -23,7 +23,7 @@ CHOICES = ("left", "right", "tie", "both bad")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Sitting(Protocol):
+class BlindSession(Protocol):
     """What the page is a face of; `shown` gives a dataclass of texts and counts (see `comparison.rating_session`)."""
 
     def shown(self) -> Any: ...
@@ -36,7 +36,7 @@ class Sitting(Protocol):
 class BlindServer:
     """The page and its three calls. `page` makes the HTML for a nonce, under which alone scripts and styles may run."""
 
-    def __init__(self, sitting: Sitting, page: Callable[[str], str], token: str) -> None:
+    def __init__(self, sitting: BlindSession, page: Callable[[str], str], token: str) -> None:
         self.sitting, self.page, self.token = sitting, page, token
         self.finished, self.failed = asyncio.Event(), None
 
@@ -113,7 +113,7 @@ class BlindServer:
 
 
 async def serve_blind(
-    sitting: Sitting, page: Callable[[str], str], *, port: int = 0, on_ready: Callable[[str], None]
+    sitting: BlindSession, page: Callable[[str], str], *, port: int = 0, on_ready: Callable[[str], None]
 ) -> None:
     """Serve the page until the person says so, or SIGINT or SIGTERM. `on_ready` gets its address; `port` 0 takes a free one.
 

@@ -22,7 +22,7 @@ from stillhouse.student.artifact import Student
 _log = logging.getLogger(__name__)
 
 
-class Cascade:
+class CascadePredictor:
     """A Predictor: `Prediction.source` says who answered, "student" or "teacher".
 
     A row goes to the teacher where the student has no answer, no confidence, or one below `threshold`. Then cost and usage are the teacher's (the student's

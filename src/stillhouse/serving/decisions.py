@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.records import Example
-from stillhouse.serving.cascade import Cascade
+from stillhouse.serving.cascade import CascadePredictor
 from stillhouse.serving.inputs import checked_choices, example_of
 from stillhouse.serving.lanes import Answer, Lane
 from stillhouse.serving.wire import ApiError, Json, parse_body, usage_of
@@ -61,7 +61,12 @@ def parse_decision(raw: Any) -> DecisionBody:
 
 def decision_examples(lane: Lane, body: DecisionBody, row_id: str) -> list[Example]:
     """One row per question. Raises ApiError (400) where the model cannot answer one of them with probabilities."""
-    if isinstance(lane.predictor, Cascade) or lane.generates or lane.task is None or lane.task.output != "choice":
+    if (
+        isinstance(lane.predictor, CascadePredictor)
+        or lane.generates
+        or lane.task is None
+        or lane.task.output != "choice"
+    ):
         raise ApiError(
             400, f"{lane.name} gives no probabilities of choices; ask it at /v1/chat/completions", param="model"
         )

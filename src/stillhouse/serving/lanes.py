@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from stillhouse.llm.scripted import CHARACTERS_PER_TOKEN
 from stillhouse.records import Example, Prediction, Predictor, Usage
 from stillhouse.serving.batching import Batcher
-from stillhouse.serving.cascade import Cascade
+from stillhouse.serving.cascade import CascadePredictor
 from stillhouse.student.artifact import Student
 from stillhouse.task import Task
 
@@ -75,7 +75,7 @@ class Lane:
         self.name, self.predictor = name, predictor
         task = getattr(predictor, "task", None)
         self.task: Task | None = task if isinstance(task, Task) else None
-        student = predictor.student if isinstance(predictor, Cascade) else predictor
+        student = predictor.student if isinstance(predictor, CascadePredictor) else predictor
         labels = getattr(student, "labels", None)
         self.labels: tuple[str, ...] | None = labels if labels is not None or self.task is None else self.task.labels
         # Names of the input's fields where the student learned from rows with fields; () where its inputs were plain texts; None: not known.
@@ -105,7 +105,7 @@ class Lane:
 
     async def drain(self) -> None:
         """Wait for what goes on after the answers were given."""
-        if isinstance(self.predictor, Cascade):
+        if isinstance(self.predictor, CascadePredictor):
             await self.predictor.drain()
 
     def _usage(self, example: Example, answer: Answer) -> Usage:
@@ -130,7 +130,7 @@ class Lane:
 
 
 def _way(predictor: Predictor, most: int, wait_s: float) -> Callable[[Example], Awaitable[Answer]]:
-    if isinstance(predictor, Cascade):
+    if isinstance(predictor, CascadePredictor):
         cascade, firsts = predictor, Batcher(predictor.student.predict, most=most, wait_s=wait_s)
 
         async def settled(example: Example) -> Answer:

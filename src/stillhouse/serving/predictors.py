@@ -10,7 +10,7 @@ from stillhouse.llm.models import open_teacher
 from stillhouse.records import Predictor
 from stillhouse.results.result import load_result
 from stillhouse.runs import read_json
-from stillhouse.serving.cascade import Cascade
+from stillhouse.serving.cascade import CascadePredictor
 from stillhouse.store import open_store
 from stillhouse.student import Student, load_student
 from stillhouse.task import Task, default_store, load_task
@@ -80,7 +80,7 @@ def student_folder(folder: Path) -> Path:
 @asynccontextmanager
 async def open_cascade(
     folder: Path, *, store: Path | str | None = None, audit: Path | None = None, ledger: Ledger | None = None
-) -> AsyncIterator[Cascade]:
+) -> AsyncIterator[CascadePredictor]:
     """The student of a run before the teacher that it was measured against, at the threshold that the run chose."""
     path = folder / CASCADE
     if not path.is_file():
@@ -95,7 +95,9 @@ async def open_cascade(
     with open_store(store or default_store(task)) as opened:
         teacher = open_teacher(facts["teacher"], task, opened, ledger=ledger)
         try:
-            cascade = Cascade(student, teacher, float(facts["threshold"]), name=f"{task.name}/cascade", audit=audit)
+            cascade = CascadePredictor(
+                student, teacher, float(facts["threshold"]), name=f"{task.name}/cascade", audit=audit
+            )
             try:
                 yield cascade
             finally:

@@ -212,7 +212,7 @@ def _refuse(body: ChatBody) -> None:
 
 
 @dataclass(frozen=True)
-class Reply:
+class CutAnswer:
     """An answer as this request wanted it: cut at its stops and its limit."""
 
     text: str
@@ -220,7 +220,7 @@ class Reply:
     tokens: tuple[tuple[str, float], ...] | None
 
 
-def cut(answer: Answer, stops: Sequence[str], most_tokens: int | None) -> Reply:
+def cut(answer: Answer, stops: Sequence[str], most_tokens: int | None) -> CutAnswer:
     """Apply `stop` and `max_tokens`. A class is one token; a text whose tokens are not known cannot be cut by their number and stays whole."""
     text, tokens = answer.text or "", answer.tokens
     finish_reason: Literal["stop", "length"] = "stop" if answer.ended else "length"
@@ -235,7 +235,7 @@ def cut(answer: Answer, stops: Sequence[str], most_tokens: int | None) -> Reply:
             if tokens is None
             else tuple(token for token, end in zip(tokens, ends, strict=False) if end <= len(text))
         )
-    return Reply(text, finish_reason, tokens)
+    return CutAnswer(text, finish_reason, tokens)
 
 
 def _ends(text: str, tokens: Sequence[tuple[str, float]]) -> list[int]:
@@ -249,7 +249,7 @@ def _ends(text: str, tokens: Sequence[tuple[str, float]]) -> list[int]:
     return ends
 
 
-def logprobs_of(reply: Reply, scores: Mapping[str, float] | None, top: int) -> Json | None:
+def logprobs_of(reply: CutAnswer, scores: Mapping[str, float] | None, top: int) -> Json | None:
     """A classifier's answer is one token whose alternatives are the other classes; a text has its own tokens. None: no probabilities are known."""
     if scores is not None and reply.text in scores:
         ranked = sorted(scores.items(), key=lambda item: -item[1])[:top]
@@ -283,7 +283,9 @@ def usage_of(usage: Usage | None) -> Json:
     return {"prompt_tokens": n_input, "completion_tokens": n_output, "total_tokens": n_input + n_output}
 
 
-def completion(reply_id: str, created: int, model: str, answer: Answer, reply: Reply, logprobs: Json | None) -> Json:
+def completion(
+    reply_id: str, created: int, model: str, answer: Answer, reply: CutAnswer, logprobs: Json | None
+) -> Json:
     message = {"role": "assistant", "content": reply.text, "refusal": None}
     return {
         "id": reply_id,
@@ -297,7 +299,14 @@ def completion(reply_id: str, created: int, model: str, answer: Answer, reply: R
 
 
 def chunks(
-    reply_id: str, created: int, model: str, answer: Answer, reply: Reply, logprobs: Json | None, *, include_usage: bool
+    reply_id: str,
+    created: int,
+    model: str,
+    answer: Answer,
+    reply: CutAnswer,
+    logprobs: Json | None,
+    *,
+    include_usage: bool,
 ) -> list[Json]:
     """The events of a stream. An answer is short and decoded in a batch with others, so its text comes in one piece, and an error never comes midway."""
 
