@@ -132,7 +132,7 @@ def end(done: "CompareDone") -> None:
 
 def show(done: "CompareDone", as_json: bool, gate: bool) -> None:
     """What was found, in words or as one JSON object."""
-    from stillhouse.report.comparison import comparison_text
+    from stillhouse.report.comparison_terminal import comparison_text
 
     if as_json:
         facts = {

@@ -19,8 +19,8 @@ from rich.text import Text
 from stillhouse import __version__, numbers
 from stillhouse.report import plots
 from stillhouse.report.acceptability import acceptability, columns, share_at
-from stillhouse.report.comparison import comparison_text, shown_check
 from stillhouse.report.comparison_plot import both_cuts
+from stillhouse.report.comparison_terminal import comparison_text, shown_check
 from stillhouse.results.money import BreakEven
 from stillhouse.results.result import Arm, Curve, LearningCurves, Result, from_dict
 
