@@ -19,7 +19,8 @@ from stillhouse.records import Estimate
 from stillhouse.report.comparison_page import render_comparison
 from stillhouse.report.comparison_plot import comparison_plot
 from stillhouse.report.comparison_terminal import bar, comparison_text
-from stillhouse.report.page import render, terminal
+from stillhouse.report.result_page import render
+from stillhouse.report.result_terminal import terminal
 from stillhouse.results.comparison import (
     ComparisonResult,
     Decided,

@@ -106,7 +106,7 @@ def _people(where: str, port: int) -> "People | None":
     """The face at which a person judges."""
 
     async def on_a_page(sitting: "Sitting") -> None:
-        from stillhouse.report.blind import blind_page
+        from stillhouse.report.blind_page import blind_page
         from stillhouse.serving.blind import serve_blind
 
         await serve_blind(

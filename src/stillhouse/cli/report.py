@@ -39,7 +39,8 @@ def report(
     if run.suffix == ".json" and run.name != "result.json":
         _of_test(run, to, as_json)
         return
-    from stillhouse.report.page import render, terminal
+    from stillhouse.report.result_page import render
+    from stillhouse.report.result_terminal import terminal
     from stillhouse.results.result import load_result, to_dict
     from stillhouse.runs import write_atomic
 

@@ -1,9 +1,9 @@
 """The result of `stillhouse compare` as one self-contained HTML file."""
 
 from stillhouse import __version__
-from stillhouse.report.comparison_plot import both_cuts
+from stillhouse.report.comparison_plot import comparison_drawing
 from stillhouse.report.comparison_terminal import shown_check
-from stillhouse.report.page import templates
+from stillhouse.report.html import templates
 from stillhouse.results.comparison import ComparisonResult
 
 
@@ -11,11 +11,11 @@ def render_comparison(result: ComparisonResult) -> str:
     """The page."""
     return (
         templates()
-        .get_template("compare.html.j2")
+        .get_template("comparison.html.j2")
         .render(
             w=result.comparison,
             facts=result.facts,
-            drawing=both_cuts(result.comparison),
+            drawing=comparison_drawing(result.comparison),
             shown_check=shown_check,
             version=__version__,
         )
