@@ -106,7 +106,7 @@ def _people(where: str, port: int) -> "People | None":
     """The face at which a person judges."""
 
     async def on_a_page(sitting: "Sitting") -> None:
-        from stillhouse.report.blind import blind_page
+        from stillhouse.report.blind_page import blind_page
         from stillhouse.serving.blind import serve_blind
 
         await serve_blind(
@@ -132,7 +132,7 @@ def end(done: "CompareDone") -> None:
 
 def show(done: "CompareDone", as_json: bool, gate: bool) -> None:
     """What was found, in words or as one JSON object."""
-    from stillhouse.report.comparison import comparison_text
+    from stillhouse.report.comparison_terminal import comparison_text
 
     if as_json:
         facts = {

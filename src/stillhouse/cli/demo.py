@@ -56,7 +56,7 @@ def _show(done: "Demo") -> None:
     from rich.text import Text
 
     from stillhouse.cli.distill import crossovers
-    from stillhouse.report.page import terminal
+    from stillhouse.report.result_terminal import terminal
 
     for answer in done.answered:
         out.print(

@@ -31,7 +31,7 @@ def report(
     if store is not None or not run.exists():
         _of_flow(str(run), to, store, as_json)
         return
-    from stillhouse.report.compare_page import is_comparison
+    from stillhouse.results.comparison import is_comparison
 
     if is_comparison(run):
         _of_comparison(run, to, as_json)
@@ -39,7 +39,8 @@ def report(
     if run.suffix == ".json" and run.name != "result.json":
         _of_test(run, to, as_json)
         return
-    from stillhouse.report.page import render, terminal
+    from stillhouse.report.result_page import render
+    from stillhouse.report.result_terminal import terminal
     from stillhouse.results.result import load_result, to_dict
     from stillhouse.runs import write_atomic
 
@@ -53,8 +54,9 @@ def report(
 
 
 def _of_comparison(run: Path, to: Path | None, as_json: bool) -> None:
-    from stillhouse.report.compare_page import load_comparison, render_comparison, to_dict
-    from stillhouse.report.comparison import comparison_text
+    from stillhouse.report.comparison_page import render_comparison
+    from stillhouse.report.comparison_terminal import comparison_text
+    from stillhouse.results.comparison import load_comparison, to_dict
     from stillhouse.runs import write_atomic
 
     result = load_comparison(run)

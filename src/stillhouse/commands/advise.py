@@ -19,7 +19,7 @@ from stillhouse.experiment.arms import MeasuredArm, StudentPlan, prompt_arm, slu
 from stillhouse.experiment.controls import control_plans
 from stillhouse.experiment.material import Material, prepare
 from stillhouse.experiment.sweep import sweep
-from stillhouse.report.page import render
+from stillhouse.report.result_page import render
 from stillhouse.results.result import Result, load_result, to_dict
 from stillhouse.runs import Run, write_atomic, write_json
 from stillhouse.student.job import family_of

@@ -23,8 +23,8 @@ from stillhouse.evaluation.gate import GateResult
 from stillhouse.evaluation.win_rate import Compared
 from stillhouse.llm.ledger import Ledger
 from stillhouse.records import Progress
-from stillhouse.report.compare_page import ComparisonResult, render_comparison, to_dict
-from stillhouse.results.comparison import WinRates
+from stillhouse.report.comparison_page import render_comparison
+from stillhouse.results.comparison import ComparisonResult, WinRates, to_dict
 from stillhouse.runs import Run, write_atomic, write_json
 from stillhouse.store import open_store
 from stillhouse.task import Task, load_task, teacher_name

@@ -14,7 +14,7 @@ from stillhouse.advice.scores_csv import ScoreFile, read_scores
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.numbers import count
 from stillhouse.report.advantage import AdvantagePicture, DrawnCurve, advantage_plot
-from stillhouse.report.page import standalone
+from stillhouse.report.html import standalone
 from stillhouse.runs import write_atomic
 
 STEPS = 80  # points along a drawn line: every few pixels, and every column of the terminal's plot
@@ -66,13 +66,13 @@ def picture_of(found: Advantage, arms: tuple[Scores, Scores]) -> AdvantagePictur
         for read in found.curves
     ]
     return AdvantagePicture(
-        f"{found.better} against {found.worse}: {count(found.advantage)} training rows",
-        (_drawn(found.curves[0], arms[0], log), _drawn(found.curves[1], arms[1], log)),
-        found.window,
-        tuple(zip(levels.tolist(), *(of.tolist() for of in sizes), strict=True)),
-        found.crossover.n_star,
-        found.crossover.low,
-        found.crossover.high,
+        title=f"{found.better} against {found.worse}: {count(found.advantage)} training rows",
+        curves=(_drawn(found.curves[0], arms[0], log), _drawn(found.curves[1], arms[1], log)),
+        window=found.window,
+        between=tuple(zip(levels.tolist(), *(of.tolist() for of in sizes), strict=True)),
+        n_star=found.crossover.n_star,
+        n_low=found.crossover.low,
+        n_high=found.crossover.high,
     )
 
 

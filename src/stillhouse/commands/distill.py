@@ -26,7 +26,7 @@ from stillhouse.experiment.controls import control_plans
 from stillhouse.experiment.material import Material, prepare
 from stillhouse.experiment.training_sets import Lesson
 from stillhouse.records import Progress
-from stillhouse.report.page import render
+from stillhouse.report.result_page import render
 from stillhouse.results.result import LearningCurves, Provenance, Result, load_result, to_dict
 from stillhouse.runs import Run, write_atomic, write_json
 from stillhouse.student.job import family_of
