@@ -284,6 +284,25 @@ async def test_limits_of_steps_and_tokens_name_what_is_exceeded():
         await many.run("many")
 
 
+async def test_a_reply_from_the_store_uses_none_of_a_limits_dollars():
+    spent = []
+
+    @flow(model=SCRIPT)
+    async def main() -> str:
+        async with limits(dollars=1.0) as within:
+            answer = await reply("q", "t")
+            spent.append(within.dollars)
+            return answer
+
+    model.priced_as = "gpt-4o"
+    try:
+        assert await main.run("one") == await main.run("two")
+    finally:
+        del model.priced_as
+    assert len(asked) == 1
+    assert spent[0] > 0 and spent[1] == 0
+
+
 async def test_a_limit_of_dollars_is_kept_before_the_call_and_needs_a_price():
     @flow(model=SCRIPT)
     async def main() -> str:

@@ -472,7 +472,10 @@ async def test_more_than_can_wait_are_told_to_come_again():
 
 async def test_with_a_key_every_call_but_health_needs_it(start, mood):
     async with start({"mood": mood}, key="långt-hemligt") as url, aiohttp.ClientSession() as session:
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic långt-hemligt"}):
+        near = [
+            {"Authorization": f"Bearer {key}"} for key in ("", "l", "långt-hemlig", "långt-hemligt2", "Långt-hemligt")
+        ]
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic långt-hemligt"}, *near):
             async with session.get(f"{url}/models", headers=headers) as response:
                 assert response.status == 401 and response.headers["WWW-Authenticate"] == "Bearer"
         async with session.get(url.replace("/v1", "/health")) as response:

@@ -39,6 +39,7 @@ class Arm:
     seconds: float | None = None
     usd: float | None = None
     examples: int | None = None
+    training_s: float = 0.0
 
 
 PROMPT = Arm("prompt", "prompt")
@@ -71,6 +72,12 @@ def found(measured: Measured) -> Result:
     """The result of a run that measured this."""
     arms = [_arm(measured, arm) for arm in measured.arms]
     return find(_material(measured), arms, PROVENANCE, curves=_curves(measured))
+
+
+def calibration_rows(rows: Sequence[Example], scored_against: str = "gold") -> list[Example]:
+    """Those of these rows that a run's material lets choose the threshold."""
+    material = _material(Measured([PROMPT], [Rows(1, "prompt")], scored_against=scored_against))
+    return replace(material, splits=replace(material.splits, calibration=list(rows))).calibration
 
 
 def _material(measured: Measured) -> Material:
@@ -111,7 +118,7 @@ def _examples(part: str, blocks: Sequence[Rows]) -> list[Example]:
 
 
 def _arm(measured: Measured, arm: Arm) -> MeasuredArm:
-    facts = {"best_validation": arm.validation, "wall_s": 0.0} if arm.kind == "student" else {}
+    facts = {"best_validation": arm.validation, "wall_s": arm.training_s} if arm.kind == "student" else {}
     if arm.examples is not None:
         facts = {"k": arm.examples, "n_shots": arm.examples}
     return MeasuredArm(

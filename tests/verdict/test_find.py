@@ -48,6 +48,7 @@ class Case:
     chosen: str | None
     gates: Mapping[str, str] = field(default_factory=dict)
     cascade: Mapping[str, Any] = field(default_factory=dict)  # facts of the cascade's section
+    scores: Mapping[str, float] = field(default_factory=dict)  # of arms on the test rows
 
 
 CASES = [
@@ -154,6 +155,18 @@ CASES = [
         {"linear": "fail"},
     ),
     Case(
+        "one class is lost, and the curve may rise",
+        "the curve is of all rows, and says nothing of the class that fails: no rows are to be bought for it",
+        Measured(
+            [PROMPT, LINEAR],
+            [Rows(1840, BOTH), Rows(60, "linear"), Rows(70, BOTH, label="rare"), Rows(30, "prompt", label="rare")],
+            reach={"linear": 0.999},
+        ),
+        "keep prompt",
+        "prompt",
+        {"linear": "fail"},
+    ),
+    Case(
         "the same rows where labels are no classes",
         "without classes only the mean counts, and +1.5 points pass",
         Measured(
@@ -225,6 +238,34 @@ CASES = [
         "prompt",
         {"linear": "fail"},
         {"threshold": 0.9, "harm": 0.0, "refused": None},
+    ),
+    Case(
+        "the test rows show a little more harm than was promised",
+        "8 of 300 is 2.7 %, and as much comes by chance where 2 % is true: P(Bin(300, 0.02) >= 8) = 0.25. No promise is shown to be broken",
+        Measured(
+            [PROMPT, LINEAR],
+            [Rows(232, BOTH, 0.9), Rows(8, "prompt", 0.9), Rows(60, "prompt", 0.3)],
+            calibration=NEVER_HARMED,
+        ),
+        "cascade",
+        "cascade",
+        {"linear": "fail", "cascade": "cannot tell"},
+        {"threshold": 0.9, "harm": 0.0, "refused": None},
+        {"cascade": 292 / 300},
+    ),
+    Case(
+        "rows at the threshold itself are kept",
+        "0.8 is kept: the 60 rows at 0.8 that only the student has right are right, and those below are the prompt's",
+        Measured(
+            [PROMPT, LINEAR],
+            [Rows(180, BOTH, 0.9), Rows(60, "linear", 0.8), Rows(60, "prompt", 0.3)],
+            calibration=HARMED_AT_SEVEN,
+        ),
+        "cascade",
+        "cascade",
+        {"linear": "cannot tell", "cascade": "pass"},
+        {"threshold": 0.8},
+        {"linear": 240 / 300, "prompt": 240 / 300, "cascade": 1.0},
     ),
     Case(
         "a cascade that keeps too little",
@@ -416,6 +457,14 @@ CASES = [
         "cascade",
         {"linear": "fail", "cascade": "pass"},
     ),
+    Case(
+        "a cascade whose student costs a little less than the prompt",
+        "0.45 cents for every row and half a cent for 40 % of them: 0.65, dearer than half a cent",
+        Measured([PAID, replace(LINEAR, seconds=0.225)], UNSURE_WHERE_WRONG, calibration=NEVER_HARMED, money=MACHINE),
+        "keep prompt",
+        "prompt",
+        {"linear": "fail", "cascade": "pass"},
+    ),
     # Nothing to compare with
     Case("no prompt", "nothing can be said", Measured([LINEAR], [Rows(200, BOTH)]), "cannot tell", None),
     Case("no student", "there is nothing else", Measured([PROMPT], [Rows(200, BOTH)]), "keep prompt", "prompt"),
@@ -428,11 +477,37 @@ def test_find(case: Case) -> None:
     assert (result.verdict.kind, result.chosen) == (case.verdict, case.chosen), case.why
     gates = {arm.name: arm.gate.answer for arm in result.arms if arm.gate is not None}
     assert {name: gates.get(name) for name in case.gates} == dict(case.gates), case.why
+    scores = {arm.name: arm.score.value for arm in result.arms}
+    assert {name: scores.get(name) for name in case.scores} == pytest.approx(dict(case.scores)), case.why
     if case.cascade:
         assert result.cascade is not None
         section = {name: getattr(result.cascade, name) for name in case.cascade}
         values = {name: getattr(fact, "value", fact) for name, fact in section.items()}
         assert values == pytest.approx(dict(case.cascade)), case.why
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "warns"),
+    [
+        ([Rows(200, BOTH)], False),
+        ([Rows(180, BOTH), Rows(20, "prompt")], True),
+        ([Rows(20, BOTH)], True),  # too few rows to tell is no pass either
+    ],
+    ids=["it passes there too", "it fails there", "nobody can tell there"],
+)
+def test_what_the_verdict_recommends_has_to_pass_on_every_other_test_set(elsewhere, warns):
+    result = found(Measured([PROMPT, LINEAR], [Rows(200, BOTH)], elsewhere=elsewhere))
+    assert result.chosen == "linear"
+    assert [("on elsewhere, linear is" in warning) for warning in result.warnings] == ([True] if warns else [])
+
+
+def test_the_cascade_that_is_recommended_is_looked_at_elsewhere_as_it_would_answer():
+    """The student alone would lose 20 rows; the cascade passes them on, and is as good as the prompt."""
+    there = [Rows(180, BOTH, 0.9), Rows(20, "prompt", 0.3)]
+    cascade = Measured([PROMPT, LINEAR], UNSURE_WHERE_WRONG, calibration=NEVER_HARMED, elsewhere=there)
+    assert (found(cascade).chosen, found(cascade).warnings) == ("cascade", ())
+    lost = replace(cascade, elsewhere=[Rows(180, BOTH, 0.9), Rows(20, "prompt", 0.9)])
+    assert "on elsewhere, cascade is -10.0 points" in found(lost).warnings[0]
 
 
 def test_the_cases_have_names_of_their_own() -> None:
