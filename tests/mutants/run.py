@@ -309,6 +309,8 @@ def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT, list_: Pa
         results, word = wrong, "found"
     else:
         results = run(mutants, root, jobs=options.jobs, told=_on_stderr())
+        if sys.stderr.isatty():
+            print(file=sys.stderr)
         wrong, word = [result for result in results if result.outcome != "killed"], "passed"
     last = f"mutants: {len(mutants) - len(wrong)} {word}, {len(wrong)} failed"
     if options.json:
