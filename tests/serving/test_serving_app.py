@@ -497,7 +497,7 @@ async def test_without_a_key_other_names_of_this_machine_are_not_served(start, m
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.com", ""])
 async def test_an_address_open_to_others_demands_a_key(mood, host):
     with pytest.raises(UserError, match="set STILLHOUSE_SERVE_KEY"):
-        await serve({"mood": mood}, host=host, port=0)
+        await serve({"mood": mood}, host=host, port=0, on_ready=lambda url: pytest.fail(f"it serves at {url}"))
 
 
 async def test_an_empty_key_is_no_key_and_no_model_is_no_server(mood):
