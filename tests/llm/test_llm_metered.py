@@ -112,6 +112,15 @@ async def test_what_was_not_answered_is_asked_again_and_what_was_paid_for_is_not
         assert len(calls) == 2
 
 
+async def test_what_an_endpoint_finished_was_paid_for_though_it_counts_no_tokens(tmp_path):
+    finished = Completion(None, error="stopped", finish_reason="content_filter")
+    with open_store(tmp_path / "s.db") as store:
+        model, calls = metered(store, [finished, PAID])
+        for _ in range(2):
+            assert (await model.complete(ask("x"))).error == "stopped"
+        assert len(calls) == 1
+
+
 async def test_a_store_that_refuses_ends_the_call_and_its_cost_is_known(tmp_path):
     class Full:
         def get(self, request_hash):

@@ -85,6 +85,11 @@ def test_a_label_of_one_token_has_the_probability_of_its_token_and_spellings_add
     }  # "n" may be two labels, "banana" is none
 
 
+def test_labels_come_likeliest_first_whatever_was_listed_first():
+    seen = tops({"neu": 0.1, "neg": 0.3, "positive": 0.6})
+    assert list(label_scores(tokens(("positive", 0.6)), seen, 0, LABELS)) == ["positive", "negative", "neutral"]
+
+
 def test_labels_that_begin_alike_are_told_apart_by_the_next_token():
     written = tokens(("ne", 0.5), ("utral", 0.8))
     seen = tops({"ne": 0.5, "pos": 0.4}, {"utral": 0.8, "gative": 0.15})

@@ -475,7 +475,10 @@ async def test_more_than_can_wait_are_told_to_come_again():
 
 async def test_with_a_key_every_call_but_health_needs_it(start, mood):
     async with start({"mood": mood}, key="långt-hemligt") as url, aiohttp.ClientSession() as session:
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic långt-hemligt"}):
+        near = [
+            {"Authorization": f"Bearer {key}"} for key in ("", "l", "långt-hemlig", "långt-hemligt2", "Långt-hemligt")
+        ]
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic långt-hemligt"}, *near):
             async with session.get(f"{url}/models", headers=headers) as response:
                 assert response.status == 401 and response.headers["WWW-Authenticate"] == "Bearer"
         async with session.get(url.replace("/v1", "/health")) as response:
@@ -534,7 +537,7 @@ async def test_without_a_key_other_names_of_this_machine_are_not_served(start, m
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.com", ""])
 async def test_an_address_open_to_others_demands_a_key(mood, host):
     with pytest.raises(UserError, match="set STILLHOUSE_SERVE_KEY"):
-        await serve({"mood": mood}, host=host, port=0)
+        await serve({"mood": mood}, host=host, port=0, on_ready=lambda url: pytest.fail(f"it serves at {url}"))
 
 
 async def test_an_empty_key_is_no_key_and_no_model_is_no_server(mood):

@@ -72,7 +72,7 @@ def stillhouse(folder, *arguments, wait=True):
     return (process, *process.communicate()) if wait else process
 
 
-async def exercises(endpoint, folder, n=60, mode="proposals", **settings):
+async def exercises(endpoint, folder, n=60, mode="proposals", on_progress=None, **settings):
     return await generate(
         None,
         Wanted(n),
@@ -81,6 +81,7 @@ async def exercises(endpoint, folder, n=60, mode="proposals", **settings):
         out=folder / "made.jsonl",
         store=folder / "s.db",
         settings=settings,
+        on_progress=on_progress,
     )
 
 
@@ -102,7 +103,9 @@ async def test_exercises_come_in_both_forms_with_their_origin_and_a_second_run_a
     assert len({row.extra["provenance"]["prompt_hash"] for row in rows}) == 1
     calls, before = endpoint.calls().total(), done.out.read_bytes()
     assert report.cost_usd == pytest.approx(calls * (20 * 1 + 2 * 2) / 1e6)
-    again = (await exercises(endpoint, tmp_path, **PRICED)).report
+    shown = []
+    again = (await exercises(endpoint, tmp_path, on_progress=shown.append, **PRICED)).report
+    assert {progress.cost_usd for progress in shown} == {0.0}
     assert (again.from_store, again.cost_usd, again.curve) == (calls, 0, report.curve)
     assert (endpoint.calls().total(), done.out.read_bytes()) == (calls, before)
 
