@@ -27,7 +27,7 @@ from stillhouse.llm.decisions import NO_DECISIONS, NO_DECISIONS_STATUSES, decisi
 from stillhouse.llm.dialect import ModelDialect, refused_parameter
 from stillhouse.llm.endpoint_errors import error_code, may_pass, reason, without_key
 from stillhouse.llm.limit_headers import retry_after_s
-from stillhouse.llm.limits import Expected, Limiter, Slot
+from stillhouse.llm.limits import CallSlot, Expected, Limiter
 from stillhouse.llm.pace import Refusal
 from stillhouse.llm.reply import read_completion
 from stillhouse.llm.request import Completion, Request, between_tries, text_listener, text_of
@@ -244,7 +244,7 @@ class ChatClient:
         status: int,
         headers: Mapping[str, str],
         raw: bytes,
-        slot: Slot,
+        slot: CallSlot,
         last_refusal: Refusal | None,
         *,
         decides: bool,
@@ -280,7 +280,7 @@ class ChatClient:
         return (read_decision if decides else read_completion)(raw, latency_s, self._clean)
 
     def _refused(
-        self, raw: bytes, words: str, slot: Slot, retry_after_s: float | None, last_refusal: Refusal | None
+        self, raw: bytes, words: str, slot: CallSlot, retry_after_s: float | None, last_refusal: Refusal | None
     ) -> Refusal:
         """Tell the limiter of a 429. Raises TeacherError where the account has nothing left to pay with."""
         if error_code(raw) in _NO_QUOTA:

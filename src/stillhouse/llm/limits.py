@@ -45,7 +45,7 @@ class Bucket:
 
 
 @dataclass(slots=True)
-class Slot:
+class CallSlot:
     """A call under way, with the tokens that were taken for it from the limits."""
 
     input_tokens: float
@@ -107,7 +107,7 @@ class Limiter:
         per_s = self._pace.per_s(self.clock())
         return limits if per_s is None else {**limits, "pace": per_s * 60}
 
-    async def begin(self, input_tokens: float, output_tokens: float) -> Slot:
+    async def begin(self, input_tokens: float, output_tokens: float) -> CallSlot:
         """Wait until one more call may begin by all limits, and take from each what the call will use."""
         async with self._first_in_queue:
             while True:
@@ -126,9 +126,9 @@ class Limiter:
         now = self.clock()
         if self._busy == self.in_flight:
             self._full_at = now
-        return Slot(input_tokens, output_tokens, now)
+        return CallSlot(input_tokens, output_tokens, now)
 
-    def end(self, slot: Slot, usage: Usage | None) -> None:
+    def end(self, slot: CallSlot, usage: Usage | None) -> None:
         """Free the slot. Where the call used more or less than was taken for it, take or give back the difference."""
         self._busy -= 1
         self._wake()
@@ -165,13 +165,13 @@ class Limiter:
             return 0.0
         return max(bucket.wait_s(amount) for bucket, amount in self._demands(input_tokens, output_tokens))
 
-    def succeeded(self, slot: Slot) -> None:
+    def succeeded(self, slot: CallSlot) -> None:
         """An answer came."""
         self._pace.answered(slot.began)
         if self._in_flight.answered(self.clock() - slot.began, self._full_at >= slot.began):
             self._wake()
 
-    def refused(self, slot: Slot, retry_after_s: float | None, earlier: Refusal | None = None) -> Refusal:
+    def refused(self, slot: CallSlot, retry_after_s: float | None, earlier: Refusal | None = None) -> Refusal:
         """A 429 came: begin no call before its Retry-After is over, and then at the pace that is known to pass.
 
         `earlier`: the last refusal of the same request.
