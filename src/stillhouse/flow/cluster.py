@@ -19,7 +19,7 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import TypeAdapter
 
 from stillhouse.errors import MissingExtraError, RunBusyError, StorageError, UserError
-from stillhouse.flow.call import StepError, active_run, canonical_json, current_call, encode, perform, said
+from stillhouse.flow.call import StepError, active_run, canonical_json, current_call, encode, error_line, perform
 from stillhouse.flow.engine import Flow, check_run_id
 from stillhouse.flow.human import Parked
 from stillhouse.flow.models import DEFAULT_STORE, ModelName
@@ -215,7 +215,9 @@ async def _workers(ray: Any, batch: Batch, n_runs: int) -> Exception | None:
         if isinstance(error, (UserError, StorageError)):
             return error
     return (
-        StepError(f"Ray's workers ended early ({said(troubles[0])}); call the map again with run_id={batch.name!r}")
+        StepError(
+            f"Ray's workers ended early ({error_line(troubles[0])}); call the map again with run_id={batch.name!r}"
+        )
         if troubles
         else None
     )
@@ -273,4 +275,4 @@ async def _one(batch: Batch, mapped: Flow[Any, Any], journal: PostgresJournal, r
         found = journal.run(row.run)
         if found is not None and found.status == "running":  # it did not come so far that the engine could note it
             with journal.own(row.run):
-                journal.end(row.run, "failed", error=said(error))
+                journal.end(row.run, "failed", error=error_line(error))

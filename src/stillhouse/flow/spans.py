@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from stillhouse import __version__
-from stillhouse.flow.call import Active, Call, active_run, encode
+from stillhouse.flow.call import Active, RunningCall, active_run, encode
 from stillhouse.llm.request import Completion, Request
 from stillhouse.records import Prediction, Usage
 
@@ -143,7 +143,7 @@ class Tracing:
                 span.set_attribute("stillhouse.calls.ran", active.report.ran.total())
                 span.set_attribute("stillhouse.calls.replayed", active.report.replayed.total())
 
-    async def call(self, name: str, kind: str, arguments: str, call: Call, body: Awaitable[T]) -> T:
+    async def call(self, name: str, kind: str, arguments: str, call: RunningCall, body: Awaitable[T]) -> T:
         """A step, decision, agent, turn or tool, with all its tries."""
         attributes = {"stillhouse.run": call.run, "stillhouse.step": name, "stillhouse.kind": kind}
         title = name
@@ -285,7 +285,7 @@ def _use(span: "Span", usage: Usage | None, cost_usd: float | None) -> None:
         span.set_attribute("stillhouse.cost_usd", cost_usd)
 
 
-def _note(span: "Span", call: Call) -> None:
+def _note(span: "Span", call: RunningCall) -> None:
     """What the journal will know of the call, but for its content."""
     if call.attempt > 1:
         span.set_attribute("stillhouse.attempts", call.attempt)

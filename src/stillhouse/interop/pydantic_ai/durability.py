@@ -34,7 +34,7 @@ from pydantic_core import PydanticSerializationError
 
 from stillhouse.errors import UserError
 from stillhouse.flow import now
-from stillhouse.flow.call import active_run, current_call, perform
+from stillhouse.flow.call import active_run, perform
 from stillhouse.interop.pydantic_ai.call_key import call_key
 from stillhouse.interop.pydantic_ai.spending import note_response, within_limits
 
@@ -71,12 +71,15 @@ class StillhouseDurability(BaseDurabilityCapability[Any]):
         return _JournalBackend(self.name)
 
     def get_default_run_id(self) -> str | None:
-        """The same on resume: the flow's run, the agent, and its number among the runs that the step (or the flow itself) makes of it."""
+        """The id of an agent's run, the same on resume.
+
+        It holds the flow's run, the agent, and the number of this run among those that the step, or the flow itself,
+        makes of the agent.
+        """
         active = active_run.get()
         if active is None:
             return None
-        outer = current_call.get()
-        name, digest, nth = active.key(f"{self.name}.run", "", None if outer is None else outer.id)
+        name, digest, nth = active.pending(f"{self.name}.run", "").key
         return f"{active.run}/{name}/{digest[:12]}/{nth}"
 
     def get_default_conversation_id(self, run_id: str) -> str | None:
