@@ -18,7 +18,7 @@ from stillhouse.errors import StillhouseError, UserError
 from stillhouse.flow.call import StepError, active_run, canonical_json, current_call, encode, journaled, perform
 from stillhouse.flow.limits import LimitExceeded
 from stillhouse.flow.model_step import note
-from stillhouse.flow.models import Chat, ModelName, Models
+from stillhouse.flow.models import Chat, ModelName, Models, name_of
 from stillhouse.flow.tools.tool import Tool, ToolError, tool
 from stillhouse.llm.request import Completion, Request
 from stillhouse.task import Task

@@ -20,7 +20,7 @@ from stillhouse.errors import UserError
 from stillhouse.flow.call import ONCE, Active, Attempts, StepError, active_run, encode, error_line, perform
 from stillhouse.flow.human import parked_in
 from stillhouse.flow.model_step import ModelStep, has_body
-from stillhouse.flow.models import DEFAULT_STORE, ModelName, Models
+from stillhouse.flow.models import DEFAULT_STORE, ModelName, Models, name_of
 from stillhouse.flow.resume import Replay, RunReport
 from stillhouse.flow.shared import shared
 from stillhouse.flow.spans import run_spanned
@@ -327,7 +327,7 @@ class Flow(Generic[P, T]):
         check_run_id(run_id)
         named = models or {}
         canonical = encode(bound.arguments, f"the input of the flow {self.name}", canonical=True)
-        facts = {"app": app, "models": {step: str(getattr(model, "name", model)) for step, model in named.items()}}
+        facts = {"app": app, "models": {step: name_of(model) for step, model in named.items()}}
         linger_s = 0.0 if is_postgres(store) else LINGER_S
         async with shared(("journal", str(store)), lambda: open_journal(store), linger_s=linger_s) as journal:
             with journal.own(run_id):

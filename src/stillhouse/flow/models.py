@@ -26,6 +26,10 @@ DEFAULT_STORE = Path("stillhouse.db")
 EVERY_STEP = "*"
 
 
+def name_of(model: ModelName) -> str:
+    return model if isinstance(model, str) else model.name
+
+
 class CassetteMissError(StillhouseError):
     """A run that may only replay asks a model something that the store has no answer to."""
 

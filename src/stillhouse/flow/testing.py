@@ -30,7 +30,7 @@ from stillhouse.errors import StillhouseError, StorageError, UserError
 from stillhouse.flow.call import Active, Body, StepError, encode, error_line, stand_in
 from stillhouse.flow.engine import Flow, bounded_map
 from stillhouse.flow.human import Parked, answer, open_questions
-from stillhouse.flow.models import DEFAULT_STORE, CassetteMissError, ModelName, Models
+from stillhouse.flow.models import DEFAULT_STORE, CassetteMissError, ModelName, Models, name_of
 from stillhouse.flow.paths import ExpectedPath, path_of, path_problems
 from stillhouse.flow.resume import Replay
 from stillhouse.flow.tools.tool import ToolError
@@ -219,7 +219,7 @@ class _Sitting:
     async def outcome(self) -> Outcome:
         bound = typed_arguments(self.flow.function, self.case.input, f"the case {self.case.id}")
         flow_input = encode(bound.arguments, f"the input of the case {self.case.id}", canonical=True)
-        names = {step: str(getattr(model, "name", model)) for step, model in self.models.items()}
+        names = {step: name_of(model) for step, model in self.models.items()}
         facts = {"app": None, "models": names, "case": self.case.id}
         self.journal.begin(self.run, self.flow.name, flow_input, facts)
         if self.offline and self.recorded is not None:
