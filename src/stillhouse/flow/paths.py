@@ -33,9 +33,7 @@ def on_the_path(calls: Sequence[StepRow]) -> list[StepRow]:
 
 def _shown(call: StepRow) -> str:
     answer = _as_text(call)
-    if not answer or len(answer) > ONE_WORD or any(map(str.isspace, answer)):
-        return call.key[0]
-    return f"{call.key[0]}={answer}"
+    return call.key[0] if answer is None or not is_one_word(answer) else f"{call.key[0]}={answer}"
 
 
 def _as_text(call: StepRow) -> str | None:
@@ -49,7 +47,12 @@ def answer_of(call: StepRow) -> Any:
     if call.output is None:
         return None
     answer = json.loads(call.output)
-    return answer["option"] if call.kind == "decide" else answer
+    return answer.get("option") if call.kind == "decide" and isinstance(answer, dict) else answer
+
+
+def is_one_word(answer: str) -> bool:
+    """Whether a text may be the name of a branch: one word, and not a long one."""
+    return 0 < len(answer) <= ONE_WORD and not any(map(str.isspace, answer))
 
 
 def check_path(expected: Any) -> ExpectedPath:
