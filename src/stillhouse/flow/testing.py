@@ -366,15 +366,15 @@ async def answer_to(name: str, arguments: str, scripted: Any, number: int, of_eq
     return scripted
 
 
-def typed_arguments(function: Callable[..., Any], given: Mapping[str, Any], what: str) -> inspect.BoundArguments:
+def typed_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], what: str) -> inspect.BoundArguments:
     """JSON arguments as the function's annotations say, defaults filled in.
 
     Raises UserError naming what does not fit.
     """
-    name, misfit = getattr(function, "__name__", function), f"{what}: its input {dict(given)!r:.200} does not fit"
+    name, misfit = getattr(function, "__name__", function), f"{what}: its input {dict(arguments)!r:.200} does not fit"
     signature = inspect.signature(function)
     try:
-        bound = signature.bind(**given)
+        bound = signature.bind(**arguments)
         hints = get_type_hints(function)
         typed = {
             name: TypeAdapter(hints[name]).validate_python(value)

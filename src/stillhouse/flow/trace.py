@@ -253,7 +253,7 @@ class Group:
 class Loop:
     """A part that ran `times` times, the last time perhaps not to its end. With `at_once` above 1 it is a fan-out."""
 
-    body: tuple["Part", ...]
+    body: tuple["TracePart", ...]
     times: int
     at_once: int = 1
 
@@ -262,30 +262,30 @@ class Loop:
 class Fork:
     """Branches that ran side by side."""
 
-    branches: tuple[tuple["Part", ...], ...]
+    branches: tuple[tuple["TracePart", ...], ...]
 
 
-Part: TypeAlias = Group | Loop | Fork
+TracePart: TypeAlias = Group | Loop | Fork
 
 
-def folded(nodes: Sequence[Node]) -> tuple[Part, ...]:
+def folded(nodes: Sequence[Node]) -> tuple[TracePart, ...]:
     """Sibling calls as a sequence of parts, with equal ones folded.
 
     Parts are equal that have the same steps; their arguments and answers may differ.
     """
-    parts: list[Part] = []
+    parts: list[TracePart] = []
     for together in _overlapping(nodes):
         parts.extend([Group((together[0],))] if len(together) == 1 else _side_by_side(together))
     return tuple(_looped(parts))
 
 
-def calls_in(part: Part) -> list[Node]:
+def calls_in(part: TracePart) -> list[Node]:
     """All calls of a part, in the order in which they began."""
     calls = part.calls if isinstance(part, Group) else [node for piece in _pieces(part) for node in calls_in(piece)]
     return sorted(calls, key=lambda node: node.row.started)
 
 
-def _pieces(part: Loop | Fork) -> list[Part]:
+def _pieces(part: Loop | Fork) -> list[TracePart]:
     return list(part.body) if isinstance(part, Loop) else [piece for branch in part.branches for piece in branch]
 
 
@@ -304,11 +304,11 @@ def _overlapping(nodes: Sequence[Node]) -> Iterator[list[Node]]:
         yield together
 
 
-def _side_by_side(nodes: Sequence[Node]) -> list[Part]:
+def _side_by_side(nodes: Sequence[Node]) -> list[TracePart]:
     branches = [_looped([Group((node,)) for node in branch]) for branch in _branches(nodes)]
     # Branches of the same steps are put together. Names tell them, for the times of short calls tell a fan-out's turns
     # badly.
-    kinds: list[list[list[Part]]] = []
+    kinds: list[list[list[TracePart]]] = []
     for branch in sorted(branches, key=lambda branch: -len(_names(branch))):
         alike = next((kind for kind in kinds if _names(branch) <= _names(kind[0])), None)
         kinds.append([branch]) if alike is None else alike.append(branch)
@@ -319,7 +319,7 @@ def _side_by_side(nodes: Sequence[Node]) -> list[Part]:
     return different[0] if len(different) == 1 else [Fork(tuple(tuple(branch) for branch in different))]
 
 
-def _names(branch: Sequence[Part]) -> set[str]:
+def _names(branch: Sequence[TracePart]) -> set[str]:
     return {node.name for part in branch for node in calls_in(part)}
 
 
@@ -346,7 +346,7 @@ def _branches(nodes: Sequence[Node]) -> list[list[Node]]:
     return branches
 
 
-def _fanned(branches: Sequence[list[Part]]) -> list[list[Part]]:
+def _fanned(branches: Sequence[list[TracePart]]) -> list[list[TracePart]]:
     """Branches of the same steps as one fan-out of several turns; two that are not quite alike stay two branches."""
     if len(branches) == 1:
         return list(branches)
@@ -384,7 +384,7 @@ def _at_once(calls: Sequence[Node]) -> int:
     return most
 
 
-def _looped(parts: Sequence[Part]) -> list[Part]:
+def _looped(parts: Sequence[TracePart]) -> list[TracePart]:
     """Consecutive repetitions folded, the shortest first.
 
     So an inner loop is one part already when the outer loop is looked for.
@@ -396,9 +396,9 @@ def _looped(parts: Sequence[Part]) -> list[Part]:
     return folded_parts
 
 
-def _looped_by(parts: Sequence[Part], length: int) -> list[Part]:
+def _looped_by(parts: Sequence[TracePart], length: int) -> list[TracePart]:
     labels = [_label(part) for part in parts]
-    folded_parts: list[Part] = []
+    folded_parts: list[TracePart] = []
     start = 0
     while start < len(parts):
         end = start + length
@@ -415,7 +415,7 @@ def _looped_by(parts: Sequence[Part], length: int) -> list[Part]:
     return folded_parts
 
 
-def _label(part: Part) -> Any:
+def _label(part: TracePart) -> Any:
     if isinstance(part, Group):
         return part.first.name, part.first.row.kind
     if isinstance(part, Loop):
@@ -423,11 +423,11 @@ def _label(part: Part) -> Any:
     return "fork", tuple(sorted(map(repr, map(_labels, part.branches))))
 
 
-def _labels(parts: Sequence[Part]) -> tuple[Any, ...]:
+def _labels(parts: Sequence[TracePart]) -> tuple[Any, ...]:
     return tuple(_label(part) for part in parts)
 
 
-def _merged(parts: Sequence[Part]) -> Part:
+def _merged(parts: Sequence[TracePart]) -> TracePart:
     """Parts of one label as one."""
     first = parts[0]
     if len(parts) == 1:
@@ -447,7 +447,7 @@ def _merged(parts: Sequence[Part]) -> Part:
     return Fork(tuple(_columns(alike) for alike in zip(*forks, strict=True)))
 
 
-def _columns(bodies: Iterable[Sequence[Part]]) -> tuple[Part, ...]:
+def _columns(bodies: Iterable[Sequence[TracePart]]) -> tuple[TracePart, ...]:
     return tuple(_merged(column) for column in zip(*bodies, strict=True))
 
 
