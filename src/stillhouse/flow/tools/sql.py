@@ -12,7 +12,7 @@ from pydantic import Field
 
 from stillhouse.errors import UserError
 from stillhouse.flow.tools.sql_postgres import PostgresReader
-from stillhouse.flow.tools.sql_reader import MAX_CELL_CHARS, Reader, Rows
+from stillhouse.flow.tools.sql_reader import MAX_CELL_CHARS, SqlReader, QueryRows
 from stillhouse.flow.tools.sql_sqlite import SqliteReader
 from stillhouse.flow.tools.sql_vetting import vetted
 from stillhouse.flow.tools.tool import Tool, clean, tool
@@ -43,7 +43,7 @@ def sql(
     return tool(run, name=name, timeout_s=timeout_s + 5, max_chars=max_chars + 200)
 
 
-def _reader(database: Path | str) -> Reader:
+def _reader(database: Path | str) -> SqlReader:
     if isinstance(database, str) and database.startswith(("postgresql://", "postgres://")):
         return PostgresReader(database)
     return SqliteReader(Path(database).expanduser())
@@ -69,8 +69,8 @@ def _within(lines: Sequence[str], max_chars: int) -> str:
 # The answer
 
 
-def table(found: Rows, max_chars: int) -> str:
-    """Rows as text: a header, a row a line, cells parted by ` | `, and how many rows these are and whether there are more.
+def table(found: QueryRows, max_chars: int) -> str:
+    """QueryRows as text: a header, a row a line, cells parted by ` | `, and how many rows these are and whether there are more.
 
     NULL stands for itself; a text that could be taken for it, and an empty one, are in quotes; line breaks are written \\n.
     """

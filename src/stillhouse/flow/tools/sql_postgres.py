@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from stillhouse.errors import MissingExtraError, UserError
-from stillhouse.flow.tools.sql_reader import MAX_CELL_CHARS, Rows
-from stillhouse.flow.tools.sql_vetting import Dialect
+from stillhouse.flow.tools.sql_reader import MAX_CELL_CHARS, QueryRows
+from stillhouse.flow.tools.sql_vetting import SqlDialect
 from stillhouse.flow.tools.tool import ToolError, first_line
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _TABLES = """
 class PostgresReader:
     """One PostgreSQL database, by its URL."""
 
-    dialect: Dialect = "postgres"
+    dialect: SqlDialect = "postgres"
 
     def __init__(self, url: str) -> None:
         self._url = url  # may hold a password: never shown
@@ -79,7 +79,7 @@ class PostgresReader:
             for name, columns, is_view, keys in rows
         ]
 
-    def read(self, query: str, max_rows: int, timeout_s: float) -> Rows:
+    def read(self, query: str, max_rows: int, timeout_s: float) -> QueryRows:
         import psycopg
 
         inner = f"({query}\n) AS q"  # on a line of its own, the parenthesis stands in no comment
@@ -107,7 +107,7 @@ class PostgresReader:
             ) from None
         except UnicodeDecodeError:
             raise ToolError("PostgreSQL gave text that is not UTF-8; leave that column out") from None
-        return Rows(columns, rows[:max_rows], len(rows) > max_rows)
+        return QueryRows(columns, rows[:max_rows], len(rows) > max_rows)
 
     def _connect(self, timeout_s: float) -> "psycopg.Connection[tuple[object, ...]]":
         """A connection whose transactions are READ ONLY and whose statements end after `timeout_s`."""

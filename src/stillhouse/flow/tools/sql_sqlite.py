@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stillhouse.errors import UserError
-from stillhouse.flow.tools.sql_reader import Rows
-from stillhouse.flow.tools.sql_vetting import HARMLESS, MAX_QUERY_CHARS, Dialect
+from stillhouse.flow.tools.sql_reader import QueryRows
+from stillhouse.flow.tools.sql_vetting import HARMLESS, MAX_QUERY_CHARS, SqlDialect
 from stillhouse.flow.tools.tool import ToolError
 
 MAX_CELL_BYTES = 1_000_000  # of every value on the way, too
@@ -30,7 +30,7 @@ _FUNCTIONS = HARMLESS["sqlite"] | {"like", "glob", "match"}
 class SqliteReader:
     """One SQLite file."""
 
-    dialect: Dialect = "sqlite"
+    dialect: SqlDialect = "sqlite"
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
@@ -51,7 +51,7 @@ class SqliteReader:
         except sqlite3.Error as error:
             raise UserError(f"{self.path}: SQLite cannot read it ({error}); name an SQLite database") from None
 
-    def read(self, query: str, max_rows: int, timeout_s: float) -> Rows:
+    def read(self, query: str, max_rows: int, timeout_s: float) -> QueryRows:
         deadline = time.monotonic() + timeout_s
         try:
             with self._reading(deadline) as connection:
@@ -64,7 +64,7 @@ class SqliteReader:
                     f"the query took longer than {timeout_s:g} s and was stopped; ask for less, or add a LIMIT"
                 ) from None
             raise ToolError(f"SQLite refused the query ({error})") from None
-        return Rows(columns, rows[:max_rows], len(rows) > max_rows)
+        return QueryRows(columns, rows[:max_rows], len(rows) > max_rows)
 
     @contextlib.contextmanager
     def _reading(self, deadline: float) -> Iterator[sqlite3.Connection]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlglot import exp
     from sqlglot.tokenizer_core import Token
 
-Dialect = Literal["sqlite", "postgres"]
+SqlDialect = Literal["sqlite", "postgres"]
 MAX_QUERY_CHARS = 20_000
 
 _COMMON = """
@@ -43,7 +43,7 @@ _HARMLESS = {
         to_jsonb to_number to_timestamp to_tsquery to_tsvector transaction_timestamp translate ts_rank unaccent unnest
         variance var_pop var_samp websearch_to_tsquery width_bucket""",
 }
-HARMLESS: dict[Dialect, frozenset[str]] = {
+HARMLESS: dict[SqlDialect, frozenset[str]] = {
     "sqlite": frozenset(_HARMLESS["sqlite"].split()),
     "postgres": frozenset(_HARMLESS["postgres"].split()),
 }
@@ -64,7 +64,7 @@ _OWN_TABLES = {
 }  # of the database itself: files, sessions, passwords
 
 
-def vetted(query: str, dialect: Dialect) -> str:
+def vetted(query: str, dialect: SqlDialect) -> str:
     """The query as it may be run: its tokens alone, without comments. Raises ToolError saying what stands against it, MissingExtraError without sqlglot."""
     try:
         import sqlglot
@@ -112,7 +112,7 @@ def _statement(query: str, tokens: Sequence["Token"]) -> str:
     return "".join(parts)
 
 
-def _check_tree(tree: "exp.Expr", dialect: Dialect) -> None:
+def _check_tree(tree: "exp.Expr", dialect: SqlDialect) -> None:
     from sqlglot import exp
 
     if not isinstance(tree, exp.Select | exp.SetOperation | exp.Subquery):
@@ -131,7 +131,7 @@ def _check_tree(tree: "exp.Expr", dialect: Dialect) -> None:
                 )
 
 
-def _check_calls(query: str, tokens: Sequence["Token"], tree: "exp.Expr", dialect: Dialect) -> None:
+def _check_calls(query: str, tokens: Sequence["Token"], tree: "exp.Expr", dialect: SqlDialect) -> None:
     """Every name before a parenthesis is syntax, a name that the query gives (`WITH name (column) AS ...`), or a harmless function."""
     from sqlglot import exp
 
