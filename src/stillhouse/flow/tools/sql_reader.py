@@ -29,5 +29,8 @@ class SqlReader(Protocol):
         ...
 
     def read(self, query: str, max_rows: int, timeout_s: float) -> QueryRows:
-        """The rows of one SELECT. Raises ToolError: the database refuses the query, or it takes longer than `timeout_s`."""
+        """The rows of one SELECT.
+
+        Raises ToolError where the database refuses the query, or it takes longer than `timeout_s`.
+        """
         ...
