@@ -230,7 +230,6 @@ def _judged(judge: Callable[..., Any], name: str, output: str, gold: str) -> flo
 
 def _refuse_two_answers(path: Path, cases: Sequence[Expectation]) -> None:
     first: dict[str, Expectation] = {}
-    first: dict[str, Expectation] = {}
     for case in cases:
         other = first.setdefault(case.call, case)
         if as_text(other.expected) != as_text(case.expected):
