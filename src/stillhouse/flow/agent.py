@@ -27,7 +27,7 @@ from stillhouse.llm.request import Completion, Request
 from stillhouse.task import Task
 
 ToolCalling = Literal["auto", "native", "text"]
-SAME_CALLS = 3  # equal calls with equal observations that are let pass; the next one ends the agent
+SAME_CALLS = 3  # so many equal calls with equal observations are let pass; one more ends the agent
 _ACTION = re.compile(
     r"^Action:[ \t]*(?P<name>[^\n]+?)[ \t]*\n+Action Input:[ \t]*(?P<input>.*)", re.MULTILINE | re.DOTALL
 )

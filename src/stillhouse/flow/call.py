@@ -40,7 +40,7 @@ class Active:
     replay: Replay
     models: "Models"
     tracing: "Tracing | None" = None
-    owners: dict[str, Callable[..., Any]] = field(default_factory=dict)  # by a step's name its function
+    owners: dict[str, Callable[..., Any]] = field(default_factory=dict)  # a step's name -> its function
     called: list[Any] = field(default_factory=list)  # the steps' coroutines; among them those not yet awaited
     look_again: int = 256  # when `called` is that long, those that began are taken out
     under_way: int = 0  # calls whose body is running
@@ -160,8 +160,8 @@ active_run: ContextVar[Active | None] = ContextVar("stillhouse_run", default=Non
 current_call: ContextVar[RunningCall | None] = ContextVar("stillhouse_call", default=None)
 active_limits: ContextVar[tuple["Limits", ...]] = ContextVar("stillhouse_limits", default=())
 
-# Under test, what stands in for the bodies of calls: of a call's name, kind, arguments and own body it gives the body
-# that runs. None: each call's own.
+# Set under test: it is given a call's name, kind, arguments and body, and gives the body that runs instead.
+# None: each call runs its own.
 Body = Callable[[], Awaitable[Any]]
 stand_in: ContextVar[Callable[[str, str, str, Body], Body] | None] = ContextVar("stillhouse_stand_in", default=None)
 
@@ -307,7 +307,7 @@ def _ordered(value: Any) -> bool:
     """
     if type(value) is not dict:
         return False
-    for part in value.values():  # `all` over a generator costs twice as much, at every call of a step
+    for part in value.values():  # `all(...)` costs twice as much, and this is done at every call of a step
         if type(part) not in _SCALARS:
             return False
     return len(value) < 2 or sorted(value) == list(value)

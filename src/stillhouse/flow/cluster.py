@@ -31,7 +31,7 @@ from stillhouse.store.journal import RunRow
 from stillhouse.store.postgres_journal import PostgresJournal
 from stillhouse.user_code import load_module
 
-RESTARTS = 3  # of each worker, before its death is an error
+RESTARTS = 3  # how often a worker that died is started again, before that is an error
 POLL_S = 0.5  # how often a worker that has room looks for runs whose owners died
 T = TypeVar("T")
 U = TypeVar("U")
@@ -168,7 +168,7 @@ def _input(mapped: Flow[Any, Any], item: Any) -> str:
 
 
 def _arguments(mapped: Flow[Any, Any], text: str) -> dict[str, Any]:
-    """A run's input as the flow's arguments: what the annotations say."""
+    """A run's input as the flow's arguments, of the types that the annotations say."""
     adapters = _adapters(mapped.function)
     return {
         name: adapters[name].validate_python(value) if name in adapters else value

@@ -117,7 +117,7 @@ class ModelStep:
         return self._adapter.validate_json(output)
 
     def _version(self, model: ModelName) -> str:
-        """Another instruction, output type, setting or model is another step."""
+        """A hash of what decides the answer: where one of these changes, the step runs again."""
         declared = [self.instruction, self._adapter.json_schema(), self.max_tokens, self.temperature, name_of(model)]
         return hashlib.sha256(encode(declared, self.name).encode()).hexdigest()[:16]
 

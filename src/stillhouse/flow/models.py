@@ -90,7 +90,7 @@ def note_use(
 
 
 class RunBudget:
-    """The budget of a run's model calls: every `limits` block around the call has its say."""
+    """The budget of a run's model calls: each `limits` block around the call must allow it."""
 
     @property
     def max_usd(self) -> float | None:

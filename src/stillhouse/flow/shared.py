@@ -22,7 +22,9 @@ T = TypeVar("T", bound=Closable)
 class _Held(Generic[T]):
     thing: T
     users: int = 0
-    left: int = 0  # how often the last user has left: a timer closes nothing if it was set at an earlier leaving
+    left: int = (
+        0  # how often it was left by its last user; a timer closes nothing where this has grown since it was set
+    )
     keeper: AsyncIterator[None] | None = None  # closes the thing with the event loop
 
     @property

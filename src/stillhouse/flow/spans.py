@@ -125,7 +125,7 @@ class Tracing:
         self.tracer, self.capture = tracer, capture
 
     async def run(self, active: Active, body: Awaitable[T]) -> T:
-        """A run: the conventions' workflow."""
+        """A run, which the conventions call a workflow."""
         attributes = {
             "gen_ai.operation.name": "invoke_workflow",
             "gen_ai.agent.name": active.flow,

@@ -55,7 +55,7 @@ ASKS_A_MODEL = ("model", "decide", "agent", "turn")
 
 
 class Recorded(Protocol):
-    """Earlier runs of the flow, for what a cassette holds no completion of."""
+    """Earlier runs of the flow: they answer what the cassette holds no completion of."""
 
     def answer(self, step: str, arguments: str) -> Any:
         """What the step once answered to these canonical arguments; UNKNOWN if it never did."""
@@ -213,7 +213,7 @@ class _Sitting:
     recorded: Recorded | None
     missing: dict[tuple[str, str], Missing] = field(default_factory=dict)
     met: list[CassetteMissError] = field(default_factory=list)
-    # How often the script has answered: under (step, None) in all, under (step, arguments) to these arguments.
+    # How often the script has answered: (step, None) counts all calls of a step, (step, arguments) the equal ones.
     used: Counter[tuple[str, str | None]] = field(default_factory=Counter)
 
     async def outcome(self) -> Outcome:
@@ -288,7 +288,7 @@ class _Sitting:
         try:
             return _as_output(await self._scripted(name, arguments), kind)
         except StepError as error:
-            if kind == "tool":  # what a flow catches of a tool
+            if kind == "tool":  # a tool fails with a ToolError, and flows catch that
                 raise ToolError(str(error)) from None
             raise
 
@@ -311,7 +311,7 @@ class _Sitting:
         try:
             return await body()
         except CassetteMissError as error:
-            if not any(error is other for other in self.met):  # an agent passes on what its turn met
+            if not any(error is other for other in self.met):  # the error of an agent's turn comes again from the agent
                 self.met.append(error)
                 self.missing.setdefault((name, arguments), Missing(self.case.id, name, arguments, str(error)))
             instead = UNKNOWN if self.recorded is None else self.recorded.answer(name, arguments)

@@ -17,7 +17,7 @@ from stillhouse.store.journal import RunRow, StepRow, key_id
 # waiting: for a person; unfinished: the process died in its body, so its row is missing
 State = Literal["done", "failed", "waiting", "unfinished"]
 LONGEST_BODY = 8  # calls in one turn of a loop; a longer turn is not recognised as one
-MOST_BRANCHES = 6  # of different steps drawn side by side; where there are more, each step is told for itself
+MOST_BRANCHES = 6  # of different steps, side by side; where there are more, the calls are grouped by step instead
 CLOCK_S = 2e-4  # a call's start and its length are measured by two clocks: an overlap this short is none
 
 
@@ -306,8 +306,8 @@ def _overlapping(nodes: Sequence[Node]) -> Iterator[list[Node]]:
 
 def _side_by_side(nodes: Sequence[Node]) -> list[TracePart]:
     branches = [_looped([Group((node,)) for node in branch]) for branch in _branches(nodes)]
-    # Branches of the same steps are put together. Names tell them, for the times of short calls tell a fan-out's turns
-    # badly.
+    # Branches of the same steps are put together, by the names of the steps: the times of short calls do not show well
+    # which calls belong to one turn of a fan-out.
     kinds: list[list[list[TracePart]]] = []
     for branch in sorted(branches, key=lambda branch: -len(_names(branch))):
         alike = next((kind for kind in kinds if _names(branch) <= _names(kind[0])), None)
@@ -347,7 +347,7 @@ def _branches(nodes: Sequence[Node]) -> list[list[Node]]:
 
 
 def _fanned(branches: Sequence[list[TracePart]]) -> list[list[TracePart]]:
-    """Branches of the same steps as one fan-out of several turns; two that are not quite alike stay two branches."""
+    """Branches of the same steps as one fan-out of several turns. Only two, that are not quite alike, stay two."""
     if len(branches) == 1:
         return list(branches)
     turns = [
@@ -428,7 +428,7 @@ def _labels(parts: Sequence[TracePart]) -> tuple[Any, ...]:
 
 
 def _merged(parts: Sequence[TracePart]) -> TracePart:
-    """Parts of one label as one."""
+    """Several parts of the same steps as one part."""
     first = parts[0]
     if len(parts) == 1:
         return first

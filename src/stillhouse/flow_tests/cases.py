@@ -190,9 +190,6 @@ def _expectation(
 _OF_MANY = ("macro_f1", "win_rate")  # these score many answers together, and cannot score a single one
 
 
-_OF_MANY = ("macro_f1", "win_rate")  # no scores of one answer against an expected one
-
-
 def metric_named(name: str | None, part: Part, expected: Any, database: Path | None) -> Metric:
     """The metric of that name, or `module:function` of (answer, expected), 0..1.
 

@@ -23,7 +23,7 @@ DECIDES = {"question", "options"}  # the arguments by which a case of a decision
 
 @dataclass(frozen=True)
 class Part:
-    """One part, as a flow of its own."""
+    """One part of an app, as a flow of its own."""
 
     name: str
     flow: Flow[Any, Any]

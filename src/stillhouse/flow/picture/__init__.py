@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from stillhouse.flow.trace import Used
 
-# failed: and the run with it; handled: the run went on; the others as in the trace
+# failed: and so did the run; handled: it failed and the run went on; the others as in the trace
 CallOutcome = Literal["done", "failed", "handled", "waiting", "unfinished"]
 
 
@@ -19,9 +19,9 @@ class Ran:
     """How the calls behind a box went. Seconds are per call: the median, and the slowest."""
 
     calls: int
-    at_once: int  # how many at the same time, at most
+    at_once: int  # the most that ran at the same time
     failed: int
-    used: Used  # with that of the calls in their bodies
+    used: Used  # the calls in their bodies included
     p50_s: float | None
     max_s: float | None
     outcome: CallOutcome  # the worst of them

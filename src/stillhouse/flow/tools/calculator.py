@@ -125,7 +125,7 @@ class _Token(NamedTuple):
 
 class _Term(NamedTuple):
     value: Decimal
-    percentage: bool = False  # written as one: 15% is 0.15, and `_sum` and `_product` treat it by how it was written
+    percentage: bool = False  # written with %: 15% has the value 0.15, but not every operator takes it
 
 
 def _tokens(text: str) -> list[_Token]:

@@ -46,7 +46,7 @@ def html_text(page: str) -> str:
 
 
 def _past_markup(page: str, start: int) -> int:
-    """Behind the comment or declaration that begins here; behind the sign itself where it is none."""
+    """The place behind the comment or declaration that begins here; behind the sign itself where it is none."""
     if page.startswith("<!--", start):
         return _past(page, "-->", start + 4)
     return _past(page, ">", start) if page[start + 1 : start + 2] in ("!", "?", "/") else start + 1

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mcp_types import Tool as ServersTool
 
 CONNECT_TIMEOUT_S = 30.0
-LAST_WORDS_S = 0.5  # what a session that has ended gets, to say why it ended
+LAST_WORDS_S = 0.5  # to wait, after a session has ended, for the reason
 MAX_PAGES = 100  # of a server's list of tools
 
 
