@@ -70,9 +70,10 @@ class Active:
         answer = self.replay.answer_to(call, version)
         if answer is None:
             return call
+        output, facts = answer
         for limit in limits:
-            limit.replayed(answer.facts)
-        return answer.output
+            limit.replayed(facts)
+        return output
 
     def own_name(self, name: str, function: Callable[..., Any]) -> None:
         """Note whose step this is.

@@ -17,7 +17,7 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_type_hints, ov
 from pydantic import TypeAdapter, ValidationError
 
 from stillhouse.errors import UserError
-from stillhouse.flow.call import ONCE, Active, Attempts, StepError, active_run, encode, error_line, perform
+from stillhouse.flow.call import ONCE, Active, Attempts, StepError, active_run, encode, error_line, executed
 from stillhouse.flow.human import parked_in
 from stillhouse.flow.model_step import ModelStep, has_body
 from stillhouse.flow.models import DEFAULT_STORE, ModelName, Models, name_of
@@ -155,16 +155,11 @@ class _Declared:
 
     async def run(self, active: Active, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         arguments = encode(self.bind(args, kwargs), self._arguments, canonical=True)
-        output = await perform(
-            active,
-            self.name,
-            "step",
-            self.version,
-            arguments,
-            lambda: self.function(*args, **kwargs),
-            self.attempts,
-        )
-        return self.decode(output)
+        answer = active.look_up(self.name, self.version, arguments)
+        if not isinstance(answer, str):
+            body = functools.partial(self.function, *args, **kwargs)
+            answer = await executed(active, answer, "step", self.version, arguments, body, self.attempts)
+        return self.decode(answer)
 
     @functools.cached_property
     def _decoded(self) -> Callable[[str], Any]:

@@ -50,7 +50,7 @@ async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
     call = active.pending("ask_human", arguments)
     answered = active.replay.answer_to(call)
     if answered is not None:
-        return str(json.loads(answered.output))
+        return str(json.loads(answered[0]))
     row = StepRow(
         key=call.key,
         kind="human",

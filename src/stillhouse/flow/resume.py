@@ -37,13 +37,6 @@ class Pending(NamedTuple):
     parent: str | None  # the id of the call in whose body it stands
 
 
-class Answer(NamedTuple):
-    """A finished call's answer out of the journal."""
-
-    output: str  # JSON
-    facts: str | None  # JSON: what it used when it ran
-
-
 @dataclass
 class Replay:
     """The journaled answers of one run, and which of them this sitting has used."""
@@ -70,8 +63,10 @@ class Replay:
         self._counts[equal] = nth + 1
         return Pending((name, digest, nth), parent)
 
-    def answer_to(self, call: Pending, version: str = "", *, reported: bool = True) -> Answer | None:
-        """The journaled answer to this call; None where the call has to run.
+    def answer_to(self, call: Pending, version: str = "", *, reported: bool = True) -> tuple[str, str | None] | None:
+        """The journaled answer to this call, and its facts (what it used when it ran), as JSON.
+
+        None where the call has to run.
 
         `reported`: count it in the sitting's report. The clock and its like are no calls of the user's, and are not.
         """
@@ -86,7 +81,7 @@ class Replay:
             return None
         if reported:
             self.report.replayed[name] += 1
-        return Answer(self.text(output), facts)
+        return self.text(output), facts
 
     def unused(self) -> Counter[str]:
         """Journaled answers that this sitting never came to, by name.
