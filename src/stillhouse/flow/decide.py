@@ -103,9 +103,9 @@ async def decide(
 
 async def _asked(opened: Any, task: Task, example: Example, sample_index: int) -> tuple[str, float | None]:
     if isinstance(opened, Chat):
-        asked = _decision(opened, task, example, sample_index)
-        if not opened.without("decisions", asked):
-            completion = await opened.complete(asked, example)
+        request = _decision(opened, task, example, sample_index)
+        if not opened.without("decisions", request):
+            completion = await opened.complete(request, example)
             if completion.status not in _LACKING:
                 option = usable(completion, task.name)
                 return _an_option(option, task), (completion.scores or {}).get(option)
@@ -128,17 +128,17 @@ def _an_option(option: str, task: Task) -> str:
 
 
 def _decision(chat: Chat, task: Task, example: Example, sample_index: int) -> Request:
-    asked = {"instructions": task.instruction, "choices": list(task.labels or ())}
-    return Request(chat.name, ({"role": "user", "content": example.text},), {"decision": asked}, None, sample_index)
+    decision = {"instructions": task.instruction, "choices": list(task.labels or ())}
+    return Request(chat.name, ({"role": "user", "content": example.text},), {"decision": decision}, None, sample_index)
 
 
 async def _by_reply(chat: Chat, task: Task, example: Example, sample_index: int) -> tuple[str, float | None]:
     messages, plain = build_messages(task, example), {"temperature": 0.0, "max_tokens": 64}
-    asked = Request(chat.name, messages, {**plain, "logprobs": True}, None, sample_index)
-    if chat.without("logprobs", asked):
-        asked = Request(chat.name, messages, plain, None, sample_index)
-    completion = await chat.complete(asked, example)
-    if completion.status == 400 and "logprobs" in asked.parameters:
+    request = Request(chat.name, messages, {**plain, "logprobs": True}, None, sample_index)
+    if chat.without("logprobs", request):
+        request = Request(chat.name, messages, plain, None, sample_index)
+    completion = await chat.complete(request, example)
+    if completion.status == 400 and "logprobs" in request.parameters:
         chat.lacks.add("logprobs")
         return await _by_reply(chat, task, example, sample_index)
     text = usable(completion, task.name)
