@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from stillhouse.openers import OPENERS
+
 __version__ = "0.1.0"
 
 
@@ -16,3 +18,13 @@ def __getattr__(name: str) -> Any:
 
         return step
     raise AttributeError(f"module 'stillhouse' has no attribute {name!r}")
+
+
+def _open_served(name: str, **options: Any) -> Any:
+    """Open the student or cascade that a flow's step names; `serving` is loaded with the first of them."""
+    from stillhouse.serving.predictors import open_predictor
+
+    return open_predictor(name, **options)
+
+
+OPENERS["student"] = OPENERS["cascade"] = _open_served

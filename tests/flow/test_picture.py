@@ -9,7 +9,7 @@ import picture_app
 import pytest
 
 import trace_samples
-from stillhouse.flow.picture import Arm, Box, Branch, End, Frame, Lanes, Picture
+from stillhouse.flow.picture import Branch, BranchArm, CallBox, Enclosure, End, Lanes, Picture
 from stillhouse.flow.picture.executed import executed
 from stillhouse.flow.picture.mermaid import mermaid
 from stillhouse.flow.picture.source import source_picture
@@ -36,9 +36,9 @@ def told(parts):
 
     def one(part):
         match part:
-            case Box():
+            case CallBox():
                 return f"{part.name}{{{told(part.inside)}}}" if part.inside else part.name
-            case Frame():
+            case Enclosure():
                 return f"<{part.title}: {told(part.body)}>"
             case Lanes():
                 return f"[{' | '.join(told(lane) for lane in part.lanes)}]"
@@ -83,7 +83,7 @@ def test_decisions_limits_agents_tools_helpers_flows_and_people_are_there():
     tried = "<for _ in range(3): price (no error: .return / on ValueError: pair{price price})> price"
     arithmetic = "decide (decide == 'yes': <limits: steps=30, dollars=0.1: adder> / else:)"
     assert source("everything") == f"{arithmetic} mine add {tried} sequence{{kind kind price}} ask_human"
-    boxes = {part.name: part for part in source_picture(picture_app.everything).parts if isinstance(part, Box)}
+    boxes = {part.name: part for part in source_picture(picture_app.everything).parts if isinstance(part, CallBox)}
     assert {name: box.kind for name, box in boxes.items()} == {
         **{
             "decide": "decide",
@@ -196,15 +196,15 @@ def test_every_drawing_is_valid_xml_and_no_wider_than_asked(name, width):
 
 
 def test_lanes_stand_side_by_side_where_there_is_room_and_are_stacked_where_not():
-    picture = Picture("f", (Lanes(tuple((Box(f"step_number_{lane}", "step"),) for lane in range(4))),))
+    picture = Picture("f", (Lanes(tuple((CallBox(f"step_number_{lane}", "step"),) for lane in range(4))),))
     assert "class='stack'" not in flow_graph(picture, WIDE)
     assert "class='stack'" in flow_graph(picture, NARROW)
 
 
 def test_an_arm_that_leaves_is_not_joined_with_the_others():
-    alone = Picture("f", (Branch((Arm("a", (End("return"),)), Arm("b", (End("raise"),)))),))
+    alone = Picture("f", (Branch((BranchArm("a", (End("return"),)), BranchArm("b", (End("raise"),)))),))
     assert "class='stop'" not in flow_graph(alone)
-    assert "class='stop'" in flow_graph(Picture("f", (Branch((Arm("a", (End("return"),)), Arm("b"))),)))
+    assert "class='stop'" in flow_graph(Picture("f", (Branch((BranchArm("a", (End("return"),)), BranchArm("b"))),)))
 
 
 def test_a_drawing_is_told_in_words_too():

@@ -64,7 +64,7 @@ def shop(script, **more):
     agent.calls = []
 
     @agent.tool_plain
-    def price(item: str) -> float:
+    async def price(item: str) -> float:  # not in a thread of its own: two calls of a turn begin in their order
         agent.calls.append(item)
         if agent.calls.count(item) == 1 and item == "lamp":
             raise RuntimeError("the price list is away")

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Literal
 
 from stillhouse.commands.traces import read_trace
-from stillhouse.flow.app import load_flow
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.picture import Picture
 from stillhouse.flow.picture.executed import executed
 from stillhouse.flow.picture.mermaid import mermaid
 from stillhouse.flow.picture.source import source_picture
+from stillhouse.flow.user_flow import load_flow
 from stillhouse.report.flow_graph import WIDE, flow_svg, words
 
 Format = Literal["mermaid", "svg"]

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import StorageError, UserError
-from stillhouse.flow.app import load_flow
-from stillhouse.flow.call import RunReport
 from stillhouse.flow.human import Parked
 from stillhouse.flow.human import answer as journal_answer
 from stillhouse.flow.models import DEFAULT_STORE
+from stillhouse.flow.resume import RunReport
+from stillhouse.flow.user_flow import load_flow
 from stillhouse.store.journal import existing_journal
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import UserError
-from stillhouse.flow.app import load_flow
+from stillhouse.flow.user_flow import load_flow
 from stillhouse.runs import write_atomic
 from stillhouse.task import Task, load_task
 from stillhouse.user_code import load_app

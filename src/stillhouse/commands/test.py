@@ -13,10 +13,10 @@ from typing import Any
 
 from stillhouse.errors import ExistsError
 from stillhouse.evaluation.proportions import clopper_pearson, mean_interval
-from stillhouse.flow.app import load_flow
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.paths import path_of
 from stillhouse.flow.testing import Case, Outcome, run_cases
+from stillhouse.flow.user_flow import load_flow
 from stillhouse.flow_tests.attribution import JudgedRun, cause_of, gap_of, judge_run
 from stillhouse.flow_tests.baseline import compare
 from stillhouse.flow_tests.cases import Expectation, Suite, as_text, load_suite

@@ -19,9 +19,9 @@ from stillhouse.errors import UserError
 from stillhouse.evaluation.composability import Composed, Gap, composability_gap
 from stillhouse.evaluation.proportions import clopper_pearson
 from stillhouse.evaluation.sql import Database, same_result
-from stillhouse.flow.app import load_flow
 from stillhouse.flow.call import StepError
 from stillhouse.flow.engine import Flow, bounded_map
+from stillhouse.flow.user_flow import load_flow
 from stillhouse.records import Estimate, Progress
 from stillhouse.store.journal import StepRow, open_journal
 

@@ -2,8 +2,8 @@
 
     from stillhouse import flow, step
 
-`flow` is both this module and the decorator: `@flow` on an async function; `flow.map`, `flow.decide`, `flow.until`, `flow.agent`, `flow.ask_human`,
-`flow.limits`, `flow.listen`, `flow.now`, `flow.random`, `flow.uuid`.
+`flow` is both this module and the decorator: `@flow` on an async function; `flow.map`, `flow.decide`, `flow.until`,
+`flow.agent`, `flow.ask_human`, `flow.limits`, `flow.listen`, `flow.now`, `flow.random`, `flow.uuid`.
 """
 
 import sys
@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from stillhouse.flow.agent import Agent, AgentError, agent
-from stillhouse.flow.call import RunReport, StepError, idempotency_key
+from stillhouse.flow.call import StepError, idempotency_key
 from stillhouse.flow.decide import Choice, decide, until
 from stillhouse.flow.engine import Flow, step
 from stillhouse.flow.engine import bounded_map as map
@@ -19,6 +19,7 @@ from stillhouse.flow.engine import flow as _decorate
 from stillhouse.flow.human import Parked, ask_human
 from stillhouse.flow.limits import LimitExceeded, limits
 from stillhouse.flow.listening import listen
+from stillhouse.flow.resume import RunReport
 from stillhouse.flow.tools.tool import Tool, ToolError, tool
 from stillhouse.flow.values import now, random, uuid
 

@@ -1,8 +1,11 @@
-"""Agents: a model that calls tools in a loop until it has an answer (ReAct, Yao et al. 2022, 2210.03629: Thought, Action, Action Input, Observation).
+"""Agents: a model that calls tools in a loop until it has an answer.
 
-Native tool calls where the endpoint has them, the text protocol where it refuses them. Each turn of the model and each call of a tool is a journaled call of
-its own, inside the agent's: a killed run goes on at the turn where it was. A turn is keyed by the digest of what was said so far and not by the text, so that
-the journal of a long conversation grows with its length and not with its square.
+That is ReAct (Yao et al. 2022, 2210.03629): Thought, Action, Action Input, Observation. Tools are called natively where
+the endpoint can, and by the text protocol where it refuses. Each turn of the model and each call of a tool is a
+journaled call of its own, inside the agent's, so a killed run goes on at the turn where it was.
+
+A turn is keyed by a digest of the conversation so far, and not by its text. So the journal of a long conversation grows
+with its length, and not with its square.
 """
 
 import asyncio
@@ -18,24 +21,39 @@ from stillhouse.errors import StillhouseError, UserError
 from stillhouse.flow.call import StepError, active_run, canonical_json, current_call, encode, journaled, perform
 from stillhouse.flow.limits import LimitExceeded
 from stillhouse.flow.model_step import note
-from stillhouse.flow.models import Chat, ModelName, Models
+from stillhouse.flow.models import Chat, ModelName, Models, name_of
 from stillhouse.flow.tools.tool import Tool, ToolError, tool
 from stillhouse.llm.request import Completion, Request
 from stillhouse.task import Task
 
 ToolCalling = Literal["auto", "native", "text"]
-SAME_CALLS = 3  # equal calls with equal observations that are let pass; the next one ends the agent
+SAME_CALLS = 3  # so many equal calls with equal observations are let pass; one more ends the agent
 _ACTION = re.compile(
     r"^Action:[ \t]*(?P<name>[^\n]+?)[ \t]*\n+Action Input:[ \t]*(?P<input>.*)", re.MULTILINE | re.DOTALL
 )
 _FINAL = re.compile(r"^Final Answer:[ \t]*(?P<answer>.*)", re.MULTILINE | re.DOTALL)
 STOP = "\nObservation:"
+_FORM = """\
+Work in turns of this form:
+
+Thought: what you think
+Action: the name of one tool
+Action Input: its arguments, one JSON object
+
+and wait for the Observation. When you know the answer, write instead:
+
+Thought: why you are sure
+Final Answer: the answer"""
+_OFF_FORM = (
+    "that has neither an Action with its Action Input nor a Final Answer; "
+    "write one of the two, in the form you were given"
+)
 
 
 class AgentError(StillhouseError):
     """The agent came to no answer; `turns` is what it did until then."""
 
-    def __init__(self, message: str, turns: Sequence["Turn"] = ()) -> None:
+    def __init__(self, message: str, turns: Sequence["AgentTurn"] = ()) -> None:
         super().__init__(message)
         self.turns = tuple(turns)
 
@@ -50,7 +68,7 @@ class Action:
 
 
 @dataclass(slots=True)
-class Turn:
+class AgentTurn:
     """What the model said, the calls it made, and what the tools answered, in the calls' order."""
 
     text: str
@@ -58,18 +76,20 @@ class Turn:
     observations: list[str] = field(default_factory=list)
 
 
-class Dialect(Protocol):
+class ToolNotation(Protocol):
     """How a conversation with tools is written down: by the API's own fields, or in plain text."""
+
+    name: str  # as the trace has it
 
     def parameters(self, tools: Sequence[Tool]) -> dict[str, Any]: ...
 
     def system(self, instruction: str, tools: Sequence[Tool]) -> str: ...
 
-    def read(self, completion: Completion) -> tuple[Turn, str | None]:
+    def read(self, completion: Completion) -> tuple[AgentTurn, str | None]:
         """The turn, and the final answer where it holds one."""
         ...
 
-    def messages(self, turn: Turn) -> list[dict[str, Any]]:
+    def messages(self, turn: AgentTurn) -> list[dict[str, Any]]:
         """The turn and its observations, as the model sees them next."""
         ...
 
@@ -77,65 +97,70 @@ class Dialect(Protocol):
 class Native:
     """Tool calls as the chat-completions API has them."""
 
+    name = "native"
+
     def parameters(self, tools: Sequence[Tool]) -> dict[str, Any]:
-        described = [
-            {"name": one.name, "description": one.description, "parameters": dict(one.schema)} for one in tools
-        ]
-        return {"tools": [{"type": "function", "function": one} for one in described]} if described else {}
+        if not tools:
+            return {}
+        return {
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {"name": tool.name, "description": tool.description, "parameters": dict(tool.schema)},
+                }
+                for tool in tools
+            ]
+        }
 
     def system(self, instruction: str, tools: Sequence[Tool]) -> str:
         return instruction
 
-    def read(self, completion: Completion) -> tuple[Turn, str | None]:
+    def read(self, completion: Completion) -> tuple[AgentTurn, str | None]:
         actions = tuple(Action(call.id, call.name, call.arguments) for call in completion.tool_calls or ())
         text = completion.text or ""
-        return Turn(text, actions), None if actions else text.strip() or None
+        return AgentTurn(text, actions), None if actions else text.strip() or None
 
-    def messages(self, turn: Turn) -> list[dict[str, Any]]:
-        calls = [
-            {"id": one.id, "type": "function", "function": {"name": one.tool, "arguments": one.arguments}}
-            for one in turn.actions
+    def messages(self, turn: AgentTurn) -> list[dict[str, Any]]:
+        reply: dict[str, Any] = {"role": "assistant", "content": turn.text or None}
+        if not turn.actions:
+            return [reply, {"role": "user", "content": "That was empty. Call a tool, or give your answer."}]
+        reply["tool_calls"] = [
+            {"id": action.id, "type": "function", "function": {"name": action.tool, "arguments": action.arguments}}
+            for action in turn.actions
         ]
-        said: dict[str, Any] = {
-            "role": "assistant",
-            "content": turn.text or None,
-            **({"tool_calls": calls} if calls else {}),
-        }
-        if not calls:
-            return [said, {"role": "user", "content": "That was empty. Call a tool, or give your answer."}]
-        seen = zip(turn.actions, turn.observations, strict=True)
-        return [said, *({"role": "tool", "tool_call_id": one.id, "content": observation} for one, observation in seen)]
+        answers = [
+            {"role": "tool", "tool_call_id": action.id, "content": observation}
+            for action, observation in zip(turn.actions, turn.observations, strict=True)
+        ]
+        return [reply, *answers]
 
 
 class Text:
     """The Thought / Action / Action Input / Observation protocol, for endpoints without tool calls."""
+
+    name = "text"
 
     def parameters(self, tools: Sequence[Tool]) -> dict[str, Any]:
         return {"stop": [STOP]}
 
     def system(self, instruction: str, tools: Sequence[Tool]) -> str:
         described = "\n".join(
-            f"- {one.name}: {one.description}\n  arguments: {json.dumps(one.schema, ensure_ascii=False)}"
-            for one in tools
+            f"- {tool.name}: {tool.description}\n  arguments: {json.dumps(tool.schema, ensure_ascii=False)}"
+            for tool in tools
         )
-        form = (
-            "Work in turns of this form:\n\nThought: what you think\nAction: the name of one tool\nAction Input: its arguments, one JSON object\n\n"
-            "and wait for the Observation. When you know the answer, write instead:\n\nThought: why you are sure\nFinal Answer: the answer"
-        )
-        return f"{instruction}\n\nYour tools:\n{described or '- none'}\n\n{form}"
+        return f"{instruction}\n\nYour tools:\n{described or '- none'}\n\n{_FORM}"
 
-    def read(self, completion: Completion) -> tuple[Turn, str | None]:
+    def read(self, completion: Completion) -> tuple[AgentTurn, str | None]:
         text = (completion.text or "").partition(STOP)[0].strip()
         action, final = _ACTION.search(text), _FINAL.search(text)
         if action is not None and (final is None or action.start() < final.start()):
-            return Turn(text, (Action("", action["name"], _unfenced(action["input"])),)), None
-        return Turn(text, ()), final["answer"].strip() if final is not None and final["answer"].strip() else None
+            return AgentTurn(text, (Action("", action["name"], _unfenced(action["input"])),)), None
+        answer = "" if final is None else final["answer"].strip()
+        return AgentTurn(text, ()), answer or None
 
-    def messages(self, turn: Turn) -> list[dict[str, Any]]:
-        seen = turn.observations or [
-            "that has neither an Action with its Action Input nor a Final Answer; write one of the two, in the form you were given"
-        ]
-        return [{"role": "assistant", "content": turn.text}, {"role": "user", "content": f"Observation: {seen[0]}"}]
+    def messages(self, turn: AgentTurn) -> list[dict[str, Any]]:
+        observation = turn.observations[0] if turn.observations else _OFF_FORM
+        return [{"role": "assistant", "content": turn.text}, {"role": "user", "content": f"Observation: {observation}"}]
 
 
 def _unfenced(text: str) -> str:
@@ -157,28 +182,29 @@ class Agent:
         max_tokens: int,
         temperature: float,
     ) -> None:
-        self.instruction, self.tools, self.name, self.model = instruction, {one.name: one for one in tools}, name, model
-        self.max_turns, self.calling, self.max_tokens, self.temperature = max_turns, calling, max_tokens, temperature
+        self.instruction, self.tools, self.name = instruction, {tool.name: tool for tool in tools}, name
+        self.model, self.max_turns, self.calling = model, max_turns, calling
+        self.max_tokens, self.temperature = max_tokens, temperature
         if len(self.tools) < len(tools):
-            raise UserError(
-                f"the agent {name} has two tools of one name ({', '.join(sorted(one.name for one in tools))}); give one of them another name"
-            )
+            names = ", ".join(sorted(tool.name for tool in tools))
+            raise UserError(f"the agent {name} has two tools of one name ({names}); give one of them another name")
 
     async def __call__(self, task: str) -> str:
-        """The answer. Raises AgentError where it comes to none, LimitExceeded (with the turns so far as `trace`), StepError."""
+        """The answer.
+
+        Raises AgentError where it comes to none, LimitExceeded (with the turns so far as `trace`), StepError.
+        """
         active = active_run.get()
         if active is None:
             async with Models() as models:
                 return await _Conversation(self, models, task).answer()
-        named = active.models.of(self.name, self.model)
-        described = [[one.name, one.description, one.schema] for one in self.tools.values()]
-        asked = named if isinstance(named, str) else named.name
-        declared = [self.instruction, described, self.max_turns, self.calling, self.max_tokens, self.temperature, asked]
+        model = name_of(active.models.of(self.name, self.model))
+        tools = [[tool.name, tool.description, tool.schema] for tool in self.tools.values()]
+        declared = [self.instruction, tools, self.max_turns, self.calling, self.max_tokens, self.temperature, model]
         version = hashlib.sha256(encode(declared, f"the tools of {self.name}").encode()).hexdigest()[:16]
+        arguments = encode({"task": task}, f"the task of {self.name}")
         conversation = _Conversation(self, active.models, task)
-        output = await perform(
-            active, self.name, "agent", version, encode({"task": task}, f"the task of {self.name}"), conversation.answer
-        )
+        output = await perform(active, self.name, "agent", version, arguments, conversation.answer)
         return str(json.loads(output))
 
 
@@ -187,21 +213,21 @@ class _Conversation:
 
     def __init__(self, agent: Agent, models: Models, task: str) -> None:
         self.agent, self.models, self.task = agent, models, task
-        self.turns: list[Turn] = []
-        self.seen: Counter[tuple[str, str, str]] = Counter()
+        self.turns: list[AgentTurn] = []
+        self.seen: Counter[tuple[str, str, str]] = Counter()  # tool, arguments, observation
 
     async def answer(self) -> str:
         agent = self.agent
-        chat = await self.models.open(
-            self.models.of(agent.name, agent.model), Task(agent.name, agent.instruction, "text")
-        )
+        model = self.models.of(agent.name, agent.model)
+        chat = await self.models.open(model, Task(agent.name, agent.instruction, "text"))
         if not isinstance(chat, Chat):
             raise UserError(
-                f"the agent {agent.name} is given {chat.name}, which answers one task and takes no tools; name a model that takes messages"
+                f"the agent {agent.name} is given {chat.name}, which answers one task and takes no tools; "
+                "name a model that takes messages"
             )
-        dialect: Dialect = Text() if agent.calling == "text" or "tools" in chat.lacks else Native()
+        notation: ToolNotation = Text() if agent.calling == "text" or "tools" in chat.lacks else Native()
         try:
-            answer = await self._converse(chat, dialect)
+            answer = await self._converse(chat, notation)
             if answer is None:
                 answer = await self._converse(chat, Text())
             assert answer is not None
@@ -210,25 +236,25 @@ class _Conversation:
             error.trace = tuple(self.turns)
             raise
 
-    async def _converse(self, chat: Chat, dialect: Dialect) -> str | None:
+    async def _converse(self, chat: Chat, notation: ToolNotation) -> str | None:
         """The answer; None where the endpoint refuses tool calls."""
         agent, tools = self.agent, list(self.agent.tools.values())
-        note("tool_calling", type(dialect).__name__.lower())
+        note("tool_calling", notation.name)
         messages: list[dict[str, Any]] = [
-            {"role": "system", "content": dialect.system(agent.instruction, tools)},
+            {"role": "system", "content": notation.system(agent.instruction, tools)},
             {"role": "user", "content": self.task},
         ]
         digest = hashlib.sha256(canonical_json(messages).encode()).hexdigest()
         for number in range(agent.max_turns):
-            said = await self._turn(chat, dialect, messages, number, digest)
-            if said["refused"]:
+            reply = await self._turn(chat, notation, messages, number, digest)
+            if reply["refused"]:
                 return None
-            turn = Turn(said["text"], tuple(Action(*one) for one in said["actions"]))
+            turn = AgentTurn(reply["text"], tuple(Action(*action) for action in reply["actions"]))
             self.turns.append(turn)
-            if said["final"] is not None:
-                return str(said["final"])
+            if reply["final"] is not None:
+                return str(reply["final"])
             turn.observations = list(await asyncio.gather(*(self._act(action) for action in turn.actions)))
-            exchange = dialect.messages(turn)
+            exchange = notation.messages(turn)
             messages += exchange
             digest = hashlib.sha256((digest + canonical_json(exchange)).encode()).hexdigest()
         raise AgentError(
@@ -237,7 +263,7 @@ class _Conversation:
         )
 
     async def _turn(
-        self, chat: Chat, dialect: Dialect, messages: list[dict[str, Any]], number: int, digest: str
+        self, chat: Chat, notation: ToolNotation, messages: list[dict[str, Any]], number: int, digest: str
     ) -> dict[str, Any]:
         """One journaled reply of the model: `text`, `actions`, `final`; `refused` where the endpoint takes no tools."""
         agent = self.agent
@@ -247,10 +273,10 @@ class _Conversation:
             parameters = {
                 "temperature": agent.temperature,
                 "max_tokens": agent.max_tokens,
-                **dialect.parameters(list(agent.tools.values())),
+                **notation.parameters(list(agent.tools.values())),
             }
             request = Request(chat.name, tuple(messages), parameters, None, 0 if call is None else call.sample_index)
-            may_refuse = isinstance(dialect, Native) and agent.calling == "auto" and not self.turns
+            may_refuse = isinstance(notation, Native) and agent.calling == "auto" and not self.turns
             if may_refuse and chat.without("tools", request):
                 return {"refused": True}
             completion = await chat.complete(request)
@@ -259,58 +285,57 @@ class _Conversation:
                 return {"refused": True}
             if completion.error is not None:
                 raise StepError(f"the agent {agent.name} got no usable reply in turn {number + 1}: {completion.error}")
-            turn, final = dialect.read(completion)
+            turn, final = notation.read(completion)
             return {
                 "refused": False,
                 "text": turn.text,
                 "final": final,
-                "actions": [[one.id, one.tool, one.arguments] for one in turn.actions],
+                "actions": [[action.id, action.tool, action.arguments] for action in turn.actions],
             }
 
-        said: dict[str, Any] = await journaled(
-            f"{agent.name}.turn", "turn", {"turn": number, "transcript": digest}, ask
-        )
-        return said
+        arguments = {"turn": number, "transcript": digest}
+        reply: dict[str, Any] = await journaled(f"{agent.name}.turn", "turn", arguments, ask)
+        return reply
 
     async def _act(self, action: Action) -> str:
-        """Call the tool; what goes wrong is the observation, for the model to mend."""
+        """Call the tool. What goes wrong becomes the observation, for the model to mend."""
         observation = await self._observe(action)
-        asked = (action.tool, action.arguments, observation)
-        self.seen[asked] += 1
-        if self.seen[asked] > SAME_CALLS:
-            again = f"calls {action.tool} with {action.arguments[:200]} for the {self.seen[asked]}th time"
+        exchange = (action.tool, action.arguments, observation)
+        self.seen[exchange] += 1
+        if self.seen[exchange] > SAME_CALLS:
+            again = f"calls {action.tool} with {action.arguments[:200]} for the {self.seen[exchange]}th time"
             raise AgentError(
-                f"the agent {self.agent.name} {again}, with the same answer each time; mend its instruction, or the tool",
+                f"the agent {self.agent.name} {again}, with the same answer each time; "
+                "mend its instruction, or the tool",
                 self.turns,
             )
         return observation
 
     async def _observe(self, action: Action) -> str:
-        found = self.agent.tools.get(action.tool)
-        if found is None:
-            return (
-                f"Error: there is no tool {action.tool[:100]!r}; the tools are: {', '.join(self.agent.tools) or 'none'}"
-            )
+        wanted = self.agent.tools.get(action.tool)
+        if wanted is None:
+            names = ", ".join(self.agent.tools) or "none"
+            return f"Error: there is no tool {action.tool[:100]!r}; the tools are: {names}"
         try:
             arguments = json.loads(action.arguments or "{}")
         except (ValueError, RecursionError) as error:
-            return f"Error: the arguments of {found.name} are not valid JSON ({error}); give one JSON object"
+            return f"Error: the arguments of {wanted.name} are not valid JSON ({error}); give one JSON object"
         if not isinstance(arguments, dict):
-            return f"Error: the arguments of {found.name} are not a JSON object; give one"
-        return str(await call_tool(found, arguments))
+            return f"Error: the arguments of {wanted.name} are not a JSON object; give one"
+        return str(await call_tool(wanted, arguments))
 
 
-async def call_tool(found: Tool, arguments: Mapping[str, Any]) -> str:
+async def call_tool(called: Tool, arguments: Mapping[str, Any]) -> str:
     """Call a tool, journaled inside a run; a ToolError is an observation that begins with `Error:`."""
 
     async def call() -> str:
         try:
-            return await found.call(arguments)
+            return await called.call(arguments)
         except ToolError as error:
             note("tool_error", str(error))
             return f"Error: {error}"
 
-    return str(await journaled(found.name, "tool", arguments, call))
+    return str(await journaled(called.name, "tool", arguments, call))
 
 
 def agent(
@@ -324,11 +349,12 @@ def agent(
     max_tokens: int = 1024,
     temperature: float = 0.0,
 ) -> Agent:
-    """An agent that follows `instruction` with these tools (typed functions, or Tools). `name` is its step's name in journal and trace.
+    """An agent that follows `instruction` with these tools (typed functions, or Tools).
 
-    `calling`: native tool calls, the text protocol, or (auto) native until the endpoint refuses them.
+    `name` is its step's name in journal and trace. `calling`: native tool calls, the text protocol, or (auto) native
+    until the endpoint refuses them.
     """
-    made = [one if isinstance(one, Tool) else tool(one) for one in tools]
+    made = [entry if isinstance(entry, Tool) else tool(entry) for entry in tools]
     return Agent(
         instruction,
         made,

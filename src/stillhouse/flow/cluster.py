@@ -1,7 +1,9 @@
-"""`flow.map(..., cluster="ray")`: runs are independent of one another, so they go to the workers of a Ray cluster, with PostgreSQL as the journal of all.
+"""`flow.map(..., cluster="ray")`: a map whose items run on the workers of a Ray cluster.
 
-Each item is a run of its own, and stands in the journal's queue. A worker takes one after the other, and a dead worker's when their leases have ended.
-So Ray only starts and restarts workers; which run is where, and what is finished, the journal says, and nothing that was paid for depends on Ray.
+Runs are independent of one another, so each item is a run of its own, and PostgreSQL is the journal of all of them. The
+runs stand in the journal's queue. A worker takes one after the other; it also takes the runs of a dead worker, when
+their leases have ended. So Ray only starts and restarts workers. The journal says which run is where and what is
+finished, and nothing that was paid for depends on Ray.
 """
 
 import asyncio
@@ -19,7 +21,7 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import TypeAdapter
 
 from stillhouse.errors import MissingExtraError, RunBusyError, StorageError, UserError
-from stillhouse.flow.call import StepError, active_run, canonical_json, current_call, encode, perform, said
+from stillhouse.flow.call import StepError, active_run, canonical_json, current_call, encode, error_line, perform
 from stillhouse.flow.engine import Flow, check_run_id
 from stillhouse.flow.human import Parked
 from stillhouse.flow.models import DEFAULT_STORE, ModelName
@@ -29,7 +31,7 @@ from stillhouse.store.journal import RunRow
 from stillhouse.store.postgres_journal import PostgresJournal
 from stillhouse.user_code import load_module
 
-RESTARTS = 3  # of each worker, before its death is an error
+RESTARTS = 3  # how often a worker that died is started again, before that is an error
 POLL_S = 0.5  # how often a worker that has room looks for runs whose owners died
 T = TypeVar("T")
 U = TypeVar("U")
@@ -44,15 +46,18 @@ async def spread(
     run_id: str | None,
     models: Mapping[str, ModelName] | None,
 ) -> list[U]:
-    """`flow.map` on Ray: what the function returns for each item, in the items' order. All runs are done or failed when it returns or raises.
+    """`flow.map` on Ray: what the function returns for each item, in the items' order.
 
-    Raises StepError naming what failed, UserError where the function cannot be found by a worker or the store is no PostgreSQL, MissingExtraError.
+    All runs are done or failed when it returns or raises. Raises StepError naming what failed, UserError where the
+    function cannot be found by a worker or the store is no PostgreSQL, MissingExtraError.
     """
     active = active_run.get()
     url = str(store or (active.models.store if active is not None else DEFAULT_STORE))
     if not is_postgres(url):
+        place = url.rpartition("@")[2]  # without the password
         raise UserError(
-            f'cluster="ray" needs a store that every machine reaches, and {url.split("@")[-1]} is none; give store="postgresql://HOST/DATABASE"'
+            f'cluster="ray" needs a store that every machine reaches, and {place} is none; '
+            'give store="postgresql://HOST/DATABASE"'
         )
     target = Target.of(function)
     mapped = target.load()
@@ -63,26 +68,28 @@ async def spread(
 
     async def run_all() -> list[Any]:
         call = current_call.get()
-        name = run_id or (
-            uuid.uuid4().hex
-            if active is None or call is None
-            else f"{active.run}.{uuid.uuid5(uuid.NAMESPACE_OID, call.id).hex[:12]}"
-        )
+        if run_id is not None:
+            name = run_id
+        elif active is None or call is None:
+            name = uuid.uuid4().hex
+        else:  # named after the run around it and the call there, so that the resumed run finds its map again
+            name = f"{active.run}.{uuid.uuid5(uuid.NAMESPACE_OID, call.id).hex[:12]}"
         return await _run_all(Batch(target, name, url, at_once, named), mapped, inputs)
 
     if active is None:
-        found = await run_all()
-    else:  # part of a run: named after it, so that the resumed run finds its map again, and journaled whole
-        arguments = canonical_json({"function": target.name, "inputs": [json.loads(given) for given in inputs]})
-        found = json.loads(await perform(active, "flow.map", "step", "", arguments, run_all))
-    return [mapped.decode_result(json.dumps(result)) for result in found]
+        results = await run_all()
+    else:  # part of a run, which journals the map whole
+        arguments = canonical_json({"function": target.name, "inputs": [json.loads(text) for text in inputs]})
+        results = json.loads(await perform(active, "flow.map", "step", "", arguments, run_all))
+    return [mapped.decode_result(json.dumps(result)) for result in results]
 
 
 def _named(models: Mapping[str, ModelName]) -> dict[str, str]:
     for step, model in models.items():
         if not isinstance(model, str):
             raise UserError(
-                f"the model of {step} is an object of this process, and a worker cannot open it; give it by name, as in student:DIR"
+                f"the model of {step} is an object of this process, and a worker cannot open it; "
+                "give it by name, as in student:DIR"
             )
     return {step: str(model) for step, model in models.items()}
 
@@ -95,7 +102,7 @@ def _file_of(module: Any) -> Path | None:
 
 @dataclass(frozen=True)
 class Target:
-    """A function by name, as a worker finds it: no code travels, only where it is."""
+    """A function by name, as a worker finds it. No code travels, only where the code is."""
 
     module: str
     file: str | None  # where the module was loaded from
@@ -104,7 +111,10 @@ class Target:
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> "Target":
-        """Raises UserError for what has no name in a module: lambdas, functions in functions, a prompt's."""
+        """Raises UserError for a function that no module has under its name.
+
+        That is a lambda, a function in a function, or one that was typed at a prompt.
+        """
         module = sys.modules.get(function.__module__)
         name = function.__qualname__
         file = getattr(module, "__file__", None)
@@ -112,22 +122,22 @@ class Target:
             raise UserError(
                 f"a worker cannot find {name} by name; define it at the top of a module or script, under that name"
             )
-        return cls(
-            function.__module__, None if file is None else str(Path(file).resolve()), name, isinstance(function, Flow)
-        )
+        path = None if file is None else str(Path(file).resolve())
+        return cls(function.__module__, path, name, isinstance(function, Flow))
 
     def load(self) -> Flow[Any, Any]:
-        """The function as a flow. A script is loaded by its file, a module by its name, or by its file where the name leads nowhere."""
-        module = sys.modules.get(self.module)
-        if module is None or (
-            self.file is not None and _file_of(module) != Path(self.file)
-        ):  # a worker has a __main__ of its own
-            module = load_module(self.module, None if self.file is None else Path(self.file))
-        found = getattr(module, self.name)
-        if isinstance(found, Flow):
-            return found
-        declared = found.__dict__.get("stillhouse_step")
-        return Flow(found, declared.name if declared is not None else self.name)
+        """The function as a flow.
+
+        A script is loaded by its file, a module by its name, or by its file where the name leads nowhere.
+        """
+        module, file = sys.modules.get(self.module), None if self.file is None else Path(self.file)
+        if module is None or (file is not None and _file_of(module) != file):  # a worker has a __main__ of its own
+            module = load_module(self.module, file)
+        function = getattr(module, self.name)
+        if isinstance(function, Flow):
+            return function
+        declared = function.__dict__.get("stillhouse_step")
+        return Flow(function, declared.name if declared is not None else self.name)
 
 
 @dataclass(frozen=True)
@@ -151,14 +161,14 @@ class Batch:
 
 
 def _input(mapped: Flow[Any, Any], item: Any) -> str:
-    """The canonical input of an item's run, as it also is when a worker has read it back."""
-    given = mapped.bound((item,), {}).arguments
-    text = encode(given, f"the input of the flow {mapped.name}", canonical=True)
-    return encode(_arguments(mapped, text), f"the input of the flow {mapped.name}", canonical=True)
+    """The canonical input of an item's run: the text that is the same again when a worker has read it back."""
+    arguments, what = mapped.bound((item,), {}).arguments, f"the input of the flow {mapped.name}"
+    text = encode(arguments, what, canonical=True)
+    return encode(_arguments(mapped, text), what, canonical=True)
 
 
 def _arguments(mapped: Flow[Any, Any], text: str) -> dict[str, Any]:
-    """A run's input as the flow's arguments: what the annotations say."""
+    """A run's input as the flow's arguments, of the types that the annotations say."""
     adapters = _adapters(mapped.function)
     return {
         name: adapters[name].validate_python(value) if name in adapters else value
@@ -173,30 +183,31 @@ def _adapters(function: Callable[..., Any]) -> dict[str, TypeAdapter[Any]]:
 
 async def _run_all(batch: Batch, mapped: Flow[Any, Any], inputs: Sequence[str]) -> list[Any]:
     ray = _ray()
-    runs = {f"{batch.name}.{index}": given for index, given in enumerate(inputs)}
+    runs = {f"{batch.name}.{index}": text for index, text in enumerate(inputs)}
     async with shared(("journal", batch.store), lambda: PostgresJournal(batch.store)) as journal:
         journal.enqueue(mapped.name, runs, {"app": batch.app, "models": dict(batch.models)})
         trouble = await _workers(ray, batch, len(runs)) if runs else None
-        found = journal.outcomes(batch.pattern)
-    unfinished = {run: row for run, row in found.items() if run in runs and row.status != "done"}
+        rows = journal.outcomes(batch.pattern)
+    unfinished = {run: row for run, row in rows.items() if run in runs and row.status != "done"}
     if any(row.status in ("queued", "running") for row in unfinished.values()):
         raise trouble or StepError(
             f"{len(unfinished)} runs of the map {batch.name} are not finished; call it again with run_id={batch.name!r}"
         )
     if unfinished:
         first, row = min(unfinished.items())
-        why = (
-            f"{first} waits for a person: `stillhouse answer {first} ANSWER`"
-            if row.status == "waiting"
-            else f"{first} with {row.error}"
-        )
+        why = f"{first} with {row.error}"
+        if row.status == "waiting":
+            why = f"{first} waits for a person: `stillhouse answer {first} ANSWER`"
         kept = f"mend it and call the map again with run_id={batch.name!r}: finished runs are not run again"
         raise StepError(f"{len(unfinished)} of {len(runs)} runs are not done, first {why}; {kept}")
-    return [json.loads(str(found[run].result)) for run in runs]
+    return [json.loads(str(rows[run].result)) for run in runs]
 
 
 async def _workers(ray: Any, batch: Batch, n_runs: int) -> Exception | None:
-    """Start the workers and wait until all have ended. Gives the first trouble that one of them had; the others may have done its work all the same."""
+    """Start the workers and wait until all have ended.
+
+    Gives the first trouble that one of them had; the others may have done its work all the same.
+    """
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(include_dashboard=False, log_to_driver=False)
@@ -214,11 +225,10 @@ async def _workers(ray: Any, batch: Batch, n_runs: int) -> Exception | None:
     for error in troubles:
         if isinstance(error, (UserError, StorageError)):
             return error
-    return (
-        StepError(f"Ray's workers ended early ({said(troubles[0])}); call the map again with run_id={batch.name!r}")
-        if troubles
-        else None
-    )
+    if not troubles:
+        return None
+    ended_early = f"Ray's workers ended early ({error_line(troubles[0])})"
+    return StepError(f"{ended_early}; call the map again with run_id={batch.name!r}")
 
 
 def _ray() -> Any:
@@ -251,7 +261,7 @@ async def drain(batch: Batch, at_once: int) -> None:
         here: set[asyncio.Task[None]] = set()
         while True:
             while len(here) < at_once and (row := journal.claim(batch.pattern)) is not None:
-                here.add(group.create_task(_one(batch, mapped, journal, row)))
+                here.add(group.create_task(_run_one(batch, mapped, journal, row)))
             if here:
                 _, here = await asyncio.wait(here, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
             elif journal.statuses(batch.pattern).keys() & {"queued", "running"}:
@@ -260,17 +270,17 @@ async def drain(batch: Batch, at_once: int) -> None:
                 return
 
 
-async def _one(batch: Batch, mapped: Flow[Any, Any], journal: PostgresJournal, row: RunRow) -> None:
-    """Run one of them. How it ends is in the journal, and that is where the map reads it."""
+async def _run_one(batch: Batch, mapped: Flow[Any, Any], journal: PostgresJournal, row: RunRow) -> None:
+    """Run one of them. How it ends is written to the journal, where the map reads it."""
     try:
-        given = _arguments(mapped, row.input)
-        await mapped.execute(row.run, given, store=batch.store, models=batch.models, app=batch.app)
+        arguments = _arguments(mapped, row.input)
+        await mapped.execute(row.run, arguments, store=batch.store, models=batch.models, app=batch.app)
     except (Parked, RunBusyError):
         pass  # it waits for a person; or this worker was silent for so long that another one has taken it over
     except StorageError:
         raise  # the journal is not there: this worker can do nothing more
     except Exception as error:
-        found = journal.run(row.run)
-        if found is not None and found.status == "running":  # it did not come so far that the engine could note it
+        current = journal.run(row.run)
+        if current is not None and current.status == "running":  # the run failed before the engine could note it
             with journal.own(row.run):
-                journal.end(row.run, "failed", error=said(error))
+                journal.end(row.run, "failed", error=error_line(error))

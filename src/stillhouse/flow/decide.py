@@ -1,7 +1,9 @@
-"""Branches and loops that a model decides: `decide` picks one of the options, with its probability; `until` ends a loop.
+"""Branches and loops that a model decides.
 
-Asked through the decisions API where the endpoint has it; else by a chat completion whose token log-probabilities give the probability of the reply; a student
-or a cascade gives its own. Where nothing gives one the probability is None, which no threshold is met by.
+`decide` picks one of the options, with its probability; `until` ends a loop. An endpoint that has the decisions API is
+asked through it. Another is asked by a chat completion: the log-probabilities of its tokens give the probability of the
+reply. A student or a cascade gives a probability of its own. Where nothing gives one it is None, which meets no
+threshold.
 """
 
 import hashlib
@@ -13,7 +15,7 @@ from typing import Any, Self
 from stillhouse.errors import UserError
 from stillhouse.flow.call import StepError, active_run, current_call, encode, perform
 from stillhouse.flow.model_step import note, usable
-from stillhouse.flow.models import Chat, ModelName, Models, used_by
+from stillhouse.flow.models import Chat, ModelName, Models, name_of, used_by
 from stillhouse.flow.spans import prediction_spanned
 from stillhouse.llm.decisions import NO_DECISIONS_STATUSES
 from stillhouse.llm.parsing import parse_reply
@@ -26,7 +28,10 @@ _LACKING = (400, *NO_DECISIONS_STATUSES)  # 400: it has the decisions API, and n
 
 
 class Choice(str):
-    """The option that was taken: a string with its `probability` (None: unknown). `otherwise`: the threshold was not met, and this is the option for that."""
+    """The option that was taken: a string with its `probability` (None: unknown).
+
+    `otherwise`: the threshold was not met, and this is the option for that case.
+    """
 
     probability: float | None
     otherwise: bool
@@ -49,7 +54,8 @@ async def decide(
 ) -> Choice:
     """Let a model pick one of `options` for `about` (text, or any JSON value); journaled like a step, under `name`.
 
-    With a `threshold`, an option whose probability is below it, or unknown, gives way to `otherwise` (which need not be among the options).
+    With a `threshold`, an option whose probability is below it, or unknown, gives way to `otherwise`, which need not be
+    among the options.
     Raises StepError where the reply names no option, UserError for options that are no choice.
     """
     options = tuple(options)
@@ -59,23 +65,20 @@ async def decide(
         )
     if (threshold is None) != (otherwise is None):
         raise UserError(
-            f"decide({question!r}): a threshold needs an `otherwise` for what falls below it, and `otherwise` a threshold; give both or neither"
+            f"decide({question!r}): a threshold needs an `otherwise` for what falls below it, "
+            "and `otherwise` a threshold; give both or neither"
         )
     task = Task(name, question, "choice", options)
-    subject = (
-        question if about is None else json.loads(encode(about, f"what decide({question!r}) is about", canonical=True))
-    )
+    subject = question
+    if about is not None:
+        subject = json.loads(encode(about, f"what decide({question!r}) is about", canonical=True))
+    row_input = subject if isinstance(subject, str | dict) else json.dumps(subject, ensure_ascii=False)
     active = active_run.get()
 
     async def ask(models: Models) -> dict[str, Any]:
         call = current_call.get()
         opened = await models.open(models.of(name, model), task)
-        row_id = "call" if call is None else call.id
-        example = Example(
-            row_id,
-            subject if isinstance(subject, str | dict) else json.dumps(subject, ensure_ascii=False),
-            choices=None,
-        )
+        example = Example("call" if call is None else call.id, row_input)
         option, probability = await _asked(opened, task, example, 0 if call is None else call.sample_index)
         note("options", list(options))
         note("choice", option)
@@ -88,26 +91,21 @@ async def decide(
             taken = await ask(models)
     else:
         run = active
-        arguments = encode(
-            {"question": question, "options": options, "about": about}, f"the arguments of {name}", canonical=True
-        )
-        named = run.models.of(name, model)
-        version = hashlib.sha256((named if isinstance(named, str) else named.name).encode()).hexdigest()[:16]
-        taken = json.loads(await perform(run, name, "decide", version, arguments, lambda: ask(run.models)))
-    if (
-        threshold is not None
-        and otherwise is not None
-        and (taken["probability"] is None or taken["probability"] < threshold)
-    ):
-        return Choice(otherwise, taken["probability"], otherwise=True)
-    return Choice(taken["option"], taken["probability"])
+        arguments = {"question": question, "options": options, "about": about}
+        canonical = encode(arguments, f"the arguments of {name}", canonical=True)
+        version = hashlib.sha256(name_of(run.models.of(name, model)).encode()).hexdigest()[:16]
+        taken = json.loads(await perform(run, name, "decide", version, canonical, lambda: ask(run.models)))
+    probability = taken["probability"]
+    if threshold is not None and otherwise is not None and (probability is None or probability < threshold):
+        return Choice(otherwise, probability, otherwise=True)
+    return Choice(taken["option"], probability)
 
 
 async def _asked(opened: Any, task: Task, example: Example, sample_index: int) -> tuple[str, float | None]:
     if isinstance(opened, Chat):
-        asked = _decision(opened, task, example, sample_index)
-        if not opened.without("decisions", asked):
-            completion = await opened.complete(asked, example)
+        request = _decision(opened, task, example, sample_index)
+        if not opened.without("decisions", request):
+            completion = await opened.complete(request, example)
             if completion.status not in _LACKING:
                 option = usable(completion, task.name)
                 return _an_option(option, task), (completion.scores or {}).get(option)
@@ -130,17 +128,17 @@ def _an_option(option: str, task: Task) -> str:
 
 
 def _decision(chat: Chat, task: Task, example: Example, sample_index: int) -> Request:
-    asked = {"instructions": task.instruction, "choices": list(task.labels or ())}
-    return Request(chat.name, ({"role": "user", "content": example.text},), {"decision": asked}, None, sample_index)
+    decision = {"instructions": task.instruction, "choices": list(task.labels or ())}
+    return Request(chat.name, ({"role": "user", "content": example.text},), {"decision": decision}, None, sample_index)
 
 
 async def _by_reply(chat: Chat, task: Task, example: Example, sample_index: int) -> tuple[str, float | None]:
     messages, plain = build_messages(task, example), {"temperature": 0.0, "max_tokens": 64}
-    asked = Request(chat.name, messages, {**plain, "logprobs": True}, None, sample_index)
-    if chat.without("logprobs", asked):
-        asked = Request(chat.name, messages, plain, None, sample_index)
-    completion = await chat.complete(asked, example)
-    if completion.status == 400 and "logprobs" in asked.parameters:
+    request = Request(chat.name, messages, {**plain, "logprobs": True}, None, sample_index)
+    if chat.without("logprobs", request):
+        request = Request(chat.name, messages, plain, None, sample_index)
+    completion = await chat.complete(request, example)
+    if completion.status == 400 and "logprobs" in request.parameters:
         chat.lacks.add("logprobs")
         return await _by_reply(chat, task, example, sample_index)
     text = usable(completion, task.name)
@@ -148,14 +146,13 @@ async def _by_reply(chat: Chat, task: Task, example: Example, sample_index: int)
     if reply.output is None:
         raise StepError(f"{task.name}: the reply of {chat.name} cannot be read ({reply.error}): {text[:200]!r}")
     logprobs = completion.token_logprobs
-    probability = (
-        math.exp(math.fsum(value for _, value in logprobs)) if logprobs else None
-    )  # of the whole reply: a lower bound for the option
+    # The probability of the whole reply: a lower bound for that of the option.
+    probability = math.exp(math.fsum(value for _, value in logprobs)) if logprobs else None
     return reply.output, probability
 
 
-class Turn(int):
-    """The number of a turn, from 0; `show` says what the model is to judge after it."""
+class LoopTurn(int):
+    """The number of a loop's turn, from 0; `show` says what the model is to judge after it."""
 
     shown: Any = None
 
@@ -166,21 +163,21 @@ class Turn(int):
 
 async def until(
     question: str, *, at_most: int, model: ModelName | None = None, threshold: float | None = None, name: str = "until"
-) -> AsyncIterator[Turn]:
+) -> AsyncIterator[LoopTurn]:
     """A loop that ends when a model says so.
 
         async for turn in until("Is the draft complete?", at_most=5):
             draft = await improve(draft)
             turn.show(draft)
 
-    After each turn the model is asked the question about what was shown; a yes ends the loop, and so do `at_most` turns, the hard bound. With a `threshold` a
-    less probable yes counts as no. Raises UserError where a turn shows nothing.
+    After each turn the model is asked the question about what was shown. A yes ends the loop; so do `at_most` turns.
+    With a `threshold` a less probable yes counts as no. Raises UserError where a turn shows nothing.
     """
     if at_most < 1:
         raise UserError(f"until({question!r}): at_most = {at_most} leaves no turn; give 1 or more")
     otherwise = None if threshold is None else "no"
     for number in range(at_most):
-        turn = Turn(number)
+        turn = LoopTurn(number)
         yield turn
         if number + 1 == at_most:
             return
@@ -188,10 +185,8 @@ async def until(
             raise UserError(
                 f"until({question!r}): turn {number} showed nothing to judge; call turn.show(...) in the loop"
             )
-        if (
-            await decide(
-                question, ("yes", "no"), turn.shown, model=model, threshold=threshold, otherwise=otherwise, name=name
-            )
-            == "yes"
-        ):
+        answer = await decide(
+            question, ("yes", "no"), turn.shown, model=model, threshold=threshold, otherwise=otherwise, name=name
+        )
+        if answer == "yes":
             return

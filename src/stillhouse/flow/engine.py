@@ -1,7 +1,7 @@
 """Steps and flows on plain async functions, with a journal underneath.
 
-Sequence is `await`, parallel is `asyncio.gather`, `TaskGroup` or `flow.map`, branches and loops are Python's. What a step returns is what its JSON gives
-back, on the first run as on every other.
+Sequence is `await`; parallel is `asyncio.gather`, `TaskGroup` or `flow.map`; branches and loops are Python's. A step
+returns what the JSON of its result gives back, on the first run as on every later one.
 """
 
 import asyncio
@@ -17,16 +17,19 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_type_hints, ov
 from pydantic import TypeAdapter, ValidationError
 
 from stillhouse.errors import UserError
-from stillhouse.flow.call import ONCE, Active, Attempts, RunReport, StepError, active_run, encode, executed, said
+from stillhouse.flow.call import ONCE, Active, Attempts, StepError, active_run, encode, error_line, executed
 from stillhouse.flow.human import parked_in
 from stillhouse.flow.model_step import ModelStep, has_body
-from stillhouse.flow.models import DEFAULT_STORE, ModelName, Models
+from stillhouse.flow.models import DEFAULT_STORE, ModelName, Models, name_of
+from stillhouse.flow.resume import Replay, RunReport
 from stillhouse.flow.shared import shared
 from stillhouse.flow.spans import run_spanned
 from stillhouse.store.address import is_postgres
 from stillhouse.store.journal import open_journal
 
-LINGER_S = 5.0  # a SQLite journal stays open for the next run so long: to close it (a checkpoint) and open it again costs more than a hundred steps
+# A SQLite journal stays open so long for the next run: to close it (a checkpoint) and open it again costs more than a
+# hundred steps.
+LINGER_S = 5.0
 P = ParamSpec("P")
 T = TypeVar("T")
 U = TypeVar("U")
@@ -65,12 +68,14 @@ def step(
 ) -> Any:
     """Make an async function a step: inside a flow its result is journaled; outside it is called as it is.
 
-    A function whose body is nothing but its docstring is a **model step**: the docstring is the instruction, the annotations say what goes in and what must
-    come out (`Literal` = one of these, `str` = text, a dataclass or pydantic model = JSON), and `model` names who is asked (openai:NAME, http://host/v1#NAME,
-    student:DIR, cascade:DIR, recorded:FILE, scripted:module:object); a run may name another.
+    A function whose body is nothing but its docstring is a **model step**. The docstring is the instruction. The
+    annotations say what goes in and what must come out (`Literal` = one of these, `str` = text, a dataclass or pydantic
+    model = JSON). `model` names who is asked (openai:NAME, http://host/v1#NAME, student:DIR, cascade:DIR,
+    recorded:FILE, scripted:module:object); a run may name another.
 
-    `retries` tries again after any exception but cancellation and the user's own mistakes, after `backoff_s`, twice that, and so on; `timeout_s` bounds each
-    try. Arguments and result are JSON types, dataclasses or pydantic models; the annotations say what they become again.
+    `retries` tries again after any exception but cancellation and the user's own mistakes: after `backoff_s`, then
+    after twice that, and so on. `timeout_s` bounds each try. Arguments and result are JSON types, dataclasses or
+    pydantic models; the annotations say what they become again.
     """
     if function is None:
         return functools.partial(
@@ -90,23 +95,24 @@ def step(
     attempts = ONCE if not retries and timeout_s is None else Attempts(retries, timeout_s, backoff_s)
     declared = _Declared(function, name or function.__name__, attempts)
     if not has_body(function):
-        asked = ModelStep(function, declared.name, model, max_tokens=max_tokens, temperature=temperature)
-        return _wrapped(function, declared, asked)
+        model_step = ModelStep(function, declared.name, model, max_tokens=max_tokens, temperature=temperature)
+        return _wrapped(function, declared, model_step)
     if model is not None:
         raise UserError(
-            f"the step {declared.name} has a body, so no model answers it; take model= away, or leave only the docstring"
+            f"the step {declared.name} has a body, so no model answers it; "
+            "take model= away, or leave only the docstring"
         )
     return _wrapped(function, declared, None)
 
 
 def _wrapped(
-    function: Callable[..., Awaitable[Any]], declared: "_Declared", asked: ModelStep | None
+    function: Callable[..., Awaitable[Any]], declared: "_Declared", model_step: ModelStep | None
 ) -> Callable[..., Awaitable[Any]]:
     async def outside(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        if asked is None:
+        if model_step is None:
             return await function(*args, **kwargs)
         async with Models() as models:
-            return await asked.ask(models, declared.bind(args, kwargs))
+            return await model_step.ask(models, declared.bind(args, kwargs))
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
@@ -114,17 +120,16 @@ def _wrapped(
         if active is None:
             return outside(args, kwargs)
         active.own_name(declared.name, function)
-        running = (
-            declared.run(active, args, kwargs)
-            if asked is None
-            else asked.run(active, declared.bind(args, kwargs), declared.attempts)
-        )
+        if model_step is None:
+            running = declared.run(active, args, kwargs)
+        else:
+            running = model_step.run(active, declared.bind(args, kwargs), declared.attempts)
         active.note(running, declared.name)
         return running
 
     call.__dict__["stillhouse_step"] = declared
-    if asked is not None:
-        call.__dict__["task"] = asked.task
+    if model_step is not None:
+        call.__dict__["task"] = model_step.task
     return call
 
 
@@ -136,37 +141,32 @@ class _Declared:
         self._arguments = f"the arguments of the step {name}"  # what an error would call them
         self._signature = inspect.signature(function)
         parameters = self._signature.parameters.values()
-        self._plain = (
-            tuple(one.name for one in parameters)
-            if all(one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters)
-            else None
-        )
+        simple = all(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
+        self._names = tuple(parameter.name for parameter in parameters) if simple else None
         self.version = version_of(function)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        if (
-            not kwargs and self._plain is not None and len(args) == len(self._plain)
-        ):  # the usual call, without the 20 microseconds of `bind`
-            return dict(zip(self._plain, args))  # noqa: B905  # of equal length; `strict` costs half as much again
+        # The usual call is bound without the 20 microseconds of `Signature.bind`.
+        if not kwargs and self._names is not None and len(args) == len(self._names):
+            return dict(zip(self._names, args))  # noqa: B905  # of equal length; `strict` costs half as much again
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return bound.arguments
 
     async def run(self, active: Active, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         arguments = encode(self.bind(args, kwargs), self._arguments, canonical=True)
-        found = active.asked(self.name, self.version, arguments)
-        if not isinstance(found, str):
-            found = await executed(
-                active, found, "step", self.version, arguments, lambda: self.function(*args, **kwargs), self.attempts
-            )
-        return self.decode(found)
+        answer = active.look_up(self.name, self.version, arguments)
+        if not isinstance(answer, str):
+            body = functools.partial(self.function, *args, **kwargs)
+            answer = await executed(active, answer, "step", self.version, arguments, body, self.attempts)
+        return self.decode(answer)
 
     @functools.cached_property
     def _decoded(self) -> Callable[[str], Any]:
         adapter = _adapter(self.function)
-        return (
-            json.loads if adapter is None else adapter.validator.validate_json
-        )  # the adapter's own method takes half as long again
+        if adapter is None:
+            return json.loads
+        return adapter.validator.validate_json  # the adapter's own method takes half as long again
 
     def decode(self, output: str) -> Any:
         try:
@@ -174,7 +174,8 @@ class _Declared:
         except ValidationError as error:
             problem = error.errors()[0]["msg"]
             raise StepError(
-                f"the step {self.name} returned {output[:200]}, which is not what its annotation says ({problem}); mend one of the two"
+                f"the step {self.name} returned {output[:200]}, which is not what its annotation says ({problem}); "
+                "mend one of the two"
             ) from None
 
 
@@ -184,7 +185,10 @@ def _adapter(function: Callable[..., Any]) -> TypeAdapter[Any] | None:
 
 
 def version_of(function: Callable[..., Any]) -> str:
-    """A hash of the step's source: an edited step runs again. Where there is no source (a prompt typed in a shell), its compiled code stands in."""
+    """A hash of the step's source: an edited step runs again.
+
+    Where there is no source (a prompt typed in a shell), its compiled code stands in.
+    """
     try:
         source = inspect.getsource(function)
     except (OSError, TypeError):
@@ -202,10 +206,13 @@ async def bounded_map(
     run_id: str | None = None,
     models: Mapping[str, ModelName] | None = None,
 ) -> list[U]:
-    """Call an async function on every item, at most `at_once` at a time; results in the items' order. The first failure cancels the rest.
+    """Call an async function on every item, at most `at_once` at a time; results in the items' order.
 
-    `cluster="ray"`: every item is a run of its own, `RUN_ID.0`, `RUN_ID.1` and so on, on the workers of a Ray cluster; the same `run_id` goes on with a map
-    that was stopped. `store` is then a PostgreSQL (default: that of the run around it), `models` as for a run, and one item's failure leaves the others alone.
+    The first failure cancels the rest.
+
+    `cluster="ray"`: every item is a run of its own, `RUN_ID.0`, `RUN_ID.1` and so on, on the workers of a Ray cluster.
+    A map that was stopped goes on under the same `run_id`. `store` is then a PostgreSQL (default: that of the run
+    around it), `models` is as for a run, and a failed item leaves the others alone.
     """
     if at_once < 1:
         raise UserError(f"at_once={at_once} lets nothing run; give 1 or more")
@@ -214,17 +221,16 @@ async def bounded_map(
 
         return await spread(function, items, at_once=at_once, store=store, run_id=run_id, models=models)
     if store is not None or run_id is not None or models is not None:
-        raise UserError(
-            'store=, run_id= and models= are for cluster="ray"; without it the items are part of the run around them'
-        )
+        only = 'store=, run_id= and models= are for cluster="ray"'
+        raise UserError(f"{only}; without it the items are part of the run around them")
     gate = asyncio.Semaphore(at_once)
 
-    async def one(item: T) -> U:
+    async def in_turn(item: T) -> U:
         async with gate:
             return await function(item)
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(item)) for item in items]
+        tasks = [group.create_task(in_turn(item)) for item in items]
     return [task.result() for task in tasks]
 
 
@@ -238,7 +244,9 @@ def check_run_id(run_id: str) -> None:
 
 
 def flow(function: Callable[..., Any] | None = None, *, name: str | None = None, model: ModelName | None = None) -> Any:
-    """Make an async function a flow: `await main(n=3)` runs it under a new run id; `main.run(ID, n=3)` under one of your own, which resumes it.
+    """Make an async function a flow.
+
+    `await main(n=3)` runs it under a new run id; `main.run(ID, n=3)` under one of your own, which resumes it.
 
     `model` answers the model steps that name none.
     """
@@ -252,7 +260,7 @@ def flow(function: Callable[..., Any] | None = None, *, name: str | None = None,
 
 
 class Flow(Generic[P, T]):
-    """A flow. `report` says what the last sitting ran and what it found in the journal."""
+    """A flow. `report` says what the last sitting ran, and what it took from the journal."""
 
     def __init__(self, function: Callable[P, Awaitable[T]], name: str, model: ModelName | None = None) -> None:
         self.function, self.name, self.model = function, name, model
@@ -283,7 +291,7 @@ class Flow(Generic[P, T]):
     async def execute(
         self,
         run_id: str,
-        given: Mapping[str, Any],
+        arguments: Mapping[str, Any],
         *,
         store: Path | str = DEFAULT_STORE,
         models: Mapping[str, ModelName] | None = None,
@@ -292,12 +300,14 @@ class Flow(Generic[P, T]):
     ) -> T:
         """Run with these arguments under this id, or go on with it; a run that is done gives its result at once.
 
-        `models` names another model for a step, by the step's name, or with the key "*" for all of them. `offline` answers model calls from the store alone
-        (a cassette). `app` is kept with the run, so that it can be resumed by its id alone.
-        Raises RunBusyError while another process has the run, UserError where the id belongs to other input, StorageError, and Parked where it now waits for a
-        person.
+        `models` names another model for a step, by the step's name, or with the key "*" for all of them. `offline`
+        answers model calls from the store alone (a cassette). `app` is kept with the run, so that it can be resumed by
+        its id alone.
+        Raises RunBusyError while another process has the run, UserError where the id belongs to other input,
+        StorageError, and Parked where it now waits for a person.
         """
-        return await self._execute(run_id, self.bound((), given), store=store, models=models, offline=offline, app=app)
+        bound = self.bound((), arguments)
+        return await self._execute(run_id, bound, store=store, models=models, offline=offline, app=app)
 
     async def _execute(
         self,
@@ -312,19 +322,20 @@ class Flow(Generic[P, T]):
         check_run_id(run_id)
         named = models or {}
         canonical = encode(bound.arguments, f"the input of the flow {self.name}", canonical=True)
-        facts = {"app": app, "models": {step: str(getattr(model, "name", model)) for step, model in named.items()}}
-        async with shared(
-            ("journal", str(store)), lambda: open_journal(store), linger_s=0.0 if is_postgres(store) else LINGER_S
-        ) as journal:
+        facts = {"app": app, "models": {step: name_of(model) for step, model in named.items()}}
+        linger_s = 0.0 if is_postgres(store) else LINGER_S
+        async with shared(("journal", str(store)), lambda: open_journal(store), linger_s=linger_s) as journal:
             with journal.own(run_id):
                 row = journal.begin(run_id, self.name, canonical, facts)
                 if row.status == "done" and row.result is not None:
                     return self.decode_result(journal.text(row.result))
                 async with Models(named, default=self.model, store=store, offline=offline) as opened:
-                    active = Active(run_id, self.name, journal, journal.finished(run_id), opened)
-                    return await run_spanned(active, self._go(active, bound))
+                    replay = Replay.of(journal, run_id)
+                    active = Active(run=run_id, flow=self.name, journal=journal, replay=replay, models=opened)
+                    return await run_spanned(active, self.sitting(active, bound))
 
-    async def _go(self, active: Active, bound: inspect.BoundArguments) -> T:
+    async def sitting(self, active: Active, bound: inspect.BoundArguments) -> T:
+        """Run the flow's function from the top, once, and journal how that ended."""
         self.report = active.report
         token = active_run.set(active)
         try:
@@ -332,15 +343,15 @@ class Flow(Generic[P, T]):
             active.all_awaited()
         except BaseException as error:
             await active.end()
-            if parked_in(error) is not None:
+            if (parked := parked_in(error)) is not None:
                 active.journal.end(active.run, "waiting")
-                raise parked_in(error) from None  # type: ignore[misc]
+                raise parked from None
             if isinstance(error, Exception):
-                active.journal.end(active.run, "failed", error=said(error))
+                active.journal.end(active.run, "failed", error=error_line(error))
             raise
         finally:
             active_run.reset(token)
-            active.report.unused.update(active.unasked())
+            active.report.unused.update(active.replay.unused())
         await active.end()
         active.journal.end(active.run, "done", result=result)
         return self.decode_result(result)

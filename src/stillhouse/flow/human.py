@@ -1,11 +1,16 @@
-"""A person in the loop: the question is journaled, the run is parked, and the process may end; the answer is journaled too, and the run goes on from there."""
+"""A person in the loop.
+
+The question is journaled, the run is parked, and the process may end. The answer is journaled too, and the resumed run
+goes on from there.
+"""
 
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from stillhouse.errors import UserError
-from stillhouse.flow.call import active_run, canonical_json, current_call
+from stillhouse.flow.call import active_run, canonical_json
 from stillhouse.store.journal import Journal, StepRow
 
 
@@ -14,7 +19,8 @@ class Parked(BaseException):
 
     def __init__(self, run: str, question: str) -> None:
         super().__init__(
-            f"the run {run} waits for an answer to {question!r}; give it with `stillhouse answer {run} ANSWER`, then resume the run"
+            f"the run {run} waits for an answer to {question!r}; "
+            f"give it with `stillhouse answer {run} ANSWER`, then resume the run"
         )
         self.run, self.question = run, question
 
@@ -24,46 +30,41 @@ def parked_in(error: BaseException) -> Parked | None:
     if isinstance(error, Parked):
         return error
     if isinstance(error, BaseExceptionGroup):
-        return next((found for inner in error.exceptions if (found := parked_in(inner)) is not None), None)
+        return next((parked for inner in error.exceptions if (parked := parked_in(inner)) is not None), None)
     return None
 
 
 async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
-    """The answer of a person. The first time there is none: the run is parked (status `waiting`), and goes on when it is resumed after `stillhouse answer`.
+    """The answer of a person. Where there is none yet the run is parked: its status is `waiting`.
 
-    `options` are the answers that are taken; None takes any text. Raises UserError outside a run.
+    After `stillhouse answer` the resumed run finds the answer and goes on. `options` are the answers that are taken;
+    None takes any text. Raises UserError outside a run.
     """
     active = active_run.get()
     if active is None:
         raise UserError(
             "ask_human() is called outside a run, and an answer could not find its way back; call it in a flow"
         )
-    outer = current_call.get()
-    parent = None if outer is None else outer.id
-    arguments = canonical_json({"question": question, "options": None if options is None else list(options)})
-    key = active.key("ask_human", arguments, parent)
-    found = active.finished.get(key)
-    if found is not None:
-        active.used.add(key)
-        active.report.replayed["ask_human"] += 1
-        return str(json.loads(active.journal.text(found[1])))
     facts = {"question": question, "options": None if options is None else list(options)}
-    active.journal.write(
-        active.run,
-        StepRow(
-            key=key,
-            kind="human",
-            parent=parent,
-            version="",
-            arguments=arguments,
-            output=None,
-            error=None,
-            started=time.time(),
-            seconds=0.0,
-            attempts=1,
-            facts=facts,
-        ),
+    arguments = canonical_json(facts)
+    call = active.pending("ask_human", arguments)
+    answered = active.replay.answer_to(call)
+    if answered is not None:
+        return str(json.loads(answered[0]))
+    row = StepRow(
+        key=call.key,
+        kind="human",
+        parent=call.parent,
+        version="",
+        arguments=arguments,
+        output=None,
+        error=None,
+        started=time.time(),
+        seconds=0.0,
+        attempts=1,
+        facts=facts,
     )
+    active.journal.write(active.run, row)
     raise Parked(active.run, question)
 
 
@@ -83,30 +84,13 @@ def answer(journal: Journal, run: str, text: str, question: str | None = None) -
         row for row in open_questions(journal, run) if question is None or (row.facts or {})["question"] == question
     ]
     if not waiting:
-        raise UserError(
-            f"the run {run} asks nothing{'' if question is None else f' like {question!r}'}; `stillhouse runs` shows what waits for an answer"
-        )
+        like = "" if question is None else f" like {question!r}"
+        raise UserError(f"the run {run} asks nothing{like}; `stillhouse runs` shows what waits for an answer")
     row = waiting[0]
     facts = dict(row.facts or {})
     if facts["options"] is not None and text not in facts["options"]:
-        raise UserError(
-            f"{text!r} is not an answer to {facts['question']!r}; give one of: {', '.join(facts['options'])}"
-        )
+        options = ", ".join(facts["options"])
+        raise UserError(f"{text!r} is not an answer to {facts['question']!r}; give one of: {options}")
     with journal.own(run):
-        journal.write(
-            run,
-            StepRow(
-                key=row.key,
-                kind="human",
-                parent=row.parent,
-                version="",
-                arguments=row.arguments,
-                output=canonical_json(text),
-                error=None,
-                started=row.started,
-                seconds=0.0,
-                attempts=1,
-                facts=facts,
-            ),
-        )
+        journal.write(run, replace(row, output=canonical_json(text)))
     return str(facts["question"])

@@ -1,9 +1,12 @@
-"""Limits on what a part of a flow may use: steps, tokens, dollars, seconds. They nest; what is exceeded is named, and the trace up to there is kept.
+"""Limits on what a part of a flow may use: steps, tokens, dollars, seconds.
+
+They nest. A limit that is exceeded is named, and the trace up to there is kept.
 
     async with limits(steps=30, dollars=0.10):
         answer = await helper(question)
 
-Replayed steps count as they did when they ran, so a resumed run has no more to spend than the first. Seconds are those of this sitting.
+Replayed steps count as they did when they ran, so a resumed run has no more to spend than the first. Seconds are those
+of this sitting.
 """
 
 import asyncio
@@ -18,7 +21,10 @@ from stillhouse.llm.request import Request
 
 
 class LimitExceeded(StillhouseError):
-    """A limit of this flow, or of a part of it, is reached; what ran until then is journaled. `trace`: the turns of the agent that it ended, if any."""
+    """A limit of this flow, or of a part of it, is reached. What ran until then is journaled.
+
+    `trace`: the turns of the agent that it ended, if any.
+    """
 
     trace: tuple[Any, ...] = ()
 
@@ -35,13 +41,8 @@ class Limits:
         dollars: float | None = None,
         seconds: float | None = None,
     ) -> None:
-        self.name, self.max_steps, self.max_tokens, self.max_dollars, self.max_seconds = (
-            name,
-            steps,
-            tokens,
-            dollars,
-            seconds,
-        )
+        self.name, self.max_steps, self.max_tokens = name, steps, tokens
+        self.max_dollars, self.max_seconds = dollars, seconds
         self.steps, self.tokens, self.dollars = 0, 0, 0.0
         self._reserved = 0.0
         self._timer: asyncio.Timeout | None = None
@@ -50,9 +51,8 @@ class Limits:
     def step(self, name: str) -> None:
         """Count one step, before it runs."""
         if self.max_steps is not None and self.steps >= self.max_steps:
-            raise LimitExceeded(
-                f"{self._what(f'{self.max_steps} steps')} is reached before {name}; raise it, or give the flow less to do"
-            )
+            limit = self._limit(f"{self.max_steps} steps")
+            raise LimitExceeded(f"{limit} is reached before {name}; raise it, or give the flow less to do")
         self.steps += 1
 
     def replayed(self, facts: str | None) -> None:
@@ -66,11 +66,13 @@ class Limits:
         self.dollars += dollars
 
     def worst_case(self, request: Request, price: Price | None) -> float:
-        """What a model call may cost at most, US$. Raises LimitExceeded where it could pass the limit, PriceUnknownError."""
+        """What a model call may cost at most, US$.
+
+        Raises LimitExceeded where that could pass the limit, PriceUnknownError.
+        """
         if self.max_tokens is not None and self.tokens >= self.max_tokens:
-            raise LimitExceeded(
-                f"{self._what(f'{self.max_tokens} tokens')} is reached ({self.tokens} used); raise it, or give the flow less to do"
-            )
+            reached = f"{self._limit(f'{self.max_tokens} tokens')} is reached ({self.tokens} used)"
+            raise LimitExceeded(f"{reached}; raise it, or give the flow less to do")
         if self.max_dollars is None:
             return 0.0
         if price is None:
@@ -80,7 +82,8 @@ class Limits:
         if self.dollars + self._reserved + worst > self.max_dollars:
             spent = f"${self.dollars:.4f} spent, the next call may cost up to ${worst:.4f}"
             raise LimitExceeded(
-                f"{self._what(f'${self.max_dollars:g}')} is reached ({spent}); raise it: what was answered is stored and is not paid for twice"
+                f"{self._limit(f'${self.max_dollars:g}')} is reached ({spent}); "
+                "raise it: what was answered is stored and is not paid for twice"
             )
         return worst
 
@@ -88,7 +91,7 @@ class Limits:
         """Set this much aside while a call is under way; a negative amount gives it back."""
         self._reserved = max(0.0, self._reserved + dollars)
 
-    def _what(self, amount: str) -> str:
+    def _limit(self, amount: str) -> str:
         return f"the limit of {amount}{f' of {self.name}' if self.name else ''}"
 
     async def __aenter__(self) -> Self:
@@ -106,9 +109,8 @@ class Limits:
         try:
             await self._timer.__aexit__(kind, error, trace)
         except TimeoutError:
-            raise LimitExceeded(
-                f"{self._what(f'{self.max_seconds:g} s')} is reached; raise it, or give the flow less to do"
-            ) from error
+            limit = self._limit(f"{self.max_seconds:g} s")
+            raise LimitExceeded(f"{limit} is reached; raise it, or give the flow less to do") from error
 
 
 limits = Limits

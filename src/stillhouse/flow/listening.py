@@ -9,7 +9,10 @@ from stillhouse.llm.request import text_listener
 
 @contextmanager
 def listen(heard: Callable[[str, str], None]) -> Iterator[None]:
-    """In this block, call `heard(step, piece)` with each piece of text that a model writes for a step. What the journal answers is not heard again."""
+    """In this block, call `heard(step, piece)` with each piece of text that a model writes for a step.
+
+    An answer out of the journal is not heard again.
+    """
 
     def piece(text: str) -> None:
         call = current_call.get()

@@ -1,8 +1,9 @@
 """Model steps: an async function without a body, answered by a model.
 
-The docstring is the instruction, the parameters are the input, the return annotation is the output: `Literal[...]` one of these, `str` text, anything else
-JSON by its schema. A model step is a Task, so it can be labelled, advised on, distilled, and answered by a student. JSON that does not fit its type is sent
-back once with what is wrong with it; what still does not fit is refused with its reason, never guessed.
+The docstring is the instruction, the parameters are the input, and the return annotation is the output:
+`Literal[...]` one of these, `str` text, anything else JSON by its schema. A model step is a Task, so it can be
+labelled, advised on, distilled, and answered by a student. JSON that does not fit its type is sent back once, with what
+is wrong with it. What still does not fit is refused with its reason, never guessed.
 """
 
 import dis
@@ -17,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from stillhouse.errors import UserError
 from stillhouse.flow.call import Active, Attempts, StepError, current_call, encode, perform
-from stillhouse.flow.models import Chat, ModelName, Models, used_by
+from stillhouse.flow.models import Chat, ModelName, Models, name_of, used_by
 from stillhouse.flow.spans import prediction_spanned
 from stillhouse.llm.parsing import parse_reply
 from stillhouse.llm.prompted import build_messages
@@ -29,12 +30,19 @@ REPAIRS = 1  # how often a reply that is no valid JSON is sent back
 
 
 def has_body(function: Callable[..., Any]) -> bool:
-    """Whether there is anything in it but a docstring, `...` or `pass`, told by its compiled code: no source is needed. A step that returns None has one."""
+    """Whether it holds anything but a docstring, `...` or `pass`. A step that returns None counts as having a body.
+
+    This is told by the compiled code, so no source is needed.
+    """
     if get_return(function) in (None, type(None)):
         return True
-    ours = [(one.opname, one.argval if one.opname == "LOAD_CONST" else None) for one in dis.get_instructions(function)]
-    return ours != [
-        (one.opname, one.argval if one.opname == "LOAD_CONST" else None) for one in dis.get_instructions(_empty)
+    return _code(function) != _code(_empty)
+
+
+def _code(function: Callable[..., Any]) -> list[tuple[str, Any]]:
+    return [
+        (instruction.opname, instruction.argval if instruction.opname == "LOAD_CONST" else None)
+        for instruction in dis.get_instructions(function)
     ]
 
 
@@ -58,13 +66,8 @@ class ModelStep:
         max_tokens: int,
         temperature: float,
     ) -> None:
-        self.function, self.name, self.model, self.max_tokens, self.temperature = (
-            function,
-            name,
-            model,
-            max_tokens,
-            temperature,
-        )
+        self.function, self.name, self.model = function, name, model
+        self.max_tokens, self.temperature = max_tokens, temperature
         self.instruction = inspect.cleandoc(function.__doc__ or "")
         if not self.instruction:
             raise UserError(
@@ -100,38 +103,31 @@ class ModelStep:
 
     def example(self, bound: Mapping[str, Any], row_id: str) -> Example:
         """The arguments as an example: one text is the input itself, anything else an object of fields."""
-        given = json.loads(encode(dict(bound), f"the arguments of the step {self.name}"))
-        only = next(iter(given.values())) if len(given) == 1 else None
-        return Example(row_id, only if isinstance(only, str) else given)
+        fields = json.loads(encode(dict(bound), f"the arguments of the step {self.name}"))
+        only = next(iter(fields.values())) if len(fields) == 1 else None
+        return Example(row_id, only if isinstance(only, str) else fields)
 
     async def run(self, active: Active, bound: Mapping[str, Any], attempts: Attempts) -> Any:
         arguments = encode(bound, f"the arguments of the step {self.name}", canonical=True)
         model = active.models.of(self.name, self.model)
+        version = self._version(model)
         output = await perform(
-            active,
-            self.name,
-            "model",
-            self._version(model),
-            arguments,
-            lambda: self.ask(active.models, bound),
-            attempts,
+            active, self.name, "model", version, arguments, lambda: self.ask(active.models, bound), attempts
         )
         return self._adapter.validate_json(output)
 
     def _version(self, model: ModelName) -> str:
-        """Another instruction, output type, setting or model is another step."""
-        named = model if isinstance(model, str) else model.name
-        declared = encode(
-            [self.instruction, self._adapter.json_schema(), self.max_tokens, self.temperature, named], self.name
-        )
-        return hashlib.sha256(declared.encode()).hexdigest()[:16]
+        """A hash of what decides the answer: where one of these changes, the step runs again."""
+        declared = [self.instruction, self._adapter.json_schema(), self.max_tokens, self.temperature, name_of(model)]
+        return hashlib.sha256(encode(declared, self.name).encode()).hexdigest()[:16]
 
     async def ask(self, models: Models, bound: Mapping[str, Any]) -> Any:
         """The model's answer as its type. Raises StepError where the reply cannot be read."""
         call = current_call.get()
         task = self.task()
         opened = await models.open(models.of(self.name, self.model), task)
-        example = self.example(bound, "call" if call is None else call.id.rpartition("/")[0].rpartition("/")[2][:16])
+        args_hash = "call" if call is None else call.id.rpartition("/")[0].rpartition("/")[2]
+        example = self.example(bound, args_hash[:16])
         if isinstance(opened, Chat):
             return await self._ask_chat(opened, task, example, 0 if call is None else call.sample_index)
         return self._typed(await _predicted(opened, example, self.name))
@@ -140,9 +136,8 @@ class ModelStep:
         messages: tuple[Mapping[str, Any], ...] = build_messages(task, example)
         for attempt in range(REPAIRS + 1):
             parameters = {"temperature": self.temperature, "max_tokens": self.max_tokens}
-            completion = await complete_with_schema(
-                chat, Request(chat.name, messages, parameters, _strict(self.schema), sample_index), example
-            )
+            request = Request(chat.name, messages, parameters, _strict(self.schema), sample_index)
+            completion = await complete_with_schema(chat, request, example)
             text = usable(completion, self.name)
             reply = parse_reply(task, example, text)
             try:
@@ -161,14 +156,15 @@ class ModelStep:
 
     def _typed(self, output: str) -> Any:
         try:
-            return (
-                self._adapter.validate_json(output) if self._output == "json" else self._adapter.validate_python(output)
-            )
+            if self._output == "json":
+                return self._adapter.validate_json(output)
+            return self._adapter.validate_python(output)
         except ValidationError as error:
             problem = error.errors()[0]
             where = ".".join(str(part) for part in problem["loc"])
             raise StepError(
-                f"the step {self.name}: the reply {output[:200]} does not fit its type ({where + ': ' if where else ''}{problem['msg']})"
+                f"the step {self.name}: the reply {output[:200]} does not fit its type "
+                f"({where + ': ' if where else ''}{problem['msg']})"
             ) from None
 
 
@@ -199,7 +195,10 @@ def usable(completion: Completion, step: str) -> str:
 
 
 async def complete_with_schema(chat: Chat, request: Request, example: Example | None) -> Completion:
-    """Structured output where the endpoint has it. One that refuses schemas is asked without from then on, and the facts say so."""
+    """Structured output where the endpoint has it.
+
+    An endpoint that refuses schemas is asked without one from then on, and the call's facts say so.
+    """
     if request.schema is not None and not chat.without("schema", request):
         completion = await chat.complete(request, example)
         if completion.status != 400:
@@ -213,7 +212,10 @@ async def complete_with_schema(chat: Chat, request: Request, example: Example | 
 
 
 def _strict(schema: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The schema as structured output takes it: every object closed, every property required. None where the root is no object, which the API refuses."""
+    """The schema as structured output takes it: every object closed, every property required.
+
+    None where the root is no object, which the API refuses.
+    """
     if schema is None or schema.get("type") != "object":
         return None
     strict: dict[str, Any] = _closed(schema)
@@ -222,7 +224,7 @@ def _strict(schema: dict[str, Any] | None) -> dict[str, Any] | None:
 
 def _closed(part: Any) -> Any:
     if isinstance(part, list):
-        return [_closed(one) for one in part]
+        return [_closed(item) for item in part]
     if not isinstance(part, dict):
         return part
     closed = {name: _closed(value) for name, value in part.items() if name != "default"}

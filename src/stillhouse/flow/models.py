@@ -1,7 +1,9 @@
-"""The models of one sitting of a run: which one answers a step, and one open client for each, shared with the other runs of the process."""
+"""The models of one sitting of a run: which one answers a step, and one open client for each.
 
-import importlib
-from collections.abc import AsyncIterator, Callable, Mapping
+The clients are shared with the other runs of the process.
+"""
+
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -14,6 +16,7 @@ from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.prices import Price
 from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.llm.request import Completion, Request
+from stillhouse.openers import OPENERS
 from stillhouse.records import Example, Prediction, Predictor
 from stillhouse.store import Store, open_store
 from stillhouse.task import Task
@@ -22,11 +25,9 @@ ModelName: TypeAlias = str | Predictor
 DEFAULT_STORE = Path("stillhouse.db")
 EVERY_STEP = "*"
 
-# What stands above this package opens these kinds: found by name when one is first asked for.
-_OPENED_ELSEWHERE = {
-    "student": "stillhouse.serving.predictors:open_predictor",
-    "cascade": "stillhouse.serving.predictors:open_predictor",
-}
+
+def name_of(model: ModelName) -> str:
+    return model if isinstance(model, str) else model.name
 
 
 class CassetteMissError(StillhouseError):
@@ -38,12 +39,15 @@ class Chat:
 
     def __init__(self, model: MeteredModel, *, offline: bool = False) -> None:
         self.model, self.name, self.offline = model, model.name, offline
-        self.lacks: set[str] = (
-            set()
-        )  # what this endpoint turned out not to have: "decisions", "schema", "tools", "logprobs"
+        # What this endpoint turned out not to have: "decisions", "schema", "tools", "logprobs".
+        self.lacks: set[str] = set()
 
     def without(self, feature: str, request: Request) -> bool:
-        """Whether to ask without a feature of this request: the endpoint lacks it, or a cassette that has no answer to it may be of one that does."""
+        """Whether to ask without a feature of this request.
+
+        Yes where the endpoint lacks it. Yes also for a cassette that has no answer to this request: it may have been
+        recorded from an endpoint that lacks the feature.
+        """
         return feature in self.lacks or (self.offline and not self.model.has(request))
 
     async def complete(self, request: Request, example: Example | None = None) -> Completion:
@@ -71,7 +75,10 @@ def note_use(
     *,
     from_store: bool = False,
 ) -> None:
-    """Add a model call to the facts of the call that is running and to the limits around it. What the store answered was paid for earlier."""
+    """Add a model call to the facts of the call that is running, and to the limits around it.
+
+    An answer out of the store spends nothing of the limits: it was paid for earlier.
+    """
     call = current_call.get()
     if call is not None:
         call.used_model(model, n_input, n_output, cost_usd, request)
@@ -83,7 +90,7 @@ def note_use(
 
 
 class RunBudget:
-    """The budget of a run's model calls: every `limits` block around the call has its say."""
+    """The budget of a run's model calls: each `limits` block around the call must allow it."""
 
     @property
     def max_usd(self) -> float | None:
@@ -138,8 +145,8 @@ class Models(AbstractAsyncContextManager["Models"]):
     @asynccontextmanager
     async def _opening(self, name: str, task: Task) -> AsyncIterator[Chat | Predictor]:
         kind = name.partition(":")[0]
-        if (place := _OPENED_ELSEWHERE.get(kind)) is not None:
-            async with _named(place)(name, store=self.store) as predictor:
+        if (opener := OPENERS.get(kind)) is not None:
+            async with opener(name, store=self.store) as predictor:
                 yield predictor
         elif kind == "recorded":
             yield _recorded(name)
@@ -153,9 +160,7 @@ class Models(AbstractAsyncContextManager["Models"]):
     def _chat(self, name: str, task: Task, store: Store) -> Chat:
         if self.offline:
             return Chat(MeteredModel(name, _no_answer, store, RunBudget()), offline=True)
-        from stillhouse.llm.models import (
-            open_model,
-        )  # brings the HTTP client, which a flow without models does not need
+        from stillhouse.llm.models import open_model  # brings the HTTP client: not needed by a flow without models
 
         return Chat(open_model(name, task, store, RunBudget()))
 
@@ -171,16 +176,11 @@ def _recorded(name: str) -> RecordedTeacher:
 
 
 async def _no_answer(request: Request, _: Example | None) -> Completion:
-    asked = str(request.messages[-1].get("content"))[:120] if request.messages else ""
+    prompt = str(request.messages[-1].get("content"))[:120] if request.messages else ""
     raise CassetteMissError(
-        f"no stored answer of {request.model} to {asked!r}: the prompt changed since it was recorded; run it once with the model"
+        f"no stored answer of {request.model} to {prompt!r}: the prompt changed since it was recorded; "
+        "run it once with the model"
     )
-
-
-def _named(place: str) -> Callable[..., Any]:
-    module, _, attribute = place.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-    return found
 
 
 def used_by(prediction: Prediction, model: str) -> None:

@@ -1,8 +1,9 @@
 """The path of a run, and what it is expected to be: which steps, which branch, how often.
 
-An expected path is a list or an object. The list is exact: every call in the order in which it began, `"route"` or `"route=sql"` (the call, and what it
-answered). The object counts: `{"route=sql": 1, "to_sql": {">=": 1, "<=": 3}, "search": 0}`; steps that it does not name may be called as often as they like,
-and so it also fits concurrent branches, whose order is nobody's promise.
+An expected path is a list or an object.
+- A list is exact: every call in the order in which it began, as `"route"`, or as `"route=sql"` with what it answered.
+- An object counts: `{"route=sql": 1, "to_sql": {">=": 1, "<=": 3}, "search": 0}`. Steps that it does not name may be
+  called as often as they like. So it also fits concurrent branches, which begin in no fixed order.
 """
 
 import json
@@ -18,7 +19,10 @@ ONE_WORD = 40  # characters: longer answers are no branch's name, and are left o
 
 
 def path_of(calls: Sequence[StepRow]) -> list[str]:
-    """The calls in the order in which they began, each as `step` or, where it answered with one word, number or choice, `step=answer`."""
+    """The calls in the order in which they began, each as `step` or `step=answer`.
+
+    The answer is shown where it is one word, number or choice.
+    """
     return [_shown(call) for call in on_the_path(calls)]
 
 
@@ -28,15 +32,11 @@ def on_the_path(calls: Sequence[StepRow]) -> list[StepRow]:
 
 
 def _shown(call: StepRow) -> str:
-    said = _said(call)
-    return (
-        call.key[0]
-        if said is None or len(said) > ONE_WORD or not said or any(map(str.isspace, said))
-        else f"{call.key[0]}={said}"
-    )
+    answer = _as_text(call)
+    return call.key[0] if answer is None or not is_one_word(answer) else f"{call.key[0]}={answer}"
 
 
-def _said(call: StepRow) -> str | None:
+def _as_text(call: StepRow) -> str | None:
     """A call's answer as a path writes it; None where it is no text, number or truth value."""
     answer = answer_of(call)
     return answer if isinstance(answer, str) else json.dumps(answer) if isinstance(answer, bool | int) else None
@@ -47,19 +47,31 @@ def answer_of(call: StepRow) -> Any:
     if call.output is None:
         return None
     answer = json.loads(call.output)
-    return answer["option"] if call.kind == "decide" else answer
+    return answer.get("option") if call.kind == "decide" and isinstance(answer, dict) else answer
+
+
+def is_one_word(answer: str) -> bool:
+    """Whether a text may be the name of a branch: one word, and not a long one."""
+    return 0 < len(answer) <= ONE_WORD and not any(map(str.isspace, answer))
 
 
 def check_path(expected: Any) -> ExpectedPath:
     """The expected path if it is one. Raises UserError."""
-    if isinstance(expected, list | tuple) and all(isinstance(move, str) and move for move in expected):
-        return expected
-    if isinstance(expected, Mapping) and all(
-        isinstance(move, str) and move and _is_count(count) for move, count in expected.items()
-    ):
-        return expected
+    if _is_list(expected) or _is_counts(expected):
+        return expected  # type: ignore[no-any-return]  # checked by the two
     raise UserError(
-        f'{expected!r:.200} is no path; give a list of steps, as in ["route=sql", "to_sql"], or counts, as in {{"to_sql": {{">=": 1}}}}'
+        f'{expected!r:.200} is no path; give a list of steps, as in ["route=sql", "to_sql"], '
+        'or counts, as in {"to_sql": {">=": 1}}'
+    )
+
+
+def _is_list(expected: Any) -> bool:
+    return isinstance(expected, list | tuple) and all(isinstance(move, str) and move for move in expected)
+
+
+def _is_counts(expected: Any) -> bool:
+    return isinstance(expected, Mapping) and all(
+        isinstance(move, str) and move and _is_count(count) for move, count in expected.items()
     )
 
 
@@ -73,32 +85,35 @@ def _is_count(count: Any) -> bool:
 
 
 def path_problems(expected: ExpectedPath, calls: Sequence[StepRow]) -> list[str]:
-    """How the run's path differs from the expected one; none where it does not. Of a list the first difference: the rest follows from it."""
-    found = on_the_path(calls)
+    """How the run's path differs from the expected one; empty where it does not.
+
+    Of a list only the first difference is told: the others follow from it.
+    """
+    made = on_the_path(calls)
     if isinstance(expected, Mapping):
         return [
             problem
             for move, count in expected.items()
-            if (problem := _wrong_count(move, count, sum(_fits(move, call) for call in found)))
+            if (problem := _wrong_count(move, count, sum(_fits(move, call) for call in made)))
         ]
-    for number, (wanted, call) in enumerate(zip(expected, found, strict=False), start=1):
+    for number, (wanted, call) in enumerate(zip(expected, made, strict=False), start=1):
         if not _fits(wanted, call):
             return [f"call {number} is {_shown(call)}, and {wanted} was expected"]
-    if len(found) > len(expected):
-        return [f"it goes on with {_shown(found[len(expected)])} where the expected path ends"]
-    if len(found) < len(expected):
-        return [f"it ends after {len(found)} calls, and {expected[len(found)]} was expected next"]
+    if len(made) > len(expected):
+        return [f"it goes on with {_shown(made[len(expected)])} where the expected path ends"]
+    if len(made) < len(expected):
+        return [f"it ends after {len(made)} calls, and {expected[len(made)]} was expected next"]
     return []
 
 
 def _fits(wanted: str, call: StepRow) -> bool:
     name, equals, answer = wanted.partition("=")
-    return call.key[0] == name and (not equals or _said(call) == answer)
+    return call.key[0] == name and (not equals or _as_text(call) == answer)
 
 
-def _wrong_count(move: str, count: int | Mapping[str, int], found: int) -> str | None:
+def _wrong_count(move: str, count: int | Mapping[str, int], n_calls: int) -> str | None:
     bounds = {">=": count, "<=": count} if isinstance(count, int) else dict(count)
-    if bounds.get(">=", 0) <= found <= bounds.get("<=", found):
+    if bounds.get(">=", 0) <= n_calls <= bounds.get("<=", n_calls):
         return None
     wanted = f"{count}" if isinstance(count, int) else " and ".join(f"{sign} {bound}" for sign, bound in bounds.items())
-    return f"{move} was called {found} {'time' if found == 1 else 'times'}, and {wanted} was expected"
+    return f"{move} was called {n_calls} {'time' if n_calls == 1 else 'times'}, and {wanted} was expected"

@@ -1,6 +1,7 @@
-"""What the runs of one process share: one connection of a journal, one store, one client of an endpoint and its limiter.
+"""What the runs of one process share: a journal's connection, a store, an endpoint's client with its limiter.
 
-A thing is open while any run uses it. One that is dear to open and cheap to keep may linger after the last has left, for the next run to find.
+A thing is open while any run uses it. One that takes long to open may linger after the last run has left, for the next
+run to find.
 """
 
 import asyncio
@@ -21,12 +22,14 @@ T = TypeVar("T", bound=Closable)
 class _Held(Generic[T]):
     thing: T
     users: int = 0
-    left: int = 0  # how often the last user has left: a timer that was set at an earlier leaving closes nothing
-    keeper: AsyncIterator[None] | None = None
+    left: int = (
+        0  # how often it was left by its last user; a timer closes nothing where this has grown since it was set
+    )
+    keeper: AsyncIterator[None] | None = None  # closes the thing with the event loop
 
     @property
     def usable(self) -> bool:
-        """Whether the next may have it: a lingering file may have been deleted or replaced meanwhile."""
+        """Whether the next user may have it: the file of a lingering thing may have been deleted or replaced."""
         return self.users > 0 or bool(getattr(self.thing, "in_place", True))
 
 
@@ -35,9 +38,9 @@ _open: dict[Hashable, _Held[Any]] = {}
 
 @asynccontextmanager
 async def shared(key: Hashable, make: Callable[[], T], *, linger_s: float = 0.0) -> AsyncIterator[T]:
-    """The thing under `key`, made by the first who asks in this event loop and closed when the last leaves, or `linger_s` after it, or with the loop.
+    """The thing under `key`: made by the first who asks in this event loop, closed when the last leaves.
 
-    What lingers closes without awaiting anything.
+    With `linger_s` it is closed that long after the last left, or with the loop; closing must then await nothing.
     """
     loop = asyncio.get_running_loop()
     place = (loop, key)

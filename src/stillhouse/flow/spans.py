@@ -1,9 +1,12 @@
-"""OpenTelemetry spans of runs, calls and model requests, after the GenAI semantic conventions (open-telemetry/semantic-conventions-genai v0.1.0; names that it
-changed are also given as semantic-conventions v1.41.0 had them, which is what most backends read).
+"""OpenTelemetry spans of runs, calls and model requests, after the GenAI semantic conventions.
 
-Off unless the app has configured a tracer provider, or the environment names an exporter (OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_ENDPOINT); then nothing is
-imported and a run is asked once. What was said to a model, and what it said, is in no span unless OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT asks for
-it. Answers out of the journal make no spans: nothing ran.
+They follow open-telemetry/semantic-conventions-genai v0.1.0. Where that changed a name, the name in v1.41.0 of
+semantic-conventions is given too: most backends read the old one.
+
+Off unless the app has configured a tracer provider, or the environment names an exporter (OTEL_TRACES_EXPORTER,
+OTEL_EXPORTER_OTLP_ENDPOINT). When off, nothing is imported, and tracing is looked for once a run. What was said to a
+model, and what it said, is in a span only if OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT asks for it. Answers
+out of the journal make no spans: nothing ran.
 """
 
 import json
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from stillhouse import __version__
-from stillhouse.flow.call import Active, Call, active_run, encode
+from stillhouse.flow.call import Active, RunningCall, active_run, encode
 from stillhouse.llm.request import Completion, Request
 from stillhouse.records import Prediction, Usage
 
@@ -28,15 +31,8 @@ T = TypeVar("T")
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _CAPTURING = ("true", "1", "span_only", "span_and_event")
 _EXPORTERS = ("otlp", "console")
-_NOTED = (
-    "model",
-    "cost_usd",
-    "confidence",
-    "source",
-    "repairs",
-    "from_store",
-    "tool_calling",
-)  # of a call's facts, those that hold no content
+# Of a call's facts, those that hold no content.
+_NOTED = ("model", "cost_usd", "confidence", "source", "repairs", "from_store", "tool_calling")
 
 
 async def run_spanned(active: Active, body: Awaitable[T]) -> T:
@@ -64,7 +60,10 @@ async def prediction_spanned(model: str, body: Awaitable[list[Prediction]]) -> l
 
 
 def configured(environ: Mapping[str, str]) -> "Tracing | None":
-    """The tracing that the app or the environment asks for; None where neither does. What is asked for and cannot be had is a warning: no run fails for it."""
+    """The tracing that the app or the environment asks for; None where neither does.
+
+    What is asked for and cannot be had is a warning: no run fails for it.
+    """
     if environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
     capture = environ.get(CAPTURE, "").lower() in _CAPTURING
@@ -79,13 +78,10 @@ def configured(environ: Mapping[str, str]) -> "Tracing | None":
 
 def _wanted(environ: Mapping[str, str]) -> str | None:
     named = environ.get("OTEL_TRACES_EXPORTER", "").strip()
-    if not named:
-        return (
-            "otlp"
-            if environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-            else None
-        )
-    return None if named == "none" else named
+    if named:
+        return None if named == "none" else named
+    endpoint = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    return "otlp" if endpoint else None
 
 
 def _is_named(environ: Mapping[str, str]) -> bool:
@@ -94,13 +90,13 @@ def _is_named(environ: Mapping[str, str]) -> bool:
 
 @cache
 def _own_tracer(exporter: str, named: bool) -> "Tracer | None":
-    """A tracer with an exporter of its own, flushed when the process ends. The process's global provider is left to the app."""
+    """A tracer with an exporter of its own, flushed when the process ends.
+
+    The process's global provider is left to the app.
+    """
     if exporter not in _EXPORTERS:
-        known = ", ".join(_EXPORTERS)
-        warnings.warn(
-            f"OTEL_TRACES_EXPORTER={exporter}: no spans are sent; give one of {known}, or configure a provider in the app",
-            stacklevel=2,
-        )
+        remedy = f"give one of {', '.join(_EXPORTERS)}, or configure a provider in the app"
+        warnings.warn(f"OTEL_TRACES_EXPORTER={exporter}: no spans are sent; {remedy}", stacklevel=2)
         return None
     try:
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -129,7 +125,7 @@ class Tracing:
         self.tracer, self.capture = tracer, capture
 
     async def run(self, active: Active, body: Awaitable[T]) -> T:
-        """A run: the conventions' workflow."""
+        """A run, which the conventions call a workflow."""
         attributes = {
             "gen_ai.operation.name": "invoke_workflow",
             "gen_ai.agent.name": active.flow,
@@ -143,36 +139,29 @@ class Tracing:
                 span.set_attribute("stillhouse.calls.ran", active.report.ran.total())
                 span.set_attribute("stillhouse.calls.replayed", active.report.replayed.total())
 
-    async def call(self, name: str, kind: str, arguments: str, call: Call, body: Awaitable[T]) -> T:
+    async def call(self, name: str, kind: str, arguments: str, call: RunningCall, body: Awaitable[T]) -> T:
         """A step, decision, agent, turn or tool, with all its tries."""
         attributes = {"stillhouse.run": call.run, "stillhouse.step": name, "stillhouse.kind": kind}
         title = name
+        arguments_name, output_name = "stillhouse.arguments", "stillhouse.output"
         if kind == "agent":
             title = f"invoke_agent {name}"
             attributes |= {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": name}
         elif kind == "tool":
             title = f"execute_tool {name}"
-            attributes |= {
-                "gen_ai.operation.name": "execute_tool",
-                "gen_ai.tool.name": name,
-                "gen_ai.tool.type": "function",
-            }
-        given, gave = (
-            ("gen_ai.tool.call.arguments", "gen_ai.tool.call.result")
-            if kind == "tool"
-            else ("stillhouse.arguments", "stillhouse.output")
-        )
+            attributes |= {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": name}
+            attributes["gen_ai.tool.type"] = "function"
+            arguments_name, output_name = "gen_ai.tool.call.arguments", "gen_ai.tool.call.result"
         if self.capture:
-            attributes[given] = arguments
+            attributes[arguments_name] = arguments
         with self._span(title, attributes) as span:
             try:
                 value = await body
             finally:
                 _note(span, call)
             if self.capture:
-                span.set_attribute(
-                    gave, value if isinstance(value, str) else encode(value, f"the result of the step {name}")
-                )
+                output = value if isinstance(value, str) else encode(value, f"the result of the step {name}")
+                span.set_attribute(output_name, output)
             return value
 
     async def request(self, request: Request, body: Awaitable[Completion]) -> Completion:
@@ -183,12 +172,10 @@ class Tracing:
         operation = "decision" if "decision" in request.parameters else "chat"
         attributes = {"gen_ai.operation.name": operation, **place, **_settings(request)}
         if self.capture:
-            attributes["gen_ai.input.messages"] = json.dumps(
-                [_message(one) for one in request.messages], ensure_ascii=False
-            )
-        kind = (
-            SpanKind.CLIENT if "server.address" in place or request.model.startswith("openai:") else SpanKind.INTERNAL
-        )
+            messages = [_message(message) for message in request.messages]
+            attributes["gen_ai.input.messages"] = json.dumps(messages, ensure_ascii=False)
+        remote = "server.address" in place or request.model.startswith("openai:")
+        kind = SpanKind.CLIENT if remote else SpanKind.INTERNAL
         with self._span(f"{operation} {place['gen_ai.request.model']}", attributes, kind) as span:
             completion = await body
             if completion.from_store:
@@ -201,13 +188,11 @@ class Tracing:
                 span.set_attribute("error.type", "_OTHER" if completion.status is None else str(completion.status))
                 span.set_status(StatusCode.ERROR)
             if self.capture and completion.text is not None:
-                said = [
-                    {
-                        **_message({"role": "assistant", "content": completion.text}),
-                        "finish_reason": completion.finish_reason or "",
-                    }
-                ]
-                span.set_attribute("gen_ai.output.messages", json.dumps(said, ensure_ascii=False))
+                reply = {
+                    **_message({"role": "assistant", "content": completion.text}),
+                    "finish_reason": completion.finish_reason or "",
+                }
+                span.set_attribute("gen_ai.output.messages", json.dumps([reply], ensure_ascii=False))
             return completion
 
     async def prediction(self, model: str, body: Awaitable[list[Prediction]]) -> list[Prediction]:
@@ -215,13 +200,16 @@ class Tracing:
         place = model_place(model)
         with self._span(f"chat {place['gen_ai.request.model']}", {"gen_ai.operation.name": "chat", **place}) as span:
             predictions = await body
-            for one in predictions[:1]:
-                _use(span, one.usage, one.cost_usd)
+            for prediction in predictions[:1]:
+                _use(span, prediction.usage, prediction.cost_usd)
             return predictions
 
     @contextmanager
     def _span(self, name: str, attributes: Mapping[str, Any], kind: Any = None) -> "Iterator[Span]":
-        """A span around a block. An exception marks it by its class; its words are left out unless content is asked for, for they may quote a reply."""
+        """A span around a block. An exception marks it by its class.
+
+        The exception's words are left out unless content is asked for: they may quote a reply.
+        """
         from opentelemetry.trace import SpanKind, StatusCode
 
         kind = kind or SpanKind.INTERNAL
@@ -238,7 +226,10 @@ class Tracing:
 
 
 def model_place(name: str) -> dict[str, Any]:
-    """Provider, model and server of a model's name: `openai:NAME`, `http(s)://host/v1#NAME` (the OpenAI format, wherever it is spoken), or one of our own."""
+    """Provider, model and server of a model's name.
+
+    It is `openai:NAME`, `http(s)://host/v1#NAME` (the OpenAI format, wherever it is spoken), or one of our own.
+    """
     if name.startswith(("http://", "https://")):
         url = urlsplit(name)
         port = url.port or (443 if url.scheme == "https" else 80)
@@ -256,36 +247,33 @@ def model_place(name: str) -> dict[str, Any]:
 
 def _settings(request: Request) -> dict[str, Any]:
     parameters = request.parameters
-    found = {
+    settings = {
         f"gen_ai.request.{name}": parameters[name]
         for name in ("max_tokens", "temperature", "top_p")
         if isinstance(parameters.get(name), int | float)
     }
     if isinstance(stop := parameters.get("stop"), list):
-        found["gen_ai.request.stop_sequences"] = stop
-    return found | ({"gen_ai.output.type": "json"} if request.schema is not None else {})
+        settings["gen_ai.request.stop_sequences"] = stop
+    return settings | ({"gen_ai.output.type": "json"} if request.schema is not None else {})
 
 
 def _use(span: "Span", usage: Usage | None, cost_usd: float | None) -> None:
     """Tokens and cost, as far as they are known."""
-    counts = (
-        {}
-        if usage is None
-        else {
+    if usage is not None:
+        counts = {
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,
             "cache_read.input_tokens": usage.cached_input_tokens,
             "reasoning.output_tokens": usage.reasoning_tokens,
         }
-    )
-    for name, value in counts.items():
-        if value is not None:
-            span.set_attribute(f"gen_ai.usage.{name}", value)
+        for name, value in counts.items():
+            if value is not None:
+                span.set_attribute(f"gen_ai.usage.{name}", value)
     if cost_usd is not None:
         span.set_attribute("stillhouse.cost_usd", cost_usd)
 
 
-def _note(span: "Span", call: Call) -> None:
+def _note(span: "Span", call: RunningCall) -> None:
     """What the journal will know of the call, but for its content."""
     if call.attempt > 1:
         span.set_attribute("stillhouse.attempts", call.attempt)
@@ -303,8 +291,8 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
             "role": "tool",
             "parts": [{"type": "tool_call_response", "id": message.get("tool_call_id"), "response": text}],
         }
-    said: list[dict[str, Any]] = [{"type": "text", "content": text}] if text else []
-    calls = [
+    parts: list[dict[str, Any]] = [{"type": "text", "content": text}] if text else []
+    parts += [
         {"type": "tool_call", "id": call.get("id"), **call["function"]} for call in message.get("tool_calls") or ()
     ]
-    return {"role": message.get("role"), "parts": said + calls}
+    return {"role": message.get("role"), "parts": parts}

@@ -1,14 +1,16 @@
-"""Testing a flow, in pytest or from `stillhouse test`: cases in; what each run answered, which path it took, and what no cassette could answer out.
+"""Testing a flow, in pytest or from `stillhouse test`.
+
+Cases go in. Out comes what each run answered, which path it took, and which model calls no cassette could answer.
 
     from stillhouse.flow.testing import Case, run_case
 
     async def test_a_question_about_orders_is_answered_from_the_database():
-        case = Case("orders", {"question": "How many?"}, script={"route": "sql", "to_sql": "SELECT COUNT(*) FROM orders", "answer": "Three."})
-        outcome = await run_case(main, case)
+        script = {"route": "sql", "to_sql": "SELECT COUNT(*) FROM orders", "answer": "Three."}
+        outcome = await run_case(main, Case("orders", {"question": "How many?"}, script=script))
         assert outcome.path == ["route=sql", "to_sql", "run_sql", "answer"]
 
-A script answers for steps by their names, whatever they are: model steps, decisions, agents, tools, steps with a body, people. What it does not name runs as
-it is, but for models: where there is a script, a model that it does not name is not asked, and the case says so.
+A script answers for steps by their names, whatever they are: model steps, decisions, agents, tools, steps with a body,
+people. A step that it does not name runs as it is. A model that it does not name is not asked, and the case says so.
 """
 
 import inspect
@@ -25,11 +27,12 @@ from typing import Any, Protocol, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from stillhouse.errors import StillhouseError, StorageError, UserError
-from stillhouse.flow.call import Active, Body, StepError, encode, said, stand_in
+from stillhouse.flow.call import Active, Body, StepError, encode, error_line, stand_in
 from stillhouse.flow.engine import Flow, bounded_map
 from stillhouse.flow.human import Parked, answer, open_questions
-from stillhouse.flow.models import DEFAULT_STORE, CassetteMissError, ModelName, Models
+from stillhouse.flow.models import DEFAULT_STORE, CassetteMissError, ModelName, Models, name_of
 from stillhouse.flow.paths import ExpectedPath, path_of, path_problems
+from stillhouse.flow.resume import Replay
 from stillhouse.flow.tools.tool import ToolError
 from stillhouse.store.journal import Journal, StepRow, open_journal
 
@@ -52,14 +55,17 @@ ASKS_A_MODEL = ("model", "decide", "agent", "turn")
 
 
 class Recorded(Protocol):
-    """Earlier runs of the flow, for what a cassette holds no completion of."""
+    """Earlier runs of the flow: they answer what the cassette holds no completion of."""
 
     def answer(self, step: str, arguments: str) -> Any:
         """What the step once answered to these canonical arguments; UNKNOWN if it never did."""
         ...
 
-    def values(self, given: str) -> Sequence[StepRow]:
-        """The clock, randomness and uuids of a run with this canonical input: prompts that hold them are the same again."""
+    def values(self, flow_input: str) -> Sequence[StepRow]:
+        """The clock, randomness and uuids of a run with this canonical input.
+
+        With them, prompts that hold such values are the same again.
+        """
         ...
 
 
@@ -69,7 +75,10 @@ class NotScripted(StillhouseError):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case of a flow. `script`: answers by step (see `answer_to`); None: models are asked, or the cassette is. `path`: see `flow.paths`."""
+    """One case of a flow.
+
+    `script`: answers by step (see `answer_to`); None: models are asked, or the cassette is. `path`: see `flow.paths`.
+    """
 
     id: str
     input: Mapping[str, Any]  # the flow's arguments, as JSON has them
@@ -87,7 +96,7 @@ class Missing:
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What came of one case. `result` is what its JSON gives back, None where the flow failed (`error` says how)."""
 
@@ -116,14 +125,17 @@ class Outcome:
 
     @property
     def latency_s(self) -> float | None:
-        """Wall time; None where the store or a script answered in a model's place, for that is no model's time."""
+        """Wall time. None where the store or a script answered in a model's place: that is no model's time."""
         stored = any((call.facts or {}).get("from_store") for call in self.calls)
         return None if stored or self.case.script is not None else self.seconds
 
 
 @dataclass(frozen=True)
 class in_order:
-    """In a script: one answer per call, in the order of the calls; one more call fails. In a case file: `{"in_order": [...]}`."""
+    """In a script: one answer per call, in the order of the calls; one more call fails.
+
+    In a case file it is written `{"in_order": [...]}`.
+    """
 
     answers: Sequence[Any]
 
@@ -142,21 +154,32 @@ async def run_cases(
     at_once: int = 8,
     on_done: Callable[[int], None] | None = None,
 ) -> list[Outcome]:
-    """Run every case, in the cases' order. `store` holds the models' answers; traces go into `journal` (as runs PREFIX-1, ...), or nowhere.
+    """Run every case, in the cases' order.
 
-    `offline`: nothing but the store answers for models, and clock, randomness and uuids are those of the `recorded` run of the same input. A call without an
-    answer is noted, and goes on with what it answered in a recorded run, or what `known` gives, so that the calls behind it are seen too. `known` also
-    answers for model steps that a case's script does not name.
+    `store` holds the models' answers; traces go into `journal` (as runs PREFIX-1, ...), or nowhere.
+
+    `offline`: models answer from the store alone, and clock, randomness and uuids are those of the `recorded` run of
+    the same input. A call without an answer is noted. It goes on with what it answered in a recorded run, or with what
+    `known` gives, so that the calls behind it are seen too. `known` also answers for model steps that a case's script
+    does not name.
     A failing flow is an outcome. Raises UserError, StorageError: no case would do better.
     """
     with tempfile.TemporaryDirectory() as folder, closing(open_journal(journal or Path(folder) / "cases.db")) as opened:
         n_done = 0
 
-        async def run(numbered: tuple[int, Case]) -> Outcome:
+        async def run_one(numbered: tuple[int, Case]) -> Outcome:
             nonlocal n_done
             number, case = numbered
             sitting = _Sitting(
-                flow, case, f"{prefix or flow.name}-{number}", opened, models or {}, store, offline, known, recorded
+                flow=flow,
+                case=case,
+                run=f"{prefix or flow.name}-{number}",
+                journal=opened,
+                models=models or {},
+                store=store,
+                offline=offline,
+                known=known,
+                recorded=recorded,
             )
             outcome = await sitting.outcome()
             n_done += 1
@@ -165,9 +188,9 @@ async def run_cases(
             return outcome
 
         try:
-            return await bounded_map(run, enumerate(cases, start=1), at_once=at_once)
+            return await bounded_map(run_one, enumerate(cases, start=1), at_once=at_once)
         except* StillhouseError as errors:
-            raise errors.exceptions[0] from None  # one is enough: they are the user's to mend, one by one
+            raise errors.exceptions[0] from None  # the user mends one at a time
 
 
 async def run_case(flow: Flow[Any, Any], case: Case, **options: Any) -> Outcome:
@@ -175,7 +198,7 @@ async def run_case(flow: Flow[Any, Any], case: Case, **options: Any) -> Outcome:
     return (await run_cases(flow, [case], **options))[0]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Sitting:
     """One case, being run."""
 
@@ -190,17 +213,17 @@ class _Sitting:
     recorded: Recorded | None
     missing: dict[tuple[str, str], Missing] = field(default_factory=dict)
     met: list[CassetteMissError] = field(default_factory=list)
-    used: Counter[tuple[str, str | None]] = field(
-        default_factory=Counter
-    )  # answers taken of a script, by step and, beside that, by its arguments
+    # How often the script has answered: (step, None) counts all calls of a step, (step, arguments) the equal ones.
+    used: Counter[tuple[str, str | None]] = field(default_factory=Counter)
 
     async def outcome(self) -> Outcome:
         bound = typed_arguments(self.flow.function, self.case.input, f"the case {self.case.id}")
-        given = encode(bound.arguments, f"the input of the case {self.case.id}", canonical=True)
-        names = {step: str(getattr(model, "name", model)) for step, model in self.models.items()}
-        self.journal.begin(self.run, self.flow.name, given, {"app": None, "models": names, "case": self.case.id})
+        flow_input = encode(bound.arguments, f"the input of the case {self.case.id}", canonical=True)
+        names = {step: name_of(model) for step, model in self.models.items()}
+        facts = {"app": None, "models": names, "case": self.case.id}
+        self.journal.begin(self.run, self.flow.name, flow_input, facts)
         if self.offline and self.recorded is not None:
-            for value in self.recorded.values(given):
+            for value in self.recorded.values(flow_input):
                 self.journal.write(self.run, value)
         began = time.perf_counter()
         token = stand_in.set(self.instead)
@@ -210,49 +233,47 @@ class _Sitting:
             stand_in.reset(token)
         seconds = time.perf_counter() - began
         row = self.journal.run(self.run)
-        result = (
-            None
-            if error is not None or row is None or row.result is None
-            else json.loads(self.journal.text(row.result))
-        )
+        result = None
+        if error is None and row is not None and row.result is not None:
+            result = json.loads(self.journal.text(row.result))
         return Outcome(
-            self.case,
-            self.run,
-            result,
-            error,
-            tuple(self.journal.steps(self.run)),
-            tuple(self.missing.values()),
-            seconds,
+            case=self.case,
+            run=self.run,
+            result=result,
+            error=error,
+            calls=tuple(self.journal.steps(self.run)),
+            missing=tuple(self.missing.values()),
+            seconds=seconds,
         )
 
     async def _go(self, bound: inspect.BoundArguments) -> str | None:
-        """Run to the end, with a scripted person answering what is asked; how it failed, or None."""
+        """Run to the end; a scripted person answers what is asked. Gives how it failed, or None."""
         while True:
             try:
-                async with Models(
-                    self._named(), default=self.flow.model, store=self.store, offline=self.offline
-                ) as models:
-                    active = Active(self.run, self.flow.name, self.journal, self.journal.finished(self.run), models)
-                    await self.flow._go(active, bound)
+                named, default = self._named(), self.flow.model
+                async with Models(named, default=default, store=self.store, offline=self.offline) as models:
+                    replay = Replay.of(self.journal, self.run)
+                    active = Active(
+                        run=self.run, flow=self.flow.name, journal=self.journal, replay=replay, models=models
+                    )
+                    await self.flow.sitting(active, bound)
                 return None
             except (UserError, StorageError):
                 raise
             except Parked as parked:
                 if "ask_human" not in (self.case.script or {}):
                     return f"it asks a person {parked.question!r}, and the case's script has no answer under ask_human"
-                for asked in open_questions(self.journal, self.run):
-                    answered = await self._scripted("ask_human", asked.arguments)
-                    answer(self.journal, self.run, str(answered), (asked.facts or {})["question"])
+                for question in open_questions(self.journal, self.run):
+                    scripted = await self._scripted("ask_human", question.arguments)
+                    answer(self.journal, self.run, str(scripted), (question.facts or {})["question"])
             except Exception as error:  # the app's own code: whatever it raises is this case's outcome
-                return said(error)
+                return error_line(error)
 
     def _named(self) -> Mapping[str, ModelName]:
-        """The models by step. With a script none is asked; the name stands in the journal."""
-        return (
-            self.models
-            if self.case.script is None
-            else {"*": "unscripted", **dict.fromkeys(self.case.script, "scripted")}
-        )
+        """The models by step. With a script none is asked, and a placeholder stands in the journal."""
+        if self.case.script is None:
+            return self.models
+        return {"*": "unscripted", **dict.fromkeys(self.case.script, "scripted")}
 
     def instead(self, name: str, kind: str, arguments: str, body: Body) -> Body:
         """The body that answers this call: the script's, a known answer, or its own."""
@@ -267,16 +288,18 @@ class _Sitting:
         try:
             return _as_output(await self._scripted(name, arguments), kind)
         except StepError as error:
-            if kind == "tool":  # what a flow catches of a tool
+            if kind == "tool":  # a tool fails with a ToolError, and flows catch that
                 raise ToolError(str(error)) from None
             raise
 
     async def _from_cases(self, name: str, kind: str, arguments: str) -> Any:
-        if (found := self._expected(name, arguments)) is UNKNOWN:
+        expected = self._expected(name, arguments)
+        if expected is UNKNOWN:
             raise NotScripted(
-                f"{name} asks a model {arguments[:200]}, and neither the case's script nor a case of {name} has an answer; add one"
+                f"{name} asks a model {arguments[:200]}, "
+                f"and neither the case's script nor a case of {name} has an answer; add one"
             )
-        return _as_output(found, kind)
+        return _as_output(expected, kind)
 
     async def _scripted(self, name: str, arguments: str) -> Any:
         assert self.case.script is not None
@@ -288,13 +311,15 @@ class _Sitting:
         try:
             return await body()
         except CassetteMissError as error:
-            if not any(error is one for one in self.met):  # an agent passes on what its turn met
+            if not any(error is other for other in self.met):  # the error of an agent's turn comes again from the agent
                 self.met.append(error)
                 self.missing.setdefault((name, arguments), Missing(self.case.id, name, arguments, str(error)))
-            found = UNKNOWN if self.recorded is None else self.recorded.answer(name, arguments)
-            if found is UNKNOWN and (found := self._expected(name, arguments)) is UNKNOWN:
+            instead = UNKNOWN if self.recorded is None else self.recorded.answer(name, arguments)
+            if instead is UNKNOWN:
+                instead = self._expected(name, arguments)
+            if instead is UNKNOWN:
                 raise
-            return _as_output(found, kind)
+            return _as_output(instead, kind)
 
     def _expected(self, name: str, arguments: str) -> Any:
         return UNKNOWN if self.known is None else self.known(name, arguments)
@@ -306,10 +331,12 @@ def _as_output(value: Any, kind: str) -> Any:
 
 
 async def answer_to(name: str, arguments: str, scripted: Any, number: int, of_equal: int) -> Any:
-    """What a script says to a step's call: the `number`-th (0, 1, ...) of all its calls, the `of_equal`-th of those with these arguments.
+    """What a script says to a step's call.
 
-    A function is called with the step's arguments; `in_order` and `{"in_order": [...]}` give one answer per call; `{"by_input": [{"input": ..., "output":
-    ...}]}` one per arguments; `{"raises": "text"}` fails the step; an exception is raised; anything else is the answer to every call.
+    The call is the `number`-th (0, 1, ...) of all calls of the step, and the `of_equal`-th of those with these
+    arguments. A function is called with the step's arguments. `in_order` and `{"in_order": [...]}` give one answer per
+    call; `{"by_input": [{"input": ..., "output": ...}]}` gives one per arguments. `{"raises": "text"}` fails the step;
+    an exception is raised. Anything else is the answer to every call.
     """
     if isinstance(scripted, in_order):
         scripted = {"in_order": scripted.answers}
@@ -318,46 +345,46 @@ async def answer_to(name: str, arguments: str, scripted: Any, number: int, of_eq
         if form == "in_order":
             if number >= len(content):
                 raise NotScripted(
-                    f"the script has {len(content)} answers for {name}, and it is called once more, with {arguments[:200]}"
+                    f"the script has {len(content)} answers for {name}, "
+                    f"and it is called once more, with {arguments[:200]}"
                 )
             return await answer_to(name, arguments, content[number], number, of_equal)
         if form == "by_input":
-            given = json.loads(arguments)
-            for one in content:
-                if one["input"] == given or (len(given) == 1 and one["input"] == next(iter(given.values()))):
-                    return await answer_to(name, arguments, one["output"], of_equal, of_equal)
+            called_with = json.loads(arguments)
+            only = next(iter(called_with.values())) if len(called_with) == 1 else called_with
+            for case in content:
+                if case["input"] in (called_with, only):
+                    return await answer_to(name, arguments, case["output"], of_equal, of_equal)
             raise NotScripted(f"the script has no answer of {name} to {arguments[:200]}")
         if form == "raises":
             raise StepError(str(content))
     if isinstance(scripted, BaseException):
         raise scripted
     if callable(scripted):
-        found = scripted(**json.loads(arguments))
-        return await found if isinstance(found, Awaitable) else found
+        answered = scripted(**json.loads(arguments))
+        return await answered if isinstance(answered, Awaitable) else answered
     return scripted
 
 
-def typed_arguments(function: Callable[..., Any], given: Mapping[str, Any], what: str) -> inspect.BoundArguments:
-    """JSON arguments as the function's annotations say, defaults filled in. Raises UserError naming what does not fit."""
+def typed_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], what: str) -> inspect.BoundArguments:
+    """JSON arguments as the function's annotations say, defaults filled in.
+
+    Raises UserError naming what does not fit.
+    """
+    name, misfit = getattr(function, "__name__", function), f"{what}: its input {dict(arguments)!r:.200} does not fit"
     signature = inspect.signature(function)
     try:
-        bound = signature.bind(**given)
+        bound = signature.bind(**arguments)
         hints = get_type_hints(function)
-        bound.arguments.update(
-            {
-                name: TypeAdapter(hints[name]).validate_python(value)
-                for name, value in bound.arguments.items()
-                if name in hints
-            }
-        )
+        typed = {
+            name: TypeAdapter(hints[name]).validate_python(value)
+            for name, value in bound.arguments.items()
+            if name in hints
+        }
+        bound.arguments.update(typed)
     except TypeError as error:
-        raise UserError(
-            f"{what}: its input {dict(given)!r:.200} does not fit {getattr(function, '__name__', function)}{signature}: {error}"
-        ) from None
+        raise UserError(f"{misfit} {name}{signature}: {error}") from None
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise UserError(
-            f"{what}: its input {dict(given)!r:.200} does not fit {getattr(function, '__name__', function)} ({problem['msg']})"
-        ) from None
+        raise UserError(f"{misfit} {name} ({error.errors()[0]['msg']})") from None
     bound.apply_defaults()
     return bound

@@ -1,24 +1,24 @@
-"""A run's trace as a tree of calls: what each used, which one failed, and how it is told briefly, with repetitions folded.
+"""A run's trace as a tree of calls: what each used, which one failed, and how it is told briefly.
 
-Pure functions over the journal's rows. Which calls ran side by side is read from their times, for the journal knows parents but no branches: calls that
-overlapped stand in branches, and a call goes on with the branch that ended last before it began.
+Pure functions over the journal's rows. Which calls ran side by side is read from their times, because the journal knows
+parents but no branches. Calls that overlapped stand in different branches; a call goes on with the branch whose last
+call ended latest before it began.
 """
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from stillhouse.flow.paths import answer_of as answer_of_row
 from stillhouse.store.journal import RunRow, StepRow, key_id
 
-State = Literal[
-    "done", "failed", "waiting", "unfinished"
-]  # waiting: for a person; unfinished: its row is missing, for the process died in its body
-LONGEST_BODY = 8  # calls in one turn of a loop that is still recognised as one
-MOST_BRANCHES = 6  # side by side; more different ones than these are told step by step
-CLOCK_S = 2e-4  # two clocks measure a call (when it began, how long it took): an overlap this short is none
+# waiting: for a person; unfinished: the process died in its body, so its row is missing
+State = Literal["done", "failed", "waiting", "unfinished"]
+LONGEST_BODY = 8  # calls in one turn of a loop; a longer turn is not recognised as one
+MOST_BRANCHES = 6  # of different steps, side by side; where there are more, the calls are grouped by step instead
+CLOCK_S = 2e-4  # a call's start and its length are measured by two clocks: an overlap this short is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What calls used, summed. A sum with an unknown part is None; where no model was asked, `asked` is 0 and nothing was used."""
+    """What calls used, summed. A sum with an unknown part is None.
+
+    Where no model was asked, `asked` is 0 and nothing was used.
+    """
 
     asked: int = 0  # calls that asked a model
     input_tokens: int | None = 0
@@ -64,9 +67,12 @@ class Used:
     cost_usd: float | None = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Total:
-    """All calls of one step. Latencies are nearest-rank percentiles over the `calls`, each with the calls in its body; None where none ended."""
+    """All calls of one step.
+
+    Latencies are nearest-rank percentiles over the `calls`, each with the calls in its body; None where none ended.
+    """
 
     name: str
     kind: str
@@ -107,7 +113,11 @@ class Trace:
 
 
 def trace(run: RunRow, rows: Sequence[StepRow]) -> Trace:
-    """The tree. A call whose own row is missing (the process died in its body) stands there unfinished, with the calls that ended in it."""
+    """The tree.
+
+    Where the process died in a call's body, the call has no row of its own. It stands in the tree as unfinished, with
+    the calls that ended in it.
+    """
     inside: dict[str | None, list[StepRow]] = {}
     known = {key_id(row.key) for row in rows}
     for row in rows:
@@ -126,7 +136,6 @@ def _node(row: StepRow, inside: Mapping[str | None, list[StepRow]]) -> Node:
 def _lost(parent: str, children: Sequence[StepRow]) -> StepRow:
     step, args_hash, nth = parent.rsplit("/", 2)
     started = min(child.started for child in children)
-    seconds = max(child.started + child.seconds for child in children) - started
     return StepRow(
         key=(step, args_hash, int(nth)),
         kind="step",
@@ -136,13 +145,17 @@ def _lost(parent: str, children: Sequence[StepRow]) -> StepRow:
         output=None,
         error=None,
         started=started,
-        seconds=seconds,
+        seconds=max(child.started + child.seconds for child in children) - started,
         attempts=1,
     )
 
 
 def used(rows: Iterable[StepRow]) -> Used:
-    """What these calls used. Each row holds its own model calls only, so rows are summed with those of their bodies and nothing counts twice."""
+    """What these calls used.
+
+    A row holds its own model calls only, and not those of the calls in its body. So all rows can be summed, and nothing
+    counts twice.
+    """
     asked = 0
     sums: dict[str, Any] = {"input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0}
     for row in rows:
@@ -166,28 +179,30 @@ def totals(rows: Sequence[StepRow]) -> list[Total]:
 def _total(name: str, calls: Sequence[StepRow]) -> Total:
     models = dict.fromkeys(str(call.facts["model"]) for call in calls if call.facts and "model" in call.facts)
     took = sorted(call.seconds for call in calls if call.output is not None or call.error is not None)
-    failed, retried = sum(call.error is not None for call in calls), sum(call.attempts > 1 for call in calls)
     return Total(
-        name,
-        calls[0].kind,
-        tuple(models),
-        len(calls),
-        failed,
-        retried,
-        used(calls),
-        sum(took),
-        percentile(took, 0.5),
-        percentile(took, 0.99),
+        name=name,
+        kind=calls[0].kind,
+        models=tuple(models),
+        calls=len(calls),
+        failed=sum(call.error is not None for call in calls),
+        retried=sum(call.attempts > 1 for call in calls),
+        used=used(calls),
+        seconds=sum(took),
+        p50_s=percentile(took, 0.5),
+        p99_s=percentile(took, 0.99),
     )
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """The nearest-rank percentile of sorted values: one of them, and of few the largest; None of none."""
+    """The nearest-rank percentile of sorted values: always one of the values. None where there are no values."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 
 def busy_s(rows: Sequence[StepRow]) -> float:
-    """Seconds in which any call was under way: time between two sittings of a run, or waiting for a person, is not among them."""
+    """Seconds in which any call was under way.
+
+    The time between two sittings of a run, or spent waiting for a person, does not count.
+    """
     busy, end = 0.0, -math.inf
     for start, stop in sorted((row.started, row.started + row.seconds) for row in rows):
         busy += max(0.0, stop - max(start, end))
@@ -195,27 +210,28 @@ def busy_s(rows: Sequence[StepRow]) -> float:
     return busy
 
 
-def failing(found: Trace) -> Node | None:
-    """The call that ended a failed run: the innermost one with the run's own error, else the innermost that failed last. None where the run did not fail."""
-    if found.run.status != "failed":
+def failing(trace: Trace) -> Node | None:
+    """The call that ended a failed run; None where the run did not fail.
+
+    It is the innermost call with the run's own error, else the innermost that failed last.
+    """
+    if trace.run.status != "failed":
         return None
-    first = [
+    innermost = [
         node
-        for node in found.walk()
+        for node in trace.walk()
         if node.state == "failed" and all(child.row.error != node.row.error for child in node.children)
     ]
-    same = [node for node in first if node.row.error == found.run.error]
-    return max(same or first, key=lambda node: node.ended, default=None)
+    same_error = [node for node in innermost if node.row.error == trace.run.error]
+    return max(same_error or innermost, key=lambda node: node.ended, default=None)
 
 
 def answer_of(node: Node) -> Any:
-    """What the call gave, as JSON gives it; of a decision its option, of an agent's turn its text or final answer; None where it gave nothing."""
-    if node.row.output is None:
-        return None
-    value = json.loads(node.row.output)
-    if node.row.kind == "decide" and isinstance(value, dict):
-        return value.get("option")
-    return value
+    """What the call gave, as JSON gives it; None where it gave nothing.
+
+    Of a decision that is its option, of an agent's turn the object with its text and its final answer.
+    """
+    return answer_of_row(node.row)
 
 
 # Folding
@@ -223,7 +239,7 @@ def answer_of(node: Node) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The calls of one step at one place of the flow; `at_once`: how many ran at the same time at most."""
+    """The calls of one step at one place of the flow. `at_once`: at most so many ran at the same time."""
 
     calls: tuple[Node, ...]
     at_once: int = 1
@@ -235,9 +251,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A part that ran `times` times, the last time perhaps not to its end; with `at_once` above 1 a fan-out."""
+    """A part that ran `times` times, the last time perhaps not to its end. With `at_once` above 1 it is a fan-out."""
 
-    body: tuple["Part", ...]
+    body: tuple["TracePart", ...]
     times: int
     at_once: int = 1
 
@@ -246,28 +262,31 @@ class Loop:
 class Fork:
     """Branches that ran side by side."""
 
-    branches: tuple[tuple["Part", ...], ...]
+    branches: tuple[tuple["TracePart", ...], ...]
 
 
-Part: TypeAlias = Group | Loop | Fork
+TracePart: TypeAlias = Group | Loop | Fork
 
 
-def folded(nodes: Sequence[Node]) -> tuple[Part, ...]:
-    """Sibling calls as a sequence of parts, with equal ones folded. Equal is what has the same steps: arguments and answers may differ."""
-    parts: list[Part] = []
+def folded(nodes: Sequence[Node]) -> tuple[TracePart, ...]:
+    """Sibling calls as a sequence of parts, with equal ones folded.
+
+    Parts are equal that have the same steps; their arguments and answers may differ.
+    """
+    parts: list[TracePart] = []
     for together in _overlapping(nodes):
         parts.extend([Group((together[0],))] if len(together) == 1 else _side_by_side(together))
     return tuple(_looped(parts))
 
 
-def calls_in(part: Part) -> list[Node]:
+def calls_in(part: TracePart) -> list[Node]:
     """All calls of a part, in the order in which they began."""
-    found = list(part.calls) if isinstance(part, Group) else [node for one in _pieces(part) for node in calls_in(one)]
-    return sorted(found, key=lambda node: node.row.started)
+    calls = part.calls if isinstance(part, Group) else [node for piece in _pieces(part) for node in calls_in(piece)]
+    return sorted(calls, key=lambda node: node.row.started)
 
 
-def _pieces(part: Loop | Fork) -> list[Part]:
-    return list(part.body) if isinstance(part, Loop) else [one for branch in part.branches for one in branch]
+def _pieces(part: Loop | Fork) -> list[TracePart]:
+    return list(part.body) if isinstance(part, Loop) else [piece for branch in part.branches for piece in branch]
 
 
 def _overlapping(nodes: Sequence[Node]) -> Iterator[list[Node]]:
@@ -285,11 +304,11 @@ def _overlapping(nodes: Sequence[Node]) -> Iterator[list[Node]]:
         yield together
 
 
-def _side_by_side(nodes: Sequence[Node]) -> list[Part]:
+def _side_by_side(nodes: Sequence[Node]) -> list[TracePart]:
     branches = [_looped([Group((node,)) for node in branch]) for branch in _branches(nodes)]
-    kinds: list[
-        list[list[Part]]
-    ] = []  # branches of the same steps, told by their names: where calls are short the times tell a fan-out's turns badly
+    # Branches of the same steps are put together, by the names of the steps: the times of short calls do not show well
+    # which calls belong to one turn of a fan-out.
+    kinds: list[list[list[TracePart]]] = []
     for branch in sorted(branches, key=lambda branch: -len(_names(branch))):
         alike = next((kind for kind in kinds if _names(branch) <= _names(kind[0])), None)
         kinds.append([branch]) if alike is None else alike.append(branch)
@@ -300,7 +319,7 @@ def _side_by_side(nodes: Sequence[Node]) -> list[Part]:
     return different[0] if len(different) == 1 else [Fork(tuple(tuple(branch) for branch in different))]
 
 
-def _names(branch: Sequence[Part]) -> set[str]:
+def _names(branch: Sequence[TracePart]) -> set[str]:
     return {node.name for part in branch for node in calls_in(part)}
 
 
@@ -312,7 +331,11 @@ def _by_name(nodes: Sequence[Node]) -> list[Group]:
 
 
 def _branches(nodes: Sequence[Node]) -> list[list[Node]]:
-    """Each call in the branch that ended last before it began: what follows a call in its branch begins at once."""
+    """The calls in branches.
+
+    In a branch the next call begins as soon as the last one has ended. So a call goes to the branch whose last call
+    ended latest before it.
+    """
     branches: list[list[Node]] = []
     for node in nodes:
         free = [branch for branch in branches if branch[-1].ended <= node.row.started + CLOCK_S]
@@ -323,8 +346,8 @@ def _branches(nodes: Sequence[Node]) -> list[list[Node]]:
     return branches
 
 
-def _fanned(branches: Sequence[list[Part]]) -> list[list[Part]]:
-    """Branches that may be the turns of one fan-out, as one branch; two that differ in more than their number stay two."""
+def _fanned(branches: Sequence[list[TracePart]]) -> list[list[TracePart]]:
+    """Branches of the same steps as one fan-out of several turns. Only two, that are not quite alike, stay two."""
     if len(branches) == 1:
         return list(branches)
     turns = [
@@ -351,7 +374,7 @@ def _grouped(calls: Sequence[Node]) -> Group:
 
 
 def _at_once(calls: Sequence[Node]) -> int:
-    """How many were under way at the same time, as far as the clocks can tell: of calls shorter than they do, one."""
+    """How many calls were under way at the same time. Calls too short for the clocks are taken to have run alone."""
     spans = [(node.row.started + CLOCK_S, node.ended) for node in calls if node.ended > node.row.started + CLOCK_S]
     moments = sorted([(begin, 1) for begin, _ in spans] + [(end, -1) for _, end in spans])
     most, now = 1, 0
@@ -361,35 +384,38 @@ def _at_once(calls: Sequence[Node]) -> int:
     return most
 
 
-def _looped(parts: Sequence[Part]) -> list[Part]:
-    """Consecutive repetitions folded, the shortest first, so that a loop in a loop is one part when the outer one is looked for."""
-    found = list(parts)
+def _looped(parts: Sequence[TracePart]) -> list[TracePart]:
+    """Consecutive repetitions folded, the shortest first.
+
+    So an inner loop is one part already when the outer loop is looked for.
+    """
+    folded_parts = list(parts)
     for length in range(1, LONGEST_BODY + 1):
-        if 2 * length <= len(found):
-            found = _looped_by(found, length)
-    return found
+        if 2 * length <= len(folded_parts):
+            folded_parts = _looped_by(folded_parts, length)
+    return folded_parts
 
 
-def _looped_by(parts: Sequence[Part], length: int) -> list[Part]:
+def _looped_by(parts: Sequence[TracePart], length: int) -> list[TracePart]:
     labels = [_label(part) for part in parts]
-    found: list[Part] = []
+    folded_parts: list[TracePart] = []
     start = 0
     while start < len(parts):
         end = start + length
         while end < len(parts) and labels[end] == labels[end - length]:  # a last turn that ended early is one too
             end += 1
         if end - start < 2 * length:
-            found.append(parts[start])
+            folded_parts.append(parts[start])
             start += 1
             continue
         turn = tuple(_merged(parts[start + place : end : length]) for place in range(length))
         single = length == 1 and not isinstance(turn[0], Fork)
-        found.append(turn[0] if single else Loop(turn, math.ceil((end - start) / length)))
+        folded_parts.append(turn[0] if single else Loop(turn, math.ceil((end - start) / length)))
         start = end
-    return found
+    return folded_parts
 
 
-def _label(part: Part) -> Any:
+def _label(part: TracePart) -> Any:
     if isinstance(part, Group):
         return part.first.name, part.first.row.kind
     if isinstance(part, Loop):
@@ -397,12 +423,12 @@ def _label(part: Part) -> Any:
     return "fork", tuple(sorted(map(repr, map(_labels, part.branches))))
 
 
-def _labels(parts: Sequence[Part]) -> tuple[Any, ...]:
+def _labels(parts: Sequence[TracePart]) -> tuple[Any, ...]:
     return tuple(_label(part) for part in parts)
 
 
-def _merged(parts: Sequence[Part]) -> Part:
-    """Parts of one label as one."""
+def _merged(parts: Sequence[TracePart]) -> TracePart:
+    """Several parts of the same steps as one part."""
     first = parts[0]
     if len(parts) == 1:
         return first
@@ -421,11 +447,11 @@ def _merged(parts: Sequence[Part]) -> Part:
     return Fork(tuple(_columns(alike) for alike in zip(*forks, strict=True)))
 
 
-def _columns(bodies: Iterable[Sequence[Part]]) -> tuple[Part, ...]:
+def _columns(bodies: Iterable[Sequence[TracePart]]) -> tuple[TracePart, ...]:
     return tuple(_merged(column) for column in zip(*bodies, strict=True))
 
 
 def choices(calls: Iterable[Node]) -> Counter[str]:
     """How often which option was taken, of decisions and of model steps that answer with one word."""
-    said = [answer_of(call) for call in calls]
-    return Counter(answer for answer in said if isinstance(answer, str))
+    answers = [answer_of(call) for call in calls]
+    return Counter(answer for answer in answers if isinstance(answer, str))

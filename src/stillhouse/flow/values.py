@@ -1,4 +1,4 @@
-"""Values that differ from run to run, journaled so that a resumed flow sees them again: the clock, randomness, uuids."""
+"""Values that differ from run to run: the clock, randomness, uuids. A resumed flow sees the same ones again."""
 
 import json
 import random as _random
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from stillhouse.flow.call import active_run, current_call
+from stillhouse.flow.call import active_run
 from stillhouse.store.journal import StepRow
 
 
@@ -16,30 +16,25 @@ def _recorded(what: str, label: str, draw: Callable[[], Any]) -> Any:
     active = active_run.get()
     if active is None:
         return draw()
-    outer = current_call.get()
-    parent = None if outer is None else outer.id
     arguments = json.dumps({"label": label})
-    key = active.key(f"flow.{what}", arguments, parent)
-    found = active.finished.get(key)
-    if found is not None:
-        active.used.add(key)
-        return json.loads(found[1])
+    call = active.pending(f"flow.{what}", arguments)
+    answer = active.replay.answer_to(call, reported=False)
+    if answer is not None:
+        return json.loads(answer[0])
     value = draw()
-    active.journal.write(
-        active.run,
-        StepRow(
-            key=key,
-            kind="value",
-            parent=parent,
-            version="",
-            arguments=arguments,
-            output=json.dumps(value),
-            error=None,
-            started=time.time(),
-            seconds=0.0,
-            attempts=1,
-        ),
+    row = StepRow(
+        key=call.key,
+        kind="value",
+        parent=call.parent,
+        version="",
+        arguments=arguments,
+        output=json.dumps(value),
+        error=None,
+        started=time.time(),
+        seconds=0.0,
+        attempts=1,
     )
+    active.journal.write(active.run, row)
     return value
 
 

@@ -1,4 +1,7 @@
-"""Whole runs judged by their parts: which step calls were right, why a wrong whole is wrong, and how often right parts made it so. Pure."""
+"""Whole runs judged by their parts. Pure.
+
+Which calls of steps were right, why a wrong whole is wrong, and how often a whole of right parts was wrong.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,15 +19,18 @@ Gold = Mapping[str, Callable[[str], Any]]  # by step: canonical arguments -> the
 
 @dataclass(frozen=True)
 class JudgedRun:
-    """One whole case, run: its step calls with whether each was right (None: not judged), and whether the answer was."""
+    """One whole case, run: its step calls, each with whether it was right (None: not judged)."""
 
     outcome: Outcome
     calls: tuple[tuple[StepRow, bool | None], ...]
-    right: bool
+    right: bool  # the answer of the whole
 
 
 def judge_run(outcome: Outcome, right: bool, known: Mapping[tuple[str, str], Expectation]) -> JudgedRun:
-    """A call is right where it answers as the case of the same step and arguments expects; without such a case nothing is known of it."""
+    """A call is right where it answers as the case of the same step and arguments expects.
+
+    Without such a case nothing is known of the call.
+    """
     return JudgedRun(outcome, tuple((call, _judged(call, known)) for call in on_the_path(outcome.calls)), right)
 
 
@@ -36,7 +42,10 @@ def _judged(call: StepRow, known: Mapping[tuple[str, str], Expectation]) -> bool
 
 
 def cause_of(run: JudgedRun, decides: Callable[[str, str], bool]) -> tuple[Cause, str | None]:
-    """Why a wrong whole is wrong, and the step where it began. `decides`: whether a step's calls, by name and kind, take a branch."""
+    """Why a wrong whole is wrong, and the step where it began.
+
+    `decides`: whether a step's calls, by name and kind, take a branch.
+    """
     first_wrong = next((call for call, right in run.calls if right is False), None)
     if first_wrong is not None:
         name = first_wrong.key[0]

@@ -1,4 +1,7 @@
-"""A test against an earlier one, case by case: paired differences with intervals, and whether anything is worse beyond the margin."""
+"""A test against an earlier one, case by case.
+
+For each part: the paired difference with its interval, and whether the part is worse beyond the margin.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +17,9 @@ LEVEL = 0.95
 def compare(
     parts: Sequence[PartResult], baseline: Mapping[str, Mapping[str, CaseResult]], margin: float, name: str
 ) -> tuple[Against, ...]:
-    """Every part that both have, on the cases that both have alike and scored. The error rate of 5 % is shared by all comparisons (Bonferroni).
+    """Every part that both tests have, on the cases that both have alike and scored.
+
+    The error rate of 5 % is shared by all comparisons (Bonferroni).
 
     Raises UserError where they have no case in common.
     """
@@ -41,19 +46,18 @@ def _against(
     level: float,
 ) -> Against:
     now, then = ([_row(row) for row in rows] for rows in zip(*pairs, strict=True))
-    found = decide_gate(now, then, margin=margin, level=level)
-    better = sum(one.score > other.score for one, other in zip(now, then, strict=True))
-    worse = sum(one.score < other.score for one, other in zip(now, then, strict=True))
-    p = mcnemar_midp(better, worse) if all(row.score in (0.0, 1.0) for row in (*now, *then)) else None
+    gate = decide_gate(now, then, margin=margin, level=level)
+    better = sum(row.score > other.score for row, other in zip(now, then, strict=True))
+    worse = sum(row.score < other.score for row, other in zip(now, then, strict=True))
     left_out = len(part.rows) + len(earlier) - 2 * len(pairs)
     return Against(
-        part.name,
-        found.answer,
-        found.difference,
-        found.lower_bound,
-        p,
-        left_out,
-        _sentence(part.name, found, better, worse, left_out),
+        name=part.name,
+        answer=gate.answer,
+        difference=gate.difference,
+        lower_bound=gate.lower_bound,
+        p=mcnemar_midp(better, worse) if all(row.score in (0.0, 1.0) for row in (*now, *then)) else None,
+        n_left_out=left_out,
+        sentence=_sentence(part.name, gate, better, worse, left_out),
     )
 
 
@@ -62,14 +66,15 @@ def _row(row: CaseResult) -> RowResult:
     return RowResult(row.id, None, row.expected, row.output, row.score)
 
 
-def _sentence(name: str, found: GateResult, better: int, worse: int, left_out: int) -> str:
-    seen = f"{name}: {found.difference.value * 100:+.1f} points on {found.n} cases ({better} better, {worse} worse)"
-    bound = f"at least {found.lower_bound * 100:+.1f} with {100 * found.level:.4g}% confidence"
+def _sentence(name: str, gate: GateResult, better: int, worse: int, left_out: int) -> str:
+    seen = f"{name}: {gate.difference.value * 100:+.1f} points on {gate.n} cases ({better} better, {worse} worse)"
+    bound = f"at least {gate.lower_bound * 100:+.1f} with {100 * gate.level:.4g}% confidence"
+    margin = f"the margin of {gate.margin * 100:g}"
     aside = f"; {left_out} cases that only one of the two has were left out" if left_out else ""
-    if found.answer == "pass":
-        return f"{seen}, {bound}: not worse by the margin of {found.margin * 100:g}{aside}"
-    if found.answer == "fail":
-        return f"{seen}: worse by more than the margin of {found.margin * 100:g}{aside}"
-    needed = found.rows_needed
-    more = f"; about {needed} cases would tell, if the difference stays" if needed and needed > found.n else ""
-    return f"{seen}, {bound}: these cases cannot tell whether it is within the margin of {found.margin * 100:g}{more}{aside}"
+    if gate.answer == "pass":
+        return f"{seen}, {bound}: not worse by {margin}{aside}"
+    if gate.answer == "fail":
+        return f"{seen}: worse by more than {margin}{aside}"
+    needed = gate.rows_needed
+    more = f"; about {needed} cases would tell, if the difference stays" if needed and needed > gate.n else ""
+    return f"{seen}, {bound}: these cases cannot tell whether it is within {margin}{more}{aside}"

@@ -1,11 +1,14 @@
 """Case files: what a flow's steps, its paths and the whole of it are expected to do.
 
-    cases/STEP.jsonl    {"id", "input", "expected"}: one call of the step (or agent, tool, decision), and what it should answer
-    cases/paths.jsonl   {"id", "input", "path", "script"}: the flow's input and its path (see `flow.paths`); the script answers for the models
-    cases/flow.jsonl    {"id", "input", "expected"}, and where known "path": the flow's input and its result; cases/FLOWNAME.jsonl is the same
+    cases/STEP.jsonl    {"id", "input", "expected"}: one call of the step (or agent, tool, decision), and what it
+                        should answer
+    cases/paths.jsonl   {"id", "input", "path", "script"}: the flow's input and its path (see `flow.paths`); the script
+                        answers for the models
+    cases/flow.jsonl    {"id", "input", "expected"}, and where known "path": the flow's input and its result;
+                        cases/FLOWNAME.jsonl is the same
 
-`input` is the object of arguments, or the one argument that must be given. `metric` (and `database`, for sql_execution) may stand in any row: how its answer is
-scored.
+`input` is the object of arguments, or the one argument that must be given. In any row `metric` may say how its answer
+is scored, and for sql_execution `database` on what.
 """
 
 import hashlib
@@ -33,7 +36,10 @@ WHOLE = "flow"
 
 @dataclass(frozen=True)
 class Expectation:
-    """A case with what it should answer. `key` tells it from a case with another input, answer or metric; `call` is its arguments as the journal has them."""
+    """A case with what it should answer.
+
+    `key` tells it from a case with another input, answer or metric; `call` is its arguments as the journal has them.
+    """
 
     case: Case
     expected: Any
@@ -57,7 +63,7 @@ class Suite:
     @cached_property
     def known(self) -> dict[tuple[str, str], Expectation]:
         """The step cases by (step, arguments)."""
-        return {(step, one.call): one for step, cases in self.steps.items() for one in cases}
+        return {(step, case.call): case for step, cases in self.steps.items() for case in cases}
 
     def answer(self, step: str, arguments: str) -> Any:
         """What a step should answer to these arguments, or UNKNOWN."""
@@ -85,19 +91,19 @@ def load_suite(
     metrics: Mapping[str, str],
     database: Path | None,
 ) -> Suite:
-    """Read every case file of the folder. `part_of` finds a step by its name; `metrics` and `database` hold where a row names none.
+    """Read every case file of the folder.
+
+    `part_of` finds a step by its name; `metrics` and `database` are for the rows that name none.
 
     Raises DatasetError naming file and line, UserError where the folder is empty or a file's name is no step's.
     """
     files = {path.stem: path for path in sorted(folder.glob("*.jsonl"))}
     if not files:
-        raise UserError(
-            f"{folder}: holds no cases; write {folder / 'STEP.jsonl'}, or make them of a traced run with --from-run RUN"
-        )
+        remedy = f"write {folder / 'STEP.jsonl'}, or make them of a traced run with --from-run RUN"
+        raise UserError(f"{folder}: holds no cases; {remedy}")
     if WHOLE in files and whole.name in files and whole.name != WHOLE:
-        raise UserError(
-            f"{files[WHOLE]} and {files[whole.name]} both hold cases of the whole flow; keep one of the two"
-        )
+        both = f"{files[WHOLE]} and {files[whole.name]}"
+        raise UserError(f"{both} both hold cases of the whole flow; keep one of the two")
     steps: dict[str, list[Expectation]] = {}
     paths: list[Case] = []
     wholes: list[Expectation] = []
@@ -109,25 +115,27 @@ def load_suite(
         is_whole = name in (WHOLE, whole.name)
         part = whole if is_whole else part_of(name, [row for _, row in rows])
         defaults = metrics.get(part.name, metrics.get(name)), database
-        found = [
-            _expectation(part, case, row, path, defaults) for case, row in _cases(path, rows, part, needs="expected")
-        ]
+        cases = _cases(path, rows, part, needs="expected")
+        expectations = [_expectation(part, case, row, path, defaults) for case, row in cases]
         if is_whole:
-            wholes = found
+            wholes = expectations
         else:
-            _refuse_two_answers(path, found)
-            steps[name] = found
+            _refuse_two_answers(path, expectations)
+            steps[name] = expectations
     unused = [name for name in metrics if name not in {*steps, whole.name, *(WHOLE for _ in wholes)}]
     if unused:
         raise UserError(
             f"--metric {unused[0]}=...: there are no cases of {unused[0]} in {folder}; it has {', '.join(files)}"
         )
-    expected_paths = {whole.call(case.input, case.id): case.path for case in paths}
-    wholes = [
-        one if one.case.path is not None else replace(one, case=replace(one.case, path=expected_paths.get(one.call)))
-        for one in wholes
-    ]
-    return Suite(steps, paths, wholes)
+    path_by_call = {whole.call(case.input, case.id): case.path for case in paths}
+    return Suite(steps, paths, [_with_path(expectation, path_by_call) for expectation in wholes])
+
+
+def _with_path(expectation: Expectation, path_by_call: Mapping[str, ExpectedPath | None]) -> Expectation:
+    """A case of the whole flow with its own path, else with that of the path case of the same input."""
+    if expectation.case.path is not None:
+        return expectation
+    return replace(expectation, case=replace(expectation.case, path=path_by_call.get(expectation.call)))
 
 
 def _cases(
@@ -155,9 +163,9 @@ def _cases(
     return cases
 
 
-def _path(path: Path, line: int, given: Any) -> ExpectedPath | None:
+def _path(path: Path, line: int, expected: Any) -> ExpectedPath | None:
     try:
-        return None if given is None else check_path(given)
+        return None if expected is None else check_path(expected)
     except UserError as error:
         raise DatasetError(f"{path}:{line}: {error}") from None
 
@@ -168,45 +176,50 @@ def _expectation(
     name, database = row.get("metric", defaults[0]), path.parent / row["database"] if "database" in row else defaults[1]
     metric = metric_named(name, part, row["expected"], database)
     if metric.name in ("accuracy", "exact_match") and part.labels and row["expected"] not in part.labels:
+        labels = ", ".join(part.labels)
         raise DatasetError(
-            f"{path}: the case {case.id} expects {row['expected']!r:.80}, which {part.name} cannot answer; it has {', '.join(part.labels)}"
+            f"{path}: the case {case.id} expects {row['expected']!r:.80}, which {part.name} cannot answer; "
+            f"it has {labels}"
         )
     call = part.call(case.input, f"{path}: the case {case.id}")
-    key = hashlib.sha256(
-        canonical_json([part.name, json.loads(call), row["expected"], metric.name]).encode()
-    ).hexdigest()[:16]
+    identity = canonical_json([part.name, json.loads(call), row["expected"], metric.name])
+    key = hashlib.sha256(identity.encode()).hexdigest()[:16]
     return Expectation(case, row["expected"], metric, key, call)
 
 
-_OF_MANY = ("macro_f1", "win_rate")  # no scores of one answer against an expected one
+_OF_MANY = ("macro_f1", "win_rate")  # these score many answers together, and cannot score a single one
 
 
 def metric_named(name: str | None, part: Part, expected: Any, database: Path | None) -> Metric:
-    """The metric of that name, or `module:function` of (answer, expected), 0..1; None: equal words for text, else equal values. Raises UserError."""
+    """The metric of that name, or `module:function` of (answer, expected), 0..1.
+
+    None: equal words for text, else equal values. Raises UserError.
+    """
     if name is None:
         name = "exact_match" if isinstance(expected, str) and not part.labels else "accuracy"
     if ":" in name:
         judge = load_hook(name, "--metric")
         return Metric(name, lambda output, gold, _: _judged(judge, name, output, gold), proportion=False)
     if name not in get_args(MetricName) or name in _OF_MANY:
-        known = ", ".join(one for one in get_args(MetricName) if one not in _OF_MANY)
+        known = ", ".join(metric for metric in get_args(MetricName) if metric not in _OF_MANY)
         raise UserError(
-            f"{part.name}: there is no metric {name!r} for one answer; use {known}, or module:function of (answer, expected)"
+            f"{part.name}: there is no metric {name!r} for one answer; "
+            f"use {known}, or module:function of (answer, expected)"
         )
     if name == "sql_execution" and database is None:
         raise UserError(
-            f"{part.name}: sql_execution runs the queries; name the database in the row (`database`), or with --database FILE"
+            f"{part.name}: sql_execution runs the queries; "
+            "name the database in the row (`database`), or with --database FILE"
         )
-    return metric_for(Task(part.name, "-", "text", metric=name, database=database))  # type: ignore[arg-type]  # checked above
+    return metric_for(Task(part.name, "-", "text", metric=name, database=database))  # type: ignore[arg-type]  # checked
 
 
 def _judged(judge: Callable[..., Any], name: str, output: str, gold: str) -> float:
     try:
         score = judge(output, gold)
     except Exception as error:  # the user's own code: whatever it raises
-        raise StillhouseError(
-            f"the metric {name} failed on the answer {output[:80]!r} ({type(error).__name__}: {error}); mend it"
-        ) from None
+        failure = f"{type(error).__name__}: {error}"
+        raise StillhouseError(f"the metric {name} failed on the answer {output[:80]!r} ({failure}); mend it") from None
     if not isinstance(score, bool | int | float) or not 0 <= score <= 1:
         raise UserError(f"the metric {name} gave {score!r:.80}; return a number from 0 to 1")
     return float(score)
@@ -214,9 +227,10 @@ def _judged(judge: Callable[..., Any], name: str, output: str, gold: str) -> flo
 
 def _refuse_two_answers(path: Path, cases: Sequence[Expectation]) -> None:
     first: dict[str, Expectation] = {}
-    for one in cases:
-        other = first.setdefault(one.call, one)
-        if as_text(other.expected) != as_text(one.expected):
+    for case in cases:
+        other = first.setdefault(case.call, case)
+        if as_text(other.expected) != as_text(case.expected):
             raise DatasetError(
-                f"{path}: the cases {other.case.id} and {one.case.id} have the same input and expect different answers; keep one of the two"
+                f"{path}: the cases {other.case.id} and {case.case.id} have the same input and expect different "
+                "answers; keep one of the two"
             )

@@ -1,4 +1,7 @@
-"""The parts of an app that a case can call by name: its steps, agents and tools, its decisions, and the flow as a whole."""
+"""The parts of an app that a case can call by name.
+
+They are its steps, agents and tools, its decisions, and the flow as a whole.
+"""
 
 import inspect
 import sys
@@ -20,38 +23,43 @@ DECIDES = {"question", "options"}  # the arguments by which a case of a decision
 
 @dataclass(frozen=True)
 class Part:
-    """One part, as a flow of its own. `needs`: the arguments that must be given. `labels`: of a choice. `decides`: its answer is a branch.
-
-    `wrapped`: its arguments are the flow's one argument, of this name.
-    """
+    """One part of an app, as a flow of its own."""
 
     name: str
     flow: Flow[Any, Any]
-    needs: tuple[str, ...]
-    labels: tuple[str, ...] | None = None
-    decides: bool = False
-    wrapped: str | None = None
+    needs: tuple[str, ...]  # the arguments that must be given
+    labels: tuple[str, ...] | None = None  # of a choice
+    decides: bool = False  # its answer takes a branch
+    wrapped: str | None = None  # the flow takes one argument, of this name, that holds the part's arguments
 
-    def arguments(self, given: Any, where: str) -> Mapping[str, Any]:
-        """A case's input as the flow takes it: an object of arguments; anything else is the one argument that must be given. Raises DatasetError."""
-        if not isinstance(given, dict):
+    def arguments(self, case_input: Any, where: str) -> Mapping[str, Any]:
+        """A case's input as the flow takes it. Raises DatasetError.
+
+        An object is the arguments; anything else is the one argument that must be given.
+        """
+        if not isinstance(case_input, dict):
             if len(self.needs) != 1:
-                raise DatasetError(
-                    f"{where}: {self.name} needs {', '.join(self.needs) or 'no arguments'}; write `input` as an object of them"
-                )
-            given = {self.needs[0]: given}
-        return given if self.wrapped is None else {self.wrapped: given}
+                needs = ", ".join(self.needs) or "no arguments"
+                raise DatasetError(f"{where}: {self.name} needs {needs}; write `input` as an object of them")
+            case_input = {self.needs[0]: case_input}
+        return case_input if self.wrapped is None else {self.wrapped: case_input}
 
     def call(self, arguments: Mapping[str, Any], what: str) -> str:
-        """The arguments as the journal has them: typed, with defaults, canonical. Raises UserError where they do not fit."""
+        """The arguments as the journal has them: typed, with defaults, canonical.
+
+        Raises UserError where they do not fit.
+        """
         bound = typed_arguments(self.flow.function, arguments, what).arguments
         return encode(bound if self.wrapped is None else bound[self.wrapped], f"the input of {what}", canonical=True)
 
 
 def _part(flow: Flow[Any, Any], labels: tuple[str, ...] | None = None, *, decides: bool = False) -> Part:
-    """A part whose arguments are those of the flow's function; of several those without a default must be given."""
+    """A part whose arguments are those of the flow's function.
+
+    Those without a default must be given; a single argument always must.
+    """
     takes = inspect.signature(flow.function).parameters.values()
-    needs = tuple(one.name for one in takes if one.default is one.empty or len(takes) == 1)
+    needs = tuple(parameter.name for parameter in takes if parameter.default is parameter.empty or len(takes) == 1)
     return Part(flow.name, flow, needs, labels, decides)
 
 
@@ -61,30 +69,31 @@ class Parts:
     def __init__(self, flow: Flow[Any, Any]) -> None:
         self.whole = _part(flow)
         self._flow = flow
-        self._found: dict[str, Part] = {}
+        self._by_name: dict[str, Part] = {}
         for value in vars(sys.modules[flow.function.__module__]).values():
             if isinstance(value, Agent):
-                self._found[value.name] = self._agent(value)
-                self._found |= {name: self._tool(tool) for name, tool in value.tools.items()}
+                self._by_name[value.name] = self._agent(value)
+                self._by_name |= {name: self._tool(tool) for name, tool in value.tools.items()}
             elif isinstance(value, Tool):
-                self._found[value.name] = self._tool(value)
+                self._by_name[value.name] = self._tool(value)
             elif (declared := getattr(value, "stillhouse_step", None)) is not None:
-                self._found[declared.name] = self._step(declared.name, value)
+                self._by_name[declared.name] = self._step(declared.name, value)
 
     def find(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Part:
-        """The part of that name; where there is none and the rows ask questions with options, a decision. Raises UserError."""
-        if name in self._found:
-            return self._found[name]
+        """The part of that name. Raises UserError.
+
+        Where there is none, and the rows ask questions with options, it is a decision.
+        """
+        if name in self._by_name:
+            return self._by_name[name]
         if rows and all(isinstance(row.get("input"), dict) and row["input"].keys() >= DECIDES for row in rows):
             return self._decision(name)
-        module = self._flow.function.__module__
-        raise UserError(
-            f"{name}.jsonl: {module} has no step {name!r}; it has {', '.join(sorted(self._found)) or 'none'}, and the flow {self._flow.name}"
-        )
+        module, steps = self._flow.function.__module__, ", ".join(sorted(self._by_name)) or "none"
+        raise UserError(f"{name}.jsonl: {module} has no step {name!r}; it has {steps}, and the flow {self._flow.name}")
 
     def decides(self, name: str, kind: str) -> bool:
         """Whether calls of that name take a branch: a decision, or a step that answers with a choice."""
-        return kind == "decide" or (name in self._found and self._found[name].decides)
+        return kind == "decide" or (name in self._by_name and self._by_name[name].decides)
 
     def _step(self, name: str, step: Any) -> Part:
         task: Task | None = step.task() if hasattr(step, "task") else None

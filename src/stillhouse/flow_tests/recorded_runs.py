@@ -12,7 +12,10 @@ from stillhouse.store.journal import StepRow, open_journal
 
 
 class RecordedRuns:
-    """The runs of the flow `flow` in a journal; where several answered the same call, the newest. An absent journal holds none."""
+    """The runs of the flow `flow` in a journal; an absent journal holds none.
+
+    Where several runs answered the same call, the newest one's answer counts.
+    """
 
     def __init__(self, flow: str, store: Path | str) -> None:
         self.flow, self.store = flow, store
@@ -37,5 +40,5 @@ class RecordedRuns:
     def answer(self, step: str, arguments: str) -> Any:
         return self._read[0].get((step, arguments), UNKNOWN)
 
-    def values(self, given: str) -> Sequence[StepRow]:
-        return self._read[1].get(given, ())
+    def values(self, flow_input: str) -> Sequence[StepRow]:
+        return self._read[1].get(flow_input, ())

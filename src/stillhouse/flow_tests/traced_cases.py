@@ -1,13 +1,14 @@
-"""Cases of traced runs: what every step, the path and the whole did, written down to be read, mended and held against later versions of the app.
+"""Cases of traced runs: what every step, the path and the whole did, written into case files.
 
-They say what the app did, not what is right. Files that are there keep their rows; new ones are added below.
+There they can be read, mended and held against later versions of the app. They say what the app did, not what is right.
+Files that are there keep their rows; new ones are added below.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stillhouse.data.dataset import json_rows
 from stillhouse.errors import UserError
@@ -17,39 +18,44 @@ from stillhouse.flow_tests.cases import PATHS, WHOLE, as_text
 from stillhouse.runs import write_atomic
 from stillhouse.store.journal import Journal, RunRow, StepRow, existing_journal, key_id
 
-Written = dict[
-    Path, tuple[int, int, int]
-]  # by file: new cases; equal ones that were there; such as were there with another answer, and are left as they are
+
+class Added(NamedTuple):
+    """What became of the cases for one file."""
+
+    new: int
+    known: int  # the file had an equal case already
+    differing: int  # the file had the case with another answer, which is left as it is
+
+
+Written = dict[Path, Added]
 _AS_STEPS = ("step", "model", "decide", "agent", "tool")
 _SCRIPTED = ("model", "decide", "agent", "human")
 
 
 def cases_of_runs(runs: Sequence[str], *, cases: Path, store: Path | str) -> Written:
-    """Write the cases of these runs into the folder. Raises UserError for a run that is not there or not done, or runs of several flows."""
+    """Write the cases of these runs into the folder.
+
+    Raises UserError for a run that is not there or not done, or runs of several flows.
+    """
     with closing(existing_journal(store)) as journal:
         traced = [(_done(journal, run, store), journal.steps(run)) for run in dict.fromkeys(runs)]
         flows = {run.flow for run, _ in traced}
         if len(flows) > 1:
             raise UserError(f"the runs are of several flows ({', '.join(sorted(flows))}); give runs of one")
-        found: dict[str, list[dict[str, Any]]] = {}
+        rows_by_file: dict[str, list[dict[str, Any]]] = {}
         for run, calls in traced:
-            result = json.loads(journal.text(run.result or "null"))
             for call in calls:
                 if call.kind in _AS_STEPS and call.output is not None:
-                    case = {
-                        "id": f"{run.run}-{len(found.get(call.key[0], [])) + 1}",
-                        "input": _input(call.arguments),
-                        "expected": answer_of(call),
-                    }
-                    found.setdefault(call.key[0], []).append(case)
-            given = _input(run.input)
-            found.setdefault(PATHS, []).append(
-                {"id": run.run, "input": given, "path": _path(calls), "script": _script(calls)}
-            )
-            found.setdefault(WHOLE, []).append({"id": run.run, "input": given, "expected": result})
+                    step_rows = rows_by_file.setdefault(call.key[0], [])
+                    id_ = f"{run.run}-{len(step_rows) + 1}"
+                    step_rows.append({"id": id_, "input": _input(call.arguments), "expected": answer_of(call)})
+            whole = {"id": run.run, "input": _input(run.input)}
+            rows_by_file.setdefault(PATHS, []).append({**whole, "path": _path(calls), "script": _script(calls)})
+            result = json.loads(journal.text(run.result or "null"))
+            rows_by_file.setdefault(WHOLE, []).append({**whole, "expected": result})
     return {
         path: _add(path, rows, "path" if name == PATHS else "expected")
-        for name, rows in found.items()
+        for name, rows in rows_by_file.items()
         for path in (cases / f"{name}.jsonl",)
     }
 
@@ -59,21 +65,20 @@ def _done(journal: Journal, run: str, store: Path | str) -> RunRow:
     if row is None:
         raise UserError(f"there is no run {run!r} in {store}; `stillhouse runs` lists them")
     if row.status != "done":
-        raise UserError(
-            f"the run {run} is not done ({row.status}), so what it should come to is not known; resume it, or give another"
-        )
+        unknown = f"the run {run} is not done ({row.status}), so what it should come to is not known"
+        raise UserError(f"{unknown}; resume it, or give another")
     return row
 
 
 def _input(arguments: str) -> Any:
-    """One text alone is itself; else the object of arguments."""
-    given = json.loads(arguments)
-    only = next(iter(given.values())) if len(given) == 1 else None
-    return only if isinstance(only, str) else given
+    """The arguments as a case's input: of a single text argument the text, else the object."""
+    fields = json.loads(arguments)
+    only = next(iter(fields.values())) if len(fields) == 1 else None
+    return only if isinstance(only, str) else fields
 
 
 def _path(calls: Sequence[StepRow]) -> Any:
-    """The exact list; where calls ran side by side, counts, for which of them began first is chance."""
+    """The exact list; where calls ran side by side, counts, because which of them began first is chance."""
     path = path_of(calls)
     return {move: path.count(move) for move in dict.fromkeys(path)} if _side_by_side(on_the_path(calls)) else path
 
@@ -89,7 +94,10 @@ def _side_by_side(calls: Sequence[StepRow]) -> bool:
 
 
 def _script(calls: Iterable[StepRow]) -> dict[str, Any]:
-    """What models and people answered, by step: one answer where they always said the same, else by input, and for equal inputs in order."""
+    """What models and people answered, by step.
+
+    It is one answer where a step always gave the same, else the answers by input, and for equal inputs in order.
+    """
     script: dict[str, Any] = {}
     answers: dict[str, dict[str, list[Any]]] = {}
     agents = {key_id(call.key) for call in calls if call.kind == "agent"}
@@ -98,12 +106,14 @@ def _script(calls: Iterable[StepRow]) -> dict[str, Any]:
             answer = answer_of(call) if call.output is not None else {"raises": call.error}
             answers.setdefault(call.key[0], {}).setdefault(call.arguments, []).append(answer)
     for step, by_input in answers.items():
-        said = [answer for equal in by_input.values() for answer in equal]
-        if len({as_text(answer) for answer in said}) == 1:
-            script[step] = said[0]
+        every = [answer for equal in by_input.values() for answer in equal]
+        if len({as_text(answer) for answer in every}) == 1:
+            script[step] = every[0]
         else:
             script[step] = {
-                "by_input": [{"input": _input(given), "output": _in_order(equal)} for given, equal in by_input.items()]
+                "by_input": [
+                    {"input": _input(arguments), "output": _in_order(equal)} for arguments, equal in by_input.items()
+                ]
             }
     return script
 
@@ -112,7 +122,7 @@ def _in_order(answers: Sequence[Any]) -> Any:
     return answers[0] if len({as_text(answer) for answer in answers}) == 1 else {"in_order": list(answers)}
 
 
-def _add(path: Path, rows: Iterable[Mapping[str, Any]], answer: str) -> tuple[int, int, int]:
+def _add(path: Path, rows: Iterable[Mapping[str, Any]], answer: str) -> Added:
     """Append the cases whose input the file has not yet."""
     there = [row for _, row in json_rows(path)] if path.is_file() else []
     by_input: dict[str, Mapping[str, Any]] = {canonical_json(row.get("input")): row for row in there}
@@ -132,13 +142,13 @@ def _add(path: Path, rows: Iterable[Mapping[str, Any]], answer: str) -> tuple[in
         before = path.read_text(encoding="utf-8") if there else ""
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in new)
         write_atomic(path, before + ("" if before.endswith("\n") or not before else "\n") + lines)
-    return len(new), known, differing
+    return Added(len(new), known, differing)
 
 
 def _unused(id_: str, ids: set[str]) -> str:
-    found, number = id_, 1
-    while found in ids:
+    unused, number = id_, 1
+    while unused in ids:
         number += 1
-        found = f"{id_}-{number}"
-    ids.add(found)
-    return found
+        unused = f"{id_}-{number}"
+    ids.add(unused)
+    return unused

@@ -11,7 +11,7 @@ from dataclasses import KW_ONLY, dataclass
 from markupsafe import Markup
 
 from stillhouse import numbers
-from stillhouse.flow.picture import Box, Branch, End, Frame, Lanes, Part, Picture, Ran
+from stillhouse.flow.picture import Branch, CallBox, Enclosure, End, Lanes, Picture, PicturePart, Ran
 from stillhouse.report.html import sheets
 from stillhouse.report.svg import CHAR_PX, LINE_PX, figure, line, polygon, rect, tag, text, wrapped
 from stillhouse.report.trace_words import short
@@ -51,12 +51,12 @@ class _Block:
     unjoined: "_Block | None" = None
 
 
-def facts(box: Box) -> list[str]:
+def facts(box: CallBox) -> list[str]:
     """What stands below a box's name: its notes, and of a run what it used and how long it took."""
     return [*box.notes, *(_ran(box.ran, timed=box.kind != "human") if box.ran is not None else ())]
 
 
-def words(box: Box) -> list[str]:
+def words(box: CallBox) -> list[str]:
     """The facts and, of a call that failed, its error in short: what Mermaid writes into a box."""
     error = None if box.ran is None else box.ran.error
     return [*facts(box), *([] if error is None else [short(error, 100)])]
@@ -101,14 +101,14 @@ def flow_svg(picture: Picture, width: int = WIDE) -> str:
     return f"{head}>{style}{rest}\n"
 
 
-def _in_words(part: Part) -> str:
+def _in_words(part: PicturePart) -> str:
     """The part in words, for readers who hear the page."""
     match part:
-        case Box():
+        case CallBox():
             times = "" if part.ran is None or part.ran.calls == 1 else f" {part.ran.calls} times"
             outcome = "" if part.ran is None or part.ran.outcome == "done" else f" ({part.ran.outcome})"
             return f"{part.name}{times}{outcome}"
-        case Frame():
+        case Enclosure():
             return f"{part.title}: {', '.join(map(_in_words, part.body))}"
         case Lanes():
             return " beside ".join(", ".join(map(_in_words, lane)) or "nothing" for lane in part.lanes)
@@ -121,11 +121,11 @@ def _in_words(part: Part) -> str:
 # Parts
 
 
-def _part(part: Part, room: float) -> _Block:
+def _part(part: PicturePart, room: float) -> _Block:
     match part:
-        case Box():
+        case CallBox():
             return _box(part, room)
-        case Frame():
+        case Enclosure():
             return _framed(_Words([part.title], "frame-title"), _sequence(part.body, room - 2 * _PAD), "frame", room)
         case Lanes():
             return _beside([("", lane) for lane in part.lanes], room, "side by side")
@@ -144,7 +144,7 @@ def _end(end: End) -> _Block:
     return _Block(wide, 22, draw, leaves=True)
 
 
-def _sequence(parts: Sequence[Part], room: float) -> _Block:
+def _sequence(parts: Sequence[PicturePart], room: float) -> _Block:
     if not parts:
         return _Block(0, 0, lambda x, y: [], through=True)
     return _stacked([_part(part, room) for part in parts])
@@ -163,7 +163,7 @@ class _Words:
         return max((CHAR_PX * (len(words) + len(self.after) + 1) for words in self.lines), default=0.0)
 
 
-def _box(box: Box, room: float) -> _Block:
+def _box(box: CallBox, room: float) -> _Block:
     widest = min(_BOX, room) - 2 * _PAD
     name = box.name if box.ran is None or box.ran.calls == 1 else f"{box.name} × {numbers.count(box.ran.calls)}"
     error = [] if box.ran is None or box.ran.error is None else wrapped(box.ran.error, widest, lines=4)
@@ -264,7 +264,7 @@ def _stacked(blocks: Sequence[_Block]) -> _Block:
     return _Block(wide, high, draw, leaves=blocks[-1].leaves, arrow=blocks[0].arrow, unjoined=last)
 
 
-def _beside(lanes: Sequence[tuple[str, Sequence[Part]]], room: float, what: str) -> _Block:
+def _beside(lanes: Sequence[tuple[str, Sequence[PicturePart]]], room: float, what: str) -> _Block:
     """Side by side, hung on a line; where there is no room, one below the other in a box."""
     blocks = [(label, _sequence(lane, room)) for label, lane in lanes]
     columns = [(wrapped(label, max(block.width, 150.0), lines=3) if label else [], block) for label, block in blocks]

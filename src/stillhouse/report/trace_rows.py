@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from stillhouse import numbers
-from stillhouse.flow.trace import Fork, Group, Loop, Node, Part, Trace, calls_in, choices, failing, folded, used
+from stillhouse.flow.trace import Fork, Group, Loop, Node, Trace, TracePart, calls_in, choices, failing, folded, used
 from stillhouse.report.trace_words import SHORT, cost, gave, given, joined, model_word, tokens, tries
 
 UNFOLDED = 3  # up to so many repetitions are shown one by one
@@ -67,7 +67,7 @@ class TraceRows:
         self.room -= len(shown)
         return [self._call(node) for node in shown]
 
-    def _part(self, part: Part) -> list[TraceRow]:
+    def _part(self, part: TracePart) -> list[TraceRow]:
         match part:
             case Group():
                 return self._calls(part.calls) if len(part.calls) <= UNFOLDED else [self._repeated(part)]
@@ -81,7 +81,7 @@ class TraceRows:
                 inside = [lane[0] if len(lane) == 1 else TraceRow(name="branch", inside=lane) for lane in lanes]
                 return [TraceRow(name="side by side", inside=inside)]
 
-    def _parts(self, parts: Sequence[Part]) -> list[TraceRow]:
+    def _parts(self, parts: Sequence[TracePart]) -> list[TraceRow]:
         return [row for part in parts for row in self._part(part)]
 
     def _call(self, node: Node) -> TraceRow:

@@ -8,7 +8,7 @@ import pytest
 from stillhouse.errors import UserError
 from stillhouse.flow.tools import ToolError, sql
 from stillhouse.flow.tools.sql import table
-from stillhouse.flow.tools.sql_reader import Rows
+from stillhouse.flow.tools.sql_reader import QueryRows
 from stillhouse.flow.tools.sql_sqlite import SqliteReader
 
 BOMB = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT {} FROM n"
@@ -85,7 +85,7 @@ async def test_what_is_cut_is_said(shop):
 
 
 def test_the_table_never_outgrows_its_limit():
-    wide = Rows(["c" * 100] * 2_000, [], False)
+    wide = QueryRows(["c" * 100] * 2_000, [], False)
     assert len(table(wide, 1_000)) <= 1_150
 
 

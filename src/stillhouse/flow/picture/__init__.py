@@ -1,6 +1,8 @@
-"""Pictures of a flow: `source` reads one from the flow's code, `executed` from a run's trace, `mermaid` writes either as text; `report.flow_graph` draws them.
+"""Pictures of a flow, as data.
 
-A picture is a tree and not a net: Python's control flow nests, and what nests can be drawn without a line that crosses another.
+`source` reads one from the flow's code, `executed` from a run's trace. `mermaid` writes either as text, and
+`report.flow_graph` draws it. A picture is a tree and not a net: Python's control flow nests, and what nests can be
+drawn without lines that cross.
 """
 
 from dataclasses import dataclass
@@ -8,72 +10,73 @@ from typing import Literal, TypeAlias
 
 from stillhouse.flow.trace import Used
 
-Outcome = Literal[
-    "done", "failed", "handled", "waiting", "unfinished"
-]  # failed: and the run with it; handled: the run went on; the others as in the trace
+# failed: and so did the run; handled: it failed and the run went on; the others as in the trace
+CallOutcome = Literal["done", "failed", "handled", "waiting", "unfinished"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
     """How the calls behind a box went. Seconds are per call: the median, and the slowest."""
 
     calls: int
-    at_once: int  # how many at the same time, at most
+    at_once: int  # the most that ran at the same time
     failed: int
-    used: Used  # with that of the calls in their bodies
+    used: Used  # the calls in their bodies included
     p50_s: float | None
     max_s: float | None
-    outcome: Outcome  # the worst of them
+    outcome: CallOutcome  # the worst of them
     error: str | None = None  # of one that failed
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
-    """A step, and what its body calls. `ran` is None in a picture of source."""
+class CallBox:
+    """A call in the flow, and what its body calls. `ran` is None in a picture of source."""
 
     name: str
     kind: str  # of the journal; "flow" for one that is called as a part of another
     notes: tuple[str, ...] = ()  # what was decided, asked, or which model answers; one line each
-    inside: tuple["Part", ...] = ()
+    inside: tuple["PicturePart", ...] = ()
     ran: Ran | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """A part that repeats, or that something is held around; `title` says what."""
+class Enclosure:
+    """Parts with a title around them: the body of a loop, what `limits` holds, the turns of an agent."""
 
     title: str
-    body: tuple["Part", ...]
+    body: tuple["PicturePart", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
     """Parts that run side by side."""
 
-    lanes: tuple[tuple["Part", ...], ...]
+    lanes: tuple[tuple["PicturePart", ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class BranchArm:
+    """One way that a branch can go; `label` says when."""
+
     label: str
-    body: tuple["Part", ...] = ()
+    body: tuple["PicturePart", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
     """One of several arms is taken."""
 
-    arms: tuple[Arm, ...]
+    arms: tuple[BranchArm, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The flow, the loop or the helper ends here: return, raise, break or continue."""
+    """The flow, the loop or the helper ends here: by return, raise, break or continue, or as the run did."""
 
     word: str
 
 
-Part: TypeAlias = Box | Frame | Lanes | Branch | End
+PicturePart: TypeAlias = CallBox | Enclosure | Lanes | Branch | End
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +84,12 @@ class Picture:
     """A whole picture. `lines` stand below the title."""
 
     title: str
-    parts: tuple[Part, ...]
+    parts: tuple[PicturePart, ...]
     lines: tuple[str, ...] = ()
 
 
-def ends(parts: tuple[Part, ...]) -> bool:
-    """Whether nothing can follow: the parts leave in every arm."""
+def ends(parts: tuple[PicturePart, ...]) -> bool:
+    """Whether nothing can follow these parts: every arm leaves."""
     if not parts:
         return False
     last = parts[-1]

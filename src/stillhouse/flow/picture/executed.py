@@ -1,16 +1,27 @@
-"""The picture of a run: the branches it took, its loops folded with their counts, what each step used, and the one that failed."""
+"""The picture of a run: the branches it took, its loops folded, what each step used, and the call that failed."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from stillhouse.flow.picture import Box, End, Frame, Lanes, Outcome, Part, Picture, Ran
-from stillhouse.flow.trace import Fork, Group, Loop, Node, Trace, answer_of, failing, folded, percentile, used
-from stillhouse.flow.trace import Part as TracePart
+from stillhouse.flow.paths import is_one_word
+from stillhouse.flow.picture import CallBox, CallOutcome, Enclosure, End, Lanes, Picture, PicturePart, Ran
+from stillhouse.flow.trace import (
+    Fork,
+    Group,
+    Loop,
+    Node,
+    Trace,
+    TracePart,
+    answer_of,
+    failing,
+    folded,
+    percentile,
+    used,
+)
 
-ONE_WORD = 40  # characters: longer answers are no branch's name
 MOST_CHOICES = 4
 UNDRAWN = ("value",)  # flow.now and its like
-_WORST: Sequence[Outcome] = ("failed", "waiting", "unfinished", "handled", "done")
+_WORST: Sequence[CallOutcome] = ("failed", "waiting", "unfinished", "handled", "done")
 
 
 def executed(trace: Trace) -> Picture:
@@ -20,55 +31,70 @@ def executed(trace: Trace) -> Picture:
     return Picture(trace.run.flow, parts if stopped is None else (*parts, End(stopped)), (f"run {trace.run.run}",))
 
 
-def _parts(nodes: Sequence[Node], culprit: Node | None) -> tuple[Part, ...]:
+def _parts(nodes: Sequence[Node], culprit: Node | None) -> tuple[PicturePart, ...]:
     drawn = [node for node in nodes if node.row.kind not in UNDRAWN]
     return tuple(_part(part, culprit) for part in folded(drawn))
 
 
-def _part(part: TracePart, culprit: Node | None) -> Part:
+def _part(part: TracePart, culprit: Node | None) -> PicturePart:
     if isinstance(part, Group):
         return _box(part, culprit)
     if isinstance(part, Loop):
-        body = tuple(_part(one, culprit) for one in part.body)
-        return Frame(f"{part.times:,} times{f', up to {part.at_once} at once' if part.at_once > 1 else ''}", body)
+        body = tuple(_part(inner, culprit) for inner in part.body)
+        at_once = f", up to {part.at_once} at once" if part.at_once > 1 else ""
+        return Enclosure(f"{part.times:,} times{at_once}", body)
     assert isinstance(part, Fork)
-    return Lanes(tuple(tuple(_part(one, culprit) for one in branch) for branch in part.branches))
+    return Lanes(tuple(tuple(_part(inner, culprit) for inner in branch) for branch in part.branches))
 
 
-def _box(group: Group, culprit: Node | None) -> Box:
+def _box(group: Group, culprit: Node | None) -> CallBox:
     children = [child for node in group.calls for child in node.children]
     children.sort(key=lambda node: node.row.started)
     inside = _turns(children, culprit) if group.first.row.kind == "agent" else _parts(children, culprit)
-    return Box(group.first.name, group.first.row.kind, tuple(_notes(group)), inside, _ran(group, culprit))
+    return CallBox(group.first.name, group.first.row.kind, tuple(_notes(group)), inside, _ran(group, culprit))
 
 
-def _turns(children: Sequence[Node], culprit: Node | None) -> tuple[Part, ...]:
-    """An agent's turns, and the tools that it called in any of them, as one loop: which tool came in which turn is the trace's to tell."""
+def _turns(children: Sequence[Node], culprit: Node | None) -> tuple[PicturePart, ...]:
+    """An agent's turns, and the tools that it called in any of them, as one loop.
+
+    Which tool was called in which turn is told by the trace alone.
+    """
     turns = tuple(node for node in children if node.row.kind == "turn")
     tools: dict[str, list[Node]] = {}
     for node in children:
         if node.row.kind not in (*UNDRAWN, "turn"):
             tools.setdefault(node.name, []).append(node)
     boxes = [_box(Group(tuple(calls)), culprit) for calls in tools.values()]
-    asked: list[Part] = [_box(Group(turns), culprit)] if turns else []
-    called: list[Part] = [boxes[0]] if len(boxes) == 1 else [Lanes(tuple((box,) for box in boxes))] if boxes else []
-    return (Frame(f"{len(turns)} turn{'' if len(turns) == 1 else 's'}", (*asked, *called)),) if turns else tuple(called)
+    tool_parts: list[PicturePart] = list(boxes)
+    if len(boxes) > 1:
+        tool_parts = [Lanes(tuple((box,) for box in boxes))]
+    if not turns:
+        return tuple(tool_parts)
+    title = f"{len(turns)} turn{'' if len(turns) == 1 else 's'}"
+    return (Enclosure(title, (_box(Group(turns), culprit), *tool_parts)),)
 
 
 def _ran(group: Group, culprit: Node | None) -> Ran:
     calls = group.calls
     took = sorted(node.row.seconds for node in calls)
     failed = [node for node in calls if node.state == "failed"]
-    outcome = min((_outcome(node, culprit) for node in calls), key=_WORST.index)
-    told = max(failed, key=lambda node: _outcome(node, culprit) == "failed", default=None)
-    every = [inner.row for node in calls for inner in node.walk()]
-    error = (
-        None if told is None or any(child.row.error == told.row.error for child in told.children) else told.row.error
-    )  # told where it came from
-    return Ran(len(calls), group.at_once, len(failed), used(every), percentile(took, 0.5), took[-1], outcome, error)
+    shown = max(failed, key=lambda node: _outcome(node, culprit) == "failed", default=None)
+    error = None if shown is None else shown.row.error
+    if shown is not None and any(child.row.error == error for child in shown.children):
+        error = None  # it is shown with the inner call, where it came from
+    return Ran(
+        calls=len(calls),
+        at_once=group.at_once,
+        failed=len(failed),
+        used=used(inner.row for node in calls for inner in node.walk()),
+        p50_s=percentile(took, 0.5),
+        max_s=took[-1],
+        outcome=min((_outcome(node, culprit) for node in calls), key=_WORST.index),
+        error=error,
+    )
 
 
-def _outcome(node: Node, culprit: Node | None) -> Outcome:
+def _outcome(node: Node, culprit: Node | None) -> CallOutcome:
     if node.state != "failed":
         return node.state
     return "failed" if any(inner is culprit for inner in node.walk()) else "handled"
@@ -77,10 +103,9 @@ def _outcome(node: Node, culprit: Node | None) -> Outcome:
 def _notes(group: Group) -> Iterable[str]:
     kind = group.first.row.kind
     if kind == "human":
-        yield from (
-            f"{node.facts.get('question', '')}{'' if node.state == 'waiting' else f' → {answer_of(node)}'}"
-            for node in group.calls
-        )
+        for node in group.calls:
+            answered = "" if node.state == "waiting" else f" → {answer_of(node)}"
+            yield f"{node.facts.get('question', '')}{answered}"
     models = Counter(str(node.facts["model"]) for node in group.calls if "model" in node.facts)
     yield from models
     if kind in ("decide", "model"):
@@ -88,18 +113,14 @@ def _notes(group: Group) -> Iterable[str]:
 
 
 def _taken(calls: Sequence[Node]) -> Iterable[str]:
-    """Which way: the option and its probability of one decision, how often each of several."""
-    said = [
-        (answer, node)
-        for node in calls
-        if isinstance(answer := answer_of(node), str) and len(answer) <= ONE_WORD and not any(map(str.isspace, answer))
-    ]
-    if len(said) == 1:
-        answer, node = said[0]
+    """Which way the calls went: of one decision the option and its probability, of several how often each option."""
+    answers = [(answer, node) for node in calls if isinstance(answer := answer_of(node), str) and is_one_word(answer)]
+    if len(answers) == 1:
+        answer, node = answers[0]
         confidence = node.facts.get("confidence")
         yield f"→ {answer}" if confidence is None else f"→ {answer}, {confidence:.0%} sure"
         return
-    counted = Counter(answer for answer, _ in said).most_common()
+    counted = Counter(answer for answer, _ in answers).most_common()
     yield from (f"→ {answer} × {n}" for answer, n in counted[:MOST_CHOICES])
     if len(counted) > MOST_CHOICES:
         yield f"and {len(counted) - MOST_CHOICES} other answers"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from stillhouse.flow.picture import Arm, Box, Branch, End, Frame, Lanes, Part, Picture
+from stillhouse.flow.picture import Branch, BranchArm, CallBox, Enclosure, End, Lanes, Picture, PicturePart
 
 Ends = list[tuple[str, str]]  # where the next arrow starts, and what is written on it
 _SHAPES = {
@@ -22,7 +22,7 @@ _CLASSES = (
 )
 
 
-def mermaid(picture: Picture, describe: Callable[[Box], Sequence[str]] = lambda box: box.notes) -> str:
+def mermaid(picture: Picture, describe: Callable[[CallBox], Sequence[str]] = lambda box: box.notes) -> str:
     """The picture as a Mermaid flow chart. `describe` gives the lines below a box's name."""
     chart = _Chart(describe)
     start = chart.node("start", f'(("{_text(picture.title)}"))')
@@ -35,11 +35,10 @@ def mermaid(picture: Picture, describe: Callable[[Box], Sequence[str]] = lambda 
 
 @dataclass
 class _Chart:
-    describe: Callable[[Box], Sequence[str]]
+    describe: Callable[[CallBox], Sequence[str]]
     lines: list[str] = field(default_factory=list)
-    joined: list[str] = field(
-        default_factory=list
-    )  # the arrows, after all nodes: one that is named first in a subgraph would be drawn in it
+    # The arrows come after all nodes: a node that is first named inside a subgraph would be drawn in it.
+    joined: list[str] = field(default_factory=list)
     drawn: int = 0
     depth: int = 0
 
@@ -56,16 +55,16 @@ class _Chart:
         for start, label in dict.fromkeys(starts):
             self.joined.append(f'{start} -->|"{_text(label)}"| {to}' if label else f"{start} --> {to}")
 
-    def sequence(self, parts: Sequence[Part], starts: Ends) -> Ends:
+    def sequence(self, parts: Sequence[PicturePart], starts: Ends) -> Ends:
         for part in parts:
             starts = self.part(part, starts)
         return starts
 
-    def part(self, part: Part, starts: Ends) -> Ends:
+    def part(self, part: PicturePart, starts: Ends) -> Ends:
         match part:
-            case Box():
+            case CallBox():
                 return self.box(part, starts)
-            case Frame():
+            case Enclosure():
                 return self.group(part.title, part.body, starts)
             case Lanes():
                 met = self.met(starts)
@@ -78,20 +77,23 @@ class _Chart:
                 return []
 
     def met(self, starts: Ends) -> Ends:
-        """Several arrows as one, at a point where they meet, for what follows forks again: each with each would be a tangle."""
+        """Several arrows joined at one point, before what forks again.
+
+        Without the point an arrow would go from each start to each branch: a tangle.
+        """
         if len(starts) < 2:
             return starts
         meet = self.node("meet", '((" "))')
         self.arrows(starts, meet)
         return [(meet, "")]
 
-    def arm(self, arm: Arm, starts: Ends) -> Ends:
+    def arm(self, arm: BranchArm, starts: Ends) -> Ends:
         labelled = [
             (start, f"{label}, {arm.label}" if label and label != "else" else arm.label) for start, label in starts
         ]
         return self.sequence(arm.body, labelled)
 
-    def box(self, box: Box, starts: Ends) -> Ends:
+    def box(self, box: CallBox, starts: Ends) -> Ends:
         name = box.name if box.ran is None or box.ran.calls == 1 else f"{box.name} × {box.ran.calls}"
         lines = [name, *self.describe(box)]
         class_ = "" if box.ran is None or box.ran.outcome in ("done", "handled") else box.ran.outcome
@@ -102,7 +104,7 @@ class _Chart:
             return [(node, "")]
         return self.group(f"in {box.name}", box.inside, [(node, "")])
 
-    def group(self, title: str, body: Sequence[Part], starts: Ends) -> Ends:
+    def group(self, title: str, body: Sequence[PicturePart], starts: Ends) -> Ends:
         self.drawn += 1
         self.add(f'subgraph g{self.drawn}["{_text(title)}"]')
         self.depth += 1
@@ -113,5 +115,8 @@ class _Chart:
 
 
 def _text(words: str) -> str:
-    """Words that cannot end the label, become markup or start Markdown: everything but letters, digits and the mildest signs as its number."""
-    return re.sub(r"[^\w\s.,:+%()'/=|-]", lambda found: f"#{ord(found[0])};", words.replace("\n", " "))
+    """Words that cannot end the label, become markup or start Markdown.
+
+    All but letters, digits and a few harmless signs are written as the character's number.
+    """
+    return re.sub(r"[^\w\s.,:+%()'/=|-]", lambda sign: f"#{ord(sign[0])};", words.replace("\n", " "))

@@ -1,4 +1,7 @@
-"""Tools: typed functions that agents and flows call, and the ones that come with Stillhouse. What is heavy in them is loaded when a tool is made."""
+"""Tools: typed functions that agents and flows call, and the ones that come with Stillhouse.
+
+What is heavy in them is loaded when a tool is made.
+"""
 
 from stillhouse.flow.tools.calculator import calculator
 from stillhouse.flow.tools.mcp import mcp_tools

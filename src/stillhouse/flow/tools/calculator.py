@@ -1,7 +1,7 @@
 """A calculator: a parser of its own for arithmetic, because what a model writes is data and never code.
 
-Decimal arithmetic to 200 digits: 0.1 + 0.2 is 0.3, and integers are exact. Exponents are bounded, so 9^9^9 is refused and not computed.
-What can be read in two ways (200 + 15%, 7 % 3) is refused too, with both ways named.
+Decimal arithmetic to 200 digits: 0.1 + 0.2 is 0.3, and integers are exact. Exponents are bounded, so 9^9^9 is refused
+and not computed. What can be read in two ways (200 + 15%, 7 % 3) is refused too, with both ways named.
 """
 
 import decimal
@@ -14,17 +14,23 @@ from pydantic import Field
 
 from stillhouse.flow.tools.tool import Tool, ToolError, clean, tool
 
-DIGITS = 200  # of every number on the way
+DIGITS = 200  # of every number in the computation
 SHOWN = 20  # significant digits of a result that is not exact
 MAX_EXPONENT = 9_999
 MAX_CHARS = 1_000
 MAX_DEPTH = 50
 _TOKEN = re.compile(
-    r"(?P<grouped>\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,.]))|(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,5})?(?![\w.]))"
+    r"(?P<grouped>\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,.]))"
+    r"|(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,5})?(?![\w.]))"
     r"|(?P<name>[^\W\d]\w*)|(?P<sign>\*\*|[-+*/^%(),])",
     re.ASCII,
 )
 _SPELLED = str.maketrans("×·⋅÷−–", "***/--")
+_DESCRIPTION = (
+    "Compute an arithmetic expression. It takes + - * / ^ and parentheses, percentages (15% of 80, 80 * 15%), "
+    "sqrt, abs, min, max, round(x, places),\n"
+    "floor, ceil, mod(a, b), exp, ln, log10, pi and e. round rounds halves away from zero. No variables and no units."
+)
 
 
 class Uncomputable(Exception):
@@ -35,13 +41,12 @@ def calculator(*, name: str = "calculator") -> Tool:
     """A tool that computes an arithmetic expression."""
 
     async def compute(expression: Annotated[str, Field(description="for example 3 * (2.50 + 4) or 15% of 80")]) -> str:
-        """Compute an arithmetic expression. It takes + - * / ^ and parentheses, percentages (15% of 80, 80 * 15%), sqrt, abs, min, max, round(x, places),
-        floor, ceil, mod(a, b), exp, ln, log10, pi and e. round rounds halves away from zero. No variables and no units."""
         try:
             return value_of(expression)
         except Uncomputable as error:
             raise ToolError(f"the expression cannot be computed: {error}") from None
 
+    compute.__doc__ = _DESCRIPTION
     return tool(compute, name=name, timeout_s=10)
 
 
@@ -50,9 +55,8 @@ def value_of(expression: str) -> str:
     if len(expression) > MAX_CHARS:
         raise Uncomputable(f"it has {len(expression):,} characters; at most {MAX_CHARS:,} are taken")
     traps = [decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow, decimal.Underflow]
-    with decimal.localcontext(
-        decimal.Context(prec=DIGITS, Emax=MAX_EXPONENT, Emin=-MAX_EXPONENT, traps=traps)
-    ) as context:
+    limits = decimal.Context(prec=DIGITS, Emax=MAX_EXPONENT, Emin=-MAX_EXPONENT, traps=traps)
+    with decimal.localcontext(limits) as context:
         try:
             value = _Parser(_tokens(expression.translate(_SPELLED))).whole()
         except decimal.DivisionByZero:
@@ -61,7 +65,8 @@ def value_of(expression: str) -> str:
             raise Uncomputable(f"a number in it is beyond 10^{MAX_EXPONENT} or 10^-{MAX_EXPONENT}") from None
         except decimal.InvalidOperation:
             raise Uncomputable(
-                "a part of it has no value here, such as the root of a negative number, 0/0, or a remainder of too large a number"
+                "a part of it has no value here, such as the root of a negative number, 0/0, "
+                "or a remainder of too large a number"
             ) from None
         return _shown(value, exact=not context.flags[decimal.Inexact])
 
@@ -120,11 +125,11 @@ class _Token(NamedTuple):
 
 class _Term(NamedTuple):
     value: Decimal
-    percentage: bool = False  # 15% is 0.15, and remembers how it was written
+    percentage: bool = False  # written with %: 15% has the value 0.15, but not every operator takes it
 
 
 def _tokens(text: str) -> list[_Token]:
-    found, at = [], 0
+    tokens, at = [], 0
     while at < len(text):
         if text[at].isspace():
             at += 1
@@ -134,9 +139,9 @@ def _tokens(text: str) -> list[_Token]:
             raise Uncomputable(
                 f"{clean(text[at : at + 10])!r} at character {at + 1} is no number, function or operator"
             )
-        found.append(_Token(match.lastgroup, match[0], at + 1))
+        tokens.append(_Token(match.lastgroup, match[0], at + 1))
         at = match.end()
-    return [*found, _Token("end", "", len(text) + 1)]
+    return [*tokens, _Token("end", "", len(text) + 1)]
 
 
 class _Parser:
@@ -146,10 +151,10 @@ class _Parser:
         self._tokens, self._next, self._depth, self._functions = tokens, 0, 0, 0
 
     def whole(self) -> Decimal:
-        found = self._sum()
+        term = self._sum()
         if self._token.kind != "end":
             raise self._unexpected()
-        return found.value
+        return term.value
 
     @property
     def _token(self) -> _Token:
@@ -164,11 +169,9 @@ class _Parser:
 
     def _unexpected(self) -> Uncomputable:
         token = self._token
-        return Uncomputable(
-            "it ends too early"
-            if token.kind == "end"
-            else f"{token.text!r} at character {token.at} is not expected there"
-        )
+        if token.kind == "end":
+            return Uncomputable("it ends too early")
+        return Uncomputable(f"{token.text!r} at character {token.at} is not expected there")
 
     def _sum(self) -> _Term:
         left = self._product()
@@ -185,10 +188,8 @@ class _Parser:
         left = self._signed()
         while operator := self._take("*", "/", "of" if left.percentage else "*"):
             right = self._signed()
-            left = _Term(
-                left.value / right.value if operator == "/" else left.value * right.value,
-                operator == "of" and right.percentage,
-            )
+            value = left.value / right.value if operator == "/" else left.value * right.value
+            left = _Term(value, operator == "of" and right.percentage)
         return left
 
     def _signed(self) -> _Term:
@@ -197,12 +198,12 @@ class _Parser:
             raise Uncomputable(f"it is nested more than {MAX_DEPTH} deep")
         sign = self._take("+", "-")
         if sign is None:
-            found = self._power()
+            term = self._power()
         else:
             inner = self._signed()
-            found = _Term(-inner.value, inner.percentage) if sign == "-" else inner
+            term = _Term(-inner.value, inner.percentage) if sign == "-" else inner
         self._depth -= 1
-        return found
+        return term
 
     def _power(self) -> _Term:
         base = self._percentage()
@@ -211,22 +212,20 @@ class _Parser:
         return _Term(base.value ** self._signed().value)  # right to left: 2^3^2 is 2^9
 
     def _percentage(self) -> _Term:
-        found = self._atom()
+        term = self._atom()
         if self._take("%") is None:
-            return found
-        if (
-            self._token.kind in ("number", "grouped")
-            or self._token.text == "("
-            or (self._token.kind == "name" and self._token.text != "of")
-        ):
+            return term
+        token = self._token
+        if token.kind in ("number", "grouped") or token.text == "(" or (token.kind == "name" and token.text != "of"):
             raise Uncomputable("% between two numbers can be read in two ways; write mod(7, 3), or 7% * 3")
-        return _Term(found.value / 100, percentage=True)
+        return _Term(term.value / 100, percentage=True)
 
     def _atom(self) -> _Term:
         token = self._token
         if token.kind == "grouped" and self._functions:
             raise Uncomputable(
-                f"{token.text} among a function's arguments can be read in two ways; write {token.text.replace(',', '')}, or put spaces after commas"
+                f"{token.text} among a function's arguments can be read in two ways; "
+                f"write {token.text.replace(',', '')}, or put spaces after commas"
             )
         if token.kind in ("number", "grouped"):
             self._next += 1
@@ -235,9 +234,9 @@ class _Parser:
             return _Term(self._named(token))
         if self._take("(") is None:
             raise self._unexpected()
-        found = self._sum()
+        term = self._sum()
         self._close()
-        return found
+        return term
 
     def _close(self) -> None:
         if self._take(")") is None:
@@ -247,7 +246,7 @@ class _Parser:
         name = token.text.lower()
         if name in _CONSTANTS:
             self._next += 1
-            return _CONSTANTS[name]()  # rounded, which the context notes
+            return _CONSTANTS[name]()  # rounded, and so the result counts as not exact
         if name not in _FUNCTIONS:
             raise Uncomputable(f"{token.text[:40]!r} is not known; it knows {', '.join([*_FUNCTIONS, *_CONSTANTS])}")
         self._next += 1
@@ -261,7 +260,6 @@ class _Parser:
         self._close()
         fewest, most, function = _FUNCTIONS[name]
         if not fewest <= len(arguments) <= most:
-            raise Uncomputable(
-                f"{name} takes {fewest if fewest == most else f'{fewest} to {most}'} numbers, not {len(arguments)}"
-            )
+            numbers = fewest if fewest == most else f"{fewest} to {most}"
+            raise Uncomputable(f"{name} takes {numbers} numbers, not {len(arguments)}")
         return function(*arguments)

@@ -1,4 +1,7 @@
-"""The tools of MCP servers (Model Context Protocol), through its official SDK: a server started as a command, or reached at a URL (streamable HTTP)."""
+"""The tools of MCP servers (Model Context Protocol), through its official SDK.
+
+A server is started as a command, or reached at a URL (streamable HTTP).
+"""
 
 import asyncio
 import contextlib
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import urlsplit
 
 from stillhouse.errors import MissingExtraError, UserError
-from stillhouse.flow.tools.tool import MAX_SAID, Tool, ToolError, as_text, clean, cut, said
+from stillhouse.flow.tools.tool import MAX_ERROR_CHARS, Tool, ToolError, as_text, clean, cut, short_error
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from mcp_types import Tool as ServersTool
 
 CONNECT_TIMEOUT_S = 30.0
-LAST_WORDS_S = 0.5  # for the session to say why it ended, after it has
+LAST_WORDS_S = 0.5  # to wait, after a session has ended, for the reason
 MAX_PAGES = 100  # of a server's list of tools
 
 
@@ -35,9 +38,10 @@ async def mcp_tools(
 ) -> AsyncIterator[list[Tool]]:
     """`async with mcp_tools(["uvx", "some-server"]) as tools:` the server's tools, while the block lasts.
 
-    `server`: a command with its arguments, which is started with no more of the environment than PATH, HOME and the like, and `env`; or the http(s) URL of a
-    running server, which is sent `headers`. Names that the chat-completions API does not take are written with `_`. When the server dies, the call under way
-    gives a ToolError, and the next one connects again. Raises UserError where the server cannot be reached at first, MissingExtraError.
+    `server`: a command with its arguments, or the http(s) URL of a running server, which is sent `headers`. A command
+    is started with PATH, HOME and the like of the environment, and `env`. In names, what the chat-completions API does
+    not take is written `_`. When the server dies, the call under way gives a ToolError, and the next one connects
+    again. Raises UserError where the server cannot be reached at first, MissingExtraError.
     """
     try:
         import mcp  # noqa: F401
@@ -49,10 +53,10 @@ async def mcp_tools(
         reached = _Server(_shown(server), partial(_transport, server, env, headers, log), log, timeout_s)
         try:
             try:
-                found = await reached.tools()
+                listed = await reached.tools()
             except ToolError as error:
                 raise UserError(f"{error}; check the {'URL' if isinstance(server, str) else 'command'}") from None
-            yield _as_tools(reached, found, max_chars)
+            yield _as_tools(reached, listed, max_chars)
         finally:
             await reached.close()
 
@@ -66,9 +70,8 @@ def _transport(
 
     log.seek(0)
     log.truncate()
-    return stdio_client(
-        StdioServerParameters(command=server[0], args=list(server[1:]), env=dict(env or {})), errlog=log
-    )
+    command = StdioServerParameters(command=server[0], args=list(server[1:]), env=dict(env or {}))
+    return stdio_client(command, errlog=log)
 
 
 @contextlib.asynccontextmanager
@@ -97,12 +100,16 @@ def _shown(server: Sequence[str] | str) -> str:
     except ValueError:
         pass
     raise UserError(
-        f"{server[:100]!r} is no http:// or https:// URL of an MCP server; write a command as a list, such as ['uvx', 'some-server']"
+        f"{server[:100]!r} is no http:// or https:// URL of an MCP server; "
+        "write a command as a list, such as ['uvx', 'some-server']"
     )
 
 
 class _Connection:
-    """A session with the server. It lives in a task of its own, because the SDK wants a session left by the task that entered it, and calls come from many."""
+    """A session with the server, in a task of its own.
+
+    The SDK wants a session left by the task that entered it, and calls come from many tasks.
+    """
 
     def __init__(self, client: "Client") -> None:
         self.client = client
@@ -147,52 +154,52 @@ class _Server:
     async def tools(self) -> "list[ServersTool]":
         """All that the server lists. Raises ToolError."""
         connection = await self._connected()
-        found: list[ServersTool] = []
+        listed: list[ServersTool] = []
         cursor: str | None = None
         for _ in range(MAX_PAGES):
-            page = await self._ask(
-                connection, "its list of tools", partial(connection.client.list_tools, cursor=cursor)
-            )
-            found += page.tools
+            list_page = partial(connection.client.list_tools, cursor=cursor)
+            page = await self._ask(connection, "its list of tools", list_page)
+            listed += page.tools
             cursor = page.next_cursor
             if cursor is None:
                 break
-        return found
+        return listed
 
     async def call(self, name: str, arguments: dict[str, Any]) -> "CallToolResult":
         """The server's answer. Raises ToolError where there is none."""
         connection = await self._connected()
-        answer: CallToolResult = await self._ask(
-            connection, name, partial(connection.client.call_tool, name, arguments)
-        )
+        ask = partial(connection.client.call_tool, name, arguments)
+        answer: CallToolResult = await self._ask(connection, name, ask)
         return answer
 
-    async def _ask(self, connection: _Connection, what: str, question: Callable[[], Any]) -> Any:
+    async def _ask(self, connection: _Connection, what: str, ask: Callable[[], Any]) -> Any:
         from mcp import MCPError
         from mcp_types import CONNECTION_CLOSED
 
-        asked: asyncio.Task[Any] = asyncio.ensure_future(question())
+        task: asyncio.Task[Any] = asyncio.ensure_future(ask())
         try:
-            await asyncio.wait({asked, connection.task}, timeout=self.timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, connection.task}, timeout=self.timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if connection.task.done():
-                await asyncio.wait({asked}, timeout=LAST_WORDS_S)
-            if asked.done() and not asked.cancelled():
-                return asked.result()
+                await asyncio.wait({task}, timeout=LAST_WORDS_S)
+            if task.done() and not task.cancelled():
+                return task.result()
         except MCPError as error:
             if error.code != CONNECTION_CLOSED:
-                raise ToolError(f"the MCP server {self.shown} refused {what} ({said(error)})") from None
+                raise ToolError(f"the MCP server {self.shown} refused {what} ({short_error(error)})") from None
         except Exception as error:  # whatever the SDK makes of an answer that breaks the protocol
-            raise ToolError(f"the MCP server {self.shown} gave no usable answer to {what} ({said(error)})") from None
+            reason = short_error(error)
+            raise ToolError(f"the MCP server {self.shown} gave no usable answer to {what} ({reason})") from None
         finally:
-            asked.cancel()
-        if not asked.done() and not connection.task.done():
+            task.cancel()
+        if not task.done() and not connection.task.done():
             raise ToolError(
-                f"the MCP server {self.shown} took longer than {self.timeout_s:g} s for {what} and was given up; ask for less"
+                f"the MCP server {self.shown} took longer than {self.timeout_s:g} s for {what} and was given up; "
+                "ask for less"
             )
         self._drop(connection)
         raise ToolError(
-            f"the MCP server {self.shown} ended before it answered {what}{self._last_words(connection)}; whether it did what was asked is not known, "
-            "and the next call connects to it again"
+            f"the MCP server {self.shown} ended before it answered {what}{self._last_words(connection)}; "
+            "whether it did what was asked is not known, and the next call connects to it again"
         )
 
     async def _connected(self) -> _Connection:
@@ -200,9 +207,8 @@ class _Server:
 
         async with self._connecting:
             if self._closed:
-                raise ToolError(
-                    f"the MCP server {self.shown} is closed; use its tools inside `async with mcp_tools(...)`"
-                )
+                remedy = "use its tools inside `async with mcp_tools(...)`"
+                raise ToolError(f"the MCP server {self.shown} is closed; {remedy}")
             if self._connection is not None and self._connection.task.done():
                 self._drop(self._connection)
             if self._connection is None:
@@ -215,9 +221,8 @@ class _Server:
                 if not entered:
                     self._drop(connection)
                     slow = "" if connection.error else f": no answer within {CONNECT_TIMEOUT_S:g} s"
-                    raise ToolError(
-                        f"the MCP server {self.shown} cannot be reached{slow}{self._last_words(connection)}"
-                    )
+                    why = self._last_words(connection)
+                    raise ToolError(f"the MCP server {self.shown} cannot be reached{slow}{why}")
                 self._connection = connection
             return self._connection
 
@@ -235,8 +240,8 @@ class _Server:
             error = error.exceptions[0]
         self._log.seek(0)
         lines = [line.strip() for line in self._log.read()[-4_000:].splitlines() if line.strip()]
-        words = [said(error)] if error is not None else []
-        words += [f"the last line of its stderr is {clean(lines[-1])[:MAX_SAID]!r}"] if lines else []
+        words = [short_error(error)] if error is not None else []
+        words += [f"the last line of its stderr is {clean(lines[-1])[:MAX_ERROR_CHARS]!r}"] if lines else []
         return f" ({'; '.join(words)})" if words else ""
 
     async def close(self) -> None:
@@ -250,26 +255,27 @@ class _Server:
 # Tools and results
 
 
-def _as_tools(server: _Server, found: "Sequence[ServersTool]", max_chars: int) -> list[Tool]:
+def _as_tools(server: _Server, listed: "Sequence[ServersTool]", max_chars: int) -> list[Tool]:
     made: dict[str, Tool] = {}
-    for one in found:
-        name = re.sub(r"[^A-Za-z0-9_-]", "_", one.name)[:64] or "_"
+    for theirs in listed:
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", theirs.name)[:64] or "_"
         if name in made:
             raise UserError(
-                f"the MCP server {server.shown} has two tools that are both called {name} here; have one of them renamed"
+                f"the MCP server {server.shown} has two tools that are both called {name} here; "
+                "have one of them renamed"
             )
-        run = partial(_run, server, one.name, name, max_chars)
-        made[name] = Tool(name, clean(one.description or one.title or one.name), one.input_schema, run)
+        run = partial(_run, server, theirs.name, name, max_chars)
+        made[name] = Tool(name, clean(theirs.description or theirs.title or theirs.name), theirs.input_schema, run)
     return list(made.values())
 
 
 async def _run(server: _Server, servers_name: str, name: str, max_chars: int, arguments: Mapping[str, Any]) -> str:
     try:
-        given = json.loads(json.dumps(dict(arguments), allow_nan=False).encode())
-        json.dumps(given, ensure_ascii=False).encode()
+        plain = json.loads(json.dumps(dict(arguments), allow_nan=False).encode())
+        json.dumps(plain, ensure_ascii=False).encode()  # raises where half of a surrogate pair is in it
     except (TypeError, ValueError, RecursionError) as error:
-        raise ToolError(f"the arguments of {name} cannot be sent as JSON ({said(error)})") from None
-    answer = await server.call(servers_name, given)
+        raise ToolError(f"the arguments of {name} cannot be sent as JSON ({short_error(error)})") from None
+    answer = await server.call(servers_name, plain)
     text = "\n".join(_block(block) for block in answer.content)
     if answer.is_error:
         raise ToolError(f"{name} failed ({cut(text, 2_000) or 'the server does not say why'})")

@@ -1,4 +1,7 @@
-"""A tool that finds passages: in local documents by BM25 (Robertson & Zaragoza 2009, "The Probabilistic Relevance Framework"), or wherever a provider looks."""
+"""A tool that finds passages: in local documents by BM25, or wherever a provider looks.
+
+BM25 is from Robertson & Zaragoza 2009, "The Probabilistic Relevance Framework".
+"""
 
 import asyncio
 import re
@@ -29,7 +32,7 @@ class Hit:
 
 
 @runtime_checkable
-class Provider(Protocol):
+class SearchProvider(Protocol):
     """Whoever can search: local documents, or a service that searches the web."""
 
     async def search(self, query: str, top: int) -> Sequence[Hit]:
@@ -38,7 +41,7 @@ class Provider(Protocol):
 
 
 def search(
-    source: Path | str | Mapping[str, str] | Provider,
+    source: Path | str | Mapping[str, str] | SearchProvider,
     *,
     top: int = 5,
     max_chars: int = 20_000,
@@ -47,27 +50,32 @@ def search(
 ) -> Tool:
     """A tool that gives the passages of `source` that fit a query best, each with its document's name.
 
-    `source`: a folder, whose .md, .txt, .rst and .html files (UTF-8, at any depth, none whose path has a part that begins with a dot) are read now, once,
-    into memory; a mapping from names to texts; or a Provider. A word is what stands between spaces and punctuation, so languages that set none between words
-    are found by whole phrases alone. Raises UserError where there is nothing to search or a file is not UTF-8.
+    `source`: a folder; a mapping from names to texts; or a SearchProvider. Of a folder the .md, .txt, .rst and .html
+    files (UTF-8, at any depth) are read into memory now, once; names that begin with a dot, and folders of such names,
+    are left out. A word is what stands between spaces and punctuation, so in languages that write no spaces only whole
+    phrases are found. Raises UserError where there is nothing to search or a file is not UTF-8.
     """
     if top < 1:
         raise UserError(f"search was given top = {top}; it must be at least 1")
-    provider = source if isinstance(source, Provider) else LocalDocuments(_documents(source))
+    provider = source if isinstance(source, SearchProvider) else LocalDocuments(_documents(source))
 
     async def find(query: Annotated[str, Field(description="the words to look for")]) -> str:
-        """Search the documents. The answer is the passages that fit the words of the query best, each under its document's name."""
         hits = await provider.search(clean(query), top)
-        return (
-            "\n\n".join(f"[{number}] {hit.document}\n{hit.text}" for number, hit in enumerate(hits, start=1))
-            or "nothing was found; try other words"
-        )
+        shown = "\n\n".join(f"[{number}] {hit.document}\n{hit.text}" for number, hit in enumerate(hits, start=1))
+        return shown or "nothing was found; try other words"
 
+    find.__doc__ = (
+        "Search the documents. "
+        "The answer is the passages that fit the words of the query best, each under its document's name."
+    )
     return tool(find, name=name, timeout_s=timeout_s, max_chars=max_chars)
 
 
 class LocalDocuments:
-    """Documents in an SQLite FTS5 index in memory, cut into passages; words are compared without case, accents and English endings."""
+    """Documents in an SQLite FTS5 index in memory, cut into passages.
+
+    Words are compared without case, accents and English endings.
+    """
 
     def __init__(self, documents: Mapping[str, str]) -> None:
         self._lock = threading.Lock()
@@ -80,7 +88,10 @@ class LocalDocuments:
             raise UserError("search was given no document with text in it; give it at least one")
 
     async def search(self, query: str, top: int) -> Sequence[Hit]:
-        """At most `top` passages with at least one of the words, by BM25. Raises ToolError where the query has no word."""
+        """At most `top` passages with at least one of the words, by BM25.
+
+        Raises ToolError where the query has no word.
+        """
         words = list(dict.fromkeys(re.findall(r"\w+", query.lower())))[:MAX_WORDS]
         if not words:
             raise ToolError(f"the query {query[:80]!r} has no word in it; give the words to look for")
@@ -90,11 +101,11 @@ class LocalDocuments:
         # In quotes a word is a word to FTS5, and never one of its operators; \w leaves no quote in it.
         match = " OR ".join(f'"{word}"' for word in words)
         with self._lock:
-            found = self._index.execute(
+            rows = self._index.execute(
                 "SELECT document, text FROM passages WHERE passages MATCH ? ORDER BY bm25(passages), rowid LIMIT ?",
                 (match, top),
             )
-            return [Hit(document, text) for document, text in found]
+            return [Hit(document, text) for document, text in rows]
 
 
 def passages(text: str) -> Iterator[str]:
@@ -128,14 +139,11 @@ def _documents(source: Path | str | Mapping[str, str]) -> Mapping[str, str]:
         raise UserError(
             f"{folder}: no such folder to search; name one, or give the documents as a mapping from names to texts"
         )
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if (
-            path.suffix.lower() not in SUFFIXES
-            or not path.is_file()
-            or any(part.startswith(".") for part in inside.parts)
-        ):
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
             continue
         try:
             text = path.read_text(encoding="utf-8-sig")
@@ -144,10 +152,9 @@ def _documents(source: Path | str | Mapping[str, str]) -> Mapping[str, str]:
                 f"{path} is not UTF-8 text; save it as UTF-8, or give it another ending than {path.suffix}"
             ) from None
         except OSError as error:
-            raise UserError(
-                f"{path} cannot be read ({error.strerror}); mend its permissions, or take it out of the folder"
-            ) from None
-        found[inside.as_posix()] = html_text(text) if path.suffix.lower() in (".html", ".htm") else text
-    if not found:
+            remedy = "mend its permissions, or take it out of the folder"
+            raise UserError(f"{path} cannot be read ({error.strerror}); {remedy}") from None
+        texts[inside.as_posix()] = html_text(text) if path.suffix.lower() in (".html", ".htm") else text
+    if not texts:
         raise UserError(f"{folder} holds no document to search; it reads {', '.join(SUFFIXES)} files")
-    return found
+    return texts

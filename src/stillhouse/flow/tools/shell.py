@@ -1,7 +1,9 @@
-"""A tool that runs shell commands in a sandbox: bubblewrap (`bwrap`), with no network, a read-only system, and one folder that can be written.
+"""A tool that runs shell commands in a sandbox: bubblewrap (`bwrap`).
 
-Inside there are the system's programs under /usr, the folder as /workspace, a /tmp of its own, and nothing else of this machine: no home, no keys, no other
-process. What ends a command is its time; what bounds it is memory, processor time, file size and, unless Stillhouse runs as root, the number of processes.
+The sandbox has no network, a read-only system, and one folder that can be written. Inside there are the system's
+programs under /usr, the folder as /workspace, and a /tmp of its own. Nothing else of this machine is there: no home, no
+keys, no other process. A command is ended when its time is over. It is bounded in memory, processor time, file size
+and, unless Stillhouse runs as root, in the number of processes.
 """
 
 import asyncio
@@ -22,22 +24,13 @@ from stillhouse.flow.tools.tool import Tool, ToolError, clean, tool
 
 MAX_COMMAND_CHARS = 20_000
 MAX_PROCESSES = 256
-STRAY_S = 0.2  # for the rest of the output, after the command has ended
+STRAY_S = 0.2  # to read on, after the command has ended, what a process that it left behind may write
 _PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 _SYSTEM = (
-    "/usr",
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/libx32",
-    "/etc/alternatives",
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"),
+    *("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d"),
 )
-_NO_BWRAP = "install bubblewrap, or write shell(workspace=..., unsandboxed=True) if a model may do on this machine whatever you may"
+_WAIVE = "write shell(workspace=..., unsandboxed=True) if a model may do on this machine whatever you may"
 
 
 def shell(
@@ -52,9 +45,10 @@ def shell(
 ) -> Tool:
     """A tool that runs a command with `sh` in the folder `workspace`, and gives what it writes and its exit code.
 
-    With bubblewrap the command sees the folder as /workspace; `memory_mb` bounds each of its processes, `file_mb` each file. Of a long output the first and the
-    last half of `max_chars` are kept. `unsandboxed` gives all of that up but the time and an environment without your keys. Raises UserError where there is no
-    such folder, and where there is no sandbox and none was waived.
+    With bubblewrap the command sees the folder as /workspace; `memory_mb` bounds each of its processes, `file_mb` each
+    file. Of a long output the first and the last half of `max_chars` are kept. `unsandboxed` gives up all of these
+    walls; what stays is the time limit, and an environment without your keys. Raises UserError where there is no such
+    folder, and where there is no sandbox and it was not waived.
     """
     folder = Path(workspace).expanduser().resolve()
     if not folder.is_dir():
@@ -67,21 +61,24 @@ def shell(
 
     async def run(command: Annotated[str, Field(description="what sh runs")]) -> str:
         if len(command) > MAX_COMMAND_CHARS:
-            raise ToolError(
-                f"the command has {len(command):,} characters; at most {MAX_COMMAND_CHARS:,} are taken: write a script into a file"
-            )
+            size = f"the command has {len(command):,} characters; at most {MAX_COMMAND_CHARS:,} are taken"
+            raise ToolError(f"{size}: write a script into a file")
         if "\0" in command or clean(command) != command:
             raise ToolError(
                 "the command holds a character that no command can (a NUL or half of a surrogate pair); leave it out"
             )
         return await _run([*before, "/bin/sh", "-c", command], folder, timeout_s, max_chars)
 
-    where = (
-        f"in the folder {folder}"
-        if unsandboxed
-        else "in a sandbox, in the folder /workspace: no network, and nothing else can be written but /tmp, which does not last"
+    where = f"in the folder {folder}"
+    if not unsandboxed:
+        where = (
+            "in a sandbox, in the folder /workspace: no network, "
+            "and nothing else can be written but /tmp, which does not last"
+        )
+    run.__doc__ = (
+        f"Run a shell command {where}. At most {timeout_s:g} s. "
+        "The answer is what it wrote to stdout and stderr, and its exit code if that is not 0."
     )
-    run.__doc__ = f"Run a shell command {where}. At most {timeout_s:g} s. The answer is what it wrote to stdout and stderr, and its exit code if that is not 0."
     return tool(run, name=name, timeout_s=timeout_s + 10, max_chars=max_chars + 300)
 
 
@@ -92,9 +89,9 @@ def _sandbox(folder: Path, timeout_s: float, memory_mb: int, file_mb: int) -> li
     """What stands before a command. Raises UserError where bubblewrap is not there or cannot do its work."""
     bwrap, prlimit = shutil.which("bwrap"), shutil.which("prlimit")
     if bwrap is None or prlimit is None:
-        raise UserError(
-            f"there is no sandbox for shell: {'bwrap' if bwrap is None else 'prlimit'} is not installed; {_NO_BWRAP}"
-        )
+        missing = "bwrap" if bwrap is None else "prlimit"
+        remedy = f"install bubblewrap, or {_WAIVE}"
+        raise UserError(f"there is no sandbox for shell: {missing} is not installed; {remedy}")
     limits = [
         f"--as={memory_mb * 2**20}",
         f"--fsize={file_mb * 2**20}",
@@ -102,27 +99,22 @@ def _sandbox(folder: Path, timeout_s: float, memory_mb: int, file_mb: int) -> li
         f"--nproc={MAX_PROCESSES}",
         "--core=0",
     ]
-    # Set inside: there the processes are counted from 0, and outside they would be counted with all others of the user (Linux 5.14 and newer).
-    found = [bwrap, *_walls(folder, memory_mb), prlimit, *limits]
-    if problem := _tried(tuple([*found, "/bin/sh", "-c", ":"])):
+    # The limits are set inside the sandbox, where the processes are counted from 0. Outside, all others of the user
+    # would count too (Linux 5.14 and newer).
+    sandbox = [bwrap, *_walls(folder, memory_mb), prlimit, *limits]
+    if problem := _tried((*sandbox, "/bin/sh", "-c", ":")):
         raise UserError(
-            f"there is no sandbox for shell: bwrap cannot make one here ({problem}); let it use user namespaces, or {_NO_BWRAP.partition(', or ')[2]}"
+            f"there is no sandbox for shell: bwrap cannot make one here ({problem}); "
+            f"let it use user namespaces, or {_WAIVE}"
         )
-    return found
+    return sandbox
 
 
 def _walls(folder: Path, memory_mb: int) -> list[str]:
-    walls = [
-        "--unshare-all",
-        "--unshare-user",
-        "--die-with-parent",
-        "--new-session",
-        "--cap-drop",
-        "ALL",
-        "--hostname",
-        "sandbox",
-        "--clearenv",
-    ]
+    options = (
+        "--unshare-all --unshare-user --die-with-parent --new-session --cap-drop ALL --hostname sandbox --clearenv"
+    )
+    walls = options.split()
     for name, value in _environment(home="/workspace").items():
         walls += ["--setenv", name, value]
     for path in map(Path, _SYSTEM):
@@ -131,24 +123,11 @@ def _walls(folder: Path, memory_mb: int) -> list[str]:
         elif path.exists():
             walls += ["--ro-bind", str(path), str(path)]
     size = str(memory_mb * 2**20)
-    walls += [
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "--size",
-        size,
-        "--tmpfs",
-        "/dev/shm",
-        "--size",
-        size,
-        "--tmpfs",
-        "/tmp",
-        "--bind",
-        str(folder),
-        "/workspace",
-    ]
-    # bwrap leaves /proc/sys writable to root, who needs no capability there: writing kernel/core_pattern would be a way out onto the machine.
+    walls += ["--proc", "/proc", "--dev", "/dev"]
+    walls += ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp"]
+    walls += ["--bind", str(folder), "/workspace"]
+    # bwrap leaves /proc/sys writable to root, who needs no capability there. Writing kernel/core_pattern would be a way
+    # out onto the machine.
     return [*walls, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/workspace"]
 
 
@@ -161,7 +140,9 @@ def _tried(command: Sequence[str]) -> str:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return type(error).__name__
-    return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200] if done.returncode else ""
+    if not done.returncode:
+        return ""
+    return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200]
 
 
 def _environment(home: str) -> dict[str, str]:
@@ -196,7 +177,10 @@ class _Output:
 
 
 class _Running(asyncio.SubprocessProtocol):
-    """A command under way: `exited` when it has ended, `silent` when nobody holds its output open any more, such as a process that it left behind."""
+    """A command under way.
+
+    `exited`: it has ended. `silent`: nobody holds its output open any more, such as a process that it left behind.
+    """
 
     def __init__(self, output: _Output) -> None:
         self._output = output
@@ -232,14 +216,12 @@ async def _run(command: Sequence[str], folder: Path, timeout_s: float, max_chars
                 await running.silent.wait()
     except TimeoutError:
         written = output.text().strip()
-        raise ToolError(
-            f"the command took longer than {timeout_s:g} s and was ended{f'; it had written {written!r}' if written else ''}"
-        ) from None
+        after = f"; it had written {written!r}" if written else ""
+        raise ToolError(f"the command took longer than {timeout_s:g} s and was ended{after}") from None
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(
-                transport.get_pid(), signal.SIGKILL
-            )  # with bubblewrap, everything inside the sandbox ends with it
+            # With bubblewrap, everything inside the sandbox ends with it.
+            os.killpg(transport.get_pid(), signal.SIGKILL)
         transport.close()
     text, code = output.text().rstrip(), transport.get_returncode() or 0
     note = f"[ended by {signal.Signals(-code).name}]" if code < 0 else f"[exit code {code}]" if code else ""

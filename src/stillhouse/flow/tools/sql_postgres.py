@@ -1,34 +1,38 @@
-"""A PostgreSQL database, read in a READ ONLY transaction under the server's own clock. It holds whatever query reaches it, vetted or not.
+"""A PostgreSQL database, read in a READ ONLY transaction under the server's own clock.
 
-The query is sent by the extended protocol, which takes one statement alone, and stands there as a subquery of a cursor, where the grammar takes a SELECT and
-nothing else. The outer query cuts the cells on the server, so that no large value crosses the wire, and the cursor gives no more rows than are asked of it.
+It holds whatever query reaches it, vetted or not. The query is sent by the extended protocol, which takes one statement
+alone. There it stands as a subquery of a cursor, where the grammar takes a SELECT and nothing else. The outer query
+cuts the cells on the server, so no large value crosses the wire, and no more rows are fetched than were asked for.
 """
 
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from stillhouse.errors import MissingExtraError, UserError
-from stillhouse.flow.tools.sql_reader import MAX_CELL_CHARS, Rows
-from stillhouse.flow.tools.sql_vetting import Dialect
+from stillhouse.flow.tools.sql_reader import MAX_CELL_CHARS, QueryRows
+from stillhouse.flow.tools.sql_vetting import SqlDialect
 from stillhouse.flow.tools.tool import ToolError, first_line
 
 if TYPE_CHECKING:
     import psycopg
 
 CONNECT_TIMEOUT_S = 5
-_POWERFUL = (
-    "pg_read_server_files",
-    "pg_write_server_files",
-    "pg_execute_server_program",
-)  # a superuser is a member of each
+# A superuser is a member of each of these roles.
+_POWERFUL = ("pg_read_server_files", "pg_write_server_files", "pg_execute_server_program")
 _TABLES = """
-    SELECT CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE quote_ident(n.nspname) || '.' END || quote_ident(c.relname) AS name,
-           string_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum) AS columns,
+    SELECT CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE quote_ident(n.nspname) || '.' END
+             || quote_ident(c.relname) AS name,
+           string_agg(quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum)
+             AS columns,
            c.relkind IN ('v', 'm') AS is_view,
-           (SELECT string_agg(pg_get_constraintdef(k.oid), ', ' ORDER BY k.contype DESC, k.conname) FROM pg_constraint k
+           (SELECT string_agg(pg_get_constraintdef(k.oid), ', ' ORDER BY k.contype DESC, k.conname)
+              FROM pg_constraint k
              WHERE k.conrelid = c.oid AND k.contype IN ('p', 'f')) AS keys
-      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-     WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND NOT c.relispartition AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+      FROM pg_class c
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+     WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND NOT c.relispartition
+       AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
        AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
      GROUP BY c.oid, n.nspname ORDER BY 1"""
 
@@ -36,7 +40,7 @@ _TABLES = """
 class PostgresReader:
     """One PostgreSQL database, by its URL."""
 
-    dialect: Dialect = "postgres"
+    dialect: SqlDialect = "postgres"
 
     def __init__(self, url: str) -> None:
         self._url = url  # may hold a password: never shown
@@ -63,14 +67,14 @@ class PostgresReader:
                 ).fetchall()
                 if powers:
                     raise UserError(
-                        f"{self.shown}: the user {connection.info.user} may do more than read tables (it is a superuser, or in {powers[0][0]}); "
-                        "connect as one that may not, as made by CREATE ROLE reader LOGIN PASSWORD '...' IN ROLE pg_read_all_data"
+                        f"{self.shown}: the user {connection.info.user} may do more than read tables "
+                        f"(it is a superuser, or in {powers[0][0]}); connect as one that may not, as made by "
+                        "CREATE ROLE reader LOGIN PASSWORD '...' IN ROLE pg_read_all_data"
                     )
                 rows = connection.execute(_TABLES).fetchall()
         except psycopg.Error as error:
-            reason = (
-                "" if isinstance(error, psycopg.ProgrammingError) else f" ({first_line(error)})"
-            )  # what is wrong with a URL is told with the URL
+            # What is wrong with a URL is told with the URL, which may hold a password.
+            reason = "" if isinstance(error, psycopg.ProgrammingError) else f" ({first_line(error)})"
             raise UserError(
                 f"{self.shown}: PostgreSQL cannot be read{reason}; check that it runs there, and the URL"
             ) from None
@@ -79,35 +83,30 @@ class PostgresReader:
             for name, columns, is_view, keys in rows
         ]
 
-    def read(self, query: str, max_rows: int, timeout_s: float) -> Rows:
+    def read(self, query: str, max_rows: int, timeout_s: float) -> QueryRows:
         import psycopg
 
         inner = f"({query}\n) AS q"  # on a line of its own, the parenthesis stands in no comment
         try:
             with self._connect(timeout_s) as connection:
-                found = connection.execute(
-                    f"SELECT * FROM {inner} LIMIT 0", prepare=True
-                )  # prepare: the extended protocol
-                columns = [column.name for column in found.description or ()]
+                # prepare: the extended protocol
+                empty = connection.execute(f"SELECT * FROM {inner} LIMIT 0", prepare=True)
+                columns = [column.name for column in empty.description or ()]
                 names = [f"c{number}" for number in range(len(columns))]
                 cells = ", ".join(f"left({name}::text, {MAX_CELL_CHARS + 1})" for name in names)
-                connection.execute(
-                    f"DECLARE answer NO SCROLL CURSOR FOR SELECT {cells} FROM {inner} ({', '.join(names)})",
-                    prepare=True,
-                )
+                cursor = f"SELECT {cells} FROM {inner} ({', '.join(names)})"
+                connection.execute(f"DECLARE answer NO SCROLL CURSOR FOR {cursor}", prepare=True)
                 rows = connection.execute(f"FETCH FORWARD {max_rows + 1} FROM answer").fetchall()
         except psycopg.errors.QueryCanceled:
-            raise ToolError(
-                f"the query took longer than {timeout_s:g} s and was stopped; ask for less, or add a LIMIT"
-            ) from None
+            remedy = "ask for less, or add a LIMIT"
+            raise ToolError(f"the query took longer than {timeout_s:g} s and was stopped; {remedy}") from None
         except psycopg.Error as error:
             hint = f"; {error.diag.message_hint.rstrip('.')}" if error.diag.message_hint else ""
-            raise ToolError(
-                f"PostgreSQL refused the query ({error.diag.message_primary or first_line(error)}{hint})"
-            ) from None
+            reason = error.diag.message_primary or first_line(error)
+            raise ToolError(f"PostgreSQL refused the query ({reason}{hint})") from None
         except UnicodeDecodeError:
             raise ToolError("PostgreSQL gave text that is not UTF-8; leave that column out") from None
-        return Rows(columns, rows[:max_rows], len(rows) > max_rows)
+        return QueryRows(columns, rows[:max_rows], len(rows) > max_rows)
 
     def _connect(self, timeout_s: float) -> "psycopg.Connection[tuple[object, ...]]":
         """A connection whose transactions are READ ONLY and whose statements end after `timeout_s`."""

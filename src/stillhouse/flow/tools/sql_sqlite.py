@@ -1,4 +1,7 @@
-"""An SQLite file, open for reading alone: mode=ro, an authorizer, a clock and SQLite's own limits. It holds whatever query reaches it, vetted or not."""
+"""An SQLite file, open for reading alone: mode=ro, an authorizer, a clock and SQLite's own limits.
+
+It holds whatever query reaches it, vetted or not.
+"""
 
 import contextlib
 import re
@@ -8,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stillhouse.errors import UserError
-from stillhouse.flow.tools.sql_reader import Rows
-from stillhouse.flow.tools.sql_vetting import HARMLESS, MAX_QUERY_CHARS, Dialect
+from stillhouse.flow.tools.sql_reader import QueryRows
+from stillhouse.flow.tools.sql_vetting import HARMLESS, MAX_QUERY_CHARS, SqlDialect
 from stillhouse.flow.tools.tool import ToolError
 
-MAX_CELL_BYTES = 1_000_000  # of every value on the way, too
+MAX_CELL_BYTES = 1_000_000  # of the values that a query makes on its way, too
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: MAX_CELL_BYTES,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: MAX_QUERY_CHARS * 4,  # bytes
@@ -20,8 +23,9 @@ _LIMITS = {
     sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1_000,
     sqlite3.SQLITE_LIMIT_ATTACHED: 0,
 }
-# Instructions of SQLite's machine between two looks at the clock. A call of one function is one instruction: printf with a wide field, which would take
-# minutes, is not among the functions, and what others can do with two texts of a megabyte is left to the tool's own time limit.
+# Instructions of SQLite's machine between two looks at the clock. A call of one function is one instruction, however
+# long it takes: printf with a wide field would take minutes, and is not among the functions. How long the others take
+# with two texts of a megabyte is bounded by the tool's own time limit.
 _CLOCK_STEPS = 500
 # Operators that SQLite reports as functions; `match` is how a full-text table is asked.
 _FUNCTIONS = HARMLESS["sqlite"] | {"like", "glob", "match"}
@@ -30,7 +34,7 @@ _FUNCTIONS = HARMLESS["sqlite"] | {"like", "glob", "match"}
 class SqliteReader:
     """One SQLite file."""
 
-    dialect: Dialect = "sqlite"
+    dialect: SqlDialect = "sqlite"
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
@@ -40,18 +44,14 @@ class SqliteReader:
     def describe(self) -> list[str]:
         try:
             with contextlib.closing(self._connect()) as connection:
-                listed = connection.execute(
+                tables = connection.execute(
                     "SELECT name, type FROM pragma_table_list WHERE schema = 'main' AND type <> 'shadow' ORDER BY name"
-                )
-                return [
-                    _described(connection, name, kind)
-                    for name, kind in listed.fetchall()
-                    if not name.startswith("sqlite_")
-                ]
+                ).fetchall()
+                return [_described(connection, name, kind) for name, kind in tables if not name.startswith("sqlite_")]
         except sqlite3.Error as error:
             raise UserError(f"{self.path}: SQLite cannot read it ({error}); name an SQLite database") from None
 
-    def read(self, query: str, max_rows: int, timeout_s: float) -> Rows:
+    def read(self, query: str, max_rows: int, timeout_s: float) -> QueryRows:
         deadline = time.monotonic() + timeout_s
         try:
             with self._reading(deadline) as connection:
@@ -60,11 +60,10 @@ class SqliteReader:
                 columns = [column[0] for column in cursor.description or ()]
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
             if time.monotonic() > deadline:
-                raise ToolError(
-                    f"the query took longer than {timeout_s:g} s and was stopped; ask for less, or add a LIMIT"
-                ) from None
+                remedy = "ask for less, or add a LIMIT"
+                raise ToolError(f"the query took longer than {timeout_s:g} s and was stopped; {remedy}") from None
             raise ToolError(f"SQLite refused the query ({error})") from None
-        return Rows(columns, rows[:max_rows], len(rows) > max_rows)
+        return QueryRows(columns, rows[:max_rows], len(rows) > max_rows)
 
     @contextlib.contextmanager
     def _reading(self, deadline: float) -> Iterator[sqlite3.Connection]:
@@ -72,11 +71,11 @@ class SqliteReader:
         with contextlib.closing(self._connect()) as connection:
             connection.execute("PRAGMA query_only = 1")
             connection.execute("PRAGMA trusted_schema = 0")  # no function with side effects out of a view
-            # A virtual table, when first used, makes SQLite ask leave to write to its schema in memory; so each is used before that is refused.
+            # A virtual table, when first used, makes SQLite ask leave to write to its schema in memory. The authorizer
+            # would refuse that, so each virtual table is used before.
             connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')")
-            for (name,) in connection.execute(
-                "SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%'"
-            ).fetchall():
+            virtual = "SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%'"
+            for (name,) in connection.execute(virtual).fetchall():
                 connection.execute(f"SELECT 1 FROM {_quoted(name)} LIMIT 0")
             for limit, value in _LIMITS.items():
                 connection.setlimit(limit, value)
@@ -111,13 +110,13 @@ def _written(name: str) -> str:
 
 def _described(connection: sqlite3.Connection, name: str, kind: str) -> str:
     """`orders (id INTEGER, customer INTEGER -> customers.id), key id`."""
-    columns = [
-        column for column in connection.execute(f"PRAGMA table_xinfo({_quoted(name)})") if column[6] != 1
-    ]  # 1: a virtual table's hidden ones
+    listed = connection.execute(f"PRAGMA table_xinfo({_quoted(name)})")
+    columns = [column for column in listed if column[6] != 1]  # 1: a virtual table's hidden ones
     keys = {
         row[3]: f" -> {row[2]}.{row[4]}" if row[4] else f" -> {row[2]}"
         for row in connection.execute(f"PRAGMA foreign_key_list({_quoted(name)})")
     }
     parts = [f"{_written(column[1])} {column[2]}".rstrip() + keys.get(column[1], "") for column in columns]
     primary = ", ".join(_written(column[1]) for column in sorted(columns, key=lambda column: column[5]) if column[5])
-    return f"{_written(name)} ({', '.join(parts)}){', a view' if kind == 'view' else ''}{f', key {primary}' if primary else ''}"
+    notes = f"{', a view' if kind == 'view' else ''}{f', key {primary}' if primary else ''}"
+    return f"{_written(name)} ({', '.join(parts)}){notes}"

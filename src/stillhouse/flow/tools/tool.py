@@ -1,6 +1,7 @@
-"""A tool: a typed function, its description for a model and the JSON schema of its arguments, called with what a model wrote.
+"""A tool: a typed function, its description for a model and the JSON schema of its arguments.
 
-Whatever a tool does, the caller gets a text of bounded length or a ToolError of one sentence: arguments are checked, time is limited, long results are cut.
+It is called with what a model wrote. Whatever it does, the caller gets a text of bounded length, or a ToolError of one
+sentence: arguments are checked, time is limited, long results are cut.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from stillhouse.errors import StillhouseError, UserError
 from stillhouse.flow.call import journaled
 
 T = TypeVar("T")
-MAX_SAID = 500  # characters of somebody else's error that go into ours
+MAX_ERROR_CHARS = 500  # characters of somebody else's error that go into ours
 GRACE_S = 1.0  # for an async tool to end after it was cancelled
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what the chat-completions API takes as a function's name
 
@@ -34,7 +35,11 @@ class ToolError(StillhouseError):
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool. `schema` is the JSON schema of the arguments object, as the chat-completions API wants it under `function.parameters`."""
+    """A tool.
+
+    `schema` is the JSON schema of the arguments object, as the chat-completions API wants it under
+    `function.parameters`.
+    """
 
     name: str
     description: str
@@ -48,7 +53,8 @@ class Tool:
     async def call(self, arguments: Mapping[str, Any]) -> str:
         """The observation as text. Raises ToolError.
 
-        Errors that Stillhouse raises on purpose (a limit of the flow is reached, no money is left, the store is full) pass as they are: no model can mend them.
+        Errors that Stillhouse raises on purpose pass as they are, because no model can mend them: a limit of the flow
+        is reached, no money is left, the store is full.
         """
         return await self.run(arguments)
 
@@ -78,9 +84,10 @@ def tool(
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a typed function, sync or async, a tool: its docstring is the description, its annotations are the schema.
 
-    A sync function runs in a thread of its own. One that takes longer than `timeout_s` is given up: an async one is cancelled, a sync one is left behind, for
-    no thread can be ended from outside. Of a longer result the first `max_chars` characters are kept, and what is cut is said. Raises UserError where the
-    function has no docstring, or a parameter no annotation.
+    A sync function runs in a thread of its own. One that takes longer than `timeout_s` is given up: an async one is
+    cancelled, a sync one is left behind, because no thread can be ended from outside. Of a longer result the first
+    `max_chars` characters are kept, and the text says what is cut. Raises UserError where the function has no
+    docstring, or a parameter no annotation.
     """
     if function is None:
         return functools.partial(tool, name=name, timeout_s=timeout_s, max_chars=max_chars)
@@ -88,7 +95,8 @@ def tool(
     description = inspect.getdoc(function) if inspect.isroutine(function) else None
     if not description:
         raise UserError(
-            f"the tool {called} is no function with a docstring; write one that says what it does, for the model to read"
+            f"the tool {called} is no function with a docstring; "
+            "write one that says what it does, for the model to read"
         )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise UserError(f"the tool {called} yields its result; return it whole")
@@ -98,8 +106,8 @@ def tool(
         )
     arguments = _Arguments(function, called)
 
-    async def run(given: Mapping[str, Any]) -> str:
-        values = arguments.check(given)
+    async def run(written: Mapping[str, Any]) -> str:
+        values = arguments.check(written)
         try:
             return await in_time(_answer(function, values, called, max_chars), timeout_s)
         except TimeoutError:
@@ -116,11 +124,8 @@ async def _answer(function: Callable[..., Any], values: Mapping[str, Any], calle
         return await in_thread(lambda: as_text(function(**values), called, max_chars))
     except StillhouseError:
         raise
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # whatever the user's own code raises may pass; a tool that exits must not take the flow along
-        raise ToolError(f"{called} failed ({said(error)})") from error
+    except (Exception, SystemExit) as error:  # the user's own code: whatever it raises, the flow goes on
+        raise ToolError(f"{called} failed ({short_error(error)})") from error
 
 
 # Arguments
@@ -141,18 +146,19 @@ class _Arguments:
             hints = get_type_hints(function, include_extras=True)
         except NameError as error:
             raise UserError(
-                f"the tool {called} has an annotation that cannot be read ({error}); import the type at the top of its module"
+                f"the tool {called} has an annotation that cannot be read ({error}); "
+                "import the type at the top of its module"
             ) from None
         fields: dict[str, Any] = {}
         self.names: list[str] = []
         for parameter in inspect.signature(function).parameters.values():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-                raise UserError(
-                    f"the tool {called} takes {parameter}, which a model cannot name; give it plain parameters"
-                )
+                problem = f"the tool {called} takes {parameter}, which a model cannot name"
+                raise UserError(f"{problem}; give it plain parameters")
             if parameter.name not in hints:
                 raise UserError(
-                    f"the parameter {parameter.name} of the tool {called} has no annotation; write its type, for the model's answer to be checked"
+                    f"the parameter {parameter.name} of the tool {called} has no annotation; "
+                    "write its type, for the model's answer to be checked"
                 )
             default = ... if parameter.default is parameter.empty else parameter.default
             # An alias, because a parameter may be called `schema` or `copy`, which are names of pydantic's own.
@@ -160,63 +166,60 @@ class _Arguments:
             self.names.append(parameter.name)
         self._called = called
         try:
-            self._model: type[BaseModel] = create_model(
-                called, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=False), **fields
-            )
+            config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
+            self._model: type[BaseModel] = create_model(called, __config__=config, **fields)
             self.schema = self._model.model_json_schema(schema_generator=_Schema)
         except PydanticUserError as error:
             raise UserError(
-                f"the tool {called} takes a type that has no JSON schema ({first_line(error)}); use JSON types, dataclasses or pydantic models"
+                f"the tool {called} takes a type that has no JSON schema ({first_line(error)}); "
+                "use JSON types, dataclasses or pydantic models"
             ) from None
         self.schema.pop("title", None)
 
-    def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def check(self, written: Mapping[str, Any]) -> dict[str, Any]:
         """The values to call with, as the annotations say. Raises ToolError naming the argument."""
-        for name, value in given.items():
+        for name, value in written.items():
             if name not in self.names:
-                raise ToolError(
-                    f"{self._called} has no argument {clean(str(name))[:100]}; it takes {', '.join(self.names) or 'none'}"
-                )
+                known = ", ".join(self.names) or "none"
+                raise ToolError(f"{self._called} has no argument {clean(str(name))[:100]}; it takes {known}")
             try:
                 to_json(value)
             except (PydanticSerializationError, ValueError, RecursionError) as error:
+                reason = first_line(error).removeprefix("Error serializing to JSON: ")
                 raise ToolError(
-                    f"{self._called} was given {_shown(value)} as {name}, which is no JSON ({first_line(error).removeprefix('Error serializing to JSON: ')})"
+                    f"{self._called} was given {_shown(value)} as {name}, which is no JSON ({reason})"
                 ) from None
         try:
-            found = self._model.model_validate(dict(given))
+            checked = self._model.model_validate(dict(written))
         except ValidationError as error:
             raise ToolError(self._problem(error)) from None
-        return {name: getattr(found, f"field_{number}") for number, name in enumerate(self.names)}
+        return {name: getattr(checked, f"field_{number}") for number, name in enumerate(self.names)}
 
     def _problem(self, error: ValidationError) -> str:
         problem = error.errors(include_url=False, include_context=False)[0]
         where = clean(".".join(str(part) for part in problem["loc"]))[:100]
         if problem["type"] == "missing":
             return f"{self._called} needs the argument {where}, which is missing"
-        return f"{self._called} was given {_shown(problem['input'])} as {where}: {clean(problem['msg'])[:MAX_SAID]}"
+        reason = clean(problem["msg"])[:MAX_ERROR_CHARS]
+        return f"{self._called} was given {_shown(problem['input'])} as {where}: {reason}"
 
 
 def _shown(value: Any) -> str:
-    """A value in an error: short, and never its own `repr`, which for 100 MB takes its time."""
+    """A value in an error: short, and never its own `repr`, which takes long for 100 MB."""
     if isinstance(value, str):
         return repr(clean(value[:80])) + ("..." if len(value) > 80 else "")
     if value is None or isinstance(value, bool | float) or (isinstance(value, int) and value.bit_length() < 256):
         return repr(value)
-    return (
-        "an object"
-        if isinstance(value, dict)
-        else "a list"
-        if isinstance(value, list)
-        else f"a value of type {type(value).__name__}"
-    )
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, list) else f"a value of type {type(value).__name__}"
 
 
 # Results
 
 
 def as_text(result: Any, called: str, max_chars: int) -> str:
-    """A result as the text of an observation: a text as it is, all else as JSON, and of either the first `max_chars` characters."""
+    """A result as the text of an observation: a text as it is, all else as JSON; the first `max_chars` characters."""
     if isinstance(result, str):
         return cut(result, max_chars)
     try:
@@ -224,8 +227,9 @@ def as_text(result: Any, called: str, max_chars: int) -> str:
             raise ValueError("it yields its parts")
         text = to_json(result, inf_nan_mode="strings").decode()
     except (PydanticSerializationError, ValueError, RecursionError) as error:
+        kind = type(result).__name__
         raise ToolError(
-            f"{called} gave a value of type {type(result).__name__} that cannot be written as JSON ({said(error)})"
+            f"{called} gave a value of type {kind} that cannot be written as JSON ({short_error(error)})"
         ) from None
     return cut(text, max_chars)
 
@@ -242,7 +246,7 @@ def clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def said(error: BaseException) -> str:
+def short_error(error: BaseException) -> str:
     """Somebody else's error in one short line."""
     return f"{type(error).__name__}: {first_line(error)}".removesuffix(": ")
 
@@ -252,14 +256,17 @@ def first_line(error: BaseException) -> str:
         text = str(error)
     except Exception:  # an exception whose own __str__ fails says nothing
         return ""
-    return clean(text[: 2 * MAX_SAID].strip().partition("\n")[0])[:MAX_SAID]
+    return clean(text[: 2 * MAX_ERROR_CHARS].strip().partition("\n")[0])[:MAX_ERROR_CHARS]
 
 
 # Time
 
 
 async def in_time(work: Awaitable[T], timeout_s: float) -> T:
-    """The result of `work`. Raises TimeoutError, also where the work takes no notice of being cancelled: it is then left behind."""
+    """The result of `work`. Raises TimeoutError.
+
+    Work that takes no notice of being cancelled is left behind.
+    """
 
     async def awaited() -> T:
         return await work
@@ -272,9 +279,8 @@ async def in_time(work: Awaitable[T], timeout_s: float) -> T:
         return task.result()
     finally:
         if not task.done():
-            task.add_done_callback(
-                lambda ended: ended.cancelled() or ended.exception()
-            )  # else asyncio logs what nobody asked for
+            # Without a callback that looks at the exception, asyncio would log it.
+            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             task.cancel()
             await asyncio.wait({task}, timeout=GRACE_S)
 
@@ -282,7 +288,8 @@ async def in_time(work: Awaitable[T], timeout_s: float) -> T:
 async def in_thread(function: Callable[[], T]) -> T:
     """Call a blocking function in a daemon thread of its own.
 
-    Not `asyncio.to_thread`: the event loop, and then the interpreter, wait at their end for threads of the pool, and one that hangs would keep both.
+    Not `asyncio.to_thread`: the event loop, and then the interpreter, wait at their end for the threads of its pool. A
+    thread that hangs would keep both from ending.
     """
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
@@ -297,13 +304,14 @@ async def in_thread(function: Callable[[], T]) -> T:
             answer.set_result(value)  # type: ignore[arg-type]
 
     def work() -> None:
-        value, failure = None, None
+        value: T | None = None
+        failure: BaseException | None = None
         try:
             value = context.run(function)
+        except StopIteration:
+            failure = RuntimeError("the function raised StopIteration")  # a future takes no StopIteration
         except BaseException as error:
-            failure = (
-                RuntimeError("the function raised StopIteration") if isinstance(error, StopIteration) else error
-            )  # a future takes no StopIteration
+            failure = error
         with contextlib.suppress(RuntimeError):  # the loop may have ended without waiting for us
             loop.call_soon_threadsafe(settle, value, failure)
 

@@ -1,8 +1,8 @@
 """A tool that reads pages of the hosts that are named to it, and of no others.
 
-Two checks that do not trust each other: the host of every URL, also of every redirect, is on the allow-list; and the address of every connection, as it is
-made, is a public one. The second stands where the socket is opened, so a name that resolves to one address when it is looked at and to another when it is
-used (DNS rebinding) gains nothing.
+There are two checks, and neither relies on the other. The host of every URL, also of every redirect, must be on the
+allow-list. And the address of every connection must be a public one. The second check stands where the socket is
+opened, so a name that resolves to another address after it was looked at (DNS rebinding) gains nothing.
 """
 
 import asyncio
@@ -48,9 +48,10 @@ def web(
 ) -> Tool:
     """A tool that gets one page over HTTP or HTTPS and gives its text.
 
-    `allow`: hosts, each as `example.com`, `*.example.com` (every host below it, not itself) or, for another port than 80 and 443, `example.com:8080`. Private
-    and loopback addresses are refused unless `allow_private`; link-local ones and the clouds' metadata services always are. Of a longer page the first
-    `max_bytes`, unpacked, are read. No cookies, no keys, no proxy. Raises UserError where the list is empty or an entry is no host.
+    `allow`: hosts, each as `example.com`, `*.example.com` (every host below it, not itself) or, for another port than
+    80 and 443, `example.com:8080`. Private and loopback addresses are refused unless `allow_private`; link-local ones
+    and the clouds' metadata services always are. Of a longer page the first `max_bytes`, unpacked, are read. No
+    cookies, no keys, no proxy. Raises UserError where the list is empty or an entry is no host.
     """
     if isinstance(allow, str) or not allow:
         raise UserError(
@@ -85,7 +86,7 @@ class _AllowedHost:
 
 
 def _plain(host: str) -> str:
-    """A host as it is compared: lower case, non-ASCII names in their ASCII form (IDNA), no brackets, no dot at the end."""
+    """A host as it is compared: in lower case, a non-ASCII name as ASCII (IDNA), no brackets, no dot at the end."""
     from yarl import URL
 
     bare = host.strip().removeprefix("[").removesuffix("]").rstrip(".")
@@ -97,17 +98,17 @@ def _plain(host: str) -> str:
 
 def refused_address(address: str, allow_private: bool) -> bool:
     """Whether no connection may be made to this IP address."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is not None or found in _NAT64:
-            return refused_address(str(ipaddress.IPv4Address(found.packed[-4:])), allow_private)
-        if found.sixtofour is not None or found.teredo is not None:
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None or ip in _NAT64:
+            return refused_address(str(ipaddress.IPv4Address(ip.packed[-4:])), allow_private)
+        if ip.sixtofour is not None or ip.teredo is not None:
             return True  # tunnels into IPv4, long out of use
-    if found.is_loopback:
+    if ip.is_loopback:
         return not allow_private
-    if found.is_link_local or found.is_multicast or found.is_unspecified or found.is_reserved or found in _METADATA:
+    if ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved or ip in _METADATA:
         return True
-    return not found.is_global and not allow_private
+    return not ip.is_global and not allow_private
 
 
 class _RefusedAddress(OSError):
@@ -131,9 +132,13 @@ class _Page:
         }
         # Compressed bodies are unpacked here, in bounded pieces, and not by aiohttp.
         session = aiohttp.ClientSession(
-            connector=self._connector(), cookie_jar=aiohttp.DummyCookieJar(), headers=headers, auto_decompress=False, trust_env=False,
+            connector=self._connector(),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=headers,
+            auto_decompress=False,
+            trust_env=False,
             timeout=aiohttp.ClientTimeout(total=None),
-        )  # fmt: skip
+        )
         try:
             async with session:
                 return await self._follow(session, url)
@@ -169,17 +174,13 @@ class _Page:
             host, port = _plain(url.raw_host or ""), url.port
         except ValueError:
             host, port = "", None
-        where = "" if since is None else f"{_short(since)} redirects to "
+        where, which = ("", "") if since is None else (f"{_short(since)} redirects to ", ", which")
         if not host or url.scheme not in ("http", "https") or port is None:
-            raise ToolError(
-                f"{where}{text[:200]!r}{'' if since is None else ', which'} is no http:// or https:// address"
-            )
+            raise ToolError(f"{where}{text[:200]!r}{which} is no http:// or https:// address")
         if url.user is not None or url.password is not None:
             raise ToolError(f"{where}an address with a user or a password in it; leave them out")
         if not any(allowed.covers(host, port) for allowed in self.hosts):
-            raise ToolError(
-                f"{where}{host} (port {port}){'' if since is None else ', which'} is not on the list of hosts that may be read"
-            )
+            raise ToolError(f"{where}{host} (port {port}){which} is not on the list of hosts that may be read")
         return url.with_fragment(None)
 
     def _connector(self) -> "TCPConnector":
@@ -199,9 +200,8 @@ class _Page:
             raise ToolError(f"{_short(url)} is {kind or 'of no stated type'}; only text can be read")
         body, whole = await self._body(response, url)
         # Parsed in a thread, because a broken page can keep the parser busy for long.
-        text = await in_thread(
-            lambda: html_text(_decoded(body, response.charset)) if kind in _HTML else _decoded(body, response.charset)
-        )
+        read = html_text if kind in _HTML else str
+        text = await in_thread(lambda: read(_decoded(body, response.charset)))
         return text if whole else f"{text}\n[cut: the page is longer than {self.max_bytes:,} bytes]"
 
     async def _body(self, response: "ClientResponse", url: "URL") -> tuple[bytes, bool]:
@@ -223,7 +223,10 @@ class _Page:
 
 
 def _decoded(body: bytes, charset: str | None) -> str:
-    """The body as text: by the charset that the server states, else the one that the page states, else UTF-8; what fits none is replaced."""
+    """The body as text: by the charset that the server states, else the one that the page states, else UTF-8.
+
+    Bytes that do not fit it are replaced.
+    """
     stated = re.search(rb"<meta[^>]{0,200}charset=[\"']?([\w-]{1,40})", body[:2048], re.IGNORECASE)
     for candidate in (charset, stated[1].decode() if stated else None):
         try:

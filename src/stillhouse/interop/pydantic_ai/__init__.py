@@ -2,8 +2,8 @@
 
     from stillhouse.interop.pydantic_ai import StillhouseDurability, StudentModel, journaled
 
-Needs the extra `pydantic-ai`. Written against pydantic-ai 2.68 and its public interfaces alone: `Model`, and the surface that `pydantic_ai.durable_exec`
-has for durable engines.
+Needs the extra `pydantic-ai`. Written against pydantic-ai 2.68 and its public interfaces alone: `Model`, and what
+`pydantic_ai.durable_exec` has for durable engines.
 """
 
 from stillhouse.errors import MissingExtraError

@@ -1,8 +1,9 @@
 """What a call of an agent is in the journal: its name, its kind, what it asks, and the version of whatever answers.
 
-What differs from one sitting to the next and says nothing about the call stays out: when a message was made, and the ids of the agent's run. What tells two
-calls apart goes in: the history so far and the run's dependencies, as one digest, since both may be long and dependencies may hold secrets. A model request
-stores what is new in it since the last reply; what is before that stands in the rows of the turns before, so a long loop's text grows linearly.
+What differs from one sitting to the next and says nothing about the call stays out: when a message was made, and the
+ids of the agent's run. What tells two calls apart goes in: the history so far and the run's dependencies. They are
+stored as one digest, since both may be long and dependencies may hold secrets. A model request stores what is new in it
+since the last reply; the rest stands in the rows of the turns before. So the text of a long loop grows linearly.
 """
 
 import functools
@@ -49,7 +50,10 @@ class CallKey:
 
 
 def call_key(agent: str, operation: DurableOperationId, name: str, identity: tuple[Any, ...]) -> CallKey:
-    """The key of an operation that pydantic-ai wants to be durable. `identity` is what it says tells the operation's calls apart, `name` what it calls it."""
+    """The key of an operation that pydantic-ai wants to be durable.
+
+    `name` is what pydantic-ai calls the operation; `identity` is what by its account tells the operation's calls apart.
+    """
     match operation:
         case ModelRequestId():
             _, messages, settings, parameters, context = identity
@@ -57,27 +61,19 @@ def call_key(agent: str, operation: DurableOperationId, name: str, identity: tup
         case ToolsetCallToolId() | ToolsetValidateToolArgumentsId():
             tool_name, arguments, context, tool = identity
             validates = ".validate" if isinstance(operation, ToolsetValidateToolArgumentsId) else ""
-            asked = {
+            question = {
                 "args": _plain(arguments),
                 "call": context.tool_call_id,
                 "retry": context.retry,
                 "context": _context(context.messages, context.deps),
             }
-            return CallKey(
-                f"{agent}.{context.tool_name or tool_name}{validates}",
-                "tool",
-                _tool_version(tool),
-                canonical_json(asked),
-            )
+            called = f"{agent}.{context.tool_name or tool_name}{validates}"
+            return CallKey(called, "tool", _tool_version(tool), canonical_json(question))
         case ToolsetGetToolsId(toolset_id=toolset) | ToolsetGetInstructionsId(toolset_id=toolset):
             (context,) = identity
             what = "tools" if isinstance(operation, ToolsetGetToolsId) else "instructions"
-            return CallKey(
-                f"{agent}.{toolset}.{what}",
-                "value",
-                "",
-                canonical_json({"context": _context(context.messages, context.deps)}),
-            )
+            question = {"context": _context(context.messages, context.deps)}
+            return CallKey(f"{agent}.{toolset}.{what}", "value", "", canonical_json(question))
         case _:  # a capability's own operation, a workspace, compaction
             return CallKey(name, "step", "", canonical_json([_plain(part) for part in identity]))
 
@@ -91,9 +87,7 @@ def _turn(
     context: RunContext[Any],
 ) -> CallKey:
     new = 1 + max((at for at, message in enumerate(messages) if isinstance(message, ModelResponse)), default=-1)
-    arguments = canonical_json(
-        {"messages": json.loads(_told(messages[new:])), "context": _context(messages[:new], context.deps)}
-    )
+    question = {"messages": json.loads(_told(messages[new:])), "context": _context(messages[:new], context.deps)}
     offered = (
         parameters.function_tools,
         parameters.native_tools,
@@ -102,7 +96,7 @@ def _turn(
         parameters.output_object,
     )
     version = _digest([operation.model_id, operation.model_name, _plain(settings), [_plain(part) for part in offered]])
-    return CallKey(f"{agent}.turn", "turn", version[:16], arguments)
+    return CallKey(f"{agent}.turn", "turn", version[:16], canonical_json(question))
 
 
 def _context(messages: Sequence[ModelMessage], deps: Any) -> str:
@@ -119,7 +113,10 @@ def _told(messages: Sequence[ModelMessage]) -> bytes:
 
 
 def _tool_version(tool: ToolsetTool[Any] | ToolDefinition | None) -> str:
-    """A hash of a tool's source where it is a Python function, else of what it says it takes: an edited tool is called again."""
+    """A hash of a tool's source where it is a Python function, else of what it says it takes.
+
+    So an edited tool is called again.
+    """
     if not isinstance(tool, ToolsetTool):
         return _digest(_plain(tool))[:16]
     if isinstance(tool.toolset, FunctionToolset):
@@ -130,24 +127,27 @@ def _tool_version(tool: ToolsetTool[Any] | ToolDefinition | None) -> str:
 
 
 def _plain(value: Any, within: tuple[int, ...] = ()) -> Any:
-    """JSON of a value, the same in every sitting; of what is none in it (a client, a lock, an agent, a value within itself) the type's name."""
+    """JSON of a value, the same in every sitting.
+
+    A part that is no JSON (a client, a lock, an agent, a value within itself) is written as its type's name.
+    """
     if isinstance(value, RunContext):
         return _context(value.messages, value.deps)
     if isinstance(value, ModelRequest | ModelResponse):
         return json.loads(_told([value]))
     if isinstance(value, _LIVE) or id(value) in within:
         return _type_name(value)
-    one = functools.partial(_plain, within=(*within, id(value)))
+    plain = functools.partial(_plain, within=(*within, id(value)))
     if isinstance(value, set | frozenset):  # in an order of its own in every process
-        return sorted(map(one, value), key=canonical_json)
+        return sorted(map(plain, value), key=canonical_json)
     if isinstance(value, Mapping):
-        return {str(name): one(part) for name, part in value.items()}
+        return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [one(part) for part in value]
+        return [plain(part) for part in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: one(getattr(value, field.name, None)) for field in fields(value)}
+        return {field.name: plain(getattr(value, field.name, None)) for field in fields(value)}
     if isinstance(value, BaseModel):
-        return {name: one(part) for name, part in value}
+        return {name: plain(part) for name, part in value}
     return to_jsonable_python(value, fallback=_type_name, bytes_mode="base64")
 
 

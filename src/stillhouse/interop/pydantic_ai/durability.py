@@ -1,8 +1,10 @@
-"""An agent's calls in the journal: inside a flow each model request, tool call and MCP call of a pydantic-ai agent is a step of the run.
+"""An agent's calls in the journal of a flow.
 
-It is an engine behind pydantic-ai's own interface for durable execution, as its Temporal, DBOS and Prefect ones are: the agent's loop is plain code that runs
-again on resume, and what it asks for comes from the journal. A call is known by what it asks (`call_key`), never by its number in the run, so that agents
-that run at the same time cannot take each other's answers. Outside a flow the agent is what it was.
+Inside a flow each model request, tool call and MCP call of a pydantic-ai agent is a step of the run. This is an engine
+behind pydantic-ai's own interface for durable execution, as its Temporal, DBOS and Prefect ones are: the agent's loop
+is plain code that runs again on resume, and what it asks for comes from the journal. A call is known by what it asks
+(`call_key`), never by its number in the run. So agents that run at the same time cannot take each other's answers.
+Outside a flow the agent is what it was.
 """
 
 import json
@@ -34,20 +36,23 @@ from pydantic_core import PydanticSerializationError
 
 from stillhouse.errors import UserError
 from stillhouse.flow import now
-from stillhouse.flow.call import active_run, current_call, perform
+from stillhouse.flow.call import active_run, perform
 from stillhouse.interop.pydantic_ai.call_key import call_key
 from stillhouse.interop.pydantic_ai.spending import note_response, within_limits
 
 
 class StillhouseDurability(BaseDurabilityCapability[Any]):
-    """Give it to an agent, and its calls are journaled wherever a flow runs the agent: `Agent(..., name="support", capabilities=[StillhouseDurability()])`.
+    """Give it to an agent, and the agent's calls are journaled wherever a flow runs it.
 
-    The agent needs a name, and a toolset other than its own an id: both stand in the journal. `models`: other models that a run may ask for, by a key of
-    yours. Toolsets given to a single run are refused inside a flow. What tools return, and what an MCP server says, must be JSON types, dataclasses or
-    pydantic models.
+        Agent(..., name="support", capabilities=[StillhouseDurability()])
 
-    Two runs of one agent that begin at the same time with the same messages are told apart by their dependencies as far as these are JSON (of another
-    object only the type counts), and beyond that by the order in which they ask: give such runs a step of their own each.
+    The agent needs a name, and a toolset other than its own needs an id: both stand in the journal. `models`: other
+    models that a run may ask for, by a key of yours. Toolsets given to a single run are refused inside a flow. What
+    tools return, and what an MCP server says, must be JSON types, dataclasses or pydantic models.
+
+    Two runs of one agent may begin at the same time with the same messages. They are told apart by their dependencies,
+    as far as these are JSON; of another object only the type counts. Beyond that they are told apart by the order in
+    which they ask: give each such run a step of its own.
     """
 
     engine_spec = DurabilityEngineSpec(
@@ -55,7 +60,8 @@ class StillhouseDurability(BaseDurabilityCapability[Any]):
         durable_unit_noun="step",
         durable_container_noun="flow",
         codec=JSON_CODEC,
-        # Steps run in the flow's own process, so a run keeps one session with an MCP server, opened by the first call that is not in the journal.
+        # Steps run in the flow's own process. So a run keeps one session with an MCP server, which is opened by the
+        # first call that is not in the journal.
         toolset_lifecycles={"function": "enter-always", "mcp": "enter-in-durable-unit", "dynamic": "enter-never"},
         unsupported_runtime_toolset_kinds=frozenset({"function", "mcp", "dynamic"}),
     )
@@ -71,12 +77,15 @@ class StillhouseDurability(BaseDurabilityCapability[Any]):
         return _JournalBackend(self.name)
 
     def get_default_run_id(self) -> str | None:
-        """The same on resume: the flow's run, the agent, and its number among the runs that the step (or the flow itself) makes of it."""
+        """The id of an agent's run, the same on resume.
+
+        It holds the flow's run, the agent, and the number of this run among those that the step, or the flow itself,
+        makes of the agent.
+        """
         active = active_run.get()
         if active is None:
             return None
-        outer = current_call.get()
-        name, digest, nth = active.key(f"{self.name}.run", "", None if outer is None else outer.id)
+        name, digest, nth = active.pending(f"{self.name}.run", "").key
         return f"{active.run}/{name}/{digest[:12]}/{nth}"
 
     def get_default_conversation_id(self, run_id: str) -> str | None:
@@ -117,18 +126,17 @@ class _JournalBackend(JournalCallableOperationBackend[None]):
             try:
                 return await (_turn(body, cache_key) if isinstance(operation_id, ModelRequestId) else body())
             except PydanticSerializationError as error:
-                raise UserError(
-                    f"the result of {call.name} cannot be stored ({error}); return JSON types, dataclasses or pydantic models"
-                ) from error
+                remedy = "return JSON types, dataclasses or pydantic models"
+                raise UserError(f"the result of {call.name} cannot be stored ({error}); {remedy}") from error
 
         output = await perform(active, call.name, call.kind, call.version, call.arguments, once)
         record_durable_unit(executed=ran)
         return json.loads(output)
 
 
-async def _turn(body: Callable[[], Awaitable[object]], asked: tuple[Any, ...]) -> object:
+async def _turn(body: Callable[[], Awaitable[object]], identity: tuple[Any, ...]) -> object:
     """A model request, within the flow's limits and counted by them."""
-    _, messages, settings, parameters, context = asked
+    _, messages, settings, parameters, context = identity
     async with within_limits(context.model, settings, messages, parameters):
         payload = await body()
     note_response(JSON_CODEC.load(ModelResponse, payload))

@@ -1,4 +1,7 @@
-"""A student's answer as the structured output that an agent asks for: JSON as it stands, or a text or a class in the one field there is."""
+"""A student's answer as the structured output that an agent asks for.
+
+JSON stays as it stands; a text or a class goes into the one field that there is.
+"""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +19,8 @@ class Refused(Exception):
 def fill(schema: Schema, answer: str, output: Output) -> Any:
     """JSON for `schema` (that of an object) from a student's answer. Raises Refused.
 
-    pydantic-ai asks for an object always: one that stands for a `Literal`, an `int` or a list has a single property, which holds it.
+    pydantic-ai always asks for an object. One that stands for a `Literal`, an `int` or a list has a single property,
+    which holds it.
     """
     if output != "json":
         return {_only_text(schema): answer}
@@ -31,7 +35,10 @@ def fill(schema: Schema, answer: str, output: Output) -> Any:
 
 
 def choices_of(schema: Schema) -> tuple[str, ...] | None:
-    """The texts that the schema's only field may be; None where there are several fields, or where it is no choice among texts."""
+    """The texts that the schema's only field may be.
+
+    None where there are several fields, or where the field is no choice among texts.
+    """
     properties = schema.get("properties", {})
     if len(properties) != 1:
         return None
@@ -43,9 +50,8 @@ def choices_of(schema: Schema) -> tuple[str, ...] | None:
 def _only_text(schema: Schema) -> str:
     properties = schema.get("properties", {})
     if len(properties) != 1:
-        raise Refused(
-            f"its answer is one text, and the output has the fields {', '.join(properties) or '(none)'}; ask it for a str or one field"
-        )
+        fields = ", ".join(properties) or "(none)"
+        raise Refused(f"its answer is one text, and the output has the fields {fields}; ask it for a str or one field")
     ((name, field),) = properties.items()
     if choices_of(schema) is None and _resolved(schema, field).get("type") != "string":
         raise Refused(f"its answer is a text, and the output's field {name} is none; ask it for a str or a Literal")
@@ -55,5 +61,5 @@ def _only_text(schema: Schema) -> str:
 def _resolved(schema: Schema, field: Schema) -> Schema:
     """The field's own schema, where it is named by reference."""
     name = str(field.get("$ref", "")).removeprefix("#/$defs/")
-    found: Schema = schema.get("$defs", {}).get(name, field)
-    return found
+    resolved: Schema = schema.get("$defs", {}).get(name, field)
+    return resolved

@@ -1,4 +1,7 @@
-"""What an agent's model requests use, told to the flow: its limits are asked before a request, its trace and its limits hear what came of it."""
+"""What an agent's model requests use, told to the flow around it.
+
+The flow's limits are asked before a request; its trace and its limits are told what the request used.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,17 +24,15 @@ from stillhouse.records import Usage
 @asynccontextmanager
 async def within_limits(model: AbstractModel, settings: ModelSettings | None, *prompt: object) -> AsyncIterator[None]:
     """Set aside what this request may cost at most while it is under way. Raises LimitExceeded, PriceUnknownError."""
-    if (
-        not active_limits.get() or model.system == SYSTEM
-    ):  # a student costs nothing a call, and a cascade's teacher keeps the task's own budget
+    # A student costs nothing a call, and a cascade's teacher keeps to the task's own budget.
+    if not active_limits.get() or model.system == SYSTEM:
         yield
         return
     budget, name = RunBudget(), _listed_as(model.model_name, model.base_url)
     parameters = {"max_tokens": (settings or {}).get("max_tokens")}
     request = Request(name or model.model_name, ({"role": "user", "content": str(prompt)},), parameters)
-    reserved = await budget.reserve(
-        request, known_price(name) if name is not None and budget.max_usd is not None else None
-    )
+    price = known_price(name) if name is not None and budget.max_usd is not None else None
+    reserved = await budget.reserve(request, price)
     try:
         yield
     finally:
@@ -40,15 +41,11 @@ async def within_limits(model: AbstractModel, settings: ModelSettings | None, *p
 
 def note_response(response: ModelResponse) -> None:
     """Add a reply to the facts of the call that is running, and to the limits around it."""
-    known = not response.usage.unmeasured_requests
-    used = response.usage
-    usage = (
-        Usage(
+    used, usage = response.usage, Usage()
+    if not used.unmeasured_requests:
+        usage = Usage(
             used.input_tokens, used.output_tokens, used.cache_read_tokens, written_input_tokens=used.cache_write_tokens
         )
-        if known
-        else Usage()
-    )
     details = response.provider_details or {}
     if response.provider_name == SYSTEM:
         cost_usd = details.get("cost_usd")
@@ -62,7 +59,10 @@ def note_response(response: ModelResponse) -> None:
 
 
 def _listed_as(model: str | None, url: str | None) -> str | None:
-    """`provider:model` where the address is a provider's own: the same name served elsewhere costs another sum. None: no price holds."""
+    """`provider:model`, by which its price is listed; None: no listed price holds.
+
+    It is one where the address is a provider's own: the same model served elsewhere costs another sum.
+    """
     if model is None or url is None:
         return None
     try:

@@ -1,8 +1,10 @@
-"""A student, a cascade or any other Predictor as a pydantic-ai model: an agent names it in `model=` and is otherwise unchanged.
+"""A student, a cascade or any other Predictor as a pydantic-ai model: an agent names it in `model=`, and nothing else.
 
-The student's input is the prompt of the run, read as the server reads a chat message (`serving.inputs`): choices below it, fields, JSON. Instructions and
-system prompts are not read, for a student knows its one task. It answers in text, and in structured output (native, prompted or by an output tool) where its
-task is JSON, or where one field takes its answer. The rest is refused in one sentence, as a ModelAPIError, so that a FallbackModel goes on to its next model.
+The student's input is the prompt of the run. It is read as the server reads a chat message (`serving.inputs`): choices
+below it, fields, JSON. Instructions and system prompts are not read, because a student knows its one task. It answers
+in text, and in structured output (native, prompted or by an output tool) where its task is JSON, or where one field
+takes its answer. The rest is refused in one sentence, as a ModelAPIError, so that a FallbackModel goes on to its next
+model.
 """
 
 import asyncio
@@ -66,12 +68,14 @@ class NoAnswerError(StillhouseError, ModelAPIError):
 class StudentModel(Model):
     """`Agent(model=StudentModel("student:DIR"))`; also `cascade:DIR`, or a Predictor that is open already.
 
-    A model given by name is opened by the first request, and closed by whoever entered the agent (`async with agent:`) or the model; `store` is where a
-    cascade keeps what its teacher answered, by default beside its task. Requests of the same moment share one batch.
+    A model given by name is opened by the first request, and closed by whoever entered the agent (`async with agent:`)
+    or the model. `store` is where a cascade keeps what its teacher answered, by default beside its task. Requests of
+    the same moment share one batch.
 
-    A response's `provider_details` hold `confidence` (0 to 1, None: not known), `source` (who of a cascade answered), `cost_usd`, `usage_estimated`, and
-    `scores` per class where the student has them. `model_settings` takes `max_tokens`, `stop_sequences`, and `extra_body={"choices": [...]}` for a student
-    that picks among each input's own choices.
+    A response's `provider_details` hold `confidence` (0 to 1, None: not known), `source` (who of a cascade answered),
+    `cost_usd`, `usage_estimated`, and `scores` per class where the student has them. `model_settings` takes
+    `max_tokens`, `stop_sequences`, and `extra_body={"choices": [...]}` for a student that picks among each input's own
+    choices.
     """
 
     unsupported_settings = frozenset({"timeout", "max_retries", "extra_headers"})
@@ -82,7 +86,8 @@ class StudentModel(Model):
         super().__init__(settings=settings, profile=_PROFILE)
         if isinstance(model, str) and not model.startswith(("student:", "cascade:")):
             raise ModelNameError(
-                f"{model!r} names no student; give student:DIR or cascade:DIR, and any other model to pydantic-ai itself"
+                f"{model!r} names no student; "
+                "give student:DIR or cascade:DIR, and any other model to pydantic-ai itself"
             )
         self._model, self._store = model, None if store is None else Path(store)
         self._lane: Lane | None = None
@@ -122,7 +127,11 @@ class StudentModel(Model):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        """Raises NoAnswerError where the student cannot be asked so or has no answer; ArtifactError, UserError where it cannot be opened."""
+        """The student's answer.
+
+        Raises NoAnswerError where the student cannot be asked so or has no answer; ArtifactError, UserError where it
+        cannot be opened.
+        """
         settings, parameters = self.prepare_request(model_settings, model_request_parameters)
         try:
             schema, prompt = _schema(parameters), _prompt(messages)
@@ -132,16 +141,14 @@ class StudentModel(Model):
             if answer.text is None:
                 raise Refused(f"it has no answer ({answer.error})")
             reply = cut(answer, body.stops, body.most_tokens)
-            filled = (
-                reply.text
-                if schema is None
-                else json.dumps(fill(schema, reply.text, _output(lane)), ensure_ascii=False)
-            )
+            text = reply.text
+            if schema is not None:
+                text = json.dumps(fill(schema, text, _output(lane)), ensure_ascii=False)
         except (ApiError, Refused) as error:
             raise NoAnswerError(self.model_name, f"{self.model_name} cannot answer: {error}") from None
-        part: ModelResponsePart = (
-            ToolCallPart(parameters.output_tools[0].name, filled) if parameters.output_tools else TextPart(filled)
-        )
+        part: ModelResponsePart = TextPart(text)
+        if parameters.output_tools:
+            part = ToolCallPart(parameters.output_tools[0].name, text)
         return self._response(answer, reply, part)
 
     @asynccontextmanager
@@ -166,16 +173,15 @@ class StudentModel(Model):
             return self._lane
 
     def _response(self, answer: Answer, reply: CutAnswer, part: ModelResponsePart) -> ModelResponse:
-        usage = answer.usage
-        counted = (
-            RequestUsage()
-            if usage is None
-            else RequestUsage(input_tokens=usage.input_tokens or 0, output_tokens=usage.output_tokens or 0)
-        )
+        used = RequestUsage()
+        if answer.usage is not None:
+            used = RequestUsage(
+                input_tokens=answer.usage.input_tokens or 0, output_tokens=answer.usage.output_tokens or 0
+            )
         details = ours(answer) | ({} if answer.scores is None else {"scores": dict(answer.scores)})
         return ModelResponse(
             [part],
-            usage=counted,
+            usage=used,
             model_name=self.model_name,
             provider_name=SYSTEM,
             provider_details=details,
@@ -197,22 +203,25 @@ def _schema(parameters: ModelRequestParameters) -> Schema | None:
 
 def _prompt(messages: Sequence[ModelMessage]) -> str:
     """The run's prompt, which is the student's input. Raises Refused where there is none, or more than that."""
-    if any(
-        isinstance(part, RetryFeedbackPart) or (isinstance(part, ToolReturnPart) and part.outcome == "retried")
-        for part in messages[-1].parts
-    ):
+    if any(_is_retry(part) for part in messages[-1].parts):
         raise Refused(
-            "its answer was not taken, and to the same input it has no other; loosen the output type, or let another model follow it"
+            "its answer was not taken, and to the same input it has no other; "
+            "loosen the output type, or let another model follow it"
         )
     if any(isinstance(message, ModelResponse) for message in messages):
         raise Refused(
-            "it answers one prompt by itself, and these messages go on with a conversation; run it without message_history"
+            "it answers one prompt by itself, and these messages go on with a conversation; "
+            "run it without message_history"
         )
     prompts = [part for message in messages for part in message.parts if isinstance(part, UserPromptPart)]
     if len(prompts) != 1:
         raise Refused(f"it answers one prompt, and there are {len(prompts)}; give its input as the prompt of the run")
     content = prompts[0].content
     return content if isinstance(content, str) else "".join(map(_text, content))
+
+
+def _is_retry(part: object) -> bool:
+    return isinstance(part, RetryFeedbackPart) or (isinstance(part, ToolReturnPart) and part.outcome == "retried")
 
 
 def _text(item: UserContent) -> str:
@@ -234,21 +243,20 @@ def _output(lane: Lane) -> Output:
 
 def _body(lane: Lane, prompt: str, settings: Mapping[str, object], schema: Schema | None) -> dict[str, Any]:
     """The request as the server would get it. Raises Refused where the student's classes are not the output's."""
-    asked: dict[str, Any] = {"model": lane.name, "messages": [{"role": "user", "content": prompt}]}
-    asked |= {
-        theirs: settings[name]
-        for name, theirs in (("max_tokens", "max_tokens"), ("stop_sequences", "stop"))
-        if name in settings
-    }
+    body: dict[str, Any] = {"model": lane.name, "messages": [{"role": "user", "content": prompt}]}
+    for name, theirs in (("max_tokens", "max_tokens"), ("stop_sequences", "stop")):
+        if name in settings:
+            body[theirs] = settings[name]
     extra = settings.get("extra_body")
-    asked |= extra if isinstance(extra, Mapping) else {}
+    body |= extra if isinstance(extra, Mapping) else {}
     choices = None if schema is None or _output(lane) != "choice" else choices_of(schema)
     if choices is None:
-        return asked
+        return body
     if lane.labels is None:
-        return {"choices": list(choices), **asked}
+        return {"choices": list(choices), **body}
     if missing := [label for label in lane.labels if label not in choices]:
         raise Refused(
-            f"it may answer {', '.join(missing)}, which the output is not ready for ({', '.join(choices)}); add it to the output's type"
+            f"it may answer {', '.join(missing)}, which the output is not ready for ({', '.join(choices)}); "
+            "add it to the output's type"
         )
-    return asked
+    return body

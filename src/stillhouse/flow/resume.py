@@ -1,0 +1,101 @@
+"""How a run is resumed: its flow runs again from the top, and calls that finished before are answered from the journal.
+
+`Flow.execute` (in `engine`) reads the run's finished calls. Each call that the flow then makes is looked up among them
+by its key: its name, the hash of its canonical arguments (and of the call in whose body it stands), and its number
+among equal calls. The order of calls in time plays no part. Where the key is there, and the answer is of the same
+version (the same code, prompt and model), that answer is returned and nothing runs. Every other call runs and is
+journaled by `call.executed`: one that never finished, one that failed, one whose version changed.
+
+`commands.run.resume` goes on with a run by its id alone: it finds the flow and the input in the run's own row.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
+
+from stillhouse.store.journal import FinishedStep, Journal, StepKey, key_id
+
+
+@dataclass
+class RunReport:
+    """What one sitting of a run did, counted by the calls' names."""
+
+    ran: Counter[str] = field(default_factory=Counter)
+    replayed: Counter[str] = field(default_factory=Counter)  # answered from the journal
+    # These ran again: their code was edited, or another model was named, since their answer was journaled.
+    changed: Counter[str] = field(default_factory=Counter)
+    # Journaled answers that this sitting never came to: the arguments are others now, or the flow was edited.
+    unused: Counter[str] = field(default_factory=Counter)
+
+
+class Pending(NamedTuple):
+    """A call before it is answered or run."""
+
+    key: StepKey
+    parent: str | None  # the id of the call in whose body it stands
+
+
+@dataclass
+class Replay:
+    """The journaled answers of one run, and which of them this sitting has used."""
+
+    finished: dict[StepKey, FinishedStep]
+    text: Callable[[str], str]  # gives the text behind what a row holds
+    report: RunReport = field(default_factory=RunReport)
+    _counts: dict[tuple[str, str], int] = field(default_factory=dict, init=False)  # equal calls so far
+    _used: set[StepKey] = field(default_factory=set, init=False)
+
+    @classmethod
+    def of(cls, journal: Journal, run: str) -> Self:
+        return cls(journal.finished(run), journal.text)
+
+    def pending(self, name: str, arguments: str, parent: str | None) -> Pending:
+        """The next call of this name with these arguments, under its key.
+
+        The parent is part of the hash. Where a parent is replayed, the calls in its body are not made and not counted;
+        equal calls in other bodies must keep their numbers all the same.
+        """
+        digest = hashlib.sha256((arguments if parent is None else f"{parent}\n{arguments}").encode()).hexdigest()
+        equal = (name, digest)
+        nth = self._counts.get(equal, 0)
+        self._counts[equal] = nth + 1
+        return Pending((name, digest, nth), parent)
+
+    def answer_to(self, call: Pending, version: str = "", *, reported: bool = True) -> tuple[str, str | None] | None:
+        """The journaled answer to this call, and its facts (what it used when it ran), as JSON.
+
+        None where the call has to run.
+
+        `reported`: count it in the sitting's report. The clock and its like are no calls of the user's, and are not.
+        """
+        row = self.finished.get(call.key)
+        if row is None:
+            return None
+        self._used.add(call.key)
+        answered_version, output, _, facts = row
+        name = call.key[0]
+        if answered_version != version:
+            self.report.changed[name] += 1
+            return None
+        if reported:
+            self.report.replayed[name] += 1
+        return self.text(output), facts
+
+    def unused(self) -> Counter[str]:
+        """Journaled answers that this sitting never came to, by name.
+
+        A replayed call's body does not run, so the answers to the calls inside it are left out.
+        """
+        used = {key_id(key) for key in self._used}
+        parents = {key_id(key): parent for key, (_, _, parent, _) in self.finished.items()}
+
+        def inside_a_used_one(parent: str | None) -> bool:
+            return parent is not None and (parent in used or inside_a_used_one(parents.get(parent)))
+
+        return Counter(
+            key[0]
+            for key, (_, _, parent, _) in self.finished.items()
+            if key not in self._used and not inside_a_used_one(parent)
+        )
