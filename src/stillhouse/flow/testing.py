@@ -31,6 +31,7 @@ from stillhouse.flow.human import Parked, answer, open_questions
 from stillhouse.flow.models import DEFAULT_STORE, CassetteMissError, ModelName, Models
 from stillhouse.flow.paths import ExpectedPath, path_of, path_problems
 from stillhouse.flow.tools.tool import ToolError
+from stillhouse.results.flow_test import Missing
 from stillhouse.store.journal import Journal, StepRow, open_journal
 
 __all__ = [
@@ -75,16 +76,6 @@ class Case:
     input: Mapping[str, Any]  # the flow's arguments, as JSON has them
     script: Mapping[str, Any] | None = None
     path: ExpectedPath | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """A model call that the cassette has no answer to."""
-
-    case: str
-    step: str
-    arguments: str  # canonical JSON
-    why: str
 
 
 @dataclass(frozen=True)

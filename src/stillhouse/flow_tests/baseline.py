@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from stillhouse.errors import UserError
-from stillhouse.evaluation.gate import GateResult, decide_gate
-from stillhouse.evaluation.harness import RowResult
+from stillhouse.evaluation.margin_gate import decide_gate
 from stillhouse.evaluation.proportions import mcnemar_midp
-from stillhouse.results.tested import Against, CaseResult, PartResult
+from stillhouse.results.flow_test import Against, CaseResult, PartResult
+from stillhouse.results.gates import GateResult
+from stillhouse.results.row_result import RowResult
 
 LEVEL = 0.95
 
@@ -47,19 +48,19 @@ def _against(
     p = mcnemar_midp(better, worse) if all(row.score in (0.0, 1.0) for row in (*now, *then)) else None
     left_out = len(part.rows) + len(earlier) - 2 * len(pairs)
     return Against(
-        part.name,
-        found.answer,
-        found.difference,
-        found.lower_bound,
-        p,
-        left_out,
-        _sentence(part.name, found, better, worse, left_out),
+        name=part.name,
+        answer=found.answer,
+        difference=found.difference,
+        lower_bound=found.lower_bound,
+        p=p,
+        n_left_out=left_out,
+        sentence=_sentence(part.name, found, better, worse, left_out),
     )
 
 
 def _row(row: CaseResult) -> RowResult:
     assert row.score is not None  # `_common` left such rows out
-    return RowResult(row.id, None, row.expected, row.output, row.score)
+    return RowResult(id=row.id, group=None, gold=row.expected, output=row.output, score=row.score)
 
 
 def _sentence(name: str, found: GateResult, better: int, worse: int, left_out: int) -> str:
