@@ -9,8 +9,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from stillhouse.report.result_page import render
 
+from stillhouse.report.result_page import render
 from stillhouse.report.test_page import render_test
 from stillhouse.results.flow_test import load_rows, load_tested, to_json
 from stillhouse.results.measured_arm import ControlOf, ShownExamples, read_arm, write_arm

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from stillhouse.data.splits import Splits
-
 from stillhouse.evaluation.metrics import by_name
 from stillhouse.experiment.material import Material
 from stillhouse.experiment.training_sets import Lesson

@@ -23,7 +23,7 @@ from stillhouse.errors import UserError
 Protocol = Literal["ours", "lescao2021"]
 Sizes = tuple[tuple[int, ...], tuple[int, ...]]  # of the better arm and of the worse
 MIN_RUNS = 3  # at a size; with two, nominal 0.95 covered 0.81 to 0.93 (simulated, 100 draws each)
-FLAT = 1e-9  # a window of scores this low, against the scores' own size, is rounding and no window
+FLAT = 1e-9  # a window of scores narrower than this, relative to the scores, is rounding
 
 
 @dataclass(frozen=True)

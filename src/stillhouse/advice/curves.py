@@ -224,7 +224,7 @@ def resampled(arms: Sequence[ArmScores], seed: int) -> list[Floats]:
     differ.
     """
     generator = np.random.default_rng(seed)
-    fewest: dict[tuple[str, ...], int] = {}  # by the names of the seeds
+    fewest: dict[tuple[str, ...], int] = {}  # names of seeds -> fewest runs at a size
     for arm in arms:
         fewest[arm.by_run().seeds] = min(*arm.by_run().counts, fewest.get(arm.by_run().seeds, N_RESAMPLES))
     weights = {seeds: _student_weights(len(seeds), least, generator) for seeds, least in fewest.items()}
@@ -277,8 +277,7 @@ def _share_of_seeds(measured: RowScores, deviations: Floats) -> Floats:
     """
     sums, counts = _by_group(measured)
     n_seeds, n_groups = sums.shape[1:]
-    # what is left of a score without its row's mean and its seed's mean: seed by row, where neither is better as a
-    # whole
+    # What is left of a score once its row's mean and its seed's mean are taken off: a seed's luck with single rows.
     apart = sums - sums.mean(axis=1, keepdims=True)
     apart -= apart.sum(axis=2, keepdims=True) / counts.sum() * counts
     squares = (apart**2).sum(axis=(1, 2)) / (n_seeds * (n_seeds - 1))

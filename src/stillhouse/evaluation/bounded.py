@@ -20,7 +20,7 @@ def worst_case_means(sums: Floats, sizes: Floats, worst: float) -> Floats:
     One group is added, of mean size, whose rows all score `worst`. Seeded by the number of groups alone, so that the
     same rows always get the same answer.
     """
-    # groups that are alike share one gamma variate
+    # groups of equal sum and size are drawn together, as one gamma variate of a larger shape
     kinds, counts = np.unique(np.stack([sums, sizes]), axis=1, return_counts=True)
     size = sizes.mean()
     shapes = np.append(counts, 1).astype(float)

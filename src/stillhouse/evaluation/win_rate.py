@@ -203,7 +203,7 @@ def win_rate(choices: Sequence[Choice], clusters: Sequence[str], level: float = 
     if (n_groups := len(set(clusters))) < n and len(set(scores)) > 1:
         return _of_scores(scores, clusters, level, by, tally)
     bounds: Bounds = OfRows(wins, losses, n)
-    if n_groups < n:  # a bootstrap of equal scores shows no spread; a group is then one row
+    if n_groups < n:  # a bootstrap of equal scores shows no spread, so a group counts as one row
         n, wins, losses = n_groups, n_groups * (wins > 0), n_groups * (losses > 0)
         bounds = _of_groups(scores, clusters)
     low, high = ((1 + bound) / 2 for bound in tango_interval(wins, losses, n, level))
@@ -233,10 +233,10 @@ def by_people(rows: Sequence[JudgedRow], level: float = 0.95) -> WinRate | None:
     Where every pair is settled there is nothing to ask, and the rate is by nobody.
     """
     judged = [(row.cluster, row.people_score, row.by_people) for row in rows]
-    asked = any(row.people for row in rows)
-    if not (asked or all(row.settled is not None for row in rows)):
+    somebody_chose = any(row.people for row in rows)
+    if not somebody_chose and any(row.settled is None for row in rows):
         return None
-    return _of_rows(judged, level, "people" if asked else "nobody")
+    return _of_rows(judged, level, "people" if somebody_chose else "nobody")
 
 
 def by_judge(rows: Sequence[JudgedRow], level: float = 0.95) -> WinRate | None:
@@ -281,7 +281,7 @@ def corrected(rows: Sequence[JudgedRow], level: float = 0.95) -> WinRate | None:
         return None
     rate = Estimate(mean.value, len(rows), *two_sided, level, f"PPI++, {mean.n_labelled} rows judged by people")
     tally = tally_of([row.by_people for row in people if row.by_people is not None])
-    # the variance of a row with which as many rows of people alone would be as sure
+    # with this variance of a row, the same number of rows judged by people alone would be as sure
     of_one = mean.standard_error**2 * mean.n_labelled
     return WinRate("people, judge corrected", rate, mean, tally, of_one, mean.weight)
 

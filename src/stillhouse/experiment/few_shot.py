@@ -24,7 +24,7 @@ from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.models import open_model, worked_examples
 from stillhouse.llm.prompted import PromptedPredictor, build_messages
 from stillhouse.records import Estimate, Example, Prediction, Progress, Source
-from stillhouse.results.measured_arm import MeasuredArm, ShownExamples, read_arm, write_arm
+from stillhouse.results.measured_arm import FewShotArms, MeasuredArm, ShownExamples, read_arm, write_arm
 from stillhouse.runs import write_atomic
 from stillhouse.store import Store, open_store
 from stillhouse.teacher.annotate import Consent
@@ -44,24 +44,6 @@ class Limit:
 
     most: int | None
     sentence: str
-
-
-@dataclass(frozen=True)
-class FewShotArms:
-    """The arms that were measured, by k and draw, all draws of a k or none.
-
-    `notes` are sentences: what bounded the arms, or why there are none.
-    """
-
-    arms: tuple[MeasuredArm, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        return tuple(dict.fromkeys(arm.examples.k for arm in self.arms if arm.examples))
-
-    def of(self, k: int) -> list[MeasuredArm]:
-        return [arm for arm in self.arms if arm.examples and arm.examples.k == k]
 
 
 def pool_of(material: Material) -> tuple[list[Example], Source]:
@@ -116,18 +98,18 @@ async def measure(
 
     Raises TeacherError as `prepare` does; what was answered is stored.
     """
-    teacher, asked = material.teacher, material.task.teacher
-    if teacher is None or asked.max_shots == 0:
+    teacher, settings = material.teacher, material.task.teacher
+    if teacher is None or settings.max_shots == 0:
         return FewShotArms()
     if teacher.report is None or teacher.name.startswith("recorded:"):
         return FewShotArms(notes=(NOT_ANOTHER_PROMPT,))
     pool, source = pool_of(material)
     if not pool:
         lacking = "label"
-        if asked.rationales:
+        if settings.rationales:
             lacking = "rationale whose answer is the row's label, which the teacher is asked for too"
         return FewShotArms(notes=(f"no prompt with examples was measured: no training row has a {lacking}",))
-    left_usd = None if asked.max_usd is None else max(0.0, asked.max_usd - (teacher.report.cost_usd or 0.0))
+    left_usd = None if settings.max_usd is None else max(0.0, settings.max_usd - (teacher.report.cost_usd or 0.0))
     ledger = Ledger(left_usd)
     with open_store(store_path) as store:
         model = open_model(teacher.name, material.task, store, ledger)
@@ -204,15 +186,15 @@ class _Measuring:
 
     def limit(self) -> Limit:
         """By the longest test row and the draw that fits the fewest examples, with room left for the answer."""
-        asked, n = self.material.task.teacher, len(self.pool)
-        window = asked.context_tokens or context_window(self.model.priced_as)
+        settings, n = self.material.task.teacher, len(self.pool)
+        window = settings.context_tokens or context_window(self.model.priced_as)
         if window is None:
             unknown = f"how much {self.model.name} reads at once is not known"
             return Limit(None, f"{unknown}; set context_tokens in [teacher] to have examples kept within it")
         if self.counter is None:
             unknown = f"how many examples fit into the {window:,} tokens of {self.model.priced_as} is not known"
             return Limit(None, f"no call told its tokens, so {unknown}; name the model's tokenizer in [teacher]")
-        room = window * self.counter.usable - asked.max_tokens - self.counter.of(self.longest)
+        room = window * self.counter.usable - settings.max_tokens - self.counter.of(self.longest)
         most = min(self._fitting(order, self.counter, room) for order in self.draws)
         how_many = f"at most {most:,} of your {n:,} examples fit" if most else "no example fits"
         if most == n:
@@ -232,12 +214,12 @@ class _Measuring:
         return build_messages(task, shot, [shot], rationales=task.teacher.rationales)[1:3]
 
     def _sizes(self, limit: Limit) -> tuple[list[int], list[str]]:
-        asked = self.material.task.teacher
+        settings = self.material.task.teacher
         most = min(len(self.pool), limit.most if limit.most is not None else len(self.pool))
         notes = [limit.sentence]
-        if asked.max_shots is not None:
-            most = min(most, asked.max_shots)
-        elif asked.max_usd is None and most > UNASKED:
+        if settings.max_shots is not None:
+            most = min(most, settings.max_shots)
+        elif settings.max_usd is None and most > UNASKED:
             notes.append(
                 f"more than {UNASKED} examples were not tried: "
                 "set max_shots in [teacher], or a cap with max_usd, to go on"
@@ -327,7 +309,7 @@ class _Measuring:
             for (_, _, completion), before in zip(replies, plain, strict=True)
             if completion.text is None and completion.usage is None and before.output is not None
         ]
-        if unanswered:  # no answer of the model's: a score of 0 would be a wrong number
+        if unanswered:  # there is no answer to score, and a 0 would be a wrong number
             silent = f"{len(unanswered)} of {len(test)} calls were not answered"
             raise _Stop(f"{silent}, though the prompt without examples was ({unanswered[0]})")
         predictions: list[Prediction] = [prediction for prediction, _, _ in replies]

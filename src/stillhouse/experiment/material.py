@@ -97,7 +97,9 @@ async def prepare(
     learn_from = _learn_from(loaded, splits)
     scored_against: Source = "gold" if all(row.label is not None for row in splits.test) else "teacher"
     wanted = [*splits.test, *splits.calibration, *(row for rows in splits.also_test.values() for row in rows)]
-    if learn_from == "teacher" or loaded.student.recipe == "step_by_step":  # gold labels, the teacher's reasons
+    if (
+        learn_from == "teacher" or loaded.student.recipe == "step_by_step"
+    ):  # the latter learns gold labels with the teacher's reasons
         wanted += [*splits.train, *splits.validation, *splits.unlabelled]
     if loaded.student.soft_targets and learn_from == "gold" and not every_lesson:
         raise UserError(

@@ -11,7 +11,7 @@ from stillhouse.data.splits import Splits
 from stillhouse.records import Example, Source
 from stillhouse.task import Task
 
-LEAST_ROWS = 16  # fewer rows are no lesson beside the task's own
+LEAST_ROWS = 16  # with fewer rows, a lesson is not measured beside the task's own
 MORE_ROWS = "unlabelled rows too"
 Labels = Mapping[str, Answer]  # of the teacher, by the row's id
 

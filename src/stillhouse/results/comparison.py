@@ -73,15 +73,15 @@ class WinRates:
     by: Literal["people", "people, judge corrected", "judge", "nobody"]
     rate: Measured
     tally: Tally
-    n_rows: int  # that both answered
+    n_rows: int  # rows that both answered
     lower_bound: float | None = None  # of the rate, one-sided at its level
-    weight: float | None = None  # how far the judge was listened to, 0 to 1
+    weight: float | None = None  # of the judge's choices beside the people's, 0 to 1
     judge: str | None = None
     judge_stand_in: bool = False
     people_alone: Measured | None = None
     judge_alone: Measured | None = None
-    agreement: Measured | None = None  # judge and people on the rows of both
-    kappa: Measured | None = None  # the same beyond chance
+    agreement: Measured | None = None  # rows that both judged: the share where judge and people choose alike
+    kappa: Measured | None = None  # their agreement beyond chance
     people_first: Measured | None = None  # share of choices for the answer on the left
     judge_first: Measured | None = None
     judge_consistent: Measured | None = None  # rows with the same choice in both orders
@@ -89,14 +89,14 @@ class WinRates:
     n_missing_a: int = 0
     n_missing_b: int = 0
     n_unread: int = 0  # rows without two usable replies of the judge
-    n_left_out: int = 0  # rows of the data that one side was not asked
+    n_left_out: int = 0  # rows of the data that one of the two was never asked
     decided: Decided | None = None
     weak: tuple[WeakScores, ...] = ()
     notes: tuple[str, ...] = ()
-    n_raters: int = 0  # people who judged a row of these
-    raters_agree: Measured | None = None  # two people's choices of one row: the share that are the same; n: rows
-    alpha: Measured | None = None  # Krippendorff's: the same beyond chance
-    raters: tuple[OfRater, ...] = ()  # each of them, where there are several
+    n_raters: int = 0  # people who judged at least one of these rows
+    raters_agree: Measured | None = None  # of two people's choices of one row, how often they are the same; n: rows
+    alpha: Measured | None = None  # Krippendorff's: people's agreement beyond chance
+    raters: tuple[OfRater, ...] = ()  # one for each person, where there are several
 
     @property
     def heading(self) -> str:

@@ -137,7 +137,7 @@ class Against:
     difference: Estimate
     lower_bound: float
     p: float | None  # exact McNemar, mid-p, two-sided; None where scores are not right or wrong
-    n_left_out: int  # cases of either side that the other has not, or not alike
+    n_left_out: int  # cases that only one of the two tests has, or that differ between them
     sentence: str
 
 

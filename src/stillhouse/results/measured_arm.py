@@ -72,7 +72,7 @@ class MeasuredArm:
     kind: ArmKind
     test: list[RowResult]
     calibration: list[RowResult] = field(default_factory=list)
-    others: Mapping[str, list[RowResult]] = field(default_factory=dict)  # test sets of their own
+    others: Mapping[str, list[RowResult]] = field(default_factory=dict)  # by the name of a further test set
     latencies_s: list[float] | None = None  # of single calls
     learns_from: Source | None = None
     rows: str = ""  # which rows it learned, where that tells it from another arm
@@ -90,6 +90,24 @@ class MeasuredArm:
     def seed(self) -> int | None:
         """Of the student's training, or of the draw of examples."""
         return self.training.seed if self.training else self.examples.seed if self.examples else None
+
+
+@dataclass(frozen=True)
+class FewShotArms:
+    """Prompts with examples that were measured, by k and draw, all draws of a k or none.
+
+    `notes` are sentences: what bounded the arms, or why there are none.
+    """
+
+    arms: tuple[MeasuredArm, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(arm.examples.k for arm in self.arms if arm.examples))
+
+    def of(self, k: int) -> list[MeasuredArm]:
+        return [arm for arm in self.arms if arm.examples and arm.examples.k == k]
 
 
 _PLAIN = ("name", "kind", "latencies_s", "learns_from", "n_train", "size_bytes", "stand_in")

@@ -123,7 +123,7 @@ class Money:
     assumptions: tuple[str, ...] = ()
     call_parts: tuple[CallPart, ...] = ()  # of the prompt's calls on the test rows
     rates: str | None = None
-    n_calls: int = 0  # that `call_parts` is the mean of
+    n_calls: int = 0  # calls that `call_parts` is the mean over
     calls_per_day: Annotated[float, Field(gt=0)] | None = None
     worth: tuple[AnswerWorth, ...] = ()
     unit: str = "correct answer"  # what a whole score is

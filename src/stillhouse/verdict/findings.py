@@ -96,9 +96,9 @@ def find(
 
 def _one_of_many(judged: Sequence[JudgedArm], n_students: int) -> list[JudgedArm]:
     """The arms with Holm over the students' gates; those of the ladder that are not measured yet count as well."""
-    gates = [one.gate for one in judged if one.gate is not None]
+    gates = [arm.gate for arm in judged if arm.gate is not None]
     corrected = iter(among(gates, max(n_students, len(gates))))
-    return [one if one.gate is None else replace(one, gate=next(corrected)) for one in judged]
+    return [arm if arm.gate is None else replace(arm, gate=next(corrected)) for arm in judged]
 
 
 def _best_few_shot(others: Sequence[JudgedArm], curves: LearningCurves | None) -> JudgedArm | None:
@@ -248,8 +248,8 @@ def _label_quality(material: Material) -> LabelQuality | None:
     if teacher is None:
         return None
     of_splits = (splits.train, splits.validation, splits.calibration, splits.test)
-    asked = [row for part in of_splits for row in part if row.id in teacher.by_id]
-    both = [row for row in asked if row.label is not None and row.teacher_label is not None]
+    answered = [row for part in of_splits for row in part if row.id in teacher.by_id]
+    both = [row for row in answered if row.label is not None and row.teacher_label is not None]
     right = sum(material.metric.score(row.teacher_label, row.label or "", row) for row in both)
     accuracy = None
     if both and material.metric.proportion:

@@ -15,10 +15,9 @@ from stillhouse.advice.advantage import Advantage, data_advantage
 from stillhouse.advice.curves import RowScores, ahead, crossing, curve_points
 from stillhouse.errors import UserError
 from stillhouse.evaluation.harness import summarise
-from stillhouse.experiment.few_shot import FewShotArms
 from stillhouse.experiment.material import Material
 from stillhouse.results.learning_curves import Curve, FewShot, LearningCurves, LevelLine, PatternWorth
-from stillhouse.results.measured_arm import MeasuredArm
+from stillhouse.results.measured_arm import FewShotArms, MeasuredArm
 from stillhouse.results.row_result import RowResult
 
 

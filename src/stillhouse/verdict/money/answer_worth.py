@@ -23,7 +23,7 @@ from stillhouse.results.money import AnswerWorth
 
 N_RESAMPLES = 2000
 N_POINTS = 61
-_CHUNK = 100  # draws at a time: memory stays at chunk x groups
+_CHUNK = 100  # draws at a time, so that memory stays at chunk x groups
 
 Floats = NDArray[np.float64]
 

@@ -19,7 +19,7 @@ def worth_of(material: Material, judged: JudgedArm, money: ArmMoney, prompt: Jud
     """
     if material.metric.name == "win_rate":
         return None
-    arm_usd, prompt_usd = (_usd_per_row(material, one, prompt) for one in (judged, prompt))
+    arm_usd, prompt_usd = _usd_per_row(material, judged, prompt), _usd_per_row(material, prompt, prompt)
     once = _once_per_call(material, money)
     if arm_usd is None or prompt_usd is None or once is None:
         return None
@@ -49,18 +49,18 @@ def _usd_per_row(material: Material, judged: JudgedArm, prompt: JudgedArm) -> li
     asked.
     """
     factor, rows = prompt_factor(material), judged.arm.test
-    asked: list[float | None] = []
+    of_prompt: list[float | None] = []
     for row in rows:
         usd = row_usd(material, judged.arm, row)
-        asked.append(None if usd is None or factor is None else usd * factor)
+        of_prompt.append(None if usd is None or factor is None else usd * factor)
     if judged.arm.kind in ("prompt", "few-shot"):
-        per_row = asked
+        per_row = of_prompt
     elif judged.arm.kind == "cascade":
         passed_on = sum(row.source == "teacher" for row in rows) / len(rows)
         student = None
         if judged.usd_per_call is not None and prompt.usd_per_call is not None:
             student = judged.usd_per_call - prompt.usd_per_call * passed_on
-        prompts = [usd if row.source == "teacher" else 0.0 for row, usd in zip(rows, asked, strict=True)]
+        prompts = [usd if row.source == "teacher" else 0.0 for row, usd in zip(rows, of_prompt, strict=True)]
         per_row = [known_sum([student, usd]) for usd in prompts]
     else:
         per_row = [judged.usd_per_call] * len(rows)
