@@ -50,7 +50,9 @@ def find_cascade(material: Material, prompt: JudgedArm | None, students: Sequenc
         kind="cascade",
         test=rows,
         learns_from=student.arm.learns_from,
+        rows=student.arm.rows,
         n_train=student.arm.n_train,
+        training=student.arm.training,  # to train the cascade again is to train its student again
         size_bytes=student.arm.size_bytes,
         stand_in=prompt.arm.stand_in,
     )
