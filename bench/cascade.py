@@ -33,8 +33,8 @@ from typing import Any
 import numpy as np
 
 from bench.flow import environment
-from stillhouse.evaluation.deferral import Threshold, choose_threshold
-from stillhouse.evaluation.harness import RowResult
+from stillhouse.evaluation.cascade_threshold import Threshold, choose_threshold
+from stillhouse.results.row_result import RowResult
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parent / "examples" / "esnli"

@@ -5,23 +5,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stillhouse.advice.curves import Point, ahead
-from stillhouse.evaluation.deferral import NoThreshold, Threshold, choose_threshold
-from stillhouse.evaluation.gate import GateResult, among, decide_gate
-from stillhouse.evaluation.harness import RowResult, summarise
+from stillhouse.advice.curves import ahead
+from stillhouse.evaluation.cascade_threshold import NoThreshold, Threshold, choose_threshold
+from stillhouse.evaluation.harness import summarise
+from stillhouse.evaluation.margin_gate import among, decide_gate
 from stillhouse.evaluation.metrics import Metric, metric_for
 from stillhouse.records import Source
+from stillhouse.results.gates import GateResult
+from stillhouse.results.learning_curves import CurvePoint
+from stillhouse.results.row_result import RowResult
+from stillhouse.results.verdict import Verdict
 from stillhouse.task import Task
-from stillhouse.verdict.gated import cascade_rows, harm_on
-from stillhouse.verdict.rules import (
-    LEAST_SHARE,
-    Advice,
-    CascadeEvidence,
-    Contrast,
-    PromptEvidence,
-    StudentEvidence,
-    recommend,
-)
+from stillhouse.verdict.cascade import cascade_rows, harm_on
+from stillhouse.verdict.evidence import CascadeEvidence, Contrast, PromptEvidence, StudentEvidence
+from stillhouse.verdict.rules import LEAST_SHARE, recommend
 
 MARGIN, HARM, LEVEL = 0.03, 0.02, 0.95
 ACCURACY = metric_for(Task("simulated", "", "choice"))
@@ -41,7 +38,7 @@ class Student:
     name: str
     learns_from: Source
     rows: list[RowResult]
-    points: Sequence[Point]
+    points: Sequence[CurvePoint]
     pays_off: bool | None = None
 
 
@@ -73,7 +70,12 @@ def verdict_on(arms: Arms) -> str:
             None
             if other is None
             else Contrast(
-                "few-shot", other.answer, other.sentence, other.difference, other.rows_needed, student.pays_off
+                against="few-shot",
+                gate=other.answer,
+                gate_sentence=other.sentence,
+                difference=other.difference,
+                rows_needed=other.rows_needed,
+                pays_off=student.pays_off,
             )
         )
         evidence.append(_evidence(student, gate, contrast, arms.metric))
@@ -92,14 +94,14 @@ def verdict_on(arms: Arms) -> str:
     return said(advice)
 
 
-def said(advice: Advice) -> str:
+def said(advice: Verdict) -> str:
     """The verdict, with what is to be collected."""
     return advice.kind if advice.kind != "collect more" else TEST if "test rows" in advice.buy_next else TRAINING
 
 
-def points_of(sizes: Sequence[int], scores: np.ndarray) -> list[Point]:
+def points_of(sizes: Sequence[int], scores: np.ndarray) -> list[CurvePoint]:
     """`scores` (sizes, seeds). Bands have no say in the verdict and are left out."""
-    return [Point(n, float(of.mean()), None, None, tuple(of)) for n, of in zip(sizes, scores, strict=True)]
+    return [CurvePoint(n, float(of.mean()), None, None, tuple(of)) for n, of in zip(sizes, scores, strict=True)]
 
 
 def _gates(arms: Arms, against: list[RowResult]) -> list[GateResult]:
@@ -112,17 +114,17 @@ def _gates(arms: Arms, against: list[RowResult]) -> list[GateResult]:
 def _evidence(student: Student, gate: GateResult, contrast: Contrast | None, metric: Metric) -> StudentEvidence:
     step = ahead(student.points)
     return StudentEvidence(
-        student.name,
-        student.learns_from,
-        summarise(student.rows, metric).score,
-        gate.answer,
-        gate.sentence,
-        gate.difference,
-        MARGIN,
-        gate.rows_needed,
-        student.points[-1].n,
-        student.pays_off,
-        None if step is None else (step[0], step[2]),
+        name=student.name,
+        learns_from=student.learns_from,
+        score=summarise(student.rows, metric).score,
+        gate=gate.answer,
+        gate_sentence=gate.sentence,
+        difference=gate.difference,
+        margin=MARGIN,
+        rows_needed=gate.rows_needed,
+        n_train=student.points[-1].n,
+        pays_off=student.pays_off,
+        reach=None if step is None else (step.n, step.high),
         against_few_shot=contrast,
     )
 
@@ -130,11 +132,28 @@ def _evidence(student: Student, gate: GateResult, contrast: Contrast | None, met
 def _cascade(arms: Arms, found: Threshold | NoThreshold) -> CascadeEvidence:
     student = arms.students[0]
     if isinstance(found, NoThreshold):
-        return CascadeEvidence("cascade", student.name, None, None, HARM, LEVEL, None, found.reason, found.rows_missing)
+        return CascadeEvidence(
+            name="cascade",
+            student=student.name,
+            share_kept=None,
+            score=None,
+            budget=HARM,
+            level=LEVEL,
+            gate=None,
+            refused=found.reason,
+            rows_missing=found.rows_missing,
+        )
     rows = cascade_rows(student.rows, arms.prompt, found.threshold)
     gate = decide_gate(rows, arms.prompt, margin=MARGIN, level=LEVEL, labels=arms.labels)
-    facts = (found.share_kept, summarise(rows, arms.metric).score, HARM, LEVEL, gate.answer)
-    seen = harm_on(rows, arms.prompt)
     return CascadeEvidence(
-        "cascade", student.name, *facts, difference=gate.difference, pays_off=arms.cascade_pays_off, harm_seen=seen
+        name="cascade",
+        student=student.name,
+        share_kept=found.share_kept,
+        score=summarise(rows, arms.metric).score,
+        budget=HARM,
+        level=LEVEL,
+        gate=gate.answer,
+        difference=gate.difference,
+        pays_off=arms.cascade_pays_off,
+        harm_seen=harm_on(rows, arms.prompt),
     )

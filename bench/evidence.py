@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stillhouse import numbers
-from stillhouse.evaluation.gate import decide_gate
-from stillhouse.evaluation.harness import RowResult, read_rows
+from stillhouse.evaluation.margin_gate import decide_gate
 from stillhouse.records import Estimate
 from stillhouse.report import plots
 from stillhouse.report.html import standalone
 from stillhouse.report.result_page import series_colours
-from stillhouse.results.result import Result, load_result
-from stillhouse.verdict.gated import cascade_rows
+from stillhouse.results.row_result import RowResult, read_rows
+from stillhouse.results.run_result import Result, load_result
+from stillhouse.verdict.cascade import cascade_rows
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # kept by the student: the rows of the threshold's table
 

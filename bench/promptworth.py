@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from stillhouse.advice.advantage import Advantage, data_advantage
-from stillhouse.advice.curves import Scores
+from stillhouse.advice.curves import RunScores
 from stillhouse.commands.curves import picture_of
 from stillhouse.errors import UserError
 from stillhouse.report.advantage import advantage_plot
@@ -38,7 +38,7 @@ _RUN = re.compile(
 )
 
 
-def arms(source: Path) -> dict[str, Scores]:
+def arms(source: Path) -> dict[str, RunScores]:
     """The arms of one export: "head", "prompt P" and "null P" (the null verbalizer) for every pattern P."""
     runs: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     with source.open(newline="", encoding="utf-8") as file:
@@ -49,7 +49,7 @@ def arms(source: Path) -> dict[str, Scores]:
                         "head" if run["pattern"] is None else f"{'null' if run['null'] else 'prompt'} {run['pattern']}"
                     )
                     runs[arm][int(row["training_points"])][run["seed"]] = float(cell)
-    return {name: Scores(name, of) for name, of in sorted(runs.items())}
+    return {name: RunScores(name, of) for name, of in sorted(runs.items())}
 
 
 def convert(source: Path, out: Path) -> None:
@@ -79,7 +79,7 @@ def table(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _ours(prompt: Scores, head: Scores) -> tuple[str, str, str]:
+def _ours(prompt: RunScores, head: RunScores) -> tuple[str, str, str]:
     try:
         found = data_advantage(prompt, head)
     except UserError as refusal:
@@ -123,9 +123,9 @@ def _true(n: np.ndarray) -> np.ndarray:
     return 0.5 + 0.4 * (1 - (n / 16) ** -0.4)
 
 
-def _simulated(name: str, factor: int, noise: float, seeds: int, generator: np.random.Generator) -> Scores:
+def _simulated(name: str, factor: int, noise: float, seeds: int, generator: np.random.Generator) -> RunScores:
     scores = _true(np.array(SIZES) * factor)[:, None] + generator.normal(0, noise, (len(SIZES), seeds))
-    return Scores(
+    return RunScores(
         name,
         {n: {str(seed): float(score) for seed, score in enumerate(of)} for n, of in zip(SIZES, scores, strict=True)},
     )
@@ -137,7 +137,7 @@ def flattery(draws: int = 200, seeds: tuple[int, ...] = (4, 8, 16)) -> str:
     lines = [head, "|---|---|---|---|---|---|---|"]
     for what, (factor, noise, other) in CASES.items():
         exact = [
-            Scores(name, {n: {"0": float(_true(np.array(n * by)))} for n in SIZES})
+            RunScores(name, {n: {"0": float(_true(np.array(n * by)))} for n in SIZES})
             for name, by in (("a", factor), ("b", 1))
         ]
         truth = 0.0 if factor == 1 else data_advantage(*exact).advantage

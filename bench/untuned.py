@@ -32,10 +32,11 @@ from bench.deciding import (
     Student,
     points_of,
 )
-from stillhouse.advice import breakeven
-from stillhouse.evaluation.harness import RowResult
 from stillhouse.evaluation.metrics import by_name
 from stillhouse.records import Source
+from stillhouse.results.row_result import RowResult
+from stillhouse.verdict.money.break_even import ArmMoney, break_even
+from stillhouse.verdict.money.machine import machines
 
 SIZES = (128, 256, 512, 1024)
 SEEDS, SPREAD = 5, 0.008  # standard deviation of a student's accuracy between seeds
@@ -120,7 +121,14 @@ def _results(scores: Floats, rows: Rows, confidence: Floats | None = None) -> li
     groups = [None] * n if rows.groups is None else [f"g{number}" for number in rows.groups]
     sure = [None] * n if confidence is None else confidence.tolist()
     return [
-        RowResult(str(i), groups[i], labels[i], labels[i] if scores[i] == 1 else "another", float(scores[i]), sure[i])
+        RowResult(
+            id=str(i),
+            group=groups[i],
+            gold=labels[i],
+            output=labels[i] if scores[i] == 1 else "another",
+            score=float(scores[i]),
+            confidence=sure[i],
+        )
         for i in range(n)
     ]
 
@@ -296,13 +304,9 @@ def _pays(
     usd_per_call: float, calls_per_day: float, machine_usd_per_hour: float, share_asked: float = 0.0
 ) -> bool | None:
     """One machine day and night, beside the share of calls that still goes to the prompt, against the prompt's calls."""
-    own = (
-        24 * machine_usd_per_hour * breakeven.machines(calls_per_day, 0.05, 0.5) / calls_per_day
-        + share_asked * usd_per_call
-    )
-    return breakeven.break_even(
-        breakeven.Line("student", 20.0, own), breakeven.Line("prompt", 0.0, usd_per_call)
-    ).pays_off
+    own = 24 * machine_usd_per_hour * machines(calls_per_day, 0.05, 0.5) / calls_per_day + share_asked * usd_per_call
+    student = ArmMoney(name="student", fixed_usd=20.0, usd_per_call=own)
+    return break_even(student, ArmMoney(name="prompt", fixed_usd=0.0, usd_per_call=usd_per_call)).pays_off
 
 
 IDLE, CASCADE_IDLE, DEARER = _pays(0.0006, 1500, 0.08), _pays(0.0006, 5000, 0.09, 0.5), _pays(0.0002, 4000, 0.20)

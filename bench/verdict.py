@@ -45,12 +45,12 @@ from bench.deciding import (
     verdict_on,
 )
 from bench.untuned import UNTUNED, AnyWorld
-from stillhouse.advice.curves import Measured, crossing
+from stillhouse.advice.curves import RowScores, crossing
 from stillhouse.advice.monotone import size_at
 from stillhouse.evaluation.eprocess import PairedEProcess
-from stillhouse.evaluation.gate import decide_gate
-from stillhouse.evaluation.harness import RowResult
+from stillhouse.evaluation.margin_gate import decide_gate
 from stillhouse.records import Source
+from stillhouse.results.row_result import RowResult
 
 OUT = Path(__file__).parent / "results" / "verdict.json"
 SIZES = (128, 256, 512, 1024)
@@ -239,7 +239,14 @@ class World:
         )
         group = [f"copies of {number // self.copies}" if self.copies > 1 else None for number in range(len(names))]
         return [
-            RowResult(str(number), group[number], name, name if good else "another", float(good), at)
+            RowResult(
+                id=str(number),
+                group=group[number],
+                gold=name,
+                output=name if good else "another",
+                score=float(good),
+                confidence=at,
+            )
             for number, (name, good, at) in enumerate(zip(names, right, sure, strict=True))
         ]
 
@@ -374,7 +381,7 @@ def _arms(one: Any, other: Any, groups: Any = None) -> tuple[list[RowResult], li
     names = [None] * len(one) if groups is None else [str(group) for group in groups]
     arms = [
         [
-            RowResult(str(n), name, "x", "y", float(score))
+            RowResult(id=str(n), group=name, gold="x", output="y", score=float(score))
             for n, (score, name) in enumerate(zip(arm, names, strict=True))
         ]
         for arm in (one, other)
@@ -431,7 +438,7 @@ def coverage(draws: int = 400) -> list[dict[str, Any]]:
             ]
             right = np.array(scores) + generator.normal(0, CHANCE, (len(true), seeds, n_rows)) > 0
             one = crossing(
-                Measured(sizes, right.astype(float), np.arange(n_rows)),
+                RowScores(sizes, right.astype(float), np.arange(n_rows)),
                 world.answers(System(prompt))[0].astype(float),
                 seed=draw,
             )

@@ -61,6 +61,18 @@ def usd(value: float | None) -> str:
     return f"{sign}${size:.{1 - math.floor(math.log10(size))}f}"
 
 
+def usd_in_sentence(amount: float | None, *, unknown: str = UNKNOWN, nothing: str = "$0.00") -> str:
+    """Cents from a dollar on, two digits below: "$1,234.50", "$4.10", "$0.0021", "$0.00".
+
+    Unlike `usd`, which is for tables and plots, it keeps the cents of large amounts and has a plain minus sign.
+    """
+    if amount is None:
+        return unknown
+    if amount == 0:
+        return nothing
+    return f"${amount:,.2f}" if abs(amount) >= 1 else f"${amount:.2g}"
+
+
 def seconds(value: float | None) -> str:
     """Two digits and the unit that fits: microseconds to days."""
     if value is None:
@@ -78,10 +90,9 @@ def seconds(value: float | None) -> str:
     return f"{value / 86_400:.0f}{_THIN}days"
 
 
-def day(iso: str) -> str:
-    """ "2027-03-04" -> "4 March 2027"."""
-    known = date.fromisoformat(iso)
-    return f"{known.day} {known:%B %Y}"
+def day(value: date) -> str:
+    """As in "4 March 2027"."""
+    return f"{value.day} {value:%B %Y}"
 
 
 def size(value: int | None) -> str:

@@ -10,7 +10,7 @@ from stillhouse.advice import advantage as module
 from stillhouse.advice import curves
 from stillhouse.advice.advantage import data_advantage
 from stillhouse.advice.crossover import CurveRead, find_crossover
-from stillhouse.advice.curves import Measured, Scores
+from stillhouse.advice.curves import RowScores, RunScores
 from stillhouse.advice.monotone import crossings, isotonic, lead
 from stillhouse.errors import UserError
 
@@ -19,7 +19,7 @@ SIZES = (16, 32, 64, 128, 256)
 
 def arm(name, scores, *, sizes=SIZES, seeds=3, wobble=0.0):
     """`scores` at `sizes`, the same for every seed up to an equal step of `wobble` from seed to seed."""
-    return Scores(
+    return RunScores(
         name,
         {
             n: {str(seed): score + wobble * (seed - (seeds - 1) / 2) for seed in range(seeds)}
@@ -55,7 +55,9 @@ def test_curves_that_are_two_doublings_apart_have_a_ratio_of_four():
 def test_the_mean_distance_agrees_with_a_dense_sum():
     generator = np.random.default_rng(0)
     pair = [
-        Scores(name, {n: {str(s): 0.1 * i + generator.normal(0, 0.05) for s in range(4)} for i, n in enumerate(SIZES)})
+        RunScores(
+            name, {n: {str(s): 0.1 * i + generator.normal(0, 0.05) for s in range(4)} for i, n in enumerate(SIZES)}
+        )
         for name in "ab"
     ]
     found = data_advantage(*pair)
@@ -156,7 +158,7 @@ def test_two_runs_are_too_few_for_an_interval_and_missing_ones_are_named():
     assert (found.interval, found.ratio.low, found.crossover.level, found.at.ratio.low) == (None, None, None, None)
     assert "no interval: it takes at least 3 runs at every size, and a has 2 at a size" in found.notes
     full = arm("b", [0.3, 0.4, 0.5, 0.6, 0.7], seeds=4)
-    torn = Scores(
+    torn = RunScores(
         "b",
         {n: {seed: score for seed, score in runs.items() if (n, seed) != (64, "3")} for n, runs in full.runs.items()},
     )
@@ -216,7 +218,7 @@ def test_the_window_may_be_that_of_other_arms():
 def test_with_rows_the_rows_are_drawn_too():
     """Seeds that agree on every row: all the doubt is which rows, and both arms answered the same."""
     rows = np.random.default_rng(0).random(100)
-    better, worse = (Measured(SIZES, np.stack([np.tile((rows < p).astype(float), (3, 1)) for p in ps]), np.arange(100), name)
+    better, worse = (RowScores(SIZES, np.stack([np.tile((rows < p).astype(float), (3, 1)) for p in ps]), np.arange(100), name)
                      for name, ps in (("a", (0.5, 0.6, 0.7, 0.8, 0.9)), ("b", (0.3, 0.4, 0.5, 0.6, 0.7))))  # fmt: skip
     found = data_advantage(better, worse)
     assert found.interval[0] < found.advantage < found.interval[1]
@@ -241,7 +243,7 @@ def test_intervals_cover_the_truth(monkeypatch, shared):
         for name, scores in truth.items():
             noisy = scores[:, None] + luck + generator.normal(0, 0.012, (6, 4))
             pair.append(
-                Scores(
+                RunScores(
                     name,
                     {
                         int(n): {str(seed): float(score) for seed, score in enumerate(of)}

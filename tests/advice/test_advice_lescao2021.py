@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stillhouse.advice.advantage import data_advantage
-from stillhouse.advice.curves import Scores
+from stillhouse.advice.curves import RunScores
 from stillhouse.advice.lescao2021 import accumulated, reproduce, shared_window
 from stillhouse.errors import UserError
 
@@ -89,7 +89,7 @@ def test_the_integral_is_that_of_a_dense_sum(promptworth):
 
 def arm(name, runs):
     """`runs`: size -> the scores of seeds 0, 1, ..."""
-    return Scores(
+    return RunScores(
         name,
         {n: {str(seed): score for seed, score in enumerate(scores) if score is not None} for n, scores in runs.items()},
     )
@@ -139,7 +139,7 @@ def test_the_best_of_more_seeds_flatters_by_the_expected_maximum():
             }
             for k in (4, 16)
         )
-        better, worse = Scores("many", many), Scores("few", few)
+        better, worse = RunScores("many", many), RunScores("few", few)
         low, high = shared_window([accumulated(better), accumulated(worse)], False)
         assert (low, high) == (
             max(max(few[100].values()), max(many[100].values())),

@@ -17,7 +17,7 @@ ENTRIES = {
     SRC / "__init__.py",
 }  # `python -m stillhouse`; `from stillhouse import flow, step`, loaded when asked for
 MAY_IMPORT = {  # in the order of the packages in DESIGN: what stands below
-    "results": {"evaluation", "flow"},  # until they take their record types from it
+    "results": set(),
     "store": set(),
     "llm": {"store"},
     "data": set(),
@@ -27,12 +27,12 @@ MAY_IMPORT = {  # in the order of the packages in DESIGN: what stands below
     "advice": {"results", "evaluation", "data"},
     "experiment": {"results", "store", "llm", "data", "teacher", "student", "evaluation", "advice"},
     "verdict": {"results", "llm", "evaluation", "advice", "experiment"},
-    "flow": {"llm", "store"},
+    "flow": {"results", "llm", "store"},
     "flow_tests": {"results", "store", "data", "evaluation", "flow"},
     "serving": {"results", "store", "llm", "student"},
     "comparison": {"results", "store", "llm", "data", "evaluation", "experiment", "serving"},
     "report": {"results", "store", "flow", "evaluation"},
-    "demo": {"store", "llm", "data", "evaluation", "flow", "step"},
+    "demo": {"results", "store", "llm", "data", "evaluation", "flow", "step"},
     "commands": {
         "results",
         "store",

@@ -6,7 +6,7 @@ import pytest
 
 from mood_task import MOOD
 from stillhouse.report.result_page import render
-from stillhouse.results.result import load_result
+from stillhouse.results.run_result import load_result
 
 TASK = (
     MOOD

@@ -14,7 +14,7 @@ import pytest
 
 from stillhouse.data.dataset import write_examples
 from stillhouse.demo.grammar import make_rows
-from stillhouse.results.result import load_result
+from stillhouse.results.run_result import load_result
 
 TASK = """
 [task]

@@ -11,8 +11,8 @@ from stillhouse.comparison.judgements import Judgement, Judgements
 from stillhouse.comparison.pairs import digest
 from stillhouse.evaluation.harness import evaluate
 from stillhouse.evaluation.metrics import metric_for
-from stillhouse.experiment.arms import MeasuredArm
 from stillhouse.records import Prediction
+from stillhouse.results.measured_arm import MeasuredArm
 
 TASK = """
 [task]
@@ -93,7 +93,9 @@ class Mumbling:
 def measured_at_once(plan, on_progress):
     """In the place of training: what an arm is after it."""
     rows = asyncio.run(evaluate(Mumbling(), plan.test, metric_for(plan.task)))
-    return MeasuredArm(plan.name, plan.kind, rows, [], learns_from="gold", n_train=len(plan.train))
+    return MeasuredArm(
+        name=plan.name, kind=plan.kind, test=rows, calibration=[], learns_from="gold", n_train=len(plan.train)
+    )
 
 
 def test_distill_goes_by_the_win_rate_against_the_prompt(stillhouse, folder, monkeypatch):

@@ -102,12 +102,12 @@ def test_every_k_is_drawn_three_times_from_training_rows_in_turns_of_the_classes
     assert found.sizes == (1, 2, 4, 8)
     train = {row.id: row.label for row in material.splits.train}
     for k in found.sizes:
-        drawn = [arm.facts["shots"] for arm in found.of(k)]
+        drawn = [arm.examples.shots for arm in found.of(k)]
         assert len(drawn) == 3 and len({tuple(ids) for ids in drawn}) == 3
         for seed, ids in enumerate(drawn):
             assert len(set(ids)) == k and set(ids) <= set(train)
             assert abs(Counter(train[id_] for id_ in ids)["good"] - k / 2) <= 0.5
-            assert ids == found.of(8)[seed].facts["shots"][:k]  # one draw's prompts begin alike
+            assert ids == found.of(8)[seed].examples.shots[:k]  # one draw's prompts begin alike
         assert [[row.id for row in arm.test] for arm in found.of(k)] == [[row.id for row in material.splits.test]] * 3
     scores = [sum(row.score for row in found.of(k)[0].test) / 30 for k in found.sizes]
     assert scores == pytest.approx([0.8, 0.8, 1.0, 1.0])
@@ -120,7 +120,7 @@ def test_the_examples_of_an_arm_can_be_named_in_the_task(project, tmp_path):
     [file] = (tmp_path / "run" / "arms").glob("prompt-4-examples-0/examples.jsonl")
     task = load_task(folder).with_teacher(examples=str(file))
     shown = worked_examples(task)
-    wanted = found.of(4)[0].facts["shots"]
+    wanted = found.of(4)[0].examples.shots
     by_id = {row.id: row for row in rows("train", 40)}
     assert [(shot.input, shot.label) for shot in shown] == [(by_id[id_].input, by_id[id_].label) for id_ in wanted]
     material = asyncio.run(prepare(task))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stillhouse.advice.advantage import data_advantage
-from stillhouse.advice.curves import Measured
+from stillhouse.advice.curves import RowScores
 from stillhouse.advice.scores_csv import read_scores
 from stillhouse.data.dataset import write_examples
 from stillhouse.experiment.few_shot import NOT_ANOTHER_PROMPT
@@ -211,7 +211,7 @@ def test_what_a_pattern_is_worth_is_the_data_advantage_in_words():
 
     def arm(name, scores):  # every seed alike, rows right from the first on
         of = [[[float(row < round(score * rows_)) for row in range(rows_)]] * 3 for score in scores]
-        return Measured(sizes, np.array(of), np.arange(rows_), name)
+        return RowScores(sizes, np.array(of), np.arange(rows_), name)
 
     prompted, head = arm("prompted:x on gold labels", (0.6, 0.7, 0.8)), arm("encoder:x on gold labels", (0.5, 0.6, 0.7))
     [worth] = worth_of({arm.name: arm for arm in (prompted, head)})

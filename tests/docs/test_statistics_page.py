@@ -15,7 +15,8 @@ ROOMS = [
     *(SRC / "evaluation").glob("*.py"),
     *(SRC / "advice").glob("*.py"),
     SRC / "student" / "calibration.py",
-    SRC / "verdict" / "rules.py",
+    *(SRC / "verdict" / f"{name}.py" for name in ("rules", "evidence")),
+    *(SRC / "verdict" / "money" / f"{name}.py" for name in ("answer_worth", "break_even", "machine")),
 ]
 NAMES, TEST = re.compile(r"`(\w+\.\w+)`"), re.compile(r"`([\w/]+\.py)::(\w+)`")
 MUTANT = re.compile(r"`([a-z0-9-]+)`")

@@ -9,7 +9,7 @@ from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 from statsmodels.stats.proportion import proportion_confint
 
 from stillhouse.evaluation.agreement import agreement, among_people, bias_of_people, krippendorff_alpha
-from stillhouse.evaluation.win_rate import SCORES, Compared, Voice, best_known, by_people, decide_win_rate
+from stillhouse.evaluation.win_rate import SCORES, JudgedRow, Voice, best_known, by_people, decide_win_rate
 
 
 def alpha_of(units):
@@ -19,7 +19,7 @@ def alpha_of(units):
 def rows(units, lefts=None):
     """Rows with one choice per person; None: did not judge."""
     return [
-        Compared(
+        JudgedRow(
             str(i),
             people=tuple(
                 Voice(choice, lefts[i] if lefts else None, f"p{k}")
@@ -161,7 +161,7 @@ def test_the_interval_covers_and_students_at_the_margin_seldom_pass_though_peopl
 
 def test_each_person_is_held_against_the_judge_and_their_left_is_their_own():
     data = [
-        Compared(
+        JudgedRow(
             str(i), people=(Voice("A", "A", "ana"), Voice("A", "B", "bo")), judge=("A", "A") if i < 6 else ("B", "B")
         )
         for i in range(10)
@@ -170,6 +170,6 @@ def test_each_person_is_held_against_the_judge_and_their_left_is_their_own():
     assert (found.share.value, found.share.n) == (0.6, 20)
     lean = bias_of_people(data).first
     assert (lean.value, lean.n) == (0.5, 20)  # ana saw A on the left, bo on the right: both choose A all the same
-    alone = agreement([Compared(row.id, people=row.people[:1], judge=row.judge) for row in data])
+    alone = agreement([JudgedRow(row.id, people=row.people[:1], judge=row.judge) for row in data])
     assert (alone.share.value, alone.share.n) == (0.6, 10)
     assert found.share.low == pytest.approx(alone.share.low, abs=0.12)  # two choices of one row are not two rows

@@ -4,15 +4,23 @@ import numpy as np
 import pytest
 from bench.cascade import Pool, ours, summary, usual
 
-from stillhouse.evaluation.harness import RowResult
+from stillhouse.results.row_result import RowResult
 
 
 def pool(n, harmed):
     """`n` rows, the i-th with confidence 1 - i / n; `harmed` are the numbers of those where the student is wrong and the teacher right."""
     own = [
-        RowResult(str(i), None, "x", "y" if i in harmed else "x", float(i not in harmed), 1 - i / n) for i in range(n)
+        RowResult(
+            id=str(i),
+            group=None,
+            gold="x",
+            output="y" if i in harmed else "x",
+            score=float(i not in harmed),
+            confidence=1 - i / n,
+        )
+        for i in range(n)
     ]
-    other = [RowResult(str(i), None, "x", "x", 1.0) for i in range(n)]
+    other = [RowResult(id=str(i), group=None, gold="x", output="x", score=1.0) for i in range(n)]
     return Pool(list(zip(own, other, strict=True))[::-1])  # in any order: the pool sorts
 
 

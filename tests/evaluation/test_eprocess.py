@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate
 
 from stillhouse.evaluation.eprocess import _SHARES, PairedEProcess, log_e
-from stillhouse.evaluation.gate import rows_needed
+from stillhouse.evaluation.margin_gate import rows_needed
 
 
 def test_without_rows_nothing_is_won_or_lost():

@@ -13,10 +13,11 @@ from statsmodels.stats.proportion import proportion_confint
 
 from stillhouse.errors import DatasetError, UserError
 from stillhouse.evaluation.arithmetic import value_of
-from stillhouse.evaluation.harness import RowResult, evaluate, read_rows, summarise, write_rows
+from stillhouse.evaluation.harness import evaluate, summarise
 from stillhouse.evaluation.metrics import macro_f1, metric_for, per_class
-from stillhouse.evaluation.sql import Database, QueryRefused, ordered
+from stillhouse.evaluation.sql import QueryRefused, ReadOnlyDatabase, ordered
 from stillhouse.records import Example, Prediction
+from stillhouse.results.row_result import RowResult, read_rows, write_rows
 from stillhouse.task import Task
 
 ROW = Example("a", "x", "gold")
@@ -104,8 +105,8 @@ def test_queries_are_right_where_their_results_are(shop, query, gold, score):
 def test_attacks_and_bombs_are_refused(shop, attack, monkeypatch):
     monkeypatch.setattr("stillhouse.evaluation.sql.TIME_LIMIT_S", 0.05)
     with pytest.raises(QueryRefused):
-        Database(shop).run(attack)
-    assert Database(shop).run("SELECT COUNT(*) FROM t") == [(3,)]
+        ReadOnlyDatabase(shop).run(attack)
+    assert ReadOnlyDatabase(shop).run("SELECT COUNT(*) FROM t") == [(3,)]
 
 
 def test_a_gold_query_that_does_not_run_is_the_users_to_mend(shop):
@@ -201,7 +202,7 @@ def test_rouge_l_is_its_authors_and_token_f1_counts_shared_words():
 
 
 def result(number, score, latency_s=None, group=None):
-    return RowResult(str(number), group, "x", "x", score, latency_s=latency_s)
+    return RowResult(id=str(number), group=group, gold="x", output="x", score=score, latency_s=latency_s)
 
 
 def test_an_arms_score_has_statsmodels_interval_and_its_latencies_are_numpys():

@@ -6,14 +6,16 @@ from scipy import stats
 
 from stillhouse.evaluation.bounded import lower_bound, p_value, worst_case_means
 from stillhouse.evaluation.exact import exact_lower, exact_p
-from stillhouse.evaluation.harness import RowResult
 from stillhouse.evaluation.paired import Paired
 from stillhouse.evaluation.proportions import tango_interval
+from stillhouse.results.row_result import RowResult
 
 
 def arm(scores, groups=None):
     return [
-        RowResult(str(n), None if groups is None else f"g{groups[n]}", "x", "x", float(score))
+        RowResult(
+            id=str(n), group=None if groups is None else f"g{groups[n]}", gold="x", output="x", score=float(score)
+        )
         for n, score in enumerate(scores)
     ]
 

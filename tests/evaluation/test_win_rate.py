@@ -14,7 +14,7 @@ from stillhouse.evaluation.proportions import tango_interval
 from stillhouse.evaluation.win_rate import (
     MIN_PEOPLE,
     SCORES,
-    Compared,
+    JudgedRow,
     OfGroups,
     OfRows,
     Voice,
@@ -42,7 +42,7 @@ def rows(humans, judges=None, groups=None, left="A"):
     """Rows with the people's choices (None: not judged) and the judge's in both orders."""
     judges = judges or [None] * len(humans)
     return [
-        Compared(str(i), groups[i] if groups else None, (Voice(human, left),) if human else (), judge)
+        JudgedRow(str(i), groups[i] if groups else None, (Voice(human, left),) if human else (), judge)
         for i, (human, judge) in enumerate(zip(humans, judges, strict=True))
     ]
 
@@ -196,10 +196,10 @@ def test_rows_of_a_group_do_not_count_as_so_many_rows():
 
 def test_a_judge_that_changes_with_the_order_is_a_tie_and_half_a_choice_is_a_half():
     one, half, lost, settled = (
-        Compared("1", judge=("A", "B")),
-        Compared("2", judge=("A", "tie")),
-        Compared("3", judge=("A", None)),
-        Compared("4", settled="B", judge=None),
+        JudgedRow("1", judge=("A", "B")),
+        JudgedRow("2", judge=("A", "tie")),
+        JudgedRow("3", judge=("A", None)),
+        JudgedRow("4", settled="B", judge=None),
     )
     assert [row.judge_score for row in (one, half, lost, settled)] == [0.5, 0.75, None, 0.0]
     assert [row.by_judge for row in (one, half, lost, settled)] == ["tie", "A", None, "B"]
@@ -240,14 +240,14 @@ def test_a_good_judge_narrows_what_few_people_leave_open_and_a_useless_one_does_
 
 def test_settled_rows_count_where_the_sitting_has_passed_them():
     data = [
-        Compared("1", people=(Voice("A", "A"),)),
-        Compared("2", settled="tie", reached=True),
-        Compared("3"),
-        Compared("4", settled="tie"),
+        JudgedRow("1", people=(Voice("A", "A"),)),
+        JudgedRow("2", settled="tie", reached=True),
+        JudgedRow("3"),
+        JudgedRow("4", settled="tie"),
     ]
     assert by_people(data).rate.value == 0.75
     assert (
-        by_people([Compared("1", settled="tie", reached=True), Compared("2")]) is None
+        by_people([JudgedRow("1", settled="tie", reached=True), JudgedRow("2")]) is None
     )  # no person has said anything yet
 
 
@@ -291,7 +291,7 @@ def test_kappas_interval_covers():
 
 def test_agreement_is_on_the_rows_of_both_and_takes_both_bad_for_a_tie():
     data = rows(["A", "B", "both bad", "A", None], [("A", "A"), ("A", "A"), ("A", "B"), (None, "A"), ("A", "A")])
-    found = agreement([*data, Compared("9", settled="tie", reached=True)])
+    found = agreement([*data, JudgedRow("9", settled="tie", reached=True)])
     assert (found.share.value, found.share.n) == (pytest.approx(2 / 3), 3)
     assert found.kappa.n == 3
     assert agreement(rows(["A"])) is None

@@ -10,12 +10,12 @@ from stillhouse import flow, step
 from stillhouse.errors import UserError
 from stillhouse.flow import StepError, agent, ask_human, decide, tool
 from stillhouse.flow.human import answer
-from stillhouse.flow.testing import Case, Missing, run_case
+from stillhouse.flow.testing import Case, run_case
 from stillhouse.flow_tests.attribution import cause_of, gap_of, judge_run
 from stillhouse.flow_tests.cases import as_text, load_suite
 from stillhouse.flow_tests.parts import Parts
 from stillhouse.flow_tests.traced_cases import cases_of_runs
-from stillhouse.results.tested import CaseResult, FlowResult, PartResult
+from stillhouse.results.flow_test import CaseResult, FlowResult, Missing, PartResult
 from stillhouse.store.journal import open_journal
 
 
@@ -235,12 +235,33 @@ async def test_the_gap_counts_runs_and_calls(here):
 
 
 def row(score, id_="1"):
-    return CaseResult(id_, "key", score, "x", "y", None, "run", None, None)
+    return CaseResult(
+        id=id_, key="key", score=score, expected="x", output="y", error=None, run="run", latency_s=None, cost_usd=None
+    )
 
 
 def result_of(*rows, missing=(), baseline=None):
-    part = PartResult("main", "whole", ("accuracy",), None, rows, None, None)
-    return FlowResult("main", "app.py:main", "", {}, False, (part,), (), None, missing, baseline)
+    part = PartResult(
+        name="main",
+        kind="whole",
+        metrics=("accuracy",),
+        score=None,
+        rows=rows,
+        cost_usd_per_1000=None,
+        latency_p50_s=None,
+    )
+    return FlowResult(
+        flow="main",
+        app="app.py:main",
+        created="",
+        models={},
+        offline=False,
+        parts=(part,),
+        paths=(),
+        gap=None,
+        missing=missing,
+        baseline=baseline,
+    )
 
 
 def test_without_a_baseline_everything_must_be_right_and_nothing_unanswered():

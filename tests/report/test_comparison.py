@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 from browser import chromium, find_chromium
-from report_samples import full, smallest
 from rich.console import Console
 from test_report_page import OVERLAPS
 
 from compare_samples import SECRETS, mine, page_of
+from report_samples import full, smallest
 from stillhouse.errors import UserError
 from stillhouse.records import Estimate
 from stillhouse.report.comparison_page import render_comparison
@@ -31,8 +31,8 @@ from stillhouse.results.comparison import (
     from_dict,
     to_dict,
 )
-from stillhouse.results.result import from_dict as result_from_dict
-from stillhouse.results.result import to_dict as result_to_dict
+from stillhouse.results.run_result import from_dict as result_from_dict
+from stillhouse.results.run_result import to_dict as result_to_dict
 
 EVIL = "<script>alert('x')</script>"
 
@@ -85,10 +85,24 @@ OF_THREE = replace(
     ),
 )
 BY_PEOPLE = WinRates(
-    "a", "b", "people", share(90 / 179, 179), Tally(90, 89, 0, 0), 179, people_alone=share(90 / 179, 179)
+    a="a",
+    b="b",
+    by="people",
+    rate=share(90 / 179, 179),
+    tally=Tally(90, 89, 0, 0),
+    n_rows=179,
+    people_alone=share(90 / 179, 179),
 )
 BY_JUDGE = WinRates(
-    "a", "b", "judge", share(0.6, 9), Tally(5, 3, 1, 0), 9, judge="m", judge_stand_in=True, judge_alone=share(0.6, 9)
+    a="a",
+    b="b",
+    by="judge",
+    rate=share(0.6, 9),
+    tally=Tally(5, 3, 1, 0),
+    n_rows=9,
+    judge="m",
+    judge_stand_in=True,
+    judge_alone=share(0.6, 9),
 )
 FACTS = {
     "command": "stillhouse compare A B rows.jsonl",

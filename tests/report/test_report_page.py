@@ -7,26 +7,20 @@ from pathlib import Path
 
 import pytest
 from browser import chromium, find_chromium
-from report_samples import CASCADE, ENCODER, LINEAR, PROMPT, estimate, full, smallest
 from rich.console import Console
 
+from report_samples import CASCADE, ENCODER, LINEAR, PROMPT, estimate, full, smallest
 from stillhouse import __version__
 from stillhouse.records import Estimate
 from stillhouse.report.key_arms import key_arms
 from stillhouse.report.result_page import render, series_colours
 from stillhouse.report.result_terminal import terminal
-from stillhouse.results.result import (
-    Arm,
-    Cascade,
-    Confusion,
-    Curve,
-    CurvePoint,
-    Disagreement,
-    Disagreements,
-    LearningCurves,
-    Verdict,
-    to_dict,
-)
+from stillhouse.results.arms import ArmResult
+from stillhouse.results.cascade import CascadePromise
+from stillhouse.results.error_analysis import Confusion, Disagreement, Disagreements
+from stillhouse.results.learning_curves import Curve, CurvePoint, LearningCurves
+from stillhouse.results.run_result import to_dict
+from stillhouse.results.verdict import Verdict
 
 GOLD = Path(__file__).parent / "gold"
 EVIL = "<script>alert('x')</script>"
@@ -62,11 +56,11 @@ def stress():
     counts = tuple(tuple(1 if row == column else 0 for column in range(60)) for row in range(60))
     curve = Curve(f"encoder:{'x' * 60}", (CurvePoint(16, 0.1, 0.0, 0.3), CurvePoint(32, 0.2, 0.1, 0.4)), 60, "teacher")
     arms = [
-        Arm(
-            f"{long} {index}",
-            "student" if index else "prompt",
-            estimate(0.7 + index / 500, 60),
-            EVIL,
+        ArmResult(
+            name=f"{long} {index}",
+            kind="student" if index else "prompt",
+            score=estimate(0.7 + index / 500, 60),
+            model=EVIL,
             cost_usd_per_1000=2.0**index,
         )
         for index in range(9)
@@ -79,7 +73,6 @@ def stress():
         scored_against="teacher",
         verdict=Verdict("cannot tell", EVIL + "w" * 300, (EVIL,), (EVIL,), EVIL),
         arms=tuple(arms),
-        chosen=None,
         curves=LearningCurves((curve,)),
         confusion=Confusion(EVIL, labels, counts),
         disagreements=Disagreements(EVIL, EVIL, 1, 60, (row,), EVIL),
@@ -163,8 +156,14 @@ def test_a_refused_cascade_says_how_many_rows_are_missing():
     html = render(
         replace(
             full(),
-            cascade=Cascade(
-                ENCODER, PROMPT, 0.02, 0.95, 40, refused="even no harm at all would not be proof", rows_missing=109
+            cascade=CascadePromise(
+                student=ENCODER,
+                teacher=PROMPT,
+                budget=0.02,
+                level=0.95,
+                n=40,
+                refused="even no harm at all would not be proof",
+                rows_missing=109,
             ),
         )
     )
@@ -173,7 +172,10 @@ def test_a_refused_cascade_says_how_many_rows_are_missing():
 
 def test_the_arms_that_carry_the_verdict_are_the_best_prompt_and_the_chosen_one():
     assert [arm.name for arm in key_arms(full())] == [PROMPT, ENCODER]
-    assert [arm.name for arm in key_arms(replace(full(), chosen=None))] == [PROMPT, CASCADE]
+    assert [arm.name for arm in key_arms(replace(full(), verdict=replace(full().verdict, chosen=None)))] == [
+        PROMPT,
+        CASCADE,
+    ]
     assert key_arms(smallest()) == []
 
 
@@ -203,7 +205,7 @@ def test_the_terminal_keeps_numbers_whole_at_80_columns():
 
 
 def test_the_terminal_marks_a_score_on_other_rows_or_of_another_level():
-    odd = Arm("odd", "student", Estimate(0.5, 50, 0.4, 0.6, level=0.9))
+    odd = ArmResult(name="odd", kind="student", score=Estimate(0.5, 50, 0.4, 0.6, level=0.9))
     text = printed(replace(smallest(), arms=(odd,)))
     assert "at 90" in text and "n = 50" in text
 

@@ -4,26 +4,17 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from report_samples import ENCODER, PROMPT, arms, curves, estimate, full, money, reliability, threshold_curve, worths
 
+from report_samples import ENCODER, PROMPT, arms, curves, estimate, full, money, reliability, threshold_curve, worths
 from stillhouse.records import Estimate
 from stillhouse.report import plots, svg
 from stillhouse.report.acceptability import acceptability
 from stillhouse.report.svg import Scale, decade_ticks, linear_ticks, spread, wrapped
+from stillhouse.results.arms import ArmResult
+from stillhouse.results.cascade import CascadePromise, ThresholdCurve, ThresholdPoint
+from stillhouse.results.error_analysis import Reliability, ReliabilityBin
+from stillhouse.results.learning_curves import Curve, CurvePoint, LearningCurves, LevelLine, PromptCrossing
 from stillhouse.results.money import AnswerWorth, BreakEven, CostLine, Money
-from stillhouse.results.result import (
-    Arm,
-    Cascade,
-    Crossover,
-    Curve,
-    CurvePoint,
-    LearningCurves,
-    Line,
-    Reliability,
-    ReliabilityBin,
-    ThresholdCurve,
-    ThresholdPoint,
-)
 
 NONE = {
     "curves": lambda width: plots.learning_curves(LearningCurves(()), "accuracy", {}, width),
@@ -36,14 +27,30 @@ NONE = {
     ),
     "cost": lambda width: plots.score_by_cost((), "accuracy", {}, width),
     "worth": lambda width: acceptability((), "correct answer", {}, width),
-    "threshold": lambda width: plots.threshold_curve(ThresholdCurve("s", "t", 0, ()), None, {}, width),
+    "threshold": lambda width: plots.threshold_curve(
+        ThresholdCurve(student="s", teacher="t", n=0, points=()), None, {}, width
+    ),
     "reliability": lambda width: plots.reliability(Reliability("s", 0, ()), {}, width),
 }
 HALF = Estimate(0.5, 10)
 
 
 def worth_of(arm="student", sentence="said", values=(0.01, 0.1, 1.0), shares=(0.9, 0.5, 0.2), flips_at=0.1, **more):
-    return AnswerWorth(arm, "prompt", -0.01, -0.1, 100, flips_at, 0.02, None, 0.95, values, shares, sentence, **more)
+    return AnswerWorth(
+        arm=arm,
+        against="prompt",
+        usd_difference=-0.01,
+        score_difference=-0.1,
+        n=100,
+        flips_at=flips_at,
+        low=0.02,
+        high=None,
+        level=0.95,
+        values=values,
+        shares=shares,
+        sentence=sentence,
+        **more,
+    )
 
 
 ONE = {
@@ -52,14 +59,16 @@ ONE = {
     ),
     "volume": lambda width: plots.cost_by_volume(Money(lines=(CostLine("a", 0.0, 0.01),)), {}, width),
     "cost": lambda width: plots.score_by_cost(
-        (Arm("a", "student", HALF, cost_usd_per_1000=1.0),), "accuracy", {}, width
+        (ArmResult(name="a", kind="student", score=HALF, cost_usd_per_1000=1.0),), "accuracy", {}, width
     ),
     "worth": lambda width: acceptability(
         (worth_of(values=(0.1, 1.0, 10.0), shares=(1.0, 0.5, 0.1)),), "correct answer", {}, width
     ),
-    "cost unknown": lambda width: plots.score_by_cost((Arm("a", "student", HALF),), "accuracy", {}, width),
+    "cost unknown": lambda width: plots.score_by_cost(
+        (ArmResult(name="a", kind="student", score=HALF),), "accuracy", {}, width
+    ),
     "threshold": lambda width: plots.threshold_curve(
-        ThresholdCurve("s", "t", 10, (ThresholdPoint(0.5, 1.0, 0.5),)), None, {}, width
+        ThresholdCurve(student="s", teacher="t", n=10, points=(ThresholdPoint(0.5, 1.0, 0.5),)), None, {}, width
     ),
     "reliability": lambda width: plots.reliability(
         Reliability("s", 10, (ReliabilityBin(0.4, 0.5, 0.45, HALF),)), {}, width
@@ -119,7 +128,8 @@ def test_what_the_user_named_cannot_become_markup(name):
     draw = {
         "curves": lambda: plots.learning_curves(
             LearningCurves(
-                (Curve(evil, (CurvePoint(64, 0.5, 0.4, 0.6), CurvePoint(128, 0.6, 0.5, 0.7)), 9),), (Line(evil, score),)
+                (Curve(evil, (CurvePoint(64, 0.5, 0.4, 0.6), CurvePoint(128, 0.6, 0.5, 0.7)), 9),),
+                (LevelLine(evil, score),),
             ),
             evil,
             {},
@@ -128,10 +138,23 @@ def test_what_the_user_named_cannot_become_markup(name):
         "volume": lambda: plots.cost_by_volume(
             Money(lines=(CostLine(evil, 1.0, 1.0),), break_even=(BreakEven(evil, evil, 2000.0, evil),)), {}, 520
         ),
-        "cost": lambda: plots.score_by_cost((Arm(evil, "student", score, cost_usd_per_1000=1.0),), evil, {}, 520),
+        "cost": lambda: plots.score_by_cost(
+            (ArmResult(name=evil, kind="student", score=score, cost_usd_per_1000=1.0),), evil, {}, 520
+        ),
         "worth": lambda: acceptability((worth_of(arm=evil, sentence=evil),), evil, {}, 520),
         "threshold": lambda: plots.threshold_curve(
-            ThresholdCurve(evil, evil, 9, (ThresholdPoint(0.5, 1.0, 0.5),), evil, 0.4, 0.5), None, {}, 520
+            ThresholdCurve(
+                student=evil,
+                teacher=evil,
+                n=9,
+                points=(ThresholdPoint(0.5, 1.0, 0.5),),
+                arm=evil,
+                student_accuracy=0.4,
+                teacher_accuracy=0.5,
+            ),
+            None,
+            {},
+            520,
         ),
         "reliability": lambda: plots.reliability(
             Reliability(evil, 9, (ReliabilityBin(0.4, 0.5, 0.45, score),)), {}, 520
@@ -149,8 +172,20 @@ def test_the_learning_curve_marks_where_the_student_meets_the_prompt():
 def test_a_crossover_off_the_sizes_tried_says_so(censored, label):
     data = LearningCurves(
         (Curve("student", (CurvePoint(64, 0.5), CurvePoint(128, 0.6)), 100),),
-        (Line("prompt", Estimate(0.55, 100)),),
-        (Crossover("student", "prompt", None if censored else 90.0, 10.0, 1e9, censored, 0.95, 5, 100),),
+        (LevelLine("prompt", Estimate(0.55, 100)),),
+        (
+            PromptCrossing(
+                curve="student",
+                prompt="prompt",
+                n_star=None if censored else 90.0,
+                low=10.0,
+                high=1e9,
+                censored=censored,
+                level=0.95,
+                n_seeds=5,
+                n_rows=100,
+            ),
+        ),
     )
     assert label in words(plots.learning_curves(data, "accuracy", {}, 520))
 
@@ -164,9 +199,9 @@ def test_scores_that_never_vary_still_have_a_scale():
 
 def test_arms_without_a_price_and_without_a_cost_stand_apart():
     named = (
-        Arm("free", "student", HALF, cost_usd_per_1000=0.0),
-        Arm("priceless", "student", HALF),
-        Arm("paid", "prompt", HALF, cost_usd_per_1000=2.0),
+        ArmResult(name="free", kind="student", score=HALF, cost_usd_per_1000=0.0),
+        ArmResult(name="priceless", kind="student", score=HALF),
+        ArmResult(name="paid", kind="prompt", score=HALF, cost_usd_per_1000=2.0),
     )
     assert {"$0", "unknown", "$1", "$10"} <= set(words(plots.score_by_cost(named, "accuracy", {}, 520)))
 
@@ -196,7 +231,9 @@ def test_what_comes_back_is_in_the_total_cost_as_often_as_it_comes():
 
 
 def test_a_refused_cascade_marks_no_threshold():
-    refused = Cascade(ENCODER, PROMPT, 0.02, 0.95, 40, refused="too few rows", rows_missing=109)
+    refused = CascadePromise(
+        student=ENCODER, teacher=PROMPT, budget=0.02, level=0.95, n=40, refused="too few rows", rows_missing=109
+    )
     assert not any(
         word.startswith("chosen") for word in words(plots.threshold_curve(threshold_curve(), refused, {}, 520))
     )

@@ -7,10 +7,18 @@ from browser import chromium, find_chromium
 from test_report_page import OVERLAPS
 
 from stillhouse.evaluation.composability import Composed, composability_gap
-from stillhouse.flow.testing import Missing
 from stillhouse.records import Estimate
 from stillhouse.report.test_page import render_test
-from stillhouse.results.tested import Against, CaseResult, FlowResult, PartResult, PathResult, load_tested, to_json
+from stillhouse.results.flow_test import (
+    Against,
+    CaseResult,
+    FlowResult,
+    Missing,
+    PartResult,
+    PathResult,
+    load_tested,
+    to_json,
+)
 from stillhouse.runs import write_json
 
 EVIL = "<script>alert('&')</script>"
@@ -18,18 +26,18 @@ EVIL = "<script>alert('&')</script>"
 
 def case(number, score, cause=None, at=None, output="There are 3."):
     return CaseResult(
-        f"case {number}",
-        "key",
-        score,
-        "There are 4.",
-        output,
-        None,
-        f"run-{number}",
-        0.4,
-        0.001,
-        ("route=sql", "to_sql"),
-        cause,
-        at,
+        id=f"case {number}",
+        key="key",
+        score=score,
+        expected="There are 4.",
+        output=output,
+        error=None,
+        run=f"run-{number}",
+        latency_s=0.4,
+        cost_usd=0.001,
+        path=("route=sql", "to_sql"),
+        cause=cause,
+        at=at,
     )
 
 
@@ -37,7 +45,13 @@ def part(name, kind, right, wrong):
     rows = (*(case(number, 1.0) for number in range(right)), *wrong)
     n = right + len(wrong)
     return PartResult(
-        name, kind, ("equal",), Estimate(right / n, n, 0.6, 0.95, 0.95, "Clopper-Pearson"), rows, 1.25, 0.4
+        name=name,
+        kind=kind,
+        metrics=("equal",),
+        score=Estimate(right / n, n, 0.6, 0.95, 0.95, "Clopper-Pearson"),
+        rows=rows,
+        cost_usd_per_1000=1.25,
+        latency_p50_s=0.4,
     )
 
 
@@ -56,13 +70,13 @@ def full():
     parts = (part("route", "step", 18, (case(80, 0.0, output=EVIL),)), long, part("main", "whole", 37, wrong))
     against = (
         Against(
-            "main",
-            "fail",
-            Estimate(-0.1, 40, -0.2, -0.03, 0.95, "Tango"),
-            -0.18,
-            0.01,
-            0,
-            "the whole is 10 points worse",
+            name="main",
+            answer="fail",
+            difference=Estimate(-0.1, 40, -0.2, -0.03, 0.95, "Tango"),
+            lower_bound=-0.18,
+            p=0.01,
+            n_left_out=0,
+            sentence="the whole is 10 points worse",
         ),
     )
     paths = (
@@ -72,32 +86,56 @@ def full():
     models = {"route": "student:runs/route-distill-1", "*": "openai:gpt-6-luna"}
     gap = composability_gap(runs, n_calls=90)
     return FlowResult(
-        "main",
-        "app.py:main",
-        "2026-11-24T10:00:00Z",
-        models,
-        True,
-        parts,
-        paths,
-        gap,
-        missing,
-        "runs/tests-1.json",
-        0.02,
-        against,
+        flow="main",
+        app="app.py:main",
+        created="2026-11-24T10:00:00Z",
+        models=models,
+        offline=True,
+        parts=parts,
+        paths=paths,
+        gap=gap,
+        missing=missing,
+        baseline="runs/tests-1.json",
+        margin=0.02,
+        against=against,
     )
 
 
 def steps_alone():
     return FlowResult(
-        "main", "app.py:main", "2026-11-24T10:00:00Z", {}, False, (part("route", "step", 9, ()),), (), None, ()
+        flow="main",
+        app="app.py:main",
+        created="2026-11-24T10:00:00Z",
+        models={},
+        offline=False,
+        parts=(part("route", "step", 9, ()),),
+        paths=(),
+        gap=None,
+        missing=(),
     )
 
 
 def nothing_scored():
-    unscored = PartResult("main", "whole", ("equal",), None, (case(1, None),), None, None)
+    unscored = PartResult(
+        name="main",
+        kind="whole",
+        metrics=("equal",),
+        score=None,
+        rows=(case(1, None),),
+        cost_usd_per_1000=None,
+        latency_p50_s=None,
+    )
     missing = (Missing("case 1", "route", "{}", "no answer"),)
     return FlowResult(
-        "main", "app.py:main", "2026-11-24T10:00:00Z", {}, True, (unscored,), (), composability_gap([]), missing
+        flow="main",
+        app="app.py:main",
+        created="2026-11-24T10:00:00Z",
+        models={},
+        offline=True,
+        parts=(unscored,),
+        paths=(),
+        gap=composability_gap([]),
+        missing=missing,
     )
 
 

@@ -11,7 +11,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from stillhouse.evaluation.harness import RowResult
+from stillhouse.results.row_result import RowResult
 from stillhouse.student.calibration import (
     FEWEST,
     fit_sigmoid,
@@ -78,7 +78,15 @@ def test_the_temperature_is_the_best_of_a_fine_grid():
 
 def test_reliability_is_told_after_calibration_and_before_it():
     def row(number, confidence, raw, right):
-        return RowResult(str(number), None, "x", "x", float(right), confidence, raw_confidence=raw)
+        return RowResult(
+            id=str(number),
+            group=None,
+            gold="x",
+            output="x",
+            score=float(right),
+            confidence=confidence,
+            raw_confidence=raw,
+        )
 
     rows = [
         row(n, 0.75, 0.95, n % 4 > 0) for n in range(40)

@@ -3,19 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from stillhouse.data.split import Splits
-from stillhouse.evaluation.harness import RowResult
+from stillhouse.data.splits import Splits
 from stillhouse.evaluation.metrics import by_name
-from stillhouse.experiment.arms import MeasuredArm
 from stillhouse.experiment.material import Material
 from stillhouse.experiment.training_sets import Lesson
 from stillhouse.records import Example
-from stillhouse.results.result import Ahead, Curve, CurvePoint, FewShot, LearningCurves, Provenance, Result
+from stillhouse.results.learning_curves import Ahead, Curve, CurvePoint, FewShot, LearningCurves
+from stillhouse.results.measured_arm import MeasuredArm, ShownExamples, Training
+from stillhouse.results.provenance import Provenance
+from stillhouse.results.row_result import RowResult
+from stillhouse.results.run_result import Result
 from stillhouse.task import Task
 from stillhouse.verdict.findings import find
 
 LABELS = ("common", "rare")
-PROVENANCE = Provenance("stillhouse advise", "2026-10-01T12:00:00Z")
+PROVENANCE = Provenance(command="stillhouse advise", created="2026-10-01T12:00:00Z")
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,15 @@ def _examples(part: str, blocks: Sequence[Rows]) -> list[Example]:
 
 
 def _arm(measured: Measured, arm: Arm) -> MeasuredArm:
-    facts = {"best_validation": arm.validation, "wall_s": arm.training_s} if arm.kind == "student" else {}
-    if arm.examples is not None:
-        facts = {"k": arm.examples, "n_shots": arm.examples}
+    training = Training(
+        seed=0,
+        wall_s=arm.training_s,
+        best_validation=arm.validation,
+        metric=measured.metric,
+        n_validation=100,
+        n_parameters=1,
+    )
+    shots = arm.examples or 0
     return MeasuredArm(
         name=arm.name,
         kind=arm.kind,
@@ -130,7 +138,8 @@ def _arm(measured: Measured, arm: Arm) -> MeasuredArm:
         latencies_s=None if arm.seconds is None else [arm.seconds] * 10,
         learns_from=arm.learns_from if arm.kind == "student" else None,
         n_train=1000 if arm.kind == "student" else None,
-        facts=facts,
+        training=training if arm.kind == "student" else None,
+        examples=ShownExamples(shots, 0, shots, ()) if arm.examples is not None else None,
     )
 
 
@@ -142,7 +151,17 @@ def _rows(part: str, blocks: Sequence[Rows], arm: Arm) -> list[RowResult]:
         sure = block.sure if arm.kind == "student" else None
         for _ in range(block.n):
             id_ = f"{part}-{len(rows)}"
-            rows.append(RowResult(id_, None, block.label, output, float(right), sure, cost_usd=arm.usd))
+            rows.append(
+                RowResult(
+                    id=id_,
+                    group=None,
+                    gold=block.label,
+                    output=output,
+                    score=float(right),
+                    confidence=sure,
+                    cost_usd=arm.usd,
+                )
+            )
     return rows
 
 

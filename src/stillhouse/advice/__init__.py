@@ -1,1 +1,1 @@
-"""Advice: from measured arms to a verdict: learning curves, the crossover with the prompt, the money, and the rules that weigh them."""
+"""Learning curves, where they cross, and the data advantage. Pure: from scores to sizes."""

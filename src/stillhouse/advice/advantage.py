@@ -1,9 +1,11 @@
-"""The data advantage: how many training rows a better arm is worth, read off two learning curves as the distance between them along the size axis.
+"""The data advantage: how many training rows a better arm is worth, read off as the distance between learning curves.
 
-The question is Le Scao & Rush's (2021, "How many data points is a prompt worth?", 2103.08493). Two answers: `ours`, the default, compares the curves that a
-user can expect (means over seeds, isotonic, sizes on a log2 axis) and gives intervals; `lescao2021` is the paper's own, kept in `lescao2021`.
+The question is Le Scao & Rush's (2021, "How many data points is a prompt worth?", 2103.08493). Two answers: `ours`, the
+default, compares the curves that a user can expect (means over seeds, isotonic, sizes on a log2 axis) and gives
+intervals; `lescao2021` is the paper's own, kept in `lescao2021`.
 
-The mean distance over a window of scores depends on the window, so the window is part of the answer, and there is none where the curves share no score.
+The mean distance over a window of scores depends on the window. So the window is part of the answer, and there is no
+answer where the curves share no score.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from stillhouse.advice.crossover import Crossover, CurveRead, find_crossover
-from stillhouse.advice.curves import N_RESAMPLES, Arm, Scores, finite, order_interval, resampled, size_interval
+from stillhouse.advice.curves import N_RESAMPLES, ArmScores, RunScores, finite, order_interval, resampled, size_interval
 from stillhouse.advice.lescao2021 import accumulated, reproduce
 from stillhouse.advice.monotone import Floats, isotonic, mean_log2_size, mean_size, size_at
 from stillhouse.errors import UserError
@@ -21,12 +23,15 @@ from stillhouse.errors import UserError
 Protocol = Literal["ours", "lescao2021"]
 Sizes = tuple[tuple[int, ...], tuple[int, ...]]  # of the better arm and of the worse
 MIN_RUNS = 3  # at a size; with two, nominal 0.95 covered 0.81 to 0.93 (simulated, 100 draws each)
-FLAT = 1e-9  # a window of scores this low, against the scores' own size, is rounding and no window
+FLAT = 1e-9  # a window of scores narrower than this, relative to the scores, is rounding
 
 
 @dataclass(frozen=True)
 class Ranged:
-    """A number of training rows, or a ratio of two, with its interval. None: not known, or beyond what the sizes tried can tell."""
+    """A number of training rows, or a ratio of two, with its interval.
+
+    None: not known, or beyond what the sizes tried can tell.
+    """
 
     value: float | None
     low: float | None = None
@@ -44,12 +49,13 @@ class AtScore:
     ratio: Ranged
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Advantage:
     """How many training rows `better` is worth against `worse`; negative where it is `worse` that needs fewer.
 
-    `interval` and `ratio` (of sizes, a geometric mean over the window) are ours; `spread`, the population standard deviation of the hold-outs, is
-    lescao2021's. Each is None under the other protocol and where it cannot be computed; then a note says why.
+    `interval` and `ratio` (of sizes, a geometric mean over the window) are ours. `spread`, the population standard
+    deviation of the hold-outs, is lescao2021's. Each is None under the other protocol, and where it cannot be computed;
+    then a note says why.
     """
 
     protocol: Protocol
@@ -71,21 +77,23 @@ class Advantage:
 
 
 def data_advantage(
-    better: Arm,
-    worse: Arm,
+    better: ArmScores,
+    worse: ArmScores,
     *,
     protocol: Protocol = "ours",
     full_range: bool = False,
-    window_of: Sequence[Arm] = (),
+    window_of: Sequence[ArmScores] = (),
     at: float | None = None,
     level: float = 0.95,
     seed: int = 0,
 ) -> Advantage:
-    """Compare two arms' learning curves. With rows (`Measured`) the bootstrap draws rows and seeds, with scores alone (`Scores`) seeds.
+    """Compare two arms' learning curves.
 
-    `full_range`: over every score that either arm reaches; what an arm reaches outside its sizes counts as its smallest or largest, so the answer is a bound.
-    `window_of`: the arms whose common scores are the window, where these are not the two compared. `at`: the score at which to compare sizes (ours), by
-    default the middle of the window. Raises UserError where there is no window, or an arm has no curve.
+    The bootstrap draws rows and seeds of `RowScores`, and seeds alone of `RunScores`. `full_range`: over every score
+    that either arm reaches; sizes outside an arm's own count as its smallest or largest, so the answer is a bound.
+    `window_of`: the arms whose common scores are the window, where these are not the two compared. `at`: the score at
+    which to compare sizes (ours), by default the middle of the window. Raises UserError where there is no window, or an
+    arm has no curve.
     """
     if len({better.name, worse.name}) < 2:
         raise UserError(f"{better.name!r} is compared with itself; name two arms")
@@ -103,20 +111,24 @@ def data_advantage(
     for arm in (better, worse):
         if arm.sizes[0] == 0:
             raise UserError(
-                f"{arm.name}: n = 0 has no place on a log2 axis; leave that size out, or take --protocol lescao2021, whose axis is linear"
+                f"{arm.name}: n = 0 has no place on a log2 axis; "
+                "leave that size out, or take --protocol lescao2021, whose axis is linear"
             )
     return _ours(better, worse, window_of, full_range, at, level, seed)
 
 
 def _ours(
-    better: Arm, worse: Arm, window_of: Sequence[Arm], full_range: bool, at: float | None, level: float, seed: int
+    better: ArmScores,
+    worse: ArmScores,
+    window_of: Sequence[ArmScores],
+    full_range: bool,
+    at: float | None,
+    level: float,
+    seed: int,
 ) -> Advantage:
     arms = list({arm.name: arm for arm in (better, worse, *window_of)}.values())
-    within = [
-        number
-        for number, arm in enumerate(arms)
-        if arm.name in ([other.name for other in window_of] or [better.name, worse.name])
-    ]
+    of_window = [arm.name for arm in window_of] or [better.name, worse.name]
+    within = [number for number, arm in enumerate(arms) if arm.name in of_window]
     curves = [isotonic(arm.by_run().means(), arm.by_run().counts) for arm in arms]
     window = _window([curves[number] for number in within], full_range)
     low, high = float(window[0]), float(window[1])
@@ -124,25 +136,24 @@ def _ours(
     sizes, notes = (better.sizes, worse.sizes), _missing([better, worse])
     drawn = interval = None
     ratio = Ranged(float(2 ** _log2_distance(sizes, curves, window)))
-    if few := [
-        f"{arm.name} has {min(arm.by_run().counts)} at a size" for arm in arms if min(arm.by_run().counts) < MIN_RUNS
-    ]:
+    fewest = {arm.name: min(arm.by_run().counts) for arm in arms}
+    if few := [f"{name} has {n} at a size" for name, n in fewest.items() if n < MIN_RUNS]:
         notes.append(f"no interval: it takes at least {MIN_RUNS} runs at every size, and {' and '.join(few)}")
     else:
         drawn = [isotonic(means, arm.by_run().counts) for arm, means in zip(arms, resampled(arms, seed), strict=True)]
         windows = _window([drawn[number] for number in within], full_range)
         usable = windows[1] - windows[0] > FLAT * max(1.0, abs(high))
         if (lost := int((~usable).sum())) > N_RESAMPLES * (1 - level) / 2:
-            notes.append(
-                f"no interval: in {lost:,} of {N_RESAMPLES:,} resamples the curves share no score, so the window itself is in doubt"
-            )
+            without = f"in {lost:,} of {N_RESAMPLES:,} resamples the curves share no score"
+            notes.append(f"no interval: {without}, so the window itself is in doubt")
         else:
             kept, bounds = [curve[usable] for curve in drawn], (windows[0][usable], windows[1][usable])
             interval = order_interval(_distance(sizes, kept, bounds), level)
             ratio = Ranged(ratio.value, *(2**end for end in order_interval(_log2_distance(sizes, kept, bounds), level)))
     if full_range:
         notes.append(
-            "over the full range, sizes beyond those tried count as the smallest or largest tried, so the distance is understated"
+            "over the full range, sizes beyond those tried count as the smallest or largest tried, "
+            "so the distance is understated"
         )
     read = _curves_read([better, worse], curves[:2], drawn, level)
     return Advantage(
@@ -183,18 +194,20 @@ def _log2_distance(sizes: Sizes, curves: Sequence[Floats], window: tuple[Floats,
 def _at_score(
     score: float, sizes: Sizes, curves: Sequence[Floats], drawn: Sequence[Floats] | None, level: float
 ) -> AtScore:
-    """Sizes at one score. What lies beyond the sizes tried is known as a range, [0, smallest] or [largest, inf), and enters the intervals as one."""
-    found = [size_at(of, curve, score) for of, curve in zip(sizes, curves, strict=False)]
-    needs = [Ranged(finite(float(n))) for n in found]
+    """Sizes at one score.
+
+    A size beyond those tried is known as a range, [0, smallest] or [largest, inf), and enters the intervals as one.
+    """
+    at_score = [size_at(of, curve, score) for of, curve in zip(sizes, curves, strict=False)]
+    needs = [Ranged(finite(float(n))) for n in at_score]
     apart, ratio = Ranged(None), Ranged(None)
     if all(need.value is not None for need in needs):
-        apart, ratio = Ranged(float(found[1] - found[0])), Ranged(float(found[1] / found[0]))
+        apart, ratio = Ranged(float(at_score[1] - at_score[0])), Ranged(float(at_score[1] / at_score[0]))
     if drawn is None:
         return AtScore(score, needs[0], needs[1], apart, ratio)
     of_draws = [size_at(of, curve, score) for of, curve in zip(sizes, drawn, strict=False)]
-    least = [
-        np.where(n == -np.inf, 0.0, np.where(n == np.inf, of[-1], n)) for of, n in zip(sizes, of_draws, strict=True)
-    ]
+    reached = [np.where(n == np.inf, of[-1], n) for of, n in zip(sizes, of_draws, strict=True)]
+    least = [np.where(n == -np.inf, 0.0, n) for n in reached]
     most = [np.where(n == -np.inf, of[0], n) for of, n in zip(sizes, of_draws, strict=True)]
     with np.errstate(divide="ignore"):
         ratios = least[1] / most[0], most[1] / least[0]
@@ -211,43 +224,43 @@ def _ends(least: Floats, most: Floats, level: float) -> tuple[float | None, floa
 
 
 def _lescao2021(
-    better: Scores, worse: Scores, window_of: Sequence[Scores], full_range: bool, level: float
+    better: RunScores, worse: RunScores, window_of: Sequence[RunScores], full_range: bool, level: float
 ) -> Advantage:
-    found = reproduce(better, worse, window_of=window_of, full_range=full_range)
-    _refuse_empty(better, worse, *found.window)
-    assert found.advantage is not None
+    paper = reproduce(better, worse, window_of=window_of, full_range=full_range)
+    _refuse_empty(better, worse, *paper.window)
+    assert paper.advantage is not None
     notes = _missing([better, worse])
-    if found.spread is None:
+    if paper.spread is None:
         notes.append(
             "no spread: with one run of each arm held out, an arm has none left or the window is a single score"
         )
-    if found.n_empty:
-        ways = f"in {found.n_empty} of {len(found.hold_outs)} hold-outs the curves share no score"
-        notes.append(f"{ways}; this protocol counts each as {found.for_empty:,.0f} rows, and its spread is mostly that")
+    if paper.n_empty:
+        ways = f"in {paper.n_empty} of {len(paper.hold_outs)} hold-outs the curves share no score"
+        notes.append(f"{ways}; this protocol counts each as {paper.for_empty:,.0f} rows, and its spread is mostly that")
     whole = [accumulated(arm) for arm in (better, worse)]
     read = _curves_read([better, worse], [curve.scores for curve in whole if curve is not None])
     return Advantage(
         protocol="lescao2021",
         better=better.name,
         worse=worse.name,
-        advantage=found.advantage,
-        spread=found.spread,
+        advantage=paper.advantage,
+        spread=paper.spread,
         interval=None,
         level=level,
         ratio=None,
-        window=found.window,
+        window=paper.window,
         full_range=full_range,
         crossover=find_crossover(*read, None, level, log=False),
         at=None,
         curves=read,
-        n_hold_outs=len(found.hold_outs),
-        n_empty_hold_outs=found.n_empty,
+        n_hold_outs=len(paper.hold_outs),
+        n_empty_hold_outs=paper.n_empty,
         notes=tuple(notes),
     )
 
 
 def _curves_read(
-    arms: Sequence[Arm], curves: Sequence[Floats], drawn: Sequence[Floats] | None = None, level: float = 0.95
+    arms: Sequence[ArmScores], curves: Sequence[Floats], drawn: Sequence[Floats] | None = None, level: float = 0.95
 ) -> tuple[CurveRead, CurveRead]:
     bands: list[tuple[tuple[float, float], ...] | None] = [None, None]
     if drawn is not None:
@@ -260,20 +273,18 @@ def _curves_read(
     return better, worse
 
 
-def _refuse_empty(better: Arm, worse: Arm, low: float, high: float) -> None:
+def _refuse_empty(better: ArmScores, worse: ArmScores, low: float, high: float) -> None:
     names, rounding = f"{better.name} and {worse.name}", FLAT * max(1.0, abs(high))
     if abs(high - low) <= rounding:
-        raise UserError(
-            f"{names} share the single score {low:.6g}, which is no window; compare them at sizes where both still learn"
-        )
+        single = f"{names} share the single score {low:.6g}, which is no window"
+        raise UserError(f"{single}; compare them at sizes where both still learn")
     if low > high:
+        apart = f"one curve begins at {low:.6g}, the other ends at {high:.6g}"
         remedy = "measure more sizes, or take --full-range for a bound"
-        raise UserError(
-            f"{names} share no score, so there is no window: one curve begins at {low:.6g}, the other ends at {high:.6g}; {remedy}"
-        )
+        raise UserError(f"{names} share no score, so there is no window: {apart}; {remedy}")
 
 
-def _missing(arms: Sequence[Arm]) -> list[str]:
+def _missing(arms: Sequence[ArmScores]) -> list[str]:
     """Which runs are not there, arm by arm."""
     notes = []
     for arm in arms:

@@ -1,8 +1,9 @@
-"""Where two learning curves cross: the training size from which on one arm is ahead of the other for good, or the sentence that says why there is none.
+"""Where two learning curves cross: the size from which on one arm is ahead for good, or why there is no such size.
 
-With runs to resample, the lead of one arm over the other is itself made monotone in size: noise where two curves are close would else make crossings of its
-own (nominal 0.95 then covered 0.85 to 0.94 of near ties, and 0.93 to 0.98 with the monotone lead; simulated, 300 draws each). That the order changes once is
-thus assumed, and checked: where the runs show more than one change beyond their noise, no single size is given.
+With runs to resample, the lead of one arm over the other is itself made monotone in size. Noise where two curves are
+close would else make crossings of its own: nominal 0.95 then covered 0.85 to 0.94 of near ties, and 0.93 to 0.98 with
+the monotone lead (simulated, 300 draws each). So it is assumed that the order changes once, and that is checked: where
+the runs show more than one change beyond their noise, no single size is given.
 """
 
 import math
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stillhouse.advice.curves import Censored, finite, size_interval
+from stillhouse.advice.curves import finite, size_interval
 from stillhouse.advice.monotone import Floats, caught_up, crossings, isotonic, lead
+from stillhouse.results.learning_curves import Censored
 
 TIE = 1e-12  # leads this small are rounding
 
@@ -31,13 +33,14 @@ class CurveRead:
     band: tuple[tuple[float, float], ...] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Crossover:
     """Where the curves cross: from `n_star` training rows on `leader` is ahead for good.
 
-    `n_star` None with "<=": `leader` is nowhere behind; with ">": it is ahead nowhere yet; with neither: no single size, and `sentence` says why.
-    `level` is the interval's; None: there is none. With one, `low` None: it reaches below the smallest shared size; `high` None: beyond the largest.
-    `crossings`: every size at which the fitted curves cross, by noise or not.
+    `n_star` None with "<=": `leader` is nowhere behind; with ">": it is ahead nowhere yet; with neither: no single
+    size, and `sentence` says why. `level` is the interval's; None: there is none. With an interval, `low` None: it
+    reaches below the smallest shared size; `high` None: beyond the largest. `crossings`: every size at which the fitted
+    curves cross, by noise or not.
     """
 
     leader: str
@@ -53,26 +56,23 @@ class Crossover:
 def find_crossover(
     better: CurveRead, worse: CurveRead, drawn: tuple[Floats, Floats] | None, level: float, *, log: bool
 ) -> Crossover:
-    """`drawn`: the two curves' resamples (resamples, sizes), None where there are none; then the fitted curves alone decide, and there is no interval."""
+    """`drawn`: the two curves' resamples (resamples, sizes).
+
+    Where it is None the fitted curves alone decide, and there is no interval.
+    """
     grid, ahead = lead(worse.sizes, worse.fitted, better.sizes, better.fitted, log=log)
     if not grid.size:
-        return _none(
-            worse,
-            (),
-            f"where the curves cross is unknown: {better.name} and {worse.name} have no training size in common",
-        )
+        nothing_shared = f"{better.name} and {worse.name} have no training size in common"
+        return _none(worse, (), f"where the curves cross is unknown: {nothing_shared}")
     ahead = np.where(np.abs(ahead) < TIE, 0.0, ahead)
-    found = tuple(crossings(grid, ahead, log=log))
+    sizes = tuple(crossings(grid, ahead, log=log))
     leads = None if drawn is None else lead(worse.sizes, drawn[1], better.sizes, drawn[0], log=log)[1]
-    changes = len(found) if leads is None else _changes(_beyond_noise(leads, level))
+    changes = len(sizes) if leads is None else _changes(_beyond_noise(leads, level))
     if changes > 1:
         noise = "" if leads is None else f" ({changes} times beyond the noise of the runs)"
-        times = "once" if len(found) == 1 else f"{len(found)} times"
-        return _none(
-            worse,
-            found,
-            f"the curves cross {times}, at about {_listed(found)} training rows{noise}, so no single size is the crossover",
-        )
+        times = "once" if len(sizes) == 1 else f"{len(sizes)} times"
+        where = f"the curves cross {times}, at about {_listed(sizes)} training rows{noise}"
+        return _none(worse, sizes, f"{where}, so no single size is the crossover")
     signs = ahead[ahead != 0]
     falls_back = bool(signs.size and signs[0] > 0 > signs[-1])  # `worse` is ahead first, and `better` overtakes it
     leader, other, sign = (better, worse, -1.0) if falls_back else (worse, better, 1.0)
@@ -81,15 +81,24 @@ def find_crossover(
         n_star = float(caught_up(grid, sign * ahead, log=log))
     else:
         n_star = float(caught_up(grid, isotonic(sign * ahead), log=log))
-        low, high = size_interval(
-            caught_up(grid, isotonic(sign * leads), log=log), level, float(grid[0]), float(grid[-1])
-        )
+        caught = caught_up(grid, isotonic(sign * leads), log=log)
+        low, high = size_interval(caught, level, float(grid[0]), float(grid[-1]))
     censored: Censored | None = "<=" if n_star == -math.inf else ">" if n_star == math.inf else None
     sentence = _sentence(leader.name, other.name, n_star, grid)
-    if len(found) > 1:
-        sentence += f"; the curves as fitted cross {len(found)} times (at about {_listed(found)}), but no more than once beyond the noise of the runs"
+    if len(sizes) > 1:
+        sentence += (
+            f"; the curves as fitted cross {len(sizes)} times (at about {_listed(sizes)}), "
+            "but no more than once beyond the noise of the runs"
+        )
     return Crossover(
-        leader.name, finite(n_star), low, high, None if leads is None else level, censored, found, sentence
+        leader=leader.name,
+        n_star=finite(n_star),
+        low=low,
+        high=high,
+        level=None if leads is None else level,
+        censored=censored,
+        crossings=sizes,
+        sentence=sentence,
     )
 
 
@@ -104,8 +113,18 @@ def _changes(signs: Floats) -> int:
     return int((decided[1:] != decided[:-1]).sum())
 
 
-def _none(worse: CurveRead, found: tuple[float, ...], sentence: str) -> Crossover:
-    return Crossover(worse.name, None, None, None, None, None, found, sentence)
+def _none(worse: CurveRead, sizes: tuple[float, ...], sentence: str) -> Crossover:
+    """No single size; `sizes` are those at which the curves cross."""
+    return Crossover(
+        leader=worse.name,
+        n_star=None,
+        low=None,
+        high=None,
+        level=None,
+        censored=None,
+        crossings=sizes,
+        sentence=sentence,
+    )
 
 
 def _listed(sizes: Sequence[float]) -> str:

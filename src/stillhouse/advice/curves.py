@@ -1,30 +1,34 @@
 """Learning curves over sizes and seeds, and the size at which a student meets the prompt.
 
-A curve is the mean over seeds, made monotone in size (isotonic regression), read between sizes on a line in log2 n. Its uncertainty has two sources, which
-rows and which seeds, so its bootstrap draws both (Owen & Eckles 2012, 1106.2125): rows (or groups of rows) with replacement, the same draw for every arm,
-because all arms answered the same rows; seeds by random weights, the same at every size, because a seed's subsets are nested, and the same for arms whose
-seeds have the same names.
+A curve is the mean over seeds, made monotone in size (isotonic regression), read between sizes on a line in log2 n. Its
+uncertainty has two sources, which rows and which seeds, so its bootstrap draws both (Owen & Eckles 2012, 1106.2125).
+Rows (or groups of rows) are drawn with replacement, the same draw for every arm, because all arms answered the same
+rows. Seeds are drawn by random weights, the same at every size, because a seed's subsets are nested; and the same for
+arms whose seeds have the same names.
 
-Seeds are few, and drawing 3 to 5 of them with replacement gives intervals that are far too short: nominal 0.95 covered 0.77 to 0.86 (simulated, curves with
-independent and with shared noise of seeds, 400 draws each). So a seed's deviation from the mean is weighted with a normal variate instead, and all of a
-curve's with one of Student's t: for a plain mean that is the t interval exactly. What rows alone do to a seed's mean is taken out of its deviation first,
-because the draw of rows brings that in already.
+Seeds are few, and drawing 3 to 5 of them with replacement gives intervals that are far too short: nominal 0.95 covered
+0.77 to 0.86 (simulated, curves with independent and with shared noise of seeds, 400 draws each). So a seed's deviation
+from the mean is weighted with a normal variate instead, and all of a curve's deviations with one of Student's t: for a
+plain mean that is the t interval exactly. The spread that rows alone bring into a seed's mean is taken out of its
+deviation first, because the draw of rows brings that in already.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stillhouse.advice.monotone import Floats, isotonic, size_at
 from stillhouse.records import Example
+from stillhouse.results.arms import PROMPT
+from stillhouse.results.learning_curves import Ahead, Censored, CurvePoint, PromptCrossing
 
 N_RESAMPLES = 2000
-FEWEST_GROUPS = 5  # of three rows, one draw in nine is a single row three times: no 95 % interval comes out of so few; five give 126 different draws
-Censored = Literal["<=", ">"]
+# Of three rows, one draw in nine is a single row three times: no 95 % interval comes out of so few. Five rows give 126
+# different draws.
+FEWEST_GROUPS = 5
 
 
 def sizes_for(n_rows: int, n_classes: int | None) -> list[int]:
@@ -42,9 +46,10 @@ def sizes_for(n_rows: int, n_classes: int | None) -> list[int]:
 def nested_subsets(
     examples: Sequence[Example], sizes: Sequence[int], targets: Sequence[str | None], seed: int
 ) -> list[list[Example]]:
-    """One subset per size, each a part of the next, drawn by the seed alone. The smallest already holds a row of every class that is no rarity.
+    """One subset per size, each a part of the next, drawn by the seed alone.
 
-    `targets` are the rows' labels where these are classes, else None: then rows come in plain random order.
+    `targets` are the rows' labels where these are classes: then every subset begins with one row of each class, as far
+    as half of the smallest size goes. Where they are None, rows come in plain random order.
     """
     generator = np.random.default_rng(seed)
     order = [int(index) for index in generator.permutation(len(examples))]
@@ -59,35 +64,11 @@ def nested_subsets(
 
 
 @dataclass(frozen=True)
-class Point:
-    """One size: the mean over seeds of the score on the test rows, each seed's own, and the two-way bootstrap's band."""
+class RowScores:
+    """The row scores of one kind of student: `scores` (sizes, seeds, rows), 0..1.
 
-    n: int
-    mean: float
-    low: float | None
-    high: float | None
-    scores: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """Where the curve meets the prompt. `n_star` None with "<=": at or below the smallest size; with ">": beyond the largest.
-
-    `low` None: the interval reaches below the smallest size tried; `high` None: beyond the largest.
+    `groups` (rows,) numbers the groups of rows that are drawn together.
     """
-
-    n_star: float | None
-    low: float | None
-    high: float | None
-    censored: Censored | None
-    level: float
-    n_seeds: int
-    n_rows: int
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Row scores of one kind of student: `scores` (sizes, seeds, rows), 0..1; `groups` (rows,) numbers the groups that are drawn together."""
 
     sizes: tuple[int, ...]
     scores: Floats
@@ -96,31 +77,24 @@ class Measured:
 
     def __post_init__(self) -> None:
         if self.scores.shape[0] != len(self.sizes) or self.scores.shape[2] != len(self.groups):
-            raise ValueError(
-                f"scores of shape {self.scores.shape} do not fit {len(self.sizes)} sizes and {len(self.groups)} rows"
-            )
-        if not np.isfinite(self.scores).all():
-            raise ValueError(
-                f"{self.name}: {np.count_nonzero(~np.isfinite(self.scores))} of {self.scores.size} scores are no numbers"
-            )
+            shape = f"{len(self.sizes)} sizes and {len(self.groups)} rows"
+            raise ValueError(f"scores of shape {self.scores.shape} do not fit {shape}")
+        if wrong := np.count_nonzero(~np.isfinite(self.scores)):
+            raise ValueError(f"{self.name}: {wrong} of {self.scores.size} scores are no numbers")
 
-    def by_run(self) -> "Scores":
+    def by_run(self) -> "RunScores":
         """One score per run: the mean over its rows. Seeds are named by their place."""
-        means = self.scores.mean(axis=2)
-        return Scores(
-            self.name,
-            {
-                n: {str(seed): float(score) for seed, score in enumerate(of)}
-                for n, of in zip(self.sizes, means, strict=True)
-            },
-        )
+        means = zip(self.sizes, self.scores.mean(axis=2), strict=True)
+        runs = {n: {str(seed): float(score) for seed, score in enumerate(scores)} for n, scores in means}
+        return RunScores(self.name, runs)
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Runs of one arm of which only the score is known: training size -> name of the seed -> score. A run that is missing is not there.
+class RunScores:
+    """Runs of one arm of which only the score is known: training size -> name of the seed -> score.
 
-    Every size has a run at least. A higher score is better; its unit is the caller's.
+    A run that is missing is not there, but every size has at least one. A higher score is better; its unit is the
+    caller's.
     """
 
     name: str
@@ -151,17 +125,18 @@ class Scores:
         """(sizes,): the mean of the runs that there are."""
         return np.array([math.fsum(self.runs[n].values()) / len(self.runs[n]) for n in self.sizes])
 
-    def by_run(self) -> "Scores":
+    def by_run(self) -> "RunScores":
         return self
 
 
-Arm = Measured | Scores
+ArmScores = RowScores | RunScores
 
 
-def curve_points(measured: Measured, *, level: float = 0.95, seed: int = 0) -> list[Point]:
-    """The curve as measured (not yet isotonic), with a band where there are at least two seeds and `FEWEST_GROUPS` groups of rows.
+def curve_points(measured: RowScores, *, level: float = 0.95, seed: int = 0) -> list[CurvePoint]:
+    """The curve as measured (not yet isotonic).
 
-    Where no draw differs from another (every row right with every seed, say) there is no band: nothing was seen that a width could be estimated from.
+    It has a band where there are at least two seeds and `FEWEST_GROUPS` groups of rows. Where no draw differs from
+    another (every row right with every seed, say) there is none: nothing was seen that a width could be estimated from.
     """
     runs = measured.by_run()
     bands: list[tuple[float | None, float | None]] = [(None, None) for _ in measured.sizes]
@@ -170,42 +145,58 @@ def curve_points(measured: Measured, *, level: float = 0.95, seed: int = 0) -> l
         ends = np.quantile(drawn, [(1 - level) / 2, 1 - (1 - level) / 2], axis=0).T.tolist()
         bands = [(low, high) if low < high else (None, None) for low, high in ends]
     return [
-        Point(n, float(mean), low, high, tuple(runs.runs[n].values()))
+        CurvePoint(n, float(mean), low, high, tuple(runs.runs[n].values()))
         for n, mean, (low, high) in zip(measured.sizes, runs.means(), bands, strict=True)
     ]
 
 
-def crossing(measured: Measured, prompt: Floats, *, level: float = 0.95, seed: int = 0) -> Crossing:
-    """The size at which the students meet the prompt, `prompt` (rows,) being its scores on the same rows. With one seed, or too few rows, there is no interval.
+def crossing(
+    measured: RowScores, prompt: Floats, *, level: float = 0.95, seed: int = 0, prompt_name: str = PROMPT
+) -> PromptCrossing:
+    """The size at which the students meet the prompt, `prompt` (rows,) being its scores on the same rows.
 
-    None either where students and prompt answer alike on every row with every seed: then no draw can tell them apart.
+    There is no interval with one seed or too few rows, nor where students and prompt score alike on every row with
+    every seed: then no draw can tell them apart.
     """
     _, n_seeds, n_rows = measured.scores.shape
     n_star = float(size_at(measured.sizes, isotonic(measured.scores.mean(axis=(1, 2))), prompt.mean()))
     low = high = None
     if _has_interval(measured) and (measured.scores != prompt).any():
-        curves, line = resampled([measured, Measured((0,), prompt[None, None, :], measured.groups, "prompt")], seed)
-        low, high = size_interval(
-            size_at(measured.sizes, isotonic(curves), line[:, 0]), level, measured.sizes[0], measured.sizes[-1]
-        )
+        of_prompt = RowScores((0,), prompt[None, None, :], measured.groups, prompt_name)
+        curves, line = resampled([measured, of_prompt], seed)
+        sizes = size_at(measured.sizes, isotonic(curves), line[:, 0])
+        low, high = size_interval(sizes, level, measured.sizes[0], measured.sizes[-1])
     censored: Censored | None = "<=" if n_star == -math.inf else ">" if n_star == math.inf else None
-    return Crossing(finite(n_star), low, high, censored, level, n_seeds, n_rows)
+    return PromptCrossing(
+        curve=measured.name,
+        prompt=prompt_name,
+        n_star=finite(n_star),
+        low=low,
+        high=high,
+        censored=censored,
+        level=level,
+        n_seeds=n_seeds,
+        n_rows=n_rows,
+    )
 
 
-def _has_interval(measured: Measured) -> bool:
+def _has_interval(measured: RowScores) -> bool:
     return measured.scores.shape[1] > 1 and np.unique(measured.groups).size >= FEWEST_GROUPS
 
 
-def order_interval(found: Floats, level: float) -> tuple[float, float]:
-    """The percentile interval by order statistics: an end may be infinite ("beyond the largest size"), and no mean is taken with that."""
-    ordered = np.sort(found)
+def order_interval(values: Floats, level: float) -> tuple[float, float]:
+    """The percentile interval by order statistics: an end may be infinite, and no mean is ever taken with that."""
+    ordered = np.sort(values)
     cut = math.floor(len(ordered) * (1 - level) / 2)
     return float(ordered[cut]), float(ordered[-1 - cut])
 
 
-def size_interval(found: Floats, level: float, smallest: float, largest: float) -> tuple[float | None, float | None]:
-    """The interval of a size that may be censored: its lower end is None where it reaches below the smallest size, its upper end beyond the largest."""
-    low, high = order_interval(found, level)
+def size_interval(sizes: Floats, level: float, smallest: float, largest: float) -> tuple[float | None, float | None]:
+    """The interval of a size that may be censored.
+
+    Its lower end is None where it reaches below the smallest size, its upper end where it reaches beyond the largest.
+    """
+    low, high = order_interval(sizes, level)
     return None if low == -math.inf else min(low, largest), None if high == math.inf else max(high, smallest)
 
 
@@ -213,32 +204,34 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def ahead(points: Sequence[Point]) -> tuple[int, float, float] | None:
-    """(size, low, high) at one doubling of the largest size: from no gain at all to the last doubling's gain again. None with fewer than two sizes.
+def ahead(points: Sequence[CurvePoint]) -> Ahead | None:
+    """Where the curve may be at one doubling of the largest size; None with fewer than two sizes.
 
-    A band to say what to buy next, not a forecast: gains per doubling shrink in most learning curves, so the last one is taken as the most to hope for.
+    The band goes from no gain at all to the last doubling's gain again. It says what to buy next and is no forecast:
+    gains per doubling shrink in most learning curves, so the last one is taken as the most to hope for.
     """
     if len(points) < 2:
         return None
     last, before = points[-1], points[-2]
     gain = max(0.0, last.mean - before.mean) / math.log2(last.n / before.n)
-    return 2 * last.n, last.mean, min(1.0, last.mean + gain)
+    return Ahead(2 * last.n, last.mean, min(1.0, last.mean + gain))
 
 
-def resampled(arms: Sequence[Arm], seed: int) -> list[Floats]:
-    """For every arm (resamples, sizes): its means as other rows and other seeds might have given them. Arms with rows share their draws of rows.
+def resampled(arms: Sequence[ArmScores], seed: int) -> list[Floats]:
+    """For every arm (resamples, sizes): its means as other rows and other seeds might have given them.
 
-    An arm with one seed keeps it: nothing is known of how others would differ.
+    Arms with rows share their draws of rows. An arm with one seed keeps it: nothing is known of how others would
+    differ.
     """
     generator = np.random.default_rng(seed)
-    fewest: dict[tuple[str, ...], int] = {}  # by the names of the seeds
+    fewest: dict[tuple[str, ...], int] = {}  # names of seeds -> fewest runs at a size
     for arm in arms:
         fewest[arm.by_run().seeds] = min(*arm.by_run().counts, fewest.get(arm.by_run().seeds, N_RESAMPLES))
     weights = {seeds: _student_weights(len(seeds), least, generator) for seeds, least in fewest.items()}
     rows: Floats | None = None
     drawn = []
     for arm in arms:
-        if isinstance(arm, Measured):
+        if isinstance(arm, RowScores):
             groups = np.unique(arm.groups).size
             if rows is None:
                 rows = generator.multinomial(groups, np.full(groups, 1 / groups), size=N_RESAMPLES).astype(np.float64)
@@ -250,51 +243,60 @@ def resampled(arms: Sequence[Arm], seed: int) -> list[Floats]:
 
 
 def _student_weights(n_seeds: int, fewest: int, generator: np.random.Generator) -> Floats:
-    """(resamples, seeds) normal variates, each resample's scaled so that together they are Student's t with as many degrees of freedom as the fewest runs."""
+    """(resamples, seeds): normal variates, each resample's scaled so that together they are Student's t.
+
+    It has one degree of freedom less than there are runs at the size with the fewest.
+    """
     freedom = max(1, fewest - 1)
-    return generator.standard_normal((N_RESAMPLES, n_seeds)) * np.sqrt(
-        freedom / generator.chisquare(freedom, (N_RESAMPLES, 1))
-    )
+    normal = generator.standard_normal((N_RESAMPLES, n_seeds))
+    return normal * np.sqrt(freedom / generator.chisquare(freedom, (N_RESAMPLES, 1)))
 
 
-def _seed_deviations(arm: Arm) -> Floats:
-    """(sizes, seeds): each run's distance from its size's mean, scaled so that normal weights give the mean's standard error; 0 where there is no run."""
+def _seed_deviations(arm: ArmScores) -> Floats:
+    """(sizes, seeds): each run's distance from its size's mean; 0 where there is no run.
+
+    Scaled so that normal weights give the standard error of the mean.
+    """
     runs = arm.by_run()
-    found = np.zeros((len(runs.sizes), len(runs.seeds)))
+    deviations = np.zeros((len(runs.sizes), len(runs.seeds)))
     place = {seed: number for number, seed in enumerate(runs.seeds)}
     for row, (n, mean) in enumerate(zip(runs.sizes, runs.means(), strict=True)):
         count = len(runs.runs[n])
         if count > 1:
             for seed, score in runs.runs[n].items():
-                found[row, place[seed]] = (score - mean) / math.sqrt(count * (count - 1))
-    if isinstance(arm, Measured) and len(runs.seeds) > 1:
-        found *= _share_of_seeds(arm, found)[:, None]
-    return found
+                deviations[row, place[seed]] = (score - mean) / math.sqrt(count * (count - 1))
+    if isinstance(arm, RowScores) and len(runs.seeds) > 1:
+        deviations *= _share_of_seeds(arm, deviations)[:, None]
+    return deviations
 
 
-def _share_of_seeds(measured: Measured, deviations: Floats) -> Floats:
-    """(sizes,): the share (of standard deviations) of the spread between seeds that is not their answering single rows differently."""
+def _share_of_seeds(measured: RowScores, deviations: Floats) -> Floats:
+    """(sizes,): the share of the spread between seeds that is about whole seeds, in standard deviations.
+
+    The rest of the spread is that seeds answer single rows differently.
+    """
     sums, counts = _by_group(measured)
     n_seeds, n_groups = sums.shape[1:]
+    # What is left of a score once its row's mean and its seed's mean are taken off: a seed's luck with single rows.
     apart = sums - sums.mean(axis=1, keepdims=True)
-    apart -= (
-        apart.sum(axis=2, keepdims=True) / counts.sum() * counts
-    )  # what is left is seed by row: neither is better as a whole
-    by_rows = (
-        (apart**2).sum(axis=(1, 2)) / (n_seeds * (n_seeds - 1)) * n_groups / max(1, n_groups - 1) / counts.sum() ** 2
-    )
+    apart -= apart.sum(axis=2, keepdims=True) / counts.sum() * counts
+    squares = (apart**2).sum(axis=(1, 2)) / (n_seeds * (n_seeds - 1))
+    by_rows = squares * n_groups / max(1, n_groups - 1) / counts.sum() ** 2
     between = (deviations**2).sum(axis=1)
     return np.asarray(np.sqrt(np.clip(1 - by_rows / np.where(between > 0, between, 1.0), 0.0, 1.0)))
 
 
-def _of_drawn_rows(measured: Measured, drawn: Floats) -> Floats:
-    """(resamples, sizes): the mean over all seeds, on the drawn rows. `drawn` (resamples, groups) counts how often each group came."""
+def _of_drawn_rows(measured: RowScores, drawn: Floats) -> Floats:
+    """(resamples, sizes): the mean over all seeds, on the drawn rows.
+
+    `drawn` (resamples, groups) counts how often each group was drawn.
+    """
     sums, counts = _by_group(measured)
     return np.asarray((drawn @ sums.mean(axis=1).T) / (drawn @ counts)[:, None])
 
 
-def _by_group(measured: Measured) -> tuple[Floats, Floats]:
-    """(sizes, seeds, groups) sums of scores and (groups,) numbers of rows: a draw of groups is then one matrix product."""
+def _by_group(measured: RowScores) -> tuple[Floats, Floats]:
+    """(sizes, seeds, groups) sums of scores, (groups,) numbers of rows: a draw of groups is then one matrix product."""
     _, at = np.unique(measured.groups, return_inverse=True)
     counts = np.bincount(at).astype(np.float64)
     flat = measured.scores.reshape(-1, len(at))

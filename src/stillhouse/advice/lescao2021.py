@@ -1,9 +1,11 @@
-"""The data advantage as Le Scao & Rush 2021 (2103.08493, section 4) computed it, met to the rounded figure on their own runs.
+"""The data advantage as Le Scao & Rush 2021 (2103.08493, section 4) computed it: their figures, met on their own runs.
 
-A curve is the best run at each size, then the running maximum over sizes, on straight lines in the size itself. The advantage is the mean horizontal distance
-of two curves over the scores that both reach. Its spread is the standard deviation (population) over all ways to hold out one run of each arm, curves and
-window drawn anew each time. It is here to reproduce and to compare, not to decide: the best of several runs flatters, the more so the more runs there
-are, and the hold-outs share most of their runs, so their spread is no standard error.
+A curve is the best run at each size, then the running maximum over sizes, on straight lines in the size itself. The
+advantage is the mean horizontal distance of two curves over the scores that both reach. Its spread is the standard
+deviation (population) over all ways to hold out one run of each arm, curves and window drawn anew each time.
+
+It is here to reproduce and to compare, not to decide. The best of several runs flatters, the more so the more runs
+there are. And the hold-outs share most of their runs, so their spread is no standard error.
 """
 
 import itertools
@@ -12,15 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stillhouse.advice.curves import Scores
+from stillhouse.advice.curves import RunScores
 from stillhouse.advice.monotone import Floats, mean_size
 
 
 @dataclass(frozen=True)
 class Reproduced:
-    """`advantage` None: no score is reached by both. `hold_outs` are the values that the spread is of; `n_empty` of them had no window.
+    """The paper's advantage and its spread.
 
-    `spread` None: an arm has one run alone, or a hold-out's window is a single score.
+    `advantage` None: no score is reached by both. `hold_outs` are the values that the spread is of; `n_empty` of them
+    had no window. `spread` None: an arm has one run alone, or a hold-out's window is a single score.
     """
 
     advantage: float | None
@@ -39,8 +42,11 @@ class Accumulated:
     scores: Floats
 
 
-def accumulated(arm: Scores, without: str | None = None) -> Accumulated | None:
-    """The best of the runs at each size, then the running maximum. None where nothing is left once `without` (a seed) is held out."""
+def accumulated(arm: RunScores, without: str | None = None) -> Accumulated | None:
+    """The best of the runs at each size, then the running maximum.
+
+    None where nothing is left once `without` (a seed) is held out.
+    """
     best = {n: [score for seed, score in arm.runs[n].items() if seed != without] for n in arm.sizes}
     sizes = tuple(n for n in arm.sizes if best[n])
     return Accumulated(sizes, np.maximum.accumulate([max(best[n]) for n in sizes])) if sizes else None
@@ -53,12 +59,13 @@ def shared_window(curves: Sequence[Accumulated], full_range: bool) -> tuple[floa
 
 
 def reproduce(
-    better: Scores, worse: Scores, *, window_of: Sequence[Scores] = (), full_range: bool = False
+    better: RunScores, worse: RunScores, *, window_of: Sequence[RunScores] = (), full_range: bool = False
 ) -> Reproduced:
     """The advantage of `better` over `worse` in training rows.
 
-    `window_of`: the arms whose common scores are the window; default these two. The paper compares its null verbalizer over the window of prompt and head.
-    `full_range`: every score that an arm of the window reaches, sizes outside an arm's own range counted as its first or last; so the paper does for MultiRC.
+    `window_of`: the arms whose common scores are the window; default these two. The paper compares its null verbalizer
+    over the window of prompt and head. `full_range`: every score that an arm of the window reaches, sizes outside an
+    arm's own range counted as its first or last; so the paper does for MultiRC.
     """
     arms = {arm.name: arm for arm in (better, worse, *window_of)}
     within = [arm.name for arm in window_of] or [better.name, worse.name]
@@ -93,9 +100,10 @@ def _distance(better: Accumulated, worse: Accumulated, window: tuple[float, floa
 
 
 def _out_of_reach(better: Accumulated, worse: Accumulated) -> float:
-    """What the published spread counts where no score is common: the whole range of sizes with its sign turned, for the window's height is negative.
+    """What the published spread counts where no score is common: the whole range of sizes, with its sign turned.
 
-    Nothing defends that; COPA's printed 242 follows from three hold-outs that count -340 so (sizes 10 to 350), and without them it is 13.
+    The sign turns because the window's height is negative. Nothing defends that: COPA's printed spread of 242 comes
+    from three hold-outs that each count -340 (sizes 10 to 350), and without them it is 13.
     """
     if better.scores[0] > worse.scores[-1]:
         return float(better.sizes[0] - worse.sizes[-1])

@@ -1,6 +1,9 @@
-"""Anybody's training runs as CSV, one run a line: columns arm, n (training rows), seed, score; an empty score is a run that is missing.
+"""Anybody's training runs as CSV, one run a line: columns arm, n (training rows), seed, score.
 
-What is no number is refused with its line; nothing is guessed, because a score that was read wrong is a wrong advantage.
+An empty score is a run that is missing.
+
+What is no number is refused with its line; nothing is guessed, because a score that was read wrong is a wrong
+advantage.
 """
 
 import csv
@@ -9,14 +12,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from stillhouse.advice.curves import Scores
+from stillhouse.advice.curves import RunScores
 from stillhouse.errors import DatasetError
 
 COLUMNS = ("arm", "n", "seed", "score")
 MOST = 1e12  # beyond this no file has training rows or scores, and arithmetic would begin to lose digits
-_NUMBER = re.compile(
-    r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
-)  # what float() takes besides, nan, inf, 1_000, is no score
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")  # float() takes nan, inf and 1_000 too: no scores
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class ScoreFile:
     """`arms` in the order in which the file names them. `notes`: what was left out, as sentences."""
 
     path: Path
-    arms: dict[str, Scores]
+    arms: dict[str, RunScores]
     notes: tuple[str, ...]
 
 
@@ -39,17 +40,15 @@ def read_scores(path: Path) -> ScoreFile:
     missing: list[str] = []
     for line, cells in rows[1:]:
         if len(cells) != len(rows[0][1]):
-            raise DatasetError(
-                f"{path}:{line}: {len(cells)} cells where the header has {len(rows[0][1])}; quote a cell that holds a comma"
-            )
+            there = f"{len(cells)} cells where the header has {len(rows[0][1])}"
+            raise DatasetError(f"{path}:{line}: {there}; quote a cell that holds a comma")
         arm, n, seed, score = (cells[places[name]].strip() for name in COLUMNS)
         if not arm or not seed:
             raise DatasetError(f"{path}:{line}: the column {'arm' if not arm else 'seed'} is empty; name it")
         key = (arm, _size(path, line, n), seed)
         if key in first_line:
-            raise DatasetError(
-                f"{path}:{line}: {arm}, n = {key[1]}, seed {seed} is there twice (first on line {first_line[key]}); keep one"
-            )
+            twice = f"{arm}, n = {key[1]}, seed {seed} is there twice (first on line {first_line[key]})"
+            raise DatasetError(f"{path}:{line}: {twice}; keep one")
         first_line[key] = line
         of_arm = runs.setdefault(arm, {})
         if score:
@@ -60,7 +59,7 @@ def read_scores(path: Path) -> ScoreFile:
         raise DatasetError(f"{path}: {empty[0]} has no score at all; fill its column score, or remove its lines")
     if not runs:
         raise DatasetError(f"{path}: holds no run; add lines below the header")
-    return ScoreFile(path, {arm: Scores(arm, of_arm) for arm, of_arm in runs.items()}, _notes(rows[0][1], missing))
+    return ScoreFile(path, {arm: RunScores(arm, of_arm) for arm, of_arm in runs.items()}, _notes(rows[0][1], missing))
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
@@ -86,9 +85,8 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 def _places(path: Path, header: list[str]) -> dict[str, int]:
     names = [cell.strip() for cell in header]
     if absent := [name for name in COLUMNS if name not in names]:
-        there = ", ".join(name or "(no name)" for name in names[:6]) + (
-            f" and {len(names) - 6:,} more" if len(names) > 6 else ""
-        )
+        more = f" and {len(names) - 6:,} more" if len(names) > 6 else ""
+        there = ", ".join(name or "(no name)" for name in names[:6]) + more
         raise DatasetError(
             f"{path}: lacks the column {' and '.join(absent)}; it has {there}, and {', '.join(COLUMNS)} are needed"
         )
@@ -111,7 +109,8 @@ def _score(path: Path, line: int, text: str) -> float:
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not abs(value) <= MOST:  # also where it is no number
         raise DatasetError(
-            f"{path}:{line}: score = {text!r} is no score; give a number, or leave the cell empty where the run is missing"
+            f"{path}:{line}: score = {text!r} is no score; "
+            "give a number, or leave the cell empty where the run is missing"
         )
     return value
 

@@ -28,7 +28,7 @@ def demo(
 ) -> None:
     """The whole story on a built-in app: no key, no network, a few minutes."""
     from stillhouse.commands.demo import demo as run
-    from stillhouse.results.result import to_dict
+    from stillhouse.results.run_result import to_dict
 
     with progress_bar() as tick:
         done = run(folder, teacher=teacher, say=lambda line: err.print(line, highlight=False), on_progress=tick)

@@ -145,7 +145,7 @@ def _numbers(sizes: str | None) -> list[int] | None:
 
 def _show(done: "Finished", as_json: bool) -> None:
     from stillhouse.report.result_terminal import terminal
-    from stillhouse.results.result import to_dict
+    from stillhouse.results.run_result import to_dict
 
     if as_json:
         facts: dict[str, Any] = {

@@ -41,7 +41,7 @@ def report(
         return
     from stillhouse.report.result_page import render
     from stillhouse.report.result_terminal import terminal
-    from stillhouse.results.result import load_result, to_dict
+    from stillhouse.results.run_result import load_result, to_dict
     from stillhouse.runs import write_atomic
 
     result = load_result(run)
@@ -89,7 +89,7 @@ def _of_flow(run: str, to: Path | None, store: str | None, as_json: bool) -> Non
 
 def _of_test(file: Path, to: Path | None, as_json: bool) -> None:
     from stillhouse.report.test_page import render_test
-    from stillhouse.results.tested import load_tested, to_json
+    from stillhouse.results.flow_test import load_tested, to_json
     from stillhouse.runs import write_atomic
 
     tested = load_tested(file)

@@ -107,7 +107,7 @@ def _metrics(given: list[str]) -> dict[str, str]:
 
 def _show(done: "Finished", as_json: bool) -> None:
     from stillhouse.cli.tested import shown
-    from stillhouse.results.tested import to_json
+    from stillhouse.results.flow_test import to_json
 
     if as_json:
         emit_json(

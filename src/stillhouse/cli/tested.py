@@ -8,8 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stillhouse import numbers
-from stillhouse.evaluation.composability import Gap
-from stillhouse.results.tested import CAUSES, Against, FlowResult, PartResult
+from stillhouse.results.flow_test import CAUSES, Against, FlowResult, Gap, PartResult
 
 MOST = 8  # failing paths and misses that are written out, and half as many wrong cases of a part; the file has them all
 _STYLES = {"pass": "green", "fail": "red", "cannot tell": "yellow"}

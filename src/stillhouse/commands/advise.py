@@ -15,12 +15,13 @@ from stillhouse.commands.distill import Finished, OnProgress, plan, provenance, 
 from stillhouse.comparison.judged_arms import refuse_unjudged
 from stillhouse.errors import UserError
 from stillhouse.experiment import few_shot as shots
-from stillhouse.experiment.arms import MeasuredArm, StudentPlan, prompt_arm, slug, student_arm, write_predictions
+from stillhouse.experiment.arms import StudentPlan, prompt_arm, slug, student_arm
 from stillhouse.experiment.controls import control_plans
 from stillhouse.experiment.material import Material, prepare
 from stillhouse.experiment.sweep import sweep
 from stillhouse.report.result_page import render
-from stillhouse.results.result import Result, load_result, to_dict
+from stillhouse.results.measured_arm import MeasuredArm, write_predictions
+from stillhouse.results.run_result import Result, load_result, to_dict
 from stillhouse.runs import Run, write_atomic, write_json
 from stillhouse.student.job import family_of
 from stillhouse.task import Task, default_store, load_task

@@ -19,12 +19,12 @@ from stillhouse.comparison.rating_session import Sitting, people_on
 from stillhouse.comparison.win_rates import Judge, Terms, win_rates
 from stillhouse.data.dataset import Dataset, load_examples
 from stillhouse.errors import UserError
-from stillhouse.evaluation.gate import GateResult
-from stillhouse.evaluation.win_rate import Compared
+from stillhouse.evaluation.win_rate import JudgedRow
 from stillhouse.llm.ledger import Ledger
 from stillhouse.records import Progress
 from stillhouse.report.comparison_page import render_comparison
 from stillhouse.results.comparison import ComparisonResult, WinRates, to_dict
+from stillhouse.results.gates import GateResult
 from stillhouse.runs import Run, write_atomic, write_json
 from stillhouse.store import open_store
 from stillhouse.task import Task, load_task, teacher_name
@@ -162,8 +162,8 @@ async def _run(job: _Job, run: Run, people: People | None, gate: Terms | None) -
     return _finish(job, run, sides, pairs, rows, judge, gate, ledger.spent_usd)
 
 
-async def _judged(job: _Job, pairs: list[Pair], ledger: Ledger) -> tuple[list[Compared], Judge | None]:
-    blank = [Compared(pair.example.id) for pair in pairs]
+async def _judged(job: _Job, pairs: list[Pair], ledger: Ledger) -> tuple[list[JudgedRow], Judge | None]:
+    blank = [JudgedRow(pair.example.id) for pair in pairs]
     if job.judge is None:
         return blank, None
     instruction = job.task.instruction if job.task else None
@@ -179,7 +179,7 @@ def _finish(
     run: Run,
     sides: list[Answers],
     pairs: list[Pair],
-    rows: list[Compared],
+    rows: list[JudgedRow],
     judge: Judge | None,
     gate: Terms | None,
     cost_usd: float | None,

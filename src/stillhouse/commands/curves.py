@@ -8,7 +8,7 @@ import numpy as np
 
 from stillhouse.advice.advantage import Advantage, Protocol, data_advantage
 from stillhouse.advice.crossover import CurveRead
-from stillhouse.advice.curves import Scores
+from stillhouse.advice.curves import RunScores
 from stillhouse.advice.monotone import score_at, size_at
 from stillhouse.advice.scores_csv import ScoreFile, read_scores
 from stillhouse.errors import ExistsError, UserError
@@ -55,7 +55,7 @@ def curves(
     return Compared(found, picture, plot)
 
 
-def picture_of(found: Advantage, arms: tuple[Scores, Scores]) -> AdvantagePicture:
+def picture_of(found: Advantage, arms: tuple[RunScores, RunScores]) -> AdvantagePicture:
     """What there is to draw. A size of 0 is left out: it has no place on a log axis."""
     log = found.protocol == "ours"
     levels = np.linspace(*found.window, STEPS)
@@ -81,7 +81,7 @@ def _ends(read: CurveRead) -> tuple[int, int]:
     return first, read.sizes[-1]
 
 
-def _drawn(read: CurveRead, arm: Scores, log: bool) -> DrawnCurve:
+def _drawn(read: CurveRead, arm: RunScores, log: bool) -> DrawnCurve:
     bands = read.band or [(None, None)] * len(read.sizes)
     steps = np.geomspace(*_ends(read), STEPS)
     return DrawnCurve(
@@ -92,7 +92,7 @@ def _drawn(read: CurveRead, arm: Scores, log: bool) -> DrawnCurve:
     )
 
 
-def _arm(scores: ScoreFile, name: str) -> Scores:
+def _arm(scores: ScoreFile, name: str) -> RunScores:
     if name not in scores.arms:
         raise UserError(f"{scores.path}: holds no arm {name!r}; it holds {', '.join(scores.arms)}")
     return scores.arms[name]

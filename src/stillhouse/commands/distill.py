@@ -13,21 +13,16 @@ from typing import Any
 
 from stillhouse.comparison.judged_arms import judged, refuse_unjudged
 from stillhouse.errors import UserError
-from stillhouse.experiment.arms import (
-    MeasuredArm,
-    StudentPlan,
-    arm_name,
-    prompt_arm,
-    slug,
-    student_arm,
-    write_predictions,
-)
+from stillhouse.experiment.arms import StudentPlan, arm_name, prompt_arm, slug, student_arm
 from stillhouse.experiment.controls import control_plans
 from stillhouse.experiment.material import Material, prepare
 from stillhouse.experiment.training_sets import Lesson
 from stillhouse.records import Progress
 from stillhouse.report.result_page import render
-from stillhouse.results.result import LearningCurves, Provenance, Result, load_result, to_dict
+from stillhouse.results.learning_curves import LearningCurves
+from stillhouse.results.measured_arm import MeasuredArm, write_predictions
+from stillhouse.results.provenance import Provenance
+from stillhouse.results.run_result import Result, load_result, to_dict
 from stillhouse.runs import Run, write_atomic, write_json
 from stillhouse.student.job import family_of
 from stillhouse.task import Task, load_task
@@ -114,17 +109,17 @@ def plan(
     """One student on all rows of a lesson; None: the task's own."""
     splits, lesson = material.splits, lesson or material.own_lesson
     return StudentPlan(
-        spec,
-        kind,
-        material.task,
-        lesson.train,
-        lesson.validation,
-        splits.test,
-        material.calibration,
-        lesson.source,
-        material.scored_against,
-        seed,
-        folder / "arms" / slug(arm_name(spec, lesson.source, lesson.rows)),
+        spec=spec,
+        kind=kind,
+        task=material.task,
+        train=lesson.train,
+        validation=lesson.validation,
+        test=splits.test,
+        calibration=material.calibration,
+        learn_from=lesson.source,
+        scored_against=material.scored_against,
+        seed=seed,
+        out=folder / "arms" / slug(arm_name(spec, lesson.source, lesson.rows)),
         others=splits.also_test,
         rows=lesson.rows,
     )

@@ -8,10 +8,11 @@ from pathlib import Path
 from stillhouse.data.copies import distinct
 from stillhouse.data.dataset import load_examples
 from stillhouse.errors import ExistsError, UserError
-from stillhouse.evaluation.harness import ArmSummary, RowResult, summarise, write_rows
+from stillhouse.evaluation.harness import ArmSummary, summarise
 from stillhouse.evaluation.harness import evaluate as evaluate_rows
 from stillhouse.evaluation.metrics import metric_for
 from stillhouse.records import Progress, Source
+from stillhouse.results.row_result import RowResult, write_rows
 from stillhouse.serving.predictors import open_predictor
 from stillhouse.task import Task, load_task
 

@@ -24,7 +24,7 @@ from stillhouse.flow_tests.parts import Part, Parts
 from stillhouse.flow_tests.recorded_runs import RecordedRuns
 from stillhouse.records import Estimate, Progress
 from stillhouse.report.test_page import render_test
-from stillhouse.results.tested import CaseResult, FlowResult, PartResult, PathResult, load_rows, rows_of, to_json
+from stillhouse.results.flow_test import CaseResult, FlowResult, PartResult, PathResult, load_rows, rows_of, to_json
 from stillhouse.runs import write_atomic, write_json
 
 OnProgress = Callable[[Progress], None] | None
@@ -189,7 +189,15 @@ async def _pass(plan: _Plan, models: Mapping[str, str], file: Path) -> FlowResul
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     gap = gap_of(judged) if suite.whole else None
     return FlowResult(
-        whole.name, plan.target, created, dict(models), plan.offline, tuple(tested), tuple(paths), gap, tuple(missing)
+        flow=whole.name,
+        app=plan.target,
+        created=created,
+        models=dict(models),
+        offline=plan.offline,
+        parts=tuple(tested),
+        paths=tuple(paths),
+        gap=gap,
+        missing=tuple(missing),
     )
 
 
@@ -197,17 +205,17 @@ def _row(one: Expectation, outcome: Outcome) -> CaseResult:
     """One case, scored; not where the cassette had no answer for it, for then nothing is known of the app."""
     output = None if outcome.error is not None else as_text(outcome.result)
     score = None if outcome.missing else 0.0 if outcome.error is not None else one.score(outcome.result)
-    measured = (outcome.latency_s, outcome.cost_usd)
     return CaseResult(
-        one.case.id,
-        one.key,
-        score,
-        as_text(one.expected),
-        output,
-        outcome.error,
-        outcome.run,
-        *measured,
-        tuple(path_of(outcome.calls)),
+        id=one.case.id,
+        key=one.key,
+        score=score,
+        expected=as_text(one.expected),
+        output=output,
+        error=outcome.error,
+        run=outcome.run,
+        latency_s=outcome.latency_s,
+        cost_usd=outcome.cost_usd,
+        path=tuple(path_of(outcome.calls)),
     )
 
 
@@ -235,13 +243,13 @@ def _summary(name: str, kind: Any, expectations: Sequence[Expectation], rows: Se
         [took for took in times if took is not None],
     )
     return PartResult(
-        name,
-        kind,
-        tuple(dict.fromkeys(one.metric.name for one in expectations)),
-        _estimate(scores) if scores else None,
-        tuple(rows),
-        1000 * sum(known_costs) / len(costs) if costs and len(known_costs) == len(costs) else None,
-        statistics.median(known_times) if times and len(known_times) == len(times) else None,
+        name=name,
+        kind=kind,
+        metrics=tuple(dict.fromkeys(one.metric.name for one in expectations)),
+        score=_estimate(scores) if scores else None,
+        rows=tuple(rows),
+        cost_usd_per_1000=1000 * sum(known_costs) / len(costs) if costs and len(known_costs) == len(costs) else None,
+        latency_p50_s=statistics.median(known_times) if times and len(known_times) == len(times) else None,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from stillhouse.comparison.pairs import Pair
-from stillhouse.evaluation.win_rate import Choice, Compared
+from stillhouse.evaluation.win_rate import Choice, JudgedRow
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import open_teacher
 from stillhouse.records import Example, Prediction, Progress
@@ -43,13 +43,13 @@ def question(pair: Pair, instruction: str | None, a_first: bool) -> Example:
 async def ask_judge(
     name: str,
     pairs: Sequence[Pair],
-    rows: Sequence[Compared],
+    rows: Sequence[JudgedRow],
     instruction: str | None,
     settings: Task | None,
     store: Store,
     ledger: Ledger,
     on_progress: Callable[[Progress], None] | None = None,
-) -> tuple[list[Compared], bool]:
+) -> tuple[list[JudgedRow], bool]:
     """The rows with the judge's choices, and whether the judge is a stand-in. Raises TeacherError, BudgetError: what was answered by then is stored."""
     asked = [pair for pair in pairs if pair.settled is None]
     teacher = open_teacher(name, judge_task(settings), store, ledger=ledger, shots=())

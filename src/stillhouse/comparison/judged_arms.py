@@ -15,12 +15,12 @@ from stillhouse.comparison.pairs import Pair, pairs_of
 from stillhouse.comparison.rating_session import people_on
 from stillhouse.comparison.win_rates import Judge, Terms, win_rates
 from stillhouse.errors import UserError
-from stillhouse.evaluation.harness import RowResult
-from stillhouse.evaluation.win_rate import Compared
-from stillhouse.experiment.arms import AgainstPrompt, MeasuredArm
+from stillhouse.evaluation.win_rate import JudgedRow
 from stillhouse.experiment.material import Material
 from stillhouse.llm.ledger import Ledger
 from stillhouse.records import Progress
+from stillhouse.results.measured_arm import AgainstPrompt, MeasuredArm
+from stillhouse.results.row_result import RowResult
 from stillhouse.store import open_store
 from stillhouse.task import Task, default_store
 
@@ -74,7 +74,7 @@ async def _judged(
     own, other = (Answers(one.name, {row.id: row.output for row in one.test}) for one in (arm, prompt))
     pairs = pairs_of(examples, own, other)
     kept_in = task.resolve(task.gate.judgements)
-    rows = [Compared(pair.example.id, pair.group, settled=pair.settled) for pair in pairs]
+    rows = [JudgedRow(pair.example.id, pair.group, settled=pair.settled) for pair in pairs]
     if kept_in.is_file():
         with Judgements(kept_in) as kept:
             rows = people_on(pairs, kept)
@@ -97,7 +97,7 @@ async def _judged(
     return replace(arm, test=_scored(arm.test, pairs, rows), against=AgainstPrompt(found[0], found[1]))
 
 
-def _scored(test: list[RowResult], pairs: list[Pair], rows: list[Compared]) -> list[RowResult]:
+def _scored(test: list[RowResult], pairs: list[Pair], rows: list[JudgedRow]) -> list[RowResult]:
     """Each row's score: the people's choice, else the judge's in both orders; a tie, and said, where there is neither."""
     by_id = {pair.example.id: row for pair, row in zip(pairs, rows, strict=True)}
     scored = []

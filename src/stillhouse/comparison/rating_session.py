@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from stillhouse.comparison.judgements import Judgement, Judgements, Side
 from stillhouse.comparison.pairs import Pair, digest
-from stillhouse.evaluation.win_rate import Choice, Compared, Voice
+from stillhouse.evaluation.win_rate import Choice, JudgedRow, Voice
 from stillhouse.records import Progress
 
 
@@ -77,14 +77,14 @@ class Sitting:
         return next((key for key in reversed(self._kept.of(self._rater)) if key in ours), None)
 
 
-def people_on(pairs: Sequence[Pair], kept: Judgements) -> list[Compared]:
+def people_on(pairs: Sequence[Pair], kept: Judgements) -> list[JudgedRow]:
     """The rows with what people chose. A settled pair counts as passed by where every pair before it in the queue is judged by somebody."""
     rows, passed = [], True
     for pair in pairs:
         said = tuple(_voice(judgement, pair) for judgement in kept.on(pair.key)) if pair.settled is None else ()
         passed = passed and (pair.settled is not None or bool(said))
         rows.append(
-            Compared(
+            JudgedRow(
                 pair.example.id, pair.group, said, settled=pair.settled, reached=pair.settled is not None and passed
             )
         )

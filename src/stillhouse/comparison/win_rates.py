@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 
 from stillhouse.comparison.pairs import Pair
 from stillhouse.evaluation import agreement as checks
-from stillhouse.evaluation.gate import GateResult
 from stillhouse.evaluation.metrics import by_name
 from stillhouse.evaluation.proportions import mean_interval
 from stillhouse.evaluation.win_rate import (
     MIN_PEOPLE,
-    Compared,
+    JudgedRow,
     WinRate,
     best_known,
     by_judge,
@@ -18,6 +17,7 @@ from stillhouse.evaluation.win_rate import (
     decide_win_rate,
 )
 from stillhouse.results.comparison import Decided, OfRater, WeakScores, WinRates
+from stillhouse.results.gates import GateResult
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Judge:
 def win_rates(
     names: tuple[str, str],
     pairs: Sequence[Pair],
-    rows: Sequence[Compared],
+    rows: Sequence[JudgedRow],
     *,
     judge: Judge | None = None,
     gate: Terms | None = None,
@@ -60,7 +60,8 @@ def win_rates(
     decided = None if gate is None else decide_win_rate(best, margin=gate.margin, whose=whose, names=names)
     agreed, of_judge, of_people = checks.agreement(rows), checks.bias_of_judge(rows), checks.bias_of_people(rows)
     found = WinRates(
-        *names,
+        a=names[0],
+        b=names[1],
         by=best.by,
         rate=best.rate,
         tally=best.tally,
@@ -94,7 +95,7 @@ def win_rates(
     return _noted(found, best, rows, of_judge, of_people), decided
 
 
-def _each(rows: Sequence[Compared], raters: Sequence[str], level: float) -> tuple[OfRater, ...]:
+def _each(rows: Sequence[JudgedRow], raters: Sequence[str], level: float) -> tuple[OfRater, ...]:
     """What each person's choices say alone, of the rows that they judged."""
     found = []
     for name in raters:
@@ -111,7 +112,7 @@ def _each(rows: Sequence[Compared], raters: Sequence[str], level: float) -> tupl
 def _noted(
     found: WinRates,
     best: WinRate,
-    rows: Sequence[Compared],
+    rows: Sequence[JudgedRow],
     of_judge: checks.PositionBias | None,
     of_people: checks.PositionBias | None,
 ) -> WinRates:

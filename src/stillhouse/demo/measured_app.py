@@ -16,13 +16,14 @@ from typing import Any
 
 from stillhouse.demo.gold import Gold, gold, holds, rows_of
 from stillhouse.errors import UserError
-from stillhouse.evaluation.composability import Composed, Gap, composability_gap
+from stillhouse.evaluation.composability import Composed, composability_gap
 from stillhouse.evaluation.proportions import clopper_pearson
-from stillhouse.evaluation.sql import Database, same_result
+from stillhouse.evaluation.sql import ReadOnlyDatabase, same_result
 from stillhouse.flow.call import StepError
 from stillhouse.flow.engine import Flow, bounded_map
 from stillhouse.flow.user_flow import load_flow
 from stillhouse.records import Estimate, Progress
+from stillhouse.results.flow_test import Gap
 from stillhouse.store.journal import StepRow, open_journal
 
 AT_ONCE = 16
@@ -68,7 +69,7 @@ async def measure_app(
     `usd_per_call` is what a call of a step costs where its model reports no cost of its own: a student on one's own machine.
     """
     flow, store = load_flow(f"{app}:main"), app.parent / "app.db"
-    database = Database(app.parent / "shop.db")
+    database = ReadOnlyDatabase(app.parent / "shop.db")
     done = 0
 
     async def judge(question: str) -> Judgement:
@@ -101,7 +102,7 @@ async def _ask(
     question: str,
     models: Mapping[str, str],
     usd_per_call: Mapping[str, float | None],
-    database: Database,
+    database: ReadOnlyDatabase,
 ) -> Judgement:
     known = gold(question)
     if known is None:
@@ -131,7 +132,7 @@ def _run_id(question: str, models: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps([question, dict(models)], sort_keys=True).encode()).hexdigest()[:20]
 
 
-def _judge_steps(known: Gold, steps: Sequence[StepRow], database: Database) -> dict[str, bool]:
+def _judge_steps(known: Gold, steps: Sequence[StepRow], database: ReadOnlyDatabase) -> dict[str, bool]:
     """Right or wrong for each step whose right answer is known; a step of a wrong branch is not judged, for there is none."""
     by_name: dict[str, StepRow] = {step.key[0]: step for step in steps}  # of several tries the last
     judged = {"route": _output(by_name.get("route")) == known.route}

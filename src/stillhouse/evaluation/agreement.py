@@ -1,8 +1,9 @@
-"""Whether choices can be believed: do people choose alike, does a judge choose as they do, beyond chance, and who goes by where the answers stand?
+"""Whether choices can be believed: do people choose alike, does a judge choose as they do, and does the order matter?
 
-Cohen 1960 for kappa, judge against people; Krippendorff 2004 (Content Analysis, chapter 11) for alpha, people against one another: it takes any number of
-people, and rows that not all of them judged. Both have an interval by the jackknife over groups. Position bias is the share of choices for the answer shown
-first: one half where the order does not matter, for a person because the order is drawn, for the judge because it sees every pair in both.
+Judge against people: Cohen's kappa (1960). People against one another: Krippendorff's alpha (2004, Content Analysis,
+chapter 11), which takes any number of people, and rows that not all of them judged. Both have an interval by the
+jackknife over groups. Position bias is the share of choices for the answer shown first. It is one half where the order
+does not matter: for a person because the order is drawn, for the judge because it sees every pair in both orders.
 """
 
 import math
@@ -14,13 +15,16 @@ import numpy as np
 from scipy import stats
 
 from stillhouse.evaluation.proportions import clopper_pearson, mean_interval
-from stillhouse.evaluation.win_rate import SCORES, Choice, Compared, win_rate
+from stillhouse.evaluation.win_rate import SCORES, Choice, JudgedRow, win_rate
 from stillhouse.records import Estimate
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Judge and people on the rows that both judged, "both bad" taken as a tie. `kappa` None: by chance alone they would always agree."""
+    """Judge and people on the rows that both judged, "both bad" taken as a tie.
+
+    `kappa` None: by chance alone they would always agree.
+    """
 
     share: Estimate
     kappa: Estimate | None
@@ -30,8 +34,8 @@ class Agreement:
 class AmongPeople:
     """People on the rows that two of them or more judged, "both bad" taken as a tie; n is of these rows.
 
-    `share`: of a row's choices, taken two at a time, those that are the same; a row with more choices weighs more, as in alpha. `alpha` None: all choices of
-    all these rows are the same, and nothing tells agreement from having no other choice.
+    `share`: of a row's choices, taken two at a time, those that are the same. A row with more choices weighs more, as
+    in alpha. `alpha` None: all choices of all these rows are the same, so nothing tells agreement from chance.
     """
 
     share: Estimate
@@ -40,7 +44,11 @@ class AmongPeople:
 
 @dataclass(frozen=True)
 class PositionBias:
-    """`first`: the share of choices for the answer shown first, ties split. `consistent`: rows on which the judge chose the same in both orders."""
+    """How far the order of the two answers matters.
+
+    `first`: the share of choices for the answer shown first, ties split. `consistent`: the share of rows on which the
+    judge chose the same in both orders.
+    """
 
     first: Estimate
     consistent: Estimate | None = None
@@ -48,30 +56,29 @@ class PositionBias:
     @property
     def shown(self) -> bool:
         """Whether the interval leaves one half out."""
-        return (
-            self.first.low is not None and self.first.high is not None and not self.first.low <= 0.5 <= self.first.high
-        )
+        low, high = self.first.low, self.first.high
+        return low is not None and high is not None and not low <= 0.5 <= high
 
 
-def agreement(rows: Sequence[Compared], level: float = 0.95) -> Agreement | None:
+def agreement(rows: Sequence[JudgedRow], level: float = 0.95) -> Agreement | None:
     """None where no row was judged by both. Rows settled without asking say nothing of the judge, and do not count.
 
-    Of several people each is held against the judge: n counts choices, and a row's are drawn together.
+    Each of several people is compared with the judge: n counts their choices, and a row's are drawn together.
     """
     both = [(row, voice) for row in rows if row.settled is None and row.by_judge is not None for voice in row.people]
     if not both:
         return None
     pairs = [(_merged(voice.choice), _merged(row.by_judge)) for row, voice in both]
     clusters = [row.cluster for row, _ in both]
-    return Agreement(_share([one == other for one, other in pairs], clusters, level), kappa(pairs, clusters, level))
+    same = [person == judge for person, judge in pairs]
+    return Agreement(_share(same, clusters, level), kappa(pairs, clusters, level))
 
 
 def _share(same: Sequence[bool], clusters: Sequence[str], level: float) -> Estimate:
     if len(set(clusters)) < len(clusters):
-        return mean_interval([float(one) for one in same], clusters, level)
-    return Estimate(
-        sum(same) / len(same), len(same), *clopper_pearson(sum(same), len(same), level), level, "Clopper-Pearson"
-    )
+        return mean_interval([float(alike) for alike in same], clusters, level)
+    k, n = sum(same), len(same)
+    return Estimate(k / n, n, *clopper_pearson(k, n, level), level, "Clopper-Pearson")
 
 
 def _merged(choice: Choice | None) -> str:
@@ -79,7 +86,10 @@ def _merged(choice: Choice | None) -> str:
 
 
 def kappa(pairs: Sequence[tuple[str, str]], clusters: Sequence[str], level: float = 0.95) -> Estimate | None:
-    """Cohen's kappa; None where it is not defined. The interval is absent with fewer than three groups, or where leaving a group out undefines it."""
+    """Cohen's kappa; None where it is not defined.
+
+    The interval is absent with fewer than three groups, or where kappa is not defined once a group is left out.
+    """
     value = _kappa(Counter(pairs))
     if value is None:
         return None
@@ -92,10 +102,11 @@ def kappa(pairs: Sequence[tuple[str, str]], clusters: Sequence[str], level: floa
 
 def _jackknifed(value: float, left: Sequence[float | None], n: int, level: float) -> Estimate:
     """A coefficient from -1 to 1 with an interval from its values with one group left out at a time."""
-    held, m = np.array([one for one in left if one is not None]), len(left)
-    if m < 3 or len(held) < m or np.ptp(held) < 1e-15:
+    known, m = np.array([without for without in left if without is not None]), len(left)
+    if m < 3 or len(known) < m or np.ptp(known) < 1e-15:
         return Estimate(value, n, level=level)
-    half = float(stats.t.ppf(1 - (1 - level) / 2, m - 1) * np.sqrt((m - 1) / m * ((held - held.mean()) ** 2).sum()))
+    variance = (m - 1) / m * ((known - known.mean()) ** 2).sum()
+    half = float(stats.t.ppf(1 - (1 - level) / 2, m - 1) * np.sqrt(variance))
     return Estimate(value, n, max(-1.0, value - half), min(1.0, value + half), level, "jackknife over groups")
 
 
@@ -103,18 +114,18 @@ def _kappa(counts: Counter[tuple[str, str]]) -> float | None:
     n = counts.total()
     if n == 0:
         return None
-    one, other = Counter[str](), Counter[str]()
+    firsts, seconds = Counter[str](), Counter[str]()
     for (first, second), number in counts.items():
-        one[first] += number
-        other[second] += number
-    expected = sum(one[name] * other[name] for name in one) / n**2
+        firsts[first] += number
+        seconds[second] += number
+    expected = sum(firsts[name] * seconds[name] for name in firsts) / n**2
     if expected >= 1 - 1e-12:
         return None
     seen = sum(number for (first, second), number in counts.items() if first == second) / n
     return (seen - expected) / (1 - expected)
 
 
-def among_people(rows: Sequence[Compared], level: float = 0.95) -> AmongPeople | None:
+def among_people(rows: Sequence[JudgedRow], level: float = 0.95) -> AmongPeople | None:
     """None where no row was judged by two people."""
     several = [row for row in rows if len(row.people) > 1]
     if not several:
@@ -122,7 +133,7 @@ def among_people(rows: Sequence[Compared], level: float = 0.95) -> AmongPeople |
     units = [[_merged(voice.choice) for voice in row.people] for row in several]
     clusters = [row.cluster for row in several]
     if all(len(unit) == 2 for unit in units):
-        share = _share([one == other for one, other in units], clusters, level)
+        share = _share([first == second for first, second in units], clusters, level)
     else:
         alike = [(unit.count(choice) - 1) / (len(unit) - 1) for unit in units for choice in unit]
         of_choices = [cluster for cluster, unit in zip(clusters, units, strict=True) for _ in unit]
@@ -131,16 +142,18 @@ def among_people(rows: Sequence[Compared], level: float = 0.95) -> AmongPeople |
 
 
 def krippendorff_alpha(units: Sequence[Sequence[str]], clusters: Sequence[str], level: float = 0.95) -> Estimate | None:
-    """Alpha for choices without an order; a unit is what one row was called, by two or more. Units of fewer are left out, and n counts the others.
+    """Alpha for choices without an order. A unit holds one row's choices, by two people or more.
 
-    1: all agree in every unit; 0: as choices would that were dealt out at random; None: not defined. The interval is absent where `kappa`'s is.
+    Units of fewer are left out, and n counts the others. 1: all agree in every unit; 0: no more than choices would that
+    were dealt out at random; None: not defined. The interval is absent where `kappa`'s is.
     """
     parts: dict[str, list[Sequence[str]]] = {}
     for unit, cluster in zip(units, clusters, strict=True):
         if len(unit) > 1:
             parts.setdefault(cluster, []).append(unit)
     counted = [_disagreement(part) for part in parts.values()]
-    of_choices, apart = sum((choices for choices, _ in counted), Counter[str]()), math.fsum(part for _, part in counted)
+    of_choices = sum((choices for choices, _ in counted), Counter[str]())
+    apart = math.fsum(part for _, part in counted)
     if (value := _alpha(of_choices, apart)) is None:
         return None
     left = [_alpha(of_choices - choices, apart - part) for choices, part in counted]
@@ -148,7 +161,10 @@ def krippendorff_alpha(units: Sequence[Sequence[str]], clusters: Sequence[str], 
 
 
 def _disagreement(units: Sequence[Sequence[str]]) -> tuple[Counter[str], float]:
-    """How often each choice was made, and the ordered pairs of choices that differ, those of a unit of m divided by m - 1."""
+    """(how often each choice was made, the ordered pairs of choices that differ).
+
+    Each pair of a unit of m choices counts 1 / (m - 1).
+    """
     choices, apart = Counter[str](), 0.0
     for unit in units:
         times = Counter(unit)
@@ -163,7 +179,7 @@ def _alpha(choices: Counter[str], apart: float) -> float | None:
     return None if not by_chance else 1 - (n - 1) * apart / by_chance
 
 
-def bias_of_people(rows: Sequence[Compared], level: float = 0.95) -> PositionBias | None:
+def bias_of_people(rows: Sequence[JudgedRow], level: float = 0.95) -> PositionBias | None:
     """None where no person judged."""
     judged = [(row, voice) for row in rows for voice in row.people if voice.left is not None]
     if not judged:
@@ -172,7 +188,7 @@ def bias_of_people(rows: Sequence[Compared], level: float = 0.95) -> PositionBia
     return PositionBias(win_rate(first, [row.cluster for row, _ in judged], level).rate)
 
 
-def bias_of_judge(rows: Sequence[Compared], level: float = 0.95) -> PositionBias | None:
+def bias_of_judge(rows: Sequence[JudgedRow], level: float = 0.95) -> PositionBias | None:
     """None where the judge gave no row two usable replies."""
     firsts, same, clusters = [], [], []
     for row in rows:

@@ -1,4 +1,4 @@
-"""The value of an equation such as `((18 - 10) * 15)`: a small parser, because a model's answer is data and never code."""
+"""The value of an equation such as `((18 - 10) * 15)`, by a small parser: a model's answer is data and never code."""
 
 import re
 from fractions import Fraction
@@ -8,9 +8,10 @@ _MAX_TOKENS = 500
 
 
 def value_of(text: str) -> Fraction | None:
-    """The exact value of an expression over + - * / ( ) and decimal numbers; None where it is no expression or divides by zero.
+    """The exact value of an expression over + - * / ( ) and decimal numbers.
 
-    `answer = EXPRESSION` and thousands separators are taken; anything else is not.
+    None where it is no expression or divides by zero. `answer = EXPRESSION` and thousands separators are taken;
+    anything else is not.
     """
     tokens = _tokens(text.rpartition("=")[2].replace(",", ""))
     if not tokens or len(tokens) > _MAX_TOKENS:
@@ -23,14 +24,14 @@ def value_of(text: str) -> Fraction | None:
 
 
 def _tokens(text: str) -> list[str] | None:
-    text, found, position = text.strip(), [], 0
+    text, tokens, position = text.strip(), [], 0
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
             return None
-        found.append(match[1] or match[2])
+        tokens.append(match[1] or match[2])
         position = match.end()
-    return found
+    return tokens
 
 
 def _sum(tokens: list[str], at: int, depth: int) -> tuple[Fraction, int]:

@@ -1,32 +1,37 @@
-"""An anytime-valid gate: look after every paired row, stop when the rows are enough, and still be wrong in at most 1 - level of all cases.
+"""An anytime-valid gate: look after every row, stop when you like, and be wrong in at most 1 - level of all cases.
 
-The gate's interval is for a number of rows that was fixed beforehand; who looks at it after every row and stops when it likes what it sees is wrong far more
-often. Here evidence is the wealth of a gambler who starts with 1 and bets before every row that the student is better than `mean` by more than chance; if
-it is not, wealth is a supermartingale, and it ever reaches 1 / alpha with a probability of at most alpha (Ville 1939). Bets on a bounded mean:
-Waudby-Smith & Ramdas 2024 (JRSS B 86:1, 2010.09686), section 4; here every size of bet on a grid is made at once with an equal share of the money, so
-the wealth does not depend on the order of the rows and nothing is tuned.
+The gate's interval is for a number of rows that was fixed beforehand. Who looks at it after every row, and stops when
+it looks good, is wrong far more often. Here evidence is the wealth of a gambler who starts with 1 and bets before every
+row that the student is better than `mean`. If it is not, his wealth is a supermartingale, and it ever reaches 1 / alpha
+with a probability of at most alpha (Ville 1939). Bets on a bounded mean: Waudby-Smith & Ramdas 2024 (JRSS B 86:1,
+2010.09686), section 4. Here every size of bet on a grid is made at once with an equal share of the money, so the wealth
+does not depend on the order of the rows, and nothing is tuned.
 
-What it costs: two arms that are equal and differ on 10 % of the rows pass a margin of 2 points at about 1,800 rows in half of all cases and 3,400 in four of
-five (simulated), where a number of rows fixed beforehand takes about 1,550 for four of five (`gate.rows_needed`).
+What it costs, for two arms that are equal, differ on 10 % of the rows, and have a margin of 2 points: they pass at
+about 1,800 rows in half of all cases, and at 3,400 in four of five (simulated). A number of rows fixed beforehand takes
+about 1,550 for four of five (`margin_gate.rows_needed`).
 """
 
 import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from scipy import optimize
 
-# Shares of the largest bet that no row can push below zero. A finer grid or a smaller first share needed no fewer rows (margin 2 points, 300 trials each).
-_SHARES = np.geomspace(1 / 256, 1, 13)
+from stillhouse.results.gates import GateAnswer
 
-Answer = Literal["pass", "fail", "cannot tell"]
+# Shares of the largest bet that no row can push below zero. A finer grid, or a smaller first share, needed no fewer
+# rows (margin 2 points, 300 trials each).
+_SHARES = np.geomspace(1 / 256, 1, 13)
 
 
 def log_e(counts: Mapping[float, int], mean: float) -> float:
-    """Log of the e-value against "the mean difference is `mean` or less". `counts`: how often each difference, in [-1, 1], was seen; `mean` in (-1, 1)."""
+    """Log of the e-value against "the mean difference is `mean` or less".
+
+    `counts`: how often each difference, in [-1, 1], was seen. `mean` is in (-1, 1).
+    """
     wealth = np.zeros_like(_SHARES)
     with np.errstate(divide="ignore"):  # the boldest bettor may lose everything
         for difference, count in counts.items():
@@ -36,9 +41,10 @@ def log_e(counts: Mapping[float, int], mean: float) -> float:
 
 @dataclass
 class PairedEProcess:
-    """The rows seen so far of a student and its teacher, and what they prove about E[student - teacher] against -margin. Scores are in [0, 1].
+    """The rows seen so far of a student and its teacher: what they prove about E[student - teacher] against -margin.
 
-    "pass" and "fail" are each wrong with a probability of at most 1 - level, whenever and however often one looks.
+    Scores are in [0, 1]. "pass" and "fail" are each wrong with a probability of at most 1 - level, whenever and however
+    often one looks.
     """
 
     margin: float
@@ -53,7 +59,7 @@ class PairedEProcess:
     def n(self) -> int:
         return self.counts.total()
 
-    def add(self, student: float, teacher: float) -> Answer:
+    def add(self, student: float, teacher: float) -> GateAnswer:
         """One more row, and the answer after it. Raises ValueError for a score outside [0, 1]."""
         if not (0 <= student <= 1 and 0 <= teacher <= 1):
             raise ValueError(f"scores {student} and {teacher}: an e-process takes scores from 0 to 1")
@@ -71,13 +77,16 @@ class PairedEProcess:
         return log_e({-difference: count for difference, count in self.counts.items()}, self.margin)
 
     @property
-    def answer(self) -> Answer:
+    def answer(self) -> GateAnswer:
         enough = -math.log(1 - self.level)
         return "pass" if self.log_e_pass >= enough else "fail" if self.log_e_fail >= enough else "cannot tell"
 
     @property
     def lower_bound(self) -> float:
-        """Of the mean difference: all bounds, over all times at which one looks, hold together with probability `level`. -1 while nothing is known."""
+        """Of the mean difference; -1 while nothing is known.
+
+        With probability `level` all bounds hold together, over all times at which one looks.
+        """
         enough = -math.log(1 - self.level)
         low, high = -1 + 1e-9, 1 - 1e-9
         if log_e(self.counts, low) < enough:

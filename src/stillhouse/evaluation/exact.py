@@ -1,9 +1,11 @@
-"""An exact test of two systems on the same rows: is system 1 better than "worse by the margin"? Wrong in at most 1 - level of all cases at any number of rows.
+"""An exact test of two systems on the same rows: is system 1 better than "worse by the margin"?
 
-Tango's score test (`proportions`) trusts the normal distribution: at a nominal 5 % it passes systems that are worse by exactly the margin in up to 6.0 % of
-cases (300 rows, margin 2 points, exact sum). Here its statistic only orders the tables, and the p-value is the largest probability, over the unknown share of
-rows on which the two differ, of a table as extreme as the one seen (Hsueh, Liu & Chen 2001, Biometrics 57:478). That share is looked for in its own
-99.99 % interval alone, and what that may cost is added to the p-value (Berger & Boos 1994, JASA 89:1012).
+It is wrong in at most 1 - level of all cases, at any number of rows. Tango's score test (`proportions`) trusts the
+normal distribution: at a nominal 5 % it passes systems that are worse by exactly the margin in up to 6.0 % of cases
+(300 rows, margin 2 points, exact sum). Here its statistic only orders the tables. The p-value is the largest
+probability, over the unknown share of rows on which the two differ, of a table as extreme as the one seen (Hsueh, Liu &
+Chen 2001, Biometrics 57:478). That share is looked for in its own 99.99 % interval alone, and what that may cost is
+added to the p-value (Berger & Boos 1994, JASA 89:1012).
 """
 
 from functools import lru_cache
@@ -21,7 +23,10 @@ Counts = NDArray[np.int64]
 
 @lru_cache(maxsize=65536)
 def exact_p(b: int, c: int, n: int, delta: float) -> float:
-    """One-sided p-value of "p1 - p2 is `delta` or less", where b of n rows only system 1 got right, c only system 2. -1 < delta < 1."""
+    """One-sided p-value of "p1 - p2 is `delta` or less"; -1 < delta < 1.
+
+    Of n rows, only system 1 got b right, and only system 2 got c right.
+    """
     seen = float(tango_z_of_tables(np.array([b]), np.array([c]), n, delta)[0])
     low, high = clopper_pearson(b + c, n, 1 - OUTSIDE)
     shares = np.linspace(max(low, abs(delta)), max(high, abs(delta)), N_SHARES)
@@ -29,17 +34,17 @@ def exact_p(b: int, c: int, n: int, delta: float) -> float:
     losses = _likely(n, float(only_2.min()), float(only_2.max()))
     least = _least_wins(losses, n, delta, seen - 1e-9)
     rest = n - losses
-    with_win = np.clip(only_1 / np.maximum(1 - only_2, 1e-300), 0, 1)[:, None]  # of the rows that are no loss
-    wins = np.where(
-        least == 0, 1.0, special.bdtrc(np.maximum(least - 1, 0), np.maximum(rest, 0), with_win)
-    )  # (shares, losses)
+    of_no_losses = only_1 / np.maximum(1 - only_2, 1e-300)  # the chance of a win, among rows that are no loss
+    with_win = np.clip(of_no_losses, 0, 1)[:, None]
+    enough_wins = special.bdtrc(np.maximum(least - 1, 0), np.maximum(rest, 0), with_win)  # (shares, losses)
+    wins = np.where(least == 0, 1.0, enough_wins)
     as_extreme = (_binomial(losses, n, only_2[:, None]) * np.where(least > rest, 0.0, wins)).sum(axis=1)
     return min(1.0, float(as_extreme.max()) + OUTSIDE)
 
 
 @lru_cache(maxsize=4096)
 def exact_lower(b: int, c: int, n: int, level: float = 0.95) -> float:
-    """The one-sided lower bound of p1 - p2: the largest difference that the test refutes, to 1e-5; -1 where it refutes none.
+    """The one-sided lower bound of p1 - p2: the largest difference that the test refutes, to 1e-5; -1: it refutes none.
 
     The search starts around Tango's bound, which is near, and goes down to -1 where that is not low enough.
     """
@@ -68,7 +73,10 @@ def _binomial(k: Counts, n: int, p: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _least_wins(losses: Counts, n: int, delta: float, z: float) -> Counts:
-    """For every number of losses the fewest wins whose statistic is at least `z`, by bisection: more wins never make it smaller. Beyond n - losses: none."""
+    """For every number of losses the fewest wins whose statistic is at least `z`; beyond n - losses: none.
+
+    Found by bisection: more wins never make the statistic smaller.
+    """
     low, high = np.zeros_like(losses), n - losses + 1
     while (open_ := low < high).any():
         middle = (low + high) // 2

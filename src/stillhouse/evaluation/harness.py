@@ -1,49 +1,20 @@
-"""One harness for prompts, students and cascades: rows in, one result per row out, kept, so that any number can be computed again."""
+"""One harness for prompts, students and cascades: rows in, one result per row out, to compute any number from."""
 
-import json
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from stillhouse.errors import DatasetError
 from stillhouse.evaluation.metrics import Metric, macro_f1
 from stillhouse.evaluation.proportions import clopper_pearson, mean_interval
 from stillhouse.records import Estimate, Example, Prediction, Predictor, Progress, Source
-from stillhouse.runs import write_atomic
-
-
-@dataclass(frozen=True, slots=True)
-class RowResult:
-    """One example under one arm. `gold` is the label scored against: the gold one, or the teacher's where that is what is measured.
-
-    Raises DatasetError for a score that is no number from 0 to 1: no interval would hold for it.
-    """
-
-    id: str
-    group: str | None
-    gold: str
-    output: str | None
-    score: float
-    confidence: float | None = None
-    latency_s: float | None = None
-    cost_usd: float | None = None
-    source: str | None = None
-    error: str | None = None
-    raw_confidence: float | None = None  # before calibration
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.score <= 1:  # NaN is neither
-            raise DatasetError(
-                f"row {self.id!r} has the score {self.score}, and a score is a number from 0 to 1; mend the metric, or leave the row out"
-            )
+from stillhouse.results.row_result import RowResult
 
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """An arm in numbers. Latencies are of the rows that have one; `cost_usd_per_1000` is None unless every row's cost is known."""
+    """An arm in numbers. Latencies are of the rows that have one; the cost is None unless every row's is known."""
 
     score: Estimate
     macro_f1: float | None
@@ -62,7 +33,10 @@ async def evaluate(
     batch_size: int = 256,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> list[RowResult]:
-    """Predict and score every example, in order. Raises DatasetError where a row has no label of that source, or an id occurs twice."""
+    """Predict and score every example, in order.
+
+    Raises DatasetError where a row has no label of that source, or an id occurs twice.
+    """
     seen: set[str] = set()
     for example in examples:
         if example.target(source) is None:
@@ -74,10 +48,8 @@ async def evaluate(
     for start in range(0, len(examples), batch_size):
         batch = examples[start : start + batch_size]
         predictions = await predictor.predict(batch)
-        rows += [
-            score_row(example, prediction, metric, source)
-            for example, prediction in zip(batch, predictions, strict=True)
-        ]
+        answered = zip(batch, predictions, strict=True)
+        rows += [score_row(example, prediction, metric, source) for example, prediction in answered]
         if on_progress is not None:
             on_progress(Progress(len(rows), len(examples), f"evaluating {predictor.name}"))
     return rows
@@ -88,22 +60,22 @@ def score_row(example: Example, prediction: Prediction, metric: Metric, source: 
     gold = example.target(source)
     assert gold is not None  # evaluate refused such rows
     return RowResult(
-        example.id,
-        example.group,
-        gold,
-        prediction.output,
-        metric.score(prediction.output, gold, example),
-        prediction.confidence,
-        prediction.latency_s,
-        prediction.cost_usd,
-        prediction.source,
-        prediction.error,
-        prediction.raw_confidence,
+        id=example.id,
+        group=example.group,
+        gold=gold,
+        output=prediction.output,
+        score=metric.score(prediction.output, gold, example),
+        confidence=prediction.confidence,
+        latency_s=prediction.latency_s,
+        cost_usd=prediction.cost_usd,
+        source=prediction.source,
+        error=prediction.error,
+        raw_confidence=prediction.raw_confidence,
     )
 
 
 async def time_single(predictor: Predictor, examples: Sequence[Example], n: int = 200) -> list[float]:
-    """Seconds per call when rows come one by one, as an app sends them; the first few calls warm up and do not count."""
+    """Seconds per call when rows come one by one, as an app sends them; the first three warm up and do not count."""
     took = []
     for number, example in enumerate(examples[: n + 3]):
         began = time.perf_counter()
@@ -116,7 +88,10 @@ async def time_single(predictor: Predictor, examples: Sequence[Example], n: int 
 def summarise(
     rows: Sequence[RowResult], metric: Metric, *, level: float = 0.95, latencies_s: Sequence[float] | None = None
 ) -> ArmSummary:
-    """The arm's numbers; `latencies_s` (from `time_single`) go before what the rows carry. Rows of a group count as one draw in the score's interval."""
+    """The arm's numbers. `latencies_s` (from `time_single`) go before what the rows carry.
+
+    Rows of a group count as one draw in the score's interval.
+    """
     scores = [row.score for row in rows]
     value = sum(scores) / len(scores)
     groups = [f"row {row.id}" if row.group is None else f"group {row.group}" for row in rows]
@@ -125,32 +100,16 @@ def summarise(
         score = Estimate(value, len(rows), low, high, level, "Clopper-Pearson")
     else:
         score = mean_interval(scores, groups, level)
-    times = sorted(
-        latencies_s if latencies_s is not None else [row.latency_s for row in rows if row.latency_s is not None]
-    )
-    costs = [row.cost_usd for row in rows]
-    known = [cost for cost in costs if cost is not None]
+    if latencies_s is None:
+        latencies_s = [row.latency_s for row in rows if row.latency_s is not None]
+    times = sorted(latencies_s)
+    costs = [row.cost_usd for row in rows if row.cost_usd is not None]
+    of_classes = metric.name in ("accuracy", "macro_f1")
     return ArmSummary(
-        score,
-        macro_f1([row.gold for row in rows], [row.output for row in rows])
-        if metric.name in ("accuracy", "macro_f1")
-        else None,
-        sum(row.output is None for row in rows),
-        statistics.median(times) if times else None,
-        times[min(len(times) - 1, int(0.99 * len(times)))] if times else None,
-        1000 * sum(known) / len(known) if len(known) == len(costs) else None,
+        score=score,
+        macro_f1=macro_f1([row.gold for row in rows], [row.output for row in rows]) if of_classes else None,
+        n_failed=sum(row.output is None for row in rows),
+        latency_p50_s=statistics.median(times) if times else None,
+        latency_p99_s=times[min(len(times) - 1, int(0.99 * len(times)))] if times else None,
+        cost_usd_per_1000=1000 * sum(costs) / len(costs) if len(costs) == len(rows) else None,
     )
-
-
-def write_rows(path: Path, rows: Iterable[RowResult], **arm: Any) -> None:
-    """One JSON object per row, with the arm's name (and seed, size) in each."""
-    write_atomic(
-        path, "".join(json.dumps({**arm, **asdict(row)}, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-    )
-
-
-def read_rows(path: Path) -> list[RowResult]:
-    """The rows that `write_rows` wrote; what belongs to the arm is left out."""
-    names = {field.name for field in fields(RowResult)}
-    with path.open(encoding="utf-8") as file:
-        return [RowResult(**{key: value for key, value in json.loads(line).items() if key in names}) for line in file]

@@ -1,7 +1,7 @@
 """Scores of one answer against one gold answer, 0 to 1. No answer scores 0.
 
-Accuracy, exact match, the value of an equation and the result of a query are right or wrong. Token F1 and ROUGE-L are for open text, and weak: they
-reward shared words, not truth.
+Accuracy, exact match, the value of an equation and the result of a query are right or wrong. Token F1 and ROUGE-L are
+for open text, and weak: they reward shared words, not truth.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from stillhouse.evaluation.arithmetic import value_of
-from stillhouse.evaluation.sql import Database, same_result
+from stillhouse.evaluation.sql import ReadOnlyDatabase, same_result
 from stillhouse.records import Example
 from stillhouse.task import MetricName, Task
 
@@ -20,7 +20,7 @@ Score = Callable[[str, str, Example], float]
 
 @dataclass(frozen=True)
 class Metric:
-    """A named score. `proportion`: every row is 0 or 1, so exact binomial methods hold. `of_none`: what no answer scores."""
+    """A named score. `proportion`: every row is 0 or 1, so binomial methods hold. `of_none`: what no answer scores."""
 
     name: str
     of_answer: Score
@@ -33,10 +33,13 @@ class Metric:
 
 
 def metric_for(task: Task) -> Metric:
-    """The metric that the task names. Macro-F1 is no score of a row: its rows are scored by accuracy, and it is computed over them."""
+    """The metric that the task names.
+
+    Macro-F1 is no score of a row: its rows are scored by accuracy, and it is computed over them.
+    """
     if task.metric == "sql_execution":
         assert task.database is not None  # the task file demands it
-        database = Database(task.database)
+        database = ReadOnlyDatabase(task.database)
         return Metric("sql_execution", lambda output, gold, _: float(same_result(database, output, gold)))
     return _METRICS[task.metric]
 
@@ -56,24 +59,24 @@ def _exact(output: str, gold: str, _: Example) -> float:
 
 def _equation(output: str, gold: str, example: Example) -> float:
     """Right where both compute the same number, to a millionth of it."""
-    wanted, found = value_of(gold), value_of(output)
-    return float(
-        wanted is not None and found is not None and abs(found - wanted) * 1_000_000 <= max(Fraction(1), abs(wanted))
-    )
+    wanted, value = value_of(gold), value_of(output)
+    if wanted is None or value is None:
+        return 0.0
+    return float(abs(value - wanted) * 1_000_000 <= max(Fraction(1), abs(wanted)))
 
 
 def _token_f1(output: str, gold: str, _: Example) -> float:
-    found, wanted = _words(output), _words(gold)
-    shared = (Counter(found) & Counter(wanted)).total()
-    return 2 * shared / (len(found) + len(wanted)) if shared else float(not found and not wanted)
+    words, wanted = _words(output), _words(gold)
+    shared = (Counter(words) & Counter(wanted)).total()
+    return 2 * shared / (len(words) + len(wanted)) if shared else float(not words and not wanted)
 
 
 def _rouge_l(output: str, gold: str, _: Example) -> float:
     from rapidfuzz.distance import LCSseq
 
-    found, wanted = _words(output), _words(gold)
-    shared = LCSseq.similarity(found, wanted)
-    return 2 * shared / (len(found) + len(wanted)) if shared else float(not found and not wanted)
+    words, wanted = _words(output), _words(gold)
+    shared = LCSseq.similarity(words, wanted)
+    return 2 * shared / (len(words) + len(wanted)) if shared else float(not words and not wanted)
 
 
 def _words(text: str) -> list[str]:
@@ -87,15 +90,17 @@ _METRICS: dict[MetricName, Metric] = {
     "equation_value": Metric("equation_value", _equation),
     "token_f1": Metric("token_f1", _token_f1, proportion=False),
     "rouge_l": Metric("rouge_l", _rouge_l, proportion=False),
-    "win_rate": Metric(
-        "win_rate", lambda *_: 0.5, proportion=False, of_none=0.5
-    ),  # a tie, until the pair of answers is judged (comparison.judged_arms)
+    # every row is a tie, until the pair of answers is judged (comparison.judged_arms)
+    "win_rate": Metric("win_rate", lambda *_: 0.5, proportion=False, of_none=0.5),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """One class: precision is None where it was never predicted, recall where it has no gold rows, F1 where it has neither."""
+    """One class.
+
+    Precision is None where the class was never predicted, recall where it has no gold rows, F1 where both hold.
+    """
 
     label: str
     n: int
@@ -122,5 +127,5 @@ def per_class(gold: Sequence[str], outputs: Sequence[str | None], labels: Sequen
 def macro_f1(gold: Sequence[str], outputs: Sequence[str | None]) -> float | None:
     """Mean F1 over the classes that occur in gold or output; None without rows."""
     labels = sorted({*gold, *(output for output in outputs if output is not None)})
-    found = [score.f1 for score in per_class(gold, outputs, labels) if score.f1 is not None]
-    return sum(found) / len(found) if found else None
+    scores = [score.f1 for score in per_class(gold, outputs, labels) if score.f1 is not None]
+    return sum(scores) / len(scores) if scores else None

@@ -1,7 +1,8 @@
-"""Two arms on the same rows: the difference of their scores, its interval, and how surely it is above or below a margin.
+"""Two arms on the same rows: the difference of their scores, its interval, and how surely it is above or below a value.
 
-Rows that are right or wrong, each on its own: exact (`exact`), shown with Tango's interval. Scores in between, or rows in groups: bounds that hold for any
-scores from 0 to 1 (`bounded`) decide, and the interval shown is a BCa bootstrap over groups, absent where the groups do not vary.
+Rows that are right or wrong, each on its own: an exact test decides (`exact`), and Tango's interval is shown. Scores in
+between, or rows in groups: bounds that hold for any scores from 0 to 1 decide (`bounded`), and the interval shown is a
+BCa bootstrap over groups, absent where the groups do not vary.
 """
 
 from collections import defaultdict
@@ -13,14 +14,14 @@ import numpy as np
 
 from stillhouse.evaluation.bounded import Floats, lower_bound, p_value, worst_case_means
 from stillhouse.evaluation.exact import exact_lower, exact_p
-from stillhouse.evaluation.harness import RowResult
 from stillhouse.evaluation.proportions import bca, tango_interval
 from stillhouse.records import Estimate
+from stillhouse.results.row_result import RowResult
 
 
 @dataclass(frozen=True)
 class Paired:
-    """A student's rows and its teacher's, in the same order; at least one. Raises ValueError where the rows are not the same."""
+    """A student's rows and its teacher's, in the same order; at least one. Raises ValueError where they differ."""
 
     student: Sequence[RowResult]
     teacher: Sequence[RowResult]
@@ -35,7 +36,7 @@ class Paired:
 
     @cached_property
     def differences(self) -> list[float]:
-        return [one.score - other.score for one, other in zip(self.student, self.teacher, strict=True)]
+        return [own.score - other.score for own, other in zip(self.student, self.teacher, strict=True)]
 
     @property
     def mean(self) -> float:
@@ -44,21 +45,18 @@ class Paired:
     @cached_property
     def discordant(self) -> tuple[int, int]:
         """Rows on which the student scores more, and less."""
-        return sum(difference > 0 for difference in self.differences), sum(
-            difference < 0 for difference in self.differences
-        )
+        more, less = [d > 0 for d in self.differences], [d < 0 for d in self.differences]
+        return sum(more), sum(less)
 
     @cached_property
     def groups(self) -> tuple[Floats, Floats]:
         """Per group: the sum of its differences, and its rows. A row without a group is one of its own."""
         members: dict[tuple[str, str], list[float]] = defaultdict(list)
         for row, difference in zip(self.student, self.differences, strict=True):
-            members["row" if row.group is None else "group", row.id if row.group is None else row.group].append(
-                difference
-            )
-        return np.array([sum(part) for part in members.values()]), np.array(
-            [float(len(part)) for part in members.values()]
-        )
+            key = ("row", row.id) if row.group is None else ("group", row.group)
+            members[key].append(difference)
+        sums, sizes = [sum(part) for part in members.values()], [float(len(part)) for part in members.values()]
+        return np.array(sums), np.array(sizes)
 
     @property
     def n_groups(self) -> int:

@@ -1,7 +1,8 @@
 """Proportions and their differences, with intervals that hold for few rows: no normal approximation.
 
-Clopper & Pearson 1934 for one proportion; exact McNemar with mid-p (Fagerland, Lydersen & Laake 2013) and Tango's score interval (Tango 1998) for two
-systems on the same rows; Holm 1979 for several comparisons; a cluster bootstrap for scores that are no proportions.
+One proportion: Clopper & Pearson 1934. Two systems on the same rows: exact McNemar with mid-p (Fagerland, Lydersen &
+Laake 2013), and Tango's score interval (Tango 1998). Several comparisons: Holm 1979. Scores that are no proportions: a
+cluster bootstrap.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,10 @@ def clopper_pearson_upper(k: int, n: int, level: float = 0.95) -> float:
 
 
 def mcnemar_midp(b: int, c: int) -> float:
-    """Two-sided mid-p value of the exact McNemar test; b and c are the rows that only one of the two got right. 1 where they never differ."""
+    """Two-sided mid-p value of the exact McNemar test; 1 where the two never differ.
+
+    Only the first got b rows right, and only the second got c rows right.
+    """
     n, least = b + c, min(b, c)
     if n == 0:
         return 1.0
@@ -39,9 +43,10 @@ def mcnemar_midp(b: int, c: int) -> float:
 
 
 def tango_interval(b: int, c: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Tango's score interval for the paired difference p1 - p2, where b rows only system 1 got right, c only system 2, of n rows.
+    """Tango's score interval for the paired difference p1 - p2.
 
-    Statistics in Medicine 17:891 (1998), equation 2: the differences that the score test does not reject. Asymmetric and inside [-1, 1].
+    Of n rows, only system 1 got b right, and only system 2 got c right. Statistics in Medicine 17:891 (1998), equation
+    2: the differences that the score test does not reject. Asymmetric and inside [-1, 1].
     """
     z = float(stats.norm.ppf(1 - (1 - level) / 2))
     return _tango_bound(b, c, n, z), -_tango_bound(c, b, n, z)
@@ -53,7 +58,7 @@ def tango_lower(b: int, c: int, n: int, level: float = 0.95) -> float:
 
 
 def tango_z(b: int, c: int, n: int, delta: float) -> float:
-    """The score statistic at the hypothesis p1 - p2 = delta, with the nuisance parameter at its restricted maximum likelihood."""
+    """The score statistic at p1 - p2 = delta, with the nuisance parameter at its restricted maximum likelihood."""
     return float(tango_z_of_tables(np.array([b]), np.array([c]), n, delta)[0])
 
 
@@ -89,9 +94,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def mean_interval(
     scores: Sequence[float], groups: Sequence[str], level: float = 0.95, n_resamples: int = 2000
 ) -> Estimate:
-    """The mean of row scores with a BCa bootstrap interval over groups (Efron 1987); seeded by nothing but the rows, so it never changes.
+    """The mean of row scores with a BCa bootstrap interval over groups (Efron 1987).
 
-    The interval is absent with fewer than two groups or where the scores do not vary.
+    It is seeded by the number of rows alone, so the same rows always give the same interval. The interval is absent
+    with fewer than two groups or where the scores do not vary.
     """
     sums, sizes = _by_group(scores, groups)
     value, n = float(np.mean(scores)), len(scores)
@@ -104,7 +110,10 @@ def mean_interval(
 def bca(
     sums: np.ndarray, sizes: np.ndarray, level: float, generator: np.random.Generator, n_resamples: int = 2000
 ) -> tuple[float, float] | None:
-    """Bias-corrected and accelerated interval of sum(sums) / sum(sizes), resampling clusters; None where it cannot be computed."""
+    """Bias-corrected and accelerated interval of sum(sums) / sum(sizes), resampling clusters.
+
+    None where it cannot be computed.
+    """
     m = len(sums)
     if m < 2:
         return None

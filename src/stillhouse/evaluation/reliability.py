@@ -1,29 +1,22 @@
-"""Is a system right as often as it says? Confidence and accuracy side by side in bins of equal width, and the expected calibration error over them.
+"""Is a system right as often as it says? Confidence beside accuracy, in bins of equal width, and the calibration error.
 
-Naeini, Cooper & Hauskrecht 2015 ("Obtaining well calibrated probabilities using Bayesian binning"), as Guo et al. 2017 (1706.04599, section 2) use it: the mean
-over rows of the distance between their bin's mean confidence and its accuracy. It is above 0 by chance alone, the more so the fewer rows a bin holds.
+The expected calibration error is that of Naeini, Cooper & Hauskrecht 2015 ("Obtaining well calibrated probabilities
+using Bayesian binning"), as Guo et al. 2017 (1706.04599, section 2) use it: the mean over rows of the distance between
+their bin's mean confidence and its accuracy. It is above 0 by chance alone, the more so the fewer rows a bin holds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from stillhouse.evaluation.proportions import clopper_pearson
 from stillhouse.records import Estimate
+from stillhouse.results.error_analysis import ReliabilityBin
 
 N_BINS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """The rows whose confidence is from `low` up to `high` (the last bin holds 1 as well): their mean confidence, and how many were right."""
-
-    low: float
-    high: float
-    confidence: float
-    accuracy: Estimate
-
-
-def reliability_bins(confidences: Sequence[float], right: Sequence[bool], n_bins: int = N_BINS) -> tuple[Bin, ...]:
+def reliability_bins(
+    confidences: Sequence[float], right: Sequence[bool], n_bins: int = N_BINS
+) -> tuple[ReliabilityBin, ...]:
     """The bins that hold a row, in order. Confidences run from 0 to 1."""
     inside: list[list[int]] = [[] for _ in range(n_bins)]
     for index, confidence in enumerate(confidences):
@@ -34,15 +27,14 @@ def reliability_bins(confidences: Sequence[float], right: Sequence[bool], n_bins
             continue
         n, hits = len(rows), sum(right[index] for index in rows)
         accuracy = Estimate(hits / n, n, *clopper_pearson(hits, n), 0.95, "Clopper-Pearson")
-        bins.append(
-            Bin(number / n_bins, (number + 1) / n_bins, sum(confidences[index] for index in rows) / n, accuracy)
-        )
+        mean = sum(confidences[index] for index in rows) / n
+        bins.append(ReliabilityBin(number / n_bins, (number + 1) / n_bins, mean, accuracy))
     return tuple(bins)
 
 
-def expected_calibration_error(bins: Sequence[Bin]) -> float:
+def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     """The mean over all rows of |mean confidence - accuracy| of their bin. Raises ValueError without a row."""
-    n = sum(one.accuracy.n for one in bins)
+    n = sum(bin_.accuracy.n for bin_ in bins)
     if n == 0:
         raise ValueError("no row has a confidence")
-    return sum(abs(one.confidence - one.accuracy.value) * one.accuracy.n for one in bins) / n
+    return sum(abs(bin_.confidence - bin_.accuracy.value) * bin_.accuracy.n for bin_ in bins) / n

@@ -1,4 +1,4 @@
-"""Whether two queries give the same result: both are run on a SQLite database, read-only, under an authorizer and limits."""
+"""Whether two queries give the same result: both run on a SQLite database, read-only, under limits."""
 
 import re
 import sqlite3
@@ -19,7 +19,7 @@ class QueryRefused(Exception):
     """The query is not one SELECT, or it went over a limit, or SQLite would not run it."""
 
 
-class Database:
+class ReadOnlyDatabase:
     """A SQLite file opened for reading alone."""
 
     def __init__(self, path: Path) -> None:
@@ -49,8 +49,11 @@ def _authorize(action: int, first: str | None, second: str | None, *_: Any) -> i
     return sqlite3.SQLITE_OK
 
 
-def same_result(database: Database, query: str, gold: str) -> bool:
-    """Whether `query` gives the rows of `gold`: in order where gold orders them, else as a bag; column names do not matter, floats to 6 digits."""
+def same_result(database: ReadOnlyDatabase, query: str, gold: str) -> bool:
+    """Whether `query` gives the rows of `gold`: in order where gold orders them, else in any order.
+
+    Column names do not matter, and floats are compared to 6 digits.
+    """
     try:
         expected = database.run(gold)
     except QueryRefused as error:
@@ -58,10 +61,10 @@ def same_result(database: Database, query: str, gold: str) -> bool:
             f"the gold query {gold[:120]!r} does not run on the task's database ({error}); mend the row"
         ) from None
     try:
-        found = database.run(query)
+        rows = database.run(query)
     except QueryRefused:
         return False
-    return _rows(found, ordered(gold)) == _rows(expected, ordered(gold))
+    return _rows(rows, ordered(gold)) == _rows(expected, ordered(gold))
 
 
 def ordered(query: str) -> bool:

@@ -1,12 +1,16 @@
 """Which of two answers is better, over many rows: the win rate of A against B, by people, by a judge model, or by both.
 
-A tie is half a win for each, and so is "both bad", which is counted on its own as well. Without groups the interval is Tango's score interval for the paired
-difference (wins - losses) / n, moved to (1 + difference) / 2: with no tie that is Wilson's. With groups it is the bootstrap over groups. As in the gate for
-scores, what decides is exact, or a bound that holds for any scores, and the interval is for reading. People outrank the judge: where some rows have a
-person's choice, the judge's scores only power the mean of theirs (`prediction_powered`), and the judge alone speaks where no person did.
+A tie is half a win for each, and so is "both bad", which is counted on its own as well. As in the gate for scores, an
+exact test decides, or a bound that holds for any scores; the interval is for reading. Without groups it is Tango's
+score interval for the paired difference (wins - losses) / n, moved to (1 + difference) / 2: with no tie that is
+Wilson's. With groups it is the bootstrap over groups.
 
-Several people's choices of one row are one draw: the row counts once, by the mean of their scores, however many they are. So what is estimated is how often
-A wins before one of these people, drawn anew for every row, and the interval is about rows: of other people it knows nothing.
+People outrank the judge. Where people chose on some rows, the judge's scores only power the mean of theirs
+(`prediction_powered`); the judge alone speaks where no person did.
+
+Several people's choices of one row are one draw: the row counts once, by the mean of their scores, however many they
+are. So what is estimated is how often A wins before one of these people, drawn anew for every row. The interval is
+about rows: of other people it knows nothing.
 """
 
 import math
@@ -19,17 +23,20 @@ import numpy as np
 from scipy import stats
 
 from stillhouse.evaluation.bounded import Floats, lower_bound, p_value, worst_case_means
+from stillhouse.evaluation.cannot_tell import answer_of
 from stillhouse.evaluation.exact import exact_lower, exact_p
-from stillhouse.evaluation.gate import Answer, GateResult
-from stillhouse.evaluation.prediction_powered import PoweredMean, powered_mean
+from stillhouse.evaluation.prediction_powered import powered_mean
 from stillhouse.evaluation.proportions import mean_interval, tango_interval
 from stillhouse.records import Estimate
 from stillhouse.results.comparison import Tally
+from stillhouse.results.gates import GateResult
 
 Choice = Literal["A", "B", "tie", "both bad"]
 By = Literal["people", "people, judge corrected", "judge", "nobody"]  # nobody: every pair is settled without asking
 SCORES: dict[Choice, float] = {"A": 1.0, "tie": 0.5, "both bad": 0.5, "B": 0.0}
-MIN_PEOPLE = 30  # rows (groups) judged by people under which the judge is not corrected by them: the interval would promise more than it holds (lab notes)
+# With fewer rows (groups) judged by people, the judge is not corrected by them: the interval would promise more than it
+# holds (lab notes).
+MIN_PEOPLE = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +49,18 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """One row: two answers, and what was said of them. `judge`: with A first, with B first; None: asked, but no usable reply."""
+class JudgedRow:
+    """One row: two answers, and who preferred which.
+
+    `judge`: its choice with A shown first, and with B shown first; None: it was asked and gave no usable reply.
+    """
 
     id: str
     group: str | None = None
     people: tuple[Voice, ...] = ()
     judge: tuple[Choice | None, Choice | None] | None = None
     settled: Choice | None = None  # known without asking: the answers are the same, or one or both are missing
-    reached: bool = (
-        False  # settled, and the person's sitting has passed it: it counts among the rows that people judged
-    )
+    reached: bool = False  # settled, and a person's sitting has passed it: it counts as judged by people
 
     @property
     def cluster(self) -> str:
@@ -60,7 +68,10 @@ class Compared:
 
     @property
     def people_score(self) -> float | None:
-        """0 to 1: the mean over the people who judged the row; None where none did, and it is not settled and reached."""
+        """0 to 1: the mean over the people who judged the row.
+
+        None where nobody did, unless the row is settled and reached.
+        """
         if self.people:
             return sum(SCORES[voice.choice] for voice in self.people) / len(self.people)
         return SCORES[self.settled] if self.settled is not None and self.reached else None
@@ -107,7 +118,7 @@ class Bounds(Protocol):
 
 @dataclass(frozen=True)
 class OfRows:
-    """Rows that each stand alone and fell to A, to B or to neither: exact (`exact`), as a difference of paired proportions."""
+    """Rows that each stand alone and fell to A, to B or to neither: an exact test of a paired difference (`exact`)."""
 
     wins: int
     losses: int
@@ -128,7 +139,10 @@ class OfRows:
 
 @dataclass(frozen=True)
 class OfGroups:
-    """Rows in groups, or scores in between: bounds for any scores from 0 to 1 (`bounded`). `sums`: per group, of the scores less one half."""
+    """Rows in groups, or scores in between: bounds for any scores from 0 to 1 (`bounded`).
+
+    `sums`: per group, the sum of the scores less one half.
+    """
 
     sums: Floats
     sizes: Floats
@@ -158,8 +172,8 @@ class OfGroups:
 class WinRate:
     """A's share of wins against B, with a two-sided interval; `bounds` decide.
 
-    `tally`: of the rows that the rate stands on; where a judge was corrected, of those that people judged.
-    `weight`: see `PoweredMean`.
+    `tally`: of the rows that the rate stands on; where a judge was corrected, of those that people judged. `weight`:
+    see `PoweredMean`.
     """
 
     by: By
@@ -189,17 +203,13 @@ def win_rate(choices: Sequence[Choice], clusters: Sequence[str], level: float = 
     if (n_groups := len(set(clusters))) < n and len(set(scores)) > 1:
         return _of_scores(scores, clusters, level, by, tally)
     bounds: Bounds = OfRows(wins, losses, n)
-    if n_groups < n:  # a bootstrap of equal scores shows no spread; a group is then one row
-        n, wins, losses, bounds = n_groups, n_groups * (wins > 0), n_groups * (losses > 0), _of_groups(scores, clusters)
+    if n_groups < n:  # a bootstrap of equal scores shows no spread, so a group counts as one row
+        n, wins, losses = n_groups, n_groups * (wins > 0), n_groups * (losses > 0)
+        bounds = _of_groups(scores, clusters)
     low, high = ((1 + bound) / 2 for bound in tango_interval(wins, losses, n, level))
     method = "score interval (Tango)" + (", a group as one row" if n < len(scores) else "")
-    return WinRate(
-        by,
-        Estimate(sum(scores) / len(scores), len(scores), low, high, level, method),
-        bounds,
-        tally,
-        _variance(scores),
-    )
+    rate = Estimate(sum(scores) / len(scores), len(scores), low, high, level, method)
+    return WinRate(by, rate, bounds, tally, _variance(scores))
 
 
 def _of_scores(scores: Sequence[float], clusters: Sequence[str], level: float, by: By, tally: Tally) -> WinRate:
@@ -217,24 +227,33 @@ def _variance(scores: Sequence[float]) -> float:
     return sum((score - mean) ** 2 for score in scores) / len(scores)
 
 
-def by_people(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
-    """By the people's choices alone; None where there are none. Where every pair is settled there is nothing to ask, and it is by nobody."""
+def by_people(rows: Sequence[JudgedRow], level: float = 0.95) -> WinRate | None:
+    """By the people's choices alone; None where there are none.
+
+    Where every pair is settled there is nothing to ask, and the rate is by nobody.
+    """
     judged = [(row.cluster, row.people_score, row.by_people) for row in rows]
-    asked = any(row.people for row in rows)
-    if not (asked or all(row.settled is not None for row in rows)):
+    somebody_chose = any(row.people for row in rows)
+    if not somebody_chose and any(row.settled is None for row in rows):
         return None
-    return _of_rows(judged, level, "people" if asked else "nobody")
+    return _of_rows(judged, level, "people" if somebody_chose else "nobody")
 
 
-def by_judge(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
-    """By the judge alone, uncorrected: the mean of both orders per row. None where it judged no row; rows without two usable replies are left out."""
+def by_judge(rows: Sequence[JudgedRow], level: float = 0.95) -> WinRate | None:
+    """By the judge alone, uncorrected: the mean of both orders per row. None where it judged no row.
+
+    Rows without two usable replies are left out.
+    """
     if not any(row.judge is not None and row.judge_score is not None for row in rows):
         return None
     return _of_rows([(row.cluster, row.judge_score, row.by_judge) for row in rows], level, "judge")
 
 
 def _of_rows(rows: Sequence[tuple[str, float | None, Choice | None]], level: float, by: By) -> WinRate | None:
-    """Of rows (cluster, score, choice); those without a score are left out. Where voices differ, a score lies between those of single choices."""
+    """Of rows (cluster, score, choice); those without a score are left out.
+
+    Where people differ on a row, its score lies between those of single choices.
+    """
     known = [(cluster, score, choice) for cluster, score, choice in rows if score is not None and choice is not None]
     if not known:
         return None
@@ -244,11 +263,12 @@ def _of_rows(rows: Sequence[tuple[str, float | None, Choice | None]], level: flo
     return _of_scores(scores, clusters, level, by, tally_of(choices))
 
 
-def corrected(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
-    """People's choices with the judge's on all rows to power them. None with fewer than `MIN_PEOPLE` rows (groups) of theirs,
-    without a row that they have not judged, or where no interval can be computed.
+def corrected(rows: Sequence[JudgedRow], level: float = 0.95) -> WinRate | None:
+    """People's choices, powered by the judge's choices on all rows.
 
-    A row without a usable reply of the judge counts as a tie of its: any prediction is valid, and the people's rows take its error out.
+    None with fewer than `MIN_PEOPLE` rows (groups) of theirs, without a row that they have not judged, or where no
+    interval can be computed. A row without a usable reply of the judge counts as a tie: any prediction is valid,
+    because the rows that people judged take its error out.
     """
     people = [row for row in rows if row.by_people is not None]
     few = len({row.cluster for row in people}) < MIN_PEOPLE
@@ -256,59 +276,49 @@ def corrected(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
         return None
     labels = [row.people_score for row in rows]
     predictions = [0.5 if row.judge_score is None else row.judge_score for row in rows]
-    found: PoweredMean = powered_mean(labels, predictions, [row.cluster for row in rows])
-    if (two_sided := found.interval(level)) is None:
+    mean = powered_mean(labels, predictions, [row.cluster for row in rows])
+    if (two_sided := mean.interval(level)) is None:
         return None
-    rate = Estimate(found.value, len(rows), *two_sided, level, f"PPI++, {found.n_labelled} rows judged by people")
+    rate = Estimate(mean.value, len(rows), *two_sided, level, f"PPI++, {mean.n_labelled} rows judged by people")
     tally = tally_of([row.by_people for row in people if row.by_people is not None])
-    of_one = (
-        found.standard_error**2 * found.n_labelled
-    )  # the variance with which as many rows of people alone would be as sure
-    return WinRate("people, judge corrected", rate, found, tally, of_one, found.weight)
+    # with this variance of a row, the same number of rows judged by people alone would be as sure
+    of_one = mean.standard_error**2 * mean.n_labelled
+    return WinRate("people, judge corrected", rate, mean, tally, of_one, mean.weight)
 
 
-def best_known(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
+def best_known(rows: Sequence[JudgedRow], level: float = 0.95) -> WinRate | None:
     """The rate to go by: people with the judge's help, else people, else the judge alone; None where nobody judged."""
     return corrected(rows, level) or by_people(rows, level) or by_judge(rows, level)
 
 
 def decide_win_rate(
-    found: WinRate, *, margin: float, whose: str, names: tuple[str, str] = ("the student", "the teacher")
+    winning: WinRate, *, margin: float, whose: str, names: tuple[str, str] = ("the student", "the teacher")
 ) -> GateResult:
-    """May A replace B? Only if the one-sided lower bound of its win rate is above 0.5 - margin; it fails if the upper bound is below.
+    """May A replace B? Only if its win rate is shown to be above 0.5 - margin; it fails if shown to be below.
 
     `whose`: who judged, in words; `names`: of A and B. The result's difference is the win rate less one half.
     """
-    rate, level, bounds = found.rate, found.rate.level, found.bounds
-    p, lower = bounds.p_above(0.5 - margin), bounds.lower(level) - 0.5
-    answer: Answer = "pass" if p < 1 - level else "fail" if bounds.p_below(0.5 - margin) < 1 - level else "cannot tell"
+    rate, level, bounds, line = winning.rate, winning.rate.level, winning.bounds, 0.5 - margin
+    p, lower = bounds.p_above(line), bounds.lower(level) - 0.5
+    answer = answer_of(p, bounds.p_below(line), level)
     low, high = (None if end is None else end - 0.5 for end in (rate.low, rate.high))
-    difference = Estimate(rate.value - 0.5, rate.n, low, high, level, rate.method)
-    needed = rows_for_win_rate(rate.value, found.variance, margin, level) if answer == "cannot tell" else None
-    people = f", {found.tally.n} of them judged by people" if found.by == "people, judge corrected" else ""
-    seen = f"{names[0]} wins {rate.value:.1%} against {names[1]} on {rate.n} rows{people}, {whose}, at least {lower + 0.5:.1%} with {level:.0%} confidence"
-    must = f"and {0.5 - margin:.1%} has to be shown"
-    unit = "rows judged by people" if found.by != "judge" else "judged rows"
-    more = (
-        f"; about {needed} {unit} would tell, if the rate stays"
-        if needed is not None and needed > found.tally.n
-        else ""
-    )
-    sentence = {
-        "pass": f"passes: {seen}, {must}",
-        "fail": f"fails: {seen}, {must}",
-        "cannot tell": f"cannot tell: {seen}, {must}{more}",
-    }[answer]
+    needed = rows_for_win_rate(rate.value, winning.variance, margin, level) if answer == "cannot tell" else None
+    people = f", {winning.tally.n} of them judged by people" if winning.by == "people, judge corrected" else ""
+    wins = f"{names[0]} wins {rate.value:.1%} against {names[1]} on {rate.n} rows{people}, {whose}"
+    seen = f"{wins}, at least {lower + 0.5:.1%} with {level:.0%} confidence, and {line:.1%} has to be shown"
+    unit = "rows judged by people" if winning.by != "judge" else "judged rows"
+    tells = needed is not None and needed > winning.tally.n
+    more = f"; about {needed} {unit} would tell, if the rate stays" if tells else ""
+    sentences = {"pass": f"passes: {seen}", "fail": f"fails: {seen}", "cannot tell": f"cannot tell: {seen}{more}"}
     return GateResult(
         answer=answer,
-        difference=difference,
+        against=names[1],
+        difference=Estimate(rate.value - 0.5, rate.n, low, high, level, rate.method),
         lower_bound=lower,
         margin=margin,
         level=level,
-        n=rate.n,
-        per_class=(),
         rows_needed=needed,
-        sentence=sentence,
+        sentence=sentences[answer],
         p=p,
     )
 
@@ -316,7 +326,10 @@ def decide_win_rate(
 def rows_for_win_rate(
     rate: float, variance: float, margin: float, level: float = 0.95, power: float = 0.8
 ) -> int | None:
-    """Rows for a pass with that power, at a row's variance; None where the rate is at 0.5 - margin or below. A normal approximation, for planning alone."""
+    """Rows for a pass with that power, at a row's variance; None where the rate is at 0.5 - margin or below.
+
+    A normal approximation, for planning alone.
+    """
     if rate - 0.5 + margin < 1e-9:
         return None
     z = float(stats.norm.ppf(level) + stats.norm.ppf(power))

@@ -1,8 +1,9 @@
-"""Few-shot arms of `advise`: the prompt with k = 1, 2, 4, ... training rows in it as worked examples, three draws of them, on the same test rows.
+"""Few-shot arms of `advise`: the prompt with k = 1, 2, 4, ... training rows as worked examples, on the same test rows.
 
-k doubles up to what fits into the model's context window, and as far as the cap in dollars and `max_shots` allow; whatever stopped it is said in words.
-Every reply goes through the store and every finished arm into a folder of its own, so a run that is killed pays for nothing twice. The folder's
-`examples.jsonl` can be named as `examples` in [teacher].
+Each k has three draws of examples. k doubles as far as the model's context window, the cap in dollars and `max_shots`
+allow, and a sentence says what stopped it. Every reply goes through the store, and every finished arm into a folder of
+its own, so a run that is killed pays for nothing twice. The folder's `examples.jsonl` can be named as `examples` in
+[teacher].
 """
 
 import json
@@ -15,7 +16,7 @@ import numpy as np
 
 from stillhouse.errors import BudgetError
 from stillhouse.evaluation.harness import score_row
-from stillhouse.experiment.arms import MeasuredArm, read_arm, slug, write_arm
+from stillhouse.experiment.arms import slug
 from stillhouse.experiment.material import Material, TeacherAnswers
 from stillhouse.llm.context import TokenCounter, context_window, measured, with_tokenizer
 from stillhouse.llm.ledger import Ledger
@@ -23,6 +24,7 @@ from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.models import open_model, worked_examples
 from stillhouse.llm.prompted import PromptedPredictor, build_messages
 from stillhouse.records import Estimate, Example, Prediction, Progress, Source
+from stillhouse.results.measured_arm import FewShotArms, MeasuredArm, ShownExamples, read_arm, write_arm
 from stillhouse.runs import write_atomic
 from stillhouse.store import Store, open_store
 from stillhouse.teacher.annotate import Consent
@@ -30,7 +32,10 @@ from stillhouse.teacher.pilot import N_PILOT, Quote
 
 DRAWS = 3
 UNASKED = 32  # the most examples that are tried where neither a cap in dollars nor `max_shots` says how far to go
-NOT_ANOTHER_PROMPT = "no prompt with examples was measured: recorded answers were given to one prompt and cannot answer another; name a live model in [teacher]"
+NOT_ANOTHER_PROMPT = (
+    "no prompt with examples was measured: recorded answers were given to one prompt and cannot answer another; "
+    "name a live model in [teacher]"
+)
 
 
 @dataclass(frozen=True)
@@ -41,43 +46,32 @@ class Limit:
     sentence: str
 
 
-@dataclass(frozen=True)
-class FewShotArms:
-    """The arms that were measured, by k and draw, all draws of a k or none; `notes`: what bounded them, or why there are none, as sentences."""
-
-    arms: tuple[MeasuredArm, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        return tuple(dict.fromkeys(arm.facts["k"] for arm in self.arms))
-
-    def of(self, k: int) -> list[MeasuredArm]:
-        return [arm for arm in self.arms if arm.facts["k"] == k]
-
-
 def pool_of(material: Material) -> tuple[list[Example], Source]:
-    """The training rows that can be shown as examples, and whose labels they carry: gold where any row has it, else the teacher's.
+    """(the training rows that can be shown as examples, whose labels they carry: gold where any row has it).
 
-    A teacher that is asked for rationales needs them in its examples too: then only rows with one, whose reasoning ends at the label shown.
+    A teacher that is asked for rationales needs them in its examples too. Then only rows with a rationale can be shown,
+    and its reasoning must end at the label that is shown.
     """
     rows = material.splits.train
     source: Source = "gold" if any(row.label is not None for row in rows) else "teacher"
     pool = [row for row in rows if row.target(source) is not None]
     if material.task.teacher.rationales:
-        pool = [
-            row
-            for row in pool
-            if isinstance(row.extra.get("rationale"), str)
-            or (row.teacher_rationale and row.teacher_label == row.target(source))
-        ]
+        pool = [row for row in pool if _has_rationale(row, source)]
     return pool, source
 
 
-def draw(pool: Sequence[Example], source: Source, seed: int, *, classes: bool) -> list[Example]:
-    """The pool in the order in which it enters the prompt: k examples are the first k, so that prompts of one draw begin alike (providers cache that).
+def _has_rationale(row: Example, source: Source) -> bool:
+    """A rationale for the label that is shown: it came with the row, or is the teacher's and ends at that label."""
+    if isinstance(row.extra.get("rationale"), str):
+        return True
+    return bool(row.teacher_rationale) and row.teacher_label == row.target(source)
 
-    With classes, these take turns (each class in random order), so that few examples show as many of them as they can.
+
+def draw(pool: Sequence[Example], source: Source, seed: int, *, classes: bool) -> list[Example]:
+    """The pool in the order in which it enters the prompt.
+
+    k examples are the first k, so that all prompts of one draw begin alike: providers cache that. With classes, these
+    take turns (each class in random order), so that few examples show as many of them as they can.
     """
     generator = np.random.default_rng(seed)
     order = [pool[index] for index in generator.permutation(len(pool))]
@@ -100,28 +94,39 @@ async def measure(
     on_progress: Callable[[Progress], None] | None = None,
     consent: Consent | None = None,
 ) -> FewShotArms:
-    """Every few-shot arm that the model, the data, the cap and the user allow. Raises TeacherError as `prepare` does; what was answered is stored."""
-    teacher, asked = material.teacher, material.task.teacher
-    if teacher is None or asked.max_shots == 0:
+    """Every few-shot arm that the model, the data, the cap and the user allow.
+
+    Raises TeacherError as `prepare` does; what was answered is stored.
+    """
+    teacher, settings = material.teacher, material.task.teacher
+    if teacher is None or settings.max_shots == 0:
         return FewShotArms()
     if teacher.report is None or teacher.name.startswith("recorded:"):
         return FewShotArms(notes=(NOT_ANOTHER_PROMPT,))
     pool, source = pool_of(material)
     if not pool:
-        lacking = (
-            "rationale whose answer is the row's label, which the teacher is asked for too"
-            if asked.rationales
-            else "label"
-        )
+        lacking = "label"
+        if settings.rationales:
+            lacking = "rationale whose answer is the row's label, which the teacher is asked for too"
         return FewShotArms(notes=(f"no prompt with examples was measured: no training row has a {lacking}",))
-    left_usd = None if asked.max_usd is None else max(0.0, asked.max_usd - (teacher.report.cost_usd or 0.0))
+    left_usd = None if settings.max_usd is None else max(0.0, settings.max_usd - (teacher.report.cost_usd or 0.0))
     ledger = Ledger(left_usd)
     with open_store(store_path) as store:
         model = open_model(teacher.name, material.task, store, ledger)
+        measuring = _Measuring(
+            material=material,
+            teacher=teacher,
+            pool=pool,
+            source=source,
+            folder=folder,
+            store=store,
+            model=model,
+            ledger=ledger,
+            on_progress=on_progress,
+            consent=consent,
+        )
         try:
-            return await _Measuring(
-                material, teacher, pool, source, folder, store, model, ledger, on_progress, consent
-            ).all()
+            return await measuring.all()
         finally:
             await model.close()
 
@@ -130,7 +135,7 @@ class _Stop(Exception):
     """Why there is no larger k, as a sentence."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Measuring:
     """One sitting: k after k, draw after draw."""
 
@@ -148,13 +153,10 @@ class _Measuring:
     def __post_init__(self) -> None:
         task = self.material.task
         self.own = worked_examples(task)
-        self.draws = [
-            draw(self.pool, self.source, seed, classes=self.material.labels is not None) for seed in range(DRAWS)
-        ]
-        prompts = [
-            build_messages(task, row, self.own, rationales=task.teacher.rationales) for row in self.material.splits.test
-        ]
-        usages = [answer.usage for answer in self.teacher.on(self.material.splits.test)]
+        classes, test = self.material.labels is not None, self.material.splits.test
+        self.draws = [draw(self.pool, self.source, seed, classes=classes) for seed in range(DRAWS)]
+        prompts = [build_messages(task, row, self.own, rationales=task.teacher.rationales) for row in test]
+        usages = [answer.usage for answer in self.teacher.on(test)]
         self.longest = max(prompts, key=lambda messages: sum(len(message["content"]) for message in messages))
         named = task.teacher.tokenizer
         self.counter = with_tokenizer(task.resolve(named)) if named is not None else measured(prompts, usages)
@@ -178,33 +180,25 @@ class _Measuring:
         if self.ledger.spent_usd:
             notes.append(f"the prompts with examples cost ${self.ledger.spent_usd:,.4f} in this run")
         whose = "gold" if self.source == "gold" else "the teacher's own"
-        notes.insert(
-            0,
-            f"examples are training rows with {whose} labels, drawn {DRAWS} times (seeds 0 to {DRAWS - 1}); the table shows the first draw",
-        )
+        drawn = f"examples are training rows with {whose} labels, drawn {DRAWS} times (seeds 0 to {DRAWS - 1})"
+        notes.insert(0, f"{drawn}; the table shows the first draw")
         return FewShotArms(tuple(arms), tuple(notes))
 
     def limit(self) -> Limit:
         """By the longest test row and the draw that fits the fewest examples, with room left for the answer."""
-        asked, n = self.material.task.teacher, len(self.pool)
-        window = asked.context_tokens or context_window(self.model.priced_as)
+        settings, n = self.material.task.teacher, len(self.pool)
+        window = settings.context_tokens or context_window(self.model.priced_as)
         if window is None:
-            return Limit(
-                None,
-                f"how much {self.model.name} reads at once is not known; set context_tokens in [teacher] to have examples kept within it",
-            )
+            unknown = f"how much {self.model.name} reads at once is not known"
+            return Limit(None, f"{unknown}; set context_tokens in [teacher] to have examples kept within it")
         if self.counter is None:
-            said = f"no call told its tokens, so how many examples fit into the {window:,} tokens of {self.model.priced_as} is not known"
-            return Limit(None, f"{said}; name the model's tokenizer in [teacher]")
-        room = window * self.counter.usable - asked.max_tokens - self.counter.of(self.longest)
+            unknown = f"how many examples fit into the {window:,} tokens of {self.model.priced_as} is not known"
+            return Limit(None, f"no call told its tokens, so {unknown}; name the model's tokenizer in [teacher]")
+        room = window * self.counter.usable - settings.max_tokens - self.counter.of(self.longest)
         most = min(self._fitting(order, self.counter, room) for order in self.draws)
-        how_many = (
-            f"all {n:,} of your examples fit"
-            if most == n
-            else f"at most {most:,} of your {n:,} examples fit"
-            if most
-            else "no example fits"
-        )
+        how_many = f"at most {most:,} of your {n:,} examples fit" if most else "no example fits"
+        if most == n:
+            how_many = f"all {n:,} of your examples fit"
         return Limit(most, f"{how_many} into the {window:,} tokens of {self.model.priced_as} ({self.counter.how})")
 
     def _fitting(self, order: Sequence[Example], counter: TokenCounter, room: float) -> int:
@@ -220,14 +214,15 @@ class _Measuring:
         return build_messages(task, shot, [shot], rationales=task.teacher.rationales)[1:3]
 
     def _sizes(self, limit: Limit) -> tuple[list[int], list[str]]:
-        asked = self.material.task.teacher
+        settings = self.material.task.teacher
         most = min(len(self.pool), limit.most if limit.most is not None else len(self.pool))
         notes = [limit.sentence]
-        if asked.max_shots is not None:
-            most = min(most, asked.max_shots)
-        elif asked.max_usd is None and most > UNASKED:
+        if settings.max_shots is not None:
+            most = min(most, settings.max_shots)
+        elif settings.max_usd is None and most > UNASKED:
             notes.append(
-                f"more than {UNASKED} examples were not tried: set max_shots in [teacher], or a cap with max_usd, to go on"
+                f"more than {UNASKED} examples were not tried: "
+                "set max_shots in [teacher], or a cap with max_usd, to go on"
             )
             most = UNASKED
         return [2**power for power in range(most.bit_length())], notes
@@ -240,7 +235,10 @@ class _Measuring:
         return [read_arm(self._folder(k, seed)) for seed in range(DRAWS)]
 
     def _agree(self, sizes: Sequence[int]) -> bool:
-        """Ask the user for all of them at once, with what they should cost after the calls made so far. Raises what `consent` raises for no."""
+        """Ask the user for all of them at once, with what they should cost after the calls made so far.
+
+        Raises what `consent` raises for no.
+        """
         if self.consent is None or not self.model.bills:
             return True
         n, cost_usd = 0, 0.0
@@ -262,11 +260,9 @@ class _Measuring:
         return self.folder / "arms" / f"{slug(shots_name(k))}-{seed}"
 
     def _unpaid(self, k: int, seed: int) -> tuple[int, float | None]:
-        """(calls of this draw that the store has no answer to, what they should cost; None where tokens are not known)."""
-        predictor = self._predictor(k, seed)
-        pending = [
-            request for request in map(predictor.request, self.material.splits.test) if not self.model.has(request)
-        ]
+        """(calls of this draw that the store has no answer to, what they should cost; None: tokens are not known)."""
+        requests = map(self._predictor(k, seed).request, self.material.splits.test)
+        pending = [request for request in requests if not self.model.has(request)]
         if self.counter is None or not self.output_tokens:
             return len(pending), None
         replies, cost_usd = sum(self.output_tokens) / len(self.output_tokens), 0.0
@@ -277,21 +273,20 @@ class _Measuring:
         return len(pending), cost_usd
 
     def _refuse_dear(self, k: int, seeds: Sequence[int]) -> None:
-        """Half of the draws would be money for nothing: a k is begun where the cap should hold for all of them."""
+        """Begin a k only where the cap should hold for all of its draws: half of them would be money for nothing."""
         if self.ledger.max_usd is None:
             return
         cost_usd = sum(self._unpaid(k, seed)[1] or 0.0 for seed in seeds)
         left = self.ledger.max_usd - (self.ledger.spent_usd or 0.0)
         if cost_usd > left:
-            raise _Stop(
-                f"they would cost about ${cost_usd:,.4f}, and ${left:,.4f} of the cap of ${self.material.task.teacher.max_usd:g} are left"
-            )
+            cap = f"${left:,.4f} of the cap of ${self.material.task.teacher.max_usd:g} are left"
+            raise _Stop(f"they would cost about ${cost_usd:,.4f}, and {cap}")
 
     def _predictor(self, k: int, seed: int) -> PromptedPredictor:
         return PromptedPredictor(self.model, self.material.task, [*self.own, *self._shots(k, seed)])
 
     def _shots(self, k: int, seed: int) -> list[Example]:
-        """The first k of the draw, each with the pool's label alone, and no reasoning towards another."""
+        """The first k of the draw, each with the pool's label alone, and no reasoning that ends at another label."""
         chosen = [row if self.source == "gold" else replace(row, label=None) for row in self.draws[seed][:k]]
         return [
             row if row.teacher_label == row.target(self.source) else replace(row, teacher_rationale=None)
@@ -304,9 +299,8 @@ class _Measuring:
         def tick(progress: Progress) -> None:
             if self.on_progress is not None:
                 what = f"asking with {k} example{'s' if k > 1 else ''}, draw {seed + 1} of {DRAWS}"
-                self.on_progress(
-                    Progress(number * len(test) + progress.done, n_arms * len(test), what, self.ledger.spent_usd)
-                )
+                done, total = number * len(test) + progress.done, n_arms * len(test)
+                self.on_progress(Progress(done, total, what, self.ledger.spent_usd))
 
         replies = await self._predictor(k, seed).replies(test, tick)
         plain = self.teacher.on(test)
@@ -315,24 +309,22 @@ class _Measuring:
             for (_, _, completion), before in zip(replies, plain, strict=True)
             if completion.text is None and completion.usage is None and before.output is not None
         ]
-        if unanswered:  # no answer of the model's: a score of 0 would be a wrong number
-            raise _Stop(
-                f"{len(unanswered)} of {len(test)} calls were not answered, though the prompt without examples was ({unanswered[0]})"
-            )
+        if unanswered:  # there is no answer to score, and a 0 would be a wrong number
+            silent = f"{len(unanswered)} of {len(test)} calls were not answered"
+            raise _Stop(f"{silent}, though the prompt without examples was ({unanswered[0]})")
         predictions: list[Prediction] = [prediction for prediction, _, _ in replies]
-        rows = [
-            score_row(row, prediction, material.metric, material.scored_against)
-            for row, prediction in zip(test, predictions, strict=True)
-        ]
-        facts = {
-            "spec": self.teacher.name,
-            "seed": seed,
-            "k": k,
-            "n_shots": len(self.own) + k,
-            "shots": [row.id for row in self._shots(k, seed)],
-        }
-        write_atomic(out / "examples.jsonl", _as_worked_examples([*self.own, *self._shots(k, seed)]))
-        write_arm(out, MeasuredArm(shots_name(k), "few-shot", rows, stand_in=self.teacher.stand_in, facts=facts))
+        answered = zip(test, predictions, strict=True)
+        shots = self._shots(k, seed)
+        arm = MeasuredArm(
+            name=shots_name(k),
+            kind="few-shot",
+            test=[score_row(row, answer, material.metric, material.scored_against) for row, answer in answered],
+            stand_in=self.teacher.stand_in,
+            model=self.teacher.name,
+            examples=ShownExamples(k, seed, len(self.own) + k, tuple(row.id for row in shots)),
+        )
+        write_atomic(out / "examples.jsonl", _as_worked_examples([*self.own, *shots]))
+        write_arm(out, arm)
 
     def _stopped(self, k: int, reason: Exception) -> str:
         wanted = "an example" if k == 1 else f"{k:,} or more examples"

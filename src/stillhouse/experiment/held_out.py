@@ -1,4 +1,7 @@
-"""No generated row may resemble a held-out one: checked when rows are made, and again by every command that trains on them."""
+"""No generated row may resemble a held-out one.
+
+That is checked when rows are made, and again by every command that trains on them.
+"""
 
 from stillhouse.data.splits import Splits
 from stillhouse.teacher.held_out import HeldOut
@@ -15,7 +18,10 @@ def held_out_of(splits: Splits) -> HeldOut:
 
 
 def refuse_copies(splits: Splits) -> None:
-    """Raise LeakageError where a generated row (one with `lineage`) that may be trained on resembles a held-out row: by words, ROUGE-L or MinHash."""
+    """Raise LeakageError where a generated row that may be trained on resembles a held-out row.
+
+    A generated row has a `lineage`. Resemblance is by words, ROUGE-L or MinHash.
+    """
     generated = [row for row in (*splits.train, *splits.unlabelled) if "lineage" in row.extra]
     if generated:
         held_out_of(splits).refuse(generated, "training rows")

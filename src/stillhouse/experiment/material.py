@@ -1,4 +1,7 @@
-"""What `advise` and `distill` work on: the task's rows with the teacher's answers beside the gold labels, and the rules for which is which."""
+"""What `advise` and `distill` work on: the task's rows, with the teacher's answers beside the gold labels.
+
+And the rules for whose labels are learned, and whose labels score the test rows.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +13,7 @@ from stillhouse.data.dataset import label_set, with_teacher
 from stillhouse.data.splits import Splits, load_splits
 from stillhouse.errors import BudgetError, UserError
 from stillhouse.evaluation.metrics import Metric, metric_for
+from stillhouse.experiment.calibration_rows import calibration_rows
 from stillhouse.experiment.held_out import refuse_copies
 from stillhouse.experiment.training_sets import Labels, Lesson, lessons_of
 from stillhouse.records import Example, Prediction, Progress, Source
@@ -36,9 +40,12 @@ class TeacherAnswers:
         return self.report is not None and self.report.stand_in
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Material:
-    """One task, ready to be measured. `learn_from`: whose labels the students learn; `scored_against`: whose labels the test rows are scored by."""
+    """One task, ready to be measured.
+
+    `learn_from`: whose labels the students learn; `scored_against`: whose labels the test rows are scored by.
+    """
 
     task: Task
     splits: Splits
@@ -48,13 +55,11 @@ class Material:
     scored_against: Source
     teacher: TeacherAnswers | None
     warnings: tuple[str, ...]
-    lessons: tuple[
-        Lesson, ...
-    ]  # what students learn from; the first with `learn_from`'s labels on the splits' training rows is the task's own
+    lessons: tuple[Lesson, ...]  # what students learn from; one of them is the task's own
 
     @property
     def own_lesson(self) -> Lesson:
-        """The lesson that the task asks for; the others are there to be compared with it."""
+        """The lesson that the task asks for, on the splits' training rows; the others are there for comparison."""
         return next(lesson for lesson in self.lessons if lesson.train is self.splits.train)
 
     def lesson(self, source: Source, rows: str) -> Lesson:
@@ -62,14 +67,8 @@ class Material:
 
     @property
     def calibration(self) -> list[Example]:
-        """Calibration rows that can be scored, the first of each group: the cascade's threshold is chosen on them, by a bound for rows that are alone."""
-        able = [row for row in self.splits.calibration if row.target(self.scored_against) is not None]
-        firsts = {("row", row.id) if row.group is None else ("group", row.group): row for row in reversed(able)}
-        return [
-            row
-            for row in able
-            if firsts["row" if row.group is None else "group", row.id if row.group is None else row.group] is row
-        ]
+        """The rows that the cascade's threshold is chosen on."""
+        return calibration_rows(self.splits.calibration, self.scored_against)
 
 
 async def prepare(
@@ -83,11 +82,13 @@ async def prepare(
     on_progress: Callable[[Progress], None] | None = None,
     consent: Consent | None = None,
 ) -> Material:
-    """Load and split the rows and ask the teacher for what the comparison needs: the test and calibration rows, and the rows that students learn from.
+    """Load and split the rows, and ask the teacher for what the comparison needs.
 
-    A named teacher is asked for all of these (what is in the store costs nothing again); without one, rows that carry `teacher_label` bring their own.
-    `every_lesson`: where the task leaves open what to learn from, the teacher is asked for the rows with gold labels too, as far as the cap allows.
-    With `consent`, an endpoint that bills is asked more than a pilot of twenty rows only where it says yes to what they will cost.
+    That is the test and calibration rows, and the rows that students learn from. A named teacher is asked for all of
+    these (what is in the store costs nothing again). Without one, rows that carry `teacher_label` bring their own.
+    `every_lesson`: where the task leaves open what to learn from, the teacher is asked for the rows with gold labels
+    too, as far as the cap allows. With `consent`, an endpoint that bills is asked more than a pilot of twenty rows only
+    where it says yes to what they will cost.
     """
     loaded = task if isinstance(task, Task) else load_task(task)
     loaded = loaded.with_teacher(**{name: value for name, value in (settings or {}).items() if value is not None})
@@ -96,44 +97,47 @@ async def prepare(
     learn_from = _learn_from(loaded, splits)
     scored_against: Source = "gold" if all(row.label is not None for row in splits.test) else "teacher"
     wanted = [*splits.test, *splits.calibration, *(row for rows in splits.also_test.values() for row in rows)]
-    if learn_from == "teacher" or loaded.student.recipe == "step_by_step":  # gold labels, the teacher's reasons
+    if (
+        learn_from == "teacher" or loaded.student.recipe == "step_by_step"
+    ):  # the latter learns gold labels with the teacher's reasons
         wanted += [*splits.train, *splits.validation, *splits.unlabelled]
     if loaded.student.soft_targets and learn_from == "gold" and not every_lesson:
         raise UserError(
-            f'{loaded.path or loaded.name}: soft_targets are the teacher\'s, and gold labels are learned; set learn_from = "teacher" in [student]'
+            f"{loaded.path or loaded.name}: soft_targets are the teacher's, and gold labels are learned; "
+            'set learn_from = "teacher" in [student]'
         )
     name = teacher or loaded.teacher.model
-    if name is not None and (
-        learn_from == "teacher" or loaded.student.recipe == "step_by_step"
-    ):  # its answers train; to be compared with needs no leave
+    trains = learn_from == "teacher" or loaded.student.recipe == "step_by_step"
+    if name is not None and trains:  # to be compared with a teacher needs no leave; to train on its answers does
         require_terms(name, loaded.folder)
     answers = await _ask(name, loaded, wanted, store, on_progress, consent)
     if answers is None and "teacher" in (learn_from, scored_against):
         raise UserError(
-            f"{loaded.path or loaded.name}: rows lack gold labels and no teacher is named; set `model` in [teacher], or label the rows"
+            f"{loaded.path or loaded.name}: rows lack gold labels and no teacher is named; "
+            "set `model` in [teacher], or label the rows"
         )
     every_lesson = every_lesson and loaded.student.learn_from == "auto"
-    said: list[str] = []
+    notes: list[str] = []
     if every_lesson and learn_from == "gold" and answers is not None:
-        answers, said = await _ask_for_lessons(name, loaded, splits, answers, store, on_progress, consent)
+        answers, notes = await _ask_for_lessons(name, loaded, splits, answers, store, on_progress, consent)
     read, labels_by = splits, _labels_by(answers)
     splits, warnings = _with_answers(splits, labels_by, answers, learn_from, scored_against)
     lessons: tuple[Lesson, ...] = (Lesson(learn_from, splits.train, splits.validation),)
-    if every_lesson and not said and (answers is not None or any(row.teacher_label for row in read.train)):
-        lessons, said = lessons_of(loaded, lessons[0], read, labels_by)
+    if every_lesson and not notes and (answers is not None or any(row.teacher_label for row in read.train)):
+        lessons, notes = lessons_of(loaded, lessons[0], read, labels_by)
     known = [*splits.train, *splits.validation, *splits.calibration, *splits.test]
     per_row = any(row.choices for row in known)
     labels = label_set(known, loaded) if loaded.output == "choice" and not per_row else None
     return Material(
-        loaded,
-        splits,
-        metric_for(loaded),
-        labels,
-        learn_from,
-        scored_against,
-        answers,
-        (*splits.warnings, *warnings, *said),
-        lessons,
+        task=loaded,
+        splits=splits,
+        metric=metric_for(loaded),
+        labels=labels,
+        learn_from=learn_from,
+        scored_against=scored_against,
+        teacher=answers,
+        warnings=(*splits.warnings, *warnings, *notes),
+        lessons=lessons,
     )
 
 
@@ -156,9 +160,8 @@ async def _ask(
         predictions, report = await annotate(
             name, task, wanted, store_path=store or default_store(task), on_progress=on_progress, consent=consent
         )
-        return TeacherAnswers(
-            name, {row.id: prediction for row, prediction in zip(wanted, predictions, strict=True)}, report
-        )
+        by_id = {row.id: prediction for row, prediction in zip(wanted, predictions, strict=True)}
+        return TeacherAnswers(name, by_id, report)
     if any(row.teacher_label is not None for row in wanted):
         return TeacherAnswers(IN_THE_DATA, {row.id: _own_answer(row) for row in wanted}, None)
     return None
@@ -173,7 +176,10 @@ async def _ask_for_lessons(
     on_progress: Callable[[Progress], None] | None,
     consent: Consent | None,
 ) -> tuple[TeacherAnswers, list[str]]:
-    """The answers with those to the rows that students learn from, where what is left of the cap, and the user, pay for them; else why not."""
+    """(the answers, with those to the rows that students learn from; why there are none of these).
+
+    They are asked for where what is left of the cap pays for them, and the user says yes.
+    """
     wanted = [row for row in (*splits.train, *splits.validation, *splits.unlabelled) if row.id not in answers.by_id]
     spent = answers.report.cost_usd if answers.report is not None else None
     left = None if task.teacher.max_usd is None else max(0.0, task.teacher.max_usd - (spent or 0.0))
@@ -184,14 +190,12 @@ async def _ask_for_lessons(
     except BudgetError as refused:
         if task.teacher.max_usd is None:
             return answers, [f"no student on teacher labels: {refused}"]
-        return answers, [
-            f"no student on teacher labels: labelling {len(wanted):,} rows would pass the cap of ${task.teacher.max_usd:g}; raise max_usd"
-        ]
+        passes = f"labelling {len(wanted):,} rows would pass the cap of ${task.teacher.max_usd:g}"
+        return answers, [f"no student on teacher labels: {passes}; raise max_usd"]
     if further is None:
         return answers, []
-    return replace(
-        answers, by_id={**answers.by_id, **further.by_id}, report=_joined(answers.report, further.report)
-    ), []
+    by_id, report = {**answers.by_id, **further.by_id}, _joined(answers.report, further.report)
+    return replace(answers, by_id=by_id, report=report), []
 
 
 def _joined(first: LabelReport | None, second: LabelReport | None) -> LabelReport | None:
@@ -206,11 +210,9 @@ def _joined(first: LabelReport | None, second: LabelReport | None) -> LabelRepor
 
 
 def _labels_by(answers: TeacherAnswers | None) -> Labels:
-    return (
-        {}
-        if answers is None
-        else {id_: (answer.output, answer.rationale, answer.scores) for id_, answer in answers.by_id.items()}
-    )
+    if answers is None:
+        return {}
+    return {id_: (answer.output, answer.rationale, answer.scores) for id_, answer in answers.by_id.items()}
 
 
 def _own_answer(row: Example) -> Prediction:
@@ -223,23 +225,20 @@ def _own_answer(row: Example) -> Prediction:
 def _with_answers(
     splits: Splits, labels: Labels, answers: TeacherAnswers | None, learn_from: Source, scored_against: Source
 ) -> tuple[Splits, list[str]]:
-    """The splits with the teacher's labels beside the gold ones; rows that cannot be learned from or scored are left out, counted and said."""
-    pool = {
-        "train": splits.train + (splits.unlabelled if learn_from == "teacher" else []),
-        "validation": splits.validation,
-    }
-    parts = {
-        part: with_teacher(rows, labels)
-        for part, rows in (pool | {"calibration": splits.calibration, "test": splits.test}).items()
-    }
+    """(the splits with the teacher's labels beside the gold ones, warnings).
+
+    Rows that cannot be learned from or scored are left out; a warning says how many.
+    """
+    train = splits.train + (splits.unlabelled if learn_from == "teacher" else [])
+    whole = {"train": train, "validation": splits.validation, "calibration": splits.calibration, "test": splits.test}
+    parts = {part: with_teacher(rows, labels) for part, rows in whole.items()}
     warnings = []
     for part, source in (("train", learn_from), ("validation", learn_from), ("test", scored_against)):
         kept = [row for row in parts[part] if row.target(source) is not None]
         if dropped := len(parts[part]) - len(kept):
             reasons = _reasons(answers, parts[part]) if source == "teacher" else ""
-            warnings.append(
-                f"{dropped} of {len(parts[part])} {part} rows have no usable {source} label and were left out{reasons}"
-            )
+            unusable = f"{dropped} of {len(parts[part])} {part} rows have no usable {source} label"
+            warnings.append(f"{unusable} and were left out{reasons}")
         parts[part] = kept
     also = {
         name: [row for row in with_teacher(rows, labels) if row.target(scored_against) is not None]
@@ -260,7 +259,7 @@ def _with_answers(
 def _reasons(answers: TeacherAnswers | None, rows: Sequence[Example]) -> str:
     if answers is None:
         return ""
-    counts = Counter(
-        answers.by_id[row.id].error for row in rows if row.id in answers.by_id and answers.by_id[row.id].error
-    )
-    return f" ({', '.join(f'{reason}: {count}' for reason, count in counts.most_common(3))})" if counts else ""
+    errors = (answers.by_id[row.id].error for row in rows if row.id in answers.by_id)
+    counts = Counter(error for error in errors if error)
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in counts.most_common(3))
+    return f" ({reasons})" if counts else ""

@@ -7,19 +7,22 @@ from pathlib import Path
 from stillhouse.data.copies import distinct
 from stillhouse.data.dataset import load_examples
 from stillhouse.data.splits import split_examples
-from stillhouse.evaluation.deferral import rows_for
-from stillhouse.evaluation.gate import fewest_rows, rows_needed
+from stillhouse.evaluation.cascade_threshold import rows_for
+from stillhouse.evaluation.margin_gate import fewest_rows, rows_needed
 from stillhouse.records import Example
 from stillhouse.task import Task, load_task
 
-DISCORDANCE = 0.10  # share of rows on which only one of the two is right, before anything was measured; the demo's students and e-SNLI's differ on 8 to 15 %
+# The share of rows on which only one of the two is right, assumed before anything was measured. The students of the
+# demo and of e-SNLI differ from their teachers on 8 to 15 %.
+DISCORDANCE = 0.10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RowsPlan:
-    """Rows for a pass, in four of five cases, by a student that is as good as the prompt and differs from it on DISCORDANCE of the rows.
+    """The rows that there are, and the rows for a pass in four of five cases.
 
-    `per_class` holds the test rows of each class, None where gold labels do not tell; `needed_per_class` None: no classes.
+    The pass is by a student that is as good as the prompt and differs from it on DISCORDANCE of the rows. `per_class`
+    holds the test rows of each class, None where gold labels do not tell; `needed_per_class` None: no classes.
     """
 
     n_test: int
@@ -35,48 +38,49 @@ class RowsPlan:
 
     @property
     def sentence(self) -> str:
-        gate = f"rows for the gate (margin {100 * self.margin:g} points, {self.level:.0%} confidence): {self.n_test:,} test rows here"
-        take = f"a student as good as the prompt that differs from it on {DISCORDANCE:.0%} of the rows takes about {self.needed:,}"
-        said = f"{gate}; {take}, one that never differs {self.fewest:,}"
+        gate = f"rows for the gate (margin {100 * self.margin:g} points, {self.level:.0%} confidence)"
+        alike = f"a student as good as the prompt that differs from it on {DISCORDANCE:.0%} of the rows"
+        takes = f"{alike} takes about {self.needed:,}, one that never differs {self.fewest:,}"
+        sentence = f"{gate}: {self.n_test:,} test rows here; {takes}"
         if self.needed_per_class is not None:
             have = "which are there is not known before they are labelled"
             if self.per_class is not None:
                 counts = sorted(self.per_class.items(), key=lambda pair: pair[1])
                 more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
                 have = "here " + ", ".join(f"{label} {count:,}" for label, count in counts[:5]) + more
-            said += f"; about {self.needed_per_class:,} of each class ({have})"
-        return f"{said}; a cascade takes at least {self.fewest_calibration:,} calibration rows ({self.n_calibration:,} here)"
+            sentence += f"; about {self.needed_per_class:,} of each class ({have})"
+        cascade = f"a cascade takes at least {self.fewest_calibration:,} calibration rows ({self.n_calibration:,} here)"
+        return f"{sentence}; {cascade}"
 
 
 def rows_plan(task: Path | Task, *, skip_bad: bool = False) -> RowsPlan:
-    """Reads the task's rows and splits them as `advise` and `distill` will; asks nobody. Raises what reading them raises."""
+    """Read and split the task's rows as `advise` and `distill` will; ask nobody. Raises what reading them raises."""
     loaded = task if isinstance(task, Task) else load_task(task)
     parts = {part: _rows(loaded, part, skip_bad) for part in ("train", "validation", "calibration", "test")}
-    missing = [part for part in ("validation", "calibration", "test") if parts[part] is None]
-    shares = {
-        part: share
-        for part, share in zip(("validation", "calibration", "test"), loaded.data.split, strict=True)
-        if part in missing
-    }
-    cut = split_examples(parts["train"] or [], shares, seed=loaded.data.seed)
+    shares = dict(zip(("validation", "calibration", "test"), loaded.data.split, strict=True))
+    to_cut = {part: share for part, share in shares.items() if parts[part] is None}
+    cut = split_examples(parts["train"] or [], to_cut, seed=loaded.data.seed)
     test, calibration = (distinct(parts[part] or cut.get(part, [])).rows for part in ("test", "calibration"))
     gate = loaded.gate
     labels = _classes(loaded, test)
     needed = rows_needed(DISCORDANCE, 0.0, gate.margin, gate.level)
-    assert needed is not None  # no difference is within every margin
+    assert needed is not None  # a difference of 0 is within every margin, so some number will do
+    per_class = needed_per_class = None
+    if labels:
+        needed_per_class = rows_needed(DISCORDANCE, 0.0, gate.margin, 1 - (1 - gate.level) / len(labels))
+        if all(row.label is not None for row in test):
+            per_class = Counter(row.label for row in test if row.label is not None)
     return RowsPlan(
-        len(test),
-        needed,
-        fewest_rows(gate.margin, gate.level),
-        gate.margin,
-        gate.level,
-        Counter(row.label for row in test if row.label is not None)
-        if labels and all(row.label is not None for row in test)
-        else None,
-        rows_needed(DISCORDANCE, 0.0, gate.margin, 1 - (1 - gate.level) / len(labels)) if labels else None,
-        len(calibration),
-        rows_for(gate.harm, gate.level),
-        gate.harm,
+        n_test=len(test),
+        needed=needed,
+        fewest=fewest_rows(gate.margin, gate.level),
+        margin=gate.margin,
+        level=gate.level,
+        per_class=per_class,
+        needed_per_class=needed_per_class,
+        n_calibration=len(calibration),
+        fewest_calibration=rows_for(gate.harm, gate.level),
+        harm=gate.harm,
     )
 
 
@@ -86,7 +90,7 @@ def _rows(task: Task, part: str, skip_bad: bool) -> list[Example] | None:
 
 
 def _classes(task: Task, test: list[Example]) -> tuple[str, ...]:
-    """The classes that the gate will look at; none where every row has choices of its own, or labels are not classes."""
+    """The classes that the gate will look at; none where rows have choices of their own, or labels are not classes."""
     if task.output != "choice" or any(row.choices for row in test):
         return ()
     return task.labels or tuple(sorted({row.label for row in test if row.label is not None}))

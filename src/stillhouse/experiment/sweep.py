@@ -1,7 +1,7 @@
 """Many small trainings at once: one process per core, each with a single thread.
 
-Small students do not fill a core: two threads on a busy one were measured up to eight times slower than one. Every finished arm is on disk before it is
-reported, so a sweep that is killed goes on with what is missing.
+Small students do not fill a core: two threads on a busy one were measured up to eight times slower than one. Every
+finished arm is on disk before it is reported, so a sweep that is killed goes on with what is missing.
 """
 
 import contextlib
@@ -14,8 +14,9 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from stillhouse.errors import StillhouseError
-from stillhouse.experiment.arms import MeasuredArm, StudentPlan, read_arm, student_arm
+from stillhouse.experiment.arms import StudentPlan, student_arm
 from stillhouse.records import Progress
+from stillhouse.results.measured_arm import MeasuredArm, read_arm
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TOKENIZERS_PARALLELISM")
 _ticks: Any = None  # in a worker: where its progress goes
@@ -50,13 +51,10 @@ def _train(
     shares: dict[int, float] = {}
     context = multiprocessing.get_context("spawn")  # a forked child of a process with threads may hang
     ticks = context.Queue()
-    largest_first = sorted(
-        range(len(missing)), key=lambda number: -len(missing[number].train)
-    )  # the last worker is then left with a short one
+    # the largest first: the last worker is then left with a short one
+    order = sorted(range(len(missing)), key=lambda number: -len(missing[number].train))
     with _single_threaded(), ProcessPoolExecutor(workers, context, _begin, (ticks,)) as pool:
-        futures: dict[Future[None], int] = {
-            pool.submit(_measure, number, missing[number]): number for number in largest_first
-        }
+        futures: dict[Future[None], int] = {pool.submit(_measure, number, missing[number]): number for number in order}
         try:
             while futures:
                 finished, _ = wait(futures, timeout=0.25, return_when=FIRST_COMPLETED)
@@ -67,21 +65,14 @@ def _train(
                     done += len(missing[number].train)
                     shares.pop(number, None)
                 if on_progress is not None:
-                    under_way = sum(
-                        share * len(missing[number].train)
-                        for number, share in shares.items()
-                        if number in futures.values()
-                    )
-                    on_progress(
-                        Progress(
-                            int(done + under_way),
-                            total,
-                            f"{len(plans) - len(futures)} of {len(plans)} students trained",
-                        )
-                    )
+                    running = {number: shares.get(number, 0.0) for number in futures.values()}
+                    under_way = sum(share * len(missing[number].train) for number, share in running.items())
+                    trained = f"{len(plans) - len(futures)} of {len(plans)} students trained"
+                    on_progress(Progress(int(done + under_way), total, trained))
         except BrokenProcessPool:
             raise StillhouseError(
-                "a training process was killed (out of memory?); run the same command again to go on, with fewer --workers"
+                "a training process was killed (out of memory?); "
+                "run the same command again to go on, with fewer --workers"
             ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

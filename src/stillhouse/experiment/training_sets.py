@@ -1,4 +1,7 @@
-"""Whose labels on which rows a student can learn: gold labels, the teacher's on the same rows, the teacher's on unlabelled rows as well."""
+"""Whose labels on which rows a student can learn.
+
+Gold labels, the teacher's on the same rows, or the teacher's on unlabelled rows as well.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,14 +11,14 @@ from stillhouse.data.splits import Splits
 from stillhouse.records import Example, Source
 from stillhouse.task import Task
 
-LEAST_ROWS = 16  # fewer rows are no lesson beside the task's own
+LEAST_ROWS = 16  # with fewer rows, a lesson is not measured beside the task's own
 MORE_ROWS = "unlabelled rows too"
 Labels = Mapping[str, Answer]  # of the teacher, by the row's id
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a student learns from. `rows` tells it from another lesson with the same labels; empty where there is none."""
+    """What a student learns from. `rows` tells it from another lesson with the same labels; "" where there is none."""
 
     source: Source
     train: list[Example]
@@ -24,9 +27,9 @@ class Lesson:
 
 
 def lessons_of(task: Task, own: Lesson, splits: Splits, labels: Labels) -> tuple[tuple[Lesson, ...], list[str]]:
-    """The task's own lesson with the others that its rows allow beside it (gold first, then fewer rows), and a sentence for each that they do not.
+    """(the task's own lesson with the others that its rows allow, a sentence for each that they do not allow).
 
-    `splits` as they were read, with all rows.
+    Gold comes first, then fewer rows. `splits` are as they were read, with all rows.
     """
     train, unlabelled, validation = (
         with_teacher(rows, labels) for rows in (splits.train, splits.unlabelled, splits.validation)
@@ -45,17 +48,16 @@ def lessons_of(task: Task, own: Lesson, splits: Splits, labels: Labels) -> tuple
     kept, notes = [], []
     if 0 < len(same.train) < len(labelled):
         missing = len(labelled) - len(same.train)
-        notes.append(
-            f"{missing:,} of {len(labelled):,} training rows have no usable teacher label: students on teacher labels lack them"
-        )
+        unusable = f"{missing:,} of {len(labelled):,} training rows have no usable teacher label"
+        notes.append(f"{unusable}: students on teacher labels lack them")
     for lesson in wanted:
-        lacking = (
-            None if lesson.train is own.train else _lacking(task, lesson)
-        )  # what the task's own lacks is an error where it is trained
+        # the task's own is always kept: if it lacks something, that is an error where it is trained
+        lacking = None if lesson.train is own.train else _lacking(task, lesson)
         if lacking is None:
             kept.append(lesson)
         else:
-            notes.append(f"no student on {lesson.source} labels{f', {lesson.rows}' if lesson.rows else ''}: {lacking}")
+            of_rows = f", {lesson.rows}" if lesson.rows else ""
+            notes.append(f"no student on {lesson.source} labels{of_rows}: {lacking}")
     return tuple(kept), notes
 
 

@@ -34,6 +34,7 @@ from stillhouse.flow.models import DEFAULT_STORE, CassetteMissError, ModelName, 
 from stillhouse.flow.paths import ExpectedPath, path_of, path_problems
 from stillhouse.flow.resume import Replay
 from stillhouse.flow.tools.tool import ToolError
+from stillhouse.results.flow_test import Missing
 from stillhouse.store.journal import Journal, StepRow, open_journal
 
 __all__ = [
@@ -84,16 +85,6 @@ class Case:
     input: Mapping[str, Any]  # the flow's arguments, as JSON has them
     script: Mapping[str, Any] | None = None
     path: ExpectedPath | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """A model call that the cassette has no answer to."""
-
-    case: str
-    step: str
-    arguments: str  # canonical JSON
-    why: str
 
 
 @dataclass(frozen=True, kw_only=True)

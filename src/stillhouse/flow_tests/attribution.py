@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stillhouse.evaluation.composability import Composed, Gap, composability_gap
+from stillhouse.evaluation.composability import Composed, composability_gap
 from stillhouse.flow.paths import answer_of, on_the_path
 from stillhouse.flow.testing import Outcome
 from stillhouse.flow_tests.cases import Expectation
-from stillhouse.results.tested import Cause
+from stillhouse.results.flow_test import Cause, Gap
 from stillhouse.store.journal import StepRow
 
 Gold = Mapping[str, Callable[[str], Any]]  # by step: canonical arguments -> the right answer

@@ -6,10 +6,11 @@ For each part: the paired difference with its interval, and whether the part is 
 from collections.abc import Mapping, Sequence
 
 from stillhouse.errors import UserError
-from stillhouse.evaluation.gate import GateResult, decide_gate
-from stillhouse.evaluation.harness import RowResult
+from stillhouse.evaluation.margin_gate import decide_gate
 from stillhouse.evaluation.proportions import mcnemar_midp
-from stillhouse.results.tested import Against, CaseResult, PartResult
+from stillhouse.results.flow_test import Against, CaseResult, PartResult
+from stillhouse.results.gates import GateResult
+from stillhouse.results.row_result import RowResult
 
 LEVEL = 0.95
 
@@ -63,7 +64,7 @@ def _against(
 
 def _row(row: CaseResult) -> RowResult:
     assert row.score is not None  # `_common` left such rows out
-    return RowResult(row.id, None, row.expected, row.output, row.score)
+    return RowResult(id=row.id, group=None, gold=row.expected, output=row.output, score=row.score)
 
 
 def _sentence(name: str, gate: GateResult, better: int, worse: int, left_out: int) -> str:

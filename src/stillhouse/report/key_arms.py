@@ -1,12 +1,13 @@
 """The arms that a reader looks at first: their numbers carry the verdict."""
 
+from stillhouse.results.arms import ArmResult
 from stillhouse.results.money import BreakEven
-from stillhouse.results.result import Arm, Result
+from stillhouse.results.run_result import Result
 
 PROMPTS = ("prompt", "few-shot")
 
 
-def key_arms(result: Result) -> list[Arm]:
+def key_arms(result: Result) -> list[ArmResult]:
     """The best prompt, and beside it the recommended arm or, where none is recommended, the best student or cascade."""
     prompt = best_prompt(result)
     others = [arm for arm in result.arms if arm.kind in ("student", "cascade")]
@@ -16,7 +17,7 @@ def key_arms(result: Result) -> list[Arm]:
     return [arm for arm in (prompt, other) if arm is not None]
 
 
-def best_prompt(result: Result) -> Arm | None:
+def best_prompt(result: Result) -> ArmResult | None:
     """The prompt, with or without examples, that has the highest score."""
     return max((arm for arm in result.arms if arm.kind in PROMPTS), key=lambda arm: arm.score.value, default=None)
 

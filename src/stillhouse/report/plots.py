@@ -14,18 +14,11 @@ from stillhouse import numbers
 from stillhouse.records import Estimate
 from stillhouse.report import svg
 from stillhouse.report.svg import Box, EndLabel, Frame, Scale
+from stillhouse.results.arms import ArmResult
+from stillhouse.results.cascade import CascadePromise, ThresholdCurve, ThresholdPoint
+from stillhouse.results.error_analysis import Reliability, ReliabilityBin
+from stillhouse.results.learning_curves import Curve, LearningCurves, PromptCrossing
 from stillhouse.results.money import BreakEven, CostLine, Money
-from stillhouse.results.result import (
-    Arm,
-    Cascade,
-    Crossover,
-    Curve,
-    LearningCurves,
-    Reliability,
-    ReliabilityBin,
-    ThresholdCurve,
-    ThresholdPoint,
-)
 
 WIDE, HALF, NARROW = 700, 520, 344
 _LEFT, _TOP, _FOOT = 44, 34, 46  # room for the y numbers, for the y title, for the x numbers and title
@@ -139,7 +132,7 @@ def _curve(curve: Curve, frame: Frame, colour: str) -> Markup:
     return _NONE.join(parts)
 
 
-def _crossover(crossover: Crossover, data: LearningCurves, frame: Frame, colour: str, row: int) -> Markup:
+def _crossover(crossover: PromptCrossing, data: LearningCurves, frame: Frame, colour: str, row: int) -> Markup:
     """n* as a drop line from the prompt's level, its interval as a bar on the axis.
 
     Of an n* outside the sizes tried the plot says on which side it lies.
@@ -223,7 +216,7 @@ def _cost_line(cost: CostLine, frame: Frame, colour: str) -> Markup:
     return svg.polyline([(frame.x(calls), frame.y(usd)) for calls, usd in totals if usd > 0], f"line {colour}")
 
 
-def score_by_cost(arms: Sequence[Arm], heading: str, colours: Colours, width: int = HALF) -> Markup:
+def score_by_cost(arms: Sequence[ArmResult], heading: str, colours: Colours, width: int = HALF) -> Markup:
     """Score, with its interval, against cost per 1,000 calls (log).
 
     Arms that cost nothing, and arms whose price is unknown, stand in columns of their own at the left.
@@ -274,7 +267,7 @@ def _scored(score: Estimate, at: tuple[float, float], frame: Frame, colour: str,
 
 
 def threshold_curve(
-    curve: ThresholdCurve | None, cascade: Cascade | None, colours: Colours, width: int = HALF
+    curve: ThresholdCurve | None, cascade: CascadePromise | None, colours: Colours, width: int = HALF
 ) -> Markup:
     """Two panels over one axis: what the cascade gets right, and what it costs, at each confidence threshold.
 
@@ -351,7 +344,7 @@ def _best_of_both(curve: ThresholdCurve, frame: Frame, colour: str) -> Markup:
     return svg.dot(x, y, f"cross {colour}", tip, radius=5) + name
 
 
-def _chosen(cascade: Cascade | None, upper: Frame, lower: Frame) -> Markup:
+def _chosen(cascade: CascadePromise | None, upper: Frame, lower: Frame) -> Markup:
     """The threshold that keeps its promise, as a line through both panels."""
     if cascade is None or cascade.threshold is None:
         return _NONE

@@ -13,7 +13,8 @@ from stillhouse.report.comparison_terminal import shown_check
 from stillhouse.report.html import templates, two_widths
 from stillhouse.report.key_arms import PROMPTS, best_prompt, key_arms, key_break_evens
 from stillhouse.report.svg import SERIES
-from stillhouse.results.result import Curve, LearningCurves, Result, from_dict
+from stillhouse.results.learning_curves import Curve, LearningCurves
+from stillhouse.results.run_result import Result, from_dict
 
 
 def render(result: Result | Mapping[str, Any]) -> str:

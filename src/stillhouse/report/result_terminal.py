@@ -10,7 +10,8 @@ from rich.text import Text
 from stillhouse import numbers
 from stillhouse.report.comparison_terminal import comparison_text
 from stillhouse.report.key_arms import key_break_evens
-from stillhouse.results.result import Arm, Result
+from stillhouse.results.arms import ArmResult
+from stillhouse.results.run_result import Result
 
 _GATE_STYLES = {"pass": "green", "fail": "red", "cannot tell": "yellow"}
 
@@ -36,11 +37,11 @@ def _table(result: Result) -> Table:
     return table
 
 
-def _gate(arm: Arm) -> Text:
+def _gate(arm: ArmResult) -> Text:
     return Text("–", style="dim") if arm.gate is None else Text(arm.gate.answer, style=_GATE_STYLES[arm.gate.answer])
 
 
-def _cells(arm: Arm, n_test: int) -> tuple[str, ...]:
+def _cells(arm: ArmResult, n_test: int) -> tuple[str, ...]:
     """An arm's numbers. An interval is marked where it is not at 95 % or not on the `n_test` rows."""
     marks = [f"at {numbers.percent(arm.score.level, 0)}"] if arm.score.level != 0.95 else []
     marks += [f"n = {numbers.count(arm.score.n)}"] if arm.score.n != n_test else []

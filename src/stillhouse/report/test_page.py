@@ -11,7 +11,7 @@ from stillhouse import __version__, numbers
 from stillhouse.report.html import templates
 from stillhouse.report.plots import interval_bar
 from stillhouse.report.trace_words import plural, short
-from stillhouse.results.tested import CAUSES, FlowResult, PartResult
+from stillhouse.results.flow_test import CAUSES, FlowResult, PartResult
 
 MOST = 200  # wrong cases of one part that the page shows; the result's file has them all
 _ANSWERS = {"pass": "pass", "fail": "fail", "cannot tell": "open"}

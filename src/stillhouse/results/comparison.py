@@ -1,4 +1,7 @@
-"""Two systems judged answer against answer: what was found, as values, and as the `result.json` of `compare`."""
+"""Two systems judged answer against answer: the win rate, who judged, and how far the judging can be believed.
+
+With the one reader and writer of the `result.json` of `compare`.
+"""
 
 import json
 from collections.abc import Mapping
@@ -11,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from stillhouse import numbers
 from stillhouse.errors import UserError
 from stillhouse.records import Estimate
+from stillhouse.results.gates import GateAnswer
 from stillhouse.results.record import Measured, record
 from stillhouse.runs import MANIFEST, read_json
 
@@ -50,17 +54,18 @@ class OfRater:
 class Decided:
     """The gate's answer: may A replace B?"""
 
-    answer: Literal["pass", "fail", "cannot tell"]
+    answer: GateAnswer
     margin: float
     sentence: str
     rows_needed: int | None = None
 
 
-@record
+@record(kw_only=True)
 class WinRates:
-    """A against B. `rate` is the one to go by, and `by` says whose it is; `tally` counts the rows that it stands on (of people, where a judge was corrected).
+    """A against B. `rate` is the one to go by, and `by` says who judged.
 
-    A tie is half a win for each, and so is "both bad". Rates and biases run from 0 to 1, kappa and alpha from -1 to 1.
+    `tally` counts the rows that the rate stands on; where people corrected a judge, the rows that people judged. A tie
+    is half a win for each, and so is "both bad". Rates and biases run from 0 to 1, kappa and alpha from -1 to 1.
     """
 
     a: str
@@ -68,15 +73,15 @@ class WinRates:
     by: Literal["people", "people, judge corrected", "judge", "nobody"]
     rate: Measured
     tally: Tally
-    n_rows: int  # that both answered
+    n_rows: int  # rows that both answered
     lower_bound: float | None = None  # of the rate, one-sided at its level
-    weight: float | None = None  # how far the judge was listened to, 0 to 1
+    weight: float | None = None  # of the judge's choices beside the people's, 0 to 1
     judge: str | None = None
     judge_stand_in: bool = False
     people_alone: Measured | None = None
     judge_alone: Measured | None = None
-    agreement: Measured | None = None  # judge and people on the rows of both
-    kappa: Measured | None = None  # the same beyond chance
+    agreement: Measured | None = None  # rows that both judged: the share where judge and people choose alike
+    kappa: Measured | None = None  # their agreement beyond chance
     people_first: Measured | None = None  # share of choices for the answer on the left
     judge_first: Measured | None = None
     judge_consistent: Measured | None = None  # rows with the same choice in both orders
@@ -84,16 +89,14 @@ class WinRates:
     n_missing_a: int = 0
     n_missing_b: int = 0
     n_unread: int = 0  # rows without two usable replies of the judge
-    n_left_out: int = 0  # rows of the data that one side was not asked
+    n_left_out: int = 0  # rows of the data that one of the two was never asked
     decided: Decided | None = None
     weak: tuple[WeakScores, ...] = ()
     notes: tuple[str, ...] = ()
-    n_raters: int = 0  # people who judged a row of these
-    raters_agree: Measured | None = (
-        None  # of two choices of one row by different people, those that are the same; n: rows
-    )
-    alpha: Measured | None = None  # Krippendorff's: the same beyond chance
-    raters: tuple[OfRater, ...] = ()  # each of them, where there are several
+    n_raters: int = 0  # people who judged at least one of these rows
+    raters_agree: Measured | None = None  # of two people's choices of one row, how often they are the same; n: rows
+    alpha: Measured | None = None  # Krippendorff's: people's agreement beyond chance
+    raters: tuple[OfRater, ...] = ()  # one for each person, where there are several
 
     @property
     def heading(self) -> str:
@@ -109,40 +112,38 @@ class WinRates:
     @property
     def sentence(self) -> str:
         """The result in one sentence."""
-        people = (
-            f", {numbers.count(self.tally.n)} of them judged by people" if self.by == "people, judge corrected" else ""
-        )
-        return f"{self.a} wins {numbers.percent(self.rate.value)} {numbers.interval(self.rate)} against {self.b} (n = {numbers.count(self.rate.n)}{people})"
+        rate, people = self.rate, ""
+        if self.by == "people, judge corrected":
+            people = f", {numbers.count(self.tally.n)} of them judged by people"
+        wins = f"{self.a} wins {numbers.percent(rate.value)} {numbers.interval(rate)} against {self.b}"
+        return f"{wins} (n = {numbers.count(rate.n)}{people})"
 
     @property
     def estimates(self) -> list[tuple[str, Estimate]]:
         """Every rate there is, the one to go by first."""
-        found: list[tuple[str, Estimate | None]] = [
+        rates: list[tuple[str, Estimate | None]] = [
             ("people, judge corrected (PPI++)", self.rate if self.by == "people, judge corrected" else None),
             ("people", self.people_alone),
-            *((f"{one.name or 'who gave no name'} alone", one.rate) for one in self.raters),
+            *((f"{rater.name or 'who gave no name'} alone", rater.rate) for rater in self.raters),
             ("every pair settled, nobody asked", self.rate if self.by == "nobody" else None),
             (f"{self.judge} alone, not corrected", self.judge_alone),
         ]
-        return [(name, estimate) for name, estimate in found if estimate is not None]
+        return [(name, rate) for name, rate in rates if rate is not None]
 
     @property
     def checks(self) -> list[tuple[str, Estimate, str]]:
         """(what, number, how to read it) of the judge and the people."""
-        found: list[tuple[str, Estimate | None, str]] = [
+        of_both = "rows of both" if self.n_raters < 2 else "choices on rows of both"
+        checks: list[tuple[str, Estimate | None, str]] = [
             ("two people agree", self.raters_agree, "rows of two or more"),
             ("Krippendorff's alpha", self.alpha, "the same beyond chance"),
-            (
-                "judge and people agree",
-                self.agreement,
-                "rows of both" if self.n_raters < 2 else "choices on rows of both",
-            ),
+            ("judge and people agree", self.agreement, of_both),
             ("kappa", self.kappa, "beyond chance"),
             ("judge takes the first", self.judge_first, "even: 50 %"),
             ("judge keeps its choice", self.judge_consistent, "in both orders"),
             ("people take the left", self.people_first, "even: 50 %"),
         ]
-        return [(what, estimate, read) for what, estimate, read in found if estimate is not None]
+        return [(what, estimate, read) for what, estimate, read in checks if estimate is not None]
 
 
 @record

@@ -1,5 +1,9 @@
-"""The money of a result: what was spent once, what a call costs, when an arm pays for itself, and what an answer must be worth for the choice to flip."""
+"""The money of a result: what was spent once, what a call costs, and when an arm pays for itself.
 
+And from which worth of a right answer on the choice between two arms flips.
+"""
+
+from datetime import date
 from typing import Annotated
 
 from pydantic import Field
@@ -9,7 +13,7 @@ from stillhouse.results.record import Dollars, record
 
 @record
 class OneOff:
-    """Money spent once. `usd` None: not known, or `counted` is False because it was spent whatever is decided now."""
+    """Money spent once. `usd` None: not known. `counted` False: it was spent whatever is decided now."""
 
     what: str
     usd: Dollars | None
@@ -19,7 +23,10 @@ class OneOff:
 
 @record
 class CostLine:
-    """What `calls` calls of an arm cost in all: fixed_usd + usd_per_call * calls, and renewal_usd after every `renewal_calls` of them. None: not known."""
+    """What `calls` calls of an arm cost in all. None: not known.
+
+    The sum is fixed_usd + usd_per_call * calls, and renewal_usd after every `renewal_calls` of them.
+    """
 
     name: str
     fixed_usd: Dollars | None
@@ -43,31 +50,38 @@ class CostLine:
 
 @record
 class BreakEven:
-    """The number of calls from which `arm` is cheaper than `against`. None: never, or a price is unknown; `sentence` says which."""
+    """From how many calls on `arm` is cheaper than `against`, for good.
+
+    `calls` None: never, or not known; `pays_off` (None: not known) and the sentence say which. `day` None: nobody said
+    how many calls there are a day.
+    """
 
     arm: str
     against: str
     calls: Annotated[float, Field(ge=0)] | None
     sentence: str
-    day: str | None = None  # ISO date; None: the calls a day are not known
-    pays_off: bool | None = None  # None: not known
+    day: date | None = None
+    pays_off: bool | None = None
 
 
 @record
 class CallPart:
-    """A part of what the prompt's calls consist of: mean tokens per call, and what 1,000 calls' worth of them costs at the rates of `Money.rates`."""
+    """A part of the prompt's calls: its mean tokens per call, and its price per 1,000 calls at `Money.rates`."""
 
     what: str
     tokens: float
     usd_per_1000: Dollars | None
 
 
-@record
+@record(kw_only=True)
 class AnswerWorth:
-    """What one more correct answer must be worth for the choice between `arm` and `against` to flip; differences are arm minus against, per call.
+    """What one more correct answer must be worth for the choice between `arm` and `against` to flip.
 
-    `flips_at` with its interval at `level`; None: no worth flips it, or none that is low or high enough to be sure. `shares[i]` is the share of bootstrap draws
-    in which the arm is the better buy at `values[i]` US dollars; `at_yours` that at `yours`, the worth that the user named.
+    `usd_difference` and `score_difference` are arm minus against, per call, on the same n rows. `flips_at`: that worth
+    in US dollars; None: no worth makes the choice flip, as the arm is both cheaper and better, or neither. `low` and
+    `high` are its interval at `level`; None: no worth is low, or high, enough to be sure. `shares[i]`: the share of
+    bootstrap draws in which the arm is the better buy at `values[i]`; `at_yours`: the share at `yours`, the worth that
+    the user named.
     """
 
     arm: str
@@ -91,7 +105,7 @@ class AnswerWorth:
             raise ValueError(f"an acceptability curve of {len(self.values)} values has {len(self.values)} shares")
 
     def share_at(self, value: float) -> float:
-        """The share of draws at any worth: on the line between the two `values` around it, and level beyond the outer ones."""
+        """The share of draws at any worth: on the line between the `values` around it, level beyond the outer ones."""
         curve = list(zip(self.values, self.shares, strict=True))
         before = max((point for point in curve if point[0] <= value), default=curve[0])
         after = min((point for point in curve if point[0] >= value), default=curve[-1])
@@ -99,9 +113,9 @@ class AnswerWorth:
         return before[1] + part * (after[1] - before[1])
 
 
-@record
+@record(kw_only=True)
 class Money:
-    """What was paid once, what each call costs, where the lines cross, and from which worth of an answer on the choice flips."""
+    """What was paid once, what each call costs, where the lines cross, and what an answer must be worth."""
 
     one_off: tuple[OneOff, ...] = ()
     lines: tuple[CostLine, ...] = ()
@@ -109,7 +123,7 @@ class Money:
     assumptions: tuple[str, ...] = ()
     call_parts: tuple[CallPart, ...] = ()  # of the prompt's calls on the test rows
     rates: str | None = None
-    n_calls: int = 0  # that `call_parts` is the mean of
+    n_calls: int = 0  # calls that `call_parts` is the mean over
     calls_per_day: Annotated[float, Field(gt=0)] | None = None
     worth: tuple[AnswerWorth, ...] = ()
     unit: str = "correct answer"  # what a whole score is

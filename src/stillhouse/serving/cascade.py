@@ -1,6 +1,6 @@
 """The cascade: the student answers what it is sure of, the teacher the rest, and an audit keeps watching what was kept.
 
-The threshold and its promise come from `evaluation.deferral`. The promise holds for rows like those that the
+The threshold and its promise come from `evaluation.cascade_threshold`. The promise holds for rows like those that the
 threshold was chosen on. So a small random share of the rows that the student keeps is sent to the teacher too. When
 the two agree less often, the rows have changed.
 """

@@ -8,7 +8,7 @@ from stillhouse.errors import ArtifactError, ModelNameError, UserError
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import open_teacher
 from stillhouse.records import Predictor
-from stillhouse.results.result import load_result
+from stillhouse.results.run_result import load_result
 from stillhouse.runs import read_json
 from stillhouse.serving.cascade import CascadePredictor
 from stillhouse.store import open_store

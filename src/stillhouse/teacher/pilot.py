@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from stillhouse.errors import TeacherError
 from stillhouse.llm.prompted import Answered, PromptedPredictor
+from stillhouse.numbers import usd_in_sentence
 from stillhouse.records import Estimate, Example, Progress
 
 N_PILOT = 20  # rows; so many calls are made without asking
@@ -28,19 +29,13 @@ class Quote:
     def __str__(self) -> str:
         if self.cost_usd is None:
             return f"{self.n:,} calls of {self.teacher} are still to be paid for, at a cost that cannot be told"
-        found = self.cost_usd
-        good = "" if self.usable in (None, found.n) else f", {self.usable} of them with a usable answer"
-        asked = f"{found.n} rows asked{good}"
-        span = (
-            ""
-            if found.low is None or found.high is None
-            else f" ({found.level:.0%} interval {_usd(found.low)} to {_usd(found.high)}, {asked})"
-        )
-        return f"{self.n:,} calls of {self.teacher} will cost about {_usd(found.value)}{span}; price: {self.price_snapshot}"
-
-
-def _usd(value: float) -> str:
-    return f"${value:,.2f}" if value >= 1 else f"${value:.2g}"
+        cost, span = self.cost_usd, ""
+        if cost.low is not None and cost.high is not None:
+            good = "" if self.usable in (None, cost.n) else f", {self.usable} of them with a usable answer"
+            ends = " to ".join(usd_in_sentence(end, nothing="$0") for end in (cost.low, cost.high))
+            span = f" ({cost.level:.0%} interval {ends}, {cost.n} rows asked{good})"
+        about = f"about {usd_in_sentence(cost.value, nothing='$0')}{span}; price: {self.price_snapshot}"
+        return f"{self.n:,} calls of {self.teacher} will cost {about}"
 
 
 def pending(

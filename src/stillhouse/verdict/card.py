@@ -1,34 +1,46 @@
-"""A student's card: what it is, what it learned from, how good it was on which rows, and where it must not be trusted."""
+"""A student's card: what it is, what it learned from, how good it was on which rows, and where not to trust it."""
 
-from stillhouse.experiment.arms import MeasuredArm
 from stillhouse.records import Estimate
-from stillhouse.results.result import Arm, Result
+from stillhouse.results.arms import ArmResult
+from stillhouse.results.measured_arm import MeasuredArm
+from stillhouse.results.run_result import Result
+
+TEACHERS_TERMS = "a hosted teacher's terms may restrict what its answers may train."
 
 
 def card(result: Result, arm: MeasuredArm) -> str:
     """`card.md` as text."""
     measured = next(row for row in result.arms if row.name == arm.name)
     prompt = next((row for row in result.arms if row.kind == "prompt"), None)
-    lines = [f"# {result.task}: {arm.name}", "", result.instruction.strip(), "", "## What it is", ""]
-    lines += [
-        f"- Student: `{arm.facts.get('spec')}`, {arm.facts.get('n_parameters', 0):,} parameters, {arm.size_bytes or 0:,} bytes."
-    ]
-    lines += [f"- Learned {arm.n_train or 0:,} rows with {_whose(result, arm)}, seed {arm.facts.get('seed')}."]
-    lines += [
-        f"- Data (sha256): {', '.join(f'{part} {digest[:16]}' for part, digest in result.provenance.fingerprints.items())}.",
+    n_parameters = arm.training.n_parameters if arm.training else 0
+    data = ", ".join(f"{part} {digest[:16]}" for part, digest in result.provenance.fingerprints.items())
+    lines = [
+        f"# {result.task}: {arm.name}",
         "",
+        result.instruction.strip(),
+        "",
+        "## What it is",
+        "",
+        f"- Student: `{arm.model}`, {n_parameters:,} parameters, {arm.size_bytes or 0:,} bytes.",
+        f"- Learned {arm.n_train or 0:,} rows with {_whose(result, arm)}, seed {arm.seed}.",
+        f"- Data (sha256): {data}.",
+        "",
+        "## What it was measured to do",
+        "",
+        f"On {result.n_test:,} test rows that it never saw:",
+        "",
+        f"- {result.heading}: {_estimate(measured.score)}",
     ]
-    lines += ["## What it was measured to do", "", f"On {result.n_test:,} test rows that it never saw:", ""]
-    lines += [f"- {result.heading}: {_estimate(measured.score)}"]
     lines += [f"- the prompt on the same rows: {_estimate(prompt.score)}"] if prompt else []
     lines += [f"- {test.name}: {_estimate(test.score)}" for test in result.other_tests if test.arm == arm.name]
-    lines += [f"- gate: {_gate(measured)}", "", "## Limits", ""]
     lines += [
+        f"- gate: {_gate(measured)}",
+        "",
+        "## Limits",
+        "",
         "- The numbers hold for rows like the test rows; other inputs were not measured.",
         "- Its confidence was calibrated on its validation rows.",
-    ]
-    lines += [f"- {warning}" for warning in result.warnings]
-    lines += [
+        *(f"- {warning}" for warning in result.warnings),
         "",
         "## Licences",
         "",
@@ -48,24 +60,23 @@ def _whose(result: Result, arm: MeasuredArm) -> str:
 
 
 def _licence(arm: MeasuredArm) -> str:
-    base = str(arm.facts.get("spec", "")).partition(":")[2]
+    base = (arm.model or "").partition(":")[2]
     if base == "minilm":
-        return "The base all-MiniLM-L6-v2 is under Apache-2.0. The rows are yours; a hosted teacher's terms may restrict what its answers may train."
+        return f"The base all-MiniLM-L6-v2 is under Apache-2.0. The rows are yours; {TEACHERS_TERMS}"
     if base and not base.startswith("scratch"):
-        return f"The base `{base}` has a licence of its own: look it up. A hosted teacher's terms may restrict what its answers may train."
-    return "No pretrained weights are inside. The rows are yours; a hosted teacher's terms may restrict what its answers may train."
+        terms = TEACHERS_TERMS[0].upper() + TEACHERS_TERMS[1:]
+        return f"The base `{base}` has a licence of its own: look it up. {terms}"
+    return f"No pretrained weights are inside. The rows are yours; {TEACHERS_TERMS}"
 
 
 def _estimate(score: Estimate) -> str:
-    interval = (
-        "" if score.low is None or score.high is None else f" [{score.low:.1%}, {score.high:.1%}] at {score.level:.0%}"
-    )
+    interval = ""
+    if score.low is not None and score.high is not None:
+        interval = f" [{score.low:.1%}, {score.high:.1%}] at {score.level:.0%}"
     return f"{score.value:.1%}{interval} (n = {score.n:,})"
 
 
-def _gate(measured: Arm) -> str:
-    return (
-        "not asked: there is no prompt to compare with"
-        if measured.gate is None
-        else measured.gate.sentence or measured.gate.answer
-    )
+def _gate(measured: ArmResult) -> str:
+    if measured.gate is None:
+        return "not asked: there is no prompt to compare with"
+    return measured.gate.sentence or measured.gate.answer

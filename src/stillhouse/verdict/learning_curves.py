@@ -1,21 +1,24 @@
-"""From measured arms to the report's learning curves: bands, crossovers with the prompt, score against examples, and what prompted finetuning is worth."""
+"""From measured arms to the report's learning curves: bands, crossings with the prompt, and score against examples.
+
+And what prompted finetuning is worth in training rows.
+"""
 
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stillhouse.advice.advantage import Advantage, data_advantage
-from stillhouse.advice.curves import Measured, ahead, crossing, curve_points
+from stillhouse.advice.curves import RowScores, ahead, crossing, curve_points
 from stillhouse.errors import UserError
-from stillhouse.evaluation.harness import RowResult, summarise
-from stillhouse.experiment.arms import PROMPT, MeasuredArm
-from stillhouse.experiment.few_shot import FewShotArms
+from stillhouse.evaluation.harness import summarise
 from stillhouse.experiment.material import Material
-from stillhouse.results.result import Ahead, Crossover, Curve, CurvePoint, FewShot, LearningCurves, Line, Worth
+from stillhouse.results.learning_curves import Curve, FewShot, LearningCurves, LevelLine, PatternWorth
+from stillhouse.results.measured_arm import FewShotArms, MeasuredArm
+from stillhouse.results.row_result import RowResult
 
 
 def curves_of(
@@ -25,37 +28,26 @@ def curves_of(
     few_shot: FewShotArms,
     levels: Sequence[MeasuredArm],
 ) -> LearningCurves:
-    """The section. `trained`: all students, each name at the same seeds for every size; `levels`: arms that need no training rows, beside the prompt."""
-    measured = {name: _measured(name, arms) for name, arms in _by_name(trained).items()}
+    """The section. `trained`: all students, each name at the same seeds for every size.
+
+    `levels`: arms that need no training rows, beside the prompt.
+    """
+    measured = {name: _row_scores(name, arms) for name, arms in _by_name(trained).items()}
     source = {arm.name: arm.learns_from for arm in trained}
     curves, crossovers = [], []
     for name, of_sizes in measured.items():
         points = curve_points(of_sizes)
-        next_ = ahead(points)
-        shown = tuple(CurvePoint(point.n, point.mean, point.low, point.high, point.scores) for point in points)
-        curves.append(
-            Curve(name, shown, of_sizes.scores.shape[2], source[name], None if next_ is None else Ahead(*next_))
-        )
+        curves.append(Curve(name, tuple(points), of_sizes.scores.shape[2], source[name], ahead(points)))
         if prompt is not None:
-            found = crossing(of_sizes, np.array([row.score for row in prompt.test]))
-            crossovers.append(
-                Crossover(
-                    name,
-                    PROMPT,
-                    found.n_star,
-                    found.low,
-                    found.high,
-                    found.censored,
-                    found.level,
-                    found.n_seeds,
-                    found.n_rows,
-                )
-            )
-    lines = [
-        Line(arm.name, summarise(arm.test, material.metric).score) for arm in (*([prompt] if prompt else []), *levels)
-    ]
+            on_rows = np.array([row.score for row in prompt.test])
+            crossovers.append(crossing(of_sizes, on_rows, prompt_name=prompt.name))
+    level_arms = [*([prompt] if prompt else []), *levels]
     return LearningCurves(
-        tuple(curves), tuple(lines), tuple(crossovers), _few_shot(few_shot), tuple(worth_of(measured))
+        curves=tuple(curves),
+        lines=tuple(LevelLine(arm.name, summarise(arm.test, material.metric).score) for arm in level_arms),
+        crossovers=tuple(crossovers),
+        few_shot=_few_shot(few_shot),
+        worth=tuple(worth_of(measured)),
     )
 
 
@@ -64,68 +56,79 @@ def as_csv(trained: Sequence[MeasuredArm]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["arm", "n", "seed", "score"])
-    writer.writerows(
-        (arm.name, arm.n_train, arm.facts["seed"], sum(row.score for row in arm.test) / len(arm.test))
-        for arm in trained
-    )
+    for arm in trained:
+        writer.writerow((arm.name, arm.n_train, arm.seed, sum(row.score for row in arm.test) / len(arm.test)))
     return text.getvalue()
 
 
 def _by_name(arms: Sequence[MeasuredArm]) -> Mapping[str, list[MeasuredArm]]:
-    found: dict[str, list[MeasuredArm]] = defaultdict(list)
+    named: dict[str, list[MeasuredArm]] = defaultdict(list)
     for arm in arms:
-        found[arm.name].append(arm)
-    return found
+        named[arm.name].append(arm)
+    return named
 
 
-def _measured(name: str, arms: Sequence[MeasuredArm], size: Any = lambda arm: arm.n_train) -> Measured:
+def _training_rows(arm: MeasuredArm) -> int:
+    assert arm.n_train is not None
+    return arm.n_train
+
+
+def _examples_shown(arm: MeasuredArm) -> int:
+    assert arm.examples is not None
+    return arm.examples.k
+
+
+def _row_scores(
+    name: str, arms: Sequence[MeasuredArm], size: Callable[[MeasuredArm], int] = _training_rows
+) -> RowScores:
     """(sizes, seeds, rows) of one kind of arm. Every size has every seed: a sweep leaves none out."""
-    by_run = {(size(arm), arm.facts["seed"]): arm for arm in arms}
+    by_run = {(size(arm), arm.seed or 0): arm for arm in arms}
     sizes, seeds = sorted({n for n, _ in by_run}), sorted({seed for _, seed in by_run})
     scores = np.array([[[row.score for row in by_run[n, seed].test] for seed in seeds] for n in sizes])
-    return Measured(tuple(sizes), scores, _groups(arms[0].test), name)
+    return RowScores(tuple(sizes), scores, _groups(arms[0].test), name)
 
 
-def _groups(rows: Sequence[RowResult]) -> Any:
+def _groups(rows: Sequence[RowResult]) -> NDArray[np.int64]:
     numbers: dict[str, int] = defaultdict(lambda: len(numbers))
     return np.array([numbers[row.group or f"row {row.id}"] for row in rows])
 
 
-def _few_shot(found: FewShotArms) -> FewShot | None:
-    if not found.arms:
-        return FewShot((), 0, found.notes) if found.notes else None
-    of_sizes = _measured("prompt with examples", found.arms, lambda arm: arm.facts["k"])
-    points = curve_points(of_sizes)
-    return FewShot(
-        tuple(CurvePoint(point.n, point.mean, point.low, point.high, point.scores) for point in points),
-        of_sizes.scores.shape[2],
-        found.notes,
-    )
+def _few_shot(measured: FewShotArms) -> FewShot | None:
+    if not measured.arms:
+        return FewShot((), 0, measured.notes) if measured.notes else None
+    of_sizes = _row_scores("prompt with examples", measured.arms, _examples_shown)
+    return FewShot(tuple(curve_points(of_sizes)), of_sizes.scores.shape[2], measured.notes)
 
 
-# Le Scao & Rush (2021), on the user's own task: the same base finetuned through its language-model head, and through a new classification head
+# Le Scao & Rush (2021), on the user's own task: the same base finetuned through its language-model head, and through a
+# new classification head
 
 
-def worth_of(measured: Mapping[str, Measured]) -> list[Worth]:
-    """What each `prompted:BASE` is worth against `encoder:BASE` with the same labels, by the default protocol over rows and seeds."""
-    found = []
+def worth_of(measured: Mapping[str, RowScores]) -> list[PatternWorth]:
+    """What each `prompted:BASE` is worth against `encoder:BASE` with the same labels.
+
+    By the default protocol, over rows and seeds.
+    """
+    worths = []
     for name in measured:
         head = name.replace("prompted:", "encoder:", 1)
         if name.startswith("prompted:") and head in measured:
-            found.append(Worth(name, head, _in_words(measured[name], measured[head])))
-    return found
+            worths.append(PatternWorth(name, head, _in_words(measured[name], measured[head])))
+    return worths
 
 
-def _in_words(prompted: Measured, head: Measured) -> str:
+def _in_words(prompted: RowScores, head: RowScores) -> str:
     try:
-        found = data_advantage(prompted, head)
+        advantage = data_advantage(prompted, head)
     except UserError as refusal:
         return f"What the pattern is worth cannot be told: {refusal}"
     n = f"{len(prompted.by_run().seeds)} seeds, n = {prompted.scores.shape[2]:,} test rows"
-    low, high = found.window
+    low, high = advantage.window
     over = f"on average over the scores from {100 * low:.1f} % to {100 * high:.1f} % that both reach ({n})"
-    return f"{found.better} is worth {found.advantage:,.0f}{_range(found)} training rows against {found.worse}, {over}. {found.crossover.sentence}."
+    worth = f"{advantage.better} is worth {advantage.advantage:,.0f}{_range(advantage)} training rows"
+    return f"{worth} against {advantage.worse}, {over}. {advantage.crossover.sentence}."
 
 
-def _range(found: Advantage) -> str:
-    return "" if found.interval is None else f" [{found.interval[0]:,.0f}, {found.interval[1]:,.0f}]"
+def _range(advantage: Advantage) -> str:
+    interval = advantage.interval
+    return "" if interval is None else f" [{interval[0]:,.0f}, {interval[1]:,.0f}]"

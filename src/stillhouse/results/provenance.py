@@ -1,0 +1,34 @@
+"""What a run stands on: what it takes to run it again, and the labels it learned."""
+
+from collections.abc import Mapping
+from dataclasses import field
+
+from stillhouse.results.record import Dollars, Measured, record
+
+
+@record(kw_only=True)
+class Provenance:
+    """What it takes to run this again."""
+
+    command: str
+    created: str  # ISO 8601, UTC
+    run: str | None = None
+    wall_s: float | None = None
+    seeds: tuple[int, ...] = ()
+    fingerprints: Mapping[str, str] = field(default_factory=dict)  # data set -> sha256
+    versions: Mapping[str, str] = field(default_factory=dict)
+    prices: tuple[str, ...] = ()  # one sentence per price, each with its date
+
+
+@record(kw_only=True)
+class LabelQuality:
+    """The teacher's labels: how many, how right against gold where there is any, and what was rejected why."""
+
+    teacher: str
+    n: int
+    labelled: int
+    accuracy: Measured | None = None
+    rejected: Mapping[str, int] = field(default_factory=dict)  # reason -> rows
+    cost_usd: Dollars | None = None
+    labelled_on: str | None = None
+    stand_in: bool = False

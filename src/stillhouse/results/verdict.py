@@ -1,0 +1,33 @@
+"""The answer of a run, in words. The rules that give it are in `verdict.rules`."""
+
+from typing import Literal
+
+from stillhouse.results.record import record
+
+VerdictKind = Literal["keep prompt", "few-shot", "finetune", "distil", "cascade", "collect more", "cannot tell"]
+
+
+@record
+class Verdict:
+    """What to do, and why. `chosen` is the arm that it recommends; None: it recommends none.
+
+    `because` are the facts that carry it: first the contrast that it stands on, then the money. `would_change`: what
+    would turn it.
+    """
+
+    kind: VerdictKind
+    sentence: str
+    because: tuple[str, ...] = ()
+    would_change: tuple[str, ...] = ()
+    buy_next: str | None = None
+    chosen: str | None = None
+
+    @property
+    def contrast(self) -> str:
+        """The difference that the verdict stands on, with its interval and n."""
+        return self.because[0]
+
+    @property
+    def money(self) -> str:
+        """What is known of the money, and what is not."""
+        return self.because[1]

@@ -1,0 +1,105 @@
+"""The cascade of a run: the best student before the prompt, with the threshold that the calibration rows choose. Pure.
+
+The rule for the threshold is in `evaluation.cascade_threshold`; which rows are calibration rows is in
+`experiment.calibration_rows`.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from stillhouse.evaluation.cascade_threshold import NoThreshold, Threshold, choose_threshold
+from stillhouse.evaluation.harness import summarise
+from stillhouse.evaluation.margin_gate import decide_gate
+from stillhouse.evaluation.proportions import clopper_pearson_upper
+from stillhouse.experiment.material import Material
+from stillhouse.records import Estimate
+from stillhouse.results.measured_arm import MeasuredArm
+from stillhouse.results.row_result import RowResult
+from stillhouse.verdict.judged_arm import JudgedArm
+
+# The confidence from which test rows void a cascade's promise. It is low on purpose: to refuse a good cascade costs a
+# saving, and to pass a broken one costs answers.
+ALERT = 0.8
+
+
+@dataclass(frozen=True)
+class MeasuredCascade:
+    """The cascade on the test rows (`judged`), with the threshold of the calibration rows; or why there is none."""
+
+    student: JudgedArm
+    outcome: Threshold | NoThreshold
+    judged: JudgedArm | None
+
+
+def find_cascade(material: Material, prompt: JudgedArm | None, students: Sequence[JudgedArm]) -> MeasuredCascade | None:
+    """The cascade of the student that was best on its validation rows: the test rows have no say in the choice."""
+    # only students validated by the same labels can be compared
+    alike = [judged for judged in students if judged.arm.learns_from == material.learn_from] or students
+    able = [judged for judged in alike if judged.arm.calibration or _is_confident(judged.arm)]
+    if prompt is None or not able or material.metric.name == "win_rate":
+        return None  # with a win rate, no answer is right or wrong by itself: there is no harm to bound
+    student = max(able, key=lambda judged: judged.arm.training.best_validation if judged.arm.training else 0.0)
+    terms = material.task.gate
+    outcome = choose_threshold(student.arm.calibration, prompt.arm.calibration, budget=terms.harm, level=terms.level)
+    if isinstance(outcome, NoThreshold):
+        return MeasuredCascade(student, outcome, None)
+    rows = cascade_rows(student.arm.test, prompt.arm.test, outcome.threshold, student.arm.latencies_s)
+    arm = MeasuredArm(
+        name="cascade",
+        kind="cascade",
+        test=rows,
+        learns_from=student.arm.learns_from,
+        rows=student.arm.rows,
+        n_train=student.arm.n_train,
+        training=student.arm.training,  # to train the cascade again is to train its student again
+        size_bytes=student.arm.size_bytes,
+        stand_in=prompt.arm.stand_in,
+    )
+    per_call = None
+    if student.usd_per_call is not None and prompt.usd_per_call is not None:
+        kept = sum(row.source == "student" for row in rows) / len(rows)
+        per_call = student.usd_per_call + (1 - kept) * prompt.usd_per_call
+    summary = summarise(rows, material.metric)
+    if any(row.latency_s is None for row in rows):  # those that are known would be the fast ones
+        summary = replace(summary, latency_p50_s=None, latency_p99_s=None)
+    gate = decide_gate(rows, prompt.arm.test, margin=terms.margin, level=terms.level, labels=material.labels)
+    return MeasuredCascade(student, outcome, JudgedArm(arm, summary, gate, per_call, student.fixed_usd))
+
+
+def _is_confident(arm: MeasuredArm) -> bool:
+    return any(row.confidence is not None for row in arm.test)
+
+
+def harm_on(cascade: Sequence[RowResult], teacher: Sequence[RowResult], level: float = ALERT) -> Estimate:
+    """The share of rows that the cascade's student kept and got wrong where the teacher was right.
+
+    It has a one-sided lower bound at `level`.
+    """
+    n = len(cascade)
+    both = zip(cascade, teacher, strict=True)
+    harmed = sum(row.source == "student" and row.score < other.score for row, other in both)
+    low = 1 - clopper_pearson_upper(n - harmed, n, level)
+    return Estimate(harmed / n, n, low, None, level, "Clopper-Pearson, one-sided")
+
+
+def cascade_rows(
+    student: Sequence[RowResult],
+    teacher: Sequence[RowResult],
+    threshold: float,
+    latencies_s: Sequence[float] | None = None,
+) -> list[RowResult]:
+    """What a cascade would have answered: both parts' answers to these rows are known.
+
+    `latencies_s` are the student's, of single calls. A row takes one of them in turn and, where the teacher was asked,
+    its time as well.
+    """
+    times = itertools.cycle(latencies_s or [None])
+    rows = []
+    for own, other, own_s in zip(student, teacher, times, strict=False):
+        if own.output is not None and own.confidence is not None and own.confidence >= threshold:
+            rows.append(replace(own, source="student", latency_s=own_s))
+        else:
+            both = None if own_s is None or other.latency_s is None else own_s + other.latency_s
+            rows.append(replace(other, source="teacher", latency_s=both, confidence=None))
+    return rows

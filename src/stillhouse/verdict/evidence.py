@@ -1,0 +1,103 @@
+"""What the rules of the verdict look at: a prompt, students, and a cascade, each with its numbers and its money."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from stillhouse.records import Estimate, Source
+from stillhouse.results.gates import GateAnswer
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoneyEvidence:
+    """An arm's money against a prompt's, in US dollars; None: not known.
+
+    `worth_usd`: what one more right answer must be worth for the choice to flip.
+    """
+
+    usd_per_call: float | None = None
+    prompt_usd_per_call: float | None = None
+    fixed_usd: float | None = None
+    break_even_calls: float | None = None
+    break_even_day: date | None = None
+    worth_usd: float | None = None
+    worth_low: float | None = None  # the interval of `worth_usd`; None: that end is open
+    worth_high: float | None = None
+    against: str = "the prompt"
+
+
+@dataclass(frozen=True)
+class PromptEvidence:
+    """A prompt, or a prompt with examples. `gain` (with examples only): its score minus the plain prompt's."""
+
+    name: str
+    score: Estimate
+    gain: Estimate | None = None
+    money: MoneyEvidence = MoneyEvidence()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """What the gate, and the money, said of a student against one prompt. `pays_off` None: not known."""
+
+    against: str
+    gate: GateAnswer
+    gate_sentence: str
+    difference: Estimate
+    rows_needed: int | None
+    pays_off: bool | None = None
+    money: MoneyEvidence = MoneyEvidence()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentEvidence:
+    """A student against the plain prompt. `pays_off` None: not known.
+
+    `reach`: (training rows, highest score) that one doubling may bring. `against_few_shot`: gate and money against the
+    prompt with examples; None: not compared.
+    """
+
+    name: str
+    learns_from: Source
+    score: Estimate
+    gate: GateAnswer
+    gate_sentence: str
+    difference: Estimate
+    margin: float
+    rows_needed: int | None
+    n_train: int
+    pays_off: bool | None = None
+    reach: tuple[int, float] | None = None
+    money: MoneyEvidence = MoneyEvidence()
+    against_few_shot: Contrast | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CascadeEvidence:
+    """A cascade of `student` before a prompt, the plain one where `against` is None.
+
+    `refused` says why there is no threshold. `difference`: cascade minus that prompt on the test rows. `harm_seen`: the
+    share of test rows kept and wrong where that prompt is right, with a one-sided lower bound.
+    """
+
+    name: str
+    student: str
+    share_kept: Estimate | None
+    score: Estimate | None
+    budget: float
+    level: float
+    gate: GateAnswer | None = None
+    refused: str | None = None
+    rows_missing: int | None = None
+    difference: Estimate | None = None
+    harm_seen: Estimate | None = None
+    pays_off: bool | None = None
+    money: MoneyEvidence = MoneyEvidence()
+    against: str | None = None
+
+    @property
+    def promise_broken(self) -> bool:
+        """The test rows show a harm above the budget, and they had no say in the threshold.
+
+        Then they are not like the calibration rows, or the teacher has changed.
+        """
+        return self.harm_seen is not None and (self.harm_seen.low or 0) > self.budget

@@ -1,0 +1,52 @@
+"""What was spent once to have a student, and what comes back when it is trained again: labels and machine time."""
+
+from stillhouse.experiment.material import Material
+from stillhouse.results.measured_arm import MeasuredArm
+from stillhouse.verdict.money.known_sum import known_sum
+
+
+def fixed_usd(material: Material, arm: MeasuredArm) -> float | None:
+    """What it took to have this student from here on: the labels it learned and chose by, and the machine's time.
+
+    Labels that were there already are not counted.
+    """
+    labels = 0.0 if were_there(material, arm) else labels_usd(material, arm)
+    return known_sum([labels, training_usd(material, arm)])
+
+
+def were_there(material: Material, arm: MeasuredArm) -> bool:
+    """Labels that nobody put a price on: they are spent money, whatever is decided now."""
+    return (arm.learns_from != "teacher" or material.teacher is None) and material.task.money.label_usd is None
+
+
+def labels_usd(material: Material, arm: MeasuredArm) -> float | None:
+    """The labels alone, those that a student learns and is chosen by; None where no price is known."""
+    if arm.learns_from != "teacher" or material.teacher is None:
+        n_labels = (arm.n_train or 0) + len(material.splits.validation)
+        return None if material.task.money.label_usd is None else material.task.money.label_usd * n_labels
+    lesson, answers = material.lesson(arm.learns_from, arm.rows), material.teacher.by_id
+    rows = [*lesson.train, *lesson.validation]
+    return known_sum([answers[row.id].cost_usd if row.id in answers else None for row in rows])
+
+
+def training_usd(material: Material, arm: MeasuredArm) -> float | None:
+    """The machine's time alone, of every try with every seed; None where its price is not known."""
+    money = material.task.money
+    per_hour = money.machine_usd_per_hour if money.training_usd_per_hour is None else money.training_usd_per_hour
+    return None if per_hour is None else per_hour * training_s(arm) / 3600 * money.tries * money.seeds
+
+
+def training_s(arm: MeasuredArm) -> float:
+    """Seconds of one training; 0 for what is not trained."""
+    return arm.training.wall_s if arm.training else 0.0
+
+
+def renewal_usd(material: Material, arm: MeasuredArm) -> float | None:
+    """Training it again: the seeds, with settings that are known by then, and the share of labels that is new.
+
+    New gold labels without a price are unknown.
+    """
+    money, training = material.task.money, training_usd(material, arm)
+    labels = labels_usd(material, arm)
+    again = 0.0 if not money.retrain_labels else None if labels is None else labels * money.retrain_labels
+    return known_sum([None if training is None else training / money.tries, again])

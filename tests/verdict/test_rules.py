@@ -1,0 +1,265 @@
+"""The verdict as a table of cases, what each verdict names, and the money's lines."""
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from stillhouse.records import Estimate
+from stillhouse.verdict.evidence import CascadeEvidence, Contrast, MoneyEvidence, PromptEvidence, StudentEvidence
+from stillhouse.verdict.money.break_even import ArmMoney, break_even
+from stillhouse.verdict.money.machine import machine_usd_per_call
+from stillhouse.verdict.rules import recommend
+
+PROMPT = PromptEvidence("prompt", Estimate(0.80, 500, 0.76, 0.83))
+
+
+def student(
+    gate,
+    difference,
+    *,
+    name="linear",
+    learns_from="teacher",
+    rows_needed=None,
+    pays_off=None,
+    reach=None,
+    low=None,
+    high=None,
+    with_examples=None,
+):
+    half = 0.02
+    low, high = difference - half if low is None else low, difference + half if high is None else high
+    estimate = Estimate(difference, 500, low, high)
+    score = Estimate(0.8 + difference, 500, None, None)
+    return StudentEvidence(
+        name=name,
+        learns_from=learns_from,
+        score=score,
+        gate=gate,
+        gate_sentence=f"{gate}s",
+        difference=estimate,
+        margin=0.02,
+        rows_needed=rows_needed,
+        n_train=1000,
+        pays_off=pays_off,
+        reach=reach,
+        against_few_shot=with_examples,
+    )
+
+
+def beside_examples(gate, difference, rows_needed=None):
+    """The gate against the prompt with examples."""
+    return Contrast(
+        against="few-shot",
+        gate=gate,
+        gate_sentence=f"{gate}s",
+        difference=Estimate(difference, 500, difference - 0.02, difference + 0.02),
+        rows_needed=rows_needed,
+    )
+
+
+def cascade(share=0.6, low=0.55, gate="pass", refused=None, pays_off=None):
+    kept = None if refused else Estimate(share, 300, low, share + 0.05)
+    score, difference = (None, None) if refused else (Estimate(0.8, 500, 0.77, 0.83), Estimate(0.0, 500, -0.02, 0.02))
+    return CascadeEvidence(
+        name="cascade",
+        student="linear",
+        share_kept=kept,
+        score=score,
+        budget=0.02,
+        level=0.95,
+        gate=gate,
+        refused=refused,
+        difference=difference,
+        pays_off=pays_off,
+    )
+
+
+HELPS = Estimate(0.03, 500, 0.01, 0.05)
+
+
+CASES = [
+    # what, students, cascade, few-shot gain, verdict, chosen
+    ("a student on gold labels passes", [student("pass", 0.0, learns_from="gold")], None, None, "finetune", "linear"),
+    ("a student on teacher labels passes", [student("pass", 0.0)], None, None, "distil", "linear"),
+    (
+        "the first that passes is taken",
+        [student("fail", -0.1), student("pass", 0.0, name="encoder")],
+        cascade(),
+        None,
+        "distil",
+        "encoder",
+    ),
+    ("it passes but never pays off", [student("pass", 0.0, pays_off=False)], None, None, "keep prompt", "prompt"),
+    ("it costs more and is better", [student("pass", 0.1, pays_off=False, low=0.05)], None, None, "distil", "linear"),
+    ("a cascade keeps its promise", [student("fail", -0.1)], cascade(), None, "cascade", "cascade"),
+    (
+        "a cascade that keeps next to nothing",
+        [student("fail", -0.1)],
+        cascade(0.08, 0.05),
+        None,
+        "keep prompt",
+        "prompt",
+    ),
+    ("a cascade that fails its own gate", [student("fail", -0.1)], cascade(gate="fail"), None, "keep prompt", "prompt"),
+    ("a cascade that never pays off", [student("fail", -0.1)], cascade(pays_off=False), None, "keep prompt", "prompt"),
+    (
+        "no threshold, far below",
+        [student("fail", -0.4)],
+        cascade(refused="harms too much"),
+        None,
+        "keep prompt",
+        "prompt",
+    ),
+    ("more test rows would tell", [student("cannot tell", -0.01, rows_needed=900)], None, None, "collect more", None),
+    ("no number of rows would tell", [student("cannot tell", -0.02)], None, None, "cannot tell", None),
+    ("the curve may reach it", [student("fail", -0.05, reach=(2000, 0.79))], None, None, "collect more", None),
+    (
+        "examples help, students do not",
+        [student("fail", -0.4, with_examples=beside_examples("fail", -0.43))],
+        None,
+        HELPS,
+        "few-shot",
+        "few-shot",
+    ),
+    (
+        "passes against the plain prompt alone",
+        [student("pass", 0.0, with_examples=beside_examples("fail", -0.03))],
+        None,
+        HELPS,
+        "few-shot",
+        "few-shot",
+    ),
+    (
+        "passes against both prompts",
+        [student("pass", 0.04, with_examples=beside_examples("pass", 0.01))],
+        None,
+        HELPS,
+        "distil",
+        "linear",
+    ),
+    ("never held against the better prompt", [student("pass", 0.0)], None, HELPS, "few-shot", "few-shot"),
+    ("its cascade stands before the weaker prompt", [student("fail", -0.1)], cascade(), HELPS, "few-shot", "few-shot"),
+    ("examples do not help", [student("fail", -0.4)], None, Estimate(0.01, 500, -0.01, 0.03), "keep prompt", "prompt"),
+    ("no student at all", [], None, None, "keep prompt", "prompt"),
+]
+
+
+@pytest.mark.parametrize(
+    ("students", "has_cascade", "gain", "kind", "chosen"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_verdict(students, has_cascade, gain, kind, chosen):
+    few_shot = None if gain is None else PromptEvidence("few-shot", Estimate(0.83, 500), gain)
+    advice = recommend(PROMPT, students, few_shot=few_shot, cascade=has_cascade)
+    assert (advice.kind, advice.chosen) == (kind, chosen)
+    assert advice.sentence.endswith(".")
+    assert any("n = 500" in fact for fact in advice.because)
+    assert "n = 500" in advice.contrast and "[" in advice.contrast  # the interval and its n
+    assert {advice.contrast, advice.money} <= set(advice.because)
+    assert "unknown" in advice.money  # nothing is known of the money here, and that is said
+    assert all(advice.would_change) and advice.would_change and advice.buy_next
+
+
+def test_without_a_prompt_nothing_is_replaced():
+    advice = recommend(None, [student("pass", 0.0)])
+    assert (advice.kind, advice.chosen) == ("cannot tell", None)
+    assert advice.would_change and advice.buy_next and "unknown" in advice.money
+
+
+def test_what_to_buy_next_says_how_many_and_never_more_than_a_doubling():
+    assert (
+        recommend(PROMPT, [student("cannot tell", -0.01, rows_needed=900)]).buy_next
+        == "about 400 more labelled test rows"
+    )
+    far = recommend(PROMPT, [student("cannot tell", -0.01, rows_needed=9000)]).buy_next
+    assert far.startswith("500 more labelled test rows, a doubling; about 9,000 in all")
+    assert recommend(PROMPT, [student("cannot tell", -0.02)]).buy_next == "500 more labelled test rows, a doubling"
+    assert (
+        recommend(PROMPT, [student("fail", -0.05, reach=(2000, 0.79))]).buy_next
+        == "1,000 more training rows, a doubling"
+    )
+    near = student("fail", -0.1, with_examples=beside_examples("cannot tell", -0.01, 900))
+    assert (
+        recommend(PROMPT, [near], few_shot=PromptEvidence("few-shot", Estimate(0.83, 500), HELPS)).buy_next
+        == "about 400 more labelled test rows"
+    )
+
+
+def test_against_a_prompt_with_examples_its_longer_prompt_is_the_price_to_beat():
+    dear, cheap = (
+        MoneyEvidence(usd_per_call=0.0020, prompt_usd_per_call=0.0010, fixed_usd=100.0),
+        MoneyEvidence(
+            usd_per_call=0.0020,
+            prompt_usd_per_call=0.0040,
+            fixed_usd=100.0,
+            break_even_calls=50_000.0,
+            against="few-shot",
+        ),
+    )
+    beside = replace(beside_examples("pass", 0.0), pays_off=True, money=cheap)
+    passing = replace(student("pass", 0.0, pays_off=False, with_examples=beside), money=dear)
+    assert recommend(PROMPT, [passing]).kind == "keep prompt"  # it would never pay off against the plain prompt
+    advice = recommend(PROMPT, [passing], few_shot=PromptEvidence("few-shot", Estimate(0.83, 500), HELPS))
+    assert (advice.kind, advice.chosen) == ("distil", "linear")
+    assert (
+        advice.money
+        == "money: a call of linear costs $0.002, one of few-shot $0.004; spent once: $100.00; break-even: 50,000 calls"
+    )
+
+
+def test_the_money_is_named_where_it_is_known():
+    money = MoneyEvidence(
+        usd_per_call=0.0001,
+        prompt_usd_per_call=0.0021,
+        fixed_usd=100.0,
+        break_even_calls=50_000.0,
+        break_even_day=date(2027, 1, 5),
+        worth_usd=0.12,
+        worth_low=0.05,
+        worth_high=None,
+    )
+    passing = replace(student("pass", 0.0), money=money)
+    assert recommend(PROMPT, [passing]).money == (
+        "money: a call of linear costs $0.0001, one of the prompt $0.0021; spent once: $100.00; break-even: 50,000 calls, 2027-01-05; "
+        "the choice flips where one more right answer is worth $0.12 [$0.05, no limit]"
+    )
+
+
+def test_lines_cross_where_the_saving_has_paid_the_fixed_cost():
+    found = break_even(
+        ArmMoney(name="student", fixed_usd=100.0, usd_per_call=0.0001),
+        ArmMoney(name="prompt", fixed_usd=0.0, usd_per_call=0.0021),
+    )
+    assert found.calls == pytest.approx(50_000)
+    assert "from 50,000 calls on" in found.sentence
+
+
+def test_dearer_calls_never_pay_off_and_unknown_prices_stay_unknown():
+    assert (
+        break_even(
+            ArmMoney(name="student", fixed_usd=1.0, usd_per_call=0.02),
+            ArmMoney(name="prompt", fixed_usd=0.0, usd_per_call=0.01),
+        ).calls
+        is None
+    )
+    assert (
+        "never pays off"
+        in break_even(
+            ArmMoney(name="student", fixed_usd=1.0, usd_per_call=0.02),
+            ArmMoney(name="prompt", fixed_usd=0.0, usd_per_call=0.01),
+        ).sentence
+    )
+    unknown = break_even(
+        ArmMoney(name="student", fixed_usd=1.0, usd_per_call=None),
+        ArmMoney(name="prompt", fixed_usd=0.0, usd_per_call=0.01),
+    )
+    assert unknown.calls is None
+    assert "unknown" in unknown.sentence
+
+
+def test_a_call_costs_its_share_of_the_machine():
+    assert machine_usd_per_call(0.36, 0.01, 0.5) == pytest.approx(
+        0.000002
+    )  # $0.0001 a second, 0.01 s, half of the time idle
+    assert machine_usd_per_call(None, 0.01, 0.5) is None
+    assert machine_usd_per_call(0.36, None, 0.5) is None
