@@ -86,7 +86,7 @@ def open_parser(on_done: Callable[[int], None] | None = None) -> tuple[Parser, s
 
 
 def _verb_and_object(root: Any) -> tuple[str | None, str | None]:
-    """From the root of the first sentence downwards, level by level: the first verb, and the noun that is its object."""
+    """From the root of the first sentence down, level by level: the first verb, and the noun that is its object."""
     layer = [root]
     while layer:
         for token in layer:

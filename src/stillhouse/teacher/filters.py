@@ -187,7 +187,7 @@ class RougeFilter:
         return numbers
 
     def _prefix(self, m: int) -> tuple[int, int, int]:
-        """Of a text of m tokens: least common subsequence that can pass, its prefix for shorter partners, for longer ones.
+        """For m tokens: least common subsequence that can pass, prefix for shorter partners, prefix for longer ones.
 
         "To pass" is to have an F above the threshold. A shorter partner needs the least, for it may lie in the text as
         a whole. A partner of m tokens or more needs at least what one of exactly m tokens needs.
