@@ -1,4 +1,4 @@
-"""Copies among the rows of one part: a row that is measured twice is no new evidence, and rows of one input belong together."""
+"""Copies among the rows of one part: a row measured twice is no new evidence, and rows of one input belong together."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
 """Reading and writing datasets: JSONL (also gzipped), Parquet, Arrow, and Alpaca's `instruction, input, output` JSON.
 
-The contract of a row is DESIGN section 4. A broken row is refused with file, line and reason; with `skip_bad` it is counted and reported
-instead. A fingerprint over the rows as read goes into every manifest, so a number can be traced to the rows that made it.
+The contract of a row is DESIGN section 4. A broken row is refused with file, line and reason; with `skip_bad` it is
+counted and reported instead. A fingerprint over the rows as read goes into every manifest, so a number can be traced to
+the rows that made it.
 """
 
 import gzip
@@ -43,9 +44,9 @@ class _BadRow(Exception):
 def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool = False) -> Dataset:
     """Read a dataset. With a task, labels are checked against its label set.
 
-    Raises DatasetError for a missing or empty file, a torn line, a row that breaks the contract or an id that occurs twice. With
-    `skip_bad`, broken rows are left out and listed in `skipped`; duplicate ids are refused even then, for which of two is right is
-    not ours to guess.
+    Raises DatasetError for a missing or empty file, a torn line, a row that breaks the contract or an id that occurs
+    twice. With `skip_bad`, broken rows are left out and listed in `skipped`. Ids that occur twice are refused even
+    then: which of the two rows is right is not ours to guess.
     """
     path = Path(path)
     examples: list[Example] = []
@@ -62,9 +63,10 @@ def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool 
 def read_rows(
     path: Path, *, task: Task | None, skip_bad: bool, on_skip: Callable[[str], None], naming: Naming
 ) -> Iterator[tuple[int, Example]]:
-    """The rows one by one with their lines, checked but for ids that occur twice. Raises DatasetError as `load_examples` does.
+    """The rows one by one with their lines.
 
-    `naming` tells the ids of equal inputs apart, as `counting` does.
+    Raises DatasetError as `load_examples` does, but not for ids that occur twice. `naming` gives rows of equal inputs
+    different ids, as `counting` does.
     """
     if not path.is_file():
         raise DatasetError(f"{path}: no such data file; give a .jsonl, .jsonl.gz, .json, .parquet or .arrow file")
@@ -115,12 +117,16 @@ def numbered(id_: str, n: int) -> str:
 def twice(path: Path, line: int, id_: str, earlier: int) -> DatasetError:
     """The refusal of an id that occurs twice in one file."""
     return DatasetError(
-        f"{path}:{line}: the id {id_!r} occurs twice (first on line {earlier}); ids must be unique, so rename or remove one"
+        f"{path}:{line}: the id {id_!r} occurs twice (first on line {earlier}); "
+        "ids must be unique, so rename or remove one"
     )
 
 
 def json_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """The objects of a JSONL file that is no dataset (cases, feedback), with their lines. Raises DatasetError for the first line that is none."""
+    """The objects of a JSONL file that is no dataset (cases, feedback), with their lines.
+
+    Raises DatasetError for the first line that is no object.
+    """
     if not path.is_file():
         raise DatasetError(f"{path}: no such file; give JSONL, one object a line")
     rows = []
@@ -166,7 +172,7 @@ def label_set(examples: Iterable[Example], task: Task) -> tuple[str, ...]:
 
 
 def _raw_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:
-    """Rows with their line (or row) number, whatever the file's format; a row that is not an object comes as the reason."""
+    """Rows with their line (or row) number, whatever the file's format. A row that is no object comes as the reason."""
     name = path.name.lower()
     if name.endswith((".parquet", ".arrow", ".feather")):
         yield from _table_rows(path)
@@ -180,6 +186,13 @@ def _raw_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]
         )
 
 
+_TORN = " (the last line is cut off: the writer was stopped in the middle)"
+
+
+def _no_object(row: Any) -> _BadRow:
+    return _BadRow(f"a row must be a JSON object, this is {_kind(row)}")
+
+
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
@@ -189,17 +202,10 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"
                 try:
                     row = json.loads(raw)
                 except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                    torn = (
-                        " (the last line is cut off: the writer was stopped in the middle)"
-                        if not raw.endswith(b"\n")
-                        else ""
-                    )
+                    torn = "" if raw.endswith(b"\n") else _TORN
                     yield line, _BadRow(f"not valid JSON: {error}{torn}")
                     continue
-                yield (
-                    line,
-                    row if isinstance(row, dict) else _BadRow(f"a row must be a JSON object, this is {_kind(row)}"),
-                )
+                yield line, row if isinstance(row, dict) else _no_object(row)
     except (EOFError, gzip.BadGzipFile, OSError) as error:
         raise DatasetError(f"{path}: cannot be read to its end ({error}); copy or make the file again") from None
 
@@ -218,7 +224,7 @@ def _alpaca_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow
         )
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
-            yield number, _BadRow(f"a row must be a JSON object, this is {_kind(row)}")
+            yield number, _no_object(row)
         elif "instruction" in row and "output" in row:
             rest = {key: value for key, value in row.items() if key not in ("instruction", "input", "output")}
             text = (
@@ -236,18 +242,14 @@ def _table_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
     number = 0
     try:
-        parquet = path.suffix.lower() == ".parquet"
-        for batch in (
-            pyarrow.parquet.ParquetFile(path).iter_batches(1000)
-            if parquet
-            else pyarrow.feather.read_table(path).to_batches(1000)
-        ):
+        if path.suffix.lower() == ".parquet":
+            batches = pyarrow.parquet.ParquetFile(path).iter_batches(1000)
+        else:
+            batches = pyarrow.feather.read_table(path).to_batches(1000)
+        for batch in batches:
             for row in batch.to_pylist():
                 number += 1
-                yield (
-                    number,
-                    {key: value for key, value in row.items() if value is not None},
-                )  # a null cell is an absent field
+                yield number, {key: value for key, value in row.items() if value is not None}  # null: no such field
     except (pa.ArrowInvalid, OSError) as error:
         raise DatasetError(
             f"{path}: cannot be read as {path.suffix} ({str(error).splitlines()[0]}); write the file again"
@@ -256,13 +258,12 @@ def _table_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 def _example(raw: Mapping[str, Any], task: Task | None, naming: Naming) -> Example:
     text = raw.get("input")
-    if not isinstance(text, str | dict) or not text or (isinstance(text, str) and not text.strip()):
-        it_is = "empty" if isinstance(text, str | dict) else _kind(text)
-        raise _BadRow(
-            f"`input` must be a non-empty text or object of fields, it is {it_is}"
-            if "input" in raw
-            else "`input` is missing"
-        )
+    if "input" not in raw:
+        raise _BadRow("`input` is missing")
+    if not isinstance(text, str | dict):
+        raise _BadRow(f"`input` must be a non-empty text or object of fields, it is {_kind(text)}")
+    if not text or (isinstance(text, str) and not text.strip()):
+        raise _BadRow("`input` must be a non-empty text or object of fields, it is empty")
     _check_json(raw, text)
     rationale, group = raw.get("teacher_rationale"), raw.get("group")
     if rationale is not None and not isinstance(rationale, str):
@@ -302,13 +303,13 @@ def _check_json(raw: Mapping[str, Any], text: Any) -> None:
 
 def _id(raw: Mapping[str, Any], text: Any, naming: Naming) -> str:
     """The row's own id, or one made of its content, so that it stays the same when the file is reordered."""
-    given = raw.get("id")
-    if given is not None:
-        if isinstance(given, bool) or not isinstance(given, str | int) or given == "":
-            raise _BadRow(f"`id` must be a text or a whole number, it is {_kind(given)}")
-        return naming(str(given), False)
-    made = "row-" + hashlib.sha256(json.dumps(text, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:12]
-    return naming(made, True)
+    own = raw.get("id")
+    if own is not None:
+        if isinstance(own, bool) or not isinstance(own, str | int) or own == "":
+            raise _BadRow(f"`id` must be a text or a whole number, it is {_kind(own)}")
+        return naming(str(own), False)
+    content = json.dumps(text, sort_keys=True, ensure_ascii=False)
+    return naming(f"row-{hashlib.sha256(content.encode()).hexdigest()[:12]}", True)
 
 
 def _label(value: Any, name: str) -> str | None:
@@ -345,9 +346,8 @@ def _check_labels(example: Example, task: Task | None) -> None:
         return
     for name, value in (("label", example.label), ("teacher_label", example.teacher_label)):
         if value is not None and value not in allowed:
-            raise _BadRow(
-                f"`{name}` is {value!r}, which is not one of {of} ({', '.join(allowed[:8])}{', ...' if len(allowed) > 8 else ''})"
-            )
+            more = ", ..." if len(allowed) > 8 else ""
+            raise _BadRow(f"`{name}` is {value!r}, which is not one of {of} ({', '.join(allowed[:8])}{more})")
 
 
 def _kind(value: Any) -> str:
@@ -367,7 +367,7 @@ Answer = tuple[str | None, str | None, Mapping[str, float] | None]
 
 
 def with_teacher(examples: Iterable[Example], answers: Mapping[str, Answer]) -> list[Example]:
-    """The examples with the teacher's (label, rationale, scores) filled in by id; an id that is absent keeps what it had."""
+    """The examples with the teacher's (label, rationale, scores) filled in by id; others keep what they had."""
     filled = []
     for example in examples:
         label, rationale, scores = answers.get(

@@ -1,6 +1,7 @@
-"""Which of millions of rows repeat an earlier id or an earlier input, in the memory of a few thousand: an SQLite scratch file.
+"""Which of millions of rows repeat an earlier id or an earlier input, in the memory of a few thousand.
 
-It is no store: the file has no name, is never committed, and is gone when it is closed or its process dies.
+What came before is remembered in an SQLite scratch file. It is no store: the file has no name, nothing in it is ever
+committed, and it is gone when it is closed or its process dies.
 """
 
 import sqlite3

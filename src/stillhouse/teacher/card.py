@@ -1,7 +1,7 @@
-"""`card.md` of a labelled data set: Hugging Face's YAML header, and in words where the labels come from and whose rules hold.
+"""`card.md` of a labelled data set: Hugging Face's YAML header, then in words where the labels come from.
 
-It inherits what each row's provenance says and claims nothing beyond: where no licence was given, the header says `unknown`, which is an identifier that the
-hub knows, and the text says what would have to be found out.
+It says what the rows' provenance says and claims nothing beyond. Where no licence was given, the header says `unknown`,
+an identifier that the hub knows, and the text says what would have to be found out.
 """
 
 import json
@@ -26,7 +26,10 @@ _CATEGORIES = {"choice": "text-classification", "text": "text-generation", "json
 
 
 def write_card(out: Path, task: Task, report: LabelReport) -> Path:
-    """Write the card beside the labelled file `out`: `card.md`, or `NAME.card.md` where a card of another file is there already. Returns where."""
+    """Write the card beside the labelled file `out` and return its path.
+
+    It is `card.md`, or `NAME.card.md` where a card of another file is there already.
+    """
     path = card_path(out)
     write_atomic(path, card(out.name, task, report))
     return path
@@ -34,15 +37,12 @@ def write_card(out: Path, task: Task, report: LabelReport) -> Path:
 
 def card_path(out: Path) -> Path:
     """Where the card of `out` goes: nobody else's `card.md` is overwritten."""
-    first = out.with_name(NAME)
+    card = out.with_name(NAME)
     try:
-        return (
-            first
-            if not first.exists() or _mark(out.name) in first.read_text(encoding="utf-8", errors="replace")
-            else out.with_suffix(".card.md")
-        )
+        ours = not card.exists() or _mark(out.name) in card.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise StorageError(f"{first}: cannot be read ({error.strerror}); move it away") from None
+        raise StorageError(f"{card}: cannot be read ({error.strerror}); move it away") from None
+    return card if ours else out.with_suffix(".card.md")
 
 
 def _mark(file: str) -> str:
@@ -51,59 +51,41 @@ def _mark(file: str) -> str:
 
 def card(file: str, task: Task, report: LabelReport) -> str:
     """The card of a labelled file, as text."""
-    lines = [
-        "---",
-        *_header(file, task, report),
-        "---",
-        "",
-        _mark(file),
-        "",
-        f"# {task.name}: labels of {report.teacher}",
-        "",
-    ]
-    lines += [task.instruction.strip(), "", "## Labels", ""]
-    by = f"{report.teacher}{', a stand-in and no model' if report.stand_in else ''}"
-    lines += [f"- {report.labelled:,} of {report.n:,} rows were labelled by {by}{_when(report)}."]
-    lines += (
-        [
-            f"- {report.lenient:,} answers were recovered from a near form of what was asked for (`parsed` of a row says so)."
-        ]
-        if report.lenient
-        else []
-    )
-    lines += (
-        [f"- {report.sent_back:,} replies were sent back for repair; {report.repaired:,} labels came of that."]
-        if report.sent_back
-        else []
-    )
-    lines += (
-        [f"- {report.with_scores:,} labels carry the teacher's probabilities (`teacher_scores`)."]
-        if report.with_scores
-        else []
-    )
-    lines += [
-        f"- {count:,} rows were asked without {feature}, which the endpoint does not have."
-        for feature, count in report.lacking.items()
-    ]
-    lines += [
-        f"- {count:,} rows were rejected and are not in the file: {_one_line(reason)}."
-        for reason, count in report.rejected.items()
-    ]
-    lines += [
-        "- Every row's `provenance` names the teacher, the date, the prompt's hash, the parameters and the price.",
-        "",
-        "## Licence",
-        "",
-    ]
+    lines = ["---", *_header(file, task, report), "---", "", _mark(file), ""]
+    lines += [f"# {task.name}: labels of {report.teacher}", "", task.instruction.strip(), ""]
+    lines += ["## Labels", "", *_labels(report), ""]
+    lines += ["## Licence", ""]
     lines += [f"- The inputs: {task.data.licence or 'not stated; they keep whatever licence they came with'}."]
     lines += [f"- The answers of {count:,} rows: {_rules(licence)}." for licence, count in report.licences.items()]
     notice = notice_of(report.teacher)
-    lines += ["", str(notice)] if notice is not None and task.teacher.licence is None else []
+    if notice is not None and task.teacher.licence is None:
+        lines += ["", str(notice)]
     return "\n".join([*lines, ""])
 
 
+def _labels(report: LabelReport) -> list[str]:
+    """The list of what was labelled, how, and what was not."""
+    by = f"{report.teacher}{', a stand-in and no model' if report.stand_in else ''}"
+    lines = [f"- {report.labelled:,} of {report.n:,} rows were labelled by {by}{_when(report)}."]
+    if report.lenient:
+        near = "recovered from a near form of what was asked for (`parsed` of a row says so)"
+        lines.append(f"- {report.lenient:,} answers were {near}.")
+    if report.sent_back:
+        of_these = f"{report.repaired:,} labels came of that"
+        lines.append(f"- {report.sent_back:,} replies were sent back for repair; {of_these}.")
+    if report.with_scores:
+        lines.append(f"- {report.with_scores:,} labels carry the teacher's probabilities (`teacher_scores`).")
+    for feature, count in report.lacking.items():
+        lines.append(f"- {count:,} rows were asked without {feature}, which the endpoint does not have.")
+    for reason, count in report.rejected.items():
+        lines.append(f"- {count:,} rows were rejected and are not in the file: {_one_line(reason)}.")
+    facts = "the teacher, the date, the prompt's hash, the parameters and the price"
+    lines.append(f"- Every row's `provenance` names {facts}.")
+    return lines
+
+
 def _header(file: str, task: Task, report: LabelReport) -> list[str]:
-    """The YAML lines. Every value is written as JSON, which is YAML: no text of the user's can break out of its line."""
+    """The YAML lines. Values are written as JSON, which is YAML: no text of the user's can break out of its line."""
     size = next((name for most, name in _SIZES if report.labelled < most), "10M<n<100M")
     split = [{"split": "train", "path": file}]
     fields = {
@@ -119,7 +101,10 @@ def _header(file: str, task: Task, report: LabelReport) -> list[str]:
 
 
 def _licence(task: Task, report: LabelReport) -> dict[str, str]:
-    """One identifier where inputs and answers are stated to be under the same; `other` with both names where they differ; else `unknown`."""
+    """The licence where inputs and answers are stated to be under one; `other` with both names where they differ.
+
+    Else `unknown`.
+    """
     stated, answers = task.data.licence, list(report.licences)
     if stated is None or task.teacher.licence is None or answers != [task.teacher.licence]:
         return {"license": "unknown"}

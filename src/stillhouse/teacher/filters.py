@@ -1,12 +1,12 @@
-"""Near-duplicates by ROUGE-L, as self-instruct and Stanford Alpaca drop them: a text goes if F with a kept one is over 0.7.
+"""Near-duplicates by ROUGE-L, as self-instruct and Stanford Alpaca drop them: those with an F of over 0.7.
 
 The decisions are exactly those of a greedy pass with the `rouge_score` package, which compares every text with every
 kept one. Its tokenizer without stemmer is kept, and so is its floating-point F = 2PR / (P + R).
 
 A prefix filter (Chaudhuri et al. 2006, "A primitive operator for similarity joins") leaves few texts to compare. Two
-texts of m and n tokens with F above the threshold share a subsequence of at least some length L, so they share L tokens.
-In any fixed order of tokens they then share one of the first m - L + 1 and n - L + 1. With rare tokens first, hardly
-any other text does. RapidFuzz's bit-parallel LCS measures those that are left.
+texts of m and n tokens with F above the threshold have a common subsequence of some least length L. So they share L
+tokens. In any fixed order of tokens they then share one of the first m - L + 1 and n - L + 1. With rare tokens first,
+hardly any other text does. RapidFuzz's bit-parallel LCS measures those that are left.
 """
 
 import re
@@ -187,7 +187,7 @@ class RougeFilter:
         return numbers
 
     def _prefix(self, m: int) -> tuple[int, int, int]:
-        """Of a text of m tokens: the least common subsequence that can pass, and its prefixes: for shorter partners, longer.
+        """For m tokens: least common subsequence that can pass, prefix for shorter partners, prefix for longer ones.
 
         "To pass" is to have an F above the threshold. A shorter partner needs the least, for it may lie in the text as
         a whole. A partner of m tokens or more needs at least what one of exactly m tokens needs.

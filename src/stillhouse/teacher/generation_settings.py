@@ -1,4 +1,4 @@
-"""How generation asks: the settings that all calls share, and the look at the model's context before one is paid for."""
+"""How generation asks: the settings that all calls share, and the check that a call fits the model's context."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

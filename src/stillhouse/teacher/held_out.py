@@ -19,7 +19,7 @@ NAMED = 10  # pairs in one message
 
 @dataclass(frozen=True, slots=True)
 class Resemblance:
-    """`how`: "exact", "rouge-l" or "minhash"; `score` on that measure; `part` and `row` say which held-out row it is."""
+    """`how` is "exact", "rouge-l" or "minhash", and `score` is on it; `part` and `row` name the held-out row."""
 
     how: str
     score: float

@@ -51,7 +51,7 @@ class LshFilter:
         return FilterDecision(kept=True)
 
     def closest(self, text: str) -> FilterDecision | None:
-        """Of the kept texts that MinHash proposes, the one with the highest F above the threshold; None: no such text."""
+        """Of the kept texts that MinHash proposes, the one with the highest F; None: none is above the threshold."""
         return self._closest(words(text))
 
     def insert(self, text: str, row: RowName | None = None) -> None:

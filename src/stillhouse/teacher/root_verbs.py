@@ -1,6 +1,7 @@
-"""Root verbs and their objects as a teacher reads them: the second way beside spaCy, for other languages and where no parser is installed.
+"""Root verbs and their objects as a teacher reads them: for other languages than English, or without a parser.
 
-Texts are asked in batches by their numbers and read line by line. A line that is not in the form asked for is counted and never guessed at.
+The first way is spaCy (`diversity`). Here, numbered texts are asked about in batches, and the reply is read line by
+line. A line that is not in the form asked for is counted and never guessed at.
 """
 
 import re
@@ -20,15 +21,18 @@ _CHARACTERS = 500  # of a text: its first sentence is what is asked about
 _TOKENS_A_LINE = 24  # room for one line of the reply
 _LINE = re.compile(r"\s*(\d{1,9})\s*[:.]\s*(\S+)\s*\|\s*(\S+)\s*")
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
-Pair = tuple[str | None, str | None]
+VerbAndObject = tuple[str | None, str | None]
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """What was read. `pairs` are those of the texts that could be read; `unread`: reason -> texts. `why` says what ended it early."""
+    """What was read. `pairs` are of the texts that could be read; `unread` counts the others by reason.
+
+    `why` says what ended it early; None: nothing did.
+    """
 
     parser: str
-    pairs: list[Pair]
+    pairs: list[VerbAndObject]
     unread: dict[str, int]
     calls: int
     from_store: int
@@ -44,16 +48,20 @@ def request_of(model: str, texts: Sequence[str]) -> Request:
     return Request(model, messages, {"temperature": 0.0, "max_tokens": _TOKENS_A_LINE * len(texts)})
 
 
-def read_pairs(reply: str, n: int, *, cut_off: bool) -> list[Pair | None]:
-    """The pair of each of `n` texts; None where no line, no readable line or more than one line has its number. A last line that was cut off is none."""
+def read_pairs(reply: str, n: int, *, cut_off: bool) -> list[VerbAndObject | None]:
+    """The pair of each of `n` texts; None where no readable line has its number, or more than one.
+
+    A last line that was cut off is not read.
+    """
     lines = reply.strip().splitlines()
-    found: dict[int, Pair | None] = {}
+    by_number: dict[int, VerbAndObject | None] = {}
     for line in lines[:-1] if cut_off else lines:
         if (parts := _LINE.fullmatch(line)) is None:
             continue
         number, words = int(parts[1]), (_word(parts[2]), _word(parts[3]))
-        found[number] = None if number in found or "" in words else (words[0] or None, words[1] or None)
-    return [found.get(number) for number in range(1, n + 1)]
+        unclear = number in by_number or "" in words
+        by_number[number] = None if unclear else (words[0] or None, words[1] or None)
+    return [by_number.get(number) for number in range(1, n + 1)]
 
 
 def _word(text: str) -> str | None:
@@ -72,13 +80,14 @@ async def ask_root_verbs(
     at_once: int = 32,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Parsed:
-    """Ask about every text. With `agree`, the first round of calls tells what the rest will cost, and the rest is asked where it says yes.
+    """Ask about every text. With `agree`, the first round tells the cost; the rest is asked where it says yes to that.
 
-    What keeps it from going on (the budget, a no, an endpoint that fails) is in `why`, not raised: the rows are there, and only a figure of theirs is not.
+    What keeps it from going on (the budget, a no, an endpoint that fails) is in `why`, not raised: the rows are there,
+    and only a figure on them is missing.
     """
     parts = [texts[start : start + PER_CALL] for start in range(0, len(texts), PER_CALL)]
     requests = [request_of(model.name, part) for part in parts]
-    pairs: list[Pair] = []
+    pairs: list[VerbAndObject] = []
     unread: Counter[str] = Counter()
     calls, from_store, done, why = 0, 0, 0, None
     to_pay = len(requests) - len(model.known([request.hash for request in requests]))
@@ -115,7 +124,7 @@ async def ask_root_verbs(
     )
 
 
-def _take(part: Sequence[str], reply: Completion, pairs: list[Pair], unread: Counter[str]) -> None:
+def _take(part: Sequence[str], reply: Completion, pairs: list[VerbAndObject], unread: Counter[str]) -> None:
     cut_off = reply.finish_reason == "length"
     if reply.text is None or (reply.error is not None and not cut_off):
         unread[f"call failed: {reply.error or 'empty reply'}"] += len(part)

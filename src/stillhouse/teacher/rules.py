@@ -1,6 +1,6 @@
 """The filters that Stanford Alpaca's script puts between the teacher and the data.
 
-Each has a name, so that it can be switched off and counted. They judge the instruction alone. Two are known to be blunt:
+Each has a name, so that it can be switched off and counted. They judge the instruction alone. Two of them are blunt:
 "words" takes out what a text model cannot do, and also "map the causes"; "program" was made for one habit of one
 teacher. They are here because a set "made as Alpaca's" must be made with them.
 """

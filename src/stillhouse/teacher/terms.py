@@ -1,4 +1,4 @@
-"""What a provider's terms say of training on its models' answers: shown once per provider before labels are bought in bulk.
+"""What a provider's terms say of training on its models' answers, shown once before labels are bought in bulk.
 
 Each notice is dated and names its source, because terms change; it is a pointer to them and no legal advice. Where we
 could not read the terms ourselves it says where to read them and claims nothing. Self-hosted models, recorded answers
@@ -38,25 +38,26 @@ class Notice:
 
 
 _OPEN_WEIGHTS = (
-    "A model with open weights on your own machine (vLLM or llama.cpp at http://localhost:8000/v1#NAME) is bound by its "
-    "licence alone: prefer one under Apache-2.0 or MIT, and read it; Llama 3.1's (2024-07-23, section 1.b) wants a model "
-    "that learned from its answers to have `Llama` at the beginning of its name when it is given to others."
+    "A model with open weights on your own machine (vLLM or llama.cpp at http://localhost:8000/v1#NAME) "
+    "is bound by its licence alone: prefer one under Apache-2.0 or MIT, and read it; Llama 3.1's (2024-07-23, "
+    "section 1.b) wants a model that learned from its answers to have `Llama` at the beginning of its name "
+    "when it is given to others."
 )
 _DATED = "2026-11-24"
 _NOTICES = {
     "OpenAI": Notice(
         "OpenAI",
-        "OpenAI's Services Agreement (in force since 2026-01-01, section 3.3) forbids using output to develop AI models "
-        "that compete with OpenAI, except for what it defines as Permitted Exceptions; whether your student competes, "
-        "and whether an exception covers it, is for you to read and decide.",
+        "OpenAI's Services Agreement (in force since 2026-01-01, section 3.3) forbids using output to develop "
+        "AI models that compete with OpenAI, except for what it defines as Permitted Exceptions; whether your student "
+        "competes, and whether an exception covers it, is for you to read and decide.",
         "https://openai.com/policies/services-agreement/",
         _DATED,
     ),
     "Anthropic": Notice(
         "Anthropic",
         "Anthropic's Commercial Terms (in force since 2025-06-17, section D.4) forbid using the services to train "
-        "competing AI models, and its Usage Policy (2025-09-15) forbids using outputs to train an AI model, naming model "
-        "distillation, without its prior authorization: ask for it before you train on these labels.",
+        "competing AI models, and its Usage Policy (2025-09-15) forbids using outputs to train an AI model, "
+        "naming model distillation, without its prior authorization: ask for it before you train on these labels.",
         "https://www.anthropic.com/legal/commercial-terms and https://www.anthropic.com/legal/aup",
         _DATED,
     ),
