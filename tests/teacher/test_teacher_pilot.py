@@ -12,7 +12,8 @@ from mood_task import MOOD
 from stillhouse.commands.label import label
 from stillhouse.errors import BudgetError, TeacherError
 from stillhouse.records import Estimate
-from stillhouse.teacher.pilot import Quote, draw, total_cost
+from stillhouse.consent import Quote
+from stillhouse.teacher.pilot import draw, total_cost
 
 TASK = (
     MOOD

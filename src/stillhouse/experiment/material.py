@@ -1,10 +1,9 @@
 """What `advise` and `distill` work on: the task's rows with the teacher's answers beside the gold labels, and the rules for which is which."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from stillhouse.data.dataset import label_set, with_teacher
 from stillhouse.data.split import Splits, load_splits
@@ -12,9 +11,10 @@ from stillhouse.errors import BudgetError, UserError
 from stillhouse.evaluation.metrics import Metric, metric_for
 from stillhouse.experiment.held_out import refuse_copies
 from stillhouse.experiment.training_sets import Labels, Lesson, lessons_of
-from stillhouse.records import Example, Prediction, Progress, Source
-from stillhouse.task import Task, default_store, load_task
-from stillhouse.teacher.annotate import Consent, LabelReport, annotate
+from stillhouse.records import Example, Prediction, Source
+from stillhouse.session import Session
+from stillhouse.task import Task
+from stillhouse.teacher.annotate import LabelReport, annotate
 from stillhouse.teacher.terms import require_terms
 
 IN_THE_DATA = "teacher_label in the data"  # the teacher's name where the rows bring its answers along
@@ -73,24 +73,17 @@ class Material:
 
 
 async def prepare(
-    task: Path | Task,
-    *,
-    teacher: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    store: Path | None = None,
-    skip_bad: bool = False,
-    every_lesson: bool = False,
-    on_progress: Callable[[Progress], None] | None = None,
-    consent: Consent | None = None,
+    task: Path | Task, session: Session, *, skip_bad: bool = False, every_lesson: bool = False
 ) -> Material:
-    """Load and split the rows and ask the teacher for what the comparison needs: the test and calibration rows, and the rows that students learn from.
+    """Load and split the rows, and ask the teacher for what the comparison needs.
 
-    A named teacher is asked for all of these (what is in the store costs nothing again); without one, rows that carry `teacher_label` bring their own.
-    `every_lesson`: where the task leaves open what to learn from, the teacher is asked for the rows with gold labels too, as far as the cap allows.
-    With `consent`, an endpoint that bills is asked more than a pilot of twenty rows only where it says yes to what they will cost.
+    These are the test and calibration rows, and the rows that students learn from. A named teacher is asked for all of
+    them (what is in the store costs nothing again); without one, rows that carry `teacher_label` bring their own.
+    `every_lesson`: where the task leaves open what to learn from, the teacher is asked for the rows with gold labels
+    too, as far as the cap allows. Where the session has a `consent`, an endpoint that bills is asked more than a pilot
+    of twenty rows only if it says yes to what they will cost.
     """
-    loaded = task if isinstance(task, Task) else load_task(task)
-    loaded = loaded.with_teacher(**{name: value for name, value in (settings or {}).items() if value is not None})
+    loaded = session.open_task(task)
     splits = load_splits(loaded, skip_bad=skip_bad)
     refuse_copies(splits)
     learn_from = _learn_from(loaded, splits)
@@ -102,12 +95,12 @@ async def prepare(
         raise UserError(
             f'{loaded.path or loaded.name}: soft_targets are the teacher\'s, and gold labels are learned; set learn_from = "teacher" in [student]'
         )
-    name = teacher or loaded.teacher.model
+    name = session.teacher or loaded.teacher.model
     if name is not None and (
         learn_from == "teacher" or loaded.student.recipe == "step_by_step"
     ):  # its answers train; to be compared with needs no leave
         require_terms(name, loaded.folder)
-    answers = await _ask(name, loaded, wanted, store, on_progress, consent)
+    answers = await _ask(name, loaded, wanted, session)
     if answers is None and "teacher" in (learn_from, scored_against):
         raise UserError(
             f"{loaded.path or loaded.name}: rows lack gold labels and no teacher is named; set `model` in [teacher], or label the rows"
@@ -115,7 +108,7 @@ async def prepare(
     every_lesson = every_lesson and loaded.student.learn_from == "auto"
     said: list[str] = []
     if every_lesson and learn_from == "gold" and answers is not None:
-        answers, said = await _ask_for_lessons(name, loaded, splits, answers, store, on_progress, consent)
+        answers, said = await _ask_for_lessons(name, loaded, splits, answers, session)
     read, labels_by = splits, _labels_by(answers)
     splits, warnings = _with_answers(splits, labels_by, answers, learn_from, scored_against)
     lessons: tuple[Lesson, ...] = (Lesson(learn_from, splits.train, splits.validation),)
@@ -144,18 +137,9 @@ def _learn_from(task: Task, splits: Splits) -> Source:
     return wanted
 
 
-async def _ask(
-    name: str | None,
-    task: Task,
-    wanted: Sequence[Example],
-    store: Path | None,
-    on_progress: Callable[[Progress], None] | None,
-    consent: Consent | None,
-) -> TeacherAnswers | None:
+async def _ask(name: str | None, task: Task, wanted: Sequence[Example], session: Session) -> TeacherAnswers | None:
     if name is not None:
-        predictions, report = await annotate(
-            name, task, wanted, store_path=store or default_store(task), on_progress=on_progress, consent=consent
-        )
+        predictions, report = await annotate(task, wanted, session)
         return TeacherAnswers(
             name, {row.id: prediction for row, prediction in zip(wanted, predictions, strict=True)}, report
         )
@@ -169,9 +153,7 @@ async def _ask_for_lessons(
     task: Task,
     splits: Splits,
     answers: TeacherAnswers,
-    store: Path | None,
-    on_progress: Callable[[Progress], None] | None,
-    consent: Consent | None,
+    session: Session,
 ) -> tuple[TeacherAnswers, list[str]]:
     """The answers with those to the rows that students learn from, where what is left of the cap, and the user, pay for them; else why not."""
     wanted = [row for row in (*splits.train, *splits.validation, *splits.unlabelled) if row.id not in answers.by_id]
@@ -180,7 +162,7 @@ async def _ask_for_lessons(
     if name is not None and wanted:
         require_terms(name, task.folder)
     try:
-        further = await _ask(name, task.with_teacher(max_usd=left), wanted, store, on_progress, consent)
+        further = await _ask(name, task.with_teacher(max_usd=left), wanted, session)
     except BudgetError as refused:
         if task.teacher.max_usd is None:
             return answers, [f"no student on teacher labels: {refused}"]

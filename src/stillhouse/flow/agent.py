@@ -21,7 +21,6 @@ from stillhouse.flow.model_step import note
 from stillhouse.flow.models import Chat, ModelName, Models
 from stillhouse.flow.tools.tool import Tool, ToolError, tool
 from stillhouse.llm.request import Completion, Request
-from stillhouse.task import Task
 
 ToolCalling = Literal["auto", "native", "text"]
 SAME_CALLS = 3  # equal calls with equal observations that are let pass; the next one ends the agent
@@ -192,9 +191,7 @@ class _Conversation:
 
     async def answer(self) -> str:
         agent = self.agent
-        chat = await self.models.open(
-            self.models.of(agent.name, agent.model), Task(agent.name, agent.instruction, "text")
-        )
+        chat = await self.models.open(self.models.of(agent.name, agent.model))
         if not isinstance(chat, Chat):
             raise UserError(
                 f"the agent {agent.name} is given {chat.name}, which answers one task and takes no tools; name a model that takes messages"

@@ -68,7 +68,7 @@ async def decide(
 
     async def ask(models: Models) -> dict[str, Any]:
         call = current_call.get()
-        opened = await models.open(models.of(name, model), task)
+        opened = await models.open(models.of(name, model))
         row_id = "call" if call is None else call.id
         example = Example(
             row_id,

@@ -130,7 +130,7 @@ class ModelStep:
         """The model's answer as its type. Raises StepError where the reply cannot be read."""
         call = current_call.get()
         task = self.task()
-        opened = await models.open(models.of(self.name, self.model), task)
+        opened = await models.open(models.of(self.name, self.model))
         example = self.example(bound, "call" if call is None else call.id.rpartition("/")[0].rpartition("/")[2][:16])
         if isinstance(opened, Chat):
             return await self._ask_chat(opened, task, example, 0 if call is None else call.sample_index)

@@ -4,43 +4,15 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from stillhouse.consent import Quote
 from stillhouse.errors import TeacherError
 from stillhouse.llm.prompted import Answered, PromptedPredictor
 from stillhouse.records import Estimate, Example, Progress
 
 N_PILOT = 20  # rows; so many calls are made without asking
 _LOOKED_UP = 500  # rows at once
-
-
-@dataclass(frozen=True)
-class Quote:
-    """`n` calls are still to be paid for. `cost_usd` is of all of them, None where it cannot be told; the pilot's share of it, `paid_usd`, is paid already."""
-
-    n: int
-    teacher: str
-    cost_usd: Estimate | None = None
-    paid_usd: float | None = None
-    price_snapshot: str | None = None
-    usable: int | None = None  # answers of the pilot; None: no pilot of rows was asked
-
-    def __str__(self) -> str:
-        if self.cost_usd is None:
-            return f"{self.n:,} calls of {self.teacher} are still to be paid for, at a cost that cannot be told"
-        found = self.cost_usd
-        good = "" if self.usable in (None, found.n) else f", {self.usable} of them with a usable answer"
-        asked = f"{found.n} rows asked{good}"
-        span = (
-            ""
-            if found.low is None or found.high is None
-            else f" ({found.level:.0%} interval {_usd(found.low)} to {_usd(found.high)}, {asked})"
-        )
-        return f"{self.n:,} calls of {self.teacher} will cost about {_usd(found.value)}{span}; price: {self.price_snapshot}"
-
-
-def _usd(value: float) -> str:
-    return f"${value:,.2f}" if value >= 1 else f"${value:.2g}"
 
 
 def pending(
