@@ -68,7 +68,7 @@ def _of_comparison(run: Path, to: Path | None, as_json: bool) -> None:
 
 
 def _of_flow(run: str, to: Path | None, store: str | None, as_json: bool) -> None:
-    from stillhouse.commands.traces import read_trace, to_json
+    from stillhouse.commands.runs import read_trace, to_json
     from stillhouse.report.run_page import render_run
     from stillhouse.runs import write_atomic
 

@@ -27,7 +27,7 @@ def runs(
     """List the runs of a journal, newest first: how far they are, what they cost, what they wait for."""
     if context.invoked_subcommand is not None:
         return
-    from stillhouse.commands.traces import list_runs
+    from stillhouse.commands.runs import list_runs
     from stillhouse.report.trace_terminal import runs_table
 
     found, n_older = list_runs(store, last or (None if as_json else SHOWN))
@@ -59,7 +59,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show a run as a tree of its calls: what each was given and gave, which model answered, what it used, and where it failed."""
-    from stillhouse.commands.traces import read_trace, to_json
+    from stillhouse.commands.runs import read_trace, to_json
     from stillhouse.report.trace_terminal import RunTree
 
     found = read_trace(run, store)

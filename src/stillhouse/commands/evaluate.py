@@ -72,8 +72,7 @@ def _task_of(name: str, task: object) -> Task:
         raise UserError(f"{name}: the task is not known; give --task")
     if task.metric == "win_rate":
         raise UserError(
-            f"{task.name} is scored by a win rate against its teacher; "
-            "give --task, whose file names teacher and judge"
+            f"{task.name} is scored by a win rate against its teacher; give --task, whose file names teacher and judge"
         )
     if task.metric == "sql_execution" and task.database is None:
         raise UserError(f"{task.name} is scored by running queries; give --task, whose file names the database")

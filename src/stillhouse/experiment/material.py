@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from stillhouse.data.dataset import label_set, with_teacher
 from stillhouse.data.split import Splits, load_splits
@@ -72,55 +71,52 @@ class Material:
         ]
 
 
-async def prepare(
-    task: Path | Task, session: Session, *, skip_bad: bool = False, every_lesson: bool = False
-) -> Material:
-    """Load and split the rows, and ask the teacher for what the comparison needs.
+async def prepare(task: Task, session: Session, *, skip_bad: bool = False, every_lesson: bool = False) -> Material:
+    """Load and split the rows, and ask the teacher for what the comparison needs. `task` as the session opened it.
 
-    These are the test and calibration rows, and the rows that students learn from. A named teacher is asked for all of
-    them (what is in the store costs nothing again); without one, rows that carry `teacher_label` bring their own.
+    Asked for are the test and calibration rows, and the rows that students learn from. A named teacher is asked for all
+    of them (what is in the store costs nothing again); without one, rows that carry `teacher_label` bring their own.
     `every_lesson`: where the task leaves open what to learn from, the teacher is asked for the rows with gold labels
     too, as far as the cap allows. Where the session has a `consent`, an endpoint that bills is asked more than a pilot
     of twenty rows only if it says yes to what they will cost.
     """
-    loaded = session.open_task(task)
-    splits = load_splits(loaded, skip_bad=skip_bad)
+    splits = load_splits(task, skip_bad=skip_bad)
     refuse_copies(splits)
-    learn_from = _learn_from(loaded, splits)
+    learn_from = _learn_from(task, splits)
     scored_against: Source = "gold" if all(row.label is not None for row in splits.test) else "teacher"
     wanted = [*splits.test, *splits.calibration, *(row for rows in splits.also_test.values() for row in rows)]
-    if learn_from == "teacher" or loaded.student.recipe == "step_by_step":  # gold labels, the teacher's reasons
+    if learn_from == "teacher" or task.student.recipe == "step_by_step":  # gold labels, the teacher's reasons
         wanted += [*splits.train, *splits.validation, *splits.unlabelled]
-    if loaded.student.soft_targets and learn_from == "gold" and not every_lesson:
+    if task.student.soft_targets and learn_from == "gold" and not every_lesson:
         raise UserError(
-            f'{loaded.path or loaded.name}: soft_targets are the teacher\'s, and gold labels are learned; set learn_from = "teacher" in [student]'
+            f'{task.path or task.name}: soft_targets are the teacher\'s, and gold labels are learned; set learn_from = "teacher" in [student]'
         )
-    name = session.teacher or loaded.teacher.model
+    name = session.teacher or task.teacher.model
     if name is not None and (
-        learn_from == "teacher" or loaded.student.recipe == "step_by_step"
+        learn_from == "teacher" or task.student.recipe == "step_by_step"
     ):  # its answers train; to be compared with needs no leave
-        require_terms(name, loaded.folder)
-    answers = await _ask(name, loaded, wanted, session)
+        require_terms(name, task.folder)
+    answers = await _ask(name, task, wanted, session)
     if answers is None and "teacher" in (learn_from, scored_against):
         raise UserError(
-            f"{loaded.path or loaded.name}: rows lack gold labels and no teacher is named; set `model` in [teacher], or label the rows"
+            f"{task.path or task.name}: rows lack gold labels and no teacher is named; set `model` in [teacher], or label the rows"
         )
-    every_lesson = every_lesson and loaded.student.learn_from == "auto"
+    every_lesson = every_lesson and task.student.learn_from == "auto"
     said: list[str] = []
     if every_lesson and learn_from == "gold" and answers is not None:
-        answers, said = await _ask_for_lessons(name, loaded, splits, answers, session)
+        answers, said = await _ask_for_lessons(name, task, splits, answers, session)
     read, labels_by = splits, _labels_by(answers)
     splits, warnings = _with_answers(splits, labels_by, answers, learn_from, scored_against)
     lessons: tuple[Lesson, ...] = (Lesson(learn_from, splits.train, splits.validation),)
     if every_lesson and not said and (answers is not None or any(row.teacher_label for row in read.train)):
-        lessons, said = lessons_of(loaded, lessons[0], read, labels_by)
+        lessons, said = lessons_of(task, lessons[0], read, labels_by)
     known = [*splits.train, *splits.validation, *splits.calibration, *splits.test]
     per_row = any(row.choices for row in known)
-    labels = label_set(known, loaded) if loaded.output == "choice" and not per_row else None
+    labels = label_set(known, task) if task.output == "choice" and not per_row else None
     return Material(
-        loaded,
+        task,
         splits,
-        metric_for(loaded),
+        metric_for(task),
         labels,
         learn_from,
         scored_against,
