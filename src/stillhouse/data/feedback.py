@@ -16,9 +16,9 @@ def read_feedback(path: Path, step: str, labels: Sequence[str] | None) -> list[F
     """
     words = []
     for line, row in json_rows(path):
-        run, ok, label, about = (row.get(name) for name in ("run", "ok", "label", "step"))
-        typed = isinstance(run, str) and isinstance(ok, bool | None) and isinstance(about, str | None)
-        if not typed or (ok is None and label is None):
+        run, ok, label, about = row.get("run"), row.get("ok"), row.get("label"), row.get("step")
+        silent = (ok is None and label is None) or not isinstance(ok, bool | None)
+        if silent or not isinstance(run, str) or not isinstance(about, str | None):
             raise DatasetError(
                 f"{path}:{line}: feedback needs `run`, `ok` (true or false) or `label`, and perhaps `step`; "
                 "mend the row"
