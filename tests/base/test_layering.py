@@ -8,7 +8,19 @@ from pathlib import Path
 import stillhouse
 
 SRC = Path(stillhouse.__file__).parent
-BASE = {"errors", "records", "settings", "task", "consent", "session", "event_loop", "runs", "user_code", "numbers", "__init__"}
+BASE = {
+    "errors",
+    "records",
+    "settings",
+    "task",
+    "consent",
+    "session",
+    "event_loop",
+    "runs",
+    "user_code",
+    "numbers",
+    "__init__",
+}
 ENTRIES = {
     SRC / "__main__.py",
     SRC / "__init__.py",

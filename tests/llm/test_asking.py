@@ -13,8 +13,8 @@ from stillhouse.llm.parsing import parse_reply
 from stillhouse.llm.prompted import PromptedPredictor, reply_schema
 from stillhouse.llm.request import Completion
 from stillhouse.records import Example, Usage
-from stillhouse.store import open_store
 from stillhouse.settings import TeacherSettings
+from stillhouse.store import open_store
 from stillhouse.task import Task, load_task
 
 MOOD = Task("mood", "Is it good?", "choice", ("good", "bad"))

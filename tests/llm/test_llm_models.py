@@ -11,8 +11,8 @@ from stillhouse.llm.models import endpoint, open_model, open_teacher, worked_exa
 from stillhouse.llm.request import Completion, Request
 from stillhouse.llm.scripted import ask_script, load_script
 from stillhouse.records import Example, Usage
-from stillhouse.store import open_store
 from stillhouse.settings import TeacherSettings
+from stillhouse.store import open_store
 from stillhouse.task import Task
 
 

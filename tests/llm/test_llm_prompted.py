@@ -14,8 +14,8 @@ from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.parsing import parse_reply
 from stillhouse.llm.prompted import PromptedPredictor, build_messages, input_of
 from stillhouse.records import Example
-from stillhouse.store import open_store
 from stillhouse.settings import TeacherSettings
+from stillhouse.store import open_store
 from stillhouse.task import Task
 
 MOOD = Task(name="mood", instruction="Is it good?", output="choice", labels=("good", "bad", "not good"))
@@ -92,7 +92,9 @@ RECOVERED = [
 
 @pytest.mark.parametrize(("text", "output", "how"), RECOVERED, ids=[text[-20:] for text, _, _ in RECOVERED])
 def test_what_the_tasks_pattern_misses_is_recovered_as_lenient_or_refused(text, output, how):
-    reply = parse_reply(replace(MOOD, teacher=TeacherSettings(answer_pattern=r"Answer: (\w+)$")), ROW, text, rationales=True)
+    reply = parse_reply(
+        replace(MOOD, teacher=TeacherSettings(answer_pattern=r"Answer: (\w+)$")), ROW, text, rationales=True
+    )
     assert (reply.output, reply.how) == (output, how)
     assert (reply.error is None) == (output is not None)
 
@@ -168,7 +170,11 @@ def test_the_accuracies_of_palm_540b_come_out_of_its_raw_replies(real_data, name
     pattern, stops, published = PALM[name]
     labels = None if name in ("cqa", "svamp") else ("entailment", "neutral", "contradiction")
     task = Task(
-        name, "-", "text" if name == "svamp" else "choice", labels, teacher=TeacherSettings(answer_pattern=pattern, stop=stops)
+        name,
+        "-",
+        "text" if name == "svamp" else "choice",
+        labels,
+        teacher=TeacherSettings(answer_pattern=pattern, stop=stops),
     )
     for split, wanted in published.items():
         rows = _rows(next((real_data / "stepbystep" / name).glob(f"{split}.jsonl*")))

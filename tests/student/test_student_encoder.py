@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 
 from stillhouse.errors import MissingExtraError, UserError
 from stillhouse.records import Example, Predictor
+from stillhouse.settings import StudentSettings
 from stillhouse.student import TrainConfig, load_student, train_student
 from stillhouse.student.bases import resolve
 from stillhouse.student.encoder import TOKENS_AT_ONCE, Row, _by_length, defaults, encode, word_tokenizer
-from stillhouse.settings import StudentSettings
 from stillhouse.task import Task
 
 TASK = Task(name="mood", instruction="Is it good?", output="choice", labels=("good", "bad"))

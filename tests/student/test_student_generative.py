@@ -12,6 +12,7 @@ from tokenizers import ByteLevelBPETokenizer
 
 from stillhouse.errors import UserError
 from stillhouse.records import Example
+from stillhouse.settings import StudentSettings
 from stillhouse.student import TrainConfig, load_student, train_student
 from stillhouse.student.copying import CopyingT5
 from stillhouse.student.decoding import greedy
@@ -19,7 +20,6 @@ from stillhouse.student.generative import _coder, _pretrained, _Rows, _scratch
 from stillhouse.student.job import TrainJob
 from stillhouse.student.objectives import IGNORE
 from stillhouse.student.tokenizer import as_answer, as_question, from_answer, train_bpe
-from stillhouse.settings import StudentSettings
 from stillhouse.task import Task
 
 TASK = Task(name="query", instruction="Write the query.", output="text", metric="exact_match")

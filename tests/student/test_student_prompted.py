@@ -8,10 +8,10 @@ import transformers
 
 from stillhouse.errors import UserError
 from stillhouse.records import Example, Predictor
+from stillhouse.settings import StudentSettings
 from stillhouse.student import TrainConfig, bases, load_student, train_student
 from stillhouse.student.encoder import SECOND, collate, word_tokenizer
 from stillhouse.student.prompted import Filler, Pattern
-from stillhouse.settings import StudentSettings
 from stillhouse.task import Task
 
 TASK = Task(name="mood", instruction="is it good or bad ?", output="choice", labels=("good", "bad"))
@@ -71,7 +71,14 @@ def saved(folder, kind, **options):
 def train(out, spec="prompted:scratch:tiny", task=TASK, rows=None, config=QUICK, **student):
     rows = moods(64) if rows is None else rows
     return train_student(
-        spec, replace(task, student=StudentSettings(**student)), rows, rows[:40], source="gold", seed=0, out=out, config=config
+        spec,
+        replace(task, student=StudentSettings(**student)),
+        rows,
+        rows[:40],
+        source="gold",
+        seed=0,
+        out=out,
+        config=config,
     )
 
 

@@ -9,8 +9,8 @@ import pytest
 from stillhouse.data.dataset import load_examples, write_examples
 from stillhouse.errors import DatasetError, UserError
 from stillhouse.records import Example
-from stillhouse.student import TrainConfig, load_student, train_student
 from stillhouse.settings import StudentSettings
+from stillhouse.student import TrainConfig, load_student, train_student
 from stillhouse.task import Task
 
 SOFT = Task("mood", "Is it good?", "choice", ("good", "bad"), student=StudentSettings(soft_targets=True))
