@@ -1,6 +1,5 @@
 """The arms of a comparison, measured row by row and kept on disk, so that a run that is killed goes on with the arms that are missing."""
 
-import asyncio
 import json
 import re
 import shutil
@@ -12,6 +11,7 @@ from typing import Any
 from stillhouse.evaluation.gate import GateResult
 from stillhouse.evaluation.harness import RowResult, evaluate, read_rows, score_row, time_single, write_rows
 from stillhouse.evaluation.metrics import metric_for
+from stillhouse.event_loop import result_of
 from stillhouse.experiment.material import Material
 from stillhouse.records import Example, Progress, Source
 from stillhouse.results.comparison import WinRates
@@ -138,7 +138,7 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
 
     def measured(examples: Sequence[Example]) -> list[RowResult]:
         return (
-            asyncio.run(evaluate(student, examples, metric, source=plan.scored_against, on_progress=on_progress))
+            result_of(evaluate(student, examples, metric, source=plan.scored_against, on_progress=on_progress))
             if examples
             else []
         )
@@ -149,7 +149,7 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
         measured(plan.test),
         measured(plan.calibration),
         {name: measured(rows) for name, rows in plan.others.items()},
-        asyncio.run(time_single(student, plan.test, N_TIMED)) if plan.keep else None,
+        result_of(time_single(student, plan.test, N_TIMED)) if plan.keep else None,
         plan.learn_from,
         result.n_train,
         result.size_bytes,
