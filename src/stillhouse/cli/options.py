@@ -93,11 +93,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 def command_of(group: typer.Typer) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a command of this group of commands. Its docstring is its help."""
-
-    def register(function: Callable[..., None]) -> Callable[..., None]:
-        return group.command(help=_paragraphs(function.__doc__ or ""))(_spread(function))
-
-    return register
+    return lambda function: group.command()(_spread(function))
 
 
 def _paragraphs(docstring: str) -> str:
@@ -131,6 +127,7 @@ def _spread(function: Callable[..., None]) -> Callable[..., None]:
         }
         function(**options, **gathered)
 
+    called.__doc__ = _paragraphs(function.__doc__ or "")
     called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return called
