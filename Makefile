@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check bench docs services clean
+.PHONY: demo test check mutants bench docs services clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-train
@@ -19,6 +19,10 @@ check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(PY) -m pytest -m "not slow"
+
+# Do the tests bite? Rules are broken one by one in a copy, and a test must notice: tests/mutants/mutants.toml. ARGS=--json for machines.
+mutants: $(VENV)/.installed-dev
+	$(PY) -m tests.mutants $(ARGS)
 
 bench: $(VENV)/.installed-dev
 	$(PY) -m bench

@@ -13,7 +13,8 @@ from stillhouse.evaluation.gate import decide_gate
 from stillhouse.evaluation.harness import RowResult, read_rows
 from stillhouse.records import Estimate
 from stillhouse.report import plots
-from stillhouse.report.page import series_colours, standalone
+from stillhouse.report.html import standalone
+from stillhouse.report.result_page import series_colours
 from stillhouse.results.result import Result, load_result
 from stillhouse.verdict.gated import cascade_rows
 

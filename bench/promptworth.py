@@ -21,7 +21,7 @@ from stillhouse.advice.curves import Scores
 from stillhouse.commands.curves import picture_of
 from stillhouse.errors import UserError
 from stillhouse.report.advantage import advantage_plot
-from stillhouse.report.page import standalone
+from stillhouse.report.html import standalone
 from stillhouse.report.svg import figure, tag, text
 
 PATTERNS = {"mnli": 0, "cb": 0, "rte": 0, "copa": 1, "multirc": 1, "wsc": 0}  # the ones behind the paper's table

@@ -82,7 +82,7 @@ class Simulated:
     n_calibration: int = 1000
     classes: tuple[float, ...] = (0.5, 0.5)
     noise: float = 0.0  # share of gold labels that are wrong
-    copies: int = 1  # how often every test row occurs; copies are linked as `data.split` links them
+    copies: int = 1  # how often every test row occurs; copies are linked as `data.copies` links them
     pays_off: bool | None = None
 
 

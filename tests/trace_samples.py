@@ -16,17 +16,17 @@ def row(step, start, seconds, *, kind="step", of=None, given=None, gave="ok", er
     parent = None if of is None else key_id(of.key)
     arguments = json.dumps({} if given is None else given)
     return StepRow(
-        (step, f"{start:g}", nth),
-        kind,
-        parent,
-        "v",
-        arguments,
-        output,
-        error,
-        T0 + start,
-        seconds,
-        attempts,
-        facts or None,
+        key=(step, f"{start:g}", nth),
+        kind=kind,
+        parent=parent,
+        version="v",
+        arguments=arguments,
+        output=output,
+        error=error,
+        started=T0 + start,
+        seconds=seconds,
+        attempts=attempts,
+        facts=facts or None,
     )
 
 
@@ -37,15 +37,15 @@ def asked(n_input, n_output, cost_usd, model=GPT):
 def run(status="done", *, name="letter-7", flow="letter", given=None, result="sent", error=None, ended=9.0, **facts):
     whole = None if status != "done" else json.dumps(result)
     return RunRow(
-        name,
-        flow,
-        json.dumps(given or {"items": ["kettle", "lamp"]}),
-        status,
-        whole,
-        error,
-        T0,
-        None if ended is None else T0 + ended,
-        facts,
+        run=name,
+        flow=flow,
+        input=json.dumps(given or {"items": ["kettle", "lamp"]}),
+        status=status,
+        result=whole,
+        error=error,
+        created=T0,
+        ended=None if ended is None else T0 + ended,
+        facts=facts,
     )
 
 

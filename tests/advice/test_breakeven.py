@@ -76,6 +76,14 @@ def test_what_changes_with_the_calendar_needs_the_calls_per_day_and_an_old_date_
     )
 
 
+def test_an_unknown_price_is_never_free():
+    for unknown in (Line("student", None, 0.0001), Line("student", 100.0, None)):
+        for arm, against in ((unknown, PROMPT), (PROMPT, unknown)):
+            even = break_even(arm, against)
+            assert (even.calls, even.pays_off) == (None, None)
+            assert even.sentence.endswith("is unknown: no price is known for student")
+
+
 def test_an_unknown_price_of_training_again_is_unknown_and_never_free():
     found = break_even(Line("student", 1.0, 0.0001, None, 90), PROMPT, calls_per_day=10, start=START)
     assert (found.calls, found.pays_off) == (None, None)

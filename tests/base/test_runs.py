@@ -39,6 +39,19 @@ def test_two_commands_on_one_run_are_refused_with_the_owner_named(tmp_path):
     Run.reopen(tmp_path / "x-1").__exit__(None, None, None)
 
 
+def test_a_command_goes_on_with_its_newest_unfinished_run_of_the_same_settings_and_no_other(tmp_path):
+    def folder(command, settings, stopped=True):
+        run = Run.resume_or_create(tmp_path, "x", command, settings)
+        run.__exit__(*((KeyboardInterrupt, KeyboardInterrupt(), None) if stopped else (None, None, None)))
+        return run.folder.name
+
+    assert folder("distill", {"rows": "abc"}) == "x-1"
+    assert folder("distill", {"rows": "xyz"}) == "x-2"  # other rows
+    assert folder("advise", {"rows": "abc"}) == "x-3"  # another command
+    assert folder("distill", {"rows": "abc"}, stopped=False) == "x-1"
+    assert folder("distill", {"rows": "abc"}) == "x-4"  # the first is done
+
+
 def test_sigkill_frees_the_lock(tmp_path):
     held = f"Lock(Path({str(tmp_path / 'l')!r}), 'it'); print('held', flush=True); time.sleep(60)"
     script = f"import time; from stillhouse.runs import Lock; from pathlib import Path; {held}"

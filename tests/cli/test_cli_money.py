@@ -5,7 +5,7 @@ import json
 import pytest
 
 from mood_task import MOOD
-from stillhouse.report.page import render
+from stillhouse.report.result_page import render
 from stillhouse.results.result import load_result
 
 TASK = (

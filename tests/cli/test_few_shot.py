@@ -48,7 +48,7 @@ def teacher(request, example):
     with open(os.environ["CALLS"], "a") as file:
         file.write(json.dumps([example.id, request.hash]) + "\\n")
     if k > int(os.environ.get("MOST", 1000)):
-        return Completion(None, error="refused by the endpoint (400: maximum context length)")
+        return Completion(None, error="refused by the endpoint (400: maximum context length)", status=400)
     right = int(example.id.removeprefix("t")) % 5 < 3 + min(k, 4) / 2
     return example.label if right else ("good", "bad")[example.label == "good"]
 teacher.stand_in = True

@@ -1,16 +1,24 @@
-"""docs/statistics.md: no statistic is missing, and every test that it names exists where it says and uses what it tests."""
+"""docs/statistics.md: no statistic is missing; every test that it names exists where it says and uses what it tests; a mutant shows that they bite."""
 
 import ast
 import re
 from pathlib import Path
+
+from tests.mutants.run import load
 
 import stillhouse
 
 TESTS = Path(__file__).parent.parent
 PAGE = TESTS.parent / "docs" / "statistics.md"
 SRC = Path(stillhouse.__file__).parent
-ROOMS = [*(SRC / "evaluation").glob("*.py"), *(SRC / "advice").glob("*.py"), SRC / "student" / "calibration.py"]
+ROOMS = [
+    *(SRC / "evaluation").glob("*.py"),
+    *(SRC / "advice").glob("*.py"),
+    SRC / "student" / "calibration.py",
+    SRC / "verdict" / "rules.py",
+]
 NAMES, TEST = re.compile(r"`(\w+\.\w+)`"), re.compile(r"`([\w/]+\.py)::(\w+)`")
+MUTANT = re.compile(r"`([a-z0-9-]+)`")
 
 
 def public(path):
@@ -28,7 +36,7 @@ def public(path):
 
 
 def rows():
-    """The cells of every table's rows: four for a statistic, two for what is none."""
+    """The cells of every table's rows: five for a statistic, two for what is none."""
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("|") and (NAMES.search(cells[0]) or TEST.search(line)):
@@ -47,8 +55,8 @@ def unfounded(page_rows, calls, tests=TESTS):
     for first, *cells in page_rows:
         if len(cells) == 1:
             continue
-        found = [TEST.findall(cell) for cell in cells]
-        if len(cells) != 3 or not all(found):
+        found = [TEST.findall(cell) for cell in cells[:3]]
+        if len(cells) != 4 or not all(found):
             wrong.append(f"{first}: a column is empty")
         for file, test in (one for cell in found for one in cell):
             path = tests / file
@@ -67,6 +75,22 @@ def unfounded(page_rows, calls, tests=TESTS):
     return wrong
 
 
+def toothless(page_rows, mutants):
+    """Rows that name no mutant, or one that is not on the list, or one that a file of other tests must notice. `mutants`: their test files by name."""
+    wrong = []
+    for first, *cells in page_rows:
+        if len(cells) == 1:
+            continue
+        names = MUTANT.findall(cells[3]) if len(cells) == 4 else []
+        files = {file for cell in cells[:3] for file, _ in TEST.findall(cell)}
+        wrong += [] if names else [f"{first}: it names no mutant"]
+        wrong += [f"{first}: no mutant is called {name}" for name in names if name not in mutants]
+        wrong += [
+            f"{first}: {name} is not for its tests" for name in names if mutants.get(name, "") not in {"", *files}
+        ]
+    return wrong
+
+
 def known():
     return dict(one for path in ROOMS for one in public(path))
 
@@ -80,11 +104,35 @@ def test_every_statistic_has_three_tests_that_exist():
     assert unfounded(list(rows()), known()) == []
 
 
+def test_every_statistic_names_a_mutant_that_its_tests_kill():
+    """That they kill it is what `make mutants` sees."""
+    mutants = {mutant.name: mutant.test for mutant in load()}
+    assert toothless(list(rows()), mutants) == []
+
+
+def test_a_statistic_without_a_mutant_is_found_out():
+    test = "`a/test_a.py::test_one`"
+    page = [
+        ["`m.good`", test, test, test, "`bites`"],
+        ["`m.none`", test, test, test, ""],
+        ["`m.short`", test, test, test],
+        ["`m.gone`", test, test, test, "`bites`, `was-renamed`"],
+        ["`m.other`", test, test, test, "`bites-elsewhere`"],
+        ["`m.words`", "is none"],
+    ]
+    assert toothless(page, {"bites": "a/test_a.py", "bites-elsewhere": "a/test_b.py"}) == [
+        "`m.none`: it names no mutant",
+        "`m.short`: it names no mutant",
+        "`m.gone`: no mutant is called was-renamed",
+        "`m.other`: bites-elsewhere is not for its tests",
+    ]
+
+
 def test_what_is_missing_is_found_out(tmp_path):
     """A new function, one that is gone, a test that is gone, a column left empty, a file that never uses the statistic."""
     (tmp_path / "test_a.py").write_text("def test_one():\n    old(1)\n")
     one = "`test_a.py::test_one`"
-    page = [["`m.old`", one, "`test_a.py::test_two`", "none"], ["`m.gone`", one, one, "`test_b.py::x`"]]
+    page = [["`m.old`", one, "`test_a.py::test_two`", "none", ""], ["`m.gone`", one, one, "`test_b.py::x`", ""]]
     assert missing(["m.old", "m.new"], page) == (["m.new"], ["m.gone"])
     assert unfounded(page, {"m.old": {"old"}, "m.gone": {"gone"}}, tmp_path) == [
         "`m.old`: a column is empty",

@@ -113,8 +113,8 @@ def test_a_row_counts_once_by_the_mean_of_its_choices():
     found = by_people(data)
     assert (found.rate.value, found.rate.n) == (1.75 / 4, 4)
     assert [row.by_people for row in data] == ["A", "tie", "B", "B"]
-    assert (found.counts.wins, found.counts.losses, found.counts.ties) == (1, 2, 1)
-    assert by_people(rows([("both bad", "both bad")])).counts.both_bad == 1
+    assert (found.tally.wins, found.tally.losses, found.tally.ties) == (1, 2, 1)
+    assert by_people(rows([("both bad", "both bad")])).tally.both_bad == 1
 
 
 def test_people_who_agree_count_as_one():

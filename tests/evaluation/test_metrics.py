@@ -1,5 +1,7 @@
+import math
 import random
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -208,6 +210,27 @@ def test_an_arms_score_has_statsmodels_interval_and_its_latencies_are_numpys():
     assert (found.score.low, found.score.high) == pytest.approx(proportion_confint(104, 157, method="beta"))
     assert found.latency_p50_s == pytest.approx(np.median(times))
     assert found.latency_p99_s == np.quantile(times, 0.99, method="higher")  # of few calls the slowest
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -0.01, 1.01, 100.0])
+def test_a_score_that_is_no_number_from_0_to_1_is_refused(score):
+    with pytest.raises(DatasetError, match="a score is a number from 0 to 1"):
+        result(1, score)
+
+
+def test_an_arms_rows_of_one_group_are_one_draw():
+    """10 groups of 10 rows, half of the groups right: 100 rows that stand alone would tell three times as much."""
+    alone = summarise([result(n, n % 20 < 10) for n in range(100)], metric("exact_match")).score
+    grouped = summarise([result(n, n % 20 < 10, group=f"g{n // 10}") for n in range(100)], metric("exact_match")).score
+    assert (alone.value, grouped.value, alone.n, grouped.n) == (0.5, 0.5, 100, 100)
+    assert (alone.method, grouped.method) == ("Clopper-Pearson", "BCa bootstrap over groups")
+    assert grouped.high - grouped.low > 2 * (alone.high - alone.low)
+
+
+def test_an_arms_cost_is_known_where_every_rows_is():
+    rows = [replace(result(n, 1), cost_usd=0.002) for n in range(4)]
+    assert summarise(rows, metric("exact_match")).cost_usd_per_1000 == pytest.approx(2.0)
+    assert summarise([*rows, result(4, 1)], metric("exact_match")).cost_usd_per_1000 is None
 
 
 def test_an_arms_interval_covers_where_rows_come_in_groups():

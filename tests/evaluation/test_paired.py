@@ -28,6 +28,17 @@ def test_right_and_wrong_rows_are_counted_and_tested_exactly():
     assert pairs.p_below(-0.05) == Paired(pairs.teacher, pairs.student).p_above(0.05)
 
 
+def test_copies_of_a_row_are_one_draw():
+    """20 rows, each ten times and nothing lost: as little is known as from 20 rows, and not as much as from 200."""
+    copies = Paired(arm([1] * 200, [n // 10 for n in range(200)]), arm([1] * 200, [n // 10 for n in range(200)]))
+    assert (copies.n, copies.n_groups, copies.exact) == (200, 20, False)
+    assert copies.p_above(-0.02) == p_value(worst_case_means(np.zeros(20), np.ones(20), -1.0), -0.02)
+    assert copies.p_above(-0.02) > 0.5 > 0.05 > exact_p(0, 0, 200, -0.02)
+    assert copies.lower(0.95) == pytest.approx(
+        0.05 ** (1 / 20) - 1, abs=0.01
+    )  # 20 groups without a loss: 1 - 0.05^(1/20)
+
+
 def test_graded_rows_have_scipys_interval_and_their_bound_is_wider_than_scipys_t():
     generator = np.random.default_rng(0)
     student, teacher = generator.beta(4, 2, 150), generator.beta(4, 2, 150)

@@ -71,7 +71,7 @@ def test_what_a_published_draw_shows_and_what_it_does_not():
 def test_ties_and_both_bad_are_half_a_win_each():
     found = rate_of(judged(3, 1, 2, 4))
     assert found.rate.value == (3 + 0.5 * 6) / 10
-    assert (found.counts.wins, found.counts.losses, found.counts.ties, found.counts.both_bad, found.counts.n) == (
+    assert (found.tally.wins, found.tally.losses, found.tally.ties, found.tally.both_bad, found.tally.n) == (
         3,
         1,
         2,
@@ -219,7 +219,7 @@ def test_people_outrank_the_judge():
     found = best_known(many)
     assert found.by == "people, judge corrected"
     assert found.rate.value < 0.4 < by_judge(many).rate.value
-    assert found.counts.n == MIN_PEOPLE
+    assert found.tally.n == MIN_PEOPLE
     assert best_known(rows([None] * 3, [("A", "A")] * 3)).by == "judge"
 
 

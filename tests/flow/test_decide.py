@@ -61,6 +61,15 @@ async def test_without_any_probability_it_is_unknown_and_meets_no_threshold(endp
     assert await main.run("two", threshold=0.01, models={"decide": endpoint.url("no-logprobs")}) == ["ask", None, True]
 
 
+@pytest.mark.parametrize("status", [400, 404, 405, 501])
+async def test_whether_the_api_is_there_is_told_by_the_status_alone(status):
+    says.extend([Completion(None, error="any words", status=status), "no"])
+    assert (await main.run("one", models={"decide": SCRIPT}))[0] == "no"
+    says.append(Completion(None, error="refused by the endpoint (400: these words are no status)"))
+    with pytest.raises(StepError, match="these words are no status"):
+        await main.run("two", "Or not?", models={"decide": SCRIPT})
+
+
 async def test_a_student_decides_with_its_own_probability():
     class Student:
         name = "student"

@@ -145,6 +145,41 @@ async def test_equal_calls_are_told_apart_and_so_are_branches():
     assert await main.run("m") == ["a", "b", "c"]
 
 
+async def test_a_users_mistake_is_not_tried_again():
+    @step(retries=2, backoff_s=0.0)
+    async def mistaken() -> None:
+        calls.append("mistaken")
+        raise UserError("mend it")
+
+    @flow
+    async def main() -> None:
+        await mistaken()
+
+    with pytest.raises(UserError, match="mend it"):
+        await main.run("r1")
+    assert calls == ["mistaken"]
+
+
+async def test_equal_arguments_are_equal_in_whatever_order_they_are_written():
+    @step
+    async def totals(of: dict[str, int]) -> int:
+        calls.append("totals")
+        return sum(of.values())
+
+    turned = False
+
+    @flow
+    async def main() -> int:
+        total = await totals({"b": 2, "a": 1} if turned else {"a": 1, "b": 2})
+        return await broken_once(total)
+
+    with pytest.raises(ConnectionError):
+        await main.run("r1")
+    turned = True
+    assert await main.run("r1") == 3
+    assert calls.count("totals") == 1
+
+
 async def test_retries_and_timeouts():
     tries = []
 

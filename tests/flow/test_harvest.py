@@ -22,7 +22,7 @@ from stillhouse.task import Task, load_task
 
 def call(number, input_="how many?", output="sql", *, run=None, **more):
     facts = {"model": "m", "created": 0.0, "version": "v1", "cost_usd": 0.001} | more
-    return Traced(run or f"r{number}", f"route/hash/{number}", input_, output, **facts)
+    return Traced(run=run or f"r{number}", key=f"route/hash/{number}", input=input_, output=output, **facts)
 
 
 def rows(made):

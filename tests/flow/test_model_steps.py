@@ -11,6 +11,7 @@ from stillhouse import flow, step
 from stillhouse.errors import ModelNameError, UserError
 from stillhouse.flow import LimitExceeded, StepError, limits, listen
 from stillhouse.flow.models import CassetteMissError
+from stillhouse.llm.request import Completion
 from stillhouse.records import Prediction
 from stillhouse.store.journal import open_journal
 
@@ -261,6 +262,41 @@ async def test_a_stream_that_breaks_is_not_taken_for_the_whole(endpoint):
     assert sum(endpoint.calls().values()) == 1  # what was heard once is not asked for again behind the listener's back
 
 
+@pytest.mark.parametrize("text", ["Chat.", ""], ids=["cut off", "empty"])
+async def test_a_reply_with_an_error_is_no_answer_whatever_it_says(text):
+    def cut_off(request, example):
+        return Completion(text or None, error="the reply was cut off", finish_reason="length")
+
+    sys.modules[__name__].cut_off = cut_off
+
+    @flow(model=f"scripted:{__name__}:cut_off")
+    async def main() -> str:
+        return await route("q")
+
+    with pytest.raises(StepError, match="no usable reply: the reply was cut off"):
+        await main.run("one")
+
+
+async def test_the_next_try_of_a_step_is_another_sample_and_not_the_reply_that_failed():
+    def at_the_second(request, example):
+        asked.append(request)
+        return "Chat." if len(asked) == 2 else "neither"
+
+    sys.modules[__name__].at_the_second = at_the_second
+
+    @step(retries=1, backoff_s=0.0, model=f"scripted:{__name__}:at_the_second")
+    async def choose(question: str) -> Literal["sql", "chat"]:
+        """Which of the two?"""
+
+    @flow
+    async def main() -> str:
+        return await choose("q")
+
+    assert await main.run("one") == "chat"
+    assert [request.messages for request in asked] == [asked[0].messages] * 2
+    assert asked[0].hash != asked[1].hash
+
+
 async def test_limits_of_steps_and_tokens_name_what_is_exceeded():
     @flow(model=SCRIPT)
     async def main() -> str:
@@ -282,6 +318,25 @@ async def test_limits_of_steps_and_tokens_name_what_is_exceeded():
 
     with pytest.raises(LimitExceeded, match="the limit of 2 steps of the search is reached before reply"):
         await many.run("many")
+
+
+async def test_a_reply_from_the_store_uses_none_of_a_limits_dollars():
+    spent = []
+
+    @flow(model=SCRIPT)
+    async def main() -> str:
+        async with limits(dollars=1.0) as within:
+            answer = await reply("q", "t")
+            spent.append(within.dollars)
+            return answer
+
+    model.priced_as = "gpt-4o"
+    try:
+        assert await main.run("one") == await main.run("two")
+    finally:
+        del model.priced_as
+    assert len(asked) == 1
+    assert spent[0] > 0 and spent[1] == 0
 
 
 async def test_a_limit_of_dollars_is_kept_before_the_call_and_needs_a_price():

@@ -220,7 +220,7 @@ async def test_a_failure_marks_every_span_that_it_ends_by_its_class_and_not_by_i
 
 async def test_a_refused_request_is_an_error_by_its_code(spans):
     def refuses(request, example):
-        return Completion(None, error="refused by the endpoint (429 too many requests)")
+        return Completion(None, error="refused by the endpoint (429 too many requests)", status=429)
 
     globals()["refuses"] = refuses
     with pytest.raises(StepError):

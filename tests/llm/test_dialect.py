@@ -8,7 +8,7 @@ import pytest
 from mood_task import MOOD
 from stillhouse.commands.label import label
 from stillhouse.llm.client import ChatClient
-from stillhouse.llm.dialect import Dialect, refused_parameter
+from stillhouse.llm.dialect import ModelDialect, refused_parameter
 from stillhouse.llm.limits import Limiter
 from stillhouse.llm.request import Request
 
@@ -85,10 +85,10 @@ def test_an_error_in_no_known_form_is_about_no_parameter(raw):
 
 
 def test_a_body_keeps_its_order_and_what_is_not_refused():
-    dialect = Dialect("m", ("max_tokens", "temperature"))
+    dialect = ModelDialect("m", ("max_tokens", "temperature"))
     spoken = dialect.body({"model": "m", "temperature": 0, "max_tokens": 3, "top_p": 1})
     assert list(spoken.items()) == [("model", "m"), ("max_completion_tokens", 3), ("top_p", 1)]
-    assert Dialect("m").lacking({"temperature": 0}) == ()
+    assert ModelDialect("m").lacking({"temperature": 0}) == ()
 
 
 @pytest.mark.parametrize("mode", ["reasoning", "no-sampler"])

@@ -101,6 +101,29 @@ async def test_a_reply_that_cannot_be_used_is_a_rejection_with_its_reason(endpoi
     assert re.match(says, found.error)
 
 
+@pytest.mark.parametrize(
+    ("mode", "status"), [("400", 400), ("500", None), ("length", None), ("error-200", None), ("ok", None)]
+)
+async def test_a_refused_request_carries_the_status_of_its_refusal_and_no_other_does(endpoint, mode, status):
+    assert (await ask(endpoint, mode)).status == status
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_an_endpoint_without_the_decisions_api_says_so_once_by_its_status(status):
+    asked = []
+
+    async def post(path, body):
+        asked.append(path)
+        return status, {}, b""
+
+    client = ChatClient("http://127.0.0.1/v1", "m", None, Limiter(1))
+    client._post_whole = post
+    parameters = {"decision": {"instructions": "Is it urgent?", "choices": ["yes", "no"]}}
+    completion = await client.complete(Request("m", ({"role": "user", "content": "x"},), parameters))
+    await client.close()
+    assert (asked, completion.status, completion.error) == (["decisions"], status, "the endpoint has no decisions API")
+
+
 async def test_an_endpoint_that_is_down_stops_the_work_after_a_few_rows(endpoint):
     url, _, model = endpoint.url("500").partition("#")
     client = ChatClient(url, model, None, Limiter(1), attempts=1)

@@ -177,6 +177,16 @@ ANTHROPIC = {
 }
 
 
+async def test_a_shorter_pause_does_not_end_a_longer_one():
+    clock = Clock()
+    limited = limiter(clock)
+    places = [await limited.begin(0, 0), await limited.begin(0, 0)]
+    for place, pause_s in zip(places, (30.0, 2.0), strict=True):
+        limited.end(place, None)
+        limited.refused(place, pause_s)
+    assert (await call(limited)).began >= 30.0
+
+
 async def test_limits_are_learned_from_headers_and_kept():
     clock = Clock()
     limited = limiter(clock, 100)

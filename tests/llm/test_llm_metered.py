@@ -44,6 +44,21 @@ async def test_a_second_run_reads_the_answer_with_its_price_and_pays_nothing(tmp
     assert (again.cost_usd, again.price_snapshot) == (first.cost_usd, first.price_snapshot)
 
 
+async def test_a_refusal_that_was_paid_for_keeps_its_status_in_the_store(tmp_path):
+    refused = Completion(None, error="refused", usage=Usage(10, 0), status=400)
+    with open_store(tmp_path / "s.db") as store:
+        await metered(store, [refused])[0].complete(ask("x"))
+        assert (await metered(store, [PAID])[0].complete(ask("x"))).status == 400
+
+
+async def test_a_reply_that_the_last_version_stored_has_no_status(tmp_path):
+    with open_store(tmp_path / "s.db") as store:
+        await metered(store, [PAID])[0].complete(ask("x"))
+        stored = store.get(ask("x").hash)
+        assert set(stored.response) == {"text", "finish_reason", "error"}  # as that version wrote it
+        assert (await metered(store, [PAID])[0].complete(ask("x"))).status is None
+
+
 async def test_equal_requests_at_the_same_time_share_one_call(tmp_path):
     with open_store(tmp_path / "s.db") as store:
         model, calls = metered(store, [PAID])
@@ -95,6 +110,15 @@ async def test_what_was_not_answered_is_asked_again_and_what_was_paid_for_is_not
         assert (await model.complete(ask("x"))).error == "stopped"
         assert (await model.complete(ask("x"))).error == "stopped"
         assert len(calls) == 2
+
+
+async def test_what_an_endpoint_finished_was_paid_for_though_it_counts_no_tokens(tmp_path):
+    finished = Completion(None, error="stopped", finish_reason="content_filter")
+    with open_store(tmp_path / "s.db") as store:
+        model, calls = metered(store, [finished, PAID])
+        for _ in range(2):
+            assert (await model.complete(ask("x"))).error == "stopped"
+        assert len(calls) == 1
 
 
 async def test_a_store_that_refuses_ends_the_call_and_its_cost_is_known(tmp_path):

@@ -20,6 +20,13 @@ def test_a_million_calls_of_a_thousand_tokens_cost_two_thousand_dollars_in_march
     assert "2023-03-01" in snapshot
 
 
+@pytest.mark.parametrize(
+    ("day", "usd_per_m"), [(datetime(2023, 6, 12, 23, tzinfo=UTC), 2.0), (datetime(2023, 6, 13, tzinfo=UTC), 1.5)]
+)
+def test_a_dated_price_holds_until_the_day_of_the_next_one(day, usd_per_m):
+    assert known_price("gpt-3.5-turbo", day).input_usd_per_m == usd_per_m
+
+
 def test_five_hundred_dollars_buy_25_million_tokens_of_text_davinci_003():
     price = known_price("text-davinci-003", MARCH_2023)
     assert 500 / (price.input_usd_per_m / 1e6) == pytest.approx(25.0e6)
@@ -124,6 +131,16 @@ def test_a_schema_is_part_of_the_worst_case():
     plain = request()
     schema = Request("m", plain.messages, plain.parameters, schema={"type": "object"})
     assert worst_case_input_tokens(schema) == worst_case_input_tokens(plain) + len('{"type": "object"}')
+
+
+def test_a_token_is_a_byte_at_least():
+    assert worst_case_input_tokens(request("é" * 92)) == 2 * 92 + 8  # two bytes each in UTF-8, and what a message adds
+
+
+async def test_with_a_cap_an_answer_of_unknown_cost_counts_as_its_worst_case():
+    ledger = Ledger(2.0)
+    await ledger.settle(await ledger.reserve(request(), PRICE), None, paid=True)
+    assert ledger.spent_usd == pytest.approx(1.5)
 
 
 async def test_the_cap_is_kept_and_the_refusal_says_what_was_spent():

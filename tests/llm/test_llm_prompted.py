@@ -13,7 +13,8 @@ from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.parsing import parse_reply
 from stillhouse.llm.prompted import PromptedPredictor, build_messages, input_of
-from stillhouse.records import Example
+from stillhouse.llm.request import Completion
+from stillhouse.records import Example, Usage
 from stillhouse.settings import TeacherSettings
 from stillhouse.store import open_store
 from stillhouse.task import Task
@@ -204,6 +205,20 @@ def _right(output, label, *, numeric):
     if numeric:
         return output is not None and value_of(output) is not None and value_of(output) == value_of(label)
     return output == label
+
+
+async def test_a_reply_from_the_store_is_paid_for_once(tmp_path):
+    """What a bar shows while rows are asked: the second time they cost nothing."""
+
+    async def call(request, example):
+        return Completion("good", finish_reason="stop", usage=Usage(1000, 10))
+
+    shown = []
+    with open_store(tmp_path / "s.db") as store:
+        model = MeteredModel("m", call, store, Ledger(None), price_in=1.0, price_out=2.0)
+        for _ in range(2):
+            await PromptedPredictor(model, MOOD).predict([ROW], shown.append)
+    assert [progress.cost_usd for progress in shown] == pytest.approx([0.00102, 0.0])
 
 
 def test_the_effort_of_a_model_that_reasons_is_sent_where_the_task_sets_it(tmp_path):

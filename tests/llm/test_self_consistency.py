@@ -5,14 +5,16 @@ from itertools import permutations
 
 import pytest
 
-from stillhouse.llm.parsing import Reply
+from stillhouse.llm.parsing import ParsedReply
 from stillhouse.llm.self_consistency import vote
 from stillhouse.llm.soft_targets import label_scores
 
 
 def read(*answers):
     return [
-        Reply(answer, f"because {number}", "strict") if answer else Reply(None, error="no answer")
+        ParsedReply(answer, rationale=f"because {number}", how="strict")
+        if answer
+        else ParsedReply(None, error="no answer")
         for number, answer in enumerate(answers)
     ]
 
@@ -33,12 +35,28 @@ def test_a_tie_is_null_with_its_reason_whatever_came_first(answers):
 
 def test_no_readable_sample_is_no_answer():
     assert vote(read(None, None)).error == "no answer"
-    mixed = vote([Reply(None, error="empty reply"), Reply(None, error="empty reply"), Reply(None, error="cut off")])
+    mixed = vote(
+        [
+            ParsedReply(None, error="empty reply"),
+            ParsedReply(None, error="empty reply"),
+            ParsedReply(None, error="cut off"),
+        ]
+    )
     assert mixed.error == "no sample of 3 could be read (most often: empty reply)"
 
 
+def test_samples_that_fail_alike_are_counted_as_one_that_fails_so():
+    misfit = ParsedReply(None, error="the reply does not fit (city: 3)", counted_as="the reply does not fit")
+    assert vote([misfit, misfit]).counted_as == "the reply does not fit"
+    assert vote([misfit, misfit, ParsedReply(None, error="cut off")]).counted_as is None
+
+
 def test_spacing_makes_no_second_candidate_and_a_strict_vote_makes_the_answer_strict():
-    replies = [Reply("( 7 - 4 )", how="lenient"), Reply("(7 - 4)", how="strict"), Reply("(  7 - 4 )", how="strict")]
+    replies = [
+        ParsedReply("( 7 - 4 )", how="lenient"),
+        ParsedReply("(7 - 4)", how="strict"),
+        ParsedReply("(  7 - 4 )", how="strict"),
+    ]
     assert vote(replies).output == "( 7 - 4 )"
     assert (vote(replies).agreement, vote(replies).how) == (pytest.approx(2 / 3), "strict")
 
@@ -65,6 +83,11 @@ def test_a_label_of_one_token_has_the_probability_of_its_token_and_spellings_add
         "positive": 0.7,
         "negative": 0.2,
     }  # "n" may be two labels, "banana" is none
+
+
+def test_labels_come_likeliest_first_whatever_was_listed_first():
+    seen = tops({"neu": 0.1, "neg": 0.3, "positive": 0.6})
+    assert list(label_scores(tokens(("positive", 0.6)), seen, 0, LABELS)) == ["positive", "negative", "neutral"]
 
 
 def test_labels_that_begin_alike_are_told_apart_by_the_next_token():

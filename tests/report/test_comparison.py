@@ -16,11 +16,21 @@ from test_report_page import OVERLAPS
 from compare_samples import SECRETS, mine, page_of
 from stillhouse.errors import UserError
 from stillhouse.records import Estimate
-from stillhouse.report.compare_page import ComparisonResult, from_dict, render_comparison, to_dict
-from stillhouse.report.comparison import bar, comparison_text
+from stillhouse.report.comparison_page import render_comparison
 from stillhouse.report.comparison_plot import comparison_plot
-from stillhouse.report.page import render, terminal
-from stillhouse.results.comparison import Decided, OfRater, Tally, WeakScores, WinRates
+from stillhouse.report.comparison_terminal import bar, comparison_text
+from stillhouse.report.result_page import render
+from stillhouse.report.result_terminal import terminal
+from stillhouse.results.comparison import (
+    ComparisonResult,
+    Decided,
+    OfRater,
+    Tally,
+    WeakScores,
+    WinRates,
+    from_dict,
+    to_dict,
+)
 from stillhouse.results.result import from_dict as result_from_dict
 from stillhouse.results.result import to_dict as result_to_dict
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from stillhouse.report.advantage import AdvantagePicture, DrawnCurve, advantage_plot, text_plot
-from stillhouse.report.page import standalone
+from stillhouse.report.html import standalone
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -21,7 +21,14 @@ def curve(name, scores):
 
 
 CURVES = curve("a", (0.5, 0.6, 0.65)), curve("b", (0.4, 0.6, 0.7))
-PICTURE = AdvantagePicture("a against b", CURVES, (0.5, 0.65), ((0.5, 16.0, 24.0), (0.65, 64.0, 45.0)), 32.0, 20.0)
+PICTURE = AdvantagePicture(
+    title="a against b",
+    curves=CURVES,
+    window=(0.5, 0.65),
+    between=((0.5, 16.0, 24.0), (0.65, 64.0, 45.0)),
+    n_star=32.0,
+    n_low=20.0,
+)
 
 
 def words(picture):

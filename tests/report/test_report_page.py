@@ -12,7 +12,9 @@ from rich.console import Console
 
 from stillhouse import __version__
 from stillhouse.records import Estimate
-from stillhouse.report.page import key_arms, render, series_colours, terminal
+from stillhouse.report.key_arms import key_arms
+from stillhouse.report.result_page import render, series_colours
+from stillhouse.report.result_terminal import terminal
 from stillhouse.results.result import (
     Arm,
     Cascade,

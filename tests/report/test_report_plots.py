@@ -7,8 +7,8 @@ import pytest
 from report_samples import ENCODER, PROMPT, arms, curves, estimate, full, money, reliability, threshold_curve, worths
 
 from stillhouse.records import Estimate
-from stillhouse.report import page, plots
-from stillhouse.report.acceptability import acceptability, share_at
+from stillhouse.report import plots, svg
+from stillhouse.report.acceptability import acceptability
 from stillhouse.report.svg import Scale, decade_ticks, linear_ticks, spread, wrapped
 from stillhouse.results.money import AnswerWorth, BreakEven, CostLine, Money
 from stillhouse.results.result import (
@@ -179,8 +179,8 @@ def test_lines_without_a_price_are_not_drawn_and_break_even_is_marked():
 def test_the_acceptability_curve_marks_where_the_choice_flips_and_what_the_user_says_an_answer_is_worth():
     said = words(acceptability((worth_of(yours=0.05, at_yours=0.7),), "correct answer", {}, 520))
     assert {"$0.10", "yours: $0.050", "student", "100", "50"} <= set(said)
-    assert share_at(worth_of(), 0.055) == pytest.approx(0.7)  # half way between 0.9 and 0.5
-    assert (share_at(worth_of(), 1e-9), share_at(worth_of(), 1e9)) == (0.9, 0.2)
+    assert worth_of().share_at(0.055) == pytest.approx(0.7)  # half way between 0.9 and 0.5
+    assert (worth_of().share_at(1e-9), worth_of().share_at(1e9)) == (0.9, 0.2)
 
 
 def test_a_flip_beyond_the_axis_and_a_curve_without_one_leave_no_mark():
@@ -192,7 +192,7 @@ def test_a_flip_beyond_the_axis_and_a_curve_without_one_leave_no_mark():
 
 def test_what_comes_back_is_in_the_total_cost_as_often_as_it_comes():
     again = CostLine("student", 100.0, 0.001, renewal_usd=10.0, renewal_calls=1000)
-    assert [plots.total_usd(again, calls) for calls in (999, 1000, 2500)] == pytest.approx([100.999, 111.0, 122.5])
+    assert [again.total_usd(calls) for calls in (999, 1000, 2500)] == pytest.approx([100.999, 111.0, 122.5])
 
 
 def test_a_refused_cascade_marks_no_threshold():
@@ -225,7 +225,7 @@ def test_a_long_name_is_broken_and_cut():
 
 def test_series_colours_are_told_apart_with_any_colour_vision():
     """CIE76 difference of at least 15 between all pairs, as seen and under full protan, deutan and tritan deficiency (Machado et al. 2009)."""
-    style = (Path(page.__file__).parent / "templates" / "colours.css").read_text()
+    style = (Path(svg.__file__).parent / "templates" / "colours.css").read_text()
     deficiency = {
         "none": np.eye(3),
         "protan": np.array(
@@ -243,7 +243,7 @@ def test_series_colours_are_told_apart_with_any_colour_vision():
         for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL)[:2]
     ]
     for scheme in schemes:
-        assert len(scheme) == page.SERIES + 2
+        assert len(scheme) == svg.SERIES + 2
         for matrix in deficiency.values():
             seen = np.array([lab(matrix @ linear(colour)) for colour in scheme.values()])
             apart = np.linalg.norm(seen[:, None] - seen[None, :], axis=2)

@@ -102,7 +102,8 @@ def strangers_find_nothing(url, folder):
     base, token = f"http://{parts.netloc}/", parts.path.strip("/")
     assert parts.hostname == "127.0.0.1" and len(token) >= 32
     item = pair(url)["item"]
-    for path in ("", "pair", f"{token[:-1]}x/pair", f"{token}/../pair", f"{token}/rows.jsonl", f"{token.swapcase()}/"):
+    wrong_tokens = (f"{token[:-1]}x", token[:-1], token[:1], f"{token}x", token.swapcase())
+    for path in ("", "pair", *(f"{wrong}/pair" for wrong in wrong_tokens), f"{token}/../pair", f"{token}/rows.jsonl"):
         assert call(base + path)[0] == 404, path
     assert call(url + "pair", Host=f"rebound.example:{parts.port}")[0] == 404
     assert call(url + "choice", {"item": item, "choice": "tie"}, Origin="https://elsewhere.example")[0] == 404

@@ -7,7 +7,7 @@ import pytest
 from stillhouse.errors import BudgetError, CannotTellError, UserError
 from stillhouse.evaluation.proportions import clopper_pearson
 from stillhouse.records import Example, Prediction, Predictor
-from stillhouse.serving.cascade import Cascade, agreement
+from stillhouse.serving.cascade import CascadePredictor, agreement
 from stillhouse.student.artifact import Student
 from stillhouse.task import Task
 
@@ -53,7 +53,7 @@ def rows(*inputs):
 
 
 def cascade(teacher=None, threshold=0.5, **settings):
-    return Cascade(Sure(), teacher or Knows(), threshold, name="parity/cascade", **settings)
+    return CascadePredictor(Sure(), teacher or Knows(), threshold, name="parity/cascade", **settings)
 
 
 async def test_the_student_keeps_what_it_is_sure_of_and_the_teacher_gets_the_rest():
@@ -85,7 +85,7 @@ async def test_a_failing_teacher_fails_its_own_rows_and_the_student_does_not_ste
 async def test_a_teacher_without_an_answer_is_an_error_that_was_paid_for():
     student = Sure()
     student.answer = lambda row: Prediction(None)
-    (answer,) = await Cascade(student, Knows(), 0.5, name="c").predict(rows("silent"))
+    (answer,) = await CascadePredictor(student, Knows(), 0.5, name="c").predict(rows("silent"))
     assert (answer.output, answer.error, answer.cost_usd) == (None, "no label in the reply", 0.01)
 
 

@@ -1,6 +1,7 @@
 """The server as the real `openai` client sees it: answers, streams, probabilities, usage, errors, load and the way it stops."""
 
 import asyncio
+import hmac
 import json
 import math
 import os
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import aiohttp
 import openai
@@ -17,8 +19,9 @@ import stillhouse
 from stillhouse.errors import UserError
 from stillhouse.llm.prompted import build_messages
 from stillhouse.records import Example, Prediction
+from stillhouse.serving import app
 from stillhouse.serving.app import MOST_BYTES, make_app, serve
-from stillhouse.serving.cascade import Cascade
+from stillhouse.serving.cascade import CascadePredictor
 from stillhouse.task import Task
 
 ASK = [{"role": "system", "content": "Is it good or bad?"}, {"role": "user", "content": "what a lovely day"}]
@@ -350,7 +353,7 @@ class Teacher:
 async def test_a_cascade_says_who_answered_and_a_failed_teacher_is_a_bad_gateway(start, mood, tmp_path):
     audit = tmp_path / "audit.jsonl"
     (sure,) = await mood.predict([Example("1", "what a lovely day")])
-    cascade = Cascade(mood, Teacher(), sure.confidence, name="mood/cascade", audit=audit, audit_share=1.0)
+    cascade = CascadePredictor(mood, Teacher(), sure.confidence, name="mood/cascade", audit=audit, audit_share=1.0)
     async with start({"mood": cascade}) as url, client(url) as ai:
         kept = await ai.chat.completions.create(model="mood", messages=ASK, logprobs=True)
         asked = await ai.chat.completions.create(model="mood", messages=user("?"), logprobs=True)
@@ -472,7 +475,10 @@ async def test_more_than_can_wait_are_told_to_come_again():
 
 async def test_with_a_key_every_call_but_health_needs_it(start, mood):
     async with start({"mood": mood}, key="långt-hemligt") as url, aiohttp.ClientSession() as session:
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic långt-hemligt"}):
+        near = [
+            {"Authorization": f"Bearer {key}"} for key in ("", "l", "långt-hemlig", "långt-hemligt2", "Långt-hemligt")
+        ]
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic långt-hemligt"}, *near):
             async with session.get(f"{url}/models", headers=headers) as response:
                 assert response.status == 401 and response.headers["WWW-Authenticate"] == "Bearer"
         async with session.get(url.replace("/v1", "/health")) as response:
@@ -482,6 +488,43 @@ async def test_with_a_key_every_call_but_health_needs_it(start, mood):
     async with start({"mood": mood}, key="a-long-secret") as url, client(url, key="wrong") as ai:
         with pytest.raises(openai.AuthenticationError, match="API key is missing or wrong"):
             await ai.models.list()
+
+
+@pytest.mark.parametrize(
+    ("token", "status"),
+    [
+        ("a-long-secret", 200),
+        ("", 401),
+        ("a", 401),
+        ("a-long-secre", 401),  # a prefix of the key
+        ("-long-secret", 401),
+        ("a-long-secret2", 401),
+        ("a-long-secreT", 401),
+        ("a-long-secret a-long-secret", 401),
+    ],
+)
+async def test_only_the_whole_key_opens_the_server(start, mood, token, status):
+    bearer = {"Authorization": f"Bearer {token}"}
+    async with start({"mood": mood}, key="a-long-secret") as url, aiohttp.ClientSession(headers=bearer) as session:
+        async with session.get(f"{url}/models") as response:
+            assert response.status == status
+        async with session.post(f"{url}/chat/completions", json={"model": "mood", "messages": ASK}) as response:
+            assert response.status == status
+
+
+async def test_the_key_is_compared_in_a_time_that_tells_nothing_of_it(start, mood, monkeypatch):
+    compared = []
+
+    def compare(a, b):
+        compared.append({a, b})
+        return hmac.compare_digest(a, b)
+
+    monkeypatch.setattr(app, "hmac", SimpleNamespace(compare_digest=compare))
+    wrong = {"Authorization": "Bearer a-long-guess1"}
+    async with start({"mood": mood}, key="a-long-secret") as url, aiohttp.ClientSession(headers=wrong) as session:
+        async with session.get(f"{url}/models") as response:
+            assert response.status == 401
+    assert compared == [{b"a-long-guess1", b"a-long-secret"}]
 
 
 async def test_without_a_key_other_names_of_this_machine_are_not_served(start, mood):
@@ -494,7 +537,7 @@ async def test_without_a_key_other_names_of_this_machine_are_not_served(start, m
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.com", ""])
 async def test_an_address_open_to_others_demands_a_key(mood, host):
     with pytest.raises(UserError, match="set STILLHOUSE_SERVE_KEY"):
-        await serve({"mood": mood}, host=host, port=0)
+        await serve({"mood": mood}, host=host, port=0, on_ready=lambda url: pytest.fail(f"it serves at {url}"))
 
 
 async def test_an_empty_key_is_no_key_and_no_model_is_no_server(mood):

@@ -12,8 +12,8 @@ import pytest
 from stillhouse.errors import RunBusyError, StorageError, UserError
 from stillhouse.records import Usage
 from stillhouse.store import open_store
+from stillhouse.store.completions import StoredCompletion
 from stillhouse.store.journal import StepRow, key_id, open_journal
-from stillhouse.store.schema import StoredCompletion
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -38,20 +38,30 @@ def rows(url, statement):
 def completion(name, text="yes", messages=(), **request):
     asked = {"model": "m", **({"messages": list(messages)} if messages else {}), **request}
     return StoredCompletion(
-        name,
-        "m",
-        asked,
-        {"text": text, "token_logprobs": [["a", -0.5]]},
-        Usage(1, 2),
-        0.5,
-        "a price",
-        0.25,
-        "2026-01-01T00:00:00Z",
+        request_hash=name,
+        model="m",
+        request=asked,
+        response={"text": text, "token_logprobs": [["a", -0.5]]},
+        usage=Usage(1, 2),
+        cost_usd=0.5,
+        price_snapshot="a price",
+        latency_s=0.25,
+        created="2026-01-01T00:00:00Z",
     )
 
 
 async def test_what_was_put_comes_back_whole_for_whoever_opens_the_store_next(url):
-    unknown = StoredCompletion("b", "m", {}, {"text": None}, None, None, None, None, "2026-01-01T00:00:00Z")
+    unknown = StoredCompletion(
+        request_hash="b",
+        model="m",
+        request={},
+        response={"text": None},
+        usage=None,
+        cost_usd=None,
+        price_snapshot=None,
+        latency_s=None,
+        created="2026-01-01T00:00:00Z",
+    )
     with open_store(url) as store:
         await store.put(completion("a", messages=[{"role": "user", "content": "hi"}], parameters={"stop": ["\n"]}))
         await store.put(unknown)
@@ -152,8 +162,8 @@ def journal(url):
 def step(name="a", nth=0, output='"yes"', *, error=None, started=1.0, arguments="{}", **more):
     more = {"parent": None, "version": "v1", "facts": None} | more
     return StepRow(
-        (name, "0" * 64, nth),
-        "step",
+        key=(name, "0" * 64, nth),
+        kind="step",
         arguments=arguments,
         output=output,
         error=error,

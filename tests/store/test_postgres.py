@@ -12,8 +12,8 @@ import pytest
 import postgres
 from stillhouse.errors import MissingExtraError, RunBusyError, StorageError, UserError
 from stillhouse.store import open_store
+from stillhouse.store.completions import StoredCompletion
 from stillhouse.store.journal import StepRow, open_journal
-from stillhouse.store.schema import StoredCompletion
 
 psycopg = pytest.importorskip("psycopg")
 
@@ -25,7 +25,18 @@ def sql(url, statement, *values):
 
 
 def step(nth=0, output="1"):
-    return StepRow(("a", "0" * 64, nth), "step", None, "v1", "{}", output, None, 1.0, 0.5, 1)
+    return StepRow(
+        key=("a", "0" * 64, nth),
+        kind="step",
+        parent=None,
+        version="v1",
+        arguments="{}",
+        output=output,
+        error=None,
+        started=1.0,
+        seconds=0.5,
+        attempts=1,
+    )
 
 
 @pytest.fixture
@@ -120,7 +131,17 @@ def drop_connections(url):
 
 
 async def test_a_dropped_connection_is_made_again(postgres_url, journal):
-    row = StoredCompletion("a", "m", {}, {"text": "yes"}, None, None, None, None, "2026-01-01T00:00:00Z")
+    row = StoredCompletion(
+        request_hash="a",
+        model="m",
+        request={},
+        response={"text": "yes"},
+        usage=None,
+        cost_usd=None,
+        price_snapshot=None,
+        latency_s=None,
+        created="2026-01-01T00:00:00Z",
+    )
     with open_store(postgres_url) as store, journal.own("r"):
         journal.begin("r", "main", "{}", {})
         await store.put(row)
@@ -210,7 +231,7 @@ def test_who_does_not_own_a_run_cannot_write_it(journal):
 
 def test_a_takeover_waits_for_the_write_under_way_and_a_heartbeat_does_not(postgres_url, journal, other):
     """So a new owner sees every step that the old one was told is committed."""
-    from stillhouse.store.leases import _BEAT, _CLAIM, _OVER
+    from stillhouse.store.leases import _CLAIM, _HEARTBEAT, _TAKE_OVER
 
     with journal.own("r"):
         journal.begin("r", "main", "{}", {})
@@ -220,10 +241,10 @@ def test_a_takeover_waits_for_the_write_under_way_and_a_heartbeat_does_not(postg
             postgres_url, options="-c search_path=stillhouse"
         ) as writing:  # what a write holds until it is committed
             writing.execute("SELECT FROM leases WHERE run = 'r' FOR KEY SHARE")
-            assert other._db.execute(_OVER, mine | {"run": "r"}) == []
+            assert other._db.execute(_TAKE_OVER, mine | {"run": "r"}) == []
             assert other._db.execute(_CLAIM, mine | {"pattern": ""}) == [("r", None)]
-            other._db.execute(_BEAT, {"owners": [journal._leases.owner("r")], "lease_s": -1.0})
-        assert other._db.execute(_OVER, mine | {"run": "r"}) == [("r",)]
+            other._db.execute(_HEARTBEAT, {"owners": [journal._leases.owner("r")], "lease_s": -1.0})
+        assert other._db.execute(_TAKE_OVER, mine | {"run": "r"}) == [("r",)]
 
 
 def test_the_heartbeat_keeps_the_lease(postgres_url):
@@ -334,7 +355,7 @@ while (row := journal.claim()) is not None:
     with journal.own(row.run):
         journal.begin(row.run, row.flow, row.input, {})
         effects.execute("INSERT INTO effects VALUES (%s, pg_backend_pid())", (row.run,))
-        journal.write(row.run, StepRow(("a", "0", 0), "step", None, "v1", "{}", "1", None, 1.0, 0.0, 1))
+        journal.write(row.run, StepRow(key=("a", "0", 0), kind="step", parent=None, version="v1", arguments="{}", output="1", error=None, started=1.0, seconds=0.0, attempts=1))
         journal.end(row.run, "done", result="1")
 journal.close()
 """

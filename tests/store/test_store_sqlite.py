@@ -10,13 +10,21 @@ import pytest
 from stillhouse.errors import StorageError, UserError
 from stillhouse.records import Usage
 from stillhouse.store import open_store
+from stillhouse.store.completions import StoredCompletion
 from stillhouse.store.journal import open_journal
-from stillhouse.store.schema import StoredCompletion
 
 
 def row(number, text="yes"):
     return StoredCompletion(
-        f"hash-{number}", "m", {"n": number}, {"text": text}, Usage(1, 2), 0.5, "a price", 0.1, "2026-01-01T00:00:00Z"
+        request_hash=f"hash-{number}",
+        model="m",
+        request={"n": number},
+        response={"text": text},
+        usage=Usage(1, 2),
+        cost_usd=0.5,
+        price_snapshot="a price",
+        latency_s=0.1,
+        created="2026-01-01T00:00:00Z",
     )
 
 
@@ -76,7 +84,7 @@ for number in range(20):
 
 def test_a_file_that_is_no_store_and_a_store_of_another_version_are_named(tmp_path):
     (tmp_path / "text.db").write_text("not a database, but long enough to be looked at" * 50)
-    with pytest.raises(StorageError, match=r"text\.db.*not a database"):
+    with pytest.raises(StorageError, match=r"text\.db.*not a database\); give another file"):
         open_store(tmp_path / "text.db")
     open_store(tmp_path / "s.db").close()
     with sqlite3.connect(tmp_path / "s.db") as connection:
@@ -100,21 +108,29 @@ async def test_a_store_of_version_1_is_opened_and_nothing_paid_for_is_lost(tmp_p
         connection.executescript(VERSION_1)
     messages = [{"role": "user", "content": "hi"}]
     old = StoredCompletion(
-        "old", "m", {"messages": messages, "model": "m"}, {"text": "yes"}, None, 0.5, None, None, "2025-12-31"
+        request_hash="old",
+        model="m",
+        request={"messages": messages, "model": "m"},
+        response={"text": "yes"},
+        usage=None,
+        cost_usd=0.5,
+        price_snapshot=None,
+        latency_s=None,
+        created="2025-12-31",
     )
     for _ in range(2):
         with open_store(tmp_path / "s.db") as store:
             await store.put(
                 StoredCompletion(
-                    "new",
-                    "m",
-                    {"messages": messages, "model": "m"},
-                    {"text": "no"},
-                    None,
-                    None,
-                    None,
-                    None,
-                    "2026-01-01",
+                    request_hash="new",
+                    model="m",
+                    request={"messages": messages, "model": "m"},
+                    response={"text": "no"},
+                    usage=None,
+                    cost_usd=None,
+                    price_snapshot=None,
+                    latency_s=None,
+                    created="2026-01-01",
                 )
             )
             assert store.get("old") == old
@@ -129,14 +145,14 @@ import asyncio, resource, signal
 from pathlib import Path
 from stillhouse.store import open_store
 from stillhouse.store.journal import open_journal
-from stillhouse.store.schema import StoredCompletion
+from stillhouse.store.completions import StoredCompletion
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 async def main():
     with open_store(Path({str(tmp_path / "s.db")!r})) as store:
         for number in range(10_000):
             try:
-                await store.put(StoredCompletion(f"hash-{{number}}", "m", {{}}, {{"text": "x" * 500}}, None, None, None, None, "2026-01-01"))
+                await store.put(StoredCompletion(request_hash=f"hash-{{number}}", model="m", request={{}}, response={{"text": "x" * 500}}, usage=None, cost_usd=None, price_snapshot=None, latency_s=None, created="2026-01-01"))
             except Exception as error:
                 print(number, type(error).__name__, error, flush=True)
                 return

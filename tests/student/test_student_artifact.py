@@ -135,7 +135,7 @@ def test_a_write_that_fails_half_way_leaves_nothing(tmp_path):
         (folder / "first").write_text("written")
         raise RuntimeError("killed")
 
-    header = Header("linear", "linear", TASK, TASK.labels, "gold", 0, 1)
+    header = Header(family="linear", spec="linear", task=TASK, labels=TASK.labels, source="gold", seed=0, n_train=1)
     with pytest.raises(RuntimeError):
         save_artifact(tmp_path / "out", header, half)
     assert list(tmp_path.iterdir()) == []

@@ -62,6 +62,7 @@ def test_the_sigmoid_keeps_the_order_and_is_never_certain():
 
 
 def test_too_few_rows_leave_a_likelihood_as_it_is():
+    assert FEWEST == 30
     assert fit_sigmoid([-0.1] * (FEWEST - 1), [True] * (FEWEST - 1)) is None
     assert sigmoid(-0.5, None) == math.exp(-0.5)
 

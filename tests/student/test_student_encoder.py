@@ -14,7 +14,7 @@ from stillhouse.records import Example, Predictor
 from stillhouse.settings import StudentSettings
 from stillhouse.student import TrainConfig, load_student, train_student
 from stillhouse.student.bases import resolve
-from stillhouse.student.encoder import TOKENS_AT_ONCE, Row, _by_length, defaults, encode, word_tokenizer
+from stillhouse.student.encoder import TOKENS_AT_ONCE, TokenisedRow, _by_length, defaults, encode, word_tokenizer
 from stillhouse.task import Task
 
 TASK = Task(name="mood", instruction="Is it good?", output="choice", labels=("good", "bad"))
@@ -146,7 +146,9 @@ async def test_choices_of_each_row_are_scored_against_one_another(tmp_path):
 
 
 def test_batches_for_prediction_hold_every_row_once_within_the_budget():
-    rows = [Row(({"input_ids": [1] * (1 + i % 300)},) * (1 + i % 3), (0,) * (1 + i % 3), False) for i in range(200)]
+    rows = [
+        TokenisedRow(({"input_ids": [1] * (1 + i % 300)},) * (1 + i % 3), (0,) * (1 + i % 3), False) for i in range(200)
+    ]
     batches = list(_by_length(rows))
     assert sorted(i for batch in batches for i in batch) == list(range(200))
     assert all(

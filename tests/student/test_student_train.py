@@ -2,6 +2,7 @@
 
 import math
 import resource
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,9 @@ import torch
 from torch import nn
 
 from stillhouse.errors import ArtifactError, StillhouseError, StorageError, UserError
+from stillhouse.records import Example
 from stillhouse.student.config import TrainConfig
+from stillhouse.student.job import TrainJob
 from stillhouse.student.train import (
     CHECKPOINT,
     bf16_is_native,
@@ -20,6 +23,7 @@ from stillhouse.student.train import (
     seeded,
     validation_steps,
 )
+from stillhouse.task import Task
 
 
 class Toy:
@@ -293,3 +297,30 @@ def test_a_disk_that_takes_no_more_is_a_storage_error_and_keeps_the_old_file(tmp
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == old and [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("config", "digest"),
+    [(TrainConfig(epochs=2, patience=1), "26ca76e43f3d"), (None, "8ff6dbf57ce1")],
+)
+def test_the_checkpoint_of_a_job_lies_where_the_last_version_wrote_it(tmp_path, config, digest):
+    """Change these only when the same rows and settings train to other weights than in the last version."""
+    task = Task(name="mood", instruction="Is it good or bad?", output="choice", labels=("good", "bad"))
+    rows = [
+        Example("1", "a lovely day", label="good"),
+        Example("2", {"title": "rain", "n": 3}, label="bad", group="g"),
+    ]
+    job = TrainJob(
+        out=tmp_path / "mood",
+        spec="encoder:minilm",
+        task=task,
+        labels=task.labels,
+        train=rows,
+        validation=rows[:1],
+        source="gold",
+        seed=3,
+        config=config,
+    )
+    assert job.checkpoints == tmp_path / f".mood.checkpoint-{digest}"
+    for other in (replace(job, seed=4), replace(job, train=rows[::-1]), replace(job, spec="encoder:scratch:tiny")):
+        assert other.checkpoints != job.checkpoints

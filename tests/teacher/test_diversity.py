@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rouge_score import rouge_scorer
 
-from stillhouse.commands.diversity import page_of, write_page
+from stillhouse.commands.diversity import diversity_of, write_page
 from stillhouse.commands.generate import GeneratedFiles
 from stillhouse.errors import MissingExtraError
-from stillhouse.report.diversity import render_diversity
+from stillhouse.report.diversity_page import render_diversity
 from stillhouse.report.sunburst import sunburst
 from stillhouse.teacher import diversity
 from stillhouse.teacher.diversity import count_verbs, nearest_scores, open_parser, word_counts
@@ -172,5 +172,5 @@ def test_a_missing_model_is_named_with_the_remedy(monkeypatch):
 
 
 def test_one_row_without_seeds_still_makes_a_page(tmp_path):
-    page = render_diversity(page_of(generated(tmp_path, ["東京"], ()), None))
+    page = render_diversity(diversity_of(generated(tmp_path, ["東京"], ()), None))
     assert "generated rows, n = 1" in page

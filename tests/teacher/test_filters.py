@@ -1,19 +1,15 @@
-"""The ROUGE-L filter takes the decisions of a greedy pass with `rouge_score`, and no others; and goes on after a restart."""
+"""The ROUGE-L filter takes the decisions of a greedy pass with `rouge_score`, and no others."""
 
 import gzip
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
-from stillhouse.errors import DatasetError, RunBusyError, UserError
+from stillhouse.errors import UserError
 from stillhouse.teacher import filters
 from stillhouse.teacher.filters import RougeFilter, f_measure, rouge_l_keep, rouge_tokens, words
 from stillhouse.teacher.lsh import LshFilter
@@ -131,97 +127,7 @@ def test_real_questions_are_kept_as_the_greedy_pass_keeps_them(real_data):
     assert not all(rouge_l_keep(texts))
 
 
-def some_texts(n, seed=0):
-    draw = random.Random(seed)
-    return [" ".join(f"w{draw.randrange(12)}" for _ in range(8)) for _ in range(n)]
-
-
 FILTERS = pytest.mark.parametrize("kind", [RougeFilter, LshFilter])
-
-
-@FILTERS
-def test_state_survives_a_restart_with_a_torn_last_line(tmp_path, kind):
-    texts, state = some_texts(200), tmp_path / "kept.jsonl"
-    whole = kind()
-    expected = [whole.add(text, f"r{row}") for row, text in enumerate(texts)]
-    first = kind(state=state)
-    verdicts = [first.add(text, f"r{row}") for row, text in enumerate(texts[:120])]
-    first.close()
-    with state.open("ab") as file:
-        file.write(b'["r119", "half of a li')
-    again = kind(state=state)
-    assert len(again) == len(first)
-    verdicts += [again.add(text, f"r{row}") for row, text in enumerate(texts[120:], start=120)]
-    again.close()
-    assert verdicts == expected
-    assert len(kind(state=state)) == sum(verdict.kept for verdict in expected)
-
-
-WORKER = """
-import sys
-from stillhouse.teacher.{module} import {name}
-found = {name}(state="kept.jsonl")
-for row, text in enumerate(open("texts.txt", encoding="utf-8")):
-    verdict = found.add(text, row)
-    print(row, verdict.kept or verdict.row == row, flush=True)
-"""
-
-
-@FILTERS
-def test_a_filter_killed_and_given_the_texts_again_keeps_what_an_uninterrupted_one_keeps(tmp_path, kind):
-    """Its own row says that a text was kept before the kill, also where the verdict was never heard."""
-    texts, draw = some_texts(3000), random.Random(4)
-    (tmp_path / "texts.txt").write_text("".join(text + "\n" for text in texts))
-    command = [sys.executable, "-c", WORKER.format(module=kind.__module__.rpartition(".")[2], name=kind.__name__)]
-    expected = [f"{row} {kept}\n" for row, kept in enumerate(kind_keeps(kind, texts))]
-    kills = 0
-    for stop_at in [draw.randint(1, 1500), draw.randint(1500, 2500), None]:
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=dict(os.environ)
-        ) as process:
-            heard = []
-            for line in process.stdout:
-                heard.append(line)
-                if len(heard) == stop_at:
-                    process.kill()
-            process.wait()
-            kills += process.returncode == -signal.SIGKILL
-        whole = [line for line in heard if line.endswith("\n")]
-        assert whole == expected[: len(whole)]
-    assert (kills, len(whole)) == (2, 3000)
-
-
-def kind_keeps(kind, texts):
-    found = kind()
-    return [found.add(text).kept for text in texts]
-
-
-@FILTERS
-def test_a_state_of_another_threshold_or_of_somebody_else_is_refused_and_left_alone(tmp_path, kind):
-    kept, notes = tmp_path / "kept.jsonl", tmp_path / "notes.txt"
-    kind(0.7, state=kept).close()
-    notes.write_text("my notes, without a line's end")
-    for path in (kept, notes):
-        before = path.read_bytes()
-        with pytest.raises(UserError, match=r"no state of a filter by (rouge_l|minhash) with threshold 0\.5"):
-            kind(0.5, state=path)
-        assert path.read_bytes() == before
-
-
-@FILTERS
-def test_a_state_has_one_filter_at_a_time_and_a_broken_line_is_named(tmp_path, kind):
-    state = tmp_path / "kept.jsonl"
-    first = kind(state=state)
-    first.add("one two three")
-    with pytest.raises(RunBusyError, match=r"kept\.jsonl is in use by process"):
-        kind(state=state)
-    first.close()
-    for broken in (b"half a line\n", b"[1]\n", b"[1, 2]\n", b"7\n"):
-        whole = state.read_bytes()
-        state.write_bytes(whole + broken)
-        with pytest.raises(DatasetError, match=r"kept\.jsonl:3: is no kept text"):
-            kind(state=state)
-        state.write_bytes(whole)
 
 
 def test_minhash_drops_what_rouge_l_confirms_and_misses_few():

@@ -17,15 +17,15 @@ from mood_task import MOOD
 from stillhouse.commands.diversity import write_page
 from stillhouse.commands.generate import generate
 from stillhouse.data.dataset import load_examples
-from stillhouse.data.split import load_splits
+from stillhouse.data.splits import load_splits
 from stillhouse.errors import BudgetError, DatasetError, ExistsError, LeakageError, TeacherError, UserError
 from stillhouse.experiment.held_out import held_out_of
 from stillhouse.experiment.material import prepare
 from stillhouse.records import Example
 from stillhouse.session import Session
 from stillhouse.task import load_task
-from stillhouse.teacher.asking import Asking
 from stillhouse.teacher.generation import Wanted
+from stillhouse.teacher.generation_settings import GenerationSettings
 from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.inputs import TaskInputs
 from stillhouse.teacher.instructions import load_seeds
@@ -74,11 +74,11 @@ def stillhouse(folder, *arguments, wait=True):
     return (process, *process.communicate()) if wait else process
 
 
-async def exercises(endpoint, folder, n=60, mode="proposals", **settings):
+async def exercises(endpoint, folder, n=60, mode="proposals", on_progress=None, **settings):
     return await generate(
         None,
         Wanted(n),
-        Session(teacher=endpoint.url(mode), store=folder / "s.db", settings=settings),
+        Session(teacher=endpoint.url(mode), store=folder / "s.db", settings=settings, on_progress=on_progress),
         seeds="builtin",
         out=folder / "made.jsonl",
     )
@@ -102,7 +102,9 @@ async def test_exercises_come_in_both_forms_with_their_origin_and_a_second_run_a
     assert len({row.extra["provenance"]["prompt_hash"] for row in rows}) == 1
     calls, before = endpoint.calls().total(), done.out.read_bytes()
     assert report.cost_usd == pytest.approx(calls * (20 * 1 + 2 * 2) / 1e6)
-    again = (await exercises(endpoint, tmp_path, **PRICED)).report
+    shown = []
+    again = (await exercises(endpoint, tmp_path, on_progress=shown.append, **PRICED)).report
+    assert {progress.cost_usd for progress in shown} == {0.0}
     assert (again.from_store, again.cost_usd, again.curve) == (calls, 0, report.curve)
     assert (endpoint.calls().total(), done.out.read_bytes()) == (calls, before)
 
@@ -380,7 +382,7 @@ async def test_a_prompt_over_the_context_is_refused_with_the_remedy(endpoint, tm
             Wanted(5),
             Session(teacher=endpoint.url("proposals"), store=tmp_path / "s"),
             seeds=seeds,
-            asking=Asking(context_tokens=4096),
+            asking=GenerationSettings(context_tokens=4096),
             out=tmp_path / "o.jsonl",
         )
     with pytest.raises(UserError, match=r"context of 4,096 \(the endpoint's list of models\); the seed 'long'"):
@@ -472,7 +474,9 @@ def test_numbered_blocks_are_read_by_their_numbers():
 async def test_inputs_for_a_task_are_balanced_and_carry_their_lineage(endpoint, tmp_path):
     task = project(tmp_path)
     wanted = Wanted(160, ("new", "harder", "rephrased"), balance=True)
-    done = await generate(task, wanted, Session(teacher=endpoint.url("proposals")), asking=Asking(per_call=10))
+    done = await generate(
+        task, wanted, Session(teacher=endpoint.url("proposals")), asking=GenerationSettings(per_call=10)
+    )
     rows = load_examples(done.out).examples
     assert all(row.label is None for row in rows)  # a class that was asked for is no label
     asked = Counter(row.extra["lineage"]["asked_label"] for row in rows)
@@ -491,7 +495,7 @@ async def test_inputs_for_a_task_are_balanced_and_carry_their_lineage(endpoint, 
 async def test_the_way_of_asking_does_not_tell_the_class(tmp_path):
     task = load_task(project(tmp_path))
     rows = load_splits(task).train
-    planner = TaskInputs("m", task, rows, Asking(), ways=("new", "harder"), labels=("good", "bad"))
+    planner = TaskInputs("m", task, rows, GenerationSettings(), ways=("new", "harder"), labels=("good", "bad"))
     pairs = Counter((call.how, call.label) for call in planner.calls(0, 40, ()))
     assert (
         sum(pairs.values()) == 40
@@ -533,7 +537,10 @@ async def test_what_the_teacher_copies_from_the_test_rows_is_dropped_and_named(t
     (tmp_path / "copying_teacher.py").write_text(SCRIPT)
     monkeypatch.syspath_prepend(tmp_path)
     done = await generate(
-        project(tmp_path), Wanted(1), Session(teacher="scripted:copying_teacher:copies"), asking=Asking(per_call=3)
+        project(tmp_path),
+        Wanted(1),
+        Session(teacher="scripted:copying_teacher:copies"),
+        asking=GenerationSettings(per_call=3),
     )
     assert done.texts == ["a morning that nobody else will ever remember"]
     dropped = [(drop["reason"], drop["resembled"]) for drop in lines(tmp_path / "generated.dropped.jsonl")]
@@ -546,7 +553,7 @@ async def test_exercises_that_copy_test_rows_or_each_other_are_dropped_with_scor
     (tmp_path / "copying_teacher.py").write_text(SCRIPT)
     monkeypatch.syspath_prepend(tmp_path)
     session = Session(teacher="scripted:copying_teacher:exercises")
-    wanted, asking = Wanted(2, near=near), Asking(per_call=5)
+    wanted, asking = Wanted(2, near=near), GenerationSettings(per_call=5)
     done = await generate(project(tmp_path), wanted, session, seeds="builtin", asking=asking)
     assert done.texts == ["Name the largest lake of all Africa.", "Why do ships float on water?"]
     drops = lines(tmp_path / "generated.dropped.jsonl")
@@ -576,7 +583,7 @@ async def test_inputs_of_fields_and_choices_keep_their_form(tmp_path, monkeypatc
         TASK.replace('labels = ["good", "bad"]\n', "").replace('test = "test.jsonl"\n', "")
     )
     done = await generate(
-        tmp_path, Wanted(1), Session(teacher="scripted:copying_teacher:objects"), asking=Asking(per_call=4)
+        tmp_path, Wanted(1), Session(teacher="scripted:copying_teacher:objects"), asking=GenerationSettings(per_call=4)
     )
     [row] = load_examples(done.out).examples
     assert (row.input, row.choices) == ({"q": "which of them flies", "hint": "wings"}, ("owl", "cow"))

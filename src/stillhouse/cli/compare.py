@@ -93,7 +93,7 @@ def _people(where: str, port: int) -> "People | None":
     """The face at which a person judges."""
 
     async def on_a_page(sitting: "Sitting") -> None:
-        from stillhouse.report.blind import blind_page
+        from stillhouse.report.blind_page import blind_page
         from stillhouse.serving.blind import serve_blind
 
         await serve_blind(
@@ -119,7 +119,7 @@ def end(done: "ComparisonRun") -> None:
 
 def show(done: "ComparisonRun", as_json: bool, gate: bool) -> None:
     """The result in words or as one JSON object."""
-    from stillhouse.report.comparison import comparison_text
+    from stillhouse.report.comparison_terminal import comparison_text
 
     rates = done.win_rates
     if as_json:

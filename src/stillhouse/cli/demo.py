@@ -55,7 +55,7 @@ def _show(done: "Demo") -> None:
     from rich.text import Text
 
     from stillhouse.cli.curve_sentences import crossover_lines
-    from stillhouse.report.page import terminal
+    from stillhouse.report.result_terminal import terminal
 
     for answer in done.answered:
         out.print(

@@ -128,7 +128,7 @@ def _numbers(sizes: str | None) -> list[int] | None:
 
 
 def _show(done: "VerdictRun", as_json: bool) -> None:
-    from stillhouse.report.page import terminal
+    from stillhouse.report.result_terminal import terminal
     from stillhouse.results.result import to_dict
 
     if as_json:

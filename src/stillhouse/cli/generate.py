@@ -93,8 +93,8 @@ def generate(
     from stillhouse.commands.diversity import write_page
     from stillhouse.commands.generate import generate as run
     from stillhouse.commands.step_task import task_of
-    from stillhouse.teacher.asking import Asking
     from stillhouse.teacher.generation import Wanted
+    from stillhouse.teacher.generation_settings import GenerationSettings
 
     if parser not in ("spacy", "teacher"):
         raise UserError(f"--parser {parser}: no way to find root verbs; give spacy or teacher")
@@ -102,7 +102,9 @@ def generate(
         raise UserError("--parser teacher reads verbs for the page; leave out --no-report, or --parser")
     ways = tuple(way.strip() for way in evolve.split(",") if way.strip())
     wanted = Wanted(n, ways or ("new",), balance, tuple(without or ()), near, threshold)
-    asking = Asking(shots, per_call, max_tokens=max_tokens, seed=seed, context_tokens=context_tokens)
+    asking = GenerationSettings(
+        shots=shots, per_call=per_call, max_tokens=max_tokens, seed=seed, context_tokens=context_tokens
+    )
     if task is None and data is not None:
         raise UserError("--data goes with a step's name, APP:STEP; for exercises give your seeds with --seeds")
     target = None if task is None else task_of(task, data)

@@ -27,9 +27,9 @@ def report(
 ) -> None:
     """Write a run's report: one HTML file that opens anywhere."""
     from stillhouse.commands.report import report as write
-    from stillhouse.report.compare_page import ComparisonResult
-    from stillhouse.report.comparison import comparison_text
-    from stillhouse.report.page import terminal
+    from stillhouse.report.comparison_terminal import comparison_text
+    from stillhouse.report.result_terminal import terminal
+    from stillhouse.results.comparison import ComparisonResult
     from stillhouse.results.result import Result
 
     written = write(run, out=to, store=store)

@@ -18,8 +18,8 @@ from stillhouse.errors import UserError
 from stillhouse.evaluation.gate import GateResult
 from stillhouse.event_loop import result_of
 from stillhouse.llm.ledger import Ledger
-from stillhouse.report.compare_page import ComparisonResult, render_comparison, to_dict
-from stillhouse.results.comparison import WinRates
+from stillhouse.report.comparison_page import render_comparison
+from stillhouse.results.comparison import ComparisonResult, WinRates, to_dict
 from stillhouse.runs import Run, write_atomic, write_json
 from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.settings import GateSettings, TeacherSettings

@@ -17,7 +17,7 @@ from stillhouse.advice.scores_csv import ScoreFile, read_scores
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.numbers import count
 from stillhouse.report.advantage import AdvantagePicture, DrawnCurve, advantage_plot
-from stillhouse.report.page import standalone
+from stillhouse.report.html import standalone
 from stillhouse.runs import write_atomic
 
 STEPS = 80  # points along a drawn line: every few pixels, and every column of the terminal's plot
@@ -74,13 +74,13 @@ def picture_of(advantage: Advantage, arms: tuple[Scores, Scores]) -> AdvantagePi
     better, worse = advantage.curves
     crossover = advantage.crossover
     return AdvantagePicture(
-        f"{advantage.better} against {advantage.worse}: {count(advantage.advantage)} training rows",
-        (_drawn(better, arms[0], log), _drawn(worse, arms[1], log)),
-        advantage.window,
-        tuple(zip(levels.tolist(), sizes_at_levels(better), sizes_at_levels(worse), strict=True)),
-        crossover.n_star,
-        crossover.low,
-        crossover.high,
+        title=f"{advantage.better} against {advantage.worse}: {count(advantage.advantage)} training rows",
+        curves=(_drawn(better, arms[0], log), _drawn(worse, arms[1], log)),
+        window=advantage.window,
+        between=tuple(zip(levels.tolist(), sizes_at_levels(better), sizes_at_levels(worse), strict=True)),
+        n_star=crossover.n_star,
+        n_low=crossover.low,
+        n_high=crossover.high,
     )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from stillhouse.commands.generate import GeneratedFiles
 from stillhouse.errors import MissingExtraError
 from stillhouse.records import Progress
-from stillhouse.report.diversity import DiversityPage, Spread, render_diversity
+from stillhouse.report.diversity_page import render_diversity
+from stillhouse.results.diversity import Diversity, Histogram
 from stillhouse.runs import write_atomic
 from stillhouse.session import OnProgress
 from stillhouse.teacher.diversity import Verbs, count_verbs, drawn, nearest_scores, open_parser, word_counts
@@ -22,16 +23,16 @@ def write_page(generated: GeneratedFiles, on_progress: OnProgress | None = None)
     """
     path = generated.out.with_suffix(".html")
     verbs, missing = _verbs(generated, on_progress)
-    write_atomic(path, render_diversity(page_of(generated, verbs, missing)))
+    write_atomic(path, render_diversity(diversity_of(generated, verbs, missing)))
     return path, verbs
 
 
-def page_of(generated: GeneratedFiles, verbs: Verbs | None, missing: str = "") -> DiversityPage:
+def diversity_of(generated: GeneratedFiles, verbs: Verbs | None, missing: str = "") -> Diversity:
     """The page's facts; without `verbs`, `missing` says why."""
     report = generated.report
     texts, seeds = drawn(generated.texts), drawn(generated.seeds)
     stopped = None if report.stopped == "enough" else f"stopped: {report.stopped}"
-    return DiversityPage(
+    return Diversity(
         title=generated.out.stem,
         teacher=report.teacher,
         stand_in=report.stand_in,
@@ -90,18 +91,18 @@ def unread_notes(parsed: Parsed) -> tuple[str, ...]:
     return lacking if parsed.why is None else (*lacking, f"It ended early: {parsed.why}.")
 
 
-def _lengths(texts: Sequence[str], seeds: Sequence[str]) -> Spread:
+def _lengths(texts: Sequence[str], seeds: Sequence[str]) -> Histogram:
     ours, theirs = word_counts(texts), word_counts(seeds)
     # A few very long texts would flatten the rest: they go into the last bin.
     top = max(sorted(ours + theirs)[int(0.99 * (len(ours) + len(theirs) - 1))], 5)
     width = max(1, -(-top // _BINS))
     edges = tuple(float(edge) for edge in range(0, top + width, width))
-    return Spread(edges, _shares(ours, edges), len(ours), _shares(theirs, edges) if seeds else None, len(theirs))
+    return Histogram(edges, _shares(ours, edges), len(ours), _shares(theirs, edges) if seeds else None, len(theirs))
 
 
-def _nearest(texts: Sequence[str], seeds: Sequence[str]) -> Spread:
+def _nearest(texts: Sequence[str], seeds: Sequence[str]) -> Histogram:
     edges = tuple(round(step / 20, 2) for step in range(21))
-    return Spread(edges, _shares(nearest_scores(texts, seeds), edges), len(texts), None, len(seeds))
+    return Histogram(edges, _shares(nearest_scores(texts, seeds), edges), len(texts), None, len(seeds))
 
 
 def _shares(values: Sequence[float], edges: Sequence[float]) -> tuple[float, ...]:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from stillhouse.data.copies import distinct
 from stillhouse.data.dataset import load_examples
-from stillhouse.data.split import distinct
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.evaluation.harness import ArmSummary, RowResult, summarise, write_rows
 from stillhouse.evaluation.harness import evaluate as evaluate_rows

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stillhouse.data.dataset import json_rows
-from stillhouse.data.split import Splits, load_splits
+from stillhouse.data.splits import Splits, load_splits
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.experiment.held_out import held_out_of, refuse_copies
 from stillhouse.llm.ledger import Ledger
@@ -15,13 +15,13 @@ from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.settings import TeacherSettings
 from stillhouse.store import open_store
 from stillhouse.task import Task
-from stillhouse.teacher.asking import Asking
 from stillhouse.teacher.diversity import drawn
 from stillhouse.teacher.generated_rows import GenerateReport, report_of, row_of, write_rows
 from stillhouse.teacher.generation import Agreement, Sources, Wanted, from_seeds, from_task, with_context
+from stillhouse.teacher.generation_settings import GenerationSettings
 from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.root_verbs import Parsed, ask_root_verbs
-from stillhouse.teacher.self_instruct import generate as harvest_from
+from stillhouse.teacher.self_instruct import generate as generate_proposals
 from stillhouse.teacher.terms import require_terms
 
 EXERCISES = "exercises"  # what is made where there is no task
@@ -46,7 +46,7 @@ async def generate(
     session: Session = DEFAULT_SESSION,
     *,
     seeds: Path | str | None = None,
-    asking: Asking | None = None,
+    asking: GenerationSettings | None = None,
     out: Path | None = None,
     skip_bad: bool = False,
     verbs_by_teacher: bool = False,
@@ -77,7 +77,7 @@ async def generate(
     require_terms(name, folder)
     out = out or folder / "generated.jsonl"
     _refuse_overwriting(out, loaded)
-    asking = await with_context(asking or Asking(), name, settings)
+    asking = await with_context(asking or GenerationSettings(), name, settings)
     sources = _sources(loaded, seeds, out, name, wanted, asking, skip_bad)
     at_once = settings.concurrency or 32
     with storage_errors(out):
@@ -87,7 +87,7 @@ async def generate(
         model = open_model(name, settings, store, ledger)
         agree = None if session.consent is None or not model.bills else Agreement(model, session.consent)
         try:
-            harvest = await harvest_from(
+            generation = await generate_proposals(
                 model,
                 sources.planner,
                 sources.screen,
@@ -106,7 +106,7 @@ async def generate(
                 )
         finally:
             await model.close()
-        report = report_of(harvest, sources, rows, model, asking, n=wanted.n, cost_usd=ledger.spent_usd)
+        report = report_of(generation, sources, rows, model, asking, n=wanted.n, cost_usd=ledger.spent_usd)
     return GeneratedFiles(
         out=out,
         files=files,
@@ -142,7 +142,7 @@ def _sources(
     out: Path,
     model: str,
     wanted: Wanted,
-    asking: Asking,
+    asking: GenerationSettings,
     skip_bad: bool,
 ) -> Sources:
     """From seeds where they are given, else from the task's rows. Nothing generated may resemble a held-out row."""

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from stillhouse.data.rows import Rows
+from stillhouse.data.rows import StreamedRows
 from stillhouse.errors import ExistsError
 from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.task import Task
@@ -47,7 +47,7 @@ async def label(
         in_use.add(loaded.resolve(name.removeprefix("recorded:")))
     _refuse_overwriting(out, in_use)
     require_terms(name, loaded.folder)
-    with Rows(files, loaded, scratch=out.parent, skip_bad=skip_bad) as rows:
+    with StreamedRows(files, loaded, scratch=out.parent, skip_bad=skip_bad) as rows:
         report = await annotate_to(loaded, rows, session, out=out, batch=batch)
     return LabelledFile(out, report, write_card(out, loaded, report), rows.skipped)
 

@@ -9,11 +9,12 @@ from stillhouse.commands.runs import to_json as trace_to_json
 from stillhouse.errors import UserError
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.trace import Trace
-from stillhouse.report.compare_page import ComparisonResult, is_comparison, load_comparison, render_comparison
-from stillhouse.report.compare_page import to_dict as comparison_to_dict
-from stillhouse.report.page import render
+from stillhouse.report.comparison_page import render_comparison
+from stillhouse.report.result_page import render
 from stillhouse.report.run_page import render_run
 from stillhouse.report.test_page import render_test
+from stillhouse.results.comparison import ComparisonResult, is_comparison, load_comparison
+from stillhouse.results.comparison import to_dict as comparison_to_dict
 from stillhouse.results.result import Result, load_result, to_dict
 from stillhouse.results.tested import FlowResult, load_tested, to_json
 from stillhouse.runs import write_atomic

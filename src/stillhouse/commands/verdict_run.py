@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stillhouse.experiment.arms import MeasuredArm, write_predictions
-from stillhouse.report.page import render
+from stillhouse.report.result_page import render
 from stillhouse.results.result import Result, load_result, to_dict
 from stillhouse.runs import Run, write_atomic, write_json
 

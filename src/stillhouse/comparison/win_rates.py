@@ -17,7 +17,7 @@ from stillhouse.evaluation.win_rate import (
     by_people,
     decide_win_rate,
 )
-from stillhouse.results.comparison import Decided, OfRater, Tally, WeakScores, WinRates
+from stillhouse.results.comparison import Decided, OfRater, WeakScores, WinRates
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def win_rates(
         *names,
         by=best.by,
         rate=best.rate,
-        tally=Tally(best.counts.wins, best.counts.losses, best.counts.ties, best.counts.both_bad),
+        tally=best.tally,
         n_rows=len(rows),
         lower_bound=best.bounds.lower(best.rate.level),
         weight=best.weight,

@@ -92,16 +92,24 @@ def read_rows(
 
 
 def counting() -> Naming:
-    """Equal inputs of one file are numbered from the second on, in their order. It remembers every input: for rows that are held in memory anyway."""
+    """Equal inputs of one file are numbered from the second on, in their order.
+
+    It remembers every input, so it is for rows that are held in memory anyway.
+    """
     seen: dict[str, int] = {}
 
     def name(id_: str, made: bool) -> str:
         if not made:
             return id_
-        n = seen[id_] = seen.get(id_, 0) + 1
-        return id_ if n == 1 else f"{id_}-{n}"
+        seen[id_] = seen.get(id_, 0) + 1
+        return numbered(id_, seen[id_])
 
     return name
+
+
+def numbered(id_: str, n: int) -> str:
+    """The id of the n-th row of one input, where the first one's is `id_`."""
+    return id_ if n == 1 else f"{id_}-{n}"
 
 
 def twice(path: Path, line: int, id_: str, earlier: int) -> DatasetError:

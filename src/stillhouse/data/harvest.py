@@ -1,29 +1,31 @@
-"""From traces of a step to a data set of it: redacted, judged by feedback, without test rows, each input once. Pure: values in, values out.
+"""From traces of a step to a data set of it: redacted, judged by feedback, without test rows, each input once.
 
-The model's answer becomes `teacher_label`; what a person said of it becomes the gold `label`. Where equal inputs were answered differently and no person has
-said which is right, none of the answers is taken: which is right is not ours to guess.
+The model's answer becomes `teacher_label`; what a person said of it becomes the gold `label`. Where equal inputs were
+answered differently and no person has said which answer is right, none of them is taken: it is not ours to guess.
+
+Pure: values in, values out.
 """
 
-import copy
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from stillhouse.data.dataset import to_row
-from stillhouse.data.split import normalise
+from stillhouse.data.leakage import normalise
+from stillhouse.data.redaction import Redact, redacted
 from stillhouse.errors import UserError
 from stillhouse.records import Example
 
-Redact = Callable[[dict[str, Any]], dict[str, Any]]  # a row as it would be written, to the row that is
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Traced:
-    """One finished call of a step. `key` names it within its run, as feedback does; `version` is of the prompt and the model that answered."""
+    """One finished call of a step. `key` names it within its run, as feedback does.
+
+    `version` is of the prompt and the model that answered.
+    """
 
     run: str
     key: str
@@ -38,7 +40,7 @@ class Traced:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What a person said of a run, or of one call in it (`key`): that it was right or wrong, or what would have been right."""
+    """What a person said of a run, or of one call in it (`key`): right, wrong, or what would have been right."""
 
     run: str
     key: str | None = None
@@ -48,7 +50,10 @@ class Feedback:
 
 @dataclass(frozen=True)
 class Harvest:
-    """The data set, and what was not taken: calls by reason. `merged`: calls beyond the first of an input. `n_gold`: rows with a person's label."""
+    """The data set, and what was not taken: `left_out` counts calls by reason.
+
+    `merged`: calls beyond the first of an input. `n_gold`: rows with a person's label.
+    """
 
     examples: list[Example]
     n_calls: int
@@ -75,101 +80,78 @@ def harvest(
 ) -> Harvest:
     """The calls as examples, in their order, rows of one run in one group.
 
-    Of several words of feedback on a call the last holds. `exclude`: rows whose input may not come in, compared before and after redaction, and without regard
-    to case and punctuation. Raises UserError where `redact` fails or gives back what is no row, and where feedback on a run fits several calls.
+    Where several pieces of feedback fit a call, the last one holds. `exclude`: rows whose input may not come in. They
+    are compared before and after redaction, and without regard to case and punctuation. Raises UserError where
+    `redact` fails or gives back what is no row, and where feedback on a run fits several calls.
     """
-    said, unused = _said(calls, feedback)
-    tests = {key for row in exclude for key in _keys(row.input)}
+    feedback_on, n_unused = _by_call(calls, feedback)
+    excluded = {name for row in exclude for name in _names_of(row.input)}
     left_out: Counter[str] = Counter()
     by_input: dict[str, list[tuple[Example, Traced]]] = defaultdict(list)
     for call in calls:
-        word = said.get((call.run, call.key))
-        if word is not None and word.ok is False and word.label is None:
+        judged = feedback_on.get((call.run, call.key))
+        if judged is not None and judged.ok is False and judged.label is None:
             left_out[SAID_WRONG] += 1
         elif labels is not None and call.choices is None and call.output not in labels:
             left_out[NO_LABEL] += 1
-        elif tests.intersection(_keys(call.input)):
+        elif excluded.intersection(_names_of(call.input)):
             left_out[IN_TEST] += 1
         else:
-            example = _redacted(_example(call, word), redact)
-            if tests.intersection(_keys(example.input)):
+            example = redacted(_example(call, judged), redact)
+            if excluded.intersection(_names_of(example.input)):
                 left_out[IN_TEST] += 1
             else:
                 by_input[_canonical([example.input, example.choices])].append((example, call))
     examples, merged = [], 0
     for key, equal in by_input.items():
-        row = _one_of([example for example, _ in equal])
+        row = _row_of_equal([example for example, _ in equal])
         if row is None:
             left_out[CONFLICT] += len(equal)
             continue
         merged += len(equal) - 1
         examples.append(_with_provenance(row, key, [call for _, call in equal]))
-    return Harvest(examples, len(calls), merged, dict(left_out), sum(row.label is not None for row in examples), unused)
+    n_gold = sum(row.label is not None for row in examples)
+    return Harvest(examples, len(calls), merged, dict(left_out), n_gold, n_unused)
 
 
-def _said(calls: Sequence[Traced], feedback: Sequence[Feedback]) -> tuple[dict[tuple[str, str], Feedback], int]:
-    """Feedback by call, and the number of words that fit none. A word on a run holds for its calls; but a label needs a call of its own."""
-    of_run: dict[str, list[str]] = defaultdict(list)
+def _by_call(calls: Sequence[Traced], feedback: Sequence[Feedback]) -> tuple[dict[tuple[str, str], Feedback], int]:
+    """Feedback by call, and how many pieces of it fit none.
+
+    Feedback on a run holds for all its calls. But a label needs a call of its own.
+    """
+    keys_of: dict[str, list[str]] = defaultdict(list)  # by run
     for call in calls:
-        of_run[call.run].append(call.key)
-    said: dict[tuple[str, str], Feedback] = {}
-    unused = 0
-    for word in feedback:
-        keys = [key for key in of_run.get(word.run, ()) if word.key is None or key == word.key]
-        if word.label is not None and len(keys) > 1:
+        keys_of[call.run].append(call.key)
+    by_call: dict[tuple[str, str], Feedback] = {}
+    n_unused = 0
+    for piece in feedback:
+        keys = [key for key in keys_of.get(piece.run, ()) if piece.key is None or key == piece.key]
+        if piece.label is not None and len(keys) > 1:
             which = f"name the call as `step`, one of: {', '.join(keys[:3])}"
-            raise UserError(f"the feedback on the run {word.run} gives a label and fits {len(keys)} calls; {which}")
-        unused += not keys
-        said |= {(word.run, key): word for key in keys}
-    return said, unused
+            raise UserError(f"the feedback on the run {piece.run} gives a label and fits {len(keys)} calls; {which}")
+        n_unused += not keys
+        by_call |= {(piece.run, key): piece for key in keys}
+    return by_call, n_unused
 
 
-def _example(call: Traced, word: Feedback | None) -> Example:
-    """A call with what a person said of it. That a whole run was right does not make each of its steps gold; that this call was does."""
-    confirmed = word is not None and word.ok is True and word.key is not None
-    gold = None if word is None else word.label if word.label is not None else call.output if confirmed else None
+def _example(call: Traced, judged: Feedback | None) -> Example:
+    """A call with what a person said of it.
+
+    That a whole run was right does not make each of its steps gold. That this very call was right does.
+    """
+    gold = None
+    if judged is not None and judged.label is not None:
+        gold = judged.label
+    elif judged is not None and judged.ok is True and judged.key is not None:
+        gold = call.output
     return Example("", call.input, gold, call.output, choices=call.choices, group=call.run)
 
 
-def _redacted(example: Example, redact: Redact | None) -> Example:
-    if redact is None:
-        return example
-    row = to_row(example)
-    del row["id"]
-    try:
-        found = redact(copy.deepcopy(row))
-    except Exception as error:  # the user's own code: whatever it raises
-        raise UserError(
-            f"the redaction hook failed ({type(error).__name__}: {error}); nothing was written: mend it and harvest again"
-        ) from None
-    problem = _no_row(found)
-    if problem is not None:
-        raise UserError(f"the redaction hook gave back {problem}; it must return the row; nothing was written")
-    return replace(
-        example,
-        input=found["input"],
-        label=found.get("label"),
-        teacher_label=found["teacher_label"],
-        group=found.get("group"),
-    )
+def _row_of_equal(equal: Sequence[Example]) -> Example | None:
+    """One row for all of one input: gold where a person said what is right, else with the answer that all gave.
 
-
-def _no_row(found: Any) -> str | None:
-    """What is wrong with what a hook gave back."""
-    if not isinstance(found, dict):
-        return f"{type(found).__name__} and no row"
-    text = found.get("input")
-    if not isinstance(text, str | dict) or not text:
-        return "a row without `input`"
-    if not isinstance(found.get("teacher_label"), str):
-        return "a row whose `teacher_label` is no text"
-    if not isinstance(found.get("label"), str | None) or not isinstance(found.get("group"), str | None):
-        return "a row whose `label` or `group` is no text"
-    return None
-
-
-def _one_of(equal: Sequence[Example]) -> Example | None:
-    """The one row of equal inputs: gold where a person said what is right, else the common answer; None where answers or persons differ."""
+    None: persons differ, or answers do and no person spoke.
+    """
     golds = {row.label for row in equal if row.label is not None}
     if len(golds) == 1:
         return next(row for row in equal if row.label is not None)
@@ -191,8 +173,8 @@ def _with_provenance(row: Example, key: str, calls: Sequence[Traced]) -> Example
     return replace(row, id=f"row-{hashlib.sha256(key.encode()).hexdigest()[:16]}", extra={"provenance": provenance})
 
 
-def _keys(text: str | Mapping[str, Any]) -> tuple[str, ...]:
-    """Two inputs are the same where their values are, or their words."""
+def _names_of(text: str | Mapping[str, Any]) -> tuple[str, ...]:
+    """Two inputs are the same where they share one of these: their values in full, or their words."""
     words = normalise(Example("", text).text)
     return (_canonical(text), f"words {words}") if words else (_canonical(text),)
 

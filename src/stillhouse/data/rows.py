@@ -1,44 +1,48 @@
-"""The rows of several files one by one, for work that must not hold them all: checked once before anything is paid for, then read anew at every pass.
+"""The rows of several files one by one, for work that must not hold them all.
 
-JSONL (also gzipped) is read line by line and Parquet by row groups; Alpaca's JSON and Arrow files are held while they are read.
+They are checked once before anything is paid for, then read anew at every pass. JSONL (also gzipped) is read line by
+line and Parquet by row groups; Alpaca's JSON and Arrow files are held while they are read.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from stillhouse.data.dataset import Naming, read_rows, twice
-from stillhouse.data.recurring import BLOCK, Recurring
+from stillhouse.data.dataset import Naming, numbered, read_rows, twice
+from stillhouse.data.repeats import Repeats
 from stillhouse.errors import DatasetError
 from stillhouse.records import Example
 from stillhouse.task import Task
 
-_64_BITS = 2**64 - 1
 
-
-class Rows:
-    """Iterate over it as often as needed. Memory does not grow with the rows: what tells equal ids and equal inputs apart is in nameless files in `scratch`."""
+class StreamedRows:
+    """Iterate over it as often as needed. Memory does not grow with the rows: what repeats is remembered on disk."""
 
     def __init__(self, paths: Sequence[Path], task: Task, *, scratch: Path, skip_bad: bool = False) -> None:
-        """Read all of it once. Raises DatasetError for a broken row, an empty file, or an id that occurs twice in a file or in two of them."""
+        """Read all of it once; `scratch` is a folder with room for some 40 bytes a row.
+
+        Raises DatasetError for a broken row, an empty file, or an id that occurs twice in a file or in two of them.
+        """
         self.paths, self._task, self._skip_bad = tuple(paths), task, skip_bad
         self.skipped = self._n = 0
-        self._inputs: list[_Inputs] = []
-        with Recurring(scratch) as ids:
-            for path in self.paths:
-                self._inputs.append(inputs := _Inputs(path, scratch))
-                for _ in read_rows(
-                    path,
-                    task=task,
-                    skip_bad=skip_bad,
-                    on_skip=self._skip,
-                    naming=inputs.noting(lambda id_: ids.add(hash(id_) & _64_BITS)),
-                ):
-                    self._n += 1
-                for id_ in inputs.settle():
-                    ids.add(hash(id_) & _64_BITS)
-            suspects = {key for keys, totals in ids.totals() for key in keys[totals > 1].tolist()}
-        if suspects:
+        self._states: list[tuple[int, int] | None] = []
+        self._n_made: list[int] = []  # by file: the rows whose id is made of their input
+        self._repeats = Repeats(scratch)
+        try:
+            self._check()
+        except BaseException:
+            self.close()
+            raise
+
+    def _check(self) -> None:
+        """The first pass."""
+        for file, path in enumerate(self.paths):
+            self._states.append(_state(path))
+            self._n_made.append(0)
+            for _, example in self._read(path, self._count_inputs(file), self._skip):
+                self._n += 1
+                self._repeats.note_id(hash(example.id))
+        if suspects := self._repeats.repeated_ids():
             self._refuse_twins(suspects)
 
     def __len__(self) -> int:
@@ -50,30 +54,65 @@ class Rows:
     def _skip(self, _: str) -> None:
         self.skipped += 1
 
+    def _read(self, path: Path, naming: Naming, on_skip: Callable[[str], None]) -> Iterator[tuple[int, Example]]:
+        return read_rows(path, task=self._task, skip_bad=self._skip_bad, on_skip=on_skip, naming=naming)
+
     def _all(self) -> Iterator[tuple[Path, int, Example]]:
-        for path, inputs in zip(self.paths, self._inputs, strict=True):
-            for line, example in read_rows(
-                path, task=self._task, skip_bad=self._skip_bad, on_skip=lambda _: None, naming=inputs.again()
-            ):
+        for file, path in enumerate(self.paths):
+            for line, example in self._read(path, self._counted_inputs(file), lambda _: None):
                 yield path, line, example
 
+    def _count_inputs(self, file: int) -> Naming:
+        """For the first pass: equal inputs of a file are numbered as `dataset.counting` numbers them."""
+
+        def name(id_: str, made: bool) -> str:
+            if not made:
+                return id_
+            place = self._n_made[file]
+            self._n_made[file] += 1
+            return numbered(id_, self._repeats.count(file, place, _key(id_)))
+
+        return name
+
+    def _counted_inputs(self, file: int) -> Naming:
+        """For a later pass: the same numbers. Raises DatasetError where the file is not the one that was checked."""
+        path, place = self.paths[file], -1
+        if _state(path) != self._states[file]:
+            raise _changed(path)
+        repeats = self._repeats.in_file(file)
+        upcoming = next(repeats, None)
+
+        def name(id_: str, made: bool) -> str:
+            nonlocal place, upcoming
+            if not made:
+                return id_
+            place += 1
+            if place == self._n_made[file]:
+                raise _changed(path)
+            if upcoming is None or place != upcoming[0]:
+                return id_
+            n, upcoming = upcoming[1], next(repeats, None)
+            return numbered(id_, n)
+
+        return name
+
     def _refuse_twins(self, suspects: set[int]) -> None:
-        """Hashes may be equal by chance, and those of skipped rows are among them: the ids themselves decide."""
+        """Raise DatasetError for the first id that came before. Hashes may be equal by chance: the ids decide."""
         first: dict[str, tuple[Path, int]] = {}
         for path, line, example in self._all():
-            if hash(example.id) & _64_BITS not in suspects:
+            if hash(example.id) not in suspects:
                 continue
-            there, earlier = first.setdefault(example.id, (path, line))
-            if there != path:
+            first_path, first_line = first.setdefault(example.id, (path, line))
+            if first_path != path:
                 raise DatasetError(
-                    f"{path}: the id {example.id!r} is also in another file of the task; ids must be unique over all of them, so rename one"
+                    f"{path}: the id {example.id!r} is also in another file of the task; "
+                    "ids must be unique over all of them, so rename one"
                 )
-            if earlier != line:
-                raise twice(path, line, example.id, earlier)
+            if first_line != line:
+                raise twice(path, line, example.id, first_line)
 
     def close(self) -> None:
-        for inputs in self._inputs:
-            inputs.close()
+        self._repeats.close()
 
     def __enter__(self) -> Self:
         return self
@@ -82,74 +121,8 @@ class Rows:
         self.close()
 
 
-class _Inputs:
-    """The inputs of one file's rows without ids: equal ones are numbered as `dataset.counting` does it, and only what recurs is remembered, on disk."""
-
-    def __init__(self, path: Path, scratch: Path) -> None:
-        self._path, self._state = path, _state(path)
-        self._made = Recurring(scratch)
-        self._recur = False
-
-    def noting(self, given: Callable[[str], None]) -> Naming:
-        """For the first pass, in which equal inputs are found and not numbered yet: ids of the rows' own go to `given`."""
-
-        def name(id_: str, made: bool) -> str:
-            if made:
-                self._made.add(_key(id_))
-            else:
-                given(id_)
-            return id_
-
-        return name
-
-    def settle(self) -> Iterator[str]:
-        """After the first pass: the ids that the rows without one will have, in no particular order."""
-        for keys, totals in self._made.totals():
-            for key, total in zip(keys.tolist(), totals.tolist(), strict=True):
-                id_ = _id_of(key)
-                yield id_
-                if total > 1:
-                    self._recur = True
-                    yield from (f"{id_}-{n}" for n in range(2, total + 1))
-        if not self._recur:
-            self._made.close()
-
-    def again(self) -> Naming:
-        """For another pass. Raises DatasetError where the file is no longer the one that was checked."""
-        if _state(self._path) != self._state:
-            raise self._changed()
-        return self._numbering() if self._recur else _as_it_is
-
-    def _numbering(self) -> Naming:
-        block = left = 0
-        places: dict[int, int] = {}
-
-        def name(id_: str, made: bool) -> str:
-            nonlocal block, left, places
-            if not made:
-                return id_
-            if not left:
-                if block == self._made.n_blocks:
-                    raise self._changed()
-                places, block, left = self._made.block(block), block + 1, BLOCK
-            left -= 1
-            n = places.get(key := _key(id_))
-            if n is None:
-                return id_
-            places[key] = n + 1
-            return id_ if n == 1 else f"{id_}-{n}"
-
-        return name
-
-    def _changed(self) -> DatasetError:
-        return DatasetError(f"{self._path}: changed after it was checked; run this again when it is whole")
-
-    def close(self) -> None:
-        self._made.close()
-
-
-def _as_it_is(id_: str, _: bool) -> str:
-    return id_
+def _changed(path: Path) -> DatasetError:
+    return DatasetError(f"{path}: changed after it was checked; run this again when it is whole")
 
 
 def _key(id_: str) -> int:
@@ -157,14 +130,10 @@ def _key(id_: str) -> int:
     return int(id_[4:], 16)
 
 
-def _id_of(key: int) -> str:
-    return f"row-{key:012x}"
-
-
 def _state(path: Path) -> tuple[int, int] | None:
-    """Size and time; None: not there, which whoever reads it says better."""
+    """Size and time of change; None: the file is not there, which whoever reads it says better."""
     try:
-        found = path.stat()
+        facts = path.stat()
     except OSError:
         return None
-    return found.st_size, found.st_mtime_ns
+    return facts.st_size, facts.st_mtime_ns

@@ -4,7 +4,6 @@ Each question is a run of its own, so a measurement that was stopped goes on whe
 answer, the whole by whether the reply names what it must.
 """
 
-import asyncio
 import contextlib
 import hashlib
 import json
@@ -22,7 +21,7 @@ from stillhouse.evaluation.proportions import clopper_pearson
 from stillhouse.evaluation.sql import Database, same_result
 from stillhouse.flow.app import load_flow
 from stillhouse.flow.call import StepError
-from stillhouse.flow.engine import Flow
+from stillhouse.flow.engine import Flow, bounded_map
 from stillhouse.records import Estimate, Progress
 from stillhouse.store.journal import StepRow, open_journal
 
@@ -70,21 +69,17 @@ async def measure_app(
     """
     flow, store = load_flow(f"{app}:main"), app.parent / "app.db"
     database = Database(app.parent / "shop.db")
-    gate, done = asyncio.Semaphore(AT_ONCE), 0
-    found: list[Judgement] = []
+    done = 0
 
-    async def one(question: str) -> Judgement:
+    async def judge(question: str) -> Judgement:
         nonlocal done
-        async with gate:
-            judgement = await _ask(flow, store, question, models, usd_per_call, database)
+        judgement = await _ask(flow, store, question, models, usd_per_call, database)
         done += 1
         if on_progress is not None:
             on_progress(Progress(done, len(questions), what))
         return judgement
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(question)) for question in questions]
-    found = [task.result() for task in tasks]
+    found = await bounded_map(judge, questions, at_once=AT_ONCE)
     composed = [
         Composed(_run_id(one.question, models), one.steps, tuple(one.judged.values()), one.right) for one in found
     ]

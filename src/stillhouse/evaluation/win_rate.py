@@ -24,6 +24,7 @@ from stillhouse.evaluation.gate import Answer, GateResult
 from stillhouse.evaluation.prediction_powered import PoweredMean, powered_mean
 from stillhouse.evaluation.proportions import mean_interval, tango_interval
 from stillhouse.records import Estimate
+from stillhouse.results.comparison import Tally
 
 Choice = Literal["A", "B", "tie", "both bad"]
 By = Literal["people", "people, judge corrected", "judge", "nobody"]  # nobody: every pair is settled without asking
@@ -88,20 +89,6 @@ class Compared:
 
 def _choice(score: float | None, both_bad: bool) -> Choice | None:
     return None if score is None else "A" if score > 0.5 else "B" if score < 0.5 else "both bad" if both_bad else "tie"
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How the rows fell. They add up to n."""
-
-    wins: int
-    losses: int
-    ties: int
-    both_bad: int
-
-    @property
-    def n(self) -> int:
-        return self.wins + self.losses + self.ties + self.both_bad
 
 
 class Bounds(Protocol):
@@ -171,29 +158,36 @@ class OfGroups:
 class WinRate:
     """A's share of wins against B, with a two-sided interval; `bounds` decide.
 
-    `counts`: of the rows that the rate stands on; where a judge was corrected, of those that people judged. `weight`: see `PoweredMean`.
+    `tally`: of the rows that the rate stands on; where a judge was corrected, of those that people judged.
+    `weight`: see `PoweredMean`.
     """
 
     by: By
     rate: Estimate
     bounds: Bounds
-    counts: Counts
+    tally: Tally
     variance: float  # of one row's score, for planning
     weight: float | None = None
 
 
-def counts_of(choices: Sequence[Choice]) -> Counts:
-    return Counts(*(choices.count(one) for one in ("A", "B", "tie", "both bad")))
+def tally_of(choices: Sequence[Choice]) -> Tally:
+    """How often each choice was made, from A's side."""
+    return Tally(
+        wins=choices.count("A"),
+        losses=choices.count("B"),
+        ties=choices.count("tie"),
+        both_bad=choices.count("both bad"),
+    )
 
 
 def win_rate(choices: Sequence[Choice], clusters: Sequence[str], level: float = 0.95, by: By = "people") -> WinRate:
     """Of rows with one choice each. Raises ValueError without rows."""
     if not choices:
         raise ValueError("no row is judged")
-    counts, scores = counts_of(choices), [SCORES[choice] for choice in choices]
-    n, wins, losses = counts.n, counts.wins, counts.losses
+    tally, scores = tally_of(choices), [SCORES[choice] for choice in choices]
+    n, wins, losses = tally.n, tally.wins, tally.losses
     if (n_groups := len(set(clusters))) < n and len(set(scores)) > 1:
-        return _of_scores(scores, clusters, level, by, counts)
+        return _of_scores(scores, clusters, level, by, tally)
     bounds: Bounds = OfRows(wins, losses, n)
     if n_groups < n:  # a bootstrap of equal scores shows no spread; a group is then one row
         n, wins, losses, bounds = n_groups, n_groups * (wins > 0), n_groups * (losses > 0), _of_groups(scores, clusters)
@@ -203,13 +197,13 @@ def win_rate(choices: Sequence[Choice], clusters: Sequence[str], level: float = 
         by,
         Estimate(sum(scores) / len(scores), len(scores), low, high, level, method),
         bounds,
-        counts,
+        tally,
         _variance(scores),
     )
 
 
-def _of_scores(scores: Sequence[float], clusters: Sequence[str], level: float, by: By, counts: Counts) -> WinRate:
-    return WinRate(by, mean_interval(scores, clusters, level), _of_groups(scores, clusters), counts, _variance(scores))
+def _of_scores(scores: Sequence[float], clusters: Sequence[str], level: float, by: By, tally: Tally) -> WinRate:
+    return WinRate(by, mean_interval(scores, clusters, level), _of_groups(scores, clusters), tally, _variance(scores))
 
 
 def _of_groups(scores: Sequence[float], clusters: Sequence[str]) -> OfGroups:
@@ -247,7 +241,7 @@ def _of_rows(rows: Sequence[tuple[str, float | None, Choice | None]], level: flo
     clusters, scores, choices = zip(*known, strict=True)
     if all(score in (0.0, 0.5, 1.0) for score in scores):
         return win_rate(choices, clusters, level, by)
-    return _of_scores(scores, clusters, level, by, counts_of(choices))
+    return _of_scores(scores, clusters, level, by, tally_of(choices))
 
 
 def corrected(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
@@ -266,11 +260,11 @@ def corrected(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
     if (two_sided := found.interval(level)) is None:
         return None
     rate = Estimate(found.value, len(rows), *two_sided, level, f"PPI++, {found.n_labelled} rows judged by people")
-    counts = counts_of([row.by_people for row in people if row.by_people is not None])
+    tally = tally_of([row.by_people for row in people if row.by_people is not None])
     of_one = (
         found.standard_error**2 * found.n_labelled
     )  # the variance with which as many rows of people alone would be as sure
-    return WinRate("people, judge corrected", rate, found, counts, of_one, found.weight)
+    return WinRate("people, judge corrected", rate, found, tally, of_one, found.weight)
 
 
 def best_known(rows: Sequence[Compared], level: float = 0.95) -> WinRate | None:
@@ -291,13 +285,13 @@ def decide_win_rate(
     low, high = (None if end is None else end - 0.5 for end in (rate.low, rate.high))
     difference = Estimate(rate.value - 0.5, rate.n, low, high, level, rate.method)
     needed = rows_for_win_rate(rate.value, found.variance, margin, level) if answer == "cannot tell" else None
-    people = f", {found.counts.n} of them judged by people" if found.by == "people, judge corrected" else ""
+    people = f", {found.tally.n} of them judged by people" if found.by == "people, judge corrected" else ""
     seen = f"{names[0]} wins {rate.value:.1%} against {names[1]} on {rate.n} rows{people}, {whose}, at least {lower + 0.5:.1%} with {level:.0%} confidence"
     must = f"and {0.5 - margin:.1%} has to be shown"
     unit = "rows judged by people" if found.by != "judge" else "judged rows"
     more = (
         f"; about {needed} {unit} would tell, if the rate stays"
-        if needed is not None and needed > found.counts.n
+        if needed is not None and needed > found.tally.n
         else ""
     )
     sentence = {

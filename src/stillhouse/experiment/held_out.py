@@ -1,6 +1,6 @@
 """No generated row may resemble a held-out one: checked when rows are made, and again by every command that trains on them."""
 
-from stillhouse.data.split import Splits
+from stillhouse.data.splits import Splits
 from stillhouse.teacher.held_out import HeldOut
 
 

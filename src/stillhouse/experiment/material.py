@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stillhouse.data.dataset import label_set, with_teacher
-from stillhouse.data.split import Splits, load_splits
+from stillhouse.data.splits import Splits, load_splits
 from stillhouse.errors import BudgetError, UserError
 from stillhouse.evaluation.metrics import Metric, metric_for
 from stillhouse.experiment.held_out import refuse_copies

@@ -4,8 +4,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from stillhouse.data.copies import distinct
 from stillhouse.data.dataset import load_examples
-from stillhouse.data.split import distinct, split_examples
+from stillhouse.data.splits import split_examples
 from stillhouse.evaluation.deferral import rows_for
 from stillhouse.evaluation.gate import fewest_rows, rows_needed
 from stillhouse.records import Example

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from stillhouse.data.dataset import Answer, with_teacher
-from stillhouse.data.split import Splits
+from stillhouse.data.splits import Splits
 from stillhouse.records import Example, Source
 from stillhouse.task import Task
 

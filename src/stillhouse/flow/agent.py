@@ -251,10 +251,10 @@ class _Conversation:
             if may_refuse and chat.without("tools", request):
                 return {"refused": True}
             completion = await chat.complete(request)
+            if may_refuse and completion.status == 400:
+                chat.lacks.add("tools")
+                return {"refused": True}
             if completion.error is not None:
-                if may_refuse and "refused by the endpoint (400" in completion.error:
-                    chat.lacks.add("tools")
-                    return {"refused": True}
                 raise StepError(f"the agent {agent.name} got no usable reply in turn {number + 1}: {completion.error}")
             turn, final = dialect.read(completion)
             return {

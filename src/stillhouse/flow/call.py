@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic_core import PydanticSerializationError, to_json
 
 from stillhouse.errors import StillhouseError, UserError
-from stillhouse.store.journal import Finished, Journal, Key, StepRow, key_id
+from stillhouse.store.journal import FinishedStep, Journal, StepKey, StepRow, key_id
 
 if TYPE_CHECKING:
     from stillhouse.flow.limits import Limits
@@ -51,7 +51,7 @@ class Active:
     run: str
     flow: str
     journal: Journal
-    finished: dict[Key, Finished]
+    finished: dict[StepKey, FinishedStep]
     models: "Models"
     tracing: "Tracing | None" = None
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -61,10 +61,10 @@ class Active:
     under_way: int = 0  # calls whose body is running
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
-    used: set[Key] = field(default_factory=set)
+    used: set[StepKey] = field(default_factory=set)
     report: RunReport = field(default_factory=RunReport)
 
-    def key(self, name: str, arguments: str, parent: str | None = None) -> Key:
+    def key(self, name: str, arguments: str, parent: str | None = None) -> StepKey:
         """The key of this call. The parent is hashed in: where a parent is replayed its children are not counted, and equal calls elsewhere must not shift."""
         digest = hashlib.sha256((arguments if parent is None else f"{parent}\n{arguments}").encode()).hexdigest()
         call = (name, digest)
@@ -157,7 +157,7 @@ class Active:
 class Pending(NamedTuple):
     """A call that has to run."""
 
-    key: Key
+    key: StepKey
     parent: str | None
 
 
@@ -166,7 +166,7 @@ class Call:
 
     __slots__ = ("attempt", "facts", "id", "nth", "run")
 
-    def __init__(self, run: str, key: Key) -> None:
+    def __init__(self, run: str, key: StepKey) -> None:
         self.run, self.id, self.nth, self.attempt = run, key_id(key), key[2], 1
         self.facts: dict[str, Any] = {}
 
@@ -243,33 +243,33 @@ async def executed(
         output = encode(value, f"the result of the step {name}")
     except Exception as error:
         row = StepRow(
-            key,
-            kind,
-            parent,
-            version,
-            arguments,
-            None,
-            said(error),
-            started,
-            time.perf_counter() - began,
-            call.attempt,
-            call.facts or None,
+            key=key,
+            kind=kind,
+            parent=parent,
+            version=version,
+            arguments=arguments,
+            output=None,
+            error=said(error),
+            started=started,
+            seconds=time.perf_counter() - began,
+            attempts=call.attempt,
+            facts=call.facts or None,
         )
         active.journal.write(active.run, row)
         raise
     else:
         row = StepRow(
-            key,
-            kind,
-            parent,
-            version,
-            arguments,
-            output,
-            None,
-            started,
-            time.perf_counter() - began,
-            call.attempt,
-            call.facts or None,
+            key=key,
+            kind=kind,
+            parent=parent,
+            version=version,
+            arguments=arguments,
+            output=output,
+            error=None,
+            started=started,
+            seconds=time.perf_counter() - began,
+            attempts=call.attempt,
+            facts=call.facts or None,
         )
         await active.journal.write_later(active.run, row)
         active.report.ran[name] += 1

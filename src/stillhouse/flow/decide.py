@@ -15,13 +15,14 @@ from stillhouse.flow.call import StepError, active_run, current_call, encode, pe
 from stillhouse.flow.model_step import note, usable
 from stillhouse.flow.models import Chat, ModelName, Models, used_by
 from stillhouse.flow.spans import prediction_spanned
+from stillhouse.llm.decisions import NO_DECISIONS_STATUSES
 from stillhouse.llm.parsing import parse_reply
 from stillhouse.llm.prompted import build_messages
 from stillhouse.llm.request import Request
 from stillhouse.records import Example
 from stillhouse.task import Task
 
-_LACKING = ("the endpoint has no decisions API", "refused by the endpoint (400")
+_LACKING = (400, *NO_DECISIONS_STATUSES)  # 400: it has the decisions API, and not for this model
 
 
 class Choice(str):
@@ -107,7 +108,7 @@ async def _asked(opened: Any, task: Task, example: Example, sample_index: int) -
         asked = _decision(opened, task, example, sample_index)
         if not opened.without("decisions", asked):
             completion = await opened.complete(asked, example)
-            if completion.error is None or not completion.error.startswith(_LACKING):
+            if completion.status not in _LACKING:
                 option = usable(completion, task.name)
                 return _an_option(option, task), (completion.scores or {}).get(option)
             opened.lacks.add("decisions")
@@ -139,11 +140,7 @@ async def _by_reply(chat: Chat, task: Task, example: Example, sample_index: int)
     if chat.without("logprobs", asked):
         asked = Request(chat.name, messages, plain, None, sample_index)
     completion = await chat.complete(asked, example)
-    if (
-        completion.error is not None
-        and "refused by the endpoint (400" in completion.error
-        and "logprobs" in asked.parameters
-    ):
+    if completion.status == 400 and "logprobs" in asked.parameters:
         chat.lacks.add("logprobs")
         return await _by_reply(chat, task, example, sample_index)
     text = usable(completion, task.name)

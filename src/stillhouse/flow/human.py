@@ -49,7 +49,20 @@ async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
         return str(json.loads(active.journal.text(found[1])))
     facts = {"question": question, "options": None if options is None else list(options)}
     active.journal.write(
-        active.run, StepRow(key, "human", parent, "", arguments, None, None, time.time(), 0.0, 1, facts)
+        active.run,
+        StepRow(
+            key=key,
+            kind="human",
+            parent=parent,
+            version="",
+            arguments=arguments,
+            output=None,
+            error=None,
+            started=time.time(),
+            seconds=0.0,
+            attempts=1,
+            facts=facts,
+        ),
     )
     raise Parked(active.run, question)
 
@@ -83,7 +96,17 @@ def answer(journal: Journal, run: str, text: str, question: str | None = None) -
         journal.write(
             run,
             StepRow(
-                row.key, "human", row.parent, "", row.arguments, canonical_json(text), None, row.started, 0.0, 1, facts
+                key=row.key,
+                kind="human",
+                parent=row.parent,
+                version="",
+                arguments=row.arguments,
+                output=canonical_json(text),
+                error=None,
+                started=row.started,
+                seconds=0.0,
+                attempts=1,
+                facts=facts,
             ),
         )
     return str(facts["question"])

@@ -202,7 +202,7 @@ async def complete_with_schema(chat: Chat, request: Request, example: Example | 
     """Structured output where the endpoint has it. One that refuses schemas is asked without from then on, and the facts say so."""
     if request.schema is not None and not chat.without("schema", request):
         completion = await chat.complete(request, example)
-        if completion.error is None or "refused by the endpoint (400" not in completion.error:
+        if completion.status != 400:
             return completion
         chat.lacks.add("schema")
     if request.schema is not None:

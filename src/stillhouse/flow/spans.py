@@ -8,7 +8,6 @@ it. Answers out of the journal make no spans: nothing ran.
 
 import json
 import os
-import re
 import sys
 import warnings
 from collections.abc import Awaitable, Iterator, Mapping
@@ -199,8 +198,7 @@ class Tracing:
             if completion.finish_reason is not None:
                 span.set_attribute("gen_ai.response.finish_reasons", [completion.finish_reason])
             if completion.error is not None:
-                code = re.search(r"\((\d{3})\b", completion.error)
-                span.set_attribute("error.type", code[1] if code else "_OTHER")
+                span.set_attribute("error.type", "_OTHER" if completion.status is None else str(completion.status))
                 span.set_status(StatusCode.ERROR)
             if self.capture and completion.text is not None:
                 said = [

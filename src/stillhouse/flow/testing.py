@@ -11,7 +11,6 @@ A script answers for steps by their names, whatever they are: model steps, decis
 it is, but for models: where there is a script, a model that it does not name is not asked, and the case says so.
 """
 
-import asyncio
 import inspect
 import json
 import tempfile
@@ -27,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from stillhouse.errors import StillhouseError, StorageError, UserError
 from stillhouse.flow.call import Active, Body, StepError, encode, said, stand_in
-from stillhouse.flow.engine import Flow
+from stillhouse.flow.engine import Flow, bounded_map
 from stillhouse.flow.human import Parked, answer, open_questions
 from stillhouse.flow.models import DEFAULT_STORE, CassetteMissError, ModelName, Models
 from stillhouse.flow.paths import ExpectedPath, path_of, path_problems
@@ -151,26 +150,24 @@ async def run_cases(
     A failing flow is an outcome. Raises UserError, StorageError: no case would do better.
     """
     with tempfile.TemporaryDirectory() as folder, closing(open_journal(journal or Path(folder) / "cases.db")) as opened:
-        gate, n_done = asyncio.Semaphore(at_once), 0
+        n_done = 0
 
-        async def one(number: int, case: Case) -> Outcome:
+        async def run(numbered: tuple[int, Case]) -> Outcome:
             nonlocal n_done
-            async with gate:
-                sitting = _Sitting(
-                    flow, case, f"{prefix or flow.name}-{number}", opened, models or {}, store, offline, known, recorded
-                )
-                outcome = await sitting.outcome()
+            number, case = numbered
+            sitting = _Sitting(
+                flow, case, f"{prefix or flow.name}-{number}", opened, models or {}, store, offline, known, recorded
+            )
+            outcome = await sitting.outcome()
             n_done += 1
             if on_done is not None:
                 on_done(n_done)
             return outcome
 
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(number, case)) for number, case in enumerate(cases, start=1)]
+            return await bounded_map(run, enumerate(cases, start=1), at_once=at_once)
         except* StillhouseError as errors:
             raise errors.exceptions[0] from None  # one is enough: they are the user's to mend, one by one
-        return [task.result() for task in tasks]
 
 
 async def run_case(flow: Flow[Any, Any], case: Case, **options: Any) -> Outcome:

@@ -127,7 +127,18 @@ def _lost(parent: str, children: Sequence[StepRow]) -> StepRow:
     step, args_hash, nth = parent.rsplit("/", 2)
     started = min(child.started for child in children)
     seconds = max(child.started + child.seconds for child in children) - started
-    return StepRow((step, args_hash, int(nth)), "step", None, "", "{}", None, None, started, seconds, 1)
+    return StepRow(
+        key=(step, args_hash, int(nth)),
+        kind="step",
+        parent=None,
+        version="",
+        arguments="{}",
+        output=None,
+        error=None,
+        started=started,
+        seconds=seconds,
+        attempts=1,
+    )
 
 
 def used(rows: Iterable[StepRow]) -> Used:

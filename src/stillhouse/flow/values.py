@@ -26,7 +26,19 @@ def _recorded(what: str, label: str, draw: Callable[[], Any]) -> Any:
         return json.loads(found[1])
     value = draw()
     active.journal.write(
-        active.run, StepRow(key, "value", parent, "", arguments, json.dumps(value), None, time.time(), 0.0, 1)
+        active.run,
+        StepRow(
+            key=key,
+            kind="value",
+            parent=parent,
+            version="",
+            arguments=arguments,
+            output=json.dumps(value),
+            error=None,
+            started=time.time(),
+            seconds=0.0,
+            attempts=1,
+        ),
     )
     return value
 

@@ -1,7 +1,9 @@
-"""Provider batch APIs: the same calls at half the price, answered within a day; and how a batch outlives the process that sent it.
+"""Provider batch APIs: the same calls at half the price, answered within a day.
 
-What is sent is written down before it is sent, in files beside the output: a poller that crashed goes on with its batches, and one that crashed in the very
-moment of sending finds the batch at the provider. A request that expired or was cancelled is sent again, alone; one that failed is a rejection with its reason.
+A batch outlives the process that sent it. What is sent is written down before it is sent, in files beside the output. A
+process that crashed goes on with its batches when it is started again. If it crashed in the very moment of sending, it
+then looks for the batch at the provider. A request that expired or was cancelled is sent again without the others. One
+that failed is a rejection with its reason.
 """
 
 import asyncio
@@ -14,88 +16,97 @@ from pathlib import Path
 from typing import Protocol
 
 from stillhouse.errors import BudgetError, StillhouseError, StorageError, TeacherError, UserError
-from stillhouse.llm.dialect import Dialect
+from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.request import Completion, Request
 from stillhouse.runs import write_atomic, write_json
 
-SHARE = 0.5  # of the list price: OpenAI's and Anthropic's batches alike, by their price pages of November 2026
+SHARE = 0.5  # of the list price; OpenAI's and Anthropic's batches alike, by their price pages of November 2026
 MOST_REQUESTS, MOST_BYTES = 20_000, 64 * 2**20  # of one batch; both providers take more
-_TRIES = 3  # batches that a request may expire in before it is a rejection
+_TRIES = 3  # a request that was sent in so many batches without an answer is given up
 _FIRST_POLL_S, _LONGEST_POLL_S = 1.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """What a batch says of one request. `again`: it was not tried, and costs nothing to send again."""
+class BatchItem:
+    """What a batch says of one request."""
 
     hash: str
     completion: Completion
-    again: bool = False
+    again: bool = False  # the request was not tried, so it costs nothing to send it again
     refuses: str | None = None  # the parameter that the model does not take
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """How far a batch is. `failed` says why none of it was taken."""
+class BatchStatus:
+    """How far a batch is."""
 
     ended: bool
-    done: int = 0
-    failed: str | None = None
+    n_done: int = 0
+    failed: str | None = None  # why the provider took none of it
 
 
-class Provider(Protocol):
-    """One batch protocol. All raise TeacherError for what cannot pass."""
+class BatchApi(Protocol):
+    """One provider's batch protocol. All methods raise TeacherError for what cannot pass."""
 
     def line(self, request: Request) -> bytes:
         """One request as the protocol has it, as JSON."""
         ...
 
     async def send(self, lines: Iterable[bytes], mark: str) -> str:
-        """Send a batch; its id. `mark` tells it from others where the protocol has room for that. ConnectionError: it may have been taken or not."""
+        """Send a batch and give its id. `mark` tells it from others, where the protocol has room for a mark.
+
+        Raises ConnectionError where it is not known whether the provider took the batch.
+        """
         ...
 
     async def find(self, mark: str, n: int, since: float) -> str | None:
-        """The id of the batch that was sent with this mark, of so many requests, at or after this time (seconds since 1970); None: there is none."""
+        """The id of the batch of `n` requests that was sent with this mark; None: there is none.
+
+        `since`: seconds since 1970, before which it was not sent.
+        """
         ...
 
-    async def status(self, batch: str) -> Status: ...
+    async def status(self, batch: str) -> BatchStatus: ...
 
-    def results(self, batch: str) -> AsyncIterator[Item]:
-        """What came of the requests. What is missing or cannot be read was not answered."""
+    def results(self, batch: str) -> AsyncIterator[BatchItem]:
+        """What came of the requests. A request that is missing here was not answered."""
         ...
 
     async def close(self) -> None: ...
 
 
 @dataclass
-class _Sent:
-    """A batch as it is written down. Without `id` it is not known whether the provider has it."""
+class _SentBatch:
+    """A batch as it is written down."""
 
     mark: str
     model: str
     n: int
-    since: float
-    id: str | None = None
+    since: float  # seconds since 1970, when it was written down
+    id: str | None = None  # the provider's; None: it is not known whether the provider has it
     refused: list[str] = field(default_factory=list)  # parameters that were known to be refused when it was sent
 
 
 class Batches:
-    """The batches of one output. `path` is where they are written down while they are under way, and beside it each one's requests."""
+    """The batches of one output.
+
+    While they are under way they are written down at `path`, and the requests of each in a file beside it.
+    """
 
     def __init__(
         self,
         model: MeteredModel,
         ledger: Ledger,
-        provider: Provider,
+        api: BatchApi,
         path: Path,
         *,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         clock: Callable[[], float] = time.time,
         on_done: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._model, self._ledger, self._provider, self._path = model, ledger, provider, path
+        self._model, self._ledger, self._api, self._path = model, ledger, api, path
         self._sleep, self._clock, self._on_done = sleep, clock, on_done
         self._sent = _read(path, model.name)
         self._tries: dict[str, int] = {}
@@ -103,14 +114,15 @@ class Batches:
         self.n_new = 0  # answers that this process fetched
 
     async def run(self, requests: Callable[[], Iterable[Request]]) -> None:
-        """Have all `requests()` answered: in the store, or given up with a reason. It gives those that are in neither, anew each time.
+        """Get an answer into the store for every request, or give it up with a reason.
 
-        Raises BudgetError where the cap has no room for what is left, TeacherError where the provider takes none of it; what was sent stays written down.
+        Each call of `requests` gives the requests that have neither yet. Raises BudgetError where the cap has no room
+        for what is left, TeacherError where the provider takes none of it. What was sent stays written down.
         """
         await self._go_on()
-        while (
-            self._sent and self._ledger.max_usd is not None
-        ):  # what an earlier process sent comes first: its cost is not reserved here
+        # Under a cap, first fetch what an earlier process sent. This process has reserved nothing for it, so the cap
+        # could be passed if more were sent beside it.
+        while self._sent and self._ledger.max_usd is not None:
             await self._collect()
         while True:
             capped = await self._send_all(self._missing(requests()))
@@ -123,10 +135,10 @@ class Batches:
 
     def check(self, request: Request) -> None:
         """Raise UserError for a request that this protocol has no form for."""
-        self._provider.line(request)
+        self._api.line(request)
 
     def _missing(self, requests: Iterable[Request]) -> Iterator[Request]:
-        """Those that are in no batch; a request that expired too often is given up here."""
+        """The requests that are in no batch. One that was sent too often without an answer is given up here."""
         under_way = {hash_ for sent in self._sent for hash_ in self._requests(sent)}
         for request in requests:
             if request.hash in under_way or request.hash in self._model.given_up:
@@ -140,13 +152,13 @@ class Batches:
         """Take up what an earlier process sent."""
         for sent in list(self._sent):
             if sent.id is None:
-                sent.id = await self._provider.find(sent.mark, sent.n, sent.since)
+                sent.id = await self._api.find(sent.mark, sent.n, sent.since)
             if sent.id is None:
                 self._forget(sent)  # that process died before the provider had it
         self._write()
 
     async def _send_all(self, missing: Iterable[Request]) -> BudgetError | None:
-        """Send what the cap has room for; what it has none for is the error."""
+        """Send what the cap has room for. Gives the error that says for what it has none; None: all was sent."""
         for part, capped in self._parts(missing):
             if part:
                 await self._send(part)
@@ -157,7 +169,10 @@ class Batches:
     def _parts(
         self, requests: Iterable[Request]
     ) -> Iterator[tuple[dict[str, tuple[Request, bytes]], BudgetError | None]]:
-        """The requests in parts that one batch takes, by hash, their worst cases reserved; the last with why there are no more of them."""
+        """The requests, by their hash, in parts that one batch takes; the worst case of each is reserved.
+
+        With the last part comes the error that ended them, if the cap did.
+        """
         part: dict[str, tuple[Request, bytes]] = {}
         n_bytes = 0
         for request in requests:
@@ -168,7 +183,7 @@ class Batches:
             except BudgetError as error:
                 yield part, error
                 return
-            line = self._provider.line(request)
+            line = self._api.line(request)
             part[request.hash] = (request, line)
             n_bytes += len(line)
             if len(part) == MOST_REQUESTS or n_bytes > MOST_BYTES:
@@ -177,7 +192,7 @@ class Batches:
         yield part, None
 
     async def _send(self, part: Mapping[str, tuple[Request, bytes]]) -> None:
-        sent = _Sent(
+        sent = _SentBatch(
             secrets.token_hex(8),
             self._model.name,
             len(part),
@@ -197,62 +212,62 @@ class Batches:
             raise
         self._write()
 
-    async def _taken(self, sent: _Sent, lines: Sequence[bytes]) -> str:
+    async def _taken(self, sent: _SentBatch, lines: Sequence[bytes]) -> str:
         for _ in range(_TRIES):
             try:
-                return await self._provider.send(lines, sent.mark)
+                return await self._api.send(lines, sent.mark)
             except ConnectionError:
-                if (found := await self._provider.find(sent.mark, sent.n, sent.since)) is not None:
-                    return found
+                if (id_ := await self._api.find(sent.mark, sent.n, sent.since)) is not None:
+                    return id_
         raise TeacherError(
-            f"{self._model.name}: the endpoint did not take a batch in {_TRIES} tries; run this again when it is back: nothing is sent twice"
+            f"{self._model.name}: the endpoint did not take a batch in {_TRIES} tries; "
+            "run this again when it is back: nothing is sent twice"
         )
 
     async def _collect(self) -> None:
         """Wait until one of the batches has ended, and store what it brought."""
         wait_s = _FIRST_POLL_S
         while True:
-            done = 0
+            n_done = 0
             for sent in self._sent:
                 assert sent.id is not None
-                status = await self._provider.status(sent.id)
+                status = await self._api.status(sent.id)
                 if status.failed is not None:
                     self._forget(sent)
                     raise TeacherError(
-                        f"{self._model.name}: the batch {sent.id} was refused ({status.failed}); mend that and run this again"
+                        f"{self._model.name}: the batch {sent.id} was refused ({status.failed}); "
+                        "mend that and run this again"
                     )
                 if status.ended:
                     await self._store(sent, sent.id)
                     self._forget(sent)
                     return
-                done += status.done
-            self._on_done(self.n_new + done)
+                n_done += status.n_done
+            self._on_done(self.n_new + n_done)
             await self._sleep(wait_s)
             wait_s = min(_LONGEST_POLL_S, wait_s * 1.5)
 
-    async def _store(self, sent: _Sent, batch: str) -> None:
-        """Each answer under its own request: what answers a request that was not in the batch is dropped, and what is missing may be sent again."""
-        unanswered, dialect, as_sent = self._requests(sent), self._model.dialect, Dialect(sent.model, sent.refused)
+    async def _store(self, sent: _SentBatch, batch: str) -> None:
+        """Store each answer under its own request.
+
+        An answer to a request that was not in the batch is dropped. A request without an answer may be sent again.
+        """
+        unanswered, as_sent = self._requests(sent), ModelDialect(sent.model, sent.refused)
         async with asyncio.TaskGroup() as writing:
-            async for item in self._provider.results(batch):
+            async for item in self._api.results(batch):
+                completion = item.completion
                 if item.hash in unanswered and item.refuses is not None and item.refuses not in sent.refused:
-                    dialect.refuse(
-                        item.refuses
-                    )  # it stays unanswered, and is sent again without it, or under its other name
+                    # The request stays unanswered. It is sent again without the parameter, or under its other name.
+                    self._model.dialect.refuse(item.refuses)
                     continue
                 if item.again or (request := unanswered.pop(item.hash, None)) is None:
                     continue
-                if (
-                    item.completion.finish_reason is None
-                    and item.completion.usage is None
-                    and item.completion.text is None
-                ):
-                    self._model.given_up[item.hash] = item.completion
+                if completion.finish_reason is None and completion.usage is None and completion.text is None:
+                    self._model.given_up[item.hash] = completion
                     continue
                 self.n_new += 1
-                writing.create_task(
-                    self._pay(request, replace(item.completion, lacking=as_sent.lacking(request.parameters)))
-                )
+                completion = replace(completion, lacking=as_sent.lacking(request.parameters))
+                writing.create_task(self._pay(request, completion))
         for hash_ in unanswered:
             self._tries[hash_] = self._tries.get(hash_, 0) + 1
         self._on_done(self.n_new)
@@ -262,22 +277,23 @@ class Batches:
         await self._ledger.settle(self._reserved.pop(request.hash, 0.0), cost_usd, paid=True)
 
     async def close(self) -> None:
-        await self._provider.close()
+        await self._api.close()
 
-    def _beside(self, sent: _Sent) -> Path:
+    def _beside(self, sent: _SentBatch) -> Path:
         return self._path.with_name(f"{self._path.name}.{sent.mark}")
 
-    def _requests(self, sent: _Sent) -> dict[str, Request]:
+    def _requests(self, sent: _SentBatch) -> dict[str, Request]:
         try:
             rows = [json.loads(line) for line in self._beside(sent).read_text(encoding="utf-8").split("\n") if line]
-            found = [Request(**{**row, "messages": tuple(row["messages"])}) for row in rows]
+            requests = [Request(**{**row, "messages": tuple(row["messages"])}) for row in rows]
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise StorageError(
-                f"{self._beside(sent)}: the requests of batch {sent.id} cannot be read ({error}); mend the file and run this again"
+                f"{self._beside(sent)}: the requests of batch {sent.id} cannot be read ({error}); "
+                "mend the file and run this again"
             ) from None
-        return {request.hash: request for request in found}
+        return {request.hash: request for request in requests}
 
-    def _forget(self, sent: _Sent) -> None:
+    def _forget(self, sent: _SentBatch) -> None:
         for hash_ in self._requests(sent):
             self._ledger.release(self._reserved.pop(hash_, 0.0))
         self._sent.remove(sent)
@@ -291,22 +307,24 @@ class Batches:
             self._path.unlink(missing_ok=True)
 
 
-def _read(path: Path, model: str) -> list[_Sent]:
-    found = under_way(path)
-    if other := next((sent.model for sent in found if sent.model != model), None):
+def _read(path: Path, model: str) -> list[_SentBatch]:
+    batches = under_way(path)
+    if other := next((sent.model for sent in batches if sent.model != model), None):
         raise UserError(
-            f"{path}: batches of {other} are under way for this output; fetch them with --teacher {other} --batch, or give another --out"
+            f"{path}: batches of {other} are under way for this output; "
+            f"fetch them with --teacher {other} --batch, or give another --out"
         )
-    return found
+    return batches
 
 
-def under_way(path: Path) -> list[_Sent]:
+def under_way(path: Path) -> list[_SentBatch]:
     """The batches that were sent and not fetched."""
     if not path.exists():
         return []
     try:
-        return [_Sent(**sent) for sent in json.loads(path.read_text(encoding="utf-8"))]
+        return [_SentBatch(**sent) for sent in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError) as error:
         raise StorageError(
-            f"{path}: the list of batches under way cannot be read ({error}); mend it, or remove it to send all of them again"
+            f"{path}: the list of batches under way cannot be read ({error}); "
+            "mend it, or remove it to send all of them again"
         ) from None

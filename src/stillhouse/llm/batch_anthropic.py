@@ -1,14 +1,17 @@
-"""Anthropic's Message Batches: requests in one body, results by line. https://docs.anthropic.com/en/api/creating-message-batches"""
+"""Anthropic's Message Batches: all requests in one body, the results line by line.
+
+https://docs.anthropic.com/en/api/creating-message-batches
+"""
 
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from stillhouse.errors import TeacherError, UserError
-from stillhouse.llm.batch import Item, Status
-from stillhouse.llm.batch_http import BatchHttp
-from stillhouse.llm.dialect import Dialect, refused_parameter
+from stillhouse.errors import UserError
+from stillhouse.llm.batch import BatchItem, BatchStatus
+from stillhouse.llm.batch_http import BatchHttp, id_of
+from stillhouse.llm.dialect import ModelDialect, refused_parameter
 from stillhouse.llm.request import Completion, Request, is_unicode
 from stillhouse.records import Usage
 
@@ -21,25 +24,28 @@ _FINISH = {
     "model_context_window_exceeded": "length",
 }
 _ERRORS = {"length": "cut off at max_tokens", "content_filter": "stopped by the content filter"}
-_RETRIED = frozenset({"overloaded_error", "api_error", "rate_limit_error", "timeout_error"})
+_MAY_PASS = frozenset({"overloaded_error", "api_error", "rate_limit_error", "timeout_error"})
 _MAX_TOKENS = 4096  # the protocol demands a number
 _TAKEN = frozenset({"temperature", "max_tokens", "stop", "top_p", "reasoning_effort"})
+_OFFER = "message batches"
+_CLOCKS_S = 5  # by which the provider's clock and ours may differ
 
 
 class AnthropicBatches:
     """Message batches of one model."""
 
-    def __init__(self, http: BatchHttp, model: str, dialect: Dialect | None = None) -> None:
-        self._http, self._model, self._dialect = http, model, dialect or Dialect(model)
+    def __init__(self, http: BatchHttp, model: str, dialect: ModelDialect | None = None) -> None:
+        self._http, self._model, self._dialect = http, model, dialect or ModelDialect(model)
 
     def line(self, request: Request) -> bytes:
         return json.dumps({"custom_id": request.hash, "params": self._params(request)}).encode()
 
     def _params(self, request: Request) -> dict[str, Any]:
-        given = request.parameters
-        if other := sorted(given.keys() - _TAKEN):
+        parameters = request.parameters
+        if other := sorted(parameters.keys() - _TAKEN):
             raise UserError(
-                f"anthropic:{self._model}: {', '.join(other)} cannot be sent in a batch of messages; label without --batch"
+                f"anthropic:{self._model}: {', '.join(other)} cannot be sent in a batch of messages; "
+                "label without --batch"
             )
         system = "\n\n".join(message["content"] for message in request.messages if message["role"] == "system")
         params: dict[str, Any] = {
@@ -47,110 +53,104 @@ class AnthropicBatches:
             "max_tokens": request.max_tokens or _MAX_TOKENS,
             "messages": [dict(message) for message in request.messages if message["role"] != "system"],
         }
-        lacking = self._dialect.lacking(given)
-        params |= {name: given[name] for name in ("temperature", "top_p") if name in given and name not in lacking}
+        lacking = self._dialect.lacking(parameters)
+        for name in ("temperature", "top_p"):
+            if name in parameters and name not in lacking:
+                params[name] = parameters[name]
         if system:
             params["system"] = system
-        if given.get("stop"):
-            params["stop_sequences"] = list(given["stop"])
+        if parameters.get("stop"):
+            params["stop_sequences"] = list(parameters["stop"])
         config: dict[str, Any] = {}
         if request.schema is not None:
             config["format"] = {"type": "json_schema", "schema": dict(request.schema)}
-        if "reasoning_effort" in given:
-            config["effort"] = given["reasoning_effort"]
+        if "reasoning_effort" in parameters:
+            config["effort"] = parameters["reasoning_effort"]
         if config:
             params["output_config"] = config
         return params
 
     async def send(self, lines: Iterable[bytes], mark: str) -> str:
         body = b'{"requests": [' + b",".join(lines) + b"]}"
-        made = await self._http.post(
-            "messages/batches", tries=1, data=body, headers={"Content-Type": "application/json"}
-        )
-        return _id(made)
+        headers = {"Content-Type": "application/json"}
+        return id_of(await self._http.post("messages/batches", tries=1, data=body, headers=headers), _OFFER)
 
     async def find(self, mark: str, n: int, since: float) -> str | None:
-        """The protocol has no room for a mark: it is the newest batch of so many requests that was made since; results are taken by request all the same."""
+        """The newest batch of `n` requests that was made since then: the protocol has no room for a mark.
+
+        Should it be another batch, no harm is done: each result is taken by its request alone.
+        """
         page = await self._http.get("messages/batches?limit=100")
         for row in page.get("data") or ():
-            counts = row.get("request_counts") or {}
-            if (
-                sum(value for value in counts.values() if isinstance(value, int)) == n
-                and _moment(row.get("created_at")) >= since - 5
-            ):
-                return _id(row)
+            counts = (row.get("request_counts") or {}).values()
+            n_requests = sum(count for count in counts if isinstance(count, int))
+            if n_requests == n and _moment(row.get("created_at")) >= since - _CLOCKS_S:
+                return id_of(row, _OFFER)
         return None
 
-    async def status(self, batch: str) -> Status:
-        found = await self._http.get(f"messages/batches/{batch}")
-        counts = found.get("request_counts") or {}
-        done = sum(int(counts.get(name) or 0) for name in ("succeeded", "errored", "canceled", "expired"))
-        return Status(found.get("processing_status") == "ended", done)
+    async def status(self, batch: str) -> BatchStatus:
+        row = await self._http.get(f"messages/batches/{batch}")
+        counts = row.get("request_counts") or {}
+        n_done = sum(int(counts.get(name) or 0) for name in ("succeeded", "errored", "canceled", "expired"))
+        return BatchStatus(row.get("processing_status") == "ended", n_done)
 
-    async def results(self, batch: str) -> AsyncIterator[Item]:
-        async for row in self._http.lines(f"messages/batches/{batch}/results"):
-            if (item := _item(row)) is not None:
+    async def results(self, batch: str) -> AsyncIterator[BatchItem]:
+        async for line in self._http.lines(f"messages/batches/{batch}/results"):
+            if (item := _item(line)) is not None:
                 yield item
 
     async def close(self) -> None:
         await self._http.close()
 
 
-def _id(row: dict[str, Any]) -> str:
-    if not isinstance(row.get("id"), str):
-        raise TeacherError("the endpoint answered without an id; is this address an API with message batches?")
-    return str(row["id"])
-
-
 def _moment(text: Any) -> float:
+    """Seconds since 1970 of an ISO 8601 moment; 0 for what is none."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, TypeError):
         return 0.0
 
 
-def _item(row: dict[str, Any]) -> Item | None:
+def _item(line: dict[str, Any]) -> BatchItem | None:
     """One line of the results; None where it names no request."""
-    hash_, result = row.get("custom_id"), row.get("result")
+    hash_, result = line.get("custom_id"), line.get("result")
     if not isinstance(hash_, str) or not isinstance(result, dict):
         return None
     match result.get("type"):
         case "succeeded":
-            return Item(hash_, read_message(result.get("message")))
+            return BatchItem(hash_, read_message(result.get("message")))
         case "expired" | "canceled":
-            return Item(hash_, Completion(None), again=True)
+            return BatchItem(hash_, Completion(None), again=True)
     error = result.get("error") or {}
-    error = error.get("error") or error  # the error form of the API inside the result's
-    refuses = refused_parameter(json.dumps({"error": error}).encode())
+    error = error.get("error") or error  # the API's form of an error stands inside the result's own
     kind, message = error.get("type"), str(error.get("message") or "no reason given")[:200]
-    return Item(
+    return BatchItem(
         hash_,
         Completion(None, error=f"refused in a batch ({kind}: {message})"),
-        again=kind in _RETRIED,
-        refuses=refuses,
+        again=kind in _MAY_PASS,
+        refuses=refused_parameter(json.dumps({"error": error}).encode()),
     )
 
 
 def read_message(body: Any) -> Completion:
-    """A message as a Completion; whatever is none becomes one whose `error` says so. Cached input is counted beside the rest here, and within it in ours."""
+    """A message as a Completion; whatever is no message becomes a Completion whose `error` says so."""
     try:
         text = "".join(block["text"] for block in body["content"] if block["type"] == "text")
         finish = _FINISH.get(body["stop_reason"], str(body["stop_reason"]))
     except (KeyError, TypeError):
         return Completion(None, error="reply is not a message")
+    usage = _usage(body.get("usage"))
     if not is_unicode(text):
-        return Completion(
-            None, error="reply is not valid Unicode", finish_reason=finish, usage=_usage(body.get("usage"))
-        )
+        return Completion(None, error="reply is not valid Unicode", finish_reason=finish, usage=usage)
     error = _ERRORS.get(finish) or (None if text.strip() else "empty reply")
-    return Completion(text or None, error=error, finish_reason=finish, usage=_usage(body.get("usage")))
+    return Completion(text or None, error=error, finish_reason=finish, usage=usage)
 
 
 def _usage(raw: Any) -> Usage | None:
+    """Anthropic counts cached and written input apart from the rest of the input; we count them within it."""
     if not isinstance(raw, Mapping):
         return None
     names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
     fresh, read, written, output = (raw.get(name) if isinstance(raw.get(name), int) else None for name in names)
-    return Usage(
-        None if fresh is None else fresh + (read or 0) + (written or 0), output, read, written_input_tokens=written
-    )
+    n_input = None if fresh is None else fresh + (read or 0) + (written or 0)
+    return Usage(n_input, output, read, written_input_tokens=written)

@@ -1,4 +1,7 @@
-"""The few HTTP calls that batch protocols make: each tried again where it may pass, and what cannot pass is one sentence without the key."""
+"""The few HTTP calls that batch protocols make.
+
+What may pass is tried again. What cannot pass is a TeacherError of one sentence, without the key.
+"""
 
 import asyncio
 import json
@@ -8,9 +11,10 @@ from typing import Any
 import aiohttp
 
 from stillhouse.errors import TeacherError
+from stillhouse.llm.endpoint_errors import may_pass, reason, without_key
 
 _TRIES = 6
-_LINE = 8 * 2**20  # bytes; a longer result is none
+_LINE = 8 * 2**20  # bytes; no result is longer
 
 
 class BatchHttp:
@@ -39,7 +43,10 @@ class BatchHttp:
     async def post(
         self, path: str, tries: int = _TRIES, form: Callable[[], aiohttp.FormData] | None = None, **content: Any
     ) -> dict[str, Any]:
-        """With `tries` 1, raises ConnectionError where it is not known whether the provider took it. A form can be sent once, so each try makes it anew."""
+        """With `tries` 1, raises ConnectionError where it is not known whether the provider took it.
+
+        A form can be sent only once, so `form` makes it anew for each try.
+        """
         return await self._json("POST", path, tries, form, **content)
 
     async def _json(
@@ -53,59 +60,55 @@ class BatchHttp:
                     raw = await response.read()
                     if response.status == 200:
                         return self._object(raw, path)
-                    reason = f"status {response.status}: {self._said(raw)}"
-                    if response.status < 500 and response.status not in (408, 409, 425, 429):
+                    failure = f"status {response.status}: {reason(raw, self._key)}"
+                    if not may_pass(response.status):
                         raise TeacherError(
-                            f"{self.base_url}/{path}: refused ({reason}); check the key, the model's name and whether batches are offered here"
+                            f"{self.base_url}/{path}: refused ({failure}); "
+                            "check the key, the model's name and whether batches are offered here"
                         )
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                reason = self._clean(f"connection failed: {error}")
+                failure = without_key(f"connection failed: {error}", self._key)
             if number < tries:
                 await self._sleep(min(60.0, 2.0**number))
         if tries == 1:
-            raise ConnectionError(reason)
+            raise ConnectionError(failure)
         raise TeacherError(
-            f"{self.base_url}/{path}: failed after {tries} tries ({reason}); run this again when the endpoint is back: nothing is sent twice"
+            f"{self.base_url}/{path}: failed after {tries} tries ({failure}); "
+            "run this again when the endpoint is back: nothing is sent twice"
         )
 
     async def lines(self, url: str) -> AsyncIterator[Any]:
-        """The objects of a JSONL file; lines that are none are left out. Raises TeacherError where the file cannot be had."""
+        """The objects of a JSONL file; lines that are none are left out.
+
+        Raises TeacherError where the file cannot be had.
+        """
         try:
             async with self._opened().get(url if "://" in url else f"{self.base_url}/{url}") as response:
                 if response.status != 200:
+                    words = reason(await response.read(), self._key)
                     raise TeacherError(
-                        f"{url}: the results cannot be had (status {response.status}: {self._said(await response.read())}); run this again"
+                        f"{url}: the results cannot be had (status {response.status}: {words}); run this again"
                     )
                 rest = b""
                 async for chunk in response.content.iter_chunked(2**18):
                     *whole, rest = (rest + chunk).split(b"\n")
                     for line in whole:
-                        if (row := _row(line)) is not None:
+                        if (row := _object(line)) is not None:
                             yield row
                     rest = rest if len(rest) < _LINE else b""
-                if (row := _row(rest)) is not None:
+                if (row := _object(rest)) is not None:
                     yield row
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise TeacherError(
-                self._clean(f"{url}: the results broke off ({error}); run this again: what came is stored")
-            ) from None
+            message = f"{url}: the results broke off ({error}); run this again: what came is stored"
+            raise TeacherError(without_key(message, self._key)) from None
 
     def _object(self, raw: bytes, path: str) -> dict[str, Any]:
-        if (found := _row(raw)) is None:
+        if (value := _object(raw)) is None:
             raise TeacherError(
-                f"{self.base_url}/{path}: the reply is not JSON ({self._said(raw)}); is this address an API with batches?"
+                f"{self.base_url}/{path}: the reply is not JSON ({reason(raw, self._key)}); "
+                "is this address an API with batches?"
             )
-        return found
-
-    def _said(self, raw: bytes) -> str:
-        text = raw.decode(errors="replace")
-        found = _row(raw)
-        if found is not None and isinstance(found.get("error"), dict):
-            text = str(found["error"].get("message", text))
-        return " ".join(self._clean(text).split())[:200] or "no reason given"
-
-    def _clean(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if self._key else text
+        return value
 
     async def close(self) -> None:
         if self._session is not None:
@@ -113,9 +116,16 @@ class BatchHttp:
             self._session = None
 
 
-def _row(raw: bytes) -> dict[str, Any] | None:
+def id_of(reply: Mapping[str, Any], offer: str) -> str:
+    """The id that a provider gave. Raises TeacherError where there is none; `offer`: what its API should have."""
+    if not isinstance(reply.get("id"), str):
+        raise TeacherError(f"the endpoint answered without an id; is this address an API with {offer}?")
+    return str(reply["id"])
+
+
+def _object(raw: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(raw)
+        value = json.loads(raw)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None

@@ -1,61 +1,95 @@
 """The chat-completions API over HTTP: requests out, completions in, nothing stored and nothing priced.
 
-Straight JSON: with aiohttp where a reply is heard while it is written, and over `transport` where none is. What may pass (408, 409, 425, 429, 5xx, timeouts,
-broken connections) is tried again with jitter, or when the endpoint's Retry-After says; what cannot (401, 403, 404, an account without quota) raises
-TeacherError in one sentence; what fails for one request alone (400, 413, 422, an unusable body) is a Completion with its reason, so one bad row never blocks
-the rest. A parameter that the model refuses is sent no more, or under its other name (`dialect`), and the request at once again.
+The JSON is sent as it is: with aiohttp where somebody listens while the reply is written, else over `transport`. A
+failure is one of three kinds.
+
+- It may pass (408, 409, 425, 429, 5xx, timeouts, broken connections): the request is sent again, when the endpoint's
+  Retry-After says, or else after a wait with jitter.
+- No request can pass (401, 403, 404, an account without quota): TeacherError, in one sentence.
+- This one request fails (400, 413, 422, an unusable body): a Completion with the reason, so that one bad row never
+  blocks the rest.
+
+A parameter that the model refuses is not sent any more, or goes under its other name (`dialect`), and the request is
+sent again at once.
 """
 
 import asyncio
 import json
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
 
 from stillhouse.errors import TeacherError
-from stillhouse.llm.decisions import NO_DECISIONS, decision_body, read_decision
-from stillhouse.llm.dialect import Dialect, refused_parameter
+from stillhouse.llm.decisions import NO_DECISIONS, NO_DECISIONS_STATUSES, decision_body, read_decision
+from stillhouse.llm.dialect import ModelDialect, refused_parameter
+from stillhouse.llm.endpoint_errors import error_code, may_pass, reason, without_key
 from stillhouse.llm.limit_headers import retry_after_s
-from stillhouse.llm.limits import Expected, Limiter, Place
+from stillhouse.llm.limits import CallSlot, Expected, Limiter
 from stillhouse.llm.pace import Refusal
 from stillhouse.llm.reply import read_completion
 from stillhouse.llm.request import Completion, Request, between_tries, text_listener, text_of
-from stillhouse.llm.stream import Broken, read_stream
+from stillhouse.llm.stream import BrokenStream, read_stream
 from stillhouse.llm.transport import TooLong, Transport
 
 MAX_BODY = 8 * 2**20  # bytes; a longer reply is no chat completion
-_TOO_LONG = 0  # in the place of a status
-_RETRIED = frozenset({408, 409, 425, 429})
+_TOO_LONG = 0  # in the place of a status: the reply is longer than that
 _FIRST_WAIT_S = 0.25
 _PATIENCE_S = 900.0  # a 429 is tried again for so long, however often: the endpoint is there and says later
-_ALONE = 12  # times that a request was refused with 429 while others passed: it is this request
+_ALONE = 12  # refusals (429) of one request while others passed; after them it is the request that is at fault
 _TOO_LARGE = "Request too large"  # how OpenAI's 429 begins for a request that is larger than a whole minute's tokens
 _DEAD_AFTER = 8  # requests in a row that failed after all their tries, with no success between: the endpoint is down
-_NEVER_PASSES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_NO_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _encode = json.JSONEncoder().encode
 
 
-class _Passing(Exception):
-    """A failure that may pass. Carries what the last try saw, how long the endpoint asks to wait, and, of a 429, what it did."""
+class _MayPass(Exception):
+    """A try failed in a way that may pass. `retry_after_s`: what the endpoint asks to wait. `refusal`: of a 429."""
 
     def __init__(self, reason: str, retry_after_s: float | None = None, *, refusal: Refusal | None = None) -> None:
         super().__init__(reason)
         self.retry_after_s, self.refusal = retry_after_s, refusal
 
 
-class _Refused(Exception):
-    """The model does not take one of the parameters."""
+class _ParameterRefused(Exception):
+    """The model does not take one of the parameters. `completion` is the reply if nothing can be done about it."""
 
     def __init__(self, parameter: str, completion: Completion) -> None:
         super().__init__(parameter)
         self.parameter, self.completion = parameter, completion
 
 
+@dataclass(slots=True)
+class _Tries:
+    """The tries of one request that failed so far."""
+
+    n: int = 0
+    n_other: int = 0  # those that failed otherwise than by a 429
+    refusal: Refusal | None = None  # of the last try, if it was a 429
+    first_429_at: float = 0.0
+
+    def failed(self, failure: _MayPass) -> None:
+        self.n += 1
+        if failure.refusal is None:
+            self.n_other += 1
+        elif self.refusal is None:
+            self.first_429_at = failure.refusal.at  # earlier waits in the limiter's queue are no refusals
+        self.refusal = failure.refusal
+
+    def are_enough(self, most: int) -> bool:
+        """Whether to give up. Refusals are borne for longer than failures, of which `most` are enough."""
+        if self.refusal is None:
+            return self.n_other >= most
+        return self.refusal.at - self.first_429_at >= _PATIENCE_S or self.refusal.alone >= _ALONE
+
+
 class ChatClient:
-    """One endpoint and one model on it. The key is kept in the session's headers and taken out of whatever the endpoint echoes."""
+    """One endpoint and one model on it.
+
+    The key is kept in the session's headers. It is taken out of whatever the endpoint echoes.
+    """
 
     def __init__(
         self,
@@ -68,17 +102,12 @@ class ChatClient:
         timeout_s: float = 120.0,
         longest_wait_s: float = 60.0,
         jitter: Callable[[], float] = random.random,
-        dialect: Dialect | None = None,
+        dialect: ModelDialect | None = None,
     ) -> None:
         self.base_url, self.model, self.limiter = base_url.rstrip("/"), model, limiter
-        self._key, self._attempts, self._timeout_s, self._longest_wait_s, self._jitter = (
-            key,
-            attempts,
-            timeout_s,
-            longest_wait_s,
-            jitter,
-        )
-        self.dialect = dialect or Dialect(model)
+        self._key, self._attempts, self._jitter = key, attempts, jitter
+        self._timeout_s, self._longest_wait_s = timeout_s, longest_wait_s
+        self.dialect = dialect or ModelDialect(model)
         self._authorization = {"Authorization": f"Bearer {key}"} if key else {}
         self._session: aiohttp.ClientSession | None = None
         self._transport: Transport | None = None
@@ -91,74 +120,69 @@ class ChatClient:
     async def complete(self, request: Request) -> Completion:
         """Send one request, with retries. Raises TeacherError where no request can succeed."""
         decides = "decision" in request.parameters
-        path, body = (
-            ("decisions", decision_body(self.model, request))
-            if decides
-            else ("chat/completions", chat_body(self.model, request))
-        )
+        if decides:
+            path, body = "decisions", decision_body(self.model, request)
+        else:
+            path, body = "chat/completions", chat_body(self.model, request)
         refused = self.dialect.refused
         raw = _encode(self.dialect.body(body)).encode()
         n_characters = sum(len(text_of(message)) for message in request.messages)
-        tries, failures, refusal, refused_at = 0, 0, None, 0.0
+        tries = _Tries()
         while True:
             try:
-                completion = await self._try(path, raw, n_characters, request.max_tokens, decides, refusal)
+                completion = await self._try(path, raw, n_characters, request.max_tokens, decides, tries.refusal)
                 break
-            except _Refused as error:
+            except _ParameterRefused as error:
                 if error.parameter in refused or error.parameter not in request.parameters:
                     completion = error.completion
                     break
                 self.dialect.refuse(error.parameter)
                 refused = self.dialect.refused
                 raw = _encode(self.dialect.body(body)).encode()
-            except _Passing as error:
-                tries += 1
-                if refusal is None and error.refusal is not None:
-                    refused_at = error.refusal.at  # the time in the limiter's queue before it is no refusal
-                refusal, failures = error.refusal, failures + (error.refusal is None)
-                if (
-                    failures >= self._attempts
-                    if refusal is None
-                    else refusal.at - refused_at >= _PATIENCE_S or refusal.alone >= _ALONE
-                ):
-                    return self._failed(str(error), tries)
-                await self._wait(tries, error.retry_after_s)
-            except Broken as error:  # part of the text was heard already: another try would be heard as well
-                return Completion(None, error=f"the stream broke off ({self._clean(str(error))})")
+            except _MayPass as failure:
+                tries.failed(failure)
+                if tries.are_enough(self._attempts):
+                    return self._failed(str(failure), tries.n)
+                await self._wait(tries.n, failure.retry_after_s)
+            except BrokenStream as error:  # part of the text was heard already: another try would be heard as well
+                return Completion(None, error=f"the stream broke off ({without_key(str(error), self._key)})")
         self._failures_in_a_row = 0
         lacking = self.dialect.lacking(request.parameters)
         return replace(completion, lacking=lacking) if lacking else completion
 
-    async def _wait(self, tries: int, retry_after_s: float | None) -> None:
-        """Until the next try: what the endpoint asks for, else twice as long as the last time; with jitter, so that not all come back at once."""
-        wait_s = (
-            min(_FIRST_WAIT_S * 2 ** min(tries - 1, 30), self._longest_wait_s)
-            if retry_after_s is None
-            else retry_after_s
-        )
-        wait_s *= (0.5 + 0.5 * self._jitter()) if retry_after_s is None else (1 + 0.1 * self._jitter())
-        told = between_tries.get()
-        if told is None:
+    async def _wait(self, n_tries: int, retry_after_s: float | None) -> None:
+        """Wait before the next try: as long as the endpoint asks, else twice as long as the last time.
+
+        Jitter keeps requests that failed together from coming back together.
+        """
+        if retry_after_s is None:
+            doubled_s = min(_FIRST_WAIT_S * 2 ** min(n_tries - 1, 30), self._longest_wait_s)
+            wait_s = doubled_s * (0.5 + 0.5 * self._jitter())
+        else:
+            wait_s = retry_after_s * (1 + 0.1 * self._jitter())
+        tell = between_tries.get()
+        if tell is None:
             await self.limiter.sleep(wait_s)
             return
-        told(1)
+        tell(1)
         try:
             await self.limiter.sleep(wait_s)
         finally:
-            told(-1)
+            tell(-1)
 
     async def _try(
         self, path: str, raw: bytes, n_characters: int, max_tokens: int | None, decides: bool, refusal: Refusal | None
     ) -> Completion:
-        place = await self.limiter.begin(*self._expected.tokens(n_characters, max_tokens))
+        """Send the request once. `refusal`: how its last try was refused, where that was a 429."""
+        slot = await self.limiter.begin(*self._expected.tokens(n_characters, max_tokens))
         completion = None
         try:
             status, headers, reply = await self._post(path, raw)
             self.limiter.learn(headers)
-            completion = self._read(status, headers, reply, place, refusal, decides=decides)
+            completion = self._read(status, headers, reply, slot, refusal, decides=decides)
         finally:
-            self.limiter.end(place, None if completion is None else completion.usage)
-        self.limiter.succeeded(place)
+            self.limiter.end(slot, None if completion is None else completion.usage)
+        self.limiter.succeeded(slot)
         if completion.usage is not None:
             self._expected.saw(n_characters, completion.usage)
         return completion
@@ -167,31 +191,30 @@ class ChatClient:
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= _DEAD_AFTER:
             raise TeacherError(
-                f"{self.base_url}: {self._failures_in_a_row} requests in a row failed after {tries} tries each ({reason}); "
-                "run this again when the endpoint is back: what was answered is stored"
+                f"{self.base_url}: {self._failures_in_a_row} requests in a row failed after {tries} tries each "
+                f"({reason}); run this again when the endpoint is back: what was answered is stored"
             )
         return Completion(None, error=f"endpoint failed: {reason}")
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            headers = {"Content-Type": "application/json"} | self._authorization
-            # The limiter bounds what is in flight; a second bound here would only hide it.
             self._session = aiohttp.ClientSession(
-                headers=headers,
+                headers={"Content-Type": "application/json"} | self._authorization,
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=aiohttp.TCPConnector(limit=0),  # the limiter alone bounds the calls under way
             )
         return self._session
 
     async def _post(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        """(status, headers, body) of the reply. Raises _MayPass where none came."""
         try:
             return await (self._post_whole(path, body) if text_listener.get() is None else self._post_heard(path, body))
         except TooLong:
             return _TOO_LONG, {}, b""
         except TimeoutError:
-            raise _Passing(f"no answer within {self._timeout_s:g} s") from None
+            raise _MayPass(f"no answer within {self._timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise _Passing(self._clean(f"connection failed ({error})")) from None
+            raise _MayPass(without_key(f"connection failed ({error})", self._key)) from None
 
     async def _post_whole(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         if self._transport is None:
@@ -221,60 +244,53 @@ class ChatClient:
         status: int,
         headers: Mapping[str, str],
         raw: bytes,
-        place: Place,
-        refusal: Refusal | None = None,
+        slot: CallSlot,
+        last_refusal: Refusal | None,
         *,
-        decides: bool = False,
+        decides: bool,
     ) -> Completion:
-        latency_s = self.limiter.clock() - place.began
-        if (status in _RETRIED or status >= 500) and not (status == 429 and self._said(raw).startswith(_TOO_LARGE)):
+        """What a reply means: a Completion, or one of the exceptions above."""
+        latency_s = self.limiter.clock() - slot.began
+        if decides and status in NO_DECISIONS_STATUSES:
+            return Completion(None, error=NO_DECISIONS, latency_s=latency_s, status=status)
+        words = "" if status == 200 else reason(raw, self._key)
+        if may_pass(status) and not (status == 429 and words.startswith(_TOO_LARGE)):
             asked_s = retry_after_s(headers)
             wait_s = None if asked_s is None else min(asked_s, self._longest_wait_s)
-            refusal = self._refused(raw, place, wait_s, refusal) if status == 429 else None
-            raise _Passing(f"status {status}: {self._said(raw)}", wait_s, refusal=refusal)
+            refusal = self._refused(raw, words, slot, wait_s, last_refusal) if status == 429 else None
+            raise _MayPass(f"status {status}: {words}", wait_s, refusal=refusal)
         if status == _TOO_LONG:
             return Completion(None, error="the reply is longer than 8 MiB", latency_s=latency_s)
         if status in (401, 403):
             raise TeacherError(
-                f"{self.base_url}: the endpoint refuses the key ({status}: {self._said(raw)}); set the right key in the environment"
+                f"{self.base_url}: the endpoint refuses the key ({status}: {words}); "
+                "set the right key in the environment"
             )
-        if decides and status in (404, 405, 501):
-            return Completion(None, error=NO_DECISIONS, latency_s=latency_s)
         if status == 404:
             raise TeacherError(
-                f"{self.base_url}: no such model or path ({status}: {self._said(raw)}); check the name {self.model!r} and the address"
+                f"{self.base_url}: no such model or path ({status}: {words}); "
+                f"check the name {self.model!r} and the address"
             )
         if status != 200:
-            refused = Completion(
-                None, error=f"refused by the endpoint ({status}: {self._said(raw)})", latency_s=latency_s
-            )
+            error = f"refused by the endpoint ({status}: {words})"
+            refused = Completion(None, error=error, latency_s=latency_s, status=status)
             if status in (400, 422) and (parameter := refused_parameter(raw)) is not None:
-                raise _Refused(parameter, refused)
+                raise _ParameterRefused(parameter, refused)
             return refused
         return (read_decision if decides else read_completion)(raw, latency_s, self._clean)
 
-    def _refused(self, raw: bytes, place: Place, retry_after_s: float | None, earlier: Refusal | None) -> Refusal:
-        if _code(raw) in _NEVER_PASSES:
+    def _refused(
+        self, raw: bytes, words: str, slot: CallSlot, retry_after_s: float | None, last_refusal: Refusal | None
+    ) -> Refusal:
+        """Tell the limiter of a 429. Raises TeacherError where the account has nothing left to pay with."""
+        if error_code(raw) in _NO_QUOTA:
             raise TeacherError(
-                f"{self.base_url}: the account has no quota left ({self._said(raw)}); add credit, then run this again"
+                f"{self.base_url}: the account has no quota left ({words}); add credit, then run this again"
             )
-        return self.limiter.refused(place, retry_after_s, earlier)
-
-    def _said(self, raw: bytes) -> str:
-        """The endpoint's own words, short and without the key."""
-        text = raw.decode(errors="replace")
-        try:
-            said = json.loads(text)["error"]
-            text = said["message"] if isinstance(said, dict) else str(said)
-        except (ValueError, KeyError, TypeError):
-            pass  # not the API's error form: show the body as it is
-        return (
-            " ".join(self._clean(text).split())[:200] or "no reason given"
-        )  # cleaned before it is cut: half a key is a key told, too
+        return self.limiter.refused(slot, retry_after_s, last_refusal)
 
     def _clean(self, text: str) -> str:
-        text = text.encode(errors="replace").decode()  # it goes into messages and files
-        return text.replace(self._key, "[key]") if self._key else text
+        return without_key(text, self._key)
 
     async def close(self) -> None:
         if self._transport is not None:
@@ -301,12 +317,3 @@ def chat_body(model: str, request: Request) -> dict[str, Any]:
             "json_schema": {"name": "answer", "schema": dict(request.schema), "strict": True},
         }
     return body
-
-
-def _code(raw: bytes) -> str | None:
-    """The code in the API's error form."""
-    try:
-        code = json.loads(raw)["error"]["code"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return code if isinstance(code, str) else None

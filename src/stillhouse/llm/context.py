@@ -1,4 +1,7 @@
-"""How much a model reads at once, and how long a prompt is to it: counted with its own tokenizer, or measured on calls that were paid for already."""
+"""How many tokens a model reads at once, and how many a prompt has.
+
+A prompt's tokens are counted with the model's own tokenizer, or estimated from calls that were paid for already.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -11,33 +14,34 @@ from stillhouse.llm.request import text_of
 from stillhouse.records import Usage
 
 Messages = Sequence[Mapping[str, Any]]
-PER_MESSAGE = 8  # tokens for a message's role and its ends, on the safe side of what chat templates take
-_WINDOWS = ("max_model_len", "context_window", "context_length")
+PER_MESSAGE = 8  # tokens for a message's role and its ends: more than chat templates use
+_WINDOW_KEYS = ("max_model_len", "context_window", "context_length")
 _LIST_S = 10.0
-KEPT_FREE = 0.1  # share of the window left unused where tokens are measured and not counted: some texts take more of them than the average
+KEPT_FREE = 0.1  # share of the window left unused where tokens are estimated: some texts have more than the average
 
 
 def context_window(model: str) -> int | None:
-    """Tokens that the model reads and writes in one call, after the price table's facts about it; None where no table knows the model."""
-    if "://" in model:  # whoever serves the weights sets the window
+    """Tokens that the model reads and writes in one call, by the price table; None where it does not know the model."""
+    if "://" in model:  # at an address, whoever serves the weights there sets the window
         return None
     from genai_prices import data_snapshot  # half a second to load
 
     provider, colon, name = model.partition(":")
     try:
-        _, found = data_snapshot.get_snapshot().find_provider_model(
+        _, facts = data_snapshot.get_snapshot().find_provider_model(
             name if colon else model, None, provider if colon else None, None
         )
     except LookupError:
         return None
-    return found.context_window
+    return facts.context_window
 
 
 async def listed_window(base_url: str, model: str, key: str | None) -> int | None:
-    """Tokens that the endpoint's own list of models says the model reads and writes in one call; None where there is no such list, or it does not say.
+    """Tokens that the model reads and writes in one call, by the endpoint's own list of models; None: it does not say.
 
-    OpenAI's form of the list has no such number: vLLM adds `max_model_len`, Groq `context_window`, OpenRouter and Together `context_length`. One free call,
-    tried once: who cannot be asked now is asked in earnest a moment later, with all the words for what may be wrong.
+    OpenAI's form of the list has no such number. vLLM adds `max_model_len`, Groq `context_window`, OpenRouter and
+    Together `context_length`. The list is free, and asked for once: where that fails, a real call follows in a moment
+    and says what is wrong.
     """
     import aiohttp
 
@@ -49,28 +53,21 @@ async def listed_window(base_url: str, model: str, key: str | None) -> int | Non
         ):
             rows = json.loads(await response.read())["data"] if response.status == 200 else ()
         row: dict[str, Any] = next((row for row in rows if row["id"] == model), {})
-        found = next((value for name in _WINDOWS if (value := row.get(name)) is not None), None)
-    except (
-        aiohttp.ClientError,
-        OSError,
-        TimeoutError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-    ):
+        window = next((value for key in _WINDOW_KEYS if (value := row.get(key)) is not None), None)
+    except (aiohttp.ClientError, OSError, TimeoutError):
         return None
-    return found if isinstance(found, int) and not isinstance(found, bool) and found > 0 else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # it is no such list
+        return None
+    return window if isinstance(window, int) and not isinstance(window, bool) and window > 0 else None
 
 
 @dataclass(frozen=True)
 class TokenCounter:
-    """The length of a prompt in tokens. `how` says in words where the count comes from; `usable`: the share of a window that may be planned with."""
+    """The length of a prompt in tokens."""
 
-    count: Callable[[str], float]
-    how: str
-    usable: float = 1.0
+    count: Callable[[str], float]  # of a text
+    how: str  # in words, where the count comes from
+    usable: float = 1.0  # the share of a window that may be planned with
     per_message: int = 0
 
     def of(self, messages: Messages) -> float:
@@ -78,7 +75,10 @@ class TokenCounter:
 
 
 def with_tokenizer(path: Path) -> TokenCounter:
-    """Counts by the `tokenizer.json` at `path`, or in that folder. Raises TaskFileError where there is none, MissingExtraError without `tokenizers`."""
+    """Counts by the `tokenizer.json` at `path`, or in that folder.
+
+    Raises TaskFileError where there is none, MissingExtraError without `tokenizers`.
+    """
     try:
         from tokenizers import Tokenizer
     except ModuleNotFoundError:
@@ -94,7 +94,8 @@ def with_tokenizer(path: Path) -> TokenCounter:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises plain Exception for a file that it cannot read
         raise TaskFileError(
-            f"[teacher] tokenizer = {str(path)!r}: cannot be read ({error}); give a tokenizer.json as `tokenizers` writes it"
+            f"[teacher] tokenizer = {str(path)!r}: cannot be read ({error}); "
+            "give a tokenizer.json as `tokenizers` writes it"
         ) from None
     return TokenCounter(
         lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids),
@@ -104,20 +105,18 @@ def with_tokenizer(path: Path) -> TokenCounter:
 
 
 def measured(prompts: Sequence[Messages], usages: Sequence[Usage | None]) -> TokenCounter | None:
-    """Counts by the characters that a token took on average in these calls; None where no call tells its tokens."""
-    told = [
+    """Counts by the characters that a token had on average in these calls; None where no call tells its tokens."""
+    calls = [
         (sum(len(text_of(message)) for message in prompt), usage.input_tokens, usage.estimated)
         for prompt, usage in zip(prompts, usages, strict=True)
         if usage is not None and usage.input_tokens
     ]
-    if not told:
+    if not calls:
         return None
-    ratio = sum(characters for characters, _, _ in told) / sum(tokens for _, tokens, _ in told)
-    source = (
-        "estimated, as a stand-in counts no tokens"
-        if any(estimated for *_, estimated in told)
-        else f"measured on {len(told):,} calls"
-    )
+    ratio = sum(characters for characters, _, _ in calls) / sum(tokens for _, tokens, _ in calls)
+    source = f"measured on {len(calls):,} calls"
+    if any(estimated for *_, estimated in calls):
+        source = "estimated, as a stand-in counts no tokens"
     return TokenCounter(
         lambda text: len(text) / ratio,
         f"{ratio:.2f} characters a token, {source}; a tenth of the window is kept free",

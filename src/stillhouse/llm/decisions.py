@@ -1,4 +1,7 @@
-"""The decisions API (`POST /v1/decisions`): a choice among given ones, with a probability for each; made for branches that a model takes."""
+"""The decisions API (`POST /v1/decisions`): one choice among several, with a probability for each.
+
+It is made for branches that a model takes.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,13 +11,14 @@ from stillhouse.llm.request import Completion, Request, is_unicode
 from stillhouse.records import Usage
 
 NO_DECISIONS = "the endpoint has no decisions API"
+NO_DECISIONS_STATUSES = (404, 405, 501)  # how it says so
 
 
 def decision_body(model: str, request: Request) -> dict[str, Any]:
     """The body that asks one choice question; the request's messages are its input."""
-    asked = request.parameters["decision"]
-    choices = [{"value": choice} for choice in asked["choices"]]
-    question = {"type": "choice", "name": "decision", "instructions": asked["instructions"], "choices": choices}
+    decision = request.parameters["decision"]
+    choices = [{"value": choice} for choice in decision["choices"]]
+    question = {"type": "choice", "name": "decision", "instructions": decision["instructions"], "choices": choices}
     messages = [
         {"type": "message", "role": message["role"], "content": message["content"]} for message in request.messages
     ]
@@ -22,28 +26,25 @@ def decision_body(model: str, request: Request) -> dict[str, Any]:
 
 
 def read_decision(raw: bytes, latency_s: float, clean: Callable[[str], str] = str) -> Completion:
-    """The choice as `text` and all probabilities as `scores`. A refusal, or anything else, becomes a Completion whose `error` says what came instead."""
+    """The choice as `text`, and all probabilities as `scores`.
+
+    A refusal, or anything else, becomes a Completion whose `error` says what came instead.
+    """
     try:
         body = json.loads(raw)
         answer, usage = body["answers"][0], _usage(body.get("usage"))
         if answer["type"] == "refusal":
-            return Completion(
-                None, error="the model refused to decide", finish_reason="refusal", usage=usage, latency_s=latency_s
-            )
+            error = "the model refused to decide"
+            return Completion(None, error=error, finish_reason="refusal", usage=usage, latency_s=latency_s)
         scores = {_text(pair["value"]): float(pair["probability"]) for pair in answer["probabilities"]}
         choice = _text(answer["choice"])
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        return Completion(
-            None, error=f"reply is not a decision: {clean(raw.decode(errors='replace'))[:80]!r}", latency_s=latency_s
-        )
-    if (
-        choice not in scores
-        or not all(0 <= score <= 1 + 1e-6 for score in scores.values())
-        or not is_unicode("".join(scores))
-    ):
-        return Completion(
-            None, error="reply is a decision without a probability for its choice", usage=usage, latency_s=latency_s
-        )
+        error = f"reply is not a decision: {clean(raw.decode(errors='replace'))[:80]!r}"
+        return Completion(None, error=error, latency_s=latency_s)
+    probable = all(0 <= score <= 1 + 1e-6 for score in scores.values())
+    if choice not in scores or not probable or not is_unicode("".join(scores)):
+        error = "reply is a decision without a probability for its choice"
+        return Completion(None, error=error, usage=usage, latency_s=latency_s)
     return Completion(choice, finish_reason="stop", usage=usage, latency_s=latency_s, scores=scores)
 
 

@@ -1,8 +1,10 @@
 """What one model at one endpoint takes, as its refusals tell.
 
-Models differ in the parameters of one and the same API: those that reason know `max_tokens` as `max_completion_tokens` and take no temperature but their own
-(OpenAI since o1, Anthropic since Claude Opus 4.7). Which does what is in no list, but a refusal says it. A parameter with another name is sent under that name;
-a sampler's setting that the model has no room for is left out, which is said once, and in each reply's `lacking`, for rows' provenance and steps' facts.
+Models differ in the parameters of one and the same API. Those that reason know `max_tokens` as `max_completion_tokens`,
+and take no temperature but their own (OpenAI since o1, Anthropic since Claude Opus 4.7). No list says which model does
+what, but a refusal says it. A parameter that has another name is sent under that name. A sampler's setting that the
+model does not take is left out. A log line says so once, and each reply's `lacking` repeats it, for the provenance of
+rows and the facts of steps.
 """
 
 import json
@@ -13,15 +15,18 @@ from typing import Any
 
 _RENAMED = {"max_tokens": "max_completion_tokens"}
 _LEFT_OUT = ("top_p", "temperature")  # in this order: where the two cannot go together, the temperature stays
-_REFUSES = re.compile(
+_REFUSES = re.compile(  # an endpoint's own words: no API has a code for this that all of them use
     r"unsupported|not support|deprecated|not allowed|not permitted|cannot both|unrecogni[sz]ed|unknown parameter",
     re.IGNORECASE,
 )
 _log = logging.getLogger(__name__)
 
 
-class Dialect:
-    """The parameters that a model refused, shared by its single calls and its batches. `refused`: names that are known to be refused from the start."""
+class ModelDialect:
+    """The parameters that a model refused, shared by its single calls and its batches.
+
+    `refused` of the constructor: names that are known to be refused before anything is sent.
+    """
 
     def __init__(self, model: str, refused: Collection[str] = ()) -> None:
         self._model = model
@@ -31,8 +36,8 @@ class Dialect:
         """A request's body as the model takes it."""
         if not self.refused:
             return body
-        named = {_RENAMED.get(name, name) if name in self.refused else name: value for name, value in body.items()}
-        return {name: value for name, value in named.items() if name not in _LEFT_OUT or name not in self.refused}
+        renamed = {_RENAMED.get(name, name) if name in self.refused else name: value for name, value in body.items()}
+        return {name: value for name, value in renamed.items() if name not in _LEFT_OUT or name not in self.refused}
 
     def lacking(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
         """Those of a request's parameters that are left out."""
@@ -49,12 +54,12 @@ def refused_parameter(raw: bytes) -> str | None:
     """The parameter that an error's body says the model does not take; None where it is about anything else."""
     try:
         error = json.loads(raw)["error"]
-        said, parameter = f"{error['message']} {error.get('code')}", error.get("param")
+        words, parameter = f"{error['message']} {error.get('code')}", error.get("param")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    if not _REFUSES.search(said):
+    if not _REFUSES.search(words):
         return None
     names = (*_LEFT_OUT, *_RENAMED)
     if isinstance(parameter, str) and parameter:
         return parameter if parameter in names else None
-    return next((name for name in names if re.search(rf"\b{name}\b", said)), None)
+    return next((name for name in names if re.search(rf"\b{name}\b", words)), None)

@@ -9,10 +9,11 @@ from stillhouse.llm.prices import Price
 from stillhouse.llm.request import Request, text_of
 
 _DEFAULT_MAX_TOKENS = 4096  # reserved for a reply whose request names no max_tokens
+_NOTHING_USD = 1e-9  # the rounding of sums may leave less than this where nothing is reserved; any token costs more
 
 
 class Budget(Protocol):
-    """Who is asked before a call is paid for, and told what it cost."""
+    """Whoever is asked before a call is paid for, and told what it cost."""
 
     @property
     def max_usd(self) -> float | None:
@@ -25,7 +26,7 @@ class Budget(Protocol):
 
 
 class Ledger:
-    """What was spent, what is reserved, and the cap. `spent_usd` is None once a call was paid for at an unknown price."""
+    """What was spent, what is reserved, and the cap. `spent_usd`: None once a call was paid for at an unknown price."""
 
     def __init__(self, max_usd: float | None = None) -> None:
         if max_usd is not None and not max_usd >= 0:  # NaN, too: no sum is ever more than it
@@ -36,17 +37,18 @@ class Ledger:
         self._waiting: list[asyncio.Future[None]] = []
 
     async def reserve(self, request: Request, price: Price | None) -> float:
-        """Set the worst case of this call aside and return it. Waits while calls in flight may still free enough; raises BudgetError when none can."""
+        """Set the worst case of this call aside and return it.
+
+        Waits while calls under way may turn out cheaper than reserved. Raises BudgetError where none is under way.
+        """
         worst = self._worst(request, price)
         while (over := self._over(worst)) is not None:
-            if (
-                self._reserved < 1e-9
-            ):  # nothing is under way; sums of floats may leave a trace, less than any token costs
+            if self._reserved < _NOTHING_USD:
                 raise over
             settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(settled)
             await settled
-        self._reserved += worst  # with nothing awaited since the look
+        self._reserved += worst  # nothing was awaited since the last look, so there still is room for it
         return worst
 
     def reserve_now(self, request: Request, price: Price | None, share: float) -> float:
@@ -66,7 +68,8 @@ class Ledger:
             return 0.0
         if price is None:
             raise PriceUnknownError(
-                f"no price is known for {request.model}, so max_usd = {self.max_usd:g} cannot be kept; give --price-in and --price-out"
+                f"no price is known for {request.model}, so max_usd = {self.max_usd:g} cannot be kept; "
+                "give --price-in and --price-out"
             )
         return worst_case_usd(request, price)
 
@@ -75,14 +78,15 @@ class Ledger:
         if self.max_usd is None or (self.spent_usd or 0.0) + self._reserved + worst <= self.max_usd:
             return None
         return BudgetError(
-            f"the next call may cost up to ${worst:.2g} and would pass the cap of ${self.max_usd:g} (${self.spent_usd or 0:.2g} spent); "
+            f"the next call may cost up to ${worst:.2g} and would pass the cap of ${self.max_usd:g} "
+            f"(${self.spent_usd or 0:.2g} spent); "
             "raise --max-usd and run this again: what was answered is stored and is not paid for twice"
         )
 
     async def settle(self, reserved: float, cost_usd: float | None, *, paid: bool) -> None:
-        """Replace a reservation by what the call cost. A call that was not answered was not paid for."""
+        """Replace a reservation by what the call cost. `paid` False: the call was not answered, and cost nothing."""
         self._reserved = max(0.0, self._reserved - reserved)
-        if paid and cost_usd is None:  # with a cap, an answer without token counts counts as its worst case
+        if paid and cost_usd is None:  # under a cap, an answer whose tokens are not known counts as its worst case
             self.spent_usd = None if self.max_usd is None else (self.spent_usd or 0.0) + reserved
         elif paid and self.spent_usd is not None:
             self.spent_usd += cost_usd or 0.0
@@ -94,18 +98,14 @@ class Ledger:
 
 def worst_case_input_tokens(request: Request) -> int:
     """An upper bound on the tokens of a prompt: each is at least one byte, and each message adds a few for its role."""
-    beside = [
-        part
-        for part in (request.schema, request.parameters.get("tools"), request.parameters.get("decision"))
-        if part is not None
-    ]
-    return sum(len(text_of(message).encode()) + 8 for message in request.messages) + sum(
-        len(json.dumps(part)) for part in beside
-    )
+    n_messages = sum(len(text_of(message).encode()) + 8 for message in request.messages)
+    beside = (request.schema, request.parameters.get("tools"), request.parameters.get("decision"))
+    return n_messages + sum(len(json.dumps(part)) for part in beside if part is not None)
 
 
 def worst_case_usd(request: Request, price: Price) -> float:
     """An upper bound on the cost of one call, at the price of a prompt of that length."""
     n_input = worst_case_input_tokens(request)
-    dearest = max(price.input_usd_per_m, price.written_usd_per_m or 0.0)  # all of it may go into the provider's cache
+    # The provider may write the whole prompt into its cache, which some providers charge more for.
+    dearest = max(price.input_usd_per_m, price.written_usd_per_m or 0.0)
     return (n_input * dearest + (request.max_tokens or _DEFAULT_MAX_TOKENS) * price.output_usd_per_m) / 1e6

@@ -1,4 +1,7 @@
-"""The one way to a paid model: look in the store, reserve the worst case, call, price, commit; then, and only then, answer."""
+"""The one way to a paid model.
+
+Look in the store, reserve the worst case, call, price, commit. Only then is the answer given.
+"""
 
 import asyncio
 import time
@@ -7,25 +10,29 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from stillhouse.llm.dialect import Dialect
+from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Budget, worst_case_input_tokens
-from stillhouse.llm.prices import Price, call_cost, known_price
+from stillhouse.llm.prices import GivenPrices, Price, call_cost, known_price
 from stillhouse.llm.request import Completion, Request, ToolCall, text_listener
 from stillhouse.records import Example
 from stillhouse.store import Store, StoredCompletion
 
-AT_ONCE = 32  # of a model without a limiter
-Call = Callable[[Request, Example | None], Awaitable[Completion]]
-IN_A_BATCH = " in a batch"  # how the price of an answer says that a batch gave it
+AT_ONCE = 32  # so many calls to a model without a limiter run at the same time
+_LOOK_UP_HOLDS_S = 1.0
+AskModel = Callable[[Request, Example | None], Awaitable[Completion]]
+_IN_A_BATCH = " in a batch"  # how the price of an answer that a batch gave ends
 
 
 class MeteredModel:
-    """A model behind the store and the ledger. `priced_as` names the model whose prices hold (for a stand-in); default: its own."""
+    """A model behind the store and the ledger.
+
+    `priced_as` names the model whose prices hold, where the model is a stand-in for it.
+    """
 
     def __init__(
         self,
         name: str,
-        call: Call,
+        call: AskModel,
         store: Store,
         ledger: Budget,
         *,
@@ -39,32 +46,28 @@ class MeteredModel:
         close: Callable[[], Awaitable[None]] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         in_flight: Callable[[], int] = lambda: AT_ONCE,
-        dialect: Dialect | None = None,
+        dialect: ModelDialect | None = None,
     ) -> None:
         self.in_flight = in_flight  # how many calls it is worth having under way now
         self.name, self.stand_in, self.ledger = name, stand_in, ledger
-        self.bills = bills  # an endpoint, whose calls cost somebody something; a script's do not
-        self.dialect = dialect or Dialect(name)  # shared with whatever else asks this model
+        self.bills = bills  # its calls cost somebody something: an endpoint's do, a script's do not
+        self.dialect = dialect or ModelDialect(name)  # shared with whatever else asks this model
         self._call, self._store, self._close, self._now = call, store, close, now
         self._priced_as = priced_as or name
-        self._given: dict[str, Any] = {
-            "price_in": price_in,
-            "price_out": price_out,
-            "price_cached": price_cached,
-            "price_written": price_written,
-        }
-        self.given_up: dict[
-            str, Completion
-        ] = {}  # requests that a batch had no answer for, with the reason: not to be asked at the full price
+        self._own_prices = GivenPrices(
+            price_in=price_in, price_out=price_out, price_cached=price_cached, price_written=price_written
+        )
+        # Requests that a batch gave no answer to, with the reason. They are not asked again at the full price.
+        self.given_up: dict[str, Completion] = {}
         self.n_live, self.live_usd = 0, 0.0  # calls paid for one by one, at the full price, and their known cost
-        self._absent: set[str] = set()
+        self._absent: set[str] = set()  # requests that the store did not have when it was last looked up for many
         self._looked_at = 0.0
         self._under_way: dict[str, asyncio.Future[Completion]] = {}
 
     @property
     def price_snapshot(self) -> str | None:
         """Which price holds today, in words; None: unknown."""
-        price = known_price(self._priced_as, self._now(), **self._given)
+        price = known_price(self._priced_as, self._now(), **self._own_prices)
         return None if price is None else price.snapshot
 
     def known(self, hashes: Sequence[str]) -> set[str]:
@@ -72,25 +75,28 @@ class MeteredModel:
         return self._store.known(hashes)
 
     def look_up(self, hashes: Sequence[str]) -> None:
-        """Ask the store for many at once. Those that it lacks are not looked for again within a second; later, other processes may have added them."""
+        """Ask the store for many at once, so that those it lacks need not be looked for one by one.
+
+        That holds for a second: later, other processes may have added them.
+        """
         known = self._store.known(hashes)
-        self._absent, self._looked_at = {one for one in hashes if one not in known}, time.monotonic()
+        self._absent, self._looked_at = {hash_ for hash_ in hashes if hash_ not in known}, time.monotonic()
 
     def _stored(self, hash_: str) -> StoredCompletion | None:
         if hash_ in self._absent:
-            self._absent.discard(hash_)  # the next equal request finds what this one is about to get
-            if time.monotonic() - self._looked_at < 1.0:
+            self._absent.discard(hash_)  # this request is about to get its answer: the next equal one will find it
+            if time.monotonic() - self._looked_at < _LOOK_UP_HOLDS_S:
                 return None
         return self._store.get(hash_)
 
     @property
     def priced_as(self) -> str:
-        """The model whose prices, and whose context window, hold: its own name, or that of the model it stands in for."""
+        """Whose prices and context window hold: this model's own, or those of the model for which it stands in."""
         return self._priced_as
 
     def price_of(self, n_input: int) -> Price | None:
         """The price of a prompt of that many tokens today; None: unknown."""
-        return known_price(self._priced_as, self._now(), **self._given, n_input=n_input)
+        return known_price(self._priced_as, self._now(), **self._own_prices, n_input=n_input)
 
     def has(self, request: Request) -> bool:
         """Whether the store has the answer."""
@@ -112,7 +118,8 @@ class MeteredModel:
                 here = asyncio.current_task()
                 if not twin.cancelled() or (here is not None and here.cancelling()):
                     raise
-                # Whoever began the call was stopped, and not we: it is ours now, or that of another who waited.
+                # The task that was making the call was cancelled, and this one was not. So this task makes the call
+                # now, or another one that waited for it, too.
         answer: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
         self._under_way[request.hash] = answer
         try:
@@ -120,7 +127,7 @@ class MeteredModel:
         except BaseException as error:
             answer.set_exception(error) if isinstance(error, Exception) else answer.cancel()
             if not answer.cancelled():
-                answer.exception()  # seen here: an unawaited twin must not warn
+                answer.exception()  # marks it as seen: asyncio warns of an exception that nobody takes
             raise
         finally:
             del self._under_way[request.hash]
@@ -133,45 +140,44 @@ class MeteredModel:
         paid, cost_usd, created = False, None, _second(now)
         try:
             completion = await self._call(request, example)
-            paid = (
-                completion.finish_reason is not None
-                or completion.usage is not None
-                or completion.text is not None
-                or completion.tool_calls is not None
-            )
+            answer = (completion.finish_reason, completion.usage, completion.text, completion.tool_calls)
+            paid = any(part is not None for part in answer)  # without any of them there was no answer to pay for
             if completion.usage is None:
                 completion = replace(completion, created=created)
             else:
-                cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
+                cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._own_prices)
                 completion = replace(completion, created=created, cost_usd=cost_usd, price_snapshot=snapshot)
-            if paid:  # what was not answered is asked again next time
+            if paid:  # what was not paid for is not stored, so that it is asked again next time
                 self.n_live, self.live_usd = self.n_live + 1, self.live_usd + (cost_usd or 0.0)
-                await self._store.put(
-                    _to_stored(request, completion, created)
-                )  # cancelled, it is committed all the same
+                # Where this task is cancelled meanwhile, the row is committed all the same.
+                await self._store.put(_to_stored(request, completion, created))
         finally:
             await self.ledger.settle(reserved, cost_usd, paid=paid)
         return completion
 
     def price_for(self, request: Request) -> Price | None:
-        """The price of a prompt of that length, for the worst case; None: unknown, or there is no cap that would need one."""
+        """The price at which to reserve the worst case; None: it is unknown, or there is no cap that would need one."""
         return None if self.ledger.max_usd is None else self.price_of(worst_case_input_tokens(request))
 
     async def store_batched(self, request: Request, completion: Completion, share: float) -> float | None:
-        """Commit what a batch answered, at this share of the list price; its cost."""
+        """Commit an answer of a batch at this share of the list price, and give its cost."""
         now, cost_usd = self._now(), None
         if completion.usage is not None:
-            cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._given)
+            cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._own_prices)
             cost_usd = None if cost_usd is None else share * cost_usd
-            completion = replace(
-                completion, cost_usd=cost_usd, price_snapshot=snapshot and f"{snapshot}, {share:.0%}{IN_A_BATCH}"
-            )
+            snapshot = snapshot and f"{snapshot}, {share:.0%}{_IN_A_BATCH}"
+            completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot)
         await self._store.put(_to_stored(request, completion, _second(now)))
         return cost_usd
 
     async def close(self) -> None:
         if self._close is not None:
             await self._close()
+
+
+def batch_answered(completion: Completion) -> bool:
+    """Whether a batch gave this answer. Its price says so, in the stores of all versions, and nothing else does."""
+    return _IN_A_BATCH in (completion.price_snapshot or "")
 
 
 def _to_stored(request: Request, completion: Completion, created: str) -> StoredCompletion:
@@ -188,10 +194,21 @@ def _to_stored(request: Request, completion: Completion, created: str) -> Stored
         response["tool_calls"] = [asdict(call) for call in completion.tool_calls]
     if completion.scores is not None:
         response["scores"] = dict(completion.scores)
+    if completion.status is not None:
+        response["status"] = completion.status
     if completion.lacking:
         response["lacking"] = list(completion.lacking)
-    paid = (completion.usage, completion.cost_usd, completion.price_snapshot, completion.latency_s)
-    return StoredCompletion(request.hash, request.model, request.to_dict(), response, *paid, created)
+    return StoredCompletion(
+        request_hash=request.hash,
+        model=request.model,
+        request=request.to_dict(),
+        response=response,
+        usage=completion.usage,
+        cost_usd=completion.cost_usd,
+        price_snapshot=completion.price_snapshot,
+        latency_s=completion.latency_s,
+        created=created,
+    )
 
 
 def _second(now: datetime) -> str:
@@ -213,6 +230,7 @@ def _from_stored(stored: StoredCompletion) -> Completion:
         top_logprobs=None if tops is None else tuple(tops),
         tool_calls=None if calls is None else tuple(ToolCall(**call) for call in calls),
         scores=stored.response.get("scores"),
+        status=stored.response.get("status"),
         lacking=tuple(stored.response.get("lacking", ())),
         created=stored.created,
         from_store=True,

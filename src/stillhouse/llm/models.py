@@ -1,4 +1,7 @@
-"""Models by name. Keys come from the environment, here and nowhere else, and never reach a log, a trace, a report or an error."""
+"""Models by name, and the keys that their endpoints need.
+
+Keys come from the environment, here and nowhere else. They never reach a log, a trace, a report or an error.
+"""
 
 import json
 import os
@@ -6,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stillhouse.errors import KeyMissingError, ModelNameError, TaskFileError, UserError
-from stillhouse.llm.batch import Batches, Provider
+from stillhouse.llm.batch import BatchApi, Batches
 from stillhouse.llm.client import ChatClient
-from stillhouse.llm.dialect import Dialect
+from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Budget, Ledger
 from stillhouse.llm.limits import Limiter
 from stillhouse.llm.metered import AT_ONCE, MeteredModel
@@ -30,13 +33,14 @@ Teacher = PromptedPredictor | RecordedTeacher
 def open_teacher(
     name: str, task: Task, store: Store, *, ledger: Ledger | None = None, shots: Sequence[Example] | None = None
 ) -> Teacher:
-    """The teacher that a name stands for, asking with this task's prompt; `shots` None takes the task's own worked examples.
+    """The teacher that a name stands for, asking with this task's prompt.
 
-    Raises ModelNameError for a name of another form or a file that is absent, KeyMissingError where the provider needs a key.
+    `shots` None takes the task's own worked examples. Raises ModelNameError for a name of another form or a file that
+    is absent, KeyMissingError where the provider needs a key.
     """
     if name.startswith("recorded:"):
-        given = given_prices(task.teacher)
-        price = None if given["price_in"] is None else known_price(name, **given)
+        prices = given_prices(task.teacher)
+        price = None if prices["price_in"] is None else known_price(name, **prices)
         return RecordedTeacher(task.resolve(name.removeprefix("recorded:")), task, price)
     model = open_model(name, task.teacher, store, ledger or Ledger(task.teacher.max_usd))
     return PromptedPredictor(model, task, worked_examples(task) if shots is None else shots)
@@ -44,7 +48,7 @@ def open_teacher(
 
 def open_model(name: str, settings: ModelSettings, store: Store, ledger: Budget) -> MeteredModel:
     """An endpoint or a script behind the store and the ledger."""
-    given = given_prices(settings)
+    prices = given_prices(settings)
     if name.startswith("scripted:"):
         script = load_script(name.removeprefix("scripted:"))
 
@@ -56,7 +60,7 @@ def open_model(name: str, settings: ModelSettings, store: Store, ledger: Budget)
             ask,
             store,
             ledger,
-            **given,
+            **prices,
             priced_as=getattr(script, "priced_as", None),
             stand_in=bool(getattr(script, "stand_in", False)),
             in_flight=lambda: settings.concurrency or AT_ONCE,
@@ -69,8 +73,9 @@ def open_model(name: str, settings: ModelSettings, store: Store, ledger: Budget)
         input_tokens_per_minute=settings.input_tokens_per_minute,
         output_tokens_per_minute=settings.output_tokens_per_minute,
     )
-    # OpenAI's own API takes the newer name from every chat model; of others it is not known before they are asked
-    dialect = Dialect(name, ("max_tokens",) if base_url == _OPENAI else ())
+    # OpenAI's own API takes max_tokens by its newer name, whatever the chat model. Of other endpoints it is not known
+    # before they are asked.
+    dialect = ModelDialect(name, ("max_tokens",) if base_url == _OPENAI else ())
     client = ChatClient(base_url, model, key, limiter, dialect=dialect)
 
     async def send(request: Request, _: Example | None) -> Completion:
@@ -81,7 +86,7 @@ def open_model(name: str, settings: ModelSettings, store: Store, ledger: Budget)
         send,
         store,
         ledger,
-        **given,
+        **prices,
         bills=True,
         close=client.close,
         in_flight=lambda: limiter.in_flight,
@@ -91,26 +96,31 @@ def open_model(name: str, settings: ModelSettings, store: Store, ledger: Budget)
 
 def given_prices(settings: ModelSettings) -> GivenPrices:
     """The user's own prices, checked before anything is paid for; all None where there are none."""
-    given = GivenPrices(
+    prices = GivenPrices(
         price_in=settings.price_in,
         price_out=settings.price_out,
         price_cached=settings.price_cached,
         price_written=settings.price_written,
     )
-    check_prices(**given)
-    if (given["price_in"] is None) != (given["price_out"] is None):
+    check_prices(**prices)
+    if (prices["price_in"] is None) != (prices["price_out"] is None):
         raise UserError(
-            "a price for input tokens alone, or for output tokens alone, prices no call; give both --price-in and --price-out"
+            "a price for input tokens alone, or for output tokens alone, prices no call; "
+            "give both --price-in and --price-out"
         )
-    if given["price_in"] is None and (given["price_cached"] is not None or given["price_written"] is not None):
+    if prices["price_in"] is None and (prices["price_cached"] is not None or prices["price_written"] is not None):
         raise UserError(
-            "price_cached and price_written go with prices of one's own; give price_in and price_out in [teacher] as well"
+            "price_cached and price_written go with prices of one's own; "
+            "give price_in and price_out in [teacher] as well"
         )
-    return given
+    return prices
 
 
 def open_batches(name: str, teacher: Teacher, ledger: Ledger, path: Path, on_done: Callable[[int], None]) -> Batches:
-    """The batches of an endpoint: by Anthropic's API for `anthropic:NAME`, by OpenAI's for all others. Raises UserError for a model that is no endpoint."""
+    """The batches of an endpoint: by Anthropic's API for `anthropic:NAME`, by OpenAI's for all others.
+
+    Raises UserError for a model that is no endpoint.
+    """
     from stillhouse.llm.batch_anthropic import VERSION, AnthropicBatches
     from stillhouse.llm.batch_http import BatchHttp
     from stillhouse.llm.batch_openai import OpenAIBatches
@@ -119,20 +129,21 @@ def open_batches(name: str, teacher: Teacher, ledger: Ledger, path: Path, on_don
         raise UserError(f"{name}: --batch is for endpoints with a batch API; label without it")
     base_url, model, key = endpoint(name)
     dialect = teacher.model.dialect
-    provider: Provider
+    api: BatchApi
     if name.startswith("anthropic:"):
-        provider = AnthropicBatches(
-            BatchHttp(base_url, {"x-api-key": key or "", "anthropic-version": VERSION}, key), model, dialect
-        )
+        headers = {"x-api-key": key or "", "anthropic-version": VERSION}
+        api = AnthropicBatches(BatchHttp(base_url, headers, key), model, dialect)
     else:
-        provider = OpenAIBatches(
-            BatchHttp(base_url, {"Authorization": f"Bearer {key}"} if key else {}, key), model, dialect
-        )
-    return Batches(teacher.model, ledger, provider, path, on_done=on_done)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        api = OpenAIBatches(BatchHttp(base_url, headers, key), model, dialect)
+    return Batches(teacher.model, ledger, api, path, on_done=on_done)
 
 
 def endpoint(name: str) -> tuple[str, str, str | None]:
-    """(base URL, model, key) of `openai:NAME`, `anthropic:NAME` (by its OpenAI-compatible API) or `http(s)://host/v1#NAME`."""
+    """(base URL, model, key) of `openai:NAME`, `anthropic:NAME` or `http(s)://host/v1#NAME`.
+
+    All three speak OpenAI's protocol, Anthropic too.
+    """
     if name.startswith("openai:") and name.removeprefix("openai:"):
         key = _key("OPENAI_API_KEY")
         if not key:
@@ -152,7 +163,7 @@ def endpoint(name: str) -> tuple[str, str, str | None]:
 
 
 def base_url_of(name: str) -> str | None:
-    """Where a model's requests go, asked without its key; None for recorded answers and scripts, which go nowhere."""
+    """The address to which a model's requests go; None for recorded answers and scripts. It needs no key to say so."""
     if name.startswith("openai:"):
         return os.environ.get("OPENAI_BASE_URL", _OPENAI)
     if name.startswith("anthropic:"):

@@ -1,7 +1,7 @@
 """How a reply is read: the answer, and the rationale before it, by the task's own rule.
 
-Strict is what was asked for, word for word; lenient is a near form that leaves no doubt, and is counted apart. A reply that cannot be read is a rejection with
-its reason, never a guess.
+A strict answer stands there word for word as it was asked for. A lenient one has a near form that leaves no doubt, and
+is counted apart. A reply that cannot be read is a rejection with its reason, never a guess.
 """
 
 import functools
@@ -9,7 +9,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Literal
 
 from stillhouse.errors import TaskFileError
@@ -19,33 +19,36 @@ from stillhouse.task import Task
 
 ANSWER = "So the answer is"
 _DEFAULT_PATTERN = rf"{ANSWER}:?\s*(.+?)\s*$"
-NOT_JSON = "the reply is not valid JSON"
-NOT_FITTING = "the reply does not fit the schema"
+_NOT_JSON = "the reply is not valid JSON"
+_NOT_FITTING = "the reply does not fit the schema"
 _SEVERAL = "ambiguous: the reply names several labels"
+_LONGEST_LABEL = 100  # characters
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class ParsedReply:
     """What was read from a reply, or from several that voted.
 
-    `how`: the answer stood there as asked for, was recovered from a near form, or came when the reply was sent back with what was wrong with it.
+    `how`: the answer stood there as asked for, was recovered from a near form, or came when the reply was sent back
+    with what was wrong with it. `counted_as`: the kind of `error`, where its text has details that differ from row to
+    row. `lacking`: what was asked for and the endpoint could not do, such as "schema", "logprobs" or "temperature".
     """
 
     output: str | None
+    _: KW_ONLY
     rationale: str | None = None
     how: Literal["strict", "lenient", "repaired"] | None = None
     error: str | None = None
+    counted_as: str | None = None
     at: int | None = None  # where in the reply's text the answer begins
     agreement: float | None = None  # of k samples, the share that gave this answer; None: there was one
     scores: Mapping[str, float] | None = None  # the teacher's probability per label, where it is known
     sent_back: int = 0  # replies behind this one that were sent back for repair
-    lacking: tuple[
-        str, ...
-    ] = ()  # what was asked for and the endpoint could not do: "schema", "logprobs", "temperature"
+    lacking: tuple[str, ...] = ()
 
 
-def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = False) -> Reply:
-    """Read the answer (and the rationale) from a reply. Ambiguous or absent answers give `output` None and the reason."""
+def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = False) -> ParsedReply:
+    """Read the answer (and the rationale) from a reply. An ambiguous or absent answer gives `output` None and why."""
     for stop in task.teacher.stop:
         text = text.partition(stop)[0]
     indent = len(text) - len(text.lstrip())
@@ -54,69 +57,70 @@ def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = F
         return _object(task, example, text, indent, rationales)
     rationale, answer, asked_for, at = None, text, True, 0
     if rationales:
-        found, asked_for = _answer_in(text, task)
-        if found is None:
-            return Reply(None, error="no answer after the rationale")
-        rationale, answer, at = (
-            text[: found.start()].strip() or None,
-            (found.group(1) or "").strip(),
-            max(found.start(1), 0),
-        )
+        match, asked_for = _answer_in(text, task)
+        if match is None:
+            return ParsedReply(None, error="no answer after the rationale")
+        rationale, answer = text[: match.start()].strip() or None, (match[1] or "").strip()
+        at = max(match.start(1), 0)
     reply = _answer(task, example, answer, rationale, spoken=rationales)
     return replace(reply, how=reply.how if asked_for or reply.how is None else "lenient", at=indent + at)
 
 
-def _answer(task: Task, example: Example, answer: str, rationale: str | None, *, spoken: bool = False) -> Reply:
+def _answer(task: Task, example: Example, answer: str, rationale: str | None, *, spoken: bool = False) -> ParsedReply:
     if task.output == "choice":
         return _choice(answer, rationale, example.choices or task.labels)
     if task.output == "json":
         return _json(answer, rationale, task.schema)
     if spoken and task.teacher.answer_pattern is None:
-        answer = answer.removesuffix(".")  # the full stop is the sentence's, as asked for
-    return Reply(answer, rationale, "strict") if answer else Reply(None, rationale, error="empty answer")
+        answer = answer.removesuffix(".")  # it ends the sentence that was asked for, and is no part of the answer
+    if not answer:
+        return ParsedReply(None, rationale=rationale, error="empty answer")
+    return ParsedReply(answer, rationale=rationale, how="strict")
 
 
 def wants_object(task: Task, rationales: bool) -> bool:
-    """Whether the reply is to be an object of `answer`, and `rationale` before it; a JSON answer without reasons is the reply itself."""
+    """Whether the reply is to be a JSON object: `rationale` where reasons are asked for, then `answer`.
+
+    A JSON answer without reasons needs no object around it: it is the reply itself.
+    """
     return task.teacher.structured and (rationales or task.output != "json")
 
 
-def _object(task: Task, example: Example, text: str, indent: int, rationales: bool) -> Reply:
+def _object(task: Task, example: Example, text: str, indent: int, rationales: bool) -> ParsedReply:
     value, strict = _loaded(text)
     if not isinstance(value, dict) or "answer" not in value:
-        return Reply(None, error=NOT_JSON if value is None else "the reply is JSON without `answer`")
+        return ParsedReply(None, error=_NOT_JSON if value is None else "the reply is JSON without `answer`")
     rationale, answer = value.get("rationale"), value["answer"]
     if rationales and not (isinstance(rationale, str) and rationale.strip()):
-        return Reply(None, error="the reply is JSON without `rationale`")
+        return ParsedReply(None, error="the reply is JSON without `rationale`")
     rationale = rationale.strip() if rationales and isinstance(rationale, str) else None
     if task.output == "json":
         reply = _fitting(answer, rationale, task.schema)
     elif not isinstance(answer, str):
-        return Reply(None, rationale, error="`answer` in the reply is no text")
+        return ParsedReply(None, rationale=rationale, error="`answer` in the reply is no text")
     else:
         reply = _answer(task, example, answer.strip(), rationale)
-    begins = re.search(r'"answer"\s*:\s*"', text)
-    return replace(
-        reply, how=reply.how if strict or reply.how is None else "lenient", at=indent + begins.end() if begins else None
-    )
+    before = re.search(r'"answer"\s*:\s*"', text)
+    how = reply.how if strict or reply.how is None else "lenient"
+    return replace(reply, how=how, at=indent + before.end() if before else None)
 
 
 def _answer_in(text: str, task: Task) -> tuple[re.Match[str] | None, bool]:
-    """Where the answer stands, and whether as the task's pattern asks for it.
+    """Where the answer stands, and whether it stands there as the task's pattern asks for it.
 
-    Recovered: the pattern in another case ("so the answer is"); and where labels bound what can be meant, the usual phrase instead of the task's own pattern.
+    Two near forms are taken as well: the pattern in another case ("so the answer is"), and, where only certain labels
+    can be meant, the usual phrase instead of the task's own pattern.
     """
     pattern = answer_pattern(task)
-    if (found := pattern.search(text)) is not None:
-        return found, True
+    if (match := pattern.search(text)) is not None:
+        return match, True
     phrases = [pattern.pattern] + ([_DEFAULT_PATTERN] if task.output == "choice" else [])
-    return next(
-        (found for phrase in phrases if (found := re.search(phrase, text, pattern.flags | re.IGNORECASE)) is not None),
-        None,
-    ), False
+    matches = (re.search(phrase, text, pattern.flags | re.IGNORECASE) for phrase in phrases)
+    return next((match for match in matches if match is not None), None), False
 
 
 def answer_pattern(task: Task) -> re.Pattern[str]:
+    """The task's pattern of an answer after its reasons, compiled. Raises TaskFileError for what is none."""
     pattern = task.teacher.answer_pattern or _DEFAULT_PATTERN
     try:
         compiled = re.compile(pattern, re.DOTALL)
@@ -131,40 +135,39 @@ def answer_pattern(task: Task) -> re.Pattern[str]:
     return compiled
 
 
-def _choice(answer: str, rationale: str | None, allowed: Sequence[str] | None) -> Reply:
+def _choice(answer: str, rationale: str | None, allowed: Sequence[str] | None) -> ParsedReply:
     if allowed is None:  # no label set is known yet: the reply's own words become the label
         words = _bare(answer)
-        return (
-            Reply(words, rationale, "strict")
-            if words and len(words) <= 100
-            else Reply(None, rationale, error="no short label in the reply")
-        )
+        if not words or len(words) > _LONGEST_LABEL:
+            return ParsedReply(None, rationale=rationale, error="no short label in the reply")
+        return ParsedReply(words, rationale=rationale, how="strict")
     if answer in allowed or answer.removesuffix(".") in allowed:
-        return Reply(answer if answer in allowed else answer.removesuffix("."), rationale, "strict")
-    marked = {
-        letter for letter in re.findall(r"\(([a-z])\)", answer.casefold()) if ord(letter) - ord("a") < len(allowed)
-    }
-    if (
-        len(marked) > 1
-    ):  # "either (d) doctor's office or (e) vet's office", whether or not both are spelled as the choices are
-        return Reply(None, rationale, error=_SEVERAL)
+        return ParsedReply(answer if answer in allowed else answer.removesuffix("."), rationale=rationale, how="strict")
+    # "either (d) doctor's office or (e) vet's office" names two, even where one of them is not spelled like its label.
+    letters = {letter for letter in re.findall(r"\(([a-z])\)", answer.casefold()) if _number(letter) < len(allowed)}
+    if len(letters) > 1:
+        return ParsedReply(None, rationale=rationale, error=_SEVERAL)
     lettered = re.match(r"^\(?([A-Za-z])\)\s*(.*)$", answer, re.DOTALL)
     if lettered and _bare(lettered[2]):
         answer = lettered[2]
-    elif lettered and (number := ord(lettered[1].lower()) - ord("a")) < len(allowed):
-        return Reply(allowed[number], rationale, "lenient")
+    elif lettered and _number(lettered[1].lower()) < len(allowed):
+        return ParsedReply(allowed[_number(lettered[1].lower())], rationale=rationale, how="lenient")
     forms = Counter(map(_bare, set(allowed)))
-    by_bare = {
-        _bare(label): label for label in allowed if _bare(label) and forms[_bare(label)] == 1
-    }  # "US" and "us" are told apart strictly or not at all
+    # Labels that differ only in case, like "US" and "us", are read word for word or not at all.
+    by_bare = {_bare(label): label for label in allowed if _bare(label) and forms[_bare(label)] == 1}
     for candidate in (answer, answer.splitlines()[0] if answer else "", answer.rpartition(":")[2]):
         if (label := by_bare.get(_bare(candidate))) is not None:
-            return Reply(label, rationale, "lenient")
+            return ParsedReply(label, rationale=rationale, how="lenient")
     named = [form for form in forms if form and re.search(rf"(?<!\w){re.escape(form)}(?!\w)", answer.casefold())]
     longest = [form for form in named if not any(form != other and form in other for other in named)]
     if len(longest) == 1 and longest[0] in by_bare:
-        return Reply(by_bare[longest[0]], rationale, "lenient")
-    return Reply(None, rationale, error=_SEVERAL if longest else "the reply names no label")
+        return ParsedReply(by_bare[longest[0]], rationale=rationale, how="lenient")
+    return ParsedReply(None, rationale=rationale, error=_SEVERAL if longest else "the reply names no label")
+
+
+def _number(letter: str) -> int:
+    """The number of the choice that a letter stands for: 0 for "a"."""
+    return ord(letter) - ord("a")
 
 
 def _bare(text: str) -> str:
@@ -172,47 +175,47 @@ def _bare(text: str) -> str:
     return text.strip().strip("\"'`*.!()[] \n").casefold()
 
 
-def _json(answer: str, rationale: str | None, schema: Mapping[str, Any] | None) -> Reply:
+def _json(answer: str, rationale: str | None, schema: Mapping[str, Any] | None) -> ParsedReply:
     value, strict = _loaded(answer)
     if value is None and answer != "null":
-        return Reply(None, rationale, error=NOT_JSON)
+        return ParsedReply(None, rationale=rationale, error=_NOT_JSON)
     reply = _fitting(value, rationale, schema)
     return reply if strict or reply.how is None else replace(reply, how="lenient")
 
 
 def _loaded(text: str) -> tuple[Any, bool]:
-    """(the JSON value, whether it stood alone) of a text, or of what it fences; None: there is none."""
+    """(the JSON value, whether it stood alone) of a text, or of what stands in a code fence in it; None: no JSON."""
     fenced = re.search(r"```(?:json)?\s*(.*?)```", text, re.DOTALL)
     for candidate, alone in ((text, True), (fenced[1] if fenced else None, False)):
         if candidate is None:
             continue
         try:
             value = json.loads(candidate, parse_constant=_no_constant)
-            if is_unicode(
-                json.dumps(value, ensure_ascii=False, allow_nan=False)
-            ):  # 1e999 is a number to the parser and none to the writer
+            written = json.dumps(value, ensure_ascii=False, allow_nan=False)  # refuses 1e999, which the parser takes
+            if is_unicode(written):
                 return value, alone
         except (ValueError, RecursionError):  # a thousand brackets nest too deep
             continue
     return None, False
 
 
-def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None) -> Reply:
+def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None) -> ParsedReply:
     """The value as canonical JSON, if it fits the task's schema."""
     canonical = json.dumps(value, sort_keys=True, ensure_ascii=False)
     if schema is not None:
         problem = next(_problems(schema, value), None)
         if problem is not None:
-            return Reply(
-                None,
-                rationale,
-                error=f"{NOT_FITTING} ({'.'.join(map(str, problem.absolute_path)) or 'the value'}: {problem.message:.120})",
-            )
-    return Reply(canonical, rationale, "strict")
+            place = ".".join(map(str, problem.absolute_path)) or "the value"
+            error = f"{_NOT_FITTING} ({place}: {problem.message:.120})"
+            return ParsedReply(None, rationale=rationale, error=error, counted_as=_NOT_FITTING)
+    return ParsedReply(canonical, rationale=rationale, how="strict")
 
 
 def _problems(schema: Mapping[str, Any], value: Any) -> Iterator[Any]:
-    """What keeps the value from fitting the schema. Raises TaskFileError where the schema refers to what is not in it: nothing is fetched."""
+    """What keeps the value from fitting the schema.
+
+    Raises TaskFileError where the schema refers to something outside of itself: nothing is fetched.
+    """
     import referencing.exceptions
 
     try:

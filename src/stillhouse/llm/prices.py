@@ -1,6 +1,8 @@
-"""What a call costs: dated prices, ours for history and `genai-prices` (offline) for today. A price that is not known is None, never 0.
+"""What a call costs, by the price of a token: input, output, cached and written input.
 
-A call is priced as one call: some providers charge another rate beyond a prompt length, so summed tokens must never be priced as one request.
+Prices carry a date: for history they are in our own table, for today in `genai-prices` (offline). A price that is not
+known is None, never 0. Each call is priced by itself: some providers charge another rate beyond a prompt length, so the
+tokens of several calls must never be summed and priced as one.
 """
 
 import functools
@@ -16,13 +18,16 @@ from stillhouse.records import Usage
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars per million tokens. `cached`, `written` None: such input costs what other input costs. Reasoning tokens are output tokens."""
+    """US dollars per million tokens. Reasoning tokens are output tokens."""
 
     input_usd_per_m: float
     output_usd_per_m: float
     snapshot: str  # where the price is from and of which date
-    cached_usd_per_m: float | None = None
-    written_usd_per_m: float | None = None
+    cached_usd_per_m: float | None = (
+        None  # of input that the provider had in its cache; None: it costs what other input does
+    )
+    written_usd_per_m: float | None = None  # of input that goes into the provider's cache; None: likewise
+    from_table: bool = False  # of `genai-prices`, whose rates may depend on the length of the prompt
 
     def cost_usd(self, usage: Usage) -> float | None:
         """The cost of one call; None where the provider did not say how many tokens it counted."""
@@ -31,13 +36,12 @@ class Price:
         tokens = usage.cached_input_tokens or 0, usage.written_input_tokens or 0
         special = zip(tokens, (self.cached_usd_per_m, self.written_usd_per_m), strict=True)
         surcharges = (n * (rate - self.input_usd_per_m) for n, rate in special if rate is not None)
-        return (
-            usage.input_tokens * self.input_usd_per_m + usage.output_tokens * self.output_usd_per_m + sum(surcharges)
-        ) / 1e6
+        tokens_usd = usage.input_tokens * self.input_usd_per_m + usage.output_tokens * self.output_usd_per_m
+        return (tokens_usd + sum(surcharges)) / 1e6
 
 
 class GivenPrices(TypedDict):
-    """A user's own prices, US dollars per million tokens, as `known_price` and `call_cost` take them. None: not given."""
+    """A user's own prices, US dollars per million tokens, as `known_price` and `call_cost` take them; None: none."""
 
     price_in: float | None
     price_out: float | None
@@ -73,17 +77,18 @@ def known_price(
     n_input: int = 1000,
     batch: bool = False,
 ) -> Price | None:
-    """The list price of a model on a day (default: now); None where no table knows it. A price that the user gives goes before any table.
+    """The list price of a model on a day (default: today); None where no table knows it.
 
-    `model` may carry a provider (`openai:NAME`). Some models cost more beyond a prompt length: the rates are those of a prompt of `n_input` tokens.
-    `batch`: of calls that may wait; None where the table has no such price. Raises UserError for a price that is negative or no number.
+    A price that the user gives goes before any table. `model` may carry a provider (`openai:NAME`). Some models cost
+    more beyond a prompt length: the rates are those of a prompt of `n_input` tokens. `batch`: the price of calls that
+    may wait; None where the table has no such price. Raises UserError for a price that is negative or no number.
     """
     return _price_on(
         model, _midnight(when or datetime.now(UTC)), price_in, price_out, price_cached, price_written, n_input, batch
     )
 
 
-@functools.lru_cache(maxsize=1024)  # every call is priced, and most at one price
+@functools.lru_cache(maxsize=1024)  # every call asks for a price, and most of them for the same one
 def _price_on(
     model: str,
     day: datetime,
@@ -96,40 +101,31 @@ def _price_on(
 ) -> Price | None:
     check_prices(price_in=price_in, price_out=price_out, price_cached=price_cached, price_written=price_written)
     if price_in is not None and price_out is not None:
-        more = "".join(
-            f", ${rate:g} {what}"
-            for what, rate in (("cached", price_cached), ("written", price_written))
-            if rate is not None
-        )
+        special = (("cached", price_cached), ("written", price_written))
+        more = "".join(f", ${rate:g} {what}" for what, rate in special if rate is not None)
         snapshot = f"given by the user: ${price_in:g} in, ${price_out:g} out{more} per million tokens"
         return None if batch else Price(price_in, price_out, snapshot, price_cached, price_written)
     provider, name = _split(model)
     for row in _HISTORY:
         if row.model == name and row.since <= day.date().isoformat() < row.until:
-            return (
-                None
-                if batch
-                else Price(row.input_usd_per_m, row.output_usd_per_m, f"{name}, list price of {row.since}")
-            )
-    parts = (
-        (0, 0, 0),
-        (1000, 0, 0),
-        (0, n_input, 0),
-        (0, 0, n_input),
-    )  # output, cached and written tokens beside n_input
-    fresh, whole, cached, written = (_table_cost(name, provider, n_input, *part, day, batch) for part in parts)
-    if (
-        fresh is None
-        or whole is None
-        or (batch and whole == _table_cost(name, provider, n_input, 1000, 0, 0, day, False))
-    ):
-        return None  # the table answers with the price of a live call where it has none for a batch
-    rates = [None if cost is None else cost * 1e6 / n_input for cost in (cached, written)]
+            if batch:
+                return None
+            return Price(row.input_usd_per_m, row.output_usd_per_m, f"{name}, list price of {row.since}")
+    # The table prices whole calls. The rates are read from four calls of `n_input` tokens: with nothing else, with
+    # 1,000 tokens of output, with all input cached, and with all input written to the cache.
+    others = ((0, 0, 0), (1000, 0, 0), (0, n_input, 0), (0, 0, n_input))
+    alone, answered, cached, written = (_table_cost(name, provider, n_input, *other, day, batch) for other in others)
+    if alone is None or answered is None:
+        return None
+    if batch and answered == _table_cost(name, provider, n_input, 1000, 0, 0, day, False):
+        return None  # where the table has no price for a batch, it answers with that of a live call
     return Price(
-        fresh * 1e6 / n_input,
-        (whole - fresh) * 1000,
+        alone * 1e6 / n_input,
+        (answered - alone) * 1000,
         f"{name}{', batch' if batch else ''}, genai-prices {_table_version()}",
-        *rates,
+        None if cached is None else cached * 1e6 / n_input,
+        None if written is None else written * 1e6 / n_input,
+        from_table=True,
     )
 
 
@@ -156,18 +152,17 @@ def call_cost(
     )
     if price is None or usage.input_tokens is None or usage.output_tokens is None:
         return None, None
-    if "genai-prices" in price.snapshot:
+    if price.from_table:
         provider, name = _split(model)
         special = usage.cached_input_tokens or 0, usage.written_input_tokens or 0
-        return _table_cost(
-            name, provider, usage.input_tokens, usage.output_tokens, *special, _midnight(when)
-        ), price.snapshot
+        counts = usage.input_tokens, usage.output_tokens, *special
+        return _table_cost(name, provider, *counts, _midnight(when)), price.snapshot
     return price.cost_usd(usage), price.snapshot
 
 
 @functools.cache
 def _table_version() -> str:
-    return version("genai-prices")  # it reads a file: not once per call that is priced
+    return version("genai-prices")  # read from a file once, and not for every call
 
 
 def _midnight(when: datetime) -> datetime:
@@ -176,7 +171,7 @@ def _midnight(when: datetime) -> datetime:
 
 
 def _split(model: str) -> tuple[str | None, str]:
-    """("openai", NAME) of `openai:NAME`; an endpoint's URL tells the model's name but no provider whose list price would hold."""
+    """(provider, model) of a name. At an address no provider's list price holds, so its provider is "self-hosted"."""
     if "://" in model:
         return "self-hosted", model.rpartition("#")[2]
     provider, colon, name = model.partition(":")
@@ -196,18 +191,18 @@ def _table_cost(
     when: datetime,
     batch: bool = False,
 ) -> float | None:
-    import genai_prices  # half a second to load: only who prices pays for it
+    import genai_prices  # it takes half a second to load: only commands that price anything pay for that
 
-    if provider == "self-hosted":  # the same weights cost another sum on every machine
+    if provider == "self-hosted":  # the same weights cost something else on every machine
         return None
     counts = genai_prices.Usage(
         input_tokens=n_input, output_tokens=n_output, cache_read_tokens=n_cached, cache_write_tokens=n_written
     )
     context = {"processing": "batch"} if batch else None
     try:
-        found = genai_prices.calc_price(
+        calculated = genai_prices.calc_price(
             counts, name, provider_id=provider, genai_request_timestamp=when, price_context=context
         )
     except LookupError:
         return None
-    return float(found.total_price)
+    return float(calculated.total_price)

@@ -1,8 +1,8 @@
-"""A task as a prompt: the messages that ask it, and with the rule that reads the reply (`parsing`) a Predictor.
+"""A task as a prompt, and a model behind that prompt as a Predictor; `parsing` reads its replies.
 
-The instruction and the answer's form go into the system message; the last user message is the input alone (with a row's own choices below it), so that
-a student behind the same API finds its input in the app's unchanged prompt. Rationales follow Hsieh et al. 2023 (2305.02301) section 3.1: few-shot chain
-of thought, the answer after the reasoning.
+The instruction and the answer's form go into the system message. The last user message is the input alone, with a row's
+own choices below it, so that a student behind the same API finds its input in the app's unchanged prompt. Rationales
+follow Hsieh et al. 2023 (2305.02301) section 3.1: few-shot chain of thought, the answer after the reasoning.
 """
 
 import itertools
@@ -11,19 +11,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from stillhouse.errors import TaskFileError
-from stillhouse.llm.asking import Asking, variants
 from stillhouse.llm.bulk import Bulk
-from stillhouse.llm.parsing import ANSWER, Reply, answer_pattern, wants_object
+from stillhouse.llm.parsing import ANSWER, ParsedReply, answer_pattern, wants_object
 from stillhouse.llm.request import Completion, Model, Request
+from stillhouse.llm.row_asker import RowAsker, variants
 from stillhouse.records import Example, Prediction, Progress
 from stillhouse.task import Task
 
 TOP_LOGPROBS = 20  # the most that the API gives
 _LOOKED_UP = 100  # rows whose answers are looked for in the store at once
 CHOICES = "\n\nChoices:\n"
-
-
-Answered = tuple[Prediction, Reply, Completion]
+Answered = tuple[Prediction, ParsedReply, Completion]
 
 
 def new_cost_usd(completion: Completion) -> float:
@@ -74,7 +72,10 @@ def _form(task: Task, rationales: bool) -> str:
 
 
 def reply_schema(task: Task, example: Example, *, rationales: bool) -> dict[str, Any] | None:
-    """The JSON schema of a reply, for endpoints that keep to one; None where none is asked for, or none can be: its root has to be an object."""
+    """The JSON schema of a reply, for endpoints that keep to one.
+
+    None where the task asks for none, and where there can be none: the root of such a schema has to be an object.
+    """
     if not task.teacher.structured:
         return None
     if not wants_object(task, rationales):
@@ -103,7 +104,8 @@ def _worked(task: Task, shot: Example, answer: str, rationales: bool) -> str:
         return json.dumps({"answer": answer}, ensure_ascii=False) if wants_object(task, rationales) else answer
     if not isinstance(reasons, str) or not reasons.strip():
         raise TaskFileError(
-            f"worked example {shot.id!r} has no `rationale`, and the teacher is asked for rationales; add it, or set rationales = false"
+            f"worked example {shot.id!r} has no `rationale`, and the teacher is asked for rationales; "
+            "add it, or set rationales = false"
         )
     if wants_object(task, rationales):
         value = json.loads(answer) if task.output == "json" else answer
@@ -138,9 +140,10 @@ class PromptedPredictor:
             self._parameters |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
             if task.output != "choice":
                 raise TaskFileError(
-                    f'[teacher] soft_targets are probabilities of labels, and {task.name} has output = "{task.output}"; take soft_targets out'
+                    f"[teacher] soft_targets are probabilities of labels, and {task.name} has "
+                    f'output = "{task.output}"; take soft_targets out'
                 )
-        self._asking = Asking(model, task, rationales=self.rationales)
+        self._asker = RowAsker(model, task, rationales=self.rationales)
         if self.rationales:
             answer_pattern(task)  # refused here rather than after the first paid call
 
@@ -151,25 +154,19 @@ class PromptedPredictor:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What is sent beside the messages, and how often."""
-        settings = self.task.teacher
-        beside = {
-            name: value
-            for name, value in (("samples", settings.samples), ("structured", settings.structured))
-            if value not in (1, False)
-        }
-        return {**self._parameters, **beside}
+        """What is sent beside the messages, with `samples` and `structured` where they are set."""
+        settings, parameters = self.task.teacher, dict(self._parameters)
+        if settings.samples != 1:
+            parameters["samples"] = settings.samples
+        if settings.structured:
+            parameters["structured"] = settings.structured
+        return parameters
 
     def request(self, example: Example, sample_index: int = 0) -> Request:
-        """The call that asks this example; with `samples` in the task there are so many, told apart by their index."""
+        """The call that asks this example. Where the task asks for several samples, the index tells them apart."""
         messages = (*self._beginning, {"role": "user", "content": _question(example)})
-        return Request(
-            self.model.name,
-            messages,
-            self._parameters,
-            reply_schema(self.task, example, rationales=self.rationales),
-            sample_index,
-        )
+        schema = reply_schema(self.task, example, rationales=self.rationales)
+        return Request(self.model.name, messages, self._parameters, schema, sample_index)
 
     def requests(self, example: Example) -> list[Request]:
         """One per sample."""
@@ -177,20 +174,27 @@ class PromptedPredictor:
 
     def as_taken(self, example: Example) -> list[Request]:
         """One per sample, without what the endpoint is known to refuse."""
-        return [self._asking.as_taken(request) for request in self.requests(example)]
+        return [self._asker.as_taken(request) for request in self.requests(example)]
 
     def stored(self, examples: Sequence[Example]) -> list[bool]:
-        """Whether the store has the answer to each of these: to all samples, asked with all there is to ask for or without what the endpoint refused."""
-        wanted = [
-            [[one.hash for one in variants(request)] for request in self.requests(example)] for example in examples
+        """Whether the store has the answer to each of these: to all its samples.
+
+        A sample counts where its full request was answered, or one without what the endpoint refused.
+        """
+        rows = [
+            [[variant.hash for variant in variants(request)] for request in self.requests(example)]
+            for example in examples
         ]
-        known = self.model.known([found for row in wanted for sample in row for found in sample])
-        return [all(any(found in known for found in sample) for sample in row) for row in wanted]
+        known = self.model.known([hash_ for row in rows for sample in row for hash_ in sample])
+        return [all(any(hash_ in known for hash_ in sample) for sample in row) for row in rows]
 
     async def predict(
         self, inputs: Sequence[Example], on_progress: Callable[[Progress], None] | None = None
     ) -> list[Prediction]:
-        """One prediction per input, in input order; a failed row is a Prediction with its reason. Raises TeacherError, BudgetError."""
+        """One prediction per input, in input order; a failed row is a Prediction with its reason.
+
+        Raises TeacherError, BudgetError.
+        """
         rows = await self.replies(inputs, on_progress)
         return [prediction for prediction, _, _ in rows]
 
@@ -212,9 +216,12 @@ class PromptedPredictor:
         return [row for row in results if row is not None]
 
     async def each(self, inputs: Iterable[Example], take: Callable[[int, Example, Answered], None]) -> None:
-        """Ask every input and hand each answer to `take` as it comes, with the input's number; nothing is kept, whatever the number of rows."""
-        await Bulk(self.model.in_flight, self._one).run(
-            self._looked_up(inputs), lambda index, asked, answered: take(index, asked[0], answered)
+        """Ask every input, and hand each answer to `take` as it comes, with the input and its number.
+
+        No answer is kept here, so there may be any number of rows.
+        """
+        await Bulk(self.model.in_flight, self._ask).run(
+            self._looked_up(inputs), lambda index, row, answered: take(index, row[0], answered)
         )
 
     def _looked_up(self, inputs: Iterable[Example]) -> Iterator[tuple[Example, list[Request]]]:
@@ -223,8 +230,9 @@ class PromptedPredictor:
             self.model.look_up([request.hash for _, requests in part for request in requests])
             yield from part
 
-    async def _one(self, asked: tuple[Example, list[Request]]) -> Answered:
-        return await self._asking.row(*asked)
+    async def _ask(self, row: tuple[Example, list[Request]]) -> Answered:
+        example, requests = row
+        return await self._asker.row(example, requests)
 
     async def close(self) -> None:
         await self.model.close()

@@ -1,7 +1,8 @@
-"""`recorded:FILE.jsonl`: what a teacher answered earlier, as a teacher. First-class: it labels, is compared with, and prices, as it was recorded.
+"""`recorded:FILE.jsonl`: what a teacher answered earlier, as a teacher that labels and is compared with like any other.
 
-A row holds `id` or `input`; `teacher_label`, or the reply as it came as `teacher_output`, which the task's rule reads (again whenever the rule is mended); and
-where known `teacher_rationale`, `teacher_scores`, `teacher_confidence`, `usage`, `cost_usd`, `latency_s`, `provenance`. Looked up by id, then by input.
+A row holds `id` or `input`; it is looked up by its id first. It holds `teacher_label`, or else `teacher_output`: the
+reply as it came, which the task's rule reads anew each time. Where known it also holds `teacher_rationale`,
+`teacher_scores`, `teacher_confidence`, `usage`, `cost_usd`, `latency_s` and `provenance`.
 """
 
 import gzip
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError, ModelNameError
-from stillhouse.llm.parsing import Reply, answer_pattern, parse_reply
+from stillhouse.llm.parsing import ParsedReply, answer_pattern, parse_reply
 from stillhouse.llm.prices import Price
 from stillhouse.records import Example, Prediction, Usage
 from stillhouse.task import Task
@@ -28,7 +29,10 @@ class RecordedTeacher:
     stand_in = False
 
     def __init__(self, path: Path, task: Task | None = None, price: Price | None = None) -> None:
-        """`price` holds for rows that bring token counts and no cost of their own. Raises DatasetError naming the row that is none."""
+        """`price` is for rows with token counts and without a cost of their own.
+
+        Raises DatasetError, naming the row, where one is no recorded answer.
+        """
         self.name = f"recorded:{path.name}"
         self.path, self._task, self.price = path, task, price
         self._by_id: dict[str, Mapping[str, Any]] = {}
@@ -37,10 +41,9 @@ class RecordedTeacher:
             answer_pattern(task)  # a broken rule is refused before a row is read
         if not path.is_file():
             raise ModelNameError(f"recorded:{path}: no such file; give a JSONL file with id and teacher_label")
+        opened = gzip.open if path.suffix == ".gz" else open
         try:
-            with (
-                gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file
-            ):
+            with opened(path, "rt", encoding="utf-8") as file:
                 for line, text in enumerate(file, start=1):
                     if text.strip():
                         self._add(line, text)
@@ -52,38 +55,35 @@ class RecordedTeacher:
             row = json.loads(text)
         except json.JSONDecodeError as error:
             raise DatasetError(f"{self.path}:{line}: not valid JSON ({error}); mend the row") from None
-        if (
-            not isinstance(row, dict)
-            or not ("teacher_label" in row or isinstance(row.get("teacher_output"), str))
-            or not ("id" in row or "input" in row)
-        ):
+        has_key = isinstance(row, dict) and ("id" in row or "input" in row)
+        if not has_key or not ("teacher_label" in row or isinstance(row.get("teacher_output"), str)):
             raise DatasetError(
-                f"{self.path}:{line}: a recorded answer needs `teacher_label` or `teacher_output`, and `id` or `input`; mend the row"
+                f"{self.path}:{line}: a recorded answer needs `teacher_label` or `teacher_output`, "
+                "and `id` or `input`; mend the row"
             )
         if "teacher_label" not in row and self._task is None:
             raise DatasetError(
-                f"{self.path}:{line}: `teacher_output` is read by a task's rule, and there is no task here; give `teacher_label`"
+                f"{self.path}:{line}: `teacher_output` is read by a task's rule, and there is no task here; "
+                "give `teacher_label`"
             )
         try:
-            used: Usage | None = Usage(**(row.get("usage") or {}))
+            usage: Usage | None = Usage(**(row.get("usage") or {}))
         except TypeError:
-            used = None
-        if used is None or not _countable(used):
+            usage = None
+        if usage is None or not _countable(usage):
             wanted = f"an object of {_COUNTS}, whole numbers whose parts are no more than their whole"
             raise DatasetError(f"{self.path}:{line}: usage = {row['usage']!r:.80} is not {wanted}; mend the row")
         if not _are_scores(row.get("teacher_scores")):
             raise DatasetError(
-                f"{self.path}:{line}: teacher_scores = {row['teacher_scores']!r:.80} is not an object of labels and probabilities; mend the row"
+                f"{self.path}:{line}: teacher_scores = {row['teacher_scores']!r:.80} "
+                "is not an object of labels and probabilities; mend the row"
             )
         if not isinstance(row.get("provenance"), dict | None):
             raise DatasetError(
                 f"{self.path}:{line}: provenance = {row['provenance']!r:.80} is not an object; mend the row"
             )
         for name in ("cost_usd", "latency_s", "teacher_confidence"):
-            value = row.get(name)
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf
-            ):
+            if not _is_amount(value := row.get(name)):
                 raise DatasetError(
                     f"{self.path}:{line}: {name} = {value!r:.80} is not a number of 0 or more; mend the row"
                 )
@@ -95,7 +95,7 @@ class RecordedTeacher:
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         return [self.answer(example)[0] for example in inputs]
 
-    def answer(self, example: Example) -> tuple[Prediction, Reply, Mapping[str, Any]]:
+    def answer(self, example: Example) -> tuple[Prediction, ParsedReply, Mapping[str, Any]]:
         """The answer, how it was read, and the row it stands in (empty: there is none)."""
         row = self._by_id.get(example.id) or self._by_input.get(_key(example.input)) or {}
         reply = self._read(example, row)
@@ -114,36 +114,38 @@ class RecordedTeacher:
         )
         return prediction, reply, row
 
-    def _read(self, example: Example, row: Mapping[str, Any]) -> Reply:
+    def _read(self, example: Example, row: Mapping[str, Any]) -> ParsedReply:
         if not row:
-            return Reply(None, error="no recorded answer")
+            return ParsedReply(None, error="no recorded answer")
         if "teacher_label" not in row and self._task is not None:
             return parse_reply(self._task, example, row["teacher_output"], rationales=self._task.teacher.rationales)
         label = row["teacher_label"]
         if label is not None and not isinstance(label, str):
             label = json.dumps(label, sort_keys=True, ensure_ascii=False)
-        return Reply(label, row.get("teacher_rationale"), None, "recorded without an answer" if label is None else None)
+        return ParsedReply(
+            label,
+            rationale=row.get("teacher_rationale"),
+            how=None,
+            error="recorded without an answer" if label is None else None,
+        )
 
     async def close(self) -> None:
         """Nothing is held open."""
 
 
 def _countable(usage: Usage) -> bool:
-    """Token counts as a provider may give them: whole, none below 0, and what was cached or written no more than the input."""
-    counts = (
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cached_input_tokens,
-        usage.written_input_tokens,
-        usage.reasoning_tokens,
-    )
-    if any(
-        count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0) for count in counts
-    ):
+    """Whether a provider may count so: whole numbers of 0 or more, and no part more than its whole."""
+    cached, written, reasoning = usage.cached_input_tokens, usage.written_input_tokens, usage.reasoning_tokens
+    counts = (usage.input_tokens, usage.output_tokens, cached, written, reasoning)
+    if not all(count is None or (type(count) is int and count >= 0) for count in counts):
         return False
-    special = (usage.cached_input_tokens or 0) + (usage.written_input_tokens or 0)
-    wholes = (usage.input_tokens, special), (usage.output_tokens, usage.reasoning_tokens or 0)
-    return all(whole is None or part <= whole for whole, part in wholes)
+    parts = (usage.input_tokens, (cached or 0) + (written or 0)), (usage.output_tokens, reasoning or 0)
+    return all(whole is None or part <= whole for whole, part in parts)
+
+
+def _is_amount(value: Any) -> bool:
+    """None, or a finite number of 0 or more."""
+    return value is None or (type(value) in (int, float) and 0 <= value < math.inf)
 
 
 def _key(value: Any) -> str:

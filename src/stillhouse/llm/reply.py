@@ -1,4 +1,4 @@
-"""Reading a chat completion: what an endpoint sent, as a Completion, or as a Completion that says what came instead. Nothing in it is trusted."""
+"""Reading the body of a chat completion into a Completion. Nothing in it is trusted."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,19 +9,20 @@ from stillhouse.records import Usage
 
 
 def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], str] = str) -> Completion:
-    """A chat completion from a 200's body. Whatever is not one becomes a Completion whose `error` says what came instead."""
+    """A chat completion from the body of a reply with status 200.
+
+    Whatever is no chat completion becomes a Completion whose `error` says what came instead.
+    """
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):  # a thousand brackets nest deeper than the parser goes
-        return Completion(
-            None, error=f"reply is not JSON: {clean(raw.decode(errors='replace'))[:80]!r}", latency_s=latency_s
-        )
+        error = f"reply is not JSON: {clean(raw.decode(errors='replace'))[:80]!r}"
+        return Completion(None, error=error, latency_s=latency_s)
     if not isinstance(body, dict):
         return Completion(None, error="reply is not a chat completion", latency_s=latency_s)
     if body.get("error"):
-        return Completion(
-            None, error=f"reply is an error with status 200: {clean(str(body['error']))[:200]}", latency_s=latency_s
-        )
+        error = f"reply is an error with status 200: {clean(str(body['error']))[:200]}"
+        return Completion(None, error=error, latency_s=latency_s)
     usage = _usage(body.get("usage"))
     try:
         choice = body["choices"][0]
@@ -29,22 +30,20 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
         calls = _tool_calls(choice["message"].get("tool_calls"), clean)
     except (KeyError, IndexError, TypeError, AttributeError):
         return Completion(None, error="reply has no choices", usage=usage, latency_s=latency_s)
-    error = None
+    unusable: str | None = None
     if isinstance(text, str) and not is_unicode(text):  # JSON may hold half of a surrogate pair, which no file can
-        text, error = None, "reply is not valid Unicode"
+        text, unusable = None, "reply is not valid Unicode"
     elif finish == "content_filter":
-        error = "stopped by the content filter"
+        unusable = "stopped by the content filter"
     elif finish == "length":
-        error = (
-            "cut off at max_tokens"
-            if text or not (usage and usage.reasoning_tokens)
-            else "all of max_tokens went into reasoning"
-        )
+        unusable = "cut off at max_tokens"
+        if not text and usage and usage.reasoning_tokens:
+            unusable = "all of max_tokens went into reasoning"
     elif calls is None and (not isinstance(text, str) or not text.strip()):
-        error = "empty reply"
+        unusable = "empty reply"
     return Completion(
         clean(text) if isinstance(text, str) else None,
-        error=error,
+        error=unusable,
         finish_reason=clean(finish) if isinstance(finish, str) else None,
         usage=usage,
         latency_s=latency_s,
@@ -67,39 +66,35 @@ def _tool_calls(raw: Any, clean: Callable[[str], str]) -> tuple[ToolCall, ...] |
 def _usage(raw: Any) -> Usage | None:
     if not isinstance(raw, dict):
         return None
-    count = {
-        name: value
-        for name, value in _leaves(raw)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
-    }
-    totals = (
+    count = {name: value for name, value in _counts(raw) if type(value) is int and 0 <= value < 2**53}
+    return Usage(
         count.get("prompt_tokens"),
         count.get("completion_tokens"),
         count.get("cached_tokens"),
         count.get("reasoning_tokens"),
+        written_input_tokens=count.get("cache_write_tokens"),
     )
-    return Usage(*totals, written_input_tokens=count.get("cache_write_tokens"))
 
 
-def _leaves(raw: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The counts and those of the two details objects."""
+def _counts(raw: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The counts of a usage object and of the two objects of details in it."""
     details = (raw.get("prompt_tokens_details"), raw.get("completion_tokens_details"))
     return [pair for part in (*details, raw) if isinstance(part, dict) for pair in part.items()]
 
 
 def _logprobs(raw: Any) -> tuple[tuple[str, float], ...] | None:
-    """(token, log-probability) pairs; None where there are none, or one of them is no finite number or no text."""
+    """(token, log-probability) pairs; None where there are none, or one of them cannot be right."""
     if raw is None:
         return None
     try:
         pairs = tuple((str(token["token"]), float(token["logprob"])) for token in raw["content"])
     except (KeyError, TypeError, ValueError):
         return None
-    return pairs if all(-1e9 < value <= 1e-6 and is_unicode(token) for token, value in pairs) else None
+    return pairs if all(_is_logprob(token, value) for token, value in pairs) else None
 
 
 def _top_logprobs(raw: Any) -> tuple[Mapping[str, float], ...] | None:
-    """The likeliest tokens at each place with their log-probabilities; None where there are none, or one of them is no finite number or no text."""
+    """The likeliest tokens at each place, with their log-probabilities; None as for `_logprobs`."""
     if raw is None:
         return None
     try:
@@ -109,5 +104,10 @@ def _top_logprobs(raw: Any) -> tuple[Mapping[str, float], ...] | None:
         )
     except (KeyError, TypeError, ValueError):
         return None
-    sound = all(-1e9 < value <= 1e-6 and is_unicode(token) for place in places for token, value in place.items())
+    sound = all(_is_logprob(token, value) for place in places for token, value in place.items())
     return places if sound and any(places) else None
+
+
+def _is_logprob(token: str, value: float) -> bool:
+    """Whether a token can have this log-probability; 0 is the most, give or take a rounding."""
+    return -1e9 < value <= 1e-6 and is_unicode(token)

@@ -4,33 +4,30 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
 from stillhouse.records import Example, Usage
 
-_canonical = json.JSONEncoder(
-    sort_keys=True, ensure_ascii=False, separators=(",", ":")
-).encode  # made once: making one takes longer than using it
+# The encoder is made once: making one takes longer than using it.
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
 class Request:
     """One call of a chat model. Equal requests have equal hashes, and an equal request is never paid for twice.
 
-    `sample_index` tells the k samples of one prompt apart. `schema` is a JSON schema for structured output. A `decision` among the parameters (`instructions`
-    and `choices`) makes it a call of the decisions API, with the messages as its input.
+    `messages` are as the chat-completions API has them; `content` may be None beside `tool_calls`. `parameters`, too,
+    have the API's names: temperature, max_tokens, stop, tools and so on. A `decision` among them (`instructions` and
+    `choices`) makes it a call of the decisions API, with the messages as its input. `sample_index` tells the k samples
+    of one prompt apart.
     """
 
     model: str
-    messages: tuple[
-        Mapping[str, Any], ...
-    ]  # as the chat-completions API has them; `content` may be None beside `tool_calls`
-    parameters: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # temperature, max_tokens, stop, tools, ... as the API names them
-    schema: Mapping[str, Any] | None = None
+    messages: tuple[Mapping[str, Any], ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    schema: Mapping[str, Any] | None = None  # JSON schema for structured output
     sample_index: int = 0
 
     @cached_property
@@ -64,9 +61,13 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A model's reply. `text` None: there is no usable one, and `error` says why; such a reply may still have been paid for."""
+    """A model's reply.
+
+    `text` None: there is no usable one, and `error` says why. Such a reply may still have been paid for.
+    """
 
     text: str | None
+    _: KW_ONLY
     error: str | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
@@ -75,30 +76,31 @@ class Completion:
     latency_s: float | None = None
     token_logprobs: tuple[tuple[str, float], ...] | None = None
     tool_calls: tuple[ToolCall, ...] | None = None
-    top_logprobs: tuple[Mapping[str, float], ...] | None = (
-        None  # beside `token_logprobs`, the likeliest tokens at each place
-    )
+    top_logprobs: tuple[Mapping[str, float], ...] | None = None  # the likeliest tokens at each place
     scores: Mapping[str, float] | None = None  # of a decision: the probability of each choice
     lacking: tuple[str, ...] = ()  # parameters of the request that the model does not take, and was asked without
     created: str | None = None  # when it was answered, ISO 8601, UTC
-    from_store: bool = False  # answered by an earlier payment
+    status: int | None = None  # the HTTP status of the endpoint's refusal of this one request; None: it was not refused
+    from_store: bool = False  # it was in the store, paid for earlier
 
 
-# Who hears a model's text while it is being written; None: nobody, and nothing is streamed. Text from the store is heard in one piece.
+# Who hears a model's text while it is being written; None: nobody, and nothing is streamed. Text from the store is told
+# in one piece.
 text_listener: ContextVar[Callable[[str], None] | None] = ContextVar("stillhouse_text_listener", default=None)
 
-# Told +1 when a call begins to wait for its next try and -1 when it goes on: whoever bounds the calls under way may start another meanwhile.
+# Called with 1 when a call begins to wait for its next try, and with -1 when it goes on. Whoever bounds the calls under
+# way may start another one meanwhile.
 between_tries: ContextVar[Callable[[int], None] | None] = ContextVar("stillhouse_between_tries", default=None)
 
 
 def text_of(message: Mapping[str, Any]) -> str:
-    """All text of a message that a model reads: its content and the calls of tools in it."""
+    """All text of a message that a model reads: its content, and its calls of tools."""
     calls = message.get("tool_calls")
     return (message.get("content") or "") + (json.dumps(calls, ensure_ascii=False) if calls else "")
 
 
 def is_unicode(text: str) -> bool:
-    """Whether the text can be written to a file: half of a surrogate pair, which JSON's \\u escapes may name, cannot."""
+    """Whether the text can be written to a file. Half of a surrogate pair, which JSON can name, cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -112,7 +114,7 @@ class Model(Protocol):
     name: str
     in_flight: Callable[[], int]  # how many calls are worth having under way now
     bills: bool  # its calls cost something
-    stand_in: bool  # a script in a model's place, and to be called so wherever it is shown
+    stand_in: bool  # a script in a model's place; wherever it is shown, that is said
 
     @property
     def price_snapshot(self) -> str | None: ...
@@ -122,7 +124,7 @@ class Model(Protocol):
         ...
 
     def look_up(self, hashes: Sequence[str]) -> None:
-        """These are asked for next."""
+        """Be told that these requests come next, and look them up together."""
         ...
 
     async def complete(self, request: Request, example: Example | None = None) -> Completion:

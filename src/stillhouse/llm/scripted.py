@@ -1,7 +1,8 @@
-"""`scripted:module:object`: a Python callable in a model's place, for tests and the demo. Never a model, and called a stand-in where it says so.
+"""`scripted:module:object`: a Python callable in a model's place, for tests and the demo.
 
-The callable takes (request, example or None) and returns the reply's text (or a Completion), at once or as an awaitable. It may carry `priced_as`
-(whose list price its tokens are counted at) and `stand_in`. Tokens are estimated at four characters each and marked as estimated.
+The callable takes (request, example or None) and returns the reply's text, or a Completion, at once or as an awaitable.
+It may have two attributes: `priced_as`, the model whose list price its tokens are counted at, and `stand_in`, by which
+it is called a stand-in wherever it is shown. Tokens are estimated at four characters each, and marked as estimated.
 """
 
 import inspect
@@ -35,7 +36,8 @@ async def ask_script(script: Callable[..., Any], request: Request, example: Exam
         inspect.signature(script).bind(request, example)
     except TypeError as error:
         raise TeacherError(
-            f"{request.model}: the script cannot be called with (request, example): {error}; give it these two parameters"
+            f"{request.model}: the script cannot be called with (request, example): {error}; "
+            "give it these two parameters"
         ) from None
     except ValueError:
         pass  # a builtin without a signature
@@ -46,7 +48,8 @@ async def ask_script(script: Callable[..., Any], request: Request, example: Exam
         return reply
     if not isinstance(reply, str):
         raise TeacherError(
-            f"{request.model}: the script answered with {type(reply).__name__} {reply!r:.80}; return the reply's text, or a Completion"
+            f"{request.model}: the script answered with {type(reply).__name__} {reply!r:.80}; "
+            "return the reply's text, or a Completion"
         )
     if not is_unicode(reply):
         return Completion(None, error="reply is not valid Unicode", latency_s=time.perf_counter() - began)

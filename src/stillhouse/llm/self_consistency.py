@@ -1,50 +1,42 @@
-"""Self-consistency (Wang et al. 2022, 2203.11171): ask k times, let the answers vote, and take the agreement as the confidence.
+"""Self-consistency (Wang et al. 2022, 2203.11171): ask k times, let the answers vote, take agreement as confidence.
 
-The vote is over answers alone: reasons may differ on the way to the same label. A tie elects nobody: the row has no answer, and the counts say why.
+Only answers vote: reasons may differ on the way to the same label. A tie elects nobody. The row then has no answer, and
+its error gives the votes.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stillhouse.llm.parsing import Reply
+from stillhouse.llm.parsing import ParsedReply
 
 
-def vote(replies: Sequence[Reply]) -> Reply:
-    """The answer that most samples gave, with the rationale of the first that gave it. `agreement` is its share of all k samples, unreadable ones included.
+def vote(replies: Sequence[ParsedReply]) -> ParsedReply:
+    """The answer that most samples gave, with the rationale of the first sample that gave it.
 
-    `scores` are each answer's share of the samples that could be read: the teacher's distribution as a soft target. Answers are told apart by their words, not
-    by their spacing.
+    `agreement` is its share of all k samples, unreadable ones included. `scores` are each answer's share of the samples
+    that could be read: the teacher's distribution as a soft target. Answers that differ only in spacing are one answer.
     """
     votes = Counter(_words(reply.output) for reply in replies if reply.output is not None)
     if not votes:
-        reason, count = Counter(reply.error or "no answer" for reply in replies).most_common(1)[0]
-        return Reply(
-            None,
-            error=reason
-            if count == len(replies)
-            else f"no sample of {len(replies)} could be read (most often: {reason})",
-            agreement=0.0,
-        )
+        reasons = Counter((reply.error or "no answer", reply.counted_as) for reply in replies)
+        (reason, counted_as), count = reasons.most_common(1)[0]
+        if count == len(replies):
+            return ParsedReply(None, error=reason, counted_as=counted_as, agreement=0.0)
+        error = f"no sample of {len(replies)} could be read (most often: {reason})"
+        return ParsedReply(None, error=error, agreement=0.0)
     most = max(votes.values())
     winners = [answer for answer, count in votes.items() if count == most]
     agreement = most / len(replies)
     if len(winners) > 1:
-        return Reply(
-            None, error=f"tie: {len(winners)} answers have {most} of {len(replies)} votes each", agreement=agreement
-        )
-    won = next(reply for reply in replies if reply.output is not None and _words(reply.output) == winners[0])
-    strict = next(
-        (
-            reply
-            for reply in replies
-            if reply.how == "strict" and reply.output is not None and _words(reply.output) == winners[0]
-        ),
-        won,
-    )
+        error = f"tie: {len(winners)} answers have {most} of {len(replies)} votes each"
+        return ParsedReply(None, error=error, agreement=agreement)
+    agreeing = [reply for reply in replies if reply.output is not None and _words(reply.output) == winners[0]]
+    won = agreeing[0]
+    how = "strict" if any(reply.how == "strict" for reply in agreeing) else won.how
     spelled = {_words(reply.output): reply.output for reply in reversed(replies) if reply.output is not None}
     scores = {spelled[answer]: count / votes.total() for answer, count in votes.most_common()}
-    return replace(won, how=strict.how, agreement=agreement, scores=scores)
+    return replace(won, how=how, agreement=agreement, scores=scores)
 
 
 def _words(answer: str) -> str:

@@ -1,8 +1,9 @@
-"""A label's probability from token log-probabilities: the teacher's distribution over the labels, where the endpoint tells it.
+"""The teacher's probability of each label, from the log-probabilities of tokens where the endpoint tells them.
 
-Read where the answer stands: at each of its tokens, every listed alternative that can only be the beginning of one label gives that label its probability times
-that of the tokens before. What fits several labels is decided by the next token; what fits none, or is not listed, belongs to no label, so the probabilities
-sum to at most 1 and what is missing is not known.
+They are read at the tokens of the answer. At each token, every listed alternative may be the beginning of labels. Where
+it can only become one label, that label gets its probability, times that of the tokens before. Where it may become
+several, the next token decides. Where it can become none, or is not listed, its probability belongs to no label. So the
+probabilities sum to at most 1, and what is missing is not known.
 """
 
 import math
@@ -14,14 +15,15 @@ Tops = Sequence[Mapping[str, float]]
 def label_scores(
     tokens: Sequence[tuple[str, float]], tops: Tops, at: int, labels: Sequence[str]
 ) -> dict[str, float] | None:
-    """Probability per label seen, likeliest first. `at`: where in the joined tokens' text the answer begins. None where the answer is not told apart."""
+    """The probability of each label seen, likeliest first; None: no label was seen.
+
+    `at`: where in the joined tokens' text the answer begins.
+    """
     start, before = _token_at(tokens, at)
     if start is None or len(tops) < len(tokens):
         return None
-    alike = len({label.casefold() for label in labels}) < len(
-        set(labels)
-    )  # "US" and "us" are told apart by case, others need not be
-    fold = str if alike else str.casefold
+    differ_in_case = len({label.casefold() for label in labels}) < len(set(labels))  # such as "US" and "us"
+    fold = str if differ_in_case else str.casefold
     folded = {fold(label): label for label in labels}
     scores: dict[str, float] = {}
     written, log_p = "", 0.0
@@ -36,7 +38,7 @@ def label_scores(
         fits = _fitting(fold(written), folded)
         if len(fits) < 2:
             break
-    else:  # the reply ended where it still fits several labels, one of which it spells out
+    else:  # the reply ended while it could still become several labels: it means the one that it spells out
         if fold(written) in folded:
             spelled = folded[fold(written)]
             scores[spelled] = scores.get(spelled, 0.0) + math.exp(log_p)
@@ -45,7 +47,7 @@ def label_scores(
 
 
 def _token_at(tokens: Sequence[tuple[str, float]], at: int) -> tuple[int | None, str]:
-    """The token in which the answer begins, and what of the token stands before it."""
+    """The number of the token in which the answer begins, and the part of that token that stands before the answer."""
     position = 0
     for number, (token, _) in enumerate(tokens):
         if position + len(token) > at:
@@ -55,14 +57,20 @@ def _token_at(tokens: Sequence[tuple[str, float]], at: int) -> tuple[int | None,
 
 
 def _joined(written: str, token: str, before: str) -> str:
-    """The answer so far with this token. `before`: what the first token holds before the answer, such as a space or a quotation mark."""
+    """The answer so far with this token.
+
+    `before`: what the first token holds before the answer, such as a space or a quotation mark.
+    """
     if written:
         return written + token
     return (token.removeprefix(before) if before.strip() else token).lstrip()
 
 
 def _fitting(text: str, labels: Mapping[str, str]) -> list[str]:
-    """The labels that the answer can still become, or has become with something behind it that is no part of a word."""
+    """The labels that the answer can still become, or that it has become already.
+
+    It has become a label where the label is followed by something that is no part of a word.
+    """
     if not text:
         return list(labels.values())
     spelled = [

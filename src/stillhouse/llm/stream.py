@@ -1,4 +1,7 @@
-"""A streamed chat completion (server-sent events): its text is told piece by piece, and the whole is given back as if it had come in one body."""
+"""A streamed chat completion (server-sent events), read.
+
+Its text is told piece by piece. The whole is given back as if it had come in one body.
+"""
 
 import asyncio
 import json
@@ -8,12 +11,16 @@ from typing import Any
 import aiohttp
 
 
-class Broken(Exception):
+class BrokenStream(Exception):
     """The stream ended early after some of its text was told."""
 
 
 async def read_stream(content: AsyncIterable[bytes], heard: Callable[[str], None] | None, max_bytes: int) -> bytes:
-    """The body that the endpoint would have sent without streaming, as JSON. Raises Broken, or the connection's own error where no text was told yet."""
+    """The body that the endpoint would have sent without streaming, as JSON.
+
+    `heard` is called with each piece of text. Raises BrokenStream where the stream ends early after some text was told,
+    ClientPayloadError where none was: then the request may be sent again.
+    """
     whole = _Whole(heard)
     n_bytes, ended = 0, False
     try:
@@ -30,11 +37,11 @@ async def read_stream(content: AsyncIterable[bytes], heard: Callable[[str], None
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError, asyncio.IncompleteReadError) as error:
         if not whole.text:
             raise aiohttp.ClientPayloadError(f"the stream cannot be read: {error}") from None
-        raise Broken(str(error) or type(error).__name__) from None
+        raise BrokenStream(str(error) or type(error).__name__) from None
     if not ended and whole.finish_reason is None:
         if not whole.text:
             raise aiohttp.ClientPayloadError("the stream ended before its first text")
-        raise Broken("it ended without saying why")
+        raise BrokenStream("it ended without saying why")
     return json.dumps(whole.body()).encode()
 
 

@@ -1,7 +1,8 @@
-"""JSON posts to one address over kept connections, HTTP/1.1: a bulk of small calls at a quarter of the processor time that a general client takes.
+"""JSON posts to one address over connections that are kept open (HTTP/1.1).
 
-The parser is httptools, node's own; TLS and sockets are asyncio's. No redirects, no proxies, no compression, no pipelining. What it raises: TimeoutError,
-OSError (`ConnectionError` where a reply breaks off or is no HTTP), and TooLong.
+For many small calls it takes a quarter of the processor time of a general client. The parser is httptools, node's own;
+TLS and sockets are asyncio's. There are no redirects, no proxies, no compression and no pipelining. It raises
+TimeoutError, OSError (`ConnectionError` where a reply breaks off or is no HTTP), and TooLong.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 import httptools
 from multidict import CIMultiDict
 
-_IDLE_S = 10.0  # servers close what is idle for longer, and a request that crosses such a close on its way is lost
+_IDLE_S = 10.0  # servers close what is idle for longer, and a request that is sent in that very moment is lost
 
 
 class TooLong(Exception):
@@ -32,9 +33,7 @@ class _Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.open = True
         self._until_close = False
-        self._parser = httptools.HttpResponseParser(
-            self
-        )  # for all replies that come over it: making one takes longer than a reply
+        self._parser = httptools.HttpResponseParser(self)  # one for all replies: making one takes longer than a reply
 
     def ask(self, head: bytes, body: bytes) -> "asyncio.Future[tuple[int, Mapping[str, str], bytes]]":
         self._answer = asyncio.get_running_loop().create_future()
@@ -62,19 +61,14 @@ class _Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
-            self._settle(
-                error.__context__
-                if isinstance(error.__context__, TooLong)
-                else ConnectionError(f"the reply is no HTTP: {error}")
-            )
+            cause = error.__context__
+            self._settle(cause if isinstance(cause, TooLong) else ConnectionError(f"the reply is no HTTP: {error}"))
             self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.open = False
-        if (
-            self._until_close and error is None and self._answer is not None
-        ):  # a body without a length ends where the connection does
-            self._finish()
+        if self._until_close and error is None and self._answer is not None:
+            self._finish()  # a body without a length ends where the connection does
         self._settle(ConnectionError("the connection broke off" if error is None else str(error)))
 
     # What the parser calls.
@@ -97,17 +91,17 @@ class _Connection(asyncio.Protocol):
         self._body.append(piece)
 
     def on_message_complete(self) -> None:
-        if self._parser.get_status_code() >= 200:  # before it may come a word that it is being worked on
+        if self._parser.get_status_code() >= 200:  # a 1xx says that the request is being worked on; the reply follows
             self._finish()
 
     def _finish(self) -> None:
         status, headers, body = self._parser.get_status_code(), self._headers, b"".join(self._body)
-        if self._answer is None or not self._parser.should_keep_alive():  # a second reply to one question is nobody's
+        if self._answer is None or not self._parser.should_keep_alive():  # nobody asked for a second reply
             self.close()
         self._settle((status, headers, body))
 
     def expire(self) -> None:
-        """The answer did not come in time; what may still come is nobody's."""
+        """The answer did not come in time. The connection is closed: what may still come over it belongs to nobody."""
         self._settle(TimeoutError())
         self.close()
 
@@ -117,28 +111,30 @@ class _Connection(asyncio.Protocol):
 
 
 class Transport:
-    """Posts to addresses under `base_url`. `headers` go with every request; the key among them is written nowhere else."""
+    """Posts to addresses under `base_url`.
+
+    `headers` go with every request. The key is among them, and is written nowhere else.
+    """
 
     def __init__(self, base_url: str, headers: Mapping[str, str], *, timeout_s: float, longest: int) -> None:
         parts = urlsplit(base_url)
         self._secure = parts.scheme == "https"
         self._host, self._port = parts.hostname or "", parts.port or (443 if self._secure else 80)
         self._path, self._timeout_s, self._longest = parts.path.rstrip("/"), timeout_s, longest
-        sent = {
+        sent_headers = {
             "Host": parts.netloc.rpartition("@")[2],
             "Content-Type": "application/json",
             "Accept": "application/json",
             **headers,
         }
-        if any("\r" in value or "\n" in value for value in sent.values()):
+        if any("\r" in value or "\n" in value for value in sent_headers.values()):
             raise OSError("a header holds a line break")
-        self._head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+        self._head = "".join(f"{name}: {value}\r\n" for name, value in sent_headers.items())
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
-        self._due: dict[_Connection, float] = {}  # until when each question may wait for its answer
-        self._alarm: asyncio.TimerHandle | None = (
-            None  # at the earliest of them: a timer per request would cost as much as its parsing
-        )
+        self._due: dict[_Connection, float] = {}  # when the time of each request under way is up
+        # One timer, set to the earliest of them: a timer per request would cost as much as its parsing.
+        self._alarm: asyncio.TimerHandle | None = None
         self._context: ssl.SSLContext | None = None
 
     async def post(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
@@ -154,8 +150,8 @@ class Transport:
             self._set_alarm(loop, due)
         try:
             answer = await connection.ask(head, body)
-        except BaseException:  # cancelled or broken: what may still come over it belongs to nobody
-            connection.close()
+        except BaseException:  # cancelled or broken
+            connection.close()  # what may still come over it belongs to nobody
             raise
         finally:
             del self._due[connection]
@@ -172,7 +168,7 @@ class Transport:
         self._alarm = loop.call_at(at, self._expire, loop)
 
     def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
-        """End what is over its time, and wait for the next."""
+        """End the requests whose time is up, and set the timer for the next."""
         self._alarm, now = None, loop.time()
         for connection in [connection for connection, due in self._due.items() if due <= now]:
             connection.expire()

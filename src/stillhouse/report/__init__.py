@@ -1,1 +1,4 @@
-"""The report of a run: `result` holds what a run found, `page` turns it into one HTML file or a terminal table, `plots` draws."""
+"""Draws what was measured and found: self-contained HTML pages, plots as SVG, and tables for the terminal.
+
+The values come from `results`, and of a flow's runs from `flow.trace`; no number is computed here.
+"""

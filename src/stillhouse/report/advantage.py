@@ -1,6 +1,7 @@
 """Two learning curves and the data advantage between them: as an SVG drawing, and as text for the terminal.
 
-What is drawn comes as values: the runs, the curves as the protocol reads them, and for every score of the window the two sizes that are compared.
+What is drawn comes as values: the runs, the curves as the protocol reads them, and for every score of the window
+the two sizes that are compared.
 """
 
 import math
@@ -14,24 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from stillhouse import numbers
-from stillhouse.report.svg import (
-    STRIP_PX,
-    EndLabel,
-    Frame,
-    Scale,
-    apart,
-    dot,
-    end_label_width,
-    end_labels,
-    figure,
-    foot_mark,
-    line,
-    linear_ticks,
-    polygon,
-    polyline,
-    rect,
-    text,
-)
+from stillhouse.report import svg
+from stillhouse.report.svg import EndLabel, Frame, Scale
 
 _LEFT, _TOP, _FOOT = 50, 34, 46
 _COLOURS = ("s1", "s2")
@@ -40,7 +25,10 @@ _GLYPHS = ("●", "○")
 
 @dataclass(frozen=True)
 class DrawnCurve:
-    """One arm. `runs`: (n, score) of each; `fitted`: (n, score, low, high) at each size, the band None where there is none; `path`: the line, finely."""
+    """One arm. `runs`: (n, score) of each; `path`: the line, finely.
+
+    `fitted`: (n, score, low, high) at each size, `low` and `high` None where there is no band.
+    """
 
     name: str
     runs: tuple[tuple[int, float], ...]
@@ -48,9 +36,12 @@ class DrawnCurve:
     path: tuple[tuple[float, float], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AdvantagePicture:
-    """`between`: (score, size of the first curve, size of the second) over the window, ascending. `n_star`: where they cross, with its interval."""
+    """`between`: (score, size of the first curve, size of the second) over the window, ascending.
+
+    `n_star`: where the curves cross, with its interval.
+    """
 
     title: str
     curves: tuple[DrawnCurve, DrawnCurve]
@@ -62,79 +53,77 @@ class AdvantagePicture:
 
 
 def advantage_plot(picture: AdvantagePicture, width: int = 700, name: str = "advantage") -> Markup:
-    """Score against training rows (log scale); the area between the curves over the window is what the advantage is the mean width of.
+    """Score against training rows (log scale). The area between the curves over the window is shaded.
 
-    `name` tells drawings on one page apart.
+    The advantage is the mean width of that area. `name` tells drawings on one page apart.
     """
     values = [score for curve in picture.curves for _, score in curve.runs]
     values += [value for curve in picture.curves for point in curve.fitted for value in point[1:] if value is not None]
     sizes = sorted({n for curve in picture.curves for n, *_ in curve.fitted})
-    room = end_label_width((curve.name for curve in picture.curves), width)
+    room = svg.end_label_width((curve.name for curve in picture.curves), width)
     bottom = round(min(400, 0.66 * width + 40)) - _FOOT
     x = Scale(sizes[0], sizes[-1] if len(sizes) > 1 else 2 * sizes[0], _LEFT + 8, width - room - 18, log=True)
     pad = 0.06 * (max(values) - min(values)) or 0.01
-    y = Scale(min(values) - pad, max(values) + pad, bottom - STRIP_PX, _TOP)
+    y = Scale(min(values) - pad, max(values) + pad, bottom - svg.STRIP_PX, _TOP)
     frame = Frame(_LEFT, width - room - 14, _TOP, bottom, x, y)
     low, high = picture.window
-    window = rect(frame.left, y(high), frame.right - frame.left, y(low) - y(high), "window")
-    area = [(x(second), y(score)) for score, _, second in picture.between] + [
-        (x(first), y(score)) for score, first, _ in reversed(picture.between)
-    ]
+    left_edge = [(x(first), y(score)) for score, first, _ in picture.between]
+    right_edge = [(x(second), y(score)) for score, _, second in picture.between]
+    coloured = list(zip(picture.curves, _COLOURS, strict=True))
+    labels = [EndLabel(curve.name, y(curve.path[-1][1]), colour) for curve, colour in coloured]
+    x_ticks, y_ticks = svg.apart(sizes, x, numbers.count), svg.linear_ticks(y.low, y.high)
     body = [
-        window,
-        frame.grid(apart(sizes, x, numbers.count), linear_ticks(y.low, y.high), numbers.count, _plain),
+        svg.rect(frame.left, y(high), frame.right - frame.left, y(low) - y(high), "window"),
+        frame.grid(x_ticks, y_ticks, numbers.count, _plain),
         frame.titles("training rows (log scale)", "score"),
-        polygon(area, "between"),
-        *(_drawn(curve, frame, colour) for curve, colour in zip(picture.curves, _COLOURS, strict=True)),
+        svg.polygon([*right_edge, *reversed(left_edge)], "between"),
+        *(_drawn(curve, frame, colour) for curve, colour in coloured),
         *_crossing(picture, frame),
-        text(frame.left + 6, y(high) + 16, "window", "tick"),
-        end_labels(
-            [
-                EndLabel(curve.name, y(curve.path[-1][1]), colour)
-                for curve, colour in zip(picture.curves, _COLOURS, strict=True)
-            ],
-            frame,
-            room,
-        ),
+        svg.text(frame.left + 6, y(high) + 16, "window", "tick"),
+        svg.end_labels(labels, frame, room),
     ]
-    said = [
-        f"{curve.name}: {'; '.join(f'{_plain(score)} at {numbers.count(n)} rows' for n, score, *_ in curve.fitted)}."
-        for curve in picture.curves
-    ]
-    said.append(f"Window: scores from {_plain(low)} to {_plain(high)}.")
-    return figure(f"{name}-{width}", width, bottom + _FOOT, picture.title, " ".join(said), *body)
+    return svg.figure(f"{name}-{width}", width, bottom + _FOOT, picture.title, _in_words(picture), *body)
+
+
+def _in_words(picture: AdvantagePicture) -> str:
+    """The picture for readers who hear the page."""
+    low, high = picture.window
+    sentences = []
+    for curve in picture.curves:
+        points = [f"{_plain(score)} at {numbers.count(n)} rows" for n, score, *_ in curve.fitted]
+        sentences.append(f"{curve.name}: {'; '.join(points)}.")
+    return " ".join([*sentences, f"Window: scores from {_plain(low)} to {_plain(high)}."])
 
 
 def _drawn(curve: DrawnCurve, frame: Frame, colour: str) -> Markup:
     x, y = frame.x, frame.y
     banded = [(n, low, high) for n, _, low, high in curve.fitted if low is not None and high is not None]
     band = [(x(n), y(high)) for n, _, high in banded] + [(x(n), y(low)) for n, low, _ in reversed(banded)]
-    parts = [polygon(band, f"band {colour}")] if len(banded) > 1 else []
-    parts += [dot(x(n), y(score), f"seed {colour}", radius=1.8) for n, score in curve.runs]
-    parts.append(polyline([(x(n), y(score)) for n, score in curve.path], f"line {colour}"))
-    parts += [
-        dot(x(n), y(score), f"point {colour}", f"{curve.name}, {numbers.count(n)} training rows: {_plain(score)}")
-        for n, score, *_ in curve.fitted
-    ]
+    parts = [svg.polygon(band, f"band {colour}")] if len(banded) > 1 else []
+    parts += [svg.dot(x(n), y(score), f"seed {colour}", radius=1.8) for n, score in curve.runs]
+    parts.append(svg.polyline([(x(n), y(score)) for n, score in curve.path], f"line {colour}"))
+    for n, score, *_ in curve.fitted:
+        tip = f"{curve.name}, {numbers.count(n)} training rows: {_plain(score)}"
+        parts.append(svg.dot(x(n), y(score), f"point {colour}", tip))
     return Markup("").join(parts)
 
 
 def _crossing(picture: AdvantagePicture, frame: Frame) -> list[Markup]:
     if picture.n_star is None:
         return []
-    path = picture.curves[0].path
-    shown = min(
-        max(picture.n_star, frame.x.low), frame.x.high
-    )  # a size of 0 is not on a log axis, and a crossing may lie just above it
+
+    def on_axis(n: float) -> float:
+        """A crossing may lie just outside the sizes, and a size of 0 has no place on a log axis."""
+        return min(max(n, frame.x.low), frame.x.high)
+
+    path, shown = picture.curves[0].path, on_axis(picture.n_star)
     score = min(path, key=lambda point: abs(math.log(point[0] / shown)))[1]
-    mark = foot_mark(frame.x(shown), frame.y(score), frame, f"n* = {numbers.count(picture.n_star)}", "ink", 0)
+    words = f"n* = {numbers.count(picture.n_star)}"
+    mark = svg.foot_mark(frame.x(shown), frame.y(score), frame, words, "ink", 0)
     if picture.n_low is None and picture.n_high is None:
         return [mark]
-    ends = [
-        frame.x(min(max(end, frame.x.low), frame.x.high))
-        for end in (picture.n_low or frame.x.low, picture.n_high or frame.x.high)
-    ]
-    return [line(ends[0], frame.bottom, ends[1], frame.bottom, "span ink"), mark]
+    low, high = on_axis(picture.n_low or frame.x.low), on_axis(picture.n_high or frame.x.high)
+    return [svg.line(frame.x(low), frame.bottom, frame.x(high), frame.bottom, "span ink"), mark]
 
 
 def _plain(value: float) -> str:
@@ -142,14 +131,17 @@ def _plain(value: float) -> str:
 
 
 def advantage_text(picture: AdvantagePicture, what: str) -> RenderableType:
-    """The same for a terminal of 80 columns: a plot in characters, then every size's numbers. `what` heads the numbers: means, or the best so far."""
+    """The same for a terminal of 80 columns: a plot in characters, then every size's numbers.
+
+    `what` heads the numbers: means, or the best so far.
+    """
     table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("training rows", justify="right")
     for curve, glyph in zip(picture.curves, _GLYPHS, strict=True):
         table.add_column(Text(f"{glyph} {curve.name}, {what}"), justify="right")
-    cells = [{n: _cell(curve, n) for n, *_ in curve.fitted} for curve in picture.curves]
-    for n in sorted({*cells[0], *cells[1]}):
-        table.add_row(numbers.count(n), *(of.get(n, "–") for of in cells))
+    columns = [{n: _cell(curve, n) for n, *_ in curve.fitted} for curve in picture.curves]
+    for n in sorted({*columns[0], *columns[1]}):
+        table.add_row(numbers.count(n), *(column.get(n, "–") for column in columns))
     return Group(Text(text_plot([curve.path for curve in picture.curves])), table)
 
 

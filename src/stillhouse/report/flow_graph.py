@@ -1,18 +1,18 @@
-"""A flow's picture as SVG: what follows stands below, what runs side by side stands side by side, what repeats has a frame around it.
+"""A flow's picture as SVG: what follows stands below, and what repeats has a frame around it.
 
-The picture is a tree, so the layout is one pass up (how large is each part) and one down (where does it stand), and no line crosses another. Where the width
-does not hold the lanes of a fork or the arms of a branch they are stacked in a box. Colours come from the style sheet by class name.
+What runs side by side stands side by side. The picture is a tree, so the layout takes one pass up (how large is each
+part) and one down (where does it stand), and no line crosses another. Where the width does not hold the lanes of a fork
+or the arms of a branch, they are stacked in a box. Colours come from the style sheet by class name.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from dataclasses import KW_ONLY, dataclass
 
 from markupsafe import Markup
 
 from stillhouse import numbers
 from stillhouse.flow.picture import Box, Branch, End, Frame, Lanes, Part, Picture, Ran
+from stillhouse.report.html import sheets
 from stillhouse.report.svg import CHAR_PX, LINE_PX, figure, line, polygon, rect, tag, text, wrapped
 from stillhouse.report.trace_words import short
 
@@ -25,21 +25,30 @@ _GAP = 26.0  # from one part to the next below it
 _SIDE = 22.0  # between lanes
 _BAR = 20.0  # from the line that lanes hang on to the lanes
 _KINDS = ("step", "model", "decide", "agent", "turn", "tool", "human", "flow")
+_OUTCOMES = {
+    "failed": "failed",
+    "handled": "failed, and was handled",
+    "waiting": "waits for a person",
+    "unfinished": "did not end",
+}
 
 
 @dataclass(frozen=True)
 class _Block:
-    """A part with its size; `draw` puts it with its left upper corner at (x, y). It is entered and left at the middle of its width."""
+    """A part with its size; `draw` puts it with its left upper corner at (x, y).
+
+    The lines into it and out of it are at the middle of its width.
+    """
 
     width: float
     height: float
     draw: Callable[[float, float], list[Markup]]
+    _: KW_ONLY
     leaves: bool = False  # nothing follows: return, raise, break
     arrow: bool = True  # whether the line into it has a head; lanes have their own
     through: bool = False  # an empty arm: a line
-    unjoined: "_Block | None" = (
-        None  # the same without the line that joins its lanes at the end, for where nothing follows
-    )
+    # The same without the line that joins its lanes at the end, for where nothing follows.
+    unjoined: "_Block | None" = None
 
 
 def facts(box: Box) -> list[str]:
@@ -57,33 +66,18 @@ def _ran(ran: Ran, timed: bool) -> list[str]:
     lines = []
     used = ran.used
     if used.asked:
-        known = used.input_tokens is not None and used.output_tokens is not None
-        tokens = (
-            f"{numbers.count((used.input_tokens or 0) + (used.output_tokens or 0))} tokens"
-            if known
-            else "tokens unknown"
-        )
-        lines.append(f"{tokens}, {'cost unknown' if used.cost_usd is None else numbers.usd(used.cost_usd)}")
+        tokens, cost = "tokens unknown", "cost unknown" if used.cost_usd is None else numbers.usd(used.cost_usd)
+        if used.input_tokens is not None and used.output_tokens is not None:
+            tokens = f"{numbers.count(used.input_tokens + used.output_tokens)} tokens"
+        lines.append(f"{tokens}, {cost}")
     if timed and ran.outcome != "unfinished":
-        lines.append(
-            numbers.seconds(ran.p50_s)
-            if ran.calls == 1
-            else f"median {numbers.seconds(ran.p50_s)}, at most {numbers.seconds(ran.max_s)}"
-        )
+        median, most = numbers.seconds(ran.p50_s), numbers.seconds(ran.max_s)
+        lines.append(median if ran.calls == 1 else f"median {median}, at most {most}")
     if ran.at_once > 1:
         lines.append(f"up to {ran.at_once} at once")
-    words = {
-        "failed": "failed",
-        "handled": "failed, and was handled",
-        "waiting": "waits for a person",
-        "unfinished": "did not end",
-    }
     if ran.outcome != "done":
-        lines.append(
-            words[ran.outcome]
-            if ran.calls == 1 or not ran.failed
-            else f"{ran.failed} of {ran.calls} {words[ran.outcome]}"
-        )
+        several = f"{ran.failed} of {ran.calls} " if ran.calls > 1 and ran.failed else ""
+        lines.append(several + _OUTCOMES[ran.outcome])
     return lines
 
 
@@ -92,34 +86,22 @@ def flow_graph(picture: Picture, width: int = WIDE, name: str = "flow") -> Marku
     room = width - 2 * _EDGE
     parts = [_start(picture, room), *(_part(part, room) for part in picture.parts)]
     whole = _stacked(parts if picture.parts and parts[-1].leaves else [*parts, _dot()])
-    described = ", then ".join(_said(part) for part in picture.parts) or "nothing is drawn"
-    body = whole.draw(_EDGE, _EDGE)
-    return figure(
-        f"{name}-{width}",
-        round(whole.width + 2 * _EDGE),
-        round(whole.height + 2 * _EDGE),
-        f"The flow {picture.title}",
-        described,
-        *body,
-    )
+    wide, high = round(whole.width + 2 * _EDGE), round(whole.height + 2 * _EDGE)
+    told = ", then ".join(_in_words(part) for part in picture.parts) or "nothing is drawn"
+    return figure(f"{name}-{width}", wide, high, f"The flow {picture.title}", told, *whole.draw(_EDGE, _EDGE))
 
 
 def flow_svg(picture: Picture, width: int = WIDE) -> str:
     """The drawing as a file of its own, with its style sheet, light and dark."""
     drawn = flow_graph(picture, width)
-    style = Markup("<style>{}{}</style>").format(Markup(_styles()), Markup("svg{background:var(--paper)}"))
+    rules = sheets("colours.css", "flow.css") + "svg{background:var(--paper)}"
+    style = Markup("<style>{}</style>").format(Markup(rules))
     opened = drawn.replace(Markup("<svg "), Markup("<svg xmlns='http://www.w3.org/2000/svg' "), 1)
     head, _, rest = opened.partition(">")
     return f"{head}>{style}{rest}\n"
 
 
-@cache
-def _styles() -> str:
-    folder = Path(__file__).parent / "templates"
-    return "".join((folder / name).read_text(encoding="utf-8") for name in ("colours.css", "flow.css"))
-
-
-def _said(part: Part) -> str:
+def _in_words(part: Part) -> str:
     """The part in words, for readers who hear the page."""
     match part:
         case Box():
@@ -127,11 +109,11 @@ def _said(part: Part) -> str:
             outcome = "" if part.ran is None or part.ran.outcome == "done" else f" ({part.ran.outcome})"
             return f"{part.name}{times}{outcome}"
         case Frame():
-            return f"{part.title}: {', '.join(map(_said, part.body))}"
+            return f"{part.title}: {', '.join(map(_in_words, part.body))}"
         case Lanes():
-            return " beside ".join(", ".join(map(_said, lane)) or "nothing" for lane in part.lanes)
+            return " beside ".join(", ".join(map(_in_words, lane)) or "nothing" for lane in part.lanes)
         case Branch():
-            return " or ".join(f"{arm.label}: {', '.join(map(_said, arm.body)) or 'go on'}" for arm in part.arms)
+            return " or ".join(f"{arm.label}: {', '.join(map(_in_words, arm.body)) or 'go on'}" for arm in part.arms)
         case End():
             return part.word
 
@@ -150,16 +132,16 @@ def _part(part: Part, room: float) -> _Block:
         case Branch():
             return _beside([(arm.label, arm.body) for arm in part.arms], room, "one of")
         case End():
-            wide = CHAR_PX * len(part.word) + 20
-            return _Block(
-                wide,
-                22,
-                lambda x, y: [
-                    _round(x, y, wide, 22, "mark", 11),
-                    text(x + wide / 2, y + 15, part.word, "note", "middle"),
-                ],
-                leaves=True,
-            )
+            return _end(part)
+
+
+def _end(end: End) -> _Block:
+    wide = CHAR_PX * len(end.word) + 20
+
+    def draw(x: float, y: float) -> list[Markup]:
+        return [_round(x, y, wide, 22, "mark", 11), text(x + wide / 2, y + 15, end.word, "note", "middle")]
+
+    return _Block(wide, 22, draw, leaves=True)
 
 
 def _sequence(parts: Sequence[Part], room: float) -> _Block:
@@ -170,7 +152,7 @@ def _sequence(parts: Sequence[Part], room: float) -> _Block:
 
 @dataclass(frozen=True)
 class _Words:
-    """Lines of one class; `after` ends the last of them in the class of notes."""
+    """Lines of one class; `after` follows the last of them, in the class of notes."""
 
     lines: Sequence[str]
     class_: str
@@ -194,8 +176,8 @@ def _box(box: Box, room: float) -> _Block:
     class_ = f"node {kind}{'' if box.ran is None or box.ran.outcome == 'done' else f' {box.ran.outcome}'}"
     if box.inside:
         return _framed_by(words, _sequence(box.inside, room - 2 * _PAD), class_, room)
-    wide = max(_LEAST, max(one.wide for one in words) + 2 * _PAD)
-    high = LINE_PX * sum(len(one.lines) for one in words) + 14.0
+    wide = max(_LEAST, max(each.wide for each in words) + 2 * _PAD)
+    high = LINE_PX * sum(len(each.lines) for each in words) + 14.0
 
     def draw(x: float, y: float) -> list[Markup]:
         return [
@@ -210,8 +192,8 @@ def _box(box: Box, room: float) -> _Block:
 def _framed_by(words: Sequence[_Words], inner: _Block, class_: str, room: float) -> _Block:
     """A box around what its body calls, its own words above."""
     inner = inner.unjoined or inner
-    wide = min(room, max(inner.width, max(one.wide for one in words)) + 2 * _PAD)
-    head = LINE_PX * sum(len(one.lines) for one in words) + 14.0
+    wide = min(room, max(inner.width, max(each.wide for each in words)) + 2 * _PAD)
+    head = LINE_PX * sum(len(each.lines) for each in words) + 14.0
 
     def draw(x: float, y: float) -> list[Markup]:
         left = x + (wide - inner.width) / 2
@@ -229,7 +211,7 @@ def _framed(words: _Words, inner: _Block, class_: str, room: float) -> _Block:
     """A dashed frame around what repeats, its title above."""
     inner = inner.unjoined or inner
     lines = wrapped(words.lines[0], max(room - 2 * _PAD, _LEAST), lines=2)
-    wide = min(room, max(inner.width, max(CHAR_PX * len(one) for one in lines)) + 2 * _PAD)
+    wide = min(room, max(inner.width, max(CHAR_PX * len(words) for words in lines)) + 2 * _PAD)
     head = LINE_PX * len(lines) + 12.0
 
     def draw(x: float, y: float) -> list[Markup]:
@@ -244,10 +226,13 @@ def _framed(words: _Words, inner: _Block, class_: str, room: float) -> _Block:
 
 
 def _written(words: Sequence[_Words], x: float, y: float, anchor: str) -> list[Markup]:
-    placed = [(part, one.after if part is one.lines[-1] else "", one.class_) for one in words for part in one.lines]
+    placed = []
+    for each in words:
+        placed += [(line, "", each.class_) for line in each.lines[:-1]]
+        placed += [(line, each.after, each.class_) for line in each.lines[-1:]]
     return [
-        _line_of(x, y + 18 + LINE_PX * row, part, after, class_, anchor)
-        for row, (part, after, class_) in enumerate(placed)
+        _line_of(x, y + 18 + LINE_PX * row, line, after, class_, anchor)
+        for row, (line, after, class_) in enumerate(placed)
     ]
 
 
@@ -255,9 +240,8 @@ def _line_of(x: float, y: float, words: str, after: str, class_: str, anchor: st
     if not after:
         return text(x, y, words, class_, anchor)
     soft = tag("tspan", f" {after}", class_="kind")
-    return tag(
-        "text", words, soft, x=float(x), y=float(y), class_=class_, text_anchor=anchor if anchor != "start" else None
-    )
+    where = None if anchor == "start" else anchor
+    return tag("text", words, soft, x=float(x), y=float(y), class_=class_, text_anchor=where)
 
 
 def _stacked(blocks: Sequence[_Block]) -> _Block:
@@ -284,7 +268,7 @@ def _beside(lanes: Sequence[tuple[str, Sequence[Part]]], room: float, what: str)
     """Side by side, hung on a line; where there is no room, one below the other in a box."""
     blocks = [(label, _sequence(lane, room)) for label, lane in lanes]
     columns = [(wrapped(label, max(block.width, 150.0), lines=3) if label else [], block) for label, block in blocks]
-    widths = [max([block.width, *(CHAR_PX * len(line_) for line_ in label), 40.0]) for label, block in columns]
+    widths = [max([block.width, *(CHAR_PX * len(words) for words in label), 40.0]) for label, block in columns]
     wide = sum(widths) + _SIDE * (len(widths) - 1)
     if wide > room:
         return _boxed([(label, _sequence(lane, room - 2 * _PAD)) for label, lane in lanes], room, what)
@@ -327,9 +311,8 @@ def _boxed(lanes: Sequence[tuple[str, _Block]], room: float, what: str) -> _Bloc
         for place, (label, _) in enumerate(lanes)
     ]
     titled = [(wrapped(head, room - 2 * _PAD, lines=2), block) for head, (_, block) in zip(heads, lanes, strict=True)]
-    wide = min(
-        room, max(max([block.width, *(CHAR_PX * len(one) for one in label)]) for label, block in titled) + 2 * _PAD
-    )
+    widths = [max([block.width, *(CHAR_PX * len(words) for words in label)]) for label, block in titled]
+    wide = min(room, max(widths) + 2 * _PAD)
     heights = [LINE_PX * len(label) + 14.0 + block.height + (_PAD if block.height else 0) for label, block in titled]
 
     def draw(x: float, y: float) -> list[Markup]:
@@ -350,13 +333,15 @@ def _boxed(lanes: Sequence[tuple[str, _Block]], room: float, what: str) -> _Bloc
 
 def _start(picture: Picture, room: float) -> _Block:
     """The flow's name, and below it what is said of it."""
-    below = [part for one in picture.lines for part in wrapped(one, min(room, 320.0) - 2 * _PAD, 3)]
+    below = [part for line in picture.lines for part in wrapped(line, min(room, 320.0) - 2 * _PAD, 3)]
     words = [_Words(wrapped(picture.title, min(room, _BOX), 2), "name"), _Words(below, "note")]
-    wide = max(one.wide for one in words) + 2 * _PAD
-    high = LINE_PX * sum(len(one.lines) for one in words) + 14.0
-    return _Block(
-        wide, high, lambda x, y: [_round(x, y, wide, high, "start", 14), *_written(words, x + wide / 2, y, "middle")]
-    )
+    wide = max(each.wide for each in words) + 2 * _PAD
+    high = LINE_PX * sum(len(each.lines) for each in words) + 14.0
+
+    def draw(x: float, y: float) -> list[Markup]:
+        return [_round(x, y, wide, high, "start", 14), *_written(words, x + wide / 2, y, "middle")]
+
+    return _Block(wide, high, draw)
 
 
 def _dot() -> _Block:

@@ -1,8 +1,10 @@
-"""A run of a flow as one self-contained HTML file: how it ended, what it did as a graph, when, every call with what it was given and gave, and totals."""
+"""A run of a flow as one self-contained HTML file.
+
+How it ended, what it did as a graph, when, totals by step, and every call with what it was given and gave.
+"""
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +12,17 @@ from markupsafe import Markup
 
 from stillhouse import __version__
 from stillhouse.flow.picture.executed import executed
-from stillhouse.flow.trace import Node, Total, Trace, busy_s, failing, totals
-from stillhouse.report import flow_graph
-from stillhouse.report.page import templates
+from stillhouse.flow.trace import Node, Trace, busy_s, failing, totals
+from stillhouse.report.flow_graph import NARROW, WIDE, flow_graph
+from stillhouse.report.html import templates, two_widths
 from stillhouse.report.timeline import timeline
-from stillhouse.report.trace_rows import Rows
+from stillhouse.report.trace_rows import TraceRows
 from stillhouse.report.trace_words import NOTHING, cost, plural, short, tokens
 
-MOST_CALLS = 600  # with their texts; the others are in `stillhouse runs show RUN --json`
+MOST_CALLS = 600  # calls on the page; all are in `stillhouse runs show RUN --json`
 MOST_TEXT = 20_000  # characters of one argument, output or error
-EACH = 40  # calls of a folded group that are there one by one
-_HEADLINE = 220
+EACH = 40  # calls of a folded group that are on the page one by one
+_HEADLINE = 220  # characters
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,11 @@ class _Cut:
 def render_run(trace: Trace) -> str:
     """The page."""
     run = trace.run
-    rows = Rows(trace, each=EACH, room=MOST_CALLS, whole_models=True)
+    rows = TraceRows(trace, each=EACH, room=MOST_CALLS, whole_models=True)
+
+    def graph(width: int) -> Markup:
+        return flow_graph(executed(trace), width, "graph")
+
     return (
         templates()
         .get_template("run.html.j2")
@@ -53,14 +59,8 @@ def render_run(trace: Trace) -> str:
             rows=rows.rows(),
             left_out=rows,
             drawings={
-                "graph": _both(
-                    lambda width: flow_graph.flow_graph(executed(trace), width, "graph"),
-                    flow_graph.WIDE,
-                    flow_graph.NARROW,
-                )
-                if trace.rows
-                else "",
-                "timeline": _both(lambda width: timeline(trace, width), 1100, flow_graph.NARROW),
+                "graph": two_widths(graph, WIDE, NARROW) if trace.rows else "",
+                "timeline": two_widths(lambda width: timeline(trace, width), WIDE, NARROW),
             },
             arguments=lambda node: _pretty(node.row.arguments),
             output=lambda node: _pretty(node.row.output),
@@ -68,7 +68,6 @@ def render_run(trace: Trace) -> str:
             tokens=tokens,
             cost=lambda used: cost(used) or NOTHING,
             plural=plural,
-            total_models=_total_models,
             version=__version__,
         )
     )
@@ -100,23 +99,6 @@ def _facts(node: Node) -> list[tuple[str, str]]:
     """What else the journal knows of a call."""
     facts = [("model", str(node.facts["model"]))] if "model" in node.facts else []
     facts += [("tries", str(node.row.attempts))] if node.row.attempts > 1 else []
-    facts += [
-        (name.replace("_", " "), short(value, 400))
-        for name, value in node.facts.items()
-        if name not in _SHOWN_ELSEWHERE
-    ]
+    others = {name: value for name, value in node.facts.items() if name not in _SHOWN_ELSEWHERE}
+    facts += [(name.replace("_", " "), short(value, 400)) for name, value in others.items()]
     return [*facts, ("journal key", "/".join(map(str, node.row.key)))]
-
-
-def _total_models(total: Total) -> str:
-    return ", ".join(total.models)
-
-
-def _both(draw: Callable[[int], Markup], wide: int, narrow: int) -> Markup:
-    """A drawing in a wide and a narrow cut; the style sheet shows the one that fits."""
-    wider = draw(wide)
-    return (
-        Markup("<div class='wide'>{}</div><div class='narrow'>{}</div>").format(wider, draw(narrow))
-        if wider
-        else Markup("")
-    )

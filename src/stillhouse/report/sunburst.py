@@ -1,4 +1,7 @@
-"""Two rings: the inner one parted by a first name, the outer one by a second within it. As drawn for the root verbs and objects of self-instruct's data."""
+"""Two rings: the inner one parted by a first name, the outer one by a second name within the first.
+
+Drawn so for the root verbs and objects of self-instruct's data.
+"""
 
 import math
 from collections.abc import Sequence
@@ -6,58 +9,44 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from stillhouse import numbers
-from stillhouse.report.svg import figure, tag
+from stillhouse.report.svg import SERIES, figure, tag
 
-COLOURS = 6
 _HOLE, _RING = 0.2, 0.58  # of the radius: where the inner and where the outer ring begin
 _CHARACTER = 0.64  # width over height of a mean bold character
 
 
 def sunburst(name: str, title: str, parts: Sequence[tuple[str, int, Sequence[tuple[str, int]]]], width: int) -> Markup:
-    """`parts`: (first name, count, its (second name, count) pairs). What a part has beyond its pairs stays empty in the outer ring."""
+    """`parts`: (first name, count, its (second name, count) pairs).
+
+    Where a part counts more than its pairs do together, the rest of it stays empty in the outer ring.
+    """
     total = sum(count for _, count, _ in parts)
     if not total:
         return Markup("")
     radius = width / 2 - 4
+    hole, ring = _HOLE * radius, _RING * radius
     centre = width / 2
     body, angle = [], -math.pi / 2
     for place, (first, count, seconds) in enumerate(parts):
-        turn = 2 * math.pi * count / total
-        colour = f"s{1 + place % COLOURS}"
-        body.append(
-            _arc(
-                centre,
-                angle,
-                angle + turn,
-                _HOLE * radius,
-                _RING * radius,
-                f"arc inner {colour}",
-                f"{first}: {numbers.count(count)}",
-            )
-        )
-        body.append(_label(centre, angle, angle + turn, _HOLE * radius, _RING * radius, first, "label"))
-        inner = angle
+        end = angle + 2 * math.pi * count / total
+        colour = f"s{1 + place % SERIES}"
+        tip = f"{first}: {numbers.count(count)}"
+        body.append(_arc(centre, angle, end, hole, ring, f"arc inner {colour}", tip))
+        body.append(_label(centre, angle, end, hole, ring, first, "label"))
+        start = angle
         for second, part in seconds:
-            step = 2 * math.pi * part / total
-            body.append(
-                _arc(
-                    centre,
-                    inner,
-                    inner + step,
-                    _RING * radius,
-                    radius,
-                    f"arc outer {colour}",
-                    f"{first} {second}: {numbers.count(part)}",
-                )
-            )
-            body.append(_label(centre, inner, inner + step, _RING * radius, radius, second, "tick dark"))
-            inner += step
-        angle += turn
-    said = "; ".join(
-        f"{first} {count} ({', '.join(f'{second} {part}' for second, part in seconds)})"
-        for first, count, seconds in parts
-    )
-    return figure(f"{name}-{width}", width, width, title, said, *body)
+            stop = start + 2 * math.pi * part / total
+            tip = f"{first} {second}: {numbers.count(part)}"
+            body.append(_arc(centre, start, stop, ring, radius, f"arc outer {colour}", tip))
+            body.append(_label(centre, start, stop, ring, radius, second, "tick dark"))
+            start = stop
+        angle = end
+    told = "; ".join(f"{first} {count} ({_listed(seconds)})" for first, count, seconds in parts)
+    return figure(f"{name}-{width}", width, width, title, told, *body)
+
+
+def _listed(counts: Sequence[tuple[str, int]]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts)
 
 
 def _point(centre: float, angle: float, radius: float) -> str:
@@ -67,15 +56,14 @@ def _point(centre: float, angle: float, radius: float) -> str:
 def _arc(centre: float, start: float, end: float, inner: float, outer: float, class_: str, tip: str) -> Markup:
     end = min(end, start + 2 * math.pi - 1e-4)  # a whole turn would be drawn as nothing
     large = int(end - start > math.pi)
-    path = (
-        f"M{_point(centre, start, inner)}L{_point(centre, start, outer)}A{outer:.1f} {outer:.1f} 0 {large} 1 {_point(centre, end, outer)}"
-        f"L{_point(centre, end, inner)}A{inner:.1f} {inner:.1f} 0 {large} 0 {_point(centre, start, inner)}Z"
-    )
+    out = f"L{_point(centre, start, outer)}A{outer:.1f} {outer:.1f} 0 {large} 1 {_point(centre, end, outer)}"
+    back = f"L{_point(centre, end, inner)}A{inner:.1f} {inner:.1f} 0 {large} 0 {_point(centre, start, inner)}"
+    path = f"M{_point(centre, start, inner)}{out}{back}Z"
     return tag("path", tag("title", tip), d=path, class_=class_)
 
 
 def _label(centre: float, start: float, end: float, inner: float, outer: float, words: str, class_: str) -> Markup:
-    """A name along the radius, read from the left or from the right as is less upside down; none where the arc is too narrow for a line."""
+    """A name along the radius, turned so that it can be read. Empty where the arc is too narrow for a line."""
     size = 11.0
     middle, at = (start + end) / 2, (inner + outer) / 2
     if (end - start) * at < size + 3:

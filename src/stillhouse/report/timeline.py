@@ -1,4 +1,7 @@
-"""When each call of a run ran: a row for each, or for each step where there are many; time in which nothing ran is cut out and marked."""
+"""When each call of a run ran: a row for each call or, where there are many, for each step.
+
+Long pauses, in which nothing ran, are cut out and marked.
+"""
 
 import math
 from collections.abc import Sequence
@@ -14,8 +17,8 @@ MOST_ROWS = 32  # with more calls than these there is one row per step
 _ROW = 19.0
 _TOP = 18.0  # room for how long pauses were
 _KINDS = ("model", "decide", "agent", "tool", "human", "turn")
-_CUT = 0.12  # a pause longer than this share of the time in which anything ran is cut out
-_BREAK = 18.0  # pixels that stand for a pause
+_CUT = 0.12  # a pause is cut out if it is longer than this share of the time in which anything ran
+_BREAK = 18.0  # pixels that stand for a pause that was cut out
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class _Clock:
         return (self.right - self.left - _BREAK * (len(self.spans) - 1)) / self.seconds
 
     def worked(self, seconds: float) -> float:
-        """Where this much work was done."""
+        """The pixel at which so many seconds had been worked."""
         for start, end in self.spans:
             if seconds <= end - start:
                 return self(start + seconds)
@@ -43,6 +46,7 @@ class _Clock:
         return self.right
 
     def __call__(self, moment: float) -> float:
+        """The pixel of a moment."""
         x = self.left
         for start, end in self.spans:
             if moment <= end:
@@ -68,13 +72,14 @@ def timeline(trace: Trace, width: int) -> Markup:
         body.append(text(room - 8, y + 13, wrapped(name, room - 12, lines=1)[0], "tick", "end"))
         body.extend(_bar(node, clock, y, node is culprit) for node in nodes)
     body.extend(_pauses(clock, bottom))
-    said = "; ".join(_said(name, nodes, clock.spans[0][0]) for name, nodes in rows[:20])
-    return figure(f"timeline-{width}", width, round(bottom + 26), "When each call ran", said, *body)
+    told = "; ".join(_in_words(name, nodes, clock.spans[0][0]) for name, nodes in rows[:20])
+    return figure(f"timeline-{width}", width, round(bottom + 26), "When each call ran", told, *body)
 
 
-def _said(name: str, nodes: Sequence[Node], began: float) -> str:
-    """A row in words, for readers who hear the page."""
-    return f"{name} {', '.join(f'{node.row.started - began:.2f} to {node.ended - began:.2f} s' for node in nodes[:3])}"
+def _in_words(name: str, nodes: Sequence[Node], began: float) -> str:
+    """A row for readers who hear the page."""
+    times = [f"{node.row.started - began:.2f} to {node.ended - began:.2f} s" for node in nodes[:3]]
+    return f"{name} {', '.join(times)}"
 
 
 def _rows(nodes: Sequence[Node]) -> list[tuple[str, list[Node]]]:
@@ -88,8 +93,9 @@ def _rows(nodes: Sequence[Node]) -> list[tuple[str, list[Node]]]:
 
 def _spans(nodes: Sequence[Node]) -> list[tuple[float, float]]:
     """The stretches in which anything ran, with the short pauses between them."""
+    calls = sorted((node.row.started, max(node.ended, node.row.started + 1e-6)) for node in nodes)
     busy: list[list[float]] = []
-    for start, end in sorted((node.row.started, max(node.ended, node.row.started + 1e-6)) for node in nodes):
+    for start, end in calls:
         if busy and start <= busy[-1][1]:
             busy[-1][1] = max(busy[-1][1], end)
         else:
@@ -108,10 +114,9 @@ def _bar(node: Node, clock: _Clock, y: float, fatal: bool) -> Markup:
     start, end = clock(node.row.started), clock(node.ended)
     kind = node.row.kind if node.row.kind in _KINDS else "step"
     state = "failed" if fatal else "handled" if node.state == "failed" else ""
-    tip = tag(
-        "title", f"{node.name}: {numbers.seconds(node.row.seconds)}{f', {node.row.error}' if node.row.error else ''}"
-    )
-    return rect(start, y + 4, max(end - start, 2.0), 11, f"run-bar {kind} {state}".rstrip(), tip)
+    tip = f"{node.name}: {numbers.seconds(node.row.seconds)}" + (f", {node.row.error}" if node.row.error else "")
+    wide = max(end - start, 2.0)
+    return rect(start, y + 4, wide, 11, f"run-bar {kind} {state}".rstrip(), tag("title", tip))
 
 
 def _ticks(clock: _Clock, bottom: float) -> list[Markup]:
@@ -121,10 +126,8 @@ def _ticks(clock: _Clock, bottom: float) -> list[Markup]:
     for tick in linear_ticks(0.0, clock.seconds, most):
         x = clock.worked(tick)
         if x <= clock.right - 20:
-            marks += [
-                line(x, _TOP, x, bottom, "grid"),
-                text(x, bottom + 16, numbers.seconds(tick) if tick else "0", "tick", "middle"),
-            ]
+            marks.append(line(x, _TOP, x, bottom, "grid"))
+            marks.append(text(x, bottom + 16, numbers.seconds(tick) if tick else "0", "tick", "middle"))
     return marks
 
 

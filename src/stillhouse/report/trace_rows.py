@@ -1,4 +1,7 @@
-"""A trace as rows to be shown: one for a call, one for many equal ones, one for what repeats. The terminal and the page show the same ones."""
+"""A trace as rows to be shown: one for a call, one for many equal calls, one for what repeats.
+
+The terminal and the page show the same rows.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,15 +11,18 @@ from stillhouse import numbers
 from stillhouse.flow.trace import Fork, Group, Loop, Node, Part, Trace, calls_in, choices, failing, folded, used
 from stillhouse.report.trace_words import SHORT, cost, gave, given, joined, model_word, tokens, tries
 
-UNFOLDED = 3  # so many repetitions are shown one by one
-Outcome = Literal[
-    "done", "failed", "handled", "waiting", "unfinished", ""
-]  # handled: it failed, and the run went on; "" of rows that are no calls
+UNFOLDED = 3  # up to so many repetitions are shown one by one
+
+# "handled": the call failed, and the run went on. "": the row stands for no call.
+Outcome = Literal["done", "failed", "handled", "waiting", "unfinished", ""]
 
 
-@dataclass(frozen=True)
-class Row:
-    """What is shown of a call, or of several. `node` is the call where it is one; `gave` of a failed one is empty, and `error` says how it failed."""
+@dataclass(frozen=True, kw_only=True)
+class TraceRow:
+    """What is shown of a call, or of several. `node`: the call, where the row is about one alone.
+
+    Of a failed call `gave` is empty, and `error` says how it failed.
+    """
 
     name: str
     kind: str = ""  # where the name does not say it
@@ -29,82 +35,79 @@ class Row:
     gave: str = ""
     error: str | None = None
     notes: Sequence[str] = ()
-    inside: Sequence["Row"] = ()
+    inside: Sequence["TraceRow"] = ()
     node: Node | None = None
 
 
-@dataclass
-class Rows:
-    """Makes the rows of one trace. `most` is the length of a value; `each` how many calls of a folded group are there too, besides those that failed."""
+@dataclass(kw_only=True)
+class TraceRows:
+    """Makes the rows of one trace."""
 
-    trace: Trace
+    trace: Trace = field(kw_only=False)
     fold: bool = True
-    most: int = SHORT
-    each: int = 0
-    room: int = 1_000_000  # calls in all
-    left_out: int = 0  # calls that had no room
-    whole_models: bool = False
+    most: int = SHORT  # characters of one value
+    each: int = 0  # calls of a folded group that are shown inside it, beside those that failed
+    room: int = 1_000_000  # calls that are shown in all
+    left_out: int = 0  # calls for which there was no room
+    whole_models: bool = False  # models by their whole names
     _culprit: Node | None = field(init=False)
 
     def __post_init__(self) -> None:
         self._culprit = failing(self.trace)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TraceRow]:
         return self._children(self.trace.roots)
 
-    def _children(self, nodes: Sequence[Node]) -> list[Row]:
-        return [row for part in folded(nodes) for row in self._part(part)] if self.fold else self._calls(nodes)
+    def _children(self, nodes: Sequence[Node]) -> list[TraceRow]:
+        return self._parts(folded(nodes)) if self.fold else self._calls(nodes)
 
-    def _calls(self, nodes: Sequence[Node]) -> list[Row]:
+    def _calls(self, nodes: Sequence[Node]) -> list[TraceRow]:
         shown = nodes[: max(0, self.room)]
         self.left_out += sum(1 for node in nodes[len(shown) :] for _ in node.walk())
         self.room -= len(shown)
         return [self._call(node) for node in shown]
 
-    def _part(self, part: Part) -> list[Row]:
+    def _part(self, part: Part) -> list[TraceRow]:
         match part:
             case Group():
                 return self._calls(part.calls) if len(part.calls) <= UNFOLDED else [self._repeated(part)]
             case Loop() if part.times <= UNFOLDED:
                 return self._calls(calls_in(part))
             case Loop():
-                title = (
-                    f"{numbers.count(part.times)} times{f', up to {part.at_once} at once' if part.at_once > 1 else ''}"
-                )
-                return [Row(title, inside=[row for one in part.body for row in self._part(one)])]
+                at_once = f", up to {part.at_once} at once" if part.at_once > 1 else ""
+                return [TraceRow(name=f"{numbers.count(part.times)} times{at_once}", inside=self._parts(part.body))]
             case Fork():
-                lanes = [[row for one in branch for row in self._part(one)] for branch in part.branches]
-                return [
-                    Row(
-                        "side by side",
-                        inside=[lane[0] if len(lane) == 1 else Row("branch", inside=lane) for lane in lanes if lane],
-                    )
-                ]
+                lanes = [lane for branch in part.branches if (lane := self._parts(branch))]
+                inside = [lane[0] if len(lane) == 1 else TraceRow(name="branch", inside=lane) for lane in lanes]
+                return [TraceRow(name="side by side", inside=inside)]
 
-    def _call(self, node: Node) -> Row:
+    def _parts(self, parts: Sequence[Part]) -> list[TraceRow]:
+        return [row for part in parts for row in self._part(part)]
+
+    def _call(self, node: Node) -> TraceRow:
         spent = used(inner.row for inner in node.walk())
         silent = node.state in ("waiting", "unfinished") or node.row.kind in ("value", "human")
         model = str(node.facts.get("model", ""))
         error = node.row.error
         if error is not None and node.row.attempts > 1:
             error += f" (after {node.row.attempts} tries)"
-        return Row(
-            node.name,
-            _kind(node),
-            self._outcome(node),
-            "" if silent else numbers.seconds(node.row.seconds),
-            tokens(spent),
-            cost(spent),
-            model if self.whole_models else model_word(model),
-            given(node, self.most),
-            "" if error is not None else gave(node, self.most),
-            error,
-            tries(node),
-            self._children(node.children),
-            node,
+        return TraceRow(
+            name=node.name,
+            kind=_kind(node),
+            outcome=self._outcome(node),
+            took="" if silent else numbers.seconds(node.row.seconds),
+            tokens=tokens(spent),
+            cost=cost(spent),
+            model=model if self.whole_models else model_word(model),
+            given=given(node, self.most),
+            gave="" if error is not None else gave(node, self.most),
+            error=error,
+            notes=tries(node),
+            inside=self._children(node.children),
+            node=node,
         )
 
-    def _repeated(self, group: Group) -> Row:
+    def _repeated(self, group: Group) -> TraceRow:
         calls, first = group.calls, group.first
         bad = [node for node in calls if node.state != "done"]
         spent = used(inner.row for node in calls for inner in node.walk())
@@ -114,34 +117,31 @@ class Rows:
             children = [child for node in calls for child in node.children]
             inside = [*self._children(sorted(children, key=lambda node: node.row.started)), *inside]
         elif len(inside) < len(calls):
-            inside.append(Row(f"and {numbers.count(len(calls) - len(inside))} more"))
+            inside.append(TraceRow(name=f"and {numbers.count(len(calls) - len(inside))} more"))
         example = given(first, self.most)
-        return Row(
-            f"{first.name} × {numbers.count(len(calls))}",
-            _kind(first),
-            self._outcome(bad[0]) if bad else "done",
-            numbers.seconds(sum(node.row.seconds for node in calls)),
-            tokens(spent),
-            cost(spent),
-            ", ".join(model if self.whole_models else model_word(model) for model in models),
-            f"{example}, …" if example else "",
-            self._sample(group),
+        return TraceRow(
+            name=f"{first.name} × {numbers.count(len(calls))}",
+            kind=_kind(first),
+            outcome=self._outcome(bad[0]) if bad else "done",
+            took=numbers.seconds(sum(node.row.seconds for node in calls)),
+            tokens=tokens(spent),
+            cost=cost(spent),
+            model=", ".join(model if self.whole_models else model_word(model) for model in models),
+            given=f"{example}, …" if example else "",
+            gave=self._sample(group),
             inside=inside,
         )
 
     def _sample(self, group: Group) -> str:
-        """What stands for all the answers: how often which short one, or the first."""
+        """What stands for all the answers: how often each came where they are few and short, or else the first."""
         counted = choices(group.calls)
-        told = len(counted) <= UNFOLDED and all(len(answer) <= 20 for answer in counted)
-        answers = (
-            ", ".join(f"{answer} × {n}" for answer, n in counted.most_common())
-            if counted and told
-            else f"{gave(group.first, self.most)}, …"
-        )
-        failed, retried = (
-            sum(node.state == "failed" for node in group.calls),
-            sum(node.row.attempts > 1 for node in group.calls),
-        )
+        few = len(counted) <= UNFOLDED and all(len(answer) <= 20 for answer in counted)
+        if counted and few:
+            answers = ", ".join(f"{answer} × {n}" for answer, n in counted.most_common())
+        else:
+            answers = f"{gave(group.first, self.most)}, …"
+        failed = sum(node.state == "failed" for node in group.calls)
+        retried = sum(node.row.attempts > 1 for node in group.calls)
         counts = [f"{failed} failed" if failed else "", f"{retried} tried again" if retried else ""]
         return joined([answers, *counts, f"up to {group.at_once} at once" if group.at_once > 1 else ""])
 

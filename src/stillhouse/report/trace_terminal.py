@@ -14,20 +14,19 @@ from rich.text import Text
 
 from stillhouse import numbers
 from stillhouse.flow.trace import Trace, Used, busy_s, failing
-from stillhouse.report.trace_rows import Row, Rows
+from stillhouse.report.trace_rows import TraceRow, TraceRows
 from stillhouse.report.trace_words import NOTHING, SHORT, cost, joined, plural, short, tokens
 from stillhouse.store.journal import RunRow
 
 ROOMY = 100  # columns from which on models and tokens are shown too
-_MARKS = {
-    **{
-        "done": ("✓", "green"),
-        "failed": ("✗", "red"),
-        "handled": ("✗", "yellow"),
-        "waiting": ("?", "yellow"),
-        "unfinished": ("…", "yellow"),
-    },
-    **{"running": ("…", "cyan"), "queued": ("·", "dim")},
+_MARKS = {  # of a run's status or a call's outcome: a character and its style
+    "done": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "handled": ("✗", "yellow"),
+    "waiting": ("?", "yellow"),
+    "unfinished": ("…", "yellow"),
+    "running": ("…", "cyan"),
+    "queued": ("·", "dim"),
 }
 
 
@@ -50,25 +49,23 @@ def runs_table(listed: Sequence[Listed], n_older: int = 0, now: Callable[[], flo
         return Text("no runs yet", style="dim")
     table = _table("run", "flow", "status", ">steps", ">age", ">cost")
     table.add_column("", ratio=1)
-    for one in listed:
-        row = one.row
+    for each in listed:
+        row = each.row
         mark, style = _MARKS[row.status]
-        said = (
-            [f"asks: {question}" for question in one.questions]
-            if row.status == "waiting"
-            else [row.error]
-            if row.error
-            else []
-        )
-        about = Lines(*(Text(line, style=style, no_wrap=True, overflow="ellipsis") for line in said))
-        cells = (str(one.finished), age(now() - row.created), cost(one.used) or NOTHING)
-        table.add_row(
-            Text(row.run, style="bold"), Text(row.flow), Text(f"{mark} {row.status}", style=style), *cells, about
-        )
-    return Lines(
-        table,
-        *([Text(f"and {n_older} older; see them with --last {n_older + len(listed)}", style="dim")] if n_older else []),
-    )
+        about = Lines(*(Text(line, style=style, no_wrap=True, overflow="ellipsis") for line in _about(each)))
+        status = Text(f"{mark} {row.status}", style=style)
+        cells = (str(each.finished), age(now() - row.created), cost(each.used) or NOTHING)
+        table.add_row(Text(row.run, style="bold"), Text(row.flow), status, *cells, about)
+    if not n_older:
+        return table
+    return Lines(table, Text(f"and {n_older} older; see them with --last {n_older + len(listed)}", style="dim"))
+
+
+def _about(listed: Listed) -> list[str]:
+    """What a run waits for, or failed with."""
+    if listed.row.status == "waiting":
+        return [f"asks: {question}" for question in listed.questions]
+    return [listed.row.error] if listed.row.error else []
 
 
 def age(seconds: float) -> str:
@@ -81,69 +78,57 @@ def age(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class RunTree:
-    """A run: its totals, its calls as a tree, and what to do next. `full` neither folds nor cuts."""
+    """A run: its totals, its calls as a tree, and what to do next. `full`: nothing is folded and nothing is cut."""
 
     trace: Trace
     full: bool = False
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         yield from _head(self.trace, self.full)
-        rows = Rows(self.trace, fold=not self.full, most=100_000 if self.full else SHORT, whole_models=self.full).rows()
+        most = 100_000 if self.full else SHORT
+        rows = TraceRows(self.trace, fold=not self.full, most=most, whole_models=self.full).rows()
         if rows:
             yield self._tree(rows, options.max_width)
         yield from _foot(self.trace)
 
-    def _tree(self, rows: Sequence[Row], width: int) -> Table:
+    def _tree(self, rows: Sequence[TraceRow], width: int) -> Table:
         asked, roomy = self.trace.used.asked > 0, width >= ROOMY
-        table = _table(
-            "call",
-            ">took",
-            *([">tokens"] if asked and roomy else []),
-            *([">cost"] if asked else []),
-            *(["model"] if asked and roomy else []),
-        )
+        columns = [">tokens", ">cost", "model"] if asked and roomy else [">cost"] if asked else []
+        table = _table("call", ">took", *columns)
         for column, ratio in (("given", 2), ("gave", 3)):
             table.add_column(column, ratio=ratio, overflow="fold")
         for guide, below, row in _guided(rows):
-            said = self._said(row)
-            name = Lines(Text.assemble((guide, "dim"), _name(row)), *[Text(below, style="dim")] * (len(said) - 1))
-            amounts = [
-                *([row.tokens] if asked and roomy else []),
-                *([row.cost] if asked else []),
-                *([row.model] if asked and roomy else []),
-            ]
-            table.add_row(name, row.took, *amounts, self._line(row.given), Lines(*said))
+            answer = self._answer(row)
+            name = Lines(Text.assemble((guide, "dim"), _name(row)), *[Text(below, style="dim")] * (len(answer) - 1))
+            cells = {">tokens": row.tokens, ">cost": row.cost, "model": row.model}
+            amounts = [cells[column] for column in columns]
+            table.add_row(name, row.took, *amounts, self._line(row.given), Lines(*answer))
         return table
 
-    def _said(self, row: Row) -> list[Text]:
+    def _answer(self, row: TraceRow) -> list[Text]:
+        """What the call gave or failed with, and the notes on it, a line each."""
         style = _MARKS[row.outcome][1] if row.outcome else ""
-        lines = [self._line(row.gave, style if row.outcome == "waiting" else "")] if row.error is None else []
-        if row.error is not None:
-            lines.append(
-                self._line(f"{row.error}{', and the flow went on' if row.outcome == 'handled' else ''}", style)
-            )
-        return lines + [self._line(note, "dim") for note in row.notes]
+        notes = [self._line(note, "dim") for note in row.notes]
+        if row.error is None:
+            return [self._line(row.gave, style if row.outcome == "waiting" else ""), *notes]
+        went_on = ", and the flow went on" if row.outcome == "handled" else ""
+        return [self._line(f"{row.error}{went_on}", style), *notes]
 
     def _line(self, words: str, style: str = "") -> Text:
-        return (
-            Text(words, style=style, overflow="fold")
-            if self.full
-            else Text(words, style=style, no_wrap=True, overflow="ellipsis")
-        )
+        if self.full:
+            return Text(words, style=style, overflow="fold")
+        return Text(words, style=style, no_wrap=True, overflow="ellipsis")
 
 
-def _name(row: Row) -> Text:
+def _name(row: TraceRow) -> Text:
     if not row.outcome:
         return Text(row.name, style="italic")
     mark, style = _MARKS[row.outcome]
-    return Text.assemble(
-        (f"{mark} ", style),
-        (row.name, "bold red" if row.outcome == "failed" else "bold"),
-        (f" {row.kind}" if row.kind else "", "dim"),
-    )
+    name = (row.name, "bold red" if row.outcome == "failed" else "bold")
+    return Text.assemble((f"{mark} ", style), name, (f" {row.kind}" if row.kind else "", "dim"))
 
 
-def _guided(rows: Sequence[Row], before: str = "", top: bool = True) -> Iterator[tuple[str, str, Row]]:
+def _guided(rows: Sequence[TraceRow], before: str = "", top: bool = True) -> Iterator[tuple[str, str, TraceRow]]:
     """Each row with the branches of the tree before its first line, and before those below it."""
     for place, row in enumerate(rows):
         last = place + 1 == len(rows)
@@ -153,6 +138,7 @@ def _guided(rows: Sequence[Row], before: str = "", top: bool = True) -> Iterator
 
 
 def _table(*columns: str) -> Table:
+    """A table over the terminal's whole width. A column whose name begins with ">" is set flush right."""
     table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=True)
     for column in columns:
         table.add_column(
@@ -167,17 +153,10 @@ def _table(*columns: str) -> Table:
 def _head(trace: Trace, full: bool) -> Iterator[Text]:
     run, spent, most = trace.run, trace.used, 100_000 if full else 200
     mark, style = _MARKS[run.status]
-    amounts = joined(
-        [
-            plural(len(trace.rows), "call"),
-            numbers.seconds(busy_s(trace.rows)),
-            f"{tokens(spent)} tokens" if spent.asked else "",
-            cost(spent),
-        ]
-    )
-    yield Text.assemble(
-        (f"{mark} {run.status}", f"bold {style}"), "  ", (run.run, "bold"), f"  flow {run.flow}  ", (amounts, "dim")
-    )
+    calls, worked = plural(len(trace.rows), "call"), numbers.seconds(busy_s(trace.rows))
+    amounts = joined([calls, worked, f"{tokens(spent)} tokens" if spent.asked else "", cost(spent)])
+    status = (f"{mark} {run.status}", f"bold {style}")
+    yield Text.assemble(status, "  ", (run.run, "bold"), f"  flow {run.flow}  ", (amounts, "dim"))
     yield Text.assemble(("input   ", "dim"), short(json.loads(run.input), most))
     if run.result is not None:
         yield Text.assemble(("result  ", "dim"), short(json.loads(run.result), most))
@@ -187,9 +166,8 @@ def _foot(trace: Trace) -> Iterator[Text]:
     """How it ended, and what to do about it."""
     run, culprit = trace.run, failing(trace)
     if run.error is not None:
-        yield Text.assemble(
-            (f"failed{'' if culprit is None else f' in {culprit.name}'}: ", "bold red"), (run.error, "red")
-        )
+        where = "" if culprit is None else f" in {culprit.name}"
+        yield Text.assemble((f"failed{where}: ", "bold red"), (run.error, "red"))
         yield Text(f"mend the cause, then: stillhouse resume {run.run}", style="dim")
     if run.status == "waiting":
         for question in trace.questions:

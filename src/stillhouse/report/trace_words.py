@@ -1,4 +1,7 @@
-"""A trace in words short enough for a line: what a call was given, what it gave, which model answered. Shared by the terminal and the page."""
+"""A trace in words short enough for a line: what a call was given, what it gave, which model answered.
+
+The terminal and the page share them.
+"""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -19,7 +22,7 @@ def short(value: Any, most: int = SHORT) -> str:
 
 
 def given(node: Node, most: int = SHORT) -> str:
-    """The arguments: of one the value alone, of several `name=value`; of a question what is asked about."""
+    """The arguments: one argument as its value alone, several as `name=value`; of a question what is asked about."""
     arguments = json.loads(node.row.arguments)
     if not isinstance(arguments, Mapping):
         return short(arguments, most)
@@ -33,11 +36,11 @@ def given(node: Node, most: int = SHORT) -> str:
         return ""
     if len(arguments) == 1:
         return short(next(iter(arguments.values())), most)
-    return ", ".join(f"{name}={short(value, most // 2)}" for name, value in arguments.items())
+    return _named(arguments, most)
 
 
 def gave(node: Node, most: int = SHORT) -> str:
-    """The answer; of a decision its option and how probable it is, of an agent's turn what it said and called."""
+    """The answer. Of a decision: its option and how probable that is. Of an agent's turn: what it said and called."""
     answer = answer_of(node)
     if node.row.output is None:
         return {"waiting": "waits for an answer", "unfinished": "did not end"}.get(node.state, "")
@@ -49,40 +52,41 @@ def gave(node: Node, most: int = SHORT) -> str:
     return f"{short(answer, most)}{sure}{f', by the {source}' if source else ''}"
 
 
-def _turn(said: Mapping[str, Any], most: int) -> str:
-    if said.get("refused"):
+def _turn(turn: Mapping[str, Any], most: int) -> str:
+    if turn.get("refused"):
         return "the endpoint takes no tool calls"
-    if said.get("final") is not None:
-        return f"answers {short(said['final'], most)}"
-    calls = [f"{tool}({_call(arguments, most)})" for _, tool, arguments in said.get("actions", ())]
-    thought = short(said.get("text", ""), most)
-    return f"calls {', '.join(calls)}" if calls else f"says {thought}" if thought else "says nothing"
+    if turn.get("final") is not None:
+        return f"answers {short(turn['final'], most)}"
+    calls = [f"{tool}({_call(arguments, most)})" for _, tool, arguments in turn.get("actions", ())]
+    if calls:
+        return f"calls {', '.join(calls)}"
+    thought = short(turn.get("text", ""), most)
+    return f"says {thought}" if thought else "says nothing"
 
 
 def _call(arguments: str, most: int) -> str:
     try:
-        read = json.loads(arguments)
+        values = json.loads(arguments)
     except ValueError:
-        return short(arguments, most)
-    return (
-        ", ".join(f"{name}={short(value, most // 2)}" for name, value in read.items())
-        if isinstance(read, Mapping)
-        else short(arguments, most)
-    )
+        values = None
+    return _named(values, most) if isinstance(values, Mapping) else short(arguments, most)
+
+
+def _named(values: Mapping[str, Any], most: int) -> str:
+    return ", ".join(f"{name}={short(value, most // 2)}" for name, value in values.items())
 
 
 def model_word(name: str) -> str:
-    """The end of a model's name, which tells it from others: of openai:NAME, URL#NAME and student:runs/NAME the name."""
+    """The end of a model's name, which tells it from others: NAME of openai:NAME, URL#NAME and student:runs/NAME."""
     return name.rstrip("/").replace("#", "/").replace(":", "/").rpartition("/")[2] or name
 
 
 def tokens(used: Used) -> str:
-    """Tokens in and out; "unknown" where a part is, nothing where no model was asked."""
+    """Tokens in and out, each "unknown" where it is not known; empty where no model was asked."""
     if not used.asked:
         return ""
-    return " → ".join(
-        numbers.UNKNOWN if value is None else numbers.count(value) for value in (used.input_tokens, used.output_tokens)
-    )
+    both = (used.input_tokens, used.output_tokens)
+    return " → ".join(numbers.UNKNOWN if value is None else numbers.count(value) for value in both)
 
 
 def cost(used: Used) -> str:
@@ -90,7 +94,7 @@ def cost(used: Used) -> str:
 
 
 def tries(node: Node) -> list[str]:
-    """Why earlier tries failed, and how often the model's reply was mended or came from the store."""
+    """Why earlier tries failed, how often a reply was sent back to be mended, and what a tool said that failed."""
     facts = node.facts
     lines = [f"try {number} failed: {reason}" for number, reason in enumerate(facts.get("failures", ()), start=1)]
     if facts.get("repairs"):

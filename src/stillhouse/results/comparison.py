@@ -1,10 +1,18 @@
-"""Two systems judged answer against answer: what was found, as values."""
+"""Two systems judged answer against answer: what was found, as values, and as the `result.json` of `compare`."""
 
-from typing import Literal
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from stillhouse import numbers
+from stillhouse.errors import UserError
 from stillhouse.records import Estimate
 from stillhouse.results.record import Measured, record
+from stillhouse.runs import MANIFEST, read_json
 
 
 @record
@@ -135,3 +143,47 @@ class WinRates:
             ("people take the left", self.people_first, "even: 50 %"),
         ]
         return [(what, estimate, read) for what, estimate, read in found if estimate is not None]
+
+
+@record
+class ComparisonResult:
+    """What a run of `compare` found. `facts`: what it takes to run it again, in words."""
+
+    comparison: WinRates
+    facts: Mapping[str, str | None]
+    format: int = 1
+
+
+@cache
+def _adapter() -> TypeAdapter[ComparisonResult]:
+    return TypeAdapter(ComparisonResult)
+
+
+def to_dict(result: ComparisonResult) -> dict[str, Any]:
+    """The result in JSON's own types."""
+    raw: dict[str, Any] = _adapter().dump_python(result, mode="json")
+    return raw
+
+
+def from_dict(raw: Mapping[str, Any], where: str) -> ComparisonResult:
+    """Read what `to_dict` wrote. Raises UserError naming `where` and the first key that does not fit."""
+    try:
+        return _adapter().validate_json(json.dumps(raw, allow_nan=True), strict=True)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"])) or "the file"
+        raise UserError(f"{where}: {key}: {problem['msg']}; run `stillhouse compare` again") from None
+
+
+def load_comparison(run: Path) -> ComparisonResult:
+    """The result in a run directory of `compare`."""
+    path = run / "result.json"
+    return from_dict(read_json(path), str(path))
+
+
+def is_comparison(run: Path) -> bool:
+    """Whether a folder is a run of `compare` that has a result."""
+    manifest = run / MANIFEST
+    if not manifest.is_file() or not (run / "result.json").is_file():
+        return False
+    return bool(read_json(manifest).get("command") == "compare")

@@ -28,6 +28,18 @@ class CostLine:
     renewal_usd: Dollars | None = None
     renewal_calls: Annotated[float, Field(gt=0)] | None = None  # None: it never comes back
 
+    @property
+    def known(self) -> bool:
+        """Whether it is known what calls of this arm cost."""
+        return self.fixed_usd is not None and self.usd_per_call is not None
+
+    def total_usd(self, calls: float) -> float:
+        """What so many calls cost in all. Raises ValueError where that is not known."""
+        if self.fixed_usd is None or self.usd_per_call is None:
+            raise ValueError(f"what {self.name} costs is not known")
+        renewals = self.renewal_usd * (calls // self.renewal_calls) if self.renewal_usd and self.renewal_calls else 0.0
+        return self.fixed_usd + self.usd_per_call * calls + renewals
+
 
 @record
 class BreakEven:
@@ -77,6 +89,14 @@ class AnswerWorth:
     def __post_init__(self) -> None:
         if len(self.values) != len(self.shares):
             raise ValueError(f"an acceptability curve of {len(self.values)} values has {len(self.values)} shares")
+
+    def share_at(self, value: float) -> float:
+        """The share of draws at any worth: on the line between the two `values` around it, and level beyond the outer ones."""
+        curve = list(zip(self.values, self.shares, strict=True))
+        before = max((point for point in curve if point[0] <= value), default=curve[0])
+        after = min((point for point in curve if point[0] >= value), default=curve[-1])
+        part = 0.0 if after[0] == before[0] else (value - before[0]) / (after[0] - before[0])
+        return before[1] + part * (after[1] - before[1])
 
 
 @record

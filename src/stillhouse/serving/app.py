@@ -1,8 +1,13 @@
-"""The OpenAI API in front of students, cascades and prompted models: an app changes its base URL and its model's name, and nothing else.
+"""The OpenAI API in front of students, cascades and prompted models.
 
-POST /v1/chat/completions (streamed too, with `logprobs` too), POST /v1/decisions, GET /v1/models, GET /v1/models/NAME, GET /health. No page of another
-site can call it: bodies must be declared as JSON, no CORS header is ever sent, and without a key it answers to loopback names alone. What is asked and
-answered is not logged.
+An app changes its base URL and its model's name, and nothing else. Served are:
+- POST /v1/chat/completions, also streamed, also with `logprobs`
+- POST /v1/decisions
+- GET /v1/models and GET /v1/models/NAME
+- GET /health
+
+No page of another site can call it: a body must be declared as JSON, no CORS header is ever sent, and without a key
+only requests to a loopback name are answered. Questions and answers are not logged.
 """
 
 import asyncio
@@ -38,7 +43,8 @@ from stillhouse.serving.wire import (
 )
 
 MOST_BYTES = 4 * 2**20  # of a body: more text than any student reads
-DRAIN_S = 30.0  # what a stopping server gives to requests under way
+DRAIN_S = 30.0  # how long a server that stops waits for the requests under way
+SERVED = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /health"  # as an error lists them
 KEY_VARIABLE = "STILLHOUSE_SERVE_KEY"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = logging.getLogger(__name__)
@@ -54,7 +60,8 @@ def make_app(
 ) -> web.Application:
     """The server as an aiohttp application; `models` maps the names that requests use to what answers.
 
-    With `key`, every call but /health needs it as bearer token. More than `most_waiting` requests under way per model are answered 429.
+    With `key`, every call but /health needs it as bearer token. A model that has `most_waiting` requests under way
+    answers the next one 429.
     """
     if not models:
         raise UserError("there is no model to serve; give at least one")
@@ -81,16 +88,19 @@ async def serve(
     key: str | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT (or cancellation), finish the requests under way, and return; a second signal does not wait for them.
+    """Serve until SIGTERM or SIGINT (or cancellation), finish the requests under way, and return.
 
-    To be called in the main thread. `on_ready` gets the base URL that clients are given, e.g. "http://127.0.0.1:8000/v1"; `port` 0 takes a free one.
-    Raises UserError for an address that is open to others without a key, or that cannot be had.
+    A second signal does not wait for them. Call it in the main thread. `port` 0 takes a free port. `on_ready` gets
+    the base URL for clients, e.g. "http://127.0.0.1:8000/v1".
+
+    Raises UserError for an address that others can reach without a key, or that cannot be listened on.
     """
     if key is not None and not key.strip():
         raise UserError(f"the key is empty; set {KEY_VARIABLE} to a long random text, or unset it")
     if key is None and not _is_loopback(host):
         raise UserError(
-            f"{host} can be reached from other machines, and no key is set; set {KEY_VARIABLE} to a long random text, or serve on 127.0.0.1"
+            f"{host} can be reached from other machines, and no key is set; "
+            f"set {KEY_VARIABLE} to a long random text, or serve on 127.0.0.1"
         )
     runner = web.AppRunner(make_app(models, key=key), access_log=None, shutdown_timeout=DRAIN_S)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -106,13 +116,20 @@ async def serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         if on_ready is not None:
-            bound = runner.addresses[0][1]
-            on_ready(f"http://{f'[{host}]' if ':' in host else host}:{bound}/v1")
+            name, bound_port = f"[{host}]" if ":" in host else host, runner.addresses[0][1]
+            on_ready(f"http://{name}:{bound_port}/v1")
         await stop.wait()
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
         await runner.cleanup()
+
+
+def _has_key(request: web.Request, key: str) -> bool:
+    """Whether the request carries this very key. The comparison takes as long for a near miss as for any other key."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    sent = token.strip().encode("utf-8", "surrogateescape")
+    return scheme.lower() == "bearer" and hmac.compare_digest(sent, key.encode())
 
 
 def _is_loopback(host: str) -> bool:
@@ -135,27 +152,16 @@ class _Server:
         except ApiError as error:
             return _error(error)
         except OverloadedError:
-            return _error(
-                ApiError(
-                    429,
-                    "the server has more requests than it can answer; try again",
-                    code="overloaded",
-                    retry_after_s=1,
-                )
-            )
+            message = "the server has more requests than it can answer; try again"
+            return _error(ApiError(429, message, code="overloaded", retry_after_s=1))
         except web.HTTPRequestEntityTooLarge:
-            return _error(
-                ApiError(413, f"the body is over {MOST_BYTES:,} bytes; send a shorter input", code="body_too_large")
-            )
+            message = f"the body is over {MOST_BYTES:,} bytes; send a shorter input"
+            return _error(ApiError(413, message, code="body_too_large"))
         except web.HTTPException as error:
-            served = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /health"
-            return _error(
-                ApiError(error.status, f"{request.method} {request.path}: {error.reason}; served are {served}")
-            )
-        except (
-            BudgetError,
-            TeacherError,
-        ) as error:  # of a prompted model served as it is; a cascade makes them its rows' errors
+            message = f"{request.method} {request.path}: {error.reason}; served are {SERVED}"
+            return _error(ApiError(error.status, message))
+        except (BudgetError, TeacherError) as error:
+            # Raised by prompted models alone: a cascade makes its teacher's failure the error of the row.
             return _error(ApiError(502, f"the teacher failed: {error}", code="teacher_failed"))
         except Exception:
             _log.exception("%s %s broke", request.method, request.path)
@@ -163,27 +169,21 @@ class _Server:
 
     @web.middleware
     async def authorise(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        if self._key is None and not _is_loopback(
-            request.url.host or ""
-        ):  # a page whose own name was pointed at this machine (DNS rebinding)
-            raise ApiError(
-                403,
-                f"without a key only this machine is served; call 127.0.0.1 or localhost, or set {KEY_VARIABLE}",
-                code="wrong_host",
-            )
-        if self._key is not None and request.path != "/health":
-            scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(
-                given.strip().encode("utf-8", "surrogateescape"), self._key.encode()
-            ):
-                raise ApiError(
-                    401,
-                    "the API key is missing or wrong; send the server's key as bearer token",
-                    code="invalid_api_key",
+        """With a key, let in who has it; without one, who calls this machine by a loopback name."""
+        if self._key is None:
+            # Another name may be that of a web page, pointed at this machine by the page's owner (DNS rebinding).
+            if not _is_loopback(request.url.host or ""):
+                message = (
+                    f"without a key only this machine is served; call 127.0.0.1 or localhost, or set {KEY_VARIABLE}"
                 )
+                raise ApiError(403, message, code="wrong_host")
+        elif request.path != "/health" and not _has_key(request, self._key):
+            message = "the API key is missing or wrong; send the server's key as bearer token"
+            raise ApiError(401, message, code="invalid_api_key")
         return await handler(request)
 
     async def drain(self, _: web.Application) -> None:
+        """Wait for what the lanes still do after their answers were given: a cascade's audits."""
         try:
             async with asyncio.timeout(DRAIN_S):
                 for lane in self._lanes.values():
@@ -220,7 +220,7 @@ class _Server:
             headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
         )
         events = chunks(reply_id, created, lane.name, answer, reply, logprobs, include_usage=body.includes_usage)
-        with contextlib.suppress(ConnectionResetError):  # whoever asked has gone
+        with contextlib.suppress(ConnectionResetError):  # the client has gone
             await response.prepare(request)
             await response.write(b"".join(map(event, events)) + b"data: [DONE]\n\n")
             await response.write_eof()
@@ -236,44 +236,35 @@ class _Server:
     def _lane(self, name: str) -> Lane:
         lane = self._lanes.get(name)
         if lane is None:
-            raise ApiError(
-                404,
-                f"the model {name!r} is not served here; served are {', '.join(self._lanes)}",
-                param="model",
-                code="model_not_found",
-            )
+            message = f"the model {name!r} is not served here; served are {', '.join(self._lanes)}"
+            raise ApiError(404, message, param="model", code="model_not_found")
         return lane
 
 
 async def _answer(lane: Lane, example: Example) -> Answer:
-    """The answer, or an error: 502 where the teacher behind a model failed (worth trying again), 422 where a student has none (it never will)."""
+    """The answer; ApiError where there is none.
+
+    502: a cascade's teacher failed, and it is worth trying again. 422: a student has no answer to this input, and will
+    never have one.
+    """
     answer = await lane.answer(example)
     if answer.text is None:
-        from_teacher = answer.source == "teacher"
-        raise ApiError(
-            502 if from_teacher else 422,
-            f"{lane.name}: {answer.error or 'no answer'}",
-            code="teacher_failed" if from_teacher else "no_answer",
-        )
+        status, code = (502, "teacher_failed") if answer.source == "teacher" else (422, "no_answer")
+        raise ApiError(status, f"{lane.name}: {answer.error or 'no answer'}", code=code)
     return answer
 
 
 def _check_format(lane: Lane, body: ChatBody) -> None:
-    """`json_object` is checked on a student that answers in JSON; a schema would not be enforced, so it is refused."""
+    """Refuse a `response_format` that the answer might not have.
+
+    `json_object` is taken for a student that answers in JSON, and its answer is checked. A schema is always refused.
+    """
     wanted = body.response_format.type if body.response_format else "text"
     if wanted == "text" or (wanted == "json_object" and lane.task is not None and lane.task.output == "json"):
         return
-    reason = (
-        "the schema would not be enforced; leave it out"
-        if wanted == "json_schema"
-        else "this model does not answer so; leave it out"
-    )
-    raise ApiError(
-        400,
-        f"response_format {wanted} is not supported by {lane.name}: {reason}",
-        param="response_format",
-        code="unsupported_parameter",
-    )
+    reason = "the schema would not be enforced" if wanted == "json_schema" else "this model does not answer so"
+    message = f"response_format {wanted} is not supported by {lane.name}: {reason}; leave it out"
+    raise ApiError(400, message, param="response_format", code="unsupported_parameter")
 
 
 def _is_json(text: str) -> bool:
@@ -285,12 +276,10 @@ def _is_json(text: str) -> bool:
 
 
 async def _json(request: web.Request) -> Any:
-    if (
-        request.content_type != "application/json"
-    ):  # what a page of another site can send without asking is never this type
-        raise ApiError(
-            415, f"the body is declared as {request.content_type}; send it with Content-Type: application/json"
-        )
+    """The body. A page of another site cannot send one that is declared as JSON unless the server allows it."""
+    if request.content_type != "application/json":
+        message = f"the body is declared as {request.content_type}; send it with Content-Type: application/json"
+        raise ApiError(415, message)
     raw = await request.read()
     try:
         return json.loads(raw)

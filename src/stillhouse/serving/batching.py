@@ -1,4 +1,7 @@
-"""Micro-batches: requests that come within a few milliseconds are predicted in one call, and those that come during a call share the next."""
+"""Micro-batches: requests that come within a few milliseconds are predicted in one call.
+
+Requests that come while a call runs share the next one.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,9 +13,9 @@ T = TypeVar("T")
 
 
 class Batcher(Generic[T]):
-    """`await ask(example)` is that row's share of `predict([...])`; at most one call of `predict` runs at a time. One event loop, no state on disk.
+    """`await ask(example)` is that row's part of what `predict([...])` returns. One call of `predict` runs at a time.
 
-    `most` rows per call. `wait_s`: how long the first of an idle moment waits for company.
+    `most`: rows per call. `wait_s`: how long a row that comes while nothing runs waits for others.
     """
 
     def __init__(
@@ -34,9 +37,8 @@ class Batcher(Generic[T]):
             await asyncio.sleep(self._wait_s)
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-                await self._answer(
-                    [(example, answer) for example, answer in batch if not answer.done()]
-                )  # done: whoever asked has gone
+                # An answer that is done already was cancelled: its client has gone.
+                await self._answer([(example, answer) for example, answer in batch if not answer.done()])
         finally:
             self._worker = None
 
@@ -51,7 +53,7 @@ class Batcher(Generic[T]):
             if len(batch) == 1:
                 _fail(batch[0][1], error)
                 return
-            for row in batch:  # one by one, so that a row that breaks the model fails its own request alone
+            for row in batch:  # again one by one: only the row that breaks the model is to fail
                 await self._answer([row])
             return
         for (_, waiting), answer in zip(batch, answers, strict=True):

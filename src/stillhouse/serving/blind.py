@@ -1,7 +1,8 @@
-"""The page on which a person says which of two answers is better, served to this machine alone and to whoever has its address.
+"""The page on which a person says which of two answers is better.
 
-The address holds a random token; without it, from another host name, or from a page of another site, there is nothing here. What the page gets is texts and
-counts: which system wrote which answer is not known to this module. Nothing is loaded from anywhere.
+It is served on this machine alone, at an address that holds a random token. A request without the token, to another
+host name, or from a page of another site finds nothing. The page gets texts and counts: this module does not know
+which system wrote which answer. The page loads nothing from anywhere.
 """
 
 import asyncio
@@ -23,8 +24,8 @@ CHOICES = ("left", "right", "tie", "both bad")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Sitting(Protocol):
-    """What the page is a face of; `shown` gives a dataclass of texts and counts (see `comparison.rating_session`)."""
+class BlindSession(Protocol):
+    """What the page shows and changes. `shown` gives a dataclass of texts and counts (`comparison.rating_session`)."""
 
     def shown(self) -> Any: ...
 
@@ -34,13 +35,12 @@ class Sitting(Protocol):
 
 
 class BlindServer:
-    """The page and its three calls. `page` makes the HTML for a nonce, under which alone scripts and styles may run."""
+    """The page and its calls. `page` makes the HTML for a nonce; scripts and styles without the nonce do not run."""
 
-    def __init__(self, sitting: Sitting, page: Callable[[str], str], token: str) -> None:
-        self.sitting, self.page, self.token = sitting, page, token
-        self.finished, self.failed = asyncio.Event(), None
-
-    failed: StorageError | None
+    def __init__(self, session: BlindSession, page: Callable[[str], str], token: str) -> None:
+        self.session, self.page, self.token = session, page, token
+        self.finished = asyncio.Event()
+        self.failed: StorageError | None = None  # why a choice could not be kept
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=MOST_BYTES, middlewares=[self._guard])
@@ -53,11 +53,15 @@ class BlindServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        """Not found, for whoever lacks the token or comes by another name than this machine's own (a name that was rebound to it)."""
-        names = {f"{name}:{request.url.port}" for name in (HOST, "localhost")}
-        known = hmac.compare_digest(request.match_info.get("token", "").encode(), self.token.encode())
-        foreign = request.headers.get("Origin", f"http://{request.host}") != f"http://{request.host}"
-        if not known or request.host not in names or foreign:
+        """404 for a request without the token, from a page of another site, or to another name than this machine's own.
+
+        Another name may be that of a web page, pointed at this machine by the page's owner (DNS rebinding).
+        """
+        has_token = hmac.compare_digest(request.match_info.get("token", "").encode(), self.token.encode())
+        own_names = {f"{name}:{request.url.port}" for name in (HOST, "localhost")}
+        own_origin = f"http://{request.host}"
+        from_own_page = request.headers.get("Origin", own_origin) == own_origin
+        if not has_token or request.host not in own_names or not from_own_page:
             raise web.HTTPNotFound
         if request.method == "POST" and request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType
@@ -70,39 +74,38 @@ class BlindServer:
     async def _show(self, _: web.Request) -> web.Response:
         nonce = secrets.token_urlsafe(16)
         own = f"'nonce-{nonce}'"
-        policy = f"default-src 'none'; script-src {own}; style-src {own}; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
-        headers = {"Content-Security-Policy": f"{policy}; frame-ancestors 'none'"}
+        policy = (
+            f"default-src 'none'; script-src {own}; style-src {own}; connect-src 'self'; img-src data:; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        )
+        headers = {"Content-Security-Policy": policy}
         return web.Response(text=self.page(nonce), content_type="text/html", charset="utf-8", headers=headers)
 
     async def _pair(self, _: web.Request) -> web.Response:
-        return web.json_response(asdict(self.sitting.shown()))
+        return web.json_response(asdict(self.session.shown()))
 
     async def _choose(self, request: web.Request) -> web.Response:
         try:
             body = json.loads(await request.text())
             item, choice = body["item"], body["choice"]
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            RecursionError,
-        ):  # no JSON, no object of these two, brackets without end
+        except (ValueError, KeyError, TypeError, RecursionError):  # not JSON, or not an object with these two
             raise web.HTTPBadRequest from None
         if not isinstance(item, int) or isinstance(item, bool) or choice not in CHOICES:
             raise web.HTTPBadRequest
-        return self._answer(self._kept(lambda: self.sitting.choose(item, choice)))
+        return self._answer(self._kept(lambda: self.session.choose(item, choice)))
 
     async def _undo(self, _: web.Request) -> web.Response:
-        return self._answer(self._kept(self.sitting.undo))
+        return self._answer(self._kept(self.session.undo))
 
     def _answer(self, kept: bool) -> web.Response:
         """The pair to show now; 409 where what was sent did not fit what was shown."""
-        return web.json_response(asdict(self.sitting.shown()), status=200 if kept else 409)
+        return web.json_response(asdict(self.session.shown()), status=200 if kept else 409)
 
     def _kept(self, act: Callable[[], bool]) -> bool:
         try:
             return act()
-        except StorageError as error:  # nothing more can be kept: the page says that this choice was not, and the command ends with the reason
+        except StorageError as error:
+            # The page says that this choice was not kept. The server stops, and `serve_blind` raises the reason.
             self.failed = error
             self.finished.set()
             raise web.HTTPInsufficientStorage from None
@@ -113,13 +116,14 @@ class BlindServer:
 
 
 async def serve_blind(
-    sitting: Sitting, page: Callable[[str], str], *, port: int = 0, on_ready: Callable[[str], None]
+    session: BlindSession, page: Callable[[str], str], *, port: int = 0, on_ready: Callable[[str], None]
 ) -> None:
-    """Serve the page until the person says so, or SIGINT or SIGTERM. `on_ready` gets its address; `port` 0 takes a free one.
+    """Serve the page until the person is done, or until SIGINT or SIGTERM.
 
-    To be called in the main thread. Raises UserError where the port cannot be had, StorageError where a choice could not be kept.
+    Call it in the main thread. `on_ready` gets the page's address. `port` 0 takes a free port. Raises UserError
+    where the port cannot be listened on, StorageError where a choice could not be kept.
     """
-    server = BlindServer(sitting, page, secrets.token_urlsafe(24))
+    server = BlindServer(session, page, secrets.token_urlsafe(24))
     runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=2.0)
     loop = asyncio.get_running_loop()
     await runner.setup()
@@ -127,9 +131,8 @@ async def serve_blind(
         try:
             await web.TCPSite(runner, HOST, port).start()
         except (OSError, OverflowError) as error:
-            raise UserError(
-                f"cannot listen on {HOST} port {port} ({getattr(error, 'strerror', None) or error}); choose another --port"
-            ) from None
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"cannot listen on {HOST} port {port} ({reason}); choose another --port") from None
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.finished.set)
         on_ready(f"http://{HOST}:{runner.addresses[0][1]}/{server.token}/")

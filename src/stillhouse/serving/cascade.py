@@ -1,7 +1,8 @@
 """The cascade: the student answers what it is sure of, the teacher the rest, and an audit keeps watching what was kept.
 
-The threshold and its promise come from `evaluation.deferral`; here it is only applied. The promise speaks of rows like those it was chosen on, so a small
-random share of the kept rows is also sent to the teacher: where their agreement falls, the rows are no longer those.
+The threshold and its promise come from `evaluation.deferral`. The promise holds for rows like those that the
+threshold was chosen on. So a small random share of the rows that the student keeps is sent to the teacher too. When
+the two agree less often, the rows have changed.
 """
 
 import asyncio
@@ -22,14 +23,16 @@ from stillhouse.student.artifact import Student
 _log = logging.getLogger(__name__)
 
 
-class Cascade:
-    """A Predictor: `Prediction.source` says who answered, "student" or "teacher".
+class CascadePredictor:
+    """A student before a teacher, as one Predictor. `Prediction.source` says who answered: "student" or "teacher".
 
-    A row goes to the teacher where the student has no answer, no confidence, or one below `threshold`. Then cost and usage are the teacher's (the student's
-    own work is the machine's, not the row's), and latency is the sum of both. A row that the student kept costs 0. Where the teacher fails, the row fails.
+    A row goes to the teacher where the student has no answer, no confidence, or a confidence below `threshold`. Its
+    cost and usage are then the teacher's, and its latency is the sum of both. A row that the student keeps costs 0.
+    Where the teacher fails, the row fails.
 
-    With `audit`, a share `audit_share` of the kept rows, drawn with `seed`, is sent to the teacher after the student's answer was given, and both answers
-    are appended to that JSONL file. What the audit costs stands there and in no prediction. `await drain()` before closing the teacher.
+    `audit` is a JSONL file. With it, a share `audit_share` of the kept rows, drawn with `seed`, is also sent to the
+    teacher, after the student's answer was given, and both answers are appended to the file. What an audited row
+    costs stands in the file, and in no prediction. Call `await drain()` before closing the teacher.
     """
 
     def __init__(
@@ -58,12 +61,9 @@ class Cascade:
         return await self.settle(inputs, await self.student.predict(inputs))
 
     async def settle(self, inputs: Sequence[Example], first: Sequence[Prediction]) -> list[Prediction]:
-        """The cascade's answers, given the student's `first` ones: for servers that batch the student's work on their own."""
-        return list(
-            await asyncio.gather(
-                *(self._settle(example, prediction) for example, prediction in zip(inputs, first, strict=True))
-            )
-        )
+        """The cascade's answers, given the student's. For servers, which batch the student's work themselves."""
+        pairs = zip(inputs, first, strict=True)
+        return list(await asyncio.gather(*(self._settle(example, prediction) for example, prediction in pairs)))
 
     async def drain(self) -> None:
         """Wait for the audits under way."""
@@ -82,7 +82,7 @@ class Cascade:
         return replace(second, source="teacher", latency_s=latency_s)
 
     async def _ask_teacher(self, example: Example) -> Prediction:
-        """One row at a time, so that a teacher that breaks (a spent budget, a refused key) fails the rows it broke on and no others."""
+        """The teacher's answer to one row. If it fails (a spent budget, a refused key), this row alone fails."""
         try:
             (prediction,) = await self.teacher.predict([example])
         except StillhouseError as error:
@@ -104,16 +104,17 @@ class Cascade:
         }
         try:
             _append(path, row)
-        except StillhouseError as error:  # the answer is already given; a full disk must not stop the next ones
+        except StillhouseError as error:  # the answer is already given, and a full disk must not stop the next ones
             _log.error("an audited row was not recorded: %s", error)
 
 
 def agreement(
     path: Path, *, interval: Callable[[int, int], tuple[float, float]] | None = None, level: float = 0.95
 ) -> Estimate:
-    """How often the teacher gave the very answer that the student was trusted with, over an audit's rows that the teacher answered.
+    """The share of audited rows on which the teacher gave the student's answer.
 
-    `interval` makes (low, high) at `level` from (agreeing, n), as `evaluation.proportions.clopper_pearson` does; without it there is none.
+    Rows that the teacher did not answer are left out.
+    `interval` makes (low, high) at `level` from (agreeing, n), as `evaluation.proportions.clopper_pearson` does.
     Raises UserError for a file that is no audit, CannotTellError where it holds no answered row.
     """
     rows = [row for row in _read(path) if row["teacher"] is not None]
@@ -132,12 +133,13 @@ def _append(path: Path, row: dict[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b") as file:
             file.seek(max(0, file.seek(0, 2) - 1))
-            torn = file.read(1) not in (b"", b"\n")  # a killed process left half a line: it must not swallow this one
-            file.write((b"\n" if torn else b"") + json.dumps(row, ensure_ascii=False).encode() + b"\n")
+            has_torn_line = file.read(1) not in (b"", b"\n")  # left by a killed process
+            line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
+            file.write(b"\n" + line if has_torn_line else line)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """The audit's rows. A line that a killed process left torn is no row; any other line that is none is an error."""
+    """The audit's rows. A line that a killed process left torn is skipped; any other that is no row is an error."""
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -149,7 +151,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
         try:
             row = json.loads(line)
         except ValueError:
-            continue  # torn: `_append` begins a new line behind it
+            continue  # torn
         if not isinstance(row, dict) or not {"student", "teacher"} <= row.keys():
             raise UserError(
                 f"{path}:{number}: not a row of a cascade's audit; give the file that `serve --audit` wrote"

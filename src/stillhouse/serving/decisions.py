@@ -1,7 +1,7 @@
 """POST /v1/decisions, the API's call for labels with probabilities, answered by students that pick among choices.
 
-One question, or several of the same kind: `choice` questions whose choices are the student's classes (or any, where each input brings its own). The
-instructions are not read: a student knows one task.
+A request has one or more questions of type `choice`. Their choices are the student's classes; a student that picks
+among each input's own choices takes any. The instructions are not read, because a student knows one task.
 """
 
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.records import Example
-from stillhouse.serving.cascade import Cascade
+from stillhouse.serving.cascade import CascadePredictor
 from stillhouse.serving.inputs import checked_choices, example_of
 from stillhouse.serving.lanes import Answer, Lane
 from stillhouse.serving.wire import ApiError, Json, parse_body, usage_of
@@ -60,8 +60,13 @@ def parse_decision(raw: Any) -> DecisionBody:
 
 
 def decision_examples(lane: Lane, body: DecisionBody, row_id: str) -> list[Example]:
-    """One row per question. Raises ApiError (400) where the model cannot answer one of them with probabilities."""
-    if isinstance(lane.predictor, Cascade) or lane.generates or lane.task is None or lane.task.output != "choice":
+    """One row per question. Raises ApiError (400) where the model has no probabilities for one of them."""
+    if (
+        isinstance(lane.predictor, CascadePredictor)
+        or lane.generates
+        or lane.task is None
+        or lane.task.output != "choice"
+    ):
         raise ApiError(
             400, f"{lane.name} gives no probabilities of choices; ask it at /v1/chat/completions", param="model"
         )
@@ -70,22 +75,19 @@ def decision_examples(lane: Lane, body: DecisionBody, row_id: str) -> list[Examp
     for number, question in enumerate(body.questions):
         where = f"questions.{number}"
         if question.type != "choice":
-            raise ApiError(
-                400, f"{where} is a {question.type}; {lane.name} answers choice questions alone", param=f"{where}.type"
-            )
+            message = f"{where} is a {question.type}; {lane.name} answers choice questions alone"
+            raise ApiError(400, message, param=f"{where}.type")
         texts = [_text(choice.value) for choice in question.choices or ()]
-        examples.append(
-            example_of(lane, f"{row_id}-{number}", content, checked_choices(lane, texts, f"{where}.choices"))
-        )
+        choices = checked_choices(lane, texts, f"{where}.choices")
+        examples.append(example_of(lane, f"{row_id}-{number}", content, choices))
     return examples
 
 
 def decision(model: str, body: DecisionBody, answers: list[Answer]) -> Json:
+    """The response to a request whose questions have these answers."""
     counts = [usage_of(answer.usage) for answer in answers]
-    n_input, n_output = (
-        sum(count["prompt_tokens"] for count in counts),
-        sum(count["completion_tokens"] for count in counts),
-    )
+    n_input = sum(count["prompt_tokens"] for count in counts)
+    n_output = sum(count["completion_tokens"] for count in counts)
     return {
         "model": model,
         "answers": [_answer(question, answer) for question, answer in zip(body.questions, answers, strict=True)],
@@ -116,25 +118,23 @@ def _text(value: bool | str) -> str:
     return value if isinstance(value, str) else str(value).lower()
 
 
-def _content(given: str | list[_Message]) -> str | dict[str, Any]:
-    """The input: the text itself, or the last message, which must be the user's."""
-    if isinstance(given, str):
-        content: str | list[_Part] | None = given
+def _content(request_input: str | list[_Message]) -> str | dict[str, Any]:
+    """The student's input: the request's text, or its last message, which must be the user's."""
+    content: str | list[_Part] | None
+    if isinstance(request_input, str):
+        content = request_input
     else:
-        if not given or given[-1].type != "message" or given[-1].role != "user":
-            raise ApiError(
-                400, "the last item of input must be a user's message, which is the model's input", param="input"
-            )
-        content = given[-1].content
+        last = request_input[-1] if request_input else None
+        if last is None or last.type != "message" or last.role != "user":
+            message = "the last item of input must be a user's message, which is the model's input"
+            raise ApiError(400, message, param="input")
+        content = last.content
     if isinstance(content, list):
         if len(content) == 1 and content[0].type == "input_json" and isinstance(content[0].data, dict):
             return content[0].data
         if wrong := [part.type for part in content if part.type != "input_text" or part.text is None]:
-            raise ApiError(
-                400,
-                f"input holds a part of type {wrong[0]}; a student reads text, or one JSON object alone",
-                param="input",
-            )
+            message = f"input holds a part of type {wrong[0]}; a student reads text, or one JSON object alone"
+            raise ApiError(400, message, param="input")
         content = "".join(part.text or "" for part in content)
     if content is None or not content.strip():
         raise ApiError(400, "input is empty; put the model's input there", param="input")

@@ -1,10 +1,11 @@
-"""From an app's request to a student's input: the last user message, read back from the prompt that the app already sends.
+"""From an app's request to a student's input, which is read back from the prompt that the app already sends.
 
-A student knows one task, so the instruction and the worked examples before the last user message are not read. Of that message:
-- choices below the input, as `llm.prompted.build_messages` writes them, become the row's choices; `choices` in the request's body go before them;
-- where the student learned from rows with fields, `name: value` lines or a JSON object with those names become the fields;
-- where it learned from plain texts, the text is the input as it stands, JSON or not.
-A student that does not say which of the two it learned from takes a JSON object as fields and anything else as text.
+A student knows one task, so the last user message alone is read: not the instruction, and no worked examples.
+
+- Choices: `choices` in the request's body, or else those below the input, as `llm.prompted.build_messages` writes them.
+- A student that learned from rows with fields reads `name: value` lines, or a JSON object with these names.
+- A student that learned from plain texts reads the message as it stands, JSON or not.
+- A student that does not say which takes a JSON object as fields, and anything else as a text.
 """
 
 import json
@@ -22,42 +23,35 @@ def chat_example(lane: Lane, body: ChatBody, row_id: str) -> Example:
     """The row that a chat request asks about. Raises ApiError (400)."""
     message = body.messages[-1]
     if message.role != "user":
-        raise ApiError(
-            400,
-            f"the last message is the {message.role}'s; it must be the user's, which is the model's input",
-            param="messages",
-        )
+        reason = f"the last message is the {message.role}'s; it must be the user's, which is the model's input"
+        raise ApiError(400, reason, param="messages")
     content = message.content
     if isinstance(content, list):
         if wrong := [part.type for part in content if part.type != "text" or part.text is None]:
-            raise ApiError(
-                400, f"messages hold a part of type {wrong[0]}; a student reads text alone", param="messages"
-            )
+            reason = f"messages hold a part of type {wrong[0]}; a student reads text alone"
+            raise ApiError(400, reason, param="messages")
         content = "".join(part.text or "" for part in content)
     if content is None or not content.strip():
         raise ApiError(400, "the last message is empty; put the model's input there", param="messages")
-    asked = None if body.choices is None else checked_choices(lane, body.choices, "choices")
-    text, shown = _split_choices(lane, content)
-    return example_of(lane, row_id, text, asked or shown)
+    in_body = None if body.choices is None else checked_choices(lane, body.choices, "choices")
+    text, in_message = _split_choices(lane, content)
+    return example_of(lane, row_id, text, in_body or in_message)
 
 
 def example_of(lane: Lane, row_id: str, content: str | Mapping[str, Any], choices: tuple[str, ...] | None) -> Example:
     """A row from an input and its choices. Raises ApiError (400) where this model cannot be asked so."""
     if lane.needs_choices and choices is None:
-        raise ApiError(
-            400,
-            f'{lane.name} picks among each input\'s own choices; give them, e.g. extra_body={{"choices": [...]}}',
-            param="choices",
-        )
-    example = Example(row_id, _fields(lane, content), choices=choices)
-    for text in (example.text, *(choices or ())):
+        how = 'extra_body={"choices": [...]}'
+        message = f"{lane.name} picks among each input's own choices; give them, e.g. {how}"
+        raise ApiError(400, message, param="choices")
+    row = Example(row_id, _fields(lane, content), choices=choices)
+    for text in (row.text, *(choices or ())):
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ApiError(
-                400, "the input holds half of a surrogate pair, which is no character; send valid Unicode"
-            ) from None
-    return example
+            message = "the input holds half of a surrogate pair, which is no character; send valid Unicode"
+            raise ApiError(400, message) from None
+    return row
 
 
 def checked_choices(lane: Lane, choices: Sequence[str], param: str) -> tuple[str, ...]:
@@ -67,14 +61,13 @@ def checked_choices(lane: Lane, choices: Sequence[str], param: str) -> tuple[str
     if lane.task is not None and lane.task.output != "choice":
         raise ApiError(400, f"{lane.name} answers in its own words and takes no choices; leave them out", param=param)
     if lane.labels is not None and set(choices) != set(lane.labels):
-        raise ApiError(
-            400, f"{lane.name} always answers one of {', '.join(lane.labels)}; give these choices or none", param=param
-        )
+        message = f"{lane.name} always answers one of {', '.join(lane.labels)}; give these choices or none"
+        raise ApiError(400, message, param=param)
     return tuple(choices)
 
 
 def _split_choices(lane: Lane, content: str) -> tuple[str, tuple[str, ...] | None]:
-    """(input, choices below it). A text that only looks like it has choices, in a task that has none, stays whole."""
+    """(input, choices below it). A text that only looks as if it had choices below it stays whole."""
     text = input_of(content)
     listed = content[len(text) + len(CHOICES) :]
     if text == content or lane.task is None or lane.task.output != "choice" or not listed.startswith("- "):
@@ -86,27 +79,26 @@ def _split_choices(lane: Lane, content: str) -> tuple[str, tuple[str, ...] | Non
 
 
 def _fields(lane: Lane, content: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
+    """The input as the student's training rows had it: with fields, or as a text."""
     names = lane.input_fields
-    found = content if isinstance(content, Mapping) else _object(content)
+    fields = content if isinstance(content, Mapping) else _object(content)
     if names is None:
-        return content if found is None else found
+        return content if fields is None else fields
     if not names:
         if isinstance(content, Mapping):
             raise ApiError(400, f"{lane.name} learned from plain texts; give the input as a text", param="input")
         return content
-    if found is None and isinstance(content, str):
-        found = _lines(content, names)
-    if found is None or set(found) != set(names):
+    if fields is None and isinstance(content, str):
+        fields = _lines(content, names)
+    if fields is None or set(fields) != set(names):
         form = ", ".join(f"`{name}: ...`" for name in names)
-        raise ApiError(
-            400,
-            f"{lane.name} reads the fields {', '.join(names)}; give them as lines {form}, or as a JSON object",
-            param="messages",
-        )
-    return {name: found[name] for name in names}
+        message = f"{lane.name} reads the fields {', '.join(names)}; give them as lines {form}, or as a JSON object"
+        raise ApiError(400, message, param="messages")
+    return {name: fields[name] for name in names}
 
 
 def _object(text: str) -> dict[str, Any] | None:
+    """The JSON object that the text is, if it is one."""
     if not text.lstrip().startswith("{"):
         return None
     try:

@@ -1,9 +1,9 @@
-"""A served model's lane: how a row becomes an answer, by what kind of model it is.
+"""A served model's lane: how a row becomes an answer. It depends on the kind of model.
 
-- a student: rows of the same moment share one batch;
-- a generative student: the same, by `generate`, which knows the tokens;
-- a cascade: its student's rows share batches, and each row then goes its own way, so that a kept row never waits for another's teacher;
-- any other Predictor (a prompted model): each row by itself, as its time is spent waiting for a network.
+- A student: rows that come at the same moment share a batch.
+- A generative student: the same, by its `generate`, which also gives the tokens.
+- A cascade: its student's rows share batches. A row that the student keeps does not wait for the teacher of another.
+- Any other Predictor, such as a prompted model: each row is a call of its own, which mostly waits for the network.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,13 +13,13 @@ from typing import Protocol, runtime_checkable
 from stillhouse.llm.scripted import CHARACTERS_PER_TOKEN
 from stillhouse.records import Example, Prediction, Predictor, Usage
 from stillhouse.serving.batching import Batcher
-from stillhouse.serving.cascade import Cascade
+from stillhouse.serving.cascade import CascadePredictor
 from stillhouse.student.artifact import Student
 from stillhouse.task import Task
 
 
 class GeneratedText(Protocol):
-    """One answer with its tokens; `ended` False: cut at the student's own limit."""
+    """One answer with its tokens. `ended` False: cut at the student's own limit."""
 
     @property
     def text(self) -> str: ...
@@ -47,9 +47,9 @@ class CountsTokens(Protocol):
     def count_tokens(self, text: str) -> int: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What goes back to whoever asked. `text` None: no answer, and `error` says why. `ended` False: cut at a limit."""
+    """What goes back to the client. `text` None: no answer, and `error` says why. `ended` False: cut at a limit."""
 
     text: str | None
     error: str | None = None
@@ -63,7 +63,7 @@ class Answer:
 
 
 class OverloadedError(Exception):
-    """As many requests are waiting as this lane takes."""
+    """As many requests are under way as this lane takes."""
 
 
 class Lane:
@@ -75,13 +75,13 @@ class Lane:
         self.name, self.predictor = name, predictor
         task = getattr(predictor, "task", None)
         self.task: Task | None = task if isinstance(task, Task) else None
-        student = predictor.student if isinstance(predictor, Cascade) else predictor
+        student = predictor.student if isinstance(predictor, CascadePredictor) else predictor
         labels = getattr(student, "labels", None)
         self.labels: tuple[str, ...] | None = labels if labels is not None or self.task is None else self.task.labels
-        # Names of the input's fields where the student learned from rows with fields; () where its inputs were plain texts; None: not known.
+        # The names of the input's fields; () where the student learned from plain texts, None where it is not known.
         self.input_fields: tuple[str, ...] | None = getattr(student, "input_fields", None)
         self._student, self._most_waiting, self._under_way = student, most_waiting, 0
-        self._ask = _way(predictor, most_per_batch, wait_s)
+        self._ask = _way_to_ask(predictor, most_per_batch, wait_s)
 
     @property
     def generates(self) -> bool:
@@ -89,7 +89,7 @@ class Lane:
 
     @property
     def needs_choices(self) -> bool:
-        """A student that picks among each row's own choices has no answer without them."""
+        """Whether this is a student that picks among each row's own choices: without them it has no answer."""
         return isinstance(self._student, Student) and self._student.task.output == "choice" and self.labels is None
 
     async def answer(self, example: Example) -> Answer:
@@ -104,46 +104,47 @@ class Lane:
         return replace(answer, usage=self._usage(example, answer))
 
     async def drain(self) -> None:
-        """Wait for what goes on after the answers were given."""
-        if isinstance(self.predictor, Cascade):
+        """Wait for what goes on after the answers were given: a cascade's audits."""
+        if isinstance(self.predictor, CascadePredictor):
             await self.predictor.drain()
 
     def _usage(self, example: Example, answer: Answer) -> Usage:
-        """The model's own counts; where it has none, its tokenizer's, or an estimate from the text's length. A class counts as one token."""
-        known = answer.usage or Usage()
-        if known.input_tokens is not None and known.output_tokens:
-            return known
-        counted = isinstance(self._student, CountsTokens) and answer.source != "teacher"
-        n_input = known.input_tokens if known.input_tokens is not None else self._count(example.text, counted)
-        n_output = 1 if answer.scores is not None else known.output_tokens or self._count(answer.text or "", counted)
+        """The model's own counts; else its tokenizer's; else an estimate from the text's length.
+
+        A class counts as one token.
+        """
+        own = answer.usage or Usage()
+        if own.input_tokens is not None and own.output_tokens:
+            return own
+        tokenizer = self._student if isinstance(self._student, CountsTokens) and answer.source != "teacher" else None
+
+        def count(text: str) -> int:
+            return -(-len(text) // CHARACTERS_PER_TOKEN) if tokenizer is None else tokenizer.count_tokens(text)
+
         return replace(
-            known,
-            input_tokens=n_input,
-            output_tokens=n_output,
-            estimated=known.estimated or (known.input_tokens is None and not counted),
+            own,
+            input_tokens=count(example.text) if own.input_tokens is None else own.input_tokens,
+            output_tokens=1 if answer.scores is not None else own.output_tokens or count(answer.text or ""),
+            estimated=own.estimated or (own.input_tokens is None and tokenizer is None),
         )
 
-    def _count(self, text: str, counted: bool) -> int:
-        if counted and isinstance(self._student, CountsTokens):
-            return self._student.count_tokens(text)
-        return -(-len(text) // CHARACTERS_PER_TOKEN)
 
-
-def _way(predictor: Predictor, most: int, wait_s: float) -> Callable[[Example], Awaitable[Answer]]:
-    if isinstance(predictor, Cascade):
-        cascade, firsts = predictor, Batcher(predictor.student.predict, most=most, wait_s=wait_s)
+def _way_to_ask(predictor: Predictor, most: int, wait_s: float) -> Callable[[Example], Awaitable[Answer]]:
+    """How a row is put to a model of this kind; see the module's docstring."""
+    if isinstance(predictor, CascadePredictor):
+        cascade, student_rows = predictor, Batcher(predictor.student.predict, most=most, wait_s=wait_s)
 
         async def settled(example: Example) -> Answer:
-            (prediction,) = await cascade.settle([example], [await firsts.ask(example)])
+            (prediction,) = await cascade.settle([example], [await student_rows.ask(example)])
             return _answer(prediction)
 
         return settled
     if isinstance(predictor, Generates):
-        written = Batcher(predictor.generate, most=most, wait_s=wait_s)
+        questions = Batcher(predictor.generate, most=most, wait_s=wait_s)
         labels: tuple[str, ...] | None = getattr(predictor, "labels", None)
 
         async def generated(example: Example) -> Answer:
-            return _generated(await written.ask(example), example.choices or labels)
+            return _generated_answer(await questions.ask(example), example.choices or labels)
 
         return generated
     if isinstance(predictor, Student):
@@ -163,7 +164,7 @@ def _way(predictor: Predictor, most: int, wait_s: float) -> Callable[[Example], 
 
 def _answer(prediction: Prediction) -> Answer:
     return Answer(
-        prediction.output,
+        text=prediction.output,
         error=prediction.error,
         source=prediction.source,
         confidence=prediction.confidence,
@@ -173,9 +174,10 @@ def _answer(prediction: Prediction) -> Answer:
     )
 
 
-def _generated(written: GeneratedText, allowed: Sequence[str] | None) -> Answer:
-    usage = Usage(written.n_input, len(written.tokens) + 1)  # the end is a token too
-    if allowed is not None and written.text not in allowed:
-        return Answer(None, error="the answer is none of the choices", confidence=written.confidence, usage=usage)
-    tokens = tuple(zip(written.tokens, written.token_logprobs, strict=True))
-    return Answer(written.text, confidence=written.confidence, tokens=tokens, ended=written.ended, usage=usage)
+def _generated_answer(generated: GeneratedText, allowed: Sequence[str] | None) -> Answer:
+    usage = Usage(generated.n_input, len(generated.tokens) + 1)  # the end is a token too
+    answer = Answer(text=None, confidence=generated.confidence, usage=usage)
+    if allowed is not None and generated.text not in allowed:
+        return replace(answer, error="the answer is none of the choices")
+    tokens = tuple(zip(generated.tokens, generated.token_logprobs, strict=True))
+    return replace(answer, text=generated.text, tokens=tokens, ended=generated.ended)

@@ -10,7 +10,7 @@ from stillhouse.llm.models import open_teacher
 from stillhouse.records import Predictor
 from stillhouse.results.result import load_result
 from stillhouse.runs import read_json
-from stillhouse.serving.cascade import Cascade
+from stillhouse.serving.cascade import CascadePredictor
 from stillhouse.store import open_store
 from stillhouse.student import Student, load_student
 from stillhouse.task import Task, default_store, load_task
@@ -27,9 +27,10 @@ async def open_predictor(
     audit: Path | None = None,
     ledger: Ledger | None = None,
 ) -> AsyncIterator[Predictor]:
-    """Open the model that `name` stands for; a teacher needs the task whose prompt it is asked with. Closed on leaving.
+    """Open the model that `name` stands for, and close it on leaving.
 
-    `ledger`: a budget that this model shares with others; default: one of its own, with the task's cap.
+    A teacher needs the task whose prompt it is asked with. `ledger` is a budget that this model shares with others; by
+    default it has one of its own, with the task's cap. `audit` is a cascade's audit file.
 
     Raises ModelNameError, ArtifactError, KeyMissingError.
     """
@@ -52,40 +53,38 @@ async def open_predictor(
 
 
 def student_folder(folder: Path) -> Path:
-    """The student's own folder: the one given, or of a run the student that its verdict chose.
+    """Of a student's folder itself; of a run's folder the one of the student that the verdict chose.
 
-    Raises UserError where the run chose none: a student that did not pass its gate is served only by naming its own folder.
+    Raises UserError where the run chose none: a student that did not pass its gate is served only under its own folder.
     """
     if not (folder / "result.json").is_file():
         return folder
     result = load_result(folder)
     chosen = next((arm for arm in result.arms if arm.name == result.chosen and arm.kind == "student"), None)
-    if chosen is not None:
-        for candidate in sorted(folder.glob("arms/*/arm.json")):
-            if read_json(candidate)["name"] == chosen.name and (candidate.parent / "student").is_dir():
-                return candidate.parent / "student"
-        raise ArtifactError(
-            f"{folder}: the student {chosen.name} is not there any more; run `stillhouse distill` again"
+    if chosen is None:
+        kept = [str(path.parent) for path in sorted(folder.glob("arms/*/student/student.json"))]
+        remedy = f"serve {folder} with --cascade" if (folder / CASCADE).is_file() else "keep the prompt"
+        raise UserError(
+            f"{folder}: no student of this run passed its gate (verdict: {result.verdict.kind}); "
+            f"{remedy}, or name a student's own folder ({', '.join(kept) or 'none is kept here'})"
         )
-    others = (
-        ", ".join(str(path.parent) for path in sorted(folder.glob("arms/*/student/student.json")))
-        or "none is kept here"
-    )
-    remedy = f"serve {folder} with --cascade" if (folder / CASCADE).is_file() else "keep the prompt"
-    raise UserError(
-        f"{folder}: no student of this run passed its gate (verdict: {result.verdict.kind}); {remedy}, or name a student's own folder ({others})"
-    )
+    for arm_file in sorted(folder.glob("arms/*/arm.json")):
+        student = arm_file.parent / "student"
+        if read_json(arm_file)["name"] == chosen.name and student.is_dir():
+            return student
+    raise ArtifactError(f"{folder}: the student {chosen.name} is not there any more; run `stillhouse distill` again")
 
 
 @asynccontextmanager
 async def open_cascade(
     folder: Path, *, store: Path | str | None = None, audit: Path | None = None, ledger: Ledger | None = None
-) -> AsyncIterator[Cascade]:
-    """The student of a run before the teacher that it was measured against, at the threshold that the run chose."""
+) -> AsyncIterator[CascadePredictor]:
+    """A run's cascade: the student before the teacher that it was measured against, at the run's own threshold."""
     path = folder / CASCADE
     if not path.is_file():
         raise UserError(
-            f"{folder}: holds no {CASCADE}: the run found no threshold that keeps the promise, or is no distill run; see its report"
+            f"{folder}: holds no {CASCADE}: the run found no threshold that keeps the promise, or is no distill run; "
+            "see its report"
         )
     facts = read_json(path)
     if facts.get("format") != 1 or facts.get("task_file") is None:
@@ -95,7 +94,8 @@ async def open_cascade(
     with open_store(store or default_store(task.folder)) as opened:
         teacher = open_teacher(facts["teacher"], task, opened, ledger=ledger)
         try:
-            cascade = Cascade(student, teacher, float(facts["threshold"]), name=f"{task.name}/cascade", audit=audit)
+            threshold, cascade_name = float(facts["threshold"]), f"{task.name}/cascade"
+            cascade = CascadePredictor(student, teacher, threshold, name=cascade_name, audit=audit)
             try:
                 yield cascade
             finally:
@@ -105,6 +105,7 @@ async def open_cascade(
 
 
 def _inside(folder: Path, relative: str) -> str:
+    """`relative`, which `cascade.json` names. Raises ArtifactError where it leads out of the run's folder."""
     if not (folder / relative).resolve().is_relative_to(folder.resolve()):
         raise ArtifactError(f"{folder / CASCADE}: names {relative!r}, which is outside the run; do not use it")
     return relative

@@ -1,7 +1,10 @@
-"""The OpenAI API's shapes: chat requests in, completions, chunks and errors out. Checked against the `openai` package, version 3.
+"""The OpenAI API's shapes: chat requests in, completions, chunks and errors out.
 
-What changes the meaning of a request and cannot be honoured is refused with a sentence; what only steers a sampler or a bill (temperature, seed, user, ...)
-is accepted and does nothing, since a student's answer to an input is always the same.
+They are tested with the `openai` package, version 3.
+
+A parameter that changes what a request means, and that a student cannot honour, is refused with a sentence. A
+parameter that only steers a sampler or a bill (temperature, seed, user, ...) is accepted and does nothing: a
+student's answer to an input is always the same.
 """
 
 import json
@@ -15,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from stillhouse.records import Usage
 from stillhouse.serving.lanes import Answer
 
-LEAST_LOGPROB = -9999.0  # the API's own number for "as good as impossible"
+LEAST_LOGPROB = -9999.0  # the number that the API itself gives for "as good as impossible"
 Json = dict[str, Any]
 B = TypeVar("B", bound=BaseModel)
 
@@ -33,13 +36,8 @@ class ApiError(Exception):
         retry_after_s: int | None = None,
     ) -> None:
         super().__init__(message)
-        self.status, self.message, self.param, self.code, self.retry_after_s = (
-            status,
-            message,
-            param,
-            code,
-            retry_after_s,
-        )
+        self.status, self.message = status, message
+        self.param, self.code, self.retry_after_s = param, code, retry_after_s
 
     @property
     def body(self) -> Json:
@@ -80,7 +78,7 @@ class _ResponseFormat(BaseModel):
 
 
 class ChatBody(_Body):
-    """The body of POST /v1/chat/completions, with `choices`: the allowed answers of this input alone (`extra_body={"choices": [...]}`)."""
+    """The body of POST /v1/chat/completions. `choices` are ours: the answers allowed for this input alone."""
 
     model: str
     messages: list[_Message] = Field(min_length=1)
@@ -156,30 +154,22 @@ def parse_body(kind: type[B], raw: Any) -> B:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         param = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            raise ApiError(
-                400,
+        known = {
+            "extra_forbidden": (
                 f"the parameter {param} is not known to this server; leave it out",
-                param=param,
-                code="unknown_parameter",
-            ) from None
-        if problem["type"] == "missing":
-            raise ApiError(
-                400, f"the parameter {param} is missing; give it", param=param, code="missing_required_parameter"
-            ) from None
-        if problem["type"] == "too_short":
-            raise ApiError(400, f"{param} is empty; give at least one", param=param, code="empty_array") from None
-        message = problem["msg"][:1].lower() + problem["msg"][1:]
-        raise ApiError(
-            400,
-            f"{f'the parameter {param}' if param else 'the body'} is wrong: {message}",
-            param=param or None,
-            code="invalid_type",
-        ) from None
+                "unknown_parameter",
+            ),
+            "missing": (f"the parameter {param} is missing; give it", "missing_required_parameter"),
+            "too_short": (f"{param} is empty; give at least one", "empty_array"),
+        }
+        what = f"the parameter {param}" if param else "the body"
+        other = (f"{what} is wrong: {problem['msg'][:1].lower()}{problem['msg'][1:]}", "invalid_type")
+        message, code = known.get(problem["type"], other)
+        raise ApiError(400, message, param=param or None, code=code) from None
 
 
 def _refuse(body: ChatBody) -> None:
-    """No parameter that changes the meaning of a request is dropped in silence."""
+    """Raise ApiError for a parameter that changes the request's meaning and cannot be honoured."""
     refused = {
         "n": body.n not in (None, 1),
         "tools": bool(body.tools),
@@ -196,8 +186,8 @@ def _refuse(body: ChatBody) -> None:
         "n": "a student has one answer to an input; send n = 1",
         "logit_bias": "a student's answers cannot be steered; leave it out",
     }
-    for param, asked in refused.items():
-        if asked:
+    for param, is_refused in refused.items():
+        if is_refused:
             reason = reasons.get(param, "a student does one task, in text; leave it out")
             raise ApiError(400, f"{param} is not supported: {reason}", param=param, code="unsupported_parameter")
     if body.top_logprobs is not None and not body.logprobs:
@@ -212,45 +202,48 @@ def _refuse(body: ChatBody) -> None:
 
 
 @dataclass(frozen=True)
-class Reply:
-    """An answer as this request wanted it: cut at its stops and its limit."""
+class CutAnswer:
+    """An answer as the request wants it: cut at the request's stops and at its limit."""
 
     text: str
     finish_reason: Literal["stop", "length"]
-    tokens: tuple[tuple[str, float], ...] | None
+    tokens: tuple[tuple[str, float], ...] | None  # (token, log-probability)
 
 
-def cut(answer: Answer, stops: Sequence[str], most_tokens: int | None) -> Reply:
-    """Apply `stop` and `max_tokens`. A class is one token; a text whose tokens are not known cannot be cut by their number and stays whole."""
+def cut(answer: Answer, stops: Sequence[str], most_tokens: int | None) -> CutAnswer:
+    """Apply `stop` and `max_tokens`. `max_tokens` cuts nothing where the tokens are not known; a class is one token."""
     text, tokens = answer.text or "", answer.tokens
     finish_reason: Literal["stop", "length"] = "stop" if answer.ended else "length"
     ends = [] if tokens is None else _ends(text, tokens)
     if tokens is not None and most_tokens is not None and most_tokens < len(tokens):
         text, tokens, finish_reason = text[: ends[most_tokens - 1]], tokens[:most_tokens], "length"
-    found = [at for stop in stops if (at := text.find(stop)) >= 0]
-    if found:
-        text, finish_reason = text[: min(found)], "stop"
-        tokens = (
-            None
-            if tokens is None
-            else tuple(token for token, end in zip(tokens, ends, strict=False) if end <= len(text))
-        )
-    return Reply(text, finish_reason, tokens)
+    stops_at = [at for stop in stops if (at := text.find(stop)) >= 0]
+    if stops_at:
+        text, finish_reason = text[: min(stops_at)], "stop"
+        if tokens is not None:
+            tokens = tuple(token for token, end in zip(tokens, ends, strict=False) if end <= len(text))
+    return CutAnswer(text, finish_reason, tokens)
 
 
 def _ends(text: str, tokens: Sequence[tuple[str, float]]) -> list[int]:
-    """Where in the text each token ends. Found by looking: some tokenizers leave out a token's space when it is decoded alone."""
-    ends, at = [], 0
+    """Where in the text each token ends.
+
+    Each token is searched for, because some tokenizers leave out its space when they decode it alone.
+    """
+    ends, end = [], 0
     for token, _ in tokens:
         piece = token.strip()
-        found = text.find(piece, at)
-        at = found + len(piece) if found >= 0 else at
-        ends.append(at)
+        start = text.find(piece, end)
+        end = start + len(piece) if start >= 0 else end
+        ends.append(end)
     return ends
 
 
-def logprobs_of(reply: Reply, scores: Mapping[str, float] | None, top: int) -> Json | None:
-    """A classifier's answer is one token whose alternatives are the other classes; a text has its own tokens. None: no probabilities are known."""
+def logprobs_of(reply: CutAnswer, scores: Mapping[str, float] | None, top: int) -> Json | None:
+    """The answer's `logprobs`; None where no probabilities are known.
+
+    A class is one token, and its alternatives are the other classes. A text has its own tokens.
+    """
     if scores is not None and reply.text in scores:
         ranked = sorted(scores.items(), key=lambda item: -item[1])[:top]
         entry = _token(reply.text, _log(scores[reply.text]))
@@ -259,7 +252,7 @@ def logprobs_of(reply: Reply, scores: Mapping[str, float] | None, top: int) -> J
             "refusal": None,
         }
     if reply.tokens is not None:
-        # Decoding is greedy: the token that was taken is the likeliest one, and the only one whose probability is kept.
+        # Decoding is greedy: each token was the likeliest one, and no other's probability is kept.
         entries = [_token(token, logprob) for token, logprob in reply.tokens]
         return {"content": [{**entry, "top_logprobs": [entry] if top else []} for entry in entries], "refusal": None}
     return None
@@ -278,12 +271,14 @@ def _token(token: str, logprob: float) -> Json:
 
 
 def usage_of(usage: Usage | None) -> Json:
-    """Counts as the API's ints. They are of what the student read and wrote: the input, without the instruction that it has no need of."""
+    """Counts as the API has them. They are of what the student read and wrote: the instruction is not among it."""
     n_input, n_output = (usage.input_tokens or 0, usage.output_tokens or 0) if usage else (0, 0)
     return {"prompt_tokens": n_input, "completion_tokens": n_output, "total_tokens": n_input + n_output}
 
 
-def completion(reply_id: str, created: int, model: str, answer: Answer, reply: Reply, logprobs: Json | None) -> Json:
+def completion(
+    reply_id: str, created: int, model: str, answer: Answer, reply: CutAnswer, logprobs: Json | None
+) -> Json:
     message = {"role": "assistant", "content": reply.text, "refusal": None}
     return {
         "id": reply_id,
@@ -297,9 +292,16 @@ def completion(reply_id: str, created: int, model: str, answer: Answer, reply: R
 
 
 def chunks(
-    reply_id: str, created: int, model: str, answer: Answer, reply: Reply, logprobs: Json | None, *, include_usage: bool
+    reply_id: str,
+    created: int,
+    model: str,
+    answer: Answer,
+    reply: CutAnswer,
+    logprobs: Json | None,
+    *,
+    include_usage: bool,
 ) -> list[Json]:
-    """The events of a stream. An answer is short and decoded in a batch with others, so its text comes in one piece, and an error never comes midway."""
+    """The events of a stream. The text comes in one piece, so that an error never comes midway."""
 
     def chunk(choices: list[Json], **more: Any) -> Json:
         head = {"id": reply_id, "object": "chat.completion.chunk", "created": created, "model": model}
@@ -317,7 +319,7 @@ def chunks(
 
 
 def ours(answer: Answer) -> Json:
-    """What the API has no place for: how sure the model is, who of a cascade answered, what that cost, whether the usage is an estimate."""
+    """What the API has no place for."""
     estimated = answer.usage.estimated if answer.usage else True
     return {
         "confidence": answer.confidence,
@@ -337,4 +339,4 @@ def event(data: Json) -> bytes:
 
 
 def dumps(data: Any) -> str:
-    return json.dumps(data, allow_nan=False)  # ASCII: a request's broken character may stand in its error
+    return json.dumps(data, allow_nan=False)  # as ASCII: an error may quote a broken character of the request

@@ -1,21 +1,25 @@
-"""The store: every paid completion, committed before anything moves on. It is cache, resume, meter and audit in one table."""
+"""The store: every paid completion, committed before anything moves on.
+
+One table serves as cache, as the means to resume, as the meter of costs and as the audit.
+"""
 
 from pathlib import Path
 
 from stillhouse.store.address import is_postgres, sqlite_address
-from stillhouse.store.schema import Store, StoredCompletion
-from stillhouse.store.sqlite import SqliteStore
+from stillhouse.store.completions import Store, StoredCompletion
+from stillhouse.store.sqlite_completions import SqliteStore
 
 __all__ = ["SqliteStore", "Store", "StoredCompletion", "open_store"]
 
 
 def open_store(url: str | Path) -> Store:
-    """Open (or make) the store at a file path, `sqlite:///PATH` (with `?synchronous=full`: synced at every commit) or `postgresql://...`.
+    """Open (or make) the store at a file path, a `sqlite:///PATH` or a `postgresql://...` address.
 
-    Raises UserError for another form, StorageError where the disk or the database refuses, MissingExtraError where PostgreSQL's driver is absent.
+    `sqlite:///PATH?synchronous=full` syncs the file at every commit. Raises UserError for another form, StorageError
+    where the disk or the database refuses, MissingExtraError where PostgreSQL's driver is absent.
     """
     if is_postgres(url):
-        from stillhouse.store.postgres import PostgresStore
+        from stillhouse.store.postgres_completions import PostgresStore
 
         return PostgresStore(str(url))
     path, full = sqlite_address(url)

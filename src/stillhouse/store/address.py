@@ -1,4 +1,7 @@
-"""Where a store or journal is, as a user writes it: a file path, `sqlite:///PATH`, `sqlite:///PATH?synchronous=full`, or `postgresql://...`."""
+"""Where a store or journal is, as a user writes it.
+
+Three forms: a file path, `sqlite:///PATH` (or `sqlite:///PATH?synchronous=full`), and `postgresql://...`.
+"""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +13,7 @@ POSTGRES = ("postgresql://", "postgres://")
 
 
 class SqliteAddress(NamedTuple):
-    """A SQLite file. `full`: every commit is synced to the disk, so that it survives a power loss too, at the price of an fsync each."""
+    """A SQLite file. `full`: every commit is synced to the disk. It survives a power loss, and costs an fsync each."""
 
     path: Path
     full: bool = False
@@ -21,7 +24,10 @@ def is_postgres(url: str | Path) -> bool:
 
 
 def sqlite_address(url: str | Path) -> SqliteAddress:
-    """The file behind a path or `sqlite:///` address. Raises UserError for another kind of address, or another setting than `synchronous`."""
+    """The file behind a path or a `sqlite:///` address.
+
+    Raises UserError for another kind of address, and for another setting than `synchronous`.
+    """
     text = str(url)
     if "://" not in text:
         return SqliteAddress(Path(text))
@@ -35,7 +41,8 @@ def sqlite_address(url: str | Path) -> SqliteAddress:
     for name, value in parse_qsl(settings, keep_blank_values=True):
         if name != "synchronous" or value not in ("normal", "full"):
             raise UserError(
-                f"{text}: the setting {name}={value} is unknown; the one there is is synchronous=full (or normal, the default)"
+                f"{text}: the setting {name}={value} is unknown; "
+                "the one there is is synchronous=full (or normal, the default)"
             )
         full = value == "full"
     return SqliteAddress(Path(path), full)

@@ -1,12 +1,14 @@
-"""The flow journal: what it holds, as values, and what every database behind it must do. Nothing here opens one but `open_journal`.
+"""The flow journal, from which a run is resumed: what it holds, as values, and what every database behind it must do.
 
-A step call is keyed by (run, step, hash of its canonical arguments, n-th equal call), never by call order, so that concurrent branches, loops and edited
-code find their own answers again. A step's row is committed before the flow goes on. The journal is also the trace: pictures, cases and data sets are made
-of its rows.
+A step call is keyed by its run, its step, the hash of its canonical arguments, and its number among equal calls. The
+order of calls is no part of the key, so that concurrent branches, loops and edited code find their own answers again.
+A step's row is committed before the flow goes on. The journal is also the trace: pictures, cases and data sets are made
+of its rows. Only `open_journal` opens a database here.
 """
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,52 +18,85 @@ from stillhouse.errors import UserError
 from stillhouse.store.address import is_postgres, sqlite_address
 
 INTERN = 4096  # characters: texts that long are stored once, by their hash, however many steps take or return them
-Key = tuple[str, str, int]  # step, hash of the arguments, n-th equal call
-Status = Literal[
-    "queued", "running", "waiting", "done", "failed"
-]  # running: or killed while it was; waiting: for a person's answer
+StepKey = tuple[str, str, int]  # step, hash of the arguments, number among equal calls
+# "running" is also said of a run that was killed while it ran; "waiting" is for a person's answer.
+RunStatus = Literal["queued", "running", "waiting", "done", "failed"]
 
-# SQL that SQLite and PostgreSQL both take. `facts` is JSON: of a run the models and the app's file, of a step what its model calls used (see StepRow.facts).
+# SQL that SQLite and PostgreSQL both take. `facts` is JSON: of a run its models and the app's file, of a step what its
+# model calls used (see StepRow.facts).
 TABLES = (
     """CREATE TABLE IF NOT EXISTS runs (
-        run TEXT PRIMARY KEY, flow TEXT NOT NULL, input TEXT NOT NULL, status TEXT NOT NULL, result TEXT, error TEXT, created DOUBLE PRECISION NOT NULL,
-        ended DOUBLE PRECISION, facts TEXT NOT NULL
+        run TEXT PRIMARY KEY, flow TEXT NOT NULL, input TEXT NOT NULL, status TEXT NOT NULL, result TEXT, error TEXT,
+        created DOUBLE PRECISION NOT NULL, ended DOUBLE PRECISION, facts TEXT NOT NULL
     )""",
     """CREATE TABLE IF NOT EXISTS steps (
-        run TEXT NOT NULL, step TEXT NOT NULL, args_hash TEXT NOT NULL, nth INTEGER NOT NULL, kind TEXT NOT NULL, parent TEXT, version TEXT NOT NULL,
-        arguments TEXT NOT NULL, output TEXT, error TEXT, started DOUBLE PRECISION NOT NULL, seconds DOUBLE PRECISION NOT NULL, attempts INTEGER NOT NULL,
-        facts TEXT, PRIMARY KEY (run, step, args_hash, nth)
+        run TEXT NOT NULL, step TEXT NOT NULL, args_hash TEXT NOT NULL, nth INTEGER NOT NULL, kind TEXT NOT NULL,
+        parent TEXT, version TEXT NOT NULL, arguments TEXT NOT NULL, output TEXT, error TEXT,
+        started DOUBLE PRECISION NOT NULL, seconds DOUBLE PRECISION NOT NULL, attempts INTEGER NOT NULL, facts TEXT,
+        PRIMARY KEY (run, step, args_hash, nth)
     )""",
     "CREATE TABLE IF NOT EXISTS texts (hash TEXT PRIMARY KEY, text TEXT NOT NULL)",
 )
+RUN_COLUMNS = "run, flow, input, status, result, error, created, ended, facts"
+STEP_COLUMNS = (
+    "step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, facts"
+)
+RUNS_WITH_STEP_COUNTS = f"""SELECT {RUN_COLUMNS},
+    (SELECT COUNT(*) FROM steps WHERE steps.run = runs.run AND output IS NOT NULL)
+    FROM runs ORDER BY created DESC, run"""
 
 
-def key_id(key: Key) -> str:
+def select_finished(mark: str) -> str:
+    """SQL for the finished steps of a run: a `StepKey`, then a `FinishedStep`."""
+    return (
+        "SELECT step, args_hash, nth, version, output, parent, facts FROM steps"
+        f" WHERE run = {mark} AND output IS NOT NULL"
+    )
+
+
+def select_trace(mark: str) -> str:
+    """SQL for all steps of a run, in the order in which they began."""
+    return f"SELECT {STEP_COLUMNS} FROM steps WHERE run = {mark} ORDER BY started, step, args_hash, nth"
+
+
+def key_id(key: StepKey) -> str:
     """A step call's key as one text: what its children name as their `parent`."""
     return f"{key[0]}/{key[1]}/{key[2]}"
 
 
 def intern(text: str) -> tuple[str, str | None]:
-    """(what the row holds, the hash to store the text under or None where the row holds the text itself)."""
+    """(what the row holds, the hash to store the text under). The hash is None where the row holds the text itself."""
     if len(text) < INTERN:
         return text, None
     digest = hashlib.sha256(text.encode()).hexdigest()
     return f"text:{digest}", digest
 
 
+def interned_hash(stored: str) -> str | None:
+    """The hash under which the text of a row is stored; None where the row holds the text itself."""
+    return stored.removeprefix("text:") if stored.startswith("text:") else None
+
+
 def storable(text: str) -> str:
-    """The text as every database takes it: PostgreSQL has no U+0000, and half a surrogate pair is no UTF-8. In JSON this changes only how a text is written."""
+    """The text as every database takes it: PostgreSQL has no U+0000, and half a surrogate pair is no UTF-8.
+
+    In JSON this changes only how a text is written.
+    """
     return text.replace("\0", "\u2400").encode(errors="backslashreplace").decode()
 
 
-@dataclass(frozen=True, slots=True)
+def facts_json(facts: Mapping[str, Any]) -> str:
+    return storable(json.dumps(dict(facts), ensure_ascii=False))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
     """One run. `facts`: `models` (step to model name) and `app` (where the flow's code is), where known."""
 
     run: str
     flow: str
     input: str  # canonical JSON of the flow's arguments
-    status: Status
+    status: RunStatus
     result: str | None  # JSON, perhaps interned
     error: str | None
     created: float  # seconds since 1970, as all times here
@@ -73,26 +108,28 @@ class RunRow:
         if (self.flow, self.input) != (flow, input_):
             what = f"the flow {self.flow}" if self.flow != flow else f"the input {self.input[:200]}"
             raise UserError(
-                f"the run {self.run} is there already, with {what}; give another --run-id, or the same flow and input to resume it"
+                f"the run {self.run} is there already, with {what}; "
+                "give another --run-id, or the same flow and input to resume it"
             )
 
 
-# Of a finished step what a resumed flow needs: the version of its source when it ran, output, parent, facts (JSON); texts may be interned. No class: ten
-# thousand of them are read before a long run goes on.
-Finished = tuple[str, str, str | None, str | None]
+# What a resumed flow needs of a finished step: the version of its source when it ran, its output, its parent, its facts
+# (JSON). Texts may be interned. This is no class, as ten thousand of them are read before a long run goes on.
+FinishedStep = tuple[str, str, str | None, str | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepRow:
-    """One step call with all that is known of it; its texts are whole (not interned) when they come from `Journal.steps`.
+    """One step call with all that is known of it. Rows from `Journal.steps` hold their texts whole, not interned.
 
-    `kind`: step, model, decide, agent, turn, tool, human or value (`flow.now` and its like). `output` None: it failed (`error` says how), or it waits for a
-    person.
-    `facts`, where a model was asked: `model`, `input_tokens`, `output_tokens`, `cost_usd` (None: unknown), `requests` (hashes in the completions table),
-    `confidence`, `options`, `choice`, `source`; `failures` holds the reasons of the tries before the last.
+    `kind`: step, model, decide, agent, turn, tool, human or value (`flow.now` and its like). `output` is None where the
+    step failed (`error` says how) or waits for a person.
+    `facts`, where a model was asked: `model`, `input_tokens`, `output_tokens`, `cost_usd` (None: unknown), `requests`
+    (hashes in the completions table), `confidence`, `options`, `choice`, `source`. `failures` holds the reasons of the
+    tries before the last.
     """
 
-    key: Key
+    key: StepKey
     kind: str
     parent: str | None  # `key_id` of the step in whose body it was called
     version: str
@@ -105,13 +142,71 @@ class StepRow:
     facts: Mapping[str, Any] | None = None
 
 
+def run_row(values: Sequence[Any]) -> RunRow:
+    """A run from the values of RUN_COLUMNS."""
+    run, flow, input_, status, result, error, created, ended, facts = values
+    return RunRow(
+        run=run,
+        flow=flow,
+        input=input_,
+        status=status,
+        result=result,
+        error=error,
+        created=created,
+        ended=ended,
+        facts=json.loads(facts),
+    )
+
+
+def step_row(values: Sequence[Any], whole: Callable[[str], str]) -> StepRow:
+    """A step from the values of STEP_COLUMNS; `whole` gives the text behind what a row holds."""
+    step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, facts = values
+    return StepRow(
+        key=(step, args_hash, nth),
+        kind=kind,
+        parent=parent,
+        version=version,
+        arguments=whole(arguments),
+        output=None if output is None else whole(output),
+        error=error,
+        started=started,
+        seconds=seconds,
+        attempts=attempts,
+        facts=None if facts is None else json.loads(facts),
+    )
+
+
+def step_values(step: StepRow, interned: Callable[[str], str]) -> tuple[object, ...]:
+    """The values of STEP_COLUMNS; `interned` stores a long text apart and gives what the row holds instead."""
+    return (
+        *step.key,
+        step.kind,
+        step.parent,
+        step.version,
+        interned(step.arguments),
+        None if step.output is None else interned(step.output),
+        None if step.error is None else storable(step.error),
+        float(step.started),
+        float(step.seconds),
+        step.attempts,
+        None if step.facts is None else facts_json(step.facts),
+    )
+
+
 class Journal(Protocol):
-    """A journal in some database. `write` commits before it returns; `write_later` may gather commits of concurrent steps, and returns when its own is done."""
+    """A journal in some database.
+
+    `write` commits before it returns. `write_later` returns when its own step is committed, too, but may commit it
+    together with other steps that run at the same time.
+    """
 
     url: str
 
     def begin(self, run: str, flow: str, input_: str, facts: Mapping[str, Any]) -> RunRow:
-        """The run's row, made if it is new, and marked as running if it was not done. Raises UserError where the id belongs to another flow or input."""
+        """The run's row, made if it is new, and marked as running if it was not done.
+
+        Raises UserError where the id belongs to another flow or input.
+        """
         ...
 
     def own(self, run: str) -> AbstractContextManager[None]:
@@ -124,16 +219,18 @@ class Journal(Protocol):
         """All runs, newest first, each with the number of its finished steps."""
         ...
 
-    def end(self, run: str, status: Status, *, result: str | None = None, error: str | None = None) -> None: ...
+    def end(self, run: str, status: RunStatus, *, result: str | None = None, error: str | None = None) -> None: ...
 
-    def finished(self, run: str) -> dict[Key, Finished]: ...
+    def finished(self, run: str) -> dict[StepKey, FinishedStep]:
+        """The steps whose answers a resumed run takes from here instead of running them again."""
+        ...
 
     def steps(self, run: str) -> list[StepRow]:
         """The run's trace, in the order in which its steps began."""
         ...
 
     def write(self, run: str, step: StepRow) -> None:
-        """Commit one step. An earlier row under the same key (it failed, or its code was edited since) is replaced."""
+        """Commit one step. It replaces an earlier row of the same key: that step failed, or its code was edited."""
         ...
 
     async def write_later(self, run: str, step: StepRow) -> None: ...
@@ -146,9 +243,10 @@ class Journal(Protocol):
 
 
 def open_journal(url: str | Path) -> Journal:
-    """The journal at a file path, `sqlite:///PATH` (with `?synchronous=full`: synced at every step, against power loss too) or `postgresql://...`.
+    """The journal at a file path, a `sqlite:///PATH` or a `postgresql://...` address.
 
-    Raises UserError for another form, StorageError where the database refuses, MissingExtraError where PostgreSQL's driver is absent.
+    `sqlite:///PATH?synchronous=full` syncs the file at every step, which survives a power loss too. Raises UserError
+    for another form, StorageError where the database refuses, MissingExtraError where PostgreSQL's driver is absent.
     """
     if is_postgres(url):
         from stillhouse.store.postgres_journal import PostgresJournal

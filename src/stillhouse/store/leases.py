@@ -1,7 +1,9 @@
-"""Who owns a run, where many machines share a PostgreSQL journal: a lease, kept up by a heartbeat, that ends by the database's clock.
+"""Who owns a run, where many machines share a PostgreSQL journal.
 
-An owner that dies stops the heartbeat, and whoever comes first after its lease ran out takes the run over. An owner that was only paused finds its lease
-gone: every write checks, in its own statement, that the lease is still the writer's (`HELD`), so that it can no longer write.
+An owner holds a lease and keeps it up by a heartbeat; it ends by the database's clock. When an owner dies the heartbeat
+stops, and whoever comes first after the lease ran out takes the run over. An owner that was only paused finds its lease
+gone: every write checks, in its own statement, that the lease is still the writer's, so the old owner can no longer
+write.
 """
 
 import os
@@ -11,26 +13,33 @@ import time
 import uuid
 
 from stillhouse.errors import RunBusyError, StorageError
-from stillhouse.store.postgres import Address, Database
+from stillhouse.store.postgres import PostgresAddress, PostgresConnection
 
-# `owner` is HOST:PID:RANDOM, another one each time a run is taken. It is UNIQUE so that changing it counts, for PostgreSQL, as a change of a key: that waits
-# for the writes under way, which hold the row FOR KEY SHARE, and a new owner sees all that the old one wrote. A heartbeat changes no key and waits for nobody.
+# `owner` is HOST:PID:RANDOM, made anew each time a run is taken. It is UNIQUE so that, to PostgreSQL, a new owner is a
+# change of a key. Such a change waits for the writes under way, which hold the row FOR KEY SHARE, so a new owner sees
+# all that the old one wrote. A heartbeat changes no key and waits for nobody.
 LEASES = (
     "CREATE TABLE IF NOT EXISTS leases (run TEXT PRIMARY KEY, owner TEXT NOT NULL UNIQUE, expires TIMESTAMPTZ NOT NULL)"
 )
 OPEN_RUNS = "CREATE INDEX IF NOT EXISTS open_runs ON runs (created) WHERE status IN ('queued', 'running')"
 _UNTIL = "clock_timestamp() + %(lease_s)s * interval '1 second'"
-_NEW = f"INSERT INTO leases VALUES (%(run)s, %(owner)s, {_UNTIL}) ON CONFLICT DO NOTHING RETURNING run"
-_OVER = f"""UPDATE leases SET owner = %(owner)s, expires = {_UNTIL}
-    WHERE run = (SELECT run FROM leases WHERE run = %(run)s AND (expires < clock_timestamp() OR owner = %(owner)s) FOR UPDATE SKIP LOCKED) RETURNING run"""
-_LIVE = "SELECT owner, extract(epoch FROM expires - clock_timestamp())::float8 FROM leases WHERE run = %s"
-_BEAT = f"UPDATE leases SET expires = {_UNTIL} WHERE owner = ANY(%(owners)s)"
-# A claim holds the run's row and never waits for a lease, as a write holds the lease and may wait for the run's row.
+_TAKE_NEW = f"INSERT INTO leases VALUES (%(run)s, %(owner)s, {_UNTIL}) ON CONFLICT DO NOTHING RETURNING run"
+_TAKE_OVER = f"""UPDATE leases SET owner = %(owner)s, expires = {_UNTIL}
+    WHERE run = (
+        SELECT run FROM leases WHERE run = %(run)s AND (expires < clock_timestamp() OR owner = %(owner)s)
+        FOR UPDATE SKIP LOCKED
+    ) RETURNING run"""
+_OWNER = "SELECT owner, extract(epoch FROM expires - clock_timestamp())::float8 FROM leases WHERE run = %s"
+_HEARTBEAT = f"UPDATE leases SET expires = {_UNTIL} WHERE owner = ANY(%(owners)s)"
+# A write holds the lease and may wait for the run's row. A claim holds the run's row, so it must never wait for a
+# lease: the two would wait for each other for ever.
 _CLAIM = f"""WITH next AS (
         SELECT runs.run FROM runs LEFT JOIN leases ON leases.run = runs.run
-        WHERE status IN ('queued', 'running') AND runs.run ~ %(pattern)s AND (leases.run IS NULL OR expires < clock_timestamp())
+        WHERE status IN ('queued', 'running') AND runs.run ~ %(pattern)s
+            AND (leases.run IS NULL OR expires < clock_timestamp())
         ORDER BY created, runs.run LIMIT 1 FOR UPDATE OF runs SKIP LOCKED
-    ), fresh AS (INSERT INTO leases SELECT run, %(owner)s, {_UNTIL} FROM next ON CONFLICT DO NOTHING RETURNING run
+    ), fresh AS (
+        INSERT INTO leases SELECT run, %(owner)s, {_UNTIL} FROM next ON CONFLICT DO NOTHING RETURNING run
     ), over AS (
         UPDATE leases SET owner = %(owner)s, expires = {_UNTIL}
         WHERE run = (SELECT leases.run FROM leases JOIN next ON leases.run = next.run WHERE expires < clock_timestamp()
@@ -38,12 +47,13 @@ _CLAIM = f"""WITH next AS (
     ), taken AS (SELECT run FROM fresh UNION ALL SELECT run FROM over
     ), begun AS (UPDATE runs SET status = 'running' FROM taken WHERE runs.run = taken.run)
     SELECT (SELECT run FROM next), (SELECT run FROM taken)"""
+_LOOK_AGAIN_S = 0.005  # between two tries while another process is just taking the run or giving it back
 
 
 class Leases:
     """The runs that one journal of this process owns. One thread, on a connection of its own, keeps all of them up."""
 
-    def __init__(self, db: Database, address: Address) -> None:
+    def __init__(self, db: PostgresConnection, address: PostgresAddress) -> None:
         self._db, self._address = db, address
         self._held: dict[str, str] = {}  # run to the lease's owner text
         self._claimed: set[str] = set()  # held, and nobody came to run it yet
@@ -58,7 +68,10 @@ class Leases:
         return self._held[run]
 
     def take(self, run: str) -> None:
-        """Become the owner of a run that has none, whose owner is dead, or that `claim` gave us. Raises RunBusyError, naming the owner that lives."""
+        """Become the owner of a run that nobody owns, whose owner is dead, or that `claim` gave us.
+
+        Raises RunBusyError, naming the owner, where another process owns it and is alive.
+        """
         with self._lock:
             if run in self._claimed:
                 self._claimed.discard(run)
@@ -66,19 +79,23 @@ class Leases:
         owner = self._new_owner()
         values = {"run": run, "owner": owner, "lease_s": self._address.lease_s}
         give_up = time.monotonic() + self._address.lease_s
-        while not self._db.execute(_NEW, values) and not self._db.execute(_OVER, values):
-            found = self._db.execute(_LIVE, (run,))
-            if found and (found[0][1] > 0 or time.monotonic() > give_up):
-                [(other, left_s)] = found
+        while not self._db.execute(_TAKE_NEW, values) and not self._db.execute(_TAKE_OVER, values):
+            leases = self._db.execute(_OWNER, (run,))
+            if leases and (leases[0][1] > 0 or time.monotonic() > give_up):
+                [(other, left_s)] = leases
                 again = f"if it is dead, the run is free in {max(left_s, 0):.0f} s"
                 raise RunBusyError(
-                    f"the run {run} is in use by {_named(other)}; wait for it or stop it, then run this again ({again})"
+                    f"the run {run} is in use by {_process(other)}; "
+                    f"wait for it or stop it, then run this again ({again})"
                 )
-            time.sleep(0.005)  # another process is just taking it over or giving it back
+            time.sleep(_LOOK_AGAIN_S)
         self._hold(run, owner)
 
     def claim(self, pattern: str) -> str | None:
-        """Take the oldest run that is queued, or whose owner died, among those whose id matches the pattern (a regular expression). None: there is none now."""
+        """Take the oldest run that is queued, or whose owner died, and whose id matches this regular expression.
+
+        None: there is none now.
+        """
         owner = self._new_owner()
         values = {"pattern": pattern, "owner": owner, "lease_s": self._address.lease_s}
         while True:
@@ -89,7 +106,7 @@ class Leases:
                 self._hold(str(taken), owner)
                 self._claimed.add(str(taken))
                 return str(taken)
-            time.sleep(0.005)  # another claimer was faster, or its last owner is just writing
+            time.sleep(_LOOK_AGAIN_S)
 
     def release(self, run: str) -> None:
         """Give the run back."""
@@ -100,8 +117,8 @@ class Leases:
 
     def lost(self, run: str) -> RunBusyError:
         """What to say to a writer whose lease is another's by now."""
-        found = self._db.execute(_LIVE, (run,))
-        by = _named(found[0][0]) if found else "another process"
+        leases = self._db.execute(_OWNER, (run,))
+        by = _process(leases[0][0]) if leases else "another process"
         why = f"this process was silent for longer than its lease of {self._address.lease_s:g} s"
         return RunBusyError(f"the run {run} was taken over by {by}, as {why}; leave it to the other one")
 
@@ -124,19 +141,20 @@ class Leases:
                 self._thread.start()
 
     def _beat(self) -> None:
-        db = Database(self._address)
+        db = PostgresConnection(self._address)
         while not self._ended.wait(self._address.lease_s / 3):
             with self._lock:
                 owners = list(self._held.values())
             if not owners:
                 continue
             try:
-                db.execute(_BEAT, {"owners": owners, "lease_s": self._address.lease_s})
+                db.execute(_HEARTBEAT, {"owners": owners, "lease_s": self._address.lease_s})
             except StorageError:
-                continue  # the next beat may reach the database; if none does in time, the writes of whoever lost a run say so
+                continue  # the next beat may reach the database; if none does in time, the next write says so
         db.close()
 
 
-def _named(owner: str) -> str:
+def _process(owner: str) -> str:
+    """An owner text as messages name it."""
     host, pid, _ = owner.rsplit(":", 2)
     return f"process {pid} on {host}"

@@ -1,7 +1,8 @@
-"""The right to a run of a SQLite journal: held while the process lives, and dropped by the kernel on any death, SIGKILL included.
+"""Who owns a run of a SQLite journal: the process that holds its lock.
 
-On Linux one lock file serves all runs of a journal, each by a byte of its own (open file description locks), so that a hundred thousand runs do not leave as
-many files, and none has to be made per run. Elsewhere every run has a lock file.
+The kernel drops the lock at any death of the process, SIGKILL included. On Linux one lock file serves all runs of a
+journal: each run has a byte of its own in it (open file description locks). So a hundred thousand runs do not leave a
+hundred thousand files. Elsewhere every run has a lock file.
 """
 
 import contextlib
@@ -14,17 +15,17 @@ from pathlib import Path
 
 from stillhouse.runs import Lock, storage_errors
 
-_BYTES = 2**62  # a run's byte in the file, which stays empty: locks may lie beyond its end
+_BYTES = 2**62  # among which a run's byte is chosen. The file stays empty: a lock may lie beyond a file's end
 _OFD = getattr(fcntl, "F_OFD_SETLK", None)
 
 
-class Held(Exception):
+class RunHeld(Exception):
     """Somebody has the run."""
 
 
 @contextlib.contextmanager
 def run_lock(journal: Path, run: str) -> Iterator[None]:
-    """Hold the run. Raises Held while another holds it, or on systems with a lock file each RunBusyError."""
+    """Hold the run. Raises RunHeld while another holds it; on systems with a lock file for each run, RunBusyError."""
     if _OFD is None:
         with Lock(journal.parent / f".{journal.name}.runs" / f"{run}.lock", f"the run {run}"):
             yield
@@ -37,7 +38,7 @@ def run_lock(journal: Path, run: str) -> Iterator[None]:
         try:
             fcntl.fcntl(fd, _OFD, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
         except BlockingIOError:
-            raise Held from None
+            raise RunHeld from None
         yield
     finally:
         os.close(fd)

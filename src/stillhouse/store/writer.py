@@ -1,5 +1,7 @@
-"""Grouped commits: one thread commits whatever has gathered since its last commit, so that thousands of writes a second share a few fsyncs or round trips,
-and the event loop never waits for a database."""
+"""Grouped commits: one thread commits whatever has gathered since its last commit.
+
+Thousands of writes a second share a few fsyncs or round trips, and the event loop never waits for a database.
+"""
 
 import asyncio
 import contextlib
@@ -13,12 +15,16 @@ from stillhouse.errors import StillhouseError, StorageError
 
 _GROUP = 1000  # items per commit at most
 T = TypeVar("T")
-Outcome = StillhouseError | None
+Outcome = StillhouseError | None  # of one item; None: it is committed
 _Settled = list[tuple["asyncio.Future[None]", Outcome]]
 
 
 class GroupWriter(Generic[T]):
-    """A thread and its queue. `commit` takes what has gathered and says of each item how it went: None is committed; what it raises holds for all of them."""
+    """A thread and its queue.
+
+    `commit` writes the items that have gathered and gives the outcome of each. An error that it raises is the outcome
+    of all of them.
+    """
 
     def __init__(self, name: str, commit: Callable[[Sequence[T]], Sequence[Outcome]]) -> None:
         self._commit = commit
@@ -29,7 +35,10 @@ class GroupWriter(Generic[T]):
         self._thread.start()
 
     async def put(self, item: T) -> None:
-        """Return when the item is committed, or raise why it is not. Cancelled, the caller no longer waits; the item is committed all the same."""
+        """Return when the item is committed, or raise why it is not.
+
+        A caller that is cancelled no longer waits; its item is committed all the same.
+        """
         if not self._thread.is_alive():
             raise StorageError(f"the {self._thread.name} is closed already; open the store again")
         loop = asyncio.get_running_loop()
@@ -70,19 +79,19 @@ class GroupWriter(Generic[T]):
             outcomes = self._commit([item for item, _, _ in writes])
         except StillhouseError as error:
             outcomes = [error] * len(writes)
-        except Exception as error:  # the thread must outlive it: whoever waited would wait forever
+        except Exception as error:  # the thread must outlive it: whoever waited would wait for ever
             outcomes = [StorageError(f"a write was refused ({type(error).__name__}: {error})")] * len(writes)
-        told: defaultdict[asyncio.AbstractEventLoop, _Settled] = defaultdict(list)
+        by_loop: defaultdict[asyncio.AbstractEventLoop, _Settled] = defaultdict(list)
         for (_, loop, done), outcome in zip(writes, outcomes, strict=True):
-            told[loop].append((done, outcome))
-        for loop, settled in told.items():
-            with contextlib.suppress(
-                RuntimeError
-            ):  # the loop is closed: whoever waited is gone, the rows are committed all the same
+            by_loop[loop].append((done, outcome))
+        for loop, settled in by_loop.items():
+            # RuntimeError: the loop is closed. Whoever waited is gone, and the rows are committed all the same.
+            with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(_tell, settled)
 
 
 def _tell(settled: _Settled) -> None:
+    """Wake those who wait; runs in their event loop."""
     for done, outcome in settled:
         if done.done():
             continue

@@ -1,8 +1,13 @@
 """Students: small models that learn a task from gold or teacher labels, and are then a Predictor like any other.
 
-Families: `majority` (the floor), `linear` (TF-IDF + logistic regression), `encoder` (a finetuned encoder with a head), `prompted` (the same finetuning through
-the base's own language-model head), `generative` (sequence to sequence, or decoder-only). Importing this package loads nothing heavy; torch is loaded where a
-family needs it.
+The families, from the cheapest up:
+- `majority`: always the commonest label. The floor.
+- `linear`: TF-IDF and logistic regression.
+- `encoder`: a finetuned encoder with a new head.
+- `prompted`: the same finetuning, through the base's own language-model head.
+- `generative`: a finetuned model that writes its answer, sequence to sequence or decoder-only.
+
+Importing this package loads nothing heavy. Torch is loaded by the families that need it.
 """
 
 import importlib
@@ -24,13 +29,14 @@ from stillhouse.student.artifact import (
 )
 from stillhouse.student.config import TrainConfig
 from stillhouse.student.job import (
+    Trained,
     TrainJob,
     TrainResult,
     check_rows,
     check_soft_targets,
     family_of,
     input_fields,
-    job_digest,
+    result_of,
 )
 from stillhouse.task import Task
 
@@ -51,10 +57,15 @@ def train_student(
 ) -> TrainResult:
     """Train one student and write its artifact to the folder `out`, which must not exist yet.
 
-    `spec`: "majority", "linear", "encoder:BASE", "prompted:BASE" or "generative:BASE"; BASE is "minilm", "scratch:tiny", a Hugging Face id or a folder.
-    Validation rows pick the best weights and set the temperature, so they must be no test rows. Without `config` the family's defaults hold, with what
-    `[student]` of the task sets; `majority` and `linear` have no such settings. A killed training goes on from its last checkpoint when called again with
-    the same arguments.
+    `spec` is "majority", "linear", "encoder:BASE", "prompted:BASE" or "generative:BASE".
+    BASE is "minilm", "scratch:tiny", a Hugging Face id or a folder.
+
+    The validation rows pick the best weights and set the temperature, so none of them may be a test row.
+
+    Without `config` the family's defaults hold, with what `[student]` of the task sets.
+    `majority` and `linear` have no such settings.
+
+    A killed training goes on from its last checkpoint when it is called again with the same arguments.
 
     Raises UserError for rows that cannot be learned from, ExistsError, MissingExtraError, StorageError.
     """
@@ -66,28 +77,33 @@ def train_student(
             f'{spec} picks among choices, and {task.name} has output = "{task.output}"; use a generative student'
         )
     check_soft_targets(task, family, train, source)
-    labels = check_rows(task, train, validation, source, one_class=family == "majority")
-    # The digest in the name makes sure that a checkpoint is never continued with other rows or settings.
-    checkpoints = (
-        out.parent / f".{out.name}.checkpoint-{job_digest(spec, task, train, validation, source, seed, config)[:12]}"
-    )
-    job = TrainJob(spec, task, labels, train, validation, source, seed, config, checkpoints, on_progress)
-    trained = _family(family).train(job)
-    header = Header(family, spec, task, labels, source, seed, len(train), input_fields(train), trained.settings)
-    save_artifact(out, header, trained.write_files)
-    shutil.rmtree(checkpoints, ignore_errors=True)  # the student is saved; a leftover costs disk, nothing else
-    how = {name: value for name, value in vars(trained).items() if name not in ("write_files", "settings")}
-    return TrainResult(
-        folder=out,
+    job = TrainJob(
+        out=out,
         spec=spec,
+        task=task,
+        labels=check_rows(task, train, validation, source, one_class=family == "majority"),
+        train=train,
+        validation=validation,
+        source=source,
+        seed=seed,
+        config=config,
+        on_progress=on_progress,
+    )
+    trained: Trained = _family(family).train(job)
+    header = Header(
+        family=family,
+        spec=spec,
+        task=task,
+        labels=job.labels,
+        source=source,
         seed=seed,
         n_train=len(train),
-        source=source,
-        n_validation=len(validation),
-        size_bytes=size_bytes(out),
+        input_fields=input_fields(train),
         settings=trained.settings,
-        **how,
     )
+    save_artifact(out, header, trained.write_files)
+    shutil.rmtree(job.checkpoints, ignore_errors=True)  # the student is saved; a leftover costs disk, nothing else
+    return result_of(job, trained, size_bytes(out))
 
 
 def load_student(folder: str | Path) -> Student:

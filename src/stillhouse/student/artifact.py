@@ -1,8 +1,10 @@
 """The student on disk: a folder of safetensors and JSON with a checksum per file, written whole or not at all.
 
-`student.json` says what the student is (family, task, labels, what it learned from) and lists every file with size and sha256; `model.safetensors` and
-the family's own files lie beside it. There is nothing to unpickle and no code to trust. `card.md` is added later and is no part of the check.
-Light: importable without torch.
+`student.json` says what the student is: its family, its task, its labels and what it learned from. It also lists
+every file with size and sha256. `model.safetensors` and the family's own files lie beside it. Nothing is unpickled,
+and no code is loaded. `card.md` is added later and is not checked.
+
+Importable without torch.
 """
 
 import hashlib
@@ -34,15 +36,13 @@ class Student(Predictor, Protocol):
     family: str
     task: Task
     labels: tuple[str, ...] | None  # None: the choices differ per row, or the output is text
-    input_fields: (
-        tuple[str, ...] | None
-    )  # names of the input's fields, in order; empty: plain text; None: the rows differ
+    input_fields: tuple[str, ...] | None  # the input's fields, in order; empty: plain text; None: the rows differed
     size_bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Header:
-    """What `student.json` says, its file list aside. `settings` is the family's own: whatever its loader needs beyond the weights."""
+    """What `student.json` says, its list of files aside."""
 
     family: Family
     spec: str  # as the user named it, e.g. "encoder:minilm"
@@ -52,14 +52,15 @@ class Header:
     seed: int
     n_train: int
     input_fields: tuple[str, ...] | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # what the family's loader needs beside the weights
     versions: Mapping[str, str] = field(default_factory=versions)
 
 
 def save_artifact(out: Path, header: Header, write_files: Callable[[Path], None]) -> None:
-    """Write the folder `out`: `write_files` puts the family's files into an empty folder, the header follows, a rename makes it real.
+    """Write the folder `out`, whole or not at all.
 
-    Raises ExistsError where `out` is there already, StorageError where the disk refuses.
+    `write_files` puts the family's files into an empty folder beside it. The header follows, and a rename gives the
+    folder its name. Raises ExistsError where `out` is there already, StorageError where the disk refuses.
     """
     refuse_existing(out)
     with storage_errors(out):
@@ -81,7 +82,10 @@ def save_artifact(out: Path, header: Header, write_files: Callable[[Path], None]
 
 
 def read_artifact(folder: Path) -> Header:
-    """Check every file of the artifact against its checksum and return the header. Raises ArtifactError naming the file and the remedy."""
+    """Check every file of the artifact against its checksum and return the header.
+
+    Raises ArtifactError naming the file and the remedy.
+    """
     folder = Path(folder)
     path = folder / HEADER
     try:
@@ -93,9 +97,10 @@ def read_artifact(folder: Path) -> Header:
     except ValueError as error:
         raise ArtifactError(f"{path}: not valid JSON ({error}); copy the student again or train it again") from None
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        found = raw.get("format") if isinstance(raw, dict) else None
+        version = raw.get("format") if isinstance(raw, dict) else None
         raise ArtifactError(
-            f"{path}: format {found!r} is not known to this version, which reads format {FORMAT}; upgrade stillhouse or train it again"
+            f"{path}: format {version!r} is not known to this version, which reads format {FORMAT}; "
+            "upgrade stillhouse or train it again"
         )
     try:
         header = _header_from_json(raw)
@@ -121,7 +126,7 @@ def size_bytes(folder: Path) -> int:
 
 
 def refuse_existing(out: Path) -> None:
-    """Asked before training starts: nobody should wait for a student that then cannot be written."""
+    """Raise ExistsError where `out` exists. Called before training, so that nobody waits for what cannot be saved."""
     if out.exists():
         raise ExistsError(f"{out} is there already; choose another folder or remove it first")
 
@@ -136,11 +141,13 @@ def _check(folder: Path, name: str, size: int, sha256: str) -> None:
         raise ArtifactError(f"{path}: missing from the student; copy the folder again or train it again")
     if path.stat().st_size != size:
         raise ArtifactError(
-            f"{path}: {path.stat().st_size} bytes where {HEADER} says {size}: the copy is torn; copy the folder again or train it again"
+            f"{path}: {path.stat().st_size} bytes where {HEADER} says {size}: the copy is torn; "
+            "copy the folder again or train it again"
         )
     if _fingerprint(path)["sha256"] != sha256:
         raise ArtifactError(
-            f"{path}: its sha256 is not the one in {HEADER}: the file was changed; copy the folder again or train it again"
+            f"{path}: its sha256 is not the one in {HEADER}: the file was changed; "
+            "copy the folder again or train it again"
         )
 
 

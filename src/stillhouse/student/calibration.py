@@ -1,13 +1,20 @@
-"""What makes a student's confidence honest, fitted on validation rows, never on the rows of the cascade's threshold or of the test.
+"""What makes a student's confidence honest: numbers fitted on the validation rows.
 
-A softmax over classes takes one number, its temperature (Guo et al. 2017, 1706.04599, section 4.2); the likelihood of a written answer takes two, a slope and
-an offset (Platt 1999). Neither changes which answer wins nor which of two rows is surer, so the cascade keeps the same rows; and its promise does not rest on
-either, for that is measured on rows of its own. Isotonic regression would do as well (docs/lab-notes.md), but makes ties, which a threshold cannot part.
+- A softmax over classes gets a temperature (Guo et al. 2017, 1706.04599, section 4.2).
+- The likelihood of a written answer gets a slope and an offset (Platt 1999).
 
-The validation rows have also picked the weights. Rows that had no part in that gave no better calibration (docs/lab-notes.md), and small data sets have none
-to spare.
+Calibration never changes which answer wins. Of a written answer it never changes which of two rows is surer. The
+cascade's promise does not rest on it: its threshold is chosen on rows of its own, and neither those nor the test
+rows are fitted on here.
 
-Logits are (rows, classes); where rows have choices of their own, a row with fewer is filled up with -inf.
+Isotonic regression calibrates as well (docs/lab-notes.md), but it makes ties, and a threshold cannot tell tied rows
+apart.
+
+The validation rows have also picked the weights. Fitting on rows that had not gave no better calibration
+(docs/lab-notes.md), and small data sets have no rows to spare for it.
+
+Logits are (rows, classes). Where rows have choices of their own, a row with fewer choices than the others is padded
+with -inf.
 """
 
 import math
@@ -20,8 +27,8 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit
 
 Logits = NDArray[np.floating[Any]]
-FEWEST = 30  # rows under which a number fitted to a handful of answers is noise: the temperature stays 1, and a likelihood as it is
-RANGE = (0.2, 10.0)  # a student without a mistake on few rows would else be called certain
+FEWEST = 30  # with fewer rows nothing is fitted, because it would be noise
+RANGE = (0.2, 10.0)  # of the temperature: without it a student that makes no mistake on few rows is called certain
 
 
 def softmax(logits: Logits, temperature: float = 1.0) -> NDArray[np.float64]:
@@ -42,19 +49,22 @@ def fit_temperature(logits: Logits, targets: Sequence[int]) -> float:
     if len(targets) < FEWEST:
         return 1.0
     low, high = np.log(RANGE[0]), np.log(RANGE[1])
-    found = minimize_scalar(
+    fitted = minimize_scalar(
         lambda log_t: negative_log_likelihood(logits, targets, float(np.exp(log_t))),
         bounds=(low, high),
         method="bounded",
     )
-    return round(float(np.exp(found.x)), 4)
+    return round(float(np.exp(fitted.x)), 4)
 
 
 def fit_sigmoid(log_p: Sequence[float], right: Sequence[bool]) -> tuple[float, float] | None:
-    """Slope and offset under which sigmoid(slope * log p + offset) is likeliest to say which answers are right; None where there are too few rows to say.
+    """The slope and offset with which sigmoid(slope * log p + offset) best predicts which answers are right.
 
-    `log_p` is any log-likelihood of the answers. The slope is above 0, so order is kept. Targets are drawn in from 0 and 1 as Platt does (1999, section 2.2),
-    so a student without a mistake on few rows is not called certain.
+    None where there are too few rows to say. `log_p` is any log-likelihood of the answers. The slope is above 0, so
+    their order is kept.
+
+    The targets are a little less than 1 and more than 0, as in Platt (1999, section 2.2). Without that, a student
+    that makes no mistake on few rows would be called certain.
     """
     n, n_right = len(right), sum(right)
     if n < FEWEST:
@@ -70,10 +80,9 @@ def fit_sigmoid(log_p: Sequence[float], right: Sequence[bool]) -> tuple[float, f
         return float(np.mean(np.logaddexp(0, z) - wanted * z))
 
     middle = float(np.mean(wanted))
-    found = minimize(
-        loss, (0.0, math.log(middle / (1 - middle)) - float(x.mean())), method="Nelder-Mead", options={"maxiter": 2000}
-    )
-    return round(slope(found.x), 6), round(float(found.x[1]), 6)
+    start = (0.0, math.log(middle / (1 - middle)) - float(x.mean()))
+    fitted = minimize(loss, start, method="Nelder-Mead", options={"maxiter": 2000})
+    return round(slope(fitted.x), 6), round(float(fitted.x[1]), 6)
 
 
 def sigmoid(log_p: float, fitted: Sequence[float] | None) -> float:

@@ -6,12 +6,16 @@ from typing import Literal
 from stillhouse.errors import UserError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Settings of one training. The defaults suit finetuning a pretrained encoder; a family that wants others says so in its `defaults`."""
+    """Settings of one training. These defaults suit a pretrained encoder; other families have their own.
+
+    `min_steps` trains small sets for longer: Mosbach et al. 2021 (2006.04884) find that failed finetunings had too
+    few steps, not too few rows.
+    """
 
     epochs: float = 3.0
-    min_steps: int = 0  # small sets are trained for longer: Mosbach et al. 2021 (2006.04884) find too few steps, not too few rows, behind failed runs
+    min_steps: int = 0
     learning_rate: float = 1e-4  # the peak, reached after the warmup
     tokens_per_batch: int = 1024  # padding included; a longer row is a batch of its own
     schedule: Literal["cosine", "linear"] = "linear"
@@ -22,9 +26,7 @@ class TrainConfig:
     label_smoothing: float = 0.0
     max_length: int = 256  # tokens of one input; what is longer is cut, and counted in TrainResult
     validations_per_epoch: float = 1.0
-    max_validations: int = (
-        20  # per run: with few rows an epoch is a handful of steps, and validating would cost more than training
-    )
+    max_validations: int = 20  # of one training: with few rows, validating every epoch would cost more than training
     patience: int | None = None  # validations without a gain before stopping; None: train to the end
     bf16: bool | None = None  # None: where the hardware multiplies bfloat16 natively
     checkpoint_every_s: float = 120.0
@@ -33,15 +35,8 @@ class TrainConfig:
         """Refuse values that cannot train, whoever set them (task file, command line, code)."""
         if self.schedule not in ("cosine", "linear"):
             raise UserError(f"schedule = {self.schedule!r} is not known; use 'cosine' or 'linear'")
-        for name in (
-            "epochs",
-            "learning_rate",
-            "tokens_per_batch",
-            "clip",
-            "max_length",
-            "validations_per_epoch",
-            "max_validations",
-        ):
+        sizes = ("epochs", "learning_rate", "tokens_per_batch", "clip", "max_length")
+        for name in (*sizes, "validations_per_epoch", "max_validations"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} = {getattr(self, name)} must be greater than 0")
         for name in ("warmup", "label_smoothing"):

@@ -1,7 +1,7 @@
-"""Greedy decoding with a key-value cache, for encoder-decoders and decoder-only models alike, and the log-probability of every token.
+"""Greedy decoding with a key-value cache, for both kinds of model, and every token's log-probability.
 
-Our own few lines and not `generate`: a student of a few million parameters spends most of a step outside its layers, and a confidence needs the
-log-probabilities anyway.
+Transformers' `generate` is not used: for a student of a few million parameters, its own work takes longer than the
+model's layers do.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ from transformers import DynamicCache, EncoderDecoderCache
 
 @dataclass(frozen=True)
 class Decoded:
-    """Token numbers without the end token, and the log-probability of each and, last, of the end token. `ended` False: cut at the limit."""
+    """One answer in token numbers."""
 
-    tokens: list[int]
-    logprobs: list[float]
-    ended: bool
+    tokens: list[int]  # without the end token
+    logprobs: list[float]  # of each token; last the end token's, where the answer ended
+    ended: bool  # False: cut at the limit
 
 
 def greedy(model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int) -> list[Decoded]:
-    """The likeliest next token, again and again, for all prompts at once; `most` new tokens at most."""
+    """Append the likeliest next token to every prompt, until each has written `end` or `most` tokens."""
     if model.config.is_encoder_decoder:
         return _decode_sequences(model, prompts, pad=pad, end=end, most=most)
     return _continue_sequences(model, prompts, pad=pad, end=end, most=most)
@@ -92,7 +92,7 @@ def _cut(tokens: list[int], logprobs: list[float], end: int) -> Decoded:
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int, device: Any, *, left: bool = False) -> tuple[Tensor, Tensor]:
-    """(rows, longest) token numbers and the mask of what is no padding."""
+    """Token numbers, and a mask that is 1 where they are not padding; both (rows, longest)."""
     width = max(map(len, rows))
     ids = torch.full((len(rows), width), pad)
     mask = torch.zeros(len(rows), width, dtype=torch.long)

@@ -1,8 +1,12 @@
 """The encoder student: a pretrained encoder, mean pooling per segment, one linear head, all of it finetuned.
 
-Fixed labels get one logit each. With choices per row, every (input, choice) pair is encoded and scored, and a softmax over the row's choices
-decides. The fields of an input become the segments that the encoder was pretrained on: two fields are a text pair. The artifact's body loads with
-plain `transformers.AutoModel`; the head lies beside it in `head.safetensors`.
+Fixed labels get one logit each. With choices per row, every (input, choice) pair is encoded and gets one score, and a
+softmax over the row's choices decides.
+
+Encoders are pretrained on pairs of segments. The first field of an input is the first segment, the other fields are the
+second. With choices per row the whole input is the first segment, and the choice is the second.
+
+The artifact's body loads with plain `transformers.AutoModel`. The head lies beside it in `head.safetensors`.
 """
 
 import asyncio
@@ -21,22 +25,21 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from torch import Tensor, nn
 
 from stillhouse.records import Example, Prediction, Usage
-from stillhouse.runs import storage_errors
 from stillhouse.student import bases, objectives
 from stillhouse.student.artifact import Header, size_bytes
 from stillhouse.student.calibration import Logits, fit_temperature, ragged, softmax
 from stillhouse.student.config import TrainConfig
-from stillhouse.student.job import Trained, TrainJob, choice_prediction, no_choices
-from stillhouse.student.train import autocast, bf16_pays, device, fit, save_tensors, seeded
+from stillhouse.student.job import Trained, TrainJob, choice_predictions, no_choices
+from stillhouse.student.train import as_trained, autocast, bf16_pays, device, fit, save_tensors, seeded
 
 HEAD = "head.safetensors"
-SECOND = "second_from"
+SECOND = "second_from"  # in a batch: where each sequence's second segment begins
 TINY = "scratch:tiny"
 TOKENS_AT_ONCE = 4096  # in one forward without gradients, padding included
 
 
 def defaults(base: str) -> TrainConfig:
-    """Measured on e-SNLI with MiniLM."""
+    """The settings for a base; those for a pretrained one are measured on e-SNLI with MiniLM."""
     if base == TINY:
         return TrainConfig(epochs=10, min_steps=200, learning_rate=3e-3)
     return TrainConfig(bf16=bf16_pays())
@@ -45,9 +48,10 @@ def defaults(base: str) -> TrainConfig:
 class Classifier(nn.Module):
     """Encoder body, mean over the tokens, dropout, linear head.
 
-    For two segments a and b, read together, the head sees their own means, |a - b| and a * b (Conneau et al. 2017, 1705.02364, section 3.1): encoders that
-    were trained to compare sentences keep much of what they know there. On e-SNLI with MiniLM, seed 0, 1,000 test rows: 65.8 % against 59.7 % for one
-    mean over both at 500 training rows, 73.6 % against 72.1 % at 2,000.
+    Of two segments the head sees the means a and b, |a - b| and a * b (Conneau et al. 2017, 1705.02364, section 3.1).
+    An encoder that was trained to compare sentences keeps much of what it knows in these. On e-SNLI with MiniLM (seed
+    0, 1,000 test rows) they give 65.8 % at 500 training rows, where one mean over both segments gives 59.7 %. At 2,000
+    training rows it is 73.6 % against 72.1 %.
     """
 
     def __init__(self, body: Any, n_outputs: int, *, pairs: bool) -> None:
@@ -57,14 +61,14 @@ class Classifier(nn.Module):
         self.head = nn.Linear(body.config.hidden_size * (4 if pairs else 1), n_outputs)
 
     def forward(self, encoded: Mapping[str, Tensor]) -> Tensor:
-        """(sequences, outputs). Beside the body's own inputs, `second_from` (sequences,) is where each second segment begins."""
-        states = self.body(
-            **{name: tensor for name, tensor in encoded.items() if name != SECOND}
-        ).last_hidden_state  # (sequences, tokens, hidden)
+        """(sequences, outputs). `encoded` holds the body's own inputs and `second_from` (sequences,)."""
+        body_inputs = {name: tensor for name, tensor in encoded.items() if name != SECOND}
+        states = self.body(**body_inputs).last_hidden_state  # (sequences, tokens, hidden)
         real = encoded["attention_mask"].bool()  # (sequences, tokens)
         if not self.pairs:
             return self._score(_mean(states, real))
-        second = torch.arange(real.shape[1], device=real.device) >= encoded[SECOND].unsqueeze(1)
+        places = torch.arange(real.shape[1], device=real.device)  # (tokens,)
+        second = places >= encoded[SECOND].unsqueeze(1)  # (sequences, tokens)
         a, b = _mean(states, real & ~second), _mean(states, real & second)  # (sequences, hidden)
         return self._score(torch.cat([a, b, (a - b).abs(), a * b], dim=-1))
 
@@ -74,8 +78,8 @@ class Classifier(nn.Module):
 
 
 def _mean(states: Tensor, chosen: Tensor) -> Tensor:
-    """Mean over the chosen tokens; zeros where a sequence has none (a row without a second segment)."""
-    weights = chosen.unsqueeze(-1).to(states.dtype)
+    """Mean over the chosen tokens, (sequences, hidden). Zeros where none are: a row without a second segment."""
+    weights = chosen.unsqueeze(-1).to(states.dtype)  # (sequences, tokens, 1)
     return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
@@ -83,18 +87,19 @@ def _mean(states: Tensor, chosen: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row's token sequences: one, or one per choice."""
+class TokenisedRow:
+    """One row's token sequences: one, or one per choice.
 
-    sequences: tuple[dict[str, list[int]], ...]  # what the body wants of each: input_ids, attention_mask, ...
-    second_from: tuple[
-        int, ...
-    ]  # per sequence, the place of the second segment's first token; the length where there is none
+    `second_from` is the place of each sequence's first token of the second segment; its length where there is none.
+    """
+
+    sequences: tuple[dict[str, list[int]], ...]  # the body's inputs for each: input_ids, attention_mask, ...
+    second_from: tuple[int, ...]
     truncated: bool
 
     @property
     def width(self) -> int:
-        """The longest sequence."""
+        """The length of the longest sequence, in tokens."""
         return max(len(sequence["input_ids"]) for sequence in self.sequences)
 
     @property
@@ -102,27 +107,31 @@ class Row:
         return sum(len(sequence["input_ids"]) for sequence in self.sequences)
 
 
-def encode(examples: Sequence[Example], tokenizer: Any, labels: Sequence[str] | None, max_length: int) -> list[Row]:
-    """Tokenise every row, once. Without labels, each of a row's choices is the second segment to its whole input."""
+def encode(
+    examples: Sequence[Example], tokenizer: Any, labels: Sequence[str] | None, max_length: int
+) -> list[TokenisedRow]:
+    """Tokenise every row. Without labels, a row has a sequence for each of its choices."""
     texts = [text for example in examples for text in _segments(example, tokenizer, labels)]
     encoded = tokenizer(texts, truncation=True, max_length=max_length)
-    sequences = [{name: encoded[name][at] for name in encoded} for at in range(len(texts))]
-    second_from = [
-        next((at for at, part in enumerate(encoding.sequence_ids) if part == 1), len(encoding))
-        for encoding in encoded.encodings
-    ]
-    truncated = [
-        bool(encoding.overflowing) for encoding in encoded.encodings
-    ]  # what was cut off comes back as overflowing
-    rows, at = [], 0
+    sequences = [{name: encoded[name][i] for name in encoded} for i in range(len(texts))]
+    second_from = [_second_from(encoding.sequence_ids) for encoding in encoded.encodings]
+    truncated = [bool(encoding.overflowing) for encoding in encoded.encodings]  # it keeps what was cut off
+    rows, start = [], 0
     for example in examples:
-        own = slice(at, at + (1 if labels is not None else len(example.choices or ())))
-        rows.append(Row(tuple(sequences[own]), tuple(second_from[own]), any(truncated[own])))
-        at = own.stop
+        end = start + (1 if labels is not None else len(example.choices or ()))
+        own = slice(start, end)
+        rows.append(TokenisedRow(tuple(sequences[own]), tuple(second_from[own]), any(truncated[own])))
+        start = end
     return rows
 
 
+def _second_from(segments: Sequence[int | None]) -> int:
+    """The place of the second segment's first token, given each token's segment: 0, 1, or None for a special token."""
+    return next((place for place, segment in enumerate(segments) if segment == 1), len(segments))
+
+
 def _segments(example: Example, tokenizer: Any, labels: Sequence[str] | None) -> list[str | tuple[str, str]]:
+    """A row's sequences before they are tokenised: each a text, or a pair of texts."""
     between = f" {tokenizer.sep_token} " if tokenizer.sep_token else "\n"
     if labels is None:
         return [(between.join(example.fields), choice) for choice in example.choices or ()]
@@ -130,9 +139,12 @@ def _segments(example: Example, tokenizer: Any, labels: Sequence[str] | None) ->
     return [(first, between.join(rest)) if rest else first]
 
 
-def collate(rows: Sequence[Row], tokenizer: Any) -> dict[str, Tensor]:
-    """All sequences of the rows, padded to the longest: each of the body's inputs is (sequences, tokens), and `second_from` (sequences,)."""
-    with bases.quiet():  # it would advise to tokenise anew for every batch
+def collate(rows: Sequence[TokenisedRow], tokenizer: Any) -> dict[str, Tensor]:
+    """All sequences of the rows, padded to the longest.
+
+    Each of the body's inputs is (sequences, tokens), and `second_from` is (sequences,).
+    """
+    with bases.quiet():  # transformers would warn that tokenising again is faster than padding
         padded = tokenizer.pad([sequence for row in rows for sequence in row.sequences], return_tensors="pt")
     return dict(padded) | {SECOND: torch.tensor([place for row in rows for place in row.second_from])}
 
@@ -140,15 +152,15 @@ def collate(rows: Sequence[Row], tokenizer: Any) -> dict[str, Tensor]:
 # Training
 
 
-class Rows:
-    """The `Trainable` of the loop: tokenised training rows and, to validate on, held-out ones."""
+class TrainableRows:
+    """The `Trainable` of students that pick among answers: tokenised training rows, and validation rows."""
 
     def __init__(
         self,
         job: TrainJob,
         module: nn.Module,
         tokenizer: Any,
-        encoded: Callable[[Sequence[Example]], list[Row]],
+        encoded: Callable[[Sequence[Example]], list[TokenisedRow]],
         label_smoothing: float,
     ) -> None:
         self.module, self._tokenizer, self._labels = module, tokenizer, job.labels
@@ -165,47 +177,43 @@ class Rows:
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
         rows = [self._rows[i] for i in indices]
-        targets = torch.tensor([self._targets[i] for i in indices])
+        targets = torch.tensor([self._targets[i] for i in indices])  # (rows,)
         if self._soft is not None:
-            targets = torch.nn.utils.rnn.pad_sequence(
-                [self._soft[i] for i in indices], batch_first=True
-            )  # (rows, most answers)
-        return collate(rows, self._tokenizer) | {
-            "targets": targets,
-            "n_choices": torch.tensor([len(row.sequences) for row in rows]),
-        }
+            soft = [self._soft[i] for i in indices]
+            targets = torch.nn.utils.rnn.pad_sequence(soft, batch_first=True)  # (rows, most answers)
+        n_choices = torch.tensor([len(row.sequences) for row in rows])  # (rows,)
+        return collate(rows, self._tokenizer) | {"targets": targets, "n_choices": n_choices}
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, int]:
         encoded = {name: tensor for name, tensor in batch.items() if name not in ("targets", "n_choices")}
-        logits = self.module(encoded)
+        logits = self.module(encoded)  # (rows, labels), or (sequences, 1)
+        targets, n_choices = batch["targets"], batch["n_choices"]
         if self._soft is not None:
-            return objectives.soft_targets(
-                logits if self._labels is not None else objectives.by_row(logits[:, 0], batch["n_choices"]),
-                batch["targets"],
-            )
+            by_row = logits if self._labels is not None else objectives.by_row(logits[:, 0], n_choices)
+            return objectives.soft_targets(by_row, targets)
         if self._labels is None:
-            return objectives.choice(logits[:, 0], batch["n_choices"], batch["targets"])
-        return objectives.classification(logits, batch["targets"], label_smoothing=self._smoothing)
+            return objectives.choice(logits[:, 0], n_choices, targets)
+        return objectives.classification(logits, targets, label_smoothing=self._smoothing)
 
     def validation_logits(self) -> Logits:
         return logits_of(self._validation, self.module, self._tokenizer, self._labels)
 
     def validate(self) -> float:
+        """Accuracy."""
         return float((self.validation_logits().argmax(axis=-1) == self.validation_targets).mean())
 
 
 def _class_numbers(job: TrainJob, examples: Sequence[Example]) -> list[int]:
+    """Each row's target, as its number among the labels or the row's choices."""
     return [(job.labels or example.choices or ()).index(job.target(example)) for example in examples]
 
 
 def _distributions(job: TrainJob) -> list[Tensor]:
-    """What each training row's answers are to be given: the teacher's probabilities, or all to its label where it told none."""
+    """The probabilities that each training row is to teach: the teacher's, or 1 for its label where it gave none."""
     rows = []
-    for example, number in zip(job.train, _class_numbers(job, job.train), strict=True):
-        answers = job.labels or example.choices or ()
-        rows.append(
-            torch.tensor(job.distribution(example, answers) or [float(at == number) for at in range(len(answers))])
-        )
+    for example in job.train:
+        answers, target = job.labels or example.choices or (), job.target(example)
+        rows.append(torch.tensor(job.distribution(example, answers) or [float(answer == target) for answer in answers]))
     return rows
 
 
@@ -217,7 +225,7 @@ def train(job: TrainJob) -> Trained:
         pairs = job.labels is None or any(len(example.fields) > 1 for example in job.train)
         module = Classifier(body, n_outputs=1 if job.labels is None else len(job.labels), pairs=pairs)
     max_length = min(config.max_length, tokenizer.model_max_length, body.config.max_position_embeddings)
-    rows = Rows(
+    rows = TrainableRows(
         job,
         module,
         tokenizer,
@@ -228,24 +236,23 @@ def train(job: TrainJob) -> Trained:
 
 
 def fit_rows(
-    job: TrainJob, rows: Rows, config: TrainConfig, write_files: Callable[[Path], None], settings: Mapping[str, Any]
+    job: TrainJob,
+    rows: TrainableRows,
+    config: TrainConfig,
+    write_files: Callable[[Path], None],
+    settings: Mapping[str, Any],
 ) -> Trained:
     """Train, then fit the temperature on the validation rows with the weights that are kept."""
     result = fit(rows, config, seed=job.seed, folder=job.checkpoints, on_progress=job.on_progress)
     with torch.no_grad(), autocast(config.bf16):
         temperature = fit_temperature(rows.validation_logits(), rows.validation_targets)
-    return Trained(
-        write_files=write_files,
-        settings={**settings, "temperature": temperature, "train": asdict(config)},
-        best_validation=result.best_validation,
+    return as_trained(
+        result,
+        rows.module,
         metric="accuracy",
-        n_parameters=sum(parameter.numel() for parameter in rows.module.parameters()),
-        wall_s=result.wall_s,
-        epochs=result.epochs,
-        steps=result.steps,
-        stopped_early=result.stopped_early,
+        settings={**settings, "temperature": temperature, "train": asdict(config)},
         n_truncated=rows.n_truncated,
-        resumed_at=result.resumed_at,
+        write_files=write_files,
     )
 
 
@@ -255,10 +262,15 @@ def _pretrained(base: str) -> tuple[Any, Any]:
 
 
 def _scratch(job: TrainJob) -> tuple[Any, Any]:
-    """Two small layers and a vocabulary of the training rows' own words: for tests and toys, it knows nothing of the language."""
+    """Two small layers with random weights, and a vocabulary of the training rows' own words. For tests and toys."""
     texts = [text for example in job.train for text in (*example.fields, *(example.choices or ()))]
     tokenizer = word_tokenizer(texts)
-    config = transformers.BertConfig(
+    return transformers.BertModel(tiny_bert(tokenizer)), tokenizer
+
+
+def tiny_bert(tokenizer: Any) -> Any:
+    """The configuration of `scratch:tiny`."""
+    return transformers.BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=64,
         num_hidden_layers=2,
@@ -267,11 +279,10 @@ def _scratch(job: TrainJob) -> tuple[Any, Any]:
         max_position_embeddings=256,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return transformers.BertModel(config), tokenizer
 
 
 def word_tokenizer(texts: Sequence[str], **special_tokens: str) -> Any:
-    """A tokenizer whose vocabulary are the texts' own words, in lower case."""
+    """A tokenizer whose vocabulary is the texts' own words, in lower case."""
     split = pre_tokenizers.BertPreTokenizer()
     words = sorted({word for text in texts for word, _ in split.pre_tokenize_str(text.lower())})
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *special_tokens.values()]
@@ -298,41 +309,41 @@ def word_tokenizer(texts: Sequence[str], **special_tokens: str) -> Any:
 # Predicting
 
 
-def logits_of(rows: Sequence[Row], module: nn.Module, tokenizer: Any, labels: Sequence[str] | None) -> Logits:
+def logits_of(rows: Sequence[TokenisedRow], module: nn.Module, tokenizer: Any, labels: Sequence[str] | None) -> Logits:
     """(rows, labels), or (rows, most choices) filled with -inf; in the rows' order."""
     logits: dict[int, Logits] = {}
     for indices in _by_length(rows):
         chosen = [rows[i] for i in indices]
         encoded = {name: tensor.to(device()) for name, tensor in collate(chosen, tokenizer).items()}
-        out = module(encoded).float().cpu().numpy()  # (sequences, outputs)
-        own = (
-            list(out)
-            if labels is not None
-            else np.split(out[:, 0], np.cumsum([len(row.sequences) for row in chosen])[:-1])
-        )
-        logits.update(zip(indices, own, strict=True))
+        outputs = module(encoded).float().cpu().numpy()  # (sequences, labels or 1)
+        if labels is not None:
+            by_row = list(outputs)
+        else:
+            ends = np.cumsum([len(row.sequences) for row in chosen])
+            by_row = np.split(outputs[:, 0], ends[:-1])
+        logits.update(zip(indices, by_row, strict=True))
     return ragged([logits[i] for i in range(len(rows))])
 
 
-def _by_length(rows: Sequence[Row]) -> Iterator[list[int]]:
-    """Row numbers in batches of at most TOKENS_AT_ONCE with padding, longest rows first."""
+def _by_length(rows: Sequence[TokenisedRow]) -> Iterator[list[int]]:
+    """The rows' numbers in batches of at most TOKENS_AT_ONCE tokens with padding, longest rows first."""
     batch: list[int] = []
-    n_sequences = width = 0
+    n_sequences = 0
     for i in sorted(range(len(rows)), key=lambda i: -rows[i].width):
-        n_sequences += len(rows[i].sequences)
-        width = width or rows[i].width
-        if batch and n_sequences * width > TOKENS_AT_ONCE:
+        n_own = len(rows[i].sequences)
+        if batch and (n_sequences + n_own) * rows[batch[0]].width > TOKENS_AT_ONCE:
             yield batch
-            batch, n_sequences, width = [], len(rows[i].sequences), rows[i].width
+            batch, n_sequences = [], 0
         batch.append(i)
+        n_sequences += n_own
     if batch:
         yield batch
 
 
 class EncoderStudent:
-    """Confidence is the probability of the answer given, after temperature scaling; `scores` are all classes' or choices' probabilities.
+    """Confidence is the answer's probability after temperature scaling; `scores` are those of all labels or choices.
 
-    Latency is measured per call and not divided: every row of a call waited for the whole of it. One row per call is the latency of one request.
+    A row's latency is the time of its whole call, because it waited that long. To time one request, predict one row.
     """
 
     family = "encoder"
@@ -344,14 +355,13 @@ class EncoderStudent:
         self.temperature = float(header.settings["temperature"])
         self._max_length = int(header.settings["max_length"])
         self._module, self._tokenizer = module, tokenizer
-        self._one_at_a_time = (
-            threading.Lock()
-        )  # fast tokenizers refuse to be shared between threads, and torch uses all cores for one call anyway
+        # Fast tokenizers refuse to be shared between threads. Torch uses all cores for one call anyway.
+        self._one_at_a_time = threading.Lock()
 
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         return await asyncio.to_thread(self._predict, inputs)
 
-    def _encode(self, examples: Sequence[Example]) -> list[Row]:
+    def _encode(self, examples: Sequence[Example]) -> list[TokenisedRow]:
         return encode(examples, self._tokenizer, self.labels, self._max_length)
 
     def _predict(self, inputs: Sequence[Example]) -> list[Prediction]:
@@ -364,27 +374,15 @@ class EncoderStudent:
             logits = logits_of(rows, self._module, self._tokenizer, self.labels)
             probabilities, raw = softmax(logits, self.temperature), softmax(logits)
         latency_s = time.perf_counter() - began
-        found = zip(rows, probabilities, raw, strict=True)
-        predictions = []
-        for example in inputs:
-            answers = self.labels or example.choices
-            if not answers:
-                predictions.append(no_choices(example))
-                continue
-            row, own, before = next(found)
-            predictions.append(
-                choice_prediction(answers, own, before, latency_s, Usage(input_tokens=row.n_tokens, output_tokens=0))
-            )
-        return predictions
+        usages = [Usage(input_tokens=row.n_tokens, output_tokens=0) for row in rows]
+        return choice_predictions(inputs, self.labels, zip(probabilities, raw, usages, strict=True), latency_s)
 
 
 # On disk
 
 
 def _write(folder: Path, module: Classifier, tokenizer: Any) -> None:
-    with storage_errors(folder), bases.quiet():
-        module.body.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+    bases.save(folder, module.body, tokenizer)
     save_tensors(folder / HEAD, module.head.state_dict())
 
 

@@ -1,9 +1,12 @@
 """The generative student: text in, text out, by an encoder-decoder or a decoder-only model, finetuned in full.
 
-A base is a Hugging Face id or a folder (which of the two kinds it is, its config says), or `scratch:tiny`, `scratch:small` and `scratch:small-decoder`:
-random weights and a byte-level BPE of the task's own text; the first two can also copy from the question (`copying`). Objectives: `sft`, and
-`step_by_step` (Hsieh et al. 2023, 2305.02301): every row is asked twice, `predict:` for the label and `explain:` for the rationale, in one forward; when
-it answers it is asked for the label alone.
+A base is a Hugging Face id or a folder, whose config says which of the two kinds it is. Or it is `scratch:tiny`,
+`scratch:small` or `scratch:small-decoder`: random weights and a vocabulary of the task's own text (`tokenizer`). The
+first two of these can also copy from the question (`copying`).
+
+There are two recipes. `sft` learns the answers. `step_by_step` (Hsieh et al. 2023, 2305.02301) also learns to explain:
+in training each row is asked twice, `predict:` for the label and `explain:` for the rationale. Later the student is
+asked for the label alone.
 """
 
 import asyncio
@@ -21,7 +24,6 @@ from torch import Tensor
 
 from stillhouse.errors import UserError
 from stillhouse.records import Example, Prediction, Usage
-from stillhouse.runs import storage_errors
 from stillhouse.student import bases, objectives
 from stillhouse.student.artifact import Header, size_bytes
 from stillhouse.student.calibration import fit_sigmoid, sigmoid
@@ -30,17 +32,17 @@ from stillhouse.student.copying import CopyingT5
 from stillhouse.student.decoding import Decoded, greedy, padded
 from stillhouse.student.job import Trained, TrainJob
 from stillhouse.student.tokenizer import as_answer, as_question, from_answer, train_bpe
-from stillhouse.student.train import autocast, device, fit, seeded
+from stillhouse.student.train import as_trained, autocast, device, fit, seeded
 
 PREDICT, EXPLAIN = "predict: ", "explain: "
 ALPHA = 0.5  # the label's share of the step-by-step loss; the paper weighs both tasks equally (section 4.1)
 TOKENS_AT_ONCE = 8192  # in one forward without gradients, padding included
-CHOICES = "\nchoices: "
-LEFT_OUT = 0.1  # share of a question's tokens that a training step of random weights does not see; see `_Rows._thinned`
+CHOICES = "\nchoices: "  # between a row's input and its choices
+LEFT_OUT = 0.1  # share of a question's tokens that a training step leaves out; see `_TrainablePairs._thinned`
 
 
 def defaults(base: str) -> TrainConfig:
-    """Scratch: measured on the demo's questions (docs/lab-notes.md). Pretrained: the encoder's, with a little more patience for open answers."""
+    """Random weights: measured on the demo's questions (docs/lab-notes.md). Else as an encoder, in larger batches."""
     if base == "scratch:tiny":
         return TrainConfig(epochs=30, min_steps=300, learning_rate=5e-3, schedule="cosine")
     if base.startswith("scratch:"):
@@ -59,71 +61,80 @@ def defaults(base: str) -> TrainConfig:
 
 
 @dataclass(frozen=True)
-class Pair:
+class TokenisedPair:
     """One question and its answer as token numbers, the end token included."""
 
     source: list[int]
     target: list[int]
-    explains: bool
+    explains: bool  # whether the answer is a rationale
     truncated: bool
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Coder:
-    """Text to token numbers and back; the same for training, validating and answering. `own`: the vocabulary is the task's own."""
+    """Text to token numbers and back: the same in training, in validation and when the student answers."""
 
-    def __init__(self, tokenizer: Any, *, encoder_decoder: bool, max_length: int, prefixed: bool, own: bool) -> None:
-        self.tokenizer, self.encoder_decoder, self.max_length, self.prefixed, self.own = (
-            tokenizer,
-            encoder_decoder,
-            max_length,
-            prefixed,
-            own,
-        )
-        self.end: int = tokenizer.eos_token_id
-        self.pad: int = self.end if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    tokenizer: Any
+    encoder_decoder: bool  # else decoder-only
+    max_length: int  # in tokens, of a question and of an answer
+    prefixed: bool  # whether a question begins with PREDICT or EXPLAIN
+    own: bool  # whether the vocabulary is the task's own
+
+    @property
+    def end(self) -> int:
+        number: int = self.tokenizer.eos_token_id
+        return number
+
+    @property
+    def pad(self) -> int:
+        number: int | None = self.tokenizer.pad_token_id
+        return self.end if number is None else number
 
     @property
     def settings(self) -> dict[str, Any]:
+        """What `student.json` keeps of it."""
         return {"max_length": self.max_length, "prefixed": self.prefixed, "own": self.own}
 
     def question(self, text: str) -> list[int]:
         return list(self.tokenizer(as_question(text) if self.own else text)["input_ids"])
 
     def source(self, example: Example, prefix: str = PREDICT) -> tuple[list[int], bool]:
-        """(tokens, whether they were cut). Of a question that is too long its beginning is kept."""
-        text = (
-            (prefix if self.prefixed else "")
-            + example.text
-            + (CHOICES + " | ".join(example.choices) if example.choices else "")
-        )
+        """(tokens, whether they were cut). Of a question that is too long the beginning is kept."""
+        choices = CHOICES + " | ".join(example.choices) if example.choices else ""
+        text = (prefix if self.prefixed else "") + example.text + choices
         ids = self.question(text if self.encoder_decoder else text + "\n")
-        if self.encoder_decoder and (not ids or ids[-1] != self.end):
+        has_end = bool(ids) and ids[-1] == self.end
+        if self.encoder_decoder and not has_end:
             ids.append(self.end)
-        if not self.encoder_decoder and ids and ids[-1] == self.end:
-            ids.pop()  # some tokenizers end every text; the answer is still to come
+        if not self.encoder_decoder and has_end:
+            ids.pop()  # some tokenizers end every text, but here the answer follows
         return ids[: self.max_length], len(ids) > self.max_length
 
     def target(self, text: str) -> tuple[list[int], bool]:
         ids = list(self.tokenizer(as_answer(text) if self.own else text, add_special_tokens=False)["input_ids"])
         return [*ids[: self.max_length - 1], self.end], len(ids) > self.max_length - 1
 
-    def pair(self, example: Example, answer: str, prefix: str = PREDICT) -> Pair:
+    def pair(self, example: Example, answer: str, prefix: str = PREDICT) -> TokenisedPair:
         source, cut = self.source(example, prefix)
         target, target_cut = self.target(answer)
-        return Pair(source, target, prefix == EXPLAIN, cut or target_cut)
+        return TokenisedPair(source, target, prefix == EXPLAIN, cut or target_cut)
 
     def text(self, tokens: Sequence[int]) -> str:
-        """An answer as it is given out: its tokens' text, without spacing around it."""
+        """The text of an answer's tokens, without the spaces around it."""
         return self._decoded(tokens).strip()
 
     def pieces(self, tokens: Sequence[int]) -> list[str]:
-        """What each token adds to the text: nothing where it is the first part of a character. Joined they are the text."""
-        pieces, shown = [], 0
+        """What each token adds to the text. Joined, the pieces are the text.
+
+        A token that is the first part of a character adds nothing; the token that completes the character adds it.
+        """
+        pieces, n_shown = [], 0
         for count in range(1, len(tokens) + 1):
             text = self._decoded(tokens[:count])
-            whole = text if count == len(tokens) else text.rstrip("\ufffd")
-            pieces.append(whole[shown:])
-            shown = max(shown, len(whole))
+            if count < len(tokens):
+                text = text.rstrip("\ufffd")  # what an incomplete character is decoded as
+            pieces.append(text[n_shown:])
+            n_shown = max(n_shown, len(text))
         return pieces
 
     def _decoded(self, tokens: Sequence[int]) -> str:
@@ -134,10 +145,10 @@ class _Coder:
 # Training
 
 
-class _Rows:
-    """The `Trainable` of the loop. With step-by-step a row is two pairs that always share a batch."""
+class _TrainablePairs:
+    """The `Trainable` of students that write. With step-by-step a row is two pairs, which always share a batch."""
 
-    def __init__(self, job: TrainJob, model: Any, coder: _Coder, config: TrainConfig, most: int | None = None) -> None:
+    def __init__(self, job: TrainJob, model: Any, coder: _Coder, config: TrainConfig) -> None:
         self.module, self._coder, self._config = model, coder, config
         self._step_by_step = job.task.student.recipe == "step_by_step"
         self._never_left_out = set(coder.question(PREDICT + EXPLAIN)) if coder.prefixed else set()
@@ -149,7 +160,7 @@ class _Rows:
         longest = max(len(row[0].target) for row in self._rows)
         self.most_new_tokens = min(math.ceil(1.5 * longest) + 8, coder.max_length)
 
-    def _pairs(self, example: Example, answer: str) -> list[Pair]:
+    def _pairs(self, example: Example, answer: str) -> list[TokenisedPair]:
         pairs = [self._coder.pair(example, answer)]
         if self._step_by_step and example.teacher_rationale:
             pairs.append(self._coder.pair(example, example.teacher_rationale, EXPLAIN))
@@ -159,28 +170,28 @@ class _Rows:
         return [sum(len(pair.source) + len(pair.target) for pair in row) for row in self._rows]
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """With step-by-step, more pairs than rows. Of a decoder-only model the input is question and answer in one."""
         pairs = [pair for i in indices for pair in self._rows[i]]
-        sources = [self._thinned(pair) for pair in pairs]
-        explains = torch.tensor([pair.explains for pair in pairs])
-        if self._coder.encoder_decoder:
-            ids, mask = padded(sources, self._coder.pad, "cpu")
-            targets, _ = padded([pair.target for pair in pairs], objectives.IGNORE, "cpu")
-        else:
-            ids, mask = padded(
-                [source + pair.target for source, pair in zip(sources, pairs, strict=True)], self._coder.pad, "cpu"
-            )
-            # The token at t is predicted at t - 1: the question carries no loss, its last token predicts the answer's first.
+        inputs, targets = [self._thinned(pair) for pair in pairs], [pair.target for pair in pairs]
+        if not self._coder.encoder_decoder:
+            # The token at t is predicted at t - 1: the question's last token predicts the answer's first.
+            # The rest of the question carries no loss.
             shifted = [
-                [objectives.IGNORE] * (len(source) - 1) + pair.target + [objectives.IGNORE]
-                for source, pair in zip(sources, pairs, strict=True)
+                [objectives.IGNORE] * (len(source) - 1) + target + [objectives.IGNORE]
+                for source, target in zip(inputs, targets, strict=True)
             ]
-            targets, _ = padded(shifted, objectives.IGNORE, "cpu")
-        return {"input_ids": ids, "attention_mask": mask, "targets": targets, "explains": explains}
+            inputs = [source + target for source, target in zip(inputs, targets, strict=True)]
+            targets = shifted
+        ids, mask = padded(inputs, self._coder.pad, "cpu")  # (pairs, longest input)
+        wanted, _ = padded(targets, objectives.IGNORE, "cpu")  # (pairs, longest target)
+        explains = torch.tensor([pair.explains for pair in pairs])  # (pairs,)
+        return {"input_ids": ids, "attention_mask": mask, "targets": wanted, "explains": explains}
 
-    def _thinned(self, pair: Pair) -> list[int]:
-        """The question without some of its tokens, drawn anew each time (Iyyer et al. 2015, section 2.3): random weights learn whole questions by heart.
+    def _thinned(self, pair: TokenisedPair) -> list[int]:
+        """The question without some of its tokens, drawn anew each time (Iyyer et al. 2015, section 2.3).
 
-        A token of the answer stays, or there would be nothing to copy it from. Costs next to nothing, where dropout takes a third of a step on a CPU.
+        Random weights would else learn whole questions by heart. Dropout would serve as well, but takes a third of a
+        step on a CPU. A token of the answer is never left out, because the student copies it from the question.
         """
         if not (self._coder.own and self.module.training):
             return pair.source
@@ -190,69 +201,58 @@ class _Rows:
         return seen or pair.source[-1:]  # a question is never empty: its last token predicts the answer's first
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, int]:
+        targets, smoothing = batch["targets"], self._config.label_smoothing
         inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
         if self._coder.encoder_decoder:
-            inputs["decoder_input_ids"] = self.module.prepare_decoder_input_ids_from_labels(batch["targets"])
-        logits = self.module(**inputs, use_cache=False).logits  # (batch, seq, vocabulary)
-        smoothing = self._config.label_smoothing
+            inputs["decoder_input_ids"] = self.module.prepare_decoder_input_ids_from_labels(targets)
+        logits = self.module(**inputs, use_cache=False).logits  # (pairs, longest target, vocabulary)
         if self._step_by_step:
-            return objectives.step_by_step(
-                logits, batch["targets"], batch["explains"], alpha=ALPHA, label_smoothing=smoothing
-            )
-        return objectives.sft(logits, batch["targets"], label_smoothing=smoothing)
+            return objectives.step_by_step(logits, targets, batch["explains"], alpha=ALPHA, label_smoothing=smoothing)
+        return objectives.sft(logits, targets, label_smoothing=smoothing)
 
     def validate(self) -> float:
-        """The share of validation rows answered exactly, spacing aside."""
+        """The share of validation rows whose answer is the wanted one to the letter, spacing aside."""
         _, right = self.validation_answers()
         return sum(right) / len(right)
 
     def validation_answers(self) -> tuple[list[float], list[bool]]:
         """Per validation row: the mean log-probability of the answer's tokens, and whether it is the wanted one."""
-        decoded = decode(self.module, [source for source, _ in self._validation], self._coder, self.most_new_tokens)
-        answers = [" ".join(self._coder.text(row.tokens).split()) for row in decoded]
-        return [_mean_log_p(row) for row in decoded], [
-            answer == wanted for answer, (_, wanted) in zip(answers, self._validation, strict=True)
-        ]
+        sources = [source for source, _ in self._validation]
+        decoded = decode(self.module, sources, self._coder, self.most_new_tokens)
+        answers = [" ".join(self._coder.text(answer.tokens).split()) for answer in decoded]
+        right = [answer == wanted for answer, (_, wanted) in zip(answers, self._validation, strict=True)]
+        return [_mean_log_p(answer) for answer in decoded], right
 
 
 def train(job: TrainJob) -> Trained:
-    """Finetune all weights of the base. Raises UserError where step-by-step is asked for and no row has a rationale."""
-    if job.task.student.recipe == "step_by_step" and not any(example.teacher_rationale for example in job.train):
-        remedy = 'run `stillhouse label --rationales`, or use recipe = "sft"'
+    """Finetune all weights of the base. Raises UserError where step-by-step is wanted and no row has a rationale."""
+    step_by_step, scratch = job.task.student.recipe == "step_by_step", job.base.startswith("scratch:")
+    if step_by_step and not any(example.teacher_rationale for example in job.train):
         raise UserError(
-            f'{job.task.name}: recipe = "step_by_step" needs rationales and no training row has one; {remedy}'
+            f'{job.task.name}: recipe = "step_by_step" needs rationales and no training row has one; '
+            'run `stillhouse label --rationales`, or use recipe = "sft"'
         )
     config = job.settings(defaults(job.base))
     with seeded(job.seed):
-        model, tokenizer = _scratch(job) if job.base.startswith("scratch:") else _pretrained(job.base)
-    coder = _coder(
-        model,
-        tokenizer,
-        config.max_length,
-        prefixed=job.task.student.recipe == "step_by_step",
-        own=job.base.startswith("scratch:"),
-    )
-    rows = _Rows(job, model, coder, config)
+        model, tokenizer = _scratch(job) if scratch else _pretrained(job.base)
+    coder = _coder(model, tokenizer, config.max_length, prefixed=step_by_step, own=scratch)
+    rows = _TrainablePairs(job, model, coder, config)
     result = fit(rows, config, seed=job.seed, folder=job.checkpoints, on_progress=job.on_progress)
     with torch.no_grad(), autocast(config.bf16):
         calibration = fit_sigmoid(*rows.validation_answers())
-    return Trained(
-        write_files=lambda folder: _write(folder, model, tokenizer),
-        settings={
-            **coder.settings,
-            "most_new_tokens": rows.most_new_tokens,
-            "calibration": calibration,
-            "train": asdict(config),
-        },
-        best_validation=result.best_validation,
+    settings = {
+        **coder.settings,
+        "most_new_tokens": rows.most_new_tokens,
+        "calibration": calibration,
+        "train": asdict(config),
+    }
+    return as_trained(
+        result,
+        model,
         metric="exact_match",
-        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        wall_s=result.wall_s,
-        epochs=result.epochs,
-        steps=result.steps,
-        stopped_early=result.stopped_early,
+        settings=settings,
         n_truncated=rows.n_truncated,
-        resumed_at=result.resumed_at,
+        write_files=lambda folder: bases.save(folder, model, tokenizer),
     )
 
 
@@ -261,7 +261,7 @@ def _coder(model: Any, tokenizer: Any, max_length: int, *, prefixed: bool, own: 
     encoder_decoder = bool(model.config.is_encoder_decoder)
     # A decoder-only model holds question and answer in one sequence.
     limit = min(max_length, positions if encoder_decoder else positions // 2, tokenizer.model_max_length)
-    return _Coder(tokenizer, encoder_decoder=encoder_decoder, max_length=limit, prefixed=prefixed, own=own)
+    return _Coder(tokenizer=tokenizer, encoder_decoder=encoder_decoder, max_length=limit, prefixed=prefixed, own=own)
 
 
 def _pretrained(base: str) -> tuple[Any, Any]:
@@ -276,19 +276,19 @@ def _pretrained(base: str) -> tuple[Any, Any]:
 
 
 def _kind(config: Any) -> Any:
+    """The class that loads a model of this config."""
     if CopyingT5.__name__ in (config.architectures or ()):
         return CopyingT5
     return transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
 
 
 def _scratch(job: TrainJob) -> tuple[Any, Any]:
-    """Random weights and a vocabulary from the training rows. No dropout: on a CPU drawing it takes a third of a step of so small a model."""
+    """Random weights and a vocabulary from the training rows. No dropout: it takes a third of a step on a CPU."""
     sizes = {"tiny": (64, 2, 2, 600), "small": (128, 2, 4, 2000), "small-decoder": (128, 4, 4, 2000)}
     size = job.base.partition(":")[2]
     if size not in sizes:
-        raise UserError(
-            f"unknown base {job.base!r}; random weights come as {', '.join(f'scratch:{name}' for name in sizes)}"
-        )
+        bases_there_are = ", ".join(f"scratch:{name}" for name in sizes)
+        raise UserError(f"unknown base {job.base!r}; random weights come as {bases_there_are}")
     width, layers, heads, vocabulary = sizes[size]
     questions = [PREDICT + EXPLAIN + example.text for example in job.train]
     answers = [text for example in job.train for text in (job.target(example), example.teacher_rationale) if text]
@@ -300,46 +300,58 @@ def _scratch(job: TrainJob) -> tuple[Any, Any]:
     }
     if size.endswith("decoder"):
         config = transformers.LlamaConfig(
-            hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=3 * width, max_position_embeddings=1024,
-            tie_word_embeddings=True, bos_token_id=None, **common,
-        )  # fmt: skip
+            hidden_size=width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            intermediate_size=3 * width,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            **common,
+        )
         return transformers.LlamaForCausalLM(config), tokenizer
     config = transformers.T5Config(
-        d_model=width, d_kv=width // heads, d_ff=3 * width, num_layers=layers, num_heads=heads, dropout_rate=0.0, feed_forward_proj="relu",
-        decoder_start_token_id=tokenizer.pad_token_id, tie_word_embeddings=True, **common,
-    )  # fmt: skip
+        d_model=width,
+        d_kv=width // heads,
+        d_ff=3 * width,
+        num_layers=layers,
+        num_heads=heads,
+        dropout_rate=0.0,
+        feed_forward_proj="relu",
+        decoder_start_token_id=tokenizer.pad_token_id,
+        tie_word_embeddings=True,
+        **common,
+    )
     return CopyingT5(config), tokenizer
 
 
 # Answering
 
 
-@dataclass(frozen=True)
-class Generated:
-    """One answer with its tokens. `token_logprobs` belong to `tokens`; the end token's is counted in `confidence` alone. `ended` False: cut at the limit.
-
-    `raw_confidence` is the confidence before calibration; None where there was none.
-    """
+@dataclass(frozen=True, kw_only=True)
+class GeneratedAnswer:
+    """One answer with its tokens."""
 
     text: str
     tokens: list[str]
-    token_logprobs: list[float]
+    token_logprobs: list[float]  # one per token; the end token's is not among them, but counts in `confidence`
     confidence: float
-    raw_confidence: float | None
-    n_input: int
-    ended: bool
+    raw_confidence: float | None  # before calibration; None where there was none
+    n_input: int  # tokens of the question
+    ended: bool  # False: cut at the limit
 
 
 def decode(model: Any, sources: Sequence[Sequence[int]], coder: _Coder, most: int) -> list[Decoded]:
     """Greedy answers in the order of the sources, batched by length."""
-    found: dict[int, Decoded] = {}
+    answers: dict[int, Decoded] = {}
     for indices in _by_length(sources, most):
-        answers = greedy(model, [sources[i] for i in indices], pad=coder.pad, end=coder.end, most=most)
-        found.update(zip(indices, answers, strict=True))
-    return [found[i] for i in range(len(sources))]
+        of_batch = greedy(model, [sources[i] for i in indices], pad=coder.pad, end=coder.end, most=most)
+        answers.update(zip(indices, of_batch, strict=True))
+    return [answers[i] for i in range(len(sources))]
 
 
 def _by_length(sources: Sequence[Sequence[int]], most: int) -> Iterator[list[int]]:
+    """The sources' numbers in batches of at most TOKENS_AT_ONCE tokens, `most` new ones per source among them."""
     batch: list[int] = []
     for i in sorted(range(len(sources)), key=lambda i: -len(sources[i])):
         if batch and (len(batch) + 1) * (len(sources[batch[0]]) + most) > TOKENS_AT_ONCE:
@@ -356,10 +368,10 @@ def _mean_log_p(answer: Decoded) -> float:
 
 
 class GenerativeStudent:
-    """Confidence is the length-normalised likelihood of the answer, mean log p over its tokens and its end, as a probability of being exactly the wanted one:
-    calibrated on the validation rows, and exp(mean log p) where these were too few.
+    """Confidence is the probability that the answer is the wanted one to the letter.
 
-    Latency is measured per call and not divided: every row of a call waited for the whole of it.
+    It is made from the mean log p of the answer's tokens and its end, calibrated on the validation rows. Where these
+    were too few, it is exp(mean log p). A row's latency is the time of its whole call, because it waited that long.
     """
 
     family = "generative"
@@ -368,11 +380,9 @@ class GenerativeStudent:
         self.name = f"{header.task.name}/{header.spec}"
         self.task, self.labels, self.input_fields = header.task, header.labels, header.input_fields
         self.size_bytes = size_bytes(folder)
-        self._most = int(header.settings["most_new_tokens"])
-        self._calibration = header.settings.get(
-            "calibration"
-        )  # (slope, offset); artifacts of earlier versions have none
         settings = header.settings
+        self._most = int(settings["most_new_tokens"])
+        self._calibration = settings.get("calibration")  # (slope, offset); artifacts of earlier versions have none
         self._coder = _coder(
             model,
             tokenizer,
@@ -381,9 +391,8 @@ class GenerativeStudent:
             own=bool(settings["own"]),
         )
         self._model = model
-        self._one_at_a_time = (
-            threading.Lock()
-        )  # fast tokenizers refuse to be shared between threads, and torch uses all cores for one call anyway
+        # Fast tokenizers refuse to be shared between threads. Torch uses all cores for one call anyway.
+        self._one_at_a_time = threading.Lock()
 
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         began = time.perf_counter()
@@ -391,7 +400,7 @@ class GenerativeStudent:
         latency_s = time.perf_counter() - began
         return [self._prediction(example, answer, latency_s) for example, answer in zip(inputs, answers, strict=True)]
 
-    async def generate(self, inputs: Sequence[Example]) -> list[Generated]:
+    async def generate(self, inputs: Sequence[Example]) -> list[GeneratedAnswer]:
         """The answers with their tokens and log-probabilities, in input order."""
         return await asyncio.to_thread(self._generate, inputs)
 
@@ -399,27 +408,25 @@ class GenerativeStudent:
         with self._one_at_a_time:
             return len(self._coder.question(text))
 
-    def _generate(self, inputs: Sequence[Example]) -> list[Generated]:
+    def _generate(self, inputs: Sequence[Example]) -> list[GeneratedAnswer]:
         with self._one_at_a_time, torch.inference_mode(), autocast(None):
             sources = [self._coder.source(example)[0] for example in inputs]
             decoded = decode(self._model, sources, self._coder, self._most)
             return [self._generated(source, answer) for source, answer in zip(sources, decoded, strict=True)]
 
-    def _generated(self, source: Sequence[int], answer: Decoded) -> Generated:
-        tokens = self._coder.pieces(answer.tokens)
+    def _generated(self, source: Sequence[int], answer: Decoded) -> GeneratedAnswer:
         log_p = _mean_log_p(answer)
-        confidence, raw = sigmoid(log_p, self._calibration), None if self._calibration is None else math.exp(log_p)
-        return Generated(
-            self._coder.text(answer.tokens),
-            tokens,
-            answer.logprobs[: len(tokens)],
-            confidence,
-            raw,
-            len(source),
-            answer.ended,
+        return GeneratedAnswer(
+            text=self._coder.text(answer.tokens),
+            tokens=self._coder.pieces(answer.tokens),
+            token_logprobs=answer.logprobs[: len(answer.tokens)],
+            confidence=sigmoid(log_p, self._calibration),
+            raw_confidence=None if self._calibration is None else math.exp(log_p),
+            n_input=len(source),
+            ended=answer.ended,
         )
 
-    def _prediction(self, example: Example, answer: Generated, latency_s: float) -> Prediction:
+    def _prediction(self, example: Example, answer: GeneratedAnswer, latency_s: float) -> Prediction:
         usage = Usage(input_tokens=answer.n_input, output_tokens=len(answer.tokens) + 1)
         allowed = example.choices or self.labels
         if not answer.ended:
@@ -438,12 +445,6 @@ class GenerativeStudent:
 
 
 # On disk
-
-
-def _write(folder: Path, model: Any, tokenizer: Any) -> None:
-    with storage_errors(folder), bases.quiet():
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
 
 
 def load(folder: Path, header: Header) -> GenerativeStudent:

@@ -1,8 +1,12 @@
-"""What a student family is given and what it gives back, and the checks on rows that all of them share. Importable without torch."""
+"""What a student family is given (`TrainJob`) and gives back (`Trained`), and the checks on rows that all share.
+
+Importable without torch.
+"""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -14,10 +18,11 @@ from stillhouse.student.config import TrainConfig
 from stillhouse.task import Task
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainJob:
     """One student to train. The rows are checked: every one has a target that the task allows."""
 
+    out: Path  # the folder of the student to be
     spec: str
     task: Task
     labels: tuple[str, ...] | None  # the classes; None: choices per row, or free text
@@ -26,12 +31,36 @@ class TrainJob:
     source: Source
     seed: int
     config: TrainConfig | None  # None: the family's defaults, with what the task file sets
-    checkpoints: Path  # a folder of this very job: same rows, spec, seed and config
     on_progress: Callable[[Progress], None] | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """A sha256 of all that decides what the student learns."""
+        parts = (
+            self.spec,
+            self.task.instruction,
+            self.task.output,
+            self.task.labels,
+            self.task.student,
+            fingerprint(self.train),
+            fingerprint(self.validation),
+            self.source,
+            self.seed,
+            self.config,
+        )
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of this job's checkpoint. Its name holds the digest, so no other job goes on from it."""
+        return self.out.parent / f".{self.out.name}.checkpoint-{self.digest[:12]}"
 
     @property
     def base(self) -> str:
-        """What follows the family in the spec: "minilm", "scratch:tiny", a hub id or a folder; empty for linear and majority."""
+        """What follows the family in the spec: "minilm", "scratch:tiny", a hub id or a folder.
+
+        Empty for linear and majority.
+        """
         return self.spec.partition(":")[2]
 
     def target(self, example: Example) -> str:
@@ -40,9 +69,10 @@ class TrainJob:
         return target
 
     def distribution(self, example: Example, answers: Sequence[str]) -> list[float] | None:
-        """The teacher's probabilities of these answers, summing to 1; None where the row has none or they are not to be learned.
+        """The teacher's probabilities of these answers, summing to 1.
 
-        The probabilities that the teacher's row lists are scaled up to sum to 1: what it did not list is not known, and gets nothing.
+        None where the row has none, or where the student is not to learn them.
+        An answer that the teacher did not list gets 0, and the listed ones are scaled up to sum to 1.
         """
         if not self.task.student.soft_targets or self.source != "teacher" or example.teacher_scores is None:
             return None
@@ -51,18 +81,20 @@ class TrainJob:
         return [probability / total for probability in listed] if total > 0 else None
 
     def settings(self, defaults: TrainConfig) -> TrainConfig:
-        """The config to train with: the caller's whole, or the family's defaults with the epochs and learning rate that the task file sets."""
+        """The config to train with: the caller's, or else the family's defaults with what the task file sets."""
         if self.config is not None:
             return self.config
-        asked = self.task.student
-        if asked.epochs is not None:  # who names the epochs means them, also where they are few steps
-            defaults = replace(defaults, epochs=asked.epochs, min_steps=0)
-        if asked.min_steps is not None:
-            defaults = replace(defaults, min_steps=asked.min_steps)
-        return defaults if asked.learning_rate is None else replace(defaults, learning_rate=asked.learning_rate)
+        config, in_task = defaults, self.task.student
+        if in_task.epochs is not None:  # a user who names the epochs gets just these, however few steps they are
+            config = replace(config, epochs=in_task.epochs, min_steps=0)
+        if in_task.min_steps is not None:
+            config = replace(config, min_steps=in_task.min_steps)
+        if in_task.learning_rate is not None:
+            config = replace(config, learning_rate=in_task.learning_rate)
+        return config
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trained:
     """A family's finished training: how it went, and how to write it down."""
 
@@ -79,7 +111,7 @@ class Trained:
     resumed_at: int | None = None  # the step of the checkpoint it went on from
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainResult:
     """One trained student, for the manifest and the card."""
 
@@ -88,7 +120,7 @@ class TrainResult:
     seed: int
     n_train: int
     source: Source
-    best_validation: float  # on `n_validation` rows: chosen there, so it flatters; the test rows decide
+    best_validation: float  # on `n_validation` rows; the weights were chosen on them, so it is too high
     metric: str
     n_validation: int
     epochs: float
@@ -102,14 +134,29 @@ class TrainResult:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+def result_of(job: TrainJob, trained: Trained, size_bytes: int) -> TrainResult:
+    """What is told of a job whose student is saved and weighs `size_bytes`."""
+    how_it_went = {name: value for name, value in vars(trained).items() if name != "write_files"}
+    return TrainResult(
+        folder=job.out,
+        spec=job.spec,
+        seed=job.seed,
+        n_train=len(job.train),
+        source=job.source,
+        n_validation=len(job.validation),
+        size_bytes=size_bytes,
+        **how_it_went,
+    )
+
+
 def family_of(spec: str) -> Family:
     """The family that a spec names. Raises UserError naming the forms there are."""
     family, _, base = spec.partition(":")
     alone = family in ("majority", "linear")
     if family not in get_args(Family) or alone == bool(base):
         raise UserError(
-            f"unknown student {spec!r}; use majority, linear, encoder:minilm, encoder:BASE, prompted:BASE, generative:scratch:small or "
-            "generative:BASE, where BASE is a Hugging Face id or a folder"
+            f"unknown student {spec!r}; use majority, linear, encoder:minilm, encoder:BASE, prompted:BASE, "
+            "generative:scratch:small or generative:BASE, where BASE is a Hugging Face id or a folder"
         )
     return cast(Family, family)
 
@@ -117,31 +164,34 @@ def family_of(spec: str) -> Family:
 def check_rows(
     task: Task, train: Sequence[Example], validation: Sequence[Example], source: Source, *, one_class: bool = False
 ) -> tuple[str, ...] | None:
-    """The classes to learn (None: choices per row, or free text), after every row is found fit to learn from. Raises UserError naming the row."""
+    """Check that every row can be learned from, and return the classes. Raises UserError naming the row.
+
+    None instead of classes: the rows have choices of their own, or the output is text.
+    """
     for part, rows in (("training", train), ("validation", validation)):
         if not rows:
             raise UserError(f"no {part} rows for {task.name}; give some, or change `split` in [data]")
         _check_targets(part, rows, source)
     if task.output != "choice":
         return None
-    everything = [*train, *validation]
-    per_row = [example for example in everything if example.choices is not None]
-    if per_row:
-        _check_choices(everything, source)
+    rows = [*train, *validation]
+    if any(example.choices is not None for example in rows):
+        _check_choices(rows, source)
         return None
-    targets = {example.target(source) for example in train}
-    labels = task.labels or tuple(
-        sorted({target for example in everything if (target := example.target(source)) is not None})
-    )
-    for example in everything:
+    targets = {target for example in rows if (target := example.target(source)) is not None}
+    labels = task.labels or tuple(sorted(targets))
+    for example in rows:
         target = example.target(source)
         if target not in labels:
             raise UserError(
-                f"row {example.id}: {_named(source)} {target!r} is not one of the task's labels ({', '.join(labels)}); mend the row or the labels"
+                f"row {example.id}: {_named(source)} {target!r} is not one of the task's labels "
+                f"({', '.join(labels)}); mend the row or the labels"
             )
-    if len(targets) < 2 and not one_class:
+    learned = {example.target(source) for example in train}
+    if len(learned) < 2 and not one_class:
         raise UserError(
-            f"all {len(train)} training rows of {task.name} have the label {next(iter(targets))!r}; a student needs rows of at least two classes"
+            f"all {len(train)} training rows of {task.name} have the label {next(iter(learned))!r}; "
+            "a student needs rows of at least two classes"
         )
     return labels
 
@@ -149,13 +199,13 @@ def check_rows(
 def _check_targets(part: str, rows: Sequence[Example], source: Source) -> None:
     missing = [example.id for example in rows if example.target(source) is None]
     if missing:
-        remedy = (
-            "run `stillhouse label` or leave such rows out"
-            if source == "teacher"
-            else "add labels, leave such rows out, or learn from the teacher"
-        )
+        remedies = {
+            "teacher": "run `stillhouse label` or leave such rows out",
+            "gold": "add labels, leave such rows out, or learn from the teacher",
+        }
         raise UserError(
-            f"{len(missing)} of {len(rows)} {part} rows have no {_named(source)} (the first is {missing[0]}); {remedy}"
+            f"{len(missing)} of {len(rows)} {part} rows have no {_named(source)} (the first is {missing[0]}); "
+            f"{remedies[source]}"
         )
 
 
@@ -163,12 +213,14 @@ def _check_choices(rows: Sequence[Example], source: Source) -> None:
     for example in rows:
         if example.choices is None:
             raise UserError(
-                f"row {example.id} has no `choices` while other rows have; give every row its choices, or none and name `labels` in the task"
+                f"row {example.id} has no `choices` while other rows have; "
+                "give every row its choices, or none and name `labels` in the task"
             )
         target = example.target(source)
         if target not in example.choices:
             raise UserError(
-                f"row {example.id}: {_named(source)} {target!r} is not one of its choices ({', '.join(example.choices)}); mend the row"
+                f"row {example.id}: {_named(source)} {target!r} is not one of its choices "
+                f"({', '.join(example.choices)}); mend the row"
             )
 
 
@@ -183,60 +235,65 @@ def check_soft_targets(task: Task, family: Family, train: Sequence[Example], sou
     where = f"{task.name}: [student] soft_targets = true"
     if family == "generative":
         raise UserError(
-            f"{where} is for students that pick among labels, and a generative one writes text; take it out, or use linear or encoder:BASE"
+            f"{where} is for students that pick among labels, and a generative one writes text; "
+            "take it out, or use linear or encoder:BASE"
         )
     if source == "gold" and task.student.learn_from == "auto":
-        return  # beside students of the teacher's probabilities, one of gold labels is there to be compared with
+        return  # "auto" trains on both: this student of gold labels is what the others are compared with
     if source == "gold":
         raise UserError(
-            f'{where} learns the teacher\'s probabilities, and these students learn gold labels; take it out, or set learn_from = "teacher"'
+            f"{where} learns the teacher's probabilities, and these students learn gold labels; "
+            'take it out, or set learn_from = "teacher"'
         )
     if not any(example.teacher_scores for example in train):
         remedy = "label with [teacher] soft_targets = true, or with samples"
         raise UserError(
-            f"{where} needs rows with the teacher's probabilities, and none of {len(train)} has `teacher_scores`; {remedy}"
+            f"{where} needs rows with the teacher's probabilities, and none of {len(train)} has `teacher_scores`; "
+            f"{remedy}"
         )
 
 
 def input_fields(rows: Sequence[Example]) -> tuple[str, ...] | None:
-    """The names of the inputs' fields, in order: a server needs them to read a prompt as the training rows were read. None where the rows differ."""
-    found = {() if isinstance(example.input, str) else tuple(example.input) for example in rows}
-    return found.pop() if len(found) == 1 else None
+    """The names of the inputs' fields, in order; () where the inputs are plain texts, None where the rows differ.
+
+    A server needs them to read a prompt as the training rows were read.
+    """
+    forms = {() if isinstance(example.input, str) else tuple(example.input) for example in rows}
+    return forms.pop() if len(forms) == 1 else None
 
 
-def job_digest(
-    spec: str,
-    task: Task,
-    train: Sequence[Example],
-    validation: Sequence[Example],
-    source: Source,
-    seed: int,
-    config: TrainConfig | None,
-) -> str:
-    """What tells one training from another: a checkpoint is only ever continued by the very same job."""
-    parts = (
-        spec,
-        task.instruction,
-        task.output,
-        task.labels,
-        task.student,
-        fingerprint(train),
-        fingerprint(validation),
-        source,
-        seed,
-        config,
-    )
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+def choice_predictions(
+    inputs: Sequence[Example],
+    labels: Sequence[str] | None,
+    scored: Iterable[tuple[Sequence[float], Sequence[float], Usage | None]],
+    latency_s: float,
+) -> list[Prediction]:
+    """One prediction per input.
+
+    `scored` has probabilities, raw probabilities and usage of each input that has answers to choose from.
+    """
+    left, predictions = iter(scored), []
+    for example in inputs:
+        answers = labels or example.choices
+        if answers:
+            probabilities, raw, usage = next(left)
+            predictions.append(_choice_prediction(answers, probabilities, raw, usage, latency_s))
+        else:
+            predictions.append(no_choices(example))
+    return predictions
 
 
-def choice_prediction(
+def _choice_prediction(
     answers: Sequence[str],
     probabilities: Sequence[float],
     raw: Sequence[float],
+    usage: Usage | None,
     latency_s: float,
-    usage: Usage | None = None,
 ) -> Prediction:
-    """The likeliest answer. `probabilities`, and `raw` before calibration, may be longer than `answers`: the padding of rows with fewer choices falls off."""
+    """The likeliest answer. `raw` are the probabilities before calibration.
+
+    Both may be longer than `answers`: a row with fewer choices than others is padded, and the padding is not read.
+    """
     scores = {answer: float(probability) for answer, probability in zip(answers, probabilities, strict=False)}
     output = max(scores, key=lambda answer: scores[answer])
     before = float(raw[answers.index(output)])

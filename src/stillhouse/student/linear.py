@@ -1,8 +1,9 @@
-"""The linear student: TF-IDF of character and word n-grams into logistic regression. The baseline that every other student has to beat.
+"""The linear student: TF-IDF of character and word n-grams into logistic regression. It needs scikit-learn, not torch.
 
-Each field of the input has its own features, so "man" in a premise and "man" in a hypothesis are two things. With fixed labels it is a multinomial
-regression; with choices per row, each (input, choice) pair gets one score and a softmax over the row's choices decides. The artifact is a vocabulary in
-JSON and weights in safetensors: nothing is refitted on loading. Needs scikit-learn, no torch.
+Each field of the input has its own features, so "man" in a premise and "man" in a hypothesis are two features. With
+fixed labels it is a multinomial regression. With choices per row, each (input, choice) pair gets one score, and a
+softmax over the row's choices decides. The artifact is a vocabulary in JSON and weights in safetensors, and nothing is
+fitted again when it is loaded.
 """
 
 import asyncio
@@ -26,10 +27,10 @@ from stillhouse.records import Example, Prediction
 from stillhouse.runs import write_atomic
 from stillhouse.student.artifact import MODEL, Header, size_bytes
 from stillhouse.student.calibration import Logits, fit_temperature, negative_log_likelihood, ragged, softmax
-from stillhouse.student.job import Trained, TrainJob, choice_prediction, no_choices
+from stillhouse.student.job import Trained, TrainJob, choice_predictions, no_choices
 
 VOCABULARY = "vocabulary.json"
-MOST_FEATURES = 200_000  # the commonest; 9,600 rows of e-SNLI have 74,000 that occur twice
+MOST_FEATURES = 200_000  # the commonest are kept; 9,600 rows of e-SNLI have 74,000 that occur twice
 C_GRID = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # inverse strength of the L2 penalty; the best on validation is kept
 Floats = NDArray[np.float32]
 
@@ -38,12 +39,12 @@ Floats = NDArray[np.float32]
 class _Weights:
     vocabulary: list[str]
     idf: Floats  # (features,)
-    coefficients: Floats  # (labels, features); one row of them where pairs are scored
-    intercept: Floats  # (labels,)
+    coefficients: Floats  # (labels, features); where pairs are scored (1, features)
+    intercept: Floats  # (labels,) or (1,)
 
 
 class LinearStudent:
-    """Confidence is the probability of the answer given. `predict` is one matrix product: every row's latency is the wall time of its whole call."""
+    """Confidence is the answer's probability. A row's latency is that of its whole call: one matrix product."""
 
     family = "linear"
 
@@ -63,15 +64,10 @@ class LinearStudent:
         if not answerable:
             return [no_choices(example) for example in inputs]
         logits = _logits(answerable, self.labels, self._vectorizer, self._weights)
-        probabilities = zip(softmax(logits, self.temperature), softmax(logits), strict=True)
+        probabilities, raw = softmax(logits, self.temperature), softmax(logits)
         latency_s = time.perf_counter() - began
-        predictions = []
-        for example in inputs:
-            answers = self.labels or example.choices
-            predictions.append(
-                choice_prediction(answers, *next(probabilities), latency_s) if answers else no_choices(example)
-            )
-        return predictions
+        scored = ((own, own_raw, None) for own, own_raw in zip(probabilities, raw, strict=True))
+        return choice_predictions(inputs, self.labels, scored, latency_s)
 
 
 # Features
@@ -80,9 +76,9 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 
 
 def grams(text: str) -> Iterator[str]:
-    """Word 1- and 2-grams, and character 2- to 5-grams within words (padded with a space, as scikit-learn's char_wb). Lower-cased.
+    """Lower-cased word 1- and 2-grams, and character 2- to 5-grams within words that are padded with a space.
 
-    Written out here so that an old artifact means the same under a newer scikit-learn.
+    As scikit-learn's `char_wb` makes them; written out here so that an old artifact means the same under a newer one.
     """
     words = _WORD.findall(text.lower())
     for word in words:
@@ -101,17 +97,18 @@ def features(fields: Sequence[str]) -> list[str]:
 
 
 def pair_features(fields: Sequence[str], choice: str) -> list[str]:
-    """What one (input, choice) pair is scored on: the choice's n-grams, and which word of the input meets which word of the choice.
+    """The features of one (input, choice) pair: the choice's n-grams, and every pair of a word of each.
 
     The input's own n-grams are left out: they are the same for all choices of a row, so the softmax cancels them.
     """
     choice_words = set(_WORD.findall(choice.lower()))
     input_words = {word for field in fields for word in _WORD.findall(field.lower())}
-    meetings = [f"x {theirs} {ours}" for theirs in sorted(input_words) for ours in sorted(choice_words)]
-    return [*(f"a{gram}" for gram in grams(choice)), *meetings]
+    word_pairs = [f"x {of_input} {of_choice}" for of_input in sorted(input_words) for of_choice in sorted(choice_words)]
+    return [*(f"a{gram}" for gram in grams(choice)), *word_pairs]
 
 
 def _documents(examples: Sequence[Example], labels: Sequence[str] | None) -> list[list[str]]:
+    """The features of every row, or of every (input, choice) pair, row after row."""
     if labels is not None:
         return [features(example.fields) for example in examples]
     return [pair_features(example.fields, choice) for example in examples for choice in example.choices or ()]
@@ -129,9 +126,8 @@ def _vectorizer(weights: _Weights) -> Any:
 
 def _logits(examples: Sequence[Example], labels: Sequence[str] | None, vectorizer: Any, weights: _Weights) -> Logits:
     """(rows, labels), or (rows, most choices) filled with -inf."""
-    return _scores(
-        vectorizer.transform(_documents(examples, labels)), examples, labels, weights.coefficients, weights.intercept
-    )
+    matrix = vectorizer.transform(_documents(examples, labels))
+    return _scores(matrix, examples, labels, weights.coefficients, weights.intercept)
 
 
 def _scores(
@@ -141,23 +137,26 @@ def _scores(
     coefficients: Floats,
     intercept: Floats,
 ) -> Logits:
-    scores = matrix @ coefficients.T + intercept
+    scores = np.asarray(matrix @ coefficients.T + intercept)  # (rows, labels), or (pairs, 1)
     if labels is not None:
-        return np.asarray(scores)
-    ends = np.cumsum([len(example.choices or ()) for example in examples])[:-1]
-    return ragged(np.split(np.asarray(scores)[:, 0], ends))
+        return scores
+    ends = np.cumsum([len(example.choices or ()) for example in examples])
+    return ragged(np.split(scores[:, 0], ends[:-1]))
 
 
 # Training
 
 
 def train(job: TrainJob) -> Trained:
-    """Fit one regression per C of the grid and keep the one that gets most validation rows right (of equals, the likeliest)."""
+    """Fit a regression per C of the grid, and keep the one that gets most validation rows right.
+
+    Of equals: the one under which their labels are likeliest.
+    """
     began = time.perf_counter()
     documents = _documents(job.train, job.labels)
-    occurrences = 2 if len(job.train) >= 1000 else 1  # what occurs once teaches nothing, unless there is little else
+    fewest = 2 if len(job.train) >= 1000 else 1  # rows that a feature occurs in; of few rows nothing is thrown away
     vectorizer = TfidfVectorizer(
-        analyzer=_as_is, sublinear_tf=True, min_df=occurrences, max_features=MOST_FEATURES, dtype=np.float32
+        analyzer=_as_is, sublinear_tf=True, min_df=fewest, max_features=MOST_FEATURES, dtype=np.float32
     )
     matrix = vectorizer.fit_transform(documents)
     held_out = vectorizer.transform(_documents(job.validation, job.labels))
@@ -166,9 +165,8 @@ def train(job: TrainJob) -> Trained:
 
     best: tuple[float, float] | None = None
     for c in C_GRID:
-        regression = LogisticRegression(C=c, max_iter=300, tol=1e-3, random_state=job.seed).fit(
-            learned, classes, **weighted
-        )
+        regression = LogisticRegression(C=c, max_iter=300, tol=1e-3, random_state=job.seed)
+        regression.fit(learned, classes, **weighted)
         coefficients, intercept = _all_labels(regression, job.labels)
         logits = _scores(held_out, job.validation, job.labels, coefficients, intercept)
         right = float((logits.argmax(axis=-1) == targets).mean())
@@ -194,24 +192,27 @@ def train(job: TrainJob) -> Trained:
 
 
 def _weighted(job: TrainJob, matrix: csr_matrix) -> tuple[csr_matrix, list[int], dict[str, list[float]]]:
-    """Rows, classes and weights of the regression. A soft target is its row once per class, weighted by the class's probability: the same cross-entropy."""
+    """Rows, classes and weights of the regression.
+
+    A row with a soft target is in it once per class, weighted by the class's probability. The loss is the same
+    cross-entropy.
+    """
     if not job.task.student.soft_targets:
         return matrix, _class_numbers(job), {}
-    rows, classes, weights = [], [], []
-    at = 0  # of the matrix: one row per example, or per (example, choice) pair
+    of_pairs = job.labels is None
+    targets: list[tuple[int, int, float]] = []  # (the matrix's row, class, weight)
+    row = 0  # of the matrix, which has one per example or per (example, choice) pair
     for example in job.train:
         answers, target = _answers(example, job.labels), job.target(example)
         soft = job.distribution(example, answers) or [float(answer == target) for answer in answers]
-        for number, probability in enumerate(soft):
-            wanted = [(number, probability)] if job.labels is not None else [(1, probability), (0, 1 - probability)]
-            for of_class, weight in wanted:
-                if weight > 0:
-                    rows.append(at)
-                    classes.append(of_class)
-                    weights.append(weight)
-            at += job.labels is None
-        at += job.labels is not None
-    return matrix[rows], classes, {"sample_weight": weights}
+        if of_pairs:
+            for place, probability in enumerate(soft):
+                targets += [(row + place, 1, probability), (row + place, 0, 1 - probability)]
+        else:
+            targets += [(row, number, probability) for number, probability in enumerate(soft)]
+        row += len(answers) if of_pairs else 1
+    rows, classes, weights = zip(*(each for each in targets if each[2] > 0), strict=True)
+    return matrix[list(rows)], list(classes), {"sample_weight": list(weights)}
 
 
 def _answers(example: Example, labels: Sequence[str] | None) -> Sequence[str]:
@@ -226,18 +227,19 @@ def _class_numbers(job: TrainJob) -> list[int]:
 
 
 def _all_labels(regression: Any, labels: Sequence[str] | None) -> tuple[Floats, Floats]:
-    """Coefficients with one row per label; scikit-learn has one row for two classes, and none for a label that training never saw."""
+    """Coefficients (labels, features) and intercepts (labels,).
+
+    scikit-learn has one row of coefficients for two classes, and no row for a label that no training row has.
+    """
     seen = [int(number) for number in regression.classes_]
     coefficients, intercept = regression.coef_, regression.intercept_
     if labels is None:
         return coefficients.astype(np.float32), intercept.astype(np.float32)
     if len(seen) == 2:
-        coefficients, intercept = (
-            np.vstack([-coefficients / 2, coefficients / 2]),
-            np.concatenate([-intercept / 2, intercept / 2]),
-        )
+        coefficients = np.vstack([-coefficients / 2, coefficients / 2])
+        intercept = np.concatenate([-intercept / 2, intercept / 2])
     full = np.zeros((len(labels), coefficients.shape[1]), dtype=np.float32)
-    # -30 and not -inf: an unseen label keeps a probability that is written as a number, and is never picked.
+    # An unseen label is never picked. 30 below the others, and not -inf: its probability is then a number above 0.
     offsets = np.full(len(labels), intercept.min() - 30, dtype=np.float32)
     full[seen], offsets[seen] = coefficients, intercept
     return full, offsets
@@ -245,14 +247,12 @@ def _all_labels(regression: Any, labels: Sequence[str] | None) -> tuple[Floats, 
 
 def _write(folder: Path, weights: _Weights) -> None:
     write_atomic(folder / VOCABULARY, json.dumps(weights.vocabulary, ensure_ascii=False))
-    write_atomic(
-        folder / MODEL, save({"idf": weights.idf, "coefficients": weights.coefficients, "intercept": weights.intercept})
-    )
+    tensors = {"idf": weights.idf, "coefficients": weights.coefficients, "intercept": weights.intercept}
+    write_atomic(folder / MODEL, save(tensors))
 
 
 def load(folder: Path, header: Header) -> LinearStudent:
     tensors = load_file(folder / MODEL)
     vocabulary = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
-    return LinearStudent(
-        header, folder, _Weights(vocabulary, tensors["idf"], tensors["coefficients"], tensors["intercept"])
-    )
+    weights = _Weights(vocabulary, tensors["idf"], tensors["coefficients"], tensors["intercept"])
+    return LinearStudent(header, folder, weights)

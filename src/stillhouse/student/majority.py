@@ -1,4 +1,4 @@
-"""The majority student: always the commonest answer of the training rows. The floor that every other student is measured against."""
+"""The majority student: always the commonest answer of the training rows. Every other student must beat it."""
 
 import time
 from collections import Counter
@@ -11,7 +11,10 @@ from stillhouse.student.job import Trained, TrainJob, no_choices
 
 
 class MajorityStudent:
-    """Answers with the commonest label; with choices per row, with the choice in the commonest place. Confidence: its share of the training rows."""
+    """Answers with the commonest label. With choices per row: with the choice in the place that was commonest.
+
+    Confidence is the answer's share of the training rows.
+    """
 
     family = "majority"
 
@@ -33,7 +36,7 @@ class MajorityStudent:
             if not example.choices:
                 return no_choices(example)
             shares = {choice: shares.get(str(place), 0.0) for place, choice in enumerate(example.choices)}
-        output = max(shares, key=lambda answer: shares[answer])  # the first of equals; answers lie in order of count
+        output = max(shares, key=lambda answer: shares[answer])  # of equals the first
         return Prediction(
             output=output, confidence=shares[output], scores=shares, latency_s=time.perf_counter() - began
         )

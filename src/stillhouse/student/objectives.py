@@ -1,6 +1,6 @@
 """Objectives: pure functions from logits and targets to (sum of losses, number of terms).
 
-The loop divides the one by the other, so a batch's loss is a mean over what it learns from, whatever was padded around it.
+The training loop divides the sum by the number, so padding changes nothing in a batch's loss.
 """
 
 import torch
@@ -13,7 +13,8 @@ IGNORE = -100  # the target of a position that carries no loss: padding, and the
 def sft(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
     """Supervised finetuning: cross-entropy on the target tokens alone.
 
-    `logits[:, t]`, (batch, seq, vocab), predicts `targets[:, t]`, (batch, seq): a decoder-only model's caller shifts by one. IGNORE carries no loss.
+    `logits` (batch, seq, vocab) and `targets` (batch, seq): `logits[:, t]` predicts `targets[:, t]`, so the caller
+    of a decoder-only model shifts the targets by one. A target of IGNORE carries no loss.
     """
     summed = F.cross_entropy(
         logits.flatten(0, 1).float(),
@@ -28,11 +29,13 @@ def sft(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> tup
 def step_by_step(
     logits: Tensor, targets: Tensor, explains: Tensor, *, alpha: float, label_smoothing: float = 0.0
 ) -> tuple[Tensor, int]:
-    """Distilling step-by-step (Hsieh et al. 2023, 2305.02301, section 3.2): alpha * label loss + (1 - alpha) * rationale loss.
+    """Distilling step-by-step: alpha * label loss + (1 - alpha) * rationale loss.
 
-    One forward holds both tasks: inputs under `predict:` have the label as target, the same inputs under `explain:` the rationale, and `explains`,
-    (batch,) bool, tells them apart. Each loss is a mean over its own tokens, or the long rationales would drown the labels. A row without a rationale
-    simply has no `explain:` twin; the label's weight stays alpha.
+    Hsieh et al. 2023 (2305.02301, section 3.2). The batch holds both tasks. An input under `predict:` has the label
+    as its target, the same input under `explain:` has the rationale. `explains`, (batch,) bool, says which is
+    which. A row without a rationale has no `explain:` twin, and the label's weight stays alpha.
+
+    Each loss is a mean over its own tokens. In a mean over all tokens the long rationales would outweigh the labels.
     """
     label_sum, label_tokens = sft(logits[~explains], targets[~explains], label_smoothing=label_smoothing)
     rationale_sum, rationale_tokens = sft(logits[explains], targets[explains], label_smoothing=label_smoothing)
@@ -47,10 +50,12 @@ def classification(logits: Tensor, targets: Tensor, *, label_smoothing: float = 
 
 
 def soft_targets(logits: Tensor, targets: Tensor) -> tuple[Tensor, int]:
-    """Kullback-Leibler divergence of the student's softmax from the teacher's distribution (Hinton et al. 2015, 1503.02531, at temperature 1).
+    """Kullback-Leibler divergence of the student's softmax from the teacher's distribution, at temperature 1.
 
-    `logits` and `targets` (rows, answers); each row of `targets` sums to 1, and a certain row's loss is its cross-entropy. An answer of probability 0 carries
-    no term of its own, so that padding by -inf is ignored. Zero where the student says what the teacher says.
+    Hinton et al. 2015 (1503.02531). `logits` and `targets` are (rows, answers), and each row of `targets` sums to
+    1. The loss is 0 where the student gives the teacher's own probabilities. Where the teacher is certain, it is
+    the cross-entropy. An answer that the teacher gives 0 has no term of its own, so logits padded with -inf are
+    ignored.
     """
     log_q = F.log_softmax(logits.float(), dim=-1).masked_fill(targets == 0, 0.0)
     return (torch.xlogy(targets, targets) - targets * log_q).sum(), len(targets)
@@ -59,12 +64,13 @@ def soft_targets(logits: Tensor, targets: Tensor) -> tuple[Tensor, int]:
 def choice(scores: Tensor, n_choices: Tensor, targets: Tensor) -> tuple[Tensor, int]:
     """Cross-entropy over each row's own choices.
 
-    `scores` (sum of n_choices,) one per (input, choice) pair, row after row; `n_choices` (rows,); `targets` (rows,) the right choice's number in its row.
+    `scores` (sum of n_choices,) has one number per (input, choice) pair, row after row; `n_choices` is (rows,).
+    `targets` (rows,) is the right choice's number in its row.
     """
     return F.cross_entropy(by_row(scores, n_choices).float(), targets, reduction="sum"), len(targets)
 
 
 def by_row(scores: Tensor, n_choices: Tensor) -> Tensor:
-    """Flat pair scores as (rows, most choices); a row with fewer choices is filled with -inf, which a softmax turns to 0."""
+    """Flat pair scores as (rows, most choices). A row with fewer choices is padded with -inf: 0 after a softmax."""
     rows = list(torch.split(scores, n_choices.tolist()))
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=float("-inf"))

@@ -1,12 +1,17 @@
-"""The prompted student: a base finetuned through its own language-model head (Schick & Schütze 2021, 2001.07676; Le Scao & Rush 2021, 2103.08493).
+"""The prompted student: a base finetuned through its own language-model head.
 
-A pattern turns the input into a text with a gap, a verbalizer names a word for each label, and the label is the one whose word the head finds likeliest in
-the gap. Nothing is added to the base, where `encoder:BASE` adds a head that knows nothing yet: the distance of the two learning curves is what the pattern
-is worth. A masked-LM base fills the gap anywhere; a decoder-only one reads left to right, so there the gap ends the pattern.
+Schick & Schütze 2021 (2001.07676), Le Scao & Rush 2021 (2103.08493).
 
-A word of several tokens counts with the mean of its tokens' logits in the one gap.
+A pattern turns the input into a text with a gap. A verbalizer names a word for each label. The answer is the label
+whose word the head finds likeliest in the gap. A word of several tokens has the mean of their logits there.
+
+`encoder:BASE` adds a head that knows nothing yet; here nothing is added to the base. How far apart the two learning
+curves are is what the pattern is worth.
+
+A masked-LM base fills a gap anywhere. A decoder-only one reads left to right, so there the gap is the pattern's end.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +24,19 @@ from torch import Tensor, nn
 
 from stillhouse.errors import UserError
 from stillhouse.records import Example
-from stillhouse.runs import storage_errors
 from stillhouse.student import bases
 from stillhouse.student.artifact import Header
-from stillhouse.student.encoder import SECOND, TINY, EncoderStudent, Row, Rows, defaults, fit_rows, word_tokenizer
+from stillhouse.student.encoder import (
+    SECOND,
+    TINY,
+    EncoderStudent,
+    TokenisedRow,
+    TrainableRows,
+    defaults,
+    fit_rows,
+    tiny_bert,
+    word_tokenizer,
+)
 from stillhouse.student.job import Trained, TrainJob
 from stillhouse.student.train import device, seeded
 
@@ -31,13 +45,16 @@ _NAME = re.compile(r"\{(\w+)\}")
 
 
 class Filler(nn.Module):
-    """A language model that is asked for one place of each sequence, and for the labels' words alone. `words`: token numbers, a list per label."""
+    """A language model that scores the labels' words in the gap of each sequence.
+
+    `words` are token numbers, a list per label.
+    """
 
     def __init__(self, model: Any, words: Sequence[Sequence[int]]) -> None:
         super().__init__()
         self.model, self._words = model, [list(word) for word in words]
         self._gap: Tensor | None = None
-        # The last layer makes a logit per word of the vocabulary: at the gap alone, instead of at every token, that costs next to nothing.
+        # The last layer makes a logit for every word of the vocabulary. At the gap alone this costs next to nothing.
         model.get_output_embeddings().register_forward_pre_hook(lambda _, states: self._at_the_gap(states[0]))
 
     def _at_the_gap(self, states: Tensor) -> tuple[Tensor]:
@@ -45,11 +62,10 @@ class Filler(nn.Module):
         return (states[torch.arange(len(states), device=states.device), self._gap].unsqueeze(1),)
 
     def forward(self, encoded: Mapping[str, Tensor]) -> Tensor:
-        """(sequences, labels). `second_from` (sequences,) is where each sequence's gap is: of a decoder-only base, the token before it."""
+        """(sequences, labels). `second_from` (sequences,): each gap's place, or the one before it at the text's end."""
         self._gap = encoded[SECOND]
-        logits = self.model(**{name: tensor for name, tensor in encoded.items() if name != SECOND}).logits[
-            :, 0
-        ]  # (sequences, vocabulary)
+        model_inputs = {name: tensor for name, tensor in encoded.items() if name != SECOND}
+        logits = self.model(**model_inputs).logits[:, 0]  # (sequences, vocabulary)
         return torch.stack([logits[:, word].mean(dim=-1) for word in self._words], dim=-1)
 
 
@@ -58,7 +74,10 @@ class Filler(nn.Module):
 
 @dataclass(frozen=True)
 class Pattern:
-    """A pattern as a base reads it. `masked`: the base fills a mask token; else it continues the text, and the gap is the pattern's end."""
+    """A pattern as a base reads it.
+
+    `masked`: the base fills in a mask token. Else it continues the text, and the gap is the pattern's end.
+    """
 
     text: str
     instruction: str
@@ -67,73 +86,80 @@ class Pattern:
     masked: bool
 
     def words(self, by_label: Mapping[str, str]) -> dict[str, list[int]]:
-        """The token numbers of each label's word, as they stand in the gap. Raises UserError for a word the base cannot tell from another."""
-        before = self.text.partition("{mask}")[0]
-        found = {label: self._in_gap(" " if before.endswith(" ") else "", word) for label, word in by_label.items()}
-        for label, tokens in found.items():
-            if not tokens or self.tokenizer.unk_token_id in tokens:
+        """The token numbers of each label's word, as they stand in the gap.
+
+        Raises UserError for a word that the base does not know, or cannot tell from another.
+        """
+        space = " " if self.text.partition("{mask}")[0].endswith(" ") else ""
+        tokens = {label: self._in_gap(space, word) for label, word in by_label.items()}
+        for label, numbers in tokens.items():
+            if not numbers or self.tokenizer.unk_token_id in numbers:
                 raise UserError(
-                    f"the base has no token for {by_label[label]!r}, the word of the label {label!r}; name another in [student.verbalizer]"
+                    f"the base has no token for {by_label[label]!r}, the word of the label {label!r}; "
+                    "name another in [student.verbalizer]"
                 )
-        same = [(a, b) for a in found for b in found if a < b and sorted(found[a]) == sorted(found[b])]
-        if same:
-            first, second = same[0]
-            raise UserError(
-                f"the labels {first!r} and {second!r} have the same word to this base; name other words in [student.verbalizer]"
-            )
-        return found
+        for first, second in itertools.product(tokens, repeat=2):
+            if first < second and sorted(tokens[first]) == sorted(tokens[second]):
+                raise UserError(
+                    f"the labels {first!r} and {second!r} have the same word to this base; "
+                    "name other words in [student.verbalizer]"
+                )
+        return tokens
 
     def _in_gap(self, space: str, word: str) -> list[int]:
-        """What the word adds to a text: some tokenizers write a word's first token otherwise at the beginning of a text."""
-        plain, longer = (
-            list(self.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in ("a:", f"a:{space}{word}")
-        )
-        return (
-            longer[len(plain) :]
-            if longer[: len(plain)] == plain
-            else list(self.tokenizer(word, add_special_tokens=False)["input_ids"])
-        )
+        """The word's tokens within a text. At a text's beginning some tokenizers would cut the word differently."""
+        before, with_word = self._tokens("a:"), self._tokens(f"a:{space}{word}")
+        goes_on = with_word[: len(before)] == before
+        return with_word[len(before) :] if goes_on else self._tokens(word)
 
-    def encode(self, examples: Sequence[Example]) -> list[Row]:
-        """Every row's tokens. Of an input that is too long its fields lose their ends, the longest first: the pattern is always whole."""
+    def _tokens(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def encode(self, examples: Sequence[Example]) -> list[TokenisedRow]:
+        """Every row's tokens. Where they are too many, the longest field is cut at its end; the pattern stays whole."""
         return [self._row(example) for example in examples]
 
-    def _row(self, example: Example) -> Row:
+    def _row(self, example: Example) -> TokenisedRow:
         values = self._values(example)
         encoded, truncated = self._encoded(values), False
         while len(encoded["input_ids"]) > self.max_length:
-            name = max(values, key=lambda name: len(values[name]))
-            if not values[name]:
+            longest = max(values, key=lambda name: len(values[name]))
+            length = len(values[longest])
+            if not length:
                 raise UserError(
-                    f"[student] pattern = {self.text!r}: its own words are more than the {self.max_length} tokens that the base reads; shorten it"
+                    f"[student] pattern = {self.text!r}: its own words are more than the {self.max_length} tokens "
+                    "that the base reads; shorten it"
                 )
             share = self.max_length / len(encoded["input_ids"])
-            values[name] = values[name][: min(len(values[name]) - 1, int(len(values[name]) * share))]
+            values[longest] = values[longest][: min(length - 1, int(length * share))]
             encoded, truncated = self._encoded(values), True
         ids = encoded["input_ids"]
         gap = ids.index(self.tokenizer.mask_token_id) if self.masked else len(ids) - 1
-        return Row((encoded,), (gap,), truncated)
+        return TokenisedRow((encoded,), (gap,), truncated)
 
     def _values(self, example: Example) -> dict[str, str]:
-        """What the pattern's names stand for; a mask token in a row's own text is no gap."""
+        """What the pattern's names stand for in this row."""
         own = dict(zip(example.input, example.fields, strict=True)) if isinstance(example.input, Mapping) else {}
         known = {"input": example.text, **own}
         wanted = [name for name in _NAME.findall(self.text) if name not in ("mask", "instruction")]
         if unknown := [name for name in wanted if name not in known]:
             raise UserError(
-                f"[student] pattern = {self.text!r}: row {example.id} has no field {unknown[0]!r}; it has {', '.join(known)}"
+                f"[student] pattern = {self.text!r}: row {example.id} has no field {unknown[0]!r}; "
+                f"it has {', '.join(known)}"
             )
-        return {
-            name: known[name].replace(self.tokenizer.mask_token, " ") if self.masked else known[name] for name in wanted
-        }
+        values = {name: known[name] for name in wanted}
+        if self.masked:  # a mask token in the row's own text must not be taken for the gap
+            values = {name: value.replace(self.tokenizer.mask_token, " ") for name, value in values.items()}
+        return values
 
     def _encoded(self, values: Mapping[str, str]) -> dict[str, list[int]]:
         gap = self.tokenizer.mask_token if self.masked else ""
-        text = _NAME.sub(lambda found: {"mask": gap, "instruction": self.instruction, **values}[found[1]], self.text)
-        encoded = dict(self.tokenizer(text if self.masked else text.rstrip(" ")))
-        if (
-            not self.masked and encoded["input_ids"][-1] == self.tokenizer.eos_token_id
-        ):  # some tokenizers end every text; the answer is still to come
+        by_name = {"mask": gap, "instruction": self.instruction, **values}
+        text = _NAME.sub(lambda name: by_name[name[1]], self.text)
+        if self.masked:
+            return dict(self.tokenizer(text))
+        encoded = dict(self.tokenizer(text.rstrip(" ")))
+        if encoded["input_ids"][-1] == self.tokenizer.eos_token_id:  # some tokenizers end every text, but this goes on
             encoded = {name: tokens[:-1] for name, tokens in encoded.items()}
         return encoded
 
@@ -155,52 +181,57 @@ def _checked(text: str, *, masked: bool) -> str:
 def _verbalizer(job: TrainJob, tokenizer: Any) -> dict[str, str]:
     """The word of each label: as [student.verbalizer] says, else the label itself."""
     assert job.labels is not None
-    asked = job.task.student.verbalizer
-    if asked == "null":
+    verbalizer = job.task.student.verbalizer
+    if verbalizer == "null":
         return _null_words(job.labels, tokenizer, job.seed)
-    if asked is None:
+    if verbalizer is None:
         return {label: label.replace("_", " ") for label in job.labels}
-    if odd := set(asked) ^ set(job.labels):
-        wanted = ", ".join(job.labels)
+    if odd := set(verbalizer) ^ set(job.labels):
         raise UserError(
-            f"[student.verbalizer] must have a word for each label and no other: {', '.join(sorted(odd))} does not fit; the labels are {wanted}"
+            "[student.verbalizer] must have a word for each label and no other: "
+            f"{', '.join(sorted(odd))} does not fit; the labels are {', '.join(job.labels)}"
         )
-    return {label: asked[label] for label in job.labels}
+    return {label: verbalizer[label] for label in job.labels}
 
 
 def _null_words(labels: Sequence[str], tokenizer: Any, seed: int) -> dict[str, str]:
-    """Words that mean nothing here: whole words of the base's vocabulary, drawn by the seed. What they reach is the head's worth without its meaning."""
-    meant = {part.casefold() for label in labels for part in re.findall(r"\w+", label)}
-    pieces = [tokenizer.decode([number]).strip() for number in range(len(tokenizer))]
-    words = sorted(
-        {
-            piece
-            for piece in pieces
-            if piece.isalpha() and piece.isascii() and len(piece) > 2 and piece.casefold() not in meant
-        }
-    )
+    """Words that have nothing to do with the labels: whole words of the base's vocabulary, drawn by the seed.
+
+    With them the student has the base's head and none of its knowledge of the labels' words.
+    """
+    in_labels = {part.casefold() for label in labels for part in re.findall(r"\w+", label)}
+
+    def means_nothing(piece: str) -> bool:
+        return piece.isalpha() and piece.isascii() and len(piece) > 2 and piece.casefold() not in in_labels
+
+    def is_one_token(word: str) -> bool:
+        return len(tokenizer(f" {word}", add_special_tokens=False)["input_ids"]) == 1
+
+    pieces = {tokenizer.decode([number]).strip() for number in range(len(tokenizer))}
+    words = sorted(filter(means_nothing, pieces))
     draw = torch.randperm(len(words), generator=torch.Generator().manual_seed(seed)).tolist()
-    whole = (
-        words[number]
-        for number in draw
-        if len(tokenizer(f" {words[number]}", add_special_tokens=False)["input_ids"]) == 1
-    )
-    found = dict(zip(labels, whole, strict=False))
-    if len(found) < len(labels):
+    drawn = filter(is_one_token, (words[number] for number in draw))
+    by_label = dict(zip(labels, drawn, strict=False))
+    if len(by_label) < len(labels):
         raise UserError(
-            f"the base's vocabulary has {len(found)} whole words that mean nothing here, and {len(labels)} are needed; use another base"
+            f"the base's vocabulary has {len(by_label)} whole words that mean nothing here, and {len(labels)} are "
+            "needed; use another base"
         )
-    return found
+    return by_label
 
 
 # Training
 
 
 def train(job: TrainJob) -> Trained:
-    """Finetune all weights of the base, with the settings of `encoder:BASE`. Raises UserError for a base without a trained language-model head."""
+    """Finetune all weights of the base, with the settings of `encoder:BASE`.
+
+    Raises UserError for a base without a trained language-model head.
+    """
     if job.labels is None:
         raise UserError(
-            f"{job.spec} names a word for each label, and the rows of {job.task.name} bring their own choices; use encoder:{job.base}"
+            f"{job.spec} names a word for each label, and the rows of {job.task.name} bring their own choices; "
+            f"use encoder:{job.base}"
         )
     config = job.settings(defaults(job.base))
     with seeded(job.seed):
@@ -211,17 +242,16 @@ def train(job: TrainJob) -> Trained:
     verbalizer = _verbalizer(job, tokenizer)
     words = pattern.words(verbalizer)
     module = Filler(model, list(words.values()))
-    rows = Rows(job, module, tokenizer, pattern.encode, config.label_smoothing)
+    rows = TrainableRows(job, module, tokenizer, pattern.encode, config.label_smoothing)
     settings = {
         "pattern": pattern.text,
         "instruction": pattern.instruction,
         "max_length": pattern.max_length,
         "masked": masked,
         "words": words,
+        "verbalizer": verbalizer,
     }
-    return fit_rows(
-        job, rows, config, lambda folder: _write(folder, model, tokenizer), {**settings, "verbalizer": verbalizer}
-    )
+    return fit_rows(job, rows, config, lambda folder: bases.save(folder, model, tokenizer), settings)
 
 
 def _pattern(text: str, instruction: str, model: Any, tokenizer: Any, max_length: int, *, masked: bool) -> Pattern:
@@ -241,10 +271,9 @@ def _pretrained(base: str) -> tuple[Any, Any, bool]:
     masked = _is_masked(config, base)
     auto_class = transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
     model, loaded = bases.load_weights(auto_class, source, output_loading_info=True)
-    if loaded[
-        "missing_keys"
-    ]:  # they would be drawn at random, and what is compared is a head that has learned against one that has not
-        raise UserError(_no_head(base, f"its files lack {sorted(loaded['missing_keys'])[0]}"))
+    missing = sorted(loaded["missing_keys"])
+    if missing:  # they would be drawn at random, and a prompted student is about a head that has learned already
+        raise UserError(_no_head(base, f"its files lack {missing[0]}"))
     tokenizer = bases.load_tokenizer(source)
     if masked and tokenizer.mask_token_id is None:
         raise UserError(_no_head(base, "its tokenizer has no mask token"))
@@ -267,22 +296,14 @@ def _no_head(base: str, why: str) -> str:
 
 
 def _scratch(job: TrainJob) -> tuple[Any, Any, bool]:
-    """Two small layers and a vocabulary of the task's own words: for tests and toys, it knows nothing of the language."""
+    """Two small layers with random weights, and a vocabulary of the task's own words. For tests and toys."""
     assert job.labels is not None
-    asked = job.task.student
-    words = asked.verbalizer.values() if isinstance(asked.verbalizer, dict) else job.labels
-    texts = [
-        *words,
-        job.task.instruction,
-        _NAME.sub(" ", asked.pattern or PATTERN),
-        *(text for row in job.train for text in (row.text, *row.fields)),
-    ]
-    tokenizer = word_tokenizer(texts, mask_token="[MASK]")
-    config = transformers.BertConfig(
-        vocab_size=len(tokenizer), hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128, max_position_embeddings=256,
-        pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    return transformers.BertForMaskedLM(config), tokenizer, True
+    settings = job.task.student
+    words = settings.verbalizer.values() if isinstance(settings.verbalizer, dict) else job.labels
+    pattern = _NAME.sub(" ", settings.pattern or PATTERN)
+    of_rows = [text for row in job.train for text in (row.text, *row.fields)]
+    tokenizer = word_tokenizer([*words, job.task.instruction, pattern, *of_rows], mask_token="[MASK]")
+    return transformers.BertForMaskedLM(tiny_bert(tokenizer)), tokenizer, True
 
 
 # Predicting, and on disk
@@ -297,14 +318,8 @@ class PromptedStudent(EncoderStudent):
         super().__init__(header, folder, module, pattern.tokenizer)
         self._pattern = pattern
 
-    def _encode(self, examples: Sequence[Example]) -> list[Row]:
+    def _encode(self, examples: Sequence[Example]) -> list[TokenisedRow]:
         return self._pattern.encode(examples)
-
-
-def _write(folder: Path, model: Any, tokenizer: Any) -> None:
-    with storage_errors(folder), bases.quiet():
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
 
 
 def load(folder: Path, header: Header) -> PromptedStudent:

@@ -1,13 +1,19 @@
-"""A byte-level BPE vocabulary from the task's own text, for students that begin from random weights (Sennrich et al. 2016, 1508.07909).
+"""A byte-level BPE vocabulary from the task's own text, for students that begin from random weights.
 
-What makes a small model learn a task from a few thousand rows is how its text is cut:
-- Answers are cut at figures and quotation marks only, so that what always comes together ("SELECT COUNT(*) FROM orders WHERE status = ") becomes one token
-  (as in SuperBPE, 2503.13423). On the demo's queries an answer is 6 tokens long where word-bound BPE makes 17: a third of the work, and fewer places to err.
-- Questions, and what stands inside an answer's quotation marks, are cut into words and signs: a new wording is still made of known words, and a value is
-  the same tokens where it is asked for and where it is written.
-- A capital is a mark of its own before the word, so "irene", "Irene" and a word that begins a sentence are one token.
-- A figure is a token of its digit and its place in the number: "200" holds no token twice, so what comes next in a number is never in doubt.
-Nothing is lost by it but the spacing of questions; bytes, so that no character is unknown.
+Byte-pair encoding is from Sennrich et al. 2016 (1508.07909).
+
+How its text is cut decides whether a small model learns a task from a few thousand rows:
+- Answers are cut at figures and quotation marks alone. What always comes together ("SELECT COUNT(*) FROM orders WHERE
+  status = ") then becomes one token, as in SuperBPE (2503.13423). On the demo's queries an answer is 6 tokens long,
+  where BPE within words makes 17. That is a third of the work, with fewer places to err.
+- Questions are cut into words and signs, and so is what stands in an answer's quotation marks. A new question is still
+  made of known words, and a value has the same tokens in the question and in the answer.
+- A capital is a mark of its own before the word. "irene", "Irene" and a word that begins a sentence are one token.
+- A figure is a token of its digit and its place in the number. "200" then holds no token twice, and a token of it says
+  which one comes next.
+
+The text can be had back from its tokens, except for the spacing of questions. Tokens are made of bytes, so no character
+is unknown.
 """
 
 import re
@@ -18,10 +24,10 @@ import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 PAD, END = "<pad>", "</s>"
-_SPACE = "\u2423"  # an answer's space: spaces that stay spaces separate tokens and are dropped
-_CAPITAL = "\u21e7"
-_PLACES = 8  # from the ninth on they begin anew
-_FIGURES = [chr(0xE000 + number) for number in range(10 * _PLACES)]  # private-use characters, place by place
+_SPACE = "\u2423"  # stands for a space of an answer; plain spaces part tokens and are dropped
+_CAPITAL = "\u21e7"  # the mark before a word that begins with a capital
+_PLACES = 8  # the ninth digit of a number has the first place's figures again
+_FIGURES = [chr(0xE000 + number) for number in range(10 * _PLACES)]  # ten private-use characters per place
 _FIGURE = re.compile(f"[{_FIGURES[0]}-{_FIGURES[-1]}]")
 _QUOTED = re.compile(r"""('[^'\n]*'|"[^"\n]*")""")
 
@@ -38,7 +44,7 @@ def as_answer(text: str) -> str:
 
 
 def from_answer(decoded: str) -> str:
-    """The text of an answer's tokens, or of its first few: every beginning of the tokens gives a beginning of the text."""
+    """The text of an answer's tokens. The first few tokens give the first part of the text."""
     decoded = re.sub(f"{_CAPITAL}+(.?)", lambda marked: marked[1].upper(), decoded)
     decoded = _FIGURE.sub(lambda figure: str(_FIGURES.index(figure[0]) % 10), decoded)
     return decoded.replace(_SPACE, " ")
@@ -49,19 +55,25 @@ def _cut(value: str) -> str:
 
 
 def _with_places(text: str) -> str:
-    return re.sub(
-        "[0-9]+",
-        lambda number: "".join(_FIGURES[place % _PLACES * 10 + int(digit)] for place, digit in enumerate(number[0])),
-        text,
-    )
+    """Every digit as the figure of its value and place."""
+
+    def figures(number: re.Match[str]) -> str:
+        return "".join(_FIGURES[place % _PLACES * 10 + int(digit)] for place, digit in enumerate(number[0]))
+
+    return re.sub("[0-9]+", figures, text)
 
 
 def _with_capitals(text: str) -> str:
-    return re.sub(r"[^\W\d_]+", lambda word: _CAPITAL + word[0].lower() if _is_capitalised(word[0]) else word[0], text)
+    """Every capitalised word as the mark and the word in lower case."""
+
+    def marked(word: re.Match[str]) -> str:
+        return _CAPITAL + word[0].lower() if _is_capitalised(word[0]) else word[0]
+
+    return re.sub(r"[^\W\d_]+", marked, text)
 
 
 def _is_capitalised(word: str) -> bool:
-    """Whether the mark and the word in lower case give it back."""
+    """Whether the mark and the word in lower case give the word back."""
     lowered = word.lower()
     return word != lowered and lowered[0].upper() + lowered[1:] == word
 

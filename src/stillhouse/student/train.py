@@ -1,11 +1,14 @@
 """The training loop, one for all student families and objectives.
 
-A family hands over a `Trainable` (rows in, loss out); the loop owns batches, precision, optimizer, schedule, validation, early stop and
-checkpoints. What it promises: the same rows, config and seed give the same weights, and on the CPU in float32 a run that was killed and resumed ends
-with the same bits as one that was not. It is not distributed: one process, one device.
+A family hands over a `Trainable`: rows in, loss out. The loop owns batches, precision, optimizer, schedule, validation,
+early stop and checkpoints. It runs in one process, on one device.
+
+The same rows, config and seed give the same weights. On the CPU in float32, a training that was killed and resumed ends
+with the same bits as one that was not.
 """
 
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -14,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,7 +27,8 @@ from torch import Tensor, nn
 from stillhouse.errors import ArtifactError, StillhouseError
 from stillhouse.records import Progress
 from stillhouse.runs import storage_errors
-from stillhouse.student.config import TrainConfig as TrainConfig
+from stillhouse.student.config import TrainConfig
+from stillhouse.student.job import Trained
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -36,7 +40,7 @@ class Trainable(Protocol):
     def module(self) -> nn.Module: ...
 
     def lengths(self) -> Sequence[int]:
-        """What each training row costs in a batch, in tokens; rows of like length share batches."""
+        """How many tokens each training row takes up in a batch. Rows of like length share batches."""
         ...
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
@@ -52,7 +56,7 @@ class Trainable(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FitResult:
     """How a training went. The module holds the weights of the best validation."""
 
@@ -68,12 +72,12 @@ class FitResult:
 
 @dataclass
 class _State:
-    """Where a training stands: with the tensors beside it, all that a checkpoint holds."""
+    """Where a training stands. A checkpoint holds this and the tensors."""
 
-    step: int = 0
+    step: int = 0  # steps taken
     best_step: int = 0
     best_validation: float | None = None
-    without_gain: int = 0
+    without_gain: int = 0  # validations since the last that was better
     wall_s: float = 0.0
     validations: tuple[tuple[int, float], ...] = ()
 
@@ -89,39 +93,40 @@ def fit(
 ) -> FitResult:
     """Train `trainable.module` in place and leave the best weights in it.
 
-    `folder` takes the checkpoint; if one is there, training goes on from it. The caller removes it once the student is saved, and gives every
-    training (rows, config, seed) a folder of its own. Raises StillhouseError where the loss is no longer a number, StorageError on a full disk.
+    `folder` takes the checkpoint; if one is there, training goes on from it. The caller removes it once the student
+    is saved, and gives every training (rows, config, seed) a folder of its own. Raises StillhouseError where the
+    loss is no longer a number, StorageError on a full disk.
     """
-    module = trainable.module.to(device())
+    module, checkpoint = trainable.module.to(device()), folder / CHECKPOINT
+    optimizer = _optimizer(module, config)
     widths = [-(-length // BUCKET) * BUCKET for length in trainable.lengths()]
     steps_per_epoch = len(epoch_batches(widths, config.tokens_per_batch, seed=seed, epoch=0))
     total = max(math.ceil(config.epochs * steps_per_epoch), config.min_steps)
     validate_at = validation_steps(total, steps_per_epoch, config)
 
-    optimizer = _optimizer(module, config)
     with seeded(seed):
-        state, best = _resume(folder / CHECKPOINT, module, optimizer)
+        state, best = _resume(checkpoint, module, optimizer)
         resumed_at = state.step or None
         began, last_checkpoint = clock() - state.wall_s, clock()
         stopped_early = False
-        for step, indices in _plan(
-            widths, config, seed, start=state.step, total=total, steps_per_epoch=steps_per_epoch
-        ):
-            loss = _train_step(trainable, config, optimizer, indices, learning_rate_at(step, total, config))
-            state.step = step + 1
+        batches = _batches(widths, config.tokens_per_batch, seed, start=state.step)
+        while state.step < total and not stopped_early:
+            learning_rate = learning_rate_at(state.step, total, config)
+            loss = _train_step(trainable, config, optimizer, next(batches), learning_rate)
+            state.step += 1
             if not math.isfinite(loss):
                 raise StillhouseError(
-                    f"training broke at step {state.step}: the loss is {loss}; use a learning rate below {config.learning_rate:g}"
+                    f"training broke at step {state.step}: the loss is {loss}; "
+                    f"use a learning rate below {config.learning_rate:g}"
                 )
             if state.step in validate_at:
                 stopped_early = _validate(trainable, config, state, best)
             if on_progress is not None:
                 on_progress(Progress(state.step, total, _what(loss, state.best_validation)))
-            if stopped_early:
-                break
-            if state.step < total and clock() - last_checkpoint >= config.checkpoint_every_s:
+            more_to_do = state.step < total and not stopped_early
+            if more_to_do and clock() - last_checkpoint >= config.checkpoint_every_s:
                 state.wall_s = clock() - began
-                _save_checkpoint(folder / CHECKPOINT, module, optimizer, state, best)
+                _save_checkpoint(checkpoint, module, optimizer, state, best)
                 last_checkpoint = clock()
     _restore(module, best)
     module.eval()
@@ -138,22 +143,49 @@ def fit(
     )
 
 
+def as_trained(
+    result: FitResult,
+    module: nn.Module,
+    *,
+    metric: str,
+    settings: Mapping[str, Any],
+    n_truncated: int,
+    write_files: Callable[[Path], None],
+) -> Trained:
+    """What a family gives back after `fit`."""
+    return Trained(
+        write_files=write_files,
+        settings=settings,
+        best_validation=result.best_validation,
+        metric=metric,
+        n_parameters=sum(parameter.numel() for parameter in module.parameters()),
+        wall_s=result.wall_s,
+        epochs=result.epochs,
+        steps=result.steps,
+        stopped_early=result.stopped_early,
+        n_truncated=n_truncated,
+        resumed_at=result.resumed_at,
+    )
+
+
 # Batches
 
 BUCKET = 8  # tokens; rows whose lengths round up to the same multiple are shuffled among themselves
 
 
 def epoch_batches(widths: Sequence[int], tokens_per_batch: int, *, seed: int, epoch: int) -> list[list[int]]:
-    """The batches of one epoch, in training order: rows of like width together, at most `tokens_per_batch` with padding.
+    """The batches of one epoch, in training order.
 
-    A pure function of its arguments, so the sampler's position is a step number. Every epoch has the same number of batches, because the cuts depend
-    on the sorted widths alone; which rows of a width fall together, and the order of the batches, are drawn anew.
+    A batch holds rows of like width, at most `tokens_per_batch` tokens with padding. Each epoch draws anew which rows
+    of a width share a batch, and in which order the batches come. Their number is the same in every epoch, because the
+    sorted widths alone decide where one batch ends and the next begins.
+
+    Equal arguments give equal batches: a resumed training needs no more than its step number to go on.
     """
     draw = torch.Generator().manual_seed(_mix(seed, epoch))
     shuffled = torch.randperm(len(widths), generator=draw).tolist()
-    by_width = sorted(
-        shuffled, key=lambda row: -widths[row]
-    )  # widest first, so the one batch that is not full is cheap; ties stay shuffled
+    # Widest first, so that the one batch that is not full is a cheap one. Rows of equal width stay shuffled.
+    by_width = sorted(shuffled, key=lambda row: -widths[row])
     batches: list[list[int]] = []
     for row in by_width:
         if batches and (len(batches[-1]) + 1) * widths[batches[-1][0]] <= tokens_per_batch:
@@ -163,20 +195,17 @@ def epoch_batches(widths: Sequence[int], tokens_per_batch: int, *, seed: int, ep
     return [batches[i] for i in torch.randperm(len(batches), generator=draw).tolist()]
 
 
-def _plan(
-    widths: Sequence[int], config: TrainConfig, seed: int, *, start: int, total: int, steps_per_epoch: int
-) -> Iterator[tuple[int, list[int]]]:
-    """(step, rows) from `start` up to `total`."""
-    batches: list[list[int]] = []
-    for step in range(start, total):
-        epoch, position = divmod(step, steps_per_epoch)
-        if not batches or position == 0:
-            batches = epoch_batches(widths, config.tokens_per_batch, seed=seed, epoch=epoch)
-        yield step, batches[position]
+def _batches(widths: Sequence[int], tokens_per_batch: int, seed: int, *, start: int) -> Iterator[list[int]]:
+    """The batches of all epochs, one epoch after another, from step `start` on. They do not end."""
+    steps_per_epoch = len(epoch_batches(widths, tokens_per_batch, seed=seed, epoch=0))
+    first_epoch, position = divmod(start, steps_per_epoch)
+    for epoch in itertools.count(first_epoch):
+        batches = epoch_batches(widths, tokens_per_batch, seed=seed, epoch=epoch)
+        yield from batches[position if epoch == first_epoch else 0 :]
 
 
 def validation_steps(total: int, steps_per_epoch: int, config: TrainConfig) -> frozenset[int]:
-    """After which steps to validate: evenly spaced, the last step always among them."""
+    """After which steps to validate: evenly spaced, and after the last step in any case."""
     wanted = round(total / steps_per_epoch * config.validations_per_epoch)
     count = max(1, min(wanted, config.max_validations, total))
     return frozenset(math.ceil(total * (i + 1) / count) for i in range(count))
@@ -186,7 +215,7 @@ def validation_steps(total: int, steps_per_epoch: int, config: TrainConfig) -> f
 
 
 def learning_rate_at(step: int, total: int, config: TrainConfig) -> float:
-    """Linear warmup to the peak, then a cosine or a line down to 0 after the last step."""
+    """A line up to the peak during the warmup, then a cosine or a line down. It is still above 0 at the last step."""
     warmup = math.ceil(config.warmup * total)
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup
@@ -215,9 +244,10 @@ def _train_step(
 
 
 def _validate(trainable: Trainable, config: TrainConfig, state: _State, best: dict[str, Tensor]) -> bool:
-    """Score the validation rows, keep the weights if none were better, and say whether to stop.
+    """Score the validation rows, keep the weights in `best` if none were better, and say whether to stop.
 
-    A tie keeps the later weights (they were trained longer at a lower learning rate) but is no gain to the patience.
+    Of two equal scores the later weights are kept: they were trained longer, at a lower learning rate. For `patience`
+    an equal score is no gain.
     """
     trainable.module.eval()
     with torch.no_grad(), autocast(config.bf16):
@@ -242,9 +272,8 @@ def _optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
 
 
 def _what(loss: float, best_validation: float | None) -> str:
-    return f"training: loss {loss:.3f}" + (
-        "" if best_validation is None else f", best validation {best_validation:.3f}"
-    )
+    best = "" if best_validation is None else f", best validation {best_validation:.3f}"
+    return f"training: loss {loss:.3f}{best}"
 
 
 # Where it runs
@@ -255,14 +284,17 @@ def device() -> torch.device:
 
 
 def bf16_is_native() -> bool:
-    """Whether bfloat16 products are done in hardware: a CPU with AMX, a GPU from Ampere on. Elsewhere they are slower than float32."""
+    """Whether the hardware multiplies bfloat16: a CPU with AMX, a GPU from Ampere on. Elsewhere float32 is faster."""
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return torch.cpu._is_amx_tile_supported()
 
 
 def bf16_pays() -> bool:
-    """Whether a pretrained encoder trains faster in mixed precision: also on a CPU with AVX512-BF16, where smaller matrices gain nothing."""
+    """Whether a pretrained encoder trains faster in mixed precision.
+
+    It also does on a CPU with AVX512-BF16 alone. There smaller models, with their smaller matrices, gain nothing.
+    """
     return bf16_is_native() or (not torch.cuda.is_available() and torch.cpu._is_avx512_bf16_supported())
 
 
@@ -273,7 +305,7 @@ def autocast(bf16: bool | None) -> torch.autocast:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw from `seed` inside (initial weights, dropout), and leave the process's own generators as they were."""
+    """Inside, torch draws (initial weights, dropout) from `seed`. Afterwards its generators are as they were before."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
@@ -288,7 +320,10 @@ def _mix(seed: int, epoch: int) -> int:
 
 
 def _live(module: nn.Module) -> dict[str, Tensor]:
-    """The tensors that training changes, tied ones once: trained parameters and buffers. Frozen weights come from the base again."""
+    """The tensors that training changes: trained parameters, tied ones once, and buffers.
+
+    Frozen weights are not among them: they are read from the base again.
+    """
     trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
     return trained | dict(module.named_buffers())
 
@@ -302,10 +337,9 @@ def _restore(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
 def _save_checkpoint(
     path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: _State, best: Mapping[str, Tensor]
 ) -> None:
-    """Everything the next step depends on, in one file: a rename then makes it all or nothing."""
-    tensors = {f"weights/{name}": tensor for name, tensor in _live(module).items()} | {
-        f"best/{name}": tensor for name, tensor in best.items()
-    }
+    """Everything that the next step depends on, in one file, so that it is replaced as a whole."""
+    tensors = {f"weights/{name}": tensor for name, tensor in _live(module).items()}
+    tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
     for name, parameter in module.named_parameters():
         tensors |= {f"optimizer/{name}/{key}": value for key, value in optimizer.state.get(parameter, {}).items()}
     tensors["random/cpu"] = torch.get_rng_state()
@@ -315,7 +349,7 @@ def _save_checkpoint(
 
 
 def _resume(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[_State, dict[str, Tensor]]:
-    """Put back what `_save_checkpoint` wrote. Without a checkpoint: the beginning."""
+    """Put back what `_save_checkpoint` wrote; the state and the best weights. No checkpoint: those of the beginning."""
     module.train()
     if not path.is_file():
         return _State(), {}
@@ -342,16 +376,16 @@ def _resume(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> 
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file under a temporary name, flush it to disk, rename it. Raises StorageError where the disk refuses."""
+    """Write a safetensors file: under a temporary name, flushed to disk, then renamed.
+
+    Raises StorageError where the disk refuses.
+    """
     temporary = path.with_name(f".{path.name}.partial")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            save_file(
-                {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-                temporary,
-                dict(metadata or {}),
-            )
+            on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+            save_file(on_cpu, temporary, dict(metadata or {}))
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)

@@ -14,12 +14,11 @@ from typing import Any, Protocol
 
 from stillhouse.consent import Consent, Quote
 from stillhouse.errors import UserError
-from stillhouse.llm.asking import SENT_BACK
 from stillhouse.llm.batch import SHARE, under_way
 from stillhouse.llm.ledger import Ledger
-from stillhouse.llm.metered import IN_A_BATCH, MeteredModel
+from stillhouse.llm.metered import MeteredModel, batch_answered
 from stillhouse.llm.models import Teacher, open_batches, open_teacher
-from stillhouse.llm.parsing import NOT_FITTING, Reply
+from stillhouse.llm.parsing import ParsedReply
 from stillhouse.llm.prices import Price
 from stillhouse.llm.prompted import Answered, PromptedPredictor, new_cost_usd
 from stillhouse.llm.request import Request
@@ -101,7 +100,7 @@ class _Tally:
         self._prompt_hash = prompt_hash(teacher.prompt) if isinstance(teacher, PromptedPredictor) else None
         self.notes = _notes(teacher)
 
-    def recorded(self, index: int, example: Example, answer: tuple[Prediction, Reply, Mapping[str, Any]]) -> None:
+    def recorded(self, index: int, example: Example, answer: tuple[Prediction, ParsedReply, Mapping[str, Any]]) -> None:
         """A recorded row that tells where it comes from is believed; one that does not stays unknown."""
         prediction, reply, row = answer
         own = row.get("provenance") or {}
@@ -123,7 +122,7 @@ class _Tally:
         self.from_store += completion.from_store
         self.price_snapshot = self.price_snapshot or completion.price_snapshot
         self.cost_usd += new_cost_usd(completion)
-        self.batched += IN_A_BATCH in (completion.price_snapshot or "")
+        self.batched += batch_answered(completion)
         origin = provenance(
             self._teacher.name,
             date=completion.created,
@@ -140,15 +139,15 @@ class _Tally:
         self._session.report(done, self._n, "waiting for a batch")
 
     def _count(
-        self, index: int, example: Example, prediction: Prediction, reply: Reply, origin: Mapping[str, Any]
+        self, index: int, example: Example, prediction: Prediction, reply: ParsedReply, origin: Mapping[str, Any]
     ) -> None:
         self.done += 1
         self.sent_back += reply.sent_back
         if reply.lacking:
             self.lacking.update(reply.lacking)
         if prediction.output is None:
-            kind = _kind(prediction.error or "no answer")
-            self.rejected[kind if kind in self.rejected or len(self.rejected) < _MOST_REASONS else _ANOTHER] += 1
+            reason = reply.counted_as or prediction.error or "no answer"
+            self.rejected[reason if reason in self.rejected or len(self.rejected) < _MOST_REASONS else _ANOTHER] += 1
         else:
             self.lenient += reply.how == "lenient"
             self.repaired += reply.how == "repaired"
@@ -196,13 +195,6 @@ def _price_today(teacher: Teacher) -> Price | None:
     if isinstance(teacher, PromptedPredictor):
         return teacher.model.price_of(1000) if isinstance(teacher.model, MeteredModel) else None
     return teacher.price
-
-
-def _kind(reason: str) -> str:
-    """The reason as it is counted: which of its fields does not fit a schema differs from row to row, and stays with the row."""
-    if not reason.startswith(NOT_FITTING):
-        return reason
-    return NOT_FITTING + (SENT_BACK if reason.endswith(SENT_BACK) else "")
 
 
 def _notes(teacher: Teacher) -> tuple[str, ...]:

@@ -1,23 +1,24 @@
-"""Near-duplicates by ROUGE-L, as self-instruct and Stanford Alpaca drop them: a text goes if its F with any kept one is above 0.7.
+"""Near-duplicates by ROUGE-L, as self-instruct and Stanford Alpaca drop them: a text goes if F with a kept one is over 0.7.
 
-The decisions are exactly those of a greedy pass with the `rouge_score` package (its tokenizer without stemmer, its floating-point F = 2PR / (P + R)), which
-compares every text with every kept one. Here a prefix filter (Chaudhuri et al. 2006, "A primitive operator for similarity joins") leaves few to compare: texts
-of m and n tokens with F above the threshold share a subsequence of some least length L, so they share L tokens, so of any fixed order of tokens they share one
-of the first m - L + 1 and n - L + 1. With rare tokens first, hardly any other text does. RapidFuzz's bit-parallel LCS then measures those that are left.
+The decisions are exactly those of a greedy pass with the `rouge_score` package, which compares every text with every
+kept one. Its tokenizer without stemmer is kept, and so is its floating-point F = 2PR / (P + R).
+
+A prefix filter (Chaudhuri et al. 2006, "A primitive operator for similarity joins") leaves few texts to compare. Two
+texts of m and n tokens with F above the threshold share a subsequence of at least some length L, so they share L tokens.
+In any fixed order of tokens they then share one of the first m - L + 1 and n - L + 1. With rare tokens first, hardly
+any other text does. RapidFuzz's bit-parallel LCS measures those that are left.
 """
 
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rapidfuzz import process
 from rapidfuzz.distance import LCSseq
 
 from stillhouse.errors import UserError
-from stillhouse.teacher.kept_file import KeptFile, Row
 
 THRESHOLD = 0.7  # Self-Instruct (2212.10560) section 2.2, and Alpaca's script
 _TOKEN = re.compile("[a-z0-9]+")
@@ -28,28 +29,42 @@ _UNSPACED = (
 _WORD = re.compile(rf"[^\W{_UNSPACED}]+|[{_UNSPACED}]")
 _CHARACTERS = 0x110000  # token numbers below this are spelled as characters: RapidFuzz is fastest on str
 
+RowName = str | int
+
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of a text. `score` and `row` name the kept text it resembles most; None for one that is kept, for it was compared with few."""
+class FilterDecision:
+    """What became of a text. `score` and `row` name the kept text that it resembles most.
+
+    They are None for a text that is kept: it was compared with few others.
+    """
 
     kept: bool
     score: float | None = None
-    row: Row | None = None
+    row: RowName | None = None
 
 
 def rouge_tokens(text: str) -> list[str]:
-    """Lower-case runs of a-z and 0-9, as `rouge_score` splits without its stemmer. A text in another script has no tokens at all."""
+    """Lower-case runs of a-z and 0-9, as `rouge_score` splits without its stemmer.
+
+    A text in another script has no tokens at all.
+    """
     return _TOKEN.findall(text.lower())
 
 
 def words(text: str) -> list[str]:
-    """Runs of letters, digits and underscores of any script, without case; characters one by one in scripts that write without spaces."""
+    """Runs of letters, digits and underscores of any script, without case.
+
+    In scripts that write without spaces, each character is a word.
+    """
     return _WORD.findall(text.casefold())
 
 
 def f_measure(length: int, m: int, n: int) -> float:
-    """ROUGE-L's F of two texts of m and n tokens with a longest common subsequence of `length`, rounded as `rouge_score` rounds it; 0 for empty ones."""
+    """ROUGE-L's F of texts of m and n tokens whose longest common subsequence is `length`; 0 for empty texts.
+
+    It is rounded as `rouge_score` rounds it.
+    """
     if length == 0:
         return 0.0
     precision, recall = length / m, length / n
@@ -57,67 +72,61 @@ def f_measure(length: int, m: int, n: int) -> float:
 
 
 def rouge_l_keep(texts: Iterable[str], threshold: float = THRESHOLD) -> list[bool]:
-    """Which texts a greedy pass keeps: those whose F with every text kept before is at most `threshold`. Texts without tokens are kept."""
+    """Which texts a greedy pass keeps: those whose F with every text kept before is at most `threshold`.
+
+    Texts without tokens are kept.
+    """
     texts = list(texts)
-    found = RougeFilter(threshold)
-    found.expect(texts)
-    return [found.add(text).kept for text in texts]
+    rouge = RougeFilter(threshold)
+    rouge.expect(texts)
+    return [rouge.add(text).kept for text in texts]
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise UserError for a threshold of F that would keep all texts or none."""
+    if not 0 <= threshold < 1:
+        raise UserError(
+            f"a ROUGE-L threshold of {threshold:g} sorts nothing; give one from 0 to below 1 "
+            f"({THRESHOLD:g} is Alpaca's)"
+        )
 
 
 class RougeFilter:
-    """The texts kept so far, ready to be compared with the next one. Memory grows with the number of their tokens, which `split` makes of a text.
+    """The texts kept so far, ready to be compared with the next one. `split` makes tokens of a text.
 
-    With a `state` file every text that is kept is appended to it (and handed to the system before `add` returns), and the next filter on that file goes on from
-    there. Given the texts anew with the same rows, it names a text's own row where that was kept before. Raises what `KeptFile` raises: the file is another
-    filter's at this moment, belongs to another threshold, is none, or cannot be written.
+    Memory grows with the number of tokens.
     """
 
-    def __init__(
-        self,
-        threshold: float = THRESHOLD,
-        *,
-        state: str | Path | None = None,
-        split: Callable[[str], list[str]] = rouge_tokens,
-    ) -> None:
-        if not 0 <= threshold < 1:
-            raise UserError(
-                f"a ROUGE-L threshold of {threshold:g} sorts nothing; give one from 0 to below 1 ({THRESHOLD:g} is Alpaca's)"
-            )
+    def __init__(self, threshold: float = THRESHOLD, *, split: Callable[[str], list[str]] = rouge_tokens) -> None:
+        check_threshold(threshold)
         self.threshold, self._split = threshold, split
         self._numbers: dict[str, int] = {}  # token -> its number, in order of appearance
         self._ranks: list[int] = []  # number -> its place in the order: rare tokens first
-        self._rows: dict[
-            Any, tuple[int, Row]
-        ] = {}  # spelled text -> its place among the kept, its row; equal texts share the first one's
+        # Spelled text -> its place among the kept texts, and its row. Equal texts share those of the first.
+        self._rows: dict[Any, tuple[int, RowName]] = {}
         self._count = 0
-        self._for_longer: dict[
-            int, list[Any]
-        ] = {}  # token -> texts that have it in the prefix which a partner of their length or more must meet
-        self._for_shorter: dict[int, list[Any]] = {}  # the same for a shorter partner
+        # Token -> the texts that have it in their prefix. Which prefix depends on the partner's length: see `_prefix`.
+        self._for_longer: dict[int, list[Any]] = {}  # to be met by partners of the same length or longer
+        self._for_shorter: dict[int, list[Any]] = {}
         self._prefixes: dict[int, tuple[int, int, int]] = {}
         self._ranked_at = 64  # texts from which the order of tokens is made anew
-        self._file: KeptFile | None = None
-        if state is not None:
-            self._file = KeptFile(Path(state), "rouge_l", threshold)
-            for kept, tokens in self._file.read():
-                self._index(tokens, kept)
 
-    def __len__(self) -> int:
-        return self._count
+    def add(self, text: str, row: RowName | None = None) -> FilterDecision:
+        """Keep the text, or say which kept one it resembles most (the first of equals).
 
-    def add(self, text: str, row: Row | None = None) -> Verdict:
-        """Keep the text, or say which kept one it resembles most (the first of equals). `row` names it; default: the number of texts kept before it."""
+        `row` names the text; default: the number of texts kept before it.
+        """
         tokens = self._split(text)
         if (near := self._closest(tokens)) is not None:
             return near
         self._keep(tokens, row)
-        return Verdict(kept=True)
+        return FilterDecision(kept=True)
 
-    def closest(self, text: str) -> Verdict | None:
+    def closest(self, text: str) -> FilterDecision | None:
         """The kept text with the highest F above the threshold; None: there is none."""
         return self._closest(self._split(text))
 
-    def insert(self, text: str, row: Row | None = None) -> None:
+    def insert(self, text: str, row: RowName | None = None) -> None:
         """Keep the text whatever it resembles."""
         self._keep(self._split(text), row)
 
@@ -126,12 +135,7 @@ class RougeFilter:
         self._rank(Counter(number for text in texts for number in set(self._numbered(self._split(text)))))
         self._ranked_at = max(self._ranked_at, 2 * len(texts))
 
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _closest(self, tokens: Sequence[str]) -> Verdict | None:
+    def _closest(self, tokens: Sequence[str]) -> FilterDecision | None:
         m = len(tokens)
         if m == 0:
             return None
@@ -141,31 +145,25 @@ class RougeFilter:
         candidates: set[Any] = set()
         for index, prefix in ((self._for_longer, shorter), (self._for_shorter, longer)):
             for number in rare_first[:prefix]:
-                if (found := index.get(number)) is not None:
-                    candidates.update(found)
-        spelled = spell(numbers)
-        if (
-            not candidates
-            or process.extractOne(spelled, candidates, scorer=LCSseq.similarity, score_cutoff=least) is None
-        ):
+                if (texts := index.get(number)) is not None:
+                    candidates.update(texts)
+        if not candidates:
             return None
-        near = process.extract(spelled, candidates, scorer=LCSseq.similarity, score_cutoff=least, limit=None)
+        spelled = spell(numbers)
+        scorer = LCSseq.similarity
+        if process.extractOne(spelled, candidates, scorer=scorer, score_cutoff=least) is None:
+            return None
+        near = process.extract(spelled, candidates, scorer=scorer, score_cutoff=least, limit=None)
         score, _, other = max(
             (f_measure(int(length), m, len(other)), -self._rows[other][0], other) for other, length, _ in near
         )
-        return Verdict(False, score, self._rows[other][1]) if score > self.threshold else None
+        return FilterDecision(False, score, self._rows[other][1]) if score > self.threshold else None
 
-    def _keep(self, tokens: list[str], row: Row | None) -> None:
-        row = self._count if row is None else row
-        if self._file is not None:
-            self._file.append(row, tokens)
-        self._index(tokens, row)
-
-    def _index(self, tokens: Sequence[str], row: Row) -> None:
+    def _keep(self, tokens: Sequence[str], row: RowName | None) -> None:
         numbers = self._numbered(tokens)
         spelled = spell(numbers)
         if tokens and spelled not in self._rows:
-            self._rows[spelled] = (self._count, row)
+            self._rows[spelled] = (self._count, self._count if row is None else row)
             self._post(numbers, spelled)
         self._count += 1
         if self._count >= self._ranked_at:
@@ -189,9 +187,10 @@ class RougeFilter:
         return numbers
 
     def _prefix(self, m: int) -> tuple[int, int, int]:
-        """Of a text of m tokens: the least common subsequence that passes the threshold with any partner; its prefix towards shorter, and towards longer ones.
+        """Of a text of m tokens: the least common subsequence that can pass, and its prefixes: for shorter partners, longer.
 
-        A shorter partner may lie in the text as a whole, and then needs least; one of m tokens or more needs at least what one of m tokens does.
+        "To pass" is to have an F above the threshold. A shorter partner needs the least, for it may lie in the text as
+        a whole. A partner of m tokens or more needs at least what one of exactly m tokens needs.
         """
         if (known := self._prefixes.get(m)) is None:
             start = max(1, int(self.threshold * m / (2 - self.threshold)) - 1)
@@ -214,7 +213,10 @@ class RougeFilter:
 
 
 def spell(numbers: Sequence[int]) -> Any:
-    """The tokens as something hashable that RapidFuzz compares: a str, a character a token; where numbers outgrow characters, the numbers."""
+    """The tokens as something hashable that RapidFuzz compares: a str with one character for each token.
+
+    Where there are more different tokens than characters, it is a tuple of the numbers.
+    """
     return "".join(map(chr, numbers)) if max(numbers, default=0) < _CHARACTERS else tuple(numbers)
 
 

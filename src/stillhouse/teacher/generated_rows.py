@@ -9,11 +9,11 @@ from typing import Any
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.runs import write_atomic, write_json
 from stillhouse.store import Store
-from stillhouse.teacher.asking import Asking
 from stillhouse.teacher.generation import Sources
+from stillhouse.teacher.generation_settings import GenerationSettings
 from stillhouse.teacher.provenance import licence_class, prompt_hash, provenance
 from stillhouse.teacher.screen import Candidate, Passing, Screen
-from stillhouse.teacher.self_instruct import Harvest
+from stillhouse.teacher.self_instruct import Generation
 
 Row = Mapping[str, Any]
 
@@ -63,11 +63,11 @@ def row_of(candidate: Candidate, store: Store, model: MeteredModel, licence: str
 
 
 def report_of(
-    harvest: Harvest,
+    generation: Generation,
     sources: Sources,
     rows: Sequence[Row],
     model: MeteredModel,
-    asking: Asking,
+    asking: GenerationSettings,
     *,
     n: int,
     cost_usd: float | None,
@@ -81,12 +81,12 @@ def report_of(
         teacher=model.name,
         n=n,
         kept=len(screen.kept),
-        stopped=harvest.stopped,
-        why=harvest.why,
-        calls=len(harvest.curve),
-        from_store=harvest.from_store,
+        stopped=generation.stopped,
+        why=generation.why,
+        calls=len(generation.curve),
+        from_store=generation.from_store,
         dropped=screen.reasons,
-        curve=[(point.asked, point.kept) for point in harvest.curve],
+        curve=[(point.asked, point.kept) for point in generation.curve],
         held_out=len(screen.held_out),
         known=len(sources.known),
         filters=screen.passing,

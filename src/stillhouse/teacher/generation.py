@@ -7,15 +7,15 @@ from pathlib import Path
 
 from stillhouse.consent import Consent, Quote
 from stillhouse.data.dataset import label_set
-from stillhouse.data.split import Splits
+from stillhouse.data.splits import Splits
 from stillhouse.errors import UserError
 from stillhouse.llm.context import context_window, listed_window
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.models import endpoint
 from stillhouse.settings import ModelSettings
 from stillhouse.task import Task
-from stillhouse.teacher.asking import Asking
 from stillhouse.teacher.filters import THRESHOLD, RougeFilter
+from stillhouse.teacher.generation_settings import GenerationSettings
 from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.inputs import NEW, TaskInputs
 from stillhouse.teacher.instructions import Exercises, load_seeds
@@ -58,7 +58,7 @@ class Sources:
     warnings: list[str]
 
 
-def from_seeds(seeds: Path | str, held_out: HeldOut, model: str, wanted: Wanted, asking: Asking) -> Sources:
+def from_seeds(seeds: Path | str, held_out: HeldOut, model: str, wanted: Wanted, asking: GenerationSettings) -> Sources:
     """New exercises from seed tasks."""
     if wanted.balance or wanted.ways != (NEW,):
         raise UserError("--balance and --evolve make inputs for a task; leave them out with --seeds")
@@ -69,7 +69,9 @@ def from_seeds(seeds: Path | str, held_out: HeldOut, model: str, wanted: Wanted,
     return _known_to(screen, Sources(Exercises(model, tasks, asking), screen, known, "seeds", left_out))
 
 
-def from_task(task: Task, splits: Splits, held_out: HeldOut, model: str, wanted: Wanted, asking: Asking) -> Sources:
+def from_task(
+    task: Task, splits: Splits, held_out: HeldOut, model: str, wanted: Wanted, asking: GenerationSettings
+) -> Sources:
     """New inputs for a task, in the style of its rows. Only real rows are shown; generated ones are known."""
     if wanted.rules_off:
         raise UserError(
@@ -91,7 +93,7 @@ def from_task(task: Task, splits: Splits, held_out: HeldOut, model: str, wanted:
 
 def _screen(wanted: Wanted, held_out: HeldOut) -> Screen:
     near = NEAR[wanted.near](THRESHOLD if wanted.threshold is None else wanted.threshold)
-    return Screen({}, near, wanted.near, held_out)
+    return Screen(rules={}, near=near, near_name=wanted.near, held_out=held_out)
 
 
 def _known_to(screen: Screen, sources: Sources) -> Sources:
@@ -100,7 +102,7 @@ def _known_to(screen: Screen, sources: Sources) -> Sources:
     return sources
 
 
-async def with_context(asking: Asking, model: str, settings: ModelSettings) -> Asking:
+async def with_context(asking: GenerationSettings, model: str, settings: ModelSettings) -> GenerationSettings:
     """How to ask, with the model's context and effort where only others than the user name them.
 
     The context is that of the first who knows it: the user, the settings, the table of models, the endpoint's own list.

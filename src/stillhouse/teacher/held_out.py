@@ -1,13 +1,14 @@
-"""The rows that a generated row must not resemble: validation, calibration and test. A set that was made with them in it measures nothing.
+"""The rows that a generated row must not resemble: validation, calibration and test.
 
-Three looks, for each sees what the others miss: the same words (whatever case, spacing and punctuation), ROUGE-L over words of
-any script (words changed or put in between), MinHash (parts in another order).
+A set that was made with them in it measures nothing. There are three comparisons, for each sees what the others miss.
+The same words, whatever case, spacing and punctuation. ROUGE-L over words of any script: words changed or put in
+between. MinHash: parts in another order.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from stillhouse.data.leakage import normalise
 from stillhouse.errors import LeakageError
 from stillhouse.records import Example
 from stillhouse.teacher.filters import THRESHOLD, RougeFilter, words
@@ -42,13 +43,13 @@ class HeldOut:
         for row in rows:
             number = len(self._names)
             self._names.append((part, row.id))
-            self._exact.setdefault(bare(row.text), number)
+            self._exact.setdefault(normalise(row.text), number)
             self._rouge.insert(row.text, number)
             self._minhash.insert(row.text, number)
 
     def resembles(self, text: str) -> Resemblance | None:
-        """Which held-out row the text resembles, and by which look; None: none."""
-        if (number := self._exact.get(bare(text))) is not None:
+        """Which held-out row the text resembles, and by which comparison; None: none."""
+        if (number := self._exact.get(normalise(text))) is not None:
             return Resemblance("exact", 1.0, *self._names[number])
         for how, near in (("rouge-l", self._rouge.closest(text)), ("minhash", self._minhash.closest(text))):
             if near is not None and near.score is not None:
@@ -57,23 +58,17 @@ class HeldOut:
 
     def refuse(self, rows: Iterable[Example], where: str) -> None:
         """Raise LeakageError where rows resemble held-out ones; it names them, of many the first ten."""
-        found = [(row.id, near) for row in rows if (near := self.resembles(row.text)) is not None]
-        if found:
-            named = "; ".join(
-                f"{id_!r} resembles {near.part} row {near.row!r} ({near.how}, {near.score:.2f})"
-                for id_, near in found[:NAMED]
-            )
-            more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
-            what = (
-                "a generated row resembles a held-out one"
-                if len(found) == 1
-                else f"{len(found)} generated rows resemble held-out ones"
-            )
-            raise LeakageError(
-                f"{where}: {what}: {named}{more}; take such rows out, for numbers on rows that were trained on mean nothing"
-            )
-
-
-def bare(text: str) -> str:
-    """The words and signs of a text in order, without case, spacing and punctuation; as splits compare texts."""
-    return " ".join(re.findall(r"\w+|[^\w\s.,;:!?'\"]", text.casefold()))
+        copies = [(row.id, near) for row in rows if (near := self.resembles(row.text)) is not None]
+        if not copies:
+            return
+        named = "; ".join(
+            f"{id_!r} resembles {near.part} row {near.row!r} ({near.how}, {near.score:.2f})"
+            for id_, near in copies[:NAMED]
+        )
+        more = f"; and {len(copies) - NAMED} more" if len(copies) > NAMED else ""
+        what = f"{len(copies)} generated rows resemble held-out ones"
+        if len(copies) == 1:
+            what = "a generated row resembles a held-out one"
+        raise LeakageError(
+            f"{where}: {what}: {named}{more}; take such rows out, for numbers on rows that were trained on mean nothing"
+        )

@@ -1,7 +1,9 @@
-"""New inputs for a task of one's own, in the style of its examples; per class where classes are to be balanced; and variants of single inputs.
+"""New inputs for a task of one's own: in the style of its rows, or as variants of single rows; per class if asked for.
 
-Evolving inputs (harder, rarer, rephrased) goes back to Evol-Instruct (Xu et al. 2023, 2304.12244), here without its chains: every variant's parent is a real
-row, so drift stays one step deep. A class that was asked for is no label: whether the teacher agrees is for `label` to ask.
+Variants (harder, rarer, rephrased) go back to Evol-Instruct (Xu et al. 2023, 2304.12244), here without its chains.
+Every variant's parent is a real row, so drift stays one step deep.
+
+A class that was asked for is no label: whether the teacher agrees is for `label` to ask.
 """
 
 import json
@@ -15,15 +17,18 @@ from stillhouse.errors import UserError
 from stillhouse.llm.request import Request, is_unicode
 from stillhouse.records import Example
 from stillhouse.task import Task
-from stillhouse.teacher.asking import Asking, check_context
+from stillhouse.teacher.generation_settings import GenerationSettings, check_context
 from stillhouse.teacher.instructions import lineage
 from stillhouse.teacher.numbered import MARK, Block, template
 from stillhouse.teacher.screen import Candidate
-from stillhouse.teacher.self_instruct import Call
+from stillhouse.teacher.self_instruct import ProposalCall
 
 NEW = "new"
 VARIANTS = {
-    "harder": "harder to answer right than the given one: nearer to the border between two answers, with more conditions, or with what misleads",
+    "harder": (
+        "harder to answer right than the given one: nearer to the border between two answers, with more conditions, "
+        "or with what misleads"
+    ),
     "rarer": "rarer: the same kind of wish, about things, words and situations that seldom come up",
     "rephrased": "in other words: the same content, said as another person would say it",
 }
@@ -37,58 +42,59 @@ class TaskInputs:
         model: str,
         task: Task,
         rows: Sequence[Example],
-        asking: Asking,
+        settings: GenerationSettings,
         *,
         ways: Sequence[str] = (NEW,),
         labels: Sequence[str] = (),
     ) -> None:
         if unknown := [way for way in ways if way != NEW and way not in VARIANTS]:
             raise UserError(f"{unknown[0]!r} is no way to make inputs; give {NEW} or {', '.join(VARIANTS)}")
-        self.model, self.task, self.rows, self.asking = model, task, rows, asking
+        self.model, self.task, self.rows, self.settings = model, task, rows, settings
         self.ways, self.labels = tuple(dict.fromkeys(ways)), tuple(labels)
         self._of = {label: [row for row in rows if (row.label or row.teacher_label) == label] for label in labels}
         if empty := [label for label, of in self._of.items() if not of]:
             raise UserError(
-                f"no training row has the label {empty[0]!r}, so there is nothing to show for it; add one, or leave out --balance"
+                f"no training row has the label {empty[0]!r}, so there is nothing to show for it; "
+                "add one, or leave out --balance"
             )
         self._fields = tuple(rows[0].input) if isinstance(rows[0].input, Mapping) else None
         self._choices = rows[0].choices is not None
 
-    def calls(self, first: int, n: int, kept: Sequence[Candidate]) -> list[Call]:
-        """The calls number `first` to `first + n - 1`; each asks for the class of which fewest are kept and asked for.
+    def calls(self, first: int, n: int, kept: Sequence[Candidate]) -> list[ProposalCall]:
+        """The calls number `first` to `first + n - 1`. Each asks for the class of which fewest are kept or asked for.
 
-        The ways are in another order each time they come round: in step with the classes, the way would tell the class.
+        The ways come round in another order each time. In a fixed order they could keep step with the classes, and then
+        the way would tell the class.
         """
         counts = Counter(candidate.row["lineage"].get("asked_label") for candidate in kept)
-        made = []
+        calls = []
         for number in range(first, first + n):
             label = min(self.labels, key=lambda name: counts[name]) if self.labels else None
-            counts[label] += self.asking.per_call
-            made.append(self._call(number, label))
-        return made
+            counts[label] += self.settings.per_call
+            calls.append(self._call(number, label))
+        return calls
 
-    def _call(self, number: int, label: str | None) -> Call:
+    def _call(self, number: int, label: str | None) -> ProposalCall:
         turn, place = divmod(number, len(self.ways))
-        ways = random.Random(f"{self.asking.seed}:ways:{turn}").sample(self.ways, len(self.ways))
-        way, draw = ways[place], random.Random(f"{self.asking.seed}:{number}")
+        ways = random.Random(f"{self.settings.seed}:ways:{turn}").sample(self.ways, len(self.ways))
+        way, draw = ways[place], random.Random(f"{self.settings.seed}:{number}")
         pool = list(self._of[label]) if label is not None else list(self.rows)
-        shown = draw.sample(pool, min(1 if way != NEW else self.asking.shots, len(pool)))
-        numbers = {"n": self.asking.per_call, "first": len(shown) + 1, "last": len(shown) + self.asking.per_call}
-        told = {"instruction": self.task.instruction.strip(), "form": self._form(), **numbers}
+        shown = draw.sample(pool, min(1 if way != NEW else self.settings.shots, len(pool)))
+        n = self.settings.per_call
+        numbers = {"n": n, "first": len(shown) + 1, "last": len(shown) + n}
+        values = {"instruction": self.task.instruction.strip(), "form": self._form(), **numbers}
         if way == NEW:
-            system = template("inputs", label=f' whose right answer is "{label}"' if label is not None else "", **told)
+            of_label = "" if label is None else f' whose right answer is "{label}"'
+            system = template("inputs", label=of_label, **values)
         else:
-            system = template(
-                "variants",
-                how=VARIANTS[way] + (f', and with the right answer "{label}"' if label is not None else ""),
-                **told,
-            )
+            of_label = "" if label is None else f', and with the right answer "{label}"'
+            system = template("variants", how=VARIANTS[way] + of_label, **values)
         blocks = [f"{MARK} {place}\n{self._shown(row)}" for place, row in enumerate(shown, start=1)]
         messages = ({"role": "system", "content": system}, {"role": "user", "content": "\n\n".join(blocks)})
-        request = Request(self.model, messages, self.asking.parameters, sample_index=number)
+        request = Request(self.model, messages, self.settings.parameters, sample_index=number)
         longest = max(shown, key=lambda row: len(row.text))
-        check_context(request, self.asking, f"the row {longest.id!r}")
-        return Call(request, numbers["first"], numbers["last"], tuple(row.id for row in shown), way, label)
+        check_context(request, self.settings, f"the row {longest.id!r}")
+        return ProposalCall(request, numbers["first"], numbers["last"], tuple(row.id for row in shown), way, label)
 
     def _form(self) -> str:
         if self._choices:
@@ -102,40 +108,43 @@ class TaskInputs:
             return json.dumps({"input": row.input, "choices": list(row.choices or ())}, ensure_ascii=False)
         return row.input if isinstance(row.input, str) else json.dumps(row.input, ensure_ascii=False)
 
-    def read(self, call: Call, block: Block, id_: str) -> Candidate | str:
+    def read(self, call: ProposalCall, block: Block, id_: str) -> Candidate | str:
         """The input of a block, in the form of the task's rows."""
         choices: tuple[str, ...] | None = None
-        found: Any = block.text
+        new_input: Any = block.text
         if self._choices or self._fields is not None:
-            found = _json_object(block.text)
-            if found is None:
+            new_input = _json_object(block.text)
+            if new_input is None:
                 return "not a JSON object"
         if self._choices:
-            raw = found.get("choices")
-            if (
-                not isinstance(raw, list)
-                or len(set(map(str, raw))) < 2
-                or not all(isinstance(choice, str) and choice.strip() for choice in raw)
-            ):
+            if (choices := _two_choices(new_input.get("choices"))) is None:
                 return "no two choices"
-            choices, found = tuple(dict.fromkeys(raw)), found.get("input")
-        if self._fields is not None and (not isinstance(found, dict) or set(found) != set(self._fields)):
+            new_input = new_input.get("input")
+        if self._fields is not None and (not isinstance(new_input, dict) or set(new_input) != set(self._fields)):
             return "other fields than the task's rows"
-        if self._fields is None and (not isinstance(found, str) or not found.strip()):
+        if self._fields is None and (not isinstance(new_input, str) or not new_input.strip()):
             return "no text"
-        if not is_unicode(json.dumps(found, ensure_ascii=False) + "".join(choices or ())):
+        if not is_unicode(json.dumps(new_input, ensure_ascii=False) + "".join(choices or ())):
             return "not valid Unicode"
-        example = Example(id_, found, choices=choices)
-        row: dict[str, Any] = {"id": id_, "input": found, "lineage": lineage(call, block)}
-        return Candidate(
-            id_, example.text, example.text, row if choices is None else row | {"choices": list(choices)}, example.text
-        )
+        row: dict[str, Any] = {"id": id_, "input": new_input, "lineage": lineage(call, block)}
+        if choices is not None:
+            row["choices"] = list(choices)
+        text = Example(id_, new_input, choices=choices).text
+        return Candidate(id_, text, judged=text, row=row, whole=text)
+
+
+def _two_choices(value: Any) -> tuple[str, ...] | None:
+    """The different choices in a list of texts, at least two; None where it is something else."""
+    if not isinstance(value, list) or not all(isinstance(choice, str) and choice.strip() for choice in value):
+        return None
+    choices = tuple(dict.fromkeys(value))
+    return choices if len(choices) >= 2 else None
 
 
 def _json_object(text: str) -> dict[str, Any] | None:
     fenced = re.search(r"```(?:json)?\s*(.*?)```", text, re.DOTALL)
     try:
-        found = json.loads(fenced[1] if fenced else text)
+        value = json.loads(fenced[1] if fenced else text)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None

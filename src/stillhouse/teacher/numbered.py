@@ -1,4 +1,7 @@
-"""Numbered replies: blocks below lines `## 4`, `## 5`, ..., read by their numbers. A tail that was cut off is dropped, never repaired."""
+"""Numbered replies: blocks below lines `## 4`, `## 5`, ..., read by their numbers.
+
+A tail that was cut off is dropped, never repaired.
+"""
 
 import re
 from dataclasses import dataclass
@@ -27,9 +30,12 @@ def template(name: str, **values: object) -> str:
 
 
 def blocks(reply: str, first: int, last: int, *, cut_off: bool) -> list[Block]:
-    """The blocks of a reply in its order. What is not numbered from `first` to `last`, comes twice, is empty or was cut off has a problem."""
+    """The blocks of a reply in its order.
+
+    A block has a problem where its number is not from `first` to `last`, comes twice, or where it is empty or cut off.
+    """
     heads = list(_HEAD.finditer(reply))
-    found: list[Block] = []
+    read: list[Block] = []
     seen: set[int] = set()
     for place, head in enumerate(heads):
         end = heads[place + 1].start() if place + 1 < len(heads) else len(reply)
@@ -45,8 +51,8 @@ def blocks(reply: str, first: int, last: int, *, cut_off: bool) -> list[Block]:
             problem = "empty"
         else:
             seen.add(number)
-        found.append(Block(number, text, problem))
-    return found
+        read.append(Block(number, text, problem))
+    return read
 
 
 def fields(text: str) -> dict[str, str] | None:
@@ -56,12 +62,12 @@ def fields(text: str) -> dict[str, str] | None:
         return None
     first, second, third = heads[:3]  # a further "Input:" belongs to the output's text
     instruction = " ".join(text[first.end() : second.start()].split())
-    given = text[second.end() : third.start()].strip()
+    input_ = text[second.end() : third.start()].strip()
     output = text[third.end() :].strip()
     if not instruction or not output:
         return None
     return {
         "instruction": instruction,
-        "input": "" if given.casefold() in ("", NONE, NONE.strip("<>")) else given,
+        "input": "" if input_.casefold() in ("", NONE, NONE.strip("<>")) else input_,
         "output": output,
     }

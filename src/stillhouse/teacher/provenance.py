@@ -1,6 +1,7 @@
-"""Where a row that a model wrote comes from: who, when, asked with what, at which price, under which licence class. One shape for labels and generated rows.
+"""Where a row that a model wrote comes from: who, when, asked with what, at which price, under which licence class.
 
-The date is that of the reply, also where the store answers years later. The licence class says whose rules hold; it is never a licence that nobody gave.
+Labels and generated rows have it in one shape. The date is that of the reply, also where the store answers years later.
+The licence class says whose rules hold; it is never a licence that nobody gave.
 """
 
 import hashlib
@@ -40,17 +41,20 @@ def provenance(
 
 
 def prompt_hash(messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None = None) -> str:
-    """sha256 (hex) over the messages that are the same for every row (instruction, worked examples), and the schema if one was sent.
+    """sha256 (hex) over the messages that are the same for every row, and the schema if one was sent.
 
-    Two rows with the same hash were asked in the same words; the whole request with the row's own input is in the store.
+    These messages are the instruction and the worked examples. Two rows with the same hash were asked in the same
+    words; the whole request with the row's own input is in the store.
     """
-    return hashlib.sha256(
-        json.dumps([list(map(dict, messages)), schema], sort_keys=True, ensure_ascii=False).encode()
-    ).hexdigest()
+    prompt = json.dumps([list(map(dict, messages)), schema], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(prompt.encode()).hexdigest()
 
 
 def licence_class(teacher: str, *, stand_in: bool = False, stated: str | None = None) -> str:
-    """Whose rules hold for what this teacher writes: what the user stated, the provider's terms, the self-hosted model's licence, or `UNKNOWN`."""
+    """Whose rules hold for what this teacher writes.
+
+    That is what the user stated, or the provider's terms, or the self-hosted model's licence, or `UNKNOWN`.
+    """
     if stated is not None:
         return stated
     if stand_in:

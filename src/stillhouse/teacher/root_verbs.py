@@ -3,13 +3,13 @@
 Texts are asked in batches by their numbers and read line by line. A line that is not in the form asked for is counted and never guessed at.
 """
 
-import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stillhouse.errors import StillhouseError
+from stillhouse.llm.bulk import complete_all
 from stillhouse.llm.request import Completion, Model, Request
 from stillhouse.records import Progress
 from stillhouse.teacher.numbered import NONE, template
@@ -78,7 +78,6 @@ async def ask_root_verbs(
     """
     parts = [texts[start : start + PER_CALL] for start in range(0, len(texts), PER_CALL)]
     requests = [request_of(model.name, part) for part in parts]
-    gate = asyncio.Semaphore(at_once)
     pairs: list[Pair] = []
     unread: Counter[str] = Counter()
     calls, from_store, done, why = 0, 0, 0, None
@@ -87,9 +86,7 @@ async def ask_root_verbs(
         if agree is not None and to_pay:
             agree.before(to_pay)
         for start in range(0, len(requests), ROUND):
-            replies = await asyncio.gather(
-                *(_reply(model, request, gate) for request in requests[start : start + ROUND])
-            )
+            replies = await complete_all(model, requests[start : start + ROUND], at_once)
             for part, reply in zip(parts[start : start + ROUND], replies, strict=True):
                 if isinstance(reply, StillhouseError):
                     raise reply
@@ -116,15 +113,6 @@ async def ask_root_verbs(
         from_store,
         why,
     )
-
-
-async def _reply(model: Model, request: Request, gate: asyncio.Semaphore) -> Completion | StillhouseError:
-    """The reply, or the error as a value: the other calls of the round are paid for and are waited for."""
-    async with gate:
-        try:
-            return await model.complete(request)
-        except StillhouseError as error:
-            return error
 
 
 def _take(part: Sequence[str], reply: Completion, pairs: list[Pair], unread: Counter[str]) -> None:

@@ -1,7 +1,8 @@
-"""The post-filters that Stanford Alpaca's script puts between the teacher and the data, each by name, so that each can be switched off and counted.
+"""The filters that Stanford Alpaca's script puts between the teacher and the data.
 
-They judge the instruction alone. Two are blunt and known to be: "words" takes out whatever a text model cannot do and also "map the causes", and "program" was
-made for one habit of one teacher. They are here because a set "made as Alpaca's" must be made with them.
+Each has a name, so that it can be switched off and counted. They judge the instruction alone. Two are known to be blunt:
+"words" takes out what a text model cannot do, and also "map the causes"; "program" was made for one habit of one
+teacher. They are here because a set "made as Alpaca's" must be made with them.
 """
 
 import re

@@ -1,4 +1,7 @@
-"""What stands between a teacher's proposals and the data: the rules, the held-out rows, and all that was kept before. Every drop keeps its reason."""
+"""What stands between a teacher's proposals and the data: the rules, the held-out rows, and all that was kept before.
+
+Every drop keeps its reason.
+"""
 
 import functools
 from collections import Counter
@@ -6,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from stillhouse.teacher.filters import Verdict
-from stillhouse.teacher.held_out import HeldOut, bare
-from stillhouse.teacher.kept_file import Row
+from stillhouse.data.leakage import normalise
+from stillhouse.teacher.filters import FilterDecision, RowName
+from stillhouse.teacher.held_out import HeldOut
 
 
 class Near(Protocol):
@@ -16,14 +19,14 @@ class Near(Protocol):
 
     threshold: float
 
-    def closest(self, text: str) -> Verdict | None: ...
+    def closest(self, text: str) -> FilterDecision | None: ...
 
-    def insert(self, text: str, row: Row | None = None) -> None: ...
+    def insert(self, text: str, row: RowName | None = None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One proposal. `text` is what is compared with other rows, `judged` what the rules read, `row` what becomes of it in the data set."""
+    """One proposal. `text` is compared with other rows, the rules read `judged`, and `row` goes into the data set."""
 
     id: str
     text: str
@@ -34,13 +37,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Why a proposal was not taken: `reason` ("rule: words", "rouge-l", "exact", "test: minhash", ...), and where it resembled a row, how much and which."""
+    """Why a proposal was not taken: `reason` is "rule: words", "rouge-l", "exact", "test: minhash" and so on.
+
+    Where it resembled a row, `score` says how much and `resembled` names the row.
+    """
 
     id: str
     text: str
     reason: str
     score: float | None = None
-    resembled: Row | None = None
+    resembled: RowName | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Passing:
     passed: int
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Screen:
     """The state of one generation: what was kept, what was dropped, in the order in which it came."""
 
@@ -62,15 +68,18 @@ class Screen:
     held_out: HeldOut
     kept: list[Candidate] = field(default_factory=list)
     dropped: list[Drop] = field(default_factory=list)
-    _exact: dict[str, Row] = field(default_factory=dict)
+    _exact: dict[str, RowName] = field(default_factory=dict)
     _judged: Counter[str] = field(default_factory=Counter)
     _passed: Counter[str] = field(default_factory=Counter)
 
-    def know(self, text: str, row: Row) -> bool:
-        """Take a text of the user's as kept, whatever it resembles. False where exactly these words were known already: then nothing changes."""
-        if bare(text) in self._exact:
+    def know(self, text: str, row: RowName) -> bool:
+        """Take a text of the user's as kept, whatever it resembles.
+
+        False where exactly these words were known already: then nothing changes.
+        """
+        if normalise(text) in self._exact:
             return False
-        self._exact[bare(text)] = row
+        self._exact[normalise(text)] = row
         self.near.insert(text, row)
         return True
 
@@ -109,15 +118,13 @@ class Screen:
         return Drop(candidate.id, candidate.text, f"rule: {name}") if self.rules[name](candidate.judged) else None
 
     def _held_out(self, candidate: Candidate) -> Drop | None:
-        copy = self.held_out.resembles(candidate.text) or self.held_out.resembles(candidate.whole)
-        return (
-            None
-            if copy is None
-            else Drop(candidate.id, candidate.text, f"{copy.part}: {copy.how}", copy.score, copy.row)
-        )
+        near = self.held_out.resembles(candidate.text) or self.held_out.resembles(candidate.whole)
+        if near is None:
+            return None
+        return Drop(candidate.id, candidate.text, f"{near.part}: {near.how}", near.score, near.row)
 
     def _twin(self, candidate: Candidate) -> Drop | None:
-        twin = self._exact.get(bare(candidate.text))
+        twin = self._exact.get(normalise(candidate.text))
         return None if twin is None else Drop(candidate.id, candidate.text, "exact", 1.0, twin)
 
     def _close(self, candidate: Candidate) -> Drop | None:

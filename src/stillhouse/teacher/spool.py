@@ -1,4 +1,7 @@
-"""Lines that come in any order, put into input order on disk: a slow row holds nothing up, and memory does not grow with the rows."""
+"""Lines that come in any order, put into input order on disk.
+
+A slow row holds nothing up, and memory does not grow with the rows.
+"""
 
 import tempfile
 from array import array
@@ -8,10 +11,10 @@ from typing import IO, Self
 
 from stillhouse.runs import atomic, storage_errors
 
-_PLACE = 8  # bytes; of a row that never came they are zeros, as a file's holes are
-_RECENT = 4096  # places that are put down at once: rows come nearly in order, so most lie side by side
+_PLACE = 8  # bytes; the place of a row that never came is zeros, as a file's holes are
+_RECENT = 4096  # places that are written at once: rows come nearly in order, so most lie side by side
 _AT_ONCE = 2**16  # places that are read at once
-_IN_MEMORY = 2**20  # bytes of places, beyond which their file is one
+_IN_MEMORY = 2**20  # bytes of places; more go to a file
 
 
 class Spool:
@@ -48,7 +51,7 @@ class Spool:
                         out.write(self._file.readline())
 
     def _put_down(self) -> None:
-        """Write the recent places to where their rows' are, neighbours together."""
+        """Write the recent places, each to where its row's is; neighbours go together."""
         rows = sorted(self._recent)
         start = 0
         with storage_errors(self._beside):

@@ -1,7 +1,8 @@
-"""What a provider's terms say of training on its models' answers, shown once per provider before labels are bought in bulk.
+"""What a provider's terms say of training on its models' answers: shown once per provider before labels are bought in bulk.
 
-Each notice is dated and names its source, because terms change; it is a pointer to them and no legal advice. Where we could not read the terms ourselves it
-says where to read them and claims nothing. Self-hosted models, recorded answers and scripts go by without a notice.
+Each notice is dated and names its source, because terms change; it is a pointer to them and no legal advice. Where we
+could not read the terms ourselves it says where to read them and claims nothing. Self-hosted models, recorded answers
+and scripts need no notice.
 """
 
 import ipaddress
@@ -21,7 +22,10 @@ ACCEPTED = ".stillhouse-terms.json"  # beside the task: {provider: {"accepted": 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One provider's notice. `dated`: when its terms were looked at for this text; a newer notice is shown again to who confirmed an older one."""
+    """One provider's notice. `dated`: when its terms were read for this text.
+
+    Who confirmed an older notice is shown a newer one again.
+    """
 
     provider: str
     says: str
@@ -29,41 +33,45 @@ class Notice:
     dated: str
 
     def __str__(self) -> str:
-        return f"{self.says} Source: {self.source}; read in public copies on {self.dated}, so check the text in force. {_OPEN_WEIGHTS}"
+        read = f"read in public copies on {self.dated}, so check the text in force"
+        return f"{self.says} Source: {self.source}; {read}. {_OPEN_WEIGHTS}"
 
 
 _OPEN_WEIGHTS = (
-    "A model with open weights on your own machine (vLLM or llama.cpp at http://localhost:8000/v1#NAME) is bound by its licence alone: prefer one under "
-    "Apache-2.0 or MIT, and read it; Llama 3.1's (2024-07-23, section 1.b) wants a model that learned from its answers to have `Llama` at the beginning of its "
-    "name when it is given to others."
+    "A model with open weights on your own machine (vLLM or llama.cpp at http://localhost:8000/v1#NAME) is bound by its "
+    "licence alone: prefer one under Apache-2.0 or MIT, and read it; Llama 3.1's (2024-07-23, section 1.b) wants a model "
+    "that learned from its answers to have `Llama` at the beginning of its name when it is given to others."
 )
 _DATED = "2026-11-24"
 _NOTICES = {
     "OpenAI": Notice(
         "OpenAI",
-        "OpenAI's Services Agreement (in force since 2026-01-01, section 3.3) forbids using output to develop AI models that compete with OpenAI, except for "
-        "what it defines as Permitted Exceptions; whether your student competes, and whether an exception covers it, is for you to read and decide.",
+        "OpenAI's Services Agreement (in force since 2026-01-01, section 3.3) forbids using output to develop AI models "
+        "that compete with OpenAI, except for what it defines as Permitted Exceptions; whether your student competes, "
+        "and whether an exception covers it, is for you to read and decide.",
         "https://openai.com/policies/services-agreement/",
         _DATED,
     ),
     "Anthropic": Notice(
         "Anthropic",
-        "Anthropic's Commercial Terms (in force since 2025-06-17, section D.4) forbid using the services to train competing AI models, and its Usage Policy "
-        "(2025-09-15) forbids using outputs to train an AI model, naming model distillation, without its prior authorization: ask for it before you train on "
-        "these labels.",
+        "Anthropic's Commercial Terms (in force since 2025-06-17, section D.4) forbid using the services to train "
+        "competing AI models, and its Usage Policy (2025-09-15) forbids using outputs to train an AI model, naming model "
+        "distillation, without its prior authorization: ask for it before you train on these labels.",
         "https://www.anthropic.com/legal/commercial-terms and https://www.anthropic.com/legal/aup",
         _DATED,
     ),
     "Google": Notice(
         "Google",
-        "The Gemini API's Additional Terms (version of 2025-05-20) forbid using the services to develop models that compete with them, and extracting or "
-        "replicating their models; whether your student competes is for you to read and decide.",
+        "The Gemini API's Additional Terms (version of 2025-05-20) forbid using the services to develop models that "
+        "compete with them, and extracting or replicating their models; whether your student competes is for you to "
+        "read and decide.",
         "https://ai.google.dev/terms",
         _DATED,
     ),
     "Mistral AI": Notice(
         "Mistral AI",
-        "What Mistral AI's terms say of training on outputs was not verified for this notice: read them before you train on these labels.",
+        "What Mistral AI's terms say of training on outputs was not verified for this notice: "
+        "read them before you train on these labels.",
         "https://legal.mistral.ai/terms",
         _DATED,
     ),
@@ -77,7 +85,10 @@ _HOSTS = {
 
 
 def provider_of(teacher: str) -> str | None:
-    """Whose machines answer: a provider's name, the host of one that we know nothing of, `LOCAL`; None for recorded answers and scripts."""
+    """Whose machines answer: a provider's name, or the host of one that we do not know, or `LOCAL`.
+
+    None: recorded answers, or a script.
+    """
     url = base_url_of(teacher)
     if url is None:
         return None
@@ -98,10 +109,12 @@ def notice_of(teacher: str) -> Notice | None:
     provider = provider_of(teacher)
     if provider in (None, LOCAL):
         return None
-    unknown = "Nothing is known here of what this provider's terms say of training on its models' answers: read them before you train on these labels."
-    return _NOTICES.get(provider or "") or Notice(
-        str(provider), unknown, f"the terms that {provider} publishes", _DATED
+    unknown = (
+        "Nothing is known here of what this provider's terms say of training on its models' answers: "
+        "read them before you train on these labels."
     )
+    where = f"the terms that {provider} publishes"
+    return _NOTICES.get(provider or "") or Notice(str(provider), unknown, where, _DATED)
 
 
 def require_terms(teacher: str, folder: Path) -> None:
@@ -125,15 +138,7 @@ def accept_terms(teacher: str, folder: Path, now: Callable[[], datetime] = lambd
         return None
     path = folder / ACCEPTED
     confirmed = read_json(path) if path.is_file() else {}
-    write_json(
-        path,
-        {
-            **confirmed,
-            notice.provider: {
-                "accepted": now().strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "notice": notice.dated,
-                "source": notice.source,
-            },
-        },
-    )
+    accepted = now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    confirmed[notice.provider] = {"accepted": accepted, "notice": notice.dated, "source": notice.source}
+    write_json(path, confirmed)
     return path

@@ -1,5 +1,6 @@
 """The `sql` tool on SQLite: its answers, and the second wall on its own, which holds whatever query gets past the first."""
 
+import math
 import sqlite3
 
 import pytest
@@ -146,6 +147,24 @@ def test_sqlite_itself_does_no_more_than_read(shop, tmp_path, query, sentence):
     assert str(found.value) == sentence
     assert shop.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [shop.name]
+
+
+def test_the_file_is_opened_for_reading_alone(shop):
+    """The first wall by itself: neither `query_only` nor an authorizer stands on this connection."""
+    connection = SqliteReader(shop)._connect()
+    with pytest.raises(sqlite3.OperationalError, match="attempt to write a readonly database"):
+        connection.execute("DELETE FROM customers")
+    connection.close()
+
+
+def test_the_connection_refuses_to_write_by_itself(shop, monkeypatch):
+    """The second wall by itself: the file is open for writing, and nobody asks the authorizer."""
+    reader = SqliteReader(shop)
+    monkeypatch.setattr(reader, "_connect", lambda: sqlite3.connect(shop))
+    with reader._reading(math.inf) as connection:
+        connection.set_authorizer(None)
+        with pytest.raises(sqlite3.OperationalError, match="attempt to write a readonly database"):
+            connection.execute("DELETE FROM customers")
 
 
 def test_a_database_in_wal_mode_is_read_while_it_is_written(shop):

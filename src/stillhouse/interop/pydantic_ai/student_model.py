@@ -41,7 +41,7 @@ from stillhouse.records import Predictor
 from stillhouse.serving.inputs import chat_example
 from stillhouse.serving.lanes import Answer, Lane
 from stillhouse.serving.predictors import open_predictor
-from stillhouse.serving.wire import ApiError, Reply, cut, ours, parse_chat
+from stillhouse.serving.wire import ApiError, CutAnswer, cut, ours, parse_chat
 from stillhouse.task import Output
 
 SYSTEM = "stillhouse"
@@ -165,7 +165,7 @@ class StudentModel(Model):
                 self._lane = Lane(self.model_name, predictor, most_waiting=sys.maxsize, most_per_batch=32, wait_s=0.002)
             return self._lane
 
-    def _response(self, answer: Answer, reply: Reply, part: ModelResponsePart) -> ModelResponse:
+    def _response(self, answer: Answer, reply: CutAnswer, part: ModelResponsePart) -> ModelResponse:
         usage = answer.usage
         counted = (
             RequestUsage()

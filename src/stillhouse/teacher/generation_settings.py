@@ -1,4 +1,4 @@
-"""How generation asks: the settings that every call shares, and the look at the context before a call is paid for."""
+"""How generation asks: the settings that all calls share, and the look at the model's context before one is paid for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from stillhouse.llm.request import Request, text_of
 CHARACTERS_PER_TOKEN = 4  # English text, the usual rule of thumb
 
 
-@dataclass(frozen=True)
-class Asking:
+@dataclass(frozen=True, kw_only=True)
+class GenerationSettings:
     """Settings of a generation; the defaults are those of Stanford Alpaca's script."""
 
     shots: int = 3  # rows shown in a prompt
@@ -21,9 +21,8 @@ class Asking:
     max_tokens: int = 3072
     reasoning_effort: str | None = None  # of a model that reasons; None: its own default
     seed: int = 0
-    context_tokens: int | None = (
-        None  # the model's context, where it is known: longer prompts are then refused before they are sent
-    )
+    # The model's context. Where it is known, prompts that do not fit are refused before they are sent.
+    context_tokens: int | None = None
     context_from: str = "given by the user"  # who says so
 
     def __post_init__(self) -> None:
@@ -39,13 +38,17 @@ class Asking:
         return {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens, **effort}
 
 
-def check_context(request: Request, asking: Asking, longest: str) -> None:
-    """Raise UserError where prompt and reply would pass the context that is known; tokens are estimated from characters."""
-    if asking.context_tokens is None:
+def check_context(request: Request, settings: GenerationSettings, longest: str) -> None:
+    """Raise UserError where prompt and reply would not fit the context that is known. `longest` names what to shorten.
+
+    Tokens are estimated from characters.
+    """
+    if settings.context_tokens is None:
         return
     tokens = sum(len(text_of(message)) for message in request.messages) // CHARACTERS_PER_TOKEN
-    if tokens + asking.max_tokens > asking.context_tokens:
+    if tokens + settings.max_tokens > settings.context_tokens:
         raise UserError(
-            f"a prompt of about {tokens:,} tokens and {asking.max_tokens:,} for the reply pass the context of {asking.context_tokens:,} "
-            f"({asking.context_from}); {longest} is its longest part: shorten it, or lower --shots, --per-call or --max-tokens"
+            f"a prompt of about {tokens:,} tokens and {settings.max_tokens:,} for the reply "
+            f"pass the context of {settings.context_tokens:,} ({settings.context_from}); "
+            f"{longest} is its longest part: shorten it, or lower --shots, --per-call or --max-tokens"
         )

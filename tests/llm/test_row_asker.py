@@ -22,7 +22,7 @@ FIELDS = {"city": {"type": "string"}, "orders": {"type": "integer"}}
 PLACE = Task("place", "Where?", "json", schema={"type": "object", "properties": FIELDS, "required": ["city", "orders"]})
 PORTO = '{"city": "Porto", "orders": 3}'
 ROW = Example("1", "a day")
-REFUSED = Completion(None, error="refused by the endpoint (400: not supported)")
+REFUSED = Completion(None, error="refused by the endpoint (400: not supported)", status=400)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Copies among the rows that are measured on: left out or linked, counted, said."""
 
-from stillhouse.data.split import distinct
+from stillhouse.data.copies import distinct
 from stillhouse.records import Example
 
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stillhouse.data.dataset import write_examples
-from stillhouse.data.split import check_leakage, load_splits, near_copies, normalise, split_examples
+from stillhouse.data.leakage import check_leakage, near_copies, normalise
+from stillhouse.data.splits import load_splits, split_examples
 from stillhouse.errors import DatasetError, LeakageError
 from stillhouse.records import Example
 from stillhouse.task import Task, load_task

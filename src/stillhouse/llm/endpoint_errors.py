@@ -1,0 +1,38 @@
+"""An endpoint's refusal, read: whether it may pass, the code it names, and its own words, fit to be shown."""
+
+import json
+
+_MAY_PASS = frozenset({408, 409, 425, 429})
+_SHOWN = 200  # characters of an endpoint's words
+
+
+def may_pass(status: int) -> bool:
+    """Whether a request that got this HTTP status may succeed when it is sent again."""
+    return status in _MAY_PASS or status >= 500
+
+
+def error_code(raw: bytes) -> str | None:
+    """The code in the API's form of an error; None: there is none."""
+    try:
+        code = json.loads(raw)["error"]["code"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return code if isinstance(code, str) else None
+
+
+def reason(raw: bytes, key: str | None) -> str:
+    """Why an endpoint refused, in its own words: one short line without the key."""
+    text = raw.decode(errors="replace")
+    try:
+        error = json.loads(raw)["error"]
+        text = str(error["message"] if isinstance(error, dict) else error)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass  # not the API's form of an error: the body is shown as it is
+    # The key is taken out before the text is cut. Otherwise a cut through the key would leave half of it.
+    return " ".join(without_key(text, key).split())[:_SHOWN] or "no reason given"
+
+
+def without_key(text: str, key: str | None) -> str:
+    """The text for messages and files: without the key, and without what UTF-8 cannot hold."""
+    text = text.encode(errors="replace").decode()
+    return text.replace(key, "[key]") if key else text

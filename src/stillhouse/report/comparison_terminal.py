@@ -1,0 +1,68 @@
+"""Two systems judged answer against answer, for the terminal: a bar, the rates, the checks."""
+
+import rich.box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from stillhouse import numbers
+from stillhouse.records import Estimate
+from stillhouse.results.comparison import Tally, WinRates
+
+BAR = 60  # characters
+
+
+def shown_check(what: str, estimate: Estimate) -> str:
+    """A check's number: kappa and alpha as they are, shares in percent."""
+    if what not in ("kappa", "Krippendorff's alpha"):
+        return f"{numbers.percent(estimate.value)} {numbers.interval(estimate)}"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.2f} no interval"
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def comparison_text(found: WinRates) -> RenderableType:
+    """For a terminal of 80 columns: the heading, the bar, every rate, the checks, what has to be said."""
+    lines: list[RenderableType] = [
+        Text(found.heading[0].upper() + found.heading[1:], style="bold"),
+        Text(f"{found.sentence}."),
+        Text(bar(found.tally)),
+        _rates(found),
+        *([_checks(found)] if found.checks else []),
+        *(Text(note, style="dim") for note in found.notes),
+    ]
+    if found.weak:
+        weak = [f"{each.metric} {numbers.described(each.a)} and {numbers.described(each.b)}" for each in found.weak]
+        lines.append(Text(f"Weak evidence, shared words with the labels: {'; '.join(weak)}", style="dim"))
+    if (decided := found.decided) is not None:
+        style = {"pass": "green", "fail": "red"}.get(decided.answer, "yellow")
+        lines.append(Text.assemble(("Gate: ", "dim"), (decided.sentence, style)))
+    return Group(*lines)
+
+
+def _rates(found: WinRates) -> Table:
+    table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(Text(f"win rate of {found.a}, by"), overflow="fold")
+    for head in ("%", "interval, %", "n"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for index, (name, estimate) in enumerate(found.estimates):
+        cells = (numbers.bare(estimate.value), numbers.interval(estimate), numbers.count(estimate.n))
+        table.add_row(Text(name), *cells, style="bold" if index == 0 else "")
+    return table
+
+
+def _checks(found: WinRates) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    for what, estimate, read in found.checks:
+        note = Text(f"n = {numbers.count(estimate.n)}; {read}", style="dim")
+        table.add_row(Text(what), Text(shown_check(what, estimate)), note)
+    return table
+
+
+def bar(tally: Tally) -> str:
+    """Wins, ties, both bad, losses as one bar with their counts."""
+    parts = [("wins", tally.wins, "█"), ("ties", tally.ties, "▒")]
+    parts += [("both bad", tally.both_bad, "·"), ("losses", tally.losses, "░")]
+    drawn = "".join(glyph * round(BAR * count / tally.n) for _, count, glyph in parts)
+    words = "   ".join(f"{glyph} {name} {numbers.count(count)}" for name, count, glyph in parts)
+    return f"{drawn}\n{words}"

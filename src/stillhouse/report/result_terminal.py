@@ -1,0 +1,72 @@
+"""A run's result as a short table for the terminal."""
+
+from pathlib import Path
+
+import rich.box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from stillhouse import numbers
+from stillhouse.report.comparison_terminal import comparison_text
+from stillhouse.report.key_arms import key_break_evens
+from stillhouse.results.result import Arm, Result
+
+_GATE_STYLES = {"pass": "green", "fail": "red", "cannot tell": "yellow"}
+
+
+def terminal(result: Result, report: Path | None = None) -> RenderableType:
+    """For the end of a command, in 80 columns: every arm's numbers, the verdict, and where the report lies."""
+    return Group(_table(result), *_lines(result, report))
+
+
+def _table(result: Result) -> Table:
+    rows = [_cells(arm, result.n_test) for arm in result.arms]
+    table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("arm", overflow="fold", min_width=12)
+    heading = "win rate" if result.win_rates else result.heading  # whose win rate it is stands above each comparison
+    for index, head in enumerate((heading, "interval, %", "per 1,000 calls", "p50 / p99 latency", "size")):
+        widest = max((len(row[index]) for row in rows), default=0)
+        table.add_column(head, justify="right", min_width=widest)  # the arm's name wraps, numbers do not
+    table.add_column("gate")
+    for arm, row in zip(result.arms, rows, strict=True):
+        style = "bold" if arm.name == result.chosen else ""
+        name = Text(arm.name + (" (stand-in)" if arm.stand_in else ""), style=style)
+        table.add_row(name, *(Text(cell, style=style) for cell in row), _gate(arm))
+    return table
+
+
+def _gate(arm: Arm) -> Text:
+    return Text("–", style="dim") if arm.gate is None else Text(arm.gate.answer, style=_GATE_STYLES[arm.gate.answer])
+
+
+def _cells(arm: Arm, n_test: int) -> tuple[str, ...]:
+    """An arm's numbers. An interval is marked where it is not at 95 % or not on the `n_test` rows."""
+    marks = [f"at {numbers.percent(arm.score.level, 0)}"] if arm.score.level != 0.95 else []
+    marks += [f"n = {numbers.count(arm.score.n)}"] if arm.score.n != n_test else []
+    latency = "/".join(numbers.seconds(value) for value in (arm.latency_p50_s, arm.latency_p99_s) if value is not None)
+    return (
+        numbers.percent(arm.score.value),
+        " ".join([numbers.interval(arm.score), *marks]),
+        numbers.usd(arm.cost_usd_per_1000),
+        latency or numbers.UNKNOWN,
+        numbers.size(arm.size_bytes) if arm.size_bytes is not None else "–",
+    )
+
+
+def _lines(result: Result, report: Path | None) -> list[RenderableType]:
+    """What stands below the table."""
+    verdict = result.verdict
+    lines: list[RenderableType] = [
+        Text(f"{numbers.count(result.n_test)} test rows; intervals at 95 % unless marked", style="dim")
+    ]
+    lines += [Text(result.weak, style="yellow")] if result.weak else []
+    lines += [comparison_text(win_rates) for win_rates in result.win_rates]
+    lines += [Text(f"{test.name}: {test.arm} {numbers.described(test.score)}") for test in result.other_tests]
+    lines += [Text(f"{reasons.arm}: {reasons.sentence}") for reasons in result.step_by_step]
+    lines += [Text.assemble("\n", ("Verdict: ", "dim"), (verdict.kind, "bold"), ". ", verdict.sentence)]
+    lines += [Text.assemble(("Buy next: ", "dim"), verdict.buy_next)] if verdict.buy_next else []
+    lines += [Text.assemble(("Money: ", "dim"), even.sentence) for even in key_break_evens(result)]
+    lines += [Text.assemble(("Warning: ", "yellow"), warning) for warning in result.warnings]
+    lines += [] if report is None else [Text.assemble(("Report: ", "dim"), str(report))]
+    return lines

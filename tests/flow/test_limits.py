@@ -1,0 +1,49 @@
+"""Limits at their edges: n steps are n steps, a limit that is reached lets nothing begin, and what is under way counts."""
+
+import pytest
+
+from stillhouse.flow import LimitExceeded, limits
+from stillhouse.llm.prices import Price
+from stillhouse.llm.request import Request
+
+PRICE = Price(10_000.0, 10_000.0, "a test's")  # a cent a token
+CALL = Request(
+    "m", ({"role": "user", "content": "x" * 12},), {"max_tokens": 20}
+)  # 12 bytes and 8 for the message: 40 cents
+
+
+def test_a_limit_of_steps_lets_as_many_run():
+    within = limits(steps=2)
+    within.step("first")
+    within.step("second")
+    with pytest.raises(LimitExceeded, match="2 steps is reached before third"):
+        within.step("third")
+    assert within.steps == 2
+
+
+def test_a_limit_of_tokens_that_is_reached_lets_no_call_begin():
+    within = limits(tokens=10)
+    within.spent(9, 0.0)
+    assert within.worst_case(CALL, None) == 0.0
+    within.spent(1, 0.0)
+    with pytest.raises(LimitExceeded, match=r"10 tokens is reached \(10 used\)"):
+        within.worst_case(CALL, None)
+
+
+def test_a_limit_of_dollars_counts_what_is_under_way():
+    within = limits(dollars=0.70)
+    within.reserve(within.worst_case(CALL, PRICE))
+    with pytest.raises(LimitExceeded, match="the next call may cost up to"):
+        within.worst_case(CALL, PRICE)
+    within.reserve(-0.40)  # it came back, and cost 30 cents
+    within.spent(30, 0.30)
+    assert within.worst_case(CALL, PRICE) == pytest.approx(0.40)  # 30 + 40 cents are the limit itself
+    within.spent(1, 0.01)
+    with pytest.raises(LimitExceeded):
+        within.worst_case(CALL, PRICE)
+
+
+def test_what_a_replayed_step_used_counts_again():
+    within = limits(tokens=10, dollars=1.0)
+    within.replayed('{"input_tokens": 6, "output_tokens": 3, "cost_usd": 0.25}')
+    assert (within.tokens, within.dollars) == (9, 0.25)
