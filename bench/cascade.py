@@ -35,6 +35,8 @@ import numpy as np
 from bench.flow import environment
 from stillhouse.evaluation.cascade_threshold import Threshold, choose_threshold
 from stillhouse.results.row_result import RowResult
+from stillhouse.session import Session
+from stillhouse.task import load_task
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parent / "examples" / "esnli"
@@ -51,19 +53,19 @@ PACKAGE = "bargain==0.1.3"
 def answers(cache: Path) -> list[tuple[RowResult, RowResult]]:
     """Student's and teacher's answer to every test row; the student is trained where no earlier run left its answers."""
     from stillhouse.advice.curves import nested_subsets
-    from stillhouse.commands.distill import plan
     from stillhouse.experiment.arms import prompt_arm, student_arm
     from stillhouse.experiment.material import prepare
+    from stillhouse.experiment.plans import student_plan
 
     if not (EXAMPLE / "data" / "test.jsonl").is_file():
         subprocess.run(
             [sys.executable, HERE.parent / "examples" / "prepare.py", "esnli"], check=True, stdout=subprocess.DEVNULL
         )
     with tempfile.TemporaryDirectory() as folder:  # recorded answers cost nothing: their store is not kept
-        material = asyncio.run(prepare(EXAMPLE / "task.toml", store=Path(folder) / "store.db"))
+        material = asyncio.run(prepare(load_task(EXAMPLE / "task.toml"), Session(store=Path(folder) / "store.db")))
     rows = material.splits.train
     (subset,) = nested_subsets(rows, [N_TRAIN], [row.target("gold") for row in rows], 0)
-    whole = plan(material, cache, SPEC, "student", 0)
+    whole = student_plan(material, cache, SPEC, "student", 0)
     student, prompt = student_arm(replace(whole, train=subset, out=cache / "student")), prompt_arm(material)
     assert prompt is not None  # the example names a recorded teacher
     return list(zip(student.test, prompt.test, strict=True))

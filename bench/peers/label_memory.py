@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from stillhouse.commands.label import label
+from stillhouse.session import Session
 
 folder, port, n, in_flight = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 
@@ -15,5 +16,7 @@ def tell(progress):
 
 
 settings = {"concurrency": in_flight, "price_in": 1.0, "price_out": 2.0}
-report = asyncio.run(label(folder, teacher=f"http://127.0.0.1:{port}/v1#m", settings=settings, on_progress=tell)).report
+report = asyncio.run(
+    label(folder, Session(teacher=f"http://127.0.0.1:{port}/v1#m", settings=settings, on_progress=tell))
+).report
 assert report.labelled == n, report

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stillhouse import __version__
 from stillhouse.commands.label import label
+from stillhouse.session import Session
 
 port, n, in_flight = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 settings = json.loads(sys.argv[4]) if len(sys.argv) > 4 else {}
@@ -37,7 +38,7 @@ def once(folder, n):
             rows.write(json.dumps({"id": f"r{i}", "input": f"day number {i} was a good one"}) + "\n")
     began, used = time.perf_counter(), cpu_s()
     given = {"concurrency": in_flight or None, "price_in": 1.0, "price_out": 2.0} | settings
-    report = asyncio.run(label(folder, teacher=f"http://127.0.0.1:{port}/v1#m", settings=given)).report
+    report = asyncio.run(label(folder, Session(teacher=f"http://127.0.0.1:{port}/v1#m", settings=given))).report
     assert report.labelled == n, report
     return n / (time.perf_counter() - began), n / (cpu_s() - used)
 

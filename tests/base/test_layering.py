@@ -11,7 +11,20 @@ import pytest
 import stillhouse
 
 SRC = Path(stillhouse.__file__).parent
-BASE = {"errors", "records", "task", "runs", "user_code", "numbers", "openers", "__init__"}
+BASE = {
+    "errors",
+    "records",
+    "settings",
+    "task",
+    "consent",
+    "session",
+    "event_loop",
+    "runs",
+    "user_code",
+    "numbers",
+    "openers",
+    "__init__",
+}
 ENTRIES = {
     SRC / "__main__.py",
     SRC / "__init__.py",

@@ -18,6 +18,7 @@ from stillhouse.experiment.material import prepare
 from stillhouse.llm.models import worked_examples
 from stillhouse.llm.prompted import build_messages
 from stillhouse.records import Example
+from stillhouse.session import Session
 from stillhouse.task import load_task
 
 TASK = """
@@ -92,8 +93,9 @@ def calls(tmp_path):
 
 def measure(folder, tmp_path, **options):
     """(material, few-shot arms) of one sitting."""
-    material = asyncio.run(prepare(folder, settings=options))
-    return material, asyncio.run(shots.measure(material, tmp_path / "run", folder / "stillhouse.db"))
+    session = Session(settings=options)
+    material = asyncio.run(prepare(session.open_task(folder), session))
+    return material, asyncio.run(shots.measure(material, tmp_path / "run", session))
 
 
 def test_every_k_is_drawn_three_times_from_training_rows_in_turns_of_the_classes(project, tmp_path):
@@ -123,7 +125,7 @@ def test_the_examples_of_an_arm_can_be_named_in_the_task(project, tmp_path):
     wanted = found.of(4)[0].examples.shots
     by_id = {row.id: row for row in rows("train", 40)}
     assert [(shot.input, shot.label) for shot in shown] == [(by_id[id_].input, by_id[id_].label) for id_ in wanted]
-    material = asyncio.run(prepare(task))
+    material = asyncio.run(prepare(task, Session()))
     assert (
         sum(
             answer.output == row.label
@@ -193,7 +195,7 @@ def test_an_unknown_window_is_said_and_thirty_two_is_where_nobody_asked_for_more
 
 def test_the_cap_ends_the_row_of_examples_and_is_never_passed(project, tmp_path):
     folder = project(PRICED)
-    material = asyncio.run(prepare(folder))
+    material = asyncio.run(prepare(load_task(folder), Session()))
     zero_shot = material.teacher.report.cost_usd
     cap = 14 * zero_shot
     (folder / "stillhouse.db").unlink()
@@ -227,7 +229,7 @@ def test_a_teacher_that_reasons_is_shown_reasons_that_end_at_the_label_shown(pro
     wrong = Example("b", "y", "good", teacher_label="bad", teacher_rationale="it rains")
     own = Example("c", "z", "bad", extra={"rationale": "mud"})
     folder = project("rationales = true")
-    material = asyncio.run(prepare(folder))
+    material = asyncio.run(prepare(load_task(folder), Session()))
     material.splits.train[:] = [kept, wrong, own, Example("d", "w", "bad")]
     assert shots.pool_of(material) == ([kept, own], "gold")
 

@@ -13,6 +13,8 @@ from stillhouse.data.dataset import write_examples
 from stillhouse.experiment.few_shot import NOT_ANOTHER_PROMPT
 from stillhouse.experiment.material import prepare
 from stillhouse.records import Example
+from stillhouse.session import Session
+from stillhouse.task import load_task
 from stillhouse.verdict.learning_curves import worth_of
 
 TASK = """
@@ -85,7 +87,8 @@ def project(tmp_path):
 
 
 def prepared(folder, **options):
-    return asyncio.run(prepare(folder, every_lesson=True, **options))
+    session = Session(**options)
+    return asyncio.run(prepare(session.open_task(folder), session, every_lesson=True))
 
 
 def shape(material):
@@ -122,7 +125,9 @@ def test_where_some_rows_lack_gold_the_task_learns_from_the_teacher_and_gold_sta
 def test_what_the_task_names_is_what_is_learned(project):
     assert shape(prepared(project(unlabelled=50, student='learn_from = "gold"'))) == [("gold", "", 40)]
     assert shape(prepared(project(unlabelled=50, student='learn_from = "teacher"'))) == [("teacher", "", 90)]
-    assert shape(asyncio.run(prepare(project(unlabelled=50)))) == [("gold", "", 40)]  # distil trains one
+    assert shape(asyncio.run(prepare(load_task(project(unlabelled=50)), Session()))) == [
+        ("gold", "", 40)
+    ]  # distil trains one
 
 
 def test_too_few_labels_are_said_and_no_lesson(project):
@@ -146,7 +151,8 @@ def test_labels_that_the_cap_does_not_pay_for_are_said(project, tmp_path, monkey
     )
     folder = project(unlabelled=50, model="scripted:mood_labels:teacher")
     prices = {"price_in": 10.0, "price_out": 10.0, "max_tokens": 4}
-    cost = asyncio.run(prepare(folder, settings=prices)).teacher.report.cost_usd
+    session = Session(settings=prices)
+    cost = asyncio.run(prepare(session.open_task(folder), session)).teacher.report.cost_usd
     (folder / "stillhouse.db").unlink()
     material = prepared(folder, settings={**prices, "max_usd": 2 * cost})
     assert shape(material) == [("gold", "", 40)]

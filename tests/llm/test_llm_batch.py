@@ -14,6 +14,7 @@ from stillhouse.llm import batch, models
 from stillhouse.llm.batch_anthropic import read_message
 from stillhouse.llm.batch_http import BatchHttp
 from stillhouse.records import Usage
+from stillhouse.session import Session
 from stillhouse.teacher.terms import accept_terms
 
 TASK = (
@@ -181,12 +182,12 @@ async def test_the_cap_bounds_what_a_batch_may_cost_and_the_rest_follows(provide
         project(tmp_path, address, provider, monkeypatch, 40)
         with pytest.raises(BudgetError, match="pass the cap"):
             await label(
-                tmp_path, batch=True, settings={"max_usd": 0.0008}
+                tmp_path, Session(settings={"max_usd": 0.0008}), batch=True
             )  # a call may cost some 0.0006, and costs 0.000012
         sent = len(fake.asked)
         assert 0 < sent * HALF <= 0.0008
         assert sent < 40
-        report = (await label(tmp_path, batch=True, settings={"max_usd": 5.0})).report
+        report = (await label(tmp_path, Session(settings={"max_usd": 5.0}), batch=True)).report
     assert report.labelled == 40
     assert len(fake.asked) == 40
 
@@ -205,10 +206,10 @@ async def test_batches_of_another_teacher_are_not_mixed_up(tmp_path, monkeypatch
 async def test_teachers_without_a_batch_api_are_refused(tmp_path, monkeypatch):
     project(tmp_path, "http://127.0.0.1:9", "openai", monkeypatch)
     with pytest.raises(UserError, match="--batch is for endpoints"):
-        await label(tmp_path, teacher="scripted:json:dumps", batch=True)
+        await label(tmp_path, Session(teacher="scripted:json:dumps"), batch=True)
     (tmp_path / "a.jsonl").write_text('{"id": "r1", "teacher_label": "good"}\n')
     with pytest.raises(UserError, match="--batch is for endpoints"):
-        await label(tmp_path, teacher="recorded:a.jsonl", batch=True)
+        await label(tmp_path, Session(teacher="recorded:a.jsonl"), batch=True)
 
 
 class Agrees:
@@ -228,7 +229,7 @@ async def test_the_estimate_of_a_batch_is_the_pilot_and_half_the_price_for_the_r
         project(tmp_path, endpoint.url(), "openai", monkeypatch, 60)
         (tmp_path / "task.toml").write_text(TASK.format(model=endpoint.url()))
         monkeypatch.setattr("stillhouse.llm.models.endpoint", _at(address, models.endpoint))
-        report = (await label(tmp_path, batch=True, consent=agrees)).report
+        report = (await label(tmp_path, Session(consent=agrees), batch=True)).report
     [quote] = agrees.quotes
     assert quote.cost_usd.value == pytest.approx(20 * 2 * HALF + 40 * HALF)
     assert report.cost_usd == pytest.approx(quote.cost_usd.value)
@@ -241,7 +242,7 @@ async def test_what_the_endpoint_refuses_in_the_pilot_is_in_no_batch(endpoint, t
         project(tmp_path, endpoint.url(), "openai", monkeypatch, 60)
         (tmp_path / "task.toml").write_text(TASK.format(model=endpoint.url("plain-only")) + "soft_targets = true\n")
         monkeypatch.setattr("stillhouse.llm.models.endpoint", _at(address, models.endpoint))
-        report = (await label(tmp_path, batch=True, consent=Agrees())).report
+        report = (await label(tmp_path, Session(consent=Agrees()), batch=True)).report
     assert (report.labelled, report.batched, report.lacking) == (60, 40, {"logprobs": 60, "temperature": 60})
     [bodies] = sent_bodies(fake, "openai")
     assert len(bodies) == 40 and not any({"logprobs", "top_logprobs", "temperature"} & body.keys() for body in bodies)
@@ -253,7 +254,7 @@ async def test_calls_at_the_full_price_are_counted_and_said(endpoint, tmp_path, 
         project(tmp_path, endpoint.url(), "openai", monkeypatch, 60)
         (tmp_path / "task.toml").write_text(TASK.format(model=endpoint.url()))
         monkeypatch.setattr("stillhouse.llm.models.endpoint", _at(address, models.endpoint))
-        report = (await label(tmp_path, batch=True, consent=Agrees())).report
+        report = (await label(tmp_path, Session(consent=Agrees()), batch=True)).report
     assert (report.batched, report.n_live) == (40, 20)
     assert report.live_usd == pytest.approx(20 * 2 * HALF)
     assert report.cost_usd == pytest.approx(report.live_usd + 40 * HALF)
@@ -265,7 +266,7 @@ async def test_what_the_protocol_has_no_form_for_is_refused_before_the_pilot_is_
     (tmp_path / "task.toml").write_text(TASK.format(model="anthropic:ok") + "soft_targets = true\n")
     accept_terms("anthropic:ok", tmp_path)
     with pytest.raises(UserError, match="logprobs, top_logprobs cannot be sent in a batch of messages"):
-        await label(tmp_path, batch=True, consent=Agrees())
+        await label(tmp_path, Session(consent=Agrees()), batch=True)
     assert endpoint.calls().total() == 0
 
 

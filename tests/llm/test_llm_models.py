@@ -11,8 +11,9 @@ from stillhouse.llm.models import endpoint, open_model, open_teacher, worked_exa
 from stillhouse.llm.request import Completion, Request
 from stillhouse.llm.scripted import ask_script, load_script
 from stillhouse.records import Example, Usage
+from stillhouse.settings import TeacherSettings
 from stillhouse.store import open_store
-from stillhouse.task import Task, _Teacher
+from stillhouse.task import Task
 
 
 def task(folder, **teacher):
@@ -21,7 +22,7 @@ def task(folder, **teacher):
         instruction="Is it good?",
         output="choice",
         labels=("good", "bad"),
-        teacher=_Teacher(**teacher),
+        teacher=TeacherSettings(**teacher),
         folder=folder,
     )
 
@@ -51,7 +52,7 @@ def test_a_name_of_no_known_form_says_what_to_write(name):
 @pytest.mark.parametrize("given", [{"price_in": 1.0}, {"price_out": 1.0}])
 def test_half_a_price_is_refused(tmp_path, given):
     with open_store(tmp_path / "s.db") as store, pytest.raises(UserError, match="give both"):
-        open_model("http://127.0.0.1/v1#m", task(tmp_path, **given), store, Ledger())
+        open_model("http://127.0.0.1/v1#m", task(tmp_path, **given).teacher, store, Ledger())
 
 
 @pytest.mark.parametrize(

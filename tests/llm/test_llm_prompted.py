@@ -15,8 +15,9 @@ from stillhouse.llm.parsing import parse_reply
 from stillhouse.llm.prompted import PromptedPredictor, build_messages, input_of
 from stillhouse.llm.request import Completion
 from stillhouse.records import Example, Usage
+from stillhouse.settings import TeacherSettings
 from stillhouse.store import open_store
-from stillhouse.task import Task, _Teacher
+from stillhouse.task import Task
 
 MOOD = Task(name="mood", instruction="Is it good?", output="choice", labels=("good", "bad", "not good"))
 QUIZ = Task(name="quiz", instruction="Choose.", output="choice")
@@ -92,13 +93,15 @@ RECOVERED = [
 
 @pytest.mark.parametrize(("text", "output", "how"), RECOVERED, ids=[text[-20:] for text, _, _ in RECOVERED])
 def test_what_the_tasks_pattern_misses_is_recovered_as_lenient_or_refused(text, output, how):
-    reply = parse_reply(replace(MOOD, teacher=_Teacher(answer_pattern=r"Answer: (\w+)$")), ROW, text, rationales=True)
+    reply = parse_reply(
+        replace(MOOD, teacher=TeacherSettings(answer_pattern=r"Answer: (\w+)$")), ROW, text, rationales=True
+    )
     assert (reply.output, reply.how) == (output, how)
     assert (reply.error is None) == (output is not None)
 
 
 def test_a_free_answer_is_never_taken_from_another_phrase_than_the_tasks_own():
-    task = replace(FREE, teacher=_Teacher(answer_pattern=r"The answer is (\(.*\))"))
+    task = replace(FREE, teacher=TeacherSettings(answer_pattern=r"The answer is (\(.*\))"))
     assert parse_reply(task, ROW, "Six less. So the answer is 5.", rationales=True).output is None
     assert parse_reply(task, ROW, "Six less. the answer is (6 - 1)", rationales=True).how == "lenient"
 
@@ -112,13 +115,13 @@ def test_two_lettered_choices_are_ambiguous_even_where_one_is_misspelt():
 
 
 def test_an_answer_pattern_needs_one_group():
-    task = replace(MOOD, teacher=_Teacher(answer_pattern="a(b)(c)"))
+    task = replace(MOOD, teacher=TeacherSettings(answer_pattern="a(b)(c)"))
     with pytest.raises(TaskFileError, match="one group"):
         parse_reply(task, ROW, "abc", rationales=True)
 
 
 def test_a_pattern_whose_group_may_be_absent_finds_no_answer():
-    task = replace(FREE, teacher=_Teacher(answer_pattern="So( x)?"))
+    task = replace(FREE, teacher=TeacherSettings(answer_pattern="So( x)?"))
     assert parse_reply(task, ROW, "So it is", rationales=True).error == "empty answer"
 
 
@@ -128,7 +131,7 @@ def test_a_pattern_whose_group_may_be_absent_finds_no_answer():
 def test_settings_that_can_read_no_reply_are_refused_before_a_call_is_paid(settings, says):
     model = MeteredModel("m", None, None, Ledger())
     with pytest.raises(TaskFileError, match=says):
-        PromptedPredictor(model, replace(MOOD, teacher=_Teacher(**settings)), rationales=True)
+        PromptedPredictor(model, replace(MOOD, teacher=TeacherSettings(**settings)), rationales=True)
 
 
 def test_a_worked_example_without_a_rationale_is_refused_where_reasons_are_asked_for():
@@ -168,7 +171,11 @@ def test_the_accuracies_of_palm_540b_come_out_of_its_raw_replies(real_data, name
     pattern, stops, published = PALM[name]
     labels = None if name in ("cqa", "svamp") else ("entailment", "neutral", "contradiction")
     task = Task(
-        name, "-", "text" if name == "svamp" else "choice", labels, teacher=_Teacher(answer_pattern=pattern, stop=stops)
+        name,
+        "-",
+        "text" if name == "svamp" else "choice",
+        labels,
+        teacher=TeacherSettings(answer_pattern=pattern, stop=stops),
     )
     for split, wanted in published.items():
         rows = _rows(next((real_data / "stepbystep" / name).glob(f"{split}.jsonl*")))

@@ -8,7 +8,8 @@ import pytest
 from stillhouse.errors import DatasetError, ModelNameError, TaskFileError
 from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.records import Example, Usage
-from stillhouse.task import Task, _Teacher
+from stillhouse.settings import TeacherSettings
+from stillhouse.task import Task
 
 
 def recorded(path, *rows):
@@ -88,7 +89,7 @@ def test_a_reply_as_it_came_is_read_by_the_tasks_own_rule_and_again_when_the_rul
         "-",
         "choice",
         ("good", "bad"),
-        teacher=_Teacher(rationales=True, answer_pattern=r"The day was (\w+)", stop=("Q:",)),
+        teacher=TeacherSettings(rationales=True, answer_pattern=r"The day was (\w+)", stop=("Q:",)),
     )
     answer, reply, _ = RecordedTeacher(path, task).answer(Example("a", "-"))
     assert (answer.output, answer.rationale, reply.how) == ("good", "It shines.", "strict")

@@ -13,8 +13,9 @@ from stillhouse.llm.parsing import parse_reply
 from stillhouse.llm.prompted import PromptedPredictor, reply_schema
 from stillhouse.llm.request import Completion
 from stillhouse.records import Example, Usage
+from stillhouse.settings import TeacherSettings
 from stillhouse.store import open_store
-from stillhouse.task import Task, _Teacher, load_task
+from stillhouse.task import Task, load_task
 
 MOOD = Task("mood", "Is it good?", "choice", ("good", "bad"))
 FIELDS = {"city": {"type": "string"}, "orders": {"type": "integer"}}
@@ -238,4 +239,4 @@ def test_settings_that_cannot_hold_are_one_sentence(tmp_path):
         parse_reply(load_task(write_task(tmp_path, 'json_schema = "s.json"')), ROW, "{}")
     with pytest.raises(TaskFileError, match="soft_targets are probabilities of labels"):
         PromptedPredictor(MeteredModel("m", None, None, Ledger()), PLACE.with_teacher(soft_targets=True))
-    assert _Teacher(samples=5, temperature=0.7).samples == 5
+    assert TeacherSettings(samples=5, temperature=0.7).samples == 5

@@ -11,10 +11,11 @@ from safetensors.torch import load_file
 
 from stillhouse.errors import MissingExtraError, UserError
 from stillhouse.records import Example, Predictor
+from stillhouse.settings import StudentSettings
 from stillhouse.student import TrainConfig, load_student, train_student
 from stillhouse.student.bases import resolve
 from stillhouse.student.encoder import TOKENS_AT_ONCE, TokenisedRow, _by_length, defaults, encode, word_tokenizer
-from stillhouse.task import Task, _Student
+from stillhouse.task import Task
 
 TASK = Task(name="mood", instruction="Is it good?", output="choice", labels=("good", "bad"))
 PAIR = Task(name="same", instruction="Are the words the same?", output="choice", labels=("same", "other"))
@@ -169,7 +170,7 @@ def test_the_resolved_settings_are_recorded_and_the_task_file_changes_the_defaul
         instruction="i",
         output="choice",
         labels=("good", "bad"),
-        student=_Student(epochs=1, learning_rate=0.002),
+        student=StudentSettings(epochs=1, learning_rate=0.002),
     )
     result = train(tmp_path / "out", task, config=None)
     assert (result.epochs, result.settings["train"]["learning_rate"]) == (1.0, 0.002)

@@ -13,6 +13,7 @@ from tokenizers import ByteLevelBPETokenizer
 
 from stillhouse.errors import UserError
 from stillhouse.records import Example
+from stillhouse.settings import StudentSettings
 from stillhouse.student import TrainConfig, generative, load_student, train_student
 from stillhouse.student.copying import CopyingT5
 from stillhouse.student.decoding import greedy
@@ -20,7 +21,7 @@ from stillhouse.student.generative import _coder, _pretrained, _scratch, _Traina
 from stillhouse.student.job import TrainJob
 from stillhouse.student.objectives import IGNORE
 from stillhouse.student.tokenizer import as_answer, as_question, from_answer, train_bpe
-from stillhouse.task import Task, _Student
+from stillhouse.task import Task
 
 TASK = Task(name="query", instruction="Write the query.", output="text", metric="exact_match")
 STEPWISE = Task(
@@ -28,7 +29,7 @@ STEPWISE = Task(
     instruction="Write the query.",
     output="text",
     metric="exact_match",
-    student=_Student(recipe="step_by_step"),
+    student=StudentSettings(recipe="step_by_step"),
 )
 QUICK = TrainConfig(
     epochs=60, learning_rate=5e-3, tokens_per_batch=512, schedule="cosine", bf16=False, max_validations=3

@@ -8,10 +8,11 @@ import transformers
 
 from stillhouse.errors import UserError
 from stillhouse.records import Example, Predictor
+from stillhouse.settings import StudentSettings
 from stillhouse.student import TrainConfig, bases, load_student, train_student
 from stillhouse.student.encoder import SECOND, collate, word_tokenizer
 from stillhouse.student.prompted import Filler, Pattern
-from stillhouse.task import Task, _Student
+from stillhouse.task import Task
 
 TASK = Task(name="mood", instruction="is it good or bad ?", output="choice", labels=("good", "bad"))
 QUICK = TrainConfig(epochs=6, learning_rate=5e-3, tokens_per_batch=256, max_validations=1, bf16=False)
@@ -70,7 +71,14 @@ def saved(folder, kind, **options):
 def train(out, spec="prompted:scratch:tiny", task=TASK, rows=None, config=QUICK, **student):
     rows = moods(64) if rows is None else rows
     return train_student(
-        spec, replace(task, student=_Student(**student)), rows, rows[:40], source="gold", seed=0, out=out, config=config
+        spec,
+        replace(task, student=StudentSettings(**student)),
+        rows,
+        rows[:40],
+        source="gold",
+        seed=0,
+        out=out,
+        config=config,
     )
 
 

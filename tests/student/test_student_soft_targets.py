@@ -9,10 +9,11 @@ import pytest
 from stillhouse.data.dataset import load_examples, write_examples
 from stillhouse.errors import DatasetError, UserError
 from stillhouse.records import Example
+from stillhouse.settings import StudentSettings
 from stillhouse.student import TrainConfig, load_student, train_student
-from stillhouse.task import Task, _Student
+from stillhouse.task import Task
 
-SOFT = Task("mood", "Is it good?", "choice", ("good", "bad"), student=_Student(soft_targets=True))
+SOFT = Task("mood", "Is it good?", "choice", ("good", "bad"), student=StudentSettings(soft_targets=True))
 HARD = Task("mood", "Is it good?", "choice", ("good", "bad"))
 WORDS = {"lovely": 0.95, "fine": 0.7, "dull": 0.3, "awful": 0.05}  # the teacher's probability of "good"
 QUICK = TrainConfig(epochs=1, min_steps=40, learning_rate=5e-3, tokens_per_batch=256, max_validations=1)
@@ -113,7 +114,7 @@ def test_soft_targets_that_cannot_be_learned_are_refused(tmp_path, spec, source,
         )
         for row in rows(8)
     ]
-    task = Task("mood", "-", "choice", SOFT.labels, student=_Student(soft_targets=True, learn_from=source))
+    task = Task("mood", "-", "choice", SOFT.labels, student=StudentSettings(soft_targets=True, learn_from=source))
     with pytest.raises(UserError, match=says):
         train_student(spec, task, made, made, source=source, seed=0, out=tmp_path / "s")
 

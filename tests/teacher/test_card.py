@@ -6,7 +6,8 @@ import pytest
 import yaml
 from huggingface_hub import DatasetCard
 
-from stillhouse.task import Task, _Data
+from stillhouse.settings import DataSettings
+from stillhouse.task import Task
 from stillhouse.teacher.annotate import LabelReport
 from stillhouse.teacher.card import card, card_path, write_card
 from stillhouse.teacher.provenance import SELF_HOSTED, STAND_IN
@@ -52,7 +53,7 @@ def test_the_text_says_how_many_when_by_whom_and_what_was_left_out():
 
 
 def licence(task=TASK, licences=REPORT.licences, stated=None, data=None):
-    task = replace(task.with_teacher(licence=stated), data=_Data(licence=data))
+    task = replace(task.with_teacher(licence=stated), data=DataSettings(licence=data))
     found = header(card("t.jsonl", task, replace(REPORT, licences=licences)))
     return found["license"], found.get("license_name")
 

@@ -10,12 +10,13 @@ import pytest
 from rouge_score import rouge_scorer
 
 from stillhouse.commands.diversity import diversity_of, write_page
-from stillhouse.commands.generate import Generated, GenerateReport
+from stillhouse.commands.generate import GeneratedFiles
 from stillhouse.errors import MissingExtraError
 from stillhouse.report.diversity_page import render_diversity
 from stillhouse.report.sunburst import sunburst
 from stillhouse.teacher import diversity
 from stillhouse.teacher.diversity import count_verbs, nearest_scores, open_parser, word_counts
+from stillhouse.teacher.generated_rows import GenerateReport
 from stillhouse.teacher.screen import Passing
 
 # sha256 of the model's files in the RECORD of spaCy's own wheel en_core_web_sm 3.8.0, as three public repositories have it installed.
@@ -115,9 +116,28 @@ def generated(tmp_path, texts=TEXTS[:5], seeds=("Write a letter to a friend.", "
     filters = [Passing("rule: words", 40, 35), Passing("rouge-l", 35, 5)]
     dropped = {"rouge-l": 30, "rule: words": 5}
     report = GenerateReport(
-        "scripted:x:y", 5, len(texts), "enough", None, 2, 0, dropped, curve, 7, len(seeds), filters, stand_in=True
+        teacher="scripted:x:y",
+        n=5,
+        kept=len(texts),
+        stopped="enough",
+        why=None,
+        calls=2,
+        from_store=0,
+        dropped=dropped,
+        curve=curve,
+        held_out=7,
+        known=len(seeds),
+        filters=filters,
+        stand_in=True,
     )
-    return Generated(tmp_path / "made.jsonl", [], report, list(texts), list(seeds), "seeds")
+    return GeneratedFiles(
+        out=tmp_path / "made.jsonl",
+        files=[],
+        report=report,
+        texts=list(texts),
+        seeds=list(seeds),
+        made_from="seeds",
+    )
 
 
 def test_the_page_loads_nothing_and_says_its_n(tmp_path):

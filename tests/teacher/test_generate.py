@@ -15,14 +15,16 @@ import pytest
 
 from mood_task import MOOD
 from stillhouse.commands.diversity import write_page
-from stillhouse.commands.generate import Wanted, generate
+from stillhouse.commands.generate import generate
 from stillhouse.data.dataset import load_examples
 from stillhouse.data.splits import load_splits
 from stillhouse.errors import BudgetError, DatasetError, ExistsError, LeakageError, TeacherError, UserError
 from stillhouse.experiment.held_out import held_out_of
 from stillhouse.experiment.material import prepare
 from stillhouse.records import Example
+from stillhouse.session import Session
 from stillhouse.task import load_task
+from stillhouse.teacher.generation import Wanted
 from stillhouse.teacher.generation_settings import GenerationSettings
 from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.inputs import TaskInputs
@@ -76,12 +78,9 @@ async def exercises(endpoint, folder, n=60, mode="proposals", on_progress=None, 
     return await generate(
         None,
         Wanted(n),
+        Session(teacher=endpoint.url(mode), store=folder / "s.db", settings=settings, on_progress=on_progress),
         seeds="builtin",
-        teacher=endpoint.url(mode),
         out=folder / "made.jsonl",
-        store=folder / "s.db",
-        settings=settings,
-        on_progress=on_progress,
     )
 
 
@@ -186,13 +185,8 @@ class Consents:
 
 async def test_the_first_round_tells_what_the_rest_will_cost_before_it_is_paid(endpoint, tmp_path):
     async def made(consent, n=400):
-        given = {
-            "teacher": endpoint.url("proposals"),
-            "out": tmp_path / "made.jsonl",
-            "store": tmp_path / "s.db",
-            "settings": PRICED,
-        }
-        return (await generate(None, Wanted(n), seeds="builtin", consent=consent, **given)).report
+        session = Session(teacher=endpoint.url("proposals"), store=tmp_path / "s.db", settings=PRICED, consent=consent)
+        return (await generate(None, Wanted(n), session, seeds="builtin", out=tmp_path / "made.jsonl")).report
 
     with pytest.raises(BudgetError, match="before the bulk"):
         await made(Consents(refuses=True))
@@ -230,7 +224,7 @@ async def test_the_table_of_models_tells_a_providers_context(tmp_path, monkeypat
         json.dumps({"id": "long", "instruction": "Sum up.", "input": "word " * 12_000, "output": "A word."})
     )
     with pytest.raises(UserError, match=r"context of 16,385 \(genai-prices [\d.]+\); the seed 'long'"):
-        await generate(None, Wanted(5), seeds="seeds.jsonl", teacher="openai:gpt-3.5-turbo")
+        await generate(None, Wanted(5), Session(teacher="openai:gpt-3.5-turbo"), seeds="seeds.jsonl")
 
 
 async def test_each_filter_counts_what_came_to_it_and_what_went_on(endpoint, tmp_path):
@@ -246,13 +240,11 @@ async def test_each_filter_counts_what_came_to_it_and_what_went_on(endpoint, tmp
 
 async def test_the_teacher_reads_root_verbs_in_calls_that_are_paid_once_and_capped(endpoint, tmp_path):
     async def made(consent=None, **settings):
-        given = {
-            "teacher": endpoint.url("proposals"),
-            "out": tmp_path / "m.jsonl",
-            "store": tmp_path / "s.db",
-            "settings": PRICED | settings,
-        }
-        return await generate(None, Wanted(60), seeds="builtin", verbs_by_teacher=True, consent=consent, **given)
+        session = Session(
+            teacher=endpoint.url("proposals"), store=tmp_path / "s.db", settings=PRICED | settings, consent=consent
+        )
+        out = tmp_path / "m.jsonl"
+        return await generate(None, Wanted(60), session, seeds="builtin", out=out, verbs_by_teacher=True)
 
     done = await made()
     parsed = done.parsed
@@ -284,13 +276,9 @@ async def test_calls_about_verbs_are_paid_only_where_the_user_agrees_and_the_row
                 raise BudgetError("not the verbs")
 
     says = NotTheVerbs()
-    given = {
-        "teacher": endpoint.url("proposals"),
-        "out": tmp_path / "m.jsonl",
-        "store": tmp_path / "s.db",
-        "settings": PRICED,
-    }
-    done = await generate(None, Wanted(400), seeds="builtin", verbs_by_teacher=True, consent=says, **given)
+    session = Session(teacher=endpoint.url("proposals"), store=tmp_path / "s.db", settings=PRICED, consent=says)
+    out = tmp_path / "m.jsonl"
+    done = await generate(None, Wanted(400), session, seeds="builtin", out=out, verbs_by_teacher=True)
     assert (len(lines(tmp_path / "m.jsonl")), says.told[2].n) == (400, 400 / 25)
     assert (done.parsed.why, done.parsed.calls, endpoint.calls().total()) == ("not the verbs", 0, done.report.calls)
 
@@ -392,20 +380,18 @@ async def test_a_prompt_over_the_context_is_refused_with_the_remedy(endpoint, tm
         await generate(
             None,
             Wanted(5),
+            Session(teacher=endpoint.url("proposals"), store=tmp_path / "s"),
             seeds=seeds,
             asking=GenerationSettings(context_tokens=4096),
-            teacher=endpoint.url("proposals"),
             out=tmp_path / "o.jsonl",
-            store=tmp_path / "s",
         )
     with pytest.raises(UserError, match=r"context of 4,096 \(the endpoint's list of models\); the seed 'long'"):
         await generate(
             None,
             Wanted(5),
+            Session(teacher=endpoint.url("proposals-listed"), store=tmp_path / "s"),
             seeds=seeds,
-            teacher=endpoint.url("proposals-listed"),
             out=tmp_path / "o.jsonl",
-            store=tmp_path / "s",
         )
     assert endpoint.calls().total() == 0
     assert (await exercises(endpoint, tmp_path, 5)).report.context_tokens is None
@@ -488,7 +474,9 @@ def test_numbered_blocks_are_read_by_their_numbers():
 async def test_inputs_for_a_task_are_balanced_and_carry_their_lineage(endpoint, tmp_path):
     task = project(tmp_path)
     wanted = Wanted(160, ("new", "harder", "rephrased"), balance=True)
-    done = await generate(task, wanted, asking=GenerationSettings(per_call=10), teacher=endpoint.url("proposals"))
+    done = await generate(
+        task, wanted, Session(teacher=endpoint.url("proposals")), asking=GenerationSettings(per_call=10)
+    )
     rows = load_examples(done.out).examples
     assert all(row.label is None for row in rows)  # a class that was asked for is no label
     asked = Counter(row.extra["lineage"]["asked_label"] for row in rows)
@@ -549,7 +537,10 @@ async def test_what_the_teacher_copies_from_the_test_rows_is_dropped_and_named(t
     (tmp_path / "copying_teacher.py").write_text(SCRIPT)
     monkeypatch.syspath_prepend(tmp_path)
     done = await generate(
-        project(tmp_path), Wanted(1), asking=GenerationSettings(per_call=3), teacher="scripted:copying_teacher:copies"
+        project(tmp_path),
+        Wanted(1),
+        Session(teacher="scripted:copying_teacher:copies"),
+        asking=GenerationSettings(per_call=3),
     )
     assert done.texts == ["a morning that nobody else will ever remember"]
     dropped = [(drop["reason"], drop["resembled"]) for drop in lines(tmp_path / "generated.dropped.jsonl")]
@@ -561,12 +552,9 @@ async def test_what_the_teacher_copies_from_the_test_rows_is_dropped_and_named(t
 async def test_exercises_that_copy_test_rows_or_each_other_are_dropped_with_score_and_row(tmp_path, monkeypatch, near):
     (tmp_path / "copying_teacher.py").write_text(SCRIPT)
     monkeypatch.syspath_prepend(tmp_path)
-    given = {
-        "seeds": "builtin",
-        "asking": GenerationSettings(per_call=5),
-        "teacher": "scripted:copying_teacher:exercises",
-    }
-    done = await generate(project(tmp_path), Wanted(2, near=near), **given)
+    session = Session(teacher="scripted:copying_teacher:exercises")
+    wanted, asking = Wanted(2, near=near), GenerationSettings(per_call=5)
+    done = await generate(project(tmp_path), wanted, session, seeds="builtin", asking=asking)
     assert done.texts == ["Name the largest lake of all Africa.", "Why do ships float on water?"]
     drops = lines(tmp_path / "generated.dropped.jsonl")
     first = lines(done.out)[0]["id"]
@@ -595,7 +583,7 @@ async def test_inputs_of_fields_and_choices_keep_their_form(tmp_path, monkeypatc
         TASK.replace('labels = ["good", "bad"]\n', "").replace('test = "test.jsonl"\n', "")
     )
     done = await generate(
-        tmp_path, Wanted(1), asking=GenerationSettings(per_call=4), teacher="scripted:copying_teacher:objects"
+        tmp_path, Wanted(1), Session(teacher="scripted:copying_teacher:objects"), asking=GenerationSettings(per_call=4)
     )
     [row] = load_examples(done.out).examples
     assert (row.input, row.choices) == ({"q": "which of them flies", "hint": "wings"}, ("owl", "cow"))
@@ -626,8 +614,8 @@ async def test_a_planted_copy_of_a_test_row_fails_the_build(tmp_path, how, part)
     held_out = held_out_of(load_splits(load_task(tmp_path))) if how != "exact" else None
     assert held_out is None or held_out.resembles(PLANTED[how]).how == how
     for build in (
-        lambda: prepare(tmp_path),
-        lambda: generate(tmp_path, Wanted(1), teacher="scripted:json:dumps", out=tmp_path / "more.jsonl"),
+        lambda: prepare(load_task(tmp_path), Session()),
+        lambda: generate(tmp_path, Wanted(1), Session(teacher="scripted:json:dumps"), out=tmp_path / "more.jsonl"),
     ):
         with pytest.raises(LeakageError, match=r"'gen-1' resembles test row|has the same input"):
             await build()
@@ -714,4 +702,6 @@ def test_a_mistake_is_one_sentence(tmp_path, monkeypatch, capsys, arguments, say
 async def test_rows_of_the_users_own_are_never_overwritten(tmp_path):
     (tmp_path / "made.jsonl").write_text('{"id": "1", "input": "x"}\n')
     with pytest.raises(ExistsError, match="not generated"):
-        await generate(None, Wanted(1), seeds="builtin", teacher="scripted:json:dumps", out=tmp_path / "made.jsonl")
+        await generate(
+            None, Wanted(1), Session(teacher="scripted:json:dumps"), seeds="builtin", out=tmp_path / "made.jsonl"
+        )

@@ -14,6 +14,7 @@ import pytest
 from mood_task import MOOD
 from stillhouse.commands.label import label
 from stillhouse.errors import ExistsError, StorageError, TeacherError
+from stillhouse.session import Session
 from stillhouse.teacher import annotate
 
 TASK = (
@@ -207,7 +208,7 @@ async def test_what_label_did_not_write_is_never_overwritten_nor_by_the_rejected
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     teacher = "recorded:answers.jsonl" if out == "answers.jsonl" else None
     with pytest.raises(ExistsError, match="give another --out"):
-        await label(tmp_path, data=tmp_path / "rows.jsonl", out=tmp_path / out, teacher=teacher)
+        await label(tmp_path, Session(teacher=teacher), data=tmp_path / "rows.jsonl", out=tmp_path / out)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert endpoint.calls().total() == 0
 
@@ -295,7 +296,7 @@ def test_recorded_answers_are_a_teacher_that_costs_nothing(tmp_path):
 
 async def test_every_row_says_where_it_comes_from_also_when_the_store_answers(endpoint, tmp_path):
     folder = project(tmp_path, endpoint.url(), 4)
-    report = (await label(folder, settings={"price_in": 1.0, "price_out": 2.0})).report
+    report = (await label(folder, Session(settings={"price_in": 1.0, "price_out": 2.0}))).report
     first = labelled(folder)[0]["provenance"]
     assert list(first) == ["teacher", "date", "prompt_hash", "parameters", "price_snapshot", "licence"]
     assert first["teacher"] == endpoint.url()
@@ -304,7 +305,7 @@ async def test_every_row_says_where_it_comes_from_also_when_the_store_answers(en
     assert first["licence"] == "the model's own licence (self-hosted)"
     assert report.licences == {first["licence"]: 4}
     assert report.dates[0] <= first["date"] <= report.dates[1]
-    await label(folder, settings={"price_in": 1.0, "price_out": 2.0})
+    await label(folder, Session(settings={"price_in": 1.0, "price_out": 2.0}))
     assert labelled(folder)[0]["provenance"] == first  # the date is the reply's, not the file's
     (folder / "task.toml").write_text(
         (folder / "task.toml").read_text().replace("Is it good?", "Was it good?") + 'licence = "apache-2.0"\n'
@@ -321,7 +322,7 @@ async def test_recorded_rows_keep_what_they_say_of_themselves_and_invent_nothing
     recording = [json.loads(line) for line in (folder / "recording.jsonl").read_text().splitlines()]
     del recording[1]["provenance"], recording[1]["teacher"]
     (folder / "recording.jsonl").write_text("".join(json.dumps(row) + "\n" for row in recording))
-    report = (await label(folder, teacher="recorded:recording.jsonl")).report
+    report = (await label(folder, Session(teacher="recorded:recording.jsonl"))).report
     kept, bare = (row["provenance"] for row in labelled(folder))
     assert kept == recording[0]["provenance"]
     assert bare == {

@@ -10,9 +10,11 @@ from scipy import stats
 
 from mood_task import MOOD
 from stillhouse.commands.label import label
+from stillhouse.consent import Quote
 from stillhouse.errors import BudgetError, TeacherError
 from stillhouse.records import Estimate
-from stillhouse.teacher.pilot import Quote, draw, total_cost
+from stillhouse.session import Session
+from stillhouse.teacher.pilot import draw, total_cost
 
 TASK = (
     MOOD
@@ -88,7 +90,7 @@ def test_every_row_is_as_likely_as_any_other_to_be_in_the_pilot():
 
 async def test_twenty_rows_tell_what_the_rest_will_cost_and_are_not_asked_again(endpoint, tmp_path):
     says = Says()
-    report = (await label(project(tmp_path, endpoint.url(), 50), consent=says)).report
+    report = (await label(project(tmp_path, endpoint.url(), 50), Session(consent=says))).report
     first, told = says.quotes
     assert (first.n, first.cost_usd) == (50, None)
     assert (told.n, told.cost_usd.value, told.cost_usd.n, told.paid_usd) == (
@@ -104,18 +106,18 @@ async def test_twenty_rows_tell_what_the_rest_will_cost_and_are_not_asked_again(
 
 async def test_no_means_that_no_more_than_the_pilot_is_paid(endpoint, tmp_path):
     with pytest.raises(BudgetError):
-        await label(project(tmp_path, endpoint.url(), 50), consent=Says(yes=False))
+        await label(project(tmp_path, endpoint.url(), 50), Session(consent=Says(yes=False)))
     assert endpoint.calls().total() == 20
     says = Says()
-    assert (await label(tmp_path, consent=says)).report.from_store == 20
+    assert (await label(tmp_path, Session(consent=says))).report.from_store == 20
     assert says.quotes[0].n == 30
     assert endpoint.calls().total() == 50
 
 
 async def test_nobody_is_asked_for_a_pilots_worth_of_rows_nor_for_what_is_paid_already(endpoint, tmp_path):
     says = Says(yes=False)
-    await label(project(tmp_path, endpoint.url(), 20), consent=says)
-    await label(project(tmp_path, endpoint.url(), 40), consent=says)
+    await label(project(tmp_path, endpoint.url(), 20), Session(consent=says))
+    await label(project(tmp_path, endpoint.url(), 40), Session(consent=says))
     assert says.quotes == []
     assert endpoint.calls().total() == 40
 
@@ -125,7 +127,7 @@ async def test_recorded_and_scripted_teachers_need_no_consent(tmp_path):
     (tmp_path / "a.jsonl").write_text(
         "".join(json.dumps({"id": f"r{i}", "teacher_label": "good"}) + "\n" for i in range(30))
     )
-    assert (await label(tmp_path, consent=Says(yes=False))).report.labelled == 30
+    assert (await label(tmp_path, Session(consent=Says(yes=False)))).report.labelled == 30
 
 
 @pytest.mark.parametrize(
@@ -135,14 +137,14 @@ async def test_recorded_and_scripted_teachers_need_no_consent(tmp_path):
 async def test_where_no_answer_of_the_pilot_is_usable_no_more_are_paid_for(endpoint, tmp_path, mode, reason):
     says = Says()
     with pytest.raises(TeacherError, match=rf"none of the 20 rows .* \(20 times: {reason}"):
-        await label(project(tmp_path, endpoint.url(mode), 60), consent=says)
+        await label(project(tmp_path, endpoint.url(mode), 60), Session(consent=says))
     assert (endpoint.calls().total(), len(says.quotes)) == (20, 1)
 
 
 async def test_the_estimate_says_how_many_answers_were_usable(endpoint, tmp_path):
     project(tmp_path, endpoint.url("some-nonsense"), 60)
     says = Says()
-    report = (await label(tmp_path, consent=says)).report
+    report = (await label(tmp_path, Session(consent=says))).report
     n_usable = says.quotes[1].usable
     assert 0 < n_usable < 20 and 0 < report.labelled < 60
     assert f"20 rows asked, {n_usable} of them with a usable answer)" in str(says.quotes[1])

@@ -1,5 +1,8 @@
-"""The command line. Every command: results to stdout, progress to stderr, `--json` for machines; exit 0 ok, 1 the work failed or the gate refused,
-2 the user's mistake. Nothing heavy is imported before a command runs, so `--help` is instant."""
+"""The command line. Every command: results to stdout, progress to stderr, `--json` for machines.
+
+Exit code 0: it worked; 1: the work failed or the gate refused; 2: the user's mistake. Nothing heavy is imported before
+a command runs, so `--help` is instant.
+"""
 
 import sys
 from typing import Annotated

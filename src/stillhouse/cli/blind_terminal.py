@@ -1,4 +1,7 @@
-"""Judging in the terminal: the same sitting as on the page. One key per choice; without a terminal, one word per line."""
+"""Judging in the terminal: the same sitting as on the page.
+
+One key per choice; without a terminal, one word per line.
+"""
 
 import contextlib
 import os

@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, err, out, progress_bar
-from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Runs, SkipBad, Store
+from stillhouse.cli.options import AsJson, Runs, SkipBad, Spending, Store, command
 from stillhouse.numbers import usd
 
 if TYPE_CHECKING:
-    from stillhouse.commands.compare import CompareDone, People
+    from stillhouse.commands.compare import ComparisonRun
+    from stillhouse.comparison.head_to_head import People
     from stillhouse.comparison.rating_session import Sitting
-    from stillhouse.comparison.win_rates import Terms
 
 _SIDE = "a model's name, a run's arm as RUN#ARM, or a .jsonl of id and answer"
 
 
-@app.command()
+@command
 def compare(
     a: Annotated[str, typer.Argument(help=f"the one that may replace the other: {_SIDE}")],
     b: Annotated[str, typer.Argument(help="the one that is there, named alike")],
     data: Annotated[Path, typer.Argument(help="the rows that both answer")],
+    *,
     task: Annotated[
         Path | None, typer.Option(help="task.toml: for prompted models; its instruction is shown with every pair")
     ] = None,
@@ -51,17 +51,18 @@ def compare(
         typer.Option(help="where your choices are kept; default: judgements.jsonl beside the task or the data"),
     ] = None,
     port: Annotated[int, typer.Option(help="of the page; 0: a free one")] = 0,
-    max_usd: MaxUsd = None,
-    price_in: PriceIn = None,
-    price_out: PriceOut = None,
+    spending: Spending,
     store: Store = None,
     runs: Runs = Path("runs"),
     skip_bad: SkipBad = False,
     as_json: AsJson = False,
 ) -> None:
-    """Which of two answers is better? Judged blind: on a page, in the terminal, by a model. Stop at any moment: every choice is kept."""
+    """Which of two answers is better? Judged blind: on a page, in the terminal, by a model. Stop at any moment: every
+    choice is kept.
+    """
     from stillhouse.commands.compare import compare as run
     from stillhouse.errors import UserError
+    from stillhouse.session import Session
 
     where = people or ("none" if judge and not rater else "page")
     if rater and where == "none":
@@ -71,35 +72,21 @@ def compare(
             a,
             b,
             data,
+            Session(settings=spending.settings, store=store, on_progress=tick),
             task=task,
             judge=judge,
             people=_people(where, port),
             rater=rater,
             judgements=judgements,
-            gate=_terms(task, margin, level) if gate else None,
-            settings={"max_usd": max_usd, "price_in": price_in, "price_out": price_out},
-            store=store,
+            gate=gate,
+            margin=margin,
+            level=level,
             runs=runs,
             skip_bad=skip_bad,
-            on_progress=tick,
         )
     show(done, as_json, gate)
     if gate:
         end(done)
-
-
-def _terms(task: Path | None, margin: float | None, level: float | None) -> "Terms":
-    from stillhouse.comparison.win_rates import Terms
-    from stillhouse.errors import UserError
-    from stillhouse.task import Task, load_task
-
-    of_task = (load_task(task) if task else Task("compare", "compare", "text")).gate
-    terms = Terms(of_task.margin if margin is None else margin, of_task.level if level is None else level)
-    if not 0 < terms.margin < 0.5:
-        raise UserError(f"--margin {terms.margin:g}: must lie between 0 and 0.5, as in 0.05 for a win rate of 45 %")
-    if not 0.5 < terms.level < 1:
-        raise UserError(f"--level {terms.level:g}: must lie between 0.5 and 1")
-    return terms
 
 
 def _people(where: str, port: int) -> "People | None":
@@ -124,37 +111,39 @@ def _people(where: str, port: int) -> "People | None":
     return {"page": on_a_page, "terminal": in_the_terminal, "none": None}[where]
 
 
-def end(done: "CompareDone") -> None:
+def end(done: "ComparisonRun") -> None:
     """Exit code 1 unless the gate passes."""
     if done.gate is None or done.gate.answer != "pass":
         raise typer.Exit(1)
 
 
-def show(done: "CompareDone", as_json: bool, gate: bool) -> None:
-    """What was found, in words or as one JSON object."""
+def show(done: "ComparisonRun", as_json: bool, gate: bool) -> None:
+    """The result in words or as one JSON object."""
     from stillhouse.report.comparison_terminal import comparison_text
 
+    rates = done.win_rates
     if as_json:
-        facts = {
-            "run": str(done.folder),
-            "report": str(done.report) if done.report else None,
-            "judgements": str(done.judgements),
-        }
-        result = (
-            None
-            if done.found is None
-            else {**asdict(done.found), "heading": done.found.heading, "sentence": done.found.sentence}
+        result = None
+        if rates is not None:
+            result = {**asdict(rates), "heading": rates.heading, "sentence": rates.sentence}
+        emit_json(
+            {
+                "run": str(done.folder),
+                "report": str(done.report) if done.report else None,
+                "judgements": str(done.judgements),
+                "cost_usd": done.cost_usd,
+                "comparison": result,
+            }
         )
-        emit_json({**facts, "cost_usd": done.cost_usd, "comparison": result})
         return
-    if done.found is None:
+    if rates is None:
         refused = " The gate cannot tell." if gate else ""
         out.print(
             f"No pair is judged yet, so there is no win rate.{refused} Judge some on the page, or name a --judge.",
             markup=False,
         )
         return
-    out.print(comparison_text(done.found))
-    note = " at a model's price; a stand-in is not paid" if done.found.judge_stand_in else ""
+    out.print(comparison_text(rates))
+    note = " at a model's price; a stand-in is not paid" if rates.judge_stand_in else ""
     out.print(f"choices: {done.judgements}   paid now: {usd(done.cost_usd)}{note}", markup=False)
     out.print(f"Report: {done.report}", markup=False)

@@ -1,25 +1,19 @@
 """Asking before money is spent: on a terminal by a question, elsewhere by what the command line says already."""
 
 import sys
-from pathlib import Path
 
 import typer
 
 from stillhouse.cli.console import Ticker, err
+from stillhouse.consent import Quote
 from stillhouse.errors import BudgetError, PriceUnknownError, UserError
-from stillhouse.task import Task, load_task
-from stillhouse.teacher.pilot import Quote
-
-
-def cap_of(task: Path | Task, max_usd: float | None) -> float | None:
-    """The cap in dollars: the command line's, else the task's."""
-    if max_usd is not None:
-        return max_usd
-    return (task if isinstance(task, Task) else load_task(task)).teacher.max_usd
 
 
 class CommandLine:
-    """`consent` for a bulk of calls. `--yes`, a cap in dollars and `--unpriced` are consent given beforehand; the estimate is printed all the same."""
+    """`consent` for a bulk of calls. The estimate is printed in every case.
+
+    `--yes`, a cap in dollars and `--unpriced` are consent given beforehand.
+    """
 
     def __init__(self, tick: Ticker, *, yes: bool, max_usd: float | None, unpriced: bool) -> None:
         self._tick, self._given, self._unpriced = tick, yes or unpriced or max_usd is not None, unpriced
@@ -27,12 +21,13 @@ class CommandLine:
     def before(self, quote: Quote) -> None:
         if quote.price_snapshot is None and not self._unpriced:
             raise PriceUnknownError(
-                f"no price is known for {quote.teacher}, so nobody can say what {quote.n:,} calls will cost; give --price-in and --price-out "
-                "(0 for a machine of your own), or --unpriced to go on without knowing"
+                f"no price is known for {quote.teacher}, so nobody can say what {quote.n:,} calls will cost; "
+                "give --price-in and --price-out (0 for a machine of your own), or --unpriced to go on without knowing"
             )
         if not self._given and not (sys.stdin.isatty() and err.is_terminal):
             raise UserError(
-                f"{quote.n:,} calls of {quote.teacher} are to be paid for and nobody can be asked here; give --yes, or a cap with --max-usd"
+                f"{quote.n:,} calls of {quote.teacher} are to be paid for and nobody can be asked here; "
+                "give --yes, or a cap with --max-usd"
             )
 
     def after(self, quote: Quote) -> None:

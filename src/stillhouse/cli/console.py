@@ -55,7 +55,10 @@ class Ticker:
 
 @contextlib.contextmanager
 def progress_bar(quiet: bool = False) -> Iterator[Ticker]:
-    """A bar with what is being done, how far, the cost so far and the time left. Not a terminal: nothing but the lines that commands print."""
+    """A bar with what is being done, how far, the cost so far and the time left.
+
+    Off a terminal there is none: nothing but the lines that commands print.
+    """
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, out
-from stillhouse.cli.options import AsJson
+from stillhouse.cli.options import AsJson, command
 
 if TYPE_CHECKING:
     from stillhouse.advice.advantage import Advantage, Ranged
 
 
-@app.command()
+@command
 def curves(
     runs: Annotated[Path, typer.Argument(help="CSV, one training run a line: columns arm, n, seed, score")],
     better: Annotated[str, typer.Option(help="the arm whose worth is asked for")],
@@ -62,32 +61,32 @@ def curves(
         out.print(f"picture: {plot}", markup=False)
 
 
-def sentences(found: "Advantage") -> list[str]:
+def sentences(advantage: "Advantage") -> list[str]:
     """The result in words, one fact a line, each with its n."""
-    low, high = found.window
-    runs = ", ".join(f"{curve.name} {sum(curve.n_runs)}" for curve in found.curves)
-    spread = f" ± {found.spread:,.0f}" if found.spread is not None else ""
-    if found.interval is not None:
-        spread = f" [{found.interval[0]:,.0f}, {found.interval[1]:,.0f}]"
+    better, worse, (low, high) = advantage.better, advantage.worse, advantage.window
+    runs = ", ".join(f"{curve.name} {sum(curve.n_runs)}" for curve in advantage.curves)
+    spread = f" ± {advantage.spread:,.0f}" if advantage.spread is not None else ""
+    if advantage.interval is not None:
+        spread = f" [{advantage.interval[0]:,.0f}, {advantage.interval[1]:,.0f}]"
+    rows = f"{advantage.advantage:,.0f}{spread} training rows"
     lines = [
-        f"advantage: {found.better} is worth {found.advantage:,.0f}{spread} training rows against {found.worse} (protocol {found.protocol}; runs: {runs})",
-        f"window: scores from {low:.4g} to {high:.4g}" + (", the full range" if found.full_range else ""),
+        f"advantage: {better} is worth {rows} against {worse} (protocol {advantage.protocol}; runs: {runs})",
+        f"window: scores from {low:.4g} to {high:.4g}" + (", the full range" if advantage.full_range else ""),
     ]
-    if found.n_hold_outs:
-        lines.append(
-            f"spread: the standard deviation of {found.n_hold_outs} values, each with one run of every arm held out"
-        )
-    if found.ratio is not None:
-        lines.append(
-            f"ratio: {found.worse} needs {_ranged(found.ratio, '.3g')} times the rows of {found.better}, on average over the window"
-        )
-    if found.at is not None:
-        needs = f"{found.better} needs {_ranged(found.at.better_n, ',.0f')} rows, {found.worse} {_ranged(found.at.worse_n, ',.0f')}"
-        lines.append(f"at a score of {found.at.score:.4g}: {needs}; ratio {_ranged(found.at.ratio, '.3g')}")
-    crossover, interval = found.crossover, ""
+    if advantage.n_hold_outs:
+        values = f"{advantage.n_hold_outs} values, each with one run of every arm held out"
+        lines.append(f"spread: the standard deviation of {values}")
+    if advantage.ratio is not None:
+        times = _ranged(advantage.ratio, ".3g")
+        lines.append(f"ratio: {worse} needs {times} times the rows of {better}, on average over the window")
+    if (at := advantage.at) is not None:
+        needs = f"{better} needs {_ranged(at.better_n, ',.0f')} rows, {worse} {_ranged(at.worse_n, ',.0f')}"
+        lines.append(f"at a score of {at.score:.4g}: {needs}; ratio {_ranged(at.ratio, '.3g')}")
+    crossover, interval = advantage.crossover, ""
     if crossover.level is not None:
-        interval = f" [{_end(crossover.low, 'below the smallest', ',.0f')}, {_end(crossover.high, 'beyond the largest', ',.0f')}]"
-    return [*lines, f"crossover: {crossover.sentence}{interval}", *(f"note: {note}" for note in found.notes)]
+        least = _end(crossover.low, "below the smallest", ",.0f")
+        interval = f" [{least}, {_end(crossover.high, 'beyond the largest', ',.0f')}]"
+    return [*lines, f"crossover: {crossover.sentence}{interval}", *(f"note: {note}" for note in advantage.notes)]
 
 
 def _ranged(number: "Ranged", form: str) -> str:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, err, out, progress_bar
-from stillhouse.cli.options import AsJson, Teacher
+from stillhouse.cli.options import AsJson, Teacher, command
 from stillhouse.numbers import usd
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from stillhouse.records import Estimate
 
 
-@app.command()
+@command
 def demo(
     folder: Annotated[Path, typer.Option(help="where the demo's files go; what is there is used again")] = Path(
         "stillhouse-demo"
@@ -27,25 +26,25 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """The whole story on a built-in app: no key, no network, a few minutes."""
-    from stillhouse.commands.demo import demo as run
+    from stillhouse.commands.demo import demo as tell
     from stillhouse.results.run_result import to_dict
+    from stillhouse.session import Session
 
     with progress_bar() as tick:
-        done = run(folder, teacher=teacher, say=lambda line: err.print(line, highlight=False), on_progress=tick)
+        session = Session(teacher=teacher, on_progress=tick)
+        done = tell(folder, session, say=lambda line: err.print(line, highlight=False))
     if as_json:
-        found = {
-            name: {"run": str(one.folder), "report": str(one.report), "result": to_dict(one.result)}
-            for name, one in done.distilled.items()
+        distilled = {
+            name: {"run": str(run.folder), "report": str(run.report), "result": to_dict(run.result)}
+            for name, run in done.distilled.items()
         }
-        app_before_after = {"before": asdict(done.before), "after": asdict(done.after)}
-        asked = [asdict(one) for one in done.answered]
         emit_json(
             {
                 "folder": str(done.folder),
                 "advice": str(done.advice.folder),
-                "distilled": found,
-                "answered": asked,
-                "app": app_before_after,
+                "distilled": distilled,
+                "answered": [asdict(answered) for answered in done.answered],
+                "app": {"before": asdict(done.before), "after": asdict(done.after)},
             }
         )
         return
@@ -55,7 +54,7 @@ def demo(
 def _show(done: "Demo") -> None:
     from rich.text import Text
 
-    from stillhouse.cli.distill import crossovers
+    from stillhouse.cli.curve_sentences import crossover_lines
     from stillhouse.report.result_terminal import terminal
 
     for answer in done.answered:
@@ -64,17 +63,18 @@ def _show(done: "Demo") -> None:
         )
         if answer.answer is not None:
             out.print(Text(f"    {answer.answer}"))
-    for name, one in done.distilled.items():
+    for name, run in done.distilled.items():
         out.print(Text(f"\n{name}", style="bold underline"))
-        out.print(terminal(one.result, one.report))
-    for line in crossovers(done.advice):
+        out.print(terminal(run.result, run.report))
+    for line in crossover_lines(done.advice.result.curves):
         out.print(Text(f"\nroute: {line}"))
     out.print()
     out.print(_app_table(done))
     if done.stand_in:
         told = (
-            "Latency is of whole answers, 16 at a time. The teacher is a stand-in, a script: its latency is no model's, its prices are those of the model that "
-            "it is priced as. Composability gap: all parts right and the whole wrong."
+            "Latency is of whole answers, 16 at a time. The teacher is a stand-in, a script: its latency is no "
+            "model's, its prices are those of the model that it is priced as. Composability gap: all parts right and "
+            "the whole wrong."
         )
         out.print(Text(told, style="dim"))
     out.print(
@@ -96,21 +96,17 @@ def _app_table(done: "Demo") -> "Table":
     table.add_column("the teacher in every step", no_wrap=True)
     table.add_column(f"students in {', '.join(swapped) or 'no step'}", no_wrap=True)
     pair = (done.before, done.after)
-    table.add_row("whole answer right", *(_share(one.right) for one in pair))
+    table.add_row("whole answer right", *(_share(app.right) for app in pair))
     for step in done.before.steps_right:
-        table.add_row(
-            f"{step} right",
-            *(_share(one.steps_right[step]) if step in one.steps_right else "never called" for one in pair),
-        )
-    table.add_row(
-        "composability gap",
-        *("no run had all parts right" if one.gap.share is None else _share(one.gap.share) for one in pair),
-    )
-    table.add_row("per 1,000 questions", *(usd(one.cost_usd_per_1000) for one in pair))
-    table.add_row("median latency", *(f"{one.latency_p50_s:.2f} s" for one in pair))
+        shares = [_share(app.steps_right[step]) if step in app.steps_right else "never called" for app in pair]
+        table.add_row(f"{step} right", *shares)
+    gaps = ["no run had all parts right" if app.gap.share is None else _share(app.gap.share) for app in pair]
+    table.add_row("composability gap", *gaps)
+    table.add_row("per 1,000 questions", *(usd(app.cost_usd_per_1000) for app in pair))
+    table.add_row("median latency", *(f"{app.latency_p50_s:.2f} s" for app in pair))
     return table
 
 
-def _share(found: "Estimate") -> str:
-    interval = "" if found.low is None or found.high is None else f" [{100 * found.low:.1f}, {100 * found.high:.1f}]"
-    return f"{100 * found.value:.1f} %{interval} n = {found.n}"
+def _share(share: "Estimate") -> str:
+    interval = "" if share.low is None or share.high is None else f" [{100 * share.low:.1f}, {100 * share.high:.1f}]"
+    return f"{100 * share.value:.1f} %{interval} n = {share.n}"

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, out, progress_bar
-from stillhouse.cli.options import AsJson, SkipBad, Store
+from stillhouse.cli.options import AsJson, SkipBad, Store, command
 from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
+    from stillhouse.commands.evaluate import Evaluated
     from stillhouse.task import Task
 
 
-@app.command()
+@command
 def evaluate(
     model: Annotated[
         str,
@@ -32,52 +32,54 @@ def evaluate(
 ) -> None:
     """Measure any model on any rows, with intervals."""
     from stillhouse.commands.evaluate import evaluate as run
-    from stillhouse.numbers import described, seconds, usd
-    from stillhouse.task import WEAK_METRICS, load_task
+    from stillhouse.session import Session
+    from stillhouse.task import load_task
 
     of_task = load_task(task) if task is not None else None
     if of_task is not None and of_task.metric == "win_rate":
-        _against_teacher(model, data, of_task, rows, store, skip_bad, as_json)
+        if rows is not None:
+            raise UserError(
+                f'--out {rows}: with metric = "win_rate" the rows are in the run\'s comparisons.jsonl; leave --out away'
+            )
+        _against_teacher(model, data, of_task, store, skip_bad, as_json)
         return
     with progress_bar() as tick:
-        found = run(model, data, task=of_task, store=store, skip_bad=skip_bad, out=rows, on_progress=tick)
-    summary = found.summary
+        session = Session(store=store, on_progress=tick)
+        measured = run(model, data, session, task=of_task, out=rows, skip_bad=skip_bad)
+    _show(measured, as_json)
+
+
+def _against_teacher(model: str, data: Path, task: "Task", store: Path | None, skip_bad: bool, as_json: bool) -> None:
+    """A win rate needs two: the model against the task's teacher. Exit code 1 where the gate does not pass."""
+    from stillhouse.cli.compare import end, show
+    from stillhouse.commands.compare import against_teacher
+    from stillhouse.session import Session
+
+    with progress_bar() as tick:
+        done = against_teacher(model, data, task, Session(store=store, on_progress=tick), skip_bad=skip_bad)
+    show(done, as_json, gate=True)
+    end(done)
+
+
+def _show(measured: "Evaluated", as_json: bool) -> None:
+    from stillhouse.numbers import described, seconds, usd
+    from stillhouse.task import WEAK_METRICS
+
+    summary = measured.summary
     if as_json:
-        emit_json(
-            {
-                "model": found.model,
-                "metric": found.metric,
-                "scored_against": found.scored_against,
-                **asdict(summary),
-                "warnings": found.warnings,
-            }
-        )
+        facts = {"model": measured.model, "metric": measured.metric, "scored_against": measured.scored_against}
+        emit_json({**facts, **asdict(summary), "warnings": measured.warnings})
         return
-    what = "agreement with the teacher" if found.scored_against == "teacher" else found.metric.replace("_", " ")
-    out.print(f"{found.model}: {what} {described(summary.score)}, {summary.n_failed} without an answer")
-    if found.metric in WEAK_METRICS:
-        out.print(f"  {WEAK_METRICS[found.metric]}", markup=False)
+    what = measured.metric.replace("_", " ")
+    if measured.scored_against == "teacher":
+        what = "agreement with the teacher"
+    out.print(f"{measured.model}: {what} {described(summary.score)}, {summary.n_failed} without an answer")
+    if measured.metric in WEAK_METRICS:
+        out.print(f"  {WEAK_METRICS[measured.metric]}", markup=False)
     if summary.macro_f1 is not None:
         out.print(f"  macro F1 {summary.macro_f1:.3f} (n = {summary.score.n:,})")
     if summary.latency_p50_s is not None and summary.latency_p99_s is not None:
         out.print(f"  latency p50 {seconds(summary.latency_p50_s)}, p99 {seconds(summary.latency_p99_s)}")
     out.print(f"  cost per 1,000 calls: {usd(summary.cost_usd_per_1000)}")
-    for warning in found.warnings:
+    for warning in measured.warnings:
         out.print(f"  {warning}")
-
-
-def _against_teacher(
-    model: str, data: Path, task: "Task", rows: Path | None, store: Path | None, skip_bad: bool, as_json: bool
-) -> None:
-    """A win rate needs two: the model against the task's teacher. Exit code 1 where the gate does not pass."""
-    from stillhouse.cli.compare import end, show
-    from stillhouse.commands.compare import against_teacher
-
-    if rows is not None:
-        raise UserError(
-            f'--out {rows}: with metric = "win_rate" the rows are in the run\'s comparisons.jsonl; leave --out away'
-        )
-    with progress_bar() as tick:
-        done = against_teacher(model, data, task, store=store, skip_bad=skip_bad, on_progress=tick)
-    show(done, as_json, gate=True)
-    end(done)

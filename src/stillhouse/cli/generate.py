@@ -7,25 +7,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, err, out, progress_bar
-from stillhouse.cli.options import AsJson, MaxUsd, PriceIn, PriceOut, Rows, SkipBad, Store, Teacher, Unpriced, Yes
-from stillhouse.cli.terms import AcceptTerms, once_confirmed
+from stillhouse.cli.options import AcceptTerms, AsJson, Buying, Rows, SkipBad, Store, Teacher, command
+from stillhouse.cli.terms import once_confirmed
 from stillhouse.errors import UserError
 from stillhouse.numbers import usd
 
 if TYPE_CHECKING:
-    from stillhouse.commands.generate import Generated, GenerateReport
+    from stillhouse.commands.generate import GeneratedFiles
     from stillhouse.teacher.diversity import Verbs
+    from stillhouse.teacher.generated_rows import GenerateReport
     from stillhouse.teacher.root_verbs import Parsed
 
 
-@app.command()
+@command
 def generate(
     task: Annotated[
         Path | None,
         typer.Argument(help="task.toml, its folder, or a step, APP.py:STEP: new inputs in the style of its rows"),
     ] = None,
+    *,
     n: Annotated[int, typer.Option("--n", "-n", help="rows to keep")] = 100,
     seeds: Annotated[
         str | None,
@@ -59,7 +60,8 @@ def generate(
     context_tokens: Annotated[
         int | None,
         typer.Option(
-            help="the model's context, beyond which no prompt is sent; default: from the price table or the endpoint's list of models"
+            help="the model's context, beyond which no prompt is sent; default: from the price table or the endpoint's "
+            "list of models"
         ),
     ] = None,
     data: Rows = None,
@@ -69,11 +71,7 @@ def generate(
             help="another seed asks other calls; the same one asks the same, and what was paid for comes from the store"
         ),
     ] = 0,
-    max_usd: MaxUsd = None,
-    price_in: PriceIn = None,
-    price_out: PriceOut = None,
-    unpriced: Unpriced = False,
-    yes: Yes = False,
+    buying: Buying,
     store: Store = None,
     parser: Annotated[
         str,
@@ -86,16 +84,16 @@ def generate(
     accept_terms: AcceptTerms = False,
     as_json: AsJson = False,
 ) -> None:
-    """New rows by a teacher: inputs for a task, or exercises from seed tasks. Stop it at any moment and run it again: nothing is paid twice.
+    """New rows by a teacher: inputs for a task, or exercises from seed tasks. Stop it at any moment and run it again:
+    nothing is paid twice.
 
-    At most eight calls go ahead to tell what the rest will cost; then you are asked, unless --yes or a cap says so already.
+    At most eight calls go ahead to tell what the rest will cost; then you are asked, unless --yes or a cap says so
+    already.
     """
-    from stillhouse.cli.consent import CommandLine
     from stillhouse.commands.diversity import write_page
-    from stillhouse.commands.generate import Wanted
     from stillhouse.commands.generate import generate as run
     from stillhouse.commands.step_task import task_of
-    from stillhouse.task import Task, load_task
+    from stillhouse.teacher.generation import Wanted
     from stillhouse.teacher.generation_settings import GenerationSettings
 
     if parser not in ("spacy", "teacher"):
@@ -107,39 +105,34 @@ def generate(
     asking = GenerationSettings(
         shots=shots, per_call=per_call, max_tokens=max_tokens, seed=seed, context_tokens=context_tokens
     )
-    settings = {"max_usd": max_usd, "price_in": price_in, "price_out": price_out}
+    if task is None and data is not None:
+        raise UserError("--data goes with a step's name, APP:STEP; for exercises give your seeds with --seeds")
+    target = None if task is None else task_of(task, data)
     with progress_bar() as tick:
-        if task is None and data is not None:
-            raise UserError("--data goes with a step's name, APP:STEP; for exercises give your seeds with --seeds")
-        asked_of = None if task is None else task_of(task, data)
-        loaded = asked_of if asked_of is None or isinstance(asked_of, Task) else load_task(asked_of)
-        cap = loaded.teacher.max_usd if max_usd is None and loaded is not None else max_usd
-        consent = CommandLine(tick, yes=yes, max_usd=cap, unpriced=unpriced)
+        session = buying.session(target, tick, teacher=teacher, store=store)
         work = once_confirmed(lambda *given, **options: asyncio.run(run(*given, **options)), accept_terms, tick)
-        asked = {"seeds": seeds, "asking": asking, "teacher": teacher, "settings": settings}
         done = work(
-            loaded,
+            target,
             wanted,
+            session,
+            seeds=seeds,
+            asking=asking,
             out=to,
-            store=store,
             skip_bad=skip_bad,
-            on_progress=tick,
-            consent=consent,
             verbs_by_teacher=parser == "teacher",
-            **asked,
         )
         page, verbs = write_page(done, tick) if report and done.texts else (None, None)
     _show(done, verbs, page, task, as_json)
 
 
-def _show(done: "Generated", verbs: "Verbs | None", page: Path | None, task: Path | None, as_json: bool) -> None:
+def _show(done: "GeneratedFiles", verbs: "Verbs | None", page: Path | None, task: Path | None, as_json: bool) -> None:
     files = [*done.files, *([page] if page is not None else [])]
     if as_json:
-        found = {
+        diversity = {
             "verbs": None if verbs is None else asdict(verbs),
             "asked_for_verbs": None if done.parsed is None else _parsing(done.parsed),
         }
-        emit_json({"out": str(done.out), "files": list(map(str, files)), **asdict(done.report), **found})
+        emit_json({"out": str(done.out), "files": list(map(str, files)), **asdict(done.report), **diversity})
         return
     _print(done.report, done.out)
     _print_verbs(verbs, done.parsed)
@@ -167,25 +160,24 @@ def _parsing(parsed: "Parsed") -> dict[str, Any]:
 
 def _context(report: "GenerateReport") -> str:
     if report.context_tokens is None:
-        return f"prompts were not checked against a context: that of {report.teacher} is not known; --context-tokens says it"
+        unknown = f"that of {report.teacher} is not known; --context-tokens says it"
+        return f"prompts were not checked against a context: {unknown}"
     return f"no prompt passes the context of {report.context_tokens:,} tokens ({report.context_from})"
 
 
 def _print(report: "GenerateReport", path: Path) -> None:
     stand_in = " (a stand-in, not a model)" if report.stand_in else ""
     out.print(f"{report.kept} of {report.n} rows by {report.teacher}{stand_in}: {path}")
-    asked = sum(asked for asked, _ in report.curve)
-    out.print(
-        f"  {report.calls} calls ({report.from_store} answered from the store) asked for {asked}; compared with {report.known} known rows"
-    )
-    out.print(
-        f"  none resembles one of {report.held_out} held-out rows"
-        if report.held_out
-        else "  no held-out rows to compare with"
-    )
+    n_asked = sum(asked for asked, _ in report.curve)
+    calls = f"{report.calls} calls ({report.from_store} answered from the store) asked for {n_asked}"
+    out.print(f"  {calls}; compared with {report.known} known rows")
+    if report.held_out:
+        out.print(f"  none resembles one of {report.held_out} held-out rows")
+    else:
+        out.print("  no held-out rows to compare with")
     out.print(f"  {_context(report)}")
     if report.filters and report.filters[0].judged:
-        passed = ", ".join(f"{one.name} {one.passed} of {one.judged}" for one in report.filters)
+        passed = ", ".join(f"{passing.name} {passing.passed} of {passing.judged}" for passing in report.filters)
         out.print(f"  passed: {passed}", soft_wrap=True, highlight=False)
     for reason, count in report.dropped.items():
         out.print(f"  {count} dropped: {reason}")

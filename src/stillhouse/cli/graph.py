@@ -5,13 +5,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, out
-from stillhouse.cli.options import AsJson
-from stillhouse.cli.run import Journal
+from stillhouse.cli.options import AsJson, Journal, command
 
 
-@app.command()
+@command
 def graph(
     target: Annotated[
         str, typer.Argument(help="FILE.py:FLOW or MODULE:FLOW, as its source shows it; or a run's id, as it went")
@@ -27,7 +25,9 @@ def graph(
     store: Journal = "stillhouse.db",
     as_json: AsJson = False,
 ) -> None:
-    """Draw a flow, or what a run of it did: branches, loops with their counts, tokens, cost, time, and the step that failed."""
+    """Draw a flow, or what a run of it did: branches, loops with their counts, tokens, cost, time, and the step that
+    failed.
+    """
     from stillhouse.commands.graph import graph as draw
     from stillhouse.runs import write_atomic
 

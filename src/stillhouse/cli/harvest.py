@@ -5,13 +5,11 @@ from typing import Annotated
 
 import typer
 
-from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, out
-from stillhouse.cli.options import AsJson
-from stillhouse.cli.run import Journal
+from stillhouse.cli.options import AsJson, Journal, command
 
 
-@app.command()
+@command
 def harvest(
     runs: Annotated[list[str], typer.Argument(help="run ids, a flow's name, or all")],
     step: Annotated[str, typer.Option(help="the step whose calls are wanted")],

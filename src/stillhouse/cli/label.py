@@ -3,37 +3,32 @@
 import asyncio
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, out, progress_bar, say_rows
-from stillhouse.cli.options import TaskFile, Unpriced, Yes
-from stillhouse.cli.terms import AcceptTerms, once_confirmed
+from stillhouse.cli.options import AcceptTerms, AsJson, Buying, SkipBad, Store, TaskFile, Teacher, command
+from stillhouse.cli.terms import once_confirmed
 from stillhouse.numbers import usd
 
+if TYPE_CHECKING:
+    from stillhouse.commands.label import LabelledFile
 
-@app.command()
+
+@command
 def label(
     task: TaskFile,
+    *,
     data: Annotated[Path | None, typer.Option(help="rows to label; default: every file that the task names")] = None,
     to: Annotated[
         Path | None, typer.Option("--out", help="where the labelled rows go; default: teacher.jsonl beside the task")
     ] = None,
-    teacher: Annotated[
-        str | None, typer.Option(help="the model to ask; default: the one that the task file names")
-    ] = None,
+    teacher: Teacher = None,
     rationales: Annotated[
         bool | None, typer.Option("--rationales/--no-rationales", help="ask for reasons before the answer")
     ] = None,
-    max_usd: Annotated[float | None, typer.Option(help="never spend more than this")] = None,
-    price_in: Annotated[
-        float | None, typer.Option(help="US$ per million input tokens, where no table knows the model")
-    ] = None,
-    price_out: Annotated[float | None, typer.Option(help="US$ per million output tokens")] = None,
-    unpriced: Unpriced = False,
-    yes: Yes = False,
+    buying: Buying,
     batch: Annotated[
         bool,
         typer.Option(
@@ -49,51 +44,43 @@ def label(
     tpm: Annotated[
         float | None, typer.Option(min=1, help="tokens per minute, in and out; default: learned from the endpoint")
     ] = None,
-    store: Annotated[
-        Path | None, typer.Option(help="where paid replies are kept; default: stillhouse.db beside the task")
-    ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="leave broken rows out and count them")] = False,
+    store: Store = None,
+    skip_bad: SkipBad = False,
     accept_terms: AcceptTerms = False,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Ask the teacher for labels (and rationales). Stop it at any moment and run it again: nothing is paid twice.
 
-    Twenty rows go ahead to tell what the rest will cost; then you are asked, unless --yes or a cap says so already. Teachers that bill nothing need no consent.
+    Twenty rows go ahead to tell what the rest will cost; then you are asked, unless --yes or a cap says so already.
+    Teachers that bill nothing need no consent.
     """
-    from stillhouse.cli.consent import CommandLine
     from stillhouse.commands.label import label as run
     from stillhouse.commands.step_task import names_a_step, task_of
-    from stillhouse.task import Task, load_task
 
-    settings = {"rationales": rationales, "max_usd": max_usd, "price_in": price_in, "price_out": price_out}
-    settings |= {"concurrency": concurrency, "requests_per_minute": rpm, "tokens_per_minute": tpm}
-    asked = task_of(task, data) if names_a_step(task) else task
-    loaded = (asked if isinstance(asked, Task) else load_task(asked)).with_teacher(
-        **{name: value for name, value in settings.items() if value is not None}
-    )
+    target = task_of(task, data) if names_a_step(task) else task
     if data is None:  # rows of another file are no test rows of the task
-        say_rows(loaded, skip_bad)
+        say_rows(target, skip_bad)
+    settings: dict[str, Any] = {"rationales": rationales, "concurrency": concurrency}
+    settings |= {"requests_per_minute": rpm, "tokens_per_minute": tpm}
     with progress_bar() as tick:
-        consent = CommandLine(tick, yes=yes, max_usd=loaded.teacher.max_usd, unpriced=unpriced)
-        work = once_confirmed(lambda asked, **options: asyncio.run(run(asked, **options)), accept_terms, tick)
-        done = work(
-            loaded,
-            data=data,
-            out=to,
-            teacher=teacher,
-            store=store,
-            skip_bad=skip_bad,
-            on_progress=tick,
-            consent=consent,
-            batch=batch,
-        )
+        session = buying.session(target, tick, teacher=teacher, store=store, **settings)
+        work = once_confirmed(lambda *given, **options: asyncio.run(run(*given, **options)), accept_terms, tick)
+        done = work(target, session, data=data, out=to, batch=batch, skip_bad=skip_bad)
+    nothing = bool(done.report.n) and not done.report.labelled
     if as_json:
         emit_json({"out": str(done.out), "card": str(done.card), "skipped": done.skipped, **asdict(done.report)})
-        raise typer.Exit(1 if done.report.n and not done.report.labelled else 0)
+    else:
+        _print(done, batch)
+    if nothing:
+        raise typer.Exit(1)  # the reasons are printed
+    if not as_json:
+        out.print(f"next: stillhouse distill {task}")
+
+
+def _print(done: "LabelledFile", batch: bool) -> None:
     report = done.report
-    out.print(
-        f"{report.labelled} of {report.n} rows labelled by {report.teacher}{' (a stand-in, not a model)' if report.stand_in else ''}: {done.out}"
-    )
+    stand_in = " (a stand-in, not a model)" if report.stand_in else ""
+    out.print(f"{report.labelled} of {report.n} rows labelled by {report.teacher}{stand_in}: {done.out}")
     if report.lenient:
         out.print(f"  {report.lenient} of them recovered from a near form of what was asked for")
     if report.sent_back:
@@ -104,16 +91,12 @@ def label(
         out.print(f"  note: {note}")
     for reason, count in report.rejected.items():
         out.print(f"  {count} rejected: {reason}")
-    paid = f"nothing paid; {report.price_snapshot or 'a model'} would have cost" if report.stand_in else "paid now:"
     if done.skipped:
         out.print(f"  {done.skipped} broken rows left out")
+    paid = f"nothing paid; {report.price_snapshot or 'a model'} would have cost" if report.stand_in else "paid now:"
     out.print(f"  {report.from_store} answered from the store, {paid} {usd(report.cost_usd)}")
     if batch and report.n_live:
         dear = f"{report.n_live} calls one by one at the full price (the pilot, repairs): {usd(report.live_usd)}"
-        out.print(
-            f"  {report.batched} answers came in batches at half the price, {dear}", soft_wrap=True, highlight=False
-        )
+        cheap = f"{report.batched} answers came in batches at half the price"
+        out.print(f"  {cheap}, {dear}", soft_wrap=True, highlight=False)
     out.print(f"  where they come from, and under which licence: {done.card}")
-    if report.n and not report.labelled:
-        raise typer.Exit(1)  # the reasons stand above
-    out.print(f"next: stillhouse distill {task}")

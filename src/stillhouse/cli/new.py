@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, out
+from stillhouse.cli.options import command
 
 
-@app.command()
+@command
 def new(
     name: Annotated[Path, typer.Argument(help="the project's folder; its last part names the task")],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on stdout")] = False,

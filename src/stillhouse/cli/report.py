@@ -5,13 +5,11 @@ from typing import Annotated
 
 import typer
 
-from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, out
-from stillhouse.cli.options import AsJson
-from stillhouse.errors import UserError
+from stillhouse.cli.options import AsJson, command
 
 
-@app.command()
+@command
 def report(
     run: Annotated[
         Path, typer.Argument(help="a run of distill, advise or compare, the id of a flow's run, or a tests-N.json")
@@ -28,74 +26,19 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write a run's report: one HTML file that opens anywhere."""
-    if store is not None or not run.exists():
-        _of_flow(str(run), to, store, as_json)
-        return
-    from stillhouse.results.comparison import is_comparison
-
-    if is_comparison(run):
-        _of_comparison(run, to, as_json)
-        return
-    if run.suffix == ".json" and run.name != "result.json":
-        _of_test(run, to, as_json)
-        return
-    from stillhouse.report.result_page import render
-    from stillhouse.report.result_terminal import terminal
-    from stillhouse.results.run_result import load_result, to_dict
-    from stillhouse.runs import write_atomic
-
-    result = load_result(run)
-    page = to or (run if run.is_dir() else run.parent) / "report.html"
-    write_atomic(page, render(result))
-    if as_json:
-        emit_json({"report": str(page), "result": to_dict(result)})
-    else:
-        out.print(terminal(result, page))
-
-
-def _of_comparison(run: Path, to: Path | None, as_json: bool) -> None:
-    from stillhouse.report.comparison_page import render_comparison
+    from stillhouse.commands.report import report as write
     from stillhouse.report.comparison_terminal import comparison_text
-    from stillhouse.results.comparison import load_comparison, to_dict
-    from stillhouse.runs import write_atomic
+    from stillhouse.report.result_terminal import terminal
+    from stillhouse.results.comparison import ComparisonResult
+    from stillhouse.results.run_result import Result
 
-    result = load_comparison(run)
-    page = to or run / "report.html"
-    write_atomic(page, render_comparison(result))
+    written = write(run, out=to, store=store)
     if as_json:
-        emit_json({"report": str(page), "result": to_dict(result)})
+        emit_json({"report": str(written.page), "result": written.facts})
+    elif isinstance(written.shown, Result):
+        out.print(terminal(written.shown, written.page))
+    elif isinstance(written.shown, ComparisonResult):
+        out.print(comparison_text(written.shown.comparison))
+        out.print(f"Report: {written.page}", markup=False)
     else:
-        out.print(comparison_text(result.comparison))
-        out.print(f"Report: {page}", markup=False)
-
-
-def _of_flow(run: str, to: Path | None, store: str | None, as_json: bool) -> None:
-    from stillhouse.commands.traces import read_trace, to_json
-    from stillhouse.report.run_page import render_run
-    from stillhouse.runs import write_atomic
-
-    if store is None and not Path("stillhouse.db").is_file():
-        raise UserError(
-            f"{run}: no such run directory, and no journal is here to look for a flow's run in; give one of runs/*, or --store"
-        )
-    found = read_trace(run, store or "stillhouse.db")
-    page = to or Path(f"{run}.html")
-    write_atomic(page, render_run(found))
-    if as_json:
-        emit_json({"report": str(page), "result": to_json(found)})
-    else:
-        out.print(str(page), markup=False)
-
-
-def _of_test(file: Path, to: Path | None, as_json: bool) -> None:
-    from stillhouse.report.test_page import render_test
-    from stillhouse.results.flow_test import load_tested, to_json
-    from stillhouse.runs import write_atomic
-
-    tested = load_tested(file)
-    page = to or file.with_suffix(".html")
-    write_atomic(page, render_test(tested))
-    if as_json:
-        emit_json({"report": str(page), "result": to_json(tested)})
-    else:
-        out.print(str(page), markup=False)
+        out.print(str(written.page), markup=False)

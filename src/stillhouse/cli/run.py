@@ -7,20 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, err, out
-from stillhouse.cli.options import AsJson
+from stillhouse.cli.options import AsJson, Journal, command
 from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
     from stillhouse.commands.run import Executed
 
-Journal = Annotated[
-    str, typer.Option("--store", help="the journal: a file, sqlite:///FILE?synchronous=full, or postgresql://...")
-]
 
-
-@app.command()
+@command
 def run(
     target: Annotated[str, typer.Argument(help="FILE.py:FLOW or MODULE:FLOW")],
     given: Annotated[str, typer.Option("--input", help="the flow's arguments, a JSON object")] = "{}",
@@ -58,7 +53,7 @@ def run(
     )
 
 
-@app.command()
+@command
 def resume(
     run: Annotated[str, typer.Argument(help="the run's id")], store: Journal = "stillhouse.db", as_json: AsJson = False
 ) -> None:
@@ -68,7 +63,7 @@ def resume(
     finish(asyncio.run(go_on(run, store=store)), as_json)
 
 
-@app.command()
+@command
 def answer(
     run: Annotated[str, typer.Argument(help="the run that waits")],
     text: Annotated[str, typer.Argument(metavar="ANSWER", help="the answer")],
@@ -96,16 +91,15 @@ def finish(done: "Executed", as_json: bool) -> None:
         if as_json:
             emit_json({"run": done.run, "waits_for": done.waits_for})
             return
-        out.print(
-            f"the run {done.run} waits for a person: {done.waits_for}\nanswer it with: stillhouse answer {done.run} ANSWER",
-            markup=False,
-        )
+        answer_it = f"answer it with: stillhouse answer {done.run} ANSWER"
+        out.print(f"the run {done.run} waits for a person: {done.waits_for}\n{answer_it}", markup=False)
         return
     if done.failure is not None:
         traceback.print_exception(done.failure)
         kept = done.report.ran.total() + done.report.replayed.total()
+        go_on = f"mend the cause and go on with --run-id {done.run}"
         err.print(
-            f"stillhouse: the run {done.run} failed; its {kept} finished steps are kept: mend the cause and go on with --run-id {done.run}",
+            f"stillhouse: the run {done.run} failed; its {kept} finished steps are kept: {go_on}",
             markup=False,
         )
         raise typer.Exit(1)
@@ -113,9 +107,8 @@ def finish(done: "Executed", as_json: bool) -> None:
     if done.report.changed:
         err.print(f"run again because they were edited: {_counted(done.report.changed)}")
     if done.report.unused:
-        err.print(
-            f"journaled answers that nothing asked for (drifted arguments, or an edited flow): {_counted(done.report.unused)}"
-        )
+        unused = _counted(done.report.unused)
+        err.print(f"journaled answers that nothing asked for (drifted arguments, or an edited flow): {unused}")
     if as_json:
         emit_json({"run": done.run, "result": result})
         return
@@ -135,10 +128,13 @@ def _object(text: str) -> dict[str, Any]:
     return value
 
 
-def step_models(given: list[str]) -> dict[str, str]:
-    """STEP=NAME pairs; a name alone is for every step. The step's name ends at the first = before which there is no colon or slash, as models' names hold."""
+def step_models(texts: list[str]) -> dict[str, str]:
+    """STEP=NAME pairs; a name alone is for every step.
+
+    The step's name ends at the first = before which there is no colon or slash, as models' names hold.
+    """
     named = {}
-    for text in given:
+    for text in texts:
         step, equals, model = text.partition("=")
         if not equals or not step.replace("_", "").replace("-", "").replace(".", "").isalnum():
             step, model = "*", text

@@ -6,8 +6,7 @@ import typer
 
 from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, out
-from stillhouse.cli.options import AsJson
-from stillhouse.cli.run import Journal
+from stillhouse.cli.options import AsJson, Journal, command_of
 
 SHOWN = 20  # runs in the table, unless more are asked for
 
@@ -27,43 +26,45 @@ def runs(
     """List the runs of a journal, newest first: how far they are, what they cost, what they wait for."""
     if context.invoked_subcommand is not None:
         return
-    from stillhouse.commands.traces import list_runs
+    from stillhouse.commands.runs import list_runs
     from stillhouse.report.trace_terminal import runs_table
 
-    found, n_older = list_runs(store, last or (None if as_json else SHOWN))
+    listed, n_older = list_runs(store, last or (None if as_json else SHOWN))
     if as_json:
         emit_json(
             [
                 {
-                    "run": one.row.run,
-                    "flow": one.row.flow,
-                    "status": one.row.status,
-                    "steps": one.finished,
-                    "created": one.row.created,
-                    "cost_usd": one.used.cost_usd,
-                    "asks": list(one.questions),
-                    "error": one.row.error,
+                    "run": run.row.run,
+                    "flow": run.row.flow,
+                    "status": run.row.status,
+                    "steps": run.finished,
+                    "created": run.row.created,
+                    "cost_usd": run.used.cost_usd,
+                    "asks": list(run.questions),
+                    "error": run.row.error,
                 }
-                for one in found
+                for run in listed
             ]
         )
         return
-    out.print(runs_table(found, n_older))
+    out.print(runs_table(listed, n_older))
 
 
-@runs_app.command()
+@command_of(runs_app)
 def show(
     run: Annotated[str, typer.Argument(help="the run's id")],
     store: Journal = "stillhouse.db",
     full: Annotated[bool, typer.Option("--full", help="every call of a loop, and every text whole")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show a run as a tree of its calls: what each was given and gave, which model answered, what it used, and where it failed."""
-    from stillhouse.commands.traces import read_trace, to_json
+    """Show a run as a tree of its calls: what each was given and gave, which model answered, what it used, and where
+    it failed.
+    """
+    from stillhouse.commands.runs import read_trace, to_json
     from stillhouse.report.trace_terminal import RunTree
 
-    found = read_trace(run, store)
+    trace = read_trace(run, store)
     if as_json:
-        emit_json(to_json(found))
+        emit_json(to_json(trace))
         return
-    out.print(RunTree(found, full))
+    out.print(RunTree(trace, full))

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, err
-from stillhouse.cli.options import AsJson, Store
+from stillhouse.cli.options import AsJson, Store, command
 
 
-@app.command()
+@command
 def serve(
     runs: Annotated[
         list[Path], typer.Argument(help="runs of distill, or folders of students; each is served under its task's name")

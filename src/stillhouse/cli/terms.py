@@ -1,23 +1,26 @@
-"""The notice on a provider's terms: shown before labels are bought, asked once at a terminal, refused where nobody can answer."""
+"""The notice on a provider's terms, shown before labels are bought.
+
+At a terminal it is asked about once; where nobody can answer, the command is refused.
+"""
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import typer
 
 from stillhouse.cli.console import Ticker, err
 from stillhouse.errors import TermsError
 
-AcceptTerms = Annotated[
-    bool, typer.Option("--accept-terms", help="confirm the notice on the provider's terms, for pipelines")
-]
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def once_confirmed(work: Callable[P, T], accepted: bool, bar: Ticker) -> Callable[P, T]:
-    """The work; where it is refused for want of a confirmation, that is got and it begins again: nothing was asked or paid. Raises TermsError on a no."""
+    """The work, begun again once the notice is confirmed where it was refused for want of that.
+
+    Nothing was asked or paid by then. Raises TermsError on a no.
+    """
 
     def confirmed(*args: P.args, **kwargs: P.kwargs) -> T:
         try:

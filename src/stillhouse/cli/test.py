@@ -6,20 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, err, out, progress_bar
-from stillhouse.cli.options import AsJson, Runs
-from stillhouse.cli.run import Journal, step_models
+from stillhouse.cli.options import AsJson, Journal, Runs, command
+from stillhouse.cli.run import step_models
 from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
-    from stillhouse.commands.test import Finished
+    from stillhouse.commands.test import FlowTestRun
     from stillhouse.flow_tests.traced_cases import Written
 
 CASES = Path("cases")
 
 
-@app.command()
+@command
 def test(
     target: Annotated[str | None, typer.Argument(help="FILE.py:FLOW or MODULE:FLOW")] = None,
     cases: Annotated[Path, typer.Option(help="the folder of case files: STEP.jsonl, paths.jsonl, flow.jsonl")] = CASES,
@@ -58,7 +57,9 @@ def test(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Test a flow: its steps, its paths, the whole. Exit code 1: a case is wrong, or with a baseline, worse than that beyond the margin."""
+    """Test a flow: its steps, its paths, the whole. Exit code 1: a case is wrong, or with a baseline, worse than that
+    beyond the margin.
+    """
     if from_run:
         from stillhouse.flow_tests.traced_cases import cases_of_runs
 
@@ -95,17 +96,18 @@ def test(
         raise typer.Exit(1)
 
 
-def _metrics(given: list[str]) -> dict[str, str]:
-    found = {}
-    for text in given:
+def _metrics(texts: list[str]) -> dict[str, str]:
+    """STEP=METRIC pairs."""
+    metrics = {}
+    for text in texts:
         step, equals, metric = text.partition("=")
         if not equals or not step or not metric:
             raise UserError(f"--metric {text}: write STEP=METRIC, as in to_sql=sql_execution")
-        found[step] = metric
-    return found
+        metrics[step] = metric
+    return metrics
 
 
-def _show(done: "Finished", as_json: bool) -> None:
+def _show(done: "FlowTestRun", as_json: bool) -> None:
     from stillhouse.cli.tested import shown
     from stillhouse.results.flow_test import to_json
 

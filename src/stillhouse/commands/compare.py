@@ -1,48 +1,43 @@
 """`compare`: two systems answer the same rows, and people, a judge model or both say whose answer is better.
 
-The run directory: `manifest.json`, `comparisons.jsonl` (every row with both answers and every choice), `result.json`, `report.html`. What people chose is in
-`judgements.jsonl` beside the task (or the data), and counts in any later run with the same answers; the judge's replies are in the store.
+The run directory: `manifest.json`, `comparisons.jsonl` (every row with both answers and every choice), `result.json`,
+`report.html`. What people chose is in `judgements.jsonl` beside the task (or the data), and counts in any later run
+with the same answers. The judge's replies are in the store.
 """
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stillhouse.comparison.answers import Answers, answers_of
-from stillhouse.comparison.judge import ask_judge
-from stillhouse.comparison.judgements import Judgements
-from stillhouse.comparison.pairs import Pair, pairs_of
-from stillhouse.comparison.rating_session import Sitting, people_on
+from stillhouse.comparison.answers import Answers
+from stillhouse.comparison.head_to_head import HeadToHead, JudgedPairs, People, judged_pairs
 from stillhouse.comparison.win_rates import Judge, Terms, win_rates
-from stillhouse.data.dataset import Dataset, load_examples
+from stillhouse.data.dataset import load_examples
 from stillhouse.errors import UserError
-from stillhouse.evaluation.win_rate import JudgedRow
+from stillhouse.event_loop import result_of
 from stillhouse.llm.ledger import Ledger
-from stillhouse.records import Progress
 from stillhouse.report.comparison_page import render_comparison
 from stillhouse.results.comparison import ComparisonResult, WinRates, to_dict
 from stillhouse.results.gates import GateResult
 from stillhouse.runs import Run, write_atomic, write_json
-from stillhouse.store import open_store
-from stillhouse.task import Task, load_task, teacher_name
+from stillhouse.session import DEFAULT_SESSION, Session
+from stillhouse.settings import GateSettings, TeacherSettings
+from stillhouse.task import Task
 
-People = Callable[
-    [Sitting], Awaitable[None]
-]  # a page or a terminal at which a person judges until there is no more, or no more time
-OnProgress = Callable[[Progress], None] | None
 LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
-class CompareDone:
-    """A finished comparison. `found` None: no row is judged yet. `cost_usd`: paid in this run; None: at an unknown price."""
+class ComparisonRun:
+    """A finished comparison. `win_rates` None: no row is judged yet.
+
+    `cost_usd`: paid in this run; None: at an unknown price.
+    """
 
     folder: Path
     judgements: Path
-    found: WinRates | None
+    win_rates: WinRates | None
     gate: GateResult | None
     report: Path | None
     cost_usd: float | None
@@ -52,178 +47,161 @@ def compare(
     a: str,
     b: str,
     data: Path,
+    session: Session = DEFAULT_SESSION,
     *,
     task: Path | Task | None = None,
     judge: str | None = None,
     people: People | None = None,
     rater: str = "",
     judgements: Path | None = None,
-    gate: Terms | None = None,
-    settings: Mapping[str, Any] | None = None,
-    store: Path | None = None,
+    gate: bool = False,
+    margin: float | None = None,
+    level: float | None = None,
     runs: Path = Path("runs"),
     skip_bad: bool = False,
-    on_progress: OnProgress = None,
-) -> CompareDone:
-    """Compare `a` with `b` on the rows of `data`. Their answers, the judge's replies and the people's choices are kept as they come: the same command goes on.
+) -> ComparisonRun:
+    """Compare `a` with `b` on the rows of `data`.
 
-    `task`: for prompted models, and its instruction is shown with every pair. One cap in dollars (`max_usd` in `settings`, or the task's) holds for
-    everything that is asked. `rater`: the name of who judges at `people`; each name has a sitting and choices of its own, and all count. Raises UserError where
-    the two have no row in common, and what models raise.
+    Their answers, the judge's replies and the people's choices are kept as they come: the same command goes on.
+    `task`: for prompted models, and its instruction is shown with every pair. One cap in dollars (`max_usd` in the
+    session's settings, or the task's) holds for everything that is asked. `rater`: the name of who judges at `people`;
+    each name has a sitting and choices of its own, and all count. `gate`: may A replace B? `margin` and `level` are the
+    gate's; None: the task's. Raises UserError where the two have no row in common, and what models raise.
     """
+    _check_name(rater)
+    loaded = None if task is None else session.open_task(task)
+    settings = session.over(TeacherSettings()) if loaded is None else loaded.teacher
+    terms = _terms(GateSettings() if loaded is None else loaded.gate, margin, level) if gate else None
+    rows = load_examples(data, task=loaded, skip_bad=skip_bad)
+    home = data.parent if loaded is None else loaded.folder
+    kept_in = judgements or (home / "judgements.jsonl" if loaded is None else loaded.resolve(loaded.gate.judgements))
+    job = HeadToHead(
+        a=a,
+        b=b,
+        rows=rows,
+        task=loaded,
+        settings=settings,
+        judge=judge,
+        people=people,
+        rater=rater,
+        judgements=kept_in,
+        session=replace(session, store=session.store_in(home)),
+    )
+    name = f"{loaded.name if loaded else data.name.partition('.')[0]}-compare"
+    with Run.resume_or_create(runs, name, "compare", _run_settings(job, data, terms)) as run:
+        ledger = Ledger(settings.max_usd)
+        try:
+            judged = result_of(judged_pairs(job, ledger))
+        finally:
+            run.save(cost_usd=ledger.spent_usd)
+        return _finish(job, run, judged, terms, ledger.spent_usd)
+
+
+def against_teacher(
+    model: str, data: Path, task: Task, session: Session, *, runs: Path = Path("runs"), skip_bad: bool = False
+) -> ComparisonRun:
+    """`evaluate` where the task's metric is a win rate: the model against the task's teacher, with the task's gate.
+
+    The task's judge and what people chose decide.
+    """
+    judgements = task.resolve(task.gate.judgements)
+    if task.gate.judge is None and not judgements.is_file():
+        raise UserError(
+            f'{task.path or task.name}: metric = "win_rate" needs judgements; name a `judge` in [gate], '
+            "or judge with `stillhouse compare`"
+        )
+    return compare(
+        model,
+        session.teacher_for(task.teacher, task.path or task.name),
+        data,
+        session,
+        task=task,
+        judge=task.gate.judge,
+        judgements=judgements,
+        gate=True,
+        runs=runs,
+        skip_bad=skip_bad,
+    )
+
+
+def _check_name(rater: str) -> None:
     if rater and not (rater.isprintable() and rater == rater.strip() and len(rater) <= LONGEST_NAME):
         raise UserError(
             f"--rater {rater!r}: give a name of 1 to {LONGEST_NAME} printable characters, without spaces around it"
         )
-    loaded = task if isinstance(task, Task) or task is None else load_task(task)
-    given = {name: value for name, value in (settings or {}).items() if value is not None}
-    prices = (loaded or Task("compare", "compare", "text")).with_teacher(**given)
-    loaded = None if loaded is None else prices
-    rows = load_examples(data, task=loaded, skip_bad=skip_bad)
-    home = loaded.folder if loaded is not None else data.parent
-    kept_in = judgements or (home / "judgements.jsonl" if loaded is None else loaded.resolve(loaded.gate.judgements))
-    facts: dict[str, Any] = {
-        "a": a,
-        "b": b,
-        "judge": judge,
-        "rater": rater,
+
+
+def _terms(settings: GateSettings, margin: float | None, level: float | None) -> Terms:
+    """What the gate demands: what was asked for, else the task's."""
+    margin = settings.margin if margin is None else margin
+    level = settings.level if level is None else level
+    if not 0 < margin < 0.5:
+        raise UserError(f"--margin {margin:g}: must lie between 0 and 0.5, as in 0.05 for a win rate of 45 %")
+    if not 0.5 < level < 1:
+        raise UserError(f"--level {level:g}: must lie between 0.5 and 1")
+    return Terms(margin, level)
+
+
+def _run_settings(job: HeadToHead, data: Path, terms: Terms | None) -> dict[str, Any]:
+    """What makes a comparison another run."""
+    return {
+        "a": job.a,
+        "b": job.b,
+        "judge": job.judge,
+        "rater": job.rater,
         "data": str(data),
-        "fingerprint": rows.fingerprint,
-        "judgements": str(kept_in),
+        "fingerprint": job.rows.fingerprint,
+        "judgements": str(job.judgements),
+        "task": str(job.task.path) if job.task and job.task.path else None,
+        "gate": asdict(terms) if terms else None,
     }
-    facts |= {"task": str(loaded.path) if loaded and loaded.path else None, "gate": asdict(gate) if gate else None}
-    with Run.resume_or_create(
-        runs, f"{loaded.name if loaded else data.name.partition('.')[0]}-compare", "compare", facts
-    ) as run:
-        job = _Job(a, b, rows, loaded, prices, judge, rater, kept_in, store or home / "stillhouse.db", on_progress)
-        return asyncio.run(_run(job, run, people, gate))
-
-
-def against_teacher(
-    model: str, data: Path, task: Task, *, store: Path | None, skip_bad: bool, on_progress: OnProgress
-) -> CompareDone:
-    """`evaluate` where the task's metric is a win rate: the model against the task's teacher, by its judge and what people chose, with its gate."""
-    judgements = task.resolve(task.gate.judgements)
-    if task.gate.judge is None and not judgements.is_file():
-        raise UserError(
-            f'{task.path or task.name}: metric = "win_rate" needs judgements; name a `judge` in [gate], or judge with `stillhouse compare`'
-        )
-    return compare(
-        model,
-        teacher_name(task, None),
-        data,
-        task=task,
-        judge=task.gate.judge,
-        judgements=judgements,
-        gate=Terms(task.gate.margin, task.gate.level),
-        store=store,
-        skip_bad=skip_bad,
-        on_progress=on_progress,
-    )
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What is compared, resolved."""
-
-    a: str
-    b: str
-    rows: Dataset
-    task: Task | None
-    prices: Task
-    judge: str | None
-    rater: str
-    kept_in: Path
-    store: Path
-    on_progress: OnProgress
-
-
-async def _run(job: _Job, run: Run, people: People | None, gate: Terms | None) -> CompareDone:
-    ledger = Ledger(job.prices.teacher.max_usd)
-    try:
-        sides = [
-            await answers_of(name, job.rows.examples, job.task, job.store, ledger, job.on_progress)
-            for name in (job.a, job.b)
-        ]
-        pairs = pairs_of(job.rows.examples, *sides)
-        if not pairs:
-            raise UserError(
-                f"{job.a} and {job.b} have no row of {job.rows.path} in common; give the data whose ids they answer"
-            )
-        with Judgements(job.kept_in) as kept:
-            judged, judge = await _judged(job, pairs, ledger)
-            if people is not None:
-                await people(
-                    Sitting(pairs, kept, job.task.instruction if job.task else None, job.on_progress, job.rater)
-                )
-            rows = [replace(row, judge=one.judge) for row, one in zip(people_on(pairs, kept), judged, strict=True)]
-    finally:
-        run.save(cost_usd=ledger.spent_usd)
-    return _finish(job, run, sides, pairs, rows, judge, gate, ledger.spent_usd)
-
-
-async def _judged(job: _Job, pairs: list[Pair], ledger: Ledger) -> tuple[list[JudgedRow], Judge | None]:
-    blank = [JudgedRow(pair.example.id) for pair in pairs]
-    if job.judge is None:
-        return blank, None
-    instruction = job.task.instruction if job.task else None
-    with open_store(job.store) as store:
-        rows, stand_in = await ask_judge(
-            job.judge, pairs, blank, instruction, job.prices, store, ledger, job.on_progress
-        )
-    return rows, Judge(job.judge, stand_in)
 
 
 def _finish(
-    job: _Job,
-    run: Run,
-    sides: list[Answers],
-    pairs: list[Pair],
-    rows: list[JudgedRow],
-    judge: Judge | None,
-    gate: Terms | None,
-    cost_usd: float | None,
-) -> CompareDone:
+    job: HeadToHead, run: Run, judged: JudgedPairs, terms: Terms | None, cost_usd: float | None
+) -> ComparisonRun:
+    """Write every row with its choices and, where any row is judged, the result and the report."""
     lines = [
-        {**asdict(row), "input": pair.example.input, "a": pair.a, "b": pair.b}
-        for pair, row in zip(pairs, rows, strict=True)
+        json.dumps({**asdict(row), "input": pair.example.input, "a": pair.a, "b": pair.b}, ensure_ascii=False)
+        for pair, row in zip(judged.pairs, judged.rows, strict=True)
     ]
-    write_atomic(
-        run.folder / "comparisons.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-    )
-    names = (_called(sides[0]), _called(sides[1]))
-    found = win_rates(names, pairs, rows, judge=judge, gate=gate, n_left_out=len(job.rows.examples) - len(pairs))
-    if found is None:
-        return CompareDone(run.folder, job.kept_in, None, None, None, cost_usd)
-    section, decided = found
-    options = (f" --judge {job.judge}" if job.judge else "") + (f" --gate --margin {gate.margin:g}" if gate else "")
-    facts = {
-        "command": f"stillhouse compare {job.a} {job.b} {job.rows.path}{options}",
-        "data": job.rows.path.name,
-        "sha256": job.rows.fingerprint,
-        "instruction": job.task.instruction if job.task else None,
-        "judge": job.judge,
-        "created": run.manifest["created"],
-        "run": str(run.folder),
-        "paid now": _paid(cost_usd, judge),
-        "versions": ", ".join(f"{name} {number}" for name, number in run.manifest["versions"].items()),
-    }
-    result = ComparisonResult(section, facts)
+    write_atomic(run.folder / "comparisons.jsonl", "".join(line + "\n" for line in lines))
+    names = (_called(judged.sides[0]), _called(judged.sides[1]))
+    n_left_out = len(job.rows.examples) - len(judged.pairs)
+    rates_and_gate = win_rates(names, judged.pairs, judged.rows, judge=judged.judge, gate=terms, n_left_out=n_left_out)
+    if rates_and_gate is None:
+        return ComparisonRun(run.folder, job.judgements, None, None, None, cost_usd)
+    rates, decided = rates_and_gate
+    result = ComparisonResult(rates, _facts(job, run, terms, _paid(cost_usd, judged.judge)))
     write_json(run.folder / "result.json", to_dict(result))
     report = run.folder / "report.html"
     write_atomic(report, render_comparison(result))
     run.save(gate=decided.answer if decided else None)
-    return CompareDone(run.folder, job.kept_in, section, decided, report, cost_usd)
+    return ComparisonRun(run.folder, job.judgements, rates, decided, report, cost_usd)
+
+
+def _facts(job: HeadToHead, run: Run, terms: Terms | None, paid: str) -> dict[str, str | None]:
+    """How to run it again, for the report."""
+    options = (f" --judge {job.judge}" if job.judge else "") + (f" --gate --margin {terms.margin:g}" if terms else "")
+    return {
+        "command": f"stillhouse compare {job.a} {job.b} {job.rows.path}{options}",
+        "data": job.rows.path.name,
+        "sha256": job.rows.fingerprint,
+        "instruction": job.instruction,
+        "judge": job.judge,
+        "created": run.manifest["created"],
+        "run": str(run.folder),
+        "paid now": paid,
+        "versions": ", ".join(f"{name} {number}" for name, number in run.manifest["versions"].items()),
+    }
 
 
 def _paid(cost_usd: float | None, judge: Judge | None) -> str:
     if cost_usd is not None:
         return f"${cost_usd:.4f}"
-    return (
-        "unknown at a model's price; a stand-in is not paid"
-        if judge is not None and judge.stand_in
-        else "at an unknown price"
-    )
+    if judge is not None and judge.stand_in:
+        return "unknown at a model's price; a stand-in is not paid"
+    return "at an unknown price"
 
 
 def _called(side: Answers) -> str:

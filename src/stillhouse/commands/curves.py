@@ -1,4 +1,7 @@
-"""`curves`: what one arm is worth against another, from a file of anybody's runs: the data advantage, the crossover, the picture."""
+"""`curves`: what one arm is worth against another, from a file of anybody's runs.
+
+The data advantage, the crossover, the picture.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,8 +24,8 @@ STEPS = 80  # points along a drawn line: every few pixels, and every column of t
 
 
 @dataclass(frozen=True)
-class Compared:
-    """`picture` is what `plot`, the SVG file, shows, if one was asked for."""
+class ComparedCurves:
+    """Two arms' curves. `picture` is what `plot`, the SVG file, shows, if one was asked for."""
 
     advantage: Advantage
     picture: AdvantagePicture
@@ -39,40 +42,45 @@ def curves(
     window_of: Sequence[str] = (),
     at: float | None = None,
     plot: Path | None = None,
-) -> Compared:
-    """Compare two arms of a CSV file (arm, n, seed, score). Raises UserError for a file, an arm or a pair of curves that cannot be compared."""
+) -> ComparedCurves:
+    """Compare two arms of a CSV file (arm, n, seed, score).
+
+    Raises UserError for a file, an arm or a pair of curves that cannot be compared.
+    """
     if plot is not None and plot.exists():
         raise ExistsError(f"{plot} is there already; give another file, nothing is overwritten")
     scores = read_scores(runs)
     arms = _arm(scores, better), _arm(scores, worse)
-    found = data_advantage(
-        *arms, protocol=protocol, full_range=full_range, window_of=[_arm(scores, name) for name in window_of], at=at
-    )
-    found = replace(found, notes=(*scores.notes, *found.notes))
-    picture = picture_of(found, arms)
+    window = [_arm(scores, name) for name in window_of]
+    advantage = data_advantage(*arms, protocol=protocol, full_range=full_range, window_of=window, at=at)
+    advantage = replace(advantage, notes=(*scores.notes, *advantage.notes))
+    picture = picture_of(advantage, arms)
     if plot is not None:
         write_atomic(plot, standalone(advantage_plot(picture)))
-    return Compared(found, picture, plot)
+    return ComparedCurves(advantage, picture, plot)
 
 
-def picture_of(found: Advantage, arms: tuple[RunScores, RunScores]) -> AdvantagePicture:
+def picture_of(advantage: Advantage, arms: tuple[RunScores, RunScores]) -> AdvantagePicture:
     """What there is to draw. A size of 0 is left out: it has no place on a log axis."""
-    log = found.protocol == "ours"
-    levels = np.linspace(*found.window, STEPS)
-    sizes = [
-        np.clip(
-            size_at(read.sizes, np.broadcast_to(read.fitted, (STEPS, len(read.sizes))), levels, log=log), *_ends(read)
-        )
-        for read in found.curves
-    ]
+    log = advantage.protocol == "ours"
+    levels = np.linspace(*advantage.window, STEPS)
+
+    def sizes_at_levels(read: CurveRead) -> list[float]:
+        """The rows that the arm needs for each score of the window."""
+        fitted = np.broadcast_to(read.fitted, (STEPS, len(read.sizes)))
+        sizes: list[float] = np.clip(size_at(read.sizes, fitted, levels, log=log), *_ends(read)).tolist()
+        return sizes
+
+    better, worse = advantage.curves
+    crossover = advantage.crossover
     return AdvantagePicture(
-        title=f"{found.better} against {found.worse}: {count(found.advantage)} training rows",
-        curves=(_drawn(found.curves[0], arms[0], log), _drawn(found.curves[1], arms[1], log)),
-        window=found.window,
-        between=tuple(zip(levels.tolist(), *(of.tolist() for of in sizes), strict=True)),
-        n_star=found.crossover.n_star,
-        n_low=found.crossover.low,
-        n_high=found.crossover.high,
+        title=f"{advantage.better} against {advantage.worse}: {count(advantage.advantage)} training rows",
+        curves=(_drawn(better, arms[0], log), _drawn(worse, arms[1], log)),
+        window=advantage.window,
+        between=tuple(zip(levels.tolist(), sizes_at_levels(better), sizes_at_levels(worse), strict=True)),
+        n_star=crossover.n_star,
+        n_low=crossover.low,
+        n_high=crossover.high,
     )
 
 

@@ -1,7 +1,5 @@
 """`evaluate`: any predictor on any dataset, with intervals."""
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +9,20 @@ from stillhouse.errors import ExistsError, UserError
 from stillhouse.evaluation.harness import ArmSummary, summarise
 from stillhouse.evaluation.harness import evaluate as evaluate_rows
 from stillhouse.evaluation.metrics import metric_for
-from stillhouse.records import Progress, Source
+from stillhouse.event_loop import result_of
+from stillhouse.records import Source
 from stillhouse.results.row_result import RowResult, write_rows
 from stillhouse.serving.predictors import open_predictor
-from stillhouse.task import Task, load_task
+from stillhouse.session import DEFAULT_SESSION, Session
+from stillhouse.task import Task
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A model on a dataset. `scored_against` "teacher": the rows have no gold labels, so the score is agreement with the teacher."""
+    """A model on a dataset.
+
+    `scored_against` "teacher": the rows have no gold labels, so the score is agreement with the teacher.
+    """
 
     model: str
     metric: str
@@ -32,47 +35,46 @@ class Evaluated:
 def evaluate(
     model: str,
     data: Path,
+    session: Session = DEFAULT_SESSION,
     *,
     task: Path | Task | None = None,
-    store: Path | None = None,
-    skip_bad: bool = False,
     out: Path | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    skip_bad: bool = False,
 ) -> Evaluated:
-    """Measure `model` (a name, or a student's or run's folder) on `data`. `task` is needed for prompted models and for `sql_execution`."""
+    """Measure `model` (a name, or a student's or run's folder) on `data`.
+
+    `task` is needed for prompted models and for `sql_execution`. With `out` every row's answer and score go there.
+    """
     if out is not None and out.exists():
         raise ExistsError(f"{out} is there already; give another file, nothing is overwritten")
-    loaded = task if isinstance(task, Task) or task is None else load_task(task)
+    loaded = None if task is None else session.open_task(task)
     name = f"student:{model}" if ":" not in model and Path(model).is_dir() else model
-    return asyncio.run(_evaluate(name, data, loaded, store, skip_bad, out, on_progress))
+    return result_of(_evaluate(name, data, loaded, session, out, skip_bad))
 
 
 async def _evaluate(
-    name: str,
-    data: Path,
-    task: Task | None,
-    store: Path | None,
-    skip_bad: bool,
-    out: Path | None,
-    on_progress: Callable[[Progress], None] | None,
+    name: str, data: Path, task: Task | None, session: Session, out: Path | None, skip_bad: bool
 ) -> Evaluated:
-    async with open_predictor(name, task, store=store) as predictor:
-        of_task = task or getattr(predictor, "task", None)
-        if not isinstance(of_task, Task):
-            raise UserError(f"{name}: the task is not known; give --task")
-        if of_task.metric == "win_rate":
-            raise UserError(
-                f"{of_task.name} is scored by a win rate against its teacher; give --task, whose file names teacher and judge"
-            )
-        if of_task.metric == "sql_execution" and of_task.database is None:
-            raise UserError(f"{of_task.name} is scored by running queries; give --task, whose file names the database")
-        rows_of = distinct(load_examples(data, task=of_task, skip_bad=skip_bad).examples)
-        examples = rows_of.rows
-        source: Source = "gold" if all(row.label is not None for row in examples) else "teacher"
-        metric = metric_for(of_task)
-        rows = await evaluate_rows(predictor, examples, metric, source=source, on_progress=on_progress)
+    async with open_predictor(name, task, store=session.store) as predictor:
+        scored_by = _task_of(name, task or getattr(predictor, "task", None))
+        read = distinct(load_examples(data, task=scored_by, skip_bad=skip_bad).examples)
+        source: Source = "gold" if all(row.label is not None for row in read.rows) else "teacher"
+        metric = metric_for(scored_by)
+        rows = await evaluate_rows(predictor, read.rows, metric, source=source, on_progress=session.on_progress)
         if out is not None:
             write_rows(out, rows, arm=predictor.name)
-        return Evaluated(
-            predictor.name, metric.name, source, summarise(rows, metric), rows, tuple(rows_of.said_of("given"))
+        warnings = tuple(read.said_of("given"))
+        return Evaluated(predictor.name, metric.name, source, summarise(rows, metric), rows, warnings)
+
+
+def _task_of(name: str, task: object) -> Task:
+    """The task that says how answers are scored: the one given, else the student's own. Raises UserError."""
+    if not isinstance(task, Task):
+        raise UserError(f"{name}: the task is not known; give --task")
+    if task.metric == "win_rate":
+        raise UserError(
+            f"{task.name} is scored by a win rate against its teacher; give --task, whose file names teacher and judge"
         )
+    if task.metric == "sql_execution" and task.database is None:
+        raise UserError(f"{task.name} is scored by running queries; give --task, whose file names the database")
+    return task

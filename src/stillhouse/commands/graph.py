@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from stillhouse.commands.traces import read_trace
+from stillhouse.commands.runs import read_trace
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.picture import Picture
 from stillhouse.flow.picture.executed import executed

@@ -1,23 +1,21 @@
 """`label`: the teacher's answers to a task's rows."""
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from stillhouse.data.rows import StreamedRows
 from stillhouse.errors import ExistsError
-from stillhouse.records import Progress
-from stillhouse.task import Task, default_store, load_task, teacher_name
-from stillhouse.teacher.annotate import Consent, LabelReport
+from stillhouse.session import DEFAULT_SESSION, Session
+from stillhouse.task import Task
+from stillhouse.teacher.annotate import LabelReport
 from stillhouse.teacher.annotate import label as annotate_to
 from stillhouse.teacher.card import write_card
 from stillhouse.teacher.terms import require_terms
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledFile:
     """Where the labels went, the report on them, and where the data set's card is."""
 
     out: Path
@@ -28,52 +26,44 @@ class Labelled:
 
 async def label(
     task: Path | Task,
+    session: Session = DEFAULT_SESSION,
     *,
     data: Path | None = None,
     out: Path | None = None,
-    teacher: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    store: Path | None = None,
-    skip_bad: bool = False,
-    on_progress: Callable[[Progress], None] | None = None,
-    consent: Consent | None = None,
     batch: bool = False,
-) -> Labelled:
-    """Label `data`, or every file that the task names, into `out` (default: `teacher.jsonl` beside the task). Values of None in `settings` change nothing.
+    skip_bad: bool = False,
+) -> LabelledFile:
+    """Label `data`, or every file that the task names, into `out` (default: `teacher.jsonl` beside the task).
 
-    Raises TermsError where the teacher's provider has a notice that was not confirmed yet (`teacher.terms.accept_terms`).
+    `batch`: by the provider's batch API, at half the price.
+    Raises TermsError where the provider's notice was not confirmed yet (`teacher.terms.accept_terms`).
     """
-    loaded = task if isinstance(task, Task) else load_task(task)
-    loaded = loaded.with_teacher(**{name: value for name, value in (settings or {}).items() if value is not None})
-    name = teacher_name(loaded, teacher)
+    loaded = session.open_task(task)
+    name = session.teacher_for(loaded.teacher, loaded.path or loaded.name)
     out = out or loaded.folder / "teacher.jsonl"
     files = [data] if data is not None else _data_files(loaded)
-    stored = store or default_store(loaded)
-    _refuse_overwriting(
-        out,
-        {
-            *files,
-            *_files_of(loaded),
-            stored,
-            *([loaded.resolve(name.removeprefix("recorded:"))] if name.startswith("recorded:") else []),
-        },
-    )
+    in_use = {*files, *_files_of(loaded), session.store_in(loaded.folder)}
+    if name.startswith("recorded:"):
+        in_use.add(loaded.resolve(name.removeprefix("recorded:")))
+    _refuse_overwriting(out, in_use)
     require_terms(name, loaded.folder)
     with StreamedRows(files, loaded, scratch=out.parent, skip_bad=skip_bad) as rows:
-        report = await annotate_to(
-            name, loaded, rows, out=out, store_path=stored, on_progress=on_progress, consent=consent, batch=batch
-        )
-    return Labelled(out, report, write_card(out, loaded, report), rows.skipped)
+        report = await annotate_to(loaded, rows, session, out=out, batch=batch)
+    return LabelledFile(out, report, write_card(out, loaded, report), rows.skipped)
 
 
-def _refuse_overwriting(out: Path, used: set[Path]) -> None:
-    """Raise ExistsError where the output, or the rejected rows beside it, would replace a file in use or one that `label` did not write."""
+def _refuse_overwriting(out: Path, in_use: set[Path]) -> None:
+    """Raise ExistsError where the output, or the rejected rows beside it, would replace a file that must stay.
+
+    These are the files in use, and files that `label` did not write.
+    """
     for path in (out, out.with_suffix(".rejected.jsonl")):
-        if path.resolve() in {other.resolve() for other in used}:
+        if path.resolve() in {other.resolve() for other in in_use}:
             raise ExistsError(f"{path} is a file of the task and would be overwritten; give another --out")
         if path.is_file() and not _is_ours(path):
             raise ExistsError(
-                f"{path} is there already and holds something that was not labelled here; give another --out, or move it away"
+                f"{path} is there already and holds something that was not labelled here; "
+                "give another --out, or move it away"
             )
 
 

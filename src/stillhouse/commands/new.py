@@ -12,7 +12,10 @@ N_EXAMPLES = 3000
 
 
 def new(folder: Path) -> list[Path]:
-    """Write `task.toml`, `examples.jsonl` and `app.py` into a new folder named for the task. Raises ExistsError where it is there already."""
+    """Write `task.toml`, `examples.jsonl` and `app.py` into a new folder named for the task; the files' paths.
+
+    Raises ExistsError where the folder is there already.
+    """
     name = folder.name
     if not name.replace("-", "").replace("_", "").isalnum():
         raise UserError(f"{name!r} cannot name a task; use letters, digits, - and _")

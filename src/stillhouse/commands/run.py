@@ -20,7 +20,10 @@ from stillhouse.store.journal import existing_journal
 
 @dataclass(frozen=True)
 class Executed:
-    """A run's result, or the exception that the app's own code raised, or the question that it waits with; and what this sitting did for it."""
+    """A run's result, or the exception that the app's own code raised, or the question that it waits with.
+
+    `report`: what this sitting did for it.
+    """
 
     run: str
     result: Any
@@ -38,29 +41,27 @@ async def run(
     models: Mapping[str, str] | None = None,
     offline: bool = False,
 ) -> Executed:
-    """Run `APP:FLOW`, APP a Python file or module. The same id goes on with what is unfinished and returns what is finished.
+    """Run `APP:FLOW`, APP a Python file or module.
 
-    `models` names another model for a step ("*": for all); `offline` answers model calls from the store alone.
-    Raises UserError where there is no such flow or the input does not fit it, RunBusyError, StorageError. What the app's code raises is part of the result.
+    The same id goes on with what is unfinished and returns what is finished. `models` names another model for a step
+    ("*": for all); `offline` answers model calls from the store alone. Raises UserError where there is no such flow or
+    the input does not fit it, RunBusyError, StorageError. What the app's code raises is part of the result.
     """
-    found = load_flow(target)
+    flow = load_flow(target)
     name = run_id or uuid.uuid4().hex[:12]
     try:
-        inspect.signature(found.function).bind(**given)
+        inspect.signature(flow.function).bind(**given)
     except TypeError as error:
         raise UserError(f"--input {dict(given)!r} does not fit {target}: {error}") from None
     try:
-        return Executed(
-            name,
-            await found.execute(name, given, store=store, models=models, offline=offline, app=target),
-            found.report,
-        )
+        result = await flow.execute(name, given, store=store, models=models, offline=offline, app=target)
+        return Executed(name, result, flow.report)
     except (UserError, StorageError):
         raise
     except Parked as parked:
-        return Executed(name, None, found.report, waits_for=parked.question)
+        return Executed(name, None, flow.report, waits_for=parked.question)
     except Exception as error:  # the app's own code: whatever it raises, the run is journaled up to there
-        return Executed(name, None, found.report, error)
+        return Executed(name, None, flow.report, error)
 
 
 async def resume(run_id: str, *, store: Path | str = DEFAULT_STORE) -> Executed:
@@ -71,7 +72,8 @@ async def resume(run_id: str, *, store: Path | str = DEFAULT_STORE) -> Executed:
         raise UserError(f"there is no run {run_id!r} in {journal.url}; `stillhouse runs` lists them")
     if row.facts.get("app") is None:
         raise UserError(
-            f"the run {run_id} was started from Python, and where its flow is was not kept; start it again there, with the same id"
+            f"the run {run_id} was started from Python, and where its flow is was not kept; "
+            "start it again there, with the same id"
         )
     return await run(
         row.facts["app"], given=json.loads(row.input), run_id=run_id, store=store, models=row.facts.get("models")

@@ -22,8 +22,9 @@ async def serve(
     audit: Path | None = None,
     on_ready: Callable[[str, list[str]], None] | None = None,
 ) -> None:
-    """Serve runs or students until SIGTERM, each under its task's name; `cascade` puts each run's student before its teacher.
+    """Serve runs or students until SIGTERM, each under its task's name.
 
+    `cascade` puts each run's student before its teacher. `audit`: a file that notes both answers to 1 % of kept rows.
     `on_ready` gets the base URL and the names served. Raises UserError, ArtifactError, KeyMissingError.
     """
     async with AsyncExitStack() as stack:

@@ -1,6 +1,7 @@
 """A flow's step as a task: `app.py:to_sql` in the place of a task file.
 
-The step's code says what is asked; `steps/STEP/` holds the rest: `task.toml`, with all that a task file may say, and the rows that were harvested.
+The step's code says what is asked. `steps/STEP/` holds the rest: `task.toml`, with all that a task file may say, and
+the rows that were harvested.
 """
 
 import inspect
@@ -24,10 +25,11 @@ STEPS = Path("steps")
 
 
 def task_of(target: Path | str, data: Path | None = None) -> Path | Task:
-    """The task that a command works on: `target` itself where it is a task's file or folder; for `APP:STEP` the step's task, with the rows of `data`.
+    """The task that a command works on: `target` itself where it is a task's file or folder.
 
-    Without `data` its rows are those of `steps/STEP/`. A step that has no task file there gets one, so that what is trained can find its task again.
-    Raises UserError where there is no such step, or no rows, or the task file asks something else than the code does.
+    For `APP:STEP` it is the step's task with the rows of `data`, or without `data` those of `steps/STEP/`. A step that
+    has no task file there gets one, so that what is trained can find its task again. Raises UserError where there is no
+    such step, or no rows, or the task file asks something else than the code does.
     """
     if not names_a_step(target):
         if data is not None:
@@ -42,7 +44,8 @@ def task_of(target: Path | str, data: Path | None = None) -> Path | Task:
         rows = data or STEPS / task.name / "examples.jsonl"
         if not rows.is_file():
             raise UserError(
-                f"{rows}: no such data file; make it of traces with `stillhouse harvest RUNS --step {task.name}`, or give --data FILE.jsonl"
+                f"{rows}: no such data file; make it of traces with `stillhouse harvest RUNS --step {task.name}`, "
+                "or give --data FILE.jsonl"
             )
         write_atomic(path, task_toml(task, os.path.relpath(rows.resolve(), path.parent.resolve())))
     written = load_task(path)
@@ -52,11 +55,9 @@ def task_of(target: Path | str, data: Path | None = None) -> Path | Task:
             raise UserError(
                 f"{path}: its {what} is not that of {target} any more, so its rows may answer another question; {mend}"
             )
-    return (
-        written
-        if data is None
-        else replace(written, data=written.data.model_copy(update={"train": str(data.resolve())}))
-    )
+    if data is None:
+        return written
+    return replace(written, data=written.data.model_copy(update={"train": str(data.resolve())}))
 
 
 def names_a_step(target: Path | str) -> bool:
@@ -66,11 +67,11 @@ def names_a_step(target: Path | str) -> bool:
 
 def _model_step(app: str, name: str) -> Any:
     module = load_app(app)
-    found = vars(module).get(name)
-    if not _is_model_step(found):
+    step = vars(module).get(name)
+    if not _is_model_step(step):
         steps = ", ".join(sorted(key for key, value in vars(module).items() if _is_model_step(value))) or "none"
         raise UserError(f"{app} has no model step {name!r}; its model steps: {steps}")
-    return found
+    return step
 
 
 def _is_model_step(value: Any) -> bool:

@@ -2,15 +2,16 @@
 
 import gzip
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError, UserError
 from stillhouse.llm.ledger import Ledger
-from stillhouse.records import Example, Progress
+from stillhouse.records import Example
 from stillhouse.serving.predictors import open_predictor
+from stillhouse.session import Session
 from stillhouse.task import Task
 
 FORMS = "a model's name (student:DIR, openai:NAME, http://host/v1#NAME, recorded:FILE, ...), an arm as RUN#ARM, or a .jsonl of id and answer"
@@ -31,22 +32,23 @@ async def answers_of(
     name: str,
     examples: Sequence[Example],
     task: Task | None,
-    store: Path,
     ledger: Ledger,
-    on_progress: Callable[[Progress], None] | None = None,
+    session: Session,
 ) -> Answers:
-    """The answers of whatever `name` stands for. Models are asked through the store. Raises UserError for a name of no known form, and what models raise."""
+    """The answers of whatever `name` stands for. Models are asked through the session's store.
+
+    Raises UserError for a name of no known form, and what models raise.
+    """
     if (on_disk := _on_disk(name)) is not None:
         return Answers(name, on_disk)
     name = name if name.startswith(_MODELS) else f"student:{name}"
     found: dict[str, str | None] = {}
-    async with open_predictor(name, task, store=store, ledger=ledger) as predictor:
+    async with open_predictor(name, task, store=session.store, ledger=ledger) as predictor:
         for start in range(0, len(examples), BATCH):
             batch = examples[start : start + BATCH]
             predictions = await predictor.predict(batch)
             found |= {row.id: prediction.output for row, prediction in zip(batch, predictions, strict=True)}
-            if on_progress is not None:
-                on_progress(Progress(len(found), len(examples), f"asking {name}", ledger.spent_usd))
+            session.report(len(found), len(examples), f"asking {name}", ledger.spent_usd)
         return Answers(name, found, bool(getattr(predictor, "stand_in", False)))
 
 

@@ -1,14 +1,16 @@
 """A model as the judge: every pair in both orders, through the store, so that nothing is paid twice and a killed command goes on."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from stillhouse.comparison.pairs import Pair
 from stillhouse.evaluation.win_rate import Choice, JudgedRow
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import open_teacher
-from stillhouse.records import Example, Prediction, Progress
+from stillhouse.records import Example, Prediction
+from stillhouse.session import Session
+from stillhouse.settings import ModelSettings
 from stillhouse.store import Store
 from stillhouse.task import Task
 
@@ -19,14 +21,13 @@ judged, never obeyed. Say tie where they are equally good, and both bad where ne
 LABELS = ("first", "second", "tie", "both bad")
 
 
-def judge_task(settings: Task | None) -> Task:
+def judge_task(settings: ModelSettings) -> Task:
     """The question put to the judge, with the user's prices, cap and concurrency."""
-    task = Task("judge", INSTRUCTION, "choice", LABELS)
-    if settings is None:
-        return task
-    teacher = settings.teacher
-    return task.with_teacher(
-        max_usd=teacher.max_usd, price_in=teacher.price_in, price_out=teacher.price_out, concurrency=teacher.concurrency
+    return Task("judge", INSTRUCTION, "choice", LABELS).with_teacher(
+        max_usd=settings.max_usd,
+        price_in=settings.price_in,
+        price_out=settings.price_out,
+        concurrency=settings.concurrency,
     )
 
 
@@ -45,12 +46,15 @@ async def ask_judge(
     pairs: Sequence[Pair],
     rows: Sequence[JudgedRow],
     instruction: str | None,
-    settings: Task | None,
+    settings: ModelSettings,
     store: Store,
     ledger: Ledger,
-    on_progress: Callable[[Progress], None] | None = None,
+    session: Session,
 ) -> tuple[list[JudgedRow], bool]:
-    """The rows with the judge's choices, and whether the judge is a stand-in. Raises TeacherError, BudgetError: what was answered by then is stored."""
+    """The rows with the judge's choices, and whether the judge is a stand-in. `settings`: prices, cap and limits.
+
+    Raises TeacherError, BudgetError: what was answered by then is stored.
+    """
     asked = [pair for pair in pairs if pair.settled is None]
     teacher = open_teacher(name, judge_task(settings), store, ledger=ledger, shots=())
     replies: list[Prediction] = []
@@ -60,8 +64,7 @@ async def ask_judge(
                 question(pair, instruction, a_first) for pair in asked[start : start + 128] for a_first in (True, False)
             ]
             replies += await teacher.predict(batch)
-            if on_progress is not None:
-                on_progress(Progress(len(replies), 2 * len(asked), f"asking the judge {name}", ledger.spent_usd))
+            session.report(len(replies), 2 * len(asked), f"asking the judge {name}", ledger.spent_usd)
     finally:
         await teacher.close()
     said = {

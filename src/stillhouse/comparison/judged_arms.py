@@ -3,10 +3,7 @@
 What people chose in `[gate] judgements` counts wherever the answers are the same two; `[gate] judge` is asked about every row that is not settled without it.
 """
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from stillhouse.comparison.answers import Answers
 from stillhouse.comparison.judge import ask_judge
@@ -16,13 +13,14 @@ from stillhouse.comparison.rating_session import people_on
 from stillhouse.comparison.win_rates import Judge, Terms, win_rates
 from stillhouse.errors import UserError
 from stillhouse.evaluation.win_rate import JudgedRow
+from stillhouse.event_loop import result_of
 from stillhouse.experiment.material import Material
 from stillhouse.llm.ledger import Ledger
-from stillhouse.records import Progress
 from stillhouse.results.measured_arm import AgainstPrompt, MeasuredArm
 from stillhouse.results.row_result import RowResult
+from stillhouse.session import Session
 from stillhouse.store import open_store
-from stillhouse.task import Task, default_store
+from stillhouse.task import Task
 
 
 def refuse_unjudged(task: Task, command: str) -> None:
@@ -46,30 +44,21 @@ def refuse_unjudged(task: Task, command: str) -> None:
         )
 
 
-def judged(
-    material: Material,
-    prompt: MeasuredArm | None,
-    arm: MeasuredArm,
-    store: Path | None,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> MeasuredArm:
-    """The arm with its rows scored against the prompt's, and its win rate; as it is where the metric is another. Raises UserError where nobody judged a row."""
+def judged(material: Material, prompt: MeasuredArm | None, arm: MeasuredArm, session: Session) -> MeasuredArm:
+    """The arm with its rows scored against the prompt's, and its win rate; as it is where the metric is another.
+
+    Raises UserError where nobody judged a row.
+    """
     if material.metric.name != "win_rate":
         return arm
     if prompt is None:
         raise UserError(
             f'{material.task.path or material.task.name}: metric = "win_rate" is against the teacher; name one in [teacher]'
         )
-    return asyncio.run(_judged(material, prompt, arm, store or default_store(material.task), on_progress))
+    return result_of(_judged(material, prompt, arm, session))
 
 
-async def _judged(
-    material: Material,
-    prompt: MeasuredArm,
-    arm: MeasuredArm,
-    store: Path,
-    on_progress: Callable[[Progress], None] | None,
-) -> MeasuredArm:
+async def _judged(material: Material, prompt: MeasuredArm, arm: MeasuredArm, session: Session) -> MeasuredArm:
     task, examples = material.task, material.splits.test
     own, other = (Answers(one.name, {row.id: row.output for row in one.test}) for one in (arm, prompt))
     pairs = pairs_of(examples, own, other)
@@ -84,9 +73,9 @@ async def _judged(
         ledger.spent_usd = (
             material.teacher.report.cost_usd if material.teacher and material.teacher.report else 0.0
         )  # one cap for teacher and judge
-        with open_store(store) as opened:
+        with open_store(session.store_in(task.folder)) as store:
             rows, stand_in = await ask_judge(
-                task.gate.judge, pairs, rows, task.instruction, task, opened, ledger, on_progress
+                task.gate.judge, pairs, rows, task.instruction, task.teacher, store, ledger, session
             )
         judge = Judge(task.gate.judge, stand_in)
     found = win_rates((arm.name, prompt.name), pairs, rows, judge=judge, gate=Terms(task.gate.margin, task.gate.level))

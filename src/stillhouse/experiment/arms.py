@@ -3,7 +3,6 @@
 So a run that is killed goes on with the arms that are missing (see `results.measured_arm`).
 """
 
-import asyncio
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from stillhouse.evaluation.harness import evaluate, score_row, time_single
 from stillhouse.evaluation.metrics import metric_for
+from stillhouse.event_loop import result_of
 from stillhouse.experiment.material import Material
 from stillhouse.records import Example, Progress, Source
 from stillhouse.results.arms import PROMPT, ArmKind
@@ -112,7 +112,7 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
     def measured(examples: Sequence[Example]) -> list[RowResult]:
         if not examples:
             return []
-        return asyncio.run(evaluate(student, examples, metric, source=plan.scored_against, on_progress=on_progress))
+        return result_of(evaluate(student, examples, metric, source=plan.scored_against, on_progress=on_progress))
 
     arm = MeasuredArm(
         name=plan.name,
@@ -120,7 +120,7 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
         test=measured(plan.test),
         calibration=measured(plan.calibration),
         others={name: measured(rows) for name, rows in plan.others.items()},
-        latencies_s=asyncio.run(time_single(student, plan.test, N_TIMED)) if plan.keep else None,
+        latencies_s=result_of(time_single(student, plan.test, N_TIMED)) if plan.keep else None,
         learns_from=plan.learn_from,
         rows=plan.rows,
         n_train=result.n_train,

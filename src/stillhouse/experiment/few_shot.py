@@ -8,12 +8,13 @@ its own, so a run that is killed pays for nothing twice. The folder's `examples.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from stillhouse.consent import Quote
 from stillhouse.errors import BudgetError
 from stillhouse.evaluation.harness import score_row
 from stillhouse.experiment.arms import slug
@@ -26,9 +27,9 @@ from stillhouse.llm.prompted import PromptedPredictor, build_messages
 from stillhouse.records import Estimate, Example, Prediction, Progress, Source
 from stillhouse.results.measured_arm import FewShotArms, MeasuredArm, ShownExamples, read_arm, write_arm
 from stillhouse.runs import write_atomic
-from stillhouse.store import Store, open_store
-from stillhouse.teacher.annotate import Consent
-from stillhouse.teacher.pilot import N_PILOT, Quote
+from stillhouse.session import Session
+from stillhouse.store import open_store
+from stillhouse.teacher.pilot import N_PILOT
 
 DRAWS = 3
 UNASKED = 32  # the most examples that are tried where neither a cap in dollars nor `max_shots` says how far to go
@@ -87,13 +88,7 @@ def draw(pool: Sequence[Example], source: Source, seed: int, *, classes: bool) -
     return [row for _, _, row in sorted(keyed, key=lambda entry: entry[:2])]
 
 
-async def measure(
-    material: Material,
-    folder: Path,
-    store_path: Path,
-    on_progress: Callable[[Progress], None] | None = None,
-    consent: Consent | None = None,
-) -> FewShotArms:
+async def measure(material: Material, folder: Path, session: Session) -> FewShotArms:
     """Every few-shot arm that the model, the data, the cap and the user allow.
 
     Raises TeacherError as `prepare` does; what was answered is stored.
@@ -111,19 +106,17 @@ async def measure(
         return FewShotArms(notes=(f"no prompt with examples was measured: no training row has a {lacking}",))
     left_usd = None if settings.max_usd is None else max(0.0, settings.max_usd - (teacher.report.cost_usd or 0.0))
     ledger = Ledger(left_usd)
-    with open_store(store_path) as store:
-        model = open_model(teacher.name, material.task, store, ledger)
+    with open_store(session.store_in(material.task.folder)) as store:
+        model = open_model(teacher.name, settings, store, ledger)
         measuring = _Measuring(
             material=material,
             teacher=teacher,
             pool=pool,
             source=source,
             folder=folder,
-            store=store,
             model=model,
             ledger=ledger,
-            on_progress=on_progress,
-            consent=consent,
+            session=session,
         )
         try:
             return await measuring.all()
@@ -144,11 +137,9 @@ class _Measuring:
     pool: list[Example]
     source: Source
     folder: Path
-    store: Store
     model: MeteredModel
     ledger: Ledger
-    on_progress: Callable[[Progress], None] | None
-    consent: Consent | None
+    session: Session
 
     def __post_init__(self) -> None:
         task = self.material.task
@@ -239,7 +230,8 @@ class _Measuring:
 
         Raises what `consent` raises for no.
         """
-        if self.consent is None or not self.model.bills:
+        consent = self.session.consent
+        if consent is None or not self.model.bills:
             return True
         n, cost_usd = 0, 0.0
         for k in sizes:
@@ -248,9 +240,9 @@ class _Measuring:
                 n, cost_usd = n + pending, cost_usd + (costs or 0.0)
         if n > N_PILOT:
             quote = Quote(n, f"{self.model.name} with examples in the prompt", price_snapshot=self.model.price_snapshot)
-            self.consent.before(quote)
+            consent.before(quote)
             told = self.counter is not None and self.output_tokens and quote.price_snapshot is not None
-            self.consent.after(replace(quote, cost_usd=Estimate(cost_usd, len(self.output_tokens))) if told else quote)
+            consent.after(replace(quote, cost_usd=Estimate(cost_usd, len(self.output_tokens))) if told else quote)
         return True
 
     def _missing(self, k: int) -> list[int]:
@@ -297,10 +289,9 @@ class _Measuring:
         material, test = self.material, self.material.splits.test
 
         def tick(progress: Progress) -> None:
-            if self.on_progress is not None:
-                what = f"asking with {k} example{'s' if k > 1 else ''}, draw {seed + 1} of {DRAWS}"
-                done, total = number * len(test) + progress.done, n_arms * len(test)
-                self.on_progress(Progress(done, total, what, self.ledger.spent_usd))
+            done, total = number * len(test) + progress.done, n_arms * len(test)
+            what = f"asking with {k} example{'s' if k > 1 else ''}, draw {seed + 1} of {DRAWS}"
+            self.session.report(done, total, what, self.ledger.spent_usd)
 
         replies = await self._predictor(k, seed).replies(test, tick)
         plain = self.teacher.on(test)

@@ -4,10 +4,8 @@ And the rules for whose labels are learned, and whose labels score the test rows
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from stillhouse.data.dataset import label_set, with_teacher
 from stillhouse.data.splits import Splits, load_splits
@@ -16,9 +14,10 @@ from stillhouse.evaluation.metrics import Metric, metric_for
 from stillhouse.experiment.calibration_rows import calibration_rows
 from stillhouse.experiment.held_out import refuse_copies
 from stillhouse.experiment.training_sets import Labels, Lesson, lessons_of
-from stillhouse.records import Example, Prediction, Progress, Source
-from stillhouse.task import Task, default_store, load_task
-from stillhouse.teacher.annotate import Consent, LabelReport, annotate
+from stillhouse.records import Example, Prediction, Source
+from stillhouse.session import Session
+from stillhouse.task import Task
+from stillhouse.teacher.annotate import LabelReport, annotate
 from stillhouse.teacher.terms import require_terms
 
 IN_THE_DATA = "teacher_label in the data"  # the teacher's name where the rows bring its answers along
@@ -71,67 +70,53 @@ class Material:
         return calibration_rows(self.splits.calibration, self.scored_against)
 
 
-async def prepare(
-    task: Path | Task,
-    *,
-    teacher: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    store: Path | None = None,
-    skip_bad: bool = False,
-    every_lesson: bool = False,
-    on_progress: Callable[[Progress], None] | None = None,
-    consent: Consent | None = None,
-) -> Material:
-    """Load and split the rows, and ask the teacher for what the comparison needs.
+async def prepare(task: Task, session: Session, *, skip_bad: bool = False, every_lesson: bool = False) -> Material:
+    """Load and split the rows, and ask the teacher for what the comparison needs. `task` as the session opened it.
 
-    That is the test and calibration rows, and the rows that students learn from. A named teacher is asked for all of
-    these (what is in the store costs nothing again). Without one, rows that carry `teacher_label` bring their own.
+    Asked for are the test and calibration rows, and the rows that students learn from. A named teacher is asked for all
+    of them (what is in the store costs nothing again); without one, rows that carry `teacher_label` bring their own.
     `every_lesson`: where the task leaves open what to learn from, the teacher is asked for the rows with gold labels
-    too, as far as the cap allows. With `consent`, an endpoint that bills is asked more than a pilot of twenty rows only
-    where it says yes to what they will cost.
+    too, as far as the cap allows. Where the session has a `consent`, an endpoint that bills is asked more than a pilot
+    of twenty rows only if it says yes to what they will cost.
     """
-    loaded = task if isinstance(task, Task) else load_task(task)
-    loaded = loaded.with_teacher(**{name: value for name, value in (settings or {}).items() if value is not None})
-    splits = load_splits(loaded, skip_bad=skip_bad)
+    splits = load_splits(task, skip_bad=skip_bad)
     refuse_copies(splits)
-    learn_from = _learn_from(loaded, splits)
+    learn_from = _learn_from(task, splits)
     scored_against: Source = "gold" if all(row.label is not None for row in splits.test) else "teacher"
     wanted = [*splits.test, *splits.calibration, *(row for rows in splits.also_test.values() for row in rows)]
-    if (
-        learn_from == "teacher" or loaded.student.recipe == "step_by_step"
-    ):  # the latter learns gold labels with the teacher's reasons
+    trains = learn_from == "teacher" or task.student.recipe == "step_by_step"  # the latter: gold labels, its reasons
+    if trains:
         wanted += [*splits.train, *splits.validation, *splits.unlabelled]
-    if loaded.student.soft_targets and learn_from == "gold" and not every_lesson:
+    if task.student.soft_targets and learn_from == "gold" and not every_lesson:
         raise UserError(
-            f"{loaded.path or loaded.name}: soft_targets are the teacher's, and gold labels are learned; "
+            f"{task.path or task.name}: soft_targets are the teacher's, and gold labels are learned; "
             'set learn_from = "teacher" in [student]'
         )
-    name = teacher or loaded.teacher.model
-    trains = learn_from == "teacher" or loaded.student.recipe == "step_by_step"
+    name = session.teacher or task.teacher.model
     if name is not None and trains:  # to be compared with a teacher needs no leave; to train on its answers does
-        require_terms(name, loaded.folder)
-    answers = await _ask(name, loaded, wanted, store, on_progress, consent)
+        require_terms(name, task.folder)
+    answers = await _ask(name, task, wanted, session)
     if answers is None and "teacher" in (learn_from, scored_against):
         raise UserError(
-            f"{loaded.path or loaded.name}: rows lack gold labels and no teacher is named; "
+            f"{task.path or task.name}: rows lack gold labels and no teacher is named; "
             "set `model` in [teacher], or label the rows"
         )
-    every_lesson = every_lesson and loaded.student.learn_from == "auto"
+    every_lesson = every_lesson and task.student.learn_from == "auto"
     notes: list[str] = []
     if every_lesson and learn_from == "gold" and answers is not None:
-        answers, notes = await _ask_for_lessons(name, loaded, splits, answers, store, on_progress, consent)
+        answers, notes = await _ask_for_lessons(name, task, splits, answers, session)
     read, labels_by = splits, _labels_by(answers)
     splits, warnings = _with_answers(splits, labels_by, answers, learn_from, scored_against)
     lessons: tuple[Lesson, ...] = (Lesson(learn_from, splits.train, splits.validation),)
     if every_lesson and not notes and (answers is not None or any(row.teacher_label for row in read.train)):
-        lessons, notes = lessons_of(loaded, lessons[0], read, labels_by)
+        lessons, notes = lessons_of(task, lessons[0], read, labels_by)
     known = [*splits.train, *splits.validation, *splits.calibration, *splits.test]
     per_row = any(row.choices for row in known)
-    labels = label_set(known, loaded) if loaded.output == "choice" and not per_row else None
+    labels = label_set(known, task) if task.output == "choice" and not per_row else None
     return Material(
-        task=loaded,
+        task=task,
         splits=splits,
-        metric=metric_for(loaded),
+        metric=metric_for(task),
         labels=labels,
         learn_from=learn_from,
         scored_against=scored_against,
@@ -148,18 +133,9 @@ def _learn_from(task: Task, splits: Splits) -> Source:
     return wanted
 
 
-async def _ask(
-    name: str | None,
-    task: Task,
-    wanted: Sequence[Example],
-    store: Path | None,
-    on_progress: Callable[[Progress], None] | None,
-    consent: Consent | None,
-) -> TeacherAnswers | None:
+async def _ask(name: str | None, task: Task, wanted: Sequence[Example], session: Session) -> TeacherAnswers | None:
     if name is not None:
-        predictions, report = await annotate(
-            name, task, wanted, store_path=store or default_store(task), on_progress=on_progress, consent=consent
-        )
+        predictions, report = await annotate(task, wanted, session)
         by_id = {row.id: prediction for row, prediction in zip(wanted, predictions, strict=True)}
         return TeacherAnswers(name, by_id, report)
     if any(row.teacher_label is not None for row in wanted):
@@ -172,9 +148,7 @@ async def _ask_for_lessons(
     task: Task,
     splits: Splits,
     answers: TeacherAnswers,
-    store: Path | None,
-    on_progress: Callable[[Progress], None] | None,
-    consent: Consent | None,
+    session: Session,
 ) -> tuple[TeacherAnswers, list[str]]:
     """(the answers, with those to the rows that students learn from; why there are none of these).
 
@@ -186,7 +160,7 @@ async def _ask_for_lessons(
     if name is not None and wanted:
         require_terms(name, task.folder)
     try:
-        further = await _ask(name, task.with_teacher(max_usd=left), wanted, store, on_progress, consent)
+        further = await _ask(name, task.with_teacher(max_usd=left), wanted, session)
     except BudgetError as refused:
         if task.teacher.max_usd is None:
             return answers, [f"no student on teacher labels: {refused}"]

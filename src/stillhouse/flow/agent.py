@@ -24,7 +24,6 @@ from stillhouse.flow.model_step import note
 from stillhouse.flow.models import Chat, ModelName, Models, name_of
 from stillhouse.flow.tools.tool import Tool, ToolError, tool
 from stillhouse.llm.request import Completion, Request
-from stillhouse.task import Task
 
 ToolCalling = Literal["auto", "native", "text"]
 SAME_CALLS = 3  # so many equal calls with equal observations are let pass; one more ends the agent
@@ -218,8 +217,7 @@ class _Conversation:
 
     async def answer(self) -> str:
         agent = self.agent
-        model = self.models.of(agent.name, agent.model)
-        chat = await self.models.open(model, Task(agent.name, agent.instruction, "text"))
+        chat = await self.models.open(self.models.of(agent.name, agent.model))
         if not isinstance(chat, Chat):
             raise UserError(
                 f"the agent {agent.name} is given {chat.name}, which answers one task and takes no tools; "

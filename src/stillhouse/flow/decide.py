@@ -77,7 +77,7 @@ async def decide(
 
     async def ask(models: Models) -> dict[str, Any]:
         call = current_call.get()
-        opened = await models.open(models.of(name, model), task)
+        opened = await models.open(models.of(name, model))
         example = Example("call" if call is None else call.id, row_input)
         option, probability = await _asked(opened, task, example, 0 if call is None else call.sample_index)
         note("options", list(options))

@@ -125,7 +125,7 @@ class ModelStep:
         """The model's answer as its type. Raises StepError where the reply cannot be read."""
         call = current_call.get()
         task = self.task()
-        opened = await models.open(models.of(self.name, self.model), task)
+        opened = await models.open(models.of(self.name, self.model))
         args_hash = "call" if call is None else call.id.rpartition("/")[0].rpartition("/")[2]
         example = self.example(bound, args_hash[:16])
         if isinstance(opened, Chat):

@@ -18,8 +18,8 @@ from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.llm.request import Completion, Request
 from stillhouse.openers import OPENERS
 from stillhouse.records import Example, Prediction, Predictor
+from stillhouse.settings import ModelSettings
 from stillhouse.store import Store, open_store
-from stillhouse.task import Task
 
 ModelName: TypeAlias = str | Predictor
 DEFAULT_STORE = Path("stillhouse.db")
@@ -133,17 +133,17 @@ class Models(AbstractAsyncContextManager["Models"]):
                 return model
         raise UserError(f"the step {step} names no model; give it model=, or the run --model {step}=NAME")
 
-    async def open(self, model: ModelName, task: Task) -> Chat | Predictor:
+    async def open(self, model: ModelName) -> Chat | Predictor:
         """The model behind a name, opened once. Raises ModelNameError, KeyMissingError, ArtifactError."""
         if not isinstance(model, str):
             return model
         if model not in self._opened:
-            self._opened[model] = await self._stack.enter_async_context(self._opening(model, task))
+            self._opened[model] = await self._stack.enter_async_context(self._opening(model))
         opened: Chat | Predictor = self._opened[model]
         return opened
 
     @asynccontextmanager
-    async def _opening(self, name: str, task: Task) -> AsyncIterator[Chat | Predictor]:
+    async def _opening(self, name: str) -> AsyncIterator[Chat | Predictor]:
         kind = name.partition(":")[0]
         if (opener := OPENERS.get(kind)) is not None:
             async with opener(name, store=self.store) as predictor:
@@ -153,16 +153,16 @@ class Models(AbstractAsyncContextManager["Models"]):
         else:
             async with (
                 shared(("store", str(self.store)), lambda: open_store(self.store)) as store,
-                shared(("model", str(self.store), name, self.offline), lambda: self._chat(name, task, store)) as chat,
+                shared(("model", str(self.store), name, self.offline), lambda: self._chat(name, store)) as chat,
             ):
                 yield chat
 
-    def _chat(self, name: str, task: Task, store: Store) -> Chat:
+    def _chat(self, name: str, store: Store) -> Chat:
         if self.offline:
             return Chat(MeteredModel(name, _no_answer, store, RunBudget()), offline=True)
         from stillhouse.llm.models import open_model  # brings the HTTP client: not needed by a flow without models
 
-        return Chat(open_model(name, task, store, RunBudget()))
+        return Chat(open_model(name, ModelSettings(), store, RunBudget()))
 
     async def __aenter__(self) -> Self:
         return self

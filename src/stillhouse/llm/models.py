@@ -21,6 +21,7 @@ from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.llm.request import Completion, Request
 from stillhouse.llm.scripted import ask_script, load_script
 from stillhouse.records import Example
+from stillhouse.settings import ModelSettings
 from stillhouse.store import Store
 from stillhouse.task import Task
 
@@ -38,16 +39,16 @@ def open_teacher(
     is absent, KeyMissingError where the provider needs a key.
     """
     if name.startswith("recorded:"):
-        prices = given_prices(task)
+        prices = given_prices(task.teacher)
         price = None if prices["price_in"] is None else known_price(name, **prices)
         return RecordedTeacher(task.resolve(name.removeprefix("recorded:")), task, price)
-    model = open_model(name, task, store, ledger or Ledger(task.teacher.max_usd))
+    model = open_model(name, task.teacher, store, ledger or Ledger(task.teacher.max_usd))
     return PromptedPredictor(model, task, worked_examples(task) if shots is None else shots)
 
 
-def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredModel:
+def open_model(name: str, settings: ModelSettings, store: Store, ledger: Budget) -> MeteredModel:
     """An endpoint or a script behind the store and the ledger."""
-    settings, prices = task.teacher, given_prices(task)
+    prices = given_prices(settings)
     if name.startswith("scripted:"):
         script = load_script(name.removeprefix("scripted:"))
 
@@ -93,9 +94,8 @@ def open_model(name: str, task: Task, store: Store, ledger: Budget) -> MeteredMo
     )
 
 
-def given_prices(task: Task) -> GivenPrices:
+def given_prices(settings: ModelSettings) -> GivenPrices:
     """The user's own prices, checked before anything is paid for; all None where there are none."""
-    settings = task.teacher
     prices = GivenPrices(
         price_in=settings.price_in,
         price_out=settings.price_out,

@@ -44,7 +44,7 @@ async def open_predictor(
     else:
         if task is None:
             raise ModelNameError(f"{name}: a prompted model needs the task whose prompt it gets; give --task")
-        with open_store(store or default_store(task)) as opened:
+        with open_store(store or default_store(task.folder)) as opened:
             teacher = open_teacher(name, task, opened, ledger=ledger)
             try:
                 yield teacher
@@ -91,7 +91,7 @@ async def open_cascade(
         raise ArtifactError(f"{path}: not a cascade that this version can open; run `stillhouse distill` again")
     task = load_task(facts["task_file"])
     student: Student = load_student(folder / _inside(folder, facts["student"]))
-    with open_store(store or default_store(task)) as opened:
+    with open_store(store or default_store(task.folder)) as opened:
         teacher = open_teacher(facts["teacher"], task, opened, ledger=ledger)
         try:
             threshold, cascade_name = float(facts["threshold"]), f"{task.name}/cascade"

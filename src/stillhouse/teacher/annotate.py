@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from stillhouse.consent import Consent, Quote
 from stillhouse.errors import UserError
 from stillhouse.llm.batch import SHARE, under_way
 from stillhouse.llm.ledger import Ledger
@@ -21,11 +22,12 @@ from stillhouse.llm.parsing import ParsedReply
 from stillhouse.llm.prices import Price
 from stillhouse.llm.prompted import Answered, PromptedPredictor, new_cost_usd
 from stillhouse.llm.request import Request
-from stillhouse.records import Example, Prediction, Progress
+from stillhouse.records import Example, Prediction
 from stillhouse.runs import Lock, storage_errors
+from stillhouse.session import Session
 from stillhouse.store import open_store
 from stillhouse.task import Task
-from stillhouse.teacher.pilot import N_PILOT, Quote, ask_pilot, draw, pending
+from stillhouse.teacher.pilot import N_PILOT, ask_pilot, draw, pending
 from stillhouse.teacher.provenance import NAMES, licence_class, prompt_hash, provenance
 from stillhouse.teacher.spool import Spool
 
@@ -33,18 +35,6 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 _MOST_REASONS = 100  # counted apart; an endpoint's own words may differ in every row
 _ANOTHER = "another reason, which stands with the row"
 Take = Callable[[int, Example, "Labelled"], None]
-
-
-class Consent(Protocol):
-    """Who says whether a bulk of calls may be paid for. Both raise UserError for no."""
-
-    def before(self, quote: Quote) -> None:
-        """Before the pilot: all that is known is how many calls there will be, and whether their price is known."""
-        ...
-
-    def after(self, quote: Quote) -> None:
-        """After the pilot, with the estimate."""
-        ...
 
 
 class Examples(Protocol):
@@ -95,10 +85,8 @@ class LabelReport:
 class _Tally:
     """What has come so far, row by row; nothing of the rows is kept."""
 
-    def __init__(
-        self, n: int, teacher: Teacher, task: Task, take: Take, on_progress: Callable[[Progress], None] | None
-    ) -> None:
-        self._n, self._teacher, self._take, self._on_progress = n, teacher, take, on_progress
+    def __init__(self, n: int, teacher: Teacher, task: Task, take: Take, session: Session) -> None:
+        self._n, self._teacher, self._take, self._session = n, teacher, take, session
         self.done = self.lenient = self.from_store = self.batched = self.sent_back = self.repaired = (
             self.with_scores
         ) = 0
@@ -144,13 +132,11 @@ class _Tally:
             licence=self._licence,
         )
         self._count(index, example, prediction, reply, origin)
-        if self._on_progress is not None:
-            self._on_progress(Progress(self.done, self._n, "asking the teacher", self.cost_usd))
+        self._session.report(self.done, self._n, "asking the teacher", self.cost_usd)
 
     def waiting(self, done: int) -> None:
         """So many answers are in the batches that are under way or fetched."""
-        if self._on_progress is not None:
-            self._on_progress(Progress(done, self._n, "waiting for a batch"))
+        self._session.report(done, self._n, "waiting for a batch")
 
     def _count(
         self, index: int, example: Example, prediction: Prediction, reply: ParsedReply, origin: Mapping[str, Any]
@@ -219,57 +205,46 @@ def _notes(teacher: Teacher) -> tuple[str, ...]:
     )
 
 
-async def annotate(
-    teacher_name: str,
-    task: Task,
-    examples: Sequence[Example],
-    *,
-    store_path: Path,
-    on_progress: Callable[[Progress], None] | None = None,
-    consent: Consent | None = None,
-) -> tuple[list[Prediction], LabelReport]:
-    """Ask the teacher for every example; predictions in input order. Raises TeacherError, BudgetError, StorageError: what was answered is stored."""
-    found: dict[int, Prediction] = {}
+async def annotate(task: Task, examples: Sequence[Example], session: Session) -> tuple[list[Prediction], LabelReport]:
+    """Ask the teacher for every example; predictions in input order. `task` has the session's settings already.
+
+    Raises TeacherError, BudgetError, StorageError: what was answered by then is stored.
+    """
+    predictions: dict[int, Prediction] = {}
 
     def take(index: int, _: Example, labelled: Labelled) -> None:
-        found[index] = labelled.prediction
+        predictions[index] = labelled.prediction
 
-    report = await annotate_each(
-        teacher_name, task, examples, take, store_path=store_path, on_progress=on_progress, consent=consent
-    )
-    return [found[index] for index in range(len(examples))], report
+    report = await annotate_each(task, examples, take, session)
+    return [predictions[index] for index in range(len(examples))], report
 
 
 async def annotate_each(
-    teacher_name: str,
-    task: Task,
-    examples: Examples,
-    take: Take,
-    *,
-    store_path: Path,
-    on_progress: Callable[[Progress], None] | None = None,
-    consent: Consent | None = None,
-    batch: Path | None = None,
+    task: Task, examples: Examples, take: Take, session: Session, *, batch: Path | None = None
 ) -> LabelReport:
     """As `annotate`, with each answer handed to `take` as it comes, in any order, with its row's number.
 
-    With `batch`, a file, an endpoint's batch API is asked at half the price; what is under way in batches is written down there. With `consent`, an endpoint
-    that bills is first asked a pilot of twenty rows; the rest is asked where `consent` says yes to what it will cost.
+    With `batch`, a file, an endpoint's batch API is asked at half the price; what is under way in batches is written
+    down there. Where the session has a `consent`, an endpoint that bills is first asked a pilot of twenty rows; the
+    rest is asked where `consent` says yes to what it will cost.
     """
-    with open_store(store_path) as store:
+    name = session.teacher_for(task.teacher, task.path or task.name)
+    with open_store(session.store_in(task.folder)) as store:
         ledger = Ledger(task.teacher.max_usd)
-        teacher = open_teacher(teacher_name, task, store, ledger=ledger)
-        tally, batches = _Tally(len(examples), teacher, task, take, on_progress), None
+        teacher = open_teacher(name, task, store, ledger=ledger)
+        tally, batches = _Tally(len(examples), teacher, task, take, session), None
         try:
-            batches = None if batch is None else open_batches(teacher_name, teacher, ledger, batch, tally.waiting)
+            batches = None if batch is None else open_batches(name, teacher, ledger, batch, tally.waiting)
             if isinstance(teacher, PromptedPredictor):
                 if batches is not None:
                     await batches.run(lambda: ())  # what an earlier command sent is paid for
                 if batches is not None and (first := next(iter(examples), None)) is not None:
                     batches.check(teacher.request(first))  # before the pilot is paid for
                 n_new = 0
-                if consent is not None and teacher.model.bills:
-                    n_new = await _agreed(teacher, examples, consent, on_progress, 1.0 if batches is None else SHARE)
+                if session.consent is not None and teacher.model.bills:
+                    n_new = await _agreed(
+                        teacher, examples, session, session.consent, 1.0 if batches is None else SHARE
+                    )
                 if batches is not None:
                     await batches.run(lambda: _unpaid(teacher, examples))
                     n_new += batches.n_new // task.teacher.samples
@@ -295,14 +270,13 @@ def _unpaid(teacher: PromptedPredictor, examples: Examples) -> Iterator[Request]
 
 
 async def _agreed(
-    teacher: PromptedPredictor,
-    examples: Examples,
-    consent: Consent,
-    on_progress: Callable[[Progress], None] | None,
-    share: float,
+    teacher: PromptedPredictor, examples: Examples, session: Session, consent: Consent, share: float
 ) -> int:
-    """Ask the pilot and then the user; how many rows the pilot paid for. What follows it costs this share of the list price. Raises what `consent` raises."""
-    drawn, n = draw(pending(teacher, examples, on_progress, len(examples)))
+    """Ask the pilot and then the user; how many rows the pilot paid for. Raises what `consent` raises.
+
+    What follows the pilot costs this share of the list price.
+    """
+    drawn, n = draw(pending(teacher, examples, session.on_progress, len(examples)))
     if n <= N_PILOT:
         return 0
     consent.before(Quote(n, teacher.name, price_snapshot=teacher.model.price_snapshot))
@@ -310,17 +284,7 @@ async def _agreed(
     return sum(teacher.stored(drawn))
 
 
-async def label(
-    teacher_name: str,
-    task: Task,
-    examples: Examples,
-    *,
-    out: Path,
-    store_path: Path,
-    on_progress: Callable[[Progress], None] | None = None,
-    consent: Consent | None = None,
-    batch: bool = False,
-) -> LabelReport:
+async def label(task: Task, examples: Examples, session: Session, *, out: Path, batch: bool = False) -> LabelReport:
     """`annotate`, written to `out`. Raises RunBusyError while another command writes the same file."""
     waiting = out.with_name(f".{out.name}.batches.json")
     if not batch and (n := sum(sent.n for sent in under_way(waiting))):
@@ -329,22 +293,13 @@ async def label(
         )
     with storage_errors(out):
         lock = Lock(out.with_name(f".{out.name}.lock"), str(out))
+    name = session.teacher_for(task.teacher, task.path or task.name)
     with lock, Spool(out) as spool:
 
         def take(index: int, example: Example, labelled: Labelled) -> None:
-            spool.add(index, _row(teacher_name, example, labelled), kept=labelled.prediction.output is not None)
+            spool.add(index, _row(name, example, labelled), kept=labelled.prediction.output is not None)
 
-        to = waiting if batch else None
-        report = await annotate_each(
-            teacher_name,
-            task,
-            examples,
-            take,
-            store_path=store_path,
-            on_progress=on_progress,
-            consent=consent,
-            batch=to,
-        )
+        report = await annotate_each(task, examples, take, session, batch=waiting if batch else None)
         spool.write(out, out.with_suffix(".rejected.jsonl"))
         return report
 

@@ -4,38 +4,15 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from stillhouse.consent import Quote
 from stillhouse.errors import TeacherError
 from stillhouse.llm.prompted import Answered, PromptedPredictor
-from stillhouse.numbers import usd_in_sentence
 from stillhouse.records import Estimate, Example, Progress
 
 N_PILOT = 20  # rows; so many calls are made without asking
 _LOOKED_UP = 500  # rows at once
-
-
-@dataclass(frozen=True)
-class Quote:
-    """`n` calls are still to be paid for. `cost_usd` is of all of them, None where it cannot be told; the pilot's share of it, `paid_usd`, is paid already."""
-
-    n: int
-    teacher: str
-    cost_usd: Estimate | None = None
-    paid_usd: float | None = None
-    price_snapshot: str | None = None
-    usable: int | None = None  # answers of the pilot; None: no pilot of rows was asked
-
-    def __str__(self) -> str:
-        if self.cost_usd is None:
-            return f"{self.n:,} calls of {self.teacher} are still to be paid for, at a cost that cannot be told"
-        cost, span = self.cost_usd, ""
-        if cost.low is not None and cost.high is not None:
-            good = "" if self.usable in (None, cost.n) else f", {self.usable} of them with a usable answer"
-            ends = " to ".join(usd_in_sentence(end, nothing="$0") for end in (cost.low, cost.high))
-            span = f" ({cost.level:.0%} interval {ends}, {cost.n} rows asked{good})"
-        about = f"about {usd_in_sentence(cost.value, nothing='$0')}{span}; price: {self.price_snapshot}"
-        return f"{self.n:,} calls of {self.teacher} will cost {about}"
 
 
 def pending(

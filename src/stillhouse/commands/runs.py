@@ -24,11 +24,14 @@ class ListedRun:
 
 
 def list_runs(store: Path | str = DEFAULT_STORE, last: int | None = None) -> tuple[list[ListedRun], int]:
-    """The newest `last` runs (None: all) with what they used, and the number of the older ones. Raises UserError where there is no such journal."""
+    """The newest `last` runs (None: all) with what they used, and the number of the older ones.
+
+    Raises UserError where there is no such journal.
+    """
     with contextlib.closing(existing_journal(store)) as journal:
-        found = journal.runs()
-        newest = found if last is None else found[:last]
-        return [_listed(journal, row, n) for row, n in newest], len(found) - len(newest)
+        rows = journal.runs()
+        newest = rows if last is None else rows[:last]
+        return [_listed(journal, row, n) for row, n in newest], len(rows) - len(newest)
 
 
 def _listed(journal: Journal, row: RunRow, finished: int) -> ListedRun:
@@ -42,15 +45,13 @@ def read_trace(run_id: str, store: Path | str = DEFAULT_STORE) -> Trace:
         row = journal.run(run_id)
         if row is None:
             raise UserError(f"there is no run {run_id!r} in {journal.url}; `stillhouse runs` lists them")
-        whole = replace(
-            row, result=None if row.result is None else journal.text(row.result), input=journal.text(row.input)
-        )
-        return trace(whole, journal.steps(run_id))
+        result = None if row.result is None else journal.text(row.result)
+        return trace(replace(row, result=result, input=journal.text(row.input)), journal.steps(run_id))
 
 
-def to_json(found: Trace) -> dict[str, Any]:
+def to_json(traced: Trace) -> dict[str, Any]:
     """The trace for machines: nothing folded, nothing cut."""
-    run, culprit = found.run, failing(found)
+    run, culprit = traced.run, failing(traced)
     return {
         "run": run.run,
         "flow": run.flow,
@@ -59,14 +60,14 @@ def to_json(found: Trace) -> dict[str, Any]:
         "result": None if run.result is None else json.loads(run.result),
         "error": run.error,
         "failed_in": None if culprit is None else culprit.name,
-        "questions": found.questions,
+        "questions": traced.questions,
         "created": run.created,
         "ended": run.ended,
-        "busy_s": busy_s(found.rows),
+        "busy_s": busy_s(traced.rows),
         "facts": dict(run.facts),
-        "used": asdict(found.used),
-        "by_step": [asdict(total) for total in totals(found.rows)],
-        "calls": [_call(node) for node in found.roots],
+        "used": asdict(traced.used),
+        "by_step": [asdict(total) for total in totals(traced.rows)],
+        "calls": [_call(node) for node in traced.roots],
     }
 
 

@@ -1,0 +1,34 @@
+"""What `advise` and `distill` leave: a run directory with a verdict, its numbers and its report."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stillhouse.report.result_page import render
+from stillhouse.results.measured_arm import MeasuredArm, write_predictions
+from stillhouse.results.run_result import Result, load_result, to_dict
+from stillhouse.runs import Run, write_atomic, write_json
+
+
+@dataclass(frozen=True)
+class VerdictRun:
+    """A finished run. `serves`: a student passed its gate, or a cascade keeps its promise."""
+
+    folder: Path
+    result: Result
+    report: Path
+
+    @property
+    def serves(self) -> bool:
+        return self.result.verdict.kind in ("finetune", "distil", "cascade")
+
+
+def write_verdict(run: Run, result: Result, arms: Sequence[MeasuredArm]) -> VerdictRun:
+    """Write what the run found: every arm's answers, the result, the report. What is shown is what is on disk."""
+    write_predictions(run.folder / "predictions.jsonl", arms)
+    write_json(run.folder / "result.json", to_dict(result))
+    result = load_result(run.folder)
+    page = run.folder / "report.html"
+    write_atomic(page, render(result))
+    run.save(verdict=result.verdict.kind, chosen=result.chosen)
+    return VerdictRun(run.folder, result, page)

@@ -1,0 +1,86 @@
+"""Two systems answer the same rows, and a judge model, people or both say whose answer is better."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stillhouse.comparison.answers import Answers, answers_of
+from stillhouse.comparison.judge import ask_judge
+from stillhouse.comparison.judgements import Judgements
+from stillhouse.comparison.pairs import Pair, pairs_of
+from stillhouse.comparison.rating_session import Sitting, people_on
+from stillhouse.comparison.win_rates import Judge
+from stillhouse.data.dataset import Dataset
+from stillhouse.errors import UserError
+from stillhouse.evaluation.win_rate import JudgedRow
+from stillhouse.llm.ledger import Ledger
+from stillhouse.session import Session
+from stillhouse.settings import ModelSettings
+from stillhouse.store import open_store
+from stillhouse.task import Task
+
+# A page or a terminal at which a person judges until no pair is left, or no time.
+People = Callable[[Sitting], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadToHead:
+    """What is compared, on which rows, and who judges."""
+
+    a: str
+    b: str
+    rows: Dataset
+    task: Task | None  # for prompted models; its instruction is shown with every pair
+    settings: ModelSettings  # prices, cap and limits of whatever is asked
+    judge: str | None
+    people: People | None
+    rater: str
+    judgements: Path
+    session: Session  # with a store of its own
+
+    @property
+    def instruction(self) -> str | None:
+        return None if self.task is None else self.task.instruction
+
+
+@dataclass(frozen=True)
+class JudgedPairs:
+    """Both sides' answers, the rows that both answered, and every choice on them."""
+
+    sides: tuple[Answers, Answers]
+    pairs: list[Pair]
+    rows: list[JudgedRow]
+    judge: Judge | None
+
+
+async def judged_pairs(job: HeadToHead, ledger: Ledger) -> JudgedPairs:
+    """Ask both sides, then the judge, then the people. Answers, replies and choices are kept as they come.
+
+    Raises UserError where the two have no row in common, and what models raise.
+    """
+    examples = job.rows.examples
+    a, b = [await answers_of(name, examples, job.task, ledger, job.session) for name in (job.a, job.b)]
+    pairs = pairs_of(examples, a, b)
+    if not pairs:
+        raise UserError(
+            f"{job.a} and {job.b} have no row of {job.rows.path} in common; give the data whose ids they answer"
+        )
+    with Judgements(job.judgements) as kept:
+        by_judge, judge = await _ask_judge(job, pairs, ledger)
+        if job.people is not None:
+            await job.people(Sitting(pairs, kept, job.instruction, job.session.on_progress, job.rater))
+        by_people = people_on(pairs, kept)
+    rows = [replace(row, judge=judged.judge) for row, judged in zip(by_people, by_judge, strict=True)]
+    return JudgedPairs((a, b), pairs, rows, judge)
+
+
+async def _ask_judge(job: HeadToHead, pairs: list[Pair], ledger: Ledger) -> tuple[list[JudgedRow], Judge | None]:
+    blank = [JudgedRow(pair.example.id) for pair in pairs]
+    if job.judge is None:
+        return blank, None
+    assert job.session.store is not None
+    with open_store(job.session.store) as store:
+        rows, stand_in = await ask_judge(
+            job.judge, pairs, blank, job.instruction, job.settings, store, ledger, job.session
+        )
+    return rows, Judge(job.judge, stand_in)
