@@ -1,4 +1,8 @@
-"""Stillhouse: keep the prompt, add examples, finetune, or distil? Measured on your own data, proven, served, and put into your app."""
+"""Stillhouse: keep the prompt, add examples, finetune, or distil? Measured on your own data.
+
+What pays is proven, served, and put into your app. `flow` and `step` are for an app's control flow; the verbs (`label`,
+`advise`, ...) do what the commands of the same name do.
+"""
 
 from typing import Any
 
@@ -6,9 +10,11 @@ from stillhouse.openers import OPENERS
 
 __version__ = "0.1.0"
 
+VERBS = ("label", "generate", "advise", "distill", "evaluate", "compare", "serve")
+
 
 def __getattr__(name: str) -> Any:
-    """`from stillhouse import flow, step`, loaded when asked for: the package itself stays light."""
+    """What `from stillhouse import ...` names, loaded when asked for: the package itself stays light."""
     if name == "flow":
         import stillhouse.flow
 
@@ -17,6 +23,14 @@ def __getattr__(name: str) -> Any:
         from stillhouse.flow.engine import step
 
         return step
+    if name in VERBS:
+        import stillhouse.api
+
+        return getattr(stillhouse.api, name)
+    if name == "Session":
+        from stillhouse.session import Session
+
+        return Session
     raise AttributeError(f"module 'stillhouse' has no attribute {name!r}")
 
 

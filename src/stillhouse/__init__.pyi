@@ -1,8 +1,15 @@
-# What a type checker sees of `from stillhouse import flow, step`: at run time `flow` is a module that can be called, which no checker knows.
+# What a type checker sees: at run time `flow` is a module that can be called, which no checker knows.
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar, overload
 
+from stillhouse.api import advise as advise
+from stillhouse.api import compare as compare
+from stillhouse.api import distill as distill
+from stillhouse.api import evaluate as evaluate
+from stillhouse.api import generate as generate
+from stillhouse.api import label as label
+from stillhouse.api import serve as serve
 from stillhouse.flow.agent import agent as _agent
 from stillhouse.flow.decide import decide as _decide
 from stillhouse.flow.decide import until as _until
@@ -12,6 +19,7 @@ from stillhouse.flow.human import ask_human as _ask_human
 from stillhouse.flow.limits import Limits
 from stillhouse.flow.listening import listen as _listen
 from stillhouse.flow.models import ModelName
+from stillhouse.session import Session as Session
 
 P = ParamSpec("P")
 T = TypeVar("T")

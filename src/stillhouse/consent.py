@@ -1,8 +1,10 @@
 """What a bulk of calls will cost, and who says whether it may be paid for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from stillhouse.errors import BudgetError
 from stillhouse.numbers import usd_in_sentence
 from stillhouse.records import Estimate
 
@@ -46,3 +48,21 @@ class Consent(Protocol):
     def after(self, quote: Quote) -> None:
         """After the pilot, with the estimate."""
         ...
+
+
+class AskedFirst:
+    """Consent by one callable: it is given the estimate and says whether to go on.
+
+    Where no price is known it is asked before the pilot as well, with a quote whose `cost_usd` is None.
+    """
+
+    def __init__(self, agrees: Callable[[Quote], bool]) -> None:
+        self._agrees = agrees
+
+    def before(self, quote: Quote) -> None:
+        if quote.price_snapshot is None:
+            self.after(quote)
+
+    def after(self, quote: Quote) -> None:
+        if not self._agrees(quote):
+            raise BudgetError(f"not agreed to: {quote}; what was answered so far is stored")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stillhouse.consent import Consent
+from stillhouse.consent import AskedFirst, Consent, Quote
 from stillhouse.errors import UserError
 from stillhouse.records import Progress
 from stillhouse.settings import ModelSettings, TeacherSettings
@@ -19,13 +19,14 @@ class Session:
     """One sitting at the models. Without a word it is the task's own teacher, settings and store.
 
     `settings`: keys of [teacher] that hold instead of the task file's; a value of None changes nothing.
-    `consent`: asked before a bulk of calls is paid for; None: nobody is, and a cap in dollars is the only bound.
+    `consent`: asked before a bulk of calls is paid for: a callable that gets the `Quote` and says whether to go on, or a
+    `Consent`. None: nobody is asked, and a cap in dollars is the only bound.
     """
 
     teacher: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     store: Path | None = None
-    consent: Consent | None = None
+    consent: Consent | Callable[[Quote], bool] | None = None
     on_progress: OnProgress | None = None
 
     def __post_init__(self) -> None:
@@ -33,6 +34,11 @@ class Session:
             if name not in TeacherSettings.model_fields:
                 allowed = ", ".join(TeacherSettings.model_fields)
                 raise UserError(f"{name} is no setting of a teacher; allowed are {allowed}")
+
+    @property
+    def asks(self) -> Consent | None:
+        """Who is asked before a bulk of calls is paid for."""
+        return AskedFirst(self.consent) if callable(self.consent) else self.consent
 
     def open_task(self, task: Path | Task) -> Task:
         """The task as this session asks it: read from its file where a path is given, with the session's settings."""

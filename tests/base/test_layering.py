@@ -65,6 +65,7 @@ MAY_IMPORT = {  # in the order of the packages in DESIGN: what stands below
         "demo",
     },
     "interop": {"store", "llm", "flow", "serving", "commands"},
+    "api": {"commands", "teacher"},
     "cli": {
         "results",
         "flow_tests",

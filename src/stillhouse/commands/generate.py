@@ -85,7 +85,7 @@ async def generate(
     with lock, open_store(session.store_in(folder)) as store:
         ledger = Ledger(settings.max_usd)
         model = open_model(name, settings, store, ledger)
-        agree = None if session.consent is None or not model.bills else Agreement(model, session.consent)
+        agree = None if session.asks is None or not model.bills else Agreement(model, session.asks)
         try:
             generation = await generate_proposals(
                 model,

@@ -230,7 +230,7 @@ class _Measuring:
 
         Raises what `consent` raises for no.
         """
-        consent = self.session.consent
+        consent = self.session.asks
         if consent is None or not self.model.bills:
             return True
         n, cost_usd = 0, 0.0

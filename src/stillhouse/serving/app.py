@@ -17,6 +17,7 @@ import ipaddress
 import json
 import logging
 import signal
+import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -90,7 +91,7 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT (or cancellation), finish the requests under way, and return.
 
-    A second signal does not wait for them. Call it in the main thread. `port` 0 takes a free port. `on_ready` gets
+    A second signal does not wait for them. Signals are heard in the main thread alone; elsewhere cancel it. `port` 0 takes a free port. `on_ready` gets
     the base URL for clients, e.g. "http://127.0.0.1:8000/v1".
 
     Raises UserError for an address that others can reach without a key, or that cannot be listened on.
@@ -104,6 +105,7 @@ async def serve(
         )
     runner = web.AppRunner(make_app(models, key=key), access_log=None, shutdown_timeout=DRAIN_S)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    heard = threading.current_thread() is threading.main_thread()  # Python gives signals to no other
     await runner.setup()
     try:
         try:
@@ -113,15 +115,17 @@ async def serve(
             raise UserError(
                 f"cannot listen on {host} port {port} ({reason}); choose another --port or --host"
             ) from None
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        if heard:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stop.set)
         if on_ready is not None:
             name, bound_port = f"[{host}]" if ":" in host else host, runner.addresses[0][1]
             on_ready(f"http://{name}:{bound_port}/v1")
         await stop.wait()
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+        if heard:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
         await runner.cleanup()
 
 

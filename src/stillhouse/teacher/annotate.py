@@ -241,10 +241,8 @@ async def annotate_each(
                 if batches is not None and (first := next(iter(examples), None)) is not None:
                     batches.check(teacher.request(first))  # before the pilot is paid for
                 n_new = 0
-                if session.consent is not None and teacher.model.bills:
-                    n_new = await _agreed(
-                        teacher, examples, session, session.consent, 1.0 if batches is None else SHARE
-                    )
+                if session.asks is not None and teacher.model.bills:
+                    n_new = await _agreed(teacher, examples, session, session.asks, 1.0 if batches is None else SHARE)
                 if batches is not None:
                     await batches.run(lambda: _unpaid(teacher, examples))
                     n_new += batches.n_new // task.teacher.samples

@@ -1,0 +1,49 @@
+"""The library's page: its example runs as printed, and its tables name what is there."""
+
+import asyncio
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+import stillhouse
+from docs_code import blocks
+from stillhouse import api
+from stillhouse.commands.new import new
+from stillhouse.session import Session
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "api.md"
+
+
+@pytest.fixture
+def tickets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    new(Path("tickets"))
+
+
+@pytest.mark.slow
+def test_the_example_runs_in_a_script_and_inside_a_running_loop(tickets, capsys):
+    [example] = blocks(PAGE, "python")
+
+    async def in_a_notebook():
+        exec(example, {})
+
+    exec(example, {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "3000 of 3000 rows labelled"
+    assert lines[1].startswith(("distil · ", "finetune · ", "cascade · "))
+    assert any(re.fullmatch(r"prompt: \d+\.\d% \[.*\], n = \d+", line) for line in lines)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v1 \['tickets'\]", lines[-1])
+    asyncio.run(in_a_notebook())
+    again = capsys.readouterr().out.splitlines()
+    assert again[:-1] == lines[:-1]
+
+
+def test_the_tables_name_every_verb_and_every_field_of_a_session():
+    page = PAGE.read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)\(", page, flags=re.MULTILINE) == list(stillhouse.VERBS)
+    fields = [field.name for field in dataclasses.fields(Session)]
+    assert re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE) == fields
+    for verb in stillhouse.VERBS:
+        assert getattr(stillhouse, verb) is getattr(api, verb)
