@@ -20,7 +20,7 @@ from stillhouse.records import Estimate
 
 
 @dataclass(frozen=True)
-class Agreement:
+class JudgeAgreement:
     """Judge and people on the rows that both judged, "both bad" taken as a tie.
 
     `kappa` None: by chance alone they would always agree.
@@ -60,7 +60,7 @@ class PositionBias:
         return low is not None and high is not None and not low <= 0.5 <= high
 
 
-def agreement(rows: Sequence[JudgedRow], level: float = 0.95) -> Agreement | None:
+def agreement(rows: Sequence[JudgedRow], level: float = 0.95) -> JudgeAgreement | None:
     """None where no row was judged by both. Rows settled without asking say nothing of the judge, and do not count.
 
     Each of several people is compared with the judge: n counts their choices, and a row's are drawn together.
@@ -71,7 +71,7 @@ def agreement(rows: Sequence[JudgedRow], level: float = 0.95) -> Agreement | Non
     pairs = [(_merged(voice.choice), _merged(row.by_judge)) for row, voice in both]
     clusters = [row.cluster for row, _ in both]
     same = [person == judge for person, judge in pairs]
-    return Agreement(_share(same, clusters, level), kappa(pairs, clusters, level))
+    return JudgeAgreement(_share(same, clusters, level), kappa(pairs, clusters, level))
 
 
 def _share(same: Sequence[bool], clusters: Sequence[str], level: float) -> Estimate:
