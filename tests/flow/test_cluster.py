@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -94,14 +95,21 @@ def journaled(url, run):
         }
 
 
+def in_the_middle(folder):
+    """The workers of runs that have paid some of their 4 calls."""
+    calls = paid(folder)
+    n_paid = Counter(id for _, id, _ in calls)
+    return [pid for pid, id, _ in calls if n_paid[id] < 4]
+
+
 def kill_one_in_the_middle(folder, url, runs, alive):
-    """SIGKILL the worker that paid first, once 10 calls are paid; what was journaled by then, and the worker."""
+    """SIGKILL a worker that is in the middle of a run, once 10 calls are paid; what was journaled by then, and the worker."""
     give_up = time.monotonic() + 60
-    while len(paid(folder)) < 10:
+    while len(paid(folder)) < 10 or not (workers := in_the_middle(folder)):
         assert alive() and time.monotonic() < give_up
         time.sleep(0.005)
     finished = set().union(*(journaled(url, run) for run in runs))
-    victim = paid(folder)[0][0]
+    victim = (in_the_middle(folder) or workers)[0]
     os.kill(victim, signal.SIGKILL)
     return finished, victim
 
