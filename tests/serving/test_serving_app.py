@@ -521,9 +521,12 @@ async def test_the_key_is_compared_in_a_time_that_tells_nothing_of_it(start, moo
 
     monkeypatch.setattr(app, "hmac", SimpleNamespace(compare_digest=compare))
     wrong = {"Authorization": "Bearer a-long-guess1"}
-    async with start({"mood": mood}, key="a-long-secret") as url, aiohttp.ClientSession(headers=wrong) as session:
-        async with session.get(f"{url}/models") as response:
-            assert response.status == 401
+    async with (
+        start({"mood": mood}, key="a-long-secret") as url,
+        aiohttp.ClientSession(headers=wrong) as session,
+        session.get(f"{url}/models") as response,
+    ):
+        assert response.status == 401
     assert compared == [{b"a-long-guess1", b"a-long-secret"}]
 
 

@@ -1,7 +1,6 @@
 """The generative student: random weights and a vocabulary of its own, and bases in folders, of both kinds."""
 
 import asyncio
-import contextlib
 import math
 import random
 from dataclasses import replace
@@ -14,7 +13,7 @@ from tokenizers import ByteLevelBPETokenizer
 from stillhouse.errors import UserError
 from stillhouse.records import Example
 from stillhouse.settings import StudentSettings
-from stillhouse.student import TrainConfig, generative, load_student, train_student
+from stillhouse.student import TrainConfig, load_student, train_student
 from stillhouse.student.copying import CopyingT5
 from stillhouse.student.decoding import greedy
 from stillhouse.student.generative import _coder, _pretrained, _scratch, _TrainablePairs
@@ -89,8 +88,7 @@ def test_it_learns_to_write_and_answers_in_input_order_after_loading(tmp_path):
     assert not list((tmp_path / "s").glob("*.bin"))
 
 
-def test_the_confidence_is_the_length_normalised_probability_of_tokens_and_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(generative, "autocast", lambda _: contextlib.nullcontext())  # bfloat16 keeps 3 digits, not 4
+def test_the_confidence_is_the_length_normalised_probability_of_tokens_and_end(tmp_path):
     train(tmp_path / "s", config=BRIEF)
     student = load_student(tmp_path / "s")
     row = questions(1)[0]
@@ -294,7 +292,7 @@ def tiny_bart():
         transformers.BartConfig(
             vocab_size=400, d_model=64, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=64,
             decoder_ffn_dim=64, max_position_embeddings=128, pad_token_id=0, bos_token_id=None, eos_token_id=1, decoder_start_token_id=0,
-            forced_eos_token_id=None,
+            forced_eos_token_id=None, init_std=0.1,  # with the usual 0.02 so narrow a model often learns nothing
         )
     )  # fmt: skip
 

@@ -25,11 +25,13 @@ class Decoded:
 def greedy(model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int) -> list[Decoded]:
     """Append the likeliest next token to every prompt, until each has written `end` or `most` tokens."""
     if model.config.is_encoder_decoder:
-        return _decode_sequences(model, prompts, pad=pad, end=end, most=most)
-    return _continue_sequences(model, prompts, pad=pad, end=end, most=most)
+        return _greedy_encoder_decoder(model, prompts, pad=pad, end=end, most=most)
+    return _greedy_decoder_only(model, prompts, pad=pad, end=end, most=most)
 
 
-def _decode_sequences(model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int) -> list[Decoded]:
+def _greedy_encoder_decoder(
+    model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int
+) -> list[Decoded]:
     ids, mask = padded(prompts, pad, model.device)
     encoded = model.get_encoder()(input_ids=ids, attention_mask=mask)
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
@@ -49,7 +51,7 @@ def _decode_sequences(model: Any, prompts: Sequence[Sequence[int]], *, pad: int,
     return _run(step, start, end, most)
 
 
-def _continue_sequences(
+def _greedy_decoder_only(
     model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int
 ) -> list[Decoded]:
     ids, mask = padded(prompts, pad, model.device, left=True)  # the newest token of every row stands last
