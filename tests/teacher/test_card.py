@@ -15,7 +15,14 @@ from stillhouse.teacher.provenance import SELF_HOSTED, STAND_IN
 TASK = Task("mood", "Is it good?", "choice", ("good", "bad"))
 DATES = ("2026-11-24T10:00:00Z", "2026-11-25T10:00:00Z")
 REPORT = LabelReport(
-    "openai:gpt-6-luna", 12, 10, 2, 0, {"empty reply": 2}, licences={"terms of OpenAI": 10}, dates=DATES
+    teacher="openai:gpt-6-luna",
+    n=12,
+    labelled=10,
+    lenient=2,
+    from_store=0,
+    rejected={"empty reply": 2},
+    licences={"terms of OpenAI": 10},
+    dates=DATES,
 )
 
 

@@ -1,8 +1,11 @@
-"""Labels (and rationales) for a set of rows by a teacher: data as Stanford Alpaca made it, reasons as Distilling Step-by-Step asks for them.
+"""A teacher labels rows, as Stanford Alpaca made its data, and gives reasons, as Distilling Step-by-Step asks for them.
 
-Each paid reply is committed to the store before the next step, so a killed command repeats at most the calls that were in flight. Rows stream in and answers
-stream out: memory does not grow with the rows, but for a batch API's, whose requests' hashes are kept while they are under way. The files are whole or absent,
-in input order: the labelled rows in OUT, and what could not be used in OUT's sibling `.rejected.jsonl` with its reason.
+Each paid reply is committed to the store before the next step, so a killed command repeats at most the calls that were
+in flight. Rows stream in and answers stream out: memory does not grow with the rows. With a batch API it does grow: the
+hashes of requests that are under way are kept.
+
+The files are whole or absent, in input order: the labelled rows in OUT, and what could not be used in OUT's sibling
+`.rejected.jsonl` with its reason.
 """
 
 import json
@@ -47,32 +50,31 @@ class Examples(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """One row's answer, how it was read ("strict", "lenient", "repaired"; None: recorded as a label, or not read), and where it comes from."""
+    """One row's answer and where it comes from."""
 
     prediction: Prediction
-    how: str | None
+    how: str | None  # it was read: "strict", "lenient" or "repaired"; None: recorded as a label, or not read
     provenance: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelReport:
-    """What labelling gave. `cost_usd` is what this command paid; None: a price was unknown. `lenient` answers were recovered from a near form."""
+    """What labelling gave."""
 
     teacher: str
     n: int
     labelled: int
-    lenient: int
+    lenient: int  # answers that were recovered from a near form
     from_store: int
     rejected: dict[str, int] = field(default_factory=dict)  # reason -> rows
-    cost_usd: float | None = None
+    cost_usd: float | None = None  # what this command paid; None: a price was unknown
     price_snapshot: str | None = None
     stand_in: bool = False
     sent_back: int = 0  # replies that were sent back for repair
     repaired: int = 0  # labels that came of it
     with_scores: int = 0  # labels with the teacher's probabilities
-    lacking: dict[str, int] = field(
-        default_factory=dict
-    )  # what the endpoint could not do ("schema", "temperature") -> rows asked without it
+    # What the endpoint could not do ("schema", "temperature") -> rows asked without it.
+    lacking: dict[str, int] = field(default_factory=dict)
     licences: dict[str, int] = field(default_factory=dict)  # licence class -> labelled rows
     dates: tuple[str, str] | None = None  # of the first and the last answer; None: not known
     notes: tuple[str, ...] = ()
@@ -159,27 +161,28 @@ class _Tally:
 
     def report(self, ledger: Ledger) -> LabelReport:
         teacher = self._teacher
-        asked = isinstance(teacher, PromptedPredictor)
+        n_live, live_usd = _live(teacher, ledger)
         return LabelReport(
-            teacher.name,
-            self.done,
-            self.done - self.rejected.total(),
-            self.lenient,
-            self.from_store,
-            dict(self.rejected.most_common()),
-            ledger.spent_usd if asked else None,
-            self.price_snapshot,
-            teacher.stand_in,
-            self.sent_back,
-            self.repaired,
-            self.with_scores,
-            dict(self.lacking.most_common()),
-            dict(self.licences.most_common()),
-            self.dates,
-            self.notes,
-            _price_today(teacher),
-            self.batched,
-            *_live(teacher, ledger),
+            teacher=teacher.name,
+            n=self.done,
+            labelled=self.done - self.rejected.total(),
+            lenient=self.lenient,
+            from_store=self.from_store,
+            rejected=dict(self.rejected.most_common()),
+            cost_usd=ledger.spent_usd if isinstance(teacher, PromptedPredictor) else None,
+            price_snapshot=self.price_snapshot,
+            stand_in=teacher.stand_in,
+            sent_back=self.sent_back,
+            repaired=self.repaired,
+            with_scores=self.with_scores,
+            lacking=dict(self.lacking.most_common()),
+            licences=dict(self.licences.most_common()),
+            dates=self.dates,
+            notes=self.notes,
+            price=_price_today(teacher),
+            batched=self.batched,
+            n_live=n_live,
+            live_usd=live_usd,
         )
 
 
@@ -201,7 +204,8 @@ def _notes(teacher: Teacher) -> tuple[str, ...]:
     if not isinstance(teacher, PromptedPredictor) or not teacher.rationales or 3 <= len(teacher.shots) <= 10:
         return ()
     return (
-        f"{len(teacher.shots)} worked examples show the teacher how to reason; 3 to 10 are usual (`examples` in [teacher])",
+        f"{len(teacher.shots)} worked examples show the teacher how to reason; "
+        "3 to 10 are usual (`examples` in [teacher])",
     )
 
 

@@ -1,4 +1,7 @@
-"""What labelling will cost, before it is paid: twenty rows drawn from all that are still to be asked, and what the others will cost after these."""
+"""What labelling will cost, before it is paid: twenty rows are drawn from all that are still to be asked, and paid for.
+
+What they cost tells what the others will cost.
+"""
 
 import math
 import random
@@ -18,7 +21,7 @@ _LOOKED_UP = 500  # rows at once
 def pending(
     teacher: PromptedPredictor, examples: Iterable[Example], on_progress: Callable[[Progress], None] | None, n: int
 ) -> Iterator[Example]:
-    """The rows that the store has no answer for."""
+    """The rows that the store has no answer to."""
     part: list[Example] = []
     for index, example in enumerate(examples, start=1):
         part.append(example)
@@ -35,7 +38,7 @@ def _unknown(teacher: PromptedPredictor, part: Sequence[Example]) -> Iterator[Ex
 
 
 def draw(rows: Iterable[Example], n: int = N_PILOT) -> tuple[list[Example], int]:
-    """(`n` rows, each as likely as any other, and how many there were), in one pass over them (Vitter 1985, algorithm R)."""
+    """`n` rows, each as likely as any other, and how many there were; in one pass (Vitter 1985, algorithm R)."""
     generator, seen = random.Random(0), 0
     drawn: list[Example] = []
     for row in rows:
@@ -48,14 +51,15 @@ def draw(rows: Iterable[Example], n: int = N_PILOT) -> tuple[list[Example], int]
 
 
 async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int, share: float = 1.0) -> Quote:
-    """Ask these rows (the answers stay in the store) and say what all `n` will cost, the others at this share of the price.
+    """Ask these rows and say what all `n` will cost, the others at this share of the price.
 
-    Raises TeacherError where not one answer is usable: the others would be paid for as vainly.
+    The answers stay in the store. Raises TeacherError where not one answer is usable: the others would be paid for in
+    vain as well.
     """
     costs: list[float] = []
-    next_costs: list[
-        float
-    ] = []  # what such a row will cost after the pilot: a share of it, but in full where it was sent back, for a repair is no batch's
+    # What such a row will cost after the pilot: the share. A row that was sent back costs its full price again, for
+    # repairs are not asked in batches.
+    next_costs: list[float] = []
     unknown = False
     rejected: Counter[str] = Counter()
 
@@ -75,32 +79,26 @@ async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int,
     if not usable:
         reason, times = rejected.most_common(1)[0]
         raise TeacherError(
-            f"{teacher.name}: none of the {len(rows)} rows that were asked first has a usable answer ({times} times: {reason}), "
-            "so no more are paid for; mend the task or the endpoint and run this again"
+            f"{teacher.name}: none of the {len(rows)} rows that were asked first has a usable answer "
+            f"({times} times: {reason}), so no more are paid for; mend the task or the endpoint and run this again"
         )
     if unknown or not costs:
         return Quote(n, teacher.name, usable=usable)
     snapshot = teacher.model.price_snapshot
     if share != 1.0:
         snapshot = f"{snapshot}, {share:.0%} of it in a batch"
-    found, dearer = (
-        total_cost(next_costs, n),
-        math.fsum(costs) - math.fsum(next_costs),
-    )  # the pilot itself was paid in full
-    ends = [None if end is None else end + dearer for end in (found.low, found.high)]
-    return Quote(
-        n,
-        teacher.name,
-        replace(found, value=found.value + dearer, low=ends[0], high=ends[1]),
-        math.fsum(costs),
-        snapshot,
-        usable,
-    )
+    total = total_cost(next_costs, n)
+    more = math.fsum(costs) - math.fsum(next_costs)  # the pilot itself was paid in full
+    low, high = (None if end is None else end + more for end in (total.low, total.high))
+    total = replace(total, value=total.value + more, low=low, high=high)
+    return Quote(n, teacher.name, total, paid_usd=math.fsum(costs), price_snapshot=snapshot, usable=usable)
 
 
 def total_cost(costs: Sequence[float], n: int, level: float = 0.95) -> Estimate:
-    """The cost of `n` rows of which these were drawn at random and paid: what was paid is certain, the rest has Student's interval for a mean, with the finite
-    population's correction (Cochran 1977, section 2.8). Of one row, or of several that cost the same, no interval can be computed but for an exact one.
+    """The cost of `n` rows, of which these were drawn at random and paid.
+
+    What was paid is certain. The rest has Student's interval for a mean, with the correction for a finite population
+    (Cochran 1977, section 2.8). One row gives no interval; rows that all cost the same give one of zero width.
     """
     k, mean = len(costs), math.fsum(costs) / len(costs)
     if k >= n:
