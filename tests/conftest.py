@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+from command_line import stillhouse  # noqa: F401  # a fixture for all tests
 from fake_endpoint import Endpoint, running
 from postgres import postgres_server, postgres_url  # noqa: F401  # fixtures for all tests
 

@@ -110,7 +110,7 @@ def generate(
     target = None if task is None else task_of(task, data)
     with progress_bar() as tick:
         session = buying.session(target, tick, teacher=teacher, store=store)
-        work = once_confirmed(lambda *given, **options: asyncio.run(run(*given, **options)), accept_terms, tick)
+        work = once_confirmed(lambda *arguments, **options: asyncio.run(run(*arguments, **options)), accept_terms, tick)
         done = work(
             target,
             wanted,
@@ -168,7 +168,7 @@ def _context(report: "GenerateReport") -> str:
 def _print(report: "GenerateReport", path: Path) -> None:
     stand_in = " (a stand-in, not a model)" if report.stand_in else ""
     out.print(f"{report.kept} of {report.n} rows by {report.teacher}{stand_in}: {path}")
-    n_asked = sum(asked for asked, _ in report.curve)
+    n_asked = sum(n for n, _ in report.curve)
     calls = f"{report.calls} calls ({report.from_store} answered from the store) asked for {n_asked}"
     out.print(f"  {calls}; compared with {report.known} known rows")
     if report.held_out:
@@ -186,6 +186,6 @@ def _print(report: "GenerateReport", path: Path) -> None:
     for warning in report.warnings:
         err.print(f"warning: {warning}", soft_wrap=True, highlight=False)
     if report.stopped != "enough":
-        curve = " ".join(f"{kept}/{asked}" for asked, kept in report.curve[-20:])
+        curve = " ".join(f"{n_kept}/{n}" for n, n_kept in report.curve[-20:])
         err.print(f"warning: stopped ({report.stopped}): {report.why}", soft_wrap=True, highlight=False)
         err.print(f"  kept of asked, call by call: {curve}", soft_wrap=True, highlight=False)

@@ -64,7 +64,7 @@ def label(
     settings |= {"requests_per_minute": rpm, "tokens_per_minute": tpm}
     with progress_bar() as tick:
         session = buying.session(target, tick, teacher=teacher, store=store, **settings)
-        work = once_confirmed(lambda *given, **options: asyncio.run(run(*given, **options)), accept_terms, tick)
+        work = once_confirmed(lambda *arguments, **options: asyncio.run(run(*arguments, **options)), accept_terms, tick)
         done = work(target, session, data=data, out=to, batch=batch, skip_bad=skip_bad)
     nothing = bool(done.report.n) and not done.report.labelled
     if as_json:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @command
 def run(
     target: Annotated[str, typer.Argument(help="FILE.py:FLOW or MODULE:FLOW")],
-    given: Annotated[str, typer.Option("--input", help="the flow's arguments, a JSON object")] = "{}",
+    arguments: Annotated[str, typer.Option("--input", help="the flow's arguments, a JSON object")] = "{}",
     run_id: Annotated[
         str | None,
         typer.Option(
@@ -42,7 +42,7 @@ def run(
         asyncio.run(
             execute(
                 target,
-                given=_object(given),
+                arguments=_object(arguments),
                 run_id=run_id,
                 store=store,
                 models=step_models(model or []),
@@ -76,11 +76,11 @@ def answer(
     """Answer what a run asks a person; then `stillhouse resume RUN` goes on with it."""
     from stillhouse.commands.run import answer as give
 
-    asked = give(run, text, question=question, store=store)
+    answered = give(run, text, question=question, store=store)
     if as_json:
-        emit_json({"run": run, "question": asked, "answer": text})
+        emit_json({"run": run, "question": answered, "answer": text})
         return
-    out.print(f"{asked} -> {text}\nnext: stillhouse resume {run}", markup=False)
+    out.print(f"{answered} -> {text}\nnext: stillhouse resume {run}", markup=False)
 
 
 def finish(done: "Executed", as_json: bool) -> None:

@@ -16,7 +16,7 @@ _STYLES = {"pass": "green", "fail": "red", "cannot tell": "yellow"}
 
 def shown(tested: FlowResult) -> RenderableType:
     """Scores by part, paths, causes, the gap, misses, the comparison, and the answer in one word."""
-    against = {one.name: one for one in tested.against}
+    against = {part.name: part for part in tested.against}
     table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("cases of", overflow="fold", min_width=10)
     for head in ("n", "right", "interval, %", "per 1,000", "p50"):
@@ -50,11 +50,12 @@ def _cells(part: PartResult) -> list[Text]:
     return [Text(cell) for cell in cells]
 
 
-def _difference(one: Against | None) -> Text:
-    if one is None:
+def _difference(against: Against | None) -> Text:
+    if against is None:
         return Text("–", style="dim")
     return Text.assemble(
-        f"{numbers.points(one.difference.value)} {numbers.interval(one.difference)} ", (one.answer, _STYLES[one.answer])
+        f"{numbers.points(against.difference.value)} {numbers.interval(against.difference)} ",
+        (against.answer, _STYLES[against.answer]),
     )
 
 
@@ -89,8 +90,8 @@ def _lines(tested: FlowResult) -> Iterator[Text]:
         yield from _more(len(tested.missing))
     if tested.against:
         yield Text(f"\nagainst {tested.baseline}")
-    for one in tested.against:
-        yield Text(f"  {one.sentence}")
+    for against in tested.against:
+        yield Text(f"  {against.sentence}")
     yield Text.assemble("\n", ("passed", "green bold") if tested.passed else ("failed", "red bold"))
 
 
@@ -104,13 +105,13 @@ def _gap(gap: Gap) -> Iterator[Text]:
     yield Text(f"\ncomposability gap: {numbers.described(gap.share)} runs with right parts ({judged})")
     if gap.suspect is not None:
         pair = gap.suspect
-        alike = [f"{one.first} + {one.second}" for one in gap.pairs if (one.n, one.n_wrong) == (pair.n, pair.n_wrong)]
+        alike = [other for other in gap.pairs if (other.n, other.n_wrong) == (pair.n, pair.n_wrong)]
         rate = f"wrong in {pair.n_wrong} of {pair.n}, {pair.lift:.1f} times the rate of all (p = {pair.p:.2g})"
-        yield Text(f"  from {' or '.join(alike)} together: {rate}")
+        yield Text(f"  from {' or '.join(f'{other.first} + {other.second}' for other in alike)} together: {rate}")
     elif gap.pairs:
         pair = gap.pairs[0]
         seen = f"{pair.first} and {pair.second} are in {pair.n_wrong} of the wrong ones"
-        why = "every run has the same steps" if all(one.p is None for one in gap.pairs) else "too few runs"
+        why = "every run has the same steps" if all(other.p is None for other in gap.pairs) else "too few runs"
         yield Text(f"  which steps it comes from cannot be told ({why}); {seen}")
 
 
@@ -119,8 +120,8 @@ def _wrong(tested: FlowResult) -> Iterator[Text]:
         if part.wrong:
             yield Text(f"\nwrong in {part.name}")
         for row in part.wrong[: MOST // 2]:
-            found = row.error if row.error is not None else row.output
-            yield Text(f"  {row.id}: {_short(found)}  (expected {_short(row.expected)})")
+            answer = row.error if row.error is not None else row.output
+            yield Text(f"  {row.id}: {_short(answer)}  (expected {_short(row.expected)})")
         yield from _more(len(part.wrong), MOST // 2)
 
 

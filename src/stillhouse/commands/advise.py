@@ -49,7 +49,7 @@ def advise(
     task = session.open_task(task)
     refuse_unjudged(task, "advise")
     material = result_of(prepare(task, session, skip_bad=skip_bad, every_lesson=True))
-    ladder_of(task)
+    ladder_of(task)  # a misspelt student is refused before anything is trained
     check_sizes(sizes, material)
     settings = {
         **run_settings(material),

@@ -17,7 +17,7 @@ from stillhouse.store import open_store
 from stillhouse.task import Task
 from stillhouse.teacher.diversity import drawn
 from stillhouse.teacher.generated_rows import GenerateReport, report_of, row_of, write_rows
-from stillhouse.teacher.generation import Agreement, Sources, Wanted, from_seeds, from_task, with_context
+from stillhouse.teacher.generation import BulkConsent, Sources, Wanted, from_seeds, from_task, with_context
 from stillhouse.teacher.generation_settings import GenerationSettings
 from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.root_verbs import Parsed, ask_root_verbs
@@ -85,7 +85,7 @@ async def generate(
     with lock, open_store(session.store_in(folder)) as store:
         ledger = Ledger(settings.max_usd)
         model = open_model(name, settings, store, ledger)
-        agree = None if session.asks is None or not model.bills else Agreement(model, session.asks)
+        agree = None if session.asks is None or not model.bills else BulkConsent(model, session.asks)
         try:
             generation = await generate_proposals(
                 model,

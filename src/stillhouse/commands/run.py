@@ -35,7 +35,7 @@ class Executed:
 async def run(
     target: str,
     *,
-    given: Mapping[str, Any],
+    arguments: Mapping[str, Any],
     run_id: str | None = None,
     store: Path | str = DEFAULT_STORE,
     models: Mapping[str, str] | None = None,
@@ -50,11 +50,11 @@ async def run(
     flow = load_flow(target)
     name = run_id or uuid.uuid4().hex[:12]
     try:
-        inspect.signature(flow.function).bind(**given)
+        inspect.signature(flow.function).bind(**arguments)
     except TypeError as error:
-        raise UserError(f"--input {dict(given)!r} does not fit {target}: {error}") from None
+        raise UserError(f"--input {dict(arguments)!r} does not fit {target}: {error}") from None
     try:
-        result = await flow.execute(name, given, store=store, models=models, offline=offline, app=target)
+        result = await flow.execute(name, arguments, store=store, models=models, offline=offline, app=target)
         return Executed(name, result, flow.report)
     except (UserError, StorageError):
         raise
@@ -76,7 +76,7 @@ async def resume(run_id: str, *, store: Path | str = DEFAULT_STORE) -> Executed:
             "start it again there, with the same id"
         )
     return await run(
-        row.facts["app"], given=json.loads(row.input), run_id=run_id, store=store, models=row.facts.get("models")
+        row.facts["app"], arguments=json.loads(row.input), run_id=run_id, store=store, models=row.facts.get("models")
     )
 
 

@@ -1,7 +1,7 @@
 """Which rows are calibration rows: those of the calibration split that can be scored, one of each group.
 
 The cascade's threshold is chosen on them, and nothing else is. Its bound holds for rows that each stand alone, so of
-rows that belong together (a group) only the first counts. How rows come into the split: `data.split`.
+rows that belong together (a group) only the first counts. How rows come into the split: `data.splits`.
 """
 
 from collections.abc import Sequence

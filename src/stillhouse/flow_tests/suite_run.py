@@ -60,10 +60,7 @@ class SuiteRun:
         )
 
     def _whole_rows(self, outcomes: Sequence[Outcome]) -> tuple[list[CaseResult], list[JudgedRun]]:
-        """The whole cases, with the cause of each wrong one, and the runs that count for the gap.
-
-        Those are the runs with a score.
-        """
+        """The whole cases with the cause of each wrong one, and the runs that count for the gap: those with a score."""
         known = self.suite.known
         rows, judged = [], []
         for expectation, outcome in zip(self.suite.whole, outcomes, strict=True):

@@ -121,7 +121,7 @@ async def with_context(asking: GenerationSettings, model: str, settings: ModelSe
 
 
 @dataclass(frozen=True)
-class Agreement:
+class BulkConsent:
     """The user's consent to calls in bulk, of which the first round is the pilot."""
 
     model: MeteredModel

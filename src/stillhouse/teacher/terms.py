@@ -47,7 +47,7 @@ _DATED = "2026-11-24"
 _NOTICES = {
     "OpenAI": Notice(
         "OpenAI",
-        "OpenAI's Services Agreement (in force since 2026-01-01, section 3.3) forbids using output to develop "
+        "OpenAI's Services BulkConsent (in force since 2026-01-01, section 3.3) forbids using output to develop "
         "AI models that compete with OpenAI, except for what it defines as Permitted Exceptions; whether your student "
         "competes, and whether an exception covers it, is for you to read and decide.",
         "https://openai.com/policies/services-agreement/",
