@@ -1,4 +1,4 @@
-"""Stillhouse: keep the prompt, add examples, finetune, or distil? Measured on your own data, proven, served, and put into your app."""
+"""Stillhouse: keep the prompt, add examples, finetune, or distil? Measured on your own data, proven and served."""
 
 from typing import Any
 

@@ -1,4 +1,5 @@
-# What a type checker sees of `from stillhouse import flow, step`: at run time `flow` is a module that can be called, which no checker knows.
+# What a type checker sees of `from stillhouse import flow, step`.
+# At run time `flow` is a module that can be called, which no checker knows of.
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar, overload
