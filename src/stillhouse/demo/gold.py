@@ -75,7 +75,7 @@ def rows_of(query: str) -> list[tuple[Any, ...]]:
 def holds(text: str, rows: Sequence[Sequence[Any]]) -> bool:
     """Whether an answer's text names every value of the rows.
 
-    Numbers count to two decimals, with or without commas for thousands; words count in upper and lower case.
+    Numbers count to two decimals, with or without commas for thousands; the case of words does not count.
     """
     plain = re.sub(r"(?<=\d),(?=\d{3})", "", text.casefold())
     numbers = {round(float(number), 2) for number in re.findall(r"-?\d+(?:\.\d+)?", plain)}

@@ -31,7 +31,7 @@ TaskName = Literal["route", "to_sql"]
 Part = Literal["train", "test"]
 
 ROUTE_SHARES = {"sql": 0.5, "search": 0.3, "chat": 0.2}
-_TRIES = 50  # for a question that is not there yet
+_TRIES = 50  # draws of a question that is not there yet, before an intent gives up its turn
 _OPENERS = ("hi, ", "hello, ", "hey, ", "hi there, ", "good morning, ", "ok, ", "please, ")
 _CLOSERS = (" please", ", please", ", thanks", ", thank you")
 _ASKS = "how|what|what's|which|who|whose|when|where|is|are|do|does|did|can|could|would|will|may|until|any|from"
@@ -179,7 +179,7 @@ def _as_regex(pattern: str, number: int) -> str:
 
 
 def _turns(task: TaskName, rng: random.Random) -> Iterator[Intent]:
-    """Intents without end: of the SQL route each in turn, of the routes by their shares."""
+    """Intents without end. Routes come by their shares; within a route no intent comes again before all others have."""
     shares = {"sql": 1.0} if task == "to_sql" else ROUTE_SHARES
     queues: dict[str, list[Intent]] = {label: [] for label in shares}
     while True:
