@@ -16,7 +16,8 @@ for name in sys.argv[1:] or NAMES:
     name, section = getattr(bench, "SECTION", (name, None))
     path = Path(__file__).parent / "results" / f"{name}.json"
     before = json.loads(path.read_text()) if path.exists() else {}
-    # A section of another's results is all that is changed there, and stays when these are made again.
+    # A bench with a SECTION writes that section of another bench's file and keeps the rest. A bench keeps the sections
+    # that it names in KEPT, for others write them.
     found = (
         before | {section: found}
         if section

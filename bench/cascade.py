@@ -3,16 +3,16 @@
 The student is MiniLM trained once on 4,096 gold labels (seed 0, the arm of examples/esnli), the teacher PaLM 540B as recorded; the 6,877 test rows are what
 is split anew. A row is harmed where the student is wrong and the teacher right.
 
-One promise for all three: with probability 0.95, at most `budget` of all rows are answered by the student and harmed. BARGAIN's accuracy target is made that
-promise by what its oracle calls correct: every answer that is not a harm. Its target is then 1 - budget, its delta 0.05, and as in the package rows that the
-oracle was asked about are answered by the oracle. What it is given is all the rows at once, which it samples as it likes. It asks for far fewer labels than it
-might: it gives up on a threshold where, of 50 rows or more, the mean less one standard deviation is below its target. Ours and the usual threshold see 1,000
-rows, drawn anew in each resplit, on which nothing else was done (ours also 300, to see what few rows cost). Two accounts, so that neither way is favoured:
+One promise for all three: with probability 0.95, at most `budget` of all rows are answered by the student and harmed. BARGAIN promises an accuracy. To make
+that the same promise, its oracle here calls every answer correct that is not a harm; its target is then 1 - budget, and its delta 0.05. As in its package, the
+oracle answers the rows that it was asked about. BARGAIN is given all rows at once and samples them as it likes. It asks for far fewer labels than it might: of
+50 rows or more, it gives up on a threshold whose mean less one standard deviation is below the target. Ours and the usual threshold see 1,000 rows, drawn anew
+in each resplit and used for nothing else (ours also 300, to see what few rows cost). There are two accounts, so that neither way is favoured:
 
-- one batch: all 6,877 rows are to be answered, and rows that were looked at for choosing count as the teacher's, theirs and ours alike. This is BARGAIN's own
-  promise and its own share.
-- from now on: the threshold alone, on rows to come: its share kept and its harm on all 6,877 rows, the population that the 1,000 are drawn from. This is our
-  promise. BARGAIN names no threshold; the lowest confidence that it kept is taken for one.
+- one batch: all 6,877 rows are to be answered. Rows that were looked at to choose the threshold count as answered by the teacher, for BARGAIN and for us.
+  This is BARGAIN's own promise and its own share.
+- from now on: the threshold alone, on rows to come. Its share kept and its harm are taken on all 6,877 rows, the population that the 1,000 are drawn from.
+  This is our promise. BARGAIN names no threshold; the lowest confidence that it kept is taken for one.
 
 A miss is a harm above the budget. `python -m bench.cascade` needs the public data (STILLHOUSE_DATA) once; the student's answers are then kept beside the
 results in a file that git does not keep, as is the environment that BARGAIN runs in.
@@ -94,7 +94,7 @@ def ours(pool: Pool, chosen: np.ndarray, budget: float) -> float | None:
 
 
 def usual(pool: Pool, chosen: np.ndarray, budget: float) -> float | None:
-    """The lowest threshold whose harm on the validation rows is within the budget, as it is: no bound."""
+    """The lowest threshold whose harm on the validation rows is within the budget. The harm is taken as it is, with no bound."""
     in_order = np.sort(chosen)  # the pool is sorted by confidence
     meets = np.flatnonzero(np.cumsum(pool.harmed[in_order]) / len(chosen) <= budget)
     return float(pool.confidence[in_order[meets[-1]]]) if len(meets) else None
@@ -153,7 +153,7 @@ def bargain(pool: Pool, folder: Path) -> dict[str, Any]:
 
 
 def main() -> dict[str, object]:
-    """All of it, per budget. `met`: the two claims at every budget, against BARGAIN at whichever number of thresholds keeps more."""
+    """All of it, per budget. `met`: whether both claims hold at every budget, against BARGAIN with the number of thresholds that serves it best."""
     cache = Path(os.environ.get("PEERS", HERE / "results" / ".peers"))
     cache.mkdir(parents=True, exist_ok=True)
     pool = Pool(answers(cache / "cascade"))
@@ -190,7 +190,7 @@ def main() -> dict[str, object]:
 
 
 def met(mine: dict[str, float], theirs: Any) -> dict[str, bool]:
-    """Misses at most delta, and a share at least theirs less 5 points, by both accounts."""
+    """The two claims, by both accounts: misses are at most delta, and the share kept is at least BARGAIN's less 5 points."""
     accounts = ("one batch", "from now on")
     return {
         "misses at most 0.05": all(mine[f"{account}: misses"] <= 1 - LEVEL + 1e-9 for account in accounts),

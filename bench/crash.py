@@ -1,8 +1,8 @@
-"""Two concurrent branches of two paid calls each, killed with SIGKILL at a random moment and resumed with the branches' order turned round: how often an answer
-lands in the wrong branch, and how often a finished call is paid for again.
+"""How often does an answer land in the wrong branch, and how often is a finished call paid for again, where a run is killed and resumed?
 
-Each run is a process of its own, forked from this one (so that its imports are not paid a thousand times), and really killed. What is paid is written to a file
-and flushed to disk by the call itself. The branches run under `gather`, `TaskGroup` and `as_completed` in turn.
+A run has two concurrent branches of two paid calls each. It is killed with SIGKILL at a random moment and resumed with the branches in the other order. Each
+run is a process of its own, forked from this one so that the imports are done once. Each call writes that it was paid to a file and flushes it to disk. The
+branches run under `gather`, `TaskGroup` and `as_completed` in turn.
 """
 
 import asyncio

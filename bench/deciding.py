@@ -44,9 +44,9 @@ class Student:
 
 @dataclass(frozen=True)
 class Arms:
-    """What one draw measured. `held`: the first student's and the prompt's answers to the calibration rows. `few_shot`: by the number of examples.
+    """What one draw measured. `held`: the first student's and the prompt's answers to the calibration rows. `few_shot`: answers by the number of examples.
 
-    `promise`: for a threshold, the share that the cascade keeps and the share that it harms among rows that nobody saw.
+    `promise`: of a threshold the share of rows that the cascade keeps, and the share that it harms, among rows that nobody saw.
     """
 
     prompt: list[RowResult]

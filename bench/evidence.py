@@ -82,7 +82,10 @@ def _points(difference: Estimate) -> str:
 
 
 def threshold_table(result: Result, student: Sequence[RowResult], teacher: Sequence[RowResult]) -> str:
-    """Evenly spaced shares, the chosen threshold and the best one; what lies against either part is paired, with Tango's interval."""
+    """A line for each of some evenly spaced shares kept, for the chosen threshold and for the best one.
+
+    Differences from the student and from the teacher are paired, with Tango's interval.
+    """
     curve = result.threshold_curve
     assert curve is not None
     chosen = result.cascade.threshold if result.cascade else None
@@ -109,7 +112,7 @@ def threshold_table(result: Result, student: Sequence[RowResult], teacher: Seque
 
 
 def rows_of(run: Path, result: Result, arm: str) -> list[RowResult]:
-    """An arm's test rows. A sweep has an arm once per seed and size: the one shown in the result is seed 0 at the largest."""
+    """An arm's test rows. A sweep measures an arm for each seed and size; these are the rows that the result shows, of seed 0 at the largest size."""
     shown = next((one.n_train for one in result.arms if one.name == arm), None)
     for folder in sorted((run / "arms").glob("*")):
         facts = json.loads((folder / "arm.json").read_text(encoding="utf-8"))

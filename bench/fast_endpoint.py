@@ -63,7 +63,7 @@ class Limits:
 
 
 class Window:
-    """Requests by the minute, counted from the first on: all may come at once, and then none until the minute is over."""
+    """Requests in fixed minutes, the first of which begins with the first request. All may come at once; then none until the minute is over."""
 
     def __init__(self, rpm):
         self.rpm, self.until, self.left = rpm, None, rpm
@@ -82,7 +82,10 @@ class Window:
 
 
 class State:
-    """`window`: requests are counted by the minute; `retry_after`: refusals say when to come again, in whole seconds (else with the headers, exactly)."""
+    """The limits and the counts. `window`: requests are counted in fixed minutes. `retry_after`: refusals say in whole seconds when to come again.
+
+    Without `retry_after` refusals say so exactly, but only where `headers` are sent.
+    """
 
     def __init__(self, latency_s=0.0, rpm=None, tpm=None, headers=True, burst_s=1.0, window=False, retry_after=False):
         self.latency_s, self.headers, self.retry_after, self.began = latency_s, headers, retry_after, None

@@ -1,11 +1,11 @@
 """Near-duplicate filtering by ROUGE-L: ours against a greedy pass with the `rouge_score` package, in one process, with the decisions compared.
 
 Texts: see bench/texts.py. `rouge_score` is given what it needs tokenized beforehand, as Alpaca's script does. It makes its whole pass over the first 3,000.
-At 10,000 texts that would take half an hour, so there texts drawn at random are compared with everything kept before each, and the seconds of one comparison,
-with an interval over the drawn texts, are multiplied by the number of comparisons that the whole pass makes, which is known exactly. The decisions on all
-10,000 are checked nevertheless: `rouge_score` measures every pair whose common words would allow an F above the threshold, and the others cannot have one.
-Seconds are the processor's, for both sides, so that other work on the machine counts less; the largest pass is also given as a clock on the wall saw it.
-What MinHash costs and misses comes from the same 50,000 texts and from bench/filters_million.py.
+At 10,000 texts that would take half an hour. There some texts are drawn at random, and each is compared with everything kept before it. The seconds of one
+comparison, with an interval over the drawn texts, are then multiplied by the number of comparisons of the whole pass, which is known exactly. The decisions
+on all 10,000 are checked nevertheless: `rouge_score` measures every pair that has enough words in common for an F above the threshold; no other pair can
+reach it. Seconds are the processor's, for both sides, so that other work on the machine counts less; of the largest pass the seconds by the clock are given
+too. What MinHash costs and misses comes from the same 50,000 texts and from bench/filters_million.py.
 """
 
 import json
@@ -52,7 +52,7 @@ def peer_pass(given: list[str], threshold: float) -> tuple[list[bool], float]:
 
 
 def peer_drawn(given: list[str], decisions: list[bool]) -> tuple[list[int], list[float]]:
-    """Some texts against all that was kept before each: comparisons and seconds, text by text. Alpaca's script, too, compares with all of them."""
+    """Some texts, each compared with all that was kept before it, as Alpaca's script does: comparisons and seconds, text by text."""
     tokenize, score = _rouge_score()
     tokens = [tokenize(text) for text in given]
     compared, took_s = [], []
@@ -67,7 +67,10 @@ def peer_drawn(given: list[str], decisions: list[bool]) -> tuple[list[int], list
 
 
 def per_comparison(compared: list[int], took_s: list[float]) -> tuple[float, float]:
-    """Seconds of one comparison and the half width of its 95 % interval: a ratio of sums over drawn texts (Cochran 1977, 6.3), Student's quantile."""
+    """Seconds of one comparison, and the half width of its 95 % interval.
+
+    It is a ratio of sums over the drawn texts (Cochran 1977, 6.3); the interval takes Student's quantile.
+    """
     ratio = sum(took_s) / sum(compared)
     left_over = [took - ratio * n for took, n in zip(took_s, compared, strict=True)]
     error = statistics.stdev(left_over) / (len(compared) ** 0.5 * statistics.fmean(compared))
@@ -75,9 +78,10 @@ def per_comparison(compared: list[int], took_s: list[float]) -> tuple[float, flo
 
 
 def checked(given: list[str], decisions: list[bool], threshold: float) -> tuple[bool, int]:
-    """Whether every decision is `rouge_score`'s, and how many pairs it measured. By induction: as long as they agree, both kept the same texts before.
+    """Whether `rouge_score` comes to the same decision on every text, and how many pairs it measured.
 
-    A common subsequence is no longer than the words that both texts have, counted as often as both have them.
+    As long as the decisions agree, both sides have kept the same texts so far, so it is enough to compare with those. A common subsequence has no more words
+    than the two texts have in common, each counted as often as it is in both.
     """
     tokenize, score = _rouge_score()
     tokens = [tokenize(text) for text in given]
@@ -106,7 +110,7 @@ def checked(given: list[str], decisions: list[bool], threshold: float) -> tuple[
 
 
 def _occurrences(tokens: list[str]) -> list[tuple[str, int]]:
-    """Each token with how many equal ones stand before it."""
+    """Each token with the number of equal tokens before it."""
     seen: Counter[str] = Counter()
     found = []
     for token in tokens:
@@ -129,7 +133,7 @@ def timed(given: list[str]) -> tuple[list[bool], float, float]:
 
 
 def held_mb(given: list[str], marks: list[int]) -> dict[str, dict[str, float]]:
-    """What a filter holds after so many texts, and how many tokens it kept."""
+    """Memory that a filter holds after so many texts, and how many tokens it kept."""
     from stillhouse.teacher.filters import RougeFilter, rouge_tokens
 
     tracemalloc.start()

@@ -1,9 +1,9 @@
-"""Near-duplicates at a million texts: MinHash proposes, ROUGE-L decides (`generate --near minhash`), in a process of its own, so that its memory is its own.
+"""Near-duplicates at a million texts: MinHash proposes, ROUGE-L decides (`generate --near minhash`). A process of its own, so that its memory can be told.
 
     python -m bench.filters_million 1000000
 
-The texts are made as they are needed and not kept: a Markov chain over the public ones has a million different sentences, which those have not; every hundredth
-text is a copy of one before it with a few words changed, so its ROUGE-L is known.
+The texts are made one by one and not kept. They come from a Markov chain over the public texts, which alone are fewer than a million. Every hundredth text is
+a copy of one before it with a few words changed, so its ROUGE-L is known.
 """
 
 import json
@@ -21,7 +21,7 @@ EVERY, MARKS = 100, 5
 
 
 def planted(n: int) -> Iterator[tuple[str, float | None]]:
-    """Texts, with their ROUGE-L with the one that they were copied from; None: no copy."""
+    """Texts. Of a copy also its ROUGE-L with the text that it was copied from; None: it is no copy."""
     from stillhouse.teacher.filters import rouge_tokens
 
     draw, source = random.Random(5), list[str]()
@@ -44,7 +44,7 @@ def main(n: int) -> dict[str, object]:
     steps, found, met, copies = Steps(), LshFilter(), Counter[str](), Counter[str]()
     before, marks, spent_s, began = 0.0, [], 0.0, time.perf_counter()
     for number, (text, f) in enumerate(planted(n), start=1):
-        before = before or _peak_mb()  # with the chain in memory
+        before = before or _peak_mb()  # by now the chain is in memory
         since = time.process_time()
         verdict = found.add(text)
         spent_s += time.process_time() - since
@@ -68,7 +68,7 @@ def main(n: int) -> dict[str, object]:
 
 
 def _peak_mb() -> float:
-    """What Linux calls VmHWM: unlike getrusage's figure it does not begin with the parent's."""
+    """The process's peak of resident memory: Linux's VmHWM. getrusage's figure would begin with the parent's."""
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) / 2**10
 
 

@@ -1,8 +1,8 @@
 """Microseconds a journaled step costs, against plain asyncio and against peers, all in one run; and the engine's other promises.
 
-Shapes: 10 steps, a fan-out of 100, a loop of 1,000, each a new run with everything a run costs (its owner's lock, begin, end). Each turn is a process per
-system, ours like the peers', and each shape has a warm figure and a cold one (peers/times.py says how). Durable peers are timed as they come, which for some
-is a disk flush per step, and with the durability of our own journal: SQLite in WAL mode with synchronous NORMAL.
+Shapes: 10 steps, a fan-out of 100, a loop of 1,000. Each is a new run and pays all that a run costs (its owner's lock, its beginning and its end). In each
+turn every system, ours too, runs in a process of its own. Each shape has a warm figure and a cold one (peers/times.py says how). Durable peers are timed with
+their own defaults, which for some mean a disk flush per step, and again with the durability of our own journal: SQLite in WAL mode with synchronous NORMAL.
 
 Peers run in environments of their own in the folder `PEERS` (default: a cache beside the results that git does not keep); one that cannot be installed is
 reported as absent. All take turns, so that a busy machine is as busy for one as for the other.
@@ -68,7 +68,7 @@ async def seconds(started: Awaitable[object]) -> float:
 
 
 def environment(name: str, folder: Path, packages: Sequence[str]) -> tuple[Path, str | None]:
-    """The Python of an environment of a peer's own, made where it is not there; and why it cannot be made, or None."""
+    """The Python of a peer's own environment, which is made where it is not there; and why it cannot be made, or None."""
     python = folder / name / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder / name)], check=True)
@@ -81,7 +81,7 @@ def environment(name: str, folder: Path, packages: Sequence[str]) -> tuple[Path,
 
 
 class System:
-    """One of those that take turns: a program, the Python that runs it, and what came of its turns."""
+    """One of the systems that are compared: a program, the Python that runs it, and what its turns measured."""
 
     def __init__(self, name: str, python: str | Path, *settings: str, absent: str | None = None) -> None:
         self.name, self.absent = ", ".join((name, *settings)), absent
@@ -134,7 +134,7 @@ def peers(folder: Path) -> list[System]:
 
 
 def times_faster(ours: Figures, others: Sequence[System]) -> Figures:
-    """How many times as long as ours the fastest of the others takes, warm against warm and cold against cold. Without others that have a shape: nothing."""
+    """The time of the fastest other system over ours, warm against warm and cold against cold. A shape that no other system has is left out."""
     found: Figures = {}
     for state, by_shape in ours.items():
         found[state] = {}

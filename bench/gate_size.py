@@ -26,13 +26,13 @@ from stillhouse.evaluation.exact import exact_p
 OUT = Path(__file__).parent / "results" / "gate_size.json"
 SIZES = ((60, 0.05), (100, 0.05), (200, 0.02), (300, 0.02), (500, 0.02), (1000, 0.02), (1000, 0.05), (2000, 0.02))
 SLACK = 5e-5  # the most that S may rise between two points of the grid
-AGAIN = 3  # tables in a row that must pass before all with more wins are taken to
+AGAIN = 3  # if so many tables in a row pass, each with one more win, all with still more wins are taken to pass
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Size:
-    """The largest chance of a pass on the grid, at which share of differing rows, and what it is at most at any share."""
+    """The largest chance of a pass on the grid and the share of differing rows at which it is; and a bound that holds at any share."""
 
     n: int
     margin: float
@@ -43,7 +43,7 @@ class Size:
 
 
 def gate_size(n: int, margin: float, level: float = 0.95) -> Size:
-    """Of the gate on n rows that are right or wrong, one student, no classes."""
+    """The size of the gate for one student on n rows that are right or wrong, without classes."""
     passing, shares = passing_tables(n, margin, level), grid(n, margin)
     chances = chance_of_pass(passing, n, shares, margin)
     highest = int(chances.argmax())
@@ -53,7 +53,10 @@ def gate_size(n: int, margin: float, level: float = 0.95) -> Size:
 
 
 def passing_tables(n: int, margin: float, level: float = 0.95) -> list[tuple[int, int]]:
-    """(b, c): only the student right on b rows, only the teacher on c. For every c the search starts a little under the fewest wins that c - 1 losses took."""
+    """The tables (b, c) that pass: on b rows the student alone is right, on c rows the teacher alone.
+
+    For each c the search starts a little below the fewest wins that were enough for c - 1 losses.
+    """
     found, start = [], 0
     for c in range(n + 1):
         in_a_row, fewest = 0, n + 1
@@ -71,7 +74,7 @@ def passing_tables(n: int, margin: float, level: float = 0.95) -> list[tuple[int
 
 
 def chance_of_pass(passing: list[tuple[int, int]], n: int, shares: Floats, margin: float) -> Floats:
-    """(shares,): the sum over the tables, a run of wins at a time."""
+    """The chance of a pass at each share: the sum over the tables, a run of neighbouring wins at a time. (shares,)"""
     total = np.zeros(len(shares))
     for c, low, high in _runs(passing):
         p1, p2 = (shares - margin) / 2, (shares + margin) / 2
@@ -89,7 +92,7 @@ def chance_of_pass(passing: list[tuple[int, int]], n: int, shares: Floats, margi
 
 
 def _runs(passing: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
-    """(c, least b, most b) of neighbouring tables."""
+    """Runs of tables with equal c and neighbouring b, as (c, least b, most b)."""
     runs: list[tuple[int, int, int]] = []
     for b, c in sorted(passing, key=lambda pair: (pair[1], pair[0])):
         if runs and runs[-1][0] == c and runs[-1][2] == b - 1:
@@ -109,7 +112,7 @@ def grid(n: int, margin: float) -> Floats:
 
 
 def _curvature(shares: Floats, n: int, margin: float) -> Floats:
-    """A bound of |S''|; on an interval it is at most the larger of the two ends'."""
+    """A bound of |S''| at each share. On an interval no bound is larger than the larger one of its two ends."""
     with np.errstate(divide="ignore"):
         information = 0.5 / (shares - margin) + 0.5 / (shares + margin) + 1 / (1 - shares)
     bound: Floats = np.minimum(math.sqrt(n * (n - 1) / 2) * information, 2.0 * n * (n - 1))

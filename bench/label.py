@@ -2,8 +2,8 @@
 
 A fake endpoint in a process of its own answers as fast as Python can, or after a fixed latency, and enforces limits where it has some. The peers are the
 `openai` SDK with a semaphore (here) and, in environments of their own in the folder `PEERS` (default: a cache beside the results that git does not keep),
-litellm and bespokelabs-curator; one that cannot be installed or run is reported as absent. Each figure is also given per second of the caller's own processor
-time, which does not depend on how busy the machine is; and of all turns, which are taken in turn, the median.
+litellm and bespokelabs-curator; one that cannot be installed or run is reported as absent. The callers take turns, and each figure is the median of a
+caller's turns. It is also given per second of the caller's own processor time, which does not depend on how busy the machine is.
 """
 
 import contextlib
@@ -119,7 +119,7 @@ def throughput() -> dict[str, Any]:
 
 
 def limited(settings: dict[str, Any], seconds: int, from_s: int, **limits: Any) -> dict[str, Any]:
-    """The share of the limit that was used from `from_s` after the first call on, and how many calls were refused, before and after."""
+    """The share of the limit that was used from `from_s` seconds after the first call on, and the calls refused, in all and in those seconds."""
     with endpoint(latency_s=LATENCY_S, burst_s=2.0, **limits) as port:
         done = ran("stillhouse", port, RPM * seconds // 60, 0, settings)
         after = counts(port)
@@ -138,7 +138,7 @@ def limited(settings: dict[str, Any], seconds: int, from_s: int, **limits: Any) 
 
 
 def limits() -> dict[str, Any]:
-    """The share of a limit that is used, stated, told and unknown."""
+    """The share of a limit that is used: where the user states the limit, where the endpoint tells it, and where nobody knows it."""
     return {
         "what": f"share of {RPM} requests a minute (100 tokens each) that is used, {LATENCY_S} s latency, in-flight chosen by itself",
         "stated requests": limited({"requests_per_minute": RPM}, 40, 3, rpm=RPM, headers=False),

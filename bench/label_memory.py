@@ -15,7 +15,7 @@ from typing import Any
 from bench.label import HERE, IN_FLIGHT, counts, endpoint
 from stillhouse import __version__
 
-SECTION = ("label", "memory")  # of whose results it is a part
+SECTION = ("label", "memory")  # the file of results that this is a part of, and its name there
 SIZES = (10_000, 100_000, 1_000_000)
 TASK = """
 [task]

@@ -2,9 +2,9 @@
 
     python -m bench.powered_mean        a Markdown table; about half a minute
 
-Each line draws 2,000 comparisons: n rows by people, N more by a judge alone. A "flatterer" takes that share of B's wins for ties; a "noisy" judge is right with
-that probability and else says anything. Told are the shares of draws in which a one-sided 95 % bound fails: the lower one (a gate would pass who should not)
-and the upper.
+Each line draws 2,000 comparisons: n rows judged by people, and N more by a judge alone. A judge has a share: a "flatterer" takes that share of B's wins for
+ties; a "noisy" one is right with that probability and otherwise says anything. The table gives the shares of draws in which a one-sided 95 % bound fails: the
+lower bound, whose failure lets a gate pass what it should not, and the upper.
 """
 
 import numpy as np
@@ -25,13 +25,13 @@ CASES = [  # judge, its share, n, N, wins, losses
 
 
 def normal(found: PoweredMean) -> tuple[float, float]:
-    """The paper's."""
+    """The interval of the paper, with the normal quantile."""
     half = float(stats.norm.ppf(0.95)) * found.standard_error
     return found.value - half, found.value + half
 
 
 def student(found: PoweredMean) -> tuple[float, float]:
-    """With Student's quantile and the degrees of freedom that mean and weight take."""
+    """With Student's quantile. The mean and the weight take two degrees of freedom."""
     half = (
         float(stats.t.ppf(0.95, found.n_groups - 2))
         * found.standard_error
@@ -45,7 +45,7 @@ def ours(found: PoweredMean) -> tuple[float, float]:
 
 
 def failures(kind: str, share: float, n: int, more: int, wins: float, losses: float) -> dict[str, tuple[float, float]]:
-    """Per method: how often the lower bound is above the truth, and the upper below."""
+    """For each method: how often its lower bound is above the truth, and how often its upper bound is below."""
     generator, true = np.random.default_rng(n + more), wins + (1 - wins - losses) / 2
     missed = {method.__name__: np.zeros(2) for method in (normal, student, ours)}
     names = [str(i) for i in range(n + more)]

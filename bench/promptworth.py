@@ -113,7 +113,7 @@ def _crossover(found: Advantage) -> str:
 
 
 SIZES = [16 * 2**step for step in range(8)]
-CASES = {  # size multiplied by, noise (standard deviation) of the better arm's runs and of the worse's
+CASES = {  # how many times as many rows the worse arm needs; standard deviation of the runs' noise: better arm, worse arm
     "the same mean curve, runs of one arm noisier (0.05 against 0.01)": (1, 0.05, 0.01),
     "the better arm needs a quarter of the rows, noise 0.03 in both": (4, 0.03, 0.03),
 }
@@ -132,7 +132,7 @@ def _simulated(name: str, factor: int, noise: float, seeds: int, generator: np.r
 
 
 def flattery(draws: int = 200, seeds: tuple[int, ...] = (4, 8, 16)) -> str:
-    """Mean answer of each protocol over many sets of runs, and how often its spread (two of them) or interval holds the truth."""
+    """Each protocol's mean answer over many sets of runs, and how often the truth lies within two of its spreads, or in its interval."""
     head = "| true curves | truth | seeds | lescao2021, mean ± its spread | holds the truth | ours, mean | holds the truth |"
     lines = [head, "|---|---|---|---|---|---|---|"]
     for what, (factor, noise, other) in CASES.items():

@@ -13,7 +13,10 @@ BESIDE = Path(__file__).parents[2] / "shared" / "data"  # where the tests look, 
 
 
 def texts() -> tuple[list[str], str]:
-    """`MANY` texts, and where they are from. Without the public ones: made up, the k-th word as frequent as 1 / (k + 2.7) (Zipf-Mandelbrot)."""
+    """`MANY` texts, and where they are from. Where the public ones are absent, texts are made up.
+
+    In these the k-th word is as frequent as 1 / (k + 2.7), by Zipf-Mandelbrot.
+    """
     folder = Path(os.environ.get("STILLHOUSE_DATA", BESIDE)) / "stepbystep"
     if not folder.is_dir():
         draw = random.Random(0)
@@ -42,7 +45,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def chained(source: list[str], n: int, seed: int = 0) -> Iterator[str]:
-    """`n` texts in which each word follows the one before as often as in the source (a Markov chain): the source's words and lengths, and no sense."""
+    """`n` texts by a Markov chain: each word follows the word before as often as it does in the source. They have the source's words and lengths, but no sense."""
     after = defaultdict(list)
     for text in source:
         words = text.split()
@@ -57,7 +60,7 @@ def chained(source: list[str], n: int, seed: int = 0) -> Iterator[str]:
 
 
 def changed(words: list[str], n_words: int, draw: random.Random) -> str:
-    """The text with so many of its words replaced by words that are nowhere else: of m words, ROUGE-L's F with the text is (m - n_words) / m."""
+    """The text with `n_words` of its words replaced by words that no text has. If it has m words, ROUGE-L's F with the original is (m - n_words) / m."""
     words = list(words)
     for place in draw.sample(range(len(words)), n_words):
         words[place] = f"new{draw.getrandbits(48)}"

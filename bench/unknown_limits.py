@@ -1,7 +1,7 @@
 """How fast an unknown limit is found: the share of it that is used in every ten seconds of the first 120, and how many calls are refused.
 
-The fake endpoint enforces a limit and tells it nowhere; without Retry-After its refusals do not even say when to come again. Each caller is `stillhouse label`
-in a process of its own, and so is its endpoint; small limits run side by side.
+The fake endpoint enforces a limit and does not tell it. Its refusals say when to come again only in the cases with Retry-After. Each caller is `stillhouse
+label` in a process of its own, and each endpoint too; cases with small limits run side by side.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ class Case:
 
 
 def groups() -> list[list[Case]]:
-    """What runs side by side: as many calls in all as leave the machine idle for the most part."""
+    """The cases that run side by side: so few calls together that the machine is idle most of the time."""
 
     def cases(rpm: int, kinds: Sequence[str] = tuple(KINDS), told: Sequence[bool] = (False, True)) -> list[Case]:
         return [
@@ -61,7 +61,7 @@ def groups() -> list[list[Case]]:
 
 @contextlib.contextmanager
 def caller(port: int, rows: int) -> Iterator[subprocess.Popen[bytes]]:
-    """`stillhouse label` at work on more rows than it can do; ended where this is."""
+    """`stillhouse label` at work on more rows than it can do in the time. It is killed when the `with` ends."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable,
@@ -117,7 +117,7 @@ def measured(group: Sequence[Case]) -> dict[str, Any]:
 
 
 def shares(case: Case, counted: dict[str, Any]) -> dict[str, Any]:
-    """Per ten seconds and per minute; seconds go from the first call on."""
+    """The share of the limit that was used, in every ten seconds and in every minute from the first call on."""
 
     def per(seconds: int, what: str) -> list[int]:
         sums = [0] * (SECONDS // seconds)

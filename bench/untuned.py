@@ -3,7 +3,7 @@
 `bench.verdict` draws every task 200 times and sends it through `bench.deciding`, as the first set. The right answers were written down, and committed, before
 any of it ran. They follow from each process by the same measure as the first set's:
 
-- right: what is true of the task and useful. allowed: what claims nothing false.
+- `right`: verdicts that are true of the task and useful. `allowed`: verdicts that claim nothing false.
 - a student may replace the prompt where it is in truth less than the margin worse, in the mean and in every class; a cascade where its promise is true (looked
   up on 50,000 further rows); examples where they add something.
 - "more test rows" is false where the student is far beyond the margin. "more training rows" is false unless it is within the margin at twice as many.
@@ -72,9 +72,10 @@ Process = Callable[[Generator, int], Rows]
 
 @dataclass(frozen=True)
 class Untuned:
-    """A task. `before`: the process of the calibration rows where it is another. `curves`: each student's accuracy at SIZES, by default nearly flat.
+    """A task. `before`: the process that makes the calibration rows, where it differs from the one of the test rows. `curves`: each student's accuracy at
+    SIZES, by default nearly flat.
 
-    `prices`: whether the student, and the cascade, pay off; None: not known. `metric` other than accuracy: scores in between.
+    `prices`: whether the student, and whether the cascade, pays off; None: not known. Where `metric` is not accuracy, scores lie between 0 and 1.
     """
 
     what: str
@@ -138,7 +139,7 @@ def _flat(accuracy: float) -> tuple[float, ...]:
 
 
 def _curve(generator: Generator, accuracies: Sequence[float], tested: Floats) -> Floats:
-    """(sizes, seeds): measured on as many rows; the first seed at the largest size is the student that is tested."""
+    """Scores measured on as many rows as `tested` has. The first seed at the largest size is the student that is tested. (sizes, seeds)"""
     true = np.clip(np.array(accuracies)[:, None] + generator.normal(0, SPREAD, (len(accuracies), SEEDS)), 0, 1)
     scores: Floats = generator.binomial(len(tested), true) / len(tested)
     scores[-1, 0] = tested.mean()
@@ -153,7 +154,7 @@ def _right(generator: Generator, n: int, chance: float | Floats) -> Floats:
 
 
 def _copying(generator: Generator, of: Floats, share: float, chance: float | Floats) -> Floats:
-    """The same as `of` on a share of the rows, right with `chance` of its own on the others."""
+    """On a share of the rows the same as `of`; on the others right with a chance of `chance`, whatever `of` is."""
     return np.where(generator.random(len(of)) < share, of, _right(generator, len(of), chance))
 
 
@@ -162,13 +163,16 @@ def _classes(generator: Generator, n: int, weights: Sequence[float]) -> NDArray[
 
 
 def _copies(generator: Generator, n: int) -> Rows:
-    """The student takes over the teacher's mistakes: 0.5 points worse."""
+    """The student learns the teacher's mistakes with its answers, and is 0.5 points worse."""
     prompt = _right(generator, n, 0.85)
     return Rows(prompt, [_copying(generator, prompt, 0.97, 0.70)], classes=_classes(generator, n, (0.5, 0.3, 0.2)))
 
 
 def _mislabelled_by_rule(generator: Generator, n: int) -> Rows:
-    """Six classes; in the fourth the teacher is always wrong on 60 % of the rows. Its student learns that; one on gold labels does not: 5.6 points better."""
+    """Six classes. On 60 % of the fourth class's rows the teacher is always wrong, by a rule.
+
+    A student on the teacher's labels learns the rule. One on gold labels does not, and is 5.6 points better than the teacher.
+    """
     classes = _classes(generator, n, (0.35, 0.25, 0.15, 0.10, 0.10, 0.05))
     ruled = (classes == 3) & (generator.random(n) < 0.6)
     able = _right(generator, n, 0.93)
@@ -180,8 +184,8 @@ def _mislabelled_by_rule(generator: Generator, n: int) -> Rows:
 
 def _conversations(worse: bool) -> Process:
     def process(generator: Generator, n: int) -> Rows:
-        """Groups of 1 to 12 rows whose fortunes hang together; the student 8 points below, or as good."""
-        sizes = generator.integers(1, 13, n)  # more groups than it takes
+        """Groups of 1 to 12 rows that are easy or hard together. The student is 8 points below, or as good."""
+        sizes = generator.integers(1, 13, n)  # of more groups than are needed
         groups = np.repeat(np.arange(n), sizes)[:n]
         chance = generator.beta(3.6, 0.4, n)[groups]
         lost = generator.beta(8.2, 0.8, n)[groups] if worse else 1.0
@@ -196,14 +200,17 @@ def _conversations(worse: bool) -> Process:
 
 
 def _votes(generator: Generator, n: int) -> Rows:
-    """Confidence in three steps, as three votes give it: right in 60, 85 and 98.5 %; the prompt in 93 %, student 9.4 points below."""
+    """The student's confidence has three steps, as three votes would give it. At these it is right in 60, 85 and 98.5 % of cases.
+
+    The prompt is right in 93 %; the student is 9.4 points below.
+    """
     step = generator.choice(3, n, p=(0.30, 0.25, 0.45))
     student = _right(generator, n, np.array([0.60, 0.85, 0.985])[step])
     return Rows(_right(generator, n, 0.93), [student], (step + 1) / 3, _classes(generator, n, (0.5, 0.5)))
 
 
 def _surest_where_wrong(generator: Generator, n: int) -> Rows:
-    """On 15 % of the rows the student is right in a fifth of cases, and surer than anywhere else."""
+    """On 15 % of the rows the student is right only in a fifth of cases, but surer than on any others."""
     trap = generator.random(n) < 0.15
     confidence = np.where(trap, generator.beta(30, 1, n), generator.beta(8, 2, n))
     return Rows(
@@ -215,7 +222,10 @@ def _surest_where_wrong(generator: Generator, n: int) -> Rows:
 
 
 def _pair(prompt: float, student: float, alike: float = 0.5) -> Process:
-    """Mute student: on a share `alike` of the rows as the prompt, then as good as the mean takes it."""
+    """A student without a confidence. On a share `alike` of the rows it is right where the prompt is.
+
+    On the others it is as good as it must be for its mean to be `student`.
+    """
 
     def process(generator: Generator, n: int) -> Rows:
         own = (student - alike * prompt) / (1 - alike)
@@ -226,7 +236,10 @@ def _pair(prompt: float, student: float, alike: float = 0.5) -> Process:
 
 
 def _knows_where(prompt: float, easy: float, new: float = 0.0) -> Process:
-    """A share `easy` of the rows the student gets right in 99 % of cases, the others in half, and it knows which; of `new` ones it only believes it."""
+    """On a share `easy` of the rows the student is right in 99 % of cases, on the others in half of them, and its confidence tells which.
+
+    On a share `new` it is as sure as on the easy rows, but right in half of the cases.
+    """
 
     def process(generator: Generator, n: int) -> Rows:
         kind = generator.choice(3, n, p=((1 - new) * easy, (1 - new) * (1 - easy), new))
@@ -238,13 +251,13 @@ def _knows_where(prompt: float, easy: float, new: float = 0.0) -> Process:
 
 
 def _lost_class(generator: Generator, n: int) -> Rows:
-    """Twenty classes; one of them is lost, 47 points down, the others are 1 point up."""
+    """Twenty classes. In one of them the student is 47 points below the prompt, in the others 1 point above."""
     classes = _classes(generator, n, [1.0] * 20)
     return Rows(_right(generator, n, 0.92), [_right(generator, n, np.where(classes == 7, 0.45, 0.93))], classes=classes)
 
 
 def _zipf(generator: Generator, n: int) -> Rows:
-    """Seven classes with shares as 1/k; the student is as good in each."""
+    """Seven classes, the k-th with a share in proportion to 1/k. In each the student is as good as the prompt."""
     prompt = _right(generator, n, 0.88)
     return Rows(
         prompt, [_copying(generator, prompt, 0.8, 0.88)], classes=_classes(generator, n, [1 / k for k in range(1, 8)])
@@ -252,7 +265,7 @@ def _zipf(generator: Generator, n: int) -> Rows:
 
 
 def _examples_help(generator: Generator, n: int) -> Rows:
-    """One to eight examples bring the prompt from 80 to 87 %, and the student, which learned from that prompt, is as good as it."""
+    """Eight examples bring the prompt from 80 to 87 %. The student, which learned from the prompt with eight examples, is as good as that."""
     prompt = _right(generator, n, 0.80)
     shots = {
         k: np.where(prompt == 1, _right(generator, n, 0.97), _right(generator, n, (at - 0.80 * 0.97) / 0.20))
@@ -264,7 +277,7 @@ def _examples_help(generator: Generator, n: int) -> Rows:
 
 
 def _examples_do_nothing(generator: Generator, n: int) -> Rows:
-    """Five numbers of examples, each answering otherwise on some rows and as well as none; the student is 8 points below."""
+    """The prompt with 1, 2, 4, 8 or 16 examples answers some rows differently, but is as good as without. The student is 8 points below."""
     prompt = _right(generator, n, 0.85)
     shots = {k: _copying(generator, prompt, 0.8, 0.85) for k in (1, 2, 4, 8, 16)}
     return Rows(
@@ -276,14 +289,14 @@ def _examples_do_nothing(generator: Generator, n: int) -> Rows:
 
 
 def _as_good_in_words(generator: Generator, n: int) -> Rows:
-    """Two texts a row, half of them the same, the others drawn around the same mean of the row."""
+    """Prompt and student score alike on half of the rows. On the others both are drawn around one mean, which each row has of its own."""
     mean = generator.beta(7, 2, n)
     prompt, other = (generator.beta(12 * mean, 12 * (1 - mean)) for _ in range(2))
     return Rows(prompt, [np.where(generator.random(n) < 0.5, prompt, other)])
 
 
 def _total_losses(generator: Generator, n: int) -> Rows:
-    """A hair's breadth off on most rows, and nothing right on 12 %: 9.3 points below."""
+    """On most rows the student's score is within 0.01 of the prompt's; on 12 % of the rows it is 0. So it is 9.3 points below."""
     prompt = generator.beta(7, 2, n)
     return Rows(
         prompt, [np.where(generator.random(n) < 0.12, 0.0, np.clip(prompt + generator.uniform(-0.01, 0.01, n), 0, 1))]
@@ -291,7 +304,10 @@ def _total_losses(generator: Generator, n: int) -> Rows:
 
 
 def _verbatim(generator: Generator, n: int) -> Rows:
-    """The teacher's own words on 60 % of the rows, and it knows where; elsewhere up to half of the score is lost: 8 points below or so."""
+    """On 60 % of the rows the student gives the teacher's own words, and its confidence tells where.
+
+    Elsewhere it loses up to half of the score. So it is about 8 points below.
+    """
     prompt, same = generator.beta(7, 2, n), generator.random(n) < 0.6
     confidence = np.where(same, generator.beta(20, 2, n), generator.beta(4, 4, n))
     return Rows(prompt, [np.where(same, prompt, prompt * generator.uniform(0.5, 1, n))], confidence)
@@ -303,7 +319,7 @@ def _verbatim(generator: Generator, n: int) -> Rows:
 def _pays(
     usd_per_call: float, calls_per_day: float, machine_usd_per_hour: float, share_asked: float = 0.0
 ) -> bool | None:
-    """One machine day and night, beside the share of calls that still goes to the prompt, against the prompt's calls."""
+    """Does it pay to keep machines day and night, and still send `share_asked` of the calls to the prompt, instead of all?"""
     own = 24 * machine_usd_per_hour * machines(calls_per_day, 0.05, 0.5) / calls_per_day + share_asked * usd_per_call
     student = ArmMoney(name="student", fixed_usd=20.0, usd_per_call=own)
     return break_even(student, ArmMoney(name="prompt", fixed_usd=0.0, usd_per_call=usd_per_call)).pays_off
@@ -318,13 +334,16 @@ IDLE, CASCADE_IDLE, DEARER = _pays(0.0006, 1500, 0.08), _pays(0.0006, 5000, 0.09
 EXPONENTIAL = tuple(
     0.85 - 0.35 * math.exp(-n / 400) for n in SIZES
 )  # 82.3 % at 1,024 rows, 84.8 % at 2,048, never above 85 %
-PLATEAU = (0.60, 0.60, 0.61, 0.61)  # and 90 % at 2,048
-TWICE = (0.80, 0.92, 0.92, 0.83)  # above the prompt and below it again; 80 % at 2,048
+PLATEAU = (0.60, 0.60, 0.61, 0.61)  # in truth 90 % at 2,048
+TWICE = (0.80, 0.92, 0.92, 0.83)  # it rises above the prompt and falls below it again; in truth 80 % at 2,048
 
 
 @dataclass(frozen=True)
 class AnyWorld:
-    """Everything at random: prompt, gap, rows, classes, how errors hang together, what confidence is worth, a power-law curve; each draw has its answer."""
+    """Everything is drawn at random, and each draw has an answer of its own.
+
+    The prompt's score, the gap, the number of rows, the classes, how far errors go together, what confidence is worth, and a power law as the curve.
+    """
 
     what: str = "anything: all of it drawn at random, each draw with its own answer"
 
@@ -354,7 +373,7 @@ class AnyWorld:
         return Untuned(self.what, process, answers, curves=(curve[:-1],), n_test=n_test).draw(generator)
 
     def _answers(self, unseen: Rows, gap: float, gap_ahead: float, n_test: int) -> Answers:
-        """The gate's "fail" has power above one half: these rows decide, and more of them are not what is missing."""
+        """The right answers. Where the gate's "fail" has a power above one half, these rows decide: to ask for more test rows is then false."""
         if gap > -MARGIN:
             return _answers([DISTIL], [TELL, TEST, CASCADE])
         error = math.sqrt(float((unseen.students[0] - unseen.prompt).var()) / n_test)

@@ -4,17 +4,17 @@
     python -m bench.verdict coverage   one section again: tasks, untuned, null_gate, coverage or peeking
     python -m bench.verdict table      the tables of docs/verdict.md from that file
 
-No student is trained: a system is right on a row where its ability and the row's ease, shared by all systems, outweigh chance, so that only the decisions are
-under test. What is right in a task was written down before any of it ran, in `TASKS`:
+No student is trained, so that only the decisions are under test: a system is right on a row where its ability, the row's ease and chance add up to more than 0.
+A row is equally easy for all systems. What is right in a task was written down before any of it ran, in `TASKS`:
 
 - `right`: verdicts that are true of the task and useful;
 - `allowed`: verdicts that claim nothing false: "cannot tell", and "collect more" where more rows would in truth decide. All others are wrong.
 
-(Two definitions were mended after a trial of three draws: students without any confidence took the place of students whose confidence is noise, because the
-cascade's promise was true of those: who keeps one call in six at random harms few rows. One task keeps such a student, and allows its cascade.)
+(Two definitions were mended after a trial of three draws. Some students had a confidence that was noise; a cascade that keeps one call in six at random harms
+few rows, so its promise was true. These students were replaced by students without any confidence. One task keeps such a student, and allows its cascade.)
 
-A cascade is what it promises: where the verdict is one, its harm is looked up on 50,000 further rows; over the budget, it is wrong whatever the task.
-"collect more" counts by what it asks for. "More test rows" says that these do not decide, which is false where a student is far beyond the margin; "more
+A cascade is judged by its promise: where the verdict is one, its harm is looked up on 50,000 further rows. Over the budget, it is wrong whatever the task.
+"collect more" is judged by what it asks for. "More test rows" says that these do not decide, which is false where a student is far beyond the margin. "More
 training rows" is false unless the student is in truth within the margin at twice as many.
 """
 
@@ -55,12 +55,15 @@ from stillhouse.results.row_result import RowResult
 OUT = Path(__file__).parent / "results" / "verdict.json"
 SIZES = (128, 256, 512, 1024)
 SEEDS, DRAWS = 5, 200
-CHANCE = 0.5  # standard deviation of a system's chance on a row, beside the row's ease of 1
+CHANCE = 0.5  # standard deviation of chance, which is drawn for each system and row; that of a row's ease is 1
 
 
 @dataclass(frozen=True)
 class System:
-    """How often it is right; by class where classes differ. `sure`: how closely its confidence follows its chance of being right, 0 to 1; None: it has none."""
+    """How often a system is right; by class where classes differ.
+
+    `sure`: how closely its confidence follows its chance of being right, 0 to 1; None: it names no confidence.
+    """
 
     accuracy: float
     classes: tuple[float, ...] = ()
@@ -69,7 +72,10 @@ class System:
 
 @dataclass(frozen=True)
 class Simulated:
-    """One task. `students`: name, whose labels, accuracy at each of SIZES. `later`: the prompt on the test rows, where it is another than on calibration."""
+    """One task. `students`: name, whose labels it learned, accuracy at each of SIZES, and the student that is tested.
+
+    `later`: the prompt on the test rows, where it is not as good, or as bad, as on the calibration rows.
+    """
 
     what: str
     prompt: System
@@ -197,7 +203,7 @@ TASKS = [
 
 @dataclass
 class World:
-    """Rows of one draw: their ease, class and noise; systems answer them."""
+    """The rows of one draw, each with its ease, its class and whether its gold label is wrong. Systems answer them."""
 
     generator: np.random.Generator
     n: int
@@ -214,11 +220,11 @@ class World:
         self.flipped = np.repeat(self.generator.random(self.n) < self.noise, self.copies)
 
     def chances(self, accuracy: float, luck: float = 0.0) -> Any:
-        """Ability on each row against its ease: above 0 with probability `accuracy`."""
+        """Ability plus ease of each row. With chance added, the sum is above 0 with probability `accuracy`."""
         return (special.ndtri(accuracy) + luck) * np.sqrt(1 + CHANCE**2) + self.ease
 
     def answers(self, system: System, luck: float = 0.0) -> tuple[Any, Any]:
-        """(right, confidence) of every row. With wrong gold labels a right answer is scored wrong and a wrong one, of two classes, right."""
+        """(right, confidence) of every row. Where the gold label is wrong, a right answer is scored as wrong and a wrong one, of two classes, as right."""
         ability = self.chances(system.accuracy, luck)
         if system.classes:
             ability = np.stack([self.chances(accuracy, luck) for accuracy in system.classes])[
@@ -252,7 +258,7 @@ class World:
 
 
 def verdict_of(task: Simulated, generator: np.random.Generator) -> str:
-    """One draw of a task: its rows, its arms, and what the product says; of a cascade, whether its promise is true on 50,000 rows that nobody saw."""
+    """What the product says of one draw of a task. Of a cascade it is also looked up whether its promise is true on 50,000 rows that nobody saw."""
     world = World(generator, task.n_test, task.classes, task.noise, task.copies)
     held = World(generator, task.n_calibration, task.classes, task.noise)
     prompt, few_shot = (
@@ -289,7 +295,7 @@ def _promise(task: Simulated, threshold: float, luck: float, generator: np.rando
 
 
 def _scores(world: World, accuracies: Sequence[float], last: Sequence[RowResult], lucks: Any) -> Any:
-    """(sizes, seeds); the first seed at the largest size is the student that the gate sees."""
+    """The points of a learning curve. The first seed at the largest size is the student that the gate sees. (sizes, seeds)"""
     scores = np.array([[world.answers(System(accuracy), luck)[0].mean() for luck in lucks] for accuracy in accuracies])
     scores[-1, 0] = np.mean([row.score for row in last])
     return scores
@@ -398,7 +404,7 @@ def _null_proportion(n: int, margin: float, discordance: float) -> Any:
 
 
 def _null_graded(n: int) -> Any:
-    """The student scores like the teacher, give or take little, but for 5 % of rows where it loses all."""
+    """The student's score is within 0.02 of the teacher's, except on 5 % of the rows: there it is 0 and the teacher's is 1."""
 
     def draw(generator: np.random.Generator) -> Any:
         lost = generator.random(n) < 0.05
@@ -431,7 +437,7 @@ def coverage(draws: int = 400) -> list[dict[str, Any]]:
             lucks = generator.normal(0, 0.1, seeds)
             spread = np.sqrt(1 + CHANCE**2 + 2 * 0.1**2) / np.sqrt(
                 1 + CHANCE**2
-            )  # so that the mean over lucks is the accuracy
+            )  # with this factor the mean over lucks is the accuracy
             scores = [
                 [world.chances(0.5, special.ndtri(at) * spread + luck + generator.normal(0, 0.1)) for luck in lucks]
                 for at in true
@@ -451,7 +457,7 @@ def coverage(draws: int = 400) -> list[dict[str, Any]]:
 
 
 def peeking(trials: int = 2000, rows: int = 600) -> list[dict[str, Any]]:
-    """How often an e-process raises a false alarm when one looks after every row."""
+    """How often an e-process raises a false alarm where somebody looks after every row."""
     found = []
     for number, (margin, discordance, alarm) in enumerate(
         [(0.05, 0.15, "pass"), (0.02, 0.04, "pass"), (0.05, 0.15, "fail")]
@@ -494,7 +500,7 @@ SECTIONS: dict[str, Callable[[], list[dict[str, Any]]]] = {
 
 
 def main(*names: str) -> dict[str, Any]:
-    """The sections named, all by default, beside what the file holds of the others."""
+    """The sections that are named, or all; the others as the file holds them."""
     made = {name: section() for name, section in SECTIONS.items() if name in (names or SECTIONS)}
     found: dict[str, Any] = json.loads(OUT.read_text(encoding="utf-8")) if OUT.is_file() and names else {}
     return found | made

@@ -35,7 +35,7 @@ def shapes(saver):
 
 
 with tempfile.TemporaryDirectory() as folder, SqliteSaver.from_conn_string(f"{folder}/peer.db") as saver:
-    if LIKE_OURS:  # in WAL it is as it comes
+    if LIKE_OURS:  # WAL is its own default
         saver.conn.execute("PRAGMA synchronous=NORMAL")
     found, times, number = shapes(saver), Times(), itertools.count()
     for name, _ in times:

@@ -1,7 +1,7 @@
 """How the shapes of bench/flow.py are timed, ours and every peer's alike.
 
-All shapes run twice, one after the other; the second run of each is its *cold* figure: what a process pays that has hardly begun. Then each runs several
-times more, and the median of those runs is its *warm* figure: what every further run of a process costs.
+First all shapes run twice, one after the other. The second run of each shape is its *cold* figure: what a process pays that has hardly begun. Then each shape
+runs several times more, and the median of those runs is its *warm* figure: what every further run of a process costs.
 """
 
 import json

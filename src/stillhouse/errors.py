@@ -1,7 +1,8 @@
 """The one tree of errors.
 
-Every message is one sentence a person can act on: the thing, the value, the remedy. The command line prints it without a traceback and
-exits with `exit_code`: 2 when the user can mend it (a file, a flag, a name), 1 when the work itself failed.
+Every message is one sentence that a person can act on: the thing, the value, the remedy. The command line prints it
+without a traceback and exits with `exit_code`: 2 when the user can mend it (a file, a flag, a name), 1 when the work
+itself failed.
 """
 
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Numbers as a reader wants them: percent, dollars, seconds, bytes; "unknown" where there is none. Shared by the page, the plots and the terminal."""
+"""Numbers as a reader wants them: percent, dollars, seconds, bytes; "unknown" where there is none.
+
+Part of the base: sentences in results and verdicts, pages, plots and terminals all write numbers this way.
+"""
 
 import math
 from datetime import date
@@ -8,6 +11,13 @@ from stillhouse.records import Estimate
 UNKNOWN = "unknown"
 _THIN = "\u202f"  # narrow no-break space: keeps a number and its unit on one line
 _MINUS = "\u2212"  # as wide as the plus sign, so that columns of differences line up
+_TIMES = (  # unit, its seconds, and the seconds from which on the next unit is taken
+    ("µs", 1e-6, 1e-3),
+    ("ms", 1e-3, 1),
+    ("s", 1, 120),
+    ("min", 60, 7200),
+    ("h", 3600, 172_800),
+)
 
 
 def count(value: float) -> str:
@@ -77,13 +87,7 @@ def seconds(value: float | None) -> str:
     """Two digits and the unit that fits: microseconds to days."""
     if value is None:
         return UNKNOWN
-    for unit, size, most in (
-        ("µs", 1e-6, 1e-3),
-        ("ms", 1e-3, 1),
-        ("s", 1, 120),
-        ("min", 60, 7200),
-        ("h", 3600, 172_800),
-    ):
+    for unit, size, most in _TIMES:
         if value < most:
             amount = value / size
             return f"{amount:.0f}{_THIN}{unit}" if amount >= 10 or amount == 0 else f"{amount:.1f}{_THIN}{unit}"

@@ -1,11 +1,11 @@
 """The records that every stage shares: an example, a prediction, a completion's usage, an estimate with its interval.
 
-Frozen values, no behaviour beyond reading themselves. Unknown is `None`, never 0 and never NaN.
+They are frozen values, and compute nothing but other readings of themselves. Unknown is `None`, never 0 and never NaN.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 Source = Literal["gold", "teacher"]
@@ -18,14 +18,14 @@ class Example:
     id: str
     input: str | Mapping[str, Any]
     label: str | None = None
+    _: KW_ONLY
     teacher_label: str | None = None
     teacher_rationale: str | None = None
     choices: tuple[str, ...] | None = None  # allowed answers of this row alone (multiple choice)
     group: str | None = None  # rows of one group never straddle a split
     extra: Mapping[str, Any] = field(default_factory=dict)  # whatever else the row held, kept as it was
-    teacher_scores: Mapping[str, float] | None = (
-        None  # the teacher's probability per label, 0 to 1; a label that is absent was not listed
-    )
+    # The teacher's probability per label, 0 to 1; a label that is absent was not listed.
+    teacher_scores: Mapping[str, float] | None = None
 
     @property
     def text(self) -> str:
@@ -52,23 +52,25 @@ def _as_text(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call as the provider counts them. Cached, written and reasoning tokens are parts of the totals, not additions to them."""
+    """Tokens of one call as the provider counts them.
+
+    The totals are `input_tokens` and `output_tokens`. Cached, written and reasoning tokens are parts of them.
+    """
 
     input_tokens: int | None = None
     output_tokens: int | None = None
     cached_input_tokens: int | None = None
     reasoning_tokens: int | None = None
     estimated: bool = False  # True where the counts come from text length and not from the provider
-    written_input_tokens: int | None = (
-        None  # put into the provider's cache by this call, which some charge more for than for plain input
-    )
+    written_input_tokens: int | None = None  # put into the provider's cache, which some charge extra for
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a predictor says of one example. `output` is None where there is no usable answer, and `error` then says why."""
+    """What a predictor says of one example. `output` None: there is no usable answer, and `error` says why."""
 
     output: str | None
+    _: KW_ONLY
     confidence: float | None = None  # 0..1, the predictor's own probability of being right; None where it has none
     raw_confidence: float | None = None  # the same before it was calibrated; None where nothing was
     usage: Usage | None = None
@@ -105,7 +107,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One tick of long work, for a progress bar: `done` of `total` units (None: unknown), cost so far (None: unknown)."""
+    """One tick of long work, for a progress bar: `done` of `total` units, and the cost so far. None: unknown."""
 
     done: int
     total: int | None

@@ -1,7 +1,7 @@
 """Run directories: `runs/NAME-N/`, made once, owned by one live process, never edited by a later stage.
 
-`manifest.json` says what was run and on what (settings, seeds, data fingerprints, versions, prices, wall time, cost). Files are written to a
-temporary name and renamed, so a killed process leaves a whole file or none.
+`manifest.json` says what was run and on what (settings, seeds, data fingerprints, versions, prices, wall time, cost).
+Files are written to a temporary name and renamed, so a killed process leaves a whole file or none.
 """
 
 import contextlib
@@ -60,13 +60,17 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or error
         raise StorageError(
-            f"{path}: cannot write ({reason}); free space or choose another place and run this again: what was stored is kept"
+            f"{path}: cannot write ({reason}); "
+            "free space or choose another place and run this again: what was stored is kept"
         ) from error
 
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A temporary file beside `path` to write into, flushed to disk and renamed at the end; on any error it is taken away. For what is too long for memory."""
+    """A temporary file beside `path`, for what is too long for memory.
+
+    At the end it is flushed to disk and renamed; on any error it is removed.
+    """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -151,7 +155,8 @@ class Run:
     ) -> Self:
         """Go on with the newest unfinished run of the same command and settings, or begin a new one.
 
-        Settings hold the data's fingerprints, so other rows are another run. Raises RunBusyError where such a run's owner is alive.
+        Settings hold the data's fingerprints, so other rows are another run. Raises RunBusyError while such a run's
+        owner lives.
         """
         wanted = json.loads(json.dumps(dict(settings), default=str))
         folders = sorted(root.glob(f"{name}-*"), key=lambda folder: -_number(folder)) if root.is_dir() else []
@@ -159,11 +164,8 @@ class Run:
             if not (folder / MANIFEST).is_file():
                 continue
             manifest = read_json(folder / MANIFEST)
-            if (
-                manifest.get("command") == command
-                and manifest.get("settings") == wanted
-                and manifest.get("status") != "done"
-            ):
+            same = manifest.get("command") == command and manifest.get("settings") == wanted
+            if same and manifest.get("status") != "done":
                 return cls.reopen(folder, clock)
         return cls.create(root, name, command, wanted, clock)
 
@@ -179,8 +181,9 @@ class Run:
         """Record how it ended and let go of the lock."""
         wall_s = round(self.manifest.get("wall_s", 0) + self._clock() - self._began, 3)
         status = "done" if kind is None else ("stopped" if issubclass(kind, KeyboardInterrupt) else "failed")
+        reason = {} if kind is None else {"error": f"{kind.__name__}: {error}"}
         with contextlib.suppress(StorageError):  # a full disk must not hide the error that is already on its way up
-            self.save(status=status, wall_s=wall_s, **({"error": f"{kind.__name__}: {error}"} if kind else {}))
+            self.save(status=status, wall_s=wall_s, **reason)
         self._lock.release()
 
 
@@ -191,8 +194,8 @@ def _number(folder: Path) -> int:
 
 def versions() -> dict[str, str]:
     """What a number in this run depends on: ours, Python's and the libraries' that are installed."""
-    found = {"stillhouse": __version__, "python": platform.python_version(), "machine": platform.machine()}
+    numbers = {"stillhouse": __version__, "python": platform.python_version(), "machine": platform.machine()}
     for library in ("numpy", "scipy", "scikit-learn", "torch", "transformers", "tokenizers", "genai-prices"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[library] = importlib.metadata.version(library)
-    return found
+            numbers[library] = importlib.metadata.version(library)
+    return numbers

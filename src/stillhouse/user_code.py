@@ -1,7 +1,7 @@
 """The one place that imports the user's own modules: an app's file or module, and functions named as `module:function`.
 
-Modules are found as `python -m` would find them: in the working folder, then wherever Python looks. What the user's code
-raises while it is imported is its own, except where a function below says so.
+Modules are found as `python -m` would find them: in the working folder, then wherever Python looks. An error that the
+user's code raises while it is imported is passed on as it is, except where a function below says so.
 """
 
 import importlib
@@ -17,7 +17,10 @@ from stillhouse.errors import UserError
 
 
 def object_named(name: str) -> Any:
-    """What `module:object` names. Raises ImportError, AttributeError, SyntaxError, or ValueError where a part is missing."""
+    """What `module:object` names.
+
+    Raises ImportError, AttributeError, SyntaxError, or ValueError where one of the two names is missing.
+    """
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise ValueError("name it as module:object")
@@ -26,7 +29,7 @@ def object_named(name: str) -> Any:
 
 
 def load_hook(name: str, option: str) -> Callable[..., Any]:
-    """The function that `module:function` names. Raises UserError, which names the command's `option` that it came by."""
+    """The function that `module:function` names. `option`: the command's option that it came by, for UserError."""
     try:
         hook = object_named(name)
     except (ImportError, AttributeError, SyntaxError, ValueError) as error:
@@ -53,7 +56,10 @@ def load_app(app: str) -> ModuleType:
 
 
 def load_file(path: Path, name: str | None = None) -> ModuleType:
-    """The module in a Python file as it is now, under `name` (default: the file's). Its folder can be imported from then on."""
+    """The module in a Python file as it is now, under `name` (default: the file's).
+
+    From then on modules in its folder can be imported.
+    """
     name = name or path.stem
     _look_in(path.parent.resolve())
     spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
@@ -66,7 +72,7 @@ def load_file(path: Path, name: str | None = None) -> ModuleType:
 
 
 def load_module(name: str, file: Path | None) -> ModuleType:
-    """The module of that name or, where Python knows none, the one in `file`. Raises UserError where neither is there.
+    """The module of that name or, where Python knows none, the one in `file`. Raises UserError where there is neither.
 
     A worker on another machine finds the user's function this way: a script's `__main__` is known by its file alone.
     """
@@ -91,7 +97,7 @@ def _look_in(folder: Path) -> None:
 
 
 class _FromSource(importlib.machinery.SourceFileLoader):
-    """Compiles what the file holds now: Python's cache of bytecode misses an edit of equal length within the same second."""
+    """Compiles what the file holds now. Python's bytecode cache misses an edit of equal length in the same second."""
 
     def get_code(self, fullname: str) -> CodeType:
         return self.source_to_code(self.get_data(self.path), self.path)

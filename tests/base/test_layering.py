@@ -44,7 +44,7 @@ MAY_IMPORT = {  # in the order of the packages in DESIGN: what stands below
     "flow_tests": {"results", "store", "data", "evaluation", "flow"},
     "serving": {"results", "store", "llm", "student"},
     "comparison": {"results", "store", "llm", "data", "evaluation", "experiment", "serving"},
-    "report": {"results", "store", "flow", "evaluation"},
+    "report": {"results", "store", "flow"},
     "demo": {"results", "store", "llm", "data", "evaluation", "flow", "step"},
     "commands": {
         "results",

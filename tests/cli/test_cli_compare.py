@@ -16,7 +16,7 @@ from compare_samples import SECRETS, write_sides
 from stillhouse.comparison.answers import Answers
 from stillhouse.comparison.judgements import Judgement, Judgements
 from stillhouse.comparison.pairs import digest, pairs_of
-from stillhouse.comparison.rating_session import Sitting, people_on
+from stillhouse.comparison.rating_session import RatingSession, people_on
 from stillhouse.records import Example
 
 JUDGES = '''
@@ -378,7 +378,7 @@ def test_rows_that_are_the_same_pair_are_one_choice_and_one_draw(tmp_path):
     rows = [Example(str(i), "the same question") for i in range(3)] + [Example("3", "another")]
     pairs = pairs_of(rows, answers(*["one"] * 4), answers(*["two"] * 4))
     with Judgements(tmp_path / "j.jsonl") as kept:
-        sitting = Sitting(pairs, kept, None)
+        sitting = RatingSession(pairs, kept, None)
         while (item := sitting.shown().item) is not None:
             sitting.choose(item, "left")
         seen = people_on(pairs, kept)
@@ -419,7 +419,7 @@ def test_each_person_has_sides_of_their_own_and_files_of_two_machines_are_one_fi
     assert 15 <= sum(pair.a_is_left("Ana") != pair.a_is_left("Bo") for pair in pairs) <= 45
     for name, choice in (("Ana", "left"), ("Bo", "tie")):
         with Judgements(tmp_path / f"{name}.jsonl") as kept:
-            sitting = Sitting(pairs, kept, None, rater=name)
+            sitting = RatingSession(pairs, kept, None, rater=name)
             assert sitting.shown().rater == name and sitting.shown().left == pairs[0].left(name)
             for _ in range(10):
                 sitting.choose(sitting.shown().item, choice)

@@ -138,7 +138,9 @@ class Echo:
 
     def answer(self, text):
         return (
-            Prediction(None, cost_usd=0.001, error="mute") if text == "mute" else Prediction(text, 0.5, cost_usd=0.001)
+            Prediction(None, cost_usd=0.001, error="mute")
+            if text == "mute"
+            else Prediction(text, confidence=0.5, cost_usd=0.001)
         )
 
 

@@ -8,6 +8,7 @@ from browser import chromium, find_chromium
 from test_report_page import OVERLAPS, expect, scrubbed
 
 import trace_samples
+from stillhouse.flow.trace import trace
 from stillhouse.report.run_page import render_run
 
 SAMPLES = ("letter", "failed", "waiting", "killed", "empty", "stress")
@@ -80,6 +81,13 @@ def test_long_outputs_are_cut_and_the_cut_is_said():
     assert "10,000 more characters are in the journal." in html
     assert html.count("y" * 20_000) == 40  # so many calls of a fan-out are on the page one by one
     assert "and 60 more" in html
+
+
+@pytest.mark.parametrize(("n_calls", "says"), [(32, "A row for each call"), (33, "A row for each step")])
+def test_the_page_says_what_a_row_of_the_timeline_stands_for(n_calls, says):
+    calls = [trace_samples.row("price", number, 0.5, gave=number) for number in range(n_calls)]
+    moments = [trace_samples.row("now", number + 0.6, 0, kind="value", gave=number) for number in range(5)]
+    assert says in render_run(trace(trace_samples.run(), [*calls, *moments]))
 
 
 @pytest.mark.slow

@@ -109,7 +109,7 @@ def test_soft_targets_that_cannot_be_learned_are_refused(tmp_path, spec, source,
             row.id,
             row.input,
             row.teacher_label,
-            row.teacher_label,
+            teacher_label=row.teacher_label,
             teacher_scores=row.teacher_scores if scores else None,
         )
         for row in rows(8)

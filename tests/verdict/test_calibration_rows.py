@@ -6,7 +6,7 @@ from stillhouse.records import Example
 
 
 def row(name, label="common", group=None, teacher_label=None):
-    return Example(name, f"text of {name}", label, teacher_label, group=group)
+    return Example(name, f"text of {name}", label, teacher_label=teacher_label, group=group)
 
 
 def ids(rows, **scored_against):

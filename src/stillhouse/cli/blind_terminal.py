@@ -16,7 +16,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from stillhouse.comparison.judgements import Side
-    from stillhouse.comparison.rating_session import Shown, Sitting
+    from stillhouse.comparison.rating_session import RatingSession, Shown
 
 KEYS = {
     "\x1b[D": "left",
@@ -33,7 +33,7 @@ SIDES: dict[str, "Side"] = {"left": "left", "right": "right", "tie": "tie", "bot
 HELP = "← left is better   → right is better   t tie   b both bad   u undo   q stop"
 
 
-def judge_here(sitting: "Sitting", console: Console) -> None:
+def judge_here(sitting: "RatingSession", console: Console) -> None:
     """Show pairs and take choices until the last one, `stop`, or the end of the input."""
     with _reader() as read:
         while True:

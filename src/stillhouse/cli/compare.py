@@ -13,7 +13,7 @@ from stillhouse.numbers import usd
 if TYPE_CHECKING:
     from stillhouse.commands.compare import ComparisonRun
     from stillhouse.comparison.head_to_head import People
-    from stillhouse.comparison.rating_session import Sitting
+    from stillhouse.comparison.rating_session import RatingSession
 
 _SIDE = "a model's name, a run's arm as RUN#ARM, or a .jsonl of id and answer"
 
@@ -92,7 +92,7 @@ def compare(
 def _people(where: str, port: int) -> "People | None":
     """The face at which a person judges."""
 
-    async def on_a_page(sitting: "Sitting") -> None:
+    async def on_a_page(sitting: "RatingSession") -> None:
         from stillhouse.report.blind_page import blind_page
         from stillhouse.serving.blind import serve_blind
 
@@ -103,7 +103,7 @@ def _people(where: str, port: int) -> "People | None":
             on_ready=lambda url: err.print(f"judge here, this machine alone: {url}", soft_wrap=True),
         )
 
-    async def in_the_terminal(sitting: "Sitting") -> None:
+    async def in_the_terminal(sitting: "RatingSession") -> None:
         from stillhouse.cli.blind_terminal import judge_here
 
         judge_here(sitting, err)

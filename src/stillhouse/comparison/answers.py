@@ -1,4 +1,7 @@
-"""One side of a comparison: its answers to the rows, by id. From any predictor, from an arm of a run, or from a file of answers."""
+"""One side of a comparison: its answers to the rows, by id.
+
+They come from any predictor, from an arm of a run, or from a file of answers.
+"""
 
 import gzip
 import json
@@ -14,14 +17,17 @@ from stillhouse.serving.predictors import open_predictor
 from stillhouse.session import Session
 from stillhouse.task import Task
 
-FORMS = "a model's name (student:DIR, openai:NAME, http://host/v1#NAME, recorded:FILE, ...), an arm as RUN#ARM, or a .jsonl of id and answer"
+FORMS = (
+    "a model's name (student:DIR, openai:NAME, http://host/v1#NAME, recorded:FILE, ...), "
+    "an arm as RUN#ARM, or a .jsonl of id and answer"
+)
 _MODELS = ("student:", "cascade:", "openai:", "http://", "https://", "recorded:", "scripted:")
-BATCH = 256
+BATCH = 256  # rows asked between two ticks of the progress
 
 
 @dataclass(frozen=True)
 class Answers:
-    """`by_id`: None where the system gave no usable answer; an id that is absent was not asked."""
+    """One system's answers. `by_id`: None where it gave no usable answer; an id that is absent was not asked."""
 
     name: str
     by_id: Mapping[str, str | None]
@@ -42,14 +48,14 @@ async def answers_of(
     if (on_disk := _on_disk(name)) is not None:
         return Answers(name, on_disk)
     name = name if name.startswith(_MODELS) else f"student:{name}"
-    found: dict[str, str | None] = {}
+    by_id: dict[str, str | None] = {}
     async with open_predictor(name, task, store=session.store, ledger=ledger) as predictor:
         for start in range(0, len(examples), BATCH):
             batch = examples[start : start + BATCH]
             predictions = await predictor.predict(batch)
-            found |= {row.id: prediction.output for row, prediction in zip(batch, predictions, strict=True)}
-            session.report(len(found), len(examples), f"asking {name}", ledger.spent_usd)
-        return Answers(name, found, bool(getattr(predictor, "stand_in", False)))
+            by_id |= {row.id: prediction.output for row, prediction in zip(batch, predictions, strict=True)}
+            session.report(len(by_id), len(examples), f"asking {name}", ledger.spent_usd)
+        return Answers(name, by_id, bool(getattr(predictor, "stand_in", False)))
 
 
 def _on_disk(name: str) -> dict[str, str | None] | None:
@@ -67,34 +73,38 @@ def _on_disk(name: str) -> dict[str, str | None] | None:
 
 
 def arm_answers(folder: Path, arm: str) -> dict[str, str | None]:
-    """The answers of one arm of a run, from its `predictions.jsonl`. An arm of several seeds or sizes has no one answer, and is refused."""
+    """The answers of one arm of a run, from its `predictions.jsonl`.
+
+    An arm of several seeds or sizes has several answers to a row, and is refused.
+    """
     path = folder / "predictions.jsonl"
     if not path.is_file():
         raise UserError(f"{folder}: holds no predictions.jsonl; give a finished run of distill or advise")
-    found: dict[str, str | None] = {}
+    by_id: dict[str, str | None] = {}
     names: dict[str, None] = {}
     for line, row in _rows(path):
         names[str(row.get("arm"))] = None
         if row.get("arm") == arm:
-            _add(found, path, line, row, f"the arm {arm!r}")
-    if not found:
+            _add(by_id, path, line, row, f"the arm {arm!r}")
+    if not by_id:
         raise UserError(f"{folder}: has no arm {arm!r}; it has {', '.join(names)}")
-    return found
+    return by_id
 
 
 def file_answers(path: Path) -> dict[str, str | None]:
-    """The answers in a file: one JSON object a line with `id`, and `answer` or `output` (as `evaluate --out` writes it)."""
+    """The answers in a file: one JSON object a line, with `id`, and `answer` or (from `evaluate --out`) `output`."""
     if not path.is_file():
         raise UserError(f"{path}: no such file of answers; give {FORMS}")
-    found: dict[str, str | None] = {}
+    by_id: dict[str, str | None] = {}
     for line, row in _rows(path):
-        _add(found, path, line, row, "the file")
-    if not found:
+        _add(by_id, path, line, row, "the file")
+    if not by_id:
         raise DatasetError(f"{path}: holds no answer; give one JSON object a line, with id and answer")
-    return found
+    return by_id
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """The objects of a JSONL file with their lines. Raises DatasetError for the first line that holds none."""
     rows = []
     try:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
@@ -111,16 +121,19 @@ def _rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     return rows
 
 
-def _add(found: dict[str, str | None], path: Path, line: int, row: Mapping[str, Any], what: str) -> None:
+def _add(by_id: dict[str, str | None], path: Path, line: int, row: Mapping[str, Any], what: str) -> None:
+    """Put a row's answer beside the others. Raises DatasetError where it is none, or the second to its id."""
     if "id" not in row or not ("answer" in row or "output" in row):
         raise DatasetError(f"{path}:{line}: an answer needs `id`, and `answer` or `output`; mend the row")
     id_, value = str(row["id"]), row["answer"] if "answer" in row else row["output"]
     if value is not None and not isinstance(value, str):
         raise DatasetError(
-            f"{path}:{line}: the answer {json.dumps(value)[:40]} is not a text; write it as one, or null where there is none"
+            f"{path}:{line}: the answer {json.dumps(value)[:40]} is not a text; "
+            "write it as one, or null where there is none"
         )
-    if id_ in found:
+    if id_ in by_id:
         raise DatasetError(
-            f"{path}:{line}: {what} answers the id {id_!r} twice; keep one answer per row, or name one arm of a distill run as RUN#ARM"
+            f"{path}:{line}: {what} answers the id {id_!r} twice; "
+            "keep one answer per row, or name one arm of a distill run as RUN#ARM"
         )
-    found[id_] = value
+    by_id[id_] = value

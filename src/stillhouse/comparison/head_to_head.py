@@ -8,7 +8,7 @@ from stillhouse.comparison.answers import Answers, answers_of
 from stillhouse.comparison.judge import ask_judge
 from stillhouse.comparison.judgements import Judgements
 from stillhouse.comparison.pairs import Pair, pairs_of
-from stillhouse.comparison.rating_session import Sitting, people_on
+from stillhouse.comparison.rating_session import RatingSession, people_on
 from stillhouse.comparison.win_rates import Judge
 from stillhouse.data.dataset import Dataset
 from stillhouse.errors import UserError
@@ -20,7 +20,7 @@ from stillhouse.store import open_store
 from stillhouse.task import Task
 
 # A page or a terminal at which a person judges until no pair is left, or no time.
-People = Callable[[Sitting], Awaitable[None]]
+People = Callable[[RatingSession], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ async def judged_pairs(job: HeadToHead, ledger: Ledger) -> JudgedPairs:
     with Judgements(job.judgements) as kept:
         by_judge, judge = await _ask_judge(job, pairs, ledger)
         if job.people is not None:
-            await job.people(Sitting(pairs, kept, job.instruction, job.session.on_progress, job.rater))
+            await job.people(RatingSession(pairs, kept, job.instruction, job.session.on_progress, job.rater))
         by_people = people_on(pairs, kept)
     rows = [replace(row, judge=judged.judge) for row, judged in zip(by_people, by_judge, strict=True)]
     return JudgedPairs((a, b), pairs, rows, judge)

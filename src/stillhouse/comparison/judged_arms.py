@@ -1,6 +1,7 @@
-"""`metric = "win_rate"` in a run of `distill`: a student's answers to the test rows are judged against the prompt's, and the gate goes by the win rate.
+"""`metric = "win_rate"` in a run of `distill`: a student's answers to the test rows are judged against the prompt's.
 
-What people chose in `[gate] judgements` counts wherever the answers are the same two; `[gate] judge` is asked about every row that is not settled without it.
+The gate goes by the win rate. What people chose, kept in the file `[gate] judgements`, counts wherever the same two
+answers to the same input are compared. The model `[gate] judge` is asked about every row whose answers differ.
 """
 
 from dataclasses import replace
@@ -29,18 +30,20 @@ def refuse_unjudged(task: Task, command: str) -> None:
         return
     where = task.path or task.name
     if command == "advise":
-        asked = "its judge would be asked twice about every test row for every size and seed, and what that costs is not told beforehand"
         raise UserError(
-            f'{where}: metric = "win_rate" has no learning curve, since {asked}; run `stillhouse distill`, which judges each student once'
+            f'{where}: metric = "win_rate" has no learning curve, since its judge would be asked twice about every '
+            "test row for every size and seed, and what that costs is not told beforehand; "
+            "run `stillhouse distill`, which judges each student once"
         )
     if task.data.also_test:
         raise UserError(
-            f'{where}: with metric = "win_rate" also_test is not judged; take it out, and run `stillhouse compare` on those rows'
+            f'{where}: with metric = "win_rate" also_test is not judged; '
+            "take it out, and run `stillhouse compare` on those rows"
         )
     if task.gate.judge is None and not task.resolve(task.gate.judgements).is_file():
         raise UserError(
-            f'{where}: metric = "win_rate" needs judgements; name a `judge` in [gate], or distill with metric = "rouge_l" (weak) first and judge its answers '
-            "with `stillhouse compare RUN#STUDENT RUN#prompt`"
+            f'{where}: metric = "win_rate" needs judgements; name a `judge` in [gate], or distill with '
+            'metric = "rouge_l" (weak) first and judge its answers with `stillhouse compare RUN#STUDENT RUN#prompt`'
         )
 
 
@@ -49,53 +52,57 @@ def judged(material: Material, prompt: MeasuredArm | None, arm: MeasuredArm, ses
 
     Raises UserError where nobody judged a row.
     """
+    task = material.task
     if material.metric.name != "win_rate":
         return arm
     if prompt is None:
-        raise UserError(
-            f'{material.task.path or material.task.name}: metric = "win_rate" is against the teacher; name one in [teacher]'
-        )
+        raise UserError(f'{task.path or task.name}: metric = "win_rate" is against the teacher; name one in [teacher]')
     return result_of(_judged(material, prompt, arm, session))
 
 
 async def _judged(material: Material, prompt: MeasuredArm, arm: MeasuredArm, session: Session) -> MeasuredArm:
-    task, examples = material.task, material.splits.test
-    own, other = (Answers(one.name, {row.id: row.output for row in one.test}) for one in (arm, prompt))
-    pairs = pairs_of(examples, own, other)
-    kept_in = task.resolve(task.gate.judgements)
+    task, gate = material.task, material.task.gate
+    pairs = pairs_of(material.splits.test, _answers(arm), _answers(prompt))
+    kept_in = task.resolve(gate.judgements)
     rows = [JudgedRow(pair.example.id, pair.group, settled=pair.settled) for pair in pairs]
     if kept_in.is_file():
         with Judgements(kept_in) as kept:
             rows = people_on(pairs, kept)
     judge = None
-    if task.gate.judge is not None:
+    if gate.judge is not None:
         ledger = Ledger(task.teacher.max_usd)
-        ledger.spent_usd = (
-            material.teacher.report.cost_usd if material.teacher and material.teacher.report else 0.0
-        )  # one cap for teacher and judge
+        if material.teacher is not None and material.teacher.report is not None:
+            ledger.spent_usd = material.teacher.report.cost_usd  # one cap holds for teacher and judge
         with open_store(session.store_in(task.folder)) as store:
             rows, stand_in = await ask_judge(
-                task.gate.judge, pairs, rows, task.instruction, task.teacher, store, ledger, session
+                gate.judge, pairs, rows, task.instruction, task.teacher, store, ledger, session
             )
-        judge = Judge(task.gate.judge, stand_in)
-    found = win_rates((arm.name, prompt.name), pairs, rows, judge=judge, gate=Terms(task.gate.margin, task.gate.level))
+        judge = Judge(gate.judge, stand_in)
+    found = win_rates((arm.name, prompt.name), pairs, rows, judge=judge, gate=Terms(gate.margin, gate.level))
     if found is None or found[1] is None:
         raise UserError(
-            f"{kept_in}: judges no row of {arm.name} against the {prompt.name}; name a `judge` in [gate], or judge them with `stillhouse compare`"
+            f"{kept_in}: judges no row of {arm.name} against the {prompt.name}; "
+            "name a `judge` in [gate], or judge them with `stillhouse compare`"
         )
     return replace(arm, test=_scored(arm.test, pairs, rows), against=AgainstPrompt(found[0], found[1]))
 
 
+def _answers(arm: MeasuredArm) -> Answers:
+    return Answers(arm.name, {row.id: row.output for row in arm.test})
+
+
 def _scored(test: list[RowResult], pairs: list[Pair], rows: list[JudgedRow]) -> list[RowResult]:
-    """Each row's score: the people's choice, else the judge's in both orders; a tie, and said, where there is neither."""
+    """Each row's score: the people's choice, or else the judge's over both orders.
+
+    Where there is neither, the row counts as a tie, and its error says so.
+    """
     by_id = {pair.example.id: row for pair, row in zip(pairs, rows, strict=True)}
     scored = []
     for result in test:
         row = by_id[result.id]
         score = row.people_score if row.people else row.judge_score
-        scored.append(
-            replace(
-                result, score=0.5 if score is None else score, error=result.error if score is not None else "not judged"
-            )
-        )
+        if score is None:
+            scored.append(replace(result, score=0.5, error="not judged"))
+        else:
+            scored.append(replace(result, score=score))
     return scored

@@ -1,8 +1,10 @@
-"""What people chose, one line per choice, on disk before the next pair is shown. A process that is killed loses nothing that it had confirmed.
+"""What people chose, one line per choice, on disk before the next pair is shown.
 
-A line names the pair and the sides by hashes of the texts, never by system, so the file is as blind as the page; and a choice holds wherever the same two
-answers to the same input are compared again. An undone choice is a later line with `choice` null. Who gave a name has it in every line of theirs, and each
-person's last choice of a pair stands beside the others'; so the files of several machines, one after the other, are one file.
+A process that is killed loses no choice that it had confirmed. A line names the pair and the sides by hashes of the
+texts, never by system. So the file is as blind as the page, and a choice holds wherever the same two answers to the
+same input are compared again. A choice is taken back by a later line whose `choice` is null. A person who gives a name
+has it in every line. Of each person the last choice of a pair counts, whatever others chose; so the files of several
+machines can be joined by writing one after the other.
 """
 
 import json
@@ -21,7 +23,7 @@ Side = Literal["left", "right", "tie", "both bad"]
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One choice. `left`: the digest of the answer that stood on the left; `rater` "": who gave no name."""
+    """One person's choice. `left`: the digest of the answer that stood on the left. `rater` is "" without a name."""
 
     pair: str
     left: str
@@ -41,9 +43,8 @@ class Judgements:
             for line, row in _whole_lines(path):
                 self._take(line, row)
             with storage_errors(path):
-                self._file = path.open(
-                    "ab", buffering=0
-                )  # nothing is held back, so nothing is written twice after a disk that was full
+                # Unbuffered: a line that a full disk refused must not be written later, beside its repetition.
+                self._file = path.open("ab", buffering=0)
         except BaseException:
             self._lock.release()
             raise
@@ -57,10 +58,9 @@ class Judgements:
         return [mine[pair] for _, mine in sorted(self._by_rater.items()) if pair in mine]
 
     def add(self, judgement: Judgement, id_: str) -> None:
-        """Write one choice and wait for the disk."""
-        self._append(
-            {"pair": judgement.pair, "id": id_, "left": judgement.left, "choice": judgement.choice}, judgement.rater
-        )
+        """Write one choice and wait for the disk. `id_`: of the row, for whoever reads the file."""
+        line = {"pair": judgement.pair, "id": id_, "left": judgement.left, "choice": judgement.choice}
+        self._append(line, judgement.rater)
         self._keep(judgement)
 
     def undo(self, pair: str, rater: str = "") -> None:
@@ -75,23 +75,16 @@ class Judgements:
 
     def _append(self, row: dict[str, Any], rater: str) -> None:
         row |= {"rater": rater} if rater else {}
+        row["at"] = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
         with storage_errors(self.path):
-            line = json.dumps({**row, "at": self._now().strftime("%Y-%m-%dT%H:%M:%SZ")}, ensure_ascii=False) + "\n"
-            self._file.write(line.encode())
+            self._file.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
             os.fsync(self._file.fileno())
 
     def _take(self, line: int, row: Any) -> None:
-        known = (
-            isinstance(row, dict)
-            and isinstance(row.get("pair"), str)
-            and "choice" in row
-            and isinstance(row.get("rater", ""), str)
-        )
-        if not known or (
-            row["choice"] is not None and (row["choice"] not in get_args(Side) or not isinstance(row.get("left"), str))
-        ):
+        if not _is_judgement(row):
             raise DatasetError(
-                f"{self.path}:{line}: is not a judgement that compare wrote; give another file with --judgements, or mend the line"
+                f"{self.path}:{line}: is not a judgement that compare wrote; "
+                "give another file with --judgements, or mend the line"
             )
         rater = row.get("rater", "")
         if row["choice"] is not None:
@@ -110,8 +103,17 @@ class Judgements:
         self.close()
 
 
+def _is_judgement(row: Any) -> bool:
+    """Whether a line holds a choice, or takes one back."""
+    if not (isinstance(row, dict) and isinstance(row.get("pair"), str) and isinstance(row.get("rater", ""), str)):
+        return False
+    if row.get("choice") is None:
+        return "choice" in row
+    return row["choice"] in get_args(Side) and isinstance(row.get("left"), str)
+
+
 def _whole_lines(path: Path) -> list[tuple[int, Any]]:
-    """The lines as values. A last line that a killed process left half written is cut off: its choice was never confirmed."""
+    """The lines as values. A last line that a killed process left half written is cut off: it was never confirmed."""
     if not path.is_file():
         return []
     raw = path.read_bytes()
@@ -119,12 +121,12 @@ def _whole_lines(path: Path) -> list[tuple[int, Any]]:
     if whole != raw:
         with storage_errors(path), path.open("r+b") as file:
             file.truncate(len(whole))
-    found = []
+    values = []
     for line, text in enumerate(whole.splitlines(), start=1):
         try:
-            found.append((line, json.loads(text)))
+            values.append((line, json.loads(text)))
         except ValueError as error:
             raise DatasetError(
                 f"{path}:{line}: not valid JSON ({error}); mend the line, or give another file with --judgements"
             ) from None
-    return found
+    return values

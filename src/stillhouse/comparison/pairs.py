@@ -1,8 +1,9 @@
-"""The pairs of a comparison: what is shown, on which side, in which order. Decided by a hash of the texts, so it is the same in every sitting.
+"""The pairs of a comparison: what is shown, on which side, in which order.
 
-A hash of the input and the two answers, without regard to whose they are, decides which answer stands left (with the name of who judges) and where the pair
-comes in the queue, which is the same for everyone. So a sitting that ends early has judged a random sample of the rows, people who stop at different places
-have the first rows in common, and a sitting that goes on after a crash shows what it would have shown.
+A hash of the input and the two answers, in which the systems' names have no part, decides where a pair comes in the
+queue. The queue is the same for everyone. The hash, with the name of the person who judges, also decides which answer
+stands left. So a person who stops early has judged a random sample of the rows; people who stop at different places
+have the first rows in common; and after a crash a person is shown what they would have been shown without it.
 """
 
 import hashlib
@@ -18,9 +19,10 @@ from stillhouse.records import Example
 
 @dataclass(frozen=True)
 class Pair:
-    """One row with both answers. `key` names input and answers whoever gave them; `settled`: nobody needs to be asked.
+    """One row with both answers. `key` names the input and the answers, whichever system gave which.
 
-    `group`: the row's own, or what rows have in common that are the same pair: one choice judges them all, and counts as one draw.
+    `group`: the row's own. Rows that are the same pair have one group: one choice judges them all, and counts as one
+    draw.
     """
 
     example: Example
@@ -31,15 +33,20 @@ class Pair:
 
     @property
     def settled(self) -> Choice | None:
-        """Equal answers tie; an answer is better than none; none on both sides is both bad."""
+        """The choice where nobody needs to be asked: equal answers tie, an answer is better than none."""
         if self.a is None or self.b is None:
-            return "both bad" if self.a is None and self.b is None else "B" if self.a is None else "A"
+            if self.a is None and self.b is None:
+                return "both bad"
+            return "B" if self.a is None else "A"
         return "tie" if self.a.split() == self.b.split() else None
 
     def a_is_left(self, rater: str = "") -> bool:
-        """Each person has sides of their own: a lean that people share then makes them neither agree nor favour a system."""
-        one, other = digest(self.a), digest(self.b)
-        return (int(digest(["side", self.key, *([rater] if rater else [])])[:2], 16) % 2 == 0) == (one < other)
+        """Whether A's answer stands left, which is drawn anew for every person.
+
+        People who all lean to the left then do not agree for that reason, and favour no system.
+        """
+        lesser_is_left = int(digest(["side", self.key, *([rater] if rater else [])])[:2], 16) % 2 == 0
+        return lesser_is_left == (digest(self.a) < digest(self.b))
 
     def left(self, rater: str = "") -> str:
         return (self.a if self.a_is_left(rater) else self.b) or ""
@@ -53,14 +60,11 @@ def pairs_of(examples: Sequence[Example], a: Answers, b: Answers) -> list[Pair]:
     both = [row for row in examples if row.id in a.by_id and row.id in b.by_id]
     keys = [_key(row, a.by_id, b.by_id) for row in both]
     times = Counter(keys)
-    groups = [
-        row.group if row.group is not None else f"pair {key}" if times[key] > 1 else None
-        for row, key in zip(both, keys, strict=True)
-    ]
-    pairs = [
-        Pair(row, a.by_id[row.id], b.by_id[row.id], key, group)
-        for row, key, group in zip(both, keys, groups, strict=True)
-    ]
+    pairs = []
+    for row, key in zip(both, keys, strict=True):
+        same_pair = f"pair {key}" if times[key] > 1 else None
+        group = same_pair if row.group is None else row.group
+        pairs.append(Pair(row, a.by_id[row.id], b.by_id[row.id], key, group))
     return sorted(pairs, key=lambda pair: digest(["order", pair.key]))
 
 

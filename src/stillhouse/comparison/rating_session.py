@@ -1,10 +1,10 @@
-"""A person at work on a comparison: the next pair, the choice, the last choice taken back. Knows the sides left and right, and no names.
+"""A person at work on a comparison: the next pair, the choice, the last choice taken back.
 
-The page and the terminal are two faces of it.
+It knows the sides left and right, and no system's name. The page and the terminal are two faces of it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stillhouse.comparison.judgements import Judgement, Judgements, Side
 from stillhouse.comparison.pairs import Pair, digest
@@ -12,9 +12,9 @@ from stillhouse.evaluation.win_rate import Choice, JudgedRow, Voice
 from stillhouse.records import Progress
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Shown:
-    """What a person sees. `item` None: everything is judged, and there is nothing to show."""
+    """What a person sees. `item`: the pair's number; None: everything is judged, and there is nothing to show."""
 
     item: int | None
     done: int
@@ -27,8 +27,11 @@ class Shown:
     rater: str = ""  # who judges, where they gave a name
 
 
-class Sitting:
-    """The pairs that need a person, in their order, over the file that keeps the choices. Others' choices are neither shown nor touched."""
+class RatingSession:
+    """The pairs that need a person, in their order, over the file that keeps the choices.
+
+    Other people's choices are neither shown nor touched.
+    """
 
     def __init__(
         self,
@@ -38,8 +41,8 @@ class Sitting:
         on_progress: Callable[[Progress], None] | None = None,
         rater: str = "",
     ) -> None:
-        self._pairs, self._rater = [pair for pair in pairs if pair.settled is None], rater
-        self._kept, self._instruction, self._on_progress = kept, instruction, on_progress
+        self._pairs = [pair for pair in pairs if pair.settled is None]
+        self._kept, self._instruction, self._on_progress, self._rater = kept, instruction, on_progress, rater
 
     def shown(self) -> Shown:
         """The first pair without a choice."""
@@ -48,17 +51,26 @@ class Sitting:
         done, total = sum(judged), len(judged)
         if self._on_progress is not None:
             self._on_progress(Progress(done, total, f"judged by {self._rater or 'people'}"))
+        nothing = Shown(
+            item=None,
+            done=done,
+            total=total,
+            can_undo=self._last() is not None,
+            instruction=self._instruction,
+            rater=self._rater,
+        )
         if done == total:
-            return Shown(None, done, total, self._last() is not None, self._instruction, rater=self._rater)
+            return nothing
         item = judged.index(False)
         pair = self._pairs[item]
-        sides = pair.left(self._rater), pair.right(self._rater)
-        return Shown(
-            item, done, total, self._last() is not None, self._instruction, pair.example.text, *sides, self._rater
-        )
+        left, right = pair.left(self._rater), pair.right(self._rater)
+        return replace(nothing, item=item, input=pair.example.text, left=left, right=right)
 
     def choose(self, item: int, choice: Side) -> bool:
-        """Keep a choice for the pair that is shown. False: another pair is shown by now (a second window, a key pressed twice), and nothing is kept."""
+        """Keep a choice for the pair that is shown.
+
+        False: another pair is shown by now (a second window, a key pressed twice), and nothing is kept.
+        """
         if item != self.shown().item:
             return False
         pair = self._pairs[item]
@@ -78,16 +90,17 @@ class Sitting:
 
 
 def people_on(pairs: Sequence[Pair], kept: Judgements) -> list[JudgedRow]:
-    """The rows with what people chose. A settled pair counts as passed by where every pair before it in the queue is judged by somebody."""
-    rows, passed = [], True
+    """The rows with what people chose.
+
+    People have reached a settled pair where somebody has judged every pair before it in the queue.
+    """
+    rows, reached = [], True
     for pair in pairs:
-        said = tuple(_voice(judgement, pair) for judgement in kept.on(pair.key)) if pair.settled is None else ()
-        passed = passed and (pair.settled is not None or bool(said))
-        rows.append(
-            JudgedRow(
-                pair.example.id, pair.group, said, settled=pair.settled, reached=pair.settled is not None and passed
-            )
-        )
+        settled = pair.settled is not None
+        voices = () if settled else tuple(_voice(judgement, pair) for judgement in kept.on(pair.key))
+        reached = reached and (settled or bool(voices))
+        row = JudgedRow(pair.example.id, pair.group, voices, settled=pair.settled, reached=settled and reached)
+        rows.append(row)
     return rows
 
 

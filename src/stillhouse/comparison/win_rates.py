@@ -1,4 +1,4 @@
-"""From judged pairs to the report's section: the rate to go by, who judged, the checks on them, the gate. Pure."""
+"""From judged pairs to the values in `results`: the rate to go by, who judged, the checks on them, the gate. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from stillhouse.results.gates import GateResult
 
 @dataclass(frozen=True)
 class Terms:
-    """What the gate demands; fixed before anyone looks."""
+    """What the gate demands. It is fixed before anybody looks."""
 
     margin: float
     level: float = 0.95
@@ -50,23 +50,21 @@ def win_rates(
     best = best_known(rows, gate.level if gate else level)
     if best is None:
         return None
-    alone, machine = by_people(rows, best.rate.level), by_judge(rows, best.rate.level)
+    level = best.rate.level
+    alone, machine = by_people(rows, level), by_judge(rows, level)
     raters, among = sorted({voice.rater for row in rows for voice in row.people}), checks.among_people(rows)
-    people = "by people" if len(raters) < 2 else f"by {len(raters)} people"
-    whose = {
-        "judge": f"by {judge.name if judge else 'a judge'}, not by people",
-        "nobody": "every pair settled without asking",
-    }.get(best.by, people)
-    decided = None if gate is None else decide_win_rate(best, margin=gate.margin, whose=whose, names=names)
     agreed, of_judge, of_people = checks.agreement(rows), checks.bias_of_judge(rows), checks.bias_of_people(rows)
-    found = WinRates(
+    decided = None
+    if gate is not None:
+        decided = decide_win_rate(best, margin=gate.margin, whose=_whose(best, judge, len(raters)), names=names)
+    section = WinRates(
         a=names[0],
         b=names[1],
         by=best.by,
         rate=best.rate,
         tally=best.tally,
         n_rows=len(rows),
-        lower_bound=best.bounds.lower(best.rate.level),
+        lower_bound=best.bounds.lower(level),
         weight=best.weight,
         judge=judge.name if judge else None,
         judge_stand_in=judge is not None and judge.stand_in,
@@ -82,84 +80,95 @@ def win_rates(
         n_missing_b=sum(pair.b is None for pair in pairs),
         n_unread=sum(row.judge is not None and row.judge_score is None for row in rows),
         n_left_out=n_left_out,
-        decided=None
-        if decided is None
-        else Decided(decided.answer, decided.margin, decided.sentence, decided.rows_needed),
+        decided=None if decided is None else _in_section(decided),
         weak=_weak(pairs),
         notes=(),
         n_raters=len(raters),
         raters_agree=None if among is None else among.share,
         alpha=None if among is None else among.alpha,
-        raters=_each(rows, raters, best.rate.level) if len(raters) > 1 else (),
+        raters=_each(rows, raters, level) if len(raters) > 1 else (),
     )
-    return _noted(found, best, rows, of_judge, of_people), decided
+    notes = (*_on_judging(section, rows), *_on_leaning(of_judge, of_people), *_on_left_out(section))
+    return replace(section, notes=notes), decided
+
+
+def _whose(best: WinRate, judge: Judge | None, n_raters: int) -> str:
+    """Who judged, in the words of the gate's sentence."""
+    if best.by == "judge":
+        return f"by {judge.name if judge else 'a judge'}, not by people"
+    if best.by == "nobody":
+        return "every pair settled without asking"
+    return "by people" if n_raters < 2 else f"by {n_raters} people"
+
+
+def _in_section(decided: GateResult) -> Decided:
+    return Decided(decided.answer, decided.margin, decided.sentence, decided.rows_needed)
 
 
 def _each(rows: Sequence[JudgedRow], raters: Sequence[str], level: float) -> tuple[OfRater, ...]:
     """What each person's choices say alone, of the rows that they judged."""
-    found = []
+    rates = []
     for name in raters:
-        theirs = [
-            replace(row, people=mine)
-            for row in rows
-            if (mine := tuple(voice for voice in row.people if voice.rater == name))
-        ]
+        voices = [tuple(voice for voice in row.people if voice.rater == name) for row in rows]
+        theirs = [replace(row, people=own) for row, own in zip(rows, voices, strict=True) if own]
         if (alone := by_people(theirs, level)) is not None:
-            found.append(OfRater(name, alone.rate))
-    return tuple(found)
+            rates.append(OfRater(name, alone.rate))
+    return tuple(rates)
 
 
-def _noted(
-    found: WinRates,
-    best: WinRate,
-    rows: Sequence[JudgedRow],
-    of_judge: checks.PositionBias | None,
-    of_people: checks.PositionBias | None,
-) -> WinRates:
-    """The section with what has to be said beside its numbers."""
-    n_people, asked = sum(bool(row.people) for row in rows), sum(row.settled is None for row in rows)
-    notes = (
-        [f"both bad: {found.tally.both_bad} of {found.tally.n} rows, counted as ties"] if found.tally.both_bad else []
-    )
-    if best.by == "people" and n_people < asked:
-        notes.append(f"{n_people} of {asked} pairs are judged, in random order")
-        if found.judge is not None and n_people < MIN_PEOPLE:
+def _on_judging(section: WinRates, rows: Sequence[JudgedRow]) -> list[str]:
+    """What has to be said beside the numbers of how much was judged, and by how many."""
+    tally = section.tally
+    n_people, n_asked = sum(bool(row.people) for row in rows), sum(row.settled is None for row in rows)
+    notes = [f"both bad: {tally.both_bad} of {tally.n} rows, counted as ties"] if tally.both_bad else []
+    if section.by == "people" and n_people < n_asked:
+        notes.append(f"{n_people} of {n_asked} pairs are judged, in random order")
+        if section.judge is not None and n_people < MIN_PEOPLE:
             notes.append(
-                f"below {MIN_PEOPLE} rows judged by people, the judge's choices are not corrected by theirs and stand apart"
+                f"below {MIN_PEOPLE} rows judged by people, "
+                "the judge's choices are not corrected by theirs and stand apart"
             )
-    if best.by == "people, judge corrected":
+    if section.by == "people, judge corrected":
         notes.append(
-            f"PPI++ listens to the judge with weight {best.weight:.2f}; {n_people} of {asked} pairs are judged by people"
+            f"PPI++ listens to the judge with weight {section.weight:.2f}; "
+            f"{n_people} of {n_asked} pairs are judged by people"
         )
-    if found.n_raters > 1:
+    if section.n_raters > 1:
         several = sum(len(row.people) > 1 for row in rows)
-        once = "each counts once, by the mean of their choices, and the interval is about rows: it takes these people as they are"
-        notes.append(f"{several} of {n_people} rows are judged by more than one person; {once}")
+        notes.append(
+            f"{several} of {n_people} rows are judged by more than one person; each counts once, by the mean of "
+            "their choices, and the interval is about rows: it takes these people as they are"
+        )
+    return notes
+
+
+def _on_leaning(of_judge: checks.PositionBias | None, of_people: checks.PositionBias | None) -> list[str]:
+    """What has to be said of a judge or of people who prefer one place."""
+    notes = []
     if of_judge is not None and of_judge.shown:
         side = "first" if of_judge.first.value > 0.5 else "second"
         notes.append(
-            f"the judge leans to the answer shown {side}; it saw every pair in both orders, so the lean cancels in the rate"
+            f"the judge leans to the answer shown {side}; "
+            "it saw every pair in both orders, so the lean cancels in the rate"
         )
     if of_people is not None and of_people.shown:
         side = "left" if of_people.first.value > 0.5 else "right"
         notes.append(f"people lean to the {side}; sides are drawn, so the lean widens the interval and favours nobody")
-    n = len(rows)
+    return notes
+
+
+def _on_left_out(section: WinRates) -> list[str]:
+    """What has to be said of rows that nobody was asked about."""
+    n, n_data = section.n_rows, section.n_rows + section.n_left_out
+    missing = "an answer is better than none, and none on both sides is both bad"
     counted = (
-        (found.n_same, n, "rows have the same answer on both sides: ties that nobody was asked about"),
-        (
-            found.n_missing_a,
-            n,
-            f"rows have no answer of {found.a}; an answer is better than none, and none on both sides is both bad",
-        ),
-        (
-            found.n_missing_b,
-            n,
-            f"rows have no answer of {found.b}; an answer is better than none, and none on both sides is both bad",
-        ),
-        (found.n_unread, n, "rows have no two usable replies of the judge, and no part in its rate"),
-        (found.n_left_out, n + found.n_left_out, "rows of the data are left out: one side was not asked"),
+        (section.n_same, n, "rows have the same answer on both sides: ties that nobody was asked about"),
+        (section.n_missing_a, n, f"rows have no answer of {section.a}; {missing}"),
+        (section.n_missing_b, n, f"rows have no answer of {section.b}; {missing}"),
+        (section.n_unread, n, "rows have no two usable replies of the judge, and no part in its rate"),
+        (section.n_left_out, n_data, "rows of the data are left out: one side was not asked"),
     )
-    return replace(found, notes=(*notes, *(f"{count} of {of} {words}" for count, of, words in counted if count)))
+    return [f"{count} of {of} {words}" for count, of, words in counted if count]
 
 
 def _weak(pairs: Sequence[Pair]) -> tuple[WeakScores, ...]:
@@ -168,9 +177,9 @@ def _weak(pairs: Sequence[Pair]) -> tuple[WeakScores, ...]:
     if not labelled:
         return ()
     groups = [pair.group or pair.example.id for pair, _ in labelled]
-    found = []
+    scores = []
     for name, metric in (("ROUGE-L", by_name("rouge_l")), ("token F1", by_name("token_f1"))):
         a = [metric.score(pair.a, label, pair.example) for pair, label in labelled]
         b = [metric.score(pair.b, label, pair.example) for pair, label in labelled]
-        found.append(WeakScores(name, mean_interval(a, groups), mean_interval(b, groups)))
-    return tuple(found)
+        scores.append(WeakScores(name, mean_interval(a, groups), mean_interval(b, groups)))
+    return tuple(scores)

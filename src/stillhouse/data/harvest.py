@@ -144,7 +144,7 @@ def _example(call: Traced, judged: Feedback | None) -> Example:
         gold = judged.label
     elif judged is not None and judged.ok is True and judged.key is not None:
         gold = call.output
-    return Example("", call.input, gold, call.output, choices=call.choices, group=call.run)
+    return Example("", call.input, gold, teacher_label=call.output, choices=call.choices, group=call.run)
 
 
 def _row_of_equal(equal: Sequence[Example]) -> Example | None:

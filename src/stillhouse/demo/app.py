@@ -2,9 +2,9 @@
 
     stillhouse run app.py:main --input '{"question": "how many orders were delivered in Portugal?"}'
 
-`route` decides what answers a question: the shop's database, its help pages, or small talk. Steps without a body are answered by a model. The one named here
-is a stand-in, a script that knows the demo's own questions; name a real one with `--model openai:NAME`, or a student of yours with
-`--model route=student:runs/route-distill-1`.
+`route` decides what answers a question: the shop's database, its help pages, or small talk. A step without a body is
+answered by a model. The model named here is a stand-in, a script that knows the demo's own questions. Name a real one
+with `--model openai:NAME`, or a student of yours with `--model route=student:runs/route-distill-1`.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from stillhouse import flow, step
 from stillhouse.flow.tools import ToolError, search, sql
 
 HERE = Path(__file__).parent
-TRIES = 2  # at a query that the database refuses, after the first
+REPAIRS = 2  # of a query that the database refuses
 
 shop = sql(HERE / "shop.db", name="shop")
 pages = search(HERE / "pages", top=3, name="pages")
 
 
 @dataclass
-class Reply:
+class AssistantReply:
     """What the customer sees, and which way the question took."""
 
     route: str
@@ -36,7 +36,8 @@ async def route(question: str) -> Literal["sql", "search", "chat"]:
     """
     You are the first step of a shop's assistant: decide what answers the question.
     sql: it asks for figures, names, prices, stock or the state of an order, which are in the shop's database.
-    search: it asks how the shop works (returns, shipping, payment, warranty, accounts, care), which is on its help pages.
+    search: it asks how the shop works (returns, shipping, payment, warranty, accounts, care),
+    which is on its help pages.
     chat: it is small talk and asks for nothing of the two.
     """
 
@@ -45,7 +46,8 @@ async def route(question: str) -> Literal["sql", "search", "chat"]:
 async def to_sql(question: str) -> str:
     """
     Write one SQLite query that answers the question about a shop. Answer with the query alone.
-    Today is 2026-06-30. Dates are text, YYYY-MM-DD. Revenue is the sum of the totals of all orders, whatever their status. Money is in euros.
+    Today is 2026-06-30. Dates are text, YYYY-MM-DD. Money is in euros.
+    Revenue is the sum of the totals of all orders, whatever their status.
     customers(customer_id, name, city, country, joined)
     products(product_id, product, category, price, stock)
     orders(order_id, customer_id, product_id, quantity, total, date, status)
@@ -57,12 +59,18 @@ async def to_sql(question: str) -> str:
 
 @step
 async def mend_sql(question: str, query: str, problem: str) -> str:
-    """The database refused this SQLite query, and says why. Write one that works and answers the question. Answer with the query alone."""
+    """
+    The database refused this SQLite query, and says why. Write one that works and answers the question.
+    Answer with the query alone.
+    """
 
 
 @step
 async def answer(question: str, found: str) -> str:
-    """Answer the customer's question from what was found, and from nothing else. Name the page that you answer from, where there is one."""
+    """
+    Answer the customer's question from what was found, and from nothing else.
+    Name the page that you answer from, where there is one.
+    """
 
 
 @step
@@ -73,7 +81,7 @@ async def small_talk(question: str) -> str:
 async def rows_for(question: str) -> str:
     """The rows that answer the question; a query that the database refuses is mended, at most twice."""
     query = await to_sql(question)
-    for _ in range(TRIES):
+    for _ in range(REPAIRS):
         try:
             return await shop(query=query)
         except ToolError as problem:
@@ -82,12 +90,12 @@ async def rows_for(question: str) -> str:
 
 
 @flow(model="scripted:stillhouse.demo.stand_in:app_teacher")
-async def main(question: str) -> Reply:
+async def main(question: str) -> AssistantReply:
     """The assistant's answer to one question."""
     kind = await route(question)
     if kind == "chat":
-        return Reply(kind, await small_talk(question))
+        return AssistantReply(kind, await small_talk(question))
     if kind == "search":
-        return Reply(kind, await answer(question, await pages(query=question)))
+        return AssistantReply(kind, await answer(question, await pages(query=question)))
     rows, related = await asyncio.gather(rows_for(question), pages(query=question))
-    return Reply(kind, await answer(question, rows), see_also=related.splitlines()[0])
+    return AssistantReply(kind, await answer(question, rows), see_also=related.splitlines()[0])

@@ -1,4 +1,4 @@
-"""What the whole app should answer to a question of the demo: the route, and the rows or the page that the answer must rest on."""
+"""What the whole app should answer to a question of the demo: the route, and the rows or the page behind the answer."""
 
 import re
 import sqlite3
@@ -44,7 +44,7 @@ PAGES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """The right answer's ground. `query` where the database answers, `page` where a help page does."""
+    """What the right answer rests on: `query` where the database answers, `page` where a help page does."""
 
     route: str
     query: str | None = None
@@ -73,18 +73,21 @@ def rows_of(query: str) -> list[tuple[Any, ...]]:
 
 
 def holds(text: str, rows: Sequence[Sequence[Any]]) -> bool:
-    """Whether an answer's text names every value of the rows: numbers to two decimals, however their thousands are written; words without case."""
-    said = re.sub(r"(?<=\d),(?=\d{3})", "", text.casefold())
-    numbers = {round(float(number), 2) for number in re.findall(r"-?\d+(?:\.\d+)?", said)}
-    return all(_named(cell, said, numbers) for row in rows for cell in row)
+    """Whether an answer's text names every value of the rows.
+
+    Numbers count to two decimals, with or without commas for thousands; the case of words does not count.
+    """
+    plain = re.sub(r"(?<=\d),(?=\d{3})", "", text.casefold())
+    numbers = {round(float(number), 2) for number in re.findall(r"-?\d+(?:\.\d+)?", plain)}
+    return all(_named(cell, plain, numbers) for row in rows for cell in row)
 
 
-def _named(cell: Any, said: str, numbers: set[float]) -> bool:
+def _named(cell: Any, text: str, numbers: set[float]) -> bool:
     if cell is None:
         return True
     if isinstance(cell, int | float):
         return round(float(cell), 2) in numbers
-    return str(cell).casefold() in said
+    return str(cell).casefold() in text
 
 
 @cache

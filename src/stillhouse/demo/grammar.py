@@ -1,16 +1,17 @@
 """The demo's questions: a grammar that says one thing in hundreds of wordings, with gold SQL.
 
-An intent is one query (or one policy topic, or one kind of small talk) and the bodies that ask for it; a frame puts a body into a sentence ("could
-you tell me @"). Both are data, in `wordings_sql.toml` and `wordings_other.toml`:
+An intent is one query (or one policy topic, or one kind of small talk) and the bodies that ask for it. A frame puts a
+body into a sentence ("could you tell me @"). Both are data, in `wordings_sql.toml` and `wordings_other.toml`:
 
     [a|b|]     one of these, or nothing; nests
     <name>     the phrase of that name
     {slot}     a value; the query has a slot of the same name
     ~(...)     a clause that may also open the sentence: "orders ~(in {city})" also gives "in {city}, ... orders"
 
-A *wording* is a frame and a body with every choice made and its slots still open. A third of the wordings, chosen by their hash, never occurs in
-training rows and makes the test rows. Greetings, "please", case and punctuation are added to a row afterwards and do not make a wording new. Test
-wordings recombine phrases that training has seen in other company; questions from outside the grammar are in `handwritten.jsonl`.
+A *wording* is a frame and a body with every choice made and its slots still open. A third of the wordings, chosen by
+their hash, make the test rows and never occur in training rows. Greetings, "please", case and punctuation are added to
+a row afterwards and do not make a wording new. A test wording is a new combination of phrases that training rows hold;
+questions from outside the grammar are in `handwritten.jsonl`.
 """
 
 import hashlib
@@ -30,17 +31,19 @@ TaskName = Literal["route", "to_sql"]
 Part = Literal["train", "test"]
 
 ROUTE_SHARES = {"sql": 0.5, "search": 0.3, "chat": 0.2}
-_TRIES = 50  # for a question that is not there yet
+_TRIES = 50  # draws of a question that is not there yet, before an intent gives up its turn
 _OPENERS = ("hi, ", "hello, ", "hey, ", "hi there, ", "good morning, ", "ok, ", "please, ")
 _CLOSERS = (" please", ", please", ", thanks", ", thank you")
-_QUESTION = re.compile(
-    r"(^|[,:] )(how|what|what's|which|who|whose|when|where|is|are|do|does|did|can|could|would|will|may|until|any|from)\b"
-)
+_ASKS = "how|what|what's|which|who|whose|when|where|is|are|do|does|did|can|could|would|will|may|until|any|from"
+_QUESTION = re.compile(rf"(^|[,:] )({_ASKS})\b")
 
 
 @dataclass(frozen=True)
 class Intent:
-    """One thing to ask for. `patterns` are whole sentences in the notation above; `query` is None where the database does not answer."""
+    """One thing to ask for. `patterns`: whole sentences in the notation above.
+
+    `query`: None where it is not the database that answers.
+    """
 
     name: str
     label: str
@@ -59,7 +62,7 @@ class Intent:
         return re.compile("|".join(_as_regex(pattern, number) for number, pattern in enumerate(self.patterns)))
 
     def read(self, squashed: str) -> dict[str, str] | None:
-        """The values in a squashed question as the query spells them, or None where the question is not this intent's."""
+        """The values in a squashed question as the query spells them; None where it asks for something else."""
         match = self._regex.fullmatch(squashed)
         if match is None:
             return None
@@ -86,8 +89,9 @@ class Meaning:
 def make_rows(task: TaskName, n: int, seed: int = 0, part: Part = "train") -> list[Example]:
     """`n` different questions with gold labels: the route, or the SQL. `group` is the wording.
 
-    Intents take turns, so each is there as often as any other of its route; one that finds nothing new to say gives up its turn. Rows come shuffled,
-    and those of the two parts never share a wording. An id is made from the question, so a question keeps its id whatever `n` and `seed` are.
+    Intents take turns, so each is there as often as any other of its route; one that finds nothing new to say gives up
+    its turn. Rows come shuffled, and those of the two parts never share a wording. An id is made from the question, so
+    a question keeps its id whatever `n` and `seed` are.
     """
     rng = random.Random(f"{task} {part} {seed}")
     rows: dict[str, Example] = {}
@@ -160,7 +164,7 @@ def _with_phrases(pattern: str, phrases: Mapping[str, str]) -> str:
 
 
 def _as_regex(pattern: str, number: int) -> str:
-    """The pattern as a regular expression over squashed text; a slot becomes a group named after it and the pattern's number."""
+    """The pattern as a regular expression over squashed text. A slot becomes a group, named by slot and `number`."""
     parts = re.split(r"([\[\]|]|\{\w+\})", pattern)
     seen: dict[str, int] = {}
     pieces = []
@@ -175,7 +179,7 @@ def _as_regex(pattern: str, number: int) -> str:
 
 
 def _turns(task: TaskName, rng: random.Random) -> Iterator[Intent]:
-    """Intents without end: of the SQL route each in turn, of the routes by their shares."""
+    """Intents without end. Routes come by their shares; within a route no intent comes again before all others have."""
     shares = {"sql": 1.0} if task == "to_sql" else ROUTE_SHARES
     queues: dict[str, list[Intent]] = {label: [] for label in shares}
     while True:
@@ -200,13 +204,8 @@ def _row(task: TaskName, intent: Intent, part: Part, rng: random.Random) -> Exam
     label = intent.query.format_map(values) if task == "to_sql" and intent.query else intent.label
     key = hashlib.sha256(squash(question).encode()).hexdigest()
     group = f"{intent.name}-{hashlib.sha256(squash(wording).encode()).hexdigest()[:10]}"
-    return Example(
-        id=f"{task}-{key[:12]}",
-        input=question,
-        label=label,
-        group=group,
-        extra={"intent": intent.name, "wording": wording},
-    )
+    extra = {"intent": intent.name, "wording": wording}
+    return Example(f"{task}-{key[:12]}", question, label, group=group, extra=extra)
 
 
 def _polish(text: str, rng: random.Random, courtesies: bool) -> str:

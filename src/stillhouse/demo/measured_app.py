@@ -1,13 +1,12 @@
-"""The demo's whole app, run on questions with known answers: with the teacher in every step, and with the students in theirs.
+"""The demo's whole app, run on questions with known answers: with the teacher in every step, or with students.
 
-Each question is a run of its own, so a measurement that was stopped goes on where it was. What is right is judged from the journal: each step by its own gold
-answer, the whole by whether the reply names what it must.
+Each question is a run of its own, so a measurement that was stopped goes on where it was. What is right is judged from
+the journal: each step by its own gold answer, the whole by whether the reply names what it must.
 """
 
 import contextlib
 import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +25,11 @@ from stillhouse.records import Estimate, Progress
 from stillhouse.results.flow_test import Gap
 from stillhouse.store.journal import StepRow, open_journal
 
-AT_ONCE = 16
+AT_ONCE = 16  # questions
 
 
-@dataclass(frozen=True)
-class Judgement:
+@dataclass(frozen=True, kw_only=True)
+class JudgedQuestion:
     """One question: whether each judged step, and the whole, was right, and what it took."""
 
     question: str
@@ -42,9 +41,9 @@ class Judgement:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AppMeasured:
-    """The app on `n` questions with one set of models. Costs are per 1,000 questions; None: a part of them is not known."""
+    """The app on `n` questions with one set of models. Costs are per 1,000 questions; None: a part is not known."""
 
     models: Mapping[str, str]
     right: Estimate
@@ -52,7 +51,7 @@ class AppMeasured:
     gap: Gap
     cost_usd_per_1000: float | None
     latency_p50_s: float
-    judgements: tuple[Judgement, ...]
+    judgements: tuple[JudgedQuestion, ...]
 
 
 async def measure_app(
@@ -66,34 +65,49 @@ async def measure_app(
 ) -> AppMeasured:
     """Ask the app's flow each question, with these models in these steps ("*": every step), and judge the journal.
 
-    `usd_per_call` is what a call of a step costs where its model reports no cost of its own: a student on one's own machine.
+    `usd_per_call`: what a call of a step costs where its model reports no cost, as a student on one's own machine.
     """
     flow, store = load_flow(f"{app}:main"), app.parent / "app.db"
     database = ReadOnlyDatabase(app.parent / "shop.db")
-    done = 0
+    n_done = 0
 
-    async def judge(question: str) -> Judgement:
-        nonlocal done
-        judgement = await _ask(flow, store, question, models, usd_per_call, database)
-        done += 1
+    async def ask(question: str) -> JudgedQuestion:
+        nonlocal n_done
+        judged = await _ask(flow, store, question, models, usd_per_call, database)
+        n_done += 1
         if on_progress is not None:
-            on_progress(Progress(done, len(questions), what))
-        return judgement
+            on_progress(Progress(n_done, len(questions), what))
+        return judged
 
-    found = await bounded_map(judge, questions, at_once=AT_ONCE)
-    composed = [
-        Composed(_run_id(one.question, models), one.steps, tuple(one.judged.values()), one.right) for one in found
+    return _measured(await bounded_map(ask, questions, at_once=AT_ONCE), models)
+
+
+def _measured(answers: Sequence[JudgedQuestion], models: Mapping[str, str]) -> AppMeasured:
+    runs = [
+        Composed(_run_id(each.question, models), each.steps, tuple(each.judged.values()), each.right)
+        for each in answers
     ]
-    costs = [one.cost_usd for one in found]
+    steps_right = {
+        step: _share([each.judged[step] for each in answers if step in each.judged])
+        for step in _JUDGED_STEPS
+        if any(step in each.judged for each in answers)
+    }
+    cost = _sum_known([each.cost_usd for each in answers])
     return AppMeasured(
-        dict(models),
-        _share([one.right for one in found]),
-        {step: _share([one.judged[step] for one in found if step in one.judged]) for step in _judged_steps(found)},
-        composability_gap(composed, n_calls=sum(len(one.steps) for one in found)),
-        None if any(cost is None for cost in costs) else 1000 * sum(cost or 0.0 for cost in costs) / len(costs),
-        median(one.seconds for one in found),
-        tuple(found),
+        models=dict(models),
+        right=_share([each.right for each in answers]),
+        steps_right=steps_right,
+        gap=composability_gap(runs, n_calls=sum(len(each.steps) for each in answers)),
+        cost_usd_per_1000=None if cost is None else 1000 * cost / len(answers),
+        latency_p50_s=median(each.seconds for each in answers),
+        judgements=tuple(answers),
     )
+
+
+def _sum_known(costs: Sequence[float | None]) -> float | None:
+    """The sum; None where a part is not known."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None
 
 
 async def _ask(
@@ -103,28 +117,26 @@ async def _ask(
     models: Mapping[str, str],
     usd_per_call: Mapping[str, float | None],
     database: ReadOnlyDatabase,
-) -> Judgement:
+) -> JudgedQuestion:
     known = gold(question)
     if known is None:
         raise UserError(
             f"{question!r} is no question of the demo, so nobody knows its answer; ask it with `stillhouse run` instead"
         )
-    run = _run_id(question, models)
-    with contextlib.suppress(
-        StepError
-    ):  # a step that came to no answer leaves the whole wrong, and the journal says which
-        await flow.execute(
-            run, {"question": question}, store=store, models=models, app=str(store.parent / "app.py") + ":main"
-        )
+    run, app = _run_id(question, models), f"{store.parent / 'app.py'}:main"
+    with contextlib.suppress(StepError):  # a step that came to no answer: the whole is wrong, and the journal says why
+        await flow.execute(run, {"question": question}, store=store, models=models, app=app)
     with contextlib.closing(open_journal(store)) as journal:
         row, steps = journal.run(run), journal.steps(run)
         reply = None if row is None or row.result is None else json.loads(journal.text(row.result))
-    judged = _judge_steps(known, steps, database)
-    called = tuple(step.key[0] for step in steps)
-    costs = [_cost(step, usd_per_call) for step in steps if step.kind == "model"]
-    cost = None if any(one is None for one in costs) else sum(one or 0.0 for one in costs)
-    return Judgement(
-        question, known.route, called, judged, reply is not None and _right(known, reply), cost, _seconds(steps)
+    return JudgedQuestion(
+        question=question,
+        route=known.route,
+        steps=tuple(step.key[0] for step in steps),
+        judged=_judge_steps(known, steps, database),
+        right=reply is not None and _right(known, reply),
+        cost_usd=_sum_known([_cost(step, usd_per_call) for step in steps if step.kind == "model"]),
+        seconds=_seconds(steps),
     )
 
 
@@ -132,8 +144,11 @@ def _run_id(question: str, models: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps([question, dict(models)], sort_keys=True).encode()).hexdigest()[:20]
 
 
+_JUDGED_STEPS = ("route", "to_sql", "pages")
+
+
 def _judge_steps(known: Gold, steps: Sequence[StepRow], database: ReadOnlyDatabase) -> dict[str, bool]:
-    """Right or wrong for each step whose right answer is known; a step of a wrong branch is not judged, for there is none."""
+    """Right or wrong for each step whose right answer is known. In a wrong branch no step has a right answer."""
     by_name: dict[str, StepRow] = {step.key[0]: step for step in steps}  # of several tries the last
     judged = {"route": _output(by_name.get("route")) == known.route}
     if not judged["route"]:
@@ -148,7 +163,7 @@ def _judge_steps(known: Gold, steps: Sequence[StepRow], database: ReadOnlyDataba
 
 
 def _right(known: Gold, reply: Mapping[str, Any]) -> bool:
-    """Whether the whole is right: it went the right way, and its text names every value of the right rows, or the right page."""
+    """Whether the whole is right: by the right route, and its text names every value of the right rows, or the page."""
     if reply["route"] != known.route:
         return False
     if known.query is not None:
@@ -167,15 +182,11 @@ def _cost(step: StepRow, usd_per_call: Mapping[str, float | None]) -> float | No
 
 def _seconds(steps: Sequence[StepRow]) -> float:
     """From the first step's beginning to the last one's end."""
-    return max((step.started + step.seconds for step in steps), default=time.time()) - min(
-        (step.started for step in steps), default=time.time()
-    )
+    if not steps:
+        return 0.0
+    return max(step.started + step.seconds for step in steps) - min(step.started for step in steps)
 
 
 def _share(right: Sequence[bool]) -> Estimate:
     n = len(right)
     return Estimate(sum(right) / n, n, *clopper_pearson(sum(right), n, 0.95), 0.95, "Clopper-Pearson")
-
-
-def _judged_steps(found: Sequence[Judgement]) -> list[str]:
-    return sorted({step for one in found for step in one.judged}, key=("route", "to_sql", "pages").index)

@@ -1,7 +1,7 @@
 """The demo's shop: three tables in SQLite, generated from a seed, the same rows on every machine.
 
-Not a model of any real shop. Names, prices and dates are drawn independently of one another, except that each product has its own demand
-and each customer an own appetite, so "the best seller" and "the best customer" have clear answers.
+Not a model of any real shop. Names, prices and dates are drawn independently of one another, except that each product
+has its own demand and each customer an own appetite, so "the best seller" and "the best customer" have clear answers.
 """
 
 import random
@@ -21,9 +21,12 @@ N_ORDERS = 12_000
 N_CUSTOMERS = 240
 
 SCHEMA = """\
-CREATE TABLE customers (customer_id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, city TEXT NOT NULL, country TEXT NOT NULL, joined TEXT NOT NULL);
-CREATE TABLE products (product_id INTEGER PRIMARY KEY, product TEXT NOT NULL UNIQUE, category TEXT NOT NULL, price REAL NOT NULL, stock INTEGER NOT NULL);
-CREATE TABLE orders (order_id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL REFERENCES customers, product_id INTEGER NOT NULL REFERENCES products,
+CREATE TABLE customers (customer_id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, city TEXT NOT NULL, \
+country TEXT NOT NULL, joined TEXT NOT NULL);
+CREATE TABLE products (product_id INTEGER PRIMARY KEY, product TEXT NOT NULL UNIQUE, category TEXT NOT NULL, \
+price REAL NOT NULL, stock INTEGER NOT NULL);
+CREATE TABLE orders (order_id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL REFERENCES customers, \
+product_id INTEGER NOT NULL REFERENCES products,
   quantity INTEGER NOT NULL, total REAL NOT NULL, date TEXT NOT NULL, status TEXT NOT NULL);
 CREATE INDEX orders_by_customer ON orders (customer_id);
 CREATE INDEX orders_by_product ON orders (product_id);
@@ -62,34 +65,16 @@ CATEGORIES = {  # each product's plural is its name with an "s"
     "lighting": ("desk lamp", "floor lamp", "night light", "candle holder", "lantern"),
     "sports": ("yoga mat", "tennis racket", "football", "skipping rope", "bike helmet"),
 }
-STATUSES = {
-    "pending": 5,
-    "shipped": 7,
-    "delivered": 72,
-    "returned": 9,
-    "cancelled": 7,
-}  # how often, before the order's age counts
+# How often each is drawn; `_status` changes that with the order's age.
+STATUSES = {"pending": 5, "shipped": 7, "delivered": 72, "returned": 9, "cancelled": 7}
 _FIRST_NAMES = (
-    "Anna",
-    "Bruno",
-    "Clara",
-    "David",
-    "Elena",
-    "Felix",
-    "Greta",
-    "Hugo",
-    "Irene",
-    "Jonas",
-    "Karin",
-    "Lucas",
-    "Maria",
-    "Nora",
-    "Oscar",
-    "Paula",
+    *("Anna", "Bruno", "Clara", "David", "Elena", "Felix", "Greta", "Hugo"),
+    *("Irene", "Jonas", "Karin", "Lucas", "Maria", "Nora", "Oscar", "Paula"),
 )
 _LAST_NAMES = (
-    "Almeida", "Bauer", "Costa", "Dubois", "Egger", "Ferrari", "Garcia", "Hansen", "Keller", "Lindgren", "Moreau", "Novak", "Olsen", "Rossi", "Silva", "Weber",
-)  # fmt: skip
+    *("Almeida", "Bauer", "Costa", "Dubois", "Egger", "Ferrari", "Garcia", "Hansen"),
+    *("Keller", "Lindgren", "Moreau", "Novak", "Olsen", "Rossi", "Silva", "Weber"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +99,7 @@ class Product:
     stock: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """One row of `orders`; `total` = quantity * the product's price, `date` is an ISO date."""
 
@@ -186,7 +171,10 @@ def products(seed: int = 0) -> list[Product]:
 
 
 def orders(people: list[Customer], goods: list[Product], seed: int = 0) -> list[Order]:
-    """12,000 orders of one product each, in order of date, from the day its customer joined (or FIRST_DAY) until TODAY."""
+    """12,000 orders of one product each, in order of date.
+
+    A customer orders from the day on which they joined, but not before FIRST_DAY, until TODAY.
+    """
     rng = random.Random(f"orders {seed}")
     demand = list(accumulate(rng.uniform(0.3, 1.7) for _ in goods))
     appetite = list(accumulate(rng.uniform(0.3, 1.7) for _ in people))
@@ -201,22 +189,23 @@ def orders(people: list[Customer], goods: list[Product], seed: int = 0) -> list[
         quantity = rng.choices((1, 2, 3, 4, 5, 6, 8, 10), weights=(40, 22, 12, 8, 6, 5, 4, 3))[0]
         rows.append(
             Order(
-                number,
-                customer.customer_id,
-                good.product_id,
-                quantity,
-                round(quantity * good.price, 2),
-                day.isoformat(),
-                _status(rng, day),
+                order_id=number,
+                customer_id=customer.customer_id,
+                product_id=good.product_id,
+                quantity=quantity,
+                total=round(quantity * good.price, 2),
+                date=day.isoformat(),
+                status=_status(rng, day),
             )
         )
     return rows
 
 
 def _status(rng: random.Random, day: date) -> str:
-    """Of the last weeks' orders many are still pending or on their way; a few old ones got stuck there, so every status has orders in every month."""
-    open_weight = 4 if (TODAY - day).days < 60 else 0.5
-    weights = [
-        weight * open_weight if status in ("pending", "shipped") else weight for status, weight in STATUSES.items()
-    ]
-    return rng.choices(tuple(STATUSES), weights)[0]
+    """Many orders of the last weeks are still pending or on their way.
+
+    A few old ones got stuck there, so every status has orders in every month.
+    """
+    often = 4 if (TODAY - day).days < 60 else 0.5
+    weights = {**STATUSES, **{status: often * STATUSES[status] for status in ("pending", "shipped")}}
+    return rng.choices(tuple(weights), tuple(weights.values()))[0]

@@ -1,6 +1,6 @@
 """The values that a question can name: how they are said, and how the query spells them.
 
-Months, days and "last year" are said with their preposition, because "in March 2025" and "last month" take different ones.
+Months, days and "last year" are said with their preposition: it is "in March 2025", but "last month" takes none.
 """
 
 import random
@@ -13,42 +13,32 @@ from functools import cached_property
 from stillhouse.demo import shop
 
 _MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
 )
 
 
 @dataclass(frozen=True)
 class Slot:
-    """`said` maps each way to say a value to the value's spelling in SQL; `column` is the slot's name in queries."""
+    """`ways` maps each way to say a value to the value's spelling in SQL; `column` is the slot's name in queries."""
 
     column: str
-    said: Mapping[str, str]
+    ways: Mapping[str, str]
 
     @cached_property
     def _texts(self) -> dict[str, list[str]]:
         by_value: dict[str, list[str]] = {}
-        for text, value in self.said.items():
+        for text, value in self.ways.items():
             by_value.setdefault(value, []).append(text)
         return by_value
 
     @cached_property
     def _by_squashed(self) -> dict[str, str]:
-        return {squash(text): value for text, value in self.said.items()}
+        return {squash(text): value for text, value in self.ways.items()}
 
     @cached_property
     def regex(self) -> str:
-        """Matches all ways to say a value, squashed; longest first, and numbers as digits, for there may be thousands."""
+        """Matches all ways to say a value, squashed; or any number, where the values are (thousands of) numbers."""
         if all(text.isdigit() for text in self._by_squashed):
             return "[1-9][0-9]*"
         return "|".join(sorted(map(re.escape, self._by_squashed), key=len, reverse=True))
@@ -59,7 +49,7 @@ class Slot:
         return value, rng.choice(self._texts[value])
 
     def value(self, squashed: str) -> str | None:
-        """The value that is said so; None where it is none of ours."""
+        """The value that is said so, or None."""
         return self._by_squashed.get(squashed)
 
 
@@ -73,45 +63,45 @@ def _same(values: Iterable[str]) -> dict[str, str]:
 
 
 def _months() -> dict[str, str]:
-    said: dict[str, str] = {}
+    ways: dict[str, str] = {}
     for number in range(24):
         year, month = divmod(shop.FIRST_DAY.year * 12 + shop.FIRST_DAY.month - 1 + number, 12)
         name, value = _MONTHS[month], f"{year}-{month + 1:02}"
-        said |= {
+        ways |= {
             f"in {name} {year}": value,
             f"during {name} {year}": value,
             f"in {name} of {year}": value,
             f"in {name[:3]} {year}": value,
         }
-    return said | {
+    return ways | {
         "this month": f"{shop.TODAY:%Y-%m}",
         "last month": f"{shop.TODAY.replace(day=1) - timedelta(1):%Y-%m}",
     }
 
 
 def _years() -> dict[str, str]:
-    said: dict[str, str] = {}
+    ways: dict[str, str] = {}
     for year in range(shop.FIRST_DAY.year, shop.TODAY.year + 1):
-        said |= {f"in {year}": str(year), f"during {year}": str(year), f"in the year {year}": str(year)}
-    return said | {"this year": str(shop.TODAY.year), "last year": str(shop.TODAY.year - 1)}
+        ways |= {f"in {year}": str(year), f"during {year}": str(year), f"in the year {year}": str(year)}
+    return ways | {"this year": str(shop.TODAY.year), "last year": str(shop.TODAY.year - 1)}
 
 
 def _days() -> dict[str, str]:
-    said: dict[str, str] = {}
+    ways: dict[str, str] = {}
     day = shop.FIRST_DAY
     while day <= shop.TODAY:
         value = day.isoformat()
-        said |= {
+        ways |= {
             f"on {day.day} {_MONTHS[day.month - 1]} {day.year}": value,
             f"on {_MONTHS[day.month - 1]} {day.day}, {day.year}": value,
             f"on {value}": value,
         }
         day += timedelta(1)
-    return said | {"today": shop.TODAY.isoformat(), "yesterday": (shop.TODAY - timedelta(1)).isoformat()}
+    return ways | {"today": shop.TODAY.isoformat(), "yesterday": (shop.TODAY - timedelta(1)).isoformat()}
 
 
 def _since() -> dict[str, str]:
-    said: dict[str, str] = {}
+    ways: dict[str, str] = {}
     for days, others in (
         (7, ("week", "seven days")),
         (14, ("two weeks", "fortnight")),
@@ -121,8 +111,8 @@ def _since() -> dict[str, str]:
     ):
         value = (shop.TODAY - timedelta(days)).isoformat()
         for span in (f"{days} days", *others):
-            said |= {f"in the last {span}": value, f"in the past {span}": value, f"over the last {span}": value}
-    return said
+            ways |= {f"in the last {span}": value, f"in the past {span}": value, f"over the last {span}": value}
+    return ways
 
 
 def _amounts(amounts: Iterable[int]) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """The demo's teacher when there is no key and no network: a script, not a model.
 
-It knows the grammar and the hand-written questions, and is wrong on a fixed 3 % of questions, chosen by their hash: so it stands in for a good teacher
-of known accuracy. Nothing about a real model's quality follows from it, and every table that shows it calls it a stand-in. Its tokens are priced as
-those of `PRICED_AS`, so that money can be shown at all.
+It knows the grammar and the hand-written questions, and is wrong on a fixed 3 % of questions, chosen by their hash. So
+it stands in for a good teacher of known accuracy. Nothing about a real model's quality follows from it, and every table
+that shows it calls it a stand-in. Its tokens are priced as those of `PRICED_AS`, so that money can be shown at all.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from stillhouse.records import Example
 ERROR_RATE = 0.03
 PRICED_AS = "gpt-6-luna"  # the cheapest current model of its maker: a dearer one would flatter the students' break-even
 
-# How a query goes wrong: the first of these slips that applies and changes the query's result. Kinds of error that text-to-SQL models make.
+# Kinds of error that text-to-SQL models make. Of these the first that applies and changes the query's result is made.
 _SLIPS = (
     (r" AND \w+ (=|LIKE) '[^']*'", ""),  # forgets a condition
     (r"SUM\(quantity\)", "COUNT(*)"),  # counts orders instead of units
@@ -58,7 +58,7 @@ class Asked(Protocol):
 
 @dataclass(frozen=True)
 class StandIn:
-    """A scripted teacher of one task: called with a request and, where there is one, its example; gives the reply's text.
+    """A scripted teacher of one task. It is called with a request and, where there is one, its example.
 
     `priced_as` names the model by whose prices its tokens are counted; `stand_in` marks it wherever it is shown.
     """
@@ -69,15 +69,16 @@ class StandIn:
     stand_in: bool = True
 
     def __call__(self, request: Asked, example: Example | None = None) -> str:
-        question = example.text if example is not None else None
-        for text in [question] if question is not None else _candidates(request):
-            gold = known_answer(self.task, text)
+        """The reply's text."""
+        candidates = _candidates(request) if example is None else [example.text]
+        for question in candidates:
+            gold = known_answer(self.task, question)
             if gold is not None:
-                return wrong_answer(self.task, gold, text) if errs(self.task, text) else gold
-        asked = question if question is not None else next(iter(_candidates(request)), "")
+                return wrong_answer(self.task, gold, question) if errs(self.task, question) else gold
+        unknown = candidates[0] if candidates else ""
         raise TeacherError(
-            f"the stand-in teacher does not know the question {asked[:80]!r}: it is a script that knows the demo's own questions; "
-            "name a real teacher with --teacher to ask others"
+            f"the stand-in teacher does not know the question {unknown[:80]!r}: it is a script that knows the demo's "
+            "own questions; name a real teacher with --teacher to ask others"
         )
 
 
@@ -91,29 +92,31 @@ SMALL_TALK = "Happy to chat! I can also look up orders, products and customers, 
 
 @dataclass(frozen=True)
 class AppStandIn:
-    """The same for all steps of the demo's app, which it tells apart by their instructions."""
+    """A scripted teacher of all steps of the demo's app, which it tells apart by their instructions."""
 
     name: str = "stand-in for a teacher (the app)"
     priced_as: str = PRICED_AS
     stand_in: bool = True
 
     def __call__(self, request: Asked, example: Example | None = None) -> str:
+        """The reply's text."""
         instruction = str(request.messages[0]["content"])
-        given = example.input if example is not None else {}
+        arguments = example.input if example is not None else {}
         if instruction.startswith("You are the first step"):
             return route_teacher(request, example)
         if instruction.startswith(("Write one SQLite query", "The database refused")) and example is not None:
-            question = str(given["question"]) if isinstance(given, Mapping) else str(given)
+            question = str(arguments["question"]) if isinstance(arguments, Mapping) else str(arguments)
             known = gold(question)
             if known is not None and known.query is None:
                 return NO_QUERY
             return sql_teacher(request, replace(example, input=question))
-        if instruction.startswith("Answer the customer's question") and isinstance(given, Mapping):
-            return _from_found(str(given["question"]), str(given["found"]))
+        if instruction.startswith("Answer the customer's question") and isinstance(arguments, Mapping):
+            return _from_found(str(arguments["question"]), str(arguments["found"]))
         if instruction.startswith("You are a shop's friendly assistant"):
             return SMALL_TALK
         raise TeacherError(
-            f"the stand-in teacher does not know the step that is asked by {instruction[:80]!r}; name a real teacher with --model"
+            f"the stand-in teacher does not know the step that is asked by {instruction[:80]!r}; "
+            "name a real teacher with --model"
         )
 
 
@@ -121,7 +124,7 @@ app_teacher = AppStandIn()
 
 
 def _from_found(question: str, found: str) -> str:
-    """What was found, in a sentence: of several pages the right one, where it is among them."""
+    """What was found, in a sentence. Where several pages were found and the right one is among them, that one alone."""
     known = gold(question)
     if known is not None and known.page is not None and known.page in found:
         return f"On our page {known.page}: {found.partition(known.page)[2].strip()[:600]}"
@@ -130,9 +133,9 @@ def _from_found(question: str, found: str) -> str:
 
 def known_answer(task: TaskName, question: str) -> str | None:
     """The gold answer to a question of the demo; None for any other text."""
-    found = _handwritten_answers(task).get(squash(question))
-    if found is not None:
-        return found
+    handwritten_answer = _handwritten_answers(task).get(squash(question))
+    if handwritten_answer is not None:
+        return handwritten_answer
     meaning = parse(question)
     if meaning is None:
         return None
@@ -162,7 +165,10 @@ def _hash(salt: str, question: str) -> int:
 
 
 def _candidates(request: Asked) -> list[str]:
-    """Where the question may be in the last message: all of it, or one of its lines, last first, without a `Name:` before it."""
+    """What may be the question in the last message: all of it, or one of its lines, the last line first.
+
+    Each is tried as it is, and without a `Name:` before it.
+    """
     content = str(request.messages[-1]["content"]) if request.messages else ""
     lines = [line.strip() for line in reversed(content.splitlines()) if line.strip()]
     return [text for line in (content.strip(), *lines) for text in (line, re.sub(r"^\w+:\s*", "", line))]

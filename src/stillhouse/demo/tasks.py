@@ -1,4 +1,4 @@
-"""The demo's two tasks as a user would have them: a folder with the shop's database and, per task, task.toml and data files.
+"""The demo's two tasks as a user would have them: a folder with the shop's database, and for each task its files.
 
 FOLDER/app.py   the assistant itself, a flow
 FOLDER/shop.db  pages/
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from stillhouse.data.dataset import write_examples
 from stillhouse.demo import shop
@@ -19,10 +20,8 @@ from stillhouse.errors import ExistsError
 from stillhouse.records import Example
 from stillhouse.runs import write_atomic
 
-SIZES: Mapping[TaskName, tuple[int, int]] = {
-    "route": (4000, 2000),
-    "to_sql": (4000, 1000),
-}  # rows to train on (before the split), rows to test on
+# Rows to train on (before the split), and rows to test on.
+SIZES: Mapping[TaskName, tuple[int, int]] = {"route": (4000, 2000), "to_sql": (4000, 1000)}
 
 
 def write_project(
@@ -30,7 +29,8 @@ def write_project(
 ) -> dict[TaskName, Path]:
     """Write the demo's project into a new or empty folder; returns each task's `task.toml`.
 
-    All rows carry gold labels; that students learn from the teacher's is what task.toml says. Raises ExistsError where the folder holds anything.
+    All rows carry gold labels; task.toml says that students learn from the teacher's labels. Raises ExistsError where
+    the folder holds anything.
     """
     if folder.exists() and any(folder.iterdir()):
         raise ExistsError(f"{folder}: is not empty; give a new folder, or remove this one")
@@ -51,13 +51,14 @@ def write_project(
 
 @cache
 def handwritten(task: TaskName) -> tuple[Example, ...]:
-    """The questions written one by one, which no wording of the grammar produces; for `to_sql` those that the database answers."""
+    """The questions that were written one by one, outside the grammar; for `to_sql` those that the database answers."""
     lines = files(__package__).joinpath("handwritten.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     if task == "route":
-        kept = ("route", "sql", "page")
-        return tuple(
-            Example(row["id"], row["input"], label=row["route"], extra={key: row[key] for key in kept if key in row})
-            for row in rows
-        )
-    return tuple(Example(row["id"], row["input"], label=row["sql"]) for row in rows if row["route"] == "sql")
+        return tuple(Example(row["id"], row["input"], row["route"], extra=_ground(row)) for row in rows)
+    return tuple(Example(row["id"], row["input"], row["sql"]) for row in rows if row["route"] == "sql")
+
+
+def _ground(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The route, and what the answer rests on."""
+    return {key: row[key] for key in ("route", "sql", "page") if key in row}

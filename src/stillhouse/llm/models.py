@@ -197,9 +197,8 @@ def worked_examples(task: Task) -> tuple[Example, ...]:
         try:
             row = json.loads(text)
             choices = tuple(row["choices"]) if row.get("choices") else None
-            shots.append(
-                Example(f"worked {line}", row["input"], str(row["label"]), None, row.get("rationale"), choices)
-            )
+            rationale, label = row.get("rationale"), str(row["label"])
+            shots.append(Example(f"worked {line}", row["input"], label, teacher_rationale=rationale, choices=choices))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise TaskFileError(
                 f"{path}:{line}: a worked example needs `input` and `label` ({error}); mend the row"

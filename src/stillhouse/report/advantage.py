@@ -113,7 +113,7 @@ def _crossing(picture: AdvantagePicture, frame: Frame) -> list[Markup]:
         return []
 
     def on_axis(n: float) -> float:
-        """A crossing may lie just outside the sizes, and a size of 0 has no place on a log axis."""
+        """The size, or the axis's end: a crossing may lie just outside the sizes, and 0 has no place on a log axis."""
         return min(max(n, frame.x.low), frame.x.high)
 
     path, shown = picture.curves[0].path, on_axis(picture.n_star)

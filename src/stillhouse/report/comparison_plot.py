@@ -13,18 +13,18 @@ _EDGE, _BAR_TOP, _BAR = 4, 22, 30
 _ROW, _FOOT = 40, 44
 
 
-def comparison_drawing(found: WinRates, name: str = "win-rate") -> Markup:
+def comparison_drawing(win_rates: WinRates, name: str = "win-rate") -> Markup:
     """The plot in two widths. `name` tells drawings on one page apart."""
-    return two_widths(lambda width: comparison_plot(found, width, name), WIDE, NARROW)
+    return two_widths(lambda width: comparison_plot(win_rates, width, name), WIDE, NARROW)
 
 
-def comparison_plot(found: WinRates, width: int = WIDE, name: str = "win-rate") -> Markup:
+def comparison_plot(win_rates: WinRates, width: int = WIDE, name: str = "win-rate") -> Markup:
     """A bar of how the rows fell, and below it a line for each win rate."""
     top = _BAR_TOP + _BAR + 46
-    bottom = top + _ROW * len(found.estimates)
+    bottom = top + _ROW * len(win_rates.estimates)
     x = Scale(0.0, 1.0, _EDGE + 14, width - _EDGE - 18)
-    body = [_tally(found, width), *_axis(found, x, top, bottom)]
-    for index, (what, estimate) in enumerate(found.estimates):
+    body = [_tally(win_rates, width), *_axis(win_rates, x, top, bottom)]
+    for index, (what, estimate) in enumerate(win_rates.estimates):
         y = top + _ROW * index + 26
         colour = "s1" if index == 0 else "faint"
         if estimate.low is not None and estimate.high is not None:
@@ -36,16 +36,16 @@ def comparison_plot(found: WinRates, width: int = WIDE, name: str = "win-rate") 
         if svg.CHAR_PX * len(label) >= width:  # no room for the numbers: the table beside the plot has them
             label = svg.wrapped(what, width - 2 * _EDGE, lines=1)[0]
         body.append(svg.text(_EDGE, y - 11, label, f"label halo {colour}"))
-    told = [f"{part}: {numbers.count(count)}" for part, count, _ in _parts(found)]
-    told += [f"{what}: {numbers.described(estimate)}" for what, estimate in found.estimates]
-    return svg.figure(f"{name}-{width}", width, bottom + _FOOT, found.sentence, ". ".join(told) + ".", *body)
+    told = [f"{part}: {numbers.count(count)}" for part, count, _ in _parts(win_rates)]
+    told += [f"{what}: {numbers.described(estimate)}" for what, estimate in win_rates.estimates]
+    return svg.figure(f"{name}-{width}", width, bottom + _FOOT, win_rates.sentence, ". ".join(told) + ".", *body)
 
 
-def _axis(found: WinRates, x: Scale, top: float, bottom: float) -> list[Markup]:
+def _axis(win_rates: WinRates, x: Scale, top: float, bottom: float) -> list[Markup]:
     """The axis of win rates, the line at one half, and the gate's margin as a shade."""
     parts = [svg.line(x.start, bottom, x.end, bottom, "axis"), svg.line(x(0.5), top - 8, x(0.5), bottom, "reference")]
-    if found.decided is not None:
-        least = x(0.5 - found.decided.margin)
+    if win_rates.decided is not None:
+        least = x(0.5 - win_rates.decided.margin)
         parts.append(svg.rect(least, top - 8, x(0.5) - least, bottom - top + 8, "window"))
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         parts.append(svg.line(x(tick), bottom, x(tick), bottom + 4, "axis"))
@@ -54,9 +54,9 @@ def _axis(found: WinRates, x: Scale, top: float, bottom: float) -> list[Markup]:
     return parts
 
 
-def _parts(found: WinRates) -> list[tuple[str, int, str]]:
+def _parts(win_rates: WinRates) -> list[tuple[str, int, str]]:
     """The parts of the bar from left to right: (name, rows, colour)."""
-    tally = found.tally
+    tally = win_rates.tally
     return [
         ("A wins", tally.wins, "s1"),
         ("ties", tally.ties, "faint"),
@@ -65,12 +65,12 @@ def _parts(found: WinRates) -> list[tuple[str, int, str]]:
     ]
 
 
-def _tally(found: WinRates, width: int) -> Markup:
+def _tally(win_rates: WinRates, width: int) -> Markup:
     """One bar of all rows. Each part has its words above it where they fit, and in the table in any case."""
     left, parts = float(_EDGE), []
     taken = 0.0  # pixels from the left that the words above the bar have used
-    for name, count, colour in _parts(found):
-        wide = (width - 2 * _EDGE) * count / found.tally.n
+    for name, count, colour in _parts(win_rates):
+        wide = (width - 2 * _EDGE) * count / win_rates.tally.n
         parts.append(svg.rect(left, _BAR_TOP, max(0.0, wide - 1.5), _BAR, f"bar {colour}"))
         words = f"{name} {numbers.count(count)}"
         needed = svg.CHAR_PX * len(words)

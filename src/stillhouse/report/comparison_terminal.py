@@ -21,39 +21,39 @@ def shown_check(what: str, estimate: Estimate) -> str:
     return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
-def comparison_text(found: WinRates) -> RenderableType:
+def comparison_text(win_rates: WinRates) -> RenderableType:
     """For a terminal of 80 columns: the heading, the bar, every rate, the checks, what has to be said."""
     lines: list[RenderableType] = [
-        Text(found.heading[0].upper() + found.heading[1:], style="bold"),
-        Text(f"{found.sentence}."),
-        Text(bar(found.tally)),
-        _rates(found),
-        *([_checks(found)] if found.checks else []),
-        *(Text(note, style="dim") for note in found.notes),
+        Text(win_rates.heading[0].upper() + win_rates.heading[1:], style="bold"),
+        Text(f"{win_rates.sentence}."),
+        Text(bar(win_rates.tally)),
+        _rates(win_rates),
+        *([_checks(win_rates)] if win_rates.checks else []),
+        *(Text(note, style="dim") for note in win_rates.notes),
     ]
-    if found.weak:
-        weak = [f"{each.metric} {numbers.described(each.a)} and {numbers.described(each.b)}" for each in found.weak]
+    if win_rates.weak:
+        weak = [f"{each.metric} {numbers.described(each.a)} and {numbers.described(each.b)}" for each in win_rates.weak]
         lines.append(Text(f"Weak evidence, shared words with the labels: {'; '.join(weak)}", style="dim"))
-    if (decided := found.decided) is not None:
+    if (decided := win_rates.decided) is not None:
         style = {"pass": "green", "fail": "red"}.get(decided.answer, "yellow")
         lines.append(Text.assemble(("Gate: ", "dim"), (decided.sentence, style)))
     return Group(*lines)
 
 
-def _rates(found: WinRates) -> Table:
+def _rates(win_rates: WinRates) -> Table:
     table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(Text(f"win rate of {found.a}, by"), overflow="fold")
+    table.add_column(Text(f"win rate of {win_rates.a}, by"), overflow="fold")
     for head in ("%", "interval, %", "n"):
         table.add_column(head, justify="right", no_wrap=True)
-    for index, (name, estimate) in enumerate(found.estimates):
+    for index, (name, estimate) in enumerate(win_rates.estimates):
         cells = (numbers.bare(estimate.value), numbers.interval(estimate), numbers.count(estimate.n))
         table.add_row(Text(name), *cells, style="bold" if index == 0 else "")
     return table
 
 
-def _checks(found: WinRates) -> Table:
+def _checks(win_rates: WinRates) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    for what, estimate, read in found.checks:
+    for what, estimate, read in win_rates.checks:
         note = Text(f"n = {numbers.count(estimate.n)}; {read}", style="dim")
         table.add_row(Text(what), Text(shown_check(what, estimate)), note)
     return table

@@ -15,27 +15,29 @@ RINGS, HALF, NARROW = 560, 520, 328
 _LEFT, _TOP, _FOOT, _HEIGHT = 50, 30, 46, 270
 
 
-def render_diversity(found: Diversity) -> str:
+def render_diversity(diversity: Diversity) -> str:
     """The HTML."""
     return (
-        templates().get_template("diversity.html.j2").render(page=found, drawings=_drawings(found), version=__version__)
+        templates()
+        .get_template("diversity.html.j2")
+        .render(page=diversity, drawings=_drawings(diversity), version=__version__)
     )
 
 
-def _drawings(found: Diversity) -> dict[str, Markup]:
+def _drawings(diversity: Diversity) -> dict[str, Markup]:
     """Every plot by its name in the template, which leaves out the empty ones."""
 
     def verbs(width: int) -> Markup:
-        return sunburst("verbs", "Root verbs and their direct objects", found.verbs, width)
+        return sunburst("verbs", "Root verbs and their direct objects", diversity.verbs, width)
 
     def lengths(width: int) -> Markup:
-        return histogram("lengths", "Words per text", "words", found.lengths, width, numbers.count)
+        return histogram("lengths", "Words per text", "words", diversity.lengths, width, numbers.count)
 
     def nearest(width: int) -> Markup:
-        return histogram("nearest", "Similarity to the nearest", "ROUGE-L", found.nearest, width, _tenth)
+        return histogram("nearest", "Similarity to the nearest", "ROUGE-L", diversity.nearest, width, _tenth)
 
     def curve(width: int) -> Markup:
-        return acceptance("curve", found.curve, width)
+        return acceptance("curve", diversity.curve, width)
 
     return {
         "verbs": two_widths(verbs, RINGS, NARROW),

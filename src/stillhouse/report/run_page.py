@@ -15,7 +15,7 @@ from stillhouse.flow.picture.executed import executed
 from stillhouse.flow.trace import Node, Trace, busy_s, failing, totals
 from stillhouse.report.flow_graph import NARROW, WIDE, flow_graph
 from stillhouse.report.html import templates, two_widths
-from stillhouse.report.timeline import timeline
+from stillhouse.report.timeline import one_row_per_step, timeline
 from stillhouse.report.trace_rows import TraceRows
 from stillhouse.report.trace_words import NOTHING, cost, plural, short, tokens
 
@@ -56,6 +56,7 @@ def render_run(trace: Trace) -> str:
             result=None if run.result is None else _pretty(run.result),
             models=sorted(run.facts.get("models", {}).items()),
             totals=totals(trace.rows),
+            one_row_per_step=one_row_per_step(trace),
             rows=rows.rows(),
             left_out=rows,
             drawings={

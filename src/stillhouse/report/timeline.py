@@ -55,9 +55,19 @@ class _Clock:
         return self.right
 
 
+def one_row_per_step(trace: Trace) -> bool:
+    """Whether the calls are so many that a row stands for all calls of a step."""
+    return len(_drawn(trace)) > MOST_ROWS
+
+
+def _drawn(trace: Trace) -> list[Node]:
+    """The calls that took time of the machine's."""
+    return [node for node in trace.walk() if node.row.kind not in ("value", "human")]
+
+
 def timeline(trace: Trace, width: int) -> Markup:
     """The drawing; empty where nothing ran."""
-    drawn = [node for node in trace.walk() if node.row.kind not in ("value", "human")]
+    drawn = _drawn(trace)
     if not drawn:
         return Markup("")
     rows = _rows(drawn)
