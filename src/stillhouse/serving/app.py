@@ -91,8 +91,8 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT (or cancellation), finish the requests under way, and return.
 
-    A second signal does not wait for them. Signals are heard in the main thread alone; elsewhere cancel it. `port` 0 takes a free port. `on_ready` gets
-    the base URL for clients, e.g. "http://127.0.0.1:8000/v1".
+    A second signal does not wait for them. Signals are heard in the main thread alone; in another thread, cancel it.
+    `port` 0 takes a free port. `on_ready` gets the base URL for clients, e.g. "http://127.0.0.1:8000/v1".
 
     Raises UserError for an address that others can reach without a key, or that cannot be listened on.
     """
