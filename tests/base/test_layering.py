@@ -20,6 +20,7 @@ BASE = {
     "session",
     "event_loop",
     "runs",
+    "jsonl",
     "user_code",
     "numbers",
     "openers",

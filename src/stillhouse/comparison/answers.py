@@ -3,7 +3,6 @@
 They come from any predictor, from an arm of a run, or from a file of answers.
 """
 
-import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError, UserError
+from stillhouse.jsonl import read_jsonl
 from stillhouse.llm.ledger import Ledger
 from stillhouse.records import Example
 from stillhouse.serving.predictors import open_predictor
@@ -105,16 +105,7 @@ def file_answers(path: Path) -> dict[str, str | None]:
 
 def _rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """The objects of a JSONL file with their lines. Raises DatasetError for the first line that holds none."""
-    rows = []
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            for line, text in enumerate(file, start=1):
-                if text.strip():
-                    rows.append((line, json.loads(text)))
-    except json.JSONDecodeError as error:
-        raise DatasetError(f"{path}:{line}: not valid JSON ({error}); mend the row") from None
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: cannot be read ({error}); give JSONL in UTF-8, or the same gzipped") from None
+    rows = list(read_jsonl(path))
     for line, row in rows:
         if not isinstance(row, dict):
             raise DatasetError(f"{path}:{line}: {str(row)[:40]!r} is not an object with id and answer; mend the row")

@@ -1,1 +1,1 @@
-"""Datasets on disk and how they are split: the rows a user brings, refused where they break the contract."""
+"""Datasets on disk and how they are split: rows are refused where they break the contract, and where they leak."""

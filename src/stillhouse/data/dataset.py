@@ -5,7 +5,6 @@ counted and reported instead. A fingerprint over the rows as read goes into ever
 the rows that made it.
 """
 
-import gzip
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError
+from stillhouse.jsonl import UNREADABLE, numbered_lines
 from stillhouse.records import Example
 from stillhouse.runs import write_atomic
 from stillhouse.task import Task
@@ -195,18 +195,15 @@ def _no_object(row: Any) -> _BadRow:
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            for line, raw in enumerate(file, start=1):
-                if not raw.strip():
-                    continue
-                try:
-                    row = json.loads(raw)
-                except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                    torn = "" if raw.endswith(b"\n") else _TORN
-                    yield line, _BadRow(f"not valid JSON: {error}{torn}")
-                    continue
-                yield line, row if isinstance(row, dict) else _no_object(row)
-    except (EOFError, gzip.BadGzipFile, OSError) as error:
+        for line, text in numbered_lines(path):
+            try:
+                row = json.loads(text)
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                torn = "" if text.endswith(b"\n") else _TORN
+                yield line, _BadRow(f"not valid JSON: {error}{torn}")
+                continue
+            yield line, row if isinstance(row, dict) else _no_object(row)
+    except UNREADABLE as error:
         raise DatasetError(f"{path}: cannot be read to its end ({error}); copy or make the file again") from None
 
 

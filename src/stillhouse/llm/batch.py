@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stillhouse.errors import BudgetError, StillhouseError, StorageError, TeacherError, UserError
+from stillhouse.jsonl import numbered_lines
 from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
@@ -284,7 +285,7 @@ class Batches:
 
     def _requests(self, sent: _SentBatch) -> dict[str, Request]:
         try:
-            rows = [json.loads(line) for line in self._beside(sent).read_text(encoding="utf-8").split("\n") if line]
+            rows = [json.loads(line) for _, line in numbered_lines(self._beside(sent))]
             requests = [Request(**{**row, "messages": tuple(row["messages"])}) for row in rows]
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise StorageError(

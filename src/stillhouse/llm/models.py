@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stillhouse.errors import KeyMissingError, ModelNameError, TaskFileError, UserError
+from stillhouse.jsonl import numbered_lines
 from stillhouse.llm.batch import BatchApi, Batches
 from stillhouse.llm.client import ChatClient
 from stillhouse.llm.dialect import ModelDialect
@@ -186,19 +187,15 @@ def worked_examples(task: Task) -> tuple[Example, ...]:
     path = task.resolve(task.teacher.examples)
     if not path.is_file():
         raise TaskFileError(f"{path}: no such file of worked examples; mend `examples` in [teacher]")
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise TaskFileError(f"{path}: not valid UTF-8 ({error}); mend the file of worked examples") from None
     shots = []
-    for line, text in enumerate(lines, start=1):
-        if not text.strip():
-            continue
+    for line, text in numbered_lines(path):
         try:
             row = json.loads(text)
             choices = tuple(row["choices"]) if row.get("choices") else None
             rationale, label = row.get("rationale"), str(row["label"])
             shots.append(Example(f"worked {line}", row["input"], label, teacher_rationale=rationale, choices=choices))
+        except UnicodeDecodeError as error:
+            raise TaskFileError(f"{path}: not valid UTF-8 ({error}); mend the file of worked examples") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise TaskFileError(
                 f"{path}:{line}: a worked example needs `input` and `label` ({error}); mend the row"

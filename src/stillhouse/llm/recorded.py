@@ -5,16 +5,15 @@ reply as it came, which the task's rule reads anew each time. Where known it als
 `teacher_scores`, `teacher_confidence`, `usage`, `cost_usd`, `latency_s` and `provenance`.
 """
 
-import gzip
 import json
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError, ModelNameError
+from stillhouse.jsonl import read_jsonl
 from stillhouse.llm.parsing import ParsedReply, answer_pattern, parse_reply
 from stillhouse.llm.prices import Price
 from stillhouse.records import Example, Prediction, Usage
@@ -41,20 +40,10 @@ class RecordedTeacher:
             answer_pattern(task)  # a broken rule is refused before a row is read
         if not path.is_file():
             raise ModelNameError(f"recorded:{path}: no such file; give a JSONL file with id and teacher_label")
-        opened = gzip.open if path.suffix == ".gz" else open
-        try:
-            with opened(path, "rt", encoding="utf-8") as file:
-                for line, text in enumerate(file, start=1):
-                    if text.strip():
-                        self._add(line, text)
-        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-            raise DatasetError(f"{path}: cannot be read ({error}); give JSONL in UTF-8, or the same gzipped") from None
+        for line, row in read_jsonl(path):
+            self._add(line, row)
 
-    def _add(self, line: int, text: str) -> None:
-        try:
-            row = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise DatasetError(f"{self.path}:{line}: not valid JSON ({error}); mend the row") from None
+    def _add(self, line: int, row: Any) -> None:
         has_key = isinstance(row, dict) and ("id" in row or "input" in row)
         if not has_key or not ("teacher_label" in row or isinstance(row.get("teacher_output"), str)):
             raise DatasetError(

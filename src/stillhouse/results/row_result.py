@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError
+from stillhouse.jsonl import read_jsonl
 from stillhouse.runs import write_atomic
 
 
@@ -46,5 +47,5 @@ def write_rows(path: Path, rows: Iterable[RowResult], **arm: Any) -> None:
 def read_rows(path: Path) -> list[RowResult]:
     """The rows that `write_rows` wrote; what belongs to the arm is left out."""
     names = {field.name for field in fields(RowResult)}
-    with path.open(encoding="utf-8") as file:
-        return [RowResult(**{key: value for key, value in json.loads(line).items() if key in names}) for line in file]
+    rows = (row for _, row in read_jsonl(path))
+    return [RowResult(**{name: value for name, value in row.items() if name in names}) for row in rows]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import CannotTellError, StillhouseError, UserError
+from stillhouse.jsonl import numbered_lines
 from stillhouse.records import Estimate, Example, Prediction, Predictor
 from stillhouse.runs import storage_errors
 from stillhouse.student.artifact import Student
@@ -140,14 +141,10 @@ def _append(path: Path, row: dict[str, Any]) -> None:
 
 def _read(path: Path) -> list[dict[str, Any]]:
     """The audit's rows. A line that a killed process left torn is skipped; any other that is no row is an error."""
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such audit file; serve a cascade with an audit first") from None
+    if not path.exists():
+        raise UserError(f"{path}: no such audit file; serve a cascade with an audit first")
     rows = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in numbered_lines(path):
         try:
             row = json.loads(line)
         except ValueError:

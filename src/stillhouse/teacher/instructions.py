@@ -13,6 +13,7 @@ from typing import Any
 
 from stillhouse.data.leakage import normalise
 from stillhouse.errors import DatasetError
+from stillhouse.jsonl import numbered_lines
 from stillhouse.llm.request import Request
 from stillhouse.records import Example
 from stillhouse.teacher.generation_settings import GenerationSettings, check_context
@@ -54,15 +55,11 @@ def _read(path: Path) -> tuple[list[SeedTask], list[str]]:
     seeds: list[SeedTask] = []
     left_out: list[str] = []
     first: dict[str, str] = {}  # instruction and input, normalised -> the id of the first seed with them
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not valid UTF-8 ({error}); write the seeds again") from None
-    for line, text in enumerate(lines, start=1):
-        if not text.strip():
-            continue
+    for line, text in numbered_lines(path):
         try:
             seed = _seed(json.loads(text), line)
+        except UnicodeDecodeError as error:
+            raise DatasetError(f"{path}: not valid UTF-8 ({error}); write the seeds again") from None
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise DatasetError(
                 f"{path}:{line}: a seed task needs the texts `instruction` and `output` ({error}); mend the row"
