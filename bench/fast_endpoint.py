@@ -82,9 +82,9 @@ class Window:
 
 
 class State:
-    """The limits and the counts. `window`: requests are counted in fixed minutes. `retry_after`: refusals say in whole seconds when to come again.
+    """The limits and the counts. `window`: requests are counted in fixed minutes.
 
-    Without `retry_after` refusals say so exactly, but only where `headers` are sent.
+    With `headers` a refusal says exactly when to come again; else with `retry_after` in whole seconds, and without it not at all.
     """
 
     def __init__(self, latency_s=0.0, rpm=None, tpm=None, headers=True, burst_s=1.0, window=False, retry_after=False):
