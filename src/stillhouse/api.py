@@ -50,7 +50,7 @@ def generate(
     out: str | Path | None = None,
     skip_bad: bool = False,
 ) -> GeneratedFiles:
-    """`n` new inputs in the style of a task's; without a task, new exercises from seed tasks. `wanted` says more than `n`."""
+    """`n` new inputs like a task's or, without a task, new exercises from seed tasks. `wanted` says more than `n`."""
     from stillhouse.commands.generate import generate as run
 
     target = None if task is None else _task(task)
@@ -83,7 +83,7 @@ def distill(
     all_students: bool = False,
     skip_bad: bool = False,
 ) -> VerdictRun:
-    """Students up the ladder, each against the prompt on held-out rows. `.serves`: one of them, or a cascade, may serve."""
+    """Students up the ladder, each against the prompt on held-out rows. `.serves`: one, or a cascade, may serve."""
     from stillhouse.commands.distill import distill as run
 
     return run(

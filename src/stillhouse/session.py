@@ -19,8 +19,8 @@ class Session:
     """One sitting at the models. Without a word it is the task's own teacher, settings and store.
 
     `settings`: keys of [teacher] that hold instead of the task file's; a value of None changes nothing.
-    `consent`: asked before a bulk of calls is paid for: a callable that gets the `Quote` and says whether to go on, or a
-    `Consent`. None: nobody is asked, and a cap in dollars is the only bound.
+    `consent`: asked before a bulk of calls is paid for. A callable that gets the `Quote` and says whether to go on, or
+    a `Consent`. None: nobody is asked, and a cap in dollars is the only bound.
     """
 
     teacher: str | None = None
