@@ -21,8 +21,9 @@ from stillhouse.advice.monotone import Floats, isotonic, mean_log2_size, mean_si
 from stillhouse.errors import UserError
 
 Protocol = Literal["ours", "lescao2021"]
-Sizes = tuple[tuple[int, ...], tuple[int, ...]]  # of the better arm and of the worse
-MIN_RUNS = 3  # at a size; with two, nominal 0.95 covered 0.81 to 0.93 (simulated, 100 draws each)
+# The sizes at which the better arm was measured, then those of the worse arm.
+Sizes = tuple[tuple[int, ...], tuple[int, ...]]
+MIN_RUNS = 3  # fewest runs at each size; with two, nominal 0.95 covered 0.81 to 0.93 (simulated, 100 draws each)
 FLAT = 1e-9  # a window of scores narrower than this, relative to the scores, is rounding
 
 

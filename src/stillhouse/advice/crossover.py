@@ -29,7 +29,7 @@ class CurveRead:
     name: str
     sizes: tuple[int, ...]
     fitted: tuple[float, ...]
-    n_runs: tuple[int, ...]  # at each size
+    n_runs: tuple[int, ...]  # number of runs at each size
     band: tuple[tuple[float, float], ...] | None = None
 
 
@@ -74,7 +74,8 @@ def find_crossover(
         where = f"the curves cross {times}, at about {_listed(sizes)} training rows{noise}"
         return _none(worse, sizes, f"{where}, so no single size is the crossover")
     signs = ahead[ahead != 0]
-    falls_back = bool(signs.size and signs[0] > 0 > signs[-1])  # `worse` is ahead first, and `better` overtakes it
+    # Arm `worse` leads at the smallest sizes, `better` at the largest.
+    falls_back = bool(signs.size and signs[0] > 0 > signs[-1])
     leader, other, sign = (better, worse, -1.0) if falls_back else (worse, better, 1.0)
     low = high = None
     if leads is None:

@@ -38,7 +38,8 @@ def sizes_for(n_rows: int, n_classes: int | None) -> list[int]:
     while size < n_rows:
         sizes.append(size)
         size *= 2
-    if sizes and n_rows < 1.25 * sizes[-1]:  # a last step of a few rows would say nothing new
+    # Drop the last doubling where all rows are hardly more: two sizes so close would say nothing new.
+    if sizes and n_rows < 1.25 * sizes[-1]:
         sizes.pop()
     return [*sizes, n_rows]
 
@@ -224,7 +225,7 @@ def resampled(arms: Sequence[ArmScores], seed: int) -> list[Floats]:
     differ.
     """
     generator = np.random.default_rng(seed)
-    fewest: dict[tuple[str, ...], int] = {}  # names of seeds -> fewest runs at a size
+    fewest: dict[tuple[str, ...], int] = {}  # each tuple of seed names -> the fewest runs at a size
     for arm in arms:
         fewest[arm.by_run().seeds] = min(*arm.by_run().counts, fewest.get(arm.by_run().seeds, N_RESAMPLES))
     weights = {seeds: _student_weights(len(seeds), least, generator) for seeds, least in fewest.items()}
@@ -277,7 +278,7 @@ def _share_of_seeds(measured: RowScores, deviations: Floats) -> Floats:
     """
     sums, counts = _by_group(measured)
     n_seeds, n_groups = sums.shape[1:]
-    # What is left of a score once its row's mean and its seed's mean are taken off: a seed's luck with single rows.
+    # What is left of a score after subtracting its row's mean and its seed's mean: a seed's luck with single rows.
     apart = sums - sums.mean(axis=1, keepdims=True)
     apart -= apart.sum(axis=2, keepdims=True) / counts.sum() * counts
     squares = (apart**2).sum(axis=(1, 2)) / (n_seeds * (n_seeds - 1))

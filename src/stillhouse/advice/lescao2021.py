@@ -31,7 +31,7 @@ class Reproduced:
     window: tuple[float, float]
     hold_outs: tuple[float, ...]
     n_empty: int
-    for_empty: float | None  # what each hold-out without a window was counted as
+    for_empty: float | None  # the score that each hold-out without a window was counted as
 
 
 @dataclass(frozen=True)

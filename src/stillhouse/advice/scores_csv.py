@@ -16,8 +16,9 @@ from stillhouse.advice.curves import RunScores
 from stillhouse.errors import DatasetError
 
 COLUMNS = ("arm", "n", "seed", "score")
-MOST = 1e12  # beyond this no file has training rows or scores, and arithmetic would begin to lose digits
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")  # float() takes nan, inf and 1_000 too: no scores
+MOST = 1e12  # no count of training rows and no score is larger; arithmetic would begin to lose digits
+# float() also takes nan, inf and 1_000, which are no scores.
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _size(path: Path, line: int, text: str) -> int:
 
 def _score(path: Path, line: int, text: str) -> float:
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
-    if not abs(value) <= MOST:  # also where it is no number
+    if not abs(value) <= MOST:  # NaN is refused by this test, too
         raise DatasetError(
             f"{path}:{line}: score = {text!r} is no score; "
             "give a number, or leave the cell empty where the run is missing"
