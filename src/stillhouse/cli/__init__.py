@@ -48,7 +48,7 @@ def main() -> None:
         print(f"stillhouse: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except SystemExit as ended:
-        if ended.code == _STOPPED:  # typer's word for Ctrl-C
+        if ended.code == _STOPPED:  # typer raises this exit code on Ctrl-C
             print(
                 "stillhouse: stopped; what was paid for or trained is kept, and the same command goes on from there",
                 file=sys.stderr,

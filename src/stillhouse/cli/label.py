@@ -58,7 +58,7 @@ def label(
     from stillhouse.commands.step_task import names_a_step, task_of
 
     target = task_of(task, data) if names_a_step(task) else task
-    if data is None:  # rows of another file are no test rows of the task
+    if data is None:  # rows of a file that the user named are not the task's test rows
         say_rows(target, skip_bad)
     settings: dict[str, Any] = {"rationales": rationales, "concurrency": concurrency}
     settings |= {"requests_per_minute": rpm, "tokens_per_minute": tpm}
@@ -72,7 +72,7 @@ def label(
     else:
         _print(done, batch)
     if nothing:
-        raise typer.Exit(1)  # the reasons are printed
+        raise typer.Exit(1)  # the reasons are printed already
     if not as_json:
         out.print(f"next: stillhouse distill {task}")
 

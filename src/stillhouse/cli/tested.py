@@ -10,7 +10,7 @@ from rich.text import Text
 from stillhouse import numbers
 from stillhouse.results.flow_test import CAUSES, Against, FlowResult, Gap, PartResult
 
-MOST = 8  # failing paths and misses that are written out, and half as many wrong cases of a part; the file has them all
+MOST = 8  # most failing paths and misses that are written out; of a part's wrong cases, half as many; the file has all
 _STYLES = {"pass": "green", "fail": "red", "cannot tell": "yellow"}
 
 
