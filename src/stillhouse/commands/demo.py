@@ -45,7 +45,7 @@ class Demo:
     base_url: str
     before: AppMeasured
     after: AppMeasured
-    stand_in: bool  # no real teacher was named
+    stand_in: bool  # True where no real teacher was named
 
 
 def demo(folder: Path, session: Session = DEFAULT_SESSION, *, say: Say = lambda _: None) -> Demo:
@@ -153,5 +153,5 @@ async def _started(done: VerdictRun, servers: list[asyncio.Task[None]]) -> str:
     waiting: set[asyncio.Future[Any]] = {server, ready}
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     if server.done():
-        await server  # it did not come up: its own error says why
+        await server  # the server did not come up: awaiting it raises its own error, which says why
     return ready.result()

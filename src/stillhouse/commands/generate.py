@@ -24,7 +24,7 @@ from stillhouse.teacher.root_verbs import Parsed, ask_root_verbs
 from stillhouse.teacher.self_instruct import generate as generate_proposals
 from stillhouse.teacher.terms import require_terms
 
-EXERCISES = "exercises"  # what is made where there is no task
+EXERCISES = "exercises"  # the rows made where there is no task are called exercises
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,9 @@ class GeneratedFiles:
     files: list[Path]
     report: GenerateReport
     texts: list[str]
-    seeds: list[str]  # the texts that they were made from
+    seeds: list[str]  # the texts that the rows were made from
     made_from: str  # "seeds" or "training rows"
-    parsed: Parsed | None = None  # root verbs as the teacher reads them, where it was asked for them
+    parsed: Parsed | None = None  # root verbs as the teacher reads them, where the user asked for that
 
 
 async def generate(
@@ -162,5 +162,5 @@ def _splits(task: Task, out: Path, skip_bad: bool) -> Splits:
     if task.data.unlabelled is not None and task.resolve(task.data.unlabelled) == out.resolve():
         task = replace(task, data=task.data.model_copy(update={"unlabelled": None}))
     splits = load_splits(task, skip_bad=skip_bad)
-    refuse_copies(splits)  # of earlier generations; before anything more is paid for
+    refuse_copies(splits)  # refuse copies of rows from earlier generations before anything more is paid for
     return splits

@@ -170,7 +170,7 @@ def _traced(run: RunRow, call: StepRow, kind: str, task: Task | None, arguments:
 
 
 def _input(step: str, values: Mapping[str, Any], arguments: Sequence[str] | None) -> Any:
-    """As `ModelStep.example` makes it: one text is the input itself, else the object of arguments in the step's order.
+    """The row's input as `ModelStep.example` makes it: the one text, or the object of arguments in the step's order.
 
     That order is the prompt's. The journal's arguments are sorted by name: a student that learned from those would be
     asked in another order.

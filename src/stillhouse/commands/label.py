@@ -21,7 +21,7 @@ class LabelledFile:
     out: Path
     report: LabelReport
     card: Path
-    skipped: int = 0  # broken rows that were left out
+    skipped: int = 0  # number of broken rows that were left out
 
 
 async def label(

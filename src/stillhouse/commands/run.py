@@ -60,7 +60,7 @@ async def run(
         raise
     except Parked as parked:
         return Executed(name, None, flow.report, waits_for=parked.question)
-    except Exception as error:  # the app's own code: whatever it raises, the run is journaled up to there
+    except Exception as error:  # the app's own code may raise anything: the run is journaled up to that point
         return Executed(name, None, flow.report, error)
 
 

@@ -124,6 +124,6 @@ def _toml(text: str) -> str:
         try:
             if tomllib.loads(f"t = {several}")["t"] == text:
                 return several
-        except tomllib.TOMLDecodeError:  # control characters: written with escapes
+        except tomllib.TOMLDecodeError:  # TOML takes no raw control characters: the text is written with escapes
             pass
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
