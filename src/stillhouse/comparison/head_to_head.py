@@ -19,7 +19,7 @@ from stillhouse.settings import ModelSettings
 from stillhouse.store import open_store
 from stillhouse.task import Task
 
-# A page or a terminal at which a person judges until no pair is left, or no time.
+# A page or a terminal at which a person judges until no pair or no time is left.
 People = Callable[[RatingSession], Awaitable[None]]
 
 
@@ -30,13 +30,13 @@ class HeadToHead:
     a: str
     b: str
     rows: Dataset
-    task: Task | None  # for prompted models; its instruction is shown with every pair
-    settings: ModelSettings  # prices, cap and limits of whatever is asked
+    task: Task | None  # the task for prompted models; its instruction is shown with every pair
+    settings: ModelSettings  # prices, cap and limits of the models that are asked
     judge: str | None
     people: People | None
     rater: str
     judgements: Path
-    session: Session  # with a store of its own
+    session: Session  # a session with a store of its own
 
     @property
     def instruction(self) -> str | None:

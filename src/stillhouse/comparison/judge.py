@@ -17,7 +17,7 @@ from stillhouse.settings import ModelSettings
 from stillhouse.store import Store
 from stillhouse.task import Task
 
-# The answers come as JSON strings, so that no text of theirs can end its answer and begin another.
+# Both answers are sent as JSON strings, so that no text in an answer can end it and begin another one.
 INSTRUCTION = """You are shown a request and two answers to it, as JSON. \
 Say which answer a careful reader would rather have got. \
 Correctness comes first, then whether it does what the request asks, then clarity. \

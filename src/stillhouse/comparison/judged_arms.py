@@ -72,7 +72,8 @@ async def _judged(material: Material, prompt: MeasuredArm, arm: MeasuredArm, ses
     if gate.judge is not None:
         ledger = Ledger(task.teacher.max_usd)
         if material.teacher is not None and material.teacher.report is not None:
-            ledger.spent_usd = material.teacher.report.cost_usd  # one cap holds for teacher and judge
+            # The teacher's cost counts too: one cap holds for teacher and judge.
+            ledger.spent_usd = material.teacher.report.cost_usd
         with open_store(session.store_in(task.folder)) as store:
             rows, stand_in = await ask_judge(
                 gate.judge, pairs, rows, task.instruction, task.teacher, store, ledger, session

@@ -43,7 +43,7 @@ class Judgements:
             for line, row in _whole_lines(path):
                 self._take(line, row)
             with storage_errors(path):
-                # Unbuffered: a line that a full disk refused must not be written later, beside its repetition.
+                # Unbuffered: a line that a full disk refused must not be written after it was tried again.
                 self._file = path.open("ab", buffering=0)
         except BaseException:
             self._lock.release()

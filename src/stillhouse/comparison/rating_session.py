@@ -24,7 +24,7 @@ class Shown:
     input: str = ""
     left: str = ""
     right: str = ""
-    rater: str = ""  # who judges, where they gave a name
+    rater: str = ""  # name of the person who judges, if given
 
 
 class RatingSession:
