@@ -50,7 +50,7 @@ def distinct(examples: Sequence[Example]) -> Distinct:
     n_of_input = Counter((normalise(row.text), row.choices) for row in rows)
     has_twin = [n_of_input[normalise(row.text), row.choices] > 1 for row in rows]
     keys = group_keys(rows)
-    first_id: dict[str, str] = {}  # by the key of a group that has a twin: the id of its first row
+    first_id: dict[str, str] = {}  # key of a group that has a twin -> the id of its first row
     for row, key, is_twin in zip(rows, keys, has_twin, strict=True):
         if is_twin:
             first_id.setdefault(key, row.id)

@@ -31,7 +31,8 @@ class Dataset:
     skipped: list[str]
 
 
-Naming = Callable[[str, bool], str]  # (an id, whether it was made of the row's input) -> the row's id
+# A function from (a row's stated or made id, True where it was made from the input) to the id that the row gets.
+Naming = Callable[[str, bool], str]
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
@@ -246,7 +247,8 @@ def _table_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         for batch in batches:
             for row in batch.to_pylist():
                 number += 1
-                yield number, {key: value for key, value in row.items() if value is not None}  # null: no such field
+                # A field that is null counts as absent.
+                yield number, {key: value for key, value in row.items() if value is not None}
     except (pa.ArrowInvalid, OSError) as error:
         raise DatasetError(
             f"{path}: cannot be read as {path.suffix} ({str(error).splitlines()[0]}); write the file again"
@@ -320,7 +322,7 @@ def _label(value: Any, name: str) -> str | None:
 
 
 def _are_scores(value: Any) -> bool:
-    """None, or probabilities by label."""
+    """Whether the value is None, or probabilities by label."""
     return value is None or (
         isinstance(value, dict) and all(type(p) in (int, float) and 0 <= p <= 1 for p in value.values())
     )

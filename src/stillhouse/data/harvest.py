@@ -119,7 +119,7 @@ def _by_call(calls: Sequence[Traced], feedback: Sequence[Feedback]) -> tuple[dic
 
     Feedback on a run holds for all its calls. But a label needs a call of its own.
     """
-    keys_of: dict[str, list[str]] = defaultdict(list)  # by run
+    keys_of: dict[str, list[str]] = defaultdict(list)  # run -> the keys of its calls
     for call in calls:
         keys_of[call.run].append(call.key)
     by_call: dict[tuple[str, str], Feedback] = {}

@@ -69,7 +69,8 @@ def near_copies(train: Sequence[Example], test: Sequence[Example], threshold: fl
     frequency = Counter(shingle for shingles in (*train_shingles, *test_shingles) for shingle in shingles)
 
     def prefix(shingles: frozenset[str]) -> list[str]:
-        least_shared = math.ceil(threshold * len(shingles) - 1e-9)  # 0.9 * 30 is a hair over 27
+        # Floats put 0.9 * 30 a hair above 27, and ceil would make 28 of that.
+        least_shared = math.ceil(threshold * len(shingles) - 1e-9)
         rarest_first = sorted(shingles, key=lambda shingle: (frequency[shingle], shingle))
         return rarest_first[: len(shingles) - least_shared + 1]
 

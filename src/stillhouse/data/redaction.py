@@ -15,7 +15,8 @@ from stillhouse.data.dataset import to_row
 from stillhouse.errors import UserError
 from stillhouse.records import Example
 
-Redact = Callable[[dict[str, Any]], dict[str, Any]]  # a row as it would be written, to the row that is
+# Takes a row as it would be written, and returns the row that is written.
+Redact = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def redacted(example: Example, redact: Redact | None) -> Example:
@@ -26,7 +27,7 @@ def redacted(example: Example, redact: Redact | None) -> Example:
     del row["id"]
     try:
         new_row = redact(copy.deepcopy(row))
-    except Exception as error:  # the user's own code: whatever it raises
+    except Exception as error:  # the user's own code may raise anything
         raise UserError(
             f"the redaction hook failed ({type(error).__name__}: {error}); "
             "nothing was written: mend it and harvest again"

@@ -13,8 +13,8 @@ from pathlib import Path
 from stillhouse.errors import StorageError
 from stillhouse.runs import storage_errors
 
-_CACHE_KIB = 2048  # of pages in memory; what is beyond them is written to the file
-_AT_ONCE = 2**14  # hashes; sorted, neighbours go to the same page of the table
+_CACHE_KIB = 2048  # KiB of SQLite's pages kept in memory; pages beyond that are written to the file
+_AT_ONCE = 2**14  # number of hashes written together; sorted, neighbours go to the same page of the table
 # One transaction that is never ended: nothing is written before the cache is full. No journal: nothing is ever undone.
 _SETUP = f"""
     PRAGMA journal_mode = OFF;
@@ -34,7 +34,7 @@ class Repeats:
     def __init__(self, folder: Path) -> None:
         """The scratch file goes to `folder`, or to the nearest folder above that exists. Raises StorageError."""
         self._folder = folder
-        self._hashes = array("q")  # that are not in the table yet
+        self._hashes = array("q")  # hashes that are not in the table yet
         there = next(above for above in (folder, *folder.parents) if above.exists())
         with storage_errors(folder), tempfile.NamedTemporaryFile(dir=there, prefix=".repeats.") as file:
             self._db = sqlite3.connect(file.name, isolation_level=None)
@@ -70,7 +70,7 @@ class Repeats:
         execute = self._db.execute
         try:
             if place == 0:
-                execute("DELETE FROM inputs")  # of the file before
+                execute("DELETE FROM inputs")  # forget the hashes of the file before
             if execute("INSERT OR IGNORE INTO inputs VALUES (?, 1)", (key,)).rowcount:
                 return 1
             execute("UPDATE inputs SET n = n + 1 WHERE key = ?", (key,))

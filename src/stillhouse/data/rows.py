@@ -26,7 +26,7 @@ class StreamedRows:
         self.paths, self._task, self._skip_bad = tuple(paths), task, skip_bad
         self.skipped = self._n = 0
         self._states: list[tuple[int, int] | None] = []
-        self._n_made: list[int] = []  # by file: the rows whose id is made of their input
+        self._n_made: list[int] = []  # for each file, the number of rows whose id is made from their input
         self._repeats = Repeats(scratch)
         try:
             self._check()
@@ -63,7 +63,7 @@ class StreamedRows:
                 yield path, line, example
 
     def _count_inputs(self, file: int) -> Naming:
-        """For the first pass: equal inputs of a file are numbered as `dataset.counting` numbers them."""
+        """Name rows in the first pass: equal inputs of a file are numbered as `dataset.counting` numbers them."""
 
         def name(id_: str, made: bool) -> str:
             if not made:
@@ -75,7 +75,7 @@ class StreamedRows:
         return name
 
     def _counted_inputs(self, file: int) -> Naming:
-        """For a later pass: the same numbers. Raises DatasetError where the file is not the one that was checked."""
+        """Name rows in a later pass as in the first. Raises DatasetError where the file is not the one that was checked."""
         path, place = self.paths[file], -1
         if _state(path) != self._states[file]:
             raise _changed(path)

@@ -20,7 +20,7 @@ from stillhouse.errors import DatasetError
 from stillhouse.records import Example
 from stillhouse.task import Task
 
-_LEAST_OF_A_STRATUM = 10  # rows of a class; a rarer one cannot be cut by shares
+_LEAST_OF_A_STRATUM = 10  # fewest rows of a class that is cut by shares; a rarer class is not
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,8 @@ class Splits:
     calibration: list[Example]
     test: list[Example]
     unlabelled: list[Example]
-    also_test: dict[str, list[Example]] = field(default_factory=dict)  # by the file's name without its ending
+    # Name of a further test file, without its ending -> its rows.
+    also_test: dict[str, list[Example]] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -123,19 +124,20 @@ def split_examples(examples: Sequence[Example], shares: dict[str, float], *, see
     if not shares:
         return {"train": list(examples)}
     keys = group_keys(examples)
-    rows_of: dict[str, list[Example]] = defaultdict(list)  # by the key of the group
+    rows_of: dict[str, list[Example]] = defaultdict(list)  # key of a group -> its rows
     for example, key in zip(examples, keys, strict=True):
         rows_of[key].append(example)
-    groups_of: dict[str, list[str]] = defaultdict(list)  # by stratum; a group belongs to that of most of its rows
+    # Stratum -> its groups; a group belongs to the stratum of most of its rows.
+    groups_of: dict[str, list[str]] = defaultdict(list)
     stratum = _strata(examples)
     for key, rows in rows_of.items():
         groups_of[Counter(map(stratum, rows)).most_common(1)[0][0]].append(key)
-    part_of: dict[str, str] = {}  # by the key of the group
+    part_of: dict[str, str] = {}  # key of a group -> the part that it falls into
     bounds = _cumulative(shares)
     for groups in groups_of.values():
         total, taken = sum(len(rows_of[key]) for key in groups), 0
         for key in sorted(groups, key=lambda key: _rank(seed, key)):
-            # where the group's middle falls decides, so no share is systematically short
+            # The group's middle decides which part the group falls into, so no part's share is systematically short.
             middle = (taken + len(rows_of[key]) / 2) / total
             part_of[key] = next((part for part, bound in bounds if middle <= bound), "train")
             taken += len(rows_of[key])
