@@ -16,7 +16,7 @@ from stillhouse import flow, step
 from stillhouse.flow.tools import ToolError, search, sql
 
 HERE = Path(__file__).parent
-REPAIRS = 2  # of a query that the database refuses
+REPAIRS = 2  # how often a query that the database refuses is sent back for repair
 
 shop = sql(HERE / "shop.db", name="shop")
 pages = search(HERE / "pages", top=3, name="pages")

@@ -31,7 +31,7 @@ TaskName = Literal["route", "to_sql"]
 Part = Literal["train", "test"]
 
 ROUTE_SHARES = {"sql": 0.5, "search": 0.3, "chat": 0.2}
-_TRIES = 50  # draws of a question that is not there yet, before an intent gives up its turn
+_TRIES = 50  # draws that an intent may make to find a question that is not there yet, before its turn passes
 _OPENERS = ("hi, ", "hello, ", "hey, ", "hi there, ", "good morning, ", "ok, ", "please, ")
 _CLOSERS = (" please", ", please", ", thanks", ", thank you")
 _ASKS = "how|what|what's|which|who|whose|when|where|is|are|do|does|did|can|could|would|will|may|until|any|from"

@@ -25,7 +25,7 @@ from stillhouse.records import Estimate, Progress
 from stillhouse.results.flow_test import Gap
 from stillhouse.store.journal import StepRow, open_journal
 
-AT_ONCE = 16  # questions
+AT_ONCE = 16  # questions that are answered at the same time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ async def _ask(
             f"{question!r} is no question of the demo, so nobody knows its answer; ask it with `stillhouse run` instead"
         )
     run, app = _run_id(question, models), f"{store.parent / 'app.py'}:main"
-    with contextlib.suppress(StepError):  # a step that came to no answer: the whole is wrong, and the journal says why
+    with contextlib.suppress(StepError):  # a failed step makes the whole answer wrong, and the journal says why
         await flow.execute(run, {"question": question}, store=store, models=models, app=app)
     with contextlib.closing(open_journal(store)) as journal:
         row, steps = journal.run(run), journal.steps(run)
@@ -149,7 +149,8 @@ _JUDGED_STEPS = ("route", "to_sql", "pages")
 
 def _judge_steps(known: Gold, steps: Sequence[StepRow], database: ReadOnlyDatabase) -> dict[str, bool]:
     """Right or wrong for each step whose right answer is known. In a wrong branch no step has a right answer."""
-    by_name: dict[str, StepRow] = {step.key[0]: step for step in steps}  # of several tries the last
+    # Step name -> its row; after several tries of a step the last one's row.
+    by_name: dict[str, StepRow] = {step.key[0]: step for step in steps}
     judged = {"route": _output(by_name.get("route")) == known.route}
     if not judged["route"]:
         return judged

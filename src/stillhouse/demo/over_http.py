@@ -12,7 +12,7 @@ class Answered:
 
     question: str
     route: str
-    answer: str | None  # the query, where the question is one for the database
+    answer: str | None  # the SQL query, where the question is one for the database
 
 
 async def ask_app(urls: Mapping[str, str], question: str) -> Answered:

@@ -65,7 +65,7 @@ CATEGORIES = {  # each product's plural is its name with an "s"
     "lighting": ("desk lamp", "floor lamp", "night light", "candle holder", "lantern"),
     "sports": ("yoga mat", "tennis racket", "football", "skipping rope", "bike helmet"),
 }
-# How often each is drawn; `_status` changes that with the order's age.
+# How often each status is drawn; `_status` changes these weights with the order's age.
 STATUSES = {"pending": 5, "shipped": 7, "delivered": 72, "returned": 9, "cancelled": 7}
 _FIRST_NAMES = (
     *("Anna", "Bruno", "Clara", "David", "Elena", "Felix", "Greta", "Hugo"),
@@ -120,7 +120,7 @@ def build(path: str | Path, seed: int = 0) -> Path:
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.new")
-        temporary.unlink(missing_ok=True)  # left by a build that was killed
+        temporary.unlink(missing_ok=True)  # remove the file that a killed build left
         try:
             with closing(sqlite3.connect(temporary)) as connection:
                 _fill(connection, seed)

@@ -22,13 +22,14 @@ from stillhouse.errors import TeacherError
 from stillhouse.records import Example
 
 ERROR_RATE = 0.03
-PRICED_AS = "gpt-6-luna"  # the cheapest current model of its maker: a dearer one would flatter the students' break-even
+# The cheapest current model of its maker: a dearer price would flatter the students' break-even.
+PRICED_AS = "gpt-6-luna"
 
-# Kinds of error that text-to-SQL models make. Of these the first that applies and changes the query's result is made.
+# Kinds of error that text-to-SQL models make. The first one that applies and changes the query's result is made.
 _SLIPS = (
-    (r" AND \w+ (=|LIKE) '[^']*'", ""),  # forgets a condition
-    (r"SUM\(quantity\)", "COUNT(*)"),  # counts orders instead of units
-    (r"SUM\(total\)", "SUM(quantity)"),  # units instead of money
+    (r" AND \w+ (=|LIKE) '[^']*'", ""),  # the query forgets a condition
+    (r"SUM\(quantity\)", "COUNT(*)"),  # the query counts orders instead of units
+    (r"SUM\(total\)", "SUM(quantity)"),  # the query sums units instead of money
     (r"AVG\(", "SUM("),
     (r"MAX\(", "MIN("),
     (r"MIN\(", "MAX("),
@@ -44,7 +45,7 @@ _SLIPS = (
     (r"SELECT joined", "SELECT customer_id"),
     (r"COUNT\(\*\) FROM products", "SUM(stock) FROM products"),
     (r"COUNT\(\*\) FROM customers", "COUNT(DISTINCT city) FROM customers"),
-    (r"COUNT\(\*\)", "COUNT(DISTINCT customer_id)"),  # people instead of orders
+    (r"COUNT\(\*\)", "COUNT(DISTINCT customer_id)"),  # the query counts people instead of orders
     (r" WHERE [^()]*?(?= GROUP| ORDER|$)", ""),
 )
 
@@ -86,7 +87,8 @@ route_teacher = StandIn("route", "stand-in for a teacher (route)")
 sql_teacher = StandIn("to_sql", "stand-in for a teacher (to_sql)")
 
 
-NO_QUERY = "SELECT 'the database does not answer this'"  # to a question that the router should not have sent there
+# The query for a question that the router should not have sent to the database.
+NO_QUERY = "SELECT 'the database does not answer this'"
 SMALL_TALK = "Happy to chat! I can also look up orders, products and customers, or how the shop works."
 
 
