@@ -61,7 +61,9 @@ class PositionBias:
 
 
 def agreement(rows: Sequence[JudgedRow], level: float = 0.95) -> JudgeAgreement | None:
-    """None where no row was judged by both. Rows settled without asking say nothing of the judge, and do not count.
+    """How often judge and people agree; None where no row was judged by both.
+
+    Rows settled without asking say nothing of the judge, and do not count.
 
     Each of several people is compared with the judge: n counts their choices, and a row's are drawn together.
     """
@@ -126,7 +128,7 @@ def _kappa(counts: Counter[tuple[str, str]]) -> float | None:
 
 
 def among_people(rows: Sequence[JudgedRow], level: float = 0.95) -> AmongPeople | None:
-    """None where no row was judged by two people."""
+    """How often people agree with each other; None where no row was judged by two of them."""
     several = [row for row in rows if len(row.people) > 1]
     if not several:
         return None
@@ -180,7 +182,7 @@ def _alpha(choices: Counter[str], apart: float) -> float | None:
 
 
 def bias_of_people(rows: Sequence[JudgedRow], level: float = 0.95) -> PositionBias | None:
-    """None where no person judged."""
+    """The people's position bias; None where no person judged."""
     judged = [(row, voice) for row in rows for voice in row.people if voice.left is not None]
     if not judged:
         return None
@@ -189,7 +191,7 @@ def bias_of_people(rows: Sequence[JudgedRow], level: float = 0.95) -> PositionBi
 
 
 def bias_of_judge(rows: Sequence[JudgedRow], level: float = 0.95) -> PositionBias | None:
-    """None where the judge gave no row two usable replies."""
+    """The judge's position bias and consistency; None where the judge gave no row two usable replies."""
     firsts, same, clusters = [], [], []
     for row in rows:
         if row.settled is not None or row.judge is None or row.judge[0] is None or row.judge[1] is None:

@@ -83,7 +83,7 @@ class PairedEProcess:
 
     @property
     def lower_bound(self) -> float:
-        """Of the mean difference; -1 while nothing is known.
+        """Lower bound of the mean difference; -1 while nothing is known.
 
         With probability `level` all bounds hold together, over all times at which one looks.
         """

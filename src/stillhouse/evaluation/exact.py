@@ -34,7 +34,8 @@ def exact_p(b: int, c: int, n: int, delta: float) -> float:
     losses = _likely(n, float(only_2.min()), float(only_2.max()))
     least = _least_wins(losses, n, delta, seen - 1e-9)
     rest = n - losses
-    of_no_losses = only_1 / np.maximum(1 - only_2, 1e-300)  # the chance of a win, among rows that are no loss
+    # Chance of a win (only system 1 right) on a row that is no loss (only system 2 right).
+    of_no_losses = only_1 / np.maximum(1 - only_2, 1e-300)
     with_win = np.clip(of_no_losses, 0, 1)[:, None]
     enough_wins = special.bdtrc(np.maximum(least - 1, 0), np.maximum(rest, 0), with_win)  # (shares, losses)
     wins = np.where(least == 0, 1.0, enough_wins)

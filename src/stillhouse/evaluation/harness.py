@@ -58,7 +58,7 @@ async def evaluate(
 def score_row(example: Example, prediction: Prediction, metric: Metric, source: Source = "gold") -> RowResult:
     """One prediction, scored."""
     gold = example.target(source)
-    assert gold is not None  # evaluate refused such rows
+    assert gold is not None  # `evaluate` refused rows without a gold answer
     return RowResult(
         id=example.id,
         group=example.group,

@@ -38,7 +38,7 @@ def metric_for(task: Task) -> Metric:
     Macro-F1 is no score of a row: its rows are scored by accuracy, and it is computed over them.
     """
     if task.metric == "sql_execution":
-        assert task.database is not None  # the task file demands it
+        assert task.database is not None  # the task file demands a database for this metric
         database = ReadOnlyDatabase(task.database)
         return Metric("sql_execution", lambda output, gold, _: float(same_result(database, output, gold)))
     return _METRICS[task.metric]
@@ -90,14 +90,14 @@ _METRICS: dict[MetricName, Metric] = {
     "equation_value": Metric("equation_value", _equation),
     "token_f1": Metric("token_f1", _token_f1, proportion=False),
     "rouge_l": Metric("rouge_l", _rouge_l, proportion=False),
-    # every row is a tie, until the pair of answers is judged (comparison.judged_arms)
+    # The win rate scores every row as a tie, until the pair of answers is judged (comparison.judged_arms).
     "win_rate": Metric("win_rate", lambda *_: 0.5, proportion=False, of_none=0.5),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """One class.
+    """One class's score.
 
     Precision is None where the class was never predicted, recall where it has no gold rows, F1 where both hold.
     """

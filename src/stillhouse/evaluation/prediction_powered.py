@@ -36,11 +36,11 @@ class PoweredMean:
     skewness: float
 
     def lower(self, level: float = 0.95) -> float:
-        """One-sided; 0 where no interval can be computed."""
+        """One-sided lower bound; 0 where no interval can be computed."""
         return (self.interval(2 * level - 1) or (0.0, 1.0))[0]
 
     def upper(self, level: float = 0.95) -> float:
-        """One-sided; 1 where no interval can be computed."""
+        """One-sided upper bound; 1 where no interval can be computed."""
         return (self.interval(2 * level - 1) or (0.0, 1.0))[1]
 
     def p_above(self, value: float) -> float:

@@ -59,8 +59,10 @@ class JudgedRow:
     group: str | None = None
     people: tuple[Voice, ...] = ()
     judge: tuple[Choice | None, Choice | None] | None = None
-    settled: Choice | None = None  # known without asking: the answers are the same, or one or both are missing
-    reached: bool = False  # settled, and a person's sitting has passed it: it counts as judged by people
+    # The choice that is known without asking: the answers are the same, or one or both are missing.
+    settled: Choice | None = None
+    # True where the pair is settled and a person's sitting has passed it: the pair counts as judged by people.
+    reached: bool = False
 
     @property
     def cluster(self) -> str:
@@ -106,7 +108,7 @@ class Bounds(Protocol):
     """How surely a rate is above or below a value: one-sided p-values, and the bounds where they come to 1 - level."""
 
     def p_above(self, rate: float) -> float:
-        """Of "the true rate is `rate` or less"."""
+        """One-sided p-value of "the true rate is `rate` or less"."""
         ...
 
     def p_below(self, rate: float) -> float: ...
@@ -180,7 +182,7 @@ class WinRate:
     rate: Estimate
     bounds: Bounds
     tally: Tally
-    variance: float  # of one row's score, for planning
+    variance: float  # variance of one row's score, for planning
     weight: float | None = None
 
 
@@ -195,7 +197,7 @@ def tally_of(choices: Sequence[Choice]) -> Tally:
 
 
 def win_rate(choices: Sequence[Choice], clusters: Sequence[str], level: float = 0.95, by: By = "people") -> WinRate:
-    """Of rows with one choice each. Raises ValueError without rows."""
+    """The win rate of rows with one choice each. Raises ValueError without rows."""
     if not choices:
         raise ValueError("no row is judged")
     tally, scores = tally_of(choices), [SCORES[choice] for choice in choices]
@@ -228,7 +230,7 @@ def _variance(scores: Sequence[float]) -> float:
 
 
 def by_people(rows: Sequence[JudgedRow], level: float = 0.95) -> WinRate | None:
-    """By the people's choices alone; None where there are none.
+    """The win rate by the people's choices alone; None where there are none.
 
     Where every pair is settled there is nothing to ask, and the rate is by nobody.
     """
@@ -240,7 +242,7 @@ def by_people(rows: Sequence[JudgedRow], level: float = 0.95) -> WinRate | None:
 
 
 def by_judge(rows: Sequence[JudgedRow], level: float = 0.95) -> WinRate | None:
-    """By the judge alone, uncorrected: the mean of both orders per row. None where it judged no row.
+    """The win rate by the judge alone, uncorrected: the mean of both orders per row. None where it judged no row.
 
     Rows without two usable replies are left out.
     """
@@ -250,7 +252,7 @@ def by_judge(rows: Sequence[JudgedRow], level: float = 0.95) -> WinRate | None:
 
 
 def _of_rows(rows: Sequence[tuple[str, float | None, Choice | None]], level: float, by: By) -> WinRate | None:
-    """Of rows (cluster, score, choice); those without a score are left out.
+    """The win rate of rows (cluster, score, choice); those without a score are left out.
 
     Where people differ on a row, its score lies between those of single choices.
     """
@@ -281,7 +283,7 @@ def corrected(rows: Sequence[JudgedRow], level: float = 0.95) -> WinRate | None:
         return None
     rate = Estimate(mean.value, len(rows), *two_sided, level, f"PPI++, {mean.n_labelled} rows judged by people")
     tally = tally_of([row.by_people for row in people if row.by_people is not None])
-    # with this variance of a row, the same number of rows judged by people alone would be as sure
+    # With a row's variance this large, as many rows judged by people alone would give the same certainty.
     of_one = mean.standard_error**2 * mean.n_labelled
     return WinRate("people, judge corrected", rate, mean, tally, of_one, mean.weight)
 
