@@ -62,8 +62,8 @@ class StudentPlan:
     out: Path  # the arm's folder: arm.json, test.jsonl, ..., and student/ where the artifact is kept
     others: Mapping[str, Sequence[Example]] = field(default_factory=dict)
     keep: bool = True  # keep the artifact; a sweep keeps answers alone
-    rows: str = ""  # which rows it learned, where students differ in that
-    control: str = ""  # what it lacks of the student that it is a control of
+    rows: str = ""  # which rows the student learned, where students differ in that
+    control: str = ""  # what a control lacks that the student it is compared with has
 
     @property
     def name(self) -> str:
@@ -94,7 +94,8 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
     if (plan.out / "arm.json").is_file():
         return read_arm(plan.out)
     folder = plan.out / "student"
-    if folder.exists():  # trained, but killed before it was measured: no record says how, so it is trained again
+    # The arm was trained, but killed before it was measured: no record says how, so it is trained again.
+    if folder.exists():
         shutil.rmtree(folder)
     result = train_student(
         plan.spec,

@@ -10,7 +10,7 @@ from stillhouse.records import Example, Source
 
 
 def calibration_rows(split: Sequence[Example], scored_against: Source) -> list[Example]:
-    """Of the calibration split, in its order. `scored_against`: whose label a row must have."""
+    """The calibration rows of the calibration split, in its order. `scored_against`: whose label a row must have."""
     groups: set[str] = set()
     rows = []
     for row in split:

@@ -27,8 +27,8 @@ def control_plans(whole: StudentPlan, trained: MeasuredArm) -> list[StudentPlan]
     if not step_by_step or sum(bool(row.teacher_rationale) for row in whole.train) < 2:
         return []
     assert trained.training is not None
-    # A step is a batch of so many tokens, whatever it holds. As many steps take as long, and their number is the same
-    # on every machine.
+    # A training step is a batch of a fixed number of tokens, whatever the rows hold. So equally many steps take equally
+    # long, and the number of steps is the same on every machine.
     as_long = {"recipe": "sft", "min_steps": trained.training.steps}
     alone = replace(whole.task, student=settings.model_copy(update=as_long))
     return [

@@ -176,7 +176,7 @@ class _Measuring:
         return FewShotArms(tuple(arms), tuple(notes))
 
     def limit(self) -> Limit:
-        """By the longest test row and the draw that fits the fewest examples, with room left for the answer."""
+        """The most examples that fit with the longest test row and the worst draw, with room left for the answer."""
         settings, n = self.material.task.teacher, len(self.pool)
         window = settings.context_tokens or context_window(self.model.priced_as)
         if window is None:
@@ -300,7 +300,7 @@ class _Measuring:
             for (_, _, completion), before in zip(replies, plain, strict=True)
             if completion.text is None and completion.usage is None and before.output is not None
         ]
-        if unanswered:  # there is no answer to score, and a 0 would be a wrong number
+        if unanswered:  # without an answer there is nothing to score, and a 0 would be a wrong number
             silent = f"{len(unanswered)} of {len(test)} calls were not answered"
             raise _Stop(f"{silent}, though the prompt without examples was ({unanswered[0]})")
         predictions: list[Prediction] = [prediction for prediction, _, _ in replies]
@@ -327,7 +327,7 @@ def shots_name(k: int) -> str:
 
 
 def _as_worked_examples(shots: Sequence[Example]) -> str:
-    """As `[teacher] examples` reads them."""
+    """Training rows as `[teacher] examples` would read them."""
     lines = []
     for shot in shots:
         label = shot.label if shot.label is not None else shot.teacher_label

@@ -49,12 +49,12 @@ class Material:
     task: Task
     splits: Splits
     metric: Metric
-    labels: tuple[str, ...] | None  # classes; None: choices per row, or open output
+    labels: tuple[str, ...] | None  # the classes; None: choices per row, or open output
     learn_from: Source
     scored_against: Source
     teacher: TeacherAnswers | None
     warnings: tuple[str, ...]
-    lessons: tuple[Lesson, ...]  # what students learn from; one of them is the task's own
+    lessons: tuple[Lesson, ...]  # what students learn from; one of the lessons is the task's own
 
     @property
     def own_lesson(self) -> Lesson:
@@ -84,7 +84,8 @@ async def prepare(task: Task, session: Session, *, skip_bad: bool = False, every
     learn_from = _learn_from(task, splits)
     scored_against: Source = "gold" if all(row.label is not None for row in splits.test) else "teacher"
     wanted = [*splits.test, *splits.calibration, *(row for rows in splits.also_test.values() for row in rows)]
-    trains = learn_from == "teacher" or task.student.recipe == "step_by_step"  # the latter: gold labels, its reasons
+    # step_by_step trains on gold labels and on the teacher's reasons.
+    trains = learn_from == "teacher" or task.student.recipe == "step_by_step"
     if trains:
         wanted += [*splits.train, *splits.validation, *splits.unlabelled]
     if task.student.soft_targets and learn_from == "gold" and not every_lesson:
@@ -93,7 +94,8 @@ async def prepare(task: Task, session: Session, *, skip_bad: bool = False, every
             'set learn_from = "teacher" in [student]'
         )
     name = session.teacher or task.teacher.model
-    if name is not None and trains:  # to be compared with a teacher needs no leave; to train on its answers does
+    # Training on a teacher's answers needs leave, being compared with the teacher does not.
+    if name is not None and trains:
         require_terms(name, task.folder)
     answers = await _ask(name, task, wanted, session)
     if answers is None and "teacher" in (learn_from, scored_against):

@@ -64,7 +64,7 @@ def rows_plan(task: Path | Task, *, skip_bad: bool = False) -> RowsPlan:
     gate = loaded.gate
     labels = _classes(loaded, test)
     needed = rows_needed(DISCORDANCE, 0.0, gate.margin, gate.level)
-    assert needed is not None  # a difference of 0 is within every margin, so some number will do
+    assert needed is not None  # a difference of 0 is within every margin, so some number of rows is enough
     per_class = needed_per_class = None
     if labels:
         needed_per_class = rows_needed(DISCORDANCE, 0.0, gate.margin, 1 - (1 - gate.level) / len(labels))

@@ -19,7 +19,7 @@ from stillhouse.records import Progress
 from stillhouse.results.measured_arm import MeasuredArm, read_arm
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TOKENIZERS_PARALLELISM")
-_ticks: Any = None  # in a worker: where its progress goes
+_ticks: Any = None  # a worker process sends its progress here
 
 
 def cores() -> int:
@@ -51,7 +51,7 @@ def _train(
     shares: dict[int, float] = {}
     context = multiprocessing.get_context("spawn")  # a forked child of a process with threads may hang
     ticks = context.Queue()
-    # the largest first: the last worker is then left with a short one
+    # The largest training sets go first, so that the last worker is left with a short one.
     order = sorted(range(len(missing)), key=lambda number: -len(missing[number].train))
     with _single_threaded(), ProcessPoolExecutor(workers, context, _begin, (ticks,)) as pool:
         futures: dict[Future[None], int] = {pool.submit(_measure, number, missing[number]): number for number in order}
@@ -87,7 +87,7 @@ def _begin(ticks: Any) -> None:
 
 
 def _measure(number: int, plan: StudentPlan) -> None:
-    """In a worker: one arm, from training to rows on disk."""
+    """Measure one arm in a worker process, from training to rows on disk."""
 
     def tick(progress: Progress) -> None:
         if progress.total and _ticks is not None and progress.what.startswith("training"):

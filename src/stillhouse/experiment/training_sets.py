@@ -13,7 +13,7 @@ from stillhouse.task import Task
 
 LEAST_ROWS = 16  # with fewer rows, a lesson is not measured beside the task's own
 MORE_ROWS = "unlabelled rows too"
-Labels = Mapping[str, Answer]  # of the teacher, by the row's id
+Labels = Mapping[str, Answer]  # row id -> the teacher's answer
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def lessons_of(task: Task, own: Lesson, splits: Splits, labels: Labels) -> tuple
         unusable = f"{missing:,} of {len(labelled):,} training rows have no usable teacher label"
         notes.append(f"{unusable}: students on teacher labels lack them")
     for lesson in wanted:
-        # the task's own is always kept: if it lacks something, that is an error where it is trained
+        # The task's own lesson is always kept: if it lacks something, the error comes where it is trained.
         lacking = None if lesson.train is own.train else _lacking(task, lesson)
         if lacking is None:
             kept.append(lesson)
