@@ -26,7 +26,7 @@ from stillhouse.flow.tools.tool import Tool, ToolError, tool
 from stillhouse.llm.request import Completion, Request
 
 ToolCalling = Literal["auto", "native", "text"]
-SAME_CALLS = 3  # so many equal calls with equal observations are let pass; one more ends the agent
+SAME_CALLS = 3  # equal calls with equal observations that an agent may make; one more ends the agent
 _ACTION = re.compile(
     r"^Action:[ \t]*(?P<name>[^\n]+?)[ \t]*\n+Action Input:[ \t]*(?P<input>.*)", re.MULTILINE | re.DOTALL
 )
@@ -63,7 +63,7 @@ class Action:
 
     id: str
     tool: str
-    arguments: str  # JSON, if all went well
+    arguments: str  # JSON, where the model wrote valid arguments
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class AgentTurn:
 class ToolNotation(Protocol):
     """How a conversation with tools is written down: by the API's own fields, or in plain text."""
 
-    name: str  # as the trace has it
+    name: str  # the agent's name in the trace
 
     def parameters(self, tools: Sequence[Tool]) -> dict[str, Any]: ...
 
@@ -213,7 +213,8 @@ class _Conversation:
     def __init__(self, agent: Agent, models: Models, task: str) -> None:
         self.agent, self.models, self.task = agent, models, task
         self.turns: list[AgentTurn] = []
-        self.seen: Counter[tuple[str, str, str]] = Counter()  # tool, arguments, observation
+        # (tool, arguments, observation) -> how often the agent saw it.
+        self.seen: Counter[tuple[str, str, str]] = Counter()
 
     async def answer(self) -> str:
         agent = self.agent

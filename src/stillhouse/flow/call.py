@@ -41,9 +41,9 @@ class Active:
     models: "Models"
     tracing: "Tracing | None" = None
     owners: dict[str, Callable[..., Any]] = field(default_factory=dict)  # a step's name -> its function
-    called: list[Any] = field(default_factory=list)  # the steps' coroutines; among them those not yet awaited
-    look_again: int = 256  # when `called` is that long, those that began are taken out
-    under_way: int = 0  # calls whose body is running
+    called: list[Any] = field(default_factory=list)  # the steps' coroutines that may not have been awaited yet
+    look_again: int = 256  # when `called` is this long, the coroutines that began are taken out
+    under_way: int = 0  # number of calls whose body is running
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
 
@@ -161,8 +161,8 @@ active_run: ContextVar[Active | None] = ContextVar("stillhouse_run", default=Non
 current_call: ContextVar[RunningCall | None] = ContextVar("stillhouse_call", default=None)
 active_limits: ContextVar[tuple["Limits", ...]] = ContextVar("stillhouse_limits", default=())
 
-# Set under test: it is given a call's name, kind, arguments and body, and gives the body that runs instead.
-# None: each call runs its own.
+# Set under test: a function that takes a call's name, kind, arguments and body, and returns the body that runs
+# instead. None: each call runs its own body.
 Body = Callable[[], Awaitable[Any]]
 stand_in: ContextVar[Callable[[str, str, str, Body], Body] | None] = ContextVar("stillhouse_stand_in", default=None)
 
@@ -263,8 +263,8 @@ async def _tried(call: RunningCall, name: str, body: Callable[[], Awaitable[Any]
         try:
             return await _in_time(name, body, attempts.timeout_s)
         except UserError:
-            raise  # no further try can mend it
-        except Exception as error:  # whatever the user's own code raises may pass
+            raise  # another try cannot mend this error
+        except Exception as error:  # the user's own code may raise anything, and its errors may pass with another try
             if call.attempt > attempts.retries:
                 raise
             call.facts.setdefault("failures", []).append(error_line(error))
@@ -308,13 +308,13 @@ def _ordered(value: Any) -> bool:
     """
     if type(value) is not dict:
         return False
-    for part in value.values():  # `all(...)` costs twice as much, and this is done at every call of a step
+    for part in value.values():  # a loop, because `all(...)` costs twice as much, and every call of a step comes here
         if type(part) not in _SCALARS:
             return False
     return len(value) < 2 or sorted(value) == list(value)
 
 
-# Not float: pydantic and `json` may write one differently in the last digit.
+# Float is left out: pydantic and `json` may write the last digit of a float differently.
 _SCALARS = frozenset({str, int, bool, type(None)})
 
 

@@ -31,7 +31,7 @@ from stillhouse.store.journal import RunRow
 from stillhouse.store.postgres_journal import PostgresJournal
 from stillhouse.user_code import load_module
 
-RESTARTS = 3  # how often a worker that died is started again, before that is an error
+RESTARTS = 3  # how often a worker that died is started again before its death is an error
 POLL_S = 0.5  # how often a worker that has room looks for runs whose owners died
 T = TypeVar("T")
 U = TypeVar("U")
@@ -54,7 +54,7 @@ async def spread(
     active = active_run.get()
     url = str(store or (active.models.store if active is not None else DEFAULT_STORE))
     if not is_postgres(url):
-        place = url.rpartition("@")[2]  # without the password
+        place = url.rpartition("@")[2]  # the URL without the password
         raise UserError(
             f'cluster="ray" needs a store that every machine reaches, and {place} is none; '
             'give store="postgresql://HOST/DATABASE"'
@@ -72,13 +72,13 @@ async def spread(
             name = run_id
         elif active is None or call is None:
             name = uuid.uuid4().hex
-        else:  # named after the run around it and the call there, so that the resumed run finds its map again
+        else:  # the map is named after the run around it and the call there, so that the resumed run finds it again
             name = f"{active.run}.{uuid.uuid5(uuid.NAMESPACE_OID, call.id).hex[:12]}"
         return await _run_all(Batch(target, name, url, at_once, named), mapped, inputs)
 
     if active is None:
         results = await run_all()
-    else:  # part of a run, which journals the map whole
+    else:  # the map is part of a run, which journals it whole
         arguments = canonical_json({"function": target.name, "inputs": [json.loads(text) for text in inputs]})
         results = json.loads(await perform(active, "flow.map", "step", "", arguments, run_all))
     return [mapped.decode_result(json.dumps(result)) for result in results]
@@ -105,7 +105,7 @@ class Target:
     """A function by name, as a worker finds it. No code travels, only where the code is."""
 
     module: str
-    file: str | None  # where the module was loaded from
+    file: str | None  # path of the file that the module was loaded from
     name: str
     is_flow: bool
 
@@ -131,7 +131,8 @@ class Target:
         A script is loaded by its file, a module by its name, or by its file where the name leads nowhere.
         """
         module, file = sys.modules.get(self.module), None if self.file is None else Path(self.file)
-        if module is None or (file is not None and _file_of(module) != file):  # a worker has a __main__ of its own
+        # A worker process has a `__main__` of its own.
+        if module is None or (file is not None and _file_of(module) != file):
             module = load_module(self.module, file)
         function = getattr(module, self.name)
         if isinstance(function, Flow):
@@ -146,13 +147,13 @@ class Batch:
 
     target: Target
     name: str
-    store: str = field(repr=False)  # may hold a password
+    store: str = field(repr=False)  # the store's URL may hold a password
     at_once: int
     models: Mapping[str, str]
 
     @property
     def app(self) -> str | None:
-        """As `stillhouse run` takes it, where the function is a flow."""
+        """The name APP:FLOW that `stillhouse run` takes, where the function is a flow."""
         return f"{self.target.file or self.target.module}:{self.target.name}" if self.target.is_flow else None
 
     @property
@@ -265,7 +266,8 @@ async def drain(batch: Batch, at_once: int) -> None:
             if here:
                 _, here = await asyncio.wait(here, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
             elif journal.statuses(batch.pattern).keys() & {"queued", "running"}:
-                await asyncio.sleep(POLL_S)  # another worker has them; should it die, they come here
+                # The runs left are with another worker; should that one die, they come here.
+                await asyncio.sleep(POLL_S)
             else:
                 return
 
@@ -276,11 +278,12 @@ async def _run_one(batch: Batch, mapped: Flow[Any, Any], journal: PostgresJourna
         arguments = _arguments(mapped, row.input)
         await mapped.execute(row.run, arguments, store=batch.store, models=batch.models, app=batch.app)
     except (Parked, RunBusyError):
-        pass  # it waits for a person; or this worker was silent for so long that another one has taken it over
+        pass  # the run waits for a person, or another worker took it because this one was silent for too long
     except StorageError:
-        raise  # the journal is not there: this worker can do nothing more
+        raise  # without the journal this worker can do nothing more
     except Exception as error:
         current = journal.run(row.run)
-        if current is not None and current.status == "running":  # the run failed before the engine could note it
+        # The run failed before the engine could note the failure.
+        if current is not None and current.status == "running":
             with journal.own(row.run):
                 journal.end(row.run, "failed", error=error_line(error))

@@ -24,7 +24,8 @@ from stillhouse.llm.request import Request
 from stillhouse.records import Example
 from stillhouse.task import Task
 
-_LACKING = (400, *NO_DECISIONS_STATUSES)  # 400: it has the decisions API, and not for this model
+# Statuses for "no decisions here"; 400: the endpoint has the decisions API, but not for this model.
+_LACKING = (400, *NO_DECISIONS_STATUSES)
 
 
 class Choice(str):
@@ -146,7 +147,7 @@ async def _by_reply(chat: Chat, task: Task, example: Example, sample_index: int)
     if reply.output is None:
         raise StepError(f"{task.name}: the reply of {chat.name} cannot be read ({reply.error}): {text[:200]!r}")
     logprobs = completion.token_logprobs
-    # The probability of the whole reply: a lower bound for that of the option.
+    # The probability of the whole reply is a lower bound for the probability of the option.
     probability = math.exp(math.fsum(value for _, value in logprobs)) if logprobs else None
     return reply.output, probability
 

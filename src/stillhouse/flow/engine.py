@@ -27,8 +27,8 @@ from stillhouse.flow.spans import run_spanned
 from stillhouse.store.address import is_postgres
 from stillhouse.store.journal import open_journal
 
-# A SQLite journal stays open so long for the next run: to close it (a checkpoint) and open it again costs more than a
-# hundred steps.
+# Seconds that an unused SQLite journal stays open for the next run: closing it (a checkpoint) and opening it again
+# costs more than a hundred steps.
 LINGER_S = 5.0
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -138,7 +138,7 @@ class _Declared:
 
     def __init__(self, function: Callable[..., Awaitable[Any]], name: str, attempts: Attempts) -> None:
         self.function, self.name, self.attempts = function, name, attempts
-        self._arguments = f"the arguments of the step {name}"  # what an error would call them
+        self._arguments = f"the arguments of the step {name}"  # what an error calls the arguments
         self._signature = inspect.signature(function)
         parameters = self._signature.parameters.values()
         simple = all(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
@@ -146,7 +146,7 @@ class _Declared:
         self.version = version_of(function)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        # The usual call is bound without the 20 microseconds of `Signature.bind`.
+        # Most calls are bound here, without the 20 microseconds that `Signature.bind` takes.
         if not kwargs and self._names is not None and len(args) == len(self._names):
             return dict(zip(self._names, args))  # noqa: B905  # of equal length; `strict` costs half as much again
         bound = self._signature.bind(*args, **kwargs)
@@ -268,7 +268,7 @@ class Flow(Generic[P, T]):
         functools.update_wrapper(self, function)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        if active_run.get() is not None:  # a flow inside a flow is plain code: its steps are the outer run's
+        if active_run.get() is not None:  # a flow inside a flow is plain code: its steps belong to the outer run
             return await self.function(*args, **kwargs)
         return await self._execute(_uuid.uuid4().hex, self.bound(args, kwargs))
 

@@ -26,7 +26,7 @@ from stillhouse.llm.request import Completion, Request
 from stillhouse.records import Example, Prediction, Predictor
 from stillhouse.task import Output, Task
 
-REPAIRS = 1  # how often a reply that is no valid JSON is sent back
+REPAIRS = 1  # how often a reply that is no valid JSON is sent back for repair
 
 
 def has_body(function: Callable[..., Any]) -> bool:

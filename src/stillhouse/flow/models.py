@@ -39,7 +39,7 @@ class Chat:
 
     def __init__(self, model: MeteredModel, *, offline: bool = False) -> None:
         self.model, self.name, self.offline = model, model.name, offline
-        # What this endpoint turned out not to have: "decisions", "schema", "tools", "logprobs".
+        # Features that this endpoint turned out not to have: "decisions", "schema", "tools", "logprobs".
         self.lacks: set[str] = set()
 
     def without(self, feature: str, request: Request) -> bool:
@@ -55,7 +55,7 @@ class Chat:
         completion = await request_spanned(request, self.model.complete(request, example))
         usage = completion.usage
         if usage is None and completion.text is None and completion.tool_calls is None:
-            return completion  # refused: nothing was used
+            return completion  # the request was refused, so nothing was used
         if completion.lacking and (call := current_call.get()) is not None:
             call.facts["without"] = list(completion.lacking)
         n_input, n_output = (None, None) if usage is None else (usage.input_tokens, usage.output_tokens)
@@ -160,7 +160,8 @@ class Models(AbstractAsyncContextManager["Models"]):
     def _chat(self, name: str, store: Store) -> Chat:
         if self.offline:
             return Chat(MeteredModel(name, _no_answer, store, RunBudget()), offline=True)
-        from stillhouse.llm.models import open_model  # brings the HTTP client: not needed by a flow without models
+        # Imported late, because a flow without models does not need the HTTP client.
+        from stillhouse.llm.models import open_model
 
         return Chat(open_model(name, ModelSettings(), store, RunBudget()))
 

@@ -14,8 +14,10 @@ from stillhouse.errors import UserError
 from stillhouse.store.journal import StepRow
 
 ExpectedPath: TypeAlias = Sequence[str] | Mapping[str, int | Mapping[str, int]]
-OFF_THE_PATH = ("value", "turn")  # the clock and its like; an agent's turns, whose tools are on the path
-ONE_WORD = 40  # characters: longer answers are no branch's name, and are left out where a path is shown
+# Kinds of calls left out of a path: the clock and its like; an agent's turns, whose tools are on the path.
+OFF_THE_PATH = ("value", "turn")
+# Most characters of a branch's name; longer answers name no branch and are left out where a path is shown.
+ONE_WORD = 40
 
 
 def path_of(calls: Sequence[StepRow]) -> list[str]:
@@ -58,7 +60,7 @@ def is_one_word(answer: str) -> bool:
 def check_path(expected: Any) -> ExpectedPath:
     """The expected path if it is one. Raises UserError."""
     if _is_list(expected) or _is_counts(expected):
-        return expected  # type: ignore[no-any-return]  # checked by the two
+        return expected  # type: ignore[no-any-return]  # checked by the two calls above
     raise UserError(
         f'{expected!r:.200} is no path; give a list of steps, as in ["route=sql", "to_sql"], '
         'or counts, as in {"to_sql": {">=": 1}}'

@@ -23,10 +23,10 @@ class RunReport:
     """What one sitting of a run did, counted by the calls' names."""
 
     ran: Counter[str] = field(default_factory=Counter)
-    replayed: Counter[str] = field(default_factory=Counter)  # answered from the journal
-    # These ran again: their code was edited, or another model was named, since their answer was journaled.
+    replayed: Counter[str] = field(default_factory=Counter)  # calls answered from the journal
+    # Calls that ran again: their code was edited, or another model was named, since their answer was journaled.
     changed: Counter[str] = field(default_factory=Counter)
-    # Journaled answers that this sitting never came to: the arguments are others now, or the flow was edited.
+    # Journaled answers that this sitting never used: the arguments are others now, or the flow was edited.
     unused: Counter[str] = field(default_factory=Counter)
 
 
@@ -34,7 +34,7 @@ class Pending(NamedTuple):
     """A call before it is answered or run."""
 
     key: StepKey
-    parent: str | None  # the id of the call in whose body it stands
+    parent: str | None  # the id of the call in whose body this call was made
 
 
 @dataclass
@@ -42,9 +42,9 @@ class Replay:
     """The journaled answers of one run, and which of them this sitting has used."""
 
     finished: dict[StepKey, FinishedStep]
-    text: Callable[[str], str]  # gives the text behind what a row holds
+    text: Callable[[str], str]  # gives the text that a stored value, perhaps interned, stands for
     report: RunReport = field(default_factory=RunReport)
-    _counts: dict[tuple[str, str], int] = field(default_factory=dict, init=False)  # equal calls so far
+    _counts: dict[tuple[str, str], int] = field(default_factory=dict, init=False)  # number of equal calls so far
     _used: set[StepKey] = field(default_factory=set, init=False)
 
     @classmethod

@@ -22,10 +22,9 @@ T = TypeVar("T", bound=Closable)
 class _Held(Generic[T]):
     thing: T
     users: int = 0
-    left: int = (
-        0  # how often it was left by its last user; a timer closes nothing where this has grown since it was set
-    )
-    keeper: AsyncIterator[None] | None = None  # closes the thing with the event loop
+    # How often a last user has left the thing. A timer closes the thing only if this number has not grown meanwhile.
+    left: int = 0
+    keeper: AsyncIterator[None] | None = None  # closes the thing when the event loop ends
 
     @property
     def usable(self) -> bool:

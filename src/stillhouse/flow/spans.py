@@ -31,7 +31,7 @@ T = TypeVar("T")
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _CAPTURING = ("true", "1", "span_only", "span_and_event")
 _EXPORTERS = ("otlp", "console")
-# Of a call's facts, those that hold no content.
+# The facts of a call that hold no content.
 _NOTED = ("model", "cost_usd", "confidence", "source", "repairs", "from_store", "tool_calling")
 
 
@@ -129,7 +129,7 @@ class Tracing:
         attributes = {
             "gen_ai.operation.name": "invoke_workflow",
             "gen_ai.agent.name": active.flow,
-            "gen_ai.workflow.name": active.flow,  # its name up to v1.41.0
+            "gen_ai.workflow.name": active.flow,  # the attribute's name up to v1.41.0
             "stillhouse.run": active.run,
         }
         with self._span(f"invoke_workflow {active.flow}", attributes) as span:

@@ -50,8 +50,8 @@ __all__ = [
     "typed_arguments",
 ]
 
-UNKNOWN: Any = object()  # what a look-up gives where it knows no answer; None is an answer
-Known = Callable[[str, str], Any]  # (step, canonical arguments) -> its answer, or UNKNOWN
+UNKNOWN: Any = object()  # returned by a look-up that knows no answer; None is an answer
+Known = Callable[[str, str], Any]  # (step, canonical arguments) -> the known answer, or UNKNOWN
 ASKS_A_MODEL = ("model", "decide", "agent", "turn")
 
 
@@ -181,7 +181,7 @@ async def run_cases(
         try:
             return await bounded_map(run_one, enumerate(cases, start=1), at_once=at_once)
         except* StillhouseError as errors:
-            raise errors.exceptions[0] from None  # the user mends one at a time
+            raise errors.exceptions[0] from None  # only the first error is raised, as the user mends one at a time
 
 
 async def run_case(flow: Flow[Any, Any], case: Case, **options: Any) -> Outcome:
@@ -257,7 +257,7 @@ class _Sitting:
                 for question in open_questions(self.journal, self.run):
                     scripted = await self._scripted("ask_human", question.arguments)
                     answer(self.journal, self.run, str(scripted), (question.facts or {})["question"])
-            except Exception as error:  # the app's own code: whatever it raises is this case's outcome
+            except Exception as error:  # the app's own code may raise anything, and that is this case's outcome
                 return error_line(error)
 
     def _named(self) -> Mapping[str, ModelName]:
@@ -302,7 +302,8 @@ class _Sitting:
         try:
             return await body()
         except CassetteMissError as error:
-            if not any(error is other for other in self.met):  # the error of an agent's turn comes again from the agent
+            # An error of an agent's turn is raised again by the agent, and counts once.
+            if not any(error is other for other in self.met):
                 self.met.append(error)
                 self.missing.setdefault((name, arguments), Missing(self.case.id, name, arguments, str(error)))
             instead = UNKNOWN if self.recorded is None else self.recorded.answer(name, arguments)

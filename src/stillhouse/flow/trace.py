@@ -14,10 +14,10 @@ from typing import Any, Literal, TypeAlias
 from stillhouse.flow.paths import answer_of as answer_of_row
 from stillhouse.store.journal import RunRow, StepRow, key_id
 
-# waiting: for a person; unfinished: the process died in its body, so its row is missing
+# waiting: the call waits for a person; unfinished: the process died in the call's body, so its row is missing
 State = Literal["done", "failed", "waiting", "unfinished"]
 LONGEST_BODY = 8  # calls in one turn of a loop; a longer turn is not recognised as one
-MOST_BRANCHES = 6  # of different steps, side by side; where there are more, the calls are grouped by step instead
+MOST_BRANCHES = 6  # most branches of different steps shown side by side; more calls are grouped by step instead
 CLOCK_S = 2e-4  # a call's start and its length are measured by two clocks: an overlap this short is none
 
 
@@ -61,7 +61,7 @@ class Used:
     Where no model was asked, `asked` is 0 and nothing was used.
     """
 
-    asked: int = 0  # calls that asked a model
+    asked: int = 0  # number of calls that asked a model
     input_tokens: int | None = 0
     output_tokens: int | None = 0
     cost_usd: float | None = 0.0
@@ -79,9 +79,9 @@ class Total:
     models: tuple[str, ...]
     calls: int
     failed: int
-    retried: int  # calls that took more than one try
+    retried: int  # number of calls that took more than one try
     used: Used
-    seconds: float  # sum over the calls
+    seconds: float  # sum of the calls' seconds
     p50_s: float | None
     p99_s: float | None
 
@@ -402,7 +402,8 @@ def _looped_by(parts: Sequence[TracePart], length: int) -> list[TracePart]:
     start = 0
     while start < len(parts):
         end = start + length
-        while end < len(parts) and labels[end] == labels[end - length]:  # a last turn that ended early is one too
+        # A last turn of the loop that ended early counts as a turn too.
+        while end < len(parts) and labels[end] == labels[end - length]:
             end += 1
         if end - start < 2 * length:
             folded_parts.append(parts[start])

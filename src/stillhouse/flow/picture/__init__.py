@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from stillhouse.flow.trace import Used
 
-# failed: and so did the run; handled: it failed and the run went on; the others as in the trace
+# failed: the call and the run failed; handled: the call failed, and the run went on; the others: as in the trace
 CallOutcome = Literal["done", "failed", "handled", "waiting", "unfinished"]
 
 
@@ -19,13 +19,13 @@ class Ran:
     """How the calls behind a box went. Seconds are per call: the median, and the slowest."""
 
     calls: int
-    at_once: int  # the most that ran at the same time
+    at_once: int  # the most calls that ran at the same time
     failed: int
-    used: Used  # the calls in their bodies included
+    used: Used  # what these calls used, together with the calls in their bodies
     p50_s: float | None
     max_s: float | None
-    outcome: CallOutcome  # the worst of them
-    error: str | None = None  # of one that failed
+    outcome: CallOutcome  # the worst outcome among the calls
+    error: str | None = None  # the error of a call that failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class CallBox:
     """A call in the flow, and what its body calls. `ran` is None in a picture of source."""
 
     name: str
-    kind: str  # of the journal; "flow" for one that is called as a part of another
-    notes: tuple[str, ...] = ()  # what was decided, asked, or which model answers; one line each
+    kind: str  # the call's kind in the journal; "flow" for a flow that is called as a part of another
+    notes: tuple[str, ...] = ()  # what was decided or asked, or which model answers; one line each
     inside: tuple["PicturePart", ...] = ()
     ran: Ran | None = None
 

@@ -20,7 +20,7 @@ from stillhouse.flow.trace import (
 )
 
 MOST_CHOICES = 4
-UNDRAWN = ("value",)  # flow.now and its like
+UNDRAWN = ("value",)  # kinds of calls that are not drawn: flow.now and its like
 _WORST: Sequence[CallOutcome] = ("failed", "waiting", "unfinished", "handled", "done")
 
 
@@ -81,7 +81,7 @@ def _ran(group: Group, culprit: Node | None) -> Ran:
     shown = max(failed, key=lambda node: _outcome(node, culprit) == "failed", default=None)
     error = None if shown is None else shown.row.error
     if shown is not None and any(child.row.error == error for child in shown.children):
-        error = None  # it is shown with the inner call, where it came from
+        error = None  # the error is shown with the inner call, where it came from
     return Ran(
         calls=len(calls),
         at_once=group.at_once,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from stillhouse.flow.picture import Branch, BranchArm, CallBox, Enclosure, End, Lanes, Picture, PicturePart
 
-Ends = list[tuple[str, str]]  # where the next arrow starts, and what is written on it
+Ends = list[tuple[str, str]]  # (the node where the next arrow starts, the words on the arrow)
 _SHAPES = {
     "decide": ("{{", "}}"),
     "model": ("([", "])"),

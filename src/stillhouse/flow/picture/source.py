@@ -24,7 +24,7 @@ from stillhouse.flow.limits import Limits
 from stillhouse.flow.picture import Branch, BranchArm, CallBox, Enclosure, End, Lanes, Picture, PicturePart, ends
 from stillhouse.flow.tools.tool import Tool
 
-LONGEST = 60  # characters of a condition or an iterable, as written
+LONGEST = 60  # most characters shown of a condition or an iterable
 _EACH = (ast.ListComp, ast.SetComp, ast.GeneratorExp)
 _SPREADING = (asyncio.gather, asyncio.as_completed, asyncio.wait)
 
@@ -45,7 +45,8 @@ class _Reader:
 
     function: Callable[..., Any]
     around: tuple[Callable[..., Any], ...]
-    local: dict[str, Any] = field(default_factory=dict)  # what was made in the function itself: agents, task groups
+    # Things made in the function itself, by their names: agents, task groups.
+    local: dict[str, Any] = field(default_factory=dict)
 
     def body(self) -> tuple[PicturePart, ...]:
         tree = _tree_of(self.function)
@@ -60,7 +61,7 @@ class _Reader:
             leaves = ends(tuple(drawn))
             last, rest = drawn[-1] if drawn else None, nodes[place + 1 :]
             if rest and not leaves and isinstance(last, Branch) and any(ends(arm.body) for arm in last.arms):
-                after = self.statements(rest)  # the rest belongs to the arms that go on
+                after = self.statements(rest)  # the statements after an `if` follow each arm that goes on
                 return (*parts, *drawn[:-1], _go_on(last, after))
             parts.extend(drawn)
             if leaves:
@@ -188,7 +189,7 @@ class _Reader:
         arguments = (*node.args, *(word.value for word in node.keywords))
         inner = [part for argument in arguments for part in self.calls(argument)]
         if called is _CREATE_TASK and inner:
-            return [Lanes((tuple(inner),))]  # joined with its neighbours when the whole block is read
+            return [Lanes((tuple(inner),))]  # neighbouring lanes are joined later, when the whole block is read
         return [*self.calls(node.func), *inner, *self.box(called, node)]
 
     def spread(self, node: ast.Call) -> list[PicturePart]:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from stillhouse.flow.tools.tool import Tool, ToolError, clean, tool
 
-DIGITS = 200  # of every number in the computation
+DIGITS = 200  # digits of every number in the computation
 SHOWN = 20  # significant digits of a result that is not exact
 MAX_EXPONENT = 9_999
 MAX_CHARS = 1_000
@@ -75,7 +75,7 @@ def _shown(value: Decimal, exact: bool) -> str:
     digits = DIGITS if exact else SHOWN
     value = decimal.Context(prec=digits, Emax=MAX_EXPONENT, Emin=-MAX_EXPONENT).plus(value).normalize()
     if value.is_zero():
-        return "0"  # and not -0
+        return "0"  # zero is written without a minus sign
     return f"{value:f}" if -SHOWN <= value.adjusted() < digits else f"{value:e}"
 
 
@@ -94,7 +94,8 @@ def _mod(left: Decimal, right: Decimal) -> Decimal:
     return rest + right if rest and (rest < 0) != (right < 0) else rest
 
 
-_FUNCTIONS: dict[str, tuple[int, int, Callable[..., Decimal]]] = {  # fewest and most arguments
+# Function name -> (fewest arguments, most arguments, the function).
+_FUNCTIONS: dict[str, tuple[int, int, Callable[..., Decimal]]] = {
     "sqrt": (1, 1, Decimal.sqrt),
     "abs": (1, 1, abs),
     "min": (1, 100, min),
@@ -107,7 +108,7 @@ _FUNCTIONS: dict[str, tuple[int, int, Callable[..., Decimal]]] = {  # fewest and
     "ln": (1, 1, Decimal.ln),
     "log10": (1, 1, Decimal.log10),
 }
-_PI = Decimal(  # to 201 places
+_PI = Decimal(  # pi to 201 places
     "3.1415926535897932384626433832795028841971693993751058209749445923078164062862089986280348253421170679"
     "82148086513282306647093844609550582231725359408128481117450284102701938521105559644622948954930381964"
 )
@@ -120,12 +121,13 @@ _CONSTANTS: dict[str, Callable[[], Decimal]] = {"pi": lambda: +_PI, "e": lambda:
 class _Token(NamedTuple):
     kind: str  # grouped (a number with thousands separators), number, name, sign, or end
     text: str
-    at: int  # the character at which it begins, from 1
+    at: int  # the character at which the token begins, counted from 1
 
 
 class _Term(NamedTuple):
     value: Decimal
-    percentage: bool = False  # written with %: 15% has the value 0.15, but not every operator takes it
+    # True where a number is written with %: 15% has the value 0.15, but not every operator takes it.
+    percentage: bool = False
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -209,7 +211,7 @@ class _Parser:
         base = self._percentage()
         if self._take("^", "**") is None:
             return base
-        return _Term(base.value ** self._signed().value)  # right to left: 2^3^2 is 2^9
+        return _Term(base.value ** self._signed().value)  # powers group from the right: 2^3^2 is 2^9
 
     def _percentage(self) -> _Term:
         term = self._atom()
@@ -246,7 +248,7 @@ class _Parser:
         name = token.text.lower()
         if name in _CONSTANTS:
             self._next += 1
-            return _CONSTANTS[name]()  # rounded, and so the result counts as not exact
+            return _CONSTANTS[name]()  # a constant is rounded, and so the result counts as not exact
         if name not in _FUNCTIONS:
             raise Uncomputable(f"{token.text[:40]!r} is not known; it knows {', '.join([*_FUNCTIONS, *_CONSTANTS])}")
         self._next += 1

@@ -26,10 +26,11 @@ def html_text(page: str) -> str:
         if tag is None:
             at = _past_markup(page, start)
             if at == start + 1:
-                parts.append("<")  # a plain less-than sign
+                parts.append("<")  # a less-than sign that begins no tag is text
             continue
         name = tag["name"].lower()
-        at = _past(page, ">", _ATTRIBUTES.match(page, tag.end()).end())  # type: ignore[union-attr]  # it matches nothing at least
+        # The pattern matches at least the empty text.
+        at = _past(page, ">", _ATTRIBUTES.match(page, tag.end()).end())  # type: ignore[union-attr]
         if name in _UNSEEN and not tag["closing"]:
             end = re.compile(rf"</{name}\b", re.IGNORECASE).search(page, at)
             if name == "title" and not title:

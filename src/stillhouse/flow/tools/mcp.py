@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from mcp_types import Tool as ServersTool
 
 CONNECT_TIMEOUT_S = 30.0
-LAST_WORDS_S = 0.5  # to wait, after a session has ended, for the reason
-MAX_PAGES = 100  # of a server's list of tools
+LAST_WORDS_S = 0.5  # seconds to wait for the reason after a session has ended
+MAX_PAGES = 100  # most pages read of a server's list of tools
 
 
 @contextlib.asynccontextmanager
@@ -79,7 +79,7 @@ async def _over_http(url: str, headers: dict[str, str]) -> AsyncIterator[Any]:
     import httpx2
     from mcp.client.streamable_http import streamable_http_client
 
-    timeout = httpx2.Timeout(CONNECT_TIMEOUT_S, read=None)  # how long an answer may take is the call's own limit
+    timeout = httpx2.Timeout(CONNECT_TIMEOUT_S, read=None)  # the call's own limit bounds how long an answer may take
     async with (
         httpx2.AsyncClient(headers=headers, timeout=timeout) as client,
         streamable_http_client(url, http_client=client) as streams,
@@ -186,7 +186,7 @@ class _Server:
         except MCPError as error:
             if error.code != CONNECTION_CLOSED:
                 raise ToolError(f"the MCP server {self.shown} refused {what} ({short_error(error)})") from None
-        except Exception as error:  # whatever the SDK makes of an answer that breaks the protocol
+        except Exception as error:  # the SDK may raise anything on an answer that breaks the protocol
             reason = short_error(error)
             raise ToolError(f"the MCP server {self.shown} gave no usable answer to {what} ({reason})") from None
         finally:
@@ -272,7 +272,7 @@ def _as_tools(server: _Server, listed: "Sequence[ServersTool]", max_chars: int) 
 async def _run(server: _Server, servers_name: str, name: str, max_chars: int, arguments: Mapping[str, Any]) -> str:
     try:
         plain = json.loads(json.dumps(dict(arguments), allow_nan=False).encode())
-        json.dumps(plain, ensure_ascii=False).encode()  # raises where half of a surrogate pair is in it
+        json.dumps(plain, ensure_ascii=False).encode()  # encoding raises where half of a surrogate pair is in the text
     except (TypeError, ValueError, RecursionError) as error:
         raise ToolError(f"the arguments of {name} cannot be sent as JSON ({short_error(error)})") from None
     answer = await server.call(servers_name, plain)

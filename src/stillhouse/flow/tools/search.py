@@ -20,7 +20,7 @@ from stillhouse.flow.tools.tool import Tool, ToolError, clean, tool
 
 SUFFIXES = (".md", ".txt", ".rst", ".html", ".htm")
 PASSAGE_CHARS = 1_200
-MAX_WORDS = 64  # of a query that are looked for
+MAX_WORDS = 64  # most words of a query that are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class LocalDocuments:
         return await asyncio.to_thread(self._find, words, top)
 
     def _find(self, words: Sequence[str], top: int) -> list[Hit]:
-        # In quotes a word is a word to FTS5, and never one of its operators; \w leaves no quote in it.
+        # FTS5 takes a quoted word as a word, and never as one of its operators; \w lets no quote into a word.
         match = " OR ".join(f'"{word}"' for word in words)
         with self._lock:
             rows = self._index.execute(

@@ -24,7 +24,7 @@ from stillhouse.flow.tools.tool import Tool, ToolError, clean, tool
 
 MAX_COMMAND_CHARS = 20_000
 MAX_PROCESSES = 256
-STRAY_S = 0.2  # to read on, after the command has ended, what a process that it left behind may write
+STRAY_S = 0.2  # seconds to read on, after the command has ended, what a process that it left behind may write
 _PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 _SYSTEM = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"),
@@ -118,7 +118,8 @@ def _walls(folder: Path, memory_mb: int) -> list[str]:
     for name, value in _environment(home="/workspace").items():
         walls += ["--setenv", name, value]
     for path in map(Path, _SYSTEM):
-        if path.is_symlink() and not str(path).startswith("/etc"):  # /bin -> usr/bin
+        # Some of these folders are links, such as /bin -> usr/bin.
+        if path.is_symlink() and not str(path).startswith("/etc"):
             walls += ["--symlink", str(path.readlink()), str(path)]
         elif path.exists():
             walls += ["--ro-bind", str(path), str(path)]
@@ -126,8 +127,8 @@ def _walls(folder: Path, memory_mb: int) -> list[str]:
     walls += ["--proc", "/proc", "--dev", "/dev"]
     walls += ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp"]
     walls += ["--bind", str(folder), "/workspace"]
-    # bwrap leaves /proc/sys writable to root, who needs no capability there. Writing kernel/core_pattern would be a way
-    # out onto the machine.
+    # bwrap leaves /proc/sys writable to root, even without capabilities. Writing kernel/core_pattern would be a way out
+    # onto the machine.
     return [*walls, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/workspace"]
 
 

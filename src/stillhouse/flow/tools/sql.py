@@ -17,7 +17,7 @@ from stillhouse.flow.tools.sql_sqlite import SqliteReader
 from stillhouse.flow.tools.sql_vetting import vetted
 from stillhouse.flow.tools.tool import Tool, clean, tool
 
-MAX_SCHEMA_CHARS = 8_000  # of the description, which travels with every request
+MAX_SCHEMA_CHARS = 8_000  # most characters of the schema's description, which travels with every request
 
 
 def sql(
@@ -34,7 +34,7 @@ def sql(
     if max_rows < 1 or timeout_s <= 0:
         raise UserError(f"sql was given max_rows = {max_rows} and timeout_s = {timeout_s}; both must be above 0")
     reader = _reader(database)
-    vetted("SELECT 1", reader.dialect)  # tells now, and not a model later, that sqlglot is not installed
+    vetted("SELECT 1", reader.dialect)  # a missing sqlglot is told here, and not after a model was asked
     schema = _within(reader.describe(), MAX_SCHEMA_CHARS)
 
     def run(query: Annotated[str, Field(description="one SELECT statement")]) -> str:
@@ -45,8 +45,8 @@ def sql(
         f"Run one SELECT on {kind} database that can only be read, and see at most {max_rows} of its rows. "
         f"The tables:\n{schema}"
     )
-    # The reader keeps the time and says so; the tool's own limit is for a database that does not answer. The table is
-    # cut already, between rows.
+    # The reader bounds the query's time and reports it; the tool's own limit, a little longer, is for a database that
+    # does not answer. The reader has also cut the table already, between rows.
     return tool(run, name=name, timeout_s=timeout_s + 5, max_chars=max_chars + 200)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import psycopg
 
 CONNECT_TIMEOUT_S = 5
-# A superuser is a member of each of these roles.
+# Roles that reach the server's files or programs. A superuser is a member of each of them.
 _POWERFUL = ("pg_read_server_files", "pg_write_server_files", "pg_execute_server_program")
 _TABLES = """
     SELECT CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE quote_ident(n.nspname) || '.' END
@@ -43,7 +43,7 @@ class PostgresReader:
     dialect: SqlDialect = "postgres"
 
     def __init__(self, url: str) -> None:
-        self._url = url  # may hold a password: never shown
+        self._url = url  # the URL may hold a password, so it is never shown
         try:
             parts = urlsplit(url)
             self.shown = f"postgresql://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
@@ -73,7 +73,7 @@ class PostgresReader:
                     )
                 rows = connection.execute(_TABLES).fetchall()
         except psycopg.Error as error:
-            # What is wrong with a URL is told with the URL, which may hold a password.
+            # psycopg's reason for refusing a URL quotes the URL, which may hold a password.
             reason = "" if isinstance(error, psycopg.ProgrammingError) else f" ({first_line(error)})"
             raise UserError(
                 f"{self.shown}: PostgreSQL cannot be read{reason}; check that it runs there, and the URL"
@@ -86,10 +86,10 @@ class PostgresReader:
     def read(self, query: str, max_rows: int, timeout_s: float) -> QueryRows:
         import psycopg
 
-        inner = f"({query}\n) AS q"  # on a line of its own, the parenthesis stands in no comment
+        inner = f"({query}\n) AS q"  # on a line of its own, the closing parenthesis stands in no comment
         try:
             with self._connect(timeout_s) as connection:
-                # prepare: the extended protocol
+                # prepare=True makes psycopg use the extended protocol
                 empty = connection.execute(f"SELECT * FROM {inner} LIMIT 0", prepare=True)
                 columns = [column.name for column in empty.description or ()]
                 names = [f"c{number}" for number in range(len(columns))]

@@ -15,19 +15,19 @@ from stillhouse.flow.tools.sql_reader import QueryRows
 from stillhouse.flow.tools.sql_vetting import HARMLESS, MAX_QUERY_CHARS, SqlDialect
 from stillhouse.flow.tools.tool import ToolError
 
-MAX_CELL_BYTES = 1_000_000  # of the values that a query makes on its way, too
+MAX_CELL_BYTES = 1_000_000  # most bytes of a value, also of values that a query makes on its way
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: MAX_CELL_BYTES,
-    sqlite3.SQLITE_LIMIT_SQL_LENGTH: MAX_QUERY_CHARS * 4,  # bytes
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: MAX_QUERY_CHARS * 4,  # the limit is in bytes, at most four per character
     sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 50,
     sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1_000,
     sqlite3.SQLITE_LIMIT_ATTACHED: 0,
 }
 # Instructions of SQLite's machine between two looks at the clock. A call of one function is one instruction, however
-# long it takes: printf with a wide field would take minutes, and is not among the functions. How long the others take
-# with two texts of a megabyte is bounded by the tool's own time limit.
+# long it takes. printf with a wide field would take minutes, so it is not among the allowed functions. The tool's own
+# time limit bounds how long the allowed ones take with two texts of a megabyte.
 _CLOCK_STEPS = 500
-# Operators that SQLite reports as functions; `match` is how a full-text table is asked.
+# Operators that SQLite reports as functions; `match` is the operator that searches a full-text table.
 _FUNCTIONS = HARMLESS["sqlite"] | {"like", "glob", "match"}
 
 
@@ -70,9 +70,9 @@ class SqliteReader:
         """A connection with all its walls up."""
         with contextlib.closing(self._connect()) as connection:
             connection.execute("PRAGMA query_only = 1")
-            connection.execute("PRAGMA trusted_schema = 0")  # no function with side effects out of a view
-            # A virtual table, when first used, makes SQLite ask leave to write to its schema in memory. The authorizer
-            # would refuse that, so each virtual table is used before.
+            connection.execute("PRAGMA trusted_schema = 0")  # no view may call a function with side effects
+            # When a virtual table is first used, SQLite asks leave to write to its schema in memory. The authorizer
+            # would refuse that, so each virtual table is used once before the authorizer is set.
             connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')")
             virtual = "SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%'"
             for (name,) in connection.execute(virtual).fetchall():
@@ -95,7 +95,7 @@ def _authorize(action: int, first: str | None, second: str | None, *_: object) -
     if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _FUNCTIONS:
         return sqlite3.SQLITE_OK
     if action == sqlite3.SQLITE_PRAGMA and first == "data_version" and second is None:
-        return sqlite3.SQLITE_OK  # full-text tables look at it to see whether their index has changed
+        return sqlite3.SQLITE_OK  # full-text tables read this to see whether their index has changed
     return sqlite3.SQLITE_DENY
 
 
@@ -111,7 +111,7 @@ def _written(name: str) -> str:
 def _described(connection: sqlite3.Connection, name: str, kind: str) -> str:
     """`orders (id INTEGER, customer INTEGER -> customers.id), key id`."""
     listed = connection.execute(f"PRAGMA table_xinfo({_quoted(name)})")
-    columns = [column for column in listed if column[6] != 1]  # 1: a virtual table's hidden ones
+    columns = [column for column in listed if column[6] != 1]  # 1 marks the hidden columns of a virtual table
     keys = {
         row[3]: f" -> {row[2]}.{row[4]}" if row[4] else f" -> {row[2]}"
         for row in connection.execute(f"PRAGMA foreign_key_list({_quoted(name)})")

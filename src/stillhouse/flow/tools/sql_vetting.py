@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SqlDialect = Literal["sqlite", "postgres"]
 MAX_QUERY_CHARS = 20_000
 
-# Functions that a model may call: in both databases, and in each alone.
+# Functions that a model may call: in both databases, then in each alone.
 _COMMON = """
     abs avg ceil ceiling char_length character_length coalesce concat concat_ws count cume_dist current_date
     current_time current_timestamp dense_rank exp first_value floor greatest lag last_value lead least length ln log
@@ -55,7 +55,7 @@ HARMLESS: dict[SqlDialect, frozenset[str]] = {
     "postgres": frozenset((_COMMON + _POSTGRES).split()),
 }
 
-# What may stand before a parenthesis without being a function: syntax, and types with a length.
+# Words that may stand before a parenthesis without being a function: syntax, and types with a length.
 _KEYWORDS = """
     all and any array as between by case cast char character cross cube current distinct else end except exists filter
     following from full group grouping having in inner intersect is isnull join lateral left like ilike limit
@@ -66,7 +66,7 @@ _KEYWORDS = """
 """
 _SYNTAX = frozenset(_KEYWORDS.split())
 _SPOKEN = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
-# The database's own tables, by how their names begin: files, sessions, passwords.
+# Prefixes of the names of the database's own tables, which hold files, sessions and passwords.
 _OWN_TABLES = {"sqlite": ("pragma_", "sqlite_stmt", "dbstat"), "postgres": ("pg_",)}
 
 
@@ -157,7 +157,7 @@ def _check_calls(query: str, tokens: Sequence["Token"], tree: "exp.Expr", dialec
         if following.token_type.name != "L_PAREN" or not re.search(r"[\w'\"`]", written) or token.start in own_names:
             continue
         quoted = written[0] in "'\"`["
-        name = token.text if quoted else written.lower().split()[-1]  # ORDER BY is one token
+        name = token.text if quoted else written.lower().split()[-1]  # a token such as ORDER BY holds two words
         qualified = before is not None and before.token_type.name == "DOT"
         if qualified or not (name in HARMLESS[dialect] or (not quoted and name in _SYNTAX)):
             function = f"the function {name[:60]}{' of another schema' if qualified else ''}"

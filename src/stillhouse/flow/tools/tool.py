@@ -24,9 +24,9 @@ from stillhouse.errors import StillhouseError, UserError
 from stillhouse.flow.call import journaled
 
 T = TypeVar("T")
-MAX_ERROR_CHARS = 500  # characters of somebody else's error that go into ours
-GRACE_S = 1.0  # for an async tool to end after it was cancelled
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what the chat-completions API takes as a function's name
+MAX_ERROR_CHARS = 500  # most characters of another program's error that an error of ours quotes
+GRACE_S = 1.0  # seconds that a cancelled async tool has to end
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # the pattern of function names that the chat-completions API takes
 
 
 class ToolError(StillhouseError):
@@ -119,12 +119,13 @@ def tool(
 async def _answer(function: Callable[..., Any], values: Mapping[str, Any], called: str, max_chars: int) -> str:
     """Call the function and write down what it gives: the text itself, else JSON."""
     try:
-        if inspect.iscoroutinefunction(inspect.unwrap(function)):  # a step is a plain function around an async one
+        # Unwrapped, because a step is a plain function around an async one.
+        if inspect.iscoroutinefunction(inspect.unwrap(function)):
             return as_text(await function(**values), called, max_chars)
         return await in_thread(lambda: as_text(function(**values), called, max_chars))
     except StillhouseError:
         raise
-    except (Exception, SystemExit) as error:  # the user's own code: whatever it raises, the flow goes on
+    except (Exception, SystemExit) as error:  # the user's own code may raise anything, and the flow goes on
         raise ToolError(f"{called} failed ({short_error(error)})") from error
 
 
@@ -254,7 +255,7 @@ def short_error(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception:  # an exception whose own __str__ fails says nothing
+    except Exception:  # an exception whose own __str__ fails is reported without words
         return ""
     return clean(text[: 2 * MAX_ERROR_CHARS].strip().partition("\n")[0])[:MAX_ERROR_CHARS]
 
@@ -279,7 +280,7 @@ async def in_time(work: Awaitable[T], timeout_s: float) -> T:
         return task.result()
     finally:
         if not task.done():
-            # Without a callback that looks at the exception, asyncio would log it.
+            # Without a callback that looks at the exception, asyncio would log the exception.
             task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             task.cancel()
             await asyncio.wait({task}, timeout=GRACE_S)

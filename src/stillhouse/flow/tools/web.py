@@ -30,7 +30,7 @@ MAX_URL_CHARS = 4_000
 _REDIRECTS = (301, 302, 303, 307, 308)
 _HTML = ("text/html", "application/xhtml+xml")
 _TEXT = re.compile(r"text/.*|application/(?:.*\+)?(?:json|xml)|application/(?:x-ndjson|jsonl|yaml|toml|javascript)")
-# Where clouds answer questions about the machine itself, outside the link-local block.
+# Addresses outside the link-local block where clouds answer questions about the machine itself.
 _METADATA = tuple(
     ipaddress.ip_address(address) for address in ("168.63.129.16", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254")
 )
@@ -103,7 +103,7 @@ def refused_address(address: str, allow_private: bool) -> bool:
         if ip.ipv4_mapped is not None or ip in _NAT64:
             return refused_address(str(ipaddress.IPv4Address(ip.packed[-4:])), allow_private)
         if ip.sixtofour is not None or ip.teredo is not None:
-            return True  # tunnels into IPv4, long out of use
+            return True  # transition addresses that tunnel into IPv4 are long out of use, so they are refused
     if ip.is_loopback:
         return not allow_private
     if ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved or ip in _METADATA:
@@ -199,7 +199,7 @@ class _Page:
         if kind not in _HTML and not _TEXT.fullmatch(kind):
             raise ToolError(f"{_short(url)} is {kind or 'of no stated type'}; only text can be read")
         body, whole = await self._body(response, url)
-        # Parsed in a thread, because a broken page can keep the parser busy for long.
+        # The page is parsed in a thread, because a broken page can keep the parser busy for long.
         read = html_text if kind in _HTML else str
         text = await in_thread(lambda: read(_decoded(body, response.charset)))
         return text if whole else f"{text}\n[cut: the page is longer than {self.max_bytes:,} bytes]"
@@ -218,7 +218,7 @@ class _Page:
                 raise ToolError(f"{_short(url)} is said to be packed as {packing} and is not") from None
             if len(body) > self.max_bytes:
                 return bytes(body[: self.max_bytes]), False
-            await asyncio.sleep(0)  # a fast sender must not keep the loop from the time limit
+            await asyncio.sleep(0)  # let the loop run: a fast sender must not keep it from noticing the time limit
         return bytes(body), True
 
 
@@ -233,7 +233,7 @@ def _decoded(body: bytes, charset: str | None) -> str:
             if candidate is not None:
                 return body.decode(codecs.lookup(candidate).name, errors="replace")
         except (LookupError, ValueError):
-            continue  # an unknown charset, or one that is no text encoding
+            continue  # the charset is unknown, or is no text encoding
     return body.decode("utf-8", errors="replace")
 
 
