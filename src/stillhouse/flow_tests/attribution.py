@@ -14,7 +14,7 @@ from stillhouse.flow_tests.cases import Expectation
 from stillhouse.results.flow_test import Cause, Gap
 from stillhouse.store.journal import StepRow
 
-Gold = Mapping[str, Callable[[str], Any]]  # by step: canonical arguments -> the right answer
+Gold = Mapping[str, Callable[[str], Any]]  # step name -> a function from canonical arguments to the right answer
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class JudgedRun:
 
     outcome: Outcome
     calls: tuple[tuple[StepRow, bool | None], ...]
-    right: bool  # the answer of the whole
+    right: bool  # whether the whole answer is right
 
 
 def judge_run(outcome: Outcome, right: bool, known: Mapping[tuple[str, str], Expectation]) -> JudgedRun:

@@ -187,7 +187,7 @@ def _expectation(
     return Expectation(case, row["expected"], metric, key, call)
 
 
-_OF_MANY = ("macro_f1", "win_rate")  # these score many answers together, and cannot score a single one
+_OF_MANY = ("macro_f1", "win_rate")  # metrics that score many answers together, and cannot score a single one
 
 
 def metric_named(name: str | None, part: Part, expected: Any, database: Path | None) -> Metric:
@@ -217,7 +217,7 @@ def metric_named(name: str | None, part: Part, expected: Any, database: Path | N
 def _judged(judge: Callable[..., Any], name: str, output: str, gold: str) -> float:
     try:
         score = judge(output, gold)
-    except Exception as error:  # the user's own code: whatever it raises
+    except Exception as error:  # the user's own code may raise anything
         failure = f"{type(error).__name__}: {error}"
         raise StillhouseError(f"the metric {name} failed on the answer {output[:80]!r} ({failure}); mend it") from None
     if not isinstance(score, bool | int | float) or not 0 <= score <= 1:

@@ -28,9 +28,9 @@ class Part:
     name: str
     flow: Flow[Any, Any]
     needs: tuple[str, ...]  # the arguments that must be given
-    labels: tuple[str, ...] | None = None  # of a choice
-    decides: bool = False  # its answer takes a branch
-    wrapped: str | None = None  # the flow takes one argument, of this name, that holds the part's arguments
+    labels: tuple[str, ...] | None = None  # the labels of a choice
+    decides: bool = False  # True where the part's answer decides which branch is taken
+    wrapped: str | None = None  # name of the flow's one argument, where that holds the part's arguments
 
     def arguments(self, case_input: Any, where: str) -> Mapping[str, Any]:
         """A case's input as the flow takes it. Raises DatasetError.

@@ -23,8 +23,8 @@ class Added(NamedTuple):
     """What became of the cases for one file."""
 
     new: int
-    known: int  # the file had an equal case already
-    differing: int  # the file had the case with another answer, which is left as it is
+    known: int  # cases that the file already had, with an equal answer
+    differing: int  # cases that the file had with another answer, which is left as it is
 
 
 Written = dict[Path, Added]
@@ -84,7 +84,7 @@ def _path(calls: Sequence[StepRow]) -> Any:
 
 
 def _side_by_side(calls: Sequence[StepRow]) -> bool:
-    ends: dict[str, float] = {}  # by parent: when the last of its calls so far ended
+    ends: dict[str, float] = {}  # parent -> when the last of its calls so far ended
     for call in calls:
         within = call.parent or ""
         if call.started < ends.get(within, 0.0):
