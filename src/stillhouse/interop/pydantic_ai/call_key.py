@@ -74,7 +74,7 @@ def call_key(agent: str, operation: DurableOperationId, name: str, identity: tup
             what = "tools" if isinstance(operation, ToolsetGetToolsId) else "instructions"
             question = {"context": _context(context.messages, context.deps)}
             return CallKey(f"{agent}.{toolset}.{what}", "value", "", canonical_json(question))
-        case _:  # a capability's own operation, a workspace, compaction
+        case _:  # an operation of a capability, a workspace or a compaction
             return CallKey(name, "step", "", canonical_json([_plain(part) for part in identity]))
 
 
@@ -138,7 +138,7 @@ def _plain(value: Any, within: tuple[int, ...] = ()) -> Any:
     if isinstance(value, _LIVE) or id(value) in within:
         return _type_name(value)
     plain = functools.partial(_plain, within=(*within, id(value)))
-    if isinstance(value, set | frozenset):  # in an order of its own in every process
+    if isinstance(value, set | frozenset):  # a set's order differs from process to process
         return sorted(map(plain, value), key=canonical_json)
     if isinstance(value, Mapping):
         return {str(name): plain(part) for name, part in value.items()}

@@ -95,7 +95,7 @@ class StillhouseDurability(BaseDurabilityCapability[Any]):
         return now(f"start of {run_id}") if self.in_durable_context else None
 
     async def wrap_run(self, ctx: RunContext[Any], *, handler: WrapRunHandler) -> AgentRunResult[Any]:
-        with replay_scope():  # spans and metrics of what the journal answered were sent when it ran
+        with replay_scope():  # what the journal answered sent its spans and metrics when it first ran
             return await super().wrap_run(ctx, handler=handler)
 
 

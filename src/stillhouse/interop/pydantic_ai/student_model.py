@@ -118,7 +118,7 @@ class StudentModel(Model):
     def prepare_messages(
         self, messages: list[ModelMessage], model_request_parameters: ModelRequestParameters | None = None
     ) -> list[ModelMessage]:
-        """As they are: a student reads the prompt alone, and notes for language models would be part of its input."""
+        """The messages as they are: notes for language models would become part of the prompt that a student reads."""
         return messages
 
     async def request(
