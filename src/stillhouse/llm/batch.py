@@ -23,9 +23,10 @@ from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.request import Completion, Request
 from stillhouse.runs import write_atomic, write_json
 
-SHARE = 0.5  # of the list price; OpenAI's and Anthropic's batches alike, by their price pages of November 2026
-MOST_REQUESTS, MOST_BYTES = 20_000, 64 * 2**20  # of one batch; both providers take more
-_TRIES = 3  # a request that was sent in so many batches without an answer is given up
+# A batch's price as a share of the list price, for OpenAI and Anthropic alike (price pages of November 2026).
+SHARE = 0.5
+MOST_REQUESTS, MOST_BYTES = 20_000, 64 * 2**20  # most requests and bytes in one batch; both providers take more
+_TRIES = 3  # batches in which a request is sent before it is given up as unanswered
 _FIRST_POLL_S, _LONGEST_POLL_S = 1.0, 60.0
 
 
@@ -35,8 +36,8 @@ class BatchItem:
 
     hash: str
     completion: Completion
-    again: bool = False  # the request was not tried, so it costs nothing to send it again
-    refuses: str | None = None  # the parameter that the model does not take
+    again: bool = False  # True where the request was not tried, so sending it again costs nothing
+    refuses: str | None = None  # the parameter that the model refuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class BatchStatus:
 
     ended: bool
     n_done: int = 0
-    failed: str | None = None  # why the provider took none of it
+    failed: str | None = None  # why the provider refused the whole batch
 
 
 class BatchApi(Protocol):
@@ -85,9 +86,9 @@ class _SentBatch:
     mark: str
     model: str
     n: int
-    since: float  # seconds since 1970, when it was written down
-    id: str | None = None  # the provider's; None: it is not known whether the provider has it
-    refused: list[str] = field(default_factory=list)  # parameters that were known to be refused when it was sent
+    since: float  # when the batch was written down, in seconds since 1970
+    id: str | None = None  # the provider's id of the batch; None: it is not known whether the provider has the batch
+    refused: list[str] = field(default_factory=list)  # parameters that were known to be refused when the batch was sent
 
 
 class Batches:
@@ -112,7 +113,7 @@ class Batches:
         self._sent = _read(path, model.name)
         self._tries: dict[str, int] = {}
         self._reserved: dict[str, float] = {}
-        self.n_new = 0  # answers that this process fetched
+        self.n_new = 0  # number of answers that this process fetched
 
     async def run(self, requests: Callable[[], Iterable[Request]]) -> None:
         """Get an answer into the store for every request, or give it up with a reason.
@@ -155,7 +156,7 @@ class Batches:
             if sent.id is None:
                 sent.id = await self._api.find(sent.mark, sent.n, sent.since)
             if sent.id is None:
-                self._forget(sent)  # that process died before the provider had it
+                self._forget(sent)  # the process that wrote this batch down died before the provider had it
         self._write()
 
     async def _send_all(self, missing: Iterable[Request]) -> BudgetError | None:
@@ -258,7 +259,8 @@ class Batches:
             async for item in self._api.results(batch):
                 completion = item.completion
                 if item.hash in unanswered and item.refuses is not None and item.refuses not in sent.refused:
-                    # The request stays unanswered. It is sent again without the parameter, or under its other name.
+                    # The request stays unanswered, and is sent again without the refused parameter, or under its other
+                    # name.
                     self._model.dialect.refuse(item.refuses)
                     continue
                 if item.again or (request := unanswered.pop(item.hash, None)) is None:

@@ -25,10 +25,10 @@ _FINISH = {
 }
 _ERRORS = {"length": "cut off at max_tokens", "content_filter": "stopped by the content filter"}
 _MAY_PASS = frozenset({"overloaded_error", "api_error", "rate_limit_error", "timeout_error"})
-_MAX_TOKENS = 4096  # the protocol demands a number
+_MAX_TOKENS = 4096  # sent where the request names no limit, because the protocol demands a number
 _TAKEN = frozenset({"temperature", "max_tokens", "stop", "top_p", "reasoning_effort"})
 _OFFER = "message batches"
-_CLOCKS_S = 5  # by which the provider's clock and ours may differ
+_CLOCKS_S = 5  # seconds by which the provider's clock and ours may differ
 
 
 class AnthropicBatches:
@@ -122,7 +122,7 @@ def _item(line: dict[str, Any]) -> BatchItem | None:
         case "expired" | "canceled":
             return BatchItem(hash_, Completion(None), again=True)
     error = result.get("error") or {}
-    error = error.get("error") or error  # the API's form of an error stands inside the result's own
+    error = error.get("error") or error  # the result wraps the error in the API's usual form of an error
     kind, message = error.get("type"), str(error.get("message") or "no reason given")[:200]
     return BatchItem(
         hash_,

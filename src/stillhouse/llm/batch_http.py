@@ -14,7 +14,7 @@ from stillhouse.errors import TeacherError
 from stillhouse.llm.endpoint_errors import may_pass, reason, without_key
 
 _TRIES = 6
-_LINE = 8 * 2**20  # bytes; no result is longer
+_LINE = 8 * 2**20  # longest line of a results file, in bytes; no result is longer
 
 
 class BatchHttp:
@@ -43,7 +43,7 @@ class BatchHttp:
     async def post(
         self, path: str, tries: int = _TRIES, form: Callable[[], aiohttp.FormData] | None = None, **content: Any
     ) -> dict[str, Any]:
-        """With `tries` 1, raises ConnectionError where it is not known whether the provider took it.
+        """Send a request. With `tries` 1, raises ConnectionError where it is not known whether the provider took it.
 
         A form can be sent only once, so `form` makes it anew for each try.
         """

@@ -20,7 +20,7 @@ from stillhouse.llm.request import Completion, Request
 _ENDED = frozenset({"completed", "expired", "cancelled"})
 _UNTRIED = frozenset({"batch_expired", "batch_cancelled"})
 _OFFER = "batches"
-_CLOCKS_S = 3600  # by which the provider's clock and ours may differ
+_CLOCKS_S = 3600  # seconds by which the provider's clock and ours may differ
 
 
 class OpenAIBatches:

@@ -55,7 +55,7 @@ class Bulk(Generic[In, Out]):
             if more > 0 and not self._failed:
                 self._start(numbered, take)
 
-        between_tries.set(waits)  # of this task alone
+        between_tries.set(waits)  # set for this task alone
         while not self._failed and self._workers <= self._at_once() + self._waiting:
             try:
                 following = next(numbered, None)
@@ -67,7 +67,7 @@ class Bulk(Generic[In, Out]):
                 self._failed.append(error)
                 break
             take(number, input_, result)
-            if self._workers < self._at_once():  # the bound has grown meanwhile
+            if self._workers < self._at_once():  # the number of calls allowed at once has grown meanwhile
                 self._start(numbered, take)
         self._workers -= 1
 

@@ -34,13 +34,14 @@ from stillhouse.llm.request import Completion, Request, between_tries, text_list
 from stillhouse.llm.stream import BrokenStream, read_stream
 from stillhouse.llm.transport import TooLong, Transport
 
-MAX_BODY = 8 * 2**20  # bytes; a longer reply is no chat completion
-_TOO_LONG = 0  # in the place of a status: the reply is longer than that
+MAX_BODY = 8 * 2**20  # longest reply in bytes; a longer one is no chat completion
+_TOO_LONG = 0  # stands in the place of a status where the reply is longer than MAX_BODY
 _FIRST_WAIT_S = 0.25
-_PATIENCE_S = 900.0  # a 429 is tried again for so long, however often: the endpoint is there and says later
-_ALONE = 12  # refusals (429) of one request while others passed; after them it is the request that is at fault
+_PATIENCE_S = 900.0  # seconds for which a 429 is tried again, however often: the endpoint is there and says "later"
+_ALONE = 12  # refusals (429) of one request while others pass; after so many, that request itself is at fault
 _TOO_LARGE = "Request too large"  # how OpenAI's 429 begins for a request that is larger than a whole minute's tokens
-_DEAD_AFTER = 8  # requests in a row that failed after all their tries, with no success between: the endpoint is down
+# Requests in a row that fail after all their tries; after so many without a success, the endpoint is down.
+_DEAD_AFTER = 8
 _NO_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _encode = json.JSONEncoder().encode
 
@@ -66,8 +67,8 @@ class _Tries:
     """The tries of one request that failed so far."""
 
     n: int = 0
-    n_other: int = 0  # those that failed otherwise than by a 429
-    refusal: Refusal | None = None  # of the last try, if it was a 429
+    n_other: int = 0  # number of failures other than a 429
+    refusal: Refusal | None = None  # the last try's refusal, if it was a 429
     first_429_at: float = 0.0
 
     def failed(self, failure: _MayPass) -> None:
@@ -75,7 +76,8 @@ class _Tries:
         if failure.refusal is None:
             self.n_other += 1
         elif self.refusal is None:
-            self.first_429_at = failure.refusal.at  # earlier waits in the limiter's queue are no refusals
+            # Time spent earlier in the limiter's queue does not count as refused.
+            self.first_429_at = failure.refusal.at
         self.refusal = failure.refusal
 
     def are_enough(self, most: int) -> bool:
@@ -144,7 +146,8 @@ class ChatClient:
                 if tries.are_enough(self._attempts):
                     return self._failed(str(failure), tries.n)
                 await self._wait(tries.n, failure.retry_after_s)
-            except BrokenStream as error:  # part of the text was heard already: another try would be heard as well
+            except BrokenStream as error:
+                # Part of the text was heard already, and with another try it would be heard twice.
                 return Completion(None, error=f"the stream broke off ({without_key(str(error), self._key)})")
         self._failures_in_a_row = 0
         lacking = self.dialect.lacking(request.parameters)
@@ -220,7 +223,8 @@ class ChatClient:
         if self._transport is None:
             self._transport = Transport(self.base_url, self._authorization, timeout_s=self._timeout_s, longest=MAX_BODY)
         status, headers, raw = await self._transport.post(path, body)
-        if status == 200 and headers.get("Content-Type", "").startswith("text/event-stream"):  # streamed unasked
+        # The endpoint streams although it was not asked to.
+        if status == 200 and headers.get("Content-Type", "").startswith("text/event-stream"):
             lines = asyncio.StreamReader(limit=MAX_BODY)
             lines.feed_data(raw)
             lines.feed_eof()
@@ -235,7 +239,7 @@ class ChatClient:
             while chunk := await response.content.readany():
                 raw += chunk
                 if len(raw) > MAX_BODY:
-                    response.close()  # the rest is not worth its traffic
+                    response.close()  # the rest of the reply is not worth its traffic
                     raise TooLong
             return response.status, response.headers, raw
 

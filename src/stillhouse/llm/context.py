@@ -22,9 +22,9 @@ KEPT_FREE = 0.1  # share of the window left unused where tokens are estimated: s
 
 def context_window(model: str) -> int | None:
     """Tokens that the model reads and writes in one call, by the price table; None where it does not know the model."""
-    if "://" in model:  # at an address, whoever serves the weights there sets the window
+    if "://" in model:  # a model at an address: whoever serves the weights there sets the window
         return None
-    from genai_prices import data_snapshot  # half a second to load
+    from genai_prices import data_snapshot  # imported late, because genai_prices takes half a second to load
 
     provider, colon, name = model.partition(":")
     try:
@@ -56,7 +56,8 @@ async def listed_window(base_url: str, model: str, key: str | None) -> int | Non
         window = next((value for key in _WINDOW_KEYS if (value := row.get(key)) is not None), None)
     except (aiohttp.ClientError, OSError, TimeoutError):
         return None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # it is no such list
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # The endpoint's reply is no list of models.
         return None
     return window if isinstance(window, int) and not isinstance(window, bool) and window > 0 else None
 
@@ -65,9 +66,9 @@ async def listed_window(base_url: str, model: str, key: str | None) -> int | Non
 class TokenCounter:
     """The length of a prompt in tokens."""
 
-    count: Callable[[str], float]  # of a text
-    how: str  # in words, where the count comes from
-    usable: float = 1.0  # the share of a window that may be planned with
+    count: Callable[[str], float]  # a function from a text to its number of tokens
+    how: str  # words that say where the token count comes from
+    usable: float = 1.0  # the share of a window that prompts may be planned for
     per_message: int = 0
 
     def of(self, messages: Messages) -> float:
@@ -92,7 +93,7 @@ def with_tokenizer(path: Path) -> TokenCounter:
         )
     try:
         tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises plain Exception for a file that it cannot read
+    except Exception as error:  # tokenizers raises plain Exception for a file that it cannot read
         raise TaskFileError(
             f"[teacher] tokenizer = {str(path)!r}: cannot be read ({error}); "
             "give a tokenizer.json as `tokenizers` writes it"

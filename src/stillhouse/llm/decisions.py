@@ -11,7 +11,7 @@ from stillhouse.llm.request import Completion, Request, is_unicode
 from stillhouse.records import Usage
 
 NO_DECISIONS = "the endpoint has no decisions API"
-NO_DECISIONS_STATUSES = (404, 405, 501)  # how it says so
+NO_DECISIONS_STATUSES = (404, 405, 501)  # statuses by which an endpoint says that it has no decisions API
 
 
 def decision_body(model: str, request: Request) -> dict[str, Any]:

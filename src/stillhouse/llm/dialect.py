@@ -14,8 +14,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 _RENAMED = {"max_tokens": "max_completion_tokens"}
-_LEFT_OUT = ("top_p", "temperature")  # in this order: where the two cannot go together, the temperature stays
-_REFUSES = re.compile(  # an endpoint's own words: no API has a code for this that all of them use
+# Parameters to leave out, in this order: where the two cannot go together, the temperature stays.
+_LEFT_OUT = ("top_p", "temperature")
+# The words by which endpoints refuse a parameter: no API has a code for this that all of them use.
+_REFUSES = re.compile(
     r"unsupported|not support|deprecated|not allowed|not permitted|cannot both|unrecogni[sz]ed|unknown parameter",
     re.IGNORECASE,
 )
@@ -30,7 +32,8 @@ class ModelDialect:
 
     def __init__(self, model: str, refused: Collection[str] = ()) -> None:
         self._model = model
-        self.refused = frozenset(refused)  # replaced as a whole, so that a call may keep what held when it was sent
+        # Replaced as a whole, never changed, so that a call may keep the set that held when it was sent.
+        self.refused = frozenset(refused)
 
     def body(self, body: dict[str, Any]) -> dict[str, Any]:
         """A request's body as the model takes it."""

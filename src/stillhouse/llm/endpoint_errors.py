@@ -3,7 +3,7 @@
 import json
 
 _MAY_PASS = frozenset({408, 409, 425, 429})
-_SHOWN = 200  # characters of an endpoint's words
+_SHOWN = 200  # most characters shown of an endpoint's own words
 
 
 def may_pass(status: int) -> bool:
@@ -27,7 +27,7 @@ def reason(raw: bytes, key: str | None) -> str:
         error = json.loads(raw)["error"]
         text = str(error["message"] if isinstance(error, dict) else error)
     except (ValueError, KeyError, TypeError, RecursionError):
-        pass  # not the API's form of an error: the body is shown as it is
+        pass  # the body is not the API's form of an error, and is shown as it is
     # The key is taken out before the text is cut. Otherwise a cut through the key would leave half of it.
     return " ".join(without_key(text, key).split())[:_SHOWN] or "no reason given"
 

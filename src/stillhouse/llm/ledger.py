@@ -9,7 +9,7 @@ from stillhouse.llm.prices import Price
 from stillhouse.llm.request import Request, text_of
 
 _DEFAULT_MAX_TOKENS = 4096  # reserved for a reply whose request names no max_tokens
-_NOTHING_USD = 1e-9  # the rounding of sums may leave less than this where nothing is reserved; any token costs more
+_NOTHING_USD = 1e-9  # a reserve below this is a sum's rounding, not money: any token costs more
 
 
 class Budget(Protocol):
@@ -29,7 +29,7 @@ class Ledger:
     """What was spent, what is reserved, and the cap. `spent_usd`: None once a call was paid for at an unknown price."""
 
     def __init__(self, max_usd: float | None = None) -> None:
-        if max_usd is not None and not max_usd >= 0:  # NaN, too: no sum is ever more than it
+        if max_usd is not None and not max_usd >= 0:  # refuse NaN, too: no sum would ever exceed such a cap
             raise UserError(f"max_usd = {max_usd}: no cap; give US$, 0 or more, with --max-usd")
         self.max_usd = max_usd
         self.spent_usd: float | None = 0.0
@@ -48,7 +48,7 @@ class Ledger:
             settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(settled)
             await settled
-        self._reserved += worst  # nothing was awaited since the last look, so there still is room for it
+        self._reserved += worst  # nothing was awaited since the check, so the cap still has room for this call
         return worst
 
     def reserve_now(self, request: Request, price: Price | None, share: float) -> float:

@@ -105,7 +105,7 @@ def seconds(text: str | None, now: datetime | None = None) -> float | None:
     try:
         moment = datetime.fromisoformat(text)
         return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
-    except (ValueError, TypeError):  # TypeError: a moment without its zone
+    except (ValueError, TypeError):  # TypeError: the moment has no time zone
         return None
 
 

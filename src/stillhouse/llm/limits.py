@@ -15,10 +15,12 @@ from stillhouse.llm.limit_headers import ToldLimit, read_limits
 from stillhouse.llm.pace import InFlight, Pace, Refusal
 from stillhouse.records import Usage
 
-_SHARE = 0.98  # of a limit, which calls are spread at: with bursts of a second the fullest minute holds 99.7 % of it
-_BURST_S = 1.0  # of calls that may begin together after a time in which nobody called
-_LEARN_EVERY_S = 0.1  # headers are not read more often: that costs more than the rest of the limiter
-_NAP_S = 5.0  # a caller that waits looks again after so long at the latest: limits may have changed
+# Share of a limit that calls are spread at: with bursts of a second the fullest minute holds 99.7 % of the limit.
+_SHARE = 0.98
+_BURST_S = 1.0  # seconds' worth of calls that may begin together after a time in which nobody called
+# Seconds between two readings of headers: reading more often costs more than the rest of the limiter.
+_LEARN_EVERY_S = 0.1
+_NAP_S = 5.0  # longest wait, in seconds, before a waiting caller looks again: limits may have changed
 _NEVER = -1e9
 
 
@@ -84,13 +86,14 @@ class Limiter:
         self._buckets = {name: self._bucket(per_s) for name, per_s in self._stated.items()}
         self._first_at = clock()
         self._pace = Pace(self._first_at)
-        self._paced: Bucket | None = None  # filled at the pace, once there is one
+        self._paced: Bucket | None = None  # the bucket that fills at the learned pace; None while no pace is known
         self._not_before = _NEVER  # no call may begin before this time
         self._learned_at = _NEVER  # when headers were last read
         self._full_at = _NEVER  # when as many calls as allowed were last under way
         # The first in the queue holds this lock while it waits for its turn; all others wait for the lock, in order.
         self._first_in_queue = asyncio.Lock()
-        self._freed: asyncio.Future[None] | None = None  # wakes the first when a call under way has ended
+        # Wakes the first caller in the queue when a call under way has ended.
+        self._freed: asyncio.Future[None] | None = None
 
     def _bucket(self, per_s: float, burst: float | None = None) -> Bucket:
         return Bucket(per_s * _SHARE, burst or per_s * _BURST_S, self.clock)
@@ -118,7 +121,7 @@ class Limiter:
                     await self.sleep(min(wait_s, _NAP_S))
                 else:
                     break
-            # Nothing was awaited since the last look, so the call takes from all buckets or from none.
+            # Nothing was awaited since the buckets were checked, so the call takes from all of them or from none.
             self._busy += 1
             for bucket, amount in self._demands(input_tokens, output_tokens):
                 bucket.take(amount)
@@ -180,13 +183,13 @@ class Limiter:
         until = self._not_before if retry_after_s is None else max(self._not_before, now + retry_after_s)
         refusal = self._pace.refused(slot.began, now, self._sent_per_s(now), until, earlier)
         if earlier is None or refusal.alone == earlier.alone:
-            self._not_before = until  # otherwise other requests pass, and need not wait for this one
+            self._not_before = until  # set only here, because other requests may pass and need not wait for this one
         per_s = self._pace.per_s(now)
         if per_s is not None and self._pace.cut_at != cut_at:
             if self._paced is None:
                 self._paced = Bucket(per_s, 1.0, self.clock)
-            self._paced.wait_s(0.0)  # brings its level up to now
-            # Just one call may begin when the wait is over: without the debt, calls would gather while it lasts.
+            self._paced.wait_s(0.0)  # brings the bucket's level up to now
+            # One call may begin when the wait is over. Without the bucket's debt, calls would gather meanwhile.
             self._paced.level = 1.0 - per_s * self._pace.hold_s if self._pace.hold_s > 0 else 0.0
         return refusal
 
@@ -213,7 +216,7 @@ class Limiter:
             if bucket is None or abs(bucket.per_s - per_s * _SHARE) > 1e-9:
                 # A limit per day may be used up all at once; calls under a limit per minute are spread over it.
                 changed = self._bucket(per_s, told.limit if told.window_s > 60 else None)
-                if bucket is not None:  # what was taken stays taken, however often the limit changes
+                if bucket is not None:  # what was taken from a bucket stays taken, however often the limit changes
                     changed.level = min(changed.level, bucket.level)
                 self._buckets[name] = bucket = changed
             if told.remaining is not None:
@@ -229,7 +232,8 @@ class Expected:
     """
 
     def __init__(self) -> None:
-        self._per_character = 0.25  # English text, the usual rule of thumb, until replies tell better
+        # Tokens per character of English text, the usual rule of thumb, until replies tell better.
+        self._per_character = 0.25
         self._output: float | None = None
 
     def tokens(self, n_characters: int, max_tokens: int | None) -> tuple[float, float]:

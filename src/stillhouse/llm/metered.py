@@ -17,10 +17,10 @@ from stillhouse.llm.request import Completion, Request, ToolCall, text_listener
 from stillhouse.records import Example
 from stillhouse.store import Store, StoredCompletion
 
-AT_ONCE = 32  # so many calls to a model without a limiter run at the same time
+AT_ONCE = 32  # calls that a model without a limiter may have under way at once
 _LOOK_UP_HOLDS_S = 1.0
 AskModel = Callable[[Request, Example | None], Awaitable[Completion]]
-_IN_A_BATCH = " in a batch"  # how the price of an answer that a batch gave ends
+_IN_A_BATCH = " in a batch"  # the end of a price's name where a batch gave the answer
 
 
 class MeteredModel:
@@ -48,19 +48,20 @@ class MeteredModel:
         in_flight: Callable[[], int] = lambda: AT_ONCE,
         dialect: ModelDialect | None = None,
     ) -> None:
-        self.in_flight = in_flight  # how many calls it is worth having under way now
+        self.in_flight = in_flight  # tells how many calls are worth having under way now
         self.name, self.stand_in, self.ledger = name, stand_in, ledger
-        self.bills = bills  # its calls cost somebody something: an endpoint's do, a script's do not
-        self.dialect = dialect or ModelDialect(name)  # shared with whatever else asks this model
+        self.bills = bills  # whether calls cost somebody something: an endpoint's do, a script's do not
+        self.dialect = dialect or ModelDialect(name)  # the dialect is shared with whatever else asks this model
         self._call, self._store, self._close, self._now = call, store, close, now
         self._priced_as = priced_as or name
         self._own_prices = GivenPrices(
             price_in=price_in, price_out=price_out, price_cached=price_cached, price_written=price_written
         )
-        # Requests that a batch gave no answer to, with the reason. They are not asked again at the full price.
+        # Requests that a batch gave no answer to, with the reason. These are not asked again at the full price.
         self.given_up: dict[str, Completion] = {}
-        self.n_live, self.live_usd = 0, 0.0  # calls paid for one by one, at the full price, and their known cost
-        self._absent: set[str] = set()  # requests that the store did not have when it was last looked up for many
+        # Number of calls paid for one by one at the full price, and the cost of those whose price is known.
+        self.n_live, self.live_usd = 0, 0.0
+        self._absent: set[str] = set()  # requests that the store lacked when many were last looked up at once
         self._looked_at = 0.0
         self._under_way: dict[str, asyncio.Future[Completion]] = {}
 
@@ -84,7 +85,8 @@ class MeteredModel:
 
     def _stored(self, hash_: str) -> StoredCompletion | None:
         if hash_ in self._absent:
-            self._absent.discard(hash_)  # this request is about to get its answer: the next equal one will find it
+            # This request is about to get its answer: the next equal one will find it in the store.
+            self._absent.discard(hash_)
             if time.monotonic() - self._looked_at < _LOOK_UP_HOLDS_S:
                 return None
         return self._store.get(hash_)
@@ -118,8 +120,8 @@ class MeteredModel:
                 here = asyncio.current_task()
                 if not twin.cancelled() or (here is not None and here.cancelling()):
                     raise
-                # The task that was making the call was cancelled, and this one was not. So this task makes the call
-                # now, or another one that waited for it, too.
+                # The task that was making the call was cancelled, and this one was not. So the call is now made by this
+                # task, or by another one that waited for it.
         answer: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
         self._under_way[request.hash] = answer
         try:
@@ -141,15 +143,15 @@ class MeteredModel:
         try:
             completion = await self._call(request, example)
             answer = (completion.finish_reason, completion.usage, completion.text, completion.tool_calls)
-            paid = any(part is not None for part in answer)  # without any of them there was no answer to pay for
+            paid = any(part is not None for part in answer)  # without any of these parts there was no answer to pay for
             if completion.usage is None:
                 completion = replace(completion, created=created)
             else:
                 cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._own_prices)
                 completion = replace(completion, created=created, cost_usd=cost_usd, price_snapshot=snapshot)
-            if paid:  # what was not paid for is not stored, so that it is asked again next time
+            if paid:  # an answer that was not paid for is not stored, so that it is asked again next time
                 self.n_live, self.live_usd = self.n_live + 1, self.live_usd + (cost_usd or 0.0)
-                # Where this task is cancelled meanwhile, the row is committed all the same.
+                # The row is committed even if this task is cancelled meanwhile.
                 await self._store.put(_to_stored(request, completion, created))
         finally:
             await self.ledger.settle(reserved, cost_usd, paid=paid)

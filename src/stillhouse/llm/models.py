@@ -74,8 +74,8 @@ def open_model(name: str, settings: ModelSettings, store: Store, ledger: Budget)
         input_tokens_per_minute=settings.input_tokens_per_minute,
         output_tokens_per_minute=settings.output_tokens_per_minute,
     )
-    # OpenAI's own API takes max_tokens by its newer name, whatever the chat model. Of other endpoints it is not known
-    # before they are asked.
+    # OpenAI's own API takes max_tokens by its newer name, for every chat model. What other endpoints take shows only
+    # when they are asked.
     dialect = ModelDialect(name, ("max_tokens",) if base_url == _OPENAI else ())
     client = ChatClient(base_url, model, key, limiter, dialect=dialect)
 

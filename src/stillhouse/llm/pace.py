@@ -8,26 +8,29 @@ import math
 import resource
 from dataclasses import dataclass
 
-_CUT = 0.95  # after a refusal the rate is this share of what had passed
-# In so many seconds the rate grows by a seventh, and then faster: after the first refusal, and after later ones.
+_CUT = 0.95  # share of the rate that had passed at which calls go on after a refusal
+# Seconds in which the rate grows by a seventh (faster from then on): after the first refusal, and after later ones.
 _FIRST_RAISE_S, _RAISE_S = 4.0, 10.0
-_RAISE = 0.1  # the rate grows by exp(_RAISE * (t + t^3 / 3)), where t is time in units of those seconds
-_MOST_RAISED = 10.0  # the highest exponent: for a limit that is no longer there
+_RAISE = 0.1  # the rate grows by exp(_RAISE * (t + t^3 / 3)); t = 1 after _FIRST_RAISE_S or _RAISE_S seconds
+_MOST_RAISED = 10.0  # the highest exponent of the rate's growth, reached where a limit has gone
 _MEASURED_N, _MEASURED_S = 10, 1.0  # a rate is measured on at least so many calls, over at least so many seconds
-_OTHERS_PASS = 10  # answers to other requests for each refusal: with so many, the refused request is itself at fault
-_OFTEN = 3  # refusals of one request while others pass: after so many, too, it is itself at fault
+# Answers to other requests per refusal of one request; with so many, the refused request itself is at fault.
+_OTHERS_PASS = 10
+_OFTEN = 3  # refusals of one request while others pass; after so many, too, that request itself is at fault
 # Some limits are a number of calls per window, mostly a minute. Once they are used up, nothing passes until the next.
-_BLOCKED_S = 1.0  # nothing passed for so long: a window may be used up
-_SURELY_BLOCKED_S = 5.0  # nothing passed for so long: a window surely is used up
-_WINDOW_S = 60.0  # how long most windows are
-_FIRST_HOLD_S, _LONGEST_HOLD_S = 0.25, 4.0  # between two tries while nothing passes; each is twice as long as the last
-_MOST_HALVINGS = 6  # of the rate, while nothing passes
+_BLOCKED_S = 1.0  # after so many seconds in which nothing passed, a window may be used up
+_SURELY_BLOCKED_S = 5.0  # after so many seconds in which nothing passed, a window surely is used up
+_WINDOW_S = 60.0  # the length of most windows, in seconds
+# Seconds between two tries while nothing passes: the first and the longest wait; each doubles the last.
+_FIRST_HOLD_S, _LONGEST_HOLD_S = 0.25, 4.0
+_MOST_HALVINGS = 6  # how often the rate may be halved while nothing passes
 _SLOWEST_PER_S = 1 / 30
 
 _FIRST_IN_FLIGHT, _MOST_IN_FLIGHT = 32, 2048
 _OTHER_FILES = 128  # files that the process may open beside the connections of its calls
-_CROWDED = 2.0  # answers that take so many times the shortest mean: more calls at once would only wait longer
-_FORGET = 1.01  # by which the shortest mean grows each round, so that an old one is forgotten: the endpoint may change
+_CROWDED = 2.0  # answers that take so many times the shortest mean are slow: more calls at once would only wait longer
+# Factor by which the shortest mean grows each round, so that an old one is forgotten: the endpoint may change.
+_FORGET = 1.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,10 @@ class Refusal:
     """What is known of a request that was refused, once or several times, when its last refusal came."""
 
     at: float
-    n_answered: int  # answers to all requests until then
-    n_refused: int  # refusals of all requests until then
-    cut_to: float = 1.0  # the share of the rate that this request's refusals have left
-    alone: int = 0  # how many of its refusals came while other requests passed
+    n_answered: int  # answers to all requests until this request's last refusal
+    n_refused: int  # refusals of all requests until this request's last refusal
+    cut_to: float = 1.0  # the share of the rate that is left after this request's refusals
+    alone: int = 0  # how many of this request's refusals came while other requests passed
 
 
 class Pace:
@@ -52,14 +55,14 @@ class Pace:
     """
 
     def __init__(self, now: float) -> None:
-        self.cut_at = now  # the last refusal that told something
-        self.hold_s = 0.0  # from `cut_at` on, nothing is sent for so long
-        # Where the rate grows from: its value, when it began to grow, and the calls sent since then and not refused.
+        self.cut_at = now  # time of the last refusal that told something about the rate
+        self.hold_s = 0.0  # seconds from `cut_at` on in which nothing is sent
+        # Where the rate grows from: its value, the time, and the calls sent since that time and not refused.
         self._base_per_s: float | None = None
         self._base_at = now
         self._raise_s = _FIRST_RAISE_S
         self._n_passed = 0
-        # The same since a window was last seen to open: all calls, and those until the last refusal.
+        # Since a window was last seen to open: the time, the calls sent, and the calls sent until the last refusal.
         self._opened_at = now
         self._n_in_window = self._n_until_refusal = 0
         # Refusals in a row, with no answer between: how many, when the first came, when the last one's call began.
@@ -125,7 +128,8 @@ class Pace:
         if self._n_in_row == 1:
             self._trouble_at = now
         if per_s is None:
-            # Until the first refusal the calls under way doubled each round (`InFlight`), and the round before passed.
+            # Until a first refusal the calls under way doubled each round (`InFlight`): half this rate is known to
+            # pass.
             base_per_s = sent_per_s / 2
         else:
             base_per_s, self._raise_s = self._lower(per_s, now), _RAISE_S
@@ -188,9 +192,11 @@ class InFlight:
         if files != resource.RLIM_INFINITY:
             self._most = max(_FIRST_IN_FLIGHT, min(_MOST_IN_FLIGHT, files - _OTHER_FILES))
         self._grows, self._doubles = stated is None, True
-        self._round_n, self._n, self._took_s = self.allowed, 0, 0.0  # answers in a round; in this one, and their time
-        self.mean_s: float | None = None  # of an answer in the last round; in the first round, of the first answer
-        self._shortest_mean_s = math.inf  # of all rounds; single answers differ too much
+        # Answers that make a round, answers so far in this round, and the seconds these took together.
+        self._round_n, self._n, self._took_s = self.allowed, 0, 0.0
+        # Mean seconds of an answer in the last round; in the first round, the seconds of the first answer.
+        self.mean_s: float | None = None
+        self._shortest_mean_s = math.inf  # the shortest mean of all rounds; single answers differ too much
 
     def answered(self, took_s: float, full: bool) -> bool:
         """An answer came after `took_s`. Gives whether more calls may be under way now.

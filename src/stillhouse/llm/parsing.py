@@ -22,7 +22,7 @@ _DEFAULT_PATTERN = rf"{ANSWER}:?\s*(.+?)\s*$"
 _NOT_JSON = "the reply is not valid JSON"
 _NOT_FITTING = "the reply does not fit the schema"
 _SEVERAL = "ambiguous: the reply names several labels"
-_LONGEST_LABEL = 100  # characters
+_LONGEST_LABEL = 100  # longest label read from a reply, in characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class ParsedReply:
     how: Literal["strict", "lenient", "repaired"] | None = None
     error: str | None = None
     counted_as: str | None = None
-    at: int | None = None  # where in the reply's text the answer begins
-    agreement: float | None = None  # of k samples, the share that gave this answer; None: there was one
-    scores: Mapping[str, float] | None = None  # the teacher's probability per label, where it is known
+    at: int | None = None  # the place in the reply's text where the answer begins
+    agreement: float | None = None  # share of k samples that gave this answer; None: there was only one sample
+    scores: Mapping[str, float] | None = None  # the teacher's probability per label, where known
     sent_back: int = 0  # replies behind this one that were sent back for repair
     lacking: tuple[str, ...] = ()
 
@@ -72,7 +72,7 @@ def _answer(task: Task, example: Example, answer: str, rationale: str | None, *,
     if task.output == "json":
         return _json(answer, rationale, task.schema)
     if spoken and task.teacher.answer_pattern is None:
-        answer = answer.removesuffix(".")  # it ends the sentence that was asked for, and is no part of the answer
+        answer = answer.removesuffix(".")  # a full stop that ends the sentence asked for is no part of the answer
     if not answer:
         return ParsedReply(None, rationale=rationale, error="empty answer")
     return ParsedReply(answer, rationale=rationale, how="strict")
@@ -191,10 +191,11 @@ def _loaded(text: str) -> tuple[Any, bool]:
             continue
         try:
             value = json.loads(candidate, parse_constant=_no_constant)
-            written = json.dumps(value, ensure_ascii=False, allow_nan=False)  # refuses 1e999, which the parser takes
+            # NaN and infinity are refused: the parser reads 1e999 as infinity.
+            written = json.dumps(value, ensure_ascii=False, allow_nan=False)
             if is_unicode(written):
                 return value, alone
-        except (ValueError, RecursionError):  # a thousand brackets nest too deep
+        except (ValueError, RecursionError):  # a thousand nested brackets are too deep for the parser
             continue
     return None, False
 
@@ -228,7 +229,8 @@ def _problems(schema: Mapping[str, Any], value: Any) -> Iterator[Any]:
 
 @functools.lru_cache(maxsize=64)
 def _validator(schema: str) -> Any:
-    import jsonschema  # a tenth of a second to load: only tasks with a schema pay for it
+    # Imported late: jsonschema takes a tenth of a second to load, and only tasks with a schema need it.
+    import jsonschema
     import referencing
 
     return jsonschema.Draft202012Validator(json.loads(schema), registry=referencing.Registry())

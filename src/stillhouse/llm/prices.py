@@ -22,12 +22,13 @@ class Price:
 
     input_usd_per_m: float
     output_usd_per_m: float
-    snapshot: str  # where the price is from and of which date
-    cached_usd_per_m: float | None = (
-        None  # of input that the provider had in its cache; None: it costs what other input does
-    )
-    written_usd_per_m: float | None = None  # of input that goes into the provider's cache; None: likewise
-    from_table: bool = False  # of `genai-prices`, whose rates may depend on the length of the prompt
+    snapshot: str  # where the price comes from, and its date
+    # Price of input that the provider had in its cache. None: the same as for other input.
+    cached_usd_per_m: float | None = None
+    # Price of input that goes into the provider's cache; None: the same as for other input.
+    written_usd_per_m: float | None = None
+    # True where the price is from `genai-prices`, whose rates may depend on the prompt's length.
+    from_table: bool = False
 
     def cost_usd(self, usage: Usage) -> float | None:
         """The cost of one call; None where the provider did not say how many tokens it counted."""
@@ -53,12 +54,12 @@ class GivenPrices(TypedDict):
 class _Dated:
     model: str
     since: str
-    until: str  # exclusive
+    until: str  # the first day on which the price no longer holds
     input_usd_per_m: float
     output_usd_per_m: float
 
 
-# Prices that today's tables no longer hold, from OpenAI's announcements of those dates.
+# Prices that today's tables no longer hold, from OpenAI's announcements of the dates named here.
 _HISTORY = (
     _Dated("text-davinci-003", "2022-11-28", "2024-01-04", 20.0, 20.0),
     _Dated("gpt-3.5-turbo", "2023-03-01", "2023-06-13", 2.0, 2.0),
@@ -118,7 +119,7 @@ def _price_on(
     if alone is None or answered is None:
         return None
     if batch and answered == _table_cost(name, provider, n_input, 1000, 0, 0, day, False):
-        return None  # where the table has no price for a batch, it answers with that of a live call
+        return None  # for a batch that has no price of its own, the table answers with the price of a live call
     return Price(
         alone * 1e6 / n_input,
         (answered - alone) * 1000,
@@ -162,7 +163,7 @@ def call_cost(
 
 @functools.cache
 def _table_version() -> str:
-    return version("genai-prices")  # read from a file once, and not for every call
+    return version("genai-prices")  # cached, because the version is read from a file
 
 
 def _midnight(when: datetime) -> datetime:
@@ -175,7 +176,7 @@ def _split(model: str) -> tuple[str | None, str]:
     if "://" in model:
         return "self-hosted", model.rpartition("#")[2]
     provider, colon, name = model.partition(":")
-    if provider == "ft":  # OpenAI's own names for finetunes, ft:BASE:OWNER::ID, which cost another sum than their base
+    if provider == "ft":  # ft:BASE:OWNER::ID is OpenAI's name for a finetune, which does not cost what its base costs
         return "openai", model
     return (provider, name) if colon else (None, model)
 
@@ -191,9 +192,10 @@ def _table_cost(
     when: datetime,
     batch: bool = False,
 ) -> float | None:
-    import genai_prices  # it takes half a second to load: only commands that price anything pay for that
+    # Imported late: genai_prices takes half a second to load, and only commands that price anything need it.
+    import genai_prices
 
-    if provider == "self-hosted":  # the same weights cost something else on every machine
+    if provider == "self-hosted":  # the price of self-hosted weights differs from machine to machine
         return None
     counts = genai_prices.Usage(
         input_tokens=n_input, output_tokens=n_output, cache_read_tokens=n_cached, cache_write_tokens=n_written

@@ -18,7 +18,7 @@ from stillhouse.llm.row_asker import RowAsker, variants
 from stillhouse.records import Example, Prediction, Progress
 from stillhouse.task import Task
 
-TOP_LOGPROBS = 20  # the most that the API gives
+TOP_LOGPROBS = 20  # the most top_logprobs that the API gives
 _LOOKED_UP = 100  # rows whose answers are looked for in the store at once
 CHOICES = "\n\nChoices:\n"
 Answered = tuple[Prediction, ParsedReply, Completion]
@@ -145,7 +145,7 @@ class PromptedPredictor:
                 )
         self._asker = RowAsker(model, task, rationales=self.rationales)
         if self.rationales:
-            answer_pattern(task)  # refused here rather than after the first paid call
+            answer_pattern(task)  # a broken pattern is refused here rather than after the first paid call
 
     @property
     def prompt(self) -> tuple[dict[str, str], ...]:
@@ -169,11 +169,11 @@ class PromptedPredictor:
         return Request(self.model.name, messages, self._parameters, schema, sample_index)
 
     def requests(self, example: Example) -> list[Request]:
-        """One per sample."""
+        """The requests for a row, one per sample."""
         return [self.request(example, index) for index in range(self.task.teacher.samples)]
 
     def as_taken(self, example: Example) -> list[Request]:
-        """One per sample, without what the endpoint is known to refuse."""
+        """The requests for a row, one per sample, without what the endpoint is known to refuse."""
         return [self._asker.as_taken(request) for request in self.requests(example)]
 
     def stored(self, examples: Sequence[Example]) -> list[bool]:

@@ -133,7 +133,7 @@ def _countable(usage: Usage) -> bool:
 
 
 def _is_amount(value: Any) -> bool:
-    """None, or a finite number of 0 or more."""
+    """Whether the value is None, or a finite number of 0 or more."""
     return value is None or (type(value) in (int, float) and 0 <= value < math.inf)
 
 
@@ -142,7 +142,7 @@ def _key(value: Any) -> str:
 
 
 def _are_scores(value: Any) -> bool:
-    """None, or probabilities by label."""
+    """Whether the value is None, or probabilities by label."""
     return value is None or (
         isinstance(value, dict) and all(type(p) in (int, float) and 0 <= p <= 1 for p in value.values())
     )

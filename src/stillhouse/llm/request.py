@@ -27,7 +27,7 @@ class Request:
     model: str
     messages: tuple[Mapping[str, Any], ...]
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    schema: Mapping[str, Any] | None = None  # JSON schema for structured output
+    schema: Mapping[str, Any] | None = None  # JSON schema that a structured answer has to fit
     sample_index: int = 0
 
     @cached_property
@@ -72,20 +72,20 @@ class Completion:
     finish_reason: str | None = None
     usage: Usage | None = None
     cost_usd: float | None = None  # None: no price is known
-    price_snapshot: str | None = None  # which price made the cost, with its date
+    price_snapshot: str | None = None  # the price that the cost was computed with, and its date
     latency_s: float | None = None
     token_logprobs: tuple[tuple[str, float], ...] | None = None
     tool_calls: tuple[ToolCall, ...] | None = None
     top_logprobs: tuple[Mapping[str, float], ...] | None = None  # the likeliest tokens at each place
-    scores: Mapping[str, float] | None = None  # of a decision: the probability of each choice
-    lacking: tuple[str, ...] = ()  # parameters of the request that the model does not take, and was asked without
-    created: str | None = None  # when it was answered, ISO 8601, UTC
-    status: int | None = None  # the HTTP status of the endpoint's refusal of this one request; None: it was not refused
-    from_store: bool = False  # it was in the store, paid for earlier
+    scores: Mapping[str, float] | None = None  # the probability of each choice, where the request was a decision
+    lacking: tuple[str, ...] = ()  # parameters that the model does not take; the request was sent without them
+    created: str | None = None  # when the request was answered, ISO 8601, UTC
+    status: int | None = None  # the HTTP status, where the endpoint refused this one request; None: no refusal
+    from_store: bool = False  # True where the answer was in the store, paid for earlier
 
 
-# Who hears a model's text while it is being written; None: nobody, and nothing is streamed. Text from the store is told
-# in one piece.
+# A function that hears a model's text while it is being written; None: nobody listens, and nothing is streamed. Text
+# from the store is told in one piece.
 text_listener: ContextVar[Callable[[str], None] | None] = ContextVar("stillhouse_text_listener", default=None)
 
 # Called with 1 when a call begins to wait for its next try, and with -1 when it goes on. Whoever bounds the calls under
@@ -113,8 +113,8 @@ class Model(Protocol):
 
     name: str
     in_flight: Callable[[], int]  # how many calls are worth having under way now
-    bills: bool  # its calls cost something
-    stand_in: bool  # a script in a model's place; wherever it is shown, that is said
+    bills: bool  # whether calls cost something
+    stand_in: bool  # True for a script in a model's place, which is said wherever its answers are shown
 
     @property
     def price_snapshot(self) -> str | None: ...

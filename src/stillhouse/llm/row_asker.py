@@ -17,7 +17,8 @@ from stillhouse.records import Example, Prediction, Usage
 from stillhouse.task import Task
 
 _SENT_BACK = ", also when sent back"
-_FEATURES = ({"logprobs"}, {"schema"}, {"logprobs", "schema"})  # what to leave out, the least first
+# Sets of features to leave out in turn, the smallest loss first.
+_FEATURES = ({"logprobs"}, {"schema"}, {"logprobs", "schema"})
 _REFUSED = (400, 422)  # the statuses by which an endpoint says that it does not take a request as it is
 
 
@@ -84,7 +85,8 @@ class RowAsker:
         If only the plainer form of a request is in the store, the endpoint refused the full form on an earlier run.
         """
         if request.schema is None and "logprobs" not in request.parameters:
-            return request, await self._model.complete(request, example)  # nothing in it that an endpoint may lack
+            # The request holds nothing that an endpoint may lack.
+            return request, await self._model.complete(request, example)
         request = _without(request, self._lacks)
         plainer = [(fewer, plain) for fewer in _FEATURES if (plain := _without(request, fewer)) != request]
         known = self._model.known([request.hash, *(plain.hash for _, plain in plainer)]) if plainer else set()
@@ -97,7 +99,8 @@ class RowAsker:
             return request, completion
         for fewer, plain in plainer:
             second = await self._model.complete(plain, example)
-            if second.status not in _REFUSED:  # else it is this row that is refused, with the feature or without
+            # Other statuses mean that the row itself is refused, with the feature or without.
+            if second.status not in _REFUSED:
                 self._lacks |= fewer
                 return plain, second
         return request, completion

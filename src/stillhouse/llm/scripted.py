@@ -15,7 +15,7 @@ from stillhouse.llm.request import Completion, Request, is_unicode, text_listene
 from stillhouse.records import Example, Usage
 from stillhouse.user_code import object_named
 
-CHARACTERS_PER_TOKEN = 4  # English text, the usual rule of thumb
+CHARACTERS_PER_TOKEN = 4  # length of a token in English text, the usual rule of thumb
 
 
 def load_script(name: str) -> Callable[..., Any]:
@@ -40,7 +40,7 @@ async def ask_script(script: Callable[..., Any], request: Request, example: Exam
             "give it these two parameters"
         ) from None
     except ValueError:
-        pass  # a builtin without a signature
+        pass  # some builtins have no signature to look at
     reply = script(request, example)
     if inspect.isawaitable(reply):
         reply = await reply

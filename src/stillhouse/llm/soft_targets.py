@@ -38,7 +38,7 @@ def label_scores(
         fits = _fitting(fold(written), folded)
         if len(fits) < 2:
             break
-    else:  # the reply ended while it could still become several labels: it means the one that it spells out
+    else:  # a reply that ended while several labels could still follow means the label that it spells out
         if fold(written) in folded:
             spelled = folded[fold(written)]
             scores[spelled] = scores.get(spelled, 0.0) + math.exp(log_p)

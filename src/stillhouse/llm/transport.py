@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import httptools
 from multidict import CIMultiDict
 
-_IDLE_S = 10.0  # servers close what is idle for longer, and a request that is sent in that very moment is lost
+# Seconds after which an idle connection is not used again: servers close it, and a request sent just then is lost.
+_IDLE_S = 10.0
 
 
 class TooLong(Exception):
@@ -33,7 +34,8 @@ class _Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.open = True
         self._until_close = False
-        self._parser = httptools.HttpResponseParser(self)  # one for all replies: making one takes longer than a reply
+        # One parser for all replies: making a parser takes longer than parsing a reply.
+        self._parser = httptools.HttpResponseParser(self)
 
     def ask(self, head: bytes, body: bytes) -> "asyncio.Future[tuple[int, Mapping[str, str], bytes]]":
         self._answer = asyncio.get_running_loop().create_future()
@@ -49,13 +51,14 @@ class _Connection(asyncio.Protocol):
         else:
             answer.set_result(outcome)
 
-    # What asyncio calls.
+    # Methods that asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # other loops than asyncio's have classes of their own
+        # Event loops other than asyncio's have transport classes of their own.
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._answer is None:  # nobody asked
+        if self._answer is None:  # data came although no request was under way
             self.close()
             return
         try:
@@ -71,7 +74,7 @@ class _Connection(asyncio.Protocol):
             self._finish()  # a body without a length ends where the connection does
         self._settle(ConnectionError("the connection broke off" if error is None else str(error)))
 
-    # What the parser calls.
+    # Methods that the parser calls.
 
     def on_message_begin(self) -> None:
         self._headers: CIMultiDict[str] = CIMultiDict()
@@ -91,12 +94,14 @@ class _Connection(asyncio.Protocol):
         self._body.append(piece)
 
     def on_message_complete(self) -> None:
-        if self._parser.get_status_code() >= 200:  # a 1xx says that the request is being worked on; the reply follows
+        # After a 1xx status, which says that the request is being worked on, the reply still follows.
+        if self._parser.get_status_code() >= 200:
             self._finish()
 
     def _finish(self) -> None:
         status, headers, body = self._parser.get_status_code(), self._headers, b"".join(self._body)
-        if self._answer is None or not self._parser.should_keep_alive():  # nobody asked for a second reply
+        # A second reply came that nobody asked for, or the server closes the connection.
+        if self._answer is None or not self._parser.should_keep_alive():
             self.close()
         self._settle((status, headers, body))
 
@@ -132,8 +137,8 @@ class Transport:
         self._head = "".join(f"{name}: {value}\r\n" for name, value in sent_headers.items())
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
-        self._due: dict[_Connection, float] = {}  # when the time of each request under way is up
-        # One timer, set to the earliest of them: a timer per request would cost as much as its parsing.
+        self._due: dict[_Connection, float] = {}  # connection -> when its request under way runs out of time
+        # One timer, set to the earliest of these times: a timer per request would cost as much as parsing its reply.
         self._alarm: asyncio.TimerHandle | None = None
         self._context: ssl.SSLContext | None = None
 
@@ -150,8 +155,8 @@ class Transport:
             self._set_alarm(loop, due)
         try:
             answer = await connection.ask(head, body)
-        except BaseException:  # cancelled or broken
-            connection.close()  # what may still come over it belongs to nobody
+        except BaseException:  # the request was cancelled, or the connection broke
+            connection.close()  # a reply that still comes over this connection belongs to nobody
             raise
         finally:
             del self._due[connection]
