@@ -33,7 +33,8 @@ def comparison_plot(win_rates: WinRates, width: int = WIDE, name: str = "win-rat
         body.append(svg.dot(x(estimate.value), y, f"point {colour}", tip, radius=4.5))
         words = f"{numbers.bare(estimate.value)} {numbers.interval(estimate)}, n = {numbers.count(estimate.n)}"
         label = f"{what}: {words}"
-        if svg.CHAR_PX * len(label) >= width:  # no room for the numbers: the table beside the plot has them
+        # Where the numbers do not fit into the bar, the table beside the plot has them.
+        if svg.CHAR_PX * len(label) >= width:
             label = svg.wrapped(what, width - 2 * _EDGE, lines=1)[0]
         body.append(svg.text(_EDGE, y - 11, label, f"label halo {colour}"))
     told = [f"{part}: {numbers.count(count)}" for part, count, _ in _parts(win_rates)]
@@ -74,7 +75,7 @@ def _tally(win_rates: WinRates, width: int) -> Markup:
         parts.append(svg.rect(left, _BAR_TOP, max(0.0, wide - 1.5), _BAR, f"bar {colour}"))
         words = f"{name} {numbers.count(count)}"
         needed = svg.CHAR_PX * len(words)
-        if colour == "s2":  # the last part: its words end at the bar's right end
+        if colour == "s2":  # the bar's last part has words that end at the bar's right end
             start = width - _EDGE - needed
             fits = start >= taken and start + needed <= width
         else:

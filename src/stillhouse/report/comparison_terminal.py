@@ -9,7 +9,7 @@ from stillhouse import numbers
 from stillhouse.records import Estimate
 from stillhouse.results.comparison import Tally, WinRates
 
-BAR = 60  # characters
+BAR = 60  # width of a bar, in characters
 
 
 def shown_check(what: str, estimate: Estimate) -> str:
@@ -22,7 +22,7 @@ def shown_check(what: str, estimate: Estimate) -> str:
 
 
 def comparison_text(win_rates: WinRates) -> RenderableType:
-    """For a terminal of 80 columns: the heading, the bar, every rate, the checks, what has to be said."""
+    """The comparison for 80 columns of a terminal: heading, the bar, every rate, the checks, what has to be said."""
     lines: list[RenderableType] = [
         Text(win_rates.heading[0].upper() + win_rates.heading[1:], style="bold"),
         Text(f"{win_rates.sentence}."),

@@ -17,13 +17,13 @@ from stillhouse.report.svg import CHAR_PX, LINE_PX, figure, line, polygon, rect,
 from stillhouse.report.trace_words import short
 
 WIDE, NARROW = 1100, 366  # pixels of the page's main column and of a telephone
-_BOX = 232.0  # no box is wider, whatever its words
+_BOX = 232.0  # greatest width of a box, whatever its words
 _LEAST = 96.0
 _PAD = 10.0
 _EDGE = 2.0
-_GAP = 26.0  # from one part to the next below it
-_SIDE = 22.0  # between lanes
-_BAR = 20.0  # from the line that lanes hang on to the lanes
+_GAP = 26.0  # space between one part and the next below it
+_SIDE = 22.0  # space between two lanes
+_BAR = 20.0  # height from the line that lanes hang on down to the lanes
 _KINDS = ("step", "model", "decide", "agent", "turn", "tool", "human", "flow")
 _OUTCOMES = {
     "failed": "failed",
@@ -44,10 +44,10 @@ class _Block:
     height: float
     draw: Callable[[float, float], list[Markup]]
     _: KW_ONLY
-    leaves: bool = False  # nothing follows: return, raise, break
+    leaves: bool = False  # True for a return, raise or break, which nothing follows
     arrow: bool = True  # whether the line into it has a head; lanes have their own
-    through: bool = False  # an empty arm: a line
-    # The same without the line that joins its lanes at the end, for where nothing follows.
+    through: bool = False  # True for an empty arm, drawn as a line
+    # The same block without the line that joins its lanes at the end, for a place where nothing follows.
     unjoined: "_Block | None" = None
 
 
@@ -245,7 +245,7 @@ def _line_of(x: float, y: float, words: str, after: str, class_: str, anchor: st
 
 
 def _stacked(blocks: Sequence[_Block]) -> _Block:
-    """One below the other, joined by arrows."""
+    """Blocks one below the other, joined by arrows."""
     wide = max(block.width for block in blocks)
     high = sum(block.height for block in blocks) + _GAP * (len(blocks) - 1)
 

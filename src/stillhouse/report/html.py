@@ -31,7 +31,7 @@ def templates() -> jinja2.Environment:
         *(numbers.usd, numbers.seconds, numbers.size, numbers.day, numbers.tied),
     )
     environment.filters.update({function.__name__: function for function in formats})
-    # The style sheets are our own files: inside <style> they are not escaped.
+    # The style sheets are our own files, so their text is put into <style> without escaping.
     environment.globals["style"] = Markup(sheets("colours.css", "style.css"))
     environment.globals["run_style"] = Markup(sheets("flow.css", "run.css"))
     environment.globals["blind_style"] = Markup(sheets("colours.css", "blind.css"))

@@ -21,7 +21,7 @@ from stillhouse.results.learning_curves import Curve, LearningCurves, PromptCros
 from stillhouse.results.money import BreakEven, CostLine, Money
 
 WIDE, HALF, NARROW = 700, 520, 344
-_LEFT, _TOP, _FOOT = 44, 34, 46  # room for the y numbers, for the y title, for the x numbers and title
+_LEFT, _TOP, _FOOT = 44, 34, 46  # space for the y numbers, for the y title, and for the x numbers and title
 _NONE = Markup("")
 
 Colours = Mapping[str, str]
@@ -210,7 +210,7 @@ def _break_even(even: BreakEven, drawn: Sequence[CostLine], frame: Frame, colour
 
 def _cost_line(cost: CostLine, frame: Frame, colour: str) -> Markup:
     low, high = math.log10(frame.x.low), math.log10(frame.x.high)
-    steps = 240 if cost.renewal_calls else 60  # a line with steps in it needs more points
+    steps = 240 if cost.renewal_calls else 60  # a line with steps needs more points
     volumes = [10 ** (low + (high - low) * step / steps) for step in range(steps + 1)]
     totals = [(calls, cost.total_usd(calls)) for calls in volumes]
     return svg.polyline([(frame.x(calls), frame.y(usd)) for calls, usd in totals if usd > 0], f"line {colour}")
@@ -392,7 +392,7 @@ def reliability(data: Reliability | None, colours: Colours, width: int = HALF) -
 
 
 def _places(bins: Sequence[ReliabilityBin], frame: Frame) -> list[tuple[float, float]]:
-    """Of each bin: mean confidence across, share right up."""
+    """The points of the bins, for each bin: mean confidence across, share right up."""
     return [(frame.x(each.confidence), frame.y(each.accuracy.value)) for each in bins]
 
 

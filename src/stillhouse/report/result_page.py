@@ -57,7 +57,7 @@ def series_colours(result: Result) -> dict[str, str]:
     if result.curves is not None:
         names += [curve.name for curve in result.curves.curves if curve.name not in fixed]
         fixed = {**{level.name: "ink" for level in result.curves.lines}, **fixed}
-    if result.money is not None:  # a hosted finetune is on no table but the money's
+    if result.money is not None:  # a hosted finetune is only in the table of money
         names += [cost.name for cost in result.money.lines if cost.name not in fixed and cost.known]
     series = {name: f"s{1 + index % SERIES}" for index, name in enumerate(dict.fromkeys(names))}
     return {**fixed, **series}

@@ -17,7 +17,7 @@ _GATE_STYLES = {"pass": "green", "fail": "red", "cannot tell": "yellow"}
 
 
 def terminal(result: Result, report: Path | None = None) -> RenderableType:
-    """For the end of a command, in 80 columns: every arm's numbers, the verdict, and where the report lies."""
+    """The result at the end of a command, in 80 columns: every arm's numbers, the verdict, and where the report lies."""
     return Group(_table(result), *_lines(result, report))
 
 
@@ -25,7 +25,8 @@ def _table(result: Result) -> Table:
     rows = [_cells(arm, result.n_test) for arm in result.arms]
     table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("arm", overflow="fold", min_width=12)
-    heading = "win rate" if result.win_rates else result.heading  # whose win rate it is stands above each comparison
+    # Each comparison's heading says whose win rate is shown.
+    heading = "win rate" if result.win_rates else result.heading
     for index, head in enumerate((heading, "interval, %", "per 1,000 calls", "p50 / p99 latency", "size")):
         widest = max((len(row[index]) for row in rows), default=0)
         table.add_column(head, justify="right", min_width=widest)  # the arm's name wraps, numbers do not

@@ -19,10 +19,10 @@ from stillhouse.report.timeline import one_row_per_step, timeline
 from stillhouse.report.trace_rows import TraceRows
 from stillhouse.report.trace_words import NOTHING, cost, plural, short, tokens
 
-MOST_CALLS = 600  # calls on the page; all are in `stillhouse runs show RUN --json`
+MOST_CALLS = 600  # most calls on the page; `stillhouse runs show RUN --json` has all
 MOST_TEXT = 20_000  # characters of one argument, output or error
-EACH = 40  # calls of a folded group that are on the page one by one
-_HEADLINE = 220  # characters
+EACH = 40  # calls of a folded group that the page shows one by one
+_HEADLINE = 220  # most characters of the headline
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class _Cut:
     """A text as the page shows it."""
 
     text: str
-    more: int  # characters that were cut off
+    more: int  # number of characters that were cut off
 
 
 def render_run(trace: Trace) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from stillhouse import numbers
 from stillhouse.report.svg import SERIES, figure, tag
 
-_HOLE, _RING = 0.2, 0.58  # of the radius: where the inner and where the outer ring begin
+_HOLE, _RING = 0.2, 0.58  # where the inner ring begins and where the outer ring begins, as shares of the radius
 _CHARACTER = 0.64  # width over height of a mean bold character
 
 
@@ -54,7 +54,7 @@ def _point(centre: float, angle: float, radius: float) -> str:
 
 
 def _arc(centre: float, start: float, end: float, inner: float, outer: float, class_: str, tip: str) -> Markup:
-    end = min(end, start + 2 * math.pi - 1e-4)  # a whole turn would be drawn as nothing
+    end = min(end, start + 2 * math.pi - 1e-4)  # an arc of a whole turn would be drawn as nothing
     large = int(end - start > math.pi)
     out = f"L{_point(centre, start, outer)}A{outer:.1f} {outer:.1f} 0 {large} 1 {_point(centre, end, outer)}"
     back = f"L{_point(centre, end, inner)}A{inner:.1f} {inner:.1f} 0 {large} 0 {_point(centre, start, inner)}"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-LINE_PX = 14  # from one line of a label to the next
-SERIES = 6  # colours of the style sheet that readers with any common colour vision deficiency can tell apart
-STRIP_PX = 17  # a row of words kept free above the axis
+LINE_PX = 14  # pixels from one line of a label to the next
+SERIES = 6  # number of the style sheet's colours that readers with any common colour vision deficiency can tell apart
+STRIP_PX = 17  # height of a row kept free above the axis for words
 # Mean width of a bold character of the style sheet's sans (Arial's metrics) at 12 px. It is rounded up, so that a label
 # that is a little too long is wrapped and not clipped.
 CHAR_PX = 6.8
@@ -187,11 +187,11 @@ def spread(centres: Sequence[float], heights: Sequence[float], low: float, high:
     order = sorted(range(len(centres)), key=lambda index: centres[index])
     moved = list(centres)
     edge = low
-    for index in order:  # down the page: each label below the one before
+    for index in order:  # go down the page, and put each label below the one before
         moved[index] = max(centres[index], edge + heights[index] / 2)
         edge = moved[index] + heights[index] / 2
     edge = high
-    for index in reversed(order):  # and back up from the lower edge
+    for index in reversed(order):  # then go back up from the lower edge
         moved[index] = min(moved[index], edge - heights[index] / 2)
         edge = moved[index] - heights[index] / 2
     return moved
@@ -266,7 +266,8 @@ def point_labels(points: Sequence[tuple[float, float, str, str]], taken: Sequenc
                 box = Box(left, y + away - high / 2, left + wide, y + away + high / 2)
                 covered = 4 * (wide * high - box.overlap(bounds)) + 8 * sum(map(box.overlap, taken))
                 covered += sum(map(box.overlap, boxes))
-                far = 20 if abs(away) > 26 else 0  # a label that needs a leader must be worth it
+                # A label far from its point needs a leader line, and so must be worth one.
+                far = 20 if abs(away) > 26 else 0
                 choices.append((covered + abs(away) + far, away, box))
         _, away, best = min(choices, key=lambda choice: choice[0])
         boxes.append(best)

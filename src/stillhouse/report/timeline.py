@@ -13,11 +13,11 @@ from stillhouse import numbers
 from stillhouse.flow.trace import Node, Trace, failing
 from stillhouse.report.svg import CHAR_PX, figure, line, linear_ticks, rect, tag, text, wrapped
 
-MOST_ROWS = 32  # with more calls than these there is one row per step
+MOST_ROWS = 32  # most calls that get a row each; with more there is one row per step
 _ROW = 19.0
-_TOP = 18.0  # room for how long pauses were
+_TOP = 18.0  # space above the rows for the lengths of pauses
 _KINDS = ("model", "decide", "agent", "tool", "human", "turn")
-_CUT = 0.12  # a pause is cut out if it is longer than this share of the time in which anything ran
+_CUT = 0.12  # a pause longer than this share of the time in which anything ran is cut out
 _BREAK = 18.0  # pixels that stand for a pause that was cut out
 
 

@@ -11,7 +11,7 @@ from stillhouse import numbers
 from stillhouse.flow.trace import Fork, Group, Loop, Node, Trace, TracePart, calls_in, choices, failing, folded, used
 from stillhouse.report.trace_words import SHORT, cost, gave, given, joined, model_word, tokens, tries
 
-UNFOLDED = 3  # up to so many repetitions are shown one by one
+UNFOLDED = 3  # most repetitions that are shown one by one
 
 # "handled": the call failed, and the run went on. "": the row stands for no call.
 Outcome = Literal["done", "failed", "handled", "waiting", "unfinished", ""]
@@ -25,7 +25,7 @@ class TraceRow:
     """
 
     name: str
-    kind: str = ""  # where the name does not say it
+    kind: str = ""  # the call's kind, where the name does not say it
     outcome: Outcome = ""
     took: str = ""
     tokens: str = ""
@@ -45,11 +45,11 @@ class TraceRows:
 
     trace: Trace = field(kw_only=False)
     fold: bool = True
-    most: int = SHORT  # characters of one value
-    each: int = 0  # calls of a folded group that are shown inside it, beside those that failed
-    room: int = 1_000_000  # calls that are shown in all
+    most: int = SHORT  # most characters of one value
+    each: int = 0  # calls of a folded group that are shown inside the group, beside those that failed
+    room: int = 1_000_000  # most calls shown in all
     left_out: int = 0  # calls for which there was no room
-    whole_models: bool = False  # models by their whole names
+    whole_models: bool = False  # whether models are shown by their whole names
     _culprit: Node | None = field(init=False)
 
     def __post_init__(self) -> None:

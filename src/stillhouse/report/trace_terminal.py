@@ -18,8 +18,8 @@ from stillhouse.report.trace_rows import TraceRow, TraceRows
 from stillhouse.report.trace_words import NOTHING, SHORT, cost, joined, plural, short, tokens
 from stillhouse.store.journal import RunRow
 
-ROOMY = 100  # columns from which on models and tokens are shown too
-_MARKS = {  # of a run's status or a call's outcome: a character and its style
+ROOMY = 100  # terminal width, in columns, from which on models and tokens are shown too
+_MARKS = {  # a run's status or a call's outcome -> a character and its style
     "done": ("✓", "green"),
     "failed": ("✗", "red"),
     "handled": ("✗", "yellow"),

@@ -11,7 +11,7 @@ from stillhouse import numbers
 from stillhouse.flow.trace import Node, Used, answer_of
 
 NOTHING = "–"
-SHORT = 48  # characters of one value
+SHORT = 48  # most characters of one value
 
 
 def short(value: Any, most: int = SHORT) -> str:
