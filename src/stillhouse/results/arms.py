@@ -18,15 +18,15 @@ class ArmResult:
     kind: ArmKind
     score: Measured
     model: str | None = None
-    learns_from: Source | None = None  # None: learns from nothing
+    learns_from: Source | None = None  # None: the arm learns from nothing
     n_train: int | None = None
-    n_shots: int | None = None  # examples in the prompt
-    macro_f1: float | None = None  # over the score's n rows
+    n_shots: int | None = None  # number of examples in the prompt
+    macro_f1: float | None = None  # macro F1 over the same n rows as the score
     n_failed: int = 0  # rows without a usable answer; each scored 0
     latency_p50_s: float | None = None
     latency_p99_s: float | None = None
     size_bytes: int | None = None
-    cost_usd_per_1000: Dollars | None = None  # per 1,000 calls; None: no price known
+    cost_usd_per_1000: Dollars | None = None  # cost of 1,000 calls in US dollars; None: no price known
     cost_note: str | None = None  # what the cost stands on, e.g. "priced as NAME of 2026-01-05, tokens estimated"
     gate: GateResult | None = None
-    stand_in: bool = False  # a scripted teacher, not a model
+    stand_in: bool = False  # True where a script stood in for a teacher model

@@ -14,7 +14,7 @@ class CascadePromise:
     teacher: str
     budget: float
     level: float
-    n: int  # calibration rows, which nothing else used
+    n: int  # number of calibration rows, which nothing else used
     threshold: float | None = None
     share_kept: Measured | None = None
     harm: Measured | None = None  # `high` is the one-sided Clopper-Pearson bound
@@ -40,7 +40,7 @@ class ThresholdCurve:
     teacher: str
     n: int
     points: tuple[ThresholdPoint, ...]
-    arm: str = "cascade"  # its name among the arms
+    arm: str = "cascade"  # the cascade's name among the arms
     student_accuracy: float | None = None
     teacher_accuracy: float | None = None
 

@@ -73,30 +73,30 @@ class WinRates:
     by: Literal["people", "people, judge corrected", "judge", "nobody"]
     rate: Measured
     tally: Tally
-    n_rows: int  # rows that both answered
-    lower_bound: float | None = None  # of the rate, one-sided at its level
-    weight: float | None = None  # of the judge's choices beside the people's, 0 to 1
+    n_rows: int  # number of rows that both systems answered
+    lower_bound: float | None = None  # one-sided lower bound of the win rate, at the comparison's level
+    weight: float | None = None  # the weight of the judge's choices beside the people's, 0 to 1
     judge: str | None = None
     judge_stand_in: bool = False
     people_alone: Measured | None = None
     judge_alone: Measured | None = None
-    agreement: Measured | None = None  # rows that both judged: the share where judge and people choose alike
-    kappa: Measured | None = None  # their agreement beyond chance
-    people_first: Measured | None = None  # share of choices for the answer on the left
+    agreement: Measured | None = None  # share of alike choices by judge and people, on rows that both judged
+    kappa: Measured | None = None  # Cohen's kappa: agreement of judge and people beyond chance
+    people_first: Measured | None = None  # share of people's choices that fell on the answer on the left
     judge_first: Measured | None = None
-    judge_consistent: Measured | None = None  # rows with the same choice in both orders
-    n_same: int = 0  # rows whose answers are the same: ties that nobody was asked about
+    judge_consistent: Measured | None = None  # share of rows for which the judge chose the same answer in both orders
+    n_same: int = 0  # number of rows whose two answers are the same: ties that nobody was asked about
     n_missing_a: int = 0
     n_missing_b: int = 0
-    n_unread: int = 0  # rows without two usable replies of the judge
-    n_left_out: int = 0  # rows of the data that one of the two was never asked
+    n_unread: int = 0  # number of rows without two usable replies of the judge
+    n_left_out: int = 0  # number of rows of the data that one of the two systems was never asked
     decided: Decided | None = None
     weak: tuple[WeakScores, ...] = ()
     notes: tuple[str, ...] = ()
-    n_raters: int = 0  # people who judged at least one of these rows
-    raters_agree: Measured | None = None  # of two people's choices of one row, how often they are the same; n: rows
-    alpha: Measured | None = None  # Krippendorff's: people's agreement beyond chance
-    raters: tuple[OfRater, ...] = ()  # one for each person, where there are several
+    n_raters: int = 0  # number of people who judged at least one of these rows
+    raters_agree: Measured | None = None  # how often two people's choices for a row are the same; n: rows
+    alpha: Measured | None = None  # Krippendorff's alpha: people's agreement beyond chance
+    raters: tuple[OfRater, ...] = ()  # one entry for each person, where there are several
 
     @property
     def heading(self) -> str:

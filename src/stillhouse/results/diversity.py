@@ -32,11 +32,11 @@ class Diversity:
     asked: int
     calls: int
     cost_usd: float | None
-    stopped: str | None  # None: as many rows were made as were asked for
+    stopped: str | None  # why making rows stopped early; None: as many rows were made as were asked for
     dropped: tuple[tuple[str, int], ...]
     filters: tuple[tuple[str, int, int], ...]  # (name, proposals that came to it, proposals that went on), in order
     held_out: int
-    curve: tuple[tuple[int, int], ...]  # of each call: (proposals asked for, proposals kept)
+    curve: tuple[tuple[int, int], ...]  # for each call: (proposals asked for, proposals kept)
     lengths: Histogram
     nearest: Histogram | None
     made_from: str  # "seeds" or "training rows"

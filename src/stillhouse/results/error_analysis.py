@@ -35,11 +35,11 @@ class ClassRow:
     label: str
     n: int
     n_predicted: int
-    precision: float | None  # None: never predicted
-    recall: float | None  # None: no gold rows
+    precision: float | None  # None: the class was never predicted
+    recall: float | None  # None: the class has no gold rows
     f1: float | None
     teacher_recall: float | None = None
-    difference: Measured | None = None  # arm minus teacher on the class's rows
+    difference: Measured | None = None  # the arm's score minus the teacher's, on the class's rows
     gate: GateAnswer | None = None
 
 
@@ -99,5 +99,5 @@ class Reliability:
     n: int
     bins: tuple[ReliabilityBin, ...]
     ece: float | None = None
-    before: tuple[ReliabilityBin, ...] = ()  # empty: not calibrated, or what it was before is not known
+    before: tuple[ReliabilityBin, ...] = ()  # the bins before calibration; empty: not calibrated, or not known
     ece_before: float | None = None

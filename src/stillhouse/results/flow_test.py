@@ -19,11 +19,11 @@ from stillhouse.runs import read_json
 FORMAT = 1
 
 # Why a whole answer is wrong.
-# `branch`: its first wrong thing is a decision, or its path is not the expected one.
-# `step`: its first wrong thing is a step's result.
+# `branch`: the first wrong thing in the answer's run is a decision, or the path is not the expected one.
+# `step`: the first wrong thing in the answer's run is a step's result.
 # `whole`: every judged step was right.
-# `failed`: it raised an error.
-# `unknown`: none of its steps was judged.
+# `failed`: the flow raised an error.
+# `unknown`: no step of the run was judged.
 Cause = Literal["branch", "step", "whole", "failed", "unknown"]
 CAUSES: dict[Cause, str] = {
     "branch": "wrong branch",
@@ -72,7 +72,7 @@ class Gap:
     n_runs: int
     n_calls: int
     n_judged: int
-    pairs: tuple[PairOfSteps, ...]  # of the runs in the gap, most suspicious first
+    pairs: tuple[PairOfSteps, ...]  # pairs of steps from the runs in the gap, most suspicious first
 
     @property
     def suspect(self) -> PairOfSteps | None:
@@ -98,7 +98,7 @@ class CaseResult:
     cost_usd: float | None
     path: tuple[str, ...] = ()
     cause: Cause | None = None
-    at: str | None = None  # the step that the cause names
+    at: str | None = None  # the step at fault, where the cause is one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +136,8 @@ class Against:
     answer: GateAnswer
     difference: Estimate
     lower_bound: float
-    p: float | None  # exact McNemar, mid-p, two-sided; None where scores are not right or wrong
-    n_left_out: int  # cases that only one of the two tests has, or that differ between them
+    p: float | None  # p-value of the exact McNemar test, mid-p, two-sided; None where scores are not right or wrong
+    n_left_out: int  # number of cases that only one of the two tests has, or that differ between the tests
     sentence: str
 
 
@@ -181,7 +181,7 @@ class FlowResult:
 
 
 def to_json(tested: FlowResult) -> dict[str, Any]:
-    """As the file has it."""
+    """The result as its file has it."""
     causes = [{"cause": cause, "at": at, "n": n} for (cause, at), n in tested.causes.most_common()]
     return {"format": FORMAT, **asdict(tested), "causes": causes, "passed": tested.passed}
 
@@ -213,5 +213,5 @@ def load_rows(path: Path) -> dict[str, dict[str, CaseResult]]:
 
 
 def rows_of(parts: Sequence[PartResult]) -> dict[str, dict[str, CaseResult]]:
-    """As `load_rows` gives them."""
+    """The rows as `load_rows` gives them."""
     return {part.name: {row.id: row for row in part.rows} for part in parts}

@@ -19,7 +19,7 @@ class CurvePoint:
     mean: float
     low: float | None = None
     high: float | None = None
-    scores: tuple[float, ...] = ()  # one per seed
+    scores: tuple[float, ...] = ()  # one score per seed
 
 
 @record

@@ -26,16 +26,17 @@ class Training:
     """
 
     seed: int
-    wall_s: float  # of all sittings together
+    wall_s: float  # training time over all sittings together, in seconds
     best_validation: float
     metric: str
     n_validation: int
     n_parameters: int
-    epochs: float = 0.0  # 0 where nothing is iterated (linear, majority)
+    # Number of passes over the training rows; 0 for students that are not iterated (linear, majority).
+    epochs: float = 0.0
     steps: int = 0
     stopped_early: bool = False
     n_truncated: int = 0  # training inputs or targets that were cut at max_length
-    resumed_at: int | None = None  # the step of the checkpoint that it went on from
+    resumed_at: int | None = None  # the step of the checkpoint that training went on from
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class ShownExamples:
     """The examples in a prompt: `k` training rows, whose ids are `shots`, after the task's own worked examples."""
 
     k: int
-    seed: int  # of the draw
-    n_shots: int  # k and the task's own
+    seed: int  # the seed that the examples were drawn with
+    n_shots: int  # number of examples: `k` and the task's own
     shots: tuple[str, ...]
 
 
@@ -72,23 +73,24 @@ class MeasuredArm:
     kind: ArmKind
     test: list[RowResult]
     calibration: list[RowResult] = field(default_factory=list)
-    others: Mapping[str, list[RowResult]] = field(default_factory=dict)  # by the name of a further test set
-    latencies_s: list[float] | None = None  # of single calls
+    # Name of a further test set -> the arm's rows there.
+    others: Mapping[str, list[RowResult]] = field(default_factory=dict)
+    latencies_s: list[float] | None = None  # seconds that single calls took
     learns_from: Source | None = None
-    rows: str = ""  # which rows it learned, where that tells it from another arm
+    rows: str = ""  # which rows the arm learned from, where that tells it from another arm
     n_train: int | None = None
     size_bytes: int | None = None
     stand_in: bool = False
-    folder: Path | None = None  # of the student's artifact
+    folder: Path | None = None  # folder of the student's artifact
     model: str | None = None  # the teacher's name, or the student's spec
-    training: Training | None = None  # of a student
-    examples: ShownExamples | None = None  # of a prompt with examples
-    control: ControlOf | None = None  # None: it is no control
-    against: AgainstPrompt | None = None  # where the metric is a win rate
+    training: Training | None = None  # how a student was trained; None for other arms
+    examples: ShownExamples | None = None  # the examples in the prompt, where there are any
+    control: ControlOf | None = None  # None: this arm is no control
+    against: AgainstPrompt | None = None  # the student judged against the prompt, where the metric is a win rate
 
     @property
     def seed(self) -> int | None:
-        """Of the student's training, or of the draw of examples."""
+        """The seed of the student's training, or of the draw of examples."""
         return self.training.seed if self.training else self.examples.seed if self.examples else None
 
 

@@ -33,7 +33,7 @@ class CostLine:
     usd_per_call: Dollars | None
     note: str | None = None
     renewal_usd: Dollars | None = None
-    renewal_calls: Annotated[float, Field(gt=0)] | None = None  # None: it never comes back
+    renewal_calls: Annotated[float, Field(gt=0)] | None = None  # None: the payment never comes back
 
     @property
     def known(self) -> bool:
@@ -121,9 +121,9 @@ class Money:
     lines: tuple[CostLine, ...] = ()
     break_even: tuple[BreakEven, ...] = ()
     assumptions: tuple[str, ...] = ()
-    call_parts: tuple[CallPart, ...] = ()  # of the prompt's calls on the test rows
+    call_parts: tuple[CallPart, ...] = ()  # parts of the prompt's calls on the test rows
     rates: str | None = None
-    n_calls: int = 0  # calls that `call_parts` is the mean over
+    n_calls: int = 0  # number of calls that `call_parts` is the mean over
     calls_per_day: Annotated[float, Field(gt=0)] | None = None
     worth: tuple[AnswerWorth, ...] = ()
-    unit: str = "correct answer"  # what a whole score is
+    unit: str = "correct answer"  # name of what a score of 1 stands for

@@ -11,11 +11,11 @@ class Provenance:
     """What it takes to run this again."""
 
     command: str
-    created: str  # ISO 8601, UTC
+    created: str  # when the result was made, ISO 8601, UTC
     run: str | None = None
     wall_s: float | None = None
     seeds: tuple[int, ...] = ()
-    fingerprints: Mapping[str, str] = field(default_factory=dict)  # data set -> sha256
+    fingerprints: Mapping[str, str] = field(default_factory=dict)  # name of a data set -> its sha256
     versions: Mapping[str, str] = field(default_factory=dict)
     prices: tuple[str, ...] = ()  # one sentence per price, each with its date
 
@@ -28,7 +28,7 @@ class LabelQuality:
     n: int
     labelled: int
     accuracy: Measured | None = None
-    rejected: Mapping[str, int] = field(default_factory=dict)  # reason -> rows
+    rejected: Mapping[str, int] = field(default_factory=dict)  # reason for rejecting -> number of rows
     cost_usd: Dollars | None = None
     labelled_on: str | None = None
     stand_in: bool = False

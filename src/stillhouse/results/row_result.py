@@ -28,10 +28,10 @@ class RowResult:
     cost_usd: float | None = None
     source: str | None = None
     error: str | None = None
-    raw_confidence: float | None = None  # before calibration
+    raw_confidence: float | None = None  # the confidence before calibration
 
     def __post_init__(self) -> None:
-        if not 0 <= self.score <= 1:  # NaN is neither
+        if not 0 <= self.score <= 1:  # NaN is refused by this test, too
             raise DatasetError(
                 f"row {self.id!r} has the score {self.score}, and a score is a number from 0 to 1; "
                 "mend the metric, or leave the row out"

@@ -56,7 +56,7 @@ class Result:
     n_calibration: int | None = None
     curves: LearningCurves | None = None
     money: Money | None = None
-    confusion: Confusion | None = None  # None for open outputs
+    confusion: Confusion | None = None  # counts of labels given for labels wanted; None for open outputs
     per_class: PerClass | None = None
     disagreements: Disagreements | None = None
     reliability: Reliability | None = None
@@ -65,7 +65,7 @@ class Result:
     label_quality: LabelQuality | None = None
     other_tests: tuple[OtherTest, ...] = ()
     step_by_step: tuple[StepByStep, ...] = ()
-    win_rates: tuple[WinRates, ...] = ()  # of the students against the prompt, where the metric is a win rate
+    win_rates: tuple[WinRates, ...] = ()  # the students' win rates against the prompt, where that is the metric
     warnings: tuple[str, ...] = ()
     format: Literal[1] = 1
 
@@ -77,7 +77,7 @@ class Result:
     @property
     def heading(self) -> str:
         """What the scores are called: the metric, or "agreement with the teacher" where there is no gold."""
-        if self.win_rates:  # judged answer against answer: labels have no part in it
+        if self.win_rates:  # one answer is judged against another: labels play no part
             return self.win_rates[0].heading
         return "agreement with the teacher" if self.scored_against == "teacher" else self.metric.replace("_", " ")
 
@@ -89,7 +89,8 @@ class Result:
 
 @cache
 def _adapter() -> TypeAdapter[Result]:
-    return TypeAdapter(Result)  # built on first use: it takes tens of milliseconds that `--help` need not wait for
+    # Built on first use: building takes tens of milliseconds that `--help` need not wait for.
+    return TypeAdapter(Result)
 
 
 def to_dict(result: Result) -> dict[str, Any]:
