@@ -43,9 +43,10 @@ from stillhouse.serving.wire import (
     parse_chat,
 )
 
-MOST_BYTES = 4 * 2**20  # of a body: more text than any student reads
+MOST_BYTES = 4 * 2**20  # most bytes of a request's body: more text than any student reads
 DRAIN_S = 30.0  # how long a server that stops waits for the requests under way
-SERVED = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /health"  # as an error lists them
+# The served paths, as an error lists them.
+SERVED = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /health"
 KEY_VARIABLE = "STILLHOUSE_SERVE_KEY"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ async def serve(
         )
     runner = web.AppRunner(make_app(models, key=key), access_log=None, shutdown_timeout=DRAIN_S)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    heard = threading.current_thread() is threading.main_thread()  # Python gives signals to no other
+    heard = threading.current_thread() is threading.main_thread()  # Python delivers signals to the main thread only
     await runner.setup()
     try:
         try:
@@ -165,7 +166,7 @@ class _Server:
             message = f"{request.method} {request.path}: {error.reason}; served are {SERVED}"
             return _error(ApiError(error.status, message))
         except (BudgetError, TeacherError) as error:
-            # Raised by prompted models alone: a cascade makes its teacher's failure the error of the row.
+            # Only prompted models raise this: a cascade makes its teacher's failure the error of the row.
             return _error(ApiError(502, f"the teacher failed: {error}", code="teacher_failed"))
         except Exception:
             _log.exception("%s %s broke", request.method, request.path)
@@ -175,7 +176,7 @@ class _Server:
     async def authorise(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """With a key, let in who has it; without one, who calls this machine by a loopback name."""
         if self._key is None:
-            # Another name may be that of a web page, pointed at this machine by the page's owner (DNS rebinding).
+            # Another host name may be that of a web page, pointed at this machine by the page's owner (DNS rebinding).
             if not _is_loopback(request.url.host or ""):
                 message = (
                     f"without a key only this machine is served; call 127.0.0.1 or localhost, or set {KEY_VARIABLE}"

@@ -37,7 +37,7 @@ class Batcher(Generic[T]):
             await asyncio.sleep(self._wait_s)
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-                # An answer that is done already was cancelled: its client has gone.
+                # An answer that is done before its row was asked was cancelled: the client has gone.
                 await self._answer([(example, answer) for example, answer in batch if not answer.done()])
         finally:
             self._worker = None
@@ -53,7 +53,7 @@ class Batcher(Generic[T]):
             if len(batch) == 1:
                 _fail(batch[0][1], error)
                 return
-            for row in batch:  # again one by one: only the row that breaks the model is to fail
+            for row in batch:  # the rows are asked again one by one: only the row that breaks the model is to fail
                 await self._answer([row])
             return
         for (_, waiting), answer in zip(batch, answers, strict=True):

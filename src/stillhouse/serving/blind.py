@@ -18,7 +18,7 @@ from aiohttp import web
 
 from stillhouse.errors import StorageError, UserError
 
-MOST_BYTES = 2**14  # of a body: a choice is a few bytes
+MOST_BYTES = 2**14  # most bytes of a request's body: a choice is a few bytes
 HOST = "127.0.0.1"
 CHOICES = ("left", "right", "tie", "both bad")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -88,7 +88,8 @@ class BlindServer:
         try:
             body = json.loads(await request.text())
             item, choice = body["item"], body["choice"]
-        except (ValueError, KeyError, TypeError, RecursionError):  # not JSON, or not an object with these two
+        except (ValueError, KeyError, TypeError, RecursionError):
+            # The body is not JSON, or not an object with the two fields.
             raise web.HTTPBadRequest from None
         if not isinstance(item, int) or isinstance(item, bool) or choice not in CHOICES:
             raise web.HTTPBadRequest

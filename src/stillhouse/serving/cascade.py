@@ -55,7 +55,8 @@ class CascadePredictor:
         self.task, self.labels = student.task, student.labels
         self.audit, self.audit_share = audit, audit_share
         self._draws = random.Random(seed)
-        self._audits: set[asyncio.Task[None]] = set()  # the event loop holds tasks weakly
+        # Tasks under way are kept here, because the event loop holds them weakly.
+        self._audits: set[asyncio.Task[None]] = set()
 
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         """One prediction per input, in input order."""
@@ -134,7 +135,7 @@ def _append(path: Path, row: dict[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b") as file:
             file.seek(max(0, file.seek(0, 2) - 1))
-            has_torn_line = file.read(1) not in (b"", b"\n")  # left by a killed process
+            has_torn_line = file.read(1) not in (b"", b"\n")  # a killed process may have left a torn line at the end
             line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
             file.write(b"\n" + line if has_torn_line else line)
 
@@ -148,7 +149,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
         try:
             row = json.loads(line)
         except ValueError:
-            continue  # torn
+            continue  # a torn line is no audit
         if not isinstance(row, dict) or not {"student", "teacher"} <= row.keys():
             raise UserError(
                 f"{path}:{number}: not a row of a cascade's audit; give the file that `serve --audit` wrote"

@@ -57,7 +57,7 @@ class Answer:
     confidence: float | None = None
     cost_usd: float | None = None
     scores: Mapping[str, float] | None = None
-    tokens: tuple[tuple[str, float], ...] | None = None  # (token, log-probability)
+    tokens: tuple[tuple[str, float], ...] | None = None  # (token, log-probability) for each token of the answer
     ended: bool = True
     usage: Usage | None = None
 

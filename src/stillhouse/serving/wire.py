@@ -91,7 +91,7 @@ class ChatBody(_Body):
     max_completion_tokens: int | None = Field(default=None, ge=1)
     stop: str | list[str] | None = None
     response_format: _ResponseFormat | None = None
-    # Refused where they ask for more than there is.
+    # Fields that are refused where a client asks for more than a student can do.
     n: int | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
@@ -102,7 +102,7 @@ class ChatBody(_Body):
     audio: Any = None
     moderation: Any = None
     web_search_options: Any = None
-    # Accepted without effect.
+    # Fields that are accepted without effect.
     temperature: float | None = None
     top_p: float | None = None
     frequency_penalty: float | None = None
@@ -207,7 +207,7 @@ class CutAnswer:
 
     text: str
     finish_reason: Literal["stop", "length"]
-    tokens: tuple[tuple[str, float], ...] | None  # (token, log-probability)
+    tokens: tuple[tuple[str, float], ...] | None  # (token, log-probability) for each token of the answer
 
 
 def cut(answer: Answer, stops: Sequence[str], most_tokens: int | None) -> CutAnswer:
