@@ -32,7 +32,7 @@ def sqlite_address(url: str | Path) -> SqliteAddress:
     if "://" not in text:
         return SqliteAddress(Path(text))
     if not text.startswith("sqlite:///"):
-        place = text.split("@")[-1]  # never the password
+        place = text.split("@")[-1]  # the address without the password
         raise UserError(
             f"the store {place!r} is of an unknown kind; give a file path, sqlite:///PATH or postgresql://HOST/DATABASE"
         )

@@ -45,9 +45,9 @@ COLUMNS = "request_hash, model, request, response, usage, cost_usd, price_snapsh
 
 CompletionRow = tuple[
     str, str, str, str, str | None, float | None, str | None, float | None, str, str | None
-]  # COLUMNS
-MessageRow = tuple[str, str | None, str]  # hash, parent, message
-Written = tuple[CompletionRow, list[MessageRow]]  # a completion, and the chain of its messages
+]  # end of COLUMNS
+MessageRow = tuple[str, str | None, str]  # (hash, hash of the message before, message)
+Written = tuple[CompletionRow, list[MessageRow]]  # a completion with the chain of its messages
 JoinedRow = tuple[Any, ...]  # a CompletionRow, then the parent and the message of its tip
 
 
@@ -80,7 +80,7 @@ class StoredCompletion:
     cost_usd: float | None
     price_snapshot: str | None
     latency_s: float | None
-    created: str  # ISO 8601, UTC
+    created: str  # when the completion was made, ISO 8601, UTC
 
 
 class Store(ABC):
@@ -130,7 +130,8 @@ class Store(ABC):
         self.close()
 
 
-_BEGINNINGS = 1000  # beginnings in memory; with more, those that are not needed just now are forgotten
+# Beginnings of conversations kept in memory; with more, those that are not needed just now are forgotten.
+_BEGINNINGS = 1000
 _COUNTS = tuple(field.name for field in fields(Usage))
 # Both encoders are made once: making one takes longer than using it.
 _text = json.JSONEncoder(ensure_ascii=False).encode
@@ -171,7 +172,8 @@ def to_row(completion: StoredCompletion) -> Written:
     usage = None if completion.usage is None else _text({name: getattr(completion.usage, name) for name in _COUNTS})
     request_text, response_text = _text(request), _text(completion.response)
     for text in (request_text, response_text):
-        text.encode()  # refused here, where one call waits for it, and not in a commit that many calls share
+        # Half a surrogate pair is refused here, where one call waits, and not in a commit that many calls share.
+        text.encode()
     row = (
         completion.request_hash,
         completion.model,

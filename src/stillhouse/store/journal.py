@@ -17,9 +17,10 @@ from typing import Any, Literal, Protocol
 from stillhouse.errors import UserError
 from stillhouse.store.address import is_postgres, sqlite_address
 
-INTERN = 4096  # characters: texts that long are stored once, by their hash, however many steps take or return them
-StepKey = tuple[str, str, int]  # step, hash of the arguments, number among equal calls
-# "running" is also said of a run that was killed while it ran; "waiting" is for a person's answer.
+# Length in characters from which on a text is stored only once, by its hash, however many steps take or return it.
+INTERN = 4096
+StepKey = tuple[str, str, int]  # (step, hash of the arguments, number among equal calls)
+# "running" is also said of a run that was killed while it ran; a run that is "waiting" needs a person's answer.
 RunStatus = Literal["queued", "running", "waiting", "done", "failed"]
 
 # SQL that SQLite and PostgreSQL both take. `facts` is JSON: of a run its models and the app's file, of a step what its
@@ -97,9 +98,9 @@ class RunRow:
     flow: str
     input: str  # canonical JSON of the flow's arguments
     status: RunStatus
-    result: str | None  # JSON, perhaps interned
+    result: str | None  # the result as JSON, perhaps interned
     error: str | None
-    created: float  # seconds since 1970, as all times here
+    created: float  # seconds since 1970, like all times here
     ended: float | None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -131,7 +132,7 @@ class StepRow:
 
     key: StepKey
     kind: str
-    parent: str | None  # `key_id` of the step in whose body it was called
+    parent: str | None  # `key_id` of the step in whose body this step was called
     version: str
     arguments: str
     output: str | None

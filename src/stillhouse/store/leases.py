@@ -31,8 +31,8 @@ _TAKE_OVER = f"""UPDATE leases SET owner = %(owner)s, expires = {_UNTIL}
     ) RETURNING run"""
 _OWNER = "SELECT owner, extract(epoch FROM expires - clock_timestamp())::float8 FROM leases WHERE run = %s"
 _HEARTBEAT = f"UPDATE leases SET expires = {_UNTIL} WHERE owner = ANY(%(owners)s)"
-# A write holds the lease and may wait for the run's row. A claim holds the run's row, so it must never wait for a
-# lease: the two would wait for each other for ever.
+# A write holds the lease and may wait for the run's row. A claim holds the run's row and must not wait for a lease,
+# or a write and a claim would wait for each other for ever.
 _CLAIM = f"""WITH next AS (
         SELECT runs.run FROM runs LEFT JOIN leases ON leases.run = runs.run
         WHERE status IN ('queued', 'running') AND runs.run ~ %(pattern)s
@@ -47,7 +47,7 @@ _CLAIM = f"""WITH next AS (
     ), taken AS (SELECT run FROM fresh UNION ALL SELECT run FROM over
     ), begun AS (UPDATE runs SET status = 'running' FROM taken WHERE runs.run = taken.run)
     SELECT (SELECT run FROM next), (SELECT run FROM taken)"""
-_LOOK_AGAIN_S = 0.005  # between two tries while another process is just taking the run or giving it back
+_LOOK_AGAIN_S = 0.005  # seconds between two tries while another process is just taking the run or giving it back
 
 
 class Leases:
@@ -55,8 +55,8 @@ class Leases:
 
     def __init__(self, db: PostgresConnection, address: PostgresAddress) -> None:
         self._db, self._address = db, address
-        self._held: dict[str, str] = {}  # run to the lease's owner text
-        self._claimed: set[str] = set()  # held, and nobody came to run it yet
+        self._held: dict[str, str] = {}  # run -> the owner text of the lease that this process holds
+        self._claimed: set[str] = set()  # runs whose lease this process holds, but which nobody has come to run yet
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
@@ -150,7 +150,8 @@ class Leases:
             try:
                 db.execute(_HEARTBEAT, {"owners": owners, "lease_s": self._address.lease_s})
             except StorageError:
-                continue  # the next beat may reach the database; if none does in time, the next write says so
+                # The next heartbeat may reach the database. If none does in time, the next write reports that.
+                continue
         db.close()
 
 

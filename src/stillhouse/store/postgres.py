@@ -15,10 +15,10 @@ from stillhouse.errors import MissingExtraError, StorageError, UserError
 if TYPE_CHECKING:
     import psycopg
 
-LEASE_S = 15.0  # a dead owner's runs are free after this; three heartbeats may be missed until then
-_TABLES_LOCK = 0x5354494C  # the advisory lock that whoever makes the tables holds
-_STATEMENT_BYTES = 64 << 20  # of text in one statement; PostgreSQL takes 1 GiB
-_DEFAULTS = {  # a connection that nobody answers is given up within half a minute
+LEASE_S = 15.0  # seconds after which a dead owner's runs are free; three heartbeats may be missed until then
+_TABLES_LOCK = 0x5354494C  # number of the advisory lock that is held while the tables are made
+_STATEMENT_BYTES = 64 << 20  # most bytes of text in one statement; PostgreSQL takes 1 GiB
+_DEFAULTS = {  # with these settings a connection that nobody answers is given up within half a minute
     "connect_timeout": "10",
     "application_name": "stillhouse",
     "keepalives_idle": "10",
@@ -55,7 +55,7 @@ def parse(url: str) -> PostgresAddress:
     try:
         lease_s = float(leases[-1]) if leases else LEASE_S
         conninfo = psycopg.conninfo.conninfo_to_dict(f"{base}?{rest}" if rest else base)
-    except (psycopg.ProgrammingError, ValueError):  # its reason may quote the password
+    except (psycopg.ProgrammingError, ValueError):  # the error's own text may quote the password
         raise UserError(
             "the postgresql:// address cannot be read; "
             "write postgresql://USER@HOST:PORT/DATABASE, special characters as %XX"
@@ -125,7 +125,7 @@ class PostgresConnection:
         if self.execute("SELECT to_regclass(%s) IS NOT NULL", (f"stillhouse.{last}",)) == [(True,)]:
             return
         first = f"SELECT pg_advisory_xact_lock({_TABLES_LOCK})", "CREATE SCHEMA IF NOT EXISTS stillhouse"
-        self.execute(";\n".join([*first, *tables]))  # in one message, which is one transaction
+        self.execute(";\n".join([*first, *tables]))  # all statements go in one message, which is one transaction
 
     def refused(self, error: Exception) -> StorageError:
         """What to tell the user of an error of the database, without the password."""

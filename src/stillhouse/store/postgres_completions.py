@@ -63,7 +63,7 @@ class PostgresStore(Store):
 
     def _commit(self, rows: Sequence[Written]) -> Sequence[None]:
         for part in parts(rows, _text_size):
-            # Everybody writes in the order of the hashes, so that no two processes ever wait for one another.
+            # All processes write in the order of the hashes, so that no two of them ever wait for one another.
             messages = sorted({message[0]: message for _, chain in part for message in chain}.values())
             completions = sorted((row for row, _ in part), key=lambda row: row[0])
             self._db.execute(_PUT, [*columns(messages, 3), *columns(completions, 10)])

@@ -35,7 +35,7 @@ from stillhouse.store.leases import LEASES, OPEN_RUNS, Leases
 from stillhouse.store.postgres import PostgresConnection, columns, parse, parts
 from stillhouse.store.writer import GroupWriter
 
-_TYPES = ["text", "text", "int", *["text"] * 6, "float8", "float8", "int", "text"]  # of STEP_COLUMNS
+_TYPES = ["text", "text", "int", *["text"] * 6, "float8", "float8", "int", "text"]  # SQL types of STEP_COLUMNS
 _HELD = "SELECT FROM leases WHERE run = %(run)s AND owner = %(owner)s FOR KEY SHARE"
 _BEGIN = f"""WITH held AS ({_HELD})
     UPDATE runs SET status = 'running', error = NULL, ended = NULL, facts = %(facts)s
@@ -48,7 +48,7 @@ _END = f"""WITH held AS ({_HELD}), kept AS (
 _REPLACE = f"""ON CONFLICT (run, step, args_hash, nth)
     DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in STEP_COLUMNS.split(", ")[3:])}
     RETURNING run"""
-# One step, as a sequence of steps writes them: half the time of the statement for many.
+# The statement that writes one step, for steps in sequence: it takes half the time of the statement for many.
 _WRITE_ONE = f"""INSERT INTO steps (run, {STEP_COLUMNS})
     SELECT %b::text, {", ".join(f"%b::{kind}" for kind in _TYPES)}
     FROM leases WHERE owner = %b AND run = %b FOR KEY SHARE {_REPLACE}"""
@@ -67,7 +67,7 @@ _OTHER_RUN = """SELECT runs.run FROM runs JOIN unnest(%b::text[], %b::text[]) AS
     WHERE (flow, runs.input) <> (%s, given.input) LIMIT 1"""
 _TEXTS = """SELECT hash, text FROM texts
     WHERE hash IN (SELECT substr(unnest(ARRAY[arguments, output]), 6) FROM steps WHERE run = %s)"""
-_Write = tuple[str, str, StepRow]  # owner, run, step
+_Write = tuple[str, str, StepRow]  # (owner, run, step)
 
 
 class PostgresJournal:
@@ -199,7 +199,7 @@ class PostgresJournal:
                 [(owner, run, *values)] = rows
                 done = db.execute(_WRITE_ONE, (run, *values, owner, run))
             else:
-                # Everybody writes texts in the order of their hashes, so that no two processes wait for one another.
+                # All processes write texts in the order of their hashes, so that no two processes wait for one another.
                 done = db.execute(_WRITE_MANY, [*columns(sorted(texts.items()), 2), *columns(rows, 15)])
             written |= {run for (run,) in done}
         return [None if run in written else self._leases.lost(run) for _, run, _ in writes]
@@ -216,7 +216,7 @@ class PostgresJournal:
     def close(self) -> None:
         """Commit what is queued, give back what is claimed, and close the connections."""
         self._writer.close()
-        with contextlib.suppress(StorageError):  # leases end by themselves
+        with contextlib.suppress(StorageError):  # a lease that could not be given back ends by itself
             self._leases.close()
         self._later.close()
         self._db.close()

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from stillhouse.runs import Lock, storage_errors
 
-_BYTES = 2**62  # among which a run's byte is chosen. The file stays empty: a lock may lie beyond a file's end
+# Number of bytes among which a run's lock is chosen. The file stays empty: a lock may lie beyond a file's end.
+_BYTES = 2**62
 _OFD = getattr(fcntl, "F_OFD_SETLK", None)
 
 

@@ -25,10 +25,10 @@ from stillhouse.store.completions import (
 )
 from stillhouse.store.writer import GroupWriter
 
-_WAIT_S = 30  # for another process that has the file locked
-_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)  # SQLite's codes for that
-_PARAMETERS = 500  # of one statement: SQLite bounds their number
-_REMEMBERED = 10_000  # hashes of messages that are known to be stored; with more, forget them and ask the database
+_WAIT_S = 30  # seconds to wait for another process that has locked the file
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)  # SQLite's codes for a locked file
+_PARAMETERS = 500  # most parameters in one statement: SQLite bounds their number
+_REMEMBERED = 10_000  # hashes of stored messages kept in memory; with more, all are forgotten and the database is asked
 
 
 class SqliteStore(Store):
@@ -44,7 +44,7 @@ class SqliteStore(Store):
         except (sqlite3.Error, OSError) as error:
             raise self._refused(error) from None
         self._whole = CompletionReader(lambda hashes: self._reader.execute(select_chains(_marks(hashes)), hashes))
-        self._stored: set[str] = set()  # used by the writer's thread alone
+        self._stored: set[str] = set()  # hashes of messages known to be stored; only the writer's thread uses them
         self._writer = GroupWriter("store-writer", self._commit)
 
     def _connect(self) -> sqlite3.Connection:
@@ -62,12 +62,12 @@ class SqliteStore(Store):
         return connection
 
     def _prepare(self) -> None:
-        self._reader.execute("BEGIN IMMEDIATE")  # one process makes the tables, others wait
+        self._reader.execute("BEGIN IMMEDIATE")  # one process makes the tables, and the others wait
         for statement in TABLES:
             self._reader.execute(statement)
         self._reader.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
         (version,) = self._reader.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
-        if version == "1":  # its rows stay as they are: they hold their messages themselves
+        if version == "1":  # rows of version 1 stay as they are: each holds its own messages
             self._reader.execute("ALTER TABLE completions ADD COLUMN tip TEXT")
             self._reader.execute("UPDATE meta SET value = '2' WHERE name = 'version'")
         elif version != str(VERSION):
@@ -116,7 +116,7 @@ class SqliteStore(Store):
             raise self._refused(error) from None
         if len(self._stored) > _REMEMBERED:
             self._stored.clear()
-        # Only messages with another behind them are remembered: calls share these, and rarely a last message.
+        # Only messages that others follow are remembered: calls share these, and rarely a last message.
         self._stored.update(parent for _, parent, _ in messages.values() if parent is not None)
         return [None] * len(rows)
 

@@ -35,9 +35,9 @@ from stillhouse.store.journal import (
 )
 from stillhouse.store.run_lock import RunHeld, run_lock
 
-# Which process had a run last. Whether that process still lives, the lock tells.
+# The process that had a run last. The run's lock tells whether that process still lives.
 _OWNERS = "CREATE TABLE IF NOT EXISTS owners (run TEXT NOT NULL, process INTEGER NOT NULL, PRIMARY KEY (run))"
-# A checkpoint waits for the disk. SQLite's default of 1,000 pages is reached after a few hundred steps.
+# Pages between two checkpoints, which wait for the disk. SQLite's default of 1,000 is reached in some hundred steps.
 _PAGES_TO_CHECKPOINT = 4000
 
 

@@ -13,9 +13,9 @@ from typing import Generic, TypeVar
 
 from stillhouse.errors import StillhouseError, StorageError
 
-_GROUP = 1000  # items per commit at most
+_GROUP = 1000  # most items per commit
 T = TypeVar("T")
-Outcome = StillhouseError | None  # of one item; None: it is committed
+Outcome = StillhouseError | None  # the error of one item; None: the item is committed
 _Settled = list[tuple["asyncio.Future[None]", Outcome]]
 
 
@@ -79,7 +79,7 @@ class GroupWriter(Generic[T]):
             outcomes = self._commit([item for item, _, _ in writes])
         except StillhouseError as error:
             outcomes = [error] * len(writes)
-        except Exception as error:  # the thread must outlive it: whoever waited would wait for ever
+        except Exception as error:  # the thread must survive any error: otherwise whoever waits would wait for ever
             outcomes = [StorageError(f"a write was refused ({type(error).__name__}: {error})")] * len(writes)
         by_loop: defaultdict[asyncio.AbstractEventLoop, _Settled] = defaultdict(list)
         for (_, loop, done), outcome in zip(writes, outcomes, strict=True):
