@@ -48,7 +48,7 @@ class Header:
     spec: str  # as the user named it, e.g. "encoder:minilm"
     task: Task
     labels: tuple[str, ...] | None
-    source: Source  # whose labels it learned: gold or the teacher's
+    source: Source  # whose labels the student learned: gold or the teacher's
     seed: int
     n_train: int
     input_fields: tuple[str, ...] | None = None
@@ -74,7 +74,7 @@ def save_artifact(out: Path, header: Header, write_files: Callable[[Path], None]
                 if path.is_file()
             }
             write_json(partial / HEADER, {"format": FORMAT, **_header_as_json(header), "files": files})
-            partial.chmod(0o755)  # mkdtemp makes 0700; a student is meant to be served
+            partial.chmod(0o755)  # mkdtemp makes folders with mode 0700, but a student is meant to be served
             partial.rename(out)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)

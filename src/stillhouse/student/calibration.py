@@ -28,7 +28,8 @@ from scipy.special import expit
 
 Logits = NDArray[np.floating[Any]]
 FEWEST = 30  # with fewer rows nothing is fitted, because it would be noise
-RANGE = (0.2, 10.0)  # of the temperature: without it a student that makes no mistake on few rows is called certain
+# Bounds of the temperature; without them a student that makes no mistake on few rows is called certain.
+RANGE = (0.2, 10.0)
 
 
 def softmax(logits: Logits, temperature: float = 1.0) -> NDArray[np.float64]:

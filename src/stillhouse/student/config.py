@@ -19,16 +19,17 @@ class TrainConfig:
     learning_rate: float = 1e-4  # the peak, reached after the warmup
     tokens_per_batch: int = 1024  # padding included; a longer row is a batch of its own
     schedule: Literal["cosine", "linear"] = "linear"
-    warmup: float = 0.06  # share of all steps
+    warmup: float = 0.06  # share of all steps that are warmup
     weight_decay: float = 0.01  # on matrices; biases, norms and other vectors are never decayed
     clip: float = 1.0  # largest gradient norm
     betas: tuple[float, float] = (0.9, 0.999)
     label_smoothing: float = 0.0
-    max_length: int = 256  # tokens of one input; what is longer is cut, and counted in TrainResult
+    max_length: int = 256  # most tokens of one input; a longer one is cut, and counted in TrainResult
     validations_per_epoch: float = 1.0
-    max_validations: int = 20  # of one training: with few rows, validating every epoch would cost more than training
+    # Most validations in one training: with few rows, validating every epoch would cost more than training.
+    max_validations: int = 20
     patience: int | None = None  # validations without a gain before stopping; None: train to the end
-    bf16: bool | None = None  # None: where the hardware multiplies bfloat16 natively
+    bf16: bool | None = None  # whether to train in bfloat16; None: where the hardware multiplies it natively
     checkpoint_every_s: float = 120.0
 
     def __post_init__(self) -> None:

@@ -48,7 +48,7 @@ class CopyingT5(T5ForConditionalGeneration):  # type: ignore[misc]
             use_cache=use_cache,
         )
         answer = decoded.last_hidden_state  # (batch, answer, width)
-        scaled = answer * self.model_dim**-0.5  # as T5 does with tied embeddings
+        scaled = answer * self.model_dim**-0.5  # T5 scales the answer like this when its embeddings are tied
         logits = self.lm_head(scaled)  # (batch, answer, vocabulary)
         before = F.pad(input_ids, (1, -1), value=-1)  # (batch, question), each place's token to the left
         follows = before.unsqueeze(1) == decoder_input_ids.unsqueeze(2)  # (batch, answer, question)

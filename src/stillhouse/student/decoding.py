@@ -17,9 +17,9 @@ from transformers import DynamicCache, EncoderDecoderCache
 class Decoded:
     """One answer in token numbers."""
 
-    tokens: list[int]  # without the end token
-    logprobs: list[float]  # of each token; last the end token's, where the answer ended
-    ended: bool  # False: cut at the limit
+    tokens: list[int]  # the answer's tokens, without the end token
+    logprobs: list[float]  # log-probability of each token, and of the end token where the answer ended
+    ended: bool  # False: the answer was cut at the limit
 
 
 def greedy(model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int) -> list[Decoded]:

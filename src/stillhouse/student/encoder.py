@@ -33,9 +33,9 @@ from stillhouse.student.job import Trained, TrainJob, choice_predictions, no_cho
 from stillhouse.student.train import as_trained, autocast, bf16_pays, device, fit, save_tensors, seeded
 
 HEAD = "head.safetensors"
-SECOND = "second_from"  # in a batch: where each sequence's second segment begins
+SECOND = "second_from"  # key of a batch that holds where each sequence's second segment begins
 TINY = "scratch:tiny"
-TOKENS_AT_ONCE = 4096  # in one forward without gradients, padding included
+TOKENS_AT_ONCE = 4096  # most tokens in one forward pass without gradients, padding included
 
 
 def defaults(base: str) -> TrainConfig:
@@ -115,7 +115,8 @@ def encode(
     encoded = tokenizer(texts, truncation=True, max_length=max_length)
     sequences = [{name: encoded[name][i] for name in encoded} for i in range(len(texts))]
     second_from = [_second_from(encoding.sequence_ids) for encoding in encoded.encodings]
-    truncated = [bool(encoding.overflowing) for encoding in encoded.encodings]  # it keeps what was cut off
+    # The tokenizer keeps the tokens that were cut off.
+    truncated = [bool(encoding.overflowing) for encoding in encoded.encodings]
     rows, start = [], 0
     for example in examples:
         end = start + (1 if labels is not None else len(example.choices or ()))

@@ -36,8 +36,8 @@ from stillhouse.student.train import as_trained, autocast, device, fit, seeded
 
 PREDICT, EXPLAIN = "predict: ", "explain: "
 ALPHA = 0.5  # the label's share of the step-by-step loss; the paper weighs both tasks equally (section 4.1)
-TOKENS_AT_ONCE = 8192  # in one forward without gradients, padding included
-CHOICES = "\nchoices: "  # between a row's input and its choices
+TOKENS_AT_ONCE = 8192  # most tokens in one forward pass without gradients, padding included
+CHOICES = "\nchoices: "  # text between a row's input and its choices
 LEFT_OUT = 0.1  # share of a question's tokens that a training step leaves out; see `_TrainablePairs._thinned`
 
 
@@ -75,10 +75,10 @@ class _Coder:
     """Text to token numbers and back: the same in training, in validation and when the student answers."""
 
     tokenizer: Any
-    encoder_decoder: bool  # else decoder-only
-    max_length: int  # in tokens, of a question and of an answer
+    encoder_decoder: bool  # False: decoder-only
+    max_length: int  # most tokens of a question, and of an answer
     prefixed: bool  # whether a question begins with PREDICT or EXPLAIN
-    own: bool  # whether the vocabulary is the task's own
+    own: bool  # whether the vocabulary was made for this task alone
 
     @property
     def end(self) -> int:
@@ -107,7 +107,7 @@ class _Coder:
         if self.encoder_decoder and not has_end:
             ids.append(self.end)
         if not self.encoder_decoder and has_end:
-            ids.pop()  # some tokenizers end every text, but here the answer follows
+            ids.pop()  # some tokenizers end every text with an end token, but here the answer follows
         return ids[: self.max_length], len(ids) > self.max_length
 
     def target(self, text: str) -> tuple[list[int], bool]:
@@ -132,7 +132,7 @@ class _Coder:
         for count in range(1, len(tokens) + 1):
             text = self._decoded(tokens[:count])
             if count < len(tokens):
-                text = text.rstrip("\ufffd")  # what an incomplete character is decoded as
+                text = text.rstrip("\ufffd")  # an incomplete character is decoded as U+FFFD, which is cut off
             pieces.append(text[n_shown:])
             n_shown = max(n_shown, len(text))
         return pieces
@@ -334,11 +334,12 @@ class GeneratedAnswer:
 
     text: str
     tokens: list[str]
-    token_logprobs: list[float]  # one per token; the end token's is not among them, but counts in `confidence`
+    # Log-probability of each token; the end token's is not listed, but counts in `confidence`.
+    token_logprobs: list[float]
     confidence: float
-    raw_confidence: float | None  # before calibration; None where there was none
-    n_input: int  # tokens of the question
-    ended: bool  # False: cut at the limit
+    raw_confidence: float | None  # the confidence before calibration; None where nothing was calibrated
+    n_input: int  # number of tokens of the question
+    ended: bool  # False: the answer was cut at the limit
 
 
 def decode(model: Any, sources: Sequence[Sequence[int]], coder: _Coder, most: int) -> list[Decoded]:

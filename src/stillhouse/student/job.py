@@ -22,7 +22,7 @@ from stillhouse.task import Task
 class TrainJob:
     """One student to train. The rows are checked: every one has a target that the task allows."""
 
-    out: Path  # the folder of the student to be
+    out: Path  # the folder where the student will be
     spec: str
     task: Task
     labels: tuple[str, ...] | None  # the classes; None: choices per row, or free text
@@ -95,17 +95,18 @@ class TrainJob:
 class Trained:
     """A family's finished training: how it went, and how to write it down."""
 
-    write_files: Callable[[Path], None]  # puts the weights and JSON files into an empty folder
+    write_files: Callable[[Path], None]  # writes the weights and JSON files into an empty folder
     settings: Mapping[str, Any]  # what the family's loader needs beside the files; goes into student.json
-    best_validation: float  # 0..1
-    metric: str  # what `best_validation` is, e.g. "accuracy"
+    best_validation: float  # score on the validation rows, 0 to 1
+    metric: str  # name of the metric that `best_validation` is, e.g. "accuracy"
     n_parameters: int
     wall_s: float
-    epochs: float = 0.0  # 0 where nothing is iterated (linear, majority)
+    # Number of passes over the training rows; 0 for students that are not iterated (linear, majority).
+    epochs: float = 0.0
     steps: int = 0
     stopped_early: bool = False
     n_truncated: int = 0  # training inputs or targets that were cut at max_length
-    resumed_at: int | None = None  # the step of the checkpoint it went on from
+    resumed_at: int | None = None  # the step of the checkpoint that training went on from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +118,12 @@ class TrainResult:
     seed: int
     n_train: int
     source: Source
-    best_validation: float  # on `n_validation` rows; the weights were chosen on them, so it is too high
+    best_validation: float  # score on `n_validation` rows; the weights were chosen on them, so it is too high
     metric: str
     n_validation: int
     epochs: float
     steps: int
-    wall_s: float  # of the training itself, all sittings together
+    wall_s: float  # seconds of the training itself, all sittings together
     stopped_early: bool
     n_parameters: int
     n_truncated: int
@@ -236,7 +237,7 @@ def check_soft_targets(task: Task, family: Family, train: Sequence[Example], sou
             "take it out, or use linear or encoder:BASE"
         )
     if source == "gold" and task.student.learn_from == "auto":
-        return  # "auto" trains on both: this student of gold labels is what the others are compared with
+        return  # "auto" trains on both: this student of gold labels is there for the others to be compared with
     if source == "gold":
         raise UserError(
             f"{where} learns the teacher's probabilities, and these students learn gold labels; "

@@ -30,7 +30,7 @@ from stillhouse.student.calibration import Logits, fit_temperature, negative_log
 from stillhouse.student.job import Trained, TrainJob, choice_predictions, no_choices
 
 VOCABULARY = "vocabulary.json"
-MOST_FEATURES = 200_000  # the commonest are kept; 9,600 rows of e-SNLI have 74,000 that occur twice
+MOST_FEATURES = 200_000  # the commonest features are kept; 9,600 rows of e-SNLI have 74,000 that occur twice
 C_GRID = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # inverse strength of the L2 penalty; the best on validation is kept
 Floats = NDArray[np.float32]
 
@@ -154,7 +154,8 @@ def train(job: TrainJob) -> Trained:
     """
     began = time.perf_counter()
     documents = _documents(job.train, job.labels)
-    fewest = 2 if len(job.train) >= 1000 else 1  # rows that a feature occurs in; of few rows nothing is thrown away
+    # Fewest rows that a feature must occur in; with few training rows no feature is thrown away.
+    fewest = 2 if len(job.train) >= 1000 else 1
     vectorizer = TfidfVectorizer(
         analyzer=_as_is, sublinear_tf=True, min_df=fewest, max_features=MOST_FEATURES, dtype=np.float32
     )
@@ -201,7 +202,7 @@ def _weighted(job: TrainJob, matrix: csr_matrix) -> tuple[csr_matrix, list[int],
         return matrix, _class_numbers(job), {}
     of_pairs = job.labels is None
     targets: list[tuple[int, int, float]] = []  # (the matrix's row, class, weight)
-    row = 0  # of the matrix, which has one per example or per (example, choice) pair
+    row = 0  # row of the matrix, which has one row per example or per (example, choice) pair
     for example in job.train:
         answers, target = _answers(example, job.labels), job.target(example)
         soft = job.distribution(example, answers) or [float(answer == target) for answer in answers]
@@ -239,7 +240,7 @@ def _all_labels(regression: Any, labels: Sequence[str] | None) -> tuple[Floats, 
         coefficients = np.vstack([-coefficients / 2, coefficients / 2])
         intercept = np.concatenate([-intercept / 2, intercept / 2])
     full = np.zeros((len(labels), coefficients.shape[1]), dtype=np.float32)
-    # An unseen label is never picked. 30 below the others, and not -inf: its probability is then a number above 0.
+    # An unseen label is never picked. Its offset is 30 below the others, not -inf: its probability stays above 0.
     offsets = np.full(len(labels), intercept.min() - 30, dtype=np.float32)
     full[seen], offsets[seen] = coefficients, intercept
     return full, offsets

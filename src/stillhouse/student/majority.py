@@ -36,7 +36,7 @@ class MajorityStudent:
             if not example.choices:
                 return no_choices(example)
             shares = {choice: shares.get(str(place), 0.0) for place, choice in enumerate(example.choices)}
-        output = max(shares, key=lambda answer: shares[answer])  # of equals the first
+        output = max(shares, key=lambda answer: shares[answer])  # among equally frequent answers, the first
         return Prediction(
             output=output, confidence=shares[output], scores=shares, latency_s=time.perf_counter() - began
         )

@@ -40,7 +40,7 @@ from stillhouse.student.encoder import (
 from stillhouse.student.job import Trained, TrainJob
 from stillhouse.student.train import device, seeded
 
-PATTERN = "{input}\n{instruction} {mask}"  # the app's own prompt, its answer in the gap
+PATTERN = "{input}\n{instruction} {mask}"  # the default pattern: the app's own prompt, with the answer in the gap
 _NAME = re.compile(r"\{(\w+)\}")
 
 
@@ -54,7 +54,7 @@ class Filler(nn.Module):
         super().__init__()
         self.model, self._words = model, [list(word) for word in words]
         self._gap: Tensor | None = None
-        # The last layer makes a logit for every word of the vocabulary. At the gap alone this costs next to nothing.
+        # The last layer makes a logit for every word of the vocabulary. At the gap alone, that costs next to nothing.
         model.get_output_embeddings().register_forward_pre_hook(lambda _, states: self._at_the_gap(states[0]))
 
     def _at_the_gap(self, states: Tensor) -> tuple[Tensor]:
@@ -159,7 +159,8 @@ class Pattern:
         if self.masked:
             return dict(self.tokenizer(text))
         encoded = dict(self.tokenizer(text.rstrip(" ")))
-        if encoded["input_ids"][-1] == self.tokenizer.eos_token_id:  # some tokenizers end every text, but this goes on
+        # Some tokenizers end every text with an end token, but this text goes on.
+        if encoded["input_ids"][-1] == self.tokenizer.eos_token_id:
             encoded = {name: tokens[:-1] for name, tokens in encoded.items()}
         return encoded
 
@@ -272,7 +273,8 @@ def _pretrained(base: str) -> tuple[Any, Any, bool]:
     auto_class = transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
     model, loaded = bases.load_weights(auto_class, source, output_loading_info=True)
     missing = sorted(loaded["missing_keys"])
-    if missing:  # they would be drawn at random, and a prompted student is about a head that has learned already
+    # Missing weights would be drawn at random, and a prompted student is about a head that has learned already.
+    if missing:
         raise UserError(_no_head(base, f"its files lack {missing[0]}"))
     tokenizer = bases.load_tokenizer(source)
     if masked and tokenizer.mask_token_id is None:

@@ -24,8 +24,8 @@ import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 PAD, END = "<pad>", "</s>"
-_SPACE = "\u2423"  # stands for a space of an answer; plain spaces part tokens and are dropped
-_CAPITAL = "\u21e7"  # the mark before a word that begins with a capital
+_SPACE = "\u2423"  # the sign for a space in an answer; plain spaces part tokens and are dropped
+_CAPITAL = "\u21e7"  # the sign before a word that begins with a capital
 _PLACES = 8  # the ninth digit of a number has the first place's figures again
 _FIGURES = [chr(0xE000 + number) for number in range(10 * _PLACES)]  # ten private-use characters per place
 _FIGURE = re.compile(f"[{_FIGURES[0]}-{_FIGURES[-1]}]")

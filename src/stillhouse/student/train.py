@@ -62,10 +62,10 @@ class FitResult:
 
     best_validation: float
     best_step: int
-    steps: int  # taken; fewer than planned where it stopped early
+    steps: int  # number of steps taken; fewer than planned where training stopped early
     epochs: float
     stopped_early: bool
-    wall_s: float  # of all sittings together
+    wall_s: float  # training time over all sittings together, in seconds
     resumed_at: int | None  # the step of the checkpoint that this run went on from
     validations: tuple[tuple[int, float], ...]  # (step, score)
 
@@ -74,10 +74,10 @@ class FitResult:
 class _State:
     """Where a training stands. A checkpoint holds this and the tensors."""
 
-    step: int = 0  # steps taken
+    step: int = 0  # number of steps taken
     best_step: int = 0
     best_validation: float | None = None
-    without_gain: int = 0  # validations since the last that was better
+    without_gain: int = 0  # number of validations since the last gain
     wall_s: float = 0.0
     validations: tuple[tuple[int, float], ...] = ()
 
@@ -170,7 +170,8 @@ def as_trained(
 
 # Batches
 
-BUCKET = 8  # tokens; rows whose lengths round up to the same multiple are shuffled among themselves
+# The width of a bucket in tokens; rows whose lengths round up to the same multiple are shuffled among themselves.
+BUCKET = 8
 
 
 def epoch_batches(widths: Sequence[int], tokens_per_batch: int, *, seed: int, epoch: int) -> list[list[int]]:
@@ -219,7 +220,8 @@ def learning_rate_at(step: int, total: int, config: TrainConfig) -> float:
     warmup = math.ceil(config.warmup * total)
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup
-    left = (total - step) / max(total - warmup, 1)  # 1 at the peak, above 0 at the last step
+    # The share of the steps that is left: 1 at the peak, above 0 at the last step.
+    left = (total - step) / max(total - warmup, 1)
     return config.learning_rate * (left if config.schedule == "linear" else (1 - math.cos(math.pi * left)) / 2)
 
 
@@ -389,7 +391,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
-        except SafetensorError as error:  # how the library reports a full disk
+        except SafetensorError as error:  # safetensors reports a full disk with this error
             raise OSError(str(error)) from error
         finally:
             temporary.unlink(missing_ok=True)
