@@ -35,7 +35,7 @@ from stillhouse.teacher.provenance import NAMES, licence_class, prompt_hash, pro
 from stillhouse.teacher.spool import Spool
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
-_MOST_REASONS = 100  # counted apart; an endpoint's own words may differ in every row
+_MOST_REASONS = 100  # most reasons that are counted apart; an endpoint's own words may differ in every row
 _ANOTHER = "another reason, which stands with the row"
 Take = Callable[[int, Example, "Labelled"], None]
 
@@ -53,7 +53,7 @@ class Labelled:
     """One row's answer and where it comes from."""
 
     prediction: Prediction
-    how: str | None  # it was read: "strict", "lenient" or "repaired"; None: recorded as a label, or not read
+    how: str | None  # how the reply was read: "strict", "lenient" or "repaired"; None: recorded as a label, or not read
     provenance: Mapping[str, Any]
 
 
@@ -64,24 +64,24 @@ class LabelReport:
     teacher: str
     n: int
     labelled: int
-    lenient: int  # answers that were recovered from a near form
+    lenient: int  # number of answers that were recovered from a near form
     from_store: int
-    rejected: dict[str, int] = field(default_factory=dict)  # reason -> rows
-    cost_usd: float | None = None  # what this command paid; None: a price was unknown
+    rejected: dict[str, int] = field(default_factory=dict)  # reason for rejecting -> number of rows
+    cost_usd: float | None = None  # dollars that this command paid; None: a price was unknown
     price_snapshot: str | None = None
     stand_in: bool = False
-    sent_back: int = 0  # replies that were sent back for repair
-    repaired: int = 0  # labels that came of it
-    with_scores: int = 0  # labels with the teacher's probabilities
-    # What the endpoint could not do ("schema", "temperature") -> rows asked without it.
+    sent_back: int = 0  # number of replies that were sent back for repair
+    repaired: int = 0  # number of labels that came of repairs
+    with_scores: int = 0  # number of labels with the teacher's probabilities
+    # What the endpoint could not do ("schema", "temperature") -> number of rows asked without it.
     lacking: dict[str, int] = field(default_factory=dict)
-    licences: dict[str, int] = field(default_factory=dict)  # licence class -> labelled rows
-    dates: tuple[str, str] | None = None  # of the first and the last answer; None: not known
+    licences: dict[str, int] = field(default_factory=dict)  # licence class -> number of labelled rows
+    dates: tuple[str, str] | None = None  # dates of the first and the last answer; None: not known
     notes: tuple[str, ...] = ()
-    price: Price | None = None  # today's, of a prompt of usual length
-    batched: int = 0  # answers that a batch gave, at its price
-    n_live: int = 0  # calls that this command paid for one by one, at the full price
-    live_usd: float | None = None  # what they cost; None: a price was unknown
+    price: Price | None = None  # today's price for a prompt of usual length
+    batched: int = 0  # number of answers that a batch gave, at its price
+    n_live: int = 0  # number of calls that this command paid for one by one, at the full price
+    live_usd: float | None = None  # dollars that the calls at the full price cost; None: a price was unknown
 
 
 class _Tally:
@@ -137,7 +137,7 @@ class _Tally:
         self._session.report(self.done, self._n, "asking the teacher", self.cost_usd)
 
     def waiting(self, done: int) -> None:
-        """So many answers are in the batches that are under way or fetched."""
+        """Report that `done` answers are in the batches that are under way or fetched."""
         self._session.report(done, self._n, "waiting for a batch")
 
     def _count(
@@ -194,7 +194,7 @@ def _live(teacher: Teacher, ledger: Ledger) -> tuple[int, float | None]:
 
 
 def _price_today(teacher: Teacher) -> Price | None:
-    """Of a prompt of usual length; None: unknown."""
+    """Today's price for a prompt of usual length; None: unknown."""
     if isinstance(teacher, PromptedPredictor):
         return teacher.model.price_of(1000) if isinstance(teacher.model, MeteredModel) else None
     return teacher.price
@@ -241,9 +241,11 @@ async def annotate_each(
             batches = None if batch is None else open_batches(name, teacher, ledger, batch, tally.waiting)
             if isinstance(teacher, PromptedPredictor):
                 if batches is not None:
-                    await batches.run(lambda: ())  # what an earlier command sent is paid for
+                    # Fetch the batches that an earlier command sent, as these are paid for.
+                    await batches.run(lambda: ())
                 if batches is not None and (first := next(iter(examples), None)) is not None:
-                    batches.check(teacher.request(first))  # before the pilot is paid for
+                    # A request that batches cannot take is refused before the pilot is paid for.
+                    batches.check(teacher.request(first))
                 n_new = 0
                 if session.asks is not None and teacher.model.bills:
                     n_new = await _agreed(teacher, examples, session, session.asks, 1.0 if batches is None else SHARE)
@@ -252,7 +254,8 @@ async def annotate_each(
                     n_new += batches.n_new // task.teacher.samples
                 tally.cost_usd = ledger.spent_usd or 0.0
                 await teacher.each(examples, tally.answered)
-                tally.from_store = max(0, tally.from_store - n_new)  # they came by way of the store
+                # Answers that this command just bought came by way of the store too: they are not earlier ones.
+                tally.from_store = max(0, tally.from_store - n_new)
             else:
                 for index, example in enumerate(examples):
                     tally.recorded(index, example, teacher.answer(example))

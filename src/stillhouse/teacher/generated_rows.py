@@ -29,14 +29,14 @@ class GenerateReport:
     why: str | None
     calls: int
     from_store: int
-    dropped: dict[str, int]  # reason -> proposals
-    curve: list[tuple[int, int]]  # per call: proposals asked for, proposals kept
-    held_out: int  # rows that nothing generated may resemble
-    known: int  # seeds or training rows that nothing generated may repeat
-    filters: list[Passing]  # in the order in which they judged: proposals that came to each, and that went on
-    # Of the model, which no prompt may pass. None: not known, so the prompts were not checked.
+    dropped: dict[str, int]  # reason for dropping -> number of proposals
+    curve: list[tuple[int, int]]  # for each call: proposals asked for, proposals kept
+    held_out: int  # number of held-out rows, which nothing generated may resemble
+    known: int  # number of seeds or training rows, which nothing generated may repeat
+    filters: list[Passing]  # filters in the order in which they judged: proposals that came to each, and that went on
+    # The model's context, which no prompt may exceed. None: not known, so the prompts were not checked.
     context_tokens: int | None = None
-    context_from: str | None = None  # who says so
+    context_from: str | None = None  # who says how large the context is
     cost_usd: float | None = None
     price_snapshot: str | None = None
     stand_in: bool = False
@@ -49,7 +49,7 @@ def row_of(candidate: Candidate, store: Store, model: MeteredModel, licence: str
     The date and the price are those of the paid call, also where it was paid for long ago.
     """
     stored = store.get(candidate.row["lineage"]["request"])
-    assert stored is not None  # it was read a moment ago
+    assert stored is not None  # the row was in the store a moment ago
     without = {"without": stored.response["lacking"]} if "lacking" in stored.response else {}
     origin = provenance(
         model.name,

@@ -25,7 +25,7 @@ from stillhouse.teacher.rules import switched
 from stillhouse.teacher.screen import Screen
 from stillhouse.teacher.self_instruct import Planner
 
-# What finds near copies. "minhash" compares with the rows that MinHash proposes, for more than a million rows.
+# Filters that find near copies. For more than a million rows, "minhash" compares only those that MinHash proposes.
 NEAR: dict[str, type[RougeFilter | LshFilter]] = {"rouge-l": RougeFilter, "minhash": LshFilter}
 
 
@@ -34,11 +34,12 @@ class Wanted:
     """What to generate and what to refuse."""
 
     n: int = 100
-    ways: tuple[str, ...] = (NEW,)  # of a task's inputs: new ones, and kinds of variants
-    balance: bool = False  # as many inputs for each class
-    rules_off: tuple[str, ...] = ()  # of Alpaca's rules
+    ways: tuple[str, ...] = (NEW,)  # ways to make a task's inputs: new ones, and kinds of variants
+    balance: bool = False  # whether to make as many inputs for each class
+    rules_off: tuple[str, ...] = ()  # Alpaca's rules that are switched off
     near: str = "rouge-l"  # a key of NEAR
-    threshold: float | None = None  # of ROUGE-L's F; None: Alpaca's
+    # The F of ROUGE-L from which a row counts as a near copy; None: as in Alpaca's script.
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         if self.n < 1:

@@ -7,23 +7,23 @@ from typing import Any
 from stillhouse.errors import UserError
 from stillhouse.llm.request import Request, text_of
 
-CHARACTERS_PER_TOKEN = 4  # English text, the usual rule of thumb
+CHARACTERS_PER_TOKEN = 4  # length of a token in English text, the usual rule of thumb
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationSettings:
     """Settings of a generation; the defaults are those of Stanford Alpaca's script."""
 
-    shots: int = 3  # rows shown in a prompt
-    per_call: int = 20  # new rows asked for in one call
+    shots: int = 3  # number of rows shown in a prompt
+    per_call: int = 20  # number of new rows asked for in one call
     temperature: float = 1.0
     top_p: float = 1.0
     max_tokens: int = 3072
-    reasoning_effort: str | None = None  # of a model that reasons; None: its own default
+    reasoning_effort: str | None = None  # the effort of a model that reasons; None: the model's own default
     seed: int = 0
     # The model's context. Where it is known, prompts that do not fit are refused before they are sent.
     context_tokens: int | None = None
-    context_from: str = "given by the user"  # who says so
+    context_from: str = "given by the user"  # who says how large the context is
 
     def __post_init__(self) -> None:
         for name, least in (("shots", 1), ("per_call", 1), ("max_tokens", 1)):

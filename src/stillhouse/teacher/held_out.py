@@ -14,7 +14,7 @@ from stillhouse.records import Example
 from stillhouse.teacher.filters import THRESHOLD, RougeFilter, words
 from stillhouse.teacher.minhash import MinHashFilter
 
-NAMED = 10  # pairs in one message
+NAMED = 10  # most pairs named in one message
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def load_seeds(path: Path | str) -> tuple[list[SeedTask], list[str]]:
 def _read(path: Path) -> tuple[list[SeedTask], list[str]]:
     seeds: list[SeedTask] = []
     left_out: list[str] = []
-    first: dict[str, str] = {}  # instruction and input, normalised -> the id of the first seed with them
+    first: dict[str, str] = {}  # (instruction and input, normalised) -> the id of the first seed with this text
     for line, text in numbered_lines(path):
         try:
             seed = _seed(json.loads(text), line)

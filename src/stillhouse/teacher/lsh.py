@@ -25,7 +25,7 @@ from stillhouse.teacher.filters import (
 )
 
 _BANDS, _PER_BAND, _SEED = 25, 5, 1
-_UNUSED = 0.5  # rensa wants a threshold of similarity; our queries do not use it
+_UNUSED = 0.5  # rensa demands a threshold of similarity, which our queries do not use
 
 
 class LshFilter:
@@ -62,7 +62,7 @@ class LshFilter:
         m = len(text_words)
         if m == 0 or not (proposed := self._index.query(_sketch(text_words))):
             return None
-        # The least common subsequence that can pass: the partner may lie in the text as a whole.
+        # The shortest common subsequence that can pass: the partner may lie in the text as a whole.
         least = max(1, int(self.threshold * m / (2 - self.threshold)))
         others = [self._spelled[place] for place in proposed]
         near = process.extract(

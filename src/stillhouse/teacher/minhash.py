@@ -14,7 +14,7 @@ from stillhouse.errors import UserError
 from stillhouse.teacher.filters import FilterDecision, RowName, words
 
 THRESHOLD = 0.7
-SHINGLE = 3  # words
+SHINGLE = 3  # words in a shingle
 _HASHES, _BANDS, _SEED = 125, 25, 1
 
 
@@ -60,7 +60,7 @@ class MinHashFilter:
 
 
 def _sketch(text: str) -> "rensa.RMinHash | None":
-    """None for a text without words."""
+    """The MinHash sketch of a text; None for a text without words."""
     text_shingles = shingles(text)
     if not text_shingles:
         return None

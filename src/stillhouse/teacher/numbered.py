@@ -60,7 +60,7 @@ def fields(text: str) -> dict[str, str] | None:
     heads = list(_FIELD.finditer(text))
     if [head[1] for head in heads[:3]] != ["Instruction", "Input", "Output"]:
         return None
-    first, second, third = heads[:3]  # a further "Input:" belongs to the output's text
+    first, second, third = heads[:3]  # a further "Input:" in the reply belongs to the output's text
     instruction = " ".join(text[first.end() : second.start()].split())
     input_ = text[second.end() : third.start()].strip()
     output = text[third.end() :].strip()

@@ -14,8 +14,8 @@ from stillhouse.errors import TeacherError
 from stillhouse.llm.prompted import Answered, PromptedPredictor
 from stillhouse.records import Estimate, Example, Progress
 
-N_PILOT = 20  # rows; so many calls are made without asking
-_LOOKED_UP = 500  # rows at once
+N_PILOT = 20  # rows in a pilot: so many calls are made without asking
+_LOOKED_UP = 500  # rows looked up in the store at once
 
 
 def pending(
@@ -57,8 +57,8 @@ async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int,
     vain as well.
     """
     costs: list[float] = []
-    # What such a row will cost after the pilot: the share. A row that was sent back costs its full price again, for
-    # repairs are not asked in batches.
+    # What rows like these will cost after the pilot: their cost times the share. A row that was sent back costs its
+    # full price again, because repairs are not asked in batches.
     next_costs: list[float] = []
     unknown = False
     rejected: Counter[str] = Counter()
@@ -88,7 +88,7 @@ async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int,
     if share != 1.0:
         snapshot = f"{snapshot}, {share:.0%} of it in a batch"
     total = total_cost(next_costs, n)
-    more = math.fsum(costs) - math.fsum(next_costs)  # the pilot itself was paid in full
+    more = math.fsum(costs) - math.fsum(next_costs)  # the pilot's own rows were paid at the full price
     low, high = (None if end is None else end + more for end in (total.low, total.high))
     total = replace(total, value=total.value + more, low=low, high=high)
     return Quote(n, teacher.name, total, paid_usd=math.fsum(costs), price_snapshot=snapshot, usable=usable)
@@ -105,7 +105,7 @@ def total_cost(costs: Sequence[float], n: int, level: float = 0.95) -> Estimate:
         return Estimate(math.fsum(costs), k, math.fsum(costs), math.fsum(costs), level, "all rows paid")
     if k < 2:
         return Estimate(n * mean, k, None, None, level, "student-t")
-    from scipy.stats import t  # slow to load, and needed for whoever pays only
+    from scipy.stats import t  # imported late: scipy.stats is slow to load, and only those who pay need it
 
     spread = math.sqrt(math.fsum((cost - mean) ** 2 for cost in costs) / (k - 1))
     half = float(t.ppf(0.5 + level / 2, k - 1)) * n * spread / math.sqrt(k) * math.sqrt(1 - k / n)

@@ -60,6 +60,6 @@ def licence_class(teacher: str, *, stand_in: bool = False, stated: str | None = 
     if stand_in:
         return STAND_IN
     provider = provider_of(teacher)
-    if provider is None:  # recorded answers, or a script that may well be a model: nobody said
+    if provider is None:  # nobody said who answered: recorded answers, or a script that may well call a model
         return UNKNOWN
     return SELF_HOSTED if provider == LOCAL else f"terms of {provider}"

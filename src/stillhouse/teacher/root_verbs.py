@@ -16,8 +16,8 @@ from stillhouse.records import Progress
 from stillhouse.teacher.numbered import NONE, template
 from stillhouse.teacher.self_instruct import ROUND, Agree
 
-PER_CALL = 25  # texts
-_CHARACTERS = 500  # of a text: its first sentence is what is asked about
+PER_CALL = 25  # texts in one call
+_CHARACTERS = 500  # most characters sent of a text: its first sentence is what is asked about
 _TOKENS_A_LINE = 24  # room for one line of the reply
 _LINE = re.compile(r"\s*(\d{1,9})\s*[:.]\s*(\S+)\s*\|\s*(\S+)\s*")
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 
 from stillhouse.errors import UserError
 
-LEAST_WORDS, MOST_WORDS = 4, 150  # the script drops instructions of 3 words or fewer
-# What asks for eyes, ears, hands or a disk, as the script lists it.
+# Fewest and most words of an instruction: Alpaca's script drops those of 3 words or fewer.
+LEAST_WORDS, MOST_WORDS = 4, 150
+# Words that ask for eyes, ears, hands or a disk, as Alpaca's script lists them.
 UNSUITABLE = (
     *("audio", "diagram", "draw", "file", "files", "flowchart", "go to", "graph", "graphs", "image", "images"),
     *("map", "maps", "music", "picture", "pictures", "plot", "video"),

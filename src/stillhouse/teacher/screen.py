@@ -32,7 +32,7 @@ class Candidate:
     text: str
     judged: str
     row: Mapping[str, Any]
-    whole: str  # with its input, as a held-out row would have it
+    whole: str  # the row's text with its input, as a held-out row would have it
 
 
 @dataclass(frozen=True, slots=True)

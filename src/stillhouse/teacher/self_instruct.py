@@ -20,9 +20,9 @@ from stillhouse.records import Progress
 from stillhouse.teacher.numbered import Block, blocks
 from stillhouse.teacher.screen import Candidate, Screen
 
-ROUND = 8  # calls
+ROUND = 8  # number of calls in a round
 WINDOW = 10  # calls over which the acceptance rate is looked at
-COLLAPSED = 0.05  # share of the proposals of a window
+COLLAPSED = 0.05  # generation ends where a smaller share than this of a window's proposals is kept
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ProposalCall:
     first: int
     last: int
     parents: tuple[str, ...]
-    how: str  # "new", or a kind of variant
+    how: str  # how the input was made: "new", or a kind of variant
     label: str | None = None  # the class that was asked for
 
     @property
@@ -81,10 +81,10 @@ class Generation:
     `why` says it in a sentence; None where it is "enough".
     """
 
-    curve: list[CallYield] = field(default_factory=list)  # call by call
+    curve: list[CallYield] = field(default_factory=list)  # proposals asked for and kept, call by call
     stopped: str = "enough"
     why: str | None = None
-    from_store: int = 0  # replies that had been paid for before
+    from_store: int = 0  # number of replies that had been paid for before
 
     @property
     def rate(self) -> float | None:
@@ -151,7 +151,7 @@ def _still_needed(generation: Generation, missing: int, calls: Sequence[Proposal
 
 
 def _next_round(generation: Generation, missing: int, planner: Planner) -> int:
-    """As many calls as will do at the rate so far, at most a round. Without a rate, every proposal counts as kept."""
+    """How many calls will do at the rate so far, at most a round. Without a rate, every proposal counts as kept."""
     n_asked = max((call.asked for call in generation.curve), default=0)
     if not n_asked:
         n_asked = sum(call.n for call in planner.calls(0, 1, ()))

@@ -11,10 +11,10 @@ from typing import IO, Self
 
 from stillhouse.runs import atomic, storage_errors
 
-_PLACE = 8  # bytes; the place of a row that never came is zeros, as a file's holes are
-_RECENT = 4096  # places that are written at once: rows come nearly in order, so most lie side by side
-_AT_ONCE = 2**16  # places that are read at once
-_IN_MEMORY = 2**20  # bytes of places; more go to a file
+_PLACE = 8  # bytes of a stored place; a row that never came has zeros there, as a file's holes read as zeros
+_RECENT = 4096  # number of places written at once: rows come nearly in order, so most of these lie side by side
+_AT_ONCE = 2**16  # number of places read at once
+_IN_MEMORY = 2**20  # most bytes of places kept in memory; more go to a file
 
 
 class Spool:
@@ -25,7 +25,7 @@ class Spool:
         with storage_errors(beside):
             self._file = tempfile.TemporaryFile(dir=beside.parent, buffering=2**20)  # noqa: SIM115  # closed in __exit__
         self._places: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(beside.parent))  # noqa: SIM115
-        self._recent: dict[int, int] = {}  # row -> 1 + where its line begins; negative: a rejected row's
+        self._recent: dict[int, int] = {}  # row -> 1 + the place where its line begins; negative for a rejected row
         self._end = 0
 
     def add(self, index: int, line: bytes, *, kept: bool) -> None:

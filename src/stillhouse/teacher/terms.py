@@ -16,8 +16,9 @@ from stillhouse.errors import TermsError
 from stillhouse.llm.models import base_url_of
 from stillhouse.runs import read_json, write_json
 
-LOCAL = "self-hosted"  # loopback, or a name or address that only your own network knows
-ACCEPTED = ".stillhouse-terms.json"  # beside the task: {provider: {"accepted": when, "notice": date of the notice}}
+LOCAL = "self-hosted"  # the provider's name for loopback, or for a name or address that only your own network knows
+# A file beside the task: {provider: {"accepted": when, "notice": date of the notice}}.
+ACCEPTED = ".stillhouse-terms.json"
 
 
 @dataclass(frozen=True, slots=True)
