@@ -18,8 +18,8 @@ from stillhouse.results.measured_arm import MeasuredArm
 from stillhouse.results.row_result import RowResult
 from stillhouse.verdict.judged_arm import JudgedArm
 
-# The confidence from which test rows void a cascade's promise. It is low on purpose: to refuse a good cascade costs a
-# saving, and to pass a broken one costs answers.
+# The confidence from which on test rows void a cascade's promise. The value is low on purpose: refusing a good cascade
+# costs a saving, but passing a broken one costs answers.
 ALERT = 0.8
 
 
@@ -34,11 +34,11 @@ class MeasuredCascade:
 
 def find_cascade(material: Material, prompt: JudgedArm | None, students: Sequence[JudgedArm]) -> MeasuredCascade | None:
     """The cascade of the student that was best on its validation rows: the test rows have no say in the choice."""
-    # only students validated by the same labels can be compared
+    # Only students validated on the same labels can be compared.
     alike = [judged for judged in students if judged.arm.learns_from == material.learn_from] or students
     able = [judged for judged in alike if judged.arm.calibration or _is_confident(judged.arm)]
     if prompt is None or not able or material.metric.name == "win_rate":
-        return None  # with a win rate, no answer is right or wrong by itself: there is no harm to bound
+        return None  # with a win rate, no answer is right or wrong by itself, so there is no harm to bound
     student = max(able, key=lambda judged: judged.arm.training.best_validation if judged.arm.training else 0.0)
     terms = material.task.gate
     outcome = choose_threshold(student.arm.calibration, prompt.arm.calibration, budget=terms.harm, level=terms.level)
@@ -52,7 +52,7 @@ def find_cascade(material: Material, prompt: JudgedArm | None, students: Sequenc
         learns_from=student.arm.learns_from,
         rows=student.arm.rows,
         n_train=student.arm.n_train,
-        training=student.arm.training,  # to train the cascade again is to train its student again
+        training=student.arm.training,  # training a cascade again means training its student again
         size_bytes=student.arm.size_bytes,
         stand_in=prompt.arm.stand_in,
     )
@@ -61,7 +61,7 @@ def find_cascade(material: Material, prompt: JudgedArm | None, students: Sequenc
         kept = sum(row.source == "student" for row in rows) / len(rows)
         per_call = student.usd_per_call + (1 - kept) * prompt.usd_per_call
     summary = summarise(rows, material.metric)
-    if any(row.latency_s is None for row in rows):  # those that are known would be the fast ones
+    if any(row.latency_s is None for row in rows):  # the rows whose latency is known would be the fast ones
         summary = replace(summary, latency_p50_s=None, latency_p99_s=None)
     gate = decide_gate(rows, prompt.arm.test, margin=terms.margin, level=terms.level, labels=material.labels)
     return MeasuredCascade(student, outcome, JudgedArm(arm, summary, gate, per_call, student.fixed_usd))

@@ -68,7 +68,8 @@ def reliability(name: str, rows: Sequence[RowResult]) -> Reliability | None:
     if not known or any(score not in (0.0, 1.0) for _, score in known):
         return None
     raw = [(row.raw_confidence, row.score) for row in rows if row.raw_confidence is not None]
-    before = _bins(raw) if len(raw) == len(known) else ((), None)  # bins of other rows could not be compared
+    # With some raw confidences missing, these bins would hold other rows, and could not be compared.
+    before = _bins(raw) if len(raw) == len(known) else ((), None)
     return Reliability(name, len(known), *_bins(known), *before)
 
 

@@ -20,7 +20,7 @@ class MoneyEvidence:
     break_even_calls: float | None = None
     break_even_day: date | None = None
     worth_usd: float | None = None
-    worth_low: float | None = None  # the interval of `worth_usd`; None: that end is open
+    worth_low: float | None = None  # lower end of the interval of `worth_usd`; None: the interval is open there
     worth_high: float | None = None
     against: str = "the prompt"
 

@@ -169,7 +169,7 @@ def _more_test_rows(prompt: PromptEvidence, student: StudentEvidence, facts: Seq
 
 
 def _more_training_rows(prompt: PromptEvidence, student: StudentEvidence, facts: Sequence[str]) -> Verdict:
-    hope = "if they bring the last doubling's gain again"  # the most to hope for, as in `advice.curves.ahead`
+    hope = "if they bring the last doubling's gain again"  # the best to hope for, as in `advice.curves.ahead`
     may = f"may come up to the {prompt.name} with twice the training rows, {hope}"
     sentence = f"{student.name} is still learning, and {may}."
     changes = ("a curve that flattens", "a stronger base model")
@@ -182,7 +182,7 @@ def _keep(prompt: PromptEvidence, students: Sequence[StudentEvidence], facts: Se
     if best is None:
         why, changes = "no student was measured", ("a student that is measured",)
         buy = "nothing yet: name a student in [student] ladder"
-    elif best.gate == "pass":  # as good, and yet it never pays off
+    elif best.gate == "pass":  # the student is as good as the prompt, but never pays off
         why = f"{best.name} is as good but costs more"
         changes, buy = ("a cheaper machine", "a dearer prompt", "more calls a day"), AUDIT
     else:
@@ -261,7 +261,7 @@ def _lacks_test_rows(student: StudentEvidence) -> bool:
 
 
 def _worth_having(cascade: CascadeEvidence) -> bool:
-    """It keeps its promise and a share of the calls, and is not dearer than the prompt.
+    """Whether the cascade keeps its promise and a share of the calls, and is not dearer than the prompt.
 
     Nor have the test rows shown it to be worse, overall or in a class.
     """
@@ -271,7 +271,7 @@ def _worth_having(cascade: CascadeEvidence) -> bool:
 
 
 def _may_reach(student: StudentEvidence, prompt: PromptEvidence) -> bool:
-    """Its mean is what fails, and may rise far enough.
+    """Whether the student fails by its mean, and this may rise far enough.
 
     A student that fails in a class alone is not told to buy rows: its curve says nothing of that class.
     """

@@ -23,7 +23,7 @@ from stillhouse.results.money import AnswerWorth
 
 N_RESAMPLES = 2000
 N_POINTS = 61
-_CHUNK = 100  # draws at a time, so that memory stays at chunk x groups
+_CHUNK = 100  # number of draws made at a time, so that memory stays at chunk x groups
 
 Floats = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ def answer_worth(
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
 ) -> AnswerWorth | None:
-    """None with fewer than two groups: nothing can be drawn.
+    """What an answer must be worth; None with fewer than two groups: nothing can be drawn.
 
     `scores` and `usd` hold a value per row for (arm, against). `usd` has each call's share of what was spent once, if
     that is to count. `unit`: what a whole score is, in words.
@@ -139,7 +139,7 @@ def _values(drawn: Floats, yours: float | None) -> list[float]:
     ratios = np.quantile(paid[able] / scored[able], [0.02, 0.98]) if able.sum() >= 0.02 * len(drawn) else np.array([])
     marks = [*ratios, *([yours] if yours else [])]
     if not marks:
-        typical = float(np.abs(paid).mean()) or 0.01  # a cent, where nothing costs anything
+        typical = float(np.abs(paid).mean()) or 0.01  # a cent, where no answer costs anything
         marks = [typical, 100 * typical]
     low, high = math.floor(math.log10(min(marks)) - 0.5), math.ceil(math.log10(max(marks)) + 0.5)
     return [float(value) for value in np.logspace(low, max(high, low + 2), N_POINTS)]
@@ -154,7 +154,7 @@ def _sentence(
     level: float,
     unit: str,
 ) -> str:
-    """What it means, in one sentence with its n. `differences`: in score and in US dollars per call."""
+    """What the worth means, in one sentence with its n. `differences`: in score and in US dollars per call."""
     (arm, against), (scored, paid) = names, differences
     dollars, points = "costs the same", "as good"
     if paid:
@@ -181,7 +181,7 @@ def _without_flip(
     best = names[0] if paid <= 0 and scored >= 0 else names[1]
     if low is None and high is None:
         return f"{best} is the better buy at any worth of an answer"
-    if low is not None and high is None:  # sure only as long as an answer is worth little
+    if low is not None and high is None:  # the arm is surely better only while an answer is worth little
         sure = f"with {level:.0%} confidence up to {usd_in_sentence(low)}"
         return f"{best} is the better buy at any worth, {sure}"
     ends = " to ".join("$0" if end is None else usd_in_sentence(end) for end in interval)

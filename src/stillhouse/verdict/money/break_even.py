@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from stillhouse import numbers
 from stillhouse.results.money import BreakEven
 
-LONGEST_DAYS = 20 * 365  # no price and no model lasts so long
+LONGEST_DAYS = 20 * 365  # longest time looked ahead: no price and no model lasts so long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,12 +124,12 @@ def _last_crossing(
     """
     deficit, crossing = extra, max(0.0, extra / saved)
     for at, usd in sorted(payments):
-        if deficit - saved * at > 1e-12:  # still behind when this is paid
+        if deficit - saved * at > 1e-12:  # the arm is still behind when this payment falls due
             crossing = math.inf
         deficit += usd
         if deficit - saved * at > 1e-12:
             crossing = deficit / saved
-        elif crossing > at:  # what the other arm pays here brings this one ahead
+        elif crossing > at:  # a payment of the other arm brings this one ahead
             crossing = at
     return None if calls_per_day is not None and payments and crossing > LONGEST_DAYS * calls_per_day else crossing
 

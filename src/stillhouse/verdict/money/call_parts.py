@@ -7,7 +7,7 @@ from stillhouse.verdict.money.call_costs import usages
 
 
 def call_parts(material: Material) -> tuple[CallPart, ...]:
-    """In mean tokens per call; empty where the counts are not known."""
+    """The parts of the prompt's calls in mean tokens per call; empty where the counts are not known."""
     used = usages(material)
     if used is None:
         return ()

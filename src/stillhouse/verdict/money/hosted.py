@@ -10,7 +10,7 @@ from stillhouse.verdict.money.training_costs import labels_usd, were_there
 
 
 def hosted_money(material: Material) -> ArmMoney | None:
-    """None where `[money]` names no hosted model.
+    """The costs of the hosted finetune; None where `[money]` names no hosted model.
 
     Its calls and its training rows are taken to be as long as the prompt's calls, and it learns what the others learn.
     """
