@@ -186,7 +186,7 @@ class Server:
             try:
                 asyncio.run(run())
             except asyncio.CancelledError:
-                pass  # `stop`
+                pass  # `stop` was called
             except BaseException as error:
                 self._failure = error
             finally:

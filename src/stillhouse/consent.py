@@ -21,7 +21,7 @@ class Quote:
     cost_usd: Estimate | None = None
     paid_usd: float | None = None
     price_snapshot: str | None = None
-    usable: int | None = None  # answers of the pilot; None: no pilot of rows was asked
+    usable: int | None = None  # number of the pilot's answers that can be used; None: no pilot of rows was asked
 
     def __str__(self) -> str:
         cost = self.cost_usd

@@ -95,7 +95,7 @@ def seconds(value: float | None) -> str:
 
 
 def day(value: date) -> str:
-    """As in "4 March 2027"."""
+    """A day as in "4 March 2027"."""
     return f"{value.day} {value:%B %Y}"
 
 

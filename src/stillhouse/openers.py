@@ -11,6 +11,6 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from stillhouse.records import Predictor
 
-# Called with the whole name and `store=`, the place of the store that keeps paid replies.
+# A function that is called with the model's whole name and `store=`, the place of the store that keeps paid replies.
 Opener: TypeAlias = Callable[..., AbstractAsyncContextManager["Predictor"]]
 OPENERS: dict[str, Opener] = {}

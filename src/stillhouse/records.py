@@ -21,9 +21,9 @@ class Example:
     _: KW_ONLY
     teacher_label: str | None = None
     teacher_rationale: str | None = None
-    choices: tuple[str, ...] | None = None  # allowed answers of this row alone (multiple choice)
-    group: str | None = None  # rows of one group never straddle a split
-    extra: Mapping[str, Any] = field(default_factory=dict)  # whatever else the row held, kept as it was
+    choices: tuple[str, ...] | None = None  # answers allowed for this row alone (multiple choice)
+    group: str | None = None  # name of the row's group; rows of one group never straddle a split
+    extra: Mapping[str, Any] = field(default_factory=dict)  # all other fields of the row, kept as they were
     # The teacher's probability per label, 0 to 1; a label that is absent was not listed.
     teacher_scores: Mapping[str, float] | None = None
 
@@ -62,7 +62,8 @@ class Usage:
     cached_input_tokens: int | None = None
     reasoning_tokens: int | None = None
     estimated: bool = False  # True where the counts come from text length and not from the provider
-    written_input_tokens: int | None = None  # put into the provider's cache, which some charge extra for
+    # Input tokens put into the provider's cache, which some providers charge extra for.
+    written_input_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,8 @@ class Prediction:
 
     output: str | None
     _: KW_ONLY
-    confidence: float | None = None  # 0..1, the predictor's own probability of being right; None where it has none
-    raw_confidence: float | None = None  # the same before it was calibrated; None where nothing was
+    confidence: float | None = None  # the predictor's own probability, 0 to 1, of being right; None where it has none
+    raw_confidence: float | None = None  # the confidence before calibration; None where nothing was calibrated
     usage: Usage | None = None
     cost_usd: float | None = None
     latency_s: float | None = None

@@ -80,7 +80,7 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.chmod(0o644)  # mkstemp makes 0600; a run is meant to be read
+            temporary.chmod(0o644)  # mkstemp makes files with mode 0600, but a run is meant to be read
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -122,7 +122,7 @@ class Run:
         with storage_errors(root):
             root.mkdir(parents=True, exist_ok=True)
             number = 1
-            while True:  # mkdir decides who gets a number: two commands at once never share one
+            while True:  # mkdir decides which process gets a number: two commands at once never share one
                 folder = root / f"{name}-{number}"
                 try:
                     folder.mkdir()

@@ -25,9 +25,9 @@ class DataSettings(Section):
     calibration: str | None = None
     test: str | None = None
     unlabelled: str | None = None
-    # Further test files. Each is reported on a line of its own; the verdict does not look at them.
+    # Further test files. Each file has a line of its own in the report; the verdict does not look at it.
     also_test: tuple[str, ...] = ()
-    # Shares of validation, calibration and test that are split off `train` where no file is named for them.
+    # Shares of `train` that are split off as validation, calibration and test rows where no file is named for them.
     split: tuple[float, float, float] = (0.1, 0.15, 0.2)
     seed: int = 0
     # The licence of the rows as a Hugging Face identifier such as "cc-by-4.0". It goes into the data card.
@@ -48,29 +48,29 @@ class ModelSettings(Section):
 
     model: str | None = None
     max_usd: float | None = Field(default=None, gt=0)
-    # Where a reply ends. It is sent along, and a reply is also cut there on arrival: some models run on.
+    # Texts where a reply ends. They are sent along, and a reply is also cut there on arrival: some models run on.
     stop: tuple[str, ...] = ()
-    # "default": none is sent, for models that refuse any.
+    # "default": no temperature is sent, for models that refuse any.
     temperature: Annotated[float, Field(ge=0)] | Literal["default"] = 0.0
-    # The longest reply. A model that reasons first takes its reasoning out of these tokens too.
+    # Most tokens of a reply. A model that reasons first takes its reasoning out of these tokens too.
     max_tokens: int = Field(default=512, gt=0)
     reasoning_effort: Effort | None = None  # None: the model's own default
     # US$ per million input tokens, where the price tables do not know the model.
     price_in: float | None = Field(default=None, ge=0)
     price_out: float | None = Field(default=None, ge=0)
-    # Of input that the provider had in its cache. None: it costs what other input costs.
+    # Price of input that the provider had in its cache. None: the same as for other input.
     price_cached: float | None = Field(default=None, ge=0)
-    price_written: float | None = Field(default=None, ge=0)  # of input that the provider puts into its cache
-    # Most calls under way at once. None: 32 at first, and more while that slows no answer down.
+    price_written: float | None = Field(default=None, ge=0)  # price of input that the provider puts into its cache
+    # Most calls under way at once. None: 32 at first, and more as long as no answer takes longer for it.
     concurrency: int | None = Field(default=None, gt=0)
-    # The endpoint's limits. None: learned from its headers and its refusals.
+    # The endpoint's limits per minute. None: learned from its headers and its refusals.
     requests_per_minute: float | None = Field(default=None, gt=0)
     tokens_per_minute: float | None = Field(default=None, gt=0)  # input and output together
     input_tokens_per_minute: float | None = Field(default=None, gt=0)
     output_tokens_per_minute: float | None = Field(default=None, gt=0)
-    # Tokens that the model reads and writes in one call, where the tables do not know it.
+    # Tokens that the model reads and writes in one call, for a model that the tables do not know.
     context_tokens: int | None = Field(default=None, gt=0)
-    # The model's tokenizer.json, or a folder with it. Without it tokens are measured on the calls made.
+    # The model's tokenizer.json, or a folder with it. None: token counts are estimated from the calls made.
     tokenizer: str | None = None
     # The licence of what the model writes, as a Hugging Face identifier such as "apache-2.0".
     licence: str | None = None
@@ -83,9 +83,9 @@ class TeacherSettings(ModelSettings):
     # JSONL of worked examples that go into the prompt: few-shot, and with `rationale` chain of thought.
     examples: str | None = None
     answer_pattern: str | None = None  # regular expression with one group, the answer, for replies with a rationale
-    # Most training rows that `advise` puts into the prompt as examples. 0: none.
+    # Most training rows that `advise` puts into the prompt as examples. 0: no rows.
     max_shots: int | None = Field(default=None, ge=0)
-    samples: int = Field(default=1, gt=0)  # self-consistency: ask so many times and let the answers vote
+    samples: int = Field(default=1, gt=0)  # self-consistency: number of answers asked for, which then vote
     soft_targets: bool = False  # ask for log-probabilities, and keep the labels' probabilities per row
     structured: bool = False  # ask for JSON by schema where the endpoint can, and in words where it cannot
 
@@ -102,22 +102,22 @@ class TeacherSettings(ModelSettings):
 class StudentSettings(Section):
     """`[student]`: which students are tried, and how they learn."""
 
-    # Cheapest first, e.g. ["linear", "encoder:minilm"]. None: chosen from the output.
+    # Students to train, cheapest first, e.g. ["linear", "encoder:minilm"]. None: chosen from the output.
     ladder: tuple[str, ...] | None = None
     recipe: Literal["sft", "step_by_step"] = "sft"
     bases: dict[str, str] = Field(default_factory=dict)  # short name -> hub id or folder, usable in the ladder
-    # Learn the teacher's probabilities of the labels where a row has them, not its label alone.
+    # Whether students learn the teacher's probabilities of the labels where a row has them, not the label alone.
     soft_targets: bool = False
-    # auto: gold where every training row has it, else the teacher.
+    # "auto": gold labels where every training row has one, else the teacher's.
     learn_from: Literal["auto", "gold", "teacher"] = "auto"
-    # Of `prompted:BASE`: text with {mask} where the answer's word stands, and {input}, {instruction} or the
+    # The pattern of `prompted:BASE`: text with {mask} where the answer's word stands, and {input}, {instruction} or the
     # input's fields.
     pattern: str | None = None
-    # Its word for each label. None: the label itself; "null": words that mean nothing here.
+    # The word of `prompted:BASE` for each label. None: the label itself; "null": words that mean nothing here.
     verbalizer: dict[str, str] | Literal["null"] | None = None
     epochs: float | None = Field(default=None, gt=0)
     learning_rate: float | None = Field(default=None, gt=0)
-    min_steps: int | None = Field(default=None, gt=0)  # train at least so many steps, however few rows there are
+    min_steps: int | None = Field(default=None, gt=0)  # fewest training steps, however few rows there are
     max_tokens: int | None = Field(default=None, gt=0)
 
 
@@ -125,9 +125,9 @@ class GateSettings(Section):
     """`[gate]`: what a student must show before it may replace the prompt."""
 
     margin: float = Field(default=0.02, gt=0, lt=1)  # how much worse than the teacher a student may be
-    level: float = Field(default=0.95, gt=0.5, lt=1)  # one-sided confidence
+    level: float = Field(default=0.95, gt=0.5, lt=1)  # confidence level of one-sided bounds
     judge: str | None = None  # with metric = "win_rate": the model that says which of two answers is better
-    # With metric = "win_rate": what people chose (`stillhouse compare` writes it). It outranks the judge.
+    # File of what people chose, with metric = "win_rate" (`stillhouse compare` writes it). It outranks the judge.
     judgements: str = "judgements.jsonl"
     # A cascade's budget: share of all rows kept by the student and wrong where the teacher is right.
     harm: float = Field(default=0.02, gt=0, lt=1)
@@ -140,29 +140,34 @@ class MoneySettings(Section):
     second.
     """
 
-    calls_per_day: float | None = Field(default=None, gt=0)  # that the app makes
-    # What was spent once is spread over the calls of so many days where one answer is weighed against another.
+    calls_per_day: float | None = Field(default=None, gt=0)  # calls that the app makes in a day
+    # Days over whose calls one-off costs are spread where one answer is weighed against another.
     horizon_days: int = Field(default=365, gt=0)
     right_answer_usd: float | None = Field(default=None, ge=0)  # what one more correct answer is worth to you
-    # Of the machine that serves a student. None: not known, and so is the student's saving.
+    # Price of the machine that serves a student. None: not known, and so is the student's saving.
     machine_usd_per_hour: float | None = Field(default=None, ge=0)
     utilisation: float = Field(default=0.25, gt=0, le=1)  # share of the paid hours in which that machine answers calls
-    # Of the machine that trains. None: it is the one that serves.
+    # Price of the machine that trains. None: the serving machine trains, too.
     training_usd_per_hour: float | None = Field(default=None, ge=0)
-    label_usd: float | None = Field(default=None, ge=0)  # what one gold label costs. None: they were there already
+    # What one gold label costs; None: the labels were there already.
+    label_usd: float | None = Field(default=None, ge=0)
     tries: int = Field(default=1, gt=0)  # settings that are tried to get one student, each with every seed
     seeds: int = Field(default=1, gt=0)
     retrain_days: int | None = Field(default=None, gt=0)  # how often a student is trained again; None: never
-    retrain_labels: float = Field(default=1.0, ge=0, le=1)  # share of the labels that is bought anew for it
+    # Share of the labels that is bought anew for each new training.
+    retrain_labels: float = Field(default=1.0, ge=0, le=1)
     # Calls of the prompt that are paid for again, per call: timeouts, answers that cannot be used.
     retries: float = Field(default=0.0, ge=0)
-    batch: bool = False  # the app's calls can wait: the table's price for batches
-    # The share that is taken off for batches, where no table knows.
+    batch: bool = False  # whether the app's calls can wait for a batch, and so cost the table's price for batches
+    # The discount for batches, as a share of the price, where no table knows it.
     batch_discount: float | None = Field(default=None, ge=0, lt=1)
     prompt_retires: date | None = None  # the day on which the prompt's model is switched off
-    hosted_model: str | None = None  # a hosted finetune to compare costs with, as it will be called: "openai:ft:BASE"
-    hosted_train_usd_per_m: float | None = Field(default=None, ge=0)  # US$ per million tokens trained on
+    # Name of a hosted finetune to compare costs with, as the app would call it: "openai:ft:BASE".
+    hosted_model: str | None = None
+    # Price of training the hosted finetune, in US$ per million tokens.
+    hosted_train_usd_per_m: float | None = Field(default=None, ge=0)
     hosted_epochs: int = Field(default=3, gt=0)
-    # What keeping the hosted finetune costs besides. None: nothing, it is paid by the token alone.
+    # Price per hour of keeping the hosted finetune. None: nothing, as only tokens are paid for.
     hosted_usd_per_hour: float | None = Field(default=None, ge=0)
-    hosted_retires: date | None = None  # its base is switched off: from then on it is to be trained again
+    # The day on which the finetune's base is switched off; from then on it has to be trained again.
+    hosted_retires: date | None = None

@@ -27,7 +27,7 @@ MetricName = Literal[
     "accuracy", "macro_f1", "exact_match", "equation_value", "sql_execution", "token_f1", "rouge_l", "win_rate"
 ]
 
-# Metrics that are weak evidence, and what has to be said wherever one of their numbers is shown.
+# Metrics that are weak evidence, each with the words that have to stand wherever its numbers are shown.
 _SHARED_WORDS = (
     "rewards words shared with one reference, not truth: weak evidence for open text; "
     "`stillhouse compare` has the answers judged"
@@ -87,7 +87,7 @@ class Task:
     _: KW_ONLY
     metric: MetricName = "accuracy"
     database: Path | None = None
-    schema: Mapping[str, Any] | None = None  # that JSON answers must fit
+    schema: Mapping[str, Any] | None = None  # the JSON schema that answers must fit
     data: DataSettings = field(default_factory=DataSettings)
     teacher: TeacherSettings = field(default_factory=TeacherSettings)
     student: StudentSettings = field(default_factory=StudentSettings)
@@ -154,7 +154,8 @@ def load_task(path: str | Path) -> Task:
 
 
 def _schema(path: Path) -> dict[str, Any]:
-    import jsonschema  # a tenth of a second to load: only tasks with a schema pay for it
+    # Imported late: jsonschema takes a tenth of a second to load, and only tasks with a schema need it.
+    import jsonschema
 
     try:
         schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
