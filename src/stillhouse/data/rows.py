@@ -75,7 +75,7 @@ class StreamedRows:
         return name
 
     def _counted_inputs(self, file: int) -> Naming:
-        """Name rows in a later pass as in the first. Raises DatasetError where the file is not the one that was checked."""
+        """Name rows in a later pass as in the first. Raises DatasetError where the file is not the one checked."""
         path, place = self.paths[file], -1
         if _state(path) != self._states[file]:
             raise _changed(path)

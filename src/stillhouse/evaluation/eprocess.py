@@ -33,7 +33,7 @@ def log_e(counts: Mapping[float, int], mean: float) -> float:
     `counts`: how often each difference, in [-1, 1], was seen. `mean` is in (-1, 1).
     """
     wealth = np.zeros_like(_SHARES)
-    with np.errstate(divide="ignore"):  # the boldest bettor may lose everything
+    with np.errstate(divide="ignore"):  # the boldest bettor may lose everything, and log(0) is -inf
         for difference, count in counts.items():
             wealth = wealth + count * np.log1p(np.maximum(_SHARES * (difference - mean) / (1 + mean), -1.0))
     return float(np.logaddexp.reduce(wealth) - math.log(len(_SHARES)))

@@ -17,7 +17,7 @@ _GATE_STYLES = {"pass": "green", "fail": "red", "cannot tell": "yellow"}
 
 
 def terminal(result: Result, report: Path | None = None) -> RenderableType:
-    """The result at the end of a command, in 80 columns: every arm's numbers, the verdict, and where the report lies."""
+    """The result after a command, in 80 columns: every arm's numbers, the verdict, and where the report lies."""
     return Group(_table(result), *_lines(result, report))
 
 

@@ -54,7 +54,7 @@ def _greedy_encoder_decoder(
 def _greedy_decoder_only(
     model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int
 ) -> list[Decoded]:
-    ids, mask = padded(prompts, pad, model.device, left=True)  # the newest token of every row stands last
+    ids, mask = padded(prompts, pad, model.device, left=True)  # padded on the left: each row ends in its newest token
     cache = DynamicCache()
     seen = [mask]
 

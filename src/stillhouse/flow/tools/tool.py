@@ -313,7 +313,7 @@ async def in_thread(function: Callable[[], T]) -> T:
             failure = RuntimeError("the function raised StopIteration")  # a future takes no StopIteration
         except BaseException as error:
             failure = error
-        with contextlib.suppress(RuntimeError):  # the loop may have ended without waiting for us
+        with contextlib.suppress(RuntimeError):  # the event loop may have ended before this thread
             loop.call_soon_threadsafe(settle, value, failure)
 
     threading.Thread(target=work, name="stillhouse-tool", daemon=True).start()
