@@ -8,7 +8,7 @@ import math
 import resource
 from dataclasses import dataclass
 
-_CUT = 0.95  # share of the rate that had passed at which calls go on after a refusal
+_CUT = 0.95  # after a refusal, calls go on at this share of the rate that passed before it
 # Seconds in which the rate grows by a seventh (faster from then on): after the first refusal, and after later ones.
 _FIRST_RAISE_S, _RAISE_S = 4.0, 10.0
 _RAISE = 0.1  # the rate grows by exp(_RAISE * (t + t^3 / 3)); t = 1 after _FIRST_RAISE_S or _RAISE_S seconds
