@@ -12,13 +12,15 @@ demo: $(VENV)/.installed-train
 
 # A file's tests stay together in one of two processes, one thread each: they share what the file sets up.
 test: $(VENV)/.installed-dev services
+	$(VENV)/bin/ruff format --check --quiet .
+	$(VENV)/bin/ruff check --quiet .
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses=2 --dist=loadfile
 
 check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(PY) -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses=2 --dist=loadfile -m "not slow"
 
 # Do the tests bite? Rules are broken one by one in a copy, and a test must notice: tests/mutants/mutants.toml. ARGS=--json for machines.
 mutants: $(VENV)/.installed-dev
