@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import re
+import typing
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,15 @@ def test_the_tables_name_every_verb_and_every_field_of_a_session():
     assert re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE) == fields
     for verb in stillhouse.VERBS:
         assert getattr(stillhouse, verb) is getattr(api, verb)
+
+
+def test_every_field_that_the_first_table_names_is_a_field_of_what_is_returned():
+    page = PAGE.read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)\([^|]*\| `(\w+)` \| (.*) \|$", page, flags=re.MULTILINE)
+    assert len(rows) == len(stillhouse.VERBS)
+    for verb, record, fields in rows:
+        returned = typing.get_type_hints(getattr(api, verb))["return"]
+        assert returned.__name__ == record
+        has = set(dir(returned)) | set(getattr(returned, "__dataclass_fields__", ()))
+        has |= {"base_url", "names"} if record == "Server" else set()
+        assert [name for name in re.findall(r"`\.(\w+)", fields) if name not in has] == []
