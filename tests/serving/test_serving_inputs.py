@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 from stillhouse.llm.prompted import build_messages
 from stillhouse.records import Example
 from stillhouse.serving.decisions import decision_examples, parse_decision
+from stillhouse.serving.errors import ApiError
 from stillhouse.serving.inputs import chat_example
 from stillhouse.serving.lanes import Lane
-from stillhouse.serving.wire import ApiError, parse_chat
+from stillhouse.serving.wire import parse_chat
 from stillhouse.task import Task
 
 

@@ -17,21 +17,24 @@ import ipaddress
 import json
 import logging
 import signal
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 
 from stillhouse.errors import BudgetError, TeacherError, UserError
 from stillhouse.records import Example, Predictor
-from stillhouse.serving.decisions import decision, decision_examples, parse_decision
+from stillhouse.serving.bounds import check_objects
+from stillhouse.serving.connections import Connections, host_of
+from stillhouse.serving.decisions import DecisionBody, decision, decision_examples, parse_decision
+from stillhouse.serving.errors import ApiError
 from stillhouse.serving.inputs import chat_example
 from stillhouse.serving.lanes import Answer, Lane, OverloadedError
 from stillhouse.serving.wire import (
-    ApiError,
     ChatBody,
     chunks,
     completion,
@@ -47,9 +50,21 @@ MOST_BYTES = 4 * 2**20  # most bytes of a request's body: more text than any stu
 DRAIN_S = 30.0  # how long a server that stops waits for the requests under way
 # The served paths, as an error lists them.
 SERVED = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /health"
+BODY_S = 30.0  # for a body to arrive in
+LARGE_BODY = 256 * 2**10  # bytes; one that is larger is read beside few others and taken apart off the event loop
+LARGE_AT_ONCE = 8  # so many large bodies are held in memory
+SWITCH_S = 0.001  # how long Python lets one thread run before another gets its turn
 KEY_VARIABLE = "STILLHOUSE_SERVE_KEY"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
+
+
+class Stops(Protocol):
+    stop_by: float | None  # time.monotonic() at which nothing is waited for any longer
+
+
+DEADLINE: web.AppKey[Stops] = web.AppKey("stops", Stops)  # whom `serve` tells when it is to be over
 
 
 def make_app(
@@ -79,6 +94,7 @@ def make_app(
     app.router.add_post("/v1/chat/completions", server.chat)
     app.router.add_post("/v1/decisions", server.decide)
     app.on_cleanup.append(server.drain)
+    app[DEADLINE] = server
     return app
 
 
@@ -97,6 +113,11 @@ async def serve(
 
     Raises UserError for an address that others can reach without a key, or that cannot be listened on.
     """
+    if key is not None and key.strip() and (key != key.strip() or not key.isprintable()):
+        raise UserError(
+            f"the key in {KEY_VARIABLE} has spaces around it or a character that no header carries, "
+            "so that no client could send it; set it again without"
+        )
     if key is not None and not key.strip():
         raise UserError(f"the key is empty; set {KEY_VARIABLE} to a long random text, or unset it")
     if key is None and not _is_loopback(host):
@@ -104,30 +125,28 @@ async def serve(
             f"{host} can be reached from other machines, and no key is set; "
             f"set {KEY_VARIABLE} to a long random text, or serve on 127.0.0.1"
         )
-    runner = web.AppRunner(make_app(models, key=key), access_log=None, shutdown_timeout=DRAIN_S)
+    app = make_app(models, key=key)
+    connections = Connections(app)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     heard = threading.current_thread() is threading.main_thread()  # Python delivers signals to the main thread only
-    await runner.setup()
+    switch_interval_s = sys.getswitchinterval()
+    # A student's work in a thread keeps the event loop waiting so long whenever it comes back from the network.
+    sys.setswitchinterval(SWITCH_S)
     try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UserError(
-                f"cannot listen on {host} port {port} ({reason}); choose another --port or --host"
-            ) from None
+        bound_port = await connections.listen(host, port, remedy="choose another --port or --host")
         if heard:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop.set)
         if on_ready is not None:
-            name, bound_port = f"[{host}]" if ":" in host else host, runner.addresses[0][1]
-            on_ready(f"http://{name}:{bound_port}/v1")
+            on_ready(f"http://{f'[{host}]' if ':' in host else host}:{bound_port}/v1")
         await stop.wait()
     finally:
+        app[DEADLINE].stop_by = time.monotonic() + DRAIN_S
         if heard:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
-        await runner.cleanup()
+        await connections.stop(DRAIN_S)
+        sys.setswitchinterval(switch_interval_s)
 
 
 def _has_key(request: web.Request, key: str) -> bool:
@@ -146,6 +165,9 @@ def _is_loopback(host: str) -> bool:
 class _Server:
     def __init__(self, lanes: Mapping[str, Lane], key: str | None) -> None:
         self._lanes, self._key, self._created = lanes, key, int(time.time())
+        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._one_large = asyncio.Lock()  # one large body is taken apart at a time
+        self.stop_by: float | None = None
 
     # Around every call
 
@@ -175,9 +197,10 @@ class _Server:
     @web.middleware
     async def authorise(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """With a key, let in who has it; without one, who calls this machine by a loopback name."""
+        host = host_of(request)
         if self._key is None:
             # Another host name may be that of a web page, pointed at this machine by the page's owner (DNS rebinding).
-            if not _is_loopback(request.url.host or ""):
+            if not _is_loopback(host or ""):
                 message = (
                     f"without a key only this machine is served; call 127.0.0.1 or localhost, or set {KEY_VARIABLE}"
                 )
@@ -189,12 +212,10 @@ class _Server:
 
     async def drain(self, _: web.Application) -> None:
         """Wait for what the lanes still do after their answers were given: a cascade's audits."""
-        try:
-            async with asyncio.timeout(DRAIN_S):
-                for lane in self._lanes.values():
-                    await lane.drain()
-        except TimeoutError:
-            _log.warning("audits were still waiting for the teacher after %g s; they are not recorded", DRAIN_S)
+        left_s = DRAIN_S if self.stop_by is None else max(0.0, self.stop_by - time.monotonic())
+        cut_off = sum(await asyncio.gather(*(lane.drain(left_s) for lane in self._lanes.values())))
+        if cut_off:
+            _log.warning("%d audits were still waiting for the teacher; they are not recorded", cut_off)
 
     # The calls
 
@@ -210,11 +231,16 @@ class _Server:
         return web.json_response(model_object(self._lane(request.match_info["name"]).name, self._created), dumps=dumps)
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        body = parse_chat(await _json(request))
-        lane = self._lane(body.model)
-        _check_format(lane, body)
         reply_id, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
-        answer = await _answer(lane, chat_example(lane, body, reply_id))
+
+        def read(raw: bytes) -> tuple[ChatBody, Lane, Example]:
+            body = parse_chat(_json(raw))
+            lane = self._lane(body.model)
+            _check_format(lane, body)
+            return body, lane, chat_example(lane, body, reply_id)
+
+        body, lane, example = await self._read(request, read)
+        answer = await _answer(lane, example)
         reply = cut(answer, body.stops, body.most_tokens)
         if body.wants_json and not _is_json(reply.text):
             raise ApiError(422, f"{lane.name}: the answer is not valid JSON", code="no_answer")
@@ -232,16 +258,45 @@ class _Server:
         return response
 
     async def decide(self, request: web.Request) -> web.Response:
-        body = parse_decision(await _json(request))
-        lane = self._lane(body.model)
-        examples = decision_examples(lane, body, f"decision-{uuid.uuid4().hex}")
-        answers = await asyncio.gather(*(lane.answer(example) for example in examples))
+        row_id = f"decision-{uuid.uuid4().hex}"
+
+        def read(raw: bytes) -> tuple[DecisionBody, Lane, list[Example]]:
+            body = parse_decision(_json(raw))
+            lane = self._lane(body.model)
+            return body, lane, decision_examples(lane, body, row_id)
+
+        body, lane, examples = await self._read(request, read)
+        answers = await lane.answer_all(examples)
         return web.json_response(decision(lane.name, body, answers), dumps=dumps)
+
+    async def _read(self, request: web.Request, read: Callable[[bytes], _T]) -> _T:
+        """What `read` makes of the body: in a thread where the body is large, so that others are answered meanwhile.
+
+        A page of another site cannot send a body that is declared as JSON unless the server allows it.
+        """
+        if request.content_type != "application/json":
+            message = f"the body is declared as {request.content_type}; send it with Content-Type: application/json"
+            raise ApiError(415, message)
+        length = request.content_length
+        if length is not None and length > MOST_BYTES:
+            raise web.HTTPRequestEntityTooLarge(max_size=MOST_BYTES, actual_size=length)
+        is_small = length is not None and length <= LARGE_BODY
+        async with contextlib.nullcontext() if is_small else self._large:
+            try:
+                async with asyncio.timeout(BODY_S):
+                    raw = await request.read()
+            except TimeoutError:
+                raise ApiError(408, f"the body took longer than {BODY_S:g} s to arrive; send it again") from None
+            check_objects(raw)
+            if len(raw) <= LARGE_BODY:
+                return read(raw)
+            async with self._one_large:
+                return await asyncio.to_thread(read, raw)
 
     def _lane(self, name: str) -> Lane:
         lane = self._lanes.get(name)
         if lane is None:
-            message = f"the model {name!r} is not served here; served are {', '.join(self._lanes)}"
+            message = f"the model {name[:100]!r} is not served here; served are {', '.join(self._lanes)}"
             raise ApiError(404, message, param="model", code="model_not_found")
         return lane
 
@@ -275,17 +330,12 @@ def _check_format(lane: Lane, body: ChatBody) -> None:
 def _is_json(text: str) -> bool:
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
 
-async def _json(request: web.Request) -> Any:
-    """The body. A page of another site cannot send one that is declared as JSON unless the server allows it."""
-    if request.content_type != "application/json":
-        message = f"the body is declared as {request.content_type}; send it with Content-Type: application/json"
-        raise ApiError(415, message)
-    raw = await request.read()
+def _json(raw: bytes) -> Any:
     try:
         return json.loads(raw)
     except (ValueError, RecursionError) as error:

@@ -1,33 +1,63 @@
 """Micro-batches: requests that come within a few milliseconds are predicted in one call.
 
-Requests that come while a call runs share the next one.
+Requests that come while a call runs share the next one. A call's time grows with the characters in it, so a call holds
+so many at most, and a long row runs beside the short ones: a short row waits for short rows alone.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from stillhouse.records import Example
+from stillhouse.serving.bounds import MOST_CHARACTERS_PER_BATCH
 
 T = TypeVar("T")
+LONG_ROW = 4_000  # characters; a batch of 32 shorter ones is what a student reads in some ten milliseconds
 
 
 class Batcher(Generic[T]):
-    """`await ask(example)` is that row's part of what `predict([...])` returns. One call of `predict` runs at a time.
+    """`await ask(example)` is that row's part of what `predict([...])` returns.
 
+    One call of short rows and one of long rows run at a time; `predict` must stand that.
     `most`: rows per call. `wait_s`: how long a row that comes while nothing runs waits for others.
     """
 
     def __init__(
-        self, predict: Callable[[Sequence[Example]], Awaitable[Sequence[T]]], *, most: int = 32, wait_s: float = 0.002
+        self,
+        predict: Callable[[Sequence[Example]], Awaitable[Sequence[T]]],
+        *,
+        most: int = 32,
+        most_characters: int = MOST_CHARACTERS_PER_BATCH,
+        long_row: int = LONG_ROW,
+        wait_s: float = 0.002,
     ) -> None:
-        self._predict, self._most, self._wait_s = predict, most, wait_s
-        self._waiting: list[tuple[Example, asyncio.Future[T]]] = []
-        self._worker: asyncio.Task[None] | None = None
+        self._long_row = long_row
+        self._short = _Queue(predict, most, most_characters, wait_s)
+        self._long = _Queue(predict, most, most_characters, wait_s)
 
     async def ask(self, example: Example) -> T:
+        n_characters = len(example.text) + sum(map(len, example.choices or ()))
+        return await (self._long if n_characters > self._long_row else self._short).ask(example, n_characters)
+
+
+class _Queue(Generic[T]):
+    """Rows that wait, and the one worker that predicts them batch by batch."""
+
+    def __init__(
+        self,
+        predict: Callable[[Sequence[Example]], Awaitable[Sequence[T]]],
+        most: int,
+        most_characters: int,
+        wait_s: float,
+    ) -> None:
+        self._predict, self._most, self._most_characters, self._wait_s = predict, most, most_characters, wait_s
+        self._waiting: deque[tuple[Example, int, asyncio.Future[T]]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    async def ask(self, example: Example, n_characters: int) -> T:
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((example, answer))
+        self._waiting.append((example, n_characters, answer))
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         return await answer
@@ -36,11 +66,23 @@ class Batcher(Generic[T]):
         try:
             await asyncio.sleep(self._wait_s)
             while self._waiting:
-                batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-                # An answer that is done before its row was asked was cancelled: the client has gone.
-                await self._answer([(example, answer) for example, answer in batch if not answer.done()])
+                await self._answer(self._next_batch())
         finally:
             self._worker = None
+
+    def _next_batch(self) -> list[tuple[Example, "asyncio.Future[T]"]]:
+        """The rows that wait longest, within the limits; one row at least."""
+        batch: list[tuple[Example, asyncio.Future[T]]] = []
+        n_characters = 0
+        while self._waiting and len(batch) < self._most:
+            example, own_characters, answer = self._waiting[0]
+            if batch and n_characters + own_characters > self._most_characters:
+                break
+            self._waiting.popleft()
+            if not answer.done():  # one that is done already was cancelled: its client has gone
+                batch.append((example, answer))
+                n_characters += own_characters
+        return batch
 
     async def _answer(self, batch: Sequence[tuple[Example, "asyncio.Future[T]"]]) -> None:
         if not batch:

@@ -16,10 +16,12 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from stillhouse.errors import StorageError, UserError
+from stillhouse.errors import StorageError
+from stillhouse.serving.connections import Connections
 
 MOST_BYTES = 2**14  # most bytes of a request's body: a choice is a few bytes
 HOST = "127.0.0.1"
+STOP_S = 1.5  # how long the page may take to end
 CHOICES = ("left", "right", "tie", "both bad")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -58,7 +60,10 @@ class BlindServer:
         Another name may be that of a web page, pointed at this machine by the page's owner (DNS rebinding).
         """
         has_token = hmac.compare_digest(request.match_info.get("token", "").encode(), self.token.encode())
-        own_names = {f"{name}:{request.url.port}" for name in (HOST, "localhost")}
+        try:
+            own_names = {f"{name}:{request.url.port}" for name in (HOST, "localhost")}
+        except ValueError:  # the Host header is no address
+            raise web.HTTPBadRequest from None
         own_origin = f"http://{request.host}"
         from_own_page = request.headers.get("Origin", own_origin) == own_origin
         if not has_token or request.host not in own_names or not from_own_page:
@@ -86,7 +91,7 @@ class BlindServer:
 
     async def _choose(self, request: web.Request) -> web.Response:
         try:
-            body = json.loads(await request.text())
+            body = json.loads(await request.read())  # as UTF-8, whatever charset the header names
             item, choice = body["item"], body["choice"]
         except (ValueError, KeyError, TypeError, RecursionError):
             # The body is not JSON, or not an object with the two fields.
@@ -125,22 +130,16 @@ async def serve_blind(
     where the port cannot be listened on, StorageError where a choice could not be kept.
     """
     server = BlindServer(session, page, secrets.token_urlsafe(24))
-    runner = web.AppRunner(server.app(), access_log=None, shutdown_timeout=2.0)
-    loop = asyncio.get_running_loop()
-    await runner.setup()
+    connections, loop = Connections(server.app()), asyncio.get_running_loop()
     try:
-        try:
-            await web.TCPSite(runner, HOST, port).start()
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UserError(f"cannot listen on {HOST} port {port} ({reason}); choose another --port") from None
+        bound_port = await connections.listen(HOST, port, remedy="choose another --port")
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.finished.set)
-        on_ready(f"http://{HOST}:{runner.addresses[0][1]}/{server.token}/")
+        on_ready(f"http://{HOST}:{bound_port}/{server.token}/")
         await server.finished.wait()
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-        await runner.cleanup()
+        await connections.stop(STOP_S)
     if server.failed is not None:
         raise server.failed

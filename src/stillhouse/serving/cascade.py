@@ -67,10 +67,15 @@ class CascadePredictor:
         pairs = zip(inputs, first, strict=True)
         return list(await asyncio.gather(*(self._settle(example, prediction) for example, prediction in pairs)))
 
-    async def drain(self) -> None:
-        """Wait for the audits under way."""
-        while self._audits:
-            await asyncio.gather(*self._audits)
+    async def drain(self, within_s: float | None = None) -> int:
+        """Wait for the audits under way, so long at most, and give up those that are not over. Returns how many."""
+        if self._audits:
+            await asyncio.wait(self._audits, timeout=within_s)
+        cut_off = [audit for audit in self._audits if not audit.done()]
+        for audit in cut_off:
+            audit.cancel()
+        await asyncio.gather(*cut_off, return_exceptions=True)
+        return len(cut_off)
 
     async def _settle(self, example: Example, first: Prediction) -> Prediction:
         if first.output is not None and first.confidence is not None and first.confidence >= self.threshold:

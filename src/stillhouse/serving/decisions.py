@@ -4,15 +4,18 @@ A request has one or more questions of type `choice`. Their choices are the stud
 among each input's own choices takes any. The instructions are not read, because a student knows one task.
 """
 
-from typing import Any, Literal
+from collections.abc import Hashable
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.records import Example
+from stillhouse.serving.bounds import MOST_CHOICES, MOST_MESSAGES, check_rows
 from stillhouse.serving.cascade import CascadePredictor
+from stillhouse.serving.errors import ApiError, Json
 from stillhouse.serving.inputs import checked_choices, example_of
 from stillhouse.serving.lanes import Answer, Lane
-from stillhouse.serving.wire import ApiError, Json, parse_body, usage_of
+from stillhouse.serving.wire import parse_body, usage_of
 
 
 class _Lenient(BaseModel):
@@ -22,13 +25,13 @@ class _Lenient(BaseModel):
 class _Part(_Lenient):
     type: str
     text: str | None = None
-    data: dict[str, Any] | list[dict[str, Any]] | None = None
+    data: dict[str, Any] | Annotated[list[dict[str, Any]], Field(fail_fast=True)] | None = None
 
 
 class _Message(_Lenient):
     type: str = "message"
     role: str | None = None
-    content: str | list[_Part] | None = None
+    content: str | Annotated[list[_Part], Field(fail_fast=True)] | None = None
 
 
 class _Choice(_Lenient):
@@ -40,14 +43,14 @@ class _Question(_Lenient):
     type: Literal["choice", "predicate", "score"]
     name: str | None = None
     instructions: Any = None
-    choices: list[_Choice] | None = Field(default=None, max_length=255)
+    choices: Annotated[list[_Choice], Field(fail_fast=True, max_length=MOST_CHOICES)] | None = None
 
 
 class DecisionBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     model: str
-    input: str | list[_Message]
-    questions: list[_Question] = Field(min_length=1, max_length=400)
+    input: str | Annotated[list[_Message], Field(fail_fast=True, max_length=MOST_MESSAGES)]
+    questions: Annotated[list[_Question], Field(fail_fast=True)] = Field(min_length=1, max_length=400)
     prompt_cache_key: str | None = None
     prompt_cache_options: Any = None
     safety_identifier: str | None = None
@@ -60,7 +63,10 @@ def parse_decision(raw: Any) -> DecisionBody:
 
 
 def decision_examples(lane: Lane, body: DecisionBody, row_id: str) -> list[Example]:
-    """One row per question. Raises ApiError (400) where the model has no probabilities for one of them."""
+    """One row per question; questions that are one row to the model share it, so that it is computed once.
+
+    Raises ApiError: 400 where the model has no probabilities for one of them, 413 where they are too much to read.
+    """
     if (
         isinstance(lane.predictor, CascadePredictor)
         or lane.generates
@@ -71,7 +77,8 @@ def decision_examples(lane: Lane, body: DecisionBody, row_id: str) -> list[Examp
             400, f"{lane.name} gives no probabilities of choices; ask it at /v1/chat/completions", param="model"
         )
     content = _content(body.input)
-    examples = []
+    rows: dict[Hashable, Example] = {}
+    examples, n_characters = [], 0
     for number, question in enumerate(body.questions):
         where = f"questions.{number}"
         if question.type != "choice":
@@ -79,7 +86,12 @@ def decision_examples(lane: Lane, body: DecisionBody, row_id: str) -> list[Examp
             raise ApiError(400, message, param=f"{where}.type")
         texts = [_text(choice.value) for choice in question.choices or ()]
         choices = checked_choices(lane, texts, f"{where}.choices")
-        examples.append(example_of(lane, f"{row_id}-{number}", content, choices))
+        same = None if lane.labels is not None else choices  # with labels of its own the model reads no choices
+        if same not in rows:
+            rows[same] = example_of(lane, f"{row_id}-{number}", content, choices)
+            n_characters += len(rows[same].text) + sum(map(len, choices))
+            check_rows(len(body.questions), n_characters)
+        examples.append(rows[same])
     return examples
 
 

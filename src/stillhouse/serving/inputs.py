@@ -9,14 +9,15 @@ A student knows one task, so the last user message alone is read: not the instru
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stillhouse.llm.prompted import CHOICES, input_of
 from stillhouse.records import Example
+from stillhouse.serving.bounds import MOST_CHOICE_CHARACTERS, check_choices, check_input, check_pairs
+from stillhouse.serving.errors import ApiError
 from stillhouse.serving.lanes import Lane
-from stillhouse.serving.wire import ApiError, ChatBody
+from stillhouse.serving.wire import ChatBody
 
 
 def chat_example(lane: Lane, body: ChatBody, row_id: str) -> Example:
@@ -33,6 +34,8 @@ def chat_example(lane: Lane, body: ChatBody, row_id: str) -> Example:
         content = "".join(part.text or "" for part in content)
     if content is None or not content.strip():
         raise ApiError(400, "the last message is empty; put the model's input there", param="messages")
+    # The choices below an input count as choices: an input at its own limit may have them.
+    check_input(lane.name, content, lane.most_characters and lane.most_characters + MOST_CHOICE_CHARACTERS)
     in_body = None if body.choices is None else checked_choices(lane, body.choices, "choices")
     text, in_message = _split_choices(lane, content)
     return example_of(lane, row_id, text, in_body or in_message)
@@ -44,8 +47,16 @@ def example_of(lane: Lane, row_id: str, content: str | Mapping[str, Any], choice
         how = 'extra_body={"choices": [...]}'
         message = f"{lane.name} picks among each input's own choices; give them, e.g. {how}"
         raise ApiError(400, message, param="choices")
+    check_choices(choices or ())
     row = Example(row_id, _fields(lane, content), choices=choices)
-    for text in (row.text, *(choices or ())):
+    try:
+        whole = row.text
+    except RecursionError:
+        raise ApiError(400, "the input is nested too deeply; send it flatter", param="input") from None
+    check_input(lane.name, whole, lane.most_characters)
+    if lane.needs_choices:
+        check_pairs(lane.name, whole, choices or ())
+    for text in (whole, *(choices or ())):
         try:
             text.encode()
         except UnicodeEncodeError:
@@ -109,7 +120,17 @@ def _object(text: str) -> dict[str, Any] | None:
 
 
 def _lines(text: str, names: Sequence[str]) -> dict[str, str] | None:
-    """`Example.text` read backwards: a value ends where the next name's line begins."""
-    pattern = "\n".join(rf"{re.escape(name)}: (.*{'?' if name != names[-1] else ''})" for name in names)
-    match = re.fullmatch(pattern, text, re.DOTALL)
-    return None if match is None else dict(zip(names, match.groups(), strict=True))
+    """`Example.text` read backwards: a value ends where the next name's line begins.
+
+    One pass over the text. Where a name's line is in it twice, the first one counts.
+    """
+    starts, end = [], 0
+    for number, name in enumerate(names):
+        mark = f"{name}: " if number == 0 else f"\n{name}: "
+        at = text.find(mark, end)
+        if at < 0 or (number == 0 and at > 0):
+            return None
+        end = at + len(mark)
+        starts.append((at, end))
+    ends = [*(at for at, _ in starts[1:]), len(text)]
+    return {name: text[start:end] for name, (_, start), end in zip(names, starts, ends, strict=True)}

@@ -6,6 +6,7 @@
 - Any other Predictor, such as a prompted model: each row is a call of its own, which mostly waits for the network.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
@@ -13,6 +14,7 @@ from typing import Protocol, runtime_checkable
 from stillhouse.llm.scripted import CHARACTERS_PER_TOKEN
 from stillhouse.records import Example, Prediction, Predictor, Usage
 from stillhouse.serving.batching import Batcher
+from stillhouse.serving.bounds import MOST_CHARACTERS, MOST_CHARACTERS_WAITING
 from stillhouse.serving.cascade import CascadePredictor
 from stillhouse.student.artifact import Student
 from stillhouse.task import Task
@@ -67,7 +69,10 @@ class OverloadedError(Exception):
 
 
 class Lane:
-    """One served model. `most_waiting` requests may be under way at once; the next is refused with OverloadedError."""
+    """One served model. `most_waiting` rows may be under way at once; the next is refused with OverloadedError.
+
+    So is a row that would make them too many characters together.
+    """
 
     def __init__(
         self, name: str, predictor: Predictor, *, most_waiting: int, most_per_batch: int, wait_s: float
@@ -80,7 +85,9 @@ class Lane:
         self.labels: tuple[str, ...] | None = labels if labels is not None or self.task is None else self.task.labels
         # The names of the input's fields; () where the student learned from plain texts, None where it is not known.
         self.input_fields: tuple[str, ...] | None = getattr(student, "input_fields", None)
-        self._student, self._most_waiting, self._under_way = student, most_waiting, 0
+        # A prompted model reads what its endpoint takes: only the body's size bounds its input.
+        self.most_characters = MOST_CHARACTERS if isinstance(student, Student | Generates) else None
+        self._student, self._most_waiting, self._under_way, self._characters = student, most_waiting, 0, 0
         self._ask = _way_to_ask(predictor, most_per_batch, wait_s)
 
     @property
@@ -94,19 +101,40 @@ class Lane:
 
     async def answer(self, example: Example) -> Answer:
         """Raises OverloadedError."""
-        if self._under_way >= self._most_waiting:
+        n_characters = len(example.text)
+        too_much = self._under_way > 0 and self._characters + n_characters > MOST_CHARACTERS_WAITING
+        if too_much or self._under_way >= self._most_waiting:
             raise OverloadedError
-        self._under_way += 1
+        self._under_way, self._characters = self._under_way + 1, self._characters + n_characters
         try:
             answer = await self._ask(example)
         finally:
-            self._under_way -= 1
+            self._under_way, self._characters = self._under_way - 1, self._characters - n_characters
         return replace(answer, usage=self._usage(example, answer))
 
-    async def drain(self) -> None:
-        """Wait for what goes on after the answers were given: a cascade's audits."""
-        if isinstance(self.predictor, CascadePredictor):
-            await self.predictor.drain()
+    async def answer_all(self, examples: Sequence[Example]) -> list[Answer]:
+        """One answer per row, in order; a row that is given twice is asked once.
+
+        Raises OverloadedError before anything is asked where they are more than may be under way. Where one row
+        fails, the others are given up.
+        """
+        different = {example.id: example for example in examples}
+        if self._under_way + len(different) > self._most_waiting:
+            raise OverloadedError
+        tasks = {id_: asyncio.create_task(self.answer(example)) for id_, example in different.items()}
+        try:
+            await asyncio.gather(*tasks.values())
+        finally:
+            for task in tasks.values():
+                task.cancel()
+        return [tasks[example.id].result() for example in examples]
+
+    async def drain(self, within_s: float) -> int:
+        """Wait for what goes on after the answers were given, a cascade's audits, and give up what is not over then.
+
+        Returns how many were given up.
+        """
+        return await self.predictor.drain(within_s) if isinstance(self.predictor, CascadePredictor) else 0
 
     def _usage(self, example: Example, answer: Answer) -> Usage:
         """The model's own counts; else its tokenizer's; else an estimate from the text's length.

@@ -16,6 +16,7 @@ from stillhouse.student import Student, load_student
 from stillhouse.task import Task, default_store, load_task
 
 CASCADE = "cascade.json"
+AUDITS_S = 10.0  # how long a cascade that is closed waits for the audits under way
 
 
 @asynccontextmanager
@@ -99,7 +100,7 @@ async def open_cascade(
             try:
                 yield cascade
             finally:
-                await cascade.drain()
+                await cascade.drain(AUDITS_S)
         finally:
             await teacher.close()
 

@@ -11,39 +11,18 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stillhouse.records import Usage
+from stillhouse.serving.bounds import MOST_CHOICES, MOST_MESSAGES
+from stillhouse.serving.errors import ApiError, Json
 from stillhouse.serving.lanes import Answer
 
 LEAST_LOGPROB = -9999.0  # the number that the API itself gives for "as good as impossible"
-Json = dict[str, Any]
+_MOST_QUOTED = 100  # characters of a name that is not known
 B = TypeVar("B", bound=BaseModel)
-
-
-class ApiError(Exception):
-    """An answer that is an error, in OpenAI's shape."""
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        param: str | None = None,
-        code: str | None = None,
-        retry_after_s: int | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
-        self.param, self.code, self.retry_after_s = param, code, retry_after_s
-
-    @property
-    def body(self) -> Json:
-        kinds = {401: "authentication_error", 429: "rate_limit_error"}
-        kind = kinds.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
 
 
 # Requests
@@ -64,7 +43,7 @@ class _Message(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True)
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[_Part] | None = None
+    content: str | Annotated[list[_Part], Field(fail_fast=True)] | None = None
 
 
 class _StreamOptions(BaseModel):
@@ -81,15 +60,15 @@ class ChatBody(_Body):
     """The body of POST /v1/chat/completions. `choices` are ours: the answers allowed for this input alone."""
 
     model: str
-    messages: list[_Message] = Field(min_length=1)
-    choices: list[str] | None = None
+    messages: Annotated[list[_Message], Field(fail_fast=True)] = Field(min_length=1, max_length=MOST_MESSAGES)
+    choices: Annotated[list[str], Field(fail_fast=True, max_length=MOST_CHOICES)] | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
-    stop: str | list[str] | None = None
+    stop: str | Annotated[list[str], Field(fail_fast=True)] | None = None
     response_format: _ResponseFormat | None = None
     # Fields that are refused where a client asks for more than a student can do.
     n: int | None = None
@@ -97,8 +76,8 @@ class ChatBody(_Body):
     tool_choice: Any = None
     functions: list[Any] | None = None
     function_call: Any = None
-    modalities: list[str] | None = None
-    logit_bias: dict[str, float] | None = None
+    modalities: Annotated[list[str], Field(fail_fast=True)] | None = None
+    logit_bias: dict[str, Any] | None = None
     audio: Any = None
     moderation: Any = None
     web_search_options: Any = None
@@ -149,16 +128,21 @@ def parse_body(kind: type[B], raw: Any) -> B:
     """A body of this kind. Raises ApiError (400) with the first thing that is wrong with it."""
     if not isinstance(raw, dict):
         raise ApiError(400, "the request's body must be a JSON object")
+    if unknown := next((key for key in raw if key not in kind.model_fields), None):  # before all of them are collected
+        param = unknown[:_MOST_QUOTED]
+        if not param.isprintable():
+            raise ApiError(400, "the body is wrong: a parameter's name holds what is no character; leave it out")
+        message = f"the parameter {param} is not known to this server; leave it out"
+        raise ApiError(400, message, param=param, code="unknown_parameter")
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         param = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "too_long":
+            message = f"{param} has more than the {problem['ctx']['max_length']:,} that are taken; send fewer"
+            raise ApiError(413, message, param=param, code="array_too_long") from None
         known = {
-            "extra_forbidden": (
-                f"the parameter {param} is not known to this server; leave it out",
-                "unknown_parameter",
-            ),
             "missing": (f"the parameter {param} is missing; give it", "missing_required_parameter"),
             "too_short": (f"{param} is empty; give at least one", "empty_array"),
         }

@@ -11,7 +11,8 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class LinearStudent:
         self.size_bytes = size_bytes(folder)
         self.temperature = float(header.settings["temperature"])
         self._weights, self._vectorizer = weights, _vectorizer(weights)
+        self._partners = _partners(weights.vocabulary) if self.labels is None else {}
 
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         return await asyncio.to_thread(self._predict, inputs)
@@ -63,7 +65,7 @@ class LinearStudent:
         answerable = [example for example in inputs if self.labels is not None or example.choices]
         if not answerable:
             return [no_choices(example) for example in inputs]
-        logits = _logits(answerable, self.labels, self._vectorizer, self._weights)
+        logits = _logits(answerable, self.labels, self._vectorizer, self._weights, self._partners)
         probabilities, raw = softmax(logits, self.temperature), softmax(logits)
         latency_s = time.perf_counter() - began
         scored = ((own, own_raw, None) for own, own_raw in zip(probabilities, raw, strict=True))
@@ -96,22 +98,55 @@ def features(fields: Sequence[str]) -> list[str]:
     return [f"{at}{gram}" for at, field in enumerate(fields) for gram in grams(field)]
 
 
+Partners = Mapping[str, frozenset[str]]  # of each word of choices: the words of inputs that it was learned with
+
+
 def pair_features(fields: Sequence[str], choice: str) -> list[str]:
     """The features of one (input, choice) pair: the choice's n-grams, and every pair of a word of each.
 
     The input's own n-grams are left out: they are the same for all choices of a row, so the softmax cancels them.
     """
-    choice_words = set(_WORD.findall(choice.lower()))
+    (document,) = _pairs_of_row(fields, (choice,))
+    return document
+
+
+def _pairs_of_row(fields: Sequence[str], choices: Sequence[str], partners: Partners | None = None) -> list[list[str]]:
+    """`pair_features` of each choice.
+
+    With `partners` only pairs that were learned are made. The others have no weight, and there are as many as words
+    of the input times words of the choices.
+    """
     input_words = {word for field in fields for word in _WORD.findall(field.lower())}
-    word_pairs = [f"x {of_input} {of_choice}" for of_input in sorted(input_words) for of_choice in sorted(choice_words)]
-    return [*(f"a{gram}" for gram in grams(choice)), *word_pairs]
+    met: dict[str, list[str]] = {}  # of each word of the choices: the input's words that make a feature with it
+    documents = []
+    for choice in choices:
+        choice_words = sorted(set(_WORD.findall(choice.lower())))
+        for word in choice_words:
+            if word not in met:
+                met[word] = sorted(input_words if partners is None else input_words & partners.get(word, frozenset()))
+        word_pairs = [f"x {of_input} {of_choice}" for of_choice in choice_words for of_input in met[of_choice]]
+        documents.append([*(f"a{gram}" for gram in grams(choice)), *word_pairs])
+    return documents
 
 
-def _documents(examples: Sequence[Example], labels: Sequence[str] | None) -> list[list[str]]:
+def _partners(vocabulary: Sequence[str]) -> Partners:
+    partners: defaultdict[str, set[str]] = defaultdict(set)
+    for feature in vocabulary:
+        if feature.startswith("x "):
+            _, of_input, of_choice = feature.split(" ")
+            partners[of_choice].add(of_input)
+    return {of_choice: frozenset(of_inputs) for of_choice, of_inputs in partners.items()}
+
+
+def _documents(
+    examples: Sequence[Example], labels: Sequence[str] | None, partners: Partners | None = None
+) -> list[list[str]]:
     """The features of every row, or of every (input, choice) pair, row after row."""
     if labels is not None:
         return [features(example.fields) for example in examples]
-    return [pair_features(example.fields, choice) for example in examples for choice in example.choices or ()]
+    return [
+        document for example in examples for document in _pairs_of_row(example.fields, example.choices or (), partners)
+    ]
 
 
 def _as_is(document: list[str]) -> list[str]:
@@ -124,9 +159,11 @@ def _vectorizer(weights: _Weights) -> Any:
     return vectorizer
 
 
-def _logits(examples: Sequence[Example], labels: Sequence[str] | None, vectorizer: Any, weights: _Weights) -> Logits:
+def _logits(
+    examples: Sequence[Example], labels: Sequence[str] | None, vectorizer: Any, weights: _Weights, partners: Partners
+) -> Logits:
     """(rows, labels), or (rows, most choices) filled with -inf."""
-    matrix = vectorizer.transform(_documents(examples, labels))
+    matrix = vectorizer.transform(_documents(examples, labels, partners))
     return _scores(matrix, examples, labels, weights.coefficients, weights.intercept)
 
 

@@ -40,10 +40,11 @@ from pydantic_core import to_json
 from stillhouse.errors import ModelNameError, StillhouseError
 from stillhouse.interop.pydantic_ai.filling import Refused, Schema, choices_of, fill
 from stillhouse.records import Predictor
+from stillhouse.serving.errors import ApiError
 from stillhouse.serving.inputs import chat_example
 from stillhouse.serving.lanes import Answer, Lane
 from stillhouse.serving.predictors import open_predictor
-from stillhouse.serving.wire import ApiError, CutAnswer, cut, ours, parse_chat
+from stillhouse.serving.wire import CutAnswer, cut, ours, parse_chat
 from stillhouse.task import Output
 
 SYSTEM = "stillhouse"

@@ -1,0 +1,63 @@
+"""How much one request may ask for, by what the work costs: characters of rows and choices, rows, messages, objects.
+
+A body's bytes say little: 400 questions over one input cost 400 inputs, and three bytes are one more object. Who asks
+for more gets a 413 with a sentence before any of the work is done.
+"""
+
+from collections.abc import Sequence
+
+from stillhouse.serving.errors import ApiError
+
+MOST_CHARACTERS = 100_000  # of a row that a student reads: 15 times what the longest encoder reads
+MOST_CHARACTERS_ASKED = 400_000  # of all the different rows of one request
+MOST_CHARACTERS_WAITING = 8_000_000  # of all the rows that one model has under way
+MOST_CHARACTERS_PER_BATCH = 100_000
+MOST_CHARACTERS_OF_PAIRS = 1_000_000  # of a row once per choice, as students that score (input, choice) pairs read it
+MOST_CHOICES = 255  # of a row, as the API itself has it for decisions
+MOST_CHOICE_CHARACTERS = 20_000  # of all choices of a row
+MOST_MESSAGES = 2048
+MOST_OBJECTS = 100_000  # objects and lists in one body
+
+
+def check_input(model: str, text: str, most: int | None) -> None:
+    """Raises ApiError (413) for an input of more characters than this model is given."""
+    if most is not None and len(text) > most:
+        message = f"the input has {len(text):,} characters and {model} reads at most {most:,}; send a shorter input"
+        raise ApiError(413, message, code="input_too_long")
+
+
+def check_choices(choices: Sequence[str]) -> None:
+    """Raises ApiError (413) for more choices than one row can have."""
+    if len(choices) > MOST_CHOICES:
+        message = f"there are {len(choices):,} choices, and at most {MOST_CHOICES} are taken; give fewer"
+        raise ApiError(413, message, param="choices", code="too_many_choices")
+    if (n := sum(map(len, choices))) > MOST_CHOICE_CHARACTERS:
+        message = f"the choices have {n:,} characters, and at most {MOST_CHOICE_CHARACTERS:,} are taken; shorten them"
+        raise ApiError(413, message, param="choices", code="choices_too_long")
+
+
+def check_pairs(model: str, text: str, choices: Sequence[str]) -> None:
+    """Raises ApiError (413) for an input that a model would read too often, once per choice."""
+    if (n := len(text) * len(choices)) > MOST_CHARACTERS_OF_PAIRS:
+        message = (
+            f"{model} reads the input once per choice, {n:,} characters, and at most {MOST_CHARACTERS_OF_PAIRS:,} "
+            "are read for one row; give fewer choices or a shorter input"
+        )
+        raise ApiError(413, message, param="choices", code="request_too_large")
+
+
+def check_rows(n_rows: int, n_characters: int) -> None:
+    """Raises ApiError (413) for a request whose different rows are too much text together."""
+    if n_characters > MOST_CHARACTERS_ASKED:
+        message = (
+            f"{n_rows} different questions over this input are {n_characters:,} characters to read, and at most "
+            f"{MOST_CHARACTERS_ASKED:,} are read for one request; ask fewer questions at once or send a shorter input"
+        )
+        raise ApiError(413, message, param="questions", code="request_too_large")
+
+
+def check_objects(raw: bytes) -> None:
+    """Raises ApiError (413) for a body that would become very many objects. Brackets in its texts count too."""
+    if (n := raw.count(b"{") + raw.count(b"[")) > MOST_OBJECTS:
+        message = f"the body has {n:,} opening brackets, and at most {MOST_OBJECTS:,} are read; send a smaller body"
+        raise ApiError(413, message, code="body_too_large")
