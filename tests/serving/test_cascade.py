@@ -1,12 +1,18 @@
 """The cascade: who answers, what it costs, that a failing teacher is never papered over, and the audit of what was kept."""
 
 import json
+from dataclasses import replace
 
+import aiohttp
 import pytest
 
-from stillhouse.errors import BudgetError, CannotTellError, UserError
+from stillhouse.errors import BudgetError, CannotTellError, StorageError, UserError
 from stillhouse.evaluation.proportions import clopper_pearson
-from stillhouse.records import Example, Prediction, Predictor
+from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.metered import MeteredModel
+from stillhouse.llm.prompted import PromptedPredictor
+from stillhouse.llm.request import Completion
+from stillhouse.records import Example, Prediction, Predictor, Usage
 from stillhouse.serving.cascade import CascadePredictor, agreement
 from stillhouse.student.artifact import Student
 from stillhouse.task import Task
@@ -190,3 +196,72 @@ def test_a_file_that_is_no_audit_is_named(tmp_path, content):
         (tmp_path / "audit.jsonl").write_text(content)
     with pytest.raises(UserError, match=r"audit\.jsonl"):
         agreement(tmp_path / "audit.jsonl")
+
+
+# A store that cannot keep what was paid for
+
+
+class Full:
+    """A store on a full disk."""
+
+    asked = 0
+
+    def get(self, hash_):
+        return None
+
+    def known(self, hashes):
+        return set()
+
+    async def put(self, row):
+        raise StorageError("/data/store.db: the disk is full; free some space")
+
+
+async def test_on_a_full_disk_the_paid_answer_is_given_and_marked(start, caplog):
+    calls = []
+
+    async def call(request, example):
+        calls.append(request)
+        return Completion("odd", usage=Usage(5, 1))
+
+    model = MeteredModel("m", call, Full(), Ledger(None), price_in=1.0, price_out=1.0)
+    made = cascade(PromptedPredictor(model, TASK))
+    body = {"model": "c", "messages": [{"role": "user", "content": "13"}]}
+    async with start({"c": made}) as url, aiohttp.ClientSession() as session:
+        async with session.get(url.removesuffix("v1") + "health") as response:
+            assert await response.json() == {"status": "ok"}
+        for stream in (False, True):
+            async with session.post(f"{url}/chat/completions", json=body | {"stream": stream}) as response:
+                assert (response.status, response.headers["Stillhouse-Unstored"]) == (200, "true")
+                assert "odd" in await response.text()
+        body["messages"][0]["content"] = "90"
+        async with session.post(f"{url}/chat/completions", json=body) as response:
+            assert response.status == 200 and "Stillhouse-Unstored" not in response.headers
+        async with session.get(url.removesuffix("v1") + "health") as response:
+            told = await response.json()
+        assert (told["status"], told["unstored_answers"]) == ("degraded", {"c": 2}) and "/data" not in str(told)
+    assert len(calls) == 2 and caplog.text.count("the disk is full") == 1
+    with pytest.raises(StorageError):  # elsewhere what cannot be kept stops the work
+        await PromptedPredictor(model, TASK).predict(rows("13"))
+
+
+async def test_of_several_samples_one_that_is_not_kept_marks_the_answer():
+    async def call(request, example):
+        return Completion("odd", usage=Usage(5, 1))
+
+    task = replace(TASK, teacher=TASK.teacher.model_copy(update={"samples": 3, "temperature": 0.7}))
+    model = MeteredModel("m", call, Full(), Ledger(None))
+    (answer,) = await cascade(PromptedPredictor(model, task)).predict(rows("13"))
+    assert answer.output == "odd" and answer.is_unstored
+
+
+async def test_a_store_that_cannot_be_read_fails_the_row_without_its_path(caplog):
+    class Gone(Full):
+        def get(self, hash_):
+            raise StorageError("/data/store.db: not a database; restore it")
+
+        def known(self, hashes):
+            raise StorageError("/data/store.db: not a database; restore it")
+
+    model = MeteredModel("m", None, Gone(), Ledger(None))
+    (answer,) = await cascade(PromptedPredictor(model, TASK)).predict(rows("13"))
+    assert answer.output is None and "/data" not in answer.error and "/data" in caplog.text

@@ -10,10 +10,11 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from stillhouse.errors import StorageError
 from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Budget, worst_case_input_tokens
 from stillhouse.llm.prices import GivenPrices, Price, call_cost, known_price
-from stillhouse.llm.request import Completion, Request, ToolCall, text_listener
+from stillhouse.llm.request import Completion, Request, ToolCall, text_listener, unstored_listener
 from stillhouse.records import Example
 from stillhouse.store import Store, StoredCompletion
 
@@ -152,9 +153,20 @@ class MeteredModel:
             if paid:  # an answer that was not paid for is not stored, so that it is asked again next time
                 self.n_live, self.live_usd = self.n_live + 1, self.live_usd + (cost_usd or 0.0)
                 # The row is committed even if this task is cancelled meanwhile.
-                await self._store.put(_to_stored(request, completion, created))
+                completion = await self._kept(request, completion, created)
         finally:
             await self.ledger.settle(reserved, cost_usd, paid=paid)
+        return completion
+
+    async def _kept(self, request: Request, completion: Completion, created: str) -> Completion:
+        """The completion, committed; or marked where it could not be, and somebody takes it all the same."""
+        try:
+            await self._store.put(_to_stored(request, completion, created))
+        except StorageError as error:
+            if (told := unstored_listener.get()) is None:
+                raise
+            told(error)
+            return replace(completion, is_unstored=True)
         return completion
 
     def price_for(self, request: Request) -> Price | None:

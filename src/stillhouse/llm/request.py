@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
+from stillhouse.errors import StorageError
 from stillhouse.records import Example, Usage
 
 # The encoder is made once: making one takes longer than using it.
@@ -82,11 +83,18 @@ class Completion:
     created: str | None = None  # when the request was answered, ISO 8601, UTC
     status: int | None = None  # the HTTP status, where the endpoint refused this one request; None: no refusal
     from_store: bool = False  # True where the answer was in the store, paid for earlier
+    is_unstored: bool = False  # it was paid for, and the store could not keep it
 
 
 # A function that hears a model's text while it is being written; None: nobody listens, and nothing is streamed. Text
 # from the store is told in one piece.
 text_listener: ContextVar[Callable[[str], None] | None] = ContextVar("stillhouse_text_listener", default=None)
+
+# Who is told that an answer which was paid for could not be stored, and takes it all the same; None: nobody, and the
+# answer is lost with the error.
+unstored_listener: ContextVar[Callable[[StorageError], None] | None] = ContextVar(
+    "stillhouse_unstored_listener", default=None
+)
 
 # Called with 1 when a call begins to wait for its next try, and with -1 when it goes on. Whoever bounds the calls under
 # way may start another one meanwhile.

@@ -130,6 +130,7 @@ def _answered(reply: ParsedReply, completion: Completion) -> tuple[Prediction, P
         source="teacher",
         rationale=reply.rationale,
         error=reply.error,
+        is_unstored=completion.is_unstored,
     )
     return prediction, reply, completion
 
@@ -169,6 +170,7 @@ def _together(completions: Sequence[Completion], *, text: Completion) -> Complet
         cost_usd=None if None in costs else sum(cost for cost in costs if cost is not None),
         price_snapshot=" + ".join(snapshots) or None,
         latency_s=None if None in latencies else sum(latency for latency in latencies if latency is not None),
+        is_unstored=any(completion.is_unstored for completion in completions),
         from_store=all(completion.from_store for completion in completions),
         created=max((completion.created for completion in completions if completion.created), default=None),
     )

@@ -4,7 +4,7 @@ An app changes its base URL and its model's name, and nothing else. Served are:
 - POST /v1/chat/completions, also streamed, also with `logprobs`
 - POST /v1/decisions
 - GET /v1/models and GET /v1/models/NAME
-- GET /health
+- GET /health and GET /openapi.json
 
 No page of another site can call it: a body must be declared as JSON, no CORS header is ever sent, and without a key
 only requests to a loopback name are answered. Questions and answers are not logged.
@@ -34,6 +34,7 @@ from stillhouse.serving.decisions import DecisionBody, decision, decision_exampl
 from stillhouse.serving.errors import ApiError
 from stillhouse.serving.inputs import chat_example
 from stillhouse.serving.lanes import Answer, Lane, OverloadedError
+from stillhouse.serving.openapi import description
 from stillhouse.serving.wire import (
     ChatBody,
     chunks,
@@ -49,11 +50,12 @@ from stillhouse.serving.wire import (
 MOST_BYTES = 4 * 2**20  # most bytes of a request's body: more text than any student reads
 DRAIN_S = 30.0  # how long a server that stops waits for the requests under way
 # The served paths, as an error lists them.
-SERVED = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /health"
+SERVED = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /health, GET /openapi.json"
 BODY_S = 30.0  # for a body to arrive in
 LARGE_BODY = 256 * 2**10  # bytes; one that is larger is read beside few others and taken apart off the event loop
 LARGE_AT_ONCE = 8  # so many large bodies are held in memory
 SWITCH_S = 0.001  # how long Python lets one thread run before another gets its turn
+UNSTORED = "Stillhouse-Unstored"  # the header of an answer that was paid for and that the store could not keep
 KEY_VARIABLE = "STILLHOUSE_SERVE_KEY"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _T = TypeVar("_T")
@@ -89,6 +91,7 @@ def make_app(
     server = _Server(lanes, key)
     app = web.Application(client_max_size=MOST_BYTES, middlewares=[server.errors, server.authorise])
     app.router.add_get("/health", server.health)
+    app.router.add_get("/openapi.json", server.openapi)
     app.router.add_get("/v1/models", server.list_models)
     app.router.add_get("/v1/models/{name:.+}", server.show_model)
     app.router.add_post("/v1/chat/completions", server.chat)
@@ -220,7 +223,14 @@ class _Server:
     # The calls
 
     async def health(self, _: web.Request) -> web.Response:
+        n_unstored = {name: lane.n_unstored for name, lane in self._lanes.items() if lane.n_unstored}
+        if n_unstored:
+            why = "answers of the teacher were given and not kept, so that they are paid again; free disk space"
+            return web.json_response({"status": "degraded", "unstored_answers": n_unstored, "reason": why}, dumps=dumps)
         return web.json_response({"status": "ok"})
+
+    async def openapi(self, _: web.Request) -> web.Response:
+        return web.json_response(description(needs_key=self._key is not None), dumps=dumps)
 
     async def list_models(self, _: web.Request) -> web.Response:
         return web.json_response(
@@ -245,10 +255,12 @@ class _Server:
         if body.wants_json and not _is_json(reply.text):
             raise ApiError(422, f"{lane.name}: the answer is not valid JSON", code="no_answer")
         logprobs = logprobs_of(reply, answer.scores, body.top_logprobs or 0) if body.logprobs else None
+        headers = {UNSTORED: "true"} if answer.is_unstored else {}
         if not body.stream:
-            return web.json_response(completion(reply_id, created, lane.name, answer, reply, logprobs), dumps=dumps)
+            told = completion(reply_id, created, lane.name, answer, reply, logprobs)
+            return web.json_response(told, headers=headers, dumps=dumps)
         response = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+            headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache", **headers}
         )
         events = chunks(reply_id, created, lane.name, answer, reply, logprobs, include_usage=body.includes_usage)
         with contextlib.suppress(ConnectionResetError):  # the client has gone

@@ -15,8 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stillhouse.errors import CannotTellError, StillhouseError, UserError
+from stillhouse.errors import CannotTellError, StillhouseError, StorageError, UserError
 from stillhouse.jsonl import numbered_lines
+from stillhouse.llm.request import unstored_listener
 from stillhouse.records import Estimate, Example, Prediction, Predictor
 from stillhouse.runs import storage_errors
 from stillhouse.student.artifact import Student
@@ -56,6 +57,7 @@ class CascadePredictor:
         self.audit, self.audit_share = audit, audit_share
         self._draws = random.Random(seed)
         # Tasks under way are kept here, because the event loop holds them weakly.
+        self.n_unstored = 0  # answers of the teacher that were paid for and given, and that its store could not keep
         self._audits: set[asyncio.Task[None]] = set()
 
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
@@ -90,13 +92,25 @@ class CascadePredictor:
 
     async def _ask_teacher(self, example: Example) -> Prediction:
         """The teacher's answer to one row. If it fails (a spent budget, a refused key), this row alone fails."""
+        told = unstored_listener.set(self._note_unstored)
         try:
             (prediction,) = await self.teacher.predict([example])
+        except StorageError as error:  # before the call was made; its words name a path, which is no client's concern
+            _log.error("the teacher's store: %s", error)
+            return Prediction(None, error="the teacher failed: its store cannot be used; the server's log says why")
         except StillhouseError as error:
             return Prediction(None, error=f"the teacher failed: {error}")
+        finally:
+            unstored_listener.reset(told)
         if prediction.output is None and prediction.error is None:
             return replace(prediction, error="the teacher gave no answer")
         return prediction
+
+    def _note_unstored(self, error: StorageError) -> None:
+        """The answer is given, as it was paid for. The log says it once; `n_unstored` counts on."""
+        self.n_unstored += 1
+        if self.n_unstored == 1:
+            _log.error("%s: answers that were paid for are given, and not kept (%s)", self.name, error)
 
     async def _audit(self, path: Path, example: Example, first: Prediction) -> None:
         second = await self._ask_teacher(example)

@@ -62,6 +62,7 @@ class Answer:
     tokens: tuple[tuple[str, float], ...] | None = None  # (token, log-probability) for each token of the answer
     ended: bool = True
     usage: Usage | None = None
+    is_unstored: bool = False  # the teacher was paid for it, and its store could not keep it
 
 
 class OverloadedError(Exception):
@@ -93,6 +94,11 @@ class Lane:
     @property
     def generates(self) -> bool:
         return isinstance(self._student, Generates)
+
+    @property
+    def n_unstored(self) -> int:
+        """Answers that were paid for and given, and that the store could not keep."""
+        return self.predictor.n_unstored if isinstance(self.predictor, CascadePredictor) else 0
 
     @property
     def needs_choices(self) -> bool:
@@ -199,6 +205,7 @@ def _answer(prediction: Prediction) -> Answer:
         cost_usd=prediction.cost_usd,
         scores=prediction.scores,
         usage=prediction.usage,
+        is_unstored=prediction.is_unstored,
     )
 
 
