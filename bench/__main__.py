@@ -6,7 +6,18 @@ import sys
 import time
 from pathlib import Path
 
-NAMES = ("label", "label_memory", "unknown_limits", "filters", "flow", "crash", "verdict", "gate_size", "cascade")
+NAMES = (
+    "label",
+    "label_memory",
+    "unknown_limits",
+    "filters",
+    "flow",
+    "crash",
+    "verdict",
+    "gate_size",
+    "cascade",
+    "load",
+)
 
 for name in sys.argv[1:] or NAMES:
     if name not in NAMES:

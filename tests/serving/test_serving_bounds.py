@@ -73,7 +73,7 @@ async def test_equal_questions_are_computed_once(start):
             "are read for one request",
         ),
         ("/chat/completions", {"messages": [{"role": "user", "content": "a " * 1_900_000}]}, "reads at most"),
-        ("/chat/completions", {"messages": [{"role": "user", "content": '{"a": [' + "1," * 1_900_000}]}, "characters"),
+        ("/chat/completions", {"messages": [{"role": "user", "content": '{"a": [' + "a" * 1_900_000}]}, "characters"),
         ("/chat/completions", {"messages": [{"role": "user", "content": "x"}] * 5000}, "than the 2,048 that are taken"),
         (
             "/chat/completions",
@@ -105,12 +105,19 @@ async def test_a_request_that_costs_too_much_is_refused_before_any_work(start, p
         assert counts.asked == []
 
 
-async def test_a_million_empty_messages_are_refused_before_they_become_objects(start, monkeypatch):
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model": "counts", "messages": [' + b"{}," * 1_000_000 + b"{}]}",
+        b"{" + b",".join(b'"p%d":1' % i for i in range(200_000)) + b"}",
+        b'{"stop": [' + b"1," * 1_000_000 + b"1]}",
+    ],
+)
+async def test_a_million_values_are_refused_before_they_become_objects(start, monkeypatch, body):
     monkeypatch.setattr(app, "_json", lambda raw: pytest.fail("it was taken apart"))
     async with start({"counts": Counts()}) as url:
-        body = b'{"model": "counts", "messages": [' + b"{}," * 1_000_000 + b"{}]}"
         status, reply = await post(url, "/chat/completions", body)
-        assert status == 413 and "opening brackets" in reply["error"]["message"]
+        assert status == 413 and "brackets, colons and commas" in reply["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from aiohttp import web
 
 from stillhouse.errors import BudgetError, TeacherError, UserError
 from stillhouse.records import Example, Predictor
-from stillhouse.serving.bounds import check_objects
+from stillhouse.serving.bounds import check_parts
 from stillhouse.serving.connections import Connections, host_of
 from stillhouse.serving.decisions import DecisionBody, decision, decision_examples, parse_decision
 from stillhouse.serving.errors import ApiError
@@ -299,7 +299,7 @@ class _Server:
                     raw = await request.read()
             except TimeoutError:
                 raise ApiError(408, f"the body took longer than {BODY_S:g} s to arrive; send it again") from None
-            check_objects(raw)
+            check_parts(raw)
             if len(raw) <= LARGE_BODY:
                 return read(raw)
             async with self._one_large:
