@@ -7,7 +7,6 @@ from stillhouse.flow.tools.sql_postgres import PostgresReader
 from stillhouse.flow.tools.sql_postgres_resolved import resolved
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'psycopg[binary]'")
-pytestmark = pytest.mark.slow  # a server is started
 
 TRAPS = """
 CREATE TABLE cust (id int PRIMARY KEY, name text, born date);
@@ -132,6 +131,7 @@ def test_the_catalogue_is_a_wall_of_its_own(traps, query):
     assert hits(traps) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "query",
     [
