@@ -66,7 +66,7 @@ _KEYWORDS = """
 """
 _SYNTAX = frozenset(_KEYWORDS.split())
 _SPOKEN = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
-# The database's own tables, by how their names begin: files, sessions, passwords.
+# Prefixes of the names of the database's own tables, which hold files, sessions and passwords.
 _OWN_TABLES = {"sqlite": ("pragma_", "sqlite_", "dbstat"), "postgres": ("pg_",)}
 
 
