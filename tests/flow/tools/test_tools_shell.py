@@ -11,6 +11,8 @@ import pytest
 
 from stillhouse.errors import UserError
 from stillhouse.flow.tools import ToolError, shell
+from stillhouse.flow.tools.shell_seccomp import seccomp_filter
+from stillhouse.flow.tools.shell_workspace import Workspace
 
 REMEDY = "install bubblewrap, or write shell(workspace=..., unsandboxed=True) if a model may do on this machine whatever you may"
 
@@ -23,7 +25,7 @@ def sandboxed(tmp_path):
         folder = tmp_path / "work"
         folder.mkdir(exist_ok=True)
         try:
-            return shell(workspace=folder, **options)
+            return shell(workspace=folder, as_root=True, **options)
         except UserError as error:
             pytest.skip(str(error))
 
@@ -66,7 +68,7 @@ async def refusal(called, command):
 def test_without_bubblewrap_it_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError) as found:
-        shell(workspace=tmp_path)
+        shell(workspace=tmp_path, as_root=True)
     assert str(found.value) == f"there is no sandbox for shell: bwrap is not installed; {REMEDY}"
 
 
@@ -79,7 +81,7 @@ def test_where_bubblewrap_cannot_make_a_sandbox_it_is_refused(tmp_path, monkeypa
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError) as found:
-        shell(workspace=tmp_path)
+        shell(workspace=tmp_path, as_root=True)
     assert str(found.value) == (
         "there is no sandbox for shell: bwrap cannot make one here (bwrap: No permissions to create new namespace); let it use user namespaces, "
         "or write shell(workspace=..., unsandboxed=True) if a model may do on this machine whatever you may"
@@ -99,7 +101,7 @@ def test_a_workspace_has_to_be_a_folder_of_its_own(tmp_path):
 
 async def test_what_was_switched_on_by_name_runs_with_a_cleared_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    called = shell(workspace=tmp_path, unsandboxed=True)
+    called = shell(workspace=tmp_path, unsandboxed=True, as_root=True)
     assert called.description.startswith(f"Run a shell command in the folder {tmp_path}. At most 60 s.")
     assert await run(called, "echo hello > note; cat note; pwd") == f"hello\n{tmp_path}"
     assert "sk-secret" not in await run(called, "env")
@@ -109,7 +111,7 @@ async def test_what_was_switched_on_by_name_runs_with_a_cleared_environment(tmp_
 
 
 async def test_a_long_output_keeps_its_two_ends(tmp_path):
-    called = shell(workspace=tmp_path, unsandboxed=True, max_chars=20)
+    called = shell(workspace=tmp_path, unsandboxed=True, as_root=True, max_chars=20)
     assert await run(called, "printf %s 01234567890123456789") == "01234567890123456789"
     assert (
         await run(called, "seq 100000") == "1\n2\n3\n4\n5\n\n[cut: 588,875 of 588,895 bytes are left out]\n99\n100000"
@@ -120,7 +122,7 @@ async def test_a_long_output_keeps_its_two_ends(tmp_path):
 
 
 async def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path):
-    called = shell(workspace=tmp_path, unsandboxed=True, timeout_s=0.5)
+    called = shell(workspace=tmp_path, unsandboxed=True, as_root=True, timeout_s=0.5)
     assert await refusal(called, "echo began; sleep 1000 & echo $! > child; sleep 1000") == (
         "the command took longer than 0.5 s and was ended; it had written 'began'"
     )
@@ -128,11 +130,11 @@ async def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path):
 
 
 async def test_what_stays_behind_does_not_keep_the_answer(tmp_path):
-    assert await run(shell(workspace=tmp_path, unsandboxed=True), "sleep 1000 & echo done") == "done"
+    assert await run(shell(workspace=tmp_path, unsandboxed=True, as_root=True), "sleep 1000 & echo done") == "done"
 
 
 async def test_cancelling_ends_the_command(tmp_path):
-    called = shell(workspace=tmp_path, unsandboxed=True)
+    called = shell(workspace=tmp_path, unsandboxed=True, as_root=True)
     task = asyncio.create_task(run(called, "echo $$ > pid; exec sleep 1000"))
     await asyncio.to_thread(number_in, tmp_path / "pid")
     task.cancel()
@@ -152,11 +154,11 @@ async def test_cancelling_ends_the_command(tmp_path):
     ],
 )
 async def test_commands_that_no_shell_takes_are_refused(tmp_path, command, sentence):
-    assert await refusal(shell(workspace=tmp_path, unsandboxed=True), command) == sentence
+    assert await refusal(shell(workspace=tmp_path, unsandboxed=True, as_root=True), command) == sentence
 
 
 async def test_output_in_any_encoding_is_shown_as_far_as_it_is_text(tmp_path):
-    called = shell(workspace=tmp_path, unsandboxed=True)
+    called = shell(workspace=tmp_path, unsandboxed=True, as_root=True)
     assert await run(called, "printf 'Évora \\377'; echo 日本") == "Évora \ufffd日本"
 
 
@@ -208,3 +210,114 @@ async def test_the_sandbox_gives_no_privileges(sandboxed):
     assert await run(called, "grep CapEff /proc/self/status") == "CapEff:\t0000000000000000"
     assert "[exit code" in await run(called, "mount -t tmpfs none /workspace")
     assert await run(called, "kill -9 1; echo alive") == "alive"
+
+
+def test_as_root_nothing_runs_without_a_word_that_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for options in ({}, {"unsandboxed": True}):
+        with pytest.raises(UserError) as found:
+            shell(workspace=tmp_path, **options)
+        assert str(found.value) == (
+            "shell would run a model's commands as root; run Stillhouse as another user, "
+            "or write shell(workspace=..., as_root=True)"
+        )
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    shell(workspace=tmp_path, unsandboxed=True)
+
+
+PYTHON = "/usr/bin/python3"
+SETS_BITS = [
+    "chmod 4755 copied",
+    "chmod 2755 copied",
+    "chmod u+s copied",
+    "install -m 6755 /bin/true made",
+    "mkdir -m 2755 made",
+    f"{PYTHON} -c \"import os; os.fchmod(os.open('copied', 0), 0o4755)\"",
+    f"{PYTHON} -c \"import os; os.open('made', os.O_CREAT | os.O_WRONLY, 0o4755)\"",
+    f"{PYTHON} -c \"import os; os.mknod('made', 0o104755)\"",
+    f"{PYTHON} -c \"import ctypes; assert not ctypes.CDLL(None).syscall(85, b'made', 0o4755) < 0\"",
+    f"{PYTHON} -c \"import ctypes; assert not ctypes.CDLL(None).syscall(452, -100, b'copied', 0o4755, 0) < 0\"",
+]
+
+
+@pytest.mark.parametrize("command", SETS_BITS)
+async def test_the_kernel_refuses_setuid_and_setgid_bits(sandboxed, tmp_path, monkeypatch, command):
+    """The filter by itself: nobody cleans up."""
+    called = sandboxed()
+    monkeypatch.setattr(Workspace, "clean", lambda self, before: [])
+    assert "[exit code" in await run(called, f"cp /bin/true copied && {command}")
+    for path in (tmp_path / "work").iterdir():
+        assert not path.stat().st_mode & 0o6000
+
+
+async def test_files_lose_setuid_bits_and_links_outside_after_every_command(sandboxed, tmp_path, monkeypatch):
+    """The cleaning by itself: what the filter lets through, or somebody put there meanwhile."""
+    work, outside = tmp_path / "work", tmp_path / "secret"
+    work.mkdir()
+    outside.write_text("beside the workspace")
+    (work / "own").symlink_to(outside)
+    called = sandboxed()
+    (work / "deep").mkdir()
+    for name, mode in (("a", 0o4755), ("deep/b", 0o2711), ("c", 0o6000)):
+        (work / name).write_text("x")
+        (work / name).chmod(mode)
+    commands = "ln -s /etc/passwd out; ln -s ../../secret deep/up; ln -s a in; ln -s deep/../../secret by; ln -s out on"
+    assert await run(called, commands) == (
+        "(no output)\n[3 setuid or setgid file(s) lost that bit]\n[4 link(s) to outside the folder were removed]"
+    )
+    assert sorted(path.name for path in work.rglob("*") if path.is_symlink()) == ["in", "own"]
+    assert [(work / name).stat().st_mode & 0o7777 for name in ("a", "deep/b", "c")] == [0o755, 0o711, 0]
+    assert outside.read_text() == "beside the workspace"
+    with pytest.raises(ToolError):
+        await run(sandboxed(timeout_s=0.5), "ln -s / out; sleep 100")
+    assert not (work / "out").is_symlink()
+
+
+@pytest.mark.parametrize("family", [40, 38, 17])
+async def test_the_sandbox_makes_only_the_usual_sockets(sandboxed, family):
+    """40: AF_VSOCK, which reaches the host of a virtual machine; 38: the kernel's ciphers; 17: raw packets."""
+    made = f'{PYTHON} -c "import socket; socket.socket({family}, 1 if {family} == 40 else 5 if {family} == 38 else 2)"'
+    assert "Address family not supported" in await run(sandboxed(), made)
+    usual = f'{PYTHON} -c "import socket; socket.socketpair(); [socket.socket(f) for f in (1, 2, 10)]; print(1)"'
+    assert await run(sandboxed(), usual) == "1"
+
+
+async def test_the_sandbox_makes_no_user_namespaces(sandboxed):
+    assert "Operation not permitted" in await run(sandboxed(), "unshare -Ur true")
+    assert await run(sandboxed(), f"{PYTHON} -c 'import threading; threading.Thread(target=print).start()'") == (
+        "(no output)"
+    )
+
+
+async def test_the_folder_holds_no_more_than_its_quota(sandboxed, tmp_path):
+    called, work = sandboxed(total_mb=4, file_mb=2), tmp_path / "work"
+    (work / "old").write_bytes(b"x" * 2**20)
+    told = await run(called, "for i in 1 2 3 4 5 6; do fallocate -l 1500000 f$i; done; true")
+    assert "[more than the folder's 4 MB were written: " in told
+    assert (work / "old").exists()
+    assert sum(path.stat().st_blocks * 512 for path in work.iterdir()) <= 4 * 2**20
+    many = await run(called, "mkdir many; cd many; seq 5000 | xargs touch; cd ..; echo done")
+    assert "file(s) were removed]" in many
+    assert len(list((work / "many").iterdir())) < 1_024
+    assert "written" not in await run(called, "rm -r many f*; echo ok > note; cat note")
+
+
+async def test_a_command_that_goes_on_writing_is_ended(sandboxed):
+    endless = "i=0; while :; do i=$((i+1)); head -c 1000000 /dev/zero > f$i; done"
+    assert "[ended: it wrote more than the folder may hold]" in await run(sandboxed(total_mb=4), endless)
+
+
+async def test_what_is_over_the_quota_already_can_only_be_made_less(sandboxed, tmp_path):
+    called, work = sandboxed(total_mb=1), tmp_path / "work"
+    (work / "old").write_bytes(b"x" * 2**21)
+    assert "[the folder is full (2 MB of 1 MB): delete something]" in await run(called, "echo more > new")
+    assert await run(called, "rm old") == "(no output)"
+    assert await run(called, "echo x > new; cat new") == "x"
+
+
+def test_on_a_processor_whose_calls_are_not_known_there_is_no_sandbox(tmp_path, monkeypatch):
+    assert seccomp_filter("vax") is None
+    assert seccomp_filter("aarch64")
+    monkeypatch.setattr("platform.machine", lambda: "vax")
+    with pytest.raises(UserError, match="the system calls of vax are not known here"):
+        shell(workspace=tmp_path, as_root=True)

@@ -1,12 +1,16 @@
 """The `sql` tool on SQLite: its answers, and the second wall on its own, which holds whatever query gets past the first."""
 
+import json
 import math
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
 from stillhouse.errors import UserError
-from stillhouse.flow.tools import ToolError, sql
+from stillhouse.flow.tools import ToolError, sql, sql_sqlite
+from stillhouse.flow.tools import sql_sqlite_walls as walls
 from stillhouse.flow.tools.sql import table
 from stillhouse.flow.tools.sql_reader import QueryRows
 from stillhouse.flow.tools.sql_sqlite import SqliteReader
@@ -217,3 +221,67 @@ def test_what_is_no_database_is_the_users_mistake(tmp_path):
         assert str(found.value) == sentence
     with pytest.raises(UserError, match="max_rows = 0"):
         sql(tmp_path / "none.db", max_rows=0)
+
+
+@pytest.mark.parametrize(
+    "table_name", ["sqlite_master", "sqlite_schema", "SQLITE_MASTER", "main.sqlite_master", "sqlite_temp_master", "sqlite_sequence", "sqlite_stat1", '"sqlite_schema"']
+)  # fmt: skip
+async def test_own_tables_are_read_by_neither_wall(shop, table_name):
+    with sqlite3.connect(shop) as writer:
+        writer.executescript("CREATE TABLE counted (id INTEGER PRIMARY KEY AUTOINCREMENT); ANALYZE")
+    writer.close()
+    for query in (
+        f"SELECT * FROM {table_name}",
+        f"SELECT count(*) FROM {table_name}",
+        f"SELECT 1 FROM orders, {table_name}",
+    ):
+        with pytest.raises(ToolError, match=r"prohibited|not authorized"):
+            SqliteReader(shop).read(query, 10, 5.0)
+        assert "is the database's own and is not read" in await refusal(sql(shop), query)
+
+
+WIDE = "hex(" * 16 + "'0123456789abc'" + ")" * 16  # 852 kB
+
+
+def test_rows_are_read_within_a_budget_of_bytes(shop, monkeypatch):
+    """300 rows of 20 columns of 852 kB each: 5 GB, of which each cell's first 2,000 characters stay."""
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 30)"
+    found = SqliteReader(shop).read(f"{numbers} SELECT {', '.join([WIDE] * 20)} FROM n", 300, 20.0)
+    assert (len(found.rows), found.more) == (30, False)
+    assert {len(cell) for row in found.rows for cell in row} == {2_001}
+    blobs = BOMB.format(f"CAST({WIDE} AS BLOB)")
+    found = SqliteReader(shop).read(blobs, 300, 20.0)
+    assert found.more
+    assert sum(len(cell) for row in found.rows for cell in row) <= 16_000_000
+
+
+def test_a_querys_memory_is_bounded(shop):
+    wide = f"WITH w(x) AS (SELECT {WIDE}) SELECT {', '.join(['x || 1'] * 600)} FROM w"
+    with pytest.raises(ToolError, match="string or blob too big"):
+        SqliteReader(shop).read(wide, 10, 20.0)
+    script = "import json, resource, sqlite3; from stillhouse.flow.tools import sql_sqlite_walls as w"
+    script += "; w.answer = lambda *_: bytearray(2**30) and {}; w.main()"
+    request = {"path": str(shop), "query": "", "max_rows": 1, "max_cell_chars": 1, "timeout_s": 5, "functions": []}
+    done = subprocess.run([sys.executable, "-c", script], input=json.dumps(request), capture_output=True, text=True)
+    assert json.loads(done.stdout) == {"error": "it needs more than 512 MB of memory", "late": False}
+
+
+def test_temporary_files_are_bounded(shop):
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300)"
+    with pytest.raises(ToolError, match="disk"):
+        SqliteReader(shop).read(f"{numbers} SELECT {WIDE} || i AS x FROM n ORDER BY x", 10, 30.0)
+
+
+def test_a_query_of_too_many_columns_is_refused(shop):
+    with pytest.raises(ToolError, match="it has 1,001 columns; at most 1,000 are taken"):
+        SqliteReader(shop).read(f"SELECT {', '.join(['1'] * 1001)}", 10, 5.0)
+
+
+def test_one_call_that_goes_on_is_ended(shop, monkeypatch):
+    """SQLite's own clock looks between instructions; what hangs in one is ended from outside."""
+    stuck = shop.parent / "stuck.py"
+    stuck.write_text("while True: pass")
+    monkeypatch.setattr(walls, "__file__", str(stuck))
+    monkeypatch.setattr(sql_sqlite, "_GRACE_S", 0.2)
+    with pytest.raises(ToolError, match=r"took longer than 0\.1 s and was stopped"):
+        SqliteReader(shop).read("SELECT 1", 10, 0.1)

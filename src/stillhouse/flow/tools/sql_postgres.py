@@ -3,12 +3,14 @@
 It holds whatever query reaches it, vetted or not. The query is sent by the extended protocol, which takes one statement
 alone. There it stands as a subquery of a cursor, where the grammar takes a SELECT and nothing else. The outer query
 cuts the cells on the server, so no large value crosses the wire, and no more rows are fetched than were asked for.
+Before it is planned, all that it would call is looked up in the server's catalogue (`sql_postgres_resolved`).
 """
 
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from stillhouse.errors import MissingExtraError, UserError
+from stillhouse.flow.tools.sql_postgres_resolved import check_parsing, check_resolved
 from stillhouse.flow.tools.sql_reader import MAX_CELL_CHARS, QueryRows
 from stillhouse.flow.tools.sql_vetting import SqlDialect
 from stillhouse.flow.tools.tool import ToolError, first_line
@@ -31,7 +33,7 @@ _TABLES = """
       FROM pg_class c
       JOIN pg_namespace n ON n.oid = c.relnamespace
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-     WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND NOT c.relispartition
+     WHERE c.relkind IN ('r', 'v', 'm', 'p') AND NOT c.relispartition
        AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
        AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
      GROUP BY c.oid, n.nspname ORDER BY 1"""
@@ -89,13 +91,14 @@ class PostgresReader:
         inner = f"({query}\n) AS q"  # on a line of its own, the closing parenthesis stands in no comment
         try:
             with self._connect(timeout_s) as connection:
-                # prepare=True makes psycopg use the extended protocol
-                empty = connection.execute(f"SELECT * FROM {inner} LIMIT 0", prepare=True)
-                columns = [column.name for column in empty.description or ()]
+                check_parsing(connection)
+                columns = _columns(connection, f"SELECT * FROM {inner}")
                 names = [f"c{number}" for number in range(len(columns))]
                 cells = ", ".join(f"left({name}::text, {MAX_CELL_CHARS + 1})" for name in names)
-                cursor = f"SELECT {cells} FROM {inner} ({', '.join(names)})"
-                connection.execute(f"DECLARE answer NO SCROLL CURSOR FOR {cursor}", prepare=True)
+                answer = f"SELECT {cells} FROM {inner} ({', '.join(names)})"
+                check_resolved(connection, answer)
+                # prepare=True makes psycopg use the extended protocol
+                connection.execute(f"DECLARE answer NO SCROLL CURSOR FOR {answer}", prepare=True)
                 rows = connection.execute(f"FETCH FORWARD {max_rows + 1} FROM answer").fetchall()
         except psycopg.errors.QueryCanceled:
             remedy = "ask for less, or add a LIMIT"
@@ -129,3 +132,17 @@ class PostgresReader:
             connection.close()
             raise
         return connection
+
+
+def _columns(connection: "psycopg.Connection[tuple[object, ...]]", statement: str) -> list[str]:
+    """The names of a statement's columns, by the extended protocol, which takes one alone. Nothing of it is run."""
+    import psycopg
+    from psycopg.pq import ExecStatus
+
+    wire = connection.pgconn
+    answer = wire.prepare(b"", statement.encode())
+    if answer.status == ExecStatus.COMMAND_OK:
+        answer = wire.describe_prepared(b"")
+    if answer.status != ExecStatus.COMMAND_OK:
+        raise psycopg.errors.error_from_result(answer)
+    return [(answer.fname(number) or b"").decode() for number in range(answer.nfields)]

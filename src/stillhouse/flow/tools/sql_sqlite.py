@@ -1,32 +1,28 @@
-"""An SQLite file, open for reading alone: mode=ro, an authorizer, a clock and SQLite's own limits.
+"""An SQLite file, open for reading alone, each query in a process of its own (`sql_sqlite_walls`).
 
 It holds whatever query reaches it, vetted or not.
 """
 
+import base64
 import contextlib
+import json
 import re
 import sqlite3
-import time
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from stillhouse.errors import UserError
-from stillhouse.flow.tools.sql_reader import QueryRows
-from stillhouse.flow.tools.sql_vetting import HARMLESS, MAX_QUERY_CHARS, SqlDialect
-from stillhouse.flow.tools.tool import ToolError
+from stillhouse.flow.tools import sql_sqlite_walls as walls
+from stillhouse.flow.tools.sql_reader import MAX_CELL_CHARS, QueryRows
+from stillhouse.flow.tools.sql_sqlite_walls import quoted
+from stillhouse.flow.tools.sql_vetting import HARMLESS, SqlDialect
+from stillhouse.flow.tools.tool import ToolError, clean
 
-MAX_CELL_BYTES = 1_000_000  # most bytes of a value, also of values that a query makes on its way
-_LIMITS = {
-    sqlite3.SQLITE_LIMIT_LENGTH: MAX_CELL_BYTES,
-    sqlite3.SQLITE_LIMIT_SQL_LENGTH: MAX_QUERY_CHARS * 4,  # the limit is in bytes, at most four per character
-    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 50,
-    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1_000,
-    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
-}
-# Instructions of SQLite's machine between two looks at the clock. A call of one function is one instruction, however
-# long it takes. printf with a wide field would take minutes, so it is not among the allowed functions. The tool's own
-# time limit bounds how long the allowed ones take with two texts of a megabyte.
-_CLOCK_STEPS = 500
+# Beyond its time limit, what the process may take to start and to say that its time is over.
+_GRACE_S = 2.0
 # Operators that SQLite reports as functions; `match` is the operator that searches a full-text table.
 _FUNCTIONS = HARMLESS["sqlite"] | {"like", "glob", "match"}
 
@@ -52,69 +48,62 @@ class SqliteReader:
             raise UserError(f"{self.path}: SQLite cannot read it ({error}); name an SQLite database") from None
 
     def read(self, query: str, max_rows: int, timeout_s: float) -> QueryRows:
-        deadline = time.monotonic() + timeout_s
+        request = {
+            "path": str(self.path),
+            "query": query,
+            "max_rows": max_rows,
+            "max_cell_chars": MAX_CELL_CHARS,
+            "timeout_s": timeout_s,
+            "functions": sorted(_FUNCTIONS),
+        }
+        late = f"the query took longer than {timeout_s:g} s and was stopped; ask for less, or add a LIMIT"
         try:
-            with self._reading(deadline) as connection:
-                cursor = connection.execute(query)
-                rows = cursor.fetchmany(max_rows + 1)
-                columns = [column[0] for column in cursor.description or ()]
-        except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
-            if time.monotonic() > deadline:
-                remedy = "ask for less, or add a LIMIT"
-                raise ToolError(f"the query took longer than {timeout_s:g} s and was stopped; {remedy}") from None
-            raise ToolError(f"SQLite refused the query ({error})") from None
-        return QueryRows(columns, rows[:max_rows], len(rows) > max_rows)
+            done = subprocess.run(
+                [sys.executable, "-I", "-S", walls.__file__],
+                input=json.dumps(request).encode(),
+                capture_output=True,
+                timeout=timeout_s + _GRACE_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ToolError(late) from None
+        try:
+            told = json.loads(done.stdout, object_hook=_bytes)
+        except ValueError:
+            reason = clean(done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2])[:200]
+            raise ToolError(
+                f"SQLite's process ended without an answer ({reason or f'exit code {done.returncode}'}); ask for less"
+            ) from None
+        if "error" in told:
+            raise ToolError(late if told["late"] else f"SQLite refused the query ({told['error']})")
+        return QueryRows(told["columns"], [tuple(row) for row in told["rows"]], told["more"])
 
     @contextlib.contextmanager
     def _reading(self, deadline: float) -> Iterator[sqlite3.Connection]:
-        """A connection with all its walls up."""
-        with contextlib.closing(self._connect()) as connection:
-            connection.execute("PRAGMA query_only = 1")
-            connection.execute("PRAGMA trusted_schema = 0")  # no view may call a function with side effects
-            # When a virtual table is first used, SQLite asks leave to write to its schema in memory. The authorizer
-            # would refuse that, so each virtual table is used once before the authorizer is set.
-            connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')")
-            virtual = "SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%'"
-            for (name,) in connection.execute(virtual).fetchall():
-                connection.execute(f"SELECT 1 FROM {_quoted(name)} LIMIT 0")
-            for limit, value in _LIMITS.items():
-                connection.setlimit(limit, value)
-            connection.set_progress_handler(lambda: time.monotonic() > deadline, _CLOCK_STEPS)
-            connection.set_authorizer(_authorize)
+        """A connection with all its walls up, in this process."""
+        with walls.reading(self._connect(), _FUNCTIONS, deadline) as connection:
             yield connection
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=2)
-        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
-        return connection
+        return walls.connect(self.path)
 
 
-def _authorize(action: int, first: str | None, second: str | None, *_: object) -> int:
-    if action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE):
-        return sqlite3.SQLITE_OK
-    if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _FUNCTIONS:
-        return sqlite3.SQLITE_OK
-    if action == sqlite3.SQLITE_PRAGMA and first == "data_version" and second is None:
-        return sqlite3.SQLITE_OK  # full-text tables read this to see whether their index has changed
-    return sqlite3.SQLITE_DENY
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _bytes(told: dict[str, Any]) -> Any:
+    return base64.b64decode(told["base64"]) if told.keys() == {"base64"} else told
 
 
 def _written(name: str) -> str:
     """A name as a query has to write it."""
-    return name if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else _quoted(name)
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else quoted(name)
 
 
 def _described(connection: sqlite3.Connection, name: str, kind: str) -> str:
     """`orders (id INTEGER, customer INTEGER -> customers.id), key id`."""
-    listed = connection.execute(f"PRAGMA table_xinfo({_quoted(name)})")
+    listed = connection.execute(f"PRAGMA table_xinfo({quoted(name)})")
     columns = [column for column in listed if column[6] != 1]  # 1 marks the hidden columns of a virtual table
     keys = {
         row[3]: f" -> {row[2]}.{row[4]}" if row[4] else f" -> {row[2]}"
-        for row in connection.execute(f"PRAGMA foreign_key_list({_quoted(name)})")
+        for row in connection.execute(f"PRAGMA foreign_key_list({quoted(name)})")
     }
     parts = [f"{_written(column[1])} {column[2]}".rstrip() + keys.get(column[1], "") for column in columns]
     primary = ", ".join(_written(column[1]) for column in sorted(columns, key=lambda column: column[5]) if column[5])

@@ -67,7 +67,7 @@ _KEYWORDS = """
 _SYNTAX = frozenset(_KEYWORDS.split())
 _SPOKEN = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 # Prefixes of the names of the database's own tables, which hold files, sessions and passwords.
-_OWN_TABLES = {"sqlite": ("pragma_", "sqlite_stmt", "dbstat"), "postgres": ("pg_",)}
+_OWN_TABLES = {"sqlite": ("pragma_", "sqlite_", "dbstat"), "postgres": ("pg_",)}
 
 
 def vetted(query: str, dialect: SqlDialect) -> str:

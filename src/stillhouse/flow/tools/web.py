@@ -34,6 +34,18 @@ _TEXT = re.compile(r"text/.*|application/(?:.*\+)?(?:json|xml)|application/(?:x-
 _METADATA = tuple(
     ipaddress.ip_address(address) for address in ("168.63.129.16", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254")
 )
+# Not for the public internet either, whatever this Python's ipaddress says: relays to 6to4, documentation, SRv6.
+_NOT_PUBLIC = tuple(ipaddress.ip_network(block) for block in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20"))
+_PUBLIC_IPV6 = ipaddress.ip_network("2000::/3")  # all that was ever given out; fec0::/10 (site-local) is not in it
+# By Python's names. Others of its codecs run for minutes on a page (punycode), or are no text at all (zip).
+_CODEC_NAMES = """
+    utf-8 utf-16-le utf-16-be ascii koi8-r koi8-u mac-roman tis-620 shift_jis cp932 euc_jp euc_kr cp949 gb2312 gbk
+    gb18030 big5 big5hkscs cp950 cp866 cp874
+"""
+_CODECS = frozenset(
+    {*_CODEC_NAMES.split(), *(f"iso8859-{part}" for part in range(1, 17)), *(f"cp{page}" for page in range(1250, 1259))}
+)
+_MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
 
 
@@ -108,7 +120,11 @@ def refused_address(address: str, allow_private: bool) -> bool:
         return not allow_private
     if ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved or ip in _METADATA:
         return True
-    return not ip.is_global and not allow_private
+    return not allow_private and not (
+        ip.is_global
+        and (ip.version == 4 or ip in _PUBLIC_IPV6)
+        and not any(ip.version == block.version and ip in block for block in _NOT_PUBLIC)
+    )
 
 
 class _RefusedAddress(OSError):
@@ -223,18 +239,29 @@ class _Page:
 
 
 def _decoded(body: bytes, charset: str | None) -> str:
-    """The body as text: by the charset that the server states, else the one that the page states, else UTF-8.
+    """The body as text: by its byte order mark, else the charset that the server states, else the page, else UTF-8.
 
     Bytes that do not fit it are replaced.
     """
+    for mark, codec in _MARKS:
+        if body.startswith(mark):
+            return body[len(mark) :].decode(codec, errors="replace")
     stated = re.search(rb"<meta[^>]{0,200}charset=[\"']?([\w-]{1,40})", body[:2048], re.IGNORECASE)
-    for candidate in (charset, stated[1].decode() if stated else None):
-        try:
-            if candidate is not None:
-                return body.decode(codecs.lookup(candidate).name, errors="replace")
-        except (LookupError, ValueError):
-            continue  # the charset is unknown, or is no text encoding
-    return body.decode("utf-8", errors="replace")
+    page_codec = _codec(stated[1].decode()) if stated else None
+    if page_codec is not None and page_codec.startswith("utf-16"):
+        page_codec = None  # what was read as ASCII cannot be UTF-16
+    return body.decode(_codec(charset) or page_codec or "utf-8", errors="replace")
+
+
+def _codec(charset: str | None) -> str | None:
+    """The codec of a stated charset; None where web does not read it."""
+    try:
+        codec = codecs.lookup((charset or "")[:40]).name
+    except (LookupError, ValueError):
+        return None
+    if codec == "utf-16":
+        return "utf-16-le"  # without a mark, as browsers take it
+    return codec if codec in _CODECS else None
 
 
 def _short(url: "URL") -> str:
