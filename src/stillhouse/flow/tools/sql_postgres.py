@@ -8,6 +8,7 @@ cuts the cells on the server, so no large value crosses the wire, and no more ro
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from stillhouse.addresses import UNREADABLE, unreadable_postgres
 from stillhouse.errors import MissingExtraError, UserError
 from stillhouse.flow.tools.sql_reader import MAX_CELL_CHARS, QueryRows
 from stillhouse.flow.tools.sql_vetting import SqlDialect
@@ -43,6 +44,8 @@ class PostgresReader:
     dialect: SqlDialect = "postgres"
 
     def __init__(self, url: str) -> None:
+        if unreadable_postgres(url):
+            raise UserError(UNREADABLE)
         self._url = url  # the URL may hold a password, so it is never shown
         try:
             parts = urlsplit(url)

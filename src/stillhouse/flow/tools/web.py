@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from stillhouse import __version__
+from stillhouse.addresses import without_secrets
 from stillhouse.errors import UserError
 from stillhouse.flow.tools.html_text import html_text
 from stillhouse.flow.tools.tool import Tool, ToolError, first_line, in_thread, tool
@@ -176,7 +177,7 @@ class _Page:
             host, port = "", None
         where, which = ("", "") if since is None else (f"{_short(since)} redirects to ", ", which")
         if not host or url.scheme not in ("http", "https") or port is None:
-            raise ToolError(f"{where}{text[:200]!r}{which} is no http:// or https:// address")
+            raise ToolError(f"{where}{without_secrets(text)[:200]!r}{which} is no http:// or https:// address")
         if url.user is not None or url.password is not None:
             raise ToolError(f"{where}an address with a user or a password in it; leave them out")
         if not any(allowed.covers(host, port) for allowed in self.hosts):
