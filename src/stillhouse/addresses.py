@@ -46,7 +46,8 @@ def _place(scheme: str, rest: str) -> str:
     )
     user, at, place = body.rpartition("@")
     authority = re.split(r"[/?#]", body, maxsplit=1)[0]
-    if at and user not in _PLACEHOLDERS and ("@" in authority or ":" in authority):
+    is_host = user.endswith("\\") and ":" not in user  # a trick of hosts, of which `flow.tools.web` tells the whole
+    if at and not is_host and user not in _PLACEHOLDERS and ("@" in authority or ":" in authority):
         body, authority = place, re.split(r"[/?#]", place, maxsplit=1)[0]
     hosts = authority.rpartition("@")[2].rstrip(":;,.)'\"`").split(",")
     if not all(_HOST.fullmatch(host) for host in hosts):  # no port: the beginning of a password
