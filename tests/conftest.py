@@ -41,7 +41,13 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     for name in list(os.environ):
-        if name.endswith("_API_KEY") or name in ("OPENAI_BASE_URL", "STILLHOUSE_SERVE_KEY") or name.startswith("PG"):
+        if (
+            name.lower().endswith("_proxy")
+            or name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+            or name.endswith("_API_KEY")
+            or name in ("OPENAI_BASE_URL", "STILLHOUSE_SERVE_KEY")
+            or name.startswith("PG")
+        ):
             monkeypatch.delenv(name)
 
 

@@ -7,11 +7,17 @@ itself failed.
 
 from pathlib import Path
 
+from stillhouse.addresses import without_secrets
+
 
 class StillhouseError(Exception):
     """Base of all errors that Stillhouse raises on purpose."""
 
     exit_code = 1
+
+    def __init__(self, *facts: object) -> None:
+        """No message tells a password or a key, whatever address it quotes."""
+        super().__init__(*(without_secrets(fact) if isinstance(fact, str) else fact for fact in facts))
 
 
 class UserError(StillhouseError):

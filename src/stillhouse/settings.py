@@ -6,7 +6,9 @@ An unknown key is an error: a typo that silently changes nothing is the most exp
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from stillhouse.addresses import holds_secrets
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -43,10 +45,19 @@ class DataSettings(Section):
         return self
 
 
+def _no_secret(name: str | None) -> str | None:
+    if name is not None and holds_secrets(name):
+        raise ValueError("a model's address holds no password and no key; keys are read from STILLHOUSE_API_KEY")
+    return name
+
+
+ModelName = Annotated[str | None, AfterValidator(_no_secret)]
+
+
 class ModelSettings(Section):
     """How one model is asked, what it costs and how far it may be used, whatever it is asked."""
 
-    model: str | None = None
+    model: ModelName = None
     max_usd: float | None = Field(default=None, gt=0)
     # Texts where a reply ends. They are sent along, and a reply is also cut there on arrival: some models run on.
     stop: tuple[str, ...] = ()
@@ -126,7 +137,7 @@ class GateSettings(Section):
 
     margin: float = Field(default=0.02, gt=0, lt=1)  # how much worse than the teacher a student may be
     level: float = Field(default=0.95, gt=0.5, lt=1)  # confidence level of one-sided bounds
-    judge: str | None = None  # with metric = "win_rate": the model that says which of two answers is better
+    judge: ModelName = None  # with metric = "win_rate": the model that says which of two answers is better
     # File of what people chose, with metric = "win_rate" (`stillhouse compare` writes it). It outranks the judge.
     judgements: str = "judgements.jsonl"
     # A cascade's budget: share of all rows kept by the student and wrong where the teacher is right.

@@ -24,6 +24,9 @@ BASE = {
     "user_code",
     "numbers",
     "openers",
+    "clean_text",
+    "addresses",
+    "proxies",
     "__init__",
 }
 ENTRIES = {

@@ -91,3 +91,13 @@ def test_a_card_of_another_is_never_overwritten(tmp_path):
     (tmp_path / "card.md").write_text("my own card\n")
     assert write_card(out, TASK, REPORT) == tmp_path / "teacher.card.md"
     assert (tmp_path / "card.md").read_text() == "my own card\n"
+
+
+def test_an_instruction_is_words_and_no_page():
+    instruction = "# Big\n<script>alert(1)</script>\n![p](http://evil/p.png) \x1b[2J"
+    text = card("a--><b>.jsonl", replace(TASK, name="x\n# y <i>", instruction=instruction), REPORT)
+    body = text.split("---\n", 2)[2]
+    assert "<script" not in body and "<i>" not in body and "<b>" not in body and "\x1b" not in body
+    assert "![p](" not in body and [line for line in body.splitlines() if line.startswith("# ")] == [
+        next(line for line in body.splitlines() if line.startswith("# x # y &lt;i>"))
+    ]

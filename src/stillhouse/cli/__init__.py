@@ -4,11 +4,13 @@ Exit code 0: it worked; 1: the work failed or the gate refused; 2: the user's mi
 a command runs, so `--help` is instant.
 """
 
+import logging
 import sys
 from typing import Annotated
 
 import typer
 
+from stillhouse.clean_text import terminal_text
 from stillhouse.errors import StillhouseError
 
 _STOPPED = 130  # 128 and the number of SIGINT, as shells have it
@@ -40,12 +42,21 @@ def options(
     """What holds for all commands."""
 
 
+class _LogFormatter(logging.Formatter):
+    """Log lines and tracebacks on stderr: what they quote is shown, and the terminal obeys none of it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return terminal_text(super().format(record))
+
+
 def main() -> None:
     """Run the command; a mistake of the user or a failure of the work is one sentence, never a traceback."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_LogFormatter())
     try:
         app()
     except StillhouseError as error:
-        print(f"stillhouse: {error}", file=sys.stderr)
+        print(terminal_text(f"stillhouse: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     except SystemExit as ended:
         if ended.code == _STOPPED:  # typer raises this exit code on Ctrl-C

@@ -4,11 +4,11 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,15 +18,35 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bar
+from rich.segment import Segment
 
+from stillhouse.clean_text import terminal_json, terminal_text
 from stillhouse.numbers import usd
 from stillhouse.records import Progress
 
 if TYPE_CHECKING:
     from stillhouse.task import Task
 
-err = Console(stderr=True)
-out = Console(soft_wrap=True, highlight=False)
+
+class PlainConsole(Console):
+    """A console on which text is text: no markup, no emoji codes, and no control character reaches the terminal.
+
+    Most of what commands print quotes rows, notes, models and endpoints. Styles are set by `rich.text.Text`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(markup=False, emoji=False, **settings)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control:  # rich's own, such as those of the progress bar
+                yield segment
+            else:
+                yield Segment(terminal_text(segment.text), segment.style)
+
+
+err = PlainConsole(stderr=True)
+out = PlainConsole(soft_wrap=True, highlight=False)
 
 
 class Ticker:
@@ -61,7 +81,7 @@ def progress_bar(quiet: bool = False) -> Iterator[Ticker]:
     """
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -80,6 +100,6 @@ def say_rows(task: "Path | Task", skip_bad: bool) -> None:
 
 def emit_json(value: Any) -> None:
     """One JSON object on stdout, at once: a server's reader waits for it."""
-    json.dump(value, sys.stdout, ensure_ascii=False, allow_nan=False, default=str)
-    sys.stdout.write("\n")
+    written = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
+    sys.stdout.write(f"{terminal_json(written)}\n")
     sys.stdout.flush()

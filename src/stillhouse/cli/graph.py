@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from stillhouse.clean_text import terminal_text
 from stillhouse.cli.console import emit_json, out
 from stillhouse.cli.options import AsJson, Journal, command
 
@@ -45,6 +46,6 @@ def graph(
             }
         )
     elif to is None:
-        typer.echo(drawn, nl=False)
+        typer.echo(terminal_text(drawn), nl=False)
     else:
         out.print(str(to), markup=False)

@@ -12,6 +12,7 @@ import aiohttp
 
 from stillhouse.errors import TeacherError
 from stillhouse.llm.endpoint_errors import may_pass, reason, without_key
+from stillhouse.proxies import proxy_for, trusted
 
 _TRIES = 6
 _LINE = 8 * 2**20  # longest line of a results file, in bytes; no result is longer
@@ -33,7 +34,9 @@ class BatchHttp:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                headers=self._headers, timeout=aiohttp.ClientTimeout(total=None, sock_read=120)
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=None, sock_read=120),
+                connector=aiohttp.TCPConnector(ssl=trusted()),
             )
         return self._session
 
@@ -56,7 +59,8 @@ class BatchHttp:
             if form is not None:
                 content = {"data": form()}
             try:
-                async with self._opened().request(method, f"{self.base_url}/{path}", **content) as response:
+                url = f"{self.base_url}/{path}"
+                async with self._opened().request(method, url, proxy=_through(url), **content) as response:
                     raw = await response.read()
                     if response.status == 200:
                         return self._object(raw, path)
@@ -82,8 +86,9 @@ class BatchHttp:
 
         Raises TeacherError where the file cannot be had.
         """
+        address = url if "://" in url else f"{self.base_url}/{url}"
         try:
-            async with self._opened().get(url if "://" in url else f"{self.base_url}/{url}") as response:
+            async with self._opened().get(address, proxy=_through(address)) as response:
                 if response.status != 200:
                     words = reason(await response.read(), self._key)
                     raise TeacherError(
@@ -114,6 +119,11 @@ class BatchHttp:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+def _through(url: str) -> str | None:
+    proxy = proxy_for(url)
+    return None if proxy is None else proxy.url
 
 
 def id_of(reply: Mapping[str, Any], offer: str) -> str:

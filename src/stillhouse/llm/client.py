@@ -33,6 +33,7 @@ from stillhouse.llm.reply import read_completion
 from stillhouse.llm.request import Completion, Request, between_tries, text_listener, text_of
 from stillhouse.llm.stream import BrokenStream, read_stream
 from stillhouse.llm.transport import TooLong, Transport
+from stillhouse.proxies import proxy_for, trusted
 
 MAX_BODY = 8 * 2**20  # longest reply in bytes; a longer one is no chat completion
 _TOO_LONG = 0  # stands in the place of a status where the reply is longer than MAX_BODY
@@ -204,7 +205,7 @@ class ChatClient:
             self._session = aiohttp.ClientSession(
                 headers={"Content-Type": "application/json"} | self._authorization,
                 timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-                connector=aiohttp.TCPConnector(limit=0),  # the limiter alone bounds the calls under way
+                connector=aiohttp.TCPConnector(limit=0, ssl=trusted()),  # the limiter alone bounds the calls under way
             )
         return self._session
 
@@ -232,7 +233,9 @@ class ChatClient:
         return status, headers, raw
 
     async def _post_heard(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
-        async with self._opened().post(f"{self.base_url}/{path}", data=body, allow_redirects=False) as response:
+        url, proxy = f"{self.base_url}/{path}", proxy_for(self.base_url)
+        through = None if proxy is None else proxy.url
+        async with self._opened().post(url, data=body, allow_redirects=False, proxy=through) as response:
             if response.status == 200 and response.headers.get("Content-Type", "").startswith("text/event-stream"):
                 return 200, response.headers, await read_stream(response.content, text_listener.get(), MAX_BODY)
             raw = b""

@@ -11,6 +11,7 @@ from typing import Any
 
 from stillhouse.errors import MissingExtraError, TaskFileError
 from stillhouse.llm.request import text_of
+from stillhouse.proxies import proxy_for, trusted
 from stillhouse.records import Usage
 
 Messages = Sequence[Mapping[str, Any]]
@@ -46,10 +47,13 @@ async def listed_window(base_url: str, model: str, key: str | None) -> int | Non
     import aiohttp
 
     headers = {"Authorization": f"Bearer {key}"} if key else {}
+    url, proxy = f"{base_url.rstrip('/')}/models", proxy_for(base_url)
+    through = None if proxy is None else proxy.url
+    connector, timeout = aiohttp.TCPConnector(ssl=trusted()), aiohttp.ClientTimeout(total=_LIST_S)
     try:
         async with (
-            aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=_LIST_S)) as session,
-            session.get(f"{base_url.rstrip('/')}/models", allow_redirects=False) as response,
+            aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector) as session,
+            session.get(url, allow_redirects=False, proxy=through) as response,
         ):
             rows = json.loads(await response.read())["data"] if response.status == 200 else ()
         row: dict[str, Any] = next((row for row in rows if row["id"] == model), {})

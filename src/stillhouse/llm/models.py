@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from stillhouse.addresses import holds_secrets, without_secrets
 from stillhouse.errors import KeyMissingError, ModelNameError, TaskFileError, UserError
 from stillhouse.jsonl import numbered_lines
 from stillhouse.llm.batch import BatchApi, Batches
@@ -143,20 +144,21 @@ def open_batches(name: str, teacher: Teacher, ledger: Ledger, path: Path, on_don
 def endpoint(name: str) -> tuple[str, str, str | None]:
     """(base URL, model, key) of `openai:NAME`, `anthropic:NAME` or `http(s)://host/v1#NAME`.
 
-    All three speak OpenAI's protocol, Anthropic too.
+    All three speak OpenAI's protocol, Anthropic too. Raises ModelNameError, also for an address that holds a key or a
+    password: it would stand in every file that names the model.
     """
     if name.startswith("openai:") and name.removeprefix("openai:"):
         key = _key("OPENAI_API_KEY")
         if not key:
             raise KeyMissingError(f"{name} needs a key; set the environment variable OPENAI_API_KEY")
-        return os.environ.get("OPENAI_BASE_URL", _OPENAI), name.removeprefix("openai:"), key
+        return str(base_url_of(name)), name.removeprefix("openai:"), key
     if name.startswith("anthropic:") and name.removeprefix("anthropic:"):
         key = _key("ANTHROPIC_API_KEY")
         if not key:
             raise KeyMissingError(f"{name} needs a key; set the environment variable ANTHROPIC_API_KEY")
         return str(base_url_of(name)), name.removeprefix("anthropic:"), key
     if name.startswith(("http://", "https://")):
-        url, _, model = name.partition("#")
+        url, model = str(base_url_of(name)), name.partition("#")[2]
         if not model:
             raise ModelNameError(f"{name}: names no model; write it after a #, as in {url}#NAME")
         return url, model, _key("STILLHOUSE_API_KEY")
@@ -166,10 +168,23 @@ def endpoint(name: str) -> tuple[str, str, str | None]:
 def base_url_of(name: str) -> str | None:
     """The address to which a model's requests go; None for recorded answers and scripts. It needs no key to say so."""
     if name.startswith("openai:"):
-        return os.environ.get("OPENAI_BASE_URL", _OPENAI)
+        return _open_address("OPENAI_BASE_URL", os.environ.get("OPENAI_BASE_URL", _OPENAI), "OPENAI_API_KEY")
     if name.startswith("anthropic:"):
-        return f"{os.environ.get('ANTHROPIC_BASE_URL', _ANTHROPIC).rstrip('/')}/v1"
-    return name.partition("#")[0] if name.startswith(("http://", "https://")) else None
+        url = os.environ.get("ANTHROPIC_BASE_URL", _ANTHROPIC)
+        return f"{_open_address('ANTHROPIC_BASE_URL', url, 'ANTHROPIC_API_KEY').rstrip('/')}/v1"
+    if not name.startswith(("http://", "https://")):
+        return None
+    return _open_address("the model's name", name, "STILLHOUSE_API_KEY").partition("#")[0]
+
+
+def _open_address(where: str, address: str, variable: str) -> str:
+    """The address, which holds no secret. Raises ModelNameError."""
+    if holds_secrets(address):
+        raise ModelNameError(
+            f"{where} ({without_secrets(address)}) holds a user, a password or a key; leave out what stands before "
+            f"the @ and after the ?, and put the key into the environment variable {variable}"
+        )
+    return address
 
 
 def _key(variable: str) -> str | None:

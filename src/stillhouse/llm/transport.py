@@ -1,8 +1,9 @@
 """JSON posts to one address over connections that are kept open (HTTP/1.1).
 
 For many small calls it takes a quarter of the processor time of a general client. The parser is httptools, node's own;
-TLS and sockets are asyncio's. There are no redirects, no proxies, no compression and no pipelining. It raises
-TimeoutError, OSError (`ConnectionError` where a reply breaks off or is no HTTP), and TooLong.
+TLS and sockets are asyncio's. The environment's proxy is used (`proxies`): https goes through a tunnel (CONNECT), http
+is asked of the proxy itself. There are no redirects, no compression and no pipelining. It raises TimeoutError, OSError
+(`ConnectionError` where a reply breaks off or is no HTTP), and TooLong.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit
 
 import httptools
 from multidict import CIMultiDict
+
+from stillhouse.proxies import Proxy, proxy_for, trusted
 
 # Seconds after which an idle connection is not used again: servers close it, and a request sent just then is lost.
 _IDLE_S = 10.0
@@ -115,6 +118,36 @@ class _Connection(asyncio.Protocol):
         self.transport.abort()
 
 
+class _Tunnel(asyncio.Protocol):
+    """A connection to a proxy, until it is through to the host."""
+
+    _HEAD = 65_536  # bytes; no proxy's answer is longer
+
+    def __init__(self) -> None:
+        self._head = b""
+        self.through: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        self._head += data
+        if self.through.done():
+            return
+        if b"\r\n\r\n" in self._head:
+            status = self._head.split(b"\r\n", 1)[0].decode("latin-1").partition(" ")[2]
+            if status.startswith("2"):
+                self.through.set_result(None)
+            else:
+                self._fail(f"refuses the tunnel ({status[:100]})")
+        elif len(self._head) > self._HEAD:
+            self._fail("does not speak HTTP")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.through.done():
+            self._fail("broke off the connection")
+
+    def _fail(self, why: str) -> None:
+        self.through.set_exception(ConnectionError(why))
+
+
 class Transport:
     """Posts to addresses under `base_url`.
 
@@ -126,12 +159,16 @@ class Transport:
         self._secure = parts.scheme == "https"
         self._host, self._port = parts.hostname or "", parts.port or (443 if self._secure else 80)
         self._path, self._timeout_s, self._longest = parts.path.rstrip("/"), timeout_s, longest
+        self._proxy = proxy_for(base_url)
         sent_headers = {
             "Host": parts.netloc.rpartition("@")[2],
             "Content-Type": "application/json",
             "Accept": "application/json",
             **headers,
         }
+        if self._proxy is not None and not self._secure:  # the proxy reads the request, and is told the whole address
+            self._path = f"http://{sent_headers['Host']}{self._path}"
+            sent_headers |= self._proxy.headers
         if any("\r" in value or "\n" in value for value in sent_headers.values()):
             raise OSError("a header holds a line break")
         self._head = "".join(f"{name}: {value}\r\n" for name, value in sent_headers.items())
@@ -190,12 +227,47 @@ class Transport:
         return None
 
     async def _connect(self) -> _Connection:
-        if self._secure and self._context is None:
-            self._context = ssl.create_default_context()
-        _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: _Connection(self._longest), self._host, self._port, ssl=self._context
-        )
+        if self._context is None and (self._secure or (self._proxy is not None and self._proxy.secure)):
+            self._context = trusted()
+        if self._proxy is None:
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: _Connection(self._longest),
+                self._host,
+                self._port,
+                ssl=self._context if self._secure else None,
+            )
+        else:
+            try:
+                connection = await self._connect_through(self._proxy)
+            except ssl.SSLCertVerificationError:
+                raise
+            except OSError as error:
+                raise ConnectionError(f"the proxy {self._proxy.shown}: {error}") from None
         self._open.add(connection)
+        return connection
+
+    async def _connect_through(self, proxy: Proxy) -> _Connection:
+        loop, context = asyncio.get_running_loop(), self._context if proxy.secure else None
+        if not self._secure:
+            _, connection = await loop.create_connection(
+                lambda: _Connection(self._longest), proxy.host, proxy.port, ssl=context
+            )
+            return connection
+        transport, tunnel = await loop.create_connection(_Tunnel, proxy.host, proxy.port, ssl=context)
+        try:
+            host = f"[{self._host}]" if ":" in self._host else self._host
+            headers = {"Host": f"{host}:{self._port}", **proxy.headers}
+            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            transport.write(f"CONNECT {host}:{self._port} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
+            await tunnel.through
+            connection = _Connection(self._longest)
+            assert self._context is not None
+            inner = await loop.start_tls(transport, connection, self._context, server_hostname=self._host)
+        except BaseException:
+            transport.abort()
+            raise
+        assert inner is not None
+        connection.connection_made(inner)
         return connection
 
     async def close(self) -> None:

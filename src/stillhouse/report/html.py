@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from stillhouse import numbers
+from stillhouse.clean_text import xml_text
 
 _FOLDER = Path(__file__).parent / "templates"
 
@@ -23,6 +24,7 @@ def templates() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_clean,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -36,6 +38,11 @@ def templates() -> jinja2.Environment:
     environment.globals["run_style"] = Markup(sheets("flow.css", "run.css"))
     environment.globals["blind_style"] = Markup(sheets("colours.css", "blind.css"))
     return environment
+
+
+def _clean(value: object) -> object:
+    """What a template writes, before it is escaped."""
+    return xml_text(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def sheets(*names: str) -> str:

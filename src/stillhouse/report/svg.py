@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from stillhouse.clean_text import xml_text
+
 LINE_PX = 14  # pixels from one line of a label to the next
 SERIES = 6  # number of the style sheet's colours that readers with any common colour vision deficiency can tell apart
 STRIP_PX = 17  # height of a row kept free above the axis for words
@@ -20,13 +22,17 @@ CHAR_PX = 6.8
 
 
 def tag(name: str, *children: str, **attributes: object) -> Markup:
-    """One element. Children that are not Markup are escaped.
+    """One element. Children that are not Markup are escaped, and cleaned of what XML forbids.
 
     `class_` is written class, `stroke_width` stroke-width; an attribute of None is left out.
     """
     known = {key.rstrip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
-    parts = [f" {key}='{escape(_to_a_tenth(value))}'" for key, value in known.items()]
-    return Markup(f"<{name}{''.join(parts)}>{''.join(escape(child) for child in children)}</{name}>")
+    parts = [f" {key}='{_escaped(_to_a_tenth(value))}'" for key, value in known.items()]
+    return Markup(f"<{name}{''.join(parts)}>{''.join(map(_escaped, children))}</{name}>")
+
+
+def _escaped(value: object) -> Markup:
+    return value if isinstance(value, Markup) else escape(xml_text(str(value)))
 
 
 def _to_a_tenth(value: object) -> object:

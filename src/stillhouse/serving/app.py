@@ -26,6 +26,7 @@ from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 
+from stillhouse.clean_text import log_line
 from stillhouse.errors import BudgetError, TeacherError, UserError
 from stillhouse.records import Example, Predictor
 from stillhouse.serving.bounds import check_parts
@@ -194,7 +195,7 @@ class _Server:
             # Only prompted models raise this: a cascade makes its teacher's failure the error of the row.
             return _error(ApiError(502, f"the teacher failed: {error}", code="teacher_failed"))
         except Exception:
-            _log.exception("%s %s broke", request.method, request.path)
+            _log.exception("%s %s broke", request.method, log_line(request.path))
             return _error(ApiError(500, "the server failed at this request; its log says why", code="internal_error"))
 
     @web.middleware

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stillhouse.clean_text import log_line
 from stillhouse.errors import CannotTellError, StillhouseError, StorageError, UserError
 from stillhouse.jsonl import numbered_lines
 from stillhouse.llm.request import unstored_listener
@@ -126,7 +127,7 @@ class CascadePredictor:
         try:
             _append(path, row)
         except StillhouseError as error:  # the answer is already given, and a full disk must not stop the next ones
-            _log.error("an audited row was not recorded: %s", error)
+            _log.error("an audited row was not recorded: %s", log_line(str(error)))
 
 
 def agreement(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
+from stillhouse.addresses import without_secrets
 from stillhouse.errors import UserError
 
 POSTGRES = ("postgresql://", "postgres://")
@@ -32,7 +33,7 @@ def sqlite_address(url: str | Path) -> SqliteAddress:
     if "://" not in text:
         return SqliteAddress(Path(text))
     if not text.startswith("sqlite:///"):
-        place = text.split("@")[-1]  # the address without the password
+        place = without_secrets(text)
         raise UserError(
             f"the store {place!r} is of an unknown kind; give a file path, sqlite:///PATH or postgresql://HOST/DATABASE"
         )

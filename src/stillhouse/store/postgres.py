@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from stillhouse.addresses import UNREADABLE, unreadable_postgres
 from stillhouse.errors import MissingExtraError, StorageError, UserError
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def parse(url: str) -> PostgresAddress:
     until the runs of an owner that died are free. Raises UserError, MissingExtraError.
     """
     psycopg = _psycopg()
+    if unreadable_postgres(url):
+        raise UserError(UNREADABLE)
     base, _, query = url.partition("?")
     options = urllib.parse.parse_qsl(query, keep_blank_values=True)
     leases = [value for name, value in options if name == "lease_s"]
@@ -56,10 +59,7 @@ def parse(url: str) -> PostgresAddress:
         lease_s = float(leases[-1]) if leases else LEASE_S
         conninfo = psycopg.conninfo.conninfo_to_dict(f"{base}?{rest}" if rest else base)
     except (psycopg.ProgrammingError, ValueError):  # the error's own text may quote the password
-        raise UserError(
-            "the postgresql:// address cannot be read; "
-            "write postgresql://USER@HOST:PORT/DATABASE, special characters as %XX"
-        ) from None
+        raise UserError(UNREADABLE) from None
     if not 0 < lease_s < 86_400:
         raise UserError(f"lease_s={lease_s:g} is no lease; give seconds, as in lease_s={LEASE_S:g}")
     hosts, ports = str(conninfo.get("host") or ""), str(conninfo.get("port") or "")

@@ -7,6 +7,7 @@ an identifier that the hub knows, and the text says what would have to be found 
 import json
 from pathlib import Path
 
+from stillhouse.clean_text import markdown_line, markdown_text
 from stillhouse.errors import StorageError
 from stillhouse.runs import write_atomic
 from stillhouse.task import Task
@@ -46,17 +47,23 @@ def card_path(out: Path) -> Path:
 
 
 def _mark(file: str) -> str:
-    return f"<!-- the card of {json.dumps(file)}, written by stillhouse label -->"
+    name = json.dumps(file).replace("<", "\\u003c").replace(">", "\\u003e")  # no name ends the comment
+    return f"<!-- the card of {name}, written by stillhouse label -->"
 
 
 def card(file: str, task: Task, report: LabelReport) -> str:
     """The card of a labelled file, as text."""
     lines = ["---", *_header(file, task, report), "---", "", _mark(file), ""]
-    lines += [f"# {task.name}: labels of {report.teacher}", "", task.instruction.strip(), ""]
+    lines += [f"# {markdown_line(f'{task.name}: labels of {report.teacher}')}", ""]
+    lines += [markdown_text(task.instruction.strip()), ""]
     lines += ["## Labels", "", *_labels(report), ""]
     lines += ["## Licence", ""]
-    lines += [f"- The inputs: {task.data.licence or 'not stated; they keep whatever licence they came with'}."]
-    lines += [f"- The answers of {count:,} rows: {_rules(licence)}." for licence, count in report.licences.items()]
+    inputs = task.data.licence or "not stated; they keep whatever licence they came with"
+    lines += [f"- The inputs: {markdown_line(inputs)}."]
+    lines += [
+        f"- The answers of {count:,} rows: {markdown_line(_rules(licence))}."
+        for licence, count in report.licences.items()
+    ]
     notice = notice_of(report.teacher)
     if notice is not None and task.teacher.licence is None:
         lines += ["", str(notice)]
@@ -65,7 +72,7 @@ def card(file: str, task: Task, report: LabelReport) -> str:
 
 def _labels(report: LabelReport) -> list[str]:
     """The list of what was labelled, how, and what was not."""
-    by = f"{report.teacher}{', a stand-in and no model' if report.stand_in else ''}"
+    by = f"{markdown_line(report.teacher)}{', a stand-in and no model' if report.stand_in else ''}"
     lines = [f"- {report.labelled:,} of {report.n:,} rows were labelled by {by}{_when(report)}."]
     if report.lenient:
         near = "recovered from a near form of what was asked for (`parsed` of a row says so)"
@@ -76,9 +83,9 @@ def _labels(report: LabelReport) -> list[str]:
     if report.with_scores:
         lines.append(f"- {report.with_scores:,} labels carry the teacher's probabilities (`teacher_scores`).")
     for feature, count in report.lacking.items():
-        lines.append(f"- {count:,} rows were asked without {feature}, which the endpoint does not have.")
+        lines.append(f"- {count:,} rows were asked without {markdown_line(feature)}, which the endpoint does not have.")
     for reason, count in report.rejected.items():
-        lines.append(f"- {count:,} rows were rejected and are not in the file: {_one_line(reason)}.")
+        lines.append(f"- {count:,} rows were rejected and are not in the file: {markdown_line(reason)}.")
     facts = "the teacher, the date, the prompt's hash, the parameters and the price"
     lines.append(f"- Every row's `provenance` names {facts}.")
     return lines
@@ -128,7 +135,3 @@ def _when(report: LabelReport) -> str:
         return ""
     first, last = (date[:10] for date in report.dates)
     return f" on {first}" if first == last else f" between {first} and {last}"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

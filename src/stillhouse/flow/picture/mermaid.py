@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from stillhouse.clean_text import xml_text
 from stillhouse.flow.picture import Branch, BranchArm, CallBox, Enclosure, End, Lanes, Picture, PicturePart
 
 Ends = list[tuple[str, str]]  # (the node where the next arrow starts, the words on the arrow)
@@ -119,4 +120,4 @@ def _text(words: str) -> str:
 
     All but letters, digits and a few harmless signs are written as the character's number.
     """
-    return re.sub(r"[^\w\s.,:+%()'/=|-]", lambda sign: f"#{ord(sign[0])};", words.replace("\n", " "))
+    return re.sub(r"[^\w\s.,:+%()'/=|-]", lambda sign: f"#{ord(sign[0])};", xml_text(words).replace("\n", " "))

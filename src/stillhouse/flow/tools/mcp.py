@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from stillhouse.errors import MissingExtraError, UserError
 from stillhouse.flow.tools.tool import MAX_ERROR_CHARS, Tool, ToolError, as_text, clean, cut, short_error
+from stillhouse.proxies import proxy_for, trusted
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -79,9 +80,16 @@ async def _over_http(url: str, headers: dict[str, str]) -> AsyncIterator[Any]:
     import httpx2
     from mcp.client.streamable_http import streamable_http_client
 
+    proxy = proxy_for(url)
     timeout = httpx2.Timeout(CONNECT_TIMEOUT_S, read=None)  # the call's own limit bounds how long an answer may take
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=timeout) as client,
+        httpx2.AsyncClient(
+            headers=headers,
+            timeout=timeout,
+            verify=trusted(),
+            trust_env=False,  # the environment is read in `proxies`, by one rule for all clients
+            proxy=None if proxy is None else httpx2.Proxy(proxy.url, ssl_context=trusted() if proxy.secure else None),
+        ) as client,
         streamable_http_client(url, http_client=client) as streams,
     ):
         yield streams

@@ -9,6 +9,7 @@ Before it is planned, all that it would call is looked up in the server's catalo
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from stillhouse.addresses import UNREADABLE, unreadable_postgres
 from stillhouse.errors import MissingExtraError, UserError
 from stillhouse.flow.tools.sql_postgres_resolved import check_parsing, check_resolved
 from stillhouse.flow.tools.sql_reader import MAX_CELL_CHARS, QueryRows
@@ -45,6 +46,8 @@ class PostgresReader:
     dialect: SqlDialect = "postgres"
 
     def __init__(self, url: str) -> None:
+        if unreadable_postgres(url):
+            raise UserError(UNREADABLE)
         self._url = url  # the URL may hold a password, so it is never shown
         try:
             parts = urlsplit(url)

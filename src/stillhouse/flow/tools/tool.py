@@ -20,6 +20,7 @@ from pydantic.errors import PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticSerializationError, to_json
 
+from stillhouse.addresses import without_secrets
 from stillhouse.errors import StillhouseError, UserError
 from stillhouse.flow.call import journaled
 
@@ -254,7 +255,7 @@ def short_error(error: BaseException) -> str:
 
 def first_line(error: BaseException) -> str:
     try:
-        text = str(error)
+        text = without_secrets(str(error))
     except Exception:  # an exception whose own __str__ fails is reported without words
         return ""
     return clean(text[: 2 * MAX_ERROR_CHARS].strip().partition("\n")[0])[:MAX_ERROR_CHARS]

@@ -20,6 +20,7 @@ from stillhouse import __version__
 from stillhouse.errors import UserError
 from stillhouse.flow.tools.html_text import html_text
 from stillhouse.flow.tools.tool import Tool, ToolError, first_line, in_thread, tool
+from stillhouse.proxies import proxy_for, trusted
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession, TCPConnector
@@ -63,7 +64,8 @@ def web(
     `allow`: hosts, each as `example.com`, `*.example.com` (every host below it, not itself) or, for another port than
     80 and 443, `example.com:8080`. Private and loopback addresses are refused unless `allow_private`; link-local ones
     and the clouds' metadata services always are. Of a longer page the first `max_bytes`, unpacked, are read. No
-    cookies, no keys, no proxy. Raises UserError where the list is empty or an entry is no host.
+    cookies, no keys. A page that the environment wants read through a proxy is refused, because there no address could
+    be checked; NO_PROXY names what is read directly. Raises UserError where the list is empty or an entry is no host.
     """
     if isinstance(allow, str) or not allow:
         raise UserError(
@@ -170,6 +172,7 @@ class _Page:
 
     async def _follow(self, session: "ClientSession", url: "URL") -> str:
         for _ in range(MAX_REDIRECTS + 1):
+            _require_direct(url)
             async with session.get(url, allow_redirects=False) as response:
                 if response.status in _REDIRECTS and "Location" in response.headers:
                     url = self._vetted(response.headers["Location"], since=url)
@@ -208,7 +211,7 @@ class _Page:
                 raise _RefusedAddress(str(where[0]))
             return socket.socket(family=family, type=kind, proto=protocol)
 
-        return TCPConnector(socket_factory=open_socket, use_dns_cache=False, force_close=True)
+        return TCPConnector(socket_factory=open_socket, use_dns_cache=False, force_close=True, ssl=trusted())
 
     async def _text(self, response: "ClientResponse", url: "URL") -> str:
         kind = response.content_type.lower() if "Content-Type" in response.headers else ""
@@ -262,6 +265,22 @@ def _codec(charset: str | None) -> str | None:
     if codec == "utf-16":
         return "utf-16-le"  # without a mark, as browsers take it
     return codec if codec in _CODECS else None
+
+
+def _require_direct(url: "URL") -> None:
+    """Raise ToolError where the environment wants the page read through a proxy.
+
+    The proxy would look the name up itself, so nobody here could tell whether it leads to a private address.
+    """
+    try:
+        proxy = proxy_for(str(url))
+    except UserError as error:
+        raise ToolError(str(error)) from None
+    if proxy is not None:
+        raise ToolError(
+            f"the environment wants {url.host} to be read through the proxy {proxy.shown}, and web reads directly: "
+            "behind a proxy it could not check that no private address is read; name the host in NO_PROXY"
+        )
 
 
 def _short(url: "URL") -> str:
