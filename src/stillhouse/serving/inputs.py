@@ -9,7 +9,6 @@ A student knows one task, so the last user message alone is read: not the instru
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -110,6 +109,10 @@ def _object(text: str) -> dict[str, Any] | None:
 
 def _lines(text: str, names: Sequence[str]) -> dict[str, str] | None:
     """`Example.text` read backwards: a value ends where the next name's line begins."""
-    pattern = "\n".join(rf"{re.escape(name)}: (.*{'?' if name != names[-1] else ''})" for name in names)
-    match = re.fullmatch(pattern, text, re.DOTALL)
-    return None if match is None else dict(zip(names, match.groups(), strict=True))
+    values, rest = [], f"\n{text}"
+    for place, name in enumerate(names):
+        before, line, rest = rest.partition(f"\n{name}: ")
+        if not line or (place == 0 and before):
+            return None
+        values.append(before)
+    return dict(zip(names, [*values[1:], rest], strict=True))
