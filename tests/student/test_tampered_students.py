@@ -255,7 +255,11 @@ OWN = {
         "counts of no answers": header(settings__counts=[]),
         "counts of another label": header(settings__counts=[["luck", 3]]),
         "a count of zero": header(settings__counts=[["good", 0]]),
-        "a file listed": header(files={"a": {"bytes": 1, "sha256": "0"}}),
+        "a file listed": lambda folder: (
+            (folder / "a").write_text("x"),
+            header(files={"a": {"bytes": 1, "sha256": "0"}})(folder),
+            sealed(folder),
+        ),
     },
     "linear": WITH_FILES | CHOOSING | LINEAR,
     "encoder": WITH_FILES

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from stillhouse.errors import ArtifactError, ModelNameError, UserError
 from stillhouse.llm.ledger import Ledger
@@ -87,7 +88,12 @@ async def open_cascade(
             "see its report"
         )
     facts = read_json(path)
-    if facts.get("format") != 1 or facts.get("task_file") is None:
+    texts = (
+        all(isinstance(facts.get(key), str) for key in ("task_file", "student", "teacher"))
+        if isinstance(facts, dict)
+        else False
+    )
+    if not texts or facts.get("format") != 1 or not _is_share(facts.get("threshold")):
         raise ArtifactError(f"{path}: not a cascade that this version can open; run `stillhouse distill` again")
     task = load_task(facts["task_file"])
     student: Student = load_student(folder / _inside(folder, facts["student"]))
@@ -102,6 +108,11 @@ async def open_cascade(
                 await cascade.drain()
         finally:
             await teacher.close()
+
+
+def _is_share(value: Any) -> bool:
+    """Whether it is a number from 0 to 1, as a confidence is."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _inside(folder: Path, relative: str) -> str:
