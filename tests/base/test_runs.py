@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from stillhouse.errors import RunBusyError, StorageError, UserError
-from stillhouse.runs import Lock, Run, write_atomic
+from stillhouse.runs import Lock, Run, read_json, write_atomic
 
 
 def test_runs_are_numbered_and_never_overwritten(tmp_path):

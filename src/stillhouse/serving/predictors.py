@@ -1,5 +1,6 @@
 """Any model by its name, as a Predictor: `student:DIR`, `cascade:DIR`, and the teachers that `llm.models` knows."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -88,12 +89,9 @@ async def open_cascade(
             "see its report"
         )
     facts = read_json(path)
-    texts = (
-        all(isinstance(facts.get(key), str) for key in ("task_file", "student", "teacher"))
-        if isinstance(facts, dict)
-        else False
-    )
-    if not texts or facts.get("format") != 1 or not _is_share(facts.get("threshold")):
+    wanted = ("task_file", "student", "teacher")
+    texts = isinstance(facts, dict) and all(isinstance(facts.get(key), str) for key in wanted)
+    if not texts or facts.get("format") != 1 or not _is_threshold(facts.get("threshold")):
         raise ArtifactError(f"{path}: not a cascade that this version can open; run `stillhouse distill` again")
     task = load_task(facts["task_file"])
     student: Student = load_student(folder / _inside(folder, facts["student"]))
@@ -110,9 +108,8 @@ async def open_cascade(
             await teacher.close()
 
 
-def _is_share(value: Any) -> bool:
-    """Whether it is a number from 0 to 1, as a confidence is."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+def _is_threshold(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _inside(folder: Path, relative: str) -> str:
