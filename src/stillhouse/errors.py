@@ -70,7 +70,7 @@ class MissingExtraError(UserError):
     """An optional dependency is needed; the message names the extra to install."""
 
 
-class ArtifactError(StillhouseError):
+class ArtifactError(UserError):
     """A student directory is corrupted, incomplete, or of an unknown format."""
 
 

@@ -102,7 +102,11 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; is {path.parent} a run of this version?") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}); the file was changed or torn") from None
+    except RecursionError:
+        raise UserError(f"{path}: not valid JSON (nested too deep); the file was changed or torn") from None
+    except ValueError as error:  # a number of five thousand digits, too
         raise UserError(f"{path}: not valid JSON ({error}); the file was changed or torn") from None
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from stillhouse.errors import TaskFileError
+from stillhouse.patterns import PatternError, check_schema_patterns, compiled
 from stillhouse.settings import (
     DataSettings,
     GateSettings,
@@ -135,6 +136,12 @@ def load_task(path: str | Path) -> Task:
         raise TaskFileError(f"{path}: {_first_problem(error)}") from None
     folder = path.parent.resolve()
     task = parsed.task
+    if parsed.teacher.answer_pattern is not None:
+        try:
+            compiled(parsed.teacher.answer_pattern)
+        except PatternError as error:
+            pattern = parsed.teacher.answer_pattern
+            raise TaskFileError(f"{path}: [teacher] answer_pattern = {pattern!r}: {error}; mend it") from None
     return Task(
         name=task.name,
         instruction=task.instruction,
@@ -160,9 +167,12 @@ def _schema(path: Path) -> dict[str, Any]:
     try:
         schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         jsonschema.Draft202012Validator.check_schema(schema)
+        check_schema_patterns(schema)
     except FileNotFoundError:
         raise TaskFileError(f"{path}: no such file; mend `json_schema` in [task]") from None
-    except (ValueError, jsonschema.SchemaError) as error:
+    except PatternError as error:
+        raise TaskFileError(f"{path}: {error}; mend it") from None
+    except (ValueError, RecursionError, jsonschema.SchemaError) as error:
         raise TaskFileError(f"{path}: not a JSON schema ({str(error).splitlines()[0]}); mend it") from None
     return schema
 

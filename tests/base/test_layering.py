@@ -23,6 +23,7 @@ BASE = {
     "jsonl",
     "user_code",
     "numbers",
+    "patterns",
     "openers",
     "clean_text",
     "addresses",

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from stillhouse.errors import RunBusyError, StorageError, UserError
-from stillhouse.runs import Lock, Run, write_atomic
+from stillhouse.runs import Lock, Run, read_json, write_atomic
 
 
 def test_runs_are_numbered_and_never_overwritten(tmp_path):
@@ -82,3 +82,14 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_no_rubbish(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, previous)
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize("content", ["{", "[" * 10_000 + "]" * 10_000, "9" * 5_000, b"\xff", None])
+def test_a_damaged_file_of_a_run_is_one_sentence(tmp_path, content):
+    path = tmp_path / "result.json"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=r"result\.json: .+; the file was changed or torn"):
+        read_json(path)

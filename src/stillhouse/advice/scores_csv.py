@@ -18,7 +18,7 @@ from stillhouse.errors import DatasetError
 COLUMNS = ("arm", "n", "seed", "score")
 MOST = 1e12  # no count of training rows and no score is larger; arithmetic would begin to lose digits
 # float() also takes nan, inf and 1_000, which are no scores.
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?(\d+(?:\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True)

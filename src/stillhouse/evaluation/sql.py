@@ -70,7 +70,7 @@ def same_result(database: ReadOnlyDatabase, query: str, gold: str) -> bool:
 def ordered(query: str) -> bool:
     """Whether the outermost query has an ORDER BY: what stands in parentheses does not count."""
     outer, depth = [], 0
-    for character in re.sub(r"'(?:[^']|'')*'", "''", query):
+    for character in re.sub(r"'[^']*'", "''", query):
         depth += (character == "(") - (character == ")")
         outer.append(character if depth == 0 else " ")
     return re.search(r"\border\s+by\b", "".join(outer), re.IGNORECASE) is not None

@@ -27,9 +27,8 @@ from stillhouse.llm.request import Completion, Request
 
 ToolCalling = Literal["auto", "native", "text"]
 SAME_CALLS = 3  # equal calls with equal observations that an agent may make; one more ends the agent
-_ACTION = re.compile(
-    r"^Action:[ \t]*(?P<name>[^\n]+?)[ \t]*\n+Action Input:[ \t]*(?P<input>.*)", re.MULTILINE | re.DOTALL
-)
+# Each part ends where the next begins, so nothing is tried twice on a reply of a megabyte.
+_ACTION = re.compile(r"^Action:[ \t]*(?P<name>[^ \t\n][^\n]*)\n+Action Input:(?P<input>.*)", re.MULTILINE | re.DOTALL)
 _FINAL = re.compile(r"^Final Answer:[ \t]*(?P<answer>.*)", re.MULTILINE | re.DOTALL)
 STOP = "\nObservation:"
 _FORM = """\
@@ -153,7 +152,7 @@ class Text:
         text = (completion.text or "").partition(STOP)[0].strip()
         action, final = _ACTION.search(text), _FINAL.search(text)
         if action is not None and (final is None or action.start() < final.start()):
-            return AgentTurn(text, (Action("", action["name"], _unfenced(action["input"])),)), None
+            return AgentTurn(text, (Action("", action["name"].rstrip(" \t"), _unfenced(action["input"])),)), None
         answer = "" if final is None else final["answer"].strip()
         return AgentTurn(text, ()), answer or None
 
@@ -163,7 +162,10 @@ class Text:
 
 
 def _unfenced(text: str) -> str:
-    return re.sub(r"^```(?:json)?\s*|\s*```$", "", text.strip())
+    text = text.strip()
+    if text.startswith("```"):
+        text = text.removeprefix("```").removeprefix("json").lstrip()
+    return text.removesuffix("```").rstrip()
 
 
 class Agent:

@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 
 _KINDS = ("requests", "tokens", "input-tokens", "output-tokens")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST_SPAN = 100  # characters
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _MINUTE_S, _HOUR_S, _DAY_S = 60.0, 3600.0, 86400.0
 
@@ -99,7 +100,7 @@ def seconds(text: str | None, now: datetime | None = None) -> float | None:
         return None
     if (plain := _number(text)) is not None:
         return plain
-    spans = _SPAN.findall(text)
+    spans = _SPAN.findall(text) if len(text) <= _LONGEST_SPAN else []
     if spans and "".join(number + unit for number, unit in spans) == text:
         return sum(float(number) * _UNITS[unit] for number, unit in spans)
     try:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from stillhouse.errors import TaskFileError
 from stillhouse.llm.request import is_unicode
+from stillhouse.patterns import Match, Pattern, PatternError, compiled, schema_validator
 from stillhouse.records import Example
 from stillhouse.task import Task
 
@@ -105,7 +106,7 @@ def _object(task: Task, example: Example, text: str, indent: int, rationales: bo
     return replace(reply, how=how, at=indent + before.end() if before else None)
 
 
-def _answer_in(text: str, task: Task) -> tuple[re.Match[str] | None, bool]:
+def _answer_in(text: str, task: Task) -> tuple[Match | None, bool]:
     """Where the answer stands, and whether it stands there as the task's pattern asks for it.
 
     Two near forms are taken as well: the pattern in another case ("so the answer is"), and, where only certain labels
@@ -114,25 +115,24 @@ def _answer_in(text: str, task: Task) -> tuple[re.Match[str] | None, bool]:
     pattern = answer_pattern(task)
     if (match := pattern.search(text)) is not None:
         return match, True
-    phrases = [pattern.pattern] + ([_DEFAULT_PATTERN] if task.output == "choice" else [])
-    matches = (re.search(phrase, text, pattern.flags | re.IGNORECASE) for phrase in phrases)
+    phrases = [task.teacher.answer_pattern or _DEFAULT_PATTERN]
+    phrases += [_DEFAULT_PATTERN] if task.output == "choice" else []
+    matches = (compiled(phrase, dot_all=True, ignore_case=True).search(text) for phrase in phrases)
     return next((match for match in matches if match is not None), None), False
 
 
-def answer_pattern(task: Task) -> re.Pattern[str]:
+def answer_pattern(task: Task) -> Pattern:
     """The task's pattern of an answer after its reasons, compiled. Raises TaskFileError for what is none."""
     pattern = task.teacher.answer_pattern or _DEFAULT_PATTERN
     try:
-        compiled = re.compile(pattern, re.DOTALL)
-    except re.error as error:
+        rule = compiled(pattern, dot_all=True)
+    except PatternError as error:
+        raise TaskFileError(f"[teacher] answer_pattern = {pattern!r}: {error}; mend it") from None
+    if rule.groups != 1:
         raise TaskFileError(
-            f"[teacher] answer_pattern = {pattern!r}: not a regular expression ({error}); mend it"
-        ) from None
-    if compiled.groups != 1:
-        raise TaskFileError(
-            f"[teacher] answer_pattern = {pattern!r}: needs one group, the answer, and has {compiled.groups}; mend it"
+            f"[teacher] answer_pattern = {pattern!r}: needs one group, the answer, and has {rule.groups}; mend it"
         )
-    return compiled
+    return rule
 
 
 def _choice(answer: str, rationale: str | None, allowed: Sequence[str] | None) -> ParsedReply:
@@ -185,8 +185,7 @@ def _json(answer: str, rationale: str | None, schema: Mapping[str, Any] | None) 
 
 def _loaded(text: str) -> tuple[Any, bool]:
     """(the JSON value, whether it stood alone) of a text, or of what stands in a code fence in it; None: no JSON."""
-    fenced = re.search(r"```(?:json)?\s*(.*?)```", text, re.DOTALL)
-    for candidate, alone in ((text, True), (fenced[1] if fenced else None, False)):
+    for candidate, alone in ((text, True), (fenced(text), False)):
         if candidate is None:
             continue
         try:
@@ -198,6 +197,13 @@ def _loaded(text: str) -> tuple[Any, bool]:
         except (ValueError, RecursionError):  # a thousand nested brackets are too deep for the parser
             continue
     return None, False
+
+
+def fenced(text: str) -> str | None:
+    """What stands between the first two code fences, without the word `json`; None where there are no two."""
+    _, opened, rest = text.partition("```")
+    inside, closed, _ = rest.partition("```")
+    return inside.removeprefix("json").lstrip() if opened and closed else None
 
 
 def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None) -> ParsedReply:
@@ -229,11 +235,9 @@ def _problems(schema: Mapping[str, Any], value: Any) -> Iterator[Any]:
 
 @functools.lru_cache(maxsize=64)
 def _validator(schema: str) -> Any:
-    # Imported late: jsonschema takes a tenth of a second to load, and only tasks with a schema need it.
-    import jsonschema
     import referencing
 
-    return jsonschema.Draft202012Validator(json.loads(schema), registry=referencing.Registry())
+    return schema_validator()(json.loads(schema), registry=referencing.Registry())
 
 
 def _no_constant(name: str) -> Any:

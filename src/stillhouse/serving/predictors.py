@@ -1,8 +1,10 @@
 """Any model by its name, as a Predictor: `student:DIR`, `cascade:DIR`, and the teachers that `llm.models` knows."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from stillhouse.errors import ArtifactError, ModelNameError, UserError
 from stillhouse.llm.ledger import Ledger
@@ -88,7 +90,9 @@ async def open_cascade(
             "see its report"
         )
     facts = read_json(path)
-    if facts.get("format") != 1 or facts.get("task_file") is None:
+    wanted = ("task_file", "student", "teacher")
+    texts = isinstance(facts, dict) and all(isinstance(facts.get(key), str) for key in wanted)
+    if not texts or facts.get("format") != 1 or not _is_threshold(facts.get("threshold")):
         raise ArtifactError(f"{path}: not a cascade that this version can open; run `stillhouse distill` again")
     task = load_task(facts["task_file"])
     student: Student = load_student(folder / _inside(folder, facts["student"]))
@@ -103,6 +107,10 @@ async def open_cascade(
                 await cascade.drain(AUDITS_S)
         finally:
             await teacher.close()
+
+
+def _is_threshold(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _inside(folder: Path, relative: str) -> str:

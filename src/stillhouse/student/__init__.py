@@ -19,7 +19,6 @@ from typing import Any
 from stillhouse.errors import MissingExtraError, UserError
 from stillhouse.records import Example, Progress, Source
 from stillhouse.student.artifact import (
-    Family,
     Header,
     Student,
     read_artifact,
@@ -28,6 +27,7 @@ from stillhouse.student.artifact import (
     size_bytes,
 )
 from stillhouse.student.config import TrainConfig
+from stillhouse.student.header import Family
 from stillhouse.student.job import (
     Trained,
     TrainJob,
@@ -38,6 +38,7 @@ from stillhouse.student.job import (
     input_fields,
     result_of,
 )
+from stillhouse.student.opening import as_damage
 from stillhouse.task import Task
 
 __all__ = ["Student", "TrainConfig", "TrainResult", "load_student", "train_student"]
@@ -110,7 +111,9 @@ def load_student(folder: str | Path) -> Student:
     """Load a student after checking every file of it. Raises ArtifactError on a torn, changed or unknown artifact."""
     folder = Path(folder)
     header = read_artifact(folder)
-    student: Student = _family(header.family).load(folder, header)
+    family = _family(header.family)
+    with as_damage(folder):
+        student: Student = family.load(folder, header)
     return student
 
 

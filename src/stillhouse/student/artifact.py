@@ -1,8 +1,9 @@
 """The student on disk: a folder of safetensors and JSON with a checksum per file, written whole or not at all.
 
-`student.json` says what the student is: its family, its task, its labels and what it learned from. It also lists
-every file with size and sha256. `model.safetensors` and the family's own files lie beside it. Nothing is unpickled,
-and no code is loaded. `card.md` is added later and is not checked.
+`student.json` says what the student is: its family, its task, its labels and what it learned from (`header`). It also
+lists every file with size and sha256, and a file that it does not list is refused. `model.safetensors` and the family's
+own files lie beside it, and are checked for what they are when they are opened (`opening`). Nothing is unpickled, and
+no code is loaded. `card.md` is added later and is not checked.
 
 Importable without torch.
 """
@@ -12,20 +13,18 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol, get_args, runtime_checkable
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol, runtime_checkable
 
 from stillhouse.errors import ArtifactError, ExistsError
 from stillhouse.records import Predictor, Source
 from stillhouse.runs import storage_errors, versions, write_json
+from stillhouse.student.header import AGAIN, CARD, FORMAT, HEADER, Family, check_files, parse_header
 from stillhouse.task import Task
 
-FORMAT = 1
-HEADER = "student.json"
 MODEL = "model.safetensors"
-Family = Literal["majority", "linear", "encoder", "prompted", "generative"]
 
 
 @runtime_checkable
@@ -82,40 +81,45 @@ def save_artifact(out: Path, header: Header, write_files: Callable[[Path], None]
 
 
 def read_artifact(folder: Path) -> Header:
-    """Check every file of the artifact against its checksum and return the header.
+    """Check the header and every file of the artifact, and return the header.
 
     Raises ArtifactError naming the file and the remedy.
     """
     folder = Path(folder)
     path = folder / HEADER
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():
+            raise ArtifactError(f"{path}: a link, and a student is made of files alone; {AGAIN}")
+        stored = parse_header(path)
+    except FileNotFoundError:
         raise ArtifactError(
             f"{folder}: not a student (no {HEADER}); give a folder that `stillhouse distill` wrote"
         ) from None
-    except ValueError as error:
-        raise ArtifactError(f"{path}: not valid JSON ({error}); copy the student again or train it again") from None
-    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        version = raw.get("format") if isinstance(raw, dict) else None
-        raise ArtifactError(
-            f"{path}: format {version!r} is not known to this version, which reads format {FORMAT}; "
-            "upgrade stillhouse or train it again"
-        )
-    try:
-        header = _header_from_json(raw)
-        files = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in raw["files"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ArtifactError(
-            f"{path}: the key {error} is missing or wrong; copy the student again or train it again"
-        ) from None
-    if header.family not in get_args(Family):
-        raise ArtifactError(
-            f"{path}: the family {header.family!r} is not known to this version; upgrade stillhouse or train it again"
-        )
-    for name, (size, sha256) in files.items():
-        _check(folder, name, size, sha256)
-    return header
+    for name in stored.files:
+        _check_name(folder, name)
+    check_files(path, stored)
+    for name, file in stored.files.items():
+        _check(folder, name, file.bytes, file.sha256)
+    _check_nothing_else(folder, {HEADER, CARD, *stored.files})
+    task = stored.task
+    return Header(
+        family=stored.family,
+        spec=stored.spec,
+        task=Task(
+            name=task.name,
+            instruction=task.instruction,
+            output=task.output,
+            labels=None if task.labels is None else tuple(task.labels),
+            metric=task.metric,
+        ),
+        labels=None if stored.labels is None else tuple(stored.labels),
+        source=stored.source,
+        seed=stored.seed,
+        n_train=stored.n_train,
+        input_fields=None if stored.input_fields is None else tuple(stored.input_fields),
+        settings=stored.settings,
+        versions=stored.versions,
+    )
 
 
 def size_bytes(folder: Path) -> int:
@@ -131,24 +135,46 @@ def refuse_existing(out: Path) -> None:
         raise ExistsError(f"{out} is there already; choose another folder or remove it first")
 
 
-def _check(folder: Path, name: str, size: int, sha256: str) -> None:
+def _check_name(folder: Path, name: str) -> None:
     path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or parts.as_posix() != name or "\0" in name or "\\" in name:
         raise ArtifactError(
             f"{folder / HEADER}: lists {name!r}, which is outside the student's folder; do not use this student"
         )
+    if link := next((each for each in (path, *path.parents[: len(parts.parts) - 1]) if each.is_symlink()), None):
+        raise ArtifactError(f"{link}: a link, and a student is made of files alone; {AGAIN}")
+
+
+def _check(folder: Path, name: str, size: int, sha256: str) -> None:
+    path = folder / name
     if not path.is_file():
-        raise ArtifactError(f"{path}: missing from the student; copy the folder again or train it again")
+        what = "not a file" if path.exists() else "missing from the student"
+        raise ArtifactError(f"{path}: {what}; copy the folder again or train it again")
     if path.stat().st_size != size:
         raise ArtifactError(
             f"{path}: {path.stat().st_size} bytes where {HEADER} says {size}: the copy is torn; "
             "copy the folder again or train it again"
         )
-    if _fingerprint(path)["sha256"] != sha256:
+    try:
+        found = _fingerprint(path)["sha256"]
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror or error}); {AGAIN}") from None
+    if found != sha256:
         raise ArtifactError(
             f"{path}: its sha256 is not the one in {HEADER}: the file was changed; "
             "copy the folder again or train it again"
         )
+
+
+def _check_nothing_else(folder: Path, known: Set[str]) -> None:
+    """A file that the header does not list was put there by somebody else, and some loaders read what lies there."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or (name not in known and not path.is_dir()) or (path.is_dir() and name in known):
+            raise ArtifactError(
+                f"{path}: not one of the files that {HEADER} lists; remove it, or {AGAIN.replace('student', 'folder')}"
+            )
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
@@ -168,25 +194,3 @@ def _header_as_json(header: Header) -> dict[str, Any]:
         "metric": task.metric,
     }
     return fields
-
-
-def _header_from_json(raw: Mapping[str, Any]) -> Header:
-    task = raw["task"]
-    return Header(
-        family=raw["family"],
-        spec=raw["spec"],
-        task=Task(
-            name=task["name"],
-            instruction=task["instruction"],
-            output=task["output"],
-            labels=None if task["labels"] is None else tuple(task["labels"]),
-            metric=task["metric"],
-        ),
-        labels=None if raw["labels"] is None else tuple(raw["labels"]),
-        source=raw["source"],
-        seed=raw["seed"],
-        n_train=raw["n_train"],
-        input_fields=None if raw["input_fields"] is None else tuple(raw["input_fields"]),
-        settings=raw["settings"],
-        versions=raw["versions"],
-    )

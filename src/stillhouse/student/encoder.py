@@ -24,12 +24,15 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 
+from stillhouse.errors import ArtifactError
 from stillhouse.records import Example, Prediction, Usage
 from stillhouse.student import bases, objectives
 from stillhouse.student.artifact import Header, size_bytes
 from stillhouse.student.calibration import Logits, fit_temperature, ragged, softmax
 from stillhouse.student.config import TrainConfig
+from stillhouse.student.header import AGAIN
 from stillhouse.student.job import Trained, TrainJob, choice_predictions, no_choices
+from stillhouse.student.opening import check_config, check_loaded, check_model, check_tensors, probe, tensor_shapes
 from stillhouse.student.train import as_trained, autocast, bf16_pays, device, fit, save_tensors, seeded
 
 HEAD = "head.safetensors"
@@ -388,10 +391,24 @@ def _write(folder: Path, module: Classifier, tokenizer: Any) -> None:
 
 
 def load(folder: Path, header: Header) -> EncoderStudent:
-    body = bases.load_weights(transformers.AutoModel, str(folder))
-    head = load_file(folder / HEAD)
-    n_outputs, n_inputs = head["weight"].shape
-    module = Classifier(body, n_outputs, pairs=n_inputs > body.config.hidden_size)
-    module.head.load_state_dict(head)
+    check_config(folder)
+    body, loaded = bases.load_weights(transformers.AutoModel, str(folder), output_loading_info=True)
+    check_loaded(folder, loaded)
+    tokenizer = bases.load_tokenizer(str(folder))
+    n_outputs, width = 1 if header.labels is None else len(header.labels), body.config.hidden_size
+    pairs = tensor_shapes(folder / HEAD).get("weight", ("", ()))[1] == (n_outputs, 4 * width)
+    check_tensors(folder / HEAD, {"weight": (n_outputs, width * (4 if pairs else 1)), "bias": (n_outputs,)})
+    module = Classifier(body, n_outputs, pairs=pairs)
+    module.head.load_state_dict(load_file(folder / HEAD))
+    check_model(folder, body, tokenizer)
+    if not bool(module.head.weight.isfinite().all() and module.head.bias.isfinite().all()):
+        raise ArtifactError(f"{folder / HEAD}: holds something that is no number; {AGAIN}")
     module.to(device()).eval()
-    return EncoderStudent(header, folder, module, bases.load_tokenizer(str(folder)))
+    return tried(EncoderStudent(header, folder, module, tokenizer))
+
+
+def tried(student: EncoderStudent) -> EncoderStudent:
+    """The student, after one row: a vocabulary without padding or a mask shows itself here, and not to a user."""
+    if (row := probe(student.labels, student.input_fields)) is not None:
+        student._predict([row])
+    return student

@@ -22,7 +22,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from stillhouse.errors import UserError
+from stillhouse.errors import ArtifactError, UserError
 from stillhouse.records import Example, Prediction, Usage
 from stillhouse.student import bases, objectives
 from stillhouse.student.artifact import Header, size_bytes
@@ -30,7 +30,9 @@ from stillhouse.student.calibration import fit_sigmoid, sigmoid
 from stillhouse.student.config import TrainConfig
 from stillhouse.student.copying import CopyingT5
 from stillhouse.student.decoding import Decoded, greedy, padded
+from stillhouse.student.header import AGAIN
 from stillhouse.student.job import Trained, TrainJob
+from stillhouse.student.opening import check_config, check_loaded, check_model, probe
 from stillhouse.student.tokenizer import as_answer, as_question, from_answer, train_bpe
 from stillhouse.student.train import as_trained, autocast, device, fit, seeded
 
@@ -409,10 +411,10 @@ class GenerativeStudent:
         with self._one_at_a_time:
             return len(self._coder.question(text))
 
-    def _generate(self, inputs: Sequence[Example]) -> list[GeneratedAnswer]:
+    def _generate(self, inputs: Sequence[Example], most: int | None = None) -> list[GeneratedAnswer]:
         with self._one_at_a_time, torch.inference_mode(), autocast(None):
             sources = [self._coder.source(example)[0] for example in inputs]
-            decoded = decode(self._model, sources, self._coder, self._most)
+            decoded = decode(self._model, sources, self._coder, most or self._most)
             return [self._generated(source, answer) for source, answer in zip(sources, decoded, strict=True)]
 
     def _generated(self, source: Sequence[int], answer: Decoded) -> GeneratedAnswer:
@@ -449,6 +451,15 @@ class GenerativeStudent:
 
 
 def load(folder: Path, header: Header) -> GenerativeStudent:
+    check_config(folder)
     config = bases.from_pretrained(transformers.AutoConfig, str(folder))
-    model = bases.load_weights(_kind(config), str(folder)).to(device()).eval()
-    return GenerativeStudent(header, folder, model, bases.from_pretrained(transformers.AutoTokenizer, str(folder)))
+    model, loaded = bases.load_weights(_kind(config), str(folder), output_loading_info=True)
+    check_loaded(folder, loaded)
+    tokenizer = bases.from_pretrained(transformers.AutoTokenizer, str(folder))
+    check_model(folder, model, tokenizer)
+    if tokenizer.eos_token_id is None:
+        raise ArtifactError(f"{folder}: its vocabulary has no end token, so no answer would end; {AGAIN}")
+    student = GenerativeStudent(header, folder, model.to(device()).eval(), tokenizer)
+    if (row := probe(header.labels, header.input_fields)) is not None:
+        student._generate([row], most=1)
+    return student

@@ -13,8 +13,8 @@ from typing import Any, cast, get_args
 from stillhouse.data.dataset import fingerprint
 from stillhouse.errors import UserError
 from stillhouse.records import Example, Prediction, Progress, Source, Usage
-from stillhouse.student.artifact import Family
 from stillhouse.student.config import TrainConfig
+from stillhouse.student.header import Family
 from stillhouse.task import Task
 
 

@@ -24,11 +24,14 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from stillhouse.errors import ArtifactError
 from stillhouse.records import Example, Prediction
 from stillhouse.runs import write_atomic
 from stillhouse.student.artifact import MODEL, Header, size_bytes
 from stillhouse.student.calibration import Logits, fit_temperature, negative_log_likelihood, ragged, softmax
+from stillhouse.student.header import AGAIN
 from stillhouse.student.job import Trained, TrainJob, choice_predictions, no_choices
+from stillhouse.student.opening import check_tensors, probe, read_vocabulary
 
 VOCABULARY = "vocabulary.json"
 MOST_FEATURES = 200_000  # the commonest features are kept; 9,600 rows of e-SNLI have 74,000 that occur twice
@@ -290,7 +293,16 @@ def _write(folder: Path, weights: _Weights) -> None:
 
 
 def load(folder: Path, header: Header) -> LinearStudent:
+    n_features, n_outputs = int(header.settings["n_features"]), 1 if header.labels is None else len(header.labels)
+    shapes = {"idf": (n_features,), "coefficients": (n_outputs, n_features), "intercept": (n_outputs,)}
+    check_tensors(folder / MODEL, shapes)
+    vocabulary = read_vocabulary(folder / VOCABULARY, n_features)
     tensors = load_file(folder / MODEL)
-    vocabulary = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise ArtifactError(f"{folder / MODEL}: the tensor {name!r} holds something that is no number; {AGAIN}")
     weights = _Weights(vocabulary, tensors["idf"], tensors["coefficients"], tensors["intercept"])
-    return LinearStudent(header, folder, weights)
+    student = LinearStudent(header, folder, weights)
+    if (row := probe(header.labels, header.input_fields)) is not None:
+        student._predict([row])
+    return student

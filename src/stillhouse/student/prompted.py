@@ -22,7 +22,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from stillhouse.errors import UserError
+from stillhouse.errors import ArtifactError, UserError
 from stillhouse.records import Example
 from stillhouse.student import bases
 from stillhouse.student.artifact import Header
@@ -35,9 +35,12 @@ from stillhouse.student.encoder import (
     defaults,
     fit_rows,
     tiny_bert,
+    tried,
     word_tokenizer,
 )
+from stillhouse.student.header import AGAIN, HEADER
 from stillhouse.student.job import Trained, TrainJob
+from stillhouse.student.opening import check_config, check_loaded, check_model
 from stillhouse.student.train import device, seeded
 
 PATTERN = "{input}\n{instruction} {mask}"  # the default pattern: the app's own prompt, with the answer in the gap
@@ -328,15 +331,24 @@ def load(folder: Path, header: Header) -> PromptedStudent:
     settings = header.settings
     masked = bool(settings["masked"])
     auto_class = transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
-    model = bases.load_weights(auto_class, str(folder))
+    check_config(folder)
+    model, loaded = bases.load_weights(auto_class, str(folder), output_loading_info=True)
+    check_loaded(folder, loaded)
+    tokenizer = bases.load_tokenizer(str(folder))
+    check_model(folder, model, tokenizer)
+    n_words = model.get_output_embeddings().weight.shape[0]
+    if (most := max(number for word in settings["words"].values() for number in word)) >= n_words:
+        raise ArtifactError(f"{folder / HEADER}: settings.words has {most}, and the weights know {n_words}; {AGAIN}")
     pattern = _pattern(
         settings["pattern"],
         settings["instruction"],
         model,
-        bases.load_tokenizer(str(folder)),
+        tokenizer,
         int(settings["max_length"]),
         masked=masked,
     )
     module = Filler(model, [settings["words"][label] for label in header.labels or ()])
     module.to(device()).eval()
-    return PromptedStudent(header, folder, module, pattern)
+    student = PromptedStudent(header, folder, module, pattern)
+    tried(student)
+    return student

@@ -8,12 +8,12 @@ A class that was asked for is no label: whether the teacher agrees is for `label
 
 import json
 import random
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stillhouse.errors import UserError
+from stillhouse.llm.parsing import fenced
 from stillhouse.llm.request import Request, is_unicode
 from stillhouse.records import Example
 from stillhouse.task import Task
@@ -142,9 +142,8 @@ def _two_choices(value: Any) -> tuple[str, ...] | None:
 
 
 def _json_object(text: str) -> dict[str, Any] | None:
-    fenced = re.search(r"```(?:json)?\s*(.*?)```", text, re.DOTALL)
     try:
-        value = json.loads(fenced[1] if fenced else text)
+        value = json.loads(text if (inside := fenced(text)) is None else inside)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

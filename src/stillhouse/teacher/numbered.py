@@ -10,7 +10,7 @@ from string import Template
 
 MARK = "##"
 NONE = "<none>"  # an exercise without an input
-_HEAD = re.compile(rf"^[ \t]*{MARK}[ \t]*(\d+)[ \t]*[.:]?[ \t]*$", re.MULTILINE)
+_HEAD = re.compile(rf"^[ \t]*{MARK}[ \t]*(\d+)[ \t]*(?:[.:][ \t]*)?$", re.MULTILINE)
 _FIELD = re.compile(r"^[ \t]*(Instruction|Input|Output)[ \t]*:", re.MULTILINE)
 
 

@@ -1,0 +1,139 @@
+"""A student's own files, checked for what they are before they are used: sizes, shapes, vocabulary, numbers.
+
+The checksums say that a file is the one that the header means. These checks hold for files whose checksum somebody has
+written anew: such a student is refused in a sentence, and serves nobody an answer by chance.
+"""
+
+import contextlib
+import json
+import math
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stillhouse.errors import ArtifactError, MissingExtraError
+from stillhouse.records import Example
+from stillhouse.student.header import AGAIN, read_json_file, read_object
+
+CONFIG = "config.json"
+_MOST_CONFIG_BYTES = 16 << 20
+_MOST_TOKENIZER_BYTES = 256 << 20
+_LONGEST_TENSOR_HEADER = 100_000_000  # bytes; the format's own bound
+
+
+@contextlib.contextmanager
+def as_damage(folder: Path) -> Iterator[None]:
+    """Turn whatever a library says of a student's files into one sentence that names the folder.
+
+    Everything is caught, because they raise bare Exceptions, and what is not ours comes from the files alone.
+    """
+    try:
+        yield
+    except (ArtifactError, MissingExtraError):
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        reason = lines[0][:200].rstrip(".") if lines else type(error).__name__
+        raise ArtifactError(f"{folder}: the student's files do not fit together ({reason}); {AGAIN}") from error
+
+
+def check_tensors(path: Path, shapes: Mapping[str, Sequence[int]], *, dtype: str = "F32") -> None:
+    """Raises ArtifactError where the file holds other tensors than these."""
+    held = tensor_shapes(path)
+    if set(held) != set(shapes):
+        odd = sorted(set(held) ^ set(shapes))[0]
+        raise ArtifactError(
+            f"{path}: the tensor {odd[:100]!r} is {'missing' if odd in shapes else 'not known'}; {AGAIN}"
+        )
+    for name, shape in shapes.items():
+        if held[name] != (dtype, tuple(shape)):
+            raise ArtifactError(
+                f"{path}: the tensor {name!r} is {_spelled(*held[name])}, and labels and vocabulary need "
+                f"{_spelled(dtype, shape)}; {AGAIN}"
+            )
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Type and shape of every tensor, from the file's own header: nothing else of it is read."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > min(_LONGEST_TENSOR_HEADER, path.stat().st_size):
+                raise ValueError(f"a header of {length} bytes")
+            header = json.loads(file.read(length))
+        tensors = {name: each for name, each in header.items() if name != "__metadata__"}
+        return {name: (str(each["dtype"]), tuple(map(int, each["shape"]))) for name, each in tensors.items()}
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ArtifactError(f"{path}: not a safetensors file ({error}); {AGAIN}") from None
+
+
+def read_vocabulary(path: Path, n_features: int) -> list[str]:
+    """The list of a linear student's features, all different."""
+    words = read_json_file(path, _MOST_TOKENIZER_BYTES)
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ArtifactError(f"{path}: not a list of texts; {AGAIN}")
+    if len(words) != n_features or len(set(words)) != len(words):
+        raise ArtifactError(
+            f"{path}: {len(set(words))} different features, and student.json says {n_features}; {AGAIN}"
+        )
+    return words
+
+
+def check_config(folder: Path) -> None:
+    """Raises ArtifactError for a `config.json` whose model the weights beside it cannot fill.
+
+    A model is built by its configuration before its weights are read: a billion layers would be begun.
+    """
+    path = folder / CONFIG
+    config = read_object(path, _MOST_CONFIG_BYTES)
+    n_tensors, n_bytes = 0, 0
+    for weights in folder.glob("*.safetensors"):
+        shapes = tensor_shapes(weights)
+        n_tensors += len(shapes)
+        n_bytes += weights.stat().st_size
+    for key, value in _numbers(config):
+        size = key.endswith(("_size", "d_model", "d_ff", "d_kv", "n_embd", "n_inner", "n_positions", "_buckets"))
+        most = n_tensors if "layers" in key or key == "n_layer" else n_bytes if size or "heads" in key else 10**15
+        if not -most <= value <= most:
+            raise ArtifactError(f"{path}: {key} = {value:.6g}, which the weights beside it do not fill; {AGAIN}")
+    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json"):
+        if (folder / name).is_file():
+            read_object(folder / name, _MOST_TOKENIZER_BYTES)
+
+
+def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield key, float(value) if abs(value) < 1e300 else math.copysign(1e300, value)
+
+
+def check_loaded(folder: Path, loaded: Mapping[str, Any]) -> None:
+    """Raises ArtifactError where some weights were not in the files: they would be drawn at random."""
+    absent = sorted(map(str, (*loaded["missing_keys"], *loaded["mismatched_keys"])))
+    if absent:
+        raise ArtifactError(f"{folder}: the weights {absent[0]} are not in its files, or of another shape; {AGAIN}")
+
+
+def check_model(folder: Path, model: Any, tokenizer: Any) -> None:
+    """Raises ArtifactError where the vocabulary is larger than the model's, or a weight is no number."""
+    known, held = model.get_input_embeddings().num_embeddings, max(tokenizer.get_vocab().values(), default=-1) + 1
+    if held > known:
+        raise ArtifactError(f"{folder}: its vocabulary has {held} tokens, and its weights know {known}; {AGAIN}")
+    for name, parameter in model.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise ArtifactError(f"{folder}: the weights {name} hold something that is no number; {AGAIN}")
+
+
+def probe(labels: Sequence[str] | None, input_fields: Sequence[str] | None) -> Example | None:
+    """A row to ask a student once while it is opened; None where it is not known what its rows look like."""
+    if input_fields is None:
+        return None
+    asked = {name: "a" for name in input_fields} if input_fields else "a"
+    return Example("probe", asked, choices=None if labels is not None else ("a", "b"))
+
+
+def _spelled(dtype: str, shape: Sequence[int]) -> str:
+    return f"{dtype} {' x '.join(map(str, shape)) or 'scalar'}"
