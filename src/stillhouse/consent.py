@@ -22,6 +22,7 @@ class Quote:
     paid_usd: float | None = None
     price_snapshot: str | None = None
     usable: int | None = None  # number of the pilot's answers that can be used; None: no pilot of rows was asked
+    from_store: int = 0  # number of the pilot's answers that another command paid for meanwhile
 
     def __str__(self) -> str:
         cost = self.cost_usd

@@ -23,19 +23,29 @@ MANIFEST = "manifest.json"
 
 
 class Lock:
-    """An exclusive lock on a file, held while the process lives: the kernel drops it on any death, SIGKILL included."""
+    """An exclusive lock on a file, held while the process lives: the kernel drops it on any death, SIGKILL included.
+
+    Raises RunBusyError while another process has it, StorageError where the disk refuses.
+    """
 
     def __init__(self, path: Path, what: str) -> None:
-        self.path, self.what = path, what
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        self.path, self.what, self._fd = path, what, -1
+        try:
+            with storage_errors(path):
+                self._take()
+        except BaseException:
+            self.release()
+            raise
+
+    def _take(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             owner = os.pread(self._fd, 64, 0).decode(errors="replace").strip() or "unknown"
-            os.close(self._fd)
             raise RunBusyError(
-                f"{what} is in use by process {owner}; wait for it or stop it, then run this again"
+                f"{self.what} is in use by process {owner}; wait for it or stop it, then run this again"
             ) from None
         os.truncate(self._fd, 0)
         os.pwrite(self._fd, str(os.getpid()).encode(), 0)

@@ -334,6 +334,92 @@ def test_tokens_written_into_the_providers_cache_keep_their_own_price():
     assert read_message(message).usage == Usage(17, 2, 3, written_input_tokens=4)
 
 
+# Two commands on one store
+
+
+async def until(true):
+    for _ in range(6000):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it never came true")
+
+
+async def test_two_commands_that_batch_send_each_row_once(provider, tmp_path, monkeypatch):
+    """Each has rows of its own, and rows that the other has, too."""
+    fake = Fake(["expired", "500"], polls=3)
+    async with serving(fake) as address:
+        project(tmp_path, address, provider, monkeypatch, 30)
+        rows = (tmp_path / "rows.jsonl").read_text().splitlines(keepends=True)
+        for name, own in (("a", rows[:20]), ("b", rows[10:])):
+            (tmp_path / f"{name}.jsonl").write_text("".join(own))
+        one, other = await asyncio.gather(
+            *(
+                label(tmp_path, batch=True, data=tmp_path / f"{name}.jsonl", out=tmp_path / f"{name}.out.jsonl")
+                for name in ("a", "b")
+            )
+        )
+    assert (one.report.labelled, other.report.labelled) == (20, 20)
+    assert sorted(Counter(fake.asked).values()) == [1] * 28 + [2] * 2
+    assert one.report.cost_usd + other.report.cost_usd == pytest.approx(30 * HALF)
+    assert one.report.from_store + other.report.from_store == 10
+    assert left_over(tmp_path) == []
+
+
+def _apart(address, real):
+    """As `_at`, for a command that batches; whoever asks after it gets the chat endpoint."""
+    asked = []
+
+    def endpoint(name):
+        asked.append(name)
+        return real(name) if len(asked) != 2 else (f"{address}/v1", "m", None)
+
+    return endpoint
+
+
+async def test_label_beside_a_batch_waits_for_it_and_pays_for_the_other_rows(endpoint, tmp_path, monkeypatch):
+    fake = Fake(polls=1_000_000)
+    async with serving(fake) as address:
+        project(tmp_path, endpoint.url(), "openai", monkeypatch, 12)
+        (tmp_path / "task.toml").write_text(TASK.format(model=endpoint.url()))
+        monkeypatch.setattr("stillhouse.llm.models.endpoint", _apart(address, models.endpoint))
+        first_rows = (tmp_path / "rows.jsonl").read_text().splitlines(keepends=True)[:8]
+        (tmp_path / "first.jsonl").write_text("".join(first_rows))
+        batching = asyncio.create_task(
+            label(tmp_path, batch=True, data=tmp_path / "first.jsonl", out=tmp_path / "a.jsonl")
+        )
+        await until(lambda: len(fake.batches) == 1)
+        labelling = asyncio.create_task(label(tmp_path, out=tmp_path / "b.jsonl"))
+        await until(lambda: endpoint.calls().total() == 4)
+        assert not labelling.done()
+        fake.batches["batch_1"]["polls"] = 0
+        batched, labelled_one_by_one = await asyncio.gather(batching, labelling)
+    assert (batched.report.labelled, labelled_one_by_one.report.labelled) == (8, 12)
+    assert (endpoint.calls().total(), len(fake.asked)) == (4, 8)
+    assert labelled_one_by_one.report.cost_usd == pytest.approx(4 * 2 * HALF)
+    assert (labelled_one_by_one.report.from_store, batched.report.from_store) == (8, 0)
+
+
+async def test_rows_in_a_batch_that_nobody_fetches_are_not_paid_for_again(provider, tmp_path, monkeypatch):
+    fake = Fake(polls=2)
+    async with serving(fake) as address:
+        project(tmp_path, address, provider, monkeypatch)
+        with monkeypatch.context() as crash:
+
+            async def dies(*_):
+                raise Killed
+
+            crash.setitem(batch.Batches.__init__.__kwdefaults__, "sleep", dies)
+            with pytest.raises(Killed):
+                await label(tmp_path, batch=True)
+        for by_batch in (True, False):
+            with pytest.raises(UserError, match=r"remove .*/\.teacher\.jsonl\.batches\.json to pay for it again"):
+                await label(tmp_path, out=tmp_path / "b.jsonl", batch=by_batch)
+        assert (await label(tmp_path, batch=True)).report.labelled == 12
+        assert (await label(tmp_path, out=tmp_path / "b.jsonl", batch=True)).report.from_store == 12
+    assert len(fake.asked) == 12
+
+
 def _at(address, real):
     """The chat endpoint at first, and the batches' address when it is asked for again."""
     asked = []

@@ -19,6 +19,14 @@ def ask(text, **parameters):
     return Request("m", ({"role": "user", "content": text},), parameters)
 
 
+async def until(true):
+    for _ in range(10_000):
+        if true():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came true")
+
+
 def metered(store, replies, ledger=None, **options):
     calls = []
 
@@ -72,7 +80,7 @@ async def test_who_shares_a_call_gets_its_answer_though_who_began_it_was_stopped
     with open_store(tmp_path / "s.db") as store:
         model, calls = metered(store, [PAID])
         first, second, third = (asyncio.create_task(model.complete(ask("x"))) for _ in range(3))
-        await asyncio.sleep(0)
+        await until(lambda: calls)
         first.cancel()
         found = await asyncio.gather(first, second, third, return_exceptions=True)
         assert isinstance(found[0], asyncio.CancelledError)
@@ -84,7 +92,7 @@ async def test_who_shares_a_call_and_is_stopped_stops_alone(tmp_path):
     with open_store(tmp_path / "s.db") as store:
         model, calls = metered(store, [PAID])
         first, second = (asyncio.create_task(model.complete(ask("x"))) for _ in range(2))
-        await asyncio.sleep(0)
+        await until(lambda: calls)
         second.cancel()
         found = await asyncio.gather(first, second, return_exceptions=True)
         assert found[0].text == "good"
@@ -125,6 +133,12 @@ async def test_a_store_that_refuses_ends_the_call_and_its_cost_is_known(tmp_path
     class Full:
         def get(self, request_hash):
             return None
+
+        async def claim(self, request_hash):
+            return "ours"
+
+        def release(self, request_hash):
+            pass
 
         async def put(self, completion):
             raise StorageError("the disk is full")

@@ -5,13 +5,16 @@ import contextlib
 import json
 import os
 import sqlite3
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from stillhouse.errors import RunBusyError, StorageError, UserError
 from stillhouse.records import Usage
-from stillhouse.store import open_store
+from stillhouse.store import claims, completions, open_store
 from stillhouse.store.completions import StoredCompletion
 from stillhouse.store.journal import StepRow, key_id, open_journal
 
@@ -148,6 +151,200 @@ async def test_a_store_that_is_closed_says_so(url):
     store.close()
     with pytest.raises(StorageError, match="closed"):
         await store.put(completion("a"))
+
+
+# Claims: who pays for a call
+
+
+async def claims_of(store, hashes):
+    return await asyncio.gather(*(store.claim(hash_) for hash_ in hashes))
+
+
+async def test_a_call_is_claimed_by_one_owner_and_the_claim_ends_with_the_completion(url):
+    with open_store(url) as one, open_store(url) as other:
+        assert await one.claim("a") == "ours"
+        assert await other.claim("a") == "theirs"
+        [claim] = other.claimed(["a", "b"])
+        assert (claim.request_hash, claim.held()) == ("a", "process")
+        await one.put(completion("a"))
+        assert rows(url, "SELECT * FROM claims") == []
+        assert (await other.claim("a"), await one.claim("a")) == ("answered", "answered")
+        assert rows(url, "SELECT * FROM claims") == []
+
+
+async def test_a_claim_that_is_given_up_is_free(url):
+    with open_store(url) as one, open_store(url) as other:
+        assert await claims_of(one, ["a", "b", "c"]) == ["ours"] * 3
+        one.release("a")
+        one.release("never claimed")
+        assert await one.claim("d") == "ours"  # what was sent before is committed by now
+        assert [row.request_hash for row in other.claimed(["a", "b"])] == ["b"]
+        assert await claims_of(other, ["a", "b"]) == ["ours", "theirs"]
+        other.release("b")  # it is another's, and stays that
+        assert await claims_of(other, ["e", "b"]) == ["ours", "theirs"]
+    with open_store(url) as third:  # both have closed
+        assert await claims_of(third, ["a", "b", "c", "d", "e"]) == ["ours"] * 5
+    assert rows(url, "SELECT * FROM claims") == rows(url, "SELECT * FROM claimants") == []
+
+
+async def test_of_many_claims_at_once_in_any_order_each_goes_to_one_owner(url):
+    hashes = [f"h{n}" for n in range(700)]
+    with open_store(url) as one, open_store(url) as other:
+        found = await asyncio.gather(claims_of(one, hashes), claims_of(other, hashes[::-1]))
+        both = list(zip(found[0], found[1][::-1], strict=True))
+        assert {frozenset(pair) for pair in both} == {frozenset({"ours", "theirs"})}
+
+
+async def test_no_call_is_claimed_that_was_answered_in_between(url):
+    """Claims and answers of two owners cross each other: whoever has claimed a call puts it, so each is put once."""
+    hashes, put = [f"h{n}" for n in range(300)], []
+
+    async def pay(store, hash_):
+        for _ in range(10_000):
+            if (claimed := await store.claim(hash_)) != "theirs":
+                break
+        if claimed == "ours":
+            put.append(hash_)
+            await store.put(completion(hash_))
+
+    with open_store(url) as one, open_store(url) as other:
+        await asyncio.gather(*(pay(store, hash_) for hash_ in hashes for store in (one, other)))
+    assert sorted(put) == sorted(hashes)
+    assert rows(url, "SELECT * FROM claims") == []
+
+
+async def test_two_tasks_that_share_a_store_are_two_claimants(url):
+    with open_store(url) as store:
+        assert sorted(await claims_of(store, ["a", "a"])) == ["ours", "theirs"]
+        assert await store.claim("a") == "theirs"
+        store.release("a")
+        assert await store.claim("a") == "ours"
+        assert len(store.claimed(["a"])) == 1
+
+
+async def test_who_is_stopped_while_it_claims_leaves_no_claim(url):
+    with open_store(url) as one, open_store(url) as other:
+        claiming = asyncio.create_task(one.claim("a"))
+        await asyncio.sleep(0)
+        claiming.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await claiming
+        assert await one.claim("b") == "ours"
+        assert await other.claim("a") == "ours"
+
+
+CLAIMS_AND_STAYS = """
+import asyncio, sys, time
+from stillhouse.store import open_store
+store = open_store(sys.argv[1])
+async def main():
+    print(await store.claim("a"), flush=True)
+asyncio.run(main())
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def claimant(url):
+    """Another process, which has claimed the call "a"."""
+    process = subprocess.Popen([sys.executable, "-c", CLAIMS_AND_STAYS, url], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "ours\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+async def test_the_claims_of_a_process_that_was_killed_are_free_at_once(url, claimant):
+    with open_store(url) as store:
+        assert await store.claim("a") == "theirs"
+        claimant.kill()
+        claimant.wait()
+        for _ in range(100):  # a server takes a moment to see that the connection is gone
+            if not store.claimed(["a"]):
+                break
+            await asyncio.sleep(0.02)
+        assert rows(url, "SELECT COUNT(*) FROM claims") == [(1,)]
+        assert store.claimed(["a"]) == []
+        assert await store.claim("a") == "ours"
+
+
+def silence(url, seconds):
+    """As if no owner had been heard of since so many seconds."""
+    change = f"UPDATE claimants SET seen = seen - {seconds}"
+    if not url.startswith("postgresql://"):
+        with contextlib.closing(sqlite3.connect(url)) as connection:
+            connection.execute(change)
+            connection.commit()
+        return
+    import psycopg
+
+    with psycopg.connect(url, options="-c search_path=stillhouse") as connection:
+        connection.execute(change)
+
+
+@pytest.mark.parametrize(("seconds", "outcome"), [(25, "theirs"), (31, "ours"), (-31, "ours")])
+async def test_the_claim_of_a_live_owner_is_free_after_half_a_minute_of_silence(url, seconds, outcome):
+    """Of a process that was paused; or whose machine's clock was set back, which none but its heartbeat mends."""
+    with open_store(url) as one, open_store(url) as other:
+        assert await one.claim("a") == "ours"
+        silence(url, seconds)
+        assert bool(other.claimed(["a"])) == (outcome == "theirs")
+        assert await other.claim("a") == outcome
+
+
+async def test_a_claim_that_was_lost_costs_no_answer(url):
+    with open_store(url) as paused, open_store(url) as other:
+        assert await paused.claim("a") == "ours"
+        silence(url, 31)
+        assert await other.claim("a") == "ours"
+        await other.put(completion("a", "the other's"))
+        await paused.put(completion("a", "the paused one's"))
+        assert paused.get("a").response["text"] == "the other's"
+        assert paused.count() == 1
+    assert rows(url, "SELECT * FROM claims") == []
+
+
+async def test_a_live_owner_is_heard_of_as_long_as_it_has_claims(url, monkeypatch):
+    monkeypatch.setattr(completions, "BEAT_S", 0.01)
+    monkeypatch.setattr(claims, "BEAT_S", 0.01)
+
+    async def heard_since(silent_s):
+        for _ in range(500):
+            [(seen,)] = rows(url, "SELECT seen FROM claimants")
+            if seen > time.time() - silent_s:
+                return True
+            await asyncio.sleep(0.01)
+        return False
+
+    with open_store(url) as one:
+        assert await one.claim("a") == "ours"
+        silence(url, 900)
+        assert await heard_since(450)
+        await one.put(completion("a"))
+        silence(url, 900)
+        await asyncio.sleep(0.05)
+        assert rows(url, "SELECT COUNT(*) FROM claims") == [(0,)]
+
+
+async def test_a_batch_keeps_its_claims_when_its_sender_is_gone(url, tmp_path):
+    listed = tmp_path / "batches.json"
+    batch = claims.batch_of(listed)
+    with open_store(url) as sender:
+        assert await asyncio.gather(*(sender.claim(hash_, batch=batch) for hash_ in "ab")) == ["ours", "ours"]
+        listed.write_text("[]")
+    with open_store(url) as other:
+        assert [row.held() for row in other.claimed(["a", "b"])] == ["batch", "batch"]
+        assert await other.claim("a") == "theirs"
+        assert await other.claim("a", batch=claims.batch_of(tmp_path / "another.json")) == "theirs"
+        assert await other.claim("a", batch=batch) == "ours"  # whoever goes on with the batch
+        await other.put(completion("a"))
+        assert await other.claim("b") == "theirs"
+        listed.unlink()
+        assert other.claimed(["b"]) == []
+        assert await other.claim("b") == "ours"
 
 
 # The journal

@@ -9,7 +9,7 @@ import pytest
 
 from stillhouse.errors import StorageError, UserError
 from stillhouse.records import Usage
-from stillhouse.store import open_store
+from stillhouse.store import SqliteStore, open_store
 from stillhouse.store.completions import StoredCompletion
 from stillhouse.store.journal import open_journal
 
@@ -65,7 +65,7 @@ def test_many_processes_may_make_one_store_at_once(tmp_path):
     script = """
 import sys, time
 from pathlib import Path
-from stillhouse.store import open_store
+from stillhouse.store import SqliteStore, open_store
 from stillhouse.store.journal import open_journal
 while not Path(sys.argv[1], "go").exists():
     time.sleep(0.001)
@@ -143,7 +143,7 @@ def test_a_full_disk_is_one_sentence_and_what_was_committed_stays(tmp_path):
     script = f"""
 import asyncio, resource, signal
 from pathlib import Path
-from stillhouse.store import open_store
+from stillhouse.store import SqliteStore, open_store
 from stillhouse.store.journal import open_journal
 from stillhouse.store.completions import StoredCompletion
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -182,3 +182,45 @@ def test_a_setting_that_is_none_is_named(tmp_path, setting):
     for opened in (open_store, open_journal):
         with pytest.raises(UserError, match="unknown; the one there is is synchronous=full"):
             opened(f"sqlite:///{tmp_path}/stillhouse.db{setting}")
+
+
+# Claims of another machine: its locks are not seen here
+
+
+@pytest.mark.parametrize(("silent_s", "outcome"), [(0, "theirs"), (29, "theirs"), (31, "ours"), (-31, "ours")])
+async def test_the_claim_of_another_machine_is_free_after_half_a_minute_of_silence(tmp_path, silent_s, outcome):
+    store = SqliteStore(tmp_path / "s.db", clock=lambda: 1_000_000.0)
+    with store:
+        with sqlite3.connect(tmp_path / "s.db") as elsewhere:
+            elsewhere.execute("INSERT INTO claims VALUES ('a', 'elsewhere:1:0f', NULL)")
+            elsewhere.execute("INSERT INTO claimants VALUES ('elsewhere:1:0f', ?)", (1_000_000.0 - silent_s,))
+        assert [row.owner for row in store.claimed(["a"])] == ["elsewhere:1:0f"] * (outcome == "theirs")
+        assert await store.claim("a") == outcome
+
+
+async def test_a_claim_of_another_machine_is_free_while_time_goes_by(tmp_path):
+    now = [1_000_000.0]
+    here = SqliteStore(tmp_path / "s.db", clock=lambda: now[0])
+    with here:
+        with sqlite3.connect(tmp_path / "s.db") as elsewhere:
+            elsewhere.execute("INSERT INTO claims VALUES ('a', 'elsewhere:1:0f', NULL)")
+            elsewhere.execute("INSERT INTO claimants VALUES ('elsewhere:1:0f', ?)", (now[0],))
+        for _ in range(30):
+            assert await here.claim("a") == "theirs"
+            now[0] += 1.0
+        assert await here.claim("a") == "theirs"
+        now[0] += 0.1
+        assert await here.claim("a") == "ours"
+
+
+async def test_a_batch_that_another_machine_sent_is_waited_for_for_a_day(tmp_path):
+    now = [1_000_000.0]
+    here = SqliteStore(tmp_path / "s.db", clock=lambda: now[0])
+    with here:
+        with sqlite3.connect(tmp_path / "s.db") as elsewhere:
+            elsewhere.execute("INSERT INTO claims VALUES ('a', 'elsewhere:1:0f', 'elsewhere:/work/.batches.json')")
+            elsewhere.execute("INSERT INTO claimants VALUES ('elsewhere:1:0f', ?)", (now[0],))
+        now[0] += 24 * 3600
+        assert [row.held() for row in here.claimed(["a"])] == ["batch"]
+        now[0] += 2 * 3600
+        assert await here.claim("a") == "ours"

@@ -4,6 +4,7 @@ Exit code 0: it worked; 1: the work failed or the gate refused; 2: the user's mi
 a command runs, so `--help` is instant.
 """
 
+import errno
 import logging
 import sys
 from typing import Annotated
@@ -13,6 +14,7 @@ import typer
 from stillhouse.clean_text import terminal_text
 from stillhouse.errors import StillhouseError
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # wherever a write was refused
 _STOPPED = 130  # 128 and the number of SIGINT, as shells have it
 
 app = typer.Typer(
@@ -58,6 +60,16 @@ def main() -> None:
     except StillhouseError as error:
         print(terminal_text(f"stillhouse: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(
+            f"stillhouse: {place}cannot write ({error.strerror}); free space or choose another place and run this "
+            "again: what was stored is kept",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     except SystemExit as ended:
         if ended.code == _STOPPED:  # typer raises this exit code on Ctrl-C
             print(

@@ -10,7 +10,7 @@ from stillhouse.experiment.held_out import held_out_of, refuse_copies
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import open_model
 from stillhouse.records import Example
-from stillhouse.runs import Lock, storage_errors
+from stillhouse.runs import Lock
 from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.settings import TeacherSettings
 from stillhouse.store import open_store
@@ -80,8 +80,7 @@ async def generate(
     asking = await with_context(asking or GenerationSettings(), name, settings)
     sources = _sources(loaded, seeds, out, name, wanted, asking, skip_bad)
     at_once = settings.concurrency or 32
-    with storage_errors(out):
-        lock = Lock(out.with_name(f".{out.name}.lock"), str(out))
+    lock = Lock(out.with_name(f".{out.name}.lock"), str(out))
     with lock, open_store(session.store_in(folder)) as store:
         ledger = Ledger(settings.max_usd)
         model = open_model(name, settings, store, ledger)

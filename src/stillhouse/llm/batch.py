@@ -113,6 +113,7 @@ class Batches:
         self._sent = _read(path, model.name)
         self._tries: dict[str, int] = {}
         self._reserved: dict[str, float] = {}
+        self._elsewhere: list[str] = []  # requests that were not sent because another command has claimed them
         self.n_new = 0  # number of answers that this process fetched
 
     async def run(self, requests: Callable[[], Iterable[Request]]) -> None:
@@ -132,6 +133,8 @@ class Batches:
                 await self._collect()
             elif capped is not None:
                 raise capped
+            elif self._elsewhere:
+                await self._model.until_unclaimed(self._elsewhere, self._sleep)
             elif not any(True for _ in self._missing(requests())):
                 return
 
@@ -151,8 +154,9 @@ class Batches:
             yield request
 
     async def _go_on(self) -> None:
-        """Take up what an earlier process sent."""
+        """Take up what an earlier process sent, with its claims."""
         for sent in list(self._sent):
+            await self._model.claim_batch(list(self._requests(sent)), self._path)
             if sent.id is None:
                 sent.id = await self._api.find(sent.mark, sent.n, sent.since)
             if sent.id is None:
@@ -160,10 +164,18 @@ class Batches:
         self._write()
 
     async def _send_all(self, missing: Iterable[Request]) -> BudgetError | None:
-        """Send what the cap has room for. Gives the error that says for what it has none; None: all was sent."""
+        """Send what the cap has room for. Gives the error that says for what it has none; None: all was sent.
+
+        What another command has claimed is not sent.
+        """
+        self._elsewhere = []
         for part, capped in self._parts(missing):
-            if part:
-                await self._send(part)
+            ours = await self._model.claim_batch(list(part), self._path)
+            for hash_ in part.keys() - ours:
+                self._ledger.release(self._reserved.pop(hash_, 0.0))
+                self._elsewhere.append(hash_)
+            if ours:
+                await self._send({hash_: of_call for hash_, of_call in part.items() if hash_ in ours})
             if capped is not None:
                 return capped
         return None
@@ -299,6 +311,7 @@ class Batches:
     def _forget(self, sent: _SentBatch) -> None:
         for hash_ in self._requests(sent):
             self._ledger.release(self._reserved.pop(hash_, 0.0))
+            self._model.release(hash_)
         self._sent.remove(sent)
         self._write()
         self._beside(sent).unlink(missing_ok=True)

@@ -30,7 +30,7 @@ from stillhouse.llm.limit_headers import retry_after_s
 from stillhouse.llm.limits import CallSlot, Expected, Limiter
 from stillhouse.llm.pace import Refusal
 from stillhouse.llm.reply import read_completion
-from stillhouse.llm.request import Completion, Request, between_tries, text_listener, text_of
+from stillhouse.llm.request import Completion, Request, text_listener, text_of, waits
 from stillhouse.llm.stream import BrokenStream, read_stream
 from stillhouse.llm.transport import TooLong, Transport
 from stillhouse.proxies import proxy_for, trusted
@@ -164,15 +164,8 @@ class ChatClient:
             wait_s = doubled_s * (0.5 + 0.5 * self._jitter())
         else:
             wait_s = retry_after_s * (1 + 0.1 * self._jitter())
-        tell = between_tries.get()
-        if tell is None:
+        with waits():
             await self.limiter.sleep(wait_s)
-            return
-        tell(1)
-        try:
-            await self.limiter.sleep(wait_s)
-        finally:
-            tell(-1)
 
     async def _try(
         self, path: str, raw: bytes, n_characters: int, max_tokens: int | None, decides: bool, refusal: Refusal | None

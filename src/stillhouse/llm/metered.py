@@ -1,6 +1,6 @@
 """The one way to a paid model.
 
-Look in the store, reserve the worst case, call, price, commit. Only then is the answer given.
+Look in the store, claim the call, reserve the worst case, call, price, commit. Only then is the answer given.
 """
 
 import asyncio
@@ -8,15 +8,18 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import StorageError
+from stillhouse.llm.claimed import ClaimedCalls, until_unclaimed
 from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Budget, worst_case_input_tokens
 from stillhouse.llm.prices import GivenPrices, Price, call_cost, known_price
 from stillhouse.llm.request import Completion, Request, ToolCall, text_listener, unstored_listener
 from stillhouse.records import Example
 from stillhouse.store import Store, StoredCompletion
+from stillhouse.store.claims import batch_of
 
 AT_ONCE = 32  # calls that a model without a limiter may have under way at once
 _LOOK_UP_HOLDS_S = 1.0
@@ -65,6 +68,7 @@ class MeteredModel:
         self._absent: set[str] = set()  # requests that the store lacked when many were last looked up at once
         self._looked_at = 0.0
         self._under_way: dict[str, asyncio.Future[Completion]] = {}
+        self._elsewhere = ClaimedCalls(store)
 
     @property
     def price_snapshot(self) -> str | None:
@@ -108,10 +112,7 @@ class MeteredModel:
     async def complete(self, request: Request, example: Example | None = None) -> Completion:
         """The reply, from the store if it was ever paid for. Equal requests at the same time share one call."""
         if (stored := self._stored(request.hash)) is not None:
-            completion = _from_stored(stored)
-            if completion.text and (heard := text_listener.get()) is not None:
-                heard(completion.text)
-            return completion
+            return _heard(_from_stored(stored))
         if (reason := self.given_up.get(request.hash)) is not None:
             return reason
         while (twin := self._under_way.get(request.hash)) is not None:
@@ -126,7 +127,7 @@ class MeteredModel:
         answer: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
         self._under_way[request.hash] = answer
         try:
-            completion = await self._pay(request, example)
+            completion = await self._claimed(request, example)
         except BaseException as error:
             answer.set_exception(error) if isinstance(error, Exception) else answer.cancel()
             if not answer.cancelled():
@@ -137,11 +138,20 @@ class MeteredModel:
         answer.set_result(completion)
         return completion
 
+    async def _claimed(self, request: Request, example: Example | None) -> Completion:
+        """The reply, paid for here, or by another command that claimed the call first."""
+        while (claimed := await self._store.claim(request.hash)) != "ours":
+            if claimed == "theirs":
+                await self._elsewhere.ended(request.hash)
+            if (stored := self._store.get(request.hash)) is not None:
+                return _heard(_from_stored(stored))
+        return await self._pay(request, example)
+
     async def _pay(self, request: Request, example: Example | None) -> Completion:
         now = self._now()
-        reserved = await self.ledger.reserve(request, self.price_for(request))
-        paid, cost_usd, created = False, None, _second(now)
+        paid, stored, reserved, cost_usd, created = False, False, 0.0, None, _second(now)
         try:
+            reserved = await self.ledger.reserve(request, self.price_for(request))
             completion = await self._call(request, example)
             answer = (completion.finish_reason, completion.usage, completion.text, completion.tool_calls)
             paid = any(part is not None for part in answer)  # without any of these parts there was no answer to pay for
@@ -154,7 +164,10 @@ class MeteredModel:
                 self.n_live, self.live_usd = self.n_live + 1, self.live_usd + (cost_usd or 0.0)
                 # The row is committed even if this task is cancelled meanwhile.
                 completion = await self._kept(request, completion, created)
+                stored = not completion.is_unstored  # and with that the claim has ended
         finally:
+            if not stored:
+                self._store.release(request.hash)
             await self.ledger.settle(reserved, cost_usd, paid=paid)
         return completion
 
@@ -173,6 +186,20 @@ class MeteredModel:
         """The price at which to reserve the worst case; None: it is unknown, or there is no cap that would need one."""
         return None if self.ledger.max_usd is None else self.price_of(worst_case_input_tokens(request))
 
+    async def claim_batch(self, hashes: Sequence[str], path: Path) -> set[str]:
+        """Claim calls for a batch that is written down at `path`. Gives those that are ours to send."""
+        batch = batch_of(path)
+        claimed = await asyncio.gather(*(self._store.claim(hash_, batch=batch) for hash_ in hashes))
+        return {hash_ for hash_, outcome in zip(hashes, claimed, strict=True) if outcome == "ours"}
+
+    def release(self, request_hash: str) -> None:
+        """Give up a claim of `claim_batch`, where no answer came that would end it."""
+        self._store.release(request_hash)
+
+    async def until_unclaimed(self, hashes: Sequence[str], sleep: Callable[[float], Awaitable[object]]) -> None:
+        """Wait for calls that others have claimed, until they are answered or free."""
+        await until_unclaimed(self._store, hashes, sleep)
+
     async def store_batched(self, request: Request, completion: Completion, share: float) -> float | None:
         """Commit an answer of a batch at this share of the list price, and give its cost."""
         now, cost_usd = self._now(), None
@@ -187,6 +214,13 @@ class MeteredModel:
     async def close(self) -> None:
         if self._close is not None:
             await self._close()
+
+
+def _heard(completion: Completion) -> Completion:
+    """The completion, told in one piece to whoever listens."""
+    if completion.text and (heard := text_listener.get()) is not None:
+        heard(completion.text)
+    return completion
 
 
 def batch_answered(completion: Completion) -> bool:

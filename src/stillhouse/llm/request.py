@@ -1,8 +1,9 @@
 """What is asked of a model and what comes back, as values; and what a model is to the rest of the code."""
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
@@ -96,9 +97,23 @@ unstored_listener: ContextVar[Callable[[StorageError], None] | None] = ContextVa
     "stillhouse_unstored_listener", default=None
 )
 
-# Called with 1 when a call begins to wait for its next try, and with -1 when it goes on. Whoever bounds the calls under
-# way may start another one meanwhile.
+# Called with 1 when a call begins to wait (for its next try, or for another command that makes it), and with -1 when it
+# goes on. Whoever bounds the calls under way may start another one meanwhile.
 between_tries: ContextVar[Callable[[int], None] | None] = ContextVar("stillhouse_between_tries", default=None)
+
+
+@contextlib.contextmanager
+def waits() -> Iterator[None]:
+    """Tell `between_tries` that this call waits here."""
+    tell = between_tries.get()
+    if tell is None:
+        yield
+        return
+    tell(1)
+    try:
+        yield
+    finally:
+        tell(-1)
 
 
 def text_of(message: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ The SQL is what SQLite and PostgreSQL both take. Nothing here opens a database: 
 `postgres_completions` do.
 """
 
+import asyncio
 import functools
 import hashlib
 import json
@@ -14,9 +15,10 @@ from typing import Any, Self
 
 from stillhouse.errors import StorageError
 from stillhouse.records import Usage
+from stillhouse.store import claims
+from stillhouse.store.claims import BEAT_S, Claimed, ClaimRow, ClaimWork, OwnClaims, ToClaim, ToRelease
+from stillhouse.store.schema import Schema
 from stillhouse.store.writer import GroupWriter
-
-VERSION = 2  # version 1 had no `messages` and no `tip`: its rows, which are still read, hold messages in `request`
 
 # `request_hash` is the sha256 of the canonical request (model, messages, parameters, schema, sample index). So an equal
 # request is never paid for twice, whoever sends it. `request` and `response` are JSON text. Costs are US dollars; NULL
@@ -25,8 +27,8 @@ VERSION = 2  # version 1 had no `messages` and no `tip`: its rows, which are sti
 # The messages of a request form a chain: each row of `messages` names the one before it, and the completion names the
 # last one, its `tip`. A conversation of n turns then stores n messages instead of n * n / 2. A system message that
 # many calls share, and their worked examples, are stored once.
+_MESSAGES = "CREATE TABLE IF NOT EXISTS messages (hash TEXT PRIMARY KEY, parent TEXT, message TEXT NOT NULL)"
 TABLES = (
-    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     """CREATE TABLE IF NOT EXISTS completions (
         request_hash TEXT PRIMARY KEY,
         model TEXT NOT NULL,
@@ -39,15 +41,23 @@ TABLES = (
         created TEXT NOT NULL,
         tip TEXT
     )""",
-    "CREATE TABLE IF NOT EXISTS messages (hash TEXT PRIMARY KEY, parent TEXT, message TEXT NOT NULL)",
+    _MESSAGES,
+    *claims.TABLES,
 )
+CHANGES = (
+    # Version 1 had no `messages` and no `tip`: its rows, which are still read, hold their messages in `request`.
+    ("ALTER TABLE completions ADD COLUMN tip TEXT", _MESSAGES),
+    claims.TABLES,  # version 2 had no claims
+)
+SCHEMA = Schema("store", "version", "completions", TABLES, CHANGES)
 COLUMNS = "request_hash, model, request, response, usage, cost_usd, price_snapshot, latency_s, created, tip"
 
 CompletionRow = tuple[
     str, str, str, str, str | None, float | None, str | None, float | None, str, str | None
-]  # end of COLUMNS
-MessageRow = tuple[str, str | None, str]  # (hash, hash of the message before, message)
-Written = tuple[CompletionRow, list[MessageRow]]  # a completion with the chain of its messages
+]  # COLUMNS
+MessageRow = tuple[str, str | None, str]  # hash, parent, message
+Written = tuple[CompletionRow, list[MessageRow]]  # a completion, and the chain of its messages
+Item = Written | ToClaim | ToRelease  # of a commit
 JoinedRow = tuple[Any, ...]  # a CompletionRow, then the parent and the message of its tip
 
 
@@ -89,7 +99,9 @@ class Store(ABC):
     Every method raises StorageError where the database refuses.
     """
 
-    _writer: GroupWriter[Written]
+    def __init__(self) -> None:
+        self._claims = OwnClaims()
+        self._writer: GroupWriter[Item, Claimed | None] = GroupWriter("store-writer", self._commit, idle_s=BEAT_S)
 
     def get(self, request_hash: str) -> StoredCompletion | None:
         """The completion of this request, if it was ever paid for. One look-up by key: fit for the event loop."""
@@ -104,12 +116,57 @@ class Store(ABC):
         """Those of these requests that have a completion."""
 
     async def put(self, completion: StoredCompletion) -> None:
-        """Commit one completion. A request that already has one keeps it."""
+        """Commit one completion, which ends the claim on it. A request that already has a completion keeps it."""
         try:
             row = to_row(completion)
         except (ValueError, TypeError) as error:
             raise self._refused(error) from None
         await self._writer.put(row)
+
+    async def claim(self, request_hash: str, *, batch: str | None = None) -> Claimed:
+        """Say that the caller is about to pay for this call. Unless that is "ours", the caller must not.
+
+        What is ours ends with `put` or `release`. `batch` (`claims.batch_of`): the call is sent in a batch.
+        """
+        try:
+            claimed = await self._writer.put(ToClaim(request_hash, batch))
+        except asyncio.CancelledError:
+            self.release(request_hash)
+            raise
+        assert claimed is not None
+        return claimed
+
+    def release(self, request_hash: str) -> None:
+        """Give up a claim of ours. It is gone a moment later."""
+        self._writer.send(ToRelease(request_hash))
+
+    def claimed(self, hashes: Sequence[str]) -> list[ClaimRow]:
+        """The claims on these requests behind which something still stands, ours or another's."""
+        return [row for row in self._claim_rows(hashes) if row.held() and not self._given_up(row)]
+
+    def _given_up(self, row: ClaimRow) -> bool:
+        """Whether it is ours no more, though the database may not know it yet."""
+        return row.owner == self._claims.owner and row.request_hash not in self._claims.held
+
+    @abstractmethod
+    def _claim_rows(self, hashes: Sequence[str]) -> list[ClaimRow]:
+        """The claims on these requests, as they are stored."""
+
+    def _commit(self, items: Sequence[Item]) -> Sequence[Claimed | None]:
+        """Runs in the writer's thread."""
+        rows = [item for item in items if isinstance(item, tuple)]
+        stored = {row[0] for row, _ in rows}
+        work = self._claims.gathered(items, stored)
+        claimed = self._write(rows, work)
+        self._claims.committed(work, stored, claimed)
+        outcomes: list[Claimed | None] = ["theirs" if isinstance(item, ToClaim) else None for item in items]
+        for index, hash_ in work.claimants.items():
+            outcomes[index] = claimed.get(hash_, "theirs")
+        return outcomes
+
+    @abstractmethod
+    def _write(self, rows: Sequence[Written], work: ClaimWork) -> Mapping[str, Claimed]:
+        """Commit completions and claims; what the claims that were asked for came to."""
 
     @abstractmethod
     def count(self) -> int:
@@ -117,7 +174,7 @@ class Store(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Commit what is queued and close the database."""
+        """Commit what is queued, give up what is claimed and close the database."""
 
     @abstractmethod
     def _refused(self, error: Exception) -> StorageError:

@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 
 from stillhouse.errors import UserError
 from stillhouse.store.address import is_postgres, sqlite_address
+from stillhouse.store.schema import Schema
 
 # Length in characters from which on a text is stored only once, by its hash, however many steps take or return it.
 INTERN = 4096
@@ -38,6 +39,7 @@ TABLES = (
     )""",
     "CREATE TABLE IF NOT EXISTS texts (hash TEXT PRIMARY KEY, text TEXT NOT NULL)",
 )
+SCHEMA = Schema("journal", "journal", "runs", TABLES, changes=())
 RUN_COLUMNS = "run, flow, input, status, result, error, created, ended, facts"
 STEP_COLUMNS = (
     "step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, facts"

@@ -6,12 +6,13 @@ transaction and one round trip.
 
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stillhouse.addresses import UNREADABLE, unreadable_postgres
 from stillhouse.errors import MissingExtraError, StorageError, UserError
+from stillhouse.store.schema import Schema, bring_up, is_current
 
 if TYPE_CHECKING:
     import psycopg
@@ -28,6 +29,7 @@ _DEFAULTS = {  # with these settings a connection that nobody answers is given u
     "tcp_user_timeout": "30000",
 }
 T = TypeVar("T")
+Statement = tuple[str, Sequence[object]]  # SQL and its values
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,9 @@ class PostgresConnection:
     It is made when it is first needed, and once more where it drops. Whatever else goes wrong is a StorageError.
     """
 
-    def __init__(self, address: PostgresAddress) -> None:
-        self.address = address
+    def __init__(self, address: PostgresAddress, session: Statement | None = None) -> None:
+        """`session`: a statement that each connection begins with."""
+        self.address, self._session = address, session
         self._psycopg = _psycopg()
         self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self._lock = threading.Lock()
@@ -101,10 +104,13 @@ class PostgresConnection:
 
         Where the connection drops the statement is sent again, so it must do no harm when it is run twice.
         """
+        return self._tried(lambda connection: _rows(connection.execute(statement, values)))
+
+    def _tried(self, work: "Callable[[psycopg.Connection[tuple[Any, ...]]], T]") -> T:
         with self._lock:
             for may_have_dropped in (self._connected(), False):
                 try:
-                    return self._once(statement, values)
+                    return work(self._opened())
                 except (self._psycopg.Error, UnicodeEncodeError) as error:
                     if not may_have_dropped or self._connected():
                         raise self.refused(error) from None
@@ -113,19 +119,32 @@ class PostgresConnection:
     def _connected(self) -> bool:
         return self._connection is not None and not self._connection.closed
 
-    def _once(self, statement: str, values: Sequence[object] | Mapping[str, object]) -> list[tuple[Any, ...]]:
+    def _opened(self) -> "psycopg.Connection[tuple[Any, ...]]":
         if self._connection is None or self._connection.closed:
             self._connection = self._psycopg.connect(self.address.conninfo, autocommit=True)
             self._connection.execute("SET search_path TO stillhouse")
-        cursor = self._connection.execute(statement, values)
-        return [] if cursor.description is None else cursor.fetchall()
+            if self._session is not None:
+                self._connection.execute(*self._session)
+        return self._connection
 
-    def create(self, tables: Iterable[str], last: str) -> None:
-        """Make the tables where the last of them is not there yet. One process makes them, others wait."""
-        if self.execute("SELECT to_regclass(%s) IS NOT NULL", (f"stillhouse.{last}",)) == [(True,)]:
+    def prepare(self, schema: Schema) -> None:
+        """Make the tables, or bring them up to date. One process does it, others wait.
+
+        Raises StorageError where they are of a later version.
+        """
+        if is_current(schema, _Tables(self.execute), self.address.shown):
             return
-        first = f"SELECT pg_advisory_xact_lock({_TABLES_LOCK})", "CREATE SCHEMA IF NOT EXISTS stillhouse"
-        self.execute(";\n".join([*first, *tables]))  # all statements go in one message, which is one transaction
+
+        def changed(connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
+            def rows(statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+                return _rows(connection.execute(statement, values))
+
+            with connection.transaction():
+                rows(f"SELECT pg_advisory_xact_lock({_TABLES_LOCK})")
+                rows("CREATE SCHEMA IF NOT EXISTS stillhouse")
+                bring_up(schema, _Tables(rows), self.address.shown)
+
+        self._tried(changed)
 
     def refused(self, error: Exception) -> StorageError:
         """What to tell the user of an error of the database, without the password."""
@@ -140,6 +159,23 @@ class PostgresConnection:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+
+def _rows(cursor: "psycopg.Cursor[tuple[Any, ...]]") -> list[tuple[Any, ...]]:
+    return [] if cursor.description is None else cursor.fetchall()
+
+
+class _Tables:
+    """What `schema` needs of a database."""
+
+    def __init__(self, execute: Callable[[str, Sequence[object]], list[tuple[Any, ...]]]) -> None:
+        self._execute = execute
+
+    def has(self, table: str) -> bool:
+        return self._execute("SELECT to_regclass(%s) IS NOT NULL", (f"stillhouse.{table}",)) == [(True,)]
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        return self._execute(statement, ())
 
 
 def parts(items: Sequence[T], size: Callable[[T], int]) -> Iterator[list[T]]:

@@ -1,12 +1,13 @@
 """The store of paid completions in PostgreSQL."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 
 from stillhouse.errors import StorageError
+from stillhouse.store.claims import GIVE_UP, Claimed, ClaimRow, ClaimWork
 from stillhouse.store.completions import (
     COLUMNS,
-    TABLES,
-    VERSION,
+    SCHEMA,
     CompletionReader,
     Store,
     StoredCompletion,
@@ -15,16 +16,34 @@ from stillhouse.store.completions import (
     select_chains,
 )
 from stillhouse.store.postgres import PostgresConnection, columns, parse, parts
-from stillhouse.store.writer import GroupWriter
 
 _MANY = "SELECT unnest(%s::text[])"
+# Everybody locks claims in the order of the hashes, so that no two processes ever wait for one another.
+_IN_ORDER = "SELECT request_hash FROM claims WHERE {} ORDER BY request_hash FOR UPDATE"
+_ANSWERED = f"DELETE FROM claims WHERE request_hash IN ({_IN_ORDER.format('request_hash = ANY(%b::text[])')})"
+_RELEASE = f"""DELETE FROM claims WHERE request_hash IN
+    ({_IN_ORDER.format("request_hash = ANY(%s::text[]) AND owner = %s")})"""
 _PUT = f"""WITH linked AS (
         INSERT INTO messages SELECT * FROM unnest(%b::text[], %b::text[], %b::text[]) ON CONFLICT DO NOTHING
-    )
+    ), answered AS ({_ANSWERED})
     INSERT INTO completions ({COLUMNS})
     SELECT * FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
         %b::float8[], %b::text[], %b::float8[], %b::text[], %b::text[])
     ON CONFLICT DO NOTHING"""
+_NOW = "extract(epoch FROM clock_timestamp())::float8"
+_BEAT = f"INSERT INTO claimants VALUES (%s, {_NOW}) ON CONFLICT (owner) DO UPDATE SET seen = excluded.seen"
+_CLAIM = """INSERT INTO claims SELECT hash, %s, batch FROM unnest(%s::text[], %s::text[]) AS asked(hash, batch)
+    ON CONFLICT DO NOTHING"""
+# A session that ends drops its lock. It is shared, so that a new connection of the same owner need not wait until the
+# server has noticed that the last one is gone.
+_LIVE = "SELECT pg_advisory_lock_shared(hashtextextended(%s, 0))"
+_LOCKED = """EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database
+    WHERE locktype = 'advisory' AND datname = current_database() AND objsubid = 1
+        AND (classid::bigint << 32) | objid::bigint = hashtextextended(claims.owner, 0))"""
+_CLAIMS = f"""SELECT request_hash, claims.owner, batch, {_NOW} - seen, claims.owner <> %(owner)s AND NOT {_LOCKED},
+        EXISTS (SELECT FROM completions WHERE completions.request_hash = claims.request_hash)
+    FROM claims LEFT JOIN claimants ON claimants.owner = claims.owner WHERE request_hash = ANY(%(hashes)s)"""
+_TAKE_OVER = "UPDATE claims SET owner = %s, batch = %s WHERE request_hash = %s AND owner = %s RETURNING request_hash"
 
 
 class PostgresStore(Store):
@@ -33,21 +52,11 @@ class PostgresStore(Store):
     def __init__(self, url: str) -> None:
         address = parse(url)
         self.url = address.shown
-        self._reader, self._db = PostgresConnection(address), PostgresConnection(address)
-        self._prepare()
+        self._reader = PostgresConnection(address)
+        self._reader.prepare(SCHEMA)
         self._whole = CompletionReader(lambda hashes: self._reader.execute(select_chains(_MANY), (list(hashes),)))
-        self._writer = GroupWriter("store-writer", self._commit)
-
-    def _prepare(self) -> None:
-        self._reader.create(
-            [*TABLES, f"INSERT INTO meta VALUES ('version', '{VERSION}') ON CONFLICT DO NOTHING"], "messages"
-        )
-        [(version,)] = self._reader.execute("SELECT value FROM meta WHERE name = 'version'")
-        if version != str(VERSION):
-            raise StorageError(
-                f"{self.url}: a store of version {version}, this Stillhouse writes {VERSION}; "
-                "use the one that made it, or another database"
-            )
+        super().__init__()
+        self._db = PostgresConnection(address, session=(_LIVE, (self._claims.owner,)))  # the writer's
 
     def get_many(self, hashes: Sequence[str]) -> list[StoredCompletion]:
         if len(hashes) == 1:
@@ -61,19 +70,53 @@ class PostgresStore(Store):
     def count(self) -> int:
         return int(self._reader.execute("SELECT COUNT(*) FROM completions")[0][0])
 
-    def _commit(self, rows: Sequence[Written]) -> Sequence[None]:
+    def _write(self, rows: Sequence[Written], work: ClaimWork) -> Mapping[str, Claimed]:
         for part in parts(rows, _text_size):
-            # All processes write in the order of the hashes, so that no two of them ever wait for one another.
             messages = sorted({message[0]: message for _, chain in part for message in chain}.values())
             completions = sorted((row for row, _ in part), key=lambda row: row[0])
-            self._db.execute(_PUT, [*columns(messages, 3), *columns(completions, 10)])
-        return [None] * len(rows)
+            answered = [row[0] for row in completions]
+            self._db.execute(_PUT, [*columns(messages, 3), answered, *columns(completions, 10)])
+        owner = self._claims.owner
+        if work.released:
+            self._db.execute(_RELEASE, (work.released, owner))
+        if work.beat:
+            self._db.execute(_BEAT, (owner,))
+        return self._claim(work.asked, owner) if work.asked else {}
+
+    def _claim(self, asked: Mapping[str, str | None], owner: str) -> Mapping[str, Claimed]:
+        hashes = sorted(asked)
+        self._db.execute(_CLAIM, (owner, hashes, [asked[hash_] for hash_ in hashes]))
+        claimed: dict[str, Claimed] = {}
+        for row, answered in self._claims_in(self._db, hashes):
+            batch = asked[row.request_hash]
+            ours = row.owner == owner
+            if not ours and row.free_for(batch):
+                ours = bool(self._db.execute(_TAKE_OVER, (owner, batch, row.request_hash, row.owner)))
+            # Before our claim was made another process may have stored the completion and given up its own claim. So
+            # completions are looked for once more, now that nobody else can claim these calls.
+            claimed[row.request_hash] = "answered" if answered else "ours" if ours else "theirs"
+        if spare := [hash_ for hash_, outcome in claimed.items() if outcome == "answered"]:
+            self._db.execute(_RELEASE, (spare, owner))
+        return claimed
+
+    def _claim_rows(self, hashes: Sequence[str]) -> list[ClaimRow]:
+        return [row for row, _ in self._claims_in(self._reader, hashes)]
+
+    def _claims_in(self, db: PostgresConnection, hashes: Sequence[str]) -> list[tuple[ClaimRow, bool]]:
+        """The claims on these calls, and whether each call is answered."""
+        rows = db.execute(_CLAIMS, {"owner": self._claims.owner, "hashes": list(hashes)})
+        return [(ClaimRow(*values), answered) for *values, answered in rows]
 
     def _refused(self, error: Exception) -> StorageError:
         return self._db.refused(error)
 
     def close(self) -> None:
         self._writer.close()
+        if self._claims.any_made:
+            # A database that refuses now must not hide another error. With the connection the claims end anyhow.
+            with contextlib.suppress(StorageError):
+                for statement in GIVE_UP:
+                    self._db.execute(statement.format("%s"), (self._claims.owner,))
         self._db.close()
         self._reader.close()
 

@@ -8,12 +8,14 @@ still owns the run (leases.py).
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from stillhouse.errors import RunBusyError, StorageError
 from stillhouse.store.journal import (
     RUN_COLUMNS,
     RUNS_WITH_STEP_COUNTS,
+    SCHEMA,
     STEP_COLUMNS,
     TABLES,
     FinishedStep,
@@ -77,9 +79,9 @@ class PostgresJournal:
         address = parse(url)
         self.url, self._clock = address.shown, clock
         self._db, self._later = PostgresConnection(address), PostgresConnection(address)
-        self._db.create([*TABLES, LEASES, OPEN_RUNS], "leases")
+        self._db.prepare(replace(SCHEMA, tables=[*TABLES, LEASES, OPEN_RUNS]))
         self._leases = Leases(self._db, address)
-        self._writer: GroupWriter[_Write] = GroupWriter(
+        self._writer: GroupWriter[_Write, None] = GroupWriter(
             "journal-writer", lambda writes: self._commit(self._later, writes)
         )
 

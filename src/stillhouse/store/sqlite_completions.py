@@ -8,14 +8,14 @@ commits, and with `full=True` not even that.
 import contextlib
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stillhouse.errors import StorageError
+from stillhouse.store.claims import GIVE_UP, Claimed, ClaimRow, ClaimWork, host_of
 from stillhouse.store.completions import (
     COLUMNS,
-    TABLES,
-    VERSION,
+    SCHEMA,
     CompletionReader,
     Store,
     StoredCompletion,
@@ -23,60 +23,34 @@ from stillhouse.store.completions import (
     select,
     select_chains,
 )
-from stillhouse.store.writer import GroupWriter
+from stillhouse.store.name_lock import NameLock, is_held
+from stillhouse.store.sqlite_file import code, connected, prepare
 
-_WAIT_S = 30  # seconds to wait for another process that has locked the file
-_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)  # SQLite's codes for a locked file
-_PARAMETERS = 500  # most parameters in one statement: SQLite bounds their number
-_REMEMBERED = 10_000  # hashes of stored messages kept in memory; with more, all are forgotten and the database is asked
+_PARAMETERS = 500  # of one statement: SQLite bounds their number
+_REMEMBERED = 10_000  # hashes of messages that are known to be stored; with more, forget them and ask the database
+# A claim on a call that is answered by now is none. Nobody else writes between this and the commit.
+_CLAIM = """INSERT OR IGNORE INTO claims
+    SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM completions WHERE request_hash = ?1)"""
+_CLAIMS = """SELECT request_hash, claims.owner, batch, seen
+    FROM claims LEFT JOIN claimants ON claimants.owner = claims.owner WHERE request_hash IN ({})"""
 
 
 class SqliteStore(Store):
     """A store file, shared by any number of reading and writing processes."""
 
-    def __init__(self, path: Path, *, full: bool = False) -> None:
-        self.path, self._synchronous = path, "FULL" if full else "NORMAL"
+    def __init__(self, path: Path, *, full: bool = False, clock: Callable[[], float] = time.time) -> None:
+        self.path, self._clock = path, clock
+        self._alive: NameLock | None = None  # taken with the first claim; whoever sees it knows that we live
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._reader = self._connect()
-            self._prepare()
-            self._db = self._connect()
+            self._reader = connected(path, full=full)
+            prepare(self._reader, SCHEMA, path)
+            self._db = connected(path, full=full)
         except (sqlite3.Error, OSError) as error:
             raise self._refused(error) from None
         self._whole = CompletionReader(lambda hashes: self._reader.execute(select_chains(_marks(hashes)), hashes))
-        self._stored: set[str] = set()  # hashes of messages known to be stored; only the writer's thread uses them
-        self._writer = GroupWriter("store-writer", self._commit)
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
-        give_up = time.monotonic() + _WAIT_S
-        while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            try:
-                connection.execute("PRAGMA journal_mode=WAL")
-            except sqlite3.OperationalError as error:
-                # While another process makes the same file, this statement fails at once, whatever `timeout` says.
-                if _code(error) not in _LOCKED or time.monotonic() > give_up:
-                    raise
-                time.sleep(0.01)
-        connection.execute(f"PRAGMA synchronous={self._synchronous}")
-        return connection
-
-    def _prepare(self) -> None:
-        self._reader.execute("BEGIN IMMEDIATE")  # one process makes the tables, and the others wait
-        for statement in TABLES:
-            self._reader.execute(statement)
-        self._reader.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
-        (version,) = self._reader.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
-        if version == "1":  # rows of version 1 stay as they are: each holds its own messages
-            self._reader.execute("ALTER TABLE completions ADD COLUMN tip TEXT")
-            self._reader.execute("UPDATE meta SET value = '2' WHERE name = 'version'")
-        elif version != str(VERSION):
-            self._reader.execute("ROLLBACK")
-            raise StorageError(
-                f"{self.path}: a store of version {version}, this Stillhouse writes {VERSION}; "
-                "use the one that made it, or another file"
-            )
-        self._reader.execute("COMMIT")
+        self._stored: set[str] = set()  # used by the writer's thread alone
+        super().__init__()
 
     def get_many(self, hashes: Sequence[str]) -> list[StoredCompletion]:
         completions: list[StoredCompletion] = []
@@ -100,16 +74,34 @@ class SqliteStore(Store):
     def count(self) -> int:
         return int(self._reader.execute("SELECT COUNT(*) FROM completions").fetchone()[0])
 
-    def _commit(self, rows: Sequence[Written]) -> Sequence[None]:
+    def _write(self, rows: Sequence[Written], work: ClaimWork) -> Mapping[str, Claimed]:
+        if not (rows or work.asked or work.released or work.beat):
+            return {}
         messages = {message[0]: message for _, chain in rows for message in chain if message[0] not in self._stored}
+        claimed: Mapping[str, Claimed] = {}
         try:
+            if work.asked and self._alive is None:
+                self._alive = NameLock(self.path, self._claims.owner)
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany("INSERT OR IGNORE INTO messages VALUES (?,?,?)", messages.values())
-            self._db.executemany(
-                f"INSERT OR IGNORE INTO completions ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", [row for row, _ in rows]
-            )
+            if rows:
+                self._db.executemany("INSERT OR IGNORE INTO messages VALUES (?,?,?)", messages.values())
+                self._db.executemany(
+                    f"INSERT OR IGNORE INTO completions ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)",
+                    [row for row, _ in rows],
+                )
+                self._db.executemany("DELETE FROM claims WHERE request_hash = ?", [(row[0],) for row, _ in rows])
+            owner = self._claims.owner
+            if work.released:
+                self._db.executemany(
+                    "DELETE FROM claims WHERE request_hash = ? AND owner = ?",
+                    [(hash_, owner) for hash_ in work.released],
+                )
+            if work.beat:
+                self._db.execute("INSERT OR REPLACE INTO claimants VALUES (?,?)", (owner, self._clock()))
+            if work.asked:
+                claimed = self._claim(work.asked, owner)
             self._db.execute("COMMIT")
-        except (sqlite3.Error, ValueError, TypeError) as error:
+        except (sqlite3.Error, OSError, ValueError, TypeError) as error:
             # The transaction may be gone already, and then ROLLBACK fails. The first error is the one to report.
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
@@ -118,24 +110,57 @@ class SqliteStore(Store):
             self._stored.clear()
         # Only messages that others follow are remembered: calls share these, and rarely a last message.
         self._stored.update(parent for _, parent, _ in messages.values() if parent is not None)
-        return [None] * len(rows)
+        return claimed
+
+    def _claim(self, asked: Mapping[str, str | None], owner: str) -> Mapping[str, Claimed]:
+        made = self._db.executemany(_CLAIM, [(hash_, owner, batch) for hash_, batch in asked.items()]).rowcount
+        if made == len(asked):
+            return dict.fromkeys(asked, "ours")
+        claimed: dict[str, Claimed] = dict.fromkeys(asked, "answered")
+        for row in self._claims_in(self._db, list(asked)):
+            batch = asked[row.request_hash]
+            claimed[row.request_hash] = "ours" if row.owner == owner or row.free_for(batch) else "theirs"
+            if claimed[row.request_hash] == "ours":
+                taken_over = "UPDATE claims SET owner = ?, batch = ? WHERE request_hash = ?"
+                self._db.execute(taken_over, (owner, batch, row.request_hash))
+        return claimed
+
+    def _claim_rows(self, hashes: Sequence[str]) -> list[ClaimRow]:
+        try:
+            return self._claims_in(self._reader, hashes)
+        except sqlite3.Error as error:
+            raise self._refused(error) from None
+
+    def _claims_in(self, connection: sqlite3.Connection, hashes: Sequence[str]) -> list[ClaimRow]:
+        values = [row for part in _parts(hashes) for row in connection.execute(_CLAIMS.format(_marks(part)), part)]
+        locked = {owner: self._is_locked(owner) for _, owner, _, _ in values}
+        now = self._clock()
+        return [
+            ClaimRow(hash_, owner, batch, None if seen is None else now - seen, dead=not locked[owner])
+            for hash_, owner, batch, seen in values
+        ]
+
+    def _is_locked(self, owner: str) -> bool:
+        """Whether the owner may be alive. The locks of another machine are not seen here."""
+        return host_of(owner) != host_of(self._claims.owner) or is_held(self.path, owner)
 
     def _refused(self, error: Exception) -> StorageError:
         remedy = "free space or give another place, then run this again: what was committed is kept"
-        if _code(error) == sqlite3.SQLITE_NOTADB:
+        if code(error) == sqlite3.SQLITE_NOTADB:
             remedy = "give another file"
         return StorageError(f"{self.path}: the store cannot be read or written ({error}); {remedy}")
 
     def close(self) -> None:
         self._writer.close()
+        if self._alive is not None:
+            # A disk that refuses now must not hide another error. With the lock the claims end anyhow.
+            with contextlib.suppress(sqlite3.Error):
+                for statement in GIVE_UP:
+                    self._db.execute(statement.format("?"), (self._claims.owner,))
+            self._alive.release()
+            self._alive = None
         self._db.close()
         self._reader.close()
-
-
-def _code(error: Exception) -> int | None:
-    """SQLite's code of an error, without the details that its extended codes add; None: the error is not SQLite's."""
-    code: int | None = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
 
 
 def _parts(hashes: Sequence[str]) -> Iterator[Sequence[str]]:

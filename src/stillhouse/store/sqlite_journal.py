@@ -10,6 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from stillhouse.errors import RunBusyError, StorageError
 from stillhouse.store.journal import (
     RUN_COLUMNS,
     RUNS_WITH_STEP_COUNTS,
+    SCHEMA,
     TABLES,
     FinishedStep,
     RunRow,
@@ -33,11 +35,15 @@ from stillhouse.store.journal import (
     step_values,
     storable,
 )
-from stillhouse.store.run_lock import RunHeld, run_lock
+from stillhouse.store.name_lock import NameHeld, NameLock
+from stillhouse.store.sqlite_file import connected, prepare
 
 # The process that had a run last. The run's lock tells whether that process still lives.
 _OWNERS = "CREATE TABLE IF NOT EXISTS owners (run TEXT NOT NULL, process INTEGER NOT NULL, PRIMARY KEY (run))"
-# Pages between two checkpoints, which wait for the disk. SQLite's default of 1,000 is reached in some hundred steps.
+# WITHOUT ROWID: a table with a key of its own is one tree to write to instead of two.
+_TABLES = [table + (" WITHOUT ROWID" if "PRIMARY KEY (run" in table else "") for table in (*TABLES, _OWNERS)]
+_SCHEMA = replace(SCHEMA, tables=_TABLES)
+# A checkpoint waits for the disk. SQLite's default of 1,000 pages is reached after a few hundred steps.
 _PAGES_TO_CHECKPOINT = 4000
 
 
@@ -48,13 +54,9 @@ class SqliteJournal:
         self.path, self.url, self._clock = path, str(path), clock
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
+            self._db = connected(path, full=full)
             self._db.execute(f"PRAGMA wal_autocheckpoint={_PAGES_TO_CHECKPOINT}")
-            for table in (*TABLES, _OWNERS):
-                # WITHOUT ROWID: a table with a key of its own is one tree to write to instead of two.
-                self._db.execute(table + (" WITHOUT ROWID" if "PRIMARY KEY (run" in table else ""))
+            prepare(self._db, _SCHEMA, path)
             self._file = _identity(path)
         except (sqlite3.Error, OSError) as error:
             raise StorageError(f"{path}: the journal cannot be opened ({error}); give another file") from None
@@ -85,10 +87,10 @@ class SqliteJournal:
     @contextlib.contextmanager
     def own(self, run: str) -> Iterator[None]:
         try:
-            with run_lock(self.path, run):
+            with NameLock(self.path, run):
                 self._write("INSERT OR REPLACE INTO owners VALUES (?,?)", (run, os.getpid()))
                 yield
-        except RunHeld:
+        except NameHeld:
             owner = self._db.execute("SELECT process FROM owners WHERE run = ?", (run,)).fetchone()
             raise RunBusyError(
                 f"the run {run} is in use by process {owner[0] if owner else 'unknown'}; "

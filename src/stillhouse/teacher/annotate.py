@@ -26,7 +26,7 @@ from stillhouse.llm.prices import Price
 from stillhouse.llm.prompted import Answered, PromptedPredictor, new_cost_usd
 from stillhouse.llm.request import Request
 from stillhouse.records import Example, Prediction
-from stillhouse.runs import Lock, storage_errors
+from stillhouse.runs import Lock
 from stillhouse.session import Session
 from stillhouse.store import open_store
 from stillhouse.task import Task
@@ -285,8 +285,9 @@ async def _agreed(
     if n <= N_PILOT:
         return 0
     consent.before(Quote(n, teacher.name, price_snapshot=teacher.model.price_snapshot))
-    consent.after(await ask_pilot(teacher, drawn, n, share))
-    return sum(teacher.stored(drawn))
+    quote = await ask_pilot(teacher, drawn, n, share)
+    consent.after(quote)
+    return sum(teacher.stored(drawn)) - quote.from_store
 
 
 async def label(task: Task, examples: Examples, session: Session, *, out: Path, batch: bool = False) -> LabelReport:
@@ -296,8 +297,7 @@ async def label(task: Task, examples: Examples, session: Session, *, out: Path, 
         raise UserError(
             f"{n} rows are under way in batches; fetch them with --batch, or remove {waiting} to pay for them again"
         )
-    with storage_errors(out):
-        lock = Lock(out.with_name(f".{out.name}.lock"), str(out))
+    lock = Lock(out.with_name(f".{out.name}.lock"), str(out))
     name = session.teacher_for(task.teacher, task.path or task.name)
     with lock, Spool(out) as spool:
 

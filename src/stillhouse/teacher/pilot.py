@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from stillhouse.consent import Quote
 from stillhouse.errors import TeacherError
-from stillhouse.llm.prompted import Answered, PromptedPredictor
+from stillhouse.llm.prompted import Answered, PromptedPredictor, new_cost_usd
 from stillhouse.records import Estimate, Example, Progress
 
 N_PILOT = 20  # rows in a pilot: so many calls are made without asking
@@ -60,12 +60,14 @@ async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int,
     # What rows like these will cost after the pilot: their cost times the share. A row that was sent back costs its
     # full price again, because repairs are not asked in batches.
     next_costs: list[float] = []
-    unknown = False
+    unknown, from_store, paid_usd = False, 0, 0.0
     rejected: Counter[str] = Counter()
 
     def take(_: int, __: Example, answered: Answered) -> None:
-        nonlocal unknown
+        nonlocal unknown, from_store, paid_usd
         prediction, reply, completion = answered
+        from_store += completion.from_store
+        paid_usd += new_cost_usd(completion)
         if prediction.output is None:
             rejected[prediction.error or "no answer"] += 1
         if completion.usage is not None and completion.cost_usd is None:
@@ -83,7 +85,7 @@ async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int,
             f"({times} times: {reason}), so no more are paid for; mend the task or the endpoint and run this again"
         )
     if unknown or not costs:
-        return Quote(n, teacher.name, usable=usable)
+        return Quote(n, teacher.name, usable=usable, from_store=from_store)
     snapshot = teacher.model.price_snapshot
     if share != 1.0:
         snapshot = f"{snapshot}, {share:.0%} of it in a batch"
@@ -91,7 +93,15 @@ async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int,
     more = math.fsum(costs) - math.fsum(next_costs)  # the pilot's own rows were paid at the full price
     low, high = (None if end is None else end + more for end in (total.low, total.high))
     total = replace(total, value=total.value + more, low=low, high=high)
-    return Quote(n, teacher.name, total, paid_usd=math.fsum(costs), price_snapshot=snapshot, usable=usable)
+    return Quote(
+        n,
+        teacher.name,
+        total,
+        paid_usd=paid_usd,
+        price_snapshot=snapshot,
+        usable=usable,
+        from_store=from_store,
+    )
 
 
 def total_cost(costs: Sequence[float], n: int, level: float = 0.95) -> Estimate:

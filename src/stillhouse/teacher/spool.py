@@ -3,6 +3,7 @@
 A slow row holds nothing up, and memory does not grow with the rows.
 """
 
+import contextlib
 import tempfile
 from array import array
 from collections.abc import Iterator
@@ -71,5 +72,7 @@ class Spool:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._file.close()
-        self._places.close()
+        # Both files go with their names: on a full disk nobody misses what closing them cannot write any more.
+        for file in (self._file, self._places):
+            with contextlib.suppress(OSError):
+                file.close()
