@@ -197,3 +197,19 @@ async def test_a_server_that_ends_at_once_has_the_last_word():
     assert "the last line of its stderr is \"ModuleNotFoundError: No module named 'no_such_module'\"" in str(
         found.value
     )
+
+
+async def test_a_server_that_writes_no_messages_is_said_once_without_a_traceback(tmp_path, caplog):
+    chatty = tmp_path / "chatty.py"
+    server = Path(__file__).with_name("mcp_server.py")
+    chatty.write_text(
+        f"import runpy, sys\nfor n in range(20): print('hello', n, flush=True)\n"
+        f"sys.argv = ['mcp_server.py', 'stdio']\nrunpy.run_path({str(server)!r}, run_name='__main__')\n"
+    )
+    async with mcp_tools([sys.executable, str(chatty)]) as tools:
+        [add] = [tool for tool in tools if tool.name == "add"]
+        assert await add.call({"a": 2, "b": 3}) == "5"
+    assert [record.getMessage() for record in caplog.records if record.name == "mcp.client.stdio"] == [
+        f"the MCP server {sys.executable} writes lines to its stdout that are no messages; they are left out"
+    ]
+    assert "Traceback" not in caplog.text

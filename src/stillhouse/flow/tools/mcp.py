@@ -6,6 +6,7 @@ A server is started as a command, or reached at a URL (streamable HTTP).
 import asyncio
 import contextlib
 import json
+import logging
 import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -52,6 +53,8 @@ async def mcp_tools(
         ) from None
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         reached = _Server(_shown(server), partial(_transport, server, env, headers, log), log, timeout_s)
+        sdk_log, once = logging.getLogger("mcp.client.stdio"), _SaidOnce(_shown(server))
+        sdk_log.addFilter(once)
         try:
             try:
                 listed = await reached.tools()
@@ -60,6 +63,25 @@ async def mcp_tools(
             yield _as_tools(reached, listed, max_chars)
         finally:
             await reached.close()
+            sdk_log.removeFilter(once)
+
+
+class _SaidOnce(logging.Filter):
+    """The SDK logs a traceback for each line of a server that is no message; this says it once, in a sentence."""
+
+    def __init__(self, shown: str) -> None:
+        super().__init__()
+        self._shown, self._said = shown, False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info is None or record.levelno < logging.ERROR:
+            return True
+        if self._said:
+            return False
+        self._said = True
+        record.msg = f"the MCP server {self._shown} writes lines to its stdout that are no messages; they are left out"
+        record.args, record.exc_info, record.exc_text = (), None, None
+        return True
 
 
 def _transport(
