@@ -12,7 +12,7 @@ UNREADABLE = (
     "special characters of the user and the password as %XX (an @ is %40, a / is %2F)"
 )
 _ADDRESS = re.compile(r"\b([a-z][a-z0-9+.-]*)://(\S+)", re.IGNORECASE)
-_HOST = re.compile(r"[^:,]*(?::(?:\d*|PORT))?|\[[^\]]*\](?::\d*)?", re.IGNORECASE)
+_HOST = re.compile(r"[^:,]*(?::(?:\d*|PORT))?|\[[0-9a-f:.%]*\]?(?::\d*)?", re.IGNORECASE)
 _OPTION = re.compile(r"([?&])([^=&#?]*)(=?)[^&#]*")
 _KNOWN = ("synchronous", "lease_s", "sslmode")  # options that hold no secret
 _PLACEHOLDERS = ("USER", "USER:PASSWORD", "[USER[:PASSWORD]")  # of our own messages
