@@ -146,7 +146,7 @@ def test_a_changed_student_is_named_and_not_served(project, stillhouse, tmp_path
     (student / "model.safetensors").write_bytes(weights)
     for command in (("evaluate", student, project / "test.jsonl"), ("serve", tmp_path / "runs" / "mood-distill-1")):
         found = stillhouse(*command)
-        assert found.code == 1
+        assert found.code == 2
         assert "model.safetensors" in found.err
         assert "train it again" in found.err
 

@@ -212,6 +212,12 @@ class Full:
     def known(self, hashes):
         return set()
 
+    async def claim(self, hash_, batch=None):
+        raise StorageError("/data/store.db: the disk is full; free some space")
+
+    def release(self, hash_):
+        pass
+
     async def put(self, row):
         raise StorageError("/data/store.db: the disk is full; free some space")
 

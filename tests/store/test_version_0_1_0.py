@@ -145,21 +145,21 @@ async def test_runs_of_that_version_are_listed_shown_and_drawn(project):
 
 async def test_a_run_that_is_done_gives_its_result_and_runs_nothing(project):
     given = {"texts": [" One ", "TWO"]}
-    executed = await run("app.py:main", given=given, run_id="done", store=project / "journal.db")
+    executed = await run("app.py:main", arguments=given, run_id="done", store=project / "journal.db")
     assert (executed.result, counted(project)) == ("ONE TWO BAD!!!!!!!!!", [])
 
 
 async def test_a_run_that_waits_for_a_person_goes_on_with_the_answer(project):
     store = project / "journal.db"
     answer("parked", "yes", store=store)
-    executed = await run("app.py:main", given={"texts": ["it"], "ask": True}, run_id="parked", store=store)
+    executed = await run("app.py:main", arguments={"texts": ["it"], "ask": True}, run_id="parked", store=store)
     assert (executed.result, counted(project)) == ("yes", [])
 
 
 async def test_a_run_that_was_killed_goes_on_where_it_was(project):
     """Its last step had begun, and nothing of it was journaled."""
     store = project / "journal.db"
-    executed = await run("app.py:main", given={"texts": ["a", "B"]}, run_id="killed", store=store)
+    executed = await run("app.py:main", arguments={"texts": ["a", "B"]}, run_id="killed", store=store)
     assert (executed.result, counted(project)) == ("A B BAD" + "!" * 13, [("shout", "a b bad")])
     assert list_runs(store)[0][0].row.status == "done"
 

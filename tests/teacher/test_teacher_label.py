@@ -154,9 +154,9 @@ async def test_the_key_is_written_nowhere(endpoint, tmp_path, monkeypatch, mode)
 
 
 def test_a_full_disk_keeps_what_was_paid_for(endpoint, tmp_path):
-    """No file may grow beyond 400 kB, as on a disk that fills up; then there is room again."""
+    """No file may grow beyond 1 MB, as on a disk that fills up; then there is room again."""
     project(tmp_path, endpoint.url(), 400)
-    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000)); from stillhouse.cli import main; main()"
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)); from stillhouse.cli import main; main()"
     process = subprocess.run(
         [sys.executable, "-c", limited, "label", str(tmp_path), "--unpriced"],
         capture_output=True,

@@ -140,11 +140,16 @@ class MeteredModel:
 
     async def _claimed(self, request: Request, example: Example | None) -> Completion:
         """The reply, paid for here, or by another command that claimed the call first."""
-        while (claimed := await self._store.claim(request.hash)) != "ours":
-            if claimed == "theirs":
-                await self._elsewhere.ended(request.hash)
-            if (stored := self._store.get(request.hash)) is not None:
-                return _heard(_from_stored(stored))
+        try:
+            while (claimed := await self._store.claim(request.hash)) != "ours":
+                if claimed == "theirs":
+                    await self._elsewhere.ended(request.hash)
+                if (stored := self._store.get(request.hash)) is not None:
+                    return _heard(_from_stored(stored))
+        except StorageError:
+            if unstored_listener.get() is None:
+                raise
+            # Whoever listens takes an answer that cannot be stored, so it may be asked for without a claim as well.
         return await self._pay(request, example)
 
     async def _pay(self, request: Request, example: Example | None) -> Completion:
