@@ -28,6 +28,20 @@ CALL_USD = (20 * 1 + 2 * 2) / 1e6
 PAID = Completion("good", finish_reason="stop", usage=Usage(10, 5), latency_s=0.1)
 
 
+@pytest.fixture(autouse=True)
+def bounded():
+    """A command that waits for a claim for ever fails its test."""
+
+    def give_up(*_):
+        raise AssertionError("a command waited for more than 60 s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 def project(folder, n, concurrency=16, more=""):
     (folder / "task.toml").write_text(MOOD + more + PRICES.format(concurrency))
     rows = [{"id": f"r{i}", "input": f"day {i} was {('good', 'awful')[i % 2]}"} for i in range(n)]
