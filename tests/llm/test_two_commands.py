@@ -14,7 +14,7 @@ import pytest
 from mood_task import MOOD
 from stillhouse.commands.distill import distill
 from stillhouse.commands.label import label
-from stillhouse.errors import BudgetError, UserError
+from stillhouse.errors import BudgetError, TeacherError, UserError
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.request import Completion, Request
@@ -271,6 +271,19 @@ async def test_who_waits_holds_up_no_other_row(endpoint, tmp_path):
         for hash_ in hashes:
             other.release(hash_)
         assert (await labelling).report.labelled == 60
+
+
+async def test_who_answers_from_the_store_alone_waits_for_nobody_and_claims_nothing(url):
+    async def call(request, example):
+        raise TeacherError("no stored answer")
+
+    request = Request("m", ({"role": "user", "content": "x"},))
+    with open_store(url) as paying, open_store(url) as offline:
+        assert await paying.claim(request.hash) == "ours"
+        model = MeteredModel("m", call, offline, Ledger(), sends=False)
+        with pytest.raises(TeacherError):
+            await model.complete(request)
+        assert [row.request_hash for row in paying.claimed([request.hash])] == [request.hash]
 
 
 async def test_a_call_of_a_batch_that_nobody_fetches_is_not_paid_for_again(url, tmp_path):
