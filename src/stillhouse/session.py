@@ -25,7 +25,7 @@ class Session:
 
     teacher: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    store: Path | None = None
+    store: Path | str | None = None
     consent: Consent | Callable[[Quote], bool] | None = None
     on_progress: OnProgress | None = None
 
@@ -60,8 +60,8 @@ class Session:
             raise UserError(f"{whose}: no teacher is named; set `model` in [teacher], or give --teacher")
         return name
 
-    def store_in(self, folder: Path) -> Path:
-        """Where paid replies are kept: the session's own place, else the store in this folder."""
+    def store_in(self, folder: Path) -> Path | str:
+        """Where paid replies are kept, a file or an address: the session's own place, else the store in this folder."""
         return self.store or default_store(folder)
 
     def report(self, done: int, total: int | None, what: str, cost_usd: float | None = None) -> None:

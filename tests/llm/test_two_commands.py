@@ -14,7 +14,7 @@ import pytest
 from mood_task import MOOD
 from stillhouse.commands.distill import distill
 from stillhouse.commands.label import label
-from stillhouse.errors import BudgetError, UserError
+from stillhouse.errors import BudgetError, TeacherError, UserError
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.request import Completion, Request
@@ -57,16 +57,21 @@ async def until(true):
     raise AssertionError("it never came true")
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    return str(tmp_path / "s.db") if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
 def sitting(model, **options):
     return Session(teacher=model, **options)
 
 
-async def test_two_labels_at_once_pay_for_each_row_once(endpoint, tmp_path):
+async def test_two_labels_at_once_pay_for_each_row_once(endpoint, tmp_path, url):
     project(tmp_path, 400)
     ticks = ([], [])
     done = await asyncio.gather(
         *(
-            label(tmp_path, sitting(endpoint.url("slow"), on_progress=seen.append), out=tmp_path / name)
+            label(tmp_path, sitting(endpoint.url("slow"), store=url, on_progress=seen.append), out=tmp_path / name)
             for name, seen in zip(("a.jsonl", "b.jsonl"), ticks, strict=True)
         )
     )
@@ -111,7 +116,7 @@ async def test_what_another_command_paid_for_in_the_pilot_is_not_counted_as_paid
     assert sum(consent.quotes[0].from_store for consent in agree) == 20
 
 
-async def test_label_beside_distill_pays_for_each_request_once(endpoint, tmp_path):
+async def test_label_beside_distill_pays_for_each_request_once(endpoint, tmp_path, url):
     project(tmp_path, 240, more='test = "test.jsonl"\nvalidation = "validation.jsonl"\n')
     for name, first in (("test", 1000), ("validation", 2000)):
         rows = [
@@ -125,14 +130,13 @@ async def test_label_beside_distill_pays_for_each_request_once(endpoint, tmp_pat
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with (tmp_path / "task.toml").open("a") as task:
         task.write('\n[student]\nladder = ["linear"]\n')
-    teacher = sitting(endpoint.url("slow"))
+    teacher = sitting(endpoint.url("slow"), store=url)
     await asyncio.gather(
         label(tmp_path, teacher, out=tmp_path / "a.jsonl"),
         asyncio.to_thread(distill, tmp_path, teacher, runs=tmp_path / "runs"),
     )
-    with closing(sqlite3.connect(tmp_path / "stillhouse.db")) as store:
-        [(n_requests,)] = store.execute("SELECT COUNT(*) FROM completions").fetchall()
-    assert endpoint.calls().total() == n_requests
+    with open_store(url) as store:
+        assert endpoint.calls().total() == store.count() == 360
 
 
 async def test_a_command_that_is_killed_leaves_its_calls_to_the_other_at_once(endpoint, tmp_path):
@@ -178,11 +182,6 @@ class Command:
 
     def ask(self, text):
         return asyncio.create_task(self.model.complete(Request("m", ({"role": "user", "content": text},))))
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    return str(tmp_path / "s.db") if request.param == "sqlite" else request.getfixturevalue("postgres_url")
 
 
 @pytest.fixture
@@ -272,6 +271,19 @@ async def test_who_waits_holds_up_no_other_row(endpoint, tmp_path):
         for hash_ in hashes:
             other.release(hash_)
         assert (await labelling).report.labelled == 60
+
+
+async def test_who_answers_from_the_store_alone_waits_for_nobody_and_claims_nothing(url):
+    async def call(request, example):
+        raise TeacherError("no stored answer")
+
+    request = Request("m", ({"role": "user", "content": "x"},))
+    with open_store(url) as paying, open_store(url) as offline:
+        assert await paying.claim(request.hash) == "ours"
+        model = MeteredModel("m", call, offline, Ledger(), sends=False)
+        with pytest.raises(TeacherError):
+            await model.complete(request)
+        assert [row.request_hash for row in paying.claimed([request.hash])] == [request.hash]
 
 
 async def test_a_call_of_a_batch_that_nobody_fetches_is_not_paid_for_again(url, tmp_path):

@@ -49,7 +49,7 @@ def evaluate(
     _show(measured, as_json)
 
 
-def _against_teacher(model: str, data: Path, task: "Task", store: Path | None, skip_bad: bool, as_json: bool) -> None:
+def _against_teacher(model: str, data: Path, task: "Task", store: str | None, skip_bad: bool, as_json: bool) -> None:
     """A win rate needs two: the model against the task's teacher. Exit code 1 where the gate does not pass."""
     from stillhouse.cli.compare import end, show
     from stillhouse.commands.compare import against_teacher

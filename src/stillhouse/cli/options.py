@@ -26,7 +26,12 @@ Rows = Annotated[
     Path | None, typer.Option("--data", help="for a step: its rows; default: those harvested into steps/STEP")
 ]
 Teacher = Annotated[str | None, typer.Option(help="the model to ask; default: the one that the task file names")]
-Store = Annotated[Path | None, typer.Option(help="where paid replies are kept; default: stillhouse.db beside the task")]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        help="where paid replies are kept: a file, or postgresql://...; default: stillhouse.db beside the task",
+    ),
+]
 Journal = Annotated[
     str, typer.Option("--store", help="the journal: a file, sqlite:///FILE?synchronous=full, or postgresql://...")
 ]
@@ -74,7 +79,7 @@ class Buying(Spending):
         tick: Ticker,
         *,
         teacher: str | None,
-        store: Path | None,
+        store: Path | str | None,
         **settings: Any,
     ) -> "Session":
         """The session of a command that may pay for a bulk of calls on this task; None: it has no task."""

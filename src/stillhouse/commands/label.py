@@ -7,6 +7,7 @@ from pathlib import Path
 from stillhouse.data.rows import StreamedRows
 from stillhouse.errors import ExistsError
 from stillhouse.session import DEFAULT_SESSION, Session
+from stillhouse.store.address import file_of
 from stillhouse.task import Task
 from stillhouse.teacher.annotate import LabelReport
 from stillhouse.teacher.annotate import label as annotate_to
@@ -42,7 +43,9 @@ async def label(
     name = session.teacher_for(loaded.teacher, loaded.path or loaded.name)
     out = out or loaded.folder / "teacher.jsonl"
     files = [data] if data is not None else _data_files(loaded)
-    in_use = {*files, *_files_of(loaded), session.store_in(loaded.folder)}
+    in_use = {*files, *_files_of(loaded)}
+    if (store := file_of(session.store_in(loaded.folder))) is not None:
+        in_use.add(store)
     if name.startswith("recorded:"):
         in_use.add(loaded.resolve(name.removeprefix("recorded:")))
     _refuse_overwriting(out, in_use)

@@ -18,7 +18,7 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     key: str | None = None,
-    store: Path | None = None,
+    store: Path | str | None = None,
     audit: Path | None = None,
     on_ready: Callable[[str, list[str]], None] | None = None,
 ) -> None:

@@ -159,7 +159,7 @@ class Models(AbstractAsyncContextManager["Models"]):
 
     def _chat(self, name: str, store: Store) -> Chat:
         if self.offline:
-            return Chat(MeteredModel(name, _no_answer, store, RunBudget()), offline=True)
+            return Chat(MeteredModel(name, _no_answer, store, RunBudget(), sends=False), offline=True)
         # Imported late, because a flow without models does not need the HTTP client.
         from stillhouse.llm.models import open_model
 

@@ -51,10 +51,12 @@ class MeteredModel:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         in_flight: Callable[[], int] = lambda: AT_ONCE,
         dialect: ModelDialect | None = None,
+        sends: bool = True,
     ) -> None:
         self.in_flight = in_flight  # tells how many calls are worth having under way now
         self.name, self.stand_in, self.ledger = name, stand_in, ledger
         self.bills = bills  # whether calls cost somebody something: an endpoint's do, a script's do not
+        self._sends = sends  # False: it answers from the store alone, so there is no call to claim
         self.dialect = dialect or ModelDialect(name)  # the dialect is shared with whatever else asks this model
         self._call, self._store, self._close, self._now = call, store, close, now
         self._priced_as = priced_as or name
@@ -141,7 +143,7 @@ class MeteredModel:
     async def _claimed(self, request: Request, example: Example | None) -> Completion:
         """The reply, paid for here, or by another command that claimed the call first."""
         try:
-            while (claimed := await self._store.claim(request.hash)) != "ours":
+            while self._sends and (claimed := await self._store.claim(request.hash)) != "ours":
                 if claimed == "theirs":
                     await self._elsewhere.ended(request.hash)
                 if (stored := self._store.get(request.hash)) is not None:
@@ -171,7 +173,7 @@ class MeteredModel:
                 completion = await self._kept(request, completion, created)
                 stored = not completion.is_unstored  # and with that the claim has ended
         finally:
-            if not stored:
+            if self._sends and not stored:
                 self._store.release(request.hash)
             await self.ledger.settle(reserved, cost_usd, paid=paid)
         return completion

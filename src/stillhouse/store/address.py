@@ -24,6 +24,11 @@ def is_postgres(url: str | Path) -> bool:
     return str(url).startswith(POSTGRES)
 
 
+def file_of(url: str | Path) -> Path | None:
+    """The file of a store; None: it is in a PostgreSQL database."""
+    return None if is_postgres(url) else sqlite_address(url).path
+
+
 def sqlite_address(url: str | Path) -> SqliteAddress:
     """The file behind a path or a `sqlite:///` address.
 
