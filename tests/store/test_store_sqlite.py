@@ -1,13 +1,14 @@
 """The store: committed before anything moves on, one answer per request, one sentence when the disk refuses."""
 
 import asyncio
+import contextlib
 import sqlite3
 import subprocess
 import sys
 
 import pytest
 
-from stillhouse.errors import StorageError, UserError
+from stillhouse.errors import RunBusyError, StorageError, UserError
 from stillhouse.records import Usage
 from stillhouse.store import SqliteStore, open_store
 from stillhouse.store.completions import StoredCompletion
@@ -224,3 +225,18 @@ async def test_a_batch_that_another_machine_sent_is_waited_for_for_a_day(tmp_pat
         assert [row.held() for row in here.claimed(["a"])] == ["batch"]
         now[0] += 2 * 3600
         assert await here.claim("a") == "ours"
+
+
+async def test_two_names_of_one_file_are_one_store(tmp_path):
+    """Whether an owner lives is seen by either name."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.db").symlink_to(tmp_path / "folder" / "s.db")
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "folder")
+    names = [tmp_path / "folder" / "s.db", tmp_path / "link.db", tmp_path / "elsewhere" / "s.db"]
+    with contextlib.ExitStack() as stack:
+        first, *others = [stack.enter_context(open_store(name)) for name in names]
+        assert await first.claim("a") == "ours"
+        assert [await other.claim("a") for other in others] == ["theirs", "theirs"]
+        journal, other = (stack.enter_context(contextlib.closing(open_journal(name))) for name in names[:2])
+        with journal.own("r"), pytest.raises(RunBusyError), other.own("r"):
+            pass

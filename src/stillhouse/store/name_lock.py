@@ -80,7 +80,8 @@ def is_held(database: Path, name: str) -> bool:
 
 
 def _opened(database: Path) -> int:
-    path = database.with_name(f".{database.name}.lock")
+    real = database.resolve()  # whoever names the file by a link looks at the same locks
+    path = real.with_name(f".{real.name}.lock")
     with storage_errors(path):
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
@@ -91,4 +92,5 @@ def _byte_of(name: str) -> bytes:
 
 
 def _file_of(database: Path, name: str) -> Path:
-    return database.parent / f".{database.name}.runs" / f"{name}.lock"
+    real = database.resolve()
+    return real.parent / f".{real.name}.runs" / f"{name}.lock"
