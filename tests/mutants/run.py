@@ -36,7 +36,7 @@ SOURCE = Path("src") / "stillhouse"
 COPIED = ("src", "tests", "docs", "examples", "bench", "pyproject.toml", "README.md", "CHANGELOG.md", "Makefile")
 LONGEST_S = 300.0  # of one run of a test file; the slowest takes a few seconds
 
-T = TypeVar("T")
+In, Out = TypeVar("In"), TypeVar("Out")
 Outcome = Literal["killed", "survived", "stale", "red", "broken", "hung"]
 
 
@@ -151,13 +151,16 @@ class Copy:
         path.write_text(text, encoding="utf-8")
         os.utime(path, (stamp, stamp))
 
+    def passing(self, files: Sequence[str]) -> set[str]:
+        """Those of these test files that pass, all run by one pytest: to start it takes longer than most files do."""
+        code, output = self._pytest([f"tests/{file}" for file in files], longest_s=LONGEST_S * len(files))
+        named = set(re.findall(r"^(?:FAILED|ERROR) tests/([^:\s]+)", output, re.MULTILINE))
+        return set(files) - named if code == 0 or (code == 1 and named) else set()
+
     def tests(self, mutant: Mutant) -> tuple[Outcome, str]:
         """How the mutant's tests end: "survived" where all pass, "killed" where one fails, with its name; or why they say nothing."""
-        command = [sys.executable, "-m", "pytest", f"tests/{mutant.test}", "-x", "-q", "-p", "no:cacheprovider"]
-        command += ["-m", "not slow", "-rf", "--tb=short", *(["-k", mutant.select] if mutant.select else [])]
-        environment = os.environ | {"PYTHONPATH": str(self.folder / "src"), "OMP_NUM_THREADS": "1"}
-        environment.pop("PYTEST_ADDOPTS", None)
-        code, output = _run(command, self.folder, environment)
+        select = ["-k", mutant.select] if mutant.select else []
+        code, output = self._pytest([f"tests/{mutant.test}", "-x", *select], longest_s=LONGEST_S)
         if code is None:
             return "hung", f"tests/{mutant.test} did not end within {LONGEST_S:.0f} s"
         if code == 0:
@@ -166,15 +169,21 @@ class Copy:
             return "killed", failed[1]
         return "broken", f"tests/{mutant.test} cannot be run (pytest's exit code {code}):\n{_tail(output)}"
 
+    def _pytest(self, which: Sequence[str], longest_s: float) -> tuple[int | None, str]:
+        command = [sys.executable, "-m", "pytest", *which, "-q", "-p", "no:cacheprovider", "-m", "not slow"]
+        environment = os.environ | {"PYTHONPATH": str(self.folder / "src"), "OMP_NUM_THREADS": "1"}
+        environment.pop("PYTEST_ADDOPTS", None)
+        return _run([*command, "-rfE", "--tb=short"], self.folder, environment, longest_s)
 
-def _run(command: Sequence[str], folder: Path, environment: dict[str, str]) -> tuple[int | None, str]:
+
+def _run(command: Sequence[str], folder: Path, environment: dict[str, str], longest_s: float) -> tuple[int | None, str]:
     """(exit code or None where it took too long, what it printed). Whatever it started is ended with it."""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as printed:
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=printed, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
-            code = process.wait(LONGEST_S)
+            code = process.wait(longest_s)
         except subprocess.TimeoutExpired:
             code = None
         finally:
@@ -214,20 +223,24 @@ def run(mutants: Sequence[Mutant], root: Path = ROOT, *, jobs: int = 2, told: Ca
     """Every mutant's result, in the order given. The tests are run without any mutant first: where they are red, a failure says nothing."""
     results = {result.mutant.name: result for result in check(mutants, root)}
     sound = [mutant for mutant in mutants if mutant.name not in results]
-    wholes = list({(mutant.test, mutant.select): mutant for mutant in sound}.values())
-    progress = _Progress(len(wholes) + len(sound), told)
+    files = list(dict.fromkeys(mutant.test for mutant in sound))
+    parts = [files[number::jobs] for number in range(min(jobs, len(files)))]
+    progress = _Progress(len(parts) + len(sound), told)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(jobs) as pool:
         copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
         for number in range(jobs):
             copies.put(Copy(root, Path(folder) / str(number)))
 
+        def passing(part: Sequence[str]) -> set[str]:
+            copy = copies.get()
+            try:
+                return copy.passing(part)
+            finally:
+                copies.put(copy)
+
         def unchanged(mutant: Mutant) -> tuple[Outcome, str]:
             copy = copies.get()
             try:
-                outcome, detail = copy.tests(mutant)
-                if outcome == "survived":
-                    return outcome, detail
-                told(f"without any mutant: {detail}; once more")  # a busy machine fails a test now and then
                 return copy.tests(mutant)
             finally:
                 copies.put(copy)
@@ -241,14 +254,20 @@ def run(mutants: Sequence[Mutant], root: Path = ROOT, *, jobs: int = 2, told: Ca
                 copies.put(copy)
             return Result(mutant=mutant, outcome=outcome, detail=detail, seconds=time.monotonic() - began)
 
-        red = {}
-        for mutant, (outcome, detail) in _as_they_end(pool, unchanged, wholes):
-            progress("red" if outcome != "survived" else "")
+        green: set[str] = set()
+        for _, passed in _as_they_end(pool, passing, parts):
+            green |= passed
+            progress("")
+        # One more try for what failed, by itself: a busy machine fails a test now and then.
+        doubtful = {(mutant.test, mutant.select): mutant for mutant in sound if mutant.test not in green}
+        red: dict[tuple[str, str], str] = {}
+        for mutant, (outcome, detail) in _as_they_end(pool, unchanged, list(doubtful.values())):
+            again = "passes" if outcome == "survived" else "fails"
+            told(f"tests/{mutant.test} failed without any mutant, and {again} by itself")
             if outcome != "survived":
                 red[mutant.test, mutant.select] = f"without any mutant: {detail}"
         for mutant in sound:
-            if (mutant.test, mutant.select) in red:
-                detail = red[mutant.test, mutant.select]
+            if (detail := red.get((mutant.test, mutant.select))) is not None:
                 results[mutant.name] = Result(mutant=mutant, outcome="red", detail=detail)
                 progress("red")
         for mutant, result in _as_they_end(pool, changed, [one for one in sound if one.name not in results]):
@@ -257,10 +276,8 @@ def run(mutants: Sequence[Mutant], root: Path = ROOT, *, jobs: int = 2, told: Ca
     return [results[mutant.name] for mutant in mutants]
 
 
-def _as_they_end(
-    pool: ThreadPoolExecutor, work: Callable[[Mutant], T], mutants: Sequence[Mutant]
-) -> Iterator[tuple[Mutant, T]]:
-    futures = {pool.submit(work, mutant): mutant for mutant in mutants}
+def _as_they_end(pool: ThreadPoolExecutor, work: Callable[[In], Out], inputs: Sequence[In]) -> Iterator[tuple[In, Out]]:
+    futures = {pool.submit(work, each): each for each in inputs}
     for future in as_completed(futures):
         yield futures[future], future.result()
 

@@ -24,11 +24,26 @@ SHARP = "from stillhouse.rule import allowed\n\ndef test_edge():\n    assert all
 BLUNT = "from stillhouse.rule import allowed\n\ndef test_far():\n    assert allowed(9)\n"
 RED = "def test_red():\n    assert 1 == 2\n"
 SLOW = "import pytest\n" + SHARP.replace("def test", "@pytest.mark.slow\ndef test") + "\ndef test_quick():\n    pass\n"
+# Fails the first time that it is run, as a test may on a busy machine.
+FLAKY = (
+    SHARP
+    + """
+import os, pathlib
+
+def test_once():
+    first = pathlib.Path(os.environ["FIRST_RUN"])
+    was_run = first.exists()
+    first.touch()
+    assert was_run
+"""
+)
 MUTANTS = {
     "sharp": ("n >= least", "n > least", "test_sharp.py"),
     "blunt": ("n >= least", "n > least", "test_blunt.py"),
     "slow": ("n >= least", "n > least", "test_slow.py"),
     "red": ("n >= least", "n > least", "test_red.py"),
+    "flaky": ("n >= least", "n > least", "test_flaky.py"),
+    "unreadable": ("n >= least", "n > least", "test_unreadable.py"),
     "gone": ("n >= most", "n > most", "test_sharp.py"),
     "twice": ("return", "assert", "test_sharp.py"),
     "no-file": ("n >= least", "n > least", "test_none.py"),
@@ -45,7 +60,9 @@ def tree(tmp_path, monkeypatch):
     (tmp_path / "src" / "stillhouse" / "__init__.py").touch()
     (tmp_path / "src" / "stillhouse" / "rule.py").write_text(RULE)
     (tmp_path / "tests").mkdir()
-    for name, text in {"sharp": SHARP, "blunt": BLUNT, "red": RED, "slow": SLOW}.items():
+    monkeypatch.setenv("FIRST_RUN", str(tmp_path / "first-run"))
+    tests = {"sharp": SHARP, "blunt": BLUNT, "red": RED, "slow": SLOW, "flaky": FLAKY, "unreadable": "import nowhere\n"}
+    for name, text in tests.items():
         (tmp_path / "tests" / f"test_{name}.py").write_text(text)
     (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\nmarkers = ["slow"]\n')
 
@@ -101,6 +118,19 @@ def test_one_that_fails_fails_the_list_and_the_others_still_run(tree, capsys):
     assert "s left" in printed.err
 
 
+@pytest.mark.parametrize("red", ["red", "unreadable"])
+def test_a_red_file_makes_no_other_file_red(tree, capsys, red):
+    """All files are run by one process first; what fails there is looked at by itself."""
+    assert main(["--json", "--jobs", "1"], **tree(red, "sharp", "blunt")) == 1
+    outcomes = {mutant["name"]: mutant["outcome"] for mutant in json.loads(capsys.readouterr().out)["mutants"]}
+    assert outcomes == {red: "red", "sharp": "killed", "blunt": "survived"}
+
+
+def test_a_file_that_passes_at_the_second_try_is_not_red(tree, capsys):
+    assert main([], **tree("flaky")) == 0
+    assert capsys.readouterr().out == "mutants: 1 passed, 0 failed\n"
+
+
 def test_check_reads_and_runs_nothing(tree, monkeypatch, capsys):
     monkeypatch.setattr(runner, "_run", None)
     assert main(["--check"], **tree("sharp", "blunt", "red")) == 0
@@ -131,9 +161,8 @@ def test_a_mutant_is_gone_after_its_run_also_for_pythons_cache(tree, tmp_path):
     assert len(times) == 2
 
 
-def test_what_does_not_end_is_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "LONGEST_S", 0.1)
-    assert runner._run([sys.executable, "-c", "import time; time.sleep(600)"], tmp_path, {}) == (None, "")
+def test_what_does_not_end_is_stopped(tmp_path):
+    assert runner._run([sys.executable, "-c", "import time; time.sleep(600)"], tmp_path, {}, 0.1) == (None, "")
 
 
 def mutant(old, new="x"):
