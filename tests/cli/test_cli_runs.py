@@ -259,6 +259,7 @@ def test_an_open_address_demands_a_key(distilled, stillhouse):
     assert "STILLHOUSE_SERVE_KEY" in found.err
 
 
+@pytest.mark.slow
 def test_without_torch_labels_linear_students_and_reports_still_work_and_the_missing_extra_is_named(tmp_path):
     """As on a machine with `pip install stillhouse` alone."""
     project(tmp_path / "route", n=300, n_test=100)

@@ -105,7 +105,7 @@ async def test_a_prompt_beyond_the_context_is_a_counted_rejection(endpoint, tmp_
         ("quota", 1, "the account has no quota left"),
         ("401", 1, "the endpoint refuses the key"),
         ("404", 1, "no such model or path"),
-        ("429-once", 0, ""),
+        pytest.param("429-once", 0, "", marks=pytest.mark.slow),
         ("500-once", 0, ""),
         ("close-once", 0, ""),
     ],
