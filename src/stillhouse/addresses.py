@@ -15,7 +15,7 @@ _ADDRESS = re.compile(r"\b([a-z][a-z0-9+.-]*)://(\S+)", re.IGNORECASE)
 _HOST = re.compile(r"[^:,]*(?::(?:\d*|PORT))?|\[[0-9a-f:.%]*\]?(?::\d*)?", re.IGNORECASE)
 _OPTION = re.compile(r"([?&])([^=&#?]*)(=?)[^&#]*")
 _KNOWN = ("synchronous", "lease_s", "sslmode")  # options that hold no secret
-_PLACEHOLDERS = ("USER", "USER:PASSWORD", "[USER[:PASSWORD]")  # of our own messages
+_PLACEHOLDERS = ("USER", "USER:PASSWORD", "[USER[:PASSWORD]")  # user names that stand in our own messages
 
 
 def without_secrets(text: str) -> str:
@@ -46,7 +46,7 @@ def _place(scheme: str, rest: str) -> str:
     )
     user, at, place = body.rpartition("@")
     authority = re.split(r"[/?#]", body, maxsplit=1)[0]
-    is_host = user.endswith("\\") and ":" not in user  # a trick of hosts, of which `flow.tools.web` tells the whole
+    is_host = user.endswith("\\") and ":" not in user  # a trick with `\@` that hides the host: see `flow.tools.web`
     if at and not is_host and user not in _PLACEHOLDERS and ("@" in authority or ":" in authority):
         body, authority = place, re.split(r"[/?#]", place, maxsplit=1)[0]
     hosts = authority.rpartition("@")[2].rstrip(":;,.)'\"`").split(",")

@@ -75,7 +75,10 @@ def powered_mean(labels: Sequence[float | None], predictions: Sequence[float], g
     """
     known = np.array([label is not None for label in labels])
     y = np.array([label for label in labels if label is not None], float)  # (n,)
-    f, more = np.asarray(predictions, float)[known], np.asarray(predictions, float)[~known]  # (n,), (N,)
+    f, more = (
+        np.asarray(predictions, float)[known],
+        np.asarray(predictions, float)[~known],
+    )  # (labelled,), (unlabelled,)
     _, group = np.unique(np.asarray(groups), return_inverse=True)
     n_groups = len(set(group[known].tolist()))
     if n_groups < 3 or not len(more):

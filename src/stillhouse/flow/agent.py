@@ -27,7 +27,7 @@ from stillhouse.llm.request import Completion, Request
 
 ToolCalling = Literal["auto", "native", "text"]
 SAME_CALLS = 3  # equal calls with equal observations that an agent may make; one more ends the agent
-# Each part ends where the next begins, so nothing is tried twice on a reply of a megabyte.
+# No part of a pattern matches the character that begins the next part: no backtracking, even on a megabyte.
 _ACTION = re.compile(r"^Action:[ \t]*(?P<name>[^ \t\n][^\n]*)\n+Action Input:(?P<input>.*)", re.MULTILINE | re.DOTALL)
 _FINAL = re.compile(r"^Final Answer:[ \t]*(?P<answer>.*)", re.MULTILINE | re.DOTALL)
 STOP = "\nObservation:"

@@ -148,7 +148,7 @@ class _Declared:
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         # Most calls are bound here, without the 20 microseconds that `Signature.bind` takes.
         if not kwargs and self._names is not None and len(args) == len(self._names):
-            return dict(zip(self._names, args))  # noqa: B905  # of equal length; `strict` costs half as much again
+            return dict(zip(self._names, args))  # noqa: B905  # both are of equal length; `strict` would cost half as much again
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return bound.arguments

@@ -72,7 +72,7 @@ class TokenCounter:
 
     count: Callable[[str], float]  # a function from a text to its number of tokens
     how: str  # words that say where the token count comes from
-    usable: float = 1.0  # the share of a window that prompts may be planned for
+    usable: float = 1.0  # the share of the model's context window that a planned prompt may fill
     per_message: int = 0
 
     def of(self, messages: Messages) -> float:

@@ -23,7 +23,7 @@ _SURELY_BLOCKED_S = 5.0  # after so many seconds in which nothing passed, a wind
 _WINDOW_S = 60.0  # the length of most windows, in seconds
 # Seconds between two tries while nothing passes: the first and the longest wait; each doubles the last.
 _FIRST_HOLD_S, _LONGEST_HOLD_S = 0.25, 4.0
-_MOST_HALVINGS = 6  # how often the rate may be halved while nothing passes
+_MOST_HALVINGS = 6  # how often the rate may be halved while no call gets through
 _SLOWEST_PER_S = 1 / 30
 
 _FIRST_IN_FLIGHT, _MOST_IN_FLIGHT = 32, 2048

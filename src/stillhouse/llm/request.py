@@ -84,7 +84,7 @@ class Completion:
     created: str | None = None  # when the request was answered, ISO 8601, UTC
     status: int | None = None  # the HTTP status, where the endpoint refused this one request; None: no refusal
     from_store: bool = False  # True where the answer was in the store, paid for earlier
-    is_unstored: bool = False  # it was paid for, and the store could not keep it
+    is_unstored: bool = False  # the answer was paid for, but the store could not keep it
 
 
 # A function that hears a model's text while it is being written; None: nobody listens, and nothing is streamed. Text

@@ -15,7 +15,7 @@ from stillhouse.report.svg import CHAR_PX, figure, line, linear_ticks, rect, tag
 
 MOST_ROWS = 32  # most calls that get a row each; with more there is one row per step
 _ROW = 19.0
-_TOP = 18.0  # space above the rows for the lengths of pauses
+_TOP = 18.0  # pixels above the rows, where the lengths of pauses are written
 _KINDS = ("model", "decide", "agent", "tool", "human", "turn")
 _CUT = 0.12  # a pause longer than this share of the time in which anything ran is cut out
 _BREAK = 18.0  # pixels that stand for a pause that was cut out

@@ -45,7 +45,7 @@ class ShownExamples:
 
     k: int
     seed: int  # the seed that the examples were drawn with
-    n_shots: int  # number of examples: `k` and the task's own
+    n_shots: int  # number of examples: `k` drawn ones plus the task's own
     shots: tuple[str, ...]
 
 

@@ -20,7 +20,7 @@ HEAD_S = 10.0  # for a connection's first head to arrive in
 IDLE_S = 75.0  # between the requests of a kept connection, and for each next head to arrive in
 MOST_CONNECTIONS = 512
 LAST_CHANCE_S = 2.0  # how long a server that stops still answers on kept connections, so that none is cut mid-request
-_CLOSING_S = 1.0  # of the time to stop in, for closing what is left
+_CLOSING_S = 1.0  # seconds of the stopping time that are kept for closing what is still open
 _log = logging.getLogger(__name__)
 
 

@@ -57,7 +57,7 @@ CompletionRow = tuple[
 ]  # COLUMNS
 MessageRow = tuple[str, str | None, str]  # hash, parent, message
 Written = tuple[CompletionRow, list[MessageRow]]  # a completion, and the chain of its messages
-Item = Written | ToClaim | ToRelease  # of a commit
+Item = Written | ToClaim | ToRelease  # what one commit is made of
 JoinedRow = tuple[Any, ...]  # a CompletionRow, then the parent and the message of its tip
 
 

@@ -19,7 +19,7 @@ class Schema:
     """The tables of a store or of a journal."""
 
     kind: str  # "store" or "journal", as messages name it
-    name: str  # of its row in `meta`
+    name: str  # the name of its row in the table `meta`
     oldest: str  # a table that every version has; where there is it and no row in `meta`, it is of version 1
     tables: Sequence[str]  # SQL that makes those of the newest version
     changes: Sequence[Sequence[str]]  # SQL: the first entry makes version 2 of version 1, and so on

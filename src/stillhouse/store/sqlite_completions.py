@@ -26,7 +26,7 @@ from stillhouse.store.completions import (
 from stillhouse.store.name_lock import NameLock, is_held
 from stillhouse.store.sqlite_file import code, connected, prepare
 
-_PARAMETERS = 500  # of one statement: SQLite bounds their number
+_PARAMETERS = 500  # most parameters of one statement: SQLite bounds their number
 _REMEMBERED = 10_000  # hashes of messages that are known to be stored; with more, forget them and ask the database
 # A claim on a call that is answered by now is none. Nobody else writes between this and the commit.
 _CLAIM = """INSERT OR IGNORE INTO claims

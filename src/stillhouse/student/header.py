@@ -22,7 +22,7 @@ HEADER = "student.json"
 CARD = "card.md"  # added later, and listed nowhere
 Family = Literal["majority", "linear", "encoder", "prompted", "generative"]
 AGAIN = "copy the student again or train it again"
-_MOST_BYTES = 64 << 20  # of the header; a majority student lists every answer that it saw
+_MOST_BYTES = 64 << 20  # most bytes of a header; a majority student lists every answer that it saw
 _LONGEST_ANSWER = 1_000  # tokens that a student may write; `most_new_tokens` of a training is far below
 _NEEDS: Mapping[str, tuple[frozenset[str], bool]] = {  # the files that a family has, and whether others may be there
     "majority": (frozenset(), False),

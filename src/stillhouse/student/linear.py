@@ -101,7 +101,7 @@ def features(fields: Sequence[str]) -> list[str]:
     return [f"{at}{gram}" for at, field in enumerate(fields) for gram in grams(field)]
 
 
-Partners = Mapping[str, frozenset[str]]  # of each word of choices: the words of inputs that it was learned with
+Partners = Mapping[str, frozenset[str]]  # word of a choice -> the words of inputs that it was learned with
 
 
 def pair_features(fields: Sequence[str], choice: str) -> list[str]:
@@ -120,7 +120,7 @@ def _pairs_of_row(fields: Sequence[str], choices: Sequence[str], partners: Partn
     of the input times words of the choices.
     """
     input_words = {word for field in fields for word in _WORD.findall(field.lower())}
-    met: dict[str, list[str]] = {}  # of each word of the choices: the input's words that make a feature with it
+    met: dict[str, list[str]] = {}  # word of a choice -> the input's words that make a feature with it
     documents = []
     for choice in choices:
         choice_words = sorted(set(_WORD.findall(choice.lower())))

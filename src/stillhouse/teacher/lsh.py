@@ -62,7 +62,7 @@ class LshFilter:
         m = len(text_words)
         if m == 0 or not (proposed := self._index.query(_sketch(text_words))):
             return None
-        # The shortest common subsequence that can pass: the partner may lie in the text as a whole.
+        # Words that the other text must share to reach the threshold in the best case: it lies in this one whole.
         least = max(1, int(self.threshold * m / (2 - self.threshold)))
         others = [self._spelled[place] for place in proposed]
         near = process.extract(

@@ -18,7 +18,7 @@ from stillhouse.teacher.self_instruct import ROUND, Agree
 
 PER_CALL = 25  # texts in one call
 _CHARACTERS = 500  # most characters sent of a text: its first sentence is what is asked about
-_TOKENS_A_LINE = 24  # room for one line of the reply
+_TOKENS_A_LINE = 24  # tokens that one line of the reply may take
 _LINE = re.compile(r"\s*(\d{1,9})\s*[:.]\s*([^\s|]+)\s*\|\s*(\S+)\s*")
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
 VerbAndObject = tuple[str | None, str | None]

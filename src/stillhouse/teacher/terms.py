@@ -17,7 +17,8 @@ from stillhouse.llm.models import base_url_of
 from stillhouse.runs import read_json, write_json
 
 LOCAL = "self-hosted"  # the provider's name for loopback, or for a name or address that only your own network knows
-# A file beside the task: {provider: {"accepted": when, "notice": date of the notice}}.
+# A file beside the task that says which providers' terms the user accepted:
+# {provider: {"accepted": time, "notice": date of the notice that was shown}}.
 ACCEPTED = ".stillhouse-terms.json"
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 FIRST_OF_USERS = 16_384  # PostgreSQL's FirstNormalObjectId
 MAX_TREE_CHARS = 5_000_000
 _TOKEN = re.compile(r"[{}()]|(?:\\.|[^\s(){}\\])+", re.DOTALL)
-# The nodes of a SELECT from PostgreSQL 12 to 18, whose fields were looked through. XML and JSON_TABLE are not among
-# them.
+# The parse-tree nodes of a SELECT (PostgreSQL 12 to 18) that are allowed: none of their fields can name a function
+# that goes unchecked. XML and JSON_TABLE were not examined, so they are refused.
 _SELECTS_NODES = """
     ALIAS AGGREF ARRAY ARRAYCOERCEEXPR ARRAYEXPR BOOLEANTEST BOOLEXPR CASE CASEEXPR CASETESTEXPR CASEWHEN COALESCE
     COALESCEEXPR COERCETODOMAIN COERCEVIAIO COLLATE COLLATEEXPR COMMONTABLEEXPR CONST CONVERTROWTYPEEXPR

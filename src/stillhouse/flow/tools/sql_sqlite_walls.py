@@ -18,10 +18,10 @@ from typing import Any
 
 MAX_CELL_BYTES = 1_000_000  # most bytes of a value, also of values that a query makes on its way
 MAX_ROW_BYTES = 32_000_000  # most bytes of a row, so of many columns each may hold less
-MAX_ANSWER_BYTES = 16_000_000  # of the rows that are kept; the rest is left out and said to be
+MAX_ANSWER_BYTES = 16_000_000  # most bytes of rows that are kept; the rest is left out, and said to be
 MAX_MEMORY_BYTES = 512 * 2**20
-MAX_TEMPORARY_BYTES = 64 * 2**20  # of one temporary file
-MAX_FILES = 16  # so of some ten temporary ones
+MAX_TEMPORARY_BYTES = 64 * 2**20  # most bytes of one temporary file
+MAX_FILES = 16  # most open files, which leaves some ten for temporary ones
 MAX_COLUMNS = 1_000
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: MAX_CELL_BYTES,

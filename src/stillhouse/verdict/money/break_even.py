@@ -124,7 +124,7 @@ def _last_crossing(
     """
     deficit, crossing = extra, max(0.0, extra / saved)
     for at, usd in sorted(payments):
-        if deficit - saved * at > 1e-12:  # the arm is still behind when this payment falls due
+        if deficit - saved * at > 1e-12:  # the arm has cost more than the other up to the day of this payment
             crossing = math.inf
         deficit += usd
         if deficit - saved * at > 1e-12:
