@@ -15,6 +15,7 @@ NAMES = (
     "crash",
     "verdict",
     "gate_size",
+    "gate_groups",
     "cascade",
     "load",
 )

@@ -74,15 +74,16 @@ def verdict_on(arms: Arms) -> str:
                 gate=other.answer,
                 gate_sentence=other.sentence,
                 difference=other.difference,
+                better=other.better,
                 rows_needed=other.rows_needed,
                 pays_off=student.pays_off,
             )
         )
         evidence.append(_evidence(student, gate, contrast, arms.metric))
     shots = None
-    if best is not None:  # picked on these rows, so the interval holds for every number of examples
-        gain = decide_gate(best, arms.prompt, margin=MARGIN, level=1 - (1 - LEVEL) / len(arms.few_shot)).difference
-        shots = PromptEvidence("few-shot", summarise(best, arms.metric).score, gain)
+    if best is not None:  # picked on these rows, so the level holds for every number of examples
+        gate = decide_gate(best, arms.prompt, margin=MARGIN, level=1 - (1 - LEVEL) / len(arms.few_shot))
+        shots = PromptEvidence("few-shot", summarise(best, arms.metric).score, gate.difference, gate.better)
     found = choose_threshold(*arms.held, budget=HARM, level=LEVEL)
     cascade = _cascade(arms, found)
     advice = recommend(
@@ -120,6 +121,7 @@ def _evidence(student: Student, gate: GateResult, contrast: Contrast | None, met
         gate=gate.answer,
         gate_sentence=gate.sentence,
         difference=gate.difference,
+        better=gate.better,
         margin=MARGIN,
         rows_needed=gate.rows_needed,
         n_train=student.points[-1].n,

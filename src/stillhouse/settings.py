@@ -32,6 +32,9 @@ class DataSettings(Section):
     # Shares of `train` that are split off as validation, calibration and test rows where no file is named for them.
     split: tuple[float, float, float] = (0.1, 0.15, 0.2)
     seed: int = 0
+    # Most rows of one group among the rows that measure; a larger group counts that many, drawn at random. None: what
+    # leaves 95 % of the training rows' groups whole (20 where there are few groups).
+    group_cap: int | None = Field(default=None, gt=0)
     # The licence of the rows as a Hugging Face identifier such as "cc-by-4.0". It goes into the data card.
     licence: str | None = None
 
@@ -137,6 +140,10 @@ class GateSettings(Section):
 
     margin: float = Field(default=0.02, gt=0, lt=1)  # how much worse than the teacher a student may be
     level: float = Field(default=0.95, gt=0.5, lt=1)  # confidence level of one-sided bounds
+    # Which classes of a choice task must pass on their own: all of them, none, or those with enough rows to be shown as
+    # good, the others together.
+    classes: Literal["all", "pooled", "none"] = "pooled"
+    class_margin: float | None = Field(default=None, gt=0, lt=1)  # the margin within a class; None: `margin`
     judge: ModelName = None  # with metric = "win_rate": the model that says which of two answers is better
     # File of what people chose, with metric = "win_rate" (`stillhouse compare` writes it). It outranks the judge.
     judgements: str = "judgements.jsonl"

@@ -1,10 +1,19 @@
 """The cascade's threshold three ways: published numbers, the naive definition, and simulation of the promise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from stillhouse.evaluation.cascade_threshold import NoThreshold, Threshold, choose_threshold, harms_allowed, rows_for
+from stillhouse.evaluation.cascade_threshold import (
+    NoThreshold,
+    RowsAlone,
+    RowsInGroups,
+    Threshold,
+    choose_threshold,
+    rows_for,
+)
 from stillhouse.results.row_result import RowResult
 
 
@@ -21,6 +30,14 @@ def arm(scores, confidences=None):
         )
         for i, (s, c) in enumerate(zip(scores, confidences, strict=True))
     ]
+
+
+def harms_allowed(n, budget, level):
+    """The most harms among n rows whose bound is under the budget; None: not even that of no harm is."""
+    bound, harms = RowsAlone(n), 0
+    while bound.upper(set(range(harms)), level) < budget:
+        harms += 1
+    return harms - 1 if harms else None
 
 
 # Published and outside values
@@ -143,6 +160,68 @@ def simulated(generator, n):
     """Confidence uniform; wrong with probability 0.4 (1 - confidence) where the teacher is right: the harm of a threshold t is 0.2 (1 - t)^2."""
     confidence = generator.random(n)
     return confidence, generator.random(n) < 0.4 * (1 - confidence)
+
+
+# Rows in groups
+
+
+def grouped(generator, n_groups, harm_of):
+    """(student, teacher): groups of 1 to 6 rows; `harm_of` (place in the group) -> chance of a harm there."""
+    rows = [(group, place) for group in range(n_groups) for place in range(int(generator.integers(1, 7)))]
+    scores = [float(generator.random() >= harm_of(place)) for _, place in rows]
+    return [
+        [
+            RowResult(id=str(n), group=f"g{group}", gold="x", output="x", score=score, confidence=1.0)
+            for n, ((group, _), score) in enumerate(zip(rows, of, strict=True))
+        ]
+        for of in (scores, [1.0] * len(rows))
+    ]
+
+
+def test_rows_that_each_have_a_group_of_their_own_are_rows_that_stand_alone():
+    alone = arm([1] * 200, [0.9] * 200)
+    apart = [replace(row, group=f"g{row.id}") for row in alone]
+    assert choose_threshold(apart, arm([1] * 200), budget=0.02) == choose_threshold(alone, arm([1] * 200), budget=0.02)
+
+
+def test_groups_bound_the_harm_as_clopper_pearson_where_all_are_alike():
+    """Groups of four rows that are harmed whole or not at all are as many rows as groups: scipy's exact bound."""
+    bound = RowsInGroups([place // 4 for place in range(800)], 4)
+    harmed = {place for place in range(800) if place // 4 < 3}
+    exact = stats.binomtest(3, 200).proportion_ci(confidence_level=0.90, method="exact").high
+    assert bound.upper(harmed, 0.95) == pytest.approx(exact, rel=0.05)
+    low, high = bound.interval(harmed, 0.95)
+    assert (low, high) == pytest.approx(
+        tuple(stats.binomtest(3, 200).proportion_ci(confidence_level=0.95, method="exact")), rel=0.12
+    )
+
+
+def test_the_largest_group_that_may_come_counts_and_its_rows_are_asked_for():
+    groups = [place // 2 for place in range(400)]
+    assert RowsInGroups(groups, 2).upper(set(), 0.95) < RowsInGroups(groups, 20).upper(set(), 0.95)
+    missing = RowsInGroups(groups, 20).rows_missing(0.02, 0.95)
+    more = [place // 2 for place in range(400 + missing)]
+    assert RowsInGroups(more, 20).upper(set(), 0.95) == pytest.approx(0.02, rel=0.05)
+    assert RowsInGroups(more + [max(more) + 1 + place // 2 for place in range(200)], 20).rows_missing(0.02, 0.95) == 0
+
+
+def test_the_first_threshold_that_fails_ends_it():
+    """Harm comes at once and then never again: more rows kept would not make the share small enough to go on."""
+    student = [
+        replace(row, group=f"g{n // 2}", confidence=1 - n / 1000) for n, row in enumerate(arm([0] * 12 + [1] * 588))
+    ]
+    refused = choose_threshold(student, arm([1] * 600), budget=0.02)
+    assert isinstance(refused, NoThreshold) or refused.harm.value < 12 / 600
+
+
+@pytest.mark.slow
+def test_harm_on_later_turns_alone_is_seen():
+    """First turns harm 0.5 %, later ones 4 %: over the budget of 2 %. By the first rows of the groups nine in ten pass."""
+    generator, kept = np.random.default_rng(8), 0
+    for _ in range(150):
+        student, teacher = grouped(generator, 400, lambda place: 0.005 if place == 0 else 0.04)
+        kept += isinstance(choose_threshold(student, teacher, budget=0.02, group_cap=6), Threshold)
+    assert kept / 150 <= 0.05
 
 
 @pytest.mark.slow

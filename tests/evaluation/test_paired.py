@@ -5,9 +5,8 @@ import pytest
 from scipy import stats
 
 from stillhouse.evaluation.bounded import lower_bound, p_value, worst_case_means
-from stillhouse.evaluation.exact import exact_lower, exact_p
+from stillhouse.evaluation.exact import exact_interval, exact_lower, exact_p
 from stillhouse.evaluation.paired import Paired
-from stillhouse.evaluation.proportions import tango_interval
 from stillhouse.results.row_result import RowResult
 
 
@@ -25,7 +24,7 @@ def test_right_and_wrong_rows_are_counted_and_tested_exactly():
     pairs = Paired(arm([1] * 14 + [0] * 9 + [1] * 37), arm([0] * 14 + [1] * 9 + [1] * 37))
     assert (pairs.discordant, pairs.n, pairs.exact, pairs.mean) == ((14, 9), 60, True, pytest.approx(5 / 60))
     shown = pairs.estimate(0.95)
-    assert (shown.low, shown.high, shown.n) == (*tango_interval(14, 9, 60), 60)
+    assert (shown.low, shown.high, shown.n) == (*exact_interval(14, 9, 60), 60)
     assert (pairs.p_above(-0.05), pairs.lower(0.95)) == (exact_p(14, 9, 60, -0.05), exact_lower(14, 9, 60, 0.95))
     assert pairs.p_below(-0.05) == Paired(pairs.teacher, pairs.student).p_above(0.05)
 
@@ -34,7 +33,7 @@ def test_copies_of_a_row_are_one_draw():
     """20 rows, each ten times and nothing lost: as little is known as from 20 rows, and not as much as from 200."""
     copies = Paired(arm([1] * 200, [n // 10 for n in range(200)]), arm([1] * 200, [n // 10 for n in range(200)]))
     assert (copies.n, copies.n_groups, copies.exact) == (200, 20, False)
-    assert copies.p_above(-0.02) == p_value(worst_case_means(np.zeros(20), np.ones(20), -1.0), -0.02)
+    assert copies.p_above(-0.02) == p_value(worst_case_means(np.zeros(20), np.ones(20), -1.0, 1.0), -0.02)
     assert copies.p_above(-0.02) > 0.5 > 0.05 > exact_p(0, 0, 200, -0.02)
     assert copies.lower(0.95) == pytest.approx(
         0.05 ** (1 / 20) - 1, abs=0.01
@@ -60,7 +59,7 @@ def test_rows_of_a_group_are_summed_before_anything_is_asked():
     pairs = Paired(arm(scores, [0, 0, 1, 1, 2, 2]), arm([0.5] * 6, [0, 0, 1, 1, 2, 2]))
     sums, sizes = pairs.groups
     assert (sums.tolist(), sizes.tolist(), pairs.n_groups) == (pytest.approx([0.3, 0.4, -0.1]), [2, 2, 2], 3)
-    means = worst_case_means(sums, sizes, -1.0)
+    means = worst_case_means(sums, sizes, -1.0, sizes.max())
     assert (pairs.p_above(-0.5), pairs.lower(0.9)) == (p_value(means, -0.5), lower_bound(means, 0.9))
     with pytest.raises(ValueError, match="same rows"):
         Paired(arm([1.0]), [])

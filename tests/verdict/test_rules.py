@@ -38,6 +38,7 @@ def student(
         gate=gate,
         gate_sentence=f"{gate}s",
         difference=estimate,
+        better=low > 0,
         margin=0.02,
         rows_needed=rows_needed,
         n_train=1000,
@@ -54,6 +55,7 @@ def beside_examples(gate, difference, rows_needed=None):
         gate=gate,
         gate_sentence=f"{gate}s",
         difference=Estimate(difference, 500, difference - 0.02, difference + 0.02),
+        better=difference > 0.02,
         rows_needed=rows_needed,
     )
 
@@ -149,7 +151,7 @@ CASES = [
     ("students", "has_cascade", "gain", "kind", "chosen"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
 def test_verdict(students, has_cascade, gain, kind, chosen):
-    few_shot = None if gain is None else PromptEvidence("few-shot", Estimate(0.83, 500), gain)
+    few_shot = None if gain is None else PromptEvidence("few-shot", Estimate(0.83, 500), gain, helps=gain.low > 0)
     advice = recommend(PROMPT, students, few_shot=few_shot, cascade=has_cascade)
     assert (advice.kind, advice.chosen) == (kind, chosen)
     assert advice.sentence.endswith(".")
@@ -180,7 +182,7 @@ def test_what_to_buy_next_says_how_many_and_never_more_than_a_doubling():
     )
     near = student("fail", -0.1, with_examples=beside_examples("cannot tell", -0.01, 900))
     assert (
-        recommend(PROMPT, [near], few_shot=PromptEvidence("few-shot", Estimate(0.83, 500), HELPS)).buy_next
+        recommend(PROMPT, [near], few_shot=PromptEvidence("few-shot", Estimate(0.83, 500), HELPS, helps=True)).buy_next
         == "about 400 more labelled test rows"
     )
 
@@ -199,7 +201,7 @@ def test_against_a_prompt_with_examples_its_longer_prompt_is_the_price_to_beat()
     beside = replace(beside_examples("pass", 0.0), pays_off=True, money=cheap)
     passing = replace(student("pass", 0.0, pays_off=False, with_examples=beside), money=dear)
     assert recommend(PROMPT, [passing]).kind == "keep prompt"  # it would never pay off against the plain prompt
-    advice = recommend(PROMPT, [passing], few_shot=PromptEvidence("few-shot", Estimate(0.83, 500), HELPS))
+    advice = recommend(PROMPT, [passing], few_shot=PromptEvidence("few-shot", Estimate(0.83, 500), HELPS, helps=True))
     assert (advice.kind, advice.chosen) == ("distil", "linear")
     assert (
         advice.money

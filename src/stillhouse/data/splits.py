@@ -15,6 +15,7 @@ from pathlib import Path
 
 from stillhouse.data.copies import distinct, group_keys
 from stillhouse.data.dataset import Dataset, load_examples
+from stillhouse.data.group_cap import capped, usual_cap
 from stillhouse.data.leakage import NEAR, check_leakage, near_copies
 from stillhouse.errors import DatasetError
 from stillhouse.records import Example
@@ -36,6 +37,7 @@ class Splits:
     also_test: dict[str, list[Example]] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    group_cap: int | None = None  # the most rows of a group among those that measure; None: no row has a group
 
 
 def load_splits(task: Task, *, skip_bad: bool = False) -> Splits:
@@ -62,6 +64,9 @@ def load_splits(task: Task, *, skip_bad: bool = False) -> Splits:
     measured = {part: distinct(parts[part]) for part in ("calibration", "test") if part in parts}
     parts |= {part: distinct_rows.rows for part, distinct_rows in measured.items()}
     also_measured = {name: distinct(dataset.examples) for name, dataset in further.items()}
+    cap = data.group_cap or usual_cap((*parts["train"], *parts.get("validation", ()), *parts.get("unlabelled", ())))
+    at_most = {part: capped(parts[part], cap, data.seed) for part in measured}
+    parts |= {part: capped_rows.rows for part, capped_rows in at_most.items()}
     for part in ("train", "test"):
         if not parts[part]:
             n_rows = len(loaded["train"].examples)
@@ -76,6 +81,8 @@ def load_splits(task: Task, *, skip_bad: bool = False) -> Splits:
     ]
     for part, distinct_rows in (measured | also_measured).items():
         warnings += distinct_rows.said_of(part)
+    for part, capped_rows in at_most.items():
+        warnings += capped_rows.said_of(part)
     _refuse_leaks(task, parts, {name: dataset.examples for name, dataset in further.items()})
     warnings += _near_copy_warning(parts)
     return Splits(
@@ -87,6 +94,7 @@ def load_splits(task: Task, *, skip_bad: bool = False) -> Splits:
         also_test={name: distinct_rows.rows for name, distinct_rows in also_measured.items()},
         fingerprints={part: dataset.fingerprint for part, dataset in (loaded | further).items()},
         warnings=warnings,
+        group_cap=cap if any(row.group is not None for part in measured for row in parts[part]) else None,
     )
 
 

@@ -7,16 +7,20 @@ no correction, because harm only grows as the threshold falls. The threshold tak
 strictest threshold that breaks it had passed its own test, and that is one test. (Fixed-sequence testing, Wiens 2003,
 and Learn then Test, 2110.01052, need no more than this for a risk that is monotone.)
 
+Rows in groups do not stand alone. There the bound is that of `bounded`, with one unseen group of the largest size that
+is harmed whole. Thresholds are tried from the strictest on, and the first that fails ends it.
+
 The promise holds for rows that nothing else used, drawn from where the app's rows come from. And it holds for all rows
 together: a class of its own may fare worse.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
-from scipy import stats
+import numpy as np
 
+from stillhouse.evaluation.bounded import Floats, lower_bound, worst_case_means
 from stillhouse.evaluation.proportions import clopper_pearson, clopper_pearson_upper
 from stillhouse.records import Estimate
 from stillhouse.results.row_result import RowResult
@@ -55,61 +59,134 @@ def rows_for(budget: float, level: float) -> int:
     return n if clopper_pearson_upper(0, n, level) < budget else n + 1
 
 
-def harms_allowed(n: int, budget: float, level: float) -> int | None:
-    """The most harms among n rows whose upper bound is still under the budget.
-
-    None: so few rows prove nothing, even without a single harm. The bound is under the budget exactly where so few
-    harms are less likely than 1 - level, were the harm the budget itself.
-    """
-    most = int(stats.binom.ppf(1 - level, n, budget))
-    while most >= 0 and clopper_pearson_upper(most, n, level) >= budget:
-        most -= 1
-    return most if most >= 0 else None
-
-
 def choose_threshold(
-    student: Sequence[RowResult], teacher: Sequence[RowResult], *, budget: float, level: float = 0.95
+    student: Sequence[RowResult],
+    teacher: Sequence[RowResult],
+    *,
+    budget: float,
+    level: float = 0.95,
+    group_cap: int | None = None,
 ) -> Threshold | NoThreshold:
     """The lowest of the rows' confidences at which the promise is kept. The two arms' rows are paired.
 
     A row is harmed where the student is kept and scores less than the teacher does. Rows without an answer or a
-    confidence are always deferred, and count in n.
+    confidence are always deferred, and count in n. `group_cap`: the most rows that a group can have, also one that was
+    not seen; None: as many as the largest here.
     """
     if [row.id for row in student] != [row.id for row in teacher]:
         raise ValueError("the two arms must be measured on the same rows")
-    n = len(student)
-    allowed = harms_allowed(n, budget, level)
-    if allowed is None:
-        least = rows_for(budget, level)
-        promise = f"{n} calibration rows cannot prove a harm under {budget:.1%} at {level:.0%} confidence"
-        reason = f"{promise}, not even without a single one; it takes {least}"
-        return NoThreshold(reason, least - n, budget, level, n)
-    both = zip(student, teacher, strict=True)
-    answered = [(own.confidence, own.score < other.score) for own, other in both if own.output is not None]
-    can_keep = [(confidence, harmed) for confidence, harmed in answered if confidence is not None]
-    surest_first = sorted(can_keep, key=lambda pair: -pair[0])
+    n, bound = len(student), bound_on(student, group_cap)
+    if missing := bound.rows_missing(budget, level):
+        promise = f"{bound.of_rows} cannot prove a harm under {budget:.1%} at {level:.0%} confidence"
+        reason = f"{promise}, not even without a single one; it takes {n + missing:,}"
+        return NoThreshold(reason, missing, budget, level, n)
+    both = enumerate(zip(student, teacher, strict=True))
+    answered = [
+        (own.confidence, place, own.score < other.score) for place, (own, other) in both if own.output is not None
+    ]
+    can_keep = [(confidence, place, harmed) for confidence, place, harmed in answered if confidence is not None]
+    surest_first = sorted(can_keep, key=lambda row: -row[0])
     if not surest_first:
         return NoThreshold("the student names no confidence for any of its answers", None, budget, level, n)
-    confidences = [confidence for confidence, _ in surest_first]
-    end, harms = _longest(confidences, [harmed for _, harmed in surest_first], allowed)
+    end, harmed = _longest(surest_first, lambda places: bound.upper(places, level) < budget)
     if end == 0:
         reason = f"the student's surest answers already harm more than {budget:.1%} of {n} rows allow"
         return NoThreshold(reason, None, budget, level, n)
-    share = Estimate(end / n, n, *clopper_pearson(end, n, level), level, "Clopper-Pearson")
-    harm = Estimate(harms / n, n, 0.0, clopper_pearson_upper(harms, n, level), level, "Clopper-Pearson, one-sided")
-    return Threshold(confidences[end - 1], share, harm, budget, level, n)
+    kept = {place for _, place, _ in surest_first[:end]}
+    share = Estimate(end / n, n, *bound.interval(kept, level), level, bound.method)
+    harm = Estimate(len(harmed) / n, n, 0.0, bound.upper(harmed, level), level, f"{bound.method}, one-sided")
+    return Threshold(surest_first[end - 1][0], share, harm, budget, level, n)
 
 
-def _longest(confidences: Sequence[float], harmed: Sequence[bool], allowed: int) -> tuple[int, int]:
-    """(rows, surest first, that can be kept with at most `allowed` harms; the harms among them).
+def _longest(
+    surest_first: Sequence[tuple[float, int, bool]], is_proven: Callable[[Set[int]], bool]
+) -> tuple[int, set[int]]:
+    """(number of rows that can be kept, surest first, before the bound fails; the places of the harmed among them).
 
     Rows of one confidence are never parted.
     """
-    end = harms = so_far = 0
-    for number, hurt in enumerate(harmed, start=1):
-        so_far += hurt
-        if so_far > allowed:
+    end, harmed, proven = 0, set[int](), None
+    so_far: set[int] = set()
+    for number, (confidence, place, hurt) in enumerate(surest_first, start=1):
+        if hurt:
+            so_far.add(place)
+        if number < len(surest_first) and surest_first[number][0] == confidence:
+            continue
+        if len(so_far) != proven and not is_proven(so_far):
             break
-        if number == len(confidences) or confidences[number] < confidences[number - 1]:
-            end, harms = number, so_far
-    return end, harms
+        proven = len(so_far)  # as many harms, as sure: nothing to look at again
+        end, harmed = number, set(so_far)
+    return end, harmed
+
+
+class RowsAlone:
+    """The bound for rows that each stand alone: Clopper & Pearson 1934."""
+
+    method = "Clopper-Pearson"
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.of_rows = f"{n} calibration rows"
+
+    def rows_missing(self, budget: float, level: float) -> int:
+        """How many more rows it takes before rows without a single harm prove it; 0: there are enough."""
+        return max(0, rows_for(budget, level) - self.n)
+
+    def upper(self, places: Set[int], level: float) -> float:
+        """The one-sided upper bound of the share of rows at these places."""
+        return clopper_pearson_upper(len(places), self.n, level)
+
+    def interval(self, places: Set[int], level: float) -> tuple[float, float]:
+        """The two-sided interval of the share of rows at these places."""
+        return clopper_pearson(len(places), self.n, level)
+
+
+class RowsInGroups:
+    """The bound for rows in groups: `bounded`."""
+
+    method = "bound with one unseen group"
+
+    def __init__(self, groups: Sequence[int], cap: float) -> None:
+        """`groups`: for every row the number of its group, from 0."""
+        self.groups, self.sizes = np.asarray(groups), np.bincount(groups).astype(float)
+        self.n, self.cap = len(groups), max(cap, float(self.sizes.max()))
+        self.of_rows = f"{self.n} calibration rows in {len(self.sizes)} groups of at most {self.cap:g}"
+
+    def rows_missing(self, budget: float, level: float) -> int:
+        """About how many more rows it takes before rows without a single harm prove it; 0: there are enough.
+
+        Exact for groups of equal size: the unseen group weighs more than the budget with chance (1 + k)^-groups.
+        """
+        if self.upper(set(), level) < budget:
+            return 0
+        size = self.n / len(self.sizes)
+        k = budget * size / (self.cap * (1 - budget))
+        needed = math.ceil(-math.log(1 - level) / math.log1p(k) * size)
+        return max(1, needed - self.n)
+
+    def upper(self, places: Set[int], level: float) -> float:
+        """The one-sided upper bound of the share of rows at these places."""
+        return -lower_bound(worst_case_means(-self._sums(places), self.sizes, -1.0, self.cap), level)
+
+    def interval(self, places: Set[int], level: float) -> tuple[float, float]:
+        """The two-sided interval of the share of rows at these places."""
+        one_sided = (1 + level) / 2
+        low = lower_bound(worst_case_means(self._sums(places), self.sizes, 0.0, self.cap), one_sided)
+        return low, self.upper(places, one_sided)
+
+    def _sums(self, places: Set[int]) -> Floats:
+        inside = np.zeros(self.n)
+        inside[list(places)] = 1.0
+        sums: Floats = np.bincount(self.groups, weights=inside, minlength=len(self.sizes)).astype(float)
+        return sums
+
+
+def bound_on(rows: Sequence[RowResult], group_cap: int | None = None) -> RowsAlone | RowsInGroups:
+    """The bound for shares of these rows; a row without a group is one of its own."""
+    keys: dict[tuple[str, str], int] = {}
+    groups = [
+        keys.setdefault(("row", row.id) if row.group is None else ("group", row.group), len(keys)) for row in rows
+    ]
+    if len(keys) == len(rows):
+        return RowsAlone(len(rows))
+    return RowsInGroups(groups, group_cap or 1)

@@ -61,6 +61,12 @@ def exact_lower(b: int, c: int, n: int, level: float = 0.95) -> float:
     return low
 
 
+def exact_interval(b: int, c: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """The two-sided interval of p1 - p2: the differences that neither one-sided test refutes at half the error."""
+    one_sided = (1 + level) / 2
+    return exact_lower(b, c, n, one_sided), -exact_lower(c, b, n, one_sided)
+
+
 def _likely(n: int, low: float, high: float) -> Counts:
     """The counts that are likely for any probability from `low` to `high`: what is left out weighs less than 1e-9."""
     spread = 8 * np.sqrt(n * max(p * (1 - p) for p in (low, high, *([0.5] if low < 0.5 < high else [])))) + 20

@@ -1,30 +1,36 @@
 """Two arms on the same rows: the difference of their scores, its interval, and how surely it is above or below a value.
 
-Rows that are right or wrong, each on its own: an exact test decides (`exact`), and Tango's interval is shown. Scores in
-between, or rows in groups: bounds that hold for any scores from 0 to 1 decide (`bounded`), and the interval shown is a
-BCa bootstrap over groups, absent where the groups do not vary.
+Rows that are right or wrong, each on its own: an exact test decides (`exact`), and the differences that it does not
+refute are the interval shown. Scores in between, or rows in groups: a bound with one unseen group decides (`bounded`),
+and the interval shown is a BCa bootstrap over groups, absent where the groups do not vary.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from stillhouse.evaluation.bounded import Floats, lower_bound, p_value, worst_case_means
-from stillhouse.evaluation.exact import exact_lower, exact_p
-from stillhouse.evaluation.proportions import bca, tango_interval
+from stillhouse.evaluation.exact import exact_interval, exact_lower, exact_p
+from stillhouse.evaluation.proportions import bca
 from stillhouse.records import Estimate
 from stillhouse.results.row_result import RowResult
+
+EXACT = "exact test, inverted"  # the name of the interval of a difference between proportions
 
 
 @dataclass(frozen=True)
 class Paired:
-    """A student's rows and its teacher's, in the same order; at least one. Raises ValueError where they differ."""
+    """A student's rows and its teacher's, in the same order; at least one. Raises ValueError where they differ.
+
+    `group_cap`: the most rows that a group can have, also one that was not seen; None: as many as the largest here.
+    """
 
     student: Sequence[RowResult]
     teacher: Sequence[RowResult]
+    group_cap: int | None = None
 
     def __post_init__(self) -> None:
         if [row.id for row in self.student] != [row.id for row in self.teacher] or not self.student:
@@ -62,10 +68,21 @@ class Paired:
     def n_groups(self) -> int:
         return len(self.groups[0])
 
+    @property
+    def largest(self) -> float:
+        """The most rows that a group can have, seen or not."""
+        return max(float(self.groups[1].max()), float(self.group_cap or 1) if self.n_groups < self.n else 1.0)
+
+    def of_gold(self, labels: Set[str]) -> "Paired":
+        """The rows of these gold labels alone."""
+        both = zip(self.student, self.teacher, strict=True)
+        own, others = zip(*((own, other) for own, other in both if own.gold in labels), strict=True)
+        return Paired(own, others, self.group_cap)
+
     @cached_property
     def at_worst(self) -> Floats:
-        """What the mean may be if an unseen group is as bad as can be; see `bounded`."""
-        return worst_case_means(*self.groups, -1.0)
+        """What the mean may be if an unseen group is as bad and as large as can be; see `bounded`."""
+        return worst_case_means(*self.groups, -1.0, self.largest)
 
     @cached_property
     def exact(self) -> bool:
@@ -74,7 +91,7 @@ class Paired:
     def estimate(self, level: float) -> Estimate:
         """The mean difference with a two-sided interval."""
         if self.exact:
-            return Estimate(self.mean, self.n, *tango_interval(*self.discordant, self.n, level), level, "Tango")
+            return Estimate(self.mean, self.n, *exact_interval(*self.discordant, self.n, level), level, EXACT)
         interval = bca(*self.groups, level, np.random.default_rng(self.n_groups))
         if interval is None:
             return Estimate(self.mean, self.n, level=level)
@@ -89,7 +106,7 @@ class Paired:
         better, worse = self.discordant
         if self.exact:
             return exact_p(worse, better, self.n, -value)
-        return p_value(worst_case_means(-self.groups[0], self.groups[1], -1.0), -value)
+        return p_value(worst_case_means(-self.groups[0], self.groups[1], -1.0, self.largest), -value)
 
     def lower(self, level: float) -> float:
         """The one-sided lower bound of the true difference."""

@@ -141,7 +141,7 @@ class OfRows:
 
 @dataclass(frozen=True)
 class OfGroups:
-    """Rows in groups, or scores in between: bounds for any scores from 0 to 1 (`bounded`).
+    """Rows in groups, or scores in between: bounds with one unseen group, as large as the largest seen (`bounded`).
 
     `sums`: per group, the sum of the scores less one half.
     """
@@ -151,11 +151,11 @@ class OfGroups:
 
     @cached_property
     def _means(self) -> Floats:
-        return worst_case_means(self.sums, self.sizes, worst=-0.5)
+        return worst_case_means(self.sums, self.sizes, -0.5, self.sizes.max())
 
     @cached_property
     def _means_of_losses(self) -> Floats:
-        return worst_case_means(-self.sums, self.sizes, worst=-0.5)
+        return worst_case_means(-self.sums, self.sizes, -0.5, self.sizes.max())
 
     def p_above(self, rate: float) -> float:
         return p_value(self._means, rate - 0.5)

@@ -8,13 +8,9 @@ from stillhouse.data.copies import distinct
 from stillhouse.data.dataset import load_examples
 from stillhouse.data.splits import split_examples
 from stillhouse.evaluation.cascade_threshold import rows_for
-from stillhouse.evaluation.margin_gate import fewest_rows, rows_needed
+from stillhouse.evaluation.margin_gate import DISCORDANCE, fewest_rows, rows_needed, rows_of_a_class
 from stillhouse.records import Example
 from stillhouse.task import Task, load_task
-
-# The share of rows on which only one of the two is right, assumed before anything was measured. The students of the
-# demo and of e-SNLI differ from their teachers on 8 to 15 %.
-DISCORDANCE = 0.10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +18,8 @@ class RowsPlan:
     """The rows that there are, and the rows for a pass in four of five cases.
 
     The pass is by a student that is as good as the prompt and differs from it on DISCORDANCE of the rows. `per_class`
-    holds the test rows of each class, None where gold labels do not tell; `needed_per_class` None: no classes.
+    holds the test rows of each class, None where gold labels do not tell; `needed_per_class` None: no class is tested.
+    `pooled_below`: classes with fewer test rows are tested together; None: every class is tested on its own.
     """
 
     n_test: int
@@ -32,6 +29,7 @@ class RowsPlan:
     level: float
     per_class: dict[str, int] | None
     needed_per_class: int | None
+    pooled_below: int | None
     n_calibration: int
     fewest_calibration: int
     harm: float
@@ -49,6 +47,8 @@ class RowsPlan:
                 more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
                 have = "here " + ", ".join(f"{label} {count:,}" for label, count in counts[:5]) + more
             sentence += f"; about {self.needed_per_class:,} of each class ({have})"
+            if self.pooled_below is not None:
+                sentence += f", classes with fewer than {self.pooled_below:,} tested together"
         cascade = f"a cascade takes at least {self.fewest_calibration:,} calibration rows ({self.n_calibration:,} here)"
         return f"{sentence}; {cascade}"
 
@@ -66,8 +66,9 @@ def rows_plan(task: Path | Task, *, skip_bad: bool = False) -> RowsPlan:
     needed = rows_needed(DISCORDANCE, 0.0, gate.margin, gate.level)
     assert needed is not None  # a difference of 0 is within every margin, so some number of rows is enough
     per_class = needed_per_class = None
-    if labels:
-        needed_per_class = rows_needed(DISCORDANCE, 0.0, gate.margin, 1 - (1 - gate.level) / len(labels))
+    class_margin = gate.class_margin or gate.margin
+    if labels and gate.classes != "none":
+        needed_per_class = rows_of_a_class(class_margin, gate.level, len(labels))
         if all(row.label is not None for row in test):
             per_class = Counter(row.label for row in test if row.label is not None)
     return RowsPlan(
@@ -78,6 +79,7 @@ def rows_plan(task: Path | Task, *, skip_bad: bool = False) -> RowsPlan:
         level=gate.level,
         per_class=per_class,
         needed_per_class=needed_per_class,
+        pooled_below=rows_of_a_class(class_margin, gate.level) if gate.classes == "pooled" else None,
         n_calibration=len(calibration),
         fewest_calibration=rows_for(gate.harm, gate.level),
         harm=gate.harm,

@@ -12,12 +12,18 @@ GateAnswer = Literal["pass", "fail", "cannot tell"]
 
 @record
 class ClassGate:
-    """The gate of one class. `p` is Holm's adjusted p-value against "worse by the margin or more"."""
+    """The gate of one class, or of several rare ones together.
+
+    `p` is against "worse by the margin or more". A class that is not `tested` is too rare to be shown as good: it need
+    not pass, and can only fail. `none_right`: the arm is right on none of its rows, and the other arm on some.
+    """
 
     label: str
     difference: Measured
     p: float
     answer: GateAnswer
+    tested: bool = True
+    none_right: bool = False
 
 
 @record(kw_only=True)
@@ -25,6 +31,8 @@ class GateResult:
     """May an arm replace the arm `against`? `difference` is the arm's score minus the other's, on the same rows.
 
     `lower_bound` is one-sided at `level`. `p` is against "worse by the margin or more, overall or in a class".
+    `p_better` is against "not better": below half of 1 - level the arm is shown to be better, as the two-sided interval
+    of `difference` has it. None: written by a version that did not test it.
     `rows_needed`: test rows for a pass with power 0.8, if differences and discordance stay as they were seen.
     It is None where the answer is known already, or where no number of rows would do.
     """
@@ -38,7 +46,16 @@ class GateResult:
     rows_needed: int | None = None
     sentence: str = ""
     p: float = 1.0
+    p_better: float | None = None
+    class_margin: float | None = None  # the margin within a class; None: `margin`
     per_class: tuple[ClassGate, ...] = ()
+
+    @property
+    def better(self) -> bool:
+        """Whether the arm is shown to be better than the other."""
+        if self.p_better is None:
+            return (self.difference.low or 0) > 0
+        return self.p_better < (1 - self.level) / 2
 
     @property
     def n(self) -> int:

@@ -8,15 +8,13 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from stillhouse.evaluation.cascade_threshold import NoThreshold, Threshold, choose_threshold
+from stillhouse.evaluation.cascade_threshold import NoThreshold, Threshold, bound_on, choose_threshold
 from stillhouse.evaluation.harness import summarise
-from stillhouse.evaluation.margin_gate import decide_gate
-from stillhouse.evaluation.proportions import clopper_pearson_upper
 from stillhouse.experiment.material import Material
 from stillhouse.records import Estimate
 from stillhouse.results.measured_arm import MeasuredArm
 from stillhouse.results.row_result import RowResult
-from stillhouse.verdict.judged_arm import JudgedArm
+from stillhouse.verdict.judged_arm import JudgedArm, gate_of
 
 # The confidence from which on test rows void a cascade's promise. The value is low on purpose: refusing a good cascade
 # costs a saving, but passing a broken one costs answers.
@@ -41,7 +39,13 @@ def find_cascade(material: Material, prompt: JudgedArm | None, students: Sequenc
         return None  # with a win rate, no answer is right or wrong by itself, so there is no harm to bound
     student = max(able, key=lambda judged: judged.arm.training.best_validation if judged.arm.training else 0.0)
     terms = material.task.gate
-    outcome = choose_threshold(student.arm.calibration, prompt.arm.calibration, budget=terms.harm, level=terms.level)
+    outcome = choose_threshold(
+        student.arm.calibration,
+        prompt.arm.calibration,
+        budget=terms.harm,
+        level=terms.level,
+        group_cap=material.splits.group_cap,
+    )
     if isinstance(outcome, NoThreshold):
         return MeasuredCascade(student, outcome, None)
     rows = cascade_rows(student.arm.test, prompt.arm.test, outcome.threshold, student.arm.latencies_s)
@@ -63,7 +67,7 @@ def find_cascade(material: Material, prompt: JudgedArm | None, students: Sequenc
     summary = summarise(rows, material.metric)
     if any(row.latency_s is None for row in rows):  # the rows whose latency is known would be the fast ones
         summary = replace(summary, latency_p50_s=None, latency_p99_s=None)
-    gate = decide_gate(rows, prompt.arm.test, margin=terms.margin, level=terms.level, labels=material.labels)
+    gate = gate_of(material, rows, prompt.arm)
     return MeasuredCascade(student, outcome, JudgedArm(arm, summary, gate, per_call, student.fixed_usd))
 
 
@@ -76,11 +80,11 @@ def harm_on(cascade: Sequence[RowResult], teacher: Sequence[RowResult], level: f
 
     It has a one-sided lower bound at `level`.
     """
-    n = len(cascade)
-    both = zip(cascade, teacher, strict=True)
-    harmed = sum(row.source == "student" and row.score < other.score for row, other in both)
-    low = 1 - clopper_pearson_upper(n - harmed, n, level)
-    return Estimate(harmed / n, n, low, None, level, "Clopper-Pearson, one-sided")
+    n, bound = len(cascade), bound_on(cascade)
+    both = enumerate(zip(cascade, teacher, strict=True))
+    unharmed = {place for place, (row, other) in both if row.source != "student" or row.score >= other.score}
+    low = 1 - bound.upper(unharmed, level)
+    return Estimate(1 - len(unharmed) / n, n, low, None, level, f"{bound.method}, one-sided")
 
 
 def cascade_rows(

@@ -27,22 +27,30 @@ class MoneyEvidence:
 
 @dataclass(frozen=True)
 class PromptEvidence:
-    """A prompt, or a prompt with examples. `gain` (with examples only): its score minus the plain prompt's."""
+    """A prompt, or a prompt with examples.
+
+    With examples only: `gain`, its score minus the plain prompt's, and whether the test shows that they `help`.
+    """
 
     name: str
     score: Estimate
     gain: Estimate | None = None
+    helps: bool = False
     money: MoneyEvidence = MoneyEvidence()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """What the gate, and the money, said of a student against one prompt. `pays_off` None: not known."""
+    """What the gate, and the money, said of a student against one prompt.
+
+    `better`: the test shows that it is. `pays_off` None: not known.
+    """
 
     against: str
     gate: GateAnswer
     gate_sentence: str
     difference: Estimate
+    better: bool
     rows_needed: int | None
     pays_off: bool | None = None
     money: MoneyEvidence = MoneyEvidence()
@@ -50,7 +58,7 @@ class Contrast:
 
 @dataclass(frozen=True, kw_only=True)
 class StudentEvidence:
-    """A student against the plain prompt. `pays_off` None: not known.
+    """A student against the plain prompt. `better`: the test shows that it is. `pays_off` None: not known.
 
     `reach`: (training rows, highest score) that one doubling may bring. `against_few_shot`: gate and money against the
     prompt with examples; None: not compared.
@@ -62,6 +70,7 @@ class StudentEvidence:
     gate: GateAnswer
     gate_sentence: str
     difference: Estimate
+    better: bool
     margin: float
     rows_needed: int | None
     n_train: int

@@ -23,7 +23,7 @@ from stillhouse.results.run_result import OtherTest, Result
 from stillhouse.verdict.cascade import MeasuredCascade, cascade_rows, find_cascade, harm_on
 from stillhouse.verdict.error_analysis import class_table, confusion, disagreements, reliability, threshold_curve
 from stillhouse.verdict.evidence import CascadeEvidence, Contrast, PromptEvidence, StudentEvidence
-from stillhouse.verdict.judged_arm import JudgedArm, judge
+from stillhouse.verdict.judged_arm import JudgedArm, gate_of, judge
 from stillhouse.verdict.money.call_costs import student_cost_note
 from stillhouse.verdict.money.known_sum import known_sum
 from stillhouse.verdict.money.run_money import evidence, money_of, pays_off
@@ -112,16 +112,16 @@ def _best_few_shot(others: Sequence[JudgedArm], curves: LearningCurves | None) -
 def _few_shot_evidence(
     material: Material, prompt: JudgedArm | None, best: JudgedArm | None, n_tried: int, money: Money | None
 ) -> PromptEvidence | None:
-    """What examples gain over the plain prompt on the same rows.
+    """What examples gain over the plain prompt on the same rows, and whether the test shows it.
 
-    The number of examples was picked on these rows, so the interval holds for all that were tried (Bonferroni).
+    The number of examples was picked on these rows, so level and interval hold for all that were tried (Bonferroni).
     """
     if prompt is None or best is None:
         return None
     terms, name = material.task.gate, best.arm.name
     level = 1 - (1 - terms.level) / n_tried
-    gain = decide_gate(best.arm.test, prompt.arm.test, margin=terms.margin, level=level).difference
-    return PromptEvidence(name, best.summary.score, gain, evidence(money, name))
+    gate = decide_gate(best.arm.test, prompt.arm.test, margin=terms.margin, level=level)
+    return PromptEvidence(name, best.summary.score, gate.difference, gate.better, evidence(money, name))
 
 
 def _against_few_shot(
@@ -133,18 +133,8 @@ def _against_few_shot(
     """
     if best is None or not students:
         return {}
-    terms, few_shot = material.task.gate, best.arm
-    gates = [
-        decide_gate(
-            judged.arm.test,
-            few_shot.test,
-            margin=terms.margin,
-            level=terms.level,
-            labels=material.labels,
-            against=few_shot.name,
-        )
-        for judged in students
-    ]
+    few_shot = best.arm
+    gates = [gate_of(material, judged.arm.test, few_shot) for judged in students]
     money = money_of(material, best, students, None, start)
     contrasts = {}
     for judged, gate in zip(students, among(gates, max(len(material.task.ladder), len(gates))), strict=True):
@@ -154,6 +144,7 @@ def _against_few_shot(
             gate=gate.answer,
             gate_sentence=gate.sentence,
             difference=gate.difference,
+            better=gate.better,
             rows_needed=gate.rows_needed,
             pays_off=pays_off(money, name),
             money=replace(evidence(money, name), against=few_shot.name),
@@ -173,6 +164,7 @@ def _student_evidence(
         gate="cannot tell" if gate is None else gate.answer,
         gate_sentence="" if gate is None else gate.sentence,
         difference=unknown if gate is None else gate.difference,
+        better=gate is not None and gate.better,
         margin=0.0 if gate is None else gate.margin,
         rows_needed=None if gate is None else gate.rows_needed,
         n_train=arm.n_train or 0,

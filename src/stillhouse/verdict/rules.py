@@ -40,7 +40,7 @@ def recommend(
     if prompt is None:
         return _without_prompt(students)
     to_beat = prompt
-    if few_shot is not None and few_shot.gain is not None and (few_shot.gain.low or 0) > 0:
+    if few_shot is not None and few_shot.helps:
         to_beat = few_shot
         students = [_against(student, few_shot.name) for student in students]
     facts = _facts(prompt, few_shot, students, cascade)
@@ -90,6 +90,7 @@ def _against(student: StudentEvidence, few_shot: str) -> StudentEvidence:
             student,
             gate="cannot tell",
             gate_sentence=f"was not compared with {few_shot}",
+            better=False,
             rows_needed=None,
             pays_off=None,
             money=MoneyEvidence(against=few_shot),
@@ -99,6 +100,7 @@ def _against(student: StudentEvidence, few_shot: str) -> StudentEvidence:
         gate=contrast.gate,
         gate_sentence=contrast.gate_sentence,
         difference=contrast.difference,
+        better=contrast.better,
         rows_needed=contrast.rows_needed,
         pays_off=contrast.pays_off,
         money=contrast.money,
@@ -281,7 +283,7 @@ def _may_reach(student: StudentEvidence, prompt: PromptEvidence) -> bool:
 
 
 def _better(student: StudentEvidence) -> bool:
-    return (student.difference.low or 0) > 0
+    return student.better
 
 
 def _money(name: str, money: MoneyEvidence) -> str:
