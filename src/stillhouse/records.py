@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
-Source = Literal["gold", "teacher"]
+Source = Literal["gold", "teacher", "mixed"]  # mixed: gold where there is gold, the teacher's elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,9 @@ class Example:
         return tuple(_as_text(value) for value in self.input.values())
 
     def target(self, source: Source) -> str | None:
-        """The label to learn or to score against: the gold one or the teacher's."""
+        """The label to learn or to score against: the gold one, the teacher's, or the one that there is, gold first."""
+        if source == "mixed" and self.label is not None:
+            return self.label
         return self.label if source == "gold" else self.teacher_label
 
 

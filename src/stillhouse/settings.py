@@ -122,8 +122,9 @@ class StudentSettings(Section):
     bases: dict[str, str] = Field(default_factory=dict)  # short name -> hub id or folder, usable in the ladder
     # Whether students learn the teacher's probabilities of the labels where a row has them, not the label alone.
     soft_targets: bool = False
-    # "auto": gold labels where every training row has one, else the teacher's.
-    learn_from: Literal["auto", "gold", "teacher"] = "auto"
+    # "auto": gold labels, from the rows that have one; the teacher's where no row has. "mixed": gold labels, and the
+    # teacher's on the rows without.
+    learn_from: Literal["auto", "gold", "teacher", "mixed"] = "auto"
     # The pattern of `prompted:BASE`: text with {mask} where the answer's word stands, and {input}, {instruction} or the
     # input's fields.
     pattern: str | None = None

@@ -115,11 +115,44 @@ def test_without_unlabelled_rows_there_are_two_lessons_and_without_a_teacher_one
     assert (shape(material), material.warnings) == ([("gold", "", 40)], ())
 
 
-def test_where_some_rows_lack_gold_the_task_learns_from_the_teacher_and_gold_stands_beside_it(project):
+def test_where_some_rows_lack_gold_the_task_learns_from_gold_and_the_teacher_stands_beside_it(project):
     material = prepared(project(train=60, gold=lambda i: i < 40))
     assert shape(material) == [("gold", "", 40), ("teacher", "", 40), ("teacher", "unlabelled rows too", 60)]
-    assert material.own_lesson is material.lessons[2]
-    assert len(material.own_lesson.train) == len(material.splits.train) == 60
+    assert material.own_lesson is material.lessons[0]
+    assert any("20 of 60 train rows have no usable gold label" in warning for warning in material.warnings)
+    assert len(material.own_lesson.train) == len(material.splits.train) == 40
+
+
+@pytest.mark.parametrize(
+    ("n_gold", "source", "learned"),
+    [(60, "gold", 60), (59, "gold", 59), (16, "gold", 16), (15, "teacher", 60), (0, "teacher", 60)],
+)
+def test_one_row_without_gold_does_not_take_the_gold_from_the_others(project, n_gold, source, learned):
+    folder = project(train=60, gold=lambda i: i < n_gold)
+    material = asyncio.run(prepare(load_task(folder), Session()))
+    assert (material.learn_from, shape(material)) == (source, [(source, "", learned)])
+
+
+def test_mixed_learns_gold_where_there_is_gold_and_asks_the_teacher_for_the_rest_alone(project):
+    folder = project(train=60, gold=lambda i: i < 40, unlabelled=10, student='learn_from = "mixed"')
+    material = asyncio.run(prepare(load_task(folder), Session()))
+    assert shape(material) == [("mixed", "", 70)]
+    targets = {row.id: row.target("mixed") for row in material.own_lesson.train}
+    assert targets["train0"] == "good" and targets["train10"] == "good"  # gold, where the teacher says "bad"
+    assert targets["train50"] == "bad"  # the teacher's, wrong on every tenth row
+    assert not {f"train{i}" for i in range(40)} & material.teacher.by_id.keys()
+
+
+@pytest.mark.parametrize(
+    ("n_gold", "scored", "n"), [(30, "gold", 30), (29, "gold", 29), (1, "gold", 1), (0, "teacher", 30)]
+)
+def test_one_test_row_without_gold_does_not_change_what_the_others_are_scored_against(project, n_gold, scored, n):
+    folder = project()
+    write_examples(folder / "test.jsonl", rows("test", 30, gold=lambda i: i < n_gold))
+    material = asyncio.run(prepare(load_task(folder), Session()))
+    assert (material.scored_against, len(material.splits.test)) == (scored, n)
+    left_out = [warning for warning in material.warnings if "test rows have no usable gold label" in warning]
+    assert len(left_out) == (0 < n_gold < 30)
 
 
 def test_what_the_task_names_is_what_is_learned(project):

@@ -10,6 +10,7 @@ from stillhouse.evaluation.harness import ArmSummary, summarise
 from stillhouse.evaluation.harness import evaluate as evaluate_rows
 from stillhouse.evaluation.metrics import metric_for
 from stillhouse.event_loop import result_of
+from stillhouse.experiment.rows_without_gold import how_others_differ
 from stillhouse.records import Source
 from stillhouse.results.row_result import RowResult, write_rows
 from stillhouse.serving.predictors import open_predictor
@@ -58,12 +59,16 @@ async def _evaluate(
     async with open_predictor(name, task, store=session.store) as predictor:
         scored_by = _task_of(name, task or getattr(predictor, "task", None))
         read = distinct(load_examples(data, task=scored_by, skip_bad=skip_bad).examples)
-        source: Source = "gold" if all(row.label is not None for row in read.rows) else "teacher"
+        source: Source = "gold" if any(row.label is not None for row in read.rows) else "teacher"
+        scored = [row for row in read.rows if row.target(source) is not None]
         metric = metric_for(scored_by)
-        rows = await evaluate_rows(predictor, read.rows, metric, source=source, on_progress=session.on_progress)
+        rows = await evaluate_rows(predictor, scored, metric, source=source, on_progress=session.on_progress)
         if out is not None:
             write_rows(out, rows, arm=predictor.name)
         warnings = tuple(read.said_of("given"))
+        if dropped := len(read.rows) - len(scored):
+            left_out = f"{dropped} of {len(read.rows)} rows have no {source} label and were left out"
+            warnings = (*warnings, left_out, *how_others_differ(read.rows, has_teacher=True))
         return Evaluated(predictor.name, metric.name, source, summarise(rows, metric), rows, warnings)
 
 

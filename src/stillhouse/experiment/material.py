@@ -13,7 +13,8 @@ from stillhouse.errors import BudgetError, UserError
 from stillhouse.evaluation.metrics import Metric, metric_for
 from stillhouse.experiment.calibration_rows import calibration_rows
 from stillhouse.experiment.held_out import refuse_copies
-from stillhouse.experiment.training_sets import Labels, Lesson, lessons_of
+from stillhouse.experiment.rows_without_gold import how_others_differ
+from stillhouse.experiment.training_sets import LEAST_ROWS, Labels, Lesson, lessons_of
 from stillhouse.records import Example, Prediction, Source
 from stillhouse.session import Session
 from stillhouse.task import Task
@@ -82,12 +83,13 @@ async def prepare(task: Task, session: Session, *, skip_bad: bool = False, every
     splits = load_splits(task, skip_bad=skip_bad)
     refuse_copies(splits)
     learn_from = _learn_from(task, splits)
-    scored_against: Source = "gold" if all(row.label is not None for row in splits.test) else "teacher"
+    scored_against: Source = "gold" if any(row.label is not None for row in splits.test) else "teacher"
     wanted = [*splits.test, *splits.calibration, *(row for rows in splits.also_test.values() for row in rows)]
     # step_by_step trains on gold labels and on the teacher's reasons.
-    trains = learn_from == "teacher" or task.student.recipe == "step_by_step"
+    trains = learn_from != "gold" or task.student.recipe == "step_by_step"
     if trains:
-        wanted += [*splits.train, *splits.validation, *splits.unlabelled]
+        learned = [*splits.train, *splits.validation, *splits.unlabelled]
+        wanted += [row for row in learned if learn_from != "mixed" or row.label is None]
     if task.student.soft_targets and learn_from == "gold" and not every_lesson:
         raise UserError(
             f"{task.path or task.name}: soft_targets are the teacher's, and gold labels are learned; "
@@ -98,7 +100,7 @@ async def prepare(task: Task, session: Session, *, skip_bad: bool = False, every
     if name is not None and trains:
         require_terms(name, task.folder)
     answers = await _ask(name, task, wanted, session)
-    if answers is None and "teacher" in (learn_from, scored_against):
+    if answers is None and (scored_against == "teacher" or learn_from != "gold"):
         raise UserError(
             f"{task.path or task.name}: rows lack gold labels and no teacher is named; "
             "set `model` in [teacher], or label the rows"
@@ -129,9 +131,13 @@ async def prepare(task: Task, session: Session, *, skip_bad: bool = False, every
 
 
 def _learn_from(task: Task, splits: Splits) -> Source:
+    """The task's own word; "auto" is gold where rows to choose by have it, and enough of those to train on."""
     wanted = task.student.learn_from
     if wanted == "auto":
-        return "gold" if all(row.label is not None for row in (*splits.train, *splits.validation)) else "teacher"
+        n_train, n_validation = (
+            sum(row.label is not None for row in part) for part in (splits.train, splits.validation)
+        )
+        return "gold" if n_validation and n_train >= min(LEAST_ROWS, len(splits.train)) else "teacher"
     return wanted
 
 
@@ -205,16 +211,18 @@ def _with_answers(
 
     Rows that cannot be learned from or scored are left out; a warning says how many.
     """
-    train = splits.train + (splits.unlabelled if learn_from == "teacher" else [])
+    train = splits.train + (splits.unlabelled if learn_from != "gold" else [])
     whole = {"train": train, "validation": splits.validation, "calibration": splits.calibration, "test": splits.test}
     parts = {part: with_teacher(rows, labels) for part, rows in whole.items()}
     warnings = []
     for part, source in (("train", learn_from), ("validation", learn_from), ("test", scored_against)):
         kept = [row for row in parts[part] if row.target(source) is not None]
         if dropped := len(parts[part]) - len(kept):
-            reasons = _reasons(answers, parts[part]) if source == "teacher" else ""
-            unusable = f"{dropped} of {len(parts[part])} {part} rows have no usable {source} label"
-            warnings.append(f"{unusable} and were left out{reasons}")
+            reasons = "" if source == "gold" else _reasons(answers, parts[part])
+            unusable = f"{dropped} of {len(parts[part])} {part} rows have no usable {NAMES[source]}"
+            warnings.append(f"{unusable} and were left out{reasons}{_instead(part, source)}")
+            if (part, source) == ("test", "gold"):
+                warnings += how_others_differ(parts[part], answers is not None)
         parts[part] = kept
     also = {
         name: [row for row in with_teacher(rows, labels) if row.target(scored_against) is not None]
@@ -230,6 +238,16 @@ def _with_answers(
         also_test={name: rows for name, rows in also.items() if rows},
     )
     return filled, warnings
+
+
+NAMES: Mapping[Source, str] = {"gold": "gold label", "teacher": "teacher label", "mixed": "label"}
+
+
+def _instead(part: str, source: Source) -> str:
+    """What would use training rows that have no gold label."""
+    if (part, source) != ("train", "gold"):
+        return ""
+    return '; learn_from = "mixed" in [student] learns the teacher\'s labels on them'
 
 
 def _reasons(answers: TeacherAnswers | None, rows: Sequence[Example]) -> str:

@@ -200,6 +200,7 @@ def _check_targets(part: str, rows: Sequence[Example], source: Source) -> None:
         remedies = {
             "teacher": "run `stillhouse label` or leave such rows out",
             "gold": "add labels, leave such rows out, or learn from the teacher",
+            "mixed": "run `stillhouse label` or leave such rows out",
         }
         raise UserError(
             f"{len(missing)} of {len(rows)} {part} rows have no {_named(source)} (the first is {missing[0]}); "
@@ -223,7 +224,7 @@ def _check_choices(rows: Sequence[Example], source: Source) -> None:
 
 
 def _named(source: Source) -> str:
-    return "gold label" if source == "gold" else "teacher label"
+    return {"gold": "gold label", "teacher": "teacher label", "mixed": "label"}[source]
 
 
 def check_soft_targets(task: Task, family: Family, train: Sequence[Example], source: Source) -> None:

@@ -113,7 +113,7 @@ def _against(student: StudentEvidence, few_shot: str) -> StudentEvidence:
 def _replace(prompt: PromptEvidence, student: StudentEvidence, facts: Sequence[str]) -> Verdict:
     kind: VerdictKind = "finetune" if student.learns_from == "gold" else "distil"
     outcome = "and better than it" if _better(student) else "within the margin"
-    labels = f"{student.n_train:,} {'gold' if kind == 'finetune' else 'teacher'} labels"
+    labels = f"{student.n_train:,} {student.learns_from} labels"
     seen = f"{points(student.difference)} on the same rows, {outcome}"
     sentence = f"Let {student.name}, trained on {labels}, replace the {prompt.name}: {seen}."
     price = "a call of the student that costs more than assumed" if student.pays_off is None else "a cheaper prompt"

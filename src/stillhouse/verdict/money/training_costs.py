@@ -16,17 +16,22 @@ def fixed_usd(material: Material, arm: MeasuredArm) -> float | None:
 
 def were_there(material: Material, arm: MeasuredArm) -> bool:
     """Labels that nobody put a price on: they are spent money, whatever is decided now."""
-    return (arm.learns_from != "teacher" or material.teacher is None) and material.task.money.label_usd is None
+    return (arm.learns_from in ("gold", None) or material.teacher is None) and material.task.money.label_usd is None
 
 
 def labels_usd(material: Material, arm: MeasuredArm) -> float | None:
     """The labels alone, those that a student learns and is chosen by; None where no price is known."""
-    if arm.learns_from != "teacher" or material.teacher is None:
+    of_gold = material.task.money.label_usd
+    if arm.learns_from in ("gold", None) or material.teacher is None:
         n_labels = (arm.n_train or 0) + len(material.splits.validation)
-        return None if material.task.money.label_usd is None else material.task.money.label_usd * n_labels
-    lesson, answers = material.lesson(arm.learns_from, arm.rows), material.teacher.by_id
+        return None if of_gold is None else of_gold * n_labels
+    lesson, answers = material.lesson(arm.learns_from or "teacher", arm.rows), material.teacher.by_id
     rows = [*lesson.train, *lesson.validation]
-    return known_sum([answers[row.id].cost_usd if row.id in answers else None for row in rows])
+    known = [row for row in rows if arm.learns_from == "mixed" and row.label is not None]
+    bought = [row for row in rows if arm.learns_from != "mixed" or row.label is None]
+    # Gold labels without a price were there already.
+    gold_usd = (of_gold or 0.0) * len(known)
+    return known_sum([gold_usd, *(answers[row.id].cost_usd if row.id in answers else None for row in bought)])
 
 
 def training_usd(material: Material, arm: MeasuredArm) -> float | None:
