@@ -32,8 +32,8 @@ class DataSettings(Section):
     # Shares of `train` that are split off as validation, calibration and test rows where no file is named for them.
     split: tuple[float, float, float] = (0.1, 0.15, 0.2)
     seed: int = 0
-    # Most rows of one group among the rows that measure; a larger group counts that many, drawn at random. None: what
-    # leaves 95 % of the training rows' groups whole (20 where there are few groups).
+    # Most rows of one group among the rows that measure; of a larger group that many are drawn at random. None: what
+    # leaves 95 % of the training rows' groups whole, a row without a group being one (20 where there are few rows).
     group_cap: int | None = Field(default=None, gt=0)
     # The licence of the rows as a Hugging Face identifier such as "cc-by-4.0". It goes into the data card.
     licence: str | None = None

@@ -132,8 +132,8 @@ def test_the_same_answers_everywhere_are_settled_and_nobody_is_named(compare, si
     assert "There is nothing to judge" in found.err
     assert found.out.startswith("Win rate with every pair settled, nobody asked\n")
     assert (
-        "Gate: passes" in compare("--gate", "--margin", "0.1", b=sides[0]).out
-    )  # 24 ties: the score test has seen no difference
+        "Gate: passes" in compare("--gate", "--margin", "0.15", b=sides[0]).out
+    )  # 24 ties: not one difference was seen, and one more group of two could have lost
 
 
 def test_a_judge_sees_both_orders_once_and_its_heading_says_so(compare):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.metadata import version
 
 import openai
@@ -45,7 +46,8 @@ def project(folder, *, ladder='"linear"', student='learn_from = "teacher"', marg
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "task.toml").write_text(TASK.format(ladder=ladder, student=student, margin=margin))
     write_examples(folder / "train.jsonl", make_rows("route", n, 0, "train"))
-    test = make_rows("route", n_test + 50, 0, "test")
+    # Each row stands alone: of the two questions that the grammar writes alike, both measure.
+    test = [replace(row, group=None) for row in make_rows("route", n_test + 50, 0, "test")]
     write_examples(folder / "test.jsonl", test[:n_test])
     write_examples(folder / "more.jsonl", test[n_test:])
     return folder

@@ -42,8 +42,9 @@ def test_every_row_of_a_large_group_is_as_likely_to_be_drawn():
         ({}, USUAL_CAP),
         ({f"g{n}": 3 for n in range(10)}, USUAL_CAP),  # ten groups say too little
         ({f"g{n}": 3 for n in range(40)}, 3),
-        ({f"g{n}": 1 + n for n in range(100)}, 96),
-        ({f"g{n}": 1 for n in range(40)}, 2),
+        ({f"g{n}": 1 + n for n in range(99)}, 95),  # and the row that stands alone
+        ({f"g{n}": 1 for n in range(40)}, 1),
+        ({f"g{n}": 2 if n == 0 else 1 for n in range(40)}, 1),
     ],
 )
 def test_the_usual_cap_leaves_nineteen_of_twenty_training_groups_whole(sizes, cap):

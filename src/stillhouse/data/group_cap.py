@@ -31,16 +31,19 @@ class Capped:
             return []
         total = len(self.rows) + self.n_dropped
         groups = "1 group has" if self.n_cut == 1 else f"{self.n_cut} groups have"
-        drawn = f"{self.cap} rows were drawn at random of each, {self.n_dropped:,} of {total:,} {part} rows left out"
-        return [f"{groups} more than {self.cap} {part} rows: {drawn}; set group_cap in [data] for another number"]
+        rows = f"{self.cap} {part} row{'s' if self.cap > 1 else ''}"
+        drawn = f"as many were drawn at random of each, {self.n_dropped:,} of {total:,} {part} rows left out"
+        return [f"{groups} more than {rows}: {drawn}; set group_cap in [data] for another number"]
 
 
 def usual_cap(others: Iterable[Example]) -> int:
-    """The cap where the task names none, from rows that measure nothing: at most 5 % of their groups are larger."""
-    sizes = sorted(Counter(row.group for row in others if row.group is not None).values())
-    if len(sizes) < MANY_GROUPS:
-        return USUAL_CAP
-    return max(2, sizes[int(_SHARE_WHOLE * len(sizes))])
+    """The cap where the task names none, from rows that measure nothing: at most 5 % of their groups are larger.
+
+    A row without a group is one of its own. So where hardly any rows belong together, one row of each group measures,
+    and rows stand alone.
+    """
+    sizes = sorted(Counter(("row", row.id) if row.group is None else ("group", row.group) for row in others).values())
+    return USUAL_CAP if len(sizes) < MANY_GROUPS else sizes[int(_SHARE_WHOLE * len(sizes))]
 
 
 def capped(rows: Sequence[Example], cap: int, seed: int) -> Capped:
