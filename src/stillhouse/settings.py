@@ -160,8 +160,9 @@ class MoneySettings(Section):
     """
 
     calls_per_day: float | None = Field(default=None, gt=0)  # calls that the app makes in a day
-    # Days over whose calls one-off costs are spread where one answer is weighed against another.
+    # Days within which an arm must have paid off, and over whose calls one-off costs are spread.
     horizon_days: int = Field(default=365, gt=0)
+    least_saving_usd: float = Field(default=0.0, ge=0)  # a smaller saving over the horizon is no reason to change
     right_answer_usd: float | None = Field(default=None, ge=0)  # what one more correct answer is worth to you
     # Price of the machine that serves a student. None: not known, and so is the student's saving.
     machine_usd_per_hour: float | None = Field(default=None, ge=0)

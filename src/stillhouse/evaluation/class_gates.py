@@ -100,7 +100,7 @@ def classes_in_words(gates: Sequence[ClassGate], parts: ClassParts, least: int) 
     if held_up:
         listed = ", ".join(f"{gate.label} ({gate.answer}, n = {gate.difference.n})" for gate in held_up)
         words.append(f"classes that do not pass: {listed}")
-    if parts.pool:
+    if len(parts.pool) > 1:
         n = sum(gate.difference.n for gate in gates if gate.label in parts.pool)
         together = "are tested together" if parts.tested else "are not tested one by one"
         words.append(

@@ -65,6 +65,48 @@ class BreakEven:
 
 
 @record
+class PriceBound:
+    """The price that is not known, and from where on it makes the arm pay off, as a sentence."""
+
+    arm: str
+    sentence: str
+
+
+@record(kw_only=True)
+class NetBenefit:
+    """What `arm` brings against another over `calls` calls, in US dollars; see `verdict.money.net_benefit`.
+
+    `days`: the horizon; None: nobody said how many calls there are a day, and what is spent once is left out.
+    `saving_low` and `saving_high` are its two-sided interval at `level`. `worth_usd`: what the user says a right answer
+    is worth; None: not said, and then there is no net benefit. `net_low` is its one-sided bound at `level`.
+    """
+
+    arm: str
+    against: str
+    calls: Annotated[float, Field(gt=0)]
+    days: int | None
+    saving_usd: float
+    saving_low: float
+    saving_high: float
+    least_usd: float = 0.0  # a smaller saving is no reason to change an app
+    worth_usd: float | None = None
+    net_usd: float | None = None
+    net_low: float | None = None
+    level: float
+    n: int
+
+    @property
+    def pays_off(self) -> bool:
+        """Whether the arm is shown to save enough to be a reason."""
+        return self.saving_low > 0 and self.saving_usd > self.least_usd
+
+    @property
+    def brings(self) -> bool | None:
+        """Whether saving and right answers together are shown to be worth it; None: no worth is known."""
+        return None if self.net_low is None else self.net_low > 0
+
+
+@record
 class CallPart:
     """A part of the prompt's calls: its mean tokens per call, and its price per 1,000 calls at `Money.rates`."""
 
@@ -126,4 +168,7 @@ class Money:
     n_calls: int = 0  # number of calls that `call_parts` is the mean over
     calls_per_day: Annotated[float, Field(gt=0)] | None = None
     worth: tuple[AnswerWorth, ...] = ()
+    net: tuple[NetBenefit, ...] = ()  # arms of which every price is known
+    bounds: tuple[PriceBound, ...] = ()  # arms of which one price is missing
+    retirement: str | None = None  # that the prompt's model is switched off, and when
     unit: str = "correct answer"  # name of what a score of 1 stands for

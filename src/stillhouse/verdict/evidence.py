@@ -5,6 +5,7 @@ from datetime import date
 
 from stillhouse.records import Estimate, Source
 from stillhouse.results.gates import GateAnswer
+from stillhouse.results.money import NetBenefit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,8 @@ class MoneyEvidence:
     worth_usd: float | None = None
     worth_low: float | None = None  # lower end of the interval of `worth_usd`; None: the interval is open there
     worth_high: float | None = None
+    net: NetBenefit | None = None  # what the arm saves and brings over the horizon
+    pays_below: str | None = None  # the bound on a price that is not known, as a sentence
     against: str = "the prompt"
 
 
@@ -37,6 +40,7 @@ class PromptEvidence:
     gain: Estimate | None = None
     helps: bool = False
     money: MoneyEvidence = MoneyEvidence()
+    retirement: str | None = None  # that its model is switched off, and when
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +99,7 @@ class CascadeEvidence:
     budget: float
     level: float
     gate: GateAnswer | None = None
+    better: bool = False  # the test shows that it is
     refused: str | None = None
     rows_missing: int | None = None
     difference: Estimate | None = None

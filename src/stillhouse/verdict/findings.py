@@ -59,7 +59,7 @@ def find(
     ]
     n_few_shot = sum(judged.arm.kind == "few-shot" for judged in others)
     verdict = recommend(
-        None if prompt is None else PromptEvidence(prompt.arm.name, prompt.summary.score),
+        None if prompt is None else _prompt_evidence(prompt, money),
         measured,
         few_shot=_few_shot_evidence(material, prompt, best, n_few_shot, money),
         cascade=_cascade_evidence(material, cascade, prompt, money),
@@ -99,6 +99,11 @@ def _one_of_many(judged: Sequence[JudgedArm], n_students: int) -> list[JudgedArm
     gates = [arm.gate for arm in judged if arm.gate is not None]
     corrected = iter(among(gates, max(n_students, len(gates))))
     return [arm if arm.gate is None else replace(arm, gate=next(corrected)) for arm in judged]
+
+
+def _prompt_evidence(prompt: JudgedArm, money: Money | None) -> PromptEvidence:
+    retires = None if money is None else money.retirement
+    return PromptEvidence(prompt.arm.name, prompt.summary.score, retirement=retires)
 
 
 def _best_few_shot(others: Sequence[JudgedArm], curves: LearningCurves | None) -> JudgedArm | None:
@@ -205,6 +210,7 @@ def _cascade_evidence(
         share_kept=outcome.share_kept,
         score=judged.summary.score,
         gate=judged.gate.answer,
+        better=judged.gate.better,
         difference=judged.gate.difference,
         harm_seen=harm_on(judged.arm.test, prompt.arm.test),
     )

@@ -1,19 +1,22 @@
 """The rules from evidence to one verdict, in one pure function, in the order in which they are asked.
 
-0. The prompt to beat is the plain one, or the one with examples where these are shown to help. Students are held
-against
-   that one.
-1. A student passes its gate: it replaces the prompt, the first of the ladder that does (finetune on gold labels, distil
-   on the teacher's).
-2. None passes, and a cascade keeps its promise and a share of the calls worth having: cascade.
-3. Examples are shown to help: few-shot.
-4. The gate cannot tell for want of test rows: collect more of them. A student fails, and its curve may reach the prompt
+0. The prompt to beat is the plain one, or the one with examples where these are shown to help and are worth their
+   money. Students are held against that one.
+1. What passes: a student that passes its gate (finetune on gold labels, distil on the teacher's), and a cascade that
+   keeps its promise and a share of the calls worth having. The gate is a floor that money never overrules.
+2. Of these, money refuses what brings nothing. Where it is known what a right answer is worth: what has no net benefit
+   over the horizon (`money.net_benefit`). Where it is not: what saves nothing and is not shown to be better. A price
+   that is not known refuses nothing; it is said.
+3. Of what is left the one with the greatest net benefit is taken; where that is not known, the first student of the
+   ladder, and else the cascade.
+4. Examples are shown to help: few-shot.
+5. The gate cannot tell for want of test rows: collect more of them. A student fails, and its curve may reach the prompt
    at one doubling: collect more training rows.
-5. Every student fails: keep the prompt. Otherwise: cannot tell.
+6. Every student fails: keep the prompt. Otherwise: cannot tell.
 
-Money turns a verdict only where it is known: a student or a cascade that never pays off does not replace a prompt that
-is as good. Every verdict names the contrast it stands on with interval and n, the money, what would change it, and what
-to buy next: never more than one doubling of what there is, because no curve is known further ahead than that.
+Every verdict names the contrast it stands on with interval and n, the money, why what was refused was refused, what
+would change it, and what to buy next: never more than one doubling of what there is, because no curve is known further
+ahead than that.
 """
 
 from collections.abc import Sequence
@@ -22,10 +25,12 @@ from dataclasses import replace
 from stillhouse.numbers import usd_in_sentence
 from stillhouse.results.verdict import Verdict, VerdictKind
 from stillhouse.verdict.evidence import CascadeEvidence, MoneyEvidence, PromptEvidence, StudentEvidence
+from stillhouse.verdict.money.net_benefit import in_words
 from stillhouse.verdict.wording import points, scored
 
 LEAST_SHARE = 0.10  # a cascade that keeps fewer calls than this is not worth a second model in production
 DRIFT = "inputs that drift away from these rows"
+Candidate = StudentEvidence | CascadeEvidence
 AUDIT = "nothing now: a label for every hundredth call of the app shows whether its rows stay like these"
 
 
@@ -40,16 +45,20 @@ def recommend(
     if prompt is None:
         return _without_prompt(students)
     to_beat = prompt
-    if few_shot is not None and few_shot.helps:
+    if few_shot is not None and few_shot.helps and _brings(few_shot.money) is not False:
         to_beat = few_shot
         students = [_against(student, few_shot.name) for student in students]
-    facts = _facts(prompt, few_shot, students, cascade)
-    passing = [student for student in students if student.gate == "pass"]
-    replacing = next((student for student in passing if student.pays_off is not False or _better(student)), None)
-    if replacing is not None:
-        return _replace(to_beat, replacing, facts)
-    if cascade is not None and (cascade.against or prompt.name) == to_beat.name and _worth_having(cascade):
-        return _cascade(to_beat, cascade, facts)
+    stands_before = cascade is not None and (cascade.against or prompt.name) == to_beat.name
+    passing: list[Candidate] = [student for student in students if student.gate == "pass"]
+    if cascade is not None and stands_before and _why_not(cascade) is None:
+        passing.append(cascade)
+    left = [candidate for candidate in passing if _refused_by_money(candidate) is None]
+    taken = _most_benefit(left)
+    facts = _facts(prompt, few_shot, students, cascade if stands_before else None, taken)
+    if isinstance(taken, StudentEvidence):
+        return _replace(to_beat, taken, facts)
+    if taken is not None:
+        return _cascade(to_beat, taken, facts)
     short = next((student for student in students if _lacks_test_rows(student)), None)
     in_reach = next((student for student in students if student.gate == "fail" and _may_reach(student, to_beat)), None)
     if to_beat is not prompt:
@@ -63,23 +72,56 @@ def recommend(
     return _cannot_tell(prompt, students, facts)
 
 
+def _most_benefit(candidates: Sequence[Candidate]) -> Candidate | None:
+    """The one with the greatest net benefit; where that is not known of all, the first."""
+    benefits = [net.net_usd for candidate in candidates if (net := candidate.money.net) and net.net_usd is not None]
+    if not candidates or len(benefits) < len(candidates):
+        return next(iter(candidates), None)
+    return candidates[benefits.index(max(benefits))]
+
+
 def _facts(
     prompt: PromptEvidence,
     few_shot: PromptEvidence | None,
     students: Sequence[StudentEvidence],
     cascade: CascadeEvidence | None,
+    taken: Candidate | None,
 ) -> list[str]:
-    """What every verdict lists: the prompts' scores, the students' gates, and why there is no cascade."""
+    """What every verdict lists: the prompts' scores, the students' gates, and why what is not taken is not."""
     facts = [f"{arm.name}: {scored(arm.score)}" for arm in (prompt, few_shot) if arm is not None]
+    if prompt.retirement is not None:
+        facts.append(f"{prompt.retirement}: its successor is another prompt, to be measured anew")
+    if few_shot is not None and few_shot.helps and few_shot.money.net is not None and _brings(few_shot.money) is False:
+        facts.append(f"{few_shot.name} helps, and is not worth its money: {in_words(few_shot.money.net)}")
     facts += [f"{student.name} {student.gate_sentence}" for student in students]
-    if cascade is not None and cascade.refused:
-        facts.append(f"no cascade: {cascade.refused}")
-    if cascade is not None and cascade.promise_broken and cascade.harm_seen is not None:
-        harm = cascade.harm_seen
-        seen = f"it harms {harm.value:.1%} of the test rows (n = {harm.n:,}), at least {harm.low:.1%}"
-        promised = f"the calibration rows promised {cascade.budget:.1%}"
-        facts.append(f"no cascade: {seen}, and {promised}; the two are not alike, or the teacher has changed")
+    for student in students:
+        if student.gate == "pass" and student is not taken:
+            facts.append(f"{student.name} is not taken: {_refused_by_money(student) or _brings_less(student, taken)}")
+        elif (more := _brings_more(student, taken)) is not None:
+            facts.append(f"{student.name} does not pass its gate, which money does not overrule: {more}")
+    if cascade is not None and cascade is not taken:
+        why = _why_not(cascade) or _refused_by_money(cascade) or _brings_less(cascade, taken)
+        facts.append(f"no cascade: {why}")
     return facts
+
+
+def _brings_less(candidate: Candidate, taken: Candidate | None) -> str:
+    """Why a candidate that money does not refuse is behind the one that is taken."""
+    assert taken is not None
+    own, other = candidate.money.net, taken.money.net
+    if own is not None and other is not None and own.net_usd is not None and other.net_usd is not None:
+        return f"{in_words(own)}, which is less than {taken.name} brings"
+    return f"{taken.name} comes before it"
+
+
+def _brings_more(student: StudentEvidence, taken: Candidate | None) -> str | None:
+    """What a student that is kept out by its gate would bring, where that is more than what is taken brings."""
+    own, other = student.money.net, None if taken is None else taken.money.net
+    if own is None or own.net_usd is None or own.net_usd <= 0:
+        return None
+    if taken is not None and (other is None or other.net_usd is None or own.net_usd <= other.net_usd):
+        return None
+    return in_words(own)
 
 
 def _against(student: StudentEvidence, few_shot: str) -> StudentEvidence:
@@ -117,7 +159,8 @@ def _replace(prompt: PromptEvidence, student: StudentEvidence, facts: Sequence[s
     seen = f"{points(student.difference)} on the same rows, {outcome}"
     sentence = f"Let {student.name}, trained on {labels}, replace the {prompt.name}: {seen}."
     price = "a call of the student that costs more than assumed" if student.pays_off is None else "a cheaper prompt"
-    return _verdict(kind, sentence, prompt, student, facts, changes=(DRIFT, price), buy=AUDIT, chosen=student.name)
+    changes = (DRIFT, price, *_worth_that_flips(student.money))
+    return _verdict(kind, sentence, prompt, student, facts, changes=changes, buy=AUDIT, chosen=student.name)
 
 
 def _cascade(prompt: PromptEvidence, cascade: CascadeEvidence, facts: Sequence[str]) -> Verdict:
@@ -133,7 +176,12 @@ def _cascade(prompt: PromptEvidence, cascade: CascadeEvidence, facts: Sequence[s
         kind="cascade",
         sentence=f"Put {cascade.student} before the {prompt.name}: it keeps {kept}, and {promise}.",
         because=(contrast, _money(cascade.name, cascade.money), *facts, *measured),
-        would_change=("a student that passes its gate alone", DRIFT, changed_teacher),
+        would_change=(
+            "a student that passes its gate alone",
+            DRIFT,
+            changed_teacher,
+            *_worth_that_flips(cascade.money),
+        ),
         buy_next=AUDIT,
         chosen=cascade.name,
     )
@@ -184,9 +232,10 @@ def _keep(prompt: PromptEvidence, students: Sequence[StudentEvidence], facts: Se
     if best is None:
         why, changes = "no student was measured", ("a student that is measured",)
         buy = "nothing yet: name a student in [student] ladder"
-    elif best.gate == "pass":  # the student is as good as the prompt, but never pays off
-        why = f"{best.name} is as good but costs more"
-        changes, buy = ("a cheaper machine", "a dearer prompt", "more calls a day"), AUDIT
+    elif best.gate == "pass":  # the student is as good as the prompt, and money refuses it
+        why = f"{best.name} is as good, and brings nothing: {_refused_by_money(best)}"
+        dearer = ("a cheaper machine", "a dearer prompt", "more calls a day", *_worth_that_flips(best.money))
+        changes, buy = dearer, AUDIT
     else:
         why = f"the best student, {best.name}, is {points(best.difference)} against it on the same rows"
         changes, buy = ("a stronger base model", "many times the training rows"), "no rows"
@@ -194,6 +243,9 @@ def _keep(prompt: PromptEvidence, students: Sequence[StudentEvidence], facts: Se
             most = f"{best.reach[1]:.1%} at the most, unless it gains more than it did from the last doubling"
             buy += f": with twice the training rows {best.name} would come to {most}"
     sentence = f"Keep the {prompt.name}: {why}."
+    if prompt.retirement is not None:
+        sentence = f"{sentence[:-1]}; {prompt.retirement}."
+        changes, buy = (*changes, "the model that comes after it"), f"the answers of its successor to these rows; {buy}"
     return _verdict("keep prompt", sentence, prompt, best, facts, changes=changes, buy=buy, chosen=prompt.name)
 
 
@@ -262,14 +314,52 @@ def _lacks_test_rows(student: StudentEvidence) -> bool:
     return student.gate == "cannot tell" and (student.rows_needed or 0) > student.difference.n
 
 
-def _worth_having(cascade: CascadeEvidence) -> bool:
-    """Whether the cascade keeps its promise and a share of the calls, and is not dearer than the prompt.
+def _why_not(cascade: CascadeEvidence) -> str | None:
+    """Why the cascade is no candidate, whatever it saves; None: it keeps its promise and a share worth having."""
+    if cascade.refused:
+        return cascade.refused
+    if cascade.share_kept is None:
+        return "it was not measured"
+    if cascade.promise_broken and cascade.harm_seen is not None:
+        harm = cascade.harm_seen
+        seen = f"it harms {harm.value:.1%} of the test rows (n = {harm.n:,}), at least {harm.low:.1%}"
+        promised = f"the calibration rows promised {cascade.budget:.1%}"
+        return f"{seen}, and {promised}; the two are not alike, or the teacher has changed"
+    if cascade.gate == "fail":
+        return f"it is shown to be worse than the prompt, overall or in a class{_points_of(cascade)}"
+    if (cascade.share_kept.low or 0) < LEAST_SHARE:
+        kept = f"{cascade.share_kept.value:.1%} of the calls (n = {cascade.share_kept.n:,})"
+        return f"it keeps {kept}, and at least {LEAST_SHARE:.0%} must be sure for a second model to be worth having"
+    return None
 
-    Nor have the test rows shown it to be worse, overall or in a class.
-    """
-    if cascade.share_kept is None or cascade.gate == "fail" or cascade.promise_broken or cascade.pays_off is False:
-        return False
-    return (cascade.share_kept.low or 0) >= LEAST_SHARE
+
+def _points_of(cascade: CascadeEvidence) -> str:
+    return "" if cascade.difference is None else f": {points(cascade.difference)}"
+
+
+def _brings(money: MoneyEvidence) -> bool | None:
+    """Whether the arm is shown to bring a net benefit; None: not known."""
+    return None if money.net is None else money.net.brings
+
+
+def _refused_by_money(candidate: Candidate) -> str | None:
+    """Why money refuses what passes; None: it does not, or a price is not known."""
+    net = candidate.money.net
+    if net is not None and net.brings is not None:
+        return None if net.brings else f"{in_words(net)}, so no benefit is shown"
+    if candidate.pays_off is not False or candidate.better:
+        return None
+    if net is None:
+        return "it costs more"
+    least = f", and {usd_in_sentence(net.least_usd)} is the least that counts" if net.least_usd else ""
+    return f"{in_words(net)}, so no saving is shown{least}"
+
+
+def _worth_that_flips(money: MoneyEvidence) -> tuple[str, ...]:
+    """The worth of a right answer at which the choice turns, where the user named none and there is one."""
+    if money.worth_usd is None or (money.net is not None and money.net.worth_usd is not None):
+        return ()
+    return (f"a right answer that is worth more, or less, than {usd_in_sentence(money.worth_usd)}",)
 
 
 def _may_reach(student: StudentEvidence, prompt: PromptEvidence) -> bool:
@@ -298,6 +388,10 @@ def _money(name: str, money: MoneyEvidence) -> str:
     else:
         day = f", {money.break_even_day.isoformat()}" if money.break_even_day else ""
         parts.append(f"break-even: {money.break_even_calls:,.0f} calls{day}")
+    if money.net is not None:
+        parts.append(in_words(money.net))
+    if money.pays_below is not None:
+        parts.append(money.pays_below)
     if money.worth_usd is not None:
         ends = (usd_in_sentence(end, unknown="no limit") for end in (money.worth_low, money.worth_high))
         flips = f"{usd_in_sentence(money.worth_usd)} [{', '.join(ends)}]"

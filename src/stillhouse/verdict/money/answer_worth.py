@@ -7,9 +7,11 @@ cost) (Stinnett & Mullahy 1998). The share of bootstrap draws in which that is a
 acceptability curve (van Hout et al. 1994; Fenwick, Claxton & Sculpher 2001). Rows, or groups of rows, are drawn with
 replacement, the same draw for both arms, because both answered the same rows.
 
-The interval is of the flips of the draws. A ratio has no finite interval where the difference below its line may be 0,
-as Fieller (1954) found: then one end, or both, are None. The prices are taken as certain: the interval knows nothing of
-a price that changes.
+The interval is of the flips of other draws, with weights at random for all groups and for one more that was never
+seen, as the gate has it (`evaluation.bounded`): once the arm loses all of that group, once the other does. A bootstrap
+of five rows without a difference would be sure of everything. A ratio has no finite interval where the difference below
+its line may be 0, as Fieller (1954) found: then one end, or both, are None. The prices are taken as certain: the
+interval knows nothing of a price that changes.
 """
 
 import math
@@ -47,13 +49,14 @@ def answer_worth(
     that is to count. `unit`: what a whole score is, in words.
     """
     score_rows, usd_rows = (np.asarray(pair[0], float) - np.asarray(pair[1], float) for pair in (scores, usd))
-    drawn = _draws(np.stack([score_rows, usd_rows], axis=1), groups, n_resamples, np.random.default_rng(seed))
+    both = np.stack([score_rows, usd_rows], axis=1)
+    drawn = _draws(both, groups, n_resamples, np.random.default_rng(seed))
     if drawn is None:
         return None
     scored, paid = float(score_rows.mean()), float(usd_rows.mean())
     scored = 0.0 if abs(scored) < 1e-12 else scored
-    flips = _flips(drawn)
-    low, high = (None, None) if flips is None else _ends(flips, level)
+    unseen = [draws_with_one_unseen(both, groups, lost, n_resamples, seed) for lost in (-1.0, 1.0)]
+    low, high = _ends([_flips(of_unseen) for of_unseen in unseen], level)
     flips_at, interval = _ratio(scored, paid), (low, high)
     values = _values(drawn, yours)
     return AnswerWorth(
@@ -75,14 +78,38 @@ def answer_worth(
     )
 
 
+def _sums_of_groups(rows: Floats, groups: Sequence[str]) -> Floats:
+    """Per group: the sums of score and usd, and its number of rows; (groups, 3)."""
+    _, index = np.unique(np.asarray(groups), return_inverse=True)
+    columns = (*rows.T, np.ones(len(rows)))
+    return np.stack([np.bincount(index, weights=column) for column in columns], axis=1)
+
+
+def draws_with_one_unseen(
+    rows: Floats, groups: Sequence[str], score: float, n_draws: int = N_RESAMPLES, seed: int = 0
+) -> Floats:
+    """Mean differences (score, usd) with weights at random for each group and for one that was never seen; (draws, 2).
+
+    `rows` (n, 2): score and usd, arm minus the other. The unseen group is as large as the largest, costs what the mean
+    row costs, and scores `score` in every row: -1 is the worst that can be for the arm.
+    """
+    sums = _sums_of_groups(rows, groups)
+    size = sums[:, 2].max()
+    whole = np.vstack([sums, [score * size, sums[:, 1].sum() / sums[:, 2].sum() * size, size]])
+    generator, parts = np.random.default_rng(seed), []
+    for start in range(0, n_draws, _CHUNK):
+        weights = generator.standard_exponential((min(_CHUNK, n_draws - start), len(whole)))
+        parts.append(weights @ whole)
+    totals = np.concatenate(parts)
+    means: Floats = totals[:, :2] / totals[:, 2:]
+    return means
+
+
 def _draws(rows: Floats, groups: Sequence[str], n_resamples: int, generator: np.random.Generator) -> Floats | None:
     """The mean differences (score, usd) of every draw of whole groups; (n_resamples, 2)."""
-    _, index = np.unique(np.asarray(groups), return_inverse=True)
-    m = int(index.max()) + 1 if len(index) else 0
-    if m < 2:
+    sums = _sums_of_groups(rows, groups) if len(rows) else np.empty((0, 3))
+    if (m := len(sums)) < 2:
         return None
-    columns = (*rows.T, np.ones(len(rows)))
-    sums = np.stack([np.bincount(index, weights=column) for column in columns], axis=1)  # (groups, 3)
     parts = []
     for start in range(0, n_resamples, _CHUNK):
         picked = generator.integers(0, m, (min(_CHUNK, n_resamples - start), m))
@@ -123,10 +150,15 @@ def _flips(drawn: Floats) -> Floats | None:
     return flips
 
 
-def _ends(flips: Floats, level: float) -> tuple[float | None, float | None]:
+def _ends(flips: Sequence[Floats | None], level: float) -> tuple[float | None, float | None]:
+    """The interval that holds whichever arm lost the unseen group; None for an end that is not known."""
+    known = [drawn for drawn in flips if drawn is not None]
+    if len(known) < len(flips):
+        return None, None
     tail = (1 - level) / 2
-    low, high = np.quantile(flips, tail, method="lower"), np.quantile(flips, 1 - tail, method="higher")
-    return (float(low) if math.isfinite(low) else None), (float(high) if math.isfinite(high) else None)
+    low = min(float(np.quantile(drawn, tail, method="lower")) for drawn in known)
+    high = max(float(np.quantile(drawn, 1 - tail, method="higher")) for drawn in known)
+    return (low if math.isfinite(low) else None), (high if math.isfinite(high) else None)
 
 
 def _values(drawn: Floats, yours: float | None) -> list[float]:

@@ -15,8 +15,10 @@ from stillhouse.verdict.money.assumptions import assumptions
 from stillhouse.verdict.money.break_even import ArmMoney, break_even
 from stillhouse.verdict.money.call_parts import call_parts, prompt_price
 from stillhouse.verdict.money.hosted import hosted_money
+from stillhouse.verdict.money.net_benefit import retirement
+from stillhouse.verdict.money.price_bounds import price_bound
 from stillhouse.verdict.money.training_costs import labels_usd, renewal_usd, training_s, training_usd, were_there
-from stillhouse.verdict.money.worth_of_arms import whole_score, worth_of
+from stillhouse.verdict.money.worth_of_arms import net_of, whole_score, worth_of
 
 
 def money_of(
@@ -39,6 +41,10 @@ def money_of(
     all_but_prompt = [*measured, *([hosted] if hosted else [])]
     against, per_day = arm_money(material, prompt), material.task.money.calls_per_day
     worths = [worth_of(material, judged, money, prompt) for judged, money in zip(candidates, measured, strict=True)]
+    nets = [
+        net_of(material, judged, of_arm, prompt, against, start)
+        for judged, of_arm in zip(candidates, measured, strict=True)
+    ]
     price = prompt_price(material)
     return Money(
         one_off=tuple(cost for judged in students for cost in _one_off(material, judged)),
@@ -51,12 +57,16 @@ def money_of(
         calls_per_day=per_day,
         unit=whole_score(material),
         worth=tuple(worth for worth in worths if worth is not None),
+        net=tuple(net for net in nets if net is not None),
+        bounds=tuple(bound for judged in rivals if (bound := price_bound(material, judged, prompt)) is not None),
+        retirement=retirement(against, start),
     )
 
 
 def pays_off(money: Money | None, arm: str) -> bool | None:
-    """Whether the arm is the cheaper one at some time; None: not known."""
-    return next((even.pays_off for even in (money.break_even if money else ()) if even.arm == arm), None)
+    """Whether the arm is shown to save money within the horizon; None: not known."""
+    net = next((net for net in (money.net if money else ()) if net.arm == arm), None)
+    return None if net is None else net.pays_off
 
 
 def evidence(money: Money | None, arm: str) -> MoneyEvidence:
@@ -75,6 +85,8 @@ def evidence(money: Money | None, arm: str) -> MoneyEvidence:
         worth_usd=worth.flips_at if worth else None,
         worth_low=worth.low if worth else None,
         worth_high=worth.high if worth else None,
+        net=next((net for net in money.net if net.arm == arm), None),
+        pays_below=next((bound.sentence for bound in money.bounds if bound.arm == arm), None),
     )
 
 

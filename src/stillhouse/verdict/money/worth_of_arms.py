@@ -3,13 +3,16 @@
 From the test rows that both answered.
 """
 
+from datetime import date
+
 from stillhouse.experiment.material import Material
-from stillhouse.results.money import AnswerWorth
+from stillhouse.results.money import AnswerWorth, NetBenefit
 from stillhouse.verdict.judged_arm import JudgedArm
 from stillhouse.verdict.money.answer_worth import answer_worth
 from stillhouse.verdict.money.break_even import ArmMoney
 from stillhouse.verdict.money.call_costs import prompt_factor, row_usd
 from stillhouse.verdict.money.known_sum import known_sum
+from stillhouse.verdict.money.net_benefit import net_benefit
 
 
 def worth_of(material: Material, judged: JudgedArm, money: ArmMoney, prompt: JudgedArm) -> AnswerWorth | None:
@@ -32,6 +35,28 @@ def worth_of(material: Material, judged: JudgedArm, money: ArmMoney, prompt: Jud
         [row.group or f"row {row.id}" for row in rows],
         yours=material.task.money.right_answer_usd,
         unit=whole_score(material),
+    )
+
+
+def net_of(
+    material: Material, judged: JudgedArm, money: ArmMoney, prompt: JudgedArm, against: ArmMoney, start: date
+) -> NetBenefit | None:
+    """What the arm saves and brings against the prompt over the horizon; None where a price is not known."""
+    arm_usd, prompt_usd = _usd_per_row(material, judged, prompt), _usd_per_row(material, prompt, prompt)
+    if arm_usd is None or prompt_usd is None:
+        return None
+    terms, rows = material.task.money, judged.arm.test
+    if material.metric.name == "win_rate":  # no answer is right or wrong by itself
+        terms = terms.model_copy(update={"right_answer_usd": None})
+    return net_benefit(
+        money,
+        against,
+        ([row.score for row in rows], [row.score for row in prompt.arm.test]),
+        (arm_usd, prompt_usd),
+        [row.group or f"row {row.id}" for row in rows],
+        terms,
+        level=material.task.gate.level,
+        start=start,
     )
 
 

@@ -1,0 +1,115 @@
+"""What an arm brings over the horizon, in US dollars: what it saves, and what its right answers are worth.
+
+    saving      = calls * (the other's call - the arm's call) - what is spent once - what comes back
+    net benefit = saving + calls * worth of a right answer * (difference in score)
+
+(Stinnett & Mullahy 1998.) Both have a lower bound from the rows, with one group that was never seen and is lost whole,
+as the gate has it (`answer_worth.draws_with_one_unseen`). A sum whose bound is not above zero is no reason to change an
+app.
+
+Where the number of calls a day is not known, both are of 1,000 calls, and what is spent once is left out. A saving on a
+prompt whose model is switched off ends on that day.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+
+import numpy as np
+
+from stillhouse.numbers import day as day_in_words
+from stillhouse.numbers import usd_in_sentence
+from stillhouse.results.money import NetBenefit
+from stillhouse.settings import MoneySettings
+from stillhouse.verdict.money.answer_worth import draws_with_one_unseen
+from stillhouse.verdict.money.break_even import ArmMoney
+
+CALLS_WITHOUT_VOLUME = 1000.0  # the calls that the sums are of, where nobody said how many there are
+
+
+def net_benefit(
+    arm: ArmMoney,
+    against: ArmMoney,
+    scores: tuple[Sequence[float], Sequence[float]],
+    usd: tuple[Sequence[float], Sequence[float]],
+    groups: Sequence[str],
+    terms: MoneySettings,
+    *,
+    level: float,
+    start: date,
+) -> NetBenefit | None:
+    """The arm against the other on the same rows; `scores` and `usd` hold a value per row for (arm, other).
+
+    None where what is spent once, or comes back, is not known.
+    """
+    days, calls = _horizon(terms, [arm, against], start)
+    once = 0.0 if days is None else _once(arm, days)
+    if once is None:
+        return None
+    pairs = [np.asarray(pair[0], float) - np.asarray(pair[1], float) for pair in (scores, usd)]
+    rows = np.stack(pairs, axis=1)
+    score, paid = rows.mean(axis=0)
+    drawn = draws_with_one_unseen(rows, groups, -1.0)
+    # A saving holds 0 where its two-sided interval does; the net benefit is bounded from below alone, as the gate is.
+    low, high = np.quantile(-drawn[:, 1] * calls - once, [(1 - level) / 2, (1 + level) / 2])
+    saving, worth = float(-paid * calls - once), terms.right_answer_usd
+    net = net_low = None
+    if worth is not None:
+        net = saving + float(score) * worth * calls
+        net_low = float(np.quantile((drawn[:, 0] * worth - drawn[:, 1]) * calls - once, 1 - level))
+    return NetBenefit(
+        arm=arm.name,
+        against=against.name,
+        calls=calls,
+        days=days,
+        saving_usd=saving,
+        saving_low=float(low),
+        saving_high=float(high),
+        least_usd=terms.least_saving_usd,
+        worth_usd=worth,
+        net_usd=net,
+        net_low=net_low,
+        level=level,
+        n=len(rows),
+    )
+
+
+def _horizon(terms: MoneySettings, both: Sequence[ArmMoney], start: date) -> tuple[int | None, float]:
+    """(days, calls in them); days None: nobody said how many calls there are a day."""
+    if terms.calls_per_day is None:
+        return None, CALLS_WITHOUT_VOLUME
+    ends = [(money.ends - start).days for money in both if money.ends is not None and not money.begins_again]
+    days = min([terms.horizon_days, *(left for left in ends if left > 0)])
+    return days, days * terms.calls_per_day
+
+
+def _once(arm: ArmMoney, days: int) -> float | None:
+    """What is spent once, and what comes back within the days; None: not known."""
+    again = 0 if arm.renew_days is None else (days - 1) // arm.renew_days
+    if arm.fixed_usd is None or (again and arm.renewal_usd is None):
+        return None
+    return arm.fixed_usd + again * (arm.renewal_usd or 0.0)
+
+
+def in_words(found: NetBenefit) -> str:
+    """The saving, and the net benefit where a right answer has a worth, each with its bound."""
+    over = f"over {found.days:,} days ({found.calls:,.0f} calls)" if found.days else f"over {found.calls:,.0f} calls"
+    interval = f"[{_usd(found.saving_low)}, {_usd(found.saving_high)}]"
+    words = f"{over} it saves {_usd(found.saving_usd)} {interval}"
+    if found.net_usd is not None and found.net_low is not None and found.worth_usd is not None:
+        worth = f"with {usd_in_sentence(found.worth_usd)} for a right answer"
+        words += f"; {worth} it brings {_usd(found.net_usd)}, at least {_usd(found.net_low)} at {found.level:.0%}"
+    return words
+
+
+def retirement(money: ArmMoney, start: date) -> str | None:
+    """That the arm's model is switched off, and when; None where no day is known."""
+    if money.ends is None or money.begins_again:
+        return None
+    left = (money.ends - start).days
+    if left <= 0:
+        return f"the model of {money.name} was switched off on {day_in_words(money.ends)}"
+    return f"the model of {money.name} is switched off on {day_in_words(money.ends)}, in {left:,} days"
+
+
+def _usd(amount: float) -> str:
+    return f"-{usd_in_sentence(-amount)}" if amount < 0 else usd_in_sentence(amount)
