@@ -103,10 +103,12 @@ def _interval(ends: tuple[float | None, float | None] | None, form: str) -> str:
 
 def _crossover(found: Advantage) -> str:
     one = found.crossover
+    if one.n_star is None and one.censored is None:
+        return "a curve falls beyond noise" if "falls" in one.sentence else "no single size"
     at = {
         "<=": "never behind",
         ">": f"beyond {found.curves[1].sizes[-1]:,}",
-        None: f"{one.n_star:,.0f}" if one.n_star is not None else "none",
+        None: f"{one.n_star:,.0f}",
     }[one.censored]
     ends = (one.low and f"{one.low:,.0f}") or "smallest", (one.high and f"{one.high:,.0f}") or "beyond"
     return f"{one.leader}: {at} [{', '.join(ends)}]"

@@ -16,7 +16,10 @@ ROOMS = [
     *(SRC / "advice").glob("*.py"),
     SRC / "student" / "calibration.py",
     *(SRC / "verdict" / f"{name}.py" for name in ("rules", "evidence")),
-    *(SRC / "verdict" / "money" / f"{name}.py" for name in ("answer_worth", "break_even", "machine", "net_benefit", "price_bounds")),
+    *(
+        SRC / "verdict" / "money" / f"{name}.py"
+        for name in ("answer_worth", "break_even", "machine", "net_benefit", "price_bounds")
+    ),
 ]
 NAMES, TEST = re.compile(r"`(\w+\.\w+)`"), re.compile(r"`([\w/]+\.py)::(\w+)`")
 MUTANT = re.compile(r"`([a-z0-9-]+)`")

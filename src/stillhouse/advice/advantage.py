@@ -16,6 +16,7 @@ import numpy as np
 
 from stillhouse.advice.crossover import Crossover, CurveRead, find_crossover
 from stillhouse.advice.curves import N_RESAMPLES, ArmScores, RunScores, finite, order_interval, resampled, size_interval
+from stillhouse.advice.falls import fall_in_words
 from stillhouse.advice.lescao2021 import accumulated, reproduce
 from stillhouse.advice.monotone import Floats, isotonic, mean_log2_size, mean_size, size_at
 from stillhouse.errors import UserError
@@ -136,12 +137,18 @@ def _ours(
     _refuse_empty(better, worse, low, high)
     sizes, notes = (better.sizes, worse.sizes), _missing([better, worse])
     drawn = interval = None
+    falls: list[str] = []
     ratio = Ranged(float(2 ** _log2_distance(sizes, curves, window)))
     fewest = {arm.name: min(arm.by_run().counts) for arm in arms}
     if few := [f"{name} has {n} at a size" for name, n in fewest.items() if n < MIN_RUNS]:
         notes.append(f"no interval: it takes at least {MIN_RUNS} runs at every size, and {' and '.join(few)}")
     else:
-        drawn = [isotonic(means, arm.by_run().counts) for arm, means in zip(arms, resampled(arms, seed), strict=True)]
+        as_measured = resampled(arms, seed)
+        drawn = [isotonic(means, arm.by_run().counts) for arm, means in zip(arms, as_measured, strict=True)]
+        read_off = list(zip(arms, as_measured, strict=True))[:2]
+        noticed = (fall_in_words(arm.name, arm.sizes, arm.by_run().means(), of, level) for arm, of in read_off)
+        falls = [fall for fall in noticed if fall is not None]
+        notes += [f"{fall}; the fitted curve hides that, and so does every number read off it" for fall in falls]
         windows = _window([drawn[number] for number in within], full_range)
         usable = windows[1] - windows[0] > FLAT * max(1.0, abs(high))
         if (lost := int((~usable).sum())) > N_RESAMPLES * (1 - level) / 2:
@@ -157,18 +164,24 @@ def _ours(
             "so the distance is understated"
         )
     read = _curves_read([better, worse], curves[:2], drawn, level)
+    distance = float(_distance(sizes, curves, window))
+    if ratio.value is not None and distance * (ratio.value - 1) < 0:
+        notes.append(
+            f"rows and ratio disagree ({distance:+,.0f} rows, a ratio of {ratio.value:.3g}): which arm needs fewer rows "
+            "depends on the score; the mean of rows weighs large sizes most, the ratio weighs all alike"
+        )
     return Advantage(
         protocol="ours",
         better=better.name,
         worse=worse.name,
-        advantage=float(_distance(sizes, curves, window)),
+        advantage=distance,
         spread=None,
         interval=interval,
         level=level,
         ratio=ratio,
         window=(low, high),
         full_range=full_range,
-        crossover=find_crossover(*read, None if drawn is None else (drawn[0], drawn[1]), level, log=True),
+        crossover=find_crossover(*read, None if drawn is None else (drawn[0], drawn[1]), level, log=True, falls=falls),
         at=_at_score((low + high) / 2 if at is None else at, sizes, curves, drawn, level),
         curves=read,
         notes=tuple(notes),

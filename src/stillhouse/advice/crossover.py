@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stillhouse.advice.curves import finite, size_interval
+from stillhouse.advice.falls import sign_changes
 from stillhouse.advice.monotone import Floats, caught_up, crossings, isotonic, lead
 from stillhouse.results.learning_curves import Censored
 
@@ -54,11 +55,18 @@ class Crossover:
 
 
 def find_crossover(
-    better: CurveRead, worse: CurveRead, drawn: tuple[Floats, Floats] | None, level: float, *, log: bool
+    better: CurveRead,
+    worse: CurveRead,
+    drawn: tuple[Floats, Floats] | None,
+    level: float,
+    *,
+    log: bool,
+    falls: Sequence[str] = (),
 ) -> Crossover:
     """`drawn`: the two curves' resamples (resamples, sizes).
 
-    Where it is None the fitted curves alone decide, and there is no interval.
+    Where it is None the fitted curves alone decide, and there is no interval. `falls`: what is said of curves that fall
+    beyond noise; where there is one, no size is given.
     """
     grid, ahead = lead(worse.sizes, worse.fitted, better.sizes, better.fitted, log=log)
     if not grid.size:
@@ -66,8 +74,10 @@ def find_crossover(
         return _none(worse, (), f"where the curves cross is unknown: {nothing_shared}")
     ahead = np.where(np.abs(ahead) < TIE, 0.0, ahead)
     sizes = tuple(crossings(grid, ahead, log=log))
+    if falls:
+        return _none(worse, sizes, f"{'; '.join(falls)}: no single size is the crossover")
     leads = None if drawn is None else lead(worse.sizes, drawn[1], better.sizes, drawn[0], log=log)[1]
-    changes = len(sizes) if leads is None else _changes(_beyond_noise(leads, level))
+    changes = len(sizes) if leads is None else sign_changes(leads, level)
     if changes > 1:
         noise = "" if leads is None else f" ({changes} times beyond the noise of the runs)"
         times = "once" if len(sizes) == 1 else f"{len(sizes)} times"
@@ -101,17 +111,6 @@ def find_crossover(
         crossings=sizes,
         sentence=sentence,
     )
-
-
-def _beyond_noise(leads: Floats, level: float) -> Floats:
-    """(grid,): the sign of the lead at each size where its interval excludes zero, else 0."""
-    low, high = np.quantile(leads, [(1 - level) / 2, 1 - (1 - level) / 2], axis=0)
-    return np.where(low > TIE, 1.0, np.where(high < -TIE, -1.0, 0.0))
-
-
-def _changes(signs: Floats) -> int:
-    decided = signs[signs != 0]
-    return int((decided[1:] != decided[:-1]).sum())
 
 
 def _none(worse: CurveRead, sizes: tuple[float, ...], sentence: str) -> Crossover:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stillhouse.advice.falls import fall_in_words, sign_changes
 from stillhouse.advice.monotone import Floats, isotonic, size_at
 from stillhouse.records import Example
 from stillhouse.results.arms import PROMPT
@@ -157,17 +158,24 @@ def crossing(
     """The size at which the students meet the prompt, `prompt` (rows,) being its scores on the same rows.
 
     There is no interval with one seed or too few rows, nor where students and prompt score alike on every row with
-    every seed: then no draw can tell them apart.
+    every seed: then no draw can tell them apart. And no size where the curve falls, or crosses the prompt a second
+    time, beyond the noise of its runs: then a note says so.
     """
     _, n_seeds, n_rows = measured.scores.shape
     n_star = float(size_at(measured.sizes, isotonic(measured.scores.mean(axis=(1, 2))), prompt.mean()))
-    low = high = None
+    low = high = note = None
     if _has_interval(measured) and (measured.scores != prompt).any():
         of_prompt = RowScores((0,), prompt[None, None, :], measured.groups, prompt_name)
         curves, line = resampled([measured, of_prompt], seed)
         sizes = size_at(measured.sizes, isotonic(curves), line[:, 0])
         low, high = size_interval(sizes, level, measured.sizes[0], measured.sizes[-1])
+        means = measured.scores.mean(axis=(1, 2))
+        note = fall_in_words(measured.name, measured.sizes, means, curves, level)
+        if note is None and (n := sign_changes(curves - line, level)) > 1:
+            note = f"{measured.name} crosses the {prompt_name} {n} times beyond the noise of its runs"
     censored: Censored | None = "<=" if n_star == -math.inf else ">" if n_star == math.inf else None
+    if note is not None:
+        n_star, low, high, censored = math.nan, None, None, None
     return PromptCrossing(
         curve=measured.name,
         prompt=prompt_name,
@@ -178,6 +186,7 @@ def crossing(
         level=level,
         n_seeds=n_seeds,
         n_rows=n_rows,
+        note=note,
     )
 
 

@@ -33,6 +33,9 @@ def crossover_lines(curves: "LearningCurves | None") -> list[str]:
     lines = []
     for crossover in curves.crossovers if curves is not None else ():
         assert curves is not None
+        if crossover.note is not None:
+            lines.append(f"{crossover.note}, so no number of labels meets the {crossover.prompt} for good")
+            continue
         points = next(curve.points for curve in curves.curves if curve.name == crossover.curve)
         at = {
             "<=": f"at or below {points[0].n:,}",

@@ -55,6 +55,10 @@ def curves(
         emit_json({**asdict(done.advantage), "plot": str(plot) if plot else None})
         return
     out.print(advantage_text(done.picture, "mean" if protocol == "ours" else "best so far"))
+    if protocol == "ours":
+        out.print(
+            "the lines are fits that never fall; the numbers are means of the runs, with the fit's band", markup=False
+        )
     for line in sentences(done.advantage):
         out.print(line, markup=False)
     if plot is not None:

@@ -20,6 +20,7 @@ from stillhouse.report.advantage import AdvantagePicture, DrawnCurve, advantage_
 from stillhouse.report.html import standalone
 from stillhouse.runs import write_atomic
 
+_ROUNDING = 1e-9
 STEPS = 80  # points along a drawn line: every few pixels, and every column of the terminal's plot
 
 
@@ -90,12 +91,20 @@ def _ends(read: CurveRead) -> tuple[int, int]:
 
 
 def _drawn(read: CurveRead, arm: RunScores, log: bool) -> DrawnCurve:
-    bands = read.band or [(None, None)] * len(read.sizes)
+    """What is shown at a size is what was measured there.
+
+    Where the fit says something else, the band is left out: it is the fit's. Under lescao2021 it is the best so far.
+    """
     steps = np.geomspace(*_ends(read), STEPS)
+    shown = arm.means().tolist() if log else list(read.fitted)
+    bands = [
+        ends if abs(mean - fit) < _ROUNDING else (None, None)
+        for mean, fit, ends in zip(shown, read.fitted, read.band or [(None, None)] * len(shown), strict=True)
+    ]
     return DrawnCurve(
         read.name,
         tuple((n, score) for n in arm.sizes for score in arm.runs[n].values() if n > 0),
-        tuple((n, score, *ends) for n, score, ends in zip(read.sizes, read.fitted, bands, strict=True) if n > 0),
+        tuple((n, score, *ends) for n, score, ends in zip(read.sizes, shown, bands, strict=True) if n > 0),
         tuple(zip(steps.tolist(), score_at(read.sizes, read.fitted, steps, log=log).tolist(), strict=True)),
     )
 

@@ -25,14 +25,14 @@ _GLYPHS = ("●", "○")
 
 @dataclass(frozen=True)
 class DrawnCurve:
-    """One arm. `runs`: (n, score) of each; `path`: the line, finely.
+    """One arm. `runs`: (n, score) of each; `path`: the line, finely: a fit that never falls.
 
-    `fitted`: (n, score, low, high) at each size, `low` and `high` None where there is no band.
+    `measured`: (n, score, low, high) at each size, `low` and `high` None where there is no band.
     """
 
     name: str
     runs: tuple[tuple[int, float], ...]
-    fitted: tuple[tuple[int, float, float | None, float | None], ...]
+    measured: tuple[tuple[int, float, float | None, float | None], ...]
     path: tuple[tuple[float, float], ...]
 
 
@@ -58,8 +58,10 @@ def advantage_plot(picture: AdvantagePicture, width: int = 700, name: str = "adv
     The advantage is the mean width of that area. `name` tells drawings on one page apart.
     """
     values = [score for curve in picture.curves for _, score in curve.runs]
-    values += [value for curve in picture.curves for point in curve.fitted for value in point[1:] if value is not None]
-    sizes = sorted({n for curve in picture.curves for n, *_ in curve.fitted})
+    values += [
+        value for curve in picture.curves for point in curve.measured for value in point[1:] if value is not None
+    ]
+    sizes = sorted({n for curve in picture.curves for n, *_ in curve.measured})
     room = svg.end_label_width((curve.name for curve in picture.curves), width)
     bottom = round(min(400, 0.66 * width + 40)) - _FOOT
     x = Scale(sizes[0], sizes[-1] if len(sizes) > 1 else 2 * sizes[0], _LEFT + 8, width - room - 18, log=True)
@@ -90,19 +92,19 @@ def _in_words(picture: AdvantagePicture) -> str:
     low, high = picture.window
     sentences = []
     for curve in picture.curves:
-        points = [f"{_plain(score)} at {numbers.count(n)} rows" for n, score, *_ in curve.fitted]
+        points = [f"{_plain(score)} at {numbers.count(n)} rows" for n, score, *_ in curve.measured]
         sentences.append(f"{curve.name}: {'; '.join(points)}.")
     return " ".join([*sentences, f"Window: scores from {_plain(low)} to {_plain(high)}."])
 
 
 def _drawn(curve: DrawnCurve, frame: Frame, colour: str) -> Markup:
     x, y = frame.x, frame.y
-    banded = [(n, low, high) for n, _, low, high in curve.fitted if low is not None and high is not None]
+    banded = [(n, low, high) for n, _, low, high in curve.measured if low is not None and high is not None]
     band = [(x(n), y(high)) for n, _, high in banded] + [(x(n), y(low)) for n, low, _ in reversed(banded)]
     parts = [svg.polygon(band, f"band {colour}")] if len(banded) > 1 else []
     parts += [svg.dot(x(n), y(score), f"seed {colour}", radius=1.8) for n, score in curve.runs]
     parts.append(svg.polyline([(x(n), y(score)) for n, score in curve.path], f"line {colour}"))
-    for n, score, *_ in curve.fitted:
+    for n, score, *_ in curve.measured:
         tip = f"{curve.name}, {numbers.count(n)} training rows: {_plain(score)}"
         parts.append(svg.dot(x(n), y(score), f"point {colour}", tip))
     return Markup("").join(parts)
@@ -139,14 +141,14 @@ def advantage_text(picture: AdvantagePicture, what: str) -> RenderableType:
     table.add_column("training rows", justify="right")
     for curve, glyph in zip(picture.curves, _GLYPHS, strict=True):
         table.add_column(Text(f"{glyph} {curve.name}, {what}"), justify="right")
-    columns = [{n: _cell(curve, n) for n, *_ in curve.fitted} for curve in picture.curves]
+    columns = [{n: _cell(curve, n) for n, *_ in curve.measured} for curve in picture.curves]
     for n in sorted({*columns[0], *columns[1]}):
         table.add_row(numbers.count(n), *(column.get(n, "–") for column in columns))
     return Group(Text(text_plot([curve.path for curve in picture.curves])), table)
 
 
 def _cell(curve: DrawnCurve, n: int) -> str:
-    score, low, high = next(point[1:] for point in curve.fitted if point[0] == n)
+    score, low, high = next(point[1:] for point in curve.measured if point[0] == n)
     band = "" if low is None or high is None else f" [{low:.3g}, {high:.3g}]"
     runs = sum(size == n for size, _ in curve.runs)
     return f"{score:.3f}{band} ({runs} {'run' if runs == 1 else 'runs'})"

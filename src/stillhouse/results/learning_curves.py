@@ -54,8 +54,9 @@ class LevelLine:
 class PromptCrossing:
     """The training size at which `curve` meets `prompt`.
 
-    `n_star` None with "<=": at or below the smallest size tried; with ">": beyond the largest. `low` None: the interval
-    reaches below the smallest size; `high` None: beyond the largest.
+    `n_star` None with "<=": at or below the smallest size tried; with ">": beyond the largest; with a `note`: there is
+    no single size, and it says why. `low` None: the interval reaches below the smallest size; `high` None: beyond the
+    largest.
     """
 
     curve: str
@@ -67,6 +68,7 @@ class PromptCrossing:
     level: float
     n_seeds: int
     n_rows: int
+    note: str | None = None
 
 
 @record
