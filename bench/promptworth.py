@@ -108,7 +108,7 @@ def _crossover(found: Advantage) -> str:
     at = {
         "<=": "never behind",
         ">": f"beyond {found.curves[1].sizes[-1]:,}",
-        None: f"{one.n_star:,.0f}",
+        None: f"{one.n_star or 0:,.0f}",
     }[one.censored]
     ends = (one.low and f"{one.low:,.0f}") or "smallest", (one.high and f"{one.high:,.0f}") or "beyond"
     return f"{one.leader}: {at} [{', '.join(ends)}]"
