@@ -61,7 +61,7 @@ async def test_equal_questions_are_computed_once(start):
     [
         (
             "/decisions",
-            {"input": "x" * 3_850_000, "questions": [{"type": "choice", "choices": LABELS}] * 400},
+            {"input": "x" * 950_000, "questions": [{"type": "choice", "choices": LABELS}] * 400},
             "reads at most 100,000",
         ),
         (
@@ -72,8 +72,8 @@ async def test_equal_questions_are_computed_once(start):
             },
             "are read for one request",
         ),
-        ("/chat/completions", {"messages": [{"role": "user", "content": "a " * 1_900_000}]}, "reads at most"),
-        ("/chat/completions", {"messages": [{"role": "user", "content": '{"a": [' + "a" * 1_900_000}]}, "characters"),
+        ("/chat/completions", {"messages": [{"role": "user", "content": "a " * 450_000}]}, "reads at most"),
+        ("/chat/completions", {"messages": [{"role": "user", "content": '{"a": [' + "a" * 900_000}]}, "characters"),
         ("/chat/completions", {"messages": [{"role": "user", "content": "x"}] * 5000}, "than the 2,048 that are taken"),
         (
             "/chat/completions",
@@ -108,16 +108,98 @@ async def test_a_request_that_costs_too_much_is_refused_before_any_work(start, p
 @pytest.mark.parametrize(
     "body",
     [
-        b'{"model": "counts", "messages": [' + b"{}," * 1_000_000 + b"{}]}",
-        b"{" + b",".join(b'"p%d":1' % i for i in range(200_000)) + b"}",
-        b'{"stop": [' + b"1," * 1_000_000 + b"1]}",
+        b'{"model": "counts", "messages": [' + b"{}," * 300_000 + b"{}]}",
+        b"{" + b",".join(b'"p%d":1' % i for i in range(80_000)) + b"}",
+        b'{"stop": [' + b"1," * 400_000 + b"1]}",
     ],
 )
-async def test_a_million_values_are_refused_before_they_become_objects(start, monkeypatch, body):
+async def test_many_values_are_refused_before_they_become_objects(start, monkeypatch, body):
     monkeypatch.setattr(app, "_json", lambda raw: pytest.fail("it was taken apart"))
     async with start({"counts": Counts()}) as url:
         status, reply = await post(url, "/chat/completions", body)
         assert status == 413 and "brackets, colons and commas" in reply["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (
+            "/decisions",
+            {"input": "x" * 3_850_000, "questions": [{"type": "choice", "choices": LABELS}] * 400},
+        ),
+        ("/chat/completions", {"messages": [{"role": "user", "content": "a " * 1_900_000}]}),
+        ("/chat/completions", {"messages": [{}] * 1_000_000}),
+    ],
+)
+async def test_more_bytes_than_a_student_can_use_are_refused_unread(start, monkeypatch, path, body):
+    monkeypatch.setattr(app, "check_parts", lambda *_: pytest.fail("it was read"))
+    async with start({"counts": Counts()}) as url:
+        status, reply = await post(url, path, {"model": "counts", **body})
+        assert status == 413 and "over 1,048,576 bytes; send a shorter input" in reply["error"]["message"]
+
+
+async def test_a_prompted_model_reads_longer_bodies_than_a_student(start):
+    class Prompted:
+        name = "prompted"
+
+        async def predict(self, inputs):
+            return [Prediction(str(len(row.text))) for row in inputs]
+
+    async with start({"prompted": Prompted()}) as url:
+        body = {"model": "prompted", "messages": [{"role": "user", "content": "x" * 3_000_000}]}
+        status, reply = await post(url, "/chat/completions", body)
+        assert (status, reply["choices"][0]["message"]["content"]) == (200, "3000000")
+
+
+async def test_no_more_large_bodies_are_held_than_fit_and_small_ones_pass(start, monkeypatch):
+    monkeypatch.setattr(app, "LARGE_AT_ONCE", 1)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow():
+        yield b'{"model": "counts", "messages": [{"role": "assistant", "content": "' + b"x" * 300_000
+        begun.set()
+        await go_on.wait()
+        yield b'"}, {"role": "user", "content": "x"}]}'
+
+    async def in_pieces():  # a small body of unknown length
+        yield json.dumps(small).encode()
+
+    small = {"model": "counts", "messages": [{"role": "user", "content": "x"}]}
+    large = {"model": "counts", "messages": [{"role": "system", "content": "x" * 300_000}, *small["messages"]]}
+    headers = {"Content-Type": "application/json"}
+    async with start({"counts": Counts()}) as url, aiohttp.ClientSession(headers=headers) as session:
+        held = asyncio.ensure_future(session.post(url + "/chat/completions", data=slow()))
+        await begun.wait()
+        for _ in range(20):  # until the server has read the first piece
+            await asyncio.sleep(0.01)
+        assert (await post(url, "/chat/completions", large))[0] == 429
+        assert (await post(url, "/chat/completions", small))[0] == 200
+        async with session.post(url + "/chat/completions", data=in_pieces()) as response:
+            assert response.status == 200
+        assert not held.done()
+        go_on.set()
+        assert (await held).status == 200
+        assert (await post(url, "/chat/completions", large))[0] == 200
+
+
+@pytest.mark.parametrize("rest", [b"5\r\nhello\r\n", b"ZZ\r\n", b"5\r\nhelloXX"])
+async def test_a_body_that_breaks_off_is_no_failure_of_the_server(start, caplog, rest):
+    """The second and third are no chunks; of the first the client goes away."""
+    async with start({"counts": Counts()}) as url:
+        port = int(url.rsplit(":", 1)[1].split("/")[0])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        writer.write(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(rest)
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+        assert b" 500 " not in answer
+        body = {"model": "counts", "messages": [{"role": "user", "content": "x"}]}
+        assert (await post(url, "/chat/completions", body))[0] == 200
+    assert "Traceback" not in caplog.text and "broke" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,13 @@ from typing import Any
 
 from stillhouse.llm.prompted import CHOICES, input_of
 from stillhouse.records import Example
-from stillhouse.serving.bounds import MOST_CHOICE_CHARACTERS, check_choices, check_input, check_pairs
+from stillhouse.serving.bounds import (
+    MOST_CHOICE_CHARACTERS,
+    characters_read,
+    check_choices,
+    check_input,
+    check_pairs,
+)
 from stillhouse.serving.errors import ApiError
 from stillhouse.serving.lanes import Lane
 from stillhouse.serving.wire import ChatBody
@@ -54,8 +60,8 @@ def example_of(lane: Lane, row_id: str, content: str | Mapping[str, Any], choice
     except RecursionError:
         raise ApiError(400, "the input is nested too deeply; send it flatter", param="input") from None
     check_input(lane.name, whole, lane.most_characters)
-    if lane.needs_choices:
-        check_pairs(lane.name, whole, choices or ())
+    if lane.reads_pairs:
+        check_pairs(lane.name, len(choices or ()), characters_read(row, in_pairs=True))
     for text in (whole, *(choices or ())):
         try:
             text.encode()
