@@ -12,6 +12,7 @@ only requests to a loopback name are answered. Questions and answers are not log
 
 import asyncio
 import contextlib
+import gc
 import hmac
 import ipaddress
 import json
@@ -143,6 +144,9 @@ async def serve(
     switch_interval_s = sys.getswitchinterval()
     # A student's work in a thread keeps the event loop waiting so long whenever it comes back from the network.
     sys.setswitchinterval(SWITCH_S)
+    # What is loaded stays. Looking through it for garbage, as a body of many values starts it, holds all threads up:
+    # 125 ms with a linear student, 9 without it.
+    gc.freeze()
     try:
         bound_port = await connections.listen(host, port, remedy="choose another --port or --host")
         if heard:
@@ -158,6 +162,7 @@ async def serve(
                 loop.remove_signal_handler(number)
         await connections.stop(DRAIN_S)
         sys.setswitchinterval(switch_interval_s)
+        gc.unfreeze()
 
 
 def _has_key(request: web.Request, key: str) -> bool:
