@@ -199,7 +199,7 @@ def test_batches_for_prediction_hold_every_row_once_within_the_budget():
     rows = [
         TokenisedRow(({"input_ids": [1] * (1 + i % 300)},) * (1 + i % 3), (0,) * (1 + i % 3), False) for i in range(200)
     ]
-    batches = list(_by_length(rows))
+    batches = list(_by_length(rows, TOKENS_AT_ONCE))
     assert sorted(i for batch in batches for i in batch) == list(range(200))
     assert all(
         sum(len(rows[i].sequences) for i in batch) * max(rows[i].width for i in batch) <= TOKENS_AT_ONCE
