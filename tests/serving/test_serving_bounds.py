@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 import tracemalloc
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -71,6 +72,16 @@ async def test_equal_questions_are_computed_once(start):
                 "questions": [{"type": "choice", "choices": [{"value": "a"}, {"value": str(i)}]} for i in range(400)],
             },
             "are read for one request",
+        ),
+        (
+            "/decisions",
+            {
+                "input": "x",
+                "questions": [
+                    {"type": "choice", "choices": [{"value": f"{i} {j}"} for j in range(255)]} for i in range(20)
+                ],
+            },
+            "once per choice: 4,335 times",
         ),
         ("/chat/completions", {"messages": [{"role": "user", "content": "a " * 450_000}]}, "reads at most"),
         ("/chat/completions", {"messages": [{"role": "user", "content": '{"a": [' + "a" * 900_000}]}, "characters"),
@@ -257,6 +268,66 @@ async def test_a_short_row_is_answered_while_a_long_one_is_in_work():
     assert not long.done()
     go_on.set()
     assert await long == 50_000
+
+
+async def test_a_short_row_passes_the_many_rows_of_another_request():
+    go_on, begun, together = asyncio.Event(), asyncio.Event(), []
+
+    class Slow(Counts):
+        async def predict(self, inputs):
+            if inputs[0].id.startswith("many"):
+                together.append(len(inputs))
+                begun.set()
+                await go_on.wait()
+            return await super().predict(inputs)
+
+    lane = Lane("slow", Slow(labels=None), most_waiting=900, most_per_batch=32, wait_s=0)
+    rows = [Example(f"many-{i}", "x" * 20, choices=("a", str(i))) for i in range(400)]
+    many = asyncio.ensure_future(lane.answer_all(rows))
+    await begun.wait()
+    short = await asyncio.wait_for(lane.answer(Example("short", "x", choices=("a", "b"))), 20)
+    assert short.text == "a" and together == [32] and not many.done()
+    go_on.set()
+    assert len(await many) == 400
+
+
+async def test_a_row_that_is_read_once_per_choice_is_as_long_as_that():
+    go_on, begun = asyncio.Event(), asyncio.Event()
+
+    class Slow(Counts):
+        async def predict(self, inputs):
+            if inputs[0].id == "many":
+                begun.set()
+                await go_on.wait()
+            return await super().predict(inputs)
+
+    lane = Lane("slow", Slow(labels=None), most_waiting=9, most_per_batch=32, wait_s=0)
+    many = asyncio.ensure_future(lane.answer(Example("many", "x" * 50, choices=tuple(map(str, range(200))))))
+    await begun.wait()
+    short = await asyncio.wait_for(lane.answer(Example("short", "x", choices=("a", "b"))), 20)
+    assert short.text == "a" and not many.done()
+    go_on.set()
+    await many
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+async def test_an_answer_to_an_input_that_was_cut_says_so(start, is_cut):
+    class Cuts(Counts):
+        async def predict(self, inputs):
+            return [replace(one, is_input_cut=is_cut) for one in await super().predict(inputs)]
+
+    chat = {"model": "cuts", "messages": [{"role": "user", "content": "x"}]}
+    asked = {"model": "cuts", "input": "x", "questions": [{"type": "choice", "choices": LABELS}]}
+    async with start({"cuts": Cuts()}) as url, aiohttp.ClientSession() as session:
+        for path, body in (
+            ("/chat/completions", chat),
+            ("/chat/completions", chat | {"stream": True}),
+            ("/decisions", asked),
+        ):
+            async with session.post(url + path, json=body) as response:
+                assert response.headers.get("Stillhouse-Input-Cut") == ("true" if is_cut else None)
+                if body is chat:
+                    assert (await response.json())["stillhouse"]["input_cut"] is is_cut
 
 
 async def test_a_batch_holds_no_more_characters_than_its_most():
