@@ -27,9 +27,12 @@ MOST_PARTS = 200_000  # values of one body, and signs in its texts that could be
 MOST_PARTS_OF_STUDENTS = 100_000  # where students alone are served
 
 
-def check_input(model: str, text: str, most: int | None) -> None:
-    """Raises ApiError (413) for an input of more characters than this model is given."""
-    if most is not None and len(text) > most:
+def check_input(model: str, text: str, most: int | None, beside: int = 0) -> None:
+    """Raises ApiError (413) for an input of more characters than this model is given.
+
+    `beside`: so many more may be in the text that are not the input's.
+    """
+    if most is not None and len(text) > most + beside:
         message = f"the input has {len(text):,} characters and {model} reads at most {most:,}; send a shorter input"
         raise ApiError(413, message, code="input_too_long")
 

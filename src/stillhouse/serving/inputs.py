@@ -41,7 +41,7 @@ def chat_example(lane: Lane, body: ChatBody, row_id: str) -> Example:
     if content is None or not content.strip():
         raise ApiError(400, "the last message is empty; put the model's input there", param="messages")
     # The choices below an input count as choices: an input at its own limit may have them.
-    check_input(lane.name, content, lane.most_characters and lane.most_characters + MOST_CHOICE_CHARACTERS)
+    check_input(lane.name, content, lane.most_characters, beside=MOST_CHOICE_CHARACTERS)
     in_body = None if body.choices is None else checked_choices(lane, body.choices, "choices")
     text, in_message = _split_choices(lane, content)
     return example_of(lane, row_id, text, in_body or in_message)
