@@ -1,5 +1,6 @@
 """GET /openapi.json: what the server takes and gives, made from the models that read its requests."""
 
+import functools
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -26,6 +27,7 @@ _NOTES = {
 _OBJECT, _TRUE = {"type": "object"}, {"type": "string", "enum": ["true"]}
 
 
+@functools.cache  # as it takes three times what a small request takes
 def description(*, needs_key: bool) -> Json:
     """The OpenAPI document."""
     _, bodies = models_json_schema(
