@@ -156,7 +156,7 @@ def main() -> dict[str, Any]:
             found: dict[str, Any] = {"seconds_each": SECONDS, "hostile_clients": ATTACKERS, "beside": {}}
             for name, request in hostile().items():
                 found["beside"][name] = asyncio.run(beside(url, request)) | {"peak_mib_so_far": peak_mib(server.pid)}
-            found["peak_mib"] = peak_mib(server.pid)
+            found |= {"peak_mib": peak_mib(server.pid), "load average": os.getloadavg()[0], "cores": os.cpu_count()}
             server.send_signal(signal.SIGTERM)
             server.wait(40)
         finally:

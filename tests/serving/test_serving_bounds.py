@@ -310,6 +310,31 @@ async def test_a_row_that_is_read_once_per_choice_is_as_long_as_that():
     await many
 
 
+async def test_long_work_of_many_models_takes_no_thread_from_another(start):
+    go_on = threading.Event()
+
+    class InThread(Counts):
+        def __init__(self, waits):
+            super().__init__()
+            self.waits = waits
+
+        async def predict(self, inputs):
+            await asyncio.to_thread(go_on.wait if self.waits else int)
+            return await super().predict(inputs)
+
+    models = {f"long-{i}": InThread(True) for i in range(40)} | {"short": InThread(False)}
+    async with start(models) as url:
+        body = {"messages": [{"role": "user", "content": "x"}]}
+        long = [asyncio.ensure_future(post(url, "/chat/completions", body | {"model": f"long-{i}"})) for i in range(40)]
+        try:
+            await asyncio.sleep(0.3)  # until all of them are in work
+            short = await asyncio.wait_for(post(url, "/chat/completions", body | {"model": "short"}), 20)
+            assert short[0] == 200 and not any(one.done() for one in long)
+        finally:
+            go_on.set()
+        assert {status for status, _ in await asyncio.gather(*long)} == {200}
+
+
 @pytest.mark.parametrize("is_cut", [True, False])
 async def test_an_answer_to_an_input_that_was_cut_says_so(start, is_cut):
     class Cuts(Counts):

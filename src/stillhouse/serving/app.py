@@ -23,6 +23,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
@@ -62,6 +63,7 @@ SERVED = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /he
 BODY_S = 30.0  # for a body to arrive in
 LARGE_BODY = 256 * 2**10  # bytes; one that is larger is read beside few others and taken apart off the event loop
 LARGE_AT_ONCE = 32  # so many large bodies are held in memory; the next is refused
+THREADS_BESIDE = 8  # beside those of the models' calls: for bodies, the store and names of hosts
 SWITCH_S = 0.001  # how long Python lets one thread run before another gets its turn
 INPUT_CUT = "Stillhouse-Input-Cut"  # the header of an answer to an input that the student read a part of
 UNSTORED = "Stillhouse-Unstored"  # the header of an answer that was paid for and that the store could not keep
@@ -141,6 +143,8 @@ async def serve(
     connections = Connections(app)
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     heard = threading.current_thread() is threading.main_thread()  # Python delivers signals to the main thread only
+    # Each model has a call of short rows and one of long rows in work; none of them may take another's thread.
+    loop.set_default_executor(ThreadPoolExecutor(2 * len(models) + THREADS_BESIDE, thread_name_prefix="serve"))
     switch_interval_s = sys.getswitchinterval()
     # A student's work in a thread keeps the event loop waiting so long whenever it comes back from the network.
     sys.setswitchinterval(SWITCH_S)
