@@ -9,19 +9,19 @@ from collections.abc import Sequence
 from stillhouse.records import Example
 from stillhouse.serving.errors import ApiError
 
-MOST_BYTES = 4 * 2**20  # of a request's body, where a prompted model is served: its endpoint says what it reads
-# Of a body, where students alone are served. The longest input and its choices are 720 kB where every character is
+MOST_BYTES = 4 * 2**20  # bytes of a body, where a prompted model is served: its endpoint says what it reads
+# Bytes of a body, where students alone are served. The longest input and its choices are 720 kB where every character is
 # escaped as six, and the messages before them are not read.
 MOST_BYTES_OF_STUDENTS = 2**20
-MOST_CHARACTERS = 100_000  # of a row that a student reads: 15 times what the longest encoder reads
-MOST_CHARACTERS_ASKED = 400_000  # of all the different rows of one request
-MOST_CHARACTERS_WAITING = 8_000_000  # of all the rows that one model has under way
+MOST_CHARACTERS = 100_000  # characters of a row that a student reads: 15 times what the longest encoder reads
+MOST_CHARACTERS_ASKED = 400_000  # characters of all the different rows of one request
+MOST_CHARACTERS_WAITING = 8_000_000  # characters of all the rows that one model has under way
 MOST_CHARACTERS_PER_BATCH = 100_000
-# Of all rows of one request, where a student scores (input, choice) pairs: it reads the input once per choice.
+# Characters of one request where a student scores (input, choice) pairs: it reads the input once per choice.
 MOST_CHARACTERS_OF_PAIRS = 1_000_000
 MOST_PAIRS = 4096
-MOST_CHOICES = 255  # of a row, as the API itself has it for decisions
-MOST_CHOICE_CHARACTERS = 20_000  # of all choices of a row
+MOST_CHOICES = 255  # choices of a row, as the API itself has it for decisions
+MOST_CHOICE_CHARACTERS = 20_000  # characters of all choices of a row
 MOST_MESSAGES = 2048
 MOST_PARTS = 200_000  # values of one body, and signs in its texts that could be between values
 MOST_PARTS_OF_STUDENTS = 100_000  # where students alone are served
