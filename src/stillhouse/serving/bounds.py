@@ -10,8 +10,8 @@ from stillhouse.records import Example
 from stillhouse.serving.errors import ApiError
 
 MOST_BYTES = 4 * 2**20  # bytes of a body, where a prompted model is served: its endpoint says what it reads
-# Bytes of a body, where students alone are served. The longest input and its choices are 720 kB where every character is
-# escaped as six, and the messages before them are not read.
+# Bytes of a body, where students alone are served. The longest input and its choices are 720 kB where every character
+# is escaped as six, and the messages before them are not read.
 MOST_BYTES_OF_STUDENTS = 2**20
 MOST_CHARACTERS = 100_000  # characters of a row that a student reads: 15 times what the longest encoder reads
 MOST_CHARACTERS_ASKED = 400_000  # characters of all the different rows of one request
