@@ -12,6 +12,7 @@ import os
 import platform
 import tempfile
 import time
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -194,7 +195,11 @@ class Run:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         """Record how it ended and let go of the lock."""
         wall_s = round(self.manifest.get("wall_s", 0) + self._clock() - self._began, 3)
-        status = "done" if kind is None else ("stopped" if issubclass(kind, KeyboardInterrupt) else "failed")
+        status = (
+            "done"
+            if kind is None
+            else ("stopped" if issubclass(kind, KeyboardInterrupt | CancelledError) else "failed")
+        )
         reason = {} if kind is None else {"error": f"{kind.__name__}: {error}"}
         with contextlib.suppress(StorageError):  # a full disk must not hide the error that is already on its way up
             self.save(status=status, wall_s=wall_s, **reason)

@@ -19,6 +19,7 @@ BASE = {
     "consent",
     "session",
     "event_loop",
+    "stopping",
     "runs",
     "jsonl",
     "user_code",

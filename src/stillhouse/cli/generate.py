@@ -1,6 +1,5 @@
 """`stillhouse generate`."""
 
-import asyncio
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ from stillhouse.cli.console import emit_json, err, out, progress_bar
 from stillhouse.cli.options import AcceptTerms, AsJson, Buying, Rows, SkipBad, Store, Teacher, command
 from stillhouse.cli.terms import once_confirmed
 from stillhouse.errors import UserError
+from stillhouse.event_loop import result_of
 from stillhouse.numbers import usd
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def generate(
     target = None if task is None else task_of(task, data)
     with progress_bar() as tick:
         session = buying.session(target, tick, teacher=teacher, store=store)
-        work = once_confirmed(lambda *arguments, **options: asyncio.run(run(*arguments, **options)), accept_terms, tick)
+        work = once_confirmed(lambda *arguments, **options: result_of(run(*arguments, **options)), accept_terms, tick)
         done = work(
             target,
             wanted,

@@ -22,6 +22,7 @@ from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.request import Completion, Request
 from stillhouse.runs import write_atomic, write_json
+from stillhouse.stopping import stopping
 
 # A batch's price as a share of the list price, for OpenAI and Anthropic alike (price pages of November 2026).
 SHARE = 0.5
@@ -122,6 +123,14 @@ class Batches:
         Each call of `requests` gives the requests that have neither yet. Raises BudgetError where the cap has no room
         for what is left, TeacherError where the provider takes none of it. What was sent stays written down.
         """
+        with stopping.telling(self._told):
+            await self._run(requests)
+
+    def _told(self) -> str | None:
+        n = sum(sent.n for sent in self._sent)
+        return None if n == 0 else f"{n} calls are in batches under way, which the same command fetches"
+
+    async def _run(self, requests: Callable[[], Iterable[Request]]) -> None:
         await self._go_on()
         # Under a cap, first fetch what an earlier process sent. This process has reserved nothing for it, so the cap
         # could be passed if more were sent beside it.
