@@ -70,7 +70,7 @@ def held_endpoint(answer=None) -> Iterator[Held]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:  # noqa: N802  # the name that the library calls
+        def do_POST(self) -> None:  # the name that the library calls
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             text = held.answer(body)
             if answer is not None and text is not None:

@@ -124,8 +124,8 @@ class Stopping:
     @contextlib.contextmanager
     def heard_by_default(self) -> Iterator[None]:
         """As `heard`, where Python's own handling of Ctrl-C would hold. A program's own handlers are left alone."""
-        in_main = threading.current_thread() is threading.main_thread()
-        if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        in_main, before = threading.current_thread() is threading.main_thread(), signal.getsignal(signal.SIGINT)
+        if not in_main or not (before is signal.default_int_handler or _is_asyncio_s(before)):
             yield
             return
         self._reset()
@@ -133,7 +133,7 @@ class Stopping:
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, before)
             self._reset()
 
     @contextlib.contextmanager
@@ -218,6 +218,11 @@ class Stopping:
                 "and may be paid for again"
             )
         return "; ".join((f"stopped by {by}: {counted}", *self._told))
+
+
+def _is_asyncio_s(handler: object) -> bool:
+    """Whether `asyncio.run` set it. It would wait for work in another thread, and the work never hear of it."""
+    return getattr(getattr(handler, "func", None), "__module__", None) == asyncio.runners.__name__
 
 
 def _calls(n: int) -> str:
