@@ -35,9 +35,7 @@ def heard(process):
     raise AssertionError("it never said so")
 
 
-@pytest.mark.parametrize(
-    ("number", "code", "name"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")]
-)
+@pytest.mark.parametrize(("number", "code", "name"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")])
 def test_the_first_signal_waits_for_what_is_in_flight_and_nothing_is_paid_twice(held, task, number, code, name):
     process = command("label", task, "--yes")
     held.let(3)
