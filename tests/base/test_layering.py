@@ -20,6 +20,7 @@ BASE = {
     "session",
     "event_loop",
     "stopping",
+    "notices",
     "runs",
     "jsonl",
     "user_code",

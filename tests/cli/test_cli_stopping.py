@@ -27,10 +27,10 @@ def task(tmp_path, held):
     return tmp_path
 
 
-def heard(process):
-    """The line by which the command says that it waits."""
+def heard(process, words="once more leaves at once"):
+    """The line in which the command says so."""
     while line := process.stderr.readline():
-        if "once more leaves at once" in line:
+        if words in line:
             return line
     raise AssertionError("it never said so")
 
@@ -88,11 +88,13 @@ def test_kill_9_pays_again_exactly_what_was_in_flight(held, task):
 
 def test_where_nothing_is_in_flight_it_says_so_and_leaves_at_the_first(held, task):
     """A call that waits for another command's claim is not in flight."""
+    rows = (task / "rows.jsonl").read_text().splitlines(keepends=True)
+    (task / "rows.jsonl").write_text("".join(rows[:IN_FLIGHT]))
     first = command("label", task, "--yes")
     held.until(IN_FLIGHT, first)
     second = command("label", task, "--yes", "--out", task / "other.jsonl")
-    line = second.stderr.readline()
-    assert "waiting for" in line and f"process {first.pid}" in line
+    line = heard(second, "waiting for")
+    assert line == f"stillhouse: waiting for {IN_FLIGHT} calls that another command (process {first.pid}) is making\n"
     second.send_signal(signal.SIGINT)
     _, err = second.communicate(timeout=60)
     assert second.returncode == 130 and "no call was in flight, so nothing is paid for twice" in err, err

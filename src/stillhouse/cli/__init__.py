@@ -16,6 +16,7 @@ import typer
 
 from stillhouse.clean_text import terminal_text
 from stillhouse.errors import StillhouseError
+from stillhouse.notices import told_to
 from stillhouse.stopping import stopping
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # wherever a write was refused
@@ -59,7 +60,7 @@ def main() -> None:
     """Run the command; a mistake of the user or a failure of the work is one sentence, never a traceback."""
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_LogFormatter())
-    with stopping.heard(says=True):
+    with stopping.heard(says=True), told_to(_say):
         code = _run()
         if code == 0 or stopping.signal is None:
             sys.exit(code)
@@ -71,6 +72,10 @@ def main() -> None:
             sys.stderr.flush()
             os._exit(code)
     sys.exit(code)
+
+
+def _say(sentence: str) -> None:
+    print(terminal_text(f"stillhouse: {sentence}"), file=sys.stderr, flush=True)
 
 
 def _run() -> int:

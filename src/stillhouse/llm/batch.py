@@ -21,6 +21,7 @@ from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.request import Completion, Request
+from stillhouse.notices import notice
 from stillhouse.runs import write_atomic, write_json
 from stillhouse.stopping import stopping
 
@@ -249,7 +250,7 @@ class Batches:
 
     async def _collect(self) -> None:
         """Wait until one of the batches has ended, and store what it brought."""
-        wait_s = _FIRST_POLL_S
+        wait_s, said = _FIRST_POLL_S, False
         while True:
             n_done = 0
             for sent in self._sent:
@@ -267,6 +268,10 @@ class Batches:
                     return
                 n_done += status.n_done
             self._on_done(self.n_new + n_done)
+            if not said:
+                n = sum(sent.n for sent in self._sent)
+                notice(f"waiting for {'1 call' if n == 1 else f'{n:,} calls'} in batches; stopped, this goes on later")
+                said = True
             await self._sleep(wait_s)
             wait_s = min(_LONGEST_POLL_S, wait_s * 1.5)
 

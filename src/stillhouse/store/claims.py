@@ -119,6 +119,17 @@ def host_of(owner: str) -> str:
     return owner.rsplit(":", 2)[0]
 
 
+def process_of(owner: str) -> str:
+    """An owner as a person finds it: PID, and the machine where it is another one."""
+    host, pid, _ = owner.rsplit(":", 2)
+    return pid if host == socket.gethostname() else f"{pid} on {host}"
+
+
+def is_here(owner: str) -> bool:
+    """Whether it is an opened store of this very process."""
+    return owner.rsplit(":", 1)[0] == f"{socket.gethostname()}:{os.getpid()}"
+
+
 def batch_of(path: Path) -> str:
     """How claims name a batch: the machine and the file on it that lists the batches under way."""
     return f"{socket.gethostname()}:{path.resolve()}"
