@@ -20,6 +20,7 @@ BASE = {
     "session",
     "event_loop",
     "stopping",
+    "steady_clock",
     "notices",
     "runs",
     "jsonl",

@@ -168,7 +168,7 @@ class Batches:
         for sent in list(self._sent):
             await self._model.claim_batch(list(self._requests(sent)), self._path)
             if sent.id is None:
-                sent.id = await self._api.find(sent.mark, sent.n, sent.since)
+                sent.id = await self._api.find(sent.mark, sent.n, self._since(sent))
             if sent.id is None:
                 self._forget(sent)  # the process that wrote this batch down died before the provider had it
         self._write()
@@ -241,12 +241,16 @@ class Batches:
             try:
                 return await self._api.send(lines, sent.mark)
             except ConnectionError:
-                if (id_ := await self._api.find(sent.mark, sent.n, sent.since)) is not None:
+                if (id_ := await self._api.find(sent.mark, sent.n, self._since(sent))) is not None:
                     return id_
         raise TeacherError(
             f"{self._model.name}: the endpoint did not take a batch in {_TRIES} tries; "
             "run this again when it is back: nothing is sent twice"
         )
+
+    def _since(self, sent: _SentBatch) -> float:
+        """Before which it was not sent. Where the clock was set back since, nothing is known of that."""
+        return sent.since if sent.since <= self._clock() else 0.0
 
     async def _collect(self) -> None:
         """Wait until one of the batches has ended, and store what it brought."""

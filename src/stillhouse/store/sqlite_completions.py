@@ -167,6 +167,8 @@ class SqliteStore(Store):
         remedy = "free space or give another place, then run this again: what was committed is kept"
         if code(error) == sqlite3.SQLITE_NOTADB:
             remedy = "give another file"
+        elif code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            remedy = "make its folder writable, or give another place with --store: what was committed is kept"
         return StorageError(f"{self.path}: the store cannot be read or written ({error}); {remedy}")
 
     def close(self) -> None:
