@@ -28,7 +28,7 @@ def task(tmp_path, endpoint):
 @pytest.mark.parametrize("command", [distill, advise])
 def test_it_is_noticed_said_and_gone_on_from(task, endpoint, command):
     runs = task / "runs"
-    options = {"runs": runs} if command is distill else {"runs": runs, "seeds": 3, "sizes": (32, 64), "workers": 1}
+    options = {"runs": runs} if command is distill else {"runs": runs, "seeds": 3, "sizes": (24, 48), "workers": 1}
 
     def delete(_):
         for folder in runs.glob("mood-*"):
