@@ -19,6 +19,8 @@ class Held:
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/v1#held"
         self.asked: list[str] = []
+        self.bodies: Counter[str] = Counter()  # the whole of each call, and how often it was made
+        self._sitting = 0
         self._free = 0  # answers that may go beyond those that went
         self._open = False
         self._changed = threading.Condition()
@@ -46,14 +48,22 @@ class Held:
             self._open = yes
             self._changed.notify_all()
 
+    def drop(self) -> None:
+        """Whoever waits for an answer gets none any more: its command is dead."""
+        with self._changed:
+            self._sitting, self._free = self._sitting + 1, 0
+            self._changed.notify_all()
+
     def answer(self, body: dict) -> str | None:
         """The answer to a call once it may go; None: it never may."""
         text = body["messages"][-1]["content"]
         with self._changed:
             self.asked.append(text)
+            self.bodies[json.dumps(body, sort_keys=True)] += 1
+            sitting = self._sitting
             self._changed.notify_all()
             while not (self._open or self._free):
-                if not self._changed.wait(_WAIT_S):
+                if not self._changed.wait(_WAIT_S) or self._sitting != sitting:
                     return None
             self._free -= not self._open
         return reply(text)

@@ -17,7 +17,11 @@ def task(tmp_path, endpoint):
     (tmp_path / "task.toml").write_text(MOOD + f'test = "test.jsonl"\n[student]\nladder = ["linear"]\n{settings}')
     for name, n, first in (("rows", 80, 0), ("test", 40, 500)):
         rows = [
-            {"id": f"{name}{i}", "input": f"day {first + i} was {('good', 'awful')[i % 2]}", "label": ("good", "bad")[i % 2]}
+            {
+                "id": f"{name}{i}",
+                "input": f"day {first + i} was {('good', 'awful')[i % 2]}",
+                "label": ("good", "bad")[i % 2],
+            }
             for i in range(n)
         ]
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
