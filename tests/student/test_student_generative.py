@@ -198,7 +198,10 @@ def test_kill_9_between_and_inside_checkpoints_goes_on_to_the_same_bits(tmp_path
     for at in (5, 3):  # after the first kill it goes on from the fourth step; the second comes two checkpoints later
         command = [sys.executable, "-c", KILLED, str(tmp_path / "b"), where, str(at)]
         killed = subprocess.run(
-            command, env=os.environ | {"PYTHONPATH": ":".join(paths), "OMP_NUM_THREADS": "1"}, capture_output=True, check=False
+            command,
+            env=os.environ | {"PYTHONPATH": ":".join(paths), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            check=False,
         )
         assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     resumed = train(tmp_path / "b", rows=questions(16), config=STEPS)

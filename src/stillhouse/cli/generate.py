@@ -84,11 +84,12 @@ def generate(
     accept_terms: AcceptTerms = False,
     as_json: AsJson = False,
 ) -> None:
-    """New rows by a teacher: inputs for a task, or exercises from seed tasks. Stop it at any moment and run it again:
-    nothing is paid twice.
+    """New rows by a teacher: inputs for a task, or exercises from seed tasks. Run again, it goes on: what was
+    answered is never paid again.
 
-    At most eight calls go ahead to tell what the rest will cost; then you are asked, unless --yes or a cap says so
-    already.
+    The first Ctrl-C or SIGTERM waits a few seconds for the calls in flight and stores their answers, the second
+    leaves at once; how many were left, and may be paid again, is said. At most eight calls go ahead to tell what
+    the rest will cost; then you are asked, unless --yes or a cap says so already.
     """
     from stillhouse.commands.diversity import write_page
     from stillhouse.commands.generate import generate as run

@@ -49,10 +49,12 @@ def label(
     accept_terms: AcceptTerms = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the teacher for labels (and rationales). Stop it at any moment and run it again: nothing is paid twice.
+    """Ask the teacher for labels (and rationales). Run again, it goes on: what was answered is never paid again.
 
-    Twenty rows go ahead to tell what the rest will cost; then you are asked, unless --yes or a cap says so already.
-    Teachers that bill nothing need no consent.
+    The first Ctrl-C or SIGTERM waits a few seconds for the calls in flight and stores their answers, the second
+    leaves at once; how many were left, and may be paid again, is said. Twenty rows go ahead to tell what the rest
+    will cost; then you are asked, unless --yes or a cap says so already. Teachers that bill nothing need no
+    consent.
     """
     from stillhouse.commands.label import label as run
     from stillhouse.commands.step_task import names_a_step, task_of

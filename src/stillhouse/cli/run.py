@@ -35,7 +35,9 @@ def run(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a flow; killed at any moment, the same command with the same id goes on where it was."""
+    """Run a flow. Stopped or killed, the same command with the same id goes on where it was; only model calls in flight
+    may be paid again.
+    """
     from stillhouse.commands.run import run as execute
 
     finish(
