@@ -17,7 +17,6 @@ import hmac
 import ipaddress
 import json
 import logging
-import signal
 import sys
 import threading
 import time
@@ -56,6 +55,7 @@ from stillhouse.serving.wire import (
     model_object,
     parse_chat,
 )
+from stillhouse.stopping import signals_to
 
 DRAIN_S = 30.0  # how long a server that stops waits for the requests under way
 # The served paths, as an error lists them.
@@ -141,7 +141,7 @@ async def serve(
         )
     app = make_app(models, key=key)
     connections = Connections(app)
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    stop = asyncio.Event()
     heard = threading.current_thread() is threading.main_thread()  # Python delivers signals to the main thread only
     # Each model has a call of short rows and one of long rows in work; none of them may take another's thread.
     loop.set_default_executor(ThreadPoolExecutor(2 * len(models) + THREADS_BESIDE, thread_name_prefix="serve"))
@@ -153,17 +153,12 @@ async def serve(
     gc.freeze()
     try:
         bound_port = await connections.listen(host, port, remedy="choose another --port or --host")
-        if heard:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, stop.set)
-        if on_ready is not None:
-            on_ready(f"http://{f'[{host}]' if ':' in host else host}:{bound_port}/v1")
-        await stop.wait()
+        with signals_to(stop.set) if heard else contextlib.nullcontext():
+            if on_ready is not None:
+                on_ready(f"http://{f'[{host}]' if ':' in host else host}:{bound_port}/v1")
+            await stop.wait()
     finally:
         app[DEADLINE].stop_by = time.monotonic() + DRAIN_S
-        if heard:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
         await connections.stop(DRAIN_S)
         sys.setswitchinterval(switch_interval_s)
         gc.unfreeze()
