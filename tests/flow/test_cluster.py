@@ -105,11 +105,17 @@ def in_the_middle(folder):
 def kill_one_in_the_middle(folder, url, runs, alive):
     """SIGKILL a worker that is in the middle of a run, once 10 calls are paid; what was journaled by then, and the worker."""
     give_up = time.monotonic() + 60
-    while len(paid(folder)) < 10 or not (workers := in_the_middle(folder)):
+    while True:
         assert alive() and time.monotonic() < give_up
+        workers = in_the_middle(folder) if len(paid(folder)) >= 10 else []
+        if workers:
+            victim = workers[0]
+            os.kill(victim, signal.SIGSTOP)  # a busy machine may let it finish its run while the journal is read
+            if victim in in_the_middle(folder):
+                break
+            os.kill(victim, signal.SIGCONT)
         time.sleep(0.005)
     finished = set().union(*(journaled(url, run) for run in runs))
-    victim = (in_the_middle(folder) or workers)[0]
     os.kill(victim, signal.SIGKILL)
     return finished, victim
 
