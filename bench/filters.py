@@ -134,12 +134,13 @@ def timed(given: list[str]) -> tuple[list[bool], float, float]:
 
 def held_mb(given: list[str], marks: list[int]) -> dict[str, dict[str, float]]:
     """Memory that a filter holds after so many texts, and how many tokens it kept."""
-    from stillhouse.teacher.filters import RougeFilter, rouge_tokens
+    from stillhouse.teacher.filters import RougeFilter
+    from stillhouse.words import words
 
     tracemalloc.start()
     filter_, tokens, held = RougeFilter(), 0, {}
     for number, text in enumerate(given[: max(marks)], start=1):
-        tokens += len(rouge_tokens(text)) if filter_.add(text).kept else 0
+        tokens += len(words(text)) if filter_.add(text).kept else 0
         steps("memory of the filter", number / max(marks))
         if number in marks:
             bytes_ = tracemalloc.get_traced_memory()[0]

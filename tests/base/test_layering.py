@@ -27,6 +27,7 @@ BASE = {
     "openers",
     "clean_text",
     "addresses",
+    "words",
     "proxies",
     "__init__",
 }

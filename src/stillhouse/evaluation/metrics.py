@@ -4,7 +4,6 @@ Accuracy, exact match, the value of an equation and the result of a query are ri
 for open text, and weak: they reward shared words, not truth.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from stillhouse.evaluation.arithmetic import value_of
 from stillhouse.evaluation.sql import ReadOnlyDatabase, same_result
 from stillhouse.records import Example
 from stillhouse.task import MetricName, Task
+from stillhouse.words import units
 
 Score = Callable[[str, str, Example], float]
 
@@ -66,7 +66,7 @@ def _equation(output: str, gold: str, example: Example) -> float:
 
 
 def _token_f1(output: str, gold: str, _: Example) -> float:
-    words, wanted = _words(output), _words(gold)
+    words, wanted = units(output), units(gold)
     shared = (Counter(words) & Counter(wanted)).total()
     return 2 * shared / (len(words) + len(wanted)) if shared else float(not words and not wanted)
 
@@ -74,13 +74,9 @@ def _token_f1(output: str, gold: str, _: Example) -> float:
 def _rouge_l(output: str, gold: str, _: Example) -> float:
     from rapidfuzz.distance import LCSseq
 
-    words, wanted = _words(output), _words(gold)
+    words, wanted = units(output), units(gold)
     shared = LCSseq.similarity(words, wanted)
     return 2 * shared / (len(words) + len(wanted)) if shared else float(not words and not wanted)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z0-9]+", text.lower())
 
 
 _METRICS: dict[MetricName, Metric] = {
