@@ -186,6 +186,8 @@ def main() -> dict[str, object]:
 
     load, began = os.getloadavg()[0], time.perf_counter()
     given, source = texts()
+    # Of other texts rouge_score sees the a-z and 0-9 alone; there our word rule sees more, and decides otherwise.
+    given = [text for text in given if text.isascii()]
     ours, ours_whole_s, _ = timed(given[:WHOLE])
     theirs, peer_whole_s = peer_pass(given[:WHOLE], THRESHOLD)
     decisions, ours_s, _ = timed(given[:SAMPLED])
@@ -194,7 +196,7 @@ def main() -> dict[str, object]:
     comparisons = int(np.cumsum([0, *decisions[:-1]]).sum())
     many, many_s, wall_s = timed(given)
     return {
-        "what": f"processor seconds of a greedy ROUGE-L pass at threshold {THRESHOLD}, one process, one thread; ours: median of {TURNS}; texts: {source}",
+        "what": f"processor seconds of a greedy ROUGE-L pass at threshold {THRESHOLD}, one process, one thread; ours: median of {TURNS}; texts, those of ASCII characters: {source}",
         f"whole pass over {WHOLE:,}": {
             "stillhouse_s": round(ours_whole_s, 4),
             "rouge_score_s": round(peer_whole_s, 1),

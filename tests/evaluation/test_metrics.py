@@ -66,6 +66,27 @@ def test_scores_by_hand():
     assert metric("accuracy").score(None, "gold", ROW) == 0
 
 
+SHARED = [
+    ("今天天气很好", "我喜欢吃苹果", 0.0),
+    ("今天天气很好", "今天天气很坏", 5 / 6),
+    ("да, конечно", "нет, никогда", 0.0),
+    ("Он дома", "он не дома", 0.8),
+    ("👍", "👎", 0.0),
+    ("👍", "👍", 1.0),
+    ("!!!", "???", 0.0),
+    ("!!!", "!!!", 1.0),
+    ("", "", 1.0),
+    ("", "!", 0.0),
+    ("a", "!", 0.0),
+]
+
+
+@pytest.mark.parametrize("name", ["token_f1", "rouge_l"])
+@pytest.mark.parametrize(("output", "gold", "score"), SHARED, ids=[ascii(case)[:40] for case in SHARED])
+def test_texts_of_any_script_share_what_they_share(name, output, gold, score):
+    assert metric(name).score(output, gold, ROW) == pytest.approx(score)
+
+
 @pytest.fixture
 def shop(tmp_path):
     with sqlite3.connect(tmp_path / "shop.db") as connection:
