@@ -28,6 +28,7 @@ BASE = {
     "clean_text",
     "addresses",
     "words",
+    "sqlite_walls",
     "proxies",
     "__init__",
 }

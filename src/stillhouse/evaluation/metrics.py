@@ -7,7 +7,6 @@ for open text, and weak: they reward shared words, not truth.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from stillhouse.evaluation.arithmetic import value_of
 from stillhouse.evaluation.sql import ReadOnlyDatabase, same_result
@@ -58,11 +57,11 @@ def _exact(output: str, gold: str, _: Example) -> float:
 
 
 def _equation(output: str, gold: str, example: Example) -> float:
-    """Right where both compute the same number, to a millionth of it."""
+    """Right where both compute the same number, to a millionth of the larger one; 0 is 0 alone."""
     wanted, value = value_of(gold), value_of(output)
     if wanted is None or value is None:
         return 0.0
-    return float(abs(value - wanted) * 1_000_000 <= max(Fraction(1), abs(wanted)))
+    return float(abs(value - wanted) * 1_000_000 <= max(abs(value), abs(wanted)))
 
 
 def _token_f1(output: str, gold: str, _: Example) -> float:

@@ -545,8 +545,8 @@ def _sentence_end(lower: str, at: int) -> str:
 
 
 _LETTERED = re.compile(
-    r"(?:(?:the\s+)?(?:correct\s+|right\s+|best\s+|final\s+)?(?:answer|option|choice)\s*(?:is|:)?:?\s*)?"
-    r"(?:\(([A-Za-z])\)|([A-Za-z])\))(?!\w)\s*[.:]?\s*",
+    r"(?:(?:the\s+)?(?:correct\s+|right\s+|best\s+|final\s+)?(?:answer|option|choice)\s*+(?:is|:)?:?\s*+)?"
+    r"(?:\(([A-Za-z])\)|([A-Za-z])\))(?!\w)\s*+[.:]?\s*+",
     re.IGNORECASE,
 )
 

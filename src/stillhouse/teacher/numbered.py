@@ -11,12 +11,16 @@ from string import Template
 MARK = "##"
 NONE = "<none>"  # an exercise without an input
 _BOLD, _DOT = r"(?:\*\*|__)", "[.:)、．）：]"
-_MARKED = rf"^[ \t]*(?P<bold>{_BOLD})?[ \t]*#{{1,6}}[ \t]*{_BOLD}?[ \t]*(?P<number>\d+)[ \t]*"
+_MARKED = rf"^[ \t]*+(?P<bold>{_BOLD})?[ \t]*+#{{1,6}}[ \t]*+{_BOLD}?[ \t]*+(?P<number>\d++)[ \t]*+"
 # "## 1", also as "### 1.", "## 1)" and "**## 1**"
-_HEAD = re.compile(rf"{_MARKED}{_DOT}?[ \t]*{_BOLD}?[ \t]*{_DOT}?[ \t]*$", re.MULTILINE)
+_HEAD = re.compile(rf"{_MARKED}{_DOT}?[ \t]*+{_BOLD}?[ \t]*+{_DOT}?[ \t]*+$", re.MULTILINE)
 # "## 1. text": a heading inside an answer looks the same, so it counts only where its number is the next
-_HEAD_AND_TEXT = re.compile(rf"{_MARKED}(?:{_DOT}[ \t]*(?P<closed>{_BOLD})?|{_BOLD}{_DOT}?)[ \t]+(?=\S)", re.MULTILINE)
-_FIELD = re.compile(rf"^[ \t]*{_BOLD}?(Instruction|Input|Output)[ \t]*{_BOLD}?[ \t]*:[ \t]*{_BOLD}?", re.MULTILINE)
+_HEAD_AND_TEXT = re.compile(
+    rf"{_MARKED}(?:{_DOT}(?:[ \t]*+(?P<closed>{_BOLD}))?|{_BOLD}{_DOT}?)[ \t]++(?=\S)", re.MULTILINE
+)
+_FIELD = re.compile(
+    rf"^[ \t]*+{_BOLD}?(Instruction|Input|Output)[ \t]*+{_BOLD}?[ \t]*+:(?:[ \t]*+{_BOLD})?", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
