@@ -65,7 +65,7 @@ def read_label(answer: str, allowed: Sequence[str]) -> ReadLabel:
     read = _named(typed, labels)
     if read.label is None and read.error == NO_LABEL and labels.parts is not None:
         read = _by_parts(answer, labels.parts)
-    elif not labels.has_short:  # letters stand for places only where no label is a letter or a number itself
+    elif not labels.has_marks:  # letters stand for places only where no label is a letter or a number itself
         read = _with_letter(typed, read, labels)
     return _found(answer, read.label) if read.label is not None else read
 
@@ -160,6 +160,7 @@ _EVERYDAY = """
     us we he one two more less same yes
 """
 _PROSE = frozenset(_EVERYDAY.split())
+_GOES_ON = re.compile(r", +(?:let|i|we|you|it|the|this|that|a|an|consider|note|here|in|to|both)\b", re.IGNORECASE)
 _ORDINALS = frozenset(("first", "second", "third", "now", "well", "finally", "next", "last"))
 
 
@@ -175,7 +176,7 @@ class _Labels:
     patterns: tuple[tuple[re.Pattern[str], str, bool], ...]  # longest first: pattern, label, with Turkish i
     any_of: tuple[tuple[re.Pattern[str], bool], ...]
     symbols: frozenset[str]  # labels without a letter, digit or picture, such as "?"
-    has_short: bool
+    has_marks: bool
     has_negative: bool
     parts: tuple[tuple[str, str, str], ...] | None  # (label, its mark, its text) where labels are like "A) Paris"
 
@@ -237,7 +238,7 @@ def _labels(allowed: tuple[str, ...]) -> _Labels:
         tuple((re.compile(source), label, way) for label, way, source in patterns),
         any_of,
         symbols,
-        any(_is_short(form) for form in forms.values()),
+        any(_is_mark(form) for form in forms.values()),
         any(form.startswith("-") for form in forms.values()),
         _parts(own),
     )
@@ -264,8 +265,13 @@ def _is_picture(c: str) -> bool:
 
 
 def _is_short(form: str) -> bool:
-    """A letter or a number: easily found where it is not meant."""
-    return (len(form) == 1 and form.isalnum() and not UNSPACED.match(form)) or _is_number(form)
+    """A number, or a label of one or two letters, such as "C" and "en": easily found where it is not meant."""
+    return (len(form) <= 2 and form.isalnum() and not UNSPACED.match(form)) or _is_number(form)
+
+
+def _is_mark(form: str) -> bool:
+    """A letter or a number: what else marks the places of choices."""
+    return _is_short(form) and (len(form) == 1 or _is_number(form))
 
 
 def _is_number(form: str) -> bool:
@@ -319,16 +325,19 @@ def _mentions(text: str, labels: _Labels) -> list[_Mention]:
             for pattern, label, turkish in labels.patterns:
                 if turkish != way or (here := pattern.match(lower, start)) is None:
                     continue
+                by_itself = spans.setdefault((start, here.end()), set())
                 if not _attached_before(text, start, labels) and not attached_after(text, start, here.end()):
                     longest = max(longest, here.end())
-                    spans.setdefault((start, here.end()), set()).add(label)
+                    by_itself.add(label)
             at = max(longest, start + 1)
     kept: list[_Mention] = []
     covered = 0
     for (start, end), found in sorted(spans.items(), key=lambda span: (span[0][0], -span[0][1])):
         if end <= covered:
-            continue  # part of a longer label
+            continue  # part of a longer label; in "bug fixes" neither "bug fix" nor "bug" stands by itself
         covered = end
+        if not found:
+            continue
         mention = _mention(text, start, end, [label for label in labels.own if label in found], labels)
         if mention is not None:
             kept.append(mention)
@@ -349,7 +358,7 @@ def _mention(text: str, start: int, end: int, found: Sequence[str], labels: _Lab
         sure = _answers(text, start, end)
         if not sure and (everyday or capitals) and (capitals or _runs_on(text, end)):
             return None
-    if written.casefold() in _ORDINALS and re.match(r", *\w", text[end:]) and _begins(text, start):
+    if written.casefold() in _ORDINALS and _GOES_ON.match(text, end) and _begins(text, start):
         return None  # "First, let me compare"
     return _Mention(start, end, tuple(found), sure)
 
@@ -426,7 +435,7 @@ _JOINED_BEFORE = re.compile(
     r"(?:是|為|为|属于|屬於|选|選|选择|選擇|选项|選項|答案|标签|標籤|类别|類別|归为|即|は|が|คือ|เป็น|ตอบ|一个|一個|一封|一条)$"
 )
 _JOINED_AFTER = re.compile(
-    r"(?:的(?!\w)|类(?!\w)|類(?!\w)|是正确|是对的|吧(?!\w)|因为|因為|です(?!か)|でした|だ(?!\w)|である|입니다|이다|예요|이에요|임(?!\w)|ครับ|ค่ะ|เพราะ)"
+    r"(?:的(?!\w)|[分星点點](?!\w)|类(?!\w)|類(?!\w)|是正确|是对的|吧(?!\w)|因为|因為|です(?!か)|でした|だ(?!\w)|である|입니다|이다|예요|이에요|임(?!\w)|ครับ|ค่ะ|เพราะ)"
 )
 
 
@@ -444,10 +453,10 @@ _LEADS = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _CLOSES = re.compile(
-    r"""[*_`"')\]}>]*(?:$|\n|[.,;:!?)|。，、！；：](?!\d)|\s*[-–—(]\s
+    r"""[*_`"')\]}>]*(?:$|\n|[.,;:!?)|<。，、！；：](?!\d)|\s*\||\s*[-–—(]\s
     |\s+(?:because|since|as|due|given|based|and|or|nor|stars?|points?|out|porque|weil|parce|потому|puisque|denn)(?!\w)
     |\s+(?:is|was|would\ be|seems)\s+(?:the\s+|my\s+)?(?:correct|right|best|answer|most|only|appropriate)(?!\w)
-    |的|吧|です|だ|입니다|因|是正确|是对的)|[*_`"')\]}>]+\s""",
+    |的|吧|です|だ|입니다|因|[分星点點](?!\w)|是正确|是对的)|[*_`"')\]}>]+\s""",
     re.IGNORECASE | re.VERBOSE,
 )
 _LOOK, _LOOK_FAR = 60, 400  # characters beside a label that are looked at: for what leads to it, for its sentence
