@@ -146,8 +146,8 @@ def _told(request: dict[str, Any]) -> dict[str, Any]:
     resource.setrlimit(resource.RLIMIT_CPU, (int(used_s + request["timeout_s"]) + 3, resource.RLIM_INFINITY))
     deadline = time.monotonic() + request["timeout_s"]
     functions = None if request["functions"] is None else frozenset(request["functions"])
-    opened = connect(Path(request["path"]), exact=request.get("exact", False))
     try:
+        opened = connect(Path(request["path"]), exact=request.get("exact", False))
         with reading(opened, functions, deadline) as connection:
             return answer(connection, request["query"], request["max_rows"], request["max_cell_chars"])
     except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:

@@ -240,6 +240,16 @@ def test_a_query_that_hangs_in_one_function_is_ended_and_the_next_one_runs(shop,
     assert database.run("SELECT 1") == [(1,)]
 
 
+def test_a_file_that_goes_away_or_is_no_database_is_said(shop):
+    database = ReadOnlyDatabase(shop)
+    shop.write_text("no database at all, but text")
+    with pytest.raises(QueryRefused, match="not a database"):
+        database.run("SELECT a FROM t")
+    shop.unlink()
+    with pytest.raises(QueryRefused, match="unable to open"):
+        database.run("SELECT a FROM t")
+
+
 def test_one_process_answers_query_after_query(shop):
     database = ReadOnlyDatabase(shop)
     database.run("SELECT 1")

@@ -96,6 +96,8 @@ def _object(task: Task, example: Example, text: str, indent: int, rationales: bo
     if rationales and not (isinstance(rationale, str) and rationale.strip()):
         return ParsedReply(None, error="the reply is JSON without `rationale`")
     rationale = rationale.strip() if rationales and isinstance(rationale, str) else None
+    if task.output == "choice" and isinstance(answer, bool | int | float):  # a label such as 1, without its quotes
+        answer, strict = json.dumps(answer), False
     if task.output == "json":
         reply = _fitting(answer, rationale, task.schema)
     elif not isinstance(answer, str):
