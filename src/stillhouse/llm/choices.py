@@ -320,16 +320,14 @@ def _mentions(text: str, labels: _Labels) -> list[_Mention]:
     for any_of, way in labels.any_of:
         lower, at = lowers[way], 0
         while (match := any_of.search(lower, at)) is not None:
-            start = at = match.start()
-            longest = 0
+            start = match.start()
             for pattern, label, turkish in labels.patterns:
                 if turkish != way or (here := pattern.match(lower, start)) is None:
                     continue
                 by_itself = spans.setdefault((start, here.end()), set())
                 if not _attached_before(text, start, labels) and not attached_after(text, start, here.end()):
-                    longest = max(longest, here.end())
                     by_itself.add(label)
-            at = max(longest, start + 1)
+            at = start + 1
     kept: list[_Mention] = []
     covered = 0
     for (start, end), found in sorted(spans.items(), key=lambda span: (span[0][0], -span[0][1])):
@@ -453,9 +451,10 @@ _LEADS = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _CLOSES = re.compile(
-    r"""[*_`"')\]}>]*(?:$|\n|[.,;:!?)|<。，、！；：](?!\d)|\s*\||\s*[-–—(]\s
+    r"""[*_`"')\]}>]*(?:$|\n|[.,;:!?)|<。，、！；：](?!\d)|\s*\||\s*[-–—]\s|\s+\(
     |\s+(?:because|since|as|due|given|based|and|or|nor|stars?|points?|out|porque|weil|parce|потому|puisque|denn)(?!\w)
-    |\s+(?:is|was|would\ be|seems)\s+(?:the\s+|my\s+)?(?:correct|right|best|answer|most|only|appropriate)(?!\w)
+    |\s+(?:is|was|would\ be|seems)\s+(?:the\s+|my\s+)?(?:final\s+)?
+    (?:correct|right|best|answer|most|only|appropriate)(?!\w)
     |的|吧|です|だ|입니다|因|[分星点點](?!\w)|是正确|是对的)|[*_`"')\]}>]+\s""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -482,7 +481,7 @@ def _begins(text: str, start: int) -> bool:
 _DENIALS = re.compile(
     r"""n't(?!\w)|[不没沒无無未否勿]|非(?!常)|ไม่|[❌✗✘✖🚫]|(?<!\w)(?:
     not|no|never|neither|nor|none|without|cannot|nothing|nobody|hardly|scarcely|barely|unlikely|rather\ than
-    |instead\ of|other\ than|except|excluding|anything\ but|everything\ but|far\ from|opposite\ of|unlike
+    |instead\ of|other\ than|except|excluding|anything\ but|everything\ but|far\ from|opposite|unlike|zero|devoid
     |fails?\ to|lacks?|non|whether|if|unless|wrong|incorrect|incorrectly|false|mistake|mistaken|unsure|unclear|doubt
     |doubtful|isnt|arent|wasnt|dont|doesnt|didnt|cant|wont|wouldnt|aint|less\ likely
     |nunca|ni|sin|tampoco|ning[uú]n|pas|jamais|aucune?|sans|nicht|kein\w{0,2}|weder|ohne|nie|niemals|né|senza|não
@@ -502,11 +501,12 @@ _VERB = re.compile(
 _DENIED_AFTER = re.compile(
     rf"""[*_`"')\]}}>]*\s*(?:
     (?:does|do|did|is|are|was|were|has|ca|could|would|should|wo)n't
-    |cannot(?!\w)|değil|yok(?!\w)|ではな|じゃな|でな|で(?:は|も)?あり?ませ|이\s?아|가\s?아|아니|아닙|不是|不对|नहीं|nahi(?!\w)
+    |cannot(?!\w)|free(?!\w)|değil|yok(?!\w)|ではな|じゃな|でな|で(?:は|も)?あり?ませ|이\s?아|가\s?아|아니|아닙|不是|不对|नहीं|nahi(?!\w)
     |[:=?？]\s*(?:no|not|false|none|nein|non|нет|不|否|0)(?!\w)|[:=]?\s*[❌✗✘✖🚫]
     |[-–—(,.!]\s*(?:no|not|nope|false|nein|нет|не|{_WRONG})\W*$)""",
     re.VERBOSE,
 )
+_UNSURE = re.compile(r"(?:(?<!\w)not|n't)\s+(?:\w+\s+)?(?:sure|certain|clear)(?!\w)|(?<!\w)(?:unsure|uncertain)(?!\w)")
 _SENTENCE = re.compile(r"[.!?](?=\s|$)|[;\n。！？；؟।]|\.\.\.|…")
 
 
@@ -532,6 +532,8 @@ def _denied(lower: str, mention: _Mention) -> bool:
     after = lower[mention.end : mention.end + _LOOK_FAR]
     clause = re.split(r"[,;\n。，；]|[.!?](?=\s|$)", after, maxsplit=1)[0]
     if _DENIED_AFTER.match(after.partition("\n")[0]) is not None:
+        return True
+    if _UNSURE.search(_SENTENCE.split(after, maxsplit=1)[0]) is not None:
         return True
     said = clause.lstrip("*_`\"')]}> ")
     return _VERB.match(said) is not None and (
