@@ -30,6 +30,8 @@ BASE = {
     "openers",
     "clean_text",
     "addresses",
+    "words",
+    "sqlite_walls",
     "proxies",
     "__init__",
 }
