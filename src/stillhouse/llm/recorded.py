@@ -19,7 +19,7 @@ from stillhouse.llm.prices import Price
 from stillhouse.records import Example, Prediction, Usage
 from stillhouse.task import Task
 
-_COUNTS = ", ".join(field.name for field in fields(Usage))
+_COUNTS = ", ".join(field.name for field in fields(Usage) if field.name not in ("doubt", "unplaced_tokens"))
 
 
 class RecordedTeacher:

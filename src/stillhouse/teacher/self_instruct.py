@@ -14,6 +14,7 @@ from typing import Protocol
 
 from stillhouse.errors import BudgetError, StillhouseError, TeacherError
 from stillhouse.llm.bulk import complete_all
+from stillhouse.llm.finish import is_cut_off
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.request import Completion, Request
 from stillhouse.records import Progress
@@ -137,7 +138,7 @@ async def generate(
             costs = [
                 reply.cost_usd
                 for reply in replies
-                if isinstance(reply, Completion) and not reply.from_store and reply.usage is not None
+                if isinstance(reply, Completion) and not reply.from_store and reply.was_paid
             ]
             agree.after(costs, len(costs) + _still_needed(generation, n - len(screen.kept), calls))
             agree = None
@@ -161,7 +162,7 @@ def _next_round(generation: Generation, missing: int, planner: Planner) -> int:
 
 def _take(call: ProposalCall, reply: Completion, planner: Planner, screen: Screen, n: int) -> CallYield:
     """Read one reply into the screen. What comes after the n-th kept proposal is noted as not needed."""
-    cut_off = reply.finish_reason == "length"
+    cut_off = is_cut_off(reply.finish_reason)
     if reply.text is None or (reply.error is not None and not cut_off):
         reason = reply.error or "empty reply"
         screen.unreadable(call.request.hash[:12], "", f"call failed: {reason}")
