@@ -211,7 +211,7 @@ async def test_what_did_not_come_to_its_end_is_a_counted_rejection_and_no_label(
     "text", ["<think>is it bad?</think>good", "<THINK>\nbad\n</THINK>\n\ngood", "is it bad?</think>\ngood"]
 )
 async def test_thinking_is_kept_beside_the_row_and_is_no_part_of_the_label(way, text, tmp_path, monkeypatch):
-    report, rows, _ = await labelled(tmp_path, monkeypatch, Provider(text), way, n=2)
+    _, rows, _ = await labelled(tmp_path, monkeypatch, Provider(text), way, n=2)
     assert [(row["teacher_label"], row["parsed"]) for row in rows] == [("good", "strict")] * 2
     assert all("bad" in row["teacher_thinking"] for row in rows)
 
@@ -226,7 +226,7 @@ async def test_a_reply_that_ends_inside_its_thinking_is_rejected(way, tmp_path, 
 @pytest.mark.parametrize("way", ["call", "stream", "openai"])
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 async def test_reasoning_that_the_provider_sets_apart_is_kept_beside_the_row(way, field, tmp_path, monkeypatch):
-    report, rows, _ = await labelled(tmp_path, monkeypatch, Provider(**{field: "is it bad?"}), way, n=2)
+    _, rows, _ = await labelled(tmp_path, monkeypatch, Provider(**{field: "is it bad?"}), way, n=2)
     assert [(row["teacher_label"], row["teacher_thinking"]) for row in rows] == [("good", "is it bad?")] * 2
 
 

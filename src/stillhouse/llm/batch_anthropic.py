@@ -11,9 +11,9 @@ from typing import Any
 from stillhouse.errors import UserError
 from stillhouse.llm.batch import BatchItem, BatchStatus
 from stillhouse.llm.batch_http import BatchHttp, id_of
-from stillhouse.llm.content import read_content
 from stillhouse.llm.dialect import ModelDialect, refused_parameter
 from stillhouse.llm.finish import stopped_early
+from stillhouse.llm.message_parts import read_parts
 from stillhouse.llm.reply import finish_word
 from stillhouse.llm.request import Completion, Request, is_unicode
 from stillhouse.llm.usage import read_usage
@@ -137,7 +137,7 @@ def _item(line: dict[str, Any]) -> BatchItem | None:
 def read_message(body: Any) -> Completion:
     """A message as a Completion; whatever is no message becomes a Completion whose `error` says so."""
     try:
-        content, stop = read_content(body), finish_word(body["stop_reason"])
+        content, stop = read_parts(body), finish_word(body["stop_reason"])
     except (KeyError, TypeError, AttributeError):
         return Completion(None, error="reply is not a message")
     if not isinstance(body["content"], list):

@@ -35,15 +35,15 @@ class Ledger:
         self.spent_usd: float | None = 0.0
         self._reserved = 0.0
         self._has_settled = False
-        # The most that a call has cost as a multiple of its worst case: some providers bill more than they were allowed.
+        # The most that a call has cost, as a multiple of its worst case: some providers bill more than they may.
         self._excess = 1.0
         self._waiting: list[asyncio.Future[None]] = []
 
     async def reserve(self, request: Request, price: Price | None) -> float:
         """Set the worst case of this call aside and return it.
 
-        Waits while calls under way may turn out cheaper than reserved. Raises BudgetError where none is under way. Under
-        a cap the first call goes alone: it shows whether the provider bills more than the worst case.
+        Waits while calls under way may turn out cheaper than reserved. Raises BudgetError where none is under way.
+        Under a cap the first call goes alone: it shows whether the provider bills more than the worst case.
         """
         while (over := self._over(worst := self._worst(request, price))) is not None or self._first_is_under_way:
             if over is not None and self._reserved < _NOTHING_USD:

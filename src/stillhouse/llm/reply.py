@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from stillhouse.llm.content import read_content
 from stillhouse.llm.finish import REFUSED, is_cut_off, stopped_early
+from stillhouse.llm.message_parts import read_parts
 from stillhouse.llm.request import Completion, ToolCall, is_unicode
 from stillhouse.llm.usage import read_usage
 
@@ -27,7 +27,7 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
         return Completion(None, error=error, latency_s=latency_s)
     try:
         choice = body["choices"][0]
-        content, finish = read_content(choice["message"]), finish_word(choice.get("finish_reason"))
+        content, finish = read_parts(choice["message"]), finish_word(choice.get("finish_reason"))
         calls = _tool_calls(choice["message"].get("tool_calls"), clean)
     except (KeyError, IndexError, TypeError, AttributeError):
         return Completion(None, error="reply has no choices", usage=read_usage(body.get("usage")), latency_s=latency_s)

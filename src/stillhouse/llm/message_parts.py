@@ -10,7 +10,7 @@ _THOUGHTS = ("thinking", "reasoning", "reasoning_content")  # a part's type, and
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class MessageParts:
     """`text`: all parts of the answer together; None: there is none. `refusal`: the model's words, where it refused."""
 
     text: str | None = None
@@ -18,11 +18,11 @@ class Content:
     refusal: str | None = None
 
 
-def read_content(message: Mapping[str, Any]) -> Content:
+def read_parts(message: Mapping[str, Any]) -> MessageParts:
     """What stands in a message, whatever its form. A part of a kind that is not known is left out."""
     content = message.get("content")
     if content is None or isinstance(content, str):
-        return Content(content, _thought(message), _refusal(message))
+        return MessageParts(content, _thought(message), _refusal(message))
     parts = content if isinstance(content, list) else [content]
     texts: list[str] = []
     thoughts = [_thought(message)]
@@ -39,7 +39,7 @@ def read_content(message: Mapping[str, Any]) -> Content:
             elif kind in _TEXTS or kind is None:
                 texts.append(_text(part.get("text")) or "")
     thinking, refusal = ("\n\n".join(filter(None, several)) or None for several in (thoughts, refusals))
-    return Content("".join(texts) or None, thinking, refusal)
+    return MessageParts("".join(texts) or None, thinking, refusal)
 
 
 def _refusal(holder: Mapping[str, Any]) -> str | None:
