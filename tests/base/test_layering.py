@@ -28,6 +28,8 @@ BASE = {
     "clean_text",
     "addresses",
     "proxies",
+    "json_labels",
+    "schema_fit",
     "__init__",
 }
 ENTRIES = {

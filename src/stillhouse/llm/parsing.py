@@ -4,19 +4,20 @@ A strict answer stands there word for word as it was asked for. A lenient one ha
 is counted apart. A reply that cannot be read is a rejection with its reason, never a guess.
 """
 
-import functools
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Literal
 
 from stillhouse.errors import TaskFileError
+from stillhouse.json_labels import canonical_text
 from stillhouse.llm.request import is_unicode
 from stillhouse.llm.thinking import UNENDED, part
-from stillhouse.patterns import Match, Pattern, PatternError, compiled, schema_validator
+from stillhouse.patterns import Match, Pattern, PatternError, compiled
 from stillhouse.records import Example
+from stillhouse.schema_fit import schema_problem
 from stillhouse.task import Task
 
 ANSWER = "So the answer is"
@@ -251,36 +252,9 @@ def fenced(text: str) -> str | None:
 
 def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None) -> ParsedReply:
     """The value as canonical JSON, if it fits the task's schema."""
-    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    if schema is not None:
-        problem = next(_problems(schema, value), None)
-        if problem is not None:
-            place = ".".join(map(str, problem.absolute_path)) or "the value"
-            error = f"{_NOT_FITTING} ({place}: {problem.message:.120})"
-            return ParsedReply(None, rationale=rationale, error=error, counted_as=_NOT_FITTING)
-    return ParsedReply(canonical, rationale=rationale, how="strict")
-
-
-def _problems(schema: Mapping[str, Any], value: Any) -> Iterator[Any]:
-    """What keeps the value from fitting the schema.
-
-    Raises TaskFileError where the schema refers to something outside of itself: nothing is fetched.
-    """
-    import referencing.exceptions
-
-    try:
-        yield from _validator(json.dumps(schema)).iter_errors(value)
-    except referencing.exceptions.Unresolvable as error:
-        raise TaskFileError(
-            f"json_schema: refers to {error.ref!r}, which is not in the file; put it under `$defs`"
-        ) from None
-
-
-@functools.lru_cache(maxsize=64)
-def _validator(schema: str) -> Any:
-    import referencing
-
-    return schema_validator()(json.loads(schema), registry=referencing.Registry())
+    if schema is not None and (problem := schema_problem(schema, value)) is not None:
+        return ParsedReply(None, rationale=rationale, error=f"{_NOT_FITTING} ({problem})", counted_as=_NOT_FITTING)
+    return ParsedReply(canonical_text(value), rationale=rationale, how="strict")
 
 
 def _no_constant(name: str) -> Any:

@@ -15,6 +15,7 @@ from stillhouse.llm.bulk import Bulk
 from stillhouse.llm.parsing import ANSWER, ParsedReply, answer_pattern, wants_object
 from stillhouse.llm.request import Completion, Model, Request
 from stillhouse.llm.row_asker import RowAsker, variants
+from stillhouse.llm.worked import shown_answer
 from stillhouse.records import Example, Prediction, Progress
 from stillhouse.task import Task
 
@@ -40,12 +41,9 @@ def beginning(task: Task, shots: Sequence[Example] = (), *, rationales: bool = F
     """The part of the prompt that all inputs share."""
     messages = [{"role": "system", "content": f"{task.instruction.strip()}\n\n{_form(task, rationales)}"}]
     for shot in shots:
-        answer = shot.label if shot.label is not None else shot.teacher_label
-        if answer is None:
-            raise TaskFileError(f"worked example {shot.id!r} has no label; add one")
         messages += [
             {"role": "user", "content": _question(shot)},
-            {"role": "assistant", "content": _worked(task, shot, answer, rationales)},
+            {"role": "assistant", "content": _worked(task, shot, shown_answer(task, shot), rationales)},
         ]
     return tuple(messages)
 

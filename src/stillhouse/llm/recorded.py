@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError, ModelNameError
+from stillhouse.json_labels import LabelError, json_label
 from stillhouse.jsonl import read_jsonl
 from stillhouse.llm.parsing import ParsedReply, answer_pattern, parse_reply
 from stillhouse.llm.prices import Price
@@ -109,7 +110,12 @@ class RecordedTeacher:
         if "teacher_label" not in row and self._task is not None:
             return parse_reply(self._task, example, row["teacher_output"], rationales=self._task.teacher.rationales)
         label = row["teacher_label"]
-        if label is not None and not isinstance(label, str):
+        if label is not None and self._task is not None and self._task.output == "json":
+            try:
+                label = json_label(label, self._task.schema)
+            except LabelError as error:
+                return ParsedReply(None, error=f"the recorded label {error}", counted_as="the recorded label is none")
+        elif label is not None and not isinstance(label, str):
             label = json.dumps(label, sort_keys=True, ensure_ascii=False)
         return ParsedReply(
             label,
