@@ -74,7 +74,7 @@ def test_where_the_step_may_answer_with_a_text_it_is_its_own_value(here):
     assert expectation(here, "name", "Ann B").score("Ann  B") == 0.0
     assert expectation(here, "name", "null").score(None) == 1.0
     with pytest.raises(
-        DatasetError, match="what the case 1 expects is 'Ann', which is no JSON.*read answers with JSON"
+        DatasetError, match=r"what the case 1 expects is 'Ann', which is no JSON.*read answers with JSON"
     ):
         expectation(here, "read", "Ann")
 
