@@ -25,9 +25,14 @@ CHOICES = "\n\nChoices:\n"
 Answered = tuple[Prediction, ParsedReply, Completion]
 
 
-def new_cost_usd(completion: Completion) -> float:
-    """What this call added to the bill: nothing where the store had the answer, and where no price is known."""
-    return 0.0 if completion.from_store else completion.cost_usd or 0.0
+def new_cost_usd(completion: Completion) -> float | None:
+    """What this call added to the bill: nothing where the store had the answer or none came; None: it is not known."""
+    return 0.0 if completion.from_store or not completion.was_paid else completion.cost_usd
+
+
+def added_usd(total_usd: float | None, more_usd: float | None) -> float | None:
+    """The sum; None where a part of it is not known."""
+    return None if total_usd is None or more_usd is None else total_usd + more_usd
 
 
 def build_messages(
@@ -201,12 +206,13 @@ class PromptedPredictor:
     ) -> list[Answered]:
         """As `predict`, with how each reply was read and the completion behind it."""
         results: list[Answered | None] = [None] * len(inputs)
-        done, cost_usd = 0, 0.0
+        done = 0
+        cost_usd: float | None = 0.0
 
         def take(index: int, _: Example, answered: Answered) -> None:
             nonlocal done, cost_usd
             results[index] = answered
-            done, cost_usd = done + 1, cost_usd + new_cost_usd(answered[2])
+            done, cost_usd = done + 1, added_usd(cost_usd, new_cost_usd(answered[2]))
             if on_progress is not None:
                 on_progress(Progress(done, len(inputs), "asking the teacher", cost_usd))
 

@@ -132,6 +132,8 @@ def _countable(usage: Usage) -> bool:
     """Whether a provider may count so: whole numbers of 0 or more, and no part more than its whole."""
     cached, written, reasoning = usage.cached_input_tokens, usage.written_input_tokens, usage.reasoning_tokens
     counts = (usage.input_tokens, usage.output_tokens, cached, written, reasoning)
+    if usage.doubt is not None or usage.unplaced_tokens != 0:  # these are ours to say, and no counts
+        return False
     if not all(count is None or (type(count) is int and count >= 0) for count in counts):
         return False
     parts = (usage.input_tokens, (cached or 0) + (written or 0)), (usage.output_tokens, reasoning or 0)

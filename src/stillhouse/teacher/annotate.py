@@ -23,7 +23,7 @@ from stillhouse.llm.metered import MeteredModel, batch_answered
 from stillhouse.llm.models import Teacher, open_batches, open_teacher
 from stillhouse.llm.parsing import ParsedReply
 from stillhouse.llm.prices import Price
-from stillhouse.llm.prompted import Answered, PromptedPredictor, new_cost_usd
+from stillhouse.llm.prompted import Answered, PromptedPredictor, added_usd, new_cost_usd
 from stillhouse.llm.request import Request
 from stillhouse.records import Example, Prediction
 from stillhouse.runs import Lock
@@ -96,7 +96,7 @@ class _Tally:
         self.done = self.lenient = self.from_store = self.batched = self.sent_back = self.repaired = (
             self.with_scores
         ) = 0
-        self.cost_usd = 0.0
+        self.cost_usd: float | None = 0.0
         self.price_snapshot: str | None = None
         self.rejected: Counter[str] = Counter()
         self.lacking: Counter[str] = Counter()
@@ -132,7 +132,7 @@ class _Tally:
         assert isinstance(self._teacher, PromptedPredictor)
         self.from_store += completion.from_store
         self.price_snapshot = self.price_snapshot or completion.price_snapshot
-        self.cost_usd += new_cost_usd(completion)
+        self.cost_usd = added_usd(self.cost_usd, new_cost_usd(completion))
         self.batched += batch_answered(completion)
         origin = provenance(
             self._teacher.name,
@@ -279,7 +279,7 @@ async def annotate_each(
                 if batches is not None:
                     await batches.run(lambda: _unpaid(teacher, examples))
                     n_new += batches.n_new // task.teacher.samples
-                tally.cost_usd = ledger.spent_usd or 0.0
+                tally.cost_usd = ledger.spent_usd
                 await teacher.each(examples, tally.answered)
                 # Answers that this command just bought came by way of the store too: they are not earlier ones.
                 tally.from_store = max(0, tally.from_store - n_new)

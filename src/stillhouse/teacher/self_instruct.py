@@ -16,6 +16,7 @@ from stillhouse.errors import BudgetError, StillhouseError, TeacherError
 from stillhouse.llm.bulk import complete_all
 from stillhouse.llm.finish import is_cut_off
 from stillhouse.llm.metered import MeteredModel
+from stillhouse.llm.prompted import added_usd, new_cost_usd
 from stillhouse.llm.request import Completion, Request
 from stillhouse.records import Progress
 from stillhouse.teacher.numbered import Block, blocks
@@ -111,7 +112,7 @@ async def generate(
     be paid for.
     """
     generation = Generation()
-    spent = 0.0
+    spent: float | None = 0.0
     while len(screen.kept) < n and generation.stopped == "enough":
         n_calls = _next_round(generation, n - len(screen.kept), planner)
         calls = planner.calls(len(generation.curve), n_calls, screen.kept)
@@ -129,7 +130,7 @@ async def generate(
                 raise reply
             else:
                 generation.from_store += reply.from_store
-                spent += 0.0 if reply.from_store else reply.cost_usd or 0.0
+                spent = added_usd(spent, new_cost_usd(reply))
                 generation.curve.append(_take(call, reply, planner, screen, n))
                 if on_progress is not None:
                     on_progress(Progress(min(n, len(screen.kept)), n, "asking for new rows", spent))
