@@ -13,6 +13,7 @@ NAMES = (
     "filters",
     "flow",
     "crash",
+    "stopping",
     "verdict",
     "gate_size",
     "cascade",

@@ -59,6 +59,19 @@ def hostile() -> dict[str, tuple[str, bytes] | None]:
     """Each hostile request's path and body; None: none, for comparison."""
     labels = [{"value": "good"}, {"value": "bad"}]
     questions = {"model": "mood", "input": "day " * 962_500, "questions": [{"type": "choice", "choices": labels}] * 400}
+    of_rows = [[{"value": f"a{i}"}, {"value": f"b{i}"}] for i in range(100)]
+    own_choices = {
+        "model": "pairs",
+        "input": "day " * 900,
+        "questions": [{"type": "choice", "choices": choices} for choices in of_rows],
+    }
+    nested = (
+        b'{"model": "mood", "metadata": ['
+        + b'["a"],' * 49_000
+        + b'0], "messages": [{"role": "user", "content": "'
+        + b"x" * 600_000
+        + b'"}]}'
+    )
     longest = questions | {"input": "a lovely day " * 7_600}
     words = " ".join(f"w{i}" for i in range(9_000))
     return {
@@ -72,6 +85,8 @@ def hostile() -> dict[str, tuple[str, bytes] | None]:
             b'{"model": "mood", "messages": [' + b"{}," * 1_000_000 + b"{}]}",
         ),
         "46 kB of words and choices": chat(words[:26_000], "pairs", choices=[words[:9_900], words[9_901:19_800]]),
+        "100 questions with choices of their own": ("/decisions", json.dumps(own_choices).encode()),
+        "49,000 lists, just under the bounds": ("/chat/completions", nested),
         "unknown parameters": ("/chat/completions", json.dumps({f"p{i}": 1 for i in range(200_000)}).encode()),
     }
 
@@ -141,7 +156,7 @@ def main() -> dict[str, Any]:
             found: dict[str, Any] = {"seconds_each": SECONDS, "hostile_clients": ATTACKERS, "beside": {}}
             for name, request in hostile().items():
                 found["beside"][name] = asyncio.run(beside(url, request)) | {"peak_mib_so_far": peak_mib(server.pid)}
-            found["peak_mib"] = peak_mib(server.pid)
+            found |= {"peak_mib": peak_mib(server.pid), "load average": os.getloadavg()[0], "cores": os.cpu_count()}
             server.send_signal(signal.SIGTERM)
             server.wait(40)
         finally:

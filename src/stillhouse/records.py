@@ -84,6 +84,7 @@ class Prediction:
     source: str | None = None  # which part of a cascade answered: "student" or "teacher"
     rationale: str | None = None
     error: str | None = None
+    is_input_cut: bool = False  # the input has more tokens than the student reads, so that it read a part of it
     is_unstored: bool = False  # it was paid for, and the store could not keep it: asked again, it is paid again
 
 

@@ -12,12 +12,14 @@ import os
 import platform
 import tempfile
 import time
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from stillhouse import __version__
-from stillhouse.errors import RunBusyError, StorageError, UserError
+from stillhouse.errors import RunBusyError, StillhouseError, StorageError, UserError
+from stillhouse.steady_clock import steady_time
 
 MANIFEST = "manifest.json"
 
@@ -49,6 +51,13 @@ class Lock:
             ) from None
         os.truncate(self._fd, 0)
         os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+
+    def is_there(self) -> bool:
+        """Whether the path still names the file that we have locked."""
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(self._fd))
+        except OSError:
+            return False
 
     def release(self) -> None:
         if self._fd >= 0:
@@ -130,7 +139,7 @@ class Run:
 
     @classmethod
     def create(
-        cls, root: Path, name: str, command: str, settings: Mapping[str, Any], clock: Callable[[], float] = time.time
+        cls, root: Path, name: str, command: str, settings: Mapping[str, Any], clock: Callable[[], float] = steady_time
     ) -> Self:
         """Make the next free `root/NAME-N` and write its first manifest."""
         with storage_errors(root):
@@ -156,7 +165,7 @@ class Run:
         return run
 
     @classmethod
-    def reopen(cls, folder: Path, clock: Callable[[], float] = time.time) -> Self:
+    def reopen(cls, folder: Path, clock: Callable[[], float] = steady_time) -> Self:
         """Take over a run that was stopped. Raises RunBusyError while its owner lives."""
         if not (folder / MANIFEST).is_file():
             raise UserError(f"{folder}: not a run directory (no {MANIFEST}); give one of runs/*")
@@ -165,7 +174,7 @@ class Run:
 
     @classmethod
     def resume_or_create(
-        cls, root: Path, name: str, command: str, settings: Mapping[str, Any], clock: Callable[[], float] = time.time
+        cls, root: Path, name: str, command: str, settings: Mapping[str, Any], clock: Callable[[], float] = steady_time
     ) -> Self:
         """Go on with the newest unfinished run of the same command and settings, or begin a new one.
 
@@ -183,8 +192,26 @@ class Run:
                 return cls.reopen(folder, clock)
         return cls.create(root, name, command, wanted, clock)
 
+    def check(self) -> None:
+        """Raise StorageError where the folder was deleted or moved meanwhile.
+
+        What was written there since is made a run again, so that the same command goes on with it.
+        """
+        if self._lock.is_there():
+            return
+        go_on = "the same command begins again"
+        if self.folder.is_dir() and not self._lock.path.exists():  # else it is another's by now
+            with contextlib.suppress(StorageError):
+                write_json(self.folder / MANIFEST, self.manifest | {"status": "failed", "error": "the folder was gone"})
+                go_on = "the same command goes on with what was trained since"
+        raise StorageError(
+            f"{self.folder}: the folder was deleted or moved while this command wrote to it; {go_on}, and what was "
+            "paid for comes from the store"
+        )
+
     def save(self, **facts: Any) -> None:
         """Merge facts into the manifest and write it."""
+        self.check()
         self.manifest.update(facts)
         write_json(self.folder / MANIFEST, self.manifest)
 
@@ -194,11 +221,20 @@ class Run:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         """Record how it ended and let go of the lock."""
         wall_s = round(self.manifest.get("wall_s", 0) + self._clock() - self._began, 3)
-        status = "done" if kind is None else ("stopped" if issubclass(kind, KeyboardInterrupt) else "failed")
+        status = (
+            "done"
+            if kind is None
+            else ("stopped" if issubclass(kind, KeyboardInterrupt | CancelledError) else "failed")
+        )
         reason = {} if kind is None else {"error": f"{kind.__name__}: {error}"}
-        with contextlib.suppress(StorageError):  # a full disk must not hide the error that is already on its way up
-            self.save(status=status, wall_s=wall_s, **reason)
-        self._lock.release()
+        try:
+            if kind is not None and issubclass(kind, OSError | StillhouseError):
+                self.check()  # a folder that is gone is the reason for what came of it
+            # A full disk must not hide the error that is already on its way up.
+            with contextlib.nullcontext() if kind is None else contextlib.suppress(StorageError):
+                self.save(status=status, wall_s=wall_s, **reason)
+        finally:
+            self._lock.release()
 
 
 def _number(folder: Path) -> int:

@@ -1,6 +1,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from stillhouse.errors import RunBusyError, StorageError, UserError
 from stillhouse.runs import Lock, Run, read_json, write_atomic
+from stillhouse.steady_clock import SteadyClock
 
 
 def test_runs_are_numbered_and_never_overwritten(tmp_path):
@@ -93,3 +95,53 @@ def test_a_damaged_file_of_a_run_is_one_sentence(tmp_path, content):
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError, match=r"result\.json: .+; the file was changed or torn"):
         read_json(path)
+
+
+def test_a_folder_that_was_deleted_meanwhile_is_one_sentence_and_what_was_written_since_goes_on(tmp_path):
+    with (
+        pytest.raises(
+            StorageError, match=r"x-1: the folder was deleted or moved .*goes on with what was trained since"
+        ),
+        Run.resume_or_create(tmp_path, "x", "distill", {"rows": "abc"}) as run,
+    ):
+        shutil.rmtree(run.folder)
+        write_atomic(run.folder / "arms" / "linear" / "arm.json", "{}")
+    with Run.resume_or_create(tmp_path, "x", "distill", {"rows": "abc"}) as again:
+        assert again.folder == run.folder and (again.folder / "arms" / "linear" / "arm.json").is_file()
+
+
+def test_a_folder_that_is_gone_is_the_reason_for_the_error_that_came_of_it(tmp_path):
+    with (
+        pytest.raises(StorageError, match=r"x-1: the folder was deleted or moved .*the same command begins again"),
+        Run.resume_or_create(tmp_path, "x", "distill", {}) as run,
+    ):
+        shutil.rmtree(run.folder)
+        (run.folder / "arm.json").read_text()
+
+
+def test_a_folder_that_another_command_made_anew_is_not_touched(tmp_path):
+    with pytest.raises(StorageError, match="deleted or moved"), Run.create(tmp_path, "x", "distill", {}) as run:
+        shutil.rmtree(run.folder)
+        with Run.create(tmp_path, "x", "advise", {}) as other:
+            assert other.folder == run.folder
+    assert read_json(run.folder / "manifest.json")["command"] == "advise"
+
+
+def test_how_long_a_run_took_does_not_shrink_where_the_clock_is_set_back(tmp_path):
+    wall, ticks = [1_000_000.0], [0.0]
+    clock = SteadyClock(lambda: wall[0], lambda: ticks[0])
+    with Run.create(tmp_path, "x", "distill", {}, clock) as run:
+        wall[0] += 10 - 7200
+        ticks[0] += 10
+    assert read_json(run.folder / "manifest.json")["wall_s"] == 10
+
+
+def test_the_steady_clock_goes_on_where_the_clock_is_set_back_and_follows_it_forward():
+    wall, ticks = [100.0], [0.0]
+    clock = SteadyClock(lambda: wall[0], lambda: ticks[0])
+    told = []
+    for by_wall, by_ticks in ((10, 10), (-7200, 5), (5, 5), (7200, 5), (7200, 5), (0.5, 1)):
+        wall[0] += by_wall
+        ticks[0] += by_ticks
+        told.append(clock())
+    assert told == [110, 115, 120, 125, 7315, 7315.5]

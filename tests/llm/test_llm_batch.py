@@ -150,6 +150,27 @@ async def test_a_crashed_poller_goes_on_and_nothing_is_sent_twice(provider, tmp_
     assert left_over(tmp_path) == []
 
 
+async def test_a_clock_that_is_set_back_after_a_crash_hides_no_batch(provider, tmp_path, monkeypatch):
+    fake = Fake()
+    async with serving(fake) as address:
+        project(tmp_path, address, provider, monkeypatch)
+        real = batch.Batches._taken
+
+        async def sent_and_dies(self, *given):
+            await real(self, *given)
+            raise Killed
+
+        with monkeypatch.context() as crash:
+            crash.setattr(batch.Batches, "_taken", sent_and_dies)
+            with pytest.raises((Killed, BaseExceptionGroup)):
+                await label(tmp_path, batch=True)
+        listed = tmp_path / ".teacher.jsonl.batches.json"
+        [sent] = json.loads(listed.read_text())
+        listed.write_text(json.dumps([sent | {"since": sent["since"] + 86_400}]))  # the clock was a day ahead then
+        assert (await label(tmp_path, batch=True)).report.labelled == 12
+    assert len(fake.asked) == 12
+
+
 async def test_a_connection_that_breaks_while_a_batch_is_made_makes_no_second_one(provider, tmp_path, monkeypatch):
     fake = Fake()
     fake.fail_next = "drop"

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 import tracemalloc
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -61,7 +62,7 @@ async def test_equal_questions_are_computed_once(start):
     [
         (
             "/decisions",
-            {"input": "x" * 3_850_000, "questions": [{"type": "choice", "choices": LABELS}] * 400},
+            {"input": "x" * 950_000, "questions": [{"type": "choice", "choices": LABELS}] * 400},
             "reads at most 100,000",
         ),
         (
@@ -72,8 +73,18 @@ async def test_equal_questions_are_computed_once(start):
             },
             "are read for one request",
         ),
-        ("/chat/completions", {"messages": [{"role": "user", "content": "a " * 1_900_000}]}, "reads at most"),
-        ("/chat/completions", {"messages": [{"role": "user", "content": '{"a": [' + "a" * 1_900_000}]}, "characters"),
+        (
+            "/decisions",
+            {
+                "input": "x",
+                "questions": [
+                    {"type": "choice", "choices": [{"value": f"{i} {j}"} for j in range(255)]} for i in range(20)
+                ],
+            },
+            "once per choice: 4,335 times",
+        ),
+        ("/chat/completions", {"messages": [{"role": "user", "content": "a " * 450_000}]}, "reads at most"),
+        ("/chat/completions", {"messages": [{"role": "user", "content": '{"a": [' + "a" * 900_000}]}, "characters"),
         ("/chat/completions", {"messages": [{"role": "user", "content": "x"}] * 5000}, "than the 2,048 that are taken"),
         (
             "/chat/completions",
@@ -108,16 +119,98 @@ async def test_a_request_that_costs_too_much_is_refused_before_any_work(start, p
 @pytest.mark.parametrize(
     "body",
     [
-        b'{"model": "counts", "messages": [' + b"{}," * 1_000_000 + b"{}]}",
-        b"{" + b",".join(b'"p%d":1' % i for i in range(200_000)) + b"}",
-        b'{"stop": [' + b"1," * 1_000_000 + b"1]}",
+        b'{"model": "counts", "messages": [' + b"{}," * 300_000 + b"{}]}",
+        b"{" + b",".join(b'"p%d":1' % i for i in range(80_000)) + b"}",
+        b'{"stop": [' + b"1," * 400_000 + b"1]}",
     ],
 )
-async def test_a_million_values_are_refused_before_they_become_objects(start, monkeypatch, body):
+async def test_many_values_are_refused_before_they_become_objects(start, monkeypatch, body):
     monkeypatch.setattr(app, "_json", lambda raw: pytest.fail("it was taken apart"))
     async with start({"counts": Counts()}) as url:
         status, reply = await post(url, "/chat/completions", body)
         assert status == 413 and "brackets, colons and commas" in reply["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (
+            "/decisions",
+            {"input": "x" * 3_850_000, "questions": [{"type": "choice", "choices": LABELS}] * 400},
+        ),
+        ("/chat/completions", {"messages": [{"role": "user", "content": "a " * 1_900_000}]}),
+        ("/chat/completions", {"messages": [{}] * 1_000_000}),
+    ],
+)
+async def test_more_bytes_than_a_student_can_use_are_refused_unread(start, monkeypatch, path, body):
+    monkeypatch.setattr(app, "check_parts", lambda *_: pytest.fail("it was read"))
+    async with start({"counts": Counts()}) as url:
+        status, reply = await post(url, path, {"model": "counts", **body})
+        assert status == 413 and "over 1,048,576 bytes; send a shorter input" in reply["error"]["message"]
+
+
+async def test_a_prompted_model_reads_longer_bodies_than_a_student(start):
+    class Prompted:
+        name = "prompted"
+
+        async def predict(self, inputs):
+            return [Prediction(str(len(row.text))) for row in inputs]
+
+    async with start({"prompted": Prompted()}) as url:
+        body = {"model": "prompted", "messages": [{"role": "user", "content": "x" * 3_000_000}]}
+        status, reply = await post(url, "/chat/completions", body)
+        assert (status, reply["choices"][0]["message"]["content"]) == (200, "3000000")
+
+
+async def test_no_more_large_bodies_are_held_than_fit_and_small_ones_pass(start, monkeypatch):
+    monkeypatch.setattr(app, "LARGE_AT_ONCE", 1)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow():
+        yield b'{"model": "counts", "messages": [{"role": "assistant", "content": "' + b"x" * 300_000
+        begun.set()
+        await go_on.wait()
+        yield b'"}, {"role": "user", "content": "x"}]}'
+
+    async def in_pieces():  # a small body of unknown length
+        yield json.dumps(small).encode()
+
+    small = {"model": "counts", "messages": [{"role": "user", "content": "x"}]}
+    large = {"model": "counts", "messages": [{"role": "system", "content": "x" * 300_000}, *small["messages"]]}
+    headers = {"Content-Type": "application/json"}
+    async with start({"counts": Counts()}) as url, aiohttp.ClientSession(headers=headers) as session:
+        held = asyncio.ensure_future(session.post(url + "/chat/completions", data=slow()))
+        await begun.wait()
+        for _ in range(20):  # until the server has read the first piece
+            await asyncio.sleep(0.01)
+        assert (await post(url, "/chat/completions", large))[0] == 429
+        assert (await post(url, "/chat/completions", small))[0] == 200
+        async with session.post(url + "/chat/completions", data=in_pieces()) as response:
+            assert response.status == 200
+        assert not held.done()
+        go_on.set()
+        assert (await held).status == 200
+        assert (await post(url, "/chat/completions", large))[0] == 200
+
+
+@pytest.mark.parametrize("rest", [b"5\r\nhello\r\n", b"ZZ\r\n", b"5\r\nhelloXX"])
+async def test_a_body_that_breaks_off_is_no_failure_of_the_server(start, caplog, rest):
+    """The second and third are no chunks; of the first the client goes away."""
+    async with start({"counts": Counts()}) as url:
+        port = int(url.rsplit(":", 1)[1].split("/")[0])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        head = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        writer.write(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(rest)
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+        assert b" 500 " not in answer
+        body = {"model": "counts", "messages": [{"role": "user", "content": "x"}]}
+        assert (await post(url, "/chat/completions", body))[0] == 200
+    assert "Traceback" not in caplog.text and "broke" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -175,6 +268,91 @@ async def test_a_short_row_is_answered_while_a_long_one_is_in_work():
     assert not long.done()
     go_on.set()
     assert await long == 50_000
+
+
+async def test_a_short_row_passes_the_many_rows_of_another_request():
+    go_on, begun, together = asyncio.Event(), asyncio.Event(), []
+
+    class Slow(Counts):
+        async def predict(self, inputs):
+            if inputs[0].id.startswith("many"):
+                together.append(len(inputs))
+                begun.set()
+                await go_on.wait()
+            return await super().predict(inputs)
+
+    lane = Lane("slow", Slow(labels=None), most_waiting=900, most_per_batch=32, wait_s=0)
+    rows = [Example(f"many-{i}", "x" * 20, choices=("a", str(i))) for i in range(400)]
+    many = asyncio.ensure_future(lane.answer_all(rows))
+    await begun.wait()
+    short = await asyncio.wait_for(lane.answer(Example("short", "x", choices=("a", "b"))), 20)
+    assert short.text == "a" and together == [32] and not many.done()
+    go_on.set()
+    assert len(await many) == 400
+
+
+async def test_a_row_that_is_read_once_per_choice_is_as_long_as_that():
+    go_on, begun = asyncio.Event(), asyncio.Event()
+
+    class Slow(Counts):
+        async def predict(self, inputs):
+            if inputs[0].id == "many":
+                begun.set()
+                await go_on.wait()
+            return await super().predict(inputs)
+
+    lane = Lane("slow", Slow(labels=None), most_waiting=9, most_per_batch=32, wait_s=0)
+    many = asyncio.ensure_future(lane.answer(Example("many", "x" * 50, choices=tuple(map(str, range(200))))))
+    await begun.wait()
+    short = await asyncio.wait_for(lane.answer(Example("short", "x", choices=("a", "b"))), 20)
+    assert short.text == "a" and not many.done()
+    go_on.set()
+    await many
+
+
+async def test_long_work_of_many_models_takes_no_thread_from_another(start):
+    go_on = threading.Event()
+
+    class InThread(Counts):
+        def __init__(self, waits):
+            super().__init__()
+            self.waits = waits
+
+        async def predict(self, inputs):
+            await asyncio.to_thread(go_on.wait if self.waits else int)
+            return await super().predict(inputs)
+
+    models = {f"long-{i}": InThread(True) for i in range(40)} | {"short": InThread(False)}
+    async with start(models) as url:
+        body = {"messages": [{"role": "user", "content": "x"}]}
+        long = [asyncio.ensure_future(post(url, "/chat/completions", body | {"model": f"long-{i}"})) for i in range(40)]
+        try:
+            await asyncio.sleep(0.3)  # until all of them are in work
+            short = await asyncio.wait_for(post(url, "/chat/completions", body | {"model": "short"}), 20)
+            assert short[0] == 200 and not any(one.done() for one in long)
+        finally:
+            go_on.set()
+        assert {status for status, _ in await asyncio.gather(*long)} == {200}
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+async def test_an_answer_to_an_input_that_was_cut_says_so(start, is_cut):
+    class Cuts(Counts):
+        async def predict(self, inputs):
+            return [replace(one, is_input_cut=is_cut) for one in await super().predict(inputs)]
+
+    chat = {"model": "cuts", "messages": [{"role": "user", "content": "x"}]}
+    asked = {"model": "cuts", "input": "x", "questions": [{"type": "choice", "choices": LABELS}]}
+    async with start({"cuts": Cuts()}) as url, aiohttp.ClientSession() as session:
+        for path, body in (
+            ("/chat/completions", chat),
+            ("/chat/completions", chat | {"stream": True}),
+            ("/decisions", asked),
+        ):
+            async with session.post(url + path, json=body) as response:
+                assert response.headers.get("Stillhouse-Input-Cut") == ("true" if is_cut else None)
+                if body is chat:
+                    assert (await response.json())["stillhouse"]["input_cut"] is is_cut
 
 
 async def test_a_batch_holds_no_more_characters_than_its_most():

@@ -274,7 +274,10 @@ async def test_the_claims_of_a_process_that_was_killed_are_free_at_once(url, cla
 
 def silence(url, seconds):
     """As if no owner had been heard of since so many seconds."""
-    change = f"UPDATE claimants SET seen = seen - {seconds}"
+    execute(url, f"UPDATE claimants SET seen = seen - {seconds}")
+
+
+def execute(url, change):
     if not url.startswith("postgresql://"):
         with contextlib.closing(sqlite3.connect(url)) as connection:
             connection.execute(change)
@@ -286,14 +289,60 @@ def silence(url, seconds):
         connection.execute(change)
 
 
-@pytest.mark.parametrize(("seconds", "outcome"), [(25, "theirs"), (31, "ours"), (-31, "ours")])
+@pytest.mark.parametrize(("seconds", "outcome"), [(25, "theirs"), (31, "ours"), (-7200, "theirs")])
 async def test_the_claim_of_a_live_owner_is_free_after_half_a_minute_of_silence(url, seconds, outcome):
-    """Of a process that was paused; or whose machine's clock was set back, which none but its heartbeat mends."""
+    """Of a process that was paused. A clock that was set back by hours is no silence."""
     with open_store(url) as one, open_store(url) as other:
         assert await one.claim("a") == "ours"
         silence(url, seconds)
         assert bool(other.claimed(["a"])) == (outcome == "theirs")
         assert await other.claim("a") == outcome
+
+
+async def test_where_the_clock_was_set_back_an_owner_is_silent_from_when_it_was_looked_at(url):
+    now = [0.0]
+    with open_store(url) as one, open_store(url) as other:
+        other._claims.silence = claims.Silence(lambda: now[0] + time.monotonic())
+        assert await one.claim("a") == "ours"
+        silence(url, -7200)
+        assert await other.claim("a") == "theirs"
+        silence(url, 29)  # so much time went by, on both clocks
+        now[0] += 29
+        assert await other.claim("a") == "theirs"
+        silence(url, -20)  # a heartbeat came meanwhile
+        now[0] += 2
+        assert await other.claim("a") == "theirs"
+        silence(url, 31)
+        now[0] += 31
+        assert await other.claim("a") == "ours"
+
+
+async def test_an_owner_that_starts_clears_away_what_dead_ones_left(url, tmp_path):
+    """What lives, what was just silent, and what stands in a batch stays."""
+    listed = tmp_path / "batches.json"
+    listed.write_text("[]")
+    with open_store(url) as alive, open_store(url) as dead:
+        assert await alive.claim("a") == "ours"
+        assert await dead.claim("b") == await dead.claim("c", batch=claims.batch_of(listed)) == "ours"
+        gone = claims.host_of(dead._claims.owner) + ":1:dead"
+        for table in ("claims", "claimants"):
+            execute(url, f"UPDATE {table} SET owner = '{gone}' WHERE owner = '{dead._claims.owner}'")
+        with open_store(url) as new:
+            assert await new.claim("d") == "ours"
+            assert sorted(rows(url, "SELECT request_hash, owner FROM claims")) == [
+                ("a", alive._claims.owner),
+                ("c", gone),
+                ("d", new._claims.owner),
+            ]
+            assert (gone,) in rows(url, "SELECT owner FROM claimants")
+        listed.unlink()
+        with open_store(url) as new:
+            assert await new.claim("d") == "ours"
+            assert {owner for (owner,) in rows(url, "SELECT owner FROM claimants")} == {
+                alive._claims.owner,
+                new._claims.owner,
+            }
+            assert {hash_ for (hash_,) in rows(url, "SELECT request_hash FROM claims")} == {"a", "d"}
 
 
 async def test_a_claim_that_was_lost_costs_no_answer(url):

@@ -188,7 +188,7 @@ def test_a_setting_that_is_none_is_named(tmp_path, setting):
 # Claims of another machine: its locks are not seen here
 
 
-@pytest.mark.parametrize(("silent_s", "outcome"), [(0, "theirs"), (29, "theirs"), (31, "ours"), (-31, "ours")])
+@pytest.mark.parametrize(("silent_s", "outcome"), [(0, "theirs"), (29, "theirs"), (31, "ours"), (-31, "theirs")])
 async def test_the_claim_of_another_machine_is_free_after_half_a_minute_of_silence(tmp_path, silent_s, outcome):
     store = SqliteStore(tmp_path / "s.db", clock=lambda: 1_000_000.0)
     with store:

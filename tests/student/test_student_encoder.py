@@ -1,6 +1,7 @@
 """The encoder student, from a tiny config and a vocabulary of the test's own words."""
 
 import asyncio
+import threading
 
 import huggingface_hub.constants
 import numpy as np
@@ -11,8 +12,9 @@ from safetensors.torch import load_file
 
 from stillhouse.errors import MissingExtraError, UserError
 from stillhouse.records import Example, Predictor
+from stillhouse.serving.lanes import Lane
 from stillhouse.settings import StudentSettings
-from stillhouse.student import TrainConfig, load_student, train_student
+from stillhouse.student import TrainConfig, encoder, load_student, train_student
 from stillhouse.student.bases import resolve
 from stillhouse.student.encoder import TOKENS_AT_ONCE, TokenisedRow, _by_length, defaults, encode, word_tokenizer
 from stillhouse.task import Task
@@ -145,11 +147,59 @@ async def test_choices_of_each_row_are_scored_against_one_another(tmp_path):
     assert (await student.predict(rows[6:7]))[0].output is None
 
 
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """A student of choices per row that has learned next to nothing."""
+    out = tmp_path_factory.mktemp("untrained") / "out"
+    train(out, CHOICES, opposites(8), config=TrainConfig(epochs=1, min_steps=1, max_length=64, bf16=False))
+    return load_student(out)
+
+
+async def test_a_short_row_is_answered_between_the_slices_of_a_row_with_many_choices(untrained, monkeypatch):
+    """Without slices it would come after the long row, which holds each of its passes up until the short one is over."""
+    monkeypatch.setattr(encoder, "TOKENS_AT_ONCE", 64)
+    forward, loop = untrained._module.forward, asyncio.get_running_loop()
+    begun, is_over, passes = asyncio.Event(), threading.Event(), []
+
+    def slow(encoded):
+        passes.append(encoded["input_ids"].numel())
+        loop.call_soon_threadsafe(begun.set)
+        is_over.wait(0.1)
+        return forward(encoded)
+
+    monkeypatch.setattr(untrained._module, "forward", slow)
+    lane = Lane("opposite", untrained, most_waiting=9, most_per_batch=32, wait_s=0)
+    many = Example("many", "the opposite of up", choices=tuple(f"w{i}" for i in range(255)))
+    long = asyncio.ensure_future(lane.answer(many))
+    await begun.wait()
+    short = await lane.answer(Example("short", "the opposite of up", choices=("down", "left")))
+    assert short.text in ("down", "left") and not long.done()
+    is_over.set()
+    assert len((await long).scores) == 255
+    assert len(passes) > 20 and max(passes) <= 64
+
+
+async def test_a_row_in_slices_has_the_scores_that_it_has_in_one(untrained, monkeypatch):
+    rows = [Example(str(i), "the opposite of up " * (i + 1), choices=tuple("abcdefgh"[: i + 2])) for i in range(5)]
+    whole = await untrained.predict(rows)
+    monkeypatch.setattr(encoder, "TOKENS_AT_ONCE", 40)
+    monkeypatch.setattr(encoder, "CHARACTERS_AT_ONCE", 70)
+    sliced = await untrained.predict(rows)
+    for one, other in zip(whole, sliced, strict=True):
+        assert list(one.scores) == list(other.scores) and one.usage == other.usage
+        assert np.allclose(list(one.scores.values()), list(other.scores.values()), atol=1e-6)
+
+
+async def test_an_answer_says_whether_its_input_was_cut(untrained):
+    rows = [Example("1", "up", choices=("a", "b")), Example("2", "up"), Example("3", "up " * 99, choices=("a", "b"))]
+    assert [prediction.is_input_cut for prediction in await untrained.predict(rows)] == [False, False, True]
+
+
 def test_batches_for_prediction_hold_every_row_once_within_the_budget():
     rows = [
         TokenisedRow(({"input_ids": [1] * (1 + i % 300)},) * (1 + i % 3), (0,) * (1 + i % 3), False) for i in range(200)
     ]
-    batches = list(_by_length(rows))
+    batches = list(_by_length(rows, TOKENS_AT_ONCE))
     assert sorted(i for batch in batches for i in batch) == list(range(200))
     assert all(
         sum(len(rows[i].sequences) for i in batch) * max(rows[i].width for i in batch) <= TOKENS_AT_ONCE

@@ -2,8 +2,13 @@
 
 import asyncio
 import math
+import os
 import random
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -168,6 +173,48 @@ def test_equal_seeds_give_equal_students_and_a_killed_training_goes_on_to_the_sa
     resumed = train(tmp_path / "b", rows=rows, config=steps)
     assert resumed.resumed_at is not None
     assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from stillhouse.student import train as loop
+from test_student_generative import STEPS, questions, train
+
+where, at, taken, saved = sys.argv[2], int(sys.argv[3]), [0], loop.save_file
+
+def torn(tensors, path, metadata):
+    taken[0] += 1
+    if taken[0] == at:
+        if where == "inside":
+            saved(tensors, path, metadata)
+            os.truncate(path, os.path.getsize(path) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    saved(tensors, path, metadata)
+
+loop.save_file = torn
+train(pathlib.Path(sys.argv[1]), rows=questions(16), config=STEPS)
+"""
+STEPS = TrainConfig(epochs=6, learning_rate=5e-3, tokens_per_batch=128, bf16=False, checkpoint_every_s=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["between", "inside"])
+def test_kill_9_between_and_inside_checkpoints_goes_on_to_the_same_bits(tmp_path, where):
+    train(tmp_path / "a", rows=questions(16), config=STEPS)
+    paths = [str(Path(__file__).parent), str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+    for at in (5, 3):  # after the first kill it goes on from the fourth step; the second comes two checkpoints later
+        command = [sys.executable, "-c", KILLED, str(tmp_path / "b"), where, str(at)]
+        killed = subprocess.run(
+            command,
+            env=os.environ | {"PYTHONPATH": ":".join(paths), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            check=False,
+        )
+        assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    resumed = train(tmp_path / "b", rows=questions(16), config=STEPS)
+    assert resumed.resumed_at == 6
+    assert (tmp_path / "a" / "model.safetensors").read_bytes() == (tmp_path / "b" / "model.safetensors").read_bytes()
+    assert [path.name for path in tmp_path.iterdir() if "checkpoint" in path.name] == []  # nothing torn is left
 
 
 def test_the_vocabulary_joins_what_belongs_together_and_cuts_values_as_questions_are_cut():

@@ -10,9 +10,9 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.records import Example, Predictor
-from stillhouse.student import load_student, train_student
+from stillhouse.student import linear, load_student, train_student
 from stillhouse.student.calibration import fit_temperature, ragged, softmax
-from stillhouse.student.linear import features, grams, pair_features
+from stillhouse.student.linear import _ToLearn, features, grams, pair_features
 from stillhouse.task import Task
 
 TASK = Task(name="mood", instruction="Is it good or bad?", output="choice", labels=("good", "bad", "mixed"))
@@ -278,3 +278,30 @@ def test_the_vocabulary_is_plain_json(tmp_path):
     vocabulary = json.loads((tmp_path / "out" / "vocabulary.json").read_text())
     assert "0w lovely" in vocabulary and len(vocabulary) == result.settings["n_features"]
     assert result.n_parameters == 3 * (len(vocabulary) + 1)
+
+
+def test_training_makes_a_bounded_number_of_pairs_and_tells_which_rows_were_cut(monkeypatch):
+    words, others = " ".join(f"w{i}" for i in range(2000)), " ".join(f"v{i}" for i in range(1000))
+    long = Example("long", words, label=others, choices=(others, "none"))  # two million pairs of words
+    short = Example("short", "it is hot it is", label="cold", choices=("cold", "very warm"))
+    documents = _ToLearn([short, long, short], None)
+    made = list(documents)
+    pairs_of = [sum(feature.startswith("x ") for feature in document) for document in made]
+    assert pairs_of == [3, 6, 19 * 1000, 19, 3, 6]
+    assert documents.n_cut == 1
+    assert sorted(made[0]) == sorted(pair_features(short.fields, "cold"))
+    monkeypatch.setattr(linear, "MOST_WORD_PAIRS", 6)  # of all three rows: the first of their words are left
+    documents = _ToLearn([short, long, short], None)
+    assert [sum(feature.startswith("x ") for feature in document) for document in documents] == [1, 2, 1000, 1, 1, 2]
+    assert documents.n_cut == 3
+
+
+def test_rows_with_too_many_pairs_are_counted_in_the_result(tmp_path, monkeypatch):
+    monkeypatch.setattr(linear, "MOST_WORD_PAIRS_OF_ROW", 8)
+    task = Task(name="pick", instruction="Pick.", output="choice")
+    rows = [
+        Example(str(i), "one two three four five" if i % 4 == 0 else "one", label="a", choices=("a", "b"))
+        for i in range(40)
+    ]
+    result = train_student("linear", task, rows, rows, source="gold", seed=0, out=tmp_path / "out")
+    assert result.n_truncated == 10

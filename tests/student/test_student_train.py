@@ -1,7 +1,10 @@
 """The training loop: what it promises about batches, schedules, stopping, and resuming."""
 
 import math
+import os
+import re
 import resource
+import signal
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,6 +14,7 @@ from torch import nn
 
 from stillhouse.errors import ArtifactError, StillhouseError, StorageError, UserError
 from stillhouse.records import Example
+from stillhouse.stopping import stopping
 from stillhouse.student.config import TrainConfig
 from stillhouse.student.job import TrainJob
 from stillhouse.student.train import (
@@ -253,6 +257,27 @@ def test_a_killed_run_that_is_resumed_equals_an_uninterrupted_one_bit_for_bit(tm
         expected.best_step,
         expected.validations,
     )
+
+
+def test_a_training_that_is_told_to_stop_ends_its_step_keeps_it_and_says_so(tmp_path):
+    whole, resumed = Toy(), Toy()
+    fit(whole, CONFIG, seed=5, folder=tmp_path / "whole")
+
+    def stop(progress):
+        if progress.done == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with stopping.heard():
+        with pytest.raises(KeyboardInterrupt):
+            fit(Toy(), CONFIG, seed=5, folder=tmp_path / "stopped", on_progress=stop)
+        told = stopping.sentence()
+    assert re.fullmatch(
+        "stopped by SIGTERM: no call was in flight, so nothing is paid for twice; "
+        r"the training is kept up to step 3 of \d+, its last checkpoint",
+        told,
+    )
+    assert fit(resumed, CONFIG, seed=5, folder=tmp_path / "stopped").resumed_at == 3
+    assert same(weights(whole), weights(resumed))
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint_by_the_clock(tmp_path):

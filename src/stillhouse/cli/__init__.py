@@ -1,11 +1,14 @@
 """The command line. Every command: results to stdout, progress to stderr, `--json` for machines.
 
-Exit code 0: it worked; 1: the work failed or the gate refused; 2: the user's mistake. Nothing heavy is imported before
-a command runs, so `--help` is instant.
+Exit code 0: it worked; 1: the work failed or the gate refused; 2: the user's mistake; 130 and 143: stopped by Ctrl-C or
+SIGTERM, and one sentence says what that left (`stopping`). Nothing heavy is imported before a command runs, so `--help`
+is instant.
 """
 
 import errno
 import logging
+import os
+import shlex
 import sys
 from typing import Annotated
 
@@ -13,9 +16,11 @@ import typer
 
 from stillhouse.clean_text import terminal_text
 from stillhouse.errors import StillhouseError
+from stillhouse.notices import told_to
+from stillhouse.stopping import stopping
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # wherever a write was refused
-_STOPPED = 130  # 128 and the number of SIGINT, as shells have it
+_SIGNALLED = 128  # and the number of the signal: the exit code, as shells have it
 
 app = typer.Typer(
     name="stillhouse",
@@ -55,11 +60,31 @@ def main() -> None:
     """Run the command; a mistake of the user or a failure of the work is one sentence, never a traceback."""
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_LogFormatter())
+    with stopping.heard(says=True), told_to(_say):
+        code = _run()
+        if code == 0 or stopping.signal is None:
+            sys.exit(code)
+        go_on = stopping.go_on or shlex.join(["stillhouse", *sys.argv[1:]])
+        print(terminal_text(f"stillhouse: {stopping.sentence()}; go on with: {go_on}"), file=sys.stderr)
+        code = _SIGNALLED + stopping.signal
+        if stopping.n_signals > 1:  # at once: a thread that still works is not waited for
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    sys.exit(code)
+
+
+def _say(sentence: str) -> None:
+    print(terminal_text(f"stillhouse: {sentence}"), file=sys.stderr, flush=True)
+
+
+def _run() -> int:
+    """Run the command; its exit code."""
     try:
         app()
     except StillhouseError as error:
         print(terminal_text(f"stillhouse: {error}"), file=sys.stderr)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
@@ -69,14 +94,14 @@ def main() -> None:
             "again: what was stored is kept",
             file=sys.stderr,
         )
-        sys.exit(1)
+        return 1
+    except KeyboardInterrupt:  # outside typer, which makes an exit code of it
+        return _SIGNALLED
     except SystemExit as ended:
-        if ended.code == _STOPPED:  # typer raises this exit code on Ctrl-C
-            print(
-                "stillhouse: stopped; what was paid for or trained is kept, and the same command goes on from there",
-                file=sys.stderr,
-            )
-        raise
+        if not isinstance(ended.code, int | None):
+            raise
+        return ended.code or 0
+    return 0
 
 
 # Commands register themselves on `app`, in the order in which a user needs them.

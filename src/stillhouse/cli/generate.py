@@ -1,6 +1,5 @@
 """`stillhouse generate`."""
 
-import asyncio
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ from stillhouse.cli.console import emit_json, err, out, progress_bar
 from stillhouse.cli.options import AcceptTerms, AsJson, Buying, Rows, SkipBad, Store, Teacher, command
 from stillhouse.cli.terms import once_confirmed
 from stillhouse.errors import UserError
+from stillhouse.event_loop import result_of
 from stillhouse.numbers import usd
 
 if TYPE_CHECKING:
@@ -84,11 +84,12 @@ def generate(
     accept_terms: AcceptTerms = False,
     as_json: AsJson = False,
 ) -> None:
-    """New rows by a teacher: inputs for a task, or exercises from seed tasks. Stop it at any moment and run it again:
-    nothing is paid twice.
+    """New rows by a teacher: inputs for a task, or exercises from seed tasks. Run again, it goes on: what was
+    answered is never paid again.
 
-    At most eight calls go ahead to tell what the rest will cost; then you are asked, unless --yes or a cap says so
-    already.
+    The first Ctrl-C or SIGTERM waits a few seconds for the calls in flight and stores their answers, the second
+    leaves at once; how many were left, and may be paid again, is said. At most eight calls go ahead to tell what
+    the rest will cost; then you are asked, unless --yes or a cap says so already.
     """
     from stillhouse.commands.diversity import write_page
     from stillhouse.commands.generate import generate as run
@@ -110,7 +111,7 @@ def generate(
     target = None if task is None else task_of(task, data)
     with progress_bar() as tick:
         session = buying.session(target, tick, teacher=teacher, store=store)
-        work = once_confirmed(lambda *arguments, **options: asyncio.run(run(*arguments, **options)), accept_terms, tick)
+        work = once_confirmed(lambda *arguments, **options: result_of(run(*arguments, **options)), accept_terms, tick)
         done = work(
             target,
             wanted,

@@ -1,6 +1,5 @@
 """`stillhouse label`."""
 
-import asyncio
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ import typer
 from stillhouse.cli.console import emit_json, out, progress_bar, say_rows
 from stillhouse.cli.options import AcceptTerms, AsJson, Buying, SkipBad, Store, TaskFile, Teacher, command
 from stillhouse.cli.terms import once_confirmed
+from stillhouse.event_loop import result_of
 from stillhouse.numbers import usd
 
 if TYPE_CHECKING:
@@ -49,10 +49,12 @@ def label(
     accept_terms: AcceptTerms = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the teacher for labels (and rationales). Stop it at any moment and run it again: nothing is paid twice.
+    """Ask the teacher for labels (and rationales). Run again, it goes on: what was answered is never paid again.
 
-    Twenty rows go ahead to tell what the rest will cost; then you are asked, unless --yes or a cap says so already.
-    Teachers that bill nothing need no consent.
+    The first Ctrl-C or SIGTERM waits a few seconds for the calls in flight and stores their answers, the second
+    leaves at once; how many were left, and may be paid again, is said. Twenty rows go ahead to tell what the rest
+    will cost; then you are asked, unless --yes or a cap says so already. Teachers that bill nothing need no
+    consent.
     """
     from stillhouse.commands.label import label as run
     from stillhouse.commands.step_task import names_a_step, task_of
@@ -64,7 +66,7 @@ def label(
     settings |= {"requests_per_minute": rpm, "tokens_per_minute": tpm}
     with progress_bar() as tick:
         session = buying.session(target, tick, teacher=teacher, store=store, **settings)
-        work = once_confirmed(lambda *arguments, **options: asyncio.run(run(*arguments, **options)), accept_terms, tick)
+        work = once_confirmed(lambda *arguments, **options: result_of(run(*arguments, **options)), accept_terms, tick)
         done = work(target, session, data=data, out=to, batch=batch, skip_bad=skip_bad)
     nothing = bool(done.report.n) and not done.report.labelled
     if as_json:

@@ -1,6 +1,5 @@
 """`stillhouse run`, `resume` and `answer`."""
 
-import asyncio
 import json
 import traceback
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ import typer
 from stillhouse.cli.console import emit_json, err, out
 from stillhouse.cli.options import AsJson, Journal, command
 from stillhouse.errors import UserError
+from stillhouse.event_loop import result_of
 
 if TYPE_CHECKING:
     from stillhouse.commands.run import Executed
@@ -35,11 +35,13 @@ def run(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a flow; killed at any moment, the same command with the same id goes on where it was."""
+    """Run a flow. Stopped or killed, the same command with the same id goes on where it was; only model calls in flight
+    may be paid again.
+    """
     from stillhouse.commands.run import run as execute
 
     finish(
-        asyncio.run(
+        result_of(
             execute(
                 target,
                 arguments=_object(arguments),
@@ -60,7 +62,7 @@ def resume(
     """Go on with a run that was killed, failed, or waited for an answer."""
     from stillhouse.commands.run import resume as go_on
 
-    finish(asyncio.run(go_on(run, store=store)), as_json)
+    finish(result_of(go_on(run, store=store)), as_json)
 
 
 @command

@@ -1,6 +1,5 @@
 """`stillhouse test`."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ from stillhouse.cli.console import emit_json, err, out, progress_bar
 from stillhouse.cli.options import AsJson, Journal, Runs, command
 from stillhouse.cli.run import step_models
 from stillhouse.errors import UserError
+from stillhouse.event_loop import result_of
 
 if TYPE_CHECKING:
     from stillhouse.commands.test import FlowTestRun
@@ -74,7 +74,7 @@ def test(
     from stillhouse.commands.test import test as run
 
     with progress_bar() as tick:
-        done = asyncio.run(
+        done = result_of(
             run(
                 target,
                 cases=cases,

@@ -63,8 +63,10 @@ def advise(
         majority = []
         if material.labels is not None:
             majority = [student_arm(student_plan(material, run.folder, "majority", "baseline", 0))]
+        run.check()
         plans = list(curve_plans(material, run.folder, sizes, seeds))
         trained = sweep(plans, workers=workers, on_progress=session.on_progress)
+        run.check()
         kept = [(plan, arm) for plan, arm in zip(plans, trained, strict=True) if plan.keep]
         controls = [
             student_arm(control, session.on_progress) for plan, arm in kept for control in control_plans(plan, arm)

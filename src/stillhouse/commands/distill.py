@@ -60,6 +60,7 @@ def distill(
         arms = [*([prompt] if prompt else []), *baselines]
         result: Result | None = None
         for spec in ladder:
+            run.check()
             plan = student_plan(material, run.folder, spec, "student", seed)
             student = student_arm(plan, session.on_progress)
             controls = [student_arm(control, session.on_progress) for control in control_plans(plan, student)]

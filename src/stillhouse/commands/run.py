@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import json
+import shlex
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from stillhouse.flow.human import answer as journal_answer
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.resume import RunReport
 from stillhouse.flow.user_flow import load_flow
+from stillhouse.stopping import stopping
 from stillhouse.store.journal import existing_journal
 
 
@@ -53,6 +55,8 @@ async def run(
         inspect.signature(flow.function).bind(**arguments)
     except TypeError as error:
         raise UserError(f"--input {dict(arguments)!r} does not fit {target}: {error}") from None
+    elsewhere = [] if store == DEFAULT_STORE else ["--store", str(store)]
+    stopping.go_on = shlex.join(["stillhouse", "resume", name, *elsewhere])
     try:
         result = await flow.execute(name, arguments, store=store, models=models, offline=offline, app=target)
         return Executed(name, result, flow.report)

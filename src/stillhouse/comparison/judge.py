@@ -1,6 +1,6 @@
 """A model as the judge of pairs. It sees every pair in both orders.
 
-It is asked through the store, so nothing is paid twice, and a command that was killed goes on where it was.
+It is asked through the store, so no answer is paid twice, and a command that was killed goes on where it was.
 """
 
 import json

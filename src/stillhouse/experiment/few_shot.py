@@ -2,8 +2,8 @@
 
 Each k has three draws of examples. k doubles as far as the model's context window, the cap in dollars and `max_shots`
 allow, and a sentence says what stopped it. Every reply goes through the store, and every finished arm into a folder of
-its own, so a run that is killed pays for nothing twice. The folder's `examples.jsonl` can be named as `examples` in
-[teacher].
+its own, so a run that is killed pays again for nothing but the calls in flight. The folder's `examples.jsonl` can be
+named as `examples` in [teacher].
 """
 
 import json

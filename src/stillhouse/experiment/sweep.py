@@ -8,6 +8,7 @@ import contextlib
 import multiprocessing
 import os
 import queue
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +18,7 @@ from stillhouse.errors import StillhouseError
 from stillhouse.experiment.arms import StudentPlan, student_arm
 from stillhouse.records import Progress
 from stillhouse.results.measured_arm import MeasuredArm, read_arm
+from stillhouse.stopping import stopping
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TOKENIZERS_PARALLELISM")
 _ticks: Any = None  # a worker process sends its progress here
@@ -49,12 +51,17 @@ def _train(
     total = sum(len(plan.train) for plan in plans)
     done = total - sum(len(plan.train) for plan in missing)
     shares: dict[int, float] = {}
+    futures: dict[Future[None], int] = {}
     context = multiprocessing.get_context("spawn")  # a forked child of a process with threads may hang
     ticks = context.Queue()
     # The largest training sets go first, so that the last worker is left with a short one.
     order = sorted(range(len(missing)), key=lambda number: -len(missing[number].train))
-    with _single_threaded(), ProcessPoolExecutor(workers, context, _begin, (ticks,)) as pool:
-        futures: dict[Future[None], int] = {pool.submit(_measure, number, missing[number]): number for number in order}
+    with (
+        stopping.telling(lambda: f"{len(plans) - len(futures)} of {len(plans)} students are trained and kept"),
+        _single_threaded(),
+        ProcessPoolExecutor(workers, context, _begin, (ticks,)) as pool,
+    ):
+        futures.update({pool.submit(_measure, number, missing[number]): number for number in order})
         try:
             while futures:
                 finished, _ = wait(futures, timeout=0.25, return_when=FIRST_COMPLETED)
@@ -83,6 +90,7 @@ def _train(
 
 def _begin(ticks: Any) -> None:
     global _ticks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends its workers
     _ticks = ticks
 
 

@@ -18,6 +18,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from stillhouse.errors import StillhouseError, UserError
 from stillhouse.flow.resume import Pending, Replay, RunReport
+from stillhouse.steady_clock import steady_time
 from stillhouse.store.journal import Journal, StepKey, StepRow, key_id
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ async def executed(
     if (instead := stand_in.get()) is not None:
         body = instead(name, kind, arguments, body)
     call = RunningCall(active.run, key)
-    started, began = time.time(), time.perf_counter()
+    started, began = steady_time(), time.perf_counter()
 
     def row(output: str | None, error: str | None) -> StepRow:
         return StepRow(

@@ -5,12 +5,12 @@ goes on from there.
 """
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 from stillhouse.errors import UserError
 from stillhouse.flow.call import active_run, canonical_json
+from stillhouse.steady_clock import steady_time
 from stillhouse.store.journal import Journal, StepRow
 
 
@@ -59,7 +59,7 @@ async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
         arguments=arguments,
         output=None,
         error=None,
-        started=time.time(),
+        started=steady_time(),
         seconds=0.0,
         attempts=1,
         facts=facts,

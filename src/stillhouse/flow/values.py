@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stillhouse.flow.call import active_run
+from stillhouse.steady_clock import steady_time
 from stillhouse.store.journal import StepRow
 
 
@@ -30,7 +31,7 @@ def _recorded(what: str, label: str, draw: Callable[[], Any]) -> Any:
         arguments=arguments,
         output=json.dumps(value),
         error=None,
-        started=time.time(),
+        started=steady_time(),
         seconds=0.0,
         attempts=1,
     )

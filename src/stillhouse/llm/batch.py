@@ -21,7 +21,9 @@ from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.request import Completion, Request
+from stillhouse.notices import notice
 from stillhouse.runs import write_atomic, write_json
+from stillhouse.stopping import stopping
 
 # A batch's price as a share of the list price, for OpenAI and Anthropic alike (price pages of November 2026).
 SHARE = 0.5
@@ -122,6 +124,14 @@ class Batches:
         Each call of `requests` gives the requests that have neither yet. Raises BudgetError where the cap has no room
         for what is left, TeacherError where the provider takes none of it. What was sent stays written down.
         """
+        with stopping.telling(self._told):
+            await self._run(requests)
+
+    def _told(self) -> str | None:
+        n = sum(sent.n for sent in self._sent)
+        return None if n == 0 else f"{n} calls are in batches under way, which the same command fetches"
+
+    async def _run(self, requests: Callable[[], Iterable[Request]]) -> None:
         await self._go_on()
         # Under a cap, first fetch what an earlier process sent. This process has reserved nothing for it, so the cap
         # could be passed if more were sent beside it.
@@ -158,7 +168,7 @@ class Batches:
         for sent in list(self._sent):
             await self._model.claim_batch(list(self._requests(sent)), self._path)
             if sent.id is None:
-                sent.id = await self._api.find(sent.mark, sent.n, sent.since)
+                sent.id = await self._api.find(sent.mark, sent.n, self._since(sent))
             if sent.id is None:
                 self._forget(sent)  # the process that wrote this batch down died before the provider had it
         self._write()
@@ -231,16 +241,20 @@ class Batches:
             try:
                 return await self._api.send(lines, sent.mark)
             except ConnectionError:
-                if (id_ := await self._api.find(sent.mark, sent.n, sent.since)) is not None:
+                if (id_ := await self._api.find(sent.mark, sent.n, self._since(sent))) is not None:
                     return id_
         raise TeacherError(
             f"{self._model.name}: the endpoint did not take a batch in {_TRIES} tries; "
             "run this again when it is back: nothing is sent twice"
         )
 
+    def _since(self, sent: _SentBatch) -> float:
+        """Before which it was not sent. Where the clock was set back since, nothing is known of that."""
+        return sent.since if sent.since <= self._clock() else 0.0
+
     async def _collect(self) -> None:
         """Wait until one of the batches has ended, and store what it brought."""
-        wait_s = _FIRST_POLL_S
+        wait_s, said = _FIRST_POLL_S, False
         while True:
             n_done = 0
             for sent in self._sent:
@@ -258,6 +272,10 @@ class Batches:
                     return
                 n_done += status.n_done
             self._on_done(self.n_new + n_done)
+            if not said:
+                n = sum(sent.n for sent in self._sent)
+                notice(f"waiting for {'1 call' if n == 1 else f'{n:,} calls'} in batches; stopped, this goes on later")
+                said = True
             await self._sleep(wait_s)
             wait_s = min(_LONGEST_POLL_S, wait_s * 1.5)
 

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from stillhouse.errors import StillhouseError, UserError
 from stillhouse.llm.request import waits
+from stillhouse.notices import notice
 from stillhouse.store import Store
-from stillhouse.store.claims import ClaimRow
+from stillhouse.store.claims import ClaimRow, is_here, process_of
 
 _FIRST_S, _LONGEST_S = 0.02, 0.5  # between two looks at the store; the time grows while nothing comes
 _WAITED_FOR = 500  # calls that a batch waits for together
@@ -23,6 +24,7 @@ class ClaimedCalls:
         self._store, self._sleep = store, sleep
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._said = False
 
     async def ended(self, request_hash: str) -> None:
         """Return when the call is answered or free. A caller waits for a call alone: equal requests share one.
@@ -56,6 +58,7 @@ class ClaimedCalls:
             for hash_ in hashes:
                 self._end(hash_, error)
             return
+        self._said = self._said or _say(list(claims.values()))
         for hash_ in hashes:
             claim = claims.get(hash_)
             if claim is None:
@@ -78,12 +81,28 @@ async def until_unclaimed(store: Store, hashes: Sequence[str], sleep: Callable[[
 
     Raises UserError where one is in a batch that nobody waits for.
     """
-    wait_s = _FIRST_S
+    wait_s, said = _FIRST_S, False
     while claims := store.claimed(hashes[:_WAITED_FOR]):
+        said = said or _say(claims, len(hashes))
         if (claim := next((claim for claim in claims if claim.held() == "batch"), None)) is not None:
             raise _in_a_batch(claim)
         await sleep(wait_s)
         wait_s = min(1.5 * wait_s, _LONGEST_S)
+
+
+def _say(claims: Sequence[ClaimRow], n: int | None = None) -> bool:
+    """Say what is waited for, if another process makes it. `n`: of so many calls these are the first."""
+    others = [claim.owner for claim in claims if claim.held() == "process" and not is_here(claim.owner)]
+    if not others:
+        return False
+    processes = sorted({process_of(owner) for owner in others})
+    n = n or len(others)
+    calls, commands = "1 call" if n == 1 else f"{n:,} calls", "another command (process"
+    if len(processes) > 1:
+        commands = "other commands (processes"
+    is_are = "is" if len(processes) == 1 else "are"
+    notice(f"waiting for {calls} that {commands} {', '.join(processes)}) {is_are} making")
+    return True
 
 
 def _in_a_batch(claim: ClaimRow) -> UserError:

@@ -34,6 +34,7 @@ from stillhouse.llm.request import Completion, Request, text_listener, text_of, 
 from stillhouse.llm.stream import BrokenStream, read_stream
 from stillhouse.llm.transport import TooLong, Transport
 from stillhouse.proxies import proxy_for, trusted
+from stillhouse.stopping import unsent
 
 MAX_BODY = 8 * 2**20  # longest reply in bytes; a longer one is no chat completion
 _TOO_LONG = 0  # stands in the place of a status where the reply is longer than MAX_BODY
@@ -165,13 +166,15 @@ class ChatClient:
         else:
             wait_s = retry_after_s * (1 + 0.1 * self._jitter())
         with waits():
-            await self.limiter.sleep(wait_s)
+            async with unsent():
+                await self.limiter.sleep(wait_s)
 
     async def _try(
         self, path: str, raw: bytes, n_characters: int, max_tokens: int | None, decides: bool, refusal: Refusal | None
     ) -> Completion:
         """Send the request once. `refusal`: how its last try was refused, where that was a 429."""
-        slot = await self.limiter.begin(*self._expected.tokens(n_characters, max_tokens))
+        async with unsent():
+            slot = await self.limiter.begin(*self._expected.tokens(n_characters, max_tokens))
         completion = None
         try:
             status, headers, reply = await self._post(path, raw)

@@ -21,6 +21,7 @@ from stillhouse.llm.prices import GivenPrices, Price, call_cost, known_price
 from stillhouse.llm.request import Completion, Request, ToolCall, text_listener, unstored_listener
 from stillhouse.llm.usage import as_counted
 from stillhouse.records import Example
+from stillhouse.stopping import PaidCall
 from stillhouse.store import Store, StoredCompletion
 from stillhouse.store.claims import batch_of
 
@@ -166,21 +167,23 @@ class MeteredModel:
         paid, stored, reserved, cost_usd, created = False, False, 0.0, None, _second(now)
         try:
             reserved = await self.ledger.reserve(request, self.price_for(request))
-            completion = await self._call(request, example)
-            paid = completion.was_paid
-            if completion.usage is None:
-                completion = replace(completion, created=created)
-            else:
-                usage = as_counted(completion.usage)
-                cost_usd, snapshot = call_cost(self._priced_as, usage, now, **self._own_prices)
-                completion = replace(
-                    completion, created=created, usage=usage, cost_usd=cost_usd, price_snapshot=snapshot
-                )
-            if paid:  # an answer that was not paid for is not stored, so that it is asked again next time
-                self.n_live, self.live_usd = self.n_live + 1, self.live_usd + (cost_usd or 0.0)
-                # The row is committed even if this task is cancelled meanwhile.
-                completion = await self._kept(request, completion, created)
-                stored = not completion.is_unstored  # and with that the claim has ended
+            with PaidCall() as call:
+                await call.begins()
+                completion = await self._call(request, example)
+                paid = completion.was_paid
+                if completion.usage is None:
+                    completion = replace(completion, created=created)
+                else:
+                    usage = as_counted(completion.usage)
+                    cost_usd, snapshot = call_cost(self._priced_as, usage, now, **self._own_prices)
+                    completion = replace(
+                        completion, created=created, usage=usage, cost_usd=cost_usd, price_snapshot=snapshot
+                    )
+                if paid:  # an answer that was not paid for is not stored, so that it is asked again next time
+                    self.n_live, self.live_usd = self.n_live + 1, self.live_usd + (cost_usd or 0.0)
+                    call.answered()  # the row is committed even if this task is cancelled meanwhile
+                    completion = await self._kept(request, completion, created)
+                    stored = not completion.is_unstored  # and with that the claim has ended
         finally:
             if self._sends and not stored:
                 self._store.release(request.hash)

@@ -12,24 +12,32 @@ only requests to a loopback name are answered. Questions and answers are not log
 
 import asyncio
 import contextlib
+import gc
 import hmac
 import ipaddress
 import json
 import logging
-import signal
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
+from aiohttp.http_exceptions import PayloadEncodingError
 
 from stillhouse.clean_text import log_line
 from stillhouse.errors import BudgetError, TeacherError, UserError
 from stillhouse.records import Example, Predictor
-from stillhouse.serving.bounds import check_parts
+from stillhouse.serving.bounds import (
+    MOST_BYTES,
+    MOST_BYTES_OF_STUDENTS,
+    MOST_PARTS,
+    MOST_PARTS_OF_STUDENTS,
+    check_parts,
+)
 from stillhouse.serving.connections import Connections, host_of
 from stillhouse.serving.decisions import DecisionBody, decision, decision_examples, parse_decision
 from stillhouse.serving.errors import ApiError
@@ -47,15 +55,17 @@ from stillhouse.serving.wire import (
     model_object,
     parse_chat,
 )
+from stillhouse.stopping import signals_to
 
-MOST_BYTES = 4 * 2**20  # most bytes of a request's body: more text than any student reads
 DRAIN_S = 30.0  # how long a server that stops waits for the requests under way
 # The served paths, as an error lists them.
 SERVED = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /health, GET /openapi.json"
 BODY_S = 30.0  # for a body to arrive in
 LARGE_BODY = 256 * 2**10  # bytes; one that is larger is read beside few others and taken apart off the event loop
-LARGE_AT_ONCE = 8  # so many large bodies are held in memory
+LARGE_AT_ONCE = 32  # so many large bodies are held in memory; the next is refused
+THREADS_BESIDE = 8  # beside those of the models' calls: for bodies, the store and names of hosts
 SWITCH_S = 0.001  # how long Python lets one thread run before another gets its turn
+INPUT_CUT = "Stillhouse-Input-Cut"  # the header of an answer to an input that the student read a part of
 UNSTORED = "Stillhouse-Unstored"  # the header of an answer that was paid for and that the store could not keep
 KEY_VARIABLE = "STILLHOUSE_SERVE_KEY"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -90,7 +100,7 @@ def make_app(
         for name, predictor in models.items()
     }
     server = _Server(lanes, key)
-    app = web.Application(client_max_size=MOST_BYTES, middlewares=[server.errors, server.authorise])
+    app = web.Application(client_max_size=server.most_bytes, middlewares=[server.errors, server.authorise])
     app.router.add_get("/health", server.health)
     app.router.add_get("/openapi.json", server.openapi)
     app.router.add_get("/v1/models", server.list_models)
@@ -131,26 +141,27 @@ async def serve(
         )
     app = make_app(models, key=key)
     connections = Connections(app)
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    stop = asyncio.Event()
     heard = threading.current_thread() is threading.main_thread()  # Python delivers signals to the main thread only
+    # Each model has a call of short rows and one of long rows in work; none of them may take another's thread.
+    loop.set_default_executor(ThreadPoolExecutor(2 * len(models) + THREADS_BESIDE, thread_name_prefix="serve"))
     switch_interval_s = sys.getswitchinterval()
     # A student's work in a thread keeps the event loop waiting so long whenever it comes back from the network.
     sys.setswitchinterval(SWITCH_S)
+    # What is loaded stays. Looking through it for garbage, as a body of many values starts it, holds all threads up:
+    # 125 ms with a linear student, 9 without it.
+    gc.freeze()
     try:
         bound_port = await connections.listen(host, port, remedy="choose another --port or --host")
-        if heard:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, stop.set)
-        if on_ready is not None:
-            on_ready(f"http://{f'[{host}]' if ':' in host else host}:{bound_port}/v1")
-        await stop.wait()
+        with signals_to(stop.set) if heard else contextlib.nullcontext():
+            if on_ready is not None:
+                on_ready(f"http://{f'[{host}]' if ':' in host else host}:{bound_port}/v1")
+            await stop.wait()
     finally:
         app[DEADLINE].stop_by = time.monotonic() + DRAIN_S
-        if heard:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
         await connections.stop(DRAIN_S)
         sys.setswitchinterval(switch_interval_s)
+        gc.unfreeze()
 
 
 def _has_key(request: web.Request, key: str) -> bool:
@@ -169,7 +180,10 @@ def _is_loopback(host: str) -> bool:
 class _Server:
     def __init__(self, lanes: Mapping[str, Lane], key: str | None) -> None:
         self._lanes, self._key, self._created = lanes, key, int(time.time())
-        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        only_students = all(lane.most_characters is not None for lane in lanes.values())
+        self.most_bytes = MOST_BYTES_OF_STUDENTS if only_students else MOST_BYTES
+        self._most_parts = MOST_PARTS_OF_STUDENTS if only_students else MOST_PARTS
+        self._n_large = 0
         self._one_large = asyncio.Lock()  # one large body is taken apart at a time
         self.stop_by: float | None = None
 
@@ -186,7 +200,7 @@ class _Server:
             message = "the server has more requests than it can answer; try again"
             return _error(ApiError(429, message, code="overloaded", retry_after_s=1))
         except web.HTTPRequestEntityTooLarge:
-            message = f"the body is over {MOST_BYTES:,} bytes; send a shorter input"
+            message = f"the body is over {self.most_bytes:,} bytes; send a shorter input"
             return _error(ApiError(413, message, code="body_too_large"))
         except web.HTTPException as error:
             message = f"{request.method} {request.path}: {error.reason}; served are {SERVED}"
@@ -244,7 +258,7 @@ class _Server:
     async def chat(self, request: web.Request) -> web.StreamResponse:
         reply_id, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
 
-        def read(raw: bytes) -> tuple[ChatBody, Lane, Example]:
+        def read(raw: bytearray) -> tuple[ChatBody, Lane, Example]:
             body = parse_chat(_json(raw))
             lane = self._lane(body.model)
             _check_format(lane, body)
@@ -256,7 +270,7 @@ class _Server:
         if body.wants_json and not _is_json(reply.text):
             raise ApiError(422, f"{lane.name}: the answer is not valid JSON", code="no_answer")
         logprobs = logprobs_of(reply, answer.scores, body.top_logprobs or 0) if body.logprobs else None
-        headers = {UNSTORED: "true"} if answer.is_unstored else {}
+        headers = _notes(answer)
         if not body.stream:
             told = completion(reply_id, created, lane.name, answer, reply, logprobs)
             return web.json_response(told, headers=headers, dumps=dumps)
@@ -273,16 +287,16 @@ class _Server:
     async def decide(self, request: web.Request) -> web.Response:
         row_id = f"decision-{uuid.uuid4().hex}"
 
-        def read(raw: bytes) -> tuple[DecisionBody, Lane, list[Example]]:
+        def read(raw: bytearray) -> tuple[DecisionBody, Lane, list[Example]]:
             body = parse_decision(_json(raw))
             lane = self._lane(body.model)
             return body, lane, decision_examples(lane, body, row_id)
 
         body, lane, examples = await self._read(request, read)
         answers = await lane.answer_all(examples)
-        return web.json_response(decision(lane.name, body, answers), dumps=dumps)
+        return web.json_response(decision(lane.name, body, answers), headers=_notes(*answers), dumps=dumps)
 
-    async def _read(self, request: web.Request, read: Callable[[bytes], _T]) -> _T:
+    async def _read(self, request: web.Request, read: Callable[[bytearray], _T]) -> _T:
         """What `read` makes of the body: in a thread where the body is large, so that others are answered meanwhile.
 
         A page of another site cannot send a body that is declared as JSON unless the server allows it.
@@ -291,20 +305,37 @@ class _Server:
             message = f"the body is declared as {request.content_type}; send it with Content-Type: application/json"
             raise ApiError(415, message)
         length = request.content_length
-        if length is not None and length > MOST_BYTES:
-            raise web.HTTPRequestEntityTooLarge(max_size=MOST_BYTES, actual_size=length)
-        is_small = length is not None and length <= LARGE_BODY
-        async with contextlib.nullcontext() if is_small else self._large:
-            try:
-                async with asyncio.timeout(BODY_S):
-                    raw = await request.read()
-            except TimeoutError:
-                raise ApiError(408, f"the body took longer than {BODY_S:g} s to arrive; send it again") from None
-            check_parts(raw)
+        if length is not None and length > self.most_bytes:  # before any of it is read
+            raise web.HTTPRequestEntityTooLarge(max_size=self.most_bytes, actual_size=length)
+        async with self._body(request) as raw:
+            check_parts(raw, self._most_parts)
             if len(raw) <= LARGE_BODY:
                 return read(raw)
             async with self._one_large:
                 return await asyncio.to_thread(read, raw)
+
+    @contextlib.asynccontextmanager
+    async def _body(self, request: web.Request) -> AsyncIterator[bytearray]:
+        """The body. While it is used, a large one is counted among those that are held in memory."""
+        raw, is_large = bytearray(), False
+        try:
+            try:
+                async with asyncio.timeout(BODY_S):
+                    async for piece in request.content.iter_any():
+                        raw += piece
+                        if len(raw) > self.most_bytes:
+                            raise web.HTTPRequestEntityTooLarge(max_size=self.most_bytes, actual_size=len(raw))
+                        if len(raw) > LARGE_BODY and not is_large:
+                            if self._n_large >= LARGE_AT_ONCE:
+                                raise OverloadedError
+                            self._n_large, is_large = self._n_large + 1, True
+            except TimeoutError:
+                raise ApiError(408, f"the body took longer than {BODY_S:g} s to arrive; send it again") from None
+            except (ConnectionError, PayloadEncodingError, web.RequestPayloadError):
+                raise ApiError(400, "the body breaks off before its end; send it again") from None
+            yield raw
+        finally:
+            self._n_large -= is_large
 
     def _lane(self, name: str) -> Lane:
         lane = self._lanes.get(name)
@@ -325,6 +356,15 @@ async def _answer(lane: Lane, example: Example) -> Answer:
         status, code = (502, "teacher_failed") if answer.source == "teacher" else (422, "no_answer")
         raise ApiError(status, f"{lane.name}: {answer.error or 'no answer'}", code=code)
     return answer
+
+
+def _notes(*answers: Answer) -> dict[str, str]:
+    """What a client should know of its answer and the API has no place for, as headers."""
+    notes = {
+        INPUT_CUT: any(answer.is_input_cut for answer in answers),
+        UNSTORED: any(answer.is_unstored for answer in answers),
+    }
+    return {name: "true" for name, is_so in notes.items() if is_so}
 
 
 def _check_format(lane: Lane, body: ChatBody) -> None:
@@ -348,7 +388,7 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _json(raw: bytes) -> Any:
+def _json(raw: bytearray) -> Any:
     try:
         return json.loads(raw)
     except (ValueError, RecursionError) as error:

@@ -1,7 +1,8 @@
 """Micro-batches: requests that come within a few milliseconds are predicted in one call.
 
-Requests that come while a call runs share the next one. A call's time grows with the characters in it, so a call holds
-so many at most, and a long row runs beside the short ones: a short row waits for short rows alone.
+Requests that come while a call runs share the next one. A call's time grows with the characters that are read in it, so
+a call holds so many at most. A long row, and each row of a request that has long work together, runs beside the short
+ones: a short row waits for short rows alone.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from stillhouse.records import Example
-from stillhouse.serving.bounds import MOST_CHARACTERS_PER_BATCH
+from stillhouse.serving.bounds import MOST_CHARACTERS_PER_BATCH, characters_read
 
 T = TypeVar("T")
 LONG_ROW = 4_000  # characters; a batch of 32 shorter ones is what a student reads in some ten milliseconds
@@ -20,7 +21,8 @@ class Batcher(Generic[T]):
     """`await ask(example)` is that row's part of what `predict([...])` returns.
 
     One call of short rows and one of long rows run at a time; `predict` must stand that.
-    `most`: rows per call. `wait_s`: how long a row that comes while nothing runs waits for others.
+    `most`: rows per call. `wait_s`: how long a row that comes while nothing runs waits for others. `in_pairs`: the
+    model reads a row's input once per choice.
     """
 
     def __init__(
@@ -30,15 +32,18 @@ class Batcher(Generic[T]):
         most: int = 32,
         most_characters: int = MOST_CHARACTERS_PER_BATCH,
         long_row: int = LONG_ROW,
+        in_pairs: bool = False,
         wait_s: float = 0.002,
     ) -> None:
-        self._long_row = long_row
+        self._long_row, self._in_pairs = long_row, in_pairs
         self._short = _Queue(predict, most, most_characters, wait_s)
         self._long = _Queue(predict, most, most_characters, wait_s)
 
-    async def ask(self, example: Example) -> T:
-        n_characters = len(example.text) + sum(map(len, example.choices or ()))
-        return await (self._long if n_characters > self._long_row else self._short).ask(example, n_characters)
+    async def ask(self, example: Example, of_request: int = 0) -> T:
+        """`of_request`: how many characters are read for the row's whole request."""
+        n_characters = characters_read(example, in_pairs=self._in_pairs)
+        is_long = max(n_characters, of_request) > self._long_row
+        return await (self._long if is_long else self._short).ask(example, n_characters)
 
 
 class _Queue(Generic[T]):

@@ -9,7 +9,6 @@ import asyncio
 import hmac
 import json
 import secrets
-import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -18,6 +17,7 @@ from aiohttp import web
 
 from stillhouse.errors import StorageError
 from stillhouse.serving.connections import Connections
+from stillhouse.stopping import signals_to
 
 MOST_BYTES = 2**14  # most bytes of a request's body: a choice is a few bytes
 HOST = "127.0.0.1"
@@ -130,16 +130,13 @@ async def serve_blind(
     where the port cannot be listened on, StorageError where a choice could not be kept.
     """
     server = BlindServer(session, page, secrets.token_urlsafe(24))
-    connections, loop = Connections(server.app()), asyncio.get_running_loop()
+    connections = Connections(server.app())
     try:
         bound_port = await connections.listen(HOST, port, remedy="choose another --port")
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, server.finished.set)
-        on_ready(f"http://{HOST}:{bound_port}/{server.token}/")
-        await server.finished.wait()
+        with signals_to(server.finished.set):
+            on_ready(f"http://{HOST}:{bound_port}/{server.token}/")
+            await server.finished.wait()
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
         await connections.stop(STOP_S)
     if server.failed is not None:
         raise server.failed

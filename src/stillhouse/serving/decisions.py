@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.records import Example
-from stillhouse.serving.bounds import MOST_CHOICES, MOST_MESSAGES, check_rows
+from stillhouse.serving.bounds import MOST_CHOICES, MOST_MESSAGES, characters_read, check_pairs, check_rows
 from stillhouse.serving.cascade import CascadePredictor
 from stillhouse.serving.errors import ApiError, Json
 from stillhouse.serving.inputs import checked_choices, example_of
@@ -78,7 +78,8 @@ def decision_examples(lane: Lane, body: DecisionBody, row_id: str) -> list[Examp
         )
     content = _content(body.input)
     rows: dict[Hashable, Example] = {}
-    examples, n_characters = [], 0
+    examples: list[Example] = []
+    n_characters = n_pairs = n_characters_of_pairs = 0
     for number, question in enumerate(body.questions):
         where = f"questions.{number}"
         if question.type != "choice":
@@ -89,8 +90,12 @@ def decision_examples(lane: Lane, body: DecisionBody, row_id: str) -> list[Examp
         same = None if lane.labels is not None else choices  # with labels of its own the model reads no choices
         if same not in rows:
             rows[same] = example_of(lane, f"{row_id}-{number}", content, choices)
-            n_characters += len(rows[same].text) + sum(map(len, choices))
+            n_characters += characters_read(rows[same], in_pairs=False)
             check_rows(len(body.questions), n_characters)
+            if lane.reads_pairs:
+                n_pairs += len(choices)
+                n_characters_of_pairs += characters_read(rows[same], in_pairs=True)
+                check_pairs(lane.name, n_pairs, n_characters_of_pairs)
         examples.append(rows[same])
     return examples
 

@@ -14,7 +14,13 @@ from typing import Any
 
 from stillhouse.llm.prompted import CHOICES, input_of
 from stillhouse.records import Example
-from stillhouse.serving.bounds import MOST_CHOICE_CHARACTERS, check_choices, check_input, check_pairs
+from stillhouse.serving.bounds import (
+    MOST_CHOICE_CHARACTERS,
+    characters_read,
+    check_choices,
+    check_input,
+    check_pairs,
+)
 from stillhouse.serving.errors import ApiError
 from stillhouse.serving.lanes import Lane
 from stillhouse.serving.wire import ChatBody
@@ -35,7 +41,7 @@ def chat_example(lane: Lane, body: ChatBody, row_id: str) -> Example:
     if content is None or not content.strip():
         raise ApiError(400, "the last message is empty; put the model's input there", param="messages")
     # The choices below an input count as choices: an input at its own limit may have them.
-    check_input(lane.name, content, lane.most_characters and lane.most_characters + MOST_CHOICE_CHARACTERS)
+    check_input(lane.name, content, lane.most_characters, beside=MOST_CHOICE_CHARACTERS)
     in_body = None if body.choices is None else checked_choices(lane, body.choices, "choices")
     text, in_message = _split_choices(lane, content)
     return example_of(lane, row_id, text, in_body or in_message)
@@ -54,8 +60,8 @@ def example_of(lane: Lane, row_id: str, content: str | Mapping[str, Any], choice
     except RecursionError:
         raise ApiError(400, "the input is nested too deeply; send it flatter", param="input") from None
     check_input(lane.name, whole, lane.most_characters)
-    if lane.needs_choices:
-        check_pairs(lane.name, whole, choices or ())
+    if lane.reads_pairs:
+        check_pairs(lane.name, len(choices or ()), characters_read(row, in_pairs=True))
     for text in (whole, *(choices or ())):
         try:
             text.encode()

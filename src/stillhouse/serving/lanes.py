@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 from stillhouse.llm.scripted import CHARACTERS_PER_TOKEN
 from stillhouse.records import Example, Prediction, Predictor, Usage
 from stillhouse.serving.batching import Batcher
-from stillhouse.serving.bounds import MOST_CHARACTERS, MOST_CHARACTERS_WAITING
+from stillhouse.serving.bounds import MOST_CHARACTERS, MOST_CHARACTERS_WAITING, characters_read
 from stillhouse.serving.cascade import CascadePredictor
 from stillhouse.student.artifact import Student
 from stillhouse.task import Task
@@ -62,6 +62,7 @@ class Answer:
     tokens: tuple[tuple[str, float], ...] | None = None  # (token, log-probability) for each token of the answer
     ended: bool = True
     usage: Usage | None = None
+    is_input_cut: bool = False  # the student read a part of the input alone, for it has more tokens than are read
     is_unstored: bool = False  # the teacher was paid for it, and its store could not keep it
 
 
@@ -89,7 +90,7 @@ class Lane:
         # A prompted model reads what its endpoint takes: only the body's size bounds its input.
         self.most_characters = MOST_CHARACTERS if isinstance(student, Student | Generates) else None
         self._student, self._most_waiting, self._under_way, self._characters = student, most_waiting, 0, 0
-        self._ask = _way_to_ask(predictor, most_per_batch, wait_s)
+        self._ask = _way_to_ask(predictor, most_per_batch, wait_s, in_pairs=self.reads_pairs)
 
     @property
     def generates(self) -> bool:
@@ -105,15 +106,20 @@ class Lane:
         """Whether this is a student that picks among each row's own choices: without them it has no answer."""
         return isinstance(self._student, Student) and self._student.task.output == "choice" and self.labels is None
 
-    async def answer(self, example: Example) -> Answer:
-        """Raises OverloadedError."""
-        n_characters = len(example.text)
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether the student reads the input once per choice."""
+        return self.needs_choices and not self.generates
+
+    async def answer(self, example: Example, of_request: int = 0) -> Answer:
+        """Raises OverloadedError. `of_request`: how many characters are read for the row's whole request."""
+        n_characters = characters_read(example, in_pairs=False)
         too_much = self._under_way > 0 and self._characters + n_characters > MOST_CHARACTERS_WAITING
         if too_much or self._under_way >= self._most_waiting:
             raise OverloadedError
         self._under_way, self._characters = self._under_way + 1, self._characters + n_characters
         try:
-            answer = await self._ask(example)
+            answer = await self._ask(example, of_request)
         finally:
             self._under_way, self._characters = self._under_way - 1, self._characters - n_characters
         return replace(answer, usage=self._usage(example, answer))
@@ -127,7 +133,8 @@ class Lane:
         different = {example.id: example for example in examples}
         if self._under_way + len(different) > self._most_waiting:
             raise OverloadedError
-        tasks = {id_: asyncio.create_task(self.answer(example)) for id_, example in different.items()}
+        of_request = sum(characters_read(row, in_pairs=self.reads_pairs) for row in different.values())
+        tasks = {id_: asyncio.create_task(self.answer(example, of_request)) for id_, example in different.items()}
         try:
             await asyncio.gather(*tasks.values())
         finally:
@@ -163,13 +170,16 @@ class Lane:
         )
 
 
-def _way_to_ask(predictor: Predictor, most: int, wait_s: float) -> Callable[[Example], Awaitable[Answer]]:
-    """How a row is put to a model of this kind; see the module's docstring."""
+def _way_to_ask(
+    predictor: Predictor, most: int, wait_s: float, *, in_pairs: bool
+) -> Callable[[Example, int], Awaitable[Answer]]:
+    """How a row is put to a model of this kind; see the module's docstring. The number is `Lane.answer`'s."""
     if isinstance(predictor, CascadePredictor):
-        cascade, student_rows = predictor, Batcher(predictor.student.predict, most=most, wait_s=wait_s)
+        cascade = predictor
+        student_rows = Batcher(predictor.student.predict, most=most, wait_s=wait_s, in_pairs=in_pairs)
 
-        async def settled(example: Example) -> Answer:
-            (prediction,) = await cascade.settle([example], [await student_rows.ask(example)])
+        async def settled(example: Example, of_request: int) -> Answer:
+            (prediction,) = await cascade.settle([example], [await student_rows.ask(example, of_request)])
             return _answer(prediction)
 
         return settled
@@ -177,19 +187,19 @@ def _way_to_ask(predictor: Predictor, most: int, wait_s: float) -> Callable[[Exa
         questions = Batcher(predictor.generate, most=most, wait_s=wait_s)
         labels: tuple[str, ...] | None = getattr(predictor, "labels", None)
 
-        async def generated(example: Example) -> Answer:
-            return _generated_answer(await questions.ask(example), example.choices or labels)
+        async def generated(example: Example, of_request: int) -> Answer:
+            return _generated_answer(await questions.ask(example, of_request), example.choices or labels)
 
         return generated
     if isinstance(predictor, Student):
-        rows = Batcher(predictor.predict, most=most, wait_s=wait_s)
+        rows = Batcher(predictor.predict, most=most, wait_s=wait_s, in_pairs=in_pairs)
 
-        async def predicted(example: Example) -> Answer:
-            return _answer(await rows.ask(example))
+        async def predicted(example: Example, of_request: int) -> Answer:
+            return _answer(await rows.ask(example, of_request))
 
         return predicted
 
-    async def alone(example: Example) -> Answer:
+    async def alone(example: Example, _: int) -> Answer:
         (prediction,) = await predictor.predict([example])
         return _answer(prediction)
 
@@ -205,13 +215,15 @@ def _answer(prediction: Prediction) -> Answer:
         cost_usd=prediction.cost_usd,
         scores=prediction.scores,
         usage=prediction.usage,
+        is_input_cut=prediction.is_input_cut,
         is_unstored=prediction.is_unstored,
     )
 
 
 def _generated_answer(generated: GeneratedText, allowed: Sequence[str] | None) -> Answer:
     usage = Usage(generated.n_input, len(generated.tokens) + 1)  # the end is a token too
-    answer = Answer(text=None, confidence=generated.confidence, usage=usage)
+    is_cut = getattr(generated, "is_input_cut", False)  # students of others may not say it
+    answer = Answer(text=None, confidence=generated.confidence, usage=usage, is_input_cut=is_cut)
     if allowed is not None and generated.text not in allowed:
         return replace(answer, error="the answer is none of the choices")
     tokens = tuple(zip(generated.tokens, generated.token_logprobs, strict=True))

@@ -1,5 +1,6 @@
 """GET /openapi.json: what the server takes and gives, made from the models that read its requests."""
 
+import functools
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -19,9 +20,14 @@ _WRONG = {
     "429": "as many requests are under way as the server takes",
     "502": "a cascade's teacher failed",
 }
-_OBJECT = {"type": "object"}
+_NOTES = {
+    "Stillhouse-Input-Cut": "the input has more tokens than the student reads, so that it read a part of it",
+    "Stillhouse-Unstored": "the teacher was paid for the answer, and the store could not keep it",
+}
+_OBJECT, _TRUE = {"type": "object"}, {"type": "string", "enum": ["true"]}
 
 
+@functools.cache  # as it takes three times what a small request takes
 def description(*, needs_key: bool) -> Json:
     """The OpenAPI document."""
     _, bodies = models_json_schema(
@@ -75,6 +81,10 @@ def _call(summary: str, *errors: str, body: str | None = None, streams: bool = F
     if streams:
         answers["text/event-stream"] = {"schema": {"type": "string"}}
     call: Json = {"summary": summary, "responses": {"200": {"description": summary, "content": answers}}}
+    if body is not None:
+        call["responses"]["200"]["headers"] = {
+            name: {"description": what, "schema": _TRUE} for name, what in _NOTES.items()
+        }
     for status in errors:
         call["responses"][status] = _error(_WRONG.get(status, "no such model"))
     if body is not None:

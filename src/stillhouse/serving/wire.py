@@ -310,6 +310,7 @@ def ours(answer: Answer) -> Json:
         "source": answer.source,
         "cost_usd": answer.cost_usd,
         "usage_estimated": estimated,
+        "input_cut": answer.is_input_cut,
     }
 
 

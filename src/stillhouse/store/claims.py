@@ -4,22 +4,24 @@ A claim has an owner: one opened store of one process. It ends when the call's c
 transaction; or when its owner gives it up, as the call failed; or when its owner is dead. Whether that lives is told by
 a lock that dies with it (of the kernel beside a SQLite file, of the server in PostgreSQL) and by a heartbeat. A call
 whose owner is dead may be claimed at once, one whose owner is only silent (paused, or on another machine) after 30 s.
+An owner that starts clears away what dead ones have left.
 
 A batch outlives the process that sent it. So do its claims: they end when the file that lists the batch is gone.
 """
 
+import math
 import os
 import secrets
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 SILENCE_S = 30.0  # an owner that was silent for longer has lost its claims
 BEAT_S = 10.0  # between two heartbeats of an owner that has claims
-_BATCH_S = 86_400.0 + 3600  # a batch ends within a day, whoever sent it
+LONGEST_BATCH_S = 86_400.0 + 3600  # a batch ends within a day, whoever sent it
 TABLES = (
     "CREATE TABLE IF NOT EXISTS claims (request_hash TEXT PRIMARY KEY, owner TEXT NOT NULL, batch TEXT)",
     # `seen`: the owner's last heartbeat, in seconds since 1970 by the database's clock.
@@ -59,23 +61,53 @@ class ClaimRow:
     dead: bool  # its lock is free
 
     def held(self) -> Literal["process", "batch"] | None:
-        """What still stands behind the claim; None: nothing does, and whoever comes may take it over.
-
-        A clock that was set back makes a heartbeat seem to be of the future, which is silence as well.
-        """
-        if not self.dead and self.silent_s is not None and abs(self.silent_s) <= SILENCE_S:
+        """What still stands behind the claim; None: nothing does, and whoever comes may take it over."""
+        if not self.dead and self.silent_s is not None and self.silent_s <= SILENCE_S:
             return "process"
         if self.batch is None:
             return None
         host, _, path = self.batch.partition(":")
         if host == socket.gethostname():
             return "batch" if Path(path).exists() else None
-        return "batch" if self.silent_s is not None and abs(self.silent_s) <= _BATCH_S else None
+        return "batch" if self.silent_s is not None and self.silent_s <= LONGEST_BATCH_S else None
+
+    def is_left(self, by_us: str) -> bool:
+        """Whether it may be cleared away: it is not ours, nothing stands behind it, and its owner does not come back.
+
+        An owner that is only silent may: it was paused, and what it claims next must find its heartbeat.
+        """
+        gone = self.dead or self.silent_s is None or self.silent_s > LONGEST_BATCH_S
+        return self.owner != by_us and gone and self.held() is None
 
     def free_for(self, batch: str | None) -> bool:
         """Whether it may be taken over, for this batch or (None) for a call of its own."""
         held = self.held()
         return held is None or (held == "batch" and self.batch == batch)
+
+
+class Silence:
+    """How long owners are silent, also where the clock was set back.
+
+    A heartbeat is then of the future, and says nothing of when it was: its owner counts as silent from when this
+    process first saw it. If the owner lives, its next heartbeat mends that.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: dict[str, tuple[float, float]] = {}  # owner -> its silence by the clock, and when we saw that
+
+    def of(self, owner: str, by_clock_s: float | None) -> float | None:
+        """`by_clock_s`: since its heartbeat, by the clock of the database; None: there is none."""
+        if by_clock_s is None or by_clock_s >= 0:
+            self._seen.pop(owner, None)
+            return by_clock_s
+        now = self._clock()
+        before_s, at = self._seen.get(owner, (-math.inf, now))
+        # Time went by alike on both clocks, and there was no heartbeat: a second is for what both measure badly.
+        if abs(by_clock_s - before_s - (now - at)) > 1.0:
+            self._seen[owner] = (by_clock_s, now)
+            return 0.0
+        return now - at
 
 
 def new_owner() -> str:
@@ -85,6 +117,17 @@ def new_owner() -> str:
 
 def host_of(owner: str) -> str:
     return owner.rsplit(":", 2)[0]
+
+
+def process_of(owner: str) -> str:
+    """An owner as a person finds it: PID, and the machine where it is another one."""
+    host, pid, _ = owner.rsplit(":", 2)
+    return pid if host == socket.gethostname() else f"{pid} on {host}"
+
+
+def is_here(owner: str) -> bool:
+    """Whether it is an opened store of this very process."""
+    return owner.rsplit(":", 1)[0] == f"{socket.gethostname()}:{os.getpid()}"
 
 
 def batch_of(path: Path) -> str:
@@ -108,6 +151,7 @@ class OwnClaims:
     def __init__(self) -> None:
         self.owner = new_owner()
         self.held: set[str] = set()
+        self.silence = Silence()
         self.any_made = False
         self._released: set[str] = set()  # and not known to be gone from the database
         self._beat_at = -BEAT_S

@@ -40,9 +40,19 @@ _LIVE = "SELECT pg_advisory_lock_shared(hashtextextended(%s, 0))"
 _LOCKED = """EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database
     WHERE locktype = 'advisory' AND datname = current_database() AND objsubid = 1
         AND (classid::bigint << 32) | objid::bigint = hashtextextended(claims.owner, 0))"""
-_CLAIMS = f"""SELECT request_hash, claims.owner, batch, {_NOW} - seen, claims.owner <> %(owner)s AND NOT {_LOCKED},
+# A server that starts again has no locks of those that lived before. Until such an owner is heard of, which takes one
+# heartbeat, its lock says nothing, and its silence alone counts.
+_DEAD = f"""claims.owner <> %(owner)s AND NOT {_LOCKED}
+        AND seen >= extract(epoch FROM pg_postmaster_start_time())::float8"""
+_CLAIMS = f"""SELECT request_hash, claims.owner, batch, {_NOW} - seen, {_DEAD},
         EXISTS (SELECT FROM completions WHERE completions.request_hash = claims.request_hash)
     FROM claims LEFT JOIN claimants ON claimants.owner = claims.owner WHERE request_hash = ANY(%(hashes)s)"""
+_OWNERS = f"""SELECT owner, batch, {_NOW} - seen, {_DEAD} FROM (
+        SELECT owner, batch FROM claims UNION SELECT owner, NULL FROM claimants
+    ) AS claims LEFT JOIN claimants USING (owner)"""
+_CLEAR = f"""DELETE FROM claims WHERE request_hash IN
+    ({_IN_ORDER.format("owner = %s AND batch IS NOT DISTINCT FROM %s")})"""
+_FORGET = "DELETE FROM claimants WHERE owner = %s AND owner NOT IN (SELECT owner FROM claims)"
 _TAKE_OVER = "UPDATE claims SET owner = %s, batch = %s WHERE request_hash = %s AND owner = %s RETURNING request_hash"
 
 
@@ -77,6 +87,8 @@ class PostgresStore(Store):
             answered = [row[0] for row in completions]
             self._db.execute(_PUT, [*columns(messages, 3), answered, *columns(completions, 10)])
         owner = self._claims.owner
+        if work.asked and not self._claims.any_made:
+            self._clear_away()
         if work.released:
             self._db.execute(_RELEASE, (work.released, owner))
         if work.beat:
@@ -105,7 +117,18 @@ class PostgresStore(Store):
     def _claims_in(self, db: PostgresConnection, hashes: Sequence[str]) -> list[tuple[ClaimRow, bool]]:
         """The claims on these calls, and whether each call is answered."""
         rows = db.execute(_CLAIMS, {"owner": self._claims.owner, "hashes": list(hashes)})
-        return [(ClaimRow(*values), answered) for *values, answered in rows]
+        return [
+            (ClaimRow(hash_, owner, batch, self._claims.silence.of(owner, silent_s), bool(dead)), answered)
+            for hash_, owner, batch, silent_s, dead, answered in rows
+        ]
+
+    def _clear_away(self) -> None:
+        """Drop the claims behind which nothing stands any more, and what is known of owners that are gone."""
+        for owner, batch, silent_s, dead in self._db.execute(_OWNERS, {"owner": self._claims.owner}):
+            row = ClaimRow("", owner, batch, self._claims.silence.of(owner, silent_s), bool(dead))
+            if row.is_left(self._claims.owner):
+                self._db.execute(_CLEAR, (owner, batch))
+                self._db.execute(_FORGET, (owner,))
 
     def _refused(self, error: Exception) -> StorageError:
         return self._db.refused(error)

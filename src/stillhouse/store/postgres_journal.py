@@ -6,12 +6,12 @@ still owns the run (leases.py).
 """
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from stillhouse.errors import RunBusyError, StorageError
+from stillhouse.steady_clock import steady_time
 from stillhouse.store.journal import (
     RUN_COLUMNS,
     RUNS_WITH_STEP_COUNTS,
@@ -75,7 +75,7 @@ _Write = tuple[str, str, StepRow]  # (owner, run, step)
 class PostgresJournal:
     """A journal in a PostgreSQL database, shared by any number of machines; a run belongs to one process of them."""
 
-    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: str, *, clock: Callable[[], float] = steady_time) -> None:
         address = parse(url)
         self.url, self._clock = address.shown, clock
         self._db, self._later = PostgresConnection(address), PostgresConnection(address)

@@ -80,9 +80,12 @@ class SqliteStore(Store):
         messages = {message[0]: message for _, chain in rows for message in chain if message[0] not in self._stored}
         claimed: Mapping[str, Claimed] = {}
         try:
-            if work.asked and self._alive is None:
+            starts = bool(work.asked) and self._alive is None
+            if starts:
                 self._alive = NameLock(self.path, self._claims.owner)
             self._db.execute("BEGIN IMMEDIATE")
+            if starts:
+                self._clear_away()
             if rows:
                 self._db.executemany("INSERT OR IGNORE INTO messages VALUES (?,?,?)", messages.values())
                 self._db.executemany(
@@ -134,11 +137,27 @@ class SqliteStore(Store):
     def _claims_in(self, connection: sqlite3.Connection, hashes: Sequence[str]) -> list[ClaimRow]:
         values = [row for part in _parts(hashes) for row in connection.execute(_CLAIMS.format(_marks(part)), part)]
         locked = {owner: self._is_locked(owner) for _, owner, _, _ in values}
-        now = self._clock()
+        silent_s = {owner: self._silent_s(owner, seen) for _, owner, _, seen in values}
         return [
-            ClaimRow(hash_, owner, batch, None if seen is None else now - seen, dead=not locked[owner])
-            for hash_, owner, batch, seen in values
+            ClaimRow(hash_, owner, batch, silent_s[owner], dead=not locked[owner]) for hash_, owner, batch, _ in values
         ]
+
+    def _silent_s(self, owner: str, seen: float | None) -> float | None:
+        return self._claims.silence.of(owner, None if seen is None else self._clock() - seen)
+
+    def _clear_away(self) -> None:
+        """Drop the claims behind which nothing stands any more, and what is known of owners that are gone."""
+        owners = self._db.execute(
+            """SELECT owner, batch, seen FROM (SELECT DISTINCT owner, batch FROM claims)
+            LEFT JOIN claimants USING (owner) UNION SELECT owner, NULL, seen FROM claimants"""
+        ).fetchall()
+        for owner, batch, seen in owners:
+            row = ClaimRow("", owner, batch, self._silent_s(owner, seen), dead=not self._is_locked(owner))
+            if row.is_left(self._claims.owner):
+                self._db.execute("DELETE FROM claims WHERE owner = ? AND batch IS ?", (owner, batch))
+                self._db.execute(
+                    "DELETE FROM claimants WHERE owner = ?1 AND owner NOT IN (SELECT owner FROM claims)", (owner,)
+                )
 
     def _is_locked(self, owner: str) -> bool:
         """Whether the owner may be alive. The locks of another machine are not seen here."""
@@ -148,6 +167,8 @@ class SqliteStore(Store):
         remedy = "free space or give another place, then run this again: what was committed is kept"
         if code(error) == sqlite3.SQLITE_NOTADB:
             remedy = "give another file"
+        elif code(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            remedy = "make its folder writable, or give another place with --store: what was committed is kept"
         return StorageError(f"{self.path}: the store cannot be read or written ({error}); {remedy}")
 
     def close(self) -> None:

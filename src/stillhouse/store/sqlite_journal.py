@@ -8,13 +8,13 @@ an fsync per step.
 import contextlib
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import RunBusyError, StorageError
+from stillhouse.steady_clock import steady_time
 from stillhouse.store.journal import (
     RUN_COLUMNS,
     RUNS_WITH_STEP_COUNTS,
@@ -50,7 +50,7 @@ _PAGES_TO_CHECKPOINT = 4000
 class SqliteJournal:
     """A journal file, shared by any number of processes; a run belongs to one of them."""
 
-    def __init__(self, path: Path, *, full: bool = False, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, *, full: bool = False, clock: Callable[[], float] = steady_time) -> None:
         self.path, self.url, self._clock = path, str(path), clock
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

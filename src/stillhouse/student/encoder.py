@@ -10,10 +10,12 @@ The artifact's body loads with plain `transformers.AutoModel`. The head lies bes
 """
 
 import asyncio
-import threading
+import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +36,15 @@ from stillhouse.student.header import AGAIN
 from stillhouse.student.job import Trained, TrainJob, choice_predictions, no_choices
 from stillhouse.student.opening import check_config, check_loaded, check_model, check_tensors, probe, tensor_shapes
 from stillhouse.student.train import as_trained, autocast, bf16_pays, device, fit, save_tensors, seeded
+from stillhouse.student.turns import Turns
 
 HEAD = "head.safetensors"
 SECOND = "second_from"  # key of a batch that holds where each sequence's second segment begins
 TINY = "scratch:tiny"
-TOKENS_AT_ONCE = 4096  # most tokens in one forward pass without gradients, padding included
+# Most tokens in one forward pass without gradients, padding included. On a CPU a pass of MiniLM then takes some 40 ms,
+# and 400 rows are as quick as in passes of 1024, quicker than in passes of 4096, which have more padding.
+TOKENS_AT_ONCE, TOKENS_AT_ONCE_ON_GPU = 512, 4096
+CHARACTERS_AT_ONCE = 20_000  # of the rows that are tokenised in one go
 
 
 def defaults(base: str) -> TrainConfig:
@@ -313,35 +319,85 @@ def word_tokenizer(texts: Sequence[str], **special_tokens: str) -> Any:
 # Predicting
 
 
-def logits_of(rows: Sequence[TokenisedRow], module: nn.Module, tokenizer: Any, labels: Sequence[str] | None) -> Logits:
-    """(rows, labels), or (rows, most choices) filled with -inf; in the rows' order."""
-    logits: dict[int, Logits] = {}
-    for indices in _by_length(rows):
-        chosen = [rows[i] for i in indices]
-        encoded = {name: tensor.to(device()) for name, tensor in collate(chosen, tokenizer).items()}
-        outputs = module(encoded).float().cpu().numpy()  # (sequences, labels or 1)
-        if labels is not None:
-            by_row = list(outputs)
-        else:
-            ends = np.cumsum([len(row.sequences) for row in chosen])
-            by_row = np.split(outputs[:, 0], ends[:-1])
-        logits.update(zip(indices, by_row, strict=True))
-    return ragged([logits[i] for i in range(len(rows))])
+def logits_of(
+    rows: Sequence[TokenisedRow],
+    module: nn.Module,
+    tokenizer: Any,
+    labels: Sequence[str] | None,
+    turns: AbstractContextManager[None] | None = None,
+) -> Logits:
+    """(rows, labels), or (rows, most choices) filled with -inf; in the rows' order.
+
+    The sequences of a row with many choices are spread over several passes. Each pass takes a turn of its own.
+    """
+    sequences = [
+        TokenisedRow((sequence,), (second,), row.truncated)
+        for row in rows
+        for sequence, second in zip(row.sequences, row.second_from, strict=True)
+    ]
+    outputs: dict[int, Logits] = {}
+    for indices in _by_length(sequences, TOKENS_AT_ONCE if device().type == "cpu" else TOKENS_AT_ONCE_ON_GPU):
+        with turns or contextlib.nullcontext():
+            encoded = collate([sequences[i] for i in indices], tokenizer)
+            of_pass = module({name: tensor.to(device()) for name, tensor in encoded.items()})
+            outputs.update(zip(indices, of_pass.float().cpu().numpy(), strict=True))  # each (labels or 1,)
+    in_order = [outputs[i] for i in range(len(sequences))]
+    if labels is not None:
+        return ragged(in_order)
+    scores = iter(in_order)
+    return ragged([np.concatenate(list(itertools.islice(scores, len(row.sequences)))) for row in rows])
 
 
-def _by_length(rows: Sequence[TokenisedRow]) -> Iterator[list[int]]:
-    """The rows' numbers in batches of at most TOKENS_AT_ONCE tokens with padding, longest rows first."""
+def _by_length(rows: Sequence[TokenisedRow], most: int) -> Iterator[list[int]]:
+    """The rows' numbers in batches of at most `most` tokens with padding, longest rows first."""
     batch: list[int] = []
     n_sequences = 0
     for i in sorted(range(len(rows)), key=lambda i: -rows[i].width):
         n_own = len(rows[i].sequences)
-        if batch and (n_sequences + n_own) * rows[batch[0]].width > TOKENS_AT_ONCE:
+        if batch and (n_sequences + n_own) * rows[batch[0]].width > most:
             yield batch
             batch, n_sequences = [], 0
         batch.append(i)
         n_sequences += n_own
     if batch:
         yield batch
+
+
+def _portions(examples: Sequence[Example], labels: Sequence[str] | None) -> Iterator[list[tuple[int, Example]]]:
+    """The rows with their numbers, in portions of CHARACTERS_AT_ONCE to tokenise.
+
+    A row is tokenised once per choice of its own. One with many choices is in several portions, each with some of them.
+    """
+    portion: list[tuple[int, Example]] = []
+    n_characters = 0
+    for at, example in enumerate(examples):
+        n_input = len(example.text)
+        for own in (
+            [example] if labels is not None else _few_choices(example, max(1, CHARACTERS_AT_ONCE // (n_input + 1)))
+        ):
+            n_own = n_input if labels is not None else sum(n_input + len(choice) for choice in own.choices or ())
+            if portion and n_characters + n_own > CHARACTERS_AT_ONCE:
+                yield portion
+                portion, n_characters = [], 0
+            portion.append((at, own))
+            n_characters += n_own
+    if portion:
+        yield portion
+
+
+def _few_choices(example: Example, most: int) -> Iterator[Example]:
+    choices = example.choices or ()
+    for start in range(0, len(choices), most):
+        yield replace(example, choices=choices[start : start + most])
+
+
+def _joined(parts: Sequence[TokenisedRow]) -> TokenisedRow:
+    """A row of which the choices were tokenised part by part."""
+    return TokenisedRow(
+        tuple(sequence for part in parts for sequence in part.sequences),
+        tuple(place for part in parts for place in part.second_from),
+        any(part.truncated for part in parts),
+    )
 
 
 class EncoderStudent:
@@ -359,8 +415,9 @@ class EncoderStudent:
         self.temperature = float(header.settings["temperature"])
         self._max_length = int(header.settings["max_length"])
         self._module, self._tokenizer = module, tokenizer
-        # Fast tokenizers refuse to be shared between threads. Torch uses all cores for one call anyway.
-        self._one_at_a_time = threading.Lock()
+        # Fast tokenizers refuse to be shared between threads, and torch uses all cores for one call anyway. A call of
+        # many rows or choices takes a turn for each slice of its work, so that a short row is answered in between.
+        self._to_tokenise, self._to_compute = Turns(), Turns()
 
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         return await asyncio.to_thread(self._predict, inputs)
@@ -368,18 +425,33 @@ class EncoderStudent:
     def _encode(self, examples: Sequence[Example]) -> list[TokenisedRow]:
         return encode(examples, self._tokenizer, self.labels, self._max_length)
 
+    def _tokenised(self, examples: Sequence[Example]) -> list[TokenisedRow]:
+        parts: list[list[TokenisedRow]] = [[] for _ in examples]
+        for portion in _portions(examples, self.labels):
+            with self._to_tokenise:
+                encoded = self._encode([example for _, example in portion])
+            for (at, _), part in zip(portion, encoded, strict=True):
+                parts[at].append(part)
+        return [_joined(of_row) for of_row in parts]
+
     def _predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         began = time.perf_counter()
         answerable = [example for example in inputs if self.labels is not None or example.choices]
         if not answerable:
             return [no_choices(example) for example in inputs]
-        with self._one_at_a_time, torch.inference_mode():
-            rows = self._encode(answerable)
-            logits = logits_of(rows, self._module, self._tokenizer, self.labels)
+        with torch.inference_mode():
+            rows = self._tokenised(answerable)
+            logits = logits_of(rows, self._module, self._tokenizer, self.labels, self._to_compute)
             probabilities, raw = softmax(logits, self.temperature), softmax(logits)
         latency_s = time.perf_counter() - began
         usages = [Usage(input_tokens=row.n_tokens, output_tokens=0) for row in rows]
-        return choice_predictions(inputs, self.labels, zip(probabilities, raw, usages, strict=True), latency_s)
+        scored = zip(probabilities, raw, usages, strict=True)
+        predictions = choice_predictions(inputs, self.labels, scored, latency_s)
+        left = iter(rows)
+        return [
+            prediction if prediction.output is None else replace(prediction, is_input_cut=next(left).truncated)
+            for prediction in predictions
+        ]
 
 
 # On disk

@@ -10,11 +10,12 @@ asked for the label alone.
 """
 
 import asyncio
+import contextlib
 import math
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from stillhouse.student.job import Trained, TrainJob
 from stillhouse.student.opening import check_config, check_loaded, check_model, probe
 from stillhouse.student.tokenizer import as_answer, as_question, from_answer, train_bpe
 from stillhouse.student.train import as_trained, autocast, device, fit, seeded
+from stillhouse.student.turns import Turns
 
 PREDICT, EXPLAIN = "predict: ", "explain: "
 ALPHA = 0.5  # the label's share of the step-by-step loss; the paper weighs both tasks equally (section 4.1)
@@ -345,14 +347,22 @@ class GeneratedAnswer:
     confidence: float
     raw_confidence: float | None  # the confidence before calibration; None where nothing was calibrated
     n_input: int  # number of tokens of the question
+    is_input_cut: bool  # of a question that is too long only the beginning was read
     ended: bool  # False: the answer was cut at the limit
 
 
-def decode(model: Any, sources: Sequence[Sequence[int]], coder: _Coder, most: int) -> list[Decoded]:
-    """Greedy answers in the order of the sources, batched by length."""
+def decode(
+    model: Any,
+    sources: Sequence[Sequence[int]],
+    coder: _Coder,
+    most: int,
+    turns: AbstractContextManager[None] | None = None,
+) -> list[Decoded]:
+    """Greedy answers in the order of the sources, batched by length. Each batch takes a turn of its own."""
     answers: dict[int, Decoded] = {}
     for indices in _by_length(sources, most):
-        of_batch = greedy(model, [sources[i] for i in indices], pad=coder.pad, end=coder.end, most=most)
+        with turns or contextlib.nullcontext():
+            of_batch = greedy(model, [sources[i] for i in indices], pad=coder.pad, end=coder.end, most=most)
         answers.update(zip(indices, of_batch, strict=True))
     return [answers[i] for i in range(len(sources))]
 
@@ -398,8 +408,9 @@ class GenerativeStudent:
             own=bool(settings["own"]),
         )
         self._model = model
-        # Fast tokenizers refuse to be shared between threads. Torch uses all cores for one call anyway.
-        self._one_at_a_time = threading.Lock()
+        # Fast tokenizers refuse to be shared between threads, and torch uses all cores for one call anyway. A call of
+        # many rows takes a turn for each slice of its work, so that others are answered in between.
+        self._turns = Turns()
 
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         began = time.perf_counter()
@@ -412,16 +423,21 @@ class GenerativeStudent:
         return await asyncio.to_thread(self._generate, inputs)
 
     def count_tokens(self, text: str) -> int:
-        with self._one_at_a_time:
+        with self._turns:
             return len(self._coder.question(text))
 
     def _generate(self, inputs: Sequence[Example], most: int | None = None) -> list[GeneratedAnswer]:
-        with self._one_at_a_time, torch.inference_mode(), autocast(None):
-            sources = [self._coder.source(example)[0] for example in inputs]
-            decoded = decode(self._model, sources, self._coder, most or self._most)
-            return [self._generated(source, answer) for source, answer in zip(sources, decoded, strict=True)]
+        with torch.inference_mode(), autocast(None):
+            sources = [self._source(example) for example in inputs]
+            decoded = decode(self._model, [ids for ids, _ in sources], self._coder, most or self._most, self._turns)
+            with self._turns:
+                return [self._generated(*source, answer) for source, answer in zip(sources, decoded, strict=True)]
 
-    def _generated(self, source: Sequence[int], answer: Decoded) -> GeneratedAnswer:
+    def _source(self, example: Example) -> tuple[list[int], bool]:
+        with self._turns:
+            return self._coder.source(example)
+
+    def _generated(self, source: Sequence[int], is_cut: bool, answer: Decoded) -> GeneratedAnswer:
         log_p = _mean_log_p(answer)
         return GeneratedAnswer(
             text=self._coder.text(answer.tokens),
@@ -430,28 +446,22 @@ class GenerativeStudent:
             confidence=sigmoid(log_p, self._calibration),
             raw_confidence=None if self._calibration is None else math.exp(log_p),
             n_input=len(source),
+            is_input_cut=is_cut,
             ended=answer.ended,
         )
 
     def _prediction(self, example: Example, answer: GeneratedAnswer, latency_s: float) -> Prediction:
         usage = Usage(input_tokens=answer.n_input, output_tokens=len(answer.tokens) + 1)
         allowed = example.choices or self.labels
+        found = Prediction(None, usage=usage, latency_s=latency_s, is_input_cut=answer.is_input_cut)
         if not answer.ended:
-            return Prediction(
-                None, usage=usage, latency_s=latency_s, error=f"the answer did not end within {self._most} tokens"
-            )
+            return replace(found, error=f"the answer did not end within {self._most} tokens")
         if allowed is not None and answer.text not in allowed:
-            return Prediction(None, usage=usage, latency_s=latency_s, error="the answer is none of the choices")
+            return replace(found, error="the answer is none of the choices")
         text: str | None = answer.text
         if self.task.output == "json" and (text := value_spelled(answer.text)) is None:
-            return Prediction(None, usage=usage, latency_s=latency_s, error="the answer is not valid JSON")
-        return Prediction(
-            text,
-            confidence=answer.confidence,
-            raw_confidence=answer.raw_confidence,
-            usage=usage,
-            latency_s=latency_s,
-        )
+            return replace(found, error="the answer is not valid JSON")
+        return replace(found, output=text, confidence=answer.confidence, raw_confidence=answer.raw_confidence)
 
 
 # On disk

@@ -35,6 +35,9 @@ from stillhouse.student.opening import check_tensors, probe, read_vocabulary
 
 VOCABULARY = "vocabulary.json"
 MOST_FEATURES = 200_000  # the commonest features are kept; 9,600 rows of e-SNLI have 74,000 that occur twice
+# Most pairs of words that are learned from, of one row and of all rows together. Most data have far fewer: 5 choices of
+# 10 words under 100 words are 5,000. Of a row with more, the input's first words alone make pairs.
+MOST_WORD_PAIRS_OF_ROW, MOST_WORD_PAIRS = 20_000, 50_000_000
 C_GRID = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # inverse strength of the L2 penalty; the best on validation is kept
 Floats = NDArray[np.float32]
 
@@ -119,7 +122,16 @@ def _pairs_of_row(fields: Sequence[str], choices: Sequence[str], partners: Partn
     With `partners` only pairs that were learned are made. The others have no weight, and there are as many as words
     of the input times words of the choices.
     """
-    input_words = {word for field in fields for word in _WORD.findall(field.lower())}
+    return _pairs(_words(fields), choices, partners)
+
+
+def _words(fields: Sequence[str]) -> list[str]:
+    """The input's different words, in the order of the text."""
+    return list(dict.fromkeys(word for field in fields for word in _WORD.findall(field.lower())))
+
+
+def _pairs(of_input: Sequence[str], choices: Sequence[str], partners: Partners | None) -> list[list[str]]:
+    input_words = set(of_input)
     met: dict[str, list[str]] = {}  # word of a choice -> the input's words that make a feature with it
     documents = []
     for choice in choices:
@@ -130,6 +142,27 @@ def _pairs_of_row(fields: Sequence[str], choices: Sequence[str], partners: Partn
         word_pairs = [f"x {of_input} {of_choice}" for of_choice in choice_words for of_input in met[of_choice]]
         documents.append([*(f"a{gram}" for gram in grams(choice)), *word_pairs])
     return documents
+
+
+class _ToLearn:
+    """The features of training rows, row after row: one row's are in memory at a time."""
+
+    def __init__(self, examples: Sequence[Example], labels: Sequence[str] | None) -> None:
+        self._examples, self._labels = examples, labels
+        self._most = min(MOST_WORD_PAIRS_OF_ROW, MOST_WORD_PAIRS // max(1, len(examples)))
+        self.n_cut = 0  # rows of which not all words of the input made pairs
+
+    def __iter__(self) -> Iterator[list[str]]:
+        self.n_cut = 0
+        for example in self._examples:
+            if self._labels is not None:
+                yield features(example.fields)
+                continue
+            words, choices = _words(example.fields), example.choices or ()
+            n_choice_words = sum(len(set(_WORD.findall(choice.lower()))) for choice in choices)
+            most_words = max(1, self._most // max(1, n_choice_words))
+            self.n_cut += len(words) > most_words
+            yield from _pairs(words[:most_words], choices, None)
 
 
 def _partners(vocabulary: Sequence[str]) -> Partners:
@@ -143,13 +176,13 @@ def _partners(vocabulary: Sequence[str]) -> Partners:
 
 def _documents(
     examples: Sequence[Example], labels: Sequence[str] | None, partners: Partners | None = None
-) -> list[list[str]]:
-    """The features of every row, or of every (input, choice) pair, row after row."""
-    if labels is not None:
-        return [features(example.fields) for example in examples]
-    return [
-        document for example in examples for document in _pairs_of_row(example.fields, example.choices or (), partners)
-    ]
+) -> Iterator[list[str]]:
+    """The features of every row, or of every (input, choice) pair, row after row; one row's are in memory at a time."""
+    for example in examples:
+        if labels is not None:
+            yield features(example.fields)
+        else:
+            yield from _pairs_of_row(example.fields, example.choices or (), partners)
 
 
 def _as_is(document: list[str]) -> list[str]:
@@ -193,14 +226,16 @@ def train(job: TrainJob) -> Trained:
     Of equals: the one under which their labels are likeliest.
     """
     began = time.perf_counter()
-    documents = _documents(job.train, job.labels)
+    documents = _ToLearn(job.train, job.labels)
     # Fewest rows that a feature must occur in; with few training rows no feature is thrown away.
     fewest = 2 if len(job.train) >= 1000 else 1
     vectorizer = TfidfVectorizer(
         analyzer=_as_is, sublinear_tf=True, min_df=fewest, max_features=MOST_FEATURES, dtype=np.float32
     )
     matrix = vectorizer.fit_transform(documents)
-    held_out = vectorizer.transform(_documents(job.validation, job.labels))
+    vocabulary = [str(gram) for gram in vectorizer.get_feature_names_out()]
+    partners = _partners(vocabulary) if job.labels is None else {}
+    held_out = vectorizer.transform(_documents(job.validation, job.labels, partners))
     learned, classes, weighted = _weighted(job, matrix)
     targets = [_answers(example, job.labels).index(job.target(example)) for example in job.validation]
 
@@ -217,7 +252,7 @@ def train(job: TrainJob) -> Trained:
     assert best is not None
     c, coefficients, intercept, temperature = chosen
     weights = _Weights(
-        [str(gram) for gram in vectorizer.get_feature_names_out()],
+        vocabulary,
         vectorizer.idf_.astype(np.float32),
         coefficients,
         intercept,
@@ -227,6 +262,7 @@ def train(job: TrainJob) -> Trained:
         settings={"c": c, "temperature": temperature, "n_features": len(weights.vocabulary)},
         best_validation=best[0],
         metric="accuracy",
+        n_truncated=documents.n_cut,
         n_parameters=coefficients.size + intercept.size,
         wall_s=time.perf_counter() - began,
     )

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from stillhouse.errors import ArtifactError, StillhouseError
 from stillhouse.records import Progress
 from stillhouse.runs import storage_errors
+from stillhouse.stopping import stopping
 from stillhouse.student.config import TrainConfig
 from stillhouse.student.job import Trained
 
@@ -108,26 +109,30 @@ def fit(
         state, best = _resume(checkpoint, module, optimizer)
         resumed_at = state.step or None
         began, last_checkpoint = clock() - state.wall_s, clock()
-        stopped_early = False
+        stopped_early, saved_step = False, state.step
         batches = _batches(widths, config.tokens_per_batch, seed, start=state.step)
-        while state.step < total and not stopped_early:
-            learning_rate = learning_rate_at(state.step, total, config)
-            loss = _train_step(trainable, config, optimizer, next(batches), learning_rate)
-            state.step += 1
-            if not math.isfinite(loss):
-                raise StillhouseError(
-                    f"training broke at step {state.step}: the loss is {loss}; "
-                    f"use a learning rate below {config.learning_rate:g}"
-                )
-            if state.step in validate_at:
-                stopped_early = _validate(trainable, config, state, best)
-            if on_progress is not None:
-                on_progress(Progress(state.step, total, _what(loss, state.best_validation)))
-            more_to_do = state.step < total and not stopped_early
-            if more_to_do and clock() - last_checkpoint >= config.checkpoint_every_s:
-                state.wall_s = clock() - began
-                _save_checkpoint(checkpoint, module, optimizer, state, best)
-                last_checkpoint = clock()
+        with stopping.telling(lambda: _kept(saved_step, total)), stopping.at_a_step() as asked_to_stop:
+            while state.step < total and not stopped_early:
+                learning_rate = learning_rate_at(state.step, total, config)
+                loss = _train_step(trainable, config, optimizer, next(batches), learning_rate)
+                state.step += 1
+                if not math.isfinite(loss):
+                    raise StillhouseError(
+                        f"training broke at step {state.step}: the loss is {loss}; "
+                        f"use a learning rate below {config.learning_rate:g}"
+                    )
+                if state.step in validate_at:
+                    stopped_early = _validate(trainable, config, state, best)
+                if on_progress is not None:
+                    on_progress(Progress(state.step, total, _what(loss, state.best_validation)))
+                more_to_do = state.step < total and not stopped_early
+                stops = more_to_do and asked_to_stop()
+                if stops or (more_to_do and clock() - last_checkpoint >= config.checkpoint_every_s):
+                    state.wall_s = clock() - began
+                    _save_checkpoint(checkpoint, module, optimizer, state, best)
+                    last_checkpoint, saved_step = clock(), state.step
+                if stops:
+                    raise KeyboardInterrupt
     _restore(module, best)
     module.eval()
     assert state.best_validation is not None  # the last step always validates
@@ -141,6 +146,12 @@ def fit(
         resumed_at=resumed_at,
         validations=state.validations,
     )
+
+
+def _kept(step: int, total: int) -> str:
+    if step == 0:
+        return f"the training had no checkpoint yet, and begins again (of {total:,} steps)"
+    return f"the training is kept up to step {step:,} of {total:,}, its last checkpoint"
 
 
 def as_trained(

@@ -38,7 +38,7 @@ from stillhouse.errors import UserError
 from stillhouse.flow import now
 from stillhouse.flow.call import active_run, perform
 from stillhouse.interop.pydantic_ai.call_key import call_key
-from stillhouse.interop.pydantic_ai.spending import note_response, within_limits
+from stillhouse.interop.pydantic_ai.spending import in_flight, note_response, within_limits
 
 
 class StillhouseDurability(BaseDurabilityCapability[Any]):
@@ -137,7 +137,7 @@ class _JournalBackend(JournalCallableOperationBackend[None]):
 async def _turn(body: Callable[[], Awaitable[object]], identity: tuple[Any, ...]) -> object:
     """A model request, within the flow's limits and counted by them."""
     _, messages, settings, parameters, context = identity
-    async with within_limits(context.model, settings, messages, parameters):
+    async with within_limits(context.model, settings, messages, parameters), in_flight(context.model):
         payload = await body()
     note_response(JSON_CODEC.load(ModelResponse, payload))
     return payload

@@ -19,6 +19,7 @@ from stillhouse.interop.pydantic_ai.student_model import SYSTEM
 from stillhouse.llm.prices import call_cost, known_price
 from stillhouse.llm.request import Request
 from stillhouse.records import Usage
+from stillhouse.stopping import PaidCall
 
 
 @asynccontextmanager
@@ -37,6 +38,17 @@ async def within_limits(model: AbstractModel, settings: ModelSettings | None, *p
         yield
     finally:
         await budget.settle(reserved, None, paid=False)
+
+
+@asynccontextmanager
+async def in_flight(model: AbstractModel) -> AsyncIterator[None]:
+    """A request that somebody is paid for: it is waited for where the process is stopped (`stopping`)."""
+    if model.system == SYSTEM:  # a cascade's teacher is asked through the store, which counts it
+        yield
+        return
+    with PaidCall() as call:
+        await call.begins()
+        yield
 
 
 def note_response(response: ModelResponse) -> None:

@@ -1,0 +1,236 @@
+"""Ctrl-C and SIGTERM: no new call is sent, those in flight are waited for and stored, and what is left is counted.
+
+The first signal stops new calls at once. Answers to calls in flight are waited for, `GRACE_S` seconds at most, and
+stored. A second signal leaves at once. Training stops after the step that it is in, with a checkpoint. A call is in
+flight from when it may be sent until its answer is stored: one that waits for its turn is not. A call that is left may
+be paid for again, as nobody knows whether the endpoint finished it. SIGKILL leaves all that are in flight.
+
+This holds for every command, and for the library's functions where Python's own Ctrl-C would hold.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from types import FrameType, TracebackType
+
+GRACE_S = 8.0  # most answers come sooner; and `docker stop` kills after 10 s
+_SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+current_call: ContextVar["PaidCall | None"] = ContextVar("current_call", default=None)
+
+
+class PaidCall:
+    """One call that is paid for where it is answered; use it around the call and the storing of its answer."""
+
+    __slots__ = ("_token", "came_back")
+
+    def __init__(self) -> None:
+        self.came_back = False  # answered, or ended without an answer to pay for
+
+    async def begins(self) -> None:
+        """From here on it is in flight. Never returns while the process stops."""
+        await stopping.passes()
+        self.came_back = False
+        stopping.in_flight.add(self)
+
+    def answered(self) -> None:
+        """The answer is here and is about to be stored."""
+        self.came_back = True
+
+    def waits(self) -> None:
+        """It is not in flight any more, until it `begins` again: it waits for its turn or for another try."""
+        self.came_back = True
+        stopping.ended(self)
+
+    def __enter__(self) -> "PaidCall":
+        self._token = current_call.set(self)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        current_call.reset(self._token)
+        if kind is None or issubclass(kind, Exception):
+            self.came_back = True
+        stopping.ended(self)
+
+
+class unsent:
+    """While the call that is made here waits for its turn or for another try: it is not in flight."""
+
+    async def __aenter__(self) -> None:
+        self._call = current_call.get()
+        if self._call is not None:
+            self._call.waits()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self._call is not None:
+            await self._call.begins()
+
+
+@contextlib.contextmanager
+def signals_to(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGINT and SIGTERM call this in the running loop, and whoever heard them before hears them again after."""
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+
+class Stopping:
+    """What this process was told, and what it has in flight."""
+
+    def __init__(self) -> None:
+        self.in_flight: set[PaidCall] = set()
+        self._works: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[object], bool]] = []
+        self._steppers = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self.signal: int | None = None  # the first that came
+        self.n_signals = 0
+        self.go_on: str | None = None  # the command that goes on, where it is not the same command
+        self._were_in_flight: tuple[PaidCall, ...] = ()
+        self._told: list[str] = []
+        self._says = False
+
+    @property
+    def asked(self) -> bool:
+        return self.n_signals > 0
+
+    @contextlib.contextmanager
+    def heard(self, *, says: bool = False) -> Iterator[None]:
+        """Hear SIGINT and SIGTERM; in the main thread alone, as Python has it. `says`: tell stderr of the waiting."""
+        self._reset()
+        self._says = says
+        in_main = threading.current_thread() is threading.main_thread()
+        before = {number: signal.signal(number, self._hear) for number in _SIGNALS} if in_main else {}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._reset()
+
+    @contextlib.contextmanager
+    def heard_by_default(self) -> Iterator[None]:
+        """As `heard`, where Python's own handling of Ctrl-C would hold. A program's own handlers are left alone."""
+        in_main, before = threading.current_thread() is threading.main_thread(), signal.getsignal(signal.SIGINT)
+        if not in_main or not (before is signal.default_int_handler or _is_asyncio_s(before)):
+            yield
+            return
+        self._reset()
+        signal.signal(signal.SIGINT, self._hear)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+            self._reset()
+
+    @contextlib.contextmanager
+    def work(self) -> Iterator[None]:
+        """The task that runs here is cancelled when the process leaves."""
+        task, in_main = asyncio.current_task(), threading.current_thread() is threading.main_thread()
+        assert task is not None
+        entry = (asyncio.get_running_loop(), task, in_main)
+        self._works.append(entry)
+        try:
+            yield
+        finally:
+            self._works.remove(entry)
+
+    @contextlib.contextmanager
+    def at_a_step(self) -> Iterator[Callable[[], bool]]:
+        """For work in steps in the main thread: gives what tells whether to stop after this step."""
+        in_main = threading.current_thread() is threading.main_thread()
+        self._steppers += in_main
+        try:
+            yield lambda: in_main and self.asked
+        finally:
+            self._steppers -= in_main
+
+    @contextlib.contextmanager
+    def telling(self, sentence: Callable[[], str | None]) -> Iterator[None]:
+        """Where the process is stopped in here: what to tell of what is kept."""
+        try:
+            yield
+        finally:
+            if self.asked and (told := sentence()) is not None:
+                self._told.append(told)
+
+    async def passes(self) -> None:
+        """Wait for ever if the process stops: whoever waits is cancelled when it leaves."""
+        if self.asked:
+            await asyncio.get_running_loop().create_future()
+
+    def ended(self, call: PaidCall) -> None:
+        self.in_flight.discard(call)
+        if self.asked and not self.in_flight:
+            self._leave()
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.n_signals += 1
+        in_thread = any(not in_main for _, _, in_main in self._works)
+        if self.n_signals == 1:
+            self.signal, self._were_in_flight = number, tuple(self.in_flight)
+            if self._were_in_flight and self._works:
+                self._say(f"{_calls(len(self._were_in_flight))} in flight: waiting {GRACE_S:g} s at most for answers")
+                for loop, _, _ in self._works:
+                    loop.call_soon_threadsafe(loop.call_later, GRACE_S, self._leave)
+                return
+            if self._steppers and not self._works:
+                self._say("stopping after this step of the training")
+                return
+        self._leave()
+        if self.n_signals > 1 or not in_thread:
+            raise KeyboardInterrupt
+
+    def _leave(self) -> None:
+        for loop, task, _ in self._works:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(task.cancel)
+
+    def _say(self, words: str) -> None:
+        if self._says:  # written past Python's buffers: the signal may have come in the middle of a write to them
+            os.write(2, f"\nstillhouse: {words}; once more leaves at once\n".encode())
+
+    def sentence(self) -> str:
+        """What was in flight, what came back and what was left; then what else is kept."""
+        by = _SIGNALS[signal.Signals(self.signal or signal.SIGINT)]
+        n, n_back = len(self._were_in_flight), sum(call.came_back for call in self._were_in_flight)
+        if n == 0:
+            counted = "no call was in flight, so nothing is paid for twice"
+        elif n_back == n:
+            counted = f"{_calls(n)} in flight, {_all(n)} came back and {'is' if n == 1 else 'are'} kept"
+        else:
+            left = n - n_back
+            counted = (
+                f"{_calls(n)} in flight, {n_back} came back, {left} {'was' if left == 1 else 'were'} left "
+                "and may be paid for again"
+            )
+        return "; ".join((f"stopped by {by}: {counted}", *self._told))
+
+
+def _is_asyncio_s(handler: object) -> bool:
+    """Whether `asyncio.run` set it. It would wait for work in another thread, and the work never hear of it."""
+    return getattr(getattr(handler, "func", None), "__module__", None) == asyncio.runners.__name__
+
+
+def _calls(n: int) -> str:
+    return "1 call was" if n == 1 else f"{n} calls were"
+
+
+def _all(n: int) -> str:
+    return "it" if n == 1 else f"all {n}"
+
+
+stopping = Stopping()

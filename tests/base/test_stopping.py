@@ -1,0 +1,162 @@
+"""What Ctrl-C and SIGTERM do inside the process; `cli/test_cli_stopping.py` stops commands that are processes of their own."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from stillhouse.event_loop import result_of
+from stillhouse.stopping import GRACE_S, PaidCall, signals_to, stopping, unsent
+from virtual_time import run_virtually
+
+
+def told(number=signal.SIGTERM):
+    os.kill(os.getpid(), number)
+
+
+async def call(log, name, answered, before=None):
+    """A paid call: `before` it waits for its turn, then it is sent, then it is answered and stored."""
+    with PaidCall() as paid:
+        await paid.begins()
+        if before is not None:
+            async with unsent():
+                await before.wait()
+        log.append(f"{name} sent")
+        await answered.wait()
+        paid.answered()
+        await asyncio.sleep(0)
+        log.append(f"{name} stored")
+
+
+def stopped(work):
+    """The sentence with which `work` ended."""
+    with stopping.heard():
+        with pytest.raises(KeyboardInterrupt):
+            result_of(work)
+        return stopping.sentence()
+
+
+def test_a_call_that_waits_for_its_turn_is_not_sent_any_more_and_not_waited_for():
+    log = []
+
+    async def work():
+        first, turn = asyncio.Event(), asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(call(log, "first", first))
+            group.create_task(call(log, "second", asyncio.Event(), before=turn))
+            await asyncio.sleep(0)
+            told()
+            turn.set()
+            await asyncio.sleep(0)
+            first.set()
+
+    assert stopped(work()) == "stopped by SIGTERM: 1 call was in flight, it came back and is kept"
+    assert log == ["first sent", "first stored"]
+
+
+def test_a_call_that_begins_after_the_signal_is_not_sent():
+    log = []
+
+    async def work():
+        answered = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(call(log, "first", answered))
+            await asyncio.sleep(0)
+            told(signal.SIGINT)
+            group.create_task(call(log, "second", answered))
+            await asyncio.sleep(0)
+            answered.set()
+
+    assert stopped(work()) == "stopped by Ctrl-C: 1 call was in flight, it came back and is kept"
+    assert log == ["first sent", "first stored"]
+
+
+def test_where_nothing_is_in_flight_it_leaves_at_once():
+    async def work():
+        told()
+        await asyncio.Event().wait()
+
+    assert stopped(work()) == "stopped by SIGTERM: no call was in flight, so nothing is paid for twice"
+
+
+def test_after_the_grace_it_leaves_what_did_not_come_and_counts_it():
+    log, ended_at = [], []
+
+    async def work():
+        now, loop = asyncio.Event(), asyncio.get_running_loop()
+        with stopping.work():
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for name, answered in (("a", now), ("b", asyncio.Event()), ("c", asyncio.Event())):
+                        group.create_task(call(log, name, answered))
+                    await asyncio.sleep(0)
+                    told()
+                    now.set()
+            finally:
+                ended_at.append(loop.time())
+
+    with stopping.heard():
+        with pytest.raises(asyncio.CancelledError):
+            run_virtually(work)
+        sentence = stopping.sentence()
+    assert sentence == (
+        "stopped by SIGTERM: 3 calls were in flight, 1 came back, 2 were left and may be paid for again"
+    )
+    assert ended_at == [GRACE_S] and log == ["a sent", "b sent", "c sent", "a stored"]
+
+
+def test_a_try_that_is_refused_came_back_and_is_not_sent_again():
+    tries = []
+
+    async def refused():
+        with PaidCall() as paid:
+            await paid.begins()
+            while True:
+                tries.append(1)
+                told()
+                await asyncio.sleep(0)
+                async with unsent():
+                    await asyncio.sleep(0)
+
+    assert stopped(refused()) == "stopped by SIGTERM: 1 call was in flight, it came back and is kept"
+    assert len(tries) == 1
+
+
+def test_a_program_that_calls_the_library_is_stopped_in_the_same_way():
+    """Python's own Ctrl-C would throw the answer away that is on its way."""
+    log = []
+
+    async def work():
+        answered = asyncio.Event()
+        task = asyncio.create_task(call(log, "first", answered))
+        await asyncio.sleep(0)
+        told(signal.SIGINT)
+        await asyncio.sleep(0)
+        answered.set()
+        await task
+        await asyncio.Event().wait()
+
+    with pytest.raises(KeyboardInterrupt, match="1 call was in flight, it came back and is kept"):
+        result_of(work())
+    assert log == ["first sent", "first stored"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler and not stopping.asked
+
+
+async def test_in_a_notebook_too():
+    async def work():
+        told(signal.SIGINT)
+        await asyncio.Event().wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        result_of(work())
+
+
+async def test_a_server_that_hears_signals_itself_gives_them_back():
+    heard = asyncio.Event()
+    with stopping.heard():
+        before = signal.getsignal(signal.SIGTERM)
+        with signals_to(heard.set):
+            told()
+            await asyncio.wait_for(heard.wait(), 30)
+        assert signal.getsignal(signal.SIGTERM) == before and not stopping.asked
