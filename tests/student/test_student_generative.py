@@ -459,7 +459,14 @@ def test_an_answer_of_a_json_task_is_canonical_or_none():
 
     def said(text):
         answer = GeneratedAnswer(
-            text=text, tokens=[], token_logprobs=[], confidence=0.5, raw_confidence=None, n_input=1, ended=True
+            text=text,
+            tokens=[],
+            token_logprobs=[],
+            confidence=0.5,
+            raw_confidence=None,
+            n_input=1,
+            is_input_cut=False,
+            ended=True,
         )
         prediction = student._prediction(Example("1", "x"), answer, 0.1)
         return prediction.output, prediction.error
