@@ -22,7 +22,7 @@ EVERY, MARKS = 100, 5
 
 def planted(n: int) -> Iterator[tuple[str, float | None]]:
     """Texts. Of a copy also its ROUGE-L with the text that it was copied from; None: it is no copy."""
-    from stillhouse.teacher.filters import rouge_tokens
+    from stillhouse.words import words
 
     draw, source = random.Random(5), list[str]()
     for number, text in enumerate(chained(texts()[0], n), start=1):
@@ -31,7 +31,7 @@ def planted(n: int) -> Iterator[tuple[str, float | None]]:
             yield changed(source, some, draw), (len(source) - some) / len(source)
             source = []
             continue
-        if not source and len(tokens := rouge_tokens(text)) >= 8:
+        if not source and len(tokens := words(text)) >= 8:
             source = tokens
         yield text, None
 

@@ -30,6 +30,8 @@ BASE = {
     "openers",
     "clean_text",
     "addresses",
+    "words",
+    "sqlite_walls",
     "proxies",
     "json_labels",
     "schema_fit",

@@ -122,7 +122,7 @@ def test_two_spellings_of_one_value_are_one_copy(tmp_path):
 
 def test_samples_vote_with_values_to_the_letter():
     replies = [ParsedReply(text, how="strict") for text in ('"x  y"', '"x y"', '"x y"')]
-    assert vote(replies, to_the_letter=True).agreement == pytest.approx(2 / 3)
+    assert vote(replies, exact=True).agreement == pytest.approx(2 / 3)
     assert vote(replies).agreement == 1.0
 
 

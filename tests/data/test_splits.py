@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stillhouse.data.copies import distinct, group_keys
 from stillhouse.data.dataset import write_examples
-from stillhouse.data.leakage import check_leakage, near_copies, normalise
+from stillhouse.data.leakage import check_leakage, near_copies
 from stillhouse.data.splits import load_splits, split_examples
 from stillhouse.errors import DatasetError, LeakageError
 from stillhouse.records import Example
 from stillhouse.task import Task, load_task
+from stillhouse.words import normalise, units
 
 SHARES = {"validation": 0.1, "calibration": 0.2, "test": 0.2}
 
@@ -67,6 +69,20 @@ def test_leaks_by_text_id_and_group_are_named():
     check_leakage(train, [Example("d", "where was it")])
 
 
+def test_rows_of_punctuation_alone_are_rows_of_their_own():
+    """ "!!!" and "???" were one row, and no test rows were left."""
+    marks = ["!!!", "???", "...", "!?", "——", "、", ":)", ";-("]
+    examples = [Example(str(n), mark, label="x") for n, mark in enumerate(marks)]
+    assert len(distinct(examples).rows) == len(set(group_keys(examples))) == len(marks)
+    check_leakage(examples[::2], examples[1::2])
+
+
+def test_near_copies_are_seen_where_words_are_not_spaced():
+    train = Example("a", "请问我上周在你们网店买的那双黑色皮鞋什么时候才能寄到北京市海淀区中关村大街我家里来呢谢谢你们")
+    assert [copy.test_id for copy in near_copies([train], [replace(train, id="b", input=train.text + "啊")])] == ["b"]
+    assert near_copies([train], [Example("c", "今天天气很好")]) == []
+
+
 def test_signs_matter_when_texts_are_compared():
     assert normalise("3 - 4?") != normalise("3 + 4")
     assert normalise("A  b.") == normalise("a b")
@@ -74,7 +90,7 @@ def test_signs_matter_when_texts_are_compared():
 
 def naive_near(train, test, threshold):
     def shingles(text):
-        words = normalise(text).split()
+        words = units(text)
         return {tuple(words[i : i + 3]) for i in range(max(1, len(words) - 2))}
 
     return {

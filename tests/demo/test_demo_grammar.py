@@ -5,13 +5,14 @@ from contextlib import closing
 import pytest
 
 from stillhouse.data.dataset import load_examples
-from stillhouse.data.leakage import check_leakage, near_copies, normalise
+from stillhouse.data.leakage import check_leakage, near_copies
 from stillhouse.data.splits import load_splits
 from stillhouse.demo import shop, tasks
 from stillhouse.demo.grammar import ROUTE_SHARES, choose, intents, make_rows, parse, part_of
 from stillhouse.demo.slots import SLOTS, squash
 from stillhouse.errors import ExistsError
 from stillhouse.task import load_task
+from stillhouse.words import normalise
 
 
 @pytest.fixture(scope="module")

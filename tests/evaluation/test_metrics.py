@@ -2,6 +2,7 @@ import math
 import random
 import sqlite3
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -34,6 +35,23 @@ def metric(name, **task):
         ("((18 - 10) * 15)", 120),
         ("-3 + 4", 1),
         ("1,200 / 2", 600),
+        ("1,5", Fraction(3, 2)),
+        ("12,50 + 1", Fraction(27, 2)),
+        ("0,500", Fraction(1, 2)),
+        ("1000,5", Fraction(2001, 2)),
+        ("1,500", 1500),
+        ("1,234,567.5", Fraction(2469135, 2)),
+        ("1\u202f234,5", Fraction(2469, 2)),
+        ("1,23,456", None),
+        ("1,5,5", None),
+        ("1.500,75", None),
+        ("1 200", None),
+        ("3 × 4 ÷ 2 − 1", 5),
+        ("5 – 3", 2),
+        ("（２＋３）⋅4", 20),
+        ("inf", None),
+        ("NaN", None),
+        ("1 / (2 - 2)", None),
         ("x = 7", 7),
         ("2 - -2", 4),
         ("1/3*3", 1),
@@ -53,7 +71,30 @@ def test_equations_are_computed_and_nothing_else_is(text, value):
     assert value_of(text) == value
 
 
-@given(st.text(alphabet="0123456789+-*/(). ", max_size=60))
+NEAR = [
+    ("0.0000001", "0.0000002", 0),
+    ("0.00012345", "0.00012346", 0),
+    ("0.333333", "1/3", 1),
+    ("1/3", "0.333333", 1),
+    ("0.33333", "1/3", 0),
+    ("0", "0.0000001", 0),
+    ("0.0000001", "0", 0),
+    ("0.1 + 0.2 - 0.3", "0", 1),
+    ("1000000", "1000001", 1),
+    ("100000", "100001", 0),
+    ("-5", "5", 0),
+    ("1,5", "15", 0),
+    ("1,5", "1.5", 1),
+    ("1,500", "1500", 1),
+]
+
+
+@pytest.mark.parametrize(("output", "gold", "score"), NEAR)
+def test_equations_are_as_near_as_a_millionth_of_their_value(output, gold, score):
+    assert metric("equation_value").score(output, gold, ROW) == score
+
+
+@given(st.text(alphabet="0123456789+-*/(). ,−×\u202f", max_size=60))
 def test_any_text_has_a_value_or_none(text):
     value_of(text)
 
@@ -64,6 +105,27 @@ def test_scores_by_hand():
     assert metric("token_f1").score("the cat sat", "the cat", ROW) == pytest.approx(0.8)
     assert metric("rouge_l").score("b a c", "a b c", ROW) == pytest.approx(2 / 3)
     assert metric("accuracy").score(None, "gold", ROW) == 0
+
+
+SHARED = [
+    ("今天天气很好", "我喜欢吃苹果", 0.0),
+    ("今天天气很好", "今天天气很坏", 5 / 6),
+    ("да, конечно", "нет, никогда", 0.0),
+    ("Он дома", "он не дома", 0.8),
+    ("👍", "👎", 0.0),
+    ("👍", "👍", 1.0),
+    ("!!!", "???", 0.0),
+    ("!!!", "!!!", 1.0),
+    ("", "", 1.0),
+    ("", "!", 0.0),
+    ("a", "!", 0.0),
+]
+
+
+@pytest.mark.parametrize("name", ["token_f1", "rouge_l"])
+@pytest.mark.parametrize(("output", "gold", "score"), SHARED, ids=[ascii(case)[:40] for case in SHARED])
+def test_texts_of_any_script_share_what_they_share(name, output, gold, score):
+    assert metric(name).score(output, gold, ROW) == pytest.approx(score)
 
 
 @pytest.fixture
@@ -114,12 +176,126 @@ def test_a_gold_query_that_does_not_run_is_the_users_to_mend(shop):
         metric("sql_execution", database=shop).score("SELECT 1", "SELECT x FROM nowhere", ROW)
 
 
-def test_only_the_outermost_order_counts():
+VALUES = [
+    ("9007199254740992", "9007199254740993", 0),
+    ("9223372036854775807", "9223372036854775806", 0),
+    ("9007199254740993", "9007199254740993", 1),
+    ("9007199254740993", "9007199254740992.0", 0),
+    ("2", "2.0", 1),
+    ("0.1 + 0.2", "0.3", 1),
+    ("0.300001", "0.300002", 0),
+    ("-0.0", "0", 1),
+    ("1 = 1", "1", 1),
+    ("TRUE", "1", 1),
+    ("'1'", "1", 0),
+    ("NULL", "''", 0),
+    ("NULL", "0", 0),
+    ("NULL", "NULL", 1),
+    ("x'41'", "'A'", 0),
+    ("x'00ff'", "x'00ff'", 1),
+    ("1e999", "1e999", 1),
+    ("1e999", "-1e999", 0),
+    ("CAST(x'ff41' AS TEXT)", "CAST(x'ff41' AS TEXT)", 1),
+    ("CAST(x'fe41' AS TEXT)", "CAST(x'ff41' AS TEXT)", 0),
+    ("CAST(x'ff41' AS TEXT)", "x'ff41'", 0),
+    ("'a'", "'A'", 0),
+]
+
+
+@pytest.mark.parametrize(("value", "gold", "score"), VALUES)
+def test_values_are_compared_by_their_kind(shop, value, gold, score):
+    assert metric("sql_execution", database=shop).score(f"SELECT {value}", f"SELECT {gold}", ROW) == score
+
+
+def test_rows_count_as_often_as_they_come(shop):
+    sql = metric("sql_execution", database=shop)
+    assert sql.score("SELECT 1 UNION ALL SELECT 1 UNION ALL SELECT 2", "SELECT 1 UNION ALL SELECT 2", ROW) == 0
     assert (
-        ordered("SELECT a FROM t ORDER  BY a")
-        and not ordered("SELECT * FROM (SELECT a FROM t ORDER BY a)")
-        and not ordered("SELECT ' order by '")
+        sql.score("SELECT NULL, 'b' UNION ALL SELECT 1, x'00'", "SELECT 1, x'00' UNION ALL SELECT NULL, 'b'", ROW) == 1
     )
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "-- SELECT a FROM t", ";"])
+def test_what_is_no_query_is_no_empty_result(shop, nothing):
+    assert metric("sql_execution", database=shop).score(nothing, "SELECT a FROM t WHERE a > 9", ROW) == 0
+
+
+TEN_SECONDS = """
+    SELECT instr(replace(printf('%900000s', 'x'), ' ', 'a'), replace(printf('%400000s', 'b'), ' ', 'a'))
+"""
+
+
+def test_a_query_that_hangs_in_one_function_is_ended_and_the_next_one_runs(shop, monkeypatch):
+    """SQLite looks at its clock between instructions, and a call of one function is one."""
+    monkeypatch.setattr("stillhouse.evaluation.sql.TIME_LIMIT_S", 0.1)
+    monkeypatch.setattr("stillhouse.evaluation.sql._GRACE_S", 0.1)
+    database = ReadOnlyDatabase(shop)
+    assert database.run("SELECT 1") == [(1,)]
+    with pytest.raises(QueryRefused, match=r"longer than 0\.1 s"):
+        database.run(TEN_SECONDS)
+    assert database.run("SELECT COUNT(*) FROM t") == [(3,)]
+    database._process.kill()
+    with pytest.raises(QueryRefused, match="ended without an answer"):
+        database.run("SELECT 1")
+    assert database.run("SELECT 1") == [(1,)]
+
+
+def test_a_file_that_goes_away_or_is_no_database_is_said(shop):
+    database = ReadOnlyDatabase(shop)
+    shop.write_text("no database at all, but text")
+    with pytest.raises(QueryRefused, match="not a database"):
+        database.run("SELECT a FROM t")
+    shop.unlink()
+    with pytest.raises(QueryRefused, match="unable to open"):
+        database.run("SELECT a FROM t")
+
+
+def test_one_process_answers_query_after_query(shop):
+    database = ReadOnlyDatabase(shop)
+    database.run("SELECT 1")
+    process = database._process
+    for number in range(20):
+        assert database.run(f"SELECT {number}") == [(number,)]
+    with pytest.raises(QueryRefused, match="80,000"):
+        database.run("SELECT '" + "a" * 90_000 + "'")
+    assert database._process is process
+
+
+ORDERED = """SELECT a FROM t ORDER  BY a
+SELECT [a(b] FROM t ORDER BY a
+SELECT "a(" FROM t order by a
+SELECT `a(` FROM t ORDER BY a
+SELECT '(' FROM t ORDER BY a
+SELECT 'it''s (' FROM t ORDER BY a
+SELECT "a""(" FROM t ORDER BY a
+SELECT row_number() OVER (ORDER BY a) FROM t ORDER BY 1
+SELECT 1 UNION SELECT 2 ORDER BY 1
+SELECT a FROM t ORDER/**/BY a
+SELECT a FROM t /* ( */ ORDER BY a
+SELECT a FROM t ORDER BY a -- (
+SELECT a FROM t WHERE a = 'x' /* ' */ ORDER BY a
+SELECT 2 - -1 FROM t ORDER BY a
+WITH x AS (SELECT a FROM t) SELECT a FROM x ORDER BY a""".splitlines()
+NOT_ORDERED = """SELECT * FROM (SELECT a FROM t ORDER BY a)
+SELECT ' order by '
+SELECT a FROM t -- ORDER BY a
+SELECT a FROM t /* ORDER BY a */
+SELECT a FROM t /* ORDER BY a
+SELECT a AS "order by" FROM t
+SELECT a AS [order by] FROM t
+SELECT a AS `order by` FROM t
+SELECT row_number() OVER (ORDER BY a) FROM t
+SELECT group_concat(a ORDER BY a) FROM t
+SELECT (SELECT a FROM t ORDER BY a LIMIT 1)
+WITH x AS (SELECT a FROM t ORDER BY a) SELECT a FROM x
+SELECT a/*)*/ FROM (SELECT a FROM t ORDER BY a)
+SELECT 'it''s ORDER BY'
+SELECT * FROM t AS border bye""".splitlines()
+
+
+@pytest.mark.parametrize(("query", "orders"), [*((q, True) for q in ORDERED), *((q, False) for q in NOT_ORDERED)])
+def test_only_the_outermost_order_counts(query, orders):
+    assert ordered(query) == orders
 
 
 def test_classes_by_hand():

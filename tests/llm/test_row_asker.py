@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -203,6 +204,16 @@ def test_a_structured_reply_is_an_object_of_rationale_and_answer(text, output, h
     reply = parse_reply(MOOD.with_teacher(structured=True), ROW, text, rationales=True)
     assert (reply.output, reply.how) == (output, how)
     assert (reply.error is None) == (output is not None)
+
+
+BARE = [("1", "1"), ("-1", "-1"), ("1.0", None), ("true", None), ('"1"', "1"), ("null", None), ("[1]", None)]
+
+
+@pytest.mark.parametrize(("answer", "output"), BARE)
+def test_a_label_that_is_a_number_is_read_without_its_quotes(answer, output):
+    task = replace(MOOD, labels=("-1", "0", "1")).with_teacher(structured=True)
+    reply = parse_reply(task, ROW, f'{{"answer": {answer}}}')
+    assert (reply.output, reply.how) == (output, output and ("strict" if answer == '"1"' else "lenient"))
 
 
 def test_no_schema_is_sent_that_an_endpoint_could_not_keep_to():

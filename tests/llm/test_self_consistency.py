@@ -132,3 +132,17 @@ YES = tokens(("yes", 0.5))
 def test_what_is_not_told_is_unknown(case):
     written, seen, at = case
     assert label_scores(written, seen, at, ("yes", "no")) is None
+
+
+def test_a_token_that_goes_on_as_another_name_is_no_label():
+    """Of C, "C++" and "C#" are other languages; "1.5" is no 1; an accent may be composed or not."""
+    seen = tops({"C": 0.5, "C++": 0.3, "C#": 0.1, "Java": 0.1})
+    assert scores(tokens(("C", 0.5)), seen, ("C", "Java")) == {"C": 0.5, "Java": 0.1}
+    assert scores(tokens(("1", 0.6)), tops({"1": 0.6, "1.5": 0.3, "2": 0.1}), ("1", "2")) == {"1": 0.6, "2": 0.1}
+    assert scores(tokens(("cafe\u0301", 1.0)), tops({"cafe\u0301": 1.0}), ("café", "thé")) == {"café": 1.0}
+
+
+def test_labels_and_json_that_differ_in_spacing_are_different_answers():
+    replies = read('"x y"', '"x  y"', '"x  y"')
+    assert (vote(replies, exact=True).output, vote(replies).agreement) == ('"x  y"', 1.0)
+    assert vote(replies, exact=True).agreement == pytest.approx(2 / 3)

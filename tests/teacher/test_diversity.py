@@ -95,6 +95,14 @@ def test_distances_are_rouge_scores_of_the_nearest():
     assert word_counts(TEXTS) == [7, 9, 7, 7, 6, 0]
 
 
+def test_texts_of_other_scripts_are_as_near_as_they_are():
+    """Identical Chinese texts had a similarity of 0."""
+    texts = ["今天天气很好", "Привет, мир", "👍"]
+    assert nearest_scores(texts, texts) == [1.0, 1.0, 1.0]
+    assert nearest_scores(texts, ["今天天气很坏", "👎"]) == pytest.approx([5 / 6, 0.0, 0.0])
+    assert word_counts(["今天天气很好", "Привет, мир", "don't_stop now"]) == [6, 2, 2]
+
+
 def test_the_rings_angles_are_the_counts_shares():
     drawing = str(sunburst("verbs", "Verbs", [("write", 3, [("story", 2), ("<poem>", 1)]), ("explain", 1, [])], 400))
     inner = re.findall(

@@ -1,4 +1,7 @@
-"""The ROUGE-L filter takes the decisions of a greedy pass with `rouge_score`, and no others."""
+"""The ROUGE-L filter takes the decisions of a greedy pass with `rouge_score`, and no others.
+
+Other scripts than ASCII, of which `rouge_score` sees nothing, are cut by our word rule and decided by its measure.
+"""
 
 import gzip
 import json
@@ -11,9 +14,10 @@ from rouge_score import rouge_scorer
 
 from stillhouse.errors import UserError
 from stillhouse.teacher import filters
-from stillhouse.teacher.filters import RougeFilter, f_measure, rouge_l_keep, rouge_tokens, words
+from stillhouse.teacher.filters import RougeFilter, f_measure, rouge_l_keep
 from stillhouse.teacher.lsh import LshFilter
 from stillhouse.teacher.minhash import MinHashFilter, shingles
+from stillhouse.words import words
 
 SCORER = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
 
@@ -22,7 +26,7 @@ def greedy(texts, threshold):
     """The naive definition: (kept, best score and first row of that score where it is dropped)."""
     kept, found = [], []
     for row, text in enumerate(texts):
-        tokens = SCORER._tokenizer.tokenize(text)
+        tokens = SCORER._tokenizer.tokenize(text) if text.isascii() else words(text)
         scores = [rouge_scorer._score_lcs(tokens, other).fmeasure for _, other in kept]
         best = max(scores, default=0.0)
         if best > threshold:
@@ -86,9 +90,7 @@ def test_odd_texts_are_decided_as_the_greedy_pass_decides_them(texts):
 @pytest.mark.parametrize("text", ODD)
 def test_an_odd_text_again_and_again_is_decided_as_the_greedy_pass_decides_it(text):
     assert (
-        rouge_l_keep([text] * 5)
-        == [kept for kept, _, _ in greedy([text] * 5, 0.7)]
-        == [True] + [not rouge_tokens(text)] * 4
+        rouge_l_keep([text] * 5) == [kept for kept, _, _ in greedy([text] * 5, 0.7)] == [True] + [not words(text)] * 4
     )
 
 
@@ -110,10 +112,10 @@ def test_the_threshold_is_compared_as_rouge_score_rounds_it():
     assert differing > 20
 
 
-@given(st.text(max_size=40))
+@given(st.text(st.characters(max_codepoint=127), max_size=40))
 @settings(max_examples=60, deadline=None)
-def test_tokens_are_those_of_rouge_score(text):
-    assert rouge_tokens(text) == SCORER._tokenizer.tokenize(text)
+def test_words_of_ascii_texts_are_those_of_rouge_score(text):
+    assert words(text) == SCORER._tokenizer.tokenize(text)
 
 
 def test_real_questions_are_kept_as_the_greedy_pass_keeps_them(real_data):
@@ -158,7 +160,7 @@ def test_minhash_reads_other_scripts_and_keeps_what_has_no_words():
 
 def test_words_are_of_any_script_and_single_characters_where_none_are_spaced():
     assert words("Don't_stop, ÉTÉ! Где 서울은 ที่นี่ 東京タワーa1") == [
-        "don", "t_stop", "été", "где", "서울은", *"ที่นี่", *"東京", *"タワー", "a1"
+        "don", "t", "stop", "été", "где", "서울은", "ที่", "นี่", *"東京", *"タワー", "a1"
     ]  # fmt: skip
 
 
@@ -169,8 +171,27 @@ def test_a_threshold_that_sorts_nothing_is_refused(threshold, kind):
         kind(threshold)
 
 
-def test_texts_without_tokens_are_kept():
-    assert rouge_l_keep(["", "東京", "東京", "?!"]) == [True] * 4
+def test_texts_without_words_are_kept_and_copies_in_other_scripts_are_not():
+    assert rouge_l_keep(["", "東京", "東京", "?!", "?!"]) == [True, True, False, True, True]
+
+
+QUESTIONS = [
+    "2024年中国的首都是哪里？",
+    "2024年奥运会在哪个城市举行？",
+    "请解释2024年的通货膨胀。",
+    "怎样用Python写2024年的日历？",
+    "2024年的诺贝尔奖颁给了谁？",
+    "写一首关于2024年春天的诗。",
+    "2024年最热门的手机是哪款？",
+    "如何在2024年学会游泳？",
+    "2024年的高考作文题目有哪些？",
+    "比较2024年与2023年的气温。",
+]
+
+
+def test_different_questions_in_chinese_that_share_a_number_are_kept():
+    assert rouge_l_keep([*QUESTIONS, *QUESTIONS]) == [True] * 10 + [False] * 10
+    assert rouge_l_keep([text.replace("2024", "2025") for text in QUESTIONS] + QUESTIONS) == [True] * 10 + [False] * 10
 
 
 def test_minhash_sees_parts_in_another_order_and_rouge_l_does_not():

@@ -471,6 +471,50 @@ def test_numbered_blocks_are_read_by_their_numbers():
     assert fields("Input: x\nInstruction: y\nOutput: z") is None
 
 
+HEADS = {
+    "as asked": "## 1\none\n## 2\ntwo\n## 3\nthree",
+    "CRLF": "## 1\r\none\r\n\r\n## 2\r\ntwo\r\n## 3\r\nthree\r\n",
+    "CR": "## 1\rone\r## 2\rtwo\r## 3\rthree",
+    "level three": "### 1\none\n### 2\ntwo\n### 3\nthree",
+    "level one": "# 1\none\n# 2\ntwo\n# 3\nthree",
+    "bold": "**## 1**\none\n**## 2**\ntwo\n**## 3**\nthree",
+    "bold inside": "## **1**\none\n## **2.**\ntwo\n### __3__\nthree",
+    "bracket": "## 1)\none\n## 2)\ntwo\n## 3)\nthree",
+    "colon after bold": "**## 1**:\none\n**## 2:**\ntwo\n  ## 3 .\nthree",
+    "with text": "## 1. one\n## 2. two\n\n## 3. three",
+    "with text and bracket": "## 1) one\n## 2) two\n## 3) three",
+    "with text and bold": "**## 1.** one\n## **2**: two\n**## 3. three**",
+    "with a colon": "##1: one\n##2: two\n##3: three",
+    "mixed": "## 1. one\n## 2\ntwo\n### 3) three",
+    "a heading before": "Here are three:\n\n## 1\none\n## 2\ntwo\n## 3\nthree",
+}
+
+
+@pytest.mark.parametrize("reply", HEADS.values(), ids=HEADS)
+def test_numbered_blocks_are_read_however_their_heads_are_dressed(reply):
+    read = blocks(reply, 1, 3, cut_off=False)
+    assert [(block.number, block.text, block.problem) for block in read] == [
+        (1, "one", None), (2, "two", None), (3, "three", None),
+    ]  # fmt: skip
+
+
+def test_a_heading_inside_an_answer_begins_no_block():
+    reply = "## 4\nPlan:\n## 1. Begin\nx\n## 2. End\ny\n## 5\nSay 1.5 times\n## 7. Not the next"
+    assert [(block.number, block.text, block.problem) for block in blocks(reply, 4, 6, cut_off=False)] == [
+        (4, "Plan:\n## 1. Begin\nx\n## 2. End\ny", None),
+        (5, "Say 1.5 times\n## 7. Not the next", None),
+    ]
+
+
+def test_fields_are_read_in_bold():
+    text = "**Instruction:** Sort.\n**Input**: b, a\n__Output:__ a, b"
+    assert fields(text) == {"instruction": "Sort.", "input": "b, a", "output": "a, b"}
+
+
+def test_the_length_of_an_instruction_is_counted_in_words_of_its_script():
+    assert not RULES["length"]("写一首关于秋天的诗") and RULES["length"]("写诗")
+
+
 async def test_inputs_for_a_task_are_balanced_and_carry_their_lineage(endpoint, tmp_path):
     task = project(tmp_path)
     wanted = Wanted(160, ("new", "harder", "rephrased"), balance=True)

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from stillhouse.data.leakage import normalise
 from stillhouse.records import Example
+from stillhouse.words import normalise
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from stillhouse.data.leakage import normalise
 from stillhouse.data.redaction import Redact, redacted
 from stillhouse.errors import UserError
 from stillhouse.records import Example
+from stillhouse.words import normalise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

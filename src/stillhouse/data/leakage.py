@@ -1,29 +1,20 @@
 """The leak rule: which texts count as the same row, and that no held-out row was trained on.
 
-Everything that compares rows asks `normalise`: the splits, the search for copies, the screen between a teacher and its
-data, and the harvest of traces. A near copy is no leak: it is counted, and the report warns of it.
+Everything that compares rows asks `words.normalise`: the splits, the search for copies, the screen between a teacher
+and its data, and the harvest of traces. A near copy is no leak: it is counted, and the report warns of it.
 """
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from stillhouse.errors import LeakageError
 from stillhouse.records import Example
+from stillhouse.words import normalise, units
 
 NEAR = 0.9  # Jaccard similarity of three-word shingles from which two texts count as near copies
 _SHINGLE_WORDS = 3
-
-
-def normalise(text: str) -> str:
-    """What is left of a text when it is compared: two texts are the same row where this is the same.
-
-    Case, spacing and punctuation do not make a text new. The order of words does, and so does every sign of arithmetic
-    or comparison.
-    """
-    return " ".join(re.findall(r"\w+|[^\w\s.,;:!?'\"]", text.casefold()))
 
 
 def check_leakage(train: Iterable[Example], held_out: Iterable[Example], where: str = "train and test") -> None:
@@ -92,7 +83,7 @@ def near_copies(train: Sequence[Example], test: Sequence[Example], threshold: fl
 
 
 def _shingles(text: str) -> frozenset[str]:
-    """Runs of three words; a shorter text is one shingle."""
-    words = normalise(text).split()
+    """Runs of three words, in scripts without spaces of three characters; a shorter text is one shingle."""
+    words = units(text)
     starts = range(max(1, len(words) - _SHINGLE_WORDS + 1))
     return frozenset(" ".join(words[start : start + _SHINGLE_WORDS]) for start in starts)

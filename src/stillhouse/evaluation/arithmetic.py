@@ -1,19 +1,27 @@
-"""The value of an equation such as `((18 - 10) * 15)`, by a small parser: a model's answer is data and never code."""
+"""The value of an equation such as `((18 - 10) * 15)`, by a small parser: a model's answer is data and never code.
+
+A comma parts thousands only where it groups three digits: "1,500" is 1500 and "1,234,567.5" one number. Elsewhere one
+comma is the decimal point of many languages: "1,5" is 1.5 and "0,500" a half. What is neither ("1,23,456", "1,5,5",
+"1.500,75") has no value. Narrow and fixed spaces group digits as commas do.
+"""
 
 import re
 from fractions import Fraction
 
-_TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d*)?|\.\d+)|([-+*/()]))")
+_GROUPED = r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?|[1-9]\d{0,2}(?:[\xa0\u2007\u2009\u202f]\d{3})+(?:[.,]\d+)?"
+_NUMBER = rf"(?:{_GROUPED}|\d+,\d+|\d+(?:\.\d*)?|\.\d+)(?![.,]?\d)"
+_TOKEN = re.compile(rf"\s*(?:(?P<number>{_NUMBER})|(?P<sign>[-+*/()]))")
+# Signs as they are typeset, and those as wide as a Chinese character
+_TYPED = str.maketrans("×⋅·∙∗✕÷∕⁄−–—‐‑﹣－＋＊／（）＝．，", "******///-------+*/()=.,")
 _MAX_TOKENS = 500
 
 
 def value_of(text: str) -> Fraction | None:
     """The exact value of an expression over + - * / ( ) and decimal numbers.
 
-    None where it is no expression or divides by zero. `answer = EXPRESSION` and thousands separators are taken;
-    anything else is not.
+    None where it is no expression or divides by zero. `answer = EXPRESSION` is taken; anything else is not.
     """
-    tokens = _tokens(text.rpartition("=")[2].replace(",", ""))
+    tokens = _tokens(text.translate(_TYPED).rpartition("=")[2])
     if not tokens or len(tokens) > _MAX_TOKENS:
         return None
     try:
@@ -29,9 +37,16 @@ def _tokens(text: str) -> list[str] | None:
         match = _TOKEN.match(text, position)
         if match is None:
             return None
-        tokens.append(match[1] or match[2])
+        tokens.append(_plain(match["number"]) if match["number"] else match["sign"])
         position = match.end()
     return tokens
+
+
+def _plain(number: str) -> str:
+    """A number without what groups its digits, and with a decimal point."""
+    if re.fullmatch(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?", number):
+        return number.replace(",", "")
+    return re.sub(r"\s", "", number).replace(",", ".")
 
 
 def _sum(tokens: list[str], at: int, depth: int) -> tuple[Fraction, int]:

@@ -4,17 +4,16 @@ Accuracy, exact match, the value of an equation and the result of a query are ri
 for open text, and weak: they reward shared words, not truth.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from stillhouse.evaluation.arithmetic import value_of
 from stillhouse.evaluation.sql import ReadOnlyDatabase, same_result
 from stillhouse.json_labels import same_json
 from stillhouse.records import Example
 from stillhouse.task import MetricName, Task
+from stillhouse.words import units
 
 # Metrics that are right or wrong; of JSON they compare values, whose texts may differ.
 OF_VALUES = ("accuracy", "macro_f1", "exact_match")
@@ -63,15 +62,15 @@ def _exact(output: str, gold: str, _: Example) -> float:
 
 
 def _equation(output: str, gold: str, example: Example) -> float:
-    """Right where both compute the same number, to a millionth of it."""
+    """Right where both compute the same number, to a millionth of the larger one; 0 is 0 alone."""
     wanted, value = value_of(gold), value_of(output)
     if wanted is None or value is None:
         return 0.0
-    return float(abs(value - wanted) * 1_000_000 <= max(Fraction(1), abs(wanted)))
+    return float(abs(value - wanted) * 1_000_000 <= max(abs(value), abs(wanted)))
 
 
 def _token_f1(output: str, gold: str, _: Example) -> float:
-    words, wanted = _words(output), _words(gold)
+    words, wanted = units(output), units(gold)
     shared = (Counter(words) & Counter(wanted)).total()
     return 2 * shared / (len(words) + len(wanted)) if shared else float(not words and not wanted)
 
@@ -79,13 +78,9 @@ def _token_f1(output: str, gold: str, _: Example) -> float:
 def _rouge_l(output: str, gold: str, _: Example) -> float:
     from rapidfuzz.distance import LCSseq
 
-    words, wanted = _words(output), _words(gold)
+    words, wanted = units(output), units(gold)
     shared = LCSseq.similarity(words, wanted)
     return 2 * shared / (len(words) + len(wanted)) if shared else float(not words and not wanted)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z0-9]+", text.lower())
 
 
 _METRICS: dict[MetricName, Metric] = {

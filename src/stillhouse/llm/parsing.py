@@ -6,13 +6,13 @@ is counted apart. A reply that cannot be read is a rejection with its reason, ne
 
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Literal
 
 from stillhouse.errors import TaskFileError
 from stillhouse.json_labels import canonical_text
+from stillhouse.llm.choices import nfc, peeled, read_label
 from stillhouse.llm.request import is_unicode
 from stillhouse.llm.thinking import UNENDED, part
 from stillhouse.patterns import Match, Pattern, PatternError, compiled
@@ -25,7 +25,6 @@ _PHRASE = re.compile(ANSWER, re.IGNORECASE)
 _DEFAULT_PATTERN = rf"{ANSWER}:?\s*(.+?)\s*$"
 _NOT_JSON = "the reply is not valid JSON"
 _NOT_FITTING = "the reply does not fit the schema"
-_SEVERAL = "ambiguous: the reply names several labels"
 _LONGEST_LABEL = 100  # longest label read from a reply, in characters
 
 
@@ -77,7 +76,9 @@ def _parse(task: Task, example: Example, text: str, rationales: bool) -> ParsedR
         rationale, answer = text[: found.phrase].strip() or None, found.answer
         at, asked_for = found.at, found.asked_for
     reply = _answer(task, example, answer, rationale, spoken=rationales)
-    return replace(reply, how=reply.how if asked_for or reply.how is None else "lenient", at=indent + at)
+    return replace(
+        reply, how=reply.how if asked_for or reply.how is None else "lenient", at=indent + at + (reply.at or 0)
+    )
 
 
 def _answer(task: Task, example: Example, answer: str, rationale: str | None, *, spoken: bool = False) -> ParsedReply:
@@ -110,6 +111,8 @@ def _object(task: Task, example: Example, text: str, indent: int, rationales: bo
     if rationales and not (isinstance(rationale, str) and rationale.strip()):
         return ParsedReply(None, error="the reply is JSON without `rationale`")
     rationale = rationale.strip() if rationales and isinstance(rationale, str) else None
+    if task.output == "choice" and isinstance(answer, bool | int | float):  # a label such as 1, without its quotes
+        answer, strict = json.dumps(answer), False
     if task.output == "json":
         reply = _fitting(answer, rationale, task.schema)
     elif not isinstance(answer, str):
@@ -118,7 +121,7 @@ def _object(task: Task, example: Example, text: str, indent: int, rationales: bo
         reply = _answer(task, example, answer.strip(), rationale)
     before = re.search(r'"answer"\s*:\s*"', text)
     how = reply.how if strict or reply.how is None else "lenient"
-    return replace(reply, how=how, at=indent + before.end() if before else None)
+    return replace(reply, how=how, at=indent + before.end() + (reply.at or 0) if before else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,42 +184,12 @@ def answer_pattern(task: Task) -> Pattern:
 
 def _choice(answer: str, rationale: str | None, allowed: Sequence[str] | None) -> ParsedReply:
     if allowed is None:  # no label set is known yet: the reply's own words become the label
-        words = _bare(answer)
+        words = nfc(peeled(answer)[-1]).casefold()
         if not words or len(words) > _LONGEST_LABEL:
             return ParsedReply(None, rationale=rationale, error="no short label in the reply")
         return ParsedReply(words, rationale=rationale, how="strict")
-    if answer in allowed or answer.removesuffix(".") in allowed:
-        return ParsedReply(answer if answer in allowed else answer.removesuffix("."), rationale=rationale, how="strict")
-    # "either (d) doctor's office or (e) vet's office" names two, even where one of them is not spelled like its label.
-    letters = {letter for letter in re.findall(r"\(([a-z])\)", answer.casefold()) if _number(letter) < len(allowed)}
-    if len(letters) > 1:
-        return ParsedReply(None, rationale=rationale, error=_SEVERAL)
-    lettered = re.match(r"^\(?([A-Za-z])\)\s*(.*)$", answer, re.DOTALL)
-    if lettered and _bare(lettered[2]):
-        answer = lettered[2]
-    elif lettered and _number(lettered[1].lower()) < len(allowed):
-        return ParsedReply(allowed[_number(lettered[1].lower())], rationale=rationale, how="lenient")
-    forms = Counter(map(_bare, set(allowed)))
-    # Labels that differ only in case, like "US" and "us", are read word for word or not at all.
-    by_bare = {_bare(label): label for label in allowed if _bare(label) and forms[_bare(label)] == 1}
-    for candidate in (answer, answer.splitlines()[0] if answer else "", answer.rpartition(":")[2]):
-        if (label := by_bare.get(_bare(candidate))) is not None:
-            return ParsedReply(label, rationale=rationale, how="lenient")
-    named = [form for form in forms if form and re.search(rf"(?<!\w){re.escape(form)}(?!\w)", answer.casefold())]
-    longest = [form for form in named if not any(form != other and form in other for other in named)]
-    if len(longest) == 1 and longest[0] in by_bare:
-        return ParsedReply(by_bare[longest[0]], rationale=rationale, how="lenient")
-    return ParsedReply(None, rationale=rationale, error=_SEVERAL if longest else "the reply names no label")
-
-
-def _number(letter: str) -> int:
-    """The number of the choice that a letter stands for: 0 for "a"."""
-    return ord(letter) - ord("a")
-
-
-def _bare(text: str) -> str:
-    """Without case, quotes, emphasis and closing punctuation."""
-    return text.strip().strip("\"'`*.!()[] \n").casefold()
+    read = read_label(answer, allowed)
+    return ParsedReply(read.label, rationale=rationale, how=read.how, error=read.error, at=read.at)
 
 
 def _json(answer: str, rationale: str | None, schema: Mapping[str, Any] | None) -> ParsedReply:

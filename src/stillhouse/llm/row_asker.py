@@ -44,7 +44,7 @@ class RowAsker:
             if isinstance(outcome, BaseException):
                 raise outcome
             samples.append(outcome)
-        return _answered(*_voted(samples, to_the_letter=self._task.output == "json"))
+        return _answered(*_voted(samples, exact=self._task.output != "text"))
 
     def as_taken(self, request: Request) -> Request:
         """The request without what the endpoint is known to refuse."""
@@ -147,9 +147,9 @@ def variants(request: Request) -> list[Request]:
     return [request, *(plain for fewer in _FEATURES if (plain := _without(request, fewer)) != request)]
 
 
-def _voted(samples: Sequence[tuple[ParsedReply, Completion]], *, to_the_letter: bool) -> tuple[ParsedReply, Completion]:
+def _voted(samples: Sequence[tuple[ParsedReply, Completion]], *, exact: bool) -> tuple[ParsedReply, Completion]:
     replies = [reply for reply, _ in samples]
-    elected = vote(replies, to_the_letter=to_the_letter)
+    elected = vote(replies, exact=exact)
     whole = replace(elected, sent_back=sum(reply.sent_back for reply in replies), lacking=replies[-1].lacking, at=None)
     return whole, _together([completion for _, completion in samples], text=samples[0][1])
 

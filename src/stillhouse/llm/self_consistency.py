@@ -11,15 +11,15 @@ from dataclasses import replace
 from stillhouse.llm.parsing import ParsedReply
 
 
-def vote(replies: Sequence[ParsedReply], *, to_the_letter: bool = False) -> ParsedReply:
+def vote(replies: Sequence[ParsedReply], *, exact: bool = False) -> ParsedReply:
     """The answer that most samples gave, with the rationale of the first sample that gave it.
 
     `agreement` is its share of all k samples, unreadable ones included. `scores` are each answer's share of the samples
     that could be read: the teacher's distribution as a soft target. Answers that differ only in spacing are one answer,
-    but not `to_the_letter`: two spaces in a JSON text are not one.
+    unless they are `exact`, as labels and JSON are.
     """
-    words = str if to_the_letter else _words
-    votes = Counter(words(reply.output) for reply in replies if reply.output is not None)
+    key = str if exact else _words
+    votes = Counter(key(reply.output) for reply in replies if reply.output is not None)
     if not votes:
         reasons = Counter((reply.error or "no answer", reply.counted_as) for reply in replies)
         (reason, counted_as), count = reasons.most_common(1)[0]
@@ -33,10 +33,10 @@ def vote(replies: Sequence[ParsedReply], *, to_the_letter: bool = False) -> Pars
     if len(winners) > 1:
         error = f"tie: {len(winners)} answers have {most} of {len(replies)} votes each"
         return ParsedReply(None, error=error, agreement=agreement)
-    agreeing = [reply for reply in replies if reply.output is not None and words(reply.output) == winners[0]]
+    agreeing = [reply for reply in replies if reply.output is not None and key(reply.output) == winners[0]]
     won = agreeing[0]
     how = "strict" if any(reply.how == "strict" for reply in agreeing) else won.how
-    spelled = {words(reply.output): reply.output for reply in reversed(replies) if reply.output is not None}
+    spelled = {key(reply.output): reply.output for reply in reversed(replies) if reply.output is not None}
     scores = {spelled[answer]: count / votes.total() for answer, count in votes.most_common()}
     return replace(won, how=how, agreement=agreement, scores=scores)
 

@@ -9,6 +9,8 @@ probabilities sum to at most 1, and what is missing is not known.
 import math
 from collections.abc import Mapping, Sequence
 
+from stillhouse.llm.choices import attached_after, nfc
+
 Tops = Sequence[Mapping[str, float]]
 
 
@@ -23,7 +25,10 @@ def label_scores(
     if start is None or len(tops) < len(tokens):
         return None
     differ_in_case = len({label.casefold() for label in labels}) < len(set(labels))  # such as "US" and "us"
-    fold = str if differ_in_case else str.casefold
+
+    def fold(text: str) -> str:
+        return nfc(text) if differ_in_case else nfc(text).casefold()
+
     folded = {fold(label): label for label in labels}
     scores: dict[str, float] = {}
     written, log_p = "", 0.0
@@ -74,9 +79,7 @@ def _fitting(text: str, labels: Mapping[str, str]) -> list[str]:
     if not text:
         return list(labels.values())
     spelled = [
-        own
-        for label, own in labels.items()
-        if text.startswith(label) and not text[len(label) : len(label) + 1].isalnum()
+        own for label, own in labels.items() if text.startswith(label) and not attached_after(text, 0, len(label))
     ]
     becoming = [own for label, own in labels.items() if label.startswith(text) and own not in spelled]
     if spelled and not becoming:

@@ -8,7 +8,6 @@ distances do. The other way to verbs is to ask the teacher (`root_verbs`).
 
 import importlib.util
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import LCSseq
 
 from stillhouse.errors import MissingExtraError
-from stillhouse.teacher.filters import rouge_tokens
+from stillhouse.words import units
 
 MOST = 5_000  # most texts of one set that are parsed and compared; from a larger set, so many are drawn
 VERBS, OBJECTS = 20, 4  # the most frequent verbs, and the most frequent objects of each verb, as in the papers' figures
@@ -116,8 +115,8 @@ def _most_frequent(counts: Mapping[str, int], n: int) -> list[tuple[str, int]]:
 
 
 def word_counts(texts: Iterable[str]) -> list[int]:
-    """Words of each text, as white space parts them."""
-    return [len(re.findall(r"\S+", text)) for text in texts]
+    """Words of each text: as white space parts them in ASCII texts, else as `words` cuts them."""
+    return [len(text.split() if text.isascii() else units(text)) for text in texts]
 
 
 def nearest_scores(texts: Sequence[str], others: Sequence[str]) -> list[float]:
@@ -128,7 +127,7 @@ def nearest_scores(texts: Sequence[str], others: Sequence[str]) -> list[float]:
     numbers: dict[str, int] = {}
 
     def spell(text: str) -> list[int]:
-        return [numbers.setdefault(token, len(numbers)) for token in rouge_tokens(text)]
+        return [numbers.setdefault(token, len(numbers)) for token in units(text)]
 
     spelled, against = [spell(text) for text in texts], [spell(text) for text in others]
     n = np.array([len(tokens) for tokens in against], dtype=float)

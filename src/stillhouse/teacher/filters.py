@@ -1,7 +1,8 @@
 """Near-duplicates by ROUGE-L, as self-instruct and Stanford Alpaca drop them: those with an F of over 0.7.
 
-The decisions are exactly those of a greedy pass with the `rouge_score` package, which compares every text with every
-kept one. Its tokenizer without stemmer is kept, and so is its floating-point F = 2PR / (P + R).
+On ASCII texts the decisions are exactly those of a greedy pass with the `rouge_score` package, which compares every
+text with every kept one. Its tokenizer without stemmer is kept, and so is its floating-point F = 2PR / (P + R). Other
+scripts, of which it sees nothing, are cut as `stillhouse.words` says.
 
 A prefix filter (Chaudhuri et al. 2006, "A primitive operator for similarity joins") leaves few texts to compare. Two
 texts of m and n tokens with F above the threshold have a common subsequence of some least length L. So they share L
@@ -9,7 +10,6 @@ tokens. In any fixed order of tokens they then share one of the first m - L + 1 
 hardly any other text does. RapidFuzz's bit-parallel LCS measures those that are left.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,9 @@ from rapidfuzz import process
 from rapidfuzz.distance import LCSseq
 
 from stillhouse.errors import UserError
+from stillhouse.words import words
 
 THRESHOLD = 0.7  # the ROUGE-L threshold of Self-Instruct (2212.10560), section 2.2, and of Alpaca's script
-_TOKEN = re.compile("[a-z0-9]+")
-# Scripts without spaces between words: Thai, Lao, Burmese, Khmer, kana, Han
-_UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
-_WORD = re.compile(rf"[^\W{_UNSPACED}]+|[{_UNSPACED}]")
 _CHARACTERS = 0x110000  # token numbers below this are spelled as characters: RapidFuzz is fastest on str
 
 RowName = str | int
@@ -42,22 +37,6 @@ class FilterDecision:
     kept: bool
     score: float | None = None
     row: RowName | None = None
-
-
-def rouge_tokens(text: str) -> list[str]:
-    """Lower-case runs of a-z and 0-9, as `rouge_score` splits without its stemmer.
-
-    A text in another script has no tokens at all.
-    """
-    return _TOKEN.findall(text.lower())
-
-
-def words(text: str) -> list[str]:
-    """Runs of letters, digits and underscores of any script, without case.
-
-    In scripts that write without spaces, each character is a word.
-    """
-    return _WORD.findall(text.casefold())
 
 
 def f_measure(length: int, m: int, n: int) -> float:
@@ -97,7 +76,7 @@ class RougeFilter:
     Memory grows with the number of tokens.
     """
 
-    def __init__(self, threshold: float = THRESHOLD, *, split: Callable[[str], list[str]] = rouge_tokens) -> None:
+    def __init__(self, threshold: float = THRESHOLD, *, split: Callable[[str], list[str]] = words) -> None:
         check_threshold(threshold)
         self.threshold, self._split = threshold, split
         self._numbers: dict[str, int] = {}  # token -> its number, in order of appearance

@@ -8,11 +8,11 @@ between. MinHash: parts in another order.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stillhouse.data.leakage import normalise
 from stillhouse.errors import LeakageError
 from stillhouse.records import Example
-from stillhouse.teacher.filters import THRESHOLD, RougeFilter, words
+from stillhouse.teacher.filters import THRESHOLD, RougeFilter
 from stillhouse.teacher.minhash import MinHashFilter
+from stillhouse.words import normalise, units
 
 NAMED = 10  # most pairs named in one message
 
@@ -32,7 +32,7 @@ class HeldOut:
 
     def __init__(self, threshold: float = THRESHOLD) -> None:
         self._exact: dict[str, int] = {}
-        self._rouge, self._minhash = RougeFilter(threshold, split=words), MinHashFilter()
+        self._rouge, self._minhash = RougeFilter(threshold, split=units), MinHashFilter()
         self._names: list[tuple[str, str]] = []
 
     def __len__(self) -> int:

@@ -11,7 +11,6 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from stillhouse.data.leakage import normalise
 from stillhouse.errors import DatasetError
 from stillhouse.jsonl import numbered_lines
 from stillhouse.llm.request import Request
@@ -20,6 +19,7 @@ from stillhouse.teacher.generation_settings import GenerationSettings, check_con
 from stillhouse.teacher.numbered import MARK, NONE, Block, fields, template
 from stillhouse.teacher.screen import Candidate
 from stillhouse.teacher.self_instruct import ProposalCall
+from stillhouse.words import normalise
 
 BUILTIN = "builtin"  # the name of the seeds that come with Stillhouse
 

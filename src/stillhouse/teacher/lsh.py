@@ -21,8 +21,8 @@ from stillhouse.teacher.filters import (
     check_threshold,
     f_measure,
     spell,
-    words,
 )
+from stillhouse.words import units
 
 _BANDS, _PER_BAND, _SEED = 25, 5, 1
 _UNUSED = 0.5  # rensa demands a threshold of similarity, which our queries do not use
@@ -44,7 +44,7 @@ class LshFilter:
 
     def add(self, text: str, row: RowName | None = None) -> FilterDecision:
         """Keep the text, or say which kept one it resembles most (the first of equals). Without words it is kept."""
-        text_words = words(text)
+        text_words = units(text)
         if (near := self._closest(text_words)) is not None:
             return near
         self._keep(text_words, row)
@@ -52,11 +52,11 @@ class LshFilter:
 
     def closest(self, text: str) -> FilterDecision | None:
         """Of the kept texts that MinHash proposes, the one with the highest F; None: none is above the threshold."""
-        return self._closest(words(text))
+        return self._closest(units(text))
 
     def insert(self, text: str, row: RowName | None = None) -> None:
         """Keep the text whatever it resembles."""
-        self._keep(words(text), row)
+        self._keep(units(text), row)
 
     def _closest(self, text_words: list[str]) -> FilterDecision | None:
         m = len(text_words)

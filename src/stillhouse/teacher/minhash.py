@@ -11,7 +11,8 @@ it grows with the square of that number. For sets beyond a million texts there i
 import rensa
 
 from stillhouse.errors import UserError
-from stillhouse.teacher.filters import FilterDecision, RowName, words
+from stillhouse.teacher.filters import FilterDecision, RowName
+from stillhouse.words import units
 
 THRESHOLD = 0.7
 SHINGLE = 3  # words in a shingle
@@ -19,8 +20,8 @@ _HASHES, _BANDS, _SEED = 125, 25, 1
 
 
 def shingles(text: str) -> list[str]:
-    """Runs of three words of any script, without case. A shorter text is one shingle; one without words has none."""
-    text_words = words(text)
+    """Runs of three words of any script, without case. A shorter text is one shingle; an empty one has none."""
+    text_words = units(text)
     if not text_words:
         return []
     starts = range(max(1, len(text_words) - SHINGLE + 1))

@@ -10,8 +10,17 @@ from string import Template
 
 MARK = "##"
 NONE = "<none>"  # an exercise without an input
-_HEAD = re.compile(rf"^[ \t]*{MARK}[ \t]*(\d+)[ \t]*(?:[.:][ \t]*)?$", re.MULTILINE)
-_FIELD = re.compile(r"^[ \t]*(Instruction|Input|Output)[ \t]*:", re.MULTILINE)
+_BOLD, _DOT = r"(?:\*\*|__)", "[.:)、．）：]"
+_MARKED = rf"^[ \t]*+(?P<bold>{_BOLD})?[ \t]*+#{{1,6}}[ \t]*+{_BOLD}?[ \t]*+(?P<number>\d++)[ \t]*+"
+# "## 1", also as "### 1.", "## 1)" and "**## 1**"
+_HEAD = re.compile(rf"{_MARKED}{_DOT}?[ \t]*+{_BOLD}?[ \t]*+{_DOT}?[ \t]*+$", re.MULTILINE)
+# "## 1. text": a heading inside an answer looks the same, so it counts only where its number is the next
+_HEAD_AND_TEXT = re.compile(
+    rf"{_MARKED}(?:{_DOT}(?:[ \t]*+(?P<closed>{_BOLD}))?|{_BOLD}{_DOT}?)[ \t]++(?=\S)", re.MULTILINE
+)
+_FIELD = re.compile(
+    rf"^[ \t]*+{_BOLD}?(Instruction|Input|Output)[ \t]*+{_BOLD}?[ \t]*+:(?:[ \t]*+{_BOLD})?", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +43,16 @@ def blocks(reply: str, first: int, last: int, *, cut_off: bool) -> list[Block]:
 
     A block has a problem where its number is not from `first` to `last`, comes twice, or where it is empty or cut off.
     """
-    heads = list(_HEAD.finditer(reply))
+    reply = reply.replace("\r\n", "\n").replace("\r", "\n")
+    heads = _heads(reply)
     read: list[Block] = []
     seen: set[int] = set()
     for place, head in enumerate(heads):
         end = heads[place + 1].start() if place + 1 < len(heads) else len(reply)
-        number, text = int(head[1][:9]), reply[head.end() : end].strip()
+        number, text = _number(head), reply[head.end() : end].strip()
+        if head.re is _HEAD_AND_TEXT and head["bold"] and not head["closed"]:  # "**## 1. text**"
+            line, newline, rest = text.partition("\n")
+            text = line.rstrip().removesuffix(head["bold"]) + newline + rest
         problem = None
         if cut_off and place == len(heads) - 1:
             problem = "cut off"
@@ -53,6 +66,22 @@ def blocks(reply: str, first: int, last: int, *, cut_off: bool) -> list[Block]:
             seen.add(number)
         read.append(Block(number, text, problem))
     return read
+
+
+def _heads(reply: str) -> list[re.Match[str]]:
+    """The lines that begin a block, in their order."""
+    alone = list(_HEAD.finditer(reply))
+    numbers = {_number(head) for head in alone}
+    with_text = [head for head in _HEAD_AND_TEXT.finditer(reply) if _number(head) not in numbers]
+    heads: list[re.Match[str]] = []
+    for head in sorted([*alone, *with_text], key=re.Match.start):
+        if head.re is _HEAD or not heads or _number(head) == _number(heads[-1]) + 1:
+            heads.append(head)
+    return heads
+
+
+def _number(head: re.Match[str]) -> int:
+    return int(head["number"][:9])
 
 
 def fields(text: str) -> dict[str, str] | None:

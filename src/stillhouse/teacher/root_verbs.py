@@ -5,6 +5,7 @@ line. A line that is not in the form asked for is counted and never guessed at.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,8 +21,7 @@ from stillhouse.teacher.self_instruct import ROUND, Agree
 PER_CALL = 25  # texts in one call
 _CHARACTERS = 500  # most characters sent of a text: its first sentence is what is asked about
 _TOKENS_A_LINE = 24  # tokens that one line of the reply may take
-_LINE = re.compile(r"\s*(\d{1,9})\s*[:.]\s*([^\s|]+)\s*\|\s*(\S+)\s*")
-_WORD = re.compile(r"[^\W\d_][\w'’-]*")
+_LINE = re.compile(r"\s*(\d{1,9})\s*[:.)]\s*([^\s|]+)\s*\|\s*(\S+)\s*")
 VerbAndObject = tuple[str | None, str | None]
 
 
@@ -70,7 +70,11 @@ def _word(text: str) -> str | None:
     text = text.casefold()
     if text == NONE:
         return None
-    return text if _WORD.fullmatch(text) else ""
+    return text if text[0].isalpha() and all(_in_word(character) for character in text) else ""
+
+
+def _in_word(character: str) -> bool:
+    return character.isalnum() or character in "_'’-" or unicodedata.category(character)[0] == "M"
 
 
 async def ask_root_verbs(

@@ -10,6 +10,7 @@ import string
 from collections.abc import Callable, Iterable
 
 from stillhouse.errors import UserError
+from stillhouse.words import units
 
 # Fewest and most words of an instruction: Alpaca's script drops those of 3 words or fewer.
 LEAST_WORDS, MOST_WORDS = 4, 150
@@ -23,7 +24,8 @@ _UNSUITABLE = re.compile(rf"\b(?:{'|'.join(UNSUITABLE)})\b", re.IGNORECASE)
 
 def length(instruction: str) -> bool:
     """Too short to say anything, or longer than an instruction is."""
-    return not LEAST_WORDS <= len(instruction.split()) <= MOST_WORDS
+    n_words = len(instruction.split() if instruction.isascii() else units(instruction))
+    return not LEAST_WORDS <= n_words <= MOST_WORDS
 
 
 def words(instruction: str) -> bool:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from stillhouse.data.leakage import normalise
 from stillhouse.teacher.filters import FilterDecision, RowName
 from stillhouse.teacher.held_out import HeldOut
+from stillhouse.words import normalise
 
 
 class Near(Protocol):

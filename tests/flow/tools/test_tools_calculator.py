@@ -49,6 +49,7 @@ from stillhouse.flow.tools.calculator import Uncomputable, value_of
         ("log10(1000)", "3"),
         ("pi", "3.1415926535897932385"),
         ("6 × 7 ÷ 2 − 1", "20"),
+        ("（6 ∗ 7）∕ 2 — 1", "20"),
     ],
 )
 def test_the_value(expression, value):
@@ -64,6 +65,10 @@ def test_the_value(expression, value):
         ("3 4", "'4' at character 3 is not expected there"),
         ("2(3)", "'(' at character 2 is not expected there"),
         ("1 / 0", "it divides by zero"),
+        ("ln(0)", "ln(0) is infinite or undefined, and no number"),
+        ("1 / ln(0)", "ln(0) is infinite or undefined, and no number"),
+        ("0 * log10(0)", "log10(0) is infinite or undefined, and no number"),
+        ("1 / 0^-1", "0 ^ -1 is infinite or undefined, and no number"),
         (
             "mod(1, 0)",
             "a part of it has no value here, such as the root of a negative number, 0/0, or a remainder of too large a number",

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
+from stillhouse import sqlite_walls as walls
 from stillhouse.errors import UserError
 from stillhouse.flow.tools import ToolError, sql, sql_sqlite
-from stillhouse.flow.tools import sql_sqlite_walls as walls
 from stillhouse.flow.tools.sql import table
 from stillhouse.flow.tools.sql_reader import QueryRows
 from stillhouse.flow.tools.sql_sqlite import SqliteReader
@@ -259,7 +259,7 @@ def test_a_querys_memory_is_bounded(shop):
     wide = f"WITH w(x) AS (SELECT {WIDE}) SELECT {', '.join(['x || 1'] * 600)} FROM w"
     with pytest.raises(ToolError, match="string or blob too big"):
         SqliteReader(shop).read(wide, 10, 20.0)
-    script = "import json, resource, sqlite3; from stillhouse.flow.tools import sql_sqlite_walls as w"
+    script = "import json, resource, sqlite3; from stillhouse import sqlite_walls as w"
     script += "; w.answer = lambda *_: bytearray(2**30) and {}; w.main()"
     request = {"path": str(shop), "query": "", "max_rows": 1, "max_cell_chars": 1, "timeout_s": 5, "functions": []}
     done = subprocess.run([sys.executable, "-c", script], input=json.dumps(request), capture_output=True, text=True)

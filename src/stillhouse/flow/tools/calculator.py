@@ -25,7 +25,7 @@ _TOKEN = re.compile(
     r"|(?P<name>[^\W\d]\w*)|(?P<sign>\*\*|[-+*/^%(),])",
     re.ASCII,
 )
-_SPELLED = str.maketrans("×·⋅÷−–", "***/--")
+_SPELLED = str.maketrans("×·⋅∙∗✕÷∕⁄−–—‐‑﹣－＋＊／（）", "******///-------+*/()")
 _DESCRIPTION = (
     "Compute an arithmetic expression. It takes + - * / ^ and parentheses, percentages (15% of 80, 80 * 15%), "
     "sqrt, abs, min, max, round(x, places),\n"
@@ -86,6 +86,13 @@ def _rounded(value: Decimal, places: Decimal = Decimal(0)) -> Decimal:
     if places != int(places) or abs(places) > DIGITS:
         raise Uncomputable("round(x, places) takes a whole number of places")
     return value.quantize(Decimal(1).scaleb(-int(places)), rounding=decimal.ROUND_HALF_UP)
+
+
+def _finite(value: Decimal, what: str) -> Decimal:
+    """The value, where it is a number: Decimal gives ln(0) and 0^-1 as infinity without a signal."""
+    if not value.is_finite():
+        raise Uncomputable(f"{what} is infinite or undefined, and no number")
+    return value
 
 
 def _mod(left: Decimal, right: Decimal) -> Decimal:
@@ -211,7 +218,8 @@ class _Parser:
         base = self._percentage()
         if self._take("^", "**") is None:
             return base
-        return _Term(base.value ** self._signed().value)  # powers group from the right: 2^3^2 is 2^9
+        exponent = self._signed().value  # powers group from the right: 2^3^2 is 2^9
+        return _Term(_finite(base.value**exponent, f"{base.value:.20} ^ {exponent:.20}"))
 
     def _percentage(self) -> _Term:
         term = self._atom()
@@ -264,4 +272,4 @@ class _Parser:
         if not fewest <= len(arguments) <= most:
             numbers = fewest if fewest == most else f"{fewest} to {most}"
             raise Uncomputable(f"{name} takes {numbers} numbers, not {len(arguments)}")
-        return function(*arguments)
+        return _finite(function(*arguments), f"{name}({', '.join(f'{argument:.20}' for argument in arguments)})")

@@ -1,4 +1,4 @@
-"""An SQLite file, open for reading alone, each query in a process of its own (`sql_sqlite_walls`).
+"""An SQLite file, open for reading alone, each query in a process of its own (`sqlite_walls`).
 
 It holds whatever query reaches it, vetted or not.
 """
@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from stillhouse import sqlite_walls as walls
 from stillhouse.errors import UserError
-from stillhouse.flow.tools import sql_sqlite_walls as walls
 from stillhouse.flow.tools.sql_reader import MAX_CELL_CHARS, QueryRows
-from stillhouse.flow.tools.sql_sqlite_walls import quoted
 from stillhouse.flow.tools.sql_vetting import HARMLESS, SqlDialect
 from stillhouse.flow.tools.tool import ToolError, clean
+from stillhouse.sqlite_walls import quoted
 
 # Beyond its time limit, what the process may take to start and to say that its time is over.
 _GRACE_S = 2.0
@@ -60,7 +60,7 @@ class SqliteReader:
         try:
             done = subprocess.run(
                 [sys.executable, "-I", "-S", walls.__file__],
-                input=json.dumps(request).encode(),
+                input=json.dumps(request).encode() + b"\n",
                 capture_output=True,
                 timeout=timeout_s + _GRACE_S,
                 check=False,
