@@ -14,6 +14,7 @@ from aiohttp import web
 class Fake:
     def __init__(self, plan=(), polls=1, refuses=None):
         self.refuses = refuses  # a parameter that the model does not take
+        self.change = lambda reply: reply  # what becomes of each completion or message before it is sent
         self.plan, self.polls = list(plan), polls  # polls: how often a batch is in progress before it has ended
         self.files, self.batches, self.asked, self.headers = {}, {}, [], []
         self.fail_next = (
@@ -154,7 +155,7 @@ def _openai(app, fake):
             "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
             "usage": {"prompt_tokens": 20, "completion_tokens": 2, "total_tokens": 22},
         }
-        response = {"status_code": 200, "request_id": "req_fake", "body": completion}
+        response = {"status_code": 200, "request_id": "req_fake", "body": fake.change(completion)}
         whole = {"id": "batch_req", "custom_id": row["custom_id"], "response": response, "error": None}
         match fate:
             case "expired":
@@ -304,7 +305,7 @@ def _anthropic(app, fake):
                     "error": {"type": "error", "error": {"type": "invalid_request_error", "message": said}},
                 }
             case _:
-                result = {"type": "succeeded", "message": message}
+                result = {"type": "succeeded", "message": fake.change(message)}
         return {"custom_id": "nobody-sent-this" if fate == "other" else row["custom_id"], "result": result}
 
     async def results(request):

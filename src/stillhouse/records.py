@@ -66,6 +66,9 @@ class Usage:
     estimated: bool = False  # True where the counts come from text length and not from the provider
     # Input tokens put into the provider's cache, which some providers charge extra for.
     written_input_tokens: int | None = None
+    doubt: str | None = None  # why the provider's counts do not add up; None: they do
+    # Output tokens that the provider's total alone tells. They may have been input: they are priced as what costs more.
+    unplaced_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

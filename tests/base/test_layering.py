@@ -33,6 +33,8 @@ BASE = {
     "words",
     "sqlite_walls",
     "proxies",
+    "json_labels",
+    "schema_fit",
     "__init__",
 }
 ENTRIES = {

@@ -3,6 +3,7 @@
 import pytest
 
 from stillhouse.flow import LimitExceeded, limits
+from stillhouse.flow.models import RunBudget
 from stillhouse.llm.prices import Price
 from stillhouse.llm.request import Request
 
@@ -47,3 +48,17 @@ def test_what_a_replayed_step_used_counts_again():
     within = limits(tokens=10, dollars=1.0)
     within.replayed('{"input_tokens": 6, "output_tokens": 3, "cost_usd": 0.25}')
     assert (within.tokens, within.dollars) == (9, 0.25)
+
+
+async def test_a_paid_call_of_unknown_cost_counts_as_its_worst_case():
+    async with limits(dollars=1.0) as within:
+        budget = RunBudget()
+        reserved = await budget.reserve(CALL, PRICE)
+        await budget.settle(reserved, None, paid=True)
+        assert within.dollars == pytest.approx(0.40)
+        await budget.settle(await budget.reserve(CALL, PRICE), None, paid=False)
+        assert within.dollars == pytest.approx(0.40)
+        await budget.settle(await budget.reserve(CALL, PRICE), 0.05, paid=True)  # whoever asked counts what it cost
+        assert within.dollars == pytest.approx(0.40)
+    within.replayed('{"input_tokens": 1, "output_tokens": 1, "cost_usd": null, "at_most_usd": 0.25}')
+    assert within.dollars == pytest.approx(0.65)

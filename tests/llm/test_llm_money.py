@@ -172,3 +172,14 @@ async def test_an_answer_of_unknown_cost_makes_the_total_unknown():
     await ledger.settle(0.0, 0.5, paid=True)
     await ledger.settle(0.0, None, paid=True)
     assert ledger.spent_usd is None
+
+
+async def test_calls_under_way_count_with_their_worst_case():
+    ledger = Ledger(4.0)
+    await ledger.settle(await ledger.reserve(request(), PRICE), 0.0, paid=True)
+    first, second = [await ledger.reserve(request(), PRICE) for _ in range(2)]
+    third = asyncio.create_task(ledger.reserve(request(), PRICE))
+    await asyncio.sleep(0)
+    assert not third.done()
+    await ledger.settle(first, 0.5, paid=True)
+    assert await third == second == 1.5

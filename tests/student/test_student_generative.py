@@ -21,7 +21,14 @@ from stillhouse.settings import StudentSettings
 from stillhouse.student import TrainConfig, load_student, train_student
 from stillhouse.student.copying import CopyingT5
 from stillhouse.student.decoding import greedy
-from stillhouse.student.generative import _coder, _pretrained, _scratch, _TrainablePairs
+from stillhouse.student.generative import (
+    GeneratedAnswer,
+    GenerativeStudent,
+    _coder,
+    _pretrained,
+    _scratch,
+    _TrainablePairs,
+)
 from stillhouse.student.job import TrainJob
 from stillhouse.student.objectives import IGNORE
 from stillhouse.student.tokenizer import as_answer, as_question, from_answer, train_bpe
@@ -444,3 +451,37 @@ def test_what_is_too_long_is_cut_and_counted(tmp_path):
         config=TrainConfig(epochs=1, learning_rate=1e-3, tokens_per_batch=512, max_length=32, bf16=False),
     )
     assert result.n_truncated == 1
+
+
+def test_an_answer_of_a_json_task_is_canonical_or_none():
+    student = object.__new__(GenerativeStudent)
+    student.task, student.labels, student._most = Task("t", "i", "json"), None, 9
+
+    def said(text):
+        answer = GeneratedAnswer(
+            text=text,
+            tokens=[],
+            token_logprobs=[],
+            confidence=0.5,
+            raw_confidence=None,
+            n_input=1,
+            is_input_cut=False,
+            ended=True,
+        )
+        prediction = student._prediction(Example("1", "x"), answer, 0.1)
+        return prediction.output, prediction.error
+
+    assert said('{"b": 2.0, "a":1}') == ('{"a": 1, "b": 2}', None)
+    assert said('{"b": 2.0') == (None, "the answer is not valid JSON")
+
+
+@pytest.mark.slow
+async def test_a_student_of_json_learns_and_gives_canonical_text(tmp_path):
+    """Labels come in three spellings of two values; two spaces in a text are not one."""
+    task = Task(name="read", instruction="Read it.", output="json", metric="exact_match")
+    spelled = ['{"b": 2.0, "a": "x  y"}', '{"a":"x  y","b":2}', '{"a": "z", "b": null}']
+    rows = [Example(str(i), ("two", "two", "none")[i % 3], spelled[i % 3]) for i in range(24)]
+    result = train(tmp_path / "student", task=task, rows=rows)
+    said = await load_student(tmp_path / "student").predict(rows[:3])
+    assert result.best_validation == 1.0
+    assert [answer.output for answer in said] == ['{"a": "x  y", "b": 2}'] * 2 + ['{"a": "z", "b": null}']

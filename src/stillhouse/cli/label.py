@@ -93,6 +93,11 @@ def _print(done: "LabelledFile", batch: bool) -> None:
         out.print(f"  note: {note}")
     for reason, count in report.rejected.items():
         out.print(f"  {count} rejected: {reason}")
+    for doubt, count in report.usage_doubts.items():
+        out.print(f"  {count} answers with token counts that do not add up, priced by their dearest reading: {doubt}")
+    if report.n_cost_unknown:
+        counted = "no usable token counts came, and a cap counts their worst case"
+        out.print(f"  {report.n_cost_unknown} answers whose cost is not known: {counted}")
     if done.skipped:
         out.print(f"  {done.skipped} broken rows left out")
     paid = f"nothing paid; {report.price_snapshot or 'a model'} would have cost" if report.stand_in else "paid now:"

@@ -19,6 +19,7 @@ from stillhouse.data.harvest import harvest as harvest_calls
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.step_calls import chosen_runs, step_calls
+from stillhouse.json_labels import canonical_text
 from stillhouse.runs import write_atomic
 from stillhouse.store.journal import RunRow, StepRow, existing_journal, key_id
 from stillhouse.task import Task
@@ -67,11 +68,11 @@ def harvest(
         raise ExistsError(f"{out} is there already; give another --out, or move it away: nothing is overwritten")
     with closing(existing_journal(store)) as journal:
         calls = step_calls(journal, chosen_runs(journal, runs, since, store), step, store)
-    task, arguments = _task_of(calls.kind, calls.rows, step, app)
+    task, arguments, schema = _task_of(calls.kind, calls.rows, step, app)
     labels = task.labels if task is not None else None
     made = harvest_calls(
         [_traced(run, call, calls.kind, task, arguments) for run, call in calls.rows],
-        feedback=[] if feedback is None else read_feedback(feedback, step, labels),
+        feedback=[] if feedback is None else read_feedback(feedback, step, labels, schema=schema),
         exclude=[row for path in exclude for row in load_examples(path).examples],
         redact=None if redact is None else load_hook(redact, "--redact"),
         labels=labels,
@@ -100,14 +101,16 @@ def harvest(
 
 def _task_of(
     kind: str, rows: Sequence[tuple[RunRow, StepRow]], step: str, app: str | None
-) -> tuple[Task | None, Sequence[str] | None]:
-    """The step's task, and its arguments' names in order; None for what is not known."""
+) -> tuple[Task | None, Sequence[str] | None, Mapping[str, Any] | None]:
+    """The step's task, its arguments' names in order, and its answer's JSON schema; None for what is not known."""
     if kind == "decide":
-        return _decision_task(step, rows), None
+        return _decision_task(step, rows), None, None
     code: Any = _step_in_code(app, [run for run, _ in rows], step)
     if code is None:
-        return None, None
-    return code.task() if hasattr(code, "task") else None, order_of(code)
+        return None, None, None
+    if not hasattr(code, "task"):
+        return None, order_of(code), None
+    return code.task(), order_of(code), code.answer_schema()
 
 
 def _step_in_code(app: str | None, runs: Sequence[RunRow], step: str) -> Any:
@@ -144,6 +147,10 @@ def _decision_task(step: str, rows: Sequence[tuple[RunRow, StepRow]]) -> Task:
     return Task(step, questions[0], "choice", options.pop() if len(options) == 1 else None)
 
 
+def _is_json(task: Task | None) -> bool:
+    return task is not None and task.output == "json"
+
+
 def _traced(run: RunRow, call: StepRow, kind: str, task: Task | None, arguments: Sequence[str] | None) -> Traced:
     """A journaled call as a row of the data set may be made of it."""
     values, output = json.loads(call.arguments), json.loads(call.output or "null")
@@ -160,7 +167,7 @@ def _traced(run: RunRow, call: StepRow, kind: str, task: Task | None, arguments:
         run=run.run,
         key=key_id(call.key),
         input=text,
-        output=output if isinstance(output, str) else json.dumps(output, sort_keys=True, ensure_ascii=False),
+        output=output if isinstance(output, str) and not _is_json(task) else canonical_text(output),
         model=facts.get("model"),
         created=call.started,
         version=call.version,

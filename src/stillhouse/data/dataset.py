@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError
+from stillhouse.json_labels import LabelError, json_label
 from stillhouse.jsonl import UNREADABLE, numbered_lines
 from stillhouse.records import Example
 from stillhouse.runs import write_atomic
@@ -273,8 +274,8 @@ def _example(raw: Mapping[str, Any], task: Task | None, naming: Naming) -> Examp
     example = Example(
         id=_id(raw, text, naming),
         input=text,
-        label=_label(raw.get("label"), "label"),
-        teacher_label=_label(raw.get("teacher_label"), "teacher_label"),
+        label=_label(raw.get("label"), "label", task),
+        teacher_label=_label(raw.get("teacher_label"), "teacher_label", task),
         teacher_rationale=rationale,
         teacher_scores=scores,
         choices=_choices(raw.get("choices")),
@@ -311,9 +312,19 @@ def _id(raw: Mapping[str, Any], text: Any, naming: Naming) -> str:
     return naming(f"row-{hashlib.sha256(content.encode()).hexdigest()[:12]}", True)
 
 
-def _label(value: Any, name: str) -> str | None:
-    """Labels are text inside; numbers, booleans and objects take their JSON spelling (objects with sorted keys)."""
-    if value is None or isinstance(value, str):
+def _label(value: Any, name: str, task: Task | None) -> str | None:
+    """Labels are text inside; numbers, booleans and objects take their JSON spelling (objects with sorted keys).
+
+    Where the task's output is JSON, a text is the value that it spells.
+    """
+    if value is None:
+        return None
+    if task is not None and task.output == "json":
+        try:
+            return json_label(value, task.schema)
+        except LabelError as error:
+            raise _BadRow(f"`{name}` {error}") from None
+    if isinstance(value, str):
         return value
     try:
         return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)

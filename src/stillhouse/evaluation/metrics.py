@@ -10,10 +10,13 @@ from dataclasses import dataclass
 
 from stillhouse.evaluation.arithmetic import value_of
 from stillhouse.evaluation.sql import ReadOnlyDatabase, same_result
+from stillhouse.json_labels import same_json
 from stillhouse.records import Example
 from stillhouse.task import MetricName, Task
 from stillhouse.words import units
 
+# Metrics that are right or wrong; of JSON they compare values, whose texts may differ.
+OF_VALUES = ("accuracy", "macro_f1", "exact_match")
 Score = Callable[[str, str, Example], float]
 
 
@@ -40,6 +43,8 @@ def metric_for(task: Task) -> Metric:
         assert task.database is not None  # the task file demands a database for this metric
         database = ReadOnlyDatabase(task.database)
         return Metric("sql_execution", lambda output, gold, _: float(same_result(database, output, gold)))
+    if task.output == "json" and task.metric in OF_VALUES:
+        return Metric(task.metric, lambda output, gold, _: float(same_json(output, gold)))
     return _METRICS[task.metric]
 
 

@@ -22,8 +22,9 @@ from stillhouse.experiment.material import Material, TeacherAnswers
 from stillhouse.llm.context import TokenCounter, context_window, measured, with_tokenizer
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
-from stillhouse.llm.models import open_model, worked_examples
+from stillhouse.llm.models import open_model
 from stillhouse.llm.prompted import PromptedPredictor, build_messages
+from stillhouse.llm.worked import worked_examples
 from stillhouse.records import Estimate, Example, Prediction, Progress, Source
 from stillhouse.results.measured_arm import FewShotArms, MeasuredArm, ShownExamples, read_arm, write_arm
 from stillhouse.runs import write_atomic

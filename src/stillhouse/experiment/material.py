@@ -184,11 +184,13 @@ def _joined(first: LabelReport | None, second: LabelReport | None) -> LabelRepor
     if first is None or second is None:
         return first or second
     names = ("n", "labelled", "lenient", "from_store", "batched", "sent_back", "repaired", "with_scores")
-    counts = {name: getattr(first, name) + getattr(second, name) for name in names}
+    counts = {name: getattr(first, name) + getattr(second, name) for name in (*names, "n_cost_unknown")}
     cost_usd = None if first.cost_usd is None or second.cost_usd is None else first.cost_usd + second.cost_usd
     rejected = dict((Counter(first.rejected) + Counter(second.rejected)).most_common())
+    doubts = dict((Counter(first.usage_doubts) + Counter(second.usage_doubts)).most_common())
     snapshot, price = first.price_snapshot or second.price_snapshot, first.price or second.price
-    return replace(first, **counts, cost_usd=cost_usd, rejected=rejected, price_snapshot=snapshot, price=price)
+    joined = replace(first, **counts, cost_usd=cost_usd, rejected=rejected, usage_doubts=doubts)
+    return replace(joined, price_snapshot=snapshot, price=price)
 
 
 def _labels_by(answers: TeacherAnswers | None) -> Labels:

@@ -130,6 +130,7 @@ def _wrapped(
     call.__dict__["stillhouse_step"] = declared
     if model_step is not None:
         call.__dict__["task"] = model_step.task
+        call.__dict__["answer_schema"] = lambda: model_step.schema  # None: the answer is no JSON
     return call
 
 

@@ -59,7 +59,8 @@ class Limits:
         """Count what a journaled step used when it ran."""
         if self.max_tokens is not None or self.max_dollars is not None:
             used = facts_of(facts)
-            self.spent((used.get("input_tokens") or 0) + (used.get("output_tokens") or 0), used.get("cost_usd") or 0.0)
+            tokens = (used.get("input_tokens") or 0) + (used.get("output_tokens") or 0)
+            self.spent(tokens, (used.get("cost_usd") or 0.0) + (used.get("at_most_usd") or 0.0))
 
     def spent(self, tokens: int, dollars: float) -> None:
         self.tokens += tokens

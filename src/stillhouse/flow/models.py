@@ -54,7 +54,7 @@ class Chat:
         """The reply, noted in the facts of the call whose body asks."""
         completion = await request_spanned(request, self.model.complete(request, example))
         usage = completion.usage
-        if usage is None and completion.text is None and completion.tool_calls is None:
+        if not completion.was_paid:
             return completion  # the request was refused, so nothing was used
         if completion.lacking and (call := current_call.get()) is not None:
             call.facts["without"] = list(completion.lacking)
@@ -106,6 +106,10 @@ class RunBudget:
     async def settle(self, reserved: float, cost_usd: float | None, *, paid: bool) -> None:
         for limit in active_limits.get():
             limit.reserve(-reserved)
+            if paid and cost_usd is None:
+                limit.spent(0, reserved)  # what a paid call of unknown cost may have cost at most
+        if paid and cost_usd is None and reserved and (call := current_call.get()) is not None:
+            call.facts["at_most_usd"] = call.facts.get("at_most_usd", 0.0) + reserved
 
 
 class Models(AbstractAsyncContextManager["Models"]):

@@ -21,11 +21,12 @@ from typing import Any, get_args
 
 from stillhouse.data.dataset import json_rows
 from stillhouse.errors import DatasetError, StillhouseError, UserError
-from stillhouse.evaluation.metrics import Metric, metric_for
+from stillhouse.evaluation.metrics import OF_VALUES, Metric, metric_for
 from stillhouse.flow.call import canonical_json
 from stillhouse.flow.paths import ExpectedPath, check_path
 from stillhouse.flow.testing import UNKNOWN, Case
 from stillhouse.flow_tests.parts import Part
+from stillhouse.json_labels import LabelError, canonical_text, json_label, value_spelled
 from stillhouse.records import Example
 from stillhouse.task import MetricName, Task
 from stillhouse.user_code import load_hook
@@ -46,10 +47,22 @@ class Expectation:
     metric: Metric
     key: str
     call: str
+    of_values: bool = False  # True where the answer is JSON, whose texts count to the letter
 
     def score(self, output: Any) -> float:
         """0..1 of an answer, as JSON has it."""
+        texts = isinstance(output, str) and isinstance(self.expected, str)
+        if self.metric.name in OF_VALUES and (self.of_values or not texts):
+            return float(self._is_value(output))
         return self.metric.score(as_text(output), as_text(self.expected), Example(self.case.id, "-"))
+
+    def _is_value(self, output: Any) -> bool:
+        """Whether the answer is the expected value. Where a part answers with a text, that is the value it spells."""
+        answer, expected = self._value(output), self._value(self.expected)
+        return answer is not None and answer == expected
+
+    def _value(self, answer: Any) -> str | None:
+        return value_spelled(answer) if isinstance(answer, str) and not self.of_values else canonical_text(answer)
 
 
 @dataclass(frozen=True)
@@ -173,8 +186,16 @@ def _path(path: Path, line: int, expected: Any) -> ExpectedPath | None:
 def _expectation(
     part: Part, case: Case, row: Mapping[str, Any], path: Path, defaults: tuple[str | None, Path | None]
 ) -> Expectation:
+    expected, of_values = row["expected"], part.schema is not None
+    if of_values and isinstance(expected, str):
+        try:
+            expected = json.loads(json_label(expected, part.schema))
+        except LabelError as error:
+            raise DatasetError(
+                f"{path}: what the case {case.id} expects {error}; {part.name} answers with JSON, so mend the case"
+            ) from None
     name, database = row.get("metric", defaults[0]), path.parent / row["database"] if "database" in row else defaults[1]
-    metric = metric_named(name, part, row["expected"], database)
+    metric = metric_named(name, part, expected, database)
     if metric.name in ("accuracy", "exact_match") and part.labels and row["expected"] not in part.labels:
         labels = ", ".join(part.labels)
         raise DatasetError(
@@ -184,7 +205,7 @@ def _expectation(
     call = part.call(case.input, f"{path}: the case {case.id}")
     identity = canonical_json([part.name, json.loads(call), row["expected"], metric.name])
     key = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    return Expectation(case, row["expected"], metric, key, call)
+    return Expectation(case, expected, metric, key, call, of_values)
 
 
 _OF_MANY = ("macro_f1", "win_rate")  # metrics that score many answers together, and cannot score a single one

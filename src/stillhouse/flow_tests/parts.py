@@ -6,7 +6,7 @@ They are its steps, agents and tools, its decisions, and the flow as a whole.
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stillhouse.errors import DatasetError, UserError
@@ -31,6 +31,7 @@ class Part:
     labels: tuple[str, ...] | None = None  # the labels of a choice
     decides: bool = False  # True where the part's answer decides which branch is taken
     wrapped: str | None = None  # name of the flow's one argument, where that holds the part's arguments
+    schema: Mapping[str, Any] | None = None  # JSON schema of the answer of a model step; None: it is no JSON
 
     def arguments(self, case_input: Any, where: str) -> Mapping[str, Any]:
         """A case's input as the flow takes it. Raises DatasetError.
@@ -98,7 +99,8 @@ class Parts:
     def _step(self, name: str, step: Any) -> Part:
         task: Task | None = step.task() if hasattr(step, "task") else None
         labels = task.labels if task is not None else None
-        return _part(Flow(step, name, self._flow.model), labels, decides=labels is not None)
+        part = _part(Flow(step, name, self._flow.model), labels, decides=labels is not None)
+        return replace(part, schema=step.answer_schema() if task is not None else None)
 
     def _agent(self, agent: Agent) -> Part:
         async def ask(task: str) -> str:

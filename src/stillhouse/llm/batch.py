@@ -295,7 +295,7 @@ class Batches:
                     continue
                 if item.again or (request := unanswered.pop(item.hash, None)) is None:
                     continue
-                if completion.finish_reason is None and completion.usage is None and completion.text is None:
+                if not completion.was_paid:
                     self._model.given_up[item.hash] = completion
                     continue
                 self.n_new += 1

@@ -4,7 +4,7 @@ https://docs.anthropic.com/en/api/creating-message-batches
 """
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -12,8 +12,11 @@ from stillhouse.errors import UserError
 from stillhouse.llm.batch import BatchItem, BatchStatus
 from stillhouse.llm.batch_http import BatchHttp, id_of
 from stillhouse.llm.dialect import ModelDialect, refused_parameter
+from stillhouse.llm.finish import stopped_early
+from stillhouse.llm.message_parts import read_parts
+from stillhouse.llm.reply import finish_word
 from stillhouse.llm.request import Completion, Request, is_unicode
-from stillhouse.records import Usage
+from stillhouse.llm.usage import read_usage
 
 VERSION = "2023-06-01"
 _FINISH = {
@@ -23,7 +26,6 @@ _FINISH = {
     "refusal": "content_filter",
     "model_context_window_exceeded": "length",
 }
-_ERRORS = {"length": "cut off at max_tokens", "content_filter": "stopped by the content filter"}
 _MAY_PASS = frozenset({"overloaded_error", "api_error", "rate_limit_error", "timeout_error"})
 _MAX_TOKENS = 4096  # sent where the request names no limit, because the protocol demands a number
 _TAKEN = frozenset({"temperature", "max_tokens", "stop", "top_p", "reasoning_effort"})
@@ -135,22 +137,16 @@ def _item(line: dict[str, Any]) -> BatchItem | None:
 def read_message(body: Any) -> Completion:
     """A message as a Completion; whatever is no message becomes a Completion whose `error` says so."""
     try:
-        text = "".join(block["text"] for block in body["content"] if block["type"] == "text")
-        finish = _FINISH.get(body["stop_reason"], str(body["stop_reason"]))
-    except (KeyError, TypeError):
+        content, stop = read_parts(body), finish_word(body["stop_reason"])
+    except (KeyError, TypeError, AttributeError):
         return Completion(None, error="reply is not a message")
-    usage = _usage(body.get("usage"))
-    if not is_unicode(text):
+    if not isinstance(body["content"], list):
+        return Completion(None, error="reply is not a message")
+    finish = None if stop is None else _FINISH.get(stop, stop)
+    usage = read_usage(body.get("usage"), answered=bool(content.text))
+    if not is_unicode((content.text or "") + (content.thinking or "")):
         return Completion(None, error="reply is not valid Unicode", finish_reason=finish, usage=usage)
-    error = _ERRORS.get(finish) or (None if text.strip() else "empty reply")
-    return Completion(text or None, error=error, finish_reason=finish, usage=usage)
-
-
-def _usage(raw: Any) -> Usage | None:
-    """Anthropic counts cached and written input apart from the rest of the input; we count them within it."""
-    if not isinstance(raw, Mapping):
-        return None
-    names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
-    fresh, read, written, output = (raw.get(name) if isinstance(raw.get(name), int) else None for name in names)
-    n_input = None if fresh is None else fresh + (read or 0) + (written or 0)
-    return Usage(n_input, output, read, written_input_tokens=written)
+    error = stopped_early(finish, calls_tools=False)
+    if error is None and not (content.text or "").strip():
+        error = "empty reply"
+    return Completion(content.text, error=error, finish_reason=finish, usage=usage, thinking=content.thinking)

@@ -4,11 +4,11 @@ It is made for branches that a model takes.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from stillhouse.llm.request import Completion, Request, is_unicode
-from stillhouse.records import Usage
+from stillhouse.llm.usage import read_usage
 
 NO_DECISIONS = "the endpoint has no decisions API"
 NO_DECISIONS_STATUSES = (404, 405, 501)  # statuses by which an endpoint says that it has no decisions API
@@ -32,7 +32,7 @@ def read_decision(raw: bytes, latency_s: float, clean: Callable[[str], str] = st
     """
     try:
         body = json.loads(raw)
-        answer, usage = body["answers"][0], _usage(body.get("usage"))
+        answer, usage = body["answers"][0], read_usage(body.get("usage"))
         if answer["type"] == "refusal":
             error = "the model refused to decide"
             return Completion(None, error=error, finish_reason="refusal", usage=usage, latency_s=latency_s)
@@ -50,13 +50,3 @@ def read_decision(raw: bytes, latency_s: float, clean: Callable[[str], str] = st
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _usage(raw: Any) -> Usage | None:
-    if not isinstance(raw, Mapping):
-        return None
-    counts = [raw.get(name) for name in ("input_tokens", "output_tokens")]
-    n_input, n_output = (count if isinstance(count, int) and count >= 0 else None for count in counts)
-    details = raw.get("input_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
-    return Usage(n_input, n_output, cached if isinstance(cached, int) else None)

@@ -34,16 +34,19 @@ class Ledger:
         self.max_usd = max_usd
         self.spent_usd: float | None = 0.0
         self._reserved = 0.0
+        self._has_settled = False
+        # The most that a call has cost, as a multiple of its worst case: some providers bill more than they may.
+        self._excess = 1.0
         self._waiting: list[asyncio.Future[None]] = []
 
     async def reserve(self, request: Request, price: Price | None) -> float:
         """Set the worst case of this call aside and return it.
 
         Waits while calls under way may turn out cheaper than reserved. Raises BudgetError where none is under way.
+        Under a cap the first call goes alone: it shows whether the provider bills more than the worst case.
         """
-        worst = self._worst(request, price)
-        while (over := self._over(worst)) is not None:
-            if self._reserved < _NOTHING_USD:
+        while (over := self._over(worst := self._worst(request, price))) is not None or self._first_is_under_way:
+            if over is not None and self._reserved < _NOTHING_USD:
                 raise over
             settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(settled)
@@ -73,23 +76,30 @@ class Ledger:
             )
         return worst_case_usd(request, price)
 
+    @property
+    def _first_is_under_way(self) -> bool:
+        return self.max_usd is not None and not self._has_settled and self._reserved >= _NOTHING_USD
+
     def _over(self, worst: float) -> BudgetError | None:
         """Why this much more cannot be reserved now."""
-        if self.max_usd is None or (self.spent_usd or 0.0) + self._reserved + worst <= self.max_usd:
+        under_way = self._excess * (self._reserved + worst)
+        if self.max_usd is None or (self.spent_usd or 0.0) + under_way <= self.max_usd:
             return None
         return BudgetError(
-            f"the next call may cost up to ${worst:.2g} and would pass the cap of ${self.max_usd:g} "
+            f"the next call may cost up to ${self._excess * worst:.2g} and would pass the cap of ${self.max_usd:g} "
             f"(${self.spent_usd or 0:.2g} spent); "
             "raise --max-usd and run this again: what was answered is stored and is not paid for twice"
         )
 
     async def settle(self, reserved: float, cost_usd: float | None, *, paid: bool) -> None:
         """Replace a reservation by what the call cost. `paid` False: the call was not answered, and cost nothing."""
-        self._reserved = max(0.0, self._reserved - reserved)
+        self._reserved, self._has_settled = max(0.0, self._reserved - reserved), True
+        if reserved and cost_usd is not None:
+            self._excess = max(self._excess, cost_usd / reserved)
         if paid and cost_usd is None:  # under a cap, an answer whose tokens are not known counts as its worst case
-            self.spent_usd = None if self.max_usd is None else (self.spent_usd or 0.0) + reserved
+            self.spent_usd = None if self.max_usd is None else (self.spent_usd or 0.0) + self._excess * reserved
         elif paid and self.spent_usd is not None:
-            self.spent_usd += cost_usd or 0.0
+            self.spent_usd += max(0.0, cost_usd or 0.0)  # no call gives money back, whatever was counted for it
         waiting, self._waiting = self._waiting, []
         for settled in waiting:
             if not settled.done():

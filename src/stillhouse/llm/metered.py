@@ -1,6 +1,7 @@
 """The one way to a paid model.
 
-Look in the store, claim the call, reserve the worst case, call, price, commit. Only then is the answer given.
+Look in the store, claim the call, reserve the worst case, call, price, commit. Only then is the answer given. A reply
+whose price or counts are unknown is committed like any other: it is paid for.
 """
 
 import asyncio
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import StorageError
+from stillhouse.llm.answer import answer_of
 from stillhouse.llm.claimed import ClaimedCalls, until_unclaimed
 from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Budget, worst_case_input_tokens
 from stillhouse.llm.prices import GivenPrices, Price, call_cost, known_price
 from stillhouse.llm.request import Completion, Request, ToolCall, text_listener, unstored_listener
+from stillhouse.llm.usage import as_counted
 from stillhouse.records import Example
 from stillhouse.stopping import PaidCall
 from stillhouse.store import Store, StoredCompletion
@@ -114,6 +117,10 @@ class MeteredModel:
 
     async def complete(self, request: Request, example: Example | None = None) -> Completion:
         """The reply, from the store if it was ever paid for. Equal requests at the same time share one call."""
+        return answer_of(await self._whole(request, example), request)
+
+    async def _whole(self, request: Request, example: Example | None) -> Completion:
+        """The reply as it came."""
         if (stored := self._stored(request.hash)) is not None:
             return _heard(_from_stored(stored))
         if (reason := self.given_up.get(request.hash)) is not None:
@@ -163,13 +170,15 @@ class MeteredModel:
             with PaidCall() as call:
                 await call.begins()
                 completion = await self._call(request, example)
-                answer = (completion.finish_reason, completion.usage, completion.text, completion.tool_calls)
-                paid = any(part is not None for part in answer)  # without any of these there was no answer to pay for
+                paid = completion.was_paid
                 if completion.usage is None:
                     completion = replace(completion, created=created)
                 else:
-                    cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._own_prices)
-                    completion = replace(completion, created=created, cost_usd=cost_usd, price_snapshot=snapshot)
+                    usage = as_counted(completion.usage)
+                    cost_usd, snapshot = call_cost(self._priced_as, usage, now, **self._own_prices)
+                    completion = replace(
+                        completion, created=created, usage=usage, cost_usd=cost_usd, price_snapshot=snapshot
+                    )
                 if paid:  # an answer that was not paid for is not stored, so that it is asked again next time
                     self.n_live, self.live_usd = self.n_live + 1, self.live_usd + (cost_usd or 0.0)
                     call.answered()  # the row is committed even if this task is cancelled meanwhile
@@ -214,10 +223,11 @@ class MeteredModel:
         """Commit an answer of a batch at this share of the list price, and give its cost."""
         now, cost_usd = self._now(), None
         if completion.usage is not None:
-            cost_usd, snapshot = call_cost(self._priced_as, completion.usage, now, **self._own_prices)
+            usage = as_counted(completion.usage)
+            cost_usd, snapshot = call_cost(self._priced_as, usage, now, **self._own_prices)
             cost_usd = None if cost_usd is None else share * cost_usd
             snapshot = snapshot and f"{snapshot}, {share:.0%}{_IN_A_BATCH}"
-            completion = replace(completion, cost_usd=cost_usd, price_snapshot=snapshot)
+            completion = replace(completion, usage=usage, cost_usd=cost_usd, price_snapshot=snapshot)
         await self._store.put(_to_stored(request, completion, _second(now)))
         return cost_usd
 
@@ -254,6 +264,8 @@ def _to_stored(request: Request, completion: Completion, created: str) -> Stored
         response["scores"] = dict(completion.scores)
     if completion.status is not None:
         response["status"] = completion.status
+    if completion.thinking is not None:
+        response["thinking"] = completion.thinking
     if completion.lacking:
         response["lacking"] = list(completion.lacking)
     return StoredCompletion(
@@ -290,6 +302,7 @@ def _from_stored(stored: StoredCompletion) -> Completion:
         scores=stored.response.get("scores"),
         status=stored.response.get("status"),
         lacking=tuple(stored.response.get("lacking", ())),
+        thinking=stored.response.get("thinking"),
         created=stored.created,
         from_store=True,
     )

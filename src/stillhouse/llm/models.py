@@ -3,14 +3,12 @@
 Keys come from the environment, here and nowhere else. They never reach a log, a trace, a report or an error.
 """
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stillhouse.addresses import holds_secrets, without_secrets
-from stillhouse.errors import KeyMissingError, ModelNameError, TaskFileError, UserError
-from stillhouse.jsonl import numbered_lines
+from stillhouse.errors import KeyMissingError, ModelNameError, UserError
 from stillhouse.llm.batch import BatchApi, Batches
 from stillhouse.llm.client import ChatClient
 from stillhouse.llm.dialect import ModelDialect
@@ -22,6 +20,7 @@ from stillhouse.llm.prompted import PromptedPredictor
 from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.llm.request import Completion, Request
 from stillhouse.llm.scripted import ask_script, load_script
+from stillhouse.llm.worked import worked_examples
 from stillhouse.records import Example
 from stillhouse.settings import ModelSettings
 from stillhouse.store import Store
@@ -193,26 +192,3 @@ def _key(variable: str) -> str | None:
     if not key.isascii() or not key.isprintable():
         raise KeyMissingError(f"{variable} holds characters that no key has; set it again")
     return key or None
-
-
-def worked_examples(task: Task) -> tuple[Example, ...]:
-    """The rows of `[teacher] examples`: `input`, `label`, and `rationale` where the teacher is asked for reasons."""
-    if task.teacher.examples is None:
-        return ()
-    path = task.resolve(task.teacher.examples)
-    if not path.is_file():
-        raise TaskFileError(f"{path}: no such file of worked examples; mend `examples` in [teacher]")
-    shots = []
-    for line, text in numbered_lines(path):
-        try:
-            row = json.loads(text)
-            choices = tuple(row["choices"]) if row.get("choices") else None
-            rationale, label = row.get("rationale"), str(row["label"])
-            shots.append(Example(f"worked {line}", row["input"], label, teacher_rationale=rationale, choices=choices))
-        except UnicodeDecodeError as error:
-            raise TaskFileError(f"{path}: not valid UTF-8 ({error}); mend the file of worked examples") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TaskFileError(
-                f"{path}:{line}: a worked example needs `input` and `label` ({error}); mend the row"
-            ) from None
-    return tuple(shots)

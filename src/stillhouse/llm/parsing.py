@@ -4,21 +4,24 @@ A strict answer stands there word for word as it was asked for. A lenient one ha
 is counted apart. A reply that cannot be read is a rejection with its reason, never a guess.
 """
 
-import functools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Literal
 
 from stillhouse.errors import TaskFileError
+from stillhouse.json_labels import canonical_text
 from stillhouse.llm.choices import nfc, peeled, read_label
 from stillhouse.llm.request import is_unicode
-from stillhouse.patterns import Match, Pattern, PatternError, compiled, schema_validator
+from stillhouse.llm.thinking import UNENDED, part
+from stillhouse.patterns import Match, Pattern, PatternError, compiled
 from stillhouse.records import Example
+from stillhouse.schema_fit import schema_problem
 from stillhouse.task import Task
 
 ANSWER = "So the answer is"
+_PHRASE = re.compile(ANSWER, re.IGNORECASE)
 _DEFAULT_PATTERN = rf"{ANSWER}:?\s*(.+?)\s*$"
 _NOT_JSON = "the reply is not valid JSON"
 _NOT_FITTING = "the reply does not fit the schema"
@@ -45,10 +48,20 @@ class ParsedReply:
     scores: Mapping[str, float] | None = None  # the teacher's probability per label, where known
     sent_back: int = 0  # replies behind this one that were sent back for repair
     lacking: tuple[str, ...] = ()
+    thinking: str | None = None  # what stood before the answer in tags of its own (`thinking`)
 
 
 def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = False) -> ParsedReply:
     """Read the answer (and the rationale) from a reply. An ambiguous or absent answer gives `output` None and why."""
+    parted = part(text)
+    if parted.answer is None:
+        return ParsedReply(None, error=UNENDED, thinking=parted.thinking)
+    reply = _parse(task, example, parted.answer, rationales)
+    at = None if reply.at is None or parted.at is None else reply.at + parted.at
+    return replace(reply, at=at, thinking=parted.thinking) if parted.answer != text else reply
+
+
+def _parse(task: Task, example: Example, text: str, rationales: bool) -> ParsedReply:
     for stop in task.teacher.stop:
         text = text.partition(stop)[0]
     indent = len(text) - len(text.lstrip())
@@ -57,11 +70,11 @@ def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = F
         return _object(task, example, text, indent, rationales)
     rationale, answer, asked_for, at = None, text, True, 0
     if rationales:
-        match, asked_for = _answer_in(text, task)
-        if match is None:
+        found = _answer_in(text, task)
+        if found is None:
             return ParsedReply(None, error="no answer after the rationale")
-        rationale, answer = text[: match.start()].strip() or None, (match[1] or "").strip()
-        at = max(match.start(1), 0)
+        rationale, answer = text[: found.phrase].strip() or None, found.answer
+        at, asked_for = found.at, found.asked_for
     reply = _answer(task, example, answer, rationale, spoken=rationales)
     return replace(
         reply, how=reply.how if asked_for or reply.how is None else "lenient", at=indent + at + (reply.at or 0)
@@ -72,6 +85,8 @@ def _answer(task: Task, example: Example, answer: str, rationale: str | None, *,
     if task.output == "choice":
         return _choice(answer, rationale, example.choices or task.labels)
     if task.output == "json":
+        if spoken and answer.endswith(".") and _loaded(answer)[0] is None:  # a full stop that ends the sentence
+            answer = answer.removesuffix(".").rstrip()
         return _json(answer, rationale, task.schema)
     if spoken and task.teacher.answer_pattern is None:
         answer = answer.removesuffix(".")  # a full stop that ends the sentence asked for is no part of the answer
@@ -109,19 +124,48 @@ def _object(task: Task, example: Example, text: str, indent: int, rationales: bo
     return replace(reply, how=how, at=indent + before.end() + (reply.at or 0) if before else None)
 
 
-def _answer_in(text: str, task: Task) -> tuple[Match | None, bool]:
-    """Where the answer stands, and whether it stands there as the task's pattern asks for it.
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Where an answer stands after its reasons, and whether it stands there as the task's pattern asks for it."""
 
-    Two near forms are taken as well: the pattern in another case ("so the answer is"), and, where only certain labels
-    can be meant, the usual phrase instead of the task's own pattern.
+    phrase: int  # where the phrase begins that leads to the answer
+    answer: str
+    at: int
+    asked_for: bool
+
+
+def _answer_in(text: str, task: Task) -> _Found | None:
+    """The answer after the reasons.
+
+    A text or JSON may be anything, so it is what stands after the last of the phrases: reasons, too, may speak of the
+    answer. Two near forms are taken as well: the pattern in another case ("so the answer is"), and, where only certain
+    labels can be meant, the usual phrase instead of the task's own pattern.
     """
     pattern = answer_pattern(task)
+    if task.teacher.answer_pattern is None and task.output != "choice":
+        return _after_the_last_phrase(text)
     if (match := pattern.search(text)) is not None:
-        return match, True
+        return _found(match, True)
     phrases = [task.teacher.answer_pattern or _DEFAULT_PATTERN]
     phrases += [_DEFAULT_PATTERN] if task.output == "choice" else []
     matches = (compiled(phrase, dot_all=True, ignore_case=True).search(text) for phrase in phrases)
-    return next((match for match in matches if match is not None), None), False
+    return next((_found(match, False) for match in matches if match is not None), None)
+
+
+def _found(match: Match, asked_for: bool) -> _Found:
+    return _Found(match.start(), (match[1] or "").strip(), max(match.start(1), 0), asked_for)
+
+
+def _after_the_last_phrase(text: str) -> _Found | None:
+    last = None
+    for last in _PHRASE.finditer(text):  # noqa: B007  # the last one is wanted
+        pass
+    if last is None:
+        return None
+    after = text[last.end() :].removeprefix(":")
+    answer = after.strip()
+    at = len(text) - len(after.lstrip())
+    return _Found(last.start(), answer, at, last[0] == ANSWER) if answer else None
 
 
 def answer_pattern(task: Task) -> Pattern:
@@ -181,36 +225,9 @@ def fenced(text: str) -> str | None:
 
 def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None) -> ParsedReply:
     """The value as canonical JSON, if it fits the task's schema."""
-    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    if schema is not None:
-        problem = next(_problems(schema, value), None)
-        if problem is not None:
-            place = ".".join(map(str, problem.absolute_path)) or "the value"
-            error = f"{_NOT_FITTING} ({place}: {problem.message:.120})"
-            return ParsedReply(None, rationale=rationale, error=error, counted_as=_NOT_FITTING)
-    return ParsedReply(canonical, rationale=rationale, how="strict")
-
-
-def _problems(schema: Mapping[str, Any], value: Any) -> Iterator[Any]:
-    """What keeps the value from fitting the schema.
-
-    Raises TaskFileError where the schema refers to something outside of itself: nothing is fetched.
-    """
-    import referencing.exceptions
-
-    try:
-        yield from _validator(json.dumps(schema)).iter_errors(value)
-    except referencing.exceptions.Unresolvable as error:
-        raise TaskFileError(
-            f"json_schema: refers to {error.ref!r}, which is not in the file; put it under `$defs`"
-        ) from None
-
-
-@functools.lru_cache(maxsize=64)
-def _validator(schema: str) -> Any:
-    import referencing
-
-    return schema_validator()(json.loads(schema), registry=referencing.Registry())
+    if schema is not None and (problem := schema_problem(schema, value)) is not None:
+        return ParsedReply(None, rationale=rationale, error=f"{_NOT_FITTING} ({problem})", counted_as=_NOT_FITTING)
+    return ParsedReply(canonical_text(value), rationale=rationale, how="strict")
 
 
 def _no_constant(name: str) -> Any:

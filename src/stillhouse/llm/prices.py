@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import TypedDict
 
 from stillhouse.errors import UserError
+from stillhouse.llm.usage import as_counted
 from stillhouse.records import Usage
 
 
@@ -32,13 +33,15 @@ class Price:
 
     def cost_usd(self, usage: Usage) -> float | None:
         """The cost of one call; None where the provider did not say how many tokens it counted."""
+        usage = as_counted(usage)
         if usage.input_tokens is None or usage.output_tokens is None:
             return None
         tokens = usage.cached_input_tokens or 0, usage.written_input_tokens or 0
         special = zip(tokens, (self.cached_usd_per_m, self.written_usd_per_m), strict=True)
         surcharges = (n * (rate - self.input_usd_per_m) for n, rate in special if rate is not None)
         tokens_usd = usage.input_tokens * self.input_usd_per_m + usage.output_tokens * self.output_usd_per_m
-        return (tokens_usd + sum(surcharges)) / 1e6
+        unplaced_usd = usage.unplaced_tokens * max(0.0, self.input_usd_per_m - self.output_usd_per_m)
+        return (tokens_usd + sum(surcharges) + unplaced_usd) / 1e6
 
 
 class GivenPrices(TypedDict):
@@ -151,13 +154,16 @@ def call_cost(
     price = known_price(
         model, when, price_in=price_in, price_out=price_out, price_cached=price_cached, price_written=price_written
     )
+    usage = as_counted(usage)
     if price is None or usage.input_tokens is None or usage.output_tokens is None:
         return None, None
     if price.from_table:
         provider, name = _split(model)
         special = usage.cached_input_tokens or 0, usage.written_input_tokens or 0
-        counts = usage.input_tokens, usage.output_tokens, *special
-        return _table_cost(name, provider, *counts, _midnight(when)), price.snapshot
+        readings = {(usage.input_tokens, usage.output_tokens)}
+        readings.add((usage.input_tokens + usage.unplaced_tokens, usage.output_tokens - usage.unplaced_tokens))
+        costs = [_table_cost(name, provider, *counts, *special, _midnight(when)) for counts in readings]
+        return (None, None) if None in costs else (max(cost for cost in costs if cost is not None), price.snapshot)
     return price.cost_usd(usage), price.snapshot
 
 
@@ -205,6 +211,6 @@ def _table_cost(
         calculated = genai_prices.calc_price(
             counts, name, provider_id=provider, genai_request_timestamp=when, price_context=context
         )
-    except LookupError:
+    except (LookupError, ValueError, ArithmeticError, TypeError):  # the reply is paid for, whatever the table says
         return None
     return float(calculated.total_price)

@@ -15,6 +15,7 @@ from stillhouse.llm.bulk import Bulk
 from stillhouse.llm.parsing import ANSWER, ParsedReply, answer_pattern, wants_object
 from stillhouse.llm.request import Completion, Model, Request
 from stillhouse.llm.row_asker import RowAsker, variants
+from stillhouse.llm.worked import shown_answer
 from stillhouse.records import Example, Prediction, Progress
 from stillhouse.task import Task
 
@@ -24,9 +25,14 @@ CHOICES = "\n\nChoices:\n"
 Answered = tuple[Prediction, ParsedReply, Completion]
 
 
-def new_cost_usd(completion: Completion) -> float:
-    """What this call added to the bill: nothing where the store had the answer, and where no price is known."""
-    return 0.0 if completion.from_store else completion.cost_usd or 0.0
+def new_cost_usd(completion: Completion) -> float | None:
+    """What this call added to the bill: nothing where the store had the answer or none came; None: it is not known."""
+    return 0.0 if completion.from_store or not completion.was_paid else completion.cost_usd
+
+
+def added_usd(total_usd: float | None, more_usd: float | None) -> float | None:
+    """The sum; None where a part of it is not known."""
+    return None if total_usd is None or more_usd is None else total_usd + more_usd
 
 
 def build_messages(
@@ -40,12 +46,9 @@ def beginning(task: Task, shots: Sequence[Example] = (), *, rationales: bool = F
     """The part of the prompt that all inputs share."""
     messages = [{"role": "system", "content": f"{task.instruction.strip()}\n\n{_form(task, rationales)}"}]
     for shot in shots:
-        answer = shot.label if shot.label is not None else shot.teacher_label
-        if answer is None:
-            raise TaskFileError(f"worked example {shot.id!r} has no label; add one")
         messages += [
             {"role": "user", "content": _question(shot)},
-            {"role": "assistant", "content": _worked(task, shot, answer, rationales)},
+            {"role": "assistant", "content": _worked(task, shot, shown_answer(task, shot), rationales)},
         ]
     return tuple(messages)
 
@@ -203,12 +206,13 @@ class PromptedPredictor:
     ) -> list[Answered]:
         """As `predict`, with how each reply was read and the completion behind it."""
         results: list[Answered | None] = [None] * len(inputs)
-        done, cost_usd = 0, 0.0
+        done = 0
+        cost_usd: float | None = 0.0
 
         def take(index: int, _: Example, answered: Answered) -> None:
             nonlocal done, cost_usd
             results[index] = answered
-            done, cost_usd = done + 1, cost_usd + new_cost_usd(answered[2])
+            done, cost_usd = done + 1, added_usd(cost_usd, new_cost_usd(answered[2]))
             if on_progress is not None:
                 on_progress(Progress(done, len(inputs), "asking the teacher", cost_usd))
 

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError, ModelNameError
+from stillhouse.json_labels import LabelError, json_label
 from stillhouse.jsonl import read_jsonl
 from stillhouse.llm.parsing import ParsedReply, answer_pattern, parse_reply
 from stillhouse.llm.prices import Price
 from stillhouse.records import Example, Prediction, Usage
 from stillhouse.task import Task
 
-_COUNTS = ", ".join(field.name for field in fields(Usage))
+_COUNTS = ", ".join(field.name for field in fields(Usage) if field.name not in ("doubt", "unplaced_tokens"))
 
 
 class RecordedTeacher:
@@ -109,7 +110,12 @@ class RecordedTeacher:
         if "teacher_label" not in row and self._task is not None:
             return parse_reply(self._task, example, row["teacher_output"], rationales=self._task.teacher.rationales)
         label = row["teacher_label"]
-        if label is not None and not isinstance(label, str):
+        if label is not None and self._task is not None and self._task.output == "json":
+            try:
+                label = json_label(label, self._task.schema)
+            except LabelError as error:
+                return ParsedReply(None, error=f"the recorded label {error}", counted_as="the recorded label is none")
+        elif label is not None and not isinstance(label, str):
             label = json.dumps(label, sort_keys=True, ensure_ascii=False)
         return ParsedReply(
             label,
@@ -126,6 +132,8 @@ def _countable(usage: Usage) -> bool:
     """Whether a provider may count so: whole numbers of 0 or more, and no part more than its whole."""
     cached, written, reasoning = usage.cached_input_tokens, usage.written_input_tokens, usage.reasoning_tokens
     counts = (usage.input_tokens, usage.output_tokens, cached, written, reasoning)
+    if usage.doubt is not None or usage.unplaced_tokens != 0:  # these are ours to say, and no counts
+        return False
     if not all(count is None or (type(count) is int and count >= 0) for count in counts):
         return False
     parts = (usage.input_tokens, (cached or 0) + (written or 0)), (usage.output_tokens, reasoning or 0)

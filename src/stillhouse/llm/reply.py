@@ -4,8 +4,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from stillhouse.llm.finish import REFUSED, is_cut_off, stopped_early
+from stillhouse.llm.message_parts import read_parts
 from stillhouse.llm.request import Completion, ToolCall, is_unicode
-from stillhouse.records import Usage
+from stillhouse.llm.usage import read_usage
 
 
 def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], str] = str) -> Completion:
@@ -23,34 +25,40 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
     if body.get("error"):
         error = f"reply is an error with status 200: {clean(str(body['error']))[:200]}"
         return Completion(None, error=error, latency_s=latency_s)
-    usage = _usage(body.get("usage"))
     try:
         choice = body["choices"][0]
-        text, finish = choice["message"].get("content"), choice.get("finish_reason")
+        content, finish = read_parts(choice["message"]), finish_word(choice.get("finish_reason"))
         calls = _tool_calls(choice["message"].get("tool_calls"), clean)
     except (KeyError, IndexError, TypeError, AttributeError):
-        return Completion(None, error="reply has no choices", usage=usage, latency_s=latency_s)
-    unusable: str | None = None
-    if isinstance(text, str) and not is_unicode(text):  # JSON may hold half of a surrogate pair, which no file can
-        text, unusable = None, "reply is not valid Unicode"
-    elif finish == "content_filter":
-        unusable = "stopped by the content filter"
-    elif finish == "length":
-        unusable = "cut off at max_tokens"
-        if not text and usage and usage.reasoning_tokens:
-            unusable = "all of max_tokens went into reasoning"
-    elif calls is None and (not isinstance(text, str) or not text.strip()):
+        return Completion(None, error="reply has no choices", usage=read_usage(body.get("usage")), latency_s=latency_s)
+    text, thinking = content.text, content.thinking
+    usage = read_usage(body.get("usage"), answered=bool(text or calls))
+    unusable = stopped_early(finish, calls_tools=calls is not None)
+    if not all(is_unicode(part) for part in (text, thinking, content.refusal) if part is not None):
+        # JSON may hold half of a surrogate pair, which no file can.
+        text, thinking, unusable = None, None, "reply is not valid Unicode"
+    elif content.refusal is not None:
+        text, unusable = text or content.refusal, REFUSED
+    elif is_cut_off(finish) and not text and usage and usage.reasoning_tokens:
+        unusable = "all of max_tokens went into reasoning"
+    elif unusable is None and calls is None and (text is None or not text.strip()):
         unusable = "empty reply"
     return Completion(
-        clean(text) if isinstance(text, str) else None,
+        None if text is None else clean(text),
         error=unusable,
-        finish_reason=clean(finish) if isinstance(finish, str) else None,
+        finish_reason=None if finish is None else clean(finish),
         usage=usage,
         latency_s=latency_s,
         token_logprobs=_logprobs(choice.get("logprobs")),
         top_logprobs=_top_logprobs(choice.get("logprobs")),
         tool_calls=calls,
+        thinking=None if thinking is None else clean(thinking),
     )
+
+
+def finish_word(raw: Any) -> str | None:
+    """The reason to stop, as a word; whatever is none as its JSON, which is no known word."""
+    return raw if raw is None or isinstance(raw, str) else json.dumps(raw, default=str)
 
 
 def _tool_calls(raw: Any, clean: Callable[[str], str]) -> tuple[ToolCall, ...] | None:
@@ -61,25 +69,6 @@ def _tool_calls(raw: Any, clean: Callable[[str], str]) -> tuple[ToolCall, ...] |
         for call in raw
     )
     return calls if all(is_unicode(call.id + call.name + call.arguments) for call in calls) else None
-
-
-def _usage(raw: Any) -> Usage | None:
-    if not isinstance(raw, dict):
-        return None
-    count = {name: value for name, value in _counts(raw) if type(value) is int and 0 <= value < 2**53}
-    return Usage(
-        count.get("prompt_tokens"),
-        count.get("completion_tokens"),
-        count.get("cached_tokens"),
-        count.get("reasoning_tokens"),
-        written_input_tokens=count.get("cache_write_tokens"),
-    )
-
-
-def _counts(raw: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The counts of a usage object and of the two objects of details in it."""
-    details = (raw.get("prompt_tokens_details"), raw.get("completion_tokens_details"))
-    return [pair for part in (*details, raw) if isinstance(part, dict) for pair in part.items()]
 
 
 def _logprobs(raw: Any) -> tuple[tuple[str, float], ...] | None:

@@ -85,6 +85,13 @@ class Completion:
     status: int | None = None  # the HTTP status, where the endpoint refused this one request; None: no refusal
     from_store: bool = False  # True where the answer was in the store, paid for earlier
     is_unstored: bool = False  # the answer was paid for, but the store could not keep it
+    thinking: str | None = None  # what the model thought before it answered, where it told; no part of the answer
+
+    @property
+    def was_paid(self) -> bool:
+        """Whether an answer came that somebody paid for. Without any of these parts there was none."""
+        parts = (self.finish_reason, self.usage, self.text, self.tool_calls)
+        return any(part is not None for part in parts)
 
 
 # A function that hears a model's text while it is being written; None: nobody listens, and nothing is streamed. Text

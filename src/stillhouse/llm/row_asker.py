@@ -172,6 +172,7 @@ def _together(completions: Sequence[Completion], *, text: Completion) -> Complet
         latency_s=None if None in latencies else sum(latency for latency in latencies if latency is not None),
         is_unstored=any(completion.is_unstored for completion in completions),
         from_store=all(completion.from_store for completion in completions),
+        thinking="\n\n".join(completion.thinking for completion in completions if completion.thinking) or None,
         created=max((completion.created for completion in completions if completion.created), default=None),
     )
 
@@ -181,6 +182,7 @@ def _usage(usages: Sequence[Usage]) -> Usage:
         counts = [getattr(usage, name) for usage in usages]
         return None if None in counts else sum(counts)
 
+    doubts = dict.fromkeys(usage.doubt for usage in usages if usage.doubt is not None)
     return Usage(
         total("input_tokens"),
         total("output_tokens"),
@@ -188,4 +190,6 @@ def _usage(usages: Sequence[Usage]) -> Usage:
         total("reasoning_tokens"),
         estimated=any(usage.estimated for usage in usages),
         written_input_tokens=total("written_input_tokens"),
+        doubt="; ".join(doubts) or None,
+        unplaced_tokens=sum(usage.unplaced_tokens for usage in usages),
     )

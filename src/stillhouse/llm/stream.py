@@ -10,6 +10,8 @@ from typing import Any
 
 import aiohttp
 
+_BESIDE = ("reasoning_content", "reasoning", "refusal")
+
 
 class BrokenStream(Exception):
     """The stream ended early after some of its text was told."""
@@ -53,6 +55,7 @@ class _Whole:
         self.finish_reason: str | None = None
         self.usage: Any = None
         self.error: Any = None
+        self.beside: dict[str, str] = {}  # what stands beside the content, by the name of its field
         self.tool_calls: dict[int, dict[str, Any]] = {}
 
     def add(self, chunk: Any) -> None:
@@ -65,6 +68,9 @@ class _Whole:
                 self.text += piece
                 if self.heard is not None:
                     self.heard(piece)
+            for name in _BESIDE:
+                if isinstance(piece := delta.get(name), str):
+                    self.beside[name] = self.beside.get(name, "") + piece
             for call in delta.get("tool_calls") or ():
                 self._add_call(call)
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
@@ -79,7 +85,12 @@ class _Whole:
 
     def body(self) -> dict[str, Any]:
         calls = [call for _, call in sorted(self.tool_calls.items())]
-        message = {"role": "assistant", "content": self.text or None, **({"tool_calls": calls} if calls else {})}
+        message = {
+            "role": "assistant",
+            "content": self.text or None,
+            **self.beside,
+            **({"tool_calls": calls} if calls else {}),
+        }
         whole: dict[str, Any] = {
             "choices": [{"message": message, "finish_reason": self.finish_reason}],
             "usage": self.usage,

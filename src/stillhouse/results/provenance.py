@@ -32,3 +32,6 @@ class LabelQuality:
     cost_usd: Dollars | None = None
     labelled_on: str | None = None
     stand_in: bool = False
+    # What is wrong with an answer's token counts -> number of answers; they are priced by their dearest reading.
+    usage_doubts: Mapping[str, int] = field(default_factory=dict)
+    n_cost_unknown: int = 0  # answers without usable counts, whose cost is not known

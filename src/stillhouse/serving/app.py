@@ -144,7 +144,9 @@ async def serve(
     stop = asyncio.Event()
     heard = threading.current_thread() is threading.main_thread()  # Python delivers signals to the main thread only
     # Each model has a call of short rows and one of long rows in work; none of them may take another's thread.
-    loop.set_default_executor(ThreadPoolExecutor(2 * len(models) + THREADS_BESIDE, thread_name_prefix="serve"))
+    asyncio.get_running_loop().set_default_executor(
+        ThreadPoolExecutor(2 * len(models) + THREADS_BESIDE, thread_name_prefix="serve")
+    )
     switch_interval_s = sys.getswitchinterval()
     # A student's work in a thread keeps the event loop waiting so long whenever it comes back from the network.
     sys.setswitchinterval(SWITCH_S)

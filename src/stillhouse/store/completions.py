@@ -189,7 +189,8 @@ class Store(ABC):
 
 # Beginnings of conversations kept in memory; with more, those that are not needed just now are forgotten.
 _BEGINNINGS = 1000
-_COUNTS = tuple(field.name for field in fields(Usage))
+_SELDOM = ("doubt", "unplaced_tokens")  # written only where the counts do not add up
+_COUNTS = tuple(field.name for field in fields(Usage) if field.name not in _SELDOM)
 # Both encoders are made once: making one takes longer than using it.
 _text = json.JSONEncoder(ensure_ascii=False).encode
 _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
@@ -226,7 +227,7 @@ def to_row(completion: StoredCompletion) -> Written:
     if isinstance(conversation := request.get("messages"), (list, tuple)) and conversation:
         messages = chain(conversation)
         request = {name: value for name, value in request.items() if name != "messages"}
-    usage = None if completion.usage is None else _text({name: getattr(completion.usage, name) for name in _COUNTS})
+    usage = None if completion.usage is None else _text(_counts(completion.usage))
     request_text, response_text = _text(request), _text(completion.response)
     for text in (request_text, response_text):
         # Half a surrogate pair is refused here, where one call waits, and not in a commit that many calls share.
@@ -244,6 +245,11 @@ def to_row(completion: StoredCompletion) -> Written:
         messages[-1][0] if messages else None,
     )
     return row, messages
+
+
+def _counts(usage: Usage) -> dict[str, Any]:
+    counts = {name: getattr(usage, name) for name in _COUNTS}
+    return counts | {name: value for name in _SELDOM if (value := getattr(usage, name))}
 
 
 class CompletionReader:

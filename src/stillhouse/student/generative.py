@@ -24,6 +24,7 @@ import transformers
 from torch import Tensor
 
 from stillhouse.errors import ArtifactError, UserError
+from stillhouse.json_labels import same_json, value_spelled
 from stillhouse.records import Example, Prediction, Usage
 from stillhouse.student import bases, objectives
 from stillhouse.student.artifact import Header, size_bytes
@@ -157,9 +158,8 @@ class _TrainablePairs:
         self._step_by_step = job.task.student.recipe == "step_by_step"
         self._never_left_out = set(coder.question(PREDICT + EXPLAIN)) if coder.prefixed else set()
         self._rows = [self._pairs(example, job.target(example)) for example in job.train]
-        self._validation = [
-            (coder.source(example)[0], " ".join(job.target(example).split())) for example in job.validation
-        ]
+        self._validation = [(coder.source(example)[0], job.target(example)) for example in job.validation]
+        self._same = same_json if job.task.output == "json" else _same_words
         self.n_truncated = sum(any(pair.truncated for pair in row) for row in self._rows)
         longest = max(len(row[0].target) for row in self._rows)
         self.most_new_tokens = min(math.ceil(1.5 * longest) + 8, coder.max_length)
@@ -215,7 +215,7 @@ class _TrainablePairs:
         return objectives.sft(logits, targets, label_smoothing=smoothing)
 
     def validate(self) -> float:
-        """The share of validation rows whose answer is the wanted one to the letter, spacing aside."""
+        """The share of validation rows whose answer is the wanted one: the same value of JSON, else the same words."""
         _, right = self.validation_answers()
         return sum(right) / len(right)
 
@@ -223,9 +223,13 @@ class _TrainablePairs:
         """Per validation row: the mean log-probability of the answer's tokens, and whether it is the wanted one."""
         sources = [source for source, _ in self._validation]
         decoded = decode(self.module, sources, self._coder, self.most_new_tokens)
-        answers = [" ".join(self._coder.text(answer.tokens).split()) for answer in decoded]
-        right = [answer == wanted for answer, (_, wanted) in zip(answers, self._validation, strict=True)]
+        answers = [self._coder.text(answer.tokens) for answer in decoded]
+        right = [self._same(answer, wanted) for answer, (_, wanted) in zip(answers, self._validation, strict=True)]
         return [_mean_log_p(answer) for answer in decoded], right
+
+
+def _same_words(answer: str, wanted: str) -> bool:
+    return answer.split() == wanted.split()
 
 
 def train(job: TrainJob) -> Trained:
@@ -454,7 +458,10 @@ class GenerativeStudent:
             return replace(found, error=f"the answer did not end within {self._most} tokens")
         if allowed is not None and answer.text not in allowed:
             return replace(found, error="the answer is none of the choices")
-        return replace(found, output=answer.text, confidence=answer.confidence, raw_confidence=answer.raw_confidence)
+        text: str | None = answer.text
+        if self.task.output == "json" and (text := value_spelled(answer.text)) is None:
+            return replace(found, error="the answer is not valid JSON")
+        return replace(found, output=text, confidence=answer.confidence, raw_confidence=answer.raw_confidence)
 
 
 # On disk

@@ -12,6 +12,7 @@ from typing import Any, cast, get_args
 
 from stillhouse.data.dataset import fingerprint
 from stillhouse.errors import UserError
+from stillhouse.json_labels import LabelError, json_label
 from stillhouse.records import Example, Prediction, Progress, Source, Usage
 from stillhouse.student.config import TrainConfig
 from stillhouse.student.header import Family
@@ -63,7 +64,7 @@ class TrainJob:
     def target(self, example: Example) -> str:
         target = example.target(self.source)
         assert target is not None  # check_rows refused such rows
-        return target
+        return json_label(target, self.task.schema) if self.task.output == "json" else target
 
     def distribution(self, example: Example, answers: Sequence[str]) -> list[float] | None:
         """The teacher's probabilities of these answers, summing to 1.
@@ -170,6 +171,8 @@ def check_rows(
         if not rows:
             raise UserError(f"no {part} rows for {task.name}; give some, or change `split` in [data]")
         _check_targets(part, rows, source)
+        if task.output == "json":
+            _check_json(task, rows, source)
     if task.output != "choice":
         return None
     rows = [*train, *validation]
@@ -206,6 +209,14 @@ def _check_targets(part: str, rows: Sequence[Example], source: Source) -> None:
             f"{len(missing)} of {len(rows)} {part} rows have no {_named(source)} (the first is {missing[0]}); "
             f"{remedies[source]}"
         )
+
+
+def _check_json(task: Task, rows: Sequence[Example], source: Source) -> None:
+    for example in rows:
+        try:
+            json_label(example.target(source), task.schema)
+        except LabelError as error:
+            raise UserError(f"row {example.id}: its {_named(source)} {error}; mend the row") from None
 
 
 def _check_choices(rows: Sequence[Example], source: Source) -> None:

@@ -23,7 +23,7 @@ from stillhouse.llm.metered import MeteredModel, batch_answered
 from stillhouse.llm.models import Teacher, open_batches, open_teacher
 from stillhouse.llm.parsing import ParsedReply
 from stillhouse.llm.prices import Price
-from stillhouse.llm.prompted import Answered, PromptedPredictor, new_cost_usd
+from stillhouse.llm.prompted import Answered, PromptedPredictor, added_usd, new_cost_usd
 from stillhouse.llm.request import Request
 from stillhouse.records import Example, Prediction
 from stillhouse.runs import Lock
@@ -55,6 +55,7 @@ class Labelled:
     prediction: Prediction
     how: str | None  # how the reply was read: "strict", "lenient" or "repaired"; None: recorded as a label, or not read
     provenance: Mapping[str, Any]
+    thinking: str | None = None  # what the teacher thought before it answered, where its reply holds that
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,9 @@ class LabelReport:
     batched: int = 0  # number of answers that a batch gave, at its price
     n_live: int = 0  # number of calls that this command paid for one by one, at the full price
     live_usd: float | None = None  # dollars that the calls at the full price cost; None: a price was unknown
+    # What is wrong with an answer's token counts -> number of answers. They are priced by their dearest reading.
+    usage_doubts: dict[str, int] = field(default_factory=dict)
+    n_cost_unknown: int = 0  # number of answers whose cost is not known though the price is: no usable counts came
 
 
 class _Tally:
@@ -92,15 +96,18 @@ class _Tally:
         self.done = self.lenient = self.from_store = self.batched = self.sent_back = self.repaired = (
             self.with_scores
         ) = 0
-        self.cost_usd = 0.0
+        self.cost_usd: float | None = 0.0
         self.price_snapshot: str | None = None
         self.rejected: Counter[str] = Counter()
         self.lacking: Counter[str] = Counter()
+        self.usage_doubts: Counter[str] = Counter()
+        self.n_cost_unknown = 0
         self.licences: Counter[str] = Counter()
         self.dates: tuple[str, str] | None = None
         self._licence = licence_class(teacher.name, stand_in=teacher.stand_in, stated=task.teacher.licence)
         self._prompt_hash = prompt_hash(teacher.prompt) if isinstance(teacher, PromptedPredictor) else None
         self.notes = _notes(teacher)
+        self._is_priced = isinstance(teacher, PromptedPredictor) and teacher.model.price_snapshot is not None
 
     def recorded(self, index: int, example: Example, answer: tuple[Prediction, ParsedReply, Mapping[str, Any]]) -> None:
         """A recorded row that tells where it comes from is believed; one that does not stays unknown."""
@@ -116,14 +123,16 @@ class _Tally:
         }
         known["teacher"] = own.get("teacher") or row.get("teacher") or self._teacher.name
         self.from_store += 1
-        self._count(index, example, prediction, reply, provenance(**{name: known[name] for name in NAMES}))
+        self._count(
+            index, example, prediction, reply, provenance(**{name: known[name] for name in NAMES}), reply.thinking
+        )
 
     def answered(self, index: int, example: Example, answered: Answered) -> None:
         prediction, reply, completion = answered
         assert isinstance(self._teacher, PromptedPredictor)
         self.from_store += completion.from_store
         self.price_snapshot = self.price_snapshot or completion.price_snapshot
-        self.cost_usd += new_cost_usd(completion)
+        self.cost_usd = added_usd(self.cost_usd, new_cost_usd(completion))
         self.batched += batch_answered(completion)
         origin = provenance(
             self._teacher.name,
@@ -133,7 +142,12 @@ class _Tally:
             price_snapshot=completion.price_snapshot,
             licence=self._licence,
         )
-        self._count(index, example, prediction, reply, origin)
+        usage = completion.usage
+        if usage is not None and usage.doubt is not None:
+            self.usage_doubts[_known_or_other(usage.doubt, self.usage_doubts)] += 1
+            origin["usage"] = usage.doubt
+        self.n_cost_unknown += completion.cost_usd is None and self._is_priced and completion.was_paid
+        self._count(index, example, prediction, reply, origin, completion.thinking)
         self._session.report(self.done, self._n, "asking the teacher", self.cost_usd)
 
     def waiting(self, done: int) -> None:
@@ -141,7 +155,13 @@ class _Tally:
         self._session.report(done, self._n, "waiting for a batch")
 
     def _count(
-        self, index: int, example: Example, prediction: Prediction, reply: ParsedReply, origin: Mapping[str, Any]
+        self,
+        index: int,
+        example: Example,
+        prediction: Prediction,
+        reply: ParsedReply,
+        origin: Mapping[str, Any],
+        thinking: str | None,
     ) -> None:
         self.done += 1
         self.sent_back += reply.sent_back
@@ -149,7 +169,7 @@ class _Tally:
             self.lacking.update(reply.lacking)
         if prediction.output is None:
             reason = reply.counted_as or prediction.error or "no answer"
-            self.rejected[reason if reason in self.rejected or len(self.rejected) < _MOST_REASONS else _ANOTHER] += 1
+            self.rejected[_known_or_other(reason, self.rejected)] += 1
         else:
             self.lenient += reply.how == "lenient"
             self.repaired += reply.how == "repaired"
@@ -157,7 +177,7 @@ class _Tally:
             self.licences[origin["licence"]] += 1
         if (date := origin["date"]) is not None:
             self.dates = (date, date) if self.dates is None else (min(date, self.dates[0]), max(date, self.dates[1]))
-        self._take(index, example, Labelled(prediction, reply.how, origin))
+        self._take(index, example, Labelled(prediction, reply.how, origin, thinking))
 
     def report(self, ledger: Ledger) -> LabelReport:
         teacher = self._teacher
@@ -183,7 +203,14 @@ class _Tally:
             batched=self.batched,
             n_live=n_live,
             live_usd=live_usd,
+            usage_doubts=dict(self.usage_doubts.most_common()),
+            n_cost_unknown=self.n_cost_unknown,
         )
+
+
+def _known_or_other(reason: str, counted: Counter[str]) -> str:
+    """The name under which a reason is counted: its own, or that of all others where there are too many."""
+    return reason if reason in counted or len(counted) < _MOST_REASONS else _ANOTHER
 
 
 def _live(teacher: Teacher, ledger: Ledger) -> tuple[int, float | None]:
@@ -252,7 +279,7 @@ async def annotate_each(
                 if batches is not None:
                     await batches.run(lambda: _unpaid(teacher, examples))
                     n_new += batches.n_new // task.teacher.samples
-                tally.cost_usd = ledger.spent_usd or 0.0
+                tally.cost_usd = ledger.spent_usd
                 await teacher.each(examples, tally.answered)
                 # Answers that this command just bought came by way of the store too: they are not earlier ones.
                 tally.from_store = max(0, tally.from_store - n_new)
@@ -324,5 +351,7 @@ def _row(teacher_name: str, example: Example, labelled: Labelled) -> bytes:
             "cost_usd": prediction.cost_usd,
         }
         row = {name: value for name, value in row.items() if value is not None}
+    if labelled.thinking is not None:
+        row["teacher_thinking"] = labelled.thinking
     row["provenance"] = labelled.provenance
     return _encode(row).encode() + b"\n"

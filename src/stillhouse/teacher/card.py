@@ -84,6 +84,9 @@ def _labels(report: LabelReport) -> list[str]:
         lines.append(f"- {report.with_scores:,} labels carry the teacher's probabilities (`teacher_scores`).")
     for feature, count in report.lacking.items():
         lines.append(f"- {count:,} rows were asked without {markdown_line(feature)}, which the endpoint does not have.")
+    for doubt, count in report.usage_doubts.items():
+        priced = "token counts that do not add up and are priced by their dearest reading"
+        lines.append(f"- {count:,} answers have {priced}: {markdown_line(doubt)} (`usage` in `provenance`).")
     for reason, count in report.rejected.items():
         lines.append(f"- {count:,} rows were rejected and are not in the file: {markdown_line(reason)}.")
     facts = "the teacher, the date, the prompt's hash, the parameters and the price"

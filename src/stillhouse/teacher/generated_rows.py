@@ -1,12 +1,14 @@
 """What a generation leaves: dataset rows with their origin, what was dropped and why, and the report on both."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stillhouse.llm.metered import MeteredModel
+from stillhouse.llm.usage import as_counted
 from stillhouse.runs import write_atomic, write_json
 from stillhouse.store import Store
 from stillhouse.teacher.generation import Sources
@@ -59,6 +61,8 @@ def row_of(candidate: Candidate, store: Store, model: MeteredModel, licence: str
         price_snapshot=stored.price_snapshot,
         licence=licence_class(model.name, stand_in=model.stand_in, stated=licence),
     )
+    if stored.usage is not None and (doubt := as_counted(stored.usage).doubt) is not None:
+        origin["usage"] = doubt
     return {**candidate.row, "provenance": origin}
 
 
@@ -76,6 +80,11 @@ def report_of(
     screen = sources.screen
     lacking = sorted({name for row in rows for name in row["provenance"]["parameters"].get("without", ())})
     notes = [f"{model.name} takes no {' and no '.join(lacking)}: rows were asked at its own default"] if lacking else []
+    doubtful = Counter(row["provenance"]["usage"] for row in rows if "usage" in row["provenance"])
+    notes += [
+        f"{count} rows come of replies with token counts that do not add up, priced by their dearest reading: {doubt}"
+        for doubt, count in doubtful.most_common()
+    ]
     snapshots = (row["provenance"]["price_snapshot"] for row in rows)
     return GenerateReport(
         teacher=model.name,

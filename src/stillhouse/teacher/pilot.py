@@ -67,12 +67,12 @@ async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int,
         nonlocal unknown, from_store, paid_usd
         prediction, reply, completion = answered
         from_store += completion.from_store
-        paid_usd += new_cost_usd(completion)
+        paid_usd += new_cost_usd(completion) or 0.0  # it is told where all of it is known
         if prediction.output is None:
             rejected[prediction.error or "no answer"] += 1
-        if completion.usage is not None and completion.cost_usd is None:
+        if completion.was_paid and completion.cost_usd is None:
             unknown = True
-        elif completion.usage is not None and completion.cost_usd is not None:
+        elif completion.was_paid and completion.cost_usd is not None:
             costs.append(completion.cost_usd)
             next_costs.append(completion.cost_usd * (1.0 if reply.sent_back else share))
 

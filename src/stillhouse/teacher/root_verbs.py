@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from stillhouse.errors import StillhouseError
 from stillhouse.llm.bulk import complete_all
+from stillhouse.llm.finish import is_cut_off
 from stillhouse.llm.request import Completion, Model, Request
 from stillhouse.records import Progress
 from stillhouse.teacher.numbered import NONE, template
@@ -110,7 +111,7 @@ async def ask_root_verbs(
             costs = [
                 reply.cost_usd
                 for reply in replies
-                if isinstance(reply, Completion) and not reply.from_store and reply.usage is not None
+                if isinstance(reply, Completion) and not reply.from_store and reply.was_paid
             ]
             if agree is not None and costs and start + ROUND < len(requests):
                 agree.after(costs, to_pay)
@@ -129,7 +130,7 @@ async def ask_root_verbs(
 
 
 def _take(part: Sequence[str], reply: Completion, pairs: list[VerbAndObject], unread: Counter[str]) -> None:
-    cut_off = reply.finish_reason == "length"
+    cut_off = is_cut_off(reply.finish_reason)
     if reply.text is None or (reply.error is not None and not cut_off):
         unread[f"call failed: {reply.error or 'empty reply'}"] += len(part)
         return

@@ -14,7 +14,9 @@ from typing import Protocol
 
 from stillhouse.errors import BudgetError, StillhouseError, TeacherError
 from stillhouse.llm.bulk import complete_all
+from stillhouse.llm.finish import is_cut_off
 from stillhouse.llm.metered import MeteredModel
+from stillhouse.llm.prompted import added_usd, new_cost_usd
 from stillhouse.llm.request import Completion, Request
 from stillhouse.records import Progress
 from stillhouse.teacher.numbered import Block, blocks
@@ -110,7 +112,7 @@ async def generate(
     be paid for.
     """
     generation = Generation()
-    spent = 0.0
+    spent: float | None = 0.0
     while len(screen.kept) < n and generation.stopped == "enough":
         n_calls = _next_round(generation, n - len(screen.kept), planner)
         calls = planner.calls(len(generation.curve), n_calls, screen.kept)
@@ -128,7 +130,7 @@ async def generate(
                 raise reply
             else:
                 generation.from_store += reply.from_store
-                spent += 0.0 if reply.from_store else reply.cost_usd or 0.0
+                spent = added_usd(spent, new_cost_usd(reply))
                 generation.curve.append(_take(call, reply, planner, screen, n))
                 if on_progress is not None:
                     on_progress(Progress(min(n, len(screen.kept)), n, "asking for new rows", spent))
@@ -137,7 +139,7 @@ async def generate(
             costs = [
                 reply.cost_usd
                 for reply in replies
-                if isinstance(reply, Completion) and not reply.from_store and reply.usage is not None
+                if isinstance(reply, Completion) and not reply.from_store and reply.was_paid
             ]
             agree.after(costs, len(costs) + _still_needed(generation, n - len(screen.kept), calls))
             agree = None
@@ -161,7 +163,7 @@ def _next_round(generation: Generation, missing: int, planner: Planner) -> int:
 
 def _take(call: ProposalCall, reply: Completion, planner: Planner, screen: Screen, n: int) -> CallYield:
     """Read one reply into the screen. What comes after the n-th kept proposal is noted as not needed."""
-    cut_off = reply.finish_reason == "length"
+    cut_off = is_cut_off(reply.finish_reason)
     if reply.text is None or (reply.error is not None and not cut_off):
         reason = reply.error or "empty reply"
         screen.unreadable(call.request.hash[:12], "", f"call failed: {reason}")

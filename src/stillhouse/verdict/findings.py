@@ -260,6 +260,8 @@ def _label_quality(material: Material) -> LabelQuality | None:
         labelled=sum(answer.output is not None for answer in teacher.by_id.values()),
         accuracy=accuracy,
         rejected={} if report is None else report.rejected,
+        usage_doubts={} if report is None else report.usage_doubts,
+        n_cost_unknown=0 if report is None else report.n_cost_unknown,
         cost_usd=known_sum([answer.cost_usd for answer in teacher.by_id.values()]),
         stand_in=teacher.stand_in,
     )

@@ -1,0 +1,76 @@
+"""A label of a task whose output is JSON is a value. In a file it is that value, or a text that spells it.
+
+Everything that compares, shows, sends or learns such a label has its canonical text: keys sorted, no escapes that are
+not needed, 2.0 written as 2. Equal values have equal texts. A text that is no JSON is a label only where the schema
+allows it as it stands: where a string is asked for, `Porto` needs no quotes, and `2.0` is a text.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from stillhouse.schema_fit import schema_problem
+
+
+class LabelError(ValueError):
+    """Why a label is none, as the end of a sentence, without its remedy."""
+
+
+def json_label(label: Any, schema: Mapping[str, Any] | None) -> str:
+    """The canonical text of a label that is a value, or a text that spells one. Raises LabelError."""
+    value, reason = label, None
+    if isinstance(label, str):
+        try:
+            value = _parsed(label)
+        except ValueError:
+            reason = 'which is no JSON; a text stands in quotes, as in "\\"Porto\\""'
+    if reason is None and schema is not None and (problem := schema_problem(schema, value)) is not None:
+        reason = f"which does not fit the schema ({problem})"
+    if reason is None:
+        return canonical_text(value)
+    if isinstance(label, str) and schema is not None and schema_problem(schema, label) is None:
+        return canonical_text(label)
+    raise LabelError(f"is {label!r:.80}, {reason}")
+
+
+def canonical_text(value: Any) -> str:
+    """The one text of a value. Raises LabelError for what JSON cannot hold."""
+    try:
+        return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise LabelError(f"is {value!r:.80}, which holds a value that is no JSON") from None
+
+
+def value_spelled(text: str) -> str | None:
+    """The canonical text of a text that is JSON; None: it is none."""
+    try:
+        return canonical_text(_parsed(text))
+    except ValueError:
+        return None
+
+
+def same_json(one: str, other: str) -> bool:
+    """Whether both texts are JSON, and the same value."""
+    value = value_spelled(one)
+    return value is not None and value == value_spelled(other)
+
+
+def _parsed(text: str) -> Any:
+    """Raises ValueError."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _plain(value: Any) -> Any:
+    """The value with whole numbers written without a fraction: JSON has one kind of number."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,56 @@
+"""The content of a message in all its forms: a text, a list of parts, null; and what a provider sets apart of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_TEXTS = ("text", "output_text")
+_THOUGHTS = ("thinking", "reasoning", "reasoning_content")  # a part's type, and the field of a part or of a message
+
+
+@dataclass(frozen=True, slots=True)
+class MessageParts:
+    """`text`: all parts of the answer together; None: there is none. `refusal`: the model's words, where it refused."""
+
+    text: str | None = None
+    thinking: str | None = None
+    refusal: str | None = None
+
+
+def read_parts(message: Mapping[str, Any]) -> MessageParts:
+    """What stands in a message, whatever its form. A part of a kind that is not known is left out."""
+    content = message.get("content")
+    if content is None or isinstance(content, str):
+        return MessageParts(content, _thought(message), _refusal(message))
+    parts = content if isinstance(content, list) else [content]
+    texts: list[str] = []
+    thoughts = [_thought(message)]
+    refusals = [_refusal(message)]
+    for part in parts:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, Mapping):
+            kind = part.get("type")
+            if kind in _THOUGHTS:
+                thoughts.append(_thought(part) or _text(part.get("text")))
+            elif kind == "refusal":
+                refusals.append(_refusal(part))
+            elif kind in _TEXTS or kind is None:
+                texts.append(_text(part.get("text")) or "")
+    thinking, refusal = ("\n\n".join(filter(None, several)) or None for several in (thoughts, refusals))
+    return MessageParts("".join(texts) or None, thinking, refusal)
+
+
+def _refusal(holder: Mapping[str, Any]) -> str | None:
+    value = holder.get("refusal")
+    return _text(value) if isinstance(value, str) or not value else json.dumps(value, default=str)
+
+
+def _thought(holder: Mapping[str, Any]) -> str | None:
+    return next((text for name in _THOUGHTS if (text := _text(holder.get(name)))), None)
+
+
+def _text(value: Any) -> str | None:
+    """A text that says something; None: there is none."""
+    return value if isinstance(value, str) and value.strip() else None

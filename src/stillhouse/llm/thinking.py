@@ -1,0 +1,76 @@
+"""What a model thinks before it answers, where that stands in the reply's text: `<think>...</think>`, then the answer.
+
+It is set apart and kept beside the answer, so it never becomes part of a label. Some prompts open the tag themselves,
+so that only its end is in the reply. A reply that ends inside its thinking has no answer. A tag in quotes or
+backticks, or in a text of a reply that is JSON, is a text about tags.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+
+UNENDED = "the reply ended while the model was still thinking"
+_NAMES = "think|thinking|thought|thoughts|reasoning"
+# Each blank is bounded: a reply may hold a million of them.
+_TAG = re.compile(
+    rf"<\s{{0,3}}(?P<end>/?)\s{{0,3}}(?:{_NAMES})(?:\s[^<>]{{0,100}})?>|\[(?P<closed>/?)(?-i:THINK)\]", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """A reply in two parts.
+
+    `answer` None: the reply ended inside its thinking. `at`: where in the reply the answer begins; None: it does not
+    stand there in one piece. `thinking` None: there is none.
+    """
+
+    answer: str | None
+    at: int | None = 0
+    thinking: str | None = None
+
+
+def part(text: str) -> Parted:
+    """The thinking and the answer of a reply."""
+    tags = [tag for tag in _TAG.finditer(text) if not _is_quoted(text, tag)]
+    if not tags or _is_json(text):
+        return Parted(text)
+    thoughts: list[str] = []
+    answers: list[tuple[int, str]] = []
+    at, opened = 0, False
+    for tag in tags:
+        closes, piece = bool(tag["end"] or tag["closed"]), text[at : tag.start()]
+        if opened and not closes:
+            continue  # a tag inside the thinking
+        if opened:
+            thoughts.append(piece)
+        elif closes:  # the prompt had opened it, or it was closed before and went on: all that came was thinking
+            thoughts += [answer for _, answer in answers] + [piece]
+            answers = []
+        else:
+            answers.append((at, piece))
+        at, opened = tag.end(), not closes
+    (thoughts if opened else []).append(text[at:])
+    thinking = "\n\n".join(thought.strip() for thought in thoughts if thought.strip()) or None
+    if opened:
+        return Parted(None, None, thinking)
+    answers = [(start, piece) for start, piece in (*answers, (at, text[at:])) if piece.strip()]
+    if len(answers) > 1:
+        return Parted("\n".join(piece.strip() for _, piece in answers), None, thinking)
+    start, piece = answers[0] if answers else (len(text), "")
+    return Parted(piece.lstrip(), start + len(piece) - len(piece.lstrip()), thinking)
+
+
+def _is_quoted(text: str, tag: re.Match[str]) -> bool:
+    before, after = text[max(0, tag.start() - 1) : tag.start()], text[tag.end() : tag.end() + 1]
+    return before == after and before in ('"', "'", "`")
+
+
+def _is_json(text: str) -> bool:
+    if not text.lstrip().startswith(("{", "[", '"')):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,55 @@
+"""Thinking in a reply's text is set apart and is never part of a label. The table was written before the code."""
+
+import pytest
+
+from stillhouse.llm.thinking import part
+
+CASES = [  # (reply, answer, thinking)
+    ("good", "good", None),
+    ("<think>hm</think>good", "good", "hm"),
+    ("<think>\nhm\n</think>\n\ngood", "good", "hm"),
+    ("  <think>hm</think> good", "good", "hm"),
+    ("<THINK>hm</THINK>\ngood", "good", "hm"),
+    ("<Think>hm</tHink>good", "good", "hm"),
+    ("< think >hm< /think >good", "good", "hm"),
+    ("<thinking>hm</thinking>good", "good", "hm"),
+    ("<reasoning>hm</reasoning>good", "good", "hm"),
+    ("<think></think>good", "good", None),
+    ("<think>\n\n</think>\n\ngood", "good", None),
+    ("<think>a</think><think>b</think>good", "good", "a\n\nb"),
+    ("<think>a</think>good<think>b</think>", "good", "a\n\nb"),
+    ("<think>a <think>b</think> c</think>good", "good", "a <think>b\n\nc"),
+    ("hm, it is</think>\ngood", "good", "hm, it is"),
+    ("<think>a</think>b</think>good", "good", "a\n\nb"),
+    ("one<think>a</think>two", "one\ntwo", "a"),
+    ("<think>hm, it is good", None, "hm, it is good"),
+    ("<think>", None, None),
+    ("<think>a</think>good<think>but", None, "a\n\nbut"),
+    ("good <think>or bad", None, "or bad"),
+    ("<think>hm</think>", "", "hm"),
+    ("<think>hm</think>\n  ", "", "hm"),
+    ("The tag `<think>` opens it.", "The tag `<think>` opens it.", None),
+    ('Write "<think>" first.', 'Write "<think>" first.', None),
+    ('{"note": "a <think> tag"}', '{"note": "a <think> tag"}', None),
+    ('<think>{"a": 1}</think>{"a": 2}', '{"a": 2}', '{"a": 1}'),
+    ("a <b>bold</b> thought, 1 < 2", "a <b>bold</b> thought, 1 < 2", None),
+    ('<think>hm</think>"good"', '"good"', "hm"),
+    ('<think duration="3">hm</think>good', "good", "hm"),
+    ("[THINK]hm[/THINK]good", "good", "hm"),
+    ("[Think] good", "[Think] good", None),
+    ("<thinker>good</thinker>", "<thinker>good</thinker>", None),
+]
+
+
+@pytest.mark.parametrize(("reply", "answer", "thinking"), CASES)
+def test_the_parts_of_a_reply(reply, answer, thinking):
+    parted = part(reply)
+    assert (parted.answer, parted.thinking) == (answer, thinking)
+    if answer and parted.at is not None:
+        assert reply[parted.at :].startswith(answer)
+    if answer is not None:
+        assert part(answer).answer == answer  # done twice, it is as done once
+
+
+def test_a_million_blanks_in_a_tag_are_no_work():
+    assert part("<" + " " * 1_000_000 + "think" + "<think" * 100_000).thinking is None
