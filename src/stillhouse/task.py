@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from stillhouse.errors import TaskFileError
+from stillhouse.labels import labels_problem
 from stillhouse.patterns import PatternError, check_schema_patterns, compiled
 from stillhouse.settings import (
     DataSettings,
@@ -22,6 +23,7 @@ from stillhouse.settings import (
     StudentSettings,
     TeacherSettings,
 )
+from stillhouse.text_files import read_text
 
 Output = Literal["choice", "text", "json"]
 MetricName = Literal[
@@ -56,6 +58,8 @@ class _Task(Section):
                 raise ValueError("labels needs at least two classes")
             if len(set(self.labels)) != len(self.labels):
                 raise ValueError("labels holds the same class twice")
+            if problem := labels_problem(self.labels):
+                raise ValueError(f"labels: {problem}")
         if self.json_schema is not None and self.output != "json":
             raise ValueError(f'json_schema goes with output = "json", not with output = "{self.output}"')
         if self.metric == "sql_execution" and self.database is None:
@@ -125,10 +129,12 @@ def load_task(path: str | Path) -> Task:
     if path.is_dir():
         path = path / "task.toml"
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(read_text(path, "give a task file as text", TaskFileError))
     except FileNotFoundError:
         raise TaskFileError(f"{path}: no such task file; `stillhouse new NAME` writes one") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise TaskFileError(f"{path}: not valid TOML (nested too deep); mend that line") from None
+    except ValueError as error:  # a number of five thousand digits, too
         raise TaskFileError(f"{path}: not valid TOML ({error}); mend that line") from None
     try:
         parsed = _File.model_validate(raw)

@@ -83,8 +83,11 @@ def arm_answers(folder: Path, arm: str) -> dict[str, str | None]:
     by_id: dict[str, str | None] = {}
     names: dict[str, None] = {}
     for line, row in _rows(path):
-        names[str(row.get("arm"))] = None
-        if row.get("arm") == arm:
+        if not isinstance(row.get("arm"), str):
+            raise DatasetError(f"{path}:{line}: names no arm; the file was changed or torn")
+        _answer(path, line, row)  # a line of another arm that is none is a torn file, too
+        names[row["arm"]] = None
+        if row["arm"] == arm:
             _add(by_id, path, line, row, f"the arm {arm!r}")
     if not by_id:
         raise UserError(f"{folder}: has no arm {arm!r}; it has {', '.join(names)}")
@@ -112,16 +115,22 @@ def _rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     return rows
 
 
-def _add(by_id: dict[str, str | None], path: Path, line: int, row: Mapping[str, Any], what: str) -> None:
-    """Put a row's answer beside the others. Raises DatasetError where it is none, or the second to its id."""
+def _answer(path: Path, line: int, row: Mapping[str, Any]) -> tuple[str, str | None]:
+    """A row's id and answer. Raises DatasetError where it has none."""
     if "id" not in row or not ("answer" in row or "output" in row):
         raise DatasetError(f"{path}:{line}: an answer needs `id`, and `answer` or `output`; mend the row")
-    id_, value = str(row["id"]), row["answer"] if "answer" in row else row["output"]
+    value = row["answer"] if "answer" in row else row["output"]
     if value is not None and not isinstance(value, str):
         raise DatasetError(
             f"{path}:{line}: the answer {json.dumps(value)[:40]} is not a text; "
             "write it as one, or null where there is none"
         )
+    return str(row["id"]), value
+
+
+def _add(by_id: dict[str, str | None], path: Path, line: int, row: Mapping[str, Any], what: str) -> None:
+    """Put a row's answer beside the others. Raises DatasetError where it is none, or the second to its id."""
+    id_, value = _answer(path, line, row)
     if id_ in by_id:
         raise DatasetError(
             f"{path}:{line}: {what} answers the id {id_!r} twice; "

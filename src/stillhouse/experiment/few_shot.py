@@ -17,7 +17,7 @@ import numpy as np
 from stillhouse.consent import Quote
 from stillhouse.errors import BudgetError
 from stillhouse.evaluation.harness import score_row
-from stillhouse.experiment.arms import slug
+from stillhouse.experiment.arms import kept_arm, slug
 from stillhouse.experiment.material import Material, TeacherAnswers
 from stillhouse.llm.context import TokenCounter, context_window, measured, with_tokenizer
 from stillhouse.llm.ledger import Ledger
@@ -26,7 +26,7 @@ from stillhouse.llm.models import open_model
 from stillhouse.llm.prompted import PromptedPredictor, build_messages
 from stillhouse.llm.worked import worked_examples
 from stillhouse.records import Estimate, Example, Prediction, Progress, Source
-from stillhouse.results.measured_arm import FewShotArms, MeasuredArm, ShownExamples, read_arm, write_arm
+from stillhouse.results.measured_arm import FewShotArms, MeasuredArm, ShownExamples, write_arm
 from stillhouse.runs import write_atomic
 from stillhouse.session import Session
 from stillhouse.store import open_store
@@ -224,7 +224,8 @@ class _Measuring:
         self._refuse_dear(k, missing)
         for seed in missing:
             await self._measure(k, seed, self._folder(k, seed), number * DRAWS + seed, n_sizes * DRAWS)
-        return [read_arm(self._folder(k, seed)) for seed in range(DRAWS)]
+        test = self.material.splits.test
+        return [kept_arm(self._folder(k, seed), test, (), {}) for seed in range(DRAWS)]
 
     def _agree(self, sizes: Sequence[int]) -> bool:
         """Ask the user for all of them at once, with what they should cost after the calls made so far.
@@ -247,7 +248,7 @@ class _Measuring:
         return True
 
     def _missing(self, k: int) -> list[int]:
-        return [seed for seed in range(DRAWS) if not (self._folder(k, seed) / "arm.json").is_file()]
+        return [seed for seed in range(DRAWS) if not (self._folder(k, seed) / "arm.json").exists()]
 
     def _folder(self, k: int, seed: int) -> Path:
         return self.folder / "arms" / f"{slug(shots_name(k))}-{seed}"

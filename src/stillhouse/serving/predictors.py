@@ -1,23 +1,21 @@
 """Any model by its name, as a Predictor: `student:DIR`, `cascade:DIR`, and the teachers that `llm.models` knows."""
 
-import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from stillhouse.errors import ArtifactError, ModelNameError, UserError
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import open_teacher
 from stillhouse.records import Predictor
+from stillhouse.results.arm_file import read_arm_file
+from stillhouse.results.cascade_file import CASCADE, read_cascade
 from stillhouse.results.run_result import load_result
-from stillhouse.runs import read_json
 from stillhouse.serving.cascade import CascadePredictor
 from stillhouse.store import open_store
 from stillhouse.student import Student, load_student
 from stillhouse.task import Task, default_store, load_task
 
-CASCADE = "cascade.json"
 AUDITS_S = 10.0  # how long a cascade that is closed waits for the audits under way
 
 
@@ -73,7 +71,7 @@ def student_folder(folder: Path) -> Path:
         )
     for arm_file in sorted(folder.glob("arms/*/arm.json")):
         student = arm_file.parent / "student"
-        if read_json(arm_file)["name"] == chosen.name and student.is_dir():
+        if read_arm_file(arm_file).name == chosen.name and student.is_dir():
             return student
     raise ArtifactError(f"{folder}: the student {chosen.name} is not there any more; run `stillhouse distill` again")
 
@@ -89,32 +87,17 @@ async def open_cascade(
             f"{folder}: holds no {CASCADE}: the run found no threshold that keeps the promise, or is no distill run; "
             "see its report"
         )
-    facts = read_json(path)
-    wanted = ("task_file", "student", "teacher")
-    texts = isinstance(facts, dict) and all(isinstance(facts.get(key), str) for key in wanted)
-    if not texts or facts.get("format") != 1 or not _is_threshold(facts.get("threshold")):
-        raise ArtifactError(f"{path}: not a cascade that this version can open; run `stillhouse distill` again")
-    task = load_task(facts["task_file"])
-    student: Student = load_student(folder / _inside(folder, facts["student"]))
+    facts = read_cascade(folder)
+    task = load_task(facts.task_file)
+    student: Student = load_student(folder / facts.student)
     with open_store(store or default_store(task.folder)) as opened:
-        teacher = open_teacher(facts["teacher"], task, opened, ledger=ledger)
+        teacher = open_teacher(facts.teacher, task, opened, ledger=ledger)
         try:
-            threshold, cascade_name = float(facts["threshold"]), f"{task.name}/cascade"
-            cascade = CascadePredictor(student, teacher, threshold, name=cascade_name, audit=audit)
+            name = f"{task.name}/cascade"
+            cascade = CascadePredictor(student, teacher, facts.threshold, name=name, audit=audit)
             try:
                 yield cascade
             finally:
                 await cascade.drain(AUDITS_S)
         finally:
             await teacher.close()
-
-
-def _is_threshold(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-
-
-def _inside(folder: Path, relative: str) -> str:
-    """`relative`, which `cascade.json` names. Raises ArtifactError where it leads out of the run's folder."""
-    if not (folder / relative).resolve().is_relative_to(folder.resolve()):
-        raise ArtifactError(f"{folder / CASCADE}: names {relative!r}, which is outside the run; do not use it")
-    return relative
