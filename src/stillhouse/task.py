@@ -3,7 +3,6 @@
 Paths are relative to the task file. `settings` says what each section may hold.
 """
 
-import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -13,8 +12,10 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from stillhouse.errors import TaskFileError
+from stillhouse.json_text import JsonError, read_json
 from stillhouse.labels import labels_problem
-from stillhouse.patterns import PatternError, check_schema_patterns, compiled
+from stillhouse.patterns import PatternError, compiled
+from stillhouse.schemas import SchemaProblem, check_schema
 from stillhouse.settings import (
     DataSettings,
     GateSettings,
@@ -167,19 +168,17 @@ def load_task(path: str | Path) -> Task:
 
 
 def _schema(path: Path) -> dict[str, Any]:
-    # Imported late: jsonschema takes a tenth of a second to load, and only tasks with a schema need it.
-    import jsonschema
-
     try:
-        schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        jsonschema.Draft202012Validator.check_schema(schema)
-        check_schema_patterns(schema)
+        schema = read_json(read_text(path, "mend `json_schema` in [task]", TaskFileError))
+        if not isinstance(schema, dict):
+            raise SchemaProblem("not a JSON schema (it holds no object)")
+        check_schema(schema)
     except FileNotFoundError:
         raise TaskFileError(f"{path}: no such file; mend `json_schema` in [task]") from None
-    except PatternError as error:
+    except JsonError as error:
+        raise TaskFileError(f"{path}: not a JSON schema ({error}); mend it") from None
+    except (PatternError, SchemaProblem) as error:
         raise TaskFileError(f"{path}: {error}; mend it") from None
-    except (ValueError, RecursionError, jsonschema.SchemaError) as error:
-        raise TaskFileError(f"{path}: not a JSON schema ({str(error).splitlines()[0]}); mend it") from None
     return schema
 
 

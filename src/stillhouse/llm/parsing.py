@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 from stillhouse.errors import TaskFileError
 from stillhouse.json_labels import canonical_text
+from stillhouse.json_text import JsonError, read_json
 from stillhouse.llm.choices import nfc, peeled, read_label
-from stillhouse.llm.request import is_unicode
 from stillhouse.llm.thinking import UNENDED, part
 from stillhouse.patterns import Match, Pattern, PatternError, compiled
 from stillhouse.records import Example
-from stillhouse.schema_fit import schema_problem
+from stillhouse.schemas import first_problem
 from stillhouse.task import Task
 
 ANSWER = "So the answer is"
@@ -206,12 +206,8 @@ def _loaded(text: str) -> tuple[Any, bool]:
         if candidate is None:
             continue
         try:
-            value = json.loads(candidate, parse_constant=_no_constant)
-            # NaN and infinity are refused: the parser reads 1e999 as infinity.
-            written = json.dumps(value, ensure_ascii=False, allow_nan=False)
-            if is_unicode(written):
-                return value, alone
-        except (ValueError, RecursionError):  # a thousand nested brackets are too deep for the parser
+            return read_json(candidate), alone
+        except JsonError:
             continue
     return None, False
 
@@ -225,10 +221,6 @@ def fenced(text: str) -> str | None:
 
 def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None) -> ParsedReply:
     """The value as canonical JSON, if it fits the task's schema."""
-    if schema is not None and (problem := schema_problem(schema, value)) is not None:
+    if schema is not None and (problem := first_problem(schema, value)) is not None:
         return ParsedReply(None, rationale=rationale, error=f"{_NOT_FITTING} ({problem})", counted_as=_NOT_FITTING)
     return ParsedReply(canonical_text(value), rationale=rationale, how="strict")
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
