@@ -1,4 +1,4 @@
-"""A task's JSON schema (2020-12): checked once where it is loaded, and work on a reply bounded whatever the reply holds.
+"""A task's JSON schema (2020-12): checked once where it is loaded, with bounded work on whatever a reply holds.
 
 A schema that leads round to itself without going into the value, such as `{"$ref": "#"}`, has no end and is refused; so
 is one that refers to what is not in its file: nothing is fetched. A schema that calls itself for a part of the value is

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from stillhouse.errors import BudgetError, StillhouseError, StorageError, TeacherError, UserError
+from stillhouse.errors import BudgetError, DatasetError, StillhouseError, StorageError, TeacherError, UserError
 from stillhouse.jsonl import numbered_lines
 from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Ledger
@@ -319,7 +319,7 @@ class Batches:
         try:
             rows = [json.loads(line) for _, line in numbered_lines(self._beside(sent))]
             requests = [Request(**{**row, "messages": tuple(row["messages"])}) for row in rows]
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (DatasetError, OSError, ValueError, TypeError, KeyError) as error:
             raise StorageError(
                 f"{self._beside(sent)}: the requests of batch {sent.id} cannot be read ({error}); "
                 "mend the file and run this again"

@@ -1,6 +1,6 @@
 """An endpoint's refusal, read: whether it may pass, the code it names, and its own words, fit to be shown."""
 
-import json
+from stillhouse.json_text import JsonError, read_body
 
 _MAY_PASS = frozenset({408, 409, 425, 429})
 _SHOWN = 200  # most characters shown of an endpoint's own words
@@ -14,8 +14,8 @@ def may_pass(status: int) -> bool:
 def error_code(raw: bytes) -> str | None:
     """The code in the API's form of an error; None: there is none."""
     try:
-        code = json.loads(raw)["error"]["code"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        code = read_body(raw)["error"]["code"]
+    except (JsonError, LookupError, TypeError):
         return None
     return code if isinstance(code, str) else None
 
@@ -24,9 +24,9 @@ def reason(raw: bytes, key: str | None) -> str:
     """Why an endpoint refused, in its own words: one short line without the key."""
     text = raw.decode(errors="replace")
     try:
-        error = json.loads(raw)["error"]
+        error = read_body(raw)["error"]
         text = str(error["message"] if isinstance(error, dict) else error)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (JsonError, LookupError, TypeError):
         pass  # the body is not the API's form of an error, and is shown as it is
     # The key is taken out before the text is cut. Otherwise a cut through the key would leave half of it.
     return " ".join(without_key(text, key).split())[:_SHOWN] or "no reason given"

@@ -1,9 +1,9 @@
 """Reading the body of a chat completion into a Completion. Nothing in it is trusted."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from stillhouse.json_text import JsonError, read_body
 from stillhouse.llm.finish import REFUSED, is_cut_off, stopped_early
 from stillhouse.llm.message_parts import read_parts
 from stillhouse.llm.request import Completion, ToolCall, is_unicode
@@ -16,8 +16,8 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
     Whatever is no chat completion becomes a Completion whose `error` says what came instead.
     """
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):  # a thousand brackets nest deeper than the parser goes
+        body = read_body(raw)
+    except JsonError:
         error = f"reply is not JSON: {clean(raw.decode(errors='replace'))[:80]!r}"
         return Completion(None, error=error, latency_s=latency_s)
     if not isinstance(body, dict):
@@ -77,7 +77,7 @@ def _logprobs(raw: Any) -> tuple[tuple[str, float], ...] | None:
         return None
     try:
         pairs = tuple((str(token["token"]), float(token["logprob"])) for token in raw["content"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         return None
     return pairs if all(_is_logprob(token, value) for token, value in pairs) else None
 
@@ -91,7 +91,7 @@ def _top_logprobs(raw: Any) -> tuple[Mapping[str, float], ...] | None:
             {str(token["token"]): float(token["logprob"]) for token in place["top_logprobs"]}
             for place in raw["content"]
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         return None
     sound = all(_is_logprob(token, value) for place in places for token, value in place.items())
     return places if sound and any(places) else None

@@ -10,6 +10,8 @@ from typing import Any
 
 import aiohttp
 
+from stillhouse.json_text import read_body
+
 _BESIDE = ("reasoning_content", "reasoning", "refusal")
 
 
@@ -35,7 +37,7 @@ async def read_stream(content: AsyncIterable[bytes], heard: Callable[[str], None
                 ended = data == b"[DONE]"
                 if ended:
                     break
-                whole.add(json.loads(data))
+                whole.add(read_body(data))
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError, asyncio.IncompleteReadError) as error:
         if not whole.text:
             raise aiohttp.ClientPayloadError(f"the stream cannot be read: {error}") from None
