@@ -1,6 +1,5 @@
 """`stillhouse run`, `resume` and `answer`."""
 
-import json
 import traceback
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ from stillhouse.cli.console import emit_json, err, out
 from stillhouse.cli.options import AsJson, Journal, command
 from stillhouse.errors import UserError
 from stillhouse.event_loop import result_of
+from stillhouse.json_text import JsonError, read_json
 
 if TYPE_CHECKING:
     from stillhouse.commands.run import Executed
@@ -122,8 +122,8 @@ def finish(done: "Executed", as_json: bool) -> None:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except ValueError as error:
+        value = read_json(text)
+    except JsonError as error:
         raise UserError(f"--input {text}: not valid JSON ({error}); give an object, as in '{{\"n\": 3}}'") from None
     if not isinstance(value, dict):
         raise UserError(f"--input {text}: give an object of the flow's arguments, as in '{{\"n\": 3}}'")

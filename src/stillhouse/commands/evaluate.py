@@ -1,5 +1,6 @@
 """`evaluate`: any predictor on any dataset, with intervals."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from stillhouse.evaluation.harness import ArmSummary, summarise
 from stillhouse.evaluation.harness import evaluate as evaluate_rows
 from stillhouse.evaluation.metrics import metric_for
 from stillhouse.event_loop import result_of
-from stillhouse.records import Source
+from stillhouse.llm.recorded import RecordedTeacher
+from stillhouse.records import Example, Source
 from stillhouse.results.row_result import RowResult, write_rows
 from stillhouse.serving.predictors import open_predictor
 from stillhouse.session import DEFAULT_SESSION, Session
@@ -58,13 +60,20 @@ async def _evaluate(
     async with open_predictor(name, task, store=session.store) as predictor:
         scored_by = _task_of(name, task or getattr(predictor, "task", None))
         read = distinct(load_examples(data, task=scored_by, skip_bad=skip_bad).examples)
+        unanswered = _unanswered(predictor, read.rows)
         source: Source = "gold" if all(row.label is not None for row in read.rows) else "teacher"
         metric = metric_for(scored_by)
         rows = await evaluate_rows(predictor, read.rows, metric, source=source, on_progress=session.on_progress)
         if out is not None:
             write_rows(out, rows, arm=predictor.name)
-        warnings = tuple(read.said_of("given"))
+        warnings = (*read.said_of("given"), *unanswered)
         return Evaluated(predictor.name, metric.name, source, summarise(rows, metric), rows, warnings)
+
+
+def _unanswered(predictor: object, rows: Sequence[Example]) -> list[str]:
+    """What to say of rows that a recorded model has no answer to. Raises DatasetError where it has none to any."""
+    missing = predictor.check(rows) if isinstance(predictor, RecordedTeacher) else None
+    return [] if missing is None else [missing]
 
 
 def _task_of(name: str, task: object) -> Task:

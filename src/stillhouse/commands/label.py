@@ -1,11 +1,11 @@
 """`label`: the teacher's answers to a task's rows."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from stillhouse.data.rows import StreamedRows
 from stillhouse.errors import ExistsError
+from stillhouse.json_text import JsonError, read_json
 from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.store.address import file_of
 from stillhouse.task import Task
@@ -73,10 +73,10 @@ def _refuse_overwriting(out: Path, in_use: set[Path]) -> None:
 def _is_ours(path: Path) -> bool:
     """Whether the file's first row tells where it comes from; an empty file is nobody's."""
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open("rb") as lines:
             first = lines.readline()
-        return not first or "provenance" in json.loads(first)
-    except (OSError, ValueError, TypeError):
+        return not first or "provenance" in read_json(first)
+    except (OSError, JsonError, TypeError):
         return False
 
 

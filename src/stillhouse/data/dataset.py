@@ -171,9 +171,10 @@ def label_set(examples: Iterable[Example], task: Task) -> tuple[str, ...]:
     """The classes of a choice task: those the task names, else every label that occurs, sorted."""
     if task.labels is not None:
         return task.labels
-    return tuple(
-        sorted({label for example in examples for label in (example.label, example.teacher_label) if label is not None})
-    )
+    labels = sorted({label for row in examples for label in (row.label, row.teacher_label) if label is not None})
+    if problem := labels_problem(labels):
+        raise DatasetError(f"the rows' labels: {problem}; mend the rows, or name `labels` in [task]")
+    return tuple(labels)
 
 
 def _raw_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:

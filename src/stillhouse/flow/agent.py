@@ -23,6 +23,7 @@ from stillhouse.flow.limits import LimitExceeded
 from stillhouse.flow.model_step import note
 from stillhouse.flow.models import Chat, ModelName, Models, name_of
 from stillhouse.flow.tools.tool import Tool, ToolError, tool
+from stillhouse.json_text import JsonError, read_json
 from stillhouse.llm.request import Completion, Request
 
 ToolCalling = Literal["auto", "native", "text"]
@@ -318,8 +319,8 @@ class _Conversation:
             names = ", ".join(self.agent.tools) or "none"
             return f"Error: there is no tool {action.tool[:100]!r}; the tools are: {names}"
         try:
-            arguments = json.loads(action.arguments or "{}")
-        except (ValueError, RecursionError) as error:
+            arguments = read_json(action.arguments or "{}")
+        except JsonError as error:
             return f"Error: the arguments of {wanted.name} are not valid JSON ({error}); give one JSON object"
         if not isinstance(arguments, dict):
             return f"Error: the arguments of {wanted.name} are not a JSON object; give one"

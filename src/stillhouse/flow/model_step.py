@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from stillhouse.errors import UserError
 from stillhouse.flow.call import Active, Attempts, StepError, current_call, encode, perform
 from stillhouse.flow.models import Chat, ModelName, Models, name_of, used_by
+from stillhouse.flow.result_kinds import kind_problem, schema_of
 from stillhouse.flow.spans import prediction_spanned
 from stillhouse.llm.parsing import parse_reply
 from stillhouse.llm.prompted import build_messages
@@ -81,6 +82,10 @@ class ModelStep:
     @functools.cached_property
     def _adapter(self) -> TypeAdapter[Any]:
         return TypeAdapter(self._returns)
+
+    @functools.cached_property
+    def _kinds(self) -> Mapping[str, Any] | None:
+        return schema_of(self._adapter)
 
     @functools.cached_property
     def schema(self) -> dict[str, Any] | None:
@@ -157,6 +162,8 @@ class ModelStep:
     def _typed(self, output: str) -> Any:
         try:
             if self._output == "json":
+                if self._kinds is not None and (wrong := kind_problem(self._kinds, output)):
+                    raise StepError(f"the step {self.name}: the reply {output[:200]} does not fit its type ({wrong})")
                 return self._adapter.validate_json(output)
             return self._adapter.validate_python(output)
         except ValidationError as error:

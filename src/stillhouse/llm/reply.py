@@ -1,5 +1,6 @@
 """Reading the body of a chat completion into a Completion. Nothing in it is trusted."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from stillhouse.clean_text import log_line
 from stillhouse.errors import CannotTellError, StillhouseError, StorageError, UserError
+from stillhouse.json_text import JsonError, read_json
 from stillhouse.jsonl import numbered_lines
 from stillhouse.llm.request import unstored_listener
 from stillhouse.records import Estimate, Example, Prediction, Predictor
@@ -167,8 +168,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
     rows = []
     for number, line in numbered_lines(path):
         try:
-            row = json.loads(line)
-        except ValueError:
+            row = read_json(line)
+        except JsonError:
             continue  # a torn line is no audit
         if not isinstance(row, dict) or not {"student", "teacher"} <= row.keys():
             raise UserError(

@@ -284,6 +284,8 @@ async def annotate_each(
                 # Answers that this command just bought came by way of the store too: they are not earlier ones.
                 tally.from_store = max(0, tally.from_store - n_new)
             else:
+                missing = teacher.check(examples)
+                tally.notes += () if missing is None else (missing,)
                 for index, example in enumerate(examples):
                     tally.recorded(index, example, teacher.answer(example))
         finally:
