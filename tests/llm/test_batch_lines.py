@@ -125,3 +125,14 @@ async def test_pages_and_states_of_other_types_are_borne(monkeypatch, odd):
     for api in (batch_openai.OpenAIBatches(http, "m"), batch_anthropic.AnthropicBatches(http, "m")):
         assert await api.find("mark", 3, 0.0) is None
         assert (await api.status("b")).ended is False
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError, KeyError, OverflowError, AttributeError])
+def test_whatever_reading_a_line_raises_is_that_lines_failure(error):
+    def read(line):
+        if "response" in line:
+            raise error("odd")
+        return batch_openai._item(line)
+
+    item = item_of(read, OPENAI)
+    assert item.hash == HASH and f"the line cannot be read: {error.__name__}" in item.completion.error
