@@ -84,16 +84,19 @@ def checked_choices(lane: Lane, choices: Sequence[str], param: str) -> tuple[str
 
 
 def _split_choices(lane: Lane, content: str) -> tuple[str, tuple[str, ...] | None]:
-    """(input, choices below it). A text that only looks as if it had choices below it stays whole."""
-    sent, content = content, content.replace("\r\n", "\n")
-    text = input_of(content)
-    listed = content[len(text) + len(CHOICES) :]
-    if text == content or lane.task is None or lane.task.output != "choice" or not listed.startswith("- "):
-        return sent, None
-    choices = tuple(choice.strip() for choice in listed.removeprefix("- ").split("\n- "))
-    if lane.labels is not None and not set(choices) <= set(lane.labels):
-        return sent, None
-    return text, choices
+    """(input, choices below it). A text that only looks as if it had choices below it stays whole.
+
+    A prompt that was sent with other line ends, or with a newline after the last choice, is the same prompt.
+    """
+    for form in dict.fromkeys((content, content.replace("\r\n", "\n"))):
+        text = input_of(form)
+        listed = form[len(text) + len(CHOICES) :]
+        if text == form or lane.task is None or lane.task.output != "choice" or not listed.startswith("- "):
+            continue
+        choices = tuple(listed.removeprefix("- ").rstrip("\n").split("\n- "))
+        if lane.labels is None or set(choices) <= set(lane.labels):
+            return text, choices
+    return content, None
 
 
 def _fields(lane: Lane, content: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
