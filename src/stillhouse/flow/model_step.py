@@ -162,9 +162,10 @@ class ModelStep:
     def _typed(self, output: str) -> Any:
         try:
             if self._output == "json":
+                value = self._adapter.validate_json(output)
                 if self._kinds is not None and (wrong := kind_problem(self._kinds, output)):
                     raise StepError(f"the step {self.name}: the reply {output[:200]} does not fit its type ({wrong})")
-                return self._adapter.validate_json(output)
+                return value
             return self._adapter.validate_python(output)
         except ValidationError as error:
             problem = error.errors()[0]
