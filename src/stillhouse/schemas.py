@@ -54,13 +54,22 @@ def first_problem(schema: Mapping[str, Any], value: Any) -> str | None:
         if problem is None:
             return None
         place = ".".join(map(str, problem.absolute_path)) or "the value"
-        return f"{place}: {problem.message:.120}"
+        return f"{place}: {_in_json(problem):.120}"
     except _TooMuch:
         return f"the value: more than {MOST_STEPS:,} checks would be needed"
     except RecursionError:
         return "the value: nested too deep for the schema"
     finally:
         _left.reset(left)
+
+
+def _in_json(problem: Any) -> str:
+    """What is wrong, in JSON's words: it is sent back to the model, which was asked for JSON and not for Python."""
+    message: str = problem.message
+    for value in (problem.instance, problem.validator_value):
+        if not isinstance(value, str):
+            message = message.replace(repr(value), json.dumps(value, ensure_ascii=False, default=str))
+    return message
 
 
 def _same_value(schema: Any) -> dict[int, list[int]]:

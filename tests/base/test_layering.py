@@ -38,7 +38,6 @@ BASE = {
     "sqlite_walls",
     "proxies",
     "json_labels",
-    "schema_fit",
     "__init__",
 }
 ENTRIES = {
