@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from stillhouse.errors import TaskFileError
 from stillhouse.json_labels import canonical_text
-from stillhouse.json_text import JsonError, read_json
+from stillhouse.json_text import JsonError, NotJsonError, read_json
 from stillhouse.llm.choices import nfc, peeled, read_label
 from stillhouse.llm.thinking import UNENDED, part
 from stillhouse.patterns import Match, Pattern, PatternError, compiled
@@ -24,6 +24,7 @@ ANSWER = "So the answer is"
 _PHRASE = re.compile(ANSWER, re.IGNORECASE)
 _DEFAULT_PATTERN = rf"{ANSWER}:?\s*(.+?)\s*$"
 _NOT_JSON = "the reply is not valid JSON"
+_NOT_USABLE = "the reply is JSON that cannot be used"
 _NOT_FITTING = "the reply does not fit the schema"
 _LONGEST_LABEL = 100  # longest label read from a reply, in characters
 
@@ -106,7 +107,9 @@ def wants_object(task: Task, rationales: bool) -> bool:
 def _object(task: Task, example: Example, text: str, indent: int, rationales: bool) -> ParsedReply:
     value, strict = _loaded(text)
     if not isinstance(value, dict) or "answer" not in value:
-        return ParsedReply(None, error=_NOT_JSON if value is None else "the reply is JSON without `answer`")
+        if value is None:
+            return _unusable(text)
+        return ParsedReply(None, error="the reply is JSON without `answer`")
     rationale, answer = value.get("rationale"), value["answer"]
     if rationales and not (isinstance(rationale, str) and rationale.strip()):
         return ParsedReply(None, error="the reply is JSON without `rationale`")
@@ -195,7 +198,7 @@ def _choice(answer: str, rationale: str | None, allowed: Sequence[str] | None) -
 def _json(answer: str, rationale: str | None, schema: Mapping[str, Any] | None) -> ParsedReply:
     value, strict = _loaded(answer)
     if value is None and answer != "null":
-        return ParsedReply(None, rationale=rationale, error=_NOT_JSON)
+        return replace(_unusable(answer), rationale=rationale)
     reply = _fitting(value, rationale, schema)
     return reply if strict or reply.how is None else replace(reply, how="lenient")
 
@@ -210,6 +213,18 @@ def _loaded(text: str) -> tuple[Any, bool]:
         except JsonError:
             continue
     return None, False
+
+
+def _unusable(text: str) -> ParsedReply:
+    """The rejection of a reply that is no JSON, or JSON that cannot be used, such as one that is nested too deep."""
+    for candidate in (text, fenced(text)):
+        try:
+            read_json(candidate or "")
+        except NotJsonError:
+            continue
+        except JsonError as error:
+            return ParsedReply(None, error=f"{_NOT_USABLE} ({error})", counted_as=_NOT_USABLE)
+    return ParsedReply(None, error=_NOT_JSON)
 
 
 def fenced(text: str) -> str | None:
