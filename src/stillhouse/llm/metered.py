@@ -16,7 +16,7 @@ from stillhouse.llm.claimed import ClaimedCalls, until_unclaimed
 from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Budget, worst_case_input_tokens
 from stillhouse.llm.prices import GivenPrices, Price, call_cost, known_price
-from stillhouse.llm.request import Completion, Request, ToolCall, text_listener, unstored_listener
+from stillhouse.llm.request import Completion, Request, ToolCall, text_listener, told_safely, unstored_listener
 from stillhouse.records import Example
 from stillhouse.stopping import PaidCall
 from stillhouse.store import Store, StoredCompletion
@@ -162,7 +162,8 @@ class MeteredModel:
             reserved = await self.ledger.reserve(request, self.price_for(request))
             with PaidCall() as call:
                 await call.begins()
-                completion = await self._call(request, example)
+                with told_safely() as failure:
+                    completion = await self._call(request, example)
                 answer = (completion.finish_reason, completion.usage, completion.text, completion.tool_calls)
                 paid = any(part is not None for part in answer)  # without any of these there was no answer to pay for
                 if completion.usage is None:
@@ -179,6 +180,8 @@ class MeteredModel:
             if self._sends and not stored:
                 self._store.release(request.hash)
             await self.ledger.settle(reserved, cost_usd, paid=paid)
+        if failure:
+            raise failure[0]
         return completion
 
     async def _kept(self, request: Request, completion: Completion, created: str) -> Completion:

@@ -1,10 +1,13 @@
 """Reading the body of a chat completion into a Completion. Nothing in it is trusted."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from stillhouse.llm.content import content_text
 from stillhouse.llm.request import Completion, ToolCall, is_unicode
+from stillhouse.llm.stream import UNREADABLE
+from stillhouse.llm.tool_calls import read_tool_calls
 from stillhouse.records import Usage
 
 
@@ -25,14 +28,16 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
         return Completion(None, error=error, latency_s=latency_s)
     usage = _usage(body.get("usage"))
     try:
-        choice = body["choices"][0]
-        text, finish = choice["message"].get("content"), choice.get("finish_reason")
-        calls = _tool_calls(choice["message"].get("tool_calls"), clean)
-    except (KeyError, IndexError, TypeError, AttributeError):
+        choice = next(choice for choice in body["choices"] if isinstance(choice, dict))
+        message, finish = choice["message"], choice.get("finish_reason")
+        text, calls = content_text(message.get("content")), read_tool_calls(message, clean)
+    except (KeyError, StopIteration, TypeError, AttributeError):
         return Completion(None, error="reply has no choices", usage=usage, latency_s=latency_s)
     unusable: str | None = None
-    if isinstance(text, str) and not is_unicode(text):  # JSON may hold half of a surrogate pair, which no file can
-        text, unusable = None, "reply is not valid Unicode"
+    if not all(map(is_unicode, _texts(text, calls))):  # JSON may hold half of a surrogate pair, which no file can
+        text, calls, unusable = None, None, "reply is not valid Unicode"
+    elif isinstance(damage := body.get(UNREADABLE), str):
+        unusable = clean(damage)[:80]
     elif finish == "content_filter":
         unusable = "stopped by the content filter"
     elif finish == "length":
@@ -53,14 +58,8 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
     )
 
 
-def _tool_calls(raw: Any, clean: Callable[[str], str]) -> tuple[ToolCall, ...] | None:
-    if not raw:
-        return None
-    calls = tuple(
-        ToolCall(str(call["id"]), str(call["function"]["name"]), clean(str(call["function"]["arguments"])))
-        for call in raw
-    )
-    return calls if all(is_unicode(call.id + call.name + call.arguments) for call in calls) else None
+def _texts(text: str | None, calls: Sequence[ToolCall] | None) -> list[str]:
+    return [text or "", *(call.id + call.name + call.arguments for call in calls or ())]
 
 
 def _usage(raw: Any) -> Usage | None:
