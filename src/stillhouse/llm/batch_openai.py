@@ -75,9 +75,11 @@ class OpenAIBatches:
 
     async def results(self, batch: str) -> AsyncIterator[BatchItem]:
         row = await self._http.get(f"batches/{batch}")
-        for file in (row.get("output_file_id"), row.get("error_file_id")):
+        counts = row.get("request_counts")
+        n_good = counts.get("completed") if isinstance(counts, dict) else None
+        for file, filled in ((row.get("output_file_id"), bool(n_good)), (row.get("error_file_id"), False)):
             if file:
-                async for line in self._http.lines(f"files/{file}/content"):
+                async for line in self._http.lines(f"files/{file}/content", filled=filled):
                     if (item := _item(line)) is not None:
                         yield item
 
@@ -91,7 +93,10 @@ def _item(line: dict[str, Any]) -> BatchItem | None:
     if not isinstance(hash_, str):
         return None
     if isinstance(response, dict) and response.get("status_code") == 200:
-        return BatchItem(hash_, read_completion(json.dumps(response.get("body")).encode(), latency_s=None))
+        body = response.get("body")
+        if not body or isinstance(body, str):  # a proxy's page, or nothing at all: as a 502
+            return BatchItem(hash_, Completion(None), again=True)
+        return BatchItem(hash_, read_completion(json.dumps(body).encode(), latency_s=None))
     if isinstance(error, dict) and error.get("code") in _UNTRIED:
         return BatchItem(hash_, Completion(None), again=True)
     status, details = None, error
