@@ -10,7 +10,6 @@ import time
 
 from aiohttp import web
 
-
 # What stands in the place of a reply with status 200, by its fate.
 NO_REPLY = {"page": "<html>502 Bad Gateway</html>", "null": None, "blank": " ", "{}": {}}
 

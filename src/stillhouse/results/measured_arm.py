@@ -47,6 +47,7 @@ class ShownExamples:
     seed: int  # the seed that the examples were drawn with
     n_shots: int  # number of examples: `k` drawn ones plus the task's own
     shots: tuple[str, ...]
+    unanswered: int = 0  # number of test rows whose calls brought nothing; they count as wrong
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,9 @@ def read_arm(out: Path) -> MeasuredArm:
         folder=student if student.is_dir() else None,
         model=facts.get("spec"),
         training=Training(**known) if "best_validation" in facts else None,
-        examples=ShownExamples(facts["k"], facts["seed"], facts["n_shots"], tuple(facts["shots"]))
+        examples=ShownExamples(
+            facts["k"], facts["seed"], facts["n_shots"], tuple(facts["shots"]), facts.get("unanswered", 0)
+        )
         if "k" in facts
         else None,
         control=ControlOf(facts["control_of"], facts["control"]) if facts.get("control") else None,
