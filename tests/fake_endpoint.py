@@ -289,6 +289,8 @@ def serve(root: Path) -> None:
                 return web.json_response({"error": {"message": "overloaded"}})
             case "no-choices":
                 return web.json_response({**answer, "choices": []})
+            case "judge":
+                return web.json_response(completion("first"))
             case "empty":
                 return web.json_response(completion("  "))
             case "length":

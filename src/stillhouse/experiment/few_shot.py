@@ -23,13 +23,13 @@ from stillhouse.llm.context import TokenCounter, context_window, measured, with_
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.models import open_model, worked_examples
+from stillhouse.llm.pilot import N_PILOT
 from stillhouse.llm.prompted import Answered, PromptedPredictor, build_messages
 from stillhouse.records import Estimate, Example, Progress, Source
 from stillhouse.results.measured_arm import FewShotArms, MeasuredArm, ShownExamples, read_arm, write_arm
 from stillhouse.runs import write_atomic
 from stillhouse.session import Session
 from stillhouse.store import open_store
-from stillhouse.teacher.pilot import N_PILOT
 
 DRAWS = 3
 UNASKED = 32  # the most examples that are tried where neither a cap in dollars nor `max_shots` says how far to go

@@ -10,7 +10,7 @@ from pathlib import Path
 from stillhouse.data.splits import Splits
 from stillhouse.errors import UserError
 from stillhouse.evaluation.metrics import metric_for
-from stillhouse.llm.models import endpoint, worked_examples
+from stillhouse.llm.models import KEYED, endpoint, worked_examples
 from stillhouse.records import Source
 from stillhouse.runs import storage_errors
 from stillhouse.student.job import check_rows
@@ -18,7 +18,6 @@ from stillhouse.student.readiness import check_can_learn, check_installed
 from stillhouse.task import Task
 
 LEAST_SIZE = 2
-_KEYED = ("openai:", "anthropic:", "http://", "https://")
 
 
 def ladder_of(task: Task) -> tuple[str, ...]:
@@ -48,7 +47,7 @@ def check_task(task: Task) -> None:
     """
     if task.metric != "win_rate":
         metric_for(task)
-    elif task.gate.judge is not None and task.gate.judge.startswith(_KEYED):
+    elif task.gate.judge is not None and task.gate.judge.startswith(KEYED):
         endpoint(task.gate.judge)
     worked_examples(task)
     ladder_of(task)
