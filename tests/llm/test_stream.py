@@ -82,8 +82,8 @@ CALLS = {
             [piece(None, F[:3], index=0)],
             [piece(None, G[:4], index=1)],
             [piece(None, F[3:], index=0)],
-        ]
-        + [[piece(None, G[4:], index=1)]],
+            [piece(None, G[4:], index=1)],
+        ],
         TWO,
     ),
     "interleaved by id": (

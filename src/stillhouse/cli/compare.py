@@ -137,12 +137,12 @@ def show(done: "ComparisonRun", as_json: bool, gate: bool) -> None:
         return
     if rates is None:
         refused = " The gate cannot tell." if gate else ""
-        if done.cost_usd != 0:
-            out.print(f"paid now: {usd(done.cost_usd)}", markup=False)
         out.print(
             f"No pair is judged yet, so there is no win rate.{refused} Judge some on the page, or name a --judge.",
             markup=False,
         )
+        if done.cost_usd:
+            out.print(f"paid now: {usd(done.cost_usd)}", markup=False)
         return
     out.print(comparison_text(rates))
     note = " at a model's price; a stand-in is not paid" if rates.judge_stand_in else ""

