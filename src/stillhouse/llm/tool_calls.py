@@ -130,18 +130,18 @@ class ToolCallPieces:
 
     def add(self, pieces: Any) -> None:
         """Take the pieces of one chunk; what is no piece is left out."""
-        touched: list[_Call] = []
+        touched: set[int] = set()  # the ids of the calls that this chunk has parts of
         for raw in pieces if isinstance(pieces, list) else [pieces]:
             if isinstance(raw, dict) and raw:
                 piece = _Call.of(raw)
                 call = self._part_of(piece)
-                if call is not None and call.takes(piece, beside=call in touched):
+                if call is not None and call.takes(piece, beside=id(call) in touched):
                     call.add(piece)
                 else:
                     call = piece
                     self._calls.append(call)
                 self._last = call
-                touched.append(call)
+                touched.add(id(call))
 
     def _part_of(self, piece: _Call) -> _Call | None:
         """The call that the piece may belong to: the last with its id or its index, else the last of all."""
