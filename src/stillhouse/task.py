@@ -108,7 +108,9 @@ class Task:
     @property
     def ladder(self) -> tuple[str, ...]:
         """The students to try, cheapest first, with short base names replaced by what `bases` says."""
-        names = self.student.ladder or (("linear",) if self.output == "choice" else ("generative:scratch:small",))
+        names = self.student.ladder
+        if names is None:
+            names = ("linear",) if self.output == "choice" else ("generative:scratch:small",)
         return tuple(_with_base(name, self.student.bases) for name in names)
 
     def with_teacher(self, **changes: Any) -> "Task":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stillhouse.cli.console import emit_json, err, out
-from stillhouse.cli.options import AsJson, Journal, command
+from stillhouse.cli.options import AsJson, Journal, Spending, command
 from stillhouse.errors import UserError
 from stillhouse.event_loop import result_of
 from stillhouse.json_text import JsonError, read_json
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @command
 def run(
     target: Annotated[str, typer.Argument(help="FILE.py:FLOW or MODULE:FLOW")],
+    *,
     arguments: Annotated[str, typer.Option("--input", help="the flow's arguments, a JSON object")] = "{}",
     run_id: Annotated[
         str | None,
@@ -33,6 +34,7 @@ def run(
     offline: Annotated[
         bool, typer.Option("--offline", help="answer model calls from the store alone, and fail where it has no answer")
     ] = False,
+    spending: Spending,
     as_json: AsJson = False,
 ) -> None:
     """Run a flow. Stopped or killed, the same command with the same id goes on where it was; only model calls in flight
@@ -49,6 +51,7 @@ def run(
                 store=store,
                 models=step_models(model or []),
                 offline=offline,
+                settings=spending.settings,
             )
         ),
         as_json,
@@ -57,12 +60,16 @@ def run(
 
 @command
 def resume(
-    run: Annotated[str, typer.Argument(help="the run's id")], store: Journal = "stillhouse.db", as_json: AsJson = False
+    run: Annotated[str, typer.Argument(help="the run's id")],
+    *,
+    spending: Spending,
+    store: Journal = "stillhouse.db",
+    as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was killed, failed, or waited for an answer."""
     from stillhouse.commands.run import resume as go_on
 
-    finish(result_of(go_on(run, store=store)), as_json)
+    finish(result_of(go_on(run, store=store, settings=spending.settings)), as_json)
 
 
 @command

@@ -11,10 +11,15 @@ from stillhouse.evaluation.harness import ArmSummary, summarise
 from stillhouse.evaluation.harness import evaluate as evaluate_rows
 from stillhouse.evaluation.metrics import metric_for
 from stillhouse.event_loop import result_of
+from stillhouse.experiment.readiness import check_writable
+from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.metered import MeteredModel
+from stillhouse.llm.prompted import PromptedPredictor
 from stillhouse.llm.recorded import RecordedTeacher
-from stillhouse.records import Example, Source
+from stillhouse.records import Example, Predictor, Source
 from stillhouse.results.row_result import RowResult, write_rows
-from stillhouse.serving.predictors import open_predictor
+from stillhouse.serving.cascade import CascadePredictor
+from stillhouse.serving.predictors import agree_to, open_predictor
 from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.task import Task
 
@@ -32,6 +37,7 @@ class Evaluated:
     summary: ArmSummary
     rows: list[RowResult]
     warnings: tuple[str, ...] = ()
+    paid_usd: float | None = 0.0  # for the calls made now; None: at an unknown price
 
 
 def evaluate(
@@ -57,17 +63,30 @@ def evaluate(
 async def _evaluate(
     name: str, data: Path, task: Task | None, session: Session, out: Path | None, skip_bad: bool
 ) -> Evaluated:
-    async with open_predictor(name, task, store=session.store) as predictor:
+    async with open_predictor(name, task, store=session.store, over=session.open_task) as predictor:
         scored_by = _task_of(name, task or getattr(predictor, "task", None))
         read = distinct(load_examples(data, task=scored_by, skip_bad=skip_bad).examples)
         unanswered = _unanswered(predictor, read.rows)
         source: Source = "gold" if all(row.label is not None for row in read.rows) else "teacher"
         metric = metric_for(scored_by)
+        if out is not None:
+            check_writable(out.parent)
+        await agree_to(predictor, read.rows, session)
         rows = await evaluate_rows(predictor, read.rows, metric, source=source, on_progress=session.on_progress)
         if out is not None:
             write_rows(out, rows, arm=predictor.name)
         warnings = (*read.said_of("given"), *unanswered)
-        return Evaluated(predictor.name, metric.name, source, summarise(rows, metric), rows, warnings)
+        summary = summarise(rows, metric)
+        return Evaluated(predictor.name, metric.name, source, summary, rows, warnings, _paid(predictor))
+
+
+def _paid(predictor: Predictor) -> float | None:
+    """What the calls made now cost, US$; None: unknown."""
+    asked = predictor.teacher if isinstance(predictor, CascadePredictor) else predictor
+    if not isinstance(asked, PromptedPredictor) or not isinstance(asked.model, MeteredModel):
+        return 0.0
+    ledger = asked.model.ledger
+    return ledger.spent_usd if isinstance(ledger, Ledger) else None
 
 
 def _unanswered(predictor: object, rows: Sequence[Example]) -> list[str]:

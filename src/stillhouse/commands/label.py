@@ -5,6 +5,7 @@ from pathlib import Path
 
 from stillhouse.data.rows import StreamedRows
 from stillhouse.errors import ExistsError
+from stillhouse.experiment.readiness import check_task, check_writable
 from stillhouse.json_text import JsonError, read_json
 from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.store.address import file_of
@@ -49,6 +50,9 @@ async def label(
     if name.startswith("recorded:"):
         in_use.add(loaded.resolve(name.removeprefix("recorded:")))
     _refuse_overwriting(out, in_use)
+    if data is None or loaded.student.ladder is not None:
+        check_task(loaded)
+    check_writable(out.parent)
     require_terms(name, loaded.folder)
     with StreamedRows(files, loaded, scratch=out.parent, skip_bad=skip_bad) as rows:
         report = await annotate_to(loaded, rows, session, out=out, batch=batch)

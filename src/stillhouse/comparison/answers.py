@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stillhouse.errors import DatasetError, UserError
+from stillhouse.errors import DatasetError, ModelNameError, UserError
 from stillhouse.jsonl import read_jsonl
 from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.models import KEYED, endpoint
 from stillhouse.records import Example
-from stillhouse.serving.predictors import open_predictor
+from stillhouse.serving.predictors import agree_to, open_predictor
 from stillhouse.session import Session
 from stillhouse.task import Task
 
@@ -49,13 +50,30 @@ async def answers_of(
         return Answers(name, on_disk)
     name = name if name.startswith(_MODELS) else f"student:{name}"
     by_id: dict[str, str | None] = {}
-    async with open_predictor(name, task, store=session.store, ledger=ledger) as predictor:
+    async with open_predictor(name, task, store=session.store, ledger=ledger, over=session.open_task) as predictor:
+        await agree_to(predictor, examples, session)
         for start in range(0, len(examples), BATCH):
             batch = examples[start : start + BATCH]
             predictions = await predictor.predict(batch)
             by_id |= {row.id: prediction.output for row, prediction in zip(batch, predictions, strict=True)}
             session.report(len(by_id), len(examples), f"asking {name}", ledger.spent_usd)
         return Answers(name, by_id, bool(getattr(predictor, "stand_in", False)))
+
+
+def check_side(name: str, task: Task | None) -> None:
+    """What is wrong with a side, said before anything is paid for: its form, its files, its key. Raises UserError."""
+    if _on_disk(name) is not None:
+        return
+    kind, _, place = name.partition(":")
+    if name.startswith(KEYED):
+        endpoint(name)
+    if not name.startswith(_MODELS):
+        kind, place = "student", name
+    if kind in ("student", "cascade"):
+        if not Path(place).is_dir():
+            raise UserError(f"{name}: no such folder; give the folder of a student or of a run")
+    elif task is None:
+        raise ModelNameError(f"{name}: a prompted model needs the task whose prompt it gets; give --task")
 
 
 def _on_disk(name: str) -> dict[str, str | None] | None:

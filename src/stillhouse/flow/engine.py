@@ -342,7 +342,7 @@ class Flow(Generic[P, T]):
                 if row.status == "done" and row.result is not None:
                     return self.decode_result(journal.text(row.result))
                 async with Models(named, default=self.model, store=store, offline=offline) as opened:
-                    replay = Replay.of(journal, run_id)
+                    replay = Replay.of(journal, run_id, anew=row.status == "failed")
                     active = Active(run=run_id, flow=self.name, journal=journal, replay=replay, models=opened)
                     return await run_spanned(active, self.sitting(active, bound))
 

@@ -285,8 +285,9 @@ class Batches:
         An answer to a request that was not in the batch is dropped. A request without an answer may be sent again.
         """
         unanswered, as_sent = self._requests(sent), ModelDialect(sent.model, sent.refused)
+        failures: list[StillhouseError] = []
         async with asyncio.TaskGroup() as writing:
-            async for item in self._api.results(batch):
+            async for item in self._until_failure(batch, failures):
                 completion = item.completion
                 if item.hash in unanswered and item.refuses is not None and item.refuses not in sent.refused:
                     # The request stays unanswered, and is sent again without the refused parameter, or under its other
@@ -300,13 +301,26 @@ class Batches:
                     continue
                 self.n_new += 1
                 completion = replace(completion, lacking=as_sent.lacking(request.parameters))
-                writing.create_task(self._pay(request, completion))
+                writing.create_task(self._pay(request, completion, failures))
+        if failures:  # raised when everything that came before it is stored
+            raise failures[0]
         for hash_ in unanswered:
             self._tries[hash_] = self._tries.get(hash_, 0) + 1
         self._on_done(self.n_new)
 
-    async def _pay(self, request: Request, completion: Completion) -> None:
-        cost_usd = await self._model.store_batched(request, completion, SHARE)
+    async def _until_failure(self, batch: str, failures: list[StillhouseError]) -> AsyncIterator[BatchItem]:
+        try:
+            async for item in self._api.results(batch):
+                yield item
+        except StillhouseError as error:
+            failures.append(error)
+
+    async def _pay(self, request: Request, completion: Completion, failures: list[StillhouseError]) -> None:
+        try:
+            cost_usd = await self._model.store_batched(request, completion, SHARE)
+        except StillhouseError as error:
+            failures.append(error)
+            return
         await self._ledger.settle(self._reserved.pop(request.hash, 0.0), cost_usd, paid=True)
 
     async def close(self) -> None:

@@ -120,7 +120,10 @@ def _item(line: dict[str, Any]) -> BatchItem | None:
         return None
     match result.get("type"):
         case "succeeded":
-            return BatchItem(hash_, read_message(result.get("message")))
+            message = result.get("message")
+            if not message or isinstance(message, str):  # a page, or nothing at all, is no message
+                return BatchItem(hash_, Completion(None), again=True)
+            return BatchItem(hash_, read_message(message))
         case "expired" | "canceled":
             return BatchItem(hash_, Completion(None), again=True)
     error = object_in(result, "error")

@@ -84,28 +84,50 @@ class BatchHttp:
             "run this again when the endpoint is back: nothing is sent twice"
         )
 
-    async def lines(self, url: str) -> AsyncIterator[Any]:
+    async def lines(self, url: str, *, filled: bool = True) -> AsyncIterator[Any]:
         """The objects of a JSONL file; lines that are none are left out.
 
-        Raises TeacherError where the file cannot be had.
+        A page in the file's place, or nothing where it should be `filled`, passes as an overload does: it is fetched
+        again. Raises TeacherError where the file cannot be had.
         """
+        failure = ""
+        for number in range(_TRIES):
+            if number:
+                await self._sleep(min(60.0, 2.0**number))
+            n_rows, n_bytes = 0, 0
+            try:
+                async for line in self._lines_once(url):
+                    n_bytes += len(line.strip())
+                    if (row := _line(line)) is not None:
+                        n_rows += 1
+                        yield row
+            except ConnectionError as error:
+                failure = str(error)
+                continue
+            if n_rows or not (n_bytes or filled):
+                return
+            failure = "a page, and no results" if n_bytes else "an empty file"
+        raise TeacherError(
+            f"{url}: the results cannot be had ({failure}, in {_TRIES} tries); run this again: nothing is sent twice"
+        )
+
+    async def _lines_once(self, url: str) -> AsyncIterator[bytes]:
+        """Raises ConnectionError for a status that may pass."""
         address = url if "://" in url else f"{self.base_url}/{url}"
         try:
             async with self._opened().get(address, proxy=_through(address)) as response:
                 if response.status != 200:
-                    words = reason(await response.read(), self._key)
-                    raise TeacherError(
-                        f"{url}: the results cannot be had (status {response.status}: {words}); run this again"
-                    )
+                    words = f"status {response.status}: {reason(await response.read(), self._key)}"
+                    if may_pass(response.status):
+                        raise ConnectionError(words)
+                    raise TeacherError(f"{url}: the results cannot be had ({words}); run this again")
                 rest = b""
                 async for chunk in response.content.iter_chunked(2**18):
                     *whole, rest = (rest + chunk).split(b"\n")
                     for line in whole:
-                        if (row := _line(line)) is not None:
-                            yield row
+                        yield line
                     rest = rest if len(rest) < _LINE else b""
-                if (row := _line(rest)) is not None:
-                    yield row
+                yield rest
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             message = f"{url}: the results broke off ({error}); run this again: what came is stored"
             raise TeacherError(without_key(message, self._key)) from None

@@ -75,9 +75,10 @@ class OpenAIBatches:
 
     async def results(self, batch: str) -> AsyncIterator[BatchItem]:
         row = await self._http.get(f"batches/{batch}")
-        for file in (row.get("output_file_id"), row.get("error_file_id")):
+        n_good = count_of(object_in(row, "request_counts"), "completed")
+        for file, filled in ((row.get("output_file_id"), bool(n_good)), (row.get("error_file_id"), False)):
             if file:
-                async for line in self._http.lines(f"files/{file}/content"):
+                async for line in self._http.lines(f"files/{file}/content", filled=filled):
                     if (item := item_of(_item, line)) is not None:
                         yield item
 
@@ -91,7 +92,10 @@ def _item(line: dict[str, Any]) -> BatchItem | None:
     if not isinstance(hash_, str):
         return None
     if isinstance(response, dict) and response.get("status_code") == 200:
-        return BatchItem(hash_, read_completion(json.dumps(response.get("body")).encode(), latency_s=None))
+        body = response.get("body")
+        if not body or isinstance(body, str):  # a proxy's page, or nothing at all: as a 502
+            return BatchItem(hash_, Completion(None), again=True)
+        return BatchItem(hash_, read_completion(json.dumps(body).encode(), latency_s=None))
     code = object_in(line, "error").get("code")
     if isinstance(code, str) and code in _UNTRIED:
         return BatchItem(hash_, Completion(None), again=True)

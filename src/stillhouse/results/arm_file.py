@@ -47,6 +47,7 @@ class ArmFacts(_Strict):
     k: Count | None = None
     n_shots: Count | None = None
     shots: list[str] | None = None
+    unanswered: Count = 0
     control: str | None = None
     control_of: str | None = None
 

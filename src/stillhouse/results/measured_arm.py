@@ -48,6 +48,7 @@ class ShownExamples:
     seed: int  # the seed that the examples were drawn with
     n_shots: int  # number of examples: `k` drawn ones plus the task's own
     shots: tuple[str, ...]
+    unanswered: int = 0  # number of test rows whose calls brought nothing; they count as wrong
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def read_arm(out: Path) -> MeasuredArm:
     raw, student = read_arm_file(out / "arm.json"), out / "student"
     facts = raw.facts
     trained = facts.of(*(field.name for field in fields(Training))) if facts.best_validation is not None else None
-    shown = facts.of("k", "seed", "n_shots", "shots") if facts.k is not None else None
+    shown = facts.of("k", "seed", "n_shots", "shots", "unanswered") if facts.k is not None else None
     return MeasuredArm(
         **{name: getattr(raw, name) for name in _PLAIN},
         test=read_rows(out / "test.jsonl"),

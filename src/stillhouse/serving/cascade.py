@@ -71,6 +71,10 @@ class CascadePredictor:
         pairs = zip(inputs, first, strict=True)
         return list(await asyncio.gather(*(self._settle(example, prediction) for example, prediction in pairs)))
 
+    def keeps(self, first: Prediction) -> bool:
+        """Whether the student's answer is given."""
+        return first.output is not None and first.confidence is not None and first.confidence >= self.threshold
+
     async def drain(self, within_s: float | None = None) -> int:
         """Wait for the audits under way, so long at most, and give up those that are not over. Returns how many."""
         if self._audits:
@@ -82,7 +86,7 @@ class CascadePredictor:
         return len(cut_off)
 
     async def _settle(self, example: Example, first: Prediction) -> Prediction:
-        if first.output is not None and first.confidence is not None and first.confidence >= self.threshold:
+        if self.keeps(first):
             if self.audit is not None and self._draws.random() < self.audit_share:
                 task = asyncio.create_task(self._audit(self.audit, example, first))
                 self._audits.add(task)

@@ -1,21 +1,24 @@
 """Any model by its name, as a Predictor: `student:DIR`, `cascade:DIR`, and the teachers that `llm.models` knows."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from stillhouse.errors import ArtifactError, ModelNameError, UserError
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import open_teacher
-from stillhouse.records import Predictor
+from stillhouse.llm.pilot import agree
+from stillhouse.records import Example, Predictor
 from stillhouse.results.arm_file import read_arm_file
 from stillhouse.results.cascade_file import CASCADE, read_cascade
 from stillhouse.results.run_result import load_result
 from stillhouse.serving.cascade import CascadePredictor
+from stillhouse.session import Session
 from stillhouse.store import open_store
 from stillhouse.student import Student, load_student
 from stillhouse.task import Task, default_store, load_task
 
+_AT_ONCE = 256  # rows that a student answers at once
 AUDITS_S = 10.0  # how long a cascade that is closed waits for the audits under way
 
 
@@ -27,11 +30,13 @@ async def open_predictor(
     store: Path | str | None = None,
     audit: Path | None = None,
     ledger: Ledger | None = None,
+    over: Callable[[Task], Task] = lambda task: task,
 ) -> AsyncIterator[Predictor]:
     """Open the model that `name` stands for, and close it on leaving.
 
     A teacher needs the task whose prompt it is asked with. `ledger` is a budget that this model shares with others; by
-    default it has one of its own, with the task's cap. `audit` is a cascade's audit file.
+    default it has one of its own, with the task's cap. `audit` is a cascade's audit file. `over` puts settings over
+    those of a cascade's own task.
 
     Raises ModelNameError, ArtifactError, KeyMissingError.
     """
@@ -39,7 +44,7 @@ async def open_predictor(
         yield load_student(student_folder(Path(name.removeprefix("student:"))))
     elif name.startswith("cascade:"):
         async with open_cascade(
-            Path(name.removeprefix("cascade:")), store=store, audit=audit, ledger=ledger
+            Path(name.removeprefix("cascade:")), store=store, audit=audit, ledger=ledger, over=over
         ) as cascade:
             yield cascade
     else:
@@ -51,6 +56,25 @@ async def open_predictor(
                 yield teacher
             finally:
                 await teacher.close()
+
+
+async def agree_to(predictor: Predictor, rows: Sequence[Example], session: Session) -> None:
+    """Before a predictor is asked for all these rows: what its paid calls will cost, and the user's word.
+
+    Of a cascade they are the rows that its student does not keep, which is found out first. Raises what the session's
+    consent raises.
+    """
+    if session.asks is None:
+        return
+    if isinstance(predictor, CascadePredictor):
+        first = [
+            prediction
+            for start in range(0, len(rows), _AT_ONCE)
+            for prediction in await predictor.student.predict(rows[start : start + _AT_ONCE])
+        ]
+        rows = [row for row, answer in zip(rows, first, strict=True) if not predictor.keeps(answer)]
+        predictor = predictor.teacher
+    await agree(predictor, rows, session.asks, session.on_progress)
 
 
 def student_folder(folder: Path) -> Path:
@@ -78,7 +102,12 @@ def student_folder(folder: Path) -> Path:
 
 @asynccontextmanager
 async def open_cascade(
-    folder: Path, *, store: Path | str | None = None, audit: Path | None = None, ledger: Ledger | None = None
+    folder: Path,
+    *,
+    store: Path | str | None = None,
+    audit: Path | None = None,
+    ledger: Ledger | None = None,
+    over: Callable[[Task], Task] = lambda task: task,
 ) -> AsyncIterator[CascadePredictor]:
     """A run's cascade: the student before the teacher that it was measured against, at the run's own threshold."""
     path = folder / CASCADE
@@ -88,7 +117,7 @@ async def open_cascade(
             "see its report"
         )
     facts = read_cascade(folder)
-    task = load_task(facts.task_file)
+    task = over(load_task(facts.task_file))
     student: Student = load_student(folder / facts.student)
     with open_store(store or default_store(task.folder)) as opened:
         teacher = open_teacher(facts.teacher, task, opened, ledger=ledger)
