@@ -10,7 +10,8 @@ from pathlib import Path
 from stillhouse.data.splits import Splits
 from stillhouse.errors import UserError
 from stillhouse.evaluation.metrics import metric_for
-from stillhouse.llm.models import KEYED, endpoint, worked_examples
+from stillhouse.llm.models import KEYED, endpoint
+from stillhouse.llm.worked import worked_examples
 from stillhouse.records import Source
 from stillhouse.runs import storage_errors
 from stillhouse.student.job import check_rows

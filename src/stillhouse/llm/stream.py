@@ -119,8 +119,8 @@ class _Whole:
         """One line of data. An event may have several, and some endpoints send no empty line between two events."""
         self._event.append(data)
         try:
-            chunk = read_body(b"\n".join(self._event))
-        except JsonError:
+            chunk = read_body(b"\n".join(self._event).decode())
+        except (JsonError, UnicodeDecodeError):
             return  # the rest of it may be in the next line
         self._event = []
         self._add(chunk)
