@@ -10,6 +10,9 @@ import time
 
 from aiohttp import web
 
+# What stands in the place of a reply with status 200, by its fate.
+NO_REPLY = {"page": "<html>502 Bad Gateway</html>", "null": None, "blank": " ", "{}": {}}
+
 
 class Fake:
     def __init__(self, plan=(), polls=1, refuses=None):
@@ -20,6 +23,7 @@ class Fake:
         self.fail_next = (
             None  # a status, or "drop": the next creation of a batch is done, and the connection then broken
         )
+        self.pages = []  # what the next downloads of results are instead of results, with status 200
         self.invalid = None  # why the next batch fails as a whole
 
     def fate(self, row):
@@ -126,7 +130,7 @@ def _openai(app, fake):
         if batch["polls"] > 0:
             return body | {"status": "in_progress", "request_counts": counts}
         expired = any(fate == "expired" for _, fate in batch["fates"])
-        good = [fate for _, fate in batch["fates"] if fate in ("ok", "garbage", "lost", "other")]
+        good = [fate for _, fate in batch["fates"] if fate in ("ok", "garbage", "lost", "other", *NO_REPLY)]
         files = {
             "output_file_id": f"{id_}-out" if good else None,
             "error_file_id": f"{id_}-err" if len(good) < batch["n"] else None,
@@ -177,6 +181,8 @@ def _openai(app, fake):
                 return whole | {"response": {"status_code": 500, "body": {"error": {"message": "oops"}}}}
             case "other":
                 return whole | {"custom_id": "nobody-sent-this"}
+            case nothing if nothing in NO_REPLY:
+                return whole | {"response": {**response, "body": NO_REPLY[fate]}}
             case "refuses":
                 said = {
                     "message": f"Unsupported parameter: '{fake.refuses}' is not supported with this model.",
@@ -187,8 +193,10 @@ def _openai(app, fake):
         return whole
 
     async def content(request):
+        if fake.pages:
+            return web.Response(text=fake.pages.pop(0), content_type="text/html")
         id_, _, which = request.match_info["id"].rpartition("-")
-        wanted = ("ok", "garbage", "other") if which == "out" else ("expired", "error", "500", "refuses")
+        wanted = ("ok", "garbage", "other", *NO_REPLY) if which == "out" else ("expired", "error", "500", "refuses")
         lines = [
             json.dumps(line(row, fate))[: 40 if fate == "garbage" else None]
             for row, fate in reversed(fake.batches[id_]["fates"])  # in any order, as documented
@@ -305,10 +313,12 @@ def _anthropic(app, fake):
                     "error": {"type": "error", "error": {"type": "invalid_request_error", "message": said}},
                 }
             case _:
-                result = {"type": "succeeded", "message": fake.change(message)}
+                result = {"type": "succeeded", "message": NO_REPLY.get(fate, fake.change(message))}
         return {"custom_id": "nobody-sent-this" if fate == "other" else row["custom_id"], "result": result}
 
     async def results(request):
+        if fake.pages:
+            return web.Response(text=fake.pages.pop(0), content_type="text/html")
         lines = [
             json.dumps(line(row, fate))[: 40 if fate == "garbage" else None]
             for row, fate in reversed(fake.batches[request.match_info["id"]]["fates"])

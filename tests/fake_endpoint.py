@@ -74,6 +74,26 @@ def completion(text, finish="stop"):
     }
 
 
+def _json_200(value):
+    return web.json_response(value, headers={"Retry-After": "0"})
+
+
+# What comes with status 200 the first time, and is no reply.
+_ONCE = {
+    "page-once": lambda: web.Response(text="<html>502 Bad Gateway</html>", content_type="text/html"),
+    "empty-once": lambda: web.Response(body=b""),
+    "blank-once": lambda: web.Response(text=" \r\n", content_type="application/json"),
+    "null-once": lambda: _json_200(None),
+    "{}-once": lambda: _json_200({}),
+    "error-502-once": lambda: _json_200({"error": {"message": "upstream is down", "code": 502}}),
+    "error-type-once": lambda: _json_200({"error": {"message": "down", "type": "server_error", "code": None}}),
+    "stream-error-once": lambda: web.Response(
+        text='data: {"choices": [null], "error": {"message": "down", "code": 502}}\n\ndata: [DONE]\n\n',
+        content_type="text/event-stream",
+    ),
+}
+
+
 def _agent(body, refuses):
     """Adds 1 and 2 with the tool `add`, then says what the tool said."""
     last = body["messages"][-1]
@@ -248,6 +268,11 @@ def serve(root: Path) -> None:
             case "context-long":
                 said = {"message": "maximum context length is 8192 tokens", "code": "context_length_exceeded"}
                 return web.json_response({"error": said}, status=400) if len(text) > 1000 else web.json_response(answer)
+            case once if once in _ONCE:
+                return _ONCE[mode]() if seen[test, mode, text] == 1 else web.json_response(answer)
+            case "stream-untyped":
+                chunk = {"choices": [{"index": 0, "delta": {"content": "good"}, "finish_reason": "stop"}]}
+                return web.Response(text=f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n", content_type="text/plain")
             case "409-once" | "425-once" | "408-once" if seen[test, mode, text] > 1:
                 return web.json_response(answer)
             case "409-once" | "425-once" | "408-once":
@@ -264,6 +289,8 @@ def serve(root: Path) -> None:
                 return web.json_response({"error": {"message": "overloaded"}})
             case "no-choices":
                 return web.json_response({**answer, "choices": []})
+            case "judge":
+                return web.json_response(completion("first"))
             case "empty":
                 return web.json_response(completion("  "))
             case "length":

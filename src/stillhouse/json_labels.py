@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from stillhouse.schema_fit import schema_problem
+from stillhouse.schemas import first_problem
 
 
 class LabelError(ValueError):
@@ -24,11 +24,11 @@ def json_label(label: Any, schema: Mapping[str, Any] | None) -> str:
             value = _parsed(label)
         except ValueError:
             reason = 'which is no JSON; a text stands in quotes, as in "\\"Porto\\""'
-    if reason is None and schema is not None and (problem := schema_problem(schema, value)) is not None:
+    if reason is None and schema is not None and (problem := first_problem(schema, value)) is not None:
         reason = f"which does not fit the schema ({problem})"
     if reason is None:
         return canonical_text(value)
-    if isinstance(label, str) and schema is not None and schema_problem(schema, label) is None:
+    if isinstance(label, str) and schema is not None and first_problem(schema, label) is None:
         return canonical_text(label)
     raise LabelError(f"is {label!r:.80}, {reason}")
 

@@ -14,14 +14,19 @@ import tempfile
 import time
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from stillhouse import __version__
+from stillhouse import __version__, json_text
 from stillhouse.errors import RunBusyError, StillhouseError, StorageError, UserError
+from stillhouse.json_text import JsonError
 from stillhouse.steady_clock import steady_time
+from stillhouse.text_files import read_text
 
 MANIFEST = "manifest.json"
+_MOST = 2**64  # no count and no seed in a run's files is larger
+_MANIFEST_KEYS = {"command": str, "name": str, "created": str, "status": str, "settings": dict, "versions": dict}
 
 
 class Lock:
@@ -117,16 +122,38 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
+    """A JSON file of a run's folder. Raises UserError with what is wrong."""
+    changed = "the file was changed or torn"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json_text.read_json(read_text(path, changed), most=_MOST)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; is {path.parent} a run of this version?") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); the file was changed or torn") from None
-    except RecursionError:
-        raise UserError(f"{path}: not valid JSON (nested too deep); the file was changed or torn") from None
-    except ValueError as error:  # a number of five thousand digits, too
-        raise UserError(f"{path}: not valid JSON ({error}); the file was changed or torn") from None
+    except JsonError as error:
+        raise UserError(f"{path}: not valid JSON ({error}); {changed}") from None
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a run's `manifest.json` says, with the keys that a run goes on with checked. Raises UserError."""
+    path = folder / MANIFEST
+    manifest = read_json(path)
+    if not isinstance(manifest, dict):
+        raise UserError(f"{path}: holds no JSON object; the file was changed or torn")
+    wall_s = manifest.get("wall_s", 0)
+    sound = {key: isinstance(manifest.get(key), kind) for key, kind in _MANIFEST_KEYS.items()}
+    sound["wall_s"] = isinstance(wall_s, int | float) and not isinstance(wall_s, bool) and wall_s >= 0
+    sound["created"] = sound["created"] and _is_moment(manifest["created"])
+    sound["versions"] = sound["versions"] and all(isinstance(each, str) for each in manifest["versions"].values())
+    if wrong := next((key for key, is_sound in sound.items() if not is_sound), None):
+        raise UserError(f"{path}: the key {wrong!r} is missing or wrong; the file was changed or torn")
+    return manifest
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 class Run:
@@ -167,10 +194,10 @@ class Run:
     @classmethod
     def reopen(cls, folder: Path, clock: Callable[[], float] = steady_time) -> Self:
         """Take over a run that was stopped. Raises RunBusyError while its owner lives."""
-        if not (folder / MANIFEST).is_file():
+        if not (folder / MANIFEST).exists():
             raise UserError(f"{folder}: not a run directory (no {MANIFEST}); give one of runs/*")
         lock = Lock(folder / ".lock", str(folder))
-        return cls(folder, lock, read_json(folder / MANIFEST), clock)
+        return cls(folder, lock, read_manifest(folder), clock)
 
     @classmethod
     def resume_or_create(
@@ -184,9 +211,9 @@ class Run:
         wanted = json.loads(json.dumps(dict(settings), default=str))
         folders = sorted(root.glob(f"{name}-*"), key=lambda folder: -_number(folder)) if root.is_dir() else []
         for folder in folders:
-            if not (folder / MANIFEST).is_file():
+            if not (folder / MANIFEST).exists():
                 continue
-            manifest = read_json(folder / MANIFEST)
+            manifest = read_manifest(folder)
             same = manifest.get("command") == command and manifest.get("settings") == wanted
             if same and manifest.get("status") != "done":
                 return cls.reopen(folder, clock)

@@ -3,7 +3,6 @@
 Paths are relative to the task file. `settings` says what each section may hold.
 """
 
-import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -13,7 +12,10 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from stillhouse.errors import TaskFileError
-from stillhouse.patterns import PatternError, check_schema_patterns, compiled
+from stillhouse.json_text import JsonError, read_json
+from stillhouse.labels import labels_problem
+from stillhouse.patterns import PatternError, compiled
+from stillhouse.schemas import SchemaProblem, check_schema
 from stillhouse.settings import (
     DataSettings,
     GateSettings,
@@ -22,6 +24,7 @@ from stillhouse.settings import (
     StudentSettings,
     TeacherSettings,
 )
+from stillhouse.text_files import read_text
 
 Output = Literal["choice", "text", "json"]
 MetricName = Literal[
@@ -56,6 +59,8 @@ class _Task(Section):
                 raise ValueError("labels needs at least two classes")
             if len(set(self.labels)) != len(self.labels):
                 raise ValueError("labels holds the same class twice")
+            if problem := labels_problem(self.labels):
+                raise ValueError(f"labels: {problem}")
         if self.json_schema is not None and self.output != "json":
             raise ValueError(f'json_schema goes with output = "json", not with output = "{self.output}"')
         if self.metric == "sql_execution" and self.database is None:
@@ -103,7 +108,9 @@ class Task:
     @property
     def ladder(self) -> tuple[str, ...]:
         """The students to try, cheapest first, with short base names replaced by what `bases` says."""
-        names = self.student.ladder or (("linear",) if self.output == "choice" else ("generative:scratch:small",))
+        names = self.student.ladder
+        if names is None:
+            names = ("linear",) if self.output == "choice" else ("generative:scratch:small",)
         return tuple(_with_base(name, self.student.bases) for name in names)
 
     def with_teacher(self, **changes: Any) -> "Task":
@@ -125,10 +132,12 @@ def load_task(path: str | Path) -> Task:
     if path.is_dir():
         path = path / "task.toml"
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = tomllib.loads(read_text(path, "give a task file as text", TaskFileError))
     except FileNotFoundError:
         raise TaskFileError(f"{path}: no such task file; `stillhouse new NAME` writes one") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise TaskFileError(f"{path}: not valid TOML (nested too deep); mend that line") from None
+    except ValueError as error:  # a number of five thousand digits, too
         raise TaskFileError(f"{path}: not valid TOML ({error}); mend that line") from None
     try:
         parsed = _File.model_validate(raw)
@@ -161,19 +170,17 @@ def load_task(path: str | Path) -> Task:
 
 
 def _schema(path: Path) -> dict[str, Any]:
-    # Imported late: jsonschema takes a tenth of a second to load, and only tasks with a schema need it.
-    import jsonschema
-
     try:
-        schema: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        jsonschema.Draft202012Validator.check_schema(schema)
-        check_schema_patterns(schema)
+        schema = read_json(read_text(path, "mend `json_schema` in [task]", TaskFileError))
+        if not isinstance(schema, dict):
+            raise SchemaProblem("not a JSON schema (it holds no object)")
+        check_schema(schema)
     except FileNotFoundError:
         raise TaskFileError(f"{path}: no such file; mend `json_schema` in [task]") from None
-    except PatternError as error:
+    except JsonError as error:
+        raise TaskFileError(f"{path}: not a JSON schema ({error}); mend it") from None
+    except (PatternError, SchemaProblem) as error:
         raise TaskFileError(f"{path}: {error}; mend it") from None
-    except (ValueError, RecursionError, jsonschema.SchemaError) as error:
-        raise TaskFileError(f"{path}: not a JSON schema ({str(error).splitlines()[0]}); mend it") from None
     return schema
 
 

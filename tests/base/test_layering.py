@@ -24,6 +24,10 @@ BASE = {
     "notices",
     "runs",
     "jsonl",
+    "json_text",
+    "labels",
+    "schemas",
+    "text_files",
     "user_code",
     "numbers",
     "patterns",
@@ -34,7 +38,6 @@ BASE = {
     "sqlite_walls",
     "proxies",
     "json_labels",
-    "schema_fit",
     "__init__",
 }
 ENTRIES = {

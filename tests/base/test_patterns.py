@@ -200,7 +200,11 @@ HOSTILE = {
     "agent's action": f'read("Action:" + {SPACES} + "x" + {SPACES} + "y")',
     "agent's action without an input": 'read("Action: a\\nAction" + "a" * 1_000_000 + "\\nx")',
     "agent's action on many lines": 'read("Action: a\\n" * 100_000)',
+    "agent's input of marks": 'read("Action: a\\nAction Input: " + "`" * 1_000_000 + "x" + "`*" * 100_000)',
+    "agent's input of brackets": 'read("Action: a\\nAction Input: " + "[" * 1_000_000)',
+    "agent's answers": 'read("Final Answer: x\\n" * 50_000)',
     "agent's fence": f'read("Action: a\\nAction Input: x" + {SPACES} + "y")',
+    "pieces of a call": 'pieces.add([{"index": 0, "function": {"name": "f", "arguments": "}"}}] * 50_000)',
     "generated blocks": f'blocks("## 1" + {SPACES} + "x", 1, 2, cut_off=False)',
     "fields of a block": f'fields("Instruction" + {SPACES} + "x")',
     "proposed input": f'_json_object("```" + {SPACES} + "{{")',
@@ -223,6 +227,7 @@ from stillhouse.flow.tools.html_text import html_text
 from stillhouse.llm.limit_headers import seconds
 from stillhouse.llm.parsing import parse_reply
 from stillhouse.llm.request import Completion
+from stillhouse.llm.tool_calls import ToolCallPieces
 from stillhouse.records import Example
 from stillhouse.serving.inputs import _lines
 from stillhouse.task import Task
@@ -233,6 +238,7 @@ text = Task(name="t", instruction="x", output="text")
 json_ = Task(name="t", instruction="x", output="json")
 choice = Task(name="t", instruction="x", output="choice", labels=("yes", "no"))
 parse = lambda task, reply, **how: parse_reply(task, Example("1", "x"), reply, **how)
+pieces = ToolCallPieces()
 read = lambda reply: Text().read(Completion(text=reply))
 """
     calls = "".join(f"{call}\nprint({name!r}, flush=True)\n" for name, call in HOSTILE.items())

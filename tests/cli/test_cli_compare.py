@@ -177,7 +177,7 @@ def test_a_judge_that_cannot_be_read_is_counted_and_judges_nothing(compare):
 
 def test_a_judge_over_http_is_asked_once_per_pair_and_order(compare, endpoint):
     for _ in range(2):
-        assert compare("--judge", endpoint.url("nonsense")).code == 0
+        assert compare("--judge", endpoint.url("judge"), "--unpriced").code == 0
     assert sum(endpoint.calls().values()) == 44
     assert not any(secret in text for text in endpoint.calls() for secret in SECRETS)
 

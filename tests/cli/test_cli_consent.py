@@ -161,3 +161,66 @@ def test_a_command_that_got_no_label_at_all_fails_and_names_no_next_step(stillho
     (mood / "rows.jsonl").write_text('{"id": "r", "input": "day 1 was good"}\n')
     ran = stillhouse("label", mood, *PRICED, *form)
     assert (ran.code, "cut off at max_tokens" in ran.out, "next:" in ran.out) == (1, True, False)
+
+
+@pytest.fixture
+def answered(gold_mood):
+    """The rows of `gold_mood`, and answers to them on disk."""
+    rows = [json.loads(line) for line in (gold_mood / "rows.jsonl").read_text().splitlines()]
+    (gold_mood / "b.jsonl").write_text(
+        "".join(json.dumps({"id": row["id"], "answer": f"{row['label']} indeed"}) + "\n" for row in rows)
+    )
+    return gold_mood
+
+
+def spending(endpoint, folder):
+    """Commands that ask 200 rows of the endpoint."""
+    task, rows = ("--task", folder / "task.toml"), folder / "rows.jsonl"
+    none = ("--people", "none", "--runs", folder / "runs")
+    return {
+        "evaluate": ("evaluate", endpoint.url(), rows, *task),
+        "compare": ("compare", endpoint.url(), folder / "b.jsonl", rows, *task, *none),
+        "judge": ("compare", folder / "a.jsonl", folder / "b.jsonl", rows, "--judge", endpoint.url(), *none),
+    }
+
+
+@pytest.mark.parametrize("which", ["evaluate", "compare", "judge"])
+def test_every_command_that_asks_many_rows_is_agreed_to_as_label_is(stillhouse, endpoint, answered, which):
+    (answered / "a.jsonl").write_text((answered / "b.jsonl").read_text().replace(" indeed", ""))
+    command = spending(endpoint, answered)[which]
+    n = 400 if which == "judge" else 200
+    unpriced = stillhouse(*command, "--yes")
+    assert (unpriced.code, endpoint.calls().total()) == (2, 0)
+    assert "no price is known for" in unpriced.err and "--price-in" in unpriced.err
+    refused = stillhouse(*command, *PRICED)
+    assert (refused.code, endpoint.calls().total()) == (2, 0)
+    assert f"{n} calls of" in refused.err and "give --yes, or a cap with --max-usd" in refused.err
+    capped = stillhouse(*command, *PRICED, "--max-usd", "0.0001")
+    assert capped.code == 1
+    assert "would pass the cap" in capped.err
+    assert endpoint.calls().total() < 20
+    told = stillhouse(*command, *PRICED, "--yes")
+    said = told.err.replace("\n", " ")
+    if which == "judge":  # the fake's words are no choice of a judge, so the pilot ends it
+        assert told.code == 1 and "no more are paid for" in said
+    else:
+        assert "will cost about $" in said and "20 rows asked" in said and "given by the user" in said
+        assert told.code == 0
+        assert endpoint.calls().total() == n
+        assert "paid now: $" in told.out
+
+
+def test_the_rows_that_a_cascade_sends_on_are_agreed_to(stillhouse, endpoint, gold_mood):
+    run = gold_mood / "runs"
+    told = stillhouse("distill", gold_mood, *PRICED, "--yes", "--runs", run, "--json")
+    folder = next(run.glob("mood-distill-*"))
+    cascade = folder / "cascade.json"
+    if not cascade.is_file():
+        student = next(folder.glob("arms/*/student")).relative_to(folder)
+        facts = {"format": 1, "task_file": str(gold_mood / "task.toml"), "student": str(student)}
+        cascade.write_text(json.dumps({**facts, "teacher": endpoint.url(), "threshold": 1.0}))
+    (gold_mood / "stillhouse.db").unlink()
+    before = endpoint.calls().total()
+    refused = stillhouse("evaluate", f"cascade:{folder}", gold_mood / "rows.jsonl", *PRICED)
+    assert (refused.code, endpoint.calls().total()) == (2, before), told.err
+    assert "200 calls of" in refused.err

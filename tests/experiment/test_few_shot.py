@@ -47,6 +47,12 @@ def teacher(request, example):
     k = (len(request.messages) - 2) // 2
     with open(os.environ["CALLS"], "a") as file:
         file.write(json.dumps([example.id, request.hash]) + "\\n")
+    lost = json.loads(os.environ.get("LOST", "{}"))  # row -> how many of its calls with examples bring nothing
+    if k and example.id in lost:
+        with open(os.environ["CALLS"]) as file:
+            n = sum(json.loads(line) == [example.id, request.hash] for line in file)
+        if n <= lost[example.id]:
+            return Completion(None, error="endpoint failed: status 502")
     if k > int(os.environ.get("MOST", 1000)):
         return Completion(None, error="refused by the endpoint (400: maximum context length)", status=400)
     right = int(example.id.removeprefix("t")) % 5 < 3 + min(k, 4) / 2
@@ -214,6 +220,34 @@ def test_a_refused_call_is_no_wrong_answer(project, tmp_path, monkeypatch):
     _, found = measure(project(), tmp_path)
     assert found.sizes == (1, 2)
     assert any("30 of 30 calls were not answered" in note and "maximum context length" in note for note in found.notes)
+
+
+def test_calls_without_an_answer_are_made_again(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("LOST", json.dumps({"t3": 2}))
+    _, found = measure(project("max_shots = 1", n_test=50), tmp_path)
+    assert found.sizes == (1,)
+    assert all(row.output is not None for row in found.arms[0].test)
+    assert len(calls(tmp_path)) == 50 + 3 * (50 + 2)
+
+
+@pytest.mark.parametrize(("n_test", "n_arms"), [(50, 3), (49, 0)])
+def test_a_few_calls_without_an_answer_count_as_wrong_and_more_are_no_arm(
+    project, tmp_path, monkeypatch, n_test, n_arms
+):
+    monkeypatch.setenv("LOST", json.dumps({"t3": 99}))  # one of 50 is 2 %, and one of 49 more
+    _, found = measure(project(f"max_shots = 1\n{PRICED}", n_test=n_test), tmp_path)
+    assert len(found.arms) == n_arms
+    said = " ".join(found.notes)
+    if n_arms:
+        row = next(row for row in found.arms[0].test if row.id == "t3")
+        assert (row.output, row.score) == (None, 0.0)
+        assert row.cost_usd == max(other.cost_usd for other in found.arms[0].test)
+        assert (
+            "prompt + 1 example, draw 1: 1 of 50 calls had no answer in 3 rounds (endpoint failed: status 502)" in said
+        )
+        assert "they count as wrong" in said
+    else:
+        assert "1 of 49 calls were not answered" in said
 
 
 def test_recorded_answers_answer_no_other_prompt(project, tmp_path):

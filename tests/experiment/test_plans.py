@@ -8,7 +8,8 @@ from stillhouse.data.splits import Splits
 from stillhouse.errors import StillhouseError, UserError
 from stillhouse.evaluation.metrics import by_name
 from stillhouse.experiment.material import Material
-from stillhouse.experiment.plans import baseline_plans, check_sizes, curve_plans, ladder_of, student_plan
+from stillhouse.experiment.plans import baseline_plans, curve_plans, student_plan
+from stillhouse.experiment.readiness import check_sizes, ladder_of
 from stillhouse.experiment.training_sets import Lesson
 from stillhouse.records import Example
 from stillhouse.settings import StudentSettings
@@ -99,12 +100,12 @@ def test_a_lesson_with_fewer_rows_than_were_asked_for_takes_all_that_it_has():
 @pytest.mark.parametrize("sizes", [[], [1, 8], [8, 41]])
 def test_sizes_that_the_rows_do_not_allow_are_refused(sizes):
     with pytest.raises(UserError, match="give sizes from 2 to 40, the number of training rows"):
-        check_sizes(sizes, material("linear"))
+        check_sizes(sizes, 40)
 
 
 def test_every_size_that_the_rows_allow_is_taken():
-    check_sizes([2, 40], material("linear"))
-    check_sizes(None, material("linear"))
+    check_sizes([2, 40], 40)
+    check_sizes(None, 40)
 
 
 def test_a_misspelt_student_is_refused():

@@ -9,10 +9,10 @@ from pydantic import BaseModel
 
 from stillhouse import flow, step
 from stillhouse.errors import ModelNameError, UserError
-from stillhouse.flow import LimitExceeded, StepError, limits, listen
+from stillhouse.flow import LimitExceeded, StepError, agent, decide, limits, listen
 from stillhouse.flow.models import CassetteMissError
 from stillhouse.llm.request import Completion
-from stillhouse.records import Prediction
+from stillhouse.records import Prediction, Usage
 from stillhouse.store.journal import open_journal
 
 
@@ -354,3 +354,80 @@ async def test_a_limit_of_dollars_is_kept_before_the_call_and_needs_a_price():
     finally:
         del model.priced_as
     assert asked == []
+
+
+ANSWERS: list = []  # what the script below answers, call by call
+
+
+def in_turn(request, example):
+    asked.append(request)
+    text = ANSWERS[min(len(asked), len(ANSWERS)) - 1]
+    return text if isinstance(text, Completion) else Completion(text, finish_reason="stop", usage=Usage(10, 5))
+
+
+IN_TURN = f"scripted:{__name__}:in_turn"
+CUT = Completion(None, error="cut off at max_tokens", finish_reason="length", usage=Usage(10, 5))
+UNREADABLE = {
+    "a choice": (lambda: route("q"), ["neither"], "Chat.", "chat"),
+    "json, sent back once": (
+        lambda: find_place("q"),
+        ["{", "[1]"],
+        '{"city": "Porto", "orders": 3}',
+        Place("Porto", 3),
+    ),
+    "cut off": (lambda: reply("q", "t"), [CUT], "fine", "fine"),
+    "a decision": (lambda: decide("Go?", ["yes", "no"], "x"), ["perhaps"], "yes", "yes"),
+    "an agent's turn": (lambda: agent("Help.", name="helper", calling="text")("go"), [CUT], "Final Answer: 3", "3"),
+}
+
+
+@pytest.mark.parametrize(("call", "bad", "good", "right"), UNREADABLE.values(), ids=UNREADABLE)
+async def test_a_resume_asks_anew_for_a_reply_that_could_not_be_read_and_keeps_the_old_one(call, bad, good, right):
+    sys.modules[SCRIPT.split(":")[1]] = sys.modules[__name__]
+    ANSWERS[:] = [*bad, *bad, good]
+
+    @flow(model=IN_TURN)
+    async def main():
+        return await call()
+
+    for number in (1, 2):
+        with pytest.raises(StepError):
+            await main.execute("one", {})
+        assert len(asked) == number * len(bad)
+    assert await main.execute("one", {}) == (right if not isinstance(right, Place) else {"city": "Porto", "orders": 3})
+    row = next(row for row in open_journal("stillhouse.db").steps("one") if "input_tokens" in (row.facts or {}))
+    assert row.facts["output_tokens"] == 5 * (2 * len(bad) + 1)  # what was thrown away is counted
+    assert len(row.facts["requests"]) == len(set(row.facts["requests"])) == 2 * len(bad) + 1
+    assert (row.attempts, len(row.facts["failures"])) == (3, 2)
+    n_asked = len(asked)
+    await main.execute("one", {})
+    assert len(asked) == n_asked  # a finished run is read from the journal
+
+
+async def test_what_the_flow_lived_with_is_not_asked_anew_by_a_resume_after_a_kill():
+    sys.modules[SCRIPT.split(":")[1]] = sys.modules[__name__]
+    ANSWERS[:] = ["neither", "fine"]
+
+    @flow(model=IN_TURN)
+    async def main() -> str:
+        try:
+            return await route("q")
+        except StepError:
+            if len(asked) == 1:
+                raise KeyboardInterrupt from None
+            return await reply("q", "t")
+
+    with pytest.raises(KeyboardInterrupt):
+        await main.run("one")
+    asked.append("a second sitting")
+    ANSWERS.insert(1, "")
+    assert await main.run("one") == "fine"
+    assert len(asked) == 3
+
+
+async def test_a_page_with_status_200_is_asked_again_within_the_step(endpoint):
+    @flow(model=endpoint.url("page-once"))
+    async def main() -> str:
+        return await reply("a good day", "t")
+
+    assert await main.run("one") == "good"

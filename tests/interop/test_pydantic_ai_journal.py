@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("pydantic_ai", reason="pydantic-ai is not installed: pip install 'stillhouse[pydantic-ai]'")
 from pydantic_ai import Agent, DeferredToolRequests, DeferredToolResults, FunctionToolset, ModelRetry, RunContext
 from pydantic_ai.capabilities import AbstractCapability, durable_operation
+from pydantic_ai.exceptions import UnexpectedModelBehavior
 from pydantic_ai.exceptions import UserError as TheirUserError
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import FunctionModel
@@ -546,3 +547,35 @@ async def test_what_cannot_be_stored_or_was_not_registered_is_said(db):
         await late.run("s", store=db)
     with pytest.raises(TheirUserError, match="unique `name`"):
         Agent(script.model, capabilities=[StillhouseDurability()])
+
+
+async def test_a_resume_asks_anew_for_the_reply_that_an_agent_could_not_go_on_with(db):
+    said = []
+
+    def reply(messages, info):
+        said.append(info.output_tools[0].name)
+        arguments = {"response": "many"} if len(said) < 4 else {"response": 3}
+        return ModelResponse([ToolCallPart(said[-1], arguments)])
+
+    helper = Agent(
+        FunctionModel(reply, model_name="script"),
+        output_type=int,
+        retries=1,
+        name="helper",
+        capabilities=[StillhouseDurability()],
+    )
+
+    @flow
+    async def main() -> int:
+        return (await helper.run("how many?")).output
+
+    for n_asked in (2, 3):
+        with pytest.raises(UnexpectedModelBehavior):
+            await main.run("r", store=db)
+        assert len(said) == n_asked
+    assert await main.run("r", store=db) == 3
+    assert len(said) == 4  # the turn before is replayed
+    last = [row for row in rows(db) if row.key[0] == "helper.turn"][-1]
+    assert len(last.facts["failures"]) == 2
+    assert await main.run("r", store=db) == 3
+    assert len(said) == 4

@@ -171,6 +171,9 @@ async def test_a_cascade_by_name_says_who_answered_and_what_it_cost(mood_folder,
         "student": "student",
         "teacher": "recorded:answers.jsonl",
         "threshold": 0.9,
+        "budget": 0.02,
+        "level": 0.95,
+        "n": 300,
     }
     (run / "cascade.json").write_text(json.dumps(facts))
     model = StudentModel(f"cascade:{run}", store=tmp_path / "store.db")

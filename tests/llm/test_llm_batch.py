@@ -103,6 +103,37 @@ async def test_partial_failures_and_expiry_are_sent_again_alone(provider, tmp_pa
     assert report.cost_usd == pytest.approx(11 * HALF)
 
 
+@pytest.mark.parametrize("fate", ["page", "null", "blank", "{}"])
+async def test_a_page_or_nothing_with_status_200_is_sent_again_as_a_500_is(fate, provider, tmp_path, monkeypatch):
+    fake = Fake(["ok", fate])
+    async with serving(fake) as address:
+        report = (await label(project(tmp_path, address, provider, monkeypatch, 3), batch=True)).report
+    assert (report.labelled, report.rejected) == (3, {})
+    assert Counter(fake.asked)[fake.asked[1]] == 2
+
+
+@pytest.mark.parametrize("page", ["<html>502 Bad Gateway</html>", "", "\n", "{}x\n"])
+async def test_a_page_in_the_place_of_the_results_is_fetched_again_and_nothing_is_sent_twice(
+    page, provider, tmp_path, monkeypatch
+):
+    fake = Fake()
+    fake.pages = [page, page]
+    async with serving(fake) as address:
+        report = (await label(project(tmp_path, address, provider, monkeypatch, 3), batch=True)).report
+        assert (report.labelled, len(fake.asked)) == (3, 3)
+    assert fake.pages == []
+
+
+async def test_results_that_stay_away_are_one_sentence_and_fetched_by_the_next_run(provider, tmp_path, monkeypatch):
+    fake = Fake()
+    fake.pages = ["<html>502</html>"] * 6
+    async with serving(fake) as address:
+        with pytest.raises(TeacherError, match=r"the results cannot be had \(a page, and no results"):
+            await label(project(tmp_path, address, provider, monkeypatch, 3), batch=True)
+        report = (await label(tmp_path, batch=True)).report
+    assert (report.labelled, len(fake.asked)) == (3, 3)
+
+
 async def test_what_expires_again_and_again_is_a_rejection(provider, tmp_path, monkeypatch):
     fake = Fake(["expired"] * 9)
     async with serving(fake) as address:

@@ -8,7 +8,7 @@ from stillhouse.errors import TeacherError
 from stillhouse.llm.client import ChatClient
 from stillhouse.llm.limits import Limiter
 from stillhouse.llm.reply import read_completion
-from stillhouse.llm.request import Request
+from stillhouse.llm.request import Request, text_listener
 
 KEY = "sk-planted-0123456789"
 
@@ -30,7 +30,24 @@ async def test_an_answer_comes_with_its_usage_and_time(endpoint):
 
 
 @pytest.mark.parametrize(
-    "mode", ["429-once", "429-now", "429-nan", "500-once", "close-once", "408-once", "409-once", "425-once"]
+    "mode",
+    [
+        "429-once",
+        "429-now",
+        "429-nan",
+        "500-once",
+        "close-once",
+        "408-once",
+        "409-once",
+        "425-once",
+        "page-once",
+        "empty-once",
+        "null-once",
+        "{}-once",
+        "blank-once",
+        "error-502-once",
+        "error-type-once",
+    ],
 )
 async def test_what_may_pass_is_tried_again(endpoint, mode):
     assert (await ask(endpoint, mode)).text == "good"
@@ -52,6 +69,21 @@ async def test_an_account_without_quota_is_told_from_a_limit_that_passes(endpoin
 
 async def test_a_reply_that_is_streamed_unasked_is_read_all_the_same(endpoint):
     assert (await ask(endpoint, "stream-unasked")).text == "good"
+
+
+async def test_a_stream_whose_type_says_nothing_is_read_all_the_same(endpoint):
+    assert (await ask(endpoint, "stream-untyped")).text == "good"
+
+
+@pytest.mark.parametrize("mode", ["page-once", "empty-once", "stream-error-once", "ok"])
+async def test_with_a_listener_too_and_a_reply_in_one_body_is_told(endpoint, mode):
+    heard: list[str] = []
+    token = text_listener.set(heard.append)
+    try:
+        assert (await ask(endpoint, mode)).text == "good"
+    finally:
+        text_listener.reset(token)
+    assert heard == ["good"]
 
 
 async def test_log_probabilities_that_are_no_numbers_are_none_and_the_answer_stays(endpoint):
@@ -80,8 +112,8 @@ async def test_no_part_of_an_echoed_key_is_left_where_a_message_is_cut(endpoint,
 FAULTS = [
     ("nested", "reply is not JSON"),
     ("half-character", "reply is not valid Unicode"),
-    ("garbage", "reply is not JSON"),
-    ("html", "reply is not JSON"),
+    ("garbage", "endpoint failed: status 200: the body is no JSON"),
+    ("html", "endpoint failed: status 200: the body is no JSON: <html>maintenance</html>"),
     ("error-200", "reply is an error with status 200: "),
     ("no-choices", "reply has no choices"),
     ("empty", "empty reply"),

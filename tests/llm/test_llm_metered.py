@@ -8,7 +8,7 @@ import pytest
 from stillhouse.errors import BudgetError, StorageError
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
-from stillhouse.llm.request import Completion, Request
+from stillhouse.llm.request import Completion, Request, text_listener
 from stillhouse.records import Usage
 from stillhouse.store import open_store
 
@@ -161,3 +161,27 @@ async def test_a_cap_is_never_passed_however_many_ask_at_once(tmp_path):
         assert (
             store.count() == len(calls) == sum(isinstance(one, Completion) for one in found) == 11
         )  # 10 answers leave 127e-6, room for one more
+
+
+async def test_who_listens_and_fails_costs_no_reply(tmp_path):
+    heard = []
+
+    def fails(piece):
+        heard.append(piece)
+        raise RuntimeError("the window is closed")
+
+    async def call(request, example):
+        for piece in ("go", "od"):
+            text_listener.get()(piece)
+        return PAID
+
+    with open_store(tmp_path / "s.db") as store:
+        model = MeteredModel("m", call, store, Ledger())
+        token = text_listener.set(fails)
+        try:
+            with pytest.raises(RuntimeError, match="closed"):
+                await model.complete(ask("x"))
+        finally:
+            text_listener.reset(token)
+        assert heard == ["go"]
+        assert (await model.complete(ask("x"))).from_store

@@ -229,3 +229,19 @@ def test_the_effort_of_a_model_that_reasons_is_sent_where_the_task_sets_it(tmp_p
 
     assert parameters(reasoning_effort="low") == {"temperature": 0.0, "max_tokens": 512, "reasoning_effort": "low"}
     assert parameters() == {"temperature": 0.0, "max_tokens": 512}
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ('{"a": ' * 250 + "1" + "}" * 250, "nested more than 100 deep"),
+        ('```json\n{"a": 1, "a": 2}\n```', "the key 'a' twice in one object"),
+        ('{"a": NaN}', "NaN, which is no number of JSON"),
+        ('{"a": ' + "7" * 5000 + "}", "a number of more than 4,300 digits"),
+    ],
+)
+def test_json_that_cannot_be_used_is_rejected_with_its_reason_and_counted_as_one_kind(reply, reason):
+    read = parse_reply(Task("t", "?", "json"), Example("1", "x"), reply)
+    assert read.output is None and reason in read.error
+    assert read.counted_as == "the reply is JSON that cannot be used"
+    assert parse_reply(Task("t", "?", "json"), Example("1", "x"), '{"a": ').error == "the reply is not valid JSON"

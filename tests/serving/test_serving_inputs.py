@@ -1,5 +1,6 @@
 """From a request to a row: what was sent as a prompt is read back, and no body whatever is a crash."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -103,3 +104,12 @@ def test_whatever_is_sent_is_a_row_or_a_sentence(body, student):
             read()
         except ApiError as error:
             assert error.status == 400 and error.message
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_prompt_with_choices_is_the_same_with_other_line_ends_and_a_newline_behind_it(end, line_end):
+    student, row = Student(input_fields=()), Example("1", "Which one?", choices=("a", "b"))
+    *before, last = build_messages(student.task, row)
+    sent = (last["content"] + end).replace("\n", line_end)
+    assert asked(student, [*before, {**last, "content": sent}]) == row

@@ -1,29 +1,32 @@
 """The training loop: what it promises about batches, schedules, stopping, and resuming."""
 
+import json
 import math
 import os
 import re
 import resource
+import shutil
 import signal
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
-from stillhouse.errors import ArtifactError, StillhouseError, StorageError, UserError
+from stillhouse.errors import StillhouseError, StorageError, UserError
 from stillhouse.records import Example
 from stillhouse.stopping import stopping
+from stillhouse.student.checkpoint import CHECKPOINT, State, resume, save_tensors
 from stillhouse.student.config import TrainConfig
 from stillhouse.student.job import TrainJob
 from stillhouse.student.train import (
-    CHECKPOINT,
     bf16_is_native,
     epoch_batches,
     fit,
     learning_rate_at,
-    save_tensors,
     seeded,
     validation_steps,
 )
@@ -304,10 +307,116 @@ def test_another_seed_is_another_run(tmp_path):
     assert same(weights(first), weights(second)) and not same(weights(first), weights(third))
 
 
-def test_a_torn_checkpoint_is_named(tmp_path):
-    (tmp_path / CHECKPOINT).write_bytes(b"torn")
-    with pytest.raises(ArtifactError, match=r"checkpoint\.safetensors: not a checkpoint .* delete it"):
-        fit(Toy(), CONFIG, seed=0, folder=tmp_path)
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def torn(path):
+    path.write_bytes(b"torn")
+
+
+def a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def rewritten(change=lambda tensors: None, **state):
+    """The file with other tensors or another state, checksummed by nobody."""
+
+    def apply(path):
+        tensors, metadata = load_file(path), safe_open(path, "pt").metadata()
+        change(tensors)
+        save_file(tensors, path, {"state": json.dumps(json.loads(metadata["state"]) | state)})
+
+    return apply
+
+
+def without(key):
+    return rewritten(lambda tensors: tensors.pop(key))
+
+
+def other(key, value):
+    return rewritten(lambda tensors: tensors.update({key: value}))
+
+
+DAMAGES = {
+    "torn": torn,
+    "emptied": emptied,
+    "cut": cut,
+    "a folder": a_folder,
+    "no state": lambda path: save_file(load_file(path), path),
+    "a state of another version": rewritten(more=1),
+    "a step of zero": rewritten(step=0),
+    "a step beyond the end": rewritten(step=10**6),
+    "a step as a text": rewritten(step="9"),
+    "a step as true": rewritten(step=True),
+    "no wall time": rewritten(wall_s=None),
+    "validations of a text": rewritten(validations="good"),
+    "a weight missing": without("weights/0.weight"),
+    "a best weight missing": without("best/0.weight"),
+    "a moment missing": without("optimizer/0.weight/exp_avg"),
+    "no random numbers": without("random/cpu"),
+    "random numbers of another size": other("random/cpu", torch.zeros(3, dtype=torch.uint8)),
+    "random numbers emptied": other("random/cpu", torch.zeros(5056, dtype=torch.uint8)),
+    "a weight of another shape": other("weights/0.weight", torch.zeros(1)),
+    "a weight of doubles": other("weights/0.weight", torch.zeros(16, 2, dtype=torch.float64)),
+    "a weight that is no number": other("weights/0.weight", torch.full((16, 2), math.nan)),
+    "one tensor more": other("weights/9.weight", torch.zeros(1)),
+}
+
+
+OFTEN = TrainConfig(epochs=4, learning_rate=1e-2, tokens_per_batch=64, bf16=False, checkpoint_every_s=0)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """The folder of a training that was killed at step 15, after its first validations."""
+    folder = tmp_path_factory.mktemp("stopped")
+    with pytest.raises(Killed):
+        fit(Toy(), OFTEN, seed=5, folder=folder, on_progress=kill_at(15))
+    return folder
+
+
+def said_of(caplog):
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert f"{CHECKPOINT}: the checkpoint is damaged (" in said and "): training starts again" in said
+    assert "\n" not in said
+    return said
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_nothing_of_a_damaged_checkpoint_is_used(stopped, tmp_path, caplog, damage):
+    path = tmp_path / CHECKPOINT
+    shutil.copy(stopped / CHECKPOINT, path)
+    damage(path)
+    toy, before = Toy(), weights(Toy())
+    optimizer, numbers = torch.optim.AdamW(toy.module.parameters()), torch.get_rng_state()
+    assert resume(path, toy.module, optimizer, total=20) == (State(), {})
+    assert same(weights(toy), before) and not optimizer.state and torch.equal(torch.get_rng_state(), numbers)
+    said_of(caplog)
+    assert not path.exists() and path.with_name(f"{CHECKPOINT}.damaged").exists()
+
+
+def test_a_whole_checkpoint_is_used(stopped):
+    toy = Toy()
+    optimizer = torch.optim.AdamW(toy.module.parameters())
+    with seeded(0):
+        assert resume(stopped / CHECKPOINT, toy.module, optimizer, total=20)[0].step == 14
+    assert not same(weights(toy), weights(Toy())) and len(optimizer.state) == 6
+
+
+def test_a_training_with_a_damaged_checkpoint_starts_again_and_says_so(stopped, tmp_path, caplog):
+    shutil.copy(stopped / CHECKPOINT, tmp_path / CHECKPOINT)
+    cut(tmp_path / CHECKPOINT)
+    whole, again = Toy(), Toy()
+    fit(whole, OFTEN, seed=5, folder=tmp_path / "whole")
+    result = fit(again, OFTEN, seed=5, folder=tmp_path)
+    assert result.resumed_at is None and same(weights(whole), weights(again))
+    said_of(caplog)
 
 
 def test_a_disk_that_takes_no_more_is_a_storage_error_and_keeps_the_old_file(tmp_path):

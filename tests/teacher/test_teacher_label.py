@@ -13,7 +13,7 @@ import pytest
 
 from mood_task import MOOD
 from stillhouse.commands.label import label
-from stillhouse.errors import ExistsError, StorageError, TeacherError
+from stillhouse.errors import ExistsError, TeacherError
 from stillhouse.session import Session
 from stillhouse.teacher import annotate
 
@@ -215,7 +215,7 @@ async def test_what_label_did_not_write_is_never_overwritten_nor_by_the_rejected
 
 async def test_an_output_that_cannot_be_made_is_refused_before_a_call_is_paid(endpoint, tmp_path):
     project(tmp_path, endpoint.url(), 3)
-    with pytest.raises(StorageError, match="cannot write"):
+    with pytest.raises(UserError, match="is a file, and a folder is needed there"):
         await label(tmp_path, out=tmp_path / "task.toml" / "teacher.jsonl")
     assert endpoint.calls().total() == 0
 

@@ -12,9 +12,9 @@ from mood_task import MOOD
 from stillhouse.commands.label import label
 from stillhouse.consent import Quote
 from stillhouse.errors import BudgetError, TeacherError
+from stillhouse.llm.pilot import draw, total_cost
 from stillhouse.records import Estimate
 from stillhouse.session import Session
-from stillhouse.teacher.pilot import draw, total_cost
 
 TASK = (
     MOOD
@@ -132,7 +132,7 @@ async def test_recorded_and_scripted_teachers_need_no_consent(tmp_path):
 
 @pytest.mark.parametrize(
     ("mode", "reason"),
-    [("length", "cut off at max_tokens"), ("html", "reply is not JSON"), ("400", "refused by the endpoint")],
+    [("length", "cut off at max_tokens"), ("nested", "reply is not JSON"), ("400", "refused by the endpoint")],
 )
 async def test_where_no_answer_of_the_pilot_is_usable_no_more_are_paid_for(endpoint, tmp_path, mode, reason):
     says = Says()

@@ -7,6 +7,7 @@ advantage.
 """
 
 import csv
+import io
 import math
 import re
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
         raise DatasetError(
             f"{path}: cannot be read ({error.strerror}); give a CSV file with the columns {', '.join(COLUMNS)}"
         ) from None
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)  # a line ends at \n or \r alone
     try:
         return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except csv.Error as error:

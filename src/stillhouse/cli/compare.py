@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from stillhouse.cli.console import emit_json, err, out, progress_bar
-from stillhouse.cli.options import AsJson, Runs, SkipBad, Spending, Store, command
+from stillhouse.cli.options import AsJson, Buying, Runs, SkipBad, Store, command
 from stillhouse.numbers import usd
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def compare(
         typer.Option(help="where your choices are kept; default: judgements.jsonl beside the task or the data"),
     ] = None,
     port: Annotated[int, typer.Option(help="of the page; 0: a free one")] = 0,
-    spending: Spending,
+    buying: Buying,
     store: Store = None,
     runs: Runs = Path("runs"),
     skip_bad: SkipBad = False,
@@ -62,7 +62,6 @@ def compare(
     """
     from stillhouse.commands.compare import compare as run
     from stillhouse.errors import UserError
-    from stillhouse.session import Session
 
     where = people or ("none" if judge and not rater else "page")
     if rater and where == "none":
@@ -72,7 +71,7 @@ def compare(
             a,
             b,
             data,
-            Session(settings=spending.settings, store=store, on_progress=tick),
+            buying.session(task, tick, teacher=None, store=store),
             task=task,
             judge=judge,
             people=_people(where, port),
@@ -142,6 +141,8 @@ def show(done: "ComparisonRun", as_json: bool, gate: bool) -> None:
             f"No pair is judged yet, so there is no win rate.{refused} Judge some on the page, or name a --judge.",
             markup=False,
         )
+        if done.cost_usd:
+            out.print(f"paid now: {usd(done.cost_usd)}", markup=False)
         return
     out.print(comparison_text(rates))
     note = " at a model's price; a stand-in is not paid" if rates.judge_stand_in else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stillhouse.cli.console import emit_json, out, progress_bar
-from stillhouse.cli.options import AsJson, SkipBad, Store, command
+from stillhouse.cli.options import AsJson, Buying, SkipBad, Store, command
 from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,15 +24,19 @@ def evaluate(
         ),
     ],
     data: Annotated[Path, typer.Argument(help="rows with labels")],
+    *,
     task: Annotated[Path | None, typer.Option(help="task.toml: for prompted models, and where queries are run")] = None,
     rows: Annotated[Path | None, typer.Option("--out", help="write every row's answer and score here (JSONL)")] = None,
+    buying: Buying,
     store: Store = None,
     skip_bad: SkipBad = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure any model on any rows, with intervals."""
+    """Measure any model on any rows, with intervals.
+
+    A model that bills is asked twenty rows first; then you are told what the rest will cost, and asked.
+    """
     from stillhouse.commands.evaluate import evaluate as run
-    from stillhouse.session import Session
     from stillhouse.task import load_task
 
     of_task = load_task(task) if task is not None else None
@@ -41,22 +45,24 @@ def evaluate(
             raise UserError(
                 f'--out {rows}: with metric = "win_rate" the rows are in the run\'s comparisons.jsonl; leave --out away'
             )
-        _against_teacher(model, data, of_task, store, skip_bad, as_json)
+        _against_teacher(model, data, of_task, buying, store, skip_bad, as_json)
         return
     with progress_bar() as tick:
-        session = Session(store=store, on_progress=tick)
+        session = buying.session(of_task, tick, teacher=None, store=store)
         measured = run(model, data, session, task=of_task, out=rows, skip_bad=skip_bad)
     _show(measured, as_json)
 
 
-def _against_teacher(model: str, data: Path, task: "Task", store: str | None, skip_bad: bool, as_json: bool) -> None:
+def _against_teacher(
+    model: str, data: Path, task: "Task", buying: Buying, store: str | None, skip_bad: bool, as_json: bool
+) -> None:
     """A win rate needs two: the model against the task's teacher. Exit code 1 where the gate does not pass."""
     from stillhouse.cli.compare import end, show
     from stillhouse.commands.compare import against_teacher
-    from stillhouse.session import Session
 
     with progress_bar() as tick:
-        done = against_teacher(model, data, task, Session(store=store, on_progress=tick), skip_bad=skip_bad)
+        session = buying.session(task, tick, teacher=None, store=store)
+        done = against_teacher(model, data, task, session, skip_bad=skip_bad)
     show(done, as_json, gate=True)
     end(done)
 
@@ -68,7 +74,7 @@ def _show(measured: "Evaluated", as_json: bool) -> None:
     summary = measured.summary
     if as_json:
         facts = {"model": measured.model, "metric": measured.metric, "scored_against": measured.scored_against}
-        emit_json({**facts, **asdict(summary), "warnings": measured.warnings})
+        emit_json({**facts, **asdict(summary), "paid_usd": measured.paid_usd, "warnings": measured.warnings})
         return
     what = measured.metric.replace("_", " ")
     if measured.scored_against == "teacher":
@@ -80,6 +86,6 @@ def _show(measured: "Evaluated", as_json: bool) -> None:
         out.print(f"  macro F1 {summary.macro_f1:.3f} (n = {summary.score.n:,})")
     if summary.latency_p50_s is not None and summary.latency_p99_s is not None:
         out.print(f"  latency p50 {seconds(summary.latency_p50_s)}, p99 {seconds(summary.latency_p99_s)}")
-    out.print(f"  cost per 1,000 calls: {usd(summary.cost_usd_per_1000)}")
+    out.print(f"  cost per 1,000 calls: {usd(summary.cost_usd_per_1000)}, paid now: {usd(measured.paid_usd)}")
     for warning in measured.warnings:
         out.print(f"  {warning}")

@@ -1,15 +1,15 @@
 """`stillhouse run`, `resume` and `answer`."""
 
-import json
 import traceback
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stillhouse.cli.console import emit_json, err, out
-from stillhouse.cli.options import AsJson, Journal, command
+from stillhouse.cli.options import AsJson, Journal, Spending, command
 from stillhouse.errors import UserError
 from stillhouse.event_loop import result_of
+from stillhouse.json_text import JsonError, read_json
 
 if TYPE_CHECKING:
     from stillhouse.commands.run import Executed
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @command
 def run(
     target: Annotated[str, typer.Argument(help="FILE.py:FLOW or MODULE:FLOW")],
+    *,
     arguments: Annotated[str, typer.Option("--input", help="the flow's arguments, a JSON object")] = "{}",
     run_id: Annotated[
         str | None,
@@ -33,6 +34,7 @@ def run(
     offline: Annotated[
         bool, typer.Option("--offline", help="answer model calls from the store alone, and fail where it has no answer")
     ] = False,
+    spending: Spending,
     as_json: AsJson = False,
 ) -> None:
     """Run a flow. Stopped or killed, the same command with the same id goes on where it was; only model calls in flight
@@ -49,6 +51,7 @@ def run(
                 store=store,
                 models=step_models(model or []),
                 offline=offline,
+                settings=spending.settings,
             )
         ),
         as_json,
@@ -57,12 +60,16 @@ def run(
 
 @command
 def resume(
-    run: Annotated[str, typer.Argument(help="the run's id")], store: Journal = "stillhouse.db", as_json: AsJson = False
+    run: Annotated[str, typer.Argument(help="the run's id")],
+    *,
+    spending: Spending,
+    store: Journal = "stillhouse.db",
+    as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was killed, failed, or waited for an answer."""
     from stillhouse.commands.run import resume as go_on
 
-    finish(result_of(go_on(run, store=store)), as_json)
+    finish(result_of(go_on(run, store=store, settings=spending.settings)), as_json)
 
 
 @command
@@ -122,8 +129,8 @@ def finish(done: "Executed", as_json: bool) -> None:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except ValueError as error:
+        value = read_json(text)
+    except JsonError as error:
         raise UserError(f"--input {text}: not valid JSON ({error}); give an object, as in '{{\"n\": 3}}'") from None
     if not isinstance(value, dict):
         raise UserError(f"--input {text}: give an object of the flow's arguments, as in '{{\"n\": 3}}'")

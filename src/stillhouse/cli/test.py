@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stillhouse.cli.console import emit_json, err, out, progress_bar
-from stillhouse.cli.options import AsJson, Journal, Runs, command
+from stillhouse.cli.options import AsJson, Buying, Journal, Runs, command
 from stillhouse.cli.run import step_models
 from stillhouse.errors import UserError
 from stillhouse.event_loop import result_of
@@ -21,6 +21,7 @@ CASES = Path("cases")
 @command
 def test(
     target: Annotated[str | None, typer.Argument(help="FILE.py:FLOW or MODULE:FLOW")] = None,
+    *,
     cases: Annotated[Path, typer.Option(help="the folder of case files: STEP.jsonl, paths.jsonl, flow.jsonl")] = CASES,
     from_run: Annotated[
         list[str] | None,
@@ -50,6 +51,7 @@ def test(
             "--offline", help="answer model calls from the store alone, and list those that it has no answer to"
         ),
     ] = False,
+    buying: Buying,
     store: Journal = "stillhouse.db",
     runs: Runs = Path("runs"),
     to: Annotated[
@@ -59,6 +61,8 @@ def test(
 ) -> None:
     """Test a flow: its steps, its paths, the whole. Exit code 1: a case is wrong, or with a baseline, worse than that
     beyond the margin.
+
+    Twenty calls of models that bill go ahead; then you are told what the rest will cost, and asked.
     """
     if from_run:
         from stillhouse.flow_tests.traced_cases import cases_of_runs
@@ -88,7 +92,7 @@ def test(
                 store=store,
                 runs=runs,
                 out=to,
-                on_progress=tick,
+                session=buying.session(None, tick, teacher=None, store=None),
             )
         )
     _show(done, as_json)

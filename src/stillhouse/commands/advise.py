@@ -16,7 +16,8 @@ from stillhouse.experiment import few_shot as shots
 from stillhouse.experiment.arms import prompt_arm, student_arm
 from stillhouse.experiment.controls import control_plans
 from stillhouse.experiment.material import prepare
-from stillhouse.experiment.plans import check_sizes, curve_plans, ladder_of, student_plan
+from stillhouse.experiment.plans import curve_plans, student_plan
+from stillhouse.experiment.readiness import check_sizes, check_training
 from stillhouse.experiment.run_folder import provenance, run_settings
 from stillhouse.experiment.sweep import sweep
 from stillhouse.runs import Run, write_atomic
@@ -48,9 +49,9 @@ def advise(
         raise UserError(f"--seeds {seeds}: an interval over seeds needs at least {MIN_SEEDS}")
     task = session.open_task(task)
     refuse_unjudged(task, "advise")
-    material = result_of(prepare(task, session, skip_bad=skip_bad, every_lesson=True))
-    ladder_of(task)  # a misspelt student is refused before anything is trained
-    check_sizes(sizes, material)
+    check_training(task, runs)
+    material = result_of(prepare(task, session, skip_bad=skip_bad, every_lesson=True, sizes=sizes))
+    check_sizes(sizes, max(len(lesson.train) for lesson in material.lessons))
     settings = {
         **run_settings(material),
         "seeds": seeds,

@@ -15,7 +15,8 @@ from stillhouse.event_loop import result_of
 from stillhouse.experiment.arms import prompt_arm, student_arm
 from stillhouse.experiment.controls import control_plans
 from stillhouse.experiment.material import Material, prepare
-from stillhouse.experiment.plans import baseline_plans, ladder_of, student_plan
+from stillhouse.experiment.plans import baseline_plans, student_plan
+from stillhouse.experiment.readiness import check_training, ladder_of
 from stillhouse.experiment.run_folder import provenance, run_settings, write_cascade
 from stillhouse.results.learning_curves import LearningCurves
 from stillhouse.results.measured_arm import MeasuredArm
@@ -44,8 +45,9 @@ def distill(
     """
     task = session.open_task(task)
     refuse_unjudged(task, "distill")
-    material = result_of(prepare(task, session, skip_bad=skip_bad))
+    check_training(task, runs)
     curves = _curves_of(advice)
+    material = result_of(prepare(task, session, skip_bad=skip_bad))
     ladder = ladder_of(task)
     settings = {
         **run_settings(material),

@@ -1,5 +1,6 @@
 """`evaluate`: any predictor on any dataset, with intervals."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,16 @@ from stillhouse.evaluation.harness import ArmSummary, summarise
 from stillhouse.evaluation.harness import evaluate as evaluate_rows
 from stillhouse.evaluation.metrics import metric_for
 from stillhouse.event_loop import result_of
+from stillhouse.experiment.readiness import check_writable
 from stillhouse.experiment.rows_without_gold import how_others_differ
-from stillhouse.records import Source
+from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.metered import MeteredModel
+from stillhouse.llm.prompted import PromptedPredictor
+from stillhouse.llm.recorded import RecordedTeacher
+from stillhouse.records import Example, Predictor, Source
 from stillhouse.results.row_result import RowResult, write_rows
-from stillhouse.serving.predictors import open_predictor
+from stillhouse.serving.cascade import CascadePredictor
+from stillhouse.serving.predictors import agree_to, open_predictor
 from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.task import Task
 
@@ -31,6 +38,7 @@ class Evaluated:
     summary: ArmSummary
     rows: list[RowResult]
     warnings: tuple[str, ...] = ()
+    paid_usd: float | None = 0.0  # for the calls made now; None: at an unknown price
 
 
 def evaluate(
@@ -56,20 +64,40 @@ def evaluate(
 async def _evaluate(
     name: str, data: Path, task: Task | None, session: Session, out: Path | None, skip_bad: bool
 ) -> Evaluated:
-    async with open_predictor(name, task, store=session.store) as predictor:
+    async with open_predictor(name, task, store=session.store, over=session.open_task) as predictor:
         scored_by = _task_of(name, task or getattr(predictor, "task", None))
         read = distinct(load_examples(data, task=scored_by, skip_bad=skip_bad).examples)
+        unanswered = _unanswered(predictor, read.rows)
         source: Source = "gold" if any(row.label is not None for row in read.rows) else "teacher"
         scored = [row for row in read.rows if row.target(source) is not None]
         metric = metric_for(scored_by)
+        if out is not None:
+            check_writable(out.parent)
+        await agree_to(predictor, scored, session)
         rows = await evaluate_rows(predictor, scored, metric, source=source, on_progress=session.on_progress)
         if out is not None:
             write_rows(out, rows, arm=predictor.name)
-        warnings = tuple(read.said_of("given"))
+        warnings = (*read.said_of("given"), *unanswered)
         if dropped := len(read.rows) - len(scored):
             left_out = f"{dropped} of {len(read.rows)} rows have no {source} label and were left out"
             warnings = (*warnings, left_out, *how_others_differ(read.rows, has_teacher=True))
-        return Evaluated(predictor.name, metric.name, source, summarise(rows, metric), rows, warnings)
+        summary = summarise(rows, metric)
+        return Evaluated(predictor.name, metric.name, source, summary, rows, warnings, _paid(predictor))
+
+
+def _paid(predictor: Predictor) -> float | None:
+    """What the calls made now cost, US$; None: unknown."""
+    asked = predictor.teacher if isinstance(predictor, CascadePredictor) else predictor
+    if not isinstance(asked, PromptedPredictor) or not isinstance(asked.model, MeteredModel):
+        return 0.0
+    ledger = asked.model.ledger
+    return ledger.spent_usd if isinstance(ledger, Ledger) else None
+
+
+def _unanswered(predictor: object, rows: Sequence[Example]) -> list[str]:
+    """What to say of rows that a recorded model has no answer to. Raises DatasetError where it has none to any."""
+    missing = predictor.check(rows) if isinstance(predictor, RecordedTeacher) else None
+    return [] if missing is None else [missing]
 
 
 def _task_of(name: str, task: object) -> Task:

@@ -7,6 +7,7 @@ from stillhouse.data.dataset import json_rows
 from stillhouse.data.splits import Splits, load_splits
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.experiment.held_out import held_out_of, refuse_copies
+from stillhouse.experiment.readiness import check_task, check_writable
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import open_model
 from stillhouse.records import Example
@@ -74,8 +75,11 @@ async def generate(
         raise UserError(
             f"{name}: recorded answers answer rows that are there and make no new ones; name an endpoint with --teacher"
         )
-    require_terms(name, folder)
+    if loaded is not None:
+        check_task(loaded)
     out = out or folder / "generated.jsonl"
+    check_writable(out.parent)
+    require_terms(name, folder)
     _refuse_overwriting(out, loaded)
     asking = await with_context(asking or GenerationSettings(), name, settings)
     sources = _sources(loaded, seeds, out, name, wanted, asking, skip_bad)

@@ -1,11 +1,12 @@
 """`label`: the teacher's answers to a task's rows."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from stillhouse.data.rows import StreamedRows
 from stillhouse.errors import ExistsError
+from stillhouse.experiment.readiness import check_task, check_writable
+from stillhouse.json_text import JsonError, read_json
 from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.store.address import file_of
 from stillhouse.task import Task
@@ -49,6 +50,9 @@ async def label(
     if name.startswith("recorded:"):
         in_use.add(loaded.resolve(name.removeprefix("recorded:")))
     _refuse_overwriting(out, in_use)
+    if data is None or loaded.student.ladder is not None:
+        check_task(loaded)
+    check_writable(out.parent)
     require_terms(name, loaded.folder)
     with StreamedRows(files, loaded, scratch=out.parent, skip_bad=skip_bad) as rows:
         report = await annotate_to(loaded, rows, session, out=out, batch=batch)
@@ -73,10 +77,10 @@ def _refuse_overwriting(out: Path, in_use: set[Path]) -> None:
 def _is_ours(path: Path) -> bool:
     """Whether the file's first row tells where it comes from; an empty file is nobody's."""
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open("rb") as lines:
             first = lines.readline()
-        return not first or "provenance" in json.loads(first)
-    except (OSError, ValueError, TypeError):
+        return not first or "provenance" in read_json(first)
+    except (OSError, JsonError, TypeError):
         return False
 
 

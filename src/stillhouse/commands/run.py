@@ -8,14 +8,18 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from stillhouse.errors import StorageError, UserError
+from stillhouse.flow.allowance import Allowance, allowing
 from stillhouse.flow.human import Parked
 from stillhouse.flow.human import answer as journal_answer
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.resume import RunReport
 from stillhouse.flow.user_flow import load_flow
+from stillhouse.session import Session
+from stillhouse.settings import TeacherSettings
 from stillhouse.stopping import stopping
 from stillhouse.store.journal import existing_journal
 
@@ -42,12 +46,16 @@ async def run(
     store: Path | str = DEFAULT_STORE,
     models: Mapping[str, str] | None = None,
     offline: bool = False,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> Executed:
     """Run `APP:FLOW`, APP a Python file or module.
 
     The same id goes on with what is unfinished and returns what is finished. `models` names another model for a step
-    ("*": for all); `offline` answers model calls from the store alone. Raises UserError where there is no such flow or
-    the input does not fit it, RunBusyError, StorageError. What the app's code raises is part of the result.
+    ("*": for all); `offline` answers model calls from the store alone. `settings`: the cap in dollars for all endpoint
+    calls of this sitting (`max_usd`), and prices where no table knows a model (`price_in`, `price_out`).
+
+    Raises UserError where there is no such flow or the input does not fit it, RunBusyError, StorageError. What the
+    app's code raises is part of the result.
     """
     flow = load_flow(target)
     name = run_id or uuid.uuid4().hex[:12]
@@ -58,7 +66,8 @@ async def run(
     elsewhere = [] if store == DEFAULT_STORE else ["--store", str(store)]
     stopping.go_on = shlex.join(["stillhouse", "resume", name, *elsewhere])
     try:
-        result = await flow.execute(name, arguments, store=store, models=models, offline=offline, app=target)
+        with allowing(Allowance(Session(settings=settings).over(TeacherSettings()))):
+            result = await flow.execute(name, arguments, store=store, models=models, offline=offline, app=target)
         return Executed(name, result, flow.report)
     except (UserError, StorageError):
         raise
@@ -68,7 +77,9 @@ async def run(
         return Executed(name, None, flow.report, error)
 
 
-async def resume(run_id: str, *, store: Path | str = DEFAULT_STORE) -> Executed:
+async def resume(
+    run_id: str, *, store: Path | str = DEFAULT_STORE, settings: Mapping[str, Any] = MappingProxyType({})
+) -> Executed:
     """Go on with a run by its id alone: the app, the input and the models are those that it was started with."""
     with contextlib.closing(existing_journal(store)) as journal:
         row = journal.run(run_id)
@@ -80,7 +91,12 @@ async def resume(run_id: str, *, store: Path | str = DEFAULT_STORE) -> Executed:
             "start it again there, with the same id"
         )
     return await run(
-        row.facts["app"], arguments=json.loads(row.input), run_id=run_id, store=store, models=row.facts.get("models")
+        row.facts["app"],
+        arguments=json.loads(row.input),
+        run_id=run_id,
+        store=store,
+        models=row.facts.get("models"),
+        settings=settings,
     )
 
 

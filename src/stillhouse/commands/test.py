@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stillhouse.errors import ExistsError
+from stillhouse.experiment.readiness import check_writable
+from stillhouse.flow.allowance import Allowance, allowing
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.user_flow import load_flow
 from stillhouse.flow_tests.baseline import compare
@@ -17,10 +19,12 @@ from stillhouse.flow_tests.cases import load_suite
 from stillhouse.flow_tests.parts import Parts
 from stillhouse.flow_tests.recorded_runs import RecordedRuns
 from stillhouse.flow_tests.suite_run import SuiteRun
+from stillhouse.records import Progress
 from stillhouse.report.test_page import render_test
 from stillhouse.results.flow_test import FlowResult, load_rows, rows_of, to_json
 from stillhouse.runs import write_atomic, write_json
-from stillhouse.session import OnProgress
+from stillhouse.session import DEFAULT_SESSION, OnProgress, Session
+from stillhouse.settings import TeacherSettings
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,14 @@ async def test(
     store: Path | str = DEFAULT_STORE,
     runs: Path = Path("runs"),
     out: Path | None = None,
-    on_progress: OnProgress | None = None,
+    session: Session = DEFAULT_SESSION,
 ) -> FlowTestRun:
     """Test `APP:FLOW` on the cases of a folder.
 
     `baseline`: an earlier result; or `baseline_models`: the same cases are first run with these models. `offline`: the
     store's answers alone; what has none is listed. `metrics` names how a step's answers are scored (see
-    `flow_tests.cases`). Raises UserError, DatasetError, ExistsError, StorageError.
+    `flow_tests.cases`). Of the `session` hold the prices, the cap and the consent: twenty calls are made before it is
+    asked. Raises UserError, DatasetError, ExistsError, StorageError, BudgetError.
     """
     parts = Parts(load_flow(target))
     suite_run = SuiteRun(
@@ -63,23 +68,48 @@ async def test(
         store=store,
         offline=offline,
         recorded=RecordedRuns(parts.whole.name, store),
-        on_progress=on_progress,
+        on_progress=session.on_progress,
     )
+    check_writable(runs if out is None else out.parent)
+    sittings = _Sittings(suite_run.n_cases * (2 if baseline_models else 1), session.on_progress)
+    suite_run = replace(suite_run, on_progress=sittings.tick)
+    n_least = 0 if offline else sittings.n_cases
+    settings = session.over(TeacherSettings())
+    allowance = Allowance(settings, session.asks, n_least=n_least, share_done=sittings.share_done)
     earlier = load_rows(baseline) if baseline is not None else None
     name = str(baseline) if baseline is not None else None
     if baseline_models:
         first = _free(runs, None)
-        with _whole_or_nothing(first):
+        with _whole_or_nothing(first), allowing(allowance):
             before = await suite_run.result({**(models or {}), **baseline_models}, _journal(first))
+            allowance.check()
             _write(before, first)
         earlier, name = rows_of(before.parts), str(first)
+        sittings.before = suite_run.n_cases
     file = _free(runs, out)
-    with _whole_or_nothing(file):
+    with _whole_or_nothing(file), allowing(allowance):
         tested = await suite_run.result(models or {}, _journal(file))
+        allowance.check()
         if earlier is not None and name is not None:
             tested = replace(tested, baseline=name, margin=margin, against=compare(tested.parts, earlier, margin, name))
         _write(tested, file)
     return FlowTestRun(tested, file, _page(file), _journal(file))
+
+
+class _Sittings:
+    """How far one or two sittings of the same cases are."""
+
+    def __init__(self, n_cases: int, on_progress: OnProgress | None) -> None:
+        self.n_cases, self.before = n_cases, 0  # `before`: cases of the first sitting, when it is over
+        self._on_progress, self._n_done = on_progress, 0
+
+    def tick(self, progress: Progress) -> None:
+        self._n_done = self.before + progress.done
+        if self._on_progress is not None:
+            self._on_progress(progress)
+
+    def share_done(self) -> float:
+        return self._n_done / self.n_cases if self.n_cases else 0.0
 
 
 def _free(runs: Path, out: Path | None) -> Path:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stillhouse.errors import DatasetError, UserError
+from stillhouse.errors import DatasetError, ModelNameError, UserError
 from stillhouse.jsonl import read_jsonl
 from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.models import KEYED, endpoint
 from stillhouse.records import Example
-from stillhouse.serving.predictors import open_predictor
+from stillhouse.serving.predictors import agree_to, open_predictor
 from stillhouse.session import Session
 from stillhouse.task import Task
 
@@ -49,13 +50,30 @@ async def answers_of(
         return Answers(name, on_disk)
     name = name if name.startswith(_MODELS) else f"student:{name}"
     by_id: dict[str, str | None] = {}
-    async with open_predictor(name, task, store=session.store, ledger=ledger) as predictor:
+    async with open_predictor(name, task, store=session.store, ledger=ledger, over=session.open_task) as predictor:
+        await agree_to(predictor, examples, session)
         for start in range(0, len(examples), BATCH):
             batch = examples[start : start + BATCH]
             predictions = await predictor.predict(batch)
             by_id |= {row.id: prediction.output for row, prediction in zip(batch, predictions, strict=True)}
             session.report(len(by_id), len(examples), f"asking {name}", ledger.spent_usd)
         return Answers(name, by_id, bool(getattr(predictor, "stand_in", False)))
+
+
+def check_side(name: str, task: Task | None) -> None:
+    """What is wrong with a side, said before anything is paid for: its form, its files, its key. Raises UserError."""
+    if _on_disk(name) is not None:
+        return
+    kind, _, place = name.partition(":")
+    if name.startswith(KEYED):
+        endpoint(name)
+    if not name.startswith(_MODELS):
+        kind, place = "student", name
+    if kind in ("student", "cascade"):
+        if not Path(place).is_dir():
+            raise UserError(f"{name}: no such folder; give the folder of a student or of a run")
+    elif task is None:
+        raise ModelNameError(f"{name}: a prompted model needs the task whose prompt it gets; give --task")
 
 
 def _on_disk(name: str) -> dict[str, str | None] | None:
@@ -83,8 +101,11 @@ def arm_answers(folder: Path, arm: str) -> dict[str, str | None]:
     by_id: dict[str, str | None] = {}
     names: dict[str, None] = {}
     for line, row in _rows(path):
-        names[str(row.get("arm"))] = None
-        if row.get("arm") == arm:
+        if not isinstance(row.get("arm"), str):
+            raise DatasetError(f"{path}:{line}: names no arm; the file was changed or torn")
+        _answer(path, line, row)  # a line of another arm that is none is a torn file, too
+        names[row["arm"]] = None
+        if row["arm"] == arm:
             _add(by_id, path, line, row, f"the arm {arm!r}")
     if not by_id:
         raise UserError(f"{folder}: has no arm {arm!r}; it has {', '.join(names)}")
@@ -112,16 +133,22 @@ def _rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     return rows
 
 
-def _add(by_id: dict[str, str | None], path: Path, line: int, row: Mapping[str, Any], what: str) -> None:
-    """Put a row's answer beside the others. Raises DatasetError where it is none, or the second to its id."""
+def _answer(path: Path, line: int, row: Mapping[str, Any]) -> tuple[str, str | None]:
+    """A row's id and answer. Raises DatasetError where it has none."""
     if "id" not in row or not ("answer" in row or "output" in row):
         raise DatasetError(f"{path}:{line}: an answer needs `id`, and `answer` or `output`; mend the row")
-    id_, value = str(row["id"]), row["answer"] if "answer" in row else row["output"]
+    value = row["answer"] if "answer" in row else row["output"]
     if value is not None and not isinstance(value, str):
         raise DatasetError(
             f"{path}:{line}: the answer {json.dumps(value)[:40]} is not a text; "
             "write it as one, or null where there is none"
         )
+    return str(row["id"]), value
+
+
+def _add(by_id: dict[str, str | None], path: Path, line: int, row: Mapping[str, Any], what: str) -> None:
+    """Put a row's answer beside the others. Raises DatasetError where it is none, or the second to its id."""
+    id_, value = _answer(path, line, row)
     if id_ in by_id:
         raise DatasetError(
             f"{path}:{line}: {what} answers the id {id_!r} twice; "

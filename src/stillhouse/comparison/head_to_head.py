@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stillhouse.comparison.answers import Answers, answers_of
+from stillhouse.comparison.answers import Answers, answers_of, check_side
 from stillhouse.comparison.judge import ask_judge
 from stillhouse.comparison.judgements import Judgements
 from stillhouse.comparison.pairs import Pair, pairs_of
@@ -14,6 +14,7 @@ from stillhouse.data.dataset import Dataset
 from stillhouse.errors import UserError
 from stillhouse.evaluation.win_rate import JudgedRow
 from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.models import KEYED, endpoint
 from stillhouse.session import Session
 from stillhouse.settings import ModelSettings
 from stillhouse.store import open_store
@@ -59,6 +60,10 @@ async def judged_pairs(job: HeadToHead, ledger: Ledger) -> JudgedPairs:
     Raises UserError where the two have no row in common, and what models raise.
     """
     examples = job.rows.examples
+    for name in (job.a, job.b):
+        check_side(name, job.task)
+    if job.judge is not None and job.judge.startswith(KEYED):
+        endpoint(job.judge)
     a, b = [await answers_of(name, examples, job.task, ledger, job.session) for name in (job.a, job.b)]
     pairs = pairs_of(examples, a, b)
     if not pairs:

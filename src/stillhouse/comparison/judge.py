@@ -11,6 +11,7 @@ from stillhouse.comparison.pairs import Pair
 from stillhouse.evaluation.win_rate import Choice, JudgedRow
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import open_teacher
+from stillhouse.llm.pilot import agree
 from stillhouse.records import Example, Prediction
 from stillhouse.session import Session
 from stillhouse.settings import ModelSettings
@@ -66,6 +67,7 @@ async def ask_judge(
     teacher = open_teacher(name, judge_task(settings), store, ledger=ledger, shots=())
     replies: list[Prediction] = []
     try:
+        await agree(teacher, questions, session.asks, session.on_progress)
         for start in range(0, len(questions), BATCH):
             replies += await teacher.predict(questions[start : start + BATCH])
             session.report(len(replies), len(questions), f"asking the judge {name}", ledger.spent_usd)

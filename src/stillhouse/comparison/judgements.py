@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from stillhouse.errors import DatasetError
+from stillhouse.json_text import JsonError, read_json
 from stillhouse.runs import Lock, storage_errors
 
 Side = Literal["left", "right", "tie", "both bad"]
@@ -122,10 +123,10 @@ def _whole_lines(path: Path) -> list[tuple[int, Any]]:
         with storage_errors(path), path.open("r+b") as file:
             file.truncate(len(whole))
     values = []
-    for line, text in enumerate(whole.splitlines(), start=1):
+    for line, text in enumerate(whole.split(b"\n")[:-1], start=1):
         try:
-            values.append((line, json.loads(text)))
-        except ValueError as error:
+            values.append((line, read_json(text)))
+        except JsonError as error:
             raise DatasetError(
                 f"{path}:{line}: not valid JSON ({error}); mend the line, or give another file with --judgements"
             ) from None

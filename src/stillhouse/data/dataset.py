@@ -14,10 +14,13 @@ from typing import Any
 
 from stillhouse.errors import DatasetError
 from stillhouse.json_labels import LabelError, json_label
-from stillhouse.jsonl import UNREADABLE, numbered_lines
+from stillhouse.json_text import JsonError, NotJsonError, list_items, read_json
+from stillhouse.jsonl import numbered_lines
+from stillhouse.labels import labels_problem
 from stillhouse.records import Example
 from stillhouse.runs import write_atomic
 from stillhouse.task import Task
+from stillhouse.text_files import read_text
 
 _KNOWN = ("id", "input", "label", "teacher_label", "teacher_rationale", "teacher_scores", "choices", "group")
 
@@ -36,7 +39,7 @@ class Dataset:
 Naming = Callable[[str, bool], str]
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
 
 
 class _BadRow(Exception):
@@ -168,9 +171,10 @@ def label_set(examples: Iterable[Example], task: Task) -> tuple[str, ...]:
     """The classes of a choice task: those the task names, else every label that occurs, sorted."""
     if task.labels is not None:
         return task.labels
-    return tuple(
-        sorted({label for example in examples for label in (example.label, example.teacher_label) if label is not None})
-    )
+    labels = sorted({label for row in examples for label in (row.label, row.teacher_label) if label is not None})
+    if problem := labels_problem(labels):
+        raise DatasetError(f"the rows' labels: {problem}; mend the rows, or name `labels` in [task]")
+    return tuple(labels)
 
 
 def _raw_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:
@@ -196,45 +200,54 @@ def _no_object(row: Any) -> _BadRow:
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:
+    for line, text in numbered_lines(path):
+        yield line, _read_row(text, "" if text.endswith(b"\n") else _TORN)
+
+
+def _read_row(text: str | bytes, torn: str = "") -> "Mapping[str, Any] | _BadRow":
+    """One row, or why it is none. `torn`: what to say of a text that breaks off."""
     try:
-        for line, text in numbered_lines(path):
-            try:
-                row = json.loads(text)
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
-                torn = "" if text.endswith(b"\n") else _TORN
-                yield line, _BadRow(f"not valid JSON: {error}{torn}")
-                continue
-            yield line, row if isinstance(row, dict) else _no_object(row)
-    except UNREADABLE as error:
-        raise DatasetError(f"{path}: cannot be read to its end ({error}); copy or make the file again") from None
+        row = read_json(text, finite=False)  # `_check_json` names the field
+    except NotJsonError as error:
+        return _BadRow(f"not valid JSON: {error}{torn}")
+    except JsonError as error:
+        return _BadRow(f"holds {error}")
+    return row if isinstance(row, dict) else _no_object(row)
 
 
 def _alpaca_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:
     """Alpaca's format: a list of {instruction, input, output}. A list of our own rows is taken too."""
+    text = read_text(path, "give a list of rows, or JSONL with one row a line", DatasetError)
+    if not text.lstrip().startswith("["):
+        raise DatasetError(
+            f"{path}: must hold a list of rows, this is {_kind_of_text(text)}; "
+            "give Alpaca's list of instruction, input, output, or JSONL with one row a line"
+        )
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        for number, item in enumerate(list_items(text), start=1):
+            yield number, _from_alpaca(_read_row(item))
+    except NotJsonError as error:
         raise DatasetError(
             f"{path}: not valid JSON ({error}); give a list of rows, or JSONL with one row a line"
         ) from None
-    if not isinstance(rows, list):
-        raise DatasetError(
-            f"{path}: must hold a list of rows, this is {_kind(rows)}; give Alpaca's list of instruction, input, output"
-        )
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            yield number, _no_object(row)
-        elif "instruction" in row and "output" in row:
-            rest = {key: value for key, value in row.items() if key not in ("instruction", "input", "output")}
-            text = (
-                {"instruction": row["instruction"], "input": row["input"]} if row.get("input") else row["instruction"]
-            )
-            yield number, {**rest, "input": text, "label": row["output"]}
-        else:
-            yield number, row
 
 
-def _table_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _kind_of_text(text: str) -> str:
+    try:
+        return _kind(read_json(text))
+    except JsonError as error:
+        return f"not valid JSON ({error})"
+
+
+def _from_alpaca(row: "Mapping[str, Any] | _BadRow") -> "Mapping[str, Any] | _BadRow":
+    if isinstance(row, _BadRow) or not ("instruction" in row and "output" in row):
+        return row
+    rest = {key: value for key, value in row.items() if key not in ("instruction", "input", "output")}
+    text = {"instruction": row["instruction"], "input": row["input"]} if row.get("input") else row["instruction"]
+    return {**rest, "input": text, "label": row["output"]}
+
+
+def _table_rows(path: Path) -> "Iterator[tuple[int, Mapping[str, Any] | _BadRow]]":
     import pyarrow as pa
     import pyarrow.feather
     import pyarrow.parquet
@@ -246,14 +259,35 @@ def _table_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         else:
             batches = pyarrow.feather.read_table(path).to_batches(1000)
         for batch in batches:
-            for row in batch.to_pylist():
+            if len(set(batch.schema.names)) < len(batch.schema.names):
+                raise DatasetError(f"{path}: has two columns of one name; rename one")
+            for row in _rows_of(batch):
                 number += 1
-                # A field that is null counts as absent.
-                yield number, {key: value for key, value in row.items() if value is not None}
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DatasetError(
-            f"{path}: cannot be read as {path.suffix} ({str(error).splitlines()[0]}); write the file again"
-        ) from None
+                yield number, row
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DatasetError(f"{path}: cannot be read as {path.suffix} ({reason}); write the file again") from None
+
+
+def _rows_of(batch: Any) -> "Iterator[Mapping[str, Any] | _BadRow]":
+    """The rows of a part of a table. What Python cannot hold, such as a date after the year 9999, spoils its row."""
+    try:
+        rows: list[Any] = batch.to_pylist()
+    except (ValueError, OverflowError):
+        rows = [_row_at(batch, number) for number in range(batch.num_rows)]
+    for row in rows:
+        # A field that is null counts as absent, and so does NaN, which tables have in its place.
+        if isinstance(row, _BadRow):
+            yield row
+        else:
+            yield {key: value for key, value in row.items() if value is not None and value == value}
+
+
+def _row_at(batch: Any, number: int) -> Any:
+    try:
+        return batch.slice(number, 1).to_pylist()[0]
+    except (ValueError, OverflowError) as error:
+        return _BadRow(f"holds a value that cannot be read ({str(error).partition(chr(10))[0]})")
 
 
 def _example(raw: Mapping[str, Any], task: Task | None, naming: Naming) -> Example:
@@ -264,7 +298,7 @@ def _example(raw: Mapping[str, Any], task: Task | None, naming: Naming) -> Examp
         raise _BadRow(f"`input` must be a non-empty text or object of fields, it is {_kind(text)}")
     if not text or (isinstance(text, str) and not text.strip()):
         raise _BadRow("`input` must be a non-empty text or object of fields, it is empty")
-    _check_json(raw, text)
+    _check_json(raw)
     rationale, group = raw.get("teacher_rationale"), raw.get("group")
     if rationale is not None and not isinstance(rationale, str):
         raise _BadRow(f"`teacher_rationale` must be a text, it is {_kind(rationale)}")
@@ -286,19 +320,19 @@ def _example(raw: Mapping[str, Any], task: Task | None, naming: Naming) -> Examp
     return example
 
 
-def _check_json(raw: Mapping[str, Any], text: Any) -> None:
-    """Refuse what Python reads from JSON and no JSON file can hold."""
-    try:
-        _encode(raw).encode()
-    except UnicodeEncodeError:
-        raise _BadRow(
-            "holds half of a surrogate pair (\\ud800 to \\udfff), which is no text; write the character itself"
-        ) from None
-    if isinstance(text, dict):
+def _check_json(raw: Mapping[str, Any]) -> None:
+    """Refuse what Python reads from JSON, or a table holds, and no JSON file can."""
+    for name, value in raw.items():
         try:
-            json.dumps(text, allow_nan=False, default=str)
+            _encode(value).encode()
+        except UnicodeEncodeError:
+            raise _BadRow(
+                "holds half of a surrogate pair (\\ud800 to \\udfff), which is no text; write the character itself"
+            ) from None
         except ValueError:
-            raise _BadRow("`input` holds NaN or Infinity, which no JSON has; write null or a text") from None
+            raise _BadRow(f"`{name}` holds NaN or Infinity, which no JSON has; write null or a text") from None
+        except (TypeError, RecursionError) as error:
+            raise _BadRow(f"`{name}` holds something that no JSON file can ({error})") from None
 
 
 def _id(raw: Mapping[str, Any], text: Any, naming: Naming) -> str:
@@ -344,6 +378,8 @@ def _choices(value: Any) -> tuple[str, ...] | None:
         return None
     if not isinstance(value, list) or len(value) < 2 or not all(isinstance(choice, str) and choice for choice in value):
         raise _BadRow("`choices` must be a list of at least two texts")
+    if problem := labels_problem(value):
+        raise _BadRow(f"`choices`: {problem}")
     return tuple(dict.fromkeys(value))  # a choice named twice is one choice
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from stillhouse.errors import UserError
 from stillhouse.evaluation.harness import evaluate, score_row, time_single
 from stillhouse.evaluation.metrics import metric_for
 from stillhouse.event_loop import result_of
@@ -91,8 +92,8 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
 
     Blocks; raises what `train_student` raises.
     """
-    if (plan.out / "arm.json").is_file():
-        return read_arm(plan.out)
+    if (plan.out / "arm.json").exists():
+        return kept_arm(plan.out, plan.test, plan.calibration, plan.others)
     folder = plan.out / "student"
     # The arm was trained, but killed before it was measured: no record says how, so it is trained again.
     if folder.exists():
@@ -134,6 +135,22 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
     write_arm(plan.out, arm)
     if not plan.keep:
         shutil.rmtree(folder)
+    return arm
+
+
+def kept_arm(
+    out: Path, test: Sequence[Example], calibration: Sequence[Example], others: Mapping[str, Sequence[Example]]
+) -> MeasuredArm:
+    """The arm that an earlier sitting left. Raises UserError where it does not hold the answers to just these rows."""
+    arm = read_arm(out)
+    parts = {"test": (arm.test, test), "calibration": (arm.calibration, calibration)}
+    parts |= {f"other-{name}": (arm.others.get(name, []), rows) for name, rows in others.items()}
+    for part, (answered, rows) in parts.items():
+        if [row.id for row in answered] != [row.id for row in rows]:
+            raise UserError(
+                f"{out / part}.jsonl: does not hold one answer to each of the {len(rows)} rows, in their order; "
+                f"the file was changed or torn: remove {out}, and the same command measures it again"
+            )
     return arm
 
 

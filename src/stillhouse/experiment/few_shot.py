@@ -8,7 +8,7 @@ named as `examples` in [teacher].
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,23 +17,27 @@ import numpy as np
 from stillhouse.consent import Quote
 from stillhouse.errors import BudgetError
 from stillhouse.evaluation.harness import score_row
-from stillhouse.experiment.arms import slug
+from stillhouse.experiment.arms import kept_arm, slug
 from stillhouse.experiment.material import Material, TeacherAnswers
 from stillhouse.llm.context import TokenCounter, context_window, measured, with_tokenizer
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.models import open_model
-from stillhouse.llm.prompted import PromptedPredictor, build_messages
+from stillhouse.llm.pilot import N_PILOT
+from stillhouse.llm.prompted import Answered, PromptedPredictor, build_messages
 from stillhouse.llm.worked import worked_examples
-from stillhouse.records import Estimate, Example, Prediction, Progress, Source
-from stillhouse.results.measured_arm import FewShotArms, MeasuredArm, ShownExamples, read_arm, write_arm
+from stillhouse.records import Estimate, Example, Progress, Source
+from stillhouse.results.measured_arm import FewShotArms, MeasuredArm, ShownExamples, write_arm
 from stillhouse.runs import write_atomic
 from stillhouse.session import Session
 from stillhouse.store import open_store
-from stillhouse.teacher.pilot import N_PILOT
 
 DRAWS = 3
 UNASKED = 32  # the most examples that are tried where neither a cap in dollars nor `max_shots` says how far to go
+ROUNDS = 3  # how often a call that was not answered is made, before it counts as wrong
+# The largest share of an arm's calls that may have no answer. They count as wrong, so they can make the arm look worse
+# by this share at most, which is the default margin of the gate, and never better.
+MOST_MISSING = 0.02
 NOT_ANOTHER_PROMPT = (
     "no prompt with examples was measured: recorded answers were given to one prompt and cannot answer another; "
     "name a live model in [teacher]"
@@ -169,6 +173,7 @@ class _Measuring:
             except (_Stop, BudgetError) as stop:
                 notes.append(self._stopped(k, stop))
                 break
+        notes += [_unanswered(arm) for arm in arms if arm.examples is not None and arm.examples.unanswered]
         if self.ledger.spent_usd:
             notes.append(f"the prompts with examples cost ${self.ledger.spent_usd:,.4f} in this run")
         whose = "gold" if self.source == "gold" else "the teacher's own"
@@ -224,7 +229,8 @@ class _Measuring:
         self._refuse_dear(k, missing)
         for seed in missing:
             await self._measure(k, seed, self._folder(k, seed), number * DRAWS + seed, n_sizes * DRAWS)
-        return [read_arm(self._folder(k, seed)) for seed in range(DRAWS)]
+        test = self.material.splits.test
+        return [kept_arm(self._folder(k, seed), test, (), {}) for seed in range(DRAWS)]
 
     def _agree(self, sizes: Sequence[int]) -> bool:
         """Ask the user for all of them at once, with what they should cost after the calls made so far.
@@ -247,7 +253,7 @@ class _Measuring:
         return True
 
     def _missing(self, k: int) -> list[int]:
-        return [seed for seed in range(DRAWS) if not (self._folder(k, seed) / "arm.json").is_file()]
+        return [seed for seed in range(DRAWS) if not (self._folder(k, seed) / "arm.json").exists()]
 
     def _folder(self, k: int, seed: int) -> Path:
         return self.folder / "arms" / f"{slug(shots_name(k))}-{seed}"
@@ -294,17 +300,17 @@ class _Measuring:
             what = f"asking with {k} example{'s' if k > 1 else ''}, draw {seed + 1} of {DRAWS}"
             self.session.report(done, total, what, self.ledger.spent_usd)
 
-        replies = await self._predictor(k, seed).replies(test, tick)
-        plain = self.teacher.on(test)
-        unanswered = [
-            completion.error or "no reply"
-            for (_, _, completion), before in zip(replies, plain, strict=True)
-            if completion.text is None and completion.usage is None and before.output is not None
-        ]
-        if unanswered:  # without an answer there is nothing to score, and a 0 would be a wrong number
-            silent = f"{len(unanswered)} of {len(test)} calls were not answered"
-            raise _Stop(f"{silent}, though the prompt without examples was ({unanswered[0]})")
-        predictions: list[Prediction] = [prediction for prediction, _, _ in replies]
+        replies = await self._answers(k, seed, tick)
+        missing = self._missing_of(replies)
+        if len(missing) > MOST_MISSING * len(test):  # so many wrong answers would be a wrong number
+            silent = f"{len(missing)} of {len(test)} calls were not answered"
+            raise _Stop(f"{silent}, though the prompt without examples was ({_why(replies[missing[0]])})")
+        predictions = [prediction for prediction, _, _ in replies]
+        if missing:
+            costs = [prediction.cost_usd for index, prediction in enumerate(predictions) if index not in set(missing)]
+            dearest = None if None in costs else max(cost for cost in costs if cost is not None)
+            for index in missing:
+                predictions[index] = replace(predictions[index], cost_usd=dearest)
         answered = zip(test, predictions, strict=True)
         shots = self._shots(k, seed)
         arm = MeasuredArm(
@@ -313,14 +319,50 @@ class _Measuring:
             test=[score_row(row, answer, material.metric, material.scored_against) for row, answer in answered],
             stand_in=self.teacher.stand_in,
             model=self.teacher.name,
-            examples=ShownExamples(k, seed, len(self.own) + k, tuple(row.id for row in shots)),
+            examples=ShownExamples(k, seed, len(self.own) + k, tuple(row.id for row in shots), len(missing)),
         )
         write_atomic(out / "examples.jsonl", _as_worked_examples([*self.own, *shots]))
         write_arm(out, arm)
 
+    async def _answers(self, k: int, seed: int, tick: Callable[[Progress], None]) -> list[Answered]:
+        """The replies to all test rows. Calls that were not answered are made again; the others are in the store."""
+        test, predictor = self.material.splits.test, self._predictor(k, seed)
+        replies = await predictor.replies(test, tick)
+        for _ in range(ROUNDS - 1):
+            # A refusal by its status is an answer of the endpoint, and stays one.
+            again = [index for index in self._missing_of(replies) if replies[index][2].status is None]
+            if not again:
+                break
+            for index, answer in zip(again, await predictor.replies([test[index] for index in again]), strict=True):
+                replies[index] = answer
+        return replies
+
+    def _missing_of(self, replies: Sequence[Answered]) -> list[int]:
+        """The calls that brought nothing, though the prompt without examples was answered."""
+        plain = self.teacher.on(self.material.splits.test)
+        return [
+            index
+            for index, ((_, _, completion), before) in enumerate(zip(replies, plain, strict=True))
+            if completion.text is None and completion.usage is None and before.output is not None
+        ]
+
     def _stopped(self, k: int, reason: Exception) -> str:
         wanted = "an example" if k == 1 else f"{k:,} or more examples"
         return f"prompts with {wanted} are not in the numbers: {reason}"
+
+
+def _why(answered: Answered) -> str:
+    return answered[2].error or "no reply"
+
+
+def _unanswered(arm: MeasuredArm) -> str:
+    assert arm.examples is not None
+    why = next((row.error for row in arm.test if row.output is None and row.error), "no reply")
+    gap = f"{arm.examples.unanswered} of {len(arm.test)} calls had no answer in {ROUNDS} rounds ({why})"
+    return (
+        f"{arm.name}, draw {arm.examples.seed + 1}: {gap}; they count as wrong, "
+        "each at the price of the arm's dearest call"
+    )
 
 
 def shots_name(k: int) -> str:

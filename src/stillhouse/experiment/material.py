@@ -13,6 +13,7 @@ from stillhouse.errors import BudgetError, UserError
 from stillhouse.evaluation.metrics import Metric, metric_for
 from stillhouse.experiment.calibration_rows import calibration_rows
 from stillhouse.experiment.held_out import refuse_copies
+from stillhouse.experiment.readiness import check_lesson
 from stillhouse.experiment.rows_without_gold import how_others_differ
 from stillhouse.experiment.training_sets import LEAST_ROWS, Labels, Lesson, lessons_of
 from stillhouse.records import Example, Prediction, Source
@@ -71,18 +72,26 @@ class Material:
         return calibration_rows(self.splits.calibration, self.scored_against)
 
 
-async def prepare(task: Task, session: Session, *, skip_bad: bool = False, every_lesson: bool = False) -> Material:
+async def prepare(
+    task: Task,
+    session: Session,
+    *,
+    skip_bad: bool = False,
+    every_lesson: bool = False,
+    sizes: Sequence[int] | None = None,
+) -> Material:
     """Load and split the rows, and ask the teacher for what the comparison needs. `task` as the session opened it.
 
     Asked for are the test and calibration rows, and the rows that students learn from. A named teacher is asked for all
     of them (what is in the store costs nothing again); without one, rows that carry `teacher_label` bring their own.
     `every_lesson`: where the task leaves open what to learn from, the teacher is asked for the rows with gold labels
     too, as far as the cap allows. Where the session has a `consent`, an endpoint that bills is asked more than a pilot
-    of twenty rows only if it says yes to what they will cost.
+    of twenty rows only if it says yes to what they will cost. `sizes`: training sizes that there have to be rows for.
     """
     splits = load_splits(task, skip_bad=skip_bad)
     refuse_copies(splits)
     learn_from = _learn_from(task, splits)
+    check_lesson(task, splits, learn_from, sizes=sizes)
     scored_against: Source = "gold" if any(row.label is not None for row in splits.test) else "teacher"
     wanted = [*splits.test, *splits.calibration, *(row for rows in splits.also_test.values() for row in rows)]
     # step_by_step trains on gold labels and on the teacher's reasons.

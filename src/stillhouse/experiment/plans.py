@@ -5,15 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from stillhouse.advice.curves import nested_subsets, sizes_for
-from stillhouse.errors import UserError
 from stillhouse.experiment.arms import StudentPlan, arm_name, slug
 from stillhouse.experiment.material import Material
+from stillhouse.experiment.readiness import ladder_of
 from stillhouse.experiment.training_sets import Lesson
 from stillhouse.results.arms import ArmKind
-from stillhouse.student.job import family_of
-from stillhouse.task import Task
-
-LEAST_SIZE = 2
 
 
 def student_plan(
@@ -36,15 +32,6 @@ def student_plan(
         others=splits.also_test,
         rows=lesson.rows,
     )
-
-
-def ladder_of(task: Task) -> tuple[str, ...]:
-    """The students of the ladder, cheapest first. Raises UserError for a misspelt one before anything is trained."""
-    for spec in task.ladder:
-        family_of(spec)
-    if not task.ladder:
-        raise UserError(f"{task.path or task.name}: the ladder is empty; name a student in [student] ladder")
-    return task.ladder
 
 
 def baseline_plans(material: Material, folder: Path, seed: int) -> list[StudentPlan]:
@@ -77,15 +64,6 @@ def curve_plans(material: Material, folder: Path, sizes: Sequence[int] | None, s
                     plan = replace(whole, train=subset, seed=seed, out=out)
                     in_full = seed == 0 and n == of_lesson[-1]
                     yield plan if in_full else replace(plan, keep=False, calibration=(), others={})
-
-
-def check_sizes(sizes: Sequence[int] | None, material: Material) -> None:
-    """Raise UserError for sizes that the training rows do not allow."""
-    most = max(len(lesson.train) for lesson in material.lessons)
-    if sizes is not None and (not sizes or min(sizes) < LEAST_SIZE or max(sizes) > most):
-        raise UserError(
-            f"--sizes {','.join(map(str, sizes))}: give sizes from {LEAST_SIZE} to {most}, the number of training rows"
-        )
 
 
 def _sizes(sizes: Sequence[int] | None, n_rows: int, material: Material) -> list[int]:

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.experiment.material import Material
+from stillhouse.results.cascade_file import CASCADE
 from stillhouse.results.measured_arm import MeasuredArm
 from stillhouse.results.provenance import Provenance
 from stillhouse.results.run_result import Result
 from stillhouse.runs import Run, write_json
-
-CASCADE = "cascade.json"
 
 
 def run_settings(material: Material) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from stillhouse.errors import StillhouseError
-from stillhouse.experiment.arms import StudentPlan, student_arm
+from stillhouse.experiment.arms import StudentPlan, kept_arm, student_arm
 from stillhouse.records import Progress
-from stillhouse.results.measured_arm import MeasuredArm, read_arm
+from stillhouse.results.measured_arm import MeasuredArm
 from stillhouse.stopping import stopping
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TOKENIZERS_PARALLELISM")
@@ -36,10 +36,10 @@ def sweep(
 
     Raises what a training raises; arms that are finished by then are kept.
     """
-    missing = [plan for plan in plans if not (plan.out / "arm.json").is_file()]
+    missing = [plan for plan in plans if not (plan.out / "arm.json").exists()]
     if missing:
         _train(missing, plans, min(workers or cores(), len(missing)), on_progress)
-    return [read_arm(plan.out) for plan in plans]
+    return [kept_arm(plan.out, plan.test, plan.calibration, plan.others) for plan in plans]
 
 
 def _train(

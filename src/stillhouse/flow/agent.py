@@ -11,25 +11,23 @@ with its length, and not with its square.
 import asyncio
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from stillhouse.errors import StillhouseError, UserError
-from stillhouse.flow.call import StepError, active_run, canonical_json, current_call, encode, journaled, perform
+from stillhouse.flow.call import active_run, canonical_json, current_call, encode, journaled, perform
 from stillhouse.flow.limits import LimitExceeded
-from stillhouse.flow.model_step import note
+from stillhouse.flow.model_step import not_usable, note
 from stillhouse.flow.models import Chat, ModelName, Models, name_of
+from stillhouse.flow.react import read_turn
 from stillhouse.flow.tools.tool import Tool, ToolError, tool
+from stillhouse.json_text import JsonError, read_json
 from stillhouse.llm.request import Completion, Request
 
 ToolCalling = Literal["auto", "native", "text"]
 SAME_CALLS = 3  # equal calls with equal observations that an agent may make; one more ends the agent
-# No part of a pattern matches the character that begins the next part: no backtracking, even on a megabyte.
-_ACTION = re.compile(r"^Action:[ \t]*(?P<name>[^ \t\n][^\n]*)\n+Action Input:(?P<input>.*)", re.MULTILINE | re.DOTALL)
-_FINAL = re.compile(r"^Final Answer:[ \t]*(?P<answer>.*)", re.MULTILINE | re.DOTALL)
 STOP = "\nObservation:"
 _FORM = """\
 Work in turns of this form:
@@ -149,23 +147,13 @@ class Text:
         return f"{instruction}\n\nYour tools:\n{described or '- none'}\n\n{_FORM}"
 
     def read(self, completion: Completion) -> tuple[AgentTurn, str | None]:
-        text = (completion.text or "").partition(STOP)[0].strip()
-        action, final = _ACTION.search(text), _FINAL.search(text)
-        if action is not None and (final is None or action.start() < final.start()):
-            return AgentTurn(text, (Action("", action["name"].rstrip(" \t"), _unfenced(action["input"])),)), None
-        answer = "" if final is None else final["answer"].strip()
-        return AgentTurn(text, ()), answer or None
+        turn = read_turn(completion.text or "")
+        actions = () if turn.tool is None else (Action("", turn.tool, turn.arguments),)
+        return AgentTurn(turn.text, actions), turn.answer
 
     def messages(self, turn: AgentTurn) -> list[dict[str, Any]]:
         observation = turn.observations[0] if turn.observations else _OFF_FORM
         return [{"role": "assistant", "content": turn.text}, {"role": "user", "content": f"Observation: {observation}"}]
-
-
-def _unfenced(text: str) -> str:
-    text = text.strip()
-    if text.startswith("```"):
-        text = text.removeprefix("```").removeprefix("json").lstrip()
-    return text.removesuffix("```").rstrip()
 
 
 class Agent:
@@ -285,7 +273,8 @@ class _Conversation:
                 chat.lacks.add("tools")
                 return {"refused": True}
             if completion.error is not None:
-                raise StepError(f"the agent {agent.name} got no usable reply in turn {number + 1}: {completion.error}")
+                why = f"the agent {agent.name} got no usable reply in turn {number + 1}: {completion.error}"
+                raise not_usable(completion, why)
             turn, final = notation.read(completion)
             return {
                 "refused": False,
@@ -318,8 +307,8 @@ class _Conversation:
             names = ", ".join(self.agent.tools) or "none"
             return f"Error: there is no tool {action.tool[:100]!r}; the tools are: {names}"
         try:
-            arguments = json.loads(action.arguments or "{}")
-        except (ValueError, RecursionError) as error:
+            arguments = read_json(action.arguments or "{}")
+        except JsonError as error:
             return f"Error: the arguments of {wanted.name} are not valid JSON ({error}); give one JSON object"
         if not isinstance(arguments, dict):
             return f"Error: the arguments of {wanted.name} are not a JSON object; give one"

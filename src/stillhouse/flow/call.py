@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from stillhouse.errors import StillhouseError, UserError
-from stillhouse.flow.resume import Pending, Replay, RunReport
+from stillhouse.flow.resume import Before, Pending, Replay, RunReport
 from stillhouse.steady_clock import steady_time
-from stillhouse.store.journal import Journal, StepKey, StepRow, key_id
+from stillhouse.store.journal import Journal, StepKey, StepRow, facts_json, key_id
 
 if TYPE_CHECKING:
     from stillhouse.flow.limits import Limits
@@ -130,11 +130,12 @@ class Active:
 class RunningCall:
     """The call whose body is running."""
 
-    __slots__ = ("attempt", "facts", "id", "nth", "run")
+    __slots__ = ("attempt", "before", "facts", "id", "nth", "run")
 
-    def __init__(self, run: str, key: StepKey) -> None:
+    def __init__(self, run: str, key: StepKey, before: Before = Before()) -> None:  # noqa: B008 it is immutable
         self.run, self.id, self.nth, self.attempt = run, key_id(key), key[2], 1
-        self.facts: dict[str, Any] = {}
+        self.before = before
+        self.facts: dict[str, Any] = dict(before.facts)
 
     @property
     def sample_index(self) -> int:
@@ -142,7 +143,7 @@ class RunningCall:
 
         A model call with another index is another sample, and not the stored reply of an earlier one.
         """
-        return self.nth + 10_000 * (self.attempt - 1)
+        return self.nth + 10_000 * (self.before.n_asked + self.attempt - 1)
 
     def used_model(
         self, model: str, n_input: int | None, n_output: int | None, cost_usd: float | None, request: str | None
@@ -166,6 +167,14 @@ active_limits: ContextVar[tuple["Limits", ...]] = ContextVar("stillhouse_limits"
 # instead. None: each call runs its own body.
 Body = Callable[[], Awaitable[Any]]
 stand_in: ContextVar[Callable[[str, str, str, Body], Body] | None] = ContextVar("stillhouse_stand_in", default=None)
+
+
+def unreadable(message: str) -> StepError:
+    """The error for a reply that was paid for and cannot be used: a resume asks for another one."""
+    call = current_call.get()
+    if call is not None:
+        call.facts["discarded"] = call.before.n_asked + call.attempt
+    return StepError(message)
 
 
 def idempotency_key() -> str:
@@ -212,7 +221,11 @@ async def executed(
     key, name = pending.key, pending.key[0]
     if (instead := stand_in.get()) is not None:
         body = instead(name, kind, arguments, body)
-    call = RunningCall(active.run, key)
+    before = active.replay.before(key, version)
+    call = RunningCall(active.run, key, before)
+    if before.facts:
+        for limit in active_limits.get():
+            limit.replayed(facts_json(before.facts))
     started, began = steady_time(), time.perf_counter()
 
     def row(output: str | None, error: str | None) -> StepRow:
@@ -226,7 +239,7 @@ async def executed(
             error=error,
             started=started,
             seconds=time.perf_counter() - began,
-            attempts=call.attempt,
+            attempts=before.attempts + call.attempt,
             facts=call.facts or None,
         )
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Self
 
 from stillhouse.errors import UserError
-from stillhouse.flow.call import StepError, active_run, current_call, encode, perform
+from stillhouse.flow.call import StepError, active_run, current_call, encode, perform, unreadable
 from stillhouse.flow.model_step import note, usable
 from stillhouse.flow.models import Chat, ModelName, Models, name_of, used_by
 from stillhouse.flow.spans import prediction_spanned
@@ -122,7 +122,7 @@ async def _asked(opened: Any, task: Task, example: Example, sample_index: int) -
 
 def _an_option(option: str, task: Task) -> str:
     if option not in (task.labels or ()):
-        raise StepError(
+        raise unreadable(
             f"{task.name}: the answer {option[:100]!r} is none of the options {', '.join(task.labels or ())}"
         )
     return option
@@ -145,7 +145,7 @@ async def _by_reply(chat: Chat, task: Task, example: Example, sample_index: int)
     text = usable(completion, task.name)
     reply = parse_reply(task, example, text)
     if reply.output is None:
-        raise StepError(f"{task.name}: the reply of {chat.name} cannot be read ({reply.error}): {text[:200]!r}")
+        raise unreadable(f"{task.name}: the reply of {chat.name} cannot be read ({reply.error}): {text[:200]!r}")
     logprobs = completion.token_logprobs
     # The probability of the whole reply is a lower bound for the probability of the option.
     probability = math.exp(math.fsum(value for _, value in logprobs)) if logprobs else None

@@ -21,6 +21,7 @@ from stillhouse.flow.call import ONCE, Active, Attempts, StepError, active_run, 
 from stillhouse.flow.human import parked_in
 from stillhouse.flow.model_step import ModelStep, has_body
 from stillhouse.flow.models import DEFAULT_STORE, ModelName, Models, name_of
+from stillhouse.flow.result_kinds import scalars
 from stillhouse.flow.resume import Replay, RunReport
 from stillhouse.flow.shared import shared
 from stillhouse.flow.spans import run_spanned
@@ -167,7 +168,17 @@ class _Declared:
         adapter = _adapter(self.function)
         if adapter is None:
             return json.loads
-        return adapter.validator.validate_json  # the adapter's own method takes half as long again
+        is_named = scalars(adapter)
+        decode = adapter.validator.validate_json  # the adapter's own method takes half as long again
+        return decode if is_named is None else functools.partial(self._of_kind, decode, is_named)
+
+    def _of_kind(self, decode: Callable[[str], Any], is_named: Callable[[Any], bool], output: str) -> Any:
+        if not is_named(json.loads(output)):
+            raise StepError(
+                f"the step {self.name} returned {output[:200]}, which is not what its annotation says "
+                f"({self.function.__annotations__.get('return')}); mend one of the two"
+            )
+        return decode(output)
 
     def decode(self, output: str) -> Any:
         try:
@@ -331,7 +342,7 @@ class Flow(Generic[P, T]):
                 if row.status == "done" and row.result is not None:
                     return self.decode_result(journal.text(row.result))
                 async with Models(named, default=self.model, store=store, offline=offline) as opened:
-                    replay = Replay.of(journal, run_id)
+                    replay = Replay.of(journal, run_id, anew=row.status == "failed")
                     active = Active(run=run_id, flow=self.name, journal=journal, replay=replay, models=opened)
                     return await run_spanned(active, self.sitting(active, bound))
 

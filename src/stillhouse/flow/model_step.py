@@ -17,8 +17,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from stillhouse.errors import UserError
-from stillhouse.flow.call import Active, Attempts, StepError, current_call, encode, perform
+from stillhouse.flow.call import Active, Attempts, StepError, current_call, encode, perform, unreadable
 from stillhouse.flow.models import Chat, ModelName, Models, name_of, used_by
+from stillhouse.flow.result_kinds import kind_problem, schema_of
 from stillhouse.flow.spans import prediction_spanned
 from stillhouse.llm.parsing import parse_reply
 from stillhouse.llm.prompted import build_messages
@@ -81,6 +82,10 @@ class ModelStep:
     @functools.cached_property
     def _adapter(self) -> TypeAdapter[Any]:
         return TypeAdapter(self._returns)
+
+    @functools.cached_property
+    def _kinds(self) -> Mapping[str, Any] | None:
+        return schema_of(self._adapter)
 
     @functools.cached_property
     def schema(self) -> dict[str, Any] | None:
@@ -148,7 +153,7 @@ class ModelStep:
                 return self._typed(reply.output)
             except StepError as error:
                 if task.output != "json" or attempt == REPAIRS:
-                    raise
+                    raise unreadable(str(error)) from None
                 note("repairs", attempt + 1)
                 mend = f"That cannot be used: {error}\nAnswer again, with the JSON value alone."
                 messages = (*messages, {"role": "assistant", "content": text}, {"role": "user", "content": mend})
@@ -157,7 +162,10 @@ class ModelStep:
     def _typed(self, output: str) -> Any:
         try:
             if self._output == "json":
-                return self._adapter.validate_json(output)
+                value = self._adapter.validate_json(output)
+                if self._kinds is not None and (wrong := kind_problem(self._kinds, output)):
+                    raise StepError(f"the step {self.name}: the reply {output[:200]} does not fit its type ({wrong})")
+                return value
             return self._adapter.validate_python(output)
         except ValidationError as error:
             problem = error.errors()[0]
@@ -190,8 +198,14 @@ def note(name: str, value: Any) -> None:
 def usable(completion: Completion, step: str) -> str:
     """The reply's text. Raises StepError where there is none, or where it is cut off or filtered."""
     if completion.text is None or completion.error is not None:
-        raise StepError(f"the step {step} got no usable reply: {completion.error or 'empty reply'}")
+        raise not_usable(completion, f"the step {step} got no usable reply: {completion.error or 'empty reply'}")
     return completion.text
+
+
+def not_usable(completion: Completion, message: str) -> StepError:
+    """The error for a reply that cannot be used; of one that was paid for, the resume asks for another."""
+    parts = (completion.finish_reason, completion.usage, completion.text, completion.tool_calls)
+    return StepError(message) if all(part is None for part in parts) else unreadable(message)
 
 
 async def complete_with_schema(chat: Chat, request: Request, example: Example | None) -> Completion:

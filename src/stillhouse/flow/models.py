@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from stillhouse.errors import StillhouseError, UserError
+from stillhouse.flow.allowance import RunBudget, active_allowance
 from stillhouse.flow.call import active_limits, current_call
 from stillhouse.flow.shared import shared
 from stillhouse.flow.spans import request_spanned
 from stillhouse.llm.metered import MeteredModel
-from stillhouse.llm.prices import Price
 from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.llm.request import Completion, Request
 from stillhouse.openers import OPENERS
@@ -89,29 +89,6 @@ def note_use(
             limit.spent((n_input or 0) + (n_output or 0), cost_usd or 0.0)
 
 
-class RunBudget:
-    """The budget of a run's model calls: each `limits` block around the call must allow it."""
-
-    @property
-    def max_usd(self) -> float | None:
-        return min((limit.max_dollars for limit in active_limits.get() if limit.max_dollars is not None), default=None)
-
-    async def reserve(self, request: Request, price: Price | None) -> float:
-        around = active_limits.get()
-        worst = max((limit.worst_case(request, price) for limit in around), default=0.0)
-        for limit in around:
-            limit.reserve(worst)
-        return worst
-
-    async def settle(self, reserved: float, cost_usd: float | None, *, paid: bool) -> None:
-        for limit in active_limits.get():
-            limit.reserve(-reserved)
-            if paid and cost_usd is None:
-                limit.spent(0, reserved)  # what a paid call of unknown cost may have cost at most
-        if paid and cost_usd is None and reserved and (call := current_call.get()) is not None:
-            call.facts["at_most_usd"] = call.facts.get("at_most_usd", 0.0) + reserved
-
-
 class Models(AbstractAsyncContextManager["Models"]):
     """The models of a run by step: the run's own choice, else the step's `model=`, else the flow's.
 
@@ -157,7 +134,10 @@ class Models(AbstractAsyncContextManager["Models"]):
         else:
             async with (
                 shared(("store", str(self.store)), lambda: open_store(self.store)) as store,
-                shared(("model", str(self.store), name, self.offline), lambda: self._chat(name, store)) as chat,
+                shared(
+                    ("model", str(self.store), name, self.offline, active_allowance.get()),
+                    lambda: self._chat(name, store),
+                ) as chat,
             ):
                 yield chat
 
@@ -165,9 +145,12 @@ class Models(AbstractAsyncContextManager["Models"]):
         if self.offline:
             return Chat(MeteredModel(name, _no_answer, store, RunBudget(), sends=False), offline=True)
         # Imported late, because a flow without models does not need the HTTP client.
-        from stillhouse.llm.models import open_model
+        from stillhouse.llm.models import KEYED, open_model
 
-        return Chat(open_model(name, ModelSettings(), store, RunBudget()))
+        allowance = active_allowance.get()
+        if allowance is None or not name.startswith(KEYED):
+            return Chat(open_model(name, ModelSettings(), store, RunBudget()))
+        return Chat(open_model(name, allowance.settings, store, allowance))
 
     async def __aenter__(self) -> Self:
         return self

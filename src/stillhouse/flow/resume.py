@@ -6,16 +6,22 @@ among equal calls. The order of calls in time plays no part. Where the key is th
 version (the same code, prompt and model), that answer is returned and nothing runs. Every other call runs and is
 journaled by `call.executed`: one that never finished, one that failed, one whose version changed.
 
+A reply that was paid for and could not be read is in the store, where the same request would find it again, for ever.
+So a call that failed by such a reply asks for another sample when its failed run is resumed. What it used before stays
+in its row: the reasons, the hashes of the requests, and the cost.
+
 `commands.run.resume` goes on with a run by its id alone: it finds the flow and the input in the run's own row.
 """
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
 
-from stillhouse.store.journal import FinishedStep, Journal, StepKey, key_id
+from stillhouse.store.journal import FailedStep, FinishedStep, Journal, StepKey, key_id
 
 
 @dataclass
@@ -37,19 +43,52 @@ class Pending(NamedTuple):
     parent: str | None  # the id of the call in whose body this call was made
 
 
+# The facts of a failed call that stay in its row.
+_USED = ("model", "input_tokens", "output_tokens", "cost_usd", "requests", "from_store")
+
+
+class Before(NamedTuple):
+    """A call's earlier sittings.
+
+    `n_asked`: how many tries had a reply that must not come back. `facts`: what it used, and why it failed.
+    """
+
+    n_asked: int = 0
+    attempts: int = 0
+    facts: Mapping[str, Any] = MappingProxyType({})
+
+
 @dataclass
 class Replay:
     """The journaled answers of one run, and which of them this sitting has used."""
 
     finished: dict[StepKey, FinishedStep]
+    failed: dict[StepKey, FailedStep] = field(default_factory=dict, kw_only=True)
+    anew: bool = field(default=False, kw_only=True)  # the run failed, so an unreadable reply is asked for again
     text: Callable[[str], str]  # gives the text that a stored value, perhaps interned, stands for
     report: RunReport = field(default_factory=RunReport)
     _counts: dict[tuple[str, str], int] = field(default_factory=dict, init=False)  # number of equal calls so far
     _used: set[StepKey] = field(default_factory=set, init=False)
 
     @classmethod
-    def of(cls, journal: Journal, run: str) -> Self:
-        return cls(journal.finished(run), journal.text)
+    def of(cls, journal: Journal, run: str, *, anew: bool = False) -> Self:
+        return cls(journal.finished(run), journal.text, failed=journal.failed(run), anew=anew)
+
+    def before(self, key: StepKey, version: str) -> "Before":
+        """What became of this call in earlier sittings, where it failed."""
+        row = self.failed.get(key)
+        if row is None:
+            return Before()
+        failed_version, error, attempts, text = row
+        facts = {} if text is None else json.loads(text)
+        discarded = facts.get("discarded", 0)
+        if "discarded" not in facts and facts.get("requests") and error.startswith("StepError:"):
+            discarded = attempts  # a row of 0.1.0
+        if failed_version != version:
+            discarded = 0
+        used = {name: facts[name] for name in _USED if name in facts} if "model" in facts else {}
+        n_asked = discarded if self.anew else max(0, discarded - 1)
+        return Before(n_asked, attempts, {**used, "failures": [*facts.get("failures", ()), error]})
 
     def pending(self, name: str, arguments: str, parent: str | None) -> Pending:
         """The next call of this name with these arguments, under its key.

@@ -26,7 +26,7 @@ from typing import Any, Protocol, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from stillhouse.errors import StillhouseError, StorageError, UserError
+from stillhouse.errors import BudgetError, StillhouseError, StorageError, UserError
 from stillhouse.flow.call import Active, Body, StepError, encode, error_line, stand_in
 from stillhouse.flow.engine import Flow, bounded_map
 from stillhouse.flow.human import Parked, answer, open_questions
@@ -249,7 +249,7 @@ class _Sitting:
                     )
                     await self.flow.sitting(active, bound)
                 return None
-            except (UserError, StorageError):
+            except (UserError, StorageError, BudgetError):
                 raise
             except Parked as parked:
                 if "ask_human" not in (self.case.script or {}):

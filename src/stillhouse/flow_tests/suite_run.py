@@ -31,6 +31,11 @@ class SuiteRun:
     recorded: RecordedRuns
     on_progress: OnProgress | None
 
+    @property
+    def n_cases(self) -> int:
+        suite = self.suite
+        return sum(map(len, suite.steps.values())) + len(suite.paths) + len(suite.whole)
+
     async def result(self, models: Mapping[str, str], journal: Path) -> FlowResult:
         """Run and score every case with these models. The traces go into `journal`."""
         suite, whole = self.suite, self.parts.whole
@@ -81,8 +86,7 @@ class _Cases:
     def __init__(self, plan: SuiteRun, models: Mapping[str, str], journal: Path) -> None:
         self._plan, self._models, self._journal = plan, models, journal
         self._session = Session(on_progress=plan.on_progress)
-        suite = plan.suite
-        self._total = sum(map(len, suite.steps.values())) + len(suite.paths) + len(suite.whole)
+        self._total = plan.n_cases
         self._done = 0
         self.missing: list[Missing] = []
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from stillhouse.errors import BudgetError, StillhouseError, StorageError, TeacherError, UserError
+from stillhouse.errors import BudgetError, DatasetError, StillhouseError, StorageError, TeacherError, UserError
 from stillhouse.jsonl import numbered_lines
 from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Ledger
@@ -285,8 +285,9 @@ class Batches:
         An answer to a request that was not in the batch is dropped. A request without an answer may be sent again.
         """
         unanswered, as_sent = self._requests(sent), ModelDialect(sent.model, sent.refused)
+        failures: list[StillhouseError] = []
         async with asyncio.TaskGroup() as writing:
-            async for item in self._api.results(batch):
+            async for item in self._until_failure(batch, failures):
                 completion = item.completion
                 if item.hash in unanswered and item.refuses is not None and item.refuses not in sent.refused:
                     # The request stays unanswered, and is sent again without the refused parameter, or under its other
@@ -300,13 +301,26 @@ class Batches:
                     continue
                 self.n_new += 1
                 completion = replace(completion, lacking=as_sent.lacking(request.parameters))
-                writing.create_task(self._pay(request, completion))
+                writing.create_task(self._pay(request, completion, failures))
+        if failures:  # raised when everything that came before it is stored
+            raise failures[0]
         for hash_ in unanswered:
             self._tries[hash_] = self._tries.get(hash_, 0) + 1
         self._on_done(self.n_new)
 
-    async def _pay(self, request: Request, completion: Completion) -> None:
-        cost_usd = await self._model.store_batched(request, completion, SHARE)
+    async def _until_failure(self, batch: str, failures: list[StillhouseError]) -> AsyncIterator[BatchItem]:
+        try:
+            async for item in self._api.results(batch):
+                yield item
+        except StillhouseError as error:
+            failures.append(error)
+
+    async def _pay(self, request: Request, completion: Completion, failures: list[StillhouseError]) -> None:
+        try:
+            cost_usd = await self._model.store_batched(request, completion, SHARE)
+        except StillhouseError as error:
+            failures.append(error)
+            return
         await self._ledger.settle(self._reserved.pop(request.hash, 0.0), cost_usd, paid=True)
 
     async def close(self) -> None:
@@ -319,7 +333,7 @@ class Batches:
         try:
             rows = [json.loads(line) for _, line in numbered_lines(self._beside(sent))]
             requests = [Request(**{**row, "messages": tuple(row["messages"])}) for row in rows]
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (DatasetError, OSError, ValueError, TypeError, KeyError) as error:
             raise StorageError(
                 f"{self._beside(sent)}: the requests of batch {sent.id} cannot be read ({error}); "
                 "mend the file and run this again"

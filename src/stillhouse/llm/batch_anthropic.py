@@ -10,7 +10,7 @@ from typing import Any
 
 from stillhouse.errors import UserError
 from stillhouse.llm.batch import BatchItem, BatchStatus
-from stillhouse.llm.batch_http import BatchHttp, id_of
+from stillhouse.llm.batch_http import BatchHttp, count_of, id_of, item_of, object_in, objects_in
 from stillhouse.llm.dialect import ModelDialect, refused_parameter
 from stillhouse.llm.finish import stopped_early
 from stillhouse.llm.message_parts import read_parts
@@ -83,22 +83,22 @@ class AnthropicBatches:
         Should it be another batch, no harm is done: each result is taken by its request alone.
         """
         page = await self._http.get("messages/batches?limit=100")
-        for row in page.get("data") or ():
-            counts = (row.get("request_counts") or {}).values()
-            n_requests = sum(count for count in counts if isinstance(count, int))
+        for row in objects_in(page, "data"):
+            counts = object_in(row, "request_counts")
+            n_requests = sum(count_of(counts, name) or 0 for name in counts)
             if n_requests == n and _moment(row.get("created_at")) >= since - _CLOCKS_S:
                 return id_of(row, _OFFER)
         return None
 
     async def status(self, batch: str) -> BatchStatus:
         row = await self._http.get(f"messages/batches/{batch}")
-        counts = row.get("request_counts") or {}
-        n_done = sum(int(counts.get(name) or 0) for name in ("succeeded", "errored", "canceled", "expired"))
+        counts = object_in(row, "request_counts")
+        n_done = sum(count_of(counts, name) or 0 for name in ("succeeded", "errored", "canceled", "expired"))
         return BatchStatus(row.get("processing_status") == "ended", n_done)
 
     async def results(self, batch: str) -> AsyncIterator[BatchItem]:
         async for line in self._http.lines(f"messages/batches/{batch}/results"):
-            if (item := _item(line)) is not None:
+            if (item := item_of(_item, line)) is not None:
                 yield item
 
     async def close(self) -> None:
@@ -109,7 +109,7 @@ def _moment(text: Any) -> float:
     """Seconds since 1970 of an ISO 8601 moment; 0 for what is none."""
     try:
         return datetime.fromisoformat(text).timestamp()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
 
 
@@ -120,16 +120,20 @@ def _item(line: dict[str, Any]) -> BatchItem | None:
         return None
     match result.get("type"):
         case "succeeded":
-            return BatchItem(hash_, read_message(result.get("message")))
+            message = result.get("message")
+            if not message or isinstance(message, str):  # a page, or nothing at all, is no message
+                return BatchItem(hash_, Completion(None), again=True)
+            return BatchItem(hash_, read_message(message))
         case "expired" | "canceled":
             return BatchItem(hash_, Completion(None), again=True)
-    error = result.get("error") or {}
-    error = error.get("error") or error  # the result wraps the error in the API's usual form of an error
-    kind, message = error.get("type"), str(error.get("message") or "no reason given")[:200]
+    error = object_in(result, "error")
+    error = object_in(error, "error") or error  # the result wraps the error in the API's usual form of an error
+    words = error.get("message") or result.get("error") or "no reason given"  # some endpoints give a text alone
+    kind, message = error.get("type"), str(words)[:200]
     return BatchItem(
         hash_,
         Completion(None, error=f"refused in a batch ({kind}: {message})"),
-        again=kind in _MAY_PASS,
+        again=isinstance(kind, str) and kind in _MAY_PASS,
         refuses=refused_parameter(json.dumps({"error": error}).encode()),
     )
 
@@ -138,7 +142,7 @@ def read_message(body: Any) -> Completion:
     """A message as a Completion; whatever is no message becomes a Completion whose `error` says so."""
     try:
         content, stop = read_parts(body), finish_word(body["stop_reason"])
-    except (KeyError, TypeError, AttributeError):
+    except (LookupError, TypeError, AttributeError):
         return Completion(None, error="reply is not a message")
     if not isinstance(body["content"], list):
         return Completion(None, error="reply is not a message")

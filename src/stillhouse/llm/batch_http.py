@@ -4,17 +4,20 @@ What may pass is tried again. What cannot pass is a TeacherError of one sentence
 """
 
 import asyncio
-import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import aiohttp
 
 from stillhouse.errors import TeacherError
+from stillhouse.json_text import JsonError, read_body
+from stillhouse.llm.batch import BatchItem
 from stillhouse.llm.endpoint_errors import may_pass, reason, without_key
 from stillhouse.proxies import proxy_for, trusted
 
 _TRIES = 6
+_CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([^"\\]{1,200})"')
 _LINE = 8 * 2**20  # longest line of a results file, in bytes; no result is longer
 
 
@@ -81,28 +84,50 @@ class BatchHttp:
             "run this again when the endpoint is back: nothing is sent twice"
         )
 
-    async def lines(self, url: str) -> AsyncIterator[Any]:
+    async def lines(self, url: str, *, filled: bool = True) -> AsyncIterator[Any]:
         """The objects of a JSONL file; lines that are none are left out.
 
-        Raises TeacherError where the file cannot be had.
+        A page in the file's place, or nothing where it should be `filled`, passes as an overload does: it is fetched
+        again. Raises TeacherError where the file cannot be had.
         """
+        failure = ""
+        for number in range(_TRIES):
+            if number:
+                await self._sleep(min(60.0, 2.0**number))
+            n_rows, n_bytes = 0, 0
+            try:
+                async for line in self._lines_once(url):
+                    n_bytes += len(line.strip())
+                    if (row := _line(line)) is not None:
+                        n_rows += 1
+                        yield row
+            except ConnectionError as error:
+                failure = str(error)
+                continue
+            if n_rows or not (n_bytes or filled):
+                return
+            failure = "a page, and no results" if n_bytes else "an empty file"
+        raise TeacherError(
+            f"{url}: the results cannot be had ({failure}, in {_TRIES} tries); run this again: nothing is sent twice"
+        )
+
+    async def _lines_once(self, url: str) -> AsyncIterator[bytes]:
+        """Raises ConnectionError for a status that may pass."""
         address = url if "://" in url else f"{self.base_url}/{url}"
         try:
             async with self._opened().get(address, proxy=_through(address)) as response:
                 if response.status != 200:
-                    words = reason(await response.read(), self._key)
-                    raise TeacherError(
-                        f"{url}: the results cannot be had (status {response.status}: {words}); run this again"
-                    )
+                    words = f"status {response.status}: {reason(await response.read(), self._key)}"
+                    if may_pass(response.status):
+                        raise ConnectionError(words)
+                    raise TeacherError(f"{url}: the results cannot be had ({words}); run this again")
                 rest = b""
                 async for chunk in response.content.iter_chunked(2**18):
                     *whole, rest = (rest + chunk).split(b"\n")
                     for line in whole:
-                        if (row := _object(line)) is not None:
-                            yield row
+                        yield line
                     rest = rest if len(rest) < _LINE else b""
-                if (row := _object(rest)) is not None:
-                    yield row
+                yield rest
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             message = f"{url}: the results broke off ({error}); run this again: what came is stored"
             raise TeacherError(without_key(message, self._key)) from None
@@ -135,7 +160,54 @@ def id_of(reply: Mapping[str, Any], offer: str) -> str:
 
 def _object(raw: bytes) -> dict[str, Any] | None:
     try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):
+        value = read_body(raw)
+    except JsonError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def _line(raw: bytes) -> dict[str, Any] | None:
+    """A line of results. One that cannot be read, and names its request, is that request's failure: it is paid for."""
+    try:
+        value = read_body(raw)
+    except JsonError as error:
+        named = _CUSTOM_ID.search(raw)
+        return None if named is None else failed_line(named[1].decode(), f"the line cannot be read: {error}")
+    return value if isinstance(value, dict) else None
+
+
+def failed_line(hash_: str, why: str) -> dict[str, Any]:
+    """A request's failure, as both protocols spell one."""
+    error = {"type": "unreadable", "code": "unreadable", "message": why}
+    return {"custom_id": hash_, "error": error, "result": {"type": "errored", "error": error}}
+
+
+def item_of(read: Callable[[dict[str, Any]], BatchItem | None], line: dict[str, Any]) -> BatchItem | None:
+    """What a line says. One whose parts have other types than the protocol's is its own request's failure.
+
+    The whole batch is paid for: whatever one line holds must not keep the others from being stored.
+    """
+    try:
+        return read(line)
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
+        hash_ = line.get("custom_id")
+        reason = f"the line cannot be read: {type(error).__name__}"
+        return read(failed_line(hash_, reason)) if isinstance(hash_, str) else None
+
+
+def object_in(row: Any, name: str) -> Mapping[str, Any]:
+    """The object of that name; an empty one where there is none."""
+    value = row.get(name) if isinstance(row, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def objects_in(row: Any, name: str) -> list[Mapping[str, Any]]:
+    """The objects in the list of that name; none where there is no list."""
+    value = row.get(name) if isinstance(row, Mapping) else None
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
+def count_of(row: Mapping[str, Any], name: str) -> int | None:
+    """The count of that name; None where it is none."""
+    value = row.get(name)
+    return value if type(value) is int and 0 <= value < 2**53 else None

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from stillhouse.llm.batch import BatchItem, BatchStatus
-from stillhouse.llm.batch_http import BatchHttp, id_of
+from stillhouse.llm.batch_http import BatchHttp, count_of, id_of, item_of, object_in, objects_in
 from stillhouse.llm.client import chat_body
 from stillhouse.llm.dialect import ModelDialect, refused_parameter
 from stillhouse.llm.endpoint_errors import may_pass
@@ -56,29 +56,30 @@ class OpenAIBatches:
         after = ""
         while True:
             page = await self._http.get(f"batches?limit=100{after}")
-            rows = [row for row in page.get("data") or () if isinstance(row, dict)]
+            rows = objects_in(page, "data")
             for row in rows:
-                if (row.get("metadata") or {}).get("stillhouse") == mark:
+                if object_in(row, "metadata").get("stillhouse") == mark:
                     return id_of(row, _OFFER)
-            if not page.get("has_more") or not rows or (rows[-1].get("created_at") or 0) < since - _CLOCKS_S:
+            if not page.get("has_more") or not rows or (count_of(rows[-1], "created_at") or 0) < since - _CLOCKS_S:
                 return None
             after = f"&after={id_of(rows[-1], _OFFER)}"
 
     async def status(self, batch: str) -> BatchStatus:
         row = await self._http.get(f"batches/{batch}")
         if row.get("status") == "failed":
-            errors = (row.get("errors") or {}).get("data") or [{}]
+            errors = objects_in(object_in(row, "errors"), "data") or [{}]
             return BatchStatus(True, failed=str(errors[0].get("message") or "no reason given")[:200])
-        counts = row.get("request_counts") or {}
-        n_done = int(counts.get("completed") or 0) + int(counts.get("failed") or 0)
-        return BatchStatus(row.get("status") in _ENDED, n_done)
+        counts = object_in(row, "request_counts")
+        n_done = (count_of(counts, "completed") or 0) + (count_of(counts, "failed") or 0)
+        return BatchStatus(str(row.get("status")) in _ENDED, n_done)
 
     async def results(self, batch: str) -> AsyncIterator[BatchItem]:
         row = await self._http.get(f"batches/{batch}")
-        for file in (row.get("output_file_id"), row.get("error_file_id")):
+        n_good = count_of(object_in(row, "request_counts"), "completed")
+        for file, filled in ((row.get("output_file_id"), bool(n_good)), (row.get("error_file_id"), False)):
             if file:
-                async for line in self._http.lines(f"files/{file}/content"):
-                    if (item := _item(line)) is not None:
+                async for line in self._http.lines(f"files/{file}/content", filled=filled):
+                    if (item := item_of(_item, line)) is not None:
                         yield item
 
     async def close(self) -> None:
@@ -91,8 +92,12 @@ def _item(line: dict[str, Any]) -> BatchItem | None:
     if not isinstance(hash_, str):
         return None
     if isinstance(response, dict) and response.get("status_code") == 200:
-        return BatchItem(hash_, read_completion(json.dumps(response.get("body")).encode(), latency_s=None))
-    if isinstance(error, dict) and error.get("code") in _UNTRIED:
+        body = response.get("body")
+        if not body or isinstance(body, str):  # a proxy's page, or nothing at all: as a 502
+            return BatchItem(hash_, Completion(None), again=True)
+        return BatchItem(hash_, read_completion(json.dumps(body).encode(), latency_s=None))
+    code = object_in(line, "error").get("code")
+    if isinstance(code, str) and code in _UNTRIED:
         return BatchItem(hash_, Completion(None), again=True)
     status, details = None, error
     if isinstance(response, dict):
@@ -101,7 +106,7 @@ def _item(line: dict[str, Any]) -> BatchItem | None:
     message = str(details.get("message") if isinstance(details, dict) else details)[:200]
     return BatchItem(
         hash_,
-        Completion(None, error=f"refused in a batch ({status or (error or {}).get('code')}: {message})"),
+        Completion(None, error=f"refused in a batch ({status or code or 'no code'}: {message})"),
         again=isinstance(status, int) and may_pass(status),
         refuses=refused_parameter(json.dumps({"error": details}).encode()),
     )

@@ -3,8 +3,8 @@
 The JSON is sent as it is: with aiohttp where somebody listens while the reply is written, else over `transport`. A
 failure is one of three kinds.
 
-- It may pass (408, 409, 425, 429, 5xx, timeouts, broken connections): the request is sent again, when the endpoint's
-  Retry-After says, or else after a wait with jitter.
+- It may pass (408, 409, 425, 429, 5xx, timeouts, broken connections, a 200 without a reply or with such an error in
+  it): the request is sent again, when the endpoint's Retry-After says, or else after a wait with jitter.
 - No request can pass (401, 403, 404, an account without quota): TeacherError, in one sentence.
 - This one request fails (400, 413, 422, an unusable body): a Completion with the reason, so that one bad row never
   blocks the rest.
@@ -16,7 +16,7 @@ sent again at once.
 import asyncio
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,13 +25,13 @@ import aiohttp
 from stillhouse.errors import TeacherError
 from stillhouse.llm.decisions import NO_DECISIONS, NO_DECISIONS_STATUSES, decision_body, read_decision
 from stillhouse.llm.dialect import ModelDialect, refused_parameter
-from stillhouse.llm.endpoint_errors import error_code, may_pass, reason, without_key
+from stillhouse.llm.endpoint_errors import error_code, may_pass, no_reply, reason, status_within, without_key
 from stillhouse.llm.limit_headers import retry_after_s
 from stillhouse.llm.limits import CallSlot, Expected, Limiter
 from stillhouse.llm.pace import Refusal
 from stillhouse.llm.reply import read_completion
 from stillhouse.llm.request import Completion, Request, text_listener, text_of, waits
-from stillhouse.llm.stream import BrokenStream, read_stream
+from stillhouse.llm.stream import BrokenStream, StreamError, is_stream, read_stream
 from stillhouse.llm.transport import TooLong, Transport
 from stillhouse.proxies import proxy_for, trusted
 from stillhouse.stopping import unsent
@@ -211,6 +211,8 @@ class ChatClient:
             return await (self._post_whole(path, body) if text_listener.get() is None else self._post_heard(path, body))
         except TooLong:
             return _TOO_LONG, {}, b""
+        except StreamError as error:
+            return 200, {}, _encode(error.body).encode()
         except TimeoutError:
             raise _MayPass(f"no answer within {self._timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
@@ -221,26 +223,27 @@ class ChatClient:
             self._transport = Transport(self.base_url, self._authorization, timeout_s=self._timeout_s, longest=MAX_BODY)
         status, headers, raw = await self._transport.post(path, body)
         # The endpoint streams although it was not asked to.
-        if status == 200 and headers.get("Content-Type", "").startswith("text/event-stream"):
-            lines = asyncio.StreamReader(limit=MAX_BODY)
-            lines.feed_data(raw)
-            lines.feed_eof()
-            raw = await read_stream(lines, None, MAX_BODY)
+        if status == 200 and (_says_stream(headers) or is_stream(raw)):
+            raw = await read_stream(_in_one_piece(raw), None, MAX_BODY)
         return status, headers, raw
 
     async def _post_heard(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         url, proxy = f"{self.base_url}/{path}", proxy_for(self.base_url)
         through = None if proxy is None else proxy.url
         async with self._opened().post(url, data=body, allow_redirects=False, proxy=through) as response:
-            if response.status == 200 and response.headers.get("Content-Type", "").startswith("text/event-stream"):
-                return 200, response.headers, await read_stream(response.content, text_listener.get(), MAX_BODY)
-            raw = b""
-            while chunk := await response.content.readany():
-                raw += chunk
-                if len(raw) > MAX_BODY:
-                    response.close()  # the rest of the reply is not worth its traffic
-                    raise TooLong
-            return response.status, response.headers, raw
+            try:
+                if response.status == 200:  # in one body or in a stream, its text is told
+                    heard = text_listener.get()
+                    return 200, response.headers, await read_stream(response.content.iter_any(), heard, MAX_BODY)
+                raw = b""
+                async for chunk in response.content.iter_any():
+                    raw += chunk
+                    if len(raw) > MAX_BODY:
+                        raise TooLong
+                return response.status, response.headers, raw
+            except TooLong:
+                response.close()  # the rest of the reply is not worth its traffic
+                raise
 
     def _read(
         self,
@@ -256,6 +259,10 @@ class ChatClient:
         latency_s = self.limiter.clock() - slot.began
         if decides and status in NO_DECISIONS_STATUSES:
             return Completion(None, error=NO_DECISIONS, latency_s=latency_s, status=status)
+        if status == 200:
+            if (nothing := no_reply(raw, self._key)) is not None:
+                raise _MayPass(f"status 200: {nothing}")  # a proxy's page, or nothing at all, passes as a 502 does
+            status = status_within(raw) or 200
         words = "" if status == 200 else reason(raw, self._key)
         if may_pass(status) and not (status == 429 and words.startswith(_TOO_LARGE)):
             asked_s = retry_after_s(headers)
@@ -303,6 +310,14 @@ class ChatClient:
             await self._session.close()
             await asyncio.sleep(0)  # lets the transports close before the loop ends
             self._session = None
+
+
+def _says_stream(headers: Mapping[str, str]) -> bool:
+    return headers.get("Content-Type", "").lower().startswith("text/event-stream")
+
+
+async def _in_one_piece(raw: bytes) -> AsyncIterator[bytes]:
+    yield raw
 
 
 def chat_body(model: str, request: Request) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 A prompt's tokens are counted with the model's own tokenizer, or estimated from calls that were paid for already.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import MissingExtraError, TaskFileError
+from stillhouse.json_text import read_body
 from stillhouse.llm.request import text_of
 from stillhouse.proxies import proxy_for, trusted
 from stillhouse.records import Usage
@@ -55,12 +55,12 @@ async def listed_window(base_url: str, model: str, key: str | None) -> int | Non
             aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector) as session,
             session.get(url, allow_redirects=False, proxy=through) as response,
         ):
-            rows = json.loads(await response.read())["data"] if response.status == 200 else ()
+            rows = read_body(await response.read())["data"] if response.status == 200 else ()
         row: dict[str, Any] = next((row for row in rows if row["id"] == model), {})
         window = next((value for key in _WINDOW_KEYS if (value := row.get(key)) is not None), None)
     except (aiohttp.ClientError, OSError, TimeoutError):
         return None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         # The endpoint's reply is no list of models.
         return None
     return window if isinstance(window, int) and not isinstance(window, bool) and window > 0 else None

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from stillhouse.json_text import read_body
 from stillhouse.llm.request import Completion, Request, is_unicode
 from stillhouse.llm.usage import read_usage
 
@@ -31,14 +32,14 @@ def read_decision(raw: bytes, latency_s: float, clean: Callable[[str], str] = st
     A refusal, or anything else, becomes a Completion whose `error` says what came instead.
     """
     try:
-        body = json.loads(raw)
+        body = read_body(raw)
         answer, usage = body["answers"][0], read_usage(body.get("usage"))
         if answer["type"] == "refusal":
             error = "the model refused to decide"
             return Completion(None, error=error, finish_reason="refusal", usage=usage, latency_s=latency_s)
         scores = {_text(pair["value"]): float(pair["probability"]) for pair in answer["probabilities"]}
         choice = _text(answer["choice"])
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
         error = f"reply is not a decision: {clean(raw.decode(errors='replace'))[:80]!r}"
         return Completion(None, error=error, latency_s=latency_s)
     probable = all(0 <= score <= 1 + 1e-6 for score in scores.values())

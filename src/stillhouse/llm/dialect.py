@@ -7,11 +7,12 @@ model does not take is left out. A log line says so once, and each reply's `lack
 rows and the facts of steps.
 """
 
-import json
 import logging
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
+
+from stillhouse.json_text import JsonError, read_body
 
 _RENAMED = {"max_tokens": "max_completion_tokens"}
 # Parameters to leave out, in this order: where the two cannot go together, the temperature stays.
@@ -56,9 +57,9 @@ class ModelDialect:
 def refused_parameter(raw: bytes) -> str | None:
     """The parameter that an error's body says the model does not take; None where it is about anything else."""
     try:
-        error = json.loads(raw)["error"]
+        error = read_body(raw)["error"]
         words, parameter = f"{error['message']} {error.get('code')}", error.get("param")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (JsonError, LookupError, TypeError, AttributeError):
         return None
     if not _REFUSES.search(words):
         return None

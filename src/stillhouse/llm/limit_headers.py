@@ -73,7 +73,10 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     if (wait_s := seconds(text, now)) is not None:
         return wait_s
     moment = _http_date(text)
-    return None if moment is None else max(0.0, (moment - now).total_seconds())
+    try:
+        return None if moment is None else max(0.0, (moment - now).total_seconds())
+    except OverflowError:  # a year out of range
+        return None
 
 
 def _their_now(headers: Mapping[str, str]) -> datetime:
@@ -84,7 +87,7 @@ def _their_now(headers: Mapping[str, str]) -> datetime:
 def _http_date(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     if moment.tzinfo is None:  # the oldest of HTTP's forms names no zone and means GMT
         return moment.replace(tzinfo=UTC)
@@ -106,7 +109,7 @@ def seconds(text: str | None, now: datetime | None = None) -> float | None:
     try:
         moment = datetime.fromisoformat(text)
         return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
-    except (ValueError, TypeError):  # TypeError: the moment has no time zone
+    except (ValueError, TypeError, OverflowError):  # TypeError: no time zone; OverflowError: a year out of range
         return None
 
 

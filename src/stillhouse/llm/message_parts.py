@@ -37,7 +37,7 @@ def read_parts(message: Mapping[str, Any]) -> MessageParts:
             elif kind == "refusal":
                 refusals.append(_refusal(part))
             elif kind in _TEXTS or kind is None:
-                texts.append(_text(part.get("text")) or "")
+                texts.append(text if isinstance(text := part.get("text"), str) else "")
     thinking, refusal = ("\n\n".join(filter(None, several)) or None for several in (thoughts, refusals))
     return MessageParts("".join(texts) or None, thinking, refusal)
 

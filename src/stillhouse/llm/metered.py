@@ -18,7 +18,7 @@ from stillhouse.llm.claimed import ClaimedCalls, until_unclaimed
 from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Budget, worst_case_input_tokens
 from stillhouse.llm.prices import GivenPrices, Price, call_cost, known_price
-from stillhouse.llm.request import Completion, Request, ToolCall, text_listener, unstored_listener
+from stillhouse.llm.request import Completion, Request, ToolCall, text_listener, told_safely, unstored_listener
 from stillhouse.llm.usage import as_counted
 from stillhouse.records import Example
 from stillhouse.stopping import PaidCall
@@ -169,7 +169,8 @@ class MeteredModel:
             reserved = await self.ledger.reserve(request, self.price_for(request))
             with PaidCall() as call:
                 await call.begins()
-                completion = await self._call(request, example)
+                with told_safely() as failure:
+                    completion = await self._call(request, example)
                 paid = completion.was_paid
                 if completion.usage is None:
                     completion = replace(completion, created=created)
@@ -188,6 +189,8 @@ class MeteredModel:
             if self._sends and not stored:
                 self._store.release(request.hash)
             await self.ledger.settle(reserved, cost_usd, paid=paid)
+        if failure:
+            raise failure[0]
         return completion
 
     async def _kept(self, request: Request, completion: Completion, created: str) -> Completion:

@@ -140,6 +140,9 @@ def open_batches(name: str, teacher: Teacher, ledger: Ledger, path: Path, on_don
     return Batches(teacher.model, ledger, api, path, on_done=on_done)
 
 
+KEYED = ("openai:", "anthropic:", "http://", "https://")  # how the names of endpoints begin
+
+
 def endpoint(name: str) -> tuple[str, str, str | None]:
     """(base URL, model, key) of `openai:NAME`, `anthropic:NAME` or `http(s)://host/v1#NAME`.
 

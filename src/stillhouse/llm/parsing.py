@@ -12,18 +12,19 @@ from typing import Any, Literal
 
 from stillhouse.errors import TaskFileError
 from stillhouse.json_labels import canonical_text
+from stillhouse.json_text import JsonError, NotJsonError, read_json
 from stillhouse.llm.choices import nfc, peeled, read_label
-from stillhouse.llm.request import is_unicode
 from stillhouse.llm.thinking import UNENDED, part
 from stillhouse.patterns import Match, Pattern, PatternError, compiled
 from stillhouse.records import Example
-from stillhouse.schema_fit import schema_problem
+from stillhouse.schemas import first_problem
 from stillhouse.task import Task
 
 ANSWER = "So the answer is"
 _PHRASE = re.compile(ANSWER, re.IGNORECASE)
 _DEFAULT_PATTERN = rf"{ANSWER}:?\s*(.+?)\s*$"
 _NOT_JSON = "the reply is not valid JSON"
+_NOT_USABLE = "the reply is JSON that cannot be used"
 _NOT_FITTING = "the reply does not fit the schema"
 _LONGEST_LABEL = 100  # longest label read from a reply, in characters
 
@@ -106,7 +107,9 @@ def wants_object(task: Task, rationales: bool) -> bool:
 def _object(task: Task, example: Example, text: str, indent: int, rationales: bool) -> ParsedReply:
     value, strict = _loaded(text)
     if not isinstance(value, dict) or "answer" not in value:
-        return ParsedReply(None, error=_NOT_JSON if value is None else "the reply is JSON without `answer`")
+        if value is None:
+            return _unusable(text)
+        return ParsedReply(None, error="the reply is JSON without `answer`")
     rationale, answer = value.get("rationale"), value["answer"]
     if rationales and not (isinstance(rationale, str) and rationale.strip()):
         return ParsedReply(None, error="the reply is JSON without `rationale`")
@@ -195,7 +198,7 @@ def _choice(answer: str, rationale: str | None, allowed: Sequence[str] | None) -
 def _json(answer: str, rationale: str | None, schema: Mapping[str, Any] | None) -> ParsedReply:
     value, strict = _loaded(answer)
     if value is None and answer != "null":
-        return ParsedReply(None, rationale=rationale, error=_NOT_JSON)
+        return replace(_unusable(answer), rationale=rationale)
     reply = _fitting(value, rationale, schema)
     return reply if strict or reply.how is None else replace(reply, how="lenient")
 
@@ -206,14 +209,22 @@ def _loaded(text: str) -> tuple[Any, bool]:
         if candidate is None:
             continue
         try:
-            value = json.loads(candidate, parse_constant=_no_constant)
-            # NaN and infinity are refused: the parser reads 1e999 as infinity.
-            written = json.dumps(value, ensure_ascii=False, allow_nan=False)
-            if is_unicode(written):
-                return value, alone
-        except (ValueError, RecursionError):  # a thousand nested brackets are too deep for the parser
+            return read_json(candidate), alone
+        except JsonError:
             continue
     return None, False
+
+
+def _unusable(text: str) -> ParsedReply:
+    """The rejection of a reply that is no JSON, or JSON that cannot be used, such as one that is nested too deep."""
+    for candidate in (text, fenced(text)):
+        try:
+            read_json(candidate or "")
+        except NotJsonError:
+            continue
+        except JsonError as error:
+            return ParsedReply(None, error=f"{_NOT_USABLE} ({error})", counted_as=_NOT_USABLE)
+    return ParsedReply(None, error=_NOT_JSON)
 
 
 def fenced(text: str) -> str | None:
@@ -225,10 +236,6 @@ def fenced(text: str) -> str | None:
 
 def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None) -> ParsedReply:
     """The value as canonical JSON, if it fits the task's schema."""
-    if schema is not None and (problem := schema_problem(schema, value)) is not None:
+    if schema is not None and (problem := first_problem(schema, value)) is not None:
         return ParsedReply(None, rationale=rationale, error=f"{_NOT_FITTING} ({problem})", counted_as=_NOT_FITTING)
     return ParsedReply(canonical_text(value), rationale=rationale, how="strict")
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

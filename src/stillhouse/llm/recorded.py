@@ -7,7 +7,7 @@ reply as it came, which the task's rule reads anew each time. Where known it als
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,13 @@ class RecordedTeacher:
             answer_pattern(task)  # a broken rule is refused before a row is read
         if not path.is_file():
             raise ModelNameError(f"recorded:{path}: no such file; give a JSONL file with id and teacher_label")
+        self._lines: dict[str, int] = {}
         for line, row in read_jsonl(path):
             self._add(line, row)
+        if not self._lines:
+            raise DatasetError(
+                f"{path}: holds no recorded answer; give one JSON object a line, with id and teacher_label"
+            )
 
     def _add(self, line: int, row: Any) -> None:
         has_key = isinstance(row, dict) and ("id" in row or "input" in row)
@@ -77,17 +82,61 @@ class RecordedTeacher:
                 raise DatasetError(
                     f"{self.path}:{line}: {name} = {value!r:.80} is not a number of 0 or more; mend the row"
                 )
+        if isinstance(row.get("id", ""), bool) or not isinstance(row.get("id", ""), str | int):
+            raise DatasetError(
+                f"{self.path}:{line}: id = {row['id']!r:.80} is not a text or a whole number, as the ids of rows are; "
+                "mend the row"
+            )
         if "id" in row:
-            self._by_id[str(row["id"])] = row
+            self._enter(self._by_id, str(row["id"]), f"the id {str(row['id'])!r:.80}", line, row)
         if "input" in row:
-            self._by_input[_key(row["input"])] = row
+            # Rows of one input with ids of their own may be answered differently: then the input alone finds none.
+            own_ids = "id" in row
+            self._enter(self._by_input, _key(row["input"]), "the input", line, row, leave_out=own_ids)
+
+    def _enter(
+        self,
+        rows: dict[str, Mapping[str, Any]],
+        key: str,
+        what: str,
+        line: int,
+        row: Mapping[str, Any],
+        leave_out: bool = False,
+    ) -> None:
+        """Keep a row under its key. Raises DatasetError where another with that key has another answer."""
+        known = rows.setdefault(key, row)
+        if leave_out and not _same_answer(known, row):
+            rows[key] = {}
+        elif not leave_out and not _same_answer(known, row):
+            first = self._lines[f"{what} {key}"]
+            raise DatasetError(
+                f"{self.path}:{line}: {what} is answered twice, and differently (first on line {first}); keep one"
+            )
+        self._lines.setdefault(f"{what} {key}", line)
+
+    def check(self, inputs: Iterable[Example]) -> str | None:
+        """What to say where some of these rows have no recorded answer. Raises DatasetError where none has one."""
+        n = n_known = 0
+        first: str | None = None
+        for example in inputs:
+            n, first = n + 1, example.id if first is None else first
+            n_known += bool(self._row(example))
+        if n and not n_known:
+            raise DatasetError(
+                f"{self.path}: answers none of the {n:,} rows (the first has the id {first!r:.80}); "
+                "give the rows' own ids or inputs"
+            )
+        return None if n_known == n else f"{n_known:,} of {n:,} rows have a recorded answer"
+
+    def _row(self, example: Example) -> Mapping[str, Any]:
+        return self._by_id.get(example.id) or self._by_input.get(_key(example.input)) or {}
 
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         return [self.answer(example)[0] for example in inputs]
 
     def answer(self, example: Example) -> tuple[Prediction, ParsedReply, Mapping[str, Any]]:
         """The answer, how it was read, and the row it stands in (empty: there is none)."""
-        row = self._by_id.get(example.id) or self._by_input.get(_key(example.input)) or {}
+        row = self._row(example)
         reply = self._read(example, row)
         usage = Usage(**row["usage"]) if isinstance(row.get("usage"), dict) else None
         priced = None if self.price is None or usage is None else self.price.cost_usd(usage)
@@ -138,6 +187,10 @@ def _countable(usage: Usage) -> bool:
         return False
     parts = (usage.input_tokens, (cached or 0) + (written or 0)), (usage.output_tokens, reasoning or 0)
     return all(whole is None or part <= whole for whole, part in parts)
+
+
+def _same_answer(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return all(one.get(name) == other.get(name) for name in ("teacher_label", "teacher_output"))
 
 
 def _is_amount(value: Any) -> bool:

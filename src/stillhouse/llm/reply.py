@@ -1,12 +1,15 @@
 """Reading the body of a chat completion into a Completion. Nothing in it is trusted."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from stillhouse.json_text import JsonError, read_body
 from stillhouse.llm.finish import REFUSED, is_cut_off, stopped_early
 from stillhouse.llm.message_parts import read_parts
 from stillhouse.llm.request import Completion, ToolCall, is_unicode
+from stillhouse.llm.stream import UNREADABLE
+from stillhouse.llm.tool_calls import read_tool_calls
 from stillhouse.llm.usage import read_usage
 
 
@@ -16,8 +19,8 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
     Whatever is no chat completion becomes a Completion whose `error` says what came instead.
     """
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):  # a thousand brackets nest deeper than the parser goes
+        body = read_body(raw)
+    except JsonError:
         error = f"reply is not JSON: {clean(raw.decode(errors='replace'))[:80]!r}"
         return Completion(None, error=error, latency_s=latency_s)
     if not isinstance(body, dict):
@@ -26,17 +29,19 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
         error = f"reply is an error with status 200: {clean(str(body['error']))[:200]}"
         return Completion(None, error=error, latency_s=latency_s)
     try:
-        choice = body["choices"][0]
+        choice = next(choice for choice in body["choices"] if isinstance(choice, dict))
         content, finish = read_parts(choice["message"]), finish_word(choice.get("finish_reason"))
-        calls = _tool_calls(choice["message"].get("tool_calls"), clean)
-    except (KeyError, IndexError, TypeError, AttributeError):
+        calls = read_tool_calls(choice["message"], clean)
+    except (KeyError, StopIteration, TypeError, AttributeError):
         return Completion(None, error="reply has no choices", usage=read_usage(body.get("usage")), latency_s=latency_s)
     text, thinking = content.text, content.thinking
     usage = read_usage(body.get("usage"), answered=bool(text or calls))
     unusable = stopped_early(finish, calls_tools=calls is not None)
-    if not all(is_unicode(part) for part in (text, thinking, content.refusal) if part is not None):
+    if not all(map(is_unicode, _texts((text, thinking, content.refusal), calls))):
         # JSON may hold half of a surrogate pair, which no file can.
-        text, thinking, unusable = None, None, "reply is not valid Unicode"
+        text, thinking, calls, unusable = None, None, None, "reply is not valid Unicode"
+    elif isinstance(damage := body.get(UNREADABLE), str):
+        unusable = clean(damage)[:80]
     elif content.refusal is not None:
         text, unusable = text or content.refusal, REFUSED
     elif is_cut_off(finish) and not text and usage and usage.reasoning_tokens:
@@ -61,14 +66,11 @@ def finish_word(raw: Any) -> str | None:
     return raw if raw is None or isinstance(raw, str) else json.dumps(raw, default=str)
 
 
-def _tool_calls(raw: Any, clean: Callable[[str], str]) -> tuple[ToolCall, ...] | None:
-    if not raw:
-        return None
-    calls = tuple(
-        ToolCall(str(call["id"]), str(call["function"]["name"]), clean(str(call["function"]["arguments"])))
-        for call in raw
-    )
-    return calls if all(is_unicode(call.id + call.name + call.arguments) for call in calls) else None
+def _texts(texts: Sequence[str | None], calls: Sequence[ToolCall] | None) -> list[str]:
+    return [
+        *(text for text in texts if text is not None),
+        *(call.id + call.name + call.arguments for call in calls or ()),
+    ]
 
 
 def _logprobs(raw: Any) -> tuple[tuple[str, float], ...] | None:
@@ -77,7 +79,7 @@ def _logprobs(raw: Any) -> tuple[tuple[str, float], ...] | None:
         return None
     try:
         pairs = tuple((str(token["token"]), float(token["logprob"])) for token in raw["content"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         return None
     return pairs if all(_is_logprob(token, value) for token, value in pairs) else None
 
@@ -91,7 +93,7 @@ def _top_logprobs(raw: Any) -> tuple[Mapping[str, float], ...] | None:
             {str(token["token"]): float(token["logprob"]) for token in place["top_logprobs"]}
             for place in raw["content"]
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         return None
     sound = all(_is_logprob(token, value) for place in places for token, value in place.items())
     return places if sound and any(places) else None

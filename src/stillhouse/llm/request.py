@@ -123,6 +123,29 @@ def waits() -> Iterator[None]:
         tell(-1)
 
 
+@contextlib.contextmanager
+def told_safely() -> Iterator[list[Exception]]:
+    """In this block, whoever listens may fail without harm to the reply. What it raised is in the list, to be raised
+    when the reply is stored; after that it hears no more of it."""
+    told, failure = text_listener.get(), list[Exception]()
+    if told is None:
+        yield failure
+        return
+
+    def tell(piece: str) -> None:
+        try:
+            if not failure:
+                told(piece)
+        except Exception as error:  # the listener is the user's own code, and may raise anything
+            failure.append(error)
+
+    token = text_listener.set(tell)
+    try:
+        yield failure
+    finally:
+        text_listener.reset(token)
+
+
 def text_of(message: Mapping[str, Any]) -> str:
     """All text of a message that a model reads: its content, and its calls of tools."""
     calls = message.get("tool_calls")

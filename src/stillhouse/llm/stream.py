@@ -1,98 +1,196 @@
 """A streamed chat completion (server-sent events), read.
 
-Its text is told piece by piece. The whole is given back as if it had come in one body.
+Its text is told piece by piece. The whole is given back as if it had come in one body. What cannot be read in it never
+stops the reading: the tokens are paid for, so the reply is put together, marked and stored.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterable, Callable
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
 
-_BESIDE = ("reasoning_content", "reasoning", "refusal")
+from stillhouse.json_text import JsonError, read_body
+from stillhouse.llm.message_parts import read_parts
+from stillhouse.llm.tool_calls import ToolCallPieces
+from stillhouse.llm.transport import TooLong
+
+_LINE_END = re.compile(rb"\r\n|\n|\r(?=[^\n])")  # a \r at the very end may be half of \r\n
+_MARK = b"\xef\xbb\xbf"  # the byte order mark
+UNREADABLE = "stillhouse_unreadable"  # the key under which a body says what in its stream could not be read
+# Texts of a message that come in pieces as its content does, each under its own name.
+_TOLD_APART = ("reasoning_content", "reasoning", "refusal")
 
 
 class BrokenStream(Exception):
     """The stream ended early after some of its text was told."""
 
 
-async def read_stream(content: AsyncIterable[bytes], heard: Callable[[str], None] | None, max_bytes: int) -> bytes:
+class StreamError(Exception):
+    """The endpoint sent an error in the place of a reply, before any of its text. `body` is what it sent."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        super().__init__(str(body["error"]))
+        self.body = body
+
+
+def is_stream(raw: bytes) -> bool:
+    """Whether a body is one of events, whatever its content type says."""
+    return raw.removeprefix(_MARK).lstrip().startswith((b"data:", b"event:", b":"))
+
+
+async def read_stream(pieces: AsyncIterable[bytes], heard: Callable[[str], None] | None, max_bytes: int) -> bytes:
     """The body that the endpoint would have sent without streaming, as JSON.
 
-    `heard` is called with each piece of text. Raises BrokenStream where the stream ends early after some text was told,
-    ClientPayloadError where none was: then the request may be sent again.
+    `heard` is called with each piece of text. Raises TooLong; BrokenStream where the stream ends early after some text
+    was told; ClientPayloadError or StreamError where none was: then the request may be sent again.
     """
     whole = _Whole(heard)
-    n_bytes, ended = 0, False
+    plain: list[bytes] = []  # lines that are no events: an endpoint may answer in one body all the same
     try:
-        async for line in content:
-            n_bytes += len(line)
-            if n_bytes > max_bytes:
-                return b"the reply is longer than it may be"
+        async for line in _lines(pieces, max_bytes):
             if line.startswith(b"data:"):
-                data = line.removeprefix(b"data:").strip()
-                ended = data == b"[DONE]"
-                if ended:
+                if line.removeprefix(b"data:").strip() == b"[DONE]":
+                    whole.ended = True
                     break
-                whole.add(json.loads(data))
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, asyncio.IncompleteReadError) as error:
+                whole.data(line.removeprefix(b"data:").removeprefix(b" "))
+            elif not line:
+                whole.end_event()
+            elif not (line.startswith(b":") or whole.n_chunks):
+                plain.append(line)
+        whole.end_event()
+    except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
         if not whole.text:
             raise aiohttp.ClientPayloadError(f"the stream cannot be read: {error}") from None
         raise BrokenStream(str(error) or type(error).__name__) from None
-    if not ended and whole.finish_reason is None:
-        if not whole.text:
-            raise aiohttp.ClientPayloadError("the stream ended before its first text")
-        raise BrokenStream("it ended without saying why")
-    return json.dumps(whole.body()).encode()
+    if not (whole.n_chunks or whole.damaged) and (body := b"\n".join(plain)).lstrip().startswith(b"{"):
+        return _in_one_body(body, whole)
+    return whole.finished()
+
+
+async def _lines(pieces: AsyncIterable[bytes], max_bytes: int) -> AsyncIterator[bytes]:
+    """The lines of a body that comes in pieces of any size, without their ends."""
+    n_bytes, rest, first = 0, [b""], True
+    async for piece in pieces:
+        n_bytes += len(piece)
+        if n_bytes > max_bytes:
+            raise TooLong
+        if rest[-1].endswith(b"\r"):
+            rest[-1], piece = rest[-1][:-1], b"\r" + piece
+        # A line is joined once it has ended, so that a long one is not read again with each of its pieces.
+        *lines, last = _LINE_END.split(piece)
+        for line in lines:
+            line, rest = b"".join((*rest, line)), [b""]
+            yield line.removeprefix(_MARK) if first else line
+            first = False
+        rest.append(last)
+    if line := b"".join(rest).rstrip(b"\r"):
+        yield line.removeprefix(_MARK) if first else line
+
+
+def _in_one_body(body: bytes, whole: "_Whole") -> bytes:
+    """A reply that came as JSON and no stream; its text is told in one piece."""
+    # Whoever reads the body says what is wrong with it.
+    with contextlib.suppress(JsonError, LookupError, TypeError, AttributeError):
+        whole.tell(read_parts(read_body(body)["choices"][0]["message"]).text or "")
+    return body
 
 
 class _Whole:
     """What the pieces make together."""
 
     def __init__(self, heard: Callable[[str], None] | None) -> None:
-        self.heard, self.text = heard, ""
-        self.finish_reason: str | None = None
-        self.usage: Any = None
-        self.error: Any = None
-        self.beside: dict[str, str] = {}  # what stands beside the content, by the name of its field
-        self.tool_calls: dict[int, dict[str, Any]] = {}
+        self.text, self.ended, self.n_chunks, self.damaged = "", False, 0, False
+        self._heard, self._held = heard, ""
+        self._event: list[bytes] = []
+        self._finish_reason: str | None = None
+        self._usage: Any = None
+        self._error: dict[str, Any] | None = None
+        self._calls = ToolCallPieces()
+        self._apart: dict[str, str] = {}
+        self._logprobs: list[Any] = []
 
-    def add(self, chunk: Any) -> None:
+    def data(self, data: bytes) -> None:
+        """One line of data. An event may have several, and some endpoints send no empty line between two events."""
+        self._event.append(data)
+        try:
+            chunk = read_body(b"\n".join(self._event).decode())
+        except (JsonError, UnicodeDecodeError):
+            return  # the rest of it may be in the next line
+        self._event = []
+        self._add(chunk)
+
+    def end_event(self) -> None:
+        """What was not read by now cannot be. Words that keep a connection alive are no pieces of a reply."""
+        if b"".join(self._event).lstrip()[:1] in (b"{", b"["):
+            self.damaged = True
+        self._event = []
+
+    def _add(self, chunk: Any) -> None:
         if not isinstance(chunk, dict):
             return
-        self.usage, self.error = chunk.get("usage") or self.usage, chunk.get("error") or self.error
-        for choice in chunk.get("choices") or ():
-            delta = choice.get("delta") or {}
-            if piece := delta.get("content"):
-                self.text += piece
-                if self.heard is not None:
-                    self.heard(piece)
-            for name in _BESIDE:
+        self.n_chunks += 1
+        self._usage = chunk.get("usage") or self._usage
+        if chunk.get("error"):
+            self._error = chunk
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            # We ask for one choice. Others, where an endpoint sends them all the same, are no part of it.
+            if isinstance(choice, dict) and not choice.get("index"):
+                self._add_choice(choice)
+
+    def _add_choice(self, choice: dict[str, Any]) -> None:
+        delta = choice.get("delta")
+        # Some endpoints send the message whole, at the end or instead of pieces.
+        message = choice.get("message")
+        if isinstance(message, dict) and not (self.text or self._calls.message_part()):
+            delta = message
+        if isinstance(delta, dict):
+            parts = read_parts({"content": delta.get("content")})
+            self.tell(parts.text or "")
+            if parts.thinking:
+                self._apart["reasoning_content"] = self._apart.get("reasoning_content", "") + parts.thinking
+            self._calls.add(delta.get("tool_calls") or delta.get("function_call"))
+            for name in _TOLD_APART:
                 if isinstance(piece := delta.get(name), str):
-                    self.beside[name] = self.beside.get(name, "") + piece
-            for call in delta.get("tool_calls") or ():
-                self._add_call(call)
-            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+                    self._apart[name] = self._apart.get(name, "") + piece
+        if isinstance(logprobs := choice.get("logprobs"), dict) and isinstance(logprobs.get("content"), list):
+            self._logprobs += logprobs["content"]
+        if isinstance(reason := choice.get("finish_reason"), str) and reason:
+            self._finish_reason = reason
 
-    def _add_call(self, piece: dict[str, Any]) -> None:
-        call = self.tool_calls.setdefault(
-            int(piece.get("index", 0)), {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
-        )
-        call["id"] = piece.get("id") or call["id"]
-        for part in ("name", "arguments"):
-            call["function"][part] += (piece.get("function") or {}).get(part) or ""
+    def tell(self, piece: str) -> None:
+        """Add a piece of text and tell it. Half of a surrogate pair waits for its other half."""
+        self.text += piece
+        piece, self._held = self._held + piece, ""
+        if "\ud800" <= piece[-1:] <= "\udbff":
+            piece, self._held = piece[:-1], piece[-1]
+        if self._heard is not None and piece:
+            self._heard(piece.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
-    def body(self) -> dict[str, Any]:
-        calls = [call for _, call in sorted(self.tool_calls.items())]
-        message = {
-            "role": "assistant",
-            "content": self.text or None,
-            **self.beside,
-            **({"tool_calls": calls} if calls else {}),
-        }
-        whole: dict[str, Any] = {
-            "choices": [{"message": message, "finish_reason": self.finish_reason}],
-            "usage": self.usage,
-        }
-        return {**whole, "error": self.error} if self.error else whole
+    def finished(self) -> bytes:
+        if self._error is not None:
+            if self.text:
+                raise BrokenStream(str(self._error["error"]))
+            raise StreamError(self._error)
+        calls = self._calls.message_part()
+        nothing = not (self.text or calls or self._finish_reason or self._usage)
+        if nothing:
+            raise aiohttp.ClientPayloadError("the stream cannot be read: it ended before its first text")
+        if not self.ended and self._finish_reason is None:
+            if not self.text:
+                raise aiohttp.ClientPayloadError("the stream ended before its first text")
+            raise BrokenStream("it ended without saying why")
+        message = {"role": "assistant", "content": self.text or None, **self._apart, **calls}
+        choice: dict[str, Any] = {"message": message, "finish_reason": self._finish_reason}
+        if self._logprobs:
+            choice["logprobs"] = {"content": self._logprobs}
+        body: dict[str, Any] = {"choices": [choice], "usage": self._usage}
+        if self.damaged:
+            body[UNREADABLE] = "a piece of the stream cannot be read"
+        return json.dumps(body).encode()

@@ -9,6 +9,7 @@ from typing import Any
 
 from stillhouse.errors import TaskFileError
 from stillhouse.json_labels import LabelError, json_label
+from stillhouse.json_text import read_json
 from stillhouse.jsonl import numbered_lines
 from stillhouse.records import Example
 from stillhouse.task import Task
@@ -27,10 +28,10 @@ def worked_examples(task: Task) -> tuple[Example, ...]:
     shots = []
     for line, text in numbered_lines(path):
         try:
-            shots.append(_example(json.loads(text), f"worked {line}", task))
+            shots.append(_example(read_json(text.decode()), f"worked {line}", task))
         except UnicodeDecodeError as error:
             raise TaskFileError(f"{path}: not valid UTF-8 ({error}); mend the file of worked examples") from None
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise TaskFileError(
                 f"{path}:{line}: a worked example needs `input` and `label` ({error}); mend the row"
             ) from None

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.records import Source
+from stillhouse.results.arm_file import read_arm_file
 from stillhouse.results.arms import ArmKind
 from stillhouse.results.comparison import WinRates
 from stillhouse.results.gates import GateResult
 from stillhouse.results.row_result import RowResult, read_rows, write_rows
-from stillhouse.runs import read_json, write_atomic, write_json
+from stillhouse.runs import write_atomic, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ class ShownExamples:
     seed: int  # the seed that the examples were drawn with
     n_shots: int  # number of examples: `k` drawn ones plus the task's own
     shots: tuple[str, ...]
+    unanswered: int = 0  # number of test rows whose calls brought nothing; they count as wrong
 
 
 @dataclass(frozen=True)
@@ -138,23 +140,22 @@ def _facts(arm: MeasuredArm) -> dict[str, Any]:
 
 
 def read_arm(out: Path) -> MeasuredArm:
-    """The arm that `write_arm` wrote, also that of an earlier version."""
-    raw, student = read_json(out / "arm.json"), out / "student"
-    facts: Mapping[str, Any] = raw["facts"]
-    known = {name: facts[name] for name in (field.name for field in fields(Training)) if name in facts}
+    """The arm that `write_arm` wrote, also that of an earlier version. Raises UserError where a file is damaged."""
+    raw, student = read_arm_file(out / "arm.json"), out / "student"
+    facts = raw.facts
+    trained = facts.of(*(field.name for field in fields(Training))) if facts.best_validation is not None else None
+    shown = facts.of("k", "seed", "n_shots", "shots", "unanswered") if facts.k is not None else None
     return MeasuredArm(
-        **{name: raw[name] for name in _PLAIN},
+        **{name: getattr(raw, name) for name in _PLAIN},
         test=read_rows(out / "test.jsonl"),
         calibration=read_rows(out / "calibration.jsonl"),
-        others={name: read_rows(out / f"other-{name}.jsonl") for name in raw["others"]},
-        rows=facts.get("rows", ""),
+        others={name: read_rows(out / f"other-{name}.jsonl") for name in raw.others},
+        rows=facts.rows,
         folder=student if student.is_dir() else None,
-        model=facts.get("spec"),
-        training=Training(**known) if "best_validation" in facts else None,
-        examples=ShownExamples(facts["k"], facts["seed"], facts["n_shots"], tuple(facts["shots"]))
-        if "k" in facts
-        else None,
-        control=ControlOf(facts["control_of"], facts["control"]) if facts.get("control") else None,
+        model=facts.spec,
+        training=None if trained is None else Training(**trained),
+        examples=None if shown is None else ShownExamples(**{**shown, "shots": tuple(shown["shots"])}),
+        control=ControlOf(str(facts.control_of), facts.control) if facts.control else None,
     )
 
 

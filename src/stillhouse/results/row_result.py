@@ -2,15 +2,22 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
 from stillhouse.errors import DatasetError
-from stillhouse.jsonl import read_jsonl
+from stillhouse.jsonl import numbered_lines
 from stillhouse.runs import write_atomic
 
+Amount = Annotated[float, Field(ge=0)]
+Confidence = Annotated[float, Field(ge=0, le=1 + 1e-6)]  # a sum of 32-bit probabilities may be a little above 1
 
+
+@with_config(ConfigDict(extra="ignore", allow_inf_nan=False))
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowResult:
     """One example under one arm. `gold` is the label scored against: the gold one, or the teacher's.
@@ -23,12 +30,12 @@ class RowResult:
     gold: str
     output: str | None
     score: float
-    confidence: float | None = None
-    latency_s: float | None = None
-    cost_usd: float | None = None
+    confidence: Confidence | None = None
+    latency_s: Amount | None = None
+    cost_usd: Amount | None = None
     source: str | None = None
     error: str | None = None
-    raw_confidence: float | None = None  # the confidence before calibration
+    raw_confidence: Confidence | None = None  # the confidence before calibration
 
     def __post_init__(self) -> None:
         if not 0 <= self.score <= 1:  # NaN is refused by this test, too
@@ -45,7 +52,24 @@ def write_rows(path: Path, rows: Iterable[RowResult], **arm: Any) -> None:
 
 
 def read_rows(path: Path) -> list[RowResult]:
-    """The rows that `write_rows` wrote; what belongs to the arm is left out."""
-    names = {field.name for field in fields(RowResult)}
-    rows = (row for _, row in read_jsonl(path))
-    return [RowResult(**{name: value for name, value in row.items() if name in names}) for row in rows]
+    """The rows that `write_rows` wrote; what belongs to the arm is left out.
+
+    Raises DatasetError, naming the line, where one is no row: the file was changed or torn.
+    """
+    rows = []
+    for line, text in numbered_lines(path, f"remove {path.parent}, and the same command measures it again"):
+        try:
+            rows.append(_adapter().validate_json(text, strict=True))
+        except ValidationError as error:
+            problem = error.errors()[0]
+            key = ".".join(map(str, problem["loc"])) or "the row"
+            raise DatasetError(
+                f"{path}:{line}: {key}: {problem['msg']}; the file was changed or torn: "
+                f"remove {path.parent}, and the same command measures it again"
+            ) from None
+    return rows
+
+
+@cache
+def _adapter() -> TypeAdapter[RowResult]:
+    return TypeAdapter(RowResult)

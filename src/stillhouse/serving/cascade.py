@@ -17,6 +17,7 @@ from typing import Any
 
 from stillhouse.clean_text import log_line
 from stillhouse.errors import CannotTellError, StillhouseError, StorageError, UserError
+from stillhouse.json_text import JsonError, read_json
 from stillhouse.jsonl import numbered_lines
 from stillhouse.llm.request import unstored_listener
 from stillhouse.records import Estimate, Example, Prediction, Predictor
@@ -70,6 +71,10 @@ class CascadePredictor:
         pairs = zip(inputs, first, strict=True)
         return list(await asyncio.gather(*(self._settle(example, prediction) for example, prediction in pairs)))
 
+    def keeps(self, first: Prediction) -> bool:
+        """Whether the student's answer is given."""
+        return first.output is not None and first.confidence is not None and first.confidence >= self.threshold
+
     async def drain(self, within_s: float | None = None) -> int:
         """Wait for the audits under way, so long at most, and give up those that are not over. Returns how many."""
         if self._audits:
@@ -81,7 +86,7 @@ class CascadePredictor:
         return len(cut_off)
 
     async def _settle(self, example: Example, first: Prediction) -> Prediction:
-        if first.output is not None and first.confidence is not None and first.confidence >= self.threshold:
+        if self.keeps(first):
             if self.audit is not None and self._draws.random() < self.audit_share:
                 task = asyncio.create_task(self._audit(self.audit, example, first))
                 self._audits.add(task)
@@ -167,8 +172,8 @@ def _read(path: Path) -> list[dict[str, Any]]:
     rows = []
     for number, line in numbered_lines(path):
         try:
-            row = json.loads(line)
-        except ValueError:
+            row = read_json(line)
+        except JsonError:
             continue  # a torn line is no audit
         if not isinstance(row, dict) or not {"student", "teacher"} <= row.keys():
             raise UserError(

@@ -8,10 +8,10 @@ A student knows one task, so the last user message alone is read: not the instru
 - A student that does not say which takes a JSON object as fields, and anything else as a text.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stillhouse.json_text import JsonError, read_json
 from stillhouse.llm.prompted import CHOICES, input_of
 from stillhouse.records import Example
 from stillhouse.serving.bounds import (
@@ -84,15 +84,19 @@ def checked_choices(lane: Lane, choices: Sequence[str], param: str) -> tuple[str
 
 
 def _split_choices(lane: Lane, content: str) -> tuple[str, tuple[str, ...] | None]:
-    """(input, choices below it). A text that only looks as if it had choices below it stays whole."""
-    text = input_of(content)
-    listed = content[len(text) + len(CHOICES) :]
-    if text == content or lane.task is None or lane.task.output != "choice" or not listed.startswith("- "):
-        return content, None
-    choices = tuple(listed.removeprefix("- ").split("\n- "))
-    if lane.labels is not None and not set(choices) <= set(lane.labels):
-        return content, None
-    return text, choices
+    """(input, choices below it). A text that only looks as if it had choices below it stays whole.
+
+    A prompt that was sent with other line ends, or with a newline after the last choice, is the same prompt.
+    """
+    for form in dict.fromkeys((content, content.replace("\r\n", "\n"))):
+        text = input_of(form)
+        listed = form[len(text) + len(CHOICES) :]
+        if text == form or lane.task is None or lane.task.output != "choice" or not listed.startswith("- "):
+            continue
+        choices = tuple(listed.removeprefix("- ").rstrip("\n").split("\n- "))
+        if lane.labels is None or set(choices) <= set(lane.labels):
+            return text, choices
+    return content, None
 
 
 def _fields(lane: Lane, content: str | Mapping[str, Any]) -> str | Mapping[str, Any]:
@@ -119,8 +123,8 @@ def _object(text: str) -> dict[str, Any] | None:
     if not text.lstrip().startswith("{"):
         return None
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = read_json(text)
+    except JsonError:
         return None
     return value if isinstance(value, dict) and value else None
 

@@ -1,23 +1,24 @@
 """Any model by its name, as a Predictor: `student:DIR`, `cascade:DIR`, and the teachers that `llm.models` knows."""
 
-import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from stillhouse.errors import ArtifactError, ModelNameError, UserError
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import open_teacher
-from stillhouse.records import Predictor
+from stillhouse.llm.pilot import agree
+from stillhouse.records import Example, Predictor
+from stillhouse.results.arm_file import read_arm_file
+from stillhouse.results.cascade_file import CASCADE, read_cascade
 from stillhouse.results.run_result import load_result
-from stillhouse.runs import read_json
 from stillhouse.serving.cascade import CascadePredictor
+from stillhouse.session import Session
 from stillhouse.store import open_store
 from stillhouse.student import Student, load_student
 from stillhouse.task import Task, default_store, load_task
 
-CASCADE = "cascade.json"
+_AT_ONCE = 256  # rows that a student answers at once
 AUDITS_S = 10.0  # how long a cascade that is closed waits for the audits under way
 
 
@@ -29,11 +30,13 @@ async def open_predictor(
     store: Path | str | None = None,
     audit: Path | None = None,
     ledger: Ledger | None = None,
+    over: Callable[[Task], Task] = lambda task: task,
 ) -> AsyncIterator[Predictor]:
     """Open the model that `name` stands for, and close it on leaving.
 
     A teacher needs the task whose prompt it is asked with. `ledger` is a budget that this model shares with others; by
-    default it has one of its own, with the task's cap. `audit` is a cascade's audit file.
+    default it has one of its own, with the task's cap. `audit` is a cascade's audit file. `over` puts settings over
+    those of a cascade's own task.
 
     Raises ModelNameError, ArtifactError, KeyMissingError.
     """
@@ -41,7 +44,7 @@ async def open_predictor(
         yield load_student(student_folder(Path(name.removeprefix("student:"))))
     elif name.startswith("cascade:"):
         async with open_cascade(
-            Path(name.removeprefix("cascade:")), store=store, audit=audit, ledger=ledger
+            Path(name.removeprefix("cascade:")), store=store, audit=audit, ledger=ledger, over=over
         ) as cascade:
             yield cascade
     else:
@@ -53,6 +56,25 @@ async def open_predictor(
                 yield teacher
             finally:
                 await teacher.close()
+
+
+async def agree_to(predictor: Predictor, rows: Sequence[Example], session: Session) -> None:
+    """Before a predictor is asked for all these rows: what its paid calls will cost, and the user's word.
+
+    Of a cascade they are the rows that its student does not keep, which is found out first. Raises what the session's
+    consent raises.
+    """
+    if session.asks is None:
+        return
+    if isinstance(predictor, CascadePredictor):
+        first = [
+            prediction
+            for start in range(0, len(rows), _AT_ONCE)
+            for prediction in await predictor.student.predict(rows[start : start + _AT_ONCE])
+        ]
+        rows = [row for row, answer in zip(rows, first, strict=True) if not predictor.keeps(answer)]
+        predictor = predictor.teacher
+    await agree(predictor, rows, session.asks, session.on_progress)
 
 
 def student_folder(folder: Path) -> Path:
@@ -73,14 +95,19 @@ def student_folder(folder: Path) -> Path:
         )
     for arm_file in sorted(folder.glob("arms/*/arm.json")):
         student = arm_file.parent / "student"
-        if read_json(arm_file)["name"] == chosen.name and student.is_dir():
+        if read_arm_file(arm_file).name == chosen.name and student.is_dir():
             return student
     raise ArtifactError(f"{folder}: the student {chosen.name} is not there any more; run `stillhouse distill` again")
 
 
 @asynccontextmanager
 async def open_cascade(
-    folder: Path, *, store: Path | str | None = None, audit: Path | None = None, ledger: Ledger | None = None
+    folder: Path,
+    *,
+    store: Path | str | None = None,
+    audit: Path | None = None,
+    ledger: Ledger | None = None,
+    over: Callable[[Task], Task] = lambda task: task,
 ) -> AsyncIterator[CascadePredictor]:
     """A run's cascade: the student before the teacher that it was measured against, at the run's own threshold."""
     path = folder / CASCADE
@@ -89,32 +116,17 @@ async def open_cascade(
             f"{folder}: holds no {CASCADE}: the run found no threshold that keeps the promise, or is no distill run; "
             "see its report"
         )
-    facts = read_json(path)
-    wanted = ("task_file", "student", "teacher")
-    texts = isinstance(facts, dict) and all(isinstance(facts.get(key), str) for key in wanted)
-    if not texts or facts.get("format") != 1 or not _is_threshold(facts.get("threshold")):
-        raise ArtifactError(f"{path}: not a cascade that this version can open; run `stillhouse distill` again")
-    task = load_task(facts["task_file"])
-    student: Student = load_student(folder / _inside(folder, facts["student"]))
+    facts = read_cascade(folder)
+    task = over(load_task(facts.task_file))
+    student: Student = load_student(folder / facts.student)
     with open_store(store or default_store(task.folder)) as opened:
-        teacher = open_teacher(facts["teacher"], task, opened, ledger=ledger)
+        teacher = open_teacher(facts.teacher, task, opened, ledger=ledger)
         try:
-            threshold, cascade_name = float(facts["threshold"]), f"{task.name}/cascade"
-            cascade = CascadePredictor(student, teacher, threshold, name=cascade_name, audit=audit)
+            name = f"{task.name}/cascade"
+            cascade = CascadePredictor(student, teacher, facts.threshold, name=name, audit=audit)
             try:
                 yield cascade
             finally:
                 await cascade.drain(AUDITS_S)
         finally:
             await teacher.close()
-
-
-def _is_threshold(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-
-
-def _inside(folder: Path, relative: str) -> str:
-    """`relative`, which `cascade.json` names. Raises ArtifactError where it leads out of the run's folder."""
-    if not (folder / relative).resolve().is_relative_to(folder.resolve()):
-        raise ArtifactError(f"{folder / CASCADE}: names {relative!r}, which is outside the run; do not use it")
-    return relative

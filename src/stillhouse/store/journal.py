@@ -57,6 +57,14 @@ def select_finished(mark: str) -> str:
     )
 
 
+def select_failed(mark: str) -> str:
+    """SQL for the steps of a run that failed: a `StepKey`, then a `FailedStep`."""
+    return (
+        "SELECT step, args_hash, nth, version, error, attempts, facts FROM steps"
+        f" WHERE run = {mark} AND output IS NULL AND error IS NOT NULL"
+    )
+
+
 def select_trace(mark: str) -> str:
     """SQL for all steps of a run, in the order in which they began."""
     return f"SELECT {STEP_COLUMNS} FROM steps WHERE run = {mark} ORDER BY started, step, args_hash, nth"
@@ -119,6 +127,7 @@ class RunRow:
 # What a resumed flow needs of a finished step: the version of its source when it ran, its output, its parent, its facts
 # (JSON). Texts may be interned. This is no class, as ten thousand of them are read before a long run goes on.
 FinishedStep = tuple[str, str, str | None, str | None]
+FailedStep = tuple[str, str, int, str | None]  # of a failed one: its version, its error, its attempts, its facts (JSON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +138,8 @@ class StepRow:
     step failed (`error` says how) or waits for a person.
     `facts`, where a model was asked: `model`, `input_tokens`, `output_tokens`, `cost_usd` (None: unknown), `requests`
     (hashes in the completions table), `confidence`, `options`, `choice`, `source`. `failures` holds the reasons of the
-    tries before the last.
+    tries before the last, those of earlier sittings too; what these cost is in the sums. `discarded`: how many tries
+    ended with a reply that was paid for and could not be read.
     """
 
     key: StepKey
@@ -226,6 +236,10 @@ class Journal(Protocol):
 
     def finished(self, run: str) -> dict[StepKey, FinishedStep]:
         """The steps whose answers a resumed run takes from here instead of running them again."""
+        ...
+
+    def failed(self, run: str) -> dict[StepKey, FailedStep]:
+        """The run's failed steps by their key."""
         ...
 
     def steps(self, run: str) -> list[StepRow]:

@@ -18,6 +18,7 @@ from stillhouse.store.journal import (
     SCHEMA,
     STEP_COLUMNS,
     TABLES,
+    FailedStep,
     FinishedStep,
     RunRow,
     RunStatus,
@@ -27,6 +28,7 @@ from stillhouse.store.journal import (
     intern,
     interned_hash,
     run_row,
+    select_failed,
     select_finished,
     select_trace,
     step_row,
@@ -171,6 +173,9 @@ class PostgresJournal:
 
     def finished(self, run: str) -> dict[StepKey, FinishedStep]:
         return {row[:3]: row[3:] for row in self._db.execute(select_finished("%s"), (run,))}
+
+    def failed(self, run: str) -> dict[StepKey, FailedStep]:
+        return {row[:3]: row[3:] for row in self._db.execute(select_failed("%s"), (run,))}
 
     def steps(self, run: str) -> list[StepRow]:
         texts = dict(self._db.execute(_TEXTS, (run,)))

@@ -20,6 +20,7 @@ from stillhouse.store.journal import (
     RUNS_WITH_STEP_COUNTS,
     SCHEMA,
     TABLES,
+    FailedStep,
     FinishedStep,
     RunRow,
     RunStatus,
@@ -29,6 +30,7 @@ from stillhouse.store.journal import (
     intern,
     interned_hash,
     run_row,
+    select_failed,
     select_finished,
     select_trace,
     step_row,
@@ -114,6 +116,9 @@ class SqliteJournal:
 
     def finished(self, run: str) -> dict[StepKey, FinishedStep]:
         return {row[:3]: row[3:] for row in self._db.execute(select_finished("?"), (run,))}
+
+    def failed(self, run: str) -> dict[StepKey, FailedStep]:
+        return {row[:3]: row[3:] for row in self._db.execute(select_failed("?"), (run,))}
 
     def steps(self, run: str) -> list[StepRow]:
         return [step_row(values, self.text) for values in self._db.execute(select_trace("?"), (run,))]

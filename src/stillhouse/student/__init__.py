@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from stillhouse.errors import MissingExtraError, UserError
+from stillhouse.errors import MissingExtraError
 from stillhouse.records import Example, Progress, Source
 from stillhouse.student.artifact import (
     Header,
@@ -34,11 +34,11 @@ from stillhouse.student.job import (
     TrainResult,
     check_rows,
     check_soft_targets,
-    family_of,
     input_fields,
     result_of,
 )
 from stillhouse.student.opening import as_damage
+from stillhouse.student.readiness import check_can_learn
 from stillhouse.task import Task
 
 __all__ = ["Student", "TrainConfig", "TrainResult", "load_student", "train_student"]
@@ -71,12 +71,8 @@ def train_student(
     Raises UserError for rows that cannot be learned from, ExistsError, MissingExtraError, StorageError.
     """
     out = Path(out)
-    family = family_of(spec)
+    family = check_can_learn(spec, task)
     refuse_existing(out)
-    if family in ("linear", "encoder", "prompted") and task.output != "choice":
-        raise UserError(
-            f'{spec} picks among choices, and {task.name} has output = "{task.output}"; use a generative student'
-        )
     check_soft_targets(task, family, train, source)
     job = TrainJob(
         out=out,

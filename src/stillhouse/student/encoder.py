@@ -31,11 +31,12 @@ from stillhouse.records import Example, Prediction, Usage
 from stillhouse.student import bases, objectives
 from stillhouse.student.artifact import Header, size_bytes
 from stillhouse.student.calibration import Logits, fit_temperature, ragged, softmax
+from stillhouse.student.checkpoint import save_tensors
 from stillhouse.student.config import TrainConfig
 from stillhouse.student.header import AGAIN
 from stillhouse.student.job import Trained, TrainJob, choice_predictions, no_choices
 from stillhouse.student.opening import check_config, check_loaded, check_model, check_tensors, probe, tensor_shapes
-from stillhouse.student.train import as_trained, autocast, bf16_pays, device, fit, save_tensors, seeded
+from stillhouse.student.train import as_trained, autocast, bf16_pays, device, fit, seeded
 from stillhouse.student.turns import Turns
 
 HEAD = "head.safetensors"

@@ -6,7 +6,6 @@ read from the folder is checked for what it is, and not only for being the same.
 Importable without torch.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stillhouse.errors import ArtifactError
+from stillhouse.json_text import read_json
 from stillhouse.records import Source
 from stillhouse.task import MetricName
 
@@ -215,16 +215,11 @@ def read_json_file(path: Path, most_bytes: int) -> Any:
             raise ArtifactError(
                 f"{path}: {path.stat().st_size:,} bytes, and more than {most_bytes:,} are not read; {AGAIN}"
             )
-        text = path.read_text(encoding="utf-8")
-        value = json.loads(text, parse_constant=_no_constant)
-        json.dumps(value, allow_nan=False)  # 1e999 is read as infinity
-        return value
+        return read_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(path) from None
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror or error}); {AGAIN}") from None
-    except RecursionError:
-        raise ArtifactError(f"{path}: not valid JSON (nested too deep); {AGAIN}") from None
     except ValueError as error:
         raise ArtifactError(f"{path}: not valid JSON ({error}); {AGAIN}") from None
 
@@ -234,7 +229,3 @@ def read_object(path: Path, most_bytes: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ArtifactError(f"{path}: a JSON {type(value).__name__}, where an object is needed; {AGAIN}")
     return value
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

@@ -13,6 +13,7 @@ from typing import Any, cast, get_args
 from stillhouse.data.dataset import fingerprint
 from stillhouse.errors import UserError
 from stillhouse.json_labels import LabelError, json_label
+from stillhouse.labels import labels_problem
 from stillhouse.records import Example, Prediction, Progress, Source, Usage
 from stillhouse.student.config import TrainConfig
 from stillhouse.student.header import Family
@@ -181,6 +182,8 @@ def check_rows(
         return None
     targets = {target for example in rows if (target := example.target(source)) is not None}
     labels = task.labels or tuple(sorted(targets))
+    if task.labels is None and (problem := labels_problem(labels)):
+        raise UserError(f"the labels of {task.name}: {problem}; mend the rows, or name `labels` in [task]")
     for example in rows:
         target = example.target(source)
         if target not in labels:

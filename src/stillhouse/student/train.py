@@ -9,29 +9,23 @@ with the same bits as one that was not.
 
 import hashlib
 import itertools
-import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from stillhouse.errors import ArtifactError, StillhouseError
+from stillhouse.errors import StillhouseError
 from stillhouse.records import Progress
-from stillhouse.runs import storage_errors
 from stillhouse.stopping import stopping
+from stillhouse.student.checkpoint import CHECKPOINT, State, live, restore, resume, save_checkpoint
 from stillhouse.student.config import TrainConfig
 from stillhouse.student.job import Trained
-
-CHECKPOINT = "checkpoint.safetensors"
 
 
 class Trainable(Protocol):
@@ -71,18 +65,6 @@ class FitResult:
     validations: tuple[tuple[int, float], ...]  # (step, score)
 
 
-@dataclass
-class _State:
-    """Where a training stands. A checkpoint holds this and the tensors."""
-
-    step: int = 0  # number of steps taken
-    best_step: int = 0
-    best_validation: float | None = None
-    without_gain: int = 0  # number of validations since the last gain
-    wall_s: float = 0.0
-    validations: tuple[tuple[int, float], ...] = ()
-
-
 def fit(
     trainable: Trainable,
     config: TrainConfig,
@@ -94,8 +76,9 @@ def fit(
 ) -> FitResult:
     """Train `trainable.module` in place and leave the best weights in it.
 
-    `folder` takes the checkpoint; if one is there, training goes on from it. The caller removes it once the student
-    is saved, and gives every training (rows, config, seed) a folder of its own. Raises StillhouseError where the
+    `folder` takes the checkpoint; if one is there, training goes on from it, or from the beginning where it is damaged:
+    the log says so. The caller removes it once the student is saved, and gives every training (rows, config, seed)
+    a folder of its own. Raises StillhouseError where the
     loss is no longer a number, StorageError on a full disk.
     """
     module, checkpoint = trainable.module.to(device()), folder / CHECKPOINT
@@ -106,7 +89,7 @@ def fit(
     validate_at = validation_steps(total, steps_per_epoch, config)
 
     with seeded(seed):
-        state, best = _resume(checkpoint, module, optimizer)
+        state, best = resume(checkpoint, module, optimizer, total)
         resumed_at = state.step or None
         began, last_checkpoint = clock() - state.wall_s, clock()
         stopped_early, saved_step = False, state.step
@@ -129,11 +112,11 @@ def fit(
                 stops = more_to_do and asked_to_stop()
                 if stops or (more_to_do and clock() - last_checkpoint >= config.checkpoint_every_s):
                     state.wall_s = clock() - began
-                    _save_checkpoint(checkpoint, module, optimizer, state, best)
+                    save_checkpoint(checkpoint, module, optimizer, state, best)
                     last_checkpoint, saved_step = clock(), state.step
                 if stops:
                     raise KeyboardInterrupt
-    _restore(module, best)
+    restore(module, best)
     module.eval()
     assert state.best_validation is not None  # the last step always validates
     return FitResult(
@@ -256,7 +239,7 @@ def _train_step(
     return loss.item()
 
 
-def _validate(trainable: Trainable, config: TrainConfig, state: _State, best: dict[str, Tensor]) -> bool:
+def _validate(trainable: Trainable, config: TrainConfig, state: State, best: dict[str, Tensor]) -> bool:
     """Score the validation rows, keep the weights in `best` if none were better, and say whether to stop.
 
     Of two equal scores the later weights are kept: they were trained longer, at a lower learning rate. For `patience`
@@ -269,7 +252,7 @@ def _validate(trainable: Trainable, config: TrainConfig, state: _State, best: di
     state.validations += ((state.step, score),)
     gain = state.best_validation is None or score > state.best_validation
     if gain or score == state.best_validation:
-        best.update({name: tensor.detach().to("cpu", copy=True) for name, tensor in _live(trainable.module).items()})
+        best.update({name: tensor.detach().to("cpu", copy=True) for name, tensor in live(trainable.module).items()})
         state.best_validation, state.best_step = score, state.step
     state.without_gain = 0 if gain else state.without_gain + 1
     return config.patience is not None and state.without_gain >= config.patience
@@ -327,82 +310,3 @@ def seeded(seed: int) -> Iterator[None]:
 def _mix(seed: int, epoch: int) -> int:
     """One 63-bit seed from two numbers, so that (seed 0, epoch 1) and (seed 1, epoch 0) differ."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8]) >> 1
-
-
-# Weights and checkpoints
-
-
-def _live(module: nn.Module) -> dict[str, Tensor]:
-    """The tensors that training changes: trained parameters, tied ones once, and buffers.
-
-    Frozen weights are not among them: they are read from the base again.
-    """
-    trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
-    return trained | dict(module.named_buffers())
-
-
-def _restore(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    with torch.no_grad():
-        for name, tensor in _live(module).items():
-            tensor.copy_(weights[name])
-
-
-def _save_checkpoint(
-    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, state: _State, best: Mapping[str, Tensor]
-) -> None:
-    """Everything that the next step depends on, in one file, so that it is replaced as a whole."""
-    tensors = {f"weights/{name}": tensor for name, tensor in _live(module).items()}
-    tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
-    for name, parameter in module.named_parameters():
-        tensors |= {f"optimizer/{name}/{key}": value for key, value in optimizer.state.get(parameter, {}).items()}
-    tensors["random/cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random/cuda"] = torch.cuda.get_rng_state()
-    save_tensors(path, tensors, metadata={"state": json.dumps(asdict(state))})
-
-
-def _resume(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[_State, dict[str, Tensor]]:
-    """Put back what `_save_checkpoint` wrote; the state and the best weights. No checkpoint: those of the beginning."""
-    module.train()
-    if not path.is_file():
-        return _State(), {}
-    try:
-        with safe_open(path, framework="pt") as file:
-            state = _State(**json.loads(file.metadata()["state"]))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(
-            f"{path}: not a checkpoint of this version ({error}); delete it to train from the beginning"
-        ) from None
-    state.validations = tuple((step, score) for step, score in state.validations)
-    _restore(module, {name: tensors[f"weights/{name}"] for name in _live(module)})
-    parameters = dict(module.named_parameters())
-    for key, tensor in tensors.items():
-        part, _, name = key.partition("/")
-        if part == "optimizer":
-            name, _, field = name.rpartition("/")
-            optimizer.state[parameters[name]][field] = tensor.to(parameters[name].device)
-    torch.set_rng_state(tensors["random/cpu"])
-    if torch.cuda.is_available() and "random/cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random/cuda"])
-    return state, {key.removeprefix("best/"): tensor for key, tensor in tensors.items() if key.startswith("best/")}
-
-
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file: under a temporary name, flushed to disk, then renamed.
-
-    Raises StorageError where the disk refuses.
-    """
-    temporary = path.with_name(f".{path.name}.partial")
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-            save_file(on_cpu, temporary, dict(metadata or {}))
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except SafetensorError as error:  # safetensors reports a full disk with this error
-            raise OSError(str(error)) from error
-        finally:
-            temporary.unlink(missing_ok=True)

@@ -13,15 +13,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from stillhouse.consent import Consent, Quote
 from stillhouse.errors import UserError
 from stillhouse.llm.batch import SHARE, under_way
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel, batch_answered
 from stillhouse.llm.models import Teacher, open_batches, open_teacher
 from stillhouse.llm.parsing import ParsedReply
+from stillhouse.llm.pilot import Examples, agree, pending
 from stillhouse.llm.prices import Price
 from stillhouse.llm.prompted import Answered, PromptedPredictor, added_usd, new_cost_usd
 from stillhouse.llm.request import Request
@@ -30,7 +30,6 @@ from stillhouse.runs import Lock
 from stillhouse.session import Session
 from stillhouse.store import open_store
 from stillhouse.task import Task
-from stillhouse.teacher.pilot import N_PILOT, ask_pilot, draw, pending
 from stillhouse.teacher.provenance import NAMES, licence_class, prompt_hash, provenance
 from stillhouse.teacher.spool import Spool
 
@@ -38,14 +37,6 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 _MOST_REASONS = 100  # most reasons that are counted apart; an endpoint's own words may differ in every row
 _ANOTHER = "another reason, which stands with the row"
 Take = Callable[[int, Example, "Labelled"], None]
-
-
-class Examples(Protocol):
-    """Rows whose number is known, that may come from a file one by one."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[Example]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +264,8 @@ async def annotate_each(
                 if batches is not None and (first := next(iter(examples), None)) is not None:
                     # A request that batches cannot take is refused before the pilot is paid for.
                     batches.check(teacher.request(first))
-                n_new = 0
-                if session.asks is not None and teacher.model.bills:
-                    n_new = await _agreed(teacher, examples, session, session.asks, 1.0 if batches is None else SHARE)
+                share = 1.0 if batches is None else SHARE
+                n_new = await agree(teacher, examples, session.asks, session.on_progress, share)
                 if batches is not None:
                     await batches.run(lambda: _unpaid(teacher, examples))
                     n_new += batches.n_new // task.teacher.samples
@@ -284,6 +274,8 @@ async def annotate_each(
                 # Answers that this command just bought came by way of the store too: they are not earlier ones.
                 tally.from_store = max(0, tally.from_store - n_new)
             else:
+                missing = teacher.check(examples)
+                tally.notes += () if missing is None else (missing,)
                 for index, example in enumerate(examples):
                     tally.recorded(index, example, teacher.answer(example))
         finally:
@@ -299,22 +291,6 @@ def _unpaid(teacher: PromptedPredictor, examples: Examples) -> Iterator[Request]
         requests = teacher.as_taken(row)
         known = teacher.model.known([request.hash for request in requests]) if len(requests) > 1 else ()
         yield from (request for request in requests if request.hash not in known)
-
-
-async def _agreed(
-    teacher: PromptedPredictor, examples: Examples, session: Session, consent: Consent, share: float
-) -> int:
-    """Ask the pilot and then the user; how many rows the pilot paid for. Raises what `consent` raises.
-
-    What follows the pilot costs this share of the list price.
-    """
-    drawn, n = draw(pending(teacher, examples, session.on_progress, len(examples)))
-    if n <= N_PILOT:
-        return 0
-    consent.before(Quote(n, teacher.name, price_snapshot=teacher.model.price_snapshot))
-    quote = await ask_pilot(teacher, drawn, n, share)
-    consent.after(quote)
-    return sum(teacher.stored(drawn)) - quote.from_store
 
 
 async def label(task: Task, examples: Examples, session: Session, *, out: Path, batch: bool = False) -> LabelReport:

@@ -12,6 +12,7 @@ from stillhouse.errors import UserError
 from stillhouse.llm.context import context_window, listed_window
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.models import endpoint
+from stillhouse.llm.pilot import total_cost
 from stillhouse.settings import ModelSettings
 from stillhouse.task import Task
 from stillhouse.teacher.filters import THRESHOLD, RougeFilter
@@ -20,7 +21,6 @@ from stillhouse.teacher.held_out import HeldOut
 from stillhouse.teacher.inputs import NEW, TaskInputs
 from stillhouse.teacher.instructions import Exercises, load_seeds
 from stillhouse.teacher.lsh import LshFilter
-from stillhouse.teacher.pilot import total_cost
 from stillhouse.teacher.rules import switched
 from stillhouse.teacher.screen import Screen
 from stillhouse.teacher.self_instruct import Planner

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stillhouse.errors import UserError
+from stillhouse.json_text import JsonError, read_json
 from stillhouse.llm.parsing import fenced
 from stillhouse.llm.request import Request, is_unicode
 from stillhouse.records import Example
@@ -143,7 +144,7 @@ def _two_choices(value: Any) -> tuple[str, ...] | None:
 
 def _json_object(text: str) -> dict[str, Any] | None:
     try:
-        value = json.loads(text if (inside := fenced(text)) is None else inside)
-    except (ValueError, RecursionError):
+        value = read_json(text if (inside := fenced(text)) is None else inside)
+    except JsonError:
         return None
     return value if isinstance(value, dict) else None

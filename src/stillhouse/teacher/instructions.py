@@ -3,7 +3,6 @@
 Three seeds are shown, and twenty new exercises are asked for.
 """
 
-import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError
+from stillhouse.json_text import read_json
 from stillhouse.jsonl import numbered_lines
 from stillhouse.llm.request import Request
 from stillhouse.records import Example
@@ -57,7 +57,7 @@ def _read(path: Path) -> tuple[list[SeedTask], list[str]]:
     first: dict[str, str] = {}  # (instruction and input, normalised) -> the id of the first seed with this text
     for line, text in numbered_lines(path):
         try:
-            seed = _seed(json.loads(text), line)
+            seed = _seed(read_json(text.decode()), line)
         except UnicodeDecodeError as error:
             raise DatasetError(f"{path}: not valid UTF-8 ({error}); write the seeds again") from None
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:

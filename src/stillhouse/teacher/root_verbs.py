@@ -54,7 +54,7 @@ def read_pairs(reply: str, n: int, *, cut_off: bool) -> list[VerbAndObject | Non
 
     A last line that was cut off is not read.
     """
-    lines = reply.strip().splitlines()
+    lines = reply.replace("\r\n", "\n").replace("\r", "\n").strip().split("\n")
     by_number: dict[int, VerbAndObject | None] = {}
     for line in lines[:-1] if cut_off else lines:
         if (parts := _LINE.fullmatch(line)) is None:

