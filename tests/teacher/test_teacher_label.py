@@ -13,7 +13,7 @@ import pytest
 
 from mood_task import MOOD
 from stillhouse.commands.label import label
-from stillhouse.errors import ExistsError, TeacherError
+from stillhouse.errors import ExistsError, TeacherError, UserError
 from stillhouse.session import Session
 from stillhouse.teacher import annotate
 
