@@ -167,8 +167,8 @@ def _ours(
     distance = float(_distance(sizes, curves, window))
     if ratio.value is not None and distance * (ratio.value - 1) < 0:
         notes.append(
-            f"rows and ratio disagree ({distance:+,.0f} rows, a ratio of {ratio.value:.3g}): which arm needs fewer rows "
-            "depends on the score; the mean of rows weighs large sizes most, the ratio weighs all alike"
+            f"rows and ratio disagree ({distance:+,.0f} rows, a ratio of {ratio.value:.3g}): which arm needs fewer "
+            "rows depends on the score; the mean of rows weighs large sizes most, the ratio weighs all alike"
         )
     return Advantage(
         protocol="ours",

@@ -73,11 +73,14 @@ def check_lesson(task: Task, splits: Splits, learn_from: Source, *, sizes: Seque
         raise UserError(f"no validation rows for {task.name}; give some, or change `split` in [data]")
     check_sizes(sizes, len(splits.train) + len(splits.unlabelled))
     if learn_from == "gold":
-        check_rows(task, splits.train, splits.validation, "gold", one_class=set(task.ladder) == {"majority"})
+        train, validation = (
+            [row for row in part if row.label is not None] for part in (splits.train, splits.validation)
+        )
+        check_rows(task, train, validation, "gold", one_class=set(task.ladder) == {"majority"})
     rows = (*splits.train, *splits.validation, *splits.test, *splits.unlabelled)
     if task.output == "choice" and task.labels is None:
         without = [row for row in rows if not row.choices]
-        if without and (learn_from == "teacher" or any(row.choices for row in rows)):
+        if without and (learn_from != "gold" or any(row.choices for row in rows)):
             raise UserError(
                 f"{task.path or task.name}: row {without[0].id} has no `choices`, and the task names no `labels` that "
                 "a teacher could answer with; name labels in [task], or give every row its choices"
