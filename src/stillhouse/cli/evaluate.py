@@ -30,6 +30,9 @@ def evaluate(
     buying: Buying,
     store: Store = None,
     skip_bad: SkipBad = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="measure rows that the student learned from as well, and say so")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure any model on any rows, with intervals.
@@ -49,7 +52,7 @@ def evaluate(
         return
     with progress_bar() as tick:
         session = buying.session(of_task, tick, teacher=None, store=store)
-        measured = run(model, data, session, task=of_task, out=rows, skip_bad=skip_bad)
+        measured = run(model, data, session, task=of_task, out=rows, skip_bad=skip_bad, anyway=anyway)
     _show(measured, as_json)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from stillhouse.data.copies import distinct
 from stillhouse.data.dataset import load_examples
 from stillhouse.errors import ExistsError, UserError
-from stillhouse.evaluation.harness import ArmSummary, summarise
+from stillhouse.evaluation.harness import ArmSummary, summarise, time_single
 from stillhouse.evaluation.harness import evaluate as evaluate_rows
 from stillhouse.evaluation.metrics import metric_for
 from stillhouse.event_loop import result_of
@@ -20,8 +20,10 @@ from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.records import Example, Predictor, Source
 from stillhouse.results.row_result import RowResult, write_rows
 from stillhouse.serving.cascade import CascadePredictor
-from stillhouse.serving.predictors import agree_to, open_predictor
+from stillhouse.serving.predictors import agree_to, folder_of_student, open_predictor
 from stillhouse.session import DEFAULT_SESSION, Session
+from stillhouse.student import Student
+from stillhouse.student.learned_rows import learned_among
 from stillhouse.task import Task
 
 
@@ -49,20 +51,22 @@ def evaluate(
     task: Path | Task | None = None,
     out: Path | None = None,
     skip_bad: bool = False,
+    anyway: bool = False,
 ) -> Evaluated:
     """Measure `model` (a name, or a student's or run's folder) on `data`.
 
-    `task` is needed for prompted models and for `sql_execution`. With `out` every row's answer and score go there.
+    `task` is needed for prompted models and for `sql_execution`. With `out` every row's answer and score go there. Rows
+    that a student learned from, or was chosen by, are refused; `anyway` measures them all the same, and says so.
     """
     if out is not None and out.exists():
         raise ExistsError(f"{out} is there already; give another file, nothing is overwritten")
     loaded = None if task is None else session.open_task(task)
     name = f"student:{model}" if ":" not in model and Path(model).is_dir() else model
-    return result_of(_evaluate(name, data, loaded, session, out, skip_bad))
+    return result_of(_evaluate(name, data, loaded, session, out, skip_bad, anyway))
 
 
 async def _evaluate(
-    name: str, data: Path, task: Task | None, session: Session, out: Path | None, skip_bad: bool
+    name: str, data: Path, task: Task | None, session: Session, out: Path | None, skip_bad: bool, anyway: bool
 ) -> Evaluated:
     async with open_predictor(name, task, store=session.store, over=session.open_task) as predictor:
         scored_by = _task_of(name, task or getattr(predictor, "task", None))
@@ -70,6 +74,7 @@ async def _evaluate(
         unanswered = _unanswered(predictor, read.rows)
         source: Source = "gold" if any(row.label is not None for row in read.rows) else "teacher"
         scored = [row for row in read.rows if row.target(source) is not None]
+        seen = _learned(name, scored, anyway)
         metric = metric_for(scored_by)
         if out is not None:
             check_writable(out.parent)
@@ -77,11 +82,13 @@ async def _evaluate(
         rows = await evaluate_rows(predictor, scored, metric, source=source, on_progress=session.on_progress)
         if out is not None:
             write_rows(out, rows, arm=predictor.name)
-        warnings = (*read.said_of("given"), *unanswered)
+        warnings = (*seen, *read.said_of("given"), *unanswered)
         if dropped := len(read.rows) - len(scored):
             left_out = f"{dropped} of {len(read.rows)} rows have no {source} label and were left out"
             warnings = (*warnings, left_out, *how_others_differ(read.rows, has_teacher=True))
-        summary = summarise(rows, metric)
+        # A student answers many rows at once. An app sends them one by one.
+        one_by_one = await time_single(predictor, scored) if isinstance(predictor, Student) else None
+        summary = summarise(rows, metric, latencies_s=one_by_one or None)
         return Evaluated(predictor.name, metric.name, source, summary, rows, warnings, _paid(predictor))
 
 
@@ -92,6 +99,25 @@ def _paid(predictor: Predictor) -> float | None:
         return 0.0
     ledger = asked.model.ledger
     return ledger.spent_usd if isinstance(ledger, Ledger) else None
+
+
+def _learned(name: str, rows: Sequence[Example], anyway: bool) -> list[str]:
+    """What to say of rows that the student behind this name has learned from. Raises UserError where there are any."""
+    folder = folder_of_student(name)
+    if folder is None:
+        return []
+    learned = learned_among(folder, rows)
+    if learned is None:
+        return ["which rows the student learned from is not known: an earlier version trained it"]
+    if not learned:
+        return []
+    seen = f"{len(learned):,} of {len(rows):,} rows are among those that the student learned from or was chosen by"
+    if not anyway:
+        raise UserError(
+            f"{folder}: {seen} (the first is {learned[0].id}), so its score says nothing of new rows; "
+            "give held-out rows, or --anyway to measure these all the same"
+        )
+    return [f"measured anyway: {seen}; the score says nothing of new rows"]
 
 
 def _unanswered(predictor: object, rows: Sequence[Example]) -> list[str]:

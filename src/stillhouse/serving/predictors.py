@@ -100,6 +100,14 @@ def student_folder(folder: Path) -> Path:
     raise ArtifactError(f"{folder}: the student {chosen.name} is not there any more; run `stillhouse distill` again")
 
 
+def folder_of_student(name: str) -> Path | None:
+    """The folder of the student behind `student:DIR` or `cascade:DIR`; None: the name stands for another model."""
+    kind, _, folder = name.partition(":")
+    if kind == "student":
+        return student_folder(Path(folder))
+    return Path(folder) / read_cascade(Path(folder)).student if kind == "cascade" else None
+
+
 @asynccontextmanager
 async def open_cascade(
     folder: Path,

@@ -27,7 +27,7 @@ from stillhouse.student.artifact import (
     size_bytes,
 )
 from stillhouse.student.config import TrainConfig
-from stillhouse.student.header import Family
+from stillhouse.student.header import LEARNED, Family
 from stillhouse.student.job import (
     Trained,
     TrainJob,
@@ -37,6 +37,7 @@ from stillhouse.student.job import (
     input_fields,
     result_of,
 )
+from stillhouse.student.learned_rows import fingerprints
 from stillhouse.student.opening import as_damage
 from stillhouse.student.readiness import check_can_learn
 from stillhouse.task import Task
@@ -98,7 +99,12 @@ def train_student(
         input_fields=input_fields(train),
         settings=trained.settings,
     )
-    save_artifact(out, header, trained.write_files)
+
+    def write_files(folder: Path) -> None:
+        trained.write_files(folder)
+        (folder / LEARNED).write_bytes(fingerprints([*train, *validation]))
+
+    save_artifact(out, header, write_files)
     shutil.rmtree(job.checkpoints, ignore_errors=True)  # the student is saved; a leftover costs disk, nothing else
     return result_of(job, trained, size_bytes(out))
 
