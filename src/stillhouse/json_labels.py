@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from stillhouse.json_text import JsonError, NotJsonError, read_json
 from stillhouse.schemas import first_problem
 
 
@@ -21,9 +22,11 @@ def json_label(label: Any, schema: Mapping[str, Any] | None) -> str:
     value, reason = label, None
     if isinstance(label, str):
         try:
-            value = _parsed(label)
-        except ValueError:
+            value = read_json(label)
+        except NotJsonError:
             reason = 'which is no JSON; a text stands in quotes, as in "\\"Porto\\""'
+        except JsonError as error:
+            reason = f"which cannot be used ({error})"
     if reason is None and schema is not None and (problem := first_problem(schema, value)) is not None:
         reason = f"which does not fit the schema ({problem})"
     if reason is None:
@@ -44,8 +47,8 @@ def canonical_text(value: Any) -> str:
 def value_spelled(text: str) -> str | None:
     """The canonical text of a text that is JSON; None: it is none."""
     try:
-        return canonical_text(_parsed(text))
-    except ValueError:
+        return canonical_text(read_json(text))
+    except (JsonError, LabelError):
         return None
 
 
@@ -53,18 +56,6 @@ def same_json(one: str, other: str) -> bool:
     """Whether both texts are JSON, and the same value."""
     value = value_spelled(one)
     return value is not None and value == value_spelled(other)
-
-
-def _parsed(text: str) -> Any:
-    """Raises ValueError."""
-    try:
-        return json.loads(text, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _plain(value: Any) -> Any:

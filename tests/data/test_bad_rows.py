@@ -101,3 +101,31 @@ def test_a_schema_that_cannot_be_used_is_one_sentence(tmp_path, content):
     with pytest.raises(TaskFileError, match=r"s\.json.*; mend") as refused:
         load_task(written(tmp_path, "json", 'json_schema = "s.json"'))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("label", "reason"),
+    [
+        ('"\\ud800"', "half of a surrogate pair"),
+        ('{"a": 1, "a": 2}', "the key 'a' twice"),
+        ('{"a":' * 120 + "1" + "}" * 120, "nested more than 100 deep"),
+        ("7" * 5000, "a number of more than 4,300 digits"),
+    ],
+)
+def test_gold_that_spells_json_which_cannot_be_used_is_one_bad_row(tmp_path, stillhouse, label, reason):
+    lines = [{"id": "a", "input": "t1", "label": label}, {"id": "b", "input": "t2", "label": '{"a": 1.0}'}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "answers.jsonl").write_text('{"id": "b", "teacher_label": {"a": 1}}\n')
+    (tmp_path / "task.toml").write_text('[task]\nname = "t"\ninstruction = "?"\noutput = "json"\n')
+    given = (
+        "evaluate",
+        f"recorded:{tmp_path}/answers.jsonl",
+        tmp_path / "rows.jsonl",
+        "--task",
+        tmp_path / "task.toml",
+    )
+    refused = stillhouse(*given)
+    assert refused.code == 2 and reason in refused.err and "rows.jsonl:1" in refused.err
+    done = stillhouse(*given, "--skip-bad", "--json")
+    assert done.code == 0 and done.json["score"]["value"] == 1.0
+    assert any("1 broken rows were skipped" in warning and reason in warning for warning in done.json["warnings"])

@@ -46,7 +46,8 @@ CASES = [  # (usage, (input, output, cached, reasoning), a word of the doubt; No
     (of(prompt=100, completion=20, total=1020, reasoning=900), (100, 920, None, 900), "total"),
     (of(prompt=100, completion=20, total=130, reasoning=10), (100, 30, None, 10), "total"),
     (of(prompt=100, completion=20, total=1020), (100, 920, None, None), "total"),
-    (of(prompt=100, completion=20, total=500, reasoning=900), (100, 1300, None, 900), "reasoning"),
+    (of(prompt=100, completion=20, total=500, reasoning=900), (100, 920, None, 900), "reasoning"),
+    (of(prompt=100, completion=10, total=1010, reasoning=1000), (100, 1010, None, 1000), "reasoning"),
     # a total that is less than its parts
     (of(prompt=100, completion=20, total=90), (100, 20, None, None), "total"),
     (of(prompt=100, completion=20, total=0), (100, 20, None, None), "total"),
@@ -136,7 +137,10 @@ def body(usage, content="good"):
 def test_an_answer_for_which_no_token_is_counted_has_an_unknown_cost():
     usage = read_completion(body({"prompt_tokens": 0, "completion_tokens": 0}).encode(), 0.1).usage
     assert (usage.input_tokens, usage.output_tokens) == (None, None) and "no token" in usage.doubt
-    assert read_completion(body({"prompt_tokens": 9, "completion_tokens": 0}).encode(), 0.1).usage.doubt is None
+    half = read_completion(body({"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 9}).encode(), 0.1).usage
+    assert (half.input_tokens, half.output_tokens) == (9, None) and "no token" in half.doubt
+    told = read_completion(body({"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 20}).encode(), 0.1).usage
+    assert (told.input_tokens, told.output_tokens) == (9, 11)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`evaluate`: any predictor on any dataset, with intervals."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,8 @@ async def _evaluate(
 ) -> Evaluated:
     async with open_predictor(name, task, store=session.store, over=session.open_task) as predictor:
         scored_by = _task_of(name, task or getattr(predictor, "task", None))
-        read = distinct(load_examples(data, task=scored_by, skip_bad=skip_bad).examples)
+        loaded = load_examples(data, task=scored_by, skip_bad=skip_bad)
+        read = distinct(loaded.examples)
         unanswered = _unanswered(predictor, read.rows)
         source: Source = "gold" if any(row.label is not None for row in read.rows) else "teacher"
         scored = [row for row in read.rows if row.target(source) is not None]
@@ -82,7 +84,10 @@ async def _evaluate(
         rows = await evaluate_rows(predictor, scored, metric, source=source, on_progress=session.on_progress)
         if out is not None:
             write_rows(out, rows, arm=predictor.name)
-        warnings = (*seen, *read.said_of("given"), *unanswered)
+        warnings = (*seen, *read.said_of("given"), *unanswered, *_doubts(rows))
+        if loaded.skipped:
+            first = loaded.skipped[0]
+            warnings = (*warnings, f"{len(loaded.skipped)} broken rows were skipped; the first: {first}")
         if dropped := len(read.rows) - len(scored):
             left_out = f"{dropped} of {len(read.rows)} rows have no {source} label and were left out"
             warnings = (*warnings, left_out, *how_others_differ(read.rows, has_teacher=True))
@@ -118,6 +123,12 @@ def _learned(name: str, rows: Sequence[Example], anyway: bool) -> list[str]:
             "give held-out rows, or --anyway to measure these all the same"
         )
     return [f"measured anyway: {seen}; the score says nothing of new rows"]
+
+
+def _doubts(rows: Sequence[RowResult]) -> list[str]:
+    """A sentence for each way in which the provider's token counts do not add up, with the number of answers."""
+    counts = Counter(row.usage_doubt for row in rows if row.usage_doubt is not None)
+    return [f"{n} answers are priced by their dearest reading: {doubt}" for doubt, n in counts.most_common(3)]
 
 
 def _unanswered(predictor: object, rows: Sequence[Example]) -> list[str]:

@@ -71,6 +71,7 @@ def score_row(example: Example, prediction: Prediction, metric: Metric, source: 
         source=prediction.source,
         error=prediction.error,
         raw_confidence=prediction.raw_confidence,
+        usage_doubt=None if prediction.usage is None else prediction.usage.doubt,
     )
 
 

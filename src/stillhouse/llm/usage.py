@@ -38,8 +38,9 @@ def read_usage(raw: Any, *, answered: bool = False) -> Usage | None:
     )
     if prompt is not None and raw.get("prompt_tokens") is None and any(name in raw for name in _APART):
         prompt += (cached or 0) + (written or 0)
-    if answered and prompt == 0 and completion == 0:
-        prompt = completion = None
+    if answered and (prompt == 0 or completion == 0):  # an answer has tokens, and so has what it answers
+        total = None if total == (prompt or 0) + (completion or 0) else total
+        prompt, completion = prompt or None, completion or None
         doubts.append("no token is counted for an answer")
     return _adding_up(prompt, completion, cached, written, reasoning, total, doubts)
 
@@ -94,7 +95,7 @@ def _adding_up(
         doubts.append("completion_tokens are told by total_tokens alone")
     elif total is not None and prompt is None and completion is None:
         doubts.append("total_tokens alone tell neither prompt_tokens nor completion_tokens")
-    of_prompt = (cached or 0) + (written or 0)
+    told, of_prompt = completion or 0, (cached or 0) + (written or 0)
     if prompt is not None and of_prompt > prompt:  # then they were counted beside it: all other readings cost less
         prompt += of_prompt
         doubts.append("more tokens are cached than the prompt has")
@@ -107,7 +108,7 @@ def _adding_up(
         elif more < 0:
             doubts.append("total_tokens are less than prompt_tokens and completion_tokens")
     if completion is not None and (reasoning or 0) > completion:
-        completion += reasoning or 0
+        completion = max(completion, told + (reasoning or 0))
         doubts.append("there are more reasoning_tokens than completion_tokens")
     return Usage(
         prompt,

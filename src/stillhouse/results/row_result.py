@@ -36,6 +36,7 @@ class RowResult:
     source: str | None = None
     error: str | None = None
     raw_confidence: Confidence | None = None  # the confidence before calibration
+    usage_doubt: str | None = None  # why the tokens that the provider counted do not add up; None: they do
 
     def __post_init__(self) -> None:
         if not 0 <= self.score <= 1:  # NaN is refused by this test, too
