@@ -116,6 +116,8 @@ def _translated(pattern: str) -> str:
             first = next(start for start in ("^]", "]", "^", "") if pattern.startswith(start, at))
             parts.append("[" + first.replace("]", r"\]"))
             at += len(first)
+        elif sign == "{" and after == ",":  # Python reads {,3} as {0,3}, and RE2 as these very signs
+            parts.append("{0")
         else:
             parts.append(sign)
     return "".join(parts)
@@ -123,12 +125,14 @@ def _translated(pattern: str) -> str:
 
 # Schemas
 
-_OF_SCHEMAS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")  # their keys are names
-_OF_VALUES = ("const", "enum", "default", "examples")  # what they hold is data
+OF_SCHEMAS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")  # their keys are names
+OF_VALUES = ("const", "enum", "default", "examples")  # what they hold is data
 
 
 def check_schema_patterns(schema: Any) -> None:
     """Raises PatternError for the first pattern in a JSON schema that cannot be used."""
+    if {"unevaluatedProperties", "patternProperties"} <= _keys(schema):  # a `$ref` may join what stands apart
+        raise PatternError("`unevaluatedProperties` and `patternProperties` in one schema; use `additionalProperties`")
     for pattern in _schema_patterns(schema):
         try:
             compiled(pattern)
@@ -142,17 +146,15 @@ def _schema_patterns(schema: Any) -> Iterator[str]:
             yield from _schema_patterns(part)
     if not isinstance(schema, Mapping):
         return
-    if "unevaluatedProperties" in schema and "patternProperties" in _keys(schema):
-        raise PatternError("`unevaluatedProperties` and `patternProperties` in one schema; use `additionalProperties`")
     if isinstance(schema.get("pattern"), str):
         yield schema["pattern"]
     for key, value in schema.items():
-        if key in _OF_SCHEMAS and isinstance(value, Mapping):
+        if key in OF_SCHEMAS and isinstance(value, Mapping):
             if key == "patternProperties":
                 yield from value
             for part in value.values():
                 yield from _schema_patterns(part)
-        elif key not in _OF_VALUES:
+        elif key not in OF_VALUES:
             yield from _schema_patterns(value)
 
 

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from fractions import Fraction
 from typing import Any
 
-from stillhouse.patterns import check_schema_patterns, schema_validator
+from stillhouse.patterns import OF_SCHEMAS, OF_VALUES, PatternError, check_schema_patterns, schema_validator
 
 MOST_STEPS = 50_000  # checks of one value; a large honest reply takes some thousands
 # The keywords whose schemas hold for the very value that their own schema holds for.
@@ -59,6 +59,8 @@ def first_problem(schema: Mapping[str, Any], value: Any) -> str | None:
         return f"the value: more than {MOST_STEPS:,} checks would be needed"
     except RecursionError:
         return "the value: nested too deep for the schema"
+    except PatternError as error:
+        return f"the value: {error}"
     finally:
         _left.reset(left)
 
@@ -78,7 +80,7 @@ def _same_value(schema: Any) -> dict[int, list[int]]:
     import referencing.exceptions
     from referencing.jsonschema import DRAFT202012
 
-    root = DRAFT202012.create_resource(schema)
+    root, of_schemas = DRAFT202012.create_resource(schema), {id(part) for part in _parts(schema)}
     waiting = [(schema, referencing.Registry().resolver_with_root(root))]
     leads: dict[int, list[int]] = {}
     while waiting:
@@ -99,11 +101,28 @@ def _same_value(schema: Any) -> dict[int, list[int]]:
                     raise SchemaProblem(
                         f"refers to {ref!r}, which is not in the file; put it under `$defs`: nothing is fetched"
                     ) from None
+                if isinstance(found.contents, dict) and id(found.contents) not in of_schemas:
+                    raise SchemaProblem(f"refers to {ref!r}, which is a value and no schema; put it under `$defs`")
                 targets.append(found.contents)
                 waiting.append((found.contents, found.resolver))
         leads[id(part)] = [id(target) for target in targets]
         waiting += [(child.contents, resolver) for child in resource.subresources()]
     return leads
+
+
+def _parts(schema: Any) -> Iterator[dict[str, Any]]:
+    """The schema and all objects in it that may be schemas: not what stands where values stand."""
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _parts(part)
+    elif isinstance(schema, dict):
+        yield schema
+        for key, value in schema.items():
+            if key in OF_SCHEMAS and isinstance(value, dict):
+                for part in value.values():
+                    yield from _parts(part)
+            elif key not in OF_VALUES:
+                yield from _parts(value)
 
 
 def _has_circle(leads: Mapping[int, list[int]]) -> bool:
@@ -129,7 +148,12 @@ def _has_circle(leads: Mapping[int, list[int]]) -> bool:
 def _validator(schema: str) -> Any:
     import referencing
 
-    return _bounded()(json.loads(schema), registry=referencing.Registry())  # an empty registry fetches nothing
+    loaded = json.loads(schema)
+    for part in _parts(loaded):
+        # With a draft named inside, jsonschema would leave our validator, and its bounds, for its own.
+        if isinstance(part.get("$schema"), str):
+            del part["$schema"]
+    return _bounded()(loaded, registry=referencing.Registry())  # an empty registry fetches nothing
 
 
 @functools.lru_cache(maxsize=1)

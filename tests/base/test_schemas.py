@@ -3,6 +3,7 @@
 import pytest
 
 from stillhouse import schemas
+from stillhouse.patterns import PatternError, compiled
 from stillhouse.schemas import SchemaProblem, check_schema, first_problem
 
 TREE = {
@@ -95,3 +96,65 @@ def test_items_are_the_same_as_the_schema_says():
     other = [[1, True], [0, False], ["1", 1], [{"a": 1}, {"a": True}], [1, 1.5]]
     assert all(first_problem({"uniqueItems": True}, items) for items in same)
     assert not any(first_problem({"uniqueItems": True}, items) for items in other)
+
+
+BACKTRACKS, LONG = "^(a+)+$", "a" * 50 + "!"
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "place"),
+    [
+        ({"properties": {"x": {"$schema": DRAFT, "pattern": BACKTRACKS}}}, {"x": LONG}, "x: "),
+        (
+            {"$defs": {"q": {"$id": "http://h/q", "$schema": DRAFT, "pattern": BACKTRACKS}}, "$ref": "#/$defs/q"},
+            LONG,
+            "the value: ",
+        ),
+        (
+            {
+                "$schema": "http://json-schema.org/draft-07/schema#",
+                "properties": {"x": {"$ref": "#"}, "y": {"pattern": BACKTRACKS}},
+            },
+            {"x": {"y": LONG}},
+            "x.y: ",
+        ),
+    ],
+)
+def test_a_draft_that_is_named_inside_does_not_lead_away_from_the_bounds(schema, value, place):
+    check_schema(schema)
+    assert first_problem(schema, value).startswith(place)
+
+
+def test_a_property_called_schema_is_no_draft():
+    schema = {"properties": {"$schema": {"type": "string"}}, "const": {"$schema": "x"}}
+    check_schema(schema)
+    assert first_problem(schema, {"$schema": "x"}) is None and first_problem(schema, {"$schema": 1}) is not None
+
+
+@pytest.mark.parametrize("key", ["default", "const"])
+def test_a_reference_to_a_value_is_refused(key):
+    schema = {"$ref": f"#/{key}", key: {"properties": {"x": {"pattern": "(?=a)b"}}}}
+    with pytest.raises(SchemaProblem, match="is a value and no schema"):
+        check_schema(schema)
+    named = {"properties": {key: {"pattern": "^a$"}, "x": {"$ref": f"#/properties/{key}"}}}
+    check_schema(named)
+    assert first_problem(named, {"x": "b"}) is not None
+
+
+def test_what_a_reference_joins_is_refused_as_what_stands_together():
+    with pytest.raises(PatternError, match="unevaluatedProperties"):
+        check_schema(
+            {
+                "$defs": {
+                    "q": {"patternProperties": {BACKTRACKS: True}},
+                    "r": {"unevaluatedProperties": False, "$ref": "#/$defs/q"},
+                },
+                "$ref": "#/$defs/r",
+            }
+        )
+
+
+def test_a_repeat_without_its_least_means_what_it_means_to_python():
+    assert compiled("^a{,2}b$").search("aab") and not compiled("^a{,2}b$").search("aaab")
+    assert compiled("^[{,2}]+$").search("{,2}")

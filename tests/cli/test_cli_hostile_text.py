@@ -77,3 +77,16 @@ def test_drawings_and_pages_hold_no_control_characters():
     assert "\\x1b]52" in ET.fromstring(drawing).text
     page = templates().from_string("<p title='{{ words }}'>{{ words }}</p>").render(words=f"<b>{CLIPBOARD}")
     assert "\x1b" not in page and "&lt;b&gt;\\x1b]52" in page
+
+
+def test_a_failed_steps_traceback_is_shown_and_not_obeyed(tmp_path, stillhouse, monkeypatch):
+    """An error may quote what a model wrote."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "app.py").write_text(
+        "from stillhouse import flow, step\n\n@step\nasync def s(x: str) -> str:\n"
+        "    raise ValueError('bad ' + x)\n\n@flow\nasync def f(x: str) -> str:\n    return await s(x)\n"
+    )
+    said = stillhouse("run", "app.py:f", "--input", json.dumps({"x": "\x1b[2J\x1b]0;evil\x07\x85"}), "--store", "s.db")
+    assert said.code == 1 and "Traceback" in said.err
+    assert not {"\x1b", "\x07", "\x85"} & set(said.err + said.out)
+    assert r"\x1b[2J" in said.err

@@ -18,6 +18,8 @@ BAD = {
     "NaN": ('{"id": "b", "input": "y", "n": NaN}', "`n` holds NaN or Infinity"),
     "1e999": ('{"id": "b", "input": "y", "n": 1e999}', "`n` holds NaN or Infinity"),
     "half a pair": ('{"id": "b", "input": "\\ud800"}', "half of a surrogate pair"),
+    "invisible twins": ('{"id": "b", "input": "y", "choices": ["b\\u200b", "b"]}', "differ in spaces, invisible"),
+    "an invisible choice": ('{"id": "b", "input": "y", "choices": ["\\ufeff", "b"]}', "is empty, and no reply"),
     "twin choices": ('{"id": "b", "input": "y", "choices": ["b", "b "]}', "'b' and 'b ' differ in spaces"),
 }
 

@@ -136,3 +136,27 @@ def test_whatever_reading_a_line_raises_is_that_lines_failure(error):
 
     item = item_of(read, OPENAI)
     assert item.hash == HASH and f"the line cannot be read: {error.__name__}" in item.completion.error
+
+
+@pytest.mark.parametrize(
+    ("read", "line"),
+    [
+        (batch_openai._item, {"custom_id": "h", "error": {"message": "\ud800", "code": "\udc00"}}),
+        (batch_openai._item, {"custom_id": "h", "error": "\ud800"}),
+        (batch_openai._item, {"custom_id": "h", "response": {"status_code": 400, "body": {"error": "\ud800"}}}),
+        (batch_anthropic._item, {"custom_id": "h", "result": {"type": "errored", "error": {"message": "\ud800"}}}),
+        (batch_anthropic._item, {"custom_id": "h", "result": {"type": "errored", "error": "\ud800"}}),
+    ],
+)
+def test_words_that_no_file_can_hold_are_shown_as_marks(read, line):
+    assert item_of(read, line).completion.error.encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "again"),
+    [("200", "good", False), (200.0, "good", False), ("500", None, True), (503.0, None, True), ("x", None, False)],
+)
+def test_a_status_that_is_a_text_is_a_status(status, text, again):
+    body = {"choices": [{"message": {"content": "good"}, "finish_reason": "stop"}]}
+    item = item_of(batch_openai._item, {"custom_id": "h", "response": {"status_code": status, "body": body}})
+    assert (item.completion.text, item.again) == (text, again)

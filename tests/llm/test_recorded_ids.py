@@ -7,6 +7,7 @@ import pytest
 from stillhouse.errors import DatasetError
 from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.records import Example
+from stillhouse.task import Task
 
 ROWS = [Example("0", "zero", label="b"), Example("1", "one", label="b")]
 
@@ -56,3 +57,30 @@ def test_evaluate_says_so_instead_of_a_score_of_zero(tmp_path, stillhouse, answe
     )
     ran = stillhouse("evaluate", "recorded:answers.jsonl", tmp_path / "rows.jsonl", "--task", tmp_path)
     assert (ran.code, ran.out) == (2, "") and len(ran.err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("one", "other"), [(True, 1), (1, 1.0), (False, 0), ("1", 1)])
+def test_answers_that_python_has_equal_are_still_two_answers(tmp_path, one, other):
+    with pytest.raises(DatasetError, match="answered twice, and differently"):
+        recorded(tmp_path, {"id": "0", "teacher_label": one}, {"id": "0", "teacher_label": other})
+
+
+def test_a_recorded_label_that_is_none_of_the_labels_is_a_rejection(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    path.write_text('{"id": "0", "teacher_label": "zzz"}\n{"id": "1", "teacher_label": "a"}\n')
+    teacher = RecordedTeacher(path, Task("t", "?", "choice", ("a", "b")))
+    answers = [teacher.answer(row)[0] for row in ROWS]
+    assert [answer.output for answer in answers] == [None, "a"]
+    assert answers[0].error == "the recorded label is none of the labels ('zzz')"
+
+
+def test_evaluate_without_a_label_to_score_against_is_a_sentence(tmp_path, stillhouse):
+    recorded(tmp_path, {"id": "0", "teacher_label": "a"})
+    (tmp_path / "rows.jsonl").write_text('{"id": "0", "input": "zero"}\n')
+    (tmp_path / "task.toml").write_text(
+        '[task]\nname = "t"\ninstruction = "?"\noutput = "choice"\nlabels = ["a", "b"]\n'
+    )
+    said = stillhouse(
+        "evaluate", f"recorded:{tmp_path}/answers.jsonl", tmp_path / "rows.jsonl", "--task", tmp_path / "task.toml"
+    )
+    assert said.code == 2 and "none of its 1 rows has a label to score against" in said.err

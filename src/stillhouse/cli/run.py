@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stillhouse.clean_text import terminal_text
 from stillhouse.cli.console import emit_json, err, out
 from stillhouse.cli.options import AsJson, Journal, Spending, command
 from stillhouse.errors import UserError
@@ -104,7 +105,10 @@ def finish(done: "Executed", as_json: bool) -> None:
         out.print(f"the run {done.run} waits for a person: {done.waits_for}\n{answer_it}", markup=False)
         return
     if done.failure is not None:
-        traceback.print_exception(done.failure)
+        # An error may quote what a model or an endpoint wrote.
+        err.print(
+            terminal_text("".join(traceback.format_exception(done.failure))), markup=False, soft_wrap=True, end=""
+        )
         kept = done.report.ran.total() + done.report.replayed.total()
         go_on = f"mend the cause and go on with --run-id {done.run}"
         err.print(

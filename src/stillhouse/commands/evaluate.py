@@ -76,6 +76,11 @@ async def _evaluate(
         unanswered = _unanswered(predictor, read.rows)
         source: Source = "gold" if any(row.label is not None for row in read.rows) else "teacher"
         scored = [row for row in read.rows if row.target(source) is not None]
+        if not scored:
+            raise UserError(
+                f"{data}: none of its {len(read.rows):,} rows has a label to score against; "
+                "give rows with `label`, or with `teacher_label` for the agreement with a teacher"
+            )
         seen = _learned(name, scored, anyway)
         metric = metric_for(scored_by)
         if out is not None:

@@ -6,6 +6,7 @@ What may pass is tried again. What cannot pass is a TeacherError of one sentence
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -14,6 +15,7 @@ from stillhouse.errors import TeacherError
 from stillhouse.json_text import JsonError, read_body
 from stillhouse.llm.batch import BatchItem
 from stillhouse.llm.endpoint_errors import may_pass, reason, without_key
+from stillhouse.llm.request import is_unicode
 from stillhouse.proxies import proxy_for, trusted
 
 _TRIES = 6
@@ -188,11 +190,19 @@ def item_of(read: Callable[[dict[str, Any]], BatchItem | None], line: dict[str, 
     The whole batch is paid for: whatever one line holds must not keep the others from being stored.
     """
     try:
-        return read(line)
+        return _fit_to_write(read(line))
     except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
         hash_ = line.get("custom_id")
         reason = f"the line cannot be read: {type(error).__name__}"
         return read(failed_line(hash_, reason)) if isinstance(hash_, str) else None
+
+
+def _fit_to_write(item: BatchItem | None) -> BatchItem | None:
+    """Half of a surrogate pair in an error's words, which no file can hold, becomes a question mark."""
+    if item is None or item.completion.error is None or is_unicode(item.completion.error):
+        return item
+    words = item.completion.error.encode(errors="replace").decode()
+    return replace(item, completion=replace(item.completion, error=words))
 
 
 def object_in(row: Any, name: str) -> Mapping[str, Any]:

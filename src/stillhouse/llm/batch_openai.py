@@ -91,7 +91,7 @@ def _item(line: dict[str, Any]) -> BatchItem | None:
     hash_, response, error = line.get("custom_id"), line.get("response"), line.get("error")
     if not isinstance(hash_, str):
         return None
-    if isinstance(response, dict) and response.get("status_code") == 200:
+    if isinstance(response, dict) and _status(response) == 200:
         body = response.get("body")
         if not body or isinstance(body, str):  # a proxy's page, or nothing at all: as a 502
             return BatchItem(hash_, Completion(None), again=True)
@@ -101,12 +101,20 @@ def _item(line: dict[str, Any]) -> BatchItem | None:
         return BatchItem(hash_, Completion(None), again=True)
     status, details = None, error
     if isinstance(response, dict):
-        status, body = response.get("status_code"), response.get("body")
+        status, body = _status(response), response.get("body")
         details = body.get("error") if isinstance(body, dict) else error
     message = str(details.get("message") if isinstance(details, dict) else details)[:200]
     return BatchItem(
         hash_,
         Completion(None, error=f"refused in a batch ({status or code or 'no code'}: {message})"),
-        again=isinstance(status, int) and may_pass(status),
+        again=status is not None and may_pass(status),
         refuses=refused_parameter(json.dumps({"error": details}).encode()),
     )
+
+
+def _status(response: dict[str, Any]) -> int | None:
+    """The HTTP status, which some endpoints write as a text; None: there is none."""
+    value = response.get("status_code")
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) == 3:
+        return int(value)
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and 100 <= value < 600 else None

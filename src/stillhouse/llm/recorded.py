@@ -166,6 +166,11 @@ class RecordedTeacher:
                 return ParsedReply(None, error=f"the recorded label {error}", counted_as="the recorded label is none")
         elif label is not None and not isinstance(label, str):
             label = json.dumps(label, sort_keys=True, ensure_ascii=False)
+        if label is not None and self._task is not None and self._task.output == "choice":
+            allowed = example.choices or self._task.labels
+            if allowed is not None and label not in allowed:
+                none = "the recorded label is none of the labels"
+                return ParsedReply(None, error=f"{none} ({label!r:.80})", counted_as=none)
         return ParsedReply(
             label,
             rationale=row.get("teacher_rationale"),
@@ -190,7 +195,8 @@ def _countable(usage: Usage) -> bool:
 
 
 def _same_answer(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return all(one.get(name) == other.get(name) for name in ("teacher_label", "teacher_output"))
+    """By their JSON: `true` and 1 are two answers, though Python has them equal."""
+    return all(_key(one.get(name)) == _key(other.get(name)) for name in ("teacher_label", "teacher_output"))
 
 
 def _is_amount(value: Any) -> bool:
