@@ -1,6 +1,7 @@
 """What every test shares: no outside network, and the folder of real data where it is present."""
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,12 @@ from fake_endpoint import Endpoint, running
 from postgres import postgres_server, postgres_url  # noqa: F401  # fixtures for all tests
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_configure(config):
+    """A shell that starts the tests in the background has them ignore Ctrl-C, and so all that they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
