@@ -44,15 +44,17 @@ def read(message, finish="stop"):
 @pytest.mark.parametrize("finish", CLEAN)
 def test_a_clean_stop(finish):
     assert read({"content": "good"}, finish).error is None
-    if finish is not None:
-        message = {"content": [{"type": "text", "text": "good"}], "stop_reason": finish}
-        assert read_message(message).error is None
+    message = {"content": [{"type": "text", "text": "good"}], "stop_reason": finish}
+    assert read_message(message).error is None
+    del message["stop_reason"]
+    assert read_message(message).error is None
 
 
 @pytest.mark.parametrize(("finish", "reason"), EARLY)
 def test_a_stop_before_the_end_is_a_rejection_with_its_reason(finish, reason):
     assert read({"content": "good"}, finish).error.startswith(reason)
-    assert read_message({"content": [{"type": "text", "text": "good"}], "stop_reason": finish}).error is not None
+    message = {"content": [{"type": "text", "text": "good"}], "stop_reason": finish}
+    assert read_message(message).error.startswith(reason)
 
 
 def test_a_call_of_a_tool_is_an_end():
@@ -104,6 +106,27 @@ def test_the_text_of_a_message_in_all_its_forms(message, text, error):
 def test_what_a_provider_sets_apart_is_kept_beside_the_text(message, thinking):
     found = read(message)
     assert (found.text, found.thinking, found.error) == ("good", thinking, None)
+
+
+@pytest.mark.parametrize(
+    ("message", "text", "error"),
+    [
+        ({"content": None}, None, "empty reply"),
+        ({"content": []}, None, "empty reply"),
+        ({"content": "good"}, "good", None),
+        ({"content": {"type": "text", "text": "good"}}, "good", None),
+        ({"content": [], "stop_reason": "refusal"}, None, "the model refused to answer"),
+        ({"content": None, "stop_reason": "refusal"}, None, "the model refused to answer"),
+        ({"content": [{"type": "refusal", "refusal": "I cannot."}]}, "I cannot.", "the model refused to answer"),
+        ({"content": None, "stop_reason": "max_tokens"}, None, "cut off at max_tokens"),
+        ({"content": [{"type": "text", "text": "\ud800"}]}, None, "reply is not valid Unicode"),
+        ({}, None, "reply is not a message"),
+        ({"stop_reason": "end_turn"}, None, "reply is not a message"),
+    ],
+)
+def test_a_message_of_anthropics_in_all_its_forms_keeps_its_usage(message, text, error):
+    found = read_message({**message, "usage": {"input_tokens": 9, "output_tokens": 2}})
+    assert (found.text, found.error, found.usage.input_tokens) == (text, error, 9)
 
 
 def test_a_reply_of_reasoning_alone_is_no_answer():

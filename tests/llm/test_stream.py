@@ -178,9 +178,52 @@ CALLS = {
     "function null": ([[{"index": 0, "id": "x", "function": None}], [piece("get_weather", F, index=0)]], ONE),
     "an empty piece at the end": ([[piece("get_weather", F, index=0, id="x")], [{"index": 1}]], ONE),
     "two without arguments": ([[piece("f", "{}")], [piece("g", "{}")]], [("f", "{}"), ("g", "{}")]),
+    "arguments the text null": ([[piece("now", "null", index=0, id="x")]], [("now", "{}")]),
+    "null and then pieces": (
+        [[piece("get_weather", "null", index=0, id="x")], [piece(None, F[:3], index=0)], [piece(None, F[3:], index=0)]],
+        ONE,
+    ),
+    "an object encoded twice": ([[piece("get_weather", json.dumps(F), index=0, id="x")]], ONE),
+    "an object encoded twice, in pieces": (
+        [[piece("get_weather", "", index=0, id="x")], *([piece(None, c, index=0)] for c in json.dumps(F))],
+        ONE,
+    ),
+    "two encoded twice": ([[piece("f", json.dumps(F))], [piece("f", json.dumps(G))]], [("f", F), ("f", G)]),
+    "a text that is no object": ([[piece("f", '"a"', index=0, id="x")]], [("f", '"a"')]),
+    "all of it told again without the id": (
+        [[piece("get_weather", F, index=0, id="x")], [piece("get_weather", F, index=0)]],
+        ONE,
+    ),
+    "name told again before its arguments": (
+        [[piece("get_weather", "", index=0, id="x")], [piece("get_weather", "", index=0)], [piece(None, F, index=0)]],
+        ONE,
+    ),
+    "a name that begins alike, without ids": ([[piece("f")], [piece("fg", F)]], [("f", "{}"), ("fg", F)]),
+    "a second call without an id, of a type": (
+        [[piece("f", index=0, id="x", type="function")], [piece("g", index=0, type="function")]],
+        [("f", "{}"), ("g", "{}")],
+    ),
     "two objects": ([[piece("f", {"a": 1}), piece("g", {"b": 2})]], TWO),
     "two objects, one after the other": ([[piece("f", {"a": 1}, index=0)], [piece("g", {"b": 2}, index=0)]], TWO),
 }
+
+
+MARKS = [{}, {"index": None}, {"index": 0}, {"id": None}, {"id": ""}, {"index": None, "id": ""}, {"index": 0, "id": None}]  # fmt: skip
+for marks in MARKS:
+    for name, first, second in [
+        ("two without arguments", ("f", None), ("g", None)),
+        ("two with empty arguments", ("f", ""), ("g", "")),
+        ("one without arguments, then one with", ("f", None), ("g", G)),
+        ("one with null, then one with", ("f", "null"), ("g", G)),
+        ("one tool twice without arguments", ("f", None), ("f", None)),
+        ("one tool twice with an empty object", ("f", "{}"), ("f", "{}")),
+        ("one tool twice with null", ("f", "null"), ("f", "null")),
+        ("two equal calls", ("f", F), ("f", F)),
+    ]:
+        right = [(name, {None: "{}", "": "{}", "null": "{}"}.get(text, text)) for name, text in (first, second)]
+        pieces = [piece(*first, **marks), piece(*second, **marks)]
+        CALLS[f"{name}, {marks}"] = ([[each] for each in pieces], right)
+        CALLS[f"{name}, {marks}, in one delta"] = ([pieces], right)
 
 
 @pytest.mark.parametrize(("pieces", "right"), CALLS.values(), ids=CALLS)
@@ -216,6 +259,18 @@ TEXTS = {
     "content null": lines([chunk({"role": "assistant", "content": None}), chunk({"content": "Good day"}, "stop")]),
     "content parts": lines([chunk({"content": [{"type": "text", "text": "Good "}]}), chunk({"content": [{"type": "text", "text": "day"}]}, "stop")]),
     "content part by part": lines([chunk({"content": {"type": "text", "text": "Good "}}), chunk({"content": ["day", None]}, "stop")]),
+    "name in capitals": lines([chunk({"content": "Good day"}, "stop")]).replace(b"data:", b"Data:"),
+    "indented": lines([chunk({"content": "Good "}), chunk({"content": "day"}, "stop")]).replace(b"data:", b" data:"),
+    "space before the colon": lines([chunk({"content": "Good day"}, "stop")]).replace(b"data:", b"data :"),
+    "index a text": lines([{"choices": [{"index": "0", "delta": {"content": "Good day"}, "finish_reason": "stop"}]}]),
+    "index 1 alone": lines([{"choices": [{"index": 1, "delta": {"content": "Good "}}]}, {"choices": [{"index": 1, "delta": {"content": "day"}, "finish_reason": "stop"}]}]),
+    "index a text, 1 alone": lines([{"choices": [{"index": "1", "delta": {"content": "Good day"}, "finish_reason": "stop"}]}]),
+    "a second choice before the first": lines([{"choices": [{"index": 1, "delta": {"content": "Bad"}, "finish_reason": "length"}]}, chunk({"content": "Good day"}, "stop")]),
+    "the lowest of others": lines([{"choices": [{"index": 2, "delta": {"content": "Bad"}}, {"index": 1, "delta": {"content": "Good day"}, "finish_reason": "stop"}]}]),
+    "no stream, second choice first": json.dumps({"choices": [{"index": 1, "message": {"content": "Bad"}, "finish_reason": "stop"}, {"index": 0, "message": {"content": "Good day"}, "finish_reason": "stop"}]}).encode(),
+    "no stream, index a text": json.dumps({"choices": [{"index": "1", "message": {"content": "Bad"}}, {"index": "0", "message": {"content": "Good day"}, "finish_reason": "stop"}]}).encode(),
+    "no stream, index 1 alone": json.dumps({"choices": [{"index": 1, "message": {"content": "Good day"}, "finish_reason": "stop"}]}).encode(),
+    "refusal empty": lines([chunk({"content": "Good day", "refusal": ""}), chunk({"refusal": None}, "stop")]),
     "a second choice": lines([chunk({"content": "Good day"}, "stop"), {"choices": [{"index": 1, "delta": {"content": "Bad"}}]}]),
     "calls null": lines([chunk({"content": "Good day", "tool_calls": None}, "stop")]),
     "calls an object": lines([chunk({"content": "Good day", "tool_calls": {}}, "stop")]),
@@ -318,6 +373,79 @@ async def test_an_error_in_the_stream_is_one_before_text_and_breaks_it_after(cod
         await read(b"event: error\n" + lines([{"error": said}], done=False))
 
 
+ERRORS = {
+    "a message alone": b'event: error\ndata: {"message": "down"}\n\n',
+    "no empty line": b'event: error\ndata: {"message": "down"}\n',
+    "in capitals": b'Event: Error\nData: {"message": "down"}\n\n',
+    "a text": b"event: error\ndata: down\n\n",
+    "a type": b'data: {"type": "error", "message": "down"}\n\n',
+    "an object": b'data: {"object": "error", "message": "down", "code": 502}\n\n',
+    "in a choice": b'data: {"choices": [{"index": 0, "error": {"message": "down"}, "finish_reason": "error"}]}\n\n',
+    "in another choice": b'data: {"choices": [{"index": 1, "error": {"message": "down"}}]}\n\n',
+}
+
+
+@pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
+async def test_an_error_in_any_form_is_one_before_text_and_breaks_it_after(error):
+    with pytest.raises(StreamError, match="down"):
+        await read(error + b"data: [DONE]\n\n")
+    if b'"index": 1' not in error:
+        with pytest.raises(BrokenStream, match="down"):
+            await read(lines([chunk({"content": "Good "})], done=False) + error + b"data: [DONE]\n\n")
+
+
+async def test_an_event_after_an_error_is_read_as_it_is():
+    raw = b"event: error\n\n" + lines([chunk({"content": "Good day"}, "stop")])
+    assert (await read(raw)).error is None
+
+
+STOPS = {
+    "an object": [{"reason": "error"}],
+    "a number": [5],
+    "true": [True],
+    "a list": [["stop"]],
+    "a word of no clean stop": ["banana"],
+    "cut off, then a stop": ["length", "stop"],
+    "a stop, then cut off": ["stop", "length"],
+    "an object, then a stop": [{"reason": "error"}, "stop"],
+    "filtered, then nothing": ["content_filter", "", None],
+}
+
+
+@pytest.mark.parametrize("reasons", STOPS.values(), ids=STOPS)
+async def test_a_stream_stops_as_a_whole_reply_does(reasons):
+    completion = await read(lines([chunk({"content": "spam"}), *(chunk({}, reason) for reason in reasons)]))
+    message = {"message": {"content": "spam"}}
+    early = next(reason for reason in reasons if reason != "stop")
+    whole = read_completion(json.dumps({"choices": [{**message, "finish_reason": early}]}).encode(), 0.1)
+    assert (completion.text, completion.error) == ("spam", whole.error)
+    assert completion.error is not None
+
+
+REFUSALS = {
+    "a part": [{"content": [{"type": "refusal", "refusal": "I cannot."}]}],
+    "parts in pieces": [{"content": [{"type": "refusal", "refusal": piece}]} for piece in ("I ", "cannot.")],
+    "pieces": [{"refusal": "I"}, {"refusal": " "}, {"refusal": "cannot."}],
+    "an object": [{"refusal": {"why": "I cannot."}}],
+    "true": [{"refusal": True}],
+}
+
+
+@pytest.mark.parametrize("deltas", REFUSALS.values(), ids=REFUSALS)
+@pytest.mark.parametrize("before", [[], [chunk({"content": "spam"})]])
+async def test_a_refusal_in_a_stream_is_one_in_any_form(deltas, before):
+    completion = await read(lines([*before, *map(chunk, deltas), chunk({}, "stop")]))
+    assert completion.error == "the model refused to answer"
+    assert completion.text == "spam" if before else completion.text.strip()
+
+
+def test_an_error_in_a_choice_of_a_whole_body_is_no_label_and_its_usage_counts():
+    choice = {"message": {"content": "spam"}, "finish_reason": "stop", "error": {"message": "down", "code": 502}}
+    completion = read_completion(json.dumps({"choices": [choice], "usage": {"prompt_tokens": 9}}).encode(), 0.1)
+    assert (completion.text, completion.usage.input_tokens) == (None, 9)
+    assert "down" in completion.error
+
+
 async def test_logprobs_are_those_of_all_pieces():
     def with_logprob(text, value, finish=None):
         logprobs = {"content": [{"token": text, "logprob": value, "top_logprobs": [{"token": text, "logprob": value}]}]}
@@ -345,6 +473,8 @@ MESSAGES = {
     "arguments an object": ([{"id": "x", "function": {"name": "f", "arguments": {"a": 1}}}], [("f", F)]),
     "arguments null": ([{"id": "x", "function": {"name": "f", "arguments": None}}], [("f", "{}")]),
     "arguments absent": ([{"id": "x", "function": {"name": "f"}}], [("f", "{}")]),
+    "arguments the text null": ([{"id": "x", "function": {"name": "f", "arguments": "null"}}], [("f", "{}")]),
+    "arguments encoded twice": ([{"id": "x", "function": {"name": "f", "arguments": json.dumps(F)}}], [("f", F)]),
     "one call as an object": ({"id": "x", "function": {"name": "f", "arguments": F}}, [("f", F)]),
     "nulls": ([None, {"id": "x", "function": {"name": "f", "arguments": F}}], [("f", F)]),
     "no function": ([{"id": "x", "name": "f", "arguments": F}], [("f", F)]),

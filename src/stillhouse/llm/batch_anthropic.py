@@ -12,9 +12,8 @@ from stillhouse.errors import UserError
 from stillhouse.llm.batch import BatchItem, BatchStatus
 from stillhouse.llm.batch_http import BatchHttp, count_of, id_of, item_of, object_in, objects_in
 from stillhouse.llm.dialect import ModelDialect, refused_parameter
-from stillhouse.llm.finish import stopped_early
+from stillhouse.llm.finish import REFUSED, finish_word, stopped_early
 from stillhouse.llm.message_parts import read_parts
-from stillhouse.llm.reply import finish_word
 from stillhouse.llm.request import Completion, Request, is_unicode
 from stillhouse.llm.usage import read_usage
 
@@ -23,7 +22,6 @@ _FINISH = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "max_tokens": "length",
-    "refusal": "content_filter",
     "model_context_window_exceeded": "length",
 }
 _MAY_PASS = frozenset({"overloaded_error", "api_error", "rate_limit_error", "timeout_error"})
@@ -140,17 +138,18 @@ def _item(line: dict[str, Any]) -> BatchItem | None:
 
 def read_message(body: Any) -> Completion:
     """A message as a Completion; whatever is no message becomes a Completion whose `error` says so."""
-    try:
-        content, stop = read_parts(body), finish_word(body["stop_reason"])
-    except (LookupError, TypeError, AttributeError):
+    if not isinstance(body, dict):
         return Completion(None, error="reply is not a message")
-    if not isinstance(body["content"], list):
-        return Completion(None, error="reply is not a message")
+    content, stop = read_parts(body), finish_word(body.get("stop_reason"))
     finish = None if stop is None else _FINISH.get(stop, stop)
-    usage = read_usage(body.get("usage"), answered=bool(content.text))
-    if not is_unicode((content.text or "") + (content.thinking or "")):
+    text, usage = content.text, read_usage(body.get("usage"), answered=bool(content.text))
+    if "content" not in body:
+        return Completion(None, error="reply is not a message", finish_reason=finish, usage=usage)
+    if not is_unicode("".join(part or "" for part in (text, content.thinking, content.refusal))):
         return Completion(None, error="reply is not valid Unicode", finish_reason=finish, usage=usage)
     error = stopped_early(finish, calls_tools=False)
-    if error is None and not (content.text or "").strip():
+    if content.refusal is not None:
+        text, error = text or content.refusal, REFUSED
+    elif error is None and not (text or "").strip():
         error = "empty reply"
-    return Completion(content.text, error=error, finish_reason=finish, usage=usage, thinking=content.thinking)
+    return Completion(text, error=error, finish_reason=finish, usage=usage, thinking=content.thinking)

@@ -4,6 +4,9 @@ A reply that did not come to its end is no answer: it is a rejection with its re
 of a clean stop are listed, and so are those whose reason is known. A word that is not listed is no clean stop.
 """
 
+import json
+from typing import Any
+
 # Compared in lower case: of OpenAI, Anthropic, Gemini, Cohere and TGI. No reason at all is a clean stop as well: some
 # servers send none. A stream that breaks off without one is no reply (`stream`).
 _CLEAN = frozenset({"stop", "end_turn", "stop_sequence", "complete", "eos_token", "eos", ""})
@@ -13,6 +16,11 @@ _FILTER = frozenset({"content_filter", "content_filtered", "safety", "recitation
 _FILTER |= {"spii", "image_safety", "language", "guardrail_intervened"}
 _REFUSAL = frozenset({"refusal", "refused"})
 REFUSED = "the model refused to answer"
+
+
+def finish_word(raw: Any) -> str | None:
+    """The reason to stop, as a word; whatever is none as its JSON, which is no known word."""
+    return raw if raw is None or isinstance(raw, str) else json.dumps(raw, default=str)
 
 
 def is_cut_off(finish_reason: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""The content of a message in all its forms: a text, a list of parts, null; and what a provider sets apart of it."""
+"""A choice's message in all its forms: a text, a list of parts, null; and what a provider sets apart of it."""
 
 import json
 from collections.abc import Mapping
@@ -16,6 +16,18 @@ class MessageParts:
     text: str | None = None
     thinking: str | None = None
     refusal: str | None = None
+
+
+def place_of(index: Any) -> int | None:
+    """The place that an index says, as a number or as its text; None: it says none."""
+    if isinstance(index, str) and index.isascii() and index.isdecimal() and len(index) < 10:
+        return int(index)
+    return index if type(index) is int else None
+
+
+def first_choice(choices: Any) -> dict[str, Any]:
+    """The choice of the lowest index, wherever it stands: we ask for one. Raises ValueError where there is none."""
+    return min((choice for choice in choices if isinstance(choice, dict)), key=lambda c: place_of(c.get("index")) or 0)
 
 
 def read_parts(message: Mapping[str, Any]) -> MessageParts:

@@ -1,12 +1,11 @@
 """Reading the body of a chat completion into a Completion. Nothing in it is trusted."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stillhouse.json_text import JsonError, read_body
-from stillhouse.llm.finish import REFUSED, is_cut_off, stopped_early
-from stillhouse.llm.message_parts import read_parts
+from stillhouse.llm.finish import REFUSED, finish_word, is_cut_off, stopped_early
+from stillhouse.llm.message_parts import first_choice, read_parts
 from stillhouse.llm.request import Completion, ToolCall, is_unicode
 from stillhouse.llm.stream import UNREADABLE
 from stillhouse.llm.tool_calls import read_tool_calls
@@ -29,10 +28,13 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
         error = f"reply is an error with status 200: {clean(str(body['error']))[:200]}"
         return Completion(None, error=error, latency_s=latency_s)
     try:
-        choice = next(choice for choice in body["choices"] if isinstance(choice, dict))
+        choice = first_choice(body["choices"])
+        if choice.get("error"):
+            error = f"reply is an error with status 200: {clean(str(choice['error']))[:200]}"
+            return Completion(None, error=error, usage=read_usage(body.get("usage")), latency_s=latency_s)
         content, finish = read_parts(choice["message"]), finish_word(choice.get("finish_reason"))
         calls = read_tool_calls(choice["message"], clean)
-    except (KeyError, StopIteration, TypeError, AttributeError):
+    except (KeyError, ValueError, TypeError, AttributeError):
         return Completion(None, error="reply has no choices", usage=read_usage(body.get("usage")), latency_s=latency_s)
     text, thinking = content.text, content.thinking
     usage = read_usage(body.get("usage"), answered=bool(text or calls))
@@ -59,11 +61,6 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
         tool_calls=calls,
         thinking=None if thinking is None else clean(thinking),
     )
-
-
-def finish_word(raw: Any) -> str | None:
-    """The reason to stop, as a word; whatever is none as its JSON, which is no known word."""
-    return raw if raw is None or isinstance(raw, str) else json.dumps(raw, default=str)
 
 
 def _texts(texts: Sequence[str | None], calls: Sequence[ToolCall] | None) -> list[str]:

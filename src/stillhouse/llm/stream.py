@@ -16,7 +16,8 @@ from typing import Any
 import aiohttp
 
 from stillhouse.json_text import JsonError, read_body
-from stillhouse.llm.message_parts import read_parts
+from stillhouse.llm.finish import finish_word, stopped_early
+from stillhouse.llm.message_parts import first_choice, place_of, read_parts
 from stillhouse.llm.tool_calls import ToolCallPieces
 from stillhouse.llm.transport import TooLong
 
@@ -24,7 +25,7 @@ _LINE_END = re.compile(rb"\r\n|\n|\r(?=[^\n])")  # a \r at the very end may be h
 _MARK = b"\xef\xbb\xbf"  # the byte order mark
 UNREADABLE = "stillhouse_unreadable"  # the key under which a body says what in its stream could not be read
 # Texts of a message that come in pieces as its content does, each under its own name.
-_TOLD_APART = ("reasoning_content", "reasoning", "refusal")
+_TOLD_APART = ("reasoning_content", "reasoning")
 
 
 class BrokenStream(Exception):
@@ -41,7 +42,8 @@ class StreamError(Exception):
 
 def is_stream(raw: bytes) -> bool:
     """Whether a body is one of events, whatever its content type says."""
-    return raw.removeprefix(_MARK).lstrip().startswith((b"data:", b"event:", b":"))
+    start = raw.removeprefix(_MARK).lstrip()[:6].lower()
+    return start.startswith((b"data:", b"event:", b":"))
 
 
 async def read_stream(pieces: AsyncIterable[bytes], heard: Callable[[str], None] | None, max_bytes: int) -> bytes:
@@ -54,13 +56,17 @@ async def read_stream(pieces: AsyncIterable[bytes], heard: Callable[[str], None]
     plain: list[bytes] = []  # lines that are no events: an endpoint may answer in one body all the same
     try:
         async for line in _lines(pieces, max_bytes):
-            if line.startswith(b"data:"):
-                if line.removeprefix(b"data:").strip() == b"[DONE]":
+            field, colon, value = line.partition(b":")
+            name = field.strip().lower()
+            if colon and name == b"data":
+                if value.strip() == b"[DONE]":
                     whole.ended = True
                     break
-                whole.data(line.removeprefix(b"data:").removeprefix(b" "))
+                whole.data(value.removeprefix(b" "))
             elif not line:
                 whole.end_event()
+            elif colon and name == b"event":
+                whole.is_error = value.strip().lower() == b"error"
             elif not (line.startswith(b":") or whole.n_chunks):
                 plain.append(line)
         whole.end_event()
@@ -96,8 +102,8 @@ async def _lines(pieces: AsyncIterable[bytes], max_bytes: int) -> AsyncIterator[
 def _in_one_body(body: bytes, whole: "_Whole") -> bytes:
     """A reply that came as JSON and no stream; its text is told in one piece."""
     # Whoever reads the body says what is wrong with it.
-    with contextlib.suppress(JsonError, LookupError, TypeError, AttributeError):
-        whole.tell(read_parts(read_body(body)["choices"][0]["message"]).text or "")
+    with contextlib.suppress(JsonError, LookupError, ValueError, TypeError, AttributeError):
+        whole.tell(read_parts(first_choice(read_body(body)["choices"])["message"]).text or "")
     return body
 
 
@@ -107,8 +113,11 @@ class _Whole:
     def __init__(self, heard: Callable[[str], None] | None) -> None:
         self.text, self.ended, self.n_chunks, self.damaged = "", False, 0, False
         self._heard, self._held = heard, ""
+        self.is_error = False  # whether the event says that it is an error
         self._event: list[bytes] = []
-        self._finish_reason: str | None = None
+        self._first_came = False
+        self._others: list[dict[str, Any]] = []
+        self._finish_reason: Any = None
         self._usage: Any = None
         self._error: dict[str, Any] | None = None
         self._calls = ToolCallPieces()
@@ -127,24 +136,45 @@ class _Whole:
 
     def end_event(self) -> None:
         """What was not read by now cannot be. Words that keep a connection alive are no pieces of a reply."""
-        if b"".join(self._event).lstrip()[:1] in (b"{", b"["):
+        rest = b"\n".join(self._event)
+        if self.is_error and rest.strip():
+            self._error = {"error": rest.decode(errors="replace")}
+        elif rest.lstrip()[:1] in (b"{", b"["):
             self.damaged = True
-        self._event = []
+        self._event, self.is_error = [], False
 
     def _add(self, chunk: Any) -> None:
         if not isinstance(chunk, dict):
             return
         self.n_chunks += 1
         self._usage = chunk.get("usage") or self._usage
+        choices = chunk.get("choices")
         if chunk.get("error"):
             self._error = chunk
-        choices = chunk.get("choices")
+        elif not choices and (self.is_error or "error" in (chunk.get("type"), chunk.get("object"))):
+            self._error = {"error": chunk}
         for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, dict):
+                continue
             # We ask for one choice. Others, where an endpoint sends them all the same, are no part of it.
-            if isinstance(choice, dict) and not choice.get("index"):
+            if place_of(choice.get("index")):
+                self._others.append(choice)
+            else:
+                self._first_came = True
                 self._add_choice(choice)
 
+    def _add_others(self) -> None:
+        """Some endpoints count from one, or say another index of the only choice: it was paid for, and it is read."""
+        others, self._others = self._others, []
+        if others and not self._first_came:
+            lowest = place_of(first_choice(others)["index"])
+            for choice in others:
+                if place_of(choice["index"]) == lowest:
+                    self._add_choice(choice)
+
     def _add_choice(self, choice: dict[str, Any]) -> None:
+        if choice.get("error"):
+            self._error = {"error": choice["error"]}
         delta = choice.get("delta")
         # Some endpoints send the message whole, at the end or instead of pieces.
         message = choice.get("message")
@@ -152,6 +182,8 @@ class _Whole:
             delta = message
         if isinstance(delta, dict):
             parts = read_parts({"content": delta.get("content")})
+            self._refuse(parts.refusal)
+            self._refuse(delta.get("refusal"))
             self.tell(parts.text or "")
             if parts.thinking:
                 self._apart["reasoning_content"] = self._apart.get("reasoning_content", "") + parts.thinking
@@ -161,8 +193,16 @@ class _Whole:
                     self._apart[name] = self._apart.get(name, "") + piece
         if isinstance(logprobs := choice.get("logprobs"), dict) and isinstance(logprobs.get("content"), list):
             self._logprobs += logprobs["content"]
-        if isinstance(reason := choice.get("finish_reason"), str) and reason:
+        reason = choice.get("finish_reason")
+        # The first reason that is no clean stop stays: endpoints that cut a reply off may close the stream with "stop".
+        if reason not in (None, "") and stopped_early(finish_word(self._finish_reason), calls_tools=True) is None:
             self._finish_reason = reason
+
+    def _refuse(self, words: Any) -> None:
+        """A refusal, or a piece of one, as a whole message has it under `refusal`."""
+        if words:
+            words = words if isinstance(words, str) else json.dumps(words, default=str)
+            self._apart["refusal"] = self._apart.get("refusal", "") + words
 
     def tell(self, piece: str) -> None:
         """Add a piece of text and tell it. Half of a surrogate pair waits for its other half."""
@@ -174,13 +214,13 @@ class _Whole:
             self._heard(piece.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
     def finished(self) -> bytes:
+        self._add_others()
         if self._error is not None:
             if self.text:
                 raise BrokenStream(str(self._error["error"]))
             raise StreamError(self._error)
         calls = self._calls.message_part()
-        nothing = not (self.text or calls or self._finish_reason or self._usage)
-        if nothing:
+        if not (self.text or calls or self._finish_reason is not None or self._usage):
             raise aiohttp.ClientPayloadError("the stream cannot be read: it ended before its first text")
         if not self.ended and self._finish_reason is None:
             if not self.text:

@@ -10,9 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from stillhouse.json_text import JsonError, read_json
+from stillhouse.llm.message_parts import place_of
 from stillhouse.llm.request import ToolCall
 
 _NOTHING = "{}"  # the arguments of a call that has none
+_NONE_YET = (_NOTHING, "null")
 _MARKS = re.compile(r'[{}\[\]"\\]')
 
 
@@ -34,8 +37,26 @@ def _with_ids(calls: Sequence["_Call"], clean: Callable[[str], str]) -> tuple[To
         while not id_ or id_ in taken or (id_ != call.id and id_ in given):
             id_, number = f"call-{number}", number + len(calls)
         taken.add(id_)
-        finished.append(ToolCall(id_, call.name, clean(call.arguments if call.arguments.strip() else _NOTHING)))
+        finished.append(ToolCall(id_, call.name, clean(object_text(call.arguments))))
     return tuple(finished)
+
+
+def object_text(arguments: str) -> str:
+    """Arguments as the text of an object: nothing and null are an empty one, and one encoded twice is opened.
+
+    Whatever else there is stays as it is; the call is refused with the reason, which the model can mend.
+    """
+    text = arguments.strip()
+    if text in ("", "null"):
+        return _NOTHING
+    if text.startswith('"'):
+        try:
+            inner = read_json(text)
+            if isinstance(inner, str) and isinstance(read_json(inner), dict):
+                return inner
+        except JsonError:
+            pass
+    return arguments
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +67,7 @@ class _Call:
     id: str = ""
     name: str = ""
     arguments: str = ""
+    is_typed: bool = False  # whether it says that it is a call, which a piece that goes on does not
     brackets: "_Brackets" = field(default_factory=lambda: _Brackets())
 
     @classmethod
@@ -55,7 +77,11 @@ class _Call:
             function = piece if function is None else {}
         name = function.get("name")
         return cls(
-            _index(piece.get("index")), _id(piece.get("id")), name if isinstance(name, str) else "", _text(function)
+            place_of(piece.get("index")),
+            _id(piece.get("id")),
+            name if isinstance(name, str) else "",
+            _text(function),
+            bool(piece.get("type")),
         )
 
     @property
@@ -65,7 +91,7 @@ class _Call:
     @property
     def is_whole(self) -> bool:
         """Whether the arguments so far are an object that has ended, so that no more of it can follow."""
-        return self.brackets.closed(self.arguments)
+        return self.brackets.closed(self.arguments) or self.arguments.strip() == "null"
 
     def takes(self, piece: "_Call", *, beside: bool) -> bool:
         """Whether the piece is a part of this call. `beside`: it stands in one list with this call's last part."""
@@ -74,14 +100,16 @@ class _Call:
             return not (piece.id and self.id and piece.id != self.id and piece.arguments.strip() and self.is_whole)
         if not self.name:
             return True
-        if piece.id and self.id and piece.id != self.id:
+        if beside or (piece.id and self.id and piece.id != self.id):
             return False
-        if beside and (self.arguments or piece.arguments):
-            return False
-        if not self.arguments:
-            return True  # the name goes on, or is told again
+        # A piece of a call that has an id tells the same id again, or none.
+        of_this_id = bool(self.id) and piece.id in ("", self.id)
         if piece.name != self.name:
-            return False
+            grows = piece.name.startswith(self.name) and (of_this_id or self.index == piece.index is not None)
+            goes_on = of_this_id and not (piece.id or piece.is_typed)
+            return not self.arguments and (grows or goes_on)
+        if piece.arguments == self.arguments and (self.is_whole or not self.arguments):
+            return of_this_id  # all of it is told again, or it is an equal call
         return not (self.is_whole and piece.arguments.strip() and piece.arguments != self.arguments)
 
     def add(self, piece: "_Call") -> None:
@@ -90,7 +118,7 @@ class _Call:
             self.name += piece.name
         elif piece.name:
             self.name = piece.name  # the name so far is told again
-        if self.arguments.strip() == _NOTHING and piece.arguments.strip():
+        if self.arguments.strip() in _NONE_YET and piece.arguments.strip():
             self.arguments, self.brackets = "", _Brackets()  # it stood there for arguments to come
         if piece.arguments != self.arguments or not self.is_whole:
             self.arguments += piece.arguments
@@ -118,7 +146,8 @@ class _Brackets:
                 case opening if not self.in_text:
                     self.depth += 1 if opening in "{[" else -1
         self.read = len(text)
-        return bool(text) and self.depth <= 0 and not self.in_text and text.rstrip().endswith(("}", "]"))
+        ends = ("}", "]", '"') if text.lstrip().startswith('"') else ("}", "]")  # a text: an object encoded twice
+        return bool(text) and self.depth <= 0 and not self.in_text and text.rstrip().endswith(ends)
 
 
 class ToolCallPieces:
@@ -167,12 +196,6 @@ class ToolCallPieces:
                 for call, function in zip(calls, functions, strict=True)
             ]
         }
-
-
-def _index(value: Any) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
-        return int(value)
-    return value if type(value) is int else None
 
 
 def _id(value: Any) -> str:
