@@ -187,6 +187,37 @@ async def test_a_reply_in_no_form_of_the_text_protocol_is_sent_back():
     assert "neither an Action" in asked[1].messages[-1]["content"]
 
 
+async def test_a_tool_without_arguments_is_called_however_the_reply_says_nothing():
+    rung = []
+
+    def ring(times: int = 1) -> str:
+        """Rings."""
+        rung.append(times)
+        return "rung"
+
+    ringer = agent("Ring.", [ring], calling="text")
+    says.extend(["Thought: now\nAction: ring", "Action: [ring]\nAction Input: null", "Final Answer: done"])
+
+    @flow(model=SCRIPT)
+    async def ringing() -> str:
+        return await ringer("?")
+
+    assert await ringing.run("one") == "done"
+    assert rung == [1, 1]
+
+
+async def test_arguments_encoded_twice_are_opened():
+    speaker = agent("Speak.", [add], calling="text")
+    says.extend(['Action: add\nAction Input: "{\\"a\\": 1, \\"b\\": 2}"', "Final Answer: 3"])
+
+    @flow(model=SCRIPT)
+    async def spoken() -> str:
+        return await speaker("?")
+
+    assert await spoken.run("one") == "3"
+    assert added == [(1, 2)]
+
+
 async def test_an_observation_that_the_model_invents_is_not_read():
     speaker = agent("Speak.", [add], calling="text")
     says.extend(['Action: add\nAction Input: {"a": 1, "b": 2}\nObservation: 99\nFinal Answer: 99', "Final Answer: 3"])

@@ -13,6 +13,7 @@ def answer(text):
 
 
 NOTHING = (None, "", None)
+NOW = ("now", "", None)
 TURNS = {
     "as asked for": (f"Thought: add\nAction: add\nAction Input: {A}", ADD),
     "crlf": (f"Thought: add\r\nAction: add\r\nAction Input: {A}\r\n", ADD),
@@ -66,7 +67,43 @@ TURNS = {
     "observation on a line of an argument": ('Action: say\nAction Input: {"t": "a\nObservation: b\nAction: c\nFinal Answer: d"}', ("say", '{"t": "a\\nObservation: b\\nAction: c\\nFinal Answer: d"}', None)),
     "observation escaped": ('Action: say\nAction Input: {"t": "a\\nObservation: b"}', ("say", '{"t": "a\\nObservation: b"}', None)),
     "action before final": (f"Action: add\nAction Input: {A}\nFinal Answer: 3", ADD),
-    "final before action": (f"Final Answer: 3\nAction: add\nAction Input: {A}", answer(f"3\nAction: add\nAction Input: {A}")),
+    "final before action": (f"Final Answer: 3\nAction: add\nAction Input: {A}", answer("3")),
+    "final before action, one line": (f"Final Answer: 3\nAction: add Action Input: {A}", answer("3")),
+    "final before thought and action": (f"Final Answer: 3\nThought: more\nAction: add\nAction Input: {A}", answer("3")),
+    "final before action alone": ("Final Answer: 3\nAction: now", answer("3")),
+    "final before final": ("Final Answer: 3\nFinal Answer: 4", answer("3")),
+    "final before final, bold": ("Final Answer: 3\n\n**Final Answer**\n4", answer("3")),
+    "final that says action": ("Final Answer: Problem: hot\nAction: switch it off", answer("Problem: hot\nAction: switch it off")),
+    "final under its heading": ("### Final Answer\nFinal Answer: 42", answer("42")),
+    "final, bold, no colon": ("**Final Answer**\n5", answer("5")),
+    "final, bold, no colon, blank line": ("Thought: x\n\n**Final Answer**\n\n5\n6", answer("5\n6")),
+    "final, heading, no colon": ("### Final Answer\n5", answer("5")),
+    "final, no colon": ("Final Answer\n5", answer("5")),
+    "final answer at a line's end": (f"Thought: I lack the\nfinal answer\nAction: add\nAction Input: {A}", ADD),
+    "final, two blanks": ("Final  Answer: 5", answer("5")),
+    "final with a number and no colon": ("Final Answer 5\nx", NOTHING),
+    "final behind a thought": ("Thought: done. Final Answer: 5", answer("5")),
+    "final behind a thought, bold": ("Thought: done! **Final Answer:** 5", answer("5")),
+    "final behind a sentence": ("It is done; final answer: 5", answer("5")),
+    "final behind a thought, cjk": ("Thought: \u597d\u3002Final Answer\uff1a5", answer("5")),
+    "final, numbered": ("1. Thought: x\n2. Final Answer: 5", answer("5")),
+    "action behind a thought": (f"Thought: add them. Action: add\nAction Input: {A}", ADD),
+    "action behind a thought, one line": (f"Thought: add them. Action: add Action Input: {A}", ADD),
+    "numbered list": (f"1. Action: add\n2. Action Input: {A}", ADD),
+    "numbered list, bold": (f"1) **Action:** add\n2) **Action Input:** {A}", ADD),
+    "headings without colons": (f"### Action\nadd\n### Action Input\n{A}", ADD),
+    "bold without colons": (f"**Thought**\nx\n**Action**\nadd\n**Action Input**\n{A}", ADD),
+    "two blanks": (f"Action: add\nAction  Input: {A}", ADD),
+    "name in brackets": (f"Action: [add]\nAction Input: {A}", ADD),
+    "name and a full stop": (f"Action: add.\nAction Input: {A}", ADD),
+    "name in angles": (f"Action: <add>\nAction Input: {A}", ADD),
+    "name as a call": (f"Action: `add()`\nAction Input: {A}", ADD),
+    "alone": ("Thought: x\nAction: now", NOW),
+    "alone, in brackets": ("Action: [now].", NOW),
+    "alone, invented observation": ("Action: now\nObservation: noon\nFinal Answer: noon", NOW),
+    "alone, then an answer": ("Action: now\nFinal Answer: noon", NOW),
+    "alone, then a second": (f"Action: now\nAction: add\nAction Input: {A}", NOW),
+    "alone, with words": ("Action: now we wait", NOTHING),
     "final": ("Thought: sure\nFinal Answer: 42", answer("42")),
     "final, other case": ("Final answer: 42", answer("42")),
     "final, lower": ("final answer: 42", answer("42")),
@@ -97,7 +134,7 @@ TURNS = {
 
 @pytest.mark.parametrize(("reply", "right"), TURNS.values(), ids=TURNS)
 def test_a_turn_is_read(reply, right):
-    turn = read_turn(reply)
+    turn = read_turn(reply, {"now"})
     assert (turn.tool, turn.arguments, turn.answer) == right
 
 
@@ -110,7 +147,9 @@ def test_a_turn_is_read(reply, right):
         (f"Action: add\nAction Input:\n```\n{A}\n```\nso", f"Action: add\nAction Input:\n```\n{A}\n```"),
         ("Thought: x\nObservation: y\nz", "Thought: x"),
         ("Final Answer: 7\nObservation: y", "Final Answer: 7"),
+        ("Final Answer: 7\nThought: y\nFinal Answer: 8", "Final Answer: 7"),
+        ("Action: now\nObservation: y", "Action: now"),
     ],
 )
 def test_what_was_invented_is_not_shown_to_the_model_again(reply, kept):
-    assert read_turn(reply).text == kept
+    assert read_turn(reply, {"now"}).text == kept

@@ -25,6 +25,7 @@ from stillhouse.flow.react import read_turn
 from stillhouse.flow.tools.tool import Tool, ToolError, tool
 from stillhouse.json_text import JsonError, read_json
 from stillhouse.llm.request import Completion, Request
+from stillhouse.llm.tool_calls import object_text
 
 ToolCalling = Literal["auto", "native", "text"]
 SAME_CALLS = 3  # equal calls with equal observations that an agent may make; one more ends the agent
@@ -81,7 +82,7 @@ class ToolNotation(Protocol):
 
     def system(self, instruction: str, tools: Sequence[Tool]) -> str: ...
 
-    def read(self, completion: Completion) -> tuple[AgentTurn, str | None]:
+    def read(self, completion: Completion, tools: Sequence[Tool] = ()) -> tuple[AgentTurn, str | None]:
         """The turn, and the final answer where it holds one."""
         ...
 
@@ -111,7 +112,7 @@ class Native:
     def system(self, instruction: str, tools: Sequence[Tool]) -> str:
         return instruction
 
-    def read(self, completion: Completion) -> tuple[AgentTurn, str | None]:
+    def read(self, completion: Completion, tools: Sequence[Tool] = ()) -> tuple[AgentTurn, str | None]:
         actions = tuple(Action(call.id, call.name, call.arguments) for call in completion.tool_calls or ())
         text = completion.text or ""
         return AgentTurn(text, actions), None if actions else text.strip() or None
@@ -146,9 +147,9 @@ class Text:
         )
         return f"{instruction}\n\nYour tools:\n{described or '- none'}\n\n{_FORM}"
 
-    def read(self, completion: Completion) -> tuple[AgentTurn, str | None]:
-        turn = read_turn(completion.text or "")
-        actions = () if turn.tool is None else (Action("", turn.tool, turn.arguments),)
+    def read(self, completion: Completion, tools: Sequence[Tool] = ()) -> tuple[AgentTurn, str | None]:
+        turn = read_turn(completion.text or "", {tool.name for tool in tools if not tool.schema.get("required")})
+        actions = () if turn.tool is None else (Action("", turn.tool, object_text(turn.arguments)),)
         return AgentTurn(turn.text, actions), turn.answer
 
     def messages(self, turn: AgentTurn) -> list[dict[str, Any]]:
@@ -275,7 +276,7 @@ class _Conversation:
             if completion.error is not None:
                 why = f"the agent {agent.name} got no usable reply in turn {number + 1}: {completion.error}"
                 raise not_usable(completion, why)
-            turn, final = notation.read(completion)
+            turn, final = notation.read(completion, list(agent.tools.values()))
             return {
                 "refused": False,
                 "text": turn.text,

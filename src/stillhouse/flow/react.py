@@ -1,20 +1,25 @@
 """The text protocol of agents, read: Thought, Action, Action Input, Observation, Final Answer (ReAct, Yao et al. 2022).
 
 Models write it in many hands: bold, indented, numbered, in lower case, with code fences and backticks. A reply is one
-turn: its first Action or Final Answer counts, and what a model invents after it (an Observation, a second Action) is
-dropped. Each mark is looked at once, so reading a reply takes time that grows with its length alone.
+turn: its first Action or Final Answer counts, and what a model invents after it (an Observation, a second Action or
+answer) is dropped. Each mark is looked at once, so reading a reply takes time that grows with its length alone.
 """
 
 import json
 import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 _LABEL = re.compile(
-    r"^(?P<open>[ \t>#*_`-]{0,24})(?P<name>final[ _-]?answer|action[ _-]?input|action|observation|thought)"
-    r"(?:[ \t]{0,2}#?\d{1,3})?(?P<close>[*_`]{0,3})[ \t]{0,4}[:\uff1a]",
+    r"(?:^(?P<open>[ \t>#*_`-]{0,24}(?:\d{1,2}[.)][ \t]{0,4}[*_`]{0,3})?)"
+    # Behind a sentence on its line: "Thought: done. Final Answer: 5".
+    r"|(?:(?<=[.!?;])[ \t]{1,3}|(?<=[\u3002\uff01\uff1f])[ \t]{0,3})"
+    r"(?P<within>[*_`]{0,3})(?=final|action[*_`\d \t]{0,7}[:\uff1a]))"
+    r"(?P<name>final[ _-]{0,3}answer|action[ _-]{0,3}input|action|observation|thought)"
+    r"(?P<number>[ \t]{0,2}#?\d{1,3})?(?P<close>[*_`]{0,3})[ \t]{0,4}(?:(?P<colon>[:\uff1a])|$)",
     re.IGNORECASE | re.MULTILINE,
 )
-_INPUT_ON_THE_LINE = re.compile(r"(?<=[\s,;*_`])action[ _-]?input[*_`]{0,3}[ \t]{0,4}[:\uff1a]", re.IGNORECASE)
+_INPUT_ON_THE_LINE = re.compile(r"(?<=[\s,;*_`])action[ _-]{0,3}input[*_`]{0,3}[ \t]{0,4}[:\uff1a]", re.IGNORECASE)
 _RUN = re.compile(r"`+|~+|[*_]+|\s+")
 _LANGUAGE = re.compile(r"[ \t]{0,8}[A-Za-z0-9_+-]{1,20}[ \t]{0,8}(?=[\n{\[])")
 _FENCE_LINE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})", re.MULTILINE)
@@ -31,16 +36,21 @@ class TextTurn:
     answer: str | None = None
 
 
-def read_turn(reply: str) -> TextTurn:
-    """What a reply says to do."""
+def read_turn(reply: str, alone: Collection[str] = ()) -> TextTurn:
+    """What a reply says to do. `alone`: the tools that an Action calls without an Action Input, for they need none."""
     text = reply.replace("\r\n", "\n").replace("\r", "\n").strip()
     action: re.Match[str] | None = None
-    for label in _LABEL.finditer(text):
-        match _plain(label["name"]):
+    for label in _labels(text, within=True):
+        kind = _plain(label["name"])
+        if action is not None and kind in ("observation", "final answer", "action"):
+            tool = _name(_value(text, action, label.start()))
+            if tool in alone:
+                return TextTurn(text[: label.start()].rstrip(), tool)
+        match kind:
             case "observation":  # nobody observed that
                 return TextTurn(text[: label.start()].strip())
             case "final answer":
-                return _final(text, label)
+                return _final(text, label, alone)
             case "action":
                 action = label
                 on_the_line = _INPUT_ON_THE_LINE.search(text, label.end(), _line_end(text, label.end()))
@@ -48,20 +58,33 @@ def read_turn(reply: str) -> TextTurn:
                     return _called(text, label, on_the_line)
             case "action input" if action is not None:
                 return _called(text, action, label)
+    if action is not None and (tool := _name(_value(text, action, len(text)))) in alone:
+        return TextTurn(text, tool)
     return TextTurn(text)
 
 
+def _labels(text: str, start: int = 0, *, within: bool = False) -> Iterator[re.Match[str]]:
+    """The labels that begin a line; with `within`, also those that follow a sentence on its line."""
+    for label in _LABEL.finditer(text, start):
+        if label["colon"]:
+            if within or label["open"] is not None:
+                yield label
+        # Without a colon it stands alone on its line, as a heading does.
+        elif label["open"] is not None and not label["number"]:
+            is_title = len(_plain(label["name"]).split()) == 2 and label["name"][0].isupper()
+            if is_title or set(label["open"]) & set("#*_`"):
+                yield label
+
+
 def _plain(name: str) -> str:
-    name = name.lower()
-    return name if " " in name else re.sub(r"[_-]|(?<=final)(?=answer)|(?<=action)(?=input)", " ", name)
+    return re.sub(r"[ _-]+|(?<=final)(?=answer)|(?<=action)(?=input)", " ", name.lower())
 
 
 def _called(text: str, action: re.Match[str], given: re.Match[str]) -> TextTurn:
-    marks = _marks(action)
-    tool = _name(text[action.end() : given.start()].removeprefix(marks))
+    tool = _name(_value(text, action, given.start()))
     if not tool:
         return TextTurn(text)
-    end = next((label.start() for label in _LABEL.finditer(text, given.end())), len(text))
+    end = next((label.start() for label in _labels(text, given.end())), len(text))
     start = min(_value_start(text, given), end)
     if text[start : start + 1] in ("{", "["):
         try:
@@ -78,13 +101,18 @@ def _called(text: str, action: re.Match[str], given: re.Match[str]) -> TextTurn:
 
 def _marks(label: re.Match[str]) -> str:
     """The marks that open around a label and are not closed within it, such as `**`."""
-    return "" if label["close"] else label["open"].strip(" \t>#-")
+    opened = label["within"] if label["open"] is None else label["open"]
+    return "" if label["close"] else opened.strip(" \t>#-.)0123456789")
+
+
+def _value(text: str, label: re.Match[str], end: int) -> str:
+    return text[label.end() : end].removeprefix(_marks(label))
 
 
 def _name(written: str) -> str:
     """The tool's name: the first line that says one, without quotes and marks around it."""
     for line in written.splitlines():
-        if not _FENCE_LINE.match(line) and (name := line.strip(" \t*`'\",;")):
+        if not _FENCE_LINE.match(line) and (name := line.strip(" \t*`'\",;.[]<>()")):
             return name
     return ""
 
@@ -123,11 +151,15 @@ def _as_json(written: str, value: object) -> str:
     return written
 
 
-def _final(text: str, label: re.Match[str]) -> TextTurn:
-    end = next(
-        (later.start() for later in _LABEL.finditer(text, label.end()) if _plain(later["name"]) == "observation"),
-        len(text),
-    )
+def _final(text: str, label: re.Match[str], alone: Collection[str]) -> TextTurn:
+    end, later = len(text), list(_labels(text, label.end()))
+    for place, next_label in enumerate(later):
+        kind = _plain(next_label["name"])
+        if kind == "final answer" and not text[label.end() : next_label.start()].strip(" \t\n*_`"):
+            label = next_label  # the first stood over the second as its heading
+        elif kind != "action input" and (kind != "action" or _calls(text, later[place : place + 2], alone)):
+            end = next_label.start()
+            break
     answer = text[label.end() : end].strip()
     if marks := _marks(label):
         answer = (
@@ -137,6 +169,16 @@ def _final(text: str, label: re.Match[str]) -> TextTurn:
     if len(_FENCE_LINE.findall(text, 0, label.start())) % 2 and answer.endswith(("```", "~~~")):
         answer = answer[:-3].rstrip()
     return TextTurn(text[:end].rstrip(), answer=answer or None)
+
+
+def _calls(text: str, labels: list[re.Match[str]], alone: Collection[str]) -> bool:
+    """Whether an Action within an answer calls a tool. `labels`: its own, and the next; an answer may say "Action:"."""
+    action, *after = labels
+    if any(_plain(label["name"]) == "action input" for label in after):
+        return True
+    if _INPUT_ON_THE_LINE.search(text, action.end(), _line_end(text, action.end())) is not None:
+        return True
+    return _name(_value(text, action, after[0].start() if after else len(text))) in alone
 
 
 def _line_end(text: str, start: int) -> int:
