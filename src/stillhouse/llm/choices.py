@@ -51,7 +51,11 @@ def read_label(answer: str, allowed: Sequence[str]) -> ReadLabel:
             return ReadLabel(text, "strict")
     if len(answer) > LONGEST_READ:
         return ReadLabel(None, error=TOO_LONG)
-    labels = _labels(tuple(allowed))
+    return _read(answer, _labels(tuple(allowed)))
+
+
+def _read(answer: str, labels: "_Labels", *, places: bool = True) -> ReadLabel:
+    """As `read_label`; `places`: whether a letter may stand for the place of a choice."""
     for text in (nfc(answer), nfc(answer.removesuffix("."))):
         if len(composed := labels.composed.get(text, [])) == 1:
             return ReadLabel(composed[0], "strict")
@@ -65,7 +69,7 @@ def read_label(answer: str, allowed: Sequence[str]) -> ReadLabel:
     read = _named(typed, labels)
     if read.label is None and read.error == NO_LABEL and labels.parts is not None:
         read = _by_parts(answer, labels.parts)
-    elif not labels.has_marks:  # letters stand for places only where no label is a letter or a number itself
+    elif places and not labels.has_marks:  # letters are places only where no label is a letter or a number itself
         read = _with_letter(typed, read, labels)
     return _found(answer, read.label) if read.label is not None else read
 
@@ -177,6 +181,7 @@ class _Labels:
     any_of: tuple[tuple[re.Pattern[str], bool], ...]
     symbols: frozenset[str]  # labels without a letter, digit or picture, such as "?"
     has_marks: bool
+    by_letter: dict[str, str] | None  # letter -> the label that it stands for; None: "(b)" may mean several things
     has_negative: bool
     parts: tuple[tuple[str, str, str], ...] | None  # (label, its mark, its text) where labels are like "A) Paris"
 
@@ -239,9 +244,30 @@ def _labels(allowed: tuple[str, ...]) -> _Labels:
         any_of,
         symbols,
         any(_is_mark(form) for form in forms.values()),
+        _by_letter(allowed),
         any(form.startswith("-") for form in forms.values()),
         _parts(own),
     )
+
+
+def _by_letter(order: Sequence[str]) -> dict[str, str] | None:
+    """What "(b)" stands for: the second choice, or the one label that holds the letter as a word ("Grade B").
+
+    Where some labels hold such a letter and others hold none, or the same one, no letter stands for anything.
+    """
+    places = {chr(ord("a") + place): label for place, label in enumerate(order[:26])}
+    held = [_letters(label) for label in dict.fromkeys(order)]
+    if not any(letters & places.keys() for letters in held) and sum(map(bool, held)) < 2:
+        return places
+    own = {letter: label for label, letters in zip(dict.fromkeys(order), held, strict=True) for letter in letters}
+    clear = len(own) == len(held) and all(len(letters) == 1 for letters in held)
+    return own if clear and not any(re.search(r"\d", label) for label in order) else None
+
+
+def _letters(label: str) -> set[str]:
+    """The words of one letter in a label, without the article ("a library") and what an apostrophe cuts off."""
+    words = re.finditer(r"(?<![^\W\d_])(?<!')[A-Za-z](?![^\W\d_'])", _typed(label))
+    return {word[0].lower() for word in words if re.match(r"a +[^\W\d_]{2}", _typed(label)[word.start() :]) is None}
 
 
 def _pattern(form: str) -> str:
@@ -569,10 +595,11 @@ def _with_letter(text: str, read: ReadLabel, labels: _Labels) -> ReadLabel:
         # "either (d) doctor's office or (e) vet's office" names two, even where one is not spelled like its label.
         return ReadLabel(None, error=SEVERAL)
     lettered = _LETTERED.match(text)
-    place = _place((lettered[1] or lettered[2]).lower()) if lettered else len(labels.order)
-    if lettered is None or place >= len(labels.order):
+    if lettered is None or labels.by_letter is None:
         return read
-    by_letter = labels.order[place]
+    by_letter = labels.by_letter.get((lettered[1] or lettered[2]).lower())
+    if by_letter is None:
+        return read
     if read.label is not None:
         return read if read.label == by_letter else ReadLabel(None, error=CONTRADICTED)
     rest = text[lettered.end() :].strip(" \n*_`\"'.!")
@@ -586,8 +613,8 @@ def _place(letter: str) -> int:
 
 def _by_parts(answer: str, parts: Sequence[tuple[str, str, str]]) -> ReadLabel:
     """Where labels are like "A) Paris": by the mark or by the text, which must agree."""
-    by_mark = read_label(answer, [mark for _, mark, _ in parts])
-    by_text = read_label(answer, [text for _, _, text in parts])
+    by_mark = _read(answer, _labels(tuple(mark for _, mark, _ in parts)), places=False)
+    by_text = _read(answer, _labels(tuple(text for _, _, text in parts)), places=False)
     named = {label for label, mark, text in parts if by_mark.label == mark or by_text.label == text}
     for read in (by_mark, by_text):
         if read.label is None and read.error not in (NO_LABEL, UNCERTAIN):
