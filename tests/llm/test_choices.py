@@ -70,6 +70,7 @@ CASES = [
     (ABCD, "A dog is in the picture.", NO_LABEL),
     (ABCD, "It is full of vitamin C.", UNCERTAIN),
     (ABCD, "neither A nor B", SEVERAL),
+    (ABCD, "A(x)", UNCERTAIN),
     (ABCD, "not A", DENIED),
     (ABCD, "B is wrong", DENIED),
     (ABCD, "(E)", NO_LABEL),
@@ -303,6 +304,117 @@ CASES = [
     (SYMBOLS, "Answer: +", "+"),
     (SYMBOLS, "Who knows?", NO_LABEL),
 ]
+NOT_GIVEN = [  # of the labels spam and ham: none may be read
+    "spam or not",
+    "Could be spam or not",
+    "spam it is not",
+    "spam this is not",
+    "spam it isn't",
+    "spam, which it is not",
+    "spam (I think not)",
+    "spam - that's not it",
+    "spam is out of the question",
+    "not sure: spam",
+    "Not sure. Spam",
+    "Ruled out: spam",
+    "This rules out spam",
+    "Excluded: spam",
+    "I refuse to say spam",
+    "I disagree that it is spam",
+    "reject spam",
+    "free of spam",
+    "as opposed to spam",
+    "less spam",
+    "few signs of spam",
+    "It was spam before, now it is clean",
+    "!spam",
+    "!= spam",
+    "≠ spam",
+    "¬spam",
+    "spam?!",
+    "It isn`t spam",
+    "It isn´t spam",
+    "Das ist keineswegs Spam",
+    "mitnichten Spam",
+    "Das ist kaum Spam",
+    "Das ist keinesfalls Spam",
+    "Ce n'est nullement du spam",
+    "nada de spam",
+    "вряд ли spam",
+    "To nije spam",
+    "Tas nav spam",
+    "Tai niekada spam",
+    "Ini bukanlah spam",
+    "spam degil",
+    "spam 아님",
+    "hindi spam",
+    "ez spam",
+    "ddim spam",
+    "si spam",
+    "sio spam",
+    "spam(ham)",
+    "Excluded:\nspam",
+    "spam, keineswegs",
+    "spam filter",
+    "This is a spam filter.",
+    "nothing like spam",
+    "It is anything but spam",
+    "The only label that I rule out is spam",
+    "Spam. No, wait.",
+    "Spam, although it is clean",
+]
+GIVEN = [  # spam, in the forms in which answers are given
+    "spam",
+    "Spam.",
+    "Answer: spam",
+    "The answer is spam",
+    "It is spam",
+    "I would say spam",
+    "I'd say it's spam",
+    "**Spam**: it sells pills",
+    '"spam"',
+    "Spam - it sells pills",
+    "spam, it sells pills",
+    "spam because it is not for me",
+    "The correct label is spam.",
+    "Final answer: **spam**",
+    "My answer: spam",
+    "This email is spam.",
+    "This message is clearly spam",
+    "I would classify this as spam.",
+    "This should be classified as spam",
+    "Classification: spam",
+    "The label for this text is: spam",
+    "Based on the text, the answer is spam",
+    "It sells pills, so it is spam.",
+    "The sender sells pills. Therefore, the answer is spam",
+    "=> spam",
+    "label = spam",
+    "1. spam",
+    "Category:\nspam",
+    "Das ist Spam.",
+    "C'est du spam",
+    "La respuesta es spam",
+    "Kategorie: Spam",
+    "Sure! Spam",
+    "This text belongs to the category spam.",
+    "The email appears to be spam.",
+    'The most appropriate label is "spam".',
+    "The label is **spam**.",
+    "I choose spam",
+    "I think that this is spam.",
+    "Yes, it is spam",
+    '{"reason": "it sells pills", "label": "spam"}',
+    "It's spam, as it sells pills",
+    "Spam (high confidence)",
+    "spam ✅",
+    "Here is the label: spam",
+    "The answer: spam",
+    "<label>spam</label>",
+    "label: 'spam'",
+    "This is most likely spam.",
+    "The text is about pills. It's spam!",
+]
 ERRORS = {ASKED, CASE_ALONE, CONTRADICTED, DENIED, NO_LABEL, SEVERAL, TOO_LONG, UNCERTAIN}
 
 
@@ -327,3 +439,19 @@ def test_a_reply_is_searched_within_bounds():
 
 def test_where_the_label_begins_is_told():
     assert read_label("**Answer:** Spam", MAIL).at == 12
+
+
+@pytest.mark.parametrize("reply", NOT_GIVEN)
+def test_a_label_in_a_sentence_that_may_mean_otherwise_is_not_read(reply):
+    read = read_label(reply, MAIL)
+    assert read.label is None
+    assert read.error in ERRORS
+
+
+@pytest.mark.parametrize("reply", GIVEN)
+def test_a_label_is_read_where_it_is_given_as_the_answer(reply):
+    assert read_label(reply, MAIL).label == "spam"
+
+
+def test_two_labels_without_a_blank_are_two():
+    assert read_label("spam(ham)", MAIL).error == SEVERAL

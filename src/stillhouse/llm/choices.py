@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from stillhouse.llm.affirmed import affirmed
 from stillhouse.words import UNSPACED
 
 SEVERAL = "ambiguous: the reply names several labels"
@@ -106,6 +107,7 @@ def nfc(text: str) -> str:
 
 def _typed(text: str) -> str:
     """As a plain keyboard types it; an en dash before a digit is a minus."""
+    text = re.sub(r"(?<=[^\W\d_])[`´](?=[^\W\d_])", "'", text)
     if text.isascii():
         return text.replace("\t", " ").replace("\r\n", "\n").replace("\r", "\n")
     return re.sub(r"(?<!\d)–(?=\d)", "-", nfc(text.replace("\r\n", "\n").translate(_TYPED)))
@@ -334,7 +336,7 @@ def _named(text: str, labels: _Labels) -> ReadLabel:
             return ReadLabel(None, error=DENIED)
         if _sentence_end(lower, mention.end) in tuple("?？؟"):
             return ReadLabel(None, error=ASKED)
-    if not any(mention.sure for mention in mentions):
+    if not any(mention.sure and _is_given(lower, mention, labels) for mention in mentions):
         return ReadLabel(None, error=UNCERTAIN)
     return ReadLabel(mentions[0].labels[0], "lenient")
 
@@ -351,7 +353,9 @@ def _mentions(text: str, labels: _Labels) -> list[_Mention]:
                 if turkish != way or (here := pattern.match(lower, start)) is None:
                     continue
                 by_itself = spans.setdefault((start, here.end()), set())
-                if not _attached_before(text, start, labels) and not attached_after(text, start, here.end()):
+                if not _attached_before(text, start, labels) and (
+                    text.startswith("(", here.end()) or not attached_after(text, start, here.end())
+                ):
                     by_itself.add(label)
             at = start + 1
     kept: list[_Mention] = []
@@ -410,6 +414,8 @@ def _attached_before(text: str, start: int, labels: _Labels) -> bool:
         return further != "."
     if before == "-":
         return further != "-"
+    if before == "!" and not further.isalnum():  # "!spam" denies it; "Yes!spam" does not
+        return True
     if before in ",:*":
         return first.isdigit() and further.isdigit()
     return before in "+#@&/\\~^$€£¥%"
@@ -505,12 +511,13 @@ def _begins(text: str, start: int) -> bool:
 # Denials
 
 _DENIALS = re.compile(
-    r"""n't(?!\w)|[不没沒无無未否勿]|非(?!常)|ไม่|[❌✗✘✖🚫]|(?<!\w)(?:
+    r"""n't(?!\w)|[≠¬∉]|!=|(?:^|\s)!\s*$|[不没沒无無未否勿]|非(?!常)|ไม่|[❌✗✘✖🚫]|(?<!\w)(?:
     not|no|never|neither|nor|none|without|cannot|nothing|nobody|hardly|scarcely|barely|unlikely|rather\ than
     |instead\ of|other\ than|except|excluding|anything\ but|everything\ but|far\ from|opposite|unlike|zero|devoid
     |fails?\ to|lacks?|non|whether|if|unless|wrong|incorrect|incorrectly|false|mistake|mistaken|unsure|unclear|doubt
     |doubtful|isnt|arent|wasnt|dont|doesnt|didnt|cant|wont|wouldnt|aint|less\ likely
-    |nunca|ni|sin|tampoco|ning[uú]n|pas|jamais|aucune?|sans|nicht|kein\w{0,2}|weder|ohne|nie|niemals|né|senza|não
+    |nunca|ni|sin|tampoco|ning[uú]n|pas|jamais|aucune?|sans|nicht|kein\w*|mitnichten|kaum
+    |nullement|nada\ de|вряд\ ли|nije|nav|bukanlah|degil|ddim|weder|ohne|nie|niemals|né|senza|não
     |nem|sem|niet|geen|noch|inte|ikke|ej|ingen|ani|bez|не|нет|ни|без|ні|není|ne|ei|eivät|δεν|όχι|ούτε|μη
     |ليس|ليست|لا|غير|لم|لن|بدون|לא|אינו|אין|نیست|نه|नहीं|न|không|chẳng|chưa|bukan|tidak|tanpa|nu|안|아닌
     )(?!\w)""",
@@ -552,6 +559,8 @@ def _denied(lower: str, mention: _Mention) -> bool:
     near = near if colon else sentence
     if _DENIALS.search(near) is not None:
         return True
+    if _UNSURE.search(nearby) is not None:
+        return True
     before = (head if colon and not near.strip() else nearby).rstrip(" \n:*_`\"'([{<-")
     if re.search(r"[.!?;。！？；]$", before) is None and _ends_in_denial(before):
         return True
@@ -567,6 +576,14 @@ def _denied(lower: str, mention: _Mention) -> bool:
     )
 
 
+def _is_given(lower: str, mention: _Mention, labels: _Labels) -> bool:
+    """Whether the label stands in a form in which answers are given."""
+    before = lower[max(0, mention.start - _LOOK_FAR) : mention.start]
+    after = lower[mention.end : mention.end + _LOOK_FAR]
+    denies = _DENIALS.search(_lower(labels.forms[mention.labels[0]], False)) is not None
+    return affirmed(before, after, None if denies else _DENIALS)
+
+
 def _ends_in_denial(before: str) -> bool:
     last = before[-_LOOK:]
     return any(match.end() == len(last) for match in _DENIALS.finditer(last))
@@ -574,8 +591,8 @@ def _ends_in_denial(before: str) -> bool:
 
 def _sentence_end(lower: str, at: int) -> str:
     """The mark that closes the sentence."""
-    match = re.search(r"[.!?](?=[\s\"'*)\]]|$)|[;\n。！？；؟।]", lower[at : at + _LOOK_FAR])
-    return "" if match is None else match[0]
+    match = re.search(r"[.!]*\?(?=[\s\"'*)\]!.]|$)|[.!](?=[\s\"'*)\]]|$)|[;\n。！？；؟।]", lower[at : at + _LOOK_FAR])
+    return "" if match is None else match[0][-1]
 
 
 # Letters for places
