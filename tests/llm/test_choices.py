@@ -70,7 +70,7 @@ CASES = [
     (ABCD, "A dog is in the picture.", NO_LABEL),
     (ABCD, "It is full of vitamin C.", UNCERTAIN),
     (ABCD, "neither A nor B", SEVERAL),
-    (ABCD, "A(x)", UNCERTAIN),
+    (ABCD, "C(x)", UNCERTAIN),
     (ABCD, "not A", DENIED),
     (ABCD, "B is wrong", DENIED),
     (ABCD, "(E)", NO_LABEL),

@@ -37,6 +37,14 @@ CASES = [  # (reply, answer, thinking)
     ('<think duration="3">hm</think>good', "good", "hm"),
     ("[THINK]hm[/THINK]good", "good", "hm"),
     ("[Think] good", "[Think] good", None),
+    ('<think>hm</think>{"a":"<think>b</think>c"}', '{"a":"<think>b</think>c"}', "hm"),
+    ('```json\n{"a":"<think>x</think>b"}\n```', '```json\n{"a":"<think>x</think>b"}\n```', None),
+    ('Hm. So the answer is {"a":"<think>b</think>c"}.', 'Hm. So the answer is {"a":"<think>b</think>c"}.', None),
+    ('<think>a {"b": 1</think>{"a": ["</think>"]}', '{"a": ["</think>"]}', 'a {"b": 1'),
+    ('{"a": "hm</think>', "", '{"a": "hm'),
+    ("In HTML, </think> closes.", "In HTML, </think> closes.", None),
+    ("It closes with the </think> tag.", "It closes with the </think> tag.", None),
+    ("hm, it is </think> good", "good", "hm, it is"),
     ("<thinker>good</thinker>", "<thinker>good</thinker>", None),
 ]
 

@@ -8,6 +8,8 @@ from typing import Any
 _TEXTS = ("text", "output_text")
 _THOUGHTS = ("thinking", "reasoning", "reasoning_content")  # a part's type, and the field of a part or of a message
 
+_MOST_PARTS = 1_000  # of a list of thoughts
+
 
 @dataclass(frozen=True, slots=True)
 class MessageParts:
@@ -45,7 +47,7 @@ def read_parts(message: Mapping[str, Any]) -> MessageParts:
         elif isinstance(part, Mapping):
             kind = part.get("type")
             if kind in _THOUGHTS:
-                thoughts.append(_thought(part) or _text(part.get("text")))
+                thoughts.append(_thought(part) or _told(part))
             elif kind == "refusal":
                 refusals.append(_refusal(part))
             elif kind in _TEXTS or kind is None:
@@ -60,7 +62,17 @@ def _refusal(holder: Mapping[str, Any]) -> str | None:
 
 
 def _thought(holder: Mapping[str, Any]) -> str | None:
-    return next((text for name in _THOUGHTS if (text := _text(holder.get(name)))), None)
+    return next((text for name in (*_THOUGHTS, "reasoning_details") if (text := _told(holder.get(name)))), None)
+
+
+def _told(value: Any) -> str | None:
+    """A thought in any form: a text, a part with a text, or a list of them."""
+    if isinstance(value, list):
+        return "\n\n".join(filter(None, map(_told, value[:_MOST_PARTS]))) or None
+    if isinstance(value, Mapping):
+        names = ("text", "summary", *_THOUGHTS)
+        return next((text for name in names if (text := _text(value.get(name)))), None)
+    return _text(value)
 
 
 def _text(value: Any) -> str | None:

@@ -21,7 +21,12 @@ from stillhouse.schemas import first_problem
 from stillhouse.task import Task
 
 ANSWER = "So the answer is"
-_PHRASE = re.compile(ANSWER, re.IGNORECASE)
+# In any case, with any blanks, and in bold or not; "so the answer isn't 4" and "also the answer issue" are other words.
+_PHRASE = re.compile(
+    r"(?P<bold>[*_]{0,3})(?<!\w)so\s{1,9}the\s{1,9}answer\s{1,9}is(?![\w'’])(?P<end>[*_]{0,3}:?[*_]{0,3}:?)",
+    re.IGNORECASE,
+)
+_END_OF_TURN = re.compile(r"(?:\s*(?:<\|\w{1,30}\|>|</s>|<end_of_turn>|<eos>))+$")
 _DEFAULT_PATTERN = rf"{ANSWER}:?\s*(.+?)\s*$"
 _NOT_JSON = "the reply is not valid JSON"
 _NOT_USABLE = "the reply is JSON that cannot be used"
@@ -146,7 +151,7 @@ def _answer_in(text: str, task: Task) -> _Found | None:
     """
     pattern = answer_pattern(task)
     if task.teacher.answer_pattern is None and task.output != "choice":
-        return _after_the_last_phrase(text)
+        return _after_the_last_phrase(text, task.output == "json")
     if (match := pattern.search(text)) is not None:
         return _found(match, True)
     phrases = [task.teacher.answer_pattern or _DEFAULT_PATTERN]
@@ -159,16 +164,38 @@ def _found(match: Match, asked_for: bool) -> _Found:
     return _Found(match.start(), (match[1] or "").strip(), max(match.start(1), 0), asked_for)
 
 
-def _after_the_last_phrase(text: str) -> _Found | None:
+def _after_the_last_phrase(text: str, is_json: bool) -> _Found | None:
+    """What stands after the last phrase; one that is quoted, or stands in a text of the JSON after it, is spoken of."""
+    end = len(text) if (marker := _END_OF_TURN.search(text)) is None else marker.start()
     last = None
-    for last in _PHRASE.finditer(text):  # noqa: B007  # the last one is wanted
-        pass
+    for phrase in _PHRASE.finditer(text, 0, end):
+        if _is_spoken_of(text, phrase):
+            continue
+        if is_json and last is not None and _is_one_value(text[last.end() : end].strip()):
+            break  # the phrase stands in a text of the answer
+        last = phrase
     if last is None:
         return None
-    after = text[last.end() :].removeprefix(":")
+    after = text[last.end() : end]
+    at = last.end() + len(after) - len(after.lstrip())
     answer = after.strip()
-    at = len(text) - len(after.lstrip())
-    return _Found(last.start(), answer, at, last[0] == ANSWER) if answer else None
+    if last["bold"] and not last["end"].strip(":"):  # "**So the answer is 5.**": the bold ends behind the answer
+        answer = answer.removesuffix(last["bold"]).rstrip()
+    asked_for = last[0].removesuffix(":") == ANSWER and end == len(text)
+    return _Found(last.start(), answer, at, asked_for) if answer.strip(". …") else None
+
+
+def _is_one_value(text: str) -> bool:
+    return any(
+        value is not None and (alone or candidate.count("```") == 2)
+        for candidate in (text, text.removesuffix("."))
+        for value, alone in (_loaded(candidate),)
+    )
+
+
+def _is_spoken_of(text: str, phrase: re.Match[str]) -> bool:
+    before, after = text[: phrase.start()][-1:], text[phrase.end() :][:1]
+    return after in ('"', "”", "»", "`") and before in ('"', "“", "„", "«", "`")
 
 
 def answer_pattern(task: Task) -> Pattern:

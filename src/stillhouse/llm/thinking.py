@@ -15,6 +15,8 @@ _NAMES = "think|thinking|thought|thoughts|reasoning"
 _TAG = re.compile(
     rf"<\s{{0,3}}(?P<end>/?)\s{{0,3}}(?:{_NAMES})(?:\s[^<>]{{0,100}})?>|\[(?P<closed>/?)(?-i:THINK)\]", re.IGNORECASE
 )
+_DECODER = json.JSONDecoder(strict=False)
+_MOST_TRIED = 20  # brackets before a tag at which a JSON value may begin, and tags that are looked at so
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,8 @@ class Parted:
 
 def part(text: str) -> Parted:
     """The thinking and the answer of a reply."""
-    tags = [tag for tag in _TAG.finditer(text) if not _is_quoted(text, tag)]
-    if not tags or _is_json(text):
+    tags = _thinking_tags(text)
+    if not tags:
         return Parted(text)
     thoughts: list[str] = []
     answers: list[tuple[int, str]] = []
@@ -66,11 +68,54 @@ def _is_quoted(text: str, tag: re.Match[str]) -> bool:
     return before == after and before in ('"', "'", "`")
 
 
-def _is_json(text: str) -> bool:
-    if not text.lstrip().startswith(("{", "[", '"')):
-        return False
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+def _thinking_tags(text: str) -> list[re.Match[str]]:
+    """The tags that set thinking apart: none in quotes, in a JSON value outside of the thinking, or in running text."""
+    tags: list[re.Match[str]] = []
+    opened, past, looked = False, 0, 0
+    for tag in _TAG.finditer(text):
+        if _is_quoted(text, tag):
+            continue
+        closes = bool(tag["end"] or tag["closed"])
+        if tag.start() < past:
+            continue
+        if not opened:
+            since = tags[-1].end() if tags else 0
+            looked += 1
+            past = _json_end(text, since, tag.start()) if looked <= _MOST_TRIED else 0
+            if tag.start() < past:
+                continue
+            if closes and _is_told(text, tag):
+                continue
+        tags.append(tag)
+        opened = not closes
+    return tags
+
+
+def _json_end(text: str, since: int, tag: int) -> int:
+    """Where the JSON object or list ends that begins in [since, tag) and holds the tag; 0: there is none."""
+    tried = 0
+    for opening in re.finditer(r"[{\[]", text[since:tag]):
+        tried += 1
+        if tried > _MOST_TRIED:
+            break
+        try:
+            value, end = _DECODER.raw_decode(text, since + opening.start())
+        except (ValueError, RecursionError):
+            continue
+        if end > tag and value:
+            return end
+    start = since + len(text[since:tag]) - len(text[since:tag].lstrip())
+    if text.startswith('"', start):
+        try:
+            return end if (end := _DECODER.raw_decode(text, start)[1]) > tag else 0
+        except (ValueError, RecursionError):
+            return 0
+    return 0
+
+
+def _is_told(text: str, tag: re.Match[str]) -> bool:
+    """Whether a sentence speaks of the tag, as in "In HTML, </think> closes.": it goes on in its line in lower case."""
+    before, after = text[max(0, tag.start() - 20) : tag.start()], text[tag.end() : tag.end() + 2]
+    return re.search(r"(?:^|[\s(])(?:html|xml|tags?|the|a|an)[,:]? $", before, re.IGNORECASE) is not None and (
+        re.match(r" [a-z]", after) is not None
+    )

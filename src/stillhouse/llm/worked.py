@@ -79,6 +79,8 @@ def _answer(task: Task, shot: Example, label: Any) -> str:
     if task.output == "json":
         return json_label(label, task.schema)
     text = label if isinstance(label, str) else _spelled(label)
+    if not text.strip():
+        raise LabelError(f"is {text!r:.80}, and must say something")
     allowed = (shot.choices or task.labels) if task.output == "choice" else None
     if allowed is not None and text not in allowed:
         of = "its `choices`" if shot.choices else "the task's `labels`"
