@@ -56,6 +56,8 @@ def _example(row: Any, id_: str, task: Task) -> Example:
         not isinstance(choices, list) or len(choices) < 2 or not all(isinstance(choice, str) for choice in choices)
     ):
         raise ValueError(f"`choices` is {_spelled(choices):.80}, and must be a list of at least two texts")
+    if isinstance(row["label"], str) and not row["label"].strip():
+        raise ValueError(f"`label` is {_spelled(row['label']):.80}, and must say something")
     asked = Example(id_, shown, teacher_rationale=rationale, choices=None if choices is None else tuple(choices))
     try:
         return replace(asked, label=_answer(task, asked, row["label"]))
@@ -79,8 +81,6 @@ def _answer(task: Task, shot: Example, label: Any) -> str:
     if task.output == "json":
         return json_label(label, task.schema)
     text = label if isinstance(label, str) else _spelled(label)
-    if not text.strip():
-        raise LabelError(f"is {text!r:.80}, and must say something")
     allowed = (shot.choices or task.labels) if task.output == "choice" else None
     if allowed is not None and text not in allowed:
         of = "its `choices`" if shot.choices else "the task's `labels`"
