@@ -1,6 +1,7 @@
 """Connections: how many, how long a head may take, what a malformed one leaves in the log, and that stopping drops none."""
 
 import asyncio
+import gzip
 import json
 import logging
 import os
@@ -119,6 +120,32 @@ async def test_a_charset_that_is_none_is_the_callers_mistake(start, mood, caplog
         )
         status, _ = await raw(url, request.encode())
     assert 400 <= status < 500 and "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("key", [None, "sesame"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/decisions", "/elsewhere", "/health"])
+@pytest.mark.parametrize("packing", ["gzip", "deflate", "br", "zstd", "GZIP", "identity, gzip", "nonsense"])
+async def test_a_packed_body_is_refused_and_never_unpacked(start, mood, caplog, monkeypatch, packing, path, key):
+    def unpack(*_, **__):
+        pytest.fail("a body was unpacked")
+
+    monkeypatch.setattr("aiohttp.http_parser.DeflateBuffer", unpack)
+    for body in (gzip.compress(b"a" * 10**6), b"not packed at all"):
+        async with start({"mood": mood}, key=key) as url:
+            request = (
+                f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                f"Content-Encoding: {packing}\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
+            status, reply = await raw(url, request.encode() + body)  # which reads until the server closes
+        assert status == 415 and "without that header" in json.loads(reply)["error"]["message"]
+    assert "Traceback" not in caplog.text and "Unhandled" not in caplog.text
+
+
+async def test_a_body_that_is_said_to_be_as_it_is_is_read(start, mood):
+    async with start({"mood": mood}) as url, aiohttp.ClientSession(headers={"Content-Encoding": "Identity"}) as session:
+        body = {"model": "mood", "messages": [{"role": "user", "content": "what a lovely day"}]}
+        async with session.post(f"{url}/chat/completions", json=body) as response:
+            assert response.status == 200
 
 
 @pytest.mark.parametrize("key", [" sesame", "sesame\n", "sesame\t", "ses\x01ame", "ses\name"])

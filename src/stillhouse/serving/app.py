@@ -37,6 +37,8 @@ from stillhouse.serving.bounds import (
     MOST_PARTS,
     MOST_PARTS_OF_STUDENTS,
     check_parts,
+    decimal_number,
+    whole_number,
 )
 from stillhouse.serving.connections import Connections, host_of
 from stillhouse.serving.decisions import DecisionBody, decision, decision_examples, parse_decision
@@ -392,7 +394,7 @@ def _is_json(text: str) -> bool:
 
 def _json(raw: bytearray) -> Any:
     try:
-        return json.loads(raw)
+        return json.loads(raw, parse_int=whole_number, parse_float=decimal_number)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise ApiError(400, f"the body is not valid JSON ({reason}); mend it", code="invalid_json") from None

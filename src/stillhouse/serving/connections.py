@@ -30,6 +30,7 @@ class Connections:
     def __init__(self, app: web.Application) -> None:
         self.stopping = False
         self._n_in_work = 0
+        app.middlewares.insert(0, _refuse_packed)
         app.middlewares.append(self._count)
         app.on_response_prepare.append(self._say_close)
         # aiohttp waits this long twice for each connection; `stop` has waited already.
@@ -63,7 +64,8 @@ class Connections:
     def _connection(self) -> "_Connection":
         server = self._runner.server
         assert server is not None
-        return _Connection(server, self._open, access_log=None, keepalive_timeout=IDLE_S)
+        # A body stays as it was sent: unpacked, 1 MB may be 1 GB, and it would be unpacked though nobody reads it.
+        return _Connection(server, self._open, access_log=None, keepalive_timeout=IDLE_S, auto_decompress=False)
 
     @web.middleware
     async def _count(self, request: web.Request, handler: Any) -> web.StreamResponse:
@@ -124,6 +126,22 @@ class _Connection(RequestHandler):
         response = web.json_response(error.body, status=error.status)
         response.force_close()
         return response
+
+
+@web.middleware
+async def _refuse_packed(request: web.Request, handler: Any) -> web.StreamResponse:
+    """415 for a body that is packed, whoever sends it and to whatever path. The connection ends with it."""
+    packings = {
+        word.strip().lower() for line in request.headers.getall("Content-Encoding", ()) for word in line.split(",")
+    }
+    if packed_as := sorted(packings - {"", "identity"}):
+        message = f"the body is packed (Content-Encoding: {packed_as[0][:40]}); send it as it is, without that header"
+        error = ApiError(415, message, code="unsupported_encoding")
+        response = web.json_response(error.body, status=error.status)
+        response.force_close()
+        return response
+    answer: web.StreamResponse = await handler(request)
+    return answer
 
 
 def host_of(request: web.Request) -> str | None:
