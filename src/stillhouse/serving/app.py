@@ -57,9 +57,10 @@ from stillhouse.serving.wire import (
     model_object,
     parse_chat,
 )
-from stillhouse.stopping import signals_to
+from stillhouse.stopping import counted, signals_to
 
-DRAIN_S = 30.0  # how long a server that stops waits for the requests under way
+DRAIN_S = 30.0  # from the signal on, until a server that stops is over
+CLOSING_S = 2.0  # of that, kept for closing the models, their stores and Python itself
 # The served paths, as an error lists them.
 SERVED = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /health, GET /openapi.json"
 BODY_S = 30.0  # for a body to arrive in
@@ -162,8 +163,12 @@ async def serve(
                 on_ready(f"http://{f'[{host}]' if ':' in host else host}:{bound_port}/v1")
             await stop.wait()
     finally:
-        app[DEADLINE].stop_by = time.monotonic() + DRAIN_S
-        await connections.stop(DRAIN_S)
+        within_s = max(0.0, DRAIN_S - CLOSING_S)
+        app[DEADLINE].stop_by = time.monotonic() + within_s
+        with counted() as left:
+            await connections.stop(within_s)
+        if left:
+            _log.warning("stopped: %s", left.sentence())
         sys.setswitchinterval(switch_interval_s)
         gc.unfreeze()
 
