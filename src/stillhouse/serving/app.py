@@ -277,7 +277,8 @@ class _Server:
         answer = await _answer(lane, example)
         reply = cut(answer, body.stops, body.most_tokens)
         if body.wants_json and not _is_json(reply.text):
-            raise ApiError(422, f"{lane.name}: the answer is not valid JSON", code="no_answer")
+            message = f"{lane.name}: the answer is not valid JSON"
+            raise ApiError(422, message, code="no_answer", headers=_notes(answer))
         logprobs = logprobs_of(reply, answer.scores, body.top_logprobs or 0) if body.logprobs else None
         headers = _notes(answer)
         if not body.stream:
@@ -363,7 +364,7 @@ async def _answer(lane: Lane, example: Example) -> Answer:
     answer = await lane.answer(example)
     if answer.text is None:
         status, code = (502, "teacher_failed") if answer.source == "teacher" else (422, "no_answer")
-        raise ApiError(status, f"{lane.name}: {answer.error or 'no answer'}", code=code)
+        raise ApiError(status, f"{lane.name}: {answer.error or 'no answer'}", code=code, headers=_notes(answer))
     return answer
 
 
@@ -406,7 +407,7 @@ def _json(raw: bytearray) -> Any:
 
 
 def _error(error: ApiError) -> web.Response:
-    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    headers = error.headers | ({} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)})
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return web.json_response(error.body, status=error.status, headers=headers, dumps=dumps)
