@@ -13,7 +13,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextvars import ContextVar
 from types import FrameType, TracebackType
 
@@ -34,7 +34,8 @@ class PaidCall:
         """From here on it is in flight. Never returns while the process stops."""
         await stopping.passes()
         self.came_back = False
-        stopping.in_flight.add(self)
+        for calls in (stopping.in_flight, *stopping.watchers):
+            calls.add(self)
 
     def answered(self) -> None:
         """The answer is here and is about to be stored."""
@@ -91,6 +92,7 @@ class Stopping:
 
     def __init__(self) -> None:
         self.in_flight: set[PaidCall] = set()
+        self.watchers: list[set[PaidCall]] = []  # each also gets the calls that begin
         self._works: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[object], bool]] = []
         self._steppers = 0
         self._reset()
@@ -206,23 +208,49 @@ class Stopping:
     def sentence(self) -> str:
         """What was in flight, what came back and what was left; then what else is kept."""
         by = _SIGNALS[signal.Signals(self.signal or signal.SIGINT)]
-        n, n_back = len(self._were_in_flight), sum(call.came_back for call in self._were_in_flight)
-        if n == 0:
-            counted = "no call was in flight, so nothing is paid for twice"
-        elif n_back == n:
-            counted = f"{_calls(n)} in flight, {_all(n)} came back and {'is' if n == 1 else 'are'} kept"
-        else:
-            left = n - n_back
-            counted = (
-                f"{_calls(n)} in flight, {n_back} came back, {left} {'was' if left == 1 else 'were'} left "
-                "and may be paid for again"
-            )
+        counted = _counted(self._were_in_flight) or "no call was in flight, so nothing is paid for twice"
         return "; ".join((f"stopped by {by}: {counted}", *self._told))
 
 
 def _is_asyncio_s(handler: object) -> bool:
     """Whether `asyncio.run` set it. It would wait for work in another thread, and the work never hear of it."""
     return getattr(getattr(handler, "func", None), "__module__", None) == asyncio.runners.__name__
+
+
+class counted:
+    """While a server waits for its paid calls and gives up the rest: which of them were left. False: none was.
+
+    For whoever hears the signals itself (`signals_to`). Calls of others in this process go on, and do not count.
+    """
+
+    def __enter__(self) -> "counted":
+        self._calls = set(stopping.in_flight)
+        stopping.watchers.append(self._calls)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        stopping.watchers.remove(self._calls)
+        self._calls -= stopping.in_flight
+
+    def __bool__(self) -> bool:
+        return not all(call.came_back for call in self._calls)
+
+    def sentence(self) -> str:
+        return _counted(self._calls)
+
+
+def _counted(calls: Collection[PaidCall]) -> str:
+    """How many were in flight, came back and were left; empty where none was in flight."""
+    n, n_back = len(calls), sum(call.came_back for call in calls)
+    if n == 0:
+        return ""
+    if n_back == n:
+        return f"{_calls(n)} in flight, {_all(n)} came back and {'is' if n == 1 else 'are'} kept"
+    left = n - n_back
+    return (
+        f"{_calls(n)} in flight, {n_back} came back, {left} {'was' if left == 1 else 'were'} left "
+        "and may be paid for again"
+    )
 
 
 def _calls(n: int) -> str:

@@ -250,6 +250,45 @@ async def test_on_a_full_disk_the_paid_answer_is_given_and_marked(start, caplog)
         await PromptedPredictor(model, TASK).predict(rows("13"))
 
 
+class Freed(Full):
+    """A store on a disk that is full until it is freed."""
+
+    full = True
+
+    async def claim(self, hash_, batch=None):
+        return await super().claim(hash_, batch) if self.full else "ours"
+
+    async def put(self, row):
+        if self.full:
+            await super().put(row)
+
+
+async def test_the_health_recovers_with_the_disk_and_a_paid_reply_without_a_label_is_marked_too(start, caplog):
+    async def call(request, example):
+        return Completion("no label" if "unsure" in str(request.messages[-1]) else "odd", usage=Usage(5, 1))
+
+    store = Freed()
+    model = MeteredModel("m", call, store, Ledger(None), price_in=1.0, price_out=1.0)
+    made = cascade(PromptedPredictor(model, TASK))
+    async with start({"c": made}) as url, aiohttp.ClientSession() as session:
+
+        async def ask(text):
+            body = {"model": "c", "messages": [{"role": "user", "content": text}]}
+            async with session.post(f"{url}/chat/completions", json=body) as response:
+                return response.status, response.headers.get("Stillhouse-Unstored")
+
+        async def health():
+            async with session.get(url.removesuffix("v1") + "health") as response:
+                return (await response.json())["status"]
+
+        assert (await ask("unsure"), await health()) == ((502, "true"), "degraded")
+        store.full = False
+        assert (await ask("13"), await health()) == ((200, None), "ok")
+        store.full = True
+        assert (await ask("13"), await health()) == ((200, "true"), "degraded")
+    assert caplog.text.count("the disk is full") == 2  # once each time that it fills up
+
+
 async def test_of_several_samples_one_that_is_not_kept_marks_the_answer():
     async def call(request, example):
         return Completion("odd", usage=Usage(5, 1))

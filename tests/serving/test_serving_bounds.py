@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from stillhouse.records import Example, Prediction
-from stillhouse.serving import app, bounds, wire
+from stillhouse.serving import app, bounds, inputs, wire
 from stillhouse.serving.batching import Batcher
 from stillhouse.serving.errors import ApiError
 from stillhouse.serving.inputs import _lines
@@ -471,3 +471,23 @@ async def test_a_deep_answer_or_input_is_no_server_error(start):
 
 def test_what_one_model_may_hold_is_more_than_one_request():
     assert bounds.MOST_CHARACTERS < bounds.MOST_CHARACTERS_ASKED < bounds.MOST_CHARACTERS_WAITING
+
+
+@pytest.mark.parametrize("number", ["9" * 41, "-" + "9" * 4300, "0." + "1" * 40, "1" * 5000 + "e5", "1e" + "0" * 50])
+@pytest.mark.parametrize("body", ['{{"n": [{}]}}', '{{"model": "counts", "seed": {}}}', "{}"])
+def test_a_number_of_very_many_digits_is_refused_before_it_is_made(number, body):
+    with pytest.raises(ApiError, match="at most 40 are read") as caught:
+        app._json(bytearray(body.format(number).encode()))
+    assert caught.value.status == 400
+
+
+def test_digits_in_texts_are_no_number():
+    assert app._json(bytearray(b'{"a": "' + b"9" * 5000 + b'", "b": [1, -2.5e3, ' + b"9" * 40 + b"]}")) == {
+        "a": "9" * 5000,
+        "b": [1, -2500.0, 10**40 - 1],
+    }
+
+
+def test_digits_in_an_input_that_is_json_are_left_as_text():
+    """Of rows with fields alone an input is read as JSON; a number that is never made costs nothing."""
+    assert inputs._object('{"a": ' + "9" * 41 + "}") is None and inputs._object('{"a": 9}') == {"a": 9}

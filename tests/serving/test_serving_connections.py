@@ -1,6 +1,7 @@
 """Connections: how many, how long a head may take, what a malformed one leaves in the log, and that stopping drops none."""
 
 import asyncio
+import gzip
 import json
 import logging
 import os
@@ -11,11 +12,16 @@ import aiohttp
 import pytest
 
 from stillhouse.errors import UserError
-from stillhouse.records import Prediction
+from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.metered import MeteredModel
+from stillhouse.llm.prompted import PromptedPredictor
+from stillhouse.llm.request import Completion
+from stillhouse.records import Prediction, Usage
 from stillhouse.serving import app, connections
 from stillhouse.serving.app import serve
 from stillhouse.serving.blind import serve_blind
 from stillhouse.serving.cascade import CascadePredictor
+from stillhouse.store import open_store
 
 
 def address(url):
@@ -121,6 +127,32 @@ async def test_a_charset_that_is_none_is_the_callers_mistake(start, mood, caplog
     assert 400 <= status < 500 and "Traceback" not in caplog.text
 
 
+@pytest.mark.parametrize("key", [None, "sesame"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/decisions", "/elsewhere", "/health"])
+@pytest.mark.parametrize("packing", ["gzip", "deflate", "br", "zstd", "GZIP", "identity, gzip", "nonsense"])
+async def test_a_packed_body_is_refused_and_never_unpacked(start, mood, caplog, monkeypatch, packing, path, key):
+    def unpack(*_, **__):
+        pytest.fail("a body was unpacked")
+
+    monkeypatch.setattr("aiohttp.http_parser.DeflateBuffer", unpack)
+    for body in (gzip.compress(b"a" * 10**6), b"not packed at all"):
+        async with start({"mood": mood}, key=key) as url:
+            request = (
+                f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                f"Content-Encoding: {packing}\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
+            status, reply = await raw(url, request.encode() + body)  # which reads until the server closes
+        assert status == 415 and "without that header" in json.loads(reply)["error"]["message"]
+    assert "Traceback" not in caplog.text and "Unhandled" not in caplog.text
+
+
+async def test_a_body_that_is_said_to_be_as_it_is_is_read(start, mood):
+    async with start({"mood": mood}) as url, aiohttp.ClientSession(headers={"Content-Encoding": "Identity"}) as session:
+        body = {"model": "mood", "messages": [{"role": "user", "content": "what a lovely day"}]}
+        async with session.post(f"{url}/chat/completions", json=body) as response:
+            assert response.status == 200
+
+
 @pytest.mark.parametrize("key", [" sesame", "sesame\n", "sesame\t", "ses\x01ame", "ses\name"])
 async def test_a_key_that_no_header_carries_is_refused_at_the_start(mood, key):
     with pytest.raises(UserError, match="set it again") as caught:
@@ -155,7 +187,7 @@ async def test_requests_on_kept_connections_are_answered_while_the_server_stops(
 
 async def test_a_hung_teacher_is_waited_for_once(mood, monkeypatch, caplog, tmp_path):
     """The requests and the audits share one time limit, and whoever asked is not left without the server's end."""
-    monkeypatch.setattr(app, "DRAIN_S", 1.2)
+    monkeypatch.setattr(app, "DRAIN_S", 1.2 + app.CLOSING_S)
     asked, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
     waited = []
 
@@ -193,6 +225,50 @@ async def test_a_hung_teacher_is_waited_for_once(mood, monkeypatch, caplog, tmp_
     assert len(waited) == 1 and waited[0] <= 1.2
     assert "1 audits were still waiting" in caplog.text
     assert await drain(0.0) == 0  # nothing is left for `open_cascade` to wait for
+
+
+@pytest.mark.parametrize("n_answered", [0, 1])
+async def test_who_waits_for_a_hung_teacher_is_told_and_the_calls_that_were_left_are_counted(
+    mood, monkeypatch, caplog, tmp_path, n_answered
+):
+    """Three clients wait for paid calls when the server is stopped; one that has gone left its call behind."""
+    monkeypatch.setattr(app, "DRAIN_S", app.CLOSING_S + connections._CLOSING_S + 0.3)
+    answers = [asyncio.Event() for _ in range(4)]
+    asked, all_asked = [], asyncio.Event()
+
+    async def call(request, example):
+        asked.append(request)
+        if len(asked) == 4:
+            all_asked.set()
+        await answers[len(asked) - 1].wait()
+        return Completion("good", usage=Usage(5, 1))
+
+    ready = asyncio.get_running_loop().create_future()
+    with open_store(tmp_path / "store.db") as store:
+        model = MeteredModel("m", call, store, Ledger(None), price_in=1.0, price_out=1.0)
+        cascade = CascadePredictor(mood, PromptedPredictor(model, mood.task), 1.1, name="c")
+        server = asyncio.create_task(serve({"c": cascade}, port=0, on_ready=ready.set_result))
+        url = await ready
+        async with aiohttp.ClientSession() as session:
+
+            async def ask(text):
+                body = {"model": "c", "messages": [{"role": "user", "content": text}]}
+                async with session.post(f"{url}/chat/completions", json=body) as response:
+                    return response.status, await response.json()
+
+            waiting = [asyncio.ensure_future(ask(f"day {number}")) for number in range(4)]
+            await asyncio.wait_for(all_asked.wait(), 20)
+            waiting.pop().cancel()
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0.05)
+            for answer in answers[:n_answered]:
+                answer.set()
+            replies = await asyncio.gather(*waiting)
+        await server
+    assert sorted(status for status, _ in replies) == [200] * n_answered + [503] * (3 - n_answered)
+    assert all(reply["error"]["code"] == "stopping" for status, reply in replies if status == 503)
+    counted = f"4 calls were in flight, {n_answered} came back, {4 - n_answered} were left and may be paid for again"
+    assert caplog.text.count(counted) == 1
 
 
 async def test_the_compare_page_takes_neither_a_host_nor_a_charset_for_a_fault_of_its_own(caplog):

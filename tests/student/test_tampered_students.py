@@ -139,6 +139,13 @@ def nan(key):
     return edit
 
 
+def huge(key):
+    def edit(held):
+        held[key] = np.full_like(held[key], 3e38)
+
+    return edit
+
+
 def first(edit):
     """The change of a tensors' file's first matrix."""
 
@@ -220,6 +227,10 @@ CHOOSING = {
     "temperature of 1e300": header(settings__temperature=1e300),
 }
 LINEAR = {
+    "huge coefficients": tensors("model.safetensors", huge("coefficients")),
+    "a huge intercept": tensors("model.safetensors", huge("intercept")),
+    "a huge idf": tensors("model.safetensors", huge("idf")),
+    "temperature of almost nothing": header(settings__temperature=1e-308),
     "vocabulary emptied": text("vocabulary.json", ""),
     "vocabulary nested deep": text("vocabulary.json", DEEP),
     "vocabulary of another size": json_file("vocabulary.json", lambda words: words.pop()),

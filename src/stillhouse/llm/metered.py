@@ -18,7 +18,7 @@ from stillhouse.llm.claimed import ClaimedCalls, until_unclaimed
 from stillhouse.llm.dialect import ModelDialect
 from stillhouse.llm.ledger import Budget, worst_case_input_tokens
 from stillhouse.llm.prices import GivenPrices, Price, call_cost, known_price
-from stillhouse.llm.request import Completion, Request, ToolCall, text_listener, told_safely, unstored_listener
+from stillhouse.llm.request import Completion, Request, ToolCall, kept_listener, text_listener, told_safely
 from stillhouse.llm.usage import as_counted
 from stillhouse.records import Example
 from stillhouse.stopping import PaidCall
@@ -157,7 +157,7 @@ class MeteredModel:
                 if (stored := self._store.get(request.hash)) is not None:
                     return _heard(_from_stored(stored))
         except StorageError:
-            if unstored_listener.get() is None:
+            if kept_listener.get() is None:
                 raise
             # Whoever listens takes an answer that cannot be stored, so it may be asked for without a claim as well.
         return await self._pay(request, example)
@@ -195,13 +195,16 @@ class MeteredModel:
 
     async def _kept(self, request: Request, completion: Completion, created: str) -> Completion:
         """The completion, committed; or marked where it could not be, and somebody takes it all the same."""
+        told = kept_listener.get()
         try:
             await self._store.put(_to_stored(request, completion, created))
         except StorageError as error:
-            if (told := unstored_listener.get()) is None:
+            if told is None:
                 raise
             told(error)
             return replace(completion, is_unstored=True)
+        if told is not None:
+            told(None)
         return completion
 
     def price_for(self, request: Request) -> Price | None:

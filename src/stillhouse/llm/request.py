@@ -98,10 +98,10 @@ class Completion:
 # from the store is told in one piece.
 text_listener: ContextVar[Callable[[str], None] | None] = ContextVar("stillhouse_text_listener", default=None)
 
-# Who is told that an answer which was paid for could not be stored, and takes it all the same; None: nobody, and the
-# answer is lost with the error.
-unstored_listener: ContextVar[Callable[[StorageError], None] | None] = ContextVar(
-    "stillhouse_unstored_listener", default=None
+# Who is told of each answer that was paid for: None where it was stored, else why it could not be, and it is taken all
+# the same. None here: nobody is told, and an answer that cannot be stored is lost with the error.
+kept_listener: ContextVar[Callable[[StorageError | None], None] | None] = ContextVar(
+    "stillhouse_kept_listener", default=None
 )
 
 # Called with 1 when a call begins to wait (for its next try, or for another command that makes it), and with -1 when it

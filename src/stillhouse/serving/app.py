@@ -37,6 +37,8 @@ from stillhouse.serving.bounds import (
     MOST_PARTS,
     MOST_PARTS_OF_STUDENTS,
     check_parts,
+    decimal_number,
+    whole_number,
 )
 from stillhouse.serving.connections import Connections, host_of
 from stillhouse.serving.decisions import DecisionBody, decision, decision_examples, parse_decision
@@ -55,9 +57,10 @@ from stillhouse.serving.wire import (
     model_object,
     parse_chat,
 )
-from stillhouse.stopping import signals_to
+from stillhouse.stopping import counted, signals_to
 
-DRAIN_S = 30.0  # how long a server that stops waits for the requests under way
+DRAIN_S = 30.0  # from the signal on, until a server that stops is over
+CLOSING_S = 2.0  # of that, kept for closing the models, their stores and Python itself
 # The served paths, as an error lists them.
 SERVED = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /health, GET /openapi.json"
 BODY_S = 30.0  # for a body to arrive in
@@ -160,8 +163,12 @@ async def serve(
                 on_ready(f"http://{f'[{host}]' if ':' in host else host}:{bound_port}/v1")
             await stop.wait()
     finally:
-        app[DEADLINE].stop_by = time.monotonic() + DRAIN_S
-        await connections.stop(DRAIN_S)
+        within_s = max(0.0, DRAIN_S - CLOSING_S)
+        app[DEADLINE].stop_by = time.monotonic() + within_s
+        with counted() as left:
+            await connections.stop(within_s)
+        if left:
+            _log.warning("stopped: %s", left.sentence())
         sys.setswitchinterval(switch_interval_s)
         gc.unfreeze()
 
@@ -270,7 +277,8 @@ class _Server:
         answer = await _answer(lane, example)
         reply = cut(answer, body.stops, body.most_tokens)
         if body.wants_json and not _is_json(reply.text):
-            raise ApiError(422, f"{lane.name}: the answer is not valid JSON", code="no_answer")
+            message = f"{lane.name}: the answer is not valid JSON"
+            raise ApiError(422, message, code="no_answer", headers=_notes(answer))
         logprobs = logprobs_of(reply, answer.scores, body.top_logprobs or 0) if body.logprobs else None
         headers = _notes(answer)
         if not body.stream:
@@ -356,7 +364,7 @@ async def _answer(lane: Lane, example: Example) -> Answer:
     answer = await lane.answer(example)
     if answer.text is None:
         status, code = (502, "teacher_failed") if answer.source == "teacher" else (422, "no_answer")
-        raise ApiError(status, f"{lane.name}: {answer.error or 'no answer'}", code=code)
+        raise ApiError(status, f"{lane.name}: {answer.error or 'no answer'}", code=code, headers=_notes(answer))
     return answer
 
 
@@ -392,14 +400,14 @@ def _is_json(text: str) -> bool:
 
 def _json(raw: bytearray) -> Any:
     try:
-        return json.loads(raw)
+        return json.loads(raw, parse_int=whole_number, parse_float=decimal_number)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else error
         raise ApiError(400, f"the body is not valid JSON ({reason}); mend it", code="invalid_json") from None
 
 
 def _error(error: ApiError) -> web.Response:
-    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    headers = error.headers | ({} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)})
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return web.json_response(error.body, status=error.status, headers=headers, dumps=dumps)

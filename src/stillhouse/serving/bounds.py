@@ -25,6 +25,9 @@ MOST_CHOICE_CHARACTERS = 20_000  # characters of all choices of a row
 MOST_MESSAGES = 2048
 MOST_PARTS = 200_000  # values of one body, and signs in its texts that could be between values
 MOST_PARTS_OF_STUDENTS = 100_000  # where students alone are served
+# Characters of a number. To turn thousands of digits into a number holds up all threads, and the time grows with their
+# square; what an app sends has 20 digits, or 25 with sign, point and exponent.
+MOST_DIGITS = 40
 
 
 def check_input(model: str, text: str, most: int | None, beside: int = 0) -> None:
@@ -82,3 +85,21 @@ def check_parts(raw: bytes | bytearray, most: int = MOST_PARTS) -> None:
     if (n := sum(raw.count(sign) for sign in (b"{", b"[", b":", b","))) > most:
         message = f"the body has {n:,} brackets, colons and commas, and at most {most:,} are read; send less"
         raise ApiError(413, message, code="body_too_large")
+
+
+def whole_number(digits: str) -> int:
+    """The number of a body, for `json.loads`. Raises ApiError (400) for one of very many digits, before it is made."""
+    _check_digits(digits)
+    return int(digits)
+
+
+def decimal_number(digits: str) -> float:
+    """As `whole_number`."""
+    _check_digits(digits)
+    return float(digits)
+
+
+def _check_digits(digits: str) -> None:
+    if len(digits) > MOST_DIGITS:
+        message = f"the body has a number of {len(digits):,} characters, and at most {MOST_DIGITS} are read; shorten it"
+        raise ApiError(400, message, code="number_too_long")

@@ -19,11 +19,12 @@ from stillhouse.clean_text import log_line
 from stillhouse.errors import CannotTellError, StillhouseError, StorageError, UserError
 from stillhouse.json_text import JsonError, read_json
 from stillhouse.jsonl import numbered_lines
-from stillhouse.llm.request import unstored_listener
+from stillhouse.llm.request import kept_listener
 from stillhouse.records import Estimate, Example, Prediction, Predictor
 from stillhouse.runs import storage_errors
 from stillhouse.student.artifact import Student
 
+_NO_STORE = "the teacher failed: its store cannot be used; the server's log says why"
 _log = logging.getLogger(__name__)
 
 
@@ -59,7 +60,8 @@ class CascadePredictor:
         self.audit, self.audit_share = audit, audit_share
         self._draws = random.Random(seed)
         # Tasks under way are kept here, because the event loop holds them weakly.
-        self.n_unstored = 0  # answers of the teacher that were paid for and given, and that its store could not keep
+        # Answers of the teacher that were paid for and given, and not kept, since its store last kept one.
+        self.n_unstored = 0
         self._audits: set[asyncio.Task[None]] = set()
 
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
@@ -98,22 +100,33 @@ class CascadePredictor:
 
     async def _ask_teacher(self, example: Example) -> Prediction:
         """The teacher's answer to one row. If it fails (a spent budget, a refused key), this row alone fails."""
-        told = unstored_listener.set(self._note_unstored)
+        unstored: list[StorageError] = []
+
+        def hear(error: StorageError | None) -> None:
+            self._note_kept(error)
+            if error is not None:
+                unstored.append(error)
+
+        told = kept_listener.set(hear)
         try:
             (prediction,) = await self.teacher.predict([example])
         except StorageError as error:  # before the call was made; its words name a path, which is no client's concern
             _log.error("the teacher's store: %s", error)
-            return Prediction(None, error="the teacher failed: its store cannot be used; the server's log says why")
+            return Prediction(None, error=_NO_STORE, is_unstored=bool(unstored))
         except StillhouseError as error:
-            return Prediction(None, error=f"the teacher failed: {error}")
+            # An earlier call for the row may have been paid.
+            return Prediction(None, error=f"the teacher failed: {error}", is_unstored=bool(unstored))
         finally:
-            unstored_listener.reset(told)
+            kept_listener.reset(told)
         if prediction.output is None and prediction.error is None:
             return replace(prediction, error="the teacher gave no answer")
         return prediction
 
-    def _note_unstored(self, error: StorageError) -> None:
-        """The answer is given, as it was paid for. The log says it once; `n_unstored` counts on."""
+    def _note_kept(self, error: StorageError | None) -> None:
+        """A paid answer was stored, or was given without. The log says it once, until one is stored again."""
+        if error is None:
+            self.n_unstored = 0
+            return
         self.n_unstored += 1
         if self.n_unstored == 1:
             _log.error("%s: answers that were paid for are given, and not kept (%s)", self.name, error)

@@ -20,7 +20,7 @@ HEAD_S = 10.0  # for a connection's first head to arrive in
 IDLE_S = 75.0  # between the requests of a kept connection, and for each next head to arrive in
 MOST_CONNECTIONS = 512
 LAST_CHANCE_S = 2.0  # how long a server that stops still answers on kept connections, so that none is cut mid-request
-_CLOSING_S = 1.0  # seconds of the stopping time that are kept for closing what is still open
+_CLOSING_S = 1.0  # seconds of the stopping time that are kept for telling who still waits, and for closing
 _log = logging.getLogger(__name__)
 
 
@@ -29,7 +29,9 @@ class Connections:
 
     def __init__(self, app: web.Application) -> None:
         self.stopping = False
-        self._n_in_work = 0
+        self._in_work: dict[asyncio.Task[Any], bool] = {}  # and whether the response, a stream, has begun
+        self._gives_up = False
+        app.middlewares.insert(0, _refuse_packed)
         app.middlewares.append(self._count)
         app.on_response_prepare.append(self._say_close)
         # aiohttp waits this long twice for each connection; `stop` has waited already.
@@ -49,32 +51,50 @@ class Connections:
         return bound_port
 
     async def stop(self, within_s: float) -> None:
-        """No new connection; then every request that comes on an open one is answered, within the time given."""
+        """No new connection; then every request that comes on an open one is answered, within the time given.
+
+        One that is still in work then is given up: its client is told so by a 503.
+        """
         began = time.monotonic()
         self.stopping = True
         if self._server is not None:
             self._server.close()
-        while self._open and (past_s := time.monotonic() - began) < within_s - _CLOSING_S:
-            if past_s > LAST_CHANCE_S and not self._n_in_work:
+        # Work goes on for a client that has gone: it may be a call that is paid for.
+        while (self._open or self._in_work) and (past_s := time.monotonic() - began) < within_s - _CLOSING_S:
+            if past_s > LAST_CHANCE_S and not self._in_work:
                 break
             await asyncio.sleep(0.02)
+        self._gives_up = True
+        if given_up := [task for task in self._in_work if task.cancel()]:
+            await asyncio.wait(given_up, timeout=_CLOSING_S / 2)
         await self._runner.cleanup()
 
     def _connection(self) -> "_Connection":
         server = self._runner.server
         assert server is not None
-        return _Connection(server, self._open, access_log=None, keepalive_timeout=IDLE_S)
+        # A body stays as it was sent: unpacked, 1 MB may be 1 GB, and it would be unpacked though nobody reads it.
+        return _Connection(server, self._open, access_log=None, keepalive_timeout=IDLE_S, auto_decompress=False)
 
     @web.middleware
     async def _count(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        self._n_in_work += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._in_work[task] = False
         try:
             response: web.StreamResponse = await handler(request)
             return response
+        except asyncio.CancelledError:
+            if not self._gives_up or self._in_work[task]:
+                raise
+            task.uncancel()
+            message = "the server stops, and this was not answered in time; ask again"
+            return _refusal(ApiError(503, message, code="stopping", retry_after_s=1))
         finally:
-            self._n_in_work -= 1
+            del self._in_work[task]
 
     async def _say_close(self, _: web.Request, response: web.StreamResponse) -> None:
+        if (task := asyncio.current_task()) in self._in_work:
+            self._in_work[task] = True
         if self.stopping:
             response.force_close()
             response.headers["Connection"] = "close"
@@ -120,10 +140,20 @@ class _Connection(RequestHandler):
         if status >= 500:
             return super().handle_error(request, status, exc, message)
         _log.info("a malformed request from %s was refused (%s)", request.remote, type(exc).__name__)
-        error = malformed()
-        response = web.json_response(error.body, status=error.status)
-        response.force_close()
-        return response
+        return _refusal(malformed())
+
+
+@web.middleware
+async def _refuse_packed(request: web.Request, handler: Any) -> web.StreamResponse:
+    """415 for a body that is packed, whoever sends it and to whatever path. The connection ends with it."""
+    packings = {
+        word.strip().lower() for line in request.headers.getall("Content-Encoding", ()) for word in line.split(",")
+    }
+    if packed_as := sorted(packings - {"", "identity"}):
+        message = f"the body is packed (Content-Encoding: {packed_as[0][:40]}); send it as it is, without that header"
+        return _refusal(ApiError(415, message, code="unsupported_encoding"))
+    answer: web.StreamResponse = await handler(request)
+    return answer
 
 
 def host_of(request: web.Request) -> str | None:
@@ -137,6 +167,14 @@ def host_of(request: web.Request) -> str | None:
 
 def malformed() -> ApiError:
     return ApiError(400, "the request is not valid HTTP; mend its first line and its headers", code="malformed_request")
+
+
+def _refusal(error: ApiError) -> web.Response:
+    """The error as the last answer of its connection."""
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    response = web.json_response(error.body, status=error.status, headers=headers)
+    response.force_close()
+    return response
 
 
 def _response(status: str, error: ApiError) -> bytes:

@@ -1,5 +1,6 @@
 """An error as the OpenAI API says it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 Json = dict[str, Any]
@@ -16,10 +17,12 @@ class ApiError(Exception):
         param: str | None = None,
         code: str | None = None,
         retry_after_s: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status, self.message = status, message
         self.param, self.code, self.retry_after_s = param, code, retry_after_s
+        self.headers = dict(headers or {})  # what else the client should know
 
     @property
     def body(self) -> Json:

@@ -16,6 +16,7 @@ from stillhouse.llm.prompted import CHOICES, input_of
 from stillhouse.records import Example
 from stillhouse.serving.bounds import (
     MOST_CHOICE_CHARACTERS,
+    MOST_DIGITS,
     characters_read,
     check_choices,
     check_input,
@@ -123,7 +124,7 @@ def _object(text: str) -> dict[str, Any] | None:
     if not text.lstrip().startswith("{"):
         return None
     try:
-        value = read_json(text)
+        value = read_json(text, most=10**MOST_DIGITS)
     except JsonError:
         return None
     return value if isinstance(value, dict) and value else None

@@ -98,7 +98,7 @@ class Lane:
 
     @property
     def n_unstored(self) -> int:
-        """Answers that were paid for and given, and that the store could not keep."""
+        """Answers that were paid for and given, and not kept, since the store last kept one."""
         return self.predictor.n_unstored if isinstance(self.predictor, CascadePredictor) else 0
 
     @property

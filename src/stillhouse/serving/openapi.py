@@ -15,7 +15,7 @@ _WRONG = {
     "403": "without a key: the request calls this machine by another name than its own",
     "408": "the body took too long to arrive",
     "413": "the request costs too much to answer",
-    "415": "the body is not declared as JSON",
+    "415": "the body is not declared as JSON, or is packed",
     "422": "the model has no answer to this input",
     "429": "as many requests are under way as the server takes",
     "502": "a cascade's teacher failed",

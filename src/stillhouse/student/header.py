@@ -36,7 +36,7 @@ _NEEDS: Mapping[str, tuple[frozenset[str], bool]] = {  # the files that a family
 Text = Annotated[str, Field(max_length=100_000)]
 Label = Annotated[str, Field(min_length=1, max_length=10_000)]
 Labels = Annotated[list[Label], Field(min_length=1, max_length=100_000)]
-Temperature = Annotated[float, Field(gt=0, le=1_000)]
+Temperature = Annotated[float, Field(ge=0.001, le=1_000)]  # what is fitted lies from 0.2 to 10
 Length = Annotated[int, Field(ge=1, le=1_000_000)]
 
 

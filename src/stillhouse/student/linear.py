@@ -38,6 +38,7 @@ MOST_FEATURES = 200_000  # the commonest features are kept; 9,600 rows of e-SNLI
 # Most pairs of words that are learned from, of one row and of all rows together. Most data have far fewer: 5 choices of
 # 10 words under 100 words are 5,000. Of a row with more, the input's first words alone make pairs.
 MOST_WORD_PAIRS_OF_ROW, MOST_WORD_PAIRS = 20_000, 50_000_000
+LARGEST_WEIGHT = 1e6  # far beyond what the penalty lets grow; products and sums of such weights are still numbers
 C_GRID = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # inverse strength of the L2 penalty; the best on validation is kept
 Floats = NDArray[np.float32]
 
@@ -337,6 +338,11 @@ def load(folder: Path, header: Header) -> LinearStudent:
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise ArtifactError(f"{folder / MODEL}: the tensor {name!r} holds something that is no number; {AGAIN}")
+        if (largest := float(np.abs(tensor).max(initial=0))) > LARGEST_WEIGHT:
+            raise ArtifactError(
+                f"{folder / MODEL}: the tensor {name!r} holds {largest:.6g}, and no training gives more than "
+                f"{LARGEST_WEIGHT:g}; {AGAIN}"
+            )
     weights = _Weights(vocabulary, tensors["idf"], tensors["coefficients"], tensors["intercept"])
     student = LinearStudent(header, folder, weights)
     if (row := probe(header.labels, header.input_fields)) is not None:
