@@ -57,6 +57,10 @@ def no_label(row):
     row.pop("label")
 
 
+def json_label(row):
+    row["label"] = json.dumps(row["label"])
+
+
 def odd_label(row):
     row["label"] = "ugly" if row["id"] == "r7" else row["label"]
 
@@ -68,7 +72,7 @@ def one_class(row):
 ALL, TRAINING = ("label", "generate", "distill", "advise"), ("distill", "advise")
 WRONG = {
     "a student that picks, and text": (dict(output="text", task="", student='ladder = ["linear"]'), ALL, "linear picks among choices"),
-    "an encoder, and json": (dict(output="json", task="", student='ladder = ["generative:scratch:tiny", "encoder:minilm"]'), ALL, "encoder:minilm picks among choices"),
+    "an encoder, and json": (dict(output="json", task="", student='ladder = ["generative:scratch:tiny", "encoder:minilm"]', change=json_label), ALL, "encoder:minilm picks among choices"),
     "a misspelt student": (dict(student='ladder = ["linaer"]'), ALL, "unknown student 'linaer'"),
     "a misspelt base": (dict(student='ladder = ["generative:scratch:huge"]'), ALL, "unknown base 'scratch:huge'"),
     "a base that is nowhere": (dict(student='ladder = ["encoder:./nowhere"]'), TRAINING, "./nowhere: no such folder"),

@@ -218,9 +218,11 @@ def test_the_rows_that_a_cascade_sends_on_are_agreed_to(stillhouse, endpoint, go
     if not cascade.is_file():
         student = next(folder.glob("arms/*/student")).relative_to(folder)
         facts = {"format": 1, "task_file": str(gold_mood / "task.toml"), "student": str(student)}
-        cascade.write_text(json.dumps({**facts, "teacher": endpoint.url(), "threshold": 1.0}))
+        cascade.write_text(
+            json.dumps({**facts, "teacher": endpoint.url(), "threshold": 1.0, "budget": 0.02, "level": 0.95, "n": 300})
+        )
     (gold_mood / "stillhouse.db").unlink()
     before = endpoint.calls().total()
-    refused = stillhouse("evaluate", f"cascade:{folder}", gold_mood / "rows.jsonl", *PRICED)
+    refused = stillhouse("evaluate", f"cascade:{folder}", gold_mood / "rows.jsonl", "--anyway", *PRICED)
     assert (refused.code, endpoint.calls().total()) == (2, before), told.err
     assert "200 calls of" in refused.err

@@ -53,7 +53,7 @@ def hostile():
 @pytest.mark.parametrize("command", ["label", "advise"])
 def test_an_endpoints_error_is_shown_and_not_obeyed(stillhouse, hostile, tmp_path, command):
     (tmp_path / "task.toml").write_text(TASK)
-    rows = [json.dumps({"input": f"row {n}", "label": "good"}) for n in range(30)]
+    rows = [json.dumps({"input": f"row {n}", "label": ("good", "bad")[n % 2]}) for n in range(60)]
     (tmp_path / "examples.jsonl").write_text("\n".join(rows) + "\n")
     ran = stillhouse(command, tmp_path, "--teacher", hostile, "--yes", "--unpriced")
     assert ran.code != 0

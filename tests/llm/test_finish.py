@@ -98,7 +98,7 @@ def test_the_text_of_a_message_in_all_its_forms(message, text, error):
         ({"content": "good", "reasoning": "hm"}, "hm"),
         ({"content": "good", "reasoning_content": "hm", "reasoning": "hm"}, "hm"),
         ({"content": "good", "thinking": "hm"}, "hm"),
-        ({"content": "good", "reasoning": {"summary": "hm"}}, None),
+        ({"content": "good", "reasoning": {"summary": "hm"}}, "hm"),
         ({"content": "good", "reasoning_content": None}, None),
         ({"content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "good"}]}, "hm"),
     ],

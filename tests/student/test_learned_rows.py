@@ -33,8 +33,8 @@ def test_training_and_validation_rows_are_known_again_whatever_their_case_and_no
 
 
 def test_the_folder_holds_eight_bytes_a_row_and_none_of_their_text(folder):
-    assert len((folder / "learned.bin").read_bytes()) == 50 * BYTES
-    assert b"lovely day" not in (folder / "learned.bin").read_bytes()
+    assert len((folder / "learned.hashes").read_bytes()) == 50 * BYTES
+    assert b"lovely day" not in (folder / "learned.hashes").read_bytes()
     assert fingerprints([*rows(0, 3), *rows(0, 3)]) == fingerprints(rows(0, 3)[::-1])
 
 
@@ -42,7 +42,7 @@ def test_what_does_not_answer_is_no_weight_of_the_student(folder):
     from stillhouse.student import load_student
 
     listed = json.loads((folder / "student.json").read_text())["files"]
-    answers = sum(entry["bytes"] for name, entry in listed.items() if name != "learned.bin")
+    answers = sum(entry["bytes"] for name, entry in listed.items() if name != "learned.hashes")
     assert load_student(folder).size_bytes == answers + (folder / "student.json").stat().st_size
 
 
@@ -66,9 +66,9 @@ def test_a_student_of_an_earlier_version_does_not_know_and_that_is_said(folder, 
     import shutil
 
     old = shutil.copytree(folder, tmp_path / "old")
-    (old / "learned.bin").unlink()
+    (old / "learned.hashes").unlink()
     header = json.loads((old / "student.json").read_text())
-    del header["files"]["learned.bin"]
+    del header["files"]["learned.hashes"]
     (old / "student.json").write_text(json.dumps(header))
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps({"id": r.id, "input": r.input, "label": r.label}) + "\n" for r in rows(0, 5)))

@@ -123,7 +123,7 @@ def read_artifact(folder: Path) -> Header:
 
 
 def size_bytes(folder: Path) -> int:
-    """What the student weighs on disk: its header and what it answers with, not the card and not `learned.bin`."""
+    """What the student weighs on disk: its header and what it answers with, not the card and not `learned.hashes`."""
     header = folder / HEADER
     listed = json.loads(header.read_text(encoding="utf-8"))["files"]
     return header.stat().st_size + sum(int(entry["bytes"]) for name, entry in listed.items() if name != LEARNED)

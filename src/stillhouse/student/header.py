@@ -20,7 +20,7 @@ from stillhouse.task import MetricName
 FORMAT = 1
 HEADER = "student.json"
 CARD = "card.md"  # added later, and listed nowhere
-LEARNED = "learned.bin"  # fingerprints of the rows that it learned from: see `learned_rows`; may be missing
+LEARNED = "learned.hashes"  # fingerprints of the rows that it learned from: see `learned_rows`; may be missing
 Family = Literal["majority", "linear", "encoder", "prompted", "generative"]
 AGAIN = "copy the student again or train it again"
 _MOST_BYTES = 64 << 20  # most bytes of a header; a majority student lists every answer that it saw
