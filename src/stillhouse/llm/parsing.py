@@ -26,7 +26,9 @@ _PHRASE = re.compile(
     r"(?P<bold>[*_]{0,3})(?<!\w)so\s{1,9}the\s{1,9}answer\s{1,9}is(?![\w'’])(?P<end>[*_]{0,3}:?[*_]{0,3}:?)",
     re.IGNORECASE,
 )
-_END_OF_TURN = re.compile(r"(?:\s*(?:<\|\w{1,30}\|>|</s>|<end_of_turn>|<eos>))+$")
+_END_OF_TURN = re.compile(r"(?:<\|\w{1,30}\|>|</s>|<end_of_turn>|<eos>)\Z")
+_LONGEST_MARK = 40  # characters
+_MOST_TRIES = 50  # phrases after which one looks whether the whole answer stands there: each look reads all of it
 _DEFAULT_PATTERN = rf"{ANSWER}:?\s*(.+?)\s*$"
 _NOT_JSON = "the reply is not valid JSON"
 _NOT_USABLE = "the reply is JSON that cannot be used"
@@ -166,13 +168,14 @@ def _found(match: Match, asked_for: bool) -> _Found:
 
 def _after_the_last_phrase(text: str, is_json: bool) -> _Found | None:
     """What stands after the last phrase; one that is quoted, or stands in a text of the JSON after it, is spoken of."""
-    end = len(text) if (marker := _END_OF_TURN.search(text)) is None else marker.start()
-    last = None
+    end, last, tries = _end_of(text), None, 0
     for phrase in _PHRASE.finditer(text, 0, end):
         if _is_spoken_of(text, phrase):
             continue
-        if is_json and last is not None and _is_one_value(text[last.end() : end].strip()):
-            break  # the phrase stands in a text of the answer
+        if is_json and last is not None and tries < _MOST_TRIES:
+            tries += 1
+            if _is_one_value(text[last.end() : end].strip()):
+                break  # the phrase stands in a text of the answer
         last = phrase
     if last is None:
         return None
@@ -185,6 +188,17 @@ def _after_the_last_phrase(text: str, is_json: bool) -> _Found | None:
     return _Found(last.start(), answer, at, asked_for) if answer.strip(". …") else None
 
 
+def _end_of(text: str) -> int:
+    """Where the text ends, without the marks that some models put behind their turn."""
+    end = len(text)
+    for _ in range(_MOST_TRIES):
+        whole = text[:end].rstrip()
+        if (mark := _END_OF_TURN.search(whole, max(0, len(whole) - _LONGEST_MARK))) is None:
+            break
+        end = mark.start()
+    return end
+
+
 def _is_one_value(text: str) -> bool:
     return any(
         value is not None and (alone or candidate.count("```") == 2)
@@ -194,7 +208,8 @@ def _is_one_value(text: str) -> bool:
 
 
 def _is_spoken_of(text: str, phrase: re.Match[str]) -> bool:
-    before, after = text[: phrase.start()][-1:], text[phrase.end() :][:1]
+    start, end = phrase.span()
+    before, after = text[max(0, start - 1) : start], text[end : end + 1]
     return after in ('"', "”", "»", "`") and before in ('"', "“", "„", "«", "`")
 
 
