@@ -116,7 +116,7 @@ COMMANDS = {
     "generate": "generate task -n 30 --per-call 2 --yes --no-report",
     "distill": "distill task --yes --runs runs",
     "advise": "advise task --yes --runs runs --seeds 3 --sizes 8,16 --workers 1",
-    "evaluate": "evaluate MODEL task/test.jsonl --task task",
+    "evaluate": "evaluate MODEL task/test.jsonl --task task --yes",
     "run": 'run task/app.py:main --input {"days":60}',
 }
 
@@ -211,4 +211,7 @@ def scrubbed(value):
     if isinstance(value, dict):
         of_the_clock = ("created", "wall_s", "latency", "cost_usd", "money")
         return {name: scrubbed(part) for name, part in value.items() if not name.startswith(of_the_clock)}
-    return [scrubbed(part) for part in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        sums = ("money:", "a right answer that is worth")
+        return [scrubbed(part) for part in value if not (isinstance(part, str) and part.startswith(sums))]
+    return value

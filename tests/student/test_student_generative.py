@@ -177,7 +177,7 @@ def test_equal_seeds_give_equal_students_and_a_killed_training_goes_on_to_the_sa
 
 KILLED = """
 import os, pathlib, signal, sys
-from stillhouse.student import train as loop
+from stillhouse.student import checkpoint as loop
 from test_student_generative import STEPS, questions, train
 
 where, at, taken, saved = sys.argv[2], int(sys.argv[3]), [0], loop.save_file
