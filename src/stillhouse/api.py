@@ -105,12 +105,16 @@ def evaluate(
     task: TaskName | None = None,
     out: str | Path | None = None,
     skip_bad: bool = False,
+    anyway: bool = False,
 ) -> Evaluated:
-    """Any model (a name, or a student's or a run's folder) on any labelled rows."""
+    """Any model (a name, or a student's or a run's folder) on any labelled rows.
+
+    Rows that a student learned from, or was chosen by, are refused with a UserError; `anyway` measures them as well.
+    """
     from stillhouse.commands.evaluate import evaluate as run
 
     of = None if task is None else _task(task)
-    return run(str(model), Path(data), session, task=of, out=_path(out), skip_bad=skip_bad)
+    return run(str(model), Path(data), session, task=of, out=_path(out), skip_bad=skip_bad, anyway=anyway)
 
 
 def compare(

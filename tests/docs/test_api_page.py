@@ -12,6 +12,7 @@ import stillhouse
 from docs_code import blocks
 from stillhouse import api
 from stillhouse.commands.new import new
+from stillhouse.demo.gold import make_rows, write_examples
 from stillhouse.session import Session
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "api.md"
@@ -21,6 +22,7 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "api.md"
 def tickets(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     new(Path("tickets"))
+    write_examples(Path("tickets/new.jsonl"), make_rows("route", 200, 1, "test"))
 
 
 @pytest.mark.slow
@@ -35,6 +37,7 @@ def test_the_example_runs_in_a_script_and_inside_a_running_loop(tickets, capsys)
     assert lines[0] == "3000 of 3000 rows labelled"
     assert lines[1].startswith(("distil · ", "finetune · ", "cascade · "))
     assert any(re.fullmatch(r"prompt: \d+\.\d% \[.*\], n = \d+", line) for line in lines)
+    assert re.fullmatch(r"\d+\.\d% of 200 new rows", lines[-2])
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v1 \['tickets'\]", lines[-1])
     asyncio.run(in_a_notebook())
     again = capsys.readouterr().out.splitlines()
