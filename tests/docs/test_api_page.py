@@ -12,7 +12,8 @@ import stillhouse
 from docs_code import blocks
 from stillhouse import api
 from stillhouse.commands.new import new
-from stillhouse.demo.gold import make_rows, write_examples
+from stillhouse.data.dataset import write_examples
+from stillhouse.demo.grammar import make_rows
 from stillhouse.session import Session
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "api.md"
