@@ -3,6 +3,7 @@
 The table was written before the code.
 """
 
+import itertools
 import json
 
 import pytest
@@ -161,3 +162,15 @@ def test_a_message_of_anthropics_is_counted_by_the_same_rule(usage, wanted, doub
     found = read_message(message).usage
     assert replace(found, doubt=None) == wanted
     assert found.doubt is None if doubt is None else doubt in found.doubt
+
+
+def test_a_usage_of_others_is_taken_as_it_is_only_where_its_parts_fit_into_their_whole():
+    counts = (None, 0, 3, 5)
+    for prompt, completion, cached, written, reasoning in itertools.product(counts, repeat=5):
+        given = Usage(prompt, completion, cached, reasoning, written_input_tokens=written)
+        read = as_counted(given)
+        fits = (prompt is None or (cached or 0) + (written or 0) <= prompt) and (
+            completion is None or (reasoning or 0) <= completion
+        )
+        assert (read == given) == fits
+        assert (read.doubt is None) == fits

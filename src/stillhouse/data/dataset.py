@@ -323,6 +323,8 @@ def _example(raw: Mapping[str, Any], task: Task | None, naming: Naming) -> Examp
 def _check_json(raw: Mapping[str, Any]) -> None:
     """Refuse what Python reads from JSON, or a table holds, and no JSON file can."""
     for name, value in raw.items():
+        if type(value) is str and value.isascii():
+            continue
         try:
             _encode(value).encode()
         except UnicodeEncodeError:

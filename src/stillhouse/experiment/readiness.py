@@ -86,7 +86,7 @@ def check_lesson(task: Task, splits: Splits, learn_from: Source, *, sizes: Seque
                 "a teacher could answer with; name labels in [task], or give every row its choices"
             )
     reasons = any(row.teacher_rationale or row.extra.get("rationale") for row in splits.train)
-    recorded = task.teacher.model.startswith("recorded:")  # may hold reasons, and costs nothing to look into
+    recorded = (task.teacher.model or "").startswith("recorded:")  # may hold reasons, and costs nothing to look into
     if task.student.recipe == "step_by_step" and not (task.teacher.rationales or reasons or recorded):
         raise UserError(
             f'{task.path or task.name}: recipe = "step_by_step" needs rationales, and nobody is asked for any; '

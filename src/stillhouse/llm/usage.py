@@ -47,6 +47,8 @@ def read_usage(raw: Any, *, answered: bool = False) -> Usage | None:
 
 def as_counted(usage: Usage) -> Usage:
     """A usage that was not read here (an earlier version stored it, another library made it), by the same rule."""
+    if _adds_up(usage):
+        return usage
     doubts = [] if usage.doubt is None else [usage.doubt]
     prompt, completion, cached, written, reasoning = (
         _count([{name: getattr(usage, name)}], (name,), doubts)
@@ -62,10 +64,27 @@ def as_counted(usage: Usage) -> Usage:
     return replace(whole, estimated=usage.estimated, unplaced_tokens=usage.unplaced_tokens)
 
 
+def _adds_up(usage: Usage) -> bool:
+    """Whether every count is one, and no part is more than its whole. Every call is asked this several times."""
+    prompt, completion = usage.input_tokens, usage.output_tokens
+    cached, written, reasoning = usage.cached_input_tokens, usage.written_input_tokens, usage.reasoning_tokens
+    for count in (prompt, completion, cached, written, reasoning):
+        if count is not None and not (type(count) is int and 0 <= count <= MOST_TOKENS):
+            return False
+    return (prompt is None or (cached or 0) + (written or 0) <= prompt) and (
+        completion is None or (reasoning or 0) <= completion
+    )
+
+
 def _count(parts: Sequence[Mapping[str, Any]], names: Sequence[str], doubts: list[str]) -> int | None:
     """The first of these that is there; None where none is, or where it is no count."""
-    found = ((name, part[name]) for name in names for part in parts if part.get(name) is not None)
-    name, value = next(found, ("", None))
+    value, name = None, ""
+    for name in names:
+        for part in parts:
+            if (value := part.get(name)) is not None:
+                break
+        if value is not None:
+            break
     if value is None:
         return None
     if type(value) is float and value.is_integer():
