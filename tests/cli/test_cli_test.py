@@ -176,7 +176,7 @@ def test_against_a_baseline_worse_beyond_the_margin_is_exit_code_1_and_few_cases
     assert stillhouse("test", "shop_app.py:main").code == 0
     same = stillhouse("test", "shop_app.py:main", "--baseline", "runs/tests-1.json", "--margin", "0.2")
     assert same.code == 0, same.out
-    assert "main: +0.0 points on 60 cases (0 better, 0 worse), at least" in same.out
+    assert "main: the same answers as before in all of 60 cases" in same.out
     worse = stillhouse(
         "test",
         "shop_app.py:main",
@@ -194,8 +194,12 @@ def test_against_a_baseline_worse_beyond_the_margin_is_exit_code_1_and_few_cases
     cases(here, 6)
     few = stillhouse("test", "shop_app.py:main", "--baseline", "runs/tests-1.json")
     assert few.code == 0
-    assert "these cases cannot tell whether it is within the margin of 2" in few.out
-    assert "54 cases that only one of the two has were left out" in few.out
+    assert "main: the same answers as before in all of 6 cases; 54 cases that only one of the two has" in few.out
+    other = stillhouse(
+        "test", "shop_app.py:main", "--baseline", "runs/tests-1.json", "--model", "route=scripted:shop_app:worse"
+    )
+    assert other.code == 1
+    assert other.out.rstrip().splitlines()[-1].startswith(("failed", "cannot tell"))
 
 
 def test_a_baseline_model_is_tested_first_and_compared_with(here, stillhouse):

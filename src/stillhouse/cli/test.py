@@ -59,8 +59,8 @@ def test(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Test a flow: its steps, its paths, the whole. Exit code 1: a case is wrong, or with a baseline, worse than that
-    beyond the margin.
+    """Test a flow: its steps, its paths, the whole. Exit code 1: a case is wrong; or with a baseline, something
+    changed and is not shown to be within the margin.
 
     Twenty calls of models that bill go ahead; then you are told what the rest will cost, and asked.
     """

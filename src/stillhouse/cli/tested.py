@@ -11,6 +11,7 @@ from stillhouse import numbers
 from stillhouse.results.flow_test import CAUSES, Against, FlowResult, Gap, PartResult
 
 MOST = 8  # most failing paths and misses that are written out; of a part's wrong cases, half as many; the file has all
+_OUTCOMES = {"passed": "green", "failed": "red", "cannot tell": "yellow"}
 _STYLES = {"pass": "green", "fail": "red", "cannot tell": "yellow"}
 
 
@@ -55,7 +56,7 @@ def _difference(against: Against | None) -> Text:
         return Text("–", style="dim")
     return Text.assemble(
         f"{numbers.points(against.difference.value)} {numbers.interval(against.difference)} ",
-        (against.answer, _STYLES[against.answer]),
+        ("unchanged", "dim") if against.unchanged else (against.answer, _STYLES[against.answer]),
     )
 
 
@@ -92,7 +93,9 @@ def _lines(tested: FlowResult) -> Iterator[Text]:
         yield Text(f"\nagainst {tested.baseline}")
     for against in tested.against:
         yield Text(f"  {against.sentence}")
-    yield Text.assemble("\n", ("passed", "green bold") if tested.passed else ("failed", "red bold"))
+    n_wrong = sum(len(part.wrong) for part in tested.parts)
+    wrong = f" against the baseline; wrong answers in all: {n_wrong}" if tested.baseline and n_wrong else ""
+    yield Text.assemble("\n", (tested.outcome, f"{_OUTCOMES[tested.outcome]} bold"), wrong)
 
 
 def _gap(gap: Gap) -> Iterator[Text]:

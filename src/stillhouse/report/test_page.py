@@ -33,6 +33,7 @@ def render_test(tested: FlowResult) -> str:
             why_no_suspect=_why_no_suspect(tested),
             bar=lambda part: interval_bar(part.score, low, high, "ink") if part.score else Markup(""),
             answer_class=_ANSWERS,
+            outcome_class={"passed": "pass", "failed": "fail", "cannot tell": "open"},
             most=MOST,
             plural=plural,
             short=short,

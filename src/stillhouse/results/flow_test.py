@@ -25,6 +25,7 @@ FORMAT = 1
 # `failed`: the flow raised an error.
 # `unknown`: no step of the run was judged.
 Cause = Literal["branch", "step", "whole", "failed", "unknown"]
+Outcome = Literal["passed", "failed", "cannot tell"]  # "cannot tell": too few cases for what changed
 CAUSES: dict[Cause, str] = {
     "branch": "wrong branch",
     "step": "wrong step result",
@@ -139,6 +140,7 @@ class Against:
     p: float | None  # p-value of the exact McNemar test, mid-p, two-sided; None where scores are not right or wrong
     n_left_out: int  # number of cases that only one of the two tests has, or that differ between the tests
     sentence: str
+    unchanged: bool = False  # every case has the answer that it had in the baseline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,22 +170,30 @@ class FlowResult:
         return Counter((row.cause, row.at) for part in self.parts for row in part.rows if row.cause is not None)
 
     @property
-    def passed(self) -> bool:
-        """Paths as expected, nothing unanswered, and nothing worse than the baseline by more than the margin.
+    def outcome(self) -> Outcome:
+        """What all of it comes to.
 
-        Without a baseline: nothing wrong.
+        Without a baseline it passes where nothing is wrong. With one, every part must be unchanged or shown to be not
+        worse by the margin; it fails where a part is shown to be worse. Paths must be as expected and every call
+        answered in any case.
         """
         if self.missing or any(path.problems for path in self.paths):
-            return False
-        if self.baseline is not None:
-            return all(part.answer != "fail" for part in self.against)
-        return not any(part.wrong for part in self.parts)
+            return "failed"
+        if self.baseline is None:
+            return "failed" if any(part.wrong for part in self.parts) else "passed"
+        if any(part.answer == "fail" for part in self.against):
+            return "failed"
+        return "passed" if all(part.unchanged or part.answer == "pass" for part in self.against) else "cannot tell"
+
+    @property
+    def passed(self) -> bool:
+        return self.outcome == "passed"
 
 
 def to_json(tested: FlowResult) -> dict[str, Any]:
     """The result as its file has it."""
     causes = [{"cause": cause, "at": at, "n": n} for (cause, at), n in tested.causes.most_common()]
-    return {"format": FORMAT, **asdict(tested), "causes": causes, "passed": tested.passed}
+    return {"format": FORMAT, **asdict(tested), "causes": causes, "outcome": tested.outcome, "passed": tested.passed}
 
 
 def load_tested(path: Path) -> FlowResult:
