@@ -5,6 +5,7 @@ Part of the base: sentences in results and verdicts, pages, plots and terminals 
 
 import math
 from datetime import date
+from decimal import Decimal
 
 from stillhouse.records import Estimate
 
@@ -72,7 +73,7 @@ def usd(value: float | None) -> str:
 
 
 def usd_in_sentence(amount: float | None, *, unknown: str = UNKNOWN, nothing: str = "$0.00") -> str:
-    """Cents from a dollar on, two digits below: "$1,234.50", "$4.10", "$0.0021", "$0.00".
+    """Cents from a dollar on, two digits below: "$1,234.50", "$4.10", "$0.0021", "$0.00000008", "$0.00".
 
     Unlike `usd`, which is for tables and plots, it keeps the cents of large amounts and has a plain minus sign.
     """
@@ -80,7 +81,7 @@ def usd_in_sentence(amount: float | None, *, unknown: str = UNKNOWN, nothing: st
         return unknown
     if amount == 0:
         return nothing
-    return f"${amount:,.2f}" if abs(amount) >= 1 else f"${amount:.2g}"
+    return f"${amount:,.2f}" if abs(amount) >= 1 else f"${Decimal(f'{amount:.2g}'):f}"
 
 
 def seconds(value: float | None) -> str:

@@ -10,9 +10,10 @@ from browser import chromium, find_chromium
 from rich.console import Console
 
 from report_samples import CASCADE, ENCODER, LINEAR, PROMPT, estimate, full, smallest
-from stillhouse import __version__
+from stillhouse import __version__, numbers
 from stillhouse.records import Estimate
 from stillhouse.report.key_arms import key_arms
+from stillhouse.report.methods import deciding_tests, interval_methods
 from stillhouse.report.result_page import render, series_colours
 from stillhouse.report.result_terminal import terminal
 from stillhouse.results.arms import ArmResult
@@ -245,3 +246,40 @@ async def test_in_a_browser_nothing_is_logged_and_nothing_overflows_or_overlaps(
         )
         assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         assert page.problems == []
+
+
+def test_without_gold_the_prompt_is_the_yardstick_and_no_answer_is_called_right():
+    result = replace(full(), scored_against="teacher")
+    prompt = replace(next(arm for arm in result.arms if arm.name == PROMPT), kind="prompt")
+    result = replace(result, arms=(prompt, *(arm for arm in result.arms if arm.name != PROMPT)))
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(terminal(result))
+    shown = console.export_text()
+    assert "the yardstick" in shown and numbers.percent(prompt.score.value) not in shown
+    page = render(result)
+    assert "the others are held against its answers" in page
+    assert "as the teacher, %" in page
+    assert not re.search(r"accura|>right, %", page, re.IGNORECASE)
+    assert "the yardstick" not in render(full())
+
+
+def test_every_interval_of_the_page_has_its_method_level_and_rows_named():
+    def estimates(raw):
+        if isinstance(raw, dict):
+            if {"value", "n", "low", "high", "level", "method"} <= raw.keys():
+                yield raw
+            for part in raw.values():
+                yield from estimates(part)
+        elif isinstance(raw, list):
+            for part in raw:
+                yield from estimates(part)
+
+    result = full()
+    named = {(line.method, line.level) for line in interval_methods(result)}
+    held = [raw for raw in estimates(to_dict(result)) if raw["low"] is not None or raw["high"] is not None]
+    assert named == {(raw["method"] or "not recorded", raw["level"]) for raw in held}
+    lines = {(line.what, line.method, line.level): (line.n_least, line.n_most) for line in interval_methods(result)}
+    scores = [arm.score for arm in result.arms]
+    of_scores = [counts for (what, _, _), counts in lines.items() if what == "score of an arm"]
+    assert min(of_scores)[0] == min(score.n for score in scores)
+    assert any("one-sided, at 0.95" in test for test in deciding_tests(result))

@@ -94,8 +94,8 @@ def _lines(tested: FlowResult) -> Iterator[Text]:
     for against in tested.against:
         yield Text(f"  {against.sentence}")
     n_wrong = sum(len(part.wrong) for part in tested.parts)
-    wrong = f" against the baseline; wrong answers in all: {n_wrong}" if tested.baseline and n_wrong else ""
-    yield Text.assemble("\n", (tested.outcome, f"{_OUTCOMES[tested.outcome]} bold"), wrong)
+    aside = f" against the baseline; wrong answers in all: {n_wrong}" if tested.baseline and n_wrong else ""
+    yield Text.assemble("\n", (tested.outcome, f"{_OUTCOMES[tested.outcome]} bold"), aside)
 
 
 def _gap(gap: Gap) -> Iterator[Text]:

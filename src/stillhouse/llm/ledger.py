@@ -7,6 +7,7 @@ from typing import Protocol
 from stillhouse.errors import BudgetError, PriceUnknownError, UserError
 from stillhouse.llm.prices import Price
 from stillhouse.llm.request import Request, text_of
+from stillhouse.numbers import usd_in_sentence
 
 _DEFAULT_MAX_TOKENS = 4096  # reserved for a reply whose request names no max_tokens
 _NOTHING_USD = 1e-9  # a reserve below this is a sum's rounding, not money: any token costs more
@@ -86,8 +87,8 @@ class Ledger:
         if self.max_usd is None or (self.spent_usd or 0.0) + under_way <= self.max_usd:
             return None
         return BudgetError(
-            f"the next call may cost up to ${self._excess * worst:.2g} and would pass the cap of ${self.max_usd:g} "
-            f"(${self.spent_usd or 0:.2g} spent); "
+            f"the next call may cost up to {usd_in_sentence(self._excess * worst)} and would pass the cap of "
+            f"{usd_in_sentence(self.max_usd)} ({usd_in_sentence(self.spent_usd or 0)} spent); "
             "raise --max-usd and run this again: what was answered is stored and is not paid for twice"
         )
 

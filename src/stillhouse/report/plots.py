@@ -267,10 +267,16 @@ def _scored(score: Estimate, at: tuple[float, float], frame: Frame, colour: str,
 
 
 def threshold_curve(
-    curve: ThresholdCurve | None, cascade: CascadePromise | None, colours: Colours, width: int = HALF
+    curve: ThresholdCurve | None,
+    cascade: CascadePromise | None,
+    colours: Colours,
+    width: int = HALF,
+    *,
+    right: str = "right",
 ) -> Markup:
     """Two panels over one axis: what the cascade gets right, and what it costs, at each confidence threshold.
 
+    `right`: what an answer that scores is called; without gold labels it is no more than the teacher's.
     The cost is in dollars where every point has one, and else the share of calls that the teacher still answers.
     """
     if curve is None or not curve.points:
@@ -288,38 +294,37 @@ def threshold_curve(
     upper = Frame(_LEFT, x.end, _TOP, middle - 20, x, y)
     lower = Frame(_LEFT, x.end, middle + 26, bottom, x, Scale(0.0, most, bottom, middle + 26))
     colour = colours.get(curve.arm, "s3")
-    right = [(x(point.threshold), y(point.accuracy)) for point in points]
+    scored = [(x(point.threshold), y(point.accuracy)) for point in points]
     spent = [(x(point.threshold), lower.y(cost)) for point, cost in zip(points, costs, strict=True)]
     body = [
         upper.grid([], svg.linear_ticks(y.low, y.high, 5), _plain, _axis_percent),
-        upper.titles("", "right, %"),
+        upper.titles("", f"{right}, %"),
         lower.grid([0, 0.25, 0.5, 0.75, 1], svg.linear_ticks(0, most, 3), _plain, label),
         lower.titles("confidence threshold", title),
         *(
             svg.line(upper.left, y(accuracy), upper.right, y(accuracy), f"level {colours.get(name, 'ink')}")
             for name, accuracy in alone
         ),
-        svg.polyline(right, f"line {colour}"),
+        svg.polyline(scored, f"line {colour}"),
         svg.polyline(spent, f"line {colour}"),
         _chosen(cascade, upper, lower),
-        _best_of_both(curve, upper, colour),
+        _best_of_both(curve, upper, colour, right),
         svg.end_labels([EndLabel(name, y(value), colours.get(name, "ink")) for name, value in alone], upper, room),
     ]
     if len(points) == 1:  # a line of one point cannot be seen
-        body += [svg.dot(*at, f"point {colour}") for at in (right[0], spent[0])]
+        body += [svg.dot(*at, f"point {colour}") for at in (scored[0], spent[0])]
     heading = "The cascade against its threshold"
-    return svg.figure(f"threshold-{width}", width, height, heading, _threshold_in_words(curve, points), *body)
+    return svg.figure(f"threshold-{width}", width, height, heading, _threshold_in_words(curve, points, right), *body)
 
 
-def _threshold_in_words(curve: ThresholdCurve, points: Sequence[ThresholdPoint]) -> str:
+def _threshold_in_words(curve: ThresholdCurve, points: Sequence[ThresholdPoint], right: str) -> str:
     """The curve's ends and its best point, for readers who hear the page."""
     told = []
     for point in (points[0], points[-1]):
-        right, kept = numbers.percent(point.accuracy), numbers.percent(point.share_kept)
-        told.append(f"at {point.threshold:.2f} {right} right with {kept} kept")
+        score, kept = numbers.percent(point.accuracy), numbers.percent(point.share_kept)
+        told.append(f"at {point.threshold:.2f} {score} {right} with {kept} kept")
     if (best := curve.best_of_both) is not None:
-        right = numbers.percent(best.accuracy)
-        told.append(f"best at {best.threshold:.2f}, {right} right, above both of its parts")
+        told.append(f"best at {best.threshold:.2f}, {numbers.percent(best.accuracy)} {right}, above both of its parts")
     return f"{numbers.count(curve.n)} rows: {'; '.join(told)}."
 
 
@@ -331,13 +336,13 @@ def _costs(points: Sequence[ThresholdPoint]) -> tuple[list[float], float, str, C
     return [1 - point.share_kept for point in points], 1.0, "calls to the teacher, %", _axis_percent
 
 
-def _best_of_both(curve: ThresholdCurve, frame: Frame, colour: str) -> Markup:
+def _best_of_both(curve: ThresholdCurve, frame: Frame, colour: str, right: str) -> Markup:
     """The point at which the cascade is best, where that is better than both of its parts."""
     best = curve.best_of_both
     if best is None:
         return _NONE
     x, y = frame.x(best.threshold), frame.y(best.accuracy)
-    tip = f"threshold {best.threshold:.3g}: {numbers.percent(best.accuracy)} right"
+    tip = f"threshold {best.threshold:.3g}: {numbers.percent(best.accuracy)} {right}"
     tip += f", {numbers.percent(best.share_kept)} kept, {numbers.count(curve.n)} rows"
     left = x > (frame.left + frame.right) / 2
     name = svg.beside(x, y - 7, "beats both", f"label halo {colour}", left, gap=9)
@@ -357,10 +362,10 @@ def _plain(value: float) -> str:
     return f"{value:g}"
 
 
-def reliability(data: Reliability | None, colours: Colours, width: int = HALF) -> Markup:
+def reliability(data: Reliability | None, colours: Colours, width: int = HALF, *, right: str = "right") -> Markup:
     """How often the student is right against how sure it was, bin by bin with intervals, and before calibration.
 
-    Below: how many rows each bin holds.
+    Below: how many rows each bin holds. `right`: as in `threshold_curve`.
     """
     bins = [each for each in data.bins if each.accuracy.n] if data else []
     if data is None or not bins:
@@ -375,7 +380,7 @@ def reliability(data: Reliability | None, colours: Colours, width: int = HALF) -
     quarters = [0, 0.25, 0.5, 0.75, 1]
     body = [
         upper.grid([], quarters, _plain, _axis_percent),
-        upper.titles("", "right, %"),
+        upper.titles("", f"{right}, %"),
         lower.grid(quarters, [0, most], _axis_percent, numbers.count),
         lower.titles("confidence, %", "rows"),
         svg.line(x(0), upper.y(0), x(1), upper.y(1), "ideal"),
@@ -385,8 +390,13 @@ def reliability(data: Reliability | None, colours: Colours, width: int = HALF) -
     for each, at in zip(bins, _places(bins, upper), strict=True):
         y = lower.y(each.accuracy.n)
         body.append(svg.rect(x(each.low) + 1, y, x(each.high) - x(each.low) - 2, bottom - y, f"bar {colour}"))
-        body.append(_scored(each.accuracy, at, upper, colour, f"confidence {numbers.percent(each.confidence)}, right"))
-    told = [*_bins_in_words("Confidence", bins), *_bins_in_words("Before calibration, confidence", before)]
+        body.append(
+            _scored(each.accuracy, at, upper, colour, f"confidence {numbers.percent(each.confidence)}, {right}")
+        )
+    told = [
+        *_bins_in_words("Confidence", bins, right),
+        *_bins_in_words("Before calibration, confidence", before, right),
+    ]
     title = f"Reliability of the confidence of {data.arm}"
     return svg.figure(f"reliability-{width}", width, height, title, " ".join(told), *body)
 
@@ -396,9 +406,9 @@ def _places(bins: Sequence[ReliabilityBin], frame: Frame) -> list[tuple[float, f
     return [(frame.x(each.confidence), frame.y(each.accuracy.value)) for each in bins]
 
 
-def _bins_in_words(what: str, bins: Sequence[ReliabilityBin]) -> list[str]:
+def _bins_in_words(what: str, bins: Sequence[ReliabilityBin], right: str) -> list[str]:
     """The bins for readers who hear the page."""
-    return [f"{what} {numbers.percent(each.confidence)}: right {numbers.described(each.accuracy)}." for each in bins]
+    return [f"{what} {numbers.percent(each.confidence)}: {right} {numbers.described(each.accuracy)}." for each in bins]
 
 
 def _uncalibrated(bins: Sequence[ReliabilityBin], frame: Frame) -> Markup:

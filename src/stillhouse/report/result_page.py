@@ -12,6 +12,7 @@ from stillhouse.report.comparison_plot import comparison_drawing
 from stillhouse.report.comparison_terminal import shown_check
 from stillhouse.report.html import templates, two_widths
 from stillhouse.report.key_arms import PROMPTS, best_prompt, key_arms, key_break_evens
+from stillhouse.report.methods import deciding_tests, interval_methods
 from stillhouse.report.svg import SERIES
 from stillhouse.results.learning_curves import Curve, LearningCurves
 from stillhouse.results.run_result import Result, from_dict
@@ -37,6 +38,8 @@ def render(result: Result | Mapping[str, Any]) -> str:
             shown_check=shown_check,
             interval_bar=plots.interval_bar,
             range=_score_range(result),
+            methods=interval_methods(result),
+            tests=deciding_tests(result),
             reference=None if reference is None else reference.score.value,
             version=__version__,
         )
@@ -90,8 +93,10 @@ def _drawings(result: Result, colours: Mapping[str, str]) -> dict[str, Markup]:
         "volume": lambda width: plots.cost_by_volume(result.money, colours, width),
         "worth": lambda width: acceptability(worths, unit, colours, width),
         "cost": lambda width: plots.score_by_cost(result.arms, heading, colours, width),
-        "threshold": lambda width: plots.threshold_curve(result.threshold_curve, result.cascade, colours, width),
-        "reliability": lambda width: plots.reliability(result.reliability, colours, width),
+        "threshold": lambda width: plots.threshold_curve(
+            result.threshold_curve, result.cascade, colours, width, right=result.right
+        ),
+        "reliability": lambda width: plots.reliability(result.reliability, colours, width, right=result.right),
     }
     drawn = {name: two_widths(draw, plots.WIDE, plots.NARROW) for name, draw in wide.items()}
     return drawn | {name: two_widths(draw, plots.HALF, plots.NARROW) for name, draw in half.items()}

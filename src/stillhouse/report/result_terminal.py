@@ -22,7 +22,7 @@ def terminal(result: Result, report: Path | None = None) -> RenderableType:
 
 
 def _table(result: Result) -> Table:
-    rows = [_cells(arm, result.n_test) for arm in result.arms]
+    rows = [_cells(arm, result) for arm in result.arms]
     table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("arm", overflow="fold", min_width=12)
     # Each comparison's heading says whose win rate is shown.
@@ -42,14 +42,14 @@ def _gate(arm: ArmResult) -> Text:
     return Text("–", style="dim") if arm.gate is None else Text(arm.gate.answer, style=_GATE_STYLES[arm.gate.answer])
 
 
-def _cells(arm: ArmResult, n_test: int) -> tuple[str, ...]:
-    """An arm's numbers. An interval is marked where it is not at 95 % or not on the `n_test` rows."""
+def _cells(arm: ArmResult, result: Result) -> tuple[str, ...]:
+    """An arm's numbers. An interval is marked where it is not at 95 % or not on all test rows."""
     marks = [f"at {numbers.percent(arm.score.level, 0)}"] if arm.score.level != 0.95 else []
-    marks += [f"n = {numbers.count(arm.score.n)}"] if arm.score.n != n_test else []
+    marks += [f"n = {numbers.count(arm.score.n)}"] if arm.score.n != result.n_test else []
     latency = "/".join(numbers.seconds(value) for value in (arm.latency_p50_s, arm.latency_p99_s) if value is not None)
+    scored = numbers.percent(arm.score.value), " ".join([numbers.interval(arm.score), *marks])
     return (
-        numbers.percent(arm.score.value),
-        " ".join([numbers.interval(arm.score), *marks]),
+        *(("–", "the yardstick") if result.is_yardstick(arm) else scored),
         numbers.usd(arm.cost_usd_per_1000),
         latency or numbers.UNKNOWN,
         numbers.size(arm.size_bytes) if arm.size_bytes is not None else "–",

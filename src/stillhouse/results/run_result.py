@@ -82,6 +82,15 @@ class Result:
         return "agreement with the teacher" if self.scored_against == "teacher" else self.metric.replace("_", " ")
 
     @property
+    def right(self) -> str:
+        """What an answer that scores is called: without gold it is no more than the teacher's."""
+        return "right" if self.scored_against == "gold" else "as the teacher"
+
+    def is_yardstick(self, arm: ArmResult) -> bool:
+        """Whether the scores are agreement with this very arm, so that its own says nothing."""
+        return self.scored_against == "teacher" and not self.win_rates and arm.kind == "prompt"
+
+    @property
     def weak(self) -> str | None:
         """What has to be said of a metric that rewards shared words; None where there is nothing to say."""
         return WEAK_METRICS.get(self.metric)
