@@ -265,3 +265,10 @@ def test_a_call_costs_its_share_of_the_machine():
     )  # $0.0001 a second, 0.01 s, half of the time idle
     assert machine_usd_per_call(None, 0.01, 0.5) is None
     assert machine_usd_per_call(0.36, None, 0.5) is None
+
+
+@pytest.mark.parametrize(("gate", "said"), [("pass", False), ("cannot tell", True)])
+def test_a_cascade_that_is_taken_beside_a_gate_that_cannot_tell_says_by_what(gate, said):
+    verdict = recommend(PROMPT, [student("cannot tell", -0.01)], cascade=cascade(gate=gate))
+    assert verdict.kind == "cascade"
+    assert any("it is taken by its promise" in fact for fact in verdict.because) == said

@@ -168,6 +168,11 @@ def _cascade(prompt: PromptEvidence, cascade: CascadeEvidence, facts: Sequence[s
     kept = f"{cascade.share_kept.value:.0%} of the calls (n = {cascade.share_kept.n})"
     promise = f"at most {cascade.budget:.1%} of all rows are harmed, with {cascade.level:.0%} confidence"
     measured = [f"{cascade.name}: {scored(cascade.score)}"] if cascade.score else []
+    if cascade.gate == "cannot tell":
+        measured.append(
+            f"{cascade.name}: the gate on the test rows cannot tell; it is taken by its promise, which is tested on "
+            f"calibration rows: what harms at most {cascade.budget:.1%} of all rows loses no more than that"
+        )
     contrast = "its score against the prompt alone was not measured"
     if cascade.difference is not None:
         contrast = f"{cascade.name} against {prompt.name}: {points(cascade.difference)}"
