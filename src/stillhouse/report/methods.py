@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from stillhouse.evaluation.paired import EXACT
 from stillhouse.records import Estimate
 from stillhouse.results.run_result import Result
 
@@ -64,7 +63,7 @@ def _test(method: str) -> str:
     """The test behind an interval of a difference (see `evaluation.paired`)."""
     if not method:
         return "a test that an earlier version did not write down"
-    return "an exact test of paired proportions" if method.startswith(EXACT) else "a bound with one unseen group"
+    return "an exact test of paired proportions" if method.startswith("exact") else "a bound with one unseen group"
 
 
 def _estimates(value: Any, where: str) -> Iterator[tuple[str, Estimate]]:
