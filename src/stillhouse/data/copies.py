@@ -47,9 +47,12 @@ def readings(
     return tuple(different) if len(different) > 1 else ()
 
 
-def repeats_of_input(rows: Sequence[Example]) -> int:
-    """The number of rows that repeat the input of an earlier one."""
-    return len(rows) - len({_asked(row) for row in rows})
+def repeats_in_words(rows: Sequence[Example], part: str) -> str:
+    """How many rows repeat the input of an earlier one, and how often the most frequent input comes."""
+    counts = Counter(map(_asked, rows))
+    most = max(counts.values(), default=0)
+    repeats = f"{len(rows) - len(counts)} of {len(rows)} {part} rows repeat the input of another"
+    return f"{repeats}, the most frequent one {most} times" if most > 1 else repeats
 
 
 def _asked(row: Example) -> tuple[str, tuple[str, ...] | None]:

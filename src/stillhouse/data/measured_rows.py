@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from stillhouse.data.copies import ALL_ROWS, UNSEEN, CopyRule, Reading, distinct, readings, repeats_of_input
+from stillhouse.data.copies import ALL_ROWS, UNSEEN, CopyRule, Reading, distinct, readings, repeats_in_words
 from stillhouse.data.group_cap import Capped, capped
 from stillhouse.records import Example
 
@@ -53,10 +53,9 @@ def measured_rows(
     rows = [row for row in every.values() if row.id in counting]
     said = [*drawn.said_of(part)]
     if ways:
-        repeats = repeats_of_input(drawn.rows)
         said.append(
-            f"{repeats} of {len(drawn.rows)} {part} rows repeat the input of another, and `copies` in [data] does not "
-            "say whether that is traffic or a mistake of the file: what passes has to pass with all rows counted "
+            f"{repeats_in_words(drawn.rows, part)}, and `copies` in [data] does not say whether that is traffic or a "
+            "mistake of the file: what passes has to pass with all rows counted "
             f"(n = {len(drawn.rows)}) and with each input counted once (n = {len(once.rows)})"
         )
         if own.n_linked:

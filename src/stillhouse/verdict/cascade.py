@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 
 from stillhouse.evaluation.cascade_threshold import NoThreshold, Threshold, bound_on, choose_for_every_way
 from stillhouse.evaluation.harness import summarise
+from stillhouse.experiment.counted_rows import counted, whole_ways
 from stillhouse.experiment.material import Material
 from stillhouse.records import Estimate
 from stillhouse.results.measured_arm import MeasuredArm
 from stillhouse.results.row_result import RowResult
-from stillhouse.verdict.copies import counted, whole_ways
 from stillhouse.verdict.judged_arm import JudgedArm, gate_of
 
 # The confidence from which on test rows void a cascade's promise. The value is low on purpose: refusing a good cascade
@@ -51,22 +51,24 @@ def find_cascade(material: Material, prompt: JudgedArm | None, students: Sequenc
     )
     if isinstance(outcome, NoThreshold):
         return MeasuredCascade(student, outcome, None)
-    cascade = _judged(material, student, prompt, outcome.threshold, None)
+    cascade = _judged(material, student, prompt, outcome.threshold)
     gate = gate_of(material, cascade.whole.test, prompt.whole)
     return MeasuredCascade(student, outcome, replace(cascade, gate=gate))
 
 
-def counted_so(
-    material: Material, cascade: MeasuredCascade, prompt: JudgedArm, student: JudgedArm, way: str
+def counted_once(
+    material: Material, cascade: MeasuredCascade, prompt: JudgedArm, student: JudgedArm
 ) -> MeasuredCascade:
-    """The cascade with the test rows counted in this way, as `prompt` and `student` already are; it has no gate."""
+    """The cascade with each test input counted once, as `prompt` and `student` already are; it has no gate."""
     if isinstance(cascade.outcome, NoThreshold):
         return replace(cascade, student=student)
-    judged = _judged(material, student, prompt, cascade.outcome.threshold, way)
+    judged = _judged(material, student, prompt, cascade.outcome.threshold, once=True)
     return MeasuredCascade(student, cascade.outcome, judged)
 
 
-def _judged(material: Material, student: JudgedArm, prompt: JudgedArm, threshold: float, way: str | None) -> JudgedArm:
+def _judged(
+    material: Material, student: JudgedArm, prompt: JudgedArm, threshold: float, *, once: bool = False
+) -> JudgedArm:
     whole = MeasuredArm(
         name="cascade",
         kind="cascade",
@@ -78,7 +80,7 @@ def _judged(material: Material, student: JudgedArm, prompt: JudgedArm, threshold
         size_bytes=student.arm.size_bytes,
         stand_in=prompt.arm.stand_in,
     )
-    arm = counted(material, whole, way)
+    arm = counted(material, whole, once=once)
     per_call = None
     if student.usd_per_call is not None and prompt.usd_per_call is not None:
         kept = sum(row.source == "student" for row in arm.test) / len(arm.test)

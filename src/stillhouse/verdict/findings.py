@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
-from stillhouse.data.copies import ONCE
 from stillhouse.evaluation.cascade_threshold import NoThreshold, Threshold
 from stillhouse.evaluation.harness import summarise
 from stillhouse.evaluation.margin_gate import among
 from stillhouse.evaluation.proportions import clopper_pearson
+from stillhouse.experiment.counted_rows import also_once, as_counted, counted
 from stillhouse.experiment.material import Material
 from stillhouse.records import Estimate
 from stillhouse.results.arms import ArmResult
@@ -21,8 +21,7 @@ from stillhouse.results.measured_arm import MeasuredArm
 from stillhouse.results.money import Money, NetBenefit
 from stillhouse.results.provenance import LabelQuality, Provenance
 from stillhouse.results.run_result import OtherTest, Result
-from stillhouse.verdict.cascade import MeasuredCascade, cascade_rows, counted_so, find_cascade, harm_in_every_way
-from stillhouse.verdict.copies import also_once, as_counted, counted
+from stillhouse.verdict.cascade import MeasuredCascade, cascade_rows, counted_once, find_cascade, harm_in_every_way
 from stillhouse.verdict.error_analysis import class_table, confusion, disagreements, reliability, threshold_curve
 from stillhouse.verdict.evidence import CascadeEvidence, Contrast, PromptEvidence, StudentEvidence
 from stillhouse.verdict.judged_arm import JudgedArm, gate_in_every_way, gate_of, judge
@@ -116,13 +115,13 @@ def _money_in_every_way(
     money = money_of(drawn, prompt, rivals, cascade, start)
     if money is None or prompt is None or not also_once(material):
         return money
-    once = {id(judged): judge(material, judged.whole, None, ONCE) for judged in (prompt, *rivals)}
+    once = {id(judged): judge(material, judged.whole, None, once=True) for judged in (prompt, *rivals)}
     in_once = None
     if cascade is not None:
-        student = once.get(id(cascade.student)) or judge(material, cascade.student.whole, None, ONCE)
-        in_once = counted_so(material, cascade, once[id(prompt)], student, ONCE)
+        student = once.get(id(cascade.student)) or judge(material, cascade.student.whole, None, once=True)
+        in_once = counted_once(material, cascade, once[id(prompt)], student)
     others = [once[id(judged)] for judged in rivals]
-    other = money_of(as_counted(material, ONCE), once[id(prompt)], others, in_once, start)
+    other = money_of(as_counted(material, once=True), once[id(prompt)], others, in_once, start)
     if other is None:
         return money
     by_arm = {net.arm: net for net in other.net}

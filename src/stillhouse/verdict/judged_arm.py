@@ -11,12 +11,12 @@ from stillhouse.evaluation.class_gates import ClassRule
 from stillhouse.evaluation.every_way import every_way
 from stillhouse.evaluation.harness import ArmSummary, summarise
 from stillhouse.evaluation.margin_gate import decide_gate
+from stillhouse.experiment.counted_rows import counted, ways
 from stillhouse.experiment.material import Material
 from stillhouse.results.arms import PROMPT
 from stillhouse.results.gates import GateResult
 from stillhouse.results.measured_arm import MeasuredArm
 from stillhouse.results.row_result import RowResult
-from stillhouse.verdict.copies import counted, ways
 from stillhouse.verdict.money.call_costs import prompt_usd_per_call, student_usd_per_call
 from stillhouse.verdict.money.training_costs import fixed_usd
 
@@ -36,12 +36,12 @@ class JudgedArm:
     fixed_usd: float | None = None
 
 
-def judge(material: Material, whole: MeasuredArm, prompt: JudgedArm | None, way: str | None = None) -> JudgedArm:
+def judge(material: Material, whole: MeasuredArm, prompt: JudgedArm | None, *, once: bool = False) -> JudgedArm:
     """Summary, gate and costs of one arm; `prompt` None: the arm is the prompt itself, or there is none.
 
-    `way`: how rows are counted; None: as numbers are about them.
+    `once`: with each input counted once, and not as numbers are about the rows.
     """
-    arm = counted(material, whole, way)
+    arm = counted(material, whole, once=once)
     summary = summarise(arm.test, material.metric, latencies_s=arm.latencies_s)
     if arm.kind in ("prompt", "few-shot"):
         return JudgedArm(arm, whole, summary, None, prompt_usd_per_call(material, arm), 0.0)

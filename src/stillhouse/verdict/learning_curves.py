@@ -16,11 +16,11 @@ from stillhouse.advice.advantage import Advantage, data_advantage
 from stillhouse.advice.curves import RowScores, ahead, crossing, curve_points
 from stillhouse.errors import UserError
 from stillhouse.evaluation.harness import summarise
+from stillhouse.experiment.counted_rows import counted
 from stillhouse.experiment.material import Material
 from stillhouse.results.learning_curves import Curve, FewShot, LearningCurves, LevelLine, PatternWorth
 from stillhouse.results.measured_arm import FewShotArms, MeasuredArm
 from stillhouse.results.row_result import RowResult
-from stillhouse.verdict.copies import counted
 
 
 def curves_of(

@@ -26,12 +26,12 @@ def whole_ways(material: Material, part: str, rows: Sequence[RowResult]) -> Mapp
     return {name: own for name, own in ways(material, part, rows).items() if name != UNSEEN}
 
 
-def counted(material: Material, arm: MeasuredArm, way: str | None = None) -> MeasuredArm:
-    """The arm with the rows that count in this way; None: in the way that numbers are about."""
+def counted(material: Material, arm: MeasuredArm, *, once: bool = False) -> MeasuredArm:
+    """The arm with the rows that numbers are about; `once`: with each input counted once."""
 
     def of(part: str, rows: list[RowResult]) -> list[RowResult]:
         in_ways = ways(material, part, rows)
-        return in_ways.get(way or "", next(iter(in_ways.values())))
+        return in_ways.get(ONCE if once else "", next(iter(in_ways.values())))
 
     if not material.splits.readings:
         return arm
@@ -39,13 +39,14 @@ def counted(material: Material, arm: MeasuredArm, way: str | None = None) -> Mea
     return replace(arm, test=of("test", arm.test), calibration=of("calibration", arm.calibration), others=others)
 
 
-def as_counted(material: Material, way: str | None = None) -> Material:
-    """The material with the test and calibration rows that count in this way."""
+def as_counted(material: Material, *, once: bool = False) -> Material:
+    """The material with the test and calibration rows that numbers are about, or with each input counted once."""
     splits = material.splits
 
     def of(part: str, rows: list[Example]) -> list[Example]:
         readings = splits.readings.get(part, ())
-        reading = next((reading for reading in readings if reading.name == way), readings[0] if readings else None)
+        own = next((reading for reading in readings if once and reading.name == ONCE), None)
+        reading = own or (readings[0] if readings else None)
         return rows if reading is None else [row for row in rows if row.id in reading.groups]
 
     test, calibration = of("test", splits.test), of("calibration", splits.calibration)
