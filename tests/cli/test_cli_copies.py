@@ -1,0 +1,101 @@
+"""`[data] copies` and --drop-overlap from the command line and from the library: refused, taken out, counted, judged both ways."""
+
+import json
+
+import pytest
+
+from stillhouse import Session, distill
+
+TASK = """
+[task]
+name = "route"
+instruction = "Which?"
+output = "choice"
+labels = ["good", "bad"]
+
+[data]
+train = "train.jsonl"
+test = "test.jsonl"
+{data}
+
+[student]
+ladder = ["linear"]
+learn_from = "gold"
+"""
+
+
+def written(folder, name, rows):
+    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def day(part, i, label=None):
+    kind = "fine" if i % 2 else "grey"
+    return {"id": f"{part}{i}", "input": f"{part} {i} was {kind}", "label": label or ("good" if i % 2 else "bad")} | {
+        "teacher_label": "good" if i % 2 else "bad"
+    }
+
+
+@pytest.fixture
+def project(tmp_path):
+    def write(train, test, data=""):
+        (tmp_path / "task.toml").write_text(TASK.format(data=data))
+        written(tmp_path, "train.jsonl", train)
+        written(tmp_path, "test.jsonl", test)
+        return tmp_path
+
+    return write
+
+
+TRAIN = [day("train", i) for i in range(200)]
+# A third of the calls is one input that looks grey, and is good; the student learned that grey days are bad.
+TRAFFIC = [day("test", i) for i in range(300)] + [
+    {"id": f"often{i}", "input": "the usual one was grey", "label": "good", "teacher_label": "good"} for i in range(150)
+]
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "decided"),
+    [
+        ("", "keep prompt", ["all rows"]),
+        ('copies = "traffic"', "keep prompt", []),
+        ('copies = "files"', "finetune", []),
+    ],
+    ids=["not set", "traffic", "files"],
+)
+def test_an_input_that_a_third_of_calls_bring_weighs_a_third_unless_the_rows_are_a_file(
+    project, stillhouse, data, kind, decided
+):
+    folder = project(TRAIN, TRAFFIC, data)
+    ran = stillhouse("distill", folder, "--runs", folder / "runs", "--json")
+    result = ran.json["result"]
+    linear = next(arm for arm in result["arms"] if arm["name"].startswith("linear"))
+    assert (result["verdict"]["kind"], linear["gate"]["decided_by"]) == (kind, decided)
+    assert linear["score"]["n"] == (301 if kind == "finetune" else 450)
+    if data == "":
+        assert "150 of 450 test rows" not in linear["gate"]["sentence"]
+        assert "all rows: the student is -33.3 points against the teacher on 450 rows" in linear["gate"]["sentence"]
+        assert "each input counted once: the student is -0.3 points against the teacher on 301 rows" in ran.out
+        assert "the most frequent one 150 times" in " ".join(result["warnings"])
+
+
+def test_overlapping_rows_are_refused_or_taken_out_of_training_and_counted(project, stillhouse):
+    folder = project([*TRAIN, day("test", 3), day("test", 8)], [day("test", i) for i in range(300)])
+    ran = stillhouse("distill", folder, "--runs", folder / "runs")
+    assert ran.code == 2 and "--drop-overlap" in ran.err and "Traceback" not in ran.err
+    ran = stillhouse("distill", folder, "--runs", folder / "runs", "--drop-overlap", "--json")
+    assert (ran.code, ran.json["result"]["verdict"]["kind"]) == (0, "finetune")
+    said = "2 rows to train on overlap with held-out rows and were left out (--drop-overlap)"
+    assert said in ran.json["result"]["warnings"]
+    manifest = json.loads(next((folder / "runs").glob("*/manifest.json")).read_text())
+    assert manifest["settings"]["drop_overlap"] == 2
+
+
+def test_the_library_takes_overlapping_rows_out_too(project):
+    folder = project([*TRAIN, day("test", 3)], [day("test", i) for i in range(300)])
+    done = distill(folder, Session(), runs=folder / "runs", drop_overlap=True)
+    assert done.serves and "1 rows to train on overlap" in " ".join(done.result.warnings)
+
+
+def test_what_copies_may_be_is_said(project, stillhouse):
+    ran = stillhouse("distill", project(TRAIN, TRAFFIC, 'copies = "drop"'))
+    assert ran.code == 2 and "[data] copies = 'drop'" in ran.err and "'traffic' or 'files'" in ran.err
