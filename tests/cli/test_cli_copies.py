@@ -99,3 +99,16 @@ def test_the_library_takes_overlapping_rows_out_too(project):
 def test_what_copies_may_be_is_said(project, stillhouse):
     ran = stillhouse("distill", project(TRAIN, TRAFFIC, 'copies = "drop"'))
     assert ran.code == 2 and "[data] copies = 'drop'" in ran.err and "'traffic' or 'files'" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("data", "n", "said"), [("", 301, True), ('copies = "traffic"', 450, False), ('copies = "files"', 301, False)]
+)
+def test_evaluate_counts_copies_as_the_task_says_and_else_says_what_they_weigh(project, stillhouse, data, n, said):
+    folder = project(TRAIN, TRAFFIC, data)
+    done = distill(folder, Session(), runs=folder / "runs")
+    student = next(folder.glob("runs/*/arms/linear*/student"))
+    ran = stillhouse("evaluate", student, folder / "test.jsonl", "--task", folder, "--json")
+    assert ran.json["score"]["n"] == n and done.result.n_test == n if n == 450 else True
+    weighed = "if copies are traffic, each of them weighs, and the score is 66.7 % [62.1, 71.0] (n = 450)"
+    assert (weighed in ran.json["warnings"]) is said

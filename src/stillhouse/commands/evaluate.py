@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stillhouse.data.copies import distinct
+from stillhouse.data.copies import Distinct, distinct
 from stillhouse.data.dataset import load_examples
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.evaluation.harness import ArmSummary, summarise, time_single
 from stillhouse.evaluation.harness import evaluate as evaluate_rows
-from stillhouse.evaluation.metrics import metric_for
+from stillhouse.evaluation.metrics import Metric, metric_for
 from stillhouse.event_loop import result_of
 from stillhouse.experiment.readiness import check_writable
 from stillhouse.experiment.rows_without_gold import how_others_differ
@@ -26,6 +26,7 @@ from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.student import Student
 from stillhouse.student.learned_rows import learned_among
 from stillhouse.task import Task
+from stillhouse.verdict.wording import scored
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ async def _evaluate(
     async with open_predictor(name, task, store=session.store, over=session.open_task) as predictor:
         scored_by = _task_of(name, task or getattr(predictor, "task", None))
         loaded = load_examples(data, task=scored_by, skip_bad=skip_bad)
-        read = distinct(loaded.examples)
+        copies = scored_by.data.copies
+        read = Distinct(list(loaded.examples), 0, 0) if copies == "traffic" else distinct(loaded.examples)
         unanswered = _unanswered(predictor, read.rows)
         source: Source = "gold" if any(row.label is not None for row in read.rows) else "teacher"
         scored = [row for row in read.rows if row.target(source) is not None]
@@ -89,7 +91,8 @@ async def _evaluate(
         rows = await evaluate_rows(predictor, scored, metric, source=source, on_progress=session.on_progress)
         if out is not None:
             write_rows(out, rows, arm=predictor.name)
-        warnings = (*seen, *read.said_of("given"), *unanswered, *_doubts(rows))
+        drawn = _with_copies(read, loaded.examples, rows, metric) if copies is None else []
+        warnings = (*seen, *read.said_of("given"), *drawn, *unanswered, *_doubts(rows))
         if loaded.skipped:
             first = loaded.skipped[0]
             warnings = (*warnings, f"{len(loaded.skipped)} broken rows were skipped; the first: {first}")
@@ -100,6 +103,16 @@ async def _evaluate(
         one_by_one = await time_single(predictor, scored) if isinstance(predictor, Student) else None
         summary = summarise(rows, metric, latencies_s=one_by_one or None)
         return Evaluated(predictor.name, metric.name, source, summary, rows, warnings, _paid(predictor))
+
+
+def _with_copies(read: Distinct, every: Sequence[Example], rows: Sequence[RowResult], metric: Metric) -> list[str]:
+    """The score if copies are traffic, where there are any: a copy scores as the row that it repeats."""
+    by_id = {row.id: row for row in rows}
+    kept = [(row, by_id.get(read.kept_for.get(row.id, row.id))) for row in every]
+    drawn = [replace(scored_row, id=row.id, group=row.group) for row, scored_row in kept if scored_row is not None]
+    if len(drawn) == len(rows):
+        return []
+    return [f"if copies are traffic, each of them weighs, and the score is {scored(summarise(drawn, metric).score)}"]
 
 
 def _paid(predictor: Predictor) -> float | None:

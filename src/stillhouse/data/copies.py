@@ -11,7 +11,7 @@ are part of what is asked: rows of one text and other choices stay together, and
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from stillhouse.records import Example
@@ -65,11 +65,13 @@ class Distinct:
     """Rows to measure on.
 
     `n_dropped` rows repeated another row whole. `n_linked` rows share an input with a row that has another label.
+    `kept_for`: the id of every row that was left out -> the id of the row that it repeats.
     """
 
     rows: list[Example]
     n_dropped: int
     n_linked: int
+    kept_for: Mapping[str, str] = field(default_factory=dict)
 
     def said_of(self, part: str) -> list[str]:
         """A sentence for each count that is not zero."""
@@ -95,8 +97,11 @@ def distinct(examples: Sequence[Example]) -> Distinct:
     one group. Which label is right is not ours to guess, and they are one draw of the inputs all the same.
     """
     first_of: dict[tuple[object, ...], Example] = {}
+    kept_for = {}
     for example in examples:
-        first_of.setdefault((_asked(example), example.label, example.teacher_label), example)
+        first = first_of.setdefault((_asked(example), example.label, example.teacher_label), example)
+        if first is not example:
+            kept_for[example.id] = first.id
     rows = list(first_of.values())
     n_of_input = Counter(map(_asked, rows))
     has_twin = [n_of_input[_asked(row)] > 1 for row in rows]
@@ -109,7 +114,7 @@ def distinct(examples: Sequence[Example]) -> Distinct:
         replace(row, group=f"rows with the input of {first_id[key]}") if key in first_id else row
         for row, key in zip(rows, keys, strict=True)
     ]
-    return Distinct(linked, len(examples) - len(rows), sum(has_twin))
+    return Distinct(linked, len(examples) - len(rows), sum(has_twin), kept_for)
 
 
 def group_keys(examples: Sequence[Example]) -> list[str]:
