@@ -78,6 +78,18 @@ def test_an_input_that_a_third_of_calls_bring_weighs_a_third_unless_the_rows_are
         assert "the most frequent one 150 times" in " ".join(result["warnings"])
 
 
+def test_the_terminal_and_the_report_have_each_way_with_its_n(project, stillhouse):
+    folder = project(TRAIN, TRAFFIC)
+    ran = stillhouse("distill", folder, "--runs", folder / "runs")
+    shown = " ".join(ran.out.split())
+    ways = "all rows -33.3 points (n = 450), fail; each input counted once -0.3 points (n = 301), pass; decided by all rows"
+    assert f"linear on gold labels against the prompt: {ways}" in shown
+    page = next(folder.glob("runs/*/report.html")).read_text()
+    assert "each input counted once: the student is" in page.replace(
+        "\u00a0", " "
+    ) and "decided by all rows" in page.replace("\u00a0", " ")
+
+
 def test_overlapping_rows_are_refused_or_taken_out_of_training_and_counted(project, stillhouse):
     folder = project([*TRAIN, day("test", 3), day("test", 8)], [day("test", i) for i in range(300)])
     ran = stillhouse("distill", folder, "--runs", folder / "runs")

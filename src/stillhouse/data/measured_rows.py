@@ -71,8 +71,8 @@ def _said_of_traffic(part: str, rows: Sequence[Example], ways: Sequence[Reading]
     unseen = next((reading.groups for reading in ways if reading.name == UNSEEN), None)
     if unseen is None:
         return []
-    n_seen = len(rows) - len(unseen)
-    return [
-        f"{n_seen} of {len(rows)} {part} rows have an input that is in training, as repeats in traffic do: what passes "
-        f"has to pass on {ALL_ROWS} (n = {len(rows)}) and on {UNSEEN} (n = {len(unseen)})"
-    ]
+    seen = f"{len(rows) - len(unseen)} of {len(rows)} {part} rows have an input that is in training, as repeats do"
+    if part == "calibration":
+        return [f"{seen}: the cascade's promise is for {ALL_ROWS}"]
+    both = f"on {ALL_ROWS} (n = {len(rows)}) and on {UNSEEN} (n = {len(unseen)})"
+    return [f"{seen}: what passes has to pass {both}"]
