@@ -81,7 +81,7 @@ def test_an_input_that_a_third_of_calls_bring_weighs_a_third_unless_the_rows_are
 def test_the_terminal_and_the_report_have_each_way_with_its_n(project, stillhouse):
     folder = project(TRAIN, TRAFFIC)
     ran = stillhouse("distill", folder, "--runs", folder / "runs")
-    shown = " ".join(ran.out.split())
+    shown = " ".join(ran.out.split()).replace("\u2212", "-")
     ways = "all rows -33.3 points (n = 450), fail; each input counted once -0.3 points (n = 301), pass; decided by all rows"
     assert f"linear on gold labels against the prompt: {ways}" in shown
     page = next(folder.glob("runs/*/report.html")).read_text()

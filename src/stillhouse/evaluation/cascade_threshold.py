@@ -82,7 +82,7 @@ def choose_threshold(
         return NoThreshold(reason, missing, budget, level, n)
     both = enumerate(zip(student, teacher, strict=True))
     answered = [
-        (own.confidence, place, own.score < other.score) for place, (own, other) in both if own.output is not None
+        (own.confidence, place, _is_harmed(own, other)) for place, (own, other) in both if own.output is not None
     ]
     can_keep = [(confidence, place, harmed) for confidence, place, harmed in answered if confidence is not None]
     surest_first = sorted(can_keep, key=lambda row: -row[0])
@@ -138,7 +138,7 @@ def _at(
     n, bound, level = len(student), bound_on(student, group_cap), looser.level
     both = enumerate(zip(student, teacher, strict=True))
     kept = {
-        place: own.score < other.score
+        place: _is_harmed(own, other)
         for place, (own, other) in both
         if own.output is not None and own.confidence is not None and own.confidence >= threshold
     }
@@ -146,6 +146,11 @@ def _at(
     share = Estimate(len(kept) / n, n, *bound.interval(set(kept), level), level, bound.method)
     harm = Estimate(len(harmed) / n, n, 0.0, bound.upper(harmed, level), level, f"{bound.method}, one-sided")
     return replace(looser, threshold=threshold, share_kept=share, harm=harm)
+
+
+def _is_harmed(student: RowResult, teacher: RowResult) -> bool:
+    """Whether keeping the student's answer does harm."""
+    return student.score < teacher.score
 
 
 def _longest(

@@ -61,7 +61,7 @@ def _ways(name: str, gate: GateResult) -> Text:
     """The gate in every way in which the rows are counted, and which of them decided."""
     parts = []
     for way in gate.ways:
-        seen = "no row counts so" if way.difference is None else f"{100 * way.difference.value:+.1f} points"
+        seen = "no row counts so" if way.difference is None else f"{numbers.points(way.difference.value)} points"
         n = "" if way.difference is None else f" (n = {numbers.count(way.difference.n)})"
         parts.append(f"{way.name} {seen}{n}, {way.answer}")
     decided = " and ".join(gate.decided_by)
