@@ -5,6 +5,9 @@ import json
 import pytest
 
 from stillhouse import Session, distill
+from stillhouse.data.dataset import write_examples
+from stillhouse.data.splits import load_splits
+from stillhouse.task import load_task
 
 TASK = """
 [task]
@@ -124,3 +127,29 @@ def test_evaluate_counts_copies_as_the_task_says_and_else_says_what_they_weigh(p
     assert ran.json["score"]["n"] == n and done.result.n_test == n if n == 450 else True
     weighed = "if copies are traffic, each of them weighs, and the score is 66.7 % [62.1, 71.0] (n = 450)"
     assert (weighed in ran.json["warnings"]) is said
+
+
+def test_in_traffic_rows_that_were_learned_are_measured_beside_those_that_are_new(project, stillhouse):
+    folder = project(TRAIN, TRAFFIC, 'copies = "traffic"')
+    distill(folder, Session(), runs=folder / "runs")
+    student = next(folder.glob("runs/*/arms/linear*/student"))
+    written(folder, "later.jsonl", [*TRAIN[:50], *TRAFFIC[:100]])
+    ran = stillhouse("evaluate", student, folder / "later.jsonl", "--task", folder, "--json")
+    said = " ".join(ran.json["warnings"])
+    assert (ran.code, ran.json["score"]["n"]) == (0, 150)
+    assert "as repeats in traffic are" in said and "did not learn from it scores 100.0 %" in said
+    write_examples(folder / "learned.jsonl", load_splits(load_task(folder)).train)
+    ran = stillhouse("evaluate", student, folder / "learned.jsonl", "--task", folder)
+    assert ran.code == 2 and "give held-out rows" in ran.err  # no row is new
+
+
+def test_a_win_rate_does_not_go_with_traffic(project, stillhouse):
+    folder = project(TRAIN, TRAFFIC, 'copies = "traffic"')
+    task = (
+        (folder / "task.toml")
+        .read_text()
+        .replace('output = "choice"\nlabels = ["good", "bad"]', 'output = "text"\nmetric = "win_rate"')
+    )
+    (folder / "task.toml").write_text(task + '\n[gate]\njudge = "scripted:a:b"\n')
+    ran = stillhouse("distill", folder)
+    assert ran.code == 2 and "each input is judged once" in ran.err
