@@ -51,7 +51,7 @@ class Measuring(Buying):
         from stillhouse.commands.step_task import task_of
 
         task = task_of(target, data)
-        say_rows(task, self.skip_bad)
+        say_rows(task, self.skip_bad, self.drop_overlap)
         with progress_bar() as tick:
             session = self.session(task, tick, teacher=teacher, store=self.store, **settings)
             confirmed = once_confirmed(command, self.accept_terms, tick)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stillhouse.data.copies import UNSEEN, CopyRule
 from stillhouse.data.dataset import load_examples
+from stillhouse.data.leakage import without_overlap
 from stillhouse.data.splits import MEASURING, Cut, copy_rule, cut, shares_to_cut
 from stillhouse.evaluation.cascade_threshold import rows_for
 from stillhouse.evaluation.margin_gate import DISCORDANCE, fewest_rows, rows_needed, rows_of_a_class
@@ -53,13 +54,19 @@ class RowsPlan:
         return f"{sentence}; {cascade}"
 
 
-def rows_plan(task: Path | Task, *, skip_bad: bool = False) -> RowsPlan:
+def rows_plan(task: Path | Task, *, skip_bad: bool = False, drop_overlap: bool = False) -> RowsPlan:
     """Read and split the task's rows as `advise` and `distill` will; ask nobody. Raises what reading them raises."""
     loaded = task if isinstance(task, Task) else load_task(task)
     parts = {part: _rows(loaded, part, skip_bad) for part in ("train", "validation", "calibration", "test")}
     named = [part for part, rows in parts.items() if rows is not None]
     copies = copy_rule(loaded)
-    cut_off = cut(parts["train"] or [], shares_to_cut(loaded, named), seed=loaded.data.seed, copies=copies)
+    train = parts["train"] or []
+    if drop_overlap:
+        held_out = [row for part, rows in parts.items() if part != "train" for row in rows or ()]
+        for name in loaded.data.also_test:
+            held_out += load_examples(loaded.resolve(name), task=loaded, skip_bad=skip_bad).examples
+        train = without_overlap(train, held_out, repeats=copies == "traffic")
+    cut_off = cut(train, shares_to_cut(loaded, named), seed=loaded.data.seed, copies=copies)
     test, calibration = (
         _fewest(cut_off, part, parts[part] or cut_off.parts.get(part, []), copies) for part in reversed(MEASURING)
     )
