@@ -1,7 +1,7 @@
 """Is the verdict right? Simulated tasks whose right answer is known, through the same gate, threshold, curves and rules as `stillhouse advise`.
 
     python -m bench.verdict            all of it, into bench/results/verdict.json (some 12 minutes on one core)
-    python -m bench.verdict coverage   one section again: tasks, untuned, null_gate, coverage or peeking
+    python -m bench.verdict coverage   one section again: tasks, untuned, null_gate, copies, coverage or peeking
     python -m bench.verdict table      the tables of docs/verdict.md from that file
 
 No student is trained, so that only the decisions are under test: a system is right on a row where its ability, the row's ease and chance add up to more than 0.
@@ -30,6 +30,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from bench.copies import copies
+from bench.copies import table as copies_table
 from bench.deciding import (
     CASCADE,
     DISTIL,
@@ -494,6 +496,7 @@ SECTIONS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "tasks": tasks,
     "untuned": untuned,
     "null_gate": null_gate,
+    "copies": copies,
     "coverage": coverage,
     "peeking": peeking,
 }
@@ -546,7 +549,8 @@ def table(found: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["table"]:
-        print(table(json.loads(OUT.read_text(encoding="utf-8"))))
+        kept = json.loads(OUT.read_text(encoding="utf-8"))
+        print(table(kept), copies_table(kept["copies"]), sep="\n\n")
     else:
         OUT.write_text(
             json.dumps(main(*sys.argv[1:]) | {"date": time.strftime("%Y-%m-%d")}, indent=2) + "\n", encoding="utf-8"

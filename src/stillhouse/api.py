@@ -66,11 +66,21 @@ def advise(
     sizes: Sequence[int] | None = None,
     workers: int | None = None,
     skip_bad: bool = False,
+    drop_overlap: bool = False,
 ) -> VerdictRun:
     """All arms on the same test rows, learning curves, the money: one verdict, in `.result.verdict`."""
     from stillhouse.commands.advise import advise as run
 
-    return run(_task(task), session, runs=Path(runs), seeds=seeds, sizes=sizes, workers=workers, skip_bad=skip_bad)
+    return run(
+        _task(task),
+        session,
+        runs=Path(runs),
+        seeds=seeds,
+        sizes=sizes,
+        workers=workers,
+        skip_bad=skip_bad,
+        drop_overlap=drop_overlap,
+    )
 
 
 def distill(
@@ -82,6 +92,7 @@ def distill(
     advice: str | Path | None = None,
     all_students: bool = False,
     skip_bad: bool = False,
+    drop_overlap: bool = False,
 ) -> VerdictRun:
     """Students up the ladder, each against the prompt on held-out rows. `.serves`: one, or a cascade, may serve."""
     from stillhouse.commands.distill import distill as run
@@ -94,6 +105,7 @@ def distill(
         advice=_path(advice),
         all_students=all_students,
         skip_bad=skip_bad,
+        drop_overlap=drop_overlap,
     )
 
 

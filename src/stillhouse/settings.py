@@ -32,6 +32,9 @@ class DataSettings(Section):
     # Shares of `train` that are split off as validation, calibration and test rows where no file is named for them.
     split: tuple[float, float, float] = (0.1, 0.15, 0.2)
     seed: int = 0
+    # What rows of one input are. "traffic": draws, each of which weighs. "files": copies, counted once. None: it is not
+    # known, so what passes has to pass both ways.
+    copies: Literal["traffic", "files"] | None = None
     # Most rows of one group among the rows that measure; of a larger group that many are drawn at random. None: what
     # leaves 95 % of the training rows' groups whole, a row without a group being one (20 where there are few rows).
     group_cap: int | None = Field(default=None, gt=0)

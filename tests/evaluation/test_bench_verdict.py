@@ -99,3 +99,13 @@ def test_the_tables_name_every_n(bench):
     text = bench.table(found)
     assert text.count("n = ") == 5 and "None" not in text
     assert sys.modules["bench.verdict"] is bench
+
+
+@pytest.mark.slow
+def test_a_student_at_the_margin_hardly_passes_however_unevenly_inputs_come(bench):
+    """Of 40 draws more than 6 pass once in 200 times where 5 % may; the rule for the other kind of rows passes nearly all."""
+    from bench.copies import copies
+
+    for one in copies(40):
+        own = "traffic" if one["world"].startswith("traffic") else "files"
+        assert one["passed"][own] <= 6 / 40 and one["passed"]["not set"] <= one["passed"][own]

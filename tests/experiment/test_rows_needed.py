@@ -2,7 +2,12 @@
 
 import json
 
+import pytest
+
+from stillhouse.data.copies import UNSEEN
+from stillhouse.data.splits import load_splits
 from stillhouse.experiment.rows_needed import rows_plan
+from stillhouse.task import load_task
 
 
 def test_the_rows_are_said_before_the_first_label(tmp_path, stillhouse):
@@ -22,3 +27,19 @@ def test_the_rows_are_said_before_the_first_label(tmp_path, stillhouse):
             f"{plan.n_test} test rows here" in found.err.splitlines()[0] and "about 1,546" in found.err.splitlines()[0]
         )
         assert f"bad {plan.per_class['bad']}" in found.err
+
+
+@pytest.mark.parametrize("copies", ["traffic", "files", None])
+@pytest.mark.parametrize("apart", [False, True], ids=["one file", "a test file that overlaps"])
+def test_the_rows_that_are_said_are_those_that_will_measure(tmp_path, copies, apart):
+    """Where copies are read in two ways, those of the way that has fewer."""
+    rows = [{"id": f"r{n}", "input": f"row {n % 200}", "label": "good"} for n in range(300)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[: 150 if apart else 300]))
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[150:] + rows[:9]))
+    data = (f'copies = "{copies}"\n' if copies else "") + ('test = "test.jsonl"\n' if apart else "")
+    task = tmp_path / "task.toml"
+    task.write_text(f'[task]\nname = "mood"\ninstruction = "?"\noutput = "text"\n[data]\ntrain = "rows.jsonl"\n{data}')
+    plan, splits = rows_plan(task, drop_overlap=apart), load_splits(load_task(task), drop_overlap=apart)
+    for part, rows, n in (("test", splits.test, plan.n_test), ("calibration", splits.calibration, plan.n_calibration)):
+        ways = [len(reading.groups) for reading in splits.readings.get(part, ()) if reading.name != UNSEEN]
+        assert n == min(ways, default=len(rows))

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from stillhouse.data.copies import CopyRule
+from stillhouse.data.measured_rows import MeasuredRows, measured_rows
 from stillhouse.data.splits import Splits
 from stillhouse.evaluation.metrics import by_name
 from stillhouse.experiment.material import Material
@@ -15,6 +17,7 @@ from stillhouse.results.row_result import RowResult
 from stillhouse.results.run_result import Result
 from stillhouse.task import Task
 from stillhouse.verdict.findings import find
+from stillhouse.words import normalise
 
 LABELS = ("common", "rare")
 PROVENANCE = Provenance(command="stillhouse advise", created="2026-10-01T12:00:00Z")
@@ -22,12 +25,17 @@ PROVENANCE = Provenance(command="stillhouse advise", created="2026-10-01T12:00:0
 
 @dataclass(frozen=True)
 class Rows:
-    """So many rows of one kind: the arms that are right on them, and how sure every student is of its answer (None: it does not say)."""
+    """So many rows of one kind: the arms that are right on them, and how sure every student is of its answer (None: it does not say).
+
+    `input`: all these rows have this one input; None: each has its own. `seen`: the students learned from rows with these inputs.
+    """
 
     n: int
     right: str  # names of arms, apart by spaces
     sure: float | None = None
     label: str = "common"
+    input: str | None = None
+    seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,7 @@ class Measured:
     reach: Mapping[str, float] = field(default_factory=dict)  # a student's highest score after one doubling
     labels: Sequence[str] | None = LABELS
     metric: str = "accuracy"
+    copies: CopyRule = None
     scored_against: str = "gold"
 
 
@@ -91,13 +100,16 @@ def _material(measured: Measured) -> Material:
         student=task.student.model_copy(update={"ladder": ladder}),
         money=task.money.model_copy(update=dict(measured.money)),
     )
+    test, calibration = (_counted(measured, part) for part in ("test", "calibration"))
     splits = Splits(
         train=_examples("train", [Rows(1000, "")]),
         validation=_examples("validation", [Rows(100, "")]),
-        calibration=_examples("calibration", measured.calibration),
-        test=_examples("test", measured.test),
+        calibration=calibration.rows,
+        test=test.rows,
         unlabelled=[],
         also_test={"elsewhere": _examples("elsewhere", measured.elsewhere)} if measured.elsewhere else {},
+        warnings=[*test.warnings, *calibration.warnings],
+        readings={part: of.readings for part, of in (("test", test), ("calibration", calibration)) if of.readings},
     )
     labels = None if measured.labels is None else tuple(measured.labels)
     lessons = (Lesson("teacher", splits.train, splits.validation),)
@@ -109,14 +121,24 @@ def _material(measured: Measured) -> Material:
         learn_from="teacher",
         scored_against=measured.scored_against,
         teacher=None,
-        warnings=(),
+        warnings=tuple(splits.warnings),
         lessons=lessons,
     )
 
 
 def _examples(part: str, blocks: Sequence[Rows]) -> list[Example]:
-    kinds = [block.label for block in blocks for _ in range(block.n)]
-    return [Example(f"{part}-{number}", f"row {number}", label) for number, label in enumerate(kinds)]
+    of_rows = [block for block in blocks for _ in range(block.n)]
+    return [
+        Example(f"{part}-{number}", block.input or f"row {number}", block.label) for number, block in enumerate(of_rows)
+    ]
+
+
+def _counted(measured: Measured, part: str) -> MeasuredRows:
+    """The rows as a task counts them; the arms answer those that are kept."""
+    blocks = measured.test if part == "test" else measured.calibration
+    rows, seen = _examples(part, blocks), [block.seen for block in blocks for _ in range(block.n)]
+    trained = {normalise(row.text) for row, is_seen in zip(rows, seen, strict=True) if is_seen}
+    return measured_rows(part, rows, rows, measured.copies, trained_texts=trained)
 
 
 def _arm(measured: Measured, arm: Arm) -> MeasuredArm:
@@ -132,8 +154,8 @@ def _arm(measured: Measured, arm: Arm) -> MeasuredArm:
     return MeasuredArm(
         name=arm.name,
         kind=arm.kind,
-        test=_rows("test", measured.test, arm),
-        calibration=_rows("calibration", measured.calibration, arm),
+        test=_kept(measured, "test", _rows("test", measured.test, arm)),
+        calibration=_kept(measured, "calibration", _rows("calibration", measured.calibration, arm)),
         others={"elsewhere": _rows("elsewhere", measured.elsewhere, arm)} if measured.elsewhere else {},
         latencies_s=None if arm.seconds is None else [arm.seconds] * 10,
         learns_from=arm.learns_from if arm.kind == "student" else None,
@@ -141,6 +163,11 @@ def _arm(measured: Measured, arm: Arm) -> MeasuredArm:
         training=training if arm.kind == "student" else None,
         examples=ShownExamples(shots, 0, shots, ()) if arm.examples is not None else None,
     )
+
+
+def _kept(measured: Measured, part: str, rows: list[RowResult]) -> list[RowResult]:
+    group_of = {row.id: row.group for row in _counted(measured, part).rows}
+    return [replace(row, group=group_of[row.id]) for row in rows if row.id in group_of]
 
 
 def _rows(part: str, blocks: Sequence[Rows], arm: Arm) -> list[RowResult]:

@@ -22,7 +22,7 @@ MATERIAL = SimpleNamespace(
     labels=("good", "bad"),
     learn_from="gold",
     teacher=None,
-    splits=SimpleNamespace(validation=[None] * 20, group_cap=None),
+    splits=SimpleNamespace(validation=[None] * 20, group_cap=None, readings={}),
 )
 
 

@@ -91,11 +91,12 @@ def progress_bar(quiet: bool = False) -> Iterator[Ticker]:
         yield Ticker(bar)
 
 
-def say_rows(task: "Path | Task", skip_bad: bool) -> None:
+def say_rows(task: "Path | Task", skip_bad: bool, drop_overlap: bool = False) -> None:
     """The test rows that the gate takes, on stderr, before anything is bought."""
     from stillhouse.experiment.rows_needed import rows_plan
 
-    err.print(rows_plan(task, skip_bad=skip_bad).sentence, soft_wrap=True, highlight=False, markup=False)
+    plan = rows_plan(task, skip_bad=skip_bad, drop_overlap=drop_overlap)
+    err.print(plan.sentence, soft_wrap=True, highlight=False, markup=False)
 
 
 def emit_json(value: Any) -> None:

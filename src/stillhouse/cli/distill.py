@@ -12,6 +12,7 @@ from stillhouse.cli.options import (
     AcceptTerms,
     AsJson,
     Buying,
+    DropOverlap,
     Rows,
     Runs,
     SkipBad,
@@ -34,6 +35,7 @@ class Measuring(Buying):
     store: Store = None
     runs: Runs = Path("runs")
     skip_bad: SkipBad = False
+    drop_overlap: DropOverlap = False
     accept_terms: AcceptTerms = False
 
     def verdict(
@@ -49,11 +51,12 @@ class Measuring(Buying):
         from stillhouse.commands.step_task import task_of
 
         task = task_of(target, data)
-        say_rows(task, self.skip_bad)
+        say_rows(task, self.skip_bad, self.drop_overlap)
         with progress_bar() as tick:
             session = self.session(task, tick, teacher=teacher, store=self.store, **settings)
             confirmed = once_confirmed(command, self.accept_terms, tick)
-            return confirmed(task, session, runs=self.runs, skip_bad=self.skip_bad, **options)
+            rows = {"skip_bad": self.skip_bad, "drop_overlap": self.drop_overlap}
+            return confirmed(task, session, runs=self.runs, **rows, **options)
 
 
 @command

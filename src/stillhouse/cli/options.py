@@ -37,6 +37,10 @@ Journal = Annotated[
 ]
 Runs = Annotated[Path, typer.Option(help="the folder that takes the run's folder")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="leave broken rows out and count them")]
+DropOverlap = Annotated[
+    bool,
+    typer.Option("--drop-overlap", help="take rows that overlap with held-out ones out of training, and count them"),
+]
 AcceptTerms = Annotated[
     bool, typer.Option("--accept-terms", help="confirm the notice on the provider's terms, for pipelines")
 ]

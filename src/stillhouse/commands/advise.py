@@ -38,19 +38,23 @@ def advise(
     sizes: Sequence[int] | None = None,
     workers: int | None = None,
     skip_bad: bool = False,
+    drop_overlap: bool = False,
 ) -> VerdictRun:
     """Train every student of the ladder (and the linear baseline) at every size with every seed, and say what follows.
 
     `sizes` default: doubling from max(16, 4 x classes) to all training rows. At least 3 seeds: with fewer there is no
     interval. `learn_from = "auto"` in the task measures students on gold labels and on the teacher's, where the rows
-    allow both. `workers`: trainings at a time; None: one per core. Raises as `distill` does.
+    allow both. `workers`: trainings at a time; None: one per core. `drop_overlap`, and what is
+    raised: as in `distill`.
     """
     if seeds < MIN_SEEDS:
         raise UserError(f"--seeds {seeds}: an interval over seeds needs at least {MIN_SEEDS}")
     task = session.open_task(task)
     refuse_unjudged(task, "advise")
     check_training(task, runs)
-    material = result_of(prepare(task, session, skip_bad=skip_bad, every_lesson=True, sizes=sizes))
+    material = result_of(
+        prepare(task, session, skip_bad=skip_bad, drop_overlap=drop_overlap, every_lesson=True, sizes=sizes)
+    )
     check_sizes(sizes, max(len(lesson.train) for lesson in material.lessons))
     settings = {
         **run_settings(material),

@@ -37,17 +37,19 @@ def distill(
     advice: Path | None = None,
     all_students: bool = False,
     skip_bad: bool = False,
+    drop_overlap: bool = False,
 ) -> VerdictRun:
     """Climb the ladder until a student passes its gate (`all_students`: to its end).
 
-    `advice`: an `advise` run whose learning curves go into the report. Blocks while it trains. Raises the errors of
+    `advice`: an `advise` run whose learning curves go into the report. `drop_overlap`: training rows that overlap with
+    held-out ones are left out and counted, and not refused. Blocks while it trains. Raises the errors of
     `prepare` and `train_student`; what was paid or trained is kept.
     """
     task = session.open_task(task)
     refuse_unjudged(task, "distill")
     check_training(task, runs)
     curves = _curves_of(advice)
-    material = result_of(prepare(task, session, skip_bad=skip_bad))
+    material = result_of(prepare(task, session, skip_bad=skip_bad, drop_overlap=drop_overlap))
     ladder = ladder_of(task)
     settings = {
         **run_settings(material),

@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stillhouse.data.copies import distinct
+from stillhouse.data.copies import Distinct, distinct
 from stillhouse.data.dataset import load_examples
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.evaluation.harness import ArmSummary, summarise, time_single
 from stillhouse.evaluation.harness import evaluate as evaluate_rows
-from stillhouse.evaluation.metrics import metric_for
+from stillhouse.evaluation.metrics import Metric, metric_for
 from stillhouse.event_loop import result_of
 from stillhouse.experiment.readiness import check_writable
 from stillhouse.experiment.rows_without_gold import how_others_differ
@@ -26,6 +26,7 @@ from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.student import Student
 from stillhouse.student.learned_rows import learned_among
 from stillhouse.task import Task
+from stillhouse.verdict.wording import scored as in_words
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ async def _evaluate(
     async with open_predictor(name, task, store=session.store, over=session.open_task) as predictor:
         scored_by = _task_of(name, task or getattr(predictor, "task", None))
         loaded = load_examples(data, task=scored_by, skip_bad=skip_bad)
-        read = distinct(loaded.examples)
+        copies = scored_by.data.copies
+        read = Distinct(list(loaded.examples), 0, 0) if copies == "traffic" else distinct(loaded.examples)
         unanswered = _unanswered(predictor, read.rows)
         source: Source = "gold" if any(row.label is not None for row in read.rows) else "teacher"
         scored = [row for row in read.rows if row.target(source) is not None]
@@ -81,7 +83,7 @@ async def _evaluate(
                 f"{data}: none of its {len(read.rows):,} rows has a label to score against; "
                 "give rows with `label`, or with `teacher_label` for the agreement with a teacher"
             )
-        seen = _learned(name, scored, anyway)
+        seen, learned = _learned(name, scored, anyway, traffic=copies == "traffic")
         metric = metric_for(scored_by)
         if out is not None:
             check_writable(out.parent)
@@ -89,7 +91,11 @@ async def _evaluate(
         rows = await evaluate_rows(predictor, scored, metric, source=source, on_progress=session.on_progress)
         if out is not None:
             write_rows(out, rows, arm=predictor.name)
-        warnings = (*seen, *read.said_of("given"), *unanswered, *_doubts(rows))
+        drawn = _with_copies(read, loaded.examples, rows, metric) if copies is None else []
+        if copies == "traffic" and 0 < len(learned) < len(rows):
+            new = summarise([row for row in rows if row.id not in learned], metric).score
+            drawn = [f"on rows whose input the student did not learn from it scores {in_words(new)}"]
+        warnings = (*seen, *read.said_of("given"), *drawn, *unanswered, *_doubts(rows))
         if loaded.skipped:
             first = loaded.skipped[0]
             warnings = (*warnings, f"{len(loaded.skipped)} broken rows were skipped; the first: {first}")
@@ -102,6 +108,16 @@ async def _evaluate(
         return Evaluated(predictor.name, metric.name, source, summary, rows, warnings, _paid(predictor))
 
 
+def _with_copies(read: Distinct, every: Sequence[Example], rows: Sequence[RowResult], metric: Metric) -> list[str]:
+    """The score if copies are traffic, where there are any: a copy scores as the row that it repeats."""
+    by_id = {row.id: row for row in rows}
+    kept = [(row, by_id.get(read.kept_for.get(row.id, row.id))) for row in every]
+    drawn = [replace(scored_row, id=row.id, group=row.group) for row, scored_row in kept if scored_row is not None]
+    if len(drawn) == len(rows):
+        return []
+    return [f"if copies are traffic, each of them weighs, and the score is {in_words(summarise(drawn, metric).score)}"]
+
+
 def _paid(predictor: Predictor) -> float | None:
     """What the calls made now cost, US$; None: unknown."""
     asked = predictor.teacher if isinstance(predictor, CascadePredictor) else predictor
@@ -111,23 +127,29 @@ def _paid(predictor: Predictor) -> float | None:
     return ledger.spent_usd if isinstance(ledger, Ledger) else None
 
 
-def _learned(name: str, rows: Sequence[Example], anyway: bool) -> list[str]:
-    """What to say of rows that the student behind this name has learned from. Raises UserError where there are any."""
+def _learned(name: str, rows: Sequence[Example], anyway: bool, *, traffic: bool) -> tuple[list[str], set[str]]:
+    """(what to say of rows that the student behind this name has learned from, their ids).
+
+    Raises UserError where there are any. In traffic inputs come again, and it is raised where no row is new.
+    """
     folder = folder_of_student(name)
     if folder is None:
-        return []
+        return [], set()
     learned = learned_among(folder, rows)
     if learned is None:
-        return ["which rows the student learned from is not known: an earlier version trained it"]
+        return ["which rows the student learned from is not known: an earlier version trained it"], set()
     if not learned:
-        return []
+        return [], set()
+    ids = {row.id for row in learned}
     seen = f"{len(learned):,} of {len(rows):,} rows are among those that the student learned from or was chosen by"
+    if traffic and len(learned) < len(rows):
+        return [f"{seen}, as repeats in traffic are"], ids
     if not anyway:
         raise UserError(
             f"{folder}: {seen} (the first is {learned[0].id}), so its score says nothing of new rows; "
             "give held-out rows, or --anyway to measure these all the same"
         )
-    return [f"measured anyway: {seen}; the score says nothing of new rows"]
+    return [f"measured anyway: {seen}; the score says nothing of new rows"], ids
 
 
 def _doubts(rows: Sequence[RowResult]) -> list[str]:

@@ -40,6 +40,11 @@ def refuse_unjudged(task: Task, command: str) -> None:
             f'{where}: with metric = "win_rate" also_test is not judged; '
             "take it out, and run `stillhouse compare` on those rows"
         )
+    if task.data.copies == "traffic":
+        raise UserError(
+            f'{where}: with metric = "win_rate" each input is judged once, which copies = "traffic" does not allow; '
+            'take it out, or set copies = "files"'
+        )
     if task.gate.judge is None and not task.resolve(task.gate.judgements).is_file():
         raise UserError(
             f'{where}: metric = "win_rate" needs judgements; name a `judge` in [gate], or distill with '

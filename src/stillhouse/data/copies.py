@@ -1,11 +1,63 @@
-"""Copies among the rows of one part: a row measured twice is no new evidence, and rows of one input belong together."""
+"""Copies: rows of one input, and what they are.
+
+In a file of rows they are mistakes of whoever made the file: a row measured twice is no new evidence, and rows of one
+input belong into one split. In traffic they are draws like all others: an input that every third call brings weighs a
+third. Which of the two holds is the task's to say (`copies` in `[data]`). Where it does not, what passes has to pass
+both ways: an intersection-union test (Berger 1982, Technometrics 24:295), so nothing is corrected for it.
+
+Two rows have one input where `words.normalise` makes their texts the same. Where each row has choices of its own, these
+are part of what is asked: rows of one text and other choices stay together, and are counted one by one.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from stillhouse.records import Example
 from stillhouse.words import normalise
+
+CopyRule = Literal["traffic", "files"] | None
+ALL_ROWS, UNSEEN, ONCE = "all rows", "inputs not seen in training", "each input counted once"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to count the rows that measure: the id of every row that counts, and the group that it counts in."""
+
+    name: str
+    groups: Mapping[str, str | None]
+
+
+def readings(
+    draws: Sequence[Example], trained_texts: Collection[str], once: Sequence[Example] | None
+) -> tuple[Reading, ...]:
+    """The ways in which these rows count; none where there is only one, and it is the rows as they are.
+
+    `draws`: rows as traffic has them. `trained_texts`: normalised, of rows that are trained on. `once`: the rows with
+    each input counted once; None: they need not pass that way.
+    """
+    unseen = [row for row in draws if normalise(row.text) not in trained_texts]
+    ways = [(ALL_ROWS, draws), (UNSEEN, unseen), *([(ONCE, once)] if once is not None else [])]
+    different: list[Reading] = []
+    for name, rows in ways:
+        groups = {row.id: row.group for row in rows}
+        if all(groups != reading.groups for reading in different):
+            different.append(Reading(name, groups))
+    return tuple(different) if len(different) > 1 else ()
+
+
+def repeats_in_words(rows: Sequence[Example], part: str) -> str:
+    """How many rows repeat the input of an earlier one, and how often the most frequent input comes."""
+    counts = Counter(map(_asked, rows))
+    most = max(counts.values(), default=0)
+    repeats = f"{len(rows) - len(counts)} of {len(rows)} {part} rows repeat the input of another"
+    return f"{repeats}, the most frequent one {most} times" if most > 1 else repeats
+
+
+def _asked(row: Example) -> tuple[str, tuple[str, ...] | None]:
+    """What is asked, as it is compared."""
+    return normalise(row.text), row.choices
 
 
 @dataclass(frozen=True)
@@ -13,11 +65,13 @@ class Distinct:
     """Rows to measure on.
 
     `n_dropped` rows repeated another row whole. `n_linked` rows share an input with a row that has another label.
+    `kept_for`: the id of every row that was left out -> the id of the row that it repeats.
     """
 
     rows: list[Example]
     n_dropped: int
     n_linked: int
+    kept_for: Mapping[str, str] = field(default_factory=dict)
 
     def said_of(self, part: str) -> list[str]:
         """A sentence for each count that is not zero."""
@@ -43,12 +97,14 @@ def distinct(examples: Sequence[Example]) -> Distinct:
     one group. Which label is right is not ours to guess, and they are one draw of the inputs all the same.
     """
     first_of: dict[tuple[object, ...], Example] = {}
+    kept_for = {}
     for example in examples:
-        what = (normalise(example.text), example.choices, example.label, example.teacher_label)
-        first_of.setdefault(what, example)
+        first = first_of.setdefault((_asked(example), example.label, example.teacher_label), example)
+        if first is not example:
+            kept_for[example.id] = first.id
     rows = list(first_of.values())
-    n_of_input = Counter((normalise(row.text), row.choices) for row in rows)
-    has_twin = [n_of_input[normalise(row.text), row.choices] > 1 for row in rows]
+    n_of_input = Counter(map(_asked, rows))
+    has_twin = [n_of_input[_asked(row)] > 1 for row in rows]
     keys = group_keys(rows)
     first_id: dict[str, str] = {}  # key of a group that has a twin -> the id of its first row
     for row, key, is_twin in zip(rows, keys, has_twin, strict=True):
@@ -58,7 +114,7 @@ def distinct(examples: Sequence[Example]) -> Distinct:
         replace(row, group=f"rows with the input of {first_id[key]}") if key in first_id else row
         for row, key in zip(rows, keys, strict=True)
     ]
-    return Distinct(linked, len(examples) - len(rows), sum(has_twin))
+    return Distinct(linked, len(examples) - len(rows), sum(has_twin), kept_for)
 
 
 def group_keys(examples: Sequence[Example]) -> list[str]:
@@ -79,3 +135,8 @@ def group_keys(examples: Sequence[Example]) -> list[str]:
         if example.group is not None:
             parent[root(text)] = root(f"group\0{example.group}")
     return [root(text) for text in texts]
+
+
+def row_keys(examples: Sequence[Example]) -> list[str]:
+    """One key per row, the same for rows of a group: what stays together where repeats are draws like all others."""
+    return [f"row\0{row.id}" if row.group is None else f"group\0{row.group}" for row in examples]

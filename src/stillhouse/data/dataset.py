@@ -7,6 +7,7 @@ the rows that made it.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,6 +118,11 @@ def counting() -> Naming:
 def numbered(id_: str, n: int) -> str:
     """The id of the n-th row of one input, where the first one's is `id_`."""
     return id_ if n == 1 else f"{id_}-{n}"
+
+
+def is_made_id(id_: str) -> bool:
+    """Whether an id looks like one that is made from a row's input: rows of one input have it in every file."""
+    return re.fullmatch(r"row-(?:[0-9a-f]{12}|[0-9a-f]{16})(?:-[0-9]+)?", id_) is not None
 
 
 def twice(path: Path, line: int, id_: str, earlier: int) -> DatasetError:

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from stillhouse.data.dataset import is_made_id
 from stillhouse.errors import LeakageError
 from stillhouse.records import Example
 from stillhouse.words import normalise, units
@@ -17,27 +18,57 @@ NEAR = 0.9  # Jaccard similarity of three-word shingles from which two texts cou
 _SHINGLE_WORDS = 3
 
 
-def check_leakage(train: Iterable[Example], held_out: Iterable[Example], where: str = "train and test") -> None:
-    """Raise LeakageError where a held-out row's id, group or text is also in training."""
-    ids, groups, id_of_text = set(), set(), {}
-    for row in train:
-        ids.add(row.id)
-        groups.add(row.group)
-        id_of_text[normalise(row.text)] = row.id
-    leaks = []
-    for row in held_out:
-        if (twin := id_of_text.get(normalise(row.text))) is not None:
-            leaks.append(f"row {row.id!r} has the same input as training row {twin!r}")
-        elif row.id in ids:
-            leaks.append(f"the id {row.id!r} is in both")
-        elif row.group is not None and row.group in groups:
-            leaks.append(f"row {row.id!r} belongs to group {row.group!r}, which is in training")
+class _Rows:
+    """Rows by what makes another row overlap with them.
+
+    `repeats`: an equal input is no overlap, as in traffic. Nor is then an id that was made from the input.
+    """
+
+    def __init__(self, rows: Iterable[Example], *, repeats: bool) -> None:
+        self._repeats = repeats
+        self._ids, self._groups, self._id_of_text = set[str](), set[str](), dict[str, str]()
+        for row in rows:
+            self._ids.add(row.id)
+            if row.group is not None:
+                self._groups.add(row.group)
+            if not repeats:
+                self._id_of_text[normalise(row.text)] = row.id
+
+    def overlap(self, row: Example) -> str | None:
+        """What the row shares with these; None: nothing."""
+        if (twin := self._id_of_text.get(normalise(row.text))) is not None:
+            return f"row {row.id!r} has the same input as training row {twin!r}"
+        if row.id in self._ids and not (self._repeats and is_made_id(row.id)):
+            return f"the id {row.id!r} is in both"
+        if row.group is not None and row.group in self._groups:
+            return f"row {row.id!r} belongs to group {row.group!r}, which is in training"
+        return None
+
+
+def check_leakage(
+    train: Iterable[Example], held_out: Iterable[Example], where: str = "train and test", *, repeats: bool = False
+) -> None:
+    """Raise LeakageError where a held-out row's id, group or text is also in training.
+
+    `repeats`: equal texts may be on both sides, as in traffic.
+    """
+    known = _Rows(train, repeats=repeats)
+    leaks = [leak for row in held_out if (leak := known.overlap(row)) is not None]
     if leaks:
         more = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""
         raise LeakageError(
             f"{where} overlap: {leaks[0]}{more}; "
-            "remove such rows from one of the two, for numbers on rows that were trained on mean nothing"
+            "remove such rows from one of the two, for numbers on rows that were trained on mean nothing "
+            "(--drop-overlap of `distill` and `advise` takes them out of training"
+            + ("" if repeats else '; copies = "traffic" in [data] is for repeats that the app\'s traffic has')
+            + ")"
         )
+
+
+def without_overlap(train: Sequence[Example], held_out: Iterable[Example], *, repeats: bool) -> list[Example]:
+    """The rows that may be trained on: those that `check_leakage` would not refuse beside these held-out rows."""
+    known = _Rows(held_out, repeats=repeats)
+    return [row for row in train if known.overlap(row) is None]
 
 
 @dataclass(frozen=True)

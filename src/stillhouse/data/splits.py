@@ -3,23 +3,29 @@
 Each part has one use. `train`: to learn from. `validation`: to stop early and to pick settings. `calibration`: for the
 cascade's threshold, whose promise holds only on rows that nothing else used. `test`: for the numbers that are printed.
 
-A part is the file that `[data]` names for it, or else a share of `train` (`split` in `[data]`). Rows of one group, and
-rows with the same text, stay together. Rows that are in two parts are refused by the leak rule (`leakage`).
+A part is the file that `[data]` names for it, or else a share of `train` (`split` in `[data]`). Rows of one group stay
+together. What becomes of rows with the same text depends on what copies are (`copies` in `[data]`): `cut` says how.
+Rows that are in two parts are refused by the leak rule (`leakage`).
 """
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stillhouse.data.copies import distinct, group_keys
+from stillhouse.data.copies import CopyRule, Reading, group_keys, row_keys
 from stillhouse.data.dataset import Dataset, load_examples
-from stillhouse.data.group_cap import capped, usual_cap
-from stillhouse.data.leakage import NEAR, check_leakage, near_copies
+from stillhouse.data.group_cap import usual_cap
+from stillhouse.data.leakage import NEAR, check_leakage, near_copies, without_overlap
+from stillhouse.data.measured_rows import MeasuredRows, measured_rows
+from stillhouse.data.row_time import times_of
 from stillhouse.errors import DatasetError
 from stillhouse.records import Example
 from stillhouse.task import Task
+from stillhouse.words import normalise
+
+MEASURING = ("calibration", "test")  # the parts whose rows measure
 
 _LEAST_OF_A_STRATUM = 10  # fewest rows of a class that is cut by shares; a rarer class is not
 
@@ -38,14 +44,19 @@ class Splits:
     fingerprints: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     group_cap: int | None = None  # the most rows of a group among those that measure; None: no row has a group
+    # Name of a part that measures, or of a further test file -> the ways in which its rows count, where there are more
+    # than one. The first is the one that numbers are about.
+    readings: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
+    n_overlap: int | None = None  # rows taken out of training for they overlap with held-out ones; None: not asked for
 
 
-def load_splits(task: Task, *, skip_bad: bool = False) -> Splits:
+def load_splits(task: Task, *, skip_bad: bool = False, drop_overlap: bool = False) -> Splits:
     """Load every file that `[data]` names, split off `train` what is not named, and check for leakage.
 
-    Raises DatasetError for files and rows, LeakageError where a test row is also trained on.
+    `drop_overlap`: rows to train on that overlap with a file of held-out rows are left out, counted and said. Raises
+    DatasetError for files and rows, LeakageError where a test row is also trained on.
     """
-    data = task.data
+    data, copies = task.data, copy_rule(task)
     loaded: dict[str, Dataset] = {}
     for part in ("train", "validation", "calibration", "test", "unlabelled"):
         name = getattr(data, part)
@@ -54,19 +65,35 @@ def load_splits(task: Task, *, skip_bad: bool = False) -> Splits:
     further = {
         Path(name).stem: load_examples(task.resolve(name), task=task, skip_bad=skip_bad) for name in data.also_test
     }
-    shares = {
-        part: share
-        for part, share in zip(("validation", "calibration", "test"), data.split, strict=True)
-        if part not in loaded
+    pools: dict[str, list[Example]] = {
+        part: loaded[part].examples for part in ("train", "unlabelled") if part in loaded
     }
-    parts = split_examples(loaded["train"].examples, shares, seed=data.seed)
-    parts |= {part: dataset.examples for part, dataset in loaded.items() if part != "train"}
-    measured = {part: distinct(parts[part]) for part in ("calibration", "test") if part in parts}
-    parts |= {part: distinct_rows.rows for part, distinct_rows in measured.items()}
-    also_measured = {name: distinct(dataset.examples) for name, dataset in further.items()}
-    cap = data.group_cap or usual_cap((*parts["train"], *parts.get("validation", ()), *parts.get("unlabelled", ())))
-    at_most = {part: capped(parts[part], cap, data.seed) for part in measured}
-    parts |= {part: capped_rows.rows for part, capped_rows in at_most.items()}
+    n_overlap = None
+    if drop_overlap:
+        held_out = [dataset for part, dataset in loaded.items() if part not in pools] + list(further.values())
+        pools, n_overlap = _without_overlap(pools, [row for dataset in held_out for row in dataset.examples], copies)
+    cut_off = cut(pools["train"], shares_to_cut(task, loaded), seed=data.seed, copies=copies)
+    parts = cut_off.parts | {part: dataset.examples for part, dataset in loaded.items() if part not in pools}
+    if "unlabelled" in pools:
+        unlabelled: dict[str, list[Example]] = {"unlabelled": pools["unlabelled"]}
+        if n_overlap is not None:  # rows that were cut off are held out, too
+            cut_out = [row for part, rows in cut_off.parts.items() if part != "train" for row in rows]
+            unlabelled, n_more = _without_overlap(unlabelled, cut_out, copies)
+            n_overlap += n_more
+        parts |= unlabelled
+    trained_on = [*parts["train"], *parts.get("validation", ()), *parts.get("unlabelled", ())]
+    cap = data.group_cap or usual_cap(trained_on)
+    trained_texts = {normalise(row.text) for row in trained_on}
+    measured = {
+        part: cut_off.measured(part, parts[part], copies, trained_texts, cap=cap, seed=data.seed)
+        for part in MEASURING
+        if part in parts
+    }
+    also_measured = {
+        name: measured_rows(name, rows, rows, copies, trained_texts=trained_texts)
+        for name, rows in ((name, dataset.examples) for name, dataset in further.items())
+    }
+    parts |= {part: of_part.rows for part, of_part in measured.items()}
     for part in ("train", "test"):
         if not parts[part]:
             n_rows = len(loaded["train"].examples)
@@ -79,48 +106,207 @@ def load_splits(task: Task, *, skip_bad: bool = False) -> Splits:
         for dataset in (*loaded.values(), *further.values())
         if dataset.skipped
     ]
-    for part, distinct_rows in (measured | also_measured).items():
-        warnings += distinct_rows.said_of(part)
-    for part, capped_rows in at_most.items():
-        warnings += capped_rows.said_of(part)
-    _refuse_leaks(task, parts, {name: dataset.examples for name, dataset in further.items()})
-    warnings += _near_copy_warning(parts)
+    if n_overlap:
+        warnings.append(f"{n_overlap} rows to train on overlap with held-out rows and were left out (--drop-overlap)")
+    warnings += cut_off.notes
+    for of_part in (*measured.values(), *also_measured.values()):
+        warnings += of_part.warnings
+    warnings += _merged_by_harvest(copies, [row for of_part in measured.values() for row in of_part.rows])
+    _refuse_leaks(task, parts, {name: dataset.examples for name, dataset in further.items()}, copies, cut_off)
+    new = [row for row in measured["test"].as_drawn if normalise(row.text) not in trained_texts]
+    warnings += _near_copy_warning(parts["train"], new)
     return Splits(
         train=parts["train"],
         validation=parts.get("validation", []),
         calibration=parts.get("calibration", []),
         test=parts["test"],
         unlabelled=parts.get("unlabelled", []),
-        also_test={name: distinct_rows.rows for name, distinct_rows in also_measured.items()},
+        also_test={name: of_part.rows for name, of_part in also_measured.items()},
         fingerprints={part: dataset.fingerprint for part, dataset in (loaded | further).items()},
         warnings=warnings,
-        group_cap=cap if any(row.group is not None for part in measured for row in parts[part]) else None,
+        group_cap=cap if any(map(_has_groups, measured.values())) else None,
+        readings={name: of_part.readings for name, of_part in (measured | also_measured).items() if of_part.readings},
+        n_overlap=n_overlap,
     )
 
 
-def _refuse_leaks(task: Task, parts: Mapping[str, Sequence[Example]], further: Mapping[str, Sequence[Example]]) -> None:
-    """Raise LeakageError where a held-out row may be trained on. Unlabelled rows are: with the teacher's labels."""
-    data = task.data
+def copy_rule(task: Task) -> CopyRule:
+    """What copies are in this task. Answers that are judged in pairs are judged once for each input."""
+    return "files" if task.metric == "win_rate" else task.data.copies
+
+
+def shares_to_cut(task: Task, named: Iterable[str]) -> dict[str, float]:
+    """The share of `train` that each part takes which has no file of its own."""
+    shares = zip(("validation", "calibration", "test"), task.data.split, strict=True)
+    return {part: share for part, share in shares if part not in named}
+
+
+def _has_groups(measured: MeasuredRows) -> bool:
+    of_readings = any(group is not None for reading in measured.readings for group in reading.groups.values())
+    return of_readings or any(row.group is not None for row in measured.rows)
+
+
+def _without_overlap(
+    pools: Mapping[str, list[Example]], held_out: Sequence[Example], copies: CopyRule
+) -> tuple[dict[str, list[Example]], int]:
+    """(the rows that may be trained on, by pool; the number of those left out)."""
+    kept = {name: without_overlap(rows, held_out, repeats=copies == "traffic") for name, rows in pools.items()}
+    return kept, sum(map(len, pools.values())) - sum(map(len, kept.values()))
+
+
+def _merged_by_harvest(copies: CopyRule, rows: Sequence[Example]) -> list[str]:
+    """A sentence where a row stands for several calls: then the rows do not weigh what calls weigh."""
+    calls = []
+    for row in rows:
+        provenance = row.extra.get("provenance")
+        n_calls = provenance.get("n_calls") if isinstance(provenance, dict) else None
+        if isinstance(n_calls, int) and n_calls > 1:
+            calls.append(n_calls)
+    if not calls or copies == "files":
+        return []
+    return [
+        f"{len(calls)} of {len(rows)} rows that measure stand for {sum(calls):,} calls (`n_calls`): each counts once, "
+        "so the numbers are for inputs and not for traffic"
+    ]
+
+
+def _refuse_leaks(
+    task: Task,
+    parts: Mapping[str, Sequence[Example]],
+    further: Mapping[str, Sequence[Example]],
+    copies: CopyRule,
+    cut_off: "Cut",
+) -> None:
+    """Raise LeakageError where a held-out row may be trained on. Unlabelled rows are: with the teacher's labels.
+
+    Traffic repeats itself. And rows that were cut off `train` have inputs in it only where the cut means them to.
+    """
+    data, traffic = task.data, copies == "traffic"
     for part in ("validation", "calibration", "test"):
-        held_out = f"`{getattr(data, part) or part}`"
-        check_leakage(parts["train"], parts[part], f"`{data.train}` and {held_out}")
+        held_out, repeats = f"`{getattr(data, part) or part}`", traffic or part in cut_off.draws
+        check_leakage(parts["train"], parts[part], f"`{data.train}` and {held_out}", repeats=repeats)
         if "unlabelled" in parts:
-            check_leakage(parts["unlabelled"], parts[part], f"`{data.unlabelled}` and {held_out}")
+            check_leakage(parts["unlabelled"], parts[part], f"`{data.unlabelled}` and {held_out}", repeats=traffic)
     for name, rows in further.items():
         for pool in ("train", "unlabelled"):
-            check_leakage(parts.get(pool, ()), rows, f"`{getattr(data, pool)}` and `{name}`")
+            check_leakage(parts.get(pool, ()), rows, f"`{getattr(data, pool)}` and `{name}`", repeats=traffic)
 
 
-def _near_copy_warning(parts: Mapping[str, Sequence[Example]]) -> list[str]:
-    copies = near_copies(parts["train"], parts["test"])
+def _near_copy_warning(train: Sequence[Example], test: Sequence[Example]) -> list[str]:
+    copies = near_copies(train, test)
     if not copies:
         return []
     first = copies[0]
     return [
-        f"{len(copies)} of {len(parts['test'])} test rows are near copies of a training row "
+        f"{len(copies)} of {len(test)} test rows are near copies of a training row "
         f"(at least {NEAR:.0%} of three-word shingles shared), "
         f"for example {first.test_id} and {first.train_id}: the test numbers may flatter"
     ]
+
+
+# Cutting one file into parts
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Rows by part. `notes`: sentences for the report.
+
+    Where one cut serves both readings of copies: `draws` and `inputs` are, of each part that measures, the ids of the
+    rows that a cut by row gives it, and of those that a cut by input gives it. Rows that are neither are in no part.
+    """
+
+    parts: dict[str, list[Example]]
+    draws: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    inputs: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def measured(
+        self,
+        part: str,
+        rows: Sequence[Example],
+        copies: CopyRule,
+        trained_texts: set[str],
+        *,
+        cap: int | None = None,
+        seed: int = 0,
+    ) -> MeasuredRows:
+        """The rows of a part that measures, whether it was cut here or has a file of its own."""
+        draws = [row for row in rows if part not in self.draws or row.id in self.draws[part]]
+        inputs = [row for row in rows if part not in self.inputs or row.id in self.inputs[part]]
+        return measured_rows(part, draws, inputs, copies, trained_texts=trained_texts, cap=cap, seed=seed)
+
+
+def cut(examples: Sequence[Example], shares: dict[str, float], *, seed: int, copies: CopyRule) -> Cut:
+    """Cut parts off a file of rows, as what copies are asks for.
+
+    "files": by input, so that rows of one input are in one part. "traffic": by time where all rows have one, the newest
+    rows for test, else by row; an input may then come in several parts. None: `_cut_both`.
+    """
+    if copies == "files" or not shares:
+        return Cut(split_examples(examples, shares, seed=seed))
+    if copies is None:
+        return _cut_both(examples, shares, seed)
+    times, note = times_of(examples)
+    notes = () if note is None else (note,)
+    if times is None:
+        return Cut(
+            _by_part(examples, _parts_at_random(examples, row_keys(examples), shares, seed), shares), notes=notes
+        )
+    return Cut(_by_part(examples, _parts_by_time(examples, times, shares, seed), shares), notes=notes)
+
+
+def _cut_both(examples: Sequence[Example], shares: dict[str, float], seed: int) -> Cut:
+    """One cut that is right whether copies are draws of traffic or mistakes of the file.
+
+    Rows whose input comes once are cut once. The others are cut twice, by row and by input. A row that either cut gives
+    to a part that measures is measured there, in its way, and is not trained on. So what is trained on has neither a
+    row of the first cut nor an input of the second, and what measures are draws, and inputs, at random.
+    """
+    units, inputs = row_keys(examples), group_keys(examples)
+    units_of: dict[str, set[str]] = defaultdict(set)
+    for unit, key in zip(units, inputs, strict=True):
+        units_of[key].add(unit)
+    copied = [len(units_of[key]) > 1 for key in inputs]
+    if not any(copied):
+        return Cut(split_examples(examples, shares, seed=seed))
+
+    def at_random(keys: Sequence[str], among_copied: bool) -> list[str]:
+        chosen = [
+            (row, key) for row, key, is_copied in zip(examples, keys, copied, strict=True) if is_copied is among_copied
+        ]
+        return _parts_at_random([row for row, _ in chosen], [key for _, key in chosen], shares, seed) if chosen else []
+
+    alone, by_row, by_input = (
+        iter(at_random(keys, many)) for keys, many in ((inputs, False), (units, True), (inputs, True))
+    )
+    parts: dict[str, list[Example]] = {part: [] for part in (*shares, "train")}
+    draws: dict[str, set[str]] = {part: set() for part in MEASURING if part in shares}
+    own_inputs: dict[str, set[str]] = {part: set() for part in draws}
+    n_held_out = 0
+    for row, is_copied in zip(examples, copied, strict=True):
+        if not is_copied:
+            of_row = of_input = next(alone)
+        else:
+            of_row, of_input = next(by_row), next(by_input)
+        part = of_row if of_row in draws else of_input
+        parts[part].append(row)
+        if of_row in draws:
+            draws[part].add(row.id)
+        if of_input == part and part in draws:
+            own_inputs[part].add(row.id)
+            n_held_out += of_row not in draws
+    notes = []
+    if n_held_out:
+        notes.append(
+            f"{n_held_out} of {len(examples)} rows have the input of another row and were held out of training so that "
+            'each input can be counted once; with copies = "traffic" or "files" in [data] more rows are trained on'
+        )
+    return Cut(
+        parts,
+        {part: frozenset(ids) for part, ids in draws.items()},
+        {part: frozenset(ids) for part, ids in own_inputs.items()},
+        tuple(notes),
+    )
 
 
 def split_examples(examples: Sequence[Example], shares: dict[str, float], *, seed: int) -> dict[str, list[Example]]:
@@ -131,28 +317,63 @@ def split_examples(examples: Sequence[Example], shares: dict[str, float], *, see
     """
     if not shares:
         return {"train": list(examples)}
-    keys = group_keys(examples)
-    rows_of: dict[str, list[Example]] = defaultdict(list)  # key of a group -> its rows
+    return _by_part(examples, _parts_at_random(examples, group_keys(examples), shares, seed), shares)
+
+
+def _by_part(examples: Sequence[Example], part_of: Sequence[str], shares: dict[str, float]) -> dict[str, list[Example]]:
+    parts: dict[str, list[Example]] = {part: [] for part in (*shares, "train")}
+    for example, part in zip(examples, part_of, strict=True):
+        parts[part].append(example)
+    return parts
+
+
+def _parts_at_random(
+    examples: Sequence[Example], keys: Sequence[str], shares: dict[str, float], seed: int
+) -> list[str]:
+    """The part of every row; rows of one key fall into one part."""
+    rows_of: dict[str, list[Example]] = defaultdict(list)  # key -> its rows
     for example, key in zip(examples, keys, strict=True):
         rows_of[key].append(example)
-    # Stratum -> its groups; a group belongs to the stratum of most of its rows.
-    groups_of: dict[str, list[str]] = defaultdict(list)
+    # Stratum -> its keys; a key belongs to the stratum of most of its rows.
+    keys_of: dict[str, list[str]] = defaultdict(list)
     stratum = _strata(examples)
     for key, rows in rows_of.items():
-        groups_of[Counter(map(stratum, rows)).most_common(1)[0][0]].append(key)
-    part_of: dict[str, str] = {}  # key of a group -> the part that it falls into
-    bounds = _cumulative(shares)
-    for groups in groups_of.values():
-        total, taken = sum(len(rows_of[key]) for key in groups), 0
-        for key in sorted(groups, key=lambda key: _rank(seed, key)):
-            # The group's middle decides which part the group falls into, so no part's share is systematically short.
-            middle = (taken + len(rows_of[key]) / 2) / total
-            part_of[key] = next((part for part, bound in bounds if middle <= bound), "train")
-            taken += len(rows_of[key])
-    parts: dict[str, list[Example]] = {part: [] for part in (*shares, "train")}
-    for example, key in zip(examples, keys, strict=True):
-        parts[part_of[key]].append(example)
-    return parts
+        keys_of[Counter(map(stratum, rows)).most_common(1)[0][0]].append(key)
+    part_of: dict[str, str] = {}
+    for of_stratum in keys_of.values():
+        in_order = sorted(of_stratum, key=lambda key: _rank(seed, key))
+        part_of |= _along_the_line(in_order, {key: len(rows_of[key]) for key in of_stratum}, _cumulative(shares))
+    return [part_of[key] for key in keys]
+
+
+def _parts_by_time(
+    examples: Sequence[Example], times: Sequence[float], shares: dict[str, float], seed: int
+) -> list[str]:
+    """The part of every row: the oldest rows are trained on, the newest are test rows.
+
+    A group is as old as its newest row, so that no training row is newer than a group that is tested.
+    """
+    keys = row_keys(examples)
+    sizes, newest = Counter(keys), dict[str, float]()
+    for key, time in zip(keys, times, strict=True):
+        newest[key] = max(time, newest.get(key, time))
+    newest_first = sorted(sizes, key=lambda key: (-newest[key], _rank(seed, key)))
+    bounds = _cumulative({part: shares[part] for part in ("test", "calibration", "validation") if part in shares})
+    part_of = _along_the_line(newest_first, sizes, bounds)
+    return [part_of[key] for key in keys]
+
+
+def _along_the_line(
+    keys: Sequence[str], sizes: Mapping[str, int], bounds: Sequence[tuple[str, float]]
+) -> dict[str, str]:
+    """The part of every key, when they are laid out in this order from 0 to 1; what is beyond the bounds is `train`."""
+    total, taken, part_of = sum(sizes[key] for key in keys), 0, {}
+    for key in keys:
+        # The middle decides which part a key falls into, so no part's share is systematically short.
+        middle = (taken + sizes[key] / 2) / total
+        part_of[key] = next((part for part, bound in bounds if middle <= bound), "train")
+        taken += sizes[key]
+    return part_of
 
 
 def _strata(examples: Sequence[Example]) -> Callable[[Example], str]:

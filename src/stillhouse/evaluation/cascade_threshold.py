@@ -15,8 +15,8 @@ together: a class of its own may fare worse.
 """
 
 import math
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -82,7 +82,7 @@ def choose_threshold(
         return NoThreshold(reason, missing, budget, level, n)
     both = enumerate(zip(student, teacher, strict=True))
     answered = [
-        (own.confidence, place, own.score < other.score) for place, (own, other) in both if own.output is not None
+        (own.confidence, place, _is_harmed(own, other)) for place, (own, other) in both if own.output is not None
     ]
     can_keep = [(confidence, place, harmed) for confidence, place, harmed in answered if confidence is not None]
     surest_first = sorted(can_keep, key=lambda row: -row[0])
@@ -96,6 +96,61 @@ def choose_threshold(
     share = Estimate(end / n, n, *bound.interval(kept, level), level, bound.method)
     harm = Estimate(len(harmed) / n, n, 0.0, bound.upper(harmed, level), level, f"{bound.method}, one-sided")
     return Threshold(surest_first[end - 1][0], share, harm, budget, level, n)
+
+
+def choose_for_every_way(
+    ways: Mapping[str, tuple[Sequence[RowResult], Sequence[RowResult]]],
+    *,
+    budget: float,
+    level: float = 0.95,
+    group_cap: int | None = None,
+) -> Threshold | NoThreshold:
+    """The threshold that keeps the promise however the rows are counted: the strictest of those of each way.
+
+    `ways`: name -> (student's rows, teacher's). Where one way has no threshold there is none. The share kept is the
+    least over the ways, and the harm is the one with the highest bound. All have to hold, so nothing is corrected.
+    """
+    outcomes: dict[str, Threshold] = {}
+    for name, (student, teacher) in ways.items():
+        outcome = choose_threshold(student, teacher, budget=budget, level=level, group_cap=group_cap)
+        if isinstance(outcome, NoThreshold):
+            return replace(outcome, reason=f"{name}: {outcome.reason}" if name else outcome.reason)
+        outcomes[name] = outcome
+    strictest = max(outcome.threshold for outcome in outcomes.values())
+    found = []
+    for name, (student, teacher) in ways.items():
+        outcome = outcomes[name]
+        found.append(
+            outcome if outcome.threshold == strictest else _at(strictest, student, teacher, outcome, group_cap)
+        )
+    share, harm = (min(found, key=lambda one: one.share_kept.value), max(found, key=lambda one: one.harm.high or 0.0))
+    return Threshold(strictest, share.share_kept, harm.harm, budget, level, harm.n)
+
+
+def _at(
+    threshold: float,
+    student: Sequence[RowResult],
+    teacher: Sequence[RowResult],
+    looser: Threshold,
+    group_cap: int | None,
+) -> Threshold:
+    """What a stricter threshold keeps and harms."""
+    n, bound, level = len(student), bound_on(student, group_cap), looser.level
+    both = enumerate(zip(student, teacher, strict=True))
+    kept = {
+        place: _is_harmed(own, other)
+        for place, (own, other) in both
+        if own.output is not None and own.confidence is not None and own.confidence >= threshold
+    }
+    harmed = {place for place, hurt in kept.items() if hurt}
+    share = Estimate(len(kept) / n, n, *bound.interval(set(kept), level), level, bound.method)
+    harm = Estimate(len(harmed) / n, n, 0.0, bound.upper(harmed, level), level, f"{bound.method}, one-sided")
+    return replace(looser, threshold=threshold, share_kept=share, harm=harm)
+
+
+def _is_harmed(student: RowResult, teacher: RowResult) -> bool:
+    """Whether keeping the student's answer does harm."""
+    return student.score < teacher.score
 
 
 def _longest(

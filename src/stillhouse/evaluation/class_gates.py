@@ -69,14 +69,16 @@ def class_parts(pairs: Paired, labels: Sequence[str], rule: ClassRule, least: in
 
 
 def class_gates(
-    parts: ClassParts, p_all_below: float, margin: float, level: float
+    parts: ClassParts, p_all_below: float, margin: float, level: float, n_ways: int = 1
 ) -> tuple[tuple[ClassGate, ...], float]:
     """(each class's gate, the p-value against "all rows together are worse by less than the margin").
 
     `p_all_below` is that p-value on its own; what is given back is adjusted for all the ways in which a gate can fail.
+    `n_ways`: the number of gates on these rows, of which any may fail.
     """
     whole = [*parts.tested.items(), *parts.rare.items()]
-    inferior = holm([p_all_below, *(part.p_below(-margin) for _, part in whole)])
+    every_p = [p_all_below, *(part.p_below(-margin) for _, part in whole)]
+    inferior = holm([min(1.0, n_ways * p) for p in every_p])
     gates = []
     for (label, part), p_fail in zip(whole, inferior[1:], strict=True):
         p_pass = part.p_above(-margin)

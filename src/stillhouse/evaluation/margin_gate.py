@@ -39,18 +39,20 @@ def decide_gate(
     class_margin: float | None = None,
     group_cap: int | None = None,
     against: str = PROMPT,
+    n_ways: int = 1,
 ) -> GateResult:
     """Compare two arms on the same rows in the same order.
 
     `labels` switches the gate within classes on (choice tasks), and `classes` says which of these are tested (see
     `class_gates`), at `class_margin` (None: `margin`). `group_cap`: the most rows that a group has (see `bounded`).
-    `against`: the name of the arm whose rows are `teacher`.
+    `against`: the name of the arm whose rows are `teacher`. `n_ways`: in how many ways the rows are counted, each with
+    a gate that may fail (Bonferroni; see `every_way`).
     """
     pairs = Paired(student, teacher, group_cap)
     within = margin if class_margin is None else class_margin
     least = rows_of_a_class(within, level)
     parts = class_parts(pairs, labels or (), classes, least)
-    gates, p_fail = class_gates(parts, pairs.p_below(-margin), within, level)
+    gates, p_fail = class_gates(parts, pairs.p_below(-margin), within, level, n_ways)
     p = max([pairs.p_above(-margin), *(gate.p for gate in gates if gate.tested)])
     lost_a_class = any(gate.answer == "fail" for gate in gates)
     answer: GateAnswer = "fail" if lost_a_class else answer_of(p, p_fail, level)

@@ -79,6 +79,7 @@ async def prepare(
     skip_bad: bool = False,
     every_lesson: bool = False,
     sizes: Sequence[int] | None = None,
+    drop_overlap: bool = False,
 ) -> Material:
     """Load and split the rows, and ask the teacher for what the comparison needs. `task` as the session opened it.
 
@@ -87,8 +88,9 @@ async def prepare(
     `every_lesson`: where the task leaves open what to learn from, the teacher is asked for the rows with gold labels
     too, as far as the cap allows. Where the session has a `consent`, an endpoint that bills is asked more than a pilot
     of twenty rows only if it says yes to what they will cost. `sizes`: training sizes that there have to be rows for.
+    `drop_overlap`: as in `load_splits`.
     """
-    splits = load_splits(task, skip_bad=skip_bad)
+    splits = load_splits(task, skip_bad=skip_bad, drop_overlap=drop_overlap)
     refuse_copies(splits)
     learn_from = _learn_from(task, splits)
     check_lesson(task, splits, learn_from, sizes=sizes)

@@ -4,9 +4,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from stillhouse.data.copies import distinct
+from stillhouse.data.copies import UNSEEN, CopyRule
 from stillhouse.data.dataset import load_examples
-from stillhouse.data.splits import split_examples
+from stillhouse.data.leakage import without_overlap
+from stillhouse.data.splits import MEASURING, Cut, copy_rule, cut, shares_to_cut
 from stillhouse.evaluation.cascade_threshold import rows_for
 from stillhouse.evaluation.margin_gate import DISCORDANCE, fewest_rows, rows_needed, rows_of_a_class
 from stillhouse.records import Example
@@ -53,14 +54,22 @@ class RowsPlan:
         return f"{sentence}; {cascade}"
 
 
-def rows_plan(task: Path | Task, *, skip_bad: bool = False) -> RowsPlan:
+def rows_plan(task: Path | Task, *, skip_bad: bool = False, drop_overlap: bool = False) -> RowsPlan:
     """Read and split the task's rows as `advise` and `distill` will; ask nobody. Raises what reading them raises."""
     loaded = task if isinstance(task, Task) else load_task(task)
     parts = {part: _rows(loaded, part, skip_bad) for part in ("train", "validation", "calibration", "test")}
-    shares = dict(zip(("validation", "calibration", "test"), loaded.data.split, strict=True))
-    to_cut = {part: share for part, share in shares.items() if parts[part] is None}
-    cut = split_examples(parts["train"] or [], to_cut, seed=loaded.data.seed)
-    test, calibration = (distinct(parts[part] or cut.get(part, [])).rows for part in ("test", "calibration"))
+    named = [part for part, rows in parts.items() if rows is not None]
+    copies = copy_rule(loaded)
+    train = parts["train"] or []
+    if drop_overlap:
+        held_out = [row for part, rows in parts.items() if part != "train" for row in rows or ()]
+        for name in loaded.data.also_test:
+            held_out += load_examples(loaded.resolve(name), task=loaded, skip_bad=skip_bad).examples
+        train = without_overlap(train, held_out, repeats=copies == "traffic")
+    cut_off = cut(train, shares_to_cut(loaded, named), seed=loaded.data.seed, copies=copies)
+    test, calibration = (
+        _fewest(cut_off, part, parts[part] or cut_off.parts.get(part, []), copies) for part in reversed(MEASURING)
+    )
     gate = loaded.gate
     labels = _classes(loaded, test)
     needed = rows_needed(DISCORDANCE, 0.0, gate.margin, gate.level)
@@ -84,6 +93,16 @@ def rows_plan(task: Path | Task, *, skip_bad: bool = False) -> RowsPlan:
         fewest_calibration=rows_for(gate.harm, gate.level),
         harm=gate.harm,
     )
+
+
+def _fewest(cut_off: Cut, part: str, rows: list[Example], copies: CopyRule) -> list[Example]:
+    """The rows that measure; where copies are read in two ways, those of the way that has fewer rows."""
+    measured = cut_off.measured(part, rows, copies, set())
+    ways = [reading.groups for reading in measured.readings if reading.name != UNSEEN]
+    if not ways:
+        return measured.rows
+    fewest = min(ways, key=len)
+    return [row for row in measured.rows if row.id in fewest]
 
 
 def _rows(task: Task, part: str, skip_bad: bool) -> list[Example] | None:

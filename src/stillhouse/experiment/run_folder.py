@@ -36,6 +36,7 @@ def run_settings(material: Material) -> dict[str, Any]:
             "test": len(splits.test),
         },
         "fingerprints": dict(splits.fingerprints),
+        **({} if splits.n_overlap is None else {"drop_overlap": splits.n_overlap}),
     }
 
 

@@ -11,6 +11,7 @@ from stillhouse import numbers
 from stillhouse.report.comparison_terminal import comparison_text
 from stillhouse.report.key_arms import key_break_evens
 from stillhouse.results.arms import ArmResult
+from stillhouse.results.gates import GateResult
 from stillhouse.results.run_result import Result
 
 _GATE_STYLES = {"pass": "green", "fail": "red", "cannot tell": "yellow"}
@@ -56,12 +57,24 @@ def _cells(arm: ArmResult, result: Result) -> tuple[str, ...]:
     )
 
 
+def _ways(name: str, gate: GateResult) -> Text:
+    """The gate in every way in which the rows are counted, and which of them decided."""
+    parts = []
+    for way in gate.ways:
+        seen = "no row counts so" if way.difference is None else f"{numbers.points(way.difference.value)} points"
+        n = "" if way.difference is None else f" (n = {numbers.count(way.difference.n)})"
+        parts.append(f"{way.name} {seen}{n}, {way.answer}")
+    decided = " and ".join(gate.decided_by)
+    return Text(f"{name} against the {gate.against}: {'; '.join(parts)}; decided by {decided}")
+
+
 def _lines(result: Result, report: Path | None) -> list[RenderableType]:
     """What stands below the table."""
     verdict = result.verdict
     lines: list[RenderableType] = [
         Text(f"{numbers.count(result.n_test)} test rows; intervals at 95 % unless marked", style="dim")
     ]
+    lines += [_ways(arm.name, arm.gate) for arm in result.arms if arm.gate is not None and arm.gate.ways]
     lines += [Text(result.weak, style="yellow")] if result.weak else []
     lines += [comparison_text(win_rates) for win_rates in result.win_rates]
     lines += [Text(f"{test.name}: {test.arm} {numbers.described(test.score)}") for test in result.other_tests]

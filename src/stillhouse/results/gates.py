@@ -26,6 +26,17 @@ class ClassGate:
     none_right: bool = False
 
 
+@record
+class WayGate:
+    """The gate with the rows counted in one way (see `data.copies`). Without a difference no row counts so."""
+
+    name: str
+    answer: GateAnswer
+    difference: Measured | None = None
+    lower_bound: float | None = None
+    p: float = 1.0
+
+
 @record(kw_only=True)
 class GateResult:
     """May an arm replace the arm `against`? `difference` is the arm's score minus the other's, on the same rows.
@@ -35,6 +46,9 @@ class GateResult:
     of `difference` has it. None: written by a version that did not test it.
     `rows_needed`: test rows for a pass with power 0.8, if differences and discordance stay as they were seen.
     It is None where the answer is known already, or where no number of rows would do.
+
+    `ways`: where the rows can be counted in several ways, the gate of each. All must pass, and `decided_by` names those
+    that gave the answer; of a pass the least sure one. The other numbers are of the first way.
     """
 
     answer: GateAnswer
@@ -49,6 +63,8 @@ class GateResult:
     p_better: float | None = None
     class_margin: float | None = None  # the margin within a class; None: `margin`
     per_class: tuple[ClassGate, ...] = ()
+    ways: tuple[WayGate, ...] = ()
+    decided_by: tuple[str, ...] = ()
 
     @property
     def better(self) -> bool:

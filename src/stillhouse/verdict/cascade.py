@@ -8,8 +8,9 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from stillhouse.evaluation.cascade_threshold import NoThreshold, Threshold, bound_on, choose_threshold
+from stillhouse.evaluation.cascade_threshold import NoThreshold, Threshold, bound_on, choose_for_every_way
 from stillhouse.evaluation.harness import summarise
+from stillhouse.experiment.counted_rows import counted, whole_ways
 from stillhouse.experiment.material import Material
 from stillhouse.records import Estimate
 from stillhouse.results.measured_arm import MeasuredArm
@@ -39,20 +40,39 @@ def find_cascade(material: Material, prompt: JudgedArm | None, students: Sequenc
         return None  # with a win rate, no answer is right or wrong by itself, so there is no harm to bound
     student = max(able, key=lambda judged: judged.arm.training.best_validation if judged.arm.training else 0.0)
     terms = material.task.gate
-    outcome = choose_threshold(
-        student.arm.calibration,
-        prompt.arm.calibration,
+    own_ways, other_ways = (
+        whole_ways(material, "calibration", judged.whole.calibration) for judged in (student, prompt)
+    )
+    outcome = choose_for_every_way(
+        {way: (rows, other_ways[way]) for way, rows in own_ways.items()},
         budget=terms.harm,
         level=terms.level,
         group_cap=material.splits.group_cap,
     )
     if isinstance(outcome, NoThreshold):
         return MeasuredCascade(student, outcome, None)
-    rows = cascade_rows(student.arm.test, prompt.arm.test, outcome.threshold, student.arm.latencies_s)
-    arm = MeasuredArm(
+    cascade = _judged(material, student, prompt, outcome.threshold)
+    gate = gate_of(material, cascade.whole.test, prompt.whole)
+    return MeasuredCascade(student, outcome, replace(cascade, gate=gate))
+
+
+def counted_once(
+    material: Material, cascade: MeasuredCascade, prompt: JudgedArm, student: JudgedArm
+) -> MeasuredCascade:
+    """The cascade with each test input counted once, as `prompt` and `student` already are; it has no gate."""
+    if isinstance(cascade.outcome, NoThreshold):
+        return replace(cascade, student=student)
+    judged = _judged(material, student, prompt, cascade.outcome.threshold, once=True)
+    return MeasuredCascade(student, cascade.outcome, judged)
+
+
+def _judged(
+    material: Material, student: JudgedArm, prompt: JudgedArm, threshold: float, *, once: bool = False
+) -> JudgedArm:
+    whole = MeasuredArm(
         name="cascade",
         kind="cascade",
-        test=rows,
+        test=cascade_rows(student.whole.test, prompt.whole.test, threshold, student.arm.latencies_s),
         learns_from=student.arm.learns_from,
         rows=student.arm.rows,
         n_train=student.arm.n_train,
@@ -60,19 +80,26 @@ def find_cascade(material: Material, prompt: JudgedArm | None, students: Sequenc
         size_bytes=student.arm.size_bytes,
         stand_in=prompt.arm.stand_in,
     )
+    arm = counted(material, whole, once=once)
     per_call = None
     if student.usd_per_call is not None and prompt.usd_per_call is not None:
-        kept = sum(row.source == "student" for row in rows) / len(rows)
+        kept = sum(row.source == "student" for row in arm.test) / len(arm.test)
         per_call = student.usd_per_call + (1 - kept) * prompt.usd_per_call
-    summary = summarise(rows, material.metric)
-    if any(row.latency_s is None for row in rows):  # the rows whose latency is known would be the fast ones
+    summary = summarise(arm.test, material.metric)
+    if any(row.latency_s is None for row in arm.test):  # the rows whose latency is known would be the fast ones
         summary = replace(summary, latency_p50_s=None, latency_p99_s=None)
-    gate = gate_of(material, rows, prompt.arm)
-    return MeasuredCascade(student, outcome, JudgedArm(arm, summary, gate, per_call, student.fixed_usd))
+    return JudgedArm(arm, whole, summary, None, per_call, student.fixed_usd)
 
 
 def _is_confident(arm: MeasuredArm) -> bool:
     return any(row.confidence is not None for row in arm.test)
+
+
+def harm_in_every_way(material: Material, cascade: JudgedArm, prompt: JudgedArm) -> Estimate:
+    """`harm_on` the test rows, counted in the way in which it is surest that there is harm."""
+    own_ways, other_ways = (whole_ways(material, "test", judged.whole.test) for judged in (cascade, prompt))
+    harms = [harm_on(rows, other_ways[way]) for way, rows in own_ways.items() if rows]
+    return max(harms, key=lambda harm: harm.low or 0.0)
 
 
 def harm_on(cascade: Sequence[RowResult], teacher: Sequence[RowResult], level: float = ALERT) -> Estimate:

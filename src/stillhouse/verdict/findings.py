@@ -9,21 +9,22 @@ from datetime import date
 
 from stillhouse.evaluation.cascade_threshold import NoThreshold, Threshold
 from stillhouse.evaluation.harness import summarise
-from stillhouse.evaluation.margin_gate import among, decide_gate
+from stillhouse.evaluation.margin_gate import among
 from stillhouse.evaluation.proportions import clopper_pearson
+from stillhouse.experiment.counted_rows import also_once, as_counted, counted
 from stillhouse.experiment.material import Material
 from stillhouse.records import Estimate
 from stillhouse.results.arms import ArmResult
 from stillhouse.results.cascade import CascadePromise
 from stillhouse.results.learning_curves import LearningCurves
 from stillhouse.results.measured_arm import MeasuredArm
-from stillhouse.results.money import Money
+from stillhouse.results.money import Money, NetBenefit
 from stillhouse.results.provenance import LabelQuality, Provenance
 from stillhouse.results.run_result import OtherTest, Result
-from stillhouse.verdict.cascade import MeasuredCascade, cascade_rows, find_cascade, harm_on
+from stillhouse.verdict.cascade import MeasuredCascade, cascade_rows, counted_once, find_cascade, harm_in_every_way
 from stillhouse.verdict.error_analysis import class_table, confusion, disagreements, reliability, threshold_curve
 from stillhouse.verdict.evidence import CascadeEvidence, Contrast, PromptEvidence, StudentEvidence
-from stillhouse.verdict.judged_arm import JudgedArm, gate_of, judge
+from stillhouse.verdict.judged_arm import JudgedArm, gate_in_every_way, gate_of, judge
 from stillhouse.verdict.money.call_costs import student_cost_note
 from stillhouse.verdict.money.known_sum import known_sum
 from stillhouse.verdict.money.run_money import evidence, money_of, pays_off
@@ -49,7 +50,7 @@ def find(
     cascade = find_cascade(material, prompt, students)
     start = date.fromisoformat(provenance.created[:10])
     rivals = [judged for judged in others if judged.arm.kind in ("few-shot", "student")]
-    money = money_of(material, prompt, rivals, cascade, start)
+    money = _money_in_every_way(material, prompt, rivals, cascade, start)
     best = _best_few_shot(others, curves)
     against = _against_few_shot(material, students, best, start)
     measured = [
@@ -67,14 +68,15 @@ def find(
     fallback = cascade.student if cascade else students[-1] if students else None
     shown = next((judged for judged in students if judged.arm.name == verdict.chosen), fallback)
     in_table = (prompt, *others, cascade.judged if cascade else None)
+    drawn = as_counted(material)
     result = Result(
         task=material.task.name,
         instruction=material.task.instruction,
         metric=material.metric.name,
         n_train=len(material.splits.train),
         n_validation=len(material.splits.validation),
-        n_calibration=len(material.splits.calibration),
-        n_test=len(material.splits.test),
+        n_calibration=len(drawn.splits.calibration),
+        n_test=len(drawn.splits.test),
         scored_against=material.scored_against,
         verdict=verdict,
         arms=tuple(_arm(material, judged) for judged in in_table if judged is not None),
@@ -85,7 +87,7 @@ def find(
         win_rates=tuple(judged.arm.against.win_rates for judged in students if judged.arm.against is not None),
         other_tests=_other_tests(material, [*([prompt] if prompt else []), *students]),
         cascade=_cascade_section(cascade, prompt),
-        step_by_step=step_by_step(material, arms),
+        step_by_step=step_by_step(material, [counted(material, arm) for arm in arms]),
         warnings=(*material.warnings, *_warnings_elsewhere(material, verdict.chosen, prompt, students, cascade)),
     )
     return result if shown is None else _with_details(result, material, shown, prompt, cascade)
@@ -99,6 +101,38 @@ def _one_of_many(judged: Sequence[JudgedArm], n_students: int) -> list[JudgedArm
     gates = [arm.gate for arm in judged if arm.gate is not None]
     corrected = iter(among(gates, max(n_students, len(gates))))
     return [arm if arm.gate is None else replace(arm, gate=next(corrected)) for arm in judged]
+
+
+def _money_in_every_way(
+    material: Material,
+    prompt: JudgedArm | None,
+    rivals: Sequence[JudgedArm],
+    cascade: MeasuredCascade | None,
+    start: date,
+) -> Money | None:
+    """The money of the rows as drawn. Where each input may count once, an arm's benefit is the lesser of the two."""
+    drawn = as_counted(material)
+    money = money_of(drawn, prompt, rivals, cascade, start)
+    if money is None or prompt is None or not also_once(material):
+        return money
+    once = {id(judged): judge(material, judged.whole, None, once=True) for judged in (prompt, *rivals)}
+    in_once = None
+    if cascade is not None:
+        student = once.get(id(cascade.student)) or judge(material, cascade.student.whole, None, once=True)
+        in_once = counted_once(material, cascade, once[id(prompt)], student)
+    others = [once[id(judged)] for judged in rivals]
+    other = money_of(as_counted(material, once=True), once[id(prompt)], others, in_once, start)
+    if other is None:
+        return money
+    by_arm = {net.arm: net for net in other.net}
+    return replace(money, net=tuple(_lesser(net, by_arm.get(net.arm)) for net in money.net))
+
+
+def _lesser(net: NetBenefit, other: NetBenefit | None) -> NetBenefit:
+    """The one that shows less: no benefit before a benefit, no saving before a saving, then the smaller bound."""
+    if other is None:
+        return net
+    return min(net, other, key=lambda one: (bool(one.brings), one.pays_off, one.net_low or 0.0, one.saving_low))
 
 
 def _prompt_evidence(prompt: JudgedArm, money: Money | None) -> PromptEvidence:
@@ -125,7 +159,7 @@ def _few_shot_evidence(
         return None
     terms, name = material.task.gate, best.arm.name
     level = 1 - (1 - terms.level) / n_tried
-    gate = decide_gate(best.arm.test, prompt.arm.test, margin=terms.margin, level=level)
+    gate = gate_in_every_way(material, "test", best.whole.test, prompt.whole.test, level=level)
     return PromptEvidence(name, best.summary.score, gate.difference, gate.better, evidence(money, name))
 
 
@@ -138,9 +172,9 @@ def _against_few_shot(
     """
     if best is None or not students:
         return {}
-    few_shot = best.arm
-    gates = [gate_of(material, judged.arm.test, few_shot) for judged in students]
-    money = money_of(material, best, students, None, start)
+    few_shot = best.whole
+    gates = [gate_of(material, judged.whole.test, few_shot) for judged in students]
+    money = _money_in_every_way(material, best, students, None, start)
     contrasts = {}
     for judged, gate in zip(students, among(gates, max(len(material.task.ladder), len(gates))), strict=True):
         name = judged.arm.name
@@ -212,7 +246,7 @@ def _cascade_evidence(
         gate=judged.gate.answer,
         better=judged.gate.better,
         difference=judged.gate.difference,
-        harm_seen=harm_on(judged.arm.test, prompt.arm.test),
+        harm_seen=harm_in_every_way(material, judged, prompt),
     )
 
 
@@ -288,16 +322,15 @@ def _warnings_elsewhere(
     The verdict looks at the test rows alone.
     """
     warnings: list[str] = []
-    terms = material.task.gate
     for name in material.splits.also_test if prompt is not None else ():
-        theirs = prompt.arm.others[name] if prompt is not None else []
-        ours = next((judged.arm.others[name] for judged in students if judged.arm.name == chosen), None)
+        theirs = prompt.whole.others[name] if prompt is not None else []
+        ours = next((judged.whole.others[name] for judged in students if judged.arm.name == chosen), None)
         if cascade is not None and cascade.judged is not None and chosen == cascade.judged.arm.name:
             assert isinstance(cascade.outcome, Threshold)
-            ours = cascade_rows(cascade.student.arm.others[name], theirs, cascade.outcome.threshold)
+            ours = cascade_rows(cascade.student.whole.others[name], theirs, cascade.outcome.threshold)
         if ours is None:
             continue
-        gate = decide_gate(ours, theirs, margin=terms.margin, level=terms.level)
+        gate = gate_in_every_way(material, name, ours, theirs)
         if gate.answer != "pass":
             seen = f"on {name}, {chosen} is {gate.difference.value * 100:+.1f} points against the prompt (n = {gate.n})"
             warnings.append(f"{seen} and does not pass the gate: the verdict does not cover inputs like those")

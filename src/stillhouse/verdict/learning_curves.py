@@ -7,6 +7,7 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from stillhouse.advice.advantage import Advantage, data_advantage
 from stillhouse.advice.curves import RowScores, ahead, crossing, curve_points
 from stillhouse.errors import UserError
 from stillhouse.evaluation.harness import summarise
+from stillhouse.experiment.counted_rows import counted
 from stillhouse.experiment.material import Material
 from stillhouse.results.learning_curves import Curve, FewShot, LearningCurves, LevelLine, PatternWorth
 from stillhouse.results.measured_arm import FewShotArms, MeasuredArm
@@ -32,6 +34,9 @@ def curves_of(
 
     `levels`: arms that need no training rows, beside the prompt.
     """
+    trained, levels = ([counted(material, arm) for arm in arms] for arms in (trained, levels))
+    prompt = None if prompt is None else counted(material, prompt)
+    few_shot = replace(few_shot, arms=tuple(counted(material, arm) for arm in few_shot.arms))
     measured = {name: _row_scores(name, arms) for name, arms in _by_name(trained).items()}
     source = {arm.name: arm.learns_from for arm in trained}
     curves, crossovers = [], []
