@@ -78,7 +78,7 @@ def test_an_input_that_a_third_of_calls_bring_weighs_a_third_unless_the_rows_are
         assert "150 of 450 test rows" not in linear["gate"]["sentence"]
         assert "all rows: the student is -33.3 points against the teacher on 450 rows" in linear["gate"]["sentence"]
         assert "each input counted once: the student is -0.3 points against the teacher on 301 rows" in ran.out
-        assert "the most frequent one 150 times" in " ".join(result["warnings"])
+        assert "the most frequent one 150 times" in " ".join(result["notes"])
 
 
 def test_the_terminal_and_the_report_have_each_way_with_its_n(project, stillhouse):
@@ -100,7 +100,7 @@ def test_overlapping_rows_are_refused_or_taken_out_of_training_and_counted(proje
     ran = stillhouse("distill", folder, "--runs", folder / "runs", "--drop-overlap", "--json")
     assert (ran.code, ran.json["result"]["verdict"]["kind"]) == (0, "finetune")
     said = "2 rows to train on overlap with held-out rows and were left out (--drop-overlap)"
-    assert said in ran.json["result"]["warnings"]
+    assert said in ran.json["result"]["notes"]
     manifest = json.loads(next((folder / "runs").glob("*/manifest.json")).read_text())
     assert manifest["settings"]["drop_overlap"] == 2
 
@@ -108,7 +108,7 @@ def test_overlapping_rows_are_refused_or_taken_out_of_training_and_counted(proje
 def test_the_library_takes_overlapping_rows_out_too(project):
     folder = project([*TRAIN, day("test", 3)], [day("test", i) for i in range(300)])
     done = distill(folder, Session(), runs=folder / "runs", drop_overlap=True)
-    assert done.serves and "1 rows to train on overlap" in " ".join(done.result.warnings)
+    assert done.serves and "1 rows to train on overlap" in " ".join(done.result.notes)
 
 
 def test_what_copies_may_be_is_said(project, stillhouse):

@@ -55,7 +55,7 @@ def test_traffic_is_cut_by_row_so_that_an_input_weighs_in_every_part_what_it_wei
         FREQUENT[0].text
     }
     n_seen = len(everything - unseen)
-    assert f"{n_seen} of 200 test rows have an input that is in training" in " ".join(splits.warnings)
+    assert f"{n_seen} of 200 test rows have an input that is in training" in " ".join(splits.notes)
 
 
 def test_in_files_rows_of_one_input_are_in_one_part_and_counted_once(tmp_path):
@@ -106,7 +106,7 @@ def test_without_copies_the_three_are_one(tmp_path):
     cuts = [cut(rows(300), SHARES, seed=5, copies=copies).parts for copies in (None, "files")]
     assert cuts[0] == cuts[1]
     splits = load_splits(task_with(tmp_path, rows(300)))
-    assert splits.readings == {} and splits.warnings == []
+    assert splits.readings == {} and splits.warnings == splits.notes == []
 
 
 # By time
@@ -143,7 +143,7 @@ def test_a_group_is_as_old_as_its_newest_row():
 def test_rows_without_a_time_are_split_at_random_and_that_is_said(tmp_path):
     examples = timed(rows(99), time=lambda i: f"2026-03-01T00:{i % 60:02}:00Z") + rows(1, start=99)
     splits = load_splits(task_with(tmp_path, examples, "traffic"))
-    assert "not split by time, for 1 of 100 rows name no time: they are split at random" in " ".join(splits.warnings)
+    assert "not split by time, for 1 of 100 rows name no time: they are split at random" in " ".join(splits.notes)
 
 
 @pytest.mark.parametrize("value", ["yesterday", 12.5, True, None, "", float("inf"), [1]])
@@ -171,7 +171,7 @@ def test_overlapping_rows_are_taken_out_of_training_and_counted(tmp_path, copies
     kept = [row.id for part in (splits.train, splits.validation, splits.calibration) for row in part]
     assert sorted(kept) == sorted(row.id for row in rows(100) if row.id != "r3")
     assert len(splits.test) == len(OVERLAP)
-    assert "2 rows to train on overlap with held-out rows and were left out (--drop-overlap)" in splits.warnings
+    assert "2 rows to train on overlap with held-out rows and were left out (--drop-overlap)" in splits.notes
 
 
 def test_unlabelled_rows_that_overlap_with_rows_cut_off_are_taken_out_too(tmp_path):

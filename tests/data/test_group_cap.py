@@ -67,4 +67,4 @@ def test_the_test_and_calibration_rows_of_a_task_are_capped_and_the_training_row
     for part in (splits.test, splits.calibration):
         assert max(Counter(row.group for row in part).values()) == 2
     assert max(Counter(row.group for row in splits.train).values()) > 2
-    assert any("set group_cap in [data]" in warning for warning in splits.warnings)
+    assert any("set group_cap in [data]" in note for note in splits.notes)

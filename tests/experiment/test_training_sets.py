@@ -166,15 +166,13 @@ def test_what_the_task_names_is_what_is_learned(project):
 def test_too_few_labels_are_said_and_no_lesson(project):
     material = prepared(project(train=60, gold=lambda i: i < 5))
     assert shape(material) == [("teacher", "", 60)]
-    assert "no student on gold labels: 5 training rows have one, and it takes 16" in material.warnings
+    assert "no student on gold labels: 5 training rows have one, and it takes 16" in material.notes
     material = prepared(project(silent=lambda id_: id_.startswith("train") and id_ not in ("train1", "train2")))
     assert shape(material) == [("gold", "", 40)]
-    assert "no student on teacher labels: 2 training rows have one, and it takes 16" in material.warnings
+    assert "no student on teacher labels: 2 training rows have one, and it takes 16" in material.notes
     material = prepared(project(silent=lambda id_: id_ == "train7"))
     assert shape(material) == [("gold", "", 40), ("teacher", "", 39)]
-    assert (
-        "1 of 40 training rows have no usable teacher label: students on teacher labels lack them" in material.warnings
-    )
+    assert "1 of 40 training rows have no usable teacher label: students on teacher labels lack them" in material.notes
 
 
 def test_labels_that_the_cap_does_not_pay_for_are_said(project, tmp_path, monkeypatch):
@@ -189,7 +187,7 @@ def test_labels_that_the_cap_does_not_pay_for_are_said(project, tmp_path, monkey
     (folder / "stillhouse.db").unlink()
     material = prepared(folder, settings={**prices, "max_usd": 2 * cost})
     assert shape(material) == [("gold", "", 40)]
-    [said] = material.warnings
+    [said] = material.notes
     assert said.startswith("no student on teacher labels: labelling 102 rows would pass the cap of $")
     material = prepared(folder, settings={**prices, "max_usd": 20 * cost})
     assert (len(material.lessons), material.warnings) == (3, ())

@@ -108,7 +108,7 @@ def _material(measured: Measured) -> Material:
         test=test.rows,
         unlabelled=[],
         also_test={"elsewhere": _examples("elsewhere", measured.elsewhere)} if measured.elsewhere else {},
-        warnings=[*test.warnings, *calibration.warnings],
+        notes=[*test.notes, *calibration.notes],
         readings={part: of.readings for part, of in (("test", test), ("calibration", calibration)) if of.readings},
     )
     labels = None if measured.labels is None else tuple(measured.labels)
@@ -122,6 +122,7 @@ def _material(measured: Measured) -> Material:
         scored_against=measured.scored_against,
         teacher=None,
         warnings=tuple(splits.warnings),
+        notes=tuple(splits.notes),
         lessons=lessons,
     )
 

@@ -105,7 +105,7 @@ def test_traffic_that_a_student_gets_wrong_in_a_third_is_refused_and_the_verdict
     linear = next(arm for arm in result.arms if arm.name == "linear")
     assert (result.verdict.kind, linear.score.n, linear.score.value) == ("keep prompt", 1000, 0.68)
     assert "decided by all rows" in " ".join(result.verdict.because)
-    [said] = result.warnings
+    [said] = result.notes
     assert "319 of 1000 test rows repeat the input of another, the most frequent one 320 times" in said
     assert "all rows counted (n = 1000)" in said and "each input counted once (n = 681)" in said
 

@@ -157,7 +157,7 @@ def _sources(
     if seeds is None:
         return from_task(task, splits, held_out, model, wanted, asking)
     sources = from_seeds(seeds, held_out, model, wanted, asking)
-    return replace(sources, warnings=[*splits.warnings, *sources.warnings])
+    return replace(sources, warnings=[*splits.warnings, *splits.notes, *sources.warnings])
 
 
 def _splits(task: Task, out: Path, skip_bad: bool) -> Splits:

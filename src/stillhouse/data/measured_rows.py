@@ -14,7 +14,7 @@ class MeasuredRows:
 
     rows: list[Example]
     readings: tuple[Reading, ...] = ()
-    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # sentences about what was done with the rows
 
     @property
     def as_drawn(self) -> list[Example]:

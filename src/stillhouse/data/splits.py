@@ -32,7 +32,10 @@ _LEAST_OF_A_STRATUM = 10  # fewest rows of a class that is cut by shares; a rare
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """The parts of a task's data. `warnings` are sentences for the report; `fingerprints` go into the manifest."""
+    """The parts of a task's data. `fingerprints` go into the manifest.
+
+    `warnings` are sentences about what may make a verdict wrong; `notes` tell what was done with the rows.
+    """
 
     train: list[Example]
     validation: list[Example]
@@ -43,6 +46,7 @@ class Splits:
     also_test: dict[str, list[Example]] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     group_cap: int | None = None  # the most rows of a group among those that measure; None: no row has a group
     # Name of a part that measures, or of a further test file -> the ways in which its rows count, where there are more
     # than one. The first is the one that numbers are about.
@@ -106,11 +110,10 @@ def load_splits(task: Task, *, skip_bad: bool = False, drop_overlap: bool = Fals
         for dataset in (*loaded.values(), *further.values())
         if dataset.skipped
     ]
-    if n_overlap:
-        warnings.append(f"{n_overlap} rows to train on overlap with held-out rows and were left out (--drop-overlap)")
-    warnings += cut_off.notes
+    overlap = f"{n_overlap} rows to train on overlap with held-out rows and were left out (--drop-overlap)"
+    notes = [*([overlap] if n_overlap else []), *cut_off.notes]
     for of_part in (*measured.values(), *also_measured.values()):
-        warnings += of_part.warnings
+        notes += of_part.notes
     warnings += _merged_by_harvest(copies, [row for of_part in measured.values() for row in of_part.rows])
     _refuse_leaks(task, parts, {name: dataset.examples for name, dataset in further.items()}, copies, cut_off)
     new = [row for row in measured["test"].as_drawn if normalise(row.text) not in trained_texts]
@@ -124,6 +127,7 @@ def load_splits(task: Task, *, skip_bad: bool = False, drop_overlap: bool = Fals
         also_test={name: of_part.rows for name, of_part in also_measured.items()},
         fingerprints={part: dataset.fingerprint for part, dataset in (loaded | further).items()},
         warnings=warnings,
+        notes=notes,
         group_cap=cap if any(map(_has_groups, measured.values())) else None,
         readings={name: of_part.readings for name, of_part in (measured | also_measured).items() if of_part.readings},
         n_overlap=n_overlap,

@@ -55,8 +55,9 @@ class Material:
     learn_from: Source
     scored_against: Source
     teacher: TeacherAnswers | None
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...]  # what may make the verdict wrong
     lessons: tuple[Lesson, ...]  # what students learn from; one of the lessons is the task's own
+    notes: tuple[str, ...] = ()  # what was done with the rows
 
     @property
     def own_lesson(self) -> Lesson:
@@ -136,7 +137,8 @@ async def prepare(
         learn_from=learn_from,
         scored_against=scored_against,
         teacher=answers,
-        warnings=(*splits.warnings, *warnings, *notes),
+        warnings=(*warnings, *splits.warnings),
+        notes=(*notes, *splits.notes),
         lessons=lessons,
     )
 

@@ -83,5 +83,6 @@ def _lines(result: Result, report: Path | None) -> list[RenderableType]:
     lines += [Text.assemble(("Buy next: ", "dim"), verdict.buy_next)] if verdict.buy_next else []
     lines += [Text.assemble(("Money: ", "dim"), even.sentence) for even in key_break_evens(result)]
     lines += [Text.assemble(("Warning: ", "yellow"), warning) for warning in result.warnings]
+    lines += [Text.assemble(("Note: ", "dim"), note) for note in result.notes]
     lines += [] if report is None else [Text.assemble(("Report: ", "dim"), str(report))]
     return lines

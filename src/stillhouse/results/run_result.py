@@ -66,7 +66,8 @@ class Result:
     other_tests: tuple[OtherTest, ...] = ()
     step_by_step: tuple[StepByStep, ...] = ()
     win_rates: tuple[WinRates, ...] = ()  # the students' win rates against the prompt, where that is the metric
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # what may make the verdict wrong, what would change it most first
+    notes: tuple[str, ...] = ()  # what was done with the rows
     format: Literal[1] = 1
 
     @property

@@ -89,7 +89,7 @@ def from_task(
         raise UserError(f'--balance needs classes, and the output of {task.name} is "{task.output}"; leave it out')
     planner = TaskInputs(model, task, rows, asking, ways=wanted.ways, labels=labels)
     screen, known = _screen(wanted, held_out), [(row.id, row.text) for row in pool]
-    return _known_to(screen, Sources(planner, screen, known, "training rows", list(splits.warnings)))
+    return _known_to(screen, Sources(planner, screen, known, "training rows", [*splits.warnings, *splits.notes]))
 
 
 def _screen(wanted: Wanted, held_out: HeldOut) -> Screen:

@@ -40,7 +40,7 @@ def card(result: Result, arm: MeasuredArm) -> str:
         "",
         "- The numbers hold for rows like the test rows; other inputs were not measured.",
         "- Its confidence was calibrated on its validation rows.",
-        *(f"- {warning}" for warning in result.warnings),
+        *(f"- {warning}" for warning in (*result.warnings, *result.notes)),
         "",
         "## Licences",
         "",

@@ -88,7 +88,8 @@ def find(
         other_tests=_other_tests(material, [*([prompt] if prompt else []), *students]),
         cascade=_cascade_section(cascade, prompt),
         step_by_step=step_by_step(material, [counted(material, arm) for arm in arms]),
-        warnings=(*material.warnings, *_warnings_elsewhere(material, verdict.chosen, prompt, students, cascade)),
+        warnings=(*_warnings_elsewhere(material, verdict.chosen, prompt, students, cascade), *material.warnings),
+        notes=material.notes,
     )
     return result if shown is None else _with_details(result, material, shown, prompt, cascade)
 
