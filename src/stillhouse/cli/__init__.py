@@ -1,8 +1,8 @@
 """The command line. Every command: results to stdout, progress to stderr, `--json` for machines.
 
-Exit code 0: it worked; 1: the work failed or the gate refused; 2: the user's mistake; 130 and 143: stopped by Ctrl-C or
-SIGTERM, and one sentence says what that left (`stopping`). Nothing heavy is imported before a command runs, so `--help`
-is instant.
+Exit code 0: it worked; 1: the work failed or the gate refused; 2: the user's mistake; 129, 130 and 143: stopped by a
+closed terminal, Ctrl-C or SIGTERM, and one sentence says what that left (`stopping`). Nothing heavy is imported before
+a command runs, so `--help` is instant.
 """
 
 import errno
