@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from stillhouse import __version__, json_text
+from stillhouse.addresses import without_secrets
 from stillhouse.errors import RunBusyError, StillhouseError, StorageError, UserError
 from stillhouse.json_text import JsonError
 from stillhouse.steady_clock import steady_time
@@ -253,7 +254,7 @@ class Run:
             if kind is None
             else ("stopped" if issubclass(kind, KeyboardInterrupt | CancelledError) else "failed")
         )
-        reason = {} if kind is None else {"error": f"{kind.__name__}: {error}"}
+        reason = {} if kind is None else {"error": without_secrets(f"{kind.__name__}: {error}")}
         try:
             if kind is not None and issubclass(kind, OSError | StillhouseError):
                 self.check()  # a folder that is gone is the reason for what came of it

@@ -1,9 +1,12 @@
-"""Ctrl-C and SIGTERM: no new call is sent, those in flight are waited for and stored, and what is left is counted.
+"""Stopped by Ctrl-C, SIGTERM or a closed terminal: calls in flight are stored, no new one is sent, the rest is counted.
 
 The first signal stops new calls at once. Answers to calls in flight are waited for, `GRACE_S` seconds at most, and
 stored. A second signal leaves at once. Training stops after the step that it is in, with a checkpoint. A call is in
 flight from when it may be sent until its answer is stored: one that waits for its turn is not. A call that is left may
 be paid for again, as nobody knows whether the endpoint finished it. SIGKILL leaves all that are in flight.
+
+A closed terminal (SIGHUP) never counts as the second signal: the shell and the kernel both send one. Ctrl-C and SIGHUP
+are not heard where they were ignored at the start (`nohup`, a script's `&`). SIGTERM always is.
 
 This holds for every command, and for the library's functions where Python's own Ctrl-C would hold.
 """
@@ -12,13 +15,19 @@ import asyncio
 import contextlib
 import os
 import signal
+import stat
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from types import FrameType, TracebackType
 
 GRACE_S = 8.0  # most answers come sooner; and `docker stop` kills after 10 s
-_SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+_SIGNALS = {
+    signal.SIGINT: "Ctrl-C",
+    signal.SIGTERM: "SIGTERM",
+    signal.SIGHUP: "SIGHUP (the terminal was closed)",
+}
 current_call: ContextVar["PaidCall | None"] = ContextVar("current_call", default=None)
 
 
@@ -74,17 +83,54 @@ class unsent:
 
 @contextlib.contextmanager
 def signals_to(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM call this in the running loop, and whoever heard them before hears them again after."""
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop)
+    """The signals call this in the running loop, and whoever heard them before hears them again after.
+
+    But for SIGHUP, where it came: a second one says nothing new.
+    """
+    loop, n_hangups = asyncio.get_running_loop(), 0
+
+    def hang_up() -> None:
+        nonlocal n_hangups
+        n_hangups += 1
+        leave_terminal()
+        stop()
+
+    before = {number: signal.getsignal(number) for number in _heard_here()}
+    for number in before:
+        loop.add_signal_handler(number, hang_up if number == signal.SIGHUP else stop)
     try:
         yield
     finally:
         for number, handler in before.items():
             loop.remove_signal_handler(number)
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if number == signal.SIGHUP and n_hangups else handler)
+
+
+def _heard_here() -> list[signal.Signals]:
+    """The signals to hear: not those that whoever started this process has it ignore."""
+    ignored = {number for number in _SIGNALS if signal.getsignal(number) is signal.SIG_IGN}
+    return [number for number in _SIGNALS if number not in ignored or number == signal.SIGTERM]
+
+
+def leave_terminal() -> None:
+    """Write nothing any more to a terminal that is gone: every write would fail, also amid what is to be kept."""
+    for descriptor in (1, 2):
+        try:
+            os.write(descriptor, b"")
+            if not (_is_terminal_device(descriptor) and not os.isatty(descriptor)):
+                continue
+        except OSError:
+            pass
+        with contextlib.suppress(OSError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, descriptor)
+            os.close(null)
+
+
+def _is_terminal_device(descriptor: int) -> bool:
+    """Also of a terminal that is gone, which `isatty` denies."""
+    status = os.fstat(descriptor)
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev != Path(os.devnull).stat().st_rdev
 
 
 class Stopping:
@@ -111,11 +157,11 @@ class Stopping:
 
     @contextlib.contextmanager
     def heard(self, *, says: bool = False) -> Iterator[None]:
-        """Hear SIGINT and SIGTERM; in the main thread alone, as Python has it. `says`: tell stderr of the waiting."""
+        """Hear the signals; in the main thread alone, as Python has it. `says`: tell stderr of the waiting."""
         self._reset()
         self._says = says
         in_main = threading.current_thread() is threading.main_thread()
-        before = {number: signal.signal(number, self._hear) for number in _SIGNALS} if in_main else {}
+        before = {number: signal.signal(number, self._hear) for number in _heard_here()} if in_main else {}
         try:
             yield
         finally:
@@ -180,6 +226,10 @@ class Stopping:
             self._leave()
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            leave_terminal()
+            if self.asked:
+                return
         self.n_signals += 1
         in_thread = any(not in_main for _, _, in_main in self._works)
         if self.n_signals == 1:
@@ -203,7 +253,8 @@ class Stopping:
 
     def _say(self, words: str) -> None:
         if self._says:  # written past Python's buffers: the signal may have come in the middle of a write to them
-            os.write(2, f"\nstillhouse: {words}; once more leaves at once\n".encode())
+            with contextlib.suppress(OSError):  # nobody reads
+                os.write(2, f"\nstillhouse: {words}; once more leaves at once\n".encode())
 
     def sentence(self) -> str:
         """What was in flight, what came back and what was left; then what else is kept."""

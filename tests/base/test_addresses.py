@@ -1,10 +1,16 @@
 """No part of a password or key is shown, however the address was written."""
 
+import logging
+
 import pytest
 
+from stillhouse import cli
 from stillhouse.addresses import holds_secrets, unreadable_postgres, without_secrets
 from stillhouse.errors import KeyMissingError, ModelNameError, StorageError, TaskFileError, UserError
+from stillhouse.flow.call import error_line
+from stillhouse.llm.endpoint_errors import reason
 from stillhouse.llm.models import base_url_of, endpoint
+from stillhouse.store import open_store
 from stillhouse.store.address import sqlite_address
 from stillhouse.task import load_task
 
@@ -22,6 +28,65 @@ def test_a_password_is_never_shown(scheme, password):
     quoted = f"connection to {scheme}://user:{password}@host:80/v1{tail} failed"
     assert " " in password or S not in without_secrets(quoted)
     assert S not in without_secrets(f"{scheme}://user:{password}: names no model") or " " in password
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("host=h password=s3cret dbname=d", "host=h password=[hidden] dbname=d"),
+        (r"host=h password = 's3c\'r et' dbname=d", "host=h password = '[hidden]' dbname=d"),
+        ("sslpassword=s3cret user=u", "sslpassword=[hidden] user=u"),
+        ("PGPASSWORD=s3cret psql", "PGPASSWORD=[hidden] psql"),
+        ("postgres:/user:s3c@ret@host/db", "postgres:/host/db"),
+        ("postgresql//u:s3cret@h", "postgresql//h"),
+        ("postgresql:///u:s3cret@h/db", "postgresql:///h/db"),
+        ("postgresql ://u:s3cret@h/db", "postgresql ://[hidden]@h/db"),
+        ("postgresql;//u:s3cret@h/db", "postgresql;//[hidden]@h/db"),
+        ("http//user:s3cret@host", "http//host"),
+        ("htp://u:s3cret@h", "htp://h"),
+        ("https:user:s3cret@host/v1#m", "[hidden]@host/v1#m"),
+        ("  postgresql://u:s3cret@h/db", "  postgresql://h/db"),
+        ("u:s3cret@h/db", "[hidden]@h/db"),
+        ('connection to "postgresql://u:s3c ret@h/db" failed', 'connection to "postgresql://h/db" failed'),
+        ('invalid dsn: missing "=" after "postgres:/u:s3cret@h"', 'invalid dsn: missing "=" after "postgres:/h"'),
+        ('could not translate host name "s3cret@h"', 'could not translate host name "h"'),
+        ("http//h/v1?key=s3cret", "http//h/v1?key=[hidden]"),
+        ("h/v1?access_token=s3cret&a=b", "h/v1?access_token=[hidden]"),
+        ("token=s3cret sig=s3cret", "token=[hidden] sig=[hidden]"),
+        ('{"password": "s3cret", "a": 1}', '{"password": "[hidden]", "a": 1}'),
+        ("Authorization: Bearer s3cretabcdefgh", "Authorization: Bearer [hidden]"),
+    ],
+)
+def test_no_misspelt_address_and_no_setting_tells_a_secret(written, shown):
+    assert without_secrets(written) == shown == without_secrets(shown)
+    assert holds_secrets(written)
+
+
+@pytest.mark.parametrize("text", ["a:@", "a.b-", "password='", "//", "://x:y ", "x y@", "/:a", "'"])
+def test_hiding_is_bounded_work(text):
+    """What grows with the square of the text would take minutes here, and the suite would say so."""
+    without_secrets(text * 100_000)
+
+
+@pytest.mark.parametrize(
+    "address", ["postgres:/u:s3cret@h/db", "postgresql//u:s3cret@h/db", "host=h password=s3cret", " u:s3cret@h/db"]
+)
+def test_a_misspelt_store_is_refused_and_becomes_no_file(address, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="unknown kind") as refused:
+        open_store(address)
+    assert "s3cret" not in str(refused.value) and not list(tmp_path.iterdir())
+
+
+def test_errors_of_others_are_kept_and_told_without_their_secrets(stillhouse, tmp_path):
+    error = OSError("cannot reach postgresql://u:s3cret@h/db")
+    assert error_line(error) == "OSError: cannot reach postgresql://h/db"
+    shown = reason(b'{"error": {"message": "no route to http://u:s3cret@proxy"}}', None)
+    assert shown == "no route to http://proxy"
+    ran = stillhouse("graph", tmp_path, "postgresql://u:s3cret@h/db", "more")
+    assert ran.code == 2 and "s3cret" not in ran.out + ran.err, ran.err
+    record = logging.LogRecord("x", logging.ERROR, "", 0, "at http://u:s3cret@h", None, None)
+    assert cli._LogFormatter().format(record) == "at http://h"
 
 
 @pytest.mark.parametrize("name", ["key", "api_key", "token", "api-key", "sig", "password", "anything"])

@@ -152,6 +152,62 @@ async def test_in_a_notebook_too():
         result_of(work())
 
 
+def test_a_closed_terminal_is_no_second_signal():
+    """The kernel and the shell both send one."""
+    log = []
+
+    async def work():
+        first = asyncio.Event()
+        task = asyncio.create_task(call(log, "first", first))
+        await asyncio.sleep(0)
+        told(signal.SIGHUP)
+        told(signal.SIGHUP)
+        await asyncio.sleep(0)
+        first.set()
+        await task
+        await asyncio.Event().wait()
+
+    wanted = "stopped by SIGHUP (the terminal was closed): 1 call was in flight, it came back and is kept"
+    assert stopped(work()) == wanted
+    assert log == ["first sent", "first stored"]
+
+
+@pytest.fixture
+def ignored():
+    """As `nohup` and a script's `&` start a command."""
+    numbers = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    yield numbers
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+async def test_what_was_ignored_at_the_start_stays_ignored_and_sigterm_is_heard(ignored):
+    with stopping.heard():
+        assert [signal.getsignal(number) for number in ignored[:2]] == [signal.SIG_IGN] * 2
+        heard = asyncio.Event()
+        with signals_to(heard.set):
+            told(signal.SIGHUP)
+            told(signal.SIGINT)
+            await asyncio.sleep(0.01)
+            assert not heard.is_set()
+            told(signal.SIGTERM)
+            await asyncio.wait_for(heard.wait(), 30)
+        assert signal.getsignal(signal.SIGTERM) == stopping._hear
+    assert [signal.getsignal(number) for number in ignored] == [signal.SIG_IGN] * 3
+
+
+async def test_a_server_that_was_told_of_a_closed_terminal_is_not_told_again_while_it_stops():
+    heard = asyncio.Event()
+    with stopping.heard():
+        with signals_to(heard.set):
+            told(signal.SIGHUP)
+            await asyncio.wait_for(heard.wait(), 30)
+        told(signal.SIGHUP)
+        assert not stopping.asked
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
 async def test_a_server_that_hears_signals_itself_gives_them_back():
     heard = asyncio.Event()
     with stopping.heard():

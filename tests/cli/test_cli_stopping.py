@@ -1,10 +1,14 @@
 """Ctrl-C and SIGTERM: what is in flight is waited for and stored, no call is sent any more, and what is left is counted."""
 
 import json
+import os
+import pty
 import random
 import re
 import shlex
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -54,6 +58,33 @@ def test_the_first_signal_waits_for_what_is_in_flight_and_nothing_is_paid_twice(
     again = command("label", task, "--yes", "--json")
     out, err = again.communicate(timeout=60)
     assert (again.returncode, json.loads(out)["labelled"], json.loads(out)["from_store"]) == (0, N, 3 + IN_FLIGHT), err
+    assert held.calls.total() == len(held.calls) == N
+
+
+@pytest.mark.parametrize("terminal", ["closed", "closed under nohup"])
+def test_a_command_whose_terminal_is_closed_keeps_what_is_in_flight_unless_it_runs_on(held, task, terminal):
+    master, slave = pty.openpty()
+    start = (
+        "import fcntl, os, runpy, signal, sys, termios\n"
+        "os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+        "if sys.argv.pop(1) == 'closed under nohup': signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "runpy.run_module('stillhouse', run_name='__main__', alter_sys=True)\n"
+    )
+    told = slave if terminal == "closed" else subprocess.DEVNULL  # nohup writes to a file
+    arguments = [sys.executable, "-c", start, terminal, "label", task, "--yes"]
+    process = subprocess.Popen(arguments, stdin=slave, stdout=told, stderr=told)
+    os.close(slave)
+    held.let(3)
+    held.until(3 + IN_FLIGHT, process)
+    os.close(master)
+    if terminal == "closed":
+        process.send_signal(signal.SIGHUP)  # the shell sends one too
+    held.let_all()
+    assert process.wait(60) == (129 if terminal == "closed" else 0)
+    assert len(held.asked) == (3 + IN_FLIGHT if terminal == "closed" else N)
+    again = command("label", task, "--yes", "--json")
+    out, err = again.communicate(timeout=60)
+    assert again.returncode == 0 and json.loads(out)["labelled"] == N, err
     assert held.calls.total() == len(held.calls) == N
 
 

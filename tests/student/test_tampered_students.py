@@ -146,6 +146,15 @@ def huge(key):
     return edit
 
 
+def one_cell(value):
+    def edit(matrix):
+        matrix = matrix.copy()
+        matrix[-1, -1] = value
+        return matrix
+
+    return edit
+
+
 def first(edit):
     """The change of a tensors' file's first matrix."""
 
@@ -244,6 +253,11 @@ LINEAR = {
     "features of another number": header(settings__n_features=1),
 }
 NEURAL = {
+    "one huge weight": tensors("model.safetensors", first(one_cell(1e38))),
+    "one infinite weight": tensors("model.safetensors", first(one_cell(-np.inf))),
+    "a norm that gives no numbers": json_file(
+        "config.json", lambda raw: raw.update({key: -1e3 for key in raw if "norm_eps" in key})
+    ),
     "config emptied": text("config.json", ""),
     "config nested deep": text("config.json", DEEP),
     "config as a list": text("config.json", "[]"),
@@ -282,6 +296,7 @@ OWN = {
             "head.safetensors", lambda held: held.update(weight=np.zeros((4, held["weight"].shape[1]), np.float32))
         ),
         "head not numbers": tensors("head.safetensors", nan("bias")),
+        "a huge head": tensors("head.safetensors", huge("weight")),
     },
     "prompted": CHOOSING
     | NEURAL

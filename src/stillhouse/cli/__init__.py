@@ -1,8 +1,8 @@
 """The command line. Every command: results to stdout, progress to stderr, `--json` for machines.
 
-Exit code 0: it worked; 1: the work failed or the gate refused; 2: the user's mistake; 130 and 143: stopped by Ctrl-C or
-SIGTERM, and one sentence says what that left (`stopping`). Nothing heavy is imported before a command runs, so `--help`
-is instant.
+Exit code 0: it worked; 1: the work failed or the gate refused; 2: the user's mistake; 129, 130 and 143: stopped by a
+closed terminal, Ctrl-C or SIGTERM, and one sentence says what that left (`stopping`). Nothing heavy is imported before
+a command runs, so `--help` is instant.
 """
 
 import errno
@@ -10,10 +10,16 @@ import logging
 import os
 import shlex
 import sys
-from typing import Annotated
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from stillhouse.addresses import without_secrets
 from stillhouse.clean_text import terminal_text
 from stillhouse.errors import StillhouseError
 from stillhouse.notices import told_to
@@ -22,8 +28,32 @@ from stillhouse.stopping import stopping
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # wherever a write was refused
 _SIGNALLED = 128  # and the number of the signal: the exit code, as shells have it
 
+
+class _Commands(TyperGroup):
+    """What the command line could not be read for is told without the secrets of what was typed."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        with _secrets_kept():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _secrets_kept():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _secrets_kept() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):  # the parser's, in whichever version
+            setattr(error, "message", without_secrets(message))  # noqa: B010
+        raise
+
+
 app = typer.Typer(
     name="stillhouse",
+    cls=_Commands,
     help="Keep the prompt, add examples, finetune, or distil? Measured on your own data.",
     no_args_is_help=True,
     add_completion=False,
@@ -50,22 +80,32 @@ def options(
 
 
 class _LogFormatter(logging.Formatter):
-    """Log lines and tracebacks on stderr: what they quote is shown, and the terminal obeys none of it."""
+    """Log lines and tracebacks on stderr: what they quote is shown but for secrets; the terminal obeys none of it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return terminal_text(super().format(record))
+        return told(super().format(record))
+
+
+def told(text: str) -> str:
+    """A sentence, log line or traceback that may quote an error or an address, for the terminal."""
+    return terminal_text(without_secrets(text))
+
+
+def _show_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    print(told("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
 
 
 def main() -> None:
     """Run the command; a mistake of the user or a failure of the work is one sentence, never a traceback."""
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_LogFormatter())
+    sys.excepthook = _show_uncaught
     with stopping.heard(says=True), told_to(_say):
         code = _run()
         if code == 0 or stopping.signal is None:
             sys.exit(code)
         go_on = stopping.go_on or shlex.join(["stillhouse", *sys.argv[1:]])
-        print(terminal_text(f"stillhouse: {stopping.sentence()}; go on with: {go_on}"), file=sys.stderr)
+        print(told(f"stillhouse: {stopping.sentence()}; go on with: {go_on}"), file=sys.stderr)
         code = _SIGNALLED + stopping.signal
         if stopping.n_signals > 1:  # at once: a thread that still works is not waited for
             sys.stdout.flush()
@@ -75,7 +115,7 @@ def main() -> None:
 
 
 def _say(sentence: str) -> None:
-    print(terminal_text(f"stillhouse: {sentence}"), file=sys.stderr, flush=True)
+    print(told(f"stillhouse: {sentence}"), file=sys.stderr, flush=True)
 
 
 def _run() -> int:
@@ -83,7 +123,7 @@ def _run() -> int:
     try:
         app()
     except StillhouseError as error:
-        print(terminal_text(f"stillhouse: {error}"), file=sys.stderr)
+        print(told(f"stillhouse: {error}"), file=sys.stderr)
         return error.exit_code
     except OSError as error:
         if error.errno not in _NO_ROOM:

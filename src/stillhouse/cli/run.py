@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stillhouse.addresses import without_secrets
 from stillhouse.clean_text import terminal_text
 from stillhouse.cli.console import emit_json, err, out
 from stillhouse.cli.options import AsJson, Journal, Spending, command
@@ -107,7 +108,10 @@ def finish(done: "Executed", as_json: bool) -> None:
     if done.failure is not None:
         # An error may quote what a model or an endpoint wrote.
         err.print(
-            terminal_text("".join(traceback.format_exception(done.failure))), markup=False, soft_wrap=True, end=""
+            terminal_text(without_secrets("".join(traceback.format_exception(done.failure)))),
+            markup=False,
+            soft_wrap=True,
+            end="",
         )
         kept = done.report.ran.total() + done.report.replayed.total()
         go_on = f"mend the cause and go on with --run-id {done.run}"

@@ -90,7 +90,8 @@ def _train(
 
 def _begin(ticks: Any) -> None:
     global _ticks
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends its workers
+    for number in (signal.SIGINT, signal.SIGHUP):  # they are for the command, which ends its workers
+        signal.signal(number, signal.SIG_IGN)
     _ticks = ticks
 
 

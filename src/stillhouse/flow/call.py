@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
+from stillhouse.addresses import without_secrets
 from stillhouse.errors import StillhouseError, UserError
 from stillhouse.flow.resume import Before, Pending, Replay, RunReport
 from stillhouse.steady_clock import steady_time
@@ -300,7 +301,7 @@ async def _in_time(name: str, body: Callable[[], Awaitable[Any]], timeout_s: flo
 
 def error_line(error: BaseException) -> str:
     """An exception in one line, as the journal keeps it."""
-    return f"{type(error).__name__}: {error}"[:2000]
+    return without_secrets(f"{type(error).__name__}: {error}"[:4000])[:2000]
 
 
 def encode(value: Any, what: str, *, canonical: bool = False) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from stillhouse import __version__
+from stillhouse.addresses import without_secrets
 from stillhouse.flow.call import Active, RunningCall, active_run, encode
 from stillhouse.llm.request import Completion, Request
 from stillhouse.records import Prediction, Usage
@@ -221,7 +222,7 @@ class Tracing:
                 yield span
             except Exception as error:
                 span.set_attribute("error.type", type(error).__qualname__)
-                span.set_status(StatusCode.ERROR, str(error)[:500] if self.capture else None)
+                span.set_status(StatusCode.ERROR, without_secrets(str(error)[:1000])[:500] if self.capture else None)
                 raise
 
 

@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
+from stillhouse.addresses import without_secrets
 from stillhouse.data.dataset import json_rows
 from stillhouse.errors import DatasetError, StillhouseError, UserError
 from stillhouse.evaluation.metrics import OF_VALUES, Metric, metric_for
@@ -239,7 +240,7 @@ def _judged(judge: Callable[..., Any], name: str, output: str, gold: str) -> flo
     try:
         score = judge(output, gold)
     except Exception as error:  # the user's own code may raise anything
-        failure = f"{type(error).__name__}: {error}"
+        failure = without_secrets(f"{type(error).__name__}: {error}")
         raise StillhouseError(f"the metric {name} failed on the answer {output[:80]!r} ({failure}); mend it") from None
     if not isinstance(score, bool | int | float) or not 0 <= score <= 1:
         raise UserError(f"the metric {name} gave {score!r:.80}; return a number from 0 to 1")

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 
+from stillhouse.addresses import without_secrets
 from stillhouse.errors import TeacherError
 from stillhouse.json_text import JsonError, read_body
 from stillhouse.llm.batch import BatchItem
@@ -76,7 +77,7 @@ class BatchHttp:
                             "check the key, the model's name and whether batches are offered here"
                         )
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                failure = without_key(f"connection failed: {error}", self._key)
+                failure = without_secrets(without_key(f"connection failed: {error}", self._key))
             if number < tries:
                 await self._sleep(min(60.0, 2.0**number))
         if tries == 1:

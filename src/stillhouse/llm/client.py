@@ -22,6 +22,7 @@ from typing import Any
 
 import aiohttp
 
+from stillhouse.addresses import without_secrets
 from stillhouse.errors import TeacherError
 from stillhouse.llm.decisions import NO_DECISIONS, NO_DECISIONS_STATUSES, decision_body, read_decision
 from stillhouse.llm.dialect import ModelDialect, refused_parameter
@@ -150,7 +151,7 @@ class ChatClient:
                 await self._wait(tries.n, failure.retry_after_s)
             except BrokenStream as error:
                 # Part of the text was heard already, and with another try it would be heard twice.
-                return Completion(None, error=f"the stream broke off ({without_key(str(error), self._key)})")
+                return Completion(None, error=f"the stream broke off ({self._told(error)})")
         self._failures_in_a_row = 0
         lacking = self.dialect.lacking(request.parameters)
         return replace(completion, lacking=lacking) if lacking else completion
@@ -216,7 +217,7 @@ class ChatClient:
         except TimeoutError:
             raise _MayPass(f"no answer within {self._timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise _MayPass(without_key(f"connection failed ({error})", self._key)) from None
+            raise _MayPass(f"connection failed ({self._told(error)})") from None
 
     async def _post_whole(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         if self._transport is None:
@@ -301,6 +302,9 @@ class ChatClient:
 
     def _clean(self, text: str) -> str:
         return without_key(text, self._key)
+
+    def _told(self, error: Exception) -> str:
+        return without_secrets(self._clean(str(error)))
 
     async def close(self) -> None:
         if self._transport is not None:

@@ -1,5 +1,6 @@
 """An endpoint's refusal, read: whether it may pass, the code it names, and its own words, fit to be shown."""
 
+from stillhouse.addresses import without_secrets
 from stillhouse.json_text import JsonError, NotJsonError, read_body
 
 _MAY_PASS = frozenset({408, 409, 425, 429})
@@ -77,7 +78,7 @@ def reason(raw: bytes, key: str | None) -> str:
     except (JsonError, LookupError, TypeError):
         pass  # the body is not the API's form of an error, and is shown as it is
     # The key is taken out before the text is cut. Otherwise a cut through the key would leave half of it.
-    return " ".join(without_key(text, key).split())[:_SHOWN] or "no reason given"
+    return without_secrets(" ".join(without_key(text, key).split()))[:_SHOWN] or "no reason given"
 
 
 def without_key(text: str, key: str | None) -> str:

@@ -3,14 +3,20 @@
 Three forms: a file path, `sqlite:///PATH` (or `sqlite:///PATH?synchronous=full`), and `postgresql://...`.
 """
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from stillhouse.addresses import without_secrets
+from stillhouse.addresses import holds_secrets, without_secrets
 from stillhouse.errors import UserError
 
 POSTGRES = ("postgresql://", "postgres://")
+# What a file's name would hold where an address is misspelt: `postgres:/`, `postgresql//`, libpq's `host=...`.
+_NO_PATH = re.compile(
+    r"\s*(?:[a-z][a-z0-9+.-]+:[/\\]|(?:post?gr?e?s?|sqlite|http)\w*[:;]?//|(?:host|hostaddr|dbname|user|service)\s*=)",
+    re.IGNORECASE,
+)
 
 
 class SqliteAddress(NamedTuple):
@@ -35,7 +41,7 @@ def sqlite_address(url: str | Path) -> SqliteAddress:
     Raises UserError for another kind of address, and for another setting than `synchronous`.
     """
     text = str(url)
-    if "://" not in text:
+    if "://" not in text and not _NO_PATH.match(text) and not holds_secrets(text):
         return SqliteAddress(Path(text))
     if not text.startswith("sqlite:///"):
         place = without_secrets(text)

@@ -26,16 +26,23 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 
-from stillhouse.errors import ArtifactError
 from stillhouse.records import Example, Prediction, Usage
 from stillhouse.student import bases, objectives
 from stillhouse.student.artifact import Header, size_bytes
 from stillhouse.student.calibration import Logits, fit_temperature, ragged, softmax
 from stillhouse.student.checkpoint import save_tensors
 from stillhouse.student.config import TrainConfig
-from stillhouse.student.header import AGAIN
 from stillhouse.student.job import Trained, TrainJob, choice_predictions, no_choices
-from stillhouse.student.opening import check_config, check_loaded, check_model, check_tensors, probe, tensor_shapes
+from stillhouse.student.opening import (
+    check_answer,
+    check_config,
+    check_loaded,
+    check_model,
+    check_tensors,
+    check_weights,
+    probe,
+    tensor_shapes,
+)
 from stillhouse.student.train import as_trained, autocast, bf16_pays, device, fit, seeded
 from stillhouse.student.turns import Turns
 
@@ -474,14 +481,14 @@ def load(folder: Path, header: Header) -> EncoderStudent:
     module = Classifier(body, n_outputs, pairs=pairs)
     module.head.load_state_dict(load_file(folder / HEAD))
     check_model(folder, body, tokenizer)
-    if not bool(module.head.weight.isfinite().all() and module.head.bias.isfinite().all()):
-        raise ArtifactError(f"{folder / HEAD}: holds something that is no number; {AGAIN}")
+    check_weights(folder / HEAD, module.head)
     module.to(device()).eval()
-    return tried(EncoderStudent(header, folder, module, tokenizer))
+    return tried(EncoderStudent(header, folder, module, tokenizer), folder)
 
 
-def tried(student: EncoderStudent) -> EncoderStudent:
-    """The student, after one row: a vocabulary without padding or a mask shows itself here, and not to a user."""
+def tried(student: EncoderStudent, folder: Path) -> EncoderStudent:
+    """The student, after one row: what is wrong with its files shows itself here, and not to a user."""
     if (row := probe(student.labels, student.input_fields)) is not None:
-        student._predict([row])
+        [answer] = student._predict([row])
+        check_answer(folder, (answer.confidence, answer.raw_confidence))
     return student

@@ -34,7 +34,7 @@ from stillhouse.student.copying import CopyingT5
 from stillhouse.student.decoding import Decoded, greedy, padded
 from stillhouse.student.header import AGAIN
 from stillhouse.student.job import Trained, TrainJob
-from stillhouse.student.opening import check_config, check_loaded, check_model, probe
+from stillhouse.student.opening import check_answer, check_config, check_loaded, check_model, probe
 from stillhouse.student.tokenizer import as_answer, as_question, from_answer, train_bpe
 from stillhouse.student.train import as_trained, autocast, device, fit, seeded
 from stillhouse.student.turns import Turns
@@ -478,5 +478,6 @@ def load(folder: Path, header: Header) -> GenerativeStudent:
         raise ArtifactError(f"{folder}: its vocabulary has no end token, so no answer would end; {AGAIN}")
     student = GenerativeStudent(header, folder, model.to(device()).eval(), tokenizer)
     if (row := probe(header.labels, header.input_fields)) is not None:
-        student._generate([row], most=1)
+        [answer] = student._generate([row], most=1)
+        check_answer(folder, (answer.confidence, *answer.token_logprobs))
     return student

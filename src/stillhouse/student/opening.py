@@ -8,7 +8,7 @@ import contextlib
 import json
 import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from stillhouse.student.header import AGAIN, read_json_file, read_object
 CONFIG = "config.json"
 _MOST_CONFIG_BYTES = 16 << 20
 _MOST_TOKENIZER_BYTES = 256 << 20
+# Of neural students: trained ones stay below some hundreds, and sums and products of such weights are still numbers.
+LARGEST_WEIGHT = 1e4
 _LONGEST_TENSOR_HEADER = 100_000_000  # bytes; the format's own bound
 
 
@@ -118,13 +120,32 @@ def check_loaded(folder: Path, loaded: Mapping[str, Any]) -> None:
 
 
 def check_model(folder: Path, model: Any, tokenizer: Any) -> None:
-    """Raises ArtifactError where the vocabulary is larger than the model's, or a weight is no number."""
+    """Raises ArtifactError where the vocabulary is larger than the model's, or a weight is none of a trained model."""
     known, held = model.get_input_embeddings().num_embeddings, max(tokenizer.get_vocab().values(), default=-1) + 1
     if held > known:
         raise ArtifactError(f"{folder}: its vocabulary has {held} tokens, and its weights know {known}; {AGAIN}")
-    for name, parameter in model.named_parameters():
-        if not bool(parameter.isfinite().all()):
-            raise ArtifactError(f"{folder}: the weights {name} hold something that is no number; {AGAIN}")
+    check_weights(folder, model)
+
+
+def check_weights(place: Path, module: Any) -> None:
+    """Raises ArtifactError for weights that are no numbers, or so large that no training gives them."""
+    for name, weights in module.named_parameters():
+        if weights.numel() == 0:
+            continue
+        low, high = (float(end) for end in weights.detach().aminmax())  # NaN, if it holds one
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ArtifactError(f"{place}: the weights {name} hold something that is no number; {AGAIN}")
+        if (largest := max(-low, high)) > LARGEST_WEIGHT:
+            raise ArtifactError(
+                f"{place}: the weights {name} hold {largest:.6g}, and no training gives more than "
+                f"{LARGEST_WEIGHT:g}; {AGAIN}"
+            )
+
+
+def check_answer(folder: Path, numbers: Iterable[float | None]) -> None:
+    """Raises ArtifactError where what was computed for the probe is no number: so it would be for every request."""
+    if any(number is not None and not math.isfinite(number) for number in numbers):
+        raise ArtifactError(f"{folder}: its weights give answers that are no numbers; {AGAIN}")
 
 
 def probe(labels: Sequence[str] | None, input_fields: Sequence[str] | None) -> Example | None:

@@ -350,5 +350,5 @@ def load(folder: Path, header: Header) -> PromptedStudent:
     module = Filler(model, [settings["words"][label] for label in header.labels or ()])
     module.to(device()).eval()
     student = PromptedStudent(header, folder, module, pattern)
-    tried(student)
+    tried(student, folder)
     return student
