@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError
-from stillhouse.json_labels import LabelError, json_label
+from stillhouse.json_labels import LabelError, json_label, plain_numbers, spelled
 from stillhouse.json_text import JsonError, NotJsonError, list_items, read_json
 from stillhouse.jsonl import numbered_lines
 from stillhouse.labels import labels_problem
@@ -213,7 +213,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"
 def _read_row(text: str | bytes, torn: str = "") -> "Mapping[str, Any] | _BadRow":
     """One row, or why it is none. `torn`: what to say of a text that breaks off."""
     try:
-        row = read_json(text, finite=False)  # `_check_json` names the field
+        row = read_json(text, finite=False, exact=True)  # `_check_json` names the field
     except NotJsonError as error:
         return _BadRow(f"not valid JSON: {error}{torn}")
     except JsonError as error:
@@ -304,13 +304,15 @@ def _example(raw: Mapping[str, Any], task: Task | None, naming: Naming) -> Examp
         raise _BadRow(f"`input` must be a non-empty text or object of fields, it is {_kind(text)}")
     if not text or (isinstance(text, str) and not text.strip()):
         raise _BadRow("`input` must be a non-empty text or object of fields, it is empty")
+    if task is not None and task.output == "json":  # whose numbers are exact, also where a float cannot hold them
+        raw = {**raw, **{name: plain_numbers(raw[name]) for name in ("label", "teacher_label") if name in raw}}
     _check_json(raw)
     rationale, group = raw.get("teacher_rationale"), raw.get("group")
     if rationale is not None and not isinstance(rationale, str):
         raise _BadRow(f"`teacher_rationale` must be a text, it is {_kind(rationale)}")
     scores = raw.get("teacher_scores")
     if not _are_scores(scores):
-        raise _BadRow(f"`teacher_scores` must be an object of labels and their probabilities, it is {scores!r:.80}")
+        raise _BadRow(f"`teacher_scores` must be an object of labels and their probabilities, it is {spelled(scores):.80}")
     example = Example(
         id=_id(raw, text, naming),
         input=text,
