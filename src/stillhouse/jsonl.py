@@ -33,7 +33,10 @@ def numbered_lines(
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
-    """The values with the numbers of their lines; numbers are exact as `json_text` has them. Raises DatasetError, which names the file and the line."""
+    """The values with the numbers of their lines; numbers are exact, as `json_text` says.
+
+    Raises DatasetError, which names the file and the line.
+    """
     remedy = "give JSONL in UTF-8, or the same gzipped"
     for line, text in numbered_lines(path, remedy, "cannot be read"):
         try:

@@ -24,8 +24,13 @@ _DROPPED = ".,;:!?'\""  # punctuation that makes no text new
 # Nobody sees these, and no word ends there: soft hyphens, joiners that part letters' shapes, marks of direction and of
 # how a character is drawn. U+200B stands between words, and U+200D also ties pictures, so they are none of them.
 _UNSEEN = dict.fromkeys(
-    (0xAD, 0x34F, 0x61C, *range(0x180B, 0x1810), 0x200C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x2070))
-    + (*range(0xFE00, 0xFE10), 0xFEFF, *range(0xE0100, 0xE01F0))
+    point
+    for points in (
+        (0xAD, 0x34F, 0x61C, 0x200C, 0x200E, 0x200F, 0xFEFF),
+        *(range(0x180B, 0x1810), range(0x202A, 0x202F), range(0x2060, 0x2070)),
+        *(range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0)),
+    )
+    for point in points
 )
 _WIDE = re.compile("[\uff01-\uff9f\uffe0-\uffee]+")  # full and half width
 # Of the signs of mathematics, those that are drawn as pictures: arrows, shapes

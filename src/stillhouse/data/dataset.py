@@ -312,7 +312,8 @@ def _example(raw: Mapping[str, Any], task: Task | None, naming: Naming) -> Examp
         raise _BadRow(f"`teacher_rationale` must be a text, it is {_kind(rationale)}")
     scores = raw.get("teacher_scores")
     if not _are_scores(scores):
-        raise _BadRow(f"`teacher_scores` must be an object of labels and their probabilities, it is {spelled(scores):.80}")
+        what = "`teacher_scores` must be an object of labels and their probabilities"
+        raise _BadRow(f"{what}, it is {spelled(scores):.80}")
     example = Example(
         id=_id(raw, text, naming),
         input=text,

@@ -14,7 +14,11 @@ _GROUPED = rf"[1-9]\d{{0,2}}(?:,\d{{3}})+(?:\.\d*)?|[1-9]\d{{0,2}}(?:[{_GROUPS}]
 _NUMBER = rf"(?:{_GROUPED}|\d+,\d+|\d+(?:\.\d*)?|\.\d+)(?![.,]?\d|[{_GROUPS}]\d)"
 _TOKEN = re.compile(rf"\s*(?:(?P<number>{_NUMBER})|(?P<sign>[-+*/()xX]))")
 # Signs as they are typeset, and those as wide as a Chinese character
-_TYPED = str.maketrans("×⋅·∙∗✕✖⨯÷∕⁄∶➗−–—‒‐‑﹣－➖＋➕＊／（）＝．，＇", "********/////---------++*/()=.,'", "\ufe0e\ufe0f")
+_TYPED = str.maketrans(
+    "×⋅·∙∗✕✖⨯÷∕⁄∶➗−–—‒‐‑﹣－➖＋➕＊／（）＝．，＇",
+    "********/////---------++*/()=.,'",
+    "\ufe0e\ufe0f",  # by which an emoji says how it is drawn
+)
 _HEXADECIMAL = re.compile(r"(?<![\d.,])0[xX]\d")
 _TIMES = str.maketrans("xX", "**")
 _MAX_TOKENS = 500
