@@ -99,10 +99,10 @@ def list_items(text: str) -> Iterator[str]:
         elif mark in "]}":
             depth -= 1
             if depth == 0:
-                if text[at + 1 :].strip():
-                    raise NotJsonError(f"more behind the end of the list (char {at + 1})")
                 if text[start:at].strip():
                     yield text[start:at]
+                if text[at + 1 :].strip():
+                    raise NotJsonError(f"more behind the end of the list (char {at + 1})")
                 return
     raise NotJsonError("the list has no end: the file is cut off")
 

@@ -24,6 +24,7 @@ class LabelledFile:
     report: LabelReport
     card: Path
     skipped: int = 0  # number of broken rows that were left out
+    cut: tuple[str, ...] = ()  # of each file that could not be read to its end, a sentence
 
 
 async def label(
@@ -56,7 +57,7 @@ async def label(
     require_terms(name, loaded.folder)
     with StreamedRows(files, loaded, scratch=out.parent, skip_bad=skip_bad) as rows:
         report = await annotate_to(loaded, rows, session, out=out, batch=batch)
-    return LabelledFile(out, report, write_card(out, loaded, report), rows.skipped)
+    return LabelledFile(out, report, write_card(out, loaded, report), rows.skipped, tuple(rows.cut))
 
 
 def _refuse_overwriting(out: Path, in_use: set[Path]) -> None:

@@ -25,6 +25,7 @@ class StreamedRows:
         """
         self.paths, self._task, self._skip_bad = tuple(paths), task, skip_bad
         self.skipped = self._n = 0
+        self.cut: list[str] = []  # of each file that could not be read to its end, a sentence
         self._states: list[tuple[int, int] | None] = []
         self._n_made: list[int] = []  # for each file, the number of rows whose id is made from their input
         self._repeats = Repeats(scratch)
@@ -39,7 +40,7 @@ class StreamedRows:
         for file, path in enumerate(self.paths):
             self._states.append(_state(path))
             self._n_made.append(0)
-            for _, example in self._read(path, self._count_inputs(file), self._skip):
+            for _, example in self._read(path, self._count_inputs(file), self._skip, self.cut.append):
                 self._n += 1
                 self._repeats.note_id(hash(example.id))
         if suspects := self._repeats.repeated_ids():
@@ -54,12 +55,15 @@ class StreamedRows:
     def _skip(self, _: str) -> None:
         self.skipped += 1
 
-    def _read(self, path: Path, naming: Naming, on_skip: Callable[[str], None]) -> Iterator[tuple[int, Example]]:
-        return read_rows(path, task=self._task, skip_bad=self._skip_bad, on_skip=on_skip, naming=naming)
+    def _read(
+        self, path: Path, naming: Naming, on_skip: Callable[[str], None], on_cut: Callable[[str], None]
+    ) -> Iterator[tuple[int, Example]]:
+        how = {"skip_bad": self._skip_bad, "on_skip": on_skip, "on_cut": on_cut, "naming": naming}
+        return read_rows(path, task=self._task, **how)
 
     def _all(self) -> Iterator[tuple[Path, int, Example]]:
         for file, path in enumerate(self.paths):
-            for line, example in self._read(path, self._counted_inputs(file), lambda _: None):
+            for line, example in self._read(path, self._counted_inputs(file), _say_nothing, _say_nothing):
                 yield path, line, example
 
     def _count_inputs(self, file: int) -> Naming:
@@ -119,6 +123,10 @@ class StreamedRows:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _say_nothing(_: str) -> None:
+    """It was said in the first pass."""
 
 
 def _changed(path: Path) -> DatasetError:

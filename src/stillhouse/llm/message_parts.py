@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _TEXTS = ("text", "output_text")
-_THOUGHTS = ("thinking", "reasoning", "reasoning_content")  # a part's type, and the field of a part or of a messageAPART = (*_THOUGHTS, "reasoning_details")  # the fields of a message that hold its thinking
+_THOUGHTS = ("thinking", "reasoning", "reasoning_content")  # a part's type, and the field of a part or of a message
+APART = (*_THOUGHTS, "reasoning_details")  # the fields of a message that hold its thinking
 _IN_A_PART = ("text", "summary", "content", *_THOUGHTS)
 _MOST_PARTS = 1_000  # of a list of thoughts
 
