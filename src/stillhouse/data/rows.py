@@ -18,8 +18,16 @@ from stillhouse.task import Task
 class StreamedRows:
     """Iterate over it as often as needed. Memory does not grow with the rows: what repeats is remembered on disk."""
 
-    def __init__(self, paths: Sequence[Path], task: Task, *, scratch: Path, skip_bad: bool = False) -> None:
-        """Read all of it once; `scratch` is a folder with room for some 40 bytes a row.
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        task: Task,
+        *,
+        scratch: Path,
+        skip_bad: bool = False,
+        note: Callable[[Example], None] | None = None,
+    ) -> None:
+        """Read all of it once; `scratch` is a folder with room for some 40 bytes a row. `note` is given each row.
 
         Raises DatasetError for a broken row, an empty file, or an id that occurs twice in a file or in two of them.
         """
@@ -30,18 +38,20 @@ class StreamedRows:
         self._n_made: list[int] = []  # for each file, the number of rows whose id is made from their input
         self._repeats = Repeats(scratch)
         try:
-            self._check()
+            self._check(note)
         except BaseException:
             self.close()
             raise
 
-    def _check(self) -> None:
+    def _check(self, note: Callable[[Example], None] | None) -> None:
         """The first pass."""
         for file, path in enumerate(self.paths):
             self._states.append(_state(path))
             self._n_made.append(0)
             for _, example in self._read(path, self._count_inputs(file), self._skip, self.cut.append):
                 self._n += 1
+                if note is not None:
+                    note(example)
                 self._repeats.note_id(hash(example.id))
         if suspects := self._repeats.repeated_ids():
             self._refuse_twins(suspects)
