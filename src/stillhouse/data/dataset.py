@@ -70,7 +70,7 @@ def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool 
     def on_cut(message: str) -> None:
         skipped.insert(0, message)  # it says more than a bad row, and often the first one alone is shown
 
-    how = {"skip_bad": skip_bad, "on_skip": skipped.append, "on_cut": on_cut, "naming": counting()}
+    how: dict[str, Any] = {"skip_bad": skip_bad, "on_skip": skipped.append, "on_cut": on_cut, "naming": counting()}
     for line, example in read_rows(path, task=task, **how):
         if example.id in first_line:
             raise twice(path, line, example.id, first_line[example.id])

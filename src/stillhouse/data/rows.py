@@ -68,8 +68,8 @@ class StreamedRows:
     def _read(
         self, path: Path, naming: Naming, on_skip: Callable[[str], None], on_cut: Callable[[str], None]
     ) -> Iterator[tuple[int, Example]]:
-        how = {"skip_bad": self._skip_bad, "on_skip": on_skip, "on_cut": on_cut, "naming": naming}
-        return read_rows(path, task=self._task, **how)
+        task, skip_bad = self._task, self._skip_bad
+        return read_rows(path, task=task, skip_bad=skip_bad, on_skip=on_skip, on_cut=on_cut, naming=naming)
 
     def _all(self) -> Iterator[tuple[Path, int, Example]]:
         for file, path in enumerate(self.paths):

@@ -46,5 +46,6 @@ def with_sound_queries(
     said = f"{len(bad):,} of {len(labelled):,} {queries} of the {what} do not run on the task's database"
     if of == "gold" and len(bad) == len(labelled):
         raise UserError(f"{said} ({first}); mend the rows, or `database` in [task]")
-    sound = [replace(row, **{name: None}) if getattr(row, name) in refused else row for row in rows]
+    without = {"gold": lambda row: replace(row, label=None), "teacher": lambda row: replace(row, teacher_label=None)}
+    sound = [without[of](row) if getattr(row, name) in refused else row for row in rows]
     return CheckedRows(sound, (f"{said}, and count as rows without a label ({first})",))

@@ -152,7 +152,10 @@ def _with_sound_gold(task: Task, splits: Splits) -> Splits:
     also = {name: with_sound_queries(task, rows, f"rows of {name}") for name, rows in splits.also_test.items()}
     return replace(
         splits,
-        **{name: checked.rows for name, checked in parts.items()},
+        train=parts["train"].rows,
+        validation=parts["validation"].rows,
+        calibration=parts["calibration"].rows,
+        test=parts["test"].rows,
         also_test={name: checked.rows for name, checked in also.items()},
         warnings=[
             *splits.warnings,
