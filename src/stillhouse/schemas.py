@@ -197,7 +197,9 @@ def _counted(check: Callable[..., Any]) -> Callable[..., Any]:
 
 def _exact(number: float) -> Fraction:
     """The number as it was written: 0.01 is a hundredth, and not the nearest binary fraction."""
-    return Fraction(number.exact if isinstance(number, WrittenFloat) else repr(number))
+    if isinstance(number, WrittenFloat):
+        return Fraction(number.exact)
+    return Fraction(repr(number))
 
 
 def _form(value: Any) -> str:

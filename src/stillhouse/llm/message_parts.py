@@ -77,7 +77,7 @@ def _told(value: Any) -> str | None:
 
 def thought_piece(value: Any) -> str:
     """A piece of a thought as a stream has it, in any of these forms: nothing is put between two pieces."""
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "".join(map(thought_piece, value[:_MOST_PARTS]))
     if isinstance(value, Mapping):
         return next((text for name in _IN_A_PART if (text := thought_piece(value.get(name)))), "")
