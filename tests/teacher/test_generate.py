@@ -504,6 +504,13 @@ HEADS = {
     "a fence around all": "```markdown\n## 1\none\n## 2\ntwo\n## 3\nthree\n```",
     "a fence around each": "```\n## 1\none\n```\n\n```\n## 2\ntwo\n```\n```\n## 3\nthree\n```\n",
     "fences left over": "```\n## 1\none\n```\n## 2\ntwo\n```\n## 3\nthree\n```",
+    "a list in a fence": "Here:\n```\n1. one\n2. two\n3. three\n```",
+    "points": "* ## 1\none\n* ## 2\ntwo\n- ## 3\nthree",
+    "a list of points": "- 1. one\n- 2. two\n- 3. three",
+    "two words": "## Task No. 1\none\n## Task No. 2:\ntwo\n## Task No. 3 three",
+    "dashes": "Task 1: one\nTask 2: - two\n**Task 3** – three",
+    "keycaps": "## 1️⃣\none\n## 2️⃣\ntwo\n## 3⃣ three",
+    "a byte order mark": "\ufeff## 1\none\n## 2\ntwo\n## 3\nthree",
     "a list and CRLF": "1. one\r\n2. two\r\n3. three\r\n",
     "a heading before": "Here are three:\n\n## 1\none\n## 2\ntwo\n## 3\nthree",
 }

@@ -15,7 +15,7 @@ from string import Template
 
 MARK = "##"
 NONE = "<none>"  # an exercise without an input
-_BOLD, _DOT, _QUOTE = r"(?:\*\*|__)", "[.:)、．）：]", r"[ \t]*+(?:>[ \t]*+)?"
+_BOLD, _DOT, _QUOTE = r"(?:\*\*|__)", "[.:)、．）：]", r"[ \t]*+(?:>[ \t]*+)?(?:[-*•+][ \t]++)?"
 _MARKED = rf"^{_QUOTE}{_BOLD}?[ \t]*+[#＃]{{1,6}}[ \t]*+{_BOLD}?[ \t]*+(?P<number>\d++)[ \t]*+"
 # "## 1", also as "### 1.", "## 1)" and "**## 1**"
 _HEAD = re.compile(rf"{_MARKED}{_DOT}?[ \t]*+{_BOLD}?[ \t]*+{_DOT}?[ \t]*+$", re.MULTILINE)
@@ -23,9 +23,9 @@ _HEAD = re.compile(rf"{_MARKED}{_DOT}?[ \t]*+{_BOLD}?[ \t]*+{_DOT}?[ \t]*+$", re
 _HEAD_AND_TEXT = re.compile(rf"{_MARKED}(?:{_DOT}(?:[ \t]*+{_BOLD})?|{_BOLD}{_DOT}?)[ \t]++(?=\S)", re.MULTILINE)
 _WORD = r"(?:(?:no|nr|n[º°]|№|number|task|example|exercise|item|input|question|proposal|instruction)\.?|第)"
 _BOXED = r"[\[(（【［](?P<boxed>\d{1,9})[\])）】］]"
-_ENDS = rf"[ \t]*+(?:{_BOLD}|[.:)、．）：题项个]){{0,3}}[ \t]*+"
+_ENDS = rf"(?:\ufe0f?\u20e3)?[ \t]*+(?:{_BOLD}|[.:)、．）：题项个]){{0,3}}[ \t]*+(?:[-–—][ \t]++)?"
 _LOOSE = (  # what begins a block where nothing is marked as asked for; text may follow it in its line
-    rf"^{_QUOTE}{_BOLD}?[ \t]*+[#＃]{{1,6}}[ \t]*+{_BOLD}?[ \t]*+{_WORD}?[ \t]*+[#＃]?"
+    rf"^{_QUOTE}{_BOLD}?[ \t]*+[#＃]{{1,6}}[ \t]*+{_BOLD}?[ \t]*+(?:{_WORD}[ \t]*+){{0,2}}[#＃]?"
     rf"(?:{_BOXED}|(?P<number>\d{{1,9}})){_ENDS}",
     rf"^{_QUOTE}(?:{_BOLD}[ \t]*+{_WORD}?|{_WORD})[ \t]*+[#＃]?(?:{_BOXED}|(?P<number>\d{{1,9}}))"
     rf"(?=[ \t]*+(?:$|{_BOLD}|{_DOT})){_ENDS}",
@@ -118,7 +118,7 @@ def _number(head: re.Match[str]) -> int:
 
 def _bare(reply: str) -> str:
     """The reply without a quotation around all of it, and without code fences around blocks or left over from them."""
-    lines = reply.split("\n")
+    lines = reply.removeprefix("\ufeff").split("\n")
     if all(line.startswith(">") for line in lines if line.strip()):
         lines = [line.removeprefix(">").removeprefix(" ") for line in lines]
     kept: list[str] = []
@@ -138,12 +138,15 @@ def _bare(reply: str) -> str:
 
 def _before_a_block(lines: Sequence[str]) -> list[bool]:
     """For each line, whether a head follows it or nothing does, but for blank lines and bare fences."""
+    marked = (_HEAD, _HEAD_AND_TEXT, *_OTHERS[:-1])
+    # A list in an answer looks like blocks in a list, which are there only where nothing else begins a block.
+    heads = marked if any(head.match(line) for line in lines for head in marked) else _OTHERS
     before, begins = [], True
     for line in reversed(lines):
         before.append(begins)
         fence = _FENCE.fullmatch(line)
         if line.strip() and (fence is None or fence[2]):
-            begins = any(head.match(line) for head in (_HEAD, _HEAD_AND_TEXT, *_OTHERS[:3]))
+            begins = any(head.match(line) for head in heads)
     return before[::-1]
 
 
