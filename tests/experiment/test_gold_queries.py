@@ -102,3 +102,4 @@ def test_each_query_runs_once(tmp_path, monkeypatch):
     assert [row.label for row in checked.rows] == [None, GOOD] * 5
     with pytest.raises(UserError, match="mend the rows, or `database`"):
         with_sound_queries(task, rows[::2])
+    assert [row.label for row in with_sound_queries(task, rows[:1], needed=False).rows] == [None]

@@ -23,9 +23,17 @@ class CheckedRows:
 
 
 def with_sound_queries(
-    task: Task, rows: Sequence[Example], what: str = "rows", *, of: Literal["gold", "teacher"] = "gold"
+    task: Task,
+    rows: Sequence[Example],
+    what: str = "rows",
+    *,
+    of: Literal["gold", "teacher"] = "gold",
+    needed: bool = True,
 ) -> CheckedRows:
-    """Run the labels of these rows, each once. Raises UserError where there is gold, and none of it runs."""
+    """Run the labels of these rows, each once.
+
+    Raises UserError where there is gold, it is `needed`, and none of it runs.
+    """
     name = "label" if of == "gold" else "teacher_label"
     labelled = [row for row in rows if getattr(row, name) is not None]
     if task.metric != "sql_execution" or not labelled:
@@ -44,7 +52,7 @@ def with_sound_queries(
     queries = "gold queries" if of == "gold" else "queries of the teacher"
     first = f"the first: row {bad[0].id}, {refused[getattr(bad[0], name)]}"
     said = f"{len(bad):,} of {len(labelled):,} {queries} of the {what} do not run on the task's database"
-    if of == "gold" and len(bad) == len(labelled):
+    if of == "gold" and needed and len(bad) == len(labelled):
         raise UserError(f"{said} ({first}); mend the rows, or `database` in [task]")
     without = {"gold": lambda row: replace(row, label=None), "teacher": lambda row: replace(row, teacher_label=None)}
     sound = [without[of](row) if getattr(row, name) in refused else row for row in rows]

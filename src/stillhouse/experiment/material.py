@@ -144,12 +144,16 @@ async def prepare(
 
 
 def _with_sound_gold(task: Task, splits: Splits) -> Splits:
-    """The rows without the gold queries that do not run. Raises UserError where none of a part's runs."""
+    """The rows without the gold queries that do not run. Raises UserError where none of the test rows' runs."""
     if task.metric != "sql_execution":
         return splits
     names = ("train", "validation", "calibration", "test")
-    parts = {name: with_sound_queries(task, getattr(splits, name), f"{name} rows") for name in names}
-    also = {name: with_sound_queries(task, rows, f"rows of {name}") for name, rows in splits.also_test.items()}
+    parts = {
+        name: with_sound_queries(task, getattr(splits, name), f"{name} rows", needed=name == "test") for name in names
+    }
+    also = {
+        name: with_sound_queries(task, rows, f"rows of {name}", needed=False) for name, rows in splits.also_test.items()
+    }
     return replace(
         splits,
         train=parts["train"].rows,
