@@ -10,7 +10,8 @@ Python's reader takes more than JSON has, and dies of some of what JSON has. Wha
 - No text holds half of a surrogate pair, which no file and no request can hold.
 
 `read_body` is for an endpoint's envelope, which is paid for and not ours to mend: there the last of two equal keys
-counts, as for every client, and numbers and texts are checked by whoever uses them.
+counts, as for every client, a whole number of more digits is NaN, and numbers and texts are checked by whoever uses
+them.
 """
 
 import functools
@@ -18,12 +19,16 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 MOST_DEPTH = 100
+MOST_DIGITS = 4_300  # of a whole number: Python writes no more
 # What may be too large for a float: only then does each number take the slow way.
 _LARGE = re.compile(r"[eE]\+?\d{3}|\d{300}")
 _LONG = re.compile(r"\d{15}")  # what may be too large for a count
+_INEXACT = re.compile(r"\d[eE][+-]?\d|\d{15}")  # what may be a number with a point that a float cannot hold exactly
+_WHOLE_FLOATS = 2.0**53  # from here on a float has no fraction, and not every whole number
 _SIGNS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)  # whole texts, and what parts values
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -36,14 +41,30 @@ class NotJsonError(JsonError):
     """The text is not written as JSON is, or it is cut off."""
 
 
-def read_json(text: str | bytes, *, finite: bool = True, most: int | None = None) -> Any:
+class _TooManyDigits(JsonError):
+    """A whole number that Python does not read."""
+
+
+class WrittenFloat(float):
+    """A number with a point or an exponent, so large that a float is not exact: with its exact value.
+
+    Whoever knows nothing of it has the float.
+    """
+
+    exact: Decimal
+
+
+def read_json(text: str | bytes, *, finite: bool = True, most: int | None = None, exact: bool = False) -> Any:
     """The value. Raises JsonError.
 
     With `finite=False`, NaN and Infinity are the caller's to refuse, by their names. `most`: no whole number is larger.
+    `exact`: numbers beyond 2^53 that have a point or an exponent are each a `WrittenFloat`, and 1e999 is one too.
     """
     text, numbers = _decoded(text), {}
     if finite:
         numbers = {"parse_constant": _no_constant, "parse_float": _finite if _LARGE.search(text) else None}
+    if exact and _INEXACT.search(text):
+        numbers["parse_float"] = _written
     if most is not None and _LONG.search(text):
         numbers["parse_int"] = functools.partial(_at_most, most)
     value = _parsed(text, object_pairs_hook=_without_twins, **numbers)
@@ -54,7 +75,11 @@ def read_json(text: str | bytes, *, finite: bool = True, most: int | None = None
 
 def read_body(raw: str | bytes) -> Any:
     """The value of an endpoint's body. Raises JsonError for what is no JSON, or nested too deep."""
-    return _parsed(raw.decode("utf-8-sig", errors="replace") if isinstance(raw, bytes) else raw)
+    text = raw.decode("utf-8-sig", errors="replace") if isinstance(raw, bytes) else raw
+    try:
+        return _parsed(text)
+    except _TooManyDigits:
+        return _parsed(text, parse_int=_or_nan)
 
 
 def list_items(text: str) -> Iterator[str]:
@@ -74,10 +99,10 @@ def list_items(text: str) -> Iterator[str]:
         elif mark in "]}":
             depth -= 1
             if depth == 0:
-                if text[at + 1 :].strip():
-                    raise NotJsonError(f"more behind the end of the list (char {at + 1})")
                 if text[start:at].strip():
                     yield text[start:at]
+                if text[at + 1 :].strip():
+                    raise NotJsonError(f"more behind the end of the list (char {at + 1})")
                 return
     raise NotJsonError("the list has no end: the file is cut off")
 
@@ -116,7 +141,7 @@ def _parsed(text: str, **how: Any) -> Any:
     except json.JSONDecodeError as error:
         raise NotJsonError(str(error)) from None
     except ValueError:  # Python's own bound, in its own words: they name a function of Python's
-        raise JsonError("a number of more than 4,300 digits") from None
+        raise _TooManyDigits(f"a number of more than {MOST_DIGITS:,} digits") from None
     if text.count("[") + text.count("{") > MOST_DEPTH and is_too_deep(value):
         raise JsonError(f"lists and objects nested more than {MOST_DEPTH} deep")
     return value
@@ -149,7 +174,27 @@ def _finite(text: str) -> float:
     return value
 
 
+def _written(text: str) -> float:
+    value = float(text)
+    if abs(value) < _WHOLE_FLOATS:
+        return value
+    written = WrittenFloat(value)
+    try:
+        written.exact = Decimal(text)
+    except ArithmeticError:  # an exponent of very many digits
+        raise JsonError("a number too large to be held") from None
+    is_whole = written.exact.adjusted() < MOST_DIGITS and written.exact == written.exact.to_integral_value()
+    if abs(value) == float("inf") and not is_whole:
+        raise JsonError("a number too large to be held")
+    return written
+
+
+def _or_nan(text: str) -> int | float:
+    """NaN is no count, no index and no id, and arguments that hold it are refused: nobody takes it for a number."""
+    return int(text) if len(text) <= MOST_DIGITS else float("nan")
+
+
 def _at_most(most: int, text: str) -> int:
-    if len(text) > 4_300 or abs(value := int(text)) > most:
+    if len(text) > MOST_DIGITS or abs(value := int(text)) > most:
         raise JsonError(f"a whole number beyond {most:,}")
     return value

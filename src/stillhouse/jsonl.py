@@ -33,11 +33,14 @@ def numbered_lines(
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
-    """The values with the numbers of their lines. Raises DatasetError, which names the file and the line."""
+    """The values with the numbers of their lines; numbers are exact, as `json_text` says.
+
+    Raises DatasetError, which names the file and the line.
+    """
     remedy = "give JSONL in UTF-8, or the same gzipped"
     for line, text in numbered_lines(path, remedy, "cannot be read"):
         try:
-            value = read_json(text.decode())
+            value = read_json(text.decode(), exact=True)
         except UnicodeDecodeError as error:
             raise DatasetError(f"{path}: cannot be read ({error}, on line {line}); {remedy}") from None
         except JsonError as error:

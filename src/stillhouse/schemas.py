@@ -14,12 +14,15 @@ from contextvars import ContextVar
 from fractions import Fraction
 from typing import Any
 
+from stillhouse.json_text import WrittenFloat
 from stillhouse.patterns import OF_SCHEMAS, OF_VALUES, PatternError, check_schema_patterns, schema_validator
 
 MOST_STEPS = 50_000  # checks of one value; a large honest reply takes some thousands
 # The keywords whose schemas hold for the very value that their own schema holds for.
 _SAME = ("allOf", "anyOf", "oneOf")
 _SAME_SINGLE = ("not", "if", "then", "else")
+_MOST_PARTS = 100  # parts of a value, or of a keyword's, that are looked for in a message
+_PRIVATE = 0xF0000  # where Unicode's second area of private use begins: no message has these characters
 _left: ContextVar[list[int]] = ContextVar("checks left")
 
 
@@ -68,9 +71,14 @@ def first_problem(schema: Mapping[str, Any], value: Any) -> str | None:
 def _in_json(problem: Any) -> str:
     """What is wrong, in JSON's words: it is sent back to the model, which was asked for JSON and not for Python."""
     message: str = problem.message
-    for value in (problem.instance, problem.validator_value):
-        if not isinstance(value, str):
-            message = message.replace(repr(value), json.dumps(value, ensure_ascii=False, default=str))
+    whole = [problem.instance, problem.validator_value]
+    parts = [part for value in whole if isinstance(value, list) for part in (*value, value[1:])]
+    written = {repr(value): value for value in (*whole, *parts[:_MOST_PARTS]) if not isinstance(value, str)}
+    marks = {text: chr(_PRIVATE + place) for place, text in enumerate(sorted(written, key=len, reverse=True))}
+    for text, mark in marks.items():  # the longest first: a list before the values in it
+        message = message.replace(text, mark)
+    for text, mark in marks.items():
+        message = message.replace(mark, json.dumps(written[text], ensure_ascii=False, default=str))
     return message
 
 
@@ -189,6 +197,8 @@ def _counted(check: Callable[..., Any]) -> Callable[..., Any]:
 
 def _exact(number: float) -> Fraction:
     """The number as it was written: 0.01 is a hundredth, and not the nearest binary fraction."""
+    if isinstance(number, WrittenFloat):
+        return Fraction(number.exact)
     return Fraction(repr(number))
 
 

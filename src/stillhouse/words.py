@@ -3,8 +3,9 @@
 A text of ASCII characters is cut exactly as the `rouge_score` package cuts it without its stemmer: runs of a-z and 0-9,
 without case. In any other text a word is a run of letters, digits and accents of any script; in scripts that put no
 space between words (Chinese, Japanese kana, Thai, Lao, Khmer, Burmese) each character is one, with its marks; an emoji
-or another picture is one, with its skin tone and whatever a joiner ties to it. Accents count as one letter however they
-are composed.
+or another picture is one, with its skin tone, its keycap and whatever joiners or tags tie to it; arrows are pictures.
+What only encodes the same text in another way makes no other word: accents composed or not, half and full width,
+joiners within a word, soft hyphens and other characters that nobody sees.
 """
 
 import functools
@@ -20,7 +21,21 @@ _RANGES = (
 )
 UNSPACED = re.compile(rf"(?=\w)[{_RANGES}]")  # one letter of a script that puts no space between words
 _DROPPED = ".,;:!?'\""  # punctuation that makes no text new
-_UNDRAWN = {0xFE0E: None, 0xFE0F: None}  # the marks that choose how a picture is drawn
+# Nobody sees these, and no word ends there: soft hyphens, joiners that part letters' shapes, marks of direction and of
+# how a character is drawn. U+200B stands between words, and U+200D also ties pictures, so they are none of them.
+_UNSEEN = dict.fromkeys(
+    point
+    for points in (
+        (0xAD, 0x34F, 0x61C, 0x200C, 0x200E, 0x200F, 0xFEFF),
+        *(range(0x180B, 0x1810), range(0x202A, 0x202F), range(0x2060, 0x2070)),
+        *(range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0)),
+    )
+    for point in points
+)
+_WIDE = re.compile("[\uff01-\uff9f\uffe0-\uffee]+")  # full and half width
+# Of the signs of mathematics, those that are drawn as pictures: arrows, shapes
+_KEYCAP = 0x20E3
+_DRAWN = ((0x2190, 0x2200), (0x25A0, 0x27C0), (0x27F0, 0x2800), (0x2900, 0x2980), (0x2B00, 0x2C00))
 
 
 def words(text: str) -> list[str]:
@@ -49,30 +64,43 @@ def normalise(text: str) -> str:
 
 
 def _folded(text: str) -> str:
-    """Without case and with accents composed. The capital of i is I, and in Turkish İ."""
-    return unicodedata.normalize("NFC", text).casefold().translate(_UNDRAWN).replace("i\u0307", "i")
+    """Without case, with accents composed and in one width. The capital of i is I, and in Turkish İ."""
+    text = _WIDE.sub(lambda wide: unicodedata.normalize("NFKC", wide[0]), text.translate(_UNSEEN))
+    text = unicodedata.normalize("NFC", text).casefold().replace("i\u0307", "i")
+    return _patterns()[2].sub("", text) if "\u200d" in text else text
 
 
 @functools.cache
-def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """(words, words and signs) of texts that are not ASCII. Python's `re` has no class of marks or of pictures."""
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """(words, words and signs, the joiners behind letters) of texts that are not ASCII.
+
+    Python's `re` has no class of marks or of pictures.
+    """
     points: dict[str, list[int]] = {"marks": [], "pictures": [], "punctuation": []}
+    drawn = {point for start, end in _DRAWN for point in range(start, end) if unicodedata.category(chr(point)) == "Sm"}
     of_kind = {"So": "pictures", "Mn": "marks", "Mc": "marks", "Me": "marks"}
     of_kind |= dict.fromkeys(("Po", "Pi", "Pf", "Ps", "Pe", "Cf"), "punctuation")
     for start, end in ((0x80, 0x3400), (0xA000, 0xAC00), (0xD7B0, 0xD800), (0xF900, 0x20000), (0xE0100, 0xE01F0)):
         for point in range(start, end):  # what is left out holds letters, private use and nothing
-            if (kind := of_kind.get(unicodedata.category(chr(point)))) is not None:
+            kind = "pictures" if point in drawn else of_kind.get(unicodedata.category(chr(point)))
+            if kind is not None and point != _KEYCAP:
                 points[kind].append(point)
     marks, pictures, punctuation = (_class(points[kind]) for kind in ("marks", "pictures", "punctuation"))
     tone, flag = "\U0001f3fb-\U0001f3ff", "\U0001f1e6-\U0001f1ff"
-    dressed = f"[{tone}\u20e3]*"
+    dressed = f"[{tone}\U000e0020-\U000e007f]*"  # the flag of England is a black one with tags
+    keycap = rf"[0-9#*]{chr(_KEYCAP)}"
     picture = rf"(?![{flag}])[{pictures}]{dressed}(?:\u200d[{pictures}]{dressed})*|[{flag}]{{1,2}}|[{tone}]"
     unspaced = rf"(?=\w)[{_RANGES}][{marks}]*"
     # A letter or digit that is not of those scripts, then also marks; `_` parts words, and not what is compared whole.
-    parted = rf"(?![{_RANGES}_])\w(?:(?![{_RANGES}_])[\w{marks}])*"
-    whole = rf"(?![{_RANGES}])\w(?:(?![{_RANGES}])[\w{marks}])*"
+    parted = rf"(?![{_RANGES}_]|{keycap})\w(?:(?![{_RANGES}_]|{keycap})[\w{marks}])*"
+    whole = rf"(?![{_RANGES}]|{keycap})\w(?:(?![{_RANGES}]|{keycap})[\w{marks}])*"
     signs = rf"[^\w\s{_DROPPED}{punctuation}]"
-    return re.compile(f"{unspaced}|{parted}|{picture}"), re.compile(f"{unspaced}|{whole}|{picture}|{signs}")
+    pictures = f"{keycap}|{picture}"
+    return (
+        re.compile(f"{pictures}|{unspaced}|{parted}"),
+        re.compile(f"{pictures}|{unspaced}|{whole}|{signs}"),
+        re.compile(rf"(?<=[\w{marks}])\u200d"),
+    )
 
 
 def _class(points: Iterable[int]) -> str:

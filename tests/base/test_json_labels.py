@@ -1,8 +1,12 @@
 """A label of a JSON task is a value, however it is written. The tables were written before the code."""
 
+import json
+
 import pytest
 
+from stillhouse.data.dataset import load_examples
 from stillhouse.json_labels import LabelError, json_label, same_json
+from stillhouse.task import load_task
 
 TEXT = {"type": "string"}
 MAYBE = {"type": ["string", "null"]}
@@ -30,7 +34,14 @@ CASES = [  # (label, schema, canonical text; None: refused)
     ("True", None, None),
     ("None", None, None),
     ("NaN", None, None),
-    ('{"a": 1e999}', None, None),
+    ('{"a": 1e999}', None, '{"a": 1' + "0" * 999 + "}"),
+    ('{"a": 1e5000}', None, None),
+    ('{"a": 1e99999999999999999999}', None, None),
+    (
+        '{"b": [9007199254740992.50, 0.5], "a": 9007199254740993.0}',
+        None,
+        '{"a": 9007199254740993, "b": [9007199254740992.5, 0.5]}',
+    ),
     ("[" * 5000, None, None),
     ('{"a": 1} ', None, '{"a": 1}'),
     # by the schema's type: a text that is a text there needs no quotes
@@ -76,6 +87,14 @@ def test_a_label_and_its_canonical_text(label, schema, wanted):
         ("[1, 2]", "[2, 1]", False),
         ("null", "false", False),
         ("9007199254740993", "9007199254740992", False),
+        ("9007199254740993.0", "9007199254740993", True),
+        ("9007199254740993.0", "9007199254740992", False),
+        ("90071992547409.93e2", "9007199254740992.0", False),
+        ("9007199254740992.5", "9007199254740992", False),
+        ("-9007199254740992.5", "-9007199254740992.50", True),
+        ("1e400", "1" + "0" * 400, True),
+        ("1e400", "2e400", False),
+        ("10e-1", "1", True),
         ('{"a": null}', "{}", False),
         ("not JSON", "not JSON", False),
         ('{"a": 1', '{"a": 1', False),
@@ -83,3 +102,21 @@ def test_a_label_and_its_canonical_text(label, schema, wanted):
 )
 def test_two_texts_are_the_same_value(one, other, same):
     assert same_json(one, other) is same is same_json(other, one)
+
+
+def test_an_object_in_a_sentence_is_written_as_json():
+    with pytest.raises(LabelError, match=r'is \{"a": null, "b": true\}, which does not fit'):
+        json_label({"a": None, "b": True}, ORDER)
+
+
+@pytest.mark.parametrize("label", ['{"n": 9007199254740993.0}', {"n": 9007199254740993}])
+def test_a_label_of_a_row_is_exact_whether_it_is_a_value_or_a_text(label, tmp_path):
+    (tmp_path / "schema.json").write_text(json.dumps(ORDER))
+    (tmp_path / "task.toml").write_text(
+        '[task]\nname = "n"\ninstruction = "n"\noutput = "json"\njson_schema = "schema.json"\nmetric = "exact_match"\n[data]\ntrain = "a"\n'
+    )
+    written = json.dumps(label) if isinstance(label, str) else '{"n": 9007199254740993.0}'
+    (tmp_path / "a.jsonl").write_text(f'{{"input": {{"x": 1e17}}, "label": {written}}}\n')
+    (row,) = load_examples(tmp_path / "a.jsonl", task=load_task(tmp_path / "task.toml")).examples
+    assert row.label == '{"n": 9007199254740993}'
+    assert json.dumps(row.input) == '{"x": 1e+17}'  # and so is the id that is made of it

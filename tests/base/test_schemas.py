@@ -158,3 +158,21 @@ def test_what_a_reference_joins_is_refused_as_what_stands_together():
 def test_a_repeat_without_its_least_means_what_it_means_to_python():
     assert compiled("^a{,2}b$").search("aab") and not compiled("^a{,2}b$").search("aaab")
     assert compiled("^[{,2}]+$").search("{,2}")
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "said"),
+    [
+        ({"enum": [None, "a"]}, True, 'true is not one of [null, "a"]'),
+        ({"enum": [None, "a"]}, None, None),
+        ({"type": "string"}, {"a": None}, '{"a": null} is not of type'),
+        ({"const": None}, {"a": True}, "null was expected"),
+        ({"items": False}, [{"a": None}], 'found 1 extra: {"a": null}'),
+        ({"prefixItems": [{}], "items": False}, [1, None, True], "found 2 extra: [null, true]"),
+        ({"oneOf": [{"type": ["object"]}, {"not": {"const": None}}]}, {"a": 1}, '{"not": {"const": null}}'),
+        ({"contains": {"const": 1}}, [None, False], "[null, false] does not contain"),
+    ],
+)
+def test_what_is_wrong_is_said_in_json(schema, value, said):
+    problem = first_problem(schema, value)
+    assert problem is None if said is None else said in problem

@@ -65,25 +65,33 @@ def odd_label(row):
     row["label"] = "ugly" if row["id"] == "r7" else row["label"]
 
 
+def some_choices(row):
+    if row["id"] != "r9":
+        row["choices"] = ["good", "bad"]
+
+
 def one_class(row):
     row["label"] = "good"
 
 
 ALL, TRAINING = ("label", "generate", "distill", "advise"), ("distill", "advise")
+ROWS = ("label", *TRAINING)
 WRONG = {
     "a student that picks, and text": (dict(output="text", task="", student='ladder = ["linear"]'), ALL, "linear picks among choices"),
     "an encoder, and json": (dict(output="json", task="", student='ladder = ["generative:scratch:tiny", "encoder:minilm"]', change=json_label), ALL, "encoder:minilm picks among choices"),
     "a misspelt student": (dict(student='ladder = ["linaer"]'), ALL, "unknown student 'linaer'"),
     "a misspelt base": (dict(student='ladder = ["generative:scratch:huge"]'), ALL, "unknown base 'scratch:huge'"),
-    "a base that is nowhere": (dict(student='ladder = ["encoder:./nowhere"]'), TRAINING, "./nowhere: no such folder"),
+    "a base that is nowhere": (dict(student='ladder = ["encoder:./nowhere"]'), ALL, "./nowhere: no such folder"),
     "no ladder": (dict(student="ladder = []"), ALL, "the ladder is empty"),
     "no database": (dict(output="text", task='metric = "sql_execution"\ndatabase = "no.db"', student=""), ALL, "no such database"),
     "soft targets for a writer": (dict(student='ladder = ["generative:scratch:tiny"]\nsoft_targets = true'), ALL, "picks? among labels|soft_targets"),
     "a label that is none": (dict(change=odd_label), ALL, "ugly"),
-    "one class": (dict(change=one_class), TRAINING, "at least two classes"),
-    "no labels and no choices": (dict(task="", change=no_label), TRAINING, "`choices`|labels"),
+    "one class": (dict(change=one_class), ROWS, "at least two classes"),
+    "gold that is not there": (dict(change=no_label, student='ladder = ["linear"]\nlearn_from = "gold"'), ROWS, "gold label|no training rows"),
+    "choices in some rows": (dict(task="", change=some_choices), ROWS, "`choices`"),
+    "no labels and no choices": (dict(task="", change=no_label), ROWS, "`choices`|labels"),
     "no validation rows": (dict(data="split = [0.0, 0.2, 0.2]"), TRAINING, "no validation rows"),
-    "no reasons for step by step": (dict(student=STEP["recipe"]), TRAINING, "needs rationales"),
+    "no reasons for step by step": (dict(student=STEP["recipe"]), ROWS, "needs rationales"),
     "no file of worked examples": (dict(teacher='examples = "no.jsonl"'), ALL, "no such file of worked examples"),
     "no schema": (dict(output="json", task='json_schema = "no.json"', student=""), ALL, "no such file"),
 }  # fmt: skip
@@ -137,3 +145,38 @@ def test_a_missing_key_of_the_judge_is_said_first(stillhouse, endpoint, project,
         ran = stillhouse(command, folder, "--yes")
         assert (ran.code, endpoint.calls().total()) == (2, 0), ran.err
         assert "needs a key; set the environment variable OPENAI_API_KEY" in ran.err.replace("\n", " ")
+
+
+FREE = {
+    "no ladder and one class": dict(change=one_class, student=""),
+    "no ladder and no choices": dict(task="", change=no_label, student=""),
+    "a majority of one class": dict(change=one_class, student='ladder = ["majority"]'),
+    "gold of two classes": dict(student='ladder = ["linear"]\nlearn_from = "gold"'),
+    "no gold, for the teacher's labels": dict(change=no_label),
+}
+
+
+@pytest.mark.parametrize("case", FREE)
+def test_rows_that_can_be_learned_from_or_need_not_be_are_labelled(stillhouse, endpoint, project, case):
+    ran = stillhouse("label", project(**FREE[case]), "--yes", "--accept-terms")
+    assert endpoint.calls().total() == 60, ran.err
+    assert ran.code == 0, ran.err
+
+
+def test_one_file_of_a_task_may_lack_what_the_others_have(stillhouse, endpoint, project):
+    folder = project(student='ladder = ["linear"]\nlearn_from = "gold"')
+    (folder / "more.jsonl").write_text('{"input": "day 99 was wet"}\n')
+    ran = stillhouse("label", folder, "--data", folder / "more.jsonl", "--yes", "--accept-terms")
+    assert (ran.code, endpoint.calls().total()) == (0, 1), ran.err
+
+
+def test_a_base_that_the_hub_does_not_have_is_said_before_the_first_call(stillhouse, endpoint, project, monkeypatch):
+    import huggingface_hub
+
+    def fails(*_, **__):
+        raise OSError("no such model")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fails)
+    ran = stillhouse("distill", project(student='ladder = ["encoder:no/where"]'), "--yes", "--accept-terms")
+    assert (ran.code, endpoint.calls().total()) == (2, 0)
+    assert "the base 'no/where' cannot be loaded (no such model)" in ran.err.replace("\n", " ")

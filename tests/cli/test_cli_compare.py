@@ -453,3 +453,17 @@ def test_a_disk_that_takes_nothing_is_a_sentence(compare, tmp_path):
     found = compare(says="left\n")
     assert found.code == 1
     assert "judgements.jsonl: cannot write (No space left on device)" in found.err and "Traceback" not in found.err
+
+
+def test_token_counts_that_do_not_add_up_are_counted_and_said(compare, tmp_path):
+    with (tmp_path / "some_judges.py").open("a") as judges:
+        judges.write(
+            "\n\ndef doubtful(request, example):\n"
+            "    from stillhouse.llm.request import Completion\n"
+            "    from stillhouse.records import Usage\n"
+            '    return Completion("first", finish_reason="stop", usage=Usage(9, 2, 50))\n'
+        )
+    judge = ("--judge", "scripted:some_judges:doubtful", "--price-in", 1, "--price-out", 2)
+    first = compare(*judge)
+    assert "44 answers with token counts that do not add up, priced by their dearest reading" in first.out, first.out
+    assert list(compare(*judge, "--json").json["usage_doubts"].values()) == [44]

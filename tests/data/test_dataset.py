@@ -7,6 +7,7 @@ import pyarrow.parquet
 import pytest
 
 from stillhouse.data.dataset import fingerprint, load_examples, write_examples
+from stillhouse.data.rows import StreamedRows
 from stillhouse.errors import DatasetError
 from stillhouse.records import Example
 from stillhouse.task import Task
@@ -141,6 +142,40 @@ def test_a_truncated_gzip_is_refused(tmp_path):
     (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress((tmp_path / "rows.jsonl").read_bytes())[:-12])
     with pytest.raises(DatasetError, match="cannot be read to its end"):
         load_examples(tmp_path / "rows.jsonl.gz")
+
+
+CUTS = {  # a file of nine rows, damaged, and how many rows at least are whole before that
+    "rows.jsonl.gz": (lambda raw: gzip.compress(raw)[:-12], 5),
+    "rows.ndjson.gz": (lambda raw: gzip.compress(raw)[:-8] + b"\0" * 8, 9),  # a wrong check sum
+    "two.jsonl.gz": (lambda raw: gzip.compress(raw) + gzip.compress(raw)[:14], 9),
+    "rows.json": (lambda raw: b"[" + b",".join(raw.splitlines())[:-30], 8),
+    "more.json": (lambda raw: b"[" + b",".join(raw.splitlines()) + b"] and more", 9),
+}
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_a_file_that_is_cut_off_keeps_its_good_rows_with_skip_bad(tmp_path, name):
+    damaged, least = CUTS[name]
+    raw = b"".join(json.dumps({"id": f"r{i}", "input": f"text {i * 7919}"}).encode() + b"\n" for i in range(9))
+    (tmp_path / name).write_bytes(damaged(raw))
+    with pytest.raises(DatasetError, match="--skip-bad to take the rows before that place") as refused:
+        load_examples(tmp_path / name)
+    assert "\n" not in str(refused.value)
+    dataset = load_examples(tmp_path / name, skip_bad=True)
+    assert len(dataset.examples) >= least
+    assert [row.id for row in dataset.examples] == [f"r{i}" for i in range(len(dataset.examples))]
+    assert len(dataset.skipped) == 1 and f"the rows after line {len(dataset.examples)} are lost" in dataset.skipped[0]
+    task = choice_task("a", "b")
+    with StreamedRows([tmp_path / name], task, scratch=tmp_path, skip_bad=True) as rows:
+        assert [row.id for row in rows] == [row.id for row in rows] == [row.id for row in dataset.examples]
+        assert (rows.cut, rows.skipped) == (dataset.skipped, 0)
+
+
+def test_a_file_of_which_nothing_can_be_read_is_refused_with_skip_bad_too(tmp_path):
+    (tmp_path / "rows.jsonl.gz").write_bytes(b"no gzip at all")
+    with pytest.raises(DatasetError, match=r"rows\.jsonl\.gz: cannot be read to its end") as refused:
+        load_examples(tmp_path / "rows.jsonl.gz", skip_bad=True)
+    assert "--skip-bad" not in str(refused.value)
 
 
 def test_real_rows_are_read(real_data):

@@ -60,6 +60,21 @@ def metric(name, **task):
         ("(1", None),
         ("1)", None),
         ("2 x", None),
+        ("x 2", None),
+        ("3 x 4", 12),
+        ("(1 + 2)X4", 12),
+        ("0x10", None),
+        ("10x2", 20),
+        ("1'500", 1500),
+        ("1’500’000.5", Fraction(3000001, 2)),
+        ("1'50", None),
+        ("5'", None),
+        ("12\u2009500 + 1\u2008000", 13500),
+        ("+5", 5),
+        ("3 × +4 - (+2)", 10),
+        ("6 ∶ 3 ÷ 2", 1),
+        ("3 ⁄ 4", Fraction(3, 4)),
+        ("2 · 3 ∗ 2 ✖️ 2 ➕ 1 ➖ 2", 23),
         ("2 ** 3", None),
         ("__import__('os')", None),
         ("(" * 5000 + "1", None),
@@ -238,6 +253,17 @@ def test_a_query_that_hangs_in_one_function_is_ended_and_the_next_one_runs(shop,
     with pytest.raises(QueryRefused, match="ended without an answer"):
         database.run("SELECT 1")
     assert database.run("SELECT 1") == [(1,)]
+
+
+def test_a_query_that_ends_too_late_is_refused_though_its_answer_is_there(shop, monkeypatch):
+    """The limit that is said is the limit that holds; what comes after it is time for sending rows."""
+    monkeypatch.setattr("stillhouse.evaluation.sql._GRACE_S", 30.0)
+    database = ReadOnlyDatabase(shop)
+    process = (database.run("SELECT 1"), database._process)[1]
+    monkeypatch.setattr("stillhouse.evaluation.sql.TIME_LIMIT_S", 0.05)
+    with pytest.raises(QueryRefused, match=r"longer than 0\.05 s"):
+        database.run(TEN_SECONDS.replace("900000s", "200000s").replace("400000s", "80000s"))
+    assert database._process is process  # it had answered
 
 
 def test_a_file_that_goes_away_or_is_no_database_is_said(shop):

@@ -43,6 +43,7 @@ learn_from = "gold"
 SCRIPT = """
 import json, os
 from stillhouse.llm.request import Completion
+from stillhouse.records import Usage
 def teacher(request, example):
     k = (len(request.messages) - 2) // 2
     with open(os.environ["CALLS"], "a") as file:
@@ -53,6 +54,8 @@ def teacher(request, example):
             n = sum(json.loads(line) == [example.id, request.hash] for line in file)
         if n <= lost[example.id]:
             return Completion(None, error="endpoint failed: status 502")
+    if k and example.id == os.environ.get("DOUBTFUL"):
+        return Completion("good", finish_reason="stop", usage=Usage(9, 2, doubt="more tokens are cached"))
     if k > int(os.environ.get("MOST", 1000)):
         return Completion(None, error="refused by the endpoint (400: maximum context length)", status=400)
     right = int(example.id.removeprefix("t")) % 5 < 3 + min(k, 4) / 2
@@ -220,6 +223,14 @@ def test_a_refused_call_is_no_wrong_answer(project, tmp_path, monkeypatch):
     _, found = measure(project(), tmp_path)
     assert found.sizes == (1, 2)
     assert any("30 of 30 calls were not answered" in note and "maximum context length" in note for note in found.notes)
+
+
+def test_token_counts_that_do_not_add_up_are_said_of_each_draw(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("DOUBTFUL", "t3")
+    _, found = measure(project("max_shots = 1"), tmp_path)
+    said = [note for note in found.notes if "do not add up" in note]
+    assert len(said) == 3
+    assert said[0].startswith("prompt + 1 example, draw 1: 1 of 30 answers have token counts that do not add up")
 
 
 def test_calls_without_an_answer_are_made_again(project, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 from stillhouse import step
 from stillhouse.comparison.judge import ask_judge
 from stillhouse.comparison.pairs import Pair
-from stillhouse.flow import StepError, agent, decide
+from stillhouse.flow import LimitExceeded, StepError, agent, decide, limits
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.request import Completion, Request
@@ -138,3 +138,31 @@ async def test_a_reply_that_an_earlier_version_stored_is_read_by_todays_rules(he
     assert (again.text, again.thinking, again.from_store) == ("yes", "no", True)
     assert again.usage.input_tokens == 5009 and "cached" in again.usage.doubt and again.cost_usd > 0
     assert json.dumps(again.usage.doubt)
+
+
+DOUBTFUL = Usage(9, 1002, None, 1000, doubt="total_tokens are more", unplaced_tokens=1000)
+
+
+@pytest.mark.parametrize(
+    ("usage", "used"), [(DOUBTFUL, 1011), (None, 1024), (Usage(9, None), 1024), (Usage(None, 2), 10)]
+)
+async def test_a_limit_on_tokens_counts_the_most_that_was_used_and_says_so(usage, used, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.SAYS", Completion("yes", finish_reason="stop", usage=usage))
+    async with limits(tokens=used) as within:
+        await title("x")
+        assert within.tokens >= used and within.n_doubtful == 1
+        with pytest.raises((LimitExceeded, StepError), match="1 call with token counts that are unknown or do not add"):
+            await title("y")
+        within.replayed('{"input_tokens": null, "output_tokens": 2, "at_most_tokens": 50}')
+        assert within.tokens >= used + 52 and within.n_doubtful == 2
+
+
+async def test_a_judges_doubtful_counts_are_counted(here, monkeypatch):
+    from stillhouse.evaluation.win_rate import JudgedRow
+    from stillhouse.settings import TeacherSettings
+
+    monkeypatch.setattr(f"{__name__}.SAYS", Completion("first", finish_reason="stop", usage=DOUBTFUL))
+    pairs = [Pair(Example("1", "x"), "one", "two", "1")]
+    with open_store(here / "s.db") as store:
+        _, judge = await ask_judge(MODEL, pairs, [JudgedRow("1")], None, TeacherSettings(), store, Ledger(), Session())
+    assert judge.usage_doubts == {"total_tokens are more": 2}

@@ -506,3 +506,23 @@ def test_what_is_no_call_is_none(raw):
     body = {"choices": [{"message": {"content": "Good day", "tool_calls": raw}, "finish_reason": "stop"}]}
     completion = read_completion(json.dumps(body).encode(), 0.1)
     assert (completion.text, completion.tool_calls, completion.error) == ("Good day", None, None)
+
+
+@pytest.mark.parametrize(
+    "deltas",
+    [
+        [{"thinking": "hm "}, {"thinking": "so"}],
+        [{"reasoning_content": [{"type": "text", "text": "hm "}]}, {"reasoning_content": ["s", {"text": "o"}]}],
+        [{"reasoning_content": "hm"}, {"reasoning_content": " "}, {"reasoning_content": "so"}],
+        [{"reasoning_details": [{"type": "reasoning.text", "text": piece}]} for piece in ("hm", " ", "so")],
+        [{"reasoning": p, "reasoning_details": [{"text": p}]} for p in ("hm ", "so")],
+        [{"reasoning_details": {"type": "reasoning.summary", "summary": "hm so"}}],
+        [{"thinking": {"content": "hm "}}, {"thinking": [{"thinking": "so"}]}],
+        [{"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}, None]}, {"reasoning": "hm so"}],
+    ],
+)
+async def test_thinking_in_pieces_of_any_form_stands_beside_the_answer(deltas):
+    heard = []
+    raw = lines([*map(chunk, deltas), chunk({"content": "good"}), chunk({}, "stop")])
+    done = await read(raw, heard.append)
+    assert (done.text, done.thinking, done.error, "".join(heard)) == ("good", "hm so", None, "good")

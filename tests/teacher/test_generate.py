@@ -486,6 +486,32 @@ HEADS = {
     "with text and bold": "**## 1.** one\n## **2**: two\n**## 3. three**",
     "with a colon": "##1: one\n##2: two\n##3: three",
     "mixed": "## 1. one\n## 2\ntwo\n### 3) three",
+    "No.": "## No. 1\none\n## No. 2\ntwo\n## No. 3\nthree",
+    "Nr and number sign": "## Nr. 1:\none\n## № 2\ntwo\n## Task #3\nthree",
+    "square brackets": "## [1]\none\n## [2]\ntwo\n## [3] three",
+    "brackets alone": "[1]\none\n[2] two\n[3]: three",
+    "marked words": "### Task 1:\none\n### Task 2: two\n### **Task 3**\nthree",
+    "words": "Task 1:\none\nTask 2: two\n\ntask 3\nthree",
+    "bold words": "**Task 1:** one\n**Task 2**: two\n__Task 3__\nthree",
+    "bold numbers": "**1.**\none\n**2.** two\n**3**\nthree",
+    "a list": "1. one\n2. two\n3. three",
+    "a list in brackets": "Here they are:\n\n1) one\n\n2) two\n\n3) three",
+    "a list, bold": "**1. one**\n**2. two**\n**3. three**",
+    "quoted": "> ## 1\n> one\n> ## 2\n> two\n>\n> ## 3\n> three",
+    "quoted heads": "> ## 1\none\n> ## 2\ntwo\n> ## 3\nthree",
+    "full width": "## １：\none\n＃＃２\ntwo\n## ３． three",
+    "full width in a list": "１．one\n２：two\n３、three",
+    "a fence around all": "```markdown\n## 1\none\n## 2\ntwo\n## 3\nthree\n```",
+    "a fence around each": "```\n## 1\none\n```\n\n```\n## 2\ntwo\n```\n```\n## 3\nthree\n```\n",
+    "fences left over": "```\n## 1\none\n```\n## 2\ntwo\n```\n## 3\nthree\n```",
+    "a list in a fence": "Here:\n```\n1. one\n2. two\n3. three\n```",
+    "points": "* ## 1\none\n* ## 2\ntwo\n- ## 3\nthree",
+    "a list of points": "- 1. one\n- 2. two\n- 3. three",
+    "two words": "## Task No. 1\none\n## Task No. 2:\ntwo\n## Task No. 3 three",
+    "dashes": "Task 1: one\nTask 2: - two\n**Task 3** – three",
+    "keycaps": "## 1️⃣\none\n## 2️⃣\ntwo\n## 3⃣ three",
+    "a byte order mark": "\ufeff## 1\none\n## 2\ntwo\n## 3\nthree",
+    "a list and CRLF": "1. one\r\n2. two\r\n3. three\r\n",
     "a heading before": "Here are three:\n\n## 1\none\n## 2\ntwo\n## 3\nthree",
 }
 
@@ -504,6 +530,34 @@ def test_a_heading_inside_an_answer_begins_no_block():
         (4, "Plan:\n## 1. Begin\nx\n## 2. End\ny", None),
         (5, "Say 1.5 times\n## 7. Not the next", None),
     ]
+
+
+def test_numbers_that_may_belong_to_an_answer_begin_no_block():
+    inside = "## 1\nSteps:\n1. one\n2. two\n## 2\nTask 3: sort"
+    assert [block.text for block in blocks(inside, 1, 3, cut_off=False)] == ["Steps:\n1. one\n2. two", "Task 3: sort"]
+    assert blocks("1. Sort:\n1. a\n2. b\n2. Next", 1, 3, cut_off=False) == []  # which 2 is meant?
+    assert blocks("In 2024:\n5. is odd\n6. is even", 1, 3, cut_off=False) == []
+    assert [block.text for block in blocks("1. 3.5 and\n3.5 more\n2. b", 1, 3, cut_off=False)] == [
+        "3.5 and\n3.5 more",
+        "b",
+    ]
+
+
+def test_a_fence_that_belongs_to_an_answer_stays():
+    reply = "```\n## 1\nRun:\n```python\nx = 7\n```\n## 2\n```\ny\n```\n```"
+    assert [block.text for block in blocks(reply, 1, 2, cut_off=False)] == [
+        "Run:\n```python\nx = 7\n```",
+        "```\ny\n```",
+    ]
+
+
+def test_fields_are_read_with_full_width_colons_headings_and_points():
+    for text in (
+        "Instruction：Sort.\nInput： b, a\nOutput： a, b",
+        "### Instruction:\nSort.\n### Input:\nb, a\n### Output:\na, b",
+    ):
+        assert fields(text) == {"instruction": "Sort.", "input": "b, a", "output": "a, b"}
+    assert fields("- Instruction: Sort.\n- Input: b, a\n- Output: a, b")["input"] == "b, a"
 
 
 def test_fields_are_read_in_bold():

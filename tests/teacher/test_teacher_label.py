@@ -290,7 +290,8 @@ def test_recorded_answers_are_a_teacher_that_costs_nothing(tmp_path):
     process, out, err = stillhouse("label", tmp_path, "--json")
     assert process.returncode == 0, err
     report = json.loads(out)
-    assert (report["labelled"], report["rejected"], report["cost_usd"]) == (3, {"recorded without an answer": 1}, None)
+    assert (report["labelled"], report["rejected"], report["cost_usd"]) == (3, {"recorded without an answer": 1}, 0.0)
+    assert "4 answered from the store, paid now: $0\n" in stillhouse("label", tmp_path)[1]
     assert labelled(tmp_path)[0]["teacher_rationale"] == "because"
 
 

@@ -131,10 +131,14 @@ def show(done: "ComparisonRun", as_json: bool, gate: bool) -> None:
                 "report": str(done.report) if done.report else None,
                 "judgements": str(done.judgements),
                 "cost_usd": done.cost_usd,
+                "usage_doubts": done.usage_doubts,
                 "comparison": result,
             }
         )
         return
+    for doubt, count in done.usage_doubts.items():
+        priced = f"{count} answers with token counts that do not add up, priced by their dearest reading: {doubt}"
+        out.print(priced, markup=False, highlight=False, soft_wrap=True)
     if rates is None:
         refused = " The gate cannot tell." if gate else ""
         out.print(

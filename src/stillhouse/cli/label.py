@@ -70,7 +70,15 @@ def label(
         done = work(target, session, data=data, out=to, batch=batch, skip_bad=skip_bad)
     nothing = bool(done.report.n) and not done.report.labelled
     if as_json:
-        emit_json({"out": str(done.out), "card": str(done.card), "skipped": done.skipped, **asdict(done.report)})
+        emit_json(
+            {
+                "out": str(done.out),
+                "card": str(done.card),
+                "skipped": done.skipped,
+                "cut": done.cut,
+                **asdict(done.report),
+            }
+        )
     else:
         _print(done, batch)
     if nothing:
@@ -98,6 +106,8 @@ def _print(done: "LabelledFile", batch: bool) -> None:
     if report.n_cost_unknown:
         counted = "no usable token counts came, and a cap counts their worst case"
         out.print(f"  {report.n_cost_unknown} answers whose cost is not known: {counted}")
+    for cut in done.cut:
+        out.print(f"  {cut}", soft_wrap=True, highlight=False, markup=False)
     if done.skipped:
         out.print(f"  {done.skipped} broken rows left out")
     paid = f"nothing paid; {report.price_snapshot or 'a model'} would have cost" if report.stand_in else "paid now:"

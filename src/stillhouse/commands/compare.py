@@ -6,7 +6,8 @@ with the same answers. The judge's replies are in the store.
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ class ComparisonRun:
     gate: GateResult | None
     report: Path | None
     cost_usd: float | None
+    # What is wrong with an answer's token counts -> number of answers. They are priced by their dearest reading.
+    usage_doubts: Mapping[str, int] = field(default_factory=dict)
 
 
 def compare(
@@ -170,14 +173,14 @@ def _finish(
     n_left_out = len(job.rows.examples) - len(judged.pairs)
     rates_and_gate = win_rates(names, judged.pairs, judged.rows, judge=judged.judge, gate=terms, n_left_out=n_left_out)
     if rates_and_gate is None:
-        return ComparisonRun(run.folder, job.judgements, None, None, None, cost_usd)
+        return ComparisonRun(run.folder, job.judgements, None, None, None, cost_usd, judged.usage_doubts)
     rates, decided = rates_and_gate
     result = ComparisonResult(rates, _facts(job, run, terms, _paid(cost_usd, judged.judge)))
     write_json(run.folder / "result.json", to_dict(result))
     report = run.folder / "report.html"
     write_atomic(report, render_comparison(result))
     run.save(gate=decided.answer if decided else None)
-    return ComparisonRun(run.folder, job.judgements, rates, decided, report, cost_usd)
+    return ComparisonRun(run.folder, job.judgements, rates, decided, report, cost_usd, judged.usage_doubts)
 
 
 def _facts(job: HeadToHead, run: Run, terms: Terms | None, paid: str) -> dict[str, str | None]:

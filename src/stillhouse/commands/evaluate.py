@@ -12,6 +12,7 @@ from stillhouse.evaluation.harness import ArmSummary, summarise, time_single
 from stillhouse.evaluation.harness import evaluate as evaluate_rows
 from stillhouse.evaluation.metrics import Metric, metric_for
 from stillhouse.event_loop import result_of
+from stillhouse.experiment.gold_queries import with_sound_queries
 from stillhouse.experiment.readiness import check_writable
 from stillhouse.experiment.rows_without_gold import how_others_differ
 from stillhouse.llm.ledger import Ledger
@@ -77,7 +78,8 @@ async def _evaluate(
         read = Distinct(list(loaded.examples), 0, 0) if copies == "traffic" else distinct(loaded.examples)
         unanswered = _unanswered(predictor, read.rows)
         source: Source = "gold" if any(row.label is not None for row in read.rows) else "teacher"
-        scored = [row for row in read.rows if row.target(source) is not None]
+        sound = with_sound_queries(scored_by, read.rows, of="gold" if source == "gold" else "teacher")
+        scored = [row for row in sound.rows if row.target(source) is not None]
         if not scored:
             raise UserError(
                 f"{data}: none of its {len(read.rows):,} rows has a label to score against; "
@@ -95,13 +97,13 @@ async def _evaluate(
         if copies == "traffic" and 0 < len(learned) < len(rows):
             new = summarise([row for row in rows if row.id not in learned], metric).score
             drawn = [f"on rows whose input the student did not learn from it scores {in_words(new)}"]
-        warnings = (*seen, *read.said_of("given"), *drawn, *unanswered, *_doubts(rows))
+        warnings = (*seen, *read.said_of("given"), *drawn, *sound.warnings, *unanswered, *_doubts(rows))
         if loaded.skipped:
             first = loaded.skipped[0]
             warnings = (*warnings, f"{len(loaded.skipped)} broken rows were skipped; the first: {first}")
-        if dropped := len(read.rows) - len(scored):
-            left_out = f"{dropped} of {len(read.rows)} rows have no {source} label and were left out"
-            warnings = (*warnings, left_out, *how_others_differ(read.rows, has_teacher=True))
+        if dropped := len(sound.rows) - len(scored):
+            left_out = f"{dropped} of {len(sound.rows)} rows have no {source} label and were left out"
+            warnings = (*warnings, left_out, *how_others_differ(sound.rows, has_teacher=True))
         # A student answers many rows at once. An app sends them one by one.
         one_by_one = await time_single(predictor, scored) if isinstance(predictor, Student) else None
         summary = summarise(rows, metric, latencies_s=one_by_one or None)

@@ -6,6 +6,7 @@ from pathlib import Path
 from stillhouse.data.rows import StreamedRows
 from stillhouse.errors import ExistsError
 from stillhouse.experiment.readiness import check_task, check_writable
+from stillhouse.experiment.streamed_lesson import StreamedLesson
 from stillhouse.json_text import JsonError, read_json
 from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.store.address import file_of
@@ -24,6 +25,7 @@ class LabelledFile:
     report: LabelReport
     card: Path
     skipped: int = 0  # number of broken rows that were left out
+    cut: tuple[str, ...] = ()  # of each file that could not be read to its end, a sentence
 
 
 async def label(
@@ -54,9 +56,14 @@ async def label(
         check_task(loaded)
     check_writable(out.parent)
     require_terms(name, loaded.folder)
-    with StreamedRows(files, loaded, scratch=out.parent, skip_bad=skip_bad) as rows:
+    # A task that names no ladder may be labelled for whatever its rows are wanted for.
+    lesson = StreamedLesson(loaded, whole=data is None) if loaded.student.ladder is not None else None
+    note = None if lesson is None else lesson.note
+    with StreamedRows(files, loaded, scratch=out.parent, skip_bad=skip_bad, note=note) as rows:
+        if lesson is not None:
+            lesson.check()
         report = await annotate_to(loaded, rows, session, out=out, batch=batch)
-    return LabelledFile(out, report, write_card(out, loaded, report), rows.skipped)
+    return LabelledFile(out, report, write_card(out, loaded, report), rows.skipped, tuple(rows.cut))
 
 
 def _refuse_overwriting(out: Path, in_use: set[Path]) -> None:

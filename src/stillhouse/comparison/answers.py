@@ -4,8 +4,9 @@ They come from any predictor, from an arm of a run, or from a file of answers.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from stillhouse.errors import DatasetError, ModelNameError, UserError
 from stillhouse.jsonl import read_jsonl
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import KEYED, endpoint
+from stillhouse.llm.usage import usage_doubts
 from stillhouse.records import Example
 from stillhouse.serving.predictors import agree_to, open_predictor
 from stillhouse.session import Session
@@ -33,6 +35,7 @@ class Answers:
     name: str
     by_id: Mapping[str, str | None]
     stand_in: bool = False
+    usage_doubts: Mapping[str, int] = field(default_factory=dict)  # as a label report has them
 
 
 async def answers_of(
@@ -50,14 +53,16 @@ async def answers_of(
         return Answers(name, on_disk)
     name = name if name.startswith(_MODELS) else f"student:{name}"
     by_id: dict[str, str | None] = {}
+    doubts: Counter[str] = Counter()
     async with open_predictor(name, task, store=session.store, ledger=ledger, over=session.open_task) as predictor:
         await agree_to(predictor, examples, session)
         for start in range(0, len(examples), BATCH):
             batch = examples[start : start + BATCH]
             predictions = await predictor.predict(batch)
             by_id |= {row.id: prediction.output for row, prediction in zip(batch, predictions, strict=True)}
+            doubts.update(usage_doubts(predictions))
             session.report(len(by_id), len(examples), f"asking {name}", ledger.spent_usd)
-        return Answers(name, by_id, bool(getattr(predictor, "stand_in", False)))
+        return Answers(name, by_id, bool(getattr(predictor, "stand_in", False)), doubts)
 
 
 def check_side(name: str, task: Task | None) -> None:

@@ -1,5 +1,6 @@
 """Two systems answer the same rows, and a judge model, people or both say whose answer is better."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,6 +54,15 @@ class JudgedPairs:
     rows: list[JudgedRow]
     judge: Judge | None
 
+    @property
+    def usage_doubts(self) -> dict[str, int]:
+        """What is wrong with the token counts of both sides and of the judge, with the number of answers."""
+        doubts = Counter[str]()
+        for side in self.sides:
+            doubts.update(side.usage_doubts)
+        doubts.update({} if self.judge is None else self.judge.usage_doubts)
+        return dict(doubts.most_common())
+
 
 async def judged_pairs(job: HeadToHead, ledger: Ledger) -> JudgedPairs:
     """Ask both sides, then the judge, then the people. Answers, replies and choices are kept as they come.
@@ -85,7 +95,4 @@ async def _ask_judge(job: HeadToHead, pairs: list[Pair], ledger: Ledger) -> tupl
         return blank, None
     assert job.session.store is not None
     with open_store(job.session.store) as store:
-        rows, stand_in = await ask_judge(
-            job.judge, pairs, blank, job.instruction, job.settings, store, ledger, job.session
-        )
-    return rows, Judge(job.judge, stand_in)
+        return await ask_judge(job.judge, pairs, blank, job.instruction, job.settings, store, ledger, job.session)

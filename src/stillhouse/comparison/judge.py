@@ -4,14 +4,17 @@ It is asked through the store, so no answer is paid twice, and a command that wa
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from stillhouse.comparison.pairs import Pair
+from stillhouse.comparison.win_rates import Judge
 from stillhouse.evaluation.win_rate import Choice, JudgedRow
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import open_teacher
 from stillhouse.llm.pilot import agree
+from stillhouse.llm.usage import usage_doubts
 from stillhouse.records import Example, Prediction
 from stillhouse.session import Session
 from stillhouse.settings import ModelSettings
@@ -57,8 +60,8 @@ async def ask_judge(
     store: Store,
     ledger: Ledger,
     session: Session,
-) -> tuple[list[JudgedRow], bool]:
-    """The rows with the judge's choices, and whether the judge is a stand-in. `settings`: prices, cap and limits.
+) -> tuple[list[JudgedRow], Judge]:
+    """The rows with the judge's choices, and what is known of the judge. `settings`: prices, cap and limits.
 
     Raises TeacherError, BudgetError: what was answered by then is stored.
     """
@@ -78,7 +81,7 @@ async def ask_judge(
         for pair, a_first, b_first in zip(open_pairs, replies[::2], replies[1::2], strict=True)
     }
     judged = [replace(row, judge=choices.get(pair.key)) for pair, row in zip(pairs, rows, strict=True)]
-    return judged, teacher.stand_in
+    return judged, Judge(name, teacher.stand_in, Counter(usage_doubts(replies)))
 
 
 def _whose(output: str | None, a_first: bool) -> Choice | None:

@@ -73,17 +73,16 @@ async def _judged(material: Material, prompt: MeasuredArm, arm: MeasuredArm, ses
     if kept_in.is_file():
         with Judgements(kept_in) as kept:
             rows = people_on(pairs, kept)
-    judge = None
+    judge: Judge | None = None
     if gate.judge is not None:
         ledger = Ledger(task.teacher.max_usd)
         if material.teacher is not None and material.teacher.report is not None:
             # The teacher's cost counts too: one cap holds for teacher and judge.
             ledger.spent_usd = material.teacher.report.cost_usd
         with open_store(session.store_in(task.folder)) as store:
-            rows, stand_in = await ask_judge(
+            rows, judge = await ask_judge(
                 gate.judge, pairs, rows, task.instruction, task.teacher, store, ledger, session
             )
-        judge = Judge(gate.judge, stand_in)
     found = win_rates((arm.name, prompt.name), pairs, rows, judge=judge, gate=Terms(gate.margin, gate.level))
     if found is None or found[1] is None:
         raise UserError(

@@ -1,7 +1,7 @@
 """From judged pairs to the values in `results`: the rate to go by, who judged, the checks on them, the gate. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from stillhouse.comparison.pairs import Pair
 from stillhouse.evaluation import agreement as checks
@@ -34,6 +34,7 @@ class Judge:
 
     name: str
     stand_in: bool = False
+    usage_doubts: Mapping[str, int] = field(default_factory=dict)  # as a label report has them
 
 
 def win_rates(

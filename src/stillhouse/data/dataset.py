@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stillhouse.errors import DatasetError
-from stillhouse.json_labels import LabelError, json_label
+from stillhouse.json_labels import LabelError, json_label, plain_numbers, spelled
 from stillhouse.json_text import JsonError, NotJsonError, list_items, read_json
 from stillhouse.jsonl import numbered_lines
 from stillhouse.labels import labels_problem
@@ -47,6 +47,14 @@ class _BadRow(Exception):
     """Why one row cannot be used; the caller adds file and line."""
 
 
+class _CutOff(_BadRow):
+    """Why a file cannot be read to its end, with the file: the rows before that are good."""
+
+    def __init__(self, refusal: DatasetError, line: int) -> None:
+        super().__init__(str(refusal))
+        self.line = line  # the last line that was read
+
+
 def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool = False) -> Dataset:
     """Read a dataset. With a task, labels are checked against its label set.
 
@@ -58,7 +66,12 @@ def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool 
     examples: list[Example] = []
     skipped: list[str] = []
     first_line: dict[str, int] = {}
-    for line, example in read_rows(path, task=task, skip_bad=skip_bad, on_skip=skipped.append, naming=counting()):
+
+    def on_cut(message: str) -> None:
+        skipped.insert(0, message)  # it says more than a bad row, and often the first one alone is shown
+
+    how: dict[str, Any] = {"skip_bad": skip_bad, "on_skip": skipped.append, "on_cut": on_cut, "naming": counting()}
+    for line, example in read_rows(path, task=task, **how):
         if example.id in first_line:
             raise twice(path, line, example.id, first_line[example.id])
         first_line[example.id] = line
@@ -67,12 +80,18 @@ def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool 
 
 
 def read_rows(
-    path: Path, *, task: Task | None, skip_bad: bool, on_skip: Callable[[str], None], naming: Naming
+    path: Path,
+    *,
+    task: Task | None,
+    skip_bad: bool,
+    on_skip: Callable[[str], None],
+    on_cut: Callable[[str], None],
+    naming: Naming,
 ) -> Iterator[tuple[int, Example]]:
     """The rows one by one with their lines.
 
     Raises DatasetError as `load_examples` does, but not for ids that occur twice. `naming` gives rows of equal inputs
-    different ids, as `counting` does.
+    different ids, as `counting` does. `on_cut`: as `on_skip`, for the rest of a file that cannot be read to its end.
     """
     if not path.is_file():
         raise DatasetError(f"{path}: no such data file; give a .jsonl, .jsonl.gz, .json, .parquet or .arrow file")
@@ -82,6 +101,12 @@ def read_rows(
             if isinstance(raw, _BadRow):
                 raise raw
             example = _example(raw, task, naming)
+        except _CutOff as cut:
+            if not skip_bad or not n_read:
+                instead = "" if not n_read else ", or pass --skip-bad to take the rows before that place"
+                raise DatasetError(f"{cut}{instead}") from None
+            on_cut(f"{str(cut).rpartition(';')[0]}; the rows after line {cut.line:,} are lost")
+            return
         except _BadRow as problem:
             message = f"{path}:{line}: {problem}"
             if not skip_bad:
@@ -142,6 +167,8 @@ def json_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
         raise DatasetError(f"{path}: no such file; give JSONL, one object a line")
     rows = []
     for line, row in _jsonl_rows(path):
+        if isinstance(row, _CutOff):
+            raise DatasetError(str(row))
         if isinstance(row, _BadRow):
             raise DatasetError(f"{path}:{line}: {row}; mend the row")
         rows.append((line, dict(row)))
@@ -206,14 +233,18 @@ def _no_object(row: Any) -> _BadRow:
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:
-    for line, text in numbered_lines(path):
-        yield line, _read_row(text, "" if text.endswith(b"\n") else _TORN)
+    line = 0
+    try:
+        for line, text in numbered_lines(path):
+            yield line, _read_row(text, "" if text.endswith(b"\n") else _TORN)
+    except DatasetError as refusal:
+        yield line + 1, _CutOff(refusal, line)
 
 
 def _read_row(text: str | bytes, torn: str = "") -> "Mapping[str, Any] | _BadRow":
     """One row, or why it is none. `torn`: what to say of a text that breaks off."""
     try:
-        row = read_json(text, finite=False)  # `_check_json` names the field
+        row = read_json(text, finite=False, exact=True)  # `_check_json` names the field
     except NotJsonError as error:
         return _BadRow(f"not valid JSON: {error}{torn}")
     except JsonError as error:
@@ -229,13 +260,13 @@ def _alpaca_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow
             f"{path}: must hold a list of rows, this is {_kind_of_text(text)}; "
             "give Alpaca's list of instruction, input, output, or JSONL with one row a line"
         )
+    number = 0
     try:
         for number, item in enumerate(list_items(text), start=1):
             yield number, _from_alpaca(_read_row(item))
     except NotJsonError as error:
-        raise DatasetError(
-            f"{path}: not valid JSON ({error}); give a list of rows, or JSONL with one row a line"
-        ) from None
+        refusal = f"{path}: not valid JSON ({error}); give a list of rows, or JSONL with one row a line"
+        yield number + 1, _CutOff(DatasetError(refusal), number)
 
 
 def _kind_of_text(text: str) -> str:
@@ -304,13 +335,16 @@ def _example(raw: Mapping[str, Any], task: Task | None, naming: Naming) -> Examp
         raise _BadRow(f"`input` must be a non-empty text or object of fields, it is {_kind(text)}")
     if not text or (isinstance(text, str) and not text.strip()):
         raise _BadRow("`input` must be a non-empty text or object of fields, it is empty")
+    if task is not None and task.output == "json":  # whose numbers are exact, also where a float cannot hold them
+        raw = {**raw, **{name: plain_numbers(raw[name]) for name in ("label", "teacher_label") if name in raw}}
     _check_json(raw)
     rationale, group = raw.get("teacher_rationale"), raw.get("group")
     if rationale is not None and not isinstance(rationale, str):
         raise _BadRow(f"`teacher_rationale` must be a text, it is {_kind(rationale)}")
     scores = raw.get("teacher_scores")
     if not _are_scores(scores):
-        raise _BadRow(f"`teacher_scores` must be an object of labels and their probabilities, it is {scores!r:.80}")
+        what = "`teacher_scores` must be an object of labels and their probabilities"
+        raise _BadRow(f"{what}, it is {spelled(scores):.80}")
     example = Example(
         id=_id(raw, text, naming),
         input=text,

@@ -18,29 +18,40 @@ from stillhouse.task import Task
 class StreamedRows:
     """Iterate over it as often as needed. Memory does not grow with the rows: what repeats is remembered on disk."""
 
-    def __init__(self, paths: Sequence[Path], task: Task, *, scratch: Path, skip_bad: bool = False) -> None:
-        """Read all of it once; `scratch` is a folder with room for some 40 bytes a row.
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        task: Task,
+        *,
+        scratch: Path,
+        skip_bad: bool = False,
+        note: Callable[[Example], None] | None = None,
+    ) -> None:
+        """Read all of it once; `scratch` is a folder with room for some 40 bytes a row. `note` is given each row.
 
         Raises DatasetError for a broken row, an empty file, or an id that occurs twice in a file or in two of them.
         """
         self.paths, self._task, self._skip_bad = tuple(paths), task, skip_bad
         self.skipped = self._n = 0
+        self.cut: list[str] = []  # of each file that could not be read to its end, a sentence
         self._states: list[tuple[int, int] | None] = []
         self._n_made: list[int] = []  # for each file, the number of rows whose id is made from their input
         self._repeats = Repeats(scratch)
         try:
-            self._check()
+            self._check(note)
         except BaseException:
             self.close()
             raise
 
-    def _check(self) -> None:
+    def _check(self, note: Callable[[Example], None] | None) -> None:
         """The first pass."""
         for file, path in enumerate(self.paths):
             self._states.append(_state(path))
             self._n_made.append(0)
-            for _, example in self._read(path, self._count_inputs(file), self._skip):
+            for _, example in self._read(path, self._count_inputs(file), self._skip, self.cut.append):
                 self._n += 1
+                if note is not None:
+                    note(example)
                 self._repeats.note_id(hash(example.id))
         if suspects := self._repeats.repeated_ids():
             self._refuse_twins(suspects)
@@ -54,12 +65,15 @@ class StreamedRows:
     def _skip(self, _: str) -> None:
         self.skipped += 1
 
-    def _read(self, path: Path, naming: Naming, on_skip: Callable[[str], None]) -> Iterator[tuple[int, Example]]:
-        return read_rows(path, task=self._task, skip_bad=self._skip_bad, on_skip=on_skip, naming=naming)
+    def _read(
+        self, path: Path, naming: Naming, on_skip: Callable[[str], None], on_cut: Callable[[str], None]
+    ) -> Iterator[tuple[int, Example]]:
+        task, skip_bad = self._task, self._skip_bad
+        return read_rows(path, task=task, skip_bad=skip_bad, on_skip=on_skip, on_cut=on_cut, naming=naming)
 
     def _all(self) -> Iterator[tuple[Path, int, Example]]:
         for file, path in enumerate(self.paths):
-            for line, example in self._read(path, self._counted_inputs(file), lambda _: None):
+            for line, example in self._read(path, self._counted_inputs(file), _say_nothing, _say_nothing):
                 yield path, line, example
 
     def _count_inputs(self, file: int) -> Naming:
@@ -119,6 +133,10 @@ class StreamedRows:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _say_nothing(_: str) -> None:
+    """It was said in the first pass."""
 
 
 def _changed(path: Path) -> DatasetError:

@@ -2,17 +2,25 @@
 
 A comma parts thousands only where it groups three digits: "1,500" is 1500 and "1,234,567.5" one number. Elsewhere one
 comma is the decimal point of many languages: "1,5" is 1.5 and "0,500" a half. What is neither ("1,23,456", "1,5,5",
-"1.500,75") has no value. Narrow and fixed spaces group digits as commas do.
+"1.500,75") has no value. Narrow and fixed spaces and apostrophes group digits as commas do. An x between two numbers
+is times, and "0x10" is no number here.
 """
 
 import re
 from fractions import Fraction
 
-_GROUPED = r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?|[1-9]\d{0,2}(?:[\xa0\u2007\u2009\u202f]\d{3})+(?:[.,]\d+)?"
-_NUMBER = rf"(?:{_GROUPED}|\d+,\d+|\d+(?:\.\d*)?|\.\d+)(?![.,]?\d)"
-_TOKEN = re.compile(rf"\s*(?:(?P<number>{_NUMBER})|(?P<sign>[-+*/()]))")
+_GROUPS = "\xa0\u2006-\u200a\u202f'’ʼ"  # signs that group digits and are no decimal point anywhere
+_GROUPED = rf"[1-9]\d{{0,2}}(?:,\d{{3}})+(?:\.\d*)?|[1-9]\d{{0,2}}(?:[{_GROUPS}]\d{{3}})+(?:[.,]\d+)?"
+_NUMBER = rf"(?:{_GROUPED}|\d+,\d+|\d+(?:\.\d*)?|\.\d+)(?![.,]?\d|[{_GROUPS}]\d)"
+_TOKEN = re.compile(rf"\s*(?:(?P<number>{_NUMBER})|(?P<sign>[-+*/()xX]))")
 # Signs as they are typeset, and those as wide as a Chinese character
-_TYPED = str.maketrans("×⋅·∙∗✕÷∕⁄−–—‐‑﹣－＋＊／（）＝．，", "******///-------+*/()=.,")
+_TYPED = str.maketrans(
+    "×⋅·∙∗✕✖⨯÷∕⁄∶➗−–—‒‐‑﹣－➖＋➕＊／（）＝．，＇",
+    "********/////---------++*/()=.,'",
+    "\ufe0e\ufe0f",  # by which an emoji says how it is drawn
+)
+_HEXADECIMAL = re.compile(r"(?<![\d.,])0[xX]\d")
+_TIMES = str.maketrans("xX", "**")
 _MAX_TOKENS = 500
 
 
@@ -32,12 +40,14 @@ def value_of(text: str) -> Fraction | None:
 
 
 def _tokens(text: str) -> list[str] | None:
+    if _HEXADECIMAL.search(text):
+        return None
     text, tokens, position = text.strip(), [], 0
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
             return None
-        tokens.append(_plain(match["number"]) if match["number"] else match["sign"])
+        tokens.append(_plain(match["number"]) if match["number"] else match["sign"].translate(_TIMES))
         position = match.end()
     return tokens
 
@@ -46,7 +56,7 @@ def _plain(number: str) -> str:
     """A number without what groups its digits, and with a decimal point."""
     if re.fullmatch(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?", number):
         return number.replace(",", "")
-    return re.sub(r"\s", "", number).replace(",", ".")
+    return re.sub(rf"[{_GROUPS}]", "", number).replace(",", ".")
 
 
 def _sum(tokens: list[str], at: int, depth: int) -> tuple[Fraction, int]:
@@ -70,9 +80,9 @@ def _product(tokens: list[str], at: int, depth: int) -> tuple[Fraction, int]:
 def _atom(tokens: list[str], at: int, depth: int) -> tuple[Fraction, int]:
     if depth > 100:
         raise ValueError("nested too deep")
-    if tokens[at] == "-":
-        value, at = _atom(tokens, at + 1, depth + 1)
-        return -value, at
+    if tokens[at] in ("-", "+"):
+        value, after = _atom(tokens, at + 1, depth + 1)
+        return value if tokens[at] == "+" else -value, after
     if tokens[at] == "(":
         value, at = _sum(tokens, at + 1, depth + 1)
         if tokens[at] != ")":

@@ -7,7 +7,7 @@ named as `examples` in [teacher].
 """
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -174,6 +174,7 @@ class _Measuring:
                 notes.append(self._stopped(k, stop))
                 break
         notes += [_unanswered(arm) for arm in arms if arm.examples is not None and arm.examples.unanswered]
+        notes += [said for arm in arms if (said := _doubtful(arm)) is not None]
         if self.ledger.spent_usd:
             notes.append(f"the prompts with examples cost ${self.ledger.spent_usd:,.4f} in this run")
         whose = "gold" if self.source == "gold" else "the teacher's own"
@@ -362,6 +363,18 @@ def _unanswered(arm: MeasuredArm) -> str:
     return (
         f"{arm.name}, draw {arm.examples.seed + 1}: {gap}; they count as wrong, "
         "each at the price of the arm's dearest call"
+    )
+
+
+def _doubtful(arm: MeasuredArm) -> str | None:
+    """What to say of an arm with answers whose token counts do not add up; None: they all do."""
+    counts = Counter(row.usage_doubt for row in arm.test if row.usage_doubt is not None)
+    if not counts:
+        return None
+    draw = "" if arm.examples is None else f", draw {arm.examples.seed + 1}"
+    return (
+        f"{arm.name}{draw}: {counts.total()} of {len(arm.test)} answers have token counts that do not add up, "
+        f"priced by their dearest reading ({counts.most_common(1)[0][0]})"
     )
 
 

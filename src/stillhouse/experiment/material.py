@@ -12,6 +12,7 @@ from stillhouse.data.splits import Splits, load_splits
 from stillhouse.errors import BudgetError, UserError
 from stillhouse.evaluation.metrics import Metric, metric_for
 from stillhouse.experiment.calibration_rows import calibration_rows
+from stillhouse.experiment.gold_queries import with_sound_queries
 from stillhouse.experiment.held_out import refuse_copies
 from stillhouse.experiment.readiness import check_lesson
 from stillhouse.experiment.rows_without_gold import how_others_differ
@@ -93,6 +94,7 @@ async def prepare(
     """
     splits = load_splits(task, skip_bad=skip_bad, drop_overlap=drop_overlap)
     refuse_copies(splits)
+    splits = _with_sound_gold(task, splits)
     learn_from = _learn_from(task, splits)
     check_lesson(task, splits, learn_from, sizes=sizes)
     scored_against: Source = "gold" if any(row.label is not None for row in splits.test) else "teacher"
@@ -122,7 +124,7 @@ async def prepare(
     if every_lesson and learn_from == "gold" and answers is not None:
         answers, notes = await _ask_for_lessons(name, task, splits, answers, session)
     read, labels_by = splits, _labels_by(answers)
-    splits, warnings = _with_answers(splits, labels_by, answers, learn_from, scored_against)
+    splits, warnings = _with_answers(task, splits, labels_by, answers, learn_from, scored_against)
     lessons: tuple[Lesson, ...] = (Lesson(learn_from, splits.train, splits.validation),)
     if every_lesson and not notes and (answers is not None or any(row.teacher_label for row in read.train)):
         lessons, notes = lessons_of(task, lessons[0], read, labels_by)
@@ -140,6 +142,31 @@ async def prepare(
         warnings=(*warnings, *splits.warnings),
         notes=(*notes, *splits.notes),
         lessons=lessons,
+    )
+
+
+def _with_sound_gold(task: Task, splits: Splits) -> Splits:
+    """The rows without the gold queries that do not run. Raises UserError where none of the test rows' runs."""
+    if task.metric != "sql_execution":
+        return splits
+    names = ("train", "validation", "calibration", "test")
+    parts = {
+        name: with_sound_queries(task, getattr(splits, name), f"{name} rows", needed=name == "test") for name in names
+    }
+    also = {
+        name: with_sound_queries(task, rows, f"rows of {name}", needed=False) for name, rows in splits.also_test.items()
+    }
+    return replace(
+        splits,
+        train=parts["train"].rows,
+        validation=parts["validation"].rows,
+        calibration=parts["calibration"].rows,
+        test=parts["test"].rows,
+        also_test={name: checked.rows for name, checked in also.items()},
+        warnings=[
+            *splits.warnings,
+            *(said for checked in (*parts.values(), *also.values()) for said in checked.warnings),
+        ],
     )
 
 
@@ -220,7 +247,12 @@ def _own_answer(row: Example) -> Prediction:
 
 
 def _with_answers(
-    splits: Splits, labels: Labels, answers: TeacherAnswers | None, learn_from: Source, scored_against: Source
+    task: Task,
+    splits: Splits,
+    labels: Labels,
+    answers: TeacherAnswers | None,
+    learn_from: Source,
+    scored_against: Source,
 ) -> tuple[Splits, list[str]]:
     """(the splits with the teacher's labels beside the gold ones, warnings).
 
@@ -229,7 +261,13 @@ def _with_answers(
     train = splits.train + (splits.unlabelled if learn_from != "gold" else [])
     whole = {"train": train, "validation": splits.validation, "calibration": splits.calibration, "test": splits.test}
     parts = {part: with_teacher(rows, labels) for part, rows in whole.items()}
-    warnings = []
+    also = {name: with_teacher(rows, labels) for name, rows in splits.also_test.items()}
+    warnings: list[str] = []
+    if scored_against == "teacher":
+        for rows_of, names in ((parts, ("calibration", "test")), (also, tuple(also))):
+            for name in names:
+                checked = with_sound_queries(task, rows_of[name], f"{name} rows", of="teacher")
+                rows_of[name], warnings = checked.rows, [*warnings, *checked.warnings]
     for part, source in (("train", learn_from), ("validation", learn_from), ("test", scored_against)):
         kept = [row for row in parts[part] if row.target(source) is not None]
         if dropped := len(parts[part]) - len(kept):
@@ -239,10 +277,7 @@ def _with_answers(
             if (part, source) == ("test", "gold"):
                 warnings += how_others_differ(parts[part], answers is not None)
         parts[part] = kept
-    also = {
-        name: [row for row in with_teacher(rows, labels) if row.target(scored_against) is not None]
-        for name, rows in splits.also_test.items()
-    }
+    also = {name: [row for row in rows if row.target(scored_against) is not None] for name, rows in also.items()}
     filled = replace(
         splits,
         train=parts["train"],

@@ -15,7 +15,7 @@ from stillhouse.llm.worked import worked_examples
 from stillhouse.records import Source
 from stillhouse.runs import storage_errors
 from stillhouse.student.job import check_rows
-from stillhouse.student.readiness import check_can_learn, check_installed
+from stillhouse.student.readiness import check_base, check_can_learn, check_folder, check_installed
 from stillhouse.task import Task
 
 LEAST_SIZE = 2
@@ -51,7 +51,8 @@ def check_task(task: Task) -> None:
     elif task.gate.judge is not None and task.gate.judge.startswith(KEYED):
         endpoint(task.gate.judge)
     worked_examples(task)
-    ladder_of(task)
+    for spec in ladder_of(task):
+        check_folder(spec)
     if task.student.soft_targets and any(spec.startswith("generative:") for spec in task.ladder):
         raise UserError(
             f"{task.path or task.name}: [student] soft_targets = true is for students that pick among labels, and a "
@@ -64,6 +65,7 @@ def check_training(task: Task, runs: Path) -> None:
     check_task(task)
     for spec in task.ladder:
         check_installed(spec)
+        check_base(spec)
     check_writable(runs)
 
 
@@ -81,13 +83,22 @@ def check_lesson(task: Task, splits: Splits, learn_from: Source, *, sizes: Seque
     if task.output == "choice" and task.labels is None:
         without = [row for row in rows if not row.choices]
         if without and (learn_from != "gold" or any(row.choices for row in rows)):
-            raise UserError(
-                f"{task.path or task.name}: row {without[0].id} has no `choices`, and the task names no `labels` that "
-                "a teacher could answer with; name labels in [task], or give every row its choices"
-            )
-    reasons = any(row.teacher_rationale or row.extra.get("rationale") for row in splits.train)
+            raise no_choices_to_answer_with(task, without[0].id)
+    if not any(row.teacher_rationale or row.extra.get("rationale") for row in splits.train):
+        no_reasons_to_learn(task)
+
+
+def no_choices_to_answer_with(task: Task, id_: str) -> UserError:
+    return UserError(
+        f"{task.path or task.name}: row {id_} has no `choices`, and the task names no `labels` that "
+        "a teacher could answer with; name labels in [task], or give every row its choices"
+    )
+
+
+def no_reasons_to_learn(task: Task) -> None:
+    """Raise UserError where rationales are to be learned that no row has, and nobody is asked for any."""
     recorded = (task.teacher.model or "").startswith("recorded:")  # may hold reasons, and costs nothing to look into
-    if task.student.recipe == "step_by_step" and not (task.teacher.rationales or reasons or recorded):
+    if task.student.recipe == "step_by_step" and not (task.teacher.rationales or recorded):
         raise UserError(
             f'{task.path or task.name}: recipe = "step_by_step" needs rationales, and nobody is asked for any; '
             'set rationales = true in [teacher], or use recipe = "sft"'

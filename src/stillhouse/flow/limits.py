@@ -44,6 +44,7 @@ class Limits:
         self.name, self.max_steps, self.max_tokens = name, steps, tokens
         self.max_dollars, self.max_seconds = dollars, seconds
         self.steps, self.tokens, self.dollars = 0, 0, 0.0
+        self.n_doubtful = 0  # calls whose token counts are unknown or do not add up
         self._reserved = 0.0
         self._timer: asyncio.Timeout | None = None
         self._token: Token[tuple[Limits, ...]] | None = None
@@ -59,7 +60,8 @@ class Limits:
         """Count what a journaled step used when it ran."""
         if self.max_tokens is not None or self.max_dollars is not None:
             used = facts_of(facts)
-            tokens = (used.get("input_tokens") or 0) + (used.get("output_tokens") or 0)
+            tokens = sum(used.get(name) or 0 for name in ("input_tokens", "output_tokens", "at_most_tokens"))
+            self.n_doubtful += bool(used.get("usage_doubts") or used.get("at_most_tokens"))
             self.spent(tokens, (used.get("cost_usd") or 0.0) + (used.get("at_most_usd") or 0.0))
 
     def spent(self, tokens: int, dollars: float) -> None:
@@ -72,7 +74,7 @@ class Limits:
         Raises LimitExceeded where that could pass the limit, PriceUnknownError.
         """
         if self.max_tokens is not None and self.tokens >= self.max_tokens:
-            reached = f"{self._limit(f'{self.max_tokens} tokens')} is reached ({self.tokens} used)"
+            reached = f"{self._limit(f'{self.max_tokens} tokens')} is reached ({self.tokens} used{self._of_doubt()})"
             raise LimitExceeded(f"{reached}; raise it, or give the flow less to do")
         if self.max_dollars is None:
             return 0.0
@@ -81,7 +83,7 @@ class Limits:
             raise PriceUnknownError(f"{cannot}; use a model with a known price, or limit tokens")
         worst = worst_case_usd(request, price)
         if self.dollars + self._reserved + worst > self.max_dollars:
-            spent = f"${self.dollars:.4f} spent, the next call may cost up to ${worst:.4f}"
+            spent = f"${self.dollars:.4f} spent{self._of_doubt()}, the next call may cost up to ${worst:.4f}"
             raise LimitExceeded(
                 f"{self._limit(f'${self.max_dollars:g}')} is reached ({spent}); "
                 "raise it: what was answered is stored and is not paid for twice"
@@ -91,6 +93,11 @@ class Limits:
     def reserve(self, dollars: float) -> None:
         """Set this much aside while a call is under way; a negative amount gives it back."""
         self._reserved = max(0.0, self._reserved + dollars)
+
+    def _of_doubt(self) -> str:
+        calls = "1 call" if self.n_doubtful == 1 else f"{self.n_doubtful} calls"
+        doubted = f"; {calls} with token counts that are unknown or do not add up, at the most that they can mean"
+        return doubted if self.n_doubtful else ""
 
     def _limit(self, amount: str) -> str:
         return f"the limit of {amount}{f' of {self.name}' if self.name else ''}"

@@ -13,6 +13,7 @@ from stillhouse.flow.allowance import RunBudget, active_allowance
 from stillhouse.flow.call import active_limits, current_call
 from stillhouse.flow.shared import shared
 from stillhouse.flow.spans import request_spanned
+from stillhouse.llm.ledger import worst_case_input_tokens, worst_case_output_tokens
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.llm.request import Completion, Request
@@ -59,7 +60,14 @@ class Chat:
         if completion.lacking and (call := current_call.get()) is not None:
             call.facts["without"] = list(completion.lacking)
         n_input, n_output = (None, None) if usage is None else (usage.input_tokens, usage.output_tokens)
-        note_use(self.name, n_input, n_output, completion.cost_usd, request.hash, from_store=completion.from_store)
+        at_most = 0  # tokens that the call may have used and nobody counted
+        if n_input is None:
+            at_most += worst_case_input_tokens(request)
+        if n_output is None:
+            at_most += worst_case_output_tokens(request)
+        doubt = None if usage is None else usage.doubt
+        facts: dict[str, Any] = {"from_store": completion.from_store, "at_most_tokens": at_most, "doubt": doubt}
+        note_use(self.name, n_input, n_output, completion.cost_usd, request.hash, **facts)
         return completion
 
     async def close(self) -> None:
@@ -74,9 +82,12 @@ def note_use(
     request: str | None,
     *,
     from_store: bool = False,
+    at_most_tokens: int = 0,
+    doubt: str | None = None,
 ) -> None:
     """Add a model call to the facts of the call that is running, and to the limits around it.
 
+    `at_most_tokens`: what it may have used beside the counts that are known. `doubt`: why its counts do not add up.
     An answer out of the store spends nothing of the limits: it was paid for earlier.
     """
     call = current_call.get()
@@ -84,9 +95,14 @@ def note_use(
         call.used_model(model, n_input, n_output, cost_usd, request)
         if from_store:
             call.facts["from_store"] = call.facts.get("from_store", 0) + 1
+        if doubt is not None:
+            call.facts["usage_doubts"] = [*call.facts.get("usage_doubts", []), doubt]
+        if at_most_tokens and not from_store:
+            call.facts["at_most_tokens"] = call.facts.get("at_most_tokens", 0) + at_most_tokens
     if not from_store:
         for limit in active_limits.get():
-            limit.spent((n_input or 0) + (n_output or 0), cost_usd or 0.0)
+            limit.spent((n_input or 0) + (n_output or 0) + at_most_tokens, cost_usd or 0.0)
+            limit.n_doubtful += doubt is not None or bool(at_most_tokens)
 
 
 class Models(AbstractAsyncContextManager["Models"]):

@@ -114,9 +114,13 @@ def worst_case_input_tokens(request: Request) -> int:
     return n_messages + sum(len(json.dumps(part)) for part in beside if part is not None)
 
 
+def worst_case_output_tokens(request: Request) -> int:
+    return request.max_tokens or _DEFAULT_MAX_TOKENS
+
+
 def worst_case_usd(request: Request, price: Price) -> float:
     """An upper bound on the cost of one call, at the price of a prompt of that length."""
     n_input = worst_case_input_tokens(request)
     # The provider may write the whole prompt into its cache, which some providers charge more for.
     dearest = max(price.input_usd_per_m, price.written_usd_per_m or 0.0)
-    return (n_input * dearest + (request.max_tokens or _DEFAULT_MAX_TOKENS) * price.output_usd_per_m) / 1e6
+    return (n_input * dearest + worst_case_output_tokens(request) * price.output_usd_per_m) / 1e6

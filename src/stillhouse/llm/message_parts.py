@@ -7,7 +7,8 @@ from typing import Any
 
 _TEXTS = ("text", "output_text")
 _THOUGHTS = ("thinking", "reasoning", "reasoning_content")  # a part's type, and the field of a part or of a message
-
+APART = (*_THOUGHTS, "reasoning_details")  # the fields of a message that hold its thinking
+_IN_A_PART = ("text", "summary", "content", *_THOUGHTS)
 _MOST_PARTS = 1_000  # of a list of thoughts
 
 
@@ -62,7 +63,7 @@ def _refusal(holder: Mapping[str, Any]) -> str | None:
 
 
 def _thought(holder: Mapping[str, Any]) -> str | None:
-    return next((text for name in (*_THOUGHTS, "reasoning_details") if (text := _told(holder.get(name)))), None)
+    return next((text for name in APART if (text := _told(holder.get(name)))), None)
 
 
 def _told(value: Any) -> str | None:
@@ -70,9 +71,17 @@ def _told(value: Any) -> str | None:
     if isinstance(value, list):
         return "\n\n".join(filter(None, map(_told, value[:_MOST_PARTS]))) or None
     if isinstance(value, Mapping):
-        names = ("text", "summary", *_THOUGHTS)
-        return next((text for name in names if (text := _text(value.get(name)))), None)
+        return next((text for name in _IN_A_PART if (text := _text(value.get(name)))), None)
     return _text(value)
+
+
+def thought_piece(value: Any) -> str:
+    """A piece of a thought as a stream has it, in any of these forms: nothing is put between two pieces."""
+    if isinstance(value, list | tuple):
+        return "".join(map(thought_piece, value[:_MOST_PARTS]))
+    if isinstance(value, Mapping):
+        return next((text for name in _IN_A_PART if (text := thought_piece(value.get(name)))), "")
+    return value if isinstance(value, str) else ""
 
 
 def _text(value: Any) -> str | None:

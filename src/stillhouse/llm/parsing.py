@@ -11,7 +11,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Literal
 
 from stillhouse.errors import TaskFileError
-from stillhouse.json_labels import canonical_text
+from stillhouse.json_labels import canonical_text, plain_numbers
 from stillhouse.json_text import JsonError, NotJsonError, read_json
 from stillhouse.llm.choices import nfc, peeled, read_label
 from stillhouse.llm.thinking import UNENDED, part
@@ -251,7 +251,7 @@ def _loaded(text: str) -> tuple[Any, bool]:
         if candidate is None:
             continue
         try:
-            return read_json(candidate), alone
+            return read_json(candidate, exact=True), alone
         except JsonError:
             continue
     return None, False
@@ -261,7 +261,7 @@ def _unusable(text: str) -> ParsedReply:
     """The rejection of a reply that is no JSON, or JSON that cannot be used, such as one that is nested too deep."""
     for candidate in (text, fenced(text)):
         try:
-            read_json(candidate or "")
+            read_json(candidate or "", exact=True)
         except NotJsonError:
             continue
         except JsonError as error:
@@ -278,6 +278,7 @@ def fenced(text: str) -> str | None:
 
 def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None) -> ParsedReply:
     """The value as canonical JSON, if it fits the task's schema."""
+    value = plain_numbers(value)
     if schema is not None and (problem := first_problem(schema, value)) is not None:
         return ParsedReply(None, rationale=rationale, error=f"{_NOT_FITTING} ({problem})", counted_as=_NOT_FITTING)
     return ParsedReply(canonical_text(value), rationale=rationale, how="strict")

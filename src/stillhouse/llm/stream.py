@@ -17,15 +17,13 @@ import aiohttp
 
 from stillhouse.json_text import JsonError, read_body
 from stillhouse.llm.finish import finish_word, stopped_early
-from stillhouse.llm.message_parts import first_choice, place_of, read_parts
+from stillhouse.llm.message_parts import APART, first_choice, place_of, read_parts, thought_piece
 from stillhouse.llm.tool_calls import ToolCallPieces
 from stillhouse.llm.transport import TooLong
 
 _LINE_END = re.compile(rb"\r\n|\n|\r(?=[^\n])")  # a \r at the very end may be half of \r\n
 _MARK = b"\xef\xbb\xbf"  # the byte order mark
 UNREADABLE = "stillhouse_unreadable"  # the key under which a body says what in its stream could not be read
-# Texts of a message that come in pieces as its content does, each under its own name.
-_TOLD_APART = ("reasoning_content", "reasoning")
 
 
 class BrokenStream(Exception):
@@ -188,8 +186,8 @@ class _Whole:
             if parts.thinking:
                 self._apart["reasoning_content"] = self._apart.get("reasoning_content", "") + parts.thinking
             self._calls.add(delta.get("tool_calls") or delta.get("function_call"))
-            for name in _TOLD_APART:
-                if isinstance(piece := delta.get(name), str):
+            for name in APART:  # each comes in pieces under its own name: some endpoints tell a thought under two
+                if piece := thought_piece(delta.get(name)):
                     self._apart[name] = self._apart.get(name, "") + piece
         if isinstance(logprobs := choice.get("logprobs"), dict) and isinstance(logprobs.get("content"), list):
             self._logprobs += logprobs["content"]

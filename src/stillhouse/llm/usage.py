@@ -7,11 +7,11 @@ them: a cost that is told too low lets a cap be passed, and a cap that holds too
 cannot be told is None, never 0.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from stillhouse.records import Usage
+from stillhouse.records import Prediction, Usage
 
 MOST_TOKENS = 10**8  # more than any model reads or writes in one call; such a count is none
 _PROMPT = ("prompt_tokens", "input_tokens")
@@ -74,6 +74,11 @@ def _adds_up(usage: Usage) -> bool:
     return (prompt is None or (cached or 0) + (written or 0) <= prompt) and (
         completion is None or (reasoning or 0) <= completion
     )
+
+
+def usage_doubts(predictions: Iterable[Prediction]) -> list[str]:
+    """What is wrong with the token counts of these answers, once for each answer of which something is."""
+    return [each.usage.doubt for each in predictions if each.usage is not None and each.usage.doubt is not None]
 
 
 def _count(parts: Sequence[Mapping[str, Any]], names: Sequence[str], doubts: list[str]) -> int | None:

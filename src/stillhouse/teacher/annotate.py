@@ -180,7 +180,7 @@ class _Tally:
             lenient=self.lenient,
             from_store=self.from_store,
             rejected=dict(self.rejected.most_common()),
-            cost_usd=ledger.spent_usd if isinstance(teacher, PromptedPredictor) else None,
+            cost_usd=ledger.spent_usd if isinstance(teacher, PromptedPredictor) else 0.0,  # recorded: paid before
             price_snapshot=self.price_snapshot,
             stand_in=teacher.stand_in,
             sent_back=self.sent_back,
