@@ -10,12 +10,13 @@ looks.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from scipy import stats
 
 from stillhouse.evaluation.cannot_tell import answer_of
 from stillhouse.evaluation.class_gates import ClassRule, class_gates, class_parts, classes_in_words
-from stillhouse.evaluation.exact import outside_of
+from stillhouse.evaluation.exact import exact_p, outside_of
 from stillhouse.evaluation.paired import Paired
 from stillhouse.evaluation.proportions import holm
 from stillhouse.numbers import confidence
@@ -116,9 +117,27 @@ def rows_needed(
     return max(fewest_rows(margin, level), math.ceil(variance * (z / (difference + margin)) ** 2))
 
 
+@cache
 def fewest_rows(margin: float, level: float = 0.95) -> int:
-    """Rows that two arms without a single difference take to pass: fewer can show nothing."""
-    return math.ceil(math.log(1 - level - outside_of(level)) / math.log(1 - margin))
+    """Rows that two arms without a single difference take to pass: fewer can show nothing.
+
+    (1 - margin)^n must be below the error. At strict levels the share of rows that differ might be larger than seen, so
+    the test asks for a few more.
+    """
+    fewest = math.ceil(math.log(1 - level - outside_of(level)) / math.log(1 - margin))
+    if _passes_without_a_difference(fewest, margin, level):
+        return fewest
+    enough = fewest
+    while not _passes_without_a_difference(enough, margin, level):
+        fewest, enough = enough, 2 * enough
+    while enough - fewest > 1:
+        middle = (fewest + enough) // 2
+        fewest, enough = (fewest, middle) if _passes_without_a_difference(middle, margin, level) else (middle, enough)
+    return enough
+
+
+def _passes_without_a_difference(n: int, margin: float, level: float) -> bool:
+    return exact_p(0, 0, n, -margin, outside_of(level)) < 1 - level
 
 
 def rows_of_a_class(margin: float, level: float = 0.95, n_classes: int = 1) -> int:

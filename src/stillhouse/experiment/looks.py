@@ -184,19 +184,25 @@ def _of_a_class(gate: GateSettings, labels: Sequence[str] | None) -> int | None:
 
 def _said(material: Material, taken: TakenLook, n_deciding: int) -> list[str]:
     """What has to be said of a look at rows that others had looked at."""
-    gate, n_test = material.task.gate, len(material.splits.test)
+    gate, n_test, sentences = material.task.gate, len(material.splits.test), []
     if n_deciding < n_test:
-        return [
+        sentences.append(
             f"{n_test - n_deciding:,} of {n_test:,} test rows have decided other plans and are left out: "
             f"the {n_deciding:,} that no plan has looked at decide alone"
-        ]
-    if taken.k < ASKS_FROM:
-        return []
-    return [
-        f"{taken.k - 1:,} other plans have looked at these test rows, so this one takes "
-        f"{confidence(level_of_look(taken.k, gate.level))} confidence; bring about {fresh_rows_needed(gate):,} fresh "
-        f"test rows, which decide alone with {confidence(level_of_look(1, gate.level))}"
-    ]
+        )
+    elif taken.k >= ASKS_FROM:
+        sentences.append(
+            f"{taken.k - 1:,} other plans have looked at these test rows, so this one takes "
+            f"{confidence(level_of_look(taken.k, gate.level))} confidence; bring about {fresh_rows_needed(gate):,} "
+            f"fresh test rows, which decide alone with {confidence(level_of_look(1, gate.level))}"
+        )
+    if taken.k_calibration > taken.k:
+        level = level_of_look(taken.k_calibration, gate.level)
+        sentences.append(
+            f"{taken.k_calibration - 1:,} other plans have used these calibration rows, so a cascade's promise takes "
+            f"{confidence(level)} confidence; bring fresh calibration rows"
+        )
+    return sentences
 
 
 def _readings_of(material: Material, decides: Sequence[Example]) -> dict[str, tuple[Reading, ...]]:

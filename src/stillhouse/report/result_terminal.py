@@ -75,7 +75,7 @@ def _lines(result: Result, report: Path | None) -> list[RenderableType]:
         Text(f"{numbers.count(result.n_test)} test rows; intervals at 95 % unless marked", style="dim")
     ]
     lines += [_ways(arm.name, arm.gate) for arm in result.arms if arm.gate is not None and arm.gate.ways]
-    lines += [Text(result.look.sentence, style="dim")] if result.look else []
+    lines += [Text(f"Look: {result.look.sentence}", style="dim")] if result.look else []
     lines += [Text(result.weak, style="yellow")] if result.weak else []
     lines += [comparison_text(win_rates) for win_rates in result.win_rates]
     lines += [Text(f"{test.name}: {test.arm} {numbers.described(test.score)}") for test in result.other_tests]

@@ -19,10 +19,8 @@ class Look:
     @property
     def sentence(self) -> str:
         """What the gate's confidence stands for."""
-        once = "the first plan that these test rows decide"
-        if self.k > 1:
-            once = f"plan {self.k:,} that some of these test rows decide"
+        of_all = "the first look" if self.k == 1 else f"look {self.k:,}"
         return (
-            f"{once[0].upper()}{once[1:]}, with {numbers.confidence(self.level)} confidence; "
-            "it holds for students that were not chosen by these rows' scores"
+            f"the gate was asked with {numbers.confidence(self.level)} confidence, as this is {of_all} at these test "
+            "rows; it holds for students that were not chosen by these rows' scores"
         )

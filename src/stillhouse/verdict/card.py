@@ -36,7 +36,7 @@ def card(result: Result, arm: MeasuredArm) -> str:
     lines += [f"- {test.name}: {_estimate(test.score)}" for test in result.other_tests if test.arm == arm.name]
     lines += [
         f"- gate: {_gate(measured)}",
-        *([f"- {result.look.sentence}."] if result.look else []),
+        *([f"- look: {result.look.sentence}."] if result.look else []),
         "",
         "## Limits",
         "",
