@@ -78,11 +78,11 @@ def take_look(material: Material, plan: Plan, session: Session) -> Material:
 
     It is committed to the store first. Without a prompt nothing is gated, and no look is taken. Raises StorageError.
     """
-    task, teacher = material.task, material.teacher
-    if teacher is None:
+    task = material.task
+    if material.teacher is None:
         return material
     test, labels = material.splits.test, material.labels
-    names = plan.hashes(task, material.splits.fingerprints, teacher_name(session, task) or teacher.name)
+    names = plan.hashes(task, material.splits.fingerprints, teacher_name(session, task))
     hashes = {row.id: row_hash(row) for row in test}
     choose = deciding(test, task, labels, material.scored_against)
     with closing(open_looks(session.store_in(task.folder))) as looks:
