@@ -45,11 +45,11 @@ class Project:
     def rows(self, part, written):
         write(self.folder / f"{part}.jsonl", written)
 
-    def task(self, instruction="Is it good?", metric="accuracy", gate="margin = 0.1", more="", name="mood"):
+    def task(self, instruction="Is it good?", metric="accuracy", gate="margin = 0.1", more="", name="mood", data=""):
         files = "".join(f'{part} = "{part}.jsonl"\n' for part in PARTS)
         (self.folder / "task.toml").write_text(
             f'[task]\nname = "{name}"\ninstruction = "{instruction}"\noutput = "choice"\nlabels = ["good", "bad"]\n'
-            f'metric = "{metric}"\n[data]\n{files}[gate]\n{gate}\n{more}'
+            f'metric = "{metric}"\n[data]\n{files}{data}\n[gate]\n{gate}\n{more}'
         )
 
     def look(self, seed=0, session=None):
@@ -179,7 +179,7 @@ def test_fresh_rows_that_lack_a_class_do_not_decide_alone(project):
 
 
 def test_a_row_of_a_group_that_was_looked_at_is_not_fresh(project):
-    project.task(gate='margin = 0.1\nclasses = "none"')
+    project.task(gate='margin = 0.1\nclasses = "none"', data="group_cap = 20")
     project.rows("test", [*rows(110, PARTS["test"]), *rows(10, 3500, group="talk")])
     assert project.k == 1
     project.rows("test", [*rows(1, 3500, group="talk"), *rows(10, 7000, group="talk"), *rows(150, 9000)])
