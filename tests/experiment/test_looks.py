@@ -134,8 +134,13 @@ def test_a_row_is_its_input_whatever_else_is_changed_about_it(project):
     """In any order, under other ids, with other labels, case or blanks, a row that was looked at stays so."""
     assert project.k == 1
     changed = [
-        {**row, "id": f"new {row['id']}", "input": f"  {row['input'].upper()} ", "label": "good" if i % 3 else "bad"}
-        for i, row in enumerate(reversed(rows(120, PARTS["test"])))
+        {
+            **row,
+            "id": f"new {row['id']}",
+            "input": f"  {row['input'].upper()} ",
+            "label": "bad" if row["label"] == "good" else "good",
+        }
+        for row in reversed(rows(120, PARTS["test"]))
     ]
     project.rows("test", changed)
     assert project.k == 2
