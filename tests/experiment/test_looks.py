@@ -192,6 +192,30 @@ def test_a_row_of_a_group_that_was_looked_at_is_not_fresh(project):
     assert looked.look.k == 1 and {row.group for row in looked.splits.test} == {None}
 
 
+@pytest.mark.parametrize("copies", ["traffic", None, "files"])
+def test_draws_of_traffic_are_never_left_out_because_their_input_was_looked_at(copies, project):
+    """What comes most often was looked at first: without it, another thing would be measured."""
+    rule = f'copies = "{copies}"' if copies else ""
+    project.task(gate='margin = 0.1\nclasses = "none"', data=rule)
+    assert project.k == 1
+    again = [{**row, "id": f"again {row['id']}"} for row in rows(120, PARTS["test"])]
+    project.rows("test", [*rows(120, PARTS["test"]), *again, *rows(150, 9000)])
+    looked = project.look()
+    assert (looked.look.k, len(looked.splits.test)) == ((1, 150) if copies == "files" else (2, 390))
+
+
+def test_rows_that_are_left_out_count_in_no_way(project):
+    """Two rows of a new input are counted in two ways; the rows of the old plan are in neither."""
+    project.task(gate='margin = 0.1\nclasses = "none"')
+    assert project.k == 1
+    twice = [{**row, "id": f"again {row['id']}"} for row in rows(20, 9000)]
+    project.rows("test", [*rows(120, PARTS["test"]), *rows(150, 9000), *twice])
+    looked = project.look()
+    kept = {row.id for row in looked.splits.test}
+    assert looked.look.k == 1 and len(kept) == 170
+    assert looked.splits.readings["test"] and all(way.groups.keys() <= kept for way in looked.splits.readings["test"])
+
+
 def test_from_the_third_look_on_fresh_rows_are_asked_for_and_how_many(project):
     said = [" ".join(project.look(seed=seed).warnings) for seed in range(4)]
     assert "fresh" not in said[0] + said[1]

@@ -6,6 +6,7 @@ import pytest
 
 from stillhouse.data.copies import UNSEEN
 from stillhouse.data.splits import load_splits
+from stillhouse.experiment.looks import Plan
 from stillhouse.experiment.rows_needed import rows_plan
 from stillhouse.task import load_task
 
@@ -39,7 +40,8 @@ def test_the_rows_that_are_said_are_those_that_will_measure(tmp_path, copies, ap
     data = (f'copies = "{copies}"\n' if copies else "") + ('test = "test.jsonl"\n' if apart else "")
     task = tmp_path / "task.toml"
     task.write_text(f'[task]\nname = "mood"\ninstruction = "?"\noutput = "text"\n[data]\ntrain = "rows.jsonl"\n{data}')
-    plan, splits = rows_plan(task, drop_overlap=apart), load_splits(load_task(task), drop_overlap=apart)
+    coming = Plan(seeds=[0], drop_overlap=apart)
+    plan, splits = rows_plan(task, plan=coming), load_splits(load_task(task), drop_overlap=apart)
     for part, rows, n in (("test", splits.test, plan.n_test), ("calibration", splits.calibration, plan.n_calibration)):
         ways = [len(reading.groups) for reading in splits.readings.get(part, ()) if reading.name != UNSEEN]
         assert n == min(ways, default=len(rows))

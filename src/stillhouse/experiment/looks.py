@@ -6,10 +6,12 @@ later finds the look that it took. A plan's look is its own for ever, whatever o
 
 Where some of the test rows were looked at by other plans and some by none, those that nobody looked at decide alone, as
 a first look, if they are enough (`spending.fresh_rows_suffice`); the others are then left out of the run's numbers.
-Else all rows decide, at the larger k. So they do where rows are draws of traffic, or may be: with `copies = "traffic"`,
-and where it is not set and an input that was looked at comes more than once among the test rows. To leave out what was
-looked at would leave out the inputs that come most often, and change what is measured. A row whose group has a row that was looked at is not fresh. This goes by counts
+Else all rows decide, at the larger k. A row whose group has a row that was looked at is not fresh. This goes by counts
 alone, and inside the transaction that takes the look.
+
+All rows decide also where they are draws of traffic, or may be: with `copies = "traffic"`, and where it is not set and
+an input that was looked at comes more than once among the test rows. To leave out what was looked at would leave out
+the inputs that come most often, and change what is measured.
 
 Calibration rows are counted in the same way, by themselves: fresh test rows do not make a cascade's promise fresh that
 is made on the old calibration rows.
