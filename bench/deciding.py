@@ -10,6 +10,7 @@ from stillhouse.evaluation.cascade_threshold import NoThreshold, Threshold, choo
 from stillhouse.evaluation.harness import summarise
 from stillhouse.evaluation.margin_gate import among, decide_gate
 from stillhouse.evaluation.metrics import Metric, metric_for
+from stillhouse.evaluation.spending import level_of_look
 from stillhouse.records import Source
 from stillhouse.results.gates import GateResult
 from stillhouse.results.learning_curves import CurvePoint
@@ -20,7 +21,7 @@ from stillhouse.verdict.cascade import cascade_rows, harm_on
 from stillhouse.verdict.evidence import CascadeEvidence, Contrast, PromptEvidence, StudentEvidence
 from stillhouse.verdict.rules import LEAST_SHARE, recommend
 
-MARGIN, HARM, LEVEL = 0.03, 0.02, 0.95
+MARGIN, HARM, LEVEL = 0.03, 0.02, level_of_look(1)  # the level at which a first look decides
 ACCURACY = metric_for(Task("simulated", "", "choice"))
 TEST, TRAINING, TELL, BROKEN = (
     "collect more test rows",

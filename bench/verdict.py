@@ -1,7 +1,7 @@
 """Is the verdict right? Simulated tasks whose right answer is known, through the same gate, threshold, curves and rules as `stillhouse advise`.
 
     python -m bench.verdict            all of it, into bench/results/verdict.json (some 12 minutes on one core)
-    python -m bench.verdict coverage   one section again: tasks, untuned, null_gate, copies, coverage or peeking
+    python -m bench.verdict coverage   one section again: tasks, untuned, null_gate, copies, coverage, peeking or looks
     python -m bench.verdict table      the tables of docs/verdict.md from that file
 
 No student is trained, so that only the decisions are under test: a system is right on a row where its ability, the row's ease and chance add up to more than 0.
@@ -50,7 +50,10 @@ from bench.untuned import UNTUNED, AnyWorld
 from stillhouse.advice.curves import RowScores, crossing
 from stillhouse.advice.monotone import size_at
 from stillhouse.evaluation.eprocess import PairedEProcess
+from stillhouse.evaluation.exact import exact_p, outside_of
 from stillhouse.evaluation.margin_gate import decide_gate
+from stillhouse.evaluation.proportions import clopper_pearson, tango_z_of_tables
+from stillhouse.evaluation.spending import level_of_look
 from stillhouse.records import Source
 from stillhouse.results.row_result import RowResult
 
@@ -492,6 +495,46 @@ def peeking(trials: int = 2000, rows: int = 600) -> list[dict[str, Any]]:
     return found
 
 
+# One plan after another on the same rows
+
+
+def looks(trials: int = 2000, n: int = 300, margin: float = 0.05) -> list[dict[str, Any]]:
+    """How often some of the first 1, 3, 5, 10, 20 looks at the same rows passes a student that is worse by exactly the margin.
+
+    "new students": each look has a student that knows nothing of the rows. "variations of the best": each student answers as the one that did best on
+    these rows so far, except on a third of the rows, which are drawn anew. Such students are chosen by these rows' scores, and no level can promise for
+    them. The prompt is right on 90 % of the rows.
+    """
+    at, found = (1, 3, 5, 10, 20), []
+    wins, loses = 0.3, (0.1 * 0.3 + margin) / 0.9
+    for kind in ("new students", "variations of the best"):
+        generator = np.random.default_rng(23)
+        first = {
+            "every look at 95 %": [at[-1] + 1] * trials,
+            "spent": [at[-1] + 1] * trials,
+        }  # the first look that passes
+        for trial in range(trials):
+            prompt, best = generator.random(n) < 0.9, None
+            for k in range(1, at[-1] + 1):
+                own = np.where(prompt, generator.random(n) >= loses, generator.random(n) < wins)
+                if kind != "new students" and best is not None:
+                    own = np.where(generator.random(n) < 1 / 3, own, best)
+                if best is None or own.sum() > best.sum():
+                    best = own
+                b, c = int((own & ~prompt).sum()), int((prompt & ~own).sum())
+                if float(tango_z_of_tables(np.array([b]), np.array([c]), n, -margin)[0]) < 1.5:
+                    continue  # p is far above 5 %
+                for rule, level in (("every look at 95 %", 0.95), ("spent", level_of_look(k))):
+                    if first[rule][trial] > k and exact_p(b, c, n, -margin, outside_of(level)) < 1 - level:
+                        first[rule][trial] = k
+        for rule, passed in first.items():
+            shares = {str(k): sum(look <= k for look in passed) / trials for k in at}
+            low, high = clopper_pearson(sum(look <= at[-1] for look in passed), trials)
+            found.append({"students": kind, "rule": rule, "trials": trials, "passed": shares, "low": low, "high": high})
+            print(f"looks: {found[-1]}", file=sys.stderr, flush=True)
+    return found
+
+
 SECTIONS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "tasks": tasks,
     "untuned": untuned,
@@ -499,6 +542,7 @@ SECTIONS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "copies": copies,
     "coverage": coverage,
     "peeking": peeking,
+    "looks": looks,
 }
 
 
@@ -544,6 +588,15 @@ def table(found: dict[str, Any]) -> str:
     for one in found["peeking"]:
         what = f"{one['alarm']} at a margin of {one['margin']:.2f} | {one['differ']:.0%} | {one['rows']:,}"
         lines.append(f"| {what} | {one['false_alarms']:.2%} (n = {one['trials']:,}) |")
+    lines += [
+        "",
+        "| students at the margin, one after another on the same 300 rows | level | 1 look | 3 | 5 | 10 | 20 looks |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in found.get("looks", ()):
+        shares = [f"{share:.1%}" for share in one["passed"].values()]
+        shares[-1] += f" [{one['low']:.1%}, {one['high']:.1%}] (n = {one['trials']:,})"
+        lines.append(f"| {one['students']} | {one['rule']} | {' | '.join(shares)} |")
     return "\n".join(lines)
 
 

@@ -33,6 +33,19 @@ def percent(value: float | None, digits: int = 1) -> str:
     return UNKNOWN if value is None else f"{100 * value:.{digits}f}{_THIN}%"
 
 
+def confidence(level: float) -> str:
+    """A confidence level, "95%" or "99.39%": two digits of what lacks to certainty, so that it never reads as 100 %."""
+    lacks = 100 * (1 - level)
+    digits = max(0, 1 - math.floor(math.log10(lacks)))
+    written = f"{100 - lacks:.{digits}f}"
+    return (written.rstrip("0").rstrip(".") if "." in written else written) + "%"
+
+
+def confidence_in_table(level: float) -> str:
+    """The same as pages and tables write it, with a space: "95 %"."""
+    return confidence(level).replace("%", f"{_THIN}%")
+
+
 def bare(value: float) -> str:
     """A share as percent without its sign, for axes, brackets and columns whose head has it."""
     return f"{100 * value:.1f}".replace("-", _MINUS)

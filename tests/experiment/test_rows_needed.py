@@ -6,6 +6,7 @@ import pytest
 
 from stillhouse.data.copies import UNSEEN
 from stillhouse.data.splits import load_splits
+from stillhouse.experiment.looks import Plan
 from stillhouse.experiment.rows_needed import rows_plan
 from stillhouse.task import load_task
 
@@ -18,13 +19,13 @@ def test_the_rows_are_said_before_the_first_label(tmp_path, stillhouse):
         '[data]\ntrain = "rows.jsonl"\n[teacher]\nmodel = "recorded:none.jsonl"\n'
     )
     plan = rows_plan(tmp_path)
-    assert plan.needed == 1546 and plan.fewest == 149 and plan.needed_per_class > plan.needed
+    assert plan.needed == 1681 and plan.fewest == 160 and plan.needed_per_class > plan.needed
     assert sum(plan.per_class.values()) == plan.n_test
     for command in ("label", "advise", "distill"):
         found = stillhouse(command, tmp_path)
         assert found.code == 2  # there is no such recording: nothing was asked
         assert (
-            f"{plan.n_test} test rows here" in found.err.splitlines()[0] and "about 1,546" in found.err.splitlines()[0]
+            f"{plan.n_test} test rows here" in found.err.splitlines()[0] and "about 1,681" in found.err.splitlines()[0]
         )
         assert f"bad {plan.per_class['bad']}" in found.err
 
@@ -39,7 +40,8 @@ def test_the_rows_that_are_said_are_those_that_will_measure(tmp_path, copies, ap
     data = (f'copies = "{copies}"\n' if copies else "") + ('test = "test.jsonl"\n' if apart else "")
     task = tmp_path / "task.toml"
     task.write_text(f'[task]\nname = "mood"\ninstruction = "?"\noutput = "text"\n[data]\ntrain = "rows.jsonl"\n{data}')
-    plan, splits = rows_plan(task, drop_overlap=apart), load_splits(load_task(task), drop_overlap=apart)
+    coming = Plan(seeds=[0], drop_overlap=apart)
+    plan, splits = rows_plan(task, plan=coming), load_splits(load_task(task), drop_overlap=apart)
     for part, rows, n in (("test", splits.test, plan.n_test), ("calibration", splits.calibration, plan.n_calibration)):
         ways = [len(reading.groups) for reading in splits.readings.get(part, ()) if reading.name != UNSEEN]
         assert n == min(ways, default=len(rows))

@@ -282,4 +282,4 @@ def test_every_interval_of_the_page_has_its_method_level_and_rows_named():
     scores = [arm.score for arm in result.arms]
     of_scores = [counts for (what, _, _), counts in lines.items() if what == "score of an arm"]
     assert min(of_scores)[0] == min(score.n for score in scores)
-    assert any("one-sided, at 0.95" in test for test in deciding_tests(result))
+    assert any("one-sided, at 95\u202f%" in test for test in deciding_tests(result))

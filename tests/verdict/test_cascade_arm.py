@@ -23,6 +23,8 @@ MATERIAL = SimpleNamespace(
     learn_from="gold",
     teacher=None,
     splits=SimpleNamespace(validation=[None] * 20, group_cap=None, readings={}),
+    next_level=None,
+    cascade_level=None,
 )
 
 

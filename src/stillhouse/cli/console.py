@@ -25,6 +25,8 @@ from stillhouse.numbers import usd
 from stillhouse.records import Progress
 
 if TYPE_CHECKING:
+    from stillhouse.experiment.looks import Plan
+    from stillhouse.session import Session
     from stillhouse.task import Task
 
 
@@ -91,12 +93,12 @@ def progress_bar(quiet: bool = False) -> Iterator[Ticker]:
         yield Ticker(bar)
 
 
-def say_rows(task: "Path | Task", skip_bad: bool, drop_overlap: bool = False) -> None:
+def say_rows(task: "Path | Task", skip_bad: bool, session: "Session", plan: "Plan | None" = None) -> None:
     """The test rows that the gate takes, on stderr, before anything is bought."""
     from stillhouse.experiment.rows_needed import rows_plan
 
-    plan = rows_plan(task, skip_bad=skip_bad, drop_overlap=drop_overlap)
-    err.print(plan.sentence, soft_wrap=True, highlight=False, markup=False)
+    rows = rows_plan(task, session, plan=plan, skip_bad=skip_bad)
+    err.print(rows.sentence, soft_wrap=True, highlight=False, markup=False)
 
 
 def emit_json(value: Any) -> None:

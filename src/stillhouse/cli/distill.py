@@ -26,6 +26,7 @@ from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
     from stillhouse.commands.verdict_run import VerdictRun
+    from stillhouse.experiment.looks import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +46,16 @@ class Measuring(Buying):
         data: Path | None,
         teacher: str | None,
         settings: dict[str, Any],
+        plan: "Plan",
         **options: Any,
     ) -> "VerdictRun":
         """Run the command on the task with the bar on, after a word on how many rows the gate takes."""
         from stillhouse.commands.step_task import task_of
 
         task = task_of(target, data)
-        say_rows(task, self.skip_bad, self.drop_overlap)
         with progress_bar() as tick:
             session = self.session(task, tick, teacher=teacher, store=self.store, **settings)
+            say_rows(task, self.skip_bad, session, plan)
             confirmed = once_confirmed(command, self.accept_terms, tick)
             rows = {"skip_bad": self.skip_bad, "drop_overlap": self.drop_overlap}
             return confirmed(task, session, runs=self.runs, **rows, **options)
@@ -77,8 +79,10 @@ def distill(
     may be served.
     """
     from stillhouse.commands.distill import distill as run
+    from stillhouse.experiment.looks import Plan
 
-    done = measuring.verdict(run, task, data, teacher, {}, seed=seed, advice=advice, all_students=all_students)
+    plan = Plan(seeds=[seed], advice=advice, drop_overlap=measuring.drop_overlap)
+    done = measuring.verdict(run, task, data, teacher, {}, plan, seed=seed, advice=advice, all_students=all_students)
     _show(done, as_json)
     if not done.serves:
         raise typer.Exit(1)
@@ -110,10 +114,13 @@ def advise(
     """Learning curves, the crossover with the prompt, the money: one verdict."""
     from stillhouse.cli.curve_sentences import crossover_lines, few_shot_lines
     from stillhouse.commands.advise import advise as run
+    from stillhouse.experiment.looks import Plan
 
     settings = {"max_shots": max_shots}
-    options = {"seeds": seeds, "sizes": _numbers(sizes), "workers": workers}
-    done = measuring.verdict(run, task, data, teacher, settings, **options)
+    asked = _numbers(sizes)
+    options = {"seeds": seeds, "sizes": asked, "workers": workers}
+    plan = Plan(seeds=range(seeds), sizes=asked, with_shots=True, drop_overlap=measuring.drop_overlap)
+    done = measuring.verdict(run, task, data, teacher, settings, plan, **options)
     _show(done, as_json)
     if not as_json:
         for line in [*crossover_lines(done.result.curves), *few_shot_lines(done)]:

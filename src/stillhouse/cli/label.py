@@ -60,12 +60,12 @@ def label(
     from stillhouse.commands.step_task import names_a_step, task_of
 
     target = task_of(task, data) if names_a_step(task) else task
-    if data is None:  # rows of a file that the user named are not the task's test rows
-        say_rows(target, skip_bad)
     settings: dict[str, Any] = {"rationales": rationales, "concurrency": concurrency}
     settings |= {"requests_per_minute": rpm, "tokens_per_minute": tpm}
     with progress_bar() as tick:
         session = buying.session(target, tick, teacher=teacher, store=store, **settings)
+        if data is None:  # rows of a file that the user named are not the task's test rows
+            say_rows(target, skip_bad, session)
         work = once_confirmed(lambda *arguments, **options: result_of(run(*arguments, **options)), accept_terms, tick)
         done = work(target, session, data=data, out=to, batch=batch, skip_bad=skip_bad)
     nothing = bool(done.report.n) and not done.report.labelled

@@ -6,6 +6,7 @@ killed run goes on: what was asked is in the store, and a finished arm is read f
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from stillhouse.commands.verdict_run import VerdictRun, write_verdict
@@ -15,6 +16,7 @@ from stillhouse.event_loop import result_of
 from stillhouse.experiment import few_shot as shots
 from stillhouse.experiment.arms import prompt_arm, student_arm
 from stillhouse.experiment.controls import control_plans
+from stillhouse.experiment.looks import Plan, check_looks, of_look, take_look
 from stillhouse.experiment.material import prepare
 from stillhouse.experiment.plans import curve_plans, student_plan
 from stillhouse.experiment.readiness import check_sizes, check_training
@@ -55,6 +57,7 @@ def advise(
     material = result_of(
         prepare(task, session, skip_bad=skip_bad, drop_overlap=drop_overlap, every_lesson=True, sizes=sizes)
     )
+    check_looks(material, session)
     check_sizes(sizes, max(len(lesson.train) for lesson in material.lessons))
     settings = {
         **run_settings(material),
@@ -76,6 +79,16 @@ def advise(
         controls = [
             student_arm(control, session.on_progress) for plan, arm in kept for control in control_plans(plan, arm)
         ]
+        # All is measured and nothing is judged: the look is spent here.
+        material = take_look(
+            material, Plan(seeds=range(seeds), sizes=sizes, with_shots=True, drop_overlap=drop_overlap), session
+        )
+        prompt = of_look(material, prompt) if prompt else None
+        few_shot = replace(few_shot, arms=tuple(of_look(material, arm) for arm in few_shot.arms))
+        majority, controls, trained = (
+            [of_look(material, arm) for arm in arms] for arms in (majority, controls, trained)
+        )
+        kept = [(plan, of_look(material, arm)) for plan, arm in kept]
         in_full = sorted((arm for _, arm in kept), key=lambda arm: arm.kind != "baseline")
         prompts = [prompt] if prompt else []
         first_draws = [few_shot.of(k)[0] for k in few_shot.sizes]

@@ -14,6 +14,7 @@ from stillhouse.errors import UserError
 from stillhouse.event_loop import result_of
 from stillhouse.experiment.arms import prompt_arm, student_arm
 from stillhouse.experiment.controls import control_plans
+from stillhouse.experiment.looks import Plan, check_looks, of_look, take_look
 from stillhouse.experiment.material import Material, prepare
 from stillhouse.experiment.plans import baseline_plans, student_plan
 from stillhouse.experiment.readiness import check_training, ladder_of
@@ -50,6 +51,7 @@ def distill(
     check_training(task, runs)
     curves = _curves_of(advice)
     material = result_of(prepare(task, session, skip_bad=skip_bad, drop_overlap=drop_overlap))
+    check_looks(material, session)
     ladder = ladder_of(task)
     settings = {
         **run_settings(material),
@@ -63,17 +65,22 @@ def distill(
         prompt = prompt_arm(material)
         arms = [*([prompt] if prompt else []), *baselines]
         result: Result | None = None
+        looked: Material | None = None
         for spec in ladder:
             run.check()
             plan = student_plan(material, run.folder, spec, "student", seed)
             student = student_arm(plan, session.on_progress)
             controls = [student_arm(control, session.on_progress) for control in control_plans(plan, student)]
-            arms += [judged(material, prompt, arm, session) for arm in (student, *controls)]
-            result = find(material, arms, provenance(run, material, [seed]), curves=curves)
+            if looked is None:  # a student is measured and nothing is judged: the look is spent here
+                looked = take_look(material, Plan(seeds=[seed], advice=advice, drop_overlap=drop_overlap), session)
+                arms = [of_look(looked, arm) for arm in arms]
+                prompt = arms[0] if prompt else None
+            arms += [judged(looked, prompt, of_look(looked, arm), session) for arm in (student, *controls)]
+            result = find(looked, arms, provenance(run, looked, [seed]), curves=curves)
             if not all_students and prompt is not None and result.verdict.kind in ("finetune", "distil"):
                 break  # a dearer student could not replace more than the whole prompt
-        assert result is not None  # a ladder has at least one step
-        return _finish(run, material, arms, result)
+        assert result is not None and looked is not None  # a ladder has at least one step
+        return _finish(run, looked, arms, result)
 
 
 def _finish(run: Run, material: Material, arms: list[MeasuredArm], result: Result) -> VerdictRun:

@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stillhouse.evaluation.bounded import Floats, lower_bound, worst_case_means
+from stillhouse import numbers
+from stillhouse.evaluation.bounded import Floats, draws_for, lower_bound, worst_case_means
 from stillhouse.evaluation.proportions import clopper_pearson, clopper_pearson_upper
 from stillhouse.records import Estimate
 from stillhouse.results.row_result import RowResult
@@ -77,7 +78,7 @@ def choose_threshold(
         raise ValueError("the two arms must be measured on the same rows")
     n, bound = len(student), bound_on(student, group_cap)
     if missing := bound.rows_missing(budget, level):
-        promise = f"{bound.of_rows} cannot prove a harm under {budget:.1%} at {level:.0%} confidence"
+        promise = f"{bound.of_rows} cannot prove a harm under {budget:.1%} at {numbers.confidence(level)} confidence"
         reason = f"{promise}, not even without a single one; it takes {n + missing:,}"
         return NoThreshold(reason, missing, budget, level, n)
     both = enumerate(zip(student, teacher, strict=True))
@@ -221,13 +222,14 @@ class RowsInGroups:
 
     def upper(self, places: Set[int], level: float) -> float:
         """The one-sided upper bound of the share of rows at these places."""
-        return -lower_bound(worst_case_means(-self._sums(places), self.sizes, -1.0, self.cap), level)
+        means = worst_case_means(-self._sums(places), self.sizes, -1.0, self.cap, draws_for(level))
+        return -lower_bound(means, level)
 
     def interval(self, places: Set[int], level: float) -> tuple[float, float]:
         """The two-sided interval of the share of rows at these places."""
         one_sided = (1 + level) / 2
-        low = lower_bound(worst_case_means(self._sums(places), self.sizes, 0.0, self.cap), one_sided)
-        return low, self.upper(places, one_sided)
+        means = worst_case_means(self._sums(places), self.sizes, 0.0, self.cap, draws_for(one_sided))
+        return max(0.0, lower_bound(means, one_sided)), self.upper(places, one_sided)
 
     def _sums(self, places: Set[int]) -> Floats:
         inside = np.zeros(self.n)

@@ -5,7 +5,8 @@ normal distribution: at a nominal 5 % it passes systems that are worse by exactl
 (300 rows, margin 2 points, exact sum). Here its statistic only orders the tables. The p-value is the largest
 probability, over the unknown share of rows on which the two differ, of a table as extreme as the one seen (Hsueh, Liu &
 Chen 2001, Biometrics 57:478). That share is looked for in its own 99.99 % interval alone, and what that may cost is
-added to the p-value (Berger & Boos 1994, JASA 89:1012).
+added to the p-value (Berger & Boos 1994, JASA 89:1012). At a level so strict that this would be a share worth naming
+of the error, the interval is wider (`outside_of`).
 """
 
 from functools import lru_cache
@@ -16,19 +17,27 @@ from scipy import special
 
 from stillhouse.evaluation.proportions import clopper_pearson, tango_lower, tango_z_of_tables
 
-OUTSIDE = 1e-4  # the chance that the share of rows that differ lies outside the interval searched
+OUTSIDE = 1e-4  # the most chance that the share of rows that differ lies outside the interval searched
 N_SHARES = 32  # shares tried; 256 moved no p-value by more than 4e-4 (n = 20 to 2,000)
 Counts = NDArray[np.int64]
 
 
+def outside_of(level: float) -> float:
+    """The chance that the share of rows that differ may lie outside the interval searched, for a test at `level`.
+
+    It is added to every p-value, so it has to stay well below the error that the test may make.
+    """
+    return min(OUTSIDE, (1 - level) / 200)
+
+
 @lru_cache(maxsize=65536)
-def exact_p(b: int, c: int, n: int, delta: float) -> float:
-    """One-sided p-value of "p1 - p2 is `delta` or less"; -1 < delta < 1.
+def exact_p(b: int, c: int, n: int, delta: float, outside: float = OUTSIDE) -> float:
+    """One-sided p-value of "p1 - p2 is `delta` or less"; -1 < delta < 1. `outside`: see `outside_of`.
 
     Of n rows, only system 1 got b right, and only system 2 got c right.
     """
     seen = float(tango_z_of_tables(np.array([b]), np.array([c]), n, delta)[0])
-    low, high = clopper_pearson(b + c, n, 1 - OUTSIDE)
+    low, high = clopper_pearson(b + c, n, 1 - outside)
     shares = np.linspace(max(low, abs(delta)), max(high, abs(delta)), N_SHARES)
     only_1, only_2 = (shares + delta) / 2, (shares - delta) / 2
     losses = _likely(n, float(only_2.min()), float(only_2.max()))
@@ -40,31 +49,32 @@ def exact_p(b: int, c: int, n: int, delta: float) -> float:
     enough_wins = special.bdtrc(np.maximum(least - 1, 0), np.maximum(rest, 0), with_win)  # (shares, losses)
     wins = np.where(least == 0, 1.0, enough_wins)
     as_extreme = (_binomial(losses, n, only_2[:, None]) * np.where(least > rest, 0.0, wins)).sum(axis=1)
-    return min(1.0, float(as_extreme.max()) + OUTSIDE)
+    return min(1.0, float(as_extreme.max()) + outside)
 
 
 @lru_cache(maxsize=4096)
-def exact_lower(b: int, c: int, n: int, level: float = 0.95) -> float:
+def exact_lower(b: int, c: int, n: int, level: float = 0.95, outside: float | None = None) -> float:
     """The one-sided lower bound of p1 - p2: the largest difference that the test refutes, to 1e-5; -1: it refutes none.
 
     The search starts around Tango's bound, which is near, and goes down to -1 where that is not low enough.
     """
+    outside = outside_of(level) if outside is None else outside
     near = tango_lower(b, c, n, level)
     low, high = max(near - 0.01, -1.0), min(near + 0.01, (b - c) / n)
-    if low > -1 and exact_p(b, c, n, low) >= 1 - level:
+    if low > -1 and exact_p(b, c, n, low, outside) >= 1 - level:
         low, high = -1.0, low
-    elif high < (b - c) / n and exact_p(b, c, n, high) < 1 - level:
+    elif high < (b - c) / n and exact_p(b, c, n, high, outside) < 1 - level:
         low, high = high, (b - c) / n
     while high - low > 1e-5:
         middle = (low + high) / 2
-        low, high = (middle, high) if exact_p(b, c, n, middle) < 1 - level else (low, middle)
+        low, high = (middle, high) if exact_p(b, c, n, middle, outside) < 1 - level else (low, middle)
     return low
 
 
 def exact_interval(b: int, c: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """The two-sided interval of p1 - p2: the differences that neither one-sided test refutes at half the error."""
-    one_sided = (1 + level) / 2
-    return exact_lower(b, c, n, one_sided), -exact_lower(c, b, n, one_sided)
+    one_sided, outside = (1 + level) / 2, outside_of(level)
+    return exact_lower(b, c, n, one_sided, outside), -exact_lower(c, b, n, one_sided, outside)
 
 
 def _likely(n: int, low: float, high: float) -> Counts:

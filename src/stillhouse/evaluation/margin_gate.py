@@ -10,14 +10,16 @@ looks.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from scipy import stats
 
 from stillhouse.evaluation.cannot_tell import answer_of
 from stillhouse.evaluation.class_gates import ClassRule, class_gates, class_parts, classes_in_words
-from stillhouse.evaluation.exact import OUTSIDE
+from stillhouse.evaluation.exact import exact_p, outside_of
 from stillhouse.evaluation.paired import Paired
 from stillhouse.evaluation.proportions import holm
+from stillhouse.numbers import confidence
 from stillhouse.results.arms import PROMPT
 from stillhouse.results.gates import GateAnswer, GateResult
 from stillhouse.results.row_result import RowResult
@@ -40,15 +42,17 @@ def decide_gate(
     group_cap: int | None = None,
     against: str = PROMPT,
     n_ways: int = 1,
+    next_level: float | None = None,
 ) -> GateResult:
     """Compare two arms on the same rows in the same order.
 
     `labels` switches the gate within classes on (choice tasks), and `classes` says which of these are tested (see
     `class_gates`), at `class_margin` (None: `margin`). `group_cap`: the most rows that a group has (see `bounded`).
     `against`: the name of the arm whose rows are `teacher`. `n_ways`: in how many ways the rows are counted, each with
-    a gate that may fail (Bonferroni; see `every_way`).
+    a gate that may fail (Bonferroni; see `every_way`). `next_level`: the level that a further look at these rows would
+    take, which the rows for an answer are planned with (see `spending`); None: `level`.
     """
-    pairs = Paired(student, teacher, group_cap)
+    pairs = Paired(student, teacher, group_cap, level)
     within = margin if class_margin is None else class_margin
     least = rows_of_a_class(within, level)
     parts = class_parts(pairs, labels or (), classes, least)
@@ -57,7 +61,9 @@ def decide_gate(
     lost_a_class = any(gate.answer == "fail" for gate in gates)
     answer: GateAnswer = "fail" if lost_a_class else answer_of(p, p_fail, level)
     lower = pairs.lower(level)
-    needed = _rows_for_all(pairs, parts.tested, margin, within, level) if answer == "cannot tell" else None
+    needed = (
+        _rows_for_all(pairs, parts.tested, margin, within, next_level or level) if answer == "cannot tell" else None
+    )
     return GateResult(
         answer=answer,
         against=against,
@@ -74,7 +80,7 @@ def decide_gate(
     )
 
 
-def among(gates: Sequence[GateResult], n_students: int) -> list[GateResult]:
+def among(gates: Sequence[GateResult], n_students: int, next_level: float | None = None) -> list[GateResult]:
     """The gates of several students on the same rows, with Holm over them.
 
     A pass that does not survive the correction becomes "cannot tell".
@@ -88,7 +94,8 @@ def among(gates: Sequence[GateResult], n_students: int) -> list[GateResult]:
         if gate.answer == "pass" and p >= 1 - gate.level:
             alone = f"alone it would pass, as one of {n_students} students it does not (Holm, p = {p:.2g})"
             sentence = f"{gate.sentence.replace('passes: ', 'cannot tell: ')}; {alone}"
-            needed = math.ceil(gate.n * _stricter(1 - (1 - gate.level) / n_students, gate.level))
+            of_all = 1 - (1 - (next_level or gate.level)) / n_students
+            needed = math.ceil(gate.n * _stricter(of_all, gate.level))
             gate = replace(gate, answer="cannot tell", rows_needed=needed, sentence=sentence)
         corrected.append(replace(gate, p=p, p_better=p_better))
     return corrected
@@ -110,9 +117,27 @@ def rows_needed(
     return max(fewest_rows(margin, level), math.ceil(variance * (z / (difference + margin)) ** 2))
 
 
+@cache
 def fewest_rows(margin: float, level: float = 0.95) -> int:
-    """Rows that two arms without a single difference take to pass: fewer can show nothing."""
-    return math.ceil(math.log(1 - level - OUTSIDE) / math.log(1 - margin))
+    """Rows that two arms without a single difference take to pass: fewer can show nothing.
+
+    (1 - margin)^n must be below the error. At strict levels the share of rows that differ might be larger than seen, so
+    the test asks for a few more.
+    """
+    fewest = math.ceil(math.log(1 - level - outside_of(level)) / math.log(1 - margin))
+    if _passes_without_a_difference(fewest, margin, level):
+        return fewest
+    enough = fewest
+    while not _passes_without_a_difference(enough, margin, level):
+        fewest, enough = enough, 2 * enough
+    while enough - fewest > 1:
+        middle = (fewest + enough) // 2
+        fewest, enough = (fewest, middle) if _passes_without_a_difference(middle, margin, level) else (middle, enough)
+    return enough
+
+
+def _passes_without_a_difference(n: int, margin: float, level: float) -> bool:
+    return exact_p(0, 0, n, -margin, outside_of(level)) < 1 - level
 
 
 def rows_of_a_class(margin: float, level: float = 0.95, n_classes: int = 1) -> int:
@@ -167,7 +192,7 @@ def _sentence(
 ) -> str:
     rows = f"{pairs.n} rows" if pairs.n != 1 else "1 row"
     in_groups = f" in {pairs.n_groups} groups" if pairs.n_groups < pairs.n else ""
-    at_least = f"at least {lower * 100:+.1f} with {level:.0%} confidence"
+    at_least = f"at least {lower * 100:+.1f} with {confidence(level)} confidence"
     seen = f"the student is {pairs.mean * 100:+.1f} points against the teacher on {rows}{in_groups}, {at_least}"
     if answer == "pass":
         return f"passes: {seen}, within the margin of {margin * 100:g}{classes}"

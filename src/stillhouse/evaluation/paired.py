@@ -12,8 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from stillhouse.evaluation.bounded import Floats, lower_bound, p_value, worst_case_means
-from stillhouse.evaluation.exact import exact_interval, exact_lower, exact_p
+from stillhouse.evaluation.bounded import Floats, draws_for, lower_bound, p_value, worst_case_means
+from stillhouse.evaluation.exact import exact_interval, exact_lower, exact_p, outside_of
 from stillhouse.evaluation.proportions import bca
 from stillhouse.records import Estimate
 from stillhouse.results.row_result import RowResult
@@ -26,11 +26,13 @@ class Paired:
     """A student's rows and its teacher's, in the same order; at least one. Raises ValueError where they differ.
 
     `group_cap`: the most rows that a group can have, also one that was not seen; None: as many as the largest here.
+    `level`: the confidence that the p-values are for; a strict one takes finer ones.
     """
 
     student: Sequence[RowResult]
     teacher: Sequence[RowResult]
     group_cap: int | None = None
+    level: float = 0.95
 
     def __post_init__(self) -> None:
         if [row.id for row in self.student] != [row.id for row in self.teacher] or not self.student:
@@ -77,12 +79,12 @@ class Paired:
         """The rows of these gold labels alone."""
         both = zip(self.student, self.teacher, strict=True)
         own, others = zip(*((own, other) for own, other in both if own.gold in labels), strict=True)
-        return Paired(own, others, self.group_cap)
+        return Paired(own, others, self.group_cap, self.level)
 
     @cached_property
     def at_worst(self) -> Floats:
         """What the mean may be if an unseen group is as bad and as large as can be; see `bounded`."""
-        return worst_case_means(*self.groups, -1.0, self.largest)
+        return worst_case_means(*self.groups, -1.0, self.largest, draws_for(self.level))
 
     @cached_property
     def exact(self) -> bool:
@@ -99,14 +101,17 @@ class Paired:
 
     def p_above(self, value: float) -> float:
         """One-sided p-value of "the true difference is `value` or less"."""
-        return exact_p(*self.discordant, self.n, value) if self.exact else p_value(self.at_worst, value)
+        if self.exact:
+            return exact_p(*self.discordant, self.n, value, outside_of(self.level))
+        return p_value(self.at_worst, value)
 
     def p_below(self, value: float) -> float:
         """One-sided p-value of "the true difference is `value` or more"."""
         better, worse = self.discordant
         if self.exact:
-            return exact_p(worse, better, self.n, -value)
-        return p_value(worst_case_means(-self.groups[0], self.groups[1], -1.0, self.largest), -value)
+            return exact_p(worse, better, self.n, -value, outside_of(self.level))
+        sums, sizes = self.groups
+        return p_value(worst_case_means(-sums, sizes, -1.0, self.largest, draws_for(self.level)), -value)
 
     def lower(self, level: float) -> float:
         """The one-sided lower bound of the true difference."""

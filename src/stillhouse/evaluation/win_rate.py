@@ -22,11 +22,12 @@ from typing import Literal, Protocol
 import numpy as np
 from scipy import stats
 
-from stillhouse.evaluation.bounded import Floats, lower_bound, p_value, worst_case_means
+from stillhouse.evaluation.bounded import Floats, draws_for, lower_bound, p_value, worst_case_means
 from stillhouse.evaluation.cannot_tell import answer_of
-from stillhouse.evaluation.exact import exact_lower, exact_p
+from stillhouse.evaluation.exact import exact_lower, exact_p, outside_of
 from stillhouse.evaluation.prediction_powered import powered_mean
 from stillhouse.evaluation.proportions import mean_interval, tango_interval
+from stillhouse.numbers import confidence
 from stillhouse.records import Estimate
 from stillhouse.results.comparison import Tally
 from stillhouse.results.gates import GateResult
@@ -125,12 +126,13 @@ class OfRows:
     wins: int
     losses: int
     n: int
+    level: float = 0.95  # that the p-values are for
 
     def p_above(self, rate: float) -> float:
-        return exact_p(self.wins, self.losses, self.n, 2 * rate - 1)
+        return exact_p(self.wins, self.losses, self.n, 2 * rate - 1, outside_of(self.level))
 
     def p_below(self, rate: float) -> float:
-        return exact_p(self.losses, self.wins, self.n, 1 - 2 * rate)
+        return exact_p(self.losses, self.wins, self.n, 1 - 2 * rate, outside_of(self.level))
 
     def lower(self, level: float) -> float:
         return (1 + exact_lower(self.wins, self.losses, self.n, level)) / 2
@@ -148,14 +150,15 @@ class OfGroups:
 
     sums: Floats
     sizes: Floats
+    level: float = 0.95  # that the p-values are for
 
     @cached_property
     def _means(self) -> Floats:
-        return worst_case_means(self.sums, self.sizes, -0.5, self.sizes.max())
+        return worst_case_means(self.sums, self.sizes, -0.5, self.sizes.max(), draws_for(self.level))
 
     @cached_property
     def _means_of_losses(self) -> Floats:
-        return worst_case_means(-self.sums, self.sizes, -0.5, self.sizes.max())
+        return worst_case_means(-self.sums, self.sizes, -0.5, self.sizes.max(), draws_for(self.level))
 
     def p_above(self, rate: float) -> float:
         return p_value(self._means, rate - 0.5)
@@ -164,10 +167,10 @@ class OfGroups:
         return p_value(self._means_of_losses, 0.5 - rate)
 
     def lower(self, level: float) -> float:
-        return 0.5 + lower_bound(self._means, level)
+        return max(0.0, 0.5 + lower_bound(self._means, level))
 
     def upper(self, level: float) -> float:
-        return 0.5 - lower_bound(self._means_of_losses, level)
+        return min(1.0, 0.5 - lower_bound(self._means_of_losses, level))
 
 
 @dataclass(frozen=True)
@@ -204,10 +207,10 @@ def win_rate(choices: Sequence[Choice], clusters: Sequence[str], level: float = 
     n, wins, losses = tally.n, tally.wins, tally.losses
     if (n_groups := len(set(clusters))) < n and len(set(scores)) > 1:
         return _of_scores(scores, clusters, level, by, tally)
-    bounds: Bounds = OfRows(wins, losses, n)
+    bounds: Bounds = OfRows(wins, losses, n, level)
     if n_groups < n:  # a bootstrap of equal scores shows no spread, so a group counts as one row
         n, wins, losses = n_groups, n_groups * (wins > 0), n_groups * (losses > 0)
-        bounds = _of_groups(scores, clusters)
+        bounds = _of_groups(scores, clusters, level)
     low, high = ((1 + bound) / 2 for bound in tango_interval(wins, losses, n, level))
     method = "score interval (Tango)" + (", a group as one row" if n < len(scores) else "")
     rate = Estimate(sum(scores) / len(scores), len(scores), low, high, level, method)
@@ -215,13 +218,14 @@ def win_rate(choices: Sequence[Choice], clusters: Sequence[str], level: float = 
 
 
 def _of_scores(scores: Sequence[float], clusters: Sequence[str], level: float, by: By, tally: Tally) -> WinRate:
-    return WinRate(by, mean_interval(scores, clusters, level), _of_groups(scores, clusters), tally, _variance(scores))
+    bounds = _of_groups(scores, clusters, level)
+    return WinRate(by, mean_interval(scores, clusters, level), bounds, tally, _variance(scores))
 
 
-def _of_groups(scores: Sequence[float], clusters: Sequence[str]) -> OfGroups:
+def _of_groups(scores: Sequence[float], clusters: Sequence[str], level: float) -> OfGroups:
     _, index = np.unique(np.asarray(clusters), return_inverse=True)
     sums = np.bincount(index, weights=np.asarray(scores, float) - 0.5)
-    return OfGroups(sums.astype(float), np.bincount(index).astype(float))
+    return OfGroups(sums.astype(float), np.bincount(index).astype(float), level)
 
 
 def _variance(scores: Sequence[float]) -> float:
@@ -307,7 +311,7 @@ def decide_win_rate(
     needed = rows_for_win_rate(rate.value, winning.variance, margin, level) if answer == "cannot tell" else None
     people = f", {winning.tally.n} of them judged by people" if winning.by == "people, judge corrected" else ""
     wins = f"{names[0]} wins {rate.value:.1%} against {names[1]} on {rate.n} rows{people}, {whose}"
-    seen = f"{wins}, at least {lower + 0.5:.1%} with {level:.0%} confidence, and {line:.1%} has to be shown"
+    seen = f"{wins}, at least {lower + 0.5:.1%} with {confidence(level)} confidence, and {line:.1%} has to be shown"
     unit = "rows judged by people" if winning.by != "judge" else "judged rows"
     tells = needed is not None and needed > winning.tally.n
     more = f"; about {needed} {unit} would tell, if the rate stays" if tells else ""

@@ -18,6 +18,7 @@ from stillhouse.experiment.readiness import check_lesson
 from stillhouse.experiment.rows_without_gold import how_others_differ
 from stillhouse.experiment.training_sets import LEAST_ROWS, Labels, Lesson, lessons_of
 from stillhouse.records import Example, Prediction, Source
+from stillhouse.results.look import Look
 from stillhouse.session import Session
 from stillhouse.task import Task
 from stillhouse.teacher.annotate import LabelReport, annotate
@@ -59,6 +60,11 @@ class Material:
     warnings: tuple[str, ...]  # what may make the verdict wrong
     lessons: tuple[Lesson, ...]  # what students learn from; one of the lessons is the task's own
     notes: tuple[str, ...] = ()  # what was done with the rows
+    # Set where the run takes its look at the test rows (`experiment.looks`); `task.gate.level` is then the look's.
+    look: Look | None = None
+    next_level: float | None = None  # of a further look at these rows, for planning; None: the same level
+    cascade_level: float | None = None  # of the promise on the calibration rows; None: the gate's
+    n_students: int = 0  # the students that were gated together at this look, where a run repeats another's
 
     @property
     def own_lesson(self) -> Lesson:

@@ -4,14 +4,20 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from stillhouse.data.copies import UNSEEN, CopyRule
-from stillhouse.data.dataset import load_examples
+from stillhouse.data.copies import UNSEEN
+from stillhouse.data.dataset import Dataset, load_examples
 from stillhouse.data.leakage import without_overlap
-from stillhouse.data.splits import MEASURING, Cut, copy_rule, cut, shares_to_cut
+from stillhouse.data.measured_rows import MeasuredRows
+from stillhouse.data.splits import MEASURING, copy_rule, cut, shares_to_cut
 from stillhouse.evaluation.cascade_threshold import rows_for
 from stillhouse.evaluation.margin_gate import DISCORDANCE, fewest_rows, rows_needed, rows_of_a_class
+from stillhouse.evaluation.spending import level_of_look
+from stillhouse.experiment.look_plans import row_hash
+from stillhouse.experiment.looks import Plan, classes_of, coming_look
+from stillhouse.numbers import confidence
 from stillhouse.records import Example
-from stillhouse.task import Task, load_task
+from stillhouse.session import DEFAULT_SESSION, Session
+from stillhouse.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +37,16 @@ class RowsPlan:
     per_class: dict[str, int] | None
     needed_per_class: int | None
     pooled_below: int | None
+    look: int  # the number of the look that comes
+    n_left_out: int  # test rows that decided other plans, where the others decide alone
     n_calibration: int
     fewest_calibration: int
     harm: float
+    cascade_level: float
 
     @property
     def sentence(self) -> str:
-        gate = f"rows for the gate (margin {100 * self.margin:g} points, {self.level:.0%} confidence)"
+        gate = f"rows for the gate (margin {100 * self.margin:g} points, {confidence(self.level)} confidence)"
         alike = f"a student as good as the prompt that differs from it on {DISCORDANCE:.0%} of the rows"
         takes = f"{alike} takes about {self.needed:,}, one that never differs {self.fewest:,}"
         sentence = f"{gate}: {self.n_test:,} test rows here; {takes}"
@@ -51,53 +60,78 @@ class RowsPlan:
             if self.pooled_below is not None:
                 sentence += f", classes with fewer than {self.pooled_below:,} tested together"
         cascade = f"a cascade takes at least {self.fewest_calibration:,} calibration rows ({self.n_calibration:,} here)"
-        return f"{sentence}; {cascade}"
+        if self.cascade_level != self.level:
+            cascade += f" at {confidence(self.cascade_level)}"
+        return f"{sentence}; {cascade}{self._looks}"
+
+    @property
+    def _looks(self) -> str:
+        """What other plans that had some of these rows mean for this one; "" where there were none."""
+        if self.n_left_out:
+            return f"; {self.n_left_out:,} more test rows have decided other plans, and these decide alone"
+        return f"; plan {self.look} that some of these test rows decide" if self.look > 1 else ""
 
 
-def rows_plan(task: Path | Task, *, skip_bad: bool = False, drop_overlap: bool = False) -> RowsPlan:
-    """Read and split the task's rows as `advise` and `distill` will; ask nobody. Raises what reading them raises."""
-    loaded = task if isinstance(task, Task) else load_task(task)
-    parts = {part: _rows(loaded, part, skip_bad) for part in ("train", "validation", "calibration", "test")}
+def rows_plan(
+    task: Path | Task, session: Session = DEFAULT_SESSION, *, plan: Plan | None = None, skip_bad: bool = False
+) -> RowsPlan:
+    """Read and split the task's rows as `advise` and `distill` will; ask nobody. Raises what reading them raises.
+
+    `plan`: of the run that is to come, so that one which has looked already is planned with its own look.
+    """
+    loaded = session.open_task(task)
+    files = {
+        part: _rows(loaded, part, skip_bad) for part in ("train", "validation", "calibration", "test", "unlabelled")
+    }
+    parts = {part: None if file is None else file.examples for part, file in files.items()}
     named = [part for part, rows in parts.items() if rows is not None]
     copies = copy_rule(loaded)
     train = parts["train"] or []
-    if drop_overlap:
-        held_out = [row for part, rows in parts.items() if part != "train" for row in rows or ()]
+    if plan is not None and plan.drop_overlap:
+        held_out = [row for part, rows in parts.items() if part not in ("train", "unlabelled") for row in rows or ()]
         for name in loaded.data.also_test:
-            held_out += load_examples(loaded.resolve(name), task=loaded, skip_bad=skip_bad).examples
+            files[Path(name).stem] = further = load_examples(loaded.resolve(name), task=loaded, skip_bad=skip_bad)
+            held_out += further.examples
         train = without_overlap(train, held_out, repeats=copies == "traffic")
     cut_off = cut(train, shares_to_cut(loaded, named), seed=loaded.data.seed, copies=copies)
-    test, calibration = (
-        _fewest(cut_off, part, parts[part] or cut_off.parts.get(part, []), copies) for part in reversed(MEASURING)
+    of_calibration, of_test = (
+        cut_off.measured(part, parts[part] or cut_off.parts.get(part, []), copies, set()) for part in MEASURING
     )
-    gate = loaded.gate
-    labels = _classes(loaded, test)
-    needed = rows_needed(DISCORDANCE, 0.0, gate.margin, gate.level)
+    gate, fingerprints = loaded.gate, {part: file.fingerprint for part, file in files.items() if file is not None}
+    coming = coming_look(loaded, of_test.rows, of_calibration.rows, fingerprints, session, plan)
+    n_test, calibration = len(_fewest(of_test)), _fewest(of_calibration)
+    test = [row for row in _fewest(of_test) if row_hash(row) in coming.rows]
+    level = level_of_look(coming.k, gate.level)
+    cascade_level = level_of_look(max(coming.k, coming.k_calibration), gate.level)
+    labels = classes_of(loaded, test)
+    needed = rows_needed(DISCORDANCE, 0.0, gate.margin, level)
     assert needed is not None  # a difference of 0 is within every margin, so some number of rows is enough
     per_class = needed_per_class = None
     class_margin = gate.class_margin or gate.margin
     if labels and gate.classes != "none":
-        needed_per_class = rows_of_a_class(class_margin, gate.level, len(labels))
+        needed_per_class = rows_of_a_class(class_margin, level, len(labels))
         if all(row.label is not None for row in test):
             per_class = Counter(row.label for row in test if row.label is not None)
     return RowsPlan(
         n_test=len(test),
         needed=needed,
-        fewest=fewest_rows(gate.margin, gate.level),
+        fewest=fewest_rows(gate.margin, level),
         margin=gate.margin,
-        level=gate.level,
+        level=level,
+        look=coming.k,
+        n_left_out=n_test - len(test),
         per_class=per_class,
         needed_per_class=needed_per_class,
-        pooled_below=rows_of_a_class(class_margin, gate.level) if gate.classes == "pooled" else None,
+        pooled_below=rows_of_a_class(class_margin, level) if gate.classes == "pooled" else None,
         n_calibration=len(calibration),
-        fewest_calibration=rows_for(gate.harm, gate.level),
+        fewest_calibration=rows_for(gate.harm, cascade_level),
         harm=gate.harm,
+        cascade_level=cascade_level,
     )
 
 
-def _fewest(cut_off: Cut, part: str, rows: list[Example], copies: CopyRule) -> list[Example]:
+def _fewest(measured: MeasuredRows) -> list[Example]:
     """The rows that measure; where copies are read in two ways, those of the way that has fewer rows."""
-    measured = cut_off.measured(part, rows, copies, set())
     ways = [reading.groups for reading in measured.readings if reading.name != UNSEEN]
     if not ways:
         return measured.rows
@@ -105,13 +139,6 @@ def _fewest(cut_off: Cut, part: str, rows: list[Example], copies: CopyRule) -> l
     return [row for row in measured.rows if row.id in fewest]
 
 
-def _rows(task: Task, part: str, skip_bad: bool) -> list[Example] | None:
+def _rows(task: Task, part: str, skip_bad: bool) -> Dataset | None:
     name = getattr(task.data, part)
-    return None if name is None else load_examples(task.resolve(name), task=task, skip_bad=skip_bad).examples
-
-
-def _classes(task: Task, test: list[Example]) -> tuple[str, ...]:
-    """The classes that the gate will look at; none where rows have choices of their own, or labels are not classes."""
-    if task.output != "choice" or any(row.choices for row in test):
-        return ()
-    return task.labels or tuple(sorted({row.label for row in test if row.label is not None}))
+    return None if name is None else load_examples(task.resolve(name), task=task, skip_bad=skip_bad)

@@ -13,6 +13,7 @@ from stillhouse.errors import UserError
 from stillhouse.evaluation.margin_gate import decide_gate
 from stillhouse.evaluation.paired import Paired
 from stillhouse.evaluation.proportions import holm, mcnemar_midp
+from stillhouse.numbers import confidence
 from stillhouse.results.flow_test import Against, CaseResult, PartResult
 from stillhouse.results.gates import GateResult
 from stillhouse.results.row_result import RowResult
@@ -87,7 +88,7 @@ def _sentence(name: str, gate: GateResult, better: int, worse: int, left_out: in
     if unchanged:
         return f"{name}: the same answers as before in all of {gate.n} cases{aside}"
     seen = f"{name}: {gate.difference.value * 100:+.1f} points on {gate.n} cases ({better} better, {worse} worse)"
-    bound = f"at least {gate.lower_bound * 100:+.1f} with {100 * gate.level:.4g}% confidence"
+    bound = f"at least {gate.lower_bound * 100:+.1f} with {confidence(gate.level)} confidence"
     margin = f"the margin of {gate.margin * 100:g}"
     if gate.answer == "pass":
         return f"{seen}, {bound}: not worse by {margin}{aside}"

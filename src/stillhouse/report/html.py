@@ -31,6 +31,7 @@ def templates() -> jinja2.Environment:
     formats: tuple[Callable[..., str], ...] = (
         *(numbers.count, numbers.percent, numbers.bare, numbers.interval, numbers.points),
         *(numbers.usd, numbers.seconds, numbers.size, numbers.day, numbers.tied),
+        numbers.confidence_in_table,
     )
     environment.filters.update({function.__name__: function for function in formats})
     # The style sheets are our own files, so their text is put into <style> without escaping.

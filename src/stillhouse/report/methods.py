@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+from stillhouse import numbers
 from stillhouse.records import Estimate
 from stillhouse.results.run_result import Result
 
@@ -49,12 +50,15 @@ def deciding_tests(result: Result) -> list[str]:
     told: list[str] = []
     for gate in (arm.gate for arm in result.arms if arm.gate is not None):
         test = _test(gate.difference.method)
-        told.append(f"The gate is {test}, one-sided, at {gate.level:.4g}, with Holm over the students.")
+        told.append(
+            f"The gate is {test}, one-sided, at {numbers.confidence_in_table(gate.level)}, with Holm over the students."
+        )
         if gate.per_class:
             told.append("In a class it is the same test; every tested class must pass, and Holm is over what may fail.")
     if (cascade := result.cascade) is not None:
         told.append(
-            f"The cascade's threshold keeps its budget at {cascade.level:.4g}, thresholds tried in a fixed order."
+            f"The cascade's threshold keeps its budget at {numbers.confidence_in_table(cascade.level)}, "
+            "thresholds tried in a fixed order."
         )
     return list(dict.fromkeys(told))
 

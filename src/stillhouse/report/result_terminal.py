@@ -45,7 +45,7 @@ def _gate(arm: ArmResult) -> Text:
 
 def _cells(arm: ArmResult, result: Result) -> tuple[str, ...]:
     """An arm's numbers. An interval is marked where it is not at 95 % or not on all test rows."""
-    marks = [f"at {numbers.percent(arm.score.level, 0)}"] if arm.score.level != 0.95 else []
+    marks = [f"at {numbers.confidence_in_table(arm.score.level)}"] if arm.score.level != 0.95 else []
     marks += [f"n = {numbers.count(arm.score.n)}"] if arm.score.n != result.n_test else []
     latency = "/".join(numbers.seconds(value) for value in (arm.latency_p50_s, arm.latency_p99_s) if value is not None)
     scored = numbers.percent(arm.score.value), " ".join([numbers.interval(arm.score), *marks])
@@ -75,6 +75,7 @@ def _lines(result: Result, report: Path | None) -> list[RenderableType]:
         Text(f"{numbers.count(result.n_test)} test rows; intervals at 95 % unless marked", style="dim")
     ]
     lines += [_ways(arm.name, arm.gate) for arm in result.arms if arm.gate is not None and arm.gate.ways]
+    lines += [Text(f"Look: {result.look.sentence}", style="dim")] if result.look else []
     lines += [Text(result.weak, style="yellow")] if result.weak else []
     lines += [comparison_text(win_rates) for win_rates in result.win_rates]
     lines += [Text(f"{test.name}: {test.arm} {numbers.described(test.score)}") for test in result.other_tests]

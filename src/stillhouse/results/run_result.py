@@ -20,6 +20,7 @@ from stillhouse.results.cascade import CascadePromise, ThresholdCurve
 from stillhouse.results.comparison import WinRates
 from stillhouse.results.error_analysis import Confusion, Disagreements, PerClass, Reliability
 from stillhouse.results.learning_curves import LearningCurves
+from stillhouse.results.look import Look
 from stillhouse.results.money import Money
 from stillhouse.results.provenance import LabelQuality, Provenance
 from stillhouse.results.record import Measured, record
@@ -68,6 +69,7 @@ class Result:
     win_rates: tuple[WinRates, ...] = ()  # the students' win rates against the prompt, where that is the metric
     warnings: tuple[str, ...] = ()  # what may make the verdict wrong, what would change it most first
     notes: tuple[str, ...] = ()  # what was done with the rows
+    look: Look | None = None  # None: nothing was gated, or a version that did not count wrote it
     format: Literal[1] = 1
 
     @property

@@ -127,6 +127,19 @@ class PostgresConnection:
                 self._connection.execute(*self._session)
         return self._connection
 
+    def alone(self, lock: int, work: "Callable[[Callable[[str, Sequence[object]], list[tuple[Any, ...]]]], T]") -> T:
+        """Run the work in one transaction that holds the advisory lock of this number; `work` gets what runs SQL.
+
+        Where the connection drops it is run again, so it must do no harm when it is run twice.
+        """
+
+        def locked(connection: "psycopg.Connection[tuple[Any, ...]]") -> T:
+            with connection.transaction():
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock,))
+                return work(lambda statement, values: _rows(connection.execute(statement, values)))
+
+        return self._tried(locked)
+
     def prepare(self, schema: Schema) -> None:
         """Make the tables, or bring them up to date. One process does it, others wait.
 

@@ -1,5 +1,6 @@
 """A student's card: what it is, what it learned from, how good it was on which rows, and where not to trust it."""
 
+from stillhouse.numbers import confidence
 from stillhouse.records import Estimate
 from stillhouse.results.arms import ArmResult
 from stillhouse.results.measured_arm import MeasuredArm
@@ -35,6 +36,7 @@ def card(result: Result, arm: MeasuredArm) -> str:
     lines += [f"- {test.name}: {_estimate(test.score)}" for test in result.other_tests if test.arm == arm.name]
     lines += [
         f"- gate: {_gate(measured)}",
+        *([f"- look: {result.look.sentence}."] if result.look else []),
         "",
         "## Limits",
         "",
@@ -72,7 +74,7 @@ def _licence(arm: MeasuredArm) -> str:
 def _estimate(score: Estimate) -> str:
     interval = ""
     if score.low is not None and score.high is not None:
-        interval = f" [{score.low:.1%}, {score.high:.1%}] at {score.level:.0%}"
+        interval = f" [{score.low:.1%}, {score.high:.1%}] at {confidence(score.level)}"
     return f"{score.value:.1%}{interval} (n = {score.n:,})"
 
 

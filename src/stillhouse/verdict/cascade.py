@@ -46,7 +46,7 @@ def find_cascade(material: Material, prompt: JudgedArm | None, students: Sequenc
     outcome = choose_for_every_way(
         {way: (rows, other_ways[way]) for way, rows in own_ways.items()},
         budget=terms.harm,
-        level=terms.level,
+        level=material.cascade_level or terms.level,
         group_cap=material.splits.group_cap,
     )
     if isinstance(outcome, NoThreshold):

@@ -16,6 +16,7 @@ from stillhouse.experiment.material import Material
 from stillhouse.records import Estimate
 from stillhouse.results.arms import ArmResult
 from stillhouse.results.cascade import CascadePromise
+from stillhouse.results.gates import GateResult
 from stillhouse.results.learning_curves import LearningCurves
 from stillhouse.results.measured_arm import MeasuredArm
 from stillhouse.results.money import Money, NetBenefit
@@ -45,7 +46,7 @@ def find(
     """
     prompt = next((judge(material, arm, None) for arm in arms if arm.kind == "prompt"), None)
     judged_alone = [judge(material, arm, prompt) for arm in arms if arm.kind != "prompt"]
-    others = _one_of_many(judged_alone, len(material.task.ladder))
+    others = _one_of_many(material, judged_alone)
     students = [judged for judged in others if judged.arm.kind == "student"]
     cascade = find_cascade(material, prompt, students)
     start = date.fromisoformat(provenance.created[:10])
@@ -79,6 +80,7 @@ def find(
         n_test=len(drawn.splits.test),
         scored_against=material.scored_against,
         verdict=verdict,
+        look=None if prompt is None else material.look,
         arms=tuple(_arm(material, judged) for judged in in_table if judged is not None),
         provenance=provenance,
         curves=curves,
@@ -97,10 +99,15 @@ def find(
 # The verdict's evidence
 
 
-def _one_of_many(judged: Sequence[JudgedArm], n_students: int) -> list[JudgedArm]:
+def _n_students(material: Material, gates: Sequence[GateResult]) -> int:
+    """How many students are judged at this look, with those of the ladder that are not measured yet."""
+    return max(len(material.task.ladder), material.n_students, len(gates))
+
+
+def _one_of_many(material: Material, judged: Sequence[JudgedArm]) -> list[JudgedArm]:
     """The arms with Holm over the students' gates; those of the ladder that are not measured yet count as well."""
     gates = [arm.gate for arm in judged if arm.gate is not None]
-    corrected = iter(among(gates, max(n_students, len(gates))))
+    corrected = iter(among(gates, _n_students(material, gates), material.next_level))
     return [arm if arm.gate is None else replace(arm, gate=next(corrected)) for arm in judged]
 
 
@@ -176,8 +183,9 @@ def _against_few_shot(
     few_shot = best.whole
     gates = [gate_of(material, judged.whole.test, few_shot) for judged in students]
     money = _money_in_every_way(material, best, students, None, start)
+    corrected = among(gates, _n_students(material, gates), material.next_level)
     contrasts = {}
-    for judged, gate in zip(students, among(gates, max(len(material.task.ladder), len(gates))), strict=True):
+    for judged, gate in zip(students, corrected, strict=True):
         name = judged.arm.name
         contrasts[name] = Contrast(
             against=few_shot.name,
@@ -232,7 +240,7 @@ def _cascade_evidence(
         share_kept=None,
         score=None,
         budget=terms.harm,
-        level=terms.level,
+        level=material.cascade_level or terms.level,
         pays_off=pays_off(money, "cascade"),
         money=evidence(money, "cascade"),
     )

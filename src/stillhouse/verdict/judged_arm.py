@@ -87,6 +87,7 @@ def gate_in_every_way(
             group_cap=material.splits.group_cap,
             against=against,
             n_ways=len(own_ways),
+            next_level=material.next_level,
         )
 
     gates = {way: decide(way) for way in own_ways}

@@ -22,7 +22,7 @@ ahead than that.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stillhouse.numbers import usd_in_sentence
+from stillhouse.numbers import confidence, usd_in_sentence
 from stillhouse.results.verdict import Verdict, VerdictKind
 from stillhouse.verdict.evidence import CascadeEvidence, MoneyEvidence, PromptEvidence, StudentEvidence
 from stillhouse.verdict.money.net_benefit import in_words
@@ -166,7 +166,7 @@ def _replace(prompt: PromptEvidence, student: StudentEvidence, facts: Sequence[s
 def _cascade(prompt: PromptEvidence, cascade: CascadeEvidence, facts: Sequence[str]) -> Verdict:
     assert cascade.share_kept is not None
     kept = f"{cascade.share_kept.value:.0%} of the calls (n = {cascade.share_kept.n})"
-    promise = f"at most {cascade.budget:.1%} of all rows are harmed, with {cascade.level:.0%} confidence"
+    promise = f"at most {cascade.budget:.1%} of all rows are harmed, with {confidence(cascade.level)} confidence"
     measured = [f"{cascade.name}: {scored(cascade.score)}"] if cascade.score else []
     if cascade.gate == "cannot tell":
         measured.append(

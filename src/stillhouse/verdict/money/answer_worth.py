@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stillhouse.numbers import usd_in_sentence
+from stillhouse.numbers import confidence, usd_in_sentence
 from stillhouse.results.money import AnswerWorth
 
 N_RESAMPLES = 2000
@@ -214,7 +214,7 @@ def _without_flip(
     if low is None and high is None:
         return f"{best} is the better buy at any worth of an answer"
     if low is not None and high is None:  # the arm is surely better only while an answer is worth little
-        sure = f"with {level:.0%} confidence up to {usd_in_sentence(low)}"
+        sure = f"with {confidence(level)} confidence up to {usd_in_sentence(low)}"
         return f"{best} is the better buy at any worth, {sure}"
     ends = " to ".join("$0" if end is None else usd_in_sentence(end) for end in interval)
     return f"{best} is the better buy at any worth, as measured; the rows do not rule out {ends}"
@@ -226,5 +226,5 @@ def _interval(interval: tuple[float | None, float | None], level: float) -> str:
         return " (no interval: the rows do not tell which is better)"
     from_low = "0" if low is None else usd_in_sentence(low)
     if high is None:
-        return f" ({level:.0%} interval from {from_low} on: it may be that no worth flips it)"
-    return f" ({level:.0%} interval {from_low} to {usd_in_sentence(high)})"
+        return f" ({confidence(level)} interval from {from_low} on: it may be that no worth flips it)"
+    return f" ({confidence(level)} interval {from_low} to {usd_in_sentence(high)})"

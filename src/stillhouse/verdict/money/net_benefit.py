@@ -16,8 +16,8 @@ from datetime import date
 
 import numpy as np
 
+from stillhouse.numbers import confidence, usd_in_sentence
 from stillhouse.numbers import day as day_in_words
-from stillhouse.numbers import usd_in_sentence
 from stillhouse.results.money import NetBenefit
 from stillhouse.settings import MoneySettings
 from stillhouse.verdict.money.answer_worth import draws_with_one_unseen
@@ -97,7 +97,9 @@ def in_words(found: NetBenefit) -> str:
     words = f"{over} it saves {_usd(found.saving_usd)} {interval}"
     if found.net_usd is not None and found.net_low is not None and found.worth_usd is not None:
         worth = f"with {usd_in_sentence(found.worth_usd)} for a right answer"
-        words += f"; {worth} it brings {_usd(found.net_usd)}, at least {_usd(found.net_low)} at {found.level:.0%}"
+        words += (
+            f"; {worth} it brings {_usd(found.net_usd)}, at least {_usd(found.net_low)} at {confidence(found.level)}"
+        )
     return words
 
 
