@@ -1,8 +1,9 @@
 """`advise`: the prompt, the prompt with examples, and learning curves of the ladder's students: one verdict.
 
 All are measured on the same test rows; the students over sizes and seeds. The run directory: `manifest.json`, `arms/`
-(every arm's answers), `predictions.jsonl`, `curves.csv` (for `stillhouse curves`), `result.json`, `report.html`. A
-killed run goes on: what was asked is in the store, and a finished arm is read from its folder.
+(every arm's answers), `task/` (the run's own copy of its task), `predictions.jsonl`, `curves.csv` (for `stillhouse
+curves`), `result.json`, `report.html`. A killed run goes on: what was asked is in the store, and a finished arm is read
+from its folder.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from stillhouse.experiment.controls import control_plans
 from stillhouse.experiment.material import prepare
 from stillhouse.experiment.plans import curve_plans, student_plan
 from stillhouse.experiment.readiness import check_sizes, check_training
-from stillhouse.experiment.run_folder import provenance, run_settings
+from stillhouse.experiment.run_folder import provenance, run_settings, write_task
 from stillhouse.experiment.sweep import sweep
 from stillhouse.runs import Run, write_atomic
 from stillhouse.session import DEFAULT_SESSION, Session
@@ -52,13 +53,14 @@ def advise(
     check_training(task, runs)
     material = result_of(prepare(task, session, skip_bad=skip_bad, every_lesson=True, sizes=sizes))
     check_sizes(sizes, max(len(lesson.train) for lesson in material.lessons))
-    settings = {
-        **run_settings(material),
-        "seeds": seeds,
-        "sizes": list(sizes) if sizes else None,
-        "lessons": [(lesson.source, lesson.rows, len(lesson.train)) for lesson in material.lessons],
-    }
+    settings = run_settings(
+        material,
+        seeds=seeds,
+        sizes=list(sizes) if sizes else None,
+        lessons=[(lesson.source, lesson.rows, len(lesson.train)) for lesson in material.lessons],
+    )
     with Run.resume_or_create(runs, f"{task.name}-advise", "advise", settings) as run:
+        write_task(run.folder, material)
         prompt = prompt_arm(material)
         few_shot = result_of(shots.measure(material, run.folder, session))
         majority = []

@@ -14,6 +14,7 @@ from stillhouse.evaluation.harness import evaluate, score_row, time_single
 from stillhouse.evaluation.metrics import metric_for
 from stillhouse.event_loop import result_of
 from stillhouse.experiment.material import Material
+from stillhouse.experiment.task_copy import portable_name
 from stillhouse.records import Example, Progress, Source
 from stillhouse.results.arms import PROMPT, ArmKind
 from stillhouse.results.measured_arm import ControlOf, MeasuredArm, Training, read_arm, write_arm
@@ -42,7 +43,7 @@ def prompt_arm(material: Material) -> MeasuredArm | None:
         calibration=scored(material.calibration),
         others={name: scored(rows) for name, rows in material.splits.also_test.items()},
         stand_in=teacher.stand_in,
-        model=teacher.name,
+        model=portable_name(teacher.name),
     )
 
 
