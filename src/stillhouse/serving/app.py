@@ -23,6 +23,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
@@ -74,7 +75,8 @@ UNSTORED = "Stillhouse-Unstored"  # the header of an answer that was paid for an
 KEY_VARIABLE = "STILLHOUSE_SERVE_KEY"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _T = TypeVar("_T")
-_ANSWERED_BY = "stillhouse.model"  # the key of a request under which the name of the model stands that it was for
+# The model that the request in work is for, once that is known.
+_answered_by: ContextVar[str | None] = ContextVar("answered by", default=None)
 _log = logging.getLogger(__name__)
 
 
@@ -209,6 +211,7 @@ class _Server:
     @web.middleware
     async def errors(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Every error in the API's own shape."""
+        _answered_by.set(None)  # one task answers all requests of a kept connection
         try:
             return await handler(request)
         except ApiError as error:
@@ -245,9 +248,10 @@ class _Server:
             raise ApiError(401, message, code="invalid_api_key")
         return await handler(request)
 
-    async def say_unproven(self, request: web.Request, response: web.StreamResponse) -> None:
+    async def say_unproven(self, _: web.Request, response: web.StreamResponse) -> None:
         """The header of whatever is answered, before it is sent. Only an answer of a proven model goes without."""
-        if self._unproven and request.get(_ANSWERED_BY, next(iter(self._unproven))) in self._unproven:
+        name = _answered_by.get()
+        if self._unproven and (name is None or name in self._unproven):
             response.headers[UNPROVEN] = "1"
 
     async def drain(self, _: web.Application) -> None:
@@ -292,7 +296,7 @@ class _Server:
             return body, lane, chat_example(lane, body, reply_id)
 
         body, lane, example = await self._read(request, read)
-        request[_ANSWERED_BY] = lane.name
+        _answered_by.set(lane.name)
         answer = await _answer(lane, example)
         reply = cut(answer, body.stops, body.most_tokens)
         if body.wants_json and not _is_json(reply.text):
@@ -322,7 +326,7 @@ class _Server:
             return body, lane, decision_examples(lane, body, row_id)
 
         body, lane, examples = await self._read(request, read)
-        request[_ANSWERED_BY] = lane.name
+        _answered_by.set(lane.name)
         answers = await lane.answer_all(examples)
         return web.json_response(decision(lane.name, body, answers), headers=_notes(*answers), dumps=dumps)
 
