@@ -123,6 +123,12 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def portable_name(model: str) -> str:
+    """A model's name without the folders of a file or base that it names from the root: a run goes anywhere."""
+    kind, colon, place = model.partition(":")
+    return f"{kind}:{Path(place).name}" if colon and not place.startswith("//") and Path(place).is_absolute() else model
+
+
 def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

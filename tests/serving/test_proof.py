@@ -58,6 +58,7 @@ def test_a_run_whose_verdict_refuses_says_so_and_is_served_as_unproven_alone(bro
     told = stillhouse(*command)
     assert told.code == 0 and "mood (unproven)" in told.err and "every answer says so" in told.err
     assert served["mood"][1] is not None
+    assert str(broken.folder) not in served["mood"][1]  # clients are told it, and a path is no concern of theirs
 
 
 def test_what_is_proven_needs_no_flag_and_is_not_called_unproven(sound, stillhouse, served):

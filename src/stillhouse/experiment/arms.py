@@ -14,11 +14,11 @@ from stillhouse.evaluation.harness import evaluate, score_row, time_single
 from stillhouse.evaluation.metrics import metric_for
 from stillhouse.event_loop import result_of
 from stillhouse.experiment.material import Material
-from stillhouse.experiment.task_copy import portable_name
 from stillhouse.records import Example, Progress, Source
 from stillhouse.results.arms import PROMPT, ArmKind
 from stillhouse.results.measured_arm import ControlOf, MeasuredArm, Training, read_arm, write_arm
 from stillhouse.results.row_result import RowResult
+from stillhouse.runs import portable_name
 from stillhouse.student import load_student, train_student
 from stillhouse.student.job import TrainResult
 from stillhouse.task import Task
@@ -80,7 +80,7 @@ class StudentPlan:
 def arm_name(spec: str, learn_from: Source, rows: str = "") -> str:
     """An arm's name in every table: the student, whose labels it learned and, if there are others, on which rows."""
     of_rows = f", {rows}" if rows else ""
-    return spec if spec == "majority" else f"{spec} on {learn_from} labels{of_rows}"
+    return spec if spec == "majority" else f"{portable_name(spec)} on {learn_from} labels{of_rows}"
 
 
 def slug(name: str) -> str:
@@ -129,7 +129,7 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
         n_train=result.n_train,
         size_bytes=result.size_bytes,
         folder=folder if plan.keep else None,
-        model=result.spec,
+        model=portable_name(result.spec),
         training=_training(result),
         control=ControlOf(of=plan.whole_name, lacks=plan.control) if plan.control else None,
     )

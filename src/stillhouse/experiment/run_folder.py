@@ -13,7 +13,7 @@ from stillhouse.results.cascade_file import CASCADE, pins_of
 from stillhouse.results.measured_arm import MeasuredArm
 from stillhouse.results.provenance import Provenance
 from stillhouse.results.run_result import Result
-from stillhouse.runs import TASK_FILE, Run, file_sha256, value_sha256, write_json
+from stillhouse.runs import TASK_FILE, Run, file_sha256, portable_name, value_sha256, write_json
 from stillhouse.student.engine import engine_of
 from stillhouse.student.header import HEADER
 from stillhouse.task import Task, default_store, load_task
@@ -126,7 +126,4 @@ def _portable(value: Any) -> Any:
         return [_portable(part) for part in value]
     if not isinstance(value, str) or "\n" in value:
         return value
-    kind, colon, place = value.rpartition(":")
-    if Path(place).is_absolute() and not place.startswith("//"):
-        return f"{kind}{colon}{Path(place).name}"
-    return value
+    return Path(value).name if Path(value).is_absolute() else portable_name(value)

@@ -65,12 +65,6 @@ def _asked(out: Path, task: Task) -> dict[str, Any]:
     return asked
 
 
-def portable_name(model: str) -> str:
-    """A model's name without the folders of a file that it names from the root."""
-    kind, colon, place = model.partition(":")
-    return f"{kind}:{Path(place).name}" if colon and not place.startswith("//") and Path(place).is_absolute() else model
-
-
 def kept_name(teacher: str) -> str:
     """The teacher's name as a run's own copy of its task has it: recorded answers lie beside the copy."""
     kind, _, place = teacher.partition(":")

@@ -52,7 +52,7 @@ def _student_and_doubt(folder: Path) -> tuple[Path, Doubt | None]:
     run = Path(place) if mark and not folder.exists() else folder
     if not (run / "result.json").is_file():
         # What is no student at all is said when it is opened.
-        doubt = Doubt(why=f"{run}: a student's own folder, without its run's verdict", remedy="serve its run")
+        doubt = Doubt(place=run, why="a student's own folder, without its run's verdict", remedy="serve its run")
         return run, doubt if (run / HEADER).is_file() else None
     result = load_result(run)
     students = [each for each in result.arms if each.kind == "student"]
@@ -69,7 +69,7 @@ def _student_and_doubt(folder: Path) -> tuple[Path, Doubt | None]:
     if best is None:
         raise UserError(f"{run}: holds no student; give a run of distill")
     return arm_student(run, best.name), Doubt(
-        why=f"{run}: {none_chosen(result)}", remedy=_instead(run, result, students)
+        place=run, why=none_chosen(result), remedy=_instead(run, result, students)
     )
 
 
@@ -97,7 +97,7 @@ def _passed(arm: ArmResult) -> bool:
 
 def _not_passed(run: Path, arm: ArmResult) -> Doubt:
     answer = "there was no prompt to pass a gate against" if arm.gate is None else f"its gate says {arm.gate.answer!r}"
-    return Doubt(why=f"{run}: {arm.name} is not proven: {answer}", remedy="keep the prompt")
+    return Doubt(place=run, why=f"{arm.name} is not proven: {answer}", remedy="keep the prompt")
 
 
 def _with_pin(run: Path, arm: ArmResult, doubt: Doubt | None) -> tuple[Path, Doubt | None]:
@@ -108,11 +108,12 @@ def _with_pin(run: Path, arm: ArmResult, doubt: Doubt | None) -> tuple[Path, Dou
     pinned = read_arm_file(student.parent / "arm.json").student
     if pinned is None:
         return student, Doubt(
-            why=f"{run}: an earlier version made it and pinned no student", remedy="run `stillhouse distill` again"
+            place=run, why="an earlier version made it and pinned no student", remedy="run `stillhouse distill` again"
         )
     if not (student / HEADER).is_file() or file_sha256(student / HEADER) != pinned:
         return student, Doubt(
-            why=f"{student}: not the student that was measured (pinned is sha256 {pinned[:12]})",
+            place=student,
+            why=f"not the student that was measured (pinned is sha256 {pinned[:12]})",
             remedy="put back what was changed, or run `stillhouse distill` again",
         )
     return student, None

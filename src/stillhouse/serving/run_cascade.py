@@ -23,16 +23,18 @@ from stillhouse.task import Task, default_store, load_task
 class Doubt:
     """Why a model is not proven, and what to do instead of serving it unproven.
 
-    `opens`: it may be opened where nothing is promised to anybody, as `evaluate` does.
+    `why` names no place: clients are told it. `opens`: it may be opened where nothing is promised to anybody, as
+    `evaluate` does.
     """
 
+    place: Path
     why: str
     remedy: str
     opens: bool = False
 
     @property
     def sentence(self) -> str:
-        return f"{self.why}; {self.remedy}"
+        return f"{self.place}: {self.why}; {self.remedy}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,8 @@ def cascade_of(folder: Path) -> RunCascade:
     if stored.pins is None:
         _refuse_code_of_the_working_folder(stored.teacher, task)
         doubt: Doubt | None = Doubt(
-            why=f"{folder / CASCADE}: an earlier version wrote it and pinned nothing",
+            place=folder / CASCADE,
+            why="an earlier version wrote it and pinned nothing",
             remedy="run `stillhouse distill` again",
             opens=True,
         )
@@ -93,8 +96,11 @@ def _difference(folder: Path, stored: StoredCascade, student: Path, task: Task) 
     if other is None:
         return None
     hashes = f"sha256 {here[other][:12]}, pinned is {pinned[other][:12]}"
-    why = f"{folder / CASCADE}: {PINNED[other]} is not what its promise was made with ({hashes})"
-    return Doubt(why=why, remedy="put back what was changed, or run `stillhouse distill` again")
+    return Doubt(
+        place=folder / CASCADE,
+        why=f"{PINNED[other]} is not what its promise was made with ({hashes})",
+        remedy="put back what was changed, or run `stillhouse distill` again",
+    )
 
 
 def _refused_cascade(folder: Path) -> RunCascade:
@@ -124,7 +130,8 @@ def _refused_cascade(folder: Path) -> RunCascade:
         task=task,
         store=default_store(folder),
         doubt=Doubt(
-            why=f'{folder}: its verdict ("{result.verdict.kind}") lets no cascade be served: {refused}',
+            place=folder,
+            why=f'its verdict ("{result.verdict.kind}") lets no cascade be served: {refused}',
             remedy="keep the prompt",
         ),
     )
