@@ -169,10 +169,7 @@ def serve(
 
 
 class Server:
-    """A server that runs: `base_url` is what clients are given, `names` are the models that they may ask for.
-
-    `unproven` says of those that no verdict proves why.
-    """
+    """A server that runs: `base_url` is what clients are given, `names` are the models that they may ask for."""
 
     def __init__(
         self,
@@ -184,7 +181,8 @@ class Server:
         store: Path | None,
         unproven: bool = False,
     ) -> None:
-        self.base_url, self.names, self.unproven = "", list[str](), dict[str, str]()
+        self.base_url, self.names = "", list[str]()
+        self._unproven: dict[str, str] = {}
         self._settled = threading.Event()
         self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -224,8 +222,13 @@ class Server:
 
     def _ready(self, base_url: str, served: Mapping[str, str | None]) -> None:
         self.base_url, self.names = base_url, list(served)
-        self.unproven = {name: why for name, why in served.items() if why is not None}
+        self._unproven = {name: why for name, why in served.items() if why is not None}
         self._settled.set()
+
+    @property
+    def unproven(self) -> dict[str, str]:
+        """Of the models that no verdict proves, why."""
+        return self._unproven
 
     def wait(self) -> None:
         """Until the server ends. Raises what ended it."""
