@@ -23,14 +23,19 @@ def answer(request, example):
 """
 
 
-def rows(n, what, broken=0.0):
-    """`broken`: so large a share of rows means the opposite of its words, which the teacher alone knows."""
+def rows(n, what, broken=0.0, vague=0.0):
+    """`broken`: so large a share of rows means the opposite of its words, which the teacher alone knows.
+
+    `vague`: so large a share has no word that tells.
+    """
     made = []
     for i in range(n):
         label = LABELS[i % 2]
         text = f"{what} {i} {WORDS[label][i % 4]}"
         if broken and (i // 2) % round(1 / broken) == 0:
             label = LABELS[1 - i % 2]
+        if i % 10 < 10 * vague:
+            text, label = f"{what} {i} so-so", LABELS[i * 7919 % 13 % 2]
         made.append({"id": f"{what}{i}", "input": text, "label": label})
     return made
 
@@ -39,13 +44,18 @@ def lines(some):
     return "".join(json.dumps(row) + "\n" for row in some)
 
 
-def made_run(folder, *, broken=0.0, teacher="recorded:answers.jsonl", margin=0.02, prompt=True):
+def made_run(
+    folder, *, broken=0.0, vague=0.0, teacher="recorded:answers.jsonl", margin=0.02, prompt=True, in_the_rows=False
+):
     """The run in `folder`/runs, of the task in `folder`/task."""
     task = folder / "task"
     task.mkdir()
     text = TASK.format(teacher=teacher, margin=margin)
-    (task / "task.toml").write_text(text if prompt else text.replace(f'model = "{teacher}"\n', ""))
-    days, nights = rows(600, "day"), rows(400, "night", broken)
+    asks = prompt and not in_the_rows
+    (task / "task.toml").write_text(text if asks else text.replace(f'model = "{teacher}"\n', ""))
+    days, nights = rows(600, "day", vague=vague), rows(400, "night", broken, vague)
+    if in_the_rows:
+        days, nights = ([{**row, "teacher_label": row["label"]} for row in some] for some in (days, nights))
     (task / "rows.jsonl").write_text(lines(days))
     (task / "test.jsonl").write_text(lines(nights))
     (task / "shown.jsonl").write_text(lines([{"input": "what a kind soul", "label": "good"}]))

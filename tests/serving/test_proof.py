@@ -1,11 +1,14 @@
 """Which models are proven, and what is said and served of the others."""
 
 import json
+import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 
 from moods_run import made_run
+from stillhouse.cli.distill import Measuring
 from stillhouse.commands import serve as serving
 
 STUDENT = "arms/linear-on-gold-labels/student"
@@ -69,6 +72,35 @@ def test_what_is_proven_needs_no_flag_and_is_not_called_unproven(sound, stillhou
         assert served.pop("mood")[1] is None
     assert stillhouse("serve", f"{sound.folder}#linear on gold labels").code == 0
     assert served["mood"][1] is None
+
+
+def test_what_distill_prints_to_go_on_with_serves_its_cascade(tmp_path, stillhouse, served, monkeypatch):
+    """The student is right where it is sure, and knows nothing of the rest."""
+    monkeypatch.chdir(tmp_path)
+    made_run(tmp_path, vague=0.4)
+    told = stillhouse("distill", "task", "--runs", "the runs")
+    (line,) = [line for line in told.out.splitlines() if line.startswith("next: stillhouse ")]
+    assert line == "next: stillhouse serve 'the runs/mood-distill-1' --cascade"
+    assert stillhouse(*shlex.split(line)[2:]).code == 0
+    assert served["mood"][1] is None
+    alone = stillhouse("serve", "the runs/mood-distill-1")
+    assert alone.code == 2 and "serve its cascade: stillhouse serve 'the runs/mood-distill-1' --cascade" in alone.err
+
+
+def test_the_next_command_after_advise_asks_the_same_teacher_on_the_same_rows():
+    measuring = Measuring(store="s.db", runs=Path("my runs"), max_usd=2.5, skip_bad=True)
+    assert shlex.join(measuring.again(Path("rows.jsonl"), "openai:gpt-4o")) == (
+        "--data rows.jsonl --teacher openai:gpt-4o --store s.db --runs 'my runs' --max-usd 2.5 --skip-bad"
+    )
+    assert Measuring().again(None, None) == []
+
+
+def test_a_cascade_whose_teacher_came_with_the_rows_has_nobody_to_ask(tmp_path, stillhouse, served):
+    done = made_run(tmp_path, vague=0.4, in_the_rows=True)
+    assert done.result.verdict.kind == "cascade" and done.serve_command is None
+    assert not (done.folder / "cascade.json").exists()
+    refused = stillhouse("serve", done.folder, "--cascade")
+    assert refused.code == 2 and "nobody is there to ask" in refused.err and not served
 
 
 def own_folder(run):
