@@ -7,7 +7,7 @@ money is spent and who watches stands in a `Session`. All raise `errors.Stillhou
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -170,21 +170,31 @@ def serve(
     port: int = 8000,
     key: str | None = None,
     store: str | Path | None = None,
+    unproven: bool = False,
 ) -> "Server":
     """Runs or students behind the OpenAI API, from a thread of its own; `port` 0 takes a free one.
 
-    Returns when requests are answered. Use it as a context manager, or call `stop`.
+    Returns when requests are answered. Use it as a context manager, or call `stop`. What no verdict proves is refused
+    with a UserError; `unproven` serves it, and every answer then says so in a header.
     """
-    return Server([Path(folder) for folder in folders], cascade, host, port, key, _path(store))
+    return Server([Path(folder) for folder in folders], cascade, host, port, key, _path(store), unproven)
 
 
 class Server:
     """A server that runs: `base_url` is what clients are given, `names` are the models that they may ask for."""
 
     def __init__(
-        self, folders: list[Path], cascade: bool, host: str, port: int, key: str | None, store: Path | None
+        self,
+        folders: list[Path],
+        cascade: bool,
+        host: str,
+        port: int,
+        key: str | None,
+        store: Path | None,
+        unproven: bool = False,
     ) -> None:
         self.base_url, self.names = "", list[str]()
+        self._unproven: dict[str, str] = {}
         self._settled = threading.Event()
         self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -195,7 +205,14 @@ class Server:
         async def run() -> None:
             self._loop, self._work = asyncio.get_running_loop(), asyncio.current_task()
             await serve_until_stopped(
-                folders, cascade=cascade, host=host, port=port, key=key, store=store, on_ready=self._ready
+                folders,
+                cascade=cascade,
+                host=host,
+                port=port,
+                key=key,
+                store=store,
+                unproven=unproven,
+                on_ready=self._ready,
             )
 
         def in_a_loop() -> None:
@@ -215,9 +232,15 @@ class Server:
             self._thread.join()
             raise self._failure
 
-    def _ready(self, base_url: str, names: list[str]) -> None:
-        self.base_url, self.names = base_url, names
+    def _ready(self, base_url: str, served: Mapping[str, str | None]) -> None:
+        self.base_url, self.names = base_url, list(served)
+        self._unproven = {name: why for name, why in served.items() if why is not None}
         self._settled.set()
+
+    @property
+    def unproven(self) -> dict[str, str]:
+        """Of the models that no verdict proves, why."""
+        return self._unproven
 
     def wait(self) -> None:
         """Until the server ends. Raises what ended it."""

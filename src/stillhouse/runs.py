@@ -6,6 +6,7 @@ Files are written to a temporary name and renamed, so a killed process leaves a 
 
 import contextlib
 import fcntl
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -26,6 +27,7 @@ from stillhouse.steady_clock import steady_time
 from stillhouse.text_files import read_text
 
 MANIFEST = "manifest.json"
+TASK_FILE = "task/task.toml"  # a run's own copy of its task, beside the files that the task names
 _MOST = 2**64  # no count and no seed in a run's files is larger
 _MANIFEST_KEYS = {"command": str, "name": str, "created": str, "status": str, "settings": dict, "versions": dict}
 
@@ -120,6 +122,22 @@ def write_atomic(path: Path, data: str | bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def portable_name(model: str) -> str:
+    """A model's name without the folders of a file or base that it names from the root: a run goes anywhere."""
+    kind, colon, place = model.partition(":")
+    return f"{kind}:{Path(place).name}" if colon and not place.startswith("//") and Path(place).is_absolute() else model
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def value_sha256(value: Any) -> str:
+    """The hash of a value of JSON's own types."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
 def read_json(path: Path) -> Any:

@@ -28,6 +28,31 @@ def object_named(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def source_files(module: str) -> list[Path]:
+    """The files that `object_named` would take this module and the packages around it from. Nothing is imported.
+
+    Raises ImportError where Python finds none, or none that is a file.
+    """
+    folder = str(Path.cwd())
+    places: list[str] | None = sys.path if folder in sys.path else [folder, *sys.path]
+    files: list[Path] = []
+    parts = module.split(".")
+    for end in range(1, len(parts) + 1):
+        name = ".".join(parts[:end])
+        loaded = sys.modules.get(name)
+        found = getattr(loaded, "__spec__", None) or importlib.machinery.PathFinder.find_spec(name, places)
+        if found is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        if found.origin is not None and Path(found.origin).is_file():
+            files.append(Path(found.origin))
+        elif end == len(parts):
+            raise ImportError(f"the module {name!r} is no file", name=name)
+        places = None if found.submodule_search_locations is None else list(found.submodule_search_locations)
+        if places is None and end < len(parts):
+            raise ModuleNotFoundError(f"{name!r} is not a package", name=module)
+    return files
+
+
 def load_hook(name: str, option: str) -> Callable[..., Any]:
     """The function that `module:function` names. `option`: the command's option that it came by, for UserError."""
     try:

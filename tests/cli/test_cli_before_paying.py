@@ -82,6 +82,7 @@ WRONG = {
     "a misspelt student": (dict(student='ladder = ["linaer"]'), ALL, "unknown student 'linaer'"),
     "a misspelt base": (dict(student='ladder = ["generative:scratch:huge"]'), ALL, "unknown base 'scratch:huge'"),
     "a base that is nowhere": (dict(student='ladder = ["encoder:./nowhere"]'), ALL, "./nowhere: no such folder"),
+    "two bases of one name": (dict(student='ladder = ["encoder:/a/base", "encoder:/b/base"]'), ALL, "two students of the ladder would be called encoder:base"),
     "no ladder": (dict(student="ladder = []"), ALL, "the ladder is empty"),
     "no database": (dict(output="text", task='metric = "sql_execution"\ndatabase = "no.db"', student=""), ALL, "no such database"),
     "soft targets for a writer": (dict(student='ladder = ["generative:scratch:tiny"]\nsoft_targets = true'), ALL, "picks? among labels|soft_targets"),

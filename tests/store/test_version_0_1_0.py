@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from stillhouse.commands import report as report_command
+from stillhouse.commands import serve as serving
 from stillhouse.commands.distill import distill
 from stillhouse.commands.evaluate import evaluate
 from stillhouse.commands.graph import graph
@@ -182,6 +183,27 @@ async def test_its_student_and_its_cascade_answer(project):
     for name in (f"student:{folder / 'arms' / 'linear-on-gold-labels' / 'student'}", f"cascade:{folder}"):
         async with open_predictor(name) as predictor:
             assert [prediction.output for prediction in await predictor.predict(rows)] == ["good", "bad"]
+
+
+@pytest.mark.parametrize(("way", "why"), [((), "pinned no student"), (("--cascade",), "pinned nothing")])
+def test_they_are_served_as_unproven_alone(project, stillhouse, monkeypatch, way, why):
+    """That version pinned nothing."""
+    served = {}
+
+    async def note(models, *, unproven, **_):
+        served.update(unproven)
+
+    monkeypatch.setattr(serving, "serve_models", note)
+    run = project / "runs" / "mood-distill-1"
+    if not way:  # the verdict of this run is a cascade: its student is chosen here, as that version would have
+        result = json.loads((run / "result.json").read_text())
+        student = next(arm for arm in result["arms"] if arm["kind"] == "student")
+        student["gate"]["answer"], result["chosen"] = "pass", student["name"]
+        (run / "result.json").write_text(json.dumps(result))
+    refused = stillhouse("serve", run, *way)
+    assert (refused.code, served) == (2, {}) and why in refused.err and "--unproven" in refused.err
+    assert stillhouse("serve", run, *way, "--unproven").code == 0
+    assert why in served["mood"]
 
 
 def test_its_student_is_measured_on_the_rows_of_that_run(project):

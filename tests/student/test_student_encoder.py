@@ -338,6 +338,8 @@ async def test_a_local_folder_is_a_base(tmp_path, tiny_base):
     assert [prediction.output for prediction in await load_student(tmp_path / "out").predict(rows)] == [
         row.label for row in rows
     ]
+    told = [path.name for path in (tmp_path / "out").iterdir() if str(tiny_base).encode() in path.read_bytes()]
+    assert told == []  # the student may go to a place where that folder is not
 
 
 def test_pickled_weights_are_refused(tmp_path, tiny_base):

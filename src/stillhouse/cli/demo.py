@@ -81,7 +81,10 @@ def _show(done: "Demo") -> None:
         f'next: stillhouse run {done.folder}/app.py:main --input \'{{"question": "which five products sell best?"}}\'',
         markup=False,
     )
-    out.print(f"next: stillhouse serve {done.distilled['route'].folder}, or your own rows: stillhouse new NAME")
+    for run in done.distilled.values():
+        if run.serve_command is not None:
+            out.print(f"next: {run.serve_command}", markup=False)
+    out.print("next: your own rows: stillhouse new NAME")
 
 
 def _app_table(done: "Demo") -> "Table":

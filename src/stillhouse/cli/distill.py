@@ -1,5 +1,6 @@
 """`stillhouse distill` and `stillhouse advise`: from a task to a verdict."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,21 @@ class Measuring(Buying):
     skip_bad: SkipBad = False
     drop_overlap: DropOverlap = False
     accept_terms: AcceptTerms = False
+
+    def again(self, data: Path | None, teacher: str | None) -> list[str]:
+        """The options that the next command needs, too, to ask the same teacher on the same rows."""
+        given = {
+            "--data": data,
+            "--teacher": teacher,
+            "--store": self.store,
+            "--runs": None if self.runs == Path("runs") else self.runs,
+            "--max-usd": self.max_usd,
+            "--price-in": self.price_in,
+            "--price-out": self.price_out,
+        }
+        flags = {"--unpriced": self.unpriced, "--skip-bad": self.skip_bad}
+        valued = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        return [*valued, *(name for name, is_set in flags.items() if is_set)]
 
     def verdict(
         self,
@@ -86,9 +102,12 @@ def distill(
     _show(done, as_json)
     if not done.serves:
         raise typer.Exit(1)
-    if not as_json:
-        cascade = " --cascade" if done.result.verdict.kind == "cascade" else ""
-        out.print(f"next: stillhouse serve {done.folder}{cascade}")
+    if as_json:
+        return
+    if done.serve_command is not None:
+        out.print(f"next: {done.serve_command}", markup=False)
+    else:
+        out.print("next: name a `model` in [teacher] and distill again: the teacher's answers came with the rows")
 
 
 @command
@@ -125,7 +144,8 @@ def advise(
     if not as_json:
         for line in [*crossover_lines(done.result.curves), *few_shot_lines(done)]:
             out.print(line, markup=False)
-        out.print(f"next: stillhouse distill {task} --advice {done.folder}")
+        again = measuring.again(data, teacher)
+        out.print(f"next: {shlex.join(['stillhouse', 'distill', str(task), *again, '--advice', str(done.folder)])}")
 
 
 def _numbers(sizes: str | None) -> list[int] | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,8 @@ from stillhouse.cli.options import AsJson, Store, command
 @command
 def serve(
     runs: Annotated[
-        list[Path], typer.Argument(help="runs of distill, or folders of students; each is served under its task's name")
+        list[Path],
+        typer.Argument(help="runs of distill, RUN#ARM, or students' own folders; each is served under its task's name"),
     ],
     cascade: Annotated[
         bool,
@@ -28,17 +30,25 @@ def serve(
         Path | None,
         typer.Option(help="with --cascade: also ask the teacher for 1 % of the kept rows, and note both answers here"),
     ] = None,
+    unproven: Annotated[
+        bool,
+        typer.Option("--unproven", help="serve also what no verdict proves; every answer then says so in a header"),
+    ] = False,
     store: Store = None,
     as_json: AsJson = False,
 ) -> None:
     """Answer the OpenAI API with a student (or a cascade): the app changes its base URL and its model's name."""
     from stillhouse.commands.serve import serve as run
 
-    def ready(url: str, names: list[str]) -> None:
+    def ready(url: str, served: Mapping[str, str | None]) -> None:
+        doubts = {name: why for name, why in served.items() if why is not None}
         if as_json:
-            emit_json({"base_url": url, "models": names})
-        else:
-            err.print(f"serving {', '.join(names)} at {url} (stop with Ctrl-C)")
+            emit_json({"base_url": url, "models": list(served), "unproven": doubts})
+            return
+        names = [f"{name} (unproven)" if name in doubts else name for name in served]
+        err.print(f"serving {', '.join(names)} at {url} (stop with Ctrl-C)")
+        for name, why in doubts.items():
+            err.print(f"{name} is unproven, and every answer says so: {why}")
 
     asyncio.run(
         run(
@@ -49,6 +59,7 @@ def serve(
             key=os.environ.get("STILLHOUSE_SERVE_KEY"),
             store=store,
             audit=audit,
+            unproven=unproven,
             on_ready=ready,
         )
     )

@@ -1,8 +1,9 @@
 """`advise`: the prompt, the prompt with examples, and learning curves of the ladder's students: one verdict.
 
 All are measured on the same test rows; the students over sizes and seeds. The run directory: `manifest.json`, `arms/`
-(every arm's answers), `predictions.jsonl`, `curves.csv` (for `stillhouse curves`), `result.json`, `report.html`. A
-killed run goes on: what was asked is in the store, and a finished arm is read from its folder.
+(every arm's answers), `task/` (the run's own copy of its task), `predictions.jsonl`, `curves.csv` (for `stillhouse
+curves`), `result.json`, `report.html`. A killed run goes on: what was asked is in the store, and a finished arm is read
+from its folder.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from stillhouse.experiment.looks import Plan, check_looks, of_look, take_look
 from stillhouse.experiment.material import prepare
 from stillhouse.experiment.plans import curve_plans, student_plan
 from stillhouse.experiment.readiness import check_sizes, check_training
-from stillhouse.experiment.run_folder import provenance, run_settings
+from stillhouse.experiment.run_folder import provenance, run_settings, write_task
 from stillhouse.experiment.sweep import sweep
 from stillhouse.runs import Run, write_atomic
 from stillhouse.session import DEFAULT_SESSION, Session
@@ -59,13 +60,14 @@ def advise(
     )
     check_looks(material, session)
     check_sizes(sizes, max(len(lesson.train) for lesson in material.lessons))
-    settings = {
-        **run_settings(material),
-        "seeds": seeds,
-        "sizes": list(sizes) if sizes else None,
-        "lessons": [(lesson.source, lesson.rows, len(lesson.train)) for lesson in material.lessons],
-    }
+    settings = run_settings(
+        material,
+        seeds=seeds,
+        sizes=list(sizes) if sizes else None,
+        lessons=[(lesson.source, lesson.rows, len(lesson.train)) for lesson in material.lessons],
+    )
     with Run.resume_or_create(runs, f"{task.name}-advise", "advise", settings) as run:
+        write_task(run.folder, material)
         prompt = prompt_arm(material)
         few_shot = result_of(shots.measure(material, run.folder, session))
         majority = []

@@ -1,7 +1,8 @@
 """`distill`: train the students of the ladder, measure them against the prompt, and keep what may be served.
 
 The run directory: `manifest.json`, `arms/NAME/` (each arm's answers, and `student/`, its artifact with `card.md`),
-`predictions.jsonl`, `result.json`, `report.html`, and `cascade.json` where a threshold keeps its promise. A killed run
+`predictions.jsonl`, `result.json`, `report.html`, `task/` (the run's own copy of its task: what is served), and
+`cascade.json` where the verdict lets a cascade be served. A run's folder may be copied or moved anywhere. A killed run
 goes on where it was: the teacher's answers are in the store, finished arms in their folders, a training at its last
 checkpoint.
 """
@@ -18,7 +19,7 @@ from stillhouse.experiment.looks import Plan, check_looks, of_look, take_look
 from stillhouse.experiment.material import Material, prepare
 from stillhouse.experiment.plans import baseline_plans, student_plan
 from stillhouse.experiment.readiness import check_training, ladder_of
-from stillhouse.experiment.run_folder import provenance, run_settings, write_cascade
+from stillhouse.experiment.run_folder import provenance, run_settings, write_cascade, write_task
 from stillhouse.results.learning_curves import LearningCurves
 from stillhouse.results.measured_arm import MeasuredArm
 from stillhouse.results.run_result import Result, load_result
@@ -53,14 +54,11 @@ def distill(
     material = result_of(prepare(task, session, skip_bad=skip_bad, drop_overlap=drop_overlap))
     check_looks(material, session)
     ladder = ladder_of(task)
-    settings = {
-        **run_settings(material),
-        "ladder": ladder,
-        "seed": seed,
-        "all_students": all_students,
-        "advice": str(advice) if advice else None,
-    }
+    settings = run_settings(
+        material, ladder=ladder, seed=seed, all_students=all_students, advice=str(advice) if advice else None
+    )
     with Run.resume_or_create(runs, f"{task.name}-distill", "distill", settings) as run:
+        write_task(run.folder, material)
         baselines = [student_arm(plan, session.on_progress) for plan in baseline_plans(material, run.folder, seed)]
         prompt = prompt_arm(material)
         arms = [*([prompt] if prompt else []), *baselines]

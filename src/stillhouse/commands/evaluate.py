@@ -22,7 +22,7 @@ from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.records import Example, Predictor, Source
 from stillhouse.results.row_result import RowResult, write_rows
 from stillhouse.serving.cascade import CascadePredictor
-from stillhouse.serving.predictors import agree_to, folder_of_student, open_predictor
+from stillhouse.serving.predictors import agree_to, folder_of_student, open_predictor, task_of_model
 from stillhouse.session import DEFAULT_SESSION, Session
 from stillhouse.student import Student
 from stillhouse.student.learned_rows import learned_among
@@ -72,7 +72,7 @@ async def _evaluate(
     name: str, data: Path, task: Task | None, session: Session, out: Path | None, skip_bad: bool, anyway: bool
 ) -> Evaluated:
     async with open_predictor(name, task, store=session.store, over=session.open_task) as predictor:
-        scored_by = _task_of(name, task or getattr(predictor, "task", None))
+        scored_by = _task_of(name, task or task_of_model(name) or getattr(predictor, "task", None))
         loaded = load_examples(data, task=scored_by, skip_bad=skip_bad)
         copies = scored_by.data.copies
         read = Distinct(list(loaded.examples), 0, 0) if copies == "traffic" else distinct(loaded.examples)

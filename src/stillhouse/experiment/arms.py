@@ -18,6 +18,7 @@ from stillhouse.records import Example, Progress, Source
 from stillhouse.results.arms import PROMPT, ArmKind
 from stillhouse.results.measured_arm import ControlOf, MeasuredArm, Training, read_arm, write_arm
 from stillhouse.results.row_result import RowResult
+from stillhouse.runs import portable_name
 from stillhouse.student import load_student, train_student
 from stillhouse.student.job import TrainResult
 from stillhouse.task import Task
@@ -42,7 +43,7 @@ def prompt_arm(material: Material) -> MeasuredArm | None:
         calibration=scored(material.calibration),
         others={name: scored(rows) for name, rows in material.splits.also_test.items()},
         stand_in=teacher.stand_in,
-        model=teacher.name,
+        model=portable_name(teacher.name),
     )
 
 
@@ -79,7 +80,7 @@ class StudentPlan:
 def arm_name(spec: str, learn_from: Source, rows: str = "") -> str:
     """An arm's name in every table: the student, whose labels it learned and, if there are others, on which rows."""
     of_rows = f", {rows}" if rows else ""
-    return spec if spec == "majority" else f"{spec} on {learn_from} labels{of_rows}"
+    return spec if spec == "majority" else f"{portable_name(spec)} on {learn_from} labels{of_rows}"
 
 
 def slug(name: str) -> str:
@@ -128,7 +129,7 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
         n_train=result.n_train,
         size_bytes=result.size_bytes,
         folder=folder if plan.keep else None,
-        model=result.spec,
+        model=portable_name(result.spec),
         training=_training(result),
         control=ControlOf(of=plan.whole_name, lacks=plan.control) if plan.control else None,
     )

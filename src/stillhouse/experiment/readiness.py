@@ -4,6 +4,7 @@ Everything here is looked up, and nothing is asked, trained or loaded that takes
 """
 
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from stillhouse.evaluation.metrics import metric_for
 from stillhouse.llm.models import KEYED, endpoint
 from stillhouse.llm.worked import worked_examples
 from stillhouse.records import Source
-from stillhouse.runs import storage_errors
+from stillhouse.runs import portable_name, storage_errors
 from stillhouse.student.job import check_rows
 from stillhouse.student.readiness import check_base, check_can_learn, check_folder, check_installed
 from stillhouse.task import Task
@@ -30,6 +31,12 @@ def ladder_of(task: Task) -> tuple[str, ...]:
         check_can_learn(spec, task)
     if not task.ladder:
         raise UserError(f"{task.path or task.name}: the ladder is empty; name a student in [student] ladder")
+    names = Counter(map(portable_name, dict.fromkeys(task.ladder)))
+    if alike := next((name for name, n in names.items() if n > 1), None):
+        raise UserError(
+            f"{task.path or task.name}: two students of the ladder would be called {alike}, for a run's files name a "
+            "base without the folders around it; rename one of the two folders"
+        )
     return task.ladder
 
 

@@ -75,6 +75,7 @@ class StoredArm(_Strict):
     stand_in: bool
     facts: ArmFacts
     others: list[TestSet]
+    student: str | None = None  # sha256 of the student's header, which lists its files; None: not kept, or by 0.1.0
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

@@ -7,7 +7,7 @@ from stillhouse.results.record import Dollars, Measured, record
 class CascadePromise:
     """The threshold with its promise, P(kept and wrong where the teacher is right) <= budget at `level`.
 
-    Where there is no threshold, `refused` says why.
+    Where there is no threshold, `refused` says why. `not_served`: why the verdict keeps out one that has a threshold.
     """
 
     student: str
@@ -20,6 +20,7 @@ class CascadePromise:
     harm: Measured | None = None  # `high` is the one-sided Clopper-Pearson bound
     refused: str | None = None
     rows_missing: int | None = None
+    not_served: str | None = None
 
 
 @record

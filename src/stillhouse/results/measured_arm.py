@@ -16,7 +16,7 @@ from stillhouse.results.arms import ArmKind
 from stillhouse.results.comparison import WinRates
 from stillhouse.results.gates import GateResult
 from stillhouse.results.row_result import RowResult, read_rows, write_rows
-from stillhouse.runs import write_atomic, write_json
+from stillhouse.runs import file_sha256, write_atomic, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +114,7 @@ class FewShotArms:
         return [arm for arm in self.arms if arm.examples and arm.examples.k == k]
 
 
+STUDENT_HEADER = "student.json"  # in a student's folder: it lists every file with its sha256
 _PLAIN = ("name", "kind", "latencies_s", "learns_from", "n_train", "size_bytes", "stand_in")
 
 
@@ -124,7 +125,8 @@ def write_arm(out: Path, arm: MeasuredArm) -> None:
     for part, rows in parts.items():
         write_rows(out / f"{part}.jsonl", rows, arm=arm.name)
     plain = {name: getattr(arm, name) for name in _PLAIN}
-    write_json(out / "arm.json", {**plain, "facts": _facts(arm), "others": sorted(arm.others)})
+    pin = {} if arm.folder is None else {"student": file_sha256(arm.folder / STUDENT_HEADER)}
+    write_json(out / "arm.json", {**plain, "facts": _facts(arm), "others": sorted(arm.others), **pin})
 
 
 def _facts(arm: MeasuredArm) -> dict[str, Any]:

@@ -23,6 +23,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
@@ -69,10 +70,13 @@ LARGE_AT_ONCE = 32  # so many large bodies are held in memory; the next is refus
 THREADS_BESIDE = 8  # beside those of the models' calls: for bodies, the store and names of hosts
 SWITCH_S = 0.001  # how long Python lets one thread run before another gets its turn
 INPUT_CUT = "Stillhouse-Input-Cut"  # the header of an answer to an input that the student read a part of
+UNPROVEN = "x-stillhouse-unproven"  # the header, "1", of every answer where a model is served that nothing proves
 UNSTORED = "Stillhouse-Unstored"  # the header of an answer that was paid for and that the store could not keep
 KEY_VARIABLE = "STILLHOUSE_SERVE_KEY"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _T = TypeVar("_T")
+# The model that the request in work is for, once that is known.
+_answered_by: ContextVar[str | None] = ContextVar("answered by", default=None)
 _log = logging.getLogger(__name__)
 
 
@@ -87,11 +91,15 @@ def make_app(
     models: Mapping[str, Predictor],
     *,
     key: str | None = None,
+    unproven: Mapping[str, str] | None = None,
     most_waiting: int = 1024,
     most_per_batch: int = 32,
     batch_wait_s: float = 0.002,
 ) -> web.Application:
     """The server as an aiohttp application; `models` maps the names that requests use to what answers.
+
+    `unproven`: of those models that nothing proves, why. Every answer of theirs says so in a header, and so does every
+    answer that is no model's, such as an error.
 
     With `key`, every call but /health needs it as bearer token. A model that has `most_waiting` requests under way
     answers the next one 429.
@@ -102,7 +110,7 @@ def make_app(
         name: Lane(name, predictor, most_waiting=most_waiting, most_per_batch=most_per_batch, wait_s=batch_wait_s)
         for name, predictor in models.items()
     }
-    server = _Server(lanes, key)
+    server = _Server(lanes, key, dict(unproven or {}))
     app = web.Application(client_max_size=server.most_bytes, middlewares=[server.errors, server.authorise])
     app.router.add_get("/health", server.health)
     app.router.add_get("/openapi.json", server.openapi)
@@ -110,6 +118,7 @@ def make_app(
     app.router.add_get("/v1/models/{name:.+}", server.show_model)
     app.router.add_post("/v1/chat/completions", server.chat)
     app.router.add_post("/v1/decisions", server.decide)
+    app.on_response_prepare.append(server.say_unproven)
     app.on_cleanup.append(server.drain)
     app[DEADLINE] = server
     return app
@@ -121,6 +130,7 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     key: str | None = None,
+    unproven: Mapping[str, str] | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT (or cancellation), finish the requests under way, and return.
@@ -142,8 +152,8 @@ async def serve(
             f"{host} can be reached from other machines, and no key is set; "
             f"set {KEY_VARIABLE} to a long random text, or serve on 127.0.0.1"
         )
-    app = make_app(models, key=key)
-    connections = Connections(app)
+    app = make_app(models, key=key, unproven=unproven)
+    connections = Connections(app, {UNPROVEN: "1"} if unproven else {})
     stop = asyncio.Event()
     heard = threading.current_thread() is threading.main_thread()  # Python delivers signals to the main thread only
     # Each model has a call of short rows and one of long rows in work; none of them may take another's thread.
@@ -187,8 +197,8 @@ def _is_loopback(host: str) -> bool:
 
 
 class _Server:
-    def __init__(self, lanes: Mapping[str, Lane], key: str | None) -> None:
-        self._lanes, self._key, self._created = lanes, key, int(time.time())
+    def __init__(self, lanes: Mapping[str, Lane], key: str | None, unproven: Mapping[str, str]) -> None:
+        self._lanes, self._key, self._created, self._unproven = lanes, key, int(time.time()), unproven
         only_students = all(lane.most_characters is not None for lane in lanes.values())
         self.most_bytes = MOST_BYTES_OF_STUDENTS if only_students else MOST_BYTES
         self._most_parts = MOST_PARTS_OF_STUDENTS if only_students else MOST_PARTS
@@ -201,6 +211,7 @@ class _Server:
     @web.middleware
     async def errors(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         """Every error in the API's own shape."""
+        _answered_by.set(None)  # one task answers all requests of a kept connection
         try:
             return await handler(request)
         except ApiError as error:
@@ -237,6 +248,12 @@ class _Server:
             raise ApiError(401, message, code="invalid_api_key")
         return await handler(request)
 
+    async def say_unproven(self, _: web.Request, response: web.StreamResponse) -> None:
+        """The header of whatever is answered, before it is sent. Only an answer of a proven model goes without."""
+        name = _answered_by.get()
+        if self._unproven and (name is None or name in self._unproven):
+            response.headers[UNPROVEN] = "1"
+
     async def drain(self, _: web.Application) -> None:
         """Wait for what the lanes still do after their answers were given: a cascade's audits."""
         left_s = DRAIN_S if self.stop_by is None else max(0.0, self.stop_by - time.monotonic())
@@ -247,11 +264,16 @@ class _Server:
     # The calls
 
     async def health(self, _: web.Request) -> web.Response:
+        state: dict[str, Any]
         n_unstored = {name: lane.n_unstored for name, lane in self._lanes.items() if lane.n_unstored}
         if n_unstored:
             why = "answers of the teacher were given and not kept, so that they are paid again; free disk space"
-            return web.json_response({"status": "degraded", "unstored_answers": n_unstored, "reason": why}, dumps=dumps)
-        return web.json_response({"status": "ok"})
+            state = {"status": "degraded", "unstored_answers": n_unstored, "reason": why}
+        else:
+            state = {"status": "ok"}
+        if self._unproven:
+            state["unproven"] = dict(self._unproven)
+        return web.json_response(state, dumps=dumps)
 
     async def openapi(self, _: web.Request) -> web.Response:
         return web.json_response(description(needs_key=self._key is not None), dumps=dumps)
@@ -274,6 +296,7 @@ class _Server:
             return body, lane, chat_example(lane, body, reply_id)
 
         body, lane, example = await self._read(request, read)
+        _answered_by.set(lane.name)
         answer = await _answer(lane, example)
         reply = cut(answer, body.stops, body.most_tokens)
         if body.wants_json and not _is_json(reply.text):
@@ -303,6 +326,7 @@ class _Server:
             return body, lane, decision_examples(lane, body, row_id)
 
         body, lane, examples = await self._read(request, read)
+        _answered_by.set(lane.name)
         answers = await lane.answer_all(examples)
         return web.json_response(decision(lane.name, body, answers), headers=_notes(*answers), dumps=dumps)
 

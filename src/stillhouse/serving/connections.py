@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -27,8 +28,9 @@ _log = logging.getLogger(__name__)
 class Connections:
     """An application on an address. `stop` answers what comes on kept connections, tells them to close, and ends."""
 
-    def __init__(self, app: web.Application) -> None:
-        self.stopping = False
+    def __init__(self, app: web.Application, headers: Mapping[str, str] | None = None) -> None:
+        """`headers` go with what the application does not answer itself, such as a malformed request."""
+        self.stopping, self._headers = False, dict(headers or {})
         self._in_work: dict[asyncio.Task[Any], bool] = {}  # and whether the response, a stream, has begun
         self._gives_up = False
         app.middlewares.insert(0, _refuse_packed)
@@ -73,7 +75,9 @@ class Connections:
         server = self._runner.server
         assert server is not None
         # A body stays as it was sent: unpacked, 1 MB may be 1 GB, and it would be unpacked though nobody reads it.
-        return _Connection(server, self._open, access_log=None, keepalive_timeout=IDLE_S, auto_decompress=False)
+        return _Connection(
+            server, self._open, self._headers, access_log=None, keepalive_timeout=IDLE_S, auto_decompress=False
+        )
 
     @web.middleware
     async def _count(self, request: web.Request, handler: Any) -> web.StreamResponse:
@@ -103,9 +107,11 @@ class Connections:
 class _Connection(RequestHandler):
     """One client's connection."""
 
-    def __init__(self, server: web.Server, open_ones: "set[_Connection]", **settings: Any) -> None:
+    def __init__(
+        self, server: web.Server, open_ones: "set[_Connection]", headers: Mapping[str, str], **settings: Any
+    ) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **settings)
-        self._open_ones = open_ones
+        self._open_ones, self._headers = open_ones, headers
         self._late_head: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -113,7 +119,7 @@ class _Connection(RequestHandler):
         if len(self._open_ones) >= MOST_CONNECTIONS:
             assert isinstance(transport, asyncio.WriteTransport)
             refusal = ApiError(503, f"all {MOST_CONNECTIONS} connections are taken; try again", retry_after_s=1)
-            transport.write(_response("503 Service Unavailable", refusal))
+            transport.write(_response("503 Service Unavailable", refusal, self._headers))
             self.force_close()
             return
         self._open_ones.add(self)
@@ -138,9 +144,12 @@ class _Connection(RequestHandler):
     ) -> web.StreamResponse:
         """What is wrong with a head is told without its bytes, and without a traceback."""
         if status >= 500:
-            return super().handle_error(request, status, exc, message)
-        _log.info("a malformed request from %s was refused (%s)", request.remote, type(exc).__name__)
-        return _refusal(malformed())
+            response = super().handle_error(request, status, exc, message)
+        else:
+            _log.info("a malformed request from %s was refused (%s)", request.remote, type(exc).__name__)
+            response = _refusal(malformed())
+        response.headers.update(self._headers)
+        return response
 
 
 @web.middleware
@@ -177,10 +186,11 @@ def _refusal(error: ApiError) -> web.Response:
     return response
 
 
-def _response(status: str, error: ApiError) -> bytes:
+def _response(status: str, error: ApiError, headers: Mapping[str, str]) -> bytes:
     body = json.dumps(error.body).encode()
+    more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = (
         f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"Retry-After: {error.retry_after_s}\r\nConnection: close\r\n\r\n"
+        f"Retry-After: {error.retry_after_s}\r\n{more}Connection: close\r\n\r\n"
     )
     return head.encode() + body

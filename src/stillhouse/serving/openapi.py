@@ -24,6 +24,10 @@ _NOTES = {
     "Stillhouse-Input-Cut": "the input has more tokens than the student reads, so that it read a part of it",
     "Stillhouse-Unstored": "the teacher was paid for the answer, and the store could not keep it",
 }
+_UNPROVEN = {
+    "description": "a model is served here that no verdict proves; see /health",
+    "schema": {"type": "string", "enum": ["1"]},
+}
 _OBJECT, _TRUE = {"type": "object"}, {"type": "string", "enum": ["true"]}
 
 
@@ -80,11 +84,11 @@ def _call(summary: str, *errors: str, body: str | None = None, streams: bool = F
     answers: Json = {"application/json": {"schema": _OBJECT}}
     if streams:
         answers["text/event-stream"] = {"schema": {"type": "string"}}
-    call: Json = {"summary": summary, "responses": {"200": {"description": summary, "content": answers}}}
+    headers: Json = {"x-stillhouse-unproven": _UNPROVEN}
     if body is not None:
-        call["responses"]["200"]["headers"] = {
-            name: {"description": what, "schema": _TRUE} for name, what in _NOTES.items()
-        }
+        headers |= {name: {"description": what, "schema": _TRUE} for name, what in _NOTES.items()}
+    answer = {"description": summary, "content": answers, "headers": headers}
+    call: Json = {"summary": summary, "responses": {"200": answer}}
     for status in errors:
         call["responses"][status] = _error(_WRONG.get(status, "no such model"))
     if body is not None:
@@ -95,4 +99,4 @@ def _call(summary: str, *errors: str, body: str | None = None, streams: bool = F
 
 def _error(what: str) -> dict[str, Any]:
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    return {"description": what, "content": content}
+    return {"description": what, "content": content, "headers": {"x-stillhouse-unproven": _UNPROVEN}}

@@ -4,15 +4,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from stillhouse.errors import ArtifactError, ModelNameError, UserError
+from stillhouse.errors import ModelNameError, UserError
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.models import open_teacher
 from stillhouse.llm.pilot import agree
 from stillhouse.records import Example, Predictor
-from stillhouse.results.arm_file import read_arm_file
-from stillhouse.results.cascade_file import CASCADE, read_cascade
 from stillhouse.results.run_result import load_result
+from stillhouse.runs import TASK_FILE
 from stillhouse.serving.cascade import CascadePredictor
+from stillhouse.serving.proof import none_chosen
+from stillhouse.serving.run_cascade import arm_student, cascade_of
 from stillhouse.session import Session
 from stillhouse.store import open_store
 from stillhouse.student import Student, load_student
@@ -31,12 +32,13 @@ async def open_predictor(
     audit: Path | None = None,
     ledger: Ledger | None = None,
     over: Callable[[Task], Task] = lambda task: task,
+    unproven: bool = False,
 ) -> AsyncIterator[Predictor]:
     """Open the model that `name` stands for, and close it on leaving.
 
     A teacher needs the task whose prompt it is asked with. `ledger` is a budget that this model shares with others; by
     default it has one of its own, with the task's cap. `audit` is a cascade's audit file. `over` puts settings over
-    those of a cascade's own task.
+    those of a cascade's own task. `unproven` opens a cascade also where its pins do not fit, or the verdict refused it.
 
     Raises ModelNameError, ArtifactError, KeyMissingError.
     """
@@ -44,7 +46,7 @@ async def open_predictor(
         yield load_student(student_folder(Path(name.removeprefix("student:"))))
     elif name.startswith("cascade:"):
         async with open_cascade(
-            Path(name.removeprefix("cascade:")), store=store, audit=audit, ledger=ledger, over=over
+            Path(name.removeprefix("cascade:")), store=store, audit=audit, ledger=ledger, over=over, unproven=unproven
         ) as cascade:
             yield cascade
     else:
@@ -80,7 +82,7 @@ async def agree_to(predictor: Predictor, rows: Sequence[Example], session: Sessi
 def student_folder(folder: Path) -> Path:
     """Of a student's folder itself; of a run's folder the one of the student that the verdict chose.
 
-    Raises UserError where the run chose none: a student that did not pass its gate is served only under its own folder.
+    Raises UserError where the run chose none: a student that did not pass its gate is named by its own folder.
     """
     if not (folder / "result.json").is_file():
         return folder
@@ -88,16 +90,10 @@ def student_folder(folder: Path) -> Path:
     chosen = next((arm for arm in result.arms if arm.name == result.chosen and arm.kind == "student"), None)
     if chosen is None:
         kept = [str(path.parent) for path in sorted(folder.glob("arms/*/student/student.json"))]
-        remedy = f"serve {folder} with --cascade" if (folder / CASCADE).is_file() else "keep the prompt"
         raise UserError(
-            f"{folder}: no student of this run passed its gate (verdict: {result.verdict.kind}); "
-            f"{remedy}, or name a student's own folder ({', '.join(kept) or 'none is kept here'})"
+            f"{folder}: {none_chosen(result)}; name a student's own folder ({', '.join(kept) or 'none is kept here'})"
         )
-    for arm_file in sorted(folder.glob("arms/*/arm.json")):
-        student = arm_file.parent / "student"
-        if read_arm_file(arm_file).name == chosen.name and student.is_dir():
-            return student
-    raise ArtifactError(f"{folder}: the student {chosen.name} is not there any more; run `stillhouse distill` again")
+    return arm_student(folder, chosen.name)
 
 
 def folder_of_student(name: str) -> Path | None:
@@ -105,7 +101,21 @@ def folder_of_student(name: str) -> Path | None:
     kind, _, folder = name.partition(":")
     if kind == "student":
         return student_folder(Path(folder))
-    return Path(folder) / read_cascade(Path(folder)).student if kind == "cascade" else None
+    return cascade_of(Path(folder)).student if kind == "cascade" else None
+
+
+def task_of_model(name: str) -> Task | None:
+    """The task of `student:DIR` or `cascade:DIR` from its run's own copy, with the schema and the database.
+
+    None: the name stands for another model, or no run is around the folder.
+    """
+    kind, _, place = name.partition(":")
+    if kind not in ("student", "cascade"):
+        return None
+    folder = Path(place).resolve()
+    copies = (each / TASK_FILE for each in (folder, *folder.parents[:3]))
+    found = next((copy for copy in copies if copy.is_file()), None)
+    return None if found is None else load_task(found)
 
 
 @asynccontextmanager
@@ -116,22 +126,22 @@ async def open_cascade(
     audit: Path | None = None,
     ledger: Ledger | None = None,
     over: Callable[[Task], Task] = lambda task: task,
+    unproven: bool = False,
 ) -> AsyncIterator[CascadePredictor]:
-    """A run's cascade: the student before the teacher that it was measured against, at the run's own threshold."""
-    path = folder / CASCADE
-    if not path.is_file():
-        raise UserError(
-            f"{folder}: holds no {CASCADE}: the run found no threshold that keeps the promise, or is no distill run; "
-            "see its report"
-        )
-    facts = read_cascade(folder)
-    task = over(load_task(facts.task_file))
-    student: Student = load_student(folder / facts.student)
-    with open_store(store or default_store(task.folder)) as opened:
-        teacher = open_teacher(facts.teacher, task, opened, ledger=ledger)
+    """A run's cascade: the student before the teacher that it was measured against, at the run's own threshold.
+
+    Raises UserError where a pin does not fit or the verdict refused it, unless `unproven`.
+    """
+    found = cascade_of(folder)
+    if found.doubt is not None and not (unproven or found.doubt.opens):
+        raise UserError(found.doubt.sentence)
+    task = over(found.task)
+    student: Student = load_student(found.student)
+    with open_store(store or found.store) as opened:
+        teacher = open_teacher(found.teacher, task, opened, ledger=ledger)
         try:
             name = f"{task.name}/cascade"
-            cascade = CascadePredictor(student, teacher, facts.threshold, name=name, audit=audit)
+            cascade = CascadePredictor(student, teacher, found.threshold, name=name, audit=audit)
             try:
                 yield cascade
             finally:

@@ -18,6 +18,7 @@ from typing import Any
 
 from stillhouse.errors import MissingExtraError
 from stillhouse.records import Example, Progress, Source
+from stillhouse.runs import portable_name
 from stillhouse.student.artifact import (
     Header,
     Student,
@@ -90,7 +91,7 @@ def train_student(
     trained: Trained = _family(family).train(job)
     header = Header(
         family=family,
-        spec=spec,
+        spec=portable_name(spec),
         task=task,
         labels=job.labels,
         source=source,

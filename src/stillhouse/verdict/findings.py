@@ -29,7 +29,7 @@ from stillhouse.verdict.judged_arm import JudgedArm, gate_in_every_way, gate_of,
 from stillhouse.verdict.money.call_costs import student_cost_note
 from stillhouse.verdict.money.known_sum import known_sum
 from stillhouse.verdict.money.run_money import evidence, money_of, pays_off
-from stillhouse.verdict.rules import recommend
+from stillhouse.verdict.rules import recommend, why_no_cascade
 from stillhouse.verdict.step_by_step import step_by_step
 
 
@@ -60,11 +60,12 @@ def find(
         if judged.gate is not None or prompt is None
     ]
     n_few_shot = sum(judged.arm.kind == "few-shot" for judged in others)
+    cascade_evidence = _cascade_evidence(material, cascade, prompt, money)
     verdict = recommend(
         None if prompt is None else _prompt_evidence(prompt, money),
         measured,
         few_shot=_few_shot_evidence(material, prompt, best, n_few_shot, money),
-        cascade=_cascade_evidence(material, cascade, prompt, money),
+        cascade=cascade_evidence,
     )
     fallback = cascade.student if cascade else students[-1] if students else None
     shown = next((judged for judged in students if judged.arm.name == verdict.chosen), fallback)
@@ -88,7 +89,7 @@ def find(
         label_quality=_label_quality(material),
         win_rates=tuple(judged.arm.against.win_rates for judged in students if judged.arm.against is not None),
         other_tests=_other_tests(material, [*([prompt] if prompt else []), *students]),
-        cascade=_cascade_section(cascade, prompt),
+        cascade=_cascade_section(cascade, prompt, cascade_evidence),
         step_by_step=step_by_step(material, [counted(material, arm) for arm in arms]),
         warnings=(*_warnings_elsewhere(material, verdict.chosen, prompt, students, cascade), *material.warnings),
         notes=material.notes,
@@ -346,8 +347,10 @@ def _warnings_elsewhere(
     return warnings
 
 
-def _cascade_section(cascade: MeasuredCascade | None, prompt: JudgedArm | None) -> CascadePromise | None:
-    if cascade is None or prompt is None:
+def _cascade_section(
+    cascade: MeasuredCascade | None, prompt: JudgedArm | None, evidence: CascadeEvidence | None
+) -> CascadePromise | None:
+    if cascade is None or prompt is None or evidence is None:
         return None
     outcome = cascade.outcome
     promise = CascadePromise(
@@ -359,7 +362,8 @@ def _cascade_section(cascade: MeasuredCascade | None, prompt: JudgedArm | None) 
     )
     if isinstance(outcome, NoThreshold):
         return replace(promise, refused=outcome.reason, rows_missing=outcome.rows_missing)
-    return replace(promise, threshold=outcome.threshold, share_kept=outcome.share_kept, harm=outcome.harm)
+    found = replace(promise, threshold=outcome.threshold, share_kept=outcome.share_kept, harm=outcome.harm)
+    return replace(found, not_served=why_no_cascade(evidence))
 
 
 def _with_details(

@@ -50,7 +50,7 @@ def recommend(
         students = [_against(student, few_shot.name) for student in students]
     stands_before = cascade is not None and (cascade.against or prompt.name) == to_beat.name
     passing: list[Candidate] = [student for student in students if student.gate == "pass"]
-    if cascade is not None and stands_before and _why_not(cascade) is None:
+    if cascade is not None and stands_before and why_no_cascade(cascade) is None:
         passing.append(cascade)
     left = [candidate for candidate in passing if _refused_by_money(candidate) is None]
     taken = _most_benefit(left)
@@ -100,7 +100,7 @@ def _facts(
         elif (more := _brings_more(student, taken)) is not None:
             facts.append(f"{student.name} does not pass its gate, which money does not overrule: {more}")
     if cascade is not None and cascade is not taken:
-        why = _why_not(cascade) or _refused_by_money(cascade) or _brings_less(cascade, taken)
+        why = why_no_cascade(cascade) or _refused_by_money(cascade) or _brings_less(cascade, taken)
         facts.append(f"no cascade: {why}")
     return facts
 
@@ -319,7 +319,7 @@ def _lacks_test_rows(student: StudentEvidence) -> bool:
     return student.gate == "cannot tell" and (student.rows_needed or 0) > student.difference.n
 
 
-def _why_not(cascade: CascadeEvidence) -> str | None:
+def why_no_cascade(cascade: CascadeEvidence) -> str | None:
     """Why the cascade is no candidate, whatever it saves; None: it keeps its promise and a share worth having."""
     if cascade.refused:
         return cascade.refused
