@@ -18,9 +18,10 @@ ROOT = Path(__file__).parent.parent
 
 
 def pytest_configure(config):
-    """A shell that starts the tests in the background has them ignore Ctrl-C, and so all that they start."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """A shell, or `nohup`, that starts the tests has them ignore Ctrl-C or SIGHUP, and so all that they start."""
+    for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, default)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
