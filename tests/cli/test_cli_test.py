@@ -375,7 +375,7 @@ def test_from_traces_to_a_student_that_is_proved_in_the_flow(here, stillhouse):
     )
     assert harvested.json["rows"] >= 400
     toml = here / "steps" / "route" / "task.toml"
-    toml.write_text(toml.read_text() + '\n[gate]\nmargin = 0.5\n[student]\nladder = ["linear"]\n')
+    toml.write_text(toml.read_text() + '\n[gate]\nmargin = 0.5\nclasses = "none"\n[student]\nladder = ["linear"]\n')
     distilled = stillhouse("distill", "shop_app.py:route", "--json")
     assert distilled.code == 0, distilled.out + distilled.err
     student = f"route=student:{distilled.json['run']}"
