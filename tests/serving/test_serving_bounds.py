@@ -71,7 +71,7 @@ async def test_equal_questions_are_computed_once(start):
                 "input": "x" * 90_000,
                 "questions": [{"type": "choice", "choices": [{"value": "a"}, {"value": str(i)}]} for i in range(400)],
             },
-            "are read for one request",
+            "different questions over this input",
         ),
         (
             "/decisions",

@@ -65,6 +65,21 @@ def rewritten(folder, **changes):
 DROP = object()
 
 
+def listed(folder, *names):
+    """These files listed too."""
+    raw = json.loads((folder / HEADER).read_text())
+    raw["files"].update({name: {"bytes": 1, "sha256": "0"} for name in names})
+    (folder / HEADER).write_text(json.dumps(raw))
+
+
+def emptied(folder):
+    """No file listed and none there: what is listed is all there, and nothing else is."""
+    rewritten(folder, files={})
+    for path in folder.iterdir():
+        if path.name != HEADER:
+            path.unlink()
+
+
 def sealed(folder):
     """The checksums written anew, as whoever changed a file would."""
     raw = json.loads((folder / HEADER).read_text())
@@ -282,7 +297,7 @@ OWN = {
         "a count of zero": header(settings__counts=[["good", 0]]),
         "a file listed": lambda folder: (
             (folder / "a").write_text("x"),
-            header(files={"a": {"bytes": 1, "sha256": "0"}})(folder),
+            listed(folder, "a"),
             sealed(folder),
         ),
     },
@@ -333,6 +348,22 @@ def test_a_tampered_student_is_refused_in_one_sentence(trained, tmp_path, family
     message = str(refusal.value)
     assert str(folder) in message and "\n" not in message and ";" in message and len(message) < 1_000, message
     assert refusal.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("family", "change", "why"),
+    [
+        ("majority", OWN["majority"]["a file listed"], "lists 'a', which no majority student has"),
+        ("linear", emptied, "does not list model.safetensors, which every linear student has"),
+        ("encoder", emptied, "does not list config.json, which every encoder student has"),
+    ],
+)
+def test_the_files_that_a_family_has_are_listed_and_no_others(trained, tmp_path, family, change, why):
+    folder = tmp_path / "student"
+    shutil.copytree(trained(family), folder)
+    change(folder)
+    with pytest.raises(ArtifactError, match=why):
+        load_student(folder)
 
 
 @pytest.mark.parametrize("family", SPECS)
