@@ -70,6 +70,7 @@ class Measured:
     test: Sequence[Rows]
     calibration: Sequence[Rows] = ()
     elsewhere: Sequence[Rows] = ()  # a test set of its own, called "elsewhere"
+    trained_on: Sequence[Rows] = (Rows(1000, "", label="none of them"),)  # so that no label is the commonest
     ladder: Sequence[str] = ()  # students that there are to be; empty: those that are measured
     money: Mapping[str, float] = field(default_factory=dict)  # keys of [money]
     shown_means: Mapping[int, float] = field(default_factory=dict)  # of k examples, over their draws
@@ -107,7 +108,7 @@ def _material(measured: Measured) -> Material:
     )
     test, calibration = (_counted(measured, part) for part in ("test", "calibration"))
     splits = Splits(
-        train=_examples("train", [Rows(1000, "")]),
+        train=_examples("train", measured.trained_on),
         validation=_examples("validation", [Rows(100, "")]),
         calibration=calibration.rows,
         test=test.rows,

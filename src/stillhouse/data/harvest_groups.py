@@ -3,11 +3,11 @@
 Rows share a conversation, a user or a document where a field of that name, in the input or in what the run was started
 with, has the same value; and where one call was shown another's input or answer, as the turns of a conversation are.
 The calls of a run belong together, too, unless it went through items: it was started with a list, made many calls
-that share nothing, or was about several users or documents. Then each item stands alone; what was called in the body
-of one outermost step is one item.
+that share nothing, or was about several users. Then each item stands alone; what was called in the body of one
+outermost step is one item.
 
-A field that is the same in all rows parts nothing, and is left out. Values stand in a group's name as a digest: they may
-name a person.
+A field that is the same in all rows parts nothing, and is left out. Values stand in a group's name as a digest: they
+may name a person.
 """
 
 import hashlib

@@ -28,6 +28,7 @@ from stillhouse.verdict.cascade import MeasuredCascade, cascade_rows, counted_on
 from stillhouse.verdict.error_analysis import class_table, confusion, disagreements, reliability, threshold_curve
 from stillhouse.verdict.evidence import CascadeEvidence, Contrast, PromptEvidence, StudentEvidence
 from stillhouse.verdict.judged_arm import JudgedArm, gate_in_every_way, gate_of, judge
+from stillhouse.verdict.majority import below_majority
 from stillhouse.verdict.money.call_costs import student_cost_note
 from stillhouse.verdict.money.known_sum import known_sum
 from stillhouse.verdict.money.run_money import evidence, money_of, pays_off
@@ -65,11 +66,12 @@ def find(
         if judged.gate is not None or prompt is None
     ]
     n_few_shot = sum(judged.arm.kind == "few-shot" for judged in others)
+    few_shot = _few_shot_evidence(material, prompt, best, n_few_shot, money)
     cascade_evidence = _cascade_evidence(material, cascade, prompt, money)
     verdict = recommend(
         None if prompt is None else _prompt_evidence(prompt, money),
         measured,
-        few_shot=_few_shot_evidence(material, prompt, best, n_few_shot, money),
+        few_shot=few_shot,
         cascade=cascade_evidence,
     )
     fallback = cascade.student if cascade else students[-1] if students else None
@@ -96,7 +98,11 @@ def find(
         other_tests=_other_tests(material, [*([prompt] if prompt else []), *students]),
         cascade=_cascade_section(cascade, prompt, cascade_evidence),
         step_by_step=step_by_step(material, [counted(material, arm) for arm in arms]),
-        warnings=(*_warnings_elsewhere(material, verdict.chosen, prompt, students, cascade), *material.warnings),
+        warnings=(
+            *below_majority(material, best if few_shot is not None and few_shot.helps else prompt),
+            *_warnings_elsewhere(material, verdict.chosen, prompt, students, cascade),
+            *material.warnings,
+        ),
         notes=material.notes,
     )
     return result if shown is None else _with_details(result, material, shown, prompt, cascade)

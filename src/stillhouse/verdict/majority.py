@@ -1,10 +1,10 @@
 """Whether the prompt is better than always giving the commonest label; if not, passing against it means nothing."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 
 from stillhouse.evaluation.margin_gate import decide_gate
+from stillhouse.experiment.counted_rows import counted
 from stillhouse.experiment.material import Material
 from stillhouse.results.row_result import RowResult
 from stillhouse.verdict.judged_arm import JudgedArm
@@ -19,17 +19,17 @@ def below_majority(material: Material, prompt: JudgedArm | None) -> list[str]:
     commonest = _commonest(material)
     if prompt is None or commonest is None:
         return []
-    rows, terms = prompt.arm.test, material.task.gate
-    always = [_answering(material, row, commonest) for row in rows]
+    rows, terms = counted(material, prompt.arm).test, material.task.gate
+    always = [_answering(row, commonest) for row in rows]
     cap = material.splits.group_cap
-    gate = decide_gate(rows, always, margin=0.0, level=terms.level, group_cap=cap)
+    gate = decide_gate(rows, always, margin=terms.margin, level=terms.level, group_cap=cap)
     if gate.better:
         return []
     seen = f"{prompt.arm.name} against always answering {commonest!r:.80}: {points(gate.difference)}"
     if gate.difference.value > 0:
         return [
-            f"it is not shown that {prompt.arm.name} is better than the commonest label ({seen}, at {terms.level:.0%}): "
-            "until more test rows show it, to pass against it means nothing, for a student and for a cascade"
+            f"it is not shown that {prompt.arm.name} is better than the commonest label ({seen}): until more test rows "
+            "show it, to pass against it means nothing, for a student and for a cascade"
         ]
     return [
         f"{prompt.arm.name} is not better than the commonest label ({seen}): to pass against it means nothing, for a "
@@ -44,6 +44,6 @@ def _commonest(material: Material) -> str | None:
     return counts.most_common(1)[0][0] if counts else None
 
 
-def _answering(material: Material, row: RowResult, label: str) -> RowResult:
-    """The row as a system answers it that always says `label`. No label is right where the wanted one is not known."""
+def _answering(row: RowResult, label: str) -> RowResult:
+    """The row as a system answers it that always says `label`."""
     return replace(row, output=label, score=float(row.gold == label), confidence=None)
