@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stillhouse.advice.curves import ahead
+from stillhouse.advice.reach import climb
 from stillhouse.evaluation.cascade_threshold import NoThreshold, Threshold, choose_threshold
 from stillhouse.evaluation.harness import summarise
 from stillhouse.evaluation.margin_gate import among, decide_gate
@@ -15,7 +15,7 @@ from stillhouse.records import Source
 from stillhouse.results.gates import GateResult
 from stillhouse.results.learning_curves import CurvePoint
 from stillhouse.results.row_result import RowResult
-from stillhouse.results.verdict import Verdict
+from stillhouse.results.verdict import HalfStep, Verdict
 from stillhouse.task import Task
 from stillhouse.verdict.cascade import cascade_rows, harm_on
 from stillhouse.verdict.evidence import CascadeEvidence, Contrast, PromptEvidence, StudentEvidence
@@ -41,6 +41,7 @@ class Student:
     rows: list[RowResult]
     points: Sequence[CurvePoint]
     pays_off: bool | None = None
+    bought: Sequence[HalfStep] = ()  # the training rows that earlier looks asked for
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,6 @@ def _gates(arms: Arms, against: list[RowResult]) -> list[GateResult]:
 
 
 def _evidence(student: Student, gate: GateResult, contrast: Contrast | None, metric: Metric) -> StudentEvidence:
-    step = ahead(student.points)
     return StudentEvidence(
         name=student.name,
         learns_from=student.learns_from,
@@ -127,7 +127,7 @@ def _evidence(student: Student, gate: GateResult, contrast: Contrast | None, met
         rows_needed=gate.rows_needed,
         n_train=student.points[-1].n,
         pays_off=student.pays_off,
-        reach=None if step is None else (step.n, step.high),
+        climb=climb(student.name, student.points, student.bought),
         against_few_shot=contrast,
     )
 

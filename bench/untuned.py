@@ -35,6 +35,7 @@ from bench.deciding import (
 from stillhouse.evaluation.metrics import by_name
 from stillhouse.records import Source
 from stillhouse.results.row_result import RowResult
+from stillhouse.results.verdict import HalfStep
 from stillhouse.verdict.money.break_even import ArmMoney, break_even
 from stillhouse.verdict.money.machine import machines
 
@@ -75,6 +76,7 @@ class Untuned:
     """A task. `before`: the process that makes the calibration rows, where it differs from the one of the test rows. `curves`: each student's accuracy at
     SIZES, by default nearly flat.
 
+    `half_step`: what the first student's answers, and its accuracy, are with the half step of rows that a verdict asks for; None: nobody buys any.
     `prices`: whether the student, and whether the cascade, pays off; None: not known. Where `metric` is not accuracy, scores lie between 0 and 1.
     """
 
@@ -88,14 +90,24 @@ class Untuned:
     n_test: int = 1000
     n_calibration: int = 1000
     graded: bool = False
+    half_step: tuple[Process, float] | None = None
 
-    def draw(self, generator: Generator) -> tuple[Arms, Answers]:
+    def after_half_step(self, generator: Generator) -> Arms:
+        """The next look, at 0.41 times as many rows more, as the first one asked for."""
+        assert self.half_step is not None and self.curves is not None
+        process, accuracy = self.half_step
+        curve, sizes = (*self.curves[0], accuracy), (*SIZES, round(math.sqrt(2) * SIZES[-1]))
+        found, _ = replace(self, process=process, curves=(curve,)).draw(generator, sizes)
+        bought = tuple(HalfStep(one.name, SIZES[-1], 2 * SIZES[-1]) for one in found.students)
+        return replace(found, students=[replace(one, bought=bought) for one in found.students])
+
+    def draw(self, generator: Generator, sizes: Sequence[int] = SIZES) -> tuple[Arms, Answers]:
         test, held = self.process(generator, self.n_test), (self.before or self.process)(generator, self.n_calibration)
         students = []
         for number, (source, scores) in enumerate(zip(self.sources, test.students, strict=True)):
             rows = _results(scores, test, test.confidence if number == 0 else None)
             curve = _flat(float(scores.mean())) if self.curves is None else self.curves[number]
-            points = points_of(SIZES, _curve(generator, curve, scores))
+            points = points_of(sizes, _curve(generator, curve, scores))
             students.append(Student(f"student {number} on {source} labels", source, rows, points, self.prices[0]))
 
         def promise(threshold: float) -> tuple[float, float]:
@@ -400,6 +412,7 @@ UNTUNED: list[Untuned | AnyWorld] = [
         _pair(0.90, EXPONENTIAL[-1]),
         _answers([KEEP], [TELL]),
         curves=(EXPONENTIAL,),
+        half_step=(_pair(0.90, 0.841), 0.841),
     ),
     Untuned(
         "a plateau, then a rise: there at twice the rows",
@@ -462,4 +475,11 @@ UNTUNED: list[Untuned | AnyWorld] = [
     Untuned("twenty classes, one of them lost", _lost_class, _answers([KEEP], [TELL]), n_test=2000),
     Untuned("seven classes as 1/k, as good in each", _zipf, _answers([DISTIL], [TELL, TEST]), n_test=3000),
     AnyWorld(),
+    Untuned(
+        "the exponential curve's twin: four points like its, and there at twice the rows",
+        _pair(0.90, EXPONENTIAL[-1]),
+        _answers([TRAINING], [KEEP, TELL]),
+        curves=(EXPONENTIAL,),
+        half_step=(_pair(0.90, 0.852), 0.852),
+    ),
 ]

@@ -46,7 +46,7 @@ from bench.deciding import (
     points_of,
     verdict_on,
 )
-from bench.untuned import UNTUNED, AnyWorld
+from bench.untuned import UNTUNED, AnyWorld, Untuned
 from stillhouse.advice.curves import RowScores, crossing
 from stillhouse.advice.monotone import size_at
 from stillhouse.evaluation.eprocess import PairedEProcess
@@ -339,6 +339,8 @@ def untuned(draws: int = DRAWS) -> list[dict[str, Any]]:
         for draw in range(draws):
             arms, answers = task.draw(np.random.default_rng([17, number, draw]))
             kind = verdict_on(arms)
+            if kind == TRAINING and isinstance(task, Untuned) and task.half_step is not None:
+                kind = verdict_on(task.after_half_step(np.random.default_rng([19, number, draw])))
             counts[kind] += 1
             right += kind in answers.right
             wrong += kind not in answers.right | answers.allowed

@@ -25,9 +25,12 @@ from stillhouse.results.learning_curves import Ahead, CurvePoint
 
 
 def test_sizes_double_from_sixteen_or_four_per_class_and_end_with_all_rows():
-    assert sizes_for(100, 2) == [16, 32, 64, 100]
-    assert sizes_for(1000, 10) == [40, 80, 160, 320, 640, 1000]
-    assert sizes_for(70, None) == [16, 32, 70]  # 64 to 70 would be a step of six rows
+    assert sizes_for(100, 2) == [16, 32, 71, 100]  # 64 to 71 would be a step of seven rows
+    assert sizes_for(1000, 10) == [40, 80, 160, 320, 707, 1000]
+    assert sizes_for(1414, 2)[-3:] == [512, 1000, 1414]  # after a half step of 414 rows, the size before it
+    assert sizes_for(2048, None)[-3:] == [1024, 1448, 2048]
+    assert sizes_for(70, None) == [16, 32, 49, 70]
+    assert sizes_for(24, None) == [16, 24]  # no room for half an octave
     assert sizes_for(10, 3) == [10]
 
 
@@ -169,6 +172,13 @@ def test_the_interval_of_the_crossover_covers_the_truth():
         found = crossing(RowScores(sizes, (latent > 0).astype(float), np.arange(150)), answers.astype(float), seed=draw)
         covered += (found.low or 0) <= truth <= (found.high or math.inf)
     assert 91 <= covered <= 99
+
+
+def test_the_last_doubling_is_an_octave_though_the_last_two_sizes_are_half_of_one():
+    points = [
+        CurvePoint(n, mean, None, None, ()) for n, mean in ((512, 0.70), (1024, 0.75), (1448, 0.77), (2048, 0.80))
+    ]
+    assert ahead(points) == Ahead(4096, 0.80, pytest.approx(0.85))
 
 
 def test_one_doubling_ahead_is_a_band_from_nothing_to_the_last_gain():

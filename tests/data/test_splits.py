@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 from dataclasses import replace
 
@@ -167,3 +168,16 @@ def test_too_few_rows_to_split_says_what_to_do(tmp_path):
 def test_a_task_object_needs_no_file(tmp_path):
     write_examples(tmp_path / "examples.jsonl", rows(40))
     assert len(load_splits(Task(name="t", instruction="i", output="text", folder=tmp_path)).test) == 8
+
+
+def test_a_split_that_groups_leave_empty_names_the_largest_group(tmp_path):
+    """440 rows of one run were one group, and "no rows are left" did not say why."""
+    rows = [{"input": f"question {n}", "label": "yes", "group": "monday" if n < 400 else "tuesday"} for n in range(440)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (tmp_path / "task.toml").write_text(
+        '[task]\nname = "t"\ninstruction = "?"\noutput = "choice"\nlabels = ["yes", "no"]\n[data]\ntrain = "rows.jsonl"\n',
+        encoding="utf-8",
+    )
+    says = r"the 440 rows are in 2 groups; the largest, 'monday', has 400: bring rows of more groups, .* a conversation"
+    with pytest.raises(DatasetError, match=says):
+        load_splits(load_task(tmp_path))

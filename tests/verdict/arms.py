@@ -10,11 +10,12 @@ from stillhouse.evaluation.metrics import by_name
 from stillhouse.experiment.material import Material
 from stillhouse.experiment.training_sets import Lesson
 from stillhouse.records import Example
-from stillhouse.results.learning_curves import Ahead, Curve, CurvePoint, FewShot, LearningCurves
+from stillhouse.results.learning_curves import Curve, CurvePoint, FewShot, LearningCurves
 from stillhouse.results.measured_arm import MeasuredArm, ShownExamples, Training
 from stillhouse.results.provenance import Provenance
 from stillhouse.results.row_result import RowResult
 from stillhouse.results.run_result import Result
+from stillhouse.results.verdict import HalfStep
 from stillhouse.task import Task
 from stillhouse.verdict.findings import find
 from stillhouse.words import normalise
@@ -69,10 +70,15 @@ class Measured:
     test: Sequence[Rows]
     calibration: Sequence[Rows] = ()
     elsewhere: Sequence[Rows] = ()  # a test set of its own, called "elsewhere"
+    trained_on: Sequence[Rows] = (Rows(1000, "", label="none of them"),)  # so that no label is the commonest
     ladder: Sequence[str] = ()  # students that there are to be; empty: those that are measured
     money: Mapping[str, float] = field(default_factory=dict)  # keys of [money]
     shown_means: Mapping[int, float] = field(default_factory=dict)  # of k examples, over their draws
-    reach: Mapping[str, float] = field(default_factory=dict)  # a student's highest score after one doubling
+    again: Mapping[str, float] = field(
+        default_factory=dict
+    )  # a student's score if its last doubling's gain comes again
+    curve_end: float = 0.96  # where those curves end, at 1,000 training rows
+    bought: Sequence[HalfStep] = ()  # training rows that earlier runs asked for
     labels: Sequence[str] | None = LABELS
     metric: str = "accuracy"
     copies: CopyRule = None
@@ -82,7 +88,7 @@ class Measured:
 def found(measured: Measured) -> Result:
     """The result of a run that measured this."""
     arms = [_arm(measured, arm) for arm in measured.arms]
-    return find(_material(measured), arms, PROVENANCE, curves=_curves(measured))
+    return find(_material(measured), arms, PROVENANCE, curves=_curves(measured), bought=measured.bought)
 
 
 def calibration_rows(rows: Sequence[Example], scored_against: str = "gold") -> list[Example]:
@@ -102,7 +108,7 @@ def _material(measured: Measured) -> Material:
     )
     test, calibration = (_counted(measured, part) for part in ("test", "calibration"))
     splits = Splits(
-        train=_examples("train", [Rows(1000, "")]),
+        train=_examples("train", measured.trained_on),
         validation=_examples("validation", [Rows(100, "")]),
         calibration=calibration.rows,
         test=test.rows,
@@ -194,12 +200,12 @@ def _rows(part: str, blocks: Sequence[Rows], arm: Arm) -> list[RowResult]:
 
 
 def _curves(measured: Measured) -> LearningCurves | None:
-    if not measured.shown_means and not measured.reach:
+    if not measured.shown_means and not measured.again:
         return None
-    n = sum(block.n for block in measured.test)
+    n, end = sum(block.n for block in measured.test), measured.curve_end
     points = tuple(CurvePoint(k, mean) for k, mean in measured.shown_means.items())
     curves = tuple(
-        Curve(name, (CurvePoint(500, 0.5), CurvePoint(1000, 0.6)), n, "teacher", Ahead(2000, 0.6, high))
-        for name, high in measured.reach.items()
+        Curve(name, (CurvePoint(500, 2 * end - high), CurvePoint(1000, end)), n, "teacher")
+        for name, high in measured.again.items()
     )
     return LearningCurves(curves, few_shot=FewShot(points, n) if points else None)

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from arms import ENCODER, LINEAR, PROMPT, Arm, Measured, Rows, found, shown
 
+from stillhouse.results.verdict import HalfStep
+
 BOTH, ALL = "prompt linear", "prompt linear encoder"
 GOLD = Arm("gold", learns_from="gold")
 FOUR = {1: 0.90, 2: 0.92, 4: 0.95, 8: 0.93}  # 4 examples are best over their draws
@@ -128,18 +130,44 @@ CASES = [
     ),
     Case(
         "it fails, and one doubling may bring it within the margin",
-        "highest score ahead 0.985, the prompt less the margin 0.98",
-        Measured([PROMPT, LINEAR], [Rows(576, BOTH), Rows(24, "prompt")], reach={"linear": 0.985}),
+        "the last gain again: 0.985; the prompt less the margin: 0.98",
+        Measured([PROMPT, LINEAR], [Rows(576, BOTH), Rows(24, "prompt")], again={"linear": 0.985}),
         "collect more",
         None,
         {"linear": "fail"},
     ),
     Case(
         "it fails, and one doubling will not",
-        "highest score ahead 0.975 < 0.98",
-        Measured([PROMPT, LINEAR], [Rows(576, BOTH), Rows(24, "prompt")], reach={"linear": 0.975}),
+        "the last gain again: 0.975 < 0.98",
+        Measured([PROMPT, LINEAR], [Rows(576, BOTH), Rows(24, "prompt")], again={"linear": 0.975}),
         "keep prompt",
         "prompt",
+        {"linear": "fail"},
+    ),
+    Case(
+        "half of the doubling was bought, and its gain again does not do",
+        "from 750 rows (read between 500 and 1,000 in log2: 0.950) to 1,000 it gained 0.0104; in log2 0.415, so to 1,500 (0.585) as much again comes to 0.975",
+        Measured(
+            [PROMPT, LINEAR],
+            [Rows(576, BOTH), Rows(24, "prompt")],
+            again={"linear": 0.985},
+            bought=[HalfStep("linear", 750, 1500)],
+        ),
+        "keep prompt",
+        "prompt",
+        {"linear": "fail"},
+    ),
+    Case(
+        "another student's half of the doubling",
+        "what the encoder was told to buy says nothing of the linear student",
+        Measured(
+            [PROMPT, LINEAR],
+            [Rows(576, BOTH), Rows(24, "prompt")],
+            again={"linear": 0.985},
+            bought=[HalfStep("encoder", 750, 1500)],
+        ),
+        "collect more",
+        None,
         {"linear": "fail"},
     ),
     # One lost class
@@ -160,7 +188,7 @@ CASES = [
         Measured(
             [PROMPT, LINEAR],
             [Rows(1840, BOTH), Rows(60, "linear"), Rows(70, BOTH, label="rare"), Rows(30, "prompt", label="rare")],
-            reach={"linear": 0.999},
+            again={"linear": 0.999},
         ),
         "keep prompt",
         "prompt",

@@ -118,7 +118,7 @@ def advise(
     teacher: Teacher = None,
     seeds: Annotated[int, typer.Option(help="trainings per size, at least 3")] = 5,
     sizes: Annotated[
-        str | None, typer.Option(help="training sizes, as in 64,256,1024; default: doubling up to all rows")
+        str | None, typer.Option(help="training sizes, as in 64,256,1024; default: doubling, 0.71 of all rows, and all")
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="trainings at a time, each with one thread; default: one per core")

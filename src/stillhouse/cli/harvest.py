@@ -33,6 +33,10 @@ def harvest(
     exclude: Annotated[
         list[Path] | None, typer.Option(help="rows that must not come in, as test.jsonl; may be given several times")
     ] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(help="rows that belong together: a field of the input, run, or call; default: what they share"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a data set of a step's traces: one row per input, with what the model answered, and where it comes from."""
@@ -49,6 +53,7 @@ def harvest(
         redact=redact,
         feedback=feedback,
         exclude=exclude or (),
+        group_by=group_by,
     )
     made = done.harvest
     if as_json:

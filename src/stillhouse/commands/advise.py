@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from stillhouse.commands.half_steps import half_steps
 from stillhouse.commands.verdict_run import VerdictRun, write_verdict
 from stillhouse.comparison.judged_arms import refuse_unjudged
 from stillhouse.errors import UserError
@@ -45,10 +46,11 @@ def advise(
 ) -> VerdictRun:
     """Train every student of the ladder (and the linear baseline) at every size with every seed, and say what follows.
 
-    `sizes` default: doubling from max(16, 4 x classes) to all training rows. At least 3 seeds: with fewer there is no
-    interval. `learn_from = "auto"` in the task measures students on gold labels and on the teacher's, where the rows
-    allow both. `workers`: trainings at a time; None: one per core. `drop_overlap`, and what is
-    raised: as in `distill`.
+    `sizes` default: doubling from max(16, 4 x classes), then half an octave below all training rows, and all. At least
+    3 seeds: with fewer there is no interval. Training rows that an earlier run in `runs` asked for are looked at as it
+    said (`advice.reach`). `learn_from = "auto"` in the task measures students on gold labels and on the teacher's,
+    where the rows allow both. `workers`: trainings at a time; None: one per core. `drop_overlap`, and what is raised:
+    as in `distill`.
     """
     if seeds < MIN_SEEDS:
         raise UserError(f"--seeds {seeds}: an interval over seeds needs at least {MIN_SEEDS}")
@@ -94,11 +96,14 @@ def advise(
         in_full = sorted((arm for _, arm in kept), key=lambda arm: arm.kind != "baseline")
         prompts = [prompt] if prompt else []
         first_draws = [few_shot.of(k)[0] for k in few_shot.sizes]
+        bought, unread = half_steps(runs, task, besides=run.folder)
         result = find(
             material,
             [*prompts, *first_draws, *majority, *controls, *in_full],
             provenance(run, material, range(seeds)),
             curves=learning_curves.curves_of(material, trained, prompt, few_shot, majority),
+            bought=bought,
         )
+        result = replace(result, warnings=(*result.warnings, *unread))
         write_atomic(run.folder / "curves.csv", learning_curves.as_csv(trained))
         return write_verdict(run, result, [*prompts, *few_shot.arms, *majority, *controls, *trained])

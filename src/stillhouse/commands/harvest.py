@@ -16,6 +16,7 @@ from stillhouse.data.dataset import load_examples, write_examples
 from stillhouse.data.feedback import read_feedback
 from stillhouse.data.harvest import Harvest, Traced
 from stillhouse.data.harvest import harvest as harvest_calls
+from stillhouse.data.harvest_groups import Where
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.step_calls import chosen_runs, step_calls
@@ -57,11 +58,13 @@ def harvest(
     redact: str | None = None,
     feedback: Path | None = None,
     exclude: Sequence[Path] = (),
+    group_by: str | None = None,
 ) -> HarvestedFiles:
     """Harvest the calls of `step` in these runs (ids, a flow's name, or "all"), and write the step's task beside them.
 
     `out` default: `steps/STEP/examples.jsonl`, with `task.toml` beside it. `app`: FILE.py:FLOW, where the runs do not
-    say; `redact`: module:function. Raises UserError, DatasetError, ExistsError; nothing is written then.
+    say; `redact`: module:function; `group_by`: what rows share that belong together, a field, "run" or "call" (see
+    `data.harvest_groups` for the default). Raises UserError, DatasetError, ExistsError; nothing is written then.
     """
     out = out or STEPS / step / "examples.jsonl"
     if out.exists():
@@ -71,11 +74,12 @@ def harvest(
     task, arguments, schema = _task_of(calls.kind, calls.rows, step, app)
     labels = task.labels if task is not None else None
     made = harvest_calls(
-        [_traced(run, call, calls.kind, task, arguments) for run, call in calls.rows],
+        [_traced(run, call, calls.kind, task, arguments, calls.outermost) for run, call in calls.rows],
         feedback=[] if feedback is None else read_feedback(feedback, step, labels, schema=schema),
         exclude=[row for path in exclude for row in load_examples(path).examples],
         redact=None if redact is None else load_hook(redact, "--redact"),
         labels=labels,
+        group_by=group_by,
     )
     if not made.examples:
         reasons = ", ".join(f"{n}: {reason}" for reason, n in made.left_out.items())
@@ -151,7 +155,14 @@ def _is_json(task: Task | None) -> bool:
     return task is not None and task.output == "json"
 
 
-def _traced(run: RunRow, call: StepRow, kind: str, task: Task | None, arguments: Sequence[str] | None) -> Traced:
+def _traced(
+    run: RunRow,
+    call: StepRow,
+    kind: str,
+    task: Task | None,
+    arguments: Sequence[str] | None,
+    outermost: Mapping[tuple[str, str], str],
+) -> Traced:
     """A journaled call as a row of the data set may be made of it."""
     values, output = json.loads(call.arguments), json.loads(call.output or "null")
     choices = None
@@ -173,6 +184,7 @@ def _traced(run: RunRow, call: StepRow, kind: str, task: Task | None, arguments:
         version=call.version,
         cost_usd=facts.get("cost_usd"),
         choices=choices,
+        where=Where(json.loads(run.input), outermost.get((run.run, key_id(call.key)))),
     )
 
 

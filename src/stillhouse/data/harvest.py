@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from stillhouse.data.harvest_groups import NOWHERE, Where, groups_of
 from stillhouse.data.redaction import Redact, redacted
 from stillhouse.errors import UserError
 from stillhouse.records import Example
@@ -36,6 +37,7 @@ class Traced:
     version: str
     cost_usd: float | None
     choices: tuple[str, ...] | None = None
+    where: Where = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,9 @@ def harvest(
     exclude: Iterable[Example] = (),
     redact: Redact | None = None,
     labels: Sequence[str] | None = None,
+    group_by: str | None = None,
 ) -> Harvest:
-    """The calls as examples, in their order, rows of one run in one group.
+    """The calls as examples, in their order; rows that share something are in one group (`harvest_groups`).
 
     Where several pieces of feedback fit a call, the last one holds. `exclude`: rows whose input may not come in. They
     are compared before and after redaction, and without regard to case and punctuation. Raises UserError where
@@ -88,7 +91,7 @@ def harvest(
     excluded = {name for row in exclude for name in _names_of(row.input)}
     left_out: Counter[str] = Counter()
     by_input: dict[str, list[tuple[Example, Traced]]] = defaultdict(list)
-    for call in calls:
+    for call, group in zip(calls, groups_of(calls, group_by), strict=True):
         judged = feedback_on.get((call.run, call.key))
         if judged is not None and judged.ok is False and judged.label is None:
             left_out[SAID_WRONG] += 1
@@ -97,7 +100,7 @@ def harvest(
         elif excluded.intersection(_names_of(call.input)):
             left_out[IN_TEST] += 1
         else:
-            example = redacted(_example(call, judged), redact)
+            example = redacted(_example(call, judged, group), redact)
             if excluded.intersection(_names_of(example.input)):
                 left_out[IN_TEST] += 1
             else:
@@ -134,7 +137,7 @@ def _by_call(calls: Sequence[Traced], feedback: Sequence[Feedback]) -> tuple[dic
     return by_call, n_unused
 
 
-def _example(call: Traced, judged: Feedback | None) -> Example:
+def _example(call: Traced, judged: Feedback | None, group: str | None) -> Example:
     """A call with what a person said of it.
 
     That a whole run was right does not make each of its steps gold. That this very call was right does.
@@ -144,7 +147,7 @@ def _example(call: Traced, judged: Feedback | None) -> Example:
         gold = judged.label
     elif judged is not None and judged.ok is True and judged.key is not None:
         gold = call.output
-    return Example("", call.input, gold, teacher_label=call.output, choices=call.choices, group=call.run)
+    return Example("", call.input, gold, teacher_label=call.output, choices=call.choices, group=group)
 
 
 def _row_of_equal(equal: Sequence[Example]) -> Example | None:

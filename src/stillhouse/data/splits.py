@@ -18,6 +18,7 @@ from stillhouse.data.copies import CopyRule, Reading, group_keys, row_keys
 from stillhouse.data.dataset import Dataset, load_examples
 from stillhouse.data.group_cap import usual_cap
 from stillhouse.data.leakage import NEAR, check_leakage, near_copies, without_overlap
+from stillhouse.data.lone_groups import groups_in_the_way
 from stillhouse.data.measured_rows import MeasuredRows, measured_rows
 from stillhouse.data.row_time import times_of
 from stillhouse.errors import DatasetError
@@ -100,10 +101,11 @@ def load_splits(task: Task, *, skip_bad: bool = False, drop_overlap: bool = Fals
     parts |= {part: of_part.rows for part, of_part in measured.items()}
     for part in ("train", "test"):
         if not parts[part]:
-            n_rows = len(loaded["train"].examples)
+            rows = loaded["train"].examples
+            why = groups_in_the_way(rows, part, lambda alone: cut_as_asked(task, alone, loaded))
             raise DatasetError(
-                f"{task.path or task.name}: no rows are left for {part} ({n_rows} rows in {data.train}); "
-                "bring more rows or change `split`"
+                f"{task.path or task.name}: no rows are left for {part} ({len(rows)} rows in {data.train}); "
+                f"{why or 'bring more rows or change `split`'}"
             )
     warnings = [
         f"{len(dataset.skipped)} broken rows of {dataset.path.name} were skipped; the first: {dataset.skipped[0]}"
@@ -143,6 +145,11 @@ def shares_to_cut(task: Task, named: Iterable[str]) -> dict[str, float]:
     """The share of `train` that each part takes which has no file of its own."""
     shares = zip(("validation", "calibration", "test"), task.data.split, strict=True)
     return {part: share for part, share in shares if part not in named}
+
+
+def cut_as_asked(task: Task, rows: Sequence[Example], named: Iterable[str]) -> Mapping[str, Sequence[Example]]:
+    """The parts that `[data]` cuts off these rows; `named`: those that have a file of their own."""
+    return cut(rows, shares_to_cut(task, named), seed=task.data.seed, copies=copy_rule(task)).parts
 
 
 def _has_groups(measured: MeasuredRows) -> bool:

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from stillhouse.data.splits import Splits
+from stillhouse.data.lone_groups import groups_in_the_way
+from stillhouse.data.splits import Splits, cut_as_asked, shares_to_cut
 from stillhouse.errors import UserError
 from stillhouse.evaluation.metrics import metric_for
 from stillhouse.llm.models import KEYED, endpoint
@@ -79,7 +80,7 @@ def check_training(task: Task, runs: Path) -> None:
 def check_lesson(task: Task, splits: Splits, learn_from: Source, *, sizes: Sequence[int] | None = None) -> None:
     """The rows that students learn from, as far as they are known before the teacher is asked. Raises UserError."""
     if not splits.validation:
-        raise UserError(f"no validation rows for {task.name}; give some, or change `split` in [data]")
+        raise UserError(f"no validation rows for {task.name}; {_why_none(task, splits)}")
     check_sizes(sizes, len(splits.train) + len(splits.unlabelled))
     if learn_from == "gold":
         train, validation = (
@@ -110,6 +111,17 @@ def no_reasons_to_learn(task: Task) -> None:
             f'{task.path or task.name}: recipe = "step_by_step" needs rationales, and nobody is asked for any; '
             'set rationales = true in [teacher], or use recipe = "sft"'
         )
+
+
+def _why_none(task: Task, splits: Splits) -> str:
+    """Why no rows are left to validate on, and what helps."""
+    named = [part for part in ("validation", "calibration", "test") if getattr(task.data, part) is not None]
+    cut_off = list(shares_to_cut(task, named))
+    rows = [*splits.train, *(row for part in cut_off for row in getattr(splits, part))]
+    why = None
+    if "validation" in cut_off:
+        why = groups_in_the_way(rows, "validation", lambda alone: cut_as_asked(task, alone, named))
+    return why or "give some, or change `split` in [data]"
 
 
 def check_writable(folder: Path) -> None:

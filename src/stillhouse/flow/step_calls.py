@@ -1,13 +1,13 @@
 """A step's calls in a journal: the runs that a user names, and of these the calls that a model answered."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from stillhouse.errors import UserError
-from stillhouse.store.journal import Journal, RunRow, StepRow
+from stillhouse.store.journal import Journal, RunRow, StepRow, key_id
 
 ALL_RUNS = "all"
 _KINDS = ("model", "decide", "step", "agent")  # kinds of calls that a model can answer
@@ -18,6 +18,7 @@ class StepCalls:
     """The calls with an answer that something can learn from, each with its run.
 
     `n_failed` calls had no answer; `n_by_students` were answered by a student, which nothing should learn from.
+    `outermost`: of a call by its run and id, the call in whose body it lies, and which lies in no other.
     """
 
     kind: str
@@ -25,6 +26,7 @@ class StepCalls:
     n_runs: int
     n_failed: int
     n_by_students: int
+    outermost: Mapping[tuple[str, str], str]
 
 
 def chosen_runs(journal: Journal, names: Sequence[str], since: str | None, store: Path | str) -> list[RunRow]:
@@ -58,8 +60,11 @@ def step_calls(journal: Journal, runs: Sequence[RunRow], step: str, store: Path 
     rows: list[tuple[RunRow, StepRow]] = []
     seen: Counter[str] = Counter()
     n_failed = n_by_students = 0
+    outermost: dict[tuple[str, str], str] = {}
     for run in runs:
-        for call in journal.steps(run.run):
+        calls = journal.steps(run.run)
+        parents = {key_id(call.key): call.parent for call in calls}
+        for call in calls:
             seen[f"{call.key[0]} ({call.kind})"] += call.kind in _KINDS
             if call.key[0] != step:
                 continue
@@ -73,6 +78,8 @@ def step_calls(journal: Journal, runs: Sequence[RunRow], step: str, store: Path 
                 n_by_students += 1
             else:
                 rows.append((run, call))
+                if call.parent is not None:
+                    outermost[run.run, key_id(call.key)] = _outermost(call.parent, parents)
     if not rows:
         others = ", ".join(sorted(name for name, n in seen.items() if n)) or "none"
         reasons = ""
@@ -86,7 +93,13 @@ def step_calls(journal: Journal, runs: Sequence[RunRow], step: str, store: Path 
         raise UserError(
             f"{step} is a {' and a '.join(sorted(kinds))} in these runs; name the runs of one version of the app"
         )
-    return StepCalls(kinds.pop(), rows, len(runs), n_failed, n_by_students)
+    return StepCalls(kinds.pop(), rows, len(runs), n_failed, n_by_students, outermost)
+
+
+def _outermost(call: str, parents: Mapping[str, str | None]) -> str:
+    while (parent := parents.get(call)) is not None:
+        call = parent
+    return call
 
 
 def by_student(call: StepRow) -> bool:

@@ -24,7 +24,7 @@ class CurvePoint:
 
 @record
 class Ahead:
-    """Where a curve may be at one doubling: a band, never a point, and only to say what to buy next."""
+    """From no gain at one doubling to the last doubling's gain again: a band that the next point may well leave."""
 
     n: Size
     low: float

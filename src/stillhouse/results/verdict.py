@@ -2,9 +2,22 @@
 
 from typing import Literal
 
+from stillhouse.results.learning_curves import Size
 from stillhouse.results.record import record
 
 VerdictKind = Literal["keep prompt", "few-shot", "finetune", "distil", "cascade", "collect more", "cannot tell"]
+
+
+@record
+class HalfStep:
+    """More training rows that a verdict asked for: `arm` had `n`, and looks again on its way to `until`, twice as many.
+
+    The next run reads it, and goes on only if what was bought has brought enough.
+    """
+
+    arm: str
+    n: Size
+    until: Size
 
 
 @record
@@ -12,7 +25,7 @@ class Verdict:
     """What to do, and why. `chosen` is the arm that it recommends; None: it recommends none.
 
     `because` are the facts that carry it: first the contrast that it stands on, then the money. `would_change`: what
-    would turn it.
+    would turn it. `half_step`: training rows that it asks for, in the form that the next run reads.
     """
 
     kind: VerdictKind
@@ -21,6 +34,7 @@ class Verdict:
     would_change: tuple[str, ...] = ()
     buy_next: str | None = None
     chosen: str | None = None
+    half_step: HalfStep | None = None
 
     @property
     def contrast(self) -> str:

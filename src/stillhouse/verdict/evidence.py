@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 
+from stillhouse.advice.reach import Climb
 from stillhouse.records import Estimate, Source
 from stillhouse.results.gates import GateAnswer
 from stillhouse.results.money import NetBenefit
@@ -64,8 +65,8 @@ class Contrast:
 class StudentEvidence:
     """A student against the plain prompt. `better`: the test shows that it is. `pays_off` None: not known.
 
-    `reach`: (training rows, highest score) that one doubling may bring. `against_few_shot`: gate and money against the
-    prompt with examples; None: not compared.
+    `climb`: the end of its learning curve; None: it has none. `label_usd`: what one more label of its kind costs; None:
+    not known. `against_few_shot`: gate and money against the prompt with examples; None: not compared.
     """
 
     name: str
@@ -79,7 +80,8 @@ class StudentEvidence:
     rows_needed: int | None
     n_train: int
     pays_off: bool | None = None
-    reach: tuple[int, float] | None = None
+    climb: Climb | None = None
+    label_usd: float | None = None
     money: MoneyEvidence = MoneyEvidence()
     against_few_shot: Contrast | None = None
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
+from stillhouse.advice.reach import Climb, climb
 from stillhouse.evaluation.cascade_threshold import NoThreshold, Threshold
 from stillhouse.evaluation.harness import summarise
 from stillhouse.evaluation.margin_gate import among
@@ -22,13 +23,16 @@ from stillhouse.results.measured_arm import MeasuredArm
 from stillhouse.results.money import Money, NetBenefit
 from stillhouse.results.provenance import LabelQuality, Provenance
 from stillhouse.results.run_result import OtherTest, Result
+from stillhouse.results.verdict import HalfStep
 from stillhouse.verdict.cascade import MeasuredCascade, cascade_rows, counted_once, find_cascade, harm_in_every_way
 from stillhouse.verdict.error_analysis import class_table, confusion, disagreements, reliability, threshold_curve
 from stillhouse.verdict.evidence import CascadeEvidence, Contrast, PromptEvidence, StudentEvidence
 from stillhouse.verdict.judged_arm import JudgedArm, gate_in_every_way, gate_of, judge
+from stillhouse.verdict.majority import below_majority
 from stillhouse.verdict.money.call_costs import student_cost_note
 from stillhouse.verdict.money.known_sum import known_sum
 from stillhouse.verdict.money.run_money import evidence, money_of, pays_off
+from stillhouse.verdict.money.training_costs import next_label_usd
 from stillhouse.verdict.rules import recommend, why_no_cascade
 from stillhouse.verdict.step_by_step import step_by_step
 
@@ -39,10 +43,12 @@ def find(
     provenance: Provenance,
     *,
     curves: LearningCurves | None = None,
+    bought: Sequence[HalfStep] = (),
 ) -> Result:
     """The result of a run.
 
     `arms`: the prompt first (if any), baselines, then the students, cheapest first; all on the same test rows.
+    `bought`: the training rows that earlier runs of the task asked for.
     """
     prompt = next((judge(material, arm, None) for arm in arms if arm.kind == "prompt"), None)
     judged_alone = [judge(material, arm, prompt) for arm in arms if arm.kind != "prompt"]
@@ -55,16 +61,17 @@ def find(
     best = _best_few_shot(others, curves)
     against = _against_few_shot(material, students, best, start)
     measured = [
-        _student_evidence(judged, money, curves, against.get(judged.arm.name))
+        _student_evidence(material, judged, money, curves, bought, against.get(judged.arm.name))
         for judged in students
         if judged.gate is not None or prompt is None
     ]
     n_few_shot = sum(judged.arm.kind == "few-shot" for judged in others)
+    few_shot = _few_shot_evidence(material, prompt, best, n_few_shot, money)
     cascade_evidence = _cascade_evidence(material, cascade, prompt, money)
     verdict = recommend(
         None if prompt is None else _prompt_evidence(prompt, money),
         measured,
-        few_shot=_few_shot_evidence(material, prompt, best, n_few_shot, money),
+        few_shot=few_shot,
         cascade=cascade_evidence,
     )
     fallback = cascade.student if cascade else students[-1] if students else None
@@ -91,7 +98,11 @@ def find(
         other_tests=_other_tests(material, [*([prompt] if prompt else []), *students]),
         cascade=_cascade_section(cascade, prompt, cascade_evidence),
         step_by_step=step_by_step(material, [counted(material, arm) for arm in arms]),
-        warnings=(*_warnings_elsewhere(material, verdict.chosen, prompt, students, cascade), *material.warnings),
+        warnings=(
+            *below_majority(material, best if few_shot is not None and few_shot.helps else prompt),
+            *_warnings_elsewhere(material, verdict.chosen, prompt, students, cascade),
+            *material.warnings,
+        ),
         notes=material.notes,
     )
     return result if shown is None else _with_details(result, material, shown, prompt, cascade)
@@ -202,7 +213,12 @@ def _against_few_shot(
 
 
 def _student_evidence(
-    judged: JudgedArm, money: Money | None, curves: LearningCurves | None, against_few_shot: Contrast | None
+    material: Material,
+    judged: JudgedArm,
+    money: Money | None,
+    curves: LearningCurves | None,
+    bought: Sequence[HalfStep],
+    against_few_shot: Contrast | None,
 ) -> StudentEvidence:
     gate, arm = judged.gate, judged.arm
     unknown = Estimate(0.0, judged.summary.score.n)
@@ -218,15 +234,16 @@ def _student_evidence(
         rows_needed=None if gate is None else gate.rows_needed,
         n_train=arm.n_train or 0,
         pays_off=pays_off(money, arm.name),
-        reach=_reach(arm.name, curves),
+        climb=_climb(arm.name, curves, bought),
+        label_usd=next_label_usd(material, arm),
         money=evidence(money, arm.name),
         against_few_shot=against_few_shot,
     )
 
 
-def _reach(name: str, curves: LearningCurves | None) -> tuple[int, float] | None:
+def _climb(name: str, curves: LearningCurves | None, bought: Sequence[HalfStep]) -> Climb | None:
     curve = next((curve for curve in (curves.curves if curves else ()) if curve.name == name), None)
-    return None if curve is None or curve.ahead is None else (curve.ahead.n, curve.ahead.high)
+    return None if curve is None else climb(name, curve.points, bought)
 
 
 def _cascade_evidence(

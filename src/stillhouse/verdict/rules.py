@@ -10,8 +10,9 @@
 3. Of what is left the one with the greatest net benefit is taken; where that is not known, the first student of the
    ladder, and else the cascade.
 4. Examples are shown to help: few-shot.
-5. The gate cannot tell for want of test rows: collect more of them. A student fails, and its curve may reach the prompt
-   at one doubling: collect more training rows.
+5. The gate cannot tell for want of test rows: collect more of them. A student fails, and its last gain made again would
+   reach the prompt: collect more training rows, 0.41 times as many before the next look (`advice.reach`), where their
+   labels are worth it (`money.more_rows`) or have no price.
 6. Every student fails: keep the prompt. Otherwise: cannot tell.
 
 Every verdict names the contrast it stands on with interval and n, the money, why what was refused was refused, what
@@ -22,9 +23,13 @@ ahead than that.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from stillhouse.advice.gain_ratios import N_TASKS
+from stillhouse.advice.reach import NextRows, hoped, next_rows
 from stillhouse.numbers import confidence, usd_in_sentence
-from stillhouse.results.verdict import Verdict, VerdictKind
+from stillhouse.results.verdict import HalfStep, Verdict, VerdictKind
 from stillhouse.verdict.evidence import CascadeEvidence, MoneyEvidence, PromptEvidence, StudentEvidence
+from stillhouse.verdict.money.more_rows import in_words as rows_in_words
+from stillhouse.verdict.money.more_rows import rows_money
 from stillhouse.verdict.money.net_benefit import in_words
 from stillhouse.verdict.wording import points, scored
 
@@ -60,13 +65,15 @@ def recommend(
     if taken is not None:
         return _cascade(to_beat, taken, facts)
     short = next((student for student in students if _lacks_test_rows(student)), None)
-    in_reach = next((student for student in students if student.gate == "fail" and _may_reach(student, to_beat)), None)
+    may_reach = [(student, rows) for student in students if (rows := _rows_ahead(student, to_beat)) is not None]
+    in_reach = next(((student, rows) for student, rows in may_reach if _worth_buying(student, rows)), None)
+    facts += [_not_bought(student, rows) for student, rows in may_reach if not _worth_buying(student, rows)]
     if to_beat is not prompt:
         return _few_shot(prompt, to_beat, short, in_reach, facts)
     if short is not None:
         return _more_test_rows(prompt, short, facts)
     if in_reach is not None:
-        return _more_training_rows(prompt, in_reach, facts)
+        return _more_training_rows(prompt, *in_reach, facts)
     if all(student.gate != "cannot tell" for student in students):
         return _keep(prompt, students, facts)
     return _cannot_tell(prompt, students, facts)
@@ -196,12 +203,12 @@ def _few_shot(
     plain: PromptEvidence,
     prompt: PromptEvidence,
     short: StudentEvidence | None,
-    in_reach: StudentEvidence | None,
+    in_reach: tuple[StudentEvidence, NextRows] | None,
     facts: Sequence[str],
 ) -> Verdict:
     assert prompt.gain is not None
     contrast = f"{prompt.name} against {plain.name}: {points(prompt.gain)}"
-    buy = _training_rows(in_reach) if in_reach is not None else AUDIT
+    buy = _training_rows(in_reach[1]) if in_reach is not None else AUDIT
     return Verdict(
         kind="few-shot",
         sentence=f"Add examples to the prompt: {points(prompt.gain)} against the prompt without.",
@@ -213,6 +220,7 @@ def _few_shot(
         ),
         buy_next=_test_rows(short) if short is not None else buy,
         chosen=prompt.name,
+        half_step=_half_step(in_reach[1]) if in_reach is not None and short is None else None,
     )
 
 
@@ -223,12 +231,29 @@ def _more_test_rows(prompt: PromptEvidence, student: StudentEvidence, facts: Seq
     return _verdict("collect more", sentence, prompt, student, facts, changes=changes, buy=_test_rows(student))
 
 
-def _more_training_rows(prompt: PromptEvidence, student: StudentEvidence, facts: Sequence[str]) -> Verdict:
-    hope = "if they bring the last doubling's gain again"  # the best to hope for, as in `advice.curves.ahead`
-    may = f"may come up to the {prompt.name} with twice the training rows, {hope}"
+def _more_training_rows(
+    prompt: PromptEvidence, student: StudentEvidence, rows: NextRows, facts: Sequence[str]
+) -> Verdict:
+    last = "last doubling" if rows.go_on_from is not None else "half step"
+    may = f"may come up to the {prompt.name} at {rows.until:,} training rows, if the {last}'s gain comes again"
     sentence = f"{student.name} is still learning, and {may}."
     changes = ("a curve that flattens", "a stronger base model")
-    return _verdict("collect more", sentence, prompt, student, facts, changes=changes, buy=_training_rows(student))
+    facts = [*facts, _chance(rows), _rows_money_in_words(student, rows)]
+    verdict = _verdict("collect more", sentence, prompt, student, facts, changes=changes, buy=_training_rows(rows))
+    return replace(verdict, half_step=_half_step(rows))
+
+
+def _half_step(rows: NextRows) -> HalfStep:
+    return HalfStep(rows.arm, rows.begun_at, rows.until)
+
+
+def _chance(rows: NextRows) -> str:
+    """How often curves of real tasks did what is hoped here, and whose curves they are."""
+    curves = f"(n = {rows.n_curve_points} points of curves of {N_TASKS} tasks, Le Scao & Rush 2021; yours may differ)"
+    if rows.go_on_from is None:
+        return f"after half steps like this one the doubling reached what was wanted in {rows.reach:.0%} {curves}"
+    by_plan = f"{rows.found:.0%} where rows are bought in two parts"
+    return f"real curves gained as much with their next doubling in {rows.reach:.0%}, {by_plan} {curves}"
 
 
 def _keep(prompt: PromptEvidence, students: Sequence[StudentEvidence], facts: Sequence[str]) -> Verdict:
@@ -244,9 +269,8 @@ def _keep(prompt: PromptEvidence, students: Sequence[StudentEvidence], facts: Se
     else:
         why = f"the best student, {best.name}, is {points(best.difference)} against it on the same rows"
         changes, buy = ("a stronger base model", "many times the training rows"), "no rows"
-        if best.reach is not None:
-            most = f"{best.reach[1]:.1%} at the most, unless it gains more than it did from the last doubling"
-            buy += f": with twice the training rows {best.name} would come to {most}"
+        if best.climb is not None:
+            buy += _no_more_rows(best, prompt)
     sentence = f"Keep the {prompt.name}: {why}."
     if prompt.retirement is not None:
         sentence = f"{sentence[:-1]}; {prompt.retirement}."
@@ -295,7 +319,7 @@ def _verdict(
     return Verdict(kind, sentence, (contrast, money, *facts), changes, buy, chosen)
 
 
-# What to buy next: one doubling at the most
+# What to buy next: one doubling at the most, and of training rows half an octave
 
 
 def _test_rows(student: StudentEvidence) -> str:
@@ -307,9 +331,27 @@ def _test_rows(student: StudentEvidence) -> str:
     return f"{n:,} more labelled test rows, a doubling; {in_all}, so look again after these"
 
 
-def _training_rows(student: StudentEvidence) -> str:
-    assert student.reach is not None
-    return f"{student.reach[0] - student.n_train:,} more training rows, a doubling"
+def _training_rows(rows: NextRows) -> str:
+    n = f"{rows.n_rows:,} more training rows"
+    if rows.go_on_from is None:
+        return f"{n}, the rest of the doubling from {rows.begun_at:,}"
+    look = f"then look: go on to {rows.until:,} only if {rows.arm} comes to {rows.go_on_from:.1%} or more with them"
+    return f"{n}, {rows.n_rows / rows.n:.2f} times as many as now; {look}"
+
+
+def _no_more_rows(student: StudentEvidence, prompt: PromptEvidence) -> str:
+    """Why no training rows are asked for, by the student's own curve."""
+    climb = student.climb
+    assert climb is not None
+    wanted = f"and {prompt.score.value - student.margin:.1%} is wanted"
+    if _rows_ahead(student, prompt) is not None:
+        return f": more training rows for {student.name} are not worth their labels"
+    if climb.step is not None:
+        gained = f"from {climb.step.n:,} to {climb.n:,} training rows {student.name} gained {climb.gained * 100:+.1f}"
+        return f": {gained} points; as much again would come to {hoped(climb):.1%}, {wanted}"
+    if student.difference.value >= -student.margin:
+        return ""
+    return f": the last doubling's gain made again would bring {student.name} to {hoped(climb):.1%}, {wanted}"
 
 
 # What the rules ask of a student and of a cascade
@@ -367,14 +409,36 @@ def _worth_that_flips(money: MoneyEvidence) -> tuple[str, ...]:
     return (f"a right answer that is worth more, or less, than {usd_in_sentence(money.worth_usd)}",)
 
 
-def _may_reach(student: StudentEvidence, prompt: PromptEvidence) -> bool:
-    """Whether the student fails by its mean, and this may rise far enough.
+def _rows_ahead(student: StudentEvidence, prompt: PromptEvidence) -> NextRows | None:
+    """The training rows to buy next where the student fails by its mean, and this may rise far enough.
 
-    A student that fails in a class alone is not told to buy rows: its curve says nothing of that class.
+    A student that fails in a class alone is not told to buy rows: its curve says nothing of that class. One that has
+    half of a doubling comes nearer, and the gate may no longer be sure that it fails: the plan goes on all the same.
     """
-    if student.reach is None or student.difference.value >= -student.margin:
-        return False
-    return student.reach[1] >= prompt.score.value - student.margin
+    climb = student.climb
+    if climb is None or student.difference.value >= -student.margin:
+        return None
+    if student.gate != "fail" and (climb.step is None or student.gate != "cannot tell"):
+        return None
+    return next_rows(student.name, climb, prompt.score.value - student.margin)
+
+
+def _worth_buying(student: StudentEvidence, rows: NextRows) -> bool:
+    """Whether the labels are worth their price; a price that is not known refuses nothing."""
+    money = rows_money(student.money, student.label_usd, rows)
+    return money is None or money.pays
+
+
+def _not_bought(student: StudentEvidence, rows: NextRows) -> str:
+    refused = f"{student.name} may come up with more training rows, and they are not worth it"
+    return f"{refused}: {_rows_money_in_words(student, rows)}; {_chance(rows)}"
+
+
+def _rows_money_in_words(student: StudentEvidence, rows: NextRows) -> str:
+    money = rows_money(student.money, student.label_usd, rows)
+    if money is None:
+        return f"more training rows for {student.name}: what they cost, or would save, is not known"
+    return f"more training rows for {student.name}: {rows_in_words(money)}"
 
 
 def _better(student: StudentEvidence) -> bool:

@@ -34,6 +34,19 @@ def labels_usd(material: Material, arm: MeasuredArm) -> float | None:
     return known_sum([gold_usd, *(answers[row.id].cost_usd if row.id in answers else None for row in bought)])
 
 
+def next_label_usd(material: Material, arm: MeasuredArm) -> float | None:
+    """One more label of the kind that this student learns from; None where no price is known.
+
+    A student of mixed labels learns more rows with the teacher's: those are what can be bought at once.
+    """
+    if arm.learns_from in ("gold", None) or material.teacher is None:
+        return material.task.money.label_usd
+    lesson, answers = material.lesson(arm.learns_from or "teacher", arm.rows), material.teacher.by_id
+    paid = [answers[row.id].cost_usd for row in lesson.train if row.id in answers]
+    total = known_sum(paid)
+    return None if total is None or not paid else total / len(paid)
+
+
 def training_usd(material: Material, arm: MeasuredArm) -> float | None:
     """The machine's time alone, of every try with every seed; None where its price is not known."""
     money = material.task.money
