@@ -18,6 +18,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from stillhouse.addresses import without_secrets
 from stillhouse.errors import StillhouseError, UserError
+from stillhouse.flow.branches import Branch, branch_here, within
 from stillhouse.flow.resume import Before, Pending, Replay, RunReport
 from stillhouse.steady_clock import steady_time
 from stillhouse.store.journal import Journal, StepKey, StepRow, facts_json, key_id
@@ -48,20 +49,21 @@ class Active:
     under_way: int = 0  # number of calls whose body is running
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
+    parked: BaseException | None = None  # set when the run waits for a person: no further call begins then
 
     @property
     def report(self) -> RunReport:
         return self.replay.report
 
     def pending(self, name: str, arguments: str) -> Pending:
-        """The call that is made here, in the body of the one that is running."""
-        outer = current_call.get()
-        return self.replay.pending(name, arguments, None if outer is None else outer.id)
+        """The call that is made here: in this branch, in the body of the call that is running."""
+        return self.replay.pending(name, arguments, branch_here())
 
-    def look_up(self, name: str, version: str, arguments: str) -> str | Pending:
+    async def look_up(self, name: str, version: str, arguments: str) -> str | Pending:
         """The journaled answer to this call as JSON, or the call as one that has to run.
 
-        Either way it counts against the limits around it. Raises CancelledError in a run that has ended.
+        Either way it counts against the limits around it. Raises CancelledError in a run that has ended, and for a new
+        call what parked the run, where it waits for a person.
         """
         if self.ended:
             raise asyncio.CancelledError(f"the run {self.run} has ended")
@@ -71,11 +73,30 @@ class Active:
             limit.step(name)
         answer = self.replay.answer_to(call, version)
         if answer is None:
+            await self.replay.order.before_a_new_call()
+            self.check_open()
             return call
         output, facts = answer
         for limit in limits:
             limit.replayed(facts)
+        if (end := self.replay.end_of(call)) is not None:
+            await self.replay.order.answer(end, call.branch)
         return output
+
+    def check_open(self) -> None:
+        """Raises where no new call may begin."""
+        if self.ended:
+            raise asyncio.CancelledError(f"the run {self.run} has ended")
+        if self.parked is not None:
+            raise self.parked
+
+    def park(self, parked: BaseException) -> None:
+        """Let no new call begin, and journal nothing of the calls in whose bodies the question was asked."""
+        self.parked = self.parked or parked
+        call = current_call.get()
+        while call is not None:
+            call.parked = parked
+            call = call.outer
 
     def own_name(self, name: str, function: Callable[..., Any]) -> None:
         """Note whose step this is.
@@ -131,11 +152,12 @@ class Active:
 class RunningCall:
     """The call whose body is running."""
 
-    __slots__ = ("attempt", "before", "facts", "id", "nth", "run")
+    __slots__ = ("_key", "_replay", "attempt", "before", "facts", "id", "outer", "parked", "run")
 
-    def __init__(self, run: str, key: StepKey, before: Before = Before()) -> None:  # noqa: B008 it is immutable
-        self.run, self.id, self.nth, self.attempt = run, key_id(key), key[2], 1
-        self.before = before
+    def __init__(self, run: str, key: StepKey, replay: Replay, before: Before, outer: "RunningCall | None") -> None:
+        self.run, self.id, self.attempt = run, key_id(key), 1
+        self._key, self._replay, self.before, self.outer = key, replay, before, outer
+        self.parked: BaseException | None = None  # a question that was asked in the body, and has no answer yet
         self.facts: dict[str, Any] = dict(before.facts)
 
     @property
@@ -144,7 +166,10 @@ class RunningCall:
 
         A model call with another index is another sample, and not the stored reply of an earlier one.
         """
-        return self.nth + 10_000 * (self.before.n_asked + self.attempt - 1)
+        number = self._replay.sample(self._key)
+        if number != self._key[2]:
+            self.facts["sample"] = number
+        return number + 10_000 * (self.before.n_asked + self.attempt - 1)
 
     def used_model(
         self, model: str, n_input: int | None, n_output: int | None, cost_usd: float | None, request: str | None
@@ -205,7 +230,7 @@ async def perform(
 
     `arguments` is canonical JSON.
     """
-    answer = active.look_up(name, version, arguments)
+    answer = await active.look_up(name, version, arguments)
     if isinstance(answer, str):
         return answer
     return await executed(active, answer, kind, version, arguments, body, attempts)
@@ -223,7 +248,7 @@ async def executed(
     if (instead := stand_in.get()) is not None:
         body = instead(name, kind, arguments, body)
     before = active.replay.before(key, version)
-    call = RunningCall(active.run, key, before)
+    call = RunningCall(active.run, key, active.replay, before, current_call.get())
     if before.facts:
         for limit in active_limits.get():
             limit.replayed(facts_json(before.facts))
@@ -242,16 +267,26 @@ async def executed(
             seconds=time.perf_counter() - began,
             attempts=before.attempts + call.attempt,
             facts=call.facts or None,
+            place=pending.place,
+            ended_nth=active.replay.next_end(),
         )
 
     token = current_call.set(call)
     active.under_way += 1
     try:
-        running = body() if attempts is ONCE else _tried(call, name, body, attempts)
-        value = await (running if active.tracing is None else active.tracing.call(name, kind, arguments, call, running))
+        with within(Branch(active.replay.live, call.id)):
+            running = body() if attempts is ONCE else _tried(call, name, body, attempts)
+            if active.tracing is not None:
+                running = active.tracing.call(name, kind, arguments, call, running)
+            value = await running
+        if call.parked is not None:
+            raise call.parked
         output = encode(value, f"the result of the step {name}")
     except Exception as error:
+        if call.parked is not None:
+            raise call.parked from None
         active.journal.write(active.run, row(None, error_line(error)))
+        error.__dict__["stillhouse_run"] = active.run  # see `is_of_a_call`
         raise
     else:
         await active.journal.write_later(active.run, row(output, None))
@@ -262,6 +297,18 @@ async def executed(
         active.under_way -= 1
         if active.ended:
             active.idle.set()
+
+
+def is_of_a_call(error: BaseException) -> bool:
+    """Whether an exception that came out of a flow is a call's own, or was raised because of one."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if "stillhouse_run" in seen.__dict__:
+            return True
+        if isinstance(seen, BaseExceptionGroup) and any(map(is_of_a_call, seen.exceptions)):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 async def journaled(name: str, kind: str, arguments: Mapping[str, Any], body: Callable[[], Awaitable[Any]]) -> Any:
@@ -280,7 +327,7 @@ async def _tried(call: RunningCall, name: str, body: Callable[[], Awaitable[Any]
         except UserError:
             raise  # another try cannot mend this error
         except Exception as error:  # the user's own code may raise anything, and its errors may pass with another try
-            if call.attempt > attempts.retries:
+            if call.attempt > attempts.retries or call.parked is not None:
                 raise
             call.facts.setdefault("failures", []).append(error_line(error))
         await asyncio.sleep(attempts.backoff_s * 2 ** (call.attempt - 1))

@@ -50,6 +50,8 @@ async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
     call = active.pending("ask_human", arguments)
     answered = active.replay.answer_to(call)
     if answered is not None:
+        if (end := active.replay.end_of(call)) is not None:
+            await active.replay.order.answer(end, call.branch)
         return str(json.loads(answered[0]))
     row = StepRow(
         key=call.key,
@@ -63,14 +65,21 @@ async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
         seconds=0.0,
         attempts=1,
         facts=facts,
+        place=call.place,
     )
     active.journal.write(active.run, row)
-    raise Parked(active.run, question)
+    parked = Parked(active.run, question)
+    active.park(parked)
+    raise parked
 
 
 def open_questions(journal: Journal, run: str) -> list[StepRow]:
     """What the run waits for, in the order in which it was asked."""
-    return [row for row in journal.steps(run) if row.kind == "human" and row.output is None]
+    return [row for row in journal.steps(run) if _is_open(row)]
+
+
+def _is_open(row: StepRow) -> bool:
+    return row.kind == "human" and row.output is None
 
 
 def answer(journal: Journal, run: str, text: str, question: str | None = None) -> str:
@@ -80,9 +89,8 @@ def answer(journal: Journal, run: str, text: str, question: str | None = None) -
     """
     if journal.run(run) is None:
         raise UserError(f"there is no run {run!r} in {journal.url}; `stillhouse runs` lists them")
-    waiting = [
-        row for row in open_questions(journal, run) if question is None or (row.facts or {})["question"] == question
-    ]
+    rows = journal.steps(run)
+    waiting = [row for row in rows if _is_open(row) and (question is None or (row.facts or {})["question"] == question)]
     if not waiting:
         like = "" if question is None else f" like {question!r}"
         raise UserError(f"the run {run} asks nothing{like}; `stillhouse runs` shows what waits for an answer")
@@ -92,5 +100,6 @@ def answer(journal: Journal, run: str, text: str, question: str | None = None) -
         options = ", ".join(facts["options"])
         raise UserError(f"{text!r} is not an answer to {facts['question']!r}; give one of: {options}")
     with journal.own(run):
-        journal.write(run, replace(row, output=canonical_json(text)))
+        ended = 1 + max((row.ended_nth for row in rows if row.ended_nth is not None), default=-1)
+        journal.write(run, replace(row, output=canonical_json(text), ended_nth=ended))
     return str(facts["question"])

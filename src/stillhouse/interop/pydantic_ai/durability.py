@@ -38,9 +38,11 @@ from pydantic_core import PydanticSerializationError
 
 from stillhouse.errors import UserError
 from stillhouse.flow import now
+from stillhouse.flow.branches import branch_here
 from stillhouse.flow.call import active_run, current_call, error_line, perform
 from stillhouse.interop.pydantic_ai.call_key import call_key
 from stillhouse.interop.pydantic_ai.spending import in_flight, note_response, within_limits
+from stillhouse.store.journal import args_and_branch, branch_key
 
 
 class StillhouseDurability(BaseDurabilityCapability[Any]):
@@ -87,8 +89,9 @@ class StillhouseDurability(BaseDurabilityCapability[Any]):
         active = active_run.get()
         if active is None:
             return None
-        name, digest, nth = active.pending(f"{self.name}.run", "").key
-        return f"{active.run}/{name}/{digest[:12]}/{nth}"
+        key = active.pending(f"{self.name}.run", "").key
+        digest, branch = args_and_branch(key)
+        return f"{active.run}/{key[0]}/{branch_key(digest[:12], branch)}/{key[2]}"
 
     def get_default_conversation_id(self, run_id: str) -> str | None:
         return conversation_id_from_run_id(run_id) if self.in_durable_context else None
@@ -112,6 +115,7 @@ def _discard_last_turn(name: str, error: UnexpectedModelBehavior) -> None:
         return
     parent = None if around is None else around.id
     turns = [row for row in active.journal.steps(active.run) if row.key[0] == name and row.parent == parent]
+    turns = [row for row in turns if args_and_branch(row.key)[1] == branch_here().id]
     last = max((row for row in turns if row.output is not None), key=lambda row: row.started, default=None)
     if last is not None:
         active.journal.write(active.run, replace(last, output=None, error=error_line(error)))

@@ -1,0 +1,152 @@
+"""Which branch of a run a call is made in: the lineage of its task.
+
+A branch is a task, known by the task that made it, by what it runs, and by its number among the children of that name,
+in the order in which they were made. So `gather`, `TaskGroup`, `as_completed`, `create_task` and `wait_for` give a
+resumed run the branches that it had, whichever comes first this time. An item of `flow.map` is a branch by its index,
+and a flow inside a flow is one by its name. A task that a step's body makes is a branch of that call.
+
+Tasks are seen where they are made, by a task factory around the loop's own. A task that is made past it is numbered
+when it makes its first call. A thread (`asyncio.to_thread`) belongs to the branch that started it.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import weakref
+from collections.abc import Iterator
+from contextvars import ContextVar, copy_context
+from typing import Any
+
+Equal = tuple[str, str]  # a call's name, and the hash of its arguments and of the call in whose body it stands
+
+
+class Branch:
+    """One branch, and what was called in it so far.
+
+    `id` is "" for the flow's own task, and for the task in which a step's body began. `body`: the id of the call in
+    whose body the branch is; None: the flow's own. `in_order`: it is a step's call and nothing else, so equal branches
+    of one maker begin in the order in which they were made.
+    """
+
+    __slots__ = ("_children", "body", "counts", "id", "in_order", "last", "live", "maker", "place", "task")
+
+    def __init__(self, live: set[tuple[str | None, str]], body: str | None = None, id_: str = "") -> None:
+        self.id, self.body, self.live = id_, body, live
+        self.task: weakref.ref[asyncio.Task[Any]] | None = None  # None: the task has not begun
+        self.maker: Branch | None = None
+        self.in_order = False
+        self.counts: dict[Equal, int] = {}  # number of equal calls so far
+        self.place = 0  # number of calls so far
+        self.last: Equal | None = None
+        self._children: dict[str, int] = {}
+        live.add((body, id_))
+
+    def child(self, name: str) -> "Branch":
+        """The next branch of this name that is made here."""
+        number = self._children.get(name, 0)
+        self._children[name] = number + 1
+        lineage = hashlib.sha256(f"{self.id}/{name}#{number}".encode()).hexdigest()[:16]
+        made = Branch(self.live, self.body, lineage)
+        made.maker, made.in_order = self, name.startswith(_A_STEP)
+        return made
+
+
+_A_STEP = "step "
+_here: ContextVar[Branch | None] = ContextVar("stillhouse_branch", default=None)
+_of_task: "weakref.WeakKeyDictionary[asyncio.Task[Any], Branch]" = weakref.WeakKeyDictionary()
+
+
+def branch_here() -> Branch:
+    """The branch that the running task is. Only inside a run."""
+    branch = _here.get()
+    assert branch is not None, "a call of a run is made where no run began"
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # a thread without an event loop
+        return branch
+    if task is None:
+        return branch
+    if branch.task is None:
+        branch.task = weakref.ref(task)
+        return branch
+    if branch.task() is task:
+        return branch
+    own = _of_task.get(task)
+    if own is None:
+        own = _of_task[task] = branch.child("task")
+        own.task = weakref.ref(task)
+    return own
+
+
+@contextlib.contextmanager
+def within(branch: Branch) -> Iterator[None]:
+    """In this block, the running task is this branch."""
+    task = asyncio.current_task()
+    branch.task = None if task is None else weakref.ref(task)
+    token = _here.set(branch)
+    try:
+        yield
+    finally:
+        _here.reset(token)
+
+
+def inner(name: str) -> contextlib.AbstractContextManager[None]:
+    """A branch inside the one that is here, in the same task; outside a run nothing."""
+    return contextlib.nullcontext() if _here.get() is None else within(branch_here().child(name))
+
+
+def name_of_step(name: str) -> str:
+    """What a branch is called that is one step's call and nothing else."""
+    return _A_STEP + name
+
+
+# The task factory
+
+
+class _Factory:
+    """Makes a loop's tasks as the factory before it did, and notes of each which branch it is."""
+
+    def __init__(self, before: Any) -> None:
+        self.before, self.n_runs = before, 0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        if _here.get() is None:
+            return self._made(loop, coroutine, options)
+        name = getattr(coroutine, "__qualname__", None) or type(coroutine).__qualname__
+        branch = branch_here().child(name)
+        context = options.get("context") or copy_context()
+        with contextlib.suppress(RuntimeError):  # the context that is given is the one that is running
+            context.run(_here.set, branch)
+        task = self._made(loop, coroutine, options | {"context": context})
+        if branch.task is None:  # else the task began at once
+            branch.task = weakref.ref(task)
+        _of_task[task] = branch
+        return task
+
+    def _made(self, loop: asyncio.AbstractEventLoop, coroutine: Any, options: dict[str, Any]) -> Any:
+        if self.before is None:
+            return asyncio.Task(coroutine, loop=loop, **options)
+        return self.before(loop, coroutine, **options)
+
+
+@contextlib.contextmanager
+def tasks_noted() -> Iterator[None]:
+    """In this block, every task of the running loop that is made inside a run is noted with its branch."""
+    loop = asyncio.get_running_loop()
+    before: Any = loop.get_task_factory()
+    factory = before if isinstance(before, _Factory) else _Factory(before)
+    if factory is not before:
+        loop.set_task_factory(factory)
+    factory.n_runs += 1
+    try:
+        yield
+    finally:
+        factory.n_runs -= 1
+        if not factory.n_runs and loop.get_task_factory() is factory:
+            loop.set_task_factory(factory.before)
+
+
+def named(coroutine: Any, name: str) -> Any:
+    """The coroutine, under the name by which its branch is known."""
+    coroutine.__qualname__ = name
+    return coroutine
