@@ -2,7 +2,8 @@
 
 A branch is a task, known by the task that made it, by what it runs, and by its number among the children of that name,
 in the order in which they were made. So `gather`, `TaskGroup`, `as_completed`, `create_task` and `wait_for` give a
-resumed run the branches that it had, whichever comes first this time. An item of `flow.map` is a branch by its index,
+resumed run the branches that it had, whichever comes first this time. `as_completed` makes the tasks of its coroutines
+in no fixed order: there the arguments tell them apart. An item of `flow.map` is a branch by its index,
 and a flow inside a flow is one by its name. A task that a step's body makes is a branch of that call.
 
 Tasks are seen where they are made, by a task factory around the loop's own. A task that is made past it is numbered
@@ -12,10 +13,14 @@ when it makes its first call. A thread (`asyncio.to_thread`) belongs to the bran
 import asyncio
 import contextlib
 import hashlib
+import sys
 import weakref
 from collections.abc import Iterator
 from contextvars import ContextVar, copy_context
+from types import FrameType
 from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_json
 
 Equal = tuple[str, str]  # a call's name, and the hash of its arguments and of the call in whose body it stands
 
@@ -103,6 +108,48 @@ def name_of_step(name: str) -> str:
 # The task factory
 
 
+def _name_of(coroutine: Any) -> str:
+    """What a task runs, as the name of its branch."""
+    name = getattr(coroutine, "__qualname__", None) or type(coroutine).__qualname__
+    return f"{name} {_arguments(coroutine)}" if _in_as_completed() else str(name)
+
+
+def _in_as_completed() -> bool:
+    """Whether `as_completed` makes the task: it takes coroutines out of a set, so in no order that stays."""
+    frame: FrameType | None = sys._getframe(3)
+    for _ in range(5):  # from the task factory through create_task and ensure_future
+        if frame is None or frame.f_code.co_filename not in _ASYNCIO:
+            return False
+        if "as_completed" in frame.f_code.co_qualname.lower().replace("ascompleted", "as_completed"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+_ASYNCIO = (asyncio.tasks.__file__, asyncio.base_events.__file__)
+
+
+def _arguments(coroutine: Any) -> str:
+    """A hash of what tells a coroutine that has not begun from others of its name: its arguments that are data.
+
+    Coroutines that are equal in this can stand in for one another.
+    """
+    frame = getattr(coroutine, "cr_frame", None)
+    given = {} if frame is None else frame.f_locals
+    data = {name: text for name, value in given.items() if (text := _as_data(value)) is not None}
+    return hashlib.sha256(repr(sorted(data.items())).encode()).hexdigest()[:16]
+
+
+def _as_data(value: Any) -> str | None:
+    """A value's JSON; None where it is a thing and no data, or one of ours."""
+    if type(value).__module__.startswith("stillhouse."):
+        return None
+    try:
+        return to_json(value, inf_nan_mode="strings").decode()
+    except (PydanticSerializationError, ValueError, RecursionError):
+        return None
+
+
 class _Factory:
     """Makes a loop's tasks as the factory before it did, and notes of each which branch it is."""
 
@@ -112,8 +159,7 @@ class _Factory:
     def __call__(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
         if _here.get() is None:
             return self._made(loop, coroutine, options)
-        name = getattr(coroutine, "__qualname__", None) or type(coroutine).__qualname__
-        branch = branch_here().child(name)
+        branch = branch_here().child(_name_of(coroutine))
         context = options.get("context") or copy_context()
         with contextlib.suppress(RuntimeError):  # the context that is given is the one that is running
             context.run(_here.set, branch)

@@ -41,7 +41,7 @@ def _recorded(what: str, label: str, draw: Callable[[], Any]) -> Any:
 
 
 def now(label: str = "") -> datetime:
-    """The time, UTC; on resume the time that it was. `label` names what it is for, where a branch asks more than once."""
+    """The time, UTC; on resume the time that it was. `label` tells what one branch asks for apart."""
     return datetime.fromtimestamp(_recorded("now", label, time.time), UTC)
 
 
