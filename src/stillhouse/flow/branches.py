@@ -25,6 +25,12 @@ from pydantic_core import PydanticSerializationError, to_json
 Equal = tuple[str, str]  # a call's name, and the hash of its arguments and of the call in whose body it stands
 
 
+class LiveBranches(set[tuple[str | None, str]]):
+    """The branches that a sitting has made, each as (the call in whose body it is, its id)."""
+
+    stopped = False  # the run waits for a person or has ended: how its tasks end is of no interest to anyone
+
+
 class Branch:
     """One branch, and what was called in it so far.
 
@@ -35,7 +41,7 @@ class Branch:
 
     __slots__ = ("_children", "body", "counts", "id", "in_order", "last", "live", "maker", "place", "task")
 
-    def __init__(self, live: set[tuple[str | None, str]], body: str | None = None, id_: str = "") -> None:
+    def __init__(self, live: LiveBranches, body: str | None = None, id_: str = "") -> None:
         self.id, self.body, self.live = id_, body, live
         self.task: weakref.ref[asyncio.Task[Any]] | None = None  # None: the task has not begun
         self.maker: Branch | None = None
@@ -54,6 +60,11 @@ class Branch:
         made = Branch(self.live, self.body, lineage)
         made.maker, made.in_order = self, name.startswith(_A_STEP)
         return made
+
+    def ended(self, task: "asyncio.Task[Any]") -> None:
+        """Called when the branch's task is done; an exception that is looked at is not printed."""
+        if self.live.stopped and not task.cancelled():
+            task.exception()
 
 
 _A_STEP = "step "
@@ -167,6 +178,7 @@ class _Factory:
         if branch.task is None:  # else the task began at once
             branch.task = weakref.ref(task)
         _of_task[task] = branch
+        task.add_done_callback(branch.ended)
         return task
 
     def _made(self, loop: asyncio.AbstractEventLoop, coroutine: Any, options: dict[str, Any]) -> Any:

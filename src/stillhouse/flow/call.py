@@ -33,6 +33,21 @@ class StepError(StillhouseError):
     """A step failed for good; the run can be resumed once its cause is mended."""
 
 
+class Parked(BaseException):
+    """The run waits for a person. Not an Exception: a flow's own `except Exception` must not swallow it."""
+
+    def __init__(self, run: str, question: str) -> None:
+        super().__init__(
+            f"the run {run} waits for an answer to {question!r}; "
+            f"give it with `stillhouse answer {run} ANSWER`, then resume the run"
+        )
+        self.run, self.question = run, question
+
+    def again(self) -> "Parked":
+        """The same, to be raised in another task."""
+        return Parked(self.run, self.question)
+
+
 @dataclass(kw_only=True)
 class Active:
     """The run that is being executed, shared by all its tasks."""
@@ -49,7 +64,7 @@ class Active:
     under_way: int = 0  # number of calls whose body is running
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
-    parked: BaseException | None = None  # set when the run waits for a person: no further call begins then
+    parked: Parked | None = None  # set when the run waits for a person: no further call begins then
 
     @property
     def report(self) -> RunReport:
@@ -88,11 +103,12 @@ class Active:
         if self.ended:
             raise asyncio.CancelledError(f"the run {self.run} has ended")
         if self.parked is not None:
-            raise self.parked
+            raise self.parked.again()
 
-    def park(self, parked: BaseException) -> None:
+    def park(self, parked: Parked) -> None:
         """Let no new call begin, and journal nothing of the calls in whose bodies the question was asked."""
         self.parked = self.parked or parked
+        self.replay.live.stopped = True
         call = current_call.get()
         while call is not None:
             call.parked = parked
@@ -143,7 +159,7 @@ class Active:
 
         A failed `gather` leaves branches behind. They stop at their next call.
         """
-        self.ended = True
+        self.ended = self.replay.live.stopped = True
         while self.under_way:
             self.idle.clear()
             await self.idle.wait()
@@ -157,7 +173,7 @@ class RunningCall:
     def __init__(self, run: str, key: StepKey, replay: Replay, before: Before, outer: "RunningCall | None") -> None:
         self.run, self.id, self.attempt = run, key_id(key), 1
         self._key, self._replay, self.before, self.outer = key, replay, before, outer
-        self.parked: BaseException | None = None  # a question that was asked in the body, and has no answer yet
+        self.parked: Parked | None = None  # a question that was asked in the body, and has no answer yet
         self.facts: dict[str, Any] = dict(before.facts)
 
     @property
@@ -280,11 +296,11 @@ async def executed(
                 running = active.tracing.call(name, kind, arguments, call, running)
             value = await running
         if call.parked is not None:
-            raise call.parked
+            raise call.parked.again()
         output = encode(value, f"the result of the step {name}")
     except Exception as error:
         if call.parked is not None:
-            raise call.parked from None
+            raise call.parked.again() from None
         active.journal.write(active.run, row(None, error_line(error)))
         error.__dict__["stillhouse_run"] = active.run  # see `is_of_a_call`
         raise

@@ -376,7 +376,7 @@ class Flow(Generic[P, T]):
             active.all_awaited()
         except BaseException as error:
             await active.end()
-            parked: BaseException | None = parked_in(error)
+            parked = parked_in(error)
             if parked is None and isinstance(error, Exception) and not is_of_a_call(error):
                 parked = active.parked  # the error may come from what a caught Parked left undone
             if parked is not None:

@@ -9,20 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stillhouse.errors import UserError
-from stillhouse.flow.call import active_run, canonical_json
+from stillhouse.flow.call import Parked, active_run, canonical_json
 from stillhouse.steady_clock import steady_time
 from stillhouse.store.journal import Journal, StepRow
-
-
-class Parked(BaseException):
-    """The run waits for a person. Not an Exception: a flow's own `except Exception` must not swallow it."""
-
-    def __init__(self, run: str, question: str) -> None:
-        super().__init__(
-            f"the run {run} waits for an answer to {question!r}; "
-            f"give it with `stillhouse answer {run} ANSWER`, then resume the run"
-        )
-        self.run, self.question = run, question
 
 
 def parked_in(error: BaseException) -> Parked | None:

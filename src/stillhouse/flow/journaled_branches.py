@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stillhouse.errors import UserError
-from stillhouse.flow.branches import Branch, Equal
+from stillhouse.flow.branches import Branch, Equal, LiveBranches
 from stillhouse.store.journal import FailedStep, FinishedStep, StepKey, args_and_branch
 
 Rows = Mapping[StepKey, FinishedStep] | Mapping[StepKey, FailedStep]
@@ -62,7 +62,7 @@ class MovedBranches:
         self,
         finished: Mapping[StepKey, FinishedStep],
         failed: Mapping[StepKey, FailedStep],
-        live: set[tuple[str | None, str]],
+        live: LiveBranches,
     ) -> None:
         self._live = live
         self._owners: dict[tuple[str | None, str], Branch] = {}

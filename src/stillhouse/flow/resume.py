@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
-from stillhouse.flow.branches import Branch
+from stillhouse.flow.branches import Branch, LiveBranches
 from stillhouse.flow.journaled_branches import EarlierVersion, MovedBranches, Samples
 from stillhouse.flow.replay_order import ReplayOrder
 from stillhouse.store.journal import FailedStep, FinishedStep, Journal, StepKey, branch_key, key_id
@@ -76,7 +76,7 @@ class Replay:
     run: str = field(default="", kw_only=True)
     text: Callable[[str], str]  # gives the text that a stored value, perhaps interned, stands for
     report: RunReport = field(default_factory=RunReport)
-    live: set[tuple[str | None, str]] = field(default_factory=set, init=False)  # this sitting's branches
+    live: LiveBranches = field(default_factory=LiveBranches, init=False)  # this sitting's branches
     _used: set[StepKey] = field(default_factory=set, init=False)
 
     @classmethod
