@@ -16,7 +16,7 @@ import hashlib
 import sys
 import weakref
 from collections.abc import Iterator
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar, Token, copy_context
 from types import FrameType
 from typing import Any
 
@@ -26,7 +26,10 @@ Equal = tuple[str, str]  # a call's name, and the hash of its arguments and of t
 
 
 class LiveBranches(set[tuple[str | None, str]]):
-    """The branches that a sitting has made, each as (the call in whose body it is, its id)."""
+    """The branches that a sitting has made, each as (the call in whose body it is, its id).
+
+    Those with the id "" are left out: a call's body is there whenever something is called in it.
+    """
 
     stopped = False  # the run waits for a person or has ended: how its tasks end is of no interest to anyone
 
@@ -50,7 +53,8 @@ class Branch:
         self.place = 0  # number of calls so far
         self.last: Equal | None = None
         self._children: dict[str, int] = {}
-        live.add((body, id_))
+        if id_:
+            live.add((body, id_))
 
     def child(self, name: str) -> "Branch":
         """The next branch of this name that is made here."""
@@ -104,6 +108,16 @@ def within(branch: Branch) -> Iterator[None]:
         yield
     finally:
         _here.reset(token)
+
+
+def enter_body(live: LiveBranches, call: str, around: Branch) -> Token[Branch | None]:
+    """Begin a call's body, in the task that makes the call; quicker than `within`."""
+    branch = Branch(live, call)
+    branch.task = around.task
+    return _here.set(branch)
+
+
+leave_body = _here.reset
 
 
 def inner(name: str) -> contextlib.AbstractContextManager[None]:

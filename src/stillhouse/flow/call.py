@@ -18,7 +18,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from stillhouse.addresses import without_secrets
 from stillhouse.errors import StillhouseError, UserError
-from stillhouse.flow.branches import Branch, branch_here, within
+from stillhouse.flow.branches import branch_here, enter_body, leave_body
 from stillhouse.flow.resume import Before, Pending, Replay, RunReport
 from stillhouse.steady_clock import steady_time
 from stillhouse.store.journal import Journal, StepKey, StepRow, facts_json, key_id
@@ -87,15 +87,17 @@ class Active:
         for limit in limits:
             limit.step(name)
         answer = self.replay.answer_to(call, version)
+        order = self.replay.order
         if answer is None:
-            await self.replay.order.before_a_new_call()
+            if not order.over:
+                await order.before_a_new_call()
             self.check_open()
             return call
-        output, facts = answer
+        output, facts, end = answer
         for limit in limits:
             limit.replayed(facts)
-        if (end := self.replay.end_of(call)) is not None:
-            await self.replay.order.answer(end, call.branch)
+        if end is not None and not order.over:
+            await order.answer(end, call.branch)
         return output
 
     def check_open(self) -> None:
@@ -290,11 +292,14 @@ async def executed(
     token = current_call.set(call)
     active.under_way += 1
     try:
-        with within(Branch(active.replay.live, call.id)):
+        body_token = enter_body(active.replay.live, call.id, pending.branch)
+        try:
             running = body() if attempts is ONCE else _tried(call, name, body, attempts)
             if active.tracing is not None:
                 running = active.tracing.call(name, kind, arguments, call, running)
             value = await running
+        finally:
+            leave_body(body_token)
         if call.parked is not None:
             raise call.parked.again()
         output = encode(value, f"the result of the step {name}")

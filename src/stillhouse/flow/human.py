@@ -39,9 +39,10 @@ async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
     call = active.pending("ask_human", arguments)
     answered = active.replay.answer_to(call)
     if answered is not None:
-        if (end := active.replay.end_of(call)) is not None:
+        output, _, end = answered
+        if end is not None:
             await active.replay.order.answer(end, call.branch)
-        return str(json.loads(answered[0]))
+        return str(json.loads(output))
     row = StepRow(
         key=call.key,
         kind="human",

@@ -26,8 +26,8 @@ class EarlierVersion:
     def __init__(self, run: str, finished: Mapping[StepKey, FinishedStep], failed: Mapping[StepKey, FailedStep]):
         self._run = run
         self.groups: dict[Equal, set[int]] = {}
-        rows = [(key, row[2]) for key, row in finished.items() if row[-2] is None]
-        rows += [(key, row[-2]) for key, row in failed.items() if row[-1] is None]
+        rows = [(key, row[2]) for key, row in finished.items() if row[4] is None]
+        rows += [(key, row[4]) for key, row in failed.items() if row[-1] is None]
         self._owners: dict[Equal, Branch | None] = {}
         self._counts: dict[Equal, int] = {}
         for key, parent in rows:
@@ -70,8 +70,8 @@ class MovedBranches:
         self._before: dict[StepKey, Equal | None] = {}  # a row -> the call before it in its branch
         places: dict[tuple[str | None, str], list[tuple[int, StepKey]]] = {}
         rows: Iterable[tuple[StepKey, str | None, int | None]] = [
-            *((key, row[2], row[-2]) for key, row in finished.items()),
-            *((key, row[-2], row[-1]) for key, row in failed.items()),
+            *((key, row[2], row[4]) for key, row in finished.items()),
+            *((key, row[4], row[-1]) for key, row in failed.items()),
         ]
         for key, parent, place in rows:
             if place is None:  # a row of version 1, which knows no branch
@@ -89,7 +89,7 @@ class MovedBranches:
     def key(self, equal: Equal, branch: Branch, before: Equal | None, used: set[StepKey]) -> StepKey | None:
         """The row of an equal call after the same call in a branch that nobody else is now; None: there is none."""
         for _, key, old in self._rows.get(equal, ()):
-            if key in used or old in self._live or self._owners.get(old, branch) is not branch:
+            if key in used or not old[1] or old in self._live or self._owners.get(old, branch) is not branch:
                 continue
             if self._before[key] == before:
                 self._owners[old] = branch

@@ -29,9 +29,14 @@ class ReplayOrder:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._last: object = None  # the task whose call was answered last
 
+    @property
+    def over(self) -> bool:
+        """Whether all journaled answers were given, so that nothing waits any more."""
+        return self._next >= len(self._ends)
+
     async def answer(self, end: int, branch: Branch) -> None:
         """Wait until the answer with this number is next."""
-        if self._next >= len(self._ends) or end < self._ends[self._next]:
+        if self.over or end < self._ends[self._next]:
             return
         if end > self._ends[self._next] or (self._last is not None and self._last is not branch.task):
             await self._wait(end)
@@ -40,7 +45,7 @@ class ReplayOrder:
 
     async def before_a_new_call(self) -> None:
         """Wait until no journaled answer can be given any more: in the run before, this call ended after them."""
-        if self._next < len(self._ends):
+        if not self.over:
             await self._wait(math.inf)
 
     def _give(self, end: int) -> None:

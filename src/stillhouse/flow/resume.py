@@ -85,8 +85,7 @@ class Replay:
         return cls(finished, journal.text, failed=failed, anew=anew, edited=edited, run=run)
 
     def __post_init__(self) -> None:
-        ends = [row[-1] for row in self.finished.values() if row[-1] is not None]
-        self._n_ended = 1 + max(ends, default=-1)
+        self._n_ended = 1 + max((row[5] for row in self.finished.values() if row[5] is not None), default=-1)
         self.order = ReplayOrder(self._ends_in_order())
         self._earlier_version = EarlierVersion(self.run, self.finished, self.failed)
         self._samples: Samples | None = None
@@ -94,13 +93,10 @@ class Replay:
 
     def _ends_in_order(self) -> list[int]:
         """The ends of the calls that will be asked for: those in the body of a finished call are not."""
-        inner = any(row[2] is not None for row in self.finished.values())
-        ids = {key_id(key): row[2] for key, row in self.finished.items()} if inner else {}
-
-        def asked_for(parent: str | None) -> bool:
-            return parent is None or parent not in ids
-
-        return [row[-1] for row in self.finished.values() if row[-1] is not None and asked_for(row[2])]
+        rows = self.finished.values()
+        inner = any(row[2] is not None for row in rows)
+        ids = {key_id(key) for key in self.finished} if inner else frozenset()
+        return [row[5] for row in rows if row[5] is not None and (row[2] is None or row[2] not in ids)]
 
     def next_end(self) -> int:
         """The number of the call that ends now."""
@@ -153,13 +149,10 @@ class Replay:
             self._samples = Samples(self.finished, self.failed)
         return self._samples.of(key)
 
-    def end_of(self, call: Pending) -> int | None:
-        """The number that the journaled answer to this call had in the order of ends; None where there is none."""
-        row = self.finished.get(call.key)
-        return None if row is None else row[-1]
-
-    def answer_to(self, call: Pending, version: str = "", *, reported: bool = True) -> tuple[str, str | None] | None:
-        """The journaled answer to this call, and its facts (what it used when it ran), as JSON.
+    def answer_to(
+        self, call: Pending, version: str = "", *, reported: bool = True
+    ) -> tuple[str, str | None, int | None] | None:
+        """The journaled answer to this call and its facts (what it used when it ran), as JSON; its number among ends.
 
         None where the call has to run.
 
@@ -169,14 +162,14 @@ class Replay:
         if row is None:
             return None
         self._used.add(call.key)
-        answered_version, output, _, facts, *_ = row
+        answered_version, output, _, facts, _, end = row
         name = call.key[0]
         if answered_version != version:
             self.report.changed[name] += 1
             return None
         if reported:
             self.report.replayed[name] += 1
-        return self.text(output), facts
+        return self.text(output), facts, end
 
     def unused(self) -> Counter[str]:
         """Journaled answers that this sitting never came to, by name.
