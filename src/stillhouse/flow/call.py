@@ -96,7 +96,7 @@ class Active:
         output, facts, end = answer
         for limit in limits:
             limit.replayed(facts)
-        if end is not None and not order.over:
+        if end is not None and not order.at_once(end, call.branch):
             await order.answer(end, call.branch)
         return output
 

@@ -34,14 +34,23 @@ class ReplayOrder:
         """Whether all journaled answers were given, so that nothing waits any more."""
         return self._next >= len(self._ends)
 
+    def at_once(self, end: int, branch: Branch) -> bool:
+        """Whether this answer waits for nothing: it is next, and of the task that was answered last, or it is late."""
+        if self.over:
+            return True
+        following = self._ends[self._next]
+        if end == following and (self._last is branch.task or self._last is None):
+            self._next += 1
+            self._last = branch.task
+            return True
+        return end < following
+
     async def answer(self, end: int, branch: Branch) -> None:
         """Wait until the answer with this number is next."""
-        if self.over or end < self._ends[self._next]:
-            return
-        if end > self._ends[self._next] or (self._last is not None and self._last is not branch.task):
+        if not self.at_once(end, branch):
             await self._wait(end)
-        self._give(end)
-        self._last = branch.task
+            self._give(end)
+            self._last = branch.task
 
     async def before_a_new_call(self) -> None:
         """Wait until no journaled answer can be given any more: in the run before, this call ended after them."""
