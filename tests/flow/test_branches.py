@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import hashlib
 import sqlite3
 from collections import Counter
@@ -260,17 +261,19 @@ async def test_after_an_edit_a_branch_finds_the_rows_of_the_branch_that_it_was(c
 async def test_a_row_of_a_branch_that_is_there_is_nobody_elses_though_the_code_was_edited(monkeypatch):
     """Branch a was killed before its ticket was journaled; b's ticket stays b's, whoever asks first."""
 
+    async def at_once(item: str) -> str:
+        await asyncio.sleep(waits[item])
+        return await pay(await ticket("same"), item)
+
     @flow
     async def main() -> list[str]:
-        return list(await asyncio.gather(buy("a"), buy("b")))
+        return list(await asyncio.gather(at_once("a"), at_once("b")))
 
-    waits.update(a=0.01, b=0)
-    await stopped(main, monkeypatch, 3)  # b has its ticket, a is about to have one
+    waits.update(a=0.05, b=0)
+    await stopped(main, monkeypatch, 1)  # b has its ticket, and a has not asked for one
     edited(monkeypatch, main)
     waits.update(a=0, b=0.01)
-    bought = await main.run(RUN)
-    assert bought[1] == "b on 1"
-    assert bought[0] != "a on 1"
+    assert await main.run(RUN) == ["a on 2", "b on 1"]
 
 
 async def test_a_loop_with_a_task_factory_of_its_own_keeps_it():
@@ -394,3 +397,76 @@ async def test_a_step_that_was_under_way_in_an_earlier_version_keeps_what_was_do
     stops = False
     assert await main.run(RUN) == ["a"]
     assert effects == [("fetch", "a")]
+
+
+async def test_a_task_that_shares_the_context_of_its_maker_leaves_the_maker_its_branch():
+    """As pydantic-ai runs its nodes: what a task sets in the context is set for its maker, too."""
+
+    async def beside(item: str) -> str:
+        task = asyncio.create_task(buy(item))
+        return await task
+
+    @flow
+    async def main() -> list[str]:
+        shared = contextvars.copy_context()
+        first = [await asyncio.create_task(beside(item), context=shared) for item in ("a", "b")]
+        both = [asyncio.create_task(buy(item), context=shared) for item in ("c", "d")]
+        return [*first, *[await task for task in both], await ask_human("go on?")]
+
+    for c, d in ((0.01, 0), (0, 0.01)):
+        waits.update(c=c, d=d)
+        with pytest.raises(Parked):
+            await main.run(RUN)
+    assert len(effects) == 12
+
+
+async def test_equal_calls_in_the_bodies_of_different_calls_are_others():
+    @step
+    async def order(item: str) -> int:
+        return await ticket("same")
+
+    @flow
+    async def main() -> list[int]:
+        numbers = [await order("a"), await order("b")]
+        await last()
+        return numbers
+
+    waits["last"] = True
+    with pytest.raises(ConnectionError):
+        await main.run(RUN)
+    rows = [row for row in open_journal("stillhouse.db").steps(RUN) if row.key[0] == "ticket"]
+    assert len({row.key for row in rows}) == 2
+    assert await main.run(RUN) == [1, 2]
+
+
+@pytest.mark.parametrize("way", [gathered, mapped, grouped])
+async def test_branches_that_come_in_another_order_are_told_by_their_first_call(way):
+    items = ["a", "b", "c"]
+
+    @flow
+    async def main() -> list[str]:
+        bought = await way(items)
+        return [*bought, await last()]
+
+    waits.update(a=0.01, last=True)
+    with pytest.raises(ConnectionError):
+        await main.run(RUN)
+    before = list(effects)
+    items.append(items.pop(0))
+    assert await main.run(RUN) == ["b on 1", "c on 2", "a on 3", "sent"]
+    assert effects == before
+
+
+async def test_a_branch_that_died_before_its_first_answer_takes_no_other_branchs(monkeypatch):
+    async def at_once(item: str) -> str:
+        await asyncio.sleep(waits[item])
+        return await pay(await ticket("same"), item)
+
+    @flow
+    async def main() -> list[str]:
+        return list(await asyncio.gather(at_once("a"), at_once("b")))
+
+    waits.update(a=0.05, b=0)
+    await stopped(main, monkeypatch, 1)  # b has its ticket, and a has not asked for one
+    waits.update(a=0, b=0.01)
+    assert await main.run(RUN) == ["a on 2", "b on 1"]

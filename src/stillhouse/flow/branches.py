@@ -2,9 +2,9 @@
 
 A branch is a task, known by the task that made it, by what it runs, and by its number among the children of that name,
 in the order in which they were made. So `gather`, `TaskGroup`, `as_completed`, `create_task` and `wait_for` give a
-resumed run the branches that it had, whichever comes first this time. `as_completed` makes the tasks of its coroutines
-in no fixed order: there the arguments tell them apart. An item of `flow.map` is a branch by its index,
-and a flow inside a flow is one by its name. A task that a step's body makes is a branch of that call.
+resumed run the branches that it had, whichever comes first this time. An item of `flow.map` is a branch by its index,
+and a flow inside a flow is one by its name. A task that a step's body makes is a branch of that call. `as_completed`
+makes the tasks of its coroutines in no fixed order: there the arguments tell them apart.
 
 Tasks are seen where they are made, by a task factory around the loop's own. A task that is made past it is numbered
 when it makes its first call. A thread (`asyncio.to_thread`) belongs to the branch that started it.
@@ -37,18 +37,33 @@ class LiveBranches(set[tuple[str | None, str]]):
 class Branch:
     """One branch, and what was called in it so far.
 
-    `id` is "" for the flow's own task, and for the task in which a step's body began. `body`: the id of the call in
-    whose body the branch is; None: the flow's own. `in_order`: it is a step's call and nothing else, so equal branches
-    of one maker begin in the order in which they were made.
+    `id` is the maker's id, a dot and a hash; it is "" for the flow's own task, and for the task in which a step's body
+    began. `body`: the id of the call in whose body the branch is; None: the flow's own. `in_order`: it is a step's call
+    and nothing else, so equal branches of one maker begin in the order in which they were made.
     """
 
-    __slots__ = ("_children", "body", "counts", "id", "in_order", "last", "live", "maker", "place", "task")
+    __slots__ = (
+        "_children",
+        "body",
+        "counts",
+        "id",
+        "in_order",
+        "last",
+        "live",
+        "maker",
+        "place",
+        "provisional",
+        "settled",
+        "task",
+    )
 
     def __init__(self, live: LiveBranches, body: str | None = None, id_: str = "") -> None:
         self.id, self.body, self.live = id_, body, live
         self.task: weakref.ref[asyncio.Task[Any]] | None = None  # None: the task has not begun
         self.maker: Branch | None = None
         self.in_order = False
+        self.settled = False  # the journal has a branch that begins as this one does
+        self.provisional = False  # its first call is not the one that the journal has of this branch
         self.counts: dict[Equal, int] = {}  # number of equal calls so far
         self.place = 0  # number of calls so far
         self.last: Equal | None = None
@@ -60,7 +75,9 @@ class Branch:
         """The next branch of this name that is made here."""
         number = self._children.get(name, 0)
         self._children[name] = number + 1
-        lineage = hashlib.sha256(f"{self.id}/{name}#{number}".encode()).hexdigest()[:16]
+        lineage = f"{self.id}.{hashlib.sha256(f'{name}#{number}'.encode()).hexdigest()[:16]}"
+        if len(lineage) > _LONGEST_ID:
+            lineage = "." + hashlib.sha256(lineage.encode()).hexdigest()[:32]
         made = Branch(self.live, self.body, lineage)
         made.maker, made.in_order = self, name.startswith(_A_STEP)
         return made
@@ -72,6 +89,7 @@ class Branch:
 
 
 _A_STEP = "step "
+_LONGEST_ID = 400  # characters; the lineage of a task at a greater depth is hashed
 _here: ContextVar[Branch | None] = ContextVar("stillhouse_branch", default=None)
 _of_task: "weakref.WeakKeyDictionary[asyncio.Task[Any], Branch]" = weakref.WeakKeyDictionary()
 
@@ -91,7 +109,11 @@ def branch_here() -> Branch:
         return branch
     if branch.task() is task:
         return branch
-    own = _of_task.get(task)
+    # Tasks that share a context see the branch of one of them.
+    around = branch.maker
+    while around is not None and (around.task is None or around.task() is not task):
+        around = around.maker
+    own = around or _of_task.get(task)
     if own is None:
         own = _of_task[task] = branch.child("task")
         own.task = weakref.ref(task)
@@ -113,7 +135,7 @@ def within(branch: Branch) -> Iterator[None]:
 def enter_body(live: LiveBranches, call: str, around: Branch) -> Token[Branch | None]:
     """Begin a call's body, in the task that makes the call; quicker than `within`."""
     branch = Branch(live, call)
-    branch.task = around.task
+    branch.task, branch.maker = around.task, around
     return _here.set(branch)
 
 
@@ -157,7 +179,7 @@ _ASYNCIO = (asyncio.tasks.__file__, asyncio.base_events.__file__)
 def _arguments(coroutine: Any) -> str:
     """A hash of what tells a coroutine that has not begun from others of its name: its arguments that are data.
 
-    Coroutines that are equal in this can stand in for one another.
+    Coroutines that are equal in this can stand in for one another. Fractions are left out: they are mostly times.
     """
     frame = getattr(coroutine, "cr_frame", None)
     given = {} if frame is None else frame.f_locals
@@ -167,7 +189,7 @@ def _arguments(coroutine: Any) -> str:
 
 def _as_data(value: Any) -> str | None:
     """A value's JSON; None where it is a thing and no data, or one of ours."""
-    if type(value).__module__.startswith("stillhouse."):
+    if isinstance(value, float) or type(value).__module__.startswith("stillhouse."):
         return None
     try:
         return to_json(value, inf_nan_mode="strings").decode()

@@ -5,6 +5,7 @@ is the one that the row belongs to. Version 1 counted equal calls over all branc
 rows go to the one branch that asks for them, and where a second one asks, the run is refused.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -53,6 +54,68 @@ class EarlierVersion:
         nth = self._counts.get(equal, 0)
         self._counts[equal] = nth + 1
         return (*equal, nth) if nth in numbers else key
+
+
+class ReorderedBranches:
+    """Branches that come in another order than before, told by their first calls.
+
+    In a flow that goes the same way again every branch begins with the call that it began with. One that does not is
+    another branch: the one that began with this call, if nobody else is that.
+    """
+
+    def __init__(self, finished: Mapping[StepKey, FinishedStep], failed: Mapping[StepKey, FailedStep]) -> None:
+        self._firsts: dict[tuple[str | None, str], set[Equal]] = {}  # of each branch the calls that it began with
+        self._begun_with: dict[Equal, list[tuple[str | None, str]]] = {}
+        self._owners: dict[tuple[str | None, str], Branch] = {}
+        self._provisional: dict[tuple[str | None, str], tuple[Branch, Equal]] = {}
+        first = [(key, row[2]) for key, row in finished.items() if row[4] == 0]
+        first += [(key, row[4]) for key, row in failed.items() if row[5] == 0]
+        for key, parent in first:
+            _, id_ = args_and_branch(key)
+            if id_:
+                self._firsts.setdefault((parent, id_), set()).add(_equal(key))
+                self._begun_with.setdefault(_equal(key), []).append((parent, id_))
+
+    def begin(self, branch: Branch, first: Equal) -> None:
+        """Called at a branch's first call: the branch takes the id of the one that it was before."""
+        own = (branch.body, branch.id)
+        before = self._firsts.get(own)
+        if own not in self._owners and before is not None and first in before:
+            self._become(branch, own)
+            return
+        others = [old for old in self._begun_with.get(first, ()) if old not in self._owners]
+        if before is None and own not in self._owners:  # it may have died before its first call was journaled
+            others = [old for old in others if old in self._provisional]
+        if others:
+            self._become(branch, others[0])
+        elif own in self._owners:
+            branch.id = _refined(branch.id, first)
+        elif before is not None:
+            branch.provisional = True
+            self._provisional[own] = (branch, first)
+
+    def _become(self, branch: Branch, old: tuple[str | None, str]) -> None:
+        other, first = self._provisional.pop(old, (branch, None))
+        if other is not branch and first is not None:
+            other.provisional = False
+            other.id = _refined(other.id, first)
+        self._owners[old] = branch
+        # The tasks around it are those around the branch that it was, as far as nothing else was found of them.
+        around, id_ = branch.maker, old[1].rpartition(".")[0]
+        moved = branch.id != old[1]
+        branch.id, branch.settled = old[1], True
+        while moved and around is not None and around.id and id_ and not around.settled:
+            around.id, around, id_ = id_, around.maker, id_.rpartition(".")[0]
+
+    def keep(self, branch: Branch) -> None:
+        """Called when a branch with another first call comes to a call of its own: it is the branch that it was."""
+        branch.provisional = False
+        self._become(branch, (branch.body, branch.id))
+
+
+def _refined(id_: str, first: Equal) -> str:
+    """An id for a branch in whose place another one stands."""
+    return f"{id_}+{hashlib.sha256('/'.join(first).encode()).hexdigest()[:16]}"
 
 
 class MovedBranches:

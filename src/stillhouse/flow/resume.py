@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from stillhouse.flow.branches import Branch, LiveBranches
-from stillhouse.flow.journaled_branches import EarlierVersion, MovedBranches, Samples
+from stillhouse.flow.journaled_branches import EarlierVersion, MovedBranches, ReorderedBranches, Samples
 from stillhouse.flow.replay_order import ReplayOrder
 from stillhouse.store.journal import FailedStep, FinishedStep, Journal, StepKey, branch_key, key_id
 
@@ -90,6 +90,7 @@ class Replay:
         self._earlier_version = EarlierVersion(self.run, self.finished, self.failed)
         self._samples: Samples | None = None
         self._moved: MovedBranches | None = None
+        self._reordered: ReorderedBranches | None = None
 
     def _ends_in_order(self) -> list[int]:
         """The ends of the calls that will be asked for: those in the body of a finished call are not."""
@@ -130,7 +131,12 @@ class Replay:
         equal, place, before = (name, digest), branch.place, branch.last
         nth = branch.counts.get(equal, 0)
         branch.counts[equal], branch.place, branch.last = nth + 1, place + 1, equal
+        if branch.id and not place:
+            self._reordered = self._reordered or ReorderedBranches(self.finished, self.failed)
+            self._reordered.begin(branch, equal)
         key = (name, branch_key(digest, branch.id), nth)
+        if branch.provisional and self._reordered is not None and place and key in self.finished:
+            self._reordered.keep(branch)
         if self._earlier_version.groups:
             key = self._earlier_version.key(key, equal, branch)
         if self.edited and key not in self.finished and key not in self.failed:

@@ -38,7 +38,6 @@ from pydantic_core import PydanticSerializationError
 
 from stillhouse.errors import UserError
 from stillhouse.flow import now
-from stillhouse.flow.branches import branch_here
 from stillhouse.flow.call import active_run, current_call, error_line, perform
 from stillhouse.interop.pydantic_ai.call_key import call_key
 from stillhouse.interop.pydantic_ai.spending import in_flight, note_response, within_limits
@@ -115,7 +114,6 @@ def _discard_last_turn(name: str, error: UnexpectedModelBehavior) -> None:
         return
     parent = None if around is None else around.id
     turns = [row for row in active.journal.steps(active.run) if row.key[0] == name and row.parent == parent]
-    turns = [row for row in turns if args_and_branch(row.key)[1] == branch_here().id]
     last = max((row for row in turns if row.output is not None), key=lambda row: row.started, default=None)
     if last is not None:
         active.journal.write(active.run, replace(last, output=None, error=error_line(error)))
