@@ -13,6 +13,7 @@ NAMES = (
     "filters",
     "flow",
     "crash",
+    "flow_programs",
     "stopping",
     "verdict",
     "gate_size",

@@ -1,6 +1,8 @@
 """The code of docs/flows.md, as one app: it runs, parks, is answered, and goes on."""
 
+import contextlib
 import importlib.util
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -29,6 +31,16 @@ def app(tmp_path, monkeypatch):
 
 async def test_plain_steps(app):
     assert await app.main(["kettle", "lamp"]) == 75.0
+
+
+async def test_branches(app, monkeypatch):
+    first = await app.seats.run("r", ["lamp", "kettle"])
+    assert first[0] == ["lamp on ticket 5", "kettle on ticket 6"]
+    assert sorted(int(text.split()[-1]) for part in first for text in part) == list(range(1, 11))
+    with contextlib.closing(sqlite3.connect("stillhouse.db")) as db, db:
+        db.execute("UPDATE runs SET status = 'running', result = NULL")
+    assert await app.seats.run("r", ["lamp", "kettle"]) == first
+    assert next(app.tickets) == 11
 
 
 async def test_a_model_step(app):

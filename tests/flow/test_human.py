@@ -134,3 +134,86 @@ def test_from_the_shell(tmp_path):
     assert call("answer", "one", "a dozen").stdout == "how many? -> a dozen\nnext: stillhouse resume one\n"
     assert json.loads(call("resume", "one", "--json").stdout) == {"run": "one", "result": "3 a dozen"}
     assert "there is no run 'two'" in call("resume", "two").stderr
+
+
+@pytest.mark.parametrize("swallowed", [Exception, BaseException])
+async def test_after_a_park_nothing_begins_and_the_run_is_not_done(swallowed):
+    """Each message waits for an approval of its own, however the flow lives with what parks it."""
+
+    async def send(n: int) -> str:
+        try:
+            approved = await ask_human(f"send {n}?")
+        except swallowed:
+            approved = "yes"
+        return str(await work(n)) if approved == "yes" else "kept"
+
+    @flow
+    async def both() -> list[str]:
+        found = await asyncio.gather(send(1), send(2), return_exceptions=True)
+        return [str(one) for one in found]
+
+    journal = open_journal("stillhouse.db")
+    with pytest.raises(Parked):
+        await both.run("one")
+    assert (done, journal.run("one").status) == ([], "waiting")
+    assert [row.facts["question"] for row in open_questions(journal, "one")] == ["send 1?", "send 2?"]
+    answer(journal, "one", "no", "send 2?")
+    with pytest.raises(Parked, match="send 1"):
+        await both.run("one")
+    assert (done, journal.run("one").status) == ([], "waiting")
+    answer(journal, "one", "yes", "send 1?")
+    assert await both.run("one") == ["1", "kept"]
+    assert done == [1]
+
+
+async def test_a_park_that_is_swallowed_and_followed_by_an_error_still_waits():
+    @flow
+    async def main() -> int:
+        found = await asyncio.gather(ask_human("how many?"), return_exceptions=True)
+        return int(found[0])
+
+    with pytest.raises(Parked):
+        await main.run("one")
+    journal = open_journal("stillhouse.db")
+    assert journal.run("one").status == "waiting"
+    answer(journal, "one", "3")
+    assert await main.run("one") == 3
+
+
+async def test_a_failed_step_beside_an_open_question_fails_the_run():
+    @step
+    async def breaks() -> None:
+        raise ConnectionError("down")
+
+    @flow
+    async def main() -> None:
+        found = await asyncio.gather(breaks(), ask_human("go on?"), return_exceptions=True)
+        raise found[0]
+
+    with pytest.raises(ConnectionError):
+        await main.run("one")
+    assert open_journal("stillhouse.db").run("one").status == "failed"
+
+
+async def test_a_question_that_a_step_swallows_leaves_no_answer_of_the_step():
+    asked = 0
+
+    @step
+    async def careless() -> str:
+        nonlocal asked
+        asked += 1
+        try:
+            return await ask_human("really?")
+        except BaseException:
+            return "nobody said no"
+
+    @flow
+    async def main() -> str:
+        return await careless()
+
+    for _ in range(2):
+        with pytest.raises(Parked):
+            await main.run("one")
+    answer(open_journal("stillhouse.db"), "one", "no")
+    assert await main.run("one") == "no"
+    assert asked == 3

@@ -1,5 +1,6 @@
 """Steps without a body: what goes to the model, what may come back, which model is asked, and that nothing is asked or paid for twice."""
 
+import asyncio
 import sys
 from dataclasses import dataclass
 from typing import Literal
@@ -431,3 +432,28 @@ async def test_a_page_with_status_200_is_asked_again_within_the_step(endpoint):
         return await reply("a good day", "t")
 
     assert await main.run("one") == "good"
+
+
+async def test_equal_prompts_in_branches_are_samples_of_their_own_and_a_bad_one_is_asked_anew_in_its_branch():
+    sys.modules[SCRIPT.split(":")[1]] = sys.modules[__name__]
+    ANSWERS[:] = ["neither", "chat", "sql", "neither", "sql"]
+
+    async def routed(after: float) -> str:
+        await asyncio.sleep(after)
+        return await route("q")
+
+    waits = [0.0, 0.01, 0.02]
+
+    @flow(model=IN_TURN)
+    async def main() -> list[str]:
+        found = await asyncio.gather(*map(routed, waits), return_exceptions=True)
+        if errors := [one for one in found if isinstance(one, StepError)]:
+            raise errors[0]
+        return found
+
+    for _ in range(2):
+        with pytest.raises(StepError):
+            await main.execute("one", {})
+        waits.reverse()
+    assert await main.execute("one", {}) == ["sql", "chat", "sql"]
+    assert len({(request.sample_index) for request in asked}) == len(asked) == 5

@@ -456,9 +456,8 @@ def test_a_run_id_belongs_to_one_flow_and_one_input(journal):
 
 async def test_steps_come_back_by_key_and_as_a_trace_in_the_order_in_which_they_began(journal):
     first = step("a", started=2.0)
-    second = step(
-        "a", nth=1, started=1.0, parent=key_id(first.key), facts={"model": "m", "cost_usd": None, "requests": ["h"]}
-    )
+    facts = {"model": "m", "cost_usd": None, "requests": ["h"]}
+    second = step("a", nth=1, started=1.0, parent=key_id(first.key), facts=facts, place=3, ended_nth=7)
     failed = step("b", output=None, error="OSError: gone", started=3.0)
     with journal.own("r"):
         journal.begin("r", "main", "{}", {})
@@ -469,9 +468,10 @@ async def test_steps_come_back_by_key_and_as_a_trace_in_the_order_in_which_they_
         assert journal.steps("r") == [second, first, failed]
         found = journal.finished("r")
         assert set(found) == {first.key, second.key}
-        assert found[first.key] == ("v1", '"yes"', None, None)
+        assert found[first.key] == ("v1", '"yes"', None, None, None, None)
         assert json.loads(found[second.key][3] or "null") == second.facts
         assert found[second.key][2] == key_id(first.key)
+        assert found[second.key][4:] == (3, 7)
     assert [(row.run, n) for row, n in journal.runs()] == [("r", 2)]
     assert journal.steps("other") == []
 

@@ -123,6 +123,9 @@ def finish(done: "Executed", as_json: bool) -> None:
     result = to_jsonable_python(done.result)
     if done.report.changed:
         err.print(f"run again because they were edited: {_counted(done.report.changed)}")
+    if done.report.moved:
+        moved = _counted(done.report.moved)
+        err.print(f"answers of branches that the code had before it was edited, after the same call: {moved}")
     if done.report.unused:
         unused = _counted(done.report.unused)
         err.print(f"journaled answers that nothing asked for (drifted arguments, or an edited flow): {unused}")

@@ -13,7 +13,7 @@ from typing import Any
 
 from stillhouse.errors import StorageError, UserError
 from stillhouse.flow.allowance import Allowance, allowing
-from stillhouse.flow.human import Parked
+from stillhouse.flow.call import Parked
 from stillhouse.flow.human import answer as journal_answer
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.resume import RunReport

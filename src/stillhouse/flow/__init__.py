@@ -11,12 +11,12 @@ from types import ModuleType
 from typing import Any
 
 from stillhouse.flow.agent import Agent, AgentError, agent
-from stillhouse.flow.call import StepError, idempotency_key
+from stillhouse.flow.call import Parked, StepError, idempotency_key
 from stillhouse.flow.decide import Choice, decide, until
 from stillhouse.flow.engine import Flow, step
 from stillhouse.flow.engine import bounded_map as map
 from stillhouse.flow.engine import flow as _decorate
-from stillhouse.flow.human import Parked, ask_human
+from stillhouse.flow.human import ask_human
 from stillhouse.flow.limits import LimitExceeded, limits
 from stillhouse.flow.listening import listen
 from stillhouse.flow.resume import RunReport

@@ -18,6 +18,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from stillhouse.addresses import without_secrets
 from stillhouse.errors import StillhouseError, UserError
+from stillhouse.flow.branches import branch_here, enter_body, leave_body
 from stillhouse.flow.resume import Before, Pending, Replay, RunReport
 from stillhouse.steady_clock import steady_time
 from stillhouse.store.journal import Journal, StepKey, StepRow, facts_json, key_id
@@ -30,6 +31,21 @@ if TYPE_CHECKING:
 
 class StepError(StillhouseError):
     """A step failed for good; the run can be resumed once its cause is mended."""
+
+
+class Parked(BaseException):
+    """The run waits for a person. Not an Exception: a flow's own `except Exception` must not swallow it."""
+
+    def __init__(self, run: str, question: str) -> None:
+        super().__init__(
+            f"the run {run} waits for an answer to {question!r}; "
+            f"give it with `stillhouse answer {run} ANSWER`, then resume the run"
+        )
+        self.run, self.question = run, question
+
+    def again(self) -> "Parked":
+        """The same, to be raised in another task."""
+        return Parked(self.run, self.question)
 
 
 @dataclass(kw_only=True)
@@ -48,20 +64,21 @@ class Active:
     under_way: int = 0  # number of calls whose body is running
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
+    parked: Parked | None = None  # set when the run waits for a person: no further call begins then
 
     @property
     def report(self) -> RunReport:
         return self.replay.report
 
     def pending(self, name: str, arguments: str) -> Pending:
-        """The call that is made here, in the body of the one that is running."""
-        outer = current_call.get()
-        return self.replay.pending(name, arguments, None if outer is None else outer.id)
+        """The call that is made here: in this branch, in the body of the call that is running."""
+        return self.replay.pending(name, arguments, branch_here())
 
-    def look_up(self, name: str, version: str, arguments: str) -> str | Pending:
+    async def look_up(self, name: str, version: str, arguments: str) -> str | Pending:
         """The journaled answer to this call as JSON, or the call as one that has to run.
 
-        Either way it counts against the limits around it. Raises CancelledError in a run that has ended.
+        Either way it counts against the limits around it. Raises CancelledError in a run that has ended, and for a new
+        call what parked the run, where it waits for a person.
         """
         if self.ended:
             raise asyncio.CancelledError(f"the run {self.run} has ended")
@@ -70,12 +87,34 @@ class Active:
         for limit in limits:
             limit.step(name)
         answer = self.replay.answer_to(call, version)
+        order = self.replay.order
         if answer is None:
+            if not order.over:
+                await order.before_a_new_call()
+            self.check_open()
             return call
-        output, facts = answer
+        output, facts, end = answer
         for limit in limits:
             limit.replayed(facts)
+        if end is not None and not order.at_once(end, call.branch):
+            await order.answer(end, call.branch)
         return output
+
+    def check_open(self) -> None:
+        """Raises where no new call may begin."""
+        if self.ended:
+            raise asyncio.CancelledError(f"the run {self.run} has ended")
+        if self.parked is not None:
+            raise self.parked.again()
+
+    def park(self, parked: Parked) -> None:
+        """Let no new call begin, and journal nothing of the calls in whose bodies the question was asked."""
+        self.parked = self.parked or parked
+        self.replay.live.stopped = True
+        call = current_call.get()
+        while call is not None:
+            call.parked = parked
+            call = call.outer
 
     def own_name(self, name: str, function: Callable[..., Any]) -> None:
         """Note whose step this is.
@@ -122,7 +161,7 @@ class Active:
 
         A failed `gather` leaves branches behind. They stop at their next call.
         """
-        self.ended = True
+        self.ended = self.replay.live.stopped = True
         while self.under_way:
             self.idle.clear()
             await self.idle.wait()
@@ -131,11 +170,12 @@ class Active:
 class RunningCall:
     """The call whose body is running."""
 
-    __slots__ = ("attempt", "before", "facts", "id", "nth", "run")
+    __slots__ = ("_key", "_replay", "attempt", "before", "facts", "id", "outer", "parked", "run")
 
-    def __init__(self, run: str, key: StepKey, before: Before = Before()) -> None:  # noqa: B008 it is immutable
-        self.run, self.id, self.nth, self.attempt = run, key_id(key), key[2], 1
-        self.before = before
+    def __init__(self, run: str, key: StepKey, replay: Replay, before: Before, outer: "RunningCall | None") -> None:
+        self.run, self.id, self.attempt = run, key_id(key), 1
+        self._key, self._replay, self.before, self.outer = key, replay, before, outer
+        self.parked: Parked | None = None  # a question that was asked in the body, and has no answer yet
         self.facts: dict[str, Any] = dict(before.facts)
 
     @property
@@ -144,7 +184,10 @@ class RunningCall:
 
         A model call with another index is another sample, and not the stored reply of an earlier one.
         """
-        return self.nth + 10_000 * (self.before.n_asked + self.attempt - 1)
+        number = self._replay.sample(self._key)
+        if number != self._key[2]:
+            self.facts["sample"] = number
+        return number + 10_000 * (self.before.n_asked + self.attempt - 1)
 
     def used_model(
         self, model: str, n_input: int | None, n_output: int | None, cost_usd: float | None, request: str | None
@@ -205,7 +248,7 @@ async def perform(
 
     `arguments` is canonical JSON.
     """
-    answer = active.look_up(name, version, arguments)
+    answer = await active.look_up(name, version, arguments)
     if isinstance(answer, str):
         return answer
     return await executed(active, answer, kind, version, arguments, body, attempts)
@@ -223,7 +266,7 @@ async def executed(
     if (instead := stand_in.get()) is not None:
         body = instead(name, kind, arguments, body)
     before = active.replay.before(key, version)
-    call = RunningCall(active.run, key, before)
+    call = RunningCall(active.run, key, active.replay, before, current_call.get())
     if before.facts:
         for limit in active_limits.get():
             limit.replayed(facts_json(before.facts))
@@ -242,16 +285,29 @@ async def executed(
             seconds=time.perf_counter() - began,
             attempts=before.attempts + call.attempt,
             facts=call.facts or None,
+            place=pending.place,
+            ended_nth=active.replay.next_end(),
         )
 
     token = current_call.set(call)
     active.under_way += 1
     try:
-        running = body() if attempts is ONCE else _tried(call, name, body, attempts)
-        value = await (running if active.tracing is None else active.tracing.call(name, kind, arguments, call, running))
+        body_token = enter_body(active.replay.live, call.id, pending.branch)
+        try:
+            running = body() if attempts is ONCE else _tried(call, name, body, attempts)
+            if active.tracing is not None:
+                running = active.tracing.call(name, kind, arguments, call, running)
+            value = await running
+        finally:
+            leave_body(body_token)
+        if call.parked is not None:
+            raise call.parked.again()
         output = encode(value, f"the result of the step {name}")
     except Exception as error:
+        if call.parked is not None:
+            raise call.parked.again() from None
         active.journal.write(active.run, row(None, error_line(error)))
+        error.__dict__["stillhouse_run"] = active.run  # see `is_of_a_call`
         raise
     else:
         await active.journal.write_later(active.run, row(output, None))
@@ -262,6 +318,18 @@ async def executed(
         active.under_way -= 1
         if active.ended:
             active.idle.set()
+
+
+def is_of_a_call(error: BaseException) -> bool:
+    """Whether an exception that came out of a flow is a call's own, or was raised because of one."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if "stillhouse_run" in seen.__dict__:
+            return True
+        if isinstance(seen, BaseExceptionGroup) and any(map(is_of_a_call, seen.exceptions)):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 async def journaled(name: str, kind: str, arguments: Mapping[str, Any], body: Callable[[], Awaitable[Any]]) -> Any:
@@ -280,7 +348,7 @@ async def _tried(call: RunningCall, name: str, body: Callable[[], Awaitable[Any]
         except UserError:
             raise  # another try cannot mend this error
         except Exception as error:  # the user's own code may raise anything, and its errors may pass with another try
-            if call.attempt > attempts.retries:
+            if call.attempt > attempts.retries or call.parked is not None:
                 raise
             call.facts.setdefault("failures", []).append(error_line(error))
         await asyncio.sleep(attempts.backoff_s * 2 ** (call.attempt - 1))

@@ -21,9 +21,17 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import TypeAdapter
 
 from stillhouse.errors import MissingExtraError, RunBusyError, StorageError, UserError
-from stillhouse.flow.call import StepError, active_run, canonical_json, current_call, encode, error_line, perform
+from stillhouse.flow.call import (
+    Parked,
+    StepError,
+    active_run,
+    canonical_json,
+    current_call,
+    encode,
+    error_line,
+    perform,
+)
 from stillhouse.flow.engine import Flow, check_run_id
-from stillhouse.flow.human import Parked
 from stillhouse.flow.models import DEFAULT_STORE, ModelName
 from stillhouse.flow.shared import shared
 from stillhouse.store.address import is_postgres

@@ -17,7 +17,18 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_type_hints, ov
 from pydantic import TypeAdapter, ValidationError
 
 from stillhouse.errors import UserError
-from stillhouse.flow.call import ONCE, Active, Attempts, StepError, active_run, encode, error_line, executed
+from stillhouse.flow.branches import Branch, inner, name_of_step, named, tasks_noted, within
+from stillhouse.flow.call import (
+    ONCE,
+    Active,
+    Attempts,
+    StepError,
+    active_run,
+    encode,
+    error_line,
+    executed,
+    is_of_a_call,
+)
 from stillhouse.flow.human import parked_in
 from stillhouse.flow.model_step import ModelStep, has_body
 from stillhouse.flow.models import DEFAULT_STORE, ModelName, Models, name_of
@@ -126,7 +137,7 @@ def _wrapped(
         else:
             running = model_step.run(active, declared.bind(args, kwargs), declared.attempts)
         active.note(running, declared.name)
-        return running
+        return named(running, name_of_step(declared.name))  # type: ignore[no-any-return]
 
     call.__dict__["stillhouse_step"] = declared
     if model_step is not None:
@@ -157,7 +168,7 @@ class _Declared:
 
     async def run(self, active: Active, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         arguments = encode(self.bind(args, kwargs), self._arguments, canonical=True)
-        answer = active.look_up(self.name, self.version, arguments)
+        answer = await active.look_up(self.name, self.version, arguments)
         if not isinstance(answer, str):
             body = functools.partial(self.function, *args, **kwargs)
             answer = await executed(active, answer, "step", self.version, arguments, body, self.attempts)
@@ -241,8 +252,12 @@ async def bounded_map(
         async with gate:
             return await function(item)
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(in_turn(item)) for item in items]
+    declared = getattr(function, "stillhouse_step", None)
+    branch = getattr(function, "__qualname__", "item") if declared is None else name_of_step(declared.name)
+
+    with inner("flow.map"):
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(named(in_turn(item), branch)) for item in items]
     return [task.result() for task in tasks]
 
 
@@ -280,8 +295,9 @@ class Flow(Generic[P, T]):
         functools.update_wrapper(self, function)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        if active_run.get() is not None:  # a flow inside a flow is plain code: its steps belong to the outer run
-            return await self.function(*args, **kwargs)
+        if active_run.get() is not None:  # its steps belong to the outer run, in a branch of their own
+            with inner(f"flow {self.name}"):
+                return await self.function(*args, **kwargs)
         return await self._execute(_uuid.uuid4().hex, self.bound(args, kwargs))
 
     async def run(
@@ -334,7 +350,8 @@ class Flow(Generic[P, T]):
         check_run_id(run_id)
         named = models or {}
         canonical = encode(bound.arguments, f"the input of the flow {self.name}", canonical=True)
-        facts = {"app": app, "models": {step: name_of(model) for step, model in named.items()}}
+        facts: dict[str, Any] = {"app": app, "models": {step: name_of(model) for step, model in named.items()}}
+        facts["code"] = [self._code]
         linger_s = 0.0 if is_postgres(store) else LINGER_S
         async with shared(("journal", str(store)), lambda: open_journal(store), linger_s=linger_s) as journal:
             with journal.own(run_id):
@@ -342,7 +359,8 @@ class Flow(Generic[P, T]):
                 if row.status == "done" and row.result is not None:
                     return self.decode_result(journal.text(row.result))
                 async with Models(named, default=self.model, store=store, offline=offline) as opened:
-                    replay = Replay.of(journal, run_id, anew=row.status == "failed")
+                    edited = any(code != self._code for code in row.facts.get("code", ()))
+                    replay = Replay.of(journal, run_id, anew=row.status == "failed", edited=edited)
                     active = Active(run=run_id, flow=self.name, journal=journal, replay=replay, models=opened)
                     return await run_spanned(active, self.sitting(active, bound))
 
@@ -351,11 +369,17 @@ class Flow(Generic[P, T]):
         self.report = active.report
         token = active_run.set(active)
         try:
-            result = encode(await self.function(*bound.args, **bound.kwargs), f"the result of the flow {self.name}")
+            with tasks_noted(), within(Branch(active.replay.live)):
+                value = await self.function(*bound.args, **bound.kwargs)
+            active.check_open()  # a flow that caught what parked it is not done
+            result = encode(value, f"the result of the flow {self.name}")
             active.all_awaited()
         except BaseException as error:
             await active.end()
-            if (parked := parked_in(error)) is not None:
+            parked = parked_in(error)
+            if parked is None and isinstance(error, Exception) and not is_of_a_call(error):
+                parked = active.parked  # the error may come from what a caught Parked left undone
+            if parked is not None:
                 active.journal.end(active.run, "waiting")
                 raise parked from None
             if isinstance(error, Exception):
@@ -367,6 +391,13 @@ class Flow(Generic[P, T]):
         await active.end()
         active.journal.end(active.run, "done", result=result)
         return self.decode_result(result)
+
+    @functools.cached_property
+    def _code(self) -> str:
+        """A hash of the flow and of the file that it stands in: where it differs, branches may be others."""
+        file = Path(self.function.__code__.co_filename)
+        text = file.read_bytes() if file.is_file() else b""
+        return hashlib.sha256(version_of(self.function).encode() + text).hexdigest()[:16]
 
     @functools.cached_property
     def _returns(self) -> TypeAdapter[Any] | None:

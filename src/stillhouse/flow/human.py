@@ -9,20 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stillhouse.errors import UserError
-from stillhouse.flow.call import active_run, canonical_json
+from stillhouse.flow.call import Parked, active_run, canonical_json
 from stillhouse.steady_clock import steady_time
 from stillhouse.store.journal import Journal, StepRow
-
-
-class Parked(BaseException):
-    """The run waits for a person. Not an Exception: a flow's own `except Exception` must not swallow it."""
-
-    def __init__(self, run: str, question: str) -> None:
-        super().__init__(
-            f"the run {run} waits for an answer to {question!r}; "
-            f"give it with `stillhouse answer {run} ANSWER`, then resume the run"
-        )
-        self.run, self.question = run, question
 
 
 def parked_in(error: BaseException) -> Parked | None:
@@ -50,7 +39,10 @@ async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
     call = active.pending("ask_human", arguments)
     answered = active.replay.answer_to(call)
     if answered is not None:
-        return str(json.loads(answered[0]))
+        output, _, end = answered
+        if end is not None:
+            await active.replay.order.answer(end, call.branch)
+        return str(json.loads(output))
     row = StepRow(
         key=call.key,
         kind="human",
@@ -63,14 +55,21 @@ async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
         seconds=0.0,
         attempts=1,
         facts=facts,
+        place=call.place,
     )
     active.journal.write(active.run, row)
-    raise Parked(active.run, question)
+    parked = Parked(active.run, question)
+    active.park(parked)
+    raise parked
 
 
 def open_questions(journal: Journal, run: str) -> list[StepRow]:
     """What the run waits for, in the order in which it was asked."""
-    return [row for row in journal.steps(run) if row.kind == "human" and row.output is None]
+    return [row for row in journal.steps(run) if _is_open(row)]
+
+
+def _is_open(row: StepRow) -> bool:
+    return row.kind == "human" and row.output is None
 
 
 def answer(journal: Journal, run: str, text: str, question: str | None = None) -> str:
@@ -80,9 +79,8 @@ def answer(journal: Journal, run: str, text: str, question: str | None = None) -
     """
     if journal.run(run) is None:
         raise UserError(f"there is no run {run!r} in {journal.url}; `stillhouse runs` lists them")
-    waiting = [
-        row for row in open_questions(journal, run) if question is None or (row.facts or {})["question"] == question
-    ]
+    rows = journal.steps(run)
+    waiting = [row for row in rows if _is_open(row) and (question is None or (row.facts or {})["question"] == question)]
     if not waiting:
         like = "" if question is None else f" like {question!r}"
         raise UserError(f"the run {run} asks nothing{like}; `stillhouse runs` shows what waits for an answer")
@@ -92,5 +90,6 @@ def answer(journal: Journal, run: str, text: str, question: str | None = None) -
         options = ", ".join(facts["options"])
         raise UserError(f"{text!r} is not an answer to {facts['question']!r}; give one of: {options}")
     with journal.own(run):
-        journal.write(run, replace(row, output=canonical_json(text)))
+        ended = 1 + max((row.ended_nth for row in rows if row.ended_nth is not None), default=-1)
+        journal.write(run, replace(row, output=canonical_json(text), ended_nth=ended))
     return str(facts["question"])

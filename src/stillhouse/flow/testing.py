@@ -27,9 +27,9 @@ from typing import Any, Protocol, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from stillhouse.errors import BudgetError, StillhouseError, StorageError, UserError
-from stillhouse.flow.call import Active, Body, StepError, encode, error_line, stand_in
+from stillhouse.flow.call import Active, Body, Parked, StepError, encode, error_line, stand_in
 from stillhouse.flow.engine import Flow, bounded_map
-from stillhouse.flow.human import Parked, answer, open_questions
+from stillhouse.flow.human import answer, open_questions
 from stillhouse.flow.models import DEFAULT_STORE, CassetteMissError, ModelName, Models, name_of
 from stillhouse.flow.paths import ExpectedPath, path_of, path_problems
 from stillhouse.flow.resume import Replay

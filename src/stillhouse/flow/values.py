@@ -34,13 +34,14 @@ def _recorded(what: str, label: str, draw: Callable[[], Any]) -> Any:
         started=steady_time(),
         seconds=0.0,
         attempts=1,
+        place=call.place,
     )
     active.journal.write(active.run, row)
     return value
 
 
 def now(label: str = "") -> datetime:
-    """The time, UTC; on resume the time that it was. `label` tells calls in concurrent branches apart."""
+    """The time, UTC; on resume the time that it was. `label` tells what one branch asks for apart."""
     return datetime.fromtimestamp(_recorded("now", label, time.time), UTC)
 
 

@@ -1,7 +1,8 @@
 """The flow journal, from which a run is resumed: what it holds, as values, and what every database behind it must do.
 
-A step call is keyed by its run, its step, the hash of its canonical arguments, and its number among equal calls. The
-order of calls is no part of the key, so that concurrent branches, loops and edited code find their own answers again.
+A step call is keyed by its run, its step, the hash of its canonical arguments with the branch of the run in which it
+was made, and its number among equal calls there. The order of calls is no part of the key, so that concurrent branches,
+loops and edited code find their own answers again.
 A step's row is committed before the flow goes on. The journal is also the trace: pictures, cases and data sets are made
 of its rows. Only `open_journal` opens a database here.
 """
@@ -20,7 +21,9 @@ from stillhouse.store.schema import Schema
 
 # Length in characters from which on a text is stored only once, by its hash, however many steps take or return it.
 INTERN = 4096
-StepKey = tuple[str, str, int]  # (step, hash of the arguments, number among equal calls)
+# (step, hash of the arguments, number among equal calls). Where the call was made in a branch of its own, the hash is
+# followed by @ and the branch.
+StepKey = tuple[str, str, int]
 # "running" is also said of a run that was killed while it ran; a run that is "waiting" needs a person's answer.
 RunStatus = Literal["queued", "running", "waiting", "done", "failed"]
 
@@ -35,14 +38,18 @@ TABLES = (
         run TEXT NOT NULL, step TEXT NOT NULL, args_hash TEXT NOT NULL, nth INTEGER NOT NULL, kind TEXT NOT NULL,
         parent TEXT, version TEXT NOT NULL, arguments TEXT NOT NULL, output TEXT, error TEXT,
         started DOUBLE PRECISION NOT NULL, seconds DOUBLE PRECISION NOT NULL, attempts INTEGER NOT NULL, facts TEXT,
+        place INTEGER, ended_nth INTEGER,
         PRIMARY KEY (run, step, args_hash, nth)
     )""",
     "CREATE TABLE IF NOT EXISTS texts (hash TEXT PRIMARY KEY, text TEXT NOT NULL)",
 )
-SCHEMA = Schema("journal", "journal", "runs", TABLES, changes=())
+# Version 2 knows branches: rows of version 1 have no place.
+_BRANCHES = ("ALTER TABLE steps ADD COLUMN place INTEGER", "ALTER TABLE steps ADD COLUMN ended_nth INTEGER")
+SCHEMA = Schema("journal", "journal", "runs", TABLES, changes=(_BRANCHES,))
 RUN_COLUMNS = "run, flow, input, status, result, error, created, ended, facts"
 STEP_COLUMNS = (
-    "step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, facts"
+    "step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, facts, "
+    "place, ended_nth"
 )
 RUNS_WITH_STEP_COUNTS = f"""SELECT {RUN_COLUMNS},
     (SELECT COUNT(*) FROM steps WHERE steps.run = runs.run AND output IS NOT NULL)
@@ -52,7 +59,7 @@ RUNS_WITH_STEP_COUNTS = f"""SELECT {RUN_COLUMNS},
 def select_finished(mark: str) -> str:
     """SQL for the finished steps of a run: a `StepKey`, then a `FinishedStep`."""
     return (
-        "SELECT step, args_hash, nth, version, output, parent, facts FROM steps"
+        "SELECT step, args_hash, nth, version, output, parent, facts, place, ended_nth FROM steps"
         f" WHERE run = {mark} AND output IS NOT NULL"
     )
 
@@ -60,7 +67,7 @@ def select_finished(mark: str) -> str:
 def select_failed(mark: str) -> str:
     """SQL for the steps of a run that failed: a `StepKey`, then a `FailedStep`."""
     return (
-        "SELECT step, args_hash, nth, version, error, attempts, facts FROM steps"
+        "SELECT step, args_hash, nth, version, error, attempts, facts, parent, place FROM steps"
         f" WHERE run = {mark} AND output IS NULL AND error IS NOT NULL"
     )
 
@@ -73,6 +80,17 @@ def select_trace(mark: str) -> str:
 def key_id(key: StepKey) -> str:
     """A step call's key as one text: what its children name as their `parent`."""
     return f"{key[0]}/{key[1]}/{key[2]}"
+
+
+def branch_key(args_hash: str, branch: str) -> str:
+    """What a key holds of the arguments of a call in this branch; "" is the first branch."""
+    return f"{args_hash}@{branch}" if branch else args_hash
+
+
+def args_and_branch(key: StepKey) -> tuple[str, str]:
+    """The hash of a key's arguments, and the branch."""
+    args_hash, _, branch = key[1].partition("@")
+    return args_hash, branch
 
 
 def intern(text: str) -> tuple[str, str | None]:
@@ -96,13 +114,22 @@ def storable(text: str) -> str:
     return text.replace("\0", "\u2400").encode(errors="backslashreplace").decode()
 
 
+def facts_begun_again(before: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """What a run's row says of this sitting, as JSON, and of the code of all sittings until now."""
+    code = [*before.get("code", ()), *facts.get("code", ())]
+    return facts_json({**facts, "code": list(dict.fromkeys(code))} if code else facts)
+
+
 def facts_json(facts: Mapping[str, Any]) -> str:
     return storable(json.dumps(dict(facts), ensure_ascii=False))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """One run. `facts`: `models` (step to model name) and `app` (where the flow's code is), where known."""
+    """One run. `facts`: `models` (step to model name) and `app` (where the flow's code is), where known.
+
+    `code` has a hash of the flow's code for each version of it that a sitting ran.
+    """
 
     run: str
     flow: str
@@ -125,9 +152,11 @@ class RunRow:
 
 
 # What a resumed flow needs of a finished step: the version of its source when it ran, its output, its parent, its facts
-# (JSON). Texts may be interned. This is no class, as ten thousand of them are read before a long run goes on.
-FinishedStep = tuple[str, str, str | None, str | None]
-FailedStep = tuple[str, str, int, str | None]  # of a failed one: its version, its error, its attempts, its facts (JSON)
+# (JSON), its place, its number in the order of ends. Texts may be interned. This is no class, as ten thousand of them
+# are read before a long run goes on.
+FinishedStep = tuple[str, str, str | None, str | None, int | None, int | None]
+# Of a failed one: its version, its error, its attempts, its facts (JSON), its parent, its place.
+FailedStep = tuple[str, str, int, str | None, str | None, int | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +168,10 @@ class StepRow:
     `facts`, where a model was asked: `model`, `input_tokens`, `output_tokens`, `cost_usd` (None: unknown), `requests`
     (hashes in the completions table), `confidence`, `options`, `choice`, `source`. `failures` holds the reasons of the
     tries before the last, those of earlier sittings too; what these cost is in the sums. `discarded`: how many tries
-    ended with a reply that was paid for and could not be read.
+    ended with a reply that was paid for and could not be read. `sample`: the number of the call's sample among those of
+    equal requests, where it is not the number in its key.
+    `place`: the number of the call in its branch, from 0. `ended_nth`: its number in the order in which the run's calls
+    ended. Both are None in rows of version 1.
     """
 
     key: StepKey
@@ -153,6 +185,8 @@ class StepRow:
     seconds: float
     attempts: int
     facts: Mapping[str, Any] | None = None
+    place: int | None = None
+    ended_nth: int | None = None
 
 
 def run_row(values: Sequence[Any]) -> RunRow:
@@ -173,7 +207,8 @@ def run_row(values: Sequence[Any]) -> RunRow:
 
 def step_row(values: Sequence[Any], whole: Callable[[str], str]) -> StepRow:
     """A step from the values of STEP_COLUMNS; `whole` gives the text behind what a row holds."""
-    step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, facts = values
+    step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, *later = values
+    facts, place, ended_nth = later
     return StepRow(
         key=(step, args_hash, nth),
         kind=kind,
@@ -186,6 +221,8 @@ def step_row(values: Sequence[Any], whole: Callable[[str], str]) -> StepRow:
         seconds=seconds,
         attempts=attempts,
         facts=None if facts is None else json.loads(facts),
+        place=place,
+        ended_nth=ended_nth,
     )
 
 
@@ -203,6 +240,8 @@ def step_values(step: StepRow, interned: Callable[[str], str]) -> tuple[object, 
         float(step.seconds),
         step.attempts,
         None if step.facts is None else facts_json(step.facts),
+        step.place,
+        step.ended_nth,
     )
 
 

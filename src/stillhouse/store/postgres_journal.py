@@ -24,6 +24,7 @@ from stillhouse.store.journal import (
     RunStatus,
     StepKey,
     StepRow,
+    facts_begun_again,
     facts_json,
     intern,
     interned_hash,
@@ -39,7 +40,18 @@ from stillhouse.store.leases import LEASES, OPEN_RUNS, Leases
 from stillhouse.store.postgres import PostgresConnection, columns, parse, parts
 from stillhouse.store.writer import GroupWriter
 
-_TYPES = ["text", "text", "int", *["text"] * 6, "float8", "float8", "int", "text"]  # SQL types of STEP_COLUMNS
+_TYPES = [
+    "text",
+    "text",
+    "int",
+    *["text"] * 6,
+    "float8",
+    "float8",
+    "int",
+    "text",
+    "int",
+    "int",
+]  # SQL types of STEP_COLUMNS
 _HELD = "SELECT FROM leases WHERE run = %(run)s AND owner = %(owner)s FOR KEY SHARE"
 _BEGIN = f"""WITH held AS ({_HELD})
     UPDATE runs SET status = 'running', error = NULL, ended = NULL, facts = %(facts)s
@@ -90,13 +102,14 @@ class PostgresJournal:
     # Runs
 
     def begin(self, run: str, flow: str, input_: str, facts: Mapping[str, Any]) -> RunRow:
-        owner, new_facts = self._leases.owner(run), facts_json(facts)
+        owner = self._leases.owner(run)
         made = "INSERT INTO runs VALUES (%s, %s, %s, 'running', NULL, NULL, %s, NULL, %s) ON CONFLICT DO NOTHING"
-        self._db.execute(made, (run, flow, input_, self._clock(), new_facts))
+        self._db.execute(made, (run, flow, input_, self._clock(), facts_json(facts)))
         row = self.run(run)
         assert row is not None
         row.check(flow, input_)
-        if row.status != "done" and not self._db.execute(_BEGIN, {"run": run, "owner": owner, "facts": new_facts}):
+        begun = {"run": run, "owner": owner, "facts": facts_begun_again(row.facts, facts)}
+        if row.status != "done" and not self._db.execute(_BEGIN, begun):
             raise self._leases.lost(run)
         return row
 
@@ -207,7 +220,7 @@ class PostgresJournal:
                 done = db.execute(_WRITE_ONE, (run, *values, owner, run))
             else:
                 # All processes write texts in the order of their hashes, so that no two processes wait for one another.
-                done = db.execute(_WRITE_MANY, [*columns(sorted(texts.items()), 2), *columns(rows, 15)])
+                done = db.execute(_WRITE_MANY, [*columns(sorted(texts.items()), 2), *columns(rows, 2 + len(_TYPES))])
             written |= {run for (run,) in done}
         return [None if run in written else self._leases.lost(run) for _, run, _ in writes]
 

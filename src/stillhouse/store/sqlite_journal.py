@@ -19,6 +19,7 @@ from stillhouse.store.journal import (
     RUN_COLUMNS,
     RUNS_WITH_STEP_COUNTS,
     SCHEMA,
+    STEP_COLUMNS,
     TABLES,
     FailedStep,
     FinishedStep,
@@ -26,6 +27,7 @@ from stillhouse.store.journal import (
     RunStatus,
     StepKey,
     StepRow,
+    facts_begun_again,
     facts_json,
     intern,
     interned_hash,
@@ -45,6 +47,7 @@ _OWNERS = "CREATE TABLE IF NOT EXISTS owners (run TEXT NOT NULL, process INTEGER
 # WITHOUT ROWID: a table with a key of its own is one tree to write to instead of two.
 _TABLES = [table + (" WITHOUT ROWID" if "PRIMARY KEY (run" in table else "") for table in (*TABLES, _OWNERS)]
 _SCHEMA = replace(SCHEMA, tables=_TABLES)
+_WRITE_STEP = f"INSERT OR REPLACE INTO steps (run, {STEP_COLUMNS}) VALUES (?{',?' * len(STEP_COLUMNS.split(', '))})"
 # A checkpoint waits for the disk. SQLite's default of 1,000 pages is reached after a few hundred steps.
 _PAGES_TO_CHECKPOINT = 4000
 
@@ -74,16 +77,15 @@ class SqliteJournal:
     # Runs
 
     def begin(self, run: str, flow: str, input_: str, facts: Mapping[str, Any]) -> RunRow:
-        new_facts = facts_json(facts)
         row = self.run(run)
         if row is None:
-            values = (run, flow, input_, "running", None, None, self._clock(), None, new_facts)
+            values = (run, flow, input_, "running", None, None, self._clock(), None, facts_json(facts))
             self._write("INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?)", values)
             return run_row(values)
         row.check(flow, input_)
         if row.status != "done":
             begun = "UPDATE runs SET status = 'running', error = NULL, ended = NULL, facts = ? WHERE run = ?"
-            self._write(begun, (new_facts, run))
+            self._write(begun, (facts_begun_again(row.facts, facts), run))
         return row
 
     @contextlib.contextmanager
@@ -125,7 +127,7 @@ class SqliteJournal:
 
     def write(self, run: str, step: StepRow) -> None:
         values = (run, *step_values(step, self._intern))
-        self._write("INSERT OR REPLACE INTO steps VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", values)
+        self._write(_WRITE_STEP, values)
 
     async def write_later(self, run: str, step: StepRow) -> None:
         self.write(run, step)

@@ -41,6 +41,7 @@ from stillhouse.flow import now
 from stillhouse.flow.call import active_run, current_call, error_line, perform
 from stillhouse.interop.pydantic_ai.call_key import call_key
 from stillhouse.interop.pydantic_ai.spending import in_flight, note_response, within_limits
+from stillhouse.store.journal import args_and_branch, branch_key
 
 
 class StillhouseDurability(BaseDurabilityCapability[Any]):
@@ -87,8 +88,9 @@ class StillhouseDurability(BaseDurabilityCapability[Any]):
         active = active_run.get()
         if active is None:
             return None
-        name, digest, nth = active.pending(f"{self.name}.run", "").key
-        return f"{active.run}/{name}/{digest[:12]}/{nth}"
+        key = active.pending(f"{self.name}.run", "").key
+        digest, branch = args_and_branch(key)
+        return f"{active.run}/{key[0]}/{branch_key(digest[:12], branch)}/{key[2]}"
 
     def get_default_conversation_id(self, run_id: str) -> str | None:
         return conversation_id_from_run_id(run_id) if self.in_durable_context else None

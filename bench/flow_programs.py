@@ -1,0 +1,289 @@
+"""Random flows with concurrent branches and equal arguments, stopped at random moments and resumed: is each answer its own branch's, and is nothing done twice?
+
+A program is drawn from `gather`, `TaskGroup`, `as_completed`, `flow.map`, `create_task`, `wait_for`, flows inside flows, steps inside steps, questions to a
+person and unlabelled uuids, with few different arguments and random latencies. The journal knows only the arguments. The program itself knows at which place
+each call stands, and every answer holds a number of its own, so that an answer from another place is seen, and so is a call that runs although it has one.
+Most are stopped inside this process: the row that would be written next is never written and all tasks are dropped. `python -m bench.flow_programs SEED FOLDER`
+is one sitting as a process, to be killed with SIGKILL.
+"""
+
+import asyncio
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from stillhouse import flow, step
+from stillhouse.flow import Parked, ask_human
+from stillhouse.flow.engine import Flow
+from stillhouse.flow.human import answer, open_questions
+from stillhouse.store.journal import open_journal
+from stillhouse.store.sqlite_journal import SqliteJournal
+
+N = int(os.environ.get("N", "1000"))
+WAYS = ("gather", "group", "map", "tasks", "completed", "wait_for", "nested", "body")
+Program = list[Any]  # moves: ["call", TEXT], ["uuid"], ["ask"], or [a way, PROGRAM, ...]
+
+
+def drawn(draw: random.Random, depth: int = 0) -> Program:
+    """A random program."""
+    moves: Program = []
+    for _ in range(draw.randint(1, 3)):
+        kind = draw.random()
+        if kind < 0.5 or depth == 2:
+            moves.append(["call", draw.choice("ab")])
+        elif kind < 0.56:
+            moves.append(["uuid"])
+        elif kind < 0.6:
+            moves.append(["ask"])
+        else:
+            moves.append([draw.choice(WAYS), *(drawn(draw, depth + 1) for _ in range(draw.randint(1, 3)))])
+    return moves
+
+
+class World:
+    """What was done outside: a number for each time that a call's body ran, and the place of that call."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.file, self.places = file, list[str]()  # the place of each number
+        if file is not None and file.exists():
+            self.places = file.read_text().splitlines()
+        self.finished: set[str] = set()  # places that have a journaled answer
+        self.problems: list[str] = []
+
+    def did(self, place: str) -> int:
+        if place in self.finished:
+            self.problems.append(f"{place} is done again")
+        self.places.append(place)
+        if self.file is not None:
+            with self.file.open("a") as log:
+                log.write(f"{place}\n")
+        return len(self.places) - 1
+
+    def check(self, place: str, number: int) -> None:
+        if self.places[number] != place:
+            self.problems.append(f"{place} gets the answer of {self.places[number]}")
+
+    def look_at(self, store: Path) -> None:
+        """Read from the journal what is finished."""
+        journal = open_journal(store)
+        for row in journal.steps("r"):
+            if row.output is not None and row.kind == "step" and row.key[0] == "act":
+                self.finished.add(self.places[json.loads(row.output)])
+        journal.close()
+
+
+world = World()
+here: ContextVar[str] = ContextVar("place")
+uuids: dict[str, str] = {}
+
+
+@step
+async def act(text: str) -> int:
+    number = world.did(here.get())
+    await asyncio.sleep(random.choice((0, 0, 0.001, 0.003)))  # in each sitting another order
+    return number
+
+
+@step
+async def with_a_body(moves: list[Any]) -> list[Any]:
+    return await played(moves)
+
+
+@flow
+async def inside(moves: list[Any]) -> list[Any]:
+    return await played(moves)
+
+
+async def played(moves: Program) -> list[Any]:
+    """Play the moves in order. The result says what an undisturbed run says, too."""
+    place, results = here.get(), list[Any]()
+    for number, (kind, *parts) in enumerate(moves):
+        here.set(f"{place}/{number}")
+        if kind == "call":
+            world.check(here.get(), await act(*parts))
+            results.append(parts[0])
+        elif kind == "uuid":
+            if uuids.setdefault(here.get(), made := flow.uuid()) != made and not any("body" in one for one in moves):
+                world.problems.append(f"{here.get()} gets another uuid")
+        elif kind == "ask":
+            results.append(await ask_human("go on?"))
+        else:
+            results.append(await branched(kind, parts))
+        here.set(place)
+    return results
+
+
+async def at(place: str, moves: Program, play: Callable[[Program], Awaitable[list[Any]]] = played) -> list[Any]:
+    token = here.set(place)
+    try:
+        return await play(moves)
+    finally:
+        here.reset(token)
+
+
+async def branched(kind: str, programs: list[Program]) -> list[Any]:
+    """Play the programs side by side, each as a branch."""
+    place = here.get()
+    places = [f"{place}.{index}" for index in range(len(programs))]
+    if kind == "gather":
+        return list(await asyncio.gather(*map(at, places, programs)))
+    if kind == "group":
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(at(*pair)) for pair in zip(places, programs, strict=True)]
+        return [task.result() for task in tasks]
+    if kind == "map":
+        return list(await flow.map(lambda pair: at(*pair), list(zip(places, programs, strict=True)), at_once=2))
+    if kind == "tasks":
+        tasks = []
+        for pair in zip(places, programs, strict=True):
+            tasks.append(asyncio.create_task(at(*pair)))
+            await asyncio.sleep(0)
+        return [await task for task in tasks]
+    if kind == "wait_for":
+        return [await asyncio.wait_for(at(*pair), 60) for pair in zip(places, programs, strict=True)]
+    if kind == "nested":
+        return [await at(*pair, inside) for pair in zip(places, programs, strict=True)]
+    if kind == "body":
+        return [await at(*pair, with_a_body) for pair in zip(places, programs, strict=True)]
+
+    async def told(place: str, moves: Program) -> tuple[str, list[Any]]:
+        return place, await at(place, moves)
+
+    results: dict[str, list[Any]] = {}
+    for done in asyncio.as_completed(list(map(told, places, programs))):
+        branch, result = await done
+        here.set(f"{branch}!")  # an equal call after each, in the order in which they ended
+        world.check(here.get(), await act("then"))
+        results[branch] = result
+    return [results[place] for place in places]
+
+
+def undisturbed(moves: Program) -> list[Any]:
+    results: list[Any] = []
+    for kind, *parts in moves:
+        if kind == "call":
+            results.append(parts[0])
+        elif kind == "ask":
+            results.append("yes")
+        elif kind != "uuid":
+            results.append([undisturbed(moves) for moves in parts])
+    return results
+
+
+def as_flow(moves: Program) -> Flow[..., list[Any]]:
+    async def program() -> list[Any]:
+        here.set("")
+        return await played(moves)
+
+    made: Flow[..., list[Any]] = flow(program)
+    return made
+
+
+@asynccontextmanager
+async def dying_after(n: int | None) -> AsyncIterator[asyncio.Event]:
+    """In this block, no more than `n` answers are journaled: the event is set when one more would be."""
+    dead, written, write = asyncio.Event(), 0, SqliteJournal.write
+
+    async def counted(journal: SqliteJournal, run: str, row: Any) -> None:
+        nonlocal written
+        if written == n:
+            dead.set()
+            await asyncio.Future()
+        written += 1
+        write(journal, run, row)
+
+    SqliteJournal.write_later, before = counted, SqliteJournal.write_later  # type: ignore[method-assign]
+    try:
+        yield dead
+    finally:
+        SqliteJournal.write_later = before  # type: ignore[method-assign]
+
+
+async def sitting(made: Flow[..., list[Any]], store: Path, after: int | None) -> list[Any] | str:
+    """One sitting: the result, or how it ended."""
+    before = asyncio.all_tasks()
+    async with dying_after(after) as dead:
+        running = asyncio.create_task(made.run("r", store=store))
+        dies = asyncio.create_task(dead.wait())
+        await asyncio.wait({running, dies}, return_when=asyncio.FIRST_COMPLETED)
+        if dead.is_set():
+            while not running.done():
+                for task in asyncio.all_tasks() - before:
+                    task.cancel()
+                await asyncio.sleep(0)
+            running.cancelled() or running.exception()
+            return "killed"
+        dies.cancel()
+        try:
+            return await running
+        except Parked:
+            return "parked"
+
+
+def problems_of(moves: Program, stops: Iterator[int], folder: Path) -> list[str]:
+    """Run a program, stop it as often as `stops` says, each after so many answers, and go on; what went wrong."""
+    global world
+    world = World()
+    uuids.clear()
+    made, store = as_flow(moves), folder / "journal.db"
+
+    async def all_sittings() -> list[Any] | str:
+        while True:
+            ended = await sitting(made, store, next(stops, None))
+            world.look_at(store)
+            if isinstance(ended, list):
+                return ended
+            answer_one(store)
+
+    result = asyncio.run(asyncio.wait_for(all_sittings(), 60))
+    if result != undisturbed(moves):
+        world.problems.append(f"the result is {result}")
+    return world.problems
+
+
+def answer_one(store: Path) -> None:
+    journal = open_journal(store)
+    if open_questions(journal, "r"):
+        answer(journal, "r", "yes")
+    journal.close()
+
+
+def main() -> dict[str, object]:
+    """Play N programs, each stopped up to five times."""
+    wrong, again, other, began = 0, 0, 0, time.monotonic()
+    for seed in range(N):
+        draw = random.Random(seed)
+        moves = drawn(draw)
+        stops = iter([draw.randint(0, 8) for _ in range(draw.randint(1, 5))])
+        with tempfile.TemporaryDirectory() as folder:
+            problems = problems_of(moves, stops, Path(folder))
+        if problems and sys.stderr.isatty():
+            print(seed, problems[:2], file=sys.stderr)
+        wrong += bool(problems)
+        again += sum("again" in problem for problem in problems)
+        other += sum("gets" in problem for problem in problems)
+    return {
+        "what": "random flows with equal arguments in concurrent branches, stopped up to five times and resumed",
+        "programs": N,
+        "programs with anything wrong": wrong,
+        "calls that got the answer of another place": other,
+        "finished calls that ran again": again,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+if __name__ == "__main__":
+    seed, folder = int(sys.argv[1]), Path(sys.argv[2])
+    world = World(folder / "done.txt")
+    if (folder / "journal.db").exists():
+        world.look_at(folder / "journal.db")
+    result = asyncio.run(as_flow(drawn(random.Random(seed))).run("r", store=folder / "journal.db"))
+    print(json.dumps({"result": result, "problems": world.problems}))

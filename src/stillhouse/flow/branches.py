@@ -1,0 +1,246 @@
+"""Which branch of a run a call is made in: the lineage of its task.
+
+A branch is a task, known by the task that made it, by what it runs, and by its number among the children of that name,
+in the order in which they were made. So `gather`, `TaskGroup`, `as_completed`, `create_task` and `wait_for` give a
+resumed run the branches that it had, whichever comes first this time. An item of `flow.map` is a branch by its index,
+and a flow inside a flow is one by its name. A task that a step's body makes is a branch of that call. `as_completed`
+makes the tasks of its coroutines in no fixed order: there the arguments tell them apart.
+
+Tasks are seen where they are made, by a task factory around the loop's own. A task that is made past it is numbered
+when it makes its first call. A thread (`asyncio.to_thread`) belongs to the branch that started it.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import sys
+import weakref
+from collections.abc import Iterator
+from contextvars import ContextVar, Token, copy_context
+from types import FrameType
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_json
+
+Equal = tuple[str, str]  # a call's name, and the hash of its arguments and of the call in whose body it stands
+
+
+class LiveBranches(set[tuple[str | None, str]]):
+    """The branches that a sitting has made, each as (the call in whose body it is, its id).
+
+    Those with the id "" are left out: a call's body is there whenever something is called in it.
+    """
+
+    stopped = False  # the run waits for a person or has ended: how its tasks end is of no interest to anyone
+
+
+class Branch:
+    """One branch, and what was called in it so far.
+
+    `id` is the maker's id, a dot and a hash; it is "" for the flow's own task, and for the task in which a step's body
+    began. `body`: the id of the call in whose body the branch is; None: the flow's own. `in_order`: it is a step's call
+    and nothing else, so equal branches of one maker begin in the order in which they were made.
+    """
+
+    __slots__ = (
+        "_children",
+        "body",
+        "counts",
+        "id",
+        "in_order",
+        "last",
+        "live",
+        "maker",
+        "place",
+        "provisional",
+        "settled",
+        "task",
+    )
+
+    def __init__(self, live: LiveBranches, body: str | None = None, id_: str = "") -> None:
+        self.id, self.body, self.live = id_, body, live
+        self.task: weakref.ref[asyncio.Task[Any]] | None = None  # None: the task has not begun
+        self.maker: Branch | None = None
+        self.in_order = False
+        self.settled = False  # the journal has a branch that begins as this one does
+        self.provisional = False  # its first call is not the one that the journal has of this branch
+        self.counts: dict[Equal, int] = {}  # number of equal calls so far
+        self.place = 0  # number of calls so far
+        self.last: Equal | None = None
+        self._children: dict[str, int] = {}
+        if id_:
+            live.add((body, id_))
+
+    def child(self, name: str) -> "Branch":
+        """The next branch of this name that is made here."""
+        number = self._children.get(name, 0)
+        self._children[name] = number + 1
+        lineage = f"{self.id}.{hashlib.sha256(f'{name}#{number}'.encode()).hexdigest()[:16]}"
+        if len(lineage) > _LONGEST_ID:
+            lineage = "." + hashlib.sha256(lineage.encode()).hexdigest()[:32]
+        made = Branch(self.live, self.body, lineage)
+        made.maker, made.in_order = self, name.startswith(_A_STEP)
+        return made
+
+    def ended(self, task: "asyncio.Task[Any]") -> None:
+        """Called when the branch's task is done; an exception that is looked at is not printed."""
+        if self.live.stopped and not task.cancelled():
+            task.exception()
+
+
+_A_STEP = "step "
+_LONGEST_ID = 400  # characters; the lineage of a task at a greater depth is hashed
+_here: ContextVar[Branch | None] = ContextVar("stillhouse_branch", default=None)
+_of_task: "weakref.WeakKeyDictionary[asyncio.Task[Any], Branch]" = weakref.WeakKeyDictionary()
+
+
+def branch_here() -> Branch:
+    """The branch that the running task is. Only inside a run."""
+    branch = _here.get()
+    assert branch is not None, "a call of a run is made where no run began"
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # a thread without an event loop
+        return branch
+    if task is None:
+        return branch
+    if branch.task is None:
+        branch.task = weakref.ref(task)
+        return branch
+    if branch.task() is task:
+        return branch
+    # Tasks that share a context see the branch of one of them.
+    around = branch.maker
+    while around is not None and (around.task is None or around.task() is not task):
+        around = around.maker
+    own = around or _of_task.get(task)
+    if own is None:
+        own = _of_task[task] = branch.child("task")
+        own.task = weakref.ref(task)
+    return own
+
+
+@contextlib.contextmanager
+def within(branch: Branch) -> Iterator[None]:
+    """In this block, the running task is this branch."""
+    task = asyncio.current_task()
+    branch.task = None if task is None else weakref.ref(task)
+    token = _here.set(branch)
+    try:
+        yield
+    finally:
+        _here.reset(token)
+
+
+def enter_body(live: LiveBranches, call: str, around: Branch) -> Token[Branch | None]:
+    """Begin a call's body, in the task that makes the call; quicker than `within`."""
+    branch = Branch(live, call)
+    branch.task, branch.maker = around.task, around
+    return _here.set(branch)
+
+
+leave_body = _here.reset
+
+
+def inner(name: str) -> contextlib.AbstractContextManager[None]:
+    """A branch inside the one that is here, in the same task; outside a run nothing."""
+    return contextlib.nullcontext() if _here.get() is None else within(branch_here().child(name))
+
+
+def name_of_step(name: str) -> str:
+    """What a branch is called that is one step's call and nothing else."""
+    return _A_STEP + name
+
+
+# The task factory
+
+
+def _name_of(coroutine: Any) -> str:
+    """What a task runs, as the name of its branch."""
+    name = getattr(coroutine, "__qualname__", None) or type(coroutine).__qualname__
+    return f"{name} {_arguments(coroutine)}" if _in_as_completed() else str(name)
+
+
+def _in_as_completed() -> bool:
+    """Whether `as_completed` makes the task: it takes coroutines out of a set, so in no order that stays."""
+    frame: FrameType | None = sys._getframe(3)
+    for _ in range(5):  # from the task factory through create_task and ensure_future
+        if frame is None or frame.f_code.co_filename not in _ASYNCIO:
+            return False
+        if "as_completed" in frame.f_code.co_qualname.lower().replace("ascompleted", "as_completed"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+_ASYNCIO = (asyncio.tasks.__file__, asyncio.base_events.__file__)
+
+
+def _arguments(coroutine: Any) -> str:
+    """A hash of what tells a coroutine that has not begun from others of its name: its arguments that are data.
+
+    Coroutines that are equal in this can stand in for one another. Fractions are left out: they are mostly times.
+    """
+    frame = getattr(coroutine, "cr_frame", None)
+    given = {} if frame is None else frame.f_locals
+    data = {name: text for name, value in given.items() if (text := _as_data(value)) is not None}
+    return hashlib.sha256(repr(sorted(data.items())).encode()).hexdigest()[:16]
+
+
+def _as_data(value: Any) -> str | None:
+    """A value's JSON; None where it is a thing and no data, or one of ours."""
+    if isinstance(value, float) or type(value).__module__.startswith("stillhouse."):
+        return None
+    try:
+        return to_json(value, inf_nan_mode="strings").decode()
+    except (PydanticSerializationError, ValueError, RecursionError):
+        return None
+
+
+class _Factory:
+    """Makes a loop's tasks as the factory before it did, and notes of each which branch it is."""
+
+    def __init__(self, before: Any) -> None:
+        self.before, self.n_runs = before, 0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        if _here.get() is None:
+            return self._made(loop, coroutine, options)
+        branch = branch_here().child(_name_of(coroutine))
+        context = options.get("context") or copy_context()
+        with contextlib.suppress(RuntimeError):  # the context that is given is the one that is running
+            context.run(_here.set, branch)
+        task = self._made(loop, coroutine, options | {"context": context})
+        if branch.task is None:  # else the task began at once
+            branch.task = weakref.ref(task)
+        _of_task[task] = branch
+        task.add_done_callback(branch.ended)
+        return task
+
+    def _made(self, loop: asyncio.AbstractEventLoop, coroutine: Any, options: dict[str, Any]) -> Any:
+        if self.before is None:
+            return asyncio.Task(coroutine, loop=loop, **options)
+        return self.before(loop, coroutine, **options)
+
+
+@contextlib.contextmanager
+def tasks_noted() -> Iterator[None]:
+    """In this block, every task of the running loop that is made inside a run is noted with its branch."""
+    loop = asyncio.get_running_loop()
+    before: Any = loop.get_task_factory()
+    factory = before if isinstance(before, _Factory) else _Factory(before)
+    if factory is not before:
+        loop.set_task_factory(factory)
+    factory.n_runs += 1
+    try:
+        yield
+    finally:
+        factory.n_runs -= 1
+        if not factory.n_runs and loop.get_task_factory() is factory:
+            loop.set_task_factory(factory.before)
+
+
+def named(coroutine: Any, name: str) -> Any:
+    """The coroutine, under the name by which its branch is known."""
+    coroutine.__qualname__ = name
+    return coroutine
