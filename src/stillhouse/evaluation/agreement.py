@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from stillhouse.evaluation.proportions import clopper_pearson, mean_interval
 from stillhouse.evaluation.win_rate import SCORES, Choice, JudgedRow, win_rate
@@ -108,7 +108,7 @@ def _jackknifed(value: float, left: Sequence[float | None], n: int, level: float
     if m < 3 or len(known) < m or np.ptp(known) < 1e-15:
         return Estimate(value, n, level=level)
     variance = (m - 1) / m * ((known - known.mean()) ** 2).sum()
-    half = float(stats.t.ppf(1 - (1 - level) / 2, m - 1) * np.sqrt(variance))
+    half = float(special.stdtrit(m - 1, 1 - (1 - level) / 2) * np.sqrt(variance))
     return Estimate(value, n, max(-1.0, value - half), min(1.0, value + half), level, "jackknife over groups")
 
 

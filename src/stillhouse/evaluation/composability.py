@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from scipy import stats
-
 from stillhouse.evaluation.proportions import clopper_pearson, holm
 from stillhouse.records import Estimate
 from stillhouse.results.flow_test import Gap, PairOfSteps
@@ -70,4 +68,6 @@ def _fisher(k: int, k_wrong: int, n: int, n_wrong: int) -> float:
 
     `n_wrong` of all `n` runs have a wrong whole.
     """
+    from scipy import stats  # imported late, because it is slow to load
+
     return float(stats.hypergeom.sf(k_wrong - 1, n, n_wrong, k))

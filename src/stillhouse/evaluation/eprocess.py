@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import optimize
 
 from stillhouse.results.gates import GateAnswer
 
@@ -87,6 +86,8 @@ class PairedEProcess:
 
         With probability `level` all bounds hold together, over all times at which one looks.
         """
+        from scipy import optimize  # imported late, because it is slow to load
+
         enough = -math.log(1 - self.level)
         low, high = -1 + 1e-9, 1 - 1e-9
         if log_e(self.counts, low) < enough:

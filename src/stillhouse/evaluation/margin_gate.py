@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
-from scipy import stats
+from scipy import special
 
 from stillhouse.evaluation.cannot_tell import answer_of
 from stillhouse.evaluation.class_gates import ClassRule, class_gates, class_parts, classes_in_words
@@ -113,7 +113,7 @@ def rows_needed(
     if difference + margin <= 0:
         return None
     variance = max(discordance - difference**2, 0.0)
-    z = float(stats.norm.ppf(level) + stats.norm.ppf(power))
+    z = float(special.ndtri(level) + special.ndtri(power))
     return max(fewest_rows(margin, level), math.ceil(variance * (z / (difference + margin)) ** 2))
 
 
@@ -177,7 +177,7 @@ def _discordance(pairs: Paired) -> float:
 
 def _stricter(level: float, than: float, power: float = POWER) -> float:
     """How many times as many rows the stricter level takes."""
-    z = stats.norm.ppf
+    z = special.ndtri
     return float(((z(level) + z(power)) / (z(than) + z(power))) ** 2)
 
 

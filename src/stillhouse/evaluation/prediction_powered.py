@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class PoweredMean:
         v, spread = self.value, self.standard_error * math.sqrt(self.n_groups / (self.n_groups - 2))
         if spread < 1e-12 or not 0 < v < 1:
             return None
-        t = float(stats.t.ppf(1 - (1 - level) / 2, self.n_groups - 2))
+        t = float(special.stdtrit(self.n_groups - 2, 1 - (1 - level) / 2))
         n = v * (1 - v) / spread**2  # rows that would give the same spread
         centre = (v + t * t / (2 * n)) / (1 + t * t / n)
         half = t * math.sqrt(spread**2 + t * t / (4 * n * n)) / (1 + t * t / n)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import special
 
 from stillhouse.records import Estimate
 
@@ -19,14 +19,14 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> tuple[float, float]:
     if not 0 <= k <= n or n == 0:
         raise ValueError(f"k = {k} of n = {n} is no proportion")
     alpha = 1 - level
-    low = 0.0 if k == 0 else float(stats.beta.ppf(alpha / 2, k, n - k + 1))
-    high = 1.0 if k == n else float(stats.beta.ppf(1 - alpha / 2, k + 1, n - k))
+    low = 0.0 if k == 0 else float(special.betaincinv(k, n - k + 1, alpha / 2))
+    high = 1.0 if k == n else float(special.betaincinv(k + 1, n - k, 1 - alpha / 2))
     return low, high
 
 
 def clopper_pearson_upper(k: int, n: int, level: float = 0.95) -> float:
     """The exact one-sided upper bound."""
-    return 1.0 if k == n else float(stats.beta.ppf(level, k + 1, n - k))
+    return 1.0 if k == n else float(special.betaincinv(k + 1, n - k, level))
 
 
 def mcnemar_midp(b: int, c: int) -> float:
@@ -37,9 +37,9 @@ def mcnemar_midp(b: int, c: int) -> float:
     n, least = b + c, min(b, c)
     if n == 0:
         return 1.0
-    if b == c:
-        return 1.0 - float(stats.binom.pmf(least, n, 0.5))
-    return min(1.0, 2 * float(stats.binom.cdf(least, n, 0.5)) - float(stats.binom.pmf(least, n, 0.5)))
+    at_most = float(special.bdtr(least, n, 0.5))
+    fewer = float(special.bdtr(least - 1, n, 0.5)) if least else 0.0
+    return 1.0 - (at_most - fewer) if b == c else min(1.0, at_most + fewer)
 
 
 def tango_interval(b: int, c: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -48,13 +48,13 @@ def tango_interval(b: int, c: int, n: int, level: float = 0.95) -> tuple[float, 
     Of n rows, only system 1 got b right, and only system 2 got c right. Statistics in Medicine 17:891 (1998), equation
     2: the differences that the score test does not reject. Asymmetric and inside [-1, 1].
     """
-    z = float(stats.norm.ppf(1 - (1 - level) / 2))
+    z = float(special.ndtri(1 - (1 - level) / 2))
     return _tango_bound(b, c, n, z), -_tango_bound(c, b, n, z)
 
 
 def tango_lower(b: int, c: int, n: int, level: float = 0.95) -> float:
     """The one-sided lower bound of p1 - p2."""
-    return _tango_bound(b, c, n, float(stats.norm.ppf(level)))
+    return _tango_bound(b, c, n, float(special.ndtri(level)))
 
 
 def tango_z(b: int, c: int, n: int, delta: float) -> float:
@@ -75,6 +75,8 @@ def tango_z_of_tables(b: NDArray[np.int64], c: NDArray[np.int64], n: int, delta:
 
 def _tango_bound(b: int, c: int, n: int, z: float) -> float:
     """The smallest difference that is not rejected: where the statistic falls to z."""
+    from scipy import optimize  # imported late, because it is slow to load
+
     estimate = (b - c) / n
     if tango_z(b, c, n, -1 + 1e-12) <= z:
         return -1.0
@@ -124,13 +126,13 @@ def bca(
     replicates = sums[drawn].sum(1) / sizes[drawn].sum(1)
     estimate = sums.sum() / sizes.sum()
     below = float(np.mean(replicates < estimate) + np.mean(replicates == estimate) / 2)
-    z0 = float(stats.norm.ppf(min(max(below, 1 / n_resamples), 1 - 1 / n_resamples)))
+    z0 = float(special.ndtri(min(max(below, 1 / n_resamples), 1 - 1 / n_resamples)))
     away = jackknife.mean() - jackknife
     acceleration = float((away**3).sum() / (6 * (away**2).sum() ** 1.5))
     quantiles = []
     for tail in ((1 - level) / 2, 1 - (1 - level) / 2):
-        z = z0 + float(stats.norm.ppf(tail))
-        quantiles.append(float(stats.norm.cdf(z0 + z / (1 - acceleration * z))))
+        z = z0 + float(special.ndtri(tail))
+        quantiles.append(float(special.ndtr(z0 + z / (1 - acceleration * z))))
     low, high = np.quantile(replicates, quantiles)
     return float(low), float(high)
 

@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from stillhouse.evaluation.bounded import Floats, draws_for, lower_bound, p_value, worst_case_means
 from stillhouse.evaluation.cannot_tell import answer_of
@@ -338,5 +338,5 @@ def rows_for_win_rate(
     """
     if rate - 0.5 + margin < 1e-9:
         return None
-    z = float(stats.norm.ppf(level) + stats.norm.ppf(power))
+    z = float(special.ndtri(level) + special.ndtri(power))
     return math.ceil(max(variance, 1e-4) * (z / (rate - 0.5 + margin)) ** 2)

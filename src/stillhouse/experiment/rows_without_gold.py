@@ -4,8 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from scipy import stats
-
 from stillhouse.records import Example
 
 LEAST = 10  # rows of each kind; with fewer nothing can be told
@@ -22,6 +20,8 @@ def how_others_differ(rows: Sequence[Example], has_teacher: bool) -> list[str]:
     if min(len(with_gold), len(others)) < LEAST:
         few = f"{len(others)} rows without and {len(with_gold)} with a gold label"
         return [f"whether the rows without a gold label are like the others cannot be told ({few})"] if others else []
+    from scipy import stats  # imported late, because it is slow to load
+
     sentences = []
     lengths = [[len(row.text) for row in part] for part in (with_gold, others)]
     if (p := float(stats.mannwhitneyu(*lengths).pvalue)) < DOUBT:
@@ -43,6 +43,8 @@ def _answered_differently(with_gold: Sequence[Example], others: Sequence[Example
     if min(totals) < LEAST or not 1 < len(labels) <= 100:
         return None
     table = [[counted[label] for label in labels] for counted in counts]
+    from scipy import stats
+
     p = float(stats.chi2_contingency(table).pvalue)
     if p >= DOUBT:
         return None

@@ -148,8 +148,8 @@ def total_cost(costs: Sequence[float], n: int, level: float = 0.95) -> Estimate:
         return Estimate(math.fsum(costs), k, math.fsum(costs), math.fsum(costs), level, "all rows paid")
     if k < 2:
         return Estimate(n * mean, k, None, None, level, "student-t")
-    from scipy.stats import t  # imported late: scipy.stats is slow to load, and only those who pay need it
+    from scipy.special import stdtrit  # imported late, because it is slow to load
 
     spread = math.sqrt(math.fsum((cost - mean) ** 2 for cost in costs) / (k - 1))
-    half = float(t.ppf(0.5 + level / 2, k - 1)) * n * spread / math.sqrt(k) * math.sqrt(1 - k / n)
+    half = float(stdtrit(k - 1, 0.5 + level / 2)) * n * spread / math.sqrt(k) * math.sqrt(1 - k / n)
     return Estimate(n * mean, k, max(math.fsum(costs), n * mean - half), n * mean + half, level, "student-t")
