@@ -151,6 +151,7 @@ def test_a_changed_student_is_named_and_not_served(project, stillhouse, tmp_path
         assert "train it again" in found.err
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(project, stillhouse, tmp_path):
     """A process that may write no file beyond 4 kB cannot keep the answers; with room again, the same command goes on in the same run."""
     script = (

@@ -130,6 +130,7 @@ def test_whoever_compares_with_a_teacher_that_bills_is_asked_as_well(stillhouse,
     assert unpriced.code == 2 and "no price is known for" in unpriced.err and endpoint.calls().total() == 0
 
 
+@pytest.mark.slow
 def test_advise_tells_what_the_plain_prompt_and_then_those_with_examples_will_cost(stillhouse, endpoint, gold_mood):
     ran = stillhouse(
         "advise",

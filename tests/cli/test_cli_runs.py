@@ -72,6 +72,7 @@ def run(*arguments, **options):
     )
 
 
+@pytest.mark.slow
 def test_distill_writes_what_it_says(distilled):
     folder, found = distilled
     run_folder = folder / "runs" / "route-distill-1"
@@ -88,6 +89,7 @@ def test_distill_writes_what_it_says(distilled):
     assert "<svg" in (run_folder / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_every_answer_is_kept_so_that_any_number_can_be_computed_again(distilled):
     folder, found = distilled
     rows = [
@@ -101,18 +103,21 @@ def test_every_answer_is_kept_so_that_any_number_can_be_computed_again(distilled
         assert (len(own), sum(own) / len(own)) == (400, pytest.approx(score["value"]))
 
 
+@pytest.mark.slow
 def test_the_other_test_set_has_a_line_of_its_own(distilled):
     _, found = distilled
     lines = {(test["name"], test["arm"]): test["score"]["n"] for test in found["result"]["other_tests"]}
     assert lines == {("more", "prompt"): 50, ("more", "linear on teacher labels"): 50}
 
 
+@pytest.mark.slow
 def test_the_stand_in_is_called_one(distilled):
     _, found = distilled
     assert [arm["stand_in"] for arm in found["result"]["arms"] if arm["name"] == "prompt"] == [True]
     assert found["result"]["label_quality"]["stand_in"] is True
 
 
+@pytest.mark.slow
 def test_report_is_written_again_and_evaluate_measures_student_cascade_and_recorded(distilled, stillhouse, tmp_path):
     folder, found = distilled
     run_folder = folder / "runs" / "route-distill-1"
@@ -139,6 +144,7 @@ def test_report_is_written_again_and_evaluate_measures_student_cascade_and_recor
     assert stillhouse("evaluate", run_folder, test, "--out", out).code == 2  # nothing is overwritten
 
 
+@pytest.mark.slow
 def test_a_student_that_does_not_pass_is_shown_so_and_not_served(stillhouse, tmp_path):
     project(tmp_path / "route", n=60, n_test=150, margin=0.005)
     found = stillhouse("distill", tmp_path / "route", "--runs", tmp_path / "runs", "--json")
@@ -254,6 +260,7 @@ def test_serve_speaks_to_the_openai_client_and_stops_on_sigterm(distilled):
             assert process.wait(timeout=30) == 0
 
 
+@pytest.mark.slow
 def test_an_open_address_demands_a_key(distilled, stillhouse):
     folder, _ = distilled
     found = stillhouse("serve", folder / "runs" / "route-distill-1", "--host", "0.0.0.0", "--port", "0")

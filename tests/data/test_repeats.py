@@ -73,6 +73,7 @@ def many(folder, n, most_bytes=resource.RLIM_INFINITY):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="getrusage's peak would begin with the parent's")
 def test_memory_does_not_grow_beyond_the_cache_of_pages(tmp_path):
     few, lots = (int(many(tmp_path, n).stdout) for n in (1_000, 200_000))  # KiB; 200,000 take 6 MiB on disk

@@ -155,6 +155,7 @@ def test_a_file_of_the_same_size_and_time_with_more_rows_without_ids_is_refused(
         list(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "row",
     [{"id": "r{n}", "input": "x"}, {"input": "day {n}"}, {"input": "day {third}"}],

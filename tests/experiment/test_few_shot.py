@@ -332,6 +332,7 @@ def test_a_killed_advise_pays_for_no_example_twice(project, tmp_path, stillhouse
     assert "Examples in the prompt" in (tmp_path / "runs" / "mood-advise-1" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_student_that_beats_the_prompt_with_examples_saves_its_longer_prompt(project, tmp_path, stillhouse):
     """The prompt with examples is the one to beat, and its calls are the ones that are saved."""
     folder = project(f"{PRICED}\nmax_shots = 4", n=60, n_test=160)

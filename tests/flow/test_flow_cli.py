@@ -54,6 +54,7 @@ def stillhouse(tmp_path):
     return call
 
 
+@pytest.mark.slow
 def test_run_prints_the_result_and_the_same_id_resumes_it(stillhouse, tmp_path):
     (tmp_path / "fails").touch()
     failed = stillhouse("run", "app.py:main", "--input", '{"n": 3}', "--run-id", "one", "--json")

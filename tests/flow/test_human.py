@@ -117,6 +117,7 @@ async def main(n: int) -> str:
 """
 
 
+@pytest.mark.slow
 def test_from_the_shell(tmp_path):
     (tmp_path / "app.py").write_text(APP)
 

@@ -116,6 +116,7 @@ async def test_what_another_command_paid_for_in_the_pilot_is_not_counted_as_paid
     assert sum(consent.quotes[0].from_store for consent in agree) == 20
 
 
+@pytest.mark.slow
 async def test_label_beside_distill_pays_for_each_request_once(endpoint, tmp_path, url):
     project(tmp_path, 240, more='test = "test.jsonl"\nvalidation = "validation.jsonl"\n')
     for name, first in (("test", 1000), ("validation", 2000)):
@@ -139,6 +140,7 @@ async def test_label_beside_distill_pays_for_each_request_once(endpoint, tmp_pat
         assert endpoint.calls().total() == store.count() == 360
 
 
+@pytest.mark.slow
 async def test_a_command_that_is_killed_leaves_its_calls_to_the_other_at_once(endpoint, tmp_path):
     project(tmp_path, 200, concurrency=4)
     command = [sys.executable, "-m", "stillhouse", "label", str(tmp_path), "--out", str(tmp_path / "a.jsonl")]

@@ -46,6 +46,7 @@ def test_the_document_lists_every_call(base):
     assert "messages" in document["components"]["schemas"]["ChatBody"]["properties"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "path"), [*CALLS, ("GET", "/v1/models/{name}")])
 def test_the_server_answers_as_its_document_says_whatever_comes(base, method, path):
     schema = schemathesis.openapi.from_url(f"{base}/openapi.json")

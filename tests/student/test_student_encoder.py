@@ -134,6 +134,7 @@ def test_segments_are_learned_from(tmp_path):
     assert train(tmp_path / "out", PAIR, pairs(64), config=config).best_validation > 0.95
 
 
+@pytest.mark.slow
 async def test_choices_of_each_row_are_scored_against_one_another(tmp_path):
     config = TrainConfig(epochs=60, learning_rate=3e-3, tokens_per_batch=256, bf16=False)
     result = train(tmp_path / "out", CHOICES, opposites(64), config=config)

@@ -123,6 +123,7 @@ def test_the_confidence_is_the_length_normalised_probability_of_tokens_and_end(t
     assert "".join(generated.tokens).strip() == generated.text
 
 
+@pytest.mark.slow
 def test_enough_validation_rows_calibrate_the_confidence_and_the_order_stays(tmp_path):
     rows = questions(32)
     unlike = [

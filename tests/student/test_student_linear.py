@@ -251,6 +251,7 @@ def test_nothing_is_overwritten(tmp_path):
         train(tmp_path)
 
 
+@pytest.mark.slow
 def test_linear_needs_no_torch_and_the_others_say_what_to_install(tmp_path):
     script = """
 import asyncio, sys

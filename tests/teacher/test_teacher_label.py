@@ -67,6 +67,7 @@ def test_labels_come_in_input_order_with_their_cost_and_a_second_run_asks_nothin
     assert endpoint.calls().total() == 30
 
 
+@pytest.mark.slow
 def test_more_rows_in_another_order_cost_the_new_ones_alone(endpoint, tmp_path):
     project(tmp_path, endpoint.url(), 40)
     stillhouse("label", tmp_path)
@@ -153,6 +154,7 @@ async def test_the_key_is_written_nowhere(endpoint, tmp_path, monkeypatch, mode)
             assert KEY[:8].encode() not in path.read_bytes(), path
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_was_paid_for(endpoint, tmp_path):
     """No file may grow beyond 1 MB, as on a disk that fills up; then there is room again."""
     project(tmp_path, endpoint.url(), 400)
@@ -233,6 +235,7 @@ def test_the_cap_holds_and_what_was_answered_is_kept(endpoint, tmp_path):
     assert endpoint.calls().total() == 50
 
 
+@pytest.mark.slow
 def test_two_commands_on_one_output_are_refused_with_the_owner_named(endpoint, tmp_path):
     project(tmp_path, endpoint.url("slow"), 2000)
     first = stillhouse("label", tmp_path, wait=False)
@@ -404,6 +407,7 @@ async def test_votes_repairs_and_ties_are_counted(tmp_path, monkeypatch):
     assert [row["parsed"] for row in labelled(tmp_path)] == ["strict", "repaired"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_with_what_is_kept_and_how_to_go_on(endpoint, tmp_path):
     project(tmp_path, endpoint.url("slow"), 400)
     process = stillhouse("label", tmp_path, "--price-in", 1, "--price-out", 2, wait=False)
