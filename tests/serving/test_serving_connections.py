@@ -180,8 +180,8 @@ async def test_a_client_that_goes_away_before_its_answer_is_no_failure_of_the_se
         asked.set()
         raise ConnectionResetError("Connection lost")
 
+    monkeypatch.setattr(web.Application, "_handle", gone)
     async with start({"mood": mood}) as url:
-        monkeypatch.setattr(web.Application, "_handle", gone)
         _, writer = await asyncio.open_connection(*address(url))
         writer.write(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\n\r\n")
         await asyncio.wait_for(asked.wait(), 20)
