@@ -4,8 +4,10 @@
 (its line in the results is torn), "lost" (no line at all), "other" (a line for an id that nobody sent). Beyond the plan all is "ok".
 """
 
+import asyncio
 import contextlib
 import json
+import threading
 import time
 
 from aiohttp import web
@@ -25,6 +27,13 @@ class Fake:
         )
         self.pages = []  # what the next downloads of results are instead of results, with status 200
         self.invalid = None  # why the next batch fails as a whole
+        self.hold = None  # a threading.Event: the next batch is made when it is set
+        self.held = threading.Event()  # a batch is about to be made
+
+    async def may_be_made(self):
+        self.held.set()
+        if self.hold is not None:
+            await asyncio.to_thread(self.hold.wait, 60)
 
     def fate(self, row):
         self.asked.append(row["custom_id"])
@@ -86,6 +95,7 @@ def _openai(app, fake):
 
     async def create(request):
         body = await request.json()
+        await fake.may_be_made()
         assert (body["endpoint"], body["completion_window"]) == ("/v1/chat/completions", "24h")
         rows = [json.loads(line) for line in fake.files[body["input_file_id"]].splitlines()]
         assert all((row["method"], row["url"]) == ("POST", "/v1/chat/completions") for row in rows)
@@ -220,6 +230,7 @@ def _anthropic(app, fake):
                 {"type": "error", "error": {"type": "overloaded_error", "message": "overloaded"}}, status=503
             )
         rows = (await request.json())["requests"]
+        await fake.may_be_made()
         for row in rows:
             assert len(row["custom_id"]) <= 64 and row["params"]["max_tokens"] > 0
             assert {message["role"] for message in row["params"]["messages"]} <= {"user", "assistant"}

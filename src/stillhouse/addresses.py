@@ -28,14 +28,21 @@ _NO_USERS = (
     "cascade:",
     "mailto:",
 )  # NAME@VERSION follows
-_NAME = r"pass(?:word|wd|phrase|wort)?|pwd?|secret|token|signature|sig|auth|credentials?|(?:api|access|account)[_-]?key"
+_NAME = r"pass(?:word|wd|phrase|wort)?|pwd?|secret|token|signature|sig|auth|credentials?"
+_NAME += r"|(?:api|access|account|private|secret|serve)[_-]?key"
 _QUOTED = r"""'(?:\\.|''|[^'\\\n])*'?|"(?:\\.|[^"\\\n])*"?"""
 _SET = re.compile(
     rf"""(?<![a-z0-9])((?:[a-z0-9]{{1,20}}[_-]){{0,3}}(?:ssl|pg)?(?:{_NAME})|[?&;]key)  # what is set
-    (["']?[ \t]*=[ \t]*|["'][ \t]*:[ \t]*(?=["']))(?!\[hidden\])({_QUOTED}|(?:\\.|[^\s\\])+)""",
+    (\\*["']?[ \t]*=[ \t]*|\\*["'][ \t]*:[ \t]*(?=\\*["']))  # JSON also where it stands in a text of JSON
+    (?!\[hidden\])({_QUOTED}|\\+"[^"]*"?|(?:\\.|[^\s\\])+)""",
     re.IGNORECASE | re.VERBOSE,
 )
 _BEARER = re.compile(r"\b(Bearer|Basic)[ ]+(?!\[hidden\])[\w.~+/=-]{8,}", re.IGNORECASE)
+_HEADER = re.compile(
+    r"\b((?:proxy-)?authorization|(?:[a-z]{1,10}-){0,2}api-key|(?:set-)?cookie)(:[ \t]*)"
+    r"(?!(?:Bearer|Basic) |[ \t]|\[hidden\])((?:[a-z]{1,10}[ ]+)?)[^\s,;'\"}{[\]]{6,}",
+    re.IGNORECASE,
+)
 _HOST = re.compile(r"[^:,]*(?::(?:\d*|PORT))?|\[[0-9a-f:.%]*\]?(?::\d*)?", re.IGNORECASE)
 _OPTION = re.compile(r"([?&])([^=&#?]*)(=?)[^&#]*")
 _KNOWN = ("synchronous", "lease_s", "sslmode")  # options that hold no secret
@@ -48,6 +55,7 @@ def without_secrets(text: str) -> str:
         text = _HOST_NAME.sub(r"\1", _without_users(text))
     if "=" in text or ":" in text:
         text = _SET.sub(lambda found: f"{found[1]}{found[2]}{_hidden_value(found[3])}", text)
+        text = _HEADER.sub(lambda found: f"{found[1]}{found[2]}{HIDDEN}", text)
     return _BEARER.sub(lambda found: f"{found[1]} {HIDDEN}", text)
 
 

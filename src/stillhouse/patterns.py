@@ -16,6 +16,7 @@ from typing import Any, Protocol
 _MEMORY = 4 << 20  # bytes of one compiled pattern; bounds its states, and by them the work on each character
 _SPACE = [(0x09, 0x0D), (0x1C, 0x20), (0x85, 0x85), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A)]
 _SPACE += [(0x2028, 0x2029), (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000)]
+_NO_LEAST = re.compile(r",\d*\}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -116,7 +117,7 @@ def _translated(pattern: str) -> str:
             first = next(start for start in ("^]", "]", "^", "") if pattern.startswith(start, at))
             parts.append("[" + first.replace("]", r"\]"))
             at += len(first)
-        elif sign == "{" and after == ",":  # Python reads {,3} as {0,3}, and RE2 as these very signs
+        elif sign == "{" and _NO_LEAST.match(pattern, at):  # Python reads {,3} as {0,3}, and RE2 as these very signs
             parts.append("{0")
         else:
             parts.append(sign)

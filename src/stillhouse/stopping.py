@@ -32,12 +32,17 @@ current_call: ContextVar["PaidCall | None"] = ContextVar("current_call", default
 
 
 class PaidCall:
-    """One call that is paid for where it is answered; use it around the call and the storing of its answer."""
+    """One call that is paid for where it is answered; use it around the call and the storing of its answer.
 
-    __slots__ = ("_token", "came_back")
+    `sends_batch`: it hands a batch over. It is waited for like a call and not counted as one: whoever hands it over
+    tells of the calls that are in it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_token", "came_back", "sends_batch")
+
+    def __init__(self, *, sends_batch: bool = False) -> None:
         self.came_back = False  # answered, or ended without an answer to pay for
+        self.sends_batch = sends_batch
 
     async def begins(self) -> None:
         """From here on it is in flight. Never returns while the process stops."""
@@ -235,7 +240,7 @@ class Stopping:
         if self.n_signals == 1:
             self.signal, self._were_in_flight = number, tuple(self.in_flight)
             if self._were_in_flight and self._works:
-                self._say(f"{_calls(len(self._were_in_flight))} in flight: waiting {GRACE_S:g} s at most for answers")
+                self._say(f"{_awaited(self._were_in_flight)}: waiting {GRACE_S:g} s at most for answers")
                 for loop, _, _ in self._works:
                     loop.call_soon_threadsafe(loop.call_later, GRACE_S, self._leave)
                 return
@@ -292,6 +297,7 @@ class counted:
 
 def _counted(calls: Collection[PaidCall]) -> str:
     """How many were in flight, came back and were left; empty where none was in flight."""
+    calls = [call for call in calls if not call.sends_batch]
     n, n_back = len(calls), sum(call.came_back for call in calls)
     if n == 0:
         return ""
@@ -302,6 +308,11 @@ def _counted(calls: Collection[PaidCall]) -> str:
         f"{_calls(n)} in flight, {n_back} came back, {left} {'was' if left == 1 else 'were'} left "
         "and may be paid for again"
     )
+
+
+def _awaited(calls: Collection[PaidCall]) -> str:
+    n = sum(not call.sends_batch for call in calls)
+    return f"{_calls(n)} in flight" if n else "a batch is being sent"
 
 
 def _calls(n: int) -> str:

@@ -54,6 +54,12 @@ def test_a_password_is_never_shown(scheme, password):
         ("h/v1?access_token=s3cret&a=b", "h/v1?access_token=[hidden]"),
         ("token=s3cret sig=s3cret", "token=[hidden] sig=[hidden]"),
         ('{"password": "s3cret", "a": 1}', '{"password": "[hidden]", "a": 1}'),
+        (r"body {\"password\": \"s3cret\", \"a\": 1}", r"body {\"password\": [hidden], \"a\": 1}"),
+        ("STILLHOUSE_SERVE_KEY=s3cret", "STILLHOUSE_SERVE_KEY=[hidden]"),
+        ("x-api-key: s3cretabcdef", "x-api-key: [hidden]"),
+        ("Authorization: s3cretabcdef", "Authorization: [hidden]"),
+        ("proxy-authorization: token s3cretabcdef", "proxy-authorization: [hidden]"),
+        ("Cookie: session=s3cretabcdef; a=b", "Cookie: [hidden]; a=b"),
         ("Authorization: Bearer s3cretabcdefgh", "Authorization: Bearer [hidden]"),
     ],
 )
@@ -62,7 +68,9 @@ def test_no_misspelt_address_and_no_setting_tells_a_secret(written, shown):
     assert holds_secrets(written)
 
 
-@pytest.mark.parametrize("text", ["a:@", "a.b-", "password='", "//", "://x:y ", "x y@", "/:a", "'"])
+@pytest.mark.parametrize(
+    "text", ["a:@", "a.b-", "password='", 'token\\\\"=\\\\"', "api-key: ", "a-", "//", "://x:y ", "x y@", "/:a", "'"]
+)
 def test_hiding_is_bounded_work(text):
     """What grows with the square of the text would take minutes here, and the suite would say so."""
     without_secrets(text * 100_000)

@@ -72,6 +72,30 @@ def test_a_call_that_begins_after_the_signal_is_not_sent():
     assert log == ["first sent", "first stored"]
 
 
+def test_a_batch_that_is_being_sent_is_waited_for_and_is_no_call():
+    log = []
+
+    async def work():
+        made = asyncio.Event()
+
+        async def send():
+            with PaidCall(sends_batch=True) as call:
+                await call.begins()
+                await made.wait()
+                log.append("sent")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(send())
+            await asyncio.sleep(0)
+            told()
+            await asyncio.sleep(0)
+            made.set()
+        await asyncio.Event().wait()
+
+    assert stopped(work()) == "stopped by SIGTERM: no call was in flight, so nothing is paid for twice"
+    assert log == ["sent"]
+
+
 def test_where_nothing_is_in_flight_it_leaves_at_once():
     async def work():
         told()

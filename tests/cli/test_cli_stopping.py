@@ -1,5 +1,7 @@
 """Ctrl-C and SIGTERM: what is in flight is waited for and stored, no call is sent any more, and what is left is counted."""
 
+import asyncio
+import itertools
 import json
 import os
 import pty
@@ -9,9 +11,11 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from fake_batches import Fake, serving
 from held_endpoint import command, held_endpoint, reply
 from mood_task import MOOD
 
@@ -148,8 +152,15 @@ COMMANDS = {
     "distill": "distill task --yes --runs runs",
     "advise": "advise task --yes --runs runs --seeds 3 --sizes 8,16 --workers 1",
     "evaluate": "evaluate MODEL task/test.jsonl --task task --yes",
+    "evaluate, with a judge": "evaluate scripted:echo:answer task/test.jsonl --task task/judged.toml --yes",
+    "compare": "compare MODEL task/answers.jsonl task/test.jsonl --task task --people none --yes",
+    "compare, with a judge": "compare task/answers.jsonl task/others.jsonl task/test.jsonl --task task --judge MODEL "
+    "--people none --yes",
+    "test": "test task/app.py:main --cases task/cases --price-in 1 --price-out 2 --yes",
     "run": 'run task/app.py:main --input {"days":60}',
+    "resume": "resume monday",
 }
+ANSWERED_BEFORE = {"evaluate, with a judge": 24}  # the calls before the one at which it is stopped; else one
 
 
 def whole_task(folder, url):
@@ -167,16 +178,31 @@ def whole_task(folder, url):
             for i in range(n)
         ]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "judged.toml").write_text(
+        '[task]\nname = "echo"\ninstruction = "Say it."\noutput = "text"\nmetric = "win_rate"\n'
+        f'[data]\ntest = "test.jsonl"\n[teacher]\nmodel = "{url}"\n{prices}concurrency = {IN_FLIGHT}\n'
+        f'[gate]\njudge = "{url}"\n'
+    )
+    (folder.parent / "echo.py").write_text("def answer(request, example):\n    return example.id\n")
+    for name in ("answers", "others"):
+        rows = [{"id": f"test{i}", "answer": f"{name} {i}"} for i in range(24)]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "cases").mkdir()
+    rows = [{"id": str(n), "input": {"text": f"day {n} was good"}, "expected": "good"} for n in range(60)]
+    (folder / "cases" / "mood.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "app.py").write_text(
         "import asyncio\nfrom typing import Literal\nfrom stillhouse import flow, step\n"
         f'@step(model="{url}")\nasync def mood(text: str) -> Literal["good", "bad"]:\n    """Is it good?"""\n'
-        "@flow\nasync def main(days: int) -> list[str]:\n"
-        '    return list(await asyncio.gather(*(mood(f"day {n} was good") for n in range(days))))\n'
+        "@flow\nasync def main(days: int) -> list[str]:\n    said = []\n    while len(said) < days:\n"
+        '        four = [mood(f"day {n} was good") for n in range(len(said), len(said) + 4)]\n'
+        "        said += await asyncio.gather(*four)\n    return said\n"
     )
 
 
 def proposals(body):
-    """Numbered inputs where they are asked for, else good or bad."""
+    """Numbered inputs where they are asked for, a judge's choice, else good or bad."""
+    if "first answer" in body["messages"][-1]["content"]:
+        return "tie"
     asked = re.search(r"from (\d+) to (\d+)", body["messages"][0]["content"])
     if asked is None:
         return reply(body["messages"][-1]["content"])
@@ -185,23 +211,93 @@ def proposals(body):
     return "\n\n".join(f"## {n}\n" + " ".join(f"word{words.randrange(500)}" for _ in range(8)) for n in numbers)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_that_pays_keeps_what_is_in_flight_and_names_the_command_that_goes_on(name, tmp_path):
+@pytest.mark.parametrize(("name", "number"), list(zip(COMMANDS, itertools.cycle((signal.SIGTERM, signal.SIGINT)))))
+def test_every_command_that_pays_keeps_what_is_in_flight_and_names_the_command_that_goes_on(name, number, tmp_path):
     with held_endpoint(proposals) as held:
         whole_task(tmp_path / "task", held.url)
+        if name == "resume":
+            stopped = command(*COMMANDS["run"].split(), "--run-id", "monday", cwd=tmp_path)
+            held.until(1, stopped)
+            stopped.send_signal(signal.SIGTERM)
+            heard(stopped)
+            held.let_all()
+            stopped.communicate(timeout=60)
+            held.let_all(False)
+        n_before = len(held.asked)
         process = command(*COMMANDS[name].replace("MODEL", held.url).split(), cwd=tmp_path)
-        held.let(1)
-        held.until(2, process)
-        process.send_signal(signal.SIGTERM)
+        n_answered = ANSWERED_BEFORE.get(name, 1)
+        held.let(n_answered)
+        held.until(n_before + n_answered + (1 if name in ("run", "resume") else IN_FLIGHT), process)
+        process.send_signal(number)
         heard(process)
         held.let_all()
         _, err = process.communicate(timeout=60)
-        assert process.returncode == 143 and "came back and" in err and "left" not in err, err
+        assert process.returncode == 128 + number and "left" not in err, err
+        n_said, n_back = map(
+            int, re.search(r"(\d+) calls were in flight, all (\d+) came back and are kept; ", err).groups()
+        )
+        n_sent = len(held.asked) - n_before  # none was sent after the signal
+        # Where more are asked at once, the first answer may have come to the command after the signal.
+        may_be = (n_sent - n_answered, n_sent) if name in ("run", "resume", "test") else (n_sent - n_answered,)
+        assert n_said == n_back and n_said in may_be, err
         n_before = len(held.asked)
         again = command(*go_on_command(err), cwd=tmp_path)
         out, err = again.communicate(timeout=120)
         assert again.returncode in (0, 1) and "Traceback" not in err, out + err
         assert len(held.asked) > n_before and max(held.bodies.values()) == 1, held.bodies
+
+
+@pytest.fixture
+def batches(monkeypatch, tmp_path):
+    """A fake of both batch APIs, and a task for it: (fake, task's folder)."""
+    fake, loop, ready, over = Fake(polls=1_000), asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+    address = []
+
+    async def serve():
+        async with serving(fake) as at:
+            address.append(at)
+            ready.set()
+            await over.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    ready.wait()
+    settings = f'\n[teacher]\nmodel = "{address[0]}/v1#m"\nprice_in = 1.0\nprice_out = 2.0\n'
+    (tmp_path / "task.toml").write_text(MOOD + settings)
+    rows = [{"id": f"r{i}", "input": f"day {i} was {('good', 'awful')[i % 2]}"} for i in range(N)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    yield fake, tmp_path
+    loop.call_soon_threadsafe(over.set)
+    thread.join()
+    loop.close()
+
+
+@pytest.mark.parametrize("moment", ["while the batch is made", "while it is waited for"])
+@pytest.mark.parametrize(("number", "code", "name"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")])
+def test_label_in_a_batch_is_stopped_and_fetched_later(batches, moment, number, code, name):
+    fake, task = batches
+    fake.hold = threading.Event() if moment == "while the batch is made" else None
+    process = command("label", task, "--batch", "--yes")
+    if moment == "while the batch is made":
+        assert fake.held.wait(60)
+    else:
+        heard(process, "in batches; stopped, this goes on later")
+    process.send_signal(number)
+    if moment == "while the batch is made":
+        assert "a batch is being sent: waiting 8 s at most" in heard(process)
+        assert fake.batches == {}
+        fake.hold.set()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code and "Traceback" not in err
+    kept = f"{N} calls are in batches under way, which the same command fetches"
+    assert f"stopped by {name}: no call was in flight, so nothing is paid for twice; {kept}; go on with: " in err, err
+    [listed] = json.loads((task / ".teacher.jsonl.batches.json").read_text())
+    assert listed["id"] == "batch_1"
+    fake.batches["batch_1"]["polls"] = 0
+    again = command(*go_on_command(err), "--json")
+    out, err = again.communicate(timeout=60)
+    assert (again.returncode, json.loads(out)["labelled"]) == (0, N), err
+    assert len(fake.asked) == N and len(fake.batches) == 1
 
 
 @pytest.mark.parametrize("name", ["generate", "advise"])

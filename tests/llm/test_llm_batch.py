@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections import Counter
 
 import pytest
@@ -15,6 +16,7 @@ from stillhouse.llm.batch_anthropic import read_message
 from stillhouse.llm.batch_http import BatchHttp
 from stillhouse.records import Usage
 from stillhouse.session import Session
+from stillhouse.stopping import stopping
 from stillhouse.teacher.terms import accept_terms
 
 TASK = (
@@ -76,6 +78,19 @@ async def test_a_batch_labels_all_rows_at_half_the_price(provider, tmp_path, mon
     assert len(fake.batches) == 1
     assert fake.headers == [("Bearer " + KEY) if provider == "openai" else (KEY, "2023-06-01")]
     assert left_over(tmp_path) == []
+
+
+async def test_a_batch_is_in_flight_while_it_is_made(provider, tmp_path, monkeypatch):
+    """Who is told to stop then waits for its id, and the next command fetches it."""
+    fake = Fake()
+    fake.hold = threading.Event()
+    async with serving(fake) as address:
+        labelling = asyncio.create_task(label(project(tmp_path, address, provider, monkeypatch), batch=True))
+        await asyncio.to_thread(fake.held.wait, 30)
+        assert [call.sends_batch for call in stopping.in_flight] == [True]
+        fake.hold.set()
+        assert (await labelling).report.labelled == 12
+    assert not stopping.in_flight
 
 
 async def test_what_is_in_the_store_is_in_no_batch(provider, tmp_path, monkeypatch):

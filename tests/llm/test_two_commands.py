@@ -18,10 +18,11 @@ from stillhouse.errors import BudgetError, TeacherError, UserError
 from stillhouse.llm.ledger import Ledger
 from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.request import Completion, Request
+from stillhouse.notices import told_to
 from stillhouse.records import Usage
 from stillhouse.session import Session
 from stillhouse.store import open_store
-from stillhouse.store.claims import batch_of
+from stillhouse.store.claims import Silence, batch_of
 
 PRICES = "\n[teacher]\nprice_in = 1.0\nprice_out = 2.0\nconcurrency = {}\n"
 CALL_USD = (20 * 1 + 2 * 2) / 1e6
@@ -207,6 +208,45 @@ async def test_who_waits_gets_the_answer_from_the_store_and_pays_nothing(two):
     assert second.begun == ["y"]
     assert first.ledger.spent_usd == second.ledger.spent_usd == pytest.approx(20e-6)
     assert (first.model.n_live, second.model.n_live) == (1, 1)
+
+
+CLAIMS_AND_STAYS = """
+import asyncio, sys, time
+from stillhouse.store import open_store
+store = open_store(sys.argv[1])
+async def main():
+    print(await store.claim(sys.argv[2]), flush=True)
+asyncio.run(main())
+time.sleep(600)
+"""
+
+
+async def test_calls_of_a_paused_command_are_made_after_half_a_minute_and_it_is_said(url):
+    request, ahead, said = Request("m", ({"role": "user", "content": "x"},)), [0.0], []
+    command = [sys.executable, "-c", CLAIMS_AND_STAYS, url, request.hash]
+    paused = await asyncio.to_thread(subprocess.Popen, command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert paused.stdout.readline() == "ours\n"
+        paused.send_signal(signal.SIGSTOP)
+        with open_store(url) as store, told_to(said.append):
+            store._claims.silence = Silence(lambda: ahead[0])
+            second = Command(store)
+            second.reply.set_result(PAID)
+            waiting = second.ask("x")
+            await until(lambda: said)
+            ahead[0] = 29.9
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+            ahead[0] = 30.1
+            assert (await waiting).from_store is False
+    finally:
+        paused.kill()
+        paused.communicate()
+    assert said == [
+        f"waiting for 1 call that another command (process {paused.pid}) is making",
+        f"another command (process {paused.pid}) was not heard of for 30 s, so its calls are made here; "
+        "if it is only paused, end it (kill -9), for it may pay for them too",
+    ]
 
 
 @pytest.mark.parametrize("end", ["failed", "raised", "stopped"])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from stillhouse.errors import UserError
 from stillhouse.llm.ledger import Ledger
@@ -151,6 +152,42 @@ async def test_a_body_that_is_said_to_be_as_it_is_is_read(start, mood):
         body = {"model": "mood", "messages": [{"role": "user", "content": "what a lovely day"}]}
         async with session.post(f"{url}/chat/completions", json=body) as response:
             assert response.status == 200
+
+
+async def test_no_connection_reads_more_at_a_time_than_others_can_wait_for(start, mood, monkeypatch):
+    """A body in chunks of one byte: 256 kB of them, asyncio's own size of a read, are half a second of work."""
+    sizes, received = [], connections._Connection.data_received
+
+    def data_received(self, data):
+        sizes.append(len(data))
+        received(self, data)
+
+    monkeypatch.setattr(connections._Connection, "data_received", data_received)
+    async with start({"mood": mood}) as url:
+        chunks = b"".join(b"1\r\n%c\r\n" % sign for sign in json.dumps({"model": "x" * 50_000}).encode())
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+        head += b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        assert (await raw(url, head + chunks + b"0\r\n\r\n"))[0] == 400
+    assert max(sizes) <= connections.READ_BYTES and sum(sizes) > 250_000
+
+
+async def test_a_client_that_goes_away_before_its_answer_is_no_failure_of_the_server(start, mood, caplog, monkeypatch):
+    """It may be amid `100 Continue`, where no handler of ours sees it: without a key one could fill the log so."""
+    caplog.set_level(logging.INFO)
+    asked = asyncio.Event()
+
+    async def gone(self, request):
+        asked.set()
+        raise ConnectionResetError("Connection lost")
+
+    monkeypatch.setattr(web.Application, "_handle", gone)
+    async with start({"mood": mood}) as url:
+        _, writer = await asyncio.open_connection(*address(url))
+        writer.write(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\n\r\n")
+        await asyncio.wait_for(asked.wait(), 20)
+        writer.close()
+    assert "went away before it had its answer" in caplog.text
+    assert "Traceback" not in caplog.text and "Error handling" not in caplog.text
 
 
 @pytest.mark.parametrize("key", [" sesame", "sesame\n", "sesame\t", "ses\x01ame", "ses\name"])

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -273,7 +274,7 @@ async def test_the_claims_of_a_process_that_was_killed_are_free_at_once(url, cla
 
 
 def silence(url, seconds):
-    """As if no owner had been heard of since so many seconds."""
+    """As if no owner had been heard of since so many seconds, by the clock of the database."""
     execute(url, f"UPDATE claimants SET seen = seen - {seconds}")
 
 
@@ -289,31 +290,55 @@ def execute(url, change):
         connection.execute(change)
 
 
-@pytest.mark.parametrize(("seconds", "outcome"), [(25, "theirs"), (31, "ours"), (-7200, "theirs")])
-async def test_the_claim_of_a_live_owner_is_free_after_half_a_minute_of_silence(url, seconds, outcome):
-    """Of a process that was paused. A clock that was set back by hours is no silence."""
+def set_ahead(store):
+    """The clock by which the store measures how long others are silent, to be set ahead: [seconds]."""
+    ahead = [0.0]
+    store._claims.silence = claims.Silence(lambda: ahead[0] + time.monotonic())
+    return ahead
+
+
+@pytest.mark.parametrize("seconds", [31, 3600, 400_000, -7200])
+async def test_no_clock_that_is_set_takes_a_claim_from_a_live_owner(url, seconds):
+    """Forward by a minute, an hour, days, or back by hours: whoever looks, waits or starts then, nothing is paid twice."""
     with open_store(url) as one, open_store(url) as other:
         assert await one.claim("a") == "ours"
         silence(url, seconds)
-        assert bool(other.claimed(["a"])) == (outcome == "theirs")
-        assert await other.claim("a") == outcome
+        assert [row.held() for row in other.claimed(["a"])] == ["process"]
+        assert await other.claim("a") == await other.claim("a") == "theirs"
+        with open_store(url) as new:  # and clears away
+            assert await new.claim("b") == "ours"
+            assert await new.claim("a") == "theirs"
+        assert ("a", one._claims.owner) in rows(url, "SELECT request_hash, owner FROM claims")
+        assert (one._claims.owner,) in rows(url, "SELECT owner FROM claimants")
 
 
-async def test_where_the_clock_was_set_back_an_owner_is_silent_from_when_it_was_looked_at(url):
-    now = [0.0]
+async def test_the_claim_of_a_paused_owner_is_free_once_it_was_seen_to_be_silent_for_half_a_minute(url, claimant):
+    claimant.send_signal(signal.SIGSTOP)
+    with open_store(url) as other:
+        ahead = set_ahead(other)
+        assert await other.claim("a") == "theirs"
+        ahead[0] = 25
+        assert len(other.claimed(["a"])) == 1
+        assert await other.claim("a") == "theirs"
+        ahead[0] = 31
+        assert other.claimed(["a"]) == []
+        assert [row.fell_silent for row in other.claims_on(["a"])] == [True]
+        assert await other.claim("a") == "ours"
+
+
+@pytest.mark.parametrize("set_by", [-7200, 0, 7200])
+async def test_whatever_the_clock_an_owner_is_silent_from_when_it_was_looked_at(url, set_by):
     with open_store(url) as one, open_store(url) as other:
-        other._claims.silence = claims.Silence(lambda: now[0] + time.monotonic())
+        ahead = set_ahead(other)
         assert await one.claim("a") == "ours"
-        silence(url, -7200)
+        silence(url, set_by)
         assert await other.claim("a") == "theirs"
-        silence(url, 29)  # so much time went by, on both clocks
-        now[0] += 29
+        ahead[0] += 29
         assert await other.claim("a") == "theirs"
-        silence(url, -20)  # a heartbeat came meanwhile
-        now[0] += 2
+        silence(url, -1)  # a heartbeat
+        ahead[0] += 2
         assert await other.claim("a") == "theirs"
-        silence(url, 31)
-        now[0] += 31
+        ahead[0] += 31
         assert await other.claim("a") == "ours"
 
 
@@ -347,8 +372,10 @@ async def test_an_owner_that_starts_clears_away_what_dead_ones_left(url, tmp_pat
 
 async def test_a_claim_that_was_lost_costs_no_answer(url):
     with open_store(url) as paused, open_store(url) as other:
+        ahead = set_ahead(other)
         assert await paused.claim("a") == "ours"
-        silence(url, 31)
+        assert await other.claim("a") == "theirs"
+        ahead[0] = 31
         assert await other.claim("a") == "ours"
         await other.put(completion("a", "the other's"))
         await paused.put(completion("a", "the paused one's"))

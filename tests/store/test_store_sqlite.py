@@ -10,7 +10,7 @@ import pytest
 
 from stillhouse.errors import RunBusyError, StorageError, UserError
 from stillhouse.records import Usage
-from stillhouse.store import SqliteStore, open_store
+from stillhouse.store import SqliteStore, claims, open_store
 from stillhouse.store.completions import StoredCompletion
 from stillhouse.store.journal import open_journal
 
@@ -197,6 +197,19 @@ async def test_the_claim_of_another_machine_is_free_after_half_a_minute_of_silen
             elsewhere.execute("INSERT INTO claimants VALUES ('elsewhere:1:0f', ?)", (1_000_000.0 - silent_s,))
         assert [row.owner for row in store.claimed(["a"])] == ["elsewhere:1:0f"] * (outcome == "theirs")
         assert await store.claim("a") == outcome
+
+
+async def test_another_machine_whose_clock_is_ahead_is_silent_from_when_it_was_looked_at(tmp_path):
+    watched = [0.0]
+    store = SqliteStore(tmp_path / "s.db", clock=lambda: 1_000_000.0)
+    store._claims.silence = claims.Silence(lambda: watched[0])
+    with store:
+        with sqlite3.connect(tmp_path / "s.db") as elsewhere:
+            elsewhere.execute("INSERT INTO claims VALUES ('a', 'elsewhere:1:0f', NULL)")
+            elsewhere.execute("INSERT INTO claimants VALUES ('elsewhere:1:0f', ?)", (1_000_900.0,))
+        for second, outcome in ((0, "theirs"), (29, "theirs"), (31, "ours")):
+            watched[0] = second
+            assert await store.claim("a") == outcome
 
 
 async def test_a_claim_of_another_machine_is_free_while_time_goes_by(tmp_path):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -90,7 +91,13 @@ def sealed(folder):
 
 
 def header(**changes):
-    return lambda folder: rewritten(folder, **changes)
+    """The case is refused by naming the first of these keys, unless WHY says otherwise."""
+
+    def change(folder):
+        rewritten(folder, **changes)
+
+    change.why = re.escape(f"the key '{next(iter(changes)).replace('__', '.')}")
+    return change
 
 
 def text(name, content):
@@ -127,6 +134,16 @@ def json_file(name, edit):
         edit(raw)
         (folder / name).write_text(json.dumps(raw))
         sealed(folder)
+
+    return change
+
+
+def other_bytes(name):
+    """As many of them."""
+
+    def change(folder):
+        data = (folder / name).read_bytes()
+        (folder / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
 
     return change
 
@@ -237,7 +254,8 @@ WITH_FILES = {
         "model.safetensors", lambda held: held.pop(next(n for n in sorted(held) if held[n].ndim == 2))
     ),
     "weights not numbers": tensors("model.safetensors", first(lambda matrix: matrix * np.nan)),
-    "hash of other bytes": lambda folder: (folder / "model.safetensors").write_bytes(b"x"),
+    "fewer bytes than listed": lambda folder: (folder / "model.safetensors").write_bytes(b"x"),
+    "hash of other bytes": other_bytes("model.safetensors"),
 }
 CHOOSING = {
     "four labels": header(labels=["good", "bad", "fair", "poor"], task__labels=None),
@@ -332,14 +350,99 @@ OWN = {
         "no end token": json_file("tokenizer_config.json", lambda raw: raw.update(eos_token=None)),
     },
 }
+# What each refusal says of the case, so that a case which is refused for something else is noticed.
+WHY = {
+    r"not valid JSON \(Expecting value": {
+        "header emptied",
+        "vocabulary emptied",
+        "config emptied",
+        "tokenizer emptied",
+    },
+    r"not valid JSON \(lists and objects nested": {
+        "header nested deep",
+        "header with a deep value",
+        "vocabulary nested deep",
+        "config nested deep",
+        "tokenizer nested deep",
+    },
+    r"not valid JSON \(NaN": {"header with NaN"},
+    r"not valid JSON \(a number": {"header of a huge number", "header of an infinite number"},
+    r"not valid JSON \(not UTF-8": {"header that is no UTF-8"},
+    "a JSON list, where an object is needed": {"header that is a list", "config as a list"},
+    r"student\.json: cannot be read \(Is a directory": {"header as a folder"},
+    ": a link, and a student is made of files alone": {"header as a link", "weights as a link"},
+    "format True is not known": {"format of another type"},
+    "spec 'encoder' is not of the family majority": {"family of another"},
+    "a label or field stands twice": {"a label twice"},
+    "which is outside the student's folder": {"an absolute path", "a path outside", "a path with a NUL"},
+    r"not one of the files that student\.json lists": {
+        "an added file",
+        "an added link",
+        "an added file in a folder",
+        "a pipe",
+    },
+    "the key 'files.a'": {"files as a number"},
+    r"the key 'files\.model\.safetensors\.bytes'": {"size below zero"},
+    "files does not list": {"no files listed"},
+    "files lists 'a'": {"a file listed"},
+    r"model\.safetensors: not a file": {"weights as a folder"},
+    "not a safetensors file": {
+        "weights emptied",
+        "weights of zeros",
+        "weights with a huge header",
+        "weights with a deep header",
+        "head emptied",
+    },
+    "file not fully covered": {"weights truncated"},
+    "labels and vocabulary need|not in its files, or of another shape": {"weights transposed", "weights cut"},
+    "is missing; copy|not in its files, or of another shape": {"weights missing"},
+    "hold(s?) something that is no number": {
+        "weights not numbers",
+        "idf not numbers",
+        "head not numbers",
+        "one infinite weight",
+    },
+    "bytes where student.json says": {"fewer bytes than listed"},
+    "its sha256 is not the one in student.json": {"hash of other bytes"},
+    r"labels and vocabulary need|settings\.words are not those of the labels": {
+        "four labels",
+        "no labels",
+        "words of other labels",
+        "head of other labels",
+        "idf of doubles",
+        "features of another number",
+    },
+    "labels has one label": {"one label"},
+    r"labels are not those of task\.labels": {"other labels than the task's"},
+    "and no training gives more than": {
+        "huge coefficients",
+        "a huge intercept",
+        "a huge idf",
+        "one huge weight",
+        "a huge head",
+    },
+    "different features, and student.json says": {"vocabulary of another size", "vocabulary with a feature twice"},
+    "not a list of texts": {"vocabulary of numbers", "vocabulary as an object"},
+    "the tensor 'more' is not known": {"another tensor"},
+    "answers that are no numbers": {"a norm that gives no numbers"},
+    "model type `luck`": {"config of an unknown model"},
+    "which the weights beside it do not fill": {"config of a billion layers", "config of a huge vocabulary"},
+    "added_tokens": {"tokenizer as an empty object"},
+    "tokens, and its weights know": {"tokenizer of more words"},
+    "settings.words has 1000000": {"a word outside the vocabulary"},
+    r"needs \{mask\} once": {"a pattern without a gap"},
+    "settings.counts has 'luck'": {"counts of another label"},
+    'where the output is "text"': {"labels of a text"},
+    "no end token": {"no end token"},
+}
+REASONS = {name: why for why, names in WHY.items() for name in names}
+assert len(REASONS) == sum(map(len, WHY.values()))
 CASES = [("linear", name, change) for name, change in ANY.items()]
 CASES += [(family, name, change) for family, changes in OWN.items() for name, change in changes.items()]
 
 
-@pytest.mark.parametrize(
-    ("family", "change"), [case[::2] for case in CASES], ids=[" ".join(case[:2]) for case in CASES]
-)
-def test_a_tampered_student_is_refused_in_one_sentence(trained, tmp_path, family, change):
+@pytest.mark.parametrize(("family", "name", "change"), CASES, ids=[" ".join(case[:2]) for case in CASES])
+def test_a_tampered_student_is_refused_in_one_sentence(trained, tmp_path, family, name, change):
     folder = tmp_path / "student"
     shutil.copytree(trained(family), folder)
     change(folder)
@@ -347,6 +450,7 @@ def test_a_tampered_student_is_refused_in_one_sentence(trained, tmp_path, family
         load_student(folder)
     message = str(refusal.value)
     assert str(folder) in message and "\n" not in message and ";" in message and len(message) < 1_000, message
+    assert re.search(REASONS.get(name) or change.why, message), message
     assert refusal.value.exit_code == 2
 
 

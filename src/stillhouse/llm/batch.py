@@ -23,7 +23,7 @@ from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.request import Completion, Request
 from stillhouse.notices import notice
 from stillhouse.runs import write_atomic, write_json
-from stillhouse.stopping import stopping
+from stillhouse.stopping import PaidCall, stopping
 
 # A batch's price as a share of the list price, for OpenAI and Anthropic alike (price pages of November 2026).
 SHARE = 0.5
@@ -223,18 +223,20 @@ class Batches:
             self._clock(),
             refused=sorted(self._model.dialect.refused),
         )
-        write_atomic(
-            self._beside(sent),
-            "".join(json.dumps(request.to_dict(), ensure_ascii=False) + "\n" for request, _ in part.values()),
-        )
-        self._sent.append(sent)
-        self._write()
-        try:
-            sent.id = await self._taken(sent, [line for _, line in part.values()])
-        except StillhouseError:
-            self._forget(sent)
-            raise
-        self._write()
+        with PaidCall(sends_batch=True) as call:
+            await call.begins()
+            write_atomic(
+                self._beside(sent),
+                "".join(json.dumps(request.to_dict(), ensure_ascii=False) + "\n" for request, _ in part.values()),
+            )
+            self._sent.append(sent)
+            self._write()
+            try:
+                sent.id = await self._taken(sent, [line for _, line in part.values()])
+            except StillhouseError:
+                self._forget(sent)
+                raise
+            self._write()
 
     async def _taken(self, sent: _SentBatch, lines: Sequence[bytes]) -> str:
         for _ in range(_TRIES):

@@ -11,7 +11,7 @@ from stillhouse.errors import StillhouseError, UserError
 from stillhouse.llm.request import waits
 from stillhouse.notices import notice
 from stillhouse.store import Store
-from stillhouse.store.claims import ClaimRow, is_here, process_of
+from stillhouse.store.claims import SILENCE_S, ClaimRow, is_here, process_of
 
 _FIRST_S, _LONGEST_S = 0.02, 0.5  # between two looks at the store; the time grows while nothing comes
 _WAITED_FOR = 500  # calls that a batch waits for together
@@ -25,6 +25,7 @@ class ClaimedCalls:
         self._waiting: dict[str, asyncio.Future[None]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._said = False
+        self._taken_over_from: set[str] = set()
 
     async def ended(self, request_hash: str) -> None:
         """Return when the call is answered or free. A caller waits for a call alone: equal requests share one.
@@ -53,12 +54,14 @@ class ClaimedCalls:
 
     def _tell(self, hashes: list[str]) -> None:
         try:
-            claims = {row.request_hash: row for row in self._store.claimed(hashes)}
+            rows = self._store.claims_on(hashes)
         except StillhouseError as error:
             for hash_ in hashes:
                 self._end(hash_, error)
             return
+        claims = {row.request_hash: row for row in rows if row.held()}
         self._said = self._said or _say(list(claims.values()))
+        _say_taken_over(rows, self._taken_over_from)
         for hash_ in hashes:
             claim = claims.get(hash_)
             if claim is None:
@@ -81,8 +84,12 @@ async def until_unclaimed(store: Store, hashes: Sequence[str], sleep: Callable[[
 
     Raises UserError where one is in a batch that nobody waits for.
     """
-    wait_s, said = _FIRST_S, False
-    while claims := store.claimed(hashes[:_WAITED_FOR]):
+    wait_s, said, taken_over_from = _FIRST_S, False, set[str]()
+    while True:
+        rows = store.claims_on(hashes[:_WAITED_FOR])
+        _say_taken_over(rows, taken_over_from)
+        if not (claims := [row for row in rows if row.held()]):
+            return
         said = said or _say(claims, len(hashes))
         if (claim := next((claim for claim in claims if claim.held() == "batch"), None)) is not None:
             raise _in_a_batch(claim)
@@ -103,6 +110,17 @@ def _say(claims: Sequence[ClaimRow], n: int | None = None) -> bool:
     is_are = "is" if len(processes) == 1 else "are"
     notice(f"waiting for {calls} that {commands} {', '.join(processes)}) {is_are} making")
     return True
+
+
+def _say_taken_over(claims: Sequence[ClaimRow], known: set[str]) -> None:
+    """Say it once of each owner whose calls are made here, as it was not heard of for too long."""
+    silent = {claim.owner for claim in claims if claim.fell_silent and claim.held() is None}
+    for owner in sorted(owner for owner in silent - known if not is_here(owner)):
+        known.add(owner)
+        notice(
+            f"another command (process {process_of(owner)}) was not heard of for {SILENCE_S:.0f} s, so its calls are "
+            "made here; if it is only paused, end it (kill -9), for it may pay for them too"
+        )
 
 
 def _in_a_batch(claim: ClaimRow) -> UserError:

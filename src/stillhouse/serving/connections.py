@@ -20,6 +20,9 @@ from stillhouse.serving.errors import ApiError
 HEAD_S = 10.0  # for a connection's first head to arrive in
 IDLE_S = 75.0  # between the requests of a kept connection, and for each next head to arrive in
 MOST_CONNECTIONS = 512
+# Bytes that one connection has read and taken apart before others get their turn. asyncio's own 256 kB may be 40,000
+# chunks of one byte, and they held all requests up for half a second.
+READ_BYTES = 8 * 2**10
 LAST_CHANCE_S = 2.0  # how long a server that stops still answers on kept connections, so that none is cut mid-request
 _CLOSING_S = 1.0  # seconds of the stopping time that are kept for telling who still waits, and for closing
 _log = logging.getLogger(__name__)
@@ -116,6 +119,8 @@ class _Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if hasattr(transport, "max_size"):  # asyncio's own transports have it
+            transport.max_size = READ_BYTES
         if len(self._open_ones) >= MOST_CONNECTIONS:
             assert isinstance(transport, asyncio.WriteTransport)
             refusal = ApiError(503, f"all {MOST_CONNECTIONS} connections are taken; try again", retry_after_s=1)
@@ -142,8 +147,14 @@ class _Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What is wrong with a head is told without its bytes, and without a traceback."""
-        if status >= 500:
+        """What is wrong with a head is told without its bytes, and without a traceback.
+
+        So is a client that goes away before it has its answer: whoever is not let in may do that as often as he likes.
+        """
+        if isinstance(exc, ConnectionError):
+            _log.info("%s went away before it had its answer", request.remote)
+            response = _refusal(malformed())  # which nobody gets
+        elif status >= 500:
             response = super().handle_error(request, status, exc, message)
         else:
             _log.info("a malformed request from %s was refused (%s)", request.remote, type(exc).__name__)

@@ -4,12 +4,12 @@ A claim has an owner: one opened store of one process. It ends when the call's c
 transaction; or when its owner gives it up, as the call failed; or when its owner is dead. Whether that lives is told by
 a lock that dies with it (of the kernel beside a SQLite file, of the server in PostgreSQL) and by a heartbeat. A call
 whose owner is dead may be claimed at once, one whose owner is only silent (paused, or on another machine) after 30 s.
+No clock that is set takes a claim from a live owner on this machine: whoever waits for it measures its silence himself.
 An owner that starts clears away what dead ones have left.
 
 A batch outlives the process that sent it. So do its claims: they end when the file that lists the batch is gone.
 """
 
-import math
 import os
 import secrets
 import socket
@@ -62,7 +62,7 @@ class ClaimRow:
 
     def held(self) -> Literal["process", "batch"] | None:
         """What still stands behind the claim; None: nothing does, and whoever comes may take it over."""
-        if not self.dead and self.silent_s is not None and self.silent_s <= SILENCE_S:
+        if not self.dead and self.silent_s is not None and not self.fell_silent:
             return "process"
         if self.batch is None:
             return None
@@ -70,6 +70,11 @@ class ClaimRow:
         if host == socket.gethostname():
             return "batch" if Path(path).exists() else None
         return "batch" if self.silent_s is not None and self.silent_s <= LONGEST_BATCH_S else None
+
+    @property
+    def fell_silent(self) -> bool:
+        """Whether its owner may live, and was not heard of for too long."""
+        return not self.dead and self.silent_s is not None and self.silent_s > SILENCE_S
 
     def is_left(self, by_us: str) -> bool:
         """Whether it may be cleared away: it is not ours, nothing stands behind it, and its owner does not come back.
@@ -86,28 +91,25 @@ class ClaimRow:
 
 
 class Silence:
-    """How long owners are silent, also where the clock was set back.
+    """How long owners are silent.
 
-    A heartbeat is then of the future, and says nothing of when it was: its owner counts as silent from when this
-    process first saw it. If the owner lives, its next heartbeat mends that.
+    By the clock of the database, as a rule. But an owner on this machine whose lock is held lives: it may be paused,
+    and the clock may have been set forward. So it counts as silent from when this process saw its last heartbeat. So
+    does an owner whose heartbeat is of the future, as the clock was set back.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: dict[str, tuple[float, float]] = {}  # owner -> its silence by the clock, and when we saw that
+        self._seen: dict[str, tuple[float, float]] = {}  # owner -> its last heartbeat, and when we first saw that
 
-    def of(self, owner: str, by_clock_s: float | None) -> float | None:
-        """`by_clock_s`: since its heartbeat, by the clock of the database; None: there is none."""
-        if by_clock_s is None or by_clock_s >= 0:
-            self._seen.pop(owner, None)
-            return by_clock_s
+    def of(self, owner: str, heartbeat: float | None, by_clock_s: float | None, *, here: bool) -> float | None:
+        """`by_clock_s`: since its heartbeat; None: there is none. `here`: its lock is held on this machine."""
+        if heartbeat is None or by_clock_s is None:
+            return None
         now = self._clock()
-        before_s, at = self._seen.get(owner, (-math.inf, now))
-        # Time went by alike on both clocks, and there was no heartbeat: a second is for what both measure badly.
-        if abs(by_clock_s - before_s - (now - at)) > 1.0:
-            self._seen[owner] = (by_clock_s, now)
-            return 0.0
-        return now - at
+        if self._seen.get(owner, (None, now))[0] != heartbeat:
+            self._seen[owner] = (heartbeat, now)
+        return now - self._seen[owner][1] if here or by_clock_s < 0 else by_clock_s
 
 
 def new_owner() -> str:

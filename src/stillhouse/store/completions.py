@@ -142,7 +142,11 @@ class Store(ABC):
 
     def claimed(self, hashes: Sequence[str]) -> list[ClaimRow]:
         """The claims on these requests behind which something still stands, ours or another's."""
-        return [row for row in self._claim_rows(hashes) if row.held() and not self._given_up(row)]
+        return [row for row in self.claims_on(hashes) if row.held()]
+
+    def claims_on(self, hashes: Sequence[str]) -> list[ClaimRow]:
+        """As `claimed`, and those that whoever comes may take over."""
+        return [row for row in self._claim_rows(hashes) if not self._given_up(row)]
 
     def _given_up(self, row: ClaimRow) -> bool:
         """Whether it is ours no more, though the database may not know it yet."""

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Mapping, Sequence
 
 from stillhouse.errors import StorageError
-from stillhouse.store.claims import GIVE_UP, Claimed, ClaimRow, ClaimWork
+from stillhouse.store.claims import GIVE_UP, Claimed, ClaimRow, ClaimWork, host_of
 from stillhouse.store.completions import (
     COLUMNS,
     SCHEMA,
@@ -44,10 +44,11 @@ _LOCKED = """EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = 
 # heartbeat, its lock says nothing, and its silence alone counts.
 _DEAD = f"""claims.owner <> %(owner)s AND NOT {_LOCKED}
         AND seen >= extract(epoch FROM pg_postmaster_start_time())::float8"""
-_CLAIMS = f"""SELECT request_hash, claims.owner, batch, {_NOW} - seen, {_DEAD},
+_STATE = f"seen, {_NOW} - seen, {_LOCKED}, {_DEAD}"  # of an owner
+_CLAIMS = f"""SELECT request_hash, claims.owner, batch, {_STATE},
         EXISTS (SELECT FROM completions WHERE completions.request_hash = claims.request_hash)
     FROM claims LEFT JOIN claimants ON claimants.owner = claims.owner WHERE request_hash = ANY(%(hashes)s)"""
-_OWNERS = f"""SELECT owner, batch, {_NOW} - seen, {_DEAD} FROM (
+_OWNERS = f"""SELECT owner, batch, {_STATE} FROM (
         SELECT owner, batch FROM claims UNION SELECT owner, NULL FROM claimants
     ) AS claims LEFT JOIN claimants USING (owner)"""
 _CLEAR = f"""DELETE FROM claims WHERE request_hash IN
@@ -118,14 +119,24 @@ class PostgresStore(Store):
         """The claims on these calls, and whether each call is answered."""
         rows = db.execute(_CLAIMS, {"owner": self._claims.owner, "hashes": list(hashes)})
         return [
-            (ClaimRow(hash_, owner, batch, self._claims.silence.of(owner, silent_s), bool(dead)), answered)
-            for hash_, owner, batch, silent_s, dead, answered in rows
+            (ClaimRow(hash_, owner, batch, *self._state(owner, *state)), answered)
+            for hash_, owner, batch, *state, answered in rows
         ]
+
+    def _state(
+        self, owner: str, seen: float | None, by_clock_s: float | None, locked: bool, dead: bool | None
+    ) -> tuple[float | None, bool]:
+        """For how many seconds the owner is silent, and whether it is dead.
+
+        A lock that another machine holds may be left: its server may not know yet that the machine is gone.
+        """
+        here = locked and host_of(owner) == host_of(self._claims.owner)
+        return self._claims.silence.of(owner, seen, by_clock_s, here=here), bool(dead)
 
     def _clear_away(self) -> None:
         """Drop the claims behind which nothing stands any more, and what is known of owners that are gone."""
-        for owner, batch, silent_s, dead in self._db.execute(_OWNERS, {"owner": self._claims.owner}):
-            row = ClaimRow("", owner, batch, self._claims.silence.of(owner, silent_s), bool(dead))
+        for owner, batch, *state in self._db.execute(_OWNERS, {"owner": self._claims.owner}):
+            row = ClaimRow("", owner, batch, *self._state(owner, *state))
             if row.is_left(self._claims.owner):
                 self._db.execute(_CLEAR, (owner, batch))
                 self._db.execute(_FORGET, (owner,))

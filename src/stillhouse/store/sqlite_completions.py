@@ -136,14 +136,15 @@ class SqliteStore(Store):
 
     def _claims_in(self, connection: sqlite3.Connection, hashes: Sequence[str]) -> list[ClaimRow]:
         values = [row for part in _parts(hashes) for row in connection.execute(_CLAIMS.format(_marks(part)), part)]
-        locked = {owner: self._is_locked(owner) for _, owner, _, _ in values}
-        silent_s = {owner: self._silent_s(owner, seen) for _, owner, _, seen in values}
-        return [
-            ClaimRow(hash_, owner, batch, silent_s[owner], dead=not locked[owner]) for hash_, owner, batch, _ in values
-        ]
+        of_owner = {owner: self._state(owner, seen) for owner, seen in {(owner, seen) for _, owner, _, seen in values}}
+        return [ClaimRow(hash_, owner, batch, *of_owner[owner]) for hash_, owner, batch, _ in values]
 
-    def _silent_s(self, owner: str, seen: float | None) -> float | None:
-        return self._claims.silence.of(owner, None if seen is None else self._clock() - seen)
+    def _state(self, owner: str, seen: float | None) -> tuple[float | None, bool]:
+        """For how many seconds the owner is silent, and whether it is dead. Locks of another machine are not seen."""
+        here = host_of(owner) == host_of(self._claims.owner)
+        by_clock_s = None if seen is None else self._clock() - seen
+        dead = here and not is_held(self.path, owner)
+        return self._claims.silence.of(owner, seen, by_clock_s, here=here), dead
 
     def _clear_away(self) -> None:
         """Drop the claims behind which nothing stands any more, and what is known of owners that are gone."""
@@ -152,16 +153,12 @@ class SqliteStore(Store):
             LEFT JOIN claimants USING (owner) UNION SELECT owner, NULL, seen FROM claimants"""
         ).fetchall()
         for owner, batch, seen in owners:
-            row = ClaimRow("", owner, batch, self._silent_s(owner, seen), dead=not self._is_locked(owner))
+            row = ClaimRow("", owner, batch, *self._state(owner, seen))
             if row.is_left(self._claims.owner):
                 self._db.execute("DELETE FROM claims WHERE owner = ? AND batch IS ?", (owner, batch))
                 self._db.execute(
                     "DELETE FROM claimants WHERE owner = ?1 AND owner NOT IN (SELECT owner FROM claims)", (owner,)
                 )
-
-    def _is_locked(self, owner: str) -> bool:
-        """Whether the owner may be alive. The locks of another machine are not seen here."""
-        return host_of(owner) != host_of(self._claims.owner) or is_held(self.path, owner)
 
     def _refused(self, error: Exception) -> StorageError:
         remedy = "free space or give another place, then run this again: what was committed is kept"

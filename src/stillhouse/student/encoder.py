@@ -34,6 +34,7 @@ from stillhouse.student.checkpoint import save_tensors
 from stillhouse.student.config import TrainConfig
 from stillhouse.student.job import Trained, TrainJob, choice_predictions, no_choices
 from stillhouse.student.opening import (
+    TELLING_WHAT_FITS,
     check_answer,
     check_config,
     check_loaded,
@@ -472,7 +473,7 @@ def _write(folder: Path, module: Classifier, tokenizer: Any) -> None:
 
 def load(folder: Path, header: Header) -> EncoderStudent:
     check_config(folder)
-    body, loaded = bases.load_weights(transformers.AutoModel, str(folder), output_loading_info=True)
+    body, loaded = bases.load_weights(transformers.AutoModel, str(folder), **TELLING_WHAT_FITS)
     check_loaded(folder, loaded)
     tokenizer = bases.load_tokenizer(str(folder))
     n_outputs, width = 1 if header.labels is None else len(header.labels), body.config.hidden_size

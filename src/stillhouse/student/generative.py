@@ -34,7 +34,14 @@ from stillhouse.student.copying import CopyingT5
 from stillhouse.student.decoding import Decoded, greedy, padded
 from stillhouse.student.header import AGAIN
 from stillhouse.student.job import Trained, TrainJob
-from stillhouse.student.opening import check_answer, check_config, check_loaded, check_model, probe
+from stillhouse.student.opening import (
+    TELLING_WHAT_FITS,
+    check_answer,
+    check_config,
+    check_loaded,
+    check_model,
+    probe,
+)
 from stillhouse.student.tokenizer import as_answer, as_question, from_answer, train_bpe
 from stillhouse.student.train import as_trained, autocast, device, fit, seeded
 from stillhouse.student.turns import Turns
@@ -470,7 +477,7 @@ class GenerativeStudent:
 def load(folder: Path, header: Header) -> GenerativeStudent:
     check_config(folder)
     config = bases.from_pretrained(transformers.AutoConfig, str(folder))
-    model, loaded = bases.load_weights(_kind(config), str(folder), output_loading_info=True)
+    model, loaded = bases.load_weights(_kind(config), str(folder), **TELLING_WHAT_FITS)
     check_loaded(folder, loaded)
     tokenizer = bases.from_pretrained(transformers.AutoTokenizer, str(folder))
     check_model(folder, model, tokenizer)

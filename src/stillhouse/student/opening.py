@@ -21,6 +21,8 @@ _MOST_CONFIG_BYTES = 16 << 20
 _MOST_TOKENIZER_BYTES = 256 << 20
 # Of neural students: trained ones stay below some hundreds, and sums and products of such weights are still numbers.
 LARGEST_WEIGHT = 1e4
+# With this `from_pretrained` tells which weights were not in the files, and does not end at those of another shape.
+TELLING_WHAT_FITS: Mapping[str, Any] = {"output_loading_info": True, "ignore_mismatched_sizes": True}
 _LONGEST_TENSOR_HEADER = 100_000_000  # bytes; the format's own bound
 
 
@@ -113,9 +115,12 @@ def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def check_loaded(folder: Path, loaded: Mapping[str, Any]) -> None:
-    """Raises ArtifactError where some weights were not in the files: they would be drawn at random."""
-    absent = sorted(map(str, (*loaded["missing_keys"], *loaded["mismatched_keys"])))
-    if absent:
+    """Raises ArtifactError where some weights were not in the files: they would be drawn at random.
+
+    `loaded`: what was told by `from_pretrained` with `TELLING_WHAT_FITS`.
+    """
+    of_another_shape = (key if isinstance(key, str) else key[0] for key in loaded["mismatched_keys"])
+    if absent := sorted((*loaded["missing_keys"], *of_another_shape)):
         raise ArtifactError(f"{folder}: the weights {absent[0]} are not in its files, or of another shape; {AGAIN}")
 
 

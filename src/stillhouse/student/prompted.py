@@ -40,7 +40,7 @@ from stillhouse.student.encoder import (
 )
 from stillhouse.student.header import AGAIN, HEADER
 from stillhouse.student.job import Trained, TrainJob
-from stillhouse.student.opening import check_config, check_loaded, check_model
+from stillhouse.student.opening import TELLING_WHAT_FITS, check_config, check_loaded, check_model
 from stillhouse.student.train import device, seeded
 
 PATTERN = "{input}\n{instruction} {mask}"  # the default pattern: the app's own prompt, with the answer in the gap
@@ -332,7 +332,7 @@ def load(folder: Path, header: Header) -> PromptedStudent:
     masked = bool(settings["masked"])
     auto_class = transformers.AutoModelForMaskedLM if masked else transformers.AutoModelForCausalLM
     check_config(folder)
-    model, loaded = bases.load_weights(auto_class, str(folder), output_loading_info=True)
+    model, loaded = bases.load_weights(auto_class, str(folder), **TELLING_WHAT_FITS)
     check_loaded(folder, loaded)
     tokenizer = bases.load_tokenizer(str(folder))
     check_model(folder, model, tokenizer)
