@@ -9,7 +9,7 @@ from stillhouse.llm.message_parts import first_choice, read_parts
 from stillhouse.llm.request import Completion, ToolCall, is_unicode
 from stillhouse.llm.stream import UNREADABLE
 from stillhouse.llm.tool_calls import read_tool_calls
-from stillhouse.llm.usage import read_usage
+from stillhouse.llm.usage import read_usage, usage_in
 
 
 def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], str] = str) -> Completion:
@@ -31,13 +31,13 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
         choice = first_choice(body["choices"])
         if choice.get("error"):
             error = f"reply is an error with status 200: {clean(str(choice['error']))[:200]}"
-            return Completion(None, error=error, usage=read_usage(body.get("usage")), latency_s=latency_s)
+            return Completion(None, error=error, usage=read_usage(usage_in(body)), latency_s=latency_s)
         content, finish = read_parts(choice["message"]), finish_word(choice.get("finish_reason"))
         calls = read_tool_calls(choice["message"], clean)
     except (KeyError, ValueError, TypeError, AttributeError):
-        return Completion(None, error="reply has no choices", usage=read_usage(body.get("usage")), latency_s=latency_s)
+        return Completion(None, error="reply has no choices", usage=read_usage(usage_in(body)), latency_s=latency_s)
     text, thinking = content.text, content.thinking
-    usage = read_usage(body.get("usage"), answered=bool(text or calls))
+    usage = read_usage(usage_in(body, choice), answered=bool(text or calls))
     unusable = stopped_early(finish, calls_tools=calls is not None)
     if not all(map(is_unicode, _texts((text, thinking, content.refusal), calls))):
         # JSON may hold half of a surrogate pair, which no file can.
