@@ -2,14 +2,15 @@
 
 A tail that was cut off is dropped, never repaired. Where no such line is there, other ways to number are read:
 `## No. 4` and `## [4]`, then `**4.**` and `Task 4:`, then `4. text`, `④ text` and `四、text`. They also stand inside of
-answers, so they count only from the first number that was asked for on, each the one before plus one, and a number that
-is there twice leaves all of them unread. A heading of another level than most, as `# 7` is among `## 4` and `## 5`, may
+answers, so they count only from the first number that was asked for on, each the one before plus one, and a number
+that is there twice leaves all of them unread. A heading of another level than most, as `# 7` is among `## 4` and `## 5`, may
 be a comment in code: it counts only where its number is the next and no other heading has it. In code in fences, nothing
 is a heading.
 """
 
 import re
 import unicodedata
+from bisect import bisect
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -129,16 +130,15 @@ def _heads(reply: str, level: int) -> list[re.Match[str]]:
     """The lines that begin a block, in their order."""
     code = _code(reply)
     alone, with_text = (
-        [head for head in pattern.finditer(reply) if not any(start < head.start() < end for start, end in code)]
+        [head for head in pattern.finditer(reply) if not bisect(code, head.start()) % 2]
         for pattern in (_HEAD, _HEAD_AND_TEXT)
     )
     numbers = {_number(head) for head in alone if level in (0, len(head["mark"]))}
     heads: list[re.Match[str]] = []
     for head in sorted([*alone, *with_text], key=re.Match.start):
         is_next = not heads or _number(head) == _number(heads[-1]) + 1
-        if level in (0, len(head["mark"])) and head.re is _HEAD:
-            heads.append(head)
-        elif is_next and _number(head) not in numbers:
+        is_asked_for = level in (0, len(head["mark"])) and head.re is _HEAD
+        if is_asked_for or (is_next and _number(head) not in numbers):
             heads.append(head)
     return heads
 
@@ -152,16 +152,16 @@ def _level(reply: str, first: int, last: int) -> int:
     return max(numbers, key=lambda level: (len(numbers[level]), level == len(MARK)), default=0)
 
 
-def _code(reply: str) -> list[tuple[int, int]]:
-    """Where fenced code begins and ends. A fence that nothing closes begins none."""
-    places: list[tuple[int, int]] = []
+def _code(reply: str) -> list[int]:
+    """Where fenced code begins, ends, begins again, and so on. A fence that nothing closes begins none."""
+    places: list[int] = []
     at, opened, inside = 0, 0, ""
     for line in reply.split("\n"):
         fence = _FENCE.fullmatch(line)
         if fence is not None and not inside:
             opened, inside = at, fence[1]
         elif fence is not None and not fence[2] and fence[1].startswith(inside):
-            places.append((opened, at))
+            places += [opened, at]
             inside = ""
         at += len(line) + 1
     return places
