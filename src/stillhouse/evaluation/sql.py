@@ -19,7 +19,6 @@ import sys
 import threading
 import time
 import weakref
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,9 @@ ROW_LIMIT = 10_000
 _GRACE_S = 1.0  # beyond the time limit, what the process may take to say that its time is over, or to send its rows
 _START_S = 30.0  # what the process may take to start
 _DIGITS = 6  # digits after the point to which numbers that are not whole are compared
+
+
+Row = tuple[tuple[str, Any], ...]  # for each cell its kind, and what of it is compared
 
 
 class QueryRefused(Exception):
@@ -48,7 +50,7 @@ class ReadOnlyDatabase:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise UserError(f"{path}: no such database; mend `database` in [task]")
-        self._path, self._lock = path.resolve(), threading.Lock()
+        self.path, self._lock = path.resolve(), threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, query: str) -> list[tuple[Any, ...]]:
@@ -75,7 +77,7 @@ class ReadOnlyDatabase:
     def _asked(self, process: "subprocess.Popen[bytes]", query: str, timeout_s: float, grace_s: float) -> Any:
         """What the process answers. It is ended where it does not in time."""
         request = {
-            "path": str(self._path),
+            "path": str(self.path),
             "query": query,
             "max_rows": ROW_LIMIT,
             "max_cell_chars": None,
@@ -137,23 +139,6 @@ def _bytes(told: dict[str, Any]) -> Any:
     return base64.b64decode(told["base64"]) if told.keys() == {"base64"} else told
 
 
-def same_result(database: ReadOnlyDatabase, query: str, gold: str) -> bool:
-    """Whether `query` gives the rows of `gold`: in order where gold orders them, else in any order."""
-    try:
-        expected = database.run(gold)
-    except QueryRefused as error:
-        raise UserError(
-            f"the gold query {gold[:120]!r} does not run on the task's database ({error}); mend the row"
-        ) from None
-    try:
-        rows = database.run(query)
-    except QueryRefused:
-        return False
-    if ordered(gold):
-        return _compared(rows) == _compared(expected)
-    return Counter(_compared(rows)) == Counter(_compared(expected))
-
-
 # What SQLite takes for a comment, a text or a quoted name; one that is not closed goes on to the end.
 _NOT_CODE = re.compile(
     r"""--[^\n]*+ | /\*(?:[^*]|\*(?!/))*+(?:\*/)?
@@ -171,7 +156,8 @@ def ordered(query: str) -> bool:
     return re.search(r"\border\s+by\b", "".join(outer), re.IGNORECASE) is not None
 
 
-def _compared(rows: Sequence[tuple[Any, ...]]) -> list[tuple[tuple[str, Any], ...]]:
+def compared(rows: Sequence[tuple[Any, ...]]) -> list[Row]:
+    """The rows as they are compared with others."""
     return [tuple(_value(cell) for cell in row) for row in rows]
 
 

@@ -1,11 +1,12 @@
 """Numbered replies: blocks below lines `## 4`, `## 5`, ..., read by their numbers.
 
 A tail that was cut off is dropped, never repaired. Where no such line is there, other ways to number are read:
-`## No. 4` and `## [4]`, then `**4.**` and `Task 4:`, then `4. text`, `④ text` and `四、text`. They also stand inside of
-answers, so they count only from the first number that was asked for on, each the one before plus one, and a number
-that is there twice leaves all of them unread. A heading of another level than most, as `# 7` is among `## 4` and `## 5`, may
-be a comment in code: it counts only where its number is the next and no other heading has it. In code in fences, nothing
-is a heading.
+`## No. 4` and `## [4]`, then `**4.**` and `Task 4:`, then `4. text`, `④ text` and `四、text`. They also stand inside
+of answers, so they count only from the first number that was asked for on, each the one before plus one, and a number
+that is there twice leaves all of them unread.
+
+A heading of another level than most, as `# 7` is among `## 4` and `## 5`, may be a comment in code: it counts only
+where its number is the next and no other heading has it. In code in fences, nothing is a heading.
 """
 
 import re
