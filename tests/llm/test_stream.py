@@ -567,3 +567,9 @@ async def test_the_usage_of_a_stream_may_stand_in_a_choice():
     last["choices"][0]["usage"] = {"prompt_tokens": 9, "completion_tokens": 2}
     usage = (await read(lines([chunk({"content": "good"}), last]))).usage
     assert (usage.input_tokens, usage.output_tokens) == (9, 2)
+
+
+async def test_a_reply_of_which_no_piece_is_whole_is_paid_for_once():
+    raw = lines([chunk({"content": "h?y"}, "stop", usage={"prompt_tokens": 9, "completion_tokens": 2})])
+    read_once = await read(raw.replace(b"?", b"\xff"))  # no error that would send the request again
+    assert read_once.error == "a piece of the stream cannot be read" and read_once.usage.output_tokens == 2

@@ -140,6 +140,8 @@ class _Whole:
             self._error = {"error": rest.decode(errors="replace")}
         elif rest.lstrip()[:1] in (b"{", b"["):
             self.damaged = True
+            with contextlib.suppress(JsonError):
+                self._add(read_body(rest))  # what is no UTF-8 in it is replaced, and its tokens count
         self._event, self.is_error = [], False
 
     def _add(self, chunk: Any) -> None:
