@@ -1,15 +1,19 @@
 """Reading the body of a chat completion into a Completion. Nothing in it is trusted."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from stillhouse.json_text import JsonError, read_body
+from stillhouse.json_text import JsonError, NotJsonError, read_body
 from stillhouse.llm.finish import REFUSED, finish_word, is_cut_off, stopped_early
 from stillhouse.llm.message_parts import first_choice, read_parts
 from stillhouse.llm.request import Completion, ToolCall, is_unicode
 from stillhouse.llm.stream import UNREADABLE
 from stillhouse.llm.tool_calls import read_tool_calls
 from stillhouse.llm.usage import read_usage, usage_in
+
+UNUSABLE = "unusable"  # stands for the reason to stop where nothing in the body can be read
+_IS_ERROR = re.compile(rb'\s*\{\s*"error"')
 
 
 def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], str] = str) -> Completion:
@@ -19,9 +23,13 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
     """
     try:
         body = read_body(raw)
-    except JsonError:
+    except NotJsonError:
         error = f"reply is not JSON: {clean(raw.decode(errors='replace'))[:80]!r}"
         return Completion(None, error=error, latency_s=latency_s)
+    except JsonError as problem:  # it was paid for, so it is kept, and not bought again with every run
+        finish = None if _IS_ERROR.match(raw) else UNUSABLE
+        error = f"reply is not JSON that can be used ({problem})"
+        return Completion(None, error=error, finish_reason=finish, latency_s=latency_s)
     if not isinstance(body, dict):
         return Completion(None, error="reply is not a chat completion", latency_s=latency_s)
     if body.get("error"):
