@@ -3,7 +3,8 @@
 Two results are the same where they hold the same rows equally often, and in the same order where the gold query orders
 them. Columns count by their place; their names do not matter. Of two values:
 
-- whole numbers are compared exactly, and other numbers to 6 digits after the point; 2 and 2.0 are one number;
+- whole numbers are compared exactly, and 2 and 2.0 are one number; other numbers to 6 digits after the point, and below
+  1 to 6 digits after the zeros, so that 0.0000001 is not 0.0000002;
 - a text, a number, a blob and NULL are never the same ('1' is not 1), and SQLite's booleans are the numbers 0 and 1;
 - texts are compared byte by byte, also those that are no UTF-8.
 """
@@ -30,7 +31,7 @@ TIME_LIMIT_S = 2.0
 ROW_LIMIT = 10_000
 _GRACE_S = 1.0  # beyond the time limit, what the process may take to say that its time is over, or to send its rows
 _START_S = 30.0  # what the process may take to start
-_DIGITS = 6  # digits after the point to which numbers that are not whole are compared
+_DIGITS = 6  # digits to which numbers that are not whole are compared
 
 
 Row = tuple[tuple[str, Any], ...]  # for each cell its kind, and what of it is compared
@@ -164,6 +165,6 @@ def compared(rows: Sequence[tuple[Any, ...]]) -> list[Row]:
 def _value(cell: Any) -> tuple[str, Any]:
     """The kind of a value and what of it is compared."""
     if isinstance(cell, float) and math.isfinite(cell):
-        cell = round(cell, _DIGITS)
+        cell = round(cell, _DIGITS) if abs(cell) >= 1 else float(f"{cell:.{_DIGITS}g}")
         return "number", int(cell) if cell.is_integer() else cell
     return "number" if isinstance(cell, int | float) else type(cell).__name__, cell
