@@ -244,6 +244,10 @@ def test_metrics_by_name_and_by_function(here, stillhouse):
         "test", "shop_app.py:main", "--metric", "to_sql=sql_execution", "--database", "shop.db", "--json"
     )
     assert (right.code, right.json["parts"][0]["metrics"]) == (0, ["sql_execution"])
+    write(here / "cases", "to_sql", {"id": "odd", "input": "who?", "expected": "SELECT n FROM nowhere"})
+    odd = stillhouse("test", "shop_app.py:main", "--metric", "to_sql=sql_execution", "--database", "shop.db")
+    assert odd.code == 2 and "the case odd expects does not run on shop.db (no such table: nowhere)" in odd.err
+    write(here / "cases", "to_sql", {"input": "how many?", "expected": "SELECT n FROM t"})
     half = stillhouse("test", "shop_app.py:main", "--metric", "to_sql=judge:half", "--json")
     assert half.json["parts"][0]["score"]["value"] == 0.5
 

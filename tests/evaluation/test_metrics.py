@@ -199,6 +199,13 @@ VALUES = [
     ("2", "2.0", 1),
     ("0.1 + 0.2", "0.3", 1),
     ("0.300001", "0.300002", 0),
+    ("0.0000001", "0.0000002", 0),
+    ("0.0000001", "0", 0),
+    ("1.5e-9", "1.5000001e-9", 1),
+    ("1 / 3.0", "0.333333", 1),
+    ("1 / 30.0", "0.0333333", 1),
+    ("0.99999999", "1", 1),
+    ("-0.0000001", "0.0000001", 0),
     ("-0.0", "0", 1),
     ("1 = 1", "1", 1),
     ("TRUE", "1", 1),
@@ -219,7 +226,7 @@ VALUES = [
 
 @pytest.mark.parametrize(("value", "gold", "score"), VALUES)
 def test_values_are_compared_by_their_kind(shop, value, gold, score):
-    assert metric("sql_execution", database=shop).score(f"SELECT {value}", f"SELECT {gold}", ROW) == score
+    assert metric("sql_execution", database=shop).score(f"SELECT {value} AS v", f"SELECT {gold}", ROW) == score
 
 
 def test_rows_count_as_often_as_they_come(shop):

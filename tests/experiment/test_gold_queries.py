@@ -7,7 +7,10 @@ import pytest
 
 from stillhouse.commands.evaluate import evaluate
 from stillhouse.errors import UserError
-from stillhouse.experiment import gold_queries
+from stillhouse.evaluation import gold_results
+from stillhouse.evaluation.metrics import metric_for
+from stillhouse.evaluation.sql import ReadOnlyDatabase
+from stillhouse.experiment import gold_queries, sweep
 from stillhouse.experiment.gold_queries import with_sound_queries
 from stillhouse.experiment.material import prepare
 from stillhouse.records import Example
@@ -84,6 +87,39 @@ def test_answers_scored_against_the_teacher_leave_out_its_queries_that_do_not_ru
     done = evaluate(endpoint.url(), folder / "test.jsonl", Session(), task=folder / "task.toml")
     assert (done.scored_against, len(done.rows)) == ("teacher", 11)
     assert "1 of 12 queries of the teacher" in " ".join(done.warnings)
+
+
+def test_gold_runs_once_however_many_answers_are_scored_against_it(tmp_path, monkeypatch):
+    ran = []
+    run = ReadOnlyDatabase.run
+    monkeypatch.setattr(ReadOnlyDatabase, "run", lambda self, query: ran.append(query) or run(self, query))
+    task = load_task(project(tmp_path, "recorded:x.jsonl") / "task.toml")
+    gold = ["SELECT a FROM t ORDER BY a", "SELECT a + 1 FROM t"]
+    rows = [Example(f"r{i}", "q", label=gold[i % 2]) for i in range(4)]
+    with_sound_queries(task, rows)
+    for _ in range(3):  # arms
+        metric = metric_for(task)
+        assert metric.score("SELECT 1 UNION SELECT 2 ORDER BY 1", gold[0], rows[0]) == 1.0
+        assert metric.score("SELECT 1 UNION SELECT 2 ORDER BY 1 DESC", gold[0], rows[0]) == 0.0
+        assert metric.score("SELECT 3 UNION ALL SELECT 2", gold[1], rows[0]) == 1.0
+        assert metric.score(gold[1], gold[1], rows[0]) == 1.0  # gold itself is right, and does not run again
+    assert [ran.count(query) for query in gold] == [1, 1]
+    with sqlite3.connect(tmp_path / "shop.db") as connection:  # another database gives other rows
+        connection.execute("INSERT INTO t VALUES (3)")
+    assert metric_for(task).score("SELECT 1 UNION SELECT 2 ORDER BY 1", gold[0], rows[0]) == 0.0
+
+
+def test_a_worker_process_is_told_what_gold_gives(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep.signal, "signal", lambda *_: None)
+    task = load_task(project(tmp_path, "recorded:x.jsonl") / "task.toml")
+    database = ReadOnlyDatabase(task.database)
+    gold_results.gold_result(database, GOOD)
+    known = gold_results.known_results()
+    (place,) = [key for key in known if key[0] == database.path]
+    sweep._begin(None, {place: gold_results.GoldResult(problem="told")})
+    assert gold_results.gold_result(database, GOOD).problem == "told"
+    sweep._begin(None, known)
+    assert gold_results.gold_result(database, GOOD) == known[place]
 
 
 def test_each_query_runs_once(tmp_path, monkeypatch):

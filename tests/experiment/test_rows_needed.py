@@ -1,13 +1,17 @@
 """The test rows that the gate takes are said before a teacher is asked."""
 
+import asyncio
 import json
+import sqlite3
 
 import pytest
 
 from stillhouse.data.copies import UNSEEN
 from stillhouse.data.splits import load_splits
 from stillhouse.experiment.looks import Plan
+from stillhouse.experiment.material import prepare
 from stillhouse.experiment.rows_needed import rows_plan
+from stillhouse.session import Session
 from stillhouse.task import load_task
 
 
@@ -45,3 +49,35 @@ def test_the_rows_that_are_said_are_those_that_will_measure(tmp_path, copies, ap
     for part, rows, n in (("test", splits.test, plan.n_test), ("calibration", splits.calibration, plan.n_calibration)):
         ways = [len(reading.groups) for reading in splits.readings.get(part, ()) if reading.name != UNSEEN]
         assert n == min(ways, default=len(rows))
+
+
+@pytest.mark.parametrize("copies", ["traffic", None])
+def test_rows_that_nothing_can_score_are_not_counted(tmp_path, copies):
+    """Gold that does not run, and rows without gold beside rows that have it, measure nothing."""
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        connection.executescript("CREATE TABLE t(a INT); INSERT INTO t VALUES (1), (2)")
+
+    def row(name, n, label="SELECT a FROM t"):
+        return {"id": f"{name}{n}", "input": f"{name} {n % 30}", "label": label}
+
+    odd = {3: "SELECT nope FROM nowhere", 5: None, 9: "DROP TABLE t", 33: "SELECT nope FROM nowhere"}
+    rows = {"train": 60, "validation": 20, "calibration": 36, "test": 40}
+    for name, n in rows.items():
+        own = odd if name in ("calibration", "test") else {}
+        of_part = [row(name, i, own.get(i, "SELECT a FROM t")) for i in range(n)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(each) + "\n" for each in of_part))
+    named = "".join(f'{name} = "{name}.jsonl"\n' for name in rows)
+    (tmp_path / "task.toml").write_text(
+        '[task]\nname = "shop"\ninstruction = "?"\noutput = "text"\nmetric = "sql_execution"\ndatabase = "shop.db"\n'
+        f"[data]\n{named}" + (f'copies = "{copies}"\n' if copies else "") + '[student]\nlearn_from = "gold"\n'
+    )
+    plan = rows_plan(tmp_path)
+    # Of each part four rows are odd. Inputs 0 to 9 come twice among the test rows, 0 to 5 among the others; with
+    # another label, a row of the same input counts as well.
+    assert (plan.n_test, plan.n_calibration) == ((36, 32) if copies else (29, 28))
+    answers = [json.dumps({"id": f"{name}{i}", "teacher_label": "SELECT a FROM t"}) for name in rows for i in range(60)]
+    (tmp_path / "answers.jsonl").write_text("\n".join(answers))
+    material = asyncio.run(prepare(load_task(tmp_path / "task.toml"), Session(teacher="recorded:answers.jsonl")))
+    ways = material.splits.readings.get("test", ())
+    measured = [sum(row.id in way.groups for row in material.splits.test) for way in ways]
+    assert plan.n_test == min(measured, default=len(material.splits.test))

@@ -6,10 +6,11 @@ from enum import IntEnum
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, BeforeValidator, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter
 
 from stillhouse import flow, step
 from stillhouse.flow.call import StepError
+from stillhouse.flow.model_step import ModelStep
 from stillhouse.flow.result_kinds import kind_problem, scalars, schema_of
 
 
@@ -78,6 +79,8 @@ def test_a_type_that_takes_numbers_and_texts_and_one_of_texts_are_left_to_pydant
         (int, True, False),
         (bool, 1, False),
         (int, "3", False),
+        (Annotated[int, Field(ge=0, le=5)], 9, False),
+        (Annotated[int, Field(ge=0, le=5)], 5, True),
     ],
 )
 async def test_a_function_that_returns_another_kind_is_refused(tmp_path, monkeypatch, kind, returned, is_right):
@@ -97,3 +100,25 @@ async def test_a_function_that_returns_another_kind_is_refused(tmp_path, monkeyp
         return
     with pytest.raises(StepError, match="which is not what its annotation says"):
         await running.run("r")
+
+
+@pytest.mark.parametrize(
+    ("kind", "output", "right", "wrong"),
+    [
+        (Annotated[int, Field(ge=0, le=5)], "json", "5", "9"),
+        (Annotated[Literal[1, 2], "a note"], "json", "1", "true"),
+        (list[Annotated[int, Field(gt=0)]], "json", "[1]", "[0]"),
+        (Annotated[str, Field(max_length=3)], "text", "abc", "abcd"),
+        (Annotated[Literal["a", "b"], "a note"], "choice", "a", "c"),
+    ],
+)
+def test_a_model_step_keeps_to_what_its_annotation_adds(kind, output, right, wrong):
+    async def rated() -> None:
+        """Rate it."""
+
+    rated.__annotations__["return"] = kind
+    declared = ModelStep(rated, "rated", None, max_tokens=5, temperature=0)
+    assert declared.task().output == output
+    declared._typed(right)
+    with pytest.raises(StepError, match="does not fit its type"):
+        declared._typed(wrong)

@@ -159,3 +159,37 @@ def test_a_status_that_is_a_text_is_a_status(status, text, again):
     body = {"choices": [{"message": {"content": "good"}, "finish_reason": "stop"}]}
     item = item_of(batch_openai._item, {"custom_id": "h", "response": {"status_code": status, "body": body}})
     assert (item.completion.text, item.again) == (text, again)
+
+
+GOOD = {"choices": [{"message": {"content": "good"}, "finish_reason": "stop"}]}
+RESPONSES = {  # (the response of a line, its text, whether the request is sent again)
+    "nothing came back": ({"status_code": 0, "request_id": "", "body": {}}, None, True),
+    "no status and no body": ({"request_id": "r"}, None, True),
+    "no body": ({"status_code": 200, "body": None}, None, True),
+    "a page": ({"status_code": 200, "body": "<html>502</html>"}, None, True),
+    "a number": ({"status_code": 200, "body": 7}, None, True),
+    "a body without a status": ({"body": GOOD}, "good", False),
+    "a body that is a text": ({"status_code": 200, "body": json.dumps(GOOD)}, "good", False),
+    "the completion itself": (GOOD, "good", False),
+    "a refusal without a status": ({"body": {"error": {"message": "no"}}}, None, False),
+    "an error within the body that passes": ({"status_code": 200, "body": {"error": {"code": 502}}}, None, True),
+    "an error within the body": ({"status_code": 200, "body": {"error": {"message": "no", "code": "x"}}}, None, False),
+}
+
+
+@pytest.mark.parametrize("case", RESPONSES)
+def test_a_response_in_another_form_is_read_or_sent_again(case):
+    response, text, again = RESPONSES[case]
+    item = item_of(batch_openai._item, {"custom_id": "h", "response": response, "error": None})
+    assert (item.completion.text, item.again) == (text, again)
+    assert again or text or item.completion.error
+
+
+def test_an_overload_in_the_place_of_a_message_is_sent_again():
+    def item(kind):
+        message = {"type": "error", "error": {"type": kind, "message": "no"}}
+        return item_of(batch_anthropic._item, {"custom_id": "h", "result": {"type": "succeeded", "message": message}})
+
+    assert [item(kind).again for kind in ("overloaded_error", "api_error", "invalid_request_error", ["x"])] == [
+        True, True, False, False,
+    ]  # fmt: skip

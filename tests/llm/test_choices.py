@@ -304,6 +304,23 @@ CASES = [
     (SYMBOLS, "Answer: +", "+"),
     (SYMBOLS, "Who knows?", NO_LABEL),
 ]
+CASES += [
+    # A letter behind a text contradicts it as one before it does
+    (CITIES, "Rome (b)", "Rome"),
+    (CITIES, "Rome (a)", CONTRADICTED),
+    (CITIES, "It is Rome (c).", CONTRADICTED),
+    (CITIES, "Rome (x)", "Rome"),
+    # Words that lead to an answer may be labels themselves
+    (("是", "否"), "是否", NO_LABEL),
+    (("是", "否"), "答案是否", "否"),
+    (("是", "否"), "答案是是", "是"),
+    (("是", "否"), "是的", "是"),
+    (("是", "否"), "不是", NO_LABEL),
+    # A picture beside a label may turn its meaning round
+    (MAIL, "Spam 😀", UNCERTAIN),
+    (MAIL, "🙄 spam", UNCERTAIN),
+    (MAIL, "Spam ✅", "spam"),
+]
 NOT_GIVEN = [  # of the labels spam and ham: none may be read
     "spam or not",
     "Could be spam or not",

@@ -53,6 +53,12 @@ REPLIES = [
     (FREE, ROW, "  ", None, None),
     (DATA, ROW, '{"b": 1, "a": [2]}', '{"a": [2], "b": 1}', "strict"),
     (DATA, ROW, 'Here:\n```json\n{"a": 1}\n```', '{"a": 1}', "lenient"),
+    (DATA, ROW, 'Here:\n~~~json\n{"a": 1}\n~~~\nDone.', '{"a": 1}', "lenient"),
+    (DATA, ROW, '```JSON\n{"a": 1}\n```', '{"a": 1}', "lenient"),
+    (DATA, ROW, '```json\n{"a": "```x```"}\n```', '{"a": "```x```"}', "lenient"),
+    (DATA, ROW, '```sh\nls\n```\n```json\n{"a": 1}\n```', '{"a": 1}', "lenient"),
+    (DATA, ROW, '```\n{"a": 1}\n```\nor\n```\n{"a": 1.0}\n```', '{"a": 1}', "lenient"),
+    (DATA, ROW, '```\n{"a": 1}\n```\nor\n```\n{"a": 2}\n```', None, None),
     (DATA, ROW, '{"a": NaN}', None, None),
     (DATA, ROW, "{'a': 1}", None, None),
     (DATA, ROW, '{"a": 1e999}', '{"a": 1' + "0" * 999 + "}", "strict"),
@@ -65,6 +71,21 @@ REPLIES = [
     (CASED, ROW, "the US", None, None),
     (CASED, ROW, "none", None, None),
 ]
+
+
+def test_of_two_values_in_fences_none_is_the_answer():
+    reply = parse_reply(DATA, ROW, '```\n{"a": 1}\n```\n```\n{"a": 2}\n```')
+    assert reply.error == "ambiguous: the reply holds several JSON values"
+    spoken = 'So the answer is\n```\n{"a": 1}\n```\nWait. So the answer is {"a": 2}.'
+    assert parse_reply(DATA, ROW, spoken, rationales=True).output == '{"a": 2}'
+    fenced = 'So the answer is\n```\n{"a": "so the answer is x"}\n```'
+    assert parse_reply(DATA, ROW, fenced, rationales=True).output == '{"a": "so the answer is x"}'
+
+
+@pytest.mark.parametrize("stop", list(".。．।۔"))
+def test_a_full_stop_of_any_script_ends_the_sentence_and_not_the_answer(stop):
+    assert parse_reply(FREE, ROW, f"So the answer is 北京{stop}", rationales=True).output == "北京"
+    assert parse_reply(DATA, ROW, f'So the answer is {{"a": 1}}{stop}', rationales=True).output == '{"a": 1}'
 
 
 @pytest.mark.parametrize(

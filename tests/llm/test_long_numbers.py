@@ -62,3 +62,14 @@ def test_a_call_with_such_a_number_keeps_it_unusable_and_never_null():
     call = f'{{"id": "c", "function": {{"name": "pay", "arguments": {{"amount": {LONG}}}}}}}'
     read = read_completion(body('"n": 1', f'{{"content": null, "tool_calls": [{call}]}}'), 0.1)
     assert read.tool_calls[0].arguments == '{"amount": NaN}'  # which is no JSON, so the model is told
+
+
+@pytest.mark.parametrize("depth", [101, 5_000, 100_000])
+def test_a_body_that_is_nested_too_deep_is_kept_and_not_bought_again(depth):
+    deep = "[" * depth + "]" * depth
+    answer = '"choices": [{"message": {"content": "good"}, "finish_reason": "stop"}]'
+    kept = read_completion(f'{{{answer}, "more": {deep}}}'.encode(), 0.1)
+    assert kept.text is None and kept.was_paid
+    assert kept.error == "reply is not JSON that can be used (lists and objects nested more than 100 deep)"
+    refused = read_completion(f'{{"error": {{"details": {deep}}}}}'.encode(), 0.1)
+    assert not refused.was_paid and "nested more than 100 deep" in refused.error

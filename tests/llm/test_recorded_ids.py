@@ -59,6 +59,15 @@ def test_evaluate_says_so_instead_of_a_score_of_zero(tmp_path, stillhouse, answe
     assert (ran.code, ran.out) == (2, "") and len(ran.err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [("teacher_rationale", 5, "is not a text"), ("teacher_confidence", 1.5, "is not a share from 0 to 1")],
+)
+def test_a_field_of_another_kind_is_refused(tmp_path, field, value, reason):
+    with pytest.raises(DatasetError, match=f"answers.jsonl:1: {field} = {value} {reason}; mend the row"):
+        recorded(tmp_path, {"id": "0", "teacher_label": "a", field: value})
+
+
 @pytest.mark.parametrize(("one", "other"), [(True, 1), (1, 1.0), (False, 0), ("1", 1)])
 def test_answers_that_python_has_equal_are_still_two_answers(tmp_path, one, other):
     with pytest.raises(DatasetError, match="answered twice, and differently"):

@@ -526,3 +526,50 @@ async def test_thinking_in_pieces_of_any_form_stands_beside_the_answer(deltas):
     raw = lines([*map(chunk, deltas), chunk({"content": "good"}), chunk({}, "stop")])
     done = await read(raw, heard.append)
     assert (done.text, done.thinking, done.error, "".join(heard)) == ("good", "hm so", None, "good")
+
+
+USAGES = {  # the usage in the pieces of a stream, and what it comes to
+    "at the end": ([{}, {"usage": {"prompt_tokens": 9, "completion_tokens": 2}}], (9, 2)),
+    "in every piece": (
+        [
+            {"usage": {"prompt_tokens": 9, "completion_tokens": 1}},
+            {"usage": {"prompt_tokens": 9, "completion_tokens": 2}},
+        ],
+        (9, 2),
+    ),
+    "in two parts": ([{"usage": {"input_tokens": 9, "output_tokens": 1}}, {"usage": {"output_tokens": 2}}], (9, 2)),
+    "nothing at the end": (
+        [
+            {"usage": {"prompt_tokens": 9, "completion_tokens": 2}},
+            {"usage": {"prompt_tokens": 0, "completion_tokens": 0}},
+        ],
+        (9, 2),
+    ),
+    "null at the end": ([{"usage": {"prompt_tokens": 9, "completion_tokens": 2}}, {"usage": None}], (9, 2)),
+    "Gemini's": (
+        [{"usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 2, "thoughtsTokenCount": 5}}],
+        (9, 7),
+    ),
+    "Groq's": ([{"x_groq": {"usage": {"prompt_tokens": 9, "completion_tokens": 2}}}], (9, 2)),
+}
+
+
+@pytest.mark.parametrize("case", USAGES)
+async def test_the_usage_of_a_stream_is_put_together(case):
+    pieces, wanted = USAGES[case]
+    chunks = [chunk({"content": "good"}), *({"choices": [], **piece} for piece in pieces), chunk({}, "stop")]
+    usage = (await read(lines(chunks))).usage
+    assert (usage.input_tokens, usage.output_tokens) == wanted
+
+
+async def test_the_usage_of_a_stream_may_stand_in_a_choice():
+    last = chunk({}, "stop")
+    last["choices"][0]["usage"] = {"prompt_tokens": 9, "completion_tokens": 2}
+    usage = (await read(lines([chunk({"content": "good"}), last]))).usage
+    assert (usage.input_tokens, usage.output_tokens) == (9, 2)
+
+
+async def test_a_reply_of_which_no_piece_is_whole_is_paid_for_once():
+    raw = lines([chunk({"content": "h?y"}, "stop", usage={"prompt_tokens": 9, "completion_tokens": 2})])
+    read_once = await read(raw.replace(b"?", b"\xff"))  # no error that would send the request again
+    assert read_once.error == "a piece of the stream cannot be read" and read_once.usage.output_tokens == 2

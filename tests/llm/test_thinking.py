@@ -46,6 +46,38 @@ CASES = [  # (reply, answer, thinking)
     ("It closes with the </think> tag.", "It closes with the </think> tag.", None),
     ("hm, it is </think> good", "good", "hm, it is"),
     ("<thinker>good</thinker>", "<thinker>good</thinker>", None),
+    # tags of other models
+    ("<mm:think>hm</mm:think>good", "good", "hm"),
+    ("<seed:think>hm</seed:think>\ngood", "good", "hm"),
+    ("<longcat_think>hm</longcat_think>good", "good", "hm"),
+    ("<antThinking>hm</antThinking>good", "good", "hm"),
+    ("◁think▷hm◁/think▷good", "good", "hm"),
+    ("◁think▷hm", None, "hm"),
+    ("hm◁/think▷good", "good", "hm"),
+    ("<|thinking|>hm<|/thinking|>good", "good", "hm"),
+    ("<|begin_of_thought|>hm<|end_of_thought|>\n<|begin_of_solution|>good<|end_of_solution|>", "good", "hm"),
+    ("<|START_THINKING|>hm<|END_THINKING|><|START_RESPONSE|>good<|END_RESPONSE|>", "good", "hm"),
+    ("\u200b<think>hm</think>good", "good", "hm"),
+    ("a < b and b > c: good", "a < b and b > c: good", None),
+    # channels, of which `final` is the answer
+    (
+        "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>good<|return|>",
+        "good",
+        "hm",
+    ),
+    ("<|start|>assistant<|channel|>analysis<|message|>hm<|end|>good", "good", "hm"),
+    ("<|channel|>analysis<|message|>hm", None, "hm"),
+    ("<|channel|>analysis<|message|>hm<|end|>", None, "hm"),
+    ("<|channel|>final<|message|>good", "good", None),
+    ('<|channel|>final <|constrain|>json<|message|>{"a": 1}', '{"a": 1}', None),
+    ("<|channel>thought\nhm<channel|>good", "good", "hm"),
+    (
+        "<|channel|>commentary to=functions.f <|constrain|>json<|message|>{}<|call|>"
+        "<|start|>assistant<|channel|>final<|message|>good",
+        "good",
+        "{}",
+    ),
+    ("Say <|channel|>final<|message|> first.", "Say <|channel|>final<|message|> first.", None),
 ]
 
 

@@ -31,6 +31,14 @@ def of(**counts):
     return raw
 
 
+def gemini(prompt=None, candidates=None, thoughts=None, cached=None, tools=None, total=None):
+    """Gemini's usageMetadata, as proxies pass it through."""
+    names = ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "cachedContentTokenCount")
+    names = (*names, "toolUsePromptTokenCount", "totalTokenCount")
+    told = zip(names, (prompt, candidates, thoughts, cached, tools, total), strict=True)
+    return {name: value for name, value in told if value is not None} | {"promptTokensDetails": [{"modality": "TEXT"}]}
+
+
 CASES = [  # (usage, (input, output, cached, reasoning), a word of the doubt; None: it adds up)
     (SOUND, (100, 20, None, None), None),
     ({**SOUND, "total_tokens": None}, (100, 20, None, None), None),
@@ -54,7 +62,12 @@ CASES = [  # (usage, (input, output, cached, reasoning), a word of the doubt; No
     (of(prompt=100, completion=20, total=0), (100, 20, None, None), "total"),
     # a count that is none is told by the others, or it is not known
     (of(prompt=-5, completion=20, total=120), (100, 20, None, None), "prompt"),
-    (of(prompt=100, completion="20", total=120), (100, 20, None, None), "completion"),
+    (of(prompt=100, completion="many", total=120), (100, 20, None, None), "completion"),
+    # a text that spells a count is that count
+    (of(prompt="100", completion="20", total="120"), (100, 20, None, None), None),
+    (of(prompt=" 100 ", completion="20.0", cached="60", reasoning="5"), (100, 20, 60, 5), None),
+    (of(prompt="-100", completion="1e2"), (None, None, None, None), "prompt"),
+    (of(prompt="1,000", completion="٢٠"), (None, None, None, None), "completion"),
     (of(prompt=100, total=120), (100, 20, None, None), "completion"),
     (of(completion=20, total=120), (100, 20, None, None), "prompt"),
     (of(prompt=None, completion=20), (None, 20, None, None), None),
@@ -76,6 +89,35 @@ CASES = [  # (usage, (input, output, cached, reasoning), a word of the doubt; No
     ({"input_tokens": 0, "output_tokens": 20, "cache_creation_input_tokens": 50}, (50, 20, None, None), None),
     ({"input_tokens": 9, "output_tokens": 2, "input_tokens_details": {"cached_tokens": 5}}, (9, 2, 5, None), None),
     ({**SOUND, "prompt_cache_hit_tokens": 60, "prompt_cache_miss_tokens": 40}, (100, 20, 60, None), None),
+    ({**SOUND, "cached_tokens": 60}, (100, 20, 60, None), None),
+    ({**SOUND, "prompt_tokens_details": {"cache_creation_tokens": 30}}, (100, 20, None, None), None),
+    # Gemini's: thoughts are beside the answer, what the cache had is within the prompt, what tools read beside it
+    (gemini(100, 20, total=120), (100, 20, None, None), None),
+    (gemini(100, 20, thoughts=900, total=1020), (100, 920, None, 900), None),
+    (gemini(100, 20, thoughts=900), (100, 920, None, 900), None),
+    (gemini(100, 20, cached=60), (100, 20, 60, None), None),
+    (gemini(100, 20, cached=600), (700, 20, 600, None), "cached"),
+    (gemini(100, 20, tools=50, thoughts=5, total=175), (150, 25, None, 5), None),
+    (gemini(100, None, thoughts=900, total=1000), (100, 900, None, 900), "completion"),
+    (gemini("100", "20", thoughts="900"), (100, 920, None, 900), None),
+    ({"prompt_token_count": 100, "candidates_token_count": 20, "thoughts_token_count": 9}, (100, 29, None, 9), None),
+    # Bedrock's: what the cache had or took is beside the input
+    (
+        {"inputTokens": 10, "outputTokens": 2, "cacheReadInputTokens": 300, "cacheWriteInputTokens": 50},
+        (360, 2, 300, None),
+        None,
+    ),
+    ({"promptTokens": 100, "completionTokens": 20, "totalTokens": 120}, (100, 20, None, None), None),
+    # one usage under two names
+    ({**SOUND, "input_tokens": 100, "output_tokens": 20}, (100, 20, None, None), None),
+    ({**SOUND, "input_tokens": 40, "cache_read_input_tokens": 60}, (100, 20, 60, None), None),
+    ({**SOUND, "input_tokens": 0, "output_tokens": 0}, (100, 20, None, None), "differ"),
+    (
+        {"prompt_tokens": 0, "completion_tokens": 0, "input_tokens": 100, "output_tokens": 20},
+        (100, 20, None, None),
+        "differ",
+    ),
+    ({**of(prompt=100, completion=20, cached=10), "prompt_cache_hit_tokens": 60}, (100, 20, 10, None), "differ"),
 ]
 
 
@@ -135,6 +177,24 @@ def body(usage, content="good"):
     return json.dumps({"choices": [{"message": {"content": content}, "finish_reason": "stop"}], "usage": usage})
 
 
+PLACES = {  # where the usage stands in a body
+    "usage": lambda usage: {"usage": usage},
+    "usageMetadata": lambda usage: {"usage": None, "usageMetadata": usage},
+    "usage_metadata": lambda usage: {"usage": {}, "usage_metadata": usage},
+    "x_groq": lambda usage: {"x_groq": {"id": "r", "usage": usage}},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_usage_is_found_wherever_a_body_has_it(place):
+    choice = {"message": {"content": "good"}, "finish_reason": "stop"}
+    for usage in (SOUND, gemini(100, 5, thoughts=15)):
+        found = read_completion(json.dumps({"choices": [choice], **PLACES[place](usage)}).encode(), 0.1).usage
+        assert (found.input_tokens, found.output_tokens, found.doubt) == (100, 20, None)
+    found = read_completion(json.dumps({"choices": [{**choice, "usage": SOUND}]}).encode(), 0.1).usage
+    assert (found.input_tokens, found.output_tokens) == (100, 20)
+
+
 def test_an_answer_for_which_no_token_is_counted_has_an_unknown_cost():
     usage = read_completion(body({"prompt_tokens": 0, "completion_tokens": 0}).encode(), 0.1).usage
     assert (usage.input_tokens, usage.output_tokens) == (None, None) and "no token" in usage.doubt
@@ -150,7 +210,8 @@ def test_an_answer_for_which_no_token_is_counted_has_an_unknown_cost():
         ({"input_tokens": 10, "output_tokens": 2}, Usage(10, 2), None),
         ({"input_tokens": 10, "cache_read_input_tokens": 300, "output_tokens": 2}, Usage(310, 2, 300), None),
         ({"input_tokens": -10, "output_tokens": 2}, Usage(None, 2), "input"),
-        ({"input_tokens": True, "output_tokens": "2"}, Usage(None, None), "output"),
+        ({"input_tokens": True, "output_tokens": "two"}, Usage(None, None), "output"),
+        ({"input_tokens": "10", "output_tokens": "2"}, Usage(10, 2), None),
         ({"input_tokens": 10, "cache_read_input_tokens": -300, "output_tokens": 2}, Usage(10, 2), "cache"),
         ({"input_tokens": 0, "output_tokens": 0}, Usage(None, None), "no token"),
     ],

@@ -68,6 +68,9 @@ def test_a_label_is_sent_as_json(task, label, sent, tmp_path):
         (replace(JSON, schema=ORDER), {"input": "x", "label": {"jobs": 1}}, "does not fit the schema"),
         (CHOICE, {"input": "x", "label": "yes"}, "`label` is 'yes', which is not one of the task's `labels`"),
         (CHOICE, {"input": "x", "label": 3}, "`label` is '3', which is not one of"),
+        (CHOICE, {"input": "x", "label": "a", "choices": ["a", "a"]}, "at least two different texts"),
+        (CHOICE, {"input": "x", "label": "a", "choices": ["a", ""]}, "`choices`: '' is empty"),
+        (CHOICE, {"input": "x", "label": "a", "choices": ["a", "a "]}, "differ in spaces"),
         (CHOICE, {"input": "x", "label": None}, "`label` is missing"),
         (CHOICE, {"input": "x"}, "`label` is missing"),
         (Task("t", "i", "text"), {"input": "x", "label": ""}, '`label` is "", and must say something'),
@@ -146,3 +149,10 @@ def test_the_answer_stands_behind_the_last_of_the_phrases(output, reply, answer)
     assert found.output == answer
     if answer is not None:
         assert reply[found.at :].startswith(answer[:1])
+
+
+def test_a_file_without_a_worked_example_is_refused(tmp_path):
+    (tmp_path / "worked.jsonl").write_text("\n \n")
+    task = replace(CHOICE, folder=tmp_path, teacher=TeacherSettings(examples="worked.jsonl"))
+    with pytest.raises(TaskFileError, match="holds no worked example; add some, or take `examples` out"):
+        worked_examples(task)

@@ -512,6 +512,37 @@ HEADS = {
     "keycaps": "## 1️⃣\none\n## 2️⃣\ntwo\n## 3⃣ three",
     "a byte order mark": "\ufeff## 1\none\n## 2\ntwo\n## 3\nthree",
     "a list and CRLF": "1. one\r\n2. two\r\n3. three\r\n",
+    "in circles": "① one\n② two\n③ three",
+    "in black circles, with a heading": "Here:\n\n❶ one\n❷ two\n❸ three",
+    "circles in headings": "## ①\none\n## ②\ntwo\n## ③ three",
+    "numbers with their own brackets": "⑴ one\n⑵ two\n⑶ three",
+    "numbers with their own points": "⒈ one\n⒉ two\n⒊ three",
+    "angles": "<1> one\n<2> two\n<3> three",
+    "angles on lines of their own": "<1>\none\n<2>\ntwo\n<3>\nthree",
+    "angles that are closed": "<1>one</1>\n<2>two</2>\n<3>three</3>",
+    "CJK brackets": "〈1〉one\n《2》 two\n「3」 three",
+    "braces": "{1} one\n{2} two\n{3} three",
+    "Chinese numerals": "一、one\n二、two\n三、three",
+    "Chinese questions": "第一题：one\n第二题：two\n第三题：three",
+    "U+2028": "## 1\u2028one\u2028## 2\u2028two\u2028\u2028## 3\u2028three",
+    "U+2029 and a list": "1. one\u20292. two\u20293. three",
+    "NEL": "## 1\x85one\x85## 2\x85two\x85## 3\x85three",
+    "of how many": "## 1 of 3\none\n## 2 of 3\ntwo\n## 3 of 3\nthree",
+    "a share": "## 1/3\none\n## 2/3:\ntwo\n## **3/3**\nthree",
+    "words of how many": "Task 1 of 3: one\n**Task 2 of 3**\ntwo\nTask 3 of 3:\nthree",
+    "brackets of how many": "[1/3] one\n[2/3] two\n(3/3) three",
+    "no-break spaces": "##\xa01\none\n##\xa02\ntwo\n##\xa03\nthree",
+    "characters that nobody sees": "\u200b## 1\none\n\u200b## 2\ntwo\n## 3\nthree",
+    "escaped": "\\## 1\none\n\\## 2\ntwo\n\\## 3\nthree",
+    "an escaped list": "1\\. one\n2\\. two\n3\\. three",
+    "headings that are closed": "## 1 ##\none\n## 2 ##\ntwo\n## 3 ##\nthree",
+    "rules between": "## 1\none\n\n---\n## 2\ntwo\n---\n## 3\nthree",
+    "a list with dashes": "1 - one\n2 - two\n3 – three",
+    "a list with brackets": "1] one\n2] two\n3] three",
+    "words of other languages": "Frage 1: one\n**Frage 2:** two\nFrage 3:\nthree",
+    "Russian words": "Вопрос 1: one\nВопрос 2: two\nВопрос 3: three",
+    "Chinese words": "问题1：one\n问题2：two\n问题3：three",
+    "Chinese numbers": "第1题：one\n第2题：two\n第3题：three",
     "a heading before": "Here are three:\n\n## 1\none\n## 2\ntwo\n## 3\nthree",
 }
 
@@ -532,10 +563,42 @@ def test_a_heading_inside_an_answer_begins_no_block():
     ]
 
 
+def test_a_comment_in_code_begins_no_block():
+    for fence in ("```python\n{}\n```", "```\n{}\n```", "~~~sh\n{}\n~~~", "{}"):
+        code = fence.format("# 7\nx = 7\n# 2\ny = 2")
+        for mark in ("##", "###", "**##"):
+            end = "**" if mark[0] == "*" else ""
+            reply = f"{mark} 1{end}\nRun:\n{code}\n{mark} 2{end}\ntwo"
+            read = blocks(reply, 1, 2, cut_off=False)
+            assert [(block.number, block.text) for block in read] == [(1, f"Run:\n{code}"), (2, "two")]
+    inside = "## 1\n```sh\n## 2\n```\nstill one\n## 2\ntwo"
+    assert [block.text for block in blocks(inside, 1, 2, cut_off=False)] == ["```sh\n## 2\n```\nstill one", "two"]
+    left_open = "## 1\n```\none\n## 2\ntwo"
+    assert [block.number for block in blocks(left_open, 1, 2, cut_off=False)] == [1, 2]
+
+
+def test_lists_of_other_signs_within_an_answer_begin_no_block():
+    for inner in ("① a\n② b", "一、a\n二、b", "<1> a\n<2> b"):
+        reply = f"## 1\nSteps:\n{inner}\n## 2\ntwo"
+        assert [block.text for block in blocks(reply, 1, 2, cut_off=False)] == [f"Steps:\n{inner}", "two"]
+    assert [block.text for block in blocks("Task 1: ① a\n② b\nTask 2: c", 1, 2, cut_off=False)] == ["① a\n② b", "c"]
+    assert [block.text for block in blocks("1. 1/2 cup\n2. 1/4 cup", 1, 2, cut_off=False)] == ["1/2 cup", "1/4 cup"]
+    assert [block.text for block in blocks("## 1\n## 1/2 cup\n## 2\nb", 1, 2, cut_off=False)][-1] == "b"
+
+
+def test_a_rule_that_belongs_to_an_answer_stays():
+    reply = "## 1\none\n---\n## 2\ntwo\n## 3\nthree"
+    assert [block.text for block in blocks(reply, 1, 3, cut_off=False)] == ["one\n---", "two", "three"]
+    assert [block.text for block in blocks("## 1\none\n---", 1, 1, cut_off=False)] == ["one\n---"]
+
+
 def test_numbers_that_may_belong_to_an_answer_begin_no_block():
     inside = "## 1\nSteps:\n1. one\n2. two\n## 2\nTask 3: sort"
     assert [block.text for block in blocks(inside, 1, 3, cut_off=False)] == ["Steps:\n1. one\n2. two", "Task 3: sort"]
     assert blocks("1. Sort:\n1. a\n2. b\n2. Next", 1, 3, cut_off=False) == []  # which 2 is meant?
+    steps = "Task 1: Do:\nStep 1: a\nStep 2: b\nTask 2: c"
+    assert [block.text for block in blocks(steps, 1, 2, cut_off=False)] == ["Do:\nStep 1: a\nStep 2: b", "c"]
+    assert blocks("Step 1: a\nStep 2: b", 1, 3, cut_off=False) == []
     assert blocks("In 2024:\n5. is odd\n6. is even", 1, 3, cut_off=False) == []
     assert [block.text for block in blocks("1. 3.5 and\n3.5 more\n2. b", 1, 3, cut_off=False)] == [
         "3.5 and\n3.5 more",

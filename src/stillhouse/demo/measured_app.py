@@ -16,8 +16,9 @@ from typing import Any
 from stillhouse.demo.gold import Gold, gold, holds, rows_of
 from stillhouse.errors import UserError
 from stillhouse.evaluation.composability import Composed, composability_gap
+from stillhouse.evaluation.gold_results import same_result
 from stillhouse.evaluation.proportions import clopper_pearson
-from stillhouse.evaluation.sql import ReadOnlyDatabase, same_result
+from stillhouse.evaluation.sql import ReadOnlyDatabase
 from stillhouse.flow.call import StepError
 from stillhouse.flow.engine import Flow, bounded_map
 from stillhouse.flow.user_flow import load_flow

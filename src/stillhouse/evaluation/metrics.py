@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stillhouse.evaluation.arithmetic import value_of
-from stillhouse.evaluation.sql import ReadOnlyDatabase, same_result
+from stillhouse.evaluation.gold_results import opened, same_result
 from stillhouse.json_labels import same_json
 from stillhouse.records import Example
 from stillhouse.task import MetricName, Task
@@ -41,7 +41,7 @@ def metric_for(task: Task) -> Metric:
     """
     if task.metric == "sql_execution":
         assert task.database is not None  # the task file demands a database for this metric
-        database = ReadOnlyDatabase(task.database)
+        database = opened(task.database)
         return Metric("sql_execution", lambda output, gold, _: float(same_result(database, output, gold)))
     if task.output == "json" and task.metric in OF_VALUES:
         return Metric(task.metric, lambda output, gold, _: float(same_json(output, gold)))

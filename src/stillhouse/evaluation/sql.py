@@ -3,7 +3,8 @@
 Two results are the same where they hold the same rows equally often, and in the same order where the gold query orders
 them. Columns count by their place; their names do not matter. Of two values:
 
-- whole numbers are compared exactly, and other numbers to 6 digits after the point; 2 and 2.0 are one number;
+- whole numbers are compared exactly, and 2 and 2.0 are one number; other numbers to 6 digits after the point, and below
+  1 to 6 digits after the zeros, so that 0.0000001 is not 0.0000002;
 - a text, a number, a blob and NULL are never the same ('1' is not 1), and SQLite's booleans are the numbers 0 and 1;
 - texts are compared byte by byte, also those that are no UTF-8.
 """
@@ -19,7 +20,6 @@ import sys
 import threading
 import time
 import weakref
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,10 @@ TIME_LIMIT_S = 2.0
 ROW_LIMIT = 10_000
 _GRACE_S = 1.0  # beyond the time limit, what the process may take to say that its time is over, or to send its rows
 _START_S = 30.0  # what the process may take to start
-_DIGITS = 6  # digits after the point to which numbers that are not whole are compared
+_DIGITS = 6  # digits to which numbers that are not whole are compared
+
+
+Row = tuple[tuple[str, Any], ...]  # for each cell its kind, and what of it is compared
 
 
 class QueryRefused(Exception):
@@ -48,7 +51,7 @@ class ReadOnlyDatabase:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise UserError(f"{path}: no such database; mend `database` in [task]")
-        self._path, self._lock = path.resolve(), threading.Lock()
+        self.path, self._lock = path.resolve(), threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, query: str) -> list[tuple[Any, ...]]:
@@ -75,7 +78,7 @@ class ReadOnlyDatabase:
     def _asked(self, process: "subprocess.Popen[bytes]", query: str, timeout_s: float, grace_s: float) -> Any:
         """What the process answers. It is ended where it does not in time."""
         request = {
-            "path": str(self._path),
+            "path": str(self.path),
             "query": query,
             "max_rows": ROW_LIMIT,
             "max_cell_chars": None,
@@ -137,23 +140,6 @@ def _bytes(told: dict[str, Any]) -> Any:
     return base64.b64decode(told["base64"]) if told.keys() == {"base64"} else told
 
 
-def same_result(database: ReadOnlyDatabase, query: str, gold: str) -> bool:
-    """Whether `query` gives the rows of `gold`: in order where gold orders them, else in any order."""
-    try:
-        expected = database.run(gold)
-    except QueryRefused as error:
-        raise UserError(
-            f"the gold query {gold[:120]!r} does not run on the task's database ({error}); mend the row"
-        ) from None
-    try:
-        rows = database.run(query)
-    except QueryRefused:
-        return False
-    if ordered(gold):
-        return _compared(rows) == _compared(expected)
-    return Counter(_compared(rows)) == Counter(_compared(expected))
-
-
 # What SQLite takes for a comment, a text or a quoted name; one that is not closed goes on to the end.
 _NOT_CODE = re.compile(
     r"""--[^\n]*+ | /\*(?:[^*]|\*(?!/))*+(?:\*/)?
@@ -171,13 +157,14 @@ def ordered(query: str) -> bool:
     return re.search(r"\border\s+by\b", "".join(outer), re.IGNORECASE) is not None
 
 
-def _compared(rows: Sequence[tuple[Any, ...]]) -> list[tuple[tuple[str, Any], ...]]:
+def compared(rows: Sequence[tuple[Any, ...]]) -> list[Row]:
+    """The rows as they are compared with others."""
     return [tuple(_value(cell) for cell in row) for row in rows]
 
 
 def _value(cell: Any) -> tuple[str, Any]:
     """The kind of a value and what of it is compared."""
     if isinstance(cell, float) and math.isfinite(cell):
-        cell = round(cell, _DIGITS)
+        cell = round(cell, _DIGITS) if abs(cell) >= 1 else float(f"{cell:.{_DIGITS}g}")
         return "number", int(cell) if cell.is_integer() else cell
     return "number" if isinstance(cell, int | float) else type(cell).__name__, cell

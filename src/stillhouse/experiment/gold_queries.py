@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from stillhouse.errors import UserError
-from stillhouse.evaluation.sql import QueryRefused, ReadOnlyDatabase
+from stillhouse.evaluation.gold_results import gold_result
+from stillhouse.evaluation.sql import ReadOnlyDatabase
 from stillhouse.records import Example
 from stillhouse.task import Task
 
@@ -42,10 +43,8 @@ def with_sound_queries(
     database = ReadOnlyDatabase(task.database)
     refused: dict[str, str] = {}
     for query in dict.fromkeys(getattr(row, name) for row in labelled):
-        try:
-            database.run(query)
-        except QueryRefused as error:
-            refused[query] = str(error)
+        if (problem := gold_result(database, query).problem) is not None:
+            refused[query] = problem
     bad = [row for row in labelled if getattr(row, name) in refused]
     if not bad:
         return CheckedRows(list(rows))

@@ -1,7 +1,8 @@
 """How many test rows the gate takes, said before a teacher is asked for a single label."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stillhouse.data.copies import UNSEEN
@@ -12,6 +13,7 @@ from stillhouse.data.splits import MEASURING, copy_rule, cut, shares_to_cut
 from stillhouse.evaluation.cascade_threshold import rows_for
 from stillhouse.evaluation.margin_gate import DISCORDANCE, fewest_rows, rows_needed, rows_of_a_class
 from stillhouse.evaluation.spending import level_of_look
+from stillhouse.experiment.gold_queries import with_sound_queries
 from stillhouse.experiment.look_plans import row_hash
 from stillhouse.experiment.looks import Plan, classes_of, coming_look
 from stillhouse.numbers import confidence
@@ -97,6 +99,7 @@ def rows_plan(
     of_calibration, of_test = (
         cut_off.measured(part, parts[part] or cut_off.parts.get(part, []), copies, set()) for part in MEASURING
     )
+    of_calibration, of_test = _scorable(loaded, of_calibration, of_test)
     gate, fingerprints = loaded.gate, {part: file.fingerprint for part, file in files.items() if file is not None}
     coming = coming_look(loaded, of_test.rows, of_calibration.rows, fingerprints, session, plan)
     n_test, calibration = len(_fewest(of_test)), _fewest(of_calibration)
@@ -128,6 +131,27 @@ def rows_plan(
         harm=gate.harm,
         cascade_level=cascade_level,
     )
+
+
+def _scorable(task: Task, calibration: MeasuredRows, test: MeasuredRows) -> tuple[MeasuredRows, MeasuredRows]:
+    """These parts with the rows that will measure: where test rows have gold that can be used, those that have it."""
+    parts = [
+        (of_part, with_sound_queries(task, of_part.rows, f"{part} rows", needed=part == "test").rows)
+        for part, of_part in zip(MEASURING, (calibration, test), strict=True)
+    ]
+    if all(row.label is None for row in parts[1][1]):
+        return calibration, test  # the teacher's labels will score them, and are not there yet
+    kept = [{row.id for row in rows if row.label is not None} for _, rows in parts]
+    of_calibration, of_test = (_only(of_part, ids) for (of_part, _), ids in zip(parts, kept, strict=True))
+    return of_calibration, of_test
+
+
+def _only(measured: MeasuredRows, ids: Collection[str]) -> MeasuredRows:
+    ways = [
+        replace(way, groups={id_: group for id_, group in way.groups.items() if id_ in ids})
+        for way in measured.readings
+    ]
+    return replace(measured, rows=[row for row in measured.rows if row.id in ids], readings=tuple(ways))
 
 
 def _fewest(measured: MeasuredRows) -> list[Example]:

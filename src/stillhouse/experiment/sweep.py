@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from stillhouse.errors import StillhouseError
+from stillhouse.evaluation.gold_results import Known, known_results, learn_results
 from stillhouse.experiment.arms import StudentPlan, kept_arm, student_arm
 from stillhouse.records import Progress
 from stillhouse.results.measured_arm import MeasuredArm
@@ -59,7 +60,7 @@ def _train(
     with (
         stopping.telling(lambda: f"{len(plans) - len(futures)} of {len(plans)} students are trained and kept"),
         _single_threaded(),
-        ProcessPoolExecutor(workers, context, _begin, (ticks,)) as pool,
+        ProcessPoolExecutor(workers, context, _begin, (ticks, known_results())) as pool,
     ):
         futures.update({pool.submit(_measure, number, missing[number]): number for number in order})
         try:
@@ -88,8 +89,9 @@ def _train(
             raise
 
 
-def _begin(ticks: Any) -> None:
+def _begin(ticks: Any, known: Known) -> None:
     global _ticks
+    learn_results(known)
     for number in (signal.SIGINT, signal.SIGHUP):  # they are for the command, which ends its workers
         signal.signal(number, signal.SIG_IGN)
     _ticks = ticks

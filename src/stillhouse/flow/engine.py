@@ -203,7 +203,7 @@ class _Declared:
 
 
 def _adapter(function: Callable[..., Any]) -> TypeAdapter[Any] | None:
-    returned = get_type_hints(function).get("return", Any)
+    returned = get_type_hints(function, include_extras=True).get("return", Any)
     return None if returned is Any else TypeAdapter(returned)
 
 

@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -77,7 +77,12 @@ class ModelStep:
 
     @functools.cached_property
     def _returns(self) -> Any:
-        return get_type_hints(self.function).get("return", str)
+        """The annotation with what `Annotated` adds to it, such as bounds."""
+        return get_type_hints(self.function, include_extras=True).get("return", str)
+
+    @property
+    def _bare(self) -> Any:
+        return get_args(self._returns)[0] if get_origin(self._returns) is Annotated else self._returns
 
     @functools.cached_property
     def _adapter(self) -> TypeAdapter[Any]:
@@ -94,16 +99,16 @@ class ModelStep:
 
     @property
     def _output(self) -> Output:
-        if get_origin(self._returns) is Literal and all(isinstance(label, str) for label in get_args(self._returns)):
+        if get_origin(self._bare) is Literal and all(isinstance(label, str) for label in get_args(self._bare)):
             return "choice"
-        return "text" if self._returns is str else "json"
+        return "text" if self._bare is str else "json"
 
     def task(self) -> Task:
         """This step as a task: what `label`, `advise` and `distill` work on."""
         instruction = self.instruction
         if self.schema is not None:
             instruction += f"\n\nThe JSON must match this schema: {json.dumps(self.schema, ensure_ascii=False)}"
-        labels = get_args(self._returns) if self._output == "choice" else None
+        labels = get_args(self._bare) if self._output == "choice" else None
         return Task(self.name, instruction, self._output, labels)
 
     def example(self, bound: Mapping[str, Any], row_id: str) -> Example:

@@ -23,6 +23,7 @@ _INPUT_ON_THE_LINE = re.compile(r"(?<=[\s,;*_`])action[ _-]{0,3}input[*_`]{0,3}[
 _RUN = re.compile(r"`+|~+|[*_]+|\s+")
 _LANGUAGE = re.compile(r"[ \t]{0,8}[A-Za-z0-9_+-]{1,20}[ \t]{0,8}(?=[\n{\[])")
 _FENCE_LINE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})", re.MULTILINE)
+_TYPED = {0xFEFF: None, 0x200B: None, 0xA0: " ", 0x2028: "\n", 0x2029: "\n"}  # what nobody sees, and other blanks
 _lenient = json.JSONDecoder(strict=False)  # takes line breaks within texts, as models write them
 
 
@@ -38,7 +39,7 @@ class TextTurn:
 
 def read_turn(reply: str, alone: Collection[str] = ()) -> TextTurn:
     """What a reply says to do. `alone`: the tools that an Action calls without an Action Input, for they need none."""
-    text = reply.replace("\r\n", "\n").replace("\r", "\n").strip()
+    text = reply.translate(_TYPED).replace("\r\n", "\n").replace("\r", "\n").strip()
     action: re.Match[str] | None = None
     for label in _labels(text, within=True):
         kind = _plain(label["name"])

@@ -22,6 +22,7 @@ from typing import Any, get_args
 from stillhouse.addresses import without_secrets
 from stillhouse.data.dataset import json_rows
 from stillhouse.errors import DatasetError, StillhouseError, UserError
+from stillhouse.evaluation.gold_results import gold_result, opened
 from stillhouse.evaluation.metrics import OF_VALUES, Metric, metric_for
 from stillhouse.flow.call import canonical_json
 from stillhouse.flow.paths import ExpectedPath, check_path
@@ -197,6 +198,12 @@ def _expectation(
             ) from None
     name, database = row.get("metric", defaults[0]), path.parent / row["database"] if "database" in row else defaults[1]
     metric = metric_named(name, part, expected, database)
+    if metric.name == "sql_execution" and database is not None:
+        problem = gold_result(opened(database), as_text(expected)).problem
+        if problem is not None:
+            raise DatasetError(
+                f"{path}: what the case {case.id} expects does not run on {database} ({problem}); mend the case"
+            )
     if metric.name in ("accuracy", "exact_match") and part.labels and row["expected"] not in part.labels:
         labels = ", ".join(part.labels)
         raise DatasetError(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from stillhouse.llm.end_marks import without_end_marks
 from stillhouse.llm.finish import stopped_early
 from stillhouse.llm.request import Completion, Request
 from stillhouse.llm.thinking import UNENDED, part
@@ -16,7 +17,7 @@ Place = TypeVar("Place")
 
 
 def answer_of(completion: Completion, request: Request) -> Completion:
-    """The reply to this request: its thinking set apart, its counts added up, an error where it is no answer."""
+    """The reply to this request: without thinking and end marks, its counts added up, an error where it is none."""
     calls_tools = bool(completion.tool_calls) and "tools" in request.parameters
     error = completion.error or stopped_early(completion.finish_reason, calls_tools=calls_tools)
     usage = completion.usage if completion.usage is None else as_counted(completion.usage)
@@ -25,24 +26,25 @@ def answer_of(completion: Completion, request: Request) -> Completion:
         cost_usd = None
     if (error, usage, cost_usd) != (completion.error, completion.usage, completion.cost_usd):
         completion = replace(completion, error=error, usage=usage, cost_usd=cost_usd)
-    return completion if completion.text is None else _without_thinking(completion, completion.text)
+    return completion if completion.text is None else _bare(completion, completion.text)
 
 
-def _without_thinking(completion: Completion, text: str) -> Completion:
+def _bare(completion: Completion, text: str) -> Completion:
     parted = part(text)
-    if parted.answer == text:
+    answer = None if parted.answer is None else without_end_marks(parted.answer)
+    if answer == text:
         return completion
     thinking = "\n\n".join(filter(None, (completion.thinking, parted.thinking))) or None
     error = completion.error
     if error is None and parted.answer is None:
         error = UNENDED
-    elif error is None and parted.answer == "" and not completion.tool_calls:
+    elif error is None and answer is not None and not answer.strip() and not completion.tool_calls:
         error = "empty reply"
     logprobs, tops = completion.token_logprobs, completion.top_logprobs
     first = None if logprobs is None or parted.at is None else _token_at(logprobs, parted.at)
     return replace(
         completion,
-        text=parted.answer,
+        text=answer,
         error=error,
         thinking=thinking,
         token_logprobs=_from(logprobs, first),

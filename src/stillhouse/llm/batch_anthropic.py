@@ -15,7 +15,7 @@ from stillhouse.llm.dialect import ModelDialect, refused_parameter
 from stillhouse.llm.finish import REFUSED, finish_word, stopped_early
 from stillhouse.llm.message_parts import read_parts
 from stillhouse.llm.request import Completion, Request, is_unicode
-from stillhouse.llm.usage import read_usage
+from stillhouse.llm.usage import read_usage, usage_in
 
 VERSION = "2023-06-01"
 _FINISH = {
@@ -121,6 +121,9 @@ def _item(line: dict[str, Any]) -> BatchItem | None:
             message = result.get("message")
             if not message or isinstance(message, str):  # a page, or nothing at all, is no message
                 return BatchItem(hash_, Completion(None), again=True)
+            kind = object_in(message, "error").get("type")
+            if isinstance(kind, str) and kind in _MAY_PASS:
+                return BatchItem(hash_, Completion(None), again=True)
             return BatchItem(hash_, read_message(message))
         case "expired" | "canceled":
             return BatchItem(hash_, Completion(None), again=True)
@@ -142,7 +145,7 @@ def read_message(body: Any) -> Completion:
         return Completion(None, error="reply is not a message")
     content, stop = read_parts(body), finish_word(body.get("stop_reason"))
     finish = None if stop is None else _FINISH.get(stop, stop)
-    text, usage = content.text, read_usage(body.get("usage"), answered=bool(content.text))
+    text, usage = content.text, read_usage(usage_in(body), answered=bool(content.text))
     if "content" not in body:
         return Completion(None, error="reply is not a message", finish_reason=finish, usage=usage)
     if not is_unicode("".join(part or "" for part in (text, content.thinking, content.refusal))):

@@ -3,17 +3,19 @@
 https://platform.openai.com/docs/guides/batch
 """
 
+import contextlib
 import json
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import aiohttp
 
+from stillhouse.json_text import JsonError, read_body
 from stillhouse.llm.batch import BatchItem, BatchStatus
 from stillhouse.llm.batch_http import BatchHttp, count_of, id_of, item_of, object_in, objects_in
 from stillhouse.llm.client import chat_body
 from stillhouse.llm.dialect import ModelDialect, refused_parameter
-from stillhouse.llm.endpoint_errors import may_pass
+from stillhouse.llm.endpoint_errors import may_pass, status_within
 from stillhouse.llm.reply import read_completion
 from stillhouse.llm.request import Completion, Request
 
@@ -91,15 +93,19 @@ def _item(line: dict[str, Any]) -> BatchItem | None:
     hash_, response, error = line.get("custom_id"), line.get("response"), line.get("error")
     if not isinstance(hash_, str):
         return None
-    if isinstance(response, dict) and _status(response) == 200:
-        body = response.get("body")
-        if not body or isinstance(body, str):  # a proxy's page, or nothing at all: as a 502
+    if isinstance(response, dict) and (body := _body(response)) is not None:
+        if not isinstance(body, dict | list) or not body:  # a proxy's page, or nothing at all: as a 502
             return BatchItem(hash_, Completion(None), again=True)
-        return BatchItem(hash_, read_completion(json.dumps(body).encode(), latency_s=None))
+        raw = json.dumps(body).encode()
+        if (within := status_within(raw)) is not None and may_pass(within):
+            return BatchItem(hash_, Completion(None), again=True)
+        return BatchItem(hash_, read_completion(raw, latency_s=None))
     code = object_in(line, "error").get("code")
     if isinstance(code, str) and code in _UNTRIED:
         return BatchItem(hash_, Completion(None), again=True)
     status, details = None, error
+    if isinstance(response, dict) and not error and _status(response) is None and not response.get("body"):
+        return BatchItem(hash_, Completion(None), again=True)  # neither an answer nor a reason why there is none
     if isinstance(response, dict):
         status, body = _status(response), response.get("body")
         details = body.get("error") if isinstance(body, dict) else error
@@ -110,6 +116,21 @@ def _item(line: dict[str, Any]) -> BatchItem | None:
         again=status is not None and may_pass(status),
         refuses=refused_parameter(json.dumps({"error": details}).encode()),
     )
+
+
+def _body(response: dict[str, Any]) -> Any:
+    """What a response with status 200 holds, `""` for nothing; None for other responses.
+
+    Some endpoints leave the status out, put the completion in the response's place, or write it as a text.
+    """
+    status, body = _status(response), response.get("body")
+    if isinstance(body, str):
+        with contextlib.suppress(JsonError):
+            body = read_body(body)
+    if response.get("status_code") is None:
+        body = response if "choices" in response else body
+        return body if isinstance(body, dict) and "choices" in body else None
+    return (body or "") if status == 200 else None
 
 
 def _status(response: dict[str, Any]) -> int | None:

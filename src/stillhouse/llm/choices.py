@@ -406,7 +406,8 @@ def _attached_before(text: str, start: int, labels: _Labels) -> bool:
         return _joins_pictures(before, first)
     if _is_word(before):
         if UNSPACED.match(before) or UNSPACED.match(first):
-            return _JOINED_BEFORE.search(text, max(0, start - 12), start) is None
+            lead = _JOINED_BEFORE.search(text, max(0, start - 12), start)
+            return lead is None or lead[0] in labels.own  # "是否" asks whether, where 是 and 否 are the labels
         return True
     if before == "'":
         return further.isalpha()
@@ -462,7 +463,7 @@ def _is_flag(pair: str) -> bool:
 # Chinese, Japanese and Thai put no space between words. A label is taken where the words beside it are of those that
 # stand beside an answer; in 熊猫 (panda) the label 猫 (cat) does not stand by itself.
 _JOINED_BEFORE = re.compile(
-    r"(?:是|為|为|属于|屬於|选|選|选择|選擇|选项|選項|答案|标签|標籤|类别|類別|归为|即|は|が|คือ|เป็น|ตอบ|一个|一個|一封|一条)$"
+    r"(?:(?:答案|标签|標籤|类别|類別|选项|選項)(?:是|为|為)|是|為|为|属于|屬於|选|選|选择|選擇|选项|選項|答案|标签|標籤|类别|類別|归为|即|は|が|คือ|เป็น|ตอบ|一个|一個|一封|一条)$"
 )
 _JOINED_AFTER = re.compile(
     r"(?:的(?!\w)|[分星点點](?!\w)|类(?!\w)|類(?!\w)|是正确|是对的|吧(?!\w)|因为|因為|です(?!か)|でした|だ(?!\w)|である|입니다|이다|예요|이에요|임(?!\w)|ครับ|ค่ะ|เพราะ)"
@@ -612,6 +613,9 @@ def _with_letter(text: str, read: ReadLabel, labels: _Labels) -> ReadLabel:
         # "either (d) doctor's office or (e) vet's office" names two, even where one is not spelled like its label.
         return ReadLabel(None, error=SEVERAL)
     lettered = _LETTERED.match(text)
+    by_letters = {} if labels.by_letter is None or read.label is None else labels.by_letter
+    if any(by_letters.get(letter, read.label) != read.label for letter in letters):
+        return ReadLabel(None, error=CONTRADICTED)  # "Rome (a)", where Paris is the first choice
     if lettered is None or labels.by_letter is None:
         return read
     by_letter = labels.by_letter.get((lettered[1] or lettered[2]).lower())

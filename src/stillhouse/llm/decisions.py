@@ -9,7 +9,7 @@ from typing import Any
 
 from stillhouse.json_text import read_body
 from stillhouse.llm.request import Completion, Request, is_unicode
-from stillhouse.llm.usage import read_usage
+from stillhouse.llm.usage import read_usage, usage_in
 
 NO_DECISIONS = "the endpoint has no decisions API"
 NO_DECISIONS_STATUSES = (404, 405, 501)  # statuses by which an endpoint says that it has no decisions API
@@ -33,7 +33,7 @@ def read_decision(raw: bytes, latency_s: float, clean: Callable[[str], str] = st
     """
     try:
         body = read_body(raw)
-        answer, usage = body["answers"][0], read_usage(body.get("usage"))
+        answer, usage = body["answers"][0], read_usage(usage_in(body))
         if answer["type"] == "refusal":
             error = "the model refused to decide"
             return Completion(None, error=error, finish_reason="refusal", usage=usage, latency_s=latency_s)

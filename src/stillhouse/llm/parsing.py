@@ -4,6 +4,7 @@ A strict answer stands there word for word as it was asked for. A lenient one ha
 is counted apart. A reply that cannot be read is a rejection with its reason, never a guess.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -11,9 +12,10 @@ from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, Literal
 
 from stillhouse.errors import TaskFileError
-from stillhouse.json_labels import canonical_text, plain_numbers
+from stillhouse.json_labels import LabelError, canonical_text, plain_numbers
 from stillhouse.json_text import JsonError, NotJsonError, read_json
 from stillhouse.llm.choices import nfc, peeled, read_label
+from stillhouse.llm.end_marks import without_end_marks
 from stillhouse.llm.thinking import UNENDED, part
 from stillhouse.patterns import Match, Pattern, PatternError, compiled
 from stillhouse.records import Example
@@ -26,13 +28,18 @@ _PHRASE = re.compile(
     r"(?P<bold>[*_]{0,3})(?<!\w)so\s{1,9}the\s{1,9}answer\s{1,9}is(?![\w'’])(?P<end>[*_]{0,3}:?[*_]{0,3}:?)",
     re.IGNORECASE,
 )
-_END_OF_TURN = re.compile(r"(?:<\|\w{1,30}\|>|</s>|<end_of_turn>|<eos>)\Z")
-_LONGEST_MARK = 40  # characters
 _MOST_TRIES = 50  # phrases after which one looks whether the whole answer stands there: each look reads all of it
 _DEFAULT_PATTERN = rf"{ANSWER}:?\s*(.+?)\s*$"
 _NOT_JSON = "the reply is not valid JSON"
+_SEVERAL_VALUES = "ambiguous: the reply holds several JSON values"
+# From a line that opens a fence to the next line that closes one of its kind
+_FENCED = re.compile(
+    r"^[ \t]*(?P<fence>`{3,20}|~{3,20})[ \t]*[\w+-]*[ \t]*\n(?P<inside>.*?)\n?[ \t]*(?P=fence)[ \t]*\.?[ \t]*$",
+    re.MULTILINE | re.DOTALL,
+)
 _NOT_USABLE = "the reply is JSON that cannot be used"
 _NOT_FITTING = "the reply does not fit the schema"
+_FULL_STOPS = (".", "。", "．", "।", "۔")
 _LONGEST_LABEL = 100  # longest label read from a reply, in characters
 
 
@@ -64,7 +71,10 @@ def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = F
     parted = part(text)
     if parted.answer is None:
         return ParsedReply(None, error=UNENDED, thinking=parted.thinking)
-    reply = _parse(task, example, parted.answer, rationales)
+    answer = without_end_marks(parted.answer)
+    reply = _parse(task, example, answer, rationales)
+    if answer != parted.answer and reply.how == "strict":
+        reply = replace(reply, how="lenient")
     at = None if reply.at is None or parted.at is None else reply.at + parted.at
     return replace(reply, at=at, thinking=parted.thinking) if parted.answer != text else reply
 
@@ -93,11 +103,11 @@ def _answer(task: Task, example: Example, answer: str, rationale: str | None, *,
     if task.output == "choice":
         return _choice(answer, rationale, example.choices or task.labels)
     if task.output == "json":
-        if spoken and answer.endswith(".") and _loaded(answer)[0] is None:  # a full stop that ends the sentence
-            answer = answer.removesuffix(".").rstrip()
+        if spoken and answer.endswith(_FULL_STOPS) and _loaded(answer)[0] is None:  # a full stop ends the sentence
+            answer = answer[:-1].rstrip()
         return _json(answer, rationale, task.schema)
-    if spoken and task.teacher.answer_pattern is None:
-        answer = answer.removesuffix(".")  # a full stop that ends the sentence asked for is no part of the answer
+    if spoken and task.teacher.answer_pattern is None and answer.endswith(_FULL_STOPS):
+        answer = answer[:-1]  # a full stop that ends the sentence asked for is no part of the answer
     if not answer:
         return ParsedReply(None, rationale=rationale, error="empty answer")
     return ParsedReply(answer, rationale=rationale, how="strict")
@@ -168,7 +178,7 @@ def _found(match: Match, asked_for: bool) -> _Found:
 
 def _after_the_last_phrase(text: str, is_json: bool) -> _Found | None:
     """What stands after the last phrase; one that is quoted, or stands in a text of the JSON after it, is spoken of."""
-    end, last, tries = _end_of(text), None, 0
+    end, last, tries = len(text), None, 0
     for phrase in _PHRASE.finditer(text, 0, end):
         if _is_spoken_of(text, phrase):
             continue
@@ -184,27 +194,18 @@ def _after_the_last_phrase(text: str, is_json: bool) -> _Found | None:
     answer = after.strip()
     if last["bold"] and not last["end"].strip(":"):  # "**So the answer is 5.**": the bold ends behind the answer
         answer = answer.removesuffix(last["bold"]).rstrip()
-    asked_for = last[0].removesuffix(":") == ANSWER and end == len(text)
+    asked_for = last[0].removesuffix(":") == ANSWER
     return _Found(last.start(), answer, at, asked_for) if answer.strip(". …") else None
 
 
-def _end_of(text: str) -> int:
-    """Where the text ends, without the marks that some models put behind their turn."""
-    end = len(text)
-    for _ in range(_MOST_TRIES):
-        whole = text[:end].rstrip()
-        if (mark := _END_OF_TURN.search(whole, max(0, len(whole) - _LONGEST_MARK))) is None:
-            break
-        end = mark.start()
-    return end
-
-
 def _is_one_value(text: str) -> bool:
-    return any(
-        value is not None and (alone or candidate.count("```") == 2)
-        for candidate in (text, text.removesuffix("."))
-        for value, alone in (_loaded(candidate),)
-    )
+    """Whether all of the text is one JSON value, or one code fence with a value in it."""
+    for candidate in (text, text.removesuffix(".")):
+        value, alone = _loaded(candidate)
+        ends = candidate.strip()[:3], candidate.strip()[-3:]
+        if value is not None and (alone or ends in (("```", "```"), ("~~~", "~~~"))):
+            return True
+    return False
 
 
 def _is_spoken_of(text: str, phrase: re.Match[str]) -> bool:
@@ -246,22 +247,35 @@ def _json(answer: str, rationale: str | None, schema: Mapping[str, Any] | None) 
 
 
 def _loaded(text: str) -> tuple[Any, bool]:
-    """(the JSON value, whether it stood alone) of a text, or of what stands in a code fence in it; None: no JSON."""
-    for candidate, alone in ((text, True), (fenced(text), False)):
-        if candidate is None:
-            continue
-        try:
-            return read_json(candidate, exact=True), alone
-        except JsonError:
-            continue
-    return None, False
+    """(the JSON value, whether it stood alone) of a text, or of the one value in its code fences; None: no JSON."""
+    try:
+        return read_json(text, exact=True), True
+    except JsonError:
+        return fenced_value(text), False
+
+
+def fenced_value(text: str) -> Any:
+    """The JSON value in the code fences of a text; None where none of them holds one, or two hold different ones."""
+    values = _fenced_values(text)
+    return next(iter(values.values())) if len(values) == 1 else None
+
+
+def _fenced_values(text: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for inside in _fenced(text):
+        with contextlib.suppress(JsonError, LabelError):
+            value = read_json(inside, exact=True)
+            values[canonical_text(value)] = value
+    return values
 
 
 def _unusable(text: str) -> ParsedReply:
     """The rejection of a reply that is no JSON, or JSON that cannot be used, such as one that is nested too deep."""
-    for candidate in (text, fenced(text)):
+    if len(_fenced_values(text)) > 1:
+        return ParsedReply(None, error=_SEVERAL_VALUES)
+    for candidate in (text, *_fenced(text)):
         try:
-            read_json(candidate or "", exact=True)
+            read_json(candidate, exact=True)
         except NotJsonError:
             continue
         except JsonError as error:
@@ -269,11 +283,14 @@ def _unusable(text: str) -> ParsedReply:
     return ParsedReply(None, error=_NOT_JSON)
 
 
-def fenced(text: str) -> str | None:
-    """What stands between the first two code fences, without the word `json`; None where there are no two."""
-    _, opened, rest = text.partition("```")
-    inside, closed, _ = rest.partition("```")
-    return inside.removeprefix("json").lstrip() if opened and closed else None
+def _fenced(text: str) -> list[str]:
+    """What stands in code fences: a fence opens and closes on lines of its own, or else at the next one."""
+    inside = [part["inside"] for part in _FENCED.finditer(text)]
+    if inside or "```" not in text:
+        return inside
+    _, _, rest = text.partition("```")
+    between, closed, _ = rest.partition("```")
+    return [re.sub(r"\A(?:json|JSON)\b", "", between).strip()] if closed else []
 
 
 def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None) -> ParsedReply:

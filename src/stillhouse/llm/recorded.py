@@ -82,6 +82,14 @@ class RecordedTeacher:
                 raise DatasetError(
                     f"{self.path}:{line}: {name} = {value!r:.80} is not a number of 0 or more; mend the row"
                 )
+        if (confidence := row.get("teacher_confidence")) is not None and confidence > 1:
+            raise DatasetError(
+                f"{self.path}:{line}: teacher_confidence = {confidence!r:.80} is not a share from 0 to 1; mend the row"
+            )
+        if not isinstance(row.get("teacher_rationale"), str | None):
+            raise DatasetError(
+                f"{self.path}:{line}: teacher_rationale = {row['teacher_rationale']!r:.80} is not a text; mend the row"
+            )
         if isinstance(row.get("id", ""), bool) or not isinstance(row.get("id", ""), str | int):
             raise DatasetError(
                 f"{self.path}:{line}: id = {row['id']!r:.80} is not a text or a whole number, as the ids of rows are; "

@@ -1,15 +1,19 @@
 """Reading the body of a chat completion into a Completion. Nothing in it is trusted."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from stillhouse.json_text import JsonError, read_body
+from stillhouse.json_text import JsonError, NotJsonError, read_body
 from stillhouse.llm.finish import REFUSED, finish_word, is_cut_off, stopped_early
 from stillhouse.llm.message_parts import first_choice, read_parts
 from stillhouse.llm.request import Completion, ToolCall, is_unicode
 from stillhouse.llm.stream import UNREADABLE
 from stillhouse.llm.tool_calls import read_tool_calls
-from stillhouse.llm.usage import read_usage
+from stillhouse.llm.usage import read_usage, usage_in
+
+UNUSABLE = "unusable"  # stands for the reason to stop where nothing in the body can be read
+_IS_ERROR = re.compile(rb'\s*\{\s*"error"')
 
 
 def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], str] = str) -> Completion:
@@ -19,9 +23,13 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
     """
     try:
         body = read_body(raw)
-    except JsonError:
+    except NotJsonError:
         error = f"reply is not JSON: {clean(raw.decode(errors='replace'))[:80]!r}"
         return Completion(None, error=error, latency_s=latency_s)
+    except JsonError as problem:  # it was paid for, so it is kept, and not bought again with every run
+        finish = None if _IS_ERROR.match(raw) else UNUSABLE
+        error = f"reply is not JSON that can be used ({problem})"
+        return Completion(None, error=error, finish_reason=finish, latency_s=latency_s)
     if not isinstance(body, dict):
         return Completion(None, error="reply is not a chat completion", latency_s=latency_s)
     if body.get("error"):
@@ -31,13 +39,13 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
         choice = first_choice(body["choices"])
         if choice.get("error"):
             error = f"reply is an error with status 200: {clean(str(choice['error']))[:200]}"
-            return Completion(None, error=error, usage=read_usage(body.get("usage")), latency_s=latency_s)
+            return Completion(None, error=error, usage=read_usage(usage_in(body)), latency_s=latency_s)
         content, finish = read_parts(choice["message"]), finish_word(choice.get("finish_reason"))
         calls = read_tool_calls(choice["message"], clean)
     except (KeyError, ValueError, TypeError, AttributeError):
-        return Completion(None, error="reply has no choices", usage=read_usage(body.get("usage")), latency_s=latency_s)
+        return Completion(None, error="reply has no choices", usage=read_usage(usage_in(body)), latency_s=latency_s)
     text, thinking = content.text, content.thinking
-    usage = read_usage(body.get("usage"), answered=bool(text or calls))
+    usage = read_usage(usage_in(body, choice), answered=bool(text or calls))
     unusable = stopped_early(finish, calls_tools=calls is not None)
     if not all(map(is_unicode, _texts((text, thinking, content.refusal), calls))):
         # JSON may hold half of a surrogate pair, which no file can.

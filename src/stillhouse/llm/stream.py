@@ -20,6 +20,7 @@ from stillhouse.llm.finish import finish_word, stopped_early
 from stillhouse.llm.message_parts import APART, first_choice, place_of, read_parts, thought_piece
 from stillhouse.llm.tool_calls import ToolCallPieces
 from stillhouse.llm.transport import TooLong
+from stillhouse.llm.usage import usage_in, usage_so_far
 
 _LINE_END = re.compile(rb"\r\n|\n|\r(?=[^\n])")  # a \r at the very end may be half of \r\n
 _MARK = b"\xef\xbb\xbf"  # the byte order mark
@@ -139,14 +140,17 @@ class _Whole:
             self._error = {"error": rest.decode(errors="replace")}
         elif rest.lstrip()[:1] in (b"{", b"["):
             self.damaged = True
+            with contextlib.suppress(JsonError):
+                self._add(read_body(rest))  # what is no UTF-8 in it is replaced, and its tokens count
         self._event, self.is_error = [], False
 
     def _add(self, chunk: Any) -> None:
         if not isinstance(chunk, dict):
             return
         self.n_chunks += 1
-        self._usage = chunk.get("usage") or self._usage
         choices = chunk.get("choices")
+        told = usage_in(chunk, *(choices if isinstance(choices, list) else ()))
+        self._usage = usage_so_far(self._usage, told)
         if chunk.get("error"):
             self._error = chunk
         elif not choices and (self.is_error or "error" in (chunk.get("type"), chunk.get("object"))):

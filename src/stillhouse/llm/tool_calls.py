@@ -47,7 +47,7 @@ def object_text(arguments: str) -> str:
     Whatever else there is stays as it is; the call is refused with the reason, which the model can mend.
     """
     text = arguments.strip()
-    if text in ("", "null"):
+    if text in ("", "null", "None"):
         return _NOTHING
     if text.startswith('"'):
         try:

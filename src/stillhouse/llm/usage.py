@@ -1,27 +1,66 @@
 """The tokens of a call as the provider counts them, read so that they add up.
 
-Providers differ in what is part of what. OpenAI counts cached tokens within the prompt and reasoning within the
-completion; Anthropic counts cached input apart; some servers count reasoning apart, so that only the total tells it.
+Providers differ in what is part of what, and in the names. OpenAI counts cached tokens within the prompt and reasoning
+within the completion; Anthropic and Bedrock count cached input apart; Gemini counts thoughts and what tools read apart;
+some servers count reasoning apart, so that only the total tells it. Proxies pass all of that through, in any spelling.
 Counts that cannot be right are read in the dearest way in which they add up, and `Usage.doubt` says what is wrong with
 them: a cost that is told too low lets a cap be passed, and a cap that holds too early loses nothing. A count that
 cannot be told is None, never 0.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from stillhouse.records import Prediction, Usage
 
 MOST_TOKENS = 10**8  # more than any model reads or writes in one call; such a count is none
-_PROMPT = ("prompt_tokens", "input_tokens")
-_COMPLETION = ("completion_tokens", "output_tokens")
-_CACHED = ("cached_tokens", "cache_read_input_tokens", "prompt_cache_hit_tokens")
-_WRITTEN = ("cache_write_tokens", "cache_creation_input_tokens")
-_REASONING = ("reasoning_tokens",)
-_TOTAL = ("total_tokens",)
-_APART = ("cache_read_input_tokens", "cache_creation_input_tokens")  # Anthropic's, beside its `input_tokens`
-_DETAILS = (*(f"{name}_details" for name in (*_PROMPT, *_COMPLETION)),)
+_Kind = Literal[
+    "prompt", "input", "tools", "completion", "candidates", "cached", "written", "reasoning", "thoughts", "total"
+]
+# What a name counts; `promptTokenCount` is read as `prompt_token_count`.
+_KINDS: dict[str, _Kind] = {
+    **dict.fromkeys(("prompt_tokens", "prompt_token_count", "prompt_eval_count"), "prompt"),
+    **dict.fromkeys(("input_tokens", "input_token_count"), "input"),  # beside it, cached input may stand apart
+    "tool_use_prompt_token_count": "tools",
+    **dict.fromkeys(("completion_tokens", "output_tokens", "output_token_count", "eval_count"), "completion"),
+    "candidates_token_count": "candidates",  # Gemini's, without the thoughts
+    **dict.fromkeys(
+        ("cached_tokens", "prompt_cache_hit_tokens", "cached_content_token_count", "cached_input_tokens"), "cached"
+    ),
+    "cache_read_input_tokens": "cached",
+    **dict.fromkeys(("cache_write_tokens", "cache_creation_tokens"), "written"),
+    **dict.fromkeys(("cache_creation_input_tokens", "cache_write_input_tokens"), "written"),
+    **dict.fromkeys(("reasoning_tokens", "thinking_tokens"), "reasoning"),
+    "thoughts_token_count": "thoughts",
+    **dict.fromkeys(("total_tokens", "total_token_count"), "total"),
+}
+# Anthropic's and Bedrock's, beside their `input_tokens`
+_APART = ("cache_read_input_tokens", "cache_creation_input_tokens", "cache_write_input_tokens")
+_DETAILS = frozenset(f"{side}_tokens_details" for side in ("prompt", "input", "completion", "output"))
+_OF_DETAILS = ("cached", "written", "reasoning")
+_HOLDERS = ("usage", "usageMetadata", "usage_metadata")
+_COUNT = re.compile(r"(\d{1,9})(?:\.0{1,3})?", re.ASCII)
+
+
+def usage_in(*holders: Any) -> Any:
+    """The usage object of the first of these that has one: a body, its choice, a piece of a stream."""
+    for holder in holders:
+        if isinstance(holder, Mapping):
+            for value in (*(holder.get(name) for name in _HOLDERS), usage_in(holder.get("x_groq"))):
+                if value and isinstance(value, Mapping):
+                    return value
+    return None
+
+
+def usage_so_far(before: Any, later: Any) -> Any:
+    """The usage of a stream, whose pieces may tell it in parts or again and again: counts never go back to nothing."""
+    if not isinstance(before, Mapping) or not isinstance(later, Mapping):
+        return later or before
+    return {**before, **{name: value for name, value in later.items() if value or not before.get(name)}}
 
 
 def read_usage(raw: Any, *, answered: bool = False) -> Usage | None:
@@ -31,13 +70,22 @@ def read_usage(raw: Any, *, answered: bool = False) -> Usage | None:
     """
     if not isinstance(raw, Mapping):
         return None
-    parts = [part for part in (raw, *(raw.get(name) for name in _DETAILS)) if isinstance(part, Mapping)]
     doubts: list[str] = []
-    prompt, completion, cached, written, reasoning, total = (
-        _count(parts, names, doubts) for names in (_PROMPT, _COMPLETION, _CACHED, _WRITTEN, _REASONING, _TOTAL)
+    counts, n_apart = _counts(raw, doubts)
+    cached, reasoning = _one(counts, "cached", doubts, least=True), _one(counts, "reasoning", doubts)
+    prompt, input_, written, completion, total = (
+        _one(counts, kind, doubts) for kind in ("prompt", "input", "written", "completion", "total")
     )
-    if prompt is not None and raw.get("prompt_tokens") is None and any(name in raw for name in _APART):
-        prompt += (cached or 0) + (written or 0)
+    candidates, thoughts, tools = (_one(counts, kind, doubts) for kind in ("candidates", "thoughts", "tools"))
+    if input_ is not None:
+        if prompt is not None and prompt not in (input_, input_ + n_apart):
+            doubts.append("prompt_tokens and input_tokens differ")
+        prompt = input_ + n_apart if prompt is None else max(prompt, input_)
+    if prompt is not None:
+        prompt += tools or 0
+    if completion is None and candidates is not None:
+        completion = candidates + (thoughts or 0)
+    reasoning = thoughts if reasoning is None else reasoning
     if answered and (prompt == 0 or completion == 0):  # an answer has tokens, and so has what it answers
         total = None if total == (prompt or 0) + (completion or 0) else total
         prompt, completion = prompt or None, completion or None
@@ -51,7 +99,7 @@ def as_counted(usage: Usage) -> Usage:
         return usage
     doubts = [] if usage.doubt is None else [usage.doubt]
     prompt, completion, cached, written, reasoning = (
-        _count([{name: getattr(usage, name)}], (name,), doubts)
+        _count(name, getattr(usage, name), doubts)
         for name in (
             "input_tokens",
             "output_tokens",
@@ -81,17 +129,51 @@ def usage_doubts(predictions: Iterable[Prediction]) -> list[str]:
     return [each.usage.doubt for each in predictions if each.usage is not None and each.usage.doubt is not None]
 
 
-def _count(parts: Sequence[Mapping[str, Any]], names: Sequence[str], doubts: list[str]) -> int | None:
-    """The first of these that is there; None where none is, or where it is no count."""
-    value, name = None, ""
-    for name in names:
-        for part in parts:
-            if (value := part.get(name)) is not None:
-                break
-        if value is not None:
-            break
+def _counts(raw: Mapping[str, Any], doubts: list[str]) -> tuple[Mapping[_Kind, list[tuple[str, int]]], int]:
+    """(the counts of each kind with their names, the tokens that Anthropic's names count apart from the input)."""
+    counts: defaultdict[_Kind, list[tuple[str, int]]] = defaultdict(list)
+    n_apart = 0
+    details: list[Mapping[str, Any]] = []
+    for name, value in raw.items():
+        plain = _plain(name)
+        if isinstance(value, Mapping):
+            details += [value] if plain in _DETAILS else []
+        elif (kind := _KINDS.get(plain)) is not None and (count := _count(name, value, doubts)) is not None:
+            counts[kind].append((name, count))
+            n_apart += count if plain in _APART else 0
+    for part in details:
+        for name, value in part.items():
+            kind = _KINDS.get(_plain(name))
+            if kind in _OF_DETAILS and (count := _count(name, value, doubts)) is not None:
+                counts[kind].append((name, count))
+    return counts, n_apart
+
+
+@functools.lru_cache(maxsize=512)
+def _plain(name: str) -> str:
+    """A name with underscores, in lower case."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name[:100]).lower()
+
+
+def _one(
+    counts: Mapping[_Kind, list[tuple[str, int]]], kind: _Kind, doubts: list[str], *, least: bool = False
+) -> int | None:
+    """The count of a kind: where several names differ, the dearest. `least`: the fewer there are, the dearer it is."""
+    told = counts.get(kind)
+    if not told:
+        return None
+    values = [value for _, value in told]
+    if min(values) != max(values):
+        doubts.append(f"{' and '.join(dict.fromkeys(name for name, _ in told))} differ")
+    return min(values) if least else max(values)
+
+
+def _count(name: str, value: Any, doubts: list[str]) -> int | None:
+    """A count, also where a text spells it; None where it is absent, or none."""
     if value is None:
         return None
+    if isinstance(value, str) and (spelled := _COUNT.fullmatch(value.strip())) is not None:
+        value = int(spelled[1])
     if type(value) is float and value.is_integer():
         value = int(value)
     if type(value) is int and 0 <= value <= MOST_TOKENS:

@@ -11,6 +11,7 @@ from stillhouse.errors import TaskFileError
 from stillhouse.json_labels import LabelError, json_label
 from stillhouse.json_text import read_json
 from stillhouse.jsonl import numbered_lines
+from stillhouse.labels import labels_problem
 from stillhouse.records import Example
 from stillhouse.task import Task
 
@@ -35,6 +36,8 @@ def worked_examples(task: Task) -> tuple[Example, ...]:
             raise TaskFileError(
                 f"{path}:{line}: a worked example needs `input` and `label` ({error}); mend the row"
             ) from None
+    if not shots:
+        raise TaskFileError(f"{path}: holds no worked example; add some, or take `examples` out of [teacher]")
     return tuple(shots)
 
 
@@ -53,12 +56,15 @@ def _example(row: Any, id_: str, task: Task) -> Example:
     if rationale is not None and not isinstance(rationale, str):
         raise ValueError(f"`rationale` is {_spelled(rationale):.80}, and must be a text")
     if choices is not None and (
-        not isinstance(choices, list) or len(choices) < 2 or not all(isinstance(choice, str) for choice in choices)
+        not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices) or len(set(choices)) < 2
     ):
-        raise ValueError(f"`choices` is {_spelled(choices):.80}, and must be a list of at least two texts")
+        raise ValueError(f"`choices` is {_spelled(choices):.80}, and must be a list of at least two different texts")
+    if choices is not None and (problem := labels_problem(choices)) is not None:
+        raise ValueError(f"`choices`: {problem}")
     if isinstance(row["label"], str) and not row["label"].strip():
         raise ValueError(f"`label` is {_spelled(row['label']):.80}, and must say something")
-    asked = Example(id_, shown, teacher_rationale=rationale, choices=None if choices is None else tuple(choices))
+    own = None if choices is None else tuple(dict.fromkeys(choices))  # a choice named twice is one choice
+    asked = Example(id_, shown, teacher_rationale=rationale, choices=own)
     try:
         return replace(asked, label=_answer(task, asked, row["label"]))
     except LabelError as error:

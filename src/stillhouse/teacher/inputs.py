@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stillhouse.errors import UserError
+from stillhouse.json_labels import plain_numbers
 from stillhouse.json_text import JsonError, read_json
-from stillhouse.llm.parsing import fenced
+from stillhouse.llm.parsing import fenced_value
 from stillhouse.llm.request import Request, is_unicode
 from stillhouse.records import Example
 from stillhouse.task import Task
@@ -144,7 +145,7 @@ def _two_choices(value: Any) -> tuple[str, ...] | None:
 
 def _json_object(text: str) -> dict[str, Any] | None:
     try:
-        value = read_json(text if (inside := fenced(text)) is None else inside)
+        value = read_json(text)
     except JsonError:
-        return None
+        value = plain_numbers(fenced_value(text))
     return value if isinstance(value, dict) else None

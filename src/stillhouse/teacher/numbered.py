@@ -1,38 +1,60 @@
 """Numbered replies: blocks below lines `## 4`, `## 5`, ..., read by their numbers.
 
 A tail that was cut off is dropped, never repaired. Where no such line is there, other ways to number are read:
-`## No. 4` and `## [4]`, then `**4.**` and `Task 4:`, then `4. text`. They also stand inside of answers, so they count
-only from the first number that was asked for on, each the one before plus one, and a number that is there twice leaves
-all of them unread.
+`## No. 4` and `## [4]`, then `**4.**` and `Task 4:`, then `4. text`, `④ text` and `四、text`. They also stand inside
+of answers, so they count only from the first number that was asked for on, each the one before plus one, and a number
+that is there twice leaves all of them unread.
+
+A heading of another level than most, as `# 7` is among `## 4` and `## 5`, may be a comment in code: it counts only
+where its number is the next and no other heading has it. In code in fences, nothing is a heading.
 """
 
 import re
+import unicodedata
+from bisect import bisect
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from string import Template
 
 MARK = "##"
 NONE = "<none>"  # an exercise without an input
-_BOLD, _DOT, _QUOTE = r"(?:\*\*|__)", "[.:)、．）：]", r"[ \t]*+(?:>[ \t]*+)?(?:[-*•+][ \t]++)?"
-_MARKED = rf"^{_QUOTE}{_BOLD}?[ \t]*+[#＃]{{1,6}}[ \t]*+{_BOLD}?[ \t]*+(?P<number>\d++)[ \t]*+"
+_B = r"[ \t\xa0\u3000\u200b\ufeff]"  # a blank
+_BOLD, _DOT = r"(?:\*\*|__)", r"\\?[.:)、．）：\]]"
+_QUOTE = rf"{_B}*+(?:>{_B}*+)?(?:[-*•+]{_B}++)?\\?"
+_OF = rf"(?:{_B}*+(?:[/／]|of|out of|von|de|sur|di|из|共){_B}*+\d{{1,9}}(?![\w/／.,]))?"  # "1 of 3", "1/3"
+_MARKED = rf"^{_QUOTE}{_BOLD}?{_B}*+(?P<mark>[#＃]{{1,6}}){_B}*+{_BOLD}?{_B}*+(?P<number>\d++){_OF}{_B}*+"
 # "## 1", also as "### 1.", "## 1)" and "**## 1**"
-_HEAD = re.compile(rf"{_MARKED}{_DOT}?[ \t]*+{_BOLD}?[ \t]*+{_DOT}?[ \t]*+$", re.MULTILINE)
+_HEAD = re.compile(rf"{_MARKED}{_DOT}?{_B}*+{_BOLD}?{_B}*+{_DOT}?{_B}*+[#＃]{{0,6}}{_B}*+$", re.MULTILINE)
 # "## 1. text": a heading inside an answer looks the same, so it counts only where its number is the next
-_HEAD_AND_TEXT = re.compile(rf"{_MARKED}(?:{_DOT}(?:[ \t]*+{_BOLD})?|{_BOLD}{_DOT}?)[ \t]++(?=\S)", re.MULTILINE)
+_HEAD_AND_TEXT = re.compile(rf"{_MARKED}(?:{_DOT}(?:{_B}*+{_BOLD})?|{_BOLD}{_DOT}?){_B}++(?=\S)", re.MULTILINE)
 _WORD = r"(?:(?:no|nr|n[º°]|№|number|task|example|exercise|item|input|question|proposal|instruction)\.?|第)"
-_BOXED = r"[\[(（【［](?P<boxed>\d{1,9})[\])）】］]"
-_ENDS = rf"(?:\ufe0f?\u20e3)?[ \t]*+(?:{_BOLD}|[.:)、．）：题项个]){{0,3}}[ \t]*+(?:[-–—][ \t]++)?"
+_CIRCLED = "\u2460-\u249b\u24eb-\u24fe\u2776-\u2793\u3220-\u3229\u3251-\u325f\u3280-\u3289\u32b1-\u32bf"
+_IN_BRACKETS = rf"[\[(（【［<〈《「{{](?P<boxed>\d{{1,9}}){_OF}[\])）】］>〉》」}}]"
+_BOXED = rf"(?:{_IN_BRACKETS}|(?P<circled>[{_CIRCLED}]))"
+_STEP = r"(?:step|stage|phase|part|line|option|schritt|étape|etape|paso|passo|шаг|krok|步骤|步驟|ステップ|단계)"
+_ENDS = rf"(?:\ufe0f?\u20e3)?{_B}*+(?:{_BOLD}|[.:)、．）：题项个]){{0,3}}{_B}*+(?:[-–—]{_B}++)?"
 _LOOSE = (  # what begins a block where nothing is marked as asked for; text may follow it in its line
-    rf"^{_QUOTE}{_BOLD}?[ \t]*+[#＃]{{1,6}}[ \t]*+{_BOLD}?[ \t]*+(?:{_WORD}[ \t]*+){{0,2}}[#＃]?"
-    rf"(?:{_BOXED}|(?P<number>\d{{1,9}})){_ENDS}",
-    rf"^{_QUOTE}(?:{_BOLD}[ \t]*+{_WORD}?|{_WORD})[ \t]*+[#＃]?(?:{_BOXED}|(?P<number>\d{{1,9}}))"
-    rf"(?=[ \t]*+(?:$|{_BOLD}|{_DOT})){_ENDS}",
-    rf"^{_QUOTE}{_BOXED}{_ENDS}",
-    rf"^{_QUOTE}(?P<number>\d{{1,9}})[.)、．）：:](?!\d)[ \t]*+",
+    rf"^{_QUOTE}{_BOLD}?{_B}*+[#＃]{{1,6}}{_B}*+{_BOLD}?{_B}*+(?:{_WORD}{_B}*+){{0,2}}[#＃]?"
+    rf"(?:{_BOXED}|(?P<number>\d{{1,9}}){_OF}){_ENDS}",
+    rf"^{_QUOTE}(?:{_BOLD}{_B}*+{_WORD}?|{_WORD}){_B}*+[#＃]?(?:{_BOXED}|(?P<number>\d{{1,9}}){_OF})"
+    rf"(?=[题題项項个個]?{_B}*+(?:$|{_BOLD}|{_DOT})){_ENDS}",
+    rf"^{_QUOTE}{_IN_BRACKETS}{_ENDS}",
+    # A word of any language, but for those that number what is within an answer: "Frage 1: text"
+    rf"^{_QUOTE}{_BOLD}?(?!{_STEP})[^\W\d_]{{2,20}}{_B}*+(?P<number>\d{{1,9}}){_OF}"
+    rf"(?={_B}*+(?:$|{_BOLD}|{_DOT})){_ENDS}",
+    # From here on, lists: an answer may hold them as well.
+    rf"^{_QUOTE}{_BOLD}?(?P<circled>[{_CIRCLED}]){_ENDS}",
+    rf"^{_QUOTE}(?P<number>\d{{1,9}}){_OF}(?:{_DOT}(?!\d){_B}*+|{_B}+[-–—]{_B}+(?=\D))",
+    rf"^{_QUOTE}{_BOLD}?第?(?P<han>[一二三四五六七八九十]{{1,3}})[题題项項个個条條道]?{_BOLD}?[、.．:：)）]{_BOLD}?{_B}*+",
 )
+_HAN = {sign: number for number, sign in enumerate("一二三四五六七八九", start=1)}
+_RULE = re.compile(r"\n[ \t]*(?:-{3,}|\*{3,}|_{3,}|={3,}|—{2,})[ \t]*$")
+_LINE_ENDS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _OTHERS = tuple(re.compile(loose, re.MULTILINE | re.IGNORECASE) for loose in _LOOSE)
+_N_LISTS = 3
+_OF_TEXT = ("", "markdown", "md", "text", "txt", "plaintext")  # what a fence around blocks may say of what is in it
 _FENCE = re.compile(r"[ \t]*(?:>[ \t]*)?(`{3,}|~{3,})[ \t]*([\w+-]*)[ \t]*")
 _FIELD = re.compile(
     rf"^{_QUOTE}(?:[#＃]{{1,6}}[ \t]*+|[-*•][ \t]++)?{_BOLD}?(Instruction|Input|Output)"
@@ -61,8 +83,10 @@ def blocks(reply: str, first: int, last: int, *, cut_off: bool) -> list[Block]:
 
     A block has a problem where its number is not from `first` to `last`, comes twice, or where it is empty or cut off.
     """
-    reply = _bare(reply.replace("\r\n", "\n").replace("\r", "\n"))
-    heads = _heads(reply)
+    reply = _LINE_ENDS.sub("\n", reply)
+    level = _level(reply, first, last)
+    reply = _bare(reply, level)
+    heads = _heads(reply, level)
     if not any(first <= _number(head) <= last for head in heads):
         others = (_in_order(list(other.finditer(reply)), first) for other in _OTHERS)
         heads = next((found for found in others if found), heads)
@@ -71,6 +95,8 @@ def blocks(reply: str, first: int, last: int, *, cut_off: bool) -> list[Block]:
     for place, head in enumerate(heads):
         end = heads[place + 1].start() if place + 1 < len(heads) else len(reply)
         number, text = _number(head), reply[head.end() : end].strip()
+        if "<" in head[0]:  # "<1>text</1>"
+            text = text.removesuffix(f"</{number}>").rstrip()
         for bold in ("**", "__"):
             if head[0].count(bold) % 2:  # "**## 1. text**"
                 line, newline, rest = text.partition("\n")
@@ -87,19 +113,59 @@ def blocks(reply: str, first: int, last: int, *, cut_off: bool) -> list[Block]:
         else:
             seen.add(number)
         read.append(Block(number, text, problem))
-    return read
+    return _without_rules(read)
 
 
-def _heads(reply: str) -> list[re.Match[str]]:
+def _without_rules(read: list[Block]) -> list[Block]:
+    """The blocks without the lines drawn between them: each but the last ends in one."""
+    drawn = [_RULE.search(block.text) for block in read]
+    if len(read) < 2 or not all(drawn[:-1]):
+        return read
+    return [
+        block if rule is None else replace(block, text=block.text[: rule.start()].rstrip())
+        for block, rule in zip(read, drawn, strict=True)
+    ]
+
+
+def _heads(reply: str, level: int) -> list[re.Match[str]]:
     """The lines that begin a block, in their order."""
-    alone = list(_HEAD.finditer(reply))
-    numbers = {_number(head) for head in alone}
-    with_text = [head for head in _HEAD_AND_TEXT.finditer(reply) if _number(head) not in numbers]
+    code = _code(reply)
+    alone, with_text = (
+        [head for head in pattern.finditer(reply) if not bisect(code, head.start()) % 2]
+        for pattern in (_HEAD, _HEAD_AND_TEXT)
+    )
+    numbers = {_number(head) for head in alone if level in (0, len(head["mark"]))}
     heads: list[re.Match[str]] = []
     for head in sorted([*alone, *with_text], key=re.Match.start):
-        if head.re is _HEAD or not heads or _number(head) == _number(heads[-1]) + 1:
+        is_next = not heads or _number(head) == _number(heads[-1]) + 1
+        is_asked_for = level in (0, len(head["mark"])) and head.re is _HEAD
+        if is_asked_for or (is_next and _number(head) not in numbers):
             heads.append(head)
     return heads
+
+
+def _level(reply: str, first: int, last: int) -> int:
+    """The level of heading that most of the numbers asked for have; as the prompt has it, where several do; 0: none."""
+    numbers: dict[int, set[int]] = {}
+    for head in (*_HEAD.finditer(reply), *_HEAD_AND_TEXT.finditer(reply)):
+        if first <= _number(head) <= last:
+            numbers.setdefault(len(head["mark"]), set()).add(_number(head))
+    return max(numbers, key=lambda level: (len(numbers[level]), level == len(MARK)), default=0)
+
+
+def _code(reply: str) -> list[int]:
+    """Where fenced code begins, ends, begins again, and so on. A fence that nothing closes begins none."""
+    places: list[int] = []
+    at, opened, inside = 0, 0, ""
+    for line in reply.split("\n"):
+        fence = _FENCE.fullmatch(line)
+        if fence is not None and not inside:
+            opened, inside = at, fence[1]
+        elif fence is not None and not fence[2] and fence[1].startswith(inside):
+            places += [opened, at]
+            inside = ""
+        at += len(line) + 1
+    return places
 
 
 def _in_order(heads: list[re.Match[str]], first: int) -> list[re.Match[str]]:
@@ -113,40 +179,57 @@ def _in_order(heads: list[re.Match[str]], first: int) -> list[re.Match[str]]:
 
 
 def _number(head: re.Match[str]) -> int:
-    return int(next(number for number in head.groupdict().values() if number)[:9])
+    name = next(name for name in ("number", "boxed", "circled", "han") if head.groupdict().get(name))
+    if name == "circled":
+        return int(unicodedata.numeric(head[name]))
+    return _of_han(head[name]) if name == "han" else int(head[name][:9])
 
 
-def _bare(reply: str) -> str:
+def _of_han(numeral: str) -> int:
+    """The value of a Chinese numeral up to 99; 0 for what is none."""
+    tens, ten, ones = numeral.partition("十")
+    if not ten:
+        return _HAN[numeral] if len(numeral) == 1 else 0
+    if len(tens) > 1 or len(ones) > 1 or "十" in ones:
+        return 0
+    return 10 * _HAN.get(tens, 1) + _HAN.get(ones, 0)
+
+
+def _bare(reply: str, level: int) -> str:
     """The reply without a quotation around all of it, and without code fences around blocks or left over from them."""
     lines = reply.removeprefix("\ufeff").split("\n")
     if all(line.startswith(">") for line in lines if line.strip()):
         lines = [line.removeprefix(">").removeprefix(" ") for line in lines]
     kept: list[str] = []
     inside = ""  # the fence that a block has open
-    for line, before_a_block in zip(lines, _before_a_block(lines), strict=True):
+    for line, before_a_block in zip(lines, _before_a_block(lines, level), strict=True):
         fence = _FENCE.fullmatch(line)
         if fence is None or (inside and (fence[2] or not fence[1].startswith(inside))):
             kept.append(line)
         elif inside:
             inside = ""
             kept.append(line)
-        elif not before_a_block:  # else it stands around blocks, or is left over
+        elif not before_a_block or fence[2].lower() not in _OF_TEXT:  # else it stands around blocks, or is left over
             inside = fence[1]
             kept.append(line)
     return "\n".join(kept)
 
 
-def _before_a_block(lines: Sequence[str]) -> list[bool]:
+def _before_a_block(lines: Sequence[str], level: int) -> list[bool]:
     """For each line, whether a head follows it or nothing does, but for blank lines and bare fences."""
-    marked = (_HEAD, _HEAD_AND_TEXT, *_OTHERS[:-1])
-    # A list in an answer looks like blocks in a list, which are there only where nothing else begins a block.
-    heads = marked if any(head.match(line) for line in lines for head in marked) else _OTHERS
+    if level:
+        heads = [head for line in lines for kind in (_HEAD, _HEAD_AND_TEXT) if (head := kind.match(line)) is not None]
+        starts = {head.string for head in heads if len(head["mark"]) == level}
+    else:  # a list in an answer looks like blocks in a list, which are there only where nothing else begins a block
+        marked, lists = _OTHERS[:-_N_LISTS], _OTHERS
+        kinds = marked if any(kind.match(line) for line in lines for kind in marked) else lists
+        starts = {line for line in lines if any(kind.match(line) for kind in kinds)}
     before, begins = [], True
     for line in reversed(lines):
         before.append(begins)
         fence = _FENCE.fullmatch(line)
         if line.strip() and (fence is None or fence[2]):
-            begins = any(head.match(line) for head in heads)
+            begins = line in starts
     return before[::-1]
 
 
