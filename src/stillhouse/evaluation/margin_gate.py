@@ -14,6 +14,7 @@ from functools import cache
 
 from scipy import stats
 
+from stillhouse.evaluation import gate_power
 from stillhouse.evaluation.cannot_tell import answer_of
 from stillhouse.evaluation.class_gates import ClassRule, class_gates, class_parts, classes_in_words
 from stillhouse.evaluation.exact import exact_p, outside_of
@@ -25,6 +26,7 @@ from stillhouse.results.gates import GateAnswer, GateResult
 from stillhouse.results.row_result import RowResult
 
 POWER = 0.8  # the chance of a pass that rows are planned for
+MANY = 5_000  # rows from which on a normal approximation plans well enough
 # The share of rows on which only one of the two is right, assumed before anything was measured. The students of the
 # demo and of e-SNLI differ from their teachers on 8 to 15 %.
 DISCORDANCE = 0.10
@@ -106,15 +108,35 @@ def rows_needed(
 ) -> int | None:
     """Paired rows for a pass with that power, if the arms really differ by `difference`.
 
-    `discordance`: the share of rows on which only one of the two is right. Normal approximation of the score test's
-    sample size, for planning alone: n = ((z_level + z_power) / (difference + margin))^2 * variance, and never fewer
-    than `fewest_rows`. None where the difference is at -margin or below: then no number of rows makes it pass.
+    `discordance`: the share of rows on which only one of the two is right. The exact test's own power (`gate_power`),
+    for planning alone, and never fewer than `fewest_rows`. None where the difference is at -margin or below: then no
+    number of rows makes it pass. Where a normal approximation asks for more than MANY rows, it is near enough.
     """
+    n = normal_rows_needed(discordance, difference, margin, level, power)
+    if n is None:
+        return None
+    n, spread = max(fewest_rows(margin, level), n), max(discordance, abs(difference))
+    few, seen = n, gate_power.power(n, spread, difference, margin, level) if n <= MANY else 1.0
+    while n <= MANY and seen < power:
+        missing = power - seen
+        few, n = n, math.ceil(n * (1.02 if missing < 0.03 else 1.06 if missing < 0.1 else 1.2))
+        seen = gate_power.power(n, spread, difference, margin, level)
+    while n > math.ceil(1.06 * few):
+        middle = (few + n) // 2
+        enough = gate_power.power(middle, spread, difference, margin, level) >= power
+        few, n = (few, middle) if enough else (middle, n)
+    return n
+
+
+def normal_rows_needed(
+    discordance: float, difference: float, margin: float, level: float, power: float = 0.8
+) -> int | None:
+    """The same by the normal approximation: n = ((z_level + z_power) / (difference + margin))^2 * variance."""
     if difference + margin <= 0:
         return None
     variance = max(discordance - difference**2, 0.0)
     z = float(stats.norm.ppf(level) + stats.norm.ppf(power))
-    return max(fewest_rows(margin, level), math.ceil(variance * (z / (difference + margin)) ** 2))
+    return math.ceil(variance * (z / (difference + margin)) ** 2)
 
 
 @cache
