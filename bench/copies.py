@@ -2,7 +2,7 @@
 
 Run as a section of `python -m bench.verdict copies`. The teacher is always right. A world draws the texts of the test rows and says which texts the student gets
 wrong. In a world of traffic the lost inputs weigh the margin among calls; in a world of files they are the margin among inputs. So in each world one rule has to
-hold at 5 %, "not set" has to hold in all of them, and the other rule shows what it would have cost to take one for the other.
+hold at 4 %, the error of a first look, "not set" has to hold in all of them, and the other rule shows what it would have cost to take one for the other.
 """
 
 import sys
@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from bench.rates import shown
 from stillhouse.data.copies import CopyRule
 from stillhouse.data.measured_rows import measured_rows
 from stillhouse.evaluation.paired import Paired
-from stillhouse.evaluation.proportions import clopper_pearson
+from stillhouse.evaluation.spending import level_of_look
 from stillhouse.records import Example
 from stillhouse.results.row_result import RowResult
 
-MARGIN, LEVEL = 0.02, 0.95
+MARGIN, LEVEL = 0.02, level_of_look(1)  # the level at which a first look decides: 96 %
 RULES: dict[str, CopyRule] = {"traffic": "traffic", "files": "files", "not set": None}
 Draw = Callable[[np.random.Generator], tuple[list[str], set[str]]]
 
@@ -65,7 +66,7 @@ def passes(texts: list[str], lost: set[str], rule: CopyRule) -> bool:
     for groups in ways:
         rows = [row for row in measured.rows if row.id in groups]
         own = [_answer(row, float(row.text not in lost)) for row in rows]
-        if Paired(own, [_answer(row, 1.0) for row in rows]).p_above(-MARGIN) >= 1 - LEVEL:
+        if Paired(own, [_answer(row, 1.0) for row in rows], level=LEVEL).p_above(-MARGIN) >= 1 - LEVEL:
             return False
     return True
 
@@ -90,15 +91,10 @@ def copies(draws: int = 1000) -> list[dict[str, Any]]:
     return found
 
 
-def _share(passed: float, draws: int) -> str:
-    low, high = clopper_pearson(round(passed * draws), draws)
-    return f"{passed:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
 def table(found: list[dict[str, Any]]) -> str:
     """The table of docs/verdict.md."""
     lines = ['| a student at the margin | passes with `"traffic"` | with `"files"` | not set |', "|---|---|---|---|"]
     for one in found:
-        shares = " | ".join(_share(one["passed"][name], one["draws"]) for name in RULES)
+        shares = " | ".join(shown(one["passed"][name], one["draws"], with_n=False) for name in RULES)
         lines.append(f"| {one['world']} (n = {one['draws']}) | {shares} |")
     return "\n".join(lines)

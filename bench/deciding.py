@@ -48,21 +48,35 @@ class Student:
 class Arms:
     """What one draw measured. `held`: the first student's and the prompt's answers to the calibration rows. `few_shot`: answers by the number of examples.
 
-    `promise`: of a threshold the share of rows that the cascade keeps, and the share that it harms, among rows that nobody saw.
+    `promise`: of a threshold, among rows that nobody saw: the share that the cascade keeps, the share that it harms, and its score minus the prompt's.
     """
 
     prompt: list[RowResult]
     students: Sequence[Student]
     held: tuple[list[RowResult], list[RowResult]]
-    promise: Callable[[float], tuple[float, float]]
+    promise: Callable[[float], tuple[float, float, float]]
     labels: Sequence[str] | None
     few_shot: Mapping[int, list[RowResult]] = field(default_factory=dict)
     metric: Metric = ACCURACY
     cascade_pays_off: bool | None = None
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What the product says: `kind`, and the number of the student that it takes. `cascade`: what the threshold that it found does, as `Arms.promise` has it."""
+
+    kind: str
+    student: int | None = None
+    cascade: tuple[float, float, float] | None = None
+
+
 def verdict_on(arms: Arms) -> str:
     """What the product says; of a cascade, whether its promise is true."""
+    return decision_on(arms).kind
+
+
+def decision_on(arms: Arms) -> Decision:
+    """The same with the arm that is taken, and with what the cascade would do."""
     best = max(arms.few_shot.values(), key=lambda rows: sum(row.score for row in rows), default=None)
     gates, others = _gates(arms, arms.prompt), None if best is None else _gates(arms, best)
     evidence = []
@@ -91,10 +105,12 @@ def verdict_on(arms: Arms) -> str:
     advice = recommend(
         PromptEvidence("prompt", summarise(arms.prompt, arms.metric).score), evidence, few_shot=shots, cascade=cascade
     )
-    if advice.kind == CASCADE and isinstance(found, Threshold):
-        kept, harmed = arms.promise(found.threshold)
-        return CASCADE if kept >= LEAST_SHARE and harmed <= HARM else BROKEN
-    return said(advice)
+    of_cascade = arms.promise(found.threshold) if isinstance(found, Threshold) else None
+    if advice.kind == CASCADE and of_cascade is not None:
+        kept, harmed, _ = of_cascade
+        return Decision(CASCADE if kept >= LEAST_SHARE and harmed <= HARM else BROKEN, None, of_cascade)
+    names = [student.name for student in arms.students]
+    return Decision(said(advice), names.index(advice.chosen) if advice.chosen in names else None, of_cascade)
 
 
 def said(advice: Verdict) -> str:

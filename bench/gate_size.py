@@ -21,10 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from stillhouse.evaluation.exact import exact_p
+from stillhouse.evaluation.exact import exact_p, outside_of
+from stillhouse.evaluation.spending import level_of_look
+from stillhouse.numbers import confidence
 
 OUT = Path(__file__).parent / "results" / "gate_size.json"
 SIZES = ((60, 0.05), (100, 0.05), (200, 0.02), (300, 0.02), (500, 0.02), (1000, 0.02), (1000, 0.05), (2000, 0.02))
+LEVEL = level_of_look(1)  # the level at which a first look decides: 96 %
+SECOND = ((300, 0.05), (1000, 0.02))  # sizes that are summed at the level of a second look, too
 SLACK = 5e-5  # the most that S may rise between two points of the grid
 AGAIN = 3  # if so many tables in a row pass, each with one more win, all with still more wins are taken to pass
 Floats = NDArray[np.float64]
@@ -36,23 +40,24 @@ class Size:
 
     n: int
     margin: float
+    level: float
     largest: float
     at_share: float
     at_most: float
     n_shares: int
 
 
-def gate_size(n: int, margin: float, level: float = 0.95) -> Size:
+def gate_size(n: int, margin: float, level: float = LEVEL) -> Size:
     """The size of the gate for one student on n rows that are right or wrong, without classes."""
     passing, shares = passing_tables(n, margin, level), grid(n, margin)
     chances = chance_of_pass(passing, n, shares, margin)
     highest = int(chances.argmax())
     rises = np.diff(shares) ** 2 / 8 * np.maximum(_curvature(shares[:-1], n, margin), _curvature(shares[1:], n, margin))
     at_most = float((np.maximum(chances[:-1], chances[1:]) + rises).max())
-    return Size(n, margin, float(chances[highest]), float(shares[highest]), at_most, len(shares))
+    return Size(n, margin, level, float(chances[highest]), float(shares[highest]), at_most, len(shares))
 
 
-def passing_tables(n: int, margin: float, level: float = 0.95) -> list[tuple[int, int]]:
+def passing_tables(n: int, margin: float, level: float = LEVEL) -> list[tuple[int, int]]:
     """The tables (b, c) that pass: on b rows the student alone is right, on c rows the teacher alone.
 
     For each c the search starts a little below the fewest wins that were enough for c - 1 losses.
@@ -61,7 +66,7 @@ def passing_tables(n: int, margin: float, level: float = 0.95) -> list[tuple[int
     for c in range(n + 1):
         in_a_row, fewest = 0, n + 1
         for b in range(start, n - c + 1):
-            if exact_p(b, c, n, -margin) < 1 - level:
+            if exact_p(b, c, n, -margin, outside_of(level)) < 1 - level:
                 found.append((b, c))
                 fewest, in_a_row = min(fewest, b), in_a_row + 1
                 if in_a_row == AGAIN:
@@ -121,8 +126,9 @@ def _curvature(shares: Floats, n: int, margin: float) -> Floats:
 
 def main() -> dict[str, Any]:
     found = []
-    for n, margin in SIZES:
-        found.append(asdict(gate_size(n, margin)))
+    first = [(*size, LEVEL) for size in SIZES]
+    for n, margin, level in [*first, *((*size, level_of_look(2)) for size in SECOND)]:
+        found.append(asdict(gate_size(n, margin, level)))
         print(f"size of the gate: {found[-1]}", file=sys.stderr, flush=True)
     return {"sizes": found}
 
@@ -130,13 +136,13 @@ def main() -> dict[str, Any]:
 def table(found: dict[str, Any]) -> str:
     """For docs/verdict.md."""
     lines = [
-        "| rows | margin | largest chance of a pass among the shares summed | at a share of | at most, at any share |",
-        "|---|---|---|---|---|",
+        "| rows | margin | level | error wanted | largest chance of a pass among the shares summed | at a share of | at most, at any share |",
+        "|---|---|---|---|---|---|---|",
     ]
     for one in found["sizes"]:
         summed = f"{one['largest']:.3%} (n = {one['n_shares']:,} shares)"
         lines.append(
-            f"| {one['n']:,} | {one['margin']:.2f} | {summed} | {one['at_share']:.1%} | {one['at_most']:.3%} |"
+            f"| {one['n']:,} | {one['margin']:.2f} | {confidence(one['level'])} | {1 - one['level']:.2%} | {summed} | {one['at_share']:.1%} | {one['at_most']:.3%} |"
         )
     return "\n".join(lines)
 

@@ -110,11 +110,12 @@ class Untuned:
             points = points_of(sizes, _curve(generator, curve, scores))
             students.append(Student(f"student {number} on {source} labels", source, rows, points, self.prices[0]))
 
-        def promise(threshold: float) -> tuple[float, float]:
+        def promise(threshold: float) -> tuple[float, float, float]:
             unseen = self.process(generator, UNSEEN)
             assert unseen.confidence is not None
             kept = unseen.confidence >= threshold
-            return float(kept.mean()), float((kept & (unseen.students[0] < unseen.prompt)).mean())
+            ahead = np.where(kept, unseen.students[0] - unseen.prompt, 0.0)
+            return float(kept.mean()), float((kept & (unseen.students[0] < unseen.prompt)).mean()), float(ahead.mean())
 
         found = Arms(
             _results(test.prompt, test),

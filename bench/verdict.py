@@ -1,7 +1,7 @@
 """Is the verdict right? Simulated tasks whose right answer is known, through the same gate, threshold, curves and rules as `stillhouse advise`.
 
-    python -m bench.verdict            all of it, into bench/results/verdict.json (some 12 minutes on one core)
-    python -m bench.verdict coverage   one section again: tasks, untuned, null_gate, copies, coverage, peeking or looks
+    python -m bench.verdict            all of it, into bench/results/verdict.json
+    python -m bench.verdict coverage   one section again, the others as the file has them; their names are in `SECTIONS`
     python -m bench.verdict table      the tables of docs/verdict.md from that file
 
 No student is trained, so that only the decisions are under test: a system is right on a row where its ability, the row's ease and chance add up to more than 0.
@@ -30,6 +30,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from bench.contradictions import contradictions
+from bench.contradictions import table as contradictions_table
 from bench.copies import copies
 from bench.copies import table as copies_table
 from bench.deciding import (
@@ -37,15 +39,26 @@ from bench.deciding import (
     DISTIL,
     FINETUNE,
     KEEP,
+    LEVEL,
+    MARGIN,
     SHOTS,
     TELL,
     TEST,
     TRAINING,
     Arms,
+    Decision,
     Student,
+    decision_on,
     points_of,
-    verdict_on,
 )
+from bench.graded import graded
+from bench.graded import table as graded_table
+from bench.planned_rows import planned_rows
+from bench.planned_rows import table as planned_rows_table
+from bench.rare_classes import rare_classes
+from bench.rare_classes import table as rare_classes_table
+from bench.rates import dollars, interval, mean_of, shown
+from bench.stakes import Arm, Truth, truth_of
 from bench.untuned import UNTUNED, AnyWorld, Untuned
 from stillhouse.advice.curves import RowScores, crossing
 from stillhouse.advice.monotone import size_at
@@ -59,7 +72,7 @@ from stillhouse.results.row_result import RowResult
 
 OUT = Path(__file__).parent / "results" / "verdict.json"
 SIZES = (128, 256, 512, 1024)
-SEEDS, DRAWS = 5, 200
+SEEDS, DRAWS = 5, 100
 CHANCE = 0.5  # standard deviation of chance, which is drawn for each system and row; that of a row's ease is 1
 
 
@@ -262,7 +275,7 @@ class World:
         ]
 
 
-def verdict_of(task: Simulated, generator: np.random.Generator) -> str:
+def decision_of(task: Simulated, generator: np.random.Generator) -> Decision:
     """What the product says of one draw of a task. Of a cascade it is also looked up whether its promise is true on 50,000 rows that nobody saw."""
     world = World(generator, task.n_test, task.classes, task.noise, task.copies)
     held = World(generator, task.n_calibration, task.classes, task.noise)
@@ -281,22 +294,25 @@ def verdict_of(task: Simulated, generator: np.random.Generator) -> str:
     before = held.rows(task.students[0][3], lucks[0, 0])
     labels = [f"c{number}" for number in range(len(task.classes))]
 
-    def promise(threshold: float) -> tuple[float, float]:
+    def promise(threshold: float) -> tuple[float, float, float]:
         return _promise(task, threshold, lucks[0, 0], generator)
 
-    return verdict_on(
+    return decision_on(
         Arms(prompt, students, (before, prompt_before), promise, labels, few_shot, cascade_pays_off=task.pays_off)
     )
 
 
-def _promise(task: Simulated, threshold: float, luck: float, generator: np.random.Generator) -> tuple[float, float]:
+def _promise(
+    task: Simulated, threshold: float, luck: float, generator: np.random.Generator
+) -> tuple[float, float, float]:
     world = World(generator, 50_000, task.classes)
     (right, confidence), (teacher, _) = (
         world.answers(task.students[0][3], luck),
         world.answers(task.later or task.prompt),
     )
     kept = confidence >= threshold
-    return float(kept.mean()), float((kept & ~right & teacher).mean())
+    ahead = np.where(kept, right.astype(float) - teacher, 0.0)
+    return float(kept.mean()), float((kept & ~right & teacher).mean()), float(ahead.mean())
 
 
 def _scores(world: World, accuracies: Sequence[float], last: Sequence[RowResult], lucks: Any) -> Any:
@@ -309,7 +325,9 @@ def _scores(world: World, accuracies: Sequence[float], last: Sequence[RowResult]
 def tasks(draws: int = DRAWS) -> list[dict[str, Any]]:
     found = []
     for number, task in enumerate(TASKS):
-        counts = Counter(verdict_of(task, np.random.default_rng([number, draw])) for draw in range(draws))
+        drawn = [decision_of(task, np.random.default_rng([number, draw])) for draw in range(draws)]
+        counts = Counter(one.kind for one in drawn)
+        truth = _truth(task)
         wrong = sum(count for kind, count in counts.items() if kind not in task.right | task.allowed)
         right = sum(counts[kind] for kind in task.right)
         found.append(
@@ -325,22 +343,47 @@ def tasks(draws: int = DRAWS) -> list[dict[str, Any]]:
             "share_right": right / draws,
             "share_right_or_allowed": 1 - wrong / draws,
             "share_wrong": wrong / draws,
+            "wrong": interval(wrong, draws),
+            "regret_usd": mean_of([truth.regret(one) for one in drawn]),
         }
         print(f"{task.what}: {wrong} of {draws} wrong {dict(counts.most_common())}", file=sys.stderr, flush=True)
     return found
 
 
-def untuned(draws: int = DRAWS) -> list[dict[str, Any]]:
+def _truth(task: Simulated) -> Truth:
+    """What each arm of a task is in truth against the prompt on the test rows."""
+    prompt = task.later or task.prompt
+
+    def allowed(system: System) -> bool:
+        """The floor: within the margin, overall and in each class. At exactly the margin an arm is not within it."""
+        within = system.accuracy - prompt.accuracy > -MARGIN + 1e-9
+        of_classes = zip(system.classes, prompt.classes, strict=False)
+        return within and all(own - other > -MARGIN for own, other in of_classes)
+
+    students = [
+        Arm(system.accuracy - prompt.accuracy, allowed(system), dearer=task.pays_off is False)
+        for *_, system in task.students
+    ]
+    shots = None if task.few_shot is None else Arm(task.few_shot.accuracy - prompt.accuracy, True)
+    return Truth(tuple(students), shots, cascade_dearer=task.pays_off is False)
+
+
+def untuned(draws: int = 60) -> list[dict[str, Any]]:
     """The second set, on which no rule was tuned."""
     found = []
     for number, task in enumerate(UNTUNED):
         counts: Counter[str] = Counter()
         right = wrong = 0
+        regrets = []
+        truth = truth_of(task) if isinstance(task, Untuned) else None
         for draw in range(draws):
             arms, answers = task.draw(np.random.default_rng([17, number, draw]))
-            kind = verdict_on(arms)
-            if kind == TRAINING and isinstance(task, Untuned) and task.half_step is not None:
-                kind = verdict_on(task.after_half_step(np.random.default_rng([19, number, draw])))
+            decision = decision_on(arms)
+            if decision.kind == TRAINING and isinstance(task, Untuned) and task.half_step is not None:
+                decision = decision_on(task.after_half_step(np.random.default_rng([19, number, draw])))
+            kind = decision.kind
+            if truth is not None:
+                regrets.append(truth.regret(decision))
             counts[kind] += 1
             right += kind in answers.right
             wrong += kind not in answers.right | answers.allowed
@@ -357,6 +400,8 @@ def untuned(draws: int = DRAWS) -> list[dict[str, Any]]:
             "verdicts": dict(counts.most_common()),
             "share_right": right / draws,
             "share_wrong": wrong / draws,
+            "wrong": interval(wrong, draws),
+            "regret_usd": mean_of(regrets) if regrets else None,
         }
         print(
             f"untuned, {task.what}: {wrong} of {draws} wrong {dict(counts.most_common())}", file=sys.stderr, flush=True
@@ -367,8 +412,8 @@ def untuned(draws: int = DRAWS) -> list[dict[str, Any]]:
 # The gate on students that are worse by exactly the margin
 
 
-def null_gate(trials: int = 2000) -> list[dict[str, Any]]:
-    """How often each kind of student passes though it is worse by exactly the margin. At most 5 % should."""
+def null_gate(trials: int = 1000) -> list[dict[str, Any]]:
+    """How often each kind of student passes though it is worse by exactly the margin. At a first look at most 4 % should."""
     kinds: dict[str, tuple[Callable[[np.random.Generator], tuple[list[RowResult], list[RowResult]]], float]] = {}
     for n, margin, discordance in (
         (100, 0.05, 0.10),
@@ -384,8 +429,17 @@ def null_gate(trials: int = 2000) -> list[dict[str, Any]]:
     found = []
     for number, (what, (draw, margin)) in enumerate(kinds.items()):
         generator = np.random.default_rng([7, number])
-        passed = sum(decide_gate(*draw(generator), margin=margin).answer == "pass" for _ in range(trials))
-        found.append({"students": what, "margin": margin, "trials": trials, "passed": passed / trials})
+        passed = sum(decide_gate(*draw(generator), margin=margin, level=LEVEL).answer == "pass" for _ in range(trials))
+        found.append(
+            {
+                "students": what,
+                "margin": margin,
+                "level": LEVEL,
+                "trials": trials,
+                "passed": passed / trials,
+                **interval(passed, trials),
+            }
+        )
         print(f"null, {what}: {passed / trials:.3f} of {trials} pass", file=sys.stderr, flush=True)
     return found
 
@@ -458,6 +512,7 @@ def coverage(draws: int = 400) -> list[dict[str, Any]]:
             covered += (one.low or 0) <= truth <= (one.high or np.inf)
         found.append(
             {"true_n_star": truth, "seeds": seeds, "test_rows": n_rows, "draws": draws, "covered": covered / draws}
+            | interval(int(covered), draws)
         )
         print(f"n*: {found[-1]}", file=sys.stderr, flush=True)
     return found
@@ -491,6 +546,7 @@ def peeking(trials: int = 2000, rows: int = 600) -> list[dict[str, Any]]:
                 "rows": rows,
                 "trials": trials,
                 "false_alarms": alarms / trials,
+                **interval(alarms, trials),
             }
         )
         print(f"e-process: {found[-1]}", file=sys.stderr, flush=True)
@@ -545,6 +601,19 @@ SECTIONS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "coverage": coverage,
     "peeking": peeking,
     "looks": looks,
+    "graded": graded,
+    "rare_classes": rare_classes,
+    "contradictions": contradictions,
+    "planned_rows": planned_rows,
+}
+
+
+TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
+    "copies": copies_table,
+    "graded": graded_table,
+    "rare_classes": rare_classes_table,
+    "contradictions": contradictions_table,
+    "planned_rows": planned_rows_table,
 }
 
 
@@ -561,25 +630,26 @@ def table(found: dict[str, Any]) -> str:
     for head, section in (("simulated task", "tasks"), ("simulated task, second set", "untuned")):
         lines += [
             *([""] if lines else []),
-            f"| {head} | right | verdicts in draws | right | wrong |",
-            "|---|---|---|---|---|",
+            f"| {head} | right | verdicts in draws | right | wrong | regret a year, mean |",
+            "|---|---|---|---|---|---|",
         ]
         for one in found[section]:
             verdicts = ", ".join(f"{kind} {count}" for kind, count in one["verdicts"].items())
-            shares = f"{one['share_right']:.1%} | {one['share_wrong']:.1%} (n = {one['draws']})"
+            lost = dollars(one["regret_usd"]) if one["regret_usd"] else "–"
+            shares = f"{one['share_right']:.1%} | {shown(one['share_wrong'], one['draws'])} | {lost}"
             lines.append(f"| {one['task']} | {' or '.join(one['right'])} | {verdicts} | {shares} |")
     lines += [
         "",
-        "| students that are worse by exactly the margin | margin | pass, at most 5 % wanted |",
+        "| students that are worse by exactly the margin | margin | pass, at most 4 % wanted at a first look |",
         "|---|---|---|",
     ]
     lines += [
-        f"| {one['students']} | {one['margin']:.2f} | {one['passed']:.2%} (n = {one['trials']:,}) |"
+        f"| {one['students']} | {one['margin']:.2f} | {shown(one['passed'], one['trials'])} |"
         for one in found["null_gate"]
     ]
     lines += ["", "| true n* | seeds | test rows | 95 % interval holds it |", "|---|---|---|---|"]
     lines += [
-        f"| {one['true_n_star']:.0f} | {one['seeds']} | {one['test_rows']:,} | {one['covered']:.1%} (n = {one['draws']}) |"
+        f"| {one['true_n_star']:.0f} | {one['seeds']} | {one['test_rows']:,} | {shown(one['covered'], one['draws'])} |"
         for one in found["coverage"]
     ]
     lines += [
@@ -589,7 +659,7 @@ def table(found: dict[str, Any]) -> str:
     ]
     for one in found["peeking"]:
         what = f"{one['alarm']} at a margin of {one['margin']:.2f} | {one['differ']:.0%} | {one['rows']:,}"
-        lines.append(f"| {what} | {one['false_alarms']:.2%} (n = {one['trials']:,}) |")
+        lines.append(f"| {what} | {shown(one['false_alarms'], one['trials'], 2)} |")
     lines += [
         "",
         "| students at the margin, one after another on the same 300 rows | level | 1 look | 3 | 5 | 10 | 20 looks |",
@@ -605,7 +675,8 @@ def table(found: dict[str, Any]) -> str:
 if __name__ == "__main__":
     if sys.argv[1:] == ["table"]:
         kept = json.loads(OUT.read_text(encoding="utf-8"))
-        print(table(kept), copies_table(kept["copies"]), sep="\n\n")
+        own = [print_table(kept[name]) for name, print_table in TABLES.items() if name in kept]
+        print(table(kept), *own, sep="\n\n")
     else:
         OUT.write_text(
             json.dumps(main(*sys.argv[1:]) | {"date": time.strftime("%Y-%m-%d")}, indent=2) + "\n", encoding="utf-8"

@@ -13,6 +13,7 @@ import stillhouse
 SRC = Path(stillhouse.__file__).parent
 BASE = {
     "errors",
+    "doubts",
     "records",
     "settings",
     "task",

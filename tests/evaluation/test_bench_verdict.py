@@ -39,7 +39,7 @@ def test_verdicts_on_the_second_set(bench):
     wrong = []
     for number, task in enumerate(kept):
         arms, answers = task.draw(np.random.default_rng([18, number]))
-        if (kind := bench.verdict_on(arms)) not in answers.right | answers.allowed:
+        if (kind := bench.decision_on(arms).kind) not in answers.right | answers.allowed:
             wrong.append((task.what, kind))
     assert len(wrong) <= 3, wrong
 
@@ -77,6 +77,7 @@ def test_the_tables_name_every_n(bench):
                 "verdicts": {"distil": 2},
                 "share_right": 1.0,
                 "share_wrong": 0.0,
+                "regret_usd": {"mean": 1.0, "low": 0.5, "high": 1.5, "n": 2},
                 "draws": 2,
             }
         ],
@@ -87,6 +88,7 @@ def test_the_tables_name_every_n(bench):
                 "verdicts": {"distil": 2},
                 "share_right": 1.0,
                 "share_wrong": 0.0,
+                "regret_usd": {"mean": 1.0, "low": 0.5, "high": 1.5, "n": 2},
                 "draws": 2,
             }
         ],
@@ -97,7 +99,7 @@ def test_the_tables_name_every_n(bench):
         ],
     }
     text = bench.table(found)
-    assert text.count("n = ") == 5 and "None" not in text
+    assert text.count("n = ") == 5 and "None" not in text and "$1 [0, 2]" in text
     assert sys.modules["bench.verdict"] is bench
 
 

@@ -40,7 +40,7 @@ def material(*ladder, output="choice", labels=("good", "bad"), n_train=40):
         learn_from="gold",
         scored_against="gold",
         teacher=None,
-        warnings=(),
+        doubts=(),
         lessons=(Lesson("gold", splits.train, splits.validation), by_teacher),
     )
 

@@ -23,13 +23,13 @@ def test_the_rows_are_said_before_the_first_label(tmp_path, stillhouse):
         '[data]\ntrain = "rows.jsonl"\n[teacher]\nmodel = "recorded:none.jsonl"\n'
     )
     plan = rows_plan(tmp_path)
-    assert plan.needed == 1681 and plan.fewest == 160 and plan.needed_per_class > plan.needed
+    assert plan.needed == 1715 and plan.fewest == 160 and plan.needed_per_class > plan.needed
     assert sum(plan.per_class.values()) == plan.n_test
     for command in ("label", "advise", "distill"):
         found = stillhouse(command, tmp_path)
         assert found.code == 2  # there is no such recording: nothing was asked
         assert (
-            f"{plan.n_test} test rows here" in found.err.splitlines()[0] and "about 1,681" in found.err.splitlines()[0]
+            f"{plan.n_test} test rows here" in found.err.splitlines()[0] and "about 1,715" in found.err.splitlines()[0]
         )
         assert f"bad {plan.per_class['bad']}" in found.err
 

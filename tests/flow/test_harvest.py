@@ -56,6 +56,35 @@ def test_equal_inputs_are_one_row_and_conflicting_answers_none():
     assert made.examples[0].extra["provenance"]["n_calls"] == 2
 
 
+def test_with_every_call_each_call_is_a_row_and_weighs_as_much_as_it_comes():
+    calls = [
+        call(1),
+        call(2, "who?", "chat"),
+        call(3, created=60.0),
+        call(4, "which?", "a"),
+        call(5, "which?", "b"),
+        call(6),
+    ]
+    made = harvest(calls, feedback=[Feedback(run="r3", key="route/hash/3", ok=True)], every_call=True)
+    assert rows(made) == [
+        ("how many?", "sql", "sql"),
+        ("who?", None, "chat"),
+        ("how many?", "sql", "sql"),
+        ("how many?", "sql", "sql"),
+    ]
+    assert (made.n_calls, made.merged, made.left_out) == (6, 0, {CONFLICT: 2})
+    assert len({row.id for row in made.examples}) == 4
+    assert made.examples[0].id == harvest(calls).examples[0].id and made.examples[2].id.endswith("-2")
+    assert made.examples[2].extra["provenance"]["created"] == "1970-01-01T00:01:00Z"
+    assert {row.extra["provenance"]["n_calls"] for row in made.examples} == {1}
+
+
+def test_a_task_file_of_every_call_says_that_repeats_are_traffic(tmp_path):
+    path = tmp_path / "task.toml"
+    path.write_text(task_toml(Task("route", "Which?", "choice", ("a", "b")), "examples.jsonl", copies="traffic"))
+    assert load_task(path).data.copies == "traffic"
+
+
 def test_feedback_leaves_out_confirms_and_corrects():
     said = [
         Feedback("r1", ok=False),

@@ -127,7 +127,7 @@ def _material(measured: Measured) -> Material:
         learn_from="teacher",
         scored_against=measured.scored_against,
         teacher=None,
-        warnings=tuple(splits.warnings),
+        doubts=tuple(splits.doubts),
         notes=tuple(splits.notes),
         lessons=lessons,
     )

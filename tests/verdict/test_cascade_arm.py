@@ -17,6 +17,7 @@ PLAIN = Task("mood", "-", "choice", ("good", "bad"))
 PRICES = {"training_usd_per_hour": 3600.0, "label_usd": 0.5, "retrain_days": 30}
 TASK = replace(PLAIN, money=PLAIN.money.model_copy(update=PRICES))
 MATERIAL = SimpleNamespace(
+    scored_against="gold",
     task=TASK,
     metric=metric_for(TASK),
     labels=("good", "bad"),

@@ -34,7 +34,7 @@ def arm(name, right, n=200, control=None):
 )
 def test_the_reasons_helped_where_both_controls_are_beaten_beyond_chance(right, says):
     task = Task("mood", "-", "choice", ("good", "bad"))
-    material = SimpleNamespace(task=task, metric=metric_for(task))
+    material = SimpleNamespace(task=task, metric=metric_for(task), scored_against="gold")
     student, *controls = (
         arm("s", right[0]),
         arm("s, shuffled", right[1], control=ControlOf("s", SHUFFLED)),

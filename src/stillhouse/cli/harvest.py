@@ -37,6 +37,9 @@ def harvest(
         str | None,
         typer.Option(help="rows that belong together: a field of the input, run, or call; default: what they share"),
     ] = None,
+    every_call: Annotated[
+        bool, typer.Option("--every-call", help="each call is a row, so that inputs weigh as much as they come")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a data set of a step's traces: one row per input, with what the model answered, and where it comes from."""
@@ -54,6 +57,7 @@ def harvest(
         feedback=feedback,
         exclude=exclude or (),
         group_by=group_by,
+        every_call=every_call,
     )
     made = done.harvest
     if as_json:

@@ -13,6 +13,7 @@ from pathlib import Path
 from stillhouse.commands.half_steps import half_steps
 from stillhouse.commands.verdict_run import VerdictRun, write_verdict
 from stillhouse.comparison.judged_arms import refuse_unjudged
+from stillhouse.doubts import Doubt, Warned
 from stillhouse.errors import UserError
 from stillhouse.event_loop import result_of
 from stillhouse.experiment import few_shot as shots
@@ -97,6 +98,8 @@ def advise(
         prompts = [prompt] if prompt else []
         first_draws = [few_shot.of(k)[0] for k in few_shot.sizes]
         bought, unread = half_steps(runs, task, besides=run.folder)
+        not_read = [Warned(Doubt.RUN_NOT_READ, said) for said in unread]
+        material = replace(material, doubts=(*material.doubts, *not_read))
         result = find(
             material,
             [*prompts, *first_draws, *majority, *controls, *in_full],
@@ -104,6 +107,5 @@ def advise(
             curves=learning_curves.curves_of(material, trained, prompt, few_shot, majority),
             bought=bought,
         )
-        result = replace(result, warnings=(*result.warnings, *unread))
         write_atomic(run.folder / "curves.csv", learning_curves.as_csv(trained))
         return write_verdict(run, result, [*prompts, *few_shot.arms, *majority, *controls, *trained])

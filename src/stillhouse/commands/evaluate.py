@@ -97,13 +97,16 @@ async def _evaluate(
         if copies == "traffic" and 0 < len(learned) < len(rows):
             new = summarise([row for row in rows if row.id not in learned], metric).score
             drawn = [f"on rows whose input the student did not learn from it scores {in_words(new)}"]
-        warnings = (*seen, *read.said_of("given"), *drawn, *sound.warnings, *unanswered, *_doubts(rows))
-        if loaded.skipped:
-            first = loaded.skipped[0]
-            warnings = (*warnings, f"{len(loaded.skipped)} broken rows were skipped; the first: {first}")
+        others: list[str] = []
         if dropped := len(sound.rows) - len(scored):
             left_out = f"{dropped} of {len(sound.rows)} rows have no {source} label and were left out"
-            warnings = (*warnings, left_out, *how_others_differ(sound.rows, has_teacher=True))
+            others = [left_out, *how_others_differ(sound.rows, has_teacher=True)]
+        skipped = [f"{len(loaded.skipped)} broken rows were skipped; the first: {loaded.skipped[0]}"] * bool(
+            loaded.skipped
+        )
+        # In the order in which they say how far the score can be believed (`doubts`).
+        warnings = (*seen, *others, *drawn, *sound.warnings, *unanswered, *read.said_of("given"), *skipped)
+        warnings = (*warnings, *_doubts(rows))
         # A student answers many rows at once. An app sends them one by one.
         one_by_one = await time_single(predictor, scored) if isinstance(predictor, Student) else None
         summary = summarise(rows, metric, latencies_s=one_by_one or None)

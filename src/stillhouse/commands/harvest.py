@@ -59,12 +59,14 @@ def harvest(
     feedback: Path | None = None,
     exclude: Sequence[Path] = (),
     group_by: str | None = None,
+    every_call: bool = False,
 ) -> HarvestedFiles:
     """Harvest the calls of `step` in these runs (ids, a flow's name, or "all"), and write the step's task beside them.
 
     `out` default: `steps/STEP/examples.jsonl`, with `task.toml` beside it. `app`: FILE.py:FLOW, where the runs do not
     say; `redact`: module:function; `group_by`: what rows share that belong together, a field, "run" or "call" (see
-    `data.harvest_groups` for the default). Raises UserError, DatasetError, ExistsError; nothing is written then.
+    `data.harvest_groups` for the default); `every_call`: each call is a row, and the task file says that repeats are
+    traffic. Raises UserError, DatasetError, ExistsError; nothing is written then.
     """
     out = out or STEPS / step / "examples.jsonl"
     if out.exists():
@@ -80,14 +82,16 @@ def harvest(
         redact=None if redact is None else load_hook(redact, "--redact"),
         labels=labels,
         group_by=group_by,
+        every_call=every_call,
     )
     if not made.examples:
         reasons = ", ".join(f"{n}: {reason}" for reason, n in made.left_out.items())
         raise UserError(f"none of the {made.n_calls} calls of {step} can be used ({reasons}); give other runs")
-    task_file, no_task = _task_file(task, out)
+    written = None if task is None else task_toml(task, out.name, copies="traffic" if every_call else None)
+    task_file, no_task = _task_file(written, out)
     write_examples(out, made.examples)
-    if task is not None and task_file is not None and not task_file.exists():
-        write_atomic(task_file, task_toml(task, out.name))
+    if written is not None and task_file is not None and not task_file.exists():
+        write_atomic(task_file, written)
     costs = [(call.facts or {}).get("cost_usd") for _, call in calls.rows]
     return HarvestedFiles(
         out=out,
@@ -205,11 +209,11 @@ def _input(step: str, values: Mapping[str, Any], arguments: Sequence[str] | None
     return values if arguments is None else {name: values[name] for name in (*arguments, *values) if name in values}
 
 
-def _task_file(task: Task | None, out: Path) -> tuple[Path | None, str | None]:
+def _task_file(written: str | None, out: Path) -> tuple[Path | None, str | None]:
     """Where the task's file is, or goes; or why there is none."""
     path = out.parent / "task.toml"
-    if task is None:
+    if written is None:
         return None, "the step's task is not known; give --app FILE.py:FLOW where it is a model step"
-    if path.exists() and path.read_text(encoding="utf-8") != task_toml(task, out.name):
+    if path.exists() and path.read_text(encoding="utf-8") != written:
         return None, f"{path} is there already and says something else; it was left as it is"
     return path, None

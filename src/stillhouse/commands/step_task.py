@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stillhouse.data.copies import CopyRule
 from stillhouse.errors import UserError
 from stillhouse.flow.user_flow import load_flow
 from stillhouse.runs import write_atomic
@@ -98,7 +99,7 @@ def order_of(step: Callable[..., Any]) -> list[str]:
     return list(inspect.signature(step).parameters)
 
 
-def task_toml(task: Task, train: str) -> str:
+def task_toml(task: Task, train: str, *, copies: CopyRule = None) -> str:
     """A step's task file. It names no teacher: the rows bring the answers along that the step's model gave."""
     lines = [
         "[task]",
@@ -108,7 +109,8 @@ def task_toml(task: Task, train: str) -> str:
     ]
     if task.labels is not None:
         lines.append(f"labels = [{', '.join(map(_toml, task.labels))}]")
-    return "\n".join([*lines, "", "[data]", f"train = {_toml(train)}", ""])
+    data = [f"train = {_toml(train)}", *([] if copies is None else [f"copies = {_toml(copies)}"])]
+    return "\n".join([*lines, "", "[data]", *data, ""])
 
 
 def _task_name(name: str) -> str:

@@ -80,8 +80,12 @@ def harvest(
     redact: Redact | None = None,
     labels: Sequence[str] | None = None,
     group_by: str | None = None,
+    every_call: bool = False,
 ) -> Harvest:
     """The calls as examples, in their order; rows that share something are in one group (`harvest_groups`).
+
+    An input is one row however often it came. `every_call`: each call is a row, so that an input weighs as much as it
+    comes (`data.copies`); it has the label that a person gave to any call of its input, as the one row would have.
 
     Where several pieces of feedback fit a call, the last one holds. `exclude`: rows whose input may not come in. They
     are compared before and after redaction, and without regard to case and punctuation. Raises UserError where
@@ -105,14 +109,22 @@ def harvest(
                 left_out[IN_TEST] += 1
             else:
                 by_input[_canonical([example.input, example.choices])].append((example, call))
-    examples, merged = [], 0
+    examples: list[Example] = []
+    drawn: list[tuple[Traced, Example]] = []
+    merged = 0
     for key, equal in by_input.items():
         row = _row_of_equal([example for example, _ in equal])
         if row is None:
             left_out[CONFLICT] += len(equal)
             continue
+        if every_call:
+            for nth, (own, call) in enumerate(equal):
+                drawn.append((call, _with_provenance(replace(own, label=row.label), _id(key, nth), [call])))
+            continue
         merged += len(equal) - 1
-        examples.append(_with_provenance(row, key, [call for _, call in equal]))
+        examples.append(_with_provenance(row, _id(key), [call for _, call in equal]))
+    place_of = {(call.run, call.key): place for place, call in enumerate(calls)}
+    examples += [row for call, row in sorted(drawn, key=lambda pair: place_of[pair[0].run, pair[0].key])]
     n_gold = sum(row.label is not None for row in examples)
     return Harvest(examples, len(calls), merged, dict(left_out), n_gold, n_unused)
 
@@ -161,8 +173,14 @@ def _row_of_equal(equal: Sequence[Example]) -> Example | None:
     return equal[0] if not golds and len({row.teacher_label for row in equal}) == 1 else None
 
 
-def _with_provenance(row: Example, key: str, calls: Sequence[Traced]) -> Example:
-    """The row under an id made of its input, with where it comes from: its first call, and how many there were."""
+def _id(key: str, nth: int = 0) -> str:
+    """An id made of the input; the further calls of one input are numbered."""
+    of_input = f"row-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    return f"{of_input}-{nth + 1}" if nth else of_input
+
+
+def _with_provenance(row: Example, id_: str, calls: Sequence[Traced]) -> Example:
+    """The row with where it comes from: its first call, and how many there were."""
     first = calls[0]
     provenance = {
         "run": first.run,
@@ -173,7 +191,7 @@ def _with_provenance(row: Example, key: str, calls: Sequence[Traced]) -> Example
         "cost_usd": first.cost_usd,
         "n_calls": len(calls),
     }
-    return replace(row, id=f"row-{hashlib.sha256(key.encode()).hexdigest()[:16]}", extra={"provenance": provenance})
+    return replace(row, id=id_, extra={"provenance": provenance})
 
 
 def _names_of(text: str | Mapping[str, Any]) -> tuple[str, ...]:

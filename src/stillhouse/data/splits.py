@@ -21,6 +21,7 @@ from stillhouse.data.leakage import NEAR, check_leakage, near_copies, without_ov
 from stillhouse.data.lone_groups import groups_in_the_way
 from stillhouse.data.measured_rows import MeasuredRows, measured_rows
 from stillhouse.data.row_time import times_of
+from stillhouse.doubts import Doubt, Warned, in_order
 from stillhouse.errors import DatasetError
 from stillhouse.records import Example
 from stillhouse.task import Task
@@ -35,7 +36,7 @@ _LEAST_OF_A_STRATUM = 10  # fewest rows of a class that is cut by shares; a rare
 class Splits:
     """The parts of a task's data. `fingerprints` go into the manifest.
 
-    `warnings` are sentences about what may make a verdict wrong; `notes` tell what was done with the rows.
+    `doubts` are about what may make a verdict wrong; `notes` tell what was done with the rows.
     """
 
     train: list[Example]
@@ -46,13 +47,18 @@ class Splits:
     # Name of a further test file, without its ending -> its rows.
     also_test: dict[str, list[Example]] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    doubts: list[Warned] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     group_cap: int | None = None  # the most rows of a group among those that measure; None: no row has a group
     # Name of a part that measures, or of a further test file -> the ways in which its rows count, where there are more
     # than one. The first is the one that numbers are about.
     readings: Mapping[str, tuple[Reading, ...]] = field(default_factory=dict)
     n_overlap: int | None = None  # rows taken out of training for they overlap with held-out ones; None: not asked for
+
+    @property
+    def warnings(self) -> list[str]:
+        """The doubts as sentences, the heaviest first."""
+        return list(in_order(self.doubts))
 
 
 def load_splits(task: Task, *, skip_bad: bool = False, drop_overlap: bool = False) -> Splits:
@@ -108,7 +114,11 @@ def load_splits(task: Task, *, skip_bad: bool = False, drop_overlap: bool = Fals
                 f"{why or 'bring more rows or change `split`'}"
             )
     warnings = [
-        f"{len(dataset.skipped)} broken rows of {dataset.path.name} were skipped; the first: {dataset.skipped[0]}"
+        Warned(
+            Doubt.ROWS_SKIPPED,
+            f"{len(dataset.skipped)} broken rows of {dataset.path.name} were skipped; the first: {dataset.skipped[0]}",
+            len(dataset.skipped) / (len(dataset.skipped) + len(dataset.examples)),
+        )
         for dataset in (*loaded.values(), *further.values())
         if dataset.skipped
     ]
@@ -128,7 +138,7 @@ def load_splits(task: Task, *, skip_bad: bool = False, drop_overlap: bool = Fals
         unlabelled=parts.get("unlabelled", []),
         also_test={name: of_part.rows for name, of_part in also_measured.items()},
         fingerprints={part: dataset.fingerprint for part, dataset in (loaded | further).items()},
-        warnings=warnings,
+        doubts=warnings,
         notes=notes,
         group_cap=cap if any(map(_has_groups, measured.values())) else None,
         readings={name: of_part.readings for name, of_part in (measured | also_measured).items() if of_part.readings},
@@ -165,7 +175,7 @@ def _without_overlap(
     return kept, sum(map(len, pools.values())) - sum(map(len, kept.values()))
 
 
-def _merged_by_harvest(copies: CopyRule, rows: Sequence[Example]) -> list[str]:
+def _merged_by_harvest(copies: CopyRule, rows: Sequence[Example]) -> list[Warned]:
     """A sentence where a row stands for several calls: then the rows do not weigh what calls weigh."""
     calls = []
     for row in rows:
@@ -176,8 +186,12 @@ def _merged_by_harvest(copies: CopyRule, rows: Sequence[Example]) -> list[str]:
     if not calls or copies == "files":
         return []
     return [
-        f"{len(calls)} of {len(rows)} rows that measure stand for {sum(calls):,} calls (`n_calls`): each counts once, "
-        "so the numbers are for inputs and not for traffic"
+        Warned(
+            Doubt.NOT_TRAFFIC,
+            f"{len(calls)} of {len(rows)} rows that measure stand for {sum(calls):,} calls (`n_calls`): each counts "
+            "once, so the numbers are for inputs and not for traffic; `harvest --every-call` gives each call a row",
+            sum(calls) / (len(rows) - len(calls) + sum(calls)),
+        )
     ]
 
 
@@ -203,15 +217,19 @@ def _refuse_leaks(
             check_leakage(parts.get(pool, ()), rows, f"`{getattr(data, pool)}` and `{name}`", repeats=traffic)
 
 
-def _near_copy_warning(train: Sequence[Example], test: Sequence[Example]) -> list[str]:
+def _near_copy_warning(train: Sequence[Example], test: Sequence[Example]) -> list[Warned]:
     copies = near_copies(train, test)
     if not copies:
         return []
     first = copies[0]
     return [
-        f"{len(copies)} of {len(test)} test rows are near copies of a training row "
-        f"(at least {NEAR:.0%} of three-word shingles shared), "
-        f"for example {first.test_id} and {first.train_id}: the test numbers may flatter"
+        Warned(
+            Doubt.NEAR_COPIES,
+            f"{len(copies)} of {len(test)} test rows are near copies of a training row "
+            f"(at least {NEAR:.0%} of three-word shingles shared), "
+            f"for example {first.test_id} and {first.train_id}: the test numbers may flatter",
+            len(copies) / len(test),
+        )
     ]
 
 

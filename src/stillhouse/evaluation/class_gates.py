@@ -95,9 +95,10 @@ def class_gates(
     return tuple(gates), inferior[0]
 
 
-def classes_in_words(gates: Sequence[ClassGate], parts: ClassParts, least: int) -> str:
+def classes_in_words(gates: Sequence[ClassGate], parts: ClassParts, least: int, *, yardstick: bool = False) -> str:
     """What the classes did, as the end of a sentence; "" where none was looked at."""
     words = []
+    good, right = ("near", "as the teacher") if yardstick else ("good", "right")
     held_up = [gate for gate in gates if gate.answer == "fail" or (gate.tested and gate.answer != "pass")]
     if held_up:
         listed = ", ".join(f"{gate.label} ({gate.answer}, n = {gate.difference.n})" for gate in held_up)
@@ -106,10 +107,10 @@ def classes_in_words(gates: Sequence[ClassGate], parts: ClassParts, least: int) 
         n = sum(gate.difference.n for gate in gates if gate.label in parts.pool)
         together = "are tested together" if parts.tested else "are not tested one by one"
         words.append(
-            f"{len(parts.pool)} classes {together} (n = {n:,}): one alone takes {least:,} rows to be shown as good"
+            f"{len(parts.pool)} classes {together} (n = {n:,}): one alone takes {least:,} rows to be shown as {good}"
         )
     if lost := [gate for gate in gates if gate.none_right and gate.answer != "fail" and gate.label in parts.rare]:
-        words.append("not one right in " + ", ".join(f"{gate.label} (n = {gate.difference.n})" for gate in lost))
+        words.append(f"not one {right} in " + ", ".join(f"{gate.label} (n = {gate.difference.n})" for gate in lost))
     return "".join(f"; {part}" for part in words)
 
 

@@ -20,6 +20,7 @@ from stillhouse.evaluation.proportions import clopper_pearson, tango_lower, tang
 OUTSIDE = 1e-4  # the most chance that the share of rows that differ lies outside the interval searched
 N_SHARES = 32  # shares tried; 256 moved no p-value by more than 4e-4 (n = 20 to 2,000)
 Counts = NDArray[np.int64]
+Shares = NDArray[np.float64]
 
 
 def outside_of(level: float) -> float:
@@ -37,11 +38,25 @@ def exact_p(b: int, c: int, n: int, delta: float, outside: float = OUTSIDE) -> f
     Of n rows, only system 1 got b right, and only system 2 got c right.
     """
     seen = float(tango_z_of_tables(np.array([b]), np.array([c]), n, delta)[0])
-    low, high = clopper_pearson(b + c, n, 1 - outside)
-    shares = np.linspace(max(low, abs(delta)), max(high, abs(delta)), N_SHARES)
-    only_1, only_2 = (shares + delta) / 2, (shares - delta) / 2
+    as_extreme = p_of_statistic(seen - 1e-9, n, delta, searched_shares(b + c, n, delta, outside))
+    return min(1.0, float(as_extreme.max()) + outside)
+
+
+def searched_shares(n_differ: int, n: int, delta: float, outside: float, n_shares: int = N_SHARES) -> Shares:
+    """The shares of rows that differ at which the p-value is looked for, where `n_differ` of n rows did. (shares,)"""
+    low, high = clopper_pearson(n_differ, n, 1 - outside)
+    return np.linspace(max(low, abs(delta)), max(high, abs(delta)), n_shares)
+
+
+def p_of_statistic(z: float, n: int, delta: float, shares: Shares, *, true: float | None = None) -> Shares:
+    """The chance of a statistic of at least `z` against `delta`, at each share of rows that differ. (shares,)
+
+    `true`: the difference that the rows are drawn with; None: `delta`.
+    """
+    true = delta if true is None else true
+    only_1, only_2 = (shares + true) / 2, (shares - true) / 2
     losses = _likely(n, float(only_2.min()), float(only_2.max()))
-    least = _least_wins(losses, n, delta, seen - 1e-9)
+    least = _least_wins(losses, n, delta, z)
     rest = n - losses
     # Chance of a win (only system 1 right) on a row that is no loss (only system 2 right).
     of_no_losses = only_1 / np.maximum(1 - only_2, 1e-300)
@@ -49,7 +64,7 @@ def exact_p(b: int, c: int, n: int, delta: float, outside: float = OUTSIDE) -> f
     enough_wins = special.bdtrc(np.maximum(least - 1, 0), np.maximum(rest, 0), with_win)  # (shares, losses)
     wins = np.where(least == 0, 1.0, enough_wins)
     as_extreme = (_binomial(losses, n, only_2[:, None]) * np.where(least > rest, 0.0, wins)).sum(axis=1)
-    return min(1.0, float(as_extreme.max()) + outside)
+    return np.asarray(as_extreme)
 
 
 @lru_cache(maxsize=4096)

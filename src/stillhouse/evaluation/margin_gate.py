@@ -14,6 +14,7 @@ from functools import cache
 
 from scipy import special
 
+from stillhouse.evaluation import gate_power
 from stillhouse.evaluation.cannot_tell import answer_of
 from stillhouse.evaluation.class_gates import ClassRule, class_gates, class_parts, classes_in_words
 from stillhouse.evaluation.exact import exact_p, outside_of
@@ -25,6 +26,7 @@ from stillhouse.results.gates import GateAnswer, GateResult
 from stillhouse.results.row_result import RowResult
 
 POWER = 0.8  # the chance of a pass that rows are planned for
+MANY = 5_000  # rows from which on a normal approximation plans well enough
 # The share of rows on which only one of the two is right, assumed before anything was measured. The students of the
 # demo and of e-SNLI differ from their teachers on 8 to 15 %.
 DISCORDANCE = 0.10
@@ -43,6 +45,7 @@ def decide_gate(
     against: str = PROMPT,
     n_ways: int = 1,
     next_level: float | None = None,
+    yardstick: bool = False,
 ) -> GateResult:
     """Compare two arms on the same rows in the same order.
 
@@ -50,7 +53,8 @@ def decide_gate(
     `class_gates`), at `class_margin` (None: `margin`). `group_cap`: the most rows that a group has (see `bounded`).
     `against`: the name of the arm whose rows are `teacher`. `n_ways`: in how many ways the rows are counted, each with
     a gate that may fail (Bonferroni; see `every_way`). `next_level`: the level that a further look at these rows would
-    take, which the rows for an answer are planned with (see `spending`); None: `level`.
+    take, which the rows for an answer are planned with (see `spending`); None: `level`. `yardstick`: there is no gold,
+    and scores are agreement with the teacher's answers; the sentence then says so.
     """
     pairs = Paired(student, teacher, group_cap, level)
     within = margin if class_margin is None else class_margin
@@ -72,7 +76,10 @@ def decide_gate(
         margin=margin,
         level=level,
         rows_needed=needed,
-        sentence=_sentence(answer, pairs, lower, margin, level, needed, classes_in_words(gates, parts, least)),
+        sentence=_sentence(answer, pairs, lower, margin, level, yardstick)
+        + classes_in_words(gates, parts, least, yardstick=yardstick)
+        + _rows_in_words(needed, pairs.n),
+        yardstick=yardstick,
         p=p,
         p_better=pairs.p_above(0.0),
         class_margin=class_margin,
@@ -106,15 +113,35 @@ def rows_needed(
 ) -> int | None:
     """Paired rows for a pass with that power, if the arms really differ by `difference`.
 
-    `discordance`: the share of rows on which only one of the two is right. Normal approximation of the score test's
-    sample size, for planning alone: n = ((z_level + z_power) / (difference + margin))^2 * variance, and never fewer
-    than `fewest_rows`. None where the difference is at -margin or below: then no number of rows makes it pass.
+    `discordance`: the share of rows on which only one of the two is right. The exact test's own power (`gate_power`),
+    for planning alone, and never fewer than `fewest_rows`. None where the difference is at -margin or below: then no
+    number of rows makes it pass. Where a normal approximation asks for more than MANY rows, it is near enough.
     """
+    n = normal_rows_needed(discordance, difference, margin, level, power)
+    if n is None:
+        return None
+    n, spread = max(fewest_rows(margin, level), n), max(discordance, abs(difference))
+    few, seen = n, gate_power.power(n, spread, difference, margin, level) if n <= MANY else 1.0
+    while n <= MANY and seen < power:
+        missing = power - seen
+        few, n = n, math.ceil(n * (1.02 if missing < 0.03 else 1.06 if missing < 0.1 else 1.2))
+        seen = gate_power.power(n, spread, difference, margin, level)
+    while n > math.ceil(1.06 * few):
+        middle = (few + n) // 2
+        enough = gate_power.power(middle, spread, difference, margin, level) >= power
+        few, n = (few, middle) if enough else (middle, n)
+    return n
+
+
+def normal_rows_needed(
+    discordance: float, difference: float, margin: float, level: float, power: float = 0.8
+) -> int | None:
+    """The same by the normal approximation: n = ((z_level + z_power) / (difference + margin))^2 * variance."""
     if difference + margin <= 0:
         return None
     variance = max(discordance - difference**2, 0.0)
     z = float(special.ndtri(level) + special.ndtri(power))
-    return max(fewest_rows(margin, level), math.ceil(variance * (z / (difference + margin)) ** 2))
+    return math.ceil(variance * (z / (difference + margin)) ** 2)
 
 
 @cache
@@ -187,16 +214,25 @@ def _sentence(
     lower: float,
     margin: float,
     level: float,
-    needed: int | None,
-    classes: str,
+    yardstick: bool,
 ) -> str:
     rows = f"{pairs.n} rows" if pairs.n != 1 else "1 row"
     in_groups = f" in {pairs.n_groups} groups" if pairs.n_groups < pairs.n else ""
-    at_least = f"at least {lower * 100:+.1f} with {confidence(level)} confidence"
+    sure = f"with {confidence(level)} confidence"
+    if yardstick:
+        agrees = f"the student agrees with the teacher to {(1 + pairs.mean) * 100:.1f}% on {rows}{in_groups}"
+        seen, wanted = f"{agrees}, at least {max(0.0, 1 + lower) * 100:.1f}% {sure}", f"{100 - margin * 100:g}%"
+        ends = {"pass": f"and {wanted} is wanted", "fail": f"short of the {wanted} that is wanted"}
+        verb = {"pass": "passes", "fail": "fails"}.get(answer, "cannot tell")
+        return f"{verb}: {seen}, {ends.get(answer, f'and {wanted} has to be shown')}"
+    at_least = f"at least {lower * 100:+.1f} {sure}"
     seen = f"the student is {pairs.mean * 100:+.1f} points against the teacher on {rows}{in_groups}, {at_least}"
     if answer == "pass":
-        return f"passes: {seen}, within the margin of {margin * 100:g}{classes}"
+        return f"passes: {seen}, within the margin of {margin * 100:g}"
     if answer == "fail":
-        return f"fails: {seen}, beyond the margin of {margin * 100:g}{classes}"
-    more = f"; about {needed} test rows would tell, if the difference stays" if needed and needed > pairs.n else ""
-    return f"cannot tell: {seen}, and the margin is {margin * 100:g}{classes}{more}"
+        return f"fails: {seen}, beyond the margin of {margin * 100:g}"
+    return f"cannot tell: {seen}, and the margin is {margin * 100:g}"
+
+
+def _rows_in_words(needed: int | None, n: int) -> str:
+    return f"; about {needed} test rows would tell, if the difference stays" if needed and needed > n else ""

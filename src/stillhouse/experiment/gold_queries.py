@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from stillhouse.doubts import Doubt, Warned
 from stillhouse.errors import UserError
 from stillhouse.evaluation.gold_results import gold_result
 from stillhouse.evaluation.sql import ReadOnlyDatabase
@@ -21,6 +22,11 @@ class CheckedRows:
 
     rows: list[Example]
     warnings: tuple[str, ...] = ()
+    share: float = 0.0  # of the labels, those whose query does not run
+
+    @property
+    def doubts(self) -> list[Warned]:
+        return [Warned(Doubt.QUERIES_DO_NOT_RUN, said, self.share) for said in self.warnings]
 
 
 def with_sound_queries(
@@ -55,4 +61,4 @@ def with_sound_queries(
         raise UserError(f"{said} ({first}); mend the rows, or `database` in [task]")
     without = {"gold": lambda row: replace(row, label=None), "teacher": lambda row: replace(row, teacher_label=None)}
     sound = [without[of](row) if getattr(row, name) in refused else row for row in rows]
-    return CheckedRows(sound, (f"{said}, and count as rows without a label ({first})",))
+    return CheckedRows(sound, (f"{said}, and count as rows without a label ({first})",), len(bad) / len(labelled))

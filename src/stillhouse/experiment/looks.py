@@ -25,6 +25,7 @@ from pathlib import Path
 
 from stillhouse.data.copies import Reading, group_keys
 from stillhouse.data.splits import copy_rule
+from stillhouse.doubts import Doubt, Warned
 from stillhouse.evaluation.class_gates import MIN_CLASS_ROWS
 from stillhouse.evaluation.margin_gate import DISCORDANCE, rows_needed, rows_of_a_class
 from stillhouse.evaluation.spending import fresh_rows_suffice, level_of_look
@@ -100,7 +101,10 @@ def take_look(material: Material, plan: Plan, session: Session) -> Material:
         material,
         task=replace(task, gate=task.gate.model_copy(update={"level": level})),
         splits=replace(material.splits, test=decides, readings=_readings_of(material, decides)),
-        warnings=(*material.warnings, *_said(material, taken, len(decides))),
+        doubts=(
+            *material.doubts,
+            *(Warned(Doubt.LOOKED_AT, said) for said in _said(material, taken, len(decides))),
+        ),
         look=Look(k=taken.k, level=level),
         next_level=level_of_look(taken.k + 1, task.gate.level),
         cascade_level=level_of_look(max(taken.k, taken.k_calibration), task.gate.level),

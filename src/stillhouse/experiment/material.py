@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from stillhouse.data.dataset import label_set, with_teacher
 from stillhouse.data.splits import Splits, load_splits
+from stillhouse.doubts import Doubt, Warned, in_order
 from stillhouse.errors import BudgetError, UserError
 from stillhouse.evaluation.metrics import Metric, metric_for
 from stillhouse.experiment.calibration_rows import calibration_rows
@@ -57,7 +58,7 @@ class Material:
     learn_from: Source
     scored_against: Source
     teacher: TeacherAnswers | None
-    warnings: tuple[str, ...]  # what may make the verdict wrong
+    doubts: tuple[Warned, ...]  # what may make the verdict wrong
     lessons: tuple[Lesson, ...]  # what students learn from; one of the lessons is the task's own
     notes: tuple[str, ...] = ()  # what was done with the rows
     # Set where the run takes its look at the test rows (`experiment.looks`); `task.gate.level` is then the look's.
@@ -65,6 +66,11 @@ class Material:
     next_level: float | None = None  # of a further look at these rows, for planning; None: the same level
     cascade_level: float | None = None  # of the promise on the calibration rows; None: the gate's
     n_students: int = 0  # the students that were gated together at this look, where a run repeats another's
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The doubts as sentences, the heaviest first."""
+        return in_order(self.doubts)
 
     @property
     def own_lesson(self) -> Lesson:
@@ -130,7 +136,7 @@ async def prepare(
     if every_lesson and learn_from == "gold" and answers is not None:
         answers, notes = await _ask_for_lessons(name, task, splits, answers, session)
     read, labels_by = splits, _labels_by(answers)
-    splits, warnings = _with_answers(task, splits, labels_by, answers, learn_from, scored_against)
+    splits, doubts = _with_answers(task, splits, labels_by, answers, learn_from, scored_against)
     lessons: tuple[Lesson, ...] = (Lesson(learn_from, splits.train, splits.validation),)
     if every_lesson and not notes and (answers is not None or any(row.teacher_label for row in read.train)):
         lessons, notes = lessons_of(task, lessons[0], read, labels_by)
@@ -145,7 +151,7 @@ async def prepare(
         learn_from=learn_from,
         scored_against=scored_against,
         teacher=answers,
-        warnings=(*warnings, *splits.warnings),
+        doubts=(*doubts, *splits.doubts),
         notes=(*notes, *splits.notes),
         lessons=lessons,
     )
@@ -169,9 +175,9 @@ def _with_sound_gold(task: Task, splits: Splits) -> Splits:
         calibration=parts["calibration"].rows,
         test=parts["test"].rows,
         also_test={name: checked.rows for name, checked in also.items()},
-        warnings=[
-            *splits.warnings,
-            *(said for checked in (*parts.values(), *also.values()) for said in checked.warnings),
+        doubts=[
+            *splits.doubts,
+            *(warned for checked in (*parts.values(), *also.values()) for warned in checked.doubts),
         ],
     )
 
@@ -259,7 +265,7 @@ def _with_answers(
     answers: TeacherAnswers | None,
     learn_from: Source,
     scored_against: Source,
-) -> tuple[Splits, list[str]]:
+) -> tuple[Splits, list[Warned]]:
     """(the splits with the teacher's labels beside the gold ones, warnings).
 
     Rows that cannot be learned from or scored are left out; a warning says how many.
@@ -268,20 +274,26 @@ def _with_answers(
     whole = {"train": train, "validation": splits.validation, "calibration": splits.calibration, "test": splits.test}
     parts = {part: with_teacher(rows, labels) for part, rows in whole.items()}
     also = {name: with_teacher(rows, labels) for name, rows in splits.also_test.items()}
-    warnings: list[str] = []
+    warnings: list[Warned] = []
     if scored_against == "teacher":
         for rows_of, names in ((parts, ("calibration", "test")), (also, tuple(also))):
             for name in names:
                 checked = with_sound_queries(task, rows_of[name], f"{name} rows", of="teacher")
-                rows_of[name], warnings = checked.rows, [*warnings, *checked.warnings]
+                rows_of[name], warnings = checked.rows, [*warnings, *checked.doubts]
     for part, source in (("train", learn_from), ("validation", learn_from), ("test", scored_against)):
         kept = [row for row in parts[part] if row.target(source) is not None]
         if dropped := len(parts[part]) - len(kept):
             reasons = "" if source == "gold" else _reasons(answers, parts[part])
             unusable = f"{dropped} of {len(parts[part])} {part} rows have no usable {NAMES[source]}"
-            warnings.append(f"{unusable} and were left out{reasons}{_instead(part, source)}")
+            doubt = Doubt.TEST_ROWS_LEFT_OUT if part == "test" else Doubt.ROWS_NOT_LEARNED
+            sentence, share = (
+                f"{unusable} and were left out{reasons}{_instead(part, source)}",
+                dropped / len(parts[part]),
+            )
+            warnings.append(Warned(doubt, sentence, share))
             if (part, source) == ("test", "gold"):
-                warnings += how_others_differ(parts[part], answers is not None)
+                differ = how_others_differ(parts[part], answers is not None)
+                warnings += [Warned(Doubt.OTHERS_DIFFER, said, share) for said in differ]
         parts[part] = kept
     also = {name: [row for row in rows if row.target(scored_against) is not None] for name, rows in also.items()}
     filled = replace(

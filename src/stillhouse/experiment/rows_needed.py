@@ -11,7 +11,7 @@ from stillhouse.data.leakage import without_overlap
 from stillhouse.data.measured_rows import MeasuredRows
 from stillhouse.data.splits import MEASURING, copy_rule, cut, shares_to_cut
 from stillhouse.evaluation.cascade_threshold import rows_for
-from stillhouse.evaluation.margin_gate import DISCORDANCE, fewest_rows, rows_needed, rows_of_a_class
+from stillhouse.evaluation.margin_gate import DISCORDANCE, POWER, fewest_rows, rows_needed, rows_of_a_class
 from stillhouse.evaluation.spending import level_of_look
 from stillhouse.experiment.gold_queries import with_sound_queries
 from stillhouse.experiment.look_plans import row_hash
@@ -45,11 +45,14 @@ class RowsPlan:
     fewest_calibration: int
     harm: float
     cascade_level: float
+    by_agreement: bool = False  # no test row has gold: scores will be agreement with the prompt
 
     @property
     def sentence(self) -> str:
         gate = f"rows for the gate (margin {100 * self.margin:g} points, {confidence(self.level)} confidence)"
         alike = f"a student as good as the prompt that differs from it on {DISCORDANCE:.0%} of the rows"
+        if self.by_agreement:
+            alike = f"no gold, so agreement counts: a student that differs on {50 * self.margin:g}% of the rows"
         takes = f"{alike} takes about {self.needed:,}, one that never differs {self.fewest:,}"
         sentence = f"{gate}: {self.n_test:,} test rows here; {takes}"
         if self.needed_per_class is not None:
@@ -107,12 +110,15 @@ def rows_plan(
     level = level_of_look(coming.k, gate.level)
     cascade_level = level_of_look(max(coming.k, coming.k_calibration), gate.level)
     labels = classes_of(loaded, test)
-    needed = rows_needed(DISCORDANCE, 0.0, gate.margin, level)
+    by_agreement = all(row.label is None for row in test) and loaded.metric != "win_rate"
+    needed = _near_enough(gate.margin, level) if by_agreement else rows_needed(DISCORDANCE, 0.0, gate.margin, level)
     assert needed is not None  # a difference of 0 is within every margin, so some number of rows is enough
     per_class = needed_per_class = None
     class_margin = gate.class_margin or gate.margin
     if labels and gate.classes != "none":
         needed_per_class = rows_of_a_class(class_margin, level, len(labels))
+        if by_agreement:
+            needed_per_class = _near_enough(class_margin, level, 1 - (1 - POWER) / len(labels))
         if all(row.label is not None for row in test):
             per_class = Counter(row.label for row in test if row.label is not None)
     return RowsPlan(
@@ -130,6 +136,7 @@ def rows_plan(
         fewest_calibration=rows_for(gate.harm, cascade_level),
         harm=gate.harm,
         cascade_level=cascade_level,
+        by_agreement=by_agreement,
     )
 
 
@@ -152,6 +159,11 @@ def _only(measured: MeasuredRows, ids: Collection[str]) -> MeasuredRows:
         for way in measured.readings
     ]
     return replace(measured, rows=[row for row in measured.rows if row.id in ids], readings=tuple(ways))
+
+
+def _near_enough(margin: float, level: float, power: float = POWER) -> int | None:
+    """Rows for a pass by agreement: who differs is worse by that, so the student differs on half of the margin."""
+    return rows_needed(margin / 2, -margin / 2, margin, level, power)
 
 
 def _fewest(measured: MeasuredRows) -> list[Example]:

@@ -14,6 +14,7 @@ from stillhouse.report.html import templates, two_widths
 from stillhouse.report.key_arms import PROMPTS, best_prompt, key_arms, key_break_evens
 from stillhouse.report.methods import deciding_tests, interval_methods
 from stillhouse.report.svg import SERIES
+from stillhouse.results.agreement import agreement_of
 from stillhouse.results.learning_curves import Curve, LearningCurves
 from stillhouse.results.run_result import Result, from_dict
 
@@ -37,6 +38,7 @@ def render(result: Result | Mapping[str, Any]) -> str:
             win_rate_drawings=[comparison_drawing(w, f"win-rate-{i}") for i, w in enumerate(result.win_rates)],
             shown_check=shown_check,
             interval_bar=plots.interval_bar,
+            agreement_of=agreement_of,
             range=_score_range(result),
             methods=interval_methods(result),
             tests=deciding_tests(result),

@@ -8,8 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from stillhouse import numbers
+from stillhouse.records import Estimate
 from stillhouse.report.comparison_terminal import comparison_text
 from stillhouse.report.key_arms import key_break_evens
+from stillhouse.results.agreement import agreement_of
 from stillhouse.results.arms import ArmResult
 from stillhouse.results.gates import GateResult
 from stillhouse.results.run_result import Result
@@ -61,11 +63,17 @@ def _ways(name: str, gate: GateResult) -> Text:
     """The gate in every way in which the rows are counted, and which of them decided."""
     parts = []
     for way in gate.ways:
-        seen = "no row counts so" if way.difference is None else f"{numbers.points(way.difference.value)} points"
+        seen = "no row counts so" if way.difference is None else _held_against(way.difference, gate.yardstick)
         n = "" if way.difference is None else f" (n = {numbers.count(way.difference.n)})"
         parts.append(f"{way.name} {seen}{n}, {way.answer}")
     decided = " and ".join(gate.decided_by)
     return Text(f"{name} against the {gate.against}: {'; '.join(parts)}; decided by {decided}")
+
+
+def _held_against(difference: Estimate, yardstick: bool) -> str:
+    if yardstick:
+        return f"agrees to {numbers.percent(agreement_of(difference).value)}"
+    return f"{numbers.points(difference.value)} points"
 
 
 def _lines(result: Result, report: Path | None) -> list[RenderableType]:

@@ -47,6 +47,8 @@ class GateResult:
     `rows_needed`: test rows for a pass with power 0.8, if differences and discordance stay as they were seen.
     It is None where the answer is known already, or where no number of rows would do.
 
+    `yardstick`: there is no gold, and scores are agreement with the arm `against` itself.
+
     `ways`: where the rows can be counted in several ways, the gate of each. All must pass, and `decided_by` names those
     that gave the answer; of a pass the least sure one. The other numbers are of the first way.
     """
@@ -65,6 +67,7 @@ class GateResult:
     per_class: tuple[ClassGate, ...] = ()
     ways: tuple[WayGate, ...] = ()
     decided_by: tuple[str, ...] = ()
+    yardstick: bool = False
 
     @property
     def better(self) -> bool:

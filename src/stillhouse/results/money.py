@@ -89,6 +89,7 @@ class NetBenefit:
     saving_low: float
     saving_high: float
     least_usd: float = 0.0  # a smaller saving is no reason to change an app
+    unit: str = "right answer"  # what `worth_usd` is the worth of
     worth_usd: float | None = None
     net_usd: float | None = None
     net_low: float | None = None

@@ -89,9 +89,14 @@ class Result:
         """What an answer that scores is called: without gold it is no more than the teacher's."""
         return "right" if self.scored_against == "gold" else "as the teacher"
 
+    @property
+    def by_agreement(self) -> bool:
+        """Whether scores are agreement with the prompt itself, as there is no gold."""
+        return self.scored_against == "teacher" and not self.win_rates
+
     def is_yardstick(self, arm: ArmResult) -> bool:
         """Whether the scores are agreement with this very arm, so that its own says nothing."""
-        return self.scored_against == "teacher" and not self.win_rates and arm.kind == "prompt"
+        return self.by_agreement and arm.kind == "prompt"
 
     @property
     def weak(self) -> str | None:

@@ -32,7 +32,10 @@ def card(result: Result, arm: MeasuredArm) -> str:
         "",
         f"- {result.heading}: {_estimate(measured.score)}",
     ]
-    lines += [f"- the prompt on the same rows: {_estimate(prompt.score)}"] if prompt else []
+    if prompt is not None:
+        yardstick = "the prompt on the same rows: the yardstick, as there is no gold"
+        seen = yardstick if result.is_yardstick(prompt) else f"the prompt on the same rows: {_estimate(prompt.score)}"
+        lines.append(f"- {seen}")
     lines += [f"- {test.name}: {_estimate(test.score)}" for test in result.other_tests if test.arm == arm.name]
     lines += [
         f"- gate: {_gate(measured)}",

@@ -38,7 +38,9 @@ def confusion(name: str, rows: Sequence[RowResult], labels: Sequence[str]) -> Co
 
 def class_table(shown: JudgedArm, prompt: JudgedArm | None, labels: Sequence[str]) -> PerClass:
     gates = {gate.label: gate for gate in (shown.gate.per_class if shown.gate else ())}
-    teacher = {score.label: score.recall for score in _class_scores(prompt.arm, labels)} if prompt else {}
+    teacher = {}
+    if prompt is not None and not (shown.gate is not None and shown.gate.yardstick):
+        teacher = {score.label: score.recall for score in _class_scores(prompt.arm, labels)}
     rows = []
     for score in _class_scores(shown.arm, labels):
         gate = gates.get(score.label)

@@ -27,6 +27,7 @@ class MoneyEvidence:
     net: NetBenefit | None = None  # what the arm saves and brings over the horizon
     pays_below: str | None = None  # the bound on a price that is not known, as a sentence
     against: str = "the prompt"
+    unit: str = "right answer"  # what `worth_usd` is the worth of
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class PromptEvidence:
     helps: bool = False
     money: MoneyEvidence = MoneyEvidence()
     retirement: str | None = None  # that its model is switched off, and when
+    yardstick: bool = False  # there is no gold, and scores are agreement with its own answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +111,7 @@ class CascadeEvidence:
     pays_off: bool | None = None
     money: MoneyEvidence = MoneyEvidence()
     against: str | None = None
+    yardstick: bool = False  # there is no gold, and scores are agreement with that prompt
 
     @property
     def promise_broken(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date
 
 from stillhouse.advice.reach import Climb, climb
+from stillhouse.doubts import Doubt, Warned, in_order
 from stillhouse.evaluation.cascade_threshold import NoThreshold, Threshold
 from stillhouse.evaluation.harness import summarise
 from stillhouse.evaluation.margin_gate import among
@@ -27,7 +28,7 @@ from stillhouse.results.verdict import HalfStep
 from stillhouse.verdict.cascade import MeasuredCascade, cascade_rows, counted_once, find_cascade, harm_in_every_way
 from stillhouse.verdict.error_analysis import class_table, confusion, disagreements, reliability, threshold_curve
 from stillhouse.verdict.evidence import CascadeEvidence, Contrast, PromptEvidence, StudentEvidence
-from stillhouse.verdict.judged_arm import JudgedArm, gate_in_every_way, gate_of, judge
+from stillhouse.verdict.judged_arm import JudgedArm, gate_in_every_way, gate_of, is_yardstick, judge
 from stillhouse.verdict.majority import below_majority
 from stillhouse.verdict.money.call_costs import student_cost_note
 from stillhouse.verdict.money.known_sum import known_sum
@@ -35,6 +36,7 @@ from stillhouse.verdict.money.run_money import evidence, money_of, pays_off
 from stillhouse.verdict.money.training_costs import next_label_usd
 from stillhouse.verdict.rules import recommend, why_no_cascade
 from stillhouse.verdict.step_by_step import step_by_step
+from stillhouse.verdict.wording import agreeing
 
 
 def find(
@@ -69,7 +71,7 @@ def find(
     few_shot = _few_shot_evidence(material, prompt, best, n_few_shot, money)
     cascade_evidence = _cascade_evidence(material, cascade, prompt, money)
     verdict = recommend(
-        None if prompt is None else _prompt_evidence(prompt, money),
+        None if prompt is None else _prompt_evidence(material, prompt, money),
         measured,
         few_shot=few_shot,
         cascade=cascade_evidence,
@@ -98,10 +100,12 @@ def find(
         other_tests=_other_tests(material, [*([prompt] if prompt else []), *students]),
         cascade=_cascade_section(cascade, prompt, cascade_evidence),
         step_by_step=step_by_step(material, [counted(material, arm) for arm in arms]),
-        warnings=(
-            *below_majority(material, best if few_shot is not None and few_shot.helps else prompt),
-            *_warnings_elsewhere(material, verdict.chosen, prompt, students, cascade),
-            *material.warnings,
+        warnings=in_order(
+            [
+                *below_majority(material, best if few_shot is not None and few_shot.helps else prompt),
+                *_warnings_elsewhere(material, verdict.chosen, prompt, students, cascade),
+                *material.doubts,
+            ]
         ),
         notes=material.notes,
     )
@@ -155,9 +159,10 @@ def _lesser(net: NetBenefit, other: NetBenefit | None) -> NetBenefit:
     return min(net, other, key=lambda one: (bool(one.brings), one.pays_off, one.net_low or 0.0, one.saving_low))
 
 
-def _prompt_evidence(prompt: JudgedArm, money: Money | None) -> PromptEvidence:
+def _prompt_evidence(material: Material, prompt: JudgedArm, money: Money | None) -> PromptEvidence:
     retires = None if money is None else money.retirement
-    return PromptEvidence(prompt.arm.name, prompt.summary.score, retirement=retires)
+    yardstick = is_yardstick(material, prompt.arm)
+    return PromptEvidence(prompt.arm.name, prompt.summary.score, retirement=retires, yardstick=yardstick)
 
 
 def _best_few_shot(others: Sequence[JudgedArm], curves: LearningCurves | None) -> JudgedArm | None:
@@ -261,6 +266,7 @@ def _cascade_evidence(
         level=material.cascade_level or terms.level,
         pays_off=pays_off(money, "cascade"),
         money=evidence(money, "cascade"),
+        yardstick=is_yardstick(material, prompt.arm),
     )
     if isinstance(outcome, NoThreshold):
         return replace(without, refused=outcome.reason, rows_missing=outcome.rows_missing)
@@ -333,7 +339,7 @@ def _other_tests(material: Material, arms: Sequence[JudgedArm]) -> tuple[OtherTe
         OtherTest(name, judged.arm.name, summarise(rows, material.metric).score)
         for name in material.splits.also_test
         for judged in arms
-        if (rows := judged.arm.others.get(name))
+        if (rows := judged.arm.others.get(name)) and not is_yardstick(material, judged.arm)
     )
 
 
@@ -343,12 +349,12 @@ def _warnings_elsewhere(
     prompt: JudgedArm | None,
     students: Sequence[JudgedArm],
     cascade: MeasuredCascade | None,
-) -> list[str]:
+) -> list[Warned]:
     """Warnings where the recommended arm is worse than the prompt on a test set of its own.
 
     The verdict looks at the test rows alone.
     """
-    warnings: list[str] = []
+    warnings: list[Warned] = []
     for name in material.splits.also_test if prompt is not None else ():
         theirs = prompt.whole.others[name] if prompt is not None else []
         ours = next((judged.whole.others[name] for judged in students if judged.arm.name == chosen), None)
@@ -357,10 +363,14 @@ def _warnings_elsewhere(
             ours = cascade_rows(cascade.student.whole.others[name], theirs, cascade.outcome.threshold)
         if ours is None:
             continue
-        gate = gate_in_every_way(material, name, ours, theirs)
+        yardstick = prompt is not None and is_yardstick(material, prompt.arm)
+        gate = gate_in_every_way(material, name, ours, theirs, yardstick=yardstick)
         if gate.answer != "pass":
-            seen = f"on {name}, {chosen} is {gate.difference.value * 100:+.1f} points against the prompt (n = {gate.n})"
-            warnings.append(f"{seen} and does not pass the gate: the verdict does not cover inputs like those")
+            seen = f"{chosen} is {gate.difference.value * 100:+.1f} points against the prompt (n = {gate.n})"
+            if yardstick:
+                seen = f"{chosen} agrees with the prompt to {agreeing(gate.difference)}"
+            covers = "and does not pass the gate: the verdict does not cover inputs like those"
+            warnings.append(Warned(Doubt.FAILS_ELSEWHERE, f"on {name}, {seen} {covers}", abs(gate.difference.value)))
     return warnings
 
 

@@ -13,6 +13,7 @@ from stillhouse.evaluation.harness import ArmSummary, summarise
 from stillhouse.evaluation.margin_gate import decide_gate
 from stillhouse.experiment.counted_rows import counted, ways
 from stillhouse.experiment.material import Material
+from stillhouse.records import Estimate
 from stillhouse.results.arms import PROMPT
 from stillhouse.results.gates import GateResult
 from stillhouse.results.measured_arm import MeasuredArm
@@ -43,6 +44,9 @@ def judge(material: Material, whole: MeasuredArm, prompt: JudgedArm | None, *, o
     """
     arm = counted(material, whole, once=once)
     summary = summarise(arm.test, material.metric, latencies_s=arm.latencies_s)
+    if is_yardstick(material, arm):  # its agreement with itself is no measurement, and has no interval
+        own = Estimate(summary.score.value, summary.score.n)
+        summary = replace(summary, score=own, macro_f1=None)
     if arm.kind in ("prompt", "few-shot"):
         return JudgedArm(arm, whole, summary, None, prompt_usd_per_call(material, arm), 0.0)
     gate = None
@@ -55,7 +59,13 @@ def judge(material: Material, whole: MeasuredArm, prompt: JudgedArm | None, *, o
 
 def gate_of(material: Material, rows: Sequence[RowResult], other: MeasuredArm) -> GateResult:
     """The gate of the task, of an arm's answers to all test rows against another arm."""
-    return gate_in_every_way(material, "test", rows, other.test, against=other.name, by_class=True)
+    yardstick = is_yardstick(material, other)
+    return gate_in_every_way(material, "test", rows, other.test, against=other.name, by_class=True, yardstick=yardstick)
+
+
+def is_yardstick(material: Material, arm: MeasuredArm) -> bool:
+    """Whether scores are agreement with this very arm, as there is no gold: then its own says nothing."""
+    return material.scored_against == "teacher" and arm.kind == "prompt" and material.metric.name != "win_rate"
 
 
 def gate_in_every_way(
@@ -67,6 +77,7 @@ def gate_in_every_way(
     against: str = PROMPT,
     by_class: bool = False,
     level: float | None = None,
+    yardstick: bool = False,
 ) -> GateResult:
     """The gate of the task on the rows of a part, in every way in which they count. `level` None: the task's."""
     terms = material.task.gate
@@ -88,6 +99,7 @@ def gate_in_every_way(
             against=against,
             n_ways=len(own_ways),
             next_level=material.next_level,
+            yardstick=yardstick,
         )
 
     gates = {way: decide(way) for way in own_ways}

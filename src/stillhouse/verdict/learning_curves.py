@@ -18,9 +18,11 @@ from stillhouse.errors import UserError
 from stillhouse.evaluation.harness import summarise
 from stillhouse.experiment.counted_rows import counted
 from stillhouse.experiment.material import Material
+from stillhouse.records import Estimate
 from stillhouse.results.learning_curves import Curve, FewShot, LearningCurves, LevelLine, PatternWorth
 from stillhouse.results.measured_arm import FewShotArms, MeasuredArm
 from stillhouse.results.row_result import RowResult
+from stillhouse.verdict.judged_arm import is_yardstick
 
 
 def curves_of(
@@ -49,11 +51,17 @@ def curves_of(
     level_arms = [*([prompt] if prompt else []), *levels]
     return LearningCurves(
         curves=tuple(curves),
-        lines=tuple(LevelLine(arm.name, summarise(arm.test, material.metric).score) for arm in level_arms),
+        lines=tuple(LevelLine(arm.name, _level(material, arm)) for arm in level_arms),
         crossovers=tuple(crossovers),
         few_shot=_few_shot(few_shot),
         worth=tuple(worth_of(measured)),
     )
+
+
+def _level(material: Material, arm: MeasuredArm) -> Estimate:
+    """Its score; the yardstick's agreement with itself is no measurement, and has no interval."""
+    score = summarise(arm.test, material.metric).score
+    return Estimate(score.value, score.n) if is_yardstick(material, arm) else score
 
 
 def as_csv(trained: Sequence[MeasuredArm]) -> str:

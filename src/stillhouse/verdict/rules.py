@@ -26,12 +26,14 @@ from dataclasses import replace
 from stillhouse.advice.gain_ratios import N_TASKS
 from stillhouse.advice.reach import NextRows, hoped, next_rows
 from stillhouse.numbers import confidence, usd_in_sentence
+from stillhouse.records import Estimate
 from stillhouse.results.verdict import HalfStep, Verdict, VerdictKind
 from stillhouse.verdict.evidence import CascadeEvidence, MoneyEvidence, PromptEvidence, StudentEvidence
 from stillhouse.verdict.money.more_rows import in_words as rows_in_words
 from stillhouse.verdict.money.more_rows import rows_money
 from stillhouse.verdict.money.net_benefit import in_words
-from stillhouse.verdict.wording import points, scored
+from stillhouse.verdict.wording import agreeing, points, scored
+from stillhouse.verdict.wording import contrast as contrasted
 
 LEAST_SHARE = 0.10  # a cascade that keeps fewer calls than this is not worth a second model in production
 DRIFT = "inputs that drift away from these rows"
@@ -95,7 +97,7 @@ def _facts(
     taken: Candidate | None,
 ) -> list[str]:
     """What every verdict lists: the prompts' scores, the students' gates, and why what is not taken is not."""
-    facts = [f"{arm.name}: {scored(arm.score)}" for arm in (prompt, few_shot) if arm is not None]
+    facts = [_score_of(arm) for arm in (prompt, few_shot) if arm is not None]
     if prompt.retirement is not None:
         facts.append(f"{prompt.retirement}: its successor is another prompt, to be measured anew")
     if few_shot is not None and few_shot.helps and few_shot.money.net is not None and _brings(few_shot.money) is False:
@@ -163,7 +165,7 @@ def _replace(prompt: PromptEvidence, student: StudentEvidence, facts: Sequence[s
     kind: VerdictKind = "finetune" if student.learns_from == "gold" else "distil"
     outcome = "and better than it" if _better(student) else "within the margin"
     labels = f"{student.n_train:,} {student.learns_from} labels"
-    seen = f"{points(student.difference)} on the same rows, {outcome}"
+    seen = f"{_held_against(prompt, student.difference)} on the same rows, {outcome}"
     sentence = f"Let {student.name}, trained on {labels}, replace the {prompt.name}: {seen}."
     price = "a call of the student that costs more than assumed" if student.pays_off is None else "a cheaper prompt"
     changes = (DRIFT, price, *_worth_that_flips(student.money))
@@ -173,16 +175,17 @@ def _replace(prompt: PromptEvidence, student: StudentEvidence, facts: Sequence[s
 def _cascade(prompt: PromptEvidence, cascade: CascadeEvidence, facts: Sequence[str]) -> Verdict:
     assert cascade.share_kept is not None
     kept = f"{cascade.share_kept.value:.0%} of the calls (n = {cascade.share_kept.n})"
-    promise = f"at most {cascade.budget:.1%} of all rows are harmed, with {confidence(cascade.level)} confidence"
-    measured = [f"{cascade.name}: {scored(cascade.score)}"] if cascade.score else []
+    harmed, harms = ("harmed", "harms") if not prompt.yardstick else ("answered otherwise", "answers otherwise")
+    promise = f"at most {cascade.budget:.1%} of all rows are {harmed}, with {confidence(cascade.level)} confidence"
+    measured = [f"{cascade.name}: {scored(cascade.score)}"] if cascade.score and not prompt.yardstick else []
     if cascade.gate == "cannot tell":
         measured.append(
             f"{cascade.name}: the gate on the test rows cannot tell; it is taken by its promise, which is tested on "
-            f"calibration rows: what harms at most {cascade.budget:.1%} of all rows loses no more than that"
+            f"calibration rows: what {harms} at most {cascade.budget:.1%} of all rows loses no more than that"
         )
     contrast = "its score against the prompt alone was not measured"
     if cascade.difference is not None:
-        contrast = f"{cascade.name} against {prompt.name}: {points(cascade.difference)}"
+        contrast = contrasted(cascade.name, prompt.name, cascade.difference, yardstick=prompt.yardstick)
     changed_teacher = "a teacher that changes: the threshold was chosen beside this one"
     return Verdict(
         kind="cascade",
@@ -263,11 +266,15 @@ def _keep(prompt: PromptEvidence, students: Sequence[StudentEvidence], facts: Se
         why, changes = "no student was measured", ("a student that is measured",)
         buy = "nothing yet: name a student in [student] ladder"
     elif best.gate == "pass":  # the student is as good as the prompt, and money refuses it
-        why = f"{best.name} is as good, and brings nothing: {_refused_by_money(best)}"
+        alike = "agrees with it as is wanted" if prompt.yardstick else "is as good"
+        why = f"{best.name} {alike}, and brings nothing: {_refused_by_money(best)}"
         dearer = ("a cheaper machine", "a dearer prompt", "more calls a day", *_worth_that_flips(best.money))
         changes, buy = dearer, AUDIT
     else:
-        why = f"the best student, {best.name}, is {points(best.difference)} against it on the same rows"
+        seen = f"is {points(best.difference)} against it"
+        if prompt.yardstick:
+            seen = f"agrees with it to no more than {agreeing(best.difference)}"
+        why = f"the best student, {best.name}, {seen} on the same rows"
         changes, buy = ("a stronger base model", "many times the training rows"), "no rows"
         if best.climb is not None:
             buy += _no_more_rows(best, prompt)
@@ -312,11 +319,22 @@ def _verdict(
 ) -> Verdict:
     """A verdict that stands on one student against the prompt or, where that is None, on the prompt alone."""
     if student is None:
-        contrast, money = f"{prompt.name}, against nothing: {scored(prompt.score)}", _money(prompt.name, prompt.money)
+        contrast, money = _score_of(prompt, "against nothing"), _money(prompt.name, prompt.money)
     else:
-        contrast = f"{student.name} against {prompt.name}: {points(student.difference)}"
+        contrast = contrasted(student.name, prompt.name, student.difference, yardstick=prompt.yardstick)
         money = _money(student.name, student.money)
     return Verdict(kind, sentence, (contrast, money, *facts), changes, buy, chosen)
+
+
+def _score_of(prompt: PromptEvidence, what: str = "") -> str:
+    name = f"{prompt.name}, {what}" if what else prompt.name
+    if prompt.yardstick:
+        return f"{name}: the yardstick, as there is no gold; scores are agreement with its answers"
+    return f"{name}: {scored(prompt.score)}"
+
+
+def _held_against(prompt: PromptEvidence, difference: Estimate) -> str:
+    return f"it agrees with it to {agreeing(difference)}" if prompt.yardstick else points(difference)
 
 
 # What to buy next: one doubling at the most, and of training rows half an octave
@@ -369,11 +387,14 @@ def why_no_cascade(cascade: CascadeEvidence) -> str | None:
         return "it was not measured"
     if cascade.promise_broken and cascade.harm_seen is not None:
         harm = cascade.harm_seen
-        seen = f"it harms {harm.value:.1%} of the test rows (n = {harm.n:,}), at least {harm.low:.1%}"
+        rows = f"{harm.value:.1%} of the test rows (n = {harm.n:,})"
+        does = f"it answers {rows} otherwise than the prompt" if cascade.yardstick else f"it harms {rows}"
+        seen = f"{does}, at least {harm.low:.1%}"
         promised = f"the calibration rows promised {cascade.budget:.1%}"
         return f"{seen}, and {promised}; the two are not alike, or the teacher has changed"
     if cascade.gate == "fail":
-        return f"it is shown to be worse than the prompt, overall or in a class{_points_of(cascade)}"
+        shown = "agree with the prompt too little" if cascade.yardstick else "be worse than the prompt"
+        return f"it is shown to {shown}, overall or in a class{_points_of(cascade)}"
     if (cascade.share_kept.low or 0) < LEAST_SHARE:
         kept = f"{cascade.share_kept.value:.1%} of the calls (n = {cascade.share_kept.n:,})"
         return f"it keeps {kept}, and at least {LEAST_SHARE:.0%} must be sure for a second model to be worth having"
@@ -381,7 +402,9 @@ def why_no_cascade(cascade: CascadeEvidence) -> str | None:
 
 
 def _points_of(cascade: CascadeEvidence) -> str:
-    return "" if cascade.difference is None else f": {points(cascade.difference)}"
+    if cascade.difference is None:
+        return ""
+    return f": {agreeing(cascade.difference) if cascade.yardstick else points(cascade.difference)}"
 
 
 def _brings(money: MoneyEvidence) -> bool | None:
@@ -406,7 +429,11 @@ def _worth_that_flips(money: MoneyEvidence) -> tuple[str, ...]:
     """The worth of a right answer at which the choice turns, where the user named none and there is one."""
     if money.worth_usd is None or (money.net is not None and money.net.worth_usd is not None):
         return ()
-    return (f"a right answer that is worth more, or less, than {usd_in_sentence(money.worth_usd)}",)
+    return (f"{_a(money.unit)} that is worth more, or less, than {usd_in_sentence(money.worth_usd)}",)
+
+
+def _a(unit: str) -> str:
+    return f"{'an' if unit[0] in 'aeiou' else 'a'} {unit}"
 
 
 def _rows_ahead(student: StudentEvidence, prompt: PromptEvidence) -> NextRows | None:
@@ -464,5 +491,5 @@ def _money(name: str, money: MoneyEvidence) -> str:
     if money.worth_usd is not None:
         ends = (usd_in_sentence(end, unknown="no limit") for end in (money.worth_low, money.worth_high))
         flips = f"{usd_in_sentence(money.worth_usd)} [{', '.join(ends)}]"
-        parts.append(f"the choice flips where one more right answer is worth {flips}")
+        parts.append(f"the choice flips where one more {money.unit} is worth {flips}")
     return "money: " + "; ".join(parts)

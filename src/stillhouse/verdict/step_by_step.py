@@ -24,7 +24,8 @@ def step_by_step(material: Material, arms: Sequence[MeasuredArm]) -> tuple[StepB
         ]
         if arm.kind == "student" and controls:
             score = summarise(arm.test, material.metric).score
-            sections.append(StepByStep(arm.name, score, *_took(arm), tuple(controls), _sentence(controls)))
+            agreement = material.scored_against == "teacher"
+            sections.append(StepByStep(arm.name, score, *_took(arm), tuple(controls), _sentence(controls, agreement)))
     return tuple(sections)
 
 
@@ -39,12 +40,15 @@ def _took(arm: MeasuredArm) -> tuple[int | None, float | None]:
     return (None, None) if arm.training is None else (arm.training.steps, arm.training.wall_s)
 
 
-def _sentence(controls: Sequence[Control]) -> str:
+def _sentence(controls: Sequence[Control], agreement: bool) -> str:
     """Only a student that beats both controls was helped by its reasons.
 
     Each interval must lie above 0, so no correction for two comparisons is due (Berger 1982).
     """
     seen = "; ".join(f"{points(control.difference)} against {control.what}" for control in controls)
+    if agreement:
+        more = [(points(control.difference).replace(" points", "%", 1), control.what) for control in controls]
+        seen = "; ".join(f"agreement with the teacher {by} over {what}" for by, what in more)
     if all(control.difference.low is not None and control.difference.low > 0 for control in controls):
         return f"the reasons help: {seen}"
     if any(control.difference.high is not None and control.difference.high < 0 for control in controls):

@@ -39,6 +39,7 @@ def answer_worth(
     *,
     yours: float | None = None,
     unit: str = "correct answer",
+    agreement: bool = False,
     level: float = 0.95,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
@@ -46,7 +47,8 @@ def answer_worth(
     """What an answer must be worth; None with fewer than two groups: nothing can be drawn.
 
     `scores` and `usd` hold a value per row for (arm, against). `usd` has each call's share of what was spent once, if
-    that is to count. `unit`: what a whole score is, in words.
+    that is to count. `unit`: what a whole score is, in words. `agreement`: it is agreement with the teacher, as there
+    is no gold.
     """
     score_rows, usd_rows = (np.asarray(pair[0], float) - np.asarray(pair[1], float) for pair in (scores, usd))
     both = np.stack([score_rows, usd_rows], axis=1)
@@ -71,7 +73,7 @@ def answer_worth(
         level=level,
         values=tuple(values),
         shares=tuple(acceptability(drawn, values)),
-        sentence=_sentence((arm, against), (scored, paid), len(score_rows), flips_at, interval, level, unit),
+        sentence=_sentence((arm, against), (scored, paid), len(score_rows), flips_at, interval, level, unit, agreement),
         yours=yours,
         at_yours=None if yours is None else float(acceptability(drawn, [yours])[0]),
         n_draws=len(drawn),
@@ -185,15 +187,19 @@ def _sentence(
     interval: tuple[float | None, float | None],
     level: float,
     unit: str,
+    agreement: bool,
 ) -> str:
     """What the worth means, in one sentence with its n. `differences`: in score and in US dollars per call."""
     (arm, against), (scored, paid) = names, differences
-    dollars, points = "costs the same", "as good"
+    dollars, scores = "costs the same", "agrees with the teacher as much" if agreement else "is as good"
     if paid:
         dollars = f"costs {usd_in_sentence(abs(paid) * 1000)} {'less' if paid < 0 else 'more'} per 1,000 calls"
     if scored:
-        points = f"{abs(scored) * 100:.1f} points {'better' if scored > 0 else 'worse'}"
-    compared = f"{arm} {dollars} than {against} and is {points} (n = {n:,})"
+        by = f"{abs(scored) * 100:.1f}"
+        scores = f"is {by} points {'better' if scored > 0 else 'worse'}"
+        if agreement:
+            scores = f"agrees with the teacher {by}% {'more' if scored > 0 else 'less'}"
+    compared = f"{arm} {dollars} than {against} and {scores} (n = {n:,})"
     if flips_at is None:
         return f"{compared}: {_without_flip(names, differences, interval, level)}"
     buy = f"{arm if paid < 0 else against} is the better buy while one more {unit} is worth less than"

@@ -36,6 +36,7 @@ def net_benefit(
     *,
     level: float,
     start: date,
+    unit: str = "right answer",
 ) -> NetBenefit | None:
     """The arm against the other on the same rows; `scores` and `usd` hold a value per row for (arm, other).
 
@@ -65,6 +66,7 @@ def net_benefit(
         saving_low=float(low),
         saving_high=float(high),
         least_usd=terms.least_saving_usd,
+        unit=unit,
         worth_usd=worth,
         net_usd=net,
         net_low=net_low,
@@ -96,7 +98,8 @@ def in_words(found: NetBenefit) -> str:
     interval = f"[{_usd(found.saving_low)}, {_usd(found.saving_high)}]"
     words = f"{over} it saves {_usd(found.saving_usd)} {interval}"
     if found.net_usd is not None and found.net_low is not None and found.worth_usd is not None:
-        worth = f"with {usd_in_sentence(found.worth_usd)} for a right answer"
+        article = "an" if found.unit[0] in "aeiou" else "a"
+        worth = f"with {usd_in_sentence(found.worth_usd)} for {article} {found.unit}"
         words += (
             f"; {worth} it brings {_usd(found.net_usd)}, at least {_usd(found.net_low)} at {confidence(found.level)}"
         )

@@ -87,6 +87,7 @@ def evidence(money: Money | None, arm: str) -> MoneyEvidence:
         worth_high=worth.high if worth else None,
         net=next((net for net in money.net if net.arm == arm), None),
         pays_below=next((bound.sentence for bound in money.bounds if bound.arm == arm), None),
+        unit=money.unit.replace("correct answer", "right answer"),
     )
 
 

@@ -35,6 +35,7 @@ def worth_of(material: Material, judged: JudgedArm, money: ArmMoney, prompt: Jud
         [row.group or f"row {row.id}" for row in rows],
         yours=material.task.money.right_answer_usd,
         unit=whole_score(material),
+        agreement=material.scored_against == "teacher",
     )
 
 
@@ -57,6 +58,7 @@ def net_of(
         terms,
         level=material.task.gate.level,
         start=start,
+        unit=whole_score(material).replace("correct answer", "right answer"),
     )
 
 

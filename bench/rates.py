@@ -1,0 +1,35 @@
+"""A share of draws with its exact interval, as the results hold it and as the tables of docs/verdict.md write it."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from stillhouse.evaluation.proportions import clopper_pearson
+
+
+def interval(k: int, n: int) -> dict[str, float]:
+    """The 95 % interval of k of n, to be put beside the share (Clopper & Pearson 1934)."""
+    low, high = clopper_pearson(k, n)
+    return {"low": round(low, 6), "high": round(high, 6)}
+
+
+def shown(share: float, n: int, digits: int = 1, *, with_n: bool = True) -> str:
+    """ "4.8% [3.9, 5.8] (n = 2,000)"."""
+    low, high = clopper_pearson(round(share * n), n)
+    text = f"{share:.{digits}%} [{100 * low:.{digits}f}, {100 * high:.{digits}f}]"
+    return f"{text} (n = {n:,})" if with_n else text
+
+
+def mean_of(values: ArrayLike) -> dict[str, Any]:
+    """A mean with Student's 95 % interval."""
+    drawn = np.asarray(values, float)
+    half = float(stats.t.ppf(0.975, len(drawn) - 1) * stats.sem(drawn)) if len(drawn) > 1 else float("nan")
+    mean = float(drawn.mean())
+    return {"mean": round(mean, 2), "low": round(mean - half, 2), "high": round(mean + half, 2), "n": len(drawn)}
+
+
+def dollars(found: dict[str, Any]) -> str:
+    """ "$12 [8, 16]" of what `mean_of` gave."""
+    return f"${found['mean']:,.0f} [{found['low']:,.0f}, {found['high']:,.0f}]"
