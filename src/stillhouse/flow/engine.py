@@ -27,7 +27,6 @@ from stillhouse.flow.call import (
     encode,
     error_line,
     executed,
-    is_of_a_call,
 )
 from stillhouse.flow.human import parked_in
 from stillhouse.flow.model_step import ModelStep, has_body
@@ -36,6 +35,7 @@ from stillhouse.flow.result_kinds import scalars
 from stillhouse.flow.resume import Replay, RunReport
 from stillhouse.flow.shared import shared
 from stillhouse.flow.spans import run_spanned
+from stillhouse.flow.unanswered import is_of_a_call
 from stillhouse.store.address import is_postgres
 from stillhouse.store.journal import open_journal
 
@@ -171,7 +171,7 @@ class _Declared:
         answer = await active.look_up(self.name, self.version, arguments)
         if not isinstance(answer, str):
             body = functools.partial(self.function, *args, **kwargs)
-            answer = await executed(active, answer, "step", self.version, arguments, body, self.attempts)
+            answer = await executed(active, answer, "step", arguments, body, self.attempts)
         return self.decode(answer)
 
     @functools.cached_property
@@ -360,15 +360,35 @@ class Flow(Generic[P, T]):
                     return self.decode_result(journal.text(row.result))
                 async with Models(named, default=self.model, store=store, offline=offline) as opened:
                     edited = any(code != self._code for code in row.facts.get("code", ()))
-                    replay = Replay.of(journal, run_id, anew=row.status == "failed", edited=edited)
-                    active = Active(run=run_id, flow=self.name, journal=journal, replay=replay, models=opened)
-                    return await run_spanned(active, self.sitting(active, bound))
+                    earlier: RunReport | None = None
+                    while True:
+                        replay = Replay.of(journal, run_id, anew=row.status == "failed", edited=edited)
+                        active = Active(
+                            run=run_id,
+                            flow=self.name,
+                            journal=journal,
+                            replay=replay,
+                            models=opened,
+                            module=self.function.__module__,
+                        )
+                        try:
+                            return await run_spanned(active, self.sitting(active, bound))
+                        except Exception:
+                            if not active.is_worth_another:
+                                raise
+                        finally:
+                            if earlier is not None:
+                                active.report.add(earlier)
+                        # It ended by journaled failures alone, so it is not known whether they still are failures.
+                        earlier = active.report
+                        journal.begin(run_id, self.name, canonical, facts)
 
     async def sitting(self, active: Active, bound: inspect.BoundArguments) -> T:
         """Run the flow's function from the top, once, and journal how that ended."""
         self.report = active.report
         token = active_run.set(active)
         try:
+            active.unanswered.watch()
             with tasks_noted(), within(Branch(active.replay.live)):
                 value = await self.function(*bound.args, **bound.kwargs)
             active.check_open()  # a flow that caught what parked it is not done
@@ -379,16 +399,19 @@ class Flow(Generic[P, T]):
             parked = parked_in(error)
             if parked is None and isinstance(error, Exception) and not is_of_a_call(error):
                 parked = active.parked  # the error may come from what a caught Parked left undone
+            has_failed = isinstance(error, Exception) and parked is None
+            active.close(error if has_failed else None)
             if parked is not None:
                 active.journal.end(active.run, "waiting")
                 raise parked from None
-            if isinstance(error, Exception):
+            if has_failed:
                 active.journal.end(active.run, "failed", error=error_line(error))
             raise
         finally:
             active_run.reset(token)
             active.report.unused.update(active.replay.unused())
         await active.end()
+        active.unanswered.done()
         active.journal.end(active.run, "done", result=result)
         return self.decode_result(result)
 

@@ -10,6 +10,7 @@ of this sitting.
 """
 
 import asyncio
+from collections.abc import Mapping
 from contextvars import Token
 from typing import Any, Self
 
@@ -56,13 +57,31 @@ class Limits:
             raise LimitExceeded(f"{limit} is reached before {name}; raise it, or give the flow less to do")
         self.steps += 1
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its time is over."""
+        return self._timer is not None and self._timer.expired()
+
+    def expire(self) -> None:
+        """Let its time be over now."""
+        if self._timer is not None and not self._timer.expired():
+            self._timer.reschedule(asyncio.get_running_loop().time())
+
     def replayed(self, facts: str | None) -> None:
         """Count what a journaled step used when it ran."""
         if self.max_tokens is not None or self.max_dollars is not None:
-            used = facts_of(facts)
-            tokens = sum(used.get(name) or 0 for name in ("input_tokens", "output_tokens", "at_most_tokens"))
-            self.n_doubtful += bool(used.get("usage_doubts") or used.get("at_most_tokens"))
-            self.spent(tokens, (used.get("cost_usd") or 0.0) + (used.get("at_most_usd") or 0.0))
+            self._count(facts_of(facts))
+
+    def _count(self, used: Mapping[str, Any]) -> None:
+        """What a call paid for: not what came out of the store, and also what an answer used that it replaced."""
+        tokens = sum(used.get(name) or 0 for name in ("input_tokens", "output_tokens", "at_most_tokens"))
+        dollars = (used.get("cost_usd") or 0.0) + (used.get("at_most_usd") or 0.0)
+        self.n_doubtful += bool(used.get("usage_doubts") or used.get("at_most_tokens"))
+        self.spent(
+            max(0, tokens - (used.get("stored_tokens") or 0)), max(0.0, dollars - (used.get("stored_usd") or 0.0))
+        )
+        if (replaced := used.get("replaced")) is not None:
+            self._count(replaced)
 
     def spent(self, tokens: int, dollars: float) -> None:
         self.tokens += tokens
