@@ -79,7 +79,9 @@ async def gathered(items):
 
 async def gathered_with_exceptions(items):
     found = await asyncio.gather(*map(primary, items), return_exceptions=True)
-    return [await backup(item) if isinstance(got, ConnectionError) else got for item, got in zip(items, found)]
+    return [
+        await backup(item) if isinstance(got, ConnectionError) else got for item, got in zip(items, found, strict=True)
+    ]
 
 
 async def grouped(items):

@@ -277,6 +277,7 @@ class RunningCall:
     """The call whose body is running."""
 
     __slots__ = (
+        "_hash",
         "_key",
         "_makes",
         "_replay",
@@ -296,6 +297,7 @@ class RunningCall:
         self.run, self.id, self.attempt = active.run, key_id(call.key), 1
         self._key, self._replay, self.before, self.outer = call.key, active.replay, before, current_call.get()
         self._version, self._makes = call.version, makes
+        self._hash: str | None = None
         self.given_up: GivenUp | None = None  # the flow cancelled it
         self.written: Callable[[], None] | None = None  # writes its row again, with what is known now
         self.parked: Parked | None = None  # a question that was asked in the body, and has no answer yet
@@ -304,9 +306,10 @@ class RunningCall:
     @property
     def makes(self) -> str:
         """A hash of what makes what is called in the body: the calls there are of this version too."""
-        if self._makes is None:
-            self._makes = hashlib.sha256(self._version.encode()).hexdigest()[:16]
-        return self._makes
+        if self._hash is None:
+            made_by = self._version if self._makes is None else f"{self._makes}@{self._version.partition('@')[2]}"
+            self._hash = hashlib.sha256(made_by.encode()).hexdigest()[:16]
+        return self._hash
 
     @property
     def sample_index(self) -> int:
