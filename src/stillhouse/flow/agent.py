@@ -4,9 +4,9 @@ That is ReAct (Yao et al. 2022, 2210.03629): Thought, Action, Action Input, Obse
 the endpoint can, and by the text protocol where it refuses. Each turn of the model and each call of a tool is a
 journaled call of its own, inside the agent's, so a killed run goes on at the turn where it was.
 
-A turn is of the version of what made it: the model, the settings, the instruction and the tools as they are declared. A
-tool's call is of the version of the tool's source besides. A turn is keyed by a digest of the conversation so far, and not by its text. So the journal of a long conversation grows
-with its length, and not with its square.
+A turn is keyed by a digest of the conversation so far, and not by its text. So the journal of a long conversation grows
+with its length, and not with its square. It is of the version of what made it: the model, the settings, the instruction
+and the tools as they are declared. A tool's call is of the version of the tool's source besides.
 """
 
 import asyncio
