@@ -124,9 +124,9 @@ class Active:
         """As `look_up`, for a call that the journal has no answer to, or that was given up."""
         earlier = answer or self.replay.failure_of(call)
         if earlier is not None and earlier.given_up:
+            self._count_again(call, earlier)
             await self._until_given_up(call, json.loads(earlier.facts or "{}")["given_up"])
             if earlier.output is not None:  # the flow does not give it up this time
-                self._count_again(call, earlier)
                 return earlier.output
         elif earlier is not None and earlier.end is not None and kind != "agent":  # an agent comes to its end again
             self._count_again(call, earlier)
@@ -470,7 +470,7 @@ async def executed(
         active.unanswered.failed(error, key, pending.branch, replayed=False)
         raise
     except asyncio.CancelledError:
-        if call.parked is None and not active.ended:
+        if call.parked is None:
             end, seconds = active.replay.next_end(), time.perf_counter() - began
             given_up = {"after_s": time.monotonic() - active.began} | _over()
             line = f"CancelledError: the flow gave this call up after {seconds:.3g} s"
