@@ -68,7 +68,7 @@ WAYS = [by_step, by_agent, by_decision, in_a_body]
 
 
 async def all_sent(n):
-    while len(sent) < n:
+    while len(sent) < n:  # noqa: ASYNC110  # requests are counted, and no event is set for each
         await asyncio.sleep(0)
 
 
@@ -314,3 +314,54 @@ async def test_an_unusable_reply_that_comes_late_is_asked_for_anew():
     assert await main.run(RUN) == "yes"
     assert sent == {"asked": 2}
     assert json.loads(outputs()[0]) == "yes"
+
+
+@pytest.mark.parametrize("around", ["step", "tasks"])
+async def test_what_a_steps_own_code_has_sent_in_a_map_is_waited_for_and_nothing_begins_after_a_failure(around):
+    begun: Counter = Counter()
+
+    @step
+    async def post(number: int) -> int:
+        begun[number] += 1
+        await open_gate.wait()
+        return number
+
+    async def item(number: int) -> int:
+        if number == 3 and fails:
+            while begun.total() < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            await opens_soon()
+            raise ValueError("broken")
+        if around == "tasks":
+            first, _ = await asyncio.gather(post(number), post(number + 100))
+        else:
+            first = await post(number)
+        await post(number + 10)
+        return first
+
+    @flow
+    async def main() -> list[int]:
+        return await flow.map(item, range(8), at_once=4)
+
+    fails.add("first")
+    with pytest.raises(ExceptionGroup) as failed:
+        await main.run(RUN)
+    assert [str(error) for error in failed.value.exceptions] == ["broken"]
+    assert {number % 100 for number in begun} == {0, 1, 2}
+    fails.clear()
+    assert await main.run(RUN) == list(range(8))
+    assert set(begun.values()) == {1}
+
+
+async def test_an_item_that_waits_for_nothing_that_was_sent_is_cancelled_at_once():
+    async def item(number: int) -> None:
+        if number:
+            raise ValueError("broken")
+        await asyncio.Event().wait()
+
+    @flow
+    async def main() -> None:
+        await flow.map(item, [0, 1])
+
+    with pytest.raises(ExceptionGroup, match="items of a map failed"):
+        await main.run(RUN)

@@ -33,6 +33,7 @@ class LiveBranches(set[tuple[str | None, str]]):
 
     stopped = False  # the run waits for a person or has ended: how its tasks end is of no interest to anyone
     failed_with: Callable[[BaseException], None] | None = None  # told of the exception that a branch's task ended with
+    any_closed = False  # a branch is closed
 
 
 class Branch:
@@ -48,6 +49,7 @@ class Branch:
         "body",
         "call",
         "calls",
+        "closed",
         "counts",
         "id",
         "in_order",
@@ -66,6 +68,7 @@ class Branch:
         self.maker: Branch | None = None
         self.call: Any = None  # the running call that `body` names
         self.in_order = False
+        self.closed = False  # no further call begins in it, nor in those inside it
         self.settled = False  # the journal has a branch that begins as this one does
         self.provisional = False  # its first call is not the one that the journal has of this branch
         self.counts: dict[Equal, int] = {}  # number of equal calls so far
@@ -86,6 +89,22 @@ class Branch:
         made = Branch(self.live, self.body, lineage)
         made.maker, made.in_order, made.call = self, name.startswith(_A_STEP), self.call
         return made
+
+    def close(self) -> None:
+        self.closed = self.live.any_closed = True
+
+    def is_inside(self, other: "Branch") -> bool:
+        """Whether it is that branch, or one inside it."""
+        branch: Branch | None = self
+        while branch is not None and branch is not other:
+            branch = branch.maker
+        return branch is other
+
+    def is_closed(self) -> bool:
+        branch: Branch | None = self
+        while branch is not None and not branch.closed:
+            branch = branch.maker
+        return branch is not None
 
     def marks(self) -> "Marks":
         """How far this branch and those around it have come."""

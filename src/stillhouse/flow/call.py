@@ -21,7 +21,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from stillhouse.addresses import without_secrets
 from stillhouse.errors import StillhouseError, StorageError, UserError
 from stillhouse.flow import failures
-from stillhouse.flow.branches import branch_here, enter_body, leave_body
+from stillhouse.flow.branches import Branch, branch_here, enter_body, leave_body
 from stillhouse.flow.resume import Before, Earlier, Pending, Replay, RunReport
 from stillhouse.flow.sent import PAID_KINDS, sent_once
 from stillhouse.flow.unanswered import GivenUp, Unanswered
@@ -67,8 +67,9 @@ class Active:
     owners: dict[str, Callable[..., Any]] = field(default_factory=dict)  # a step's name -> its function
     called: list[Any] = field(default_factory=list)  # the steps' coroutines that may not have been awaited yet
     look_again: int = 256  # when `called` is this long, the coroutines that began are taken out
-    under_way: int = 0  # number of calls whose body is running
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    under_way: dict["RunningCall", Branch] = field(default_factory=dict)  # the calls whose bodies are running
+    idle: asyncio.Event = field(default_factory=asyncio.Event)  # set when one of them ends, where somebody waits
+    n_waiting: int = 0  # how many wait for calls to end
     ended: bool = False
     parked: Parked | None = None  # set when the run waits for a person: no further call begins then
     module: str = ""  # where the flow is, and so, perhaps, the classes of its exceptions
@@ -140,6 +141,8 @@ class Active:
         if not self.replay.order.over:
             await self.replay.order.before_a_new_call()
         self.check_open()
+        if self.replay.live.any_closed and call.branch.is_closed():
+            raise asyncio.CancelledError("another item of the map failed")
         try:
             for limit in active_limits.get():
                 limit.step(call.key[0])
@@ -255,9 +258,7 @@ class Active:
         A failed `gather` leaves branches behind. They stop at their next call.
         """
         self.ended = self.replay.live.stopped = True
-        while self.under_way:
-            self.idle.clear()
-            await self.idle.wait()
+        await self.until_idle()
         if self.left and not stopping.asked:
             await asyncio.wait(self.left, timeout=GRACE_S)
         for task in self.left:
@@ -265,6 +266,16 @@ class Active:
         if self.left:
             await asyncio.wait(self.left)
             await asyncio.sleep(0)  # what they tell when they are done is told
+
+    async def until_idle(self, branch: Branch | None = None) -> None:
+        """Wait until no call is under way, or none in this branch and in those inside it."""
+        self.n_waiting += 1
+        try:
+            while any(branch is None or around.is_inside(branch) for around in self.under_way.values()):
+                self.idle.clear()
+                await self.idle.wait()
+        finally:
+            self.n_waiting -= 1
 
     def close(self, error: BaseException | None) -> None:
         """Journal which failures the run ended by, and which it lived with. None: it stopped and did not fail."""
@@ -444,7 +455,7 @@ async def executed(
         return lambda: active.journal.write(active.run, row(output, error, end))
 
     token = current_call.set(call)
-    active.under_way += 1
+    active.under_way[call] = pending.branch
     try:
         body_token = enter_body(active.replay.live, call.id, pending.branch, call)
         try:
@@ -493,8 +504,8 @@ async def executed(
         return output
     finally:
         current_call.reset(token)
-        active.under_way -= 1
-        if active.ended:
+        del active.under_way[call]
+        if active.n_waiting:
             active.idle.set()
 
 

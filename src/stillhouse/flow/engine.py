@@ -4,7 +4,6 @@ Sequence is `await`; parallel is `asyncio.gather`, `TaskGroup` or `flow.map`; br
 returns what the JSON of its result gives back, on the first run as on every later one.
 """
 
-import asyncio
 import functools
 import hashlib
 import inspect
@@ -29,6 +28,7 @@ from stillhouse.flow.call import (
     executed,
 )
 from stillhouse.flow.human import parked_in
+from stillhouse.flow.item_tasks import mapped
 from stillhouse.flow.model_step import ModelStep, has_body
 from stillhouse.flow.models import DEFAULT_STORE, ModelName, Models, name_of
 from stillhouse.flow.result_kinds import scalars
@@ -231,7 +231,7 @@ async def bounded_map(
 ) -> list[U]:
     """Call an async function on every item, at most `at_once` at a time; results in the items' order.
 
-    The first failure cancels the rest.
+    After the first failure no further call begins; those under way are waited for, 8 s at most.
 
     `cluster="ray"`: every item is a run of its own, `RUN_ID.0`, `RUN_ID.1` and so on, on the workers of a Ray cluster.
     A map that was stopped goes on under the same `run_id`. `store` is then a PostgreSQL (default: that of the run
@@ -246,19 +246,9 @@ async def bounded_map(
     if store is not None or run_id is not None or models is not None:
         only = 'store=, run_id= and models= are for cluster="ray"'
         raise UserError(f"{only}; without it the items are part of the run around them")
-    gate = asyncio.Semaphore(at_once)
-
-    async def in_turn(item: T) -> U:
-        async with gate:
-            return await function(item)
-
     declared = getattr(function, "stillhouse_step", None)
     branch = getattr(function, "__qualname__", "item") if declared is None else name_of_step(declared.name)
-
-    with inner("flow.map"):
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(named(in_turn(item), branch)) for item in items]
-    return [task.result() for task in tasks]
+    return [task.result() for task in await mapped(function, items, at_once=at_once, branch=branch)]
 
 
 # Flows
