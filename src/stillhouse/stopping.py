@@ -29,6 +29,27 @@ _SIGNALS = {
     signal.SIGHUP: "SIGHUP (the terminal was closed)",
 }
 current_call: ContextVar["PaidCall | None"] = ContextVar("current_call", default=None)
+current_sending: ContextVar["Sending | None"] = ContextVar("current_sending", default=None)
+
+
+class Sending:
+    """The calls that are made in this block, for an asker who may stop asking: what is in flight then is waited for."""
+
+    def __init__(self) -> None:
+        self.in_flight: set[PaidCall] = set()
+        self.is_stopped = False
+
+    def stop(self) -> bool:
+        """No further call begins. Gives whether one is in flight."""
+        self.is_stopped = True
+        return bool(self.in_flight)
+
+    def __enter__(self) -> "Sending":
+        self._token = current_sending.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        current_sending.reset(self._token)
 
 
 class PaidCall:
@@ -38,16 +59,24 @@ class PaidCall:
     tells of the calls that are in it.
     """
 
-    __slots__ = ("_token", "came_back", "sends_batch")
+    __slots__ = ("_sending", "_token", "came_back", "sends_batch")
 
     def __init__(self, *, sends_batch: bool = False) -> None:
+        self._sending = current_sending.get()
         self.came_back = False  # answered, or ended without an answer to pay for
         self.sends_batch = sends_batch
 
     async def begins(self) -> None:
-        """From here on it is in flight. Never returns while the process stops."""
+        """From here on it is in flight. Never returns while the process stops.
+
+        Raises CancelledError where whoever asked has stopped asking.
+        """
         await stopping.passes()
         self.came_back = False
+        if self._sending is not None:
+            if self._sending.is_stopped:
+                raise asyncio.CancelledError("nobody waits for this call any more")
+            self._sending.in_flight.add(self)
         for calls in (stopping.in_flight, *stopping.watchers):
             calls.add(self)
 
@@ -226,6 +255,8 @@ class Stopping:
             await asyncio.get_running_loop().create_future()
 
     def ended(self, call: PaidCall) -> None:
+        if call._sending is not None:
+            call._sending.in_flight.discard(call)
         self.in_flight.discard(call)
         if self.asked and not self.in_flight:
             self._leave()

@@ -23,12 +23,26 @@ def test_a_limit_of_steps_lets_as_many_run():
 
 
 def test_a_limit_of_tokens_that_is_reached_lets_no_call_begin():
-    within = limits(tokens=10)
-    within.spent(9, 0.0)
-    assert within.worst_case(CALL, None) == 0.0
+    within = limits(tokens=40)
+    within.spent(13, 0.0)
+    assert within.worst_case(CALL, None) == 0.0  # 20 bytes of prompt are 7 tokens, and the reply has 20 at most
     within.spent(1, 0.0)
-    with pytest.raises(LimitExceeded, match=r"10 tokens is reached \(10 used\)"):
+    with pytest.raises(LimitExceeded, match=r"40 tokens is reached \(14 used, the next call may use up to 27\)"):
         within.worst_case(CALL, None)
+
+
+def test_a_limit_of_tokens_counts_what_is_under_way():
+    within = limits(tokens=60)
+    within.reserve(within.worst_case(CALL, None), 27)
+    within.reserve(within.worst_case(CALL, None), 27)
+    with pytest.raises(LimitExceeded, match="0 used") as full:
+        within.worst_case(CALL, None)
+    assert full.value.full is within  # there may be room when one of the two has come back
+    within.reserve(0.0, -27)
+    within.spent(40, 0.0)
+    with pytest.raises(LimitExceeded) as full:
+        within.worst_case(CALL, None)
+    assert full.value.full is None
 
 
 def test_a_limit_of_dollars_counts_what_is_under_way():

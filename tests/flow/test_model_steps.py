@@ -300,15 +300,19 @@ async def test_the_next_try_of_a_step_is_another_sample_and_not_the_reply_that_f
 
 async def test_limits_of_steps_and_tokens_name_what_is_exceeded():
     @flow(model=SCRIPT)
-    async def main() -> str:
-        async with limits(steps=5, name="everything"), limits(tokens=10):
+    async def main(tokens: int) -> str:
+        async with limits(steps=5, name="everything"), limits(tokens=tokens):
             await reply("first", "t")
             return await reply("second", "t")
 
-    with pytest.raises(LimitExceeded, match="the limit of 10 tokens is reached"):
-        await main.run("one")
-    with pytest.raises(LimitExceeded, match="the limit of 10 tokens"):
-        await main.run("one")  # the journaled step counts as it did
+    with pytest.raises(LimitExceeded, match="the limit of 10 tokens is reached") as refused:
+        await main.run("none", 10)
+    assert asked == []  # it might have passed the limit
+    room_for_one = int(str(refused.value).split("up to ")[1].split(")")[0])
+    with pytest.raises(LimitExceeded, match=f"the limit of {room_for_one} tokens is reached"):
+        await main.run("one", room_for_one)
+    with pytest.raises(LimitExceeded, match=f"the limit of {room_for_one} tokens"):
+        await main.run("one", room_for_one)  # the journaled step counts as it did
     assert len(asked) == 1
 
     @flow(model=SCRIPT)

@@ -451,12 +451,16 @@ async def test_a_flows_limits_hold_for_an_agents_requests(db):
     agent.tool_plain(double)
 
     @flow
-    async def main() -> str:
-        async with limits(tokens=50):
+    async def main(tokens: int) -> str:
+        async with limits(tokens=tokens):
             return (await agent.run("go on")).output
 
-    with pytest.raises(LimitExceeded, match="50 tokens"):
-        await main.run("r", store=db)
+    with pytest.raises(LimitExceeded, match="the limit of 50 tokens is reached") as refused:
+        await main.run("none", tokens=50, store=db)
+    assert script.requests == 0
+    room_for_one = int(str(refused.value).split("up to ")[1].split(")")[0])
+    with pytest.raises(LimitExceeded, match=f"the limit of {room_for_one} tokens is reached"):
+        await main.run("r", tokens=room_for_one, store=db)
     assert script.requests == 1
 
 

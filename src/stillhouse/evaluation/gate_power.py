@@ -55,7 +55,8 @@ def _sum_over_tables(n: int, discordance: float, difference: float, margin: floa
     wins, losses = (side.ravel() for side in np.meshgrid(most, most))
     fits = wins + losses <= n
     tables = np.stack([wins, losses, n - wins - losses], axis=1)[fits]
-    chances = stats.multinomial.pmf(tables, n, [only_1, only_2, 1 - only_1 - only_2])
+    logs = special.xlogy(tables, [only_1, only_2, 1 - only_1 - only_2]) - special.gammaln(tables + 1)
+    chances = np.exp(special.gammaln(n + 1) + logs.sum(axis=1))  # multinomial
     outside = outside_of(level)
     return float(
         sum(

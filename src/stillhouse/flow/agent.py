@@ -5,7 +5,8 @@ the endpoint can, and by the text protocol where it refuses. Each turn of the mo
 journaled call of its own, inside the agent's, so a killed run goes on at the turn where it was.
 
 A turn is keyed by a digest of the conversation so far, and not by its text. So the journal of a long conversation grows
-with its length, and not with its square.
+with its length, and not with its square. It is of the version of what made it: the model, the settings, the instruction
+and the tools as they are declared. A tool's call is of the version of the tool's source besides.
 """
 
 import asyncio
@@ -191,11 +192,19 @@ class Agent:
         model = name_of(active.models.of(self.name, self.model))
         tools = [[tool.name, tool.description, tool.schema] for tool in self.tools.values()]
         declared = [self.instruction, tools, self.max_turns, self.calling, self.max_tokens, self.temperature, model]
-        version = hashlib.sha256(encode(declared, f"the tools of {self.name}").encode()).hexdigest()[:16]
+        sources = [tool.version for tool in self.tools.values()]
+        # What makes a turn: neither the tools' sources, which make the observations, nor how many turns there may be.
+        makes = [self.instruction, tools, self.calling, self.max_tokens, self.temperature, model]
+        version = f"{self._hash(declared)}+{self._hash(sources)}"  # 0.1.0 had what stands before the mark
         arguments = encode({"task": task}, f"the task of {self.name}")
         conversation = _Conversation(self, active.models, task)
-        output = await perform(active, self.name, "agent", version, arguments, conversation.answer)
+        output = await perform(
+            active, self.name, "agent", version, arguments, conversation.answer, makes=self._hash(makes)
+        )
         return str(json.loads(output))
+
+    def _hash(self, parts: Sequence[Any]) -> str:
+        return hashlib.sha256(encode(parts, f"the tools of {self.name}").encode()).hexdigest()[:16]
 
 
 class _Conversation:
@@ -326,7 +335,7 @@ async def call_tool(called: Tool, arguments: Mapping[str, Any]) -> str:
             note("tool_error", str(error))
             return f"Error: {error}"
 
-    return str(await journaled(called.name, "tool", arguments, call))
+    return str(await journaled(called.name, "tool", arguments, call, called.step_version))
 
 
 def agent(

@@ -14,10 +14,14 @@ from datetime import UTC, datetime
 from stillhouse.consent import Consent, Quote
 from stillhouse.errors import StillhouseError
 from stillhouse.flow.call import active_limits, current_call
-from stillhouse.llm.ledger import Ledger
+from stillhouse.flow.limits import LimitExceeded
+from stillhouse.llm.ledger import Ledger, likely_tokens
 from stillhouse.llm.prices import Price, known_price
 from stillhouse.llm.request import Request
 from stillhouse.settings import ModelSettings
+
+# The tokens that are set aside for calls of the running task which are under way, the last one last.
+_set_aside: ContextVar[tuple[int, ...]] = ContextVar("stillhouse_set_aside", default=())
 
 
 class RunBudget:
@@ -28,15 +32,30 @@ class RunBudget:
         return min((limit.max_dollars for limit in active_limits.get() if limit.max_dollars is not None), default=None)
 
     async def reserve(self, request: Request, price: Price | None) -> float:
+        """Set the call's worst case aside in each limit.
+
+        Waits while calls under way may turn out smaller than that. Raises LimitExceeded where it does not fit.
+        """
         around = active_limits.get()
-        worst = max((limit.worst_case(request, price) for limit in around), default=0.0)
+        while True:
+            try:
+                worst = max((limit.worst_case(request, price) for limit in around), default=0.0)
+                break
+            except LimitExceeded as error:
+                if error.full is None:
+                    raise
+                await error.full.settled()
+        tokens = likely_tokens(request) if around else 0
+        _set_aside.set((*_set_aside.get(), tokens))
         for limit in around:
-            limit.reserve(worst)
+            limit.reserve(worst, tokens)
         return worst
 
     async def settle(self, reserved: float, cost_usd: float | None, *, paid: bool) -> None:
+        *before, tokens = _set_aside.get() or (0,)
+        _set_aside.set(tuple(before))
         for limit in active_limits.get():
-            limit.reserve(-reserved)
+            limit.reserve(-reserved, -tokens)
             if paid and cost_usd is None:
                 limit.spent(0, reserved)  # what a paid call of unknown cost may have cost at most
         if paid and cost_usd is None and reserved and (call := current_call.get()) is not None:

@@ -15,7 +15,7 @@ import contextlib
 import hashlib
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar, Token, copy_context
 from types import FrameType
 from typing import Any
@@ -32,6 +32,8 @@ class LiveBranches(set[tuple[str | None, str]]):
     """
 
     stopped = False  # the run waits for a person or has ended: how its tasks end is of no interest to anyone
+    failed_with: Callable[[BaseException], None] | None = None  # told of the exception that a branch's task ended with
+    any_closed = False  # a branch is closed
 
 
 class Branch:
@@ -45,6 +47,9 @@ class Branch:
     __slots__ = (
         "_children",
         "body",
+        "call",
+        "calls",
+        "closed",
         "counts",
         "id",
         "in_order",
@@ -61,11 +66,14 @@ class Branch:
         self.id, self.body, self.live = id_, body, live
         self.task: weakref.ref[asyncio.Task[Any]] | None = None  # None: the task has not begun
         self.maker: Branch | None = None
+        self.call: Any = None  # the running call that `body` names
         self.in_order = False
+        self.closed = False  # no further call begins in it, nor in those inside it
         self.settled = False  # the journal has a branch that begins as this one does
         self.provisional = False  # its first call is not the one that the journal has of this branch
         self.counts: dict[Equal, int] = {}  # number of equal calls so far
         self.place = 0  # number of calls so far
+        self.calls = 0  # number of them that do something: the clock and its like are left out
         self.last: Equal | None = None
         self._children: dict[str, int] = {}
         if id_:
@@ -79,13 +87,51 @@ class Branch:
         if len(lineage) > _LONGEST_ID:
             lineage = "." + hashlib.sha256(lineage.encode()).hexdigest()[:32]
         made = Branch(self.live, self.body, lineage)
-        made.maker, made.in_order = self, name.startswith(_A_STEP)
+        made.maker, made.in_order, made.call = self, name.startswith(_A_STEP), self.call
         return made
+
+    def close(self) -> None:
+        self.closed = self.live.any_closed = True
+
+    def is_inside(self, other: "Branch") -> bool:
+        """Whether it is that branch, or one inside it."""
+        branch: Branch | None = self
+        while branch is not None and branch is not other:
+            branch = branch.maker
+        return branch is other
+
+    def is_closed(self) -> bool:
+        branch: Branch | None = self
+        while branch is not None and not branch.closed:
+            branch = branch.maker
+        return branch is not None
+
+    def marks(self) -> "Marks":
+        """How far this branch and those around it have come."""
+        marks: list[tuple[Branch, int, int]] = []
+        branch: Branch | None = self
+        while branch is not None:
+            marks.append((branch, branch.calls, sum(branch._children.values())))
+            branch = branch.maker
+        return tuple(marks)
 
     def ended(self, task: "asyncio.Task[Any]") -> None:
         """Called when the branch's task is done; an exception that is looked at is not printed."""
         if self.live.stopped and not task.cancelled():
             task.exception()
+        # Not `exception()`: asyncio tells of an exception that nobody looked at, and the flow may not have.
+        error = getattr(task, "_exception", None)
+        if error is not None and self.live.failed_with is not None:
+            self.live.failed_with(error)
+
+
+# Of a branch and of each around it: the calls made in it so far, and the branches.
+Marks = tuple[tuple[Branch, int, int], ...]
+
+
+def went_on(marks: Marks) -> bool:
+    """Whether a branch, or one around it, has made a call or a branch since."""
+    return any(branch.calls != calls or sum(branch._children.values()) != children for branch, calls, children in marks)
 
 
 _A_STEP = "step "
@@ -132,10 +178,10 @@ def within(branch: Branch) -> Iterator[None]:
         _here.reset(token)
 
 
-def enter_body(live: LiveBranches, call: str, around: Branch) -> Token[Branch | None]:
-    """Begin a call's body, in the task that makes the call; quicker than `within`."""
-    branch = Branch(live, call)
-    branch.task, branch.maker = around.task, around
+def enter_body(live: LiveBranches, id_: str, around: Branch, call: Any) -> Token[Branch | None]:
+    """Begin the body of the call with this id, in the task that makes it; quicker than `within`."""
+    branch = Branch(live, id_)
+    branch.task, branch.maker, branch.call = around.task, around, call
     return _here.set(branch)
 
 

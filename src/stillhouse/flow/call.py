@@ -6,6 +6,8 @@ an earlier sitting is in `resume`. A call that was under way when the process di
 """
 
 import asyncio
+import contextlib
+import hashlib
 import inspect
 import json
 import time
@@ -17,10 +19,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from stillhouse.addresses import without_secrets
-from stillhouse.errors import StillhouseError, UserError
-from stillhouse.flow.branches import branch_here, enter_body, leave_body
-from stillhouse.flow.resume import Before, Pending, Replay, RunReport
+from stillhouse.errors import StillhouseError, StorageError, UserError
+from stillhouse.flow import failures
+from stillhouse.flow.branches import Branch, branch_here, enter_body, leave_body
+from stillhouse.flow.resume import Before, Earlier, Pending, Replay, RunReport
+from stillhouse.flow.sent import PAID_KINDS, sent_once
+from stillhouse.flow.unanswered import GivenUp, Unanswered
 from stillhouse.steady_clock import steady_time
+from stillhouse.stopping import GRACE_S, stopping
 from stillhouse.store.journal import Journal, StepKey, StepRow, facts_json, key_id
 
 if TYPE_CHECKING:
@@ -61,10 +67,25 @@ class Active:
     owners: dict[str, Callable[..., Any]] = field(default_factory=dict)  # a step's name -> its function
     called: list[Any] = field(default_factory=list)  # the steps' coroutines that may not have been awaited yet
     look_again: int = 256  # when `called` is this long, the coroutines that began are taken out
-    under_way: int = 0  # number of calls whose body is running
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    under_way: dict["RunningCall", Branch] = field(default_factory=dict)  # the calls whose bodies are running
+    idle: asyncio.Event = field(default_factory=asyncio.Event)  # set when one of them ends, where somebody waits
+    n_waiting: int = 0  # how many wait for calls to end
     ended: bool = False
     parked: Parked | None = None  # set when the run waits for a person: no further call begins then
+    module: str = ""  # where the flow is, and so, perhaps, the classes of its exceptions
+    began: float = field(default_factory=time.monotonic)
+    is_worth_another: bool = False  # it ended by failures of earlier sittings alone: asked anew, they may be none
+    left: set[asyncio.Task[Any]] = field(default_factory=set)  # requests that were sent, and that nobody waits for now
+
+    def __post_init__(self) -> None:
+        def write(row: StepRow) -> None:
+            self.journal.write(self.run, row)
+
+        def ask_anew(keys: list[StepKey]) -> None:
+            self.journal.ask_anew(self.run, keys)
+
+        self.unanswered = Unanswered(write=write, ask_anew=ask_anew)
+        self.replay.live.failed_with = self.unanswered.came_out
 
     @property
     def report(self) -> RunReport:
@@ -74,31 +95,106 @@ class Active:
         """The call that is made here: in this branch, in the body of the call that is running."""
         return self.replay.pending(name, arguments, branch_here())
 
-    async def look_up(self, name: str, version: str, arguments: str) -> str | Pending:
+    async def look_up(self, name: str, version: str, arguments: str, kind: str = "step") -> str | Pending:
         """The journaled answer to this call as JSON, or the call as one that has to run.
 
-        Either way it counts against the limits around it. Raises CancelledError in a run that has ended, and for a new
-        call what parked the run, where it waits for a person.
+        Either way it counts against the limits around it. Raises the journaled failure, where the flow lived with it;
+        CancelledError in a run that has ended; LimitExceeded for a new call that is one too many; and for a new call
+        what parked the run, where it waits for a person.
         """
         if self.ended:
             raise asyncio.CancelledError(f"the run {self.run} has ended")
-        call = self.pending(name, arguments)
-        limits = active_limits.get()
-        for limit in limits:
-            limit.step(name)
-        answer = self.replay.answer_to(call, version)
+        branch = branch_here()
+        if branch.call is not None:  # not `current_call`: tasks may share a context
+            version = f"{version}@{branch.call.makes}"
+        call = self.replay.pending(name, arguments, branch, version)
+        branch.calls += 1
+        self.unanswered.n_begun += 1
+        answer = self.replay.answer_to(call)
+        if answer is None or answer.given_up:
+            return await self._look_further(call, answer, arguments, kind)
+        self._count_again(call, answer)
+        self.unanswered.n_ended += 1
+        assert answer.output is not None
         order = self.replay.order
-        if answer is None:
-            if not order.over:
-                await order.before_a_new_call()
-            self.check_open()
-            return call
-        output, facts, end = answer
-        for limit in limits:
-            limit.replayed(facts)
-        if end is not None and not order.at_once(end, call.branch):
-            await order.answer(end, call.branch)
-        return output
+        if answer.end is not None and not order.at_once(answer.end, branch):
+            await order.answer(answer.end, branch)
+        return answer.output
+
+    async def _look_further(self, call: Pending, answer: Earlier | None, arguments: str, kind: str) -> str | Pending:
+        """As `look_up`, for a call that the journal has no answer to, or that was given up."""
+        earlier = answer or self.replay.failure_of(call)
+        if earlier is not None and earlier.given_up:
+            self._count_again(call, earlier)
+            await self._until_given_up(call, json.loads(earlier.facts or "{}")["given_up"])
+            if earlier.output is not None:  # the flow does not give it up this time
+                return earlier.output
+        elif earlier is not None and earlier.end is not None and kind != "agent":  # an agent comes to its end again
+            self._count_again(call, earlier)
+            self.report.replayed[call.key[0]] += 1
+            await self.replay.order.answer(earlier.end, call.branch)
+            facts = json.loads(earlier.facts or "{}")
+            error = failures.again(facts.get("raised", {"classes": [], "text": earlier.error}), [self.module])
+            self.unanswered.n_ended += 1
+            self.unanswered.failed(error, call.key, call.branch, replayed=True)
+            raise error
+        if not self.replay.order.over:
+            await self.replay.order.before_a_new_call()
+        self.check_open()
+        if self.replay.live.any_closed and call.branch.is_closed():
+            raise asyncio.CancelledError("another item of the map failed")
+        try:
+            for limit in active_limits.get():
+                limit.step(call.key[0])
+        except StillhouseError as error:
+            self._refuse(call, error, arguments, kind)
+            raise
+        self.unanswered.begins()
+        return call
+
+    def _count_again(self, call: Pending, earlier: Earlier) -> None:
+        """Count a journaled call, and those in its body, against the limits around it."""
+        if not (limits := active_limits.get()):
+            return
+        for facts in (earlier.facts, *self.replay.used_inside(call.key)):
+            for limit in limits:
+                limit.steps += 1
+                limit.replayed(facts)
+
+    async def _until_given_up(self, call: Pending, given_up: Mapping[str, Any]) -> None:
+        """Wait until the flow gives this call up, as it did before.
+
+        It comes to that by itself: a branch fails again, a time is over again. A limit of ours ends at once. In a flow
+        that gives it up no more, this returns after as long as the sitting had taken by then.
+        """
+        limits, nth = active_limits.get(), given_up.get("limit")
+        if nth is not None and nth < len(limits):
+            limits[nth].expire()
+        try:
+            await asyncio.sleep(given_up["after_s"] + 1)
+        except asyncio.CancelledError:
+            self.unanswered.gave_up_again(call.key, call.branch)
+            raise
+
+    def _refuse(self, call: Pending, error: Exception, arguments: str, kind: str) -> None:
+        """Journal a call that a limit did not let begin: on resume it is the same one."""
+        row = StepRow(
+            key=call.key,
+            kind=kind,
+            parent=call.parent,
+            version=call.version,
+            arguments=arguments,
+            output=None,
+            error=error_line(error),
+            started=steady_time(),
+            seconds=0.0,
+            attempts=0,
+            facts={"refused": True, "raised": failures.kept(error)},
+            place=call.place,
+            ended_nth=self.replay.next_end(),
+        )
+        self.journal.write(self.run, row)
+        self.unanswered.failed(error, call.key, call.branch, replayed=False)
 
     def check_open(self) -> None:
         """Raises where no new call may begin."""
@@ -162,21 +258,69 @@ class Active:
         A failed `gather` leaves branches behind. They stop at their next call.
         """
         self.ended = self.replay.live.stopped = True
-        while self.under_way:
-            self.idle.clear()
-            await self.idle.wait()
+        await self.until_idle()
+        if self.left and not stopping.asked:
+            await asyncio.wait(self.left, timeout=GRACE_S)
+        for task in self.left:
+            task.cancel()
+        if self.left:
+            await asyncio.wait(self.left)
+            await asyncio.sleep(0)  # what they tell when they are done is told
+
+    async def until_idle(self, branch: Branch | None = None) -> None:
+        """Wait until no call is under way, or none in this branch and in those inside it."""
+        self.n_waiting += 1
+        try:
+            while any(branch is None or around.is_inside(branch) for around in self.under_way.values()):
+                self.idle.clear()
+                await self.idle.wait()
+        finally:
+            self.n_waiting -= 1
+
+    def close(self, error: BaseException | None) -> None:
+        """Journal which failures the run ended by, and which it lived with. None: it stopped and did not fail."""
+        ended = self.unanswered.ended_by(error)
+        failed = [call for call in ended if not call.given_up]
+        self.is_worth_another = bool(failed) and all(call.replayed for call in failed)
 
 
 class RunningCall:
     """The call whose body is running."""
 
-    __slots__ = ("_key", "_replay", "attempt", "before", "facts", "id", "outer", "parked", "run")
+    __slots__ = (
+        "_hash",
+        "_key",
+        "_makes",
+        "_replay",
+        "_version",
+        "attempt",
+        "before",
+        "facts",
+        "given_up",
+        "id",
+        "outer",
+        "parked",
+        "run",
+        "written",
+    )
 
-    def __init__(self, run: str, key: StepKey, replay: Replay, before: Before, outer: "RunningCall | None") -> None:
-        self.run, self.id, self.attempt = run, key_id(key), 1
-        self._key, self._replay, self.before, self.outer = key, replay, before, outer
+    def __init__(self, active: Active, call: Pending, before: Before, makes: str | None) -> None:
+        self.run, self.id, self.attempt = active.run, key_id(call.key), 1
+        self._key, self._replay, self.before, self.outer = call.key, active.replay, before, current_call.get()
+        self._version, self._makes = call.version, makes
+        self._hash: str | None = None
+        self.given_up: GivenUp | None = None  # the flow cancelled it
+        self.written: Callable[[], None] | None = None  # writes its row again, with what is known now
         self.parked: Parked | None = None  # a question that was asked in the body, and has no answer yet
         self.facts: dict[str, Any] = dict(before.facts)
+
+    @property
+    def makes(self) -> str:
+        """A hash of what makes what is called in the body: the calls there are of this version too."""
+        if self._hash is None:
+            made_by = self._version if self._makes is None else f"{self._makes}@{self._version.partition('@')[2]}"
+            self._hash = hashlib.sha256(made_by.encode()).hexdigest()[:16]
+        return self._hash
 
     @property
     def sample_index(self) -> int:
@@ -192,8 +336,13 @@ class RunningCall:
     def used_model(
         self, model: str, n_input: int | None, n_output: int | None, cost_usd: float | None, request: str | None
     ) -> None:
-        """Add one model call to the facts. A sum with an unknown part is unknown."""
+        """Add one model call to the facts. A sum with an unknown part is unknown.
+
+        A reply that an earlier sitting of this call paid for is in the sums already.
+        """
         facts = self.facts
+        if request is not None and request in facts.get("requests", ()):
+            return
         first = "model" not in facts
         facts["model"] = model
         for name, value in (("input_tokens", n_input), ("output_tokens", n_output), ("cost_usd", cost_usd)):
@@ -242,58 +391,76 @@ ONCE = Attempts()
 
 
 async def perform(
-    active: Active, name: str, kind: str, version: str, arguments: str, body: Body, attempts: Attempts = ONCE
+    active: Active,
+    name: str,
+    kind: str,
+    version: str,
+    arguments: str,
+    body: Body,
+    attempts: Attempts = ONCE,
+    makes: str | None = None,
 ) -> str:
     """The journaled answer to this call as JSON text; where there is none, what `body` returns, committed.
 
-    `arguments` is canonical JSON.
+    `arguments` is canonical JSON. `makes`: the version of what is called in the body, where that depends on less.
     """
-    answer = await active.look_up(name, version, arguments)
+    answer = await active.look_up(name, version, arguments, kind)
     if isinstance(answer, str):
         return answer
-    return await executed(active, answer, kind, version, arguments, body, attempts)
+    return await executed(active, answer, kind, arguments, body, attempts, makes)
 
 
 async def executed(
-    active: Active, pending: Pending, kind: str, version: str, arguments: str, body: Body, attempts: Attempts = ONCE
+    active: Active,
+    pending: Pending,
+    kind: str,
+    arguments: str,
+    body: Body,
+    attempts: Attempts = ONCE,
+    makes: str | None = None,
 ) -> str:
     """What `body` returns as JSON text, committed.
 
-    A failure is raised. It is journaled too, for whoever reads the trace, and the call runs again when the run is
-    resumed.
+    A failure is raised. It is journaled too, as the outcome of this call, or as what the run ended by (`unanswered`).
     """
     key, name = pending.key, pending.key[0]
     if (instead := stand_in.get()) is not None:
         body = instead(name, kind, arguments, body)
-    before = active.replay.before(key, version)
-    call = RunningCall(active.run, key, active.replay, before, current_call.get())
+    before = active.replay.before(key, pending.version)
+    call = RunningCall(active, pending, before, makes)
     if before.facts:
         for limit in active_limits.get():
             limit.replayed(facts_json(before.facts))
     started, began = steady_time(), time.perf_counter()
+    seconds: float | None = None
 
-    def row(output: str | None, error: str | None) -> StepRow:
+    def row(output: str | None, error: str | None, end: int | None) -> StepRow:
         return StepRow(
             key=key,
             kind=kind,
             parent=pending.parent,
-            version=version,
+            version=pending.version,
             arguments=arguments,
             output=output,
             error=error,
             started=started,
-            seconds=time.perf_counter() - began,
+            seconds=time.perf_counter() - began if seconds is None else seconds,
             attempts=before.attempts + call.attempt,
             facts=call.facts or None,
             place=pending.place,
-            ended_nth=active.replay.next_end(),
+            ended_nth=end,
         )
 
+    def write_again(output: str | None, error: str | None, end: int) -> Callable[[], None]:
+        return lambda: active.journal.write(active.run, row(output, error, end))
+
     token = current_call.set(call)
-    active.under_way += 1
+    active.under_way[call] = pending.branch
     try:
-        body_token = enter_body(active.replay.live, call.id, pending.branch)
+        body_token = enter_body(active.replay.live, call.id, pending.branch, call)
         try:
+            if kind in PAID_KINDS:
+                body = _outlasting(active, call, body)
             running = body() if attempts is ONCE else _tried(call, name, body, attempts)
             if active.tracing is not None:
                 running = active.tracing.call(name, kind, arguments, call, running)
@@ -306,39 +473,79 @@ async def executed(
     except Exception as error:
         if call.parked is not None:
             raise call.parked.again() from None
-        active.journal.write(active.run, row(None, error_line(error)))
-        error.__dict__["stillhouse_run"] = active.run  # see `is_of_a_call`
+        call.facts["raised"] = failures.kept(error)
+        line, end, seconds = error_line(error), active.replay.next_end(), time.perf_counter() - began
+        active.journal.write(active.run, row(None, line, end))
+        call.written = write_again(None, line, end)
+        active.unanswered.n_ended += 1
+        active.unanswered.failed(error, key, pending.branch, replayed=False)
+        raise
+    except asyncio.CancelledError:
+        if call.parked is None:
+            end, seconds = active.replay.next_end(), time.perf_counter() - began
+            given_up = {"after_s": time.monotonic() - active.began} | _over()
+            line = f"CancelledError: the flow gave this call up after {seconds:.3g} s"
+
+            def kept(output: str | None, is_outcome: bool) -> StepRow:
+                call.facts.pop("given_up", None)
+                if is_outcome:
+                    call.facts["given_up"] = given_up
+                return row(output, line if output is None else None, end if is_outcome else None)
+
+            call.given_up = active.unanswered.gave_up(key, pending.branch, kept, lambda: "model" in call.facts)
         raise
     else:
-        await active.journal.write_later(active.run, row(output, None))
+        end = active.replay.next_end()
+        await active.journal.write_later(active.run, row(output, None, end))
+        if kind in PAID_KINDS:
+            call.written = write_again(output, None, end)
+        active.unanswered.n_ended += 1
         active.report.ran[name] += 1
         return output
     finally:
         current_call.reset(token)
-        active.under_way -= 1
-        if active.ended:
+        del active.under_way[call]
+        if active.n_waiting:
             active.idle.set()
 
 
-def is_of_a_call(error: BaseException) -> bool:
-    """Whether an exception that came out of a flow is a call's own, or was raised because of one."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if "stillhouse_run" in seen.__dict__:
-            return True
-        if isinstance(seen, BaseExceptionGroup) and any(map(is_of_a_call, seen.exceptions)):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
+def _outlasting(active: Active, call: RunningCall, body: Body) -> Body:
+    """The body, and whatever it has sent goes on where its call is cancelled."""
+
+    def left(task: "asyncio.Task[Any]") -> None:
+        active.left.add(task)
+        task.add_done_callback(came_back)
+
+    def came_back(task: "asyncio.Task[Any]") -> None:
+        active.left.discard(task)
+        output = None
+        if not task.cancelled() and task.exception() is None:
+            with contextlib.suppress(UserError):  # it cannot be stored
+                output = encode(task.result(), "the result")
+        if call.given_up is not None:
+            active.unanswered.came_back(call.given_up, output)
+        elif call.written is not None:
+            with contextlib.suppress(StorageError):  # its row is there, and lacks what this try used
+                call.written()
+
+    return lambda: sent_once(body, left)
 
 
-async def journaled(name: str, kind: str, arguments: Mapping[str, Any], body: Callable[[], Awaitable[Any]]) -> Any:
+def _over() -> dict[str, Any]:
+    """Which of the limits around this call is one whose time is over, if any."""
+    over = [nth for nth, limit in enumerate(active_limits.get()) if limit.is_over]
+    return {"limit": over[0]} if over else {}
+
+
+async def journaled(
+    name: str, kind: str, arguments: Mapping[str, Any], body: Callable[[], Awaitable[Any]], version: str = ""
+) -> Any:
     """What `body` gives, journaled inside a run and simply called outside one."""
     active = active_run.get()
     if active is None:
         return await body()
     canonical = encode(dict(arguments), f"the arguments of {name}", canonical=True)
-    return json.loads(await perform(active, name, kind, "", canonical, body))
+    return json.loads(await perform(active, name, kind, version, canonical, body))
 
 
 async def _tried(call: RunningCall, name: str, body: Callable[[], Awaitable[Any]], attempts: Attempts) -> Any:

@@ -4,7 +4,6 @@ Sequence is `await`; parallel is `asyncio.gather`, `TaskGroup` or `flow.map`; br
 returns what the JSON of its result gives back, on the first run as on every later one.
 """
 
-import asyncio
 import functools
 import hashlib
 import inspect
@@ -27,15 +26,16 @@ from stillhouse.flow.call import (
     encode,
     error_line,
     executed,
-    is_of_a_call,
 )
 from stillhouse.flow.human import parked_in
+from stillhouse.flow.item_tasks import mapped
 from stillhouse.flow.model_step import ModelStep, has_body
 from stillhouse.flow.models import DEFAULT_STORE, ModelName, Models, name_of
 from stillhouse.flow.result_kinds import scalars
 from stillhouse.flow.resume import Replay, RunReport
 from stillhouse.flow.shared import shared
 from stillhouse.flow.spans import run_spanned
+from stillhouse.flow.unanswered import is_of_a_call
 from stillhouse.store.address import is_postgres
 from stillhouse.store.journal import open_journal
 
@@ -171,7 +171,7 @@ class _Declared:
         answer = await active.look_up(self.name, self.version, arguments)
         if not isinstance(answer, str):
             body = functools.partial(self.function, *args, **kwargs)
-            answer = await executed(active, answer, "step", self.version, arguments, body, self.attempts)
+            answer = await executed(active, answer, "step", arguments, body, self.attempts)
         return self.decode(answer)
 
     @functools.cached_property
@@ -231,7 +231,7 @@ async def bounded_map(
 ) -> list[U]:
     """Call an async function on every item, at most `at_once` at a time; results in the items' order.
 
-    The first failure cancels the rest.
+    After the first failure no further call begins; those under way are waited for, 8 s at most.
 
     `cluster="ray"`: every item is a run of its own, `RUN_ID.0`, `RUN_ID.1` and so on, on the workers of a Ray cluster.
     A map that was stopped goes on under the same `run_id`. `store` is then a PostgreSQL (default: that of the run
@@ -246,19 +246,9 @@ async def bounded_map(
     if store is not None or run_id is not None or models is not None:
         only = 'store=, run_id= and models= are for cluster="ray"'
         raise UserError(f"{only}; without it the items are part of the run around them")
-    gate = asyncio.Semaphore(at_once)
-
-    async def in_turn(item: T) -> U:
-        async with gate:
-            return await function(item)
-
     declared = getattr(function, "stillhouse_step", None)
     branch = getattr(function, "__qualname__", "item") if declared is None else name_of_step(declared.name)
-
-    with inner("flow.map"):
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(named(in_turn(item), branch)) for item in items]
-    return [task.result() for task in tasks]
+    return [task.result() for task in await mapped(function, items, at_once=at_once, branch=branch)]
 
 
 # Flows
@@ -360,15 +350,35 @@ class Flow(Generic[P, T]):
                     return self.decode_result(journal.text(row.result))
                 async with Models(named, default=self.model, store=store, offline=offline) as opened:
                     edited = any(code != self._code for code in row.facts.get("code", ()))
-                    replay = Replay.of(journal, run_id, anew=row.status == "failed", edited=edited)
-                    active = Active(run=run_id, flow=self.name, journal=journal, replay=replay, models=opened)
-                    return await run_spanned(active, self.sitting(active, bound))
+                    earlier: RunReport | None = None
+                    while True:
+                        replay = Replay.of(journal, run_id, anew=row.status == "failed", edited=edited)
+                        active = Active(
+                            run=run_id,
+                            flow=self.name,
+                            journal=journal,
+                            replay=replay,
+                            models=opened,
+                            module=self.function.__module__,
+                        )
+                        try:
+                            return await run_spanned(active, self.sitting(active, bound))
+                        except Exception:
+                            if not active.is_worth_another:
+                                raise
+                        finally:
+                            if earlier is not None:
+                                active.report.add(earlier)
+                        # It ended by journaled failures alone, so it is not known whether they still are failures.
+                        earlier = active.report
+                        journal.begin(run_id, self.name, canonical, facts)
 
     async def sitting(self, active: Active, bound: inspect.BoundArguments) -> T:
         """Run the flow's function from the top, once, and journal how that ended."""
         self.report = active.report
         token = active_run.set(active)
         try:
+            active.unanswered.watch()
             with tasks_noted(), within(Branch(active.replay.live)):
                 value = await self.function(*bound.args, **bound.kwargs)
             active.check_open()  # a flow that caught what parked it is not done
@@ -379,16 +389,19 @@ class Flow(Generic[P, T]):
             parked = parked_in(error)
             if parked is None and isinstance(error, Exception) and not is_of_a_call(error):
                 parked = active.parked  # the error may come from what a caught Parked left undone
+            has_failed = isinstance(error, Exception) and parked is None
+            active.close(error if has_failed else None)
             if parked is not None:
                 active.journal.end(active.run, "waiting")
                 raise parked from None
-            if isinstance(error, Exception):
+            if has_failed:
                 active.journal.end(active.run, "failed", error=error_line(error))
             raise
         finally:
             active_run.reset(token)
             active.report.unused.update(active.replay.unused())
         await active.end()
+        active.unanswered.done()
         active.journal.end(active.run, "done", result=result)
         return self.decode_result(result)
 

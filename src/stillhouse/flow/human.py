@@ -37,12 +37,14 @@ async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
     facts = {"question": question, "options": None if options is None else list(options)}
     arguments = canonical_json(facts)
     call = active.pending("ask_human", arguments)
+    call.branch.calls += 1
+    active.unanswered.n_begun += 1
     answered = active.replay.answer_to(call)
     if answered is not None:
-        output, _, end = answered
-        if end is not None:
-            await active.replay.order.answer(end, call.branch)
-        return str(json.loads(output))
+        if answered.end is not None:
+            await active.replay.order.answer(answered.end, call.branch)
+        return str(json.loads(answered.output or "null"))
+    active.unanswered.begins()
     row = StepRow(
         key=call.key,
         kind="human",

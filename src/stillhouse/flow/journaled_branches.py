@@ -28,7 +28,7 @@ class EarlierVersion:
         self._run = run
         self.groups: dict[Equal, set[int]] = {}
         rows = [(key, row[2]) for key, row in finished.items() if row[4] is None]
-        rows += [(key, row[4]) for key, row in failed.items() if row[-1] is None]
+        rows += [(key, row[4]) for key, row in failed.items() if row[5] is None]
         self._owners: dict[Equal, Branch | None] = {}
         self._counts: dict[Equal, int] = {}
         for key, parent in rows:
@@ -134,7 +134,7 @@ class MovedBranches:
         places: dict[tuple[str | None, str], list[tuple[int, StepKey]]] = {}
         rows: Iterable[tuple[StepKey, str | None, int | None]] = [
             *((key, row[2], row[4]) for key, row in finished.items()),
-            *((key, row[4], row[-1]) for key, row in failed.items()),
+            *((key, row[4], row[5]) for key, row in failed.items()),
         ]
         for key, parent, place in rows:
             if place is None:  # a row of version 1, which knows no branch

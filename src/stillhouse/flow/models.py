@@ -92,9 +92,14 @@ def note_use(
     """
     call = current_call.get()
     if call is not None:
+        is_own = request is not None and request in call.facts.get("requests", ())
         call.used_model(model, n_input, n_output, cost_usd, request)
         if from_store:
             call.facts["from_store"] = call.facts.get("from_store", 0) + 1
+        if from_store and not is_own:
+            n_tokens = (n_input or 0) + (n_output or 0)
+            call.facts["stored_tokens"] = call.facts.get("stored_tokens", 0) + n_tokens
+            call.facts["stored_usd"] = call.facts.get("stored_usd", 0.0) + (cost_usd or 0.0)
         if doubt is not None:
             call.facts["usage_doubts"] = [*call.facts.get("usage_doubts", []), doubt]
         if at_most_tokens and not from_store:

@@ -30,7 +30,7 @@ def path_of(calls: Sequence[StepRow]) -> list[str]:
 
 def on_the_path(calls: Sequence[StepRow]) -> list[StepRow]:
     """The calls that a path counts."""
-    return [call for call in calls if call.kind not in OFF_THE_PATH]
+    return [call for call in calls if call.kind not in OFF_THE_PATH and "refused" not in (call.facts or ())]
 
 
 def _shown(call: StepRow) -> str:

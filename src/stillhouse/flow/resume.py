@@ -15,6 +15,7 @@ in its row: the reasons, the hashes of the requests, and the cost.
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -40,6 +41,12 @@ class RunReport:
     # Journaled answers that this sitting never used: the arguments are others now, or the flow was edited.
     unused: Counter[str] = field(default_factory=Counter)
 
+    def add(self, before: "RunReport") -> None:
+        """Add what the same sitting did before it began again from the top."""
+        self.replayed -= before.ran  # drops what is not above 0
+        for name in ("ran", "changed", "moved"):
+            getattr(self, name).update(getattr(before, name))
+
 
 class Pending(NamedTuple):
     """A call before it is answered or run."""
@@ -48,10 +55,42 @@ class Pending(NamedTuple):
     parent: str | None  # the id of the call in whose body this call was made
     place: int  # the number of the call in its branch
     branch: Branch
+    version: str = ""
+
+
+class Earlier(NamedTuple):
+    """How a call ended in an earlier sitting. `end`: its number among ends; None: it does not count as an outcome."""
+
+    output: str | None  # None: it failed
+    facts: str | None
+    end: int | None
+    error: str | None = None
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the flow cancelled the call, and went on."""
+        return self.end is not None and self.facts is not None and _GIVEN_UP in self.facts
+
+
+_GIVEN_UP = '"given_up"'
+# What counts as no step of a limit: the clock and its like, and questions to a person.
+_NO_STEPS = ("flow.now", "flow.random", "flow.uuid", "ask_human")
 
 
 # The facts of a failed call that stay in its row.
-_USED = ("model", "input_tokens", "output_tokens", "cost_usd", "requests", "from_store")
+_USED = (
+    "model",
+    "input_tokens",
+    "output_tokens",
+    "cost_usd",
+    "requests",
+    "from_store",
+    "stored_tokens",
+    "stored_usd",
+    "at_most_tokens",
+    "at_most_usd",
+    "replaced",
+)
 
 
 class Before(NamedTuple):
@@ -63,6 +102,15 @@ class Before(NamedTuple):
     n_asked: int = 0
     attempts: int = 0
     facts: Mapping[str, Any] = MappingProxyType({})
+
+
+def _used(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: facts[name] for name in _USED if name in facts} if "model" in facts or "replaced" in facts else {}
+
+
+def _same(stored: str, version: str, place: int | None) -> bool:
+    """Whether a row is of this version. Rows of 0.1.0 know less of it: what stands before the first mark."""
+    return stored == version or (place is None and stored == re.split("[+@]", version, maxsplit=1)[0])
 
 
 @dataclass
@@ -85,19 +133,29 @@ class Replay:
         return cls(finished, journal.text, failed=failed, anew=anew, edited=edited, run=run)
 
     def __post_init__(self) -> None:
-        self._n_ended = 1 + max((row[5] for row in self.finished.values() if row[5] is not None), default=-1)
+        ends = [row[5] for row in self.finished.values()] + [row[6] for row in self.failed.values()]
+        self._n_ended = 1 + max((end for end in ends if end is not None), default=-1)
         self.order = ReplayOrder(self._ends_in_order())
         self._earlier_version = EarlierVersion(self.run, self.finished, self.failed)
         self._samples: Samples | None = None
         self._moved: MovedBranches | None = None
         self._reordered: ReorderedBranches | None = None
+        self._inside: dict[str, list[tuple[StepKey, str | None]]] | None = None
 
     def _ends_in_order(self) -> list[int]:
-        """The ends of the calls that will be asked for: those in the body of a finished call are not."""
-        rows = self.finished.values()
-        inner = any(row[2] is not None for row in rows)
+        """The ends of the calls that will be asked for: those in the body of a finished call are not.
+
+        Nor is one that was given up: it comes to its end when it is cancelled.
+        """
+        rows = [(row[2], row[5], row[3]) for row in self.finished.values()]
+        rows += [(row[4], row[6], row[3]) for row in self.failed.values()]
+        inner = any(parent is not None for parent, _, _ in rows)
         ids = {key_id(key) for key in self.finished} if inner else frozenset()
-        return [row[5] for row in rows if row[5] is not None and (row[2] is None or row[2] not in ids)]
+        return [
+            end
+            for parent, end, facts in rows
+            if end is not None and (parent is None or parent not in ids) and (facts is None or _GIVEN_UP not in facts)
+        ]
 
     def next_end(self) -> int:
         """The number of the call that ends now."""
@@ -105,22 +163,27 @@ class Replay:
         return self._n_ended - 1
 
     def before(self, key: StepKey, version: str) -> "Before":
-        """What became of this call in earlier sittings, where it failed."""
+        """What became of this call in earlier sittings, where it has to run again."""
         row = self.failed.get(key)
         if row is None:
-            return Before()
-        failed_version, error, attempts, text, *_ = row
+            finished = self.finished.get(key)
+            replaced = {} if finished is None or finished[3] is None else _used(json.loads(finished[3]))
+            return Before(facts={"replaced": replaced}) if replaced else Before()
+        failed_version, error, attempts, text, _, place, _ = row
         facts = {} if text is None else json.loads(text)
+        if "refused" in facts:
+            return Before()
         discarded = facts.get("discarded", 0)
         if "discarded" not in facts and facts.get("requests") and error.startswith("StepError:"):
             discarded = attempts  # a row of 0.1.0
-        if failed_version != version:
+        if not _same(failed_version, version, place):
             discarded = 0
-        used = {name: facts[name] for name in _USED if name in facts} if "model" in facts else {}
-        n_asked = discarded if self.anew else max(0, discarded - 1)
-        return Before(n_asked, attempts, {**used, "failures": [*facts.get("failures", ()), error]})
+        # A row of 0.1.0 does not tell whether the run ended by it, or died later.
+        n_asked = discarded if self.anew or place is not None else max(0, discarded - 1)
+        failures = [*facts.get("failures", ()), *(() if "given_up" in facts else (error,))]
+        return Before(n_asked, attempts, {**_used(facts), **({"failures": failures} if failures else {})})
 
-    def pending(self, name: str, arguments: str, branch: Branch) -> Pending:
+    def pending(self, name: str, arguments: str, branch: Branch, version: str = "") -> Pending:
         """The next call of this name with these arguments in this branch, under its key.
 
         The call in whose body the branch is is part of the hash. Where it is replayed, the calls in its body are not
@@ -147,7 +210,7 @@ class Replay:
                 self._used.add(found)
                 self.report.moved[name] += 1
                 key = found
-        return Pending(key, body, place, branch)
+        return Pending(key, body, place, branch, version)
 
     def sample(self, key: StepKey) -> int:
         """The number of a call's sample among those of equal calls in all branches; it has its own on every resume."""
@@ -155,12 +218,8 @@ class Replay:
             self._samples = Samples(self.finished, self.failed)
         return self._samples.of(key)
 
-    def answer_to(
-        self, call: Pending, version: str = "", *, reported: bool = True
-    ) -> tuple[str, str | None, int | None] | None:
-        """The journaled answer to this call and its facts (what it used when it ran), as JSON; its number among ends.
-
-        None where the call has to run.
+    def answer_to(self, call: Pending, *, reported: bool = True) -> Earlier | None:
+        """The journaled answer to this call, and its facts (what it used when it ran); None where there is none.
 
         `reported`: count it in the sitting's report. The clock and its like are no calls of the user's, and are not.
         """
@@ -168,14 +227,39 @@ class Replay:
         if row is None:
             return None
         self._used.add(call.key)
-        answered_version, output, _, facts, _, end = row
+        answered_version, output, _, facts, place, end = row
         name = call.key[0]
-        if answered_version != version:
+        if answered_version != call.version and not _same(answered_version, call.version, place):
             self.report.changed[name] += 1
             return None
         if reported:
             self.report.replayed[name] += 1
-        return self.text(output), facts, end
+        return Earlier(self.text(output), facts, end)
+
+    def failure_of(self, call: Pending) -> Earlier | None:
+        """How this call failed in an earlier sitting that the flow lived with; None where it has to run."""
+        row = self.failed.get(call.key)
+        if row is None:
+            return None
+        failed_version, error, _, facts, _, place, end = row
+        if end is None:
+            return None
+        if not _same(failed_version, call.version, place):
+            self.report.changed[call.key[0]] += 1
+            return None
+        return Earlier(None, facts, end, error)
+
+    def used_inside(self, key: StepKey) -> list[str | None]:
+        """The facts of the steps in the body of this call, and in theirs, as far as earlier sittings made them."""
+        if self._inside is None:
+            self._inside = {}
+            rows = [(key, row[2], row[3]) for key, row in self.finished.items()]
+            rows += [(key, row[4], row[3]) for key, row in self.failed.items()]
+            for inner, parent, facts in rows:
+                if parent is not None and inner[0] not in _NO_STEPS:
+                    self._inside.setdefault(parent, []).append((inner, facts))
+        inside = self._inside.get(key_id(key), ())
+        return [used for inner, facts in inside for used in (facts, *self.used_inside(inner))]
 
     def unused(self) -> Counter[str]:
         """Journaled answers that this sitting never came to, by name.

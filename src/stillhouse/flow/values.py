@@ -21,7 +21,7 @@ def _recorded(what: str, label: str, draw: Callable[[], Any]) -> Any:
     call = active.pending(f"flow.{what}", arguments)
     answer = active.replay.answer_to(call, reported=False)
     if answer is not None:
-        return json.loads(answer[0])
+        return json.loads(answer.output or "null")
     value = draw()
     row = StepRow(
         key=call.key,

@@ -10,6 +10,7 @@ from stillhouse.llm.request import Request, text_of
 from stillhouse.numbers import usd_in_sentence
 
 _DEFAULT_MAX_TOKENS = 4096  # reserved for a reply whose request names no max_tokens
+_BYTES_A_TOKEN = 3  # English has about four, JSON and most other scripts about three
 _NOTHING_USD = 1e-9  # a reserve below this is a sum's rounding, not money: any token costs more
 
 
@@ -112,6 +113,11 @@ def worst_case_input_tokens(request: Request) -> int:
     n_messages = sum(len(text_of(message).encode()) + 8 for message in request.messages)
     beside = (request.schema, request.parameters.get("tools"), request.parameters.get("decision"))
     return n_messages + sum(len(json.dumps(part)) for part in beside if part is not None)
+
+
+def likely_tokens(request: Request) -> int:
+    """An estimate of a prompt's tokens, of three bytes each, and the longest reply that the request allows."""
+    return -(-worst_case_input_tokens(request) // _BYTES_A_TOKEN) + worst_case_output_tokens(request)
 
 
 def worst_case_output_tokens(request: Request) -> int:

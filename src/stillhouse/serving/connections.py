@@ -153,7 +153,7 @@ class _Connection(RequestHandler):
         """
         if isinstance(exc, ConnectionError):
             _log.info("%s went away before it had its answer", request.remote)
-            response = _refusal(malformed())  # which nobody gets
+            response: web.StreamResponse = _refusal(malformed())  # which nobody gets
         elif status >= 500:
             response = super().handle_error(request, status, exc, message)
         else:

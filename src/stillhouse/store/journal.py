@@ -67,7 +67,7 @@ def select_finished(mark: str) -> str:
 def select_failed(mark: str) -> str:
     """SQL for the steps of a run that failed: a `StepKey`, then a `FailedStep`."""
     return (
-        "SELECT step, args_hash, nth, version, error, attempts, facts, parent, place FROM steps"
+        "SELECT step, args_hash, nth, version, error, attempts, facts, parent, place, ended_nth FROM steps"
         f" WHERE run = {mark} AND output IS NULL AND error IS NOT NULL"
     )
 
@@ -155,8 +155,8 @@ class RunRow:
 # (JSON), its place, its number in the order of ends. Texts may be interned. This is no class, as ten thousand of them
 # are read before a long run goes on.
 FinishedStep = tuple[str, str, str | None, str | None, int | None, int | None]
-# Of a failed one: its version, its error, its attempts, its facts (JSON), its parent, its place.
-FailedStep = tuple[str, str, int, str | None, str | None, int | None]
+# Of a failed one: its version, its error, its attempts, its facts (JSON), its parent, its place, its number among ends.
+FailedStep = tuple[str, str, int, str | None, str | None, int | None, int | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +169,12 @@ class StepRow:
     (hashes in the completions table), `confidence`, `options`, `choice`, `source`. `failures` holds the reasons of the
     tries before the last, those of earlier sittings too; what these cost is in the sums. `discarded`: how many tries
     ended with a reply that was paid for and could not be read. `sample`: the number of the call's sample among those of
-    equal requests, where it is not the number in its key.
+    equal requests, where it is not the number in its key. `stored_tokens`, `stored_usd`: what of the sums came out of
+    the store. `replaced`: what the answer used that this one took the place of. `raised`: the exception, as
+    `flow.failures` has it. `given_up`: the flow cancelled it and went on. `refused`: a limit did not let it begin.
     `place`: the number of the call in its branch, from 0. `ended_nth`: its number in the order in which the run's calls
-    ended. Both are None in rows of version 1.
+    ended. Both are None in rows of version 1. `ended_nth` is None, too, of a failure, and of a call that was given up,
+    where that is no outcome to be replayed: the run ended by it.
     """
 
     key: StepKey
@@ -290,6 +293,10 @@ class Journal(Protocol):
         ...
 
     async def write_later(self, run: str, step: StepRow) -> None: ...
+
+    def ask_anew(self, run: str, keys: Sequence[StepKey]) -> None:
+        """Take their number in the order of ends from these steps: how they ended is not replayed."""
+        ...
 
     def text(self, stored: str) -> str:
         """The text behind what a row holds."""

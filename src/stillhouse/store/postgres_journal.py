@@ -76,6 +76,10 @@ _WRITE_MANY = f"""WITH kept AS (
     FROM unnest(%b::text[], %b::text[], {", ".join(f"%b::{kind}[]" for kind in _TYPES)})
         AS given(owner, run, {STEP_COLUMNS})
     JOIN leases ON leases.run = given.run AND leases.owner = given.owner FOR KEY SHARE OF leases {_REPLACE}"""
+_ASK_ANEW = """UPDATE steps SET ended_nth = NULL
+    FROM unnest(%b::text[], %b::text[], %b::int[]) AS given(step, args_hash, nth), leases
+    WHERE steps.run = %b AND leases.run = steps.run AND leases.owner = %b AND steps.step = given.step
+    AND steps.args_hash = given.args_hash AND steps.nth = given.nth"""
 _QUEUE = """INSERT INTO runs
     SELECT run, %s, input, 'queued', NULL, NULL, %s, NULL, %s FROM unnest(%b::text[], %b::text[]) AS given(run, input)
     ON CONFLICT (run) DO UPDATE SET status = 'queued', ended = NULL WHERE runs.status = 'failed'"""
@@ -206,6 +210,10 @@ class PostgresJournal:
 
     async def write_later(self, run: str, step: StepRow) -> None:
         await self._writer.put((self._leases.owner(run), run, step))
+
+    def ask_anew(self, run: str, keys: Sequence[StepKey]) -> None:
+        self._writer.flush()  # rows of these steps may be on their way
+        self._db.execute(_ASK_ANEW, (*columns(list(keys), 3), run, self._leases.owner(run)))
 
     def _commit(self, db: PostgresConnection, writes: Sequence[_Write]) -> list[RunBusyError | None]:
         """For each write None, or why it was not made: another process has taken over its run."""

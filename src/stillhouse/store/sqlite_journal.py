@@ -8,7 +8,7 @@ an fsync per step.
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ _OWNERS = "CREATE TABLE IF NOT EXISTS owners (run TEXT NOT NULL, process INTEGER
 _TABLES = [table + (" WITHOUT ROWID" if "PRIMARY KEY (run" in table else "") for table in (*TABLES, _OWNERS)]
 _SCHEMA = replace(SCHEMA, tables=_TABLES)
 _WRITE_STEP = f"INSERT OR REPLACE INTO steps (run, {STEP_COLUMNS}) VALUES (?{',?' * len(STEP_COLUMNS.split(', '))})"
+_ASK_ANEW = "UPDATE steps SET ended_nth = NULL WHERE run = ? AND step = ? AND args_hash = ? AND nth = ?"
 # A checkpoint waits for the disk. SQLite's default of 1,000 pages is reached after a few hundred steps.
 _PAGES_TO_CHECKPOINT = 4000
 
@@ -131,6 +132,10 @@ class SqliteJournal:
 
     async def write_later(self, run: str, step: StepRow) -> None:
         self.write(run, step)
+
+    def ask_anew(self, run: str, keys: Sequence[StepKey]) -> None:
+        for key in keys:
+            self._write(_ASK_ANEW, (run, *key))
 
     # Texts
 

@@ -23,6 +23,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from stillhouse.addresses import without_secrets
 from stillhouse.errors import StillhouseError, UserError
 from stillhouse.flow.call import journaled
+from stillhouse.flow.engine import version_of
 
 T = TypeVar("T")
 MAX_ERROR_CHARS = 500  # most characters of another program's error that an error of ours quotes
@@ -46,8 +47,11 @@ class Tool:
     description: str
     schema: Mapping[str, Any]
     run: Callable[[Mapping[str, Any]], Awaitable[str]] = field(repr=False)
+    version: str = field(default="", repr=False)  # a hash of its source, by default of that of `run`
 
     def __post_init__(self) -> None:
+        if not self.version:
+            object.__setattr__(self, "version", _version_of(self.run))
         if not _NAME.fullmatch(self.name):
             raise UserError(f"{self.name!r} cannot name a tool; use up to 64 letters, digits, _ and -")
 
@@ -61,7 +65,12 @@ class Tool:
 
     async def __call__(self, **arguments: Any) -> str:
         """As `call`, written as in Python; inside a flow the answer is journaled. Raises ToolError."""
-        return str(await journaled(self.name, "tool", arguments, lambda: self.run(arguments)))
+        return str(await journaled(self.name, "tool", arguments, lambda: self.run(arguments), self.step_version))
+
+    @property
+    def step_version(self) -> str:
+        """The version of its calls: an edited tool runs again."""
+        return f"+{self.version}"  # nothing before the mark: 0.1.0 gave all tools one version
 
 
 @overload
@@ -114,7 +123,17 @@ def tool(
         except TimeoutError:
             raise ToolError(f"{called} took longer than {timeout_s:g} s and was given up; ask for less") from None
 
-    return Tool(called, description, arguments.schema, run)
+    return Tool(called, description, arguments.schema, run, _version_of(function))
+
+
+def _version_of(function: Callable[..., Any]) -> str:
+    """A hash of a tool's source; empty where there is none, as for a function that is not written in Python."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    try:
+        return version_of(inspect.unwrap(function))
+    except AttributeError:
+        return ""
 
 
 async def _answer(function: Callable[..., Any], values: Mapping[str, Any], called: str, max_chars: int) -> str:

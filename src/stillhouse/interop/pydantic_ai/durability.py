@@ -116,7 +116,7 @@ def _discard_last_turn(name: str, error: UnexpectedModelBehavior) -> None:
     turns = [row for row in active.journal.steps(active.run) if row.key[0] == name and row.parent == parent]
     last = max((row for row in turns if row.output is not None), key=lambda row: row.started, default=None)
     if last is not None:
-        active.journal.write(active.run, replace(last, output=None, error=error_line(error)))
+        active.journal.write(active.run, replace(last, output=None, error=error_line(error), ended_nth=None))
 
 
 class _JournalBackend(JournalCallableOperationBackend[None]):

@@ -1,0 +1,35 @@
+"""A request to a model that was sent is waited for though whoever asked is cancelled: it is paid for.
+
+The flow goes on at once: an item of a map raised, a time was over, another branch was quicker. What comes back later is
+stored, and it is journaled with its call. Where nothing was sent yet, nothing is.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from stillhouse.stopping import Sending
+
+PAID_KINDS = frozenset({"model", "decide", "turn"})  # kinds of calls whose bodies ask a model and do nothing else
+
+
+async def sent_once(body: Callable[[], Awaitable[Any]], left: Callable[[asyncio.Task[Any]], None]) -> Any:
+    """What `body` gives. `left` takes the task that goes on where the caller was cancelled."""
+
+    async def asked() -> Any:
+        return await body()
+
+    with Sending() as sending:
+        task = asyncio.get_running_loop().create_task(asked())
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        if sending.stop() or task.done():
+            left(task)
+        else:
+            task.cancel()
+            await asyncio.wait({task})
+            if not task.cancelled():
+                task.exception()  # marks it as seen: asyncio warns of an exception that nobody takes
+        raise
+    return task.result()
