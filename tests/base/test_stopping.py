@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -174,6 +176,49 @@ async def test_in_a_notebook_too():
 
     with pytest.raises(KeyboardInterrupt):
         result_of(work())
+
+
+def ended_by(folder, code):
+    (folder / "begins.py").write_text(code)
+    command = [sys.executable, "-m", "begins"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_the_exit_code_is_the_signals_also_where_it_came_amid_the_making_of_a_class(number, code, tmp_path):
+    """Python would end itself by SIGINT, as it does where nobody took the KeyboardInterrupt."""
+    done = ended_by(
+        tmp_path,
+        f"""
+from stillhouse import cli
+def run():
+    try:
+        exec("import os, signal; os.kill(os.getpid(), signal.{number})")
+    except KeyboardInterrupt:
+        return 1
+cli._run = run
+cli.main()
+""",
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+    assert f"stopped by {'Ctrl-C' if number == 'SIGINT' else number}" in done.stderr
+
+
+def test_ctrl_c_before_the_command_has_begun_is_no_traceback(tmp_path):
+    done = ended_by(
+        tmp_path,
+        """
+import sys
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == "stillhouse.cli":
+            exec("raise KeyboardInterrupt")
+sys.meta_path.insert(0, Interrupts())
+from stillhouse.__main__ import main
+main()
+""",
+    )
+    assert (done.returncode, done.stderr) == (130, "")
 
 
 def test_a_closed_terminal_is_no_second_signal():

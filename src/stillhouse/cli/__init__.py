@@ -111,6 +111,9 @@ def main() -> None:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+    # Where a signal came while `exec` ran a text, as dataclasses do when they are made, Python would end itself by
+    # SIGINT instead of with this code. The next text that runs to its end undoes that.
+    exec("")
     sys.exit(code)
 
 

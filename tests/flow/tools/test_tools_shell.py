@@ -12,7 +12,7 @@ import pytest
 from stillhouse.errors import UserError
 from stillhouse.flow.tools import ToolError, shell
 from stillhouse.flow.tools.shell_seccomp import seccomp_filter
-from stillhouse.flow.tools.shell_workspace import Workspace
+from stillhouse.flow.tools.shell_workspace import MOST_DEEP, Workspace
 
 REMEDY = "install bubblewrap, or write shell(workspace=..., unsandboxed=True) if a model may do on this machine whatever you may"
 
@@ -313,6 +313,73 @@ async def test_what_is_over_the_quota_already_can_only_be_made_less(sandboxed, t
     assert "[the folder is full (2 MB of 1 MB): delete something]" in await run(called, "echo more > new")
     assert await run(called, "rm old") == "(no output)"
     assert await run(called, "echo x > new; cat new") == "x"
+
+
+async def test_what_lies_too_deep_to_be_walked_is_removed(sandboxed, tmp_path):
+    """Nothing is hidden there from the quota and the rest, and no walk ends in an error."""
+    called, work = sandboxed(), tmp_path / "work"
+    (work / "own").mkdir()
+    (work / "own" / "file").write_text("kept")
+    deep = "import os\nfor n in range({}): os.mkdir('d'); os.chdir('d')\nos.symlink('/etc/passwd', 'out')"
+    told = await run(called, f'{PYTHON} -c "{deep.format(250)}"')
+    assert f"[1 folder(s) more than {MOST_DEEP} deep were removed, with what was in them]" in told
+    assert (work / "own" / "file").read_text() == "kept"
+    assert await run(called, "find . -name out; find . -type d | wc -l") == str(MOST_DEEP + 2)
+    told = await run(called, f'rm -r d; {PYTHON} -c "{deep.format(250)}"; sleep 60')
+    assert f"[ended: it made folders more than {MOST_DEEP} deep]" in told
+
+
+async def test_no_pipe_and_no_socket_waits_for_a_reader(sandboxed, tmp_path):
+    called, work = sandboxed(), tmp_path / "work"
+    os.mkfifo(work / "own")
+    bind = 'import socket; socket.socket(socket.AF_UNIX).bind("made")'
+    assert "[2 pipe(s) or socket(s) were removed]" in await run(called, f"mkfifo pipe; {PYTHON} -c '{bind}'")
+    assert [path.name for path in work.iterdir()] == ["own"]
+
+
+def as_another_user(folder, work):
+    """Whether the work ends well, done by a user who is not root; the folder is made his."""
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                for path in (folder, *folder.rglob("*")):
+                    os.chown(path, 65534, 65534)
+                for above in folder.parents:
+                    with contextlib.suppress(OSError):
+                        above.chmod(above.stat().st_mode | 0o011)
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            work()
+            os._exit(0)
+        except BaseException as error:
+            os.write(2, f"{type(error).__name__}: {error}\n".encode())
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_folder_without_rights_hides_nothing(tmp_path):
+    folder = tmp_path / "work"
+    folder.mkdir()
+
+    def work():
+        own = folder / "own"
+        own.mkdir(0o500)
+        workspace = Workspace(folder, 2**20)
+        before = workspace.contents()
+        for name, mode in (("closed", 0o000), ("kept", 0o500), ("passed", 0o100)):
+            (folder / name).mkdir()
+            (folder / name / "out").symlink_to("/etc/passwd")
+            (folder / name / "large").write_bytes(b"x" * 2**21)
+            (folder / name).chmod(mode)
+        assert workspace.contents().total > 6 * 2**20
+        told = workspace.clean(before)
+        assert told[0] == "3 link(s) to outside the folder were removed", told
+        assert "3 file(s) were removed" in told[1], told
+        assert own.stat().st_mode & 0o777 == 0o500  # as it was before any command
+
+    assert as_another_user(folder, work)
 
 
 def test_on_a_processor_whose_calls_are_not_known_there_is_no_sandbox(tmp_path, monkeypatch):

@@ -48,11 +48,36 @@ CREATE SERVER far FOREIGN DATA WRAPPER nothing;
 CREATE FOREIGN TABLE away (id int) SERVER far;
 CREATE TABLE parts (id int) PARTITION BY RANGE (id);
 CREATE FOREIGN TABLE part_away PARTITION OF parts FOR VALUES FROM (0) TO (9) SERVER far;
+CREATE FUNCTION calm(i int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT i + 1';
+CREATE TABLE calmly (id int, CHECK (calm(id) > 0));
+CREATE INDEX ON calmly (calm(id));
 INSERT INTO cust VALUES (1, 'Ann', '1990-05-01'), (2, 'Bob', NULL);
 INSERT INTO felt VALUES (1, 'ok');
 INSERT INTO liked VALUES (1, 'a', '{x,y}');
 INSERT INTO mine VALUES (1, 'stillhouse'), (2, 'other');
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO traps_reader;
+"""
+
+
+# A function that says it is immutable is called while a query is planned, wherever its arguments are known by then.
+PLANNED = """
+CREATE FUNCTION planned(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER AS $$BEGIN
+  PERFORM dblink_exec('@ADDRESS@', 'INSERT INTO hits VALUES (now(), ''planned'')'); RETURN 1; END$$;
+CREATE FUNCTION planned(i int, j int) RETURNS bool LANGUAGE sql IMMUTABLE SECURITY DEFINER AS 'SELECT planned(i) = j';
+CREATE OPERATOR ### (leftarg = int, rightarg = int, function = planned);
+CREATE TABLE in_index (id int);
+CREATE INDEX ON in_index (id) WHERE planned(1) = 1;
+CREATE TABLE in_index_too (id int);
+CREATE INDEX ON in_index_too ((id + planned(1)));
+CREATE TABLE by_operator (id int);
+CREATE INDEX ON by_operator (id) WHERE 1 ### 1;
+CREATE TABLE heirs (id int);
+CREATE TABLE in_check (CHECK (id > planned(1))) INHERITS (heirs);
+CREATE TABLE in_statistics (id int, name text);
+CREATE STATISTICS stats ON (id + planned(1)), name FROM in_statistics;
+CREATE VIEW over_index AS SELECT id FROM in_index;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO traps_reader;
+TRUNCATE hits;
 """
 
 
@@ -69,6 +94,7 @@ def traps(postgres_url):
         admin.execute(before)
         admin.execute("CREATE FUNCTION int_of(i int, c cust) RETURNS int LANGUAGE sql AS 'SELECT ring()'")
         admin.execute("CREATE AGGREGATE" + after)
+        admin.execute(PLANNED.replace("@ADDRESS@", url))
     return url.replace("admin@", "traps_reader:r@")
 
 
@@ -110,6 +136,20 @@ async def test_what_is_not_built_in_is_refused_in_every_notation(traps, query, s
         await called.call({"query": query})
     assert sentence in str(found.value)
     assert hits(traps) == 0
+
+
+@pytest.mark.parametrize(
+    "table", ["in_index", "in_index_too", "by_operator", "heirs", "in_check", "in_statistics", "over_index"]
+)
+async def test_what_planning_would_call_is_refused_though_the_query_holds_nothing_of_it(traps, table):
+    called = sql(traps)
+    with pytest.raises(ToolError, match="calls the function planned, which is volatile or SECURITY DEFINER"):
+        await called.call({"query": f"SELECT id FROM {table} WHERE id = 1"})
+    assert hits(traps) == 0
+
+
+async def test_an_index_on_a_harmless_function_is_no_reason(traps):
+    assert "(0 rows)" in await sql(traps).call({"query": "SELECT id FROM calmly WHERE id = 1"})
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from stillhouse.errors import UserError
 from stillhouse.flow.tools.shell_seccomp import seccomp_filter
-from stillhouse.flow.tools.shell_workspace import Workspace
+from stillhouse.flow.tools.shell_workspace import MOST_DEEP, Workspace
 from stillhouse.flow.tools.tool import Tool, ToolError, clean, in_thread, tool
 
 MAX_COMMAND_CHARS = 20_000
@@ -143,17 +143,18 @@ class _Sandbox:
         try:
             with self._filtered() as file:
                 walled = [*self._before(file, room), *command]
-                limit = max(self.workspace.quota_bytes, before.total)
-                answer = await _run(
-                    walled, self.workspace.folder, self.timeout_s, max_chars, (file,), lambda: self._holds_over(limit)
-                )
+
+                def why_over() -> str:
+                    now = self.workspace.contents()
+                    if now.total > max(self.workspace.quota_bytes, before.total):
+                        return "it wrote more than the folder may hold"
+                    return "" if now.too_deep <= before.too_deep else f"it made folders more than {MOST_DEEP} deep"
+
+                answer = await _run(walled, self.workspace.folder, self.timeout_s, max_chars, (file,), why_over)
         finally:
             # Also after a command that was ended; to the end, though the flow may be stopping.
             told = await asyncio.shield(asyncio.ensure_future(in_thread(lambda: self.workspace.clean(before))))
         return "\n".join([answer, *(f"[{sentence}]" for sentence in told)])
-
-    def _holds_over(self, limit: int) -> bool:
-        return self.workspace.contents().total > limit
 
     def _before(self, filter_file: int, file_bytes: int) -> list[str]:
         """What stands before a command."""
@@ -270,9 +271,12 @@ async def _run(
     timeout_s: float,
     max_chars: int,
     files: Sequence[int] = (),
-    is_over: Callable[[], bool] | None = None,
+    why_over: Callable[[], str] | None = None,
 ) -> str:
-    """What the command wrote and how it ended. `files`: descriptors that it gets; it is ended once `is_over`."""
+    """What the command wrote and how it ended.
+
+    `files`: descriptors that it gets. `why_over`: why it is to be ended; empty while it is not.
+    """
     output = _Output(max_chars)
     transport, running = await asyncio.get_running_loop().subprocess_exec(
         lambda: _Running(output),
@@ -290,10 +294,10 @@ async def _run(
         async with asyncio.timeout(timeout_s):
             while not running.exited.is_set():
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(running.exited.wait(), None if is_over is None else LOOK_S)
+                    await asyncio.wait_for(running.exited.wait(), None if why_over is None else LOOK_S)
                     break
-                if is_over is not None and await in_thread(is_over):
-                    note = "[ended: it wrote more than the folder may hold]"
+                if why_over is not None and (why := await in_thread(why_over)):
+                    note = f"[ended: {why}]"
                     os.killpg(transport.get_pid(), signal.SIGKILL)
                     await running.exited.wait()
         with contextlib.suppress(TimeoutError):

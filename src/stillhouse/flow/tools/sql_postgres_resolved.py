@@ -106,6 +106,29 @@ _READ = """
       FROM read JOIN pg_catalog.pg_class c ON c.oid = read.oid
      WHERE c.relkind = 'f' OR c.oid < %(first)s::oid
      LIMIT 1"""
+# What belongs to a table and is worked out while a query on it is planned, whatever the query holds: the conditions and
+# expressions of its indexes, constraints, statistics and partitions.
+_PLANNED = """
+    WITH RECURSIVE read(oid) AS (
+        SELECT t FROM unnest(%(relations)s::oid[]) AS t
+        UNION
+        SELECT i.inhrelid FROM read JOIN pg_catalog.pg_inherits i ON i.inhparent = read.oid),
+    planned(class, oid, relation) AS (
+        SELECT 'pg_catalog.pg_class'::regclass, i.indexrelid, read.oid
+          FROM read JOIN pg_catalog.pg_index i ON i.indrelid = read.oid
+        UNION ALL SELECT 'pg_catalog.pg_constraint'::regclass, k.oid, read.oid
+          FROM read JOIN pg_catalog.pg_constraint k ON k.conrelid = read.oid
+        UNION ALL SELECT 'pg_catalog.pg_statistic_ext'::regclass, x.oid, read.oid
+          FROM read JOIN pg_catalog.pg_statistic_ext x ON x.stxrelid = read.oid
+        UNION ALL SELECT 'pg_catalog.pg_class'::regclass, read.oid, read.oid FROM read)
+    SELECT planned.relation::regclass, p.proname
+      FROM planned
+      JOIN pg_catalog.pg_depend d ON d.classid = planned.class AND d.objid = planned.oid
+      LEFT JOIN pg_catalog.pg_operator o ON d.refclassid = 'pg_catalog.pg_operator'::regclass AND o.oid = d.refobjid
+      JOIN pg_catalog.pg_proc p
+        ON p.oid = CASE d.refclassid WHEN 'pg_catalog.pg_proc'::regclass THEN d.refobjid ELSE o.oprcode::oid END
+     WHERE p.oid >= %(first)s::oid AND (p.provolatile = 'v' OR p.prosecdef)
+     LIMIT 1"""
 # A text in quotes becomes a value while the statement is parsed. A domain's check then runs before the statement is
 # known, where the value is of a row or an array that holds the domain.
 _AT_PARSING = """
@@ -231,6 +254,12 @@ def _check_relations(connection: "psycopg.Connection[Any]", written: Resolved, r
     if bad is not None:
         kind = "is on another server" if bad[1] else "is the database's own"
         raise ToolError(f"the table {bad[0]} {kind} and is not read; the tables are in the tool's description")
+    planned = connection.execute(_PLANNED, {"relations": relations, "first": FIRST_OF_USERS}).fetchone()
+    if planned is not None:
+        raise ToolError(
+            f"to plan a query on the table {planned[0]} calls the function {planned[1]}, which is volatile or "
+            "SECURITY DEFINER and stands in an index, a constraint or a statistic of it; do without that table"
+        )
 
 
 def _check_functions(connection: "psycopg.Connection[Any]", written: Resolved, rewritten: Resolved) -> None:
