@@ -11,7 +11,9 @@ from stillhouse.records import Estimate
 
 @dataclass(frozen=True)
 class Quote:
-    """`n` calls are still to be paid for. `cost_usd` is of all of them; None where it cannot be told.
+    """`n` calls (0: it is not known how many) are still to be paid for.
+
+    `cost_usd` is of all of them; None where it cannot be told.
 
     `paid_usd` is the part of it that the pilot has paid already.
     """
@@ -27,7 +29,8 @@ class Quote:
     def __str__(self) -> str:
         cost = self.cost_usd
         if cost is None:
-            return f"{self.n:,} calls of {self.teacher} are still to be paid for, at a cost that cannot be told"
+            calls = f"{self.n:,} calls" if self.n else "calls"
+            return f"{calls} of {self.teacher} are still to be paid for, at a cost that cannot be told"
         good = "" if self.usable in (None, cost.n) else f", {self.usable} of them with a usable answer"
         span = ""
         if cost.low is not None and cost.high is not None:
@@ -37,6 +40,22 @@ class Quote:
             f"{self.n:,} calls of {self.teacher} will cost about {usd_in_sentence(cost.value, nothing='$0')}{span}"
         )
         return f"{will_cost}; price: {self.price_snapshot}"
+
+
+@dataclass(frozen=True)
+class LaterToo:
+    """Consent to a bulk of calls that others will follow: what cannot be agreed to then is said before this one."""
+
+    consent: "Consent"
+    later: tuple[Quote, ...]
+
+    def before(self, quote: Quote) -> None:
+        self.consent.before(quote)
+        for other in self.later:
+            self.consent.before(other)
+
+    def after(self, quote: Quote) -> None:
+        self.consent.after(quote)
 
 
 class Consent(Protocol):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from stillhouse.consent import AskedFirst, Consent, Quote
+from stillhouse.consent import AskedFirst, Consent, LaterToo, Quote
 from stillhouse.errors import UserError
 from stillhouse.records import Progress
 from stillhouse.settings import ModelSettings, TeacherSettings
@@ -39,6 +39,13 @@ class Session:
     def asks(self) -> Consent | None:
         """Who is asked before a bulk of calls is paid for."""
         return AskedFirst(self.consent) if callable(self.consent) else self.consent
+
+    def before(self, *later: Quote | None) -> "Session":
+        """This session for calls that others will follow: of those, what cannot be agreed to is said first."""
+        quotes = tuple(quote for quote in later if quote is not None)
+        if self.asks is None or not quotes:
+            return self
+        return replace(self, consent=LaterToo(self.asks, quotes))
 
     def open_task(self, task: Path | Task) -> Task:
         """The task as this session asks it: read from its file where a path is given, with the session's settings."""

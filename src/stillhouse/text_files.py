@@ -9,10 +9,13 @@ from pathlib import Path
 from stillhouse.errors import UserError
 
 
-def read_text(path: Path, remedy: str, error: type[UserError] = UserError) -> str:
-    """The file's text, its line ends as they are. Raises FileNotFoundError, and `error` for what is no text file."""
+def read_text(path: Path, remedy: str, error: type[UserError] = UserError, *, kept: bool = False) -> str:
+    """The file's text, its line ends as they are. Raises FileNotFoundError, and `error` for what is no text file.
+
+    `kept`: bytes that are no UTF-8 are kept as halves of surrogate pairs, to be refused where they stand.
+    """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig", "surrogateescape" if kept else "strict")
     except FileNotFoundError:
         raise
     except UnicodeDecodeError as problem:

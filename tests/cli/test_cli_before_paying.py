@@ -5,6 +5,9 @@ import os
 
 import pytest
 
+from stillhouse.llm.prices import Price
+
+PRICE = Price(1.0, 2.0, "a test's")
 TASK = """
 [task]
 name = "mood"
@@ -94,6 +97,7 @@ WRONG = {
     "no validation rows": (dict(data="split = [0.0, 0.2, 0.2]"), TRAINING, "no validation rows"),
     "no reasons for step by step": (dict(student=STEP["recipe"]), ROWS, "needs rationales"),
     "no file of worked examples": (dict(teacher='examples = "no.jsonl"'), ALL, "no such file of worked examples"),
+    "no tokenizer": (dict(teacher='tokenizer = "nowhere"'), ALL, "tokenizer ="),
     "no schema": (dict(output="json", task='json_schema = "no.json"', student=""), ALL, "no such file"),
 }  # fmt: skip
 
@@ -181,3 +185,44 @@ def test_a_base_that_the_hub_does_not_have_is_said_before_the_first_call(stillho
     ran = stillhouse("distill", project(student='ladder = ["encoder:no/where"]'), "--yes", "--accept-terms")
     assert (ran.code, endpoint.calls().total()) == (2, 0)
     assert "the base 'no/where' cannot be loaded (no such model)" in ran.err.replace("\n", " ")
+
+
+def test_a_tokenizer_that_cannot_be_read_is_said_before_the_first_call(stillhouse, endpoint, project):
+    folder = project(teacher='tokenizer = "tokenizer.json"')
+    (folder / "tokenizer.json").write_text("{}")
+    ran = stillhouse("advise", folder, "--yes", "--accept-terms", "--runs", folder / "runs")
+    assert (ran.code, endpoint.calls().total()) == (2, 0), ran.err
+    assert "cannot be read" in ran.err and "Traceback" not in ran.err
+
+
+UNKNOWN_PRICE = "openai:nobody-knows-this-model"
+
+
+@pytest.mark.parametrize("whose", ["judge", "b"])
+def test_a_price_that_nobody_knows_is_said_before_anything_is_paid(stillhouse, endpoint, project, monkeypatch, whose):
+    """Of two sides and a judge the first alone has a price: nothing is bought that could not be gone on with."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    monkeypatch.setattr("stillhouse.llm.models.known_price", lambda name, *_, **__: None if "nobody" in name else PRICE)
+    monkeypatch.setattr("stillhouse.llm.metered.known_price", lambda name, *_, **__: PRICE)
+    folder = project()
+    b, judge = (endpoint.url("two"), UNKNOWN_PRICE) if whose == "judge" else (UNKNOWN_PRICE, endpoint.url("j"))
+    what = (endpoint.url(), b, folder / "rows.jsonl", "--task", folder, "--judge", judge)
+    ran = stillhouse("compare", *what, "--yes", "--runs", folder / "runs")
+    assert (ran.code, endpoint.calls().total()) == (2, 0), ran.err
+    assert f"no price is known for {UNKNOWN_PRICE}" in ran.err.replace("\n", " ")
+
+
+def test_a_judge_without_a_price_is_said_before_labels_are_bought_for_a_win_rate(
+    stillhouse, endpoint, project, monkeypatch
+):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    monkeypatch.setattr("stillhouse.llm.models.known_price", lambda name, *_, **__: None if "nobody" in name else PRICE)
+    monkeypatch.setattr("stillhouse.llm.metered.known_price", lambda name, *_, **__: PRICE)
+    folder = project(
+        output="text",
+        task='metric = "win_rate"',
+        student=f'ladder = ["generative:scratch:tiny"]\n[gate]\njudge = "{UNKNOWN_PRICE}"',
+    )
+    ran = stillhouse("distill", folder, "--yes", "--accept-terms", "--runs", folder / "runs")
+    assert (ran.code, endpoint.calls().total()) == (2, 0), ran.err
+    assert f"no price is known for {UNKNOWN_PRICE}, so nobody can say what its calls will cost" in ran.err.replace("\n", " ")

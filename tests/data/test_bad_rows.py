@@ -36,6 +36,15 @@ def test_a_bad_row_is_named_and_can_be_left_out(tmp_path, kind, row, says):
     assert [row.id for row in kept.examples] == ["a", "c"] and len(kept.skipped) == 1
 
 
+@pytest.mark.parametrize("kind", ["rows.jsonl", "rows.json"])
+def test_bytes_that_are_no_text_spoil_their_row_alone(tmp_path, kind):
+    rows = [GOOD.encode(), b'{"id": "b", "input": "\xff"}', '{"id": "c", "input": "é"}'.encode()]
+    (tmp_path / kind).write_bytes(b"\n".join(rows) if kind == "rows.jsonl" else b"[" + b", ".join(rows) + b"]")
+    with pytest.raises(DatasetError, match=rf"{kind}:2: not valid JSON: not UTF-8"):
+        load_examples(tmp_path / kind)
+    assert [row.input for row in load_examples(tmp_path / kind, skip_bad=True).examples] == ["x", "é"]
+
+
 def test_a_date_out_of_range_spoils_its_row_alone(tmp_path):
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet

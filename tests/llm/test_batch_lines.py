@@ -193,3 +193,12 @@ def test_an_overload_in_the_place_of_a_message_is_sent_again():
     assert [item(kind).again for kind in ("overloaded_error", "api_error", "invalid_request_error", ["x"])] == [
         True, True, False, False,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("read", [batch_openai._item, batch_anthropic._item], ids=["openai", "anthropic"])
+def test_a_line_that_is_whole_and_nested_too_deep_is_kept_and_not_bought_again(read):
+    deep = "[" * 5_000 + "]" * 5_000
+    item = item_of(read, _line(f'{{"custom_id": "{HASH}", "response": {deep}}}'.encode()))
+    assert item.completion.was_paid and not item.again and "nested more than 100 deep" in item.completion.error
+    cut = item_of(read, _line(f'{{"custom_id": "{HASH}", "response": {{"body'.encode()))
+    assert not cut.completion.was_paid and "the line cannot be read" in cut.completion.error

@@ -586,6 +586,27 @@ def test_lists_of_other_signs_within_an_answer_begin_no_block():
     assert [block.text for block in blocks("## 1\n## 1/2 cup\n## 2\nb", 1, 2, cut_off=False)][-1] == "b"
 
 
+@pytest.mark.parametrize("text", [".NET is", "**Sort** the list", ":) smile", "-5 + 3", "(a) b", "__Sum__ it", "- 4"])
+@pytest.mark.parametrize("head", ["## {}\n", "## {}. ", "## {} ", "[{}] ", "({}) ", "{}. ", "Task {}: ", "**{}.** ", "<{}> "])
+def test_a_proposal_keeps_the_signs_that_it_begins_with(head, text):
+    reply = f"{head.format(1)}{text}\n{head.format(2)}{text}"
+    assert [block.text for block in blocks(reply, 1, 2, cut_off=False)] == [text, text]
+
+
+def test_bold_that_begins_with_the_number_may_end_within_the_line():
+    reply = "**1. Sort** the list\n**2. Sum** **it**"
+    assert [block.text for block in blocks(reply, 1, 2, cut_off=False)] == ["Sort the list", "Sum **it**"]
+
+
+@pytest.mark.parametrize("text", ["个人信息是什么？", "项目一：概述", "题目是什么？"])
+@pytest.mark.parametrize(
+    "head", ["第{}题：", "问题{}：", "[{}] ", "[{}]", "## 第{}题 ", "## [{}]：", "Task {}：", "{}、", "{}. "]
+)
+def test_a_chinese_text_keeps_its_first_sign(head, text):
+    reply = f"{head.format(1)}{text}\n{head.format(2)}{text}"
+    assert [block.text for block in blocks(reply, 1, 2, cut_off=False)] == [text, text]
+
+
 def test_a_rule_that_belongs_to_an_answer_stays():
     reply = "## 1\none\n---\n## 2\ntwo\n## 3\nthree"
     assert [block.text for block in blocks(reply, 1, 3, cut_off=False)] == ["one\n---", "two", "three"]

@@ -19,9 +19,10 @@ class CommandLine:
         self._tick, self._given, self._unpriced = tick, yes or unpriced or max_usd is not None, unpriced
 
     def before(self, quote: Quote) -> None:
+        of_calls = f"{quote.n:,} calls" if quote.n else "its calls"
         if quote.price_snapshot is None and not self._unpriced:
             raise PriceUnknownError(
-                f"no price is known for {quote.teacher}, so nobody can say what {quote.n:,} calls will cost; "
+                f"no price is known for {quote.teacher}, so nobody can say what {of_calls} will cost; "
                 "give --price-in and --price-out (0 for a machine of your own), or --unpriced to go on without knowing"
             )
         if not self._given and not (sys.stdin.isatty() and err.is_terminal):

@@ -58,6 +58,7 @@ def advise(
     task = session.open_task(task)
     refuse_unjudged(task, "advise")
     check_training(task, runs)
+    shots.check_tokenizer(task)
     material = result_of(
         prepare(task, session, skip_bad=skip_bad, drop_overlap=drop_overlap, every_lesson=True, sizes=sizes)
     )

@@ -10,7 +10,7 @@ checkpoint.
 from pathlib import Path
 
 from stillhouse.commands.verdict_run import VerdictRun, write_verdict
-from stillhouse.comparison.judged_arms import judged, refuse_unjudged
+from stillhouse.comparison.judged_arms import judge_unpriced, judged, refuse_unjudged
 from stillhouse.errors import UserError
 from stillhouse.event_loop import result_of
 from stillhouse.experiment.arms import prompt_arm, student_arm
@@ -51,7 +51,8 @@ def distill(
     refuse_unjudged(task, "distill")
     check_training(task, runs)
     curves = _curves_of(advice)
-    material = result_of(prepare(task, session, skip_bad=skip_bad, drop_overlap=drop_overlap))
+    asking = session.before(judge_unpriced(task))
+    material = result_of(prepare(task, asking, skip_bad=skip_bad, drop_overlap=drop_overlap))
     check_looks(material, session)
     ladder = ladder_of(task)
     settings = run_settings(

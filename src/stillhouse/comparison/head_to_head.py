@@ -15,7 +15,7 @@ from stillhouse.data.dataset import Dataset
 from stillhouse.errors import UserError
 from stillhouse.evaluation.win_rate import JudgedRow
 from stillhouse.llm.ledger import Ledger
-from stillhouse.llm.models import KEYED, endpoint
+from stillhouse.llm.models import KEYED, endpoint, unpriced
 from stillhouse.session import Session
 from stillhouse.settings import ModelSettings
 from stillhouse.store import open_store
@@ -74,19 +74,23 @@ async def judged_pairs(job: HeadToHead, ledger: Ledger) -> JudgedPairs:
         check_side(name, job.task)
     if job.judge is not None and job.judge.startswith(KEYED):
         endpoint(job.judge)
-    a, b = [await answers_of(name, examples, job.task, ledger, job.session) for name in (job.a, job.b)]
+    n = len(examples)
+    judge = None if job.judge is None else unpriced(job.judge, job.settings, 2 * n)
+    first = job.session.before(unpriced(job.b, job.settings, n), judge)
+    a = await answers_of(job.a, examples, job.task, ledger, first)
+    b = await answers_of(job.b, examples, job.task, ledger, job.session.before(judge))
     pairs = pairs_of(examples, a, b)
     if not pairs:
         raise UserError(
             f"{job.a} and {job.b} have no row of {job.rows.path} in common; give the data whose ids they answer"
         )
     with Judgements(job.judgements) as kept:
-        by_judge, judge = await _ask_judge(job, pairs, ledger)
+        by_judge, asked = await _ask_judge(job, pairs, ledger)
         if job.people is not None:
             await job.people(RatingSession(pairs, kept, job.instruction, job.session.on_progress, job.rater))
         by_people = people_on(pairs, kept)
     rows = [replace(row, judge=judged.judge) for row, judged in zip(by_people, by_judge, strict=True)]
-    return JudgedPairs((a, b), pairs, rows, judge)
+    return JudgedPairs((a, b), pairs, rows, asked)
 
 
 async def _ask_judge(job: HeadToHead, pairs: list[Pair], ledger: Ledger) -> tuple[list[JudgedRow], Judge | None]:

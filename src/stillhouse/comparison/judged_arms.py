@@ -12,11 +12,13 @@ from stillhouse.comparison.judgements import Judgements
 from stillhouse.comparison.pairs import Pair, pairs_of
 from stillhouse.comparison.rating_session import people_on
 from stillhouse.comparison.win_rates import Judge, Terms, win_rates
+from stillhouse.consent import Quote
 from stillhouse.errors import UserError
 from stillhouse.evaluation.win_rate import JudgedRow
 from stillhouse.event_loop import result_of
 from stillhouse.experiment.material import Material
 from stillhouse.llm.ledger import Ledger
+from stillhouse.llm.models import unpriced
 from stillhouse.results.measured_arm import AgainstPrompt, MeasuredArm
 from stillhouse.results.row_result import RowResult
 from stillhouse.session import Session
@@ -50,6 +52,12 @@ def refuse_unjudged(task: Task, command: str) -> None:
             f'{where}: metric = "win_rate" needs judgements; name a `judge` in [gate], or distill with '
             'metric = "rouge_l" (weak) first and judge its answers with `stillhouse compare RUN#STUDENT RUN#prompt`'
         )
+
+
+def judge_unpriced(task: Task) -> Quote | None:
+    """The quote for the task's judge where no price is known of it; None: it is known, or there is no judge."""
+    wanted = task.metric == "win_rate" and task.gate.judge is not None
+    return unpriced(task.gate.judge or "", task.teacher) if wanted else None
 
 
 def judged(material: Material, prompt: MeasuredArm | None, arm: MeasuredArm, session: Session) -> MeasuredArm:

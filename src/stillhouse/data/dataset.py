@@ -225,6 +225,7 @@ def _raw_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]
         )
 
 
+_NO_TEXT = re.compile("[\udc80-\udcff]")  # what stands for bytes that are no UTF-8
 _TORN = " (the last line is cut off: the writer was stopped in the middle)"
 
 
@@ -243,6 +244,8 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"
 
 def _read_row(text: str | bytes, torn: str = "") -> "Mapping[str, Any] | _BadRow":
     """One row, or why it is none. `torn`: what to say of a text that breaks off."""
+    if isinstance(text, str) and _NO_TEXT.search(text):
+        return _BadRow("not valid JSON: not UTF-8")
     try:
         row = read_json(text, finite=False, exact=True)  # `_check_json` names the field
     except NotJsonError as error:
@@ -254,7 +257,7 @@ def _read_row(text: str | bytes, torn: str = "") -> "Mapping[str, Any] | _BadRow
 
 def _alpaca_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:
     """Alpaca's format: a list of {instruction, input, output}. A list of our own rows is taken too."""
-    text = read_text(path, "give a list of rows, or JSONL with one row a line", DatasetError)
+    text = read_text(path, "give a list of rows, or JSONL with one row a line", DatasetError, kept=True)
     if not text.lstrip().startswith("["):
         raise DatasetError(
             f"{path}: must hold a list of rows, this is {_kind_of_text(text)}; "

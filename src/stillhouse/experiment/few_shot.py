@@ -31,6 +31,7 @@ from stillhouse.results.measured_arm import FewShotArms, MeasuredArm, ShownExamp
 from stillhouse.runs import write_atomic
 from stillhouse.session import Session
 from stillhouse.store import open_store
+from stillhouse.task import Task
 
 DRAWS = 3
 UNASKED = 32  # the most examples that are tried where neither a cap in dollars nor `max_shots` says how far to go
@@ -91,6 +92,12 @@ def draw(pool: Sequence[Example], source: Source, seed: int, *, classes: bool) -
         keyed.append((turns[label], first_seen.setdefault(label, len(first_seen)), row))
         turns[label] += 1
     return [row for _, _, row in sorted(keyed, key=lambda entry: entry[:2])]
+
+
+def check_tokenizer(task: Task) -> None:
+    """Read the tokenizer that will count the prompts' tokens, before anything is paid for. Raises as it does."""
+    if task.teacher.tokenizer is not None and task.teacher.max_shots != 0:
+        with_tokenizer(task.resolve(task.teacher.tokenizer))
 
 
 async def measure(material: Material, folder: Path, session: Session) -> FewShotArms:

@@ -12,6 +12,7 @@ from stillhouse.data.lone_groups import groups_in_the_way
 from stillhouse.data.splits import Splits, cut_as_asked, shares_to_cut
 from stillhouse.errors import UserError
 from stillhouse.evaluation.metrics import metric_for
+from stillhouse.llm.context import tokenizer_file
 from stillhouse.llm.models import KEYED, endpoint
 from stillhouse.llm.worked import worked_examples
 from stillhouse.records import Source
@@ -59,6 +60,8 @@ def check_task(task: Task) -> None:
     elif task.gate.judge is not None and task.gate.judge.startswith(KEYED):
         endpoint(task.gate.judge)
     worked_examples(task)
+    if task.teacher.tokenizer is not None:
+        tokenizer_file(task.resolve(task.teacher.tokenizer))
     for spec in ladder_of(task):
         check_folder(spec)
     if task.student.soft_targets and any(spec.startswith("generative:") for spec in task.ladder):

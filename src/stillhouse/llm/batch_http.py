@@ -13,9 +13,10 @@ import aiohttp
 
 from stillhouse.addresses import without_secrets
 from stillhouse.errors import TeacherError
-from stillhouse.json_text import JsonError, read_body
+from stillhouse.json_text import JsonError, NotJsonError, read_body
 from stillhouse.llm.batch import BatchItem
 from stillhouse.llm.endpoint_errors import may_pass, reason, without_key
+from stillhouse.llm.reply import UNUSABLE
 from stillhouse.llm.request import is_unicode
 from stillhouse.proxies import proxy_for, trusted
 
@@ -175,13 +176,14 @@ def _line(raw: bytes) -> dict[str, Any] | None:
         value = read_body(raw)
     except JsonError as error:
         named = _CUSTOM_ID.search(raw)
-        return None if named is None else failed_line(named[1].decode(), f"the line cannot be read: {error}")
+        kind = "unreadable" if isinstance(error, NotJsonError) else UNUSABLE
+        return None if named is None else failed_line(named[1].decode(), f"the line cannot be read: {error}", kind)
     return value if isinstance(value, dict) else None
 
 
-def failed_line(hash_: str, why: str) -> dict[str, Any]:
+def failed_line(hash_: str, why: str, kind: str = "unreadable") -> dict[str, Any]:
     """A request's failure, as both protocols spell one."""
-    error = {"type": "unreadable", "code": "unreadable", "message": why}
+    error = {"type": kind, "code": kind, "message": why}
     return {"custom_id": hash_, "error": error, "result": {"type": "errored", "error": error}}
 
 
@@ -191,7 +193,11 @@ def item_of(read: Callable[[dict[str, Any]], BatchItem | None], line: dict[str, 
     The whole batch is paid for: whatever one line holds must not keep the others from being stored.
     """
     try:
-        return _fit_to_write(read(line))
+        item = _fit_to_write(read(line))
+        if item is not None and object_in(line, "error").get("type") == UNUSABLE:
+            # It is whole and was paid for, so it is kept as a rejection and not bought again by a later command.
+            return replace(item, completion=replace(item.completion, finish_reason=UNUSABLE))
+        return item
     except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
         hash_ = line.get("custom_id")
         reason = f"the line cannot be read: {type(error).__name__}"

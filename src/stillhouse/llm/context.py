@@ -79,6 +79,16 @@ class TokenCounter:
         return sum(self.count(text_of(message)) + self.per_message for message in messages)
 
 
+def tokenizer_file(path: Path) -> Path:
+    """The `tokenizer.json` at this path, or in that folder. Raises TaskFileError where there is none."""
+    file = path / "tokenizer.json" if path.is_dir() else path
+    if not file.is_file():
+        raise TaskFileError(
+            f"[teacher] tokenizer = {str(path)!r}: no such file; give a tokenizer.json, or a folder with one"
+        )
+    return file
+
+
 def with_tokenizer(path: Path) -> TokenCounter:
     """Counts by the `tokenizer.json` at `path`, or in that folder.
 
@@ -90,11 +100,7 @@ def with_tokenizer(path: Path) -> TokenCounter:
         raise MissingExtraError(
             "[teacher] tokenizer needs tokenizers; install it with `pip install 'stillhouse[train]'`"
         ) from None
-    file = path / "tokenizer.json" if path.is_dir() else path
-    if not file.is_file():
-        raise TaskFileError(
-            f"[teacher] tokenizer = {str(path)!r}: no such file; give a tokenizer.json, or a folder with one"
-        )
+    file = tokenizer_file(path)
     try:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # tokenizers raises plain Exception for a file that it cannot read

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stillhouse.addresses import holds_secrets, without_secrets
+from stillhouse.consent import Quote
 from stillhouse.errors import KeyMissingError, ModelNameError, UserError
 from stillhouse.llm.batch import BatchApi, Batches
 from stillhouse.llm.client import ChatClient
@@ -115,6 +116,13 @@ def given_prices(settings: ModelSettings) -> GivenPrices:
             "give price_in and price_out in [teacher] as well"
         )
     return prices
+
+
+def unpriced(name: str, settings: ModelSettings, n: int = 0) -> Quote | None:
+    """The quote for `n` calls of an endpoint of unknown price; None: its price is known, or it bills nobody."""
+    if not name.startswith(KEYED) or known_price(name, **given_prices(settings)) is not None:
+        return None
+    return Quote(n, name)
 
 
 def open_batches(name: str, teacher: Teacher, ledger: Ledger, path: Path, on_done: Callable[[int], None]) -> Batches:

@@ -34,7 +34,12 @@ _CIRCLED = "\u2460-\u249b\u24eb-\u24fe\u2776-\u2793\u3220-\u3229\u3251-\u325f\u3
 _IN_BRACKETS = rf"[\[(（【［<〈《「{{](?P<boxed>\d{{1,9}}){_OF}[\])）】］>〉》」}}]"
 _BOXED = rf"(?:{_IN_BRACKETS}|(?P<circled>[{_CIRCLED}]))"
 _STEP = r"(?:step|stage|phase|part|line|option|schritt|étape|etape|paso|passo|шаг|krok|步骤|步驟|ステップ|단계)"
-_ENDS = rf"(?:\ufe0f?\u20e3)?{_B}*+(?:{_BOLD}|[.:)、．）：题项个]){{0,3}}{_B}*+(?:[-–—]{_B}++)?"
+_COUNTER = r"(?:[题題项項个個](?=[\s.:)、．）：*]|$))?"  # "第1题：", and not the first sign of "个人"
+# What belongs to the number touches it, or stands between blanks: in "[1] .NET" the point belongs to the text.
+_ENDS = (
+    rf"(?:\ufe0f?\u20e3)?{_COUNTER}(?:{_BOLD}|[.:)、．）：]){{0,3}}{_B}*+(?:[.:)、．）：](?:{_B}++|$))?"
+    rf"(?:[-–—]{_B}++(?!\d))?"
+)
 _LOOSE = (  # what begins a block where nothing is marked as asked for; text may follow it in its line
     rf"^{_QUOTE}{_BOLD}?{_B}*+[#＃]{{1,6}}{_B}*+{_BOLD}?{_B}*+(?:{_WORD}{_B}*+){{0,2}}[#＃]?"
     rf"(?:{_BOXED}|(?P<number>\d{{1,9}}){_OF}){_ENDS}",
@@ -100,7 +105,7 @@ def blocks(reply: str, first: int, last: int, *, cut_off: bool) -> list[Block]:
         for bold in ("**", "__"):
             if head[0].count(bold) % 2:  # "**## 1. text**"
                 line, newline, rest = text.partition("\n")
-                text = line.rstrip().removesuffix(bold) + newline + rest
+                text = line.replace(bold, "", 1).rstrip() + newline + rest
         problem = None
         if cut_off and place == len(heads) - 1:
             problem = "cut off"
