@@ -79,9 +79,7 @@ def test_what_comes_back_is_counted_as_often_as_it_does():
     assert net(scores, usd, arm=unknown) is not None
 
 
-@pytest.mark.parametrize(
-    ("ends", "days"), [(None, 365), (date(2026, 10, 17), 16), (date(2028, 1, 1), 365)]
-)
+@pytest.mark.parametrize(("ends", "days"), [(None, 365), (date(2026, 10, 17), 16), (date(2028, 1, 1), 365)])
 def test_a_saving_ends_on_the_day_on_which_the_prompts_model_goes(ends, days):
     against = ArmMoney(name="prompt", fixed_usd=0.0, usd_per_call=0.01, ends=ends)
     assert net(*rows(100, 0.8, 0.8), against=against, calls_per_day=10).days == days
