@@ -608,15 +608,6 @@ SECTIONS: dict[str, Callable[[], list[dict[str, Any]]]] = {
 }
 
 
-TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
-    "copies": copies_table,
-    "graded": graded_table,
-    "rare_classes": rare_classes_table,
-    "contradictions": contradictions_table,
-    "planned_rows": planned_rows_table,
-}
-
-
 def main(*names: str) -> dict[str, Any]:
     """The sections that are named, or all; the others as the file holds them."""
     made = {name: section() for name, section in SECTIONS.items() if name in (names or SECTIONS)}
@@ -624,59 +615,88 @@ def main(*names: str) -> dict[str, Any]:
     return found | made
 
 
-def table(found: dict[str, Any]) -> str:
-    """The evidence of docs/verdict.md."""
-    lines: list[str] = []
-    for head, section in (("simulated task", "tasks"), ("simulated task, second set", "untuned")):
-        lines += [
-            *([""] if lines else []),
+# The tables of docs/verdict.md
+
+
+def _verdicts_table(head: str) -> Callable[[list[dict[str, Any]]], str]:
+    def table(found: list[dict[str, Any]]) -> str:
+        lines = [
             f"| {head} | right | verdicts in draws | right | wrong | regret a year, mean |",
             "|---|---|---|---|---|---|",
         ]
-        for one in found[section]:
+        for one in found:
             verdicts = ", ".join(f"{kind} {count}" for kind, count in one["verdicts"].items())
             lost = dollars(one["regret_usd"]) if one["regret_usd"] else "–"
             shares = f"{one['share_right']:.1%} | {shown(one['share_wrong'], one['draws'])} | {lost}"
             lines.append(f"| {one['task']} | {' or '.join(one['right'])} | {verdicts} | {shares} |")
-    lines += [
-        "",
+        return "\n".join(lines)
+
+    return table
+
+
+def _null_table(found: list[dict[str, Any]]) -> str:
+    lines = [
         "| students that are worse by exactly the margin | margin | pass, at most 4 % wanted at a first look |",
         "|---|---|---|",
     ]
-    lines += [
-        f"| {one['students']} | {one['margin']:.2f} | {shown(one['passed'], one['trials'])} |"
-        for one in found["null_gate"]
-    ]
-    lines += ["", "| true n* | seeds | test rows | 95 % interval holds it |", "|---|---|---|---|"]
+    lines += [f"| {one['students']} | {one['margin']:.2f} | {shown(one['passed'], one['trials'])} |" for one in found]
+    return "\n".join(lines)
+
+
+def _coverage_table(found: list[dict[str, Any]]) -> str:
+    lines = ["| true n* | seeds | test rows | 95 % interval holds it |", "|---|---|---|---|"]
     lines += [
         f"| {one['true_n_star']:.0f} | {one['seeds']} | {one['test_rows']:,} | {shown(one['covered'], one['draws'])} |"
-        for one in found["coverage"]
+        for one in found
     ]
-    lines += [
-        "",
+    return "\n".join(lines)
+
+
+def _peeking_table(found: list[dict[str, Any]]) -> str:
+    lines = [
         "| e-process, a look after every row | rows differ | rows | false alarms, at most 5 % wanted |",
         "|---|---|---|---|",
     ]
-    for one in found["peeking"]:
+    for one in found:
         what = f"{one['alarm']} at a margin of {one['margin']:.2f} | {one['differ']:.0%} | {one['rows']:,}"
         lines.append(f"| {what} | {shown(one['false_alarms'], one['trials'], 2)} |")
-    lines += [
-        "",
+    return "\n".join(lines)
+
+
+def _looks_table(found: list[dict[str, Any]]) -> str:
+    lines = [
         "| students at the margin, one after another on the same 300 rows | level | 1 look | 3 | 5 | 10 | 20 looks |",
         "|---|---|---|---|---|---|---|",
     ]
-    for one in found.get("looks", ()):
-        shares = [f"{share:.1%}" for share in one["passed"].values()]
-        shares[-1] += f" [{one['low']:.1%}, {one['high']:.1%}] (n = {one['trials']:,})"
-        lines.append(f"| {one['students']} | {one['rule']} | {' | '.join(shares)} |")
+    for one in found:
+        shares = [shown(share, one["trials"], with_n=False) for share in one["passed"].values()]
+        lines.append(f"| {one['students']} (n = {one['trials']:,}) | {one['rule']} | {' | '.join(shares)} |")
     return "\n".join(lines)
+
+
+TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
+    "tasks": _verdicts_table("simulated task"),
+    "untuned": _verdicts_table("simulated task, second set"),
+    "null_gate": _null_table,
+    "copies": copies_table,
+    "coverage": _coverage_table,
+    "peeking": _peeking_table,
+    "looks": _looks_table,
+    "graded": graded_table,
+    "rare_classes": rare_classes_table,
+    "contradictions": contradictions_table,
+    "planned_rows": planned_rows_table,
+}
+
+
+def tables(found: dict[str, Any]) -> dict[str, str]:
+    """A table for each section that was measured."""
+    return {name: make(found[name]) for name, make in TABLES.items() if name in found}
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["table"]:
-        kept = json.loads(OUT.read_text(encoding="utf-8"))
-        own = [print_table(kept[name]) for name, print_table in TABLES.items() if name in kept]
-        print(table(kept), *own, sep="\n\n")
+        print(*tables(json.loads(OUT.read_text(encoding="utf-8"))).values(), sep="\n\n")
     else:
         OUT.write_text(
             json.dumps(main(*sys.argv[1:]) | {"date": time.strftime("%Y-%m-%d")}, indent=2) + "\n", encoding="utf-8"

@@ -98,7 +98,7 @@ def test_the_tables_name_every_n(bench):
             {"alarm": "pass", "margin": 0.02, "differ": 0.1, "rows": 600, "false_alarms": 0.01, "trials": 2000}
         ],
     }
-    text = bench.table(found)
+    text = "\n".join(bench.tables(found).values())
     assert text.count("n = ") == 5 and "None" not in text and "$1 [0, 2]" in text
     assert sys.modules["bench.verdict"] is bench
 

@@ -8,6 +8,7 @@ import pytest
 
 from stillhouse.data.copies import UNSEEN
 from stillhouse.data.splits import load_splits
+from stillhouse.evaluation.margin_gate import rows_needed
 from stillhouse.experiment.looks import Plan
 from stillhouse.experiment.material import prepare
 from stillhouse.experiment.rows_needed import rows_plan
@@ -81,3 +82,20 @@ def test_rows_that_nothing_can_score_are_not_counted(tmp_path, copies):
     ways = material.splits.readings.get("test", ())
     measured = [sum(row.id in way.groups for row in material.splits.test) for way in ways]
     assert plan.n_test == min(measured, default=len(material.splits.test))
+
+
+def test_without_gold_the_rows_are_planned_for_agreement(tmp_path):
+    """Who differs from the prompt is worse by that: a student that differs on 10 % never passes at a margin of 2 points."""
+    rows = [{"id": str(n), "input": f"row {n}", "teacher_label": "good" if n % 3 else "bad"} for n in range(300)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "task.toml").write_text(
+        '[task]\nname = "mood"\ninstruction = "?"\noutput = "choice"\nlabels = ["good", "bad"]\n'
+        '[data]\ntrain = "rows.jsonl"\n[gate]\nclasses = "none"\n'
+    )
+    plan = rows_plan(tmp_path)
+    assert plan.by_agreement and plan.needed == rows_needed(0.01, -0.01, 0.02, 0.96)
+    assert (
+        f"no gold, so agreement counts: a student that differs on 1% of the rows takes about {plan.needed:,}"
+        in plan.sentence
+    )
+    assert "as good" not in plan.sentence

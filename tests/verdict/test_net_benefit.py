@@ -79,12 +79,17 @@ def test_what_comes_back_is_counted_as_often_as_it_does():
     assert net(scores, usd, arm=unknown) is not None
 
 
-@pytest.mark.parametrize(
-    ("ends", "days"), [(None, 365), (date(2026, 10, 17), 16), (date(2028, 1, 1), 365), (date(2026, 9, 1), 365)]
-)
+@pytest.mark.parametrize(("ends", "days"), [(None, 365), (date(2026, 10, 17), 16), (date(2028, 1, 1), 365)])
 def test_a_saving_ends_on_the_day_on_which_the_prompts_model_goes(ends, days):
     against = ArmMoney(name="prompt", fixed_usd=0.0, usd_per_call=0.01, ends=ends)
     assert net(*rows(100, 0.8, 0.8), against=against, calls_per_day=10).days == days
+
+
+@pytest.mark.parametrize("gone", [date(2026, 9, 1), date(2026, 10, 1)])
+def test_nothing_is_saved_on_a_prompt_whose_model_is_gone(gone):
+    against = ArmMoney(name="prompt", fixed_usd=0.0, usd_per_call=0.01, ends=gone)
+    assert net(*rows(100, 0.8, 0.8), against=against, calls_per_day=10) is None
+    assert net(*rows(100, 0.8, 0.8), against=against) is None
 
 
 def test_the_day_is_said_whether_it_is_to_come_or_gone():

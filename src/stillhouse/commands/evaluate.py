@@ -101,9 +101,8 @@ async def _evaluate(
         if dropped := len(sound.rows) - len(scored):
             left_out = f"{dropped} of {len(sound.rows)} rows have no {source} label and were left out"
             others = [left_out, *how_others_differ(sound.rows, has_teacher=True)]
-        skipped = [f"{len(loaded.skipped)} broken rows were skipped; the first: {loaded.skipped[0]}"] * bool(
-            loaded.skipped
-        )
+        n_skipped, first = len(loaded.skipped), next(iter(loaded.skipped), None)
+        skipped = [f"{n_skipped} broken rows were skipped; the first: {first}"] if n_skipped else []
         # In the order in which they say how far the score can be believed (`doubts`).
         warnings = (*seen, *others, *drawn, *sound.warnings, *unanswered, *read.said_of("given"), *skipped)
         warnings = (*warnings, *_doubts(rows))

@@ -97,7 +97,11 @@ def _facts(
     taken: Candidate | None,
 ) -> list[str]:
     """What every verdict lists: the prompts' scores, the students' gates, and why what is not taken is not."""
-    facts = [_score_of(arm) for arm in (prompt, few_shot) if arm is not None]
+    facts = [_score_of(prompt)]
+    if few_shot is not None and few_shot.gain is not None and prompt.yardstick:
+        facts.append(contrasted(few_shot.name, prompt.name, few_shot.gain, yardstick=True))
+    elif few_shot is not None:
+        facts.append(_score_of(few_shot))
     if prompt.retirement is not None:
         facts.append(f"{prompt.retirement}: its successor is another prompt, to be measured anew")
     if few_shot is not None and few_shot.helps and few_shot.money.net is not None and _brings(few_shot.money) is False:

@@ -40,8 +40,11 @@ def net_benefit(
 ) -> NetBenefit | None:
     """The arm against the other on the same rows; `scores` and `usd` hold a value per row for (arm, other).
 
-    None where what is spent once, or comes back, is not known.
+    None where what is spent once, or comes back, is not known, and where a model is switched off already: nothing is
+    saved on calls that nobody can make.
     """
+    if any(_gone(money, start) for money in (arm, against)):
+        return None
     days, calls = _horizon(terms, [arm, against], start)
     once = 0.0 if days is None else _once(arm, days)
     if once is None:
@@ -80,8 +83,12 @@ def _horizon(terms: MoneySettings, both: Sequence[ArmMoney], start: date) -> tup
     if terms.calls_per_day is None:
         return None, CALLS_WITHOUT_VOLUME
     ends = [(money.ends - start).days for money in both if money.ends is not None and not money.begins_again]
-    days = min([terms.horizon_days, *(left for left in ends if left > 0)])
+    days = min([terms.horizon_days, *ends])
     return days, days * terms.calls_per_day
+
+
+def _gone(money: ArmMoney, start: date) -> bool:
+    return money.ends is not None and not money.begins_again and money.ends <= start
 
 
 def _once(arm: ArmMoney, days: int) -> float | None:
