@@ -587,7 +587,9 @@ def test_lists_of_other_signs_within_an_answer_begin_no_block():
 
 
 @pytest.mark.parametrize("text", [".NET is", "**Sort** the list", ":) smile", "-5 + 3", "(a) b", "__Sum__ it", "- 4"])
-@pytest.mark.parametrize("head", ["## {}\n", "## {}. ", "## {} ", "[{}] ", "({}) ", "{}. ", "Task {}: ", "**{}.** ", "<{}> "])
+@pytest.mark.parametrize(
+    "head", ["## {}\n", "## {}. ", "## {} ", "[{}] ", "({}) ", "{}. ", "Task {}: ", "**{}.** ", "<{}> "]
+)
 def test_a_proposal_keeps_the_signs_that_it_begins_with(head, text):
     reply = f"{head.format(1)}{text}\n{head.format(2)}{text}"
     assert [block.text for block in blocks(reply, 1, 2, cut_off=False)] == [text, text]

@@ -32,11 +32,7 @@ _MOST_TRIES = 50  # phrases after which one looks whether the whole answer stand
 _DEFAULT_PATTERN = rf"{ANSWER}:?\s*(.+?)\s*$"
 _NOT_JSON = "the reply is not valid JSON"
 _SEVERAL_VALUES = "ambiguous: the reply holds several JSON values"
-# From a line that opens a fence to the next line that closes one of its kind
-_FENCED = re.compile(
-    r"^[ \t]*(?P<fence>`{3,20}|~{3,20})[ \t]*[\w+-]*[ \t]*\n(?P<inside>.*?)\n?[ \t]*(?P=fence)[ \t]*\.?[ \t]*$",
-    re.MULTILINE | re.DOTALL,
-)
+_OPENING = re.compile(r"(?P<fence>`{3,20}|~{3,20})[ \t]{0,20}[\w+-]{0,100}")
 _NOT_USABLE = "the reply is JSON that cannot be used"
 _NOT_FITTING = "the reply does not fit the schema"
 _FULL_STOPS = (".", "。", "．", "।", "۔")
@@ -285,12 +281,31 @@ def _unusable(text: str) -> ParsedReply:
 
 def _fenced(text: str) -> list[str]:
     """What stands in code fences: a fence opens and closes on lines of its own, or else at the next one."""
-    inside = [part["inside"] for part in _FENCED.finditer(text)]
+    inside = _between_fences(text.split("\n"))
     if inside or "```" not in text:
         return inside
     _, _, rest = text.partition("```")
     between, closed, _ = rest.partition("```")
     return [re.sub(r"\A(?:json|JSON)\b", "", between).strip()] if closed else []
+
+
+def _between_fences(lines: Sequence[str]) -> list[str]:
+    """What stands from a line that opens a fence to the end of the next line that closes one of its kind."""
+    inside, at, unclosed = [], 0, set[str]()
+    while at < len(lines):
+        opening = _OPENING.fullmatch(lines[at].strip(" \t\r"))
+        at += 1
+        if opening is None or (fence := opening["fence"]) in unclosed:
+            continue
+        for end in range(at, len(lines)):
+            line = lines[end].rstrip(" \t\r").removesuffix(".").rstrip(" \t\r")
+            if line.endswith(fence):
+                inside.append("\n".join([*lines[at:end], line.removesuffix(fence)]))
+                at = end + 1
+                break
+        else:
+            unclosed.add(fence)
+    return inside
 
 
 def _fitting(value: Any, rationale: str | None, schema: Mapping[str, Any] | None) -> ParsedReply:
