@@ -61,6 +61,24 @@ async def test_a_row_that_breaks_the_model_fails_alone():
     assert isinstance(bad, ValueError)
 
 
+async def test_what_a_library_in_rust_panics_with_is_the_error_of_its_row_alone():
+    """It is no Exception. Left alone, it would leave all rows of the moment waiting for ever."""
+
+    class PanicException(BaseException):
+        pass
+
+    async def panics(inputs):
+        if any(row.input == "bad" for row in inputs):
+            raise PanicException("no such character")
+        return [len(row.input) for row in inputs]
+
+    batcher = Batcher(panics)
+    good, bad, other = await asyncio.wait_for(ask(batcher, "good", "bad", "other"), 20)
+    assert (good, other) == (4, 5)
+    assert isinstance(bad, RuntimeError) and str(bad) == "PanicException: no such character"
+    assert await asyncio.wait_for(ask(batcher, "again"), 20) == [5]
+
+
 async def test_a_predictor_that_loses_a_row_is_an_error_and_not_a_shift():
     async def loses(inputs):
         return [row.input for row in inputs][:-1]

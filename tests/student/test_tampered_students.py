@@ -26,6 +26,7 @@ SPECS = {
     "prompted": ("prompted:scratch:tiny", CHOICE),
     "generative": ("generative:scratch:tiny", TEXT),
 }
+GROWS = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 11}
 DEEP = "[" * 10_000 + "]" * 10_000
 
 
@@ -305,6 +306,10 @@ NEURAL = {
     "tokenizer of more words": json_file(
         "tokenizer.json", lambda raw: raw["model"]["vocab"].update({f"new{i}": 10_000 + i for i in range(9)})
     ),
+    "tokenizer that makes a text grow": json_file(
+        "tokenizer.json",
+        lambda raw: raw.update(normalizer={"type": "Sequence", "normalizers": [GROWS, GROWS]}),
+    ),
     "length below one": header(settings__max_length=0),
     "length as a text": header(settings__max_length="long"),
 }
@@ -428,6 +433,7 @@ WHY = {
     "model type `luck`": {"config of an unknown model"},
     "which the weights beside it do not fill": {"config of a billion layers", "config of a huge vocabulary"},
     "added_tokens": {"tokenizer as an empty object"},
+    "it makes a text 121 times as long": {"tokenizer that makes a text grow"},
     "tokens, and its weights know": {"tokenizer of more words"},
     "settings.words has 1000000": {"a word outside the vocabulary"},
     r"needs \{mask\} once": {"a pattern without a gap"},
@@ -468,6 +474,22 @@ def test_the_files_that_a_family_has_are_listed_and_no_others(trained, tmp_path,
     change(folder)
     with pytest.raises(ArtifactError, match=why):
         load_student(folder)
+
+
+@pytest.mark.parametrize("family", ["encoder", "generative"])
+def test_a_tokenizer_that_panics_is_refused_in_one_sentence(trained, tmp_path, family):
+    """The library is in Rust, and what it panics with is no Exception."""
+    panics = {"type": "Replace", "pattern": {"Regex": "(a+)+b"}, "content": "x"}
+    shutil.copytree(trained(family), tmp_path / "student")
+    asked = "a" * 51
+
+    def edit(raw):
+        known = {"type": "Replace", "pattern": {"String": "a"}, "content": asked}
+        raw.update(normalizer={"type": "Sequence", "normalizers": [known, panics]})
+
+    json_file("tokenizer.json", edit)(tmp_path / "student")
+    with pytest.raises(ArtifactError, match="retry-limit-in-match over"):
+        load_student(tmp_path / "student")
 
 
 @pytest.mark.parametrize("family", SPECS)

@@ -96,9 +96,12 @@ class _Queue(Generic[T]):
             answers = await self._predict([example for example, _ in batch])
             if len(answers) != len(batch):
                 raise ValueError(f"{len(answers)} answers to {len(batch)} rows")
-        except Exception as error:
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # what a library in Rust panics with is no Exception
             if len(batch) == 1:
-                _fail(batch[0][1], error)
+                is_plain = isinstance(error, Exception)
+                _fail(batch[0][1], error if is_plain else RuntimeError(f"{type(error).__name__}: {error}"))
                 return
             for row in batch:  # the rows are asked again one by one: only the row that breaks the model is to fail
                 await self._answer([row])

@@ -18,6 +18,7 @@ from stillhouse.student.header import AGAIN, read_json_file, read_object
 
 CONFIG = "config.json"
 _MOST_CONFIG_BYTES = 16 << 20
+_MOST_GROWTH = 100.0  # of a text by a tokenizer's replacements; those of known bases are below 4
 _MOST_TOKENIZER_BYTES = 256 << 20
 # Of neural students: trained ones stay below some hundreds, and sums and products of such weights are still numbers.
 LARGEST_WEIGHT = 1e4
@@ -34,9 +35,9 @@ def as_damage(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (ArtifactError, MissingExtraError):
+    except (ArtifactError, MissingExtraError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:
+    except BaseException as error:  # what a library in Rust panics with is no Exception
         lines = str(error).strip().splitlines()
         reason = lines[0][:200].rstrip(".") if lines else type(error).__name__
         raise ArtifactError(f"{folder}: the student's files do not fit together ({reason}); {AGAIN}") from error
@@ -103,7 +104,22 @@ def check_config(folder: Path) -> None:
             raise ArtifactError(f"{path}: {key} = {value:.6g}, which the weights beside it do not fill; {AGAIN}")
     for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json", "special_tokens_map.json"):
         if (folder / name).is_file():
-            read_object(folder / name, _MOST_TOKENIZER_BYTES)
+            parts = read_object(folder / name, _MOST_TOKENIZER_BYTES)
+            if (growth := _growth([parts.get("normalizer"), parts.get("pre_tokenizer")])) > _MOST_GROWTH:
+                raise ArtifactError(f"{folder / name}: it makes a text {growth:.6g} times as long; {AGAIN}")
+
+
+def _growth(part: Any) -> float:
+    """How many times as long a tokenizer's replacements may make a text, one after the other."""
+    if isinstance(part, list):
+        return math.prod(map(_growth, part))
+    if not isinstance(part, Mapping):
+        return 1.0
+    content, pattern = part.get("content"), part.get("pattern")
+    if part.get("type") == "Replace" and isinstance(content, str):
+        replaced = pattern.get("String") if isinstance(pattern, Mapping) else pattern
+        return max(1.0, len(content) / max(1, len(replaced) if isinstance(replaced, str) else 1))
+    return math.prod(map(_growth, part.values()))
 
 
 def _numbers(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
