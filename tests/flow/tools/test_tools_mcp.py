@@ -199,11 +199,13 @@ async def test_a_server_that_ends_at_once_has_the_last_word():
     )
 
 
-async def test_a_server_that_writes_no_messages_is_said_once_without_a_traceback(tmp_path, caplog):
+@pytest.mark.parametrize("noise", ["print('hello', n, flush=True)", r"os.write(1, b'caf\xe9\n')"])
+async def test_a_server_that_writes_no_messages_is_said_once_without_a_traceback(tmp_path, caplog, noise):
+    """The second is no UTF-8: every call after it waited for its whole time."""
     chatty = tmp_path / "chatty.py"
     server = Path(__file__).with_name("mcp_server.py")
     chatty.write_text(
-        f"import runpy, sys\nfor n in range(20): print('hello', n, flush=True)\n"
+        f"import os, runpy, sys\nfor n in range(20): {noise}\n"
         f"sys.argv = ['mcp_server.py', 'stdio']\nrunpy.run_path({str(server)!r}, run_name='__main__')\n"
     )
     async with mcp_tools([sys.executable, str(chatty)]) as tools:

@@ -93,7 +93,10 @@ def _transport(
 
     log.seek(0)
     log.truncate()
-    command = StdioServerParameters(command=server[0], args=list(server[1:]), env=dict(env or {}))
+    # A line in another encoding is no message; taken strictly, it would end the reading of all that follow.
+    command = StdioServerParameters(
+        command=server[0], args=list(server[1:]), env=dict(env or {}), encoding_error_handler="replace"
+    )
     return stdio_client(command, errlog=log)
 
 
