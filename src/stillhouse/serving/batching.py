@@ -100,8 +100,7 @@ class _Queue(Generic[T]):
             raise
         except BaseException as error:  # what a library in Rust panics with is no Exception
             if len(batch) == 1:
-                is_plain = isinstance(error, Exception)
-                _fail(batch[0][1], error if is_plain else RuntimeError(f"{type(error).__name__}: {error}"))
+                _fail(batch[0][1], error)
                 return
             for row in batch:  # the rows are asked again one by one: only the row that breaks the model is to fail
                 await self._answer([row])
@@ -111,6 +110,7 @@ class _Queue(Generic[T]):
                 waiting.set_result(answer)
 
 
-def _fail(waiting: "asyncio.Future[T]", error: Exception) -> None:
+def _fail(waiting: "asyncio.Future[T]", error: BaseException) -> None:
     if not waiting.done():
-        waiting.set_exception(error)
+        is_plain = isinstance(error, Exception)
+        waiting.set_exception(error if is_plain else RuntimeError(f"{type(error).__name__}: {error}"))
