@@ -141,6 +141,15 @@ def test_a_place_that_takes_no_files_is_said_first(stillhouse, endpoint, project
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.parametrize("command", ["label", "generate"])
+def test_a_folder_in_the_place_of_the_output_is_said_first(stillhouse, endpoint, project, command):
+    folder = project()
+    (folder / "out").mkdir()
+    ran = stillhouse(command, folder, "--yes", "--out", folder / "out", *(("--n", 5) if command == "generate" else ()))
+    assert (ran.code, endpoint.calls().total()) == (2, 0), ran.err
+    assert "is a folder, and a file is written there; give another --out" in ran.err.replace("\n", " ")
+
+
 def test_a_missing_key_of_the_judge_is_said_first(stillhouse, endpoint, project, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     folder = project(output="text", task='metric = "win_rate"', student="")

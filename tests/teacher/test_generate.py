@@ -646,6 +646,18 @@ def test_fields_are_read_with_full_width_colons_headings_and_points():
     assert fields("- Instruction: Sort.\n- Input: b, a\n- Output: a, b")["input"] == "b, a"
 
 
+@pytest.mark.parametrize(
+    "form", ["{}: {}", "**{}:** {}", "**{}**: {}", "__{}:__ {}", "### {}\n{}", "{}:\n{}", "- {}: {}"]
+)
+@pytest.mark.parametrize("case", [str.title, str.lower, str.upper])
+def test_fields_keep_the_signs_that_they_begin_with(form, case):
+    form = form.replace("### {}", "### {}:")
+    parts = {"instruction": "**Sort** the list", "input": ".NET, **a**", "output": "**c** input: d"}
+    assert fields("\n".join(form.format(case(name), text) for name, text in parts.items())) == parts
+    whole = "**Instruction: Sort**\n**Input: b, a**\n**Output: a,** b"
+    assert fields(whole) == {"instruction": "Sort", "input": "b, a", "output": "a, b"}
+
+
 def test_fields_are_read_in_bold():
     text = "**Instruction:** Sort.\n**Input**: b, a\n__Output:__ a, b"
     assert fields(text) == {"instruction": "Sort.", "input": "b, a", "output": "a, b"}

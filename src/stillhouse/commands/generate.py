@@ -135,6 +135,8 @@ def _refuse_overwriting(out: Path, task: Task | None) -> None:
         in_use = {task.resolve(name) for name in names if name is not None}
         if out.resolve() in in_use or out.resolve() == task.path:
             raise ExistsError(f"{out} is a file of the task and would be overwritten; give another --out")
+    if out.is_dir():
+        raise ExistsError(f"{out} is a folder, and a file is written there; give another --out")
     if out.exists() and not all("lineage" in row for _, row in json_rows(out)):
         raise ExistsError(f"{out} is there already and holds rows that were not generated; give another --out")
 

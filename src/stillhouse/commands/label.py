@@ -72,6 +72,8 @@ def _refuse_overwriting(out: Path, in_use: set[Path]) -> None:
     These are the files in use, and files that `label` did not write.
     """
     for path in (out, out.with_suffix(".rejected.jsonl")):
+        if path.is_dir():
+            raise ExistsError(f"{path} is a folder, and a file is written there; give another --out")
         if path.resolve() in {other.resolve() for other in in_use}:
             raise ExistsError(f"{path} is a file of the task and would be overwritten; give another --out")
         if path.is_file() and not _is_ours(path):

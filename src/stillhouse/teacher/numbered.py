@@ -61,11 +61,13 @@ _OTHERS = tuple(re.compile(loose, re.MULTILINE | re.IGNORECASE) for loose in _LO
 _N_LISTS = 3
 _OF_TEXT = ("", "markdown", "md", "text", "txt", "plaintext")  # what a fence around blocks may say of what is in it
 _FENCE = re.compile(r"[ \t]*(?:>[ \t]*)?(`{3,}|~{3,})[ \t]*([\w+-]*)[ \t]*")
-_FIELD = re.compile(
-    rf"^{_QUOTE}(?:[#＃]{{1,6}}[ \t]*+|[-*•][ \t]++)?{_BOLD}?(Instruction|Input|Output)"
-    rf"[ \t]*+{_BOLD}?[ \t]*+[:：](?:[ \t]*+{_BOLD})?",
-    re.MULTILINE,
+_FIELD = (
+    rf"^{_QUOTE}(?:[#＃]{{1,6}}[ \t]*+|[-*•][ \t]++)?(?P<bold>{_BOLD})?(?P<name>Instruction|Input|Output)"
+    rf"[ \t]*+(?P<closed>{_BOLD})?[ \t]*+[:：](?P<shut>{_BOLD})?"
 )
+# As they are asked for, and else in any case: a text may hold "input:" as well.
+_FIELDS = tuple(re.compile(_FIELD, re.MULTILINE | flag) for flag in (re.NOFLAG, re.IGNORECASE))
+_NAMES = ["instruction", "input", "output"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,13 +242,18 @@ def _before_a_block(lines: Sequence[str], level: int) -> list[bool]:
 
 def fields(text: str) -> dict[str, str] | None:
     """Instruction, input and output of a block, each once and in this order; None where they are not."""
-    heads = list(_FIELD.finditer(text))
-    if [head[1] for head in heads[:3]] != ["Instruction", "Input", "Output"]:
+    for pattern in _FIELDS:
+        heads = list(pattern.finditer(text))[:3]
+        if [head["name"].lower() for head in heads] == _NAMES:
+            break
+    else:
         return None
-    first, second, third = heads[:3]  # a further "Input:" in the reply belongs to the output's text
-    instruction = " ".join(text[first.end() : second.start()].split())
-    input_ = text[second.end() : third.start()].strip()
-    output = text[third.end() :].strip()
+    _, second, third = heads  # a further "Input:" in the reply belongs to the output's text
+    ends = (second.start(), third.start(), len(text))
+    instruction, input_, output = (
+        _value(head, text[head.end() : end].strip()) for head, end in zip(heads, ends, strict=True)
+    )
+    instruction = " ".join(instruction.split())
     if not instruction or not output:
         return None
     return {
@@ -254,3 +261,11 @@ def fields(text: str) -> dict[str, str] | None:
         "input": "" if input_.casefold() in ("", NONE, NONE.strip("<>")) else input_,
         "output": output,
     }
+
+
+def _value(head: re.Match[str], text: str) -> str:
+    """A field's text, without the end of bold that began before the field's name: "**Input: a**"."""
+    if not head["bold"] or head["closed"] or head["shut"]:
+        return text
+    line, newline, rest = text.partition("\n")
+    return (line.replace(head["bold"], "", 1).rstrip() + newline + rest).strip()
