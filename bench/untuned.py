@@ -1,6 +1,6 @@
 """The second set of simulated tasks: none of the verdict's rules was tuned on it, and each task has a generating process of its own.
 
-`bench.verdict` draws every task 200 times and sends it through `bench.deciding`, as the first set. The right answers were written down, and committed, before
+`bench.verdict` draws every task anew and sends it through `bench.deciding`, as the first set. The right answers were written down, and committed, before
 any of it ran. They follow from each process by the same measure as the first set's:
 
 - `right`: verdicts that are true of the task and useful. `allowed`: verdicts that claim nothing false.

@@ -1,6 +1,6 @@
 """Is the verdict right? Simulated tasks whose right answer is known, through the same gate, threshold, curves and rules as `stillhouse advise`.
 
-    python -m bench.verdict            all of it, into bench/results/verdict.json
+    python -m bench.verdict            all of it, into bench/results/verdict.json: some 40 minutes on one core, a section at most eight
     python -m bench.verdict coverage   one section again, the others as the file has them; their names are in `SECTIONS`
     python -m bench.verdict table      the tables of docs/verdict.md from that file
 
