@@ -4,6 +4,7 @@ Sequence is `await`; parallel is `asyncio.gather`, `TaskGroup` or `flow.map`; br
 returns what the JSON of its result gives back, on the first run as on every later one.
 """
 
+import asyncio
 import functools
 import hashlib
 import inspect
@@ -378,9 +379,8 @@ class Flow(Generic[P, T]):
         self.report = active.report
         token = active_run.set(active)
         try:
-            active.unanswered.watch()
-            with tasks_noted(), within(Branch(active.replay.live)):
-                value = await self.function(*bound.args, **bound.kwargs)
+            with tasks_noted():
+                value = await self._played(active, bound)
             active.check_open()  # a flow that caught what parked it is not done
             result = encode(value, f"the result of the flow {self.name}")
             active.all_awaited()
@@ -404,6 +404,22 @@ class Flow(Generic[P, T]):
         active.unanswered.done()
         active.journal.end(active.run, "done", result=result)
         return self.decode_result(result)
+
+    async def _played(self, active: Active, bound: inspect.BoundArguments) -> T:
+        """What the function returns, in a task of its own: who cancels that is the flow, and not somebody outside."""
+
+        async def played() -> T:
+            with within(Branch(active.replay.live)):
+                return await self.function(*bound.args, **bound.kwargs)
+
+        task = asyncio.create_task(played())
+        while not task.done():
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError:
+                active.unanswered.stopped = True
+                task.cancel()
+        return task.result()
 
     @functools.cached_property
     def _code(self) -> str:

@@ -143,19 +143,12 @@ class Replay:
         self._inside: dict[str, list[tuple[StepKey, str | None]]] | None = None
 
     def _ends_in_order(self) -> list[int]:
-        """The ends of the calls that will be asked for: those in the body of a finished call are not.
-
-        Nor is one that was given up: it comes to its end when it is cancelled.
-        """
-        rows = [(row[2], row[5], row[3]) for row in self.finished.values()]
-        rows += [(row[4], row[6], row[3]) for row in self.failed.values()]
-        inner = any(parent is not None for parent, _, _ in rows)
+        """The ends of the calls that will be asked for: those in the body of a finished call are not."""
+        rows = [(row[2], row[5]) for row in self.finished.values()]
+        rows += [(row[4], row[6]) for row in self.failed.values()]
+        inner = any(parent is not None for parent, _ in rows)
         ids = {key_id(key) for key in self.finished} if inner else frozenset()
-        return [
-            end
-            for parent, end, facts in rows
-            if end is not None and (parent is None or parent not in ids) and (facts is None or _GIVEN_UP not in facts)
-        ]
+        return [end for parent, end in rows if end is not None and (parent is None or parent not in ids)]
 
     def next_end(self) -> int:
         """The number of the call that ends now."""
