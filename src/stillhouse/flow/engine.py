@@ -408,18 +408,27 @@ class Flow(Generic[P, T]):
     async def _played(self, active: Active, bound: inspect.BoundArguments) -> T:
         """What the function returns, in a task of its own: who cancels that is the flow, and not somebody outside."""
 
-        async def played() -> T:
-            with within(Branch(active.replay.live)):
-                return await self.function(*bound.args, **bound.kwargs)
+        left: BaseException | None = None
 
-        task = asyncio.create_task(played())
+        async def played() -> T | None:
+            nonlocal left
+            try:
+                with within(Branch(active.replay.live)):
+                    return await self.function(*bound.args, **bound.kwargs)
+            except (KeyboardInterrupt, SystemExit) as error:
+                left = error  # out of a task these would end the loop, and nothing could be journaled any more
+                return None
+
+        task = asyncio.Task(played())  # not `create_task`: it is no branch, and no task of the app's
         while not task.done():
             try:
                 await asyncio.wait({task})
             except asyncio.CancelledError:
                 active.unanswered.stopped = True
                 task.cancel()
-        return task.result()
+        if left is not None:
+            raise left
+        return task.result()  # type: ignore[return-value]  # None stands for `left` alone
 
     @functools.cached_property
     def _code(self) -> str:
