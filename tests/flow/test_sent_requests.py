@@ -365,3 +365,26 @@ async def test_an_item_that_waits_for_nothing_that_was_sent_is_cancelled_at_once
 
     with pytest.raises(ExceptionGroup, match="items of a map failed"):
         await main.run(RUN)
+
+
+@pytest.mark.parametrize("many", [mapped, grouped, gathered])
+async def test_what_waits_for_its_turn_when_the_flow_fails_is_not_sent(many, monkeypatch):
+    """Two of four are sent, as there is room for two in the limit; the item that fails sends nothing."""
+
+    @flow(model=SCRIPT)
+    async def main() -> list[str]:
+        async with limits(tokens=2300):
+            return await many(ask, ["a", "b", "c", "d", "broken"])
+
+    async def two_sent(n):
+        while len(sent) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+    monkeypatch.setitem(globals(), "all_sent", two_sent)
+    fails.add("first")
+    with pytest.raises((ExceptionGroup, ValueError)):
+        await main.run(RUN)
+    assert sent == {"a": 1, "b": 1}
+    fails.clear()
+    assert await main.run(RUN) == ["yes"] * 5
+    assert sent.total() == 5 and set(sent.values()) == {1}

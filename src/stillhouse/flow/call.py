@@ -23,7 +23,7 @@ from stillhouse.errors import StillhouseError, StorageError, UserError
 from stillhouse.flow import failures
 from stillhouse.flow.branches import Branch, branch_here, enter_body, leave_body
 from stillhouse.flow.resume import Before, Earlier, Pending, Replay, RunReport
-from stillhouse.flow.sent import PAID_KINDS, sent_once
+from stillhouse.flow.sent import PAID_KINDS, Asking, sent_once
 from stillhouse.flow.unanswered import GivenUp, Unanswered
 from stillhouse.steady_clock import steady_time
 from stillhouse.stopping import GRACE_S, stopping
@@ -74,7 +74,9 @@ class Active:
     parked: Parked | None = None  # set when the run waits for a person: no further call begins then
     module: str = ""  # where the flow is, and so, perhaps, the classes of its exceptions
     began: float = field(default_factory=time.monotonic)
+    loop: asyncio.AbstractEventLoop | None = None
     is_worth_another: bool = False  # it ended by failures of earlier sittings alone: asked anew, they may be none
+    asking: "dict[RunningCall, Asking]" = field(default_factory=dict)  # those of `under_way` that ask a model
     left: set[asyncio.Task[Any]] = field(default_factory=set)  # requests that were sent, and that nobody waits for now
 
     def __post_init__(self) -> None:
@@ -257,6 +259,7 @@ class Active:
         A failed `gather` leaves branches behind. They stop at their next call.
         """
         self.ended = self.replay.live.stopped = True
+        self.send_no_more()
         await self.until_idle()
         if self.left and not stopping.asked:
             await asyncio.wait(self.left, timeout=GRACE_S)
@@ -265,6 +268,12 @@ class Active:
         if self.left:
             await asyncio.wait(self.left)
             await asyncio.sleep(0)  # what they tell when they are done is told
+
+    def send_no_more(self, branch: Branch | None = None) -> None:
+        """Let no request be sent that was not sent yet, or none in this branch and in those inside it."""
+        for call, asking in list(self.asking.items()):
+            if branch is None or self.under_way[call].is_inside(branch):
+                asking.stop()
 
     async def until_idle(self, branch: Branch | None = None) -> None:
         """Wait until no call is under way, or none in this branch and in those inside it."""
@@ -504,6 +513,7 @@ async def executed(
     finally:
         current_call.reset(token)
         del active.under_way[call]
+        active.asking.pop(call, None)
         if active.n_waiting:
             active.idle.set()
 
@@ -511,7 +521,13 @@ async def executed(
 def _outlasting(active: Active, call: RunningCall, body: Body) -> Body:
     """The body, and whatever it has sent goes on where its call is cancelled."""
 
+    def begun(asking: Asking) -> None:
+        if asking.task.get_loop() is active.loop:
+            active.asking[call] = asking
+
     def left(task: "asyncio.Task[Any]") -> None:
+        if task.get_loop() is not active.loop:
+            return  # that of a thread, which ends with its thread
         active.left.add(task)
         task.add_done_callback(came_back)
 
@@ -527,7 +543,7 @@ def _outlasting(active: Active, call: RunningCall, body: Body) -> Body:
             with contextlib.suppress(StorageError):  # its row is there, and lacks what this try used
                 call.written()
 
-    return lambda: sent_once(body, left)
+    return lambda: sent_once(body, begun, left)
 
 
 def given_up_now(active: Active) -> dict[str, Any]:

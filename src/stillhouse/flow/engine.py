@@ -419,6 +419,7 @@ class Flow(Generic[P, T]):
                 left = error  # out of a task these would end the loop, and nothing could be journaled any more
                 return None
 
+        active.loop = asyncio.get_running_loop()
         task = asyncio.Task(played())  # not `create_task`: it is no branch, and no task of the app's
         while not task.done():
             try:

@@ -56,6 +56,7 @@ async def _ended(tasks: list["asyncio.Task[U]"], here: Branch | None) -> None:
         _, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         if rest and active is not None and here is not None:
             here.close()
+            active.send_no_more(here)
             with contextlib.suppress(TimeoutError):  # what takes longer is cancelled
                 async with asyncio.timeout(GRACE_S):
                     await active.until_idle(here)

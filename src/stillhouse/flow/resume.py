@@ -162,10 +162,12 @@ class Replay:
             finished = self.finished.get(key)
             replaced = {} if finished is None or finished[3] is None else _used(json.loads(finished[3]))
             return Before(facts={"replaced": replaced}) if replaced else Before()
-        failed_version, error, attempts, text, _, place, _ = row
+        failed_version, error, attempts, text, _, place, end = row
         facts = {} if text is None else json.loads(text)
         if "refused" in facts:
             return Before()
+        if end is not None and _same(failed_version, version, place):  # an agent comes to its end again
+            return Before(0, attempts - 1, {name: facts[name] for name in ("failures",) if name in facts})
         discarded = facts.get("discarded", 0)
         if "discarded" not in facts and facts.get("requests") and error.startswith("StepError:"):
             discarded = attempts  # a row of 0.1.0
@@ -240,6 +242,7 @@ class Replay:
         if not _same(failed_version, call.version, place):
             self.report.changed[call.key[0]] += 1
             return None
+        self._used.add(call.key)
         return Earlier(None, facts, end, error)
 
     def used_inside(self, key: StepKey) -> list[str | None]:
@@ -261,6 +264,7 @@ class Replay:
         """
         used = {key_id(key) for key in self._used}
         parents = {key_id(key): row[2] for key, row in self.finished.items()}
+        parents |= {key_id(key): row[4] for key, row in self.failed.items()}
 
         def inside_a_used_one(parent: str | None) -> bool:
             return parent is not None and (parent in used or inside_a_used_one(parents.get(parent)))
