@@ -61,6 +61,7 @@ async def _ended(tasks: list["asyncio.Task[U]"], here: Branch | None) -> None:
                 async with asyncio.timeout(GRACE_S):
                     await active.until_idle(here)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        if left := [task for task in tasks if not task.done()]:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left)

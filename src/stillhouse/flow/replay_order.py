@@ -18,7 +18,7 @@ from stillhouse.flow.branches import Branch
 
 # Turns of the loop after which the next answer is given although the loop has other work: that of other runs, say.
 _LONGEST_TURNS = 50
-_LONGEST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 0.5
 
 
 class ReplayOrder:
