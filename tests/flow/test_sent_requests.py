@@ -155,6 +155,8 @@ async def test_requests_under_way_are_waited_for_and_not_paid_again(one, many):
     n_sent = 3 if many is mapped else 4
     assert sent.total() == n_sent
     assert len([output for output in outputs() if output is not None]) == n_sent
+    if one is by_step:
+        assert main.report.ran == {"ask": n_sent}
     fails.clear()
     assert await main.run(RUN) == ["yes"] * 4
     assert sent.total() == 4 and set(sent.values()) == {1}

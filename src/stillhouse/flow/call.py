@@ -289,6 +289,7 @@ class Active:
         """Journal which failures the run ended by, and which it lived with. None: it stopped and did not fail."""
         ended = self.unanswered.ended_by(error)
         failed = [call for call in ended if not isinstance(call, GivenUp)]
+        self.report.ran.update(call.key[0] for call in ended if isinstance(call, GivenUp) and call.output is not None)
         self.is_worth_another = bool(failed) and all(call.replayed for call in failed)
 
 

@@ -3,8 +3,9 @@
 `Flow.execute` (in `engine`) reads the run's finished calls. Each call that the flow then makes is looked up among them
 by its key: its name, the hash of its canonical arguments (and of the call in whose body it stands), and its number
 among equal calls. The order of calls in time plays no part. Where the key is there, and the answer is of the same
-version (the same code, prompt and model), that answer is returned and nothing runs. Every other call runs and is
-journaled by `call.executed`: one that never finished, one that failed, one whose version changed.
+version (the same code, prompt and model), that answer is returned and nothing runs. A failure that the flow lived with
+is raised again (`unanswered`, `failures`), and a call that it gave up is given up again. Every other call runs and is
+journaled by `call.executed`: one that never finished, one that the run ended by, one whose version changed.
 
 A reply that was paid for and could not be read is in the store, where the same request would find it again, for ever.
 So a call that failed by such a reply asks for another sample when its failed run is resumed. What it used before stays
