@@ -1,7 +1,7 @@
 """Random flows with concurrent branches and equal arguments, stopped at random moments and resumed: is each answer its own branch's, and is nothing done twice?
 
 A program is drawn from `gather`, `TaskGroup`, `as_completed`, `flow.map`, `create_task`, `wait_for`, flows inside flows, steps inside steps, questions to a
-person and unlabelled uuids, with few different arguments and random latencies. The journal knows only the arguments. The program itself knows at which place
+person and unlabelled uuids, failures that are caught, times that are over and groups that a failure ends, with few different arguments and random latencies. The journal knows only the arguments. The program itself knows at which place
 each call stands, and every answer holds a number of its own, so that an answer from another place is seen, and so is a call that runs although it has one.
 Most are stopped inside this process: the row that would be written next is never written and all tasks are dropped. `python -m bench.flow_programs SEED FOLDER`
 is one sitting as a process, to be killed with SIGKILL.
@@ -28,8 +28,8 @@ from stillhouse.store.journal import open_journal
 from stillhouse.store.sqlite_journal import SqliteJournal
 
 N = int(os.environ.get("N", "1000"))
-WAYS = ("gather", "group", "map", "tasks", "completed", "wait_for", "nested", "body")
-Program = list[Any]  # moves: ["call", TEXT], ["uuid"], ["ask"], or [a way, PROGRAM, ...]
+WAYS = ("gather", "group", "map", "tasks", "completed", "wait_for", "nested", "body", "broken")
+Program = list[Any]  # moves: ["call", TEXT], ["declined", TEXT], ["late"], ["uuid"], ["ask"], or [a way, PROGRAM, ...]
 
 
 def drawn(draw: random.Random, depth: int = 0) -> Program:
@@ -37,7 +37,11 @@ def drawn(draw: random.Random, depth: int = 0) -> Program:
     moves: Program = []
     for _ in range(draw.randint(1, 3)):
         kind = draw.random()
-        if kind < 0.5 or depth == 2:
+        if kind < 0.12:
+            moves.append(["declined", draw.choice("ab")])
+        elif kind < 0.18:
+            moves.append(["late"])
+        elif kind < 0.5 or depth == 2:
             moves.append(["call", draw.choice("ab")])
         elif kind < 0.56:
             moves.append(["uuid"])
@@ -76,7 +80,10 @@ class World:
         journal = open_journal(store)
         for row in journal.steps("r"):
             if row.output is not None and row.kind == "step" and row.key[0] == "act":
-                self.finished.add(self.places[json.loads(row.output)])
+                place = self.places[json.loads(row.output)]
+                self.finished |= {place, place.removesuffix("!")}  # what it was done instead of is over
+            elif row.key[0] == "decline" and row.ended_nth is not None and (row.error or "").startswith("Declined"):
+                self.finished.add(self.places[int((row.error or "").rpartition(" ")[2])])
         journal.close()
 
 
@@ -90,6 +97,21 @@ async def act(text: str) -> int:
     number = world.did(here.get())
     await asyncio.sleep(random.choice((0, 0, 0.001, 0.003)))  # in each sitting another order
     return number
+
+
+@step
+async def decline(text: str) -> None:
+    raise Declined(world.did(here.get()))
+
+
+@step
+async def hang() -> None:
+    world.did(here.get())
+    await asyncio.sleep(60)
+
+
+class Declined(Exception):
+    """A failure that the flow lives with; with the number of the call."""
 
 
 @step
@@ -110,6 +132,22 @@ async def played(moves: Program) -> list[Any]:
         if kind == "call":
             world.check(here.get(), await act(*parts))
             results.append(parts[0])
+        elif kind == "declined":
+            try:
+                await decline(*parts)
+            except Declined as error:
+                world.check(here.get(), error.args[0])
+                here.set(f"{here.get()}!")
+                world.check(here.get(), await act("instead"))
+            results.append(kind)
+        elif kind == "late":
+            try:
+                async with asyncio.timeout(0.003):
+                    await hang()
+            except TimeoutError:
+                here.set(f"{here.get()}!")
+                world.check(here.get(), await act("instead"))
+            results.append(kind)
         elif kind == "uuid":
             if uuids.setdefault(here.get(), made := flow.uuid()) != made and not any("body" in one for one in moves):
                 world.problems.append(f"{here.get()} gets another uuid")
@@ -129,6 +167,13 @@ async def at(place: str, moves: Program, play: Callable[[Program], Awaitable[lis
         here.reset(token)
 
 
+async def declined_after_all(place: str) -> None:
+    here.set(f"{place}/0")
+    world.check(here.get(), await act("first"))
+    here.set(place)
+    await decline("a")
+
+
 async def branched(kind: str, programs: list[Program]) -> list[Any]:
     """Play the programs side by side, each as a branch."""
     place = here.get()
@@ -139,6 +184,16 @@ async def branched(kind: str, programs: list[Program]) -> list[Any]:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(at(*pair)) for pair in zip(places, programs, strict=True)]
         return [task.result() for task in tasks]
+    if kind == "broken":
+        try:
+            async with asyncio.TaskGroup() as group:
+                for pair in zip(places, programs, strict=True):
+                    group.create_task(at(*pair))
+                group.create_task(declined_after_all(f"{place}.none"))
+        except* Declined:
+            here.set(f"{place}.none!")
+            world.check(here.get(), await act("instead"))
+        return [kind]
     if kind == "map":
         return list(await flow.map(lambda pair: at(*pair), list(zip(places, programs, strict=True)), at_once=2))
     if kind == "tasks":
@@ -173,6 +228,10 @@ def undisturbed(moves: Program) -> list[Any]:
             results.append(parts[0])
         elif kind == "ask":
             results.append("yes")
+        elif kind in ("declined", "late"):
+            results.append(kind)
+        elif kind == "broken":
+            results.append([kind])
         elif kind != "uuid":
             results.append([undisturbed(moves) for moves in parts])
     return results

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from stillhouse.event_loop import result_of
-from stillhouse.stopping import GRACE_S, PaidCall, signals_to, stopping, unsent
+from stillhouse.stopping import GRACE_S, PaidCall, Sending, signals_to, stopping, unsent
 from virtual_time import run_virtually
 
 
@@ -285,3 +285,15 @@ async def test_a_server_that_hears_signals_itself_gives_them_back():
             told()
             await asyncio.wait_for(heard.wait(), 30)
         assert signal.getsignal(signal.SIGTERM) == before and not stopping.asked
+
+
+async def test_a_call_that_nobody_waits_for_any_more_is_in_flight_until_it_waits_for_another_try():
+    with Sending() as sending, PaidCall() as paid:
+        assert not sending.in_flight
+        await paid.begins()
+        assert sending.stop()
+        paid.waits()
+        assert not sending.stop()
+        with pytest.raises(asyncio.CancelledError):
+            await paid.begins()
+    assert not stopping.in_flight

@@ -73,3 +73,12 @@ async def test_decisions_loops_agents_and_people(app, monkeypatch):
     ]
     answer(journal, "one", "yes")
     assert await app.report.run("one", "1 + 2?", models=models) == "yes"
+
+
+async def test_failures_timeouts_and_limits(app, monkeypatch):
+    first = await app.shop.run("r", "kettle")
+    assert first == ["kettle paid by invoice", "kettle sent by train"]
+    with contextlib.closing(sqlite3.connect("stillhouse.db")) as db, db:
+        db.execute("UPDATE runs SET status = 'running', result = NULL")
+    assert await app.shop.run("r", "kettle") == first
+    assert (app.shop.report.ran, app.shop.report.replayed) == ({}, {"pay": 2, "ship": 1})

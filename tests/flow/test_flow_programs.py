@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 
 MOVES = st.recursive(
     st.lists(
-        st.one_of(st.tuples(st.just("call"), st.sampled_from("ab")), st.just(("uuid",)), st.just(("ask",))),
+        st.one_of(
+            st.tuples(st.sampled_from(["call", "declined"]), st.sampled_from("ab")),
+            st.sampled_from([("uuid",), ("ask",), ("late",)]),
+        ),
         min_size=1,
         max_size=3,
     ),

@@ -603,3 +603,58 @@ def test_killed_and_resumed_nothing_is_charged_twice(tmp_path, second):
         "primary a",
         "primary b",
     ]
+
+
+async def test_what_was_called_in_a_step_that_failed_is_no_answer_that_nothing_asks_for():
+    @step
+    async def half_done(item: str) -> str:
+        await backup(item)
+        raise Declined(1)
+
+    @flow
+    async def main() -> str:
+        try:
+            await half_done("a")
+        except Declined:
+            await primary("b")
+        return await ask_human("go on?")
+
+    for _ in range(2):
+        with pytest.raises(Parked):
+            await main.run(RUN)
+    assert charged == {"backup a": 1, "primary b": 1}
+    assert (main.report.unused, main.report.replayed) == ({}, {"half_done": 1, "primary": 1})
+
+
+async def test_an_agent_that_came_to_no_answer_comes_to_none_again_with_its_turns():
+    from stillhouse.flow import AgentError, agent
+    from stillhouse.llm.request import Completion, ToolCall
+
+    def look(n: int) -> str:
+        """Looks."""
+        charged["look"] += 1
+        return f"saw {n}"
+
+    def model(request, example):
+        charged["asked"] += 1
+        call = ToolCall("c", "look", '{"n": 1}')
+        return Completion(None, finish_reason="tool_calls", tool_calls=(call,))
+
+    sys.modules[__name__].model = model
+    helper = agent("Look.", [look], max_turns=2, model=f"scripted:{__name__}:model")
+
+    @flow
+    async def main() -> str:
+        try:
+            await helper("a")
+        except AgentError as error:
+            answers.append((str(error), [turn.observations for turn in error.turns]))
+        return await ask_human("go on?")
+
+    for _ in range(3):
+        with pytest.raises(Parked):
+            await main.run(RUN)
+    assert answers[0] == answers[1] == answers[2] and len(answers[0][1]) == 2
+    assert charged == {"asked": 2, "look": 2}
+    row = next(row for row in open_journal("stillhouse.db").steps(RUN) if row.kind == "agent")
+    assert row.attempts == 1 and "failures" not in row.facts

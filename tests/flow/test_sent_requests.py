@@ -155,6 +155,8 @@ async def test_requests_under_way_are_waited_for_and_not_paid_again(one, many):
     n_sent = 3 if many is mapped else 4
     assert sent.total() == n_sent
     assert len([output for output in outputs() if output is not None]) == n_sent
+    if one is by_step:
+        assert main.report.ran == {"ask": n_sent}
     fails.clear()
     assert await main.run(RUN) == ["yes"] * 4
     assert sent.total() == 4 and set(sent.values()) == {1}
@@ -365,3 +367,26 @@ async def test_an_item_that_waits_for_nothing_that_was_sent_is_cancelled_at_once
 
     with pytest.raises(ExceptionGroup, match="items of a map failed"):
         await main.run(RUN)
+
+
+@pytest.mark.parametrize("many", [mapped, grouped, gathered])
+async def test_what_waits_for_its_turn_when_the_flow_fails_is_not_sent(many, monkeypatch):
+    """Two of four are sent, as there is room for two in the limit; the item that fails sends nothing."""
+
+    @flow(model=SCRIPT)
+    async def main() -> list[str]:
+        async with limits(tokens=2300):
+            return await many(ask, ["a", "b", "c", "d", "broken"])
+
+    async def two_sent(n):
+        while len(sent) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+    monkeypatch.setitem(globals(), "all_sent", two_sent)
+    fails.add("first")
+    with pytest.raises((ExceptionGroup, ValueError)):
+        await main.run(RUN)
+    assert sent == {"a": 1, "b": 1}
+    fails.clear()
+    assert await main.run(RUN) == ["yes"] * 5
+    assert sent.total() == 5 and set(sent.values()) == {1}

@@ -512,6 +512,24 @@ async def test_a_later_row_under_the_same_key_replaces_the_earlier(journal):
         assert journal.steps("r") == [step(output="1", version="v2", facts={"n": 1})]
 
 
+async def test_what_is_asked_anew_loses_its_number_among_ends_and_nothing_else(journal):
+    failed = step("b", output=None, error="OSError: gone", place=0, ended_nth=0)
+    answered, other = step("b", nth=1, place=1, ended_nth=1), step("c", output=None, error="OSError", ended_nth=2)
+    with journal.own("r"):
+        journal.begin("r", "main", "{}", {})
+        journal.write("r", failed)
+        await journal.write_later("r", answered)
+        journal.write("r", other)
+        journal.ask_anew("r", [])
+        journal.ask_anew("r", [failed.key, answered.key])
+        assert {row.key: row.ended_nth for row in journal.steps("r")} == {
+            failed.key: None,
+            answered.key: None,
+            other.key: 2,
+        }
+        assert journal.failed("r")[failed.key][4:] == (None, 0, None)
+
+
 async def test_a_fan_out_is_committed_when_it_returns(url, journal):
     with journal.own("r"), journal.own("s"), contextlib.closing(open_journal(url)) as reader:
         for run in ("r", "s"):

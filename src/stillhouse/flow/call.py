@@ -23,7 +23,7 @@ from stillhouse.errors import StillhouseError, StorageError, UserError
 from stillhouse.flow import failures
 from stillhouse.flow.branches import Branch, branch_here, enter_body, leave_body
 from stillhouse.flow.resume import Before, Earlier, Pending, Replay, RunReport
-from stillhouse.flow.sent import PAID_KINDS, sent_once
+from stillhouse.flow.sent import PAID_KINDS, Asking, sent_once
 from stillhouse.flow.unanswered import GivenUp, Unanswered
 from stillhouse.steady_clock import steady_time
 from stillhouse.stopping import GRACE_S, stopping
@@ -74,7 +74,9 @@ class Active:
     parked: Parked | None = None  # set when the run waits for a person: no further call begins then
     module: str = ""  # where the flow is, and so, perhaps, the classes of its exceptions
     began: float = field(default_factory=time.monotonic)
+    loop: asyncio.AbstractEventLoop | None = None
     is_worth_another: bool = False  # it ended by failures of earlier sittings alone: asked anew, they may be none
+    asking: "dict[RunningCall, Asking]" = field(default_factory=dict)  # those of `under_way` that ask a model
     left: set[asyncio.Task[Any]] = field(default_factory=set)  # requests that were sent, and that nobody waits for now
 
     def __post_init__(self) -> None:
@@ -126,7 +128,8 @@ class Active:
         earlier = answer or self.replay.failure_of(call)
         if earlier is not None and earlier.given_up:
             self._count_again(call, earlier)
-            await self._until_given_up(call, json.loads(earlier.facts or "{}")["given_up"])
+            with self.replay.order.coming(earlier.end):
+                await self._until_given_up(json.loads(earlier.facts or "{}")["given_up"])
             if earlier.output is not None:  # the flow does not give it up this time
                 return earlier.output
         elif earlier is not None and earlier.end is not None and kind != "agent":  # an agent comes to its end again
@@ -139,7 +142,11 @@ class Active:
             self.unanswered.failed(error, call.key, call.branch, replayed=True)
             raise error
         if not self.replay.order.over:
-            await self.replay.order.before_a_new_call()
+            try:
+                await self.replay.order.before_a_new_call()
+            except asyncio.CancelledError:
+                self._give_up(call, arguments, kind)
+                raise
         self.check_open()
         if self.replay.live.any_closed and call.branch.is_closed():
             raise asyncio.CancelledError("another item of the map failed")
@@ -161,7 +168,7 @@ class Active:
                 limit.steps += 1
                 limit.replayed(facts)
 
-    async def _until_given_up(self, call: Pending, given_up: Mapping[str, Any]) -> None:
+    async def _until_given_up(self, given_up: Mapping[str, Any]) -> None:
         """Wait until the flow gives this call up, as it did before.
 
         It comes to that by itself: a branch fails again, a time is over again. A limit of ours ends at once. In a flow
@@ -170,29 +177,23 @@ class Active:
         limits, nth = active_limits.get(), given_up.get("limit")
         if nth is not None and nth < len(limits):
             limits[nth].expire()
-        try:
-            await asyncio.sleep(given_up["after_s"] + 1)
-        except asyncio.CancelledError:
-            self.unanswered.gave_up_again(call.key, call.branch)
-            raise
+        await asyncio.sleep(given_up["after_s"] + 1)
+
+    def _give_up(self, call: Pending, arguments: str, kind: str) -> None:
+        """Note that a call was cancelled before it began."""
+        given_up, end = given_up_now(self), self.replay.next_end()
+        error = "CancelledError: the flow gave this call up before it began"
+
+        def row(_: str | None, is_outcome: bool) -> StepRow:
+            facts = {"given_up": given_up} if is_outcome else {}
+            return _not_begun(call, arguments, kind, error, facts, end if is_outcome else None)
+
+        self.unanswered.gave_up(call.key, call.branch, row, lambda: False)
 
     def _refuse(self, call: Pending, error: Exception, arguments: str, kind: str) -> None:
         """Journal a call that a limit did not let begin: on resume it is the same one."""
-        row = StepRow(
-            key=call.key,
-            kind=kind,
-            parent=call.parent,
-            version=call.version,
-            arguments=arguments,
-            output=None,
-            error=error_line(error),
-            started=steady_time(),
-            seconds=0.0,
-            attempts=0,
-            facts={"refused": True, "raised": failures.kept(error)},
-            place=call.place,
-            ended_nth=self.replay.next_end(),
-        )
+        facts = {"refused": True, "raised": failures.kept(error)}
+        row = _not_begun(call, arguments, kind, error_line(error), facts, self.replay.next_end())
         self.journal.write(self.run, row)
         self.unanswered.failed(error, call.key, call.branch, replayed=False)
 
@@ -258,6 +259,7 @@ class Active:
         A failed `gather` leaves branches behind. They stop at their next call.
         """
         self.ended = self.replay.live.stopped = True
+        self.send_no_more()
         await self.until_idle()
         if self.left and not stopping.asked:
             await asyncio.wait(self.left, timeout=GRACE_S)
@@ -266,6 +268,12 @@ class Active:
         if self.left:
             await asyncio.wait(self.left)
             await asyncio.sleep(0)  # what they tell when they are done is told
+
+    def send_no_more(self, branch: Branch | None = None) -> None:
+        """Let no request be sent that was not sent yet, or none in this branch and in those inside it."""
+        for call, asking in list(self.asking.items()):
+            if branch is None or self.under_way[call].is_inside(branch):
+                asking.stop()
 
     async def until_idle(self, branch: Branch | None = None) -> None:
         """Wait until no call is under way, or none in this branch and in those inside it."""
@@ -280,7 +288,8 @@ class Active:
     def close(self, error: BaseException | None) -> None:
         """Journal which failures the run ended by, and which it lived with. None: it stopped and did not fail."""
         ended = self.unanswered.ended_by(error)
-        failed = [call for call in ended if not call.given_up]
+        failed = [call for call in ended if not isinstance(call, GivenUp)]
+        self.report.ran.update(call.key[0] for call in ended if isinstance(call, GivenUp) and call.output is not None)
         self.is_worth_another = bool(failed) and all(call.replayed for call in failed)
 
 
@@ -483,7 +492,7 @@ async def executed(
     except asyncio.CancelledError:
         if call.parked is None:
             end, seconds = active.replay.next_end(), time.perf_counter() - began
-            given_up = {"after_s": time.monotonic() - active.began} | _over()
+            given_up = given_up_now(active)
             line = f"CancelledError: the flow gave this call up after {seconds:.3g} s"
 
             def kept(output: str | None, is_outcome: bool) -> StepRow:
@@ -505,6 +514,7 @@ async def executed(
     finally:
         current_call.reset(token)
         del active.under_way[call]
+        active.asking.pop(call, None)
         if active.n_waiting:
             active.idle.set()
 
@@ -512,7 +522,13 @@ async def executed(
 def _outlasting(active: Active, call: RunningCall, body: Body) -> Body:
     """The body, and whatever it has sent goes on where its call is cancelled."""
 
+    def begun(asking: Asking) -> None:
+        if asking.task.get_loop() is active.loop:
+            active.asking[call] = asking
+
     def left(task: "asyncio.Task[Any]") -> None:
+        if task.get_loop() is not active.loop:
+            return  # that of a thread, which ends with its thread
         active.left.add(task)
         task.add_done_callback(came_back)
 
@@ -528,13 +544,37 @@ def _outlasting(active: Active, call: RunningCall, body: Body) -> Body:
             with contextlib.suppress(StorageError):  # its row is there, and lacks what this try used
                 call.written()
 
-    return lambda: sent_once(body, left)
+    return lambda: sent_once(body, begun, left)
 
 
-def _over() -> dict[str, Any]:
-    """Which of the limits around this call is one whose time is over, if any."""
+def given_up_now(active: Active) -> dict[str, Any]:
+    """What a row keeps of a call's being given up: how long the sitting took by then, and which limit's time is over.
+
+    `limit`: its number among those around the call.
+    """
     over = [nth for nth, limit in enumerate(active_limits.get()) if limit.is_over]
-    return {"limit": over[0]} if over else {}
+    return {"after_s": time.monotonic() - active.began} | ({"limit": over[0]} if over else {})
+
+
+def _not_begun(
+    call: Pending, arguments: str, kind: str, error: str, facts: Mapping[str, Any], end: int | None
+) -> StepRow:
+    """The row of a call whose body did not begin."""
+    return StepRow(
+        key=call.key,
+        kind=kind,
+        parent=call.parent,
+        version=call.version,
+        arguments=arguments,
+        output=None,
+        error=error,
+        started=steady_time(),
+        seconds=0.0,
+        attempts=0,
+        facts=facts or None,
+        place=call.place,
+        ended_nth=end,
+    )
 
 
 async def journaled(

@@ -4,6 +4,7 @@ Sequence is `await`; parallel is `asyncio.gather`, `TaskGroup` or `flow.map`; br
 returns what the JSON of its result gives back, on the first run as on every later one.
 """
 
+import asyncio
 import functools
 import hashlib
 import inspect
@@ -378,9 +379,8 @@ class Flow(Generic[P, T]):
         self.report = active.report
         token = active_run.set(active)
         try:
-            active.unanswered.watch()
-            with tasks_noted(), within(Branch(active.replay.live)):
-                value = await self.function(*bound.args, **bound.kwargs)
+            with tasks_noted():
+                value = await self._played(active, bound)
             active.check_open()  # a flow that caught what parked it is not done
             result = encode(value, f"the result of the flow {self.name}")
             active.all_awaited()
@@ -404,6 +404,32 @@ class Flow(Generic[P, T]):
         active.unanswered.done()
         active.journal.end(active.run, "done", result=result)
         return self.decode_result(result)
+
+    async def _played(self, active: Active, bound: inspect.BoundArguments) -> T:
+        """What the function returns, in a task of its own: who cancels that is the flow, and not somebody outside."""
+
+        left: BaseException | None = None
+
+        async def played() -> T | None:
+            nonlocal left
+            try:
+                with within(Branch(active.replay.live)):
+                    return await self.function(*bound.args, **bound.kwargs)
+            except (KeyboardInterrupt, SystemExit) as error:
+                left = error  # out of a task these would end the loop, and nothing could be journaled any more
+                return None
+
+        active.loop = asyncio.get_running_loop()
+        task = asyncio.Task(played())  # not `create_task`: it is no branch, and no task of the app's
+        while not task.done():
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError:
+                active.unanswered.stopped = True
+                task.cancel()
+        if left is not None:
+            raise left
+        return task.result()  # type: ignore[return-value]  # None stands for `left` alone
 
     @functools.cached_property
     def _code(self) -> str:

@@ -7,7 +7,7 @@ with its name, its text and its plain attributes. Nothing is imported and nothin
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stillhouse.addresses import without_secrets
@@ -55,11 +55,14 @@ def _is_attribute(name: str, value: Any) -> bool:
 def again(told: Mapping[str, Any], modules: Sequence[str] = ()) -> Exception:
     """The exception that a row keeps. `modules`: where else its class may be, such as the flow's own module."""
     kind, exact = _found(told["classes"], modules)
-    error = _group(kind, told, modules) if "members" in told else None
-    if error is None and exact and "args" in told:
-        error = _made(kind, told["args"])
-    if error is None:
-        error = _stand_in(kind, told)
+    made: Exception | None = None
+    if "members" in told:
+        members = [again(member, modules) for member in told["members"]]
+        made = _made(kind, [told["message"], members]) if issubclass(kind, ExceptionGroup) else None
+        made = ExceptionGroup(told["message"], members) if made is None else made
+    elif exact and "args" in told:
+        made = _made(kind, told["args"])
+    error = _stand_in(kind, told) if made is None else made
     error.__dict__.update(told.get("attributes", {}))
     return error
 
@@ -68,7 +71,7 @@ def _found(classes: Sequence[str], modules: Sequence[str]) -> tuple[type[Excepti
     """The nearest class that can be found; and whether it is the exception's own."""
     base: type[Exception] = Exception
     for name in reversed(classes):  # from the most general one on
-        found = _class_named(name, modules) or next(_subclasses_named(base, name), None)
+        found = _class_named(name, modules) or _subclass_named(base, name)
         if found is not None:
             base = found
     own = bool(classes) and f"{base.__module__}:{base.__qualname__}".partition(":")[2] == classes[0].partition(":")[2]
@@ -86,13 +89,12 @@ def _class_named(name: str, modules: Sequence[str]) -> type[Exception] | None:
     return None
 
 
-def _subclasses_named(base: type[Exception], name: str) -> Iterator[type[Exception]]:
+def _subclass_named(base: type[Exception], name: str) -> type[Exception] | None:
     """A class that no module has under its name, such as one of a function: where there is but one of that name."""
     module, _, qualname = name.partition(":")
     same = [kind for kind in base.__subclasses__() if (kind.__module__, kind.__qualname__) == (module, qualname)]
     same = [kind for kind in same if not kind.__dict__.get(_STANDS_IN)]
-    if len(same) == 1:
-        yield same[0]
+    return same[0] if len(same) == 1 else None
 
 
 _STANDS_IN = "stillhouse_stands_in"
@@ -105,15 +107,6 @@ def _made(kind: type[Exception], args: Sequence[Any]) -> Exception | None:
         return error if type(error) is kind and list(error.args) == list(args) else None
     except Exception:  # the app's own class may refuse in any way; a stand-in is raised then
         return None
-
-
-def _group(kind: type[Exception], told: Mapping[str, Any], modules: Sequence[str]) -> Exception | None:
-    members = [again(member, modules) for member in told["members"]]
-    try:
-        made = kind(told["message"], members)
-        return made if isinstance(made, ExceptionGroup) else ExceptionGroup(told["message"], members)
-    except Exception:  # as above
-        return ExceptionGroup(told["message"], members)
 
 
 def _stand_in(kind: type[Exception], told: Mapping[str, Any]) -> Exception:

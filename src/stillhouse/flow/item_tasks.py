@@ -56,10 +56,12 @@ async def _ended(tasks: list["asyncio.Task[U]"], here: Branch | None) -> None:
         _, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         if rest and active is not None and here is not None:
             here.close()
+            active.send_no_more(here)
             with contextlib.suppress(TimeoutError):  # what takes longer is cancelled
                 async with asyncio.timeout(GRACE_S):
                     await active.until_idle(here)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        if left := [task for task in tasks if not task.done()]:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left)

@@ -3,19 +3,22 @@
 What `as_completed`, a queue or a lock do next depends on which call ended first. A replayed call takes no time, so
 without an order a resumed run would take another way than it took before. A call that stands alone waits for nothing.
 Where branches run side by side an answer waits until all earlier ones were given and what follows them has been done,
-as far as it is done at once. An earlier answer that nobody asks for (the code was edited, or plain code in the flow
-sleeps) is waited for no longer than the loop has work.
+as far as it is done at once. A call that was given up comes to its end when it is cancelled: later answers wait for
+that, too, but not for long, as they may have a time to keep of their own. An earlier answer that nobody asks for (the
+code was edited, or plain code in the flow sleeps) is waited for no longer than the loop has work.
 """
 
 import asyncio
+import contextlib
 import heapq
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from stillhouse.flow.branches import Branch
 
 # Turns of the loop after which the next answer is given although the loop has other work: that of other runs, say.
 _LONGEST_TURNS = 50
+_LONGEST_PAUSE_S = 0.5
 
 
 class ReplayOrder:
@@ -25,7 +28,9 @@ class ReplayOrder:
         self._ends = sorted(ends)
         self._next = 0  # which of them comes next
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._coming: list[int] = []  # ends of calls that wait to be cancelled
         self._n_asked = 0
+        self._looks = False  # `_look` is called soon
         self._loop: asyncio.AbstractEventLoop | None = None
         self._last: object = None  # the task whose call was answered last
 
@@ -57,6 +62,32 @@ class ReplayOrder:
         if not self.over:
             await self._wait(math.inf)
 
+    @contextlib.contextmanager
+    def coming(self, end: int | None) -> Iterator[None]:
+        """While a call waits to be cancelled that had this number, no later answer is given."""
+        if end is None or self.over:
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        self._coming.append(end)
+        timer = loop.call_later(_LONGEST_PAUSE_S, self._come, end, loop)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            self._come(end, loop)
+
+    def _come(self, end: int, loop: asyncio.AbstractEventLoop) -> None:
+        if end in self._coming:
+            self._coming.remove(end)
+            self._give(end)
+            if self._waiting and not self._looks:
+                self._look_soon(loop)
+
+    def _look_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._looks = True
+        loop.call_soon(self._look, loop, 0)
+
     def _give(self, end: int) -> None:
         while self._next < len(self._ends) and self._ends[self._next] <= end:
             self._next += 1
@@ -70,8 +101,8 @@ class ReplayOrder:
         turn = loop.create_future()
         self._n_asked += 1
         heapq.heappush(self._waiting, (end, self._n_asked, turn))
-        if len(self._waiting) == 1:
-            loop.call_soon(self._look, loop, 0)
+        if not self._looks:
+            self._look_soon(loop)
         await turn
 
     def _look(self, loop: asyncio.AbstractEventLoop, n_turns: int) -> None:
@@ -80,10 +111,14 @@ class ReplayOrder:
         if getattr(loop, "_ready", True) and n_turns < _LONGEST_TURNS:
             loop.call_soon(self._look, loop, n_turns + 1)
             return
-        while self._waiting:
+        self._looks = False
+        while self._may_give():
             _, _, turn = heapq.heappop(self._waiting)
             if not turn.done():
                 turn.set_result(None)
                 break
-        if self._waiting:
-            loop.call_soon(self._look, loop, 0)
+        if self._may_give():
+            self._look_soon(loop)
+
+    def _may_give(self) -> bool:
+        return bool(self._waiting) and not (self._coming and min(self._coming) < self._waiting[0][0])

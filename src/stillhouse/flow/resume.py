@@ -3,8 +3,9 @@
 `Flow.execute` (in `engine`) reads the run's finished calls. Each call that the flow then makes is looked up among them
 by its key: its name, the hash of its canonical arguments (and of the call in whose body it stands), and its number
 among equal calls. The order of calls in time plays no part. Where the key is there, and the answer is of the same
-version (the same code, prompt and model), that answer is returned and nothing runs. Every other call runs and is
-journaled by `call.executed`: one that never finished, one that failed, one whose version changed.
+version (the same code, prompt and model), that answer is returned and nothing runs. A failure that the flow lived with
+is raised again (`unanswered`, `failures`), and a call that it gave up is given up again. Every other call runs and is
+journaled by `call.executed`: one that never finished, one that the run ended by, one whose version changed.
 
 A reply that was paid for and could not be read is in the store, where the same request would find it again, for ever.
 So a call that failed by such a reply asks for another sample when its failed run is resumed. What it used before stays
@@ -143,19 +144,12 @@ class Replay:
         self._inside: dict[str, list[tuple[StepKey, str | None]]] | None = None
 
     def _ends_in_order(self) -> list[int]:
-        """The ends of the calls that will be asked for: those in the body of a finished call are not.
-
-        Nor is one that was given up: it comes to its end when it is cancelled.
-        """
-        rows = [(row[2], row[5], row[3]) for row in self.finished.values()]
-        rows += [(row[4], row[6], row[3]) for row in self.failed.values()]
-        inner = any(parent is not None for parent, _, _ in rows)
+        """The ends of the calls that will be asked for: those in the body of a finished call are not."""
+        rows = [(row[2], row[5]) for row in self.finished.values()]
+        rows += [(row[4], row[6]) for row in self.failed.values()]
+        inner = any(parent is not None for parent, _ in rows)
         ids = {key_id(key) for key in self.finished} if inner else frozenset()
-        return [
-            end
-            for parent, end, facts in rows
-            if end is not None and (parent is None or parent not in ids) and (facts is None or _GIVEN_UP not in facts)
-        ]
+        return [end for parent, end in rows if end is not None and (parent is None or parent not in ids)]
 
     def next_end(self) -> int:
         """The number of the call that ends now."""
@@ -169,10 +163,12 @@ class Replay:
             finished = self.finished.get(key)
             replaced = {} if finished is None or finished[3] is None else _used(json.loads(finished[3]))
             return Before(facts={"replaced": replaced}) if replaced else Before()
-        failed_version, error, attempts, text, _, place, _ = row
+        failed_version, error, attempts, text, _, place, end = row
         facts = {} if text is None else json.loads(text)
         if "refused" in facts:
             return Before()
+        if end is not None and _same(failed_version, version, place):  # an agent comes to its end again
+            return Before(0, attempts - 1, {name: facts[name] for name in ("failures",) if name in facts})
         discarded = facts.get("discarded", 0)
         if "discarded" not in facts and facts.get("requests") and error.startswith("StepError:"):
             discarded = attempts  # a row of 0.1.0
@@ -247,6 +243,7 @@ class Replay:
         if not _same(failed_version, call.version, place):
             self.report.changed[call.key[0]] += 1
             return None
+        self._used.add(call.key)
         return Earlier(None, facts, end, error)
 
     def used_inside(self, key: StepKey) -> list[str | None]:
@@ -268,6 +265,7 @@ class Replay:
         """
         used = {key_id(key) for key in self._used}
         parents = {key_id(key): row[2] for key, row in self.finished.items()}
+        parents |= {key_id(key): row[4] for key, row in self.failed.items()}
 
         def inside_a_used_one(parent: str | None) -> bool:
             return parent is not None and (parent in used or inside_a_used_one(parents.get(parent)))

@@ -13,7 +13,6 @@ A call that was cancelled is not known to be given up until the flow goes on: it
 begins, or when the run ends. Cancelled with the whole run, or by what ended the run, it is asked for anew.
 """
 
-import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,8 +31,6 @@ class NoAnswer:
     n_begun: int
     n_ended: int
     replayed: bool  # it came out of the journal
-    given_up: bool = False  # it was cancelled
-    written: bool = True  # the journal has it
     out_of_its_task: bool = False
 
     @property
@@ -49,6 +46,13 @@ class GivenUp(NoAnswer):
     row: Callable[[str | None, bool], StepRow]  # its row with this output; whether it is one to be replayed
     output: str | None = None
     is_paid: Callable[[], bool]  # whether a model was asked
+    written: bool = False
+
+    def is_cancelled_by(self, cause: NoAnswer) -> bool:
+        """Whether this failure ended the branches around both: nothing ended in between, and they did nothing more."""
+        around_both = {id(branch) for branch, _, _ in cause.marks}
+        own = tuple(mark for mark in self.marks if id(mark[0]) not in around_both)
+        return self.n_ended == cause.n_ended and not went_on(own)
 
 
 @dataclass(kw_only=True)
@@ -61,17 +65,11 @@ class Unanswered:
     n_begun: int = 0  # calls that were made
     n_ended: int = 0  # calls that were answered, or failed
     _unwritten: list[GivenUp] = field(default_factory=list)
-    _task: "asyncio.Task[Any] | None" = None
-    _n_cancelled: int = 0
-
-    def watch(self) -> None:
-        """The task that runs here is the flow's own: cancelled from outside, it ends the run."""
-        self._task = asyncio.current_task()
-        self._n_cancelled = self._task.cancelling() if self._task is not None else 0
+    stopped: bool = False  # the run was cancelled from outside
 
     def begins(self) -> None:
         """A call begins, or a person is asked: the flow goes on, so what was cancelled before is given up."""
-        if self._unwritten and (self._task is None or self._task.cancelling() <= self._n_cancelled):
+        if self._unwritten and not self.stopped:
             for call in self._unwritten:
                 self.keep(call)
             self._unwritten.clear()
@@ -86,16 +84,10 @@ class Unanswered:
         self, key: StepKey, branch: Branch, row: Callable[[str | None, bool], StepRow], is_paid: Callable[[], bool]
     ) -> GivenUp:
         """A call was cancelled."""
-        call = GivenUp(
-            key=key, replayed=False, given_up=True, written=False, row=row, is_paid=is_paid, **self._now(branch)
-        )
+        call = GivenUp(key=key, replayed=False, row=row, is_paid=is_paid, **self._now(branch))
         self.calls.append(call)
         self._unwritten.append(call)
         return call
-
-    def gave_up_again(self, key: StepKey, branch: Branch) -> None:
-        """A call was cancelled that the journal has as given up."""
-        self.calls.append(NoAnswer(key=key, replayed=True, given_up=True, **self._now(branch)))
 
     def _now(self, branch: Branch) -> dict[str, Any]:
         return {"marks": branch.marks(), "n_begun": self.n_begun, "n_ended": self.n_ended}
@@ -131,9 +123,9 @@ class Unanswered:
         Their rows say so. What was sent, and came back after the flow had cancelled it, is an answer then.
         """
         ended = set() if error is None else self._unhandled(error)
-        causes = {call.n_ended for call in ended}
-        for call in self.calls:
-            if call.given_up and (not call.written or not call.handled or call.n_ended in causes):
+        causes = list(ended)
+        for call in self._of_this_sitting():
+            if not call.written or not call.handled or any(call.is_cancelled_by(cause) for cause in causes):
                 ended.add(call)
         for call in self._of_this_sitting():
             if call in ended and (call.written or call.output is not None or call.is_paid()):
@@ -147,7 +139,7 @@ class Unanswered:
     def _unhandled(self, error: BaseException) -> set[NoAnswer]:
         ended = set(calls_behind(error))
         for call in self.calls:
-            if call.given_up:
+            if isinstance(call, GivenUp):
                 continue
             if call.n_begun == self.n_begun or (call.out_of_its_task and not call.handled):
                 ended.add(call)
