@@ -65,8 +65,8 @@ class RunBudget:
 class Allowance(RunBudget):
     """The budget of all endpoint calls of a command, beside the limits of its flows.
 
-    `n_least`: how many calls there will be at least. `share_done` tells how much of the work is done, from 0 to 1.
-    Without a `consent` nobody is asked.
+    `n_least`: how many calls there will be at least. `share_done` tells how much of the work is done, from 0 to 1, in
+    pieces that are each a `piece_of_work`. Without a `consent` nobody is asked.
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class Allowance(RunBudget):
 
         self._prices = given_prices(settings)
         self._n, self._costs, self._asking = 0, list[float](), asyncio.Lock()
+        self._n_of_done = 0  # paid calls of the pieces that are done
         self._may_begin = self._agreed = consent is None
 
     @property
@@ -115,6 +116,12 @@ class Allowance(RunBudget):
         await self.ledger.settle(reserved, cost_usd, paid=paid)
         if paid and cost_usd is not None:
             self._costs.append(cost_usd)
+            if (piece := _piece.get()) is not None:
+                piece.n_paid += 1
+
+    def ended(self, piece: "_Piece") -> None:
+        """A piece of the work is done."""
+        self._n_of_done += piece.n_paid
 
     async def _agree(self, request: Request) -> None:
         self._n += 1
@@ -133,12 +140,34 @@ class Allowance(RunBudget):
                 self._consent.before(quote)
                 self._may_begin = True
             if self._n > N_PILOT and not self._agreed:
-                n = max(n, math.ceil(len(self._costs) / share)) if share else n
+                n = max(n, math.ceil(self._n_of_done / share)) if share else n
                 cost = total_cost(self._costs, n) if self._costs and price is not None else None
                 self._consent.after(
                     Quote(n, request.model, cost, self.ledger.spent_usd, None if cost is None else quote.price_snapshot)
                 )
                 self._agreed = True
+
+
+class _Piece:
+    """One piece of a command's work, such as a case of a test."""
+
+    n_paid = 0
+
+
+_piece: ContextVar[_Piece | None] = ContextVar("piece_of_work", default=None)
+
+
+@contextmanager
+def piece_of_work() -> Iterator[None]:
+    """In this block one piece is done: what it paid for tells what the pieces that are left will."""
+    piece = _Piece()
+    token = _piece.set(piece)
+    try:
+        yield
+    finally:
+        _piece.reset(token)
+    if (allowance := active_allowance.get()) is not None:
+        allowance.ended(piece)
 
 
 active_allowance: ContextVar[Allowance | None] = ContextVar("stillhouse_allowance", default=None)

@@ -27,6 +27,7 @@ from typing import Any, Protocol, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from stillhouse.errors import BudgetError, StillhouseError, StorageError, UserError
+from stillhouse.flow.allowance import piece_of_work
 from stillhouse.flow.call import Active, Body, Parked, StepError, encode, error_line, stand_in
 from stillhouse.flow.engine import Flow, bounded_map
 from stillhouse.flow.human import answer, open_questions
@@ -172,7 +173,8 @@ async def run_cases(
                 known=known,
                 recorded=recorded,
             )
-            outcome = await sitting.outcome()
+            with piece_of_work():
+                outcome = await sitting.outcome()
             n_done += 1
             if on_done is not None:
                 on_done(n_done)
