@@ -180,6 +180,30 @@ async def test_a_short_row_is_answered_between_the_slices_of_a_row_with_many_cho
     assert len(passes) > 20 and max(passes) <= 64
 
 
+async def test_a_short_row_does_not_wait_for_the_tokenising_of_a_long_one(untrained, monkeypatch):
+    """One text is tokenised in one go, however long. Both tokenizers read alike."""
+    begun, is_over, encode_rows = asyncio.Event(), threading.Event(), untrained._encode
+    loop, used = asyncio.get_running_loop(), []
+
+    def waits(examples, tokenizer):
+        used.append(tokenizer)
+        if len(examples[0].text) > 1000:
+            loop.call_soon_threadsafe(begun.set)
+            assert is_over.wait(30)
+        return encode_rows(examples, tokenizer)
+
+    monkeypatch.setattr(untrained, "_encode", waits)
+    text = "the opposite of up " * 400
+    long = asyncio.ensure_future(untrained.predict([Example("long", text, choices=("down", "left"))]))
+    await asyncio.wait_for(begun.wait(), 30)
+    [short] = await asyncio.wait_for(untrained.predict([Example("short", "up", choices=("down", "left"))]), 30)
+    assert short.output in ("down", "left") and not long.done()
+    is_over.set()
+    await long
+    first, second = used
+    assert first is not second and first(text)["input_ids"] == second(text)["input_ids"]
+
+
 async def test_a_row_in_slices_has_the_scores_that_it_has_in_one(untrained, monkeypatch):
     rows = [Example(str(i), "the opposite of up " * (i + 1), choices=tuple("abcdefgh"[: i + 2])) for i in range(5)]
     whole = await untrained.predict(rows)

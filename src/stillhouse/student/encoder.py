@@ -11,6 +11,7 @@ The artifact's body loads with plain `transformers.AutoModel`. The head lies bes
 
 import asyncio
 import contextlib
+import copy
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -53,6 +54,7 @@ TINY = "scratch:tiny"
 # Most tokens in one forward pass without gradients, padding included. On a CPU a pass of MiniLM then takes some 40 ms,
 # and 400 rows are as quick as in passes of 1024, quicker than in passes of 4096, which have more padding.
 TOKENS_AT_ONCE, TOKENS_AT_ONCE_ON_GPU = 512, 4096
+SHORT_TEXT = 4_000  # characters of rows that never wait for the tokenising of longer ones
 CHARACTERS_AT_ONCE = 20_000  # of the rows that are tokenised in one go
 
 
@@ -425,23 +427,35 @@ class EncoderStudent:
         self._max_length = int(header.settings["max_length"])
         self._module, self._tokenizer = module, tokenizer
         # Fast tokenizers refuse to be shared between threads, and torch uses all cores for one call anyway. A call of
-        # many rows or choices takes a turn for each slice of its work, so that a short row is answered in between.
-        self._to_tokenise, self._to_compute = Turns(), Turns()
+        # many rows or choices takes a turn for each slice of its work, so that a short row is answered in between. One
+        # long text is one slice of tokenising, so long texts have a tokenizer of their own.
+        self._to_compute, self._to_tokenise, self._to_tokenise_long = Turns(), Turns(), Turns()
+        self._tokenizer_of_long: Any = None  # a copy, made with the first of them
 
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         return await asyncio.to_thread(self._predict, inputs)
 
-    def _encode(self, examples: Sequence[Example]) -> list[TokenisedRow]:
-        return encode(examples, self._tokenizer, self.labels, self._max_length)
+    def _encode(self, examples: Sequence[Example], tokenizer: Any) -> list[TokenisedRow]:
+        return encode(examples, tokenizer, self.labels, self._max_length)
 
     def _tokenised(self, examples: Sequence[Example]) -> list[TokenisedRow]:
         parts: list[list[TokenisedRow]] = [[] for _ in examples]
         for portion in _portions(examples, self.labels):
-            with self._to_tokenise:
-                encoded = self._encode([example for _, example in portion])
+            encoded = self._encoded([example for _, example in portion])
             for (at, _), part in zip(portion, encoded, strict=True):
                 parts[at].append(part)
         return [_joined(of_row) for of_row in parts]
+
+    def _encoded(self, examples: Sequence[Example]) -> list[TokenisedRow]:
+        n_times = [1 if self.labels is not None else len(example.choices or ()) for example in examples]
+        if sum(n * len(example.text) for n, example in zip(n_times, examples, strict=True)) <= SHORT_TEXT:
+            with self._to_tokenise:
+                return self._encode(examples, self._tokenizer)
+        with self._to_tokenise_long:
+            if self._tokenizer_of_long is None:
+                with self._to_tokenise:
+                    self._tokenizer_of_long = copy.deepcopy(self._tokenizer)
+            return self._encode(examples, self._tokenizer_of_long)
 
     def _predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         began = time.perf_counter()

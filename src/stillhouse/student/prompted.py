@@ -14,7 +14,7 @@ A masked-LM base fills a gap anywhere. A decoder-only one reads left to right, s
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -323,8 +323,8 @@ class PromptedStudent(EncoderStudent):
         super().__init__(header, folder, module, pattern.tokenizer)
         self._pattern = pattern
 
-    def _encode(self, examples: Sequence[Example]) -> list[TokenisedRow]:
-        return self._pattern.encode(examples)
+    def _encode(self, examples: Sequence[Example], tokenizer: Any) -> list[TokenisedRow]:
+        return replace(self._pattern, tokenizer=tokenizer).encode(examples)
 
 
 def load(folder: Path, header: Header) -> PromptedStudent:
