@@ -330,7 +330,7 @@ def main() -> dict[str, object]:
         again += sum("again" in problem for problem in problems)
         other += sum("gets" in problem for problem in problems)
     return {
-        "what": "random flows with equal arguments in concurrent branches, stopped up to five times and resumed",
+        "what": "random flows with equal arguments, failures and timeouts in concurrent branches, stopped up to five times and resumed",
         "programs": N,
         "programs with anything wrong": wrong,
         "calls that got the answer of another place": other,

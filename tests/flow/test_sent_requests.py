@@ -118,6 +118,7 @@ async def gathered(one, texts):
         await all_sent(len(texts))
         await opens_soon()
         together.cancel()
+        together.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else looks at it
         raise ValueError("broken")
     return list(await together)
 
