@@ -6,7 +6,7 @@ time (without a zone: UTC), or seconds or milliseconds since 1970, as a number o
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from stillhouse.records import Example
@@ -38,7 +38,14 @@ def times_of(rows: Sequence[Example]) -> tuple[list[float] | None, str | None]:
     return None, f"the rows are not split by time, for {why}: they are split at random"
 
 
+def is_time(value: Any) -> bool:
+    """Whether a field of this value tells when the row was a call."""
+    return _seconds(value) is not None
+
+
 def _seconds(value: Any) -> float | None:
+    if isinstance(value, date):
+        value = value.isoformat()  # Parquet has days and moments as such
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         value = float(value)
     if isinstance(value, str):
