@@ -164,6 +164,9 @@ UNTOLD = {
     "two classes without a name": ({"text": T, "colour": cycle("a", "b"), "size": cycle("s", "m", "l")}, "the label: 'colour' or 'size'"),
     "two named classes": ({"text": T, "sentiment": cycle("a", "b"), "topic": cycle("s", "m", "l")}, "the label: 'sentiment' or 'topic'"),
     "two texts": ({"left": T, "right": T2, "label": cycle("a", "b")}, "the input: 'left' or 'right'"),
+    "a group or a label": ({"post": T, "Group": cycle("a", "b", "c")}, "whether 'Group' is the label"),
+    "JSON beside a number": ({"input": T, "ratings": [f"[{k}, 2]" for k in range(60)], "mean": [str(k / 2) for k in range(60)]}, "the label: 'ratings' or 'mean'"),
+    "classes beside JSON": ({"instruction": T, "instances": [f"[{k}, 2]" for k in range(60)], "easy": cycle("true", "false")}, "the label: 'easy' or 'instances'"),
     "numbers alone": ({"x": [str(k * 1.5) for k in range(60)], "w": [str(k * 2.5) for k in range(60)], "label": cycle("a", "b")}, "the input: 'x' or 'w'"),
 }  # fmt: skip
 
@@ -232,8 +235,11 @@ def test_json_says_which_fields_it_has(tmp_path):
     assert found.instruction == "Give the fields of the text as JSON with the fields city, n."
 
 
-def test_alpacas_json_is_known(tmp_path):
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_alpacas_names_are_known(tmp_path, kind):
     rows = [{"instruction": a, "input": "", "output": b} for a, b in zip(T, T2, strict=True)]
-    (tmp_path / "alpaca.json").write_text(json.dumps(rows))
-    found = infer(tmp_path / "alpaca.json")
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    written(tmp_path, {"instruction": T, "input": [""] * 60, "output": T2}, "csv")
+    found = infer(tmp_path / f"rows.{kind}")
+    assert found.n_rows == 60
     assert plain(found.mapping) == {"input": ["instruction", "input"], "label": "output"} and found.kind == "text"

@@ -5,144 +5,50 @@ which they are, and with which option the user decides.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from stillhouse.column_map import FIELDS, MORE_FIELDS, ColumnMap, columns_named
 from stillhouse.data.column_facts import ColumnFacts
 
-_LABEL = [
-    "label",
-    "labels",
-    "category",
-    "categories",
-    "class",
-    "klasse",
-    "kategorie",
-    "categorie",
-    "categoria",
-    "classe",
-    "target",
-    "intent",
-    "sentiment",
-    "topic",
-    "thema",
-    "tag",
-    "tags",
-    "gold",
-    "y",
-    "verdict",
-    "polarity",
-    "stance",
-    "etiqueta",
-]
-_ANSWER = [
-    "output",
-    "answer",
-    "answers",
-    "response",
-    "completion",
-    "reply",
-    "reference",
-    "summary",
-    "translation",
-    "highlights",
-    "sql",
-    "solution",
-    "antwort",
-    "respuesta",
-    "reponse",
-]
-_INPUT = [
-    "input",
-    "inputs",
-    "text",
-    "texts",
-    "body",
-    "message",
-    "content",
-    "description",
-    "question",
-    "prompt",
-    "review",
-    "ticket",
-    "title",
-    "subject",
-    "query",
-    "utterance",
-    "sentence",
-    "sentence1",
-    "sentence2",
-    "premise",
-    "hypothesis",
-    "context",
-    "passage",
-    "document",
-    "article",
-    "headline",
-    "comment",
-    "post",
-    "tweet",
-    "abstract",
-    "request",
-    "instruction",
-    "instructions",
-    "complaint",
-    "feedback",
-    "betreff",
-    "titel",
-    "frage",
-    "nachricht",
-    "beschreibung",
-    "texte",
-    "texto",
-    "titre",
-    "titulo",
-    "asunto",
-    "mensaje",
-    "pregunta",
-    "descripcion",
-]
-_ID = ["id", "uuid", "guid", "key", "index", "no", "nr", "number", "#"]
-_GROUP = [
-    "group",
-    "customer",
-    "client",
-    "user",
-    "account",
-    "author",
-    "sender",
-    "conversation",
-    "thread",
-    "session",
-    "patient",
-    "company",
-    "organisation",
-    "organization",
-    "speaker",
-    "household",
-    "kunde",
-    "kunden",
-    "benutzer",
-    "cliente",
-    "buyer",
-    "owner",
-]
-_TIME = [
-    "time",
-    "timestamp",
-    "created",
-    "updated",
-    "sent",
-    "received",
-    "date",
-    "datetime",
-    "day",
-    "datum",
-    "zeit",
-    "zeitstempel",
-    "fecha",
-]
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_LABEL = _words(
+    """
+    label labels category categories class klasse kategorie categorie categoria classe target intent sentiment
+    topic thema tag tags gold y verdict polarity stance etiqueta
+    """
+)
+_ANSWER = _words(
+    """
+    output answer answers response completion reply reference summary translation highlights sql solution antwort
+    respuesta reponse
+    """
+)
+_INPUT = _words(
+    """
+    input inputs text texts body message content description question prompt review ticket title subject query
+    utterance sentence sentence1 sentence2 premise hypothesis context passage document article headline comment
+    post tweet abstract request instruction instructions complaint feedback betreff titel frage nachricht
+    beschreibung texte texto titre titulo asunto mensaje pregunta descripcion
+    """
+)
+_ID = _words("id uuid guid key index no nr number #")
+_GROUP = _words(
+    """
+    group customer client user account author sender conversation thread session patient company organisation
+    organization speaker household kunde kunden benutzer cliente buyer owner
+    """
+)
+_GROUP_OR_LABEL = _words("group author speaker sender company document")
+_TIME = _words(
+    """
+    time timestamp created updated sent received date datetime day datum zeit zeitstempel fecha
+    """
+)
 
 
 @dataclass(frozen=True)
@@ -185,6 +91,8 @@ def choose_roles(facts: Sequence[ColumnFacts], given: ColumnMap) -> Roles:
         label, reason, doubt = _label(free)
         take("label", label, reason)
         unsure += doubt
+    if "label" not in columns and not unsure and "group" not in given and "group" not in by_name:
+        unsure += _group_or_label(by_name.get(str(columns.get("group"))))
     if "input" not in columns:
         inputs, reason, doubt = _inputs(free)
         unsure += doubt
@@ -194,7 +102,7 @@ def choose_roles(facts: Sequence[ColumnFacts], given: ColumnMap) -> Roles:
     return Roles(columns, why, tuple(unsure))
 
 
-def is_called(name: str, words: Sequence[str]) -> bool:
+def is_called(name: str, words: Collection[str]) -> bool:
     """Whether one of the words is the name, or a part of it: `ticket_category` is called category."""
     parts = re.findall(r"[a-z]+\d*|\d+|#", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold())
     return any(part in words for part in parts) or name.casefold() in words
@@ -230,19 +138,21 @@ def _label(facts: Sequence[ColumnFacts]) -> tuple[ColumnFacts | None, str, list[
     named = [fact for fact in facts if is_called(fact.name, _LABEL) and not fact.is_text]
     classes = [fact for fact in facts if fact.has_classes and fact.times < 0.5]
     answers = [fact for fact in facts if is_called(fact.name, _ANSWER) and fact.n]
+    objects = [fact for fact in facts if fact.objects >= 0.9]
+    if objects and not classes:  # a number beside them may be what is wanted as well
+        objects += [fact for fact in facts if fact.numbers >= 0.9 and not fact.is_constant]
     for candidates, reason in (
         ([fact for fact in named if fact in classes], "called so, and few values repeat"),
         (answers, "called so"),
         ([fact for fact in named if not fact.is_constant], "called so"),
         ([fact for fact in named if not fact.n], "called so, and all its cells are empty"),
-        (classes, "the one column of few values that repeat"),
-        ([fact for fact in facts if fact.objects >= 0.9], "the one column that holds JSON"),
+        (classes + objects, f"the one column {'of few values that repeat' if classes else 'that holds JSON'}"),
     ):
         exact = [fact for fact in candidates if fact.name.casefold() in ("label", "output")]
         if len(exact or candidates) == 1:
             return (exact or candidates)[0], reason, []
         if candidates:
-            names = " or ".join(repr(fact.name) for fact in candidates[:5])
+            names = _names(candidates)
             doubt = f"which column is the label: {names}? Say --map label=COLUMN, or --map label= for none"
             return None, "", [f"cannot tell {doubt}"]
     return None, "", []
@@ -262,6 +172,19 @@ def _inputs(facts: Sequence[ColumnFacts]) -> tuple[list[ColumnFacts], str, list[
     own = [fact for fact in possible if fact.n_distinct > 0.5 * fact.n and fact.numbers < 0.5 and fact.objects < 0.5]
     if not texts and len(own) == 1:
         return own, "the one column of words that differ", []
-    names = " or ".join(repr(fact.name) for fact in (texts or possible or facts)[:5]) or "there is no column left"
+    names = _names(texts or possible or facts) or "no column is left"
     ask = "Say --map input=COLUMN, or several: --map input=ONE,OTHER"
     return [], "", [f"cannot tell which column is the input: {names}? {ask}"]
+
+
+def _group_or_label(group: ColumnFacts | None) -> list[str]:
+    """Of a file without another label, a `group` or an `author` may be what is asked for."""
+    if group is None or not group.has_classes or not is_called(group.name, _GROUP_OR_LABEL):
+        return []
+    either = f"--map label={group.name} or --map label=,group={group.name}"
+    return [f"cannot tell whether {group.name!r} is the label, or names rows that belong together; say {either}"]
+
+
+def _names(facts: Sequence[ColumnFacts]) -> str:
+    names = [fact.name if len(fact.name) <= 40 else f"{fact.name[:39]}…" for fact in facts[:5]]
+    return " or ".join(map(repr, names)) + (f" or {len(facts) - 5} more" if len(facts) > 5 else "")

@@ -55,8 +55,10 @@ def reading_of(task: Task | None) -> Reading:
     return Reading(columns=task.data.map, encoding=task.data.encoding, delimiter=task.data.delimiter)
 
 
-def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool = False) -> Dataset:
-    """Read a dataset. With a task, it is read by the task's map, and labels are checked against its label set.
+def load_examples(
+    path: str | Path, *, task: Task | None = None, reading: Reading | None = None, skip_bad: bool = False
+) -> Dataset:
+    """Read a dataset. With a task, labels are checked against its label set. `reading` None: as the task's files are.
 
     Raises DatasetError for a missing or empty file, a torn line, a row that breaks the contract or an id that occurs
     twice. With `skip_bad`, broken rows are left out and listed in `skipped`. Ids that occur twice are refused even
@@ -71,7 +73,13 @@ def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool 
     def on_cut(message: str) -> None:
         skipped.insert(0, message)  # it says more than a bad row, and often the first one alone is shown
 
-    how: dict[str, Any] = {"skip_bad": skip_bad, "on_skip": skipped.append, "on_cut": on_cut, "naming": counting()}
+    how: dict[str, Any] = {
+        "reading": reading,
+        "skip_bad": skip_bad,
+        "on_skip": skipped.append,
+        "on_cut": on_cut,
+        "naming": counting(),
+    }
     how["on_note"] = notes.append
     for line, example in read_rows(path, task=task, **how):
         if example.id in first_line:
@@ -89,18 +97,19 @@ def read_rows(
     on_skip: Callable[[str], None],
     on_cut: Callable[[str], None],
     naming: Naming,
+    reading: Reading | None = None,
     on_note: Callable[[str], None] = say_nothing,
 ) -> Iterator[tuple[int, Example]]:
     """The rows one by one with their lines.
 
     Raises DatasetError as `load_examples` does, but not for ids that occur twice. `naming` gives rows of equal inputs
     different ids, as `counting` does. `on_cut`: as `on_skip`, for the rest of a file that cannot be read to its end.
-    `on_note`: as in `raw_rows`.
+    `reading` and `on_note`: as in `raw_rows`; None: as the task's files are read.
     """
     if not sheet_of(path)[0].is_file():
         raise DatasetError(f"{path}: no such data file; give a {KINDS} file")
     n_read = n_skipped = 0
-    for line, raw in raw_rows(path, reading_of(task), on_note):
+    for line, raw in raw_rows(path, reading or reading_of(task), on_note):
         try:
             if isinstance(raw, BadRow):
                 raise raw

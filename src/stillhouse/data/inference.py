@@ -103,10 +103,8 @@ def infer(
         if column not in names:
             raise DatasetError(f"{path}: has no column {column!r} for `{field}`; its columns are {', '.join(names)}")
     facts = facts_of(sample, names)
-    alpaca = opened.columns is None and path.suffix.lower() == ".json" and {"instruction", "output"} <= set(names)
-    if alpaca and not given:
-        inputs = ("instruction", "input") if "input" in names else "instruction"
-        columns_of: ColumnMap = {"input": inputs, "label": "output"}
+    if {"instruction", "input", "output"} <= set(names) and not given:
+        columns_of: ColumnMap = {"input": ("instruction", "input"), "label": "output"}
         roles = Roles(columns_of, dict.fromkeys(columns_of, "Alpaca's names"))
     else:
         roles = choose_roles(facts, given)

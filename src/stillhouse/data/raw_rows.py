@@ -7,12 +7,12 @@ another.
 import itertools
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stillhouse.column_map import ColumnMap, columns_named
+from stillhouse.column_map import ColumnMap, columns_named, parse_map
 from stillhouse.data.bad_rows import BadRow, CutOff
 from stillhouse.data.columns import check_columns, is_in_our_form, mapped
 from stillhouse.data.delimited import delimited_rows
@@ -42,6 +42,13 @@ class Reading:
 
 
 AS_IT_IS = Reading()
+
+
+def reading_given(columns: Sequence[str] | None, encoding: str | None) -> Reading | None:
+    """What --map and --encoding say; None: neither is given. Raises UserError."""
+    if not columns and encoding is None:
+        return None
+    return Reading(columns=parse_map(columns or ()), encoding=encoding)
 
 
 @dataclass(frozen=True)

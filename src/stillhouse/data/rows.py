@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from stillhouse.data.dataset import Naming, numbered, read_rows, twice
-from stillhouse.data.raw_rows import say_nothing
+from stillhouse.data.raw_rows import Reading, say_nothing
 from stillhouse.data.repeats import Repeats
 from stillhouse.data.workbook import sheet_of
 from stillhouse.errors import DatasetError
@@ -26,14 +26,16 @@ class StreamedRows:
         task: Task,
         *,
         scratch: Path,
+        reading: Reading | None = None,
         skip_bad: bool = False,
         note: Callable[[Example], None] | None = None,
     ) -> None:
         """Read all of it once; `scratch` is a folder with room for some 40 bytes a row. `note` is given each row.
+        `reading` None: as the task's files are read.
 
         Raises DatasetError for a broken row, an empty file, or an id that occurs twice in a file or in two of them.
         """
-        self.paths, self._task, self._skip_bad = tuple(paths), task, skip_bad
+        self.paths, self._task, self._reading, self._skip_bad = tuple(paths), task, reading, skip_bad
         self.skipped = self._n = 0
         self.notes: list[str] = []  # what was read off the files: encodings, sheets
         self.cut: list[str] = []  # of each file that could not be read to its end, a sentence
@@ -80,6 +82,7 @@ class StreamedRows:
     ) -> Iterator[tuple[int, Example]]:
         task, skip_bad = self._task, self._skip_bad
         how: dict[str, Any] = {"on_skip": on_skip, "on_cut": on_cut, "naming": naming, "on_note": on_note}
+        how["reading"] = self._reading
         return read_rows(path, task=task, skip_bad=skip_bad, **how)
 
     def _all(self) -> Iterator[tuple[Path, int, Example]]:
