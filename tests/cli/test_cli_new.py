@@ -31,7 +31,7 @@ def test_what_was_inferred_is_shown_with_five_rows_and_written_after_a_yes(rows,
         "rows.csv: 240 rows, 240 of them with a label\n"
         "  input = message: called so\n"
         "  label = category: called so, and few values repeat\n"
-        "  group = customer: 40 of them have several rows, which stay together in a split\n"
+        "  group = customer: 40 different ones, the rows of each stay together in a split\n"
         "  id    = no: a different value in every row\n"
         "output: choice of 2 labels: bad 160, good 80\n"
         "metric: accuracy\n"
@@ -182,7 +182,7 @@ def test_a_map_goes_with_rows_that_a_command_is_given(rows, stillhouse, monkeypa
 
 @pytest.mark.slow
 def test_the_project_runs_at_once(rows):
-    for command in (["new", "parcels", "--data", "rows.csv", "--yes"], ["distill", "parcels"]):
+    for command, codes in (["new", "parcels", "--data", "rows.csv", "--yes"], [0]), (["distill", "parcels"], [0, 1]):
         done = subprocess.run([sys.executable, "-m", "stillhouse", *command], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    assert "linear on" in done.stdout
+        assert done.returncode in codes, done.stderr  # 1: without a teacher there is no prompt to decide against
+    assert "linear on" in done.stdout and "Verdict: cannot tell. No prompt was measured" in done.stdout

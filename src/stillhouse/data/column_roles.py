@@ -130,7 +130,7 @@ def _group(facts: Sequence[ColumnFacts]) -> tuple[ColumnFacts | None, str]:
     for fact in facts:
         repeats = fact.n_distinct >= 2 and not fact.is_unique
         if repeats and is_called(fact.name, _GROUP) and fact.mean_words <= 5:
-            return fact, f"{fact.n_distinct:,} of them have several rows, which stay together in a split"
+            return fact, f"{fact.n_distinct:,} different ones, the rows of each stay together in a split"
     return None, ""
 
 
