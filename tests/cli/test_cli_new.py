@@ -31,7 +31,7 @@ def test_what_was_inferred_is_shown_with_five_rows_and_written_after_a_yes(rows,
         "rows.csv: 240 rows, 240 of them with a label\n"
         "  input = message: called so\n"
         "  label = category: called so, and few values repeat\n"
-        "  group = customer: 40 different ones, the rows of each stay together in a split\n"
+        "  group = customer: called so, and has several rows, which stay together in a split\n"
         "  id    = no: a different value in every row\n"
         "output: choice of 2 labels: bad 160, good 80\n"
         "metric: accuracy\n"

@@ -243,3 +243,11 @@ def test_alpacas_names_are_known(tmp_path, kind):
     found = infer(tmp_path / f"rows.{kind}")
     assert found.n_rows == 60
     assert plain(found.mapping) == {"input": ["instruction", "input"], "label": "output"} and found.kind == "text"
+
+
+def test_a_customer_whose_second_row_comes_late_is_a_group(tmp_path):
+    n = 5_200
+    columns = {"customer": [f"c{k % 5_100}" for k in range(n)], "account": [f"a{k}" for k in range(n)]}
+    columns |= {"text": texts(n, words=2), "label": cycle("a", "b", n=n)}
+    found = infer(written(tmp_path, columns, "csv"))
+    assert found.group == "customer" and found.unused == ("account",)

@@ -108,6 +108,11 @@ def is_called(name: str, words: Collection[str]) -> bool:
     return any(part in words for part in parts) or name.casefold() in words
 
 
+def may_be_group(fact: ColumnFacts) -> bool:
+    """Whether a column names what rows may have in common, if any two of them have it in common."""
+    return fact.n_distinct >= 2 and fact.mean_words <= 5 and is_called(fact.name, _GROUP)
+
+
 def _time(facts: Sequence[ColumnFacts]) -> tuple[ColumnFacts | None, str]:
     for fact in facts:
         if fact.times >= 0.9 and is_called(fact.name, _TIME):
@@ -128,9 +133,8 @@ def _id(facts: Sequence[ColumnFacts]) -> tuple[ColumnFacts | None, str]:
 
 def _group(facts: Sequence[ColumnFacts]) -> tuple[ColumnFacts | None, str]:
     for fact in facts:
-        repeats = fact.n_distinct >= 2 and not fact.is_unique
-        if repeats and is_called(fact.name, _GROUP) and fact.mean_words <= 5:
-            return fact, f"{fact.n_distinct:,} different ones, the rows of each stay together in a split"
+        if may_be_group(fact) and not fact.is_unique:
+            return fact, "called so, and has several rows, which stay together in a split"
     return None, ""
 
 

@@ -9,14 +9,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from stillhouse.column_map import ColumnMap, columns_named
 from stillhouse.data.bad_rows import BadRow
-from stillhouse.data.column_facts import MOST_CLASSES, ColumnFacts, facts_of, is_number, is_object
-from stillhouse.data.column_roles import Roles, choose_roles, is_called
+from stillhouse.data.column_facts import MOST_CLASSES, ColumnFacts, facts_of, is_number, is_object, text_of
+from stillhouse.data.column_roles import Roles, choose_roles, is_called, may_be_group
 from stillhouse.data.dataset import read_rows
 from stillhouse.data.raw_rows import OpenedFile, Reading, open_file
 from stillhouse.data.workbook import sheet_of
@@ -102,7 +102,7 @@ def infer(
     for column, field in columns_named(given).items():
         if column not in names:
             raise DatasetError(f"{path}: has no column {column!r} for `{field}`; its columns are {', '.join(names)}")
-    facts = facts_of(sample, names)
+    facts = _with_later_repeats(facts_of(sample, names), sample, opened)
     if {"instruction", "input", "output"} <= set(names) and not given:
         columns_of: ColumnMap = {"input": ("instruction", "input"), "label": "output"}
         roles = Roles(columns_of, dict.fromkeys(columns_of, "Alpaca's names"))
@@ -125,6 +125,31 @@ def _sample(opened: OpenedFile) -> tuple[list[Mapping[str, Any]], tuple[str, ...
     sample = [row for _, row in itertools.islice(opened.rows, SAMPLE) if not isinstance(row, BadRow)]
     names = opened.columns or tuple(dict.fromkeys(name for row in sample for name in row))
     return sample, names
+
+
+def _with_later_repeats(
+    facts: list[ColumnFacts], sample: Sequence[Mapping[str, Any]], opened: OpenedFile
+) -> list[ColumnFacts]:
+    """A customer whose next row comes after the sample is a group as well: the file is read on until one does."""
+    seen = {
+        fact.name: {hash(text_of(row[fact.name])) for row in sample if fact.name in row}
+        for fact in facts
+        if fact.is_unique and may_be_group(fact) and len(sample) >= SAMPLE
+    }
+    repeating = set[str]()
+    for _, row in opened.rows if seen else ():
+        if isinstance(row, BadRow):
+            continue
+        for name, values in list(seen.items()):
+            key = hash(text_of(row[name])) if name in row else None
+            if key in values:
+                repeating.add(name)
+                del seen[name]
+            elif key is not None:
+                values.add(key)
+        if not seen:
+            break
+    return [replace(fact, n=fact.n + 1) if fact.name in repeating else fact for fact in facts]
 
 
 @dataclass
