@@ -94,7 +94,8 @@ def _next(name: Path, found: "Inference") -> str:
 def _show(found: "Inference") -> None:
     """What was inferred, as a page of short lines."""
     labelled = "" if not found.n_labelled else f", {found.n_labelled:,} of them with a label"
-    out.print(f"{found.path}: {found.n_rows:,} rows{labelled}")
+    s = "" if found.n_rows == 1 else "s"
+    out.print(f"{found.path}: {found.n_rows:,} row{s}{labelled}")
     for note in found.notes:
         out.print(f"  {note}")
     width = max((len(field) for field in found.mapping), default=0)
@@ -107,7 +108,7 @@ def _show(found: "Inference") -> None:
         out.print(f"output: {found.kind or 'cannot tell, for no label tells it'}{_classes(found)}")
         out.print(f"metric: {found.metric}")
         out.print(f"instruction: {found.instruction}")
-        out.print(f"the first {len(found.rows)} rows:")
+        out.print(f"the first {len(found.rows)} rows:" if len(found.rows) > 1 else "the row:")
     for row in found.rows:
         label = "(no label)" if row.label is None else _short(row.label)
         text = row.input if isinstance(row.input, str) else " | ".join(map(str, row.input.values()))

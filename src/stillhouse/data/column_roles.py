@@ -7,6 +7,7 @@ which they are, and with which option the user decides.
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from stillhouse.column_map import FIELDS, MORE_FIELDS, ColumnMap, columns_named
 from stillhouse.data.column_facts import ColumnFacts
@@ -49,6 +50,9 @@ _TIME = _words(
     time timestamp created updated sent received date datetime day datum zeit zeitstempel fecha
     """
 )
+
+
+_CHOICE = re.compile(r"(?:(?:option|choice|answer|ending|opt)[ _]?)?(?:[a-f]|[0-9])")
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,27 @@ def may_be_group(fact: ColumnFacts) -> bool:
     return fact.n_distinct >= 2 and fact.mean_words <= 5 and is_called(fact.name, _GROUP)
 
 
+def choice_columns(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], label: str | None
+) -> tuple[tuple[str, ...], bool]:
+    """(the columns that hold each row's own choices, whether the labels are among them). None: ().
+
+    They are called a, b, c or option 1, option 2; labels that are not among them may name them, as A and B do.
+    """
+    of_choices = tuple(name for name in columns if _CHOICE.fullmatch(name.casefold()))
+    if label is None:
+        return (), False
+    labelled = [row for row in rows if row.get(label)]
+    if len(of_choices) < 2 or not labelled:
+        return (), False
+    among = sum(1 for row in labelled if row[label] in [row.get(name) for name in of_choices])
+    if among >= 0.95 * len(labelled):
+        return of_choices, True
+    signs = {str(row[label]).strip().casefold() for row in labelled}
+    names = {re.split(r"[ _]", name.casefold())[-1] for name in of_choices}
+    return (of_choices, False) if signs <= {*names, *map(str, range(len(of_choices) + 1)), *"abcdef"} else ((), False)
+
+
 def _time(facts: Sequence[ColumnFacts]) -> tuple[ColumnFacts | None, str]:
     for fact in facts:
         if fact.times >= 0.9 and is_called(fact.name, _TIME):
@@ -164,7 +189,7 @@ def _label(facts: Sequence[ColumnFacts]) -> tuple[ColumnFacts | None, str, list[
 
 def _inputs(facts: Sequence[ColumnFacts]) -> tuple[list[ColumnFacts], str, list[str]]:
     """The columns of the input, why, and what cannot be told."""
-    possible = [fact for fact in facts if fact.n and not fact.is_constant and fact.times < 0.5]
+    possible = [fact for fact in facts if fact.n and (not fact.is_constant or fact.n == 1) and fact.times < 0.5]
     named = [fact for fact in possible if is_called(fact.name, _INPUT) and fact.numbers < 0.5 and not fact.has_classes]
     if named:
         return named, "called so", []
@@ -176,6 +201,8 @@ def _inputs(facts: Sequence[ColumnFacts]) -> tuple[list[ColumnFacts], str, list[
     own = [fact for fact in possible if fact.n_distinct > 0.5 * fact.n and fact.numbers < 0.5 and fact.objects < 0.5]
     if not texts and len(own) == 1:
         return own, "the one column of words that differ", []
+    if len(possible) == 1 and possible[0].numbers < 0.5:
+        return possible, "the one column that is left", []
     names = _names(texts or possible or facts) or "no column is left"
     ask = "Say --map input=COLUMN, or several: --map input=ONE,OTHER"
     return [], "", [f"cannot tell which column is the input: {names}? {ask}"]

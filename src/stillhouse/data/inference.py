@@ -16,7 +16,7 @@ from typing import Any, Literal
 from stillhouse.column_map import ColumnMap, columns_named
 from stillhouse.data.bad_rows import BadRow
 from stillhouse.data.column_facts import MOST_CLASSES, ColumnFacts, facts_of, is_number, is_object, text_of
-from stillhouse.data.column_roles import Roles, choose_roles, is_called, may_be_group
+from stillhouse.data.column_roles import Roles, choice_columns, choose_roles, is_called, may_be_group
 from stillhouse.data.dataset import read_rows
 from stillhouse.data.raw_rows import OpenedFile, Reading, open_file
 from stillhouse.data.workbook import sheet_of
@@ -108,6 +108,7 @@ def infer(
         roles = Roles(columns_of, dict.fromkeys(columns_of, "Alpaca's names"))
     else:
         roles = choose_roles(facts, given)
+    roles = _with_choices(roles, sample, names)
     how = {"encoding": encoding, "delimiter": delimiter, "columns": names, "notes": tuple(dict.fromkeys(notes))}
     if "input" not in roles.columns:
         return _without_rows(path, roles, how)
@@ -125,6 +126,20 @@ def _sample(opened: OpenedFile) -> tuple[list[Mapping[str, Any]], tuple[str, ...
     sample = [row for _, row in itertools.islice(opened.rows, SAMPLE) if not isinstance(row, BadRow)]
     names = opened.columns or tuple(dict.fromkeys(name for row in sample for name in row))
     return sample, names
+
+
+def _with_choices(roles: Roles, sample: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Roles:
+    """The roles with each row's own choices, where there are columns of them."""
+    free = [name for name in names if name not in columns_named(roles.columns)]
+    of_choices, among = choice_columns(sample, free, _one(roles.columns, "label"))
+    if not of_choices or "choices" in roles.columns:
+        return roles
+    if not among:
+        seem = f"columns {', '.join(of_choices)} look like each row's own choices, and the labels name them"
+        doubt = f"{seem}: write the choice itself as the label, or say --map choices= to leave them out"
+        return replace(roles, unsure=(*roles.unsure, doubt))
+    why = {**roles.why, "choices": "each row's label is one of them"}
+    return replace(roles, columns={**roles.columns, "choices": of_choices}, why=why)
 
 
 def _with_later_repeats(
@@ -216,9 +231,11 @@ def _names_in(text: str) -> list[str]:
     return list(value) if isinstance(value, dict) else []
 
 
-def _kind(counted: _Counted) -> Kind | None:
-    """What the labels are; None: there are none, or all are the same."""
+def _kind(counted: _Counted, own_choices: bool) -> Kind | None:
+    """What the labels are; None: there are none, or all are the same. `own_choices`: each row has its own."""
     n, labels = counted.n_labelled, counted.labels
+    if own_choices:
+        return "choice"
     if not n or (labels is not None and len(labels) < 2):
         return None
     if counted.n_objects >= 0.95 * n:
@@ -237,8 +254,9 @@ def _found(
     if counted.ids_repeat:
         why["id"] = f"none: a value of {mapping['id']!r} occurs twice"
         mapping["id"] = ""
-    kind = _kind(counted)
-    labels = counted.labels if kind == "choice" and counted.labels is not None else Counter[str]()
+    own_choices = bool(mapping.get("choices"))
+    kind = _kind(counted, own_choices)
+    labels = counted.labels if kind == "choice" and not own_choices and counted.labels is not None else Counter[str]()
     short = counted.n_words <= _MOST_WORDS * max(1, counted.n_labelled)
     output, metric = _output_and_metric(kind, counted, short)
     unsure = list(roles.unsure)
@@ -316,7 +334,7 @@ def _instruction(kind: Kind | None, mapping: ColumnMap, names: Sequence[str]) ->
     """A first one: the user's own prompt is better."""
     of, label = _noun(mapping.get("input", "input"), "text"), _noun(mapping.get("label", ""), "answer")
     if kind == "choice":
-        return f"Choose the {label} of the {of}."
+        return f"Choose the {label} {'to' if mapping.get('choices') else 'of'} the {of}."
     if kind == "json":
         fields = f" with the fields {', '.join(names)}" if names else ""
         return f"Give the {label} of the {of} as JSON{fields}."
@@ -355,7 +373,7 @@ def _warnings(
         said.append(f"{_rows(n - n_labelled)} of {n:,} have no label")
     if n_labelled and kind is None:
         said.append(f"every label is {next(iter(counted.labels or ['']))!r}, so there is nothing to learn")
-    if kind == "choice":
+    if labels:
         said += _of_classes(labels, n_labelled)
     if kind == "text" and (parts := _several_labels(counted)):
         said.append(f"cells look like several labels at once ({parts}); a choice has one, so they are taken as texts")
