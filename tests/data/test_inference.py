@@ -259,3 +259,10 @@ def test_a_customer_whose_second_row_comes_late_is_a_group_and_such_a_number_no_
     found = infer(written(tmp_path, columns, "csv"))
     assert found.group == "customer" and found.unused == ("account", "no")
     assert (found.id, found.why["id"]) == (None, "none: a value of 'no' occurs twice")
+
+
+def test_a_file_without_a_good_row_says_what_is_wrong_with_the_first(tmp_path):
+    (tmp_path / "rows.jsonl").write_bytes("".join(f'{{"text": "café {k}"}}\n' for k in range(3)).encode("latin-1"))
+    with pytest.raises(DatasetError, match=r"holds no usable row; the first is on line 1: not valid JSON.*UTF-8"):
+        infer(tmp_path / "rows.jsonl")
+    assert infer(tmp_path / "rows.jsonl", encoding="latin-1").n_rows == 3

@@ -63,6 +63,7 @@ TWO = [("hello there", "a"), ("bye", "b")]
         "\n\ntext,category\n\nhello there,a\n,\nbye,b\n\n",
         " text , category \nhello there, a \nbye,b\n",
         "text,category,,\nhello there,a,,\nbye,b,,\n",
+        '"text", "category"\n"hello there", "a"\nbye, "b"\n',
     ],
 )
 def test_a_delimited_file_is_read_whatever_parts_it(tmp_path, text):
@@ -423,3 +424,8 @@ def test_a_row_of_a_json_task_may_have_its_label_as_a_cells_text(tmp_path):
     path = csv_file(tmp_path, 'text,category\na,"{""b"": 1.0, ""a"": 2}"\n')
     (row,) = load_examples(path, task=task(output="json")).examples
     assert row.label == '{"a": 2, "b": 1}'
+
+
+def test_a_blank_before_quotes_is_no_part_of_a_cell(tmp_path):
+    path = csv_file(tmp_path, 'text, category\nx, "a, b"\ny, "c, d"\n')
+    assert labelled(path) == [("x", "a, b"), ("y", "c, d")]

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stillhouse.data.bad_rows import BadRow, CutOff
 from stillhouse.data.encodings import DAMAGE, encoding_of, open_bytes, open_text, reason_of
@@ -43,6 +44,7 @@ class Form:
 
     delimiter: str
     escape: str | None = None  # what stands before a quote within quotes, where quotes are not doubled
+    blanks: bool = False  # whether a blank before a quote is no part of the cell
 
 
 class _Lines:
@@ -97,8 +99,8 @@ def records(lines: Iterable[str], form: Form, start: int = 1) -> Iterator[Record
 
 
 def _reader(lines: Iterator[str], form: Form) -> Iterator[list[str]]:
-    doubled = form.escape is None
-    return csv.reader(lines, delimiter=form.delimiter, strict=True, doublequote=doubled, escapechar=form.escape)
+    how: dict[str, Any] = {"doublequote": form.escape is None, "escapechar": form.escape}
+    return csv.reader(lines, delimiter=form.delimiter, strict=True, skipinitialspace=form.blanks, **how)
 
 
 def _why(error: str, first: int, last: int) -> str:
@@ -111,8 +113,9 @@ def sniff(sample: list[str], *, tabs_first: bool = False) -> Form:
     """How the cells are parted: the sign by which most rows have as many cells as the head, and more than one."""
     best, best_score = Form(_SINGLE), (0.0, 0)
     for delimiter in ("\t", ",", ";", "|") if tabs_first else (",", ";", "\t", "|"):
-        for escape in (None, "\\") if any('\\"' in line for line in sample) else (None,):
-            form = Form(delimiter, escape)
+        escapes = (None, "\\") if any('\\"' in line for line in sample) else (None,)
+        blanks = (True, False) if any(f'{delimiter} "' in line for line in sample) else (False,)
+        for form in itertools.starmap(Form, itertools.product((delimiter,), escapes, blanks)):
             counts = [
                 len(record.cells) if isinstance(record.cells, list) else 0
                 for record in itertools.islice(records(iter(sample), form), SAMPLE)

@@ -96,9 +96,12 @@ def infer(
         raise DatasetError(f"{path}: no such data file")
     notes: list[str] = []
     opened = open_file(path, Reading(columns=given, encoding=encoding, delimiter=delimiter), notes.append)
-    sample, names = _sample(opened)
+    sample, names, first_bad = _sample(opened)
     if not sample:
-        raise DatasetError(f"{path}: holds no usable row; add rows with an input and, where known, a label")
+        why = (
+            "add rows with an input and, where known, a label" if first_bad is None else f"the first is on {first_bad}"
+        )
+        raise DatasetError(f"{path}: holds no usable row; {why}")
     for column, field in columns_named(given).items():
         if column not in names:
             raise DatasetError(f"{path}: has no column {column!r} for `{field}`; its columns are {', '.join(names)}")
@@ -121,11 +124,13 @@ def _one(mapping: ColumnMap, field: str) -> str | None:
     return column if isinstance(column, str) and column else None
 
 
-def _sample(opened: OpenedFile) -> tuple[list[Mapping[str, Any]], tuple[str, ...]]:
-    """The first rows that can be read, and the file's columns."""
-    sample = [row for _, row in itertools.islice(opened.rows, SAMPLE) if not isinstance(row, BadRow)]
+def _sample(opened: OpenedFile) -> tuple[list[Mapping[str, Any]], tuple[str, ...], str | None]:
+    """The first rows that can be read, the file's columns, and what is wrong with the first row that cannot."""
+    first = list(itertools.islice(opened.rows, SAMPLE))
+    sample = [row for _, row in first if not isinstance(row, BadRow)]
+    first_bad = next((f"line {line}: {row}" for line, row in first if isinstance(row, BadRow)), None)
     names = opened.columns or tuple(dict.fromkeys(name for row in sample for name in row))
-    return sample, names
+    return sample, names, first_bad
 
 
 def _with_choices(roles: Roles, sample: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Roles:

@@ -14,7 +14,7 @@ SAMPLE = 200  # records that are looked at
 
 _NUMBER = re.compile(r"[-+]?\d[\d.,' ]*(?:[eE][-+]?\d+)?%?")
 _SENTENCE = 6  # words; a head may be long, too, but then what stands below it is seldom as long
-_TITLE = 3  # fewest columns below a title: of two columns, one alone is as likely a head without the other
+_TITLE = 3  # columns below a title; of two columns nearly all rows have to be full, or it may be a head
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ def _first_full(records: Sequence[Sequence[str]], wanted: Collection[str]) -> in
     for place, record in enumerate(records[:20]):
         if any(_name(cell) in wanted for cell in record):
             return place
-        is_title = filled[place] == 1 and most >= _TITLE
+        below = filled[place + 1 :]
+        fuller = len(below) >= 2 and sum(1 for n in below if n >= 2) >= 0.9 * len(below)
+        is_title = filled[place] == 1 and bool(record[0].strip()) and (most >= _TITLE or fuller)
         if not is_title and len(record) >= min(usual, len(records[0]) if place == 0 else usual):
             return place
     return 0
