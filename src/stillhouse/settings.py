@@ -6,9 +6,10 @@ An unknown key is an error: a typo that silently changes nothing is the most exp
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from stillhouse.addresses import holds_secrets
+from stillhouse.column_map import ColumnMap, map_problem
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -40,6 +41,19 @@ class DataSettings(Section):
     group_cap: int | None = Field(default=None, gt=0)
     # The licence of the rows as a Hugging Face identifier such as "cc-by-4.0". It goes into the data card.
     licence: str | None = None
+    # Field of a row -> the file's column, or several for `input` and `choices`; "": no column. For files whose names
+    # are not ours: {input = "text", label = "category"}.
+    map: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
+    encoding: str | None = None  # of the text files, where their bytes do not tell it, such as "cp1252"
+    # What parts the cells of .csv and .tsv files. None: read off their first lines.
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+
+    @field_validator("map")
+    @classmethod
+    def _of_fields(cls, columns: ColumnMap) -> ColumnMap:
+        if (problem := map_problem(columns)) is not None:
+            raise ValueError(problem)
+        return columns
 
     @model_validator(mode="after")
     def _shares(self) -> "DataSettings":

@@ -39,6 +39,7 @@ BASE = {
     "sqlite_walls",
     "proxies",
     "json_labels",
+    "column_map",
     "__init__",
 }
 ENTRIES = {

@@ -130,9 +130,9 @@ def test_a_label_outside_the_label_set_names_row_and_set(tmp_path):
         load_examples(jsonl(tmp_path / "rows.jsonl", ROWS), task=choice_task("order", "other"))
 
 
-@pytest.mark.parametrize("name", ["absent.jsonl", "rows.xlsx"])
+@pytest.mark.parametrize("name", ["absent.jsonl", "rows.docx"])
 def test_missing_and_unknown_files(tmp_path, name):
-    (tmp_path / "rows.xlsx").write_text("x")
+    (tmp_path / "rows.docx").write_text("x")
     with pytest.raises(DatasetError, match=r"\.jsonl"):
         load_examples(tmp_path / name)
 

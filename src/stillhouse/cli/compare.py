@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from stillhouse.cli.console import emit_json, err, out, progress_bar
-from stillhouse.cli.options import AsJson, Buying, Runs, SkipBad, Store, command
+from stillhouse.cli.options import AsJson, Buying, Columns, EncodingName, Runs, SkipBad, Store, command
 from stillhouse.numbers import usd
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def compare(
         typer.Option(help="where your choices are kept; default: judgements.jsonl beside the task or the data"),
     ] = None,
     port: Annotated[int, typer.Option(help="of the page; 0: a free one")] = 0,
+    columns: Columns = None,
+    encoding: EncodingName = None,
     buying: Buying,
     store: Store = None,
     runs: Runs = Path("runs"),
@@ -61,6 +63,7 @@ def compare(
     choice is kept.
     """
     from stillhouse.commands.compare import compare as run
+    from stillhouse.data.raw_rows import reading_given
     from stillhouse.errors import UserError
 
     where = people or ("none" if judge and not rater else "page")
@@ -81,6 +84,7 @@ def compare(
             margin=margin,
             level=level,
             runs=runs,
+            reading=reading_given(columns, encoding),
             skip_bad=skip_bad,
         )
     show(done, as_json, gate)

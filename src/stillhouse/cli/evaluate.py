@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stillhouse.cli.console import emit_json, out, progress_bar
-from stillhouse.cli.options import AsJson, Buying, SkipBad, Store, command
+from stillhouse.cli.options import AsJson, Buying, Columns, EncodingName, SkipBad, Store, command
 from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
     from stillhouse.commands.evaluate import Evaluated
+    from stillhouse.data.raw_rows import Reading
     from stillhouse.task import Task
 
 
@@ -27,6 +28,8 @@ def evaluate(
     *,
     task: Annotated[Path | None, typer.Option(help="task.toml: for prompted models, and where queries are run")] = None,
     rows: Annotated[Path | None, typer.Option("--out", help="write every row's answer and score here (JSONL)")] = None,
+    columns: Columns = None,
+    encoding: EncodingName = None,
     buying: Buying,
     store: Store = None,
     skip_bad: SkipBad = False,
@@ -40,24 +43,33 @@ def evaluate(
     A model that bills is asked twenty rows first; then you are told what the rest will cost, and asked.
     """
     from stillhouse.commands.evaluate import evaluate as run
+    from stillhouse.data.raw_rows import reading_given
     from stillhouse.task import load_task
 
+    reading = reading_given(columns, encoding)
     of_task = load_task(task) if task is not None else None
     if of_task is not None and of_task.metric == "win_rate":
         if rows is not None:
             raise UserError(
                 f'--out {rows}: with metric = "win_rate" the rows are in the run\'s comparisons.jsonl; leave --out away'
             )
-        _against_teacher(model, data, of_task, buying, store, skip_bad, as_json)
+        _against_teacher(model, data, of_task, buying, store, reading, skip_bad, as_json)
         return
     with progress_bar() as tick:
         session = buying.session(of_task, tick, teacher=None, store=store)
-        measured = run(model, data, session, task=of_task, out=rows, skip_bad=skip_bad, anyway=anyway)
+        measured = run(model, data, session, task=of_task, out=rows, reading=reading, skip_bad=skip_bad, anyway=anyway)
     _show(measured, as_json)
 
 
 def _against_teacher(
-    model: str, data: Path, task: "Task", buying: Buying, store: str | None, skip_bad: bool, as_json: bool
+    model: str,
+    data: Path,
+    task: "Task",
+    buying: Buying,
+    store: str | None,
+    reading: "Reading | None",
+    skip_bad: bool,
+    as_json: bool,
 ) -> None:
     """A win rate needs two: the model against the task's teacher. Exit code 1 where the gate does not pass."""
     from stillhouse.cli.compare import end, show
@@ -65,7 +77,7 @@ def _against_teacher(
 
     with progress_bar() as tick:
         session = buying.session(task, tick, teacher=None, store=store)
-        done = against_teacher(model, data, task, session, skip_bad=skip_bad)
+        done = against_teacher(model, data, task, session, reading=reading, skip_bad=skip_bad)
     show(done, as_json, gate=True)
     end(done)
 

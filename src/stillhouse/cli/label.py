@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stillhouse.cli.console import emit_json, out, progress_bar, say_rows
-from stillhouse.cli.options import AcceptTerms, AsJson, Buying, SkipBad, Store, TaskFile, Teacher, command
+from stillhouse.cli.options import (
+    AcceptTerms,
+    AsJson,
+    Buying,
+    Columns,
+    EncodingName,
+    SkipBad,
+    Store,
+    TaskFile,
+    Teacher,
+    command,
+)
 from stillhouse.cli.terms import once_confirmed
 from stillhouse.event_loop import result_of
 from stillhouse.numbers import usd
@@ -25,6 +36,8 @@ def label(
         Path | None, typer.Option("--out", help="where the labelled rows go; default: teacher.jsonl beside the task")
     ] = None,
     teacher: Teacher = None,
+    columns: Columns = None,
+    encoding: EncodingName = None,
     rationales: Annotated[
         bool | None, typer.Option("--rationales/--no-rationales", help="ask for reasons before the answer")
     ] = None,
@@ -58,6 +71,12 @@ def label(
     """
     from stillhouse.commands.label import label as run
     from stillhouse.commands.step_task import names_a_step, task_of
+    from stillhouse.data.raw_rows import reading_given
+    from stillhouse.errors import UserError
+
+    if data is None and (columns or encoding):
+        raise UserError("--map and --encoding go with --data; for the task's own files write them into [data]")
+    reading = reading_given(columns, encoding)
 
     target = task_of(task, data) if names_a_step(task) else task
     settings: dict[str, Any] = {"rationales": rationales, "concurrency": concurrency}
@@ -67,7 +86,7 @@ def label(
         if data is None:  # rows of a file that the user named are not the task's test rows
             say_rows(target, skip_bad, session)
         work = once_confirmed(lambda *arguments, **options: result_of(run(*arguments, **options)), accept_terms, tick)
-        done = work(target, session, data=data, out=to, batch=batch, skip_bad=skip_bad)
+        done = work(target, session, data=data, out=to, batch=batch, reading=reading, skip_bad=skip_bad)
     nothing = bool(done.report.n) and not done.report.labelled
     if as_json:
         emit_json(
@@ -76,6 +95,7 @@ def label(
                 "card": str(done.card),
                 "skipped": done.skipped,
                 "cut": done.cut,
+                "read": done.notes,
                 **asdict(done.report),
             }
         )
@@ -106,6 +126,8 @@ def _print(done: "LabelledFile", batch: bool) -> None:
     if report.n_cost_unknown:
         counted = "no usable token counts came, and a cap counts their worst case"
         out.print(f"  {report.n_cost_unknown} answers whose cost is not known: {counted}")
+    for note in done.notes:
+        out.print(f"  {note}")
     for cut in done.cut:
         out.print(f"  {cut}", soft_wrap=True, highlight=False, markup=False)
     if done.skipped:

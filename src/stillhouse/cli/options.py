@@ -44,6 +44,17 @@ DropOverlap = Annotated[
 AcceptTerms = Annotated[
     bool, typer.Option("--accept-terms", help="confirm the notice on the provider's terms, for pipelines")
 ]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="FIELD=COLUMN,...",
+        help="which columns the rows are in: input=text,label=category,group=customer; several: input=title,body",
+    ),
+]
+EncodingName = Annotated[
+    str | None, typer.Option("--encoding", help="of the rows' file, where it is not UTF-8 or UTF-16: cp1252, ...")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object on stdout")]
 
 

@@ -15,6 +15,7 @@ from stillhouse.comparison.answers import Answers
 from stillhouse.comparison.head_to_head import HeadToHead, JudgedPairs, People, judged_pairs
 from stillhouse.comparison.win_rates import Judge, Terms, win_rates
 from stillhouse.data.dataset import load_examples
+from stillhouse.data.raw_rows import Reading
 from stillhouse.errors import UserError
 from stillhouse.event_loop import result_of
 from stillhouse.llm.ledger import Ledger
@@ -61,6 +62,7 @@ def compare(
     margin: float | None = None,
     level: float | None = None,
     runs: Path = Path("runs"),
+    reading: Reading | None = None,
     skip_bad: bool = False,
 ) -> ComparisonRun:
     """Compare `a` with `b` on the rows of `data`.
@@ -75,7 +77,7 @@ def compare(
     loaded = None if task is None else session.open_task(task)
     settings = session.over(TeacherSettings()) if loaded is None else loaded.teacher
     terms = _terms(GateSettings() if loaded is None else loaded.gate, margin, level) if gate else None
-    rows = load_examples(data, task=loaded, skip_bad=skip_bad)
+    rows = load_examples(data, task=loaded, reading=reading, skip_bad=skip_bad)
     home = data.parent if loaded is None else loaded.folder
     kept_in = judgements or (home / "judgements.jsonl" if loaded is None else loaded.resolve(loaded.gate.judgements))
     job = HeadToHead(
@@ -101,7 +103,14 @@ def compare(
 
 
 def against_teacher(
-    model: str, data: Path, task: Task, session: Session, *, runs: Path = Path("runs"), skip_bad: bool = False
+    model: str,
+    data: Path,
+    task: Task,
+    session: Session,
+    *,
+    runs: Path = Path("runs"),
+    reading: Reading | None = None,
+    skip_bad: bool = False,
 ) -> ComparisonRun:
     """`evaluate` where the task's metric is a win rate: the model against the task's teacher, with the task's gate.
 
@@ -123,6 +132,7 @@ def against_teacher(
         judgements=judgements,
         gate=True,
         runs=runs,
+        reading=reading,
         skip_bad=skip_bad,
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stillhouse.data.copies import Distinct, distinct
 from stillhouse.data.dataset import load_examples
+from stillhouse.data.raw_rows import Reading
 from stillhouse.errors import ExistsError, UserError
 from stillhouse.evaluation.harness import ArmSummary, summarise, time_single
 from stillhouse.evaluation.harness import evaluate as evaluate_rows
@@ -53,10 +54,11 @@ def evaluate(
     *,
     task: Path | Task | None = None,
     out: Path | None = None,
+    reading: Reading | None = None,
     skip_bad: bool = False,
     anyway: bool = False,
 ) -> Evaluated:
-    """Measure `model` (a name, or a student's or run's folder) on `data`.
+    """Measure `model` (a name, or a student's or run's folder) on `data`, which is read as `reading` or the task says.
 
     `task` is needed for prompted models and for `sql_execution`. With `out` every row's answer and score go there. Rows
     that a student learned from, or was chosen by, are refused; `anyway` measures them all the same, and says so.
@@ -65,15 +67,22 @@ def evaluate(
         raise ExistsError(f"{out} is there already; give another file, nothing is overwritten")
     loaded = None if task is None else session.open_task(task)
     name = f"student:{model}" if ":" not in model and Path(model).is_dir() else model
-    return result_of(_evaluate(name, data, loaded, session, out, skip_bad, anyway))
+    return result_of(_evaluate(name, data, loaded, session, out, reading, skip_bad, anyway))
 
 
 async def _evaluate(
-    name: str, data: Path, task: Task | None, session: Session, out: Path | None, skip_bad: bool, anyway: bool
+    name: str,
+    data: Path,
+    task: Task | None,
+    session: Session,
+    out: Path | None,
+    reading: Reading | None,
+    skip_bad: bool,
+    anyway: bool,
 ) -> Evaluated:
     async with open_predictor(name, task, store=session.store, over=session.open_task) as predictor:
         scored_by = _task_of(name, task or task_of_model(name) or getattr(predictor, "task", None))
-        loaded = load_examples(data, task=scored_by, skip_bad=skip_bad)
+        loaded = load_examples(data, task=scored_by, reading=reading, skip_bad=skip_bad)
         copies = scored_by.data.copies
         read = Distinct(list(loaded.examples), 0, 0) if copies == "traffic" else distinct(loaded.examples)
         unanswered = _unanswered(predictor, read.rows)
@@ -105,7 +114,7 @@ async def _evaluate(
         skipped = [f"{n_skipped} broken rows were skipped; the first: {first}"] if n_skipped else []
         # In the order in which they say how far the score can be believed (`doubts`).
         warnings = (*seen, *others, *drawn, *sound.warnings, *unanswered, *read.said_of("given"), *skipped)
-        warnings = (*warnings, *_doubts(rows))
+        warnings = (*warnings, *_doubts(rows), *loaded.notes)
         # A student answers many rows at once. An app sends them one by one.
         one_by_one = await time_single(predictor, scored) if isinstance(predictor, Student) else None
         summary = summarise(rows, metric, latencies_s=one_by_one or None)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from stillhouse.data.raw_rows import Reading
 from stillhouse.data.rows import StreamedRows
 from stillhouse.errors import ExistsError
 from stillhouse.experiment.readiness import check_task, check_writable
@@ -26,6 +27,7 @@ class LabelledFile:
     card: Path
     skipped: int = 0  # number of broken rows that were left out
     cut: tuple[str, ...] = ()  # of each file that could not be read to its end, a sentence
+    notes: tuple[str, ...] = ()  # what was read off the files: encoding, separator, sheet
 
 
 async def label(
@@ -35,9 +37,12 @@ async def label(
     data: Path | None = None,
     out: Path | None = None,
     batch: bool = False,
+    reading: Reading | None = None,
     skip_bad: bool = False,
 ) -> LabelledFile:
     """Label `data`, or every file that the task names, into `out` (default: `teacher.jsonl` beside the task).
+
+    `reading`: how the rows are read, where the task does not say it.
 
     `batch`: by the provider's batch API, at half the price.
     Raises TermsError where the provider's notice was not confirmed yet (`teacher.terms.accept_terms`).
@@ -59,11 +64,13 @@ async def label(
     # A task that names no ladder may be labelled for whatever its rows are wanted for.
     lesson = StreamedLesson(loaded, whole=data is None) if loaded.student.ladder is not None else None
     note = None if lesson is None else lesson.note
-    with StreamedRows(files, loaded, scratch=out.parent, skip_bad=skip_bad, note=note) as rows:
+    with StreamedRows(files, loaded, scratch=out.parent, reading=reading, skip_bad=skip_bad, note=note) as rows:
         if lesson is not None:
             lesson.check()
         report = await annotate_to(loaded, rows, session, out=out, batch=batch)
-    return LabelledFile(out, report, write_card(out, loaded, report), rows.skipped, tuple(rows.cut))
+    return LabelledFile(
+        out, report, write_card(out, loaded, report), rows.skipped, tuple(rows.cut), tuple(dict.fromkeys(rows.notes))
+    )
 
 
 def _refuse_overwriting(out: Path, in_use: set[Path]) -> None:

@@ -16,11 +16,8 @@ def new(folder: Path) -> list[Path]:
 
     Raises ExistsError where the folder is there already.
     """
+    check_new_folder(folder)
     name = folder.name
-    if not name.replace("-", "").replace("_", "").isalnum():
-        raise UserError(f"{name!r} cannot name a task; use letters, digits, - and _")
-    if folder.exists():
-        raise ExistsError(f"{folder}: is already there; give another name, nothing is overwritten")
     written = []
     for file in ("task.toml", "app.py"):
         template = files("stillhouse.commands").joinpath("project", f"{file}.txt").read_text(encoding="utf-8")
@@ -28,3 +25,12 @@ def new(folder: Path) -> list[Path]:
         written.append(folder / file)
     write_examples(folder / "examples.jsonl", make_rows("route", N_EXAMPLES, 0, "train"))
     return [*written, folder / "examples.jsonl"]
+
+
+def check_new_folder(folder: Path) -> None:
+    """Raise UserError where the folder's name is no task's, ExistsError where it is there already."""
+    name = folder.name
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise UserError(f"{name!r} cannot name a task; use letters, digits, - and _")
+    if folder.exists():
+        raise ExistsError(f"{folder}: is already there; give another name, nothing is overwritten")

@@ -1,10 +1,11 @@
-"""Reading and writing datasets: JSONL (also gzipped), Parquet, Arrow, and Alpaca's `instruction, input, output` JSON.
+"""Reading and writing datasets: what the fields of a row mean, and whether it may be used. `raw_rows` reads the files.
 
 The contract of a row is DESIGN section 4. A broken row is refused with file, line and reason; with `skip_bad` it is
 counted and reported instead. A fingerprint over the rows as read goes into every manifest, so a number can be traced to
 the rows that made it.
 """
 
+import datetime as dt
 import hashlib
 import json
 import re
@@ -13,27 +14,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from stillhouse.data.bad_rows import BadRow, CutOff
+from stillhouse.data.raw_rows import AS_IT_IS, KINDS, Reading, jsonl_rows, kind_of, raw_rows, say_nothing
+from stillhouse.data.workbook import sheet_of
 from stillhouse.errors import DatasetError
 from stillhouse.json_labels import LabelError, json_label, plain_numbers, spelled
-from stillhouse.json_text import JsonError, NotJsonError, list_items, read_json
-from stillhouse.jsonl import numbered_lines
 from stillhouse.labels import labels_problem
 from stillhouse.records import Example
 from stillhouse.runs import write_atomic
 from stillhouse.task import Task
-from stillhouse.text_files import read_text
 
 _KNOWN = ("id", "input", "label", "teacher_label", "teacher_rationale", "teacher_scores", "choices", "group")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The rows of one file in file order, what was skipped and why, and a fingerprint of the rows (sha256, hex)."""
+    """The rows of one file in file order, what was skipped and why, and a fingerprint of the rows (sha256, hex).
+
+    `notes` say what was read off the file: its encoding, its sheet.
+    """
 
     examples: list[Example]
     path: Path
     fingerprint: str
     skipped: list[str]
+    notes: tuple[str, ...] = ()
 
 
 # A function from (a row's stated or made id, True where it was made from the input) to the id that the row gets.
@@ -43,20 +48,17 @@ Naming = Callable[[str, bool], str]
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
 
 
-class _BadRow(Exception):
-    """Why one row cannot be used; the caller adds file and line."""
+def reading_of(task: Task | None) -> Reading:
+    """How a task's files are read."""
+    if task is None:
+        return AS_IT_IS
+    return Reading(columns=task.data.map, encoding=task.data.encoding, delimiter=task.data.delimiter)
 
 
-class _CutOff(_BadRow):
-    """Why a file cannot be read to its end, with the file: the rows before that are good."""
-
-    def __init__(self, refusal: DatasetError, line: int) -> None:
-        super().__init__(str(refusal))
-        self.line = line  # the last line that was read
-
-
-def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool = False) -> Dataset:
-    """Read a dataset. With a task, labels are checked against its label set.
+def load_examples(
+    path: str | Path, *, task: Task | None = None, reading: Reading | None = None, skip_bad: bool = False
+) -> Dataset:
+    """Read a dataset. With a task, labels are checked against its label set. `reading` None: as the task's files are.
 
     Raises DatasetError for a missing or empty file, a torn line, a row that breaks the contract or an id that occurs
     twice. With `skip_bad`, broken rows are left out and listed in `skipped`. Ids that occur twice are refused even
@@ -65,18 +67,26 @@ def load_examples(path: str | Path, *, task: Task | None = None, skip_bad: bool 
     path = Path(path)
     examples: list[Example] = []
     skipped: list[str] = []
+    notes: list[str] = []
     first_line: dict[str, int] = {}
 
     def on_cut(message: str) -> None:
         skipped.insert(0, message)  # it says more than a bad row, and often the first one alone is shown
 
-    how: dict[str, Any] = {"skip_bad": skip_bad, "on_skip": skipped.append, "on_cut": on_cut, "naming": counting()}
+    how: dict[str, Any] = {
+        "reading": reading,
+        "skip_bad": skip_bad,
+        "on_skip": skipped.append,
+        "on_cut": on_cut,
+        "naming": counting(),
+    }
+    how["on_note"] = notes.append
     for line, example in read_rows(path, task=task, **how):
         if example.id in first_line:
             raise twice(path, line, example.id, first_line[example.id])
         first_line[example.id] = line
         examples.append(example)
-    return Dataset(examples, path, fingerprint(examples), skipped)
+    return Dataset(examples, path, fingerprint(examples), skipped, tuple(notes))
 
 
 def read_rows(
@@ -87,27 +97,30 @@ def read_rows(
     on_skip: Callable[[str], None],
     on_cut: Callable[[str], None],
     naming: Naming,
+    reading: Reading | None = None,
+    on_note: Callable[[str], None] = say_nothing,
 ) -> Iterator[tuple[int, Example]]:
     """The rows one by one with their lines.
 
     Raises DatasetError as `load_examples` does, but not for ids that occur twice. `naming` gives rows of equal inputs
     different ids, as `counting` does. `on_cut`: as `on_skip`, for the rest of a file that cannot be read to its end.
+    `reading` and `on_note`: as in `raw_rows`; None: as the task's files are read.
     """
-    if not path.is_file():
-        raise DatasetError(f"{path}: no such data file; give a .jsonl, .jsonl.gz, .json, .parquet or .arrow file")
+    if not sheet_of(path)[0].is_file():
+        raise DatasetError(f"{path}: no such data file; give a {KINDS} file")
     n_read = n_skipped = 0
-    for line, raw in _raw_rows(path):
+    for line, raw in raw_rows(path, reading or reading_of(task), on_note):
         try:
-            if isinstance(raw, _BadRow):
+            if isinstance(raw, BadRow):
                 raise raw
             example = _example(raw, task, naming)
-        except _CutOff as cut:
+        except CutOff as cut:
             if not skip_bad or not n_read:
                 instead = "" if not n_read else ", or pass --skip-bad to take the rows before that place"
                 raise DatasetError(f"{cut}{instead}") from None
             on_cut(f"{str(cut).rpartition(';')[0]}; the rows after line {cut.line:,} are lost")
             return
-        except _BadRow as problem:
+        except BadRow as problem:
             message = f"{path}:{line}: {problem}"
             if not skip_bad:
                 raise DatasetError(
@@ -166,10 +179,10 @@ def json_rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
     if not path.is_file():
         raise DatasetError(f"{path}: no such file; give JSONL, one object a line")
     rows = []
-    for line, row in _jsonl_rows(path):
-        if isinstance(row, _CutOff):
+    for line, row in jsonl_rows(path):
+        if isinstance(row, CutOff):
             raise DatasetError(str(row))
-        if isinstance(row, _BadRow):
+        if isinstance(row, BadRow):
             raise DatasetError(f"{path}:{line}: {row}; mend the row")
         rows.append((line, dict(row)))
     return rows
@@ -210,144 +223,24 @@ def label_set(examples: Iterable[Example], task: Task) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _raw_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:
-    """Rows with their line (or row) number, whatever the file's format. A row that is no object comes as the reason."""
-    name = path.name.lower()
-    if name.endswith((".parquet", ".arrow", ".feather")):
-        yield from _table_rows(path)
-    elif name.endswith(".json"):
-        yield from _alpaca_rows(path)
-    elif name.endswith((".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")):
-        yield from _jsonl_rows(path)
-    else:
-        raise DatasetError(
-            f"{path}: unknown kind of file {path.suffix!r}; use .jsonl, .jsonl.gz, .json (Alpaca), .parquet or .arrow"
-        )
-
-
-_NO_TEXT = re.compile("[\udc80-\udcff]")  # what stands for bytes that are no UTF-8
-_TORN = " (the last line is cut off: the writer was stopped in the middle)"
-
-
-def _no_object(row: Any) -> _BadRow:
-    return _BadRow(f"a row must be a JSON object, this is {_kind(row)}")
-
-
-def _jsonl_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:
-    line = 0
-    try:
-        for line, text in numbered_lines(path):
-            yield line, _read_row(text, "" if text.endswith(b"\n") else _TORN)
-    except DatasetError as refusal:
-        yield line + 1, _CutOff(refusal, line)
-
-
-def _read_row(text: str | bytes, torn: str = "") -> "Mapping[str, Any] | _BadRow":
-    """One row, or why it is none. `torn`: what to say of a text that breaks off."""
-    if isinstance(text, str) and _NO_TEXT.search(text):
-        return _BadRow("not valid JSON: not UTF-8")
-    try:
-        row = read_json(text, finite=False, exact=True)  # `_check_json` names the field
-    except NotJsonError as error:
-        return _BadRow(f"not valid JSON: {error}{torn}")
-    except JsonError as error:
-        return _BadRow(f"holds {error}")
-    return row if isinstance(row, dict) else _no_object(row)
-
-
-def _alpaca_rows(path: Path) -> Iterator[tuple[int, "Mapping[str, Any] | _BadRow"]]:
-    """Alpaca's format: a list of {instruction, input, output}. A list of our own rows is taken too."""
-    text = read_text(path, "give a list of rows, or JSONL with one row a line", DatasetError, kept=True)
-    if not text.lstrip().startswith("["):
-        raise DatasetError(
-            f"{path}: must hold a list of rows, this is {_kind_of_text(text)}; "
-            "give Alpaca's list of instruction, input, output, or JSONL with one row a line"
-        )
-    number = 0
-    try:
-        for number, item in enumerate(list_items(text), start=1):
-            yield number, _from_alpaca(_read_row(item))
-    except NotJsonError as error:
-        refusal = f"{path}: not valid JSON ({error}); give a list of rows, or JSONL with one row a line"
-        yield number + 1, _CutOff(DatasetError(refusal), number)
-
-
-def _kind_of_text(text: str) -> str:
-    try:
-        return _kind(read_json(text))
-    except JsonError as error:
-        return f"not valid JSON ({error})"
-
-
-def _from_alpaca(row: "Mapping[str, Any] | _BadRow") -> "Mapping[str, Any] | _BadRow":
-    if isinstance(row, _BadRow) or not ("instruction" in row and "output" in row):
-        return row
-    rest = {key: value for key, value in row.items() if key not in ("instruction", "input", "output")}
-    text = {"instruction": row["instruction"], "input": row["input"]} if row.get("input") else row["instruction"]
-    return {**rest, "input": text, "label": row["output"]}
-
-
-def _table_rows(path: Path) -> "Iterator[tuple[int, Mapping[str, Any] | _BadRow]]":
-    import pyarrow as pa
-    import pyarrow.feather
-    import pyarrow.parquet
-
-    number = 0
-    try:
-        if path.suffix.lower() == ".parquet":
-            batches = pyarrow.parquet.ParquetFile(path).iter_batches(1000)
-        else:
-            batches = pyarrow.feather.read_table(path).to_batches(1000)
-        for batch in batches:
-            if len(set(batch.schema.names)) < len(batch.schema.names):
-                raise DatasetError(f"{path}: has two columns of one name; rename one")
-            for row in _rows_of(batch):
-                number += 1
-                yield number, row
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DatasetError(f"{path}: cannot be read as {path.suffix} ({reason}); write the file again") from None
-
-
-def _rows_of(batch: Any) -> "Iterator[Mapping[str, Any] | _BadRow]":
-    """The rows of a part of a table. What Python cannot hold, such as a date after the year 9999, spoils its row."""
-    try:
-        rows: list[Any] = batch.to_pylist()
-    except (ValueError, OverflowError):
-        rows = [_row_at(batch, number) for number in range(batch.num_rows)]
-    for row in rows:
-        # A field that is null counts as absent, and so does NaN, which tables have in its place.
-        if isinstance(row, _BadRow):
-            yield row
-        else:
-            yield {key: value for key, value in row.items() if value is not None and value == value}
-
-
-def _row_at(batch: Any, number: int) -> Any:
-    try:
-        return batch.slice(number, 1).to_pylist()[0]
-    except (ValueError, OverflowError) as error:
-        return _BadRow(f"holds a value that cannot be read ({str(error).partition(chr(10))[0]})")
-
-
 def _example(raw: Mapping[str, Any], task: Task | None, naming: Naming) -> Example:
     text = raw.get("input")
     if "input" not in raw:
-        raise _BadRow("`input` is missing")
+        raise BadRow("`input` is missing")
     if not isinstance(text, str | dict):
-        raise _BadRow(f"`input` must be a non-empty text or object of fields, it is {_kind(text)}")
+        raise BadRow(f"`input` must be a non-empty text or object of fields, it is {kind_of(text)}")
     if not text or (isinstance(text, str) and not text.strip()):
-        raise _BadRow("`input` must be a non-empty text or object of fields, it is empty")
+        raise BadRow("`input` must be a non-empty text or object of fields, it is empty")
     if task is not None and task.output == "json":  # whose numbers are exact, also where a float cannot hold them
         raw = {**raw, **{name: plain_numbers(raw[name]) for name in ("label", "teacher_label") if name in raw}}
     _check_json(raw)
     rationale, group = raw.get("teacher_rationale"), raw.get("group")
     if rationale is not None and not isinstance(rationale, str):
-        raise _BadRow(f"`teacher_rationale` must be a text, it is {_kind(rationale)}")
+        raise BadRow(f"`teacher_rationale` must be a text, it is {kind_of(rationale)}")
     scores = raw.get("teacher_scores")
     if not _are_scores(scores):
         what = "`teacher_scores` must be an object of labels and their probabilities"
-        raise _BadRow(f"{what}, it is {spelled(scores):.80}")
+        raise BadRow(f"{what}, it is {spelled(scores):.80}")
     example = Example(
         id=_id(raw, text, naming),
         input=text,
@@ -371,13 +264,13 @@ def _check_json(raw: Mapping[str, Any]) -> None:
         try:
             _encode(value).encode()
         except UnicodeEncodeError:
-            raise _BadRow(
+            raise BadRow(
                 "holds half of a surrogate pair (\\ud800 to \\udfff), which is no text; write the character itself"
             ) from None
         except ValueError:
-            raise _BadRow(f"`{name}` holds NaN or Infinity, which no JSON has; write null or a text") from None
+            raise BadRow(f"`{name}` holds NaN or Infinity, which no JSON has; write null or a text") from None
         except (TypeError, RecursionError) as error:
-            raise _BadRow(f"`{name}` holds something that no JSON file can ({error})") from None
+            raise BadRow(f"`{name}` holds something that no JSON file can ({error})") from None
 
 
 def _id(raw: Mapping[str, Any], text: Any, naming: Naming) -> str:
@@ -385,7 +278,7 @@ def _id(raw: Mapping[str, Any], text: Any, naming: Naming) -> str:
     own = raw.get("id")
     if own is not None:
         if isinstance(own, bool) or not isinstance(own, str | int) or own == "":
-            raise _BadRow(f"`id` must be a text or a whole number, it is {_kind(own)}")
+            raise BadRow(f"`id` must be a text or a whole number, it is {kind_of(own)}")
         return naming(str(own), False)
     content = json.dumps(text, sort_keys=True, ensure_ascii=False)
     return naming(f"row-{hashlib.sha256(content.encode()).hexdigest()[:12]}", True)
@@ -402,13 +295,22 @@ def _label(value: Any, name: str, task: Task | None) -> str | None:
         try:
             return json_label(value, task.schema)
         except LabelError as error:
-            raise _BadRow(f"`{name}` {error}") from None
+            raise BadRow(f"`{name}` {error}") from None
     if isinstance(value, str):
         return value
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
     try:
-        return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        return _whole(value, text, task) if isinstance(value, float) else text
     except (TypeError, ValueError):
-        raise _BadRow(f"`{name}` holds a value that is not JSON ({value!r})") from None
+        raise BadRow(f"`{name}` holds a value that is not JSON ({value!r})") from None
+
+
+def _whole(value: float, text: str, task: Task | None) -> str:
+    """1.0 is the label 1, as a column of whole numbers with a gap holds it, unless the task calls it 1.0."""
+    named = task is not None and task.labels is not None and text in task.labels
+    return text if named or not value.is_integer() else str(int(value))
 
 
 def _are_scores(value: Any) -> bool:
@@ -422,9 +324,9 @@ def _choices(value: Any) -> tuple[str, ...] | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) < 2 or not all(isinstance(choice, str) and choice for choice in value):
-        raise _BadRow("`choices` must be a list of at least two texts")
+        raise BadRow("`choices` must be a list of at least two texts")
     if problem := labels_problem(value):
-        raise _BadRow(f"`choices`: {problem}")
+        raise BadRow(f"`choices`: {problem}")
     return tuple(dict.fromkeys(value))  # a choice named twice is one choice
 
 
@@ -438,20 +340,7 @@ def _check_labels(example: Example, task: Task | None) -> None:
     for name, value in (("label", example.label), ("teacher_label", example.teacher_label)):
         if value is not None and value not in allowed:
             more = ", ..." if len(allowed) > 8 else ""
-            raise _BadRow(f"`{name}` is {value!r}, which is not one of {of} ({', '.join(allowed[:8])}{more})")
-
-
-def _kind(value: Any) -> str:
-    names = {
-        dict: "an object",
-        list: "a list",
-        str: "a text",
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-        type(None): "null",
-    }
-    return names.get(type(value), type(value).__name__)
+            raise BadRow(f"`{name}` is {value!r}, which is not one of {of} ({', '.join(allowed[:8])}{more})")
 
 
 Answer = tuple[str | None, str | None, Mapping[str, float] | None]

@@ -1,17 +1,19 @@
 """When a row was a call of the app, where it says so: traffic is split by time, so that what is tested is the newest.
 
 A time stands in one of the fields FIELDS of the row, or in the provenance that `harvest` writes: an ISO 8601 date or
-time (without a zone: UTC), or seconds or milliseconds since 1970.
+time (without a zone: UTC), or seconds or milliseconds since 1970, as a number or, in a table, as its text.
 """
 
+import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from stillhouse.records import Example
 
 FIELDS = ("time", "timestamp", "created", "created_at")
 _EARLIEST, _LATEST = 1e8, 1e11  # seconds, 1973 to 5138; a number outside is milliseconds, or it is no time
+_NUMBER = re.compile(r"\d{9,16}(?:\.\d*)?")  # eight digits are a day
 
 
 def time_of(row: Example) -> float | None:
@@ -36,7 +38,16 @@ def times_of(rows: Sequence[Example]) -> tuple[list[float] | None, str | None]:
     return None, f"the rows are not split by time, for {why}: they are split at random"
 
 
+def is_time(value: Any) -> bool:
+    """Whether a field of this value tells when the row was a call."""
+    return _seconds(value) is not None
+
+
 def _seconds(value: Any) -> float | None:
+    if isinstance(value, date):
+        value = value.isoformat()  # Parquet has days and moments as such
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value.strip())

@@ -1,15 +1,17 @@
 """The rows of several files one by one, for work that must not hold them all.
 
-They are checked once before anything is paid for, then read anew at every pass. JSONL (also gzipped) is read line by
-line and Parquet by row groups; Alpaca's JSON and Arrow files are held while they are read.
+They are checked once before anything is paid for, then read anew at every pass. JSONL and CSV (also gzipped) are read
+line by line, Excel row by row and Parquet by row groups; JSON and Arrow files are held while they are read.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from stillhouse.data.dataset import Naming, numbered, read_rows, twice
+from stillhouse.data.raw_rows import Reading, say_nothing
 from stillhouse.data.repeats import Repeats
+from stillhouse.data.workbook import sheet_of
 from stillhouse.errors import DatasetError
 from stillhouse.records import Example
 from stillhouse.task import Task
@@ -24,15 +26,18 @@ class StreamedRows:
         task: Task,
         *,
         scratch: Path,
+        reading: Reading | None = None,
         skip_bad: bool = False,
         note: Callable[[Example], None] | None = None,
     ) -> None:
         """Read all of it once; `scratch` is a folder with room for some 40 bytes a row. `note` is given each row.
+        `reading` None: as the task's files are read.
 
         Raises DatasetError for a broken row, an empty file, or an id that occurs twice in a file or in two of them.
         """
-        self.paths, self._task, self._skip_bad = tuple(paths), task, skip_bad
+        self.paths, self._task, self._reading, self._skip_bad = tuple(paths), task, reading, skip_bad
         self.skipped = self._n = 0
+        self.notes: list[str] = []  # what was read off the files: encodings, sheets
         self.cut: list[str] = []  # of each file that could not be read to its end, a sentence
         self._states: list[tuple[int, int] | None] = []
         self._n_made: list[int] = []  # for each file, the number of rows whose id is made from their input
@@ -48,7 +53,9 @@ class StreamedRows:
         for file, path in enumerate(self.paths):
             self._states.append(_state(path))
             self._n_made.append(0)
-            for _, example in self._read(path, self._count_inputs(file), self._skip, self.cut.append):
+            for _, example in self._read(
+                path, self._count_inputs(file), self._skip, self.cut.append, self.notes.append
+            ):
                 self._n += 1
                 if note is not None:
                     note(example)
@@ -66,14 +73,21 @@ class StreamedRows:
         self.skipped += 1
 
     def _read(
-        self, path: Path, naming: Naming, on_skip: Callable[[str], None], on_cut: Callable[[str], None]
+        self,
+        path: Path,
+        naming: Naming,
+        on_skip: Callable[[str], None],
+        on_cut: Callable[[str], None],
+        on_note: Callable[[str], None] = say_nothing,
     ) -> Iterator[tuple[int, Example]]:
         task, skip_bad = self._task, self._skip_bad
-        return read_rows(path, task=task, skip_bad=skip_bad, on_skip=on_skip, on_cut=on_cut, naming=naming)
+        how: dict[str, Any] = {"on_skip": on_skip, "on_cut": on_cut, "naming": naming, "on_note": on_note}
+        how["reading"] = self._reading
+        return read_rows(path, task=task, skip_bad=skip_bad, **how)
 
     def _all(self) -> Iterator[tuple[Path, int, Example]]:
         for file, path in enumerate(self.paths):
-            for line, example in self._read(path, self._counted_inputs(file), _say_nothing, _say_nothing):
+            for line, example in self._read(path, self._counted_inputs(file), say_nothing, say_nothing):
                 yield path, line, example
 
     def _count_inputs(self, file: int) -> Naming:
@@ -135,10 +149,6 @@ class StreamedRows:
         self.close()
 
 
-def _say_nothing(_: str) -> None:
-    """It was said in the first pass."""
-
-
 def _changed(path: Path) -> DatasetError:
     return DatasetError(f"{path}: changed after it was checked; run this again when it is whole")
 
@@ -151,7 +161,7 @@ def _key(id_: str) -> int:
 def _state(path: Path) -> tuple[int, int] | None:
     """Size and time of change; None: the file is not there, which whoever reads it says better."""
     try:
-        facts = path.stat()
+        facts = sheet_of(path)[0].stat()
     except OSError:
         return None
     return facts.st_size, facts.st_mtime_ns

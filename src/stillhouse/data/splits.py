@@ -123,7 +123,8 @@ def load_splits(task: Task, *, skip_bad: bool = False, drop_overlap: bool = Fals
         if dataset.skipped
     ]
     overlap = f"{n_overlap} rows to train on overlap with held-out rows and were left out (--drop-overlap)"
-    notes = [*([overlap] if n_overlap else []), *cut_off.notes]
+    of_files = dict.fromkeys(note for dataset in (*loaded.values(), *further.values()) for note in dataset.notes)
+    notes = [*of_files, *([overlap] if n_overlap else []), *cut_off.notes]
     for of_part in (*measured.values(), *also_measured.values()):
         notes += of_part.notes
     warnings += _merged_by_harvest(copies, [row for of_part in measured.values() for row in of_part.rows])
