@@ -117,7 +117,7 @@ async def _evaluate(
         warnings = (*warnings, *_doubts(rows), *loaded.notes)
         # A student answers many rows at once. An app sends them one by one.
         one_by_one = await time_single(predictor, scored) if isinstance(predictor, Student) else None
-        summary = summarise(rows, metric, latencies_s=one_by_one or None)
+        summary = summarise(rows, metric, latencies_s=one_by_one.took if one_by_one else None)
         return Evaluated(predictor.name, metric.name, source, summary, rows, warnings, _paid(predictor))
 
 

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stillhouse.errors import DatasetError
 from stillhouse.evaluation.metrics import Metric, macro_f1
@@ -75,15 +75,24 @@ def score_row(example: Example, prediction: Prediction, metric: Metric, source: 
     )
 
 
-async def time_single(predictor: Predictor, examples: Sequence[Example], n: int = 200) -> list[float]:
-    """Seconds per call when rows come one by one, as an app sends them; the first three warm up and do not count."""
-    took = []
+@dataclass(frozen=True)
+class SingleCalls:
+    """Seconds of calls that came one by one: `took` by the clock, `busy` of this process's processor time."""
+
+    took: list[float] = field(default_factory=list)
+    busy: list[float] = field(default_factory=list)
+
+
+async def time_single(predictor: Predictor, examples: Sequence[Example], n: int = 200) -> SingleCalls:
+    """How long calls take when rows come one by one, as an app sends them; the first three warm up and do not count."""
+    calls = SingleCalls()
     for number, example in enumerate(examples[: n + 3]):
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         await predictor.predict([example])
         if number >= 3:
-            took.append(time.perf_counter() - began)
-    return took
+            calls.took.append(time.perf_counter() - began)
+            calls.busy.append(time.process_time() - worked)
+    return calls
 
 
 def summarise(

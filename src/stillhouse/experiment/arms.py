@@ -117,13 +117,15 @@ def student_arm(plan: StudentPlan, on_progress: Callable[[Progress], None] | Non
             return []
         return result_of(evaluate(student, examples, metric, source=plan.scored_against, on_progress=on_progress))
 
+    timed = result_of(time_single(student, plan.test, N_TIMED)) if plan.keep else None
     arm = MeasuredArm(
         name=plan.name,
         kind=plan.kind,
         test=measured(plan.test),
         calibration=measured(plan.calibration),
         others={name: measured(rows) for name, rows in plan.others.items()},
-        latencies_s=result_of(time_single(student, plan.test, N_TIMED)) if plan.keep else None,
+        latencies_s=None if timed is None else timed.took,
+        busy_s=None if timed is None else timed.busy,
         learns_from=plan.learn_from,
         rows=plan.rows,
         n_train=result.n_train,

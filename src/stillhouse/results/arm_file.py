@@ -69,6 +69,7 @@ class StoredArm(_Strict):
     name: Annotated[str, Field(min_length=1)]
     kind: ArmKind
     latencies_s: list[Amount] | None
+    busy_s: list[Amount] | None = None
     learns_from: Source | None
     n_train: Count | None
     size_bytes: Count | None
@@ -81,6 +82,8 @@ class StoredArm(_Strict):
     def _is_whole(self) -> Self:
         if self.kind in ("student", "baseline") and self.facts.best_validation is None:
             raise ValueError("the facts of its training are missing")
+        if self.busy_s is not None and len(self.busy_s) != len(self.latencies_s or ()):
+            raise ValueError("busy_s and latencies_s are not of the same calls")
         if self.kind == "few-shot" and self.facts.k is None:
             raise ValueError("the facts of its examples are missing")
         return self

@@ -78,6 +78,7 @@ class MeasuredArm:
     # Name of a further test set -> the arm's rows there.
     others: Mapping[str, list[RowResult]] = field(default_factory=dict)
     latencies_s: list[float] | None = None  # seconds that single calls took
+    busy_s: list[float] | None = None  # and of each the processor's; None: an earlier version did not measure them
     learns_from: Source | None = None
     rows: str = ""  # which rows the arm learned from, where that tells it from another arm
     n_train: int | None = None
@@ -115,7 +116,7 @@ class FewShotArms:
 
 
 STUDENT_HEADER = "student.json"  # in a student's folder: it lists every file with its sha256
-_PLAIN = ("name", "kind", "latencies_s", "learns_from", "n_train", "size_bytes", "stand_in")
+_PLAIN = ("name", "kind", "latencies_s", "busy_s", "learns_from", "n_train", "size_bytes", "stand_in")
 
 
 def write_arm(out: Path, arm: MeasuredArm) -> None:
@@ -124,7 +125,7 @@ def write_arm(out: Path, arm: MeasuredArm) -> None:
     parts |= {f"other-{name}": rows for name, rows in arm.others.items()}
     for part, rows in parts.items():
         write_rows(out / f"{part}.jsonl", rows, arm=arm.name)
-    plain = {name: getattr(arm, name) for name in _PLAIN}
+    plain = {name: getattr(arm, name) for name in _PLAIN if name != "busy_s" or arm.busy_s is not None}
     pin = {} if arm.folder is None else {"student": file_sha256(arm.folder / STUDENT_HEADER)}
     write_json(out / "arm.json", {**plain, "facts": _facts(arm), "others": sorted(arm.others), **pin})
 

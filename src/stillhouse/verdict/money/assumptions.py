@@ -22,7 +22,7 @@ def _machine(material: Material) -> str:
         return "the price of the student's machine is not known; set machine_usd_per_hour in [money]"
     busy = f"answers calls in {money.utilisation:.0%} of its time, one at a time"
     price = f"a machine at ${money.machine_usd_per_hour:.2f} per hour"
-    return f"{price} that {busy}, at the mean time per call that was measured"
+    return f"{price} that {busy}, at the mean time per call that was measured, waiting left out"
 
 
 def _volume(material: Material) -> str:

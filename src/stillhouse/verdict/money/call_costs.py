@@ -107,11 +107,14 @@ def student_cost_note(material: Material, arm: MeasuredArm) -> str | None:
 
 
 def seconds_per_call(arm: MeasuredArm) -> float | None:
-    """The mean time of a call, of those timed one by one where there are any.
+    """The mean time that a call keeps a machine busy, of those timed one by one where there are any.
 
-    Its inverse is the throughput of one machine that answers one call at a time.
+    By the clock, or by the processor where that is less: while this machine did other work, a call only waited. Its
+    inverse is the throughput of one machine that answers one call at a time.
     """
     times = arm.latencies_s
+    if times is not None and arm.busy_s is not None:
+        times = [min(pair) for pair in zip(times, arm.busy_s, strict=True)]
     if times is None:
         times = [row.latency_s for row in arm.test if row.latency_s is not None]
     return sum(times) / len(times) if times else None
