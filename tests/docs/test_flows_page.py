@@ -47,6 +47,10 @@ async def test_a_model_step(app):
     assert await app.assistant("how many orders?") == "sql"
 
 
+async def test_a_flow_inside_a_flow(app):
+    assert await app.triage(["how many orders?", "hello"]) == ["sql", "chat"]
+
+
 async def test_decisions_loops_agents_and_people(app, monkeypatch):
     replies = iter(['Action: add\nAction Input: {"a": 1, "b": 2}', "Final Answer: 3"])
 

@@ -18,9 +18,12 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar, Token, copy_context
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticSerializationError, to_json
+
+if TYPE_CHECKING:
+    from stillhouse.flow.frames import Frame
 
 Equal = tuple[str, str]  # a call's name, and the hash of its arguments and of the call in whose body it stands
 
@@ -51,6 +54,7 @@ class Branch:
         "calls",
         "closed",
         "counts",
+        "frame",
         "id",
         "in_order",
         "last",
@@ -67,6 +71,7 @@ class Branch:
         self.task: weakref.ref[asyncio.Task[Any]] | None = None  # None: the task has not begun
         self.maker: Branch | None = None
         self.call: Any = None  # the running call that `body` names
+        self.frame: Frame | None = None  # the innermost flow in the flow that it belongs to
         self.in_order = False
         self.closed = False  # no further call begins in it, nor in those inside it
         self.settled = False  # the journal has a branch that begins as this one does
@@ -87,7 +92,7 @@ class Branch:
         if len(lineage) > _LONGEST_ID:
             lineage = "." + hashlib.sha256(lineage.encode()).hexdigest()[:32]
         made = Branch(self.live, self.body, lineage)
-        made.maker, made.in_order, made.call = self, name.startswith(_A_STEP), self.call
+        made.maker, made.in_order, made.call, made.frame = self, name.startswith(_A_STEP), self.call, self.frame
         return made
 
     def close(self) -> None:

@@ -71,6 +71,7 @@ class Active:
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set when one of them ends, where somebody waits
     n_waiting: int = 0  # how many wait for calls to end
     ended: bool = False
+    frames: dict[StepKey, StepRow] | None = None  # flows in the flow, of earlier sittings; None: not read yet
     parked: Parked | None = None  # set when the run waits for a person: no further call begins then
     module: str = ""  # where the flow is, and so, perhaps, the classes of its exceptions
     began: float = field(default_factory=time.monotonic)
@@ -196,6 +197,13 @@ class Active:
         row = _not_begun(call, arguments, kind, error_line(error), facts, self.replay.next_end())
         self.journal.write(self.run, row)
         self.unanswered.failed(error, call.key, call.branch, replayed=False)
+
+    def earlier_frame(self, key: StepKey) -> StepRow | None:
+        """The row of a flow in the flow that an earlier sitting began."""
+        if self.frames is None:
+            earlier = self.replay.finished or self.replay.failed
+            self.frames = self.journal.frames(self.run) if earlier else {}
+        return self.frames.get(key)
 
     def check_open(self) -> None:
         """Raises where no new call may begin."""
@@ -458,6 +466,7 @@ async def executed(
             facts=call.facts or None,
             place=pending.place,
             ended_nth=end,
+            frame=pending.frame,
         )
 
     def write_again(output: str | None, error: str | None, end: int) -> Callable[[], None]:

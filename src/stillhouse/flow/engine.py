@@ -28,6 +28,7 @@ from stillhouse.flow.call import (
     error_line,
     executed,
 )
+from stillhouse.flow.frames import run_frame
 from stillhouse.flow.human import parked_in
 from stillhouse.flow.item_tasks import mapped
 from stillhouse.flow.model_step import ModelStep, has_body
@@ -286,9 +287,10 @@ class Flow(Generic[P, T]):
         functools.update_wrapper(self, function)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        if active_run.get() is not None:  # its steps belong to the outer run, in a branch of their own
-            with inner(f"flow {self.name}"):
-                return await self.function(*args, **kwargs)
+        active = active_run.get()
+        if active is not None:  # its steps belong to the outer run, in a branch of their own
+            arguments = self.bound(args, kwargs).arguments
+            return await run_frame(active, self.name, self.model, arguments, lambda: self.function(*args, **kwargs))
         return await self._execute(_uuid.uuid4().hex, self.bound(args, kwargs))
 
     async def run(

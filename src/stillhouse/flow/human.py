@@ -58,6 +58,7 @@ async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
         attempts=1,
         facts=facts,
         place=call.place,
+        frame=call.frame,
     )
     active.journal.write(active.run, row)
     parked = Parked(active.run, question)

@@ -3,8 +3,9 @@
 The clients are shared with the other runs of the process.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -25,6 +26,18 @@ from stillhouse.store import Store, open_store
 ModelName: TypeAlias = str | Predictor
 DEFAULT_STORE = Path("stillhouse.db")
 EVERY_STEP = "*"
+# The model of the innermost flow in the flow that names one.
+_of_the_frame: ContextVar[ModelName | None] = ContextVar("stillhouse_model_of_the_frame", default=None)
+
+
+@contextmanager
+def asked_of(model: ModelName | None) -> Iterator[None]:
+    """In this block, `model` answers the steps that name none; None: whoever does outside of it."""
+    token = _of_the_frame.set(model if model is not None else _of_the_frame.get())
+    try:
+        yield
+    finally:
+        _of_the_frame.reset(token)
 
 
 def name_of(model: ModelName) -> str:
@@ -111,7 +124,7 @@ def note_use(
 
 
 class Models(AbstractAsyncContextManager["Models"]):
-    """The models of a run by step: the run's own choice, else the step's `model=`, else the flow's.
+    """The models of a run by step: the run's own choice, else the step's `model=`, else the innermost flow's.
 
     `offline`: models that take messages answer from the store alone.
     """
@@ -130,7 +143,7 @@ class Models(AbstractAsyncContextManager["Models"]):
 
     def of(self, step: str, declared: ModelName | None) -> ModelName:
         """The model that answers this step. Raises UserError where none is named."""
-        for model in (self.named.get(step), self.named.get(EVERY_STEP), declared, self.default):
+        for model in (self.named.get(step), self.named.get(EVERY_STEP), declared, _of_the_frame.get(), self.default):
             if model is not None:
                 return model
         raise UserError(f"the step {step} names no model; give it model=, or the run --model {step}=NAME")

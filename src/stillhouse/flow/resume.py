@@ -77,6 +77,11 @@ _GIVEN_UP = '"given_up"'
 # What counts as no step of a limit: the clock and its like, and questions to a person.
 _NO_STEPS = ("flow.now", "flow.random", "flow.uuid", "ask_human")
 
+    @property
+    def frame(self) -> str | None:
+        """The id of the innermost flow in the flow that this call belongs to."""
+        return None if self.branch.frame is None else self.branch.frame.id
+
 
 # The facts of a failed call that stay in its row.
 _USED = (

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stillhouse import numbers
-from stillhouse.flow.trace import Trace, Used, busy_s, failing
+from stillhouse.flow.trace import Trace, Used, busy_s, calls_of, failing
 from stillhouse.report.trace_rows import TraceRow, TraceRows
 from stillhouse.report.trace_words import NOTHING, SHORT, cost, joined, plural, short, tokens
 from stillhouse.store.journal import RunRow
@@ -153,7 +153,7 @@ def _table(*columns: str) -> Table:
 def _head(trace: Trace, full: bool) -> Iterator[Text]:
     run, spent, most = trace.run, trace.used, 100_000 if full else 200
     mark, style = _MARKS[run.status]
-    calls, worked = plural(len(trace.rows), "call"), numbers.seconds(busy_s(trace.rows))
+    calls, worked = plural(len(calls_of(trace.rows)), "call"), numbers.seconds(busy_s(trace.rows))
     amounts = joined([calls, worked, f"{tokens(spent)} tokens" if spent.asked else "", cost(spent)])
     status = (f"{mark} {run.status}", f"bold {style}")
     yield Text.assemble(status, "  ", (run.run, "bold"), f"  flow {run.flow}  ", (amounts, "dim"))

@@ -38,21 +38,23 @@ TABLES = (
         run TEXT NOT NULL, step TEXT NOT NULL, args_hash TEXT NOT NULL, nth INTEGER NOT NULL, kind TEXT NOT NULL,
         parent TEXT, version TEXT NOT NULL, arguments TEXT NOT NULL, output TEXT, error TEXT,
         started DOUBLE PRECISION NOT NULL, seconds DOUBLE PRECISION NOT NULL, attempts INTEGER NOT NULL, facts TEXT,
-        place INTEGER, ended_nth INTEGER,
+        place INTEGER, ended_nth INTEGER, frame TEXT,
         PRIMARY KEY (run, step, args_hash, nth)
     )""",
     "CREATE TABLE IF NOT EXISTS texts (hash TEXT PRIMARY KEY, text TEXT NOT NULL)",
 )
 # Version 2 knows branches: rows of version 1 have no place.
 _BRANCHES = ("ALTER TABLE steps ADD COLUMN place INTEGER", "ALTER TABLE steps ADD COLUMN ended_nth INTEGER")
-SCHEMA = Schema("journal", "journal", "runs", TABLES, changes=(_BRANCHES,))
+# Version 3 knows flows inside flows.
+_FRAMES = ("ALTER TABLE steps ADD COLUMN frame TEXT",)
+SCHEMA = Schema("journal", "journal", "runs", TABLES, changes=(_BRANCHES, _FRAMES))
 RUN_COLUMNS = "run, flow, input, status, result, error, created, ended, facts"
 STEP_COLUMNS = (
     "step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, facts, "
-    "place, ended_nth"
+    "place, ended_nth, frame"
 )
 RUNS_WITH_STEP_COUNTS = f"""SELECT {RUN_COLUMNS},
-    (SELECT COUNT(*) FROM steps WHERE steps.run = runs.run AND output IS NOT NULL)
+    (SELECT COUNT(*) FROM steps WHERE steps.run = runs.run AND output IS NOT NULL AND kind <> 'flow')
     FROM runs ORDER BY created DESC, run"""
 
 
@@ -60,7 +62,7 @@ def select_finished(mark: str) -> str:
     """SQL for the finished steps of a run: a `StepKey`, then a `FinishedStep`."""
     return (
         "SELECT step, args_hash, nth, version, output, parent, facts, place, ended_nth FROM steps"
-        f" WHERE run = {mark} AND output IS NOT NULL"
+        f" WHERE run = {mark} AND output IS NOT NULL AND kind <> 'flow'"
     )
 
 
@@ -68,8 +70,13 @@ def select_failed(mark: str) -> str:
     """SQL for the steps of a run that failed: a `StepKey`, then a `FailedStep`."""
     return (
         "SELECT step, args_hash, nth, version, error, attempts, facts, parent, place, ended_nth FROM steps"
-        f" WHERE run = {mark} AND output IS NULL AND error IS NOT NULL"
+        f" WHERE run = {mark} AND output IS NULL AND error IS NOT NULL AND kind <> 'flow'"
     )
+
+
+def select_frames(mark: str) -> str:
+    """SQL for the flows inside the flow of a run. They are never replayed: their calls are."""
+    return f"SELECT {STEP_COLUMNS} FROM steps WHERE run = {mark} AND kind = 'flow'"
 
 
 def select_trace(mark: str) -> str:
@@ -163,8 +170,8 @@ FailedStep = tuple[str, str, int, str | None, str | None, int | None, int | None
 class StepRow:
     """One step call with all that is known of it. Rows from `Journal.steps` hold their texts whole, not interned.
 
-    `kind`: step, model, decide, agent, turn, tool, human or value (`flow.now` and its like). `output` is None where the
-    step failed (`error` says how) or waits for a person.
+    `kind`: step, model, decide, agent, turn, tool, human, value (`flow.now` and its like) or flow. `output` is None
+    where the step failed (`error` says how) or waits for a person.
     `facts`, where a model was asked: `model`, `input_tokens`, `output_tokens`, `cost_usd` (None: unknown), `requests`
     (hashes in the completions table), `confidence`, `options`, `choice`, `source`. `failures` holds the reasons of the
     tries before the last, those of earlier sittings too; what these cost is in the sums. `discarded`: how many tries
@@ -175,6 +182,7 @@ class StepRow:
     `place`: the number of the call in its branch, from 0. `ended_nth`: its number in the order in which the run's calls
     ended. Both are None in rows of version 1. `ended_nth` is None, too, of a failure, and of a call that was given up,
     where that is no outcome to be replayed: the run ended by it.
+    `frame`: `key_id` of the row of kind `flow` that the call belongs to, the innermost flow inside the run's flow; None in the run's own, and in a step's body.
     """
 
     key: StepKey
@@ -190,6 +198,7 @@ class StepRow:
     facts: Mapping[str, Any] | None = None
     place: int | None = None
     ended_nth: int | None = None
+    frame: str | None = None
 
 
 def run_row(values: Sequence[Any]) -> RunRow:
@@ -211,7 +220,7 @@ def run_row(values: Sequence[Any]) -> RunRow:
 def step_row(values: Sequence[Any], whole: Callable[[str], str]) -> StepRow:
     """A step from the values of STEP_COLUMNS; `whole` gives the text behind what a row holds."""
     step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, *later = values
-    facts, place, ended_nth = later
+    facts, place, ended_nth, frame = later
     return StepRow(
         key=(step, args_hash, nth),
         kind=kind,
@@ -226,6 +235,7 @@ def step_row(values: Sequence[Any], whole: Callable[[str], str]) -> StepRow:
         facts=None if facts is None else json.loads(facts),
         place=place,
         ended_nth=ended_nth,
+        frame=frame,
     )
 
 
@@ -245,6 +255,7 @@ def step_values(step: StepRow, interned: Callable[[str], str]) -> tuple[object, 
         None if step.facts is None else facts_json(step.facts),
         step.place,
         step.ended_nth,
+        step.frame,
     )
 
 
@@ -282,6 +293,10 @@ class Journal(Protocol):
 
     def failed(self, run: str) -> dict[StepKey, FailedStep]:
         """The run's failed steps by their key."""
+        ...
+
+    def frames(self, run: str) -> dict[StepKey, StepRow]:
+        """The flows inside the run's flow, by their key."""
         ...
 
     def steps(self, run: str) -> list[StepRow]:

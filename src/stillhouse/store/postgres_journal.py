@@ -31,6 +31,7 @@ from stillhouse.store.journal import (
     run_row,
     select_failed,
     select_finished,
+    select_frames,
     select_trace,
     step_row,
     step_values,
@@ -51,6 +52,7 @@ _TYPES = [
     "text",
     "int",
     "int",
+    "text",
 ]  # SQL types of STEP_COLUMNS
 _HELD = "SELECT FROM leases WHERE run = %(run)s AND owner = %(owner)s FOR KEY SHARE"
 _BEGIN = f"""WITH held AS ({_HELD})
@@ -193,6 +195,10 @@ class PostgresJournal:
 
     def failed(self, run: str) -> dict[StepKey, FailedStep]:
         return {row[:3]: row[3:] for row in self._db.execute(select_failed("%s"), (run,))}
+
+    def frames(self, run: str) -> dict[StepKey, StepRow]:
+        rows = [step_row(values, self.text) for values in self._db.execute(select_frames("%s"), (run,))]
+        return {row.key: row for row in rows}
 
     def steps(self, run: str) -> list[StepRow]:
         texts = dict(self._db.execute(_TEXTS, (run,)))

@@ -34,6 +34,7 @@ from stillhouse.store.journal import (
     run_row,
     select_failed,
     select_finished,
+    select_frames,
     select_trace,
     step_row,
     step_values,
@@ -122,6 +123,10 @@ class SqliteJournal:
 
     def failed(self, run: str) -> dict[StepKey, FailedStep]:
         return {row[:3]: row[3:] for row in self._db.execute(select_failed("?"), (run,))}
+
+    def frames(self, run: str) -> dict[StepKey, StepRow]:
+        rows = [step_row(values, self.text) for values in self._db.execute(select_frames("?"), (run,))]
+        return {row.key: row for row in rows}
 
     def steps(self, run: str) -> list[StepRow]:
         return [step_row(values, self.text) for values in self._db.execute(select_trace("?"), (run,))]
