@@ -583,6 +583,7 @@ def _not_begun(
         facts=facts or None,
         place=call.place,
         ended_nth=end,
+        frame=call.frame,
     )
 
 

@@ -31,7 +31,7 @@ from stillhouse.flow.call import (
 from stillhouse.flow.frames import run_frame
 from stillhouse.flow.human import parked_in
 from stillhouse.flow.item_tasks import mapped
-from stillhouse.flow.model_step import ModelStep, has_body
+from stillhouse.flow.model_step import ModelStep, is_model_step
 from stillhouse.flow.models import DEFAULT_STORE, ModelName, Models, name_of
 from stillhouse.flow.result_kinds import scalars
 from stillhouse.flow.resume import Replay, RunReport
@@ -83,8 +83,8 @@ def step(
     """Make an async function a step: inside a flow its result is journaled; outside it is called as it is.
 
     A function whose body is nothing but its docstring is a **model step**. The docstring is the instruction. The
-    annotations say what goes in and what must come out (`Literal` = one of these, `str` = text, a dataclass or pydantic
-    model = JSON). `model` names who is asked (openai:NAME, http://host/v1#NAME, student:DIR, cascade:DIR,
+    annotations say what goes in and what must come out (`Literal`, an Enum or bool = one of these, `str` = text, any
+    other type = JSON). `model` names who is asked (openai:NAME, http://host/v1#NAME, student:DIR, cascade:DIR,
     recorded:FILE, scripted:module:object); a run may name another.
 
     `retries` tries again after any exception but cancellation and the user's own mistakes: after `backoff_s`, then
@@ -108,14 +108,9 @@ def step(
         )
     attempts = ONCE if not retries and timeout_s is None else Attempts(retries, timeout_s, backoff_s)
     declared = _Declared(function, name or function.__name__, attempts)
-    if not has_body(function):
+    if is_model_step(function, declared.name, model):
         model_step = ModelStep(function, declared.name, model, max_tokens=max_tokens, temperature=temperature)
         return _wrapped(function, declared, model_step)
-    if model is not None:
-        raise UserError(
-            f"the step {declared.name} has a body, so no model answers it; "
-            "take model= away, or leave only the docstring"
-        )
     return _wrapped(function, declared, None)
 
 
@@ -145,6 +140,7 @@ def _wrapped(
     if model_step is not None:
         call.__dict__["task"] = model_step.task
         call.__dict__["answer_schema"] = lambda: model_step.schema  # None: the answer is no JSON
+        call.__dict__["choices"] = lambda: model_step.choices  # None: the answer is no choice
     return call
 
 

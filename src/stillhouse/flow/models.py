@@ -53,7 +53,7 @@ class Chat:
 
     def __init__(self, model: MeteredModel, *, offline: bool = False) -> None:
         self.model, self.name, self.offline = model, model.name, offline
-        # Features that this endpoint turned out not to have: "decisions", "schema", "tools", "logprobs".
+        # What this endpoint turned out not to have: "decisions", "tools", "logprobs", and schemas, each by its hash.
         self.lacks: set[str] = set()
 
     def without(self, feature: str, request: Request) -> bool:

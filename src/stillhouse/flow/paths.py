@@ -53,6 +53,11 @@ def answer_of(call: StepRow) -> Any:
     return answer.get("option") if call.kind == "decide" and isinstance(answer, dict) else answer
 
 
+def as_branch(answer: Any) -> str | None:
+    """An answer as the name of the way that it takes; None where it is neither a text nor a truth value."""
+    return answer if isinstance(answer, str) else json.dumps(answer) if isinstance(answer, bool) else None
+
+
 def is_one_word(answer: str) -> bool:
     """Whether a text may be the name of a branch: one word, and not a long one."""
     return 0 < len(answer) <= ONE_WORD and not any(map(str.isspace, answer))

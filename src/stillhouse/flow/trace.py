@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from stillhouse.flow.paths import answer_of as answer_of_row
+from stillhouse.flow.paths import as_branch
 from stillhouse.store.journal import RunRow, StepRow, key_id
 
 # waiting: the call waits for a person; unfinished: the process died in the call's body, so its row is missing
@@ -462,5 +463,5 @@ def _columns(bodies: Iterable[Sequence[TracePart]]) -> tuple[TracePart, ...]:
 
 def choices(calls: Iterable[Node]) -> Counter[str]:
     """How often which option was taken, of decisions and of model steps that answer with one word."""
-    answers = [answer_of(call) for call in calls]
-    return Counter(answer for answer in answers if isinstance(answer, str))
+    answers = [as_branch(answer_of(call)) for call in calls]
+    return Counter(answer for answer in answers if answer is not None)

@@ -16,7 +16,6 @@ from stillhouse.flow.decide import decide
 from stillhouse.flow.engine import Flow
 from stillhouse.flow.testing import typed_arguments
 from stillhouse.flow.tools.tool import Tool
-from stillhouse.task import Task
 
 DECIDES = {"question", "options"}  # the arguments by which a case of a decision is known
 
@@ -28,10 +27,14 @@ class Part:
     name: str
     flow: Flow[Any, Any]
     needs: tuple[str, ...]  # the arguments that must be given
-    labels: tuple[str, ...] | None = None  # the labels of a choice
+    choices: Mapping[str, Any] | None = None  # the labels of a choice, each with its value
     decides: bool = False  # True where the part's answer decides which branch is taken
     wrapped: str | None = None  # name of the flow's one argument, where that holds the part's arguments
     schema: Mapping[str, Any] | None = None  # JSON schema of the answer of a model step; None: it is no JSON
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        return None if self.choices is None else tuple(self.choices)
 
     def arguments(self, case_input: Any, where: str) -> Mapping[str, Any]:
         """A case's input as the flow takes it. Raises DatasetError.
@@ -54,14 +57,14 @@ class Part:
         return encode(bound if self.wrapped is None else bound[self.wrapped], f"the input of {what}", canonical=True)
 
 
-def _part(flow: Flow[Any, Any], labels: tuple[str, ...] | None = None, *, decides: bool = False) -> Part:
+def _part(flow: Flow[Any, Any], choices: Mapping[str, Any] | None = None, *, decides: bool = False) -> Part:
     """A part whose arguments are those of the flow's function.
 
     Those without a default must be given; a single argument always must.
     """
     takes = inspect.signature(flow.function).parameters.values()
     needs = tuple(parameter.name for parameter in takes if parameter.default is parameter.empty or len(takes) == 1)
-    return Part(flow.name, flow, needs, labels, decides)
+    return Part(flow.name, flow, needs, choices, decides)
 
 
 class Parts:
@@ -97,10 +100,10 @@ class Parts:
         return kind == "decide" or (name in self._by_name and self._by_name[name].decides)
 
     def _step(self, name: str, step: Any) -> Part:
-        task: Task | None = step.task() if hasattr(step, "task") else None
-        labels = task.labels if task is not None else None
-        part = _part(Flow(step, name, self._flow.model), labels, decides=labels is not None)
-        return replace(part, schema=step.answer_schema() if task is not None else None)
+        by_model = hasattr(step, "task")
+        choices = step.choices() if by_model else None
+        part = _part(Flow(step, name, self._flow.model), choices, decides=choices is not None)
+        return replace(part, schema=step.answer_schema() if by_model else None)
 
     def _agent(self, agent: Agent) -> Part:
         async def ask(task: str) -> str:

@@ -182,7 +182,8 @@ class StepRow:
     `place`: the number of the call in its branch, from 0. `ended_nth`: its number in the order in which the run's calls
     ended. Both are None in rows of version 1. `ended_nth` is None, too, of a failure, and of a call that was given up,
     where that is no outcome to be replayed: the run ended by it.
-    `frame`: `key_id` of the row of kind `flow` that the call belongs to, the innermost flow inside the run's flow; None in the run's own, and in a step's body.
+    `frame`: `key_id` of the row of kind `flow` that the call belongs to, the innermost flow inside the run's flow; None
+    in the run's own, and in a step's body.
     """
 
     key: StepKey

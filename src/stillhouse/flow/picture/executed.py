@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from stillhouse.flow.paths import is_one_word
+from stillhouse.flow.paths import as_branch, is_one_word
 from stillhouse.flow.picture import CallBox, CallOutcome, Enclosure, End, Lanes, Picture, PicturePart, Ran
 from stillhouse.flow.trace import (
     Fork,
@@ -114,7 +114,8 @@ def _notes(group: Group) -> Iterable[str]:
 
 def _taken(calls: Sequence[Node]) -> Iterable[str]:
     """Which way the calls went: of one decision the option and its probability, of several how often each option."""
-    answers = [(answer, node) for node in calls if isinstance(answer := answer_of(node), str) and is_one_word(answer)]
+    words = [(as_branch(answer_of(node)), node) for node in calls]
+    answers = [(answer, node) for answer, node in words if answer is not None and is_one_word(answer)]
     if len(answers) == 1:
         answer, node = answers[0]
         confidence = node.facts.get("confidence")
