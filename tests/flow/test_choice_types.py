@@ -93,6 +93,7 @@ def test_a_type_of_few_scalars_is_a_choice(kind, labels):
         Weight,
         Rights,
         Literal[1, "1"],
+        Literal[1, "1", "x"],
         Literal[1],
         Literal["a", "A "] | Literal["A"],
         Annotated[bool, AfterValidator(lambda value: value)],
