@@ -47,6 +47,10 @@ async def test_a_model_step(app):
     assert await app.assistant("how many orders?") == "sql"
 
 
+async def test_a_change_while_runs_are_under_way(app):
+    assert await app.checkout("lamp") == "lamp on ticket 1"
+
+
 async def test_a_flow_inside_a_flow(app):
     assert await app.triage(["how many orders?", "hello"]) == ["sql", "chat"]
 

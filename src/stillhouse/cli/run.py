@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from stillhouse.commands.run import Executed
 
 
+Rerun = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="run this step again where it finished and its code was edited since; without it its answers are kept, "
+        "for it may have effects; may be given several times"
+    ),
+]
+
+
 @command
 def run(
     target: Annotated[str, typer.Argument(help="FILE.py:FLOW or MODULE:FLOW")],
@@ -36,6 +45,7 @@ def run(
     offline: Annotated[
         bool, typer.Option("--offline", help="answer model calls from the store alone, and fail where it has no answer")
     ] = False,
+    rerun: Rerun = None,
     spending: Spending,
     as_json: AsJson = False,
 ) -> None:
@@ -53,6 +63,7 @@ def run(
                 store=store,
                 models=step_models(model or []),
                 offline=offline,
+                rerun=rerun or (),
                 settings=spending.settings,
             )
         ),
@@ -64,6 +75,7 @@ def run(
 def resume(
     run: Annotated[str, typer.Argument(help="the run's id")],
     *,
+    rerun: Rerun = None,
     spending: Spending,
     store: Journal = "stillhouse.db",
     as_json: AsJson = False,
@@ -71,7 +83,7 @@ def resume(
     """Go on with a run that was killed, failed, or waited for an answer."""
     from stillhouse.commands.run import resume as go_on
 
-    finish(result_of(go_on(run, store=store, settings=spending.settings)), as_json)
+    finish(result_of(go_on(run, store=store, rerun=rerun or (), settings=spending.settings)), as_json)
 
 
 @command
@@ -98,6 +110,11 @@ def finish(done: "Executed", as_json: bool) -> None:
     """Tell how a sitting ended."""
     from pydantic_core import to_jsonable_python
 
+    if done.report.kept:
+        err.print(
+            f"edited since they ran, and not run again, for they may have effects: {_counted(done.report.kept)}; "
+            "--rerun STEP runs one again"
+        )
     if done.waits_for is not None:
         if as_json:
             emit_json({"run": done.run, "waits_for": done.waits_for})

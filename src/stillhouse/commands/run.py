@@ -5,7 +5,7 @@ import inspect
 import json
 import shlex
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -46,13 +46,15 @@ async def run(
     store: Path | str = DEFAULT_STORE,
     models: Mapping[str, str] | None = None,
     offline: bool = False,
+    rerun: Collection[str] = (),
     settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> Executed:
     """Run `APP:FLOW`, APP a Python file or module.
 
     The same id goes on with what is unfinished and returns what is finished. `models` names another model for a step
-    ("*": for all); `offline` answers model calls from the store alone. `settings`: the cap in dollars for all endpoint
-    calls of this sitting (`max_usd`), and prices where no table knows a model (`price_in`, `price_out`).
+    ("*": for all); `offline` answers model calls from the store alone; `rerun` names steps that run again although they
+    finished, where they were edited since. `settings`: the cap in dollars for all endpoint calls of this sitting
+    (`max_usd`), and prices where no table knows a model (`price_in`, `price_out`).
 
     Raises UserError where there is no such flow or the input does not fit it, RunBusyError, StorageError. What the
     app's code raises is part of the result.
@@ -67,7 +69,9 @@ async def run(
     stopping.go_on = shlex.join(["stillhouse", "resume", name, *elsewhere])
     try:
         with allowing(Allowance(Session(settings=settings).over(TeacherSettings()))):
-            result = await flow.execute(name, arguments, store=store, models=models, offline=offline, app=target)
+            result = await flow.execute(
+                name, arguments, store=store, models=models, offline=offline, app=target, rerun=rerun
+            )
         return Executed(name, result, flow.report)
     except (UserError, StorageError):
         raise
@@ -78,7 +82,11 @@ async def run(
 
 
 async def resume(
-    run_id: str, *, store: Path | str = DEFAULT_STORE, settings: Mapping[str, Any] = MappingProxyType({})
+    run_id: str,
+    *,
+    store: Path | str = DEFAULT_STORE,
+    rerun: Collection[str] = (),
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> Executed:
     """Go on with a run by its id alone: the app, the input and the models are those that it was started with."""
     with contextlib.closing(existing_journal(store)) as journal:
@@ -96,6 +104,7 @@ async def resume(
         run_id=run_id,
         store=store,
         models=row.facts.get("models"),
+        rerun=rerun,
         settings=settings,
     )
 

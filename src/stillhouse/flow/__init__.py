@@ -3,7 +3,7 @@
     from stillhouse import flow, step
 
 `flow` is both this module and the decorator: `@flow` on an async function; `flow.map`, `flow.decide`, `flow.until`,
-`flow.agent`, `flow.ask_human`, `flow.limits`, `flow.listen`, `flow.now`, `flow.random`, `flow.uuid`.
+`flow.agent`, `flow.ask_human`, `flow.limits`, `flow.listen`, `flow.now`, `flow.random`, `flow.uuid`, `flow.version`.
 """
 
 import sys
@@ -12,6 +12,7 @@ from typing import Any
 
 from stillhouse.flow.agent import Agent, AgentError, agent
 from stillhouse.flow.call import Parked, StepError, idempotency_key
+from stillhouse.flow.change_guard import version
 from stillhouse.flow.decide import Choice, decide, until
 from stillhouse.flow.engine import Flow, step
 from stillhouse.flow.engine import bounded_map as map
@@ -47,6 +48,7 @@ __all__ = [
     "tool",
     "until",
     "uuid",
+    "version",
 ]
 
 

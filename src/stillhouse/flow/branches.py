@@ -139,6 +139,15 @@ def went_on(marks: Marks) -> bool:
     return any(branch.calls != calls or sum(branch._children.values()) != children for branch, calls, children in marks)
 
 
+def calls_around(branch: Branch) -> Iterator[str]:
+    """The names of the calls in whose bodies a branch is, the innermost first."""
+    around: Branch | None = branch
+    while around is not None:
+        if around.body is not None:
+            yield around.body.rsplit("/", 2)[0]
+        around = around.maker
+
+
 _A_STEP = "step "
 _LONGEST_ID = 400  # characters; the lineage of a task at a greater depth is hashed
 _here: ContextVar[Branch | None] = ContextVar("stillhouse_branch", default=None)

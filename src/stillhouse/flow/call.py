@@ -22,6 +22,7 @@ from stillhouse.addresses import without_secrets
 from stillhouse.errors import StillhouseError, StorageError, UserError
 from stillhouse.flow import failures
 from stillhouse.flow.branches import Branch, branch_here, enter_body, leave_body
+from stillhouse.flow.edits import plain
 from stillhouse.flow.resume import Before, Earlier, Pending, Replay, RunReport
 from stillhouse.flow.sent import PAID_KINDS, Asking, sent_once
 from stillhouse.flow.unanswered import GivenUp, Unanswered
@@ -71,6 +72,7 @@ class Active:
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set when one of them ends, where somebody waits
     n_waiting: int = 0  # how many wait for calls to end
     ended: bool = False
+    versions: dict[str, int] = field(default_factory=dict)  # of each `flow.version`, the one that this run takes
     frames: dict[StepKey, StepRow] | None = None  # flows in the flow, of earlier sittings; None: not read yet
     parked: Parked | None = None  # set when the run waits for a person: no further call begins then
     module: str = ""  # where the flow is, and so, perhaps, the classes of its exceptions
@@ -335,7 +337,9 @@ class RunningCall:
     def makes(self) -> str:
         """A hash of what makes what is called in the body: the calls there are of this version too."""
         if self._hash is None:
-            made_by = self._version if self._makes is None else f"{self._makes}@{self._version.partition('@')[2]}"
+            made_by = (
+                plain(self._version) if self._makes is None else f"{self._makes}@{self._version.partition('@')[2]}"
+            )
             self._hash = hashlib.sha256(made_by.encode()).hexdigest()[:16]
         return self._hash
 

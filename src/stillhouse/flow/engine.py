@@ -10,14 +10,14 @@ import hashlib
 import inspect
 import json
 import uuid as _uuid
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_type_hints, overload
 
 from pydantic import TypeAdapter, ValidationError
 
 from stillhouse.errors import UserError
-from stillhouse.flow.branches import Branch, inner, name_of_step, named, tasks_noted, within
+from stillhouse.flow.branches import Branch, name_of_step, named, tasks_noted, within
 from stillhouse.flow.call import (
     ONCE,
     Active,
@@ -28,6 +28,7 @@ from stillhouse.flow.call import (
     error_line,
     executed,
 )
+from stillhouse.flow.edits import version_of, version_of_step
 from stillhouse.flow.frames import run_frame
 from stillhouse.flow.human import parked_in
 from stillhouse.flow.item_tasks import mapped
@@ -66,6 +67,7 @@ def step(
     backoff_s: float = 0.1,
     max_tokens: int = 1024,
     temperature: float = 0.0,
+    pure: bool = False,
 ) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, Coroutine[Any, Any, T]]]: ...
 
 
@@ -79,6 +81,7 @@ def step(
     backoff_s: float = 0.1,
     max_tokens: int = 1024,
     temperature: float = 0.0,
+    pure: bool = False,
 ) -> Any:
     """Make an async function a step: inside a flow its result is journaled; outside it is called as it is.
 
@@ -89,7 +92,8 @@ def step(
 
     `retries` tries again after any exception but cancellation and the user's own mistakes: after `backoff_s`, then
     after twice that, and so on. `timeout_s` bounds each try. Arguments and result are JSON types, dataclasses or
-    pydantic models; the annotations say what they become again.
+    pydantic models; the annotations say what they become again. A finished step whose body was edited is not run again
+    on resume unless the user names it: it may have effects. `pure`: it has none, and an edit runs it again.
     """
     if function is None:
         return functools.partial(
@@ -101,13 +105,14 @@ def step(
             backoff_s=backoff_s,
             max_tokens=max_tokens,
             temperature=temperature,
+            pure=pure,
         )
     if not inspect.iscoroutinefunction(function):
         raise UserError(
             f"the step {getattr(function, '__name__', function)!r} is not an async function; write `async def`"
         )
     attempts = ONCE if not retries and timeout_s is None else Attempts(retries, timeout_s, backoff_s)
-    declared = _Declared(function, name or function.__name__, attempts)
+    declared = _Declared(function, name or function.__name__, attempts, pure=pure)
     if is_model_step(function, declared.name, model):
         model_step = ModelStep(function, declared.name, model, max_tokens=max_tokens, temperature=temperature)
         return _wrapped(function, declared, model_step)
@@ -147,14 +152,16 @@ def _wrapped(
 class _Declared:
     """A step's function with all that is known of it before it is called."""
 
-    def __init__(self, function: Callable[..., Awaitable[Any]], name: str, attempts: Attempts) -> None:
+    def __init__(
+        self, function: Callable[..., Awaitable[Any]], name: str, attempts: Attempts, *, pure: bool = False
+    ) -> None:
         self.function, self.name, self.attempts = function, name, attempts
         self._arguments = f"the arguments of the step {name}"  # what an error calls the arguments
         self._signature = inspect.signature(function)
         parameters = self._signature.parameters.values()
         simple = all(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
         self._names = tuple(parameter.name for parameter in parameters) if simple else None
-        self.version = version_of(function)
+        self.version = version_of_step(function, pure=pure)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         # Most calls are bound here, without the 20 microseconds that `Signature.bind` takes.
@@ -170,7 +177,13 @@ class _Declared:
         if not isinstance(answer, str):
             body = functools.partial(self.function, *args, **kwargs)
             answer = await executed(active, answer, "step", arguments, body, self.attempts)
-        return self.decode(answer)
+            return self.decode(answer)
+        try:
+            return self.decode(answer)
+        except StepError as error:
+            if not active.report.kept[self.name]:
+                raise
+            raise StepError(f"{error}, or run the edited step again with --rerun {self.name}") from None
 
     @functools.cached_property
     def _decoded(self) -> Callable[[str], Any]:
@@ -203,18 +216,6 @@ class _Declared:
 def _adapter(function: Callable[..., Any]) -> TypeAdapter[Any] | None:
     returned = get_type_hints(function, include_extras=True).get("return", Any)
     return None if returned is Any else TypeAdapter(returned)
-
-
-def version_of(function: Callable[..., Any]) -> str:
-    """A hash of the step's source: an edited step runs again.
-
-    Where there is no source (a prompt typed in a shell), its compiled code stands in.
-    """
-    try:
-        source = inspect.getsource(function)
-    except (OSError, TypeError):
-        source = function.__code__.co_code.hex() + repr(function.__code__.co_consts)
-    return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
 async def bounded_map(
@@ -314,17 +315,18 @@ class Flow(Generic[P, T]):
         models: Mapping[str, ModelName] | None = None,
         offline: bool = False,
         app: str | None = None,
+        rerun: Collection[str] = (),
     ) -> T:
         """Run with these arguments under this id, or go on with it; a run that is done gives its result at once.
 
         `models` names another model for a step, by the step's name, or with the key "*" for all of them. `offline`
         answers model calls from the store alone (a cassette). `app` is kept with the run, so that it can be resumed by
-        its id alone.
+        its id alone. `rerun`: edited steps that run again though they finished, with all in their bodies.
         Raises RunBusyError while another process has the run, UserError where the id belongs to other input,
         StorageError, and Parked where it now waits for a person.
         """
         bound = self.bound((), arguments)
-        return await self._execute(run_id, bound, store=store, models=models, offline=offline, app=app)
+        return await self._execute(run_id, bound, store=store, models=models, offline=offline, app=app, rerun=rerun)
 
     async def _execute(
         self,
@@ -335,6 +337,7 @@ class Flow(Generic[P, T]):
         models: Mapping[str, ModelName] | None = None,
         offline: bool = False,
         app: str | None = None,
+        rerun: Collection[str] = (),
     ) -> T:
         check_run_id(run_id)
         named = models or {}
@@ -346,12 +349,14 @@ class Flow(Generic[P, T]):
             with journal.own(run_id):
                 row = journal.begin(run_id, self.name, canonical, facts)
                 if row.status == "done" and row.result is not None:
+                    if rerun:
+                        raise UserError(f"the run {run_id} is done; give another id to run it anew")
                     return self.decode_result(journal.text(row.result))
                 async with Models(named, default=self.model, store=store, offline=offline) as opened:
                     edited = any(code != self._code for code in row.facts.get("code", ()))
                     earlier: RunReport | None = None
                     while True:
-                        replay = Replay.of(journal, run_id, anew=row.status == "failed", edited=edited)
+                        replay = Replay.of(journal, run_id, anew=row.status == "failed", edited=edited, rerun=rerun)
                         active = Active(
                             run=run_id,
                             flow=self.name,
