@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from docs_code import blocks
-from stillhouse.flow import Parked
+from stillhouse import flow, step
+from stillhouse.flow import Parked, ask_human
 from stillhouse.flow.human import answer
 from stillhouse.llm.request import Completion
 from stillhouse.records import Usage
@@ -90,3 +91,18 @@ async def test_failures_timeouts_and_limits(app, monkeypatch):
         db.execute("UPDATE runs SET status = 'running', result = NULL")
     assert await app.shop.run("r", "kettle") == first
     assert (app.shop.report.ran, app.shop.report.replayed) == ({}, {"pay": 2, "ship": 1})
+
+
+async def test_runs_from_outside(app, monkeypatch):
+    @step
+    async def nothing() -> None:
+        pass
+
+    async def draft(question: str) -> str:
+        await nothing()
+        return await ask_human(f"Send this? {question}", ["yes", "no"])
+
+    report = flow(name="report_of_the_page")(draft)
+    monkeypatch.setattr(app, "report", report)
+    assert await app.orders("3.") == "asked: Send this? 3."
+    assert await app.approved("order-7") == "yes"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stillhouse.commands.run import Executed
 
 
+WAITS = 3  # the exit code of a sitting that ended because the run waits for a person
 Rerun = Annotated[
     list[str] | None,
     typer.Option(
@@ -118,10 +119,10 @@ def finish(done: "Executed", as_json: bool) -> None:
     if done.waits_for is not None:
         if as_json:
             emit_json({"run": done.run, "waits_for": done.waits_for})
-            return
-        answer_it = f"answer it with: stillhouse answer {done.run} ANSWER"
-        out.print(f"the run {done.run} waits for a person: {done.waits_for}\n{answer_it}", markup=False)
-        return
+        else:
+            answer_it = f"answer it with: stillhouse answer {done.run} ANSWER"
+            out.print(f"the run {done.run} waits for a person: {done.waits_for}\n{answer_it}", markup=False)
+        raise typer.Exit(WAITS)
     if done.failure is not None:
         # An error may quote what a model or an endpoint wrote.
         err.print(

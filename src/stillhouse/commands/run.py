@@ -13,10 +13,10 @@ from typing import Any
 
 from stillhouse.errors import StorageError, UserError
 from stillhouse.flow.allowance import Allowance, allowing
-from stillhouse.flow.call import Parked
-from stillhouse.flow.human import answer as journal_answer
 from stillhouse.flow.models import DEFAULT_STORE
+from stillhouse.flow.parking import Cancelled, Parked
 from stillhouse.flow.resume import RunReport
+from stillhouse.flow.steering import answer as answer
 from stillhouse.flow.user_flow import load_flow
 from stillhouse.session import Session
 from stillhouse.settings import TeacherSettings
@@ -73,7 +73,7 @@ async def run(
                 name, arguments, store=store, models=models, offline=offline, app=target, rerun=rerun
             )
         return Executed(name, result, flow.report)
-    except (UserError, StorageError):
+    except (UserError, StorageError, Cancelled):
         raise
     except Parked as parked:
         return Executed(name, None, flow.report, waits_for=parked.question)
@@ -107,9 +107,3 @@ async def resume(
         rerun=rerun,
         settings=settings,
     )
-
-
-def answer(run_id: str, text: str, *, question: str | None = None, store: Path | str = DEFAULT_STORE) -> str:
-    """Give a person's answer to what the run waits for; returns the question."""
-    with contextlib.closing(existing_journal(store)) as journal:
-        return journal_answer(journal, run_id, text, question)

@@ -23,6 +23,7 @@ from stillhouse.errors import StillhouseError, StorageError, UserError
 from stillhouse.flow import failures
 from stillhouse.flow.branches import Branch, branch_here, enter_body, leave_body
 from stillhouse.flow.edits import plain
+from stillhouse.flow.parking import Parked, Parking
 from stillhouse.flow.resume import Before, Earlier, Pending, Replay, RunReport
 from stillhouse.flow.sent import PAID_KINDS, Asking, sent_once
 from stillhouse.flow.unanswered import GivenUp, Unanswered
@@ -38,21 +39,6 @@ if TYPE_CHECKING:
 
 class StepError(StillhouseError):
     """A step failed for good; the run can be resumed once its cause is mended."""
-
-
-class Parked(BaseException):
-    """The run waits for a person. Not an Exception: a flow's own `except Exception` must not swallow it."""
-
-    def __init__(self, run: str, question: str) -> None:
-        super().__init__(
-            f"the run {run} waits for an answer to {question!r}; "
-            f"give it with `stillhouse answer {run} ANSWER`, then resume the run"
-        )
-        self.run, self.question = run, question
-
-    def again(self) -> "Parked":
-        """The same, to be raised in another task."""
-        return Parked(self.run, self.question)
 
 
 @dataclass(kw_only=True)
@@ -74,7 +60,7 @@ class Active:
     ended: bool = False
     versions: dict[str, int] = field(default_factory=dict)  # of each `flow.version`, the one that this run takes
     frames: dict[StepKey, StepRow] | None = None  # flows in the flow, of earlier sittings; None: not read yet
-    parked: Parked | None = None  # set when the run waits for a person: no further call begins then
+    parked: Parking | None = None  # set when the run waits for a person: no further call begins then
     module: str = ""  # where the flow is, and so, perhaps, the classes of its exceptions
     began: float = field(default_factory=time.monotonic)
     loop: asyncio.AbstractEventLoop | None = None
@@ -214,11 +200,14 @@ class Active:
         if self.parked is not None:
             raise self.parked.again()
 
-    def park(self, parked: Parked) -> None:
-        """Let no new call begin, and journal nothing of the calls in whose bodies the question was asked."""
+    def park(self, parked: Parking, *, whole: bool = False) -> None:
+        """Let no new call begin, and journal nothing of the calls in whose bodies the question was asked.
+
+        `whole`: it is asked from outside of them all.
+        """
         self.parked = self.parked or parked
         self.replay.live.stopped = True
-        call = current_call.get()
+        call = None if whole else current_call.get()
         while call is not None:
             call.parked = parked
             call = call.outer
@@ -330,7 +319,7 @@ class RunningCall:
         self._hash: str | None = None
         self.given_up: GivenUp | None = None  # the flow cancelled it
         self.written: Callable[[], None] | None = None  # writes its row again, with what is known now
-        self.parked: Parked | None = None  # a question that was asked in the body, and has no answer yet
+        self.parked: Parking | None = None  # a question that was asked in the body, and has no answer yet
         self.facts: dict[str, Any] = dict(before.facts)
 
     @property
@@ -606,8 +595,8 @@ async def _tried(call: RunningCall, name: str, body: Callable[[], Awaitable[Any]
     while True:
         try:
             return await _in_time(name, body, attempts.timeout_s)
-        except UserError:
-            raise  # another try cannot mend this error
+        except (UserError, Parked):
+            raise  # another try cannot mend this error, nor answer what another run waits for
         except Exception as error:  # the user's own code may raise anything, and its errors may pass with another try
             if call.attempt > attempts.retries or call.parked is not None:
                 raise

@@ -94,6 +94,4 @@ def check_rerun(rerun: Collection[str], run: str, ended: Iterable[str]) -> None:
     known = sorted(set(ended))
     for name in rerun:
         if name not in known:
-            raise UserError(
-                f"the run {run} has no call of {name!r} to run again; it has {', '.join(known) or 'none'}"
-            )
+            raise UserError(f"the run {run} has no call of {name!r} to run again; it has {', '.join(known) or 'none'}")

@@ -10,7 +10,8 @@ import hashlib
 import inspect
 import json
 import uuid as _uuid
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
+import weakref
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_type_hints, overload
 
@@ -30,10 +31,11 @@ from stillhouse.flow.call import (
 )
 from stillhouse.flow.edits import version_of, version_of_step
 from stillhouse.flow.frames import run_frame
-from stillhouse.flow.human import parked_in
 from stillhouse.flow.item_tasks import mapped
+from stillhouse.flow.live import alive
 from stillhouse.flow.model_step import ModelStep, is_model_step
 from stillhouse.flow.models import DEFAULT_STORE, ModelName, Models, name_of
+from stillhouse.flow.parking import Cancelled, parked_in
 from stillhouse.flow.result_kinds import scalars
 from stillhouse.flow.resume import Replay, RunReport
 from stillhouse.flow.shared import shared
@@ -275,6 +277,16 @@ def flow(function: Callable[..., Any] | None = None, *, name: str | None = None,
     return Flow(function, name or function.__name__, model)
 
 
+# The flows of this process.
+_flows: "weakref.WeakSet[Flow[Any, Any]]" = weakref.WeakSet()
+
+
+def flows_called(name: str, codes: Sequence[str]) -> "list[Flow[Any, Any]]":
+    """The flows of this process that have this name; of several those whose code ran last, as a run's `codes` tell."""
+    named = [flow for flow in _flows if flow.name == name]
+    return named if len(named) < 2 else [flow for flow in named if flow._code in codes[-1:]] or named
+
+
 class Flow(Generic[P, T]):
     """A flow. `report` says what the last sitting ran, and what it took from the journal."""
 
@@ -282,6 +294,7 @@ class Flow(Generic[P, T]):
         self.function, self.name, self.model = function, name, model
         self.report = RunReport()
         functools.update_wrapper(self, function)
+        _flows.add(self)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         active = active_run.get()
@@ -328,6 +341,19 @@ class Flow(Generic[P, T]):
         bound = self.bound((), arguments)
         return await self._execute(run_id, bound, store=store, models=models, offline=offline, app=app, rerun=rerun)
 
+    async def go_on(
+        self,
+        run_id: str,
+        bound: inspect.BoundArguments,
+        input_: str,
+        *,
+        store: Path | str = DEFAULT_STORE,
+        models: Mapping[str, ModelName] | None = None,
+        rerun: Collection[str] = (),
+    ) -> T:
+        """As `execute`, with arguments that were made of the input in the run's row."""
+        return await self._execute(run_id, bound, store=store, models=models, rerun=rerun, input_=input_)
+
     async def _execute(
         self,
         run_id: str,
@@ -338,16 +364,20 @@ class Flow(Generic[P, T]):
         offline: bool = False,
         app: str | None = None,
         rerun: Collection[str] = (),
+        input_: str | None = None,
     ) -> T:
         check_run_id(run_id)
         named = models or {}
-        canonical = encode(bound.arguments, f"the input of the flow {self.name}", canonical=True)
+        canonical = input_ or encode(bound.arguments, f"the input of the flow {self.name}", canonical=True)
         facts: dict[str, Any] = {"app": app, "models": {step: name_of(model) for step, model in named.items()}}
         facts["code"] = [self._code]
         linger_s = 0.0 if is_postgres(store) else LINGER_S
         async with shared(("journal", str(store)), lambda: open_journal(store), linger_s=linger_s) as journal:
             with journal.own(run_id):
                 row = journal.begin(run_id, self.name, canonical, facts)
+                if row.status == "cancelled":
+                    journal.end(run_id, "cancelled")
+                    raise Cancelled(run_id)
                 if row.status == "done" and row.result is not None:
                     if rerun:
                         raise UserError(f"the run {run_id} is done; give another id to run it anew")
@@ -366,7 +396,8 @@ class Flow(Generic[P, T]):
                             module=self.function.__module__,
                         )
                         try:
-                            return await run_spanned(active, self.sitting(active, bound))
+                            with alive(store, active):
+                                return await run_spanned(active, self.sitting(active, bound))
                         except Exception:
                             if not active.is_worth_another:
                                 raise
@@ -392,11 +423,13 @@ class Flow(Generic[P, T]):
             parked = parked_in(error)
             if parked is None and isinstance(error, Exception) and not is_of_a_call(error):
                 parked = active.parked  # the error may come from what a caught Parked left undone
+            if active.parked is not None and active.parked.status == "cancelled" and isinstance(error, Exception):
+                parked = active.parked
             has_failed = isinstance(error, Exception) and parked is None
             active.close(error if has_failed else None)
             if parked is not None:
-                active.journal.end(active.run, "waiting")
-                raise parked from None
+                active.journal.end(active.run, parked.status)
+                raise parked.outside() from None
             if has_failed:
                 active.journal.end(active.run, "failed", error=error_line(error))
             raise

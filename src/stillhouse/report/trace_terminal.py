@@ -27,6 +27,7 @@ _MARKS = {  # a run's status or a call's outcome -> a character and its style
     "unfinished": ("…", "yellow"),
     "running": ("…", "cyan"),
     "queued": ("·", "dim"),
+    "cancelled": ("-", "dim"),
 }
 
 

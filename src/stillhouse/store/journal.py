@@ -25,7 +25,7 @@ INTERN = 4096
 # followed by @ and the branch.
 StepKey = tuple[str, str, int]
 # "running" is also said of a run that was killed while it ran; a run that is "waiting" needs a person's answer.
-RunStatus = Literal["queued", "running", "waiting", "done", "failed"]
+RunStatus = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
 
 # SQL that SQLite and PostgreSQL both take. `facts` is JSON: of a run its models and the app's file, of a step what its
 # model calls used (see StepRow.facts).
@@ -56,6 +56,14 @@ STEP_COLUMNS = (
 RUNS_WITH_STEP_COUNTS = f"""SELECT {RUN_COLUMNS},
     (SELECT COUNT(*) FROM steps WHERE steps.run = runs.run AND output IS NOT NULL AND kind <> 'flow')
     FROM runs ORDER BY created DESC, run"""
+
+
+# Takes away the texts that nothing names. While a run is being written none is taken: its next step may name one.
+DELETE_TEXTS = """DELETE FROM texts WHERE NOT EXISTS (SELECT 1 FROM runs WHERE status = 'running')
+    AND 'text:' || hash NOT IN (SELECT arguments FROM steps)
+    AND 'text:' || hash NOT IN (SELECT output FROM steps WHERE output IS NOT NULL)
+    AND 'text:' || hash NOT IN (SELECT result FROM runs WHERE result IS NOT NULL)
+    AND 'text:' || hash NOT IN (SELECT input FROM runs)"""
 
 
 def select_finished(mark: str) -> str:
@@ -287,6 +295,14 @@ class Journal(Protocol):
         ...
 
     def end(self, run: str, status: RunStatus, *, result: str | None = None, error: str | None = None) -> None: ...
+
+    def delete(self, run: str) -> None:
+        """Take the run away with its steps. The caller owns the run."""
+        ...
+
+    def delete_texts(self) -> None:
+        """Take away the long texts that no run has any more; none while a run is being written."""
+        ...
 
     def finished(self, run: str) -> dict[StepKey, FinishedStep]:
         """The steps whose answers a resumed run takes from here instead of running them again."""

@@ -13,6 +13,7 @@ from typing import Any
 from stillhouse.errors import RunBusyError, StorageError
 from stillhouse.steady_clock import steady_time
 from stillhouse.store.journal import (
+    DELETE_TEXTS,
     RUN_COLUMNS,
     RUNS_WITH_STEP_COUNTS,
     SCHEMA,
@@ -54,6 +55,7 @@ _TYPES = [
     "int",
     "text",
 ]  # SQL types of STEP_COLUMNS
+_PRUNING = 7_345_201  # the number of the advisory lock of whoever takes runs away
 _HELD = "SELECT FROM leases WHERE run = %(run)s AND owner = %(owner)s FOR KEY SHARE"
 _BEGIN = f"""WITH held AS ({_HELD})
     UPDATE runs SET status = 'running', error = NULL, ended = NULL, facts = %(facts)s
@@ -151,6 +153,26 @@ class PostgresJournal:
         }
         if not self._db.execute(_END, values):
             raise self._leases.lost(run)
+
+    def delete(self, run: str) -> None:
+        owner = self._leases.owner(run)
+
+        def deleted(execute: Callable[[str, Sequence[object]], list[tuple[Any, ...]]]) -> bool:
+            if not execute("SELECT 1 FROM leases WHERE run = %s AND owner = %s FOR KEY SHARE", (run, owner)):
+                return False
+            for table in ("steps", "runs"):
+                execute(f"DELETE FROM {table} WHERE run = %s", (run,))
+            return True
+
+        if not self._db.alone(_PRUNING, deleted):
+            raise self._leases.lost(run)
+
+    def delete_texts(self) -> None:
+        def deleted(execute: Callable[[str, Sequence[object]], list[tuple[Any, ...]]]) -> None:
+            execute("LOCK TABLE runs, steps, texts IN SHARE ROW EXCLUSIVE MODE", ())
+            execute(DELETE_TEXTS, ())
+
+        self._db.alone(_PRUNING, deleted)
 
     # The queue: runs that any process may take
 

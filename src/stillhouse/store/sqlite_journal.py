@@ -16,6 +16,7 @@ from typing import Any
 from stillhouse.errors import RunBusyError, StorageError
 from stillhouse.steady_clock import steady_time
 from stillhouse.store.journal import (
+    DELETE_TEXTS,
     RUN_COLUMNS,
     RUNS_WITH_STEP_COUNTS,
     SCHEMA,
@@ -115,6 +116,24 @@ class SqliteJournal:
         stored_error = None if error is None else storable(error)
         ended = "UPDATE runs SET status = ?, result = ?, error = ?, ended = ? WHERE run = ?"
         self._write(ended, (status, stored_result, stored_error, self._clock(), run))
+
+    def delete(self, run: str) -> None:
+        with self._transaction():
+            for table in ("steps", "runs", "owners"):
+                self._write(f"DELETE FROM {table} WHERE run = ?", (run,))
+
+    def delete_texts(self) -> None:
+        self._write(DELETE_TEXTS, ())
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._write("BEGIN IMMEDIATE", ())
+        try:
+            yield
+        except BaseException:
+            self._write("ROLLBACK", ())
+            raise
+        self._write("COMMIT", ())
 
     # Steps
 

@@ -26,7 +26,9 @@ _WORST: Sequence[CallOutcome] = ("failed", "waiting", "unfinished", "handled", "
 
 def executed(trace: Trace) -> Picture:
     """The run as a picture. Calls stand side by side where they overlapped in time (see `flow.trace`)."""
-    stopped = {"failed": "failed", "waiting": "waits", "running": "not ended"}.get(trace.run.status)
+    stopped = {"failed": "failed", "waiting": "waits", "running": "not ended", "cancelled": "cancelled"}.get(
+        trace.run.status
+    )
     parts = _parts(trace.roots, failing(trace))
     return Picture(trace.run.flow, parts if stopped is None else (*parts, End(stopped)), (f"run {trace.run.run}",))
 
