@@ -220,19 +220,46 @@ def _adapter(function: Callable[..., Any]) -> TypeAdapter[Any] | None:
     return None if returned is Any else TypeAdapter(returned)
 
 
+@overload
 async def bounded_map(
     function: Callable[[T], Awaitable[U]],
     items: Iterable[T],
     *,
     at_once: int = 32,
+    return_exceptions: Literal[False] = False,
     cluster: Literal["ray"] | None = None,
     store: Path | str | None = None,
     run_id: str | None = None,
     models: Mapping[str, ModelName] | None = None,
-) -> list[U]:
+) -> list[U]: ...
+
+
+@overload
+async def bounded_map(
+    function: Callable[[T], Awaitable[U]],
+    items: Iterable[T],
+    *,
+    at_once: int = 32,
+    return_exceptions: Literal[True],
+) -> list[U | Exception]: ...
+
+
+async def bounded_map(
+    function: Callable[[T], Awaitable[Any]],
+    items: Iterable[T],
+    *,
+    at_once: int = 32,
+    return_exceptions: bool = False,
+    cluster: Literal["ray"] | None = None,
+    store: Path | str | None = None,
+    run_id: str | None = None,
+    models: Mapping[str, ModelName] | None = None,
+) -> list[Any]:
     """Call an async function on every item, at most `at_once` at a time; results in the items' order.
 
-    After the first failure no further call begins; those under way are waited for, 8 s at most.
+    Raises the exception of the item that failed first, as it is. After it no further call begins; those under way are
+    waited for, 8 s at most. With `return_exceptions` an item's exception stands in the place of its result, and the
+    others go on.
 
     `cluster="ray"`: every item is a run of its own, `RUN_ID.0`, `RUN_ID.1` and so on, on the workers of a Ray cluster.
     A map that was stopped goes on under the same `run_id`. `store` is then a PostgreSQL (default: that of the run
@@ -241,6 +268,8 @@ async def bounded_map(
     if at_once < 1:
         raise UserError(f"at_once={at_once} lets nothing run; give 1 or more")
     if cluster is not None:
+        if return_exceptions:
+            raise UserError('return_exceptions= is not for cluster="ray": a failed item leaves the others alone there')
         from stillhouse.flow.cluster import spread
 
         return await spread(function, items, at_once=at_once, store=store, run_id=run_id, models=models)
@@ -249,7 +278,28 @@ async def bounded_map(
         raise UserError(f"{only}; without it the items are part of the run around them")
     declared = getattr(function, "stillhouse_step", None)
     branch = getattr(function, "__qualname__", "item") if declared is None else name_of_step(declared.name)
-    return [task.result() for task in await mapped(function, items, at_once=at_once, branch=branch)]
+
+    async def caught(item: T) -> Any:
+        try:
+            return await function(item)
+        except Exception as error:
+            return error
+
+    try:
+        tasks = await mapped(caught if return_exceptions else function, items, at_once=at_once, branch=branch)
+    except BaseExceptionGroup as failed:
+        first = _first_of(failed)
+    else:
+        return [task.result() for task in tasks]
+    raise first  # not where the group is caught: the group would stand behind the exception that it holds
+
+
+def _first_of(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The exception of the item that failed first, but before it what parks the run."""
+    first = parked_in(failed) or failed.exceptions[0]
+    if isinstance(first, Exception) and len(failed.exceptions) > 1:
+        first.add_note(f"{len(failed.exceptions)} items of the map failed; this one did so first")
+    return first
 
 
 # Flows
@@ -259,6 +309,16 @@ def check_run_id(run_id: str) -> None:
     """Raises UserError for what cannot name a run, nor its files."""
     if not run_id or not all(character.isalnum() or character in "-_." for character in run_id):
         raise UserError(f"{run_id!r} cannot name a run; use letters, digits, -, _ and .")
+
+
+@overload
+def flow(function: Callable[P, Awaitable[T]], /) -> "Flow[P, T]": ...
+
+
+@overload
+def flow(
+    *, name: str | None = None, model: ModelName | None = None
+) -> "Callable[[Callable[P, Awaitable[T]]], Flow[P, T]]": ...
 
 
 def flow(function: Callable[..., Any] | None = None, *, name: str | None = None, model: ModelName | None = None) -> Any:
@@ -303,16 +363,35 @@ class Flow(Generic[P, T]):
             return await run_frame(active, self.name, self.model, arguments, lambda: self.function(*args, **kwargs))
         return await self._execute(_uuid.uuid4().hex, self.bound(args, kwargs))
 
+    @overload
+    async def run(self, run_id: str, /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+    @overload
     async def run(
         self,
         run_id: str,
+        /,
         *args: Any,
-        store: Path | str = DEFAULT_STORE,
+        store: Path | str,
         models: Mapping[str, ModelName] | None = None,
         **kwargs: Any,
-    ) -> T:
-        """Run under this id, or go on with it: `execute` with the flow's arguments as one writes them."""
-        return await self._execute(run_id, self.bound(args, kwargs), store=store, models=models)
+    ) -> T: ...
+
+    @overload
+    async def run(self, run_id: str, /, *args: Any, models: Mapping[str, ModelName] | None, **kwargs: Any) -> T: ...
+
+    async def run(self, run_id: str, /, *args: Any, **kwargs: Any) -> T:
+        """Run under this id, or go on with it: `execute` with the flow's arguments as one writes them.
+
+        `store` and `models` are those of `execute`, unless the flow has parameters of these names: then they are the
+        flow's, and `execute` takes both kinds.
+        """
+        ours = {name: kwargs.pop(name) for name in ("store", "models") if name in kwargs and name not in self._takes}
+        return await self._execute(run_id, self.bound(args, kwargs), **ours)
+
+    @functools.cached_property
+    def _takes(self) -> Collection[str]:
+        return inspect.signature(self.function).parameters
 
     def bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
         bound = inspect.signature(self.function).bind(*args, **kwargs)
