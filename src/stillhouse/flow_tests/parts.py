@@ -11,11 +11,13 @@ from typing import Any
 
 from stillhouse.errors import DatasetError, UserError
 from stillhouse.flow.agent import Agent, call_tool
-from stillhouse.flow.call import encode
+from stillhouse.flow.call import active_run, encode
 from stillhouse.flow.decide import decide
 from stillhouse.flow.engine import Flow
+from stillhouse.flow.models import EVERY_STEP
 from stillhouse.flow.testing import typed_arguments
 from stillhouse.flow.tools.tool import Tool
+from stillhouse.flow_tests.decisions import model_of_decision
 
 DECIDES = {"question", "options"}  # the arguments by which a case of a decision is known
 
@@ -120,7 +122,12 @@ class Parts:
         return Part(tool.name, Flow(use, tool.name), needs, wrapped="arguments")
 
     def _decision(self, name: str) -> Part:
+        module = sys.modules[self._flow.function.__module__]
+
         async def ask(question: str, options: list[str], about: Any = None) -> str:
-            return str(await decide(question, options, about, name=name))
+            active = active_run.get()
+            named = {} if active is None else active.models.named
+            model = None if {name, EVERY_STEP} & named.keys() else model_of_decision(module, name)
+            return str(await decide(question, options, about, model=model, name=name))
 
         return _part(Flow(ask, name, self._flow.model), decides=True)
