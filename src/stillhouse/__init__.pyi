@@ -39,6 +39,7 @@ class _FlowModule:
     Run = _flow.Run
     RunReport = _flow.RunReport
     StepError = _flow.StepError
+    Talk = _flow.Talk
     Tool = _flow.Tool
     ToolError = _flow.ToolError
     agent = staticmethod(_flow.agent)

@@ -11,7 +11,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from stillhouse.flow.agent import Agent, AgentError, agent
+from stillhouse.flow.agent import Agent, AgentError, Talk, agent
 from stillhouse.flow.call import StepError, idempotency_key
 from stillhouse.flow.change_guard import version
 from stillhouse.flow.decide import Choice, decide, until
@@ -39,6 +39,7 @@ __all__ = [
     "Run",
     "RunReport",
     "StepError",
+    "Talk",
     "Tool",
     "ToolError",
     "agent",

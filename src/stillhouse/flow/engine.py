@@ -146,8 +146,8 @@ def _wrapped(
     call.__dict__["stillhouse_step"] = declared
     if model_step is not None:
         call.__dict__["task"] = model_step.task
-        call.__dict__["answer_schema"] = lambda: model_step.schema  # None: the answer is no JSON
-        call.__dict__["choices"] = lambda: model_step.choices  # None: the answer is no choice
+        call.__dict__["answer_schema"] = lambda: model_step.answer.schema  # None: the answer is no JSON
+        call.__dict__["choices"] = lambda: model_step.answer.choices  # None: the answer is no choice
     return call
 
 

@@ -14,11 +14,9 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
-
 from stillhouse.errors import UserError
-from stillhouse.flow.answer_schema import is_object, strict_schema, unwrapped
+from stillhouse.flow.answer_schema import strict_schema
+from stillhouse.flow.answer_type import AnswerType
 from stillhouse.flow.call import (
     Active,
     Attempts,
@@ -29,15 +27,13 @@ from stillhouse.flow.call import (
     perform,
     unreadable,
 )
-from stillhouse.flow.choice_types import choices_of
 from stillhouse.flow.models import Chat, ModelName, Models, name_of, used_by
-from stillhouse.flow.result_kinds import kind_problem, schema_of
 from stillhouse.flow.spans import prediction_spanned
 from stillhouse.llm.parsing import parse_reply
 from stillhouse.llm.prompted import build_messages
 from stillhouse.llm.request import Completion, Request
 from stillhouse.records import Example, Prediction, Predictor
-from stillhouse.task import Output, Task
+from stillhouse.task import Task
 
 REPAIRS = 1  # how often a reply that is no valid JSON is sent back for repair
 
@@ -103,60 +99,14 @@ class ModelStep:
             raise UserError(
                 f"the step {name} has neither a body nor a docstring; write what it does, or what a model is to do"
             )
-
-        self._check_type()
-
-    def _check_type(self) -> None:
-        """Raises UserError for a return type that no model can be asked for."""
-        try:
-            self._adapter.json_schema()
-        except (NameError, PydanticUndefinedAnnotation):  # a type that is defined further down
-            self.__dict__.pop("_adapter", None)
-        except PydanticUserError as error:
-            if error.code == "class-not-fully-defined":
-                self.__dict__.pop("_adapter", None)
-                return
-            kind = getattr(self._returns, "__name__", str(self._returns))
-            raise UserError(
-                f"the step {self.name} returns {kind}, of which no JSON schema can be made; "
-                "return JSON types, dataclasses or pydantic models"
-            ) from None
-
-    @functools.cached_property
-    def _returns(self) -> Any:
-        return get_type_hints(self.function, include_extras=True).get("return", str)
-
-    @functools.cached_property
-    def _adapter(self) -> TypeAdapter[Any]:
-        return TypeAdapter(self._returns)
-
-    @functools.cached_property
-    def _kinds(self) -> Mapping[str, Any] | None:
-        return schema_of(self._adapter)
-
-    @functools.cached_property
-    def schema(self) -> dict[str, Any] | None:
-        """The JSON schema of the answer; None for a choice or text."""
-        return self._adapter.json_schema() if self._output == "json" else None
-
-    @functools.cached_property
-    def choices(self) -> Mapping[str, Any] | None:
-        """The labels of a choice, each with its value; None: the answer is none."""
-        return choices_of(self._returns)
-
-    @property
-    def _output(self) -> Output:
-        if self.choices is not None:
-            return "choice"
-        return "text" if self._bare is str else "json"
+        hints = functools.partial(get_type_hints, function, include_extras=True)
+        self.answer = AnswerType(lambda: hints().get("return", str), f"the step {name}")
+        self.answer.check()
 
     def task(self) -> Task:
         """This step as a task: what `label`, `advise` and `distill` work on."""
-        instruction = self.instruction
-        if self.schema is not None:
-            instruction += f"\n\nThe JSON must match this schema: {json.dumps(self.schema, ensure_ascii=False)}"
-        labels = None if self.choices is None else tuple(self.choices)
-        return Task(self.name, instruction, self._output, labels)
+        instruction = "\n\n".join(filter(None, (self.instruction, self.answer.asked())))
+        return Task(self.name, instruction, self.answer.output, self.answer.labels)
 
     def example(self, bound: Mapping[str, Any], row_id: str) -> Example:
         """The arguments as an example: one text is the input itself, anything else an object of fields."""
@@ -171,11 +121,17 @@ class ModelStep:
         output = await perform(
             active, self.name, "model", version, arguments, lambda: self.ask(active.models, bound), attempts
         )
-        return self._adapter.validate_json(output)
+        return self.answer.adapter.validate_json(output)
 
     def _version(self, model: ModelName) -> str:
         """A hash of what decides the answer: where one of these changes, the step runs again."""
-        declared = [self.instruction, self._adapter.json_schema(), self.max_tokens, self.temperature, name_of(model)]
+        declared = [
+            self.instruction,
+            self.answer.adapter.json_schema(),
+            self.max_tokens,
+            self.temperature,
+            name_of(model),
+        ]
         return hashlib.sha256(encode(declared, self.name).encode()).hexdigest()[:16]
 
     async def ask(self, models: Models, bound: Mapping[str, Any]) -> Any:
@@ -187,13 +143,13 @@ class ModelStep:
         example = self.example(bound, args_hash[:16])
         if isinstance(opened, Chat):
             return await self._ask_chat(opened, task, example, 0 if call is None else call.sample_index)
-        return self._typed(await _predicted(opened, example, self.name))
+        return self.answer.typed(await _predicted(opened, example, self.name))
 
     async def _ask_chat(self, chat: Chat, task: Task, example: Example, sample_index: int) -> Any:
         messages: tuple[Mapping[str, Any], ...] = build_messages(task, example)
         for attempt in range(REPAIRS + 1):
             parameters = {"temperature": self.temperature, "max_tokens": self.max_tokens}
-            request = Request(chat.name, messages, parameters, strict_schema(self.schema), sample_index)
+            request = Request(chat.name, messages, parameters, strict_schema(self.answer.schema), sample_index)
             completion = await complete_with_schema(chat, request, example)
             text = usable(completion, self.name)
             reply = parse_reply(task, example, text)
@@ -202,7 +158,7 @@ class ModelStep:
                     raise StepError(
                         f"the step {self.name}: the reply of {chat.name} cannot be read ({reply.error}): {text[:200]!r}"
                     )
-                return self._typed(self._bare(reply.output))
+                return self.answer.typed(self.answer.bare(reply.output))
             except StepError as error:
                 if task.output != "json" or attempt == REPAIRS:
                     raise unreadable(str(error)) from None
@@ -210,33 +166,6 @@ class ModelStep:
                 mend = f"That cannot be used: {error}\nAnswer again, with the JSON value alone."
                 messages = (*messages, {"role": "assistant", "content": text}, {"role": "user", "content": mend})
         raise AssertionError("unreachable")
-
-    def _bare(self, output: str) -> str:
-        """The answer without the object that the schema puts around one that is no object."""
-        inner = None if self.schema is None or is_object(self.schema) else unwrapped(output)
-        if inner is None:
-            return output
-        try:
-            self._typed(output)
-        except StepError:
-            return inner
-        return output
-
-    def _typed(self, output: str) -> Any:
-        try:
-            if self._output == "json":
-                value = self._adapter.validate_json(output)
-                if self._kinds is not None and (wrong := kind_problem(self._kinds, output)):
-                    raise StepError(f"the step {self.name}: the reply {output[:200]} does not fit its type ({wrong})")
-                return value
-            return self._adapter.validate_python(output if self.choices is None else self.choices.get(output, output))
-        except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join(str(part) for part in problem["loc"])
-            raise StepError(
-                f"the step {self.name}: the reply {output[:200]} does not fit its type "
-                f"({where + ': ' if where else ''}{problem['msg']})"
-            ) from None
 
 
 async def _predicted(predictor: Predictor, example: Example, step: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from stillhouse.errors import DatasetError, UserError
 from stillhouse.flow.agent import Agent, call_tool
+from stillhouse.flow.agent_tools import AgentTool
 from stillhouse.flow.call import active_run, encode
 from stillhouse.flow.decide import decide
 from stillhouse.flow.engine import Flow
@@ -78,8 +79,7 @@ class Parts:
         self._by_name: dict[str, Part] = {}
         for value in vars(sys.modules[flow.function.__module__]).values():
             if isinstance(value, Agent):
-                self._by_name[value.name] = self._agent(value)
-                self._by_name |= {name: self._tool(tool) for name, tool in value.tools.items()}
+                self._by_name |= self._of_agent(value)
             elif isinstance(value, Tool):
                 self._by_name[value.name] = self._tool(value)
             elif (declared := getattr(value, "stillhouse_step", None)) is not None:
@@ -107,8 +107,15 @@ class Parts:
         part = _part(Flow(step, name, self._flow.model), choices, decides=choices is not None)
         return replace(part, schema=step.answer_schema() if by_model else None)
 
-    def _agent(self, agent: Agent) -> Part:
-        async def ask(task: str) -> str:
+    def _of_agent(self, agent: Agent[Any]) -> dict[str, Part]:
+        """The agent, its tools, and the agents among them with theirs."""
+        parts = {agent.name: self._agent(agent)}
+        for name, tool in agent.tools.items():
+            parts |= self._of_agent(tool.agent) if isinstance(tool, AgentTool) else {name: self._tool(tool)}
+        return parts
+
+    def _agent(self, agent: Agent[Any]) -> Part:
+        async def ask(task: str) -> Any:
             return await agent(task)
 
         return _part(Flow(ask, agent.name, self._flow.model))
