@@ -142,7 +142,7 @@ async def test_another_history_is_another_call():
     flow.answer("one", "!")
     before = "y"  # the conversation is another one now
     assert await main.run("one") == "after y!"
-    assert main.report.unused == {"helper": 1}
+    assert main.report.unused == {"helper": 1, "helper.turn": 1}
 
 
 async def test_an_agent_is_a_tool_of_another_and_is_journaled_with_its_turns():
