@@ -74,7 +74,7 @@ def run(
 
 @command
 def resume(
-    run: Annotated[str, typer.Argument(help="the run's id")],
+    run: Annotated[str, typer.Argument(help="the run's id, or its beginning")],
     *,
     rerun: Rerun = None,
     spending: Spending,
@@ -83,13 +83,15 @@ def resume(
 ) -> None:
     """Go on with a run that was killed, failed, or waited for an answer."""
     from stillhouse.commands.run import resume as go_on
+    from stillhouse.commands.run_ids import run_called
 
+    run = run_called(run, store)
     finish(result_of(go_on(run, store=store, rerun=rerun or (), settings=spending.settings)), as_json)
 
 
 @command
 def answer(
-    run: Annotated[str, typer.Argument(help="the run that waits")],
+    run: Annotated[str, typer.Argument(help="the run that waits: its id, or its beginning")],
     text: Annotated[str, typer.Argument(metavar="ANSWER", help="the answer")],
     question: Annotated[
         str | None, typer.Option(help="which question, where the run asks several; default: the first")
@@ -99,7 +101,9 @@ def answer(
 ) -> None:
     """Answer what a run asks a person; then `stillhouse resume RUN` goes on with it."""
     from stillhouse.commands.run import answer as give
+    from stillhouse.commands.run_ids import run_called
 
+    run = run_called(run, store)
     answered = give(run, text, question=question, store=store)
     if as_json:
         emit_json({"run": run, "question": answered, "answer": text})

@@ -34,6 +34,25 @@ class LiveBranches(set[tuple[str | None, str]]):
     Those with the id "" are left out: a call's body is there whenever something is called in it.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._failed: list[asyncio.Task[Any]] = []  # tasks that ended with an exception which nobody may look at
+
+    def note_failed(self, task: "asyncio.Task[Any]") -> None:
+        self._failed.append(task)
+        if len(self._failed) > _MANY:  # most of them were looked at
+            self._failed = [each for each in self._failed if getattr(each, "_log_traceback", True)]
+
+    def let_go(self, *, done: bool) -> None:
+        """Called when the run's flow has ended.
+
+        asyncio prints the exceptions that nobody looked at. Where the run waits or failed, how its tasks ended is of
+        no interest; of a run that is done they are told.
+        """
+        for task in () if done else self._failed:
+            task.exception()
+        self._failed.clear()
+
     stopped = False  # the run waits for a person or has ended: how its tasks end is of no interest to anyone
     failed_with: Callable[[BaseException], None] | None = None  # told of the exception that a branch's task ended with
     any_closed = False  # a branch is closed
@@ -126,6 +145,8 @@ class Branch:
             task.exception()
         # Not `exception()`: asyncio tells of an exception that nobody looked at, and the flow may not have.
         error = getattr(task, "_exception", None)
+        if error is not None and not self.live.stopped:
+            self.live.note_failed(task)
         if error is not None and self.live.failed_with is not None:
             self.live.failed_with(error)
 
@@ -149,6 +170,7 @@ def calls_around(branch: Branch) -> Iterator[str]:
 
 
 _A_STEP = "step "
+_MANY = 256
 _LONGEST_ID = 400  # characters; the lineage of a task at a greater depth is hashed
 _here: ContextVar[Branch | None] = ContextVar("stillhouse_branch", default=None)
 _of_task: "weakref.WeakKeyDictionary[asyncio.Task[Any], Branch]" = weakref.WeakKeyDictionary()

@@ -499,6 +499,7 @@ class Flow(Generic[P, T]):
             active.all_awaited()
         except BaseException as error:
             await active.end()
+            active.replay.live.let_go(done=False)
             parked = parked_in(error)
             if parked is None and isinstance(error, Exception) and not is_of_a_call(error):
                 parked = active.parked  # the error may come from what a caught Parked left undone
@@ -516,6 +517,7 @@ class Flow(Generic[P, T]):
             active_run.reset(token)
             active.report.unused.update(active.replay.unused())
         await active.end()
+        active.replay.live.let_go(done=True)
         active.unanswered.done()
         active.journal.end(active.run, "done", result=result)
         return self.decode_result(result)

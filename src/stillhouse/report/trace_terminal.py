@@ -37,6 +37,8 @@ class Listed(Protocol):
     @property
     def row(self) -> RunRow: ...
     @property
+    def shown(self) -> str: ...
+    @property
     def finished(self) -> int: ...
     @property
     def used(self) -> Used: ...
@@ -50,13 +52,14 @@ def runs_table(listed: Sequence[Listed], n_older: int = 0, now: Callable[[], flo
         return Text("no runs yet", style="dim")
     table = _table("run", "flow", "status", ">steps", ">age", ">cost")
     table.add_column("", ratio=1)
+    table.columns[0].min_width = max(len(each.shown) for each in listed)  # an id that is cut cannot be typed
     for each in listed:
         row = each.row
         mark, style = _MARKS[row.status]
         about = Lines(*(Text(line, style=style, no_wrap=True, overflow="ellipsis") for line in _about(each)))
         status = Text(f"{mark} {row.status}", style=style)
         cells = (str(each.finished), age(now() - row.created), cost(each.used) or NOTHING)
-        table.add_row(Text(row.run, style="bold"), Text(row.flow), status, *cells, about)
+        table.add_row(Text(each.shown, style="bold"), Text(row.flow), status, *cells, about)
     if not n_older:
         return table
     return Lines(table, Text(f"and {n_older} older; see them with --last {n_older + len(listed)}", style="dim"))
