@@ -5,8 +5,8 @@ by its key: its name, the hash of its canonical arguments (and of the call in wh
 among equal calls. The order of calls in time plays no part. Where the key is there, and the answer is of the same
 version (the same code, prompt and model), that answer is returned and nothing runs. A failure that the flow lived with
 is raised again (`unanswered`, `failures`), and a call that it gave up is given up again. Every other call runs and is
-journaled by `call.executed`: one that never finished, one that the run ended by, one whose version changed. A finished step
-of the user's own code is not run again for an edit alone (see `edits`).
+journaled by `call.executed`: one that never finished, one that the run ended by, one whose version changed. A finished
+step of the user's own code is not run again for an edit alone (see `edits`).
 
 A reply that was paid for and could not be read is in the store, where the same request would find it again, for ever.
 So a call that failed by such a reply asks for another sample when its failed run is resumed. What it used before stays
@@ -186,12 +186,13 @@ class Replay:
         facts = {} if text is None else json.loads(text)
         if "refused" in facts:
             return Before()
-        if end is not None and _same(failed_version, version, place):  # an agent comes to its end again
+        same = same_version(failed_version, version, is_of_0_1_0=place is None)
+        if end is not None and same:  # an agent comes to its end again
             return Before(0, attempts - 1, {name: facts[name] for name in ("failures",) if name in facts})
         discarded = facts.get("discarded", 0)
         if "discarded" not in facts and facts.get("requests") and error.startswith("StepError:"):
             discarded = attempts  # a row of 0.1.0
-        if not same_version(failed_version, version, is_of_0_1_0=place is None):
+        if not same:
             discarded = 0
         # A row of 0.1.0 does not tell whether the run ended by it, or died later.
         n_asked = discarded if self.anew or place is not None else max(0, discarded - 1)
