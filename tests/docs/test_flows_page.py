@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from docs_code import blocks
-from stillhouse.flow import Parked
+from stillhouse import flow, step
+from stillhouse.flow import Parked, ask_human
 from stillhouse.flow.human import answer
 from stillhouse.llm.request import Completion
 from stillhouse.records import Usage
@@ -47,6 +48,14 @@ async def test_a_model_step(app):
     assert await app.assistant("how many orders?") == "sql"
 
 
+async def test_a_change_while_runs_are_under_way(app):
+    assert await app.checkout("lamp") == "lamp on ticket 1"
+
+
+async def test_a_flow_inside_a_flow(app):
+    assert await app.triage(["how many orders?", "hello"]) == ["sql", "chat"]
+
+
 async def test_decisions_loops_agents_and_people(app, monkeypatch):
     replies = iter(['Action: add\nAction Input: {"a": 1, "b": 2}', "Final Answer: 3"])
 
@@ -82,3 +91,18 @@ async def test_failures_timeouts_and_limits(app, monkeypatch):
         db.execute("UPDATE runs SET status = 'running', result = NULL")
     assert await app.shop.run("r", "kettle") == first
     assert (app.shop.report.ran, app.shop.report.replayed) == ({}, {"pay": 2, "ship": 1})
+
+
+async def test_runs_from_outside(app, monkeypatch):
+    @step
+    async def nothing() -> None:
+        pass
+
+    async def draft(question: str) -> str:
+        await nothing()
+        return await ask_human(f"Send this? {question}", ["yes", "no"])
+
+    report = flow(name="report_of_the_page")(draft)
+    monkeypatch.setattr(app, "report", report)
+    assert await app.orders("3.") == "asked: Send this? 3."
+    assert await app.approved("order-7") == "yes"

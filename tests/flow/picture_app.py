@@ -124,3 +124,11 @@ async def recursive(n: int) -> None:
 @flow
 async def nothing(n: int) -> int:
     return n
+
+
+@flow
+async def labelled(question: str) -> None:
+    if await decide("Is it urgent?", ["yes", "no"], question, name="urgent") == "yes":
+        await price("a")
+    elif await decide("Is it late?", ["yes", "no"], question) == "yes":
+        await price("b")

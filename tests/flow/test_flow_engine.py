@@ -264,7 +264,7 @@ APP = """
 from stillhouse import flow, step
 ran = []
 
-@step
+@step(pure=True)
 async def a(n: int) -> int:
     ran.append("a")
     return n {change}

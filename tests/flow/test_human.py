@@ -128,7 +128,7 @@ def test_from_the_shell(tmp_path):
 
     parked = call("run", "app.py:main", "--input", '{"n": 3}', "--run-id", "one")
     assert (parked.returncode, parked.stdout) == (
-        0,
+        3,
         "the run one waits for a person: how many?\nanswer it with: stillhouse answer one ANSWER\n",
     )
     assert json.loads(call("resume", "one", "--json").stdout) == {"run": "one", "waits_for": "how many?"}

@@ -2,10 +2,13 @@
 
 import pytest
 
+from stillhouse import flow, step
+from stillhouse.errors import PriceUnknownError, UserError
 from stillhouse.flow import LimitExceeded, limits
 from stillhouse.flow.models import RunBudget
 from stillhouse.llm.prices import Price
 from stillhouse.llm.request import Request
+from stillhouse.store.journal import open_journal
 
 PRICE = Price(10_000.0, 10_000.0, "a test's")  # a cent a token
 CALL = Request(
@@ -76,3 +79,37 @@ async def test_a_paid_call_of_unknown_cost_counts_as_its_worst_case():
         assert within.dollars == pytest.approx(0.40)
     within.replayed('{"input_tokens": 1, "output_tokens": 1, "cost_usd": null, "at_most_usd": 0.25}')
     assert within.dollars == pytest.approx(0.65)
+
+
+async def test_a_price_of_ones_own_keeps_a_limit_where_no_table_knows_the_model(tmp_path, monkeypatch, endpoint):
+    monkeypatch.chdir(tmp_path)
+
+    @step
+    async def reply(question: str) -> str:
+        """Answer."""
+
+    @flow
+    async def main(dollars: float, price: bool) -> str:
+        own = {"price_in": 1000.0, "price_out": 2000.0} if price else {}
+        async with limits(dollars=dollars, **own) as within:
+            answers = [await reply(f"a good day {dollars} {n}") for n in range(3)]
+            spent.append((within.dollars, within.tokens))
+        return answers[-1]
+
+    spent: list = []
+    models = {"reply": endpoint.url("reasoning")}
+    with pytest.raises(PriceUnknownError, match=r"no price is known for .*; give limits\(price_in=, price_out=\)"):
+        await main.run("none", 10.0, False, models=models)
+    assert await main.run("own", 10.0, True, models=models) == "good"
+    rows = [row.facts for row in open_journal("stillhouse.db").steps("own")]
+    assert all(row["cost_usd"] == row["input_tokens"] / 1000 + row["output_tokens"] / 500 for row in rows)
+    assert spent[0][0] == pytest.approx(sum(row["cost_usd"] for row in rows)) and "at_most_usd" not in rows[0]
+    with pytest.raises(LimitExceeded, match=r"the limit of \$2\.1 is reached"):
+        await main.run("low", 2.1, True, models=models)
+
+
+def test_half_a_price_is_none():
+    with pytest.raises(UserError, match="give both price_in and price_out"):
+        limits(dollars=1, price_in=1.0)
+    with pytest.raises(UserError, match="price_out = -1 is no price"):
+        limits(dollars=1, price_in=1.0, price_out=-1.0)

@@ -210,3 +210,7 @@ def test_an_arm_that_leaves_is_not_joined_with_the_others():
 def test_a_drawing_is_told_in_words_too():
     words = re.search(r"<desc[^>]*>(.*?)</desc>", flow_graph(executed(trace_samples.failed())))[1]
     assert "shop (handled)" in words and "deliver (failed)" in words
+
+
+def test_a_branch_is_labelled_by_its_decisions_name():
+    assert source("labelled") == "urgent (urgent == 'yes': price / else: decide (decide == 'yes': price / else:))"

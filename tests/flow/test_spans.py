@@ -349,3 +349,26 @@ async def test_a_mistake_of_the_user_is_marked_like_any_failure(spans):
     with pytest.raises(UserError):
         await oddly.run("one", 1)
     assert named(spans(), "invoke_workflow odd").attributes["error.type"] == "UserError"
+
+
+async def test_a_flow_inside_a_flow_is_a_workflow_span_around_its_calls(spans, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    @step
+    async def double(n: int) -> int:
+        return 2 * n
+
+    @flow
+    async def inside(n: int) -> int:
+        return await double(n)
+
+    @flow
+    async def around() -> int:
+        return await inside(4)
+
+    assert await around.run("one") == 8
+    outer, inner, call = (
+        named(spans(), name) for name in ("invoke_workflow around", "invoke_workflow inside", "double")
+    )
+    assert (call.parent.span_id, inner.parent.span_id) == (inner.context.span_id, outer.context.span_id)
+    assert inner.attributes["gen_ai.agent.name"] == "inside"

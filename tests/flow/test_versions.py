@@ -47,17 +47,17 @@ def add(a: int, b: int) -> int:
 
 added = tool(add)
 
-@step
+@step(pure=True)
 async def inner(n: int) -> int:
     ran.append("inner")
     return n {inner}
 
-@step
+@step(pure=True)
 async def middle(n: int) -> int:
     ran.append("middle")
     return await inner(n) {middle}
 
-@step
+@step(pure=True)
 async def outer(n: int) -> int:
     ran.append("outer")
     found = await asyncio.gather(middle(n), inner(n))

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from stillhouse.commands.run import Executed
 
 
+WAITS = 3  # the exit code of a sitting that ended because the run waits for a person
+Rerun = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="run this step again where it finished and its code was edited since; without it its answers are kept, "
+        "for it may have effects; may be given several times"
+    ),
+]
+
+
 @command
 def run(
     target: Annotated[str, typer.Argument(help="FILE.py:FLOW or MODULE:FLOW")],
@@ -36,6 +46,7 @@ def run(
     offline: Annotated[
         bool, typer.Option("--offline", help="answer model calls from the store alone, and fail where it has no answer")
     ] = False,
+    rerun: Rerun = None,
     spending: Spending,
     as_json: AsJson = False,
 ) -> None:
@@ -53,6 +64,7 @@ def run(
                 store=store,
                 models=step_models(model or []),
                 offline=offline,
+                rerun=rerun or (),
                 settings=spending.settings,
             )
         ),
@@ -62,21 +74,24 @@ def run(
 
 @command
 def resume(
-    run: Annotated[str, typer.Argument(help="the run's id")],
+    run: Annotated[str, typer.Argument(help="the run's id, or its beginning")],
     *,
+    rerun: Rerun = None,
     spending: Spending,
     store: Journal = "stillhouse.db",
     as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was killed, failed, or waited for an answer."""
     from stillhouse.commands.run import resume as go_on
+    from stillhouse.commands.run_ids import run_called
 
-    finish(result_of(go_on(run, store=store, settings=spending.settings)), as_json)
+    run = run_called(run, store)
+    finish(result_of(go_on(run, store=store, rerun=rerun or (), settings=spending.settings)), as_json)
 
 
 @command
 def answer(
-    run: Annotated[str, typer.Argument(help="the run that waits")],
+    run: Annotated[str, typer.Argument(help="the run that waits: its id, or its beginning")],
     text: Annotated[str, typer.Argument(metavar="ANSWER", help="the answer")],
     question: Annotated[
         str | None, typer.Option(help="which question, where the run asks several; default: the first")
@@ -86,7 +101,9 @@ def answer(
 ) -> None:
     """Answer what a run asks a person; then `stillhouse resume RUN` goes on with it."""
     from stillhouse.commands.run import answer as give
+    from stillhouse.commands.run_ids import run_called
 
+    run = run_called(run, store)
     answered = give(run, text, question=question, store=store)
     if as_json:
         emit_json({"run": run, "question": answered, "answer": text})
@@ -98,13 +115,18 @@ def finish(done: "Executed", as_json: bool) -> None:
     """Tell how a sitting ended."""
     from pydantic_core import to_jsonable_python
 
+    if done.report.kept:
+        err.print(
+            f"edited since they ran, and not run again, for they may have effects: {_counted(done.report.kept)}; "
+            "--rerun STEP runs one again"
+        )
     if done.waits_for is not None:
         if as_json:
             emit_json({"run": done.run, "waits_for": done.waits_for})
-            return
-        answer_it = f"answer it with: stillhouse answer {done.run} ANSWER"
-        out.print(f"the run {done.run} waits for a person: {done.waits_for}\n{answer_it}", markup=False)
-        return
+        else:
+            answer_it = f"answer it with: stillhouse answer {done.run} ANSWER"
+            out.print(f"the run {done.run} waits for a person: {done.waits_for}\n{answer_it}", markup=False)
+        raise typer.Exit(WAITS)
     if done.failure is not None:
         # An error may quote what a model or an endpoint wrote.
         err.print(

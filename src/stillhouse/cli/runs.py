@@ -52,7 +52,7 @@ def runs(
 
 @command_of(runs_app)
 def show(
-    run: Annotated[str, typer.Argument(help="the run's id")],
+    run: Annotated[str, typer.Argument(help="the run's id, or its beginning")],
     store: Journal = "stillhouse.db",
     full: Annotated[bool, typer.Option("--full", help="every call of a loop, and every text whole")] = False,
     as_json: AsJson = False,
@@ -60,11 +60,48 @@ def show(
     """Show a run as a tree of its calls: what each was given and gave, which model answered, what it used, and where
     it failed.
     """
+    from stillhouse.commands.run_ids import run_called
     from stillhouse.commands.runs import read_trace, to_json
     from stillhouse.report.trace_terminal import RunTree
 
-    trace = read_trace(run, store)
+    trace = read_trace(run_called(run, store), store)
     if as_json:
         emit_json(to_json(trace))
         return
     out.print(RunTree(trace, full))
+
+
+@command_of(runs_app)
+def cancel(
+    run: Annotated[str, typer.Argument(help="the run's id, or its beginning")],
+    store: Journal = "stillhouse.db",
+    as_json: AsJson = False,
+) -> None:
+    """Cancel a run that waits, failed or was killed: it does not go on. What it finished stays in the journal."""
+    from stillhouse.commands.run_ids import run_called
+    from stillhouse.flow import cancel as cancel_run
+
+    run = run_called(run, store)
+    cancel_run(run, store=store)
+    if as_json:
+        emit_json({"run": run, "status": "cancelled"})
+        return
+    out.print(f"the run {run} is cancelled", markup=False)
+
+
+@command_of(runs_app)
+def prune(
+    older_than: Annotated[float, typer.Option(min=0.0, help="days since a run ended")],
+    store: Journal = "stillhouse.db",
+    as_json: AsJson = False,
+) -> None:
+    """Take runs that ended so long ago out of the journal. What models answered stays in the store."""
+    from datetime import timedelta
+
+    from stillhouse.flow import prune as prune_runs
+
+    gone = prune_runs(timedelta(days=older_than), store=store)
+    if as_json:
+        emit_json({"runs": gone})
+        return
+    out.print(f"{len(gone)} run{'' if len(gone) == 1 else 's'} taken out of the journal", markup=False)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+from stillhouse.commands.run_ids import run_called
 from stillhouse.commands.runs import read_trace
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.picture import Picture
@@ -26,4 +27,6 @@ def graph(target: str, *, format: Format = "mermaid", store: Path | str = DEFAUL
 
 def picture(target: str, store: Path | str = DEFAULT_STORE) -> Picture:
     """A run's id cannot hold a colon, and a flow is named with one."""
-    return source_picture(load_flow(target)) if ":" in target else executed(read_trace(target, store))
+    return (
+        source_picture(load_flow(target)) if ":" in target else executed(read_trace(run_called(target, store), store))
+    )

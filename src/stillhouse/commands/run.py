@@ -5,7 +5,7 @@ import inspect
 import json
 import shlex
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,10 +13,10 @@ from typing import Any
 
 from stillhouse.errors import StorageError, UserError
 from stillhouse.flow.allowance import Allowance, allowing
-from stillhouse.flow.call import Parked
-from stillhouse.flow.human import answer as journal_answer
 from stillhouse.flow.models import DEFAULT_STORE
+from stillhouse.flow.parking import Cancelled, Parked
 from stillhouse.flow.resume import RunReport
+from stillhouse.flow.steering import answer as answer
 from stillhouse.flow.user_flow import load_flow
 from stillhouse.session import Session
 from stillhouse.settings import TeacherSettings
@@ -46,13 +46,15 @@ async def run(
     store: Path | str = DEFAULT_STORE,
     models: Mapping[str, str] | None = None,
     offline: bool = False,
+    rerun: Collection[str] = (),
     settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> Executed:
     """Run `APP:FLOW`, APP a Python file or module.
 
     The same id goes on with what is unfinished and returns what is finished. `models` names another model for a step
-    ("*": for all); `offline` answers model calls from the store alone. `settings`: the cap in dollars for all endpoint
-    calls of this sitting (`max_usd`), and prices where no table knows a model (`price_in`, `price_out`).
+    ("*": for all); `offline` answers model calls from the store alone; `rerun` names steps that run again although they
+    finished, where they were edited since. `settings`: the cap in dollars for all endpoint calls of this sitting
+    (`max_usd`), and prices where no table knows a model (`price_in`, `price_out`).
 
     Raises UserError where there is no such flow or the input does not fit it, RunBusyError, StorageError. What the
     app's code raises is part of the result.
@@ -67,9 +69,11 @@ async def run(
     stopping.go_on = shlex.join(["stillhouse", "resume", name, *elsewhere])
     try:
         with allowing(Allowance(Session(settings=settings).over(TeacherSettings()))):
-            result = await flow.execute(name, arguments, store=store, models=models, offline=offline, app=target)
+            result = await flow.execute(
+                name, arguments, store=store, models=models, offline=offline, app=target, rerun=rerun
+            )
         return Executed(name, result, flow.report)
-    except (UserError, StorageError):
+    except (UserError, StorageError, Cancelled):
         raise
     except Parked as parked:
         return Executed(name, None, flow.report, waits_for=parked.question)
@@ -78,7 +82,11 @@ async def run(
 
 
 async def resume(
-    run_id: str, *, store: Path | str = DEFAULT_STORE, settings: Mapping[str, Any] = MappingProxyType({})
+    run_id: str,
+    *,
+    store: Path | str = DEFAULT_STORE,
+    rerun: Collection[str] = (),
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> Executed:
     """Go on with a run by its id alone: the app, the input and the models are those that it was started with."""
     with contextlib.closing(existing_journal(store)) as journal:
@@ -96,11 +104,6 @@ async def resume(
         run_id=run_id,
         store=store,
         models=row.facts.get("models"),
+        rerun=rerun,
         settings=settings,
     )
-
-
-def answer(run_id: str, text: str, *, question: str | None = None, store: Path | str = DEFAULT_STORE) -> str:
-    """Give a person's answer to what the run waits for; returns the question."""
-    with contextlib.closing(existing_journal(store)) as journal:
-        return journal_answer(journal, run_id, text, question)

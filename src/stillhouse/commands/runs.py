@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from stillhouse.commands.run_ids import short_ids
 from stillhouse.errors import UserError
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.trace import Node, Trace, Used, busy_s, failing, totals, trace, used
@@ -18,6 +19,7 @@ class ListedRun:
     """A run in the list: its finished steps, what it used, and what it asks a person."""
 
     row: RunRow
+    shown: str  # its id, or as much of it as has to be typed
     finished: int
     used: Used
     questions: tuple[str, ...]
@@ -31,12 +33,16 @@ def list_runs(store: Path | str = DEFAULT_STORE, last: int | None = None) -> tup
     with contextlib.closing(existing_journal(store)) as journal:
         rows = journal.runs()
         newest = rows if last is None else rows[:last]
-        return [_listed(journal, row, n) for row, n in newest], len(rows) - len(newest)
+        shown = short_ids([row.run for row, _ in newest], [row.run for row, _ in rows])
+        listed = [_listed(journal, row, id_, n) for (row, n), id_ in zip(newest, shown, strict=True)]
+        return listed, len(rows) - len(newest)
 
 
-def _listed(journal: Journal, row: RunRow, finished: int) -> ListedRun:
+def _listed(journal: Journal, row: RunRow, shown: str, finished: int) -> ListedRun:
     rows = journal.steps(row.run)
-    return ListedRun(row, finished, used(rows), tuple(trace(row, rows).questions) if row.status == "waiting" else ())
+    return ListedRun(
+        row, shown, finished, used(rows), tuple(trace(row, rows).questions) if row.status == "waiting" else ()
+    )
 
 
 def read_trace(run_id: str, store: Path | str = DEFAULT_STORE) -> Trace:

@@ -12,6 +12,7 @@ from stillhouse.data.splits import Splits, load_splits
 from stillhouse.doubts import Doubt, Warned, in_order
 from stillhouse.errors import BudgetError, UserError
 from stillhouse.evaluation.metrics import Metric, metric_for
+from stillhouse.experiment.answers_in_rows import model_in_rows
 from stillhouse.experiment.calibration_rows import calibration_rows
 from stillhouse.experiment.gold_queries import with_sound_queries
 from stillhouse.experiment.held_out import refuse_copies
@@ -25,7 +26,7 @@ from stillhouse.task import Task
 from stillhouse.teacher.annotate import LabelReport, annotate
 from stillhouse.teacher.terms import require_terms
 
-IN_THE_DATA = "teacher_label in the data"  # the teacher's name where the rows bring its answers along
+IN_THE_DATA = "teacher_label in the data"  # the teacher's name where the rows bring its answers and not its name
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ async def _ask(name: str | None, task: Task, wanted: Sequence[Example], session:
         by_id = {row.id: prediction for row, prediction in zip(wanted, predictions, strict=True)}
         return TeacherAnswers(name, by_id, report)
     if any(row.teacher_label is not None for row in wanted):
-        return TeacherAnswers(IN_THE_DATA, {row.id: _own_answer(row) for row in wanted}, None)
+        return TeacherAnswers(model_in_rows(wanted) or IN_THE_DATA, {row.id: _own_answer(row) for row in wanted}, None)
     return None
 
 

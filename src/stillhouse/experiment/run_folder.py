@@ -81,7 +81,7 @@ def write_cascade(folder: Path, material: Material, arms: Sequence[MeasuredArm],
     """Write what `cascade:DIR` needs: the student, the teacher and the threshold between them, pinned by hash.
 
     Nothing is written where no threshold keeps its promise or the verdict refuses the cascade, nor where the teacher's
-    answers came with the rows: then nobody is there to ask.
+    answers came with the rows and no one model is named there: then nobody is there to ask.
     """
     cascade, teacher = result.cascade, material.teacher
     if cascade is None or cascade.threshold is None or cascade.not_served is not None:

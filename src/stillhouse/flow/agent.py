@@ -15,10 +15,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, overload
 
 from stillhouse.errors import StillhouseError, UserError
-from stillhouse.flow.call import active_run, canonical_json, current_call, encode, journaled, perform
+from stillhouse.flow.agent_tools import TASK, AgentTool, as_tool
+from stillhouse.flow.answer_type import AnswerType
+from stillhouse.flow.call import StepError, active_run, canonical_json, current_call, encode, journaled, perform
 from stillhouse.flow.limits import LimitExceeded
 from stillhouse.flow.model_step import not_usable, note
 from stillhouse.flow.models import Chat, ModelName, Models, name_of
@@ -28,7 +30,9 @@ from stillhouse.json_text import JsonError, read_json
 from stillhouse.llm.request import Completion, Request
 from stillhouse.llm.tool_calls import object_text
 
+T = TypeVar("T")
 ToolCalling = Literal["auto", "native", "text"]
+AsTool: TypeAlias = "Tool | Agent[Any] | Callable[..., Any]"  # what an agent takes as a tool
 SAME_CALLS = 3  # equal calls with equal observations that an agent may make; one more ends the agent
 STOP = "\nObservation:"
 _FORM = """\
@@ -158,7 +162,19 @@ class Text:
         return [{"role": "assistant", "content": turn.text}, {"role": "user", "content": f"Observation: {observation}"}]
 
 
-class Agent:
+@dataclass(frozen=True, slots=True)
+class Talk(Generic[T]):
+    """An agent's answer, and the conversation with it so far: what `history=` takes, in this run or in another one.
+
+    `history` is JSON: a message of the user and one of the assistant for each question. What tools said on the way is
+    left out.
+    """
+
+    answer: T
+    history: tuple[Mapping[str, str], ...]
+
+
+class Agent(Generic[T]):
     """An agent, ready to be asked: `await helper("How many orders came from Porto?")` gives its answer."""
 
     def __init__(
@@ -172,7 +188,12 @@ class Agent:
         calling: ToolCalling,
         max_tokens: int,
         temperature: float,
+        output: Any = str,
+        description: str = "",
     ) -> None:
+        self.description = description
+        self.output = AnswerType(lambda: output, f"the agent {name}")
+        self.output.check()
         self.instruction, self.tools, self.name = instruction, {tool.name: tool for tool in tools}, name
         self.model, self.max_turns, self.calling = model, max_turns, calling
         self.max_tokens, self.temperature = max_tokens, temperature
@@ -180,43 +201,81 @@ class Agent:
             names = ", ".join(sorted(tool.name for tool in tools))
             raise UserError(f"the agent {name} has two tools of one name ({names}); give one of them another name")
 
-    async def __call__(self, task: str) -> str:
-        """The answer.
+    async def talk(self, task: str, history: Sequence[Mapping[str, str]] = ()) -> Talk[T]:
+        """The answer, and the conversation with it: `await helper.talk("And Lisbon?", before.history)`."""
+        answer = await self(task, history=history)
+        said = answer if isinstance(answer, str) else encode(answer, f"the answer of {self.name}")
+        turn = ({"role": "user", "content": task}, {"role": "assistant", "content": said})
+        return Talk(answer, (*history, *turn))
 
-        Raises AgentError where it comes to none, LimitExceeded (with the turns so far as `trace`), StepError.
+    async def __call__(self, task: str, *, history: Sequence[Mapping[str, str]] = ()) -> T:
+        """The answer. `history`: the conversation before, as `talk` gives it.
+
+        Raises UserError for a history that is none, AgentError where it comes to no answer, LimitExceeded (with the
+        turns so far as `trace`), StepError.
         """
         active = active_run.get()
+        _check_history(self.name, history)
         if active is None:
             async with Models() as models:
-                return await _Conversation(self, models, task).answer()
-        model = name_of(active.models.of(self.name, self.model))
+                answer: T = await _Conversation(self, models, task, history).answer()
+                return answer
+        given: dict[str, Any] = {"task": task} | ({"history": list(map(dict, history))} if history else {})
+        arguments = encode(given, f"the task of {self.name}", canonical=True)
+        conversation = _Conversation(self, active.models, task, history)
+        version, makes = self.versions(active.models)
+        output = await perform(active, self.name, "agent", version, arguments, conversation.answer, makes=makes)
+        decoded: T = self.output.adapter.validate_json(output)
+        return decoded
+
+    def versions(self, models: Models) -> tuple[str, str]:
+        """The version of an answer, and that of what makes a turn of it."""
+        model = name_of(models.of(self.name, self.model))
         tools = [[tool.name, tool.description, tool.schema] for tool in self.tools.values()]
-        declared = [self.instruction, tools, self.max_turns, self.calling, self.max_tokens, self.temperature, model]
-        sources = [tool.version for tool in self.tools.values()]
+        typed = [] if self.output.output == "text" else [self.output.adapter.json_schema()]
+        settings = [self.calling, self.max_tokens, self.temperature, model, *typed]
+        sources = [
+            tool.agent.versions(models)[0] if isinstance(tool, AgentTool) else tool.version
+            for tool in self.tools.values()
+        ]
+        declared = [self.instruction, tools, self.max_turns, *settings]
         # What makes a turn: neither the tools' sources, which make the observations, nor how many turns there may be.
-        makes = [self.instruction, tools, self.calling, self.max_tokens, self.temperature, model]
-        version = f"{self._hash(declared)}+{self._hash(sources)}"  # 0.1.0 had what stands before the mark
-        arguments = encode({"task": task}, f"the task of {self.name}")
-        conversation = _Conversation(self, active.models, task)
-        output = await perform(
-            active, self.name, "agent", version, arguments, conversation.answer, makes=self._hash(makes)
-        )
-        return str(json.loads(output))
+        makes = [self.instruction, tools, *settings]
+        # 0.1.0 had what stands before the mark.
+        return f"{self._hash(declared)}+{self._hash(sources)}", self._hash(makes)
 
     def _hash(self, parts: Sequence[Any]) -> str:
         return hashlib.sha256(encode(parts, f"the tools of {self.name}").encode()).hexdigest()[:16]
 
 
+def _check_history(name: str, history: Sequence[Mapping[str, str]]) -> None:
+    """Raises UserError for what is no conversation of a user with an assistant."""
+    for message in history:
+        if (
+            not isinstance(message, Mapping)
+            or message.get("role") not in ("user", "assistant")
+            or not isinstance(message.get("content"), str)
+        ):
+            raise UserError(
+                f"the agent {name} is given {message!r:.100} as a message of its history; "
+                "give the `history` of a Talk, or messages with role (user, assistant) and content"
+            )
+
+
+class _NoToolCalls(Exception):
+    """The endpoint refuses tool calls."""
+
+
 class _Conversation:
     """One task of an agent."""
 
-    def __init__(self, agent: Agent, models: Models, task: str) -> None:
-        self.agent, self.models, self.task = agent, models, task
+    def __init__(self, agent: Agent[Any], models: Models, task: str, history: Sequence[Mapping[str, str]] = ()) -> None:
+        self.agent, self.models, self.task, self.history = agent, models, task, history
         self.turns: list[AgentTurn] = []
-        # (tool, arguments, observation) -> how often the agent saw it.
+        # (tool, arguments, observation) -> in how many turns the agent saw it.
         self.seen: Counter[tuple[str, str, str]] = Counter()
 
-    async def answer(self) -> str:
+    async def answer(self) -> Any:
         agent = self.agent
         chat = await self.models.open(self.models.of(agent.name, agent.model))
         if not isinstance(chat, Chat):
@@ -226,38 +285,49 @@ class _Conversation:
             )
         notation: ToolNotation = Text() if agent.calling == "text" or "tools" in chat.lacks else Native()
         try:
-            answer = await self._converse(chat, notation)
-            if answer is None:
-                answer = await self._converse(chat, Text())
-            assert answer is not None
-            return answer
+            try:
+                return await self._converse(chat, notation)
+            except _NoToolCalls:
+                return await self._converse(chat, Text())
         except LimitExceeded as error:
             error.trace = tuple(self.turns)
             raise
 
-    async def _converse(self, chat: Chat, notation: ToolNotation) -> str | None:
-        """The answer; None where the endpoint refuses tool calls."""
+    async def _converse(self, chat: Chat, notation: ToolNotation) -> Any:
+        """The answer. Raises _NoToolCalls where the endpoint refuses tool calls."""
         agent, tools = self.agent, list(self.agent.tools.values())
         note("tool_calling", notation.name)
         messages: list[dict[str, Any]] = [
-            {"role": "system", "content": notation.system(agent.instruction, tools)},
+            {"role": "system", "content": notation.system(self._instruction(), tools)},
+            *map(dict, self.history),
             {"role": "user", "content": self.task},
         ]
         digest = hashlib.sha256(canonical_json(messages).encode()).hexdigest()
+        misfit = ""  # what is wrong with the last answer
         for number in range(agent.max_turns):
             reply = await self._turn(chat, notation, messages, number, digest)
             if reply["refused"]:
-                return None
+                raise _NoToolCalls
             turn = AgentTurn(reply["text"], tuple(Action(*action) for action in reply["actions"]))
             self.turns.append(turn)
             if reply["final"] is not None:
-                return str(reply["final"])
-            turn.observations = list(await asyncio.gather(*(self._act(action) for action in turn.actions)))
-            exchange = notation.messages(turn)
+                try:
+                    return str(reply["final"]) if agent.output.output == "text" else agent.output.read(reply["final"])
+                except StepError as error:
+                    misfit = f", and the last one does not fit: {error}"
+                    exchange = [
+                        {"role": "assistant", "content": turn.text},
+                        {"role": "user", "content": f"That is no answer. {error}\nGive the final answer again."},
+                    ]
+            else:
+                turn.observations = list(await asyncio.gather(*(self._observe(action) for action in turn.actions)))
+                self._note_exchanges(turn)
+                exchange = notation.messages(turn)
             messages += exchange
             digest = hashlib.sha256((digest + canonical_json(exchange)).encode()).hexdigest()
         raise AgentError(
-            f"the agent {agent.name} came to no answer in {agent.max_turns} turns; raise max_turns, or ask for less",
+            f"the agent {agent.name} came to no answer in {agent.max_turns} turns{misfit}; "
+            "raise max_turns, or ask for less",
             self.turns,
         )
 
@@ -297,21 +367,34 @@ class _Conversation:
         reply: dict[str, Any] = await journaled(f"{agent.name}.turn", "turn", arguments, ask)
         return reply
 
-    async def _act(self, action: Action) -> str:
-        """Call the tool. What goes wrong becomes the observation, for the model to mend."""
-        observation = await self._observe(action)
-        exchange = (action.tool, action.arguments, observation)
-        self.seen[exchange] += 1
-        if self.seen[exchange] > SAME_CALLS:
-            again = f"calls {action.tool} with {action.arguments[:200]} for the {self.seen[exchange]}th time"
-            raise AgentError(
-                f"the agent {self.agent.name} {again}, with the same answer each time; "
-                "mend its instruction, or the tool",
-                self.turns,
-            )
-        return observation
+    def _instruction(self) -> str:
+        """What the agent is told, with the form of its answer."""
+        answer = self.agent.output
+        if answer.labels is not None:
+            return f"{self.agent.instruction}\n\nThe final answer is one of: {', '.join(answer.labels)}"
+        if answer.schema is not None:
+            return f"{self.agent.instruction}\n\nThe final answer is one JSON value. {answer.asked()}"
+        return self.agent.instruction
+
+    def _note_exchanges(self, turn: AgentTurn) -> None:
+        """Count the turn's calls with their observations; equal ones in one turn are work side by side, and no loop.
+
+        Raises AgentError where the agent goes round in circles.
+        """
+        made = zip(turn.actions, turn.observations, strict=True)
+        exchanges = {(action.tool, action.arguments, observation): action for action, observation in made}
+        self.seen.update(exchanges.keys())
+        for exchange, action in exchanges.items():
+            if self.seen[exchange] > SAME_CALLS:
+                again = f"calls {action.tool} with {action.arguments[:200]} for the {self.seen[exchange]}th time"
+                raise AgentError(
+                    f"the agent {self.agent.name} {again}, with the same answer each time; "
+                    "mend its instruction, or the tool",
+                    self.turns,
+                )
 
     async def _observe(self, action: Action) -> str:
+        """Call the tool. What goes wrong becomes the observation, for the model to mend."""
         wanted = self.agent.tools.get(action.tool)
         if wanted is None:
             names = ", ".join(self.agent.tools) or "none"
@@ -326,7 +409,19 @@ class _Conversation:
 
 
 async def call_tool(called: Tool, arguments: Mapping[str, Any]) -> str:
-    """Call a tool, journaled inside a run; a ToolError is an observation that begins with `Error:`."""
+    """Call a tool, journaled inside a run; a ToolError is an observation that begins with `Error:`.
+
+    So is an AgentError of an agent that is the tool. Its calls are journaled as the agent's.
+    """
+    if isinstance(called, AgentTool):
+        task = arguments.get(TASK)
+        if not isinstance(task, str) or len(arguments) > 1:
+            return f"Error: {called.name} takes one argument, {TASK}, a text"
+        try:
+            answer = await called.agent(task)
+        except AgentError as error:
+            return f"Error: {error}"
+        return answer if isinstance(answer, str) else encode(answer, f"the answer of {called.name}")
 
     async def call() -> str:
         try:
@@ -338,9 +433,10 @@ async def call_tool(called: Tool, arguments: Mapping[str, Any]) -> str:
     return str(await journaled(called.name, "tool", arguments, call, called.step_version))
 
 
+@overload
 def agent(
     instruction: str,
-    tools: Sequence[Tool | Callable[..., Any]] = (),
+    tools: Sequence[AsTool] = (),
     *,
     name: str = "agent",
     model: ModelName | None = None,
@@ -348,13 +444,65 @@ def agent(
     calling: ToolCalling = "auto",
     max_tokens: int = 1024,
     temperature: float = 0.0,
-) -> Agent:
-    """An agent that follows `instruction` with these tools (typed functions, or Tools).
+    description: str = "",
+) -> Agent[str]: ...
+
+
+@overload
+def agent(
+    instruction: str,
+    tools: Sequence[AsTool] = (),
+    *,
+    name: str = "agent",
+    model: ModelName | None = None,
+    max_turns: int = 20,
+    calling: ToolCalling = "auto",
+    max_tokens: int = 1024,
+    temperature: float = 0.0,
+    output: type[T],
+    description: str = "",
+) -> Agent[T]: ...
+
+
+@overload
+def agent(
+    instruction: str,
+    tools: Sequence[AsTool] = (),
+    *,
+    name: str = "agent",
+    model: ModelName | None = None,
+    max_turns: int = 20,
+    calling: ToolCalling = "auto",
+    max_tokens: int = 1024,
+    temperature: float = 0.0,
+    output: Any,
+    description: str = "",
+) -> Agent[Any]: ...
+
+
+def agent(
+    instruction: str,
+    tools: Sequence[AsTool] = (),
+    *,
+    name: str = "agent",
+    model: ModelName | None = None,
+    max_turns: int = 20,
+    calling: ToolCalling = "auto",
+    max_tokens: int = 1024,
+    temperature: float = 0.0,
+    output: Any = str,
+    description: str = "",
+) -> Agent[Any]:
+    """An agent that follows `instruction` with these tools (typed functions, Tools, or other agents).
 
     `name` is its step's name in journal and trace. `calling`: native tool calls, the text protocol, or (auto) native
-    until the endpoint refuses them.
+    until the endpoint refuses them. `output`: the type of its answer, as a model step has it; what does not fit goes
+    back to the model, within `max_turns`. `description`: what it is good for, where it is a tool of another agent.
     """
-    made = [entry if isinstance(entry, Tool) else tool(entry) for entry in tools]
+    made = [
+        as_tool(entry) if isinstance(entry, Agent) else entry if isinstance(entry, Tool) else tool(entry)
+        for entry in tools
+    ]
     return Agent(
         instruction,
         made,
@@ -364,4 +512,6 @@ def agent(
         calling=calling,
         max_tokens=max_tokens,
         temperature=temperature,
+        output=output,
+        description=description,
     )

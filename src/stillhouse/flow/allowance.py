@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from stillhouse.consent import Consent, Quote
 from stillhouse.errors import StillhouseError
 from stillhouse.flow.call import active_limits, current_call
-from stillhouse.flow.limits import LimitExceeded
+from stillhouse.flow.limits import LimitExceeded, price_given
 from stillhouse.llm.ledger import Ledger, likely_tokens
 from stillhouse.llm.prices import Price, known_price
 from stillhouse.llm.request import Request
@@ -36,7 +36,7 @@ class RunBudget:
 
         Waits while calls under way may turn out smaller than that. Raises LimitExceeded where it does not fit.
         """
-        around = active_limits.get()
+        around, price = active_limits.get(), price or price_given()
         while True:
             try:
                 worst = max((limit.worst_case(request, price) for limit in around), default=0.0)
@@ -56,9 +56,15 @@ class RunBudget:
         _set_aside.set(tuple(before))
         for limit in active_limits.get():
             limit.reserve(-reserved, -tokens)
-            if paid and cost_usd is None:
+            if paid and cost_usd is None and price_given() is None:
                 limit.spent(0, reserved)  # what a paid call of unknown cost may have cost at most
-        if paid and cost_usd is None and reserved and (call := current_call.get()) is not None:
+        if (
+            paid
+            and cost_usd is None
+            and price_given() is None
+            and reserved
+            and (call := current_call.get()) is not None
+        ):
             call.facts["at_most_usd"] = call.facts.get("at_most_usd", 0.0) + reserved
 
 

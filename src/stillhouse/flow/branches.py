@@ -18,9 +18,12 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar, Token, copy_context
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticSerializationError, to_json
+
+if TYPE_CHECKING:
+    from stillhouse.flow.frames import Frame
 
 Equal = tuple[str, str]  # a call's name, and the hash of its arguments and of the call in whose body it stands
 
@@ -30,6 +33,25 @@ class LiveBranches(set[tuple[str | None, str]]):
 
     Those with the id "" are left out: a call's body is there whenever something is called in it.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._failed: list[asyncio.Task[Any]] = []  # tasks that ended with an exception which nobody may look at
+
+    def note_failed(self, task: "asyncio.Task[Any]") -> None:
+        self._failed.append(task)
+        if len(self._failed) > _MANY:  # most of them were looked at
+            self._failed = [each for each in self._failed if getattr(each, "_log_traceback", True)]
+
+    def let_go(self, *, done: bool) -> None:
+        """Called when the run's flow has ended.
+
+        asyncio prints the exceptions that nobody looked at. Where the run waits or failed, how its tasks ended is of
+        no interest; of a run that is done they are told.
+        """
+        for task in () if done else self._failed:
+            task.exception()
+        self._failed.clear()
 
     stopped = False  # the run waits for a person or has ended: how its tasks end is of no interest to anyone
     failed_with: Callable[[BaseException], None] | None = None  # told of the exception that a branch's task ended with
@@ -51,6 +73,7 @@ class Branch:
         "calls",
         "closed",
         "counts",
+        "frame",
         "id",
         "in_order",
         "last",
@@ -67,6 +90,7 @@ class Branch:
         self.task: weakref.ref[asyncio.Task[Any]] | None = None  # None: the task has not begun
         self.maker: Branch | None = None
         self.call: Any = None  # the running call that `body` names
+        self.frame: Frame | None = None  # the innermost flow in the flow that it belongs to
         self.in_order = False
         self.closed = False  # no further call begins in it, nor in those inside it
         self.settled = False  # the journal has a branch that begins as this one does
@@ -87,7 +111,7 @@ class Branch:
         if len(lineage) > _LONGEST_ID:
             lineage = "." + hashlib.sha256(lineage.encode()).hexdigest()[:32]
         made = Branch(self.live, self.body, lineage)
-        made.maker, made.in_order, made.call = self, name.startswith(_A_STEP), self.call
+        made.maker, made.in_order, made.call, made.frame = self, name.startswith(_A_STEP), self.call, self.frame
         return made
 
     def close(self) -> None:
@@ -121,6 +145,8 @@ class Branch:
             task.exception()
         # Not `exception()`: asyncio tells of an exception that nobody looked at, and the flow may not have.
         error = getattr(task, "_exception", None)
+        if error is not None and not self.live.stopped:
+            self.live.note_failed(task)
         if error is not None and self.live.failed_with is not None:
             self.live.failed_with(error)
 
@@ -134,7 +160,17 @@ def went_on(marks: Marks) -> bool:
     return any(branch.calls != calls or sum(branch._children.values()) != children for branch, calls, children in marks)
 
 
+def calls_around(branch: Branch) -> Iterator[str]:
+    """The names of the calls in whose bodies a branch is, the innermost first."""
+    around: Branch | None = branch
+    while around is not None:
+        if around.body is not None:
+            yield around.body.rsplit("/", 2)[0]
+        around = around.maker
+
+
 _A_STEP = "step "
+_MANY = 256
 _LONGEST_ID = 400  # characters; the lineage of a task at a greater depth is hashed
 _here: ContextVar[Branch | None] = ContextVar("stillhouse_branch", default=None)
 _of_task: "weakref.WeakKeyDictionary[asyncio.Task[Any], Branch]" = weakref.WeakKeyDictionary()

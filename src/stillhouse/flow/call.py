@@ -22,6 +22,8 @@ from stillhouse.addresses import without_secrets
 from stillhouse.errors import StillhouseError, StorageError, UserError
 from stillhouse.flow import failures
 from stillhouse.flow.branches import Branch, branch_here, enter_body, leave_body
+from stillhouse.flow.edits import plain
+from stillhouse.flow.parking import Parked, Parking
 from stillhouse.flow.resume import Before, Earlier, Pending, Replay, RunReport
 from stillhouse.flow.sent import PAID_KINDS, Asking, sent_once
 from stillhouse.flow.unanswered import GivenUp, Unanswered
@@ -37,21 +39,6 @@ if TYPE_CHECKING:
 
 class StepError(StillhouseError):
     """A step failed for good; the run can be resumed once its cause is mended."""
-
-
-class Parked(BaseException):
-    """The run waits for a person. Not an Exception: a flow's own `except Exception` must not swallow it."""
-
-    def __init__(self, run: str, question: str) -> None:
-        super().__init__(
-            f"the run {run} waits for an answer to {question!r}; "
-            f"give it with `stillhouse answer {run} ANSWER`, then resume the run"
-        )
-        self.run, self.question = run, question
-
-    def again(self) -> "Parked":
-        """The same, to be raised in another task."""
-        return Parked(self.run, self.question)
 
 
 @dataclass(kw_only=True)
@@ -71,7 +58,9 @@ class Active:
     idle: asyncio.Event = field(default_factory=asyncio.Event)  # set when one of them ends, where somebody waits
     n_waiting: int = 0  # how many wait for calls to end
     ended: bool = False
-    parked: Parked | None = None  # set when the run waits for a person: no further call begins then
+    versions: dict[str, int] = field(default_factory=dict)  # of each `flow.version`, the one that this run takes
+    frames: dict[StepKey, StepRow] | None = None  # flows in the flow, of earlier sittings; None: not read yet
+    parked: Parking | None = None  # set when the run waits for a person: no further call begins then
     module: str = ""  # where the flow is, and so, perhaps, the classes of its exceptions
     began: float = field(default_factory=time.monotonic)
     loop: asyncio.AbstractEventLoop | None = None
@@ -197,6 +186,13 @@ class Active:
         self.journal.write(self.run, row)
         self.unanswered.failed(error, call.key, call.branch, replayed=False)
 
+    def earlier_frame(self, key: StepKey) -> StepRow | None:
+        """The row of a flow in the flow that an earlier sitting began."""
+        if self.frames is None:
+            earlier = self.replay.finished or self.replay.failed
+            self.frames = self.journal.frames(self.run) if earlier else {}
+        return self.frames.get(key)
+
     def check_open(self) -> None:
         """Raises where no new call may begin."""
         if self.ended:
@@ -204,11 +200,14 @@ class Active:
         if self.parked is not None:
             raise self.parked.again()
 
-    def park(self, parked: Parked) -> None:
-        """Let no new call begin, and journal nothing of the calls in whose bodies the question was asked."""
+    def park(self, parked: Parking, *, whole: bool = False) -> None:
+        """Let no new call begin, and journal nothing of the calls in whose bodies the question was asked.
+
+        `whole`: it is asked from outside of them all.
+        """
         self.parked = self.parked or parked
         self.replay.live.stopped = True
-        call = current_call.get()
+        call = None if whole else current_call.get()
         while call is not None:
             call.parked = parked
             call = call.outer
@@ -320,14 +319,16 @@ class RunningCall:
         self._hash: str | None = None
         self.given_up: GivenUp | None = None  # the flow cancelled it
         self.written: Callable[[], None] | None = None  # writes its row again, with what is known now
-        self.parked: Parked | None = None  # a question that was asked in the body, and has no answer yet
+        self.parked: Parking | None = None  # a question that was asked in the body, and has no answer yet
         self.facts: dict[str, Any] = dict(before.facts)
 
     @property
     def makes(self) -> str:
         """A hash of what makes what is called in the body: the calls there are of this version too."""
         if self._hash is None:
-            made_by = self._version if self._makes is None else f"{self._makes}@{self._version.partition('@')[2]}"
+            made_by = (
+                plain(self._version) if self._makes is None else f"{self._makes}@{self._version.partition('@')[2]}"
+            )
             self._hash = hashlib.sha256(made_by.encode()).hexdigest()[:16]
         return self._hash
 
@@ -458,6 +459,7 @@ async def executed(
             facts=call.facts or None,
             place=pending.place,
             ended_nth=end,
+            frame=pending.frame,
         )
 
     def write_again(output: str | None, error: str | None, end: int) -> Callable[[], None]:
@@ -574,6 +576,7 @@ def _not_begun(
         facts=facts or None,
         place=call.place,
         ended_nth=end,
+        frame=call.frame,
     )
 
 
@@ -592,8 +595,8 @@ async def _tried(call: RunningCall, name: str, body: Callable[[], Awaitable[Any]
     while True:
         try:
             return await _in_time(name, body, attempts.timeout_s)
-        except UserError:
-            raise  # another try cannot mend this error
+        except (UserError, Parked):
+            raise  # another try cannot mend this error, nor answer what another run waits for
         except Exception as error:  # the user's own code may raise anything, and its errors may pass with another try
             if call.attempt > attempts.retries or call.parked is not None:
                 raise

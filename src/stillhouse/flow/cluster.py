@@ -22,7 +22,6 @@ from pydantic import TypeAdapter
 
 from stillhouse.errors import MissingExtraError, RunBusyError, StorageError, UserError
 from stillhouse.flow.call import (
-    Parked,
     StepError,
     active_run,
     canonical_json,
@@ -33,6 +32,7 @@ from stillhouse.flow.call import (
 )
 from stillhouse.flow.engine import Flow, check_run_id
 from stillhouse.flow.models import DEFAULT_STORE, ModelName
+from stillhouse.flow.parking import Cancelled, Parked
 from stillhouse.flow.shared import shared
 from stillhouse.store.address import is_postgres
 from stillhouse.store.journal import RunRow
@@ -285,8 +285,8 @@ async def _run_one(batch: Batch, mapped: Flow[Any, Any], journal: PostgresJourna
     try:
         arguments = _arguments(mapped, row.input)
         await mapped.execute(row.run, arguments, store=batch.store, models=batch.models, app=batch.app)
-    except (Parked, RunBusyError):
-        pass  # the run waits for a person, or another worker took it because this one was silent for too long
+    except (Parked, Cancelled, RunBusyError):
+        pass  # it waits, was cancelled, or another worker took it because this one was silent for too long
     except StorageError:
         raise  # without the journal this worker can do nothing more
     except Exception as error:

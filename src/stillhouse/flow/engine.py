@@ -10,14 +10,15 @@ import hashlib
 import inspect
 import json
 import uuid as _uuid
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+import weakref
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_type_hints, overload
 
 from pydantic import TypeAdapter, ValidationError
 
 from stillhouse.errors import UserError
-from stillhouse.flow.branches import Branch, inner, name_of_step, named, tasks_noted, within
+from stillhouse.flow.branches import Branch, name_of_step, named, tasks_noted, within
 from stillhouse.flow.call import (
     ONCE,
     Active,
@@ -28,10 +29,13 @@ from stillhouse.flow.call import (
     error_line,
     executed,
 )
-from stillhouse.flow.human import parked_in
+from stillhouse.flow.edits import version_of, version_of_step
+from stillhouse.flow.frames import run_frame
 from stillhouse.flow.item_tasks import mapped
-from stillhouse.flow.model_step import ModelStep, has_body
+from stillhouse.flow.live import alive
+from stillhouse.flow.model_step import ModelStep, is_model_step
 from stillhouse.flow.models import DEFAULT_STORE, ModelName, Models, name_of
+from stillhouse.flow.parking import Cancelled, parked_in
 from stillhouse.flow.result_kinds import scalars
 from stillhouse.flow.resume import Replay, RunReport
 from stillhouse.flow.shared import shared
@@ -65,6 +69,7 @@ def step(
     backoff_s: float = 0.1,
     max_tokens: int = 1024,
     temperature: float = 0.0,
+    pure: bool = False,
 ) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, Coroutine[Any, Any, T]]]: ...
 
 
@@ -78,17 +83,19 @@ def step(
     backoff_s: float = 0.1,
     max_tokens: int = 1024,
     temperature: float = 0.0,
+    pure: bool = False,
 ) -> Any:
     """Make an async function a step: inside a flow its result is journaled; outside it is called as it is.
 
     A function whose body is nothing but its docstring is a **model step**. The docstring is the instruction. The
-    annotations say what goes in and what must come out (`Literal` = one of these, `str` = text, a dataclass or pydantic
-    model = JSON). `model` names who is asked (openai:NAME, http://host/v1#NAME, student:DIR, cascade:DIR,
+    annotations say what goes in and what must come out (`Literal`, an Enum or bool = one of these, `str` = text, any
+    other type = JSON). `model` names who is asked (openai:NAME, http://host/v1#NAME, student:DIR, cascade:DIR,
     recorded:FILE, scripted:module:object); a run may name another.
 
     `retries` tries again after any exception but cancellation and the user's own mistakes: after `backoff_s`, then
     after twice that, and so on. `timeout_s` bounds each try. Arguments and result are JSON types, dataclasses or
-    pydantic models; the annotations say what they become again.
+    pydantic models; the annotations say what they become again. A finished step whose body was edited is not run again
+    on resume unless the user names it: it may have effects. `pure`: it has none, and an edit runs it again.
     """
     if function is None:
         return functools.partial(
@@ -100,21 +107,17 @@ def step(
             backoff_s=backoff_s,
             max_tokens=max_tokens,
             temperature=temperature,
+            pure=pure,
         )
     if not inspect.iscoroutinefunction(function):
         raise UserError(
             f"the step {getattr(function, '__name__', function)!r} is not an async function; write `async def`"
         )
     attempts = ONCE if not retries and timeout_s is None else Attempts(retries, timeout_s, backoff_s)
-    declared = _Declared(function, name or function.__name__, attempts)
-    if not has_body(function):
+    declared = _Declared(function, name or function.__name__, attempts, pure=pure)
+    if is_model_step(function, declared.name, model):
         model_step = ModelStep(function, declared.name, model, max_tokens=max_tokens, temperature=temperature)
         return _wrapped(function, declared, model_step)
-    if model is not None:
-        raise UserError(
-            f"the step {declared.name} has a body, so no model answers it; "
-            "take model= away, or leave only the docstring"
-        )
     return _wrapped(function, declared, None)
 
 
@@ -143,21 +146,24 @@ def _wrapped(
     call.__dict__["stillhouse_step"] = declared
     if model_step is not None:
         call.__dict__["task"] = model_step.task
-        call.__dict__["answer_schema"] = lambda: model_step.schema  # None: the answer is no JSON
+        call.__dict__["answer_schema"] = lambda: model_step.answer.schema  # None: the answer is no JSON
+        call.__dict__["choices"] = lambda: model_step.answer.choices  # None: the answer is no choice
     return call
 
 
 class _Declared:
     """A step's function with all that is known of it before it is called."""
 
-    def __init__(self, function: Callable[..., Awaitable[Any]], name: str, attempts: Attempts) -> None:
+    def __init__(
+        self, function: Callable[..., Awaitable[Any]], name: str, attempts: Attempts, *, pure: bool = False
+    ) -> None:
         self.function, self.name, self.attempts = function, name, attempts
         self._arguments = f"the arguments of the step {name}"  # what an error calls the arguments
         self._signature = inspect.signature(function)
         parameters = self._signature.parameters.values()
         simple = all(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
         self._names = tuple(parameter.name for parameter in parameters) if simple else None
-        self.version = version_of(function)
+        self.version = version_of_step(function, pure=pure)
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         # Most calls are bound here, without the 20 microseconds that `Signature.bind` takes.
@@ -173,7 +179,13 @@ class _Declared:
         if not isinstance(answer, str):
             body = functools.partial(self.function, *args, **kwargs)
             answer = await executed(active, answer, "step", arguments, body, self.attempts)
-        return self.decode(answer)
+            return self.decode(answer)
+        try:
+            return self.decode(answer)
+        except StepError as error:
+            if not active.report.kept[self.name]:
+                raise
+            raise StepError(f"{error}, or run the edited step again with --rerun {self.name}") from None
 
     @functools.cached_property
     def _decoded(self) -> Callable[[str], Any]:
@@ -208,31 +220,46 @@ def _adapter(function: Callable[..., Any]) -> TypeAdapter[Any] | None:
     return None if returned is Any else TypeAdapter(returned)
 
 
-def version_of(function: Callable[..., Any]) -> str:
-    """A hash of the step's source: an edited step runs again.
-
-    Where there is no source (a prompt typed in a shell), its compiled code stands in.
-    """
-    try:
-        source = inspect.getsource(function)
-    except (OSError, TypeError):
-        source = function.__code__.co_code.hex() + repr(function.__code__.co_consts)
-    return hashlib.sha256(source.encode()).hexdigest()[:16]
-
-
+@overload
 async def bounded_map(
     function: Callable[[T], Awaitable[U]],
     items: Iterable[T],
     *,
     at_once: int = 32,
+    return_exceptions: Literal[False] = False,
     cluster: Literal["ray"] | None = None,
     store: Path | str | None = None,
     run_id: str | None = None,
     models: Mapping[str, ModelName] | None = None,
-) -> list[U]:
+) -> list[U]: ...
+
+
+@overload
+async def bounded_map(
+    function: Callable[[T], Awaitable[U]],
+    items: Iterable[T],
+    *,
+    at_once: int = 32,
+    return_exceptions: Literal[True],
+) -> list[U | Exception]: ...
+
+
+async def bounded_map(
+    function: Callable[[T], Awaitable[Any]],
+    items: Iterable[T],
+    *,
+    at_once: int = 32,
+    return_exceptions: bool = False,
+    cluster: Literal["ray"] | None = None,
+    store: Path | str | None = None,
+    run_id: str | None = None,
+    models: Mapping[str, ModelName] | None = None,
+) -> list[Any]:
     """Call an async function on every item, at most `at_once` at a time; results in the items' order.
 
-    After the first failure no further call begins; those under way are waited for, 8 s at most.
+    Raises the exception of the item that failed first, as it is. After it no further call begins; those under way are
+    waited for, 8 s at most. With `return_exceptions` an item's exception stands in the place of its result, and the
+    others go on.
 
     `cluster="ray"`: every item is a run of its own, `RUN_ID.0`, `RUN_ID.1` and so on, on the workers of a Ray cluster.
     A map that was stopped goes on under the same `run_id`. `store` is then a PostgreSQL (default: that of the run
@@ -241,6 +268,8 @@ async def bounded_map(
     if at_once < 1:
         raise UserError(f"at_once={at_once} lets nothing run; give 1 or more")
     if cluster is not None:
+        if return_exceptions:
+            raise UserError('return_exceptions= is not for cluster="ray": a failed item leaves the others alone there')
         from stillhouse.flow.cluster import spread
 
         return await spread(function, items, at_once=at_once, store=store, run_id=run_id, models=models)
@@ -249,7 +278,28 @@ async def bounded_map(
         raise UserError(f"{only}; without it the items are part of the run around them")
     declared = getattr(function, "stillhouse_step", None)
     branch = getattr(function, "__qualname__", "item") if declared is None else name_of_step(declared.name)
-    return [task.result() for task in await mapped(function, items, at_once=at_once, branch=branch)]
+
+    async def caught(item: T) -> Any:
+        try:
+            return await function(item)
+        except Exception as error:
+            return error
+
+    try:
+        tasks = await mapped(caught if return_exceptions else function, items, at_once=at_once, branch=branch)
+    except BaseExceptionGroup as failed:
+        first = _first_of(failed)
+    else:
+        return [task.result() for task in tasks]
+    raise first  # not where the group is caught: the group would stand behind the exception that it holds
+
+
+def _first_of(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The exception of the item that failed first, but before it what parks the run."""
+    first = parked_in(failed) or failed.exceptions[0]
+    if isinstance(first, Exception) and len(failed.exceptions) > 1:
+        first.add_note(f"{len(failed.exceptions)} items of the map failed; this one did so first")
+    return first
 
 
 # Flows
@@ -259,6 +309,16 @@ def check_run_id(run_id: str) -> None:
     """Raises UserError for what cannot name a run, nor its files."""
     if not run_id or not all(character.isalnum() or character in "-_." for character in run_id):
         raise UserError(f"{run_id!r} cannot name a run; use letters, digits, -, _ and .")
+
+
+@overload
+def flow(function: Callable[P, Awaitable[T]], /) -> "Flow[P, T]": ...
+
+
+@overload
+def flow(
+    *, name: str | None = None, model: ModelName | None = None
+) -> "Callable[[Callable[P, Awaitable[T]]], Flow[P, T]]": ...
 
 
 def flow(function: Callable[..., Any] | None = None, *, name: str | None = None, model: ModelName | None = None) -> Any:
@@ -277,6 +337,16 @@ def flow(function: Callable[..., Any] | None = None, *, name: str | None = None,
     return Flow(function, name or function.__name__, model)
 
 
+# The flows of this process.
+_flows: "weakref.WeakSet[Flow[Any, Any]]" = weakref.WeakSet()
+
+
+def flows_called(name: str, codes: Sequence[str]) -> "list[Flow[Any, Any]]":
+    """The flows of this process that have this name; of several those whose code ran last, as a run's `codes` tell."""
+    named = [flow for flow in _flows if flow.name == name]
+    return named if len(named) < 2 else [flow for flow in named if flow._code in codes[-1:]] or named
+
+
 class Flow(Generic[P, T]):
     """A flow. `report` says what the last sitting ran, and what it took from the journal."""
 
@@ -284,23 +354,44 @@ class Flow(Generic[P, T]):
         self.function, self.name, self.model = function, name, model
         self.report = RunReport()
         functools.update_wrapper(self, function)
+        _flows.add(self)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        if active_run.get() is not None:  # its steps belong to the outer run, in a branch of their own
-            with inner(f"flow {self.name}"):
-                return await self.function(*args, **kwargs)
+        active = active_run.get()
+        if active is not None:  # its steps belong to the outer run, in a branch of their own
+            arguments = self.bound(args, kwargs).arguments
+            return await run_frame(active, self.name, self.model, arguments, lambda: self.function(*args, **kwargs))
         return await self._execute(_uuid.uuid4().hex, self.bound(args, kwargs))
 
+    @overload
+    async def run(self, run_id: str, /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+    @overload
     async def run(
         self,
         run_id: str,
+        /,
         *args: Any,
-        store: Path | str = DEFAULT_STORE,
+        store: Path | str,
         models: Mapping[str, ModelName] | None = None,
         **kwargs: Any,
-    ) -> T:
-        """Run under this id, or go on with it: `execute` with the flow's arguments as one writes them."""
-        return await self._execute(run_id, self.bound(args, kwargs), store=store, models=models)
+    ) -> T: ...
+
+    @overload
+    async def run(self, run_id: str, /, *args: Any, models: Mapping[str, ModelName] | None, **kwargs: Any) -> T: ...
+
+    async def run(self, run_id: str, /, *args: Any, **kwargs: Any) -> T:
+        """Run under this id, or go on with it: `execute` with the flow's arguments as one writes them.
+
+        `store` and `models` are those of `execute`, unless the flow has parameters of these names: then they are the
+        flow's, and `execute` takes both kinds.
+        """
+        ours = {name: kwargs.pop(name) for name in ("store", "models") if name in kwargs and name not in self._takes}
+        return await self._execute(run_id, self.bound(args, kwargs), **ours)
+
+    @functools.cached_property
+    def _takes(self) -> Collection[str]:
+        return inspect.signature(self.function).parameters
 
     def bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> inspect.BoundArguments:
         bound = inspect.signature(self.function).bind(*args, **kwargs)
@@ -316,17 +407,31 @@ class Flow(Generic[P, T]):
         models: Mapping[str, ModelName] | None = None,
         offline: bool = False,
         app: str | None = None,
+        rerun: Collection[str] = (),
     ) -> T:
         """Run with these arguments under this id, or go on with it; a run that is done gives its result at once.
 
         `models` names another model for a step, by the step's name, or with the key "*" for all of them. `offline`
         answers model calls from the store alone (a cassette). `app` is kept with the run, so that it can be resumed by
-        its id alone.
+        its id alone. `rerun`: edited steps that run again though they finished, with all in their bodies.
         Raises RunBusyError while another process has the run, UserError where the id belongs to other input,
         StorageError, and Parked where it now waits for a person.
         """
         bound = self.bound((), arguments)
-        return await self._execute(run_id, bound, store=store, models=models, offline=offline, app=app)
+        return await self._execute(run_id, bound, store=store, models=models, offline=offline, app=app, rerun=rerun)
+
+    async def go_on(
+        self,
+        run_id: str,
+        bound: inspect.BoundArguments,
+        input_: str,
+        *,
+        store: Path | str = DEFAULT_STORE,
+        models: Mapping[str, ModelName] | None = None,
+        rerun: Collection[str] = (),
+    ) -> T:
+        """As `execute`, with arguments that were made of the input in the run's row."""
+        return await self._execute(run_id, bound, store=store, models=models, rerun=rerun, input_=input_)
 
     async def _execute(
         self,
@@ -337,23 +442,30 @@ class Flow(Generic[P, T]):
         models: Mapping[str, ModelName] | None = None,
         offline: bool = False,
         app: str | None = None,
+        rerun: Collection[str] = (),
+        input_: str | None = None,
     ) -> T:
         check_run_id(run_id)
         named = models or {}
-        canonical = encode(bound.arguments, f"the input of the flow {self.name}", canonical=True)
+        canonical = input_ or encode(bound.arguments, f"the input of the flow {self.name}", canonical=True)
         facts: dict[str, Any] = {"app": app, "models": {step: name_of(model) for step, model in named.items()}}
         facts["code"] = [self._code]
         linger_s = 0.0 if is_postgres(store) else LINGER_S
         async with shared(("journal", str(store)), lambda: open_journal(store), linger_s=linger_s) as journal:
             with journal.own(run_id):
                 row = journal.begin(run_id, self.name, canonical, facts)
+                if row.status == "cancelled":
+                    journal.end(run_id, "cancelled")
+                    raise Cancelled(run_id)
                 if row.status == "done" and row.result is not None:
+                    if rerun:
+                        raise UserError(f"the run {run_id} is done; give another id to run it anew")
                     return self.decode_result(journal.text(row.result))
                 async with Models(named, default=self.model, store=store, offline=offline) as opened:
                     edited = any(code != self._code for code in row.facts.get("code", ()))
                     earlier: RunReport | None = None
                     while True:
-                        replay = Replay.of(journal, run_id, anew=row.status == "failed", edited=edited)
+                        replay = Replay.of(journal, run_id, anew=row.status == "failed", edited=edited, rerun=rerun)
                         active = Active(
                             run=run_id,
                             flow=self.name,
@@ -363,7 +475,8 @@ class Flow(Generic[P, T]):
                             module=self.function.__module__,
                         )
                         try:
-                            return await run_spanned(active, self.sitting(active, bound))
+                            with alive(store, active):
+                                return await run_spanned(active, self.sitting(active, bound))
                         except Exception:
                             if not active.is_worth_another:
                                 raise
@@ -386,14 +499,17 @@ class Flow(Generic[P, T]):
             active.all_awaited()
         except BaseException as error:
             await active.end()
+            active.replay.live.let_go(done=False)
             parked = parked_in(error)
             if parked is None and isinstance(error, Exception) and not is_of_a_call(error):
                 parked = active.parked  # the error may come from what a caught Parked left undone
+            if active.parked is not None and active.parked.status == "cancelled" and isinstance(error, Exception):
+                parked = active.parked
             has_failed = isinstance(error, Exception) and parked is None
             active.close(error if has_failed else None)
             if parked is not None:
-                active.journal.end(active.run, "waiting")
-                raise parked from None
+                active.journal.end(active.run, parked.status)
+                raise parked.outside() from None
             if has_failed:
                 active.journal.end(active.run, "failed", error=error_line(error))
             raise
@@ -401,6 +517,7 @@ class Flow(Generic[P, T]):
             active_run.reset(token)
             active.report.unused.update(active.replay.unused())
         await active.end()
+        active.replay.live.let_go(done=True)
         active.unanswered.done()
         active.journal.end(active.run, "done", result=result)
         return self.decode_result(result)

@@ -9,18 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from stillhouse.errors import UserError
-from stillhouse.flow.call import Parked, active_run, canonical_json
+from stillhouse.flow.call import active_run, canonical_json
+from stillhouse.flow.parking import Parking
 from stillhouse.steady_clock import steady_time
 from stillhouse.store.journal import Journal, StepRow
-
-
-def parked_in(error: BaseException) -> Parked | None:
-    """The Parked in an exception, or in a group of them."""
-    if isinstance(error, Parked):
-        return error
-    if isinstance(error, BaseExceptionGroup):
-        return next((parked for inner in error.exceptions if (parked := parked_in(inner)) is not None), None)
-    return None
 
 
 async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
@@ -58,9 +50,10 @@ async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
         attempts=1,
         facts=facts,
         place=call.place,
+        frame=call.frame,
     )
     active.journal.write(active.run, row)
-    parked = Parked(active.run, question)
+    parked = Parking(active.run, question)
     active.park(parked)
     raise parked
 

@@ -17,10 +17,10 @@ from collections.abc import Mapping
 from contextvars import Token
 from typing import Any, Self
 
-from stillhouse.errors import PriceUnknownError, StillhouseError
+from stillhouse.errors import PriceUnknownError, StillhouseError, UserError
 from stillhouse.flow.call import active_limits, facts_of
 from stillhouse.llm.ledger import likely_tokens, worst_case_usd
-from stillhouse.llm.prices import Price
+from stillhouse.llm.prices import Price, check_prices
 from stillhouse.llm.request import Request
 
 
@@ -34,6 +34,20 @@ class LimitExceeded(StillhouseError):
     full: "Limits | None" = None  # the limit that has no room while other calls are under way, and may have it later
 
 
+def _own_price(price_in: float | None, price_out: float | None) -> Price | None:
+    if price_in is None and price_out is None:
+        return None
+    if price_in is None or price_out is None:
+        raise UserError("a price for input or output tokens alone prices no call; give both price_in and price_out")
+    check_prices(price_in=price_in, price_out=price_out)
+    return Price(price_in, price_out, f"${price_in:g} in, ${price_out:g} out per million tokens, given in limits()")
+
+
+def price_given() -> Price | None:
+    """The price that the innermost `limits` block gives for models that no table knows."""
+    return next((limit.own_price for limit in reversed(active_limits.get()) if limit.own_price is not None), None)
+
+
 class Limits:
     """One `limits(...)` block, and what was used in it."""
 
@@ -45,9 +59,13 @@ class Limits:
         tokens: int | None = None,
         dollars: float | None = None,
         seconds: float | None = None,
+        price_in: float | None = None,
+        price_out: float | None = None,
     ) -> None:
+        """`price_in`, `price_out`: US$ per million tokens of models whose price no table knows, such as your own."""
         self.name, self.max_steps, self.max_tokens = name, steps, tokens
         self.max_dollars, self.max_seconds = dollars, seconds
+        self.own_price = _own_price(price_in, price_out)
         self.steps, self.tokens, self.dollars = 0, 0, 0.0
         self.n_doubtful = 0  # calls whose token counts are unknown or do not add up
         self._reserved, self._reserved_tokens = 0.0, 0
@@ -111,7 +129,7 @@ class Limits:
             return 0.0
         if price is None:
             cannot = f"no price is known for {request.model}, so a limit of ${self.max_dollars:g} cannot be kept"
-            raise PriceUnknownError(f"{cannot}; use a model with a known price, or limit tokens")
+            raise PriceUnknownError(f"{cannot}; give limits(price_in=, price_out=), or limit tokens")
         worst = worst_case_usd(request, price)
         if self.dollars + self._reserved + worst > self.max_dollars:
             spent = f"${self.dollars:.4f} spent{self._of_doubt()}, the next call may cost up to ${worst:.4f}"

@@ -1,9 +1,9 @@
 """Model steps: an async function without a body, answered by a model.
 
-The docstring is the instruction, the parameters are the input, and the return annotation is the output:
-`Literal[...]` one of these, `str` text, anything else JSON by its schema. A model step is a Task, so it can be
-labelled, advised on, distilled, and answered by a student. JSON that does not fit its type is sent back once, with what
-is wrong with it. What still does not fit is refused with its reason, never guessed.
+The docstring is the instruction, the parameters are the input, and the return annotation is the output: `Literal[...]`,
+an Enum or bool is one of these (see `choice_types`), `str` is text, anything else JSON by its schema. A model step is a
+Task, so it can be labelled, advised on, distilled, and answered by a student. JSON that does not fit its type is sent
+back once, with what is wrong with it. What still does not fit is refused with its reason, never guessed.
 """
 
 import dis
@@ -12,32 +12,57 @@ import hashlib
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any, get_type_hints
 
 from stillhouse.errors import UserError
-from stillhouse.flow.call import Active, Attempts, StepError, current_call, encode, perform, unreadable
+from stillhouse.flow.answer_schema import strict_schema
+from stillhouse.flow.answer_type import AnswerType
+from stillhouse.flow.call import (
+    Active,
+    Attempts,
+    StepError,
+    canonical_json,
+    current_call,
+    encode,
+    perform,
+    unreadable,
+)
 from stillhouse.flow.models import Chat, ModelName, Models, name_of, used_by
-from stillhouse.flow.result_kinds import kind_problem, schema_of
 from stillhouse.flow.spans import prediction_spanned
 from stillhouse.llm.parsing import parse_reply
 from stillhouse.llm.prompted import build_messages
 from stillhouse.llm.request import Completion, Request
 from stillhouse.records import Example, Prediction, Predictor
-from stillhouse.task import Output, Task
+from stillhouse.task import Task
 
 REPAIRS = 1  # how often a reply that is no valid JSON is sent back for repair
 
 
-def has_body(function: Callable[..., Any]) -> bool:
-    """Whether it holds anything but a docstring, `...` or `pass`. A step that returns None counts as having a body.
+def is_model_step(function: Callable[..., Any], name: str, model: ModelName | None) -> bool:
+    """Whether a model answers the step: it holds nothing but a docstring, `...` or `pass`, and returns something.
 
-    This is told by the compiled code, so no source is needed.
+    This is told by the compiled code, so no source is needed. Raises UserError where that and the rest of the
+    declaration do not go together.
     """
-    if get_return(function) in (None, type(None)):
-        return True
-    return _code(function) != _code(_empty)
+    empty = _code(function) == _code(_empty)
+    if not empty and model is not None:
+        raise UserError(
+            f"the step {name} has a body, so no model answers it; take model= away, or leave only the docstring"
+        )
+    if not empty:
+        return False
+    if "return" not in function.__annotations__ and (function.__doc__ or model is not None):
+        raise UserError(
+            f"the step {name} has no body, so a model answers it, and no annotation says what the answer is; "
+            "write `-> str`, or the type that it is (`-> None`: nobody is asked)"
+        )
+    if get_return(function) in (None, type(None), "None"):
+        if model is not None:
+            raise UserError(
+                f"the step {name} returns None, so no model answers it; write `-> str`, or take model= away"
+            )
+        return False
+    return True
 
 
 def _code(function: Callable[..., Any]) -> list[tuple[str, Any]]:
@@ -74,42 +99,14 @@ class ModelStep:
             raise UserError(
                 f"the step {name} has neither a body nor a docstring; write what it does, or what a model is to do"
             )
-
-    @functools.cached_property
-    def _returns(self) -> Any:
-        """The annotation with what `Annotated` adds to it, such as bounds."""
-        return get_type_hints(self.function, include_extras=True).get("return", str)
-
-    @property
-    def _bare(self) -> Any:
-        return get_args(self._returns)[0] if get_origin(self._returns) is Annotated else self._returns
-
-    @functools.cached_property
-    def _adapter(self) -> TypeAdapter[Any]:
-        return TypeAdapter(self._returns)
-
-    @functools.cached_property
-    def _kinds(self) -> Mapping[str, Any] | None:
-        return schema_of(self._adapter)
-
-    @functools.cached_property
-    def schema(self) -> dict[str, Any] | None:
-        """The JSON schema of the answer; None for a choice or text."""
-        return self._adapter.json_schema() if self._output == "json" else None
-
-    @property
-    def _output(self) -> Output:
-        if get_origin(self._bare) is Literal and all(isinstance(label, str) for label in get_args(self._bare)):
-            return "choice"
-        return "text" if self._bare is str else "json"
+        hints = functools.partial(get_type_hints, function, include_extras=True)
+        self.answer = AnswerType(lambda: hints().get("return", str), f"the step {name}")
+        self.answer.check()
 
     def task(self) -> Task:
         """This step as a task: what `label`, `advise` and `distill` work on."""
-        instruction = self.instruction
-        if self.schema is not None:
-            instruction += f"\n\nThe JSON must match this schema: {json.dumps(self.schema, ensure_ascii=False)}"
-        labels = get_args(self._bare) if self._output == "choice" else None
-        return Task(self.name, instruction, self._output, labels)
+        instruction = "\n\n".join(filter(None, (self.instruction, self.answer.asked())))
+        return Task(self.name, instruction, self.answer.output, self.answer.labels)
 
     def example(self, bound: Mapping[str, Any], row_id: str) -> Example:
         """The arguments as an example: one text is the input itself, anything else an object of fields."""
@@ -124,11 +121,17 @@ class ModelStep:
         output = await perform(
             active, self.name, "model", version, arguments, lambda: self.ask(active.models, bound), attempts
         )
-        return self._adapter.validate_json(output)
+        return self.answer.adapter.validate_json(output)
 
     def _version(self, model: ModelName) -> str:
         """A hash of what decides the answer: where one of these changes, the step runs again."""
-        declared = [self.instruction, self._adapter.json_schema(), self.max_tokens, self.temperature, name_of(model)]
+        declared = [
+            self.instruction,
+            self.answer.adapter.json_schema(),
+            self.max_tokens,
+            self.temperature,
+            name_of(model),
+        ]
         return hashlib.sha256(encode(declared, self.name).encode()).hexdigest()[:16]
 
     async def ask(self, models: Models, bound: Mapping[str, Any]) -> Any:
@@ -140,13 +143,13 @@ class ModelStep:
         example = self.example(bound, args_hash[:16])
         if isinstance(opened, Chat):
             return await self._ask_chat(opened, task, example, 0 if call is None else call.sample_index)
-        return self._typed(await _predicted(opened, example, self.name))
+        return self.answer.typed(await _predicted(opened, example, self.name))
 
     async def _ask_chat(self, chat: Chat, task: Task, example: Example, sample_index: int) -> Any:
         messages: tuple[Mapping[str, Any], ...] = build_messages(task, example)
         for attempt in range(REPAIRS + 1):
             parameters = {"temperature": self.temperature, "max_tokens": self.max_tokens}
-            request = Request(chat.name, messages, parameters, _strict(self.schema), sample_index)
+            request = Request(chat.name, messages, parameters, strict_schema(self.answer.schema), sample_index)
             completion = await complete_with_schema(chat, request, example)
             text = usable(completion, self.name)
             reply = parse_reply(task, example, text)
@@ -155,7 +158,7 @@ class ModelStep:
                     raise StepError(
                         f"the step {self.name}: the reply of {chat.name} cannot be read ({reply.error}): {text[:200]!r}"
                     )
-                return self._typed(reply.output)
+                return self.answer.typed(self.answer.bare(reply.output))
             except StepError as error:
                 if task.output != "json" or attempt == REPAIRS:
                     raise unreadable(str(error)) from None
@@ -163,22 +166,6 @@ class ModelStep:
                 mend = f"That cannot be used: {error}\nAnswer again, with the JSON value alone."
                 messages = (*messages, {"role": "assistant", "content": text}, {"role": "user", "content": mend})
         raise AssertionError("unreachable")
-
-    def _typed(self, output: str) -> Any:
-        try:
-            if self._output == "json":
-                value = self._adapter.validate_json(output)
-                if self._kinds is not None and (wrong := kind_problem(self._kinds, output)):
-                    raise StepError(f"the step {self.name}: the reply {output[:200]} does not fit its type ({wrong})")
-                return value
-            return self._adapter.validate_python(output)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join(str(part) for part in problem["loc"])
-            raise StepError(
-                f"the step {self.name}: the reply {output[:200]} does not fit its type "
-                f"({where + ': ' if where else ''}{problem['msg']})"
-            ) from None
 
 
 async def _predicted(predictor: Predictor, example: Example, step: str) -> str:
@@ -216,37 +203,16 @@ def not_usable(completion: Completion, message: str) -> StepError:
 async def complete_with_schema(chat: Chat, request: Request, example: Example | None) -> Completion:
     """Structured output where the endpoint has it.
 
-    An endpoint that refuses schemas is asked without one from then on, and the call's facts say so.
+    An endpoint that refuses a schema is asked without this one from then on, and the call's facts say so.
     """
-    if request.schema is not None and not chat.without("schema", request):
-        completion = await chat.complete(request, example)
-        if completion.status != 400:
-            return completion
-        chat.lacks.add("schema")
     if request.schema is not None:
+        this_schema = f"schema {hashlib.sha256(canonical_json(request.schema).encode()).hexdigest()}"
+        if not chat.without(this_schema, request):
+            completion = await chat.complete(request, example)
+            if completion.status != 400:
+                return completion
+            chat.lacks.add(this_schema)
         note("structured_output", False)
     return await chat.complete(
         Request(request.model, request.messages, request.parameters, None, request.sample_index), example
     )
-
-
-def _strict(schema: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The schema as structured output takes it: every object closed, every property required.
-
-    None where the root is no object, which the API refuses.
-    """
-    if schema is None or schema.get("type") != "object":
-        return None
-    strict: dict[str, Any] = _closed(schema)
-    return strict
-
-
-def _closed(part: Any) -> Any:
-    if isinstance(part, list):
-        return [_closed(item) for item in part]
-    if not isinstance(part, dict):
-        return part
-    closed = {name: _closed(value) for name, value in part.items() if name != "default"}
-    if closed.get("type") == "object" and "properties" in closed:
-        closed |= {"additionalProperties": False, "required": list(closed["properties"])}
-    return closed

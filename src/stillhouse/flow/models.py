@@ -3,14 +3,16 @@
 The clients are shared with the other runs of the process.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from stillhouse.errors import StillhouseError, UserError
 from stillhouse.flow.allowance import RunBudget, active_allowance
 from stillhouse.flow.call import active_limits, current_call
+from stillhouse.flow.limits import price_given
 from stillhouse.flow.shared import shared
 from stillhouse.flow.spans import request_spanned
 from stillhouse.llm.ledger import worst_case_input_tokens, worst_case_output_tokens
@@ -18,13 +20,25 @@ from stillhouse.llm.metered import MeteredModel
 from stillhouse.llm.recorded import RecordedTeacher
 from stillhouse.llm.request import Completion, Request
 from stillhouse.openers import OPENERS
-from stillhouse.records import Example, Prediction, Predictor
+from stillhouse.records import Example, Prediction, Predictor, Usage
 from stillhouse.settings import ModelSettings
 from stillhouse.store import Store, open_store
 
 ModelName: TypeAlias = str | Predictor
 DEFAULT_STORE = Path("stillhouse.db")
 EVERY_STEP = "*"
+# The model of the innermost flow in the flow that names one.
+_of_the_frame: ContextVar[ModelName | None] = ContextVar("stillhouse_model_of_the_frame", default=None)
+
+
+@contextmanager
+def asked_of(model: ModelName | None) -> Iterator[None]:
+    """In this block, `model` answers the steps that name none; None: whoever does outside of it."""
+    token = _of_the_frame.set(model if model is not None else _of_the_frame.get())
+    try:
+        yield
+    finally:
+        _of_the_frame.reset(token)
 
 
 def name_of(model: ModelName) -> str:
@@ -40,7 +54,7 @@ class Chat:
 
     def __init__(self, model: MeteredModel, *, offline: bool = False) -> None:
         self.model, self.name, self.offline = model, model.name, offline
-        # Features that this endpoint turned out not to have: "decisions", "schema", "tools", "logprobs".
+        # What this endpoint turned out not to have: "decisions", "tools", "logprobs", and schemas, each by its hash.
         self.lacks: set[str] = set()
 
     def without(self, feature: str, request: Request) -> bool:
@@ -90,7 +104,13 @@ def note_use(
     `at_most_tokens`: what it may have used beside the counts that are known. `doubt`: why its counts do not add up.
     An answer out of the store spends nothing of the limits: it was paid for earlier.
     """
-    call = current_call.get()
+    call, price, at_most_usd = current_call.get(), price_given(), 0.0
+    if cost_usd is None and price is not None:
+        if n_input is not None and n_output is not None:
+            cost_usd = price.cost_usd(Usage(n_input, n_output))
+        else:  # what it may have cost at most
+            rates = (price.input_usd_per_m, price.output_usd_per_m)
+            at_most_usd = ((n_input or 0) * rates[0] + (n_output or 0) * rates[1] + at_most_tokens * max(rates)) / 1e6
     if call is not None:
         is_own = request is not None and request in call.facts.get("requests", ())
         call.used_model(model, n_input, n_output, cost_usd, request)
@@ -102,16 +122,20 @@ def note_use(
             call.facts["stored_usd"] = call.facts.get("stored_usd", 0.0) + (cost_usd or 0.0)
         if doubt is not None:
             call.facts["usage_doubts"] = [*call.facts.get("usage_doubts", []), doubt]
+        if at_most_usd and not from_store:
+            call.facts["at_most_usd"] = call.facts.get("at_most_usd", 0.0) + at_most_usd
         if at_most_tokens and not from_store:
             call.facts["at_most_tokens"] = call.facts.get("at_most_tokens", 0) + at_most_tokens
     if not from_store:
         for limit in active_limits.get():
-            limit.spent((n_input or 0) + (n_output or 0) + at_most_tokens, cost_usd or 0.0)
+            limit.spent(
+                (n_input or 0) + (n_output or 0) + at_most_tokens, at_most_usd if cost_usd is None else cost_usd
+            )
             limit.n_doubtful += doubt is not None or bool(at_most_tokens)
 
 
 class Models(AbstractAsyncContextManager["Models"]):
-    """The models of a run by step: the run's own choice, else the step's `model=`, else the flow's.
+    """The models of a run by step: the run's own choice, else the step's `model=`, else the innermost flow's.
 
     `offline`: models that take messages answer from the store alone.
     """
@@ -130,7 +154,7 @@ class Models(AbstractAsyncContextManager["Models"]):
 
     def of(self, step: str, declared: ModelName | None) -> ModelName:
         """The model that answers this step. Raises UserError where none is named."""
-        for model in (self.named.get(step), self.named.get(EVERY_STEP), declared, self.default):
+        for model in (self.named.get(step), self.named.get(EVERY_STEP), declared, _of_the_frame.get(), self.default):
             if model is not None:
                 return model
         raise UserError(f"the step {step} names no model; give it model=, or the run --model {step}=NAME")

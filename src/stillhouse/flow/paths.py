@@ -14,8 +14,9 @@ from stillhouse.errors import UserError
 from stillhouse.store.journal import StepRow
 
 ExpectedPath: TypeAlias = Sequence[str] | Mapping[str, int | Mapping[str, int]]
-# Kinds of calls left out of a path: the clock and its like; an agent's turns, whose tools are on the path.
-OFF_THE_PATH = ("value", "turn")
+# Kinds of calls left out of a path: the clock and its like; an agent's turns, whose tools are on the path; flows in
+# the flow, whose calls are.
+OFF_THE_PATH = ("value", "turn", "flow")
 # Most characters of a branch's name; longer answers name no branch and are left out where a path is shown.
 ONE_WORD = 40
 
@@ -50,6 +51,11 @@ def answer_of(call: StepRow) -> Any:
         return None
     answer = json.loads(call.output)
     return answer.get("option") if call.kind == "decide" and isinstance(answer, dict) else answer
+
+
+def as_branch(answer: Any) -> str | None:
+    """An answer as the name of the way that it takes; None where it is neither a text nor a truth value."""
+    return answer if isinstance(answer, str) else json.dumps(answer) if isinstance(answer, bool) else None
 
 
 def is_one_word(answer: str) -> bool:

@@ -5,7 +5,8 @@ by its key: its name, the hash of its canonical arguments (and of the call in wh
 among equal calls. The order of calls in time plays no part. Where the key is there, and the answer is of the same
 version (the same code, prompt and model), that answer is returned and nothing runs. A failure that the flow lived with
 is raised again (`unanswered`, `failures`), and a call that it gave up is given up again. Every other call runs and is
-journaled by `call.executed`: one that never finished, one that the run ended by, one whose version changed.
+journaled by `call.executed`: one that never finished, one that the run ended by, one whose version changed. A finished
+step of the user's own code is not run again for an edit alone (see `edits`).
 
 A reply that was paid for and could not be read is in the store, where the same request would find it again, for ever.
 So a call that failed by such a reply asks for another sample when its failed run is resumed. What it used before stays
@@ -16,17 +17,17 @@ in its row: the reasons, the hashes of the requests, and the cost.
 
 import hashlib
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
-from stillhouse.flow.branches import Branch, LiveBranches
+from stillhouse.flow.branches import Branch, LiveBranches, calls_around
+from stillhouse.flow.edits import check_rerun, is_kept, same_version
 from stillhouse.flow.journaled_branches import EarlierVersion, MovedBranches, ReorderedBranches, Samples
 from stillhouse.flow.replay_order import ReplayOrder
-from stillhouse.store.journal import FailedStep, FinishedStep, Journal, StepKey, branch_key, key_id
+from stillhouse.store.journal import FailedStep, FinishedStep, Journal, StepKey, args_and_branch, branch_key, key_id
 
 
 @dataclass
@@ -37,6 +38,8 @@ class RunReport:
     replayed: Counter[str] = field(default_factory=Counter)  # calls answered from the journal
     # Calls that ran again: their code was edited, or another model was named, since their answer was journaled.
     changed: Counter[str] = field(default_factory=Counter)
+    # Replayed calls whose code was edited since, and that were not run again for it: see `edits`.
+    kept: Counter[str] = field(default_factory=Counter)
     # Calls whose row was found in a branch of the code before it was edited, which this sitting does not have.
     moved: Counter[str] = field(default_factory=Counter)
     # Journaled answers that this sitting never used: the arguments are others now, or the flow was edited.
@@ -45,7 +48,7 @@ class RunReport:
     def add(self, before: "RunReport") -> None:
         """Add what the same sitting did before it began again from the top."""
         self.replayed -= before.ran  # drops what is not above 0
-        for name in ("ran", "changed", "moved"):
+        for name in ("ran", "changed", "kept", "moved"):
             getattr(self, name).update(getattr(before, name))
 
 
@@ -57,6 +60,11 @@ class Pending(NamedTuple):
     place: int  # the number of the call in its branch
     branch: Branch
     version: str = ""
+
+    @property
+    def frame(self) -> str | None:
+        """The id of the innermost flow in the flow that this call belongs to."""
+        return None if self.branch.frame is None else self.branch.frame.id
 
 
 class Earlier(NamedTuple):
@@ -75,7 +83,7 @@ class Earlier(NamedTuple):
 
 _GIVEN_UP = '"given_up"'
 # What counts as no step of a limit: the clock and its like, and questions to a person.
-_NO_STEPS = ("flow.now", "flow.random", "flow.uuid", "ask_human")
+_NO_STEPS = ("flow.now", "flow.random", "flow.uuid", "flow.version", "flow.sleep_until", "ask_human")
 
 
 # The facts of a failed call that stay in its row.
@@ -109,9 +117,15 @@ def _used(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: facts[name] for name in _USED if name in facts} if "model" in facts or "replaced" in facts else {}
 
 
-def _same(stored: str, version: str, place: int | None) -> bool:
-    """Whether a row is of this version. Rows of 0.1.0 know less of it: what stands before the first mark."""
-    return stored == version or (place is None and stored == re.split("[+@]", version, maxsplit=1)[0])
+def _is_later(
+    key: StepKey, place: int, parent: str | None, branches: Sequence[Branch], live: Collection[tuple[str | None, str]]
+) -> bool:
+    """Whether a row is of a call that comes later in one of these branches, or of a branch that one makes later."""
+    _, id_ = args_and_branch(key)
+    return any(
+        place >= branch.place if id_ == branch.id else id_.startswith(f"{branch.id}.") and (parent, id_) not in live
+        for branch in branches
+    )
 
 
 @dataclass
@@ -123,15 +137,20 @@ class Replay:
     anew: bool = field(default=False, kw_only=True)  # the run failed, so an unreadable reply is asked for again
     edited: bool = field(default=False, kw_only=True)  # the flow's file is not what it was in some earlier sitting
     run: str = field(default="", kw_only=True)
+    rerun: frozenset[str] = field(default=frozenset(), kw_only=True)  # edited steps that are to run again
     text: Callable[[str], str]  # gives the text that a stored value, perhaps interned, stands for
     report: RunReport = field(default_factory=RunReport)
     live: LiveBranches = field(default_factory=LiveBranches, init=False)  # this sitting's branches
     _used: set[StepKey] = field(default_factory=set, init=False)
 
     @classmethod
-    def of(cls, journal: Journal, run: str, *, anew: bool = False, edited: bool = False) -> Self:
+    def of(
+        cls, journal: Journal, run: str, *, anew: bool = False, edited: bool = False, rerun: Collection[str] = ()
+    ) -> Self:
+        """Raises UserError where `rerun` names a step that the run has no call of."""
         finished, failed = journal.finished(run), journal.failed(run)
-        return cls(finished, journal.text, failed=failed, anew=anew, edited=edited, run=run)
+        check_rerun(rerun, run, (key[0] for key in (*finished, *failed)))
+        return cls(finished, journal.text, failed=failed, anew=anew, edited=edited, run=run, rerun=frozenset(rerun))
 
     def __post_init__(self) -> None:
         ends = [row[5] for row in self.finished.values()] + [row[6] for row in self.failed.values()]
@@ -167,12 +186,13 @@ class Replay:
         facts = {} if text is None else json.loads(text)
         if "refused" in facts:
             return Before()
-        if end is not None and _same(failed_version, version, place):  # an agent comes to its end again
+        same = same_version(failed_version, version, is_of_0_1_0=place is None)
+        if end is not None and same:  # an agent comes to its end again
             return Before(0, attempts - 1, {name: facts[name] for name in ("failures",) if name in facts})
         discarded = facts.get("discarded", 0)
         if "discarded" not in facts and facts.get("requests") and error.startswith("StepError:"):
             discarded = attempts  # a row of 0.1.0
-        if not _same(failed_version, version, place):
+        if not same:
             discarded = 0
         # A row of 0.1.0 does not tell whether the run ended by it, or died later.
         n_asked = discarded if self.anew or place is not None else max(0, discarded - 1)
@@ -225,8 +245,7 @@ class Replay:
         self._used.add(call.key)
         answered_version, output, _, facts, place, end = row
         name = call.key[0]
-        if answered_version != call.version and not _same(answered_version, call.version, place):
-            self.report.changed[name] += 1
+        if answered_version != call.version and not self._stands(call, answered_version, place):
             return None
         if reported:
             self.report.replayed[name] += 1
@@ -240,11 +259,19 @@ class Replay:
         failed_version, error, _, facts, _, place, end = row
         if end is None:
             return None
-        if not _same(failed_version, call.version, place):
-            self.report.changed[call.key[0]] += 1
+        if failed_version != call.version and not self._stands(call, failed_version, place):
             return None
         self._used.add(call.key)
         return Earlier(None, facts, end, error)
+
+    def _stands(self, call: Pending, stored: str, place: int | None) -> bool:
+        """Whether how a call ended stands, although its version is not the one that it has now."""
+        name = call.key[0]
+        if same_version(stored, call.version, is_of_0_1_0=place is None):
+            return True
+        kept = is_kept(call.version, (name, *calls_around(call.branch)), self.rerun)
+        (self.report.kept if kept else self.report.changed)[name] += 1
+        return kept
 
     def used_inside(self, key: StepKey) -> list[str | None]:
         """The facts of the steps in the body of this call, and in theirs, as far as earlier sittings made them."""
@@ -257,6 +284,32 @@ class Replay:
                     self._inside.setdefault(parent, []).append((inner, facts))
         inside = self._inside.get(key_id(key), ())
         return [used for inner, facts in inside for used in (facts, *self.used_inside(inner))]
+
+    def use(self, key: StepKey) -> None:
+        """Note that a row was asked for."""
+        self._used.add(key)
+
+    def went_further(self, branch: Branch) -> bool:
+        """Whether an earlier sitting made a call in this branch, or in one made in it, that this one has not come to.
+
+        So does a call of the branches around, where they wait for this one. Rows of version 1 do not say in which
+        branch they are: each of them counts.
+        """
+        waiting = [branch]
+        while (around := waiting[-1].maker) is not None and around.task is branch.task and around.body == branch.body:
+            waiting.append(around)
+        return any(
+            place is None
+            or (parent == branch.body and place >= 0 and _is_later(key, place, parent, waiting, self.live))
+            for key, parent, place in self._rows_to_come()
+        )
+
+    def _rows_to_come(self) -> Iterator[tuple[StepKey, str | None, int | None]]:
+        for key, row in self.finished.items():
+            if key not in self._used:
+                yield key, row[2], row[4]
+        for key, failed in self.failed.items():
+            yield key, failed[4], failed[5]
 
     def unused(self) -> Counter[str]:
         """Journaled answers that this sitting never came to, by name.

@@ -140,6 +140,17 @@ class Tracing:
                 span.set_attribute("stillhouse.calls.ran", active.report.ran.total())
                 span.set_attribute("stillhouse.calls.replayed", active.report.replayed.total())
 
+    async def frame(self, active: Active, name: str, body: Awaitable[T]) -> T:
+        """A flow inside the flow, which is a workflow too."""
+        attributes = {
+            "gen_ai.operation.name": "invoke_workflow",
+            "gen_ai.agent.name": name,
+            "gen_ai.workflow.name": name,
+            "stillhouse.run": active.run,
+        }
+        with self._span(f"invoke_workflow {name}", attributes):
+            return await body
+
     async def call(self, name: str, kind: str, arguments: str, call: RunningCall, body: Awaitable[T]) -> T:
         """A step, decision, agent, turn or tool, with all its tries."""
         attributes = {"stillhouse.run": call.run, "stillhouse.step": name, "stillhouse.kind": kind}

@@ -62,7 +62,7 @@ def step_calls(journal: Journal, runs: Sequence[RunRow], step: str, store: Path 
     n_failed = n_by_students = 0
     outermost: dict[tuple[str, str], str] = {}
     for run in runs:
-        calls = journal.steps(run.run)
+        calls = [call for call in journal.steps(run.run) if call.kind != "flow"]
         parents = {key_id(call.key): call.parent for call in calls}
         for call in calls:
             seen[f"{call.key[0]} ({call.kind})"] += call.kind in _KINDS

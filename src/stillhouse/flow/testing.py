@@ -28,10 +28,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from stillhouse.errors import BudgetError, StillhouseError, StorageError, UserError
 from stillhouse.flow.allowance import piece_of_work
-from stillhouse.flow.call import Active, Body, Parked, StepError, encode, error_line, stand_in
+from stillhouse.flow.call import Active, Body, StepError, encode, error_line, stand_in
 from stillhouse.flow.engine import Flow, bounded_map
 from stillhouse.flow.human import answer, open_questions
 from stillhouse.flow.models import DEFAULT_STORE, CassetteMissError, ModelName, Models, name_of
+from stillhouse.flow.parking import Parked
 from stillhouse.flow.paths import ExpectedPath, path_of, path_problems
 from stillhouse.flow.resume import Replay
 from stillhouse.flow.tools.tool import ToolError

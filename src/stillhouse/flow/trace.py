@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from stillhouse.flow.paths import answer_of as answer_of_row
+from stillhouse.flow.paths import as_branch
 from stillhouse.store.journal import RunRow, StepRow, key_id
 
 # waiting: the call waits for a person; unfinished: the process died in the call's body, so its row is missing
@@ -38,7 +39,10 @@ class Node:
             return "failed"
         if self.row.output is not None:
             return "done"
-        return "waiting" if self.row.kind == "human" else "unfinished"
+        waits = self.row.kind == "human" or (
+            self.row.kind == "flow" and any(child.state == "waiting" for child in self.children)
+        )
+        return "waiting" if waits else "unfinished"
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -121,7 +125,7 @@ def trace(run: RunRow, rows: Sequence[StepRow]) -> Trace:
     inside: dict[str | None, list[StepRow]] = {}
     known = {key_id(row.key) for row in rows}
     for row in rows:
-        inside.setdefault(row.parent, []).append(row)
+        inside.setdefault(row.frame or row.parent, []).append(row)
     lost = [
         _lost(parent, children) for parent, children in inside.items() if parent is not None and parent not in known
     ]
@@ -150,6 +154,11 @@ def _lost(parent: str, children: Sequence[StepRow]) -> StepRow:
     )
 
 
+def calls_of(rows: Iterable[StepRow]) -> list[StepRow]:
+    """The rows without those of flows inside the flow, which are frames around calls and no calls."""
+    return [row for row in rows if row.kind != "flow"]
+
+
 def used(rows: Iterable[StepRow]) -> Used:
     """What these calls used.
 
@@ -171,7 +180,7 @@ def used(rows: Iterable[StepRow]) -> Used:
 def totals(rows: Sequence[StepRow]) -> list[Total]:
     """One line per step, in the order in which they first began."""
     by_name: dict[str, list[StepRow]] = {}
-    for row in rows:
+    for row in calls_of(rows):
         by_name.setdefault(row.key[0], []).append(row)
     return [_total(name, calls) for name, calls in by_name.items()]
 
@@ -204,7 +213,7 @@ def busy_s(rows: Sequence[StepRow]) -> float:
     The time between two sittings of a run, or spent waiting for a person, does not count.
     """
     busy, end = 0.0, -math.inf
-    for start, stop in sorted((row.started, row.started + row.seconds) for row in rows):
+    for start, stop in sorted((row.started, row.started + row.seconds) for row in calls_of(rows)):
         busy += max(0.0, stop - max(start, end))
         end = max(end, stop)
     return busy
@@ -454,5 +463,5 @@ def _columns(bodies: Iterable[Sequence[TracePart]]) -> tuple[TracePart, ...]:
 
 def choices(calls: Iterable[Node]) -> Counter[str]:
     """How often which option was taken, of decisions and of model steps that answer with one word."""
-    answers = [answer_of(call) for call in calls]
-    return Counter(answer for answer in answers if isinstance(answer, str))
+    answers = [as_branch(answer_of(call)) for call in calls]
+    return Counter(answer for answer in answers if answer is not None)

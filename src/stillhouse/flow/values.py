@@ -35,6 +35,7 @@ def _recorded(what: str, label: str, draw: Callable[[], Any]) -> Any:
         seconds=0.0,
         attempts=1,
         place=call.place,
+        frame=call.frame,
     )
     active.journal.write(active.run, row)
     return value

@@ -204,7 +204,10 @@ def _expectation(
             raise DatasetError(
                 f"{path}: what the case {case.id} expects does not run on {database} ({problem}); mend the case"
             )
-    if metric.name in ("accuracy", "exact_match") and part.labels and row["expected"] not in part.labels:
+    label = expected if isinstance(expected, str) else canonical_text(expected)
+    if part.choices is not None:
+        expected = part.choices.get(label, expected)
+    if metric.name in ("accuracy", "exact_match") and part.labels and label not in part.labels:
         labels = ", ".join(part.labels)
         raise DatasetError(
             f"{path}: the case {case.id} expects {row['expected']!r:.80}, which {part.name} cannot answer; "

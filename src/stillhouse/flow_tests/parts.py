@@ -11,12 +11,14 @@ from typing import Any
 
 from stillhouse.errors import DatasetError, UserError
 from stillhouse.flow.agent import Agent, call_tool
-from stillhouse.flow.call import encode
+from stillhouse.flow.agent_tools import AgentTool
+from stillhouse.flow.call import active_run, encode
 from stillhouse.flow.decide import decide
 from stillhouse.flow.engine import Flow
+from stillhouse.flow.models import EVERY_STEP
 from stillhouse.flow.testing import typed_arguments
 from stillhouse.flow.tools.tool import Tool
-from stillhouse.task import Task
+from stillhouse.flow_tests.decisions import model_of_decision
 
 DECIDES = {"question", "options"}  # the arguments by which a case of a decision is known
 
@@ -28,10 +30,14 @@ class Part:
     name: str
     flow: Flow[Any, Any]
     needs: tuple[str, ...]  # the arguments that must be given
-    labels: tuple[str, ...] | None = None  # the labels of a choice
+    choices: Mapping[str, Any] | None = None  # the labels of a choice, each with its value
     decides: bool = False  # True where the part's answer decides which branch is taken
     wrapped: str | None = None  # name of the flow's one argument, where that holds the part's arguments
     schema: Mapping[str, Any] | None = None  # JSON schema of the answer of a model step; None: it is no JSON
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        return None if self.choices is None else tuple(self.choices)
 
     def arguments(self, case_input: Any, where: str) -> Mapping[str, Any]:
         """A case's input as the flow takes it. Raises DatasetError.
@@ -54,14 +60,14 @@ class Part:
         return encode(bound if self.wrapped is None else bound[self.wrapped], f"the input of {what}", canonical=True)
 
 
-def _part(flow: Flow[Any, Any], labels: tuple[str, ...] | None = None, *, decides: bool = False) -> Part:
+def _part(flow: Flow[Any, Any], choices: Mapping[str, Any] | None = None, *, decides: bool = False) -> Part:
     """A part whose arguments are those of the flow's function.
 
     Those without a default must be given; a single argument always must.
     """
     takes = inspect.signature(flow.function).parameters.values()
     needs = tuple(parameter.name for parameter in takes if parameter.default is parameter.empty or len(takes) == 1)
-    return Part(flow.name, flow, needs, labels, decides)
+    return Part(flow.name, flow, needs, choices, decides)
 
 
 class Parts:
@@ -73,8 +79,7 @@ class Parts:
         self._by_name: dict[str, Part] = {}
         for value in vars(sys.modules[flow.function.__module__]).values():
             if isinstance(value, Agent):
-                self._by_name[value.name] = self._agent(value)
-                self._by_name |= {name: self._tool(tool) for name, tool in value.tools.items()}
+                self._by_name |= self._of_agent(value)
             elif isinstance(value, Tool):
                 self._by_name[value.name] = self._tool(value)
             elif (declared := getattr(value, "stillhouse_step", None)) is not None:
@@ -97,13 +102,20 @@ class Parts:
         return kind == "decide" or (name in self._by_name and self._by_name[name].decides)
 
     def _step(self, name: str, step: Any) -> Part:
-        task: Task | None = step.task() if hasattr(step, "task") else None
-        labels = task.labels if task is not None else None
-        part = _part(Flow(step, name, self._flow.model), labels, decides=labels is not None)
-        return replace(part, schema=step.answer_schema() if task is not None else None)
+        by_model = hasattr(step, "task")
+        choices = step.choices() if by_model else None
+        part = _part(Flow(step, name, self._flow.model), choices, decides=choices is not None)
+        return replace(part, schema=step.answer_schema() if by_model else None)
 
-    def _agent(self, agent: Agent) -> Part:
-        async def ask(task: str) -> str:
+    def _of_agent(self, agent: Agent[Any]) -> dict[str, Part]:
+        """The agent, its tools, and the agents among them with theirs."""
+        parts = {agent.name: self._agent(agent)}
+        for name, tool in agent.tools.items():
+            parts |= self._of_agent(tool.agent) if isinstance(tool, AgentTool) else {name: self._tool(tool)}
+        return parts
+
+    def _agent(self, agent: Agent[Any]) -> Part:
+        async def ask(task: str) -> Any:
             return await agent(task)
 
         return _part(Flow(ask, agent.name, self._flow.model))
@@ -117,7 +129,12 @@ class Parts:
         return Part(tool.name, Flow(use, tool.name), needs, wrapped="arguments")
 
     def _decision(self, name: str) -> Part:
+        module = sys.modules[self._flow.function.__module__]
+
         async def ask(question: str, options: list[str], about: Any = None) -> str:
-            return str(await decide(question, options, about, name=name))
+            active = active_run.get()
+            named = {} if active is None else active.models.named
+            model = None if {name, EVERY_STEP} & named.keys() else model_of_decision(module, name)
+            return str(await decide(question, options, about, model=model, name=name))
 
         return _part(Flow(ask, name, self._flow.model), decides=True)

@@ -30,7 +30,7 @@ class RecordedRuns:
             for run, _ in reversed(journal.runs()):
                 if run.flow != self.flow:
                     continue
-                calls = journal.steps(run.run)
+                calls = [call for call in journal.steps(run.run) if call.kind != "flow"]
                 answers |= {
                     (call.key[0], call.arguments): json.loads(call.output) for call in calls if call.output is not None
                 }

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stillhouse import numbers
-from stillhouse.flow.trace import Trace, Used, busy_s, failing
+from stillhouse.flow.trace import Trace, Used, busy_s, calls_of, failing
 from stillhouse.report.trace_rows import TraceRow, TraceRows
 from stillhouse.report.trace_words import NOTHING, SHORT, cost, joined, plural, short, tokens
 from stillhouse.store.journal import RunRow
@@ -27,6 +27,7 @@ _MARKS = {  # a run's status or a call's outcome -> a character and its style
     "unfinished": ("…", "yellow"),
     "running": ("…", "cyan"),
     "queued": ("·", "dim"),
+    "cancelled": ("-", "dim"),
 }
 
 
@@ -35,6 +36,8 @@ class Listed(Protocol):
 
     @property
     def row(self) -> RunRow: ...
+    @property
+    def shown(self) -> str: ...
     @property
     def finished(self) -> int: ...
     @property
@@ -49,13 +52,14 @@ def runs_table(listed: Sequence[Listed], n_older: int = 0, now: Callable[[], flo
         return Text("no runs yet", style="dim")
     table = _table("run", "flow", "status", ">steps", ">age", ">cost")
     table.add_column("", ratio=1)
+    table.columns[0].min_width = max(len(each.shown) for each in listed)  # an id that is cut cannot be typed
     for each in listed:
         row = each.row
         mark, style = _MARKS[row.status]
         about = Lines(*(Text(line, style=style, no_wrap=True, overflow="ellipsis") for line in _about(each)))
         status = Text(f"{mark} {row.status}", style=style)
         cells = (str(each.finished), age(now() - row.created), cost(each.used) or NOTHING)
-        table.add_row(Text(row.run, style="bold"), Text(row.flow), status, *cells, about)
+        table.add_row(Text(each.shown, style="bold"), Text(row.flow), status, *cells, about)
     if not n_older:
         return table
     return Lines(table, Text(f"and {n_older} older; see them with --last {n_older + len(listed)}", style="dim"))
@@ -153,7 +157,7 @@ def _table(*columns: str) -> Table:
 def _head(trace: Trace, full: bool) -> Iterator[Text]:
     run, spent, most = trace.run, trace.used, 100_000 if full else 200
     mark, style = _MARKS[run.status]
-    calls, worked = plural(len(trace.rows), "call"), numbers.seconds(busy_s(trace.rows))
+    calls, worked = plural(len(calls_of(trace.rows)), "call"), numbers.seconds(busy_s(trace.rows))
     amounts = joined([calls, worked, f"{tokens(spent)} tokens" if spent.asked else "", cost(spent)])
     status = (f"{mark} {run.status}", f"bold {style}")
     yield Text.assemble(status, "  ", (run.run, "bold"), f"  flow {run.flow}  ", (amounts, "dim"))

@@ -25,7 +25,7 @@ INTERN = 4096
 # followed by @ and the branch.
 StepKey = tuple[str, str, int]
 # "running" is also said of a run that was killed while it ran; a run that is "waiting" needs a person's answer.
-RunStatus = Literal["queued", "running", "waiting", "done", "failed"]
+RunStatus = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
 
 # SQL that SQLite and PostgreSQL both take. `facts` is JSON: of a run its models and the app's file, of a step what its
 # model calls used (see StepRow.facts).
@@ -38,29 +38,39 @@ TABLES = (
         run TEXT NOT NULL, step TEXT NOT NULL, args_hash TEXT NOT NULL, nth INTEGER NOT NULL, kind TEXT NOT NULL,
         parent TEXT, version TEXT NOT NULL, arguments TEXT NOT NULL, output TEXT, error TEXT,
         started DOUBLE PRECISION NOT NULL, seconds DOUBLE PRECISION NOT NULL, attempts INTEGER NOT NULL, facts TEXT,
-        place INTEGER, ended_nth INTEGER,
+        place INTEGER, ended_nth INTEGER, frame TEXT,
         PRIMARY KEY (run, step, args_hash, nth)
     )""",
     "CREATE TABLE IF NOT EXISTS texts (hash TEXT PRIMARY KEY, text TEXT NOT NULL)",
 )
 # Version 2 knows branches: rows of version 1 have no place.
 _BRANCHES = ("ALTER TABLE steps ADD COLUMN place INTEGER", "ALTER TABLE steps ADD COLUMN ended_nth INTEGER")
-SCHEMA = Schema("journal", "journal", "runs", TABLES, changes=(_BRANCHES,))
+# Version 3 knows flows inside flows.
+_FRAMES = ("ALTER TABLE steps ADD COLUMN frame TEXT",)
+SCHEMA = Schema("journal", "journal", "runs", TABLES, changes=(_BRANCHES, _FRAMES))
 RUN_COLUMNS = "run, flow, input, status, result, error, created, ended, facts"
 STEP_COLUMNS = (
     "step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, facts, "
-    "place, ended_nth"
+    "place, ended_nth, frame"
 )
 RUNS_WITH_STEP_COUNTS = f"""SELECT {RUN_COLUMNS},
-    (SELECT COUNT(*) FROM steps WHERE steps.run = runs.run AND output IS NOT NULL)
+    (SELECT COUNT(*) FROM steps WHERE steps.run = runs.run AND output IS NOT NULL AND kind <> 'flow')
     FROM runs ORDER BY created DESC, run"""
+
+
+# Takes away the texts that nothing names. While a run is being written none is taken: its next step may name one.
+DELETE_TEXTS = """DELETE FROM texts WHERE NOT EXISTS (SELECT 1 FROM runs WHERE status = 'running')
+    AND 'text:' || hash NOT IN (SELECT arguments FROM steps)
+    AND 'text:' || hash NOT IN (SELECT output FROM steps WHERE output IS NOT NULL)
+    AND 'text:' || hash NOT IN (SELECT result FROM runs WHERE result IS NOT NULL)
+    AND 'text:' || hash NOT IN (SELECT input FROM runs)"""
 
 
 def select_finished(mark: str) -> str:
     """SQL for the finished steps of a run: a `StepKey`, then a `FinishedStep`."""
     return (
         "SELECT step, args_hash, nth, version, output, parent, facts, place, ended_nth FROM steps"
-        f" WHERE run = {mark} AND output IS NOT NULL"
+        f" WHERE run = {mark} AND output IS NOT NULL AND kind <> 'flow'"
     )
 
 
@@ -68,8 +78,13 @@ def select_failed(mark: str) -> str:
     """SQL for the steps of a run that failed: a `StepKey`, then a `FailedStep`."""
     return (
         "SELECT step, args_hash, nth, version, error, attempts, facts, parent, place, ended_nth FROM steps"
-        f" WHERE run = {mark} AND output IS NULL AND error IS NOT NULL"
+        f" WHERE run = {mark} AND output IS NULL AND error IS NOT NULL AND kind <> 'flow'"
     )
+
+
+def select_frames(mark: str) -> str:
+    """SQL for the flows inside the flow of a run. They are never replayed: their calls are."""
+    return f"SELECT {STEP_COLUMNS} FROM steps WHERE run = {mark} AND kind = 'flow'"
 
 
 def select_trace(mark: str) -> str:
@@ -163,8 +178,8 @@ FailedStep = tuple[str, str, int, str | None, str | None, int | None, int | None
 class StepRow:
     """One step call with all that is known of it. Rows from `Journal.steps` hold their texts whole, not interned.
 
-    `kind`: step, model, decide, agent, turn, tool, human or value (`flow.now` and its like). `output` is None where the
-    step failed (`error` says how) or waits for a person.
+    `kind`: step, model, decide, agent, turn, tool, human, value (`flow.now` and its like) or flow. `output` is None
+    where the step failed (`error` says how) or waits for a person.
     `facts`, where a model was asked: `model`, `input_tokens`, `output_tokens`, `cost_usd` (None: unknown), `requests`
     (hashes in the completions table), `confidence`, `options`, `choice`, `source`. `failures` holds the reasons of the
     tries before the last, those of earlier sittings too; what these cost is in the sums. `discarded`: how many tries
@@ -175,6 +190,8 @@ class StepRow:
     `place`: the number of the call in its branch, from 0. `ended_nth`: its number in the order in which the run's calls
     ended. Both are None in rows of version 1. `ended_nth` is None, too, of a failure, and of a call that was given up,
     where that is no outcome to be replayed: the run ended by it.
+    `frame`: `key_id` of the row of kind `flow` that the call belongs to, the innermost flow inside the run's flow; None
+    in the run's own, and in a step's body.
     """
 
     key: StepKey
@@ -190,6 +207,7 @@ class StepRow:
     facts: Mapping[str, Any] | None = None
     place: int | None = None
     ended_nth: int | None = None
+    frame: str | None = None
 
 
 def run_row(values: Sequence[Any]) -> RunRow:
@@ -211,7 +229,7 @@ def run_row(values: Sequence[Any]) -> RunRow:
 def step_row(values: Sequence[Any], whole: Callable[[str], str]) -> StepRow:
     """A step from the values of STEP_COLUMNS; `whole` gives the text behind what a row holds."""
     step, args_hash, nth, kind, parent, version, arguments, output, error, started, seconds, attempts, *later = values
-    facts, place, ended_nth = later
+    facts, place, ended_nth, frame = later
     return StepRow(
         key=(step, args_hash, nth),
         kind=kind,
@@ -226,6 +244,7 @@ def step_row(values: Sequence[Any], whole: Callable[[str], str]) -> StepRow:
         facts=None if facts is None else json.loads(facts),
         place=place,
         ended_nth=ended_nth,
+        frame=frame,
     )
 
 
@@ -245,6 +264,7 @@ def step_values(step: StepRow, interned: Callable[[str], str]) -> tuple[object, 
         None if step.facts is None else facts_json(step.facts),
         step.place,
         step.ended_nth,
+        step.frame,
     )
 
 
@@ -276,12 +296,24 @@ class Journal(Protocol):
 
     def end(self, run: str, status: RunStatus, *, result: str | None = None, error: str | None = None) -> None: ...
 
+    def delete(self, run: str) -> None:
+        """Take the run away with its steps. The caller owns the run."""
+        ...
+
+    def delete_texts(self) -> None:
+        """Take away the long texts that no run has any more; none while a run is being written."""
+        ...
+
     def finished(self, run: str) -> dict[StepKey, FinishedStep]:
         """The steps whose answers a resumed run takes from here instead of running them again."""
         ...
 
     def failed(self, run: str) -> dict[StepKey, FailedStep]:
         """The run's failed steps by their key."""
+        ...
+
+    def frames(self, run: str) -> dict[StepKey, StepRow]:
+        """The flows inside the run's flow, by their key."""
         ...
 
     def steps(self, run: str) -> list[StepRow]:

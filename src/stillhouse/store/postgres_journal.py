@@ -13,6 +13,7 @@ from typing import Any
 from stillhouse.errors import RunBusyError, StorageError
 from stillhouse.steady_clock import steady_time
 from stillhouse.store.journal import (
+    DELETE_TEXTS,
     RUN_COLUMNS,
     RUNS_WITH_STEP_COUNTS,
     SCHEMA,
@@ -31,6 +32,7 @@ from stillhouse.store.journal import (
     run_row,
     select_failed,
     select_finished,
+    select_frames,
     select_trace,
     step_row,
     step_values,
@@ -51,7 +53,9 @@ _TYPES = [
     "text",
     "int",
     "int",
+    "text",
 ]  # SQL types of STEP_COLUMNS
+_PRUNING = 7_345_201  # the number of the advisory lock of whoever takes runs away
 _HELD = "SELECT FROM leases WHERE run = %(run)s AND owner = %(owner)s FOR KEY SHARE"
 _BEGIN = f"""WITH held AS ({_HELD})
     UPDATE runs SET status = 'running', error = NULL, ended = NULL, facts = %(facts)s
@@ -150,6 +154,26 @@ class PostgresJournal:
         if not self._db.execute(_END, values):
             raise self._leases.lost(run)
 
+    def delete(self, run: str) -> None:
+        owner = self._leases.owner(run)
+
+        def deleted(execute: Callable[[str, Sequence[object]], list[tuple[Any, ...]]]) -> bool:
+            if not execute("SELECT 1 FROM leases WHERE run = %s AND owner = %s FOR KEY SHARE", (run, owner)):
+                return False
+            for table in ("steps", "runs"):
+                execute(f"DELETE FROM {table} WHERE run = %s", (run,))
+            return True
+
+        if not self._db.alone(_PRUNING, deleted):
+            raise self._leases.lost(run)
+
+    def delete_texts(self) -> None:
+        def deleted(execute: Callable[[str, Sequence[object]], list[tuple[Any, ...]]]) -> None:
+            execute("LOCK TABLE runs, steps, texts IN SHARE ROW EXCLUSIVE MODE", ())
+            execute(DELETE_TEXTS, ())
+
+        self._db.alone(_PRUNING, deleted)
+
     # The queue: runs that any process may take
 
     def enqueue(self, flow: str, inputs: Mapping[str, str], facts: Mapping[str, Any]) -> None:
@@ -193,6 +217,10 @@ class PostgresJournal:
 
     def failed(self, run: str) -> dict[StepKey, FailedStep]:
         return {row[:3]: row[3:] for row in self._db.execute(select_failed("%s"), (run,))}
+
+    def frames(self, run: str) -> dict[StepKey, StepRow]:
+        rows = [step_row(values, self.text) for values in self._db.execute(select_frames("%s"), (run,))]
+        return {row.key: row for row in rows}
 
     def steps(self, run: str) -> list[StepRow]:
         texts = dict(self._db.execute(_TEXTS, (run,)))

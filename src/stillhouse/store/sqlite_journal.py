@@ -16,6 +16,7 @@ from typing import Any
 from stillhouse.errors import RunBusyError, StorageError
 from stillhouse.steady_clock import steady_time
 from stillhouse.store.journal import (
+    DELETE_TEXTS,
     RUN_COLUMNS,
     RUNS_WITH_STEP_COUNTS,
     SCHEMA,
@@ -34,6 +35,7 @@ from stillhouse.store.journal import (
     run_row,
     select_failed,
     select_finished,
+    select_frames,
     select_trace,
     step_row,
     step_values,
@@ -115,6 +117,24 @@ class SqliteJournal:
         ended = "UPDATE runs SET status = ?, result = ?, error = ?, ended = ? WHERE run = ?"
         self._write(ended, (status, stored_result, stored_error, self._clock(), run))
 
+    def delete(self, run: str) -> None:
+        with self._transaction():
+            for table in ("steps", "runs", "owners"):
+                self._write(f"DELETE FROM {table} WHERE run = ?", (run,))
+
+    def delete_texts(self) -> None:
+        self._write(DELETE_TEXTS, ())
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._write("BEGIN IMMEDIATE", ())
+        try:
+            yield
+        except BaseException:
+            self._write("ROLLBACK", ())
+            raise
+        self._write("COMMIT", ())
+
     # Steps
 
     def finished(self, run: str) -> dict[StepKey, FinishedStep]:
@@ -122,6 +142,10 @@ class SqliteJournal:
 
     def failed(self, run: str) -> dict[StepKey, FailedStep]:
         return {row[:3]: row[3:] for row in self._db.execute(select_failed("?"), (run,))}
+
+    def frames(self, run: str) -> dict[StepKey, StepRow]:
+        rows = [step_row(values, self.text) for values in self._db.execute(select_frames("?"), (run,))]
+        return {row.key: row for row in rows}
 
     def steps(self, run: str) -> list[StepRow]:
         return [step_row(values, self.text) for values in self._db.execute(select_trace("?"), (run,))]

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from stillhouse.flow.paths import is_one_word
+from stillhouse.flow.paths import as_branch, is_one_word
 from stillhouse.flow.picture import CallBox, CallOutcome, Enclosure, End, Lanes, Picture, PicturePart, Ran
 from stillhouse.flow.trace import (
     Fork,
@@ -26,7 +26,9 @@ _WORST: Sequence[CallOutcome] = ("failed", "waiting", "unfinished", "handled", "
 
 def executed(trace: Trace) -> Picture:
     """The run as a picture. Calls stand side by side where they overlapped in time (see `flow.trace`)."""
-    stopped = {"failed": "failed", "waiting": "waits", "running": "not ended"}.get(trace.run.status)
+    stopped = {"failed": "failed", "waiting": "waits", "running": "not ended", "cancelled": "cancelled"}.get(
+        trace.run.status
+    )
     parts = _parts(trace.roots, failing(trace))
     return Picture(trace.run.flow, parts if stopped is None else (*parts, End(stopped)), (f"run {trace.run.run}",))
 
@@ -114,7 +116,8 @@ def _notes(group: Group) -> Iterable[str]:
 
 def _taken(calls: Sequence[Node]) -> Iterable[str]:
     """Which way the calls went: of one decision the option and its probability, of several how often each option."""
-    answers = [(answer, node) for node in calls if isinstance(answer := answer_of(node), str) and is_one_word(answer)]
+    words = [(as_branch(answer_of(node)), node) for node in calls]
+    answers = [(answer, node) for answer, node in words if answer is not None and is_one_word(answer)]
     if len(answers) == 1:
         answer, node = answers[0]
         confidence = node.facts.get("confidence")

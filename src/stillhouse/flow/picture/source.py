@@ -286,10 +286,14 @@ _CREATE_TASK = object()
 
 
 class _Named(ast.NodeTransformer):
-    """`await f(x, y)` written as `f`."""
+    """`await f(x, y)` written as `f`, or as the name that the call is given: `await decide(..., name="urgent")`."""
 
     def visit_Await(self, node: ast.Await) -> ast.expr:
-        return node.value.func if isinstance(node.value, ast.Call) else node.value
+        if not isinstance(node.value, ast.Call):
+            return node.value
+        name = next((word.value for word in node.value.keywords if word.arg == "name"), None)
+        is_named = isinstance(name, ast.Constant) and isinstance(name.value, str)
+        return ast.Name(name.value) if is_named else node.value.func  # type: ignore[union-attr]  # a text, as checked
 
 
 def _tree_of(function: Callable[..., Any]) -> ast.FunctionDef | ast.AsyncFunctionDef | None:

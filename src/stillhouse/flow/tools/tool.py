@@ -23,7 +23,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from stillhouse.addresses import without_secrets
 from stillhouse.errors import StillhouseError, UserError
 from stillhouse.flow.call import journaled
-from stillhouse.flow.engine import version_of
+from stillhouse.flow.edits import version_of
 
 T = TypeVar("T")
 MAX_ERROR_CHARS = 500  # most characters of another program's error that an error of ours quotes

@@ -32,7 +32,7 @@ from pydantic_ai.toolsets import AbstractToolset, FunctionToolset, ToolsetTool
 from pydantic_core import to_jsonable_python
 
 from stillhouse.flow.call import canonical_json
-from stillhouse.flow.engine import version_of
+from stillhouse.flow.edits import version_of
 
 _LIVE = (AbstractAgent, AbstractCapability, AbstractModel, AbstractToolset, Iterator)
 _SAID: Any = {"__all__": {"kind", "parts", "instructions"}}
