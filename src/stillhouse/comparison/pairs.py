@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from stillhouse.comparison.answers import Answers
 from stillhouse.evaluation.win_rate import Choice
+from stillhouse.json_labels import same_json, value_spelled
 from stillhouse.records import Example
 
 
@@ -33,12 +34,15 @@ class Pair:
 
     @property
     def settled(self) -> Choice | None:
-        """The choice where nobody needs to be asked: equal answers tie, an answer is better than none."""
+        """The choice where nobody needs to be asked: equal answers tie, an answer is better than none.
+
+        Texts are equal but for spaces, and JSON objects and lists as values.
+        """
         if self.a is None or self.b is None:
             if self.a is None and self.b is None:
                 return "both bad"
             return "B" if self.a is None else "A"
-        return "tie" if self.a.split() == self.b.split() else None
+        return "tie" if _equal(self.a, self.b) else None
 
     def a_is_left(self, rater: str = "") -> bool:
         """Whether A's answer stands left, which is drawn anew for every person.
@@ -53,6 +57,12 @@ class Pair:
 
     def right(self, rater: str = "") -> str:
         return (self.b if self.a_is_left(rater) else self.a) or ""
+
+
+def _equal(a: str, b: str) -> bool:
+    if all(text.lstrip()[:1] in ("{", "[") and value_spelled(text) is not None for text in (a, b)):
+        return same_json(a, b)
+    return a.split() == b.split()
 
 
 def pairs_of(examples: Sequence[Example], a: Answers, b: Answers) -> list[Pair]:
