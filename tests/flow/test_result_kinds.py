@@ -119,6 +119,6 @@ def test_a_model_step_keeps_to_what_its_annotation_adds(kind, output, right, wro
     rated.__annotations__["return"] = kind
     declared = ModelStep(rated, "rated", None, max_tokens=5, temperature=0)
     assert declared.task().output == output
-    declared._typed(right)
+    declared.answer.typed(right)
     with pytest.raises(StepError, match="does not fit its type"):
-        declared._typed(wrong)
+        declared.answer.typed(wrong)

@@ -347,9 +347,8 @@ async def test_what_a_steps_own_code_has_sent_in_a_map_is_waited_for_and_nothing
         return await flow.map(item, range(8), at_once=4)
 
     fails.add("first")
-    with pytest.raises(ExceptionGroup) as failed:
+    with pytest.raises(ValueError, match=r"^broken$"):  # the item's own exception, and no other failed
         await main.run(RUN)
-    assert [str(error) for error in failed.value.exceptions] == ["broken"]
     assert {number % 100 for number in begun} == {0, 1, 2}
     fails.clear()
     assert await main.run(RUN) == list(range(8))
@@ -366,7 +365,7 @@ async def test_an_item_that_waits_for_nothing_that_was_sent_is_cancelled_at_once
     async def main() -> None:
         await flow.map(item, [0, 1])
 
-    with pytest.raises(ExceptionGroup, match="items of a map failed"):
+    with pytest.raises(ValueError, match="broken"):
         await main.run(RUN)
 
 

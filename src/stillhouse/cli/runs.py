@@ -79,7 +79,7 @@ def cancel(
 ) -> None:
     """Cancel a run that waits, failed or was killed: it does not go on. What it finished stays in the journal."""
     from stillhouse.commands.run_ids import run_called
-    from stillhouse.flow import cancel as cancel_run
+    from stillhouse.commands.runs import cancel as cancel_run
 
     run = run_called(run, store)
     cancel_run(run, store=store)
@@ -98,7 +98,7 @@ def prune(
     """Take runs that ended so long ago out of the journal. What models answered stays in the store."""
     from datetime import timedelta
 
-    from stillhouse.flow import prune as prune_runs
+    from stillhouse.commands.runs import prune as prune_runs
 
     gone = prune_runs(timedelta(days=older_than), store=store)
     if as_json:

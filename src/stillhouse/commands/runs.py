@@ -10,6 +10,8 @@ from typing import Any
 from stillhouse.commands.run_ids import short_ids
 from stillhouse.errors import UserError
 from stillhouse.flow.models import DEFAULT_STORE
+from stillhouse.flow.steering import cancel as cancel
+from stillhouse.flow.steering import prune as prune
 from stillhouse.flow.trace import Node, Trace, Used, busy_s, failing, totals, trace, used
 from stillhouse.store.journal import Journal, RunRow, existing_journal
 

@@ -1,4 +1,4 @@
-"""Which types of an answer are choices: `Literal`, an Enum, bool, and each of these with None beside it.
+"""Which types of an answer are choices: a `Literal` of texts, an Enum, bool, and each of these with None beside it.
 
 A model that picks one of few answers is asked for a label, and so is a student. Any other type is JSON.
 """
@@ -34,7 +34,9 @@ def _values(annotation: Any) -> list[Any] | None:
         inner, *marks = get_args(annotation)
         return None if any(type(mark).__name__.endswith("Validator") for mark in marks) else _values(inner)
     if origin is Literal:
-        return _scalars(get_args(annotation))
+        members = get_args(annotation)
+        of_texts = all(member is None or isinstance(member, str | enum.Enum) for member in members)
+        return _scalars(members) if of_texts else None
     if origin in (Union, types.UnionType):
         parts = [_values(part) for part in get_args(annotation)]
         known = [part for part in parts if part is not None]
