@@ -25,8 +25,10 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The two processes that share the tests must collect the same names, and a set is printed in another order in each."""
+    """The two processes that share the tests must collect the same names: a set has another order in each, and an object another address."""
     for item in items:
+        if " at 0x" in item.name:
+            raise pytest.UsageError(f"{item.nodeid}: its name holds an address in memory; give the case an id")
         for value in getattr(getattr(item, "callspec", None), "params", {}).values():
             if isinstance(value, set | frozenset) and len(value) > 1 and str(value) in item.name:
                 raise pytest.UsageError(f"{item.nodeid}: its name holds a set, which has no order; give the case an id")
