@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from stillhouse.errors import UserError
 from stillhouse.flow.tools import ToolError, shell
+from stillhouse.flow.tools.shell import _run
 from stillhouse.flow.tools.shell_seccomp import seccomp_filter
 from stillhouse.flow.tools.shell_workspace import MOST_DEEP, Workspace
 
@@ -305,6 +307,16 @@ async def test_the_folder_holds_no_more_than_its_quota(sandboxed, tmp_path):
 async def test_a_command_that_goes_on_writing_is_ended(sandboxed):
     endless = "i=0; while :; do i=$((i+1)); head -c 1000000 /dev/zero > f$i; done"
     assert "[ended: it wrote more than the folder may hold]" in await run(sandboxed(total_mb=4), endless)
+
+
+async def test_a_command_that_ends_while_one_looks_how_much_it_wrote_is_no_failure(tmp_path):
+    def look():
+        time.sleep(0.7)
+        return "it wrote too much"
+
+    command = [sys.executable, "-c", "import time; print('done'); time.sleep(0.6)"]
+    told = await _run(command, tmp_path, 10, 1_000, why_over=look)
+    assert told == "done\n[ended: it wrote too much]"
 
 
 async def test_what_is_over_the_quota_already_can_only_be_made_less(sandboxed, tmp_path):

@@ -298,7 +298,8 @@ async def _run(
                     break
                 if why_over is not None and (why := await in_thread(why_over)):
                     note = f"[ended: {why}]"
-                    os.killpg(transport.get_pid(), signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):  # it ended while one looked
+                        os.killpg(transport.get_pid(), signal.SIGKILL)
                     await running.exited.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STRAY_S):
