@@ -627,7 +627,8 @@ def _verdicts_table(head: str) -> Callable[[list[dict[str, Any]]], str]:
         for one in found:
             verdicts = ", ".join(f"{kind} {count}" for kind, count in one["verdicts"].items())
             lost = dollars(one["regret_usd"]) if one["regret_usd"] else "–"
-            shares = f"{one['share_right']:.1%} | {shown(one['share_wrong'], one['draws'])} | {lost}"
+            right = shown(one["share_right"], one["draws"], with_n=False)
+            shares = f"{right} | {shown(one['share_wrong'], one['draws'])} | {lost}"
             lines.append(f"| {one['task']} | {' or '.join(one['right'])} | {verdicts} | {shares} |")
         return "\n".join(lines)
 
