@@ -40,11 +40,14 @@ class ReplayOrder:
         return self._next >= len(self._ends)
 
     def at_once(self, end: int, branch: Branch) -> bool:
-        """Whether this answer waits for nothing: it is next, and of the task that was answered last, or it is late."""
+        """Whether this answer waits for nothing: it is late, or it is next, of the task that was answered last, alone.
+
+        Where other tasks are due, they go on while a call is under way, and may take what this one would take next.
+        """
         if self.over:
             return True
         following = self._ends[self._next]
-        if end == following and (self._last is branch.task or self._last is None):
+        if end == following and (self._last is branch.task or self._last is None) and not _others_are_due():
             self._next += 1
             self._last = branch.task
             return True
@@ -122,3 +125,8 @@ class ReplayOrder:
 
     def _may_give(self) -> bool:
         return bool(self._waiting) and not (self._coming and min(self._coming) < self._waiting[0][0])
+
+
+def _others_are_due() -> bool:
+    """Whether another callback of the running loop is due; of loops that are not asyncio's it is not known."""
+    return bool(getattr(asyncio.get_running_loop(), "_ready", True))
