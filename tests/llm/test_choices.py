@@ -203,6 +203,7 @@ CASES = [
     (CITIES, "(b) Rome", "Rome"),
     (CITIES, "The answer is (c).", "Oslo"),
     (CITIES, "(a) Rome", CONTRADICTED),
+    (CITIES, "a) Rome", CONTRADICTED),
     (CITIES, "(a) or (b)", SEVERAL),
     (CITIES, "(e)", NO_LABEL),
     (CITIES, "(b) Milan", NO_LABEL),
