@@ -1,9 +1,11 @@
 """A person in the loop: the run parks, the answer is kept, the run goes on."""
 
 import asyncio
+import inspect
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 
@@ -47,6 +49,80 @@ async def test_the_run_parks_and_goes_on_with_the_answer():
     assert await main.run("one", n=1) == "yes"
     assert done == [1, 2]
     assert open_questions(journal, "one") == []
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        flow.uuid,
+        flow.now,
+        flow.random,
+        lambda: flow.version("a change"),
+        lambda: flow.sleep_until(datetime.now(UTC)),
+        lambda: ask_human("and now?"),
+    ],
+)
+async def test_a_branch_that_a_run_leaves_behind_asks_it_nothing_more(ask):
+    asked = []
+
+    async def late() -> None:
+        await asyncio.sleep(0.05)
+        value = ask()
+        asked.append(await value if inspect.isawaitable(value) else value)
+
+    @flow
+    async def both() -> None:
+        await asyncio.gather(late(), ask_human("go on?"))
+
+    with pytest.raises(Parked):
+        await both.run("one")
+    before = open_journal("stillhouse.db").steps("one")
+    await asyncio.sleep(0.1)
+    assert asked == []
+    assert open_journal("stillhouse.db").steps("one") == before
+
+
+async def test_a_replayed_answer_that_waits_for_its_turn_is_not_given_when_the_run_has_ended():
+    went_on = []
+
+    async def works() -> None:
+        await work(1)
+        went_on.append("works")
+
+    @flow
+    async def both() -> None:
+        await asyncio.gather(works(), ask_human("go on?"))
+
+    for _ in range(2):
+        with pytest.raises(Parked):
+            await both.run("one")
+        await asyncio.sleep(0.05)  # a branch that is left has time to go on
+        assert went_on == ["works"]  # in the first sitting, which waited for the call
+
+
+async def test_an_answer_that_waits_for_its_turn_is_not_given_when_the_run_has_ended():
+    went_on = []
+
+    async def answered_first() -> None:
+        await ask_human("a")
+        went_on.append("answered")
+
+    async def asks() -> None:
+        await work(1)
+        if not went_on:
+            await ask_human("b")
+
+    @flow
+    async def both() -> None:
+        await asyncio.gather(asyncio.gather(asks(), answered_first()), work(2))
+
+    with pytest.raises(Parked):
+        await both.run("one")
+    answer(open_journal("stillhouse.db"), "one", "yes", "a")
+    with pytest.raises(Parked):
+        await both.run("one")
+    await asyncio.sleep(0.05)
+    assert went_on == []
 
 
 async def test_only_the_options_are_answers_and_only_to_what_is_asked():

@@ -83,7 +83,11 @@ class Active:
         return self.replay.report
 
     def pending(self, name: str, arguments: str) -> Pending:
-        """The call that is made here: in this branch, in the body of the call that is running."""
+        """The call that is made here: in this branch, in the body of the call that is running.
+
+        Raises CancelledError in a run that has ended.
+        """
+        self.check_not_ended()
         return self.replay.pending(name, arguments, branch_here())
 
     async def look_up(self, name: str, version: str, arguments: str, kind: str = "step") -> str | Pending:
@@ -93,8 +97,7 @@ class Active:
         CancelledError in a run that has ended; LimitExceeded for a new call that is one too many; and for a new call
         what parked the run, where it waits for a person.
         """
-        if self.ended:
-            raise asyncio.CancelledError(f"the run {self.run} has ended")
+        self.check_not_ended()
         branch = branch_here()
         if branch.call is not None:  # not `current_call`: tasks may share a context
             version = f"{version}@{branch.call.makes}"
@@ -107,10 +110,17 @@ class Active:
         self._count_again(call, answer)
         self.unanswered.n_ended += 1
         assert answer.output is not None
-        order = self.replay.order
-        if answer.end is not None and not order.at_once(answer.end, branch):
-            await order.answer(answer.end, branch)
+        if answer.end is not None and not self.replay.order.at_once(answer.end, branch):
+            await self.in_turn(answer.end, branch)
         return answer.output
+
+    async def in_turn(self, end: int, branch: Branch) -> None:
+        """Wait until the journaled answer with this number is next.
+
+        Raises CancelledError where the run ends first: what follows belongs to the next sitting, which may be on.
+        """
+        await self.replay.order.answer(end, branch)
+        self.check_not_ended()
 
     async def _look_further(self, call: Pending, answer: Earlier | None, arguments: str, kind: str) -> str | Pending:
         """As `look_up`, for a call that the journal has no answer to, or that was given up."""
@@ -119,12 +129,13 @@ class Active:
             self._count_again(call, earlier)
             with self.replay.order.coming(earlier.end):
                 await self._until_given_up(json.loads(earlier.facts or "{}")["given_up"])
+            self.check_not_ended()
             if earlier.output is not None:  # the flow does not give it up this time
                 return earlier.output
         elif earlier is not None and earlier.end is not None and kind != "agent":  # an agent comes to its end again
             self._count_again(call, earlier)
             self.report.replayed[call.key[0]] += 1
-            await self.replay.order.answer(earlier.end, call.branch)
+            await self.in_turn(earlier.end, call.branch)
             facts = json.loads(earlier.facts or "{}")
             error = failures.again(facts.get("raised", {"classes": [], "text": earlier.error}), [self.module])
             self.unanswered.n_ended += 1
@@ -193,10 +204,14 @@ class Active:
             self.frames = self.journal.frames(self.run) if earlier else {}
         return self.frames.get(key)
 
-    def check_open(self) -> None:
-        """Raises where no new call may begin."""
+    def check_not_ended(self) -> None:
+        """Raises CancelledError in a run that has ended: a branch that it left behind goes no further."""
         if self.ended:
             raise asyncio.CancelledError(f"the run {self.run} has ended")
+
+    def check_open(self) -> None:
+        """Raises where no new call may begin."""
+        self.check_not_ended()
         if self.parked is not None:
             raise self.parked.again()
 

@@ -31,6 +31,7 @@ def version(change: str, newest: int = 1) -> int:
     active = active_run.get()
     if active is None:
         return newest
+    active.check_not_ended()
     taken = active.versions.get(change)
     if taken is None:
         key = (NAME, hashlib.sha256(change.encode()).hexdigest(), 0)

@@ -34,7 +34,7 @@ async def ask_human(question: str, options: Sequence[str] | None = None) -> str:
     answered = active.replay.answer_to(call)
     if answered is not None:
         if answered.end is not None:
-            await active.replay.order.answer(answered.end, call.branch)
+            await active.in_turn(answered.end, call.branch)
         return str(json.loads(answered.output or "null"))
     active.unanswered.begins()
     row = StepRow(
