@@ -1,5 +1,6 @@
 """What every test shares: no outside network, and the folder of real data where it is present."""
 
+import gc
 import os
 import signal
 import socket
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for value in getattr(getattr(item, "callspec", None), "params", {}).values():
             if isinstance(value, set | frozenset) and len(value) > 1 and str(value) in item.name:
                 raise pytest.UsageError(f"{item.nodeid}: its name holds a set, which has no order; give the case an id")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def modules_out_of_the_collectors_sight() -> None:
+    """What was imported stays. A full collection need not walk through it again: with PyTorch loaded that takes half a second."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from pydantic_core import from_json
+
 MOST_DEPTH = 100
+_TOO_DEEP = f"lists and objects nested more than {MOST_DEPTH} deep"
 MOST_DIGITS = 4_300  # of a whole number: Python writes no more
 # What may be too large for a float: only then does each number take the slow way.
 _LARGE = re.compile(r"[eE]\+?\d{3}|\d{300}")
@@ -75,7 +78,17 @@ def read_json(text: str | bytes, *, finite: bool = True, most: int | None = None
 
 def read_body(raw: str | bytes) -> Any:
     """The value of an endpoint's body. Raises JsonError for what is no JSON, or nested too deep."""
-    text = raw.decode("utf-8-sig", errors="replace") if isinstance(raw, bytes) else raw
+    try:
+        value = from_json(raw)  # as Python's reader reads it, where it reads it at all, in a third of the time
+    except ValueError:
+        return _parsed_body(raw.decode("utf-8-sig", errors="replace") if isinstance(raw, bytes) else raw)
+    n_parts = raw.count(b"[") + raw.count(b"{") if isinstance(raw, bytes) else raw.count("[") + raw.count("{")
+    if n_parts > MOST_DEPTH and is_too_deep(value):
+        raise JsonError(_TOO_DEEP)
+    return value
+
+
+def _parsed_body(text: str) -> Any:
     try:
         return _parsed(text)
     except _TooManyDigits:
@@ -137,13 +150,13 @@ def _parsed(text: str, **how: Any) -> Any:
     except JsonError:
         raise
     except RecursionError:
-        raise JsonError(f"lists and objects nested more than {MOST_DEPTH} deep") from None
+        raise JsonError(_TOO_DEEP) from None
     except json.JSONDecodeError as error:
         raise NotJsonError(str(error)) from None
     except ValueError:  # Python's own bound, in its own words: they name a function of Python's
         raise _TooManyDigits(f"a number of more than {MOST_DIGITS:,} digits") from None
     if text.count("[") + text.count("{") > MOST_DEPTH and is_too_deep(value):
-        raise JsonError(f"lists and objects nested more than {MOST_DEPTH} deep")
+        raise JsonError(_TOO_DEEP)
     return value
 
 

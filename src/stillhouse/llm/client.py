@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
+from pydantic_core import to_json
 
 from stillhouse.addresses import without_secrets
 from stillhouse.errors import TeacherError
@@ -46,7 +47,6 @@ _TOO_LARGE = "Request too large"  # how OpenAI's 429 begins for a request that i
 # Requests in a row that fail after all their tries; after so many without a success, the endpoint is down.
 _DEAD_AFTER = 8
 _NO_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
-_encode = json.JSONEncoder().encode
 
 
 class _MayPass(Exception):
@@ -130,7 +130,7 @@ class ChatClient:
         else:
             path, body = "chat/completions", chat_body(self.model, request)
         refused = self.dialect.refused
-        raw = _encode(self.dialect.body(body)).encode()
+        raw = to_json(self.dialect.body(body))
         n_characters = sum(len(text_of(message)) for message in request.messages)
         tries = _Tries()
         while True:
@@ -143,7 +143,7 @@ class ChatClient:
                     break
                 self.dialect.refuse(error.parameter)
                 refused = self.dialect.refused
-                raw = _encode(self.dialect.body(body)).encode()
+                raw = to_json(self.dialect.body(body))
             except _MayPass as failure:
                 tries.failed(failure)
                 if tries.are_enough(self._attempts):
@@ -213,7 +213,7 @@ class ChatClient:
         except TooLong:
             return _TOO_LONG, {}, b""
         except StreamError as error:
-            return 200, {}, _encode(error.body).encode()
+            return 200, {}, json.dumps(error.body).encode()
         except TimeoutError:
             raise _MayPass(f"no answer within {self._timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError) as error:

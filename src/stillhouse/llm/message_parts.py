@@ -63,7 +63,10 @@ def _refusal(holder: Mapping[str, Any]) -> str | None:
 
 
 def _thought(holder: Mapping[str, Any]) -> str | None:
-    return next((text for name in APART if (text := _told(holder.get(name)))), None)
+    for name in APART:  # mostly there is none
+        if (value := holder.get(name)) and (text := _told(value)):
+            return text
+    return None
 
 
 def _told(value: Any) -> str | None:

@@ -38,6 +38,18 @@ _KINDS: dict[str, _Kind] = {
     "thoughts_token_count": "thoughts",
     **dict.fromkeys(("total_tokens", "total_token_count"), "total"),
 }
+_IN_ORDER: tuple[_Kind, ...] = (
+    "cached",
+    "reasoning",
+    "prompt",
+    "input",
+    "written",
+    "completion",
+    "total",
+    "candidates",
+    "thoughts",
+    "tools",
+)
 # Anthropic's and Bedrock's, beside their `input_tokens`
 _APART = ("cache_read_input_tokens", "cache_creation_input_tokens", "cache_write_input_tokens")
 _DETAILS = frozenset(f"{side}_tokens_details" for side in ("prompt", "input", "completion", "output"))
@@ -50,9 +62,11 @@ def usage_in(*holders: Any) -> Any:
     """The usage object of the first of these that has one: a body, its choice, a piece of a stream."""
     for holder in holders:
         if isinstance(holder, Mapping):
-            for value in (*(holder.get(name) for name in _HOLDERS), usage_in(holder.get("x_groq"))):
-                if value and isinstance(value, Mapping):
+            for name in _HOLDERS:
+                if (value := holder.get(name)) and isinstance(value, Mapping):
                     return value
+            if (value := usage_in(holder.get("x_groq"))) is not None:
+                return value
     return None
 
 
@@ -72,11 +86,9 @@ def read_usage(raw: Any, *, answered: bool = False) -> Usage | None:
         return None
     doubts: list[str] = []
     counts, n_apart = _counts(raw, doubts)
-    cached, reasoning = _one(counts, "cached", doubts, least=True), _one(counts, "reasoning", doubts)
-    prompt, input_, written, completion, total = (
-        _one(counts, kind, doubts) for kind in ("prompt", "input", "written", "completion", "total")
-    )
-    candidates, thoughts, tools = (_one(counts, kind, doubts) for kind in ("candidates", "thoughts", "tools"))
+    cached, reasoning, prompt, input_, written, completion, total, candidates, thoughts, tools = [
+        _one(counts[kind], doubts, least=kind == "cached") if kind in counts else None for kind in _IN_ORDER
+    ]
     if input_ is not None:
         if prompt is not None and prompt not in (input_, input_ + n_apart):
             doubts.append("prompt_tokens and input_tokens differ")
@@ -155,13 +167,10 @@ def _plain(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name[:100]).lower()
 
 
-def _one(
-    counts: Mapping[_Kind, list[tuple[str, int]]], kind: _Kind, doubts: list[str], *, least: bool = False
-) -> int | None:
+def _one(told: list[tuple[str, int]], doubts: list[str], *, least: bool) -> int:
     """The count of a kind: where several names differ, the dearest. `least`: the fewer there are, the dearer it is."""
-    told = counts.get(kind)
-    if not told:
-        return None
+    if len(told) == 1:
+        return told[0][1]
     values = [value for _, value in told]
     if min(values) != max(values):
         doubts.append(f"{' and '.join(dict.fromkeys(name for name, _ in told))} differ")

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
+from pydantic_core import to_json
+
 from stillhouse.errors import StorageError
 from stillhouse.records import Usage
 from stillhouse.store import claims
@@ -195,8 +197,7 @@ class Store(ABC):
 _BEGINNINGS = 1000
 _SELDOM = ("doubt", "unplaced_tokens")  # written only where the counts do not add up
 _COUNTS = tuple(field.name for field in fields(Usage) if field.name not in _SELDOM)
-# Both encoders are made once: making one takes longer than using it.
-_text = json.JSONEncoder(ensure_ascii=False).encode
+# Made once: making one takes longer than using it.
 _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -231,11 +232,9 @@ def to_row(completion: StoredCompletion) -> Written:
     if isinstance(conversation := request.get("messages"), (list, tuple)) and conversation:
         messages = chain(conversation)
         request = {name: value for name, value in request.items() if name != "messages"}
-    usage = None if completion.usage is None else _text(_counts(completion.usage))
-    request_text, response_text = _text(request), _text(completion.response)
-    for text in (request_text, response_text):
-        # Half a surrogate pair is refused here, where one call waits, and not in a commit that many calls share.
-        text.encode()
+    usage = None if completion.usage is None else to_json(_counts(completion.usage)).decode()
+    # Half a surrogate pair is refused here, where one call waits, and not in a commit that many calls share.
+    request_text, response_text = to_json(request).decode(), to_json(completion.response).decode()
     row = (
         completion.request_hash,
         completion.model,
