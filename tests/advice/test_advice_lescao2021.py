@@ -127,6 +127,7 @@ def test_one_run_alone_has_no_spread():
     assert any(note.startswith("no spread") for note in found.notes)
 
 
+@pytest.mark.slow
 def test_the_best_of_more_seeds_flatters_by_the_expected_maximum():
     """Two arms that learn alike, 4 runs of one and 16 of the other, spread 0.02: the best of 4 lies 1.029 spreads above the mean, the best of 16 1.766 (Tippett
     1925, the expected largest of n normal draws). On curves that gain 0.1 in 100 rows that is an advantage of 0.737 * 20 = 14.7 rows, made of luck alone."""

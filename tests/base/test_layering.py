@@ -161,6 +161,7 @@ def test_packages_import_only_what_stands_below_them():
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_torch_is_imported_by_the_student_package_alone():
     users = {
         path.relative_to(SRC).parts[0]

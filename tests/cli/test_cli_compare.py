@@ -209,6 +209,7 @@ def test_people_correct_the_judge(compare, sides):
         assert check in found.out
 
 
+@pytest.mark.slow
 def test_a_side_may_be_an_arm_of_a_run(compare, tmp_path):
     run = tmp_path / "runs" / "old-distill-1"
     run.mkdir(parents=True)

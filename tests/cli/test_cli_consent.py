@@ -87,6 +87,7 @@ def test_a_budget_of_zero_buys_nothing_and_still_reads_the_store(stillhouse, end
     assert stillhouse("label", mood, *PRICED, "--max-usd", 0).code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "code", "calls"), [("y", 0, 40), ("n", 1, 20)])
 def test_on_a_terminal_the_estimate_is_a_question(endpoint, mood, answer, code, calls):
     master, slave = pty.openpty()

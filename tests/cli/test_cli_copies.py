@@ -116,6 +116,7 @@ def test_what_copies_may_be_is_said(project, stillhouse):
     assert ran.code == 2 and "[data] copies = 'drop'" in ran.err and "'traffic' or 'files'" in ran.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "n", "said"), [("", 301, True), ('copies = "traffic"', 450, False), ('copies = "files"', 301, False)]
 )
@@ -129,6 +130,7 @@ def test_evaluate_counts_copies_as_the_task_says_and_else_says_what_they_weigh(p
     assert (weighed in ran.json["warnings"]) is said
 
 
+@pytest.mark.slow
 def test_in_traffic_rows_that_were_learned_are_measured_beside_those_that_are_new(project, stillhouse):
     folder = project(TRAIN, TRAFFIC, 'copies = "traffic"')
     distill(folder, Session(), runs=folder / "runs")

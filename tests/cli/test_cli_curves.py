@@ -191,6 +191,7 @@ def test_an_option_of_the_other_protocol_is_refused(compare):
     assert "--at" in compare(csv_of(GOOD), "--protocol", "lescao2021", "--at", "0.5").err
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_loaded(tmp_path):
     (tmp_path / "runs.csv").write_text(csv_of(GOOD))
     script = "import sys; from stillhouse.cli import main\ntry: main()\nexcept SystemExit: pass\n"

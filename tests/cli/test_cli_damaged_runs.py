@@ -216,6 +216,7 @@ def test_the_untouched_run_is_read_by_each_command(project, stillhouse, monkeypa
     assert (ran.code, "stillhouse:" in ran.err) == (0, False), ran.err[-2_000:]
 
 
+@pytest.mark.slow
 def test_a_run_whose_damaged_arm_is_removed_goes_on(project, stillhouse, monkeypatch):
     """The remedy that the sentence names."""
     monkeypatch.chdir(project)

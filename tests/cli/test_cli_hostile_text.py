@@ -50,6 +50,7 @@ def hostile():
     server.server_close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["label", "advise"])
 def test_an_endpoints_error_is_shown_and_not_obeyed(stillhouse, hostile, tmp_path, command):
     (tmp_path / "task.toml").write_text(TASK)

@@ -129,6 +129,7 @@ def test_a_hosted_finetune_has_prices_of_its_own_and_is_called_not_measured(mone
     assert "not measured" in line.note and "2099-01-01" in line.note
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "says"),
     [

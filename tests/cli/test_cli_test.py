@@ -171,6 +171,7 @@ def test_offline_lists_every_call_without_an_answer_when_a_prompt_changed(here, 
     assert 'to_sql in case 1: {"question":"how many of 1?"}' in both.out
 
 
+@pytest.mark.slow
 def test_against_a_baseline_worse_beyond_the_margin_is_exit_code_1_and_few_cases_cannot_tell(here, stillhouse):
     cases(here, 60)
     assert stillhouse("test", "shop_app.py:main").code == 0

@@ -86,6 +86,7 @@ def test_unset_every_input_is_as_likely_to_be_counted_once_however_often_it_come
     assert drawn["common"] == pytest.approx(200, abs=2) and drawn["rare"] == pytest.approx(500, abs=5)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 9)), min_size=4, max_size=60), st.integers(0, 5))
 def test_unset_no_row_that_counts_once_was_trained_on_and_no_group_straddles(pairs, seed):

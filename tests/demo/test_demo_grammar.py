@@ -83,6 +83,7 @@ def test_every_gold_query_runs_and_nearly_all_have_something_to_show(database):
     assert len(empty) <= 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_parsing_a_question_gives_back_its_query(part):
     for row in make_rows("to_sql", 240, seed=9, part=part):

@@ -16,6 +16,7 @@ def request(*contents):
     return SimpleNamespace(messages=[{"role": "user", "content": content} for content in contents])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["route", "to_sql"])
 def test_three_percent_of_the_answers_are_wrong_and_always_the_same_ones(task):
     rows = make_rows(task, 2000, part="test")

@@ -27,6 +27,7 @@ def run(block, folder, **variables):
     return found.stdout
 
 
+@pytest.mark.slow
 def test_the_example_prints_what_the_page_says(tmp_path, monkeypatch):
     [python], [command, _], [said, _] = blocks(PAGE, "python"), blocks(PAGE, "sh"), blocks(PAGE, "")
     monkeypatch.chdir(tmp_path)
@@ -37,6 +38,7 @@ def test_the_example_prints_what_the_page_says(tmp_path, monkeypatch):
     assert (tmp_path / "prompt.svg").read_text().startswith("<svg")
 
 
+@pytest.mark.slow
 def test_the_papers_figure_is_met_by_the_command_that_the_page_gives(tmp_path, real_data):
     if not (real_data / "promptworth").is_dir():
         pytest.skip(f"the runs of Le Scao & Rush are not here ({real_data / 'promptworth'})")

@@ -24,6 +24,7 @@ def run(program, postgres_url, folder):
     return found.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_flow_on_postgresql_gives_its_result(postgres_url, tmp_path):
     on_postgresql, _ = blocks(PAGE, "python")
     assert [run(on_postgresql, postgres_url, tmp_path) for _ in range(2)] == ["75.0", "75.0"]

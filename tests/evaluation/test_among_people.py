@@ -140,6 +140,7 @@ def test_of_graded_rows_the_interval_is_scipys_bootstrap_of_row_means():
     )
 
 
+@pytest.mark.slow
 def test_the_interval_covers_and_students_at_the_margin_seldom_pass_though_people_judge_unequally_many_rows():
     """250 comparisons of 80 rows, true rate 0.45: one person judges all, the second the first 50, the third the first 20."""
     generator, covered, passed = np.random.default_rng(5), 0, 0

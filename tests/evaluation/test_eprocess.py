@@ -108,6 +108,7 @@ def test_the_paths_of_the_simulation_are_those_of_the_process():
     assert process.log_e_pass == pytest.approx(log_wealth[2, -1])
 
 
+@pytest.mark.slow
 def test_a_student_at_the_margin_passes_in_at_most_five_percent_though_one_looks_after_every_row():
     """2,000 students that are worse by exactly the margin, 600 rows each. The test for a fixed number of rows, looked at as often, passes a quarter of them."""
     log_wealth, z = paths(-0.05, 0.15, 0.05, 2000, 600, np.random.default_rng(2))

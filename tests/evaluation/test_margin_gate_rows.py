@@ -158,6 +158,7 @@ def test_without_a_difference_the_gates_bound_is_scipys():
     )
 
 
+@pytest.mark.slow
 def test_gates_among_students_are_statsmodels_holm_also_over_those_to_come():
     gates = []
     for b, c in ((9, 6), (3, 3), (9, 10)):
@@ -172,6 +173,7 @@ def test_gates_among_students_are_statsmodels_holm_also_over_those_to_come():
     ]
 
 
+@pytest.mark.slow
 def test_one_of_four_students_at_the_margin_passes_in_at_most_five_percent():
     """1,000 ladders of four null students, 60 rows, 12 % discordant, each on its own rows. Uncorrected, one of four passes in more than 10 %."""
     generator, kept, alone, known = np.random.default_rng(3), 0, 0, {}

@@ -65,6 +65,7 @@ def test_rows_of_a_group_are_summed_before_anything_is_asked():
         Paired(arm([1.0]), [])
 
 
+@pytest.mark.slow
 def test_bounds_and_intervals_hold_for_graded_rows():
     """300 pairs of arms, 80 rows each, true difference 0: the one-sided bound is above it in at most 5 %, the interval shown misses it in about as many."""
     generator, above, missed = np.random.default_rng(2), 0, 0

@@ -94,12 +94,14 @@ def test_tango_lower_bound_is_that_of_the_interval_with_twice_the_tail():
     assert tango_z(5, 9, 60, tango_lower(5, 9, 60, 0.95)) == pytest.approx(stats.norm.ppf(0.95))
 
 
+@pytest.mark.slow
 def test_tango_covers_in_simulation():
     draws = np.random.default_rng(1).multinomial(60, [0.12, 0.2, 0.68], 2000)
     covered = np.mean([low <= -0.08 <= high for low, high in (tango_interval(int(b), int(c), 60) for b, c, _ in draws)])
     assert 0.95 - 0.02 <= covered <= 0.98
 
 
+@pytest.mark.slow
 def test_holm_is_statsmodels():
     p = [0.01, 0.04, 0.03, 0.2, 0.5]
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])

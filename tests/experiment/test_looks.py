@@ -252,6 +252,7 @@ def test_the_rows_are_planned_with_the_coming_look(project):
 # A run
 
 
+@pytest.mark.slow
 def test_a_run_says_its_look_and_repeats_its_answer(project):
     first, other, again = project.distil(), project.distil(seed=1), project.distil()
     assert json.loads((first.folder / "result.json").read_text())["look"] == {"k": 1, "level": 0.96}

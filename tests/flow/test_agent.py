@@ -311,6 +311,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_an_agent_killed_in_a_tool_goes_on_at_that_tool(tmp_path):
     (tmp_path / "killed.py").write_text(textwrap.dedent(KILLED))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}

@@ -73,6 +73,7 @@ def test_run_prints_the_result_and_the_same_id_resumes_it(stillhouse, tmp_path):
     assert json.loads(again.stdout)["result"] == {"n": 6, "words": "done"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -109,6 +110,7 @@ def test_a_model_option_without_a_name_is_refused(stillhouse):
     assert "--model double=: names no model; write STEP=NAME" in " ".join(refused.stderr.split())
 
 
+@pytest.mark.slow
 def test_the_journal_may_be_a_postgresql_and_its_password_is_never_shown(stillhouse, postgres_url):
     password = postgres_url.split("@")[0].rpartition(":")[2]
     done = stillhouse("run", "app.py:main", "--input", '{"n": 3}', "--run-id", "one", "--json", "--store", postgres_url)

@@ -257,6 +257,7 @@ async def test_what_came_back_late_is_in_the_costs_and_in_the_limits_of_every_si
     assert [(row.facts["input_tokens"], row.facts["output_tokens"]) for row in rows] == [(10, 5), (10, 5)]
 
 
+@pytest.mark.slow
 async def test_a_steps_own_time_being_over_keeps_what_was_sent():
     @step(timeout_s=0.4, retries=1, backoff_s=0.0)
     async def hurried(text: str) -> str:

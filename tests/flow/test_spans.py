@@ -299,6 +299,7 @@ def test_a_run_that_nobody_traces_imports_nothing_of_it(tmp_path):
     assert ran(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_spans_reach_an_otlp_endpoint_before_the_process_ends(tmp_path):
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 

@@ -60,6 +60,7 @@ def provider(mood_folder):
     return serving
 
 
+@pytest.mark.slow
 async def test_an_agent_works_unchanged_whole_and_streamed(provider):
     async with provider() as served:
         agent = Agent(
@@ -73,6 +74,7 @@ async def test_an_agent_works_unchanged_whole_and_streamed(provider):
             assert await stream.get_output() == "bad"
 
 
+@pytest.mark.slow
 async def test_the_decisions_model_gets_a_class_with_its_probabilities(provider):
     async with provider() as served:
         result = await Agent(OpenAIDecisionsModel("mood", provider=served), output_type=Mood).run("what a grim day")

@@ -243,6 +243,7 @@ async def test_a_batch_that_is_refused_as_a_whole_is_one_sentence(tmp_path, monk
         assert (await label(tmp_path, batch=True)).report.labelled == 12
 
 
+@pytest.mark.slow
 async def test_the_cap_bounds_what_a_batch_may_cost_and_the_rest_follows(provider, tmp_path, monkeypatch):
     fake = Fake()
     async with serving(fake) as address:

@@ -33,8 +33,8 @@ async def test_an_answer_comes_with_its_usage_and_time(endpoint):
     "mode",
     [
         "429-once",
-        "429-now",
-        "429-nan",
+        pytest.param("429-now", marks=pytest.mark.slow),
+        pytest.param("429-nan", marks=pytest.mark.slow),
         "500-once",
         "close-once",
         "408-once",

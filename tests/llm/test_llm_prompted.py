@@ -187,6 +187,7 @@ PALM = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PALM)
 def test_the_accuracies_of_palm_540b_come_out_of_its_raw_replies(real_data, name):
     """The published parse of four data sets, by our parser and one pattern per task: strict answers alone, and with the lenient ones."""

@@ -67,6 +67,7 @@ def sitting(model, **options):
     return Session(teacher=model, **options)
 
 
+@pytest.mark.slow
 async def test_two_labels_at_once_pay_for_each_row_once(endpoint, tmp_path, url):
     project(tmp_path, 400)
     ticks = ([], [])

@@ -14,6 +14,7 @@ from stillhouse.llm.pace import InFlight, Pace
 from virtual_time import Bucket, Endpoint, Window, call_for, caller, run_virtually
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("retry_after", [False, True])
 @pytest.mark.parametrize("latency_s", [0.2, 2.0])
 @pytest.mark.parametrize("per_minute", [60, 600])
@@ -29,6 +30,7 @@ def test_a_bucket_is_used_to_90_percent_by_the_sixtieth_second(per_minute, burst
     assert late <= 15  # of 60 calls, at the slowest limit
 
 
+@pytest.mark.slow
 def test_a_high_limit_behind_slow_answers_is_reached_in_twenty_seconds():
     """It takes 200 calls at once; with one more a round it took minutes."""
     endpoint = Endpoint(Bucket(6000, 2), 2.0)
@@ -38,6 +40,7 @@ def test_a_high_limit_behind_slow_answers_is_reached_in_twenty_seconds():
     assert len(endpoint.refused) < 0.01 * len(endpoint.answered)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("retry_after", [False, True])
 @pytest.mark.parametrize("latency_s", [0.2, 2.0])
 @pytest.mark.parametrize("per_minute", [60, 600])
@@ -53,6 +56,7 @@ def test_fixed_minutes_are_told_from_a_rate_and_the_second_is_used_evenly(per_mi
     assert sum(1 <= at < 120 for at in endpoint.refused) <= 100
 
 
+@pytest.mark.slow
 def test_a_stated_limit_behind_slow_answers_is_used_to_95_percent_after_a_few_of_them():
     endpoint = Endpoint(Bucket(6000, 2), 2.0)
     call_for(60, endpoint, requests_per_minute=6000)
@@ -116,6 +120,7 @@ def test_a_row_that_always_fails_or_hangs_slows_no_other_down(fault):
     assert min(endpoint.shares(600)[2:]) >= 0.85
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [429, 500, 400, "hang"])
 def test_a_row_that_always_fails_or_hangs_ends_with_its_reason_after_all_others_did(fault):
     found, done_at = {}, {}

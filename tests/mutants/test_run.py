@@ -118,6 +118,7 @@ def test_one_that_fails_fails_the_list_and_the_others_still_run(tree, capsys):
     assert "s left" in printed.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("red", ["red", "unreadable"])
 def test_a_red_file_makes_no_other_file_red(tree, capsys, red):
     """All files are run by one process first; what fails there is looked at by itself."""
@@ -147,6 +148,7 @@ def test_only_takes_names_and_an_unknown_name_is_a_mistake(tree, capsys):
     assert "no mutant is called shrap" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_mutant_is_gone_after_its_run_also_for_pythons_cache(tree, tmp_path):
     """Two mutants of one length in one file, within the same second: Python tells a file by its time and length."""
     root = tree("sharp", "blunt")["root"]

@@ -74,6 +74,7 @@ def test_what_is_proven_needs_no_flag_and_is_not_called_unproven(sound, stillhou
     assert served["mood"][1] is None
 
 
+@pytest.mark.slow
 def test_what_distill_prints_to_go_on_with_serves_its_cascade(tmp_path, stillhouse, served, monkeypatch):
     """The student is right where it is sure, and knows nothing of the rest."""
     monkeypatch.chdir(tmp_path)

@@ -222,6 +222,7 @@ async def test_requests_on_kept_connections_are_answered_while_the_server_stops(
     await server
 
 
+@pytest.mark.slow
 async def test_a_hung_teacher_is_waited_for_once(mood, monkeypatch, caplog, tmp_path):
     """The requests and the audits share one time limit, and whoever asked is not left without the server's end."""
     monkeypatch.setattr(app, "DRAIN_S", 1.2 + app.CLOSING_S)

@@ -90,6 +90,7 @@ bodies = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(
     body=bodies | json_values,
     student=st.sampled_from((Student(), Student(labels=("a", "b")), Student("text", input_fields=("a",)))),

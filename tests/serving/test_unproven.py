@@ -84,6 +84,7 @@ async def test_what_no_handler_answers_carries_it_too(start, mood, monkeypatch):
         writer.close()
 
 
+@pytest.mark.slow
 def test_the_library_refuses_serves_and_tells(tmp_path):
     done = made_run(tmp_path, broken=0.125)
     with pytest.raises(UserError, match="--unproven"):

@@ -80,6 +80,7 @@ async def test_what_was_put_comes_back_whole_for_whoever_opens_the_store_next(ur
         assert again.count() == 2
 
 
+@pytest.mark.slow
 async def test_many_calls_at_once_from_two_owners_are_all_committed_when_they_return(url):
     with open_store(url) as one, open_store(url) as other:
         shared = {"role": "system", "content": "answer"}

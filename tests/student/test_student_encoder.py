@@ -129,6 +129,7 @@ def test_two_fields_are_a_text_pair_and_more_are_joined(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_segments_are_learned_from(tmp_path):
     config = TrainConfig(epochs=60, learning_rate=3e-3, tokens_per_batch=256, bf16=False, warmup=0.1)
     assert train(tmp_path / "out", PAIR, pairs(64), config=config).best_validation > 0.95
@@ -300,6 +301,7 @@ def test_the_same_seed_gives_the_same_student_and_another_does_not(tmp_path):
     assert files["a"] == files["b"] != files["c"]
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been_killed(tmp_path):
     config = TrainConfig(epochs=4, learning_rate=3e-3, tokens_per_batch=256, bf16=False, checkpoint_every_s=0)
     train(tmp_path / "whole", config=config)

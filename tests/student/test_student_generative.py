@@ -88,6 +88,7 @@ def answers(student, rows):
     return [prediction.output for prediction in asyncio.run(student.predict(rows))]
 
 
+@pytest.mark.slow
 def test_it_learns_to_write_and_answers_in_input_order_after_loading(tmp_path):
     result = train(tmp_path / "s")
     student = load_student(tmp_path / "s")
@@ -143,6 +144,7 @@ def test_enough_validation_rows_calibrate_the_confidence_and_the_order_stays(tmp
     )
 
 
+@pytest.mark.slow
 def test_answers_do_not_depend_on_what_else_is_in_the_batch(tmp_path):
     train(tmp_path / "s")
     student = load_student(tmp_path / "s")
@@ -150,6 +152,7 @@ def test_answers_do_not_depend_on_what_else_is_in_the_batch(tmp_path):
     assert answers(student, rows) == [answers(student, [row])[0] for row in rows]
 
 
+@pytest.mark.slow
 def test_equal_seeds_give_equal_students_and_a_killed_training_goes_on_to_the_same_bits(tmp_path):
     rows = questions(16)
     steps = TrainConfig(epochs=6, learning_rate=5e-3, tokens_per_batch=128, bf16=False, checkpoint_every_s=0)
@@ -422,6 +425,7 @@ def test_step_by_step_without_a_rationale_is_refused(tmp_path):
         train(tmp_path / "s", task=STEPWISE)
 
 
+@pytest.mark.slow
 def test_choices_and_their_answers_stay_within_the_choices(tmp_path):
     task = Task(name="colour", instruction="Which?", output="choice")
     rows = [

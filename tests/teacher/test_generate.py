@@ -183,6 +183,7 @@ class Consents:
             raise BudgetError("stopped before the bulk")
 
 
+@pytest.mark.slow
 async def test_the_first_round_tells_what_the_rest_will_cost_before_it_is_paid(endpoint, tmp_path):
     async def made(consent, n=400):
         session = Session(teacher=endpoint.url("proposals"), store=tmp_path / "s.db", settings=PRICED, consent=consent)
@@ -300,6 +301,7 @@ async def mood(day: str) -> Literal["good", "bad"]:
 '''
 
 
+@pytest.mark.slow
 def test_a_steps_name_takes_a_task_files_place(endpoint, tmp_path):
     (tmp_path / "mood_app.py").write_text(STEP_APP)
     rows = tmp_path / "steps" / "mood" / "examples.jsonl"
@@ -334,6 +336,7 @@ def test_a_steps_name_takes_a_task_files_place(endpoint, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["nonsense", "empty", "filter", "html", "no-choices"])
 async def test_replies_without_a_proposal_end_it_with_the_reason(endpoint, tmp_path, mode):
     """Prose counts as proposals that could not be read, and nothing is kept; what fails call by call fails as a whole."""

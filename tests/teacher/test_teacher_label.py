@@ -53,6 +53,7 @@ def labelled(folder):
     return [json.loads(line) for line in (folder / "teacher.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_labels_come_in_input_order_with_their_cost_and_a_second_run_asks_nothing(endpoint, tmp_path):
     project(tmp_path, endpoint.url(), 30)
     process, out, err = stillhouse("label", tmp_path, "--price-in", 1, "--price-out", 2, "--json")
@@ -100,13 +101,14 @@ async def test_a_prompt_beyond_the_context_is_a_counted_rejection(endpoint, tmp_
     assert report.rejected == {"refused by the endpoint (400: maximum context length is 8192 tokens)": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "code", "says"),
     [
         ("quota", 1, "the account has no quota left"),
         ("401", 1, "the endpoint refuses the key"),
         ("404", 1, "no such model or path"),
-        pytest.param("429-once", 0, "", marks=pytest.mark.slow),
+        ("429-once", 0, ""),
         ("500-once", 0, ""),
         ("close-once", 0, ""),
     ],
@@ -135,6 +137,7 @@ UNUSABLE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", UNUSABLE)
 async def test_a_reply_that_cannot_be_used_is_counted_with_its_reason(endpoint, tmp_path, mode):
     report = (await label(project(tmp_path, endpoint.url(mode), 4))).report
@@ -144,6 +147,7 @@ async def test_a_reply_that_cannot_be_used_is_counted_with_its_reason(endpoint, 
     assert all(row["reason"] in report.rejected for row in rejected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["ok", "400", "401-long", "error-200-long", "html-long", "echo"])
 async def test_the_key_is_written_nowhere(endpoint, tmp_path, monkeypatch, mode):
     monkeypatch.setenv("STILLHOUSE_API_KEY", KEY)
@@ -222,6 +226,7 @@ async def test_an_output_that_cannot_be_made_is_refused_before_a_call_is_paid(en
     assert endpoint.calls().total() == 0
 
 
+@pytest.mark.slow
 def test_the_cap_holds_and_what_was_answered_is_kept(endpoint, tmp_path):
     project(tmp_path, endpoint.url(), 50)
     priced = ("--price-in", 1000, "--price-out", 1000)  # a call costs 2.2 cents, and may cost over 60
@@ -250,6 +255,7 @@ def test_two_commands_on_one_output_are_refused_with_the_owner_named(endpoint, t
         first.communicate()
 
 
+@pytest.mark.slow
 def test_a_capped_run_without_a_known_price_is_refused(endpoint, tmp_path):
     process, _, err = stillhouse("label", project(tmp_path, endpoint.url(), 3), "--max-usd", 1)
     assert process.returncode == 2
@@ -266,6 +272,7 @@ def respond(request, example):
 """
 
 
+@pytest.mark.slow
 def test_rationales_are_asked_for_with_worked_examples_and_read_apart_from_the_label(tmp_path):
     project(tmp_path, "scripted:reasons:respond", 6)
     (tmp_path / "task.toml").write_text((tmp_path / "task.toml").read_text() + 'examples = "worked.jsonl"\n')
@@ -284,6 +291,7 @@ def test_rationales_are_asked_for_with_worked_examples_and_read_apart_from_the_l
     assert first["teacher"] == "scripted:reasons:respond"
 
 
+@pytest.mark.slow
 def test_recorded_answers_are_a_teacher_that_costs_nothing(tmp_path):
     project(tmp_path, "recorded:answers.jsonl", 4)
     answers = [{"id": f"r{i}", "teacher_label": "good", "teacher_rationale": "because"} for i in range(3)] + [

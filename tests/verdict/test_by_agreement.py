@@ -123,6 +123,7 @@ def test_the_gate_says_how_far_a_student_agrees_and_what_is_wanted():
     assert "prompt: the yardstick, as there is no gold; scores are agreement with its answers" in result.verdict.because
 
 
+@pytest.mark.slow
 def test_a_prompt_with_examples_agrees_with_the_plain_one():
     because = found(CASES["examples"]).verdict.because
     assert any(reason.startswith("shown-8 agrees with prompt to 95.0 % [") for reason in because), because

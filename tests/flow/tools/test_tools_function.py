@@ -253,6 +253,7 @@ async def test_a_tool_that_takes_no_notice_of_being_cancelled_is_left_behind(mon
     release.set()
 
 
+@pytest.mark.slow
 def test_a_hung_thread_keeps_neither_the_loop_nor_the_process():
     script = """
 import asyncio, threading

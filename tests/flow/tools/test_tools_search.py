@@ -66,6 +66,7 @@ async def test_a_query_is_words_and_never_syntax(query):
         assert "returns.md" in [hit.document for hit in found]
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=80))
 def test_any_query_has_hits_or_a_reason(query):

@@ -195,6 +195,7 @@ async def test_the_sandbox_has_no_network(sandboxed):
     assert len((await run(called, "cat /proc/net/route")).splitlines()) <= 1  # the heading
 
 
+@pytest.mark.slow
 async def test_the_sandbox_bounds_memory_files_and_time(sandboxed, tmp_path):
     called = sandboxed(memory_mb=100, file_mb=1, timeout_s=1)
     assert "memory exhausted" in await run(called, "dd if=/dev/zero of=/dev/null bs=300M count=1")
@@ -309,6 +310,7 @@ async def test_a_command_that_goes_on_writing_is_ended(sandboxed):
     assert "[ended: it wrote more than the folder may hold]" in await run(sandboxed(total_mb=4), endless)
 
 
+@pytest.mark.slow
 async def test_a_command_that_ends_while_one_looks_how_much_it_wrote_is_no_failure(tmp_path):
     def look():
         time.sleep(0.7)
@@ -327,6 +329,7 @@ async def test_what_is_over_the_quota_already_can_only_be_made_less(sandboxed, t
     assert await run(called, "echo x > new; cat new") == "x"
 
 
+@pytest.mark.slow
 async def test_what_lies_too_deep_to_be_walked_is_removed(sandboxed, tmp_path):
     """Nothing is hidden there from the quota and the rest, and no walk ends in an error."""
     called, work = sandboxed(), tmp_path / "work"
