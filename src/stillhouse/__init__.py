@@ -10,7 +10,7 @@ from stillhouse.openers import OPENERS
 
 __version__ = "0.1.0"
 
-VERBS = ("label", "generate", "advise", "distill", "evaluate", "compare", "serve")
+VERBS = ("label", "generate", "advise", "distill", "evaluate", "compare", "serve", "export")
 
 
 def __getattr__(name: str) -> Any:

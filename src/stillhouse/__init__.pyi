@@ -8,6 +8,7 @@ from stillhouse.api import advise as advise
 from stillhouse.api import compare as compare
 from stillhouse.api import distill as distill
 from stillhouse.api import evaluate as evaluate
+from stillhouse.api import export as export
 from stillhouse.api import generate as generate
 from stillhouse.api import label as label
 from stillhouse.api import serve as serve

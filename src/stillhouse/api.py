@@ -1,4 +1,4 @@
-"""The commands as plain functions: `from stillhouse import label, generate, advise, distill, evaluate, compare, serve`.
+"""The commands as plain functions: `from stillhouse import label, generate, advise, distill, export`, and so on.
 
 They block until the work is done, also inside a running event loop (a notebook), print nothing, and return records.
 A task is the path of a task file or its folder, or a `Task`. Whom to ask, where replies are kept, who is asked before
@@ -14,6 +14,7 @@ from typing import Self
 
 from stillhouse.commands.compare import ComparisonRun
 from stillhouse.commands.evaluate import Evaluated
+from stillhouse.commands.export import Exported
 from stillhouse.commands.generate import GeneratedFiles
 from stillhouse.commands.label import LabelledFile
 from stillhouse.commands.verdict_run import VerdictRun
@@ -178,6 +179,16 @@ def serve(
     with a UserError; `unproven` serves it, and every answer then says so in a header.
     """
     return Server([Path(folder) for folder in folders], cascade, host, port, key, _path(store), unproven)
+
+
+def export(run: str | Path, to: str, out: str | Path, *, unproven: bool = False) -> Exported:
+    """A student as the new folder `out`, which loads without Stillhouse; `to` is "onnx" or "hf".
+
+    What no verdict proves is refused with a UserError; `unproven` exports it, and its card then says so.
+    """
+    from stillhouse.commands.export import export as run_export
+
+    return run_export(Path(run), to, Path(out), unproven=unproven)
 
 
 class Server:

@@ -16,7 +16,7 @@ from stillhouse.serving.errors import ApiError
 from stillhouse.serving.inputs import _lines
 from stillhouse.serving.lanes import Lane, OverloadedError
 from stillhouse.serving.wire import parse_chat
-from stillhouse.student.linear import _pairs_of_row, _partners, pair_features
+from stillhouse.student.ngrams import pair_features, pairs_of_row, partners_in
 from stillhouse.task import Task
 
 LABELS = [{"value": label} for label in ("good", "bad", "mixed")]
@@ -430,13 +430,13 @@ def test_fields_are_read_in_one_pass_as_the_pattern_read_them():
 
 def test_pairs_that_were_never_learned_are_not_made():
     learned = ["ac co", "x hot cold", "x up cold", "x up down"]
-    partners = _partners(learned)
-    (cold, down) = _pairs_of_row(("it is Hot",), ("cold", "down"), partners)
+    partners = partners_in(learned)
+    (cold, down) = pairs_of_row(("it is Hot",), ("cold", "down"), partners)
     assert [feature for feature in cold + down if feature.startswith("x ")] == ["x hot cold"]
     assert set(cold) & set(learned) == set(pair_features(("it is Hot",), "cold")) & set(learned)
     text, choice = " ".join(f"w{i}" for i in range(2000)), " ".join(f"v{i}" for i in range(2000))
     tracemalloc.start()
-    _pairs_of_row((text,), (choice,), partners)
+    pairs_of_row((text,), (choice,), partners)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10 * 2**20  # all pairs are four million texts

@@ -31,7 +31,8 @@ from stillhouse.student.generative import (
 )
 from stillhouse.student.job import TrainJob
 from stillhouse.student.objectives import IGNORE
-from stillhouse.student.tokenizer import as_answer, as_question, from_answer, train_bpe
+from stillhouse.student.own_text import as_answer, as_question, from_answer
+from stillhouse.student.tokenizer import train_bpe
 from stillhouse.task import Task
 
 TASK = Task(name="query", instruction="Write the query.", output="text", metric="exact_match")
@@ -107,14 +108,14 @@ def test_the_confidence_is_the_length_normalised_probability_of_tokens_and_end(t
     row = questions(1)[0]
     generated = asyncio.run(student.generate([row]))[0]
     # The naive definition: every step's log-probability, recomputed in one forward without a cache.
-    source = torch.tensor([student._coder.source(row)[0]])
-    found = greedy(student._model, source.tolist(), pad=student._coder.pad, end=student._coder.end, most=student._most)[
-        0
-    ]
-    tokens = [*found.tokens, student._coder.end] if found.ended else found.tokens
-    decoder_input = torch.tensor([[student._model.config.decoder_start_token_id, *tokens[:-1]]])
+    source = torch.tensor([student.coder.source(row)[0]])
+    found = greedy(
+        student.model, source.tolist(), pad=student.coder.pad, end=student.coder.end, most=student.most_new_tokens
+    )[0]
+    tokens = [*found.tokens, student.coder.end] if found.ended else found.tokens
+    decoder_input = torch.tensor([[student.model.config.decoder_start_token_id, *tokens[:-1]]])
     with torch.no_grad():
-        logits = student._model(
+        logits = student.model(
             input_ids=source, attention_mask=torch.ones_like(source), decoder_input_ids=decoder_input
         ).logits[0]
     logprobs = torch.log_softmax(logits, dim=-1)
@@ -257,7 +258,7 @@ def test_an_answer_comes_back_from_its_tokens_and_its_beginning_from_the_first_f
 
 def test_pieces_of_an_answer_are_whole_characters_and_join_to_it(tmp_path):
     train(tmp_path / "s", config=BRIEF)
-    coder = load_student(tmp_path / "s")._coder
+    coder = load_student(tmp_path / "s").coder
     tokens = coder.target("SELECT 'Rome 雪 20'")[0][:-1]
     pieces = coder.pieces(tokens)
     assert len(pieces) == len(tokens) and "".join(pieces) == "SELECT 'Rome 雪 20'"
@@ -460,7 +461,7 @@ def test_what_is_too_long_is_cut_and_counted(tmp_path):
 
 def test_an_answer_of_a_json_task_is_canonical_or_none():
     student = object.__new__(GenerativeStudent)
-    student.task, student.labels, student._most = Task("t", "i", "json"), None, 9
+    student.task, student.labels, student.most_new_tokens = Task("t", "i", "json"), None, 9
 
     def said(text):
         answer = GeneratedAnswer(

@@ -12,7 +12,8 @@ from stillhouse.errors import ExistsError, UserError
 from stillhouse.records import Example, Predictor
 from stillhouse.student import linear, load_student, train_student
 from stillhouse.student.calibration import fit_temperature, ragged, softmax
-from stillhouse.student.linear import _ToLearn, features, grams, pair_features
+from stillhouse.student.linear import _ToLearn
+from stillhouse.student.ngrams import features, grams, pair_features
 from stillhouse.task import Task
 
 TASK = Task(name="mood", instruction="Is it good or bad?", output="choice", labels=("good", "bad", "mixed"))

@@ -140,7 +140,7 @@ async def test_the_pattern_may_name_the_inputs_fields(tmp_path):
     student = load_student(tmp_path / "out")
     assert [answer.output for answer in await student.predict(rows[:4])] == ["good", "bad", "good", "bad"]
     [row] = student._pattern.encode(rows[:1])
-    assert student._tokenizer.decode(row.sequences[0]["input_ids"]) == "[CLS] day : lovely ? [MASK] [SEP]"
+    assert student.tokenizer.decode(row.sequences[0]["input_ids"]) == "[CLS] day : lovely ? [MASK] [SEP]"
 
 
 def test_a_long_input_is_cut_and_the_pattern_stays():

@@ -157,6 +157,7 @@ from stillhouse.cli import distill as distill  # noqa: E402
 from stillhouse.cli import evaluate as evaluate  # noqa: E402
 from stillhouse.cli import compare as compare  # noqa: E402
 from stillhouse.cli import serve as serve  # noqa: E402
+from stillhouse.cli import export as export  # noqa: E402
 from stillhouse.cli import report as report  # noqa: E402
 from stillhouse.cli import run as run  # noqa: E402
 from stillhouse.cli import runs as runs  # noqa: E402

@@ -7,6 +7,7 @@ all fit: each from its run's folder, for the run's verdict is the proof. All els
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from stillhouse.errors import UserError
 from stillhouse.results.arm_file import read_arm_file
@@ -16,6 +17,8 @@ from stillhouse.results.run_result import Result, load_result
 from stillhouse.runs import file_sha256
 from stillhouse.serving.run_cascade import Doubt, arm_student, cascade_of
 from stillhouse.student.header import HEADER
+
+Verb = Literal["serve", "export"]
 
 
 @dataclass(frozen=True)
@@ -32,27 +35,38 @@ def to_serve(folder: Path, *, cascade: bool = False, unproven: bool = False) -> 
     Raises UserError for what is not proven, unless `unproven`: the sentence says why, and how to serve it all the same.
     """
     if cascade:
-        model, what, doubt = f"cascade:{folder}", "it", cascade_of(folder).doubt
-    else:
-        student, doubt = _student_and_doubt(folder)
-        model, what = f"student:{student}", "it" if student == folder else str(student)
+        return Served(
+            f"cascade:{folder}", _why_unproven(folder, "serve", " --cascade", "it", cascade_of(folder).doubt, unproven)
+        )
+    student, why = student_to(folder, "serve", unproven=unproven)
+    return Served(f"student:{student}", why)
+
+
+def student_to(folder: Path, verb: Verb, options: str = "", *, unproven: bool = False) -> tuple[Path, str | None]:
+    """The folder of the student to serve or to export, and why it is unproven (None: it is proven).
+
+    `options`: of the command, as they were given. Raises UserError for what is not proven, unless `unproven`.
+    """
+    student, doubt = _student_and_doubt(folder, verb)
+    what = "it" if student == folder else str(student)
+    return student, _why_unproven(folder, verb, options, what, doubt, unproven)
+
+
+def _why_unproven(folder: Path, verb: Verb, options: str, what: str, doubt: Doubt | None, unproven: bool) -> str | None:
     if doubt is None:
-        return Served(model, None)
+        return None
     if not unproven:
-        raise UserError(f"{doubt.sentence}, or serve {what} unproven: {_command(folder, cascade)}")
-    return Served(model, doubt.why)
+        command = f"stillhouse {verb} {shlex.quote(str(folder))}{options} --unproven"
+        raise UserError(f"{doubt.sentence}, or {verb} {what} unproven: {command}")
+    return doubt.why
 
 
-def _command(folder: Path, cascade: bool) -> str:
-    return f"stillhouse serve {shlex.quote(str(folder))}{' --cascade' if cascade else ''} --unproven"
-
-
-def _student_and_doubt(folder: Path) -> tuple[Path, Doubt | None]:
+def _student_and_doubt(folder: Path, verb: Verb) -> tuple[Path, Doubt | None]:
     place, mark, arm = str(folder).partition("#")
     run = Path(place) if mark and not folder.exists() else folder
     if not (run / "result.json").is_file():
         # What is no student at all is said when it is opened.
-        doubt = Doubt(place=run, why="a student's own folder, without its run's verdict", remedy="serve its run")
+        doubt = Doubt(place=run, why="a student's own folder, without its run's verdict", remedy=f"{verb} its run")
         return run, doubt if (run / HEADER).is_file() else None
     result = load_result(run)
     students = [each for each in result.arms if each.kind == "student"]
@@ -69,7 +83,7 @@ def _student_and_doubt(folder: Path) -> tuple[Path, Doubt | None]:
     if best is None:
         raise UserError(f"{run}: holds no student; give a run of distill")
     return arm_student(run, best.name), Doubt(
-        place=run, why=none_chosen(result), remedy=_instead(run, result, students)
+        place=run, why=none_chosen(result), remedy=_instead(run, result, students, verb)
     )
 
 
@@ -80,13 +94,13 @@ def none_chosen(result: Result) -> str:
     return f'{none} (the verdict is "{result.verdict.kind}": {result.verdict.sentence.rstrip(".")})'
 
 
-def _instead(run: Path, result: Result, students: list[ArmResult]) -> str:
-    """What the verdict would have served."""
+def _instead(run: Path, result: Result, students: list[ArmResult], verb: Verb) -> str:
+    """What the verdict would have served or exported."""
     if result.verdict.kind == "cascade" and (run / CASCADE).is_file():
         return f"serve its cascade: stillhouse serve {shlex.quote(str(run))} --cascade"
     passed = next((each.name for each in students if _passed(each)), None)
     if passed is not None:
-        return f"serve the one that passed: stillhouse serve {shlex.quote(f'{run}#{passed}')}"
+        return f"{verb} the one that passed: stillhouse {verb} {shlex.quote(f'{run}#{passed}')}"
     has_prompt = any(arm.kind == "prompt" for arm in result.arms)
     return "keep the prompt" if has_prompt else result.verdict.buy_next or "measure a prompt"
 

@@ -8,12 +8,13 @@ no code is loaded. `card.md` is added later and is not checked.
 Importable without torch.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, runtime_checkable
@@ -61,18 +62,28 @@ def save_artifact(out: Path, header: Header, write_files: Callable[[Path], None]
     `write_files` puts the family's files into an empty folder beside it. The header follows, and a rename gives the
     folder its name. Raises ExistsError where `out` is there already, StorageError where the disk refuses.
     """
+    with whole_folder(out) as partial:
+        write_files(partial)
+        files = {
+            path.relative_to(partial).as_posix(): _fingerprint(path)
+            for path in sorted(partial.rglob("*"))
+            if path.is_file()
+        }
+        write_json(partial / HEADER, {"format": FORMAT, **_header_as_json(header), "files": files})
+
+
+@contextlib.contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """An empty folder beside `out` to write into, which gets its name at the end; on any error it is removed.
+
+    Raises ExistsError where `out` is there already, StorageError where the disk refuses.
+    """
     refuse_existing(out)
     with storage_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
         try:
-            write_files(partial)
-            files = {
-                path.relative_to(partial).as_posix(): _fingerprint(path)
-                for path in sorted(partial.rglob("*"))
-                if path.is_file()
-            }
-            write_json(partial / HEADER, {"format": FORMAT, **_header_as_json(header), "files": files})
+            yield partial
             partial.chmod(0o755)  # mkdtemp makes folders with mode 0700, but a student is meant to be served
             partial.rename(out)
         except BaseException:

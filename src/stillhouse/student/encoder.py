@@ -153,11 +153,16 @@ def _second_from(segments: Sequence[int | None]) -> int:
 
 def _segments(example: Example, tokenizer: Any, labels: Sequence[str] | None) -> list[str | tuple[str, str]]:
     """A row's sequences before they are tokenised: each a text, or a pair of texts."""
-    between = f" {tokenizer.sep_token} " if tokenizer.sep_token else "\n"
+    between = between_fields(tokenizer)
     if labels is None:
         return [(between.join(example.fields), choice) for choice in example.choices or ()]
     first, *rest = example.fields
     return [(first, between.join(rest)) if rest else first]
+
+
+def between_fields(tokenizer: Any) -> str:
+    """What stands between the fields of one segment."""
+    return f" {tokenizer.sep_token} " if tokenizer.sep_token else "\n"
 
 
 def collate(rows: Sequence[TokenisedRow], tokenizer: Any) -> dict[str, Tensor]:
@@ -424,8 +429,8 @@ class EncoderStudent:
         self.task, self.labels, self.input_fields = header.task, header.labels, header.input_fields
         self.size_bytes = size_bytes(folder)
         self.temperature = float(header.settings["temperature"])
-        self._max_length = int(header.settings["max_length"])
-        self._module, self._tokenizer = module, tokenizer
+        self.max_length = int(header.settings["max_length"])
+        self.module, self.tokenizer = module, tokenizer
         # Fast tokenizers refuse to be shared between threads, and torch uses all cores for one call anyway. A call of
         # many rows or choices takes a turn for each slice of its work, so that a short row is answered in between. One
         # long text is one slice of tokenising, so long texts have a tokenizer of their own.
@@ -436,7 +441,7 @@ class EncoderStudent:
         return await asyncio.to_thread(self._predict, inputs)
 
     def _encode(self, examples: Sequence[Example], tokenizer: Any) -> list[TokenisedRow]:
-        return encode(examples, tokenizer, self.labels, self._max_length)
+        return encode(examples, tokenizer, self.labels, self.max_length)
 
     def _tokenised(self, examples: Sequence[Example]) -> list[TokenisedRow]:
         parts: list[list[TokenisedRow]] = [[] for _ in examples]
@@ -450,11 +455,11 @@ class EncoderStudent:
         n_times = [1 if self.labels is not None else len(example.choices or ()) for example in examples]
         if sum(n * len(example.text) for n, example in zip(n_times, examples, strict=True)) <= SHORT_TEXT:
             with self._to_tokenise:
-                return self._encode(examples, self._tokenizer)
+                return self._encode(examples, self.tokenizer)
         with self._to_tokenise_long:
             if self._tokenizer_of_long is None:
                 with self._to_tokenise:
-                    self._tokenizer_of_long = copy.deepcopy(self._tokenizer)
+                    self._tokenizer_of_long = copy.deepcopy(self.tokenizer)
             return self._encode(examples, self._tokenizer_of_long)
 
     def _predict(self, inputs: Sequence[Example]) -> list[Prediction]:
@@ -464,7 +469,7 @@ class EncoderStudent:
             return [no_choices(example) for example in inputs]
         with torch.inference_mode():
             rows = self._tokenised(answerable)
-            logits = logits_of(rows, self._module, self._tokenizer, self.labels, self._to_compute)
+            logits = logits_of(rows, self.module, self.tokenizer, self.labels, self._to_compute)
             probabilities, raw = softmax(logits, self.temperature), softmax(logits)
         latency_s = time.perf_counter() - began
         usages = [Usage(input_tokens=row.n_tokens, output_tokens=0) for row in rows]

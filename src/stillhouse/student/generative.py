@@ -42,14 +42,15 @@ from stillhouse.student.opening import (
     check_model,
     probe,
 )
-from stillhouse.student.tokenizer import as_answer, as_question, from_answer, train_bpe
+from stillhouse.student.own_text import as_answer, as_question, from_answer
+from stillhouse.student.tokenizer import train_bpe
 from stillhouse.student.train import as_trained, autocast, device, fit, seeded
 from stillhouse.student.turns import Turns
 
 PREDICT, EXPLAIN = "predict: ", "explain: "
 ALPHA = 0.5  # the label's share of the step-by-step loss; the paper weighs both tasks equally (section 4.1)
 TOKENS_AT_ONCE = 8192  # most tokens in one forward pass without gradients, padding included
-CHOICES = "\nchoices: "  # text between a row's input and its choices
+CHOICES, BETWEEN_CHOICES = "\nchoices: ", " | "  # text between a row's input and its choices, and between these
 LEFT_OUT = 0.1  # share of a question's tokens that a training step leaves out; see `_TrainablePairs._thinned`
 
 
@@ -112,7 +113,7 @@ class _Coder:
 
     def source(self, example: Example, prefix: str = PREDICT) -> tuple[list[int], bool]:
         """(tokens, whether they were cut). Of a question that is too long the beginning is kept."""
-        choices = CHOICES + " | ".join(example.choices) if example.choices else ""
+        choices = CHOICES + BETWEEN_CHOICES.join(example.choices) if example.choices else ""
         text = (prefix if self.prefixed else "") + example.text + choices
         ids = self.question(text if self.encoder_decoder else text + "\n")
         has_end = bool(ids) and ids[-1] == self.end
@@ -405,16 +406,16 @@ class GenerativeStudent:
         self.task, self.labels, self.input_fields = header.task, header.labels, header.input_fields
         self.size_bytes = size_bytes(folder)
         settings = header.settings
-        self._most = int(settings["most_new_tokens"])
-        self._calibration = settings.get("calibration")  # (slope, offset); artifacts of earlier versions have none
-        self._coder = _coder(
+        self.most_new_tokens = int(settings["most_new_tokens"])
+        self.calibration = settings.get("calibration")  # (slope, offset); artifacts of earlier versions have none
+        self.coder = _coder(
             model,
             tokenizer,
             int(settings["max_length"]),
             prefixed=bool(settings["prefixed"]),
             own=bool(settings["own"]),
         )
-        self._model = model
+        self.model = model
         # Fast tokenizers refuse to be shared between threads, and torch uses all cores for one call anyway. A call of
         # many rows takes a turn for each slice of its work, so that others are answered in between.
         self._turns = Turns()
@@ -431,27 +432,29 @@ class GenerativeStudent:
 
     def count_tokens(self, text: str) -> int:
         with self._turns:
-            return len(self._coder.question(text))
+            return len(self.coder.question(text))
 
     def _generate(self, inputs: Sequence[Example], most: int | None = None) -> list[GeneratedAnswer]:
         with torch.inference_mode(), autocast(None):
             sources = [self._source(example) for example in inputs]
-            decoded = decode(self._model, [ids for ids, _ in sources], self._coder, most or self._most, self._turns)
+            decoded = decode(
+                self.model, [ids for ids, _ in sources], self.coder, most or self.most_new_tokens, self._turns
+            )
             with self._turns:
                 return [self._generated(*source, answer) for source, answer in zip(sources, decoded, strict=True)]
 
     def _source(self, example: Example) -> tuple[list[int], bool]:
         with self._turns:
-            return self._coder.source(example)
+            return self.coder.source(example)
 
     def _generated(self, source: Sequence[int], is_cut: bool, answer: Decoded) -> GeneratedAnswer:
         log_p = _mean_log_p(answer)
         return GeneratedAnswer(
-            text=self._coder.text(answer.tokens),
-            tokens=self._coder.pieces(answer.tokens),
+            text=self.coder.text(answer.tokens),
+            tokens=self.coder.pieces(answer.tokens),
             token_logprobs=answer.logprobs[: len(answer.tokens)],
-            confidence=sigmoid(log_p, self._calibration),
-            raw_confidence=None if self._calibration is None else math.exp(log_p),
+            confidence=sigmoid(log_p, self.calibration),
+            raw_confidence=None if self.calibration is None else math.exp(log_p),
             n_input=len(source),
             is_input_cut=is_cut,
             ended=answer.ended,
@@ -462,7 +465,7 @@ class GenerativeStudent:
         allowed = example.choices or self.labels
         found = Prediction(None, usage=usage, latency_s=latency_s, is_input_cut=answer.is_input_cut)
         if not answer.ended:
-            return replace(found, error=f"the answer did not end within {self._most} tokens")
+            return replace(found, error=f"the answer did not end within {self.most_new_tokens} tokens")
         if allowed is not None and answer.text not in allowed:
             return replace(found, error="the answer is none of the choices")
         text: str | None = answer.text

@@ -7,12 +7,9 @@ fitted again when it is loaded.
 """
 
 import asyncio
-import itertools
 import json
-import re
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +28,7 @@ from stillhouse.student.artifact import MODEL, Header, size_bytes
 from stillhouse.student.calibration import Logits, fit_temperature, negative_log_likelihood, ragged, softmax
 from stillhouse.student.header import AGAIN
 from stillhouse.student.job import Trained, TrainJob, choice_predictions, no_choices
+from stillhouse.student.ngrams import WORD, Partners, different_words, features, pairs_of_row, pairs_with, partners_in
 from stillhouse.student.opening import check_tensors, probe, read_vocabulary
 
 VOCABULARY = "vocabulary.json"
@@ -62,7 +60,7 @@ class LinearStudent:
         self.size_bytes = size_bytes(folder)
         self.temperature = float(header.settings["temperature"])
         self._weights, self._vectorizer = weights, _vectorizer(weights)
-        self._partners = _partners(weights.vocabulary) if self.labels is None else {}
+        self._partners = partners_in(weights.vocabulary) if self.labels is None else {}
 
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         return await asyncio.to_thread(self._predict, inputs)
@@ -79,72 +77,6 @@ class LinearStudent:
         return choice_predictions(inputs, self.labels, scored, latency_s)
 
 
-# Features
-
-_WORD = re.compile(r"\w+|[^\w\s]")
-
-
-def grams(text: str) -> Iterator[str]:
-    """Lower-cased word 1- and 2-grams, and character 2- to 5-grams within words that are padded with a space.
-
-    As scikit-learn's `char_wb` makes them; written out here so that an old artifact means the same under a newer one.
-    """
-    words = _WORD.findall(text.lower())
-    for word in words:
-        yield f"w {word}"
-        padded = f" {word} "
-        for n in range(2, min(5, len(padded)) + 1):
-            for start in range(len(padded) - n + 1):
-                yield f"c {padded[start : start + n]}"
-    for first, second in itertools.pairwise(words):
-        yield f"w {first} {second}"
-
-
-def features(fields: Sequence[str]) -> list[str]:
-    """The n-grams of every field, each marked with its field's number."""
-    return [f"{at}{gram}" for at, field in enumerate(fields) for gram in grams(field)]
-
-
-Partners = Mapping[str, frozenset[str]]  # word of a choice -> the words of inputs that it was learned with
-
-
-def pair_features(fields: Sequence[str], choice: str) -> list[str]:
-    """The features of one (input, choice) pair: the choice's n-grams, and every pair of a word of each.
-
-    The input's own n-grams are left out: they are the same for all choices of a row, so the softmax cancels them.
-    """
-    (document,) = _pairs_of_row(fields, (choice,))
-    return document
-
-
-def _pairs_of_row(fields: Sequence[str], choices: Sequence[str], partners: Partners | None = None) -> list[list[str]]:
-    """`pair_features` of each choice.
-
-    With `partners` only pairs that were learned are made. The others have no weight, and there are as many as words
-    of the input times words of the choices.
-    """
-    return _pairs(_words(fields), choices, partners)
-
-
-def _words(fields: Sequence[str]) -> list[str]:
-    """The input's different words, in the order of the text."""
-    return list(dict.fromkeys(word for field in fields for word in _WORD.findall(field.lower())))
-
-
-def _pairs(of_input: Sequence[str], choices: Sequence[str], partners: Partners | None) -> list[list[str]]:
-    input_words = set(of_input)
-    met: dict[str, list[str]] = {}  # word of a choice -> the input's words that make a feature with it
-    documents = []
-    for choice in choices:
-        choice_words = sorted(set(_WORD.findall(choice.lower())))
-        for word in choice_words:
-            if word not in met:
-                met[word] = sorted(input_words if partners is None else input_words & partners.get(word, frozenset()))
-        word_pairs = [f"x {of_input} {of_choice}" for of_choice in choice_words for of_input in met[of_choice]]
-        documents.append([*(f"a{gram}" for gram in grams(choice)), *word_pairs])
-    return documents
-
-
 class _ToLearn:
     """The features of training rows, row after row: one row's are in memory at a time."""
 
@@ -159,20 +91,11 @@ class _ToLearn:
             if self._labels is not None:
                 yield features(example.fields)
                 continue
-            words, choices = _words(example.fields), example.choices or ()
-            n_choice_words = sum(len(set(_WORD.findall(choice.lower()))) for choice in choices)
+            words, choices = different_words(example.fields), example.choices or ()
+            n_choice_words = sum(len(set(WORD.findall(choice.lower()))) for choice in choices)
             most_words = max(1, self._most // max(1, n_choice_words))
             self.n_cut += len(words) > most_words
-            yield from _pairs(words[:most_words], choices, None)
-
-
-def _partners(vocabulary: Sequence[str]) -> Partners:
-    partners: defaultdict[str, set[str]] = defaultdict(set)
-    for feature in vocabulary:
-        if feature.startswith("x "):
-            _, of_input, of_choice = feature.split(" ")
-            partners[of_choice].add(of_input)
-    return {of_choice: frozenset(of_inputs) for of_choice, of_inputs in partners.items()}
+            yield from pairs_with(words[:most_words], choices, None)
 
 
 def _documents(
@@ -183,7 +106,7 @@ def _documents(
         if labels is not None:
             yield features(example.fields)
         else:
-            yield from _pairs_of_row(example.fields, example.choices or (), partners)
+            yield from pairs_of_row(example.fields, example.choices or (), partners)
 
 
 def _as_is(document: list[str]) -> list[str]:
@@ -235,7 +158,7 @@ def train(job: TrainJob) -> Trained:
     )
     matrix = vectorizer.fit_transform(documents)
     vocabulary = [str(gram) for gram in vectorizer.get_feature_names_out()]
-    partners = _partners(vocabulary) if job.labels is None else {}
+    partners = partners_in(vocabulary) if job.labels is None else {}
     held_out = vectorizer.transform(_documents(job.validation, job.labels, partners))
     learned, classes, weighted = _weighted(job, matrix)
     targets = [_answers(example, job.labels).index(job.target(example)) for example in job.validation]
