@@ -1,6 +1,7 @@
 """A page in headless Chromium, driven over its own debugging protocol: enough to look at what a reader would see."""
 
 import asyncio
+import base64
 import contextlib
 import re
 import shutil
@@ -52,10 +53,18 @@ class Page:
         await self.call("Page.navigate", url=url)
         await self._until(lambda message: message.get("method") == "Page.loadEventFired")
 
+    async def printed(self):
+        """The bytes of the page on A4 paper, and the number of its sheets."""
+        await self.call("Emulation.setEmulatedMedia", media="", features=[])
+        await self.call("Emulation.clearDeviceMetricsOverride")
+        answer = await self.call("Page.printToPDF", preferCSSPageSize=True, paperWidth=8.27, paperHeight=11.69)
+        pdf = base64.b64decode(answer["data"])
+        return pdf, len(re.findall(rb"/Type\s*/Page\b", pdf))
+
     async def evaluate(self, expression):
-        answer = await self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        answer = await self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
-        return answer["result"]["value"]
+        return answer["result"].get("value")
 
 
 @contextlib.asynccontextmanager

@@ -2,6 +2,7 @@ import io
 import os
 import re
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from report_samples import CASCADE, ENCODER, LINEAR, PROMPT, estimate, full, sma
 from stillhouse import __version__, numbers
 from stillhouse.records import Estimate
 from stillhouse.report.key_arms import key_arms
+from stillhouse.report.key_tiles import key_tiles, left_out
 from stillhouse.report.methods import deciding_tests, interval_methods
 from stillhouse.report.result_page import render, series_colours
 from stillhouse.report.result_terminal import terminal
@@ -20,6 +22,7 @@ from stillhouse.results.arms import ArmResult
 from stillhouse.results.cascade import CascadePromise
 from stillhouse.results.error_analysis import Confusion, Disagreement, Disagreements
 from stillhouse.results.learning_curves import Curve, CurvePoint, LearningCurves
+from stillhouse.results.money import PriceBound
 from stillhouse.results.run_result import to_dict
 from stillhouse.results.verdict import Verdict
 
@@ -48,6 +51,11 @@ def expect(name, text):
     assert text == path.read_text(encoding="utf-8"), (
         f"{path} differs; look at it, then set STILLHOUSE_WRITE_GOLD=1 to accept"
     )
+
+
+def html_text(page):
+    """The page's text with plain spaces."""
+    return unescape(page).replace("\N{NO-BREAK SPACE}", " ").replace("\N{NARROW NO-BREAK SPACE}", " ")
 
 
 def stress():
@@ -153,6 +161,41 @@ def test_a_missing_price_is_unknown_and_never_zero():
     assert "no price is known" in html and "unknown" in html
 
 
+def test_no_tile_is_unknown_and_what_is_left_out_is_said_with_its_reason():
+    prompt, *others = full().arms
+    unpriced = replace(prompt, cost_usd_per_1000=None, cost_note=None, kind="prompt")
+    evens = tuple(
+        replace(
+            even,
+            calls=None,
+            day=None,
+            pays_off=None,
+            sentence=f"whether {even.arm} pays off is unknown: no price is known",
+        )
+        for even in full().money.break_even
+    )
+    bound = PriceBound(ENCODER, "it pays off where a call of the prompt costs more than $0.01")
+    result = replace(full(), arms=(unpriced, *others), money=replace(full().money, break_even=evens, bounds=(bound,)))
+    tiles = key_tiles(result)
+    assert "unknown" not in [tile.figure for tile in tiles]
+    assert [(tile.label, tile.figure) for tile in tiles][2:] == [
+        (f"{PROMPT}, tokens per call", "606"),
+        (f"{ENCODER}, cost per 1,000 calls", "$0.0021"),
+    ]
+    assert tiles[2].note == "mean over n = 9,824; no price is known"
+    assert left_out(result) == [
+        f"Whether {ENCODER} pays off is unknown: no price is known; it pays off where a call of the prompt costs more than $0.01."
+    ]
+    assert left_out(result)[0] in html_text(render(result))
+    without_parts = replace(result, money=replace(result.money, call_parts=()))
+    assert f"What a call of {PROMPT} costs is not known: no price is known." in left_out(without_parts)
+    timed = replace(without_parts, arms=(replace(unpriced, latency_p50_s=0.25), *others))
+    assert [(tile.label, tile.figure) for tile in key_tiles(timed)][2] == (
+        f"{PROMPT}, time per call",
+        "250\N{NARROW NO-BREAK SPACE}ms",
+    )
+
+
 def test_a_refused_cascade_says_how_many_rows_are_missing():
     html = render(
         replace(
@@ -222,6 +265,65 @@ OVERLAPS = """[...document.querySelectorAll('svg.plot')].filter(svg => svg.getCl
 OUT_OF_REACH = """[...document.querySelectorAll('main *, header *')]
   .filter(part => part.scrollWidth > part.clientWidth + 1 && /auto|scroll/.test(getComputedStyle(part).overflowX))
   .filter(part => part.tabIndex !== 0 || !part.getAttribute('aria-label')).map(part => part.outerHTML.slice(0, 80))"""
+
+
+# Tables that scroll sideways, with whether the words that say so are to be seen; and those of an arm's or a row's facts.
+SCROLLED = """[...document.querySelectorAll('.scroll')].filter(part => part.clientWidth).map(part => [
+  part.getAttribute('aria-label'), part.scrollWidth > part.clientWidth + 1,
+  getComputedStyle(part, '::before').visibility === 'visible' && parseFloat(getComputedStyle(part, '::before').height) > 10,
+  getComputedStyle(part).backgroundImage !== 'none'])"""
+OFF_SCREEN = """[...document.querySelectorAll('.cards td, .cards tbody th')].filter(cell => cell.getClientRects().length)
+  .filter(cell => cell.getBoundingClientRect().right > innerWidth || cell.getBoundingClientRect().left < 0)
+  .map(cell => cell.textContent.slice(0, 40))"""
+LABELS = """[...document.querySelectorAll('#arms .cards tbody tr')].map(row => [...row.querySelectorAll('td[data-label]')]
+  .map(cell => getComputedStyle(cell, '::before').content))"""
+# On paper nothing scrolls: what is wider than its place is cut off, or makes the whole page smaller.
+TOO_WIDE = """[...document.querySelectorAll('table')].filter(table => table.getClientRects().length)
+  .filter(table => table.getBoundingClientRect().width > table.closest('.scroll').getBoundingClientRect().width + 1)
+  .map(table => [table.closest('.scroll').getAttribute('aria-label'), table.getBoundingClientRect().width])"""
+
+
+@pytest.mark.slow
+async def test_on_a_phone_no_column_is_off_screen_without_a_hint(tmp_path):
+    program = find_chromium()
+    if program is None:
+        pytest.skip("chromium is not installed; `apt-get install chromium` runs this test")
+    async with chromium(program) as page:
+        for name, result in (("full", full()), ("stress", stress())):
+            (tmp_path / f"{name}.html").write_text(render(result), encoding="utf-8")
+            for scheme in ("light", "dark"):
+                await page.open(f"file://{tmp_path}/{name}.html", 400, scheme)
+                await page.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+                assert await page.evaluate(OFF_SCREEN) == []
+                scrolled = await page.evaluate(SCROLLED)
+                assert [label for label, scrolls, hinted, shaded in scrolled if scrolls != hinted or not shaded] == []
+                assert {label for label, scrolls, _, _ in scrolled if scrolls} >= {"Per-class table"} - {
+                    name == "stress"
+                }
+                assert not any(scrolls for label, scrolls, _, _ in scrolled if label in ("All arms", "One-off costs"))
+        await page.open(f"file://{tmp_path}/full.html", 400)
+        [first, *_] = await page.evaluate(LABELS)
+        names = ("accuracy, %", "gate", "per 1,000 calls", "latency p50, p99", "size", "macro-F1")
+        assert first == [f'"{name}"' for name in names]
+        # At its end there is nothing more to the right, and the words are gone.
+        await page.evaluate("document.querySelectorAll('.scroll').forEach(part => part.scrollLeft = 9999)")
+        await page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))")
+        assert not any(hinted for _, _, hinted, _ in await page.evaluate(SCROLLED))
+
+
+@pytest.mark.slow
+async def test_on_paper_nothing_is_cut_and_the_page_is_short(tmp_path):
+    program = find_chromium()
+    if program is None:
+        pytest.skip("chromium is not installed; `apt-get install chromium` runs this test")
+    (tmp_path / "full.html").write_text(render(full()), encoding="utf-8")
+    async with chromium(program) as page:
+        await page.open(
+            f"file://{tmp_path}/full.html", 703, media="print"
+        )  # A4 without its margins, and with a scroll bar
+        assert await page.evaluate(TOO_WIDE) == []
+        _, sheets = await page.printed()
+        assert sheets <= 7  # there were 11
 
 
 @pytest.mark.slow

@@ -11,7 +11,8 @@ from stillhouse.report.acceptability import acceptability, columns
 from stillhouse.report.comparison_plot import comparison_drawing
 from stillhouse.report.comparison_terminal import shown_check
 from stillhouse.report.html import templates, two_widths
-from stillhouse.report.key_arms import PROMPTS, best_prompt, key_arms, key_break_evens
+from stillhouse.report.key_arms import PROMPTS, best_prompt
+from stillhouse.report.key_tiles import key_tiles, left_out
 from stillhouse.report.methods import deciding_tests, interval_methods
 from stillhouse.report.svg import SERIES
 from stillhouse.results.agreement import agreement_of
@@ -31,8 +32,8 @@ def render(result: Result | Mapping[str, Any]) -> str:
             result=result,
             colours=colours,
             drawings=_drawings(result, colours),
-            key_arms=key_arms(result),
-            key_even=key_break_evens(result),
+            tiles=key_tiles(result),
+            left_out=left_out(result),
             unpriced=[cost.name for cost in money.lines if not cost.known] if money else [],
             worth_columns=columns(money.worth) if money else [],
             win_rate_drawings=[comparison_drawing(w, f"win-rate-{i}") for i, w in enumerate(result.win_rates)],
