@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -98,8 +99,14 @@ def journaled(url, run):
         }
 
 
-def kill_the_held(holder, url):
+def kill_the_held(holder, url, processes):
     """SIGKILL the worker that says it is inside the third call of the run 3; what was journaled by then, and the worker."""
+    ends = {os.pidfd_open(process.pid): process for process in processes}
+    ready, _, _ = select.select([holder, *ends], [], [], 300)  # no machine is so busy; a suite that hangs tells nothing
+    for end, process in ends.items():
+        os.close(end)
+        assert end not in ready, process.communicate()
+    assert ready, "no worker came to the third call of the run 3"
     connection, _ = holder.accept()
     with connection, connection.makefile() as lines:
         victim = int(lines.readline())
@@ -134,7 +141,6 @@ def app(tmp_path):
 def holder(app):
     """Where the held worker says that it is inside its run."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(180)  # no machine is so busy; a suite that hangs tells nothing
         app["env"]["HOLDER"] = str(server.getsockname()[1])
         yield server
 
@@ -162,7 +168,7 @@ def test_a_killed_workers_runs_finish_on_another_and_nothing_finished_is_paid_ag
             {},
         )
         workers = [subprocess.Popen([sys.executable, "-c", WORKER, url], **app) for _ in range(2)]
-        finished, victim = kill_the_held(holder, url)
+        finished, victim = kill_the_held(holder, url, workers)
         assert sorted(worker.wait(180) for worker in workers) == [-signal.SIGKILL, 0]
         assert journal.statuses("") == {"done": 8}
         assert json.loads(journal.outcomes("")["m.7"].result) == {"id": 7, "price": 9.0}
@@ -182,7 +188,7 @@ def test_a_map_on_ray_outlives_a_worker(app, holder, tmp_path, postgres_url, sho
         **app | {"env": environment},
     )
     try:
-        finished, victim = kill_the_held(holder, url)
+        finished, victim = kill_the_held(holder, url, [driver])
         out, err = driver.communicate(timeout=180)
     finally:
         driver.kill()
