@@ -10,7 +10,8 @@ from stillhouse.results.cascade_file import CASCADE, read_cascade
 from stillhouse.serving.proof import student_to
 from stillhouse.serving.run_cascade import cascade_of
 from stillhouse.student.artifact import read_artifact
-from stillhouse.student.export import Exported, export_student
+from stillhouse.student.export import Exported as Exported
+from stillhouse.student.export import export_student
 from stillhouse.student.header import CARD
 
 WITHOUT_CARD = "\n\nIts own folder was given without its run, so what it was measured to do is not known here.\n"
