@@ -84,6 +84,22 @@ def test_a_cascade_whose_pins_do_not_fit_gives_no_threshold(made, tmp_path):
     assert about(tmp_path / "out")["cascade"] is None
 
 
+@pytest.mark.slow
+def test_of_a_cascade_goes_the_student_and_the_card_says_which_answers_to_keep(tmp_path, stillhouse):
+    run = made_run(tmp_path, vague=0.4).folder
+    ran = stillhouse("export", run, "--to", "onnx", "--out", tmp_path / "out")
+    assert (ran.code, ran.err) == (0, "")
+    told = about(tmp_path / "out")
+    assert told["unproven"] is None and 0 < told["cascade"]["threshold"] < 1
+    readme = (tmp_path / "out" / "README.md").read_text()
+    says = f"**Half of a cascade**: only answers with a confidence of at least {told['cascade']['threshold']:.6g} are to be kept; "
+    assert readme.split("\n\n")[1] == f"{says}the other inputs are for {told['cascade']['teacher']}."
+    stored = json.loads((run / "cascade.json").read_text())
+    (run / "cascade.json").write_text(json.dumps(stored | {"threshold": 0.01}))
+    refused = stillhouse("export", run, "--to", "onnx", "--out", tmp_path / "new")
+    assert refused.code == 2 and "no student of this run passed its gate" in refused.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

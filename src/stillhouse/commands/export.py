@@ -7,6 +7,7 @@ from typing import Any
 
 from stillhouse.errors import StillhouseError
 from stillhouse.results.cascade_file import CASCADE, read_cascade
+from stillhouse.results.run_result import load_result
 from stillhouse.serving.proof import student_to
 from stillhouse.serving.run_cascade import cascade_of
 from stillhouse.student.artifact import read_artifact
@@ -22,13 +23,31 @@ def export(run: Path, form: str, out: Path, *, unproven: bool = False) -> Export
 
     Raises UserError for what no verdict proves, unless `unproven`, and for a student that has no such form.
     """
-    student, doubt = student_to(run, "export", f" --to {form} --out {shlex.quote(str(out))}", unproven=unproven)
-    card = _card(student)
-    if doubt is not None:
-        title, _, rest = card.partition("\n")
-        card = f"{title}\n\n**Unproven**: {doubt}.\n{rest}"
-    facts = {"unproven": doubt, "cascade": _cascade(student)}
-    return export_student(student, form, out, card=card, facts=facts)
+    half, doubt = _half_of_a_cascade(run), None
+    student = half
+    if student is None:
+        student, doubt = student_to(run, "export", f" --to {form} --out {shlex.quote(str(out))}", unproven=unproven)
+    card, cascade = _card(student), _cascade(student)
+    if half is not None and cascade is not None:
+        kept = f"only answers with a confidence of at least {cascade['threshold']:.6g} are to be kept"
+        card = _opened(card, f"**Half of a cascade**: {kept}; the other inputs are for {cascade['teacher']}.")
+    elif doubt is not None:
+        card = _opened(card, f"**Unproven**: {doubt}.")
+    return export_student(student, form, out, card=card, facts={"unproven": doubt, "cascade": cascade})
+
+
+def _half_of_a_cascade(run: Path) -> Path | None:
+    """The student before the teacher, where the run's verdict is a cascade and every pin of it fits."""
+    if not (run / CASCADE).is_file() or load_result(run).verdict.kind != "cascade":
+        return None
+    found = cascade_of(run)
+    return found.student if found.doubt is None else None
+
+
+def _opened(card: str, sentence: str) -> str:
+    """The card with a paragraph below its title."""
+    title, _, rest = card.partition("\n")
+    return f"{title}\n\n{sentence}\n{rest}"
 
 
 def _card(student: Path) -> str:
