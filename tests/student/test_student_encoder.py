@@ -160,7 +160,7 @@ def untrained(tmp_path_factory):
 async def test_a_short_row_is_answered_between_the_slices_of_a_row_with_many_choices(untrained, monkeypatch):
     """Without slices it would come after the long row, which holds each of its passes up until the short one is over."""
     monkeypatch.setattr(encoder, "TOKENS_AT_ONCE", 64)
-    forward, loop = untrained._module.forward, asyncio.get_running_loop()
+    forward, loop = untrained.module.forward, asyncio.get_running_loop()
     begun, is_over, passes = asyncio.Event(), threading.Event(), []
 
     def slow(encoded):
@@ -169,7 +169,7 @@ async def test_a_short_row_is_answered_between_the_slices_of_a_row_with_many_cho
         is_over.wait(0.1)
         return forward(encoded)
 
-    monkeypatch.setattr(untrained._module, "forward", slow)
+    monkeypatch.setattr(untrained.module, "forward", slow)
     lane = Lane("opposite", untrained, most_waiting=9, most_per_batch=32, wait_s=0)
     many = Example("many", "the opposite of up", choices=tuple(f"w{i}" for i in range(255)))
     long = asyncio.ensure_future(lane.answer(many))
