@@ -22,6 +22,7 @@ _WRONG = {
 }
 _NOTES = {
     "Stillhouse-Input-Cut": "the input has more tokens than the student reads, so that it read a part of it",
+    "Stillhouse-Unlike-Training": "the input is unlike those that the student learned from",
     "Stillhouse-Unstored": "the teacher was paid for the answer, and the store could not keep it",
 }
 _UNPROVEN = {
