@@ -4,7 +4,7 @@ An app changes its base URL and its model's name, and nothing else. Served are:
 - POST /v1/chat/completions, also streamed, also with `logprobs`
 - POST /v1/decisions
 - GET /v1/models and GET /v1/models/NAME
-- GET /health and GET /openapi.json
+- GET /health, GET /metrics and GET /openapi.json
 
 No page of another site can call it: a body must be declared as JSON, no CORS header is ever sent, and without a key
 only requests to a loopback name are answered. Questions and answers are not logged.
@@ -46,7 +46,7 @@ from stillhouse.serving.connections import Connections, host_of
 from stillhouse.serving.decisions import DecisionBody, decision, decision_rows, parse_decision
 from stillhouse.serving.errors import ApiError
 from stillhouse.serving.inputs import Asked, chat_row
-from stillhouse.serving.lanes import Answer, Lane, OverloadedError
+from stillhouse.serving.lanes import INPUTS_COUNTED, Answer, Lane, OverloadedError
 from stillhouse.serving.openapi import description
 from stillhouse.serving.wire import (
     ChatBody,
@@ -64,7 +64,7 @@ from stillhouse.stopping import counted, signals_to
 DRAIN_S = 30.0  # from the signal on, until a server that stops is over
 CLOSING_S = 2.0  # of that, kept for closing the models, their stores and Python itself
 # The served paths, as an error lists them.
-SERVED = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /health, GET /openapi.json"
+SERVED = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /health, GET /metrics, GET /openapi.json"
 BODY_S = 30.0  # for a body to arrive in
 LARGE_BODY = 256 * 2**10  # bytes; one that is larger is read beside few others and taken apart off the event loop
 READ_AT_ONCE = 32 * 2**10  # bytes of a body whose input is looked for on the event loop; a larger one's, off it
@@ -128,6 +128,7 @@ def make_app(
     server = _Server(lanes, key, dict(unproven or {}), dict(also or {}))
     app = web.Application(client_max_size=server.most_bytes, middlewares=[server.errors, server.authorise])
     app.router.add_get("/health", server.health)
+    app.router.add_get("/metrics", server.metrics)
     app.router.add_get("/openapi.json", server.openapi)
     app.router.add_get("/v1/models", server.list_models)
     app.router.add_get("/v1/models/{name:.+}", server.show_model)
@@ -297,6 +298,16 @@ class _Server:
         if self._unproven:
             state["unproven"] = dict(self._unproven)
         return web.json_response(state, dumps=dumps)
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """What was counted, in the text format that Prometheus reads."""
+        lines = []
+        for count, what in INPUTS_COUNTED.items():
+            lines += [f"# HELP stillhouse_{count}_total {what}", f"# TYPE stillhouse_{count}_total counter"]
+            for name, lane in self._lanes.items():
+                model = json.dumps(name, ensure_ascii=False)
+                lines.append(f"stillhouse_{count}_total{{model={model}}} {getattr(lane.inputs, count)}")
+        return web.Response(text="\n".join([*lines, ""]), content_type="text/plain", charset="utf-8")
 
     async def openapi(self, _: web.Request) -> web.Response:
         return web.json_response(description(needs_key=self._key is not None), dumps=dumps)

@@ -50,7 +50,7 @@ _FORM_WORDS = frozenset(
 _FORM_PHRASES = re.compile(
     r"\b(?:(?:answer|reply|respond|response)s? (?:with|in|using|by) |(?:answer|reply|return|output|write|give) only "
     r"|only (?:the|one|a|with) (?:answer|word|name|option)|nothing else|no other (?:text|words)|one word|single word"
-    r"|(?:do not|don't|don’t) (?:explain|add|include)|step by step|not explain|your answer|the answer|following text)\b",
+    r"|(?:do not|don't|don’t) (?:explain|add|include)|step by step|not explain|(?:your|the) answer|following text)\b",
     re.IGNORECASE,
 )
 _COURTESY = frozenset({"please", "thanks", "thank you", "thank you very much", "many thanks"})
@@ -105,7 +105,8 @@ class AppPrompt:
         self._label_words = {tuple(words(label)) for label in labels or ()} - {()}
         self._label_lengths = sorted({len(label) for label in self._label_words})
         self._shots = [(_plain(shot.text), _plain(shown_answer(task, shot))) for shot in shots]
-        self._wrapping = Wrapping(_names_in(instruction), fields or ())
+        of_labels = {word for label in self._label_words for word in label}
+        self._wrapping = Wrapping(_names_in(instruction) - of_labels, fields or ())
         self._worn, self._fields = worn, tuple(fields or ())
 
     def knows(self, text: str) -> bool:
@@ -164,7 +165,7 @@ class AppPrompt:
         """What is left of one message; None: it holds the prompt and nothing else."""
         if not holds:
             kinds = self._may_come_off(knows=False)
-            inner, taken = self._unwrapped(text, kinds)
+            inner, taken = self._unwrapped(text, kinds, knows=knows)
             if knows and self._form.share(inner) >= LEAST_KNOWN and not self._outside(inner, self._form):
                 return None
             return Found(inner if taken else text, taken, knows)
@@ -178,7 +179,9 @@ class AppPrompt:
         if not left:
             return None
         marked = [each for each in left if each[1] & {"label", "fence", "tags", "quotes", "examples"}]
-        inner, taken = (marked or left)[-1]
+        # What an app puts into the middle of an instruction is a few words: they are not what it asks about.
+        longer = [each for each in left if len(words(each[0])) > _BRIDGED]
+        inner, taken = (marked or (longer if parts[-1] is not parts[0] and len(left) > 2 else left) or left)[-1]
         return Found(inner, taken | {"instruction"}, True)
 
     def _may_come_off(self, *, knows: bool) -> frozenset[Kind]:
@@ -186,13 +189,15 @@ class AppPrompt:
             return KINDS if knows else frozenset()
         return frozenset(kind for kind in KINDS if kind not in self._worn)
 
-    def _unwrapped(self, text: str, kinds: frozenset[Kind]) -> tuple[str, frozenset[str]]:
-        if self._labels and kinds and (behind := self._behind_examples(text)) is not None:
+    def _unwrapped(self, text: str, kinds: frozenset[Kind], *, knows: bool) -> tuple[str, frozenset[str]]:
+        """A text that is an input, or one in its wrapping. `knows`: the instruction is in another message."""
+        if self._labels and kinds and knows and (behind := self._behind_examples(text)) is not None:
             inner, taken = self._wrapping.off(behind, kinds)
             return inner.strip(), taken | {"examples"}
         inner, taken = self._wrapping.off(text, kinds)
-        # An answer's label alone says little, for an input may end with "Result:"; behind an input's label it is one.
-        if taken and not taken & {"label", "fence", "tags"} and not _is_prompt_like(taken):
+        # Without the instruction one label says little, for an input may end with "Result:"; one at either end do.
+        both = {"label", "answer label"} <= taken
+        if taken and not both and not (knows and taken & {"label", "fence", "tags"}):
             return text, frozenset()
         return inner.strip() if taken else text, frozenset(taken)
 
@@ -336,7 +341,9 @@ class _Runs:
     def __init__(self, text: str) -> None:
         self._words = [word.lower() for word in _WORD.findall(text)]
         self._n = min(_RUN, len(self._words))
-        self._runs = set(self._of(self._words))
+        self._runs: dict[tuple[str, ...], int] = {}  # each run, and the place of its first word
+        for at, run in enumerate(self._of(self._words)):
+            self._runs.setdefault(run, at)
 
     def _of(self, parts: Sequence[str]) -> Iterator[tuple[str, ...]]:
         if self._n:
@@ -347,7 +354,7 @@ class _Runs:
         if not self._runs:
             return 0.0
         parts = [word.lower() for word in _WORD.findall(text)]
-        return len(self._runs.intersection(self._of(parts))) / len(self._runs)
+        return len(self._runs.keys() & set(self._of(parts))) / len(self._runs)
 
     def is_at_an_end(self, text: str) -> bool:
         """Whether the text begins or ends with a piece of the known one."""
@@ -361,19 +368,25 @@ class _Runs:
         if not self._n:
             return []
         zones: list[list[int]] = []  # the first word and the one behind the last
+        place = 0  # in the known text, of the word that would go on with the last zone
         for at, run in enumerate(self._of(parts)):
-            if run in self._runs:
-                if zones and at <= zones[-1][1] + (_BRIDGED if _on_one_line(text, spans, zones[-1][1], at) else 0):
-                    zones[-1][1] = at + self._n
-                else:
-                    zones.append([at, at + self._n])
+            if (found := self._runs.get(run)) is None:
+                continue
+            if zones and (at <= zones[-1][1] or self._says_otherwise(at - zones[-1][1], found - place)):
+                zones[-1][1] = at + self._n
+            else:
+                zones.append([at, at + self._n])
+            place = found + self._n
         least = max(self._n, min(12, _LEAST_PIECE * len(self._words)))
         return [(spans[first][0], spans[stop - 1][1]) for first, stop in zones if stop - first >= least]
 
+    @staticmethod
+    def _says_otherwise(n_words: int, n_known: int) -> bool:
+        """Whether so many words between two pieces stand for so many of the known text.
 
-def _on_one_line(text: str, spans: Sequence[tuple[int, int]], stop: int, at: int) -> bool:
-    """Whether no line ends between the word before `stop` and that at `at`, both on the way through an instruction."""
-    return at <= stop or "\n\n" not in text[spans[stop - 1][1] : spans[at][0]]
+        Where none of the known text is left out between the pieces, an input may stand there.
+        """
+        return n_known > 0 and n_words <= _BRIDGED + n_known <= 3 * _BRIDGED
 
 
 def _without_stump(part: str, *, first: bool) -> str:
@@ -381,9 +394,10 @@ def _without_stump(part: str, *, first: bool) -> str:
     if first:
         return part
     stump, newline, rest = part.partition("\n")
-    if newline and rest.strip() and len(words(stump)) <= _BRIDGED:
+    n, ends = len(words(stump)), stump.strip()
+    if newline and rest.strip() and (n == 0 or (n <= _BRIDGED and (ends[0] in ",;" or ends[-1] == ":"))):
         return rest
-    return part.lstrip(" \t.:;,!?)]*_\"'`") if not newline or not rest.strip() else part
+    return part.lstrip(" \t.:;,!?)]*_")
 
 
 def _answer_in(line: str) -> str | None:
@@ -392,12 +406,9 @@ def _answer_in(line: str) -> str | None:
     return line[ends[-1] :].strip(" \t\r\"'`*.,;") if ends else None
 
 
-def _is_prompt_like(taken: frozenset[Kind]) -> bool:
-    return "quotes" not in taken and "rule" not in taken and len(taken) > 1
-
-
-def _names_in(instruction: str) -> list[str]:
-    return [word for word in dict.fromkeys(words(instruction)) if len(word) > 2][:200]
+def _names_in(instruction: str) -> set[str]:
+    """Words of the instruction by which an app may name its input or its answer."""
+    return {word for word in words(instruction) if len(word) > 2}
 
 
 def field_at(text: str, name: str, start: int = 0) -> tuple[int, int] | None:

@@ -82,6 +82,14 @@ class Inputs:
     passed_on: int = 0  # of these, to a cascade's teacher, as they came
 
 
+INPUTS_COUNTED = {  # the names of these counts, and what a monitor is told of them
+    "asked": "Inputs that a model was asked about.",
+    "taken_out": "Inputs that were taken out of an app's prompt.",
+    "unlike_training": "Inputs unlike those that the student learned from.",
+    "passed_on": "Of these, those that a cascade's teacher was asked as they came.",
+}
+
+
 class OverloadedError(Exception):
     """As many requests are under way as this lane takes."""
 

@@ -29,7 +29,7 @@ _ANSWER = frozenset(
 )
 _BESIDE = frozenset(
     words(
-        "a an the your my this that here is now next new current final correct best one single user customer "
+        "a an s the your my this that here is now next new current final correct best one single user customer "
         "input output to for of and be below following classify classified label labelled categorize "
         "categorise analyze answer"
     )
