@@ -212,6 +212,7 @@ class PromptedPredictor:
             cost_usd=completion.cost_usd,
             latency_s=completion.latency_s,
             error=error,
+            is_stored=completion.from_store,
             is_unstored=completion.is_unstored,
         )
 

@@ -150,7 +150,7 @@ class CascadePredictor:
             "teacher": second.output,
             "confidence": first.confidence,
             "threshold": self.threshold,
-            "cost_usd": second.cost_usd,
+            "cost_usd": 0.0 if second.is_stored else second.cost_usd,
             "error": second.error,
         }
         try:

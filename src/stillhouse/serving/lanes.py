@@ -289,7 +289,7 @@ def _answer(prediction: Prediction) -> Answer:
         error=prediction.error,
         source=prediction.source,
         confidence=prediction.confidence,
-        cost_usd=prediction.cost_usd,
+        cost_usd=0.0 if prediction.is_stored else prediction.cost_usd,
         scores=prediction.scores,
         usage=prediction.usage,
         is_input_cut=prediction.is_input_cut,
