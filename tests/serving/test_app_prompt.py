@@ -119,6 +119,12 @@ def test_an_input_alone_is_left_as_it_stands():
             assert prompt(worn=worn).input_in([Turn("user", text)]).text.strip() in (text.strip(), text.strip(" \n`"))
 
 
+def test_a_text_with_some_words_of_the_instruction_does_not_hold_it():
+    text = "I want to know how the shop works, and what answers a shop gives to small talk"
+    found = prompt().input_in([Turn("user", text)])
+    assert (found.text, found.knows, found.taken) == (text, False, frozenset())
+
+
 def test_a_user_who_quotes_the_instruction_is_no_prompt():
     text = f"You were told this: {INSTRUCTION} Is that right?"
     assert prompt().input_in([Turn("system", INSTRUCTION), Turn("user", text)]).text == text
@@ -136,6 +142,37 @@ def test_a_slot_in_the_instruction_is_where_the_input_stands():
     )
     turns = [Turn("user", "Sort this mail into a folder.\nMail: hello there\nAnswer with the folder.")]
     assert prompt(task, labels=None, shots=()).input_in(turns).text == "hello there"
+
+
+def test_a_short_instruction_is_no_word_of_an_input():
+    task = Task(name="t", instruction="Sentiment?", output="choice", labels=("good", "bad"))
+    reader = prompt(task, shots=())
+    for text in ("market sentiment? it is low", "Sentiment is low"):
+        assert reader.input_in([Turn("user", text)]).text == text
+    for text in ("Sentiment?\nit is low", "it is low\n\nSentiment:", "**Sentiment?** it is low"):
+        assert reader.input_in([Turn("user", text)]).text == "it is low"
+
+
+def test_an_input_that_begins_as_a_worked_example_does_is_whole():
+    text = f"{SHOTS[1].text} And how long does that take?"
+    assert prompt().input_in([Turn("user", f"{INSTRUCTION}\n\n{text}")]).text == text
+
+
+def test_words_added_to_the_instruction_are_no_input():
+    added = INSTRUCTION.replace("search: it", "Be careful with these two here, please.\nsearch: it")
+    for text in (f"{added}\n\nhow many?", f"how many?\n\n{added}"):
+        assert prompt().input_in([Turn("user", text)]).text == "how many?"
+
+
+def test_examples_of_answers_that_are_no_labels_are_left_out():
+    task = Task(name="t", instruction="Write the SQL query that answers a question on the shop.", output="text")
+    pairs = (
+        "Question: how many?\nSQL: SELECT 1\n\nQuestion: which?\nSQL: SELECT a\n  FROM b\n\nQuestion: Who: we?\nSQL:"
+    )
+    assert (
+        prompt(task, labels=None, shots=()).input_in([Turn("user", f"{task.instruction}\n\n{pairs}")]).text
+        == "Who: we?"
+    )
 
 
 class Fields:

@@ -10,6 +10,7 @@ and there are a bounded number of them. No text is ever evaluated: to find a thi
 """
 
 import bisect
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,10 +25,12 @@ from stillhouse.words import words
 
 LEAST_KNOWN = 0.6  # of the instruction's runs of words; what an app says otherwise than the task may be the rest
 _RUN = 4  # words of a run
+_SHORT = 6  # words; an instruction of fewer is known where it stands whole, in a line or sentence of its own
 _LEAST_PIECE = 0.2  # of the instruction: a smaller piece of it may be the input's own words
 _BRIDGED = 4  # words between two known runs that belong to them: an app says "post" where the task says "message"
 _MOST_ROUNDS = 12  # of taking off what is around an input
 _LONGEST_DIRECTION = 60  # words of a line that may tell how to answer, beside the labels that it names
+_LONGEST_NAME = 60  # characters of a label
 _LONGEST_LINE = 20_000  # characters of such a line
 _WORD = re.compile(r"\w+")
 _SLOT = re.compile(r"\{\{?\s*\w+\s*\}?\}")  # where an instruction says that the input goes
@@ -98,6 +101,7 @@ class AppPrompt:
     ) -> None:
         instruction = _SLOT.sub("\n", task.instruction)
         self._own = beginning(task)[0]["content"]
+        self._has_slot = instruction != task.instruction
         self._known = _Runs(instruction)
         form = self._own[len(task.instruction.strip()) :]
         self._form = _Runs(form)
@@ -170,18 +174,20 @@ class AppPrompt:
                 return None
             return Found(inner if taken else text, taken, knows)
         kinds = self._may_come_off(knows=True)
-        parts = [part for part in self._outside(text, self._known) if part.strip()]
-        left: list[tuple[str, frozenset[str]]] = []
-        for part in parts:
+        outer: list[tuple[str, frozenset[str]]] = []  # before the instruction, or behind it
+        within: list[tuple[str, frozenset[str]]] = []  # between two pieces of it
+        pieces = self._known.pieces(text)
+        for number, part in enumerate(_between(text, pieces)):
             inner, taken = self._bare(part, kinds)
             if inner.strip():
-                left.append((inner.strip(), taken))
-        if not left:
+                (within if 0 < number < len(pieces) else outer).append((inner.strip(), taken))
+        if not outer and not within:
             return None
-        marked = [each for each in left if each[1] & {"label", "fence", "tags", "quotes", "examples"}]
-        # What an app puts into the middle of an instruction is a few words: they are not what it asks about.
-        longer = [each for each in left if len(words(each[0])) > _BRIDGED]
-        inner, taken = (marked or (longer if parts[-1] is not parts[0] and len(left) > 2 else left) or left)[-1]
+        marked = [each for each in (*within, *outer) if each[1] & {"label", "fence", "tags", "quotes", "examples"}]
+        # In the middle of an instruction stands an input where there is a slot for it, or where the instruction comes
+        # twice; else these are words that the app has added.
+        has_room = self._has_slot or any(later.place <= piece.place for piece, later in itertools.pairwise(pieces))
+        inner, taken = (marked or (within if has_room else outer) or outer or within)[-1]
         return Found(inner, taken | {"instruction"}, True)
 
     def _may_come_off(self, *, knows: bool) -> frozenset[Kind]:
@@ -279,6 +285,8 @@ class AppPrompt:
             end = block.end()
         if self._labels or self._shots:
             end = max(end, self._end_of_answers(text))
+        if not self._labels:
+            end = max(end, self._end_of_pairs(text))
         behind = text[end:]
         if not end or not behind.strip() or not self._wrapping.off(behind.strip())[0].strip():
             return None
@@ -295,6 +303,25 @@ class AppPrompt:
                 end = stop
             at = stop + 1
         return max(end, self._end_of_shots(text))
+
+    def _end_of_pairs(self, text: str) -> int:
+        """Where the last input begins behind examples whose answers are no labels.
+
+        It has the label of the first input, and stands behind an answer's.
+        """
+        at = end = 0
+        first, is_answered = "", False
+        for line in text.split("\n"):
+            name, sign, value = line.strip(" \t\r>#*-").partition(":")
+            name = _plain(name) if sign and len(name) <= _LONGEST_NAME else ""
+            if name and name == first and is_answered:
+                end, is_answered = at, False
+            elif name and not first and (self._wrapping.is_input_label(name) or name in map(_plain, self._fields)):
+                first = name
+            elif name and first and value.strip() and self._wrapping.is_answer_label(name):
+                is_answered = True
+            at += len(line) + 1
+        return end
 
     def _points(self, line: str, value: str) -> bool:
         """Whether the line says that the value is an answer: by an arrow, or by an answer's label."""
@@ -319,20 +346,31 @@ class AppPrompt:
             if place < 0 or (place and joined[place - 1] != " "):
                 continue
             place += len(shown) + 1
-            answered = joined.find(f"{answer} ", place, place + len(answer) + 40)
-            place = answered + len(answer) + 1 if answered >= 0 else place
-            last = bisect.bisect_left(starts, place) - 1
-            end = max(end, spans[last][1])
+            answered = joined.find(f" {answer} ", place - 1, place + len(answer) + 40)
+            if answered >= 0:  # else it is an input that begins as the example does
+                last = bisect.bisect_left(starts, answered + len(answer) + 2) - 1
+                end = max(end, spans[last][1])
         return end
 
     def _outside(self, text: str, known: "_Runs") -> list[str]:
-        """The parts of a text that are not the known one, in order."""
-        parts, at = [], 0
-        for start, end in known.pieces(text):
-            parts.append(text[at:start])
-            at = end
-        parts.append(text[at:])
-        return [_without_stump(part, first=number == 0) for number, part in enumerate(parts) if _WORD.search(part)]
+        """The parts of a text that are not the known one and hold a word."""
+        return [part for part in _between(text, known.pieces(text)) if _WORD.search(part)]
+
+
+class _Piece(NamedTuple):
+    """Where a piece of a known text stands in another, in characters, and which word of the known one is its first."""
+
+    start: int
+    end: int
+    place: int
+
+
+def _between(text: str, pieces: Sequence[_Piece]) -> list[str]:
+    """The parts of a text before, between and behind the pieces."""
+    ends = [0, *(piece.end for piece in pieces)]
+    starts = [*(piece.start for piece in pieces), len(text)]
+    parts = [text[end:start] for end, start in zip(ends, starts, strict=True)]
+    return [parts[0], *map(_without_stump, parts[1:])]
 
 
 class _Runs:
@@ -350,24 +388,26 @@ class _Runs:
             yield from zip(*(parts[at:] for at in range(self._n)), strict=False)
 
     def share(self, text: str) -> float:
-        """The share of the runs that the text holds."""
+        """The share of the runs that the text holds. Of a short text all or nothing: its words are in many others."""
         if not self._runs:
             return 0.0
+        if len(self._words) < _SHORT:
+            return float(bool(self.pieces(text)))
         parts = [word.lower() for word in _WORD.findall(text)]
         return len(self._runs.keys() & set(self._of(parts))) / len(self._runs)
 
     def is_at_an_end(self, text: str) -> bool:
         """Whether the text begins or ends with a piece of the known one."""
         pieces = self.pieces(text)
-        return bool(pieces) and (not _WORD.search(text[: pieces[0][0]]) or not _WORD.search(text[pieces[-1][1] :]))
+        return bool(pieces) and (not _WORD.search(text[: pieces[0].start]) or not _WORD.search(text[pieces[-1].end :]))
 
-    def pieces(self, text: str) -> list[tuple[int, int]]:
-        """Where pieces of the known text stand, as characters from and to; small ones may be the text's own words."""
-        spans = [word.span() for word in _WORD.finditer(text)]
-        parts = [text[start:stop].lower() for start, stop in spans]
+    def pieces(self, text: str) -> list[_Piece]:
+        """Where pieces of the known text stand; small ones may be the text's own words, and are none."""
         if not self._n:
             return []
-        zones: list[list[int]] = []  # the first word and the one behind the last
+        spans = [word.span() for word in _WORD.finditer(text)]
+        parts = [text[start:stop].lower() for start, stop in spans]
+        zones: list[list[int]] = []  # the first word, the one behind the last, and the first one's place
         place = 0  # in the known text, of the word that would go on with the last zone
         for at, run in enumerate(self._of(parts)):
             if (found := self._runs.get(run)) is None:
@@ -375,10 +415,25 @@ class _Runs:
             if zones and (at <= zones[-1][1] or self._says_otherwise(at - zones[-1][1], found - place)):
                 zones[-1][1] = at + self._n
             else:
-                zones.append([at, at + self._n])
+                zones.append([at, at + self._n, found])
             place = found + self._n
         least = max(self._n, min(12, _LEAST_PIECE * len(self._words)))
-        return [(spans[first][0], spans[stop - 1][1]) for first, stop in zones if stop - first >= least]
+        found_here = [
+            _Piece(spans[first][0], spans[stop - 1][1], word) for first, stop, word in zones if stop - first >= least
+        ]
+        if len(self._words) >= _SHORT:
+            return found_here
+        return [piece for piece in found_here if self._is_whole(text, piece)]
+
+    def _is_whole(self, text: str, piece: _Piece) -> bool:
+        """Whether a piece is all of the known text, in a line or sentence of its own at an end of a line."""
+        held = [word.lower() for word in _WORD.findall(text[piece.start : piece.end])]
+        before, behind = text[: piece.start].rstrip(" \t*_#>-\"'"), text[piece.end :].lstrip(" \t*_\"')")
+        return (
+            held == self._words
+            and (not before or before[-1] in "\n\r")
+            and (not behind or behind[0] in "\n\r.:?!。：？！")
+        )
 
     @staticmethod
     def _says_otherwise(n_words: int, n_known: int) -> bool:
@@ -389,10 +444,8 @@ class _Runs:
         return n_known > 0 and n_words <= _BRIDGED + n_known <= 3 * _BRIDGED
 
 
-def _without_stump(part: str, *, first: bool) -> str:
+def _without_stump(part: str) -> str:
     """A part without the punctuation, or the few words of its own, with which the instruction's last line ends."""
-    if first:
-        return part
     stump, newline, rest = part.partition("\n")
     n, ends = len(words(stump)), stump.strip()
     if newline and rest.strip() and (n == 0 or (n <= _BRIDGED and (ends[0] in ",;" or ends[-1] == ":"))):
