@@ -91,6 +91,7 @@ def test_rejected_replies_that_are_kept_are_said_to_be_read_again(tmp_path, stil
     assert "asks 1 of" not in said.out
 
 
+@pytest.mark.slow  # a run of distill
 def test_of_a_verdict_that_keeps_the_prompt_no_cascade_is_recommended(tmp_path):
     run = made_run(tmp_path, broken=0.25, margin=0.02)
     assert run.result.verdict.kind == "keep prompt" and run.serve_command is None
