@@ -416,3 +416,19 @@ def test_an_empty_request_is_still_a_sentence(student):
     for messages in ([{"role": "user", "content": " "}], [{"role": "assistant", "content": "sql"}]):
         with pytest.raises(ApiError):
             row_of(student, messages)
+
+
+def test_damaged_facts_of_the_training_inputs_are_a_sentence(student, tmp_path):
+    from stillhouse.errors import ArtifactError
+    from stillhouse.student import likeness
+
+    facts = {"instruction": INSTRUCTION, "labels": LABELS}
+    assert likeness.read(tmp_path, **facts) is None
+    likeness.write(tmp_path, student.likeness)
+    assert likeness.read(tmp_path, **facts) == student.likeness
+    path = tmp_path / "likeness.json"
+    whole = path.read_text()
+    for old, new in (('"n":', '"m":'), ('"counts": "', '"counts": "?'), ('"counts": "', '"counts": "AAAA')):
+        path.write_text(whole.replace(old, new))
+        with pytest.raises(ArtifactError, match=r"likeness\.json: .*; copy the student again"):
+            likeness.read(tmp_path, **facts)

@@ -92,6 +92,7 @@ async def test_an_edited_parser_reads_the_stored_replies_again_and_asks_for_new_
     assert endpoint.calls().total() == 23
 
 
+@pytest.mark.slow  # a command in a process of its own
 async def test_a_prompt_beyond_the_context_is_a_counted_rejection(endpoint, tmp_path):
     project(tmp_path, endpoint.url("context-long"), 5)
     with (tmp_path / "rows.jsonl").open("a") as rows:
