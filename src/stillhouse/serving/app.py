@@ -45,7 +45,7 @@ from stillhouse.serving.bounds import (
 from stillhouse.serving.connections import Connections, host_of
 from stillhouse.serving.decisions import DecisionBody, decision, decision_rows, parse_decision
 from stillhouse.serving.errors import ApiError
-from stillhouse.serving.inputs import Asked, chat_row
+from stillhouse.serving.inputs import Asked, answer_to, chat_row
 from stillhouse.serving.lanes import INPUTS_COUNTED, Answer, Lane, OverloadedError
 from stillhouse.serving.openapi import description
 from stillhouse.serving.wire import (
@@ -331,7 +331,6 @@ class _Server:
 
         body, lane, asked = await self._read(request, read)
         _answered_by.set(lane.name)
-        lane.note(asked.taken, asked.unlike)
         answer = await _answer(lane, asked)
         reply = cut(answer, body.stops, body.most_tokens)
         if body.wants_json and not _is_json(reply.text):
@@ -424,10 +423,7 @@ async def _answer(lane: Lane, asked: Asked) -> Answer:
     502: a cascade's teacher failed, and it is worth trying again. 422: a student has no answer to this input, and will
     never have one.
     """
-    if asked.unlike is None:
-        answer = await lane.answer(asked.row)
-    else:
-        answer = await lane.pass_on(asked.row, asked.came)
+    answer = await answer_to(lane, asked)
     if answer.text is None:
         status, code = (502, "teacher_failed") if answer.source == "teacher" else (422, "no_answer")
         raise ApiError(status, f"{lane.name}: {answer.error or 'no answer'}", code=code, headers=_notes(answer))

@@ -27,7 +27,7 @@ from stillhouse.serving.bounds import (
     check_pairs,
 )
 from stillhouse.serving.errors import ApiError
-from stillhouse.serving.lanes import Lane
+from stillhouse.serving.lanes import Answer, Lane
 from stillhouse.serving.wire import ChatBody, Message
 
 NO_INPUT = "no input was found beside the prompt"
@@ -72,6 +72,12 @@ def asked(lane: Lane, row: Example, turns: Sequence[Turn], found: Found) -> Aske
     apart = any(turn.role in ("system", "developer") for turn in turns) or len(turns) > 1
     in_one = unlike is not None and lane.likeness is not None and lane.likeness.holds_a_prompt(row.text)
     return Asked(row, found.taken, unlike, tuple(turns) if found.knows or apart or in_one else None)
+
+
+async def answer_to(lane: Lane, asked: Asked) -> Answer:
+    """The model's answer to a chat's row, which is counted; of a cascade the teacher's, where the input is unlike."""
+    lane.note(asked.taken, asked.unlike)
+    return await (lane.answer(asked.row) if asked.unlike is None else lane.pass_on(asked.row, asked.came))
 
 
 def check_speaker(lane: Lane, turns: Sequence[Turn], param: str) -> None:
