@@ -87,6 +87,7 @@ class Prediction:
     rationale: str | None = None
     error: str | None = None
     is_input_cut: bool = False  # the input has more tokens than the student reads, so that it read a part of it
+    is_stored: bool = False  # it was in the store: `cost_usd` is what it cost when it was paid for, and is not paid now
     is_unstored: bool = False  # it was paid for, and the store could not keep it: asked again, it is paid again
 
 

@@ -92,6 +92,8 @@ class ModelSettings(Section):
     # Price of input that the provider had in its cache. None: the same as for other input.
     price_cached: float | None = Field(default=None, ge=0)
     price_written: float | None = Field(default=None, ge=0)  # price of input that the provider puts into its cache
+    # Of several models, each model's own price: NAME = [in, out], US$ per million tokens. It goes before the others.
+    prices: dict[str, tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]] = Field(default_factory=dict)
     # Most calls under way at once. None: 32 at first, and more as long as no answer takes longer for it.
     concurrency: int | None = Field(default=None, gt=0)
     # The endpoint's limits per minute. None: learned from its headers and its refusals.

@@ -129,7 +129,7 @@ def test_right_parts_and_a_wrong_whole_are_the_gap(here, stillhouse):
     assert "why 1 of 1 whole answers are wrong\n     1  right parts, wrong whole" in found.out
     assert "composability gap: 100.0\u202f% [2.5, 100.0], n = 1" in found.out
     assert "cannot be told (every run has the same steps)" in found.out
-    assert "wrong in main\n  1: There are 3.  (expected There are three.)" in found.out
+    assert "wrong in main\n  1: how many of 1? -> There are 3.  (expected There are three.)" in found.out
 
 
 def test_a_wrong_path_says_where_it_leaves_the_expected_one(here, stillhouse):

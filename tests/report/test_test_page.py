@@ -1,11 +1,15 @@
 """The page of a flow's test: whole and valid for every kind of result, and without overflow in a real browser."""
 
+import io
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from browser import chromium, find_chromium
+from rich.console import Console
 from test_report_page import OVERLAPS
 
+from stillhouse.cli.tested import shown
 from stillhouse.evaluation.composability import Composed, composability_gap
 from stillhouse.records import Estimate
 from stillhouse.report.test_page import render_test
@@ -165,6 +169,15 @@ def test_the_gap_its_interval_and_the_pair_that_it_comes_from_are_there():
     assert "10.0 %" in html and "of 40 runs with right parts" in html  # 4 of 40
     assert "Which steps it comes from cannot be told: the runs are too few." in html
     assert "right parts, wrong whole" in html
+
+
+def test_a_wrong_case_stands_with_what_it_was_asked():
+    asked = replace(case(1, 0.0), asked="how many lamps?")
+    tested = replace(steps_alone(), parts=(part("route", "step", 0, (asked,)),))
+    assert "how many lamps?" in render_test(tested)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(shown(tested))
+    assert "how many lamps? -> There are 3." in console.export_text()
 
 
 @pytest.mark.parametrize("name", RESULTS)

@@ -14,6 +14,7 @@ from stillhouse.llm.prompted import PromptedPredictor
 from stillhouse.llm.request import Completion
 from stillhouse.records import Example, Prediction, Predictor, Usage
 from stillhouse.serving.cascade import CascadePredictor, agreement
+from stillhouse.store import open_store
 from stillhouse.student.artifact import Student
 from stillhouse.task import Task
 
@@ -196,6 +197,23 @@ def test_a_file_that_is_no_audit_is_named(tmp_path, content):
         (tmp_path / "audit.jsonl").write_text(content)
     with pytest.raises(UserError, match=r"audit\.jsonl"):
         agreement(tmp_path / "audit.jsonl")
+
+
+async def test_a_stored_reply_of_the_teacher_was_not_paid_for_now(start, tmp_path):
+    async def call(request, example):
+        return Completion("odd", usage=Usage(5, 1))
+
+    body = {"model": "c", "messages": [{"role": "user", "content": "13"}]}
+    with open_store(tmp_path / "s.db") as store:
+        made = cascade(
+            PromptedPredictor(MeteredModel("m", call, store, Ledger(None), price_in=1.0, price_out=1.0), TASK)
+        )
+        async with start({"c": made}) as url, aiohttp.ClientSession() as session:
+            costs = []
+            for _ in range(2):
+                async with session.post(f"{url}/chat/completions", json=body) as response:
+                    costs.append((await response.json())["stillhouse"]["cost_usd"])
+    assert costs[0] > 0 and costs[1] == 0
 
 
 # A store that cannot keep what was paid for

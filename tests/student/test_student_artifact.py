@@ -42,7 +42,12 @@ def test_the_header_says_what_the_student_is(folder):
         "accuracy",
     )
     raw = json.loads((folder / HEADER).read_text())
-    assert raw["format"] == 1 and set(raw["files"]) == {"model.safetensors", "vocabulary.json", "learned.hashes"}
+    assert raw["format"] == 1 and set(raw["files"]) == {
+        "model.safetensors",
+        "vocabulary.json",
+        "learned.hashes",
+        "likeness.json",
+    }
     assert raw["versions"]["scikit-learn"]
 
 

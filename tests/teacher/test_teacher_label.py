@@ -92,6 +92,7 @@ async def test_an_edited_parser_reads_the_stored_replies_again_and_asks_for_new_
     assert endpoint.calls().total() == 23
 
 
+@pytest.mark.slow  # a command in a process of its own
 async def test_a_prompt_beyond_the_context_is_a_counted_rejection(endpoint, tmp_path):
     project(tmp_path, endpoint.url("context-long"), 5)
     with (tmp_path / "rows.jsonl").open("a") as rows:
@@ -99,6 +100,10 @@ async def test_a_prompt_beyond_the_context_is_a_counted_rejection(endpoint, tmp_
     report = (await label(tmp_path)).report
     assert report.labelled == 5
     assert report.rejected == {"refused by the endpoint (400: maximum context length is 8192 tokens)": 1}
+    assert report.n_unanswered == 1
+    said = stillhouse("label", tmp_path, "--unpriced")[1]
+    assert "run again, this asks 1 of the rejected rows again: they have no answer" in said
+    assert endpoint.calls()["good " * 1000] == 2
 
 
 @pytest.mark.slow

@@ -53,6 +53,7 @@ class Measuring(Buying):
         }
         flags = {"--unpriced": self.unpriced, "--skip-bad": self.skip_bad}
         valued = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        valued += [word for price in self.price or () for word in ("--price", price)]
         return [*valued, *(name for name, is_set in flags.items() if is_set)]
 
     def verdict(

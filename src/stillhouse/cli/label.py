@@ -121,6 +121,11 @@ def _print(done: "LabelledFile", batch: bool) -> None:
         out.print(f"  note: {note}")
     for reason, count in report.rejected.items():
         out.print(f"  {count} rejected: {reason}")
+    n_replied = sum(report.rejected.values()) - report.n_unanswered
+    if report.n_unanswered:
+        out.print(f"  run again, this asks {report.n_unanswered} of the rejected rows again: they have no answer")
+    if n_replied:
+        out.print(f"  the replies to {n_replied} rejected rows are kept: run again, this reads them and asks nobody")
     for doubt, count in report.usage_doubts.items():
         out.print(f"  {count} answers with token counts that do not add up, priced by their dearest reading: {doubt}")
     if report.n_cost_unknown:

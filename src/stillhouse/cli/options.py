@@ -5,6 +5,7 @@ A group of options is a dataclass; a command takes a group as one argument.
 
 import functools
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import typer
 
 from stillhouse.cli import app
 from stillhouse.cli.console import Ticker
+from stillhouse.errors import UserError
 
 if TYPE_CHECKING:
     from stillhouse.session import Session
@@ -67,11 +69,35 @@ class Spending:
         float | None, typer.Option(help="US$ per million input tokens, where no table knows the model")
     ] = None
     price_out: Annotated[float | None, typer.Option(help="US$ per million output tokens")] = None
+    price: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL=IN,OUT",
+            help="a model's own price, US$ per million tokens, as for one that you host; may be given several times",
+        ),
+    ] = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """The keys of [teacher] that these options stand for."""
-        return {"max_usd": self.max_usd, "price_in": self.price_in, "price_out": self.price_out}
+        own = {"max_usd": self.max_usd, "price_in": self.price_in, "price_out": self.price_out}
+        return own | ({"prices": _prices(self.price)} if self.price else {})
+
+
+def _prices(texts: list[str]) -> dict[str, tuple[float, float]]:
+    """The prices of --price by model. Raises UserError for another form."""
+    prices: dict[str, tuple[float, float]] = {}
+    for text in texts:
+        model, _, pair = text.rpartition("=")
+        try:
+            price_in, price_out = map(float, pair.split(","))
+        except ValueError:
+            price_in = price_out = math.nan
+        if not model or not (0 <= price_in < math.inf and 0 <= price_out < math.inf):
+            form = "give MODEL=IN,OUT in US$ per million tokens, as in http://gpu:8000/v1#llama=0.1,0.4"
+            raise UserError(f"--price {text}: is no price of a model; {form}")
+        prices[model] = (price_in, price_out)
+    return prices
 
 
 @dataclass(frozen=True, kw_only=True)

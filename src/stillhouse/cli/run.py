@@ -181,7 +181,9 @@ def step_models(texts: list[str]) -> dict[str, str]:
         if not equals or not step.replace("_", "").replace("-", "").replace(".", "").isalnum():
             step, model = "*", text
         if not model:
-            raise UserError(f"--model {text}: names no model; write STEP=NAME, as in to_sql=student:runs/to_sql-1")
+            raise UserError(
+                f"--model {text}: names no model; write STEP=NAME, as in to_sql=student:runs/to_sql-distill-1"
+            )
         named[step] = model
     return named
 

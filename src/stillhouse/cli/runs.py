@@ -1,12 +1,13 @@
 """`stillhouse runs` and `stillhouse runs show`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stillhouse.cli import app
 from stillhouse.cli.console import emit_json, out
-from stillhouse.cli.options import AsJson, Journal, command_of
+from stillhouse.cli.options import AsJson, Journal, Runs, command_of
 
 SHOWN = 20  # runs in the table, unless more are asked for
 
@@ -18,18 +19,29 @@ app.add_typer(runs_app, name="runs")
 def runs(
     context: typer.Context,
     store: Journal = "stillhouse.db",
+    runs: Runs = Path("runs"),
     last: Annotated[
         int | None, typer.Option(min=1, help=f"so many, the newest; default: {SHOWN}, and all with --json")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the runs of a journal, newest first: how far they are, what they cost, what they wait for."""
+    """List the runs, newest first: of flows, how far they are, what they cost and wait for; of advise and distill, what
+    they found.
+    """
     if context.invoked_subcommand is not None:
         return
-    from stillhouse.commands.runs import list_runs
-    from stillhouse.report.trace_terminal import runs_table
+    from stillhouse.commands.runs import list_command_runs, list_runs
+    from stillhouse.errors import UserError
+    from stillhouse.report.trace_terminal import command_runs_table, runs_table
 
-    listed, n_older = list_runs(store, last or (None if as_json else SHOWN))
+    most = last or (None if as_json else SHOWN)
+    of_commands = list_command_runs(runs)
+    try:
+        listed, n_older = list_runs(store, most)
+    except UserError:
+        if not of_commands or store != "stillhouse.db":
+            raise
+        listed, n_older = [], 0  # no flow ran here, and a command did
     if as_json:
         emit_json(
             [
@@ -45,9 +57,26 @@ def runs(
                 }
                 for run in listed
             ]
+            + [
+                {
+                    "run": run.folder.name,
+                    "command": run.command,
+                    "status": run.status,
+                    "created": run.created,
+                    "verdict": run.verdict,
+                    "chosen": run.chosen,
+                    "cost_usd": run.cost_usd,
+                    "folder": str(run.folder),
+                    "error": run.error,
+                }
+                for run in of_commands[:most]
+            ]
         )
         return
-    out.print(runs_table(listed, n_older))
+    if listed or not of_commands:
+        out.print(runs_table(listed, n_older))
+    if of_commands:
+        out.print(command_runs_table(of_commands[:most], len(of_commands[most or len(of_commands) :])))
 
 
 @command_of(runs_app)

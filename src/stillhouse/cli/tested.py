@@ -124,7 +124,8 @@ def _wrong(tested: FlowResult) -> Iterator[Text]:
             yield Text(f"\nwrong in {part.name}")
         for row in part.wrong[: MOST // 2]:
             answer = row.error if row.error is not None else row.output
-            yield Text(f"  {row.id}: {_short(answer)}  (expected {_short(row.expected)})")
+            asked = "" if row.asked is None else f"{_short(row.asked)} -> "
+            yield Text(f"  {row.id}: {asked}{_short(answer)}  (expected {_short(row.expected)})")
         yield from _more(len(part.wrong), MOST // 2)
 
 

@@ -1,18 +1,21 @@
-"""`runs` and what looks at one run: its trace out of the journal, as values and as JSON."""
+"""`runs` and what looks at one run: its trace out of the journal, as values and as JSON; and the runs of commands."""
 
+import calendar
 import contextlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stillhouse.commands.run_ids import short_ids
-from stillhouse.errors import UserError
+from stillhouse.errors import StillhouseError, UserError
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.steering import cancel as cancel
 from stillhouse.flow.steering import prune as prune
 from stillhouse.flow.trace import Node, Trace, Used, busy_s, failing, totals, trace, used
+from stillhouse.runs import MANIFEST, is_held, read_manifest
 from stillhouse.store.journal import Journal, RunRow, existing_journal
 
 
@@ -38,6 +41,48 @@ def list_runs(store: Path | str = DEFAULT_STORE, last: int | None = None) -> tup
         shown = short_ids([row.run for row, _ in newest], [row.run for row, _ in rows])
         listed = [_listed(journal, row, id_, n) for (row, n), id_ in zip(newest, shown, strict=True)]
         return listed, len(rows) - len(newest)
+
+
+@dataclass(frozen=True)
+class CommandRun:
+    """A run of `advise`, `distill` or another command that has a folder. `status`: done, failed, running or stopped."""
+
+    folder: Path
+    command: str
+    status: str
+    created: float | None  # seconds since the epoch; None: its manifest does not say
+    verdict: str | None
+    chosen: str | None
+    cost_usd: float | None
+    error: str | None
+
+
+def list_command_runs(folder: Path) -> list[CommandRun]:
+    """The runs in a folder of runs, newest first. What is no run's folder is left out."""
+    found = []
+    for path in folder.glob(f"*/{MANIFEST}"):
+        try:
+            manifest = read_manifest(path.parent)
+        except StillhouseError:  # a damaged one is no run that can be gone on with
+            continue
+        found.append(_command_run(path.parent, manifest))
+    return sorted(found, key=lambda run: -(run.created or 0.0))
+
+
+def _command_run(folder: Path, manifest: Mapping[str, Any]) -> CommandRun:
+    status = str(manifest.get("status", ""))
+    if status == "running" and not is_held(folder / ".lock"):
+        status = "stopped"
+    text = manifest.get("created")
+    try:
+        created = None if text is None else float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
+    except (ValueError, TypeError):
+        created = None
+    kept = {name: manifest.get(name) for name in ("verdict", "chosen", "error")}
+    texts = {name: None if value is None else str(value) for name, value in kept.items()}
+    cost = manifest.get("cost_usd")
+    cost_usd = float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) else None
+    return CommandRun(folder, str(manifest.get("command", "")), status, created, cost_usd=cost_usd, **texts)
 
 
 def _listed(journal: Journal, row: RunRow, shown: str, finished: int) -> ListedRun:

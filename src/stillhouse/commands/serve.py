@@ -1,13 +1,14 @@
 """`serve`: what a run chose, behind the OpenAI API."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from stillhouse.errors import UserError
-from stillhouse.records import Predictor
+from stillhouse.llm.worked import worked_examples
+from stillhouse.records import Example, Predictor
 from stillhouse.serving.app import serve as serve_models
-from stillhouse.serving.predictors import open_predictor
+from stillhouse.serving.predictors import open_predictor, task_of_model
 from stillhouse.serving.proof import to_serve
 from stillhouse.task import Task
 
@@ -33,6 +34,8 @@ async def serve(
     async with AsyncExitStack() as stack:
         models: dict[str, Predictor] = {}
         doubts: dict[str, str | None] = {}
+        shots: dict[str, Sequence[Example]] = {}
+        teachers: dict[str, str | None] = {}
         for folder in folders:
             served = to_serve(folder, cascade=cascade, unproven=unproven)
             opened = await stack.enter_async_context(
@@ -45,11 +48,31 @@ async def serve(
                     f"{folder}: a model for the task {name!r} is served already; serve one of the two on another port"
                 )
             models[name], doubts[name] = opened, served.unproven
+            asked_as = task_of_model(served.model)
+            if asked_as is not None:
+                shots[name] = worked_examples(asked_as)
+                teachers[name] = asked_as.teacher.model
         await serve_models(
             models,
             host=host,
             port=port,
             key=key,
+            shots=shots,
+            also=_names_of_teachers(teachers, models),
             unproven={name: why for name, why in doubts.items() if why is not None},
             on_ready=lambda url: on_ready(url, doubts) if on_ready else None,
         )
+
+
+def _names_of_teachers(teachers: Mapping[str, str | None], served: Container[str]) -> dict[str, str]:
+    """The name by which an app calls each task's large model, with the task that answers in its place.
+
+    A name that two tasks have in common, or that is a task's own, stands for none.
+    """
+    names: dict[str, list[str]] = {}
+    for task, teacher in teachers.items():
+        if teacher is None or teacher.startswith(("scripted:", "recorded:")):
+            continue
+        name = teacher.rpartition("#")[2] if "://" in teacher else teacher.partition(":")[2]
+        names.setdefault(name, []).append(task)
+    return {name: tasks[0] for name, tasks in names.items() if name and len(tasks) == 1 and name not in served}

@@ -183,11 +183,16 @@ class _Measuring:
         notes += [_unanswered(arm) for arm in arms if arm.examples is not None and arm.examples.unanswered]
         notes += [said for arm in arms if (said := _doubtful(arm)) is not None]
         if self.ledger.spent_usd:
-            notes.append(f"the prompts with examples cost ${self.ledger.spent_usd:,.4f} in this run")
+            notes.append(self._spent(self.ledger.spent_usd))
         whose = "gold" if self.source == "gold" else "the teacher's own"
         drawn = f"examples are training rows with {whose} labels, drawn {DRAWS} times (seeds 0 to {DRAWS - 1})"
         notes.insert(0, f"{drawn}; the table shows the first draw")
         return FewShotArms(tuple(arms), tuple(notes))
+
+    def _spent(self, usd: float) -> str:
+        if self.teacher.stand_in:
+            return f"the prompts with examples cost nothing: a stand-in answered; at a model's price ${usd:,.4f}"
+        return f"the prompts with examples cost ${usd:,.4f} in this run"
 
     def limit(self) -> Limit:
         """The most examples that fit with the longest test row and the worst draw, with room left for the answer."""

@@ -89,7 +89,7 @@ class Allowance(RunBudget):
         # Imported late, because a flow without models does not need the HTTP client.
         from stillhouse.llm.models import given_prices
 
-        self._prices = given_prices(settings)
+        given_prices(settings, "")  # prices that are none are refused before anything is paid for
         self._n, self._costs, self._asking = 0, list[float](), asyncio.Lock()
         self._n_of_done = 0  # paid calls of the pieces that are done
         self._may_begin = self._agreed = consent is None
@@ -139,7 +139,10 @@ class Allowance(RunBudget):
         async with self._asking:
             self.check()
             assert self._consent is not None
-            price = known_price(request.model, datetime.now(UTC), **self._prices)
+            # Imported late, because a flow without models does not need the HTTP client.
+            from stillhouse.llm.models import given_prices
+
+            price = known_price(request.model, datetime.now(UTC), **given_prices(self.settings, request.model))
             n, share = max(self._n, self._n_least), self._share_done()
             quote = Quote(n, request.model, price_snapshot=None if price is None else price.snapshot)
             if not self._may_begin:

@@ -69,6 +69,7 @@ class Used:
     input_tokens: int | None = 0
     output_tokens: int | None = 0
     cost_usd: float | None = 0.0
+    stored_usd: float = 0.0  # of the cost, what was paid for earlier: the answers came out of the store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,16 +166,17 @@ def used(rows: Iterable[StepRow]) -> Used:
     A row holds its own model calls only, and not those of the calls in its body. So all rows can be summed, and nothing
     counts twice.
     """
-    asked = 0
+    asked, stored_usd = 0, 0.0
     sums: dict[str, Any] = {"input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0}
     for row in rows:
         if row.facts is None or "model" not in row.facts:
             continue
         asked += 1
+        stored_usd += row.facts.get("stored_usd") or 0.0
         for name, before in sums.items():
             value = row.facts.get(name)
             sums[name] = None if before is None or value is None else before + value
-    return Used(asked, **sums)
+    return Used(asked, **sums, stored_usd=stored_usd)
 
 
 def totals(rows: Sequence[StepRow]) -> list[Total]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from stillhouse.evaluation.proportions import clopper_pearson, mean_interval
 from stillhouse.flow.paths import path_of
@@ -124,7 +124,13 @@ def scored(expectation: Expectation, outcome: Outcome) -> CaseResult:
         latency_s=outcome.latency_s,
         cost_usd=outcome.cost_usd,
         path=tuple(path_of(outcome.calls)),
+        asked=as_text(_alone(expectation.case.input)),
     )
+
+
+def _alone(arguments: Mapping[str, Any]) -> Any:
+    """The one argument, where there is but one."""
+    return next(iter(arguments.values())) if len(arguments) == 1 else dict(arguments)
 
 
 def _path_result(outcome: Outcome) -> PathResult:

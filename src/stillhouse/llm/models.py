@@ -41,7 +41,7 @@ def open_teacher(
     is absent, KeyMissingError where the provider needs a key.
     """
     if name.startswith("recorded:"):
-        prices = given_prices(task.teacher)
+        prices = given_prices(task.teacher, name)
         price = None if prices["price_in"] is None else known_price(name, **prices)
         return RecordedTeacher(task.resolve(name.removeprefix("recorded:")), task, price)
     model = open_model(name, task.teacher, store, ledger or Ledger(task.teacher.max_usd))
@@ -50,7 +50,7 @@ def open_teacher(
 
 def open_model(name: str, settings: ModelSettings, store: Store, ledger: Budget) -> MeteredModel:
     """An endpoint or a script behind the store and the ledger."""
-    prices = given_prices(settings)
+    prices = given_prices(settings, name)
     if name.startswith("scripted:"):
         script = load_script(name.removeprefix("scripted:"))
 
@@ -96,8 +96,10 @@ def open_model(name: str, settings: ModelSettings, store: Store, ledger: Budget)
     )
 
 
-def given_prices(settings: ModelSettings) -> GivenPrices:
-    """The user's own prices, checked before anything is paid for; all None where there are none."""
+def given_prices(settings: ModelSettings, name: str) -> GivenPrices:
+    """The user's own prices of a model, checked before anything is paid for; all None where there are none."""
+    if (own := settings.prices.get(name)) is not None:
+        return GivenPrices(price_in=own[0], price_out=own[1], price_cached=None, price_written=None)
     prices = GivenPrices(
         price_in=settings.price_in,
         price_out=settings.price_out,
@@ -120,7 +122,7 @@ def given_prices(settings: ModelSettings) -> GivenPrices:
 
 def unpriced(name: str, settings: ModelSettings, n: int = 0) -> Quote | None:
     """The quote for `n` calls of an endpoint of unknown price; None: its price is known, or it bills nobody."""
-    if not name.startswith(KEYED) or known_price(name, **given_prices(settings)) is not None:
+    if not name.startswith(KEYED) or known_price(name, **given_prices(settings, name)) is not None:
         return None
     return Quote(n, name)
 

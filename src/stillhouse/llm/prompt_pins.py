@@ -19,6 +19,7 @@ _NO_PART_OF_THE_ANSWER = {
     "model",
     "examples",
     "max_usd",
+    "prices",
     "price_in",
     "price_out",
     "price_cached",

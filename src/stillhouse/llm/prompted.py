@@ -7,7 +7,7 @@ follow Hsieh et al. 2023 (2305.02301) section 3.1: few-shot chain of thought, th
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from stillhouse.errors import TaskFileError
@@ -200,6 +200,21 @@ class PromptedPredictor:
         """
         rows = await self.replies(inputs, on_progress)
         return [prediction for prediction, _, _ in rows]
+
+    async def reply_to(self, messages: Sequence[Mapping[str, Any]]) -> Prediction:
+        """The model's reply to messages that an app wrote, as it is: nothing is read out of it."""
+        parameters = {name: value for name, value in self._parameters.items() if "logprobs" not in name}
+        completion = await self.model.complete(Request(self.model.name, tuple(messages), parameters))
+        error = completion.error or (None if completion.text else "empty reply")
+        return Prediction(
+            completion.text if error is None else None,
+            usage=completion.usage,
+            cost_usd=completion.cost_usd,
+            latency_s=completion.latency_s,
+            error=error,
+            is_stored=completion.from_store,
+            is_unstored=completion.is_unstored,
+        )
 
     async def replies(
         self, inputs: Sequence[Example], on_progress: Callable[[Progress], None] | None = None

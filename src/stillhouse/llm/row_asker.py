@@ -130,6 +130,7 @@ def _answered(reply: ParsedReply, completion: Completion) -> tuple[Prediction, P
         source="teacher",
         rationale=reply.rationale,
         error=reply.error,
+        is_stored=completion.from_store,
         is_unstored=completion.is_unstored,
     )
     return prediction, reply, completion

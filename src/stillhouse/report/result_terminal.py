@@ -88,7 +88,7 @@ def _lines(result: Result, report: Path | None) -> list[RenderableType]:
     lines += [comparison_text(win_rates) for win_rates in result.win_rates]
     lines += [Text(f"{test.name}: {test.arm} {numbers.described(test.score)}") for test in result.other_tests]
     lines += [Text(f"{reasons.arm}: {reasons.sentence}") for reasons in result.step_by_step]
-    lines += [Text.assemble("\n", ("Verdict: ", "dim"), (verdict.kind, "bold"), ". ", verdict.sentence)]
+    lines += [Text.assemble("\n", ("Verdict: ", "dim"), (verdict.called, "bold"), ". ", verdict.sentence)]
     lines += [Text.assemble(("Buy next: ", "dim"), verdict.buy_next)] if verdict.buy_next else []
     lines += [Text.assemble(("Money: ", "dim"), even.sentence) for even in key_break_evens(result)]
     lines += [Text.assemble(("Warning: ", "yellow"), warning) for warning in result.warnings]

@@ -17,7 +17,7 @@ from stillhouse.report.flow_graph import NARROW, WIDE, flow_graph
 from stillhouse.report.html import templates, two_widths
 from stillhouse.report.timeline import one_row_per_step, timeline
 from stillhouse.report.trace_rows import TraceRows
-from stillhouse.report.trace_words import NOTHING, cost, plural, short, tokens
+from stillhouse.report.trace_words import NOTHING, cost, plural, short, tokens, told
 
 MOST_CALLS = 600  # most calls on the page; `stillhouse runs show RUN --json` has all
 MOST_TEXT = 20_000  # characters of one argument, output or error
@@ -82,7 +82,7 @@ def _headline(trace: Trace) -> str:
     if run.status == "waiting" and trace.questions:
         return short(trace.questions[0], _HEADLINE)
     if run.result is not None:
-        return short(json.loads(run.result), _HEADLINE)
+        return told(json.loads(run.result), _HEADLINE)
     return "The process that ran it ended before the run did." if run.status == "running" else run.status
 
 

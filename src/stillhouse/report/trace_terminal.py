@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import rich.box
@@ -16,6 +17,7 @@ from stillhouse import numbers
 from stillhouse.flow.trace import Trace, Used, busy_s, calls_of, failing
 from stillhouse.report.trace_rows import TraceRow, TraceRows
 from stillhouse.report.trace_words import NOTHING, SHORT, cost, joined, plural, short, tokens
+from stillhouse.results.verdict import called
 from stillhouse.store.journal import RunRow
 
 ROOMY = 100  # terminal width, in columns, from which on models and tokens are shown too
@@ -60,6 +62,45 @@ def runs_table(listed: Sequence[Listed], n_older: int = 0, now: Callable[[], flo
         status = Text(f"{mark} {row.status}", style=style)
         cells = (str(each.finished), age(now() - row.created), cost(each.used) or NOTHING)
         table.add_row(Text(each.shown, style="bold"), Text(row.flow), status, *cells, about)
+    if not n_older:
+        return table
+    return Lines(table, Text(f"and {n_older} older; see them with --last {n_older + len(listed)}", style="dim"))
+
+
+class OfCommand(Protocol):
+    """A run of a command that has a folder."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def command(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def created(self) -> float | None: ...
+    @property
+    def verdict(self) -> str | None: ...
+    @property
+    def chosen(self) -> str | None: ...
+    @property
+    def error(self) -> str | None: ...
+
+
+def command_runs_table(
+    listed: Sequence[OfCommand], n_older: int = 0, now: Callable[[], float] = time.time
+) -> RenderableType:
+    """The runs of commands, newest first, with what each found or failed with."""
+    table = _table("run", "command", "status", ">age")
+    table.add_column("", ratio=1)
+    table.columns[0].min_width = max(len(each.folder.name) for each in listed)
+    for each in listed:
+        mark, style = _MARKS.get(each.status, ("…", "yellow"))
+        found = called(each.verdict) if each.chosen is None else f"{called(each.verdict)}: {each.chosen}"
+        about = Text(each.error or found, style=style if each.error else "", no_wrap=True, overflow="ellipsis")
+        cells = (NOTHING if each.created is None else age(now() - each.created), about)
+        table.add_row(
+            Text(each.folder.name, style="bold"), each.command, Text(f"{mark} {each.status}", style=style), *cells
+        )
     if not n_older:
         return table
     return Lines(table, Text(f"and {n_older} older; see them with --last {n_older + len(listed)}", style="dim"))

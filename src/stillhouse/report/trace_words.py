@@ -21,6 +21,27 @@ def short(value: Any, most: int = SHORT) -> str:
     return line if len(line) <= most and len(text) <= 2 * most else f"{line[: most - 1]}…"
 
 
+def told(value: Any, most: int) -> str:
+    """A result as words to be read: a text as it is, an object as its fields, a list as its items."""
+    return short(_told(value), most)
+
+
+def _told(value: Any, *, within: bool = False) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping) and value:
+        parts = [f"{str(name).replace('_', ' ')}: {_told(part, within=True)}" for name, part in value.items()]
+        return f"({', '.join(parts)})" if within else " · ".join(parts)
+    if isinstance(value, list) and value:
+        items = ", ".join(_told(part, within=True) for part in value[:20])
+        return items if within else f"{plural(len(value), 'item')}: {items}"
+    if isinstance(value, list | Mapping):
+        return "nothing"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def given(node: Node, most: int = SHORT) -> str:
     """The arguments: one argument as its value alone, several as `name=value`; of a question what is asked about."""
     arguments = json.loads(node.row.arguments)
@@ -90,7 +111,14 @@ def tokens(used: Used) -> str:
 
 
 def cost(used: Used) -> str:
-    return numbers.usd(used.cost_usd) if used.asked else ""
+    """What was paid; what came out of the store is said apart, for nobody paid it now."""
+    if not used.asked:
+        return ""
+    if not used.stored_usd or used.cost_usd is None:
+        return numbers.usd(used.cost_usd)
+    paid = max(0.0, used.cost_usd - used.stored_usd)
+    rest = numbers.usd(paid if paid > 1e-12 else 0.0)
+    return f"{rest}, stored {numbers.usd(used.stored_usd)}"
 
 
 def tries(node: Node) -> list[str]:

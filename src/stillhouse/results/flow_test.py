@@ -100,6 +100,7 @@ class CaseResult:
     path: tuple[str, ...] = ()
     cause: Cause | None = None
     at: str | None = None  # the step at fault, where the cause is one
+    asked: str | None = None  # the case's input; None: an earlier version tested it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,14 @@ from typing import Literal
 from stillhouse.results.learning_curves import Size
 from stillhouse.results.record import record
 
+# What a verdict is called where people read it, where that is not its kind: a TF-IDF model is not finetuned.
+_CALLED = {"finetune": "train on your labels"}
 VerdictKind = Literal["keep prompt", "few-shot", "finetune", "distil", "cascade", "collect more", "cannot tell"]
+
+
+def called(kind: str | None) -> str:
+    """A verdict as people read it; empty: there is none."""
+    return _CALLED.get(kind or "", kind or "")
 
 
 @record
@@ -35,6 +42,11 @@ class Verdict:
     buy_next: str | None = None
     chosen: str | None = None
     half_step: HalfStep | None = None
+
+    @property
+    def called(self) -> str:
+        """The verdict as people read it."""
+        return called(self.kind)
 
     @property
     def contrast(self) -> str:

@@ -4,7 +4,7 @@ An app changes its base URL and its model's name, and nothing else. Served are:
 - POST /v1/chat/completions, also streamed, also with `logprobs`
 - POST /v1/decisions
 - GET /v1/models and GET /v1/models/NAME
-- GET /health and GET /openapi.json
+- GET /health, GET /metrics and GET /openapi.json
 
 No page of another site can call it: a body must be declared as JSON, no CORS header is ever sent, and without a key
 only requests to a loopback name are answered. Questions and answers are not logged.
@@ -21,9 +21,10 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from dataclasses import asdict, replace
 from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
@@ -42,10 +43,10 @@ from stillhouse.serving.bounds import (
     whole_number,
 )
 from stillhouse.serving.connections import Connections, host_of
-from stillhouse.serving.decisions import DecisionBody, decision, decision_examples, parse_decision
+from stillhouse.serving.decisions import DecisionBody, decision, decision_rows, parse_decision
 from stillhouse.serving.errors import ApiError
-from stillhouse.serving.inputs import chat_example
-from stillhouse.serving.lanes import Answer, Lane, OverloadedError
+from stillhouse.serving.inputs import Asked, answer_to, chat_row
+from stillhouse.serving.lanes import INPUTS_COUNTED, Answer, Lane, OverloadedError
 from stillhouse.serving.openapi import description
 from stillhouse.serving.wire import (
     ChatBody,
@@ -63,14 +64,16 @@ from stillhouse.stopping import counted, signals_to
 DRAIN_S = 30.0  # from the signal on, until a server that stops is over
 CLOSING_S = 2.0  # of that, kept for closing the models, their stores and Python itself
 # The served paths, as an error lists them.
-SERVED = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /health, GET /openapi.json"
+SERVED = "POST /v1/chat/completions, POST /v1/decisions, GET /v1/models, GET /health, GET /metrics, GET /openapi.json"
 BODY_S = 30.0  # for a body to arrive in
 LARGE_BODY = 256 * 2**10  # bytes; one that is larger is read beside few others and taken apart off the event loop
+READ_AT_ONCE = 32 * 2**10  # bytes of a body whose input is looked for on the event loop; a larger one's, off it
 LARGE_AT_ONCE = 32  # so many large bodies are held in memory; the next is refused
 THREADS_BESIDE = 8  # beside those of the models' calls: for bodies, the store and names of hosts
 SWITCH_S = 0.001  # how long Python lets one thread run before another gets its turn
 INPUT_CUT = "Stillhouse-Input-Cut"  # the header of an answer to an input that the student read a part of
 UNPROVEN = "x-stillhouse-unproven"  # the header, "1", of every answer where a model is served that nothing proves
+UNLIKE = "Stillhouse-Unlike-Training"  # the header of an answer to an input that is unlike the training inputs
 UNSTORED = "Stillhouse-Unstored"  # the header of an answer that was paid for and that the store could not keep
 KEY_VARIABLE = "STILLHOUSE_SERVE_KEY"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -92,6 +95,8 @@ def make_app(
     *,
     key: str | None = None,
     unproven: Mapping[str, str] | None = None,
+    shots: Mapping[str, Sequence[Example]] | None = None,
+    also: Mapping[str, str] | None = None,
     most_waiting: int = 1024,
     most_per_batch: int = 32,
     batch_wait_s: float = 0.002,
@@ -101,18 +106,29 @@ def make_app(
     `unproven`: of those models that nothing proves, why. Every answer of theirs says so in a header, and so does every
     answer that is no model's, such as an error.
 
+    `shots`: worked examples that a model's prompt has, by the model's name; they are no part of an input. `also`: other
+    names that apps call the models by, such as that of the large model whose place one has taken.
+
     With `key`, every call but /health needs it as bearer token. A model that has `most_waiting` requests under way
     answers the next one 429.
     """
     if not models:
         raise UserError("there is no model to serve; give at least one")
     lanes = {
-        name: Lane(name, predictor, most_waiting=most_waiting, most_per_batch=most_per_batch, wait_s=batch_wait_s)
+        name: Lane(
+            name,
+            predictor,
+            most_waiting=most_waiting,
+            most_per_batch=most_per_batch,
+            wait_s=batch_wait_s,
+            shots=(shots or {}).get(name, ()),
+        )
         for name, predictor in models.items()
     }
-    server = _Server(lanes, key, dict(unproven or {}))
+    server = _Server(lanes, key, dict(unproven or {}), dict(also or {}))
     app = web.Application(client_max_size=server.most_bytes, middlewares=[server.errors, server.authorise])
     app.router.add_get("/health", server.health)
+    app.router.add_get("/metrics", server.metrics)
     app.router.add_get("/openapi.json", server.openapi)
     app.router.add_get("/v1/models", server.list_models)
     app.router.add_get("/v1/models/{name:.+}", server.show_model)
@@ -131,9 +147,11 @@ async def serve(
     port: int = 8000,
     key: str | None = None,
     unproven: Mapping[str, str] | None = None,
+    shots: Mapping[str, Sequence[Example]] | None = None,
+    also: Mapping[str, str] | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT (or cancellation), finish the requests under way, and return.
+    """Serve until SIGTERM or SIGINT (or cancellation), finish the requests under way, and return; see `make_app`.
 
     A second signal does not wait for them. Signals are heard in the main thread alone; in another thread, cancel it.
     `port` 0 takes a free port. `on_ready` gets the base URL for clients, e.g. "http://127.0.0.1:8000/v1".
@@ -152,7 +170,7 @@ async def serve(
             f"{host} can be reached from other machines, and no key is set; "
             f"set {KEY_VARIABLE} to a long random text, or serve on 127.0.0.1"
         )
-    app = make_app(models, key=key, unproven=unproven)
+    app = make_app(models, key=key, unproven=unproven, shots=shots, also=also)
     connections = Connections(app, {UNPROVEN: "1"} if unproven else {})
     stop = asyncio.Event()
     heard = threading.current_thread() is threading.main_thread()  # Python delivers signals to the main thread only
@@ -197,8 +215,11 @@ def _is_loopback(host: str) -> bool:
 
 
 class _Server:
-    def __init__(self, lanes: Mapping[str, Lane], key: str | None, unproven: Mapping[str, str]) -> None:
+    def __init__(
+        self, lanes: Mapping[str, Lane], key: str | None, unproven: Mapping[str, str], also: Mapping[str, str]
+    ) -> None:
         self._lanes, self._key, self._created, self._unproven = lanes, key, int(time.time()), unproven
+        self._also = also
         only_students = all(lane.most_characters is not None for lane in lanes.values())
         self.most_bytes = MOST_BYTES_OF_STUDENTS if only_students else MOST_BYTES
         self._most_parts = MOST_PARTS_OF_STUDENTS if only_students else MOST_PARTS
@@ -271,9 +292,22 @@ class _Server:
             state = {"status": "degraded", "unstored_answers": n_unstored, "reason": why}
         else:
             state = {"status": "ok"}
+        noted = {name: lane.inputs for name, lane in self._lanes.items()}
+        if counts := {name: asdict(seen) for name, seen in noted.items() if seen.taken_out or seen.unlike_training}:
+            state["inputs"] = counts
         if self._unproven:
             state["unproven"] = dict(self._unproven)
         return web.json_response(state, dumps=dumps)
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """What was counted, in the text format that Prometheus reads."""
+        lines = []
+        for count, what in INPUTS_COUNTED.items():
+            lines += [f"# HELP stillhouse_{count}_total {what}", f"# TYPE stillhouse_{count}_total counter"]
+            for name, lane in self._lanes.items():
+                model = json.dumps(name, ensure_ascii=False)
+                lines.append(f"stillhouse_{count}_total{{model={model}}} {getattr(lane.inputs, count)}")
+        return web.Response(text="\n".join([*lines, ""]), content_type="text/plain", charset="utf-8")
 
     async def openapi(self, _: web.Request) -> web.Response:
         return web.json_response(description(needs_key=self._key is not None), dumps=dumps)
@@ -289,15 +323,15 @@ class _Server:
     async def chat(self, request: web.Request) -> web.StreamResponse:
         reply_id, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
 
-        def read(raw: bytearray) -> tuple[ChatBody, Lane, Example]:
+        def read(raw: bytearray) -> tuple[ChatBody, Lane, Asked]:
             body = parse_chat(_json(raw))
             lane = self._lane(body.model)
             _check_format(lane, body)
-            return body, lane, chat_example(lane, body, reply_id)
+            return body, lane, chat_row(lane, body, reply_id)
 
-        body, lane, example = await self._read(request, read)
+        body, lane, asked = await self._read(request, read)
         _answered_by.set(lane.name)
-        answer = await _answer(lane, example)
+        answer = await _answer(lane, asked)
         reply = cut(answer, body.stops, body.most_tokens)
         if body.wants_json and not _is_json(reply.text):
             message = f"{lane.name}: the answer is not valid JSON"
@@ -320,14 +354,18 @@ class _Server:
     async def decide(self, request: web.Request) -> web.Response:
         row_id = f"decision-{uuid.uuid4().hex}"
 
-        def read(raw: bytearray) -> tuple[DecisionBody, Lane, list[Example]]:
+        def read(raw: bytearray) -> tuple[DecisionBody, Lane, list[Asked]]:
             body = parse_decision(_json(raw))
             lane = self._lane(body.model)
-            return body, lane, decision_examples(lane, body, row_id)
+            return body, lane, decision_rows(lane, body, row_id)
 
-        body, lane, examples = await self._read(request, read)
+        body, lane, rows = await self._read(request, read)
         _answered_by.set(lane.name)
-        answers = await lane.answer_all(examples)
+        lane.note(rows[0].taken, rows[0].unlike)  # one input, however many questions
+        answers = [
+            replace(answer, is_unlike=row.unlike is not None)
+            for row, answer in zip(rows, await lane.answer_all([row.row for row in rows]), strict=True)
+        ]
         return web.json_response(decision(lane.name, body, answers), headers=_notes(*answers), dumps=dumps)
 
     async def _read(self, request: web.Request, read: Callable[[bytearray], _T]) -> _T:
@@ -343,7 +381,7 @@ class _Server:
             raise web.HTTPRequestEntityTooLarge(max_size=self.most_bytes, actual_size=length)
         async with self._body(request) as raw:
             check_parts(raw, self._most_parts)
-            if len(raw) <= LARGE_BODY:
+            if len(raw) <= READ_AT_ONCE:
                 return read(raw)
             async with self._one_large:
                 return await asyncio.to_thread(read, raw)
@@ -372,20 +410,20 @@ class _Server:
             self._n_large -= is_large
 
     def _lane(self, name: str) -> Lane:
-        lane = self._lanes.get(name)
+        lane = self._lanes.get(name) or self._lanes.get(self._also.get(name, ""))
         if lane is None:
             message = f"the model {name[:100]!r} is not served here; served are {', '.join(self._lanes)}"
             raise ApiError(404, message, param="model", code="model_not_found")
         return lane
 
 
-async def _answer(lane: Lane, example: Example) -> Answer:
+async def _answer(lane: Lane, asked: Asked) -> Answer:
     """The answer; ApiError where there is none.
 
     502: a cascade's teacher failed, and it is worth trying again. 422: a student has no answer to this input, and will
     never have one.
     """
-    answer = await lane.answer(example)
+    answer = await answer_to(lane, asked)
     if answer.text is None:
         status, code = (502, "teacher_failed") if answer.source == "teacher" else (422, "no_answer")
         raise ApiError(status, f"{lane.name}: {answer.error or 'no answer'}", code=code, headers=_notes(answer))
@@ -397,6 +435,7 @@ def _notes(*answers: Answer) -> dict[str, str]:
     notes = {
         INPUT_CUT: any(answer.is_input_cut for answer in answers),
         UNSTORED: any(answer.is_unstored for answer in answers),
+        UNLIKE: any(answer.is_unlike for answer in answers),
     }
     return {name: "true" for name, is_so in notes.items() if is_so}
 

@@ -14,6 +14,7 @@ MOST_BYTES = 4 * 2**20  # bytes of a body, where a prompted model is served: its
 # is escaped as six, and the messages before them are not read.
 MOST_BYTES_OF_STUDENTS = 2**20
 MOST_CHARACTERS = 100_000  # characters of a row that a student reads: 15 times what the longest encoder reads
+MOST_CHARACTERS_OF_PROMPT = 250_000  # characters of a request's messages in which an input is looked for
 MOST_CHARACTERS_ASKED = 400_000  # characters of all the different rows of one request
 MOST_CHARACTERS_WAITING = 8_000_000  # characters of all the rows that one model has under way
 MOST_CHARACTERS_PER_BATCH = 100_000

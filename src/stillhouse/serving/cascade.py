@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from stillhouse.clean_text import log_line
 from stillhouse.errors import CannotTellError, StillhouseError, StorageError, UserError
 from stillhouse.json_text import JsonError, read_json
 from stillhouse.jsonl import numbered_lines
+from stillhouse.llm.prompted import PromptedPredictor
 from stillhouse.llm.request import kept_listener
 from stillhouse.records import Estimate, Example, Prediction, Predictor
 from stillhouse.runs import storage_errors
@@ -77,6 +78,13 @@ class CascadePredictor:
         """Whether the student's answer is given."""
         return first.output is not None and first.confidence is not None and first.confidence >= self.threshold
 
+    async def pass_on(self, example: Example, messages: Sequence[Mapping[str, Any]] | None) -> Prediction:
+        """The teacher's answer to a row that the student does not judge.
+
+        `messages`: as the app sent them; the teacher's reply is then given as it is. None: the task's own prompt asks.
+        """
+        return replace(await self._ask_teacher(example, messages), source="teacher")
+
     async def drain(self, within_s: float | None = None) -> int:
         """Wait for the audits under way, so long at most, and give up those that are not over. Returns how many."""
         if self._audits:
@@ -98,7 +106,7 @@ class CascadePredictor:
         latency_s = None if first.latency_s is None or second.latency_s is None else first.latency_s + second.latency_s
         return replace(second, source="teacher", latency_s=latency_s)
 
-    async def _ask_teacher(self, example: Example) -> Prediction:
+    async def _ask_teacher(self, example: Example, messages: Sequence[Mapping[str, Any]] | None = None) -> Prediction:
         """The teacher's answer to one row. If it fails (a spent budget, a refused key), this row alone fails."""
         unstored: list[StorageError] = []
 
@@ -109,7 +117,10 @@ class CascadePredictor:
 
         told = kept_listener.set(hear)
         try:
-            (prediction,) = await self.teacher.predict([example])
+            if messages is not None and isinstance(self.teacher, PromptedPredictor):
+                prediction = await self.teacher.reply_to(messages)
+            else:
+                (prediction,) = await self.teacher.predict([example])
         except StorageError as error:  # before the call was made; its words name a path, which is no client's concern
             _log.error("the teacher's store: %s", error)
             return Prediction(None, error=_NO_STORE, is_unstored=bool(unstored))
@@ -139,7 +150,7 @@ class CascadePredictor:
             "teacher": second.output,
             "confidence": first.confidence,
             "threshold": self.threshold,
-            "cost_usd": second.cost_usd,
+            "cost_usd": 0.0 if second.is_stored else second.cost_usd,
             "error": second.error,
         }
         try:

@@ -1,7 +1,8 @@
 """POST /v1/decisions, the API's call for labels with probabilities, answered by students that pick among choices.
 
 A request has one or more questions of type `choice`. Their choices are the student's classes; a student that picks
-among each input's own choices takes any. The instructions are not read, because a student knows one task.
+among each input's own choices takes any. The instructions of a question are not read, because a student knows one task;
+where the app has put the task's instruction into the input, it is taken out.
 """
 
 from collections.abc import Hashable
@@ -10,10 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stillhouse.records import Example
+from stillhouse.serving.app_prompt import Found, Turn
 from stillhouse.serving.bounds import MOST_CHOICES, MOST_MESSAGES, characters_read, check_pairs, check_rows
 from stillhouse.serving.cascade import CascadePredictor
 from stillhouse.serving.errors import ApiError, Json
-from stillhouse.serving.inputs import checked_choices, example_of
+from stillhouse.serving.inputs import Asked, asked, check_speaker, checked_choices, example_of, input_in
 from stillhouse.serving.lanes import Answer, Lane
 from stillhouse.serving.wire import parse_body, usage_of
 
@@ -63,6 +65,11 @@ def parse_decision(raw: Any) -> DecisionBody:
 
 
 def decision_examples(lane: Lane, body: DecisionBody, row_id: str) -> list[Example]:
+    """As `decision_rows`, the rows alone."""
+    return [row.row for row in decision_rows(lane, body, row_id)]
+
+
+def decision_rows(lane: Lane, body: DecisionBody, row_id: str) -> list[Asked]:
     """One row per question; questions that are one row to the model share it, so that it is computed once.
 
     Raises ApiError: 400 where the model has no probabilities for one of them, 413 where they are too much to read.
@@ -76,9 +83,10 @@ def decision_examples(lane: Lane, body: DecisionBody, row_id: str) -> list[Examp
         raise ApiError(
             400, f"{lane.name} gives no probabilities of choices; ask it at /v1/chat/completions", param="model"
         )
-    content = _content(body.input)
-    rows: dict[Hashable, Example] = {}
-    examples: list[Example] = []
+    content = _content(lane, body.input)
+    turns, found, taken_in = _found(lane, content)
+    rows: dict[Hashable, Asked] = {}
+    examples: list[Asked] = []
     n_characters = n_pairs = n_characters_of_pairs = 0
     for number, question in enumerate(body.questions):
         where = f"questions.{number}"
@@ -89,15 +97,25 @@ def decision_examples(lane: Lane, body: DecisionBody, row_id: str) -> list[Examp
         choices = checked_choices(lane, texts, f"{where}.choices")
         same = None if lane.labels is not None else choices  # with labels of its own the model reads no choices
         if same not in rows:
-            rows[same] = example_of(lane, f"{row_id}-{number}", content, choices)
-            n_characters += characters_read(rows[same], in_pairs=False)
+            row = example_of(lane, f"{row_id}-{number}", taken_in, choices)
+            rows[same] = asked(lane, row, turns, found or Found(row.text, frozenset(), False))
+            n_characters += characters_read(row, in_pairs=False)
             check_rows(len(body.questions), n_characters)
             if lane.reads_pairs:
                 n_pairs += len(choices)
-                n_characters_of_pairs += characters_read(rows[same], in_pairs=True)
+                n_characters_of_pairs += characters_read(row, in_pairs=True)
                 check_pairs(lane.name, n_pairs, n_characters_of_pairs)
         examples.append(rows[same])
     return examples
+
+
+def _found(lane: Lane, content: list[Turn] | dict[str, Any]) -> tuple[list[Turn], Found | None, str | dict[str, Any]]:
+    """The messages, what was found in them, and the input."""
+    if isinstance(content, dict):
+        return [], None, content
+    check_speaker(lane, content, "input")
+    found = input_in(lane, content, "input")
+    return content, found, found.text
 
 
 def decision(model: str, body: DecisionBody, answers: list[Answer]) -> Json:
@@ -135,24 +153,28 @@ def _text(value: bool | str) -> str:
     return value if isinstance(value, str) else str(value).lower()
 
 
-def _content(request_input: str | list[_Message]) -> str | dict[str, Any]:
-    """The student's input: the request's text, or its last message, which must be the user's."""
-    content: str | list[_Part] | None
+def _content(lane: Lane, request_input: str | list[_Message]) -> list[Turn] | dict[str, Any]:
+    """The request's messages, or the JSON object that is its input."""
     if isinstance(request_input, str):
-        content = request_input
-    else:
-        last = request_input[-1] if request_input else None
-        if last is None or last.type != "message" or last.role != "user":
-            message = "the last item of input must be a user's message, which is the model's input"
-            raise ApiError(400, message, param="input")
-        content = last.content
-    if isinstance(content, list):
-        if len(content) == 1 and content[0].type == "input_json" and isinstance(content[0].data, dict):
-            return content[0].data
-        if wrong := [part.type for part in content if part.type != "input_text" or part.text is None]:
-            message = f"input holds a part of type {wrong[0]}; a student reads text, or one JSON object alone"
-            raise ApiError(400, message, param="input")
-        content = "".join(part.text or "" for part in content)
-    if content is None or not content.strip():
-        raise ApiError(400, "input is empty; put the model's input there", param="input")
-    return content
+        if not request_input.strip():
+            raise ApiError(400, "input is empty; put the model's input there", param="input")
+        return [Turn("user", request_input)]
+    if not request_input or any(message.type != "message" for message in request_input):
+        message = "the last item of input must be a user's message, which is the model's input"
+        raise ApiError(400, message, param="input")
+    last = request_input[-1].content
+    if isinstance(last, list) and len(last) == 1 and last[0].type == "input_json" and isinstance(last[0].data, dict):
+        return last[0].data
+    return [Turn(message.role or "user", _text_of(lane, message)) for message in request_input]
+
+
+def _text_of(lane: Lane, message: _Message) -> str:
+    if not isinstance(message.content, list):
+        return message.content or ""
+    texts = ("input_text", "output_text")
+    wrong = next((part.type for part in message.content if part.type not in texts or part.text is None), None)
+    if wrong is not None:
+        reason = f"input holds a part of type {wrong}; a student reads text, or one JSON object alone"
+        raise ApiError(400, reason, param="input")
+    parts = [part.text or "" for part in message.content]
+    return "".join(parts) if lane.prompt is None else lane.prompt.joined(parts)

@@ -1,4 +1,4 @@
-"""A served model's lane: how a row becomes an answer. It depends on the kind of model.
+"""A served model's lane: what is known of its inputs, and how a row becomes an answer. It depends on the kind of model.
 
 - A student: rows that come at the same moment share a batch.
 - A generative student: the same, by its `generate`, which also gives the tokens.
@@ -7,17 +7,22 @@
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from stillhouse.llm.scripted import CHARACTERS_PER_TOKEN
 from stillhouse.records import Example, Prediction, Predictor, Usage
+from stillhouse.serving.app_prompt import AppPrompt, Turn
 from stillhouse.serving.batching import Batcher
 from stillhouse.serving.bounds import MOST_CHARACTERS, MOST_CHARACTERS_WAITING, characters_read
 from stillhouse.serving.cascade import CascadePredictor
 from stillhouse.student.artifact import Student
+from stillhouse.student.likeness import Likeness
 from stillhouse.task import Task
+
+_log = logging.getLogger(__name__)
 
 
 class GeneratedText(Protocol):
@@ -64,6 +69,25 @@ class Answer:
     usage: Usage | None = None
     is_input_cut: bool = False  # the student read a part of the input alone, for it has more tokens than are read
     is_unstored: bool = False  # the teacher was paid for it, and its store could not keep it
+    is_unlike: bool = False  # the input is unlike those that the student learned from
+
+
+@dataclass
+class Inputs:
+    """How many inputs a lane was asked about, and how they came."""
+
+    asked: int = 0
+    taken_out: int = 0  # of a prompt: the instruction, examples or a label were around them
+    unlike_training: int = 0
+    passed_on: int = 0  # of these, to a cascade's teacher, as they came
+
+
+INPUTS_COUNTED = {  # the names of these counts, and what a monitor is told of them
+    "asked": "Inputs that a model was asked about.",
+    "taken_out": "Inputs that were taken out of an app's prompt.",
+    "unlike_training": "Inputs unlike those that the student learned from.",
+    "passed_on": "Of these, those that a cascade's teacher was asked as they came.",
+}
 
 
 class OverloadedError(Exception):
@@ -77,7 +101,14 @@ class Lane:
     """
 
     def __init__(
-        self, name: str, predictor: Predictor, *, most_waiting: int, most_per_batch: int, wait_s: float
+        self,
+        name: str,
+        predictor: Predictor,
+        *,
+        most_waiting: int,
+        most_per_batch: int,
+        wait_s: float,
+        shots: Sequence[Example] = (),
     ) -> None:
         self.name, self.predictor = name, predictor
         task = getattr(predictor, "task", None)
@@ -90,6 +121,18 @@ class Lane:
         # A prompted model reads what its endpoint takes: only the body's size bounds its input.
         self.most_characters = MOST_CHARACTERS if isinstance(student, Student | Generates) else None
         self._student, self._most_waiting, self._under_way, self._characters = student, most_waiting, 0, 0
+        self.inputs = Inputs()
+        found = getattr(student, "likeness", None)
+        self.likeness: Likeness | None = found if isinstance(found, Likeness) else None
+        self.prompt: AppPrompt | None = None
+        if self.task is not None:
+            self.prompt = AppPrompt(
+                self.task,
+                labels=self.labels,
+                fields=self.input_fields,
+                shots=shots,
+                worn=None if self.likeness is None else self.likeness.worn,
+            )
         self._ask = _way_to_ask(predictor, most_per_batch, wait_s, in_pairs=self.reads_pairs)
 
     @property
@@ -111,15 +154,49 @@ class Lane:
         """Whether the student reads the input once per choice."""
         return self.needs_choices and not self.generates
 
+    def note(self, taken: frozenset[str], unlike: str | None) -> None:
+        """Count an input and how it came. The first that is unlike the training inputs is logged, unquoted."""
+        self.inputs.asked += 1
+        self.inputs.taken_out += bool(taken)
+        if unlike is None:
+            return
+        self.inputs.unlike_training += 1
+        if self.inputs.unlike_training == 1:
+            where = "it goes to the teacher" if isinstance(self.predictor, CascadePredictor) else "it is answered"
+            _log.warning(
+                "%s: an input is unlike the training inputs (%s); %s, and /health counts those that follow",
+                *(self.name, unlike, where),
+            )
+
+    async def pass_on(self, example: Example, came: Sequence[Turn] | None) -> Answer:
+        """Of a cascade, the teacher's answer to what its student does not know; of any other model its own answer.
+
+        The teacher gets the messages as they came, where they say themselves what is wanted.
+        """
+        if not isinstance(self.predictor, CascadePredictor):
+            return replace(await self.answer(example), is_unlike=True)
+        self.inputs.passed_on += 1
+        cascade, messages = self.predictor, None if came is None else [turn.as_message() for turn in came]
+
+        async def teacher(row: Example, _: int) -> Answer:
+            return _answer(await cascade.pass_on(row, messages))
+
+        return replace(await self._answered(teacher, example, 0), is_unlike=True)
+
     async def answer(self, example: Example, of_request: int = 0) -> Answer:
         """Raises OverloadedError. `of_request`: how many characters are read for the row's whole request."""
+        return await self._answered(self._ask, example, of_request)
+
+    async def _answered(
+        self, ask: Callable[[Example, int], Awaitable[Answer]], example: Example, of_request: int
+    ) -> Answer:
         n_characters = characters_read(example, in_pairs=False)
         too_much = self._under_way > 0 and self._characters + n_characters > MOST_CHARACTERS_WAITING
         if too_much or self._under_way >= self._most_waiting:
             raise OverloadedError
         self._under_way, self._characters = self._under_way + 1, self._characters + n_characters
         try:
-            answer = await self._ask(example, of_request)
+            answer = await ask(example, of_request)
         finally:
             self._under_way, self._characters = self._under_way - 1, self._characters - n_characters
         return replace(answer, usage=self._usage(example, answer))
@@ -212,7 +289,7 @@ def _answer(prediction: Prediction) -> Answer:
         error=prediction.error,
         source=prediction.source,
         confidence=prediction.confidence,
-        cost_usd=prediction.cost_usd,
+        cost_usd=0.0 if prediction.is_stored else prediction.cost_usd,
         scores=prediction.scores,
         usage=prediction.usage,
         is_input_cut=prediction.is_input_cut,

@@ -22,6 +22,7 @@ _WRONG = {
 }
 _NOTES = {
     "Stillhouse-Input-Cut": "the input has more tokens than the student reads, so that it read a part of it",
+    "Stillhouse-Unlike-Training": "the input is unlike those that the student learned from",
     "Stillhouse-Unstored": "the teacher was paid for the answer, and the store could not keep it",
 }
 _UNPROVEN = {
@@ -61,6 +62,7 @@ def description(*, needs_key: bool) -> Json:
         "/v1/decisions": {"post": _call("Each choice's probability", "404", *_WRONG, body="DecisionBody")},
         "/v1/models": {"get": _call("The models that are served", "400", "403")},
         "/v1/models/{name}": {"get": _call("One model", "400", "403", "404") | {"parameters": [name]}},
+        "/metrics": {"get": _call("What was counted", "400", "403")},
         "/health": {"get": _call("Whether the server works", "400", "403")},
     }
     document: Json = {

@@ -91,7 +91,7 @@ def none_chosen(result: Result) -> str:
     """That the verdict chose no student, and what it says instead."""
     passed = any(arm.kind == "student" and _passed(arm) for arm in result.arms)
     none = "the verdict chose no student" if passed else "no student of this run passed its gate"
-    return f'{none} (the verdict is "{result.verdict.kind}": {result.verdict.sentence.rstrip(".")})'
+    return f'{none} (the verdict is "{result.verdict.called}": {result.verdict.sentence.rstrip(".")})'
 
 
 def _instead(run: Path, result: Result, students: list[ArmResult], verb: Verb) -> str:

@@ -112,7 +112,7 @@ def _refused_cascade(folder: Path) -> RunCascade:
     promise = result.cascade
     if promise is None or promise.threshold is None:
         why = "it measured no cascade" if promise is None else promise.refused or "no threshold keeps the promise"
-        raise UserError(f"{none}: {why} (verdict: {result.verdict.kind}); see its report")
+        raise UserError(f"{none}: {why} (verdict: {result.verdict.called}); see its report")
     if not (folder / TASK_FILE).is_file():
         raise UserError(f"{none}, and no copy of its task; run `stillhouse distill` again")
     task = load_task(folder / TASK_FILE)
@@ -131,7 +131,7 @@ def _refused_cascade(folder: Path) -> RunCascade:
         store=default_store(folder),
         doubt=Doubt(
             place=folder,
-            why=f'its verdict ("{result.verdict.kind}") lets no cascade be served: {refused}',
+            why=f'its verdict ("{result.verdict.called}") lets no cascade be served: {refused}',
             remedy="keep the prompt",
         ),
     )

@@ -38,7 +38,7 @@ class _Part(BaseModel):
     text: str | None = None
 
 
-class _Message(BaseModel):
+class Message(BaseModel):
     """A message's other keys (name, refusal, ...) say nothing about the input."""
 
     model_config = ConfigDict(strict=True, frozen=True)
@@ -60,7 +60,7 @@ class ChatBody(_Body):
     """The body of POST /v1/chat/completions. `choices` are ours: the answers allowed for this input alone."""
 
     model: str
-    messages: Annotated[list[_Message], Field(fail_fast=True)] = Field(min_length=1, max_length=MOST_MESSAGES)
+    messages: Annotated[list[Message], Field(fail_fast=True)] = Field(min_length=1, max_length=MOST_MESSAGES)
     choices: Annotated[list[str], Field(fail_fast=True, max_length=MOST_CHOICES)] | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
@@ -311,6 +311,7 @@ def ours(answer: Answer) -> Json:
         "cost_usd": answer.cost_usd,
         "usage_estimated": estimated,
         "input_cut": answer.is_input_cut,
+        "unlike_training": answer.is_unlike,
     }
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from stillhouse.errors import MissingExtraError
 from stillhouse.records import Example, Progress, Source
 from stillhouse.runs import portable_name
+from stillhouse.student import likeness
 from stillhouse.student.artifact import (
     Header,
     Student,
@@ -104,6 +105,8 @@ def train_student(
     def write_files(folder: Path) -> None:
         trained.write_files(folder)
         (folder / LEARNED).write_bytes(fingerprints([*train, *validation]))
+        like = likeness.measure(train, validation, instruction=task.instruction, labels=job.labels)
+        likeness.write(folder, like)
 
     save_artifact(out, header, write_files)
     shutil.rmtree(job.checkpoints, ignore_errors=True)  # the student is saved; a leftover costs disk, nothing else
@@ -117,6 +120,10 @@ def load_student(folder: str | Path) -> Student:
     family = _family(header.family)
     with as_damage(folder):
         student: Student = family.load(folder, header)
+    # Of all families alike, and of no other student than ours: so it is no part of what a Student has to be.
+    student.likeness = likeness.read(  # type: ignore[attr-defined]
+        folder, instruction=header.task.instruction, labels=header.labels
+    )
     return student
 
 

@@ -22,7 +22,7 @@ from typing import Any, Protocol, runtime_checkable
 from stillhouse.errors import ArtifactError, ExistsError
 from stillhouse.records import Predictor, Source
 from stillhouse.runs import storage_errors, versions, write_json
-from stillhouse.student.header import AGAIN, CARD, FORMAT, HEADER, LEARNED, Family, check_files, parse_header
+from stillhouse.student.header import AGAIN, CARD, FORMAT, HEADER, LEARNED, LIKENESS, Family, check_files, parse_header
 from stillhouse.task import Task
 
 MODEL = "model.safetensors"
@@ -134,10 +134,12 @@ def read_artifact(folder: Path) -> Header:
 
 
 def size_bytes(folder: Path) -> int:
-    """What the student weighs on disk: its header and what it answers with, not the card and not `learned.hashes`."""
+    """What the student weighs on disk: its header and what it answers with; what is known of its rows is left out."""
     header = folder / HEADER
     listed = json.loads(header.read_text(encoding="utf-8"))["files"]
-    return header.stat().st_size + sum(int(entry["bytes"]) for name, entry in listed.items() if name != LEARNED)
+    return header.stat().st_size + sum(
+        int(entry["bytes"]) for name, entry in listed.items() if name not in (LEARNED, LIKENESS)
+    )
 
 
 def refuse_existing(out: Path) -> None:

@@ -21,6 +21,7 @@ FORMAT = 1
 HEADER = "student.json"
 CARD = "card.md"  # added later, and listed nowhere
 LEARNED = "learned.hashes"  # fingerprints of the rows that it learned from: see `learned_rows`; may be missing
+LIKENESS = "likeness.json"  # what its training inputs are like: see `likeness`; may be missing
 Family = Literal["majority", "linear", "encoder", "prompted", "generative"]
 AGAIN = "copy the student again or train it again"
 _MOST_BYTES = 64 << 20  # most bytes of a header; a majority student lists every answer that it saw
@@ -161,7 +162,7 @@ def check_files(path: Path, header: StoredHeader) -> None:
         raise ArtifactError(
             f"{path}: files does not list {missing[0]}, which every {header.family} student has; {AGAIN}"
         )
-    if not others and (odd := sorted(set(header.files) - needed - {LEARNED})):
+    if not others and (odd := sorted(set(header.files) - needed - {LEARNED, LIKENESS})):
         raise ArtifactError(f"{path}: files lists {odd[0]!r}, which no {header.family} student has; {AGAIN}")
     if others and not any(name.endswith(".safetensors") and name != "head.safetensors" for name in header.files):
         raise ArtifactError(f"{path}: files lists no weights; {AGAIN}")

@@ -77,6 +77,7 @@ class LabelReport:
     # What is wrong with an answer's token counts -> number of answers. They are priced by their dearest reading.
     usage_doubts: dict[str, int] = field(default_factory=dict)
     n_cost_unknown: int = 0  # number of answers whose cost is not known though the price is: no usable counts came
+    n_unanswered: int = 0  # number of rejected rows that no answer was paid for: the next run asks them again
 
 
 class _Tally:
@@ -92,7 +93,7 @@ class _Tally:
         self.rejected: Counter[str] = Counter()
         self.lacking: Counter[str] = Counter()
         self.usage_doubts: Counter[str] = Counter()
-        self.n_cost_unknown = 0
+        self.n_cost_unknown = self.n_unanswered = 0
         self.licences: Counter[str] = Counter()
         self.dates: tuple[str, str] | None = None
         self._licence = licence_class(teacher.name, stand_in=teacher.stand_in, stated=task.teacher.licence)
@@ -138,6 +139,7 @@ class _Tally:
             self.usage_doubts[_known_or_other(usage.doubt, self.usage_doubts)] += 1
             origin["usage"] = usage.doubt
         self.n_cost_unknown += completion.cost_usd is None and self._is_priced and completion.was_paid
+        self.n_unanswered += prediction.output is None and not completion.was_paid
         self._count(index, example, prediction, reply, origin, completion.thinking)
         self._session.report(self.done, self._n, "asking the teacher", self.cost_usd)
 
@@ -196,6 +198,7 @@ class _Tally:
             live_usd=live_usd,
             usage_doubts=dict(self.usage_doubts.most_common()),
             n_cost_unknown=self.n_cost_unknown,
+            n_unanswered=self.n_unanswered,
         )
 
 
@@ -312,9 +315,21 @@ async def label(task: Task, examples: Examples, session: Session, *, out: Path, 
         return report
 
 
+def _own_fields(example: Example) -> dict[str, object]:
+    """What the row held before the teacher was asked, its gold label among it."""
+    row: dict[str, object] = {"id": example.id, "input": example.input}
+    if example.label is not None:
+        row["label"] = example.label
+    if example.choices is not None:
+        row["choices"] = example.choices
+    if example.group is not None:
+        row["group"] = example.group
+    return {**example.extra, **row} if example.extra else row
+
+
 def _row(teacher_name: str, example: Example, labelled: Labelled) -> bytes:
     prediction = labelled.prediction
-    row: dict[str, object] = {"id": example.id, "input": example.input, "teacher": teacher_name}
+    row: dict[str, object] = {**_own_fields(example), "teacher": teacher_name}
     if prediction.output is None:
         row["reason"] = prediction.error
     else:

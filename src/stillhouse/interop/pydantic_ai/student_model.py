@@ -41,7 +41,7 @@ from stillhouse.errors import ModelNameError, StillhouseError
 from stillhouse.interop.pydantic_ai.filling import Refused, Schema, choices_of, fill
 from stillhouse.records import Predictor
 from stillhouse.serving.errors import ApiError
-from stillhouse.serving.inputs import chat_example
+from stillhouse.serving.inputs import answer_to, chat_row
 from stillhouse.serving.lanes import Answer, Lane
 from stillhouse.serving.predictors import open_predictor
 from stillhouse.serving.wire import CutAnswer, cut, ours, parse_chat
@@ -138,7 +138,7 @@ class StudentModel(Model):
             schema, prompt = _schema(parameters), _prompt(messages)
             lane = await self._opened()
             body = parse_chat(_body(lane, prompt, settings or {}, schema))
-            answer = await lane.answer(chat_example(lane, body, "request"))
+            answer = await answer_to(lane, chat_row(lane, body, "request"))
             if answer.text is None:
                 raise Refused(f"it has no answer ({answer.error})")
             reply = cut(answer, body.stops, body.most_tokens)
