@@ -32,4 +32,4 @@ def mean_of(values: ArrayLike) -> dict[str, Any]:
 
 def dollars(found: dict[str, Any]) -> str:
     """ "$12 [8, 16]" of what `mean_of` gave."""
-    return f"${found['mean']:,.0f} [{found['low']:,.0f}, {found['high']:,.0f}]"
+    return f"${found['mean']:z,.0f} [{found['low']:z,.0f}, {found['high']:z,.0f}]"

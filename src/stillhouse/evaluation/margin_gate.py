@@ -20,7 +20,7 @@ from stillhouse.evaluation.class_gates import ClassRule, class_gates, class_part
 from stillhouse.evaluation.exact import exact_p, outside_of
 from stillhouse.evaluation.paired import Paired
 from stillhouse.evaluation.proportions import holm
-from stillhouse.numbers import confidence
+from stillhouse.numbers import confidence, points_in_sentence
 from stillhouse.results.arms import PROMPT
 from stillhouse.results.gates import GateAnswer, GateResult
 from stillhouse.results.row_result import RowResult
@@ -225,8 +225,10 @@ def _sentence(
         ends = {"pass": f"and {wanted} is wanted", "fail": f"short of the {wanted} that is wanted"}
         verb = {"pass": "passes", "fail": "fails"}.get(answer, "cannot tell")
         return f"{verb}: {seen}, {ends.get(answer, f'and {wanted} has to be shown')}"
-    at_least = f"at least {lower * 100:+.1f} {sure}"
-    seen = f"the student is {pairs.mean * 100:+.1f} points against the teacher on {rows}{in_groups}, {at_least}"
+    at_least = f"at least {points_in_sentence(lower)} {sure}"
+    seen = (
+        f"the student is {points_in_sentence(pairs.mean)} points against the teacher on {rows}{in_groups}, {at_least}"
+    )
     if answer == "pass":
         return f"passes: {seen}, within the margin of {margin * 100:g}"
     if answer == "fail":

@@ -13,7 +13,7 @@ from stillhouse.errors import UserError
 from stillhouse.evaluation.margin_gate import decide_gate
 from stillhouse.evaluation.paired import Paired
 from stillhouse.evaluation.proportions import holm, mcnemar_midp
-from stillhouse.numbers import confidence
+from stillhouse.numbers import confidence, points_in_sentence
 from stillhouse.results.flow_test import Against, CaseResult, PartResult
 from stillhouse.results.gates import GateResult
 from stillhouse.results.row_result import RowResult
@@ -87,8 +87,10 @@ def _sentence(name: str, gate: GateResult, better: int, worse: int, left_out: in
     aside = f"; {left_out} cases that only one of the two has were left out" if left_out else ""
     if unchanged:
         return f"{name}: the same answers as before in all of {gate.n} cases{aside}"
-    seen = f"{name}: {gate.difference.value * 100:+.1f} points on {gate.n} cases ({better} better, {worse} worse)"
-    bound = f"at least {gate.lower_bound * 100:+.1f} with {confidence(gate.level)} confidence"
+    seen = (
+        f"{name}: {points_in_sentence(gate.difference.value)} points on {gate.n} cases ({better} better, {worse} worse)"
+    )
+    bound = f"at least {points_in_sentence(gate.lower_bound)} with {confidence(gate.level)} confidence"
     margin = f"the margin of {gate.margin * 100:g}"
     if gate.answer == "pass":
         return f"{seen}, {bound}: not worse by {margin}{aside}"
