@@ -21,6 +21,7 @@ from stillhouse.evaluation.margin_gate import rows_needed
 from stillhouse.evaluation.spending import level_of_look
 
 LEVEL = level_of_look(1)
+MANY = 2000  # groups from which on it is not drawn how often they pass: far more than enough
 OUT = Path(__file__).parent / "results" / "planned_groups.json"
 
 
@@ -62,10 +63,8 @@ def main(draws: int = 300) -> list[dict[str, Any]]:
             differ = min(1.0, (float((sums != 0).sum() if cap == 1 else np.abs(sums).sum()) + 1) / (sizes.sum() + 2))
             old = max(2, round((rows_needed(differ, 0.0, margin, LEVEL) or 0) / per_group))
             before.append(old * per_group)
-            if old < 2000:
+            if old < MANY:
                 passed_before += _passes(of(old)(np.random.default_rng([43, number, trial, 2])), margin, cap)
-            else:
-                passed_before += 1
         one = {
             "what": what,
             "margin": margin,
@@ -74,7 +73,7 @@ def main(draws: int = 300) -> list[dict[str, Any]]:
             "passed": passed / draws,
             **interval(passed, draws),
             "rows before": float(np.median(before)),
-            "passed before": passed_before / draws,
+            "passed before": passed_before / draws if max(before) / per_group < MANY else None,
         }
         found.append(one)
         print(json.dumps(one), file=sys.stderr, flush=True)
@@ -92,7 +91,8 @@ def table(found: list[dict[str, Any]]) -> str:
     ]
     for one in found:
         now = f"{one['rows']:,.0f} | {shown(one['passed'], one['draws'])}"
-        old = f"{one['rows before']:,.0f} | {shown(one['passed before'], one['draws'], with_n=False)}"
+        rate = one["passed before"]
+        old = f"{one['rows before']:,.0f} | {'–' if rate is None else shown(rate, one['draws'], with_n=False)}"
         lines.append(f"| {one['what']} | {one['margin']:.2f} | {now} | {old} |")
     return "\n".join(lines)
 

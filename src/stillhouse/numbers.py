@@ -107,6 +107,11 @@ def usd_in_sentence(amount: float | None, *, unknown: str = UNKNOWN, nothing: st
     return f"{sign}${size:,.2f}" if size >= 1 else f"{sign}${Decimal(f'{size:.2g}'):f}"
 
 
+def usd_as_given(amount: float) -> str:
+    """A price or a cap as the user wrote it, with no exponent: "$2.5", "$0.00000008", "$1000000"."""
+    return f"${Decimal(f'{amount:.6g}'):f}"
+
+
 def seconds(value: float | None) -> str:
     """Two digits and the unit that fits: microseconds to days."""
     if value is None:

@@ -323,3 +323,10 @@ def test_a_difference_too_small_to_be_written_is_not_0_0_points():
 def test_a_model_that_goes_tomorrow_goes_in_1_day():
     money = ArmMoney(name="prompt", fixed_usd=0.0, usd_per_call=0.1, ends=date(2026, 1, 2))
     assert retirement(money, date(2026, 1, 1)).endswith("in 1 day")
+
+
+@pytest.mark.parametrize(
+    ("amount", "written"), [(2.5, "$2.5"), (8e-8, "$0.00000008"), (1e6, "$1000000"), (0.0, "$0"), (20, "$20")]
+)
+def test_what_a_user_gave_is_written_without_an_exponent(amount, written):
+    assert numbers.usd_as_given(amount) == written

@@ -62,6 +62,8 @@ def recommend(
     left = [candidate for candidate in passing if _refused_by_money(candidate) is None]
     taken = _most_benefit(left)
     facts = _facts(prompt, few_shot, students, cascade if stands_before else None, taken)
+    if cascade is not None and not stands_before:
+        facts.append(_stands_elsewhere(cascade, prompt, to_beat))
     if isinstance(taken, StudentEvidence):
         return _replace(to_beat, taken, facts)
     if taken is not None:
@@ -116,6 +118,12 @@ def _facts(
         why = why_no_cascade(cascade) or _refused_by_money(cascade) or _brings_less(cascade, taken)
         facts.append(f"no cascade: {why}")
     return facts
+
+
+def _stands_elsewhere(cascade: CascadeEvidence, prompt: PromptEvidence, to_beat: PromptEvidence) -> str:
+    """Why a cascade before another prompt is no candidate."""
+    stands = f"{cascade.name} stands before {cascade.against or prompt.name}"
+    return f"no cascade: {stands}, and {to_beat.name} is what is to be beaten"
 
 
 def _brings_less(candidate: Candidate, taken: Candidate | None) -> str:
