@@ -330,3 +330,19 @@ def test_a_model_that_goes_tomorrow_goes_in_1_day():
 )
 def test_what_a_user_gave_is_written_without_an_exponent(amount, written):
     assert numbers.usd_as_given(amount) == written
+
+
+def test_that_the_better_arm_depends_on_the_score_comes_before_what_is_so_on_average():
+    def runs(name, means):
+        return RunScores(
+            name,
+            {
+                n: {str(s): mean + 0.001 * s for s in range(6)}
+                for n, mean in zip((100, 200, 400, 800), means, strict=True)
+            },
+        )
+
+    lines = sentences(data_advantage(runs("a", (0.50, 0.62, 0.70, 0.72)), runs("b", (0.45, 0.64, 0.66, 0.78))))
+    assert lines[0] == "note: the curves cross more than once, so which arm needs fewer rows depends on the score"
+    assert lines[1].startswith("note: at a score of 0.61") and lines[1].endswith("than on average over the window")
+    assert lines[2].startswith("advantage: a is worth ")

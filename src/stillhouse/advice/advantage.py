@@ -193,6 +193,17 @@ def _ours(
             f"rows and ratio disagree ({distance:+,.0f} rows, a ratio of {ratio.value:.3g}): which arm needs fewer "
             "rows depends on the score; the mean of rows weighs large sizes most, the ratio weighs all alike"
         )
+    crossover = find_crossover(*read, None if drawn is None else (drawn[0], drawn[1]), level, log=True, falls=falls)
+    if not falls and crossover.n_star is None and crossover.censored is None and len(crossover.crossings) > 1:
+        cautions.append("the curves cross more than once, so which arm needs fewer rows depends on the score")
+    at_score = _at_score((low + high) / 2 if at is None else at, sizes, curves, drawn, level)
+    if (
+        (of_one := at_score.ratio.value) is not None
+        and ratio.value is not None
+        and (of_one - 1) * (ratio.value - 1) < 0
+    ):
+        other_way = "it is the other arm that needs fewer rows than on average over the window"
+        cautions.append(f"at a score of {at_score.score:.4g} {other_way}")
     return Advantage(
         protocol="ours",
         better=better.name,
@@ -204,8 +215,8 @@ def _ours(
         ratio=ratio,
         window=(low, high),
         full_range=full_range,
-        crossover=find_crossover(*read, None if drawn is None else (drawn[0], drawn[1]), level, log=True, falls=falls),
-        at=_at_score((low + high) / 2 if at is None else at, sizes, curves, drawn, level),
+        crossover=crossover,
+        at=at_score,
         curves=read,
         notes=(*cautions, *notes),
         cautions=tuple(cautions),
