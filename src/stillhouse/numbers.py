@@ -104,7 +104,7 @@ def usd_in_sentence(amount: float | None, *, unknown: str = UNKNOWN, nothing: st
     if amount == 0:
         return nothing
     sign, size = "-" if amount < 0 else "", abs(amount)
-    return f"{sign}${size:,.2f}" if size >= 1 else f"{sign}${Decimal(f'{size:.2g}'):f}"
+    return f"{sign}${size:,.2f}" if size >= 0.995 else f"{sign}${Decimal(f'{size:.2g}'):f}"
 
 
 def usd_as_given(amount: float) -> str:

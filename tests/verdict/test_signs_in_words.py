@@ -94,6 +94,8 @@ WRITTEN = [
     (numbers.usd_in_sentence(-0.0021), "-$0.0021"),
     (numbers.usd_in_sentence(-0.0), "$0.00"),
     (numbers.usd_in_sentence(0.004), "$0.004"),
+    (numbers.usd_in_sentence(0.999), "$1.00"),
+    (numbers.usd_in_sentence(-0.994), "-$0.99"),
     (numbers.usd_in_sentence(math.nan), "unknown"),
     (numbers.usd_in_sentence(math.inf), "unknown"),
     (numbers.usd(-0.0), "$0"),
