@@ -287,7 +287,8 @@ class _Measuring:
         cost_usd = sum(self._unpaid(k, seed)[1] or 0.0 for seed in seeds)
         left = self.ledger.max_usd - (self.ledger.spent_usd or 0.0)
         if cost_usd > left:
-            cap = f"${left:,.4f} of the cap of {usd_as_given(self.material.task.teacher.max_usd)} are left"
+            whole = self.material.task.teacher.max_usd or self.ledger.max_usd
+            cap = f"${left:,.4f} of the cap of {usd_as_given(whole)} are left"
             raise _Stop(f"they would cost about ${cost_usd:,.4f}, and {cap}")
 
     def _predictor(self, k: int, seed: int) -> PromptedPredictor:
