@@ -14,7 +14,8 @@ in each resplit and used for nothing else (ours also 300, to see what few rows c
 - from now on: the threshold alone, on rows to come. Its share kept and its harm are taken on all 6,877 rows, the population that the 1,000 are drawn from.
   This is our promise. BARGAIN names no threshold; the lowest confidence that it kept is taken for one.
 
-A miss is a harm above the budget. `python -m bench.cascade` needs the public data (STILLHOUSE_DATA) once; the student's answers are then kept beside the
+A miss is a harm above the budget. What stands in brackets is a 95 % interval over resplits of these rows: of misses Clopper & Pearson's, of a mean share kept
+Hoeffding's (`rates.mean_of_shares`). Both say nothing of other rows or another student. `python -m bench.cascade table` prints the recorded results, `python -m bench.cascade` needs the public data (STILLHOUSE_DATA) once; the student's answers are then kept beside the
 results in a file that git does not keep, as is the environment that BARGAIN runs in.
 """
 
@@ -33,6 +34,7 @@ from typing import Any
 import numpy as np
 
 from bench.flow import environment
+from bench.rates import interval, mean_of_shares
 from stillhouse.evaluation.cascade_threshold import Threshold, choose_threshold
 from stillhouse.evaluation.spending import level_of_look
 from stillhouse.results.row_result import RowResult
@@ -49,6 +51,7 @@ PARTS = (
 )  # thresholds that BARGAIN tries: its default, and finer; the claim is held against whichever serves it better
 N_TRAIN, SPEC = 4096, "encoder:minilm"
 PACKAGE = "bargain==0.1.3"
+ACCOUNTS = ("one batch", "from now on")
 
 
 def answers(cache: Path) -> list[tuple[RowResult, RowResult]]:
@@ -118,13 +121,21 @@ def resplit(pool: Pool, choose: Any, budget: float, n: int = N_CALIBRATION) -> d
 def summary(entries: np.ndarray, budget: float) -> dict[str, float]:
     """Columns: share kept and harm of one batch, labels, share kept and harm from now on."""
     share, harm, labels, share_on, harm_on = entries.T
-    return {
-        "one batch: share kept": round(float(share.mean()), 4),
-        "one batch: misses": round(float((harm > budget).mean()), 4),
-        "from now on: share kept": round(float(share_on.mean()), 4),
-        "from now on: misses": round(float((harm_on > budget).mean()), 4),
-        "labels, mean": round(float(labels.mean())),
-    }
+    kept_and_harm = {"one batch": (share, harm), "from now on": (share_on, harm_on)}
+    found: dict[str, float] = {}
+    for account, (kept, harms) in kept_and_harm.items():
+        found[f"{account}: share kept"] = round(float(kept.mean()), 4)
+        found[f"{account}: misses"] = round(float((harms > budget).mean()), 4)
+    return with_intervals(found | {"labels, mean": round(float(labels.mean()))}, len(entries))
+
+
+def with_intervals(found: dict[str, float], n: int) -> dict[str, float]:
+    """A summary of n resplits with the 95 % intervals of its shares kept and of its misses, over resplits of these rows."""
+    for account in ACCOUNTS:
+        for what, of in (("share kept", mean_of_shares), ("misses", lambda rate, n: interval(round(rate * n), n))):
+            for end, value in of(found[f"{account}: {what}"], n).items():
+                found[f"{account}: {what}, {end}"] = value
+    return found
 
 
 def bargain(pool: Pool, folder: Path) -> dict[str, Any]:
@@ -191,16 +202,45 @@ def main() -> dict[str, object]:
 
 
 def met(mine: dict[str, float], theirs: Any) -> dict[str, bool]:
-    """The two claims, by both accounts: misses are at most delta, and the share kept is at least BARGAIN's less 5 points."""
-    accounts = ("one batch", "from now on")
+    """The two claims, by both accounts: misses are at most delta, and the share kept is at least BARGAIN's less 5 points.
+
+    Of the shares kept, the interval's lower end is held against the upper one of theirs.
+    """
     return {
-        f"misses at most {1 - LEVEL:.2f}": all(mine[f"{account}: misses"] <= 1 - LEVEL + 1e-9 for account in accounts),
+        f"misses at most {1 - LEVEL:.2f}": all(mine[f"{account}: misses"] <= 1 - LEVEL + 1e-9 for account in ACCOUNTS),
         "share kept at least BARGAIN's less 5 points": all(
-            mine[f"{account}: share kept"] >= max(their[f"{account}: share kept"] for their in theirs) - 0.05
-            for account in accounts
+            mine[f"{account}: share kept, low"] >= max(their[f"{account}: share kept, high"] for their in theirs) - 0.05
+            for account in ACCOUNTS
         ),
     }
 
 
+def table(found: dict[str, Any]) -> str:
+    """The table of docs/results.md; of BARGAIN the number of thresholds that keeps more."""
+    lines = [
+        "| budget | who | kept, one batch, % | misses, % of 1,000 | kept, from now on, % | misses, % of 1,000 | labels |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for budget, of in found["budgets"].items():
+        theirs = max(of.get("bargain", {}).values(), key=lambda one: one["one batch: share kept"], default=None)
+        arms = {"Stillhouse": of["stillhouse"], f"Stillhouse, on {FEW} rows": of[f"stillhouse, {FEW} rows"]}
+        for who, one in {**arms, "BARGAIN": theirs, "usual": of["usual"]}.items():
+            if one is not None:
+                cells = [_cell(one, f"{account}: {what}") for account in ACCOUNTS for what in ("share kept", "misses")]
+                lines.append(
+                    f"| {float(budget):.0%} | {who} | {' | '.join(cells)} | {one['labels, mean']:,} |".replace(
+                        "% |", " % |", 1
+                    )
+                )
+    return "\n".join(lines)
+
+
+def _cell(one: dict[str, float], what: str) -> str:
+    return f"{100 * one[what]:.1f} [{100 * one[f'{what}, low']:.1f}, {100 * one[f'{what}, high']:.1f}]"
+
+
 if __name__ == "__main__":
-    print(json.dumps(main(), indent=2))
+    if sys.argv[1:] == ["table"]:
+        print(table(json.loads((HERE / "results" / "cascade.json").read_text())))
+    else:
+        print(json.dumps(main(), indent=2))

@@ -1,6 +1,7 @@
 """Numbers as a reader wants them: percent, dollars, seconds, bytes; "unknown" where there is none.
 
-Part of the base: sentences in results and verdicts, pages, plots and terminals all write numbers this way.
+Part of the base: sentences in results and verdicts, pages, plots and terminals all write numbers this way. What rounds
+to nothing has no minus sign, and what is no number (NaN, infinite) is unknown.
 """
 
 import math
@@ -23,14 +24,17 @@ _TIMES = (  # unit, its seconds, and the seconds from which on the next unit is 
 
 def count(value: float) -> str:
     """12345 -> "12,345"; from a million on three digits and a word."""
+    if not math.isfinite(value):
+        return UNKNOWN
     for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
         if abs(value) >= size:
-            return f"{value / size:.3g}{_THIN}{word}"
-    return f"{value:,.0f}"
+            three_digits = float(f"{value / size:.3g}")
+            return f"{three_digits:,.0f}{_THIN}{word}" if abs(three_digits) >= 100 else f"{three_digits:g}{_THIN}{word}"
+    return f"{value:z,.0f}"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    return UNKNOWN if value is None else f"{100 * value:.{digits}f}{_THIN}%"
+    return UNKNOWN if value is None or not math.isfinite(value) else f"{100 * value:z.{digits}f}{_THIN}%"
 
 
 def confidence(level: float) -> str:
@@ -48,7 +52,7 @@ def confidence_in_table(level: float) -> str:
 
 def bare(value: float) -> str:
     """A share as percent without its sign, for axes, brackets and columns whose head has it."""
-    return f"{100 * value:.1f}".replace("-", _MINUS)
+    return f"{100 * value:z.1f}".replace("-", _MINUS) if math.isfinite(value) else UNKNOWN
 
 
 def interval(estimate: Estimate) -> str:
@@ -65,12 +69,17 @@ def described(estimate: Estimate) -> str:
 
 def points(value: float) -> str:
     """A difference of two shares in percentage points, always with its sign."""
-    return f"{100 * value:+.1f}".replace("-", _MINUS)
+    return points_in_sentence(value).replace("-", _MINUS)
+
+
+def points_in_sentence(value: float) -> str:
+    """The same with a plain minus sign: "+6.0", "-0.4", "+0.0"."""
+    return f"{100 * value:+z.1f}" if math.isfinite(value) else UNKNOWN
 
 
 def usd(value: float | None) -> str:
     """Two digits below a dollar, cents up to 100, then whole dollars: "$0.0021", "$4.17", "$2,000"."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return UNKNOWN
     if value == 0:
         return "$0"
@@ -90,11 +99,17 @@ def usd_in_sentence(amount: float | None, *, unknown: str = UNKNOWN, nothing: st
 
     Unlike `usd`, which is for tables and plots, it keeps the cents of large amounts and has a plain minus sign.
     """
-    if amount is None:
+    if amount is None or not math.isfinite(amount):
         return unknown
     if amount == 0:
         return nothing
-    return f"${amount:,.2f}" if abs(amount) >= 1 else f"${Decimal(f'{amount:.2g}'):f}"
+    sign, size = "-" if amount < 0 else "", abs(amount)
+    return f"{sign}${size:,.2f}" if size >= 0.995 else f"{sign}${Decimal(f'{size:.2g}'):f}"
+
+
+def usd_as_given(amount: float) -> str:
+    """A price or a cap as the user wrote it, with no exponent: "$2.5", "$0.00000008", "$1000000"."""
+    return f"${Decimal(f'{amount:.6g}'):f}"
 
 
 def seconds(value: float | None) -> str:

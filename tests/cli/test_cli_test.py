@@ -203,6 +203,65 @@ def test_against_a_baseline_worse_beyond_the_margin_is_exit_code_1_and_few_cases
     assert other.out.rstrip().splitlines()[-1].startswith(("failed", "cannot tell"))
 
 
+def _change(**row):
+    return lambda raw: raw["parts"][0]["rows"][0].update(row)
+
+
+DAMAGED = {
+    "a score in words": (_change(score="x"), "score: Input should be a valid number; was it edited? test again"),
+    "a score of 5": (_change(score=5), "the case 0 has the score 5, which is not from 0 to 1"),
+    "a score of -1": (_change(score=-1), "the case 0 has the score -1, which is not from 0 to 1"),
+    "an id that is a number": (_change(id=0), "id: Input should be a valid string"),
+    "a case twice": (_change(id="1"), "route has the case 1 twice"),
+    "no rows": (lambda raw: raw["parts"][0].pop("rows"), "is no result of `stillhouse test`"),
+    "a list": (lambda raw: raw["parts"][0]["rows"].__setitem__(0, [1]), "Input should be an object"),
+    "another version": (lambda raw: raw.update(format=7), "written by another version of Stillhouse"),
+    "other cases": (
+        lambda raw: [row.update(key="-") for part in raw["parts"] for row in part["rows"]],
+        "has no case in common with this test; give a test of the same cases",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_baseline_is_one_sentence_before_a_case_is_run(here, stillhouse, name):
+    cases(here, 3)
+    assert stillhouse("test", "shop_app.py:main", "--out", "good.json").code == 0
+    raw = json.loads((here / "good.json").read_text())
+    change, says = DAMAGED[name]
+    change(raw)
+    (here / "bad.json").write_text(json.dumps(raw))
+    (here / "shop_app.py").write_text(APP.replace('return "SELECT 3"', "raise AssertionError"))
+    found = stillhouse("test", "shop_app.py:main", "--baseline", "bad.json")
+    assert (found.code, found.out) == (2, "")
+    assert says in found.err and len(found.err.strip().splitlines()) == 1
+    assert not list(here.glob("runs/tests-*"))
+
+
+def test_a_part_that_the_baseline_lacks_is_said_and_a_wrong_one_is_no_pass(here, stillhouse):
+    cases(here, 6)
+    assert stillhouse("test", "shop_app.py:main").code == 0
+    write(here / "cases", "to_sql", {"id": 1, "input": "how many of 1?", "expected": "SELECT 4"})
+    added = stillhouse("test", "shop_app.py:main", "--baseline", "runs/tests-1.json")
+    assert added.code == 1
+    assert "to_sql: is not in the baseline, so it is not compared; 1 of 1 case wrong" in added.out
+    assert added.out.rstrip().splitlines()[-1].startswith("cannot tell against the baseline")
+    assert "to_sql: is not in the baseline" in (here / "runs" / "tests-2.html").read_text()
+    (here / "cases" / "to_sql.jsonl").unlink()
+    (here / "cases" / "route.jsonl").unlink()
+    removed = stillhouse("test", "shop_app.py:main", "--baseline", "runs/tests-1.json", "--json")
+    assert removed.code == 0
+    assert removed.json["not_compared"] == ["route: is in the baseline alone (6 cases), so it is not compared"]
+
+
+def test_a_changed_prompt_that_gives_the_same_answers_is_unchanged(here, stillhouse):
+    cases(here, 6)
+    assert stillhouse("test", "shop_app.py:main").code == 0
+    (here / "shop_app.py").write_text(APP.replace("Write the query.", "Write one query, no more."))
+    same = stillhouse("test", "shop_app.py:main", "--baseline", "runs/tests-1.json")
+    assert same.code == 0 and "main: the same answers as before in all of 6 cases" in same.out
+
+
 def test_a_baseline_model_is_tested_first_and_compared_with(here, stillhouse):
     cases(here, 60)
     found = stillhouse("test", "shop_app.py:main", "--baseline-model", "route=scripted:shop_app:worse", "--json")

@@ -15,14 +15,14 @@ from stillhouse import __version__, numbers
 from stillhouse.records import Estimate
 from stillhouse.report.key_arms import key_arms
 from stillhouse.report.key_tiles import key_tiles, left_out
-from stillhouse.report.methods import deciding_tests, interval_methods
+from stillhouse.report.methods import BY_ROWS_AND_SEEDS, BY_WEIGHTS, deciding_tests, interval_methods
 from stillhouse.report.result_page import render, series_colours
 from stillhouse.report.result_terminal import terminal
 from stillhouse.results.arms import ArmResult
 from stillhouse.results.cascade import CascadePromise
 from stillhouse.results.error_analysis import Confusion, Disagreement, Disagreements
 from stillhouse.results.learning_curves import Curve, CurvePoint, LearningCurves
-from stillhouse.results.money import PriceBound
+from stillhouse.results.money import Money, NetBenefit, PriceBound
 from stillhouse.results.run_result import to_dict
 from stillhouse.results.verdict import Verdict
 
@@ -379,7 +379,35 @@ def test_every_interval_of_the_page_has_its_method_level_and_rows_named():
     result = full()
     named = {(line.method, line.level) for line in interval_methods(result)}
     held = [raw for raw in estimates(to_dict(result)) if raw["low"] is not None or raw["high"] is not None]
-    assert named == {(raw["method"] or "not recorded", raw["level"]) for raw in held}
+    of_others = {(BY_ROWS_AND_SEEDS, 0.95), (BY_WEIGHTS, 0.95)}  # curves and money hold their intervals otherwise
+    assert named - of_others == {(raw["method"] or "not recorded", raw["level"]) for raw in held}
+    whats = {line.what for line in interval_methods(result) if (line.method, line.level) in of_others}
+    assert whats >= {
+        "band of a learning curve",
+        "training rows that meet the prompt",
+        "worth at which the choice flips",
+    }
+    net = NetBenefit(
+        arm="linear",
+        against="prompt",
+        calls=1000.0,
+        days=None,
+        saving_usd=5.0,
+        saving_low=4.0,
+        saving_high=6.0,
+        worth_usd=0.1,
+        net_usd=7.0,
+        net_low=3.0,
+        level=0.96,
+        n=500,
+    )
+    of_money = [
+        line for line in interval_methods(replace(result, money=Money(net=(net,)))) if line.method == BY_WEIGHTS
+    ]
+    assert [(line.what, line.level, line.n_most) for line in of_money] == [
+        ("saving over the horizon", 0.96, 500),
+        ("net benefit over the horizon, lower bound", 0.96, 500),
+    ]
     lines = {(line.what, line.method, line.level): (line.n_least, line.n_most) for line in interval_methods(result)}
     scores = [arm.score for arm in result.arms]
     of_scores = [counts for (what, _, _), counts in lines.items() if what == "score of an arm"]

@@ -408,3 +408,11 @@ def test_a_cascade_that_is_taken_beside_a_gate_that_cannot_tell_says_by_what(gat
     verdict = recommend(PROMPT, [student("cannot tell", -0.01)], cascade=cascade(gate=gate))
     assert verdict.kind == "cascade"
     assert any("it is taken by its promise" in fact for fact in verdict.because) == said
+
+
+def test_a_cascade_before_another_prompt_is_said_to_be_no_candidate():
+    """Examples help, so the prompt with examples is to be beaten, and the cascade was measured before the plain one."""
+    with_examples = PromptEvidence("few-shot", Estimate(0.83, 500), gain=HELPS, helps=True)
+    verdict = recommend(PROMPT, [student("fail", -0.1)], few_shot=with_examples, cascade=cascade())
+    assert verdict.kind == "few-shot"
+    assert "no cascade: cascade stands before prompt, and few-shot is what is to be beaten" in verdict.because

@@ -57,7 +57,7 @@ class Advantage:
 
     `interval` and `ratio` (of sizes, a geometric mean over the window) are ours. `spread`, the population standard
     deviation of the hold-outs, is lescao2021's. Each is None under the other protocol, and where it cannot be computed;
-    then a note says why.
+    then a note says why. `cautions`, which are also the first `notes`, say what the numbers hide: they are read first.
     """
 
     protocol: Protocol
@@ -76,6 +76,28 @@ class Advantage:
     n_hold_outs: int | None = None
     n_empty_hold_outs: int | None = None
     notes: tuple[str, ...] = field(default=())
+    cautions: tuple[str, ...] = field(default=())
+
+    @property
+    def in_words(self) -> str:
+        """What the better arm is worth; where it needs more rows than the other one, how many more."""
+        rows, spread = _rows(abs(self.advantage)), "" if self.spread is None else f" ± {_rows(self.spread)}"
+        aside = ""
+        if self.interval is not None:
+            low, high = self.interval
+            if min(low, high) < 0 < max(low, high):
+                aside = f" [from {_rows(-low)} more to {_rows(high)} fewer]"
+            else:
+                spread = f" [{', '.join(_rows(end) for end in sorted(map(abs, self.interval)))}]"
+        if rows == "0":
+            return f"{self.better} is worth no training rows against {self.worse}{spread}{aside}"
+        if self.advantage < 0:
+            return f"{self.better} needs {rows}{spread} more training rows than {self.worse}{aside}"
+        return f"{self.better} is worth {rows}{spread} training rows against {self.worse}{aside}"
+
+
+def _rows(n: float) -> str:
+    return f"{n:,.0f}"
 
 
 def data_advantage(
@@ -138,6 +160,7 @@ def _ours(
     sizes, notes = (better.sizes, worse.sizes), _missing([better, worse])
     drawn = interval = None
     falls: list[str] = []
+    cautions: list[str] = []
     ratio = Ranged(float(2 ** _log2_distance(sizes, curves, window)))
     fewest = {arm.name: min(arm.by_run().counts) for arm in arms}
     if few := [f"{name} has {n} at a size" for name, n in fewest.items() if n < MIN_RUNS]:
@@ -148,7 +171,7 @@ def _ours(
         read_off = list(zip(arms, as_measured, strict=True))[:2]
         noticed = (fall_in_words(arm.name, arm.sizes, arm.by_run().means(), of, level) for arm, of in read_off)
         falls = [fall for fall in noticed if fall is not None]
-        notes += [f"{fall}; the fitted curve hides that, and so does every number read off it" for fall in falls]
+        cautions += [f"{fall}; the fitted curve hides that, and so does every number read off it" for fall in falls]
         windows = _window([drawn[number] for number in within], full_range)
         usable = windows[1] - windows[0] > FLAT * max(1.0, abs(high))
         if (lost := int((~usable).sum())) > N_RESAMPLES * (1 - level) / 2:
@@ -166,10 +189,21 @@ def _ours(
     read = _curves_read([better, worse], curves[:2], drawn, level)
     distance = float(_distance(sizes, curves, window))
     if ratio.value is not None and distance * (ratio.value - 1) < 0:
-        notes.append(
+        cautions.append(
             f"rows and ratio disagree ({distance:+,.0f} rows, a ratio of {ratio.value:.3g}): which arm needs fewer "
             "rows depends on the score; the mean of rows weighs large sizes most, the ratio weighs all alike"
         )
+    crossover = find_crossover(*read, None if drawn is None else (drawn[0], drawn[1]), level, log=True, falls=falls)
+    if not falls and crossover.n_star is None and crossover.censored is None and len(crossover.crossings) > 1:
+        cautions.append("the curves cross more than once, so which arm needs fewer rows depends on the score")
+    at_score = _at_score((low + high) / 2 if at is None else at, sizes, curves, drawn, level)
+    if (
+        (of_one := at_score.ratio.value) is not None
+        and ratio.value is not None
+        and (of_one - 1) * (ratio.value - 1) < 0
+    ):
+        other_way = "it is the other arm that needs fewer rows than on average over the window"
+        cautions.append(f"at a score of {at_score.score:.4g} {other_way}")
     return Advantage(
         protocol="ours",
         better=better.name,
@@ -181,10 +215,11 @@ def _ours(
         ratio=ratio,
         window=(low, high),
         full_range=full_range,
-        crossover=find_crossover(*read, None if drawn is None else (drawn[0], drawn[1]), level, log=True, falls=falls),
-        at=_at_score((low + high) / 2 if at is None else at, sizes, curves, drawn, level),
+        crossover=crossover,
+        at=at_score,
         curves=read,
-        notes=tuple(notes),
+        notes=(*cautions, *notes),
+        cautions=tuple(cautions),
     )
 
 

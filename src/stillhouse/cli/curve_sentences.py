@@ -37,13 +37,15 @@ def crossover_lines(curves: "LearningCurves | None") -> list[str]:
             lines.append(f"{crossover.note}, so no number of labels meets the {crossover.prompt} for good")
             continue
         points = next(curve.points for curve in curves.curves if curve.name == crossover.curve)
-        at = {
-            "<=": f"at or below {points[0].n:,}",
-            ">": f"beyond {points[-1].n:,}",
-            None: f"at about {crossover.n_star:,.0f}" if crossover.n_star is not None else "",
-        }[crossover.censored]
-        low = "the smallest size" if crossover.low is None else f"{crossover.low:,.0f}"
+        meets = f"meets the {crossover.prompt} at an unknown number of labels"
+        if crossover.censored == "<=":
+            meets = f"meets the {crossover.prompt} at or below {points[0].n:,} labels"
+        elif crossover.censored == ">":
+            meets = f"does not meet the {crossover.prompt} at any size up to {points[-1].n:,} labels"
+        elif crossover.n_star is not None:
+            meets = f"meets the {crossover.prompt} at about {crossover.n_star:,.0f} labels"
+        low = "below the smallest size" if crossover.low is None else f"{crossover.low:,.0f}"
         high = "beyond the largest" if crossover.high is None else f"{crossover.high:,.0f}"
         measured = f"({crossover.n_seeds} seeds, n = {crossover.n_rows:,})"
-        lines.append(f"{crossover.curve} meets the {crossover.prompt} {at} labels [{low}, {high}] {measured}")
+        lines.append(f"{crossover.curve} {meets} [{low}, {high}] {measured}")
     return lines

@@ -66,35 +66,35 @@ def curves(
 
 
 def sentences(advantage: "Advantage") -> list[str]:
-    """The result in words, one fact a line, each with its n."""
+    """The result in words, one fact a line, each with its n. What the numbers hide comes before them."""
     better, worse, (low, high) = advantage.better, advantage.worse, advantage.window
     runs = ", ".join(f"{curve.name} {sum(curve.n_runs)}" for curve in advantage.curves)
-    spread = f" ± {advantage.spread:,.0f}" if advantage.spread is not None else ""
-    if advantage.interval is not None:
-        spread = f" [{advantage.interval[0]:,.0f}, {advantage.interval[1]:,.0f}]"
-    rows = f"{advantage.advantage:,.0f}{spread} training rows"
     lines = [
-        f"advantage: {better} is worth {rows} against {worse} (protocol {advantage.protocol}; runs: {runs})",
+        *(f"note: {caution}" for caution in advantage.cautions),
+        f"advantage: {advantage.in_words} (protocol {advantage.protocol}; runs: {runs})",
         f"window: scores from {low:.4g} to {high:.4g}" + (", the full range" if advantage.full_range else ""),
     ]
     if advantage.n_hold_outs:
         values = f"{advantage.n_hold_outs} values, each with one run of every arm held out"
         lines.append(f"spread: the standard deviation of {values}")
     if advantage.ratio is not None:
-        times = _ranged(advantage.ratio, ".3g")
+        times = _ranged(advantage.ratio, ".3g", "an unknown number of")
         lines.append(f"ratio: {worse} needs {times} times the rows of {better}, on average over the window")
     if (at := advantage.at) is not None:
-        needs = f"{better} needs {_ranged(at.better_n, ',.0f')} rows, {worse} {_ranged(at.worse_n, ',.0f')}"
-        lines.append(f"at a score of {at.score:.4g}: {needs}; ratio {_ranged(at.ratio, '.3g')}")
+        outside = "rows outside the sizes tried"
+        first, second = (_ranged(n, ",.0f", outside) for n in (at.better_n, at.worse_n))
+        needs = f"{better} needs {first}{' rows' if at.better_n.value is not None else ''}, {worse} {second}"
+        lines.append(f"at a score of {at.score:.4g}: {needs}; ratio {_ranged(at.ratio, '.3g', 'unknown')}")
     crossover, interval = advantage.crossover, ""
     if crossover.level is not None:
         least = _end(crossover.low, "below the smallest", ",.0f")
         interval = f" [{least}, {_end(crossover.high, 'beyond the largest', ',.0f')}]"
-    return [*lines, f"crossover: {crossover.sentence}{interval}", *(f"note: {note}" for note in advantage.notes)]
+    others = [note for note in advantage.notes if note not in advantage.cautions]
+    return [*lines, f"crossover: {crossover.sentence}{interval}", *(f"note: {note}" for note in others)]
 
 
-def _ranged(number: "Ranged", form: str) -> str:
-    value = "beyond the sizes tried" if number.value is None else f"{number.value:{form}}"
+def _ranged(number: "Ranged", form: str, unknown: str) -> str:
+    value = unknown if number.value is None else f"{number.value:{form}}"
     if number.low is None and number.high is None:
         return value
     return f"{value} [{_end(number.low, 'below the smallest', form)}, {_end(number.high, 'beyond the largest', form)}]"

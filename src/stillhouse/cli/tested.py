@@ -89,10 +89,12 @@ def _lines(tested: FlowResult) -> Iterator[Text]:
         for miss in tested.missing[:MOST]:
             yield Text(f"  {miss.step} in case {miss.case}: {miss.arguments[:100]}")
         yield from _more(len(tested.missing))
-    if tested.against:
+    if tested.against or tested.not_compared:
         yield Text(f"\nagainst {tested.baseline}")
     for against in tested.against:
         yield Text(f"  {against.sentence}")
+    for sentence in tested.not_compared:
+        yield Text(f"  {sentence}", style="yellow")
     n_wrong = sum(len(part.wrong) for part in tested.parts)
     aside = f" against the baseline; wrong answers in all: {n_wrong}" if tested.baseline and n_wrong else ""
     yield Text.assemble("\n", (tested.outcome, f"{_OUTCOMES[tested.outcome]} bold"), aside)

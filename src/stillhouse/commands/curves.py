@@ -15,7 +15,6 @@ from stillhouse.advice.curves import RunScores
 from stillhouse.advice.monotone import score_at, size_at
 from stillhouse.advice.scores_csv import ScoreFile, read_scores
 from stillhouse.errors import ExistsError, UserError
-from stillhouse.numbers import count
 from stillhouse.report.advantage import AdvantagePicture, DrawnCurve, advantage_plot
 from stillhouse.report.html import standalone
 from stillhouse.runs import write_atomic
@@ -75,7 +74,7 @@ def picture_of(advantage: Advantage, arms: tuple[RunScores, RunScores]) -> Advan
     better, worse = advantage.curves
     crossover = advantage.crossover
     return AdvantagePicture(
-        title=f"{advantage.better} against {advantage.worse}: {count(advantage.advantage)} training rows",
+        title=f"{advantage.in_words}{', by fits that never fall' if advantage.cautions else ''}",
         curves=(_drawn(better, arms[0], log), _drawn(worse, arms[1], log)),
         window=advantage.window,
         between=tuple(zip(levels.tolist(), sizes_at_levels(better), sizes_at_levels(worse), strict=True)),

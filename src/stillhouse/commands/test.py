@@ -14,7 +14,7 @@ from stillhouse.experiment.readiness import check_writable
 from stillhouse.flow.allowance import Allowance, allowing
 from stillhouse.flow.models import DEFAULT_STORE
 from stillhouse.flow.user_flow import load_flow
-from stillhouse.flow_tests.baseline import compare
+from stillhouse.flow_tests.baseline import check_common, compare, not_compared
 from stillhouse.flow_tests.cases import load_suite
 from stillhouse.flow_tests.parts import Parts
 from stillhouse.flow_tests.recorded_runs import RecordedRuns
@@ -78,6 +78,8 @@ async def test(
     allowance = Allowance(settings, session.asks, n_least=n_least, share_done=sittings.share_done)
     earlier = load_rows(baseline) if baseline is not None else None
     name = str(baseline) if baseline is not None else None
+    if earlier is not None and name is not None:
+        check_common(suite_run.suite.keys(parts.whole.name), earlier, name)
     if baseline_models:
         first = _free(runs, None)
         with _whole_or_nothing(first), allowing(allowance):
@@ -91,7 +93,9 @@ async def test(
         tested = await suite_run.result(models or {}, _journal(file))
         allowance.check()
         if earlier is not None and name is not None:
-            tested = replace(tested, baseline=name, margin=margin, against=compare(tested.parts, earlier, margin, name))
+            against = compare(tested.parts, earlier, margin, name)
+            apart = not_compared(tested.parts, earlier, against)
+            tested = replace(tested, baseline=name, margin=margin, against=against, not_compared=apart)
         _write(tested, file)
     return FlowTestRun(tested, file, _page(file), _journal(file))
 

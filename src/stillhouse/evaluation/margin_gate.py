@@ -15,12 +15,13 @@ from functools import cache
 from scipy import special
 
 from stillhouse.evaluation import gate_power
+from stillhouse.evaluation.bound_power import groups_needed, moments
 from stillhouse.evaluation.cannot_tell import answer_of
 from stillhouse.evaluation.class_gates import ClassRule, class_gates, class_parts, classes_in_words
 from stillhouse.evaluation.exact import exact_p, outside_of
 from stillhouse.evaluation.paired import Paired
 from stillhouse.evaluation.proportions import holm
-from stillhouse.numbers import confidence
+from stillhouse.numbers import confidence, points_in_sentence
 from stillhouse.results.arms import PROMPT
 from stillhouse.results.gates import GateAnswer, GateResult
 from stillhouse.results.row_result import RowResult
@@ -187,15 +188,25 @@ def _rows_for_all(
     taken for 0 or 1 because few rows were seen: one row of each kind is added.
     """
     power = 1 - (1 - POWER) / max(1, len(tested))
-    plans = [rows_needed(_discordance(pairs), pairs.mean, margin, level, power)]
+    plans = [_rows_for(pairs, pairs.mean, margin, level, power)]
     for part in tested.values():
         seen = part.estimate(level)
         inside = seen.low is None or seen.high is None or seen.low <= pairs.mean <= seen.high
         difference = pairs.mean if inside else part.mean
-        needed = rows_needed(_discordance(part), difference, class_margin, level, power)
+        needed = _rows_for(part, difference, class_margin, level, power)
         plans.append(None if needed is None else math.ceil(needed * pairs.n / part.n))
     known = [plan for plan in plans if plan is not None]
     return max(known) if len(known) == len(plans) else None
+
+
+def _rows_for(pairs: Paired, difference: float, margin: float, level: float, power: float) -> int | None:
+    """Rows like these for a pass, by the power of the test that decides on them."""
+    if pairs.exact:
+        return rows_needed(_discordance(pairs), difference, margin, level, power)
+    sums, sizes = pairs.groups
+    of_groups = moments(sums + margin * sizes, (difference + margin) * float(sizes.mean()))
+    groups = groups_needed(of_groups, (1 - margin) * pairs.largest, level, power)
+    return None if groups is None else math.ceil(groups * float(sizes.mean()))
 
 
 def _discordance(pairs: Paired) -> float:
@@ -225,8 +236,10 @@ def _sentence(
         ends = {"pass": f"and {wanted} is wanted", "fail": f"short of the {wanted} that is wanted"}
         verb = {"pass": "passes", "fail": "fails"}.get(answer, "cannot tell")
         return f"{verb}: {seen}, {ends.get(answer, f'and {wanted} has to be shown')}"
-    at_least = f"at least {lower * 100:+.1f} {sure}"
-    seen = f"the student is {pairs.mean * 100:+.1f} points against the teacher on {rows}{in_groups}, {at_least}"
+    at_least = f"at least {points_in_sentence(lower)} {sure}"
+    seen = (
+        f"the student is {points_in_sentence(pairs.mean)} points against the teacher on {rows}{in_groups}, {at_least}"
+    )
     if answer == "pass":
         return f"passes: {seen}, within the margin of {margin * 100:g}"
     if answer == "fail":

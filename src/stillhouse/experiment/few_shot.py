@@ -26,6 +26,7 @@ from stillhouse.llm.models import open_model
 from stillhouse.llm.pilot import N_PILOT
 from stillhouse.llm.prompted import Answered, PromptedPredictor, build_messages
 from stillhouse.llm.worked import worked_examples
+from stillhouse.numbers import usd_as_given
 from stillhouse.records import Estimate, Example, Progress, Source
 from stillhouse.results.measured_arm import FewShotArms, MeasuredArm, ShownExamples, write_arm
 from stillhouse.runs import write_atomic
@@ -291,7 +292,8 @@ class _Measuring:
         cost_usd = sum(self._unpaid(k, seed)[1] or 0.0 for seed in seeds)
         left = self.ledger.max_usd - (self.ledger.spent_usd or 0.0)
         if cost_usd > left:
-            cap = f"${left:,.4f} of the cap of ${self.material.task.teacher.max_usd:g} are left"
+            whole = self.material.task.teacher.max_usd or self.ledger.max_usd
+            cap = f"${left:,.4f} of the cap of {usd_as_given(whole)} are left"
             raise _Stop(f"they would cost about ${cost_usd:,.4f}, and {cap}")
 
     def _predictor(self, k: int, seed: int) -> PromptedPredictor:

@@ -19,6 +19,7 @@ from stillhouse.experiment.held_out import refuse_copies
 from stillhouse.experiment.readiness import check_lesson
 from stillhouse.experiment.rows_without_gold import how_others_differ
 from stillhouse.experiment.training_sets import LEAST_ROWS, Labels, Lesson, lessons_of
+from stillhouse.numbers import usd_as_given
 from stillhouse.records import Example, Prediction, Source
 from stillhouse.results.look import Look
 from stillhouse.session import Session
@@ -225,7 +226,7 @@ async def _ask_for_lessons(
     except BudgetError as refused:
         if task.teacher.max_usd is None:
             return answers, [f"no student on teacher labels: {refused}"]
-        passes = f"labelling {len(wanted):,} rows would pass the cap of ${task.teacher.max_usd:g}"
+        passes = f"labelling {len(wanted):,} rows would pass the cap of {usd_as_given(task.teacher.max_usd)}"
         return answers, [f"no student on teacher labels: {passes}; raise max_usd"]
     if further is None:
         return answers, []

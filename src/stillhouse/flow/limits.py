@@ -22,6 +22,7 @@ from stillhouse.flow.call import active_limits, facts_of
 from stillhouse.llm.ledger import likely_tokens, worst_case_usd
 from stillhouse.llm.prices import Price, check_prices
 from stillhouse.llm.request import Request
+from stillhouse.numbers import usd_as_given
 
 
 class LimitExceeded(StillhouseError):
@@ -40,7 +41,11 @@ def _own_price(price_in: float | None, price_out: float | None) -> Price | None:
     if price_in is None or price_out is None:
         raise UserError("a price for input or output tokens alone prices no call; give both price_in and price_out")
     check_prices(price_in=price_in, price_out=price_out)
-    return Price(price_in, price_out, f"${price_in:g} in, ${price_out:g} out per million tokens, given in limits()")
+    return Price(
+        price_in,
+        price_out,
+        f"{usd_as_given(price_in)} in, {usd_as_given(price_out)} out per million tokens, given in limits()",
+    )
 
 
 def price_given() -> Price | None:
@@ -128,13 +133,15 @@ class Limits:
         if self.max_dollars is None:
             return 0.0
         if price is None:
-            cannot = f"no price is known for {request.model}, so a limit of ${self.max_dollars:g} cannot be kept"
+            cannot = (
+                f"no price is known for {request.model}, so a limit of {usd_as_given(self.max_dollars)} cannot be kept"
+            )
             raise PriceUnknownError(f"{cannot}; give limits(price_in=, price_out=), or limit tokens")
         worst = worst_case_usd(request, price)
         if self.dollars + self._reserved + worst > self.max_dollars:
             spent = f"${self.dollars:.4f} spent{self._of_doubt()}, the next call may cost up to ${worst:.4f}"
             raise self._reached(
-                f"{self._limit(f'${self.max_dollars:g}')} is reached ({spent}); "
+                f"{self._limit(usd_as_given(self.max_dollars))} is reached ({spent}); "
                 "raise it: what was answered is stored and is not paid for twice",
                 may_have_room=self.dollars + worst <= self.max_dollars,
             )

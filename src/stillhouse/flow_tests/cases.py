@@ -80,6 +80,11 @@ class Suite:
         """The step cases by (step, arguments)."""
         return {(step, case.call): case for step, cases in self.steps.items() for case in cases}
 
+    def keys(self, whole: str) -> dict[str, list[str]]:
+        """The keys of the cases, by the part that they are of; `whole` is the flow's name."""
+        parts = {**self.steps, whole: self.whole}
+        return {name: [expectation.key for expectation in expectations] for name, expectations in parts.items()}
+
     def answer(self, step: str, arguments: str) -> Any:
         """What a step should answer to these arguments, or UNKNOWN."""
         case = self.known.get((step, arguments))

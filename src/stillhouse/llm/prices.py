@@ -14,6 +14,7 @@ from typing import TypedDict
 
 from stillhouse.errors import UserError
 from stillhouse.llm.usage import as_counted
+from stillhouse.numbers import usd_as_given
 from stillhouse.records import Usage
 
 
@@ -106,8 +107,10 @@ def _price_on(
     check_prices(price_in=price_in, price_out=price_out, price_cached=price_cached, price_written=price_written)
     if price_in is not None and price_out is not None:
         special = (("cached", price_cached), ("written", price_written))
-        more = "".join(f", ${rate:g} {what}" for what, rate in special if rate is not None)
-        snapshot = f"given by the user: ${price_in:g} in, ${price_out:g} out{more} per million tokens"
+        more = "".join(f", {usd_as_given(rate)} {what}" for what, rate in special if rate is not None)
+        snapshot = (
+            f"given by the user: {usd_as_given(price_in)} in, {usd_as_given(price_out)} out{more} per million tokens"
+        )
         return None if batch else Price(price_in, price_out, snapshot, price_cached, price_written)
     provider, name = _split(model)
     for row in _HISTORY:

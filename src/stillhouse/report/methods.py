@@ -20,6 +20,8 @@ _CALLED = {
     "OtherTest.score": "score on another test set",
     "LabelQuality.accuracy": "the teacher against gold",
 }
+BY_ROWS_AND_SEEDS = "bootstrap over rows and seeds"
+BY_WEIGHTS = "weights at random over groups, and one unseen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,32 @@ def interval_methods(result: Result) -> list[MethodLine]:
         key = (what, estimate.method or "not recorded", estimate.level)
         least, most = rows.get(key, (estimate.n, estimate.n))
         rows[key] = min(least, estimate.n), max(most, estimate.n)
-    return [MethodLine(*key, *counts) for key, counts in rows.items()]
+    lines = [MethodLine(*key, *counts) for key, counts in rows.items()]
+    return [*lines, *dict.fromkeys((*_of_curves(result), *_of_money(result)))]
+
+
+def _of_curves(result: Result) -> Iterator[MethodLine]:
+    """Bands and crossings of learning curves; a curve over few rows or one seed has none."""
+    curves = result.curves
+    for curve in curves.curves if curves else ():
+        if any(point.low is not None for point in curve.points):
+            yield MethodLine("band of a learning curve", BY_ROWS_AND_SEEDS, 0.95, curve.n_rows, curve.n_rows)
+    for cross in curves.crossovers if curves else ():
+        if cross.low is not None or cross.high is not None:
+            n = cross.n_rows
+            yield MethodLine("training rows that meet the prompt", BY_ROWS_AND_SEEDS, cross.level, n, n)
+
+
+def _of_money(result: Result) -> Iterator[MethodLine]:
+    """Savings, net benefits, and worths of an answer."""
+    money = result.money
+    for net in money.net if money else ():
+        yield MethodLine("saving over the horizon", BY_WEIGHTS, net.level, net.n, net.n)
+        if net.net_low is not None:
+            yield MethodLine("net benefit over the horizon, lower bound", BY_WEIGHTS, net.level, net.n, net.n)
+    for worth in money.worth if money else ():
+        if worth.low is not None or worth.high is not None:
+            yield MethodLine("worth at which the choice flips", BY_WEIGHTS, worth.level, worth.n, worth.n)
 
 
 def deciding_tests(result: Result) -> list[str]:

@@ -3,9 +3,11 @@
 Every case's row is kept, so that a later test can be compared with this one row by row.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -160,6 +162,7 @@ class FlowResult:
     baseline: str | None = None
     margin: float | None = None
     against: tuple[Against, ...] = ()
+    not_compared: tuple[str, ...] = ()  # a sentence for each part that has nothing to be compared with
 
     @property
     def whole(self) -> PartResult | None:
@@ -175,8 +178,8 @@ class FlowResult:
         """What all of it comes to.
 
         Without a baseline it passes where nothing is wrong. With one, every part must be unchanged or shown to be not
-        worse by the margin; it fails where a part is shown to be worse. Paths must be as expected and every call
-        answered in any case.
+        worse by the margin, and a part that cannot be compared must have nothing wrong; it fails where a part is shown
+        to be worse. Paths must be as expected and every call answered in any case.
         """
         if self.missing or any(path.problems for path in self.paths):
             return "failed"
@@ -184,7 +187,10 @@ class FlowResult:
             return "failed" if any(part.wrong for part in self.parts) else "passed"
         if any(part.answer == "fail" for part in self.against):
             return "failed"
-        return "passed" if all(part.unchanged or part.answer == "pass" for part in self.against) else "cannot tell"
+        shown = {part.name for part in self.against if part.unchanged or part.answer == "pass"}
+        compared = {part.name for part in self.against}
+        proved = all(part.name in shown or (part.name not in compared and not part.wrong) for part in self.parts)
+        return "passed" if shown and proved else "cannot tell"
 
     @property
     def passed(self) -> bool:
@@ -202,7 +208,7 @@ def load_tested(path: Path) -> FlowResult:
     raw = read_json(path)
     if not isinstance(raw, dict) or raw.get("format") != FORMAT or "flow" not in raw:
         raise UserError(f"{path}: is no result of `stillhouse test` of this version; give a tests-N.json")
-    known = {field.name: raw.get(field.name) for field in fields(FlowResult)}
+    known = {field.name: raw[field.name] for field in fields(FlowResult) if field.name in raw}
     try:
         return TypeAdapter(FlowResult).validate_python(known)
     except ValidationError as error:
@@ -218,9 +224,32 @@ def load_rows(path: Path) -> dict[str, dict[str, CaseResult]]:
     try:
         if raw["format"] != FORMAT:
             raise UserError(f"{path}: written by another version of Stillhouse; run the baseline's test again")
-        return {part["name"]: {row["id"]: CaseResult(**row) for row in part["rows"]} for part in raw["parts"]}
+        parts = {part["name"]: [_case(row, path) for row in part["rows"]] for part in raw["parts"]}
     except (KeyError, TypeError):
         raise UserError(f"{path}: is no result of `stillhouse test`; give a tests-N.json") from None
+    for name, rows in parts.items():
+        if twice := [id_ for id_, n in Counter(row.id for row in rows).items() if n > 1]:
+            raise UserError(f"{path}: {name} has the case {twice[0]} twice; was it edited? test again")
+    return {name: {row.id: row for row in rows} for name, rows in parts.items()}
+
+
+@cache
+def _case_adapter() -> TypeAdapter[CaseResult]:
+    return TypeAdapter(CaseResult)
+
+
+def _case(row: Any, path: Path) -> CaseResult:
+    """One row of an earlier test. Raises UserError where it is none."""
+    try:
+        case = _case_adapter().validate_json(json.dumps(row), strict=True)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "a case"
+        raise UserError(f"{path}: {where}: {problem['msg']}; was it edited? test again") from None
+    if case.score is not None and not 0 <= case.score <= 1:
+        score = f"the score {case.score:g}, which is not from 0 to 1"
+        raise UserError(f"{path}: the case {case.id} has {score}; was it edited? test again")
+    return case
 
 
 def rows_of(parts: Sequence[PartResult]) -> dict[str, dict[str, CaseResult]]:

@@ -13,7 +13,7 @@ def card(result: Result, arm: MeasuredArm) -> str:
     """`card.md` as text."""
     measured = next(row for row in result.arms if row.name == arm.name)
     prompt = next((row for row in result.arms if row.kind == "prompt"), None)
-    n_parameters = arm.training.n_parameters if arm.training else 0
+    n_parameters = _count(arm.training.n_parameters if arm.training else None, "parameters")
     data = ", ".join(f"{part} {digest[:16]}" for part, digest in result.provenance.fingerprints.items())
     lines = [
         f"# {result.task}: {arm.name}",
@@ -22,8 +22,8 @@ def card(result: Result, arm: MeasuredArm) -> str:
         "",
         "## What it is",
         "",
-        f"- Student: `{arm.model}`, {n_parameters:,} parameters, {arm.size_bytes or 0:,} bytes.",
-        f"- Learned {arm.n_train or 0:,} rows with {_whose(result, arm)}, seed {arm.seed}.",
+        f"- Student: `{arm.model}`, {n_parameters}, {_count(arm.size_bytes, 'bytes')}.",
+        f"- Learned {_count(arm.n_train, 'rows')} with {_whose(result, arm)}{_seed(arm)}.",
         f"- Data (sha256): {data}.",
         "",
         "## What it was measured to do",
@@ -55,6 +55,14 @@ def card(result: Result, arm: MeasuredArm) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _count(n: int | None, what: str) -> str:
+    return f"{n:,} {what}" if n is not None else f"an unknown number of {what}"
+
+
+def _seed(arm: MeasuredArm) -> str:
+    return "" if arm.seed is None else f", seed {arm.seed}"
 
 
 def _whose(result: Result, arm: MeasuredArm) -> str:

@@ -21,6 +21,7 @@ class MoneyEvidence:
     fixed_usd: float | None = None
     break_even_calls: float | None = None
     break_even_day: date | None = None
+    never_breaks_even: bool = False  # it is known that it does not; without this, no `break_even_calls` is not known
     worth_usd: float | None = None
     worth_low: float | None = None  # lower end of the interval of `worth_usd`; None: the interval is open there
     worth_high: float | None = None

@@ -15,6 +15,7 @@ from stillhouse.evaluation.margin_gate import among
 from stillhouse.evaluation.proportions import clopper_pearson
 from stillhouse.experiment.counted_rows import also_once, as_counted, counted
 from stillhouse.experiment.material import Material
+from stillhouse.numbers import points_in_sentence
 from stillhouse.records import Estimate
 from stillhouse.results.arms import ArmResult
 from stillhouse.results.cascade import CascadePromise
@@ -366,7 +367,7 @@ def _warnings_elsewhere(
         yardstick = prompt is not None and is_yardstick(material, prompt.arm)
         gate = gate_in_every_way(material, name, ours, theirs, yardstick=yardstick)
         if gate.answer != "pass":
-            seen = f"{chosen} is {gate.difference.value * 100:+.1f} points against the prompt (n = {gate.n})"
+            seen = f"{chosen} is {points_in_sentence(gate.difference.value)} points against the prompt (n = {gate.n})"
             if yardstick:
                 seen = f"{chosen} agrees with the prompt to {agreeing(gate.difference)}"
             covers = "and does not pass the gate: the verdict does not cover inputs like those"

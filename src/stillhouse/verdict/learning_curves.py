@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stillhouse.advice.advantage import Advantage, data_advantage
+from stillhouse.advice.advantage import data_advantage
 from stillhouse.advice.curves import RowScores, ahead, crossing, curve_points
 from stillhouse.errors import UserError
 from stillhouse.evaluation.harness import summarise
@@ -138,10 +138,5 @@ def _in_words(prompted: RowScores, head: RowScores) -> str:
     n = f"{len(prompted.by_run().seeds)} seeds, n = {prompted.scores.shape[2]:,} test rows"
     low, high = advantage.window
     over = f"on average over the scores from {100 * low:.1f} % to {100 * high:.1f} % that both reach ({n})"
-    worth = f"{advantage.better} is worth {advantage.advantage:,.0f}{_range(advantage)} training rows"
-    return f"{worth} against {advantage.worse}, {over}. {advantage.crossover.sentence}."
-
-
-def _range(advantage: Advantage) -> str:
-    interval = advantage.interval
-    return "" if interval is None else f" [{interval[0]:,.0f}, {interval[1]:,.0f}]"
+    said = [*advantage.cautions, f"{advantage.in_words}, {over}", advantage.crossover.sentence]
+    return "".join(f"{sentence}. " for sentence in said).rstrip()

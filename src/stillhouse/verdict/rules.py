@@ -25,7 +25,7 @@ from dataclasses import replace
 
 from stillhouse.advice.gain_ratios import N_TASKS
 from stillhouse.advice.reach import NextRows, hoped, next_rows
-from stillhouse.numbers import confidence, usd_in_sentence
+from stillhouse.numbers import confidence, points_in_sentence, usd_in_sentence
 from stillhouse.records import Estimate
 from stillhouse.results.verdict import HalfStep, Verdict, VerdictKind
 from stillhouse.verdict.evidence import CascadeEvidence, MoneyEvidence, PromptEvidence, StudentEvidence
@@ -62,6 +62,8 @@ def recommend(
     left = [candidate for candidate in passing if _refused_by_money(candidate) is None]
     taken = _most_benefit(left)
     facts = _facts(prompt, few_shot, students, cascade if stands_before else None, taken)
+    if cascade is not None and not stands_before:
+        facts.append(_stands_elsewhere(cascade, prompt, to_beat))
     if isinstance(taken, StudentEvidence):
         return _replace(to_beat, taken, facts)
     if taken is not None:
@@ -116,6 +118,12 @@ def _facts(
         why = why_no_cascade(cascade) or _refused_by_money(cascade) or _brings_less(cascade, taken)
         facts.append(f"no cascade: {why}")
     return facts
+
+
+def _stands_elsewhere(cascade: CascadeEvidence, prompt: PromptEvidence, to_beat: PromptEvidence) -> str:
+    """Why a cascade before another prompt is no candidate."""
+    stands = f"{cascade.name} stands before {cascade.against or prompt.name}"
+    return f"no cascade: {stands}, and {to_beat.name} is what is to be beaten"
 
 
 def _brings_less(candidate: Candidate, taken: Candidate | None) -> str:
@@ -365,14 +373,20 @@ def _no_more_rows(student: StudentEvidence, prompt: PromptEvidence) -> str:
     """Why no training rows are asked for, by the student's own curve."""
     climb = student.climb
     assert climb is not None
-    wanted = f"and {prompt.score.value - student.margin:.1%} is wanted"
+    wanted = f"and {max(0.0, prompt.score.value - student.margin):.1%} is wanted"
     if _rows_ahead(student, prompt) is not None:
         return f": more training rows for {student.name} are not worth their labels"
     if climb.step is not None:
-        gained = f"from {climb.step.n:,} to {climb.n:,} training rows {student.name} gained {climb.gained * 100:+.1f}"
-        return f": {gained} points; as much again would come to {hoped(climb):.1%}, {wanted}"
+        step = f"from {climb.step.n:,} to {climb.n:,} training rows {student.name}"
+        if (gained := points_in_sentence(climb.gained)) == "+0.0":
+            return f": {step} gained nothing, {wanted}"
+        if climb.gained < 0:
+            return f": {step} lost {gained[1:]} points, {wanted}"
+        return f": {step} gained {gained} points; as much again would come to {hoped(climb):.1%}, {wanted}"
     if student.difference.value >= -student.margin:
         return ""
+    if climb.gain == 0:
+        return f": the last doubling gained {student.name} nothing, {wanted}"
     return f": the last doubling's gain made again would bring {student.name} to {hoped(climb):.1%}, {wanted}"
 
 
@@ -484,7 +498,9 @@ def _money(name: str, money: MoneyEvidence) -> str:
         f"spent once: {usd_in_sentence(money.fixed_usd)}",
     ]
     if money.break_even_calls is None:
-        parts.append("break-even: unknown or never")
+        parts.append(f"break-even: {'never' if money.never_breaks_even else 'unknown'}")
+    elif money.break_even_calls == 0:
+        parts.append("break-even: at once")
     else:
         day = f", {money.break_even_day.isoformat()}" if money.break_even_day else ""
         parts.append(f"break-even: {money.break_even_calls:,.0f} calls{day}")

@@ -1,6 +1,6 @@
 """How a verdict writes its numbers: each with its interval and n."""
 
-from stillhouse.numbers import confidence
+from stillhouse.numbers import confidence, points_in_sentence
 from stillhouse.records import Estimate
 from stillhouse.results.agreement import agreement_of
 
@@ -31,7 +31,7 @@ def points(difference: Estimate) -> str:
     The interval's level is said where it is not 95 %.
     """
     low, high = difference.low, difference.high
-    interval = "" if low is None or high is None else f" [{low * 100:+.1f}, {high * 100:+.1f}]"
+    interval = "" if low is None or high is None else f" [{points_in_sentence(low)}, {points_in_sentence(high)}]"
     if interval and difference.level != 0.95:
         interval += f" at {confidence(difference.level)}"
-    return f"{difference.value * 100:+.1f} points{interval} (n = {difference.n:,})"
+    return f"{points_in_sentence(difference.value)} points{interval} (n = {difference.n:,})"

@@ -191,15 +191,15 @@ def _sentence(
 ) -> str:
     """What the worth means, in one sentence with its n. `differences`: in score and in US dollars per call."""
     (arm, against), (scored, paid) = names, differences
-    dollars, scores = "costs the same", "agrees with the teacher as much" if agreement else "is as good"
+    dollars, scores = "costs as much as", "agrees with the teacher as much" if agreement else "is as good"
     if paid:
-        dollars = f"costs {usd_in_sentence(abs(paid) * 1000)} {'less' if paid < 0 else 'more'} per 1,000 calls"
+        dollars = f"costs {usd_in_sentence(abs(paid) * 1000)} {'less' if paid < 0 else 'more'} per 1,000 calls than"
     if scored:
-        by = f"{abs(scored) * 100:.1f}"
+        by = f"{abs(scored) * 100:.1f}" if abs(scored) >= 0.0005 else "less than 0.1"
         scores = f"is {by} points {'better' if scored > 0 else 'worse'}"
         if agreement:
             scores = f"agrees with the teacher {by}% {'more' if scored > 0 else 'less'}"
-    compared = f"{arm} {dollars} than {against} and {scores} (n = {n:,})"
+    compared = f"{arm} {dollars} {against} and {scores} (n = {n:,})"
     if flips_at is None:
         return f"{compared}: {_without_flip(names, differences, interval, level)}"
     buy = f"{arm if paid < 0 else against} is the better buy while one more {unit} is worth less than"

@@ -6,6 +6,7 @@ Prices, volumes, and what the app will do otherwise than the run did.
 from collections.abc import Sequence
 
 from stillhouse.experiment.material import Material
+from stillhouse.numbers import usd
 from stillhouse.verdict.judged_arm import JudgedArm
 from stillhouse.verdict.money.call_costs import batched, prompt_factor, seconds_per_call
 from stillhouse.verdict.money.machine import machine_pays_from
@@ -21,7 +22,7 @@ def _machine(material: Material) -> str:
     if money.machine_usd_per_hour is None:
         return "the price of the student's machine is not known; set machine_usd_per_hour in [money]"
     busy = f"answers calls in {money.utilisation:.0%} of its time, one at a time"
-    price = f"a machine at ${money.machine_usd_per_hour:.2f} per hour"
+    price = f"a machine at {usd(money.machine_usd_per_hour)} per hour"
     return f"{price} that {busy}, at the mean time per call that was measured, waiting left out"
 
 
@@ -70,7 +71,7 @@ def _whole_machines(material: Material, prompt: JudgedArm, students: Sequence[Ju
         if money.machine_usd_per_hour is None or seconds is None or prompt.usd_per_call is None:
             continue
         most = f"{86_400 * money.utilisation / seconds:,.0f}"
-        a_day = f"a whole machine for {judged.arm.name} costs ${24 * money.machine_usd_per_hour:,.2f} a day"
+        a_day = f"a whole machine for {judged.arm.name} costs {usd(24 * money.machine_usd_per_hour)} a day"
         calls = machine_pays_from(money.machine_usd_per_hour, seconds, money.utilisation, prompt.usd_per_call)
         if calls is None:
             sentences.append(f"{a_day}, more than the prompt asks for the {most} calls a day that it can answer")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from stillhouse.experiment.material import Material
 from stillhouse.llm.prices import known_price
+from stillhouse.numbers import usd
 from stillhouse.records import Usage
 from stillhouse.results.measured_arm import MeasuredArm
 from stillhouse.results.row_result import RowResult
@@ -99,7 +100,7 @@ def student_cost_note(material: Material, arm: MeasuredArm) -> str | None:
     money, seconds = material.task.money, seconds_per_call(arm)
     if money.machine_usd_per_hour is None or seconds is None:
         return None
-    price = f"at ${money.machine_usd_per_hour:.2f} an hour"
+    price = f"at {usd(money.machine_usd_per_hour)} an hour"
     if money.calls_per_day is None:
         return f"its seconds of a machine {price}, {money.utilisation:.0%} busy"
     n = machines(money.calls_per_day, seconds, money.utilisation)

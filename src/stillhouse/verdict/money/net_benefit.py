@@ -23,6 +23,7 @@ from stillhouse.settings import MoneySettings
 from stillhouse.verdict.money.answer_worth import draws_with_one_unseen
 from stillhouse.verdict.money.break_even import ArmMoney
 
+TRACE_USD = 1e-9  # a smaller sum is what rounding left
 CALLS_WITHOUT_VOLUME = 1000.0  # the calls that the sums are of, where nobody said how many there are
 
 
@@ -54,20 +55,21 @@ def net_benefit(
     score, paid = rows.mean(axis=0)
     drawn = draws_with_one_unseen(rows, groups, -1.0)
     # A saving holds 0 where its two-sided interval does; the net benefit is bounded from below alone, as the gate is.
-    low, high = np.quantile(-drawn[:, 1] * calls - once, [(1 - level) / 2, (1 + level) / 2])
-    saving, worth = float(-paid * calls - once), terms.right_answer_usd
+    ends = np.quantile(-drawn[:, 1] * calls - once, [(1 - level) / 2, (1 + level) / 2])
+    low, high, saving = (_whole(float(usd)) for usd in (*ends, -paid * calls - once))
+    worth = terms.right_answer_usd
     net = net_low = None
     if worth is not None:
-        net = saving + float(score) * worth * calls
-        net_low = float(np.quantile((drawn[:, 0] * worth - drawn[:, 1]) * calls - once, 1 - level))
+        net = _whole(saving + float(score) * worth * calls)
+        net_low = _whole(float(np.quantile((drawn[:, 0] * worth - drawn[:, 1]) * calls - once, 1 - level)))
     return NetBenefit(
         arm=arm.name,
         against=against.name,
         calls=calls,
         days=days,
         saving_usd=saving,
-        saving_low=float(low),
-        saving_high=float(high),
+        saving_low=low,
+        saving_high=high,
         least_usd=terms.least_saving_usd,
         unit=unit,
         worth_usd=worth,
@@ -87,6 +89,10 @@ def _horizon(terms: MoneySettings, both: Sequence[ArmMoney], start: date) -> tup
     return days, days * terms.calls_per_day
 
 
+def _whole(usd: float) -> float:
+    return 0.0 if abs(usd) < TRACE_USD else usd
+
+
 def _gone(money: ArmMoney, start: date) -> bool:
     return money.ends is not None and not money.begins_again and money.ends <= start
 
@@ -101,16 +107,39 @@ def _once(arm: ArmMoney, days: int) -> float | None:
 
 def in_words(found: NetBenefit) -> str:
     """The saving, and the net benefit where a right answer has a worth, each with its bound."""
-    over = f"over {found.days:,} days ({found.calls:,.0f} calls)" if found.days else f"over {found.calls:,.0f} calls"
-    interval = f"[{_usd(found.saving_low)}, {_usd(found.saving_high)}]"
-    words = f"{over} it saves {_usd(found.saving_usd)} {interval}"
+    days = "1 day" if found.days == 1 else f"{found.days:,} days" if found.days else ""
+    over = f"over {days} ({found.calls:,.0f} calls)" if days else f"over {found.calls:,.0f} calls"
+    words = f"{over} it {_saves(found)}"
     if found.net_usd is not None and found.net_low is not None and found.worth_usd is not None:
         article = "an" if found.unit[0] in "aeiou" else "a"
         worth = f"with {usd_in_sentence(found.worth_usd)} for {article} {found.unit}"
-        words += (
-            f"; {worth} it brings {_usd(found.net_usd)}, at least {_usd(found.net_low)} at {confidence(found.level)}"
-        )
+        words += f"; {worth} it {_brings(found.net_usd, found.net_low)} at {confidence(found.level)}"
     return words
+
+
+def _saves(found: NetBenefit) -> str:
+    """What is saved, with its interval. A saving below zero is said as what it is, a cost."""
+    saving, low, high = found.saving_usd, found.saving_low, found.saving_high
+    at = "" if found.level == 0.95 else f" at {confidence(found.level)}"
+    least, most = (usd_in_sentence(abs(end)) for end in (low, high))
+    interval = f"[from {least} more to {most} less]"
+    if saving >= 0 and low >= 0:
+        interval = f"[{least}, {most}]"
+    elif saving < 0 and high <= 0:
+        interval = f"[{most}, {least}]"
+    if not saving:
+        return "saves nothing" if low == high == 0 else f"saves nothing {interval}{at}"
+    amount = usd_in_sentence(abs(saving))
+    return f"{f'saves {amount}' if saving > 0 else f'costs {amount} more'} {interval}{at}"
+
+
+def _brings(net: float, low: float) -> str:
+    """A net benefit with its lower bound; one below zero is a loss."""
+    if net < 0:
+        return f"loses {usd_in_sentence(-net)}, at most {usd_in_sentence(-low)}"
+    brings = f"brings {usd_in_sentence(net)}" if net else "brings nothing"
+    at_worst = f"at worst a loss of {usd_in_sentence(-low)}" if low < 0 else f"at least {usd_in_sentence(low)}"
+    return f"{brings}, {at_worst}"
 
 
 def retirement(money: ArmMoney, start: date) -> str | None:
@@ -120,8 +149,5 @@ def retirement(money: ArmMoney, start: date) -> str | None:
     left = (money.ends - start).days
     if left <= 0:
         return f"the model of {money.name} was switched off on {day_in_words(money.ends)}"
-    return f"the model of {money.name} is switched off on {day_in_words(money.ends)}, in {left:,} days"
-
-
-def _usd(amount: float) -> str:
-    return f"-{usd_in_sentence(-amount)}" if amount < 0 else usd_in_sentence(amount)
+    days = "1 day" if left == 1 else f"{left:,} days"
+    return f"the model of {money.name} is switched off on {day_in_words(money.ends)}, in {days}"

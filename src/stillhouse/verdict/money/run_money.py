@@ -82,6 +82,7 @@ def evidence(money: Money | None, arm: str) -> MoneyEvidence:
         fixed_usd=line.fixed_usd if line else None,
         break_even_calls=even.calls if even else None,
         break_even_day=even.day if even else None,
+        never_breaks_even=even is not None and even.calls is None and even.pays_off is False,
         worth_usd=worth.flips_at if worth else None,
         worth_low=worth.low if worth else None,
         worth_high=worth.high if worth else None,
