@@ -77,6 +77,26 @@ def read_json(text: str | bytes, *, finite: bool = True, most: int | None = None
     return value
 
 
+def exact_json(value: Any) -> str:
+    """The value as JSON with sorted keys; numbers that no float holds have all the digits they were written with."""
+    if not holds_inexact(value):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(name, ensure_ascii=False)}: {exact_json(value[name])}" for name in sorted(value))
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(exact_json, value))}]"
+    text = f"{value.exact:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def holds_inexact(value: Any) -> bool:
+    """Whether a number in the value was written with digits that its float does not have."""
+    if isinstance(value, dict | list):
+        return any(map(holds_inexact, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, WrittenFloat) and Decimal(float(value)) != value.exact
+
+
 def read_body(raw: str | bytes) -> Any:
     """The value of an endpoint's body. Raises JsonError for what is no JSON, or nested too deep."""
     try:
