@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from stillhouse.json_text import JsonError, NotJsonError, WrittenFloat, read_json
+from stillhouse.json_text import JsonError, NotJsonError, WrittenFloat, exact_json, holds_inexact, read_json
 from stillhouse.schemas import first_problem
 
 
@@ -42,7 +42,7 @@ def canonical_text(value: Any) -> str:
     try:
         value = plain_numbers(value)
         text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        return _with_fractions(value) if _has_fractions(value) else text
+        return exact_json(value) if holds_inexact(value) else text
     except (TypeError, ValueError, RecursionError):
         raise LabelError(f"is {value!r:.80}, which holds a value that is no JSON") from None
 
@@ -75,22 +75,3 @@ def plain_numbers(value: Any) -> Any:
     if isinstance(value, WrittenFloat):
         return int(value.exact) if value.exact == value.exact.to_integral_value() else value
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _has_fractions(value: Any) -> bool:
-    """Whether it holds a number beyond 2^53 with a fraction, which no float can have."""
-    if isinstance(value, dict | list):
-        return any(map(_has_fractions, value.values() if isinstance(value, dict) else value))
-    return isinstance(value, WrittenFloat)
-
-
-def _with_fractions(value: Any) -> str:
-    """As `json.dumps` writes it, and such numbers with all their digits."""
-    if isinstance(value, dict):
-        pairs = (f"{json.dumps(name, ensure_ascii=False)}: {_with_fractions(value[name])}" for name in sorted(value))
-        return f"{{{', '.join(pairs)}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_with_fractions, value))}]"
-    if isinstance(value, WrittenFloat):
-        return f"{value.exact:f}".rstrip("0")
-    return json.dumps(value, ensure_ascii=False)

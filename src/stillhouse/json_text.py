@@ -4,8 +4,8 @@ Python's reader takes more than JSON has, and dies of some of what JSON has. Wha
 
 - Text is UTF-8; a byte order mark before it is no part of it.
 - Nothing is nested more than 100 deep: what walks through a value later calls itself once a level.
-- A number is finite: NaN, Infinity and 1e999 are refused. A whole number has 4,300 digits at most, as Python writes
-  no more of them.
+- A number is finite, and 0 only where it is written so: NaN, Infinity, 1e999 and 1e-999 are refused. A whole number has
+  4,300 digits at most, as Python writes no more of them.
 - A key stands once in an object: which of two values is meant is not ours to guess.
 - No text holds half of a surrogate pair, which no file and no request can hold.
 
@@ -27,8 +27,9 @@ from pydantic_core import from_json
 MOST_DEPTH = 100
 _TOO_DEEP = f"lists and objects nested more than {MOST_DEPTH} deep"
 MOST_DIGITS = 4_300  # of a whole number: Python writes no more
-# What may be too large for a float: only then does each number take the slow way.
-_LARGE = re.compile(r"[eE]\+?\d{3}|\d{300}")
+# What may be too large or too small for a float: only then does each number take the slow way.
+_LARGE = re.compile(r"[eE][-+]?\d{3}|\d{300}")
+_ZERO = re.compile(r"-?0(?:\.0+)?(?:[eE].+)?")
 _LONG = re.compile(r"\d{15}")  # what may be too large for a count
 _INEXACT = re.compile(r"\d[eE][+-]?\d|\d{15}")  # what may be a number with a point that a float cannot hold exactly
 _WHOLE_FLOATS = 2.0**53  # from here on a float has no fraction, and not every whole number
@@ -74,6 +75,26 @@ def read_json(text: str | bytes, *, finite: bool = True, most: int | None = None
     if _SURROGATE.search(text) and not _is_text(json.dumps(value, ensure_ascii=False)):
         raise JsonError("half of a surrogate pair (\\ud800 to \\udfff), which is no text")
     return value
+
+
+def exact_json(value: Any) -> str:
+    """The value as JSON with sorted keys; numbers that no float holds have all the digits they were written with."""
+    if not holds_inexact(value):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(name, ensure_ascii=False)}: {exact_json(value[name])}" for name in sorted(value))
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(exact_json, value))}]"
+    text = f"{value.exact:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def holds_inexact(value: Any) -> bool:
+    """Whether a number in the value was written with digits that its float does not have."""
+    if isinstance(value, dict | list):
+        return any(map(holds_inexact, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, WrittenFloat) and Decimal(float(value)) != value.exact
 
 
 def read_body(raw: str | bytes) -> Any:
@@ -184,13 +205,19 @@ def _no_constant(name: str) -> Any:
 def _finite(text: str) -> float:
     if abs(value := float(text)) == float("inf"):
         raise JsonError("a number too large to be held")
+    return _not_vanished(text, value)
+
+
+def _not_vanished(text: str, value: float) -> float:
+    if value == 0 and _ZERO.fullmatch(text) is None:
+        raise JsonError("a number too small to be held")
     return value
 
 
 def _written(text: str) -> float:
     value = float(text)
     if abs(value) < _WHOLE_FLOATS:
-        return value
+        return _not_vanished(text, value)
     written = WrittenFloat(value)
     try:
         written.exact = Decimal(text)

@@ -3,10 +3,11 @@
 They are frozen values, and compute nothing but other readings of themselves. Unknown is `None`, never 0 and never NaN.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
+
+from stillhouse.json_text import exact_json
 
 Source = Literal["gold", "teacher", "mixed"]  # mixed: gold where there is gold, the teacher's elsewhere
 
@@ -49,7 +50,7 @@ class Example:
 
 
 def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return value if isinstance(value, str) else exact_json(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 A text of ASCII characters is cut exactly as the `rouge_score` package cuts it without its stemmer: runs of a-z and 0-9,
 without case. In any other text a word is a run of letters, digits and accents of any script; in scripts that put no
-space between words (Chinese, Japanese kana, Thai, Lao, Khmer, Burmese) each character is one, with its marks; an emoji
-or another picture is one, with its skin tone, its keycap and whatever joiners or tags tie to it; arrows are pictures.
+space between words (Chinese, Japanese kana, Thai, Lao, Khmer, Burmese, Javanese, ...) each character is one, with its
+marks; so is each syllable of Korean, whose spaces stand between phrases and are often left out; an emoji or another
+picture is one, with its skin tone, its keycap and whatever joiners or tags tie to it; arrows are pictures.
 What only encodes the same text in another way makes no other word: accents composed or not, half and full width,
 joiners within a word, soft hyphens and other characters that nobody sees.
 """
@@ -14,11 +15,14 @@ import unicodedata
 from collections.abc import Iterable
 
 _ASCII = re.compile("[a-z0-9]+")
-# Thai and Lao, Burmese, Khmer, Tai Tham, kana, Han; of them the letters and digits
+# Thai and Lao, Burmese, Khmer, Tai Le and New Tai Lue, Tai Tham, Balinese, Javanese, Tai Viet, Yi, bopomofo, kana, Han;
+# of them the letters and digits
 _RANGES = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1a20-\u1aaf\u3005-\u3007\u3031-\u3035\u3040-\u30ff\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f\u3005-\u3007\u3031-\u3035"
+    "\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua980-\ua9ff\uaa60-\uaadf"
+    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 )
+_HANGUL = "\u1100-\u11ff\u3131-\u318e\ua960-\ua97f\uac00-\ud7ff"  # as syllables, and letters that make none
 UNSPACED = re.compile(rf"(?=\w)[{_RANGES}]")  # one letter of a script that puts no space between words
 _DROPPED = ".,;:!?'\""  # punctuation that makes no text new
 # Nobody sees these, and no word ends there: soft hyphens, joiners that part letters' shapes, marks of direction and of
@@ -32,7 +36,7 @@ _UNSEEN = dict.fromkeys(
     )
     for point in points
 )
-_WIDE = re.compile("[\uff01-\uff9f\uffe0-\uffee]+")  # full and half width
+_WIDE = re.compile("[\uff01-\uffee]+")  # full and half width
 # Of the signs of mathematics, those that are drawn as pictures: arrows, shapes
 _KEYCAP = 0x20E3
 _DRAWN = ((0x2190, 0x2200), (0x25A0, 0x27C0), (0x27F0, 0x2800), (0x2900, 0x2980), (0x2B00, 0x2C00))
@@ -53,8 +57,9 @@ def units(text: str) -> list[str]:
 def normalise(text: str) -> str:
     """What is left of a text when it is compared as a whole: two texts are the same where this is the same.
 
-    Case, spacing and punctuation do not make a text new. The order of words does, and so does every sign of arithmetic
-    or comparison. A text of punctuation alone is compared by it.
+    Case, spacing and punctuation do not make a text new; only where spaces part words or phrases, as in English and
+    Korean, does it count between which letters they stand. The order of words makes a text new, and so does every sign
+    of arithmetic or comparison. A text of punctuation alone is compared by it.
     """
     if text.isascii():
         kept = re.findall(rf"\w+|[^\w\s{_DROPPED}]", text.lower())
@@ -91,13 +96,14 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     keycap = rf"[0-9#*]{chr(_KEYCAP)}"
     picture = rf"(?![{flag}])[{pictures}]{dressed}(?:\u200d[{pictures}]{dressed})*|[{flag}]{{1,2}}|[{tone}]"
     unspaced = rf"(?=\w)[{_RANGES}][{marks}]*"
+    single = rf"(?=\w)[{_RANGES}{_HANGUL}][{marks}]*"
     # A letter or digit that is not of those scripts, then also marks; `_` parts words, and not what is compared whole.
-    parted = rf"(?![{_RANGES}_]|{keycap})\w(?:(?![{_RANGES}_]|{keycap})[\w{marks}])*"
+    parted = rf"(?![{_RANGES}{_HANGUL}_]|{keycap})\w(?:(?![{_RANGES}{_HANGUL}_]|{keycap})[\w{marks}])*"
     whole = rf"(?![{_RANGES}]|{keycap})\w(?:(?![{_RANGES}]|{keycap})[\w{marks}])*"
     signs = rf"[^\w\s{_DROPPED}{punctuation}]"
     pictures = f"{keycap}|{picture}"
     return (
-        re.compile(f"{pictures}|{unspaced}|{parted}"),
+        re.compile(f"{pictures}|{single}|{parted}"),
         re.compile(f"{pictures}|{unspaced}|{whole}|{signs}"),
         re.compile(rf"(?<=[\w{marks}])\u200d"),
     )

@@ -29,6 +29,9 @@ def test_what_json_has_is_read_as_python_reads_it(text):
         ("[1e999]", "a number too large"),
         ("[-1e999]", "a number too large"),
         ("9" * 400 + ".5", "a number too large"),
+        ("1e-400", "a number too small"),
+        ("[-2.5E-999]", "a number too small"),
+        ("0." + "0" * 400 + "1", "a number too small"),
         ("NaN", "NaN, which is no number of JSON"),
         ('{"a": -Infinity}', "-Infinity, which"),
         ('{"a": 1, "b": {"c": 1, "c": 2}}', "the key 'c' twice in one object"),
@@ -41,6 +44,11 @@ def test_what_no_reader_may_meet_is_refused_by_name(text, holds):
     with pytest.raises(JsonError, match=holds) as refused:
         read_json(text)
     assert not isinstance(refused.value, NotJsonError)
+
+
+@pytest.mark.parametrize("text", ["0", "-0.0", "0e-999", "0.000", "1e-300", "5e-324"])
+def test_a_zero_that_is_written_so_and_a_small_number_are_read(text):
+    assert read_json(text) == read_json(text, exact=True) == json.loads(text)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1,]", "{'a': 1}", b"\xff", b"\xed\xa0\x80"])

@@ -573,3 +573,26 @@ async def test_a_reply_of_which_no_piece_is_whole_is_paid_for_once():
     raw = lines([chunk({"content": "h?y"}, "stop", usage={"prompt_tokens": 9, "completion_tokens": 2})])
     read_once = await read(raw.replace(b"?", b"\xff"))  # no error that would send the request again
     assert read_once.error == "a piece of the stream cannot be read" and read_once.usage.output_tokens == 2
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b'data: {"choices": [{"delta": {"content": "x"}, "finish_reason": "stop"}],}',
+        b'data: {"choices": [{"delta": {"content": "x"}, "finish_reason": "stop"}]} // end',
+        b'data: {"choices": [{"delta": {"content": "a"}}]}{"choices": [{"delta": {"content": "b"}}]}',
+    ],
+)
+@pytest.mark.parametrize("end", [b"[DONE]", b"[done]"])
+async def test_a_stream_that_ended_and_of_which_nothing_can_be_read_is_stored_and_not_sent_again(piece, end):
+    completion = await read(piece + b"\n\ndata: " + end + b"\n\n")
+    assert completion.error == "a piece of the stream cannot be read" and completion.was_paid
+
+
+async def test_why_a_choice_stopped_is_read_under_either_spelling():
+    for reason, error in (("MAX_TOKENS", "cut off at max_tokens"), ("SAFETY", "content filter"), ("STOP", None)):
+        last = {"choices": [{"delta": {}, "finishReason": reason}]}
+        streamed = await read(lines([chunk({"content": "Good day"}), last]))
+        whole = {"choices": [{"message": {"content": "Good day"}, "finishReason": reason}]}
+        for completion in (streamed, read_completion(json.dumps(whole).encode(), 0.1)):
+            assert completion.error is None if error is None else error in completion.error

@@ -14,6 +14,7 @@ from stillhouse.llm.reply import read_completion
 from stillhouse.llm.usage import as_counted, read_usage
 from stillhouse.records import Usage
 
+KEPT = {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20}
 SOUND = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 
 
@@ -87,6 +88,17 @@ CASES = [  # (usage, (input, output, cached, reasoning), a word of the doubt; No
     ({"input_tokens": 100, "output_tokens": 20}, (100, 20, None, None), None),
     ({"input_tokens": 100, "output_tokens": 20, "cache_read_input_tokens": 900}, (1000, 20, 900, None), None),
     ({"input_tokens": 0, "output_tokens": 20, "cache_creation_input_tokens": 50}, (50, 20, None, None), None),
+    ({"input_tokens": 9, "output_tokens": 2, "cache_creation": KEPT}, (39, 2, None, None), None),
+    (
+        {"input_tokens": 9, "output_tokens": 2, "cache_creation_input_tokens": 30, "cache_creation": KEPT},
+        (39, 2, None, None),
+        None,
+    ),
+    (
+        {"input_tokens": 9, "output_tokens": 2, "cache_creation_input_tokens": 31, "cache_creation": KEPT},
+        (40, 2, None, None),
+        "differ",
+    ),
     ({"input_tokens": 9, "output_tokens": 2, "input_tokens_details": {"cached_tokens": 5}}, (9, 2, 5, None), None),
     ({**SOUND, "prompt_cache_hit_tokens": 60, "prompt_cache_miss_tokens": 40}, (100, 20, 60, None), None),
     ({**SOUND, "cached_tokens": 60}, (100, 20, 60, None), None),

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from stillhouse.data.dataset import load_examples
 from stillhouse.errors import TaskFileError
 from stillhouse.llm.prompted import build_messages
 from stillhouse.llm.worked import worked_examples
@@ -58,6 +59,27 @@ def test_a_label_is_sent_as_json(task, label, sent, tmp_path):
     structured = replace(task, teacher=TeacherSettings(rationales=True, structured=True))
     answer = json.loads(shown(tmp_path, structured, row))["answer"]
     assert answer == (json.loads(sent) if task.output == "json" else sent)
+
+
+def test_numbers_that_no_float_holds_are_sent_with_all_their_digits(tmp_path):
+    spelled = '{"n": 9007199254740993.0, "x": 12345678901234567890.25, "y": [0.1, 1e-05]}'
+    sent = '{"n": 9007199254740993, "x": 12345678901234567890.25, "y": [0.1, 1e-05]}'
+    (tmp_path / "worked.jsonl").write_text(f'{{"input": {spelled}, "label": {spelled}, "rationale": "So."}}\n')
+    for teacher, answer in (
+        (TeacherSettings(examples="worked.jsonl"), sent),
+        (TeacherSettings(examples="worked.jsonl", rationales=True), f"So. So the answer is {sent}."),
+        (
+            TeacherSettings(examples="worked.jsonl", rationales=True, structured=True),
+            f'{{"rationale": "So.", "answer": {sent}}}',
+        ),
+    ):
+        task = replace(JSON, folder=tmp_path, teacher=teacher)
+        messages = build_messages(task, ASKED, worked_examples(task), rationales=teacher.rationales)
+        assert messages[2]["content"] == answer
+        assert messages[1]["content"] == "n: 9007199254740993\nx: 12345678901234567890.25\ny: [0.1, 1e-05]"
+    (tmp_path / "rows.jsonl").write_text(f'{{"id": "1", "input": {{"a": {spelled}}}}}\n')
+    (row,) = load_examples(tmp_path / "rows.jsonl").examples
+    assert row.text == f"a: {sent}"
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_minhash_reads_other_scripts_and_keeps_what_has_no_words():
 
 def test_words_are_of_any_script_and_single_characters_where_none_are_spaced():
     assert words("Don't_stop, ÉTÉ! Где 서울은 ที่นี่ 東京タワーa1") == [
-        "don", "t", "stop", "été", "где", "서울은", "ที่", "นี่", *"東京", *"タワー", "a1"
+        "don", "t", "stop", "été", "где", *"서울은", "ที่", "นี่", *"東京", *"タワー", "a1"
     ]  # fmt: skip
 
 
@@ -192,6 +192,22 @@ QUESTIONS = [
 def test_different_questions_in_chinese_that_share_a_number_are_kept():
     assert rouge_l_keep([*QUESTIONS, *QUESTIONS]) == [True] * 10 + [False] * 10
     assert rouge_l_keep([text.replace("2024", "2025") for text in QUESTIONS] + QUESTIONS) == [True] * 10 + [False] * 10
+
+
+def test_korean_is_compared_by_syllable_so_that_particles_and_spaces_hide_no_copy():
+    questions = [
+        "대한민국의 수도는 어디입니까?",
+        "물은 몇 도에서 끓습니까?",
+        "2024년 올림픽은 어디서 열렸나요?",
+        "가을에 대한 시를 써 주세요.",
+    ]
+    copies = [
+        "대한민국 수도는 어디 입니까",
+        "물이 몇도에서 끓습니까?",
+        "2024년 올림픽이 어디에서 열렸나요?",
+        "가을에 대한 시 한 편을 써주세요",
+    ]
+    assert rouge_l_keep([*questions, *copies]) == [True] * 4 + [False] * 4
 
 
 def test_minhash_sees_parts_in_another_order_and_rouge_l_does_not():

@@ -546,6 +546,42 @@ HEADS = {
     "Russian words": "Вопрос 1: one\nВопрос 2: two\nВопрос 3: three",
     "Chinese words": "问题1：one\n问题2：two\n问题3：three",
     "Chinese numbers": "第1题：one\n第2题：two\n第3题：three",
+    "HTML": "<h2>1</h2>\none\n<h2>2</h2>\ntwo\n<h2>3</h2>\nthree",
+    "HTML with attributes and paragraphs": '<h2 class="t" id="a">1.</h2>\n<p>one</p>\n<h2>2.</h2>\n<p>two</p>\n<h2>3.</h2>\n<p>three</p>',
+    "HTML with text": "<h3>1. one</h3>\n<h3>2. two</h3>\n<h3>3. three</h3>",
+    "HTML and bold": "<h2><strong>1</strong></h2>\none\n<h2><b>2</b></h2>\ntwo\n<h2>3</h2>\nthree",
+    "HTML with words, text behind": "<h2>Task 1</h2>one\n<h2>Task 2</h2>two\n<h2>Task 3</h2>three",
+    "HTML in capitals": "<H2>1</H2>\none\n<H2>2</H2>\ntwo\n<H2>3</H2>\nthree",
+    "HTML and number words": "<h2>Task One</h2>\none\n<h2>Task Two</h2>\ntwo\n<h2>Task Three</h2>\nthree",
+    "HTML and Roman numerals": "<h2>I.</h2>\none\n<h2>II.</h2>\ntwo\n<h2>III.</h2>\nthree",
+    "HTML in a fence": "```html\n<h2>1</h2>\none\n<h2>2</h2>\ntwo\n<h2>3</h2>\nthree\n```",
+    "number words": "Task One:\none\nTask Two:\ntwo\nTask Three:\nthree",
+    "number words in headings": "## Task One\none\n## Task Two\ntwo\n## Task Three\nthree",
+    "number words alone in headings": "## One\none\n## Two\ntwo\n## Three\nthree",
+    "number words in bold": "**One.** one\n**Two.** two\n**Three.** three",
+    "number words in capitals": "TASK ONE: one\nTASK TWO: two\nTASK THREE: three",
+    "a list of number words": "One. one\nTwo. two\nThree. three",
+    "number words in brackets": "(One) one\n(Two) two\n(Three) three",
+    "ordinals": "First task: one\nSecond task: two\nThird task: three",
+    "ordinals in headings": "## First Task\none\n## Second Task\ntwo\n## Third Task\nthree",
+    "numbers and number words": "No. One: one\nNo. Two: two\nNo. Three: three",
+    "Roman numerals": "I. one\nII. two\nIII. three",
+    "small Roman numerals in brackets": "(i) one\n(ii) two\n(iii) three",
+    "Roman numerals in headings": "## I\none\n## II\ntwo\n## III\nthree",
+    "words and Roman numerals": "Task I: one\nTask II: two\nTask III: three",
+    "Roman numerals in bold": "**I.** one\n**II.** two\n**III.** three",
+    "Roman numerals with words of other languages": "Aufgabe I: one\nAufgabe II: two\nAufgabe III: three",
+    "number words of how many": "Task One of 3: one\nTask Two of 3: two\nTask Three of 3: three",
+    "Roman numerals of one sign": "Ⅰ. one\nⅡ. two\nⅢ. three",
+    "keycaps alone": "1️⃣ one\n2️⃣ two\n3️⃣ three",
+    "points that are pictures": "🔹 1. one\n🔹 2. two\n🔹 3. three",
+    "headings underlined": "1\n---\none\n\n2\n---\ntwo\n\n3\n---\nthree",
+    "lines on both sides": "=== 1 ===\none\n=== 2 ===\ntwo\n=== 3 ===\nthree",
+    "letters": "T1: one\nT2: two\nT3: three",
+    "numbers alone": "1\none\n2\ntwo\n3\nthree",
+    "point and bracket": "1.) one\n2.) two\n3.) three",
+    "italic numbers": "*1.* one\n*2.* two\n*3.* three",
+    "italic words": "_Task 1:_ one\n_Task 2:_ two\n_Task 3:_ three",
     "a heading before": "Here are three:\n\n## 1\none\n## 2\ntwo\n## 3\nthree",
 }
 
@@ -564,6 +600,22 @@ def test_a_heading_inside_an_answer_begins_no_block():
         (4, "Plan:\n## 1. Begin\nx\n## 2. End\ny", None),
         (5, "Say 1.5 times\n## 7. Not the next", None),
     ]
+
+
+def test_number_words_and_roman_numerals_within_an_answer_begin_no_block():
+    inside = "## 1\nPlan:\nI. a\nII. b\n## 2\nOne: c\n<h2>2</h2>"
+    assert [block.text for block in blocks(inside, 1, 2, cut_off=False)] == ["Plan:\nI. a\nII. b", "One: c\n<h2>2</h2>"]
+    steps = "Task One: Steps:\n1. a\n2. b\nTask Two: c"
+    assert [block.text for block in blocks(steps, 1, 2, cut_off=False)] == ["Steps:\n1. a\n2. b", "c"]
+    twice = "Task One: a\nTask One: b\nTask Two: c"
+    assert blocks(twice, 1, 2, cut_off=False) == []  # which one is meant?
+    words = "Nineteen", "Twenty", "Twenty-one", "twenty two"
+    high = "\n".join(f"Task {word}: {word}" for word in words)
+    assert [block.text for block in blocks(high, 19, 22, cut_off=False)] == [*words]
+    roman = "\n".join(f"{numeral}. {numeral}" for numeral in ("XXXIX", "XL", "XLI"))
+    assert [block.number for block in blocks(roman, 39, 41, cut_off=False)] == [39, 40, 41]
+    assert blocks("IIII. a\nVX. b", 4, 5, cut_off=False) == []
+    assert blocks("Did I. x\nOne of the tasks: y", 1, 2, cut_off=False) == []
 
 
 def test_a_comment_in_code_begins_no_block():

@@ -2,8 +2,9 @@
 
 A comma parts thousands only where it groups three digits: "1,500" is 1500 and "1,234,567.5" one number. Elsewhere one
 comma is the decimal point of many languages: "1,5" is 1.5 and "0,500" a half. What is neither ("1,23,456", "1,5,5",
-"1.500,75") has no value. Narrow and fixed spaces and apostrophes group digits as commas do. An x between two numbers
-is times, and "0x10" is no number here.
+"1.500,75") has no value. Neither has an expression in which a comma is the decimal point of one number while another
+number has a point or is grouped by commas: "1,500 + 0,5" may be 2 or 1500.5. Narrow and fixed spaces and apostrophes
+group digits as commas do. An x between two numbers is times, and "0x10" is no number here.
 """
 
 import re
@@ -17,7 +18,8 @@ _TOKEN = re.compile(rf"\s*(?:(?P<number>{_NUMBER})|(?P<sign>[-+*/()xX]))")
 _TYPED = str.maketrans(
     "×⋅·∙∗✕✖⨯÷∕⁄∶➗−–—‒‐‑﹣－➖＋➕＊／（）＝．，＇",
     "********/////---------++*/()=.,'",
-    "\ufe0e\ufe0f",  # by which an emoji says how it is drawn
+    # How an emoji is drawn, marks of direction, and other characters that nobody sees
+    "\ufe0e\ufe0f\u200b\u200e\u200f\u061c\u202a\u202b\u202c\u2060\u2066\u2067\u2068\u2069\ufeff",
 )
 _HEXADECIMAL = re.compile(r"(?<![\d.,])0[xX]\d")
 _TIMES = str.maketrans("xX", "**")
@@ -47,14 +49,23 @@ def _tokens(text: str) -> list[str] | None:
         match = _TOKEN.match(text, position)
         if match is None:
             return None
-        tokens.append(_plain(match["number"]) if match["number"] else match["sign"].translate(_TIMES))
+        tokens.append(match["number"] or match["sign"].translate(_TIMES))
         position = match.end()
-    return tokens
+    return None if _mixes_points(tokens) else [_plain(token) for token in tokens]
+
+
+def _mixes_points(tokens: list[str]) -> bool:
+    """Whether a comma is the decimal point of one number, and another number has a point or is grouped by commas."""
+    decimal = [_GROUPED_BY_COMMAS.fullmatch(token) is None for token in tokens if "," in token]
+    return any(decimal) and (not all(decimal) or any("." in token for token in tokens))
+
+
+_GROUPED_BY_COMMAS = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?")
 
 
 def _plain(number: str) -> str:
-    """A number without what groups its digits, and with a decimal point."""
-    if re.fullmatch(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d*)?", number):
+    """A number without what groups its digits, and with a decimal point; a sign as it is."""
+    if _GROUPED_BY_COMMAS.fullmatch(number):
         return number.replace(",", "")
     return re.sub(rf"[{_GROUPS}]", "", number).replace(",", ".")
 

@@ -3,12 +3,16 @@
 Models write it in many hands: bold, indented, numbered, in lower case, with code fences and backticks. A reply is one
 turn: its first Action or Final Answer counts, and what a model invents after it (an Observation, a second Action or
 answer) is dropped. Each mark is looked at once, so reading a reply takes time that grows with its length alone.
+
+An Action may also be one JSON object that names the tool and its input, as LangChain's agents write it:
+`Action: {"action": "add", "action_input": {"a": 1}}`, where the tool "Final Answer" gives the answer.
 """
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _LABEL = re.compile(
     r"(?:^(?P<open>[ \t>#*_`-]{0,24}(?:\d{1,2}[.)][ \t]{0,4}[*_`]{0,3})?)"
@@ -24,7 +28,20 @@ _RUN = re.compile(r"`+|~+|[*_]+|\s+")
 _LANGUAGE = re.compile(r"[ \t]{0,8}[A-Za-z0-9_+-]{1,20}[ \t]{0,8}(?=[\n{\[])")
 _FENCE_LINE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})", re.MULTILINE)
 _TYPED = {0xFEFF: None, 0x200B: None, 0xA0: " ", 0x2028: "\n", 0x2029: "\n"}  # what nobody sees, and other blanks
-_lenient = json.JSONDecoder(strict=False)  # takes line breaks within texts, as models write them
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(value := dict(pairs)) < len(pairs):
+        raise ValueError("a key twice: which of its values is meant is not ours to guess")
+    return value
+
+
+# Takes line breaks within texts, as models write them.
+_lenient = json.JSONDecoder(strict=False, object_pairs_hook=_without_twins)
+# The keys under which a JSON object names a tool, and its input
+_TOOL = ("action", "tool", "tool_name", "name")
+_INPUT = ("action_input", "tool_input", "input", "arguments", "args", "parameters")
+_BLOB = re.compile(r"^[ \t]*(?:(?:`{3,}|~{3,})[ \t]*(?:json)?[ \t]*\n?[ \t]*)?(?=\{)", re.MULTILINE | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +71,8 @@ def read_turn(reply: str, alone: Collection[str] = ()) -> TextTurn:
                 return _final(text, label, alone)
             case "action":
                 action = label
+                if (turn := _called_in_json(text, _value_start(text, label))) is not None:
+                    return turn
                 on_the_line = _INPUT_ON_THE_LINE.search(text, label.end(), _line_end(text, label.end()))
                 if on_the_line is not None:
                     return _called(text, label, on_the_line)
@@ -61,7 +80,35 @@ def read_turn(reply: str, alone: Collection[str] = ()) -> TextTurn:
                 return _called(text, action, label)
     if action is not None and (tool := _name(_value(text, action, len(text)))) in alone:
         return TextTurn(text, tool)
+    if action is None and (blob := _BLOB.search(text)) is not None:
+        turn = _called_in_json(text, blob.end(), _TOOL[:1], _INPUT[:1])
+        return TextTurn(text) if turn is None else turn
     return TextTurn(text)
+
+
+def _called_in_json(
+    text: str, start: int, tools: Sequence[str] = _TOOL, inputs: Sequence[str] = _INPUT
+) -> TextTurn | None:
+    """The turn of a JSON object that names one tool and one input; None: there is none, or it names several."""
+    if text[start : start + 1] not in ("{", "["):
+        return None
+    try:
+        value, end = _lenient.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, dict):
+        return None
+    named, given = ([key for key in value if key in keys] for keys in (tools, inputs))
+    tool = value[named[0]] if len(named) == 1 else None
+    if len(given) != 1 or not isinstance(tool, str) or not (tool := _name(tool)):
+        return None
+    argument, written = value[given[0]], text[: _closed(text, end)].rstrip()
+    if _plain(tool) == "final answer":
+        answer = argument if isinstance(argument, str) else json.dumps(argument, ensure_ascii=False)
+        return TextTurn(written, answer=answer.strip() or None)
+    return TextTurn(written, tool, json.dumps(argument, ensure_ascii=False))
 
 
 def _labels(text: str, start: int = 0, *, within: bool = False) -> Iterator[re.Match[str]]:
@@ -178,6 +225,8 @@ def _calls(text: str, labels: list[re.Match[str]], alone: Collection[str]) -> bo
     if any(_plain(label["name"]) == "action input" for label in after):
         return True
     if _INPUT_ON_THE_LINE.search(text, action.end(), _line_end(text, action.end())) is not None:
+        return True
+    if _called_in_json(text, _value_start(text, action)) is not None:
         return True
     return _name(_value(text, action, after[0].start() if after else len(text))) in alone
 

@@ -7,9 +7,15 @@ in another sentence may mean the opposite, and is not read.
 
 import re
 
-_MARKUP = re.compile(r"</?\w+>|[*_`\"~()\[\]{}<>|#•]+|\\(?:boxed|text|textbf|mathrm|mathbf)|(?<!\w)['-]+|['-]+(?!\w)")
+from stillhouse.words import UNSPACED
+
+_MARKUP = re.compile(
+    r"</?\w+>|[*_`\"~()\[\]{}<>|#•]+|\$?\\(?:boxed|text(?:bf|it|tt|rm)?|mathrm|mathbf)|[✅✔👍]|(?<!\w)['-]+|['-]+(?!\w)"
+)
 _ARROW = re.compile(r"[-=]+>|[→⇒=]|(?<=\s)[–—-]+(?=\s|$)")
-_LETTER = re.compile(r"^\W*(?:[a-z]|\d{1,2})[:.)]+\s|\((?:[a-z]|\d{1,2})\)")  # of a choice: "(b) Rome"
+_LETTER = re.compile(  # of a choice: "(b) Rome", "The answer is b) Rome"
+    r"(?:^\W*|(?<=\bis )|(?<=: ))(?:[a-z]|\d{1,2}|[ivx]{2,5})[:.)]+\s|\((?:[a-z]|\d{1,2}|[ivx]{2,5})\)|\[[x✓✔]\]"
+)
 _SENTENCE = re.compile(r"[.!?](?=\s|$)|[;\n。！？；؟।]|\.\.\.|…")
 _CLAUSE = re.compile(
     r", (?=(?:so|therefore|thus|hence|i|which means|the answer)\b)|"
@@ -23,7 +29,7 @@ _SURELY = r"""(?:(?:clearly|probably|likely|most\ likely|most\ probably|very\ li
     |simply|just|also|therefore|thus|overall|rather|mostly|best|most|very|more|both|
     |wohl|wahrscheinlich|eindeutig|klar|sicher|probablement|clairement|probablemente|claramente
     |probabilmente)\ )"""
-# Headings of an answer. A heading of another kind may be "Ruled out:".
+# Headings of an answer. A heading of another kind may be "Ruled out:", and another word before it "Rejected label:".
 _HEADING = r"""(?:answer|ans|label|labels|category|class|classification|classified|intent|topic|sentiment
     |language|rating
     |score|grade|level|rank|stars|type|kind|genre|tone|emotion|mood|polarity|stance|verdict|decision|result
@@ -36,9 +42,19 @@ _HEADING = r"""(?:answer|ans|label|labels|category|class|classification|classifi
     |antwort|kategorie|klasse|ergebnis|sprache|bewertung|réponse|catégorie|classe|étiquette|langue|respuesta
     |categoría
     |clase|etiqueta|idioma|risposta|categoria|resposta|rótulo|cevap|kategori|etiket|ответ|категория|класс|метка
-    |відповідь|odpowiedź|kategoria|odpověď|antwoord|categorie|svar|الإجابة|الجواب|التصنيف)"""
-_HEADED = rf"""(?:(?:the|my|your|final|correct|best|right|predicted|overall|\w+'?s?)\ )?(?:\w+\ )?
-    {_HEADING}(?:\ is|\ ist)?"""
+    |відповідь|odpowiedź|kategoria|odpověď|antwoord|categorie|svar|الإجابة|الجواب|التصنيف
+    |תשובה|התשובה|קטגוריה|סיווג|απάντηση|उत्तर|câu\ trả\ lời|đáp\ án)"""
+_OF_HEADINGS = r"""(?:the|my|your|our|its|this|a|final|correct|best|right|true|predicted|overall|suggested|proposed
+    |recommended|assigned|chosen|selected|resulting|appropriate|likely|probable|fitting|suitable|accurate|main|primary
+    |single|top|most|only|definitive|short|direct|model|ai|assistant
+    |richtige|beste|endgültige|meine|die|das|der|la|ma|mi|su|bonne|correcta|minha|mia|het|de|mijn)"""
+_THING = r"""(?:e-?mail|mail|text|message|review|ticket|post|comment|sentence|statement|document|article|tweet
+    |request|question|issue|problem|row|item|input|case|report|conversation|query|news|product|sms|title|headline
+    |paragraph)"""
+_PERSON = r"(?:user|customer|author|speaker|writer|sender|reviewer|client|caller)"
+_FELT = r"(?:intent|sentiment|emotion|mood|tone|stance|polarity)"
+_HEADED = rf"""(?:{_OF_HEADINGS}\ ){{0,4}}(?:{_THING}(?:'?s)?\ |{_PERSON}(?:'?s)?\ (?={_FELT}))?(?:{_OF_HEADINGS}\ )?
+    (?:{_HEADING}\ )?{_HEADING}(?:\ (?:for|of)\ (?:(?:this|the|your|my)\ )?{_THING})?(?:\ is|\ ist)?"""
 _SPEAKER = r"""(?:i(?:'d|'ll|\ would|\ will)?\ (?:also\ )?(?:think|believe|say|guess|conclude|answer|choose
     |chose|pick|picked|select
     |go\ with|go\ for|give|give\ it|rate|rate\ it|label\ it|label\ this|classify\ it\ as|classify\ this\ as
@@ -80,7 +96,8 @@ _LED = re.compile(
 _CJK_LED = re.compile(
     r"""(?:我(?:认为|認為|觉得|覺得|会选|选择|选)?,?)?(?:这|這|这个|这封邮件|这条|它|此|该邮件|该句
     |この\w{1,8}は|これは|이것은|นี่|ข้อความนี้)?
-    (?:应该|應該|显然|顯然)?(?:的?(?:正确|正確)?(?:答案|标签|標籤|类别|類別|选项|選項|评分|評分|分类|答え|정답은|답은|คำตอบ)(?:是|为|為|は|คือ)?
+    (?:应该|應該|显然|顯然)?(?:的?(?:正确|正確)?(?:答案|标签|標籤|类别|類別|选项|選項|评分|評分|分类|答え|回答|正解|評価|分類|ラベル|カテゴリー?|判定
+    |정답|답변?|분류|라벨|레이블|카테고리|평점|평가|คำตอบ)(?:是|为|為|は|은|는|คือ)?
     |是|為|为|属于|屬於|选|選|选择|選擇|归为|即|คือ|เป็น|ตอบ)?(?:一个|一個|一封|一条)?\s*""",
     re.VERBOSE,
 )
@@ -102,22 +119,52 @@ _GOES_ON = re.compile(
     re.VERBOSE,
 )
 _CONCEDES = re.compile(
-    r"(?<!\w)(?:but|although|though|however|except|yet|aber|doch|mais|pero|però|ma|mas|но|однако|但|但是|不过|außer)(?!\w)"
+    r"(?<!\w)(?:but|although|though|however|except|yet|aber|doch|mais|pero|però|ma|mas|но|однако|但|但是|不过|außer"
+    r"|maybe|perhaps|partly|partially|in part|to some extent|formerly|previously|rejected|kidding|joking|sarcas\w+"
+    r")(?!\w)"
 )
 _TAKEN_BACK = re.compile(
-    r"\s*(?:no|nope|not|wait|actually|on\ second\ thought|scratch\ that|correction|sorry|wrong|nein|non)(?!\w)"
+    r"""\s*(?:(?:correct|right|true|sure)\s?[:=?]\s?)?(?:no|nope|not|wait|actually|on\ second\ thought|scratch\ that
+    |correction|sorry|wrong|nein|non|none|false|neither|other|unknown|unsure|unclear|undecided|maybe|perhaps|incorrect
+    |n/a|unlikely|rejected|(?:just\ )?kidding)(?!\w)""",
+    re.VERBOSE,
+)
+# One word behind a label explains nothing: but for these it may be a second label, a level or a doubt.
+_ASSURES = re.compile(
+    r"(?:definitely|clearly|certainly|certain|sure|obviously|indeed|confirmed|correct|right|true|yes|high|final|likely"
+    r"|probably|confident|because|reason|✅|✔|👍|sicher|eindeutig|ja|oui|sí|да)"
+)
+_SCORE = re.compile(
+    r"(?P<sign>[-+]?)(?P<value>\d+(?:\.\d+)?)\s?(?P<unit>%|percent)?(?:\s?(?:/|of|out of)\s?(?P<most>\d+))?"
+)
+_AROUND_SCORES = "*_`\"'()[]{}.,:;! "
+# What may stand alone before a label that stands alone; whatever else does may be another answer.
+_OPENERS = re.compile(
+    rf"""(?:sure|ok|okay|yes|yep|right|alright|well|hmm?|great|certainly|absolutely|understood|done|thanks|hello|hi|so
+    |therefore|thus|hence|finally|text|txt|plaintext|json|markdown|claro|natürlich|klar|gerne?|sí|oui|ja|да|конечно
+    |certo|{_HEADING})""",
+    re.VERBOSE,
 )
 
 
-def affirmed(before: str, after: str, denies: re.Pattern[str] | None) -> bool:
+def affirmed(before: str, after: str, denies: re.Pattern[str] | None, *, is_mark: bool = False) -> bool:
     """Whether a label stands as the answer, by the text before and after it, both in lower case.
 
-    `denies`: what denies a label in the words that follow it; None: the label itself is such a word.
+    `denies`: what denies a label in the words that follow it; None: the label itself is such a word. `is_mark`: the
+    label is a letter or a number, so that one word behind it may be the text of the choice.
     """
     opening = re.sub(r":[\s*_`]*\n", ": ", before)  # a heading on a line of its own
-    sentence = _LETTER.sub(" ", _SENTENCE.split(opening)[-1])
-    lead = " ".join(_MARKUP.sub(" ", _ARROW.sub(" : ", sentence)).split())
-    return _is_led(lead) and _is_left(after, lead, denies)
+    *earlier, last = _SENTENCE.split(opening)
+    lead = " ".join(_MARKUP.sub(" ", _ARROW.sub(" : ", _LETTER.sub(" ", last))).split())
+    if not lead and earlier and _is_another_answer(earlier[-1]):
+        return False
+    return _is_led(lead) and _is_left(after, lead, denies, is_mark)
+
+
+def _is_another_answer(sentence: str) -> bool:
+    """Whether the sentence before a label that stands alone is one word, such as "unknown" or "phishing"."""
+    said = " ".join(_MARKUP.sub(" ", sentence).split())
+    return re.fullmatch(r"(?![ivx]+$)[^\W\d_][\w/.'-]+", said) is not None and _OPENERS.fullmatch(said) is None
 
 
 def _is_led(lead: str) -> bool:
@@ -129,23 +176,45 @@ def _is_led(lead: str) -> bool:
     return _is_led(near.strip()) and (not heading or _is_led(heading))
 
 
-def _is_left(after: str, lead: str, denies: re.Pattern[str] | None) -> bool:
+def _is_left(after: str, lead: str, denies: re.Pattern[str] | None, is_mark: bool) -> bool:
     """Whether what follows a label leaves it as it is: the end, an explanation, "is correct"."""
-    after = re.sub(r"^</\w+>", "", after)
+    after = re.sub(r"^\s*</\w+>", "", after)
     body = after.lstrip("*_`\"'~)]}>")
     marked = after[: len(after) - len(body)]
     body = body.lstrip(" ")
     goes_on = _GOES_ON.match(body)
     if goes_on is None:
-        explained = not lead and any(mark in marked for mark in ")]}>")  # "B) A city in Italy"
+        explained = (is_mark or not lead) and any(mark in marked for mark in ")]}>")  # "B) A city in Italy"
         two_words = lead in _ARTICLES and re.fullmatch(r"\w+\W*", body) is not None  # "un café noir"
         return two_words or (explained and not _takes_back(body, denies))
     rest = body[goes_on.end() :]
     if goes_on["rest"] in _STOPS:
-        return _TAKEN_BACK.match(rest) is None
+        return _TAKEN_BACK.match(rest) is None and not _is_low(rest.strip().partition("\n")[0])
     if re.match(_BECAUSE, goes_on["rest"]) or re.match(rf"\s*{_BECAUSE}", rest):
         return True
-    return not _takes_back(rest, denies)
+    return not _takes_back(rest, denies) and _explains(rest, is_mark)
+
+
+def _explains(rest: str, is_mark: bool) -> bool:
+    """Whether what follows a comma, colon, bracket or dash can explain: more than a word, and no low number."""
+    sentence = _SENTENCE.split(rest, maxsplit=1)[0]
+    if _SCORE.fullmatch(sentence.strip(_AROUND_SCORES)) is not None:
+        return not _is_low(sentence)
+    said = " ".join(_MARKUP.sub(" ", _ARROW.sub(" ", sentence)).split()).strip(".,:;! ")
+    is_word = re.fullmatch(r"(?![ivx]+$)[\w/.'-]{2,}", said) is not None and UNSPACED.match(said) is None
+    if said and re.search(r"\w", said) is None:
+        return _ASSURES.fullmatch(said) is not None
+    return not is_word or is_mark or _ASSURES.fullmatch(said) is not None
+
+
+def _is_low(said: str) -> bool:
+    """Whether it is a number that may be a low score of the label: only half or more of a known whole is none."""
+    score = _SCORE.fullmatch(said.strip(_AROUND_SCORES))
+    if score is None:
+        return False
+    most = float(score["most"] or (100 if score["unit"] else 1))
+    is_share = bool(score["unit"] or score["most"] or "." in score["value"])
+    return not (is_share and score["sign"] != "-" and most / 2 <= float(score["value"]) <= most)
 
 
 def _takes_back(rest: str, denies: re.Pattern[str] | None) -> bool:

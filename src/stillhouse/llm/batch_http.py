@@ -16,7 +16,7 @@ from stillhouse.errors import TeacherError
 from stillhouse.json_text import JsonError, NotJsonError, read_body
 from stillhouse.llm.batch import BatchItem
 from stillhouse.llm.endpoint_errors import may_pass, reason, without_key
-from stillhouse.llm.reply import UNUSABLE
+from stillhouse.llm.finish import UNUSABLE
 from stillhouse.llm.request import is_unicode
 from stillhouse.proxies import proxy_for, trusted
 

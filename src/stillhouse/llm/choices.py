@@ -94,8 +94,11 @@ _TYPED = str.maketrans(
         **dict.fromkeys("\t\xa0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u3000", " "),
         **dict.fromkeys("\r\x0b\x0c\x85\u2028\u2029", "\n"),
         # Without width, or a choice of drawing: marks of direction, byte order marks, variation selectors.
-        **dict.fromkeys("\u200b\u200e\u200f\u061c\u2060\ufeff\ufe0e\ufe0f\xad", ""),
+        **dict.fromkeys("\u200b\u200c\u200e\u200f\u061c\u2060\ufeff\ufe0e\ufe0f\xad", ""),
+        **dict.fromkeys("\u202a\u202b\u202c\u2066\u2067\u2068\u2069", ""),
         **{chr(full): chr(full - 0xFEE0) for full in range(0xFF01, 0xFF5F)},  # letters as wide as a Chinese character
+        # Roman numerals of one sign, and the letters that look bold or italic without markup
+        **{chr(c): unicodedata.normalize("NFKC", chr(c)) for c in (*range(0x2160, 0x2180), *range(0x1D400, 0x1D800))},
     }
 )
 
@@ -278,7 +281,8 @@ def _pattern(form: str) -> str:
 
 
 def _parts(own: Sequence[str]) -> tuple[tuple[str, str, str], ...] | None:
-    read = [re.fullmatch(r"[(\[]?([^\W_]{1,2})[.):\]]\s+(\S.*)", _typed(label), re.DOTALL) for label in own]
+    mark = r"[^\W_]{1,2}|[ivx]{3,5}|[IVX]{3,5}"
+    read = [re.fullmatch(rf"[(\[]?({mark})[.):\]]\s+(\S.*)", _typed(label), re.DOTALL) for label in own]
     parts = tuple((label, match[1], match[2]) for label, match in zip(own, read, strict=True) if match is not None)
     distinct = all(len({part[place].casefold() for part in parts}) == len(own) for place in (1, 2))
     return parts if distinct else None
@@ -297,9 +301,12 @@ def _is_short(form: str) -> bool:
     return (len(form) <= 2 and form.isalnum() and not UNSPACED.match(form)) or _is_number(form)
 
 
+_ROMAN = re.compile(r"[ivx]{2,5}|[IVX]{2,5}")
+
+
 def _is_mark(form: str) -> bool:
-    """A letter or a number: what else marks the places of choices."""
-    return _is_short(form) and (len(form) == 1 or _is_number(form))
+    """A letter or a number, also a Roman one: what else marks the places of choices."""
+    return (_is_short(form) and (len(form) == 1 or _is_number(form))) or _ROMAN.fullmatch(form) is not None
 
 
 def _is_number(form: str) -> bool:
@@ -391,6 +398,9 @@ def _mention(text: str, start: int, end: int, found: Sequence[str], labels: _Lab
     return _Mention(start, end, tuple(found), sure)
 
 
+_COMPARED = re.compile(r"(?:(?<![-=<>\w/\"'])[<>]|[≤≥≈~±≠]|[:=] ?-) ?$")  # ">3" and "Score: - 3"; not "<b>3</b>"
+
+
 def _attached_before(text: str, start: int, labels: _Labels) -> bool:
     """Whether what stands before belongs to the same word or number."""
     if start == 0:
@@ -401,6 +411,8 @@ def _attached_before(text: str, start: int, labels: _Labels) -> bool:
         if re.search(r"(?:\bminus|\bnegative) $", text[max(0, start - 10) : start], re.IGNORECASE):
             return True
         if text[:start].endswith("- ") and labels.has_negative:
+            return True
+        if _COMPARED.search(text, max(0, start - _LOOK), start) and not re.match(r"\d+ ?>", text[start : start + 9]):
             return True
     if _is_picture(first):
         return _joins_pictures(before, first)
@@ -473,13 +485,13 @@ _JOINED_AFTER = re.compile(
 # What stands around a short label that is the answer
 
 _LEADS = re.compile(
-    r"""(?:^|[\n:=>|→⇒]|[.;!?)]\s|\s[-–—])[\s*_`"'(\[{<]*$
+    r"""(?:^|[\n:=>|→⇒✅✔]|[.;!?)]\s|\s[-–—])[\s*_`"'(\[{<]*$
     |(?<!\w)(?:is|be|as|answer|option|choice|label|grade|class|category|rating|score|level|rank|number|letter|type
     |select|selected|choose|chose|chosen|pick|picked|say|it's|that's|go\ with|going\ with|give\ it|rate\ it|rated
     |would\ be|ist|lautet|est|es|é|è|это|ответ|respuesta|réponse|antwort|risposta|resposta|cevap|الإجابة)
     \s*(?:the\s+|a\s+|an\s+)?(?:answer\s+|option\s+|choice\s+|label\s+|letter\s+|class\s+|grade\s+)?[\s*_`"'(\[{<]*$
     |(?<!\w)(?:so|therefore|thus|hence|then|yes|ok|okay|sure),?\s+[*_`"'(\[{<]*$
-    |(?:是|为|為|选|選|案|项|項|は|คือ)[\s*_`"'(\[{<]*$
+    |(?:是|为|為|选|選|案|项|項|は|คือ|ตอบ|정답은|답은)[\s*_`"'(\[{<]*$
     |\\(?:boxed|text|textbf|mathrm|mathbf)[({]$""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -501,8 +513,10 @@ def _answers(text: str, start: int, end: int) -> bool:
 
 
 def _runs_on(text: str, end: int) -> bool:
-    """Whether an everyday word is followed by another word, as in "a dog" and "no idea"."""
-    return _CLOSES.match(text, end) is None
+    """Whether an everyday word goes on, as in "a dog", "no idea" and "no. 5"; the A of "A>B" does not."""
+    return re.match(r"\. ?\d", text[end : end + 3]) is not None or (
+        _CLOSES.match(text, end) is None and re.match(r"[-=]*[<>=→]", text[end : end + 9].lstrip()) is None
+    )
 
 
 def _begins(text: str, start: int) -> bool:
@@ -536,11 +550,20 @@ _DENIED_AFTER = re.compile(
     rf"""[*_`"')\]}}>]*\s*(?:
     (?:does|do|did|is|are|was|were|has|ca|could|would|should|wo)n't
     |cannot(?!\w)|free(?!\w)|değil|yok(?!\w)|ではな|じゃな|でな|で(?:は|も)?あり?ませ|이\s?아|가\s?아|아니|아닙|不是|不对|नहीं|nahi(?!\w)
-    |[:=?？]\s*(?:no|not|false|none|nein|non|нет|不|否|0)(?!\w)|[:=]?\s*[❌✗✘✖🚫]
+    |[:=?？]\s*(?:no|not|false|none|nein|non|нет|不|否|0)(?!\w|[.,]\d)|[:=]?\s*[❌✗✘✖🚫]
     |[-–—(,.!]\s*(?:no|not|nope|false|nein|нет|не|{_WRONG})\W*$)""",
     re.VERBOSE,
 )
-_UNSURE = re.compile(r"(?:(?<!\w)not|n't)\s+(?:\w+\s+)?(?:sure|certain|clear)(?!\w)|(?<!\w)(?:unsure|uncertain)(?!\w)")
+_UNSURE = re.compile(
+    r"""(?:(?<!\w)not|n't)\s+(?:\w+\s+)?(?:sure|certain|clear)(?!\w)|(?<!\w)(?:unsure|uncertain|undecided)(?!\w)
+    |(?<!\w)(?:can(?:no|')t|could(?:\ not|n't)|unable\ to|hard\ to|difficult\ to|impossible\ to|do(?:\ not|n't))
+    \ (?:really\ )?(?:say|tell|decide|determine|judge|answer|know|classify)
+    (?=\W*(?:$|[.!;,\n])|\ (?:if|for\ sure|wh\w+)(?!\w))
+    """,
+    re.VERBOSE,
+)
+# An empty box before a label, or a line through it
+_STRUCK = re.compile(r"(?:\[[ _]?\]|\( \)|[☐□▢○◯⬜]|<(?:del|s|strike)(?:\s[^<>]{0,100})?>|~~)[\s*_`\"']*$")
 _SENTENCE = re.compile(r"[.!?](?=\s|$)|[;\n。！？；؟।]|\.\.\.|…")
 
 
@@ -560,7 +583,7 @@ def _denied(lower: str, mention: _Mention) -> bool:
     near = near if colon else sentence
     if _DENIALS.search(near) is not None:
         return True
-    if _UNSURE.search(nearby) is not None:
+    if _UNSURE.search(nearby) is not None or _STRUCK.search(nearby) is not None:
         return True
     before = (head if colon and not near.strip() else nearby).rstrip(" \n:*_`\"'([{<-")
     if re.search(r"[.!?;。！？；]$", before) is None and _ends_in_denial(before):
@@ -581,8 +604,9 @@ def _is_given(lower: str, mention: _Mention, labels: _Labels) -> bool:
     """Whether the label stands in a form in which answers are given."""
     before = lower[max(0, mention.start - _LOOK_FAR) : mention.start]
     after = lower[mention.end : mention.end + _LOOK_FAR]
-    denies = _DENIALS.search(_lower(labels.forms[mention.labels[0]], False)) is not None
-    return affirmed(before, after, None if denies else _DENIALS)
+    form = labels.forms[mention.labels[0]]
+    denies = _DENIALS.search(_lower(form, False)) is not None
+    return affirmed(before, after, None if denies else _DENIALS, is_mark=_is_mark(form))
 
 
 def _ends_in_denial(before: str) -> bool:
@@ -613,9 +637,10 @@ def _with_letter(text: str, read: ReadLabel, labels: _Labels) -> ReadLabel:
         # "either (d) doctor's office or (e) vet's office" names two, even where one is not spelled like its label.
         return ReadLabel(None, error=SEVERAL)
     lettered = _LETTERED.match(text)
-    by_letters = {} if labels.by_letter is None or read.label is None else labels.by_letter
-    if any(by_letters.get(letter, read.label) != read.label for letter in letters):
-        return ReadLabel(None, error=CONTRADICTED)  # "Rome (a)", where Paris is the first choice
+    if read.label is not None and labels.by_letter is not None:
+        for mark in _marks_beside(text, labels):
+            if _of_mark(mark, labels) not in (None, read.label):
+                return ReadLabel(None, error=CONTRADICTED)  # "Rome (a)" and "2. Paris", where Paris is the first choice
     if lettered is None or labels.by_letter is None:
         return read
     by_letter = labels.by_letter.get((lettered[1] or lettered[2]).lower())
@@ -625,6 +650,36 @@ def _with_letter(text: str, read: ReadLabel, labels: _Labels) -> ReadLabel:
         return read if read.label == by_letter else ReadLabel(None, error=CONTRADICTED)
     rest = text[lettered.end() :].strip(" \n*_`\"'.!")
     return ReadLabel(by_letter, "lenient") if not rest and read.error == NO_LABEL else read
+
+
+_A_MARK = r"(?P<mark>[a-z]|\d{1,2}|[ivx]{2,5})"
+_MARK_BEFORE = re.compile(
+    rf"(?<![\w'.-])[(\[]?{_A_MARK}(?:[)\].:、]+\s*|,\s+|\s+[-–—]\s+)[\s*_`\"'(\[]*$", re.IGNORECASE
+)
+_MARK_AFTER = re.compile(
+    rf"[*_`\"'.\s]*[-–—,(\[]\s*(?:option|choice|answer|letter|number)?\s*[(\[]?{_A_MARK}[)\]]*\W*$", re.IGNORECASE
+)
+
+
+def _marks_beside(text: str, labels: _Labels) -> list[str]:
+    """The letters and numbers right before and behind the labels in a reply, and all letters in brackets."""
+    marks = re.findall(r"(?<!\w)\(([a-z])\)", text.lower())
+    for mention in _mentions(text, labels):
+        before = _MARK_BEFORE.search(text[max(0, mention.start - _LOOK) : mention.start])
+        after = _MARK_AFTER.match(text[mention.end : mention.end + _LOOK].partition("\n")[0])
+        marks += [match["mark"].lower() for match in (before, after) if match is not None]
+    return marks
+
+
+def _of_mark(mark: str, labels: _Labels) -> str | None:
+    """The choice that a letter or a number marks; None: none, as 1 before a label is a list of one."""
+    if len(mark) == 1 and mark.isalpha():
+        return None if labels.by_letter is None else labels.by_letter.get(mark)
+    place = int(mark) if mark.isdecimal() else _NUMERALS.get(mark, 0)
+    return labels.order[place - 1] if 1 < place <= len(labels.order) else None
+
+
+_NUMERALS = {"ii": 2, "iii": 3, "iv": 4, "vi": 6, "vii": 7, "viii": 8, "ix": 9, "xi": 11, "xii": 12}
 
 
 def _place(letter: str) -> int:

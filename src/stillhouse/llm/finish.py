@@ -5,6 +5,7 @@ of a clean stop are listed, and so are those whose reason is known. A word that 
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 # Compared in lower case: of OpenAI, Anthropic, Gemini, Cohere and TGI. No reason at all is a clean stop as well: some
@@ -16,6 +17,13 @@ _FILTER = frozenset({"content_filter", "content_filtered", "safety", "recitation
 _FILTER |= {"spii", "image_safety", "language", "guardrail_intervened"}
 _REFUSAL = frozenset({"refusal", "refused"})
 REFUSED = "the model refused to answer"
+UNUSABLE = "unusable"  # stands for the reason to stop where nothing in a reply can be read
+
+
+def reason_of(choice: Mapping[str, Any]) -> Any:
+    """Why a choice stopped, under either spelling of the name; None: it does not say."""
+    reason = choice.get("finish_reason")
+    return choice.get("finishReason") if reason is None else reason
 
 
 def finish_word(raw: Any) -> str | None:

@@ -32,7 +32,9 @@ _MOST_TRIES = 50  # phrases after which one looks whether the whole answer stand
 _DEFAULT_PATTERN = rf"{ANSWER}:?\s*(.+?)\s*$"
 _NOT_JSON = "the reply is not valid JSON"
 _SEVERAL_VALUES = "ambiguous: the reply holds several JSON values"
+_UNSEEN = "\u200b\u200e\u200f\u061c\u2060\u202a\u202b\u202c\u2066\u2067\u2068\u2069\ufeff"
 _OPENING = re.compile(r"(?P<fence>`{3,20}|~{3,20})[ \t]{0,20}[\w+-]{0,100}")
+_SET_OFF = re.compile(r"(?P<mark>`|\*\*|__)\s*(?P<inside>[{\[].*[}\]])\s*(?P=mark)", re.DOTALL)
 _NOT_USABLE = "the reply is JSON that cannot be used"
 _NOT_FITTING = "the reply does not fit the schema"
 _FULL_STOPS = (".", "。", "．", "।", "۔")
@@ -78,8 +80,7 @@ def parse_reply(task: Task, example: Example, text: str, *, rationales: bool = F
 def _parse(task: Task, example: Example, text: str, rationales: bool) -> ParsedReply:
     for stop in task.teacher.stop:
         text = text.partition(stop)[0]
-    indent = len(text) - len(text.lstrip())
-    text = text.strip()
+    indent, text = _bare(text)
     if wants_object(task, rationales):
         return _object(task, example, text, indent, rationales)
     rationale, answer, asked_for, at = None, text, True, 0
@@ -104,9 +105,20 @@ def _answer(task: Task, example: Example, answer: str, rationale: str | None, *,
         return _json(answer, rationale, task.schema)
     if spoken and task.teacher.answer_pattern is None and answer.endswith(_FULL_STOPS):
         answer = answer[:-1]  # a full stop that ends the sentence asked for is no part of the answer
+    at, answer = _bare(answer)
     if not answer:
         return ParsedReply(None, rationale=rationale, error="empty answer")
-    return ParsedReply(answer, rationale=rationale, how="strict")
+    return ParsedReply(answer, rationale=rationale, how="strict", at=at)
+
+
+def _bare(text: str) -> tuple[int, str]:
+    """(where it begins, the text) without blanks and without characters that nobody sees around it."""
+    start, end = 0, len(text)
+    while start < end and (text[start].isspace() or text[start] in _UNSEEN):
+        start += 1
+    while end > start and (text[end - 1].isspace() or text[end - 1] in _UNSEEN):
+        end -= 1
+    return start, text[start:end]
 
 
 def wants_object(task: Task, rationales: bool) -> bool:
@@ -247,6 +259,9 @@ def _loaded(text: str) -> tuple[Any, bool]:
     try:
         return read_json(text, exact=True), True
     except JsonError:
+        if (inner := _SET_OFF.fullmatch(text)) is not None:  # in backticks, or in bold
+            with contextlib.suppress(JsonError):
+                return read_json(inner["inside"], exact=True), False
         return fenced_value(text), False
 
 

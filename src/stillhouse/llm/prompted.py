@@ -111,8 +111,8 @@ def _worked(task: Task, shot: Example, answer: str, rationales: bool) -> str:
             "add it, or set rationales = false"
         )
     if wants_object(task, rationales):
-        value = json.loads(answer) if task.output == "json" else answer
-        return json.dumps({"rationale": reasons.strip(), "answer": value}, ensure_ascii=False)
+        value = answer if task.output == "json" else json.dumps(answer, ensure_ascii=False)
+        return f'{{"rationale": {json.dumps(reasons.strip(), ensure_ascii=False)}, "answer": {value}}}'
     return f"{reasons.strip()} {ANSWER} {answer}."
 
 

@@ -5,14 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from stillhouse.json_text import JsonError, NotJsonError, read_body
-from stillhouse.llm.finish import REFUSED, finish_word, is_cut_off, stopped_early
+from stillhouse.llm.finish import REFUSED, UNUSABLE, finish_word, is_cut_off, reason_of, stopped_early
 from stillhouse.llm.message_parts import first_choice, read_parts
 from stillhouse.llm.request import Completion, ToolCall, is_unicode
 from stillhouse.llm.stream import UNREADABLE
 from stillhouse.llm.tool_calls import read_tool_calls
 from stillhouse.llm.usage import read_usage, usage_in
 
-UNUSABLE = "unusable"  # stands for the reason to stop where nothing in the body can be read
 _IS_ERROR = re.compile(rb'\s*\{\s*"error"')
 
 
@@ -40,7 +39,7 @@ def read_completion(raw: bytes, latency_s: float | None, clean: Callable[[str], 
         if choice.get("error"):
             error = f"reply is an error with status 200: {clean(str(choice['error']))[:200]}"
             return Completion(None, error=error, usage=read_usage(usage_in(body)), latency_s=latency_s)
-        content, finish = read_parts(choice["message"]), finish_word(choice.get("finish_reason"))
+        content, finish = read_parts(choice["message"]), finish_word(reason_of(choice))
         calls = read_tool_calls(choice["message"], clean)
     except (KeyError, ValueError, TypeError, AttributeError):
         return Completion(None, error="reply has no choices", usage=read_usage(usage_in(body)), latency_s=latency_s)

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 from stillhouse.json_text import JsonError, read_body
-from stillhouse.llm.finish import finish_word, stopped_early
+from stillhouse.llm.finish import UNUSABLE, finish_word, reason_of, stopped_early
 from stillhouse.llm.message_parts import APART, first_choice, place_of, read_parts, thought_piece
 from stillhouse.llm.tool_calls import ToolCallPieces
 from stillhouse.llm.transport import TooLong
@@ -58,7 +58,7 @@ async def read_stream(pieces: AsyncIterable[bytes], heard: Callable[[str], None]
             field, colon, value = line.partition(b":")
             name = field.strip().lower()
             if colon and name == b"data":
-                if value.strip() == b"[DONE]":
+                if value.strip().upper() == b"[DONE]":
                     whole.ended = True
                     break
                 whole.data(value.removeprefix(b" "))
@@ -195,7 +195,7 @@ class _Whole:
                     self._apart[name] = self._apart.get(name, "") + piece
         if isinstance(logprobs := choice.get("logprobs"), dict) and isinstance(logprobs.get("content"), list):
             self._logprobs += logprobs["content"]
-        reason = choice.get("finish_reason")
+        reason = reason_of(choice)
         # The first reason that is no clean stop stays: endpoints that cut a reply off may close the stream with "stop".
         if reason not in (None, "") and stopped_early(finish_word(self._finish_reason), calls_tools=True) is None:
             self._finish_reason = reason
@@ -222,6 +222,8 @@ class _Whole:
                 raise BrokenStream(str(self._error["error"]))
             raise StreamError(self._error)
         calls = self._calls.message_part()
+        if self.damaged and self.ended and not (self.text or calls or self._finish_reason):
+            self._finish_reason = UNUSABLE  # it came to its end: it is paid for, and another try would be another bill
         if not (self.text or calls or self._finish_reason is not None or self._usage):
             raise aiohttp.ClientPayloadError("the stream cannot be read: it ended before its first text")
         if not self.ended and self._finish_reason is None:

@@ -150,6 +150,11 @@ def _counts(raw: Mapping[str, Any], doubts: list[str]) -> tuple[Mapping[_Kind, l
         plain = _plain(name)
         if isinstance(value, Mapping):
             details += [value] if plain in _DETAILS else []
+            # Anthropic's, by how long they are kept; a server may send them without their sum.
+            kept = [_count(part, n, doubts) or 0 for part, n in value.items()] if plain == "cache_creation" else []
+            if sum(kept):
+                counts["written"].append((name, sum(kept)))
+                n_apart += 0 if raw.get("cache_creation_input_tokens") else sum(kept)
         elif (kind := _KINDS.get(plain)) is not None and (count := _count(name, value, doubts)) is not None:
             counts[kind].append((name, count))
             n_apart += count if plain in _APART else 0

@@ -29,7 +29,7 @@ def worked_examples(task: Task) -> tuple[Example, ...]:
     shots = []
     for line, text in numbered_lines(path):
         try:
-            shots.append(_example(read_json(text.decode()), f"worked {line}", task))
+            shots.append(_example(read_json(text.decode(), exact=True), f"worked {line}", task))
         except UnicodeDecodeError as error:
             raise TaskFileError(f"{path}: not valid UTF-8 ({error}); mend the file of worked examples") from None
         except ValueError as error:

@@ -1,9 +1,10 @@
 """Numbered replies: blocks below lines `## 4`, `## 5`, ..., read by their numbers.
 
 A tail that was cut off is dropped, never repaired. Where no such line is there, other ways to number are read:
-`## No. 4` and `## [4]`, then `**4.**` and `Task 4:`, then `4. text`, `④ text` and `四、text`. They also stand inside
-of answers, so they count only from the first number that was asked for on, each the one before plus one, and a number
-that is there twice leaves all of them unread.
+headings of HTML, `## No. 4` and `## [4]`, `**4.**` and `Task 4:`, `Task Four:` and `Task IV:`, then `4. text`,
+`④ text`, `四、text`, `Four. text` and `IV. text`. They also stand inside of answers, so they count only from the first
+number that was asked for on, each the one before plus one, and a number that is there twice leaves all of them unread.
+Number words are read in English.
 
 A heading of another level than most, as `# 7` is among `## 4` and `## 5`, may be a comment in code: it counts only
 where its number is the next and no other heading has it. In code in fences, nothing is a heading.
@@ -13,7 +14,7 @@ import re
 import unicodedata
 from bisect import bisect
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from string import Template
@@ -22,7 +23,7 @@ MARK = "##"
 NONE = "<none>"  # an exercise without an input
 _B = r"[ \t\xa0\u3000\u200b\ufeff]"  # a blank
 _BOLD, _DOT = r"(?:\*\*|__)", r"\\?[.:)、．）：\]]"
-_QUOTE = rf"{_B}*+(?:>{_B}*+)?(?:[-*•+]{_B}++)?\\?"
+_QUOTE = rf"{_B}*+(?:>{_B}*+)?(?:[-*•+‣◦▪●▶►➤🔹🔸]{_B}++)?\\?"
 _OF = rf"(?:{_B}*+(?:[/／]|of|out of|von|de|sur|di|из|共){_B}*+\d{{1,9}}(?![\w/／.,]))?"  # "1 of 3", "1/3"
 _MARKED = rf"^{_QUOTE}{_BOLD}?{_B}*+(?P<mark>[#＃]{{1,6}}){_B}*+{_BOLD}?{_B}*+(?P<number>\d++){_OF}{_B}*+"
 # "## 1", also as "### 1.", "## 1)" and "**## 1**"
@@ -31,6 +32,7 @@ _HEAD = re.compile(rf"{_MARKED}{_DOT}?{_B}*+{_BOLD}?{_B}*+{_DOT}?{_B}*+[#＃]{{0
 _HEAD_AND_TEXT = re.compile(rf"{_MARKED}(?:{_DOT}(?:{_B}*+{_BOLD})?|{_BOLD}{_DOT}?){_B}++(?=\S)", re.MULTILINE)
 _WORD = r"(?:(?:no|nr|n[º°]|№|number|task|example|exercise|item|input|question|proposal|instruction)\.?|第)"
 _CIRCLED = "\u2460-\u249b\u24eb-\u24fe\u2776-\u2793\u3220-\u3229\u3251-\u325f\u3280-\u3289\u32b1-\u32bf"
+_CIRCLED += "\u2160-\u216b\u2170-\u217b"  # Roman numerals of one sign
 _IN_BRACKETS = rf"[\[(（【［<〈《「{{](?P<boxed>\d{{1,9}}){_OF}[\])）】］>〉》」}}]"
 _BOXED = rf"(?:{_IN_BRACKETS}|(?P<circled>[{_CIRCLED}]))"
 _STEP = r"(?:step|stage|phase|part|line|option|schritt|étape|etape|paso|passo|шаг|krok|步骤|步驟|ステップ|단계)"
@@ -40,6 +42,15 @@ _ENDS = (
     rf"(?:\ufe0f?\u20e3)?{_COUNTER}(?:{_BOLD}|[.:)、．）：]){{0,3}}{_B}*+(?:[.:)、．）：](?:{_B}++|$))?"
     rf"(?:[-–—]{_B}++(?!\d))?"
 )
+_ONES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+_TEENS = ("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+_WORDED = (
+    rf"(?P<worded>(?:{'|'.join(_TENS)})(?:[- ](?:{'|'.join(_ONES[:9])})\b)?|(?:{'|'.join((*_TEENS, *_ONES[::-1]))})\b)"
+)
+_ROMAN = r"(?P<roman>(?-i:[IVXL]{1,7}|[ivxl]{1,7})\b)"
+_SPELLED = rf"(?:{_WORDED}|{_ROMAN})"
 _LOOSE = (  # what begins a block where nothing is marked as asked for; text may follow it in its line
     rf"^{_QUOTE}{_BOLD}?{_B}*+[#＃]{{1,6}}{_B}*+{_BOLD}?{_B}*+(?:{_WORD}{_B}*+){{0,2}}[#＃]?"
     rf"(?:{_BOXED}|(?P<number>\d{{1,9}}){_OF}){_ENDS}",
@@ -47,18 +58,38 @@ _LOOSE = (  # what begins a block where nothing is marked as asked for; text may
     rf"(?=[题題项項个個]?{_B}*+(?:$|{_BOLD}|{_DOT})){_ENDS}",
     rf"^{_QUOTE}{_IN_BRACKETS}{_ENDS}",
     # A word of any language, but for those that number what is within an answer: "Frage 1: text"
-    rf"^{_QUOTE}{_BOLD}?(?!{_STEP})[^\W\d_]{{2,20}}{_B}*+(?P<number>\d{{1,9}}){_OF}"
+    rf"^{_QUOTE}{_BOLD}?(?!{_STEP})(?:[^\W\d_]{{2,20}}|(?-i:[A-Z])){_B}*+(?P<number>\d{{1,9}}){_OF}"
     rf"(?={_B}*+(?:$|{_BOLD}|{_DOT})){_ENDS}",
+    # "## Task One", "**IV.**", "Task Four: text", "Aufgabe IV:", "First task:"
+    rf"^{_QUOTE}{_BOLD}?{_B}*+[#＃]{{1,6}}{_B}*+{_BOLD}?{_B}*+(?:{_WORD}{_B}*+){{0,2}}{_SPELLED}{_OF}{_ENDS}",
+    rf"^{_QUOTE}(?:{_BOLD}{_B}*+(?:{_WORD}{_B}++)?|{_WORD}{_B}++){_SPELLED}{_OF}(?={_B}*+(?:$|{_BOLD}|{_DOT})){_ENDS}",
+    rf"^{_QUOTE}{_BOLD}?(?!{_STEP})[^\W\d_]{{2,20}}{_B}++{_SPELLED}{_OF}(?={_B}*+(?:$|{_BOLD}|[:)：）])){_ENDS}",
+    # "*1.*", "_Task 1:_" and "=== 1 ==="
+    rf"^{_QUOTE}(?P<slant>[*_])(?:{_WORD}{_B}*+)?(?P<number>\d{{1,9}}){_OF}{_DOT}?(?P=slant){_DOT}?{_B}*+",
+    rf"^{_B}*+[-=*~]{{2,20}}{_B}*+(?:{_WORD}{_B}*+)?[#＃]?(?P<number>\d{{1,9}}){_OF}{_DOT}?{_B}*+[-=*~]{{2,20}}{_B}*+$",
+    rf"^{_QUOTE}[#＃]{{0,6}}{_B}*+{_BOLD}?(?:the{_B}++)?(?P<ordinal>{'|'.join(_ORDINALS)}){_B}++{_WORD}"
+    rf"(?={_B}*+(?:$|{_BOLD}|[.:)：）])){_ENDS}",
     # From here on, lists: an answer may hold them as well.
     rf"^{_QUOTE}{_BOLD}?(?P<circled>[{_CIRCLED}]){_ENDS}",
-    rf"^{_QUOTE}(?P<number>\d{{1,9}}){_OF}(?:{_DOT}(?!\d){_B}*+|{_B}+[-–—]{_B}+(?=\D))",
+    rf"^{_QUOTE}(?P<number>\d{{1,9}}){_OF}(?:{_DOT}[)）]?(?!\d){_B}*+|{_B}+[-–—]{_B}+(?=\D))",
+    rf"^{_QUOTE}(?P<number>\d{{1,9}})(?:\ufe0f?\u20e3{_ENDS}|{_B}*+$(?:\n{_B}*+[-=]{{2,20}}{_B}*+$)?)",
     rf"^{_QUOTE}{_BOLD}?第?(?P<han>[一二三四五六七八九十]{{1,3}})[题題项項个個条條道]?{_BOLD}?[、.．:：)）]{_BOLD}?{_B}*+",
+    rf"^{_QUOTE}{_BOLD}?\(?{_SPELLED}(?:{_DOT}{_BOLD}?|{_BOLD}{_DOT})(?:{_B}++|$)",
 )
 _HAN = {sign: number for number, sign in enumerate("一二三四五六七八九", start=1)}
 _RULE = re.compile(r"\n[ \t]*(?:-{3,}|\*{3,}|_{3,}|={3,}|—{2,})[ \t]*$")
 _LINE_ENDS = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
 _OTHERS = tuple(re.compile(loose, re.MULTILINE | re.IGNORECASE) for loose in _LOOSE)
-_N_LISTS = 3
+_N_LISTS = 5
+# A line that is a heading of HTML; text may follow it
+_HTML_HEAD = re.compile(
+    rf"^{_B}*+<h(?P<level>[1-6])(?:\s[^<>\n]{{0,200}})?>{_B}*+(?P<text>[^\n]{{1,500}}?){_B}*+</h(?P=level)>{_B}*+",
+    re.MULTILINE | re.IGNORECASE,
+)
+_HTML_AROUND = re.compile(
+    rf"^{_B}*+<(?:p|div)(?:\s[^<>\n]{{0,200}})?>|</(?:p|div)>{_B}*+$", re.MULTILINE | re.IGNORECASE
+)
+_HTML_BOLD = re.compile(r"</?(?:b|strong)>", re.IGNORECASE)
 _OF_TEXT = ("", "markdown", "md", "text", "txt", "plaintext")  # what a fence around blocks may say of what is in it
 _FENCE = re.compile(r"[ \t]*(?:>[ \t]*)?(`{3,}|~{3,})[ \t]*([\w+-]*)[ \t]*")
 _FIELD = (
@@ -92,6 +123,9 @@ def blocks(reply: str, first: int, last: int, *, cut_off: bool) -> list[Block]:
     """
     reply = _LINE_ENDS.sub("\n", reply)
     level = _level(reply, first, last)
+    if not level and _HTML_HEAD.search(reply):
+        reply = _without_html(reply)
+        level = _level(reply, first, last)
     reply = _bare(reply, level)
     heads = _heads(reply, level)
     if not any(first <= _number(head) <= last for head in heads):
@@ -151,6 +185,12 @@ def _heads(reply: str, level: int) -> list[re.Match[str]]:
     return heads
 
 
+def _without_html(reply: str) -> str:
+    """The reply with headings of HTML as Markdown has them, and without the paragraphs around lines."""
+    reply = _HTML_HEAD.sub(lambda head: f"## {_HTML_BOLD.sub('', head['text'])}\n", reply)
+    return re.sub(r"^(`{3,}|~{3,})html?[ \t]*$", r"\1", _HTML_AROUND.sub("", reply), flags=re.MULTILINE | re.IGNORECASE)
+
+
 def _level(reply: str, first: int, last: int) -> int:
     """The level of heading that most of the numbers asked for have; as the prompt has it, where several do; 0: none."""
     numbers: dict[int, set[int]] = {}
@@ -186,10 +226,9 @@ def _in_order(heads: list[re.Match[str]], first: int) -> list[re.Match[str]]:
 
 
 def _number(head: re.Match[str]) -> int:
-    name = next(name for name in ("number", "boxed", "circled", "han") if head.groupdict().get(name))
-    if name == "circled":
-        return int(unicodedata.numeric(head[name]))
-    return _of_han(head[name]) if name == "han" else int(head[name][:9])
+    told = {name: value for name, value in head.groupdict().items() if value and name in _NUMERALS}
+    name, value = next(iter(told.items()))
+    return _NUMERALS[name](value)
 
 
 def _of_han(numeral: str) -> int:
@@ -200,6 +239,35 @@ def _of_han(numeral: str) -> int:
     if len(tens) > 1 or len(ones) > 1 or "十" in ones:
         return 0
     return 10 * _HAN.get(tens, 1) + _HAN.get(ones, 0)
+
+
+def _of_word(word: str) -> int:
+    """The value of an English number word up to ninety-nine."""
+    tens, _, ones = word.lower().replace("-", " ").partition(" ")
+    if tens in _TENS:
+        return 10 * (_TENS.index(tens) + 2) + (_ONES.index(ones) + 1 if ones else 0)
+    return (*_ONES, *_TEENS).index(tens) + 1
+
+
+def _of_roman(numeral: str) -> int:
+    """The value of a Roman numeral up to 89; 0 for what is none."""
+    match = re.fullmatch(r"(XL|L?X{0,3})(IX|IV|V?I{0,3})", numeral.upper())
+    if match is None:
+        return 0
+    worth = {"I": 1, "V": 5, "X": 10, "L": 50}
+    values = [worth[sign] for sign in numeral.upper()]
+    return sum(-value if value < max(values[place:]) else value for place, value in enumerate(values))
+
+
+_NUMERALS: dict[str, Callable[[str], int]] = {
+    "number": lambda digits: int(digits[:9]),
+    "boxed": lambda digits: int(digits[:9]),
+    "circled": lambda sign: int(unicodedata.numeric(sign)),
+    "han": _of_han,
+    "worded": _of_word,
+    "roman": _of_roman,
+    "ordinal": lambda word: _ORDINALS.index(word.lower()) + 1,
+}
 
 
 def _bare(reply: str, level: int) -> str:
