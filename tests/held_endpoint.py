@@ -102,8 +102,11 @@ def held_endpoint(answer=None) -> Iterator[Held]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 64  # with Python's own 5 the rest of many calls at once would connect a second later
+        daemon_threads = True
+
+    server = Server(("127.0.0.1", 0), Handler)
     held = Held(server.server_address[1])
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

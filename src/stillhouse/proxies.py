@@ -9,6 +9,7 @@ trusted beside the system's.
 import base64
 import ipaddress
 import os
+import re
 import ssl
 from dataclasses import dataclass, field
 from functools import cache
@@ -34,7 +35,8 @@ class Proxy:
 
     @property
     def shown(self) -> str:
-        return f"{'https' if self.secure else 'http'}://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.secure else 'http'}://{host}:{self.port}"
 
 
 def proxy_for(url: str) -> Proxy | None:
@@ -70,25 +72,40 @@ def _read(named: str) -> Proxy:
 
 
 def _direct(host: str, port: int, listed: str) -> bool:
-    """Whether NO_PROXY covers the host."""
-    host = host.rstrip(".").lower()
-    return any(_covers(entry.strip().lower(), host, port) for entry in listed.split(",") if entry.strip())
+    """Whether NO_PROXY covers the host. Its entries stand between commas or blanks."""
+    return any(_covers(_ascii(entry), _ascii(host), port) for entry in re.split(r"[,\s]+", listed) if entry)
+
+
+def _ascii(name: str) -> str:
+    """A name as it is compared: in lower case, in ASCII (IDNA), without a dot at its end."""
+    name = name.lower().rstrip(".")
+    try:
+        return name if name.isascii() else name.encode("idna").decode()
+    except UnicodeError:
+        return name
 
 
 def _covers(entry: str, host: str, port: int) -> bool:
-    if entry == "*":
+    if entry == "*" or _is_inside(host, entry):
         return True
-    try:
-        return ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip("[]"), strict=False)
-    except ValueError:
-        pass  # one of the two is a name, or the entry has a port
     name, colon, wanted = entry.rpartition(":")
     if colon and wanted.isdigit():
         if int(wanted) != port:
             return False
+        if _is_inside(host, name):
+            return True
         entry = name
     entry = entry.strip("[]").removeprefix("*").lstrip(".")
     return bool(entry) and (host == entry or host.endswith(f".{entry}"))
+
+
+def _is_inside(host: str, network: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+        mapped = address.ipv4_mapped if address.version == 6 else None
+        return (mapped or address) in ipaddress.ip_network(network.strip("[]"), strict=False)
+    except ValueError:
+        return False  # one of the two is a name, or has a port
 
 
 def trusted() -> ssl.SSLContext:

@@ -183,12 +183,26 @@ async def test_a_proxy_that_refuses_is_named_without_its_password(certificate, m
         ("::1", "http://[::1]:9/", True),
         ("[::1]:9", "http://[::1]:9/", True),
         (",", "http://a.example/", False),
+        ("b.example a.example", "http://a.example/", True),
+        ("A.Example.", "http://a.example/", True),
+        ("a.example", "http://a.example./", True),
+        ("10.0.0.0/8:8080", "http://10.1.2.3:8080/", True),
+        ("10.0.0.0/8:8080", "http://10.1.2.3:9/", False),
+        ("10.0.0.0/8", "http://[::ffff:10.0.0.1]/", True),
+        ("fd00::/8", "http://[fd00::1]:9/", True),
+        ("b\u00fccher.example", "http://xn--bcher-kva.example/", True),
+        ("xn--bcher-kva.example", "http://b\u00fccher.example/", True),
     ],
 )
 def test_no_proxy_names_hosts_domains_networks_and_ports(no_proxy, url, direct, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://p:1")
     monkeypatch.setenv("NO_PROXY", no_proxy)
     assert (proxy_for(url) is None) is direct
+
+
+def test_an_ipv6_proxy_is_named_as_an_address(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://u:s3cret@[::1]:3128")
+    assert proxy_for("https://a.example/").shown == "http://[::1]:3128"
 
 
 @pytest.mark.parametrize("named", ["socks5://u:s3cret@h:1080", "http://u:s3cret@h:port", "http://"])

@@ -268,6 +268,20 @@ async def test_on_a_full_disk_the_paid_answer_is_given_and_marked(start, caplog)
         await PromptedPredictor(model, TASK).predict(rows("13"))
 
 
+async def test_a_disk_that_takes_no_audits_is_said_once_until_it_takes_them_again(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    made = cascade(audit=tmp_path / "file" / "audit.jsonl", audit_share=1.0)
+    for number in range(4):
+        if number == 2:
+            made.audit = tmp_path / "audit.jsonl"
+        if number == 3:
+            made.audit = tmp_path / "file" / "audit.jsonl"
+        await made.predict(rows("80", "90"))
+        await made.drain(5)
+    assert len((tmp_path / "audit.jsonl").read_text().splitlines()) == 2
+    assert caplog.text.count("an audited row was not recorded") == 2
+
+
 class Freed(Full):
     """A store on a disk that is full until it is freed."""
 

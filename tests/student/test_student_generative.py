@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -293,6 +294,67 @@ def test_what_follows_the_token_just_written_is_favoured_from_the_start():
     # After the start nothing (its twin in the question is padding), after 7 comes 9, and after 9 only padding.
     assert favoured[1, 9] == 1
     assert favoured.count_nonzero() == 1
+
+
+@pytest.fixture(scope="module")
+def brief(tmp_path_factory):
+    out = tmp_path_factory.mktemp("brief") / "s"
+    train(out, config=BRIEF)
+    return load_student(out)
+
+
+async def test_a_short_row_does_not_wait_for_the_tokenising_of_a_long_one(brief, monkeypatch):
+    begun, is_over, loop, source = (
+        asyncio.Event(),
+        threading.Event(),
+        asyncio.get_running_loop(),
+        type(brief.coder).source,
+    )
+
+    def held(self, example):
+        if len(example.text) > 4_000:
+            loop.call_soon_threadsafe(begun.set)
+            assert is_over.wait(30)
+        return source(self, example)
+
+    monkeypatch.setattr(type(brief.coder), "source", held)
+    long = asyncio.ensure_future(brief.generate([Example("long", "how many orders in Rome? " * 400)]))
+    await asyncio.wait_for(begun.wait(), 30)
+    await asyncio.wait_for(brief.generate([Example("short", "how many orders?")]), 30)
+    assert not long.done()
+    is_over.set()
+    await long
+
+
+async def test_a_short_row_is_answered_between_the_passes_of_a_long_one(brief, monkeypatch):
+    begun, is_over, loop, forward = asyncio.Event(), threading.Event(), asyncio.get_running_loop(), brief._model.forward
+    n_passes = 0
+
+    def slow(*arguments, **named):
+        nonlocal n_passes
+        if named["input_ids"].shape[1] > 100:
+            n_passes += 1
+            loop.call_soon_threadsafe(begun.set)
+            is_over.wait(0.1)
+        return forward(*arguments, **named)
+
+    monkeypatch.setattr(brief._model, "forward", slow)
+    long = asyncio.ensure_future(
+        asyncio.to_thread(brief._generate, [Example("long", "how many orders in Rome? " * 400)], 9)
+    )
+    await asyncio.wait_for(begun.wait(), 30)
+    await asyncio.to_thread(brief._generate, [Example("short", "how many orders?")], 1)
+    assert not long.done()
+    is_over.set()
+    assert len((await long)[0].tokens) == n_passes == 9
+
+
+@pytest.mark.parametrize("text", ["how many Orders in Rome? ", "200 of 7,531 !?", 'x\'y"z" '])
+def test_of_a_long_text_no_more_is_tokenised_than_is_read_and_it_reads_the_same(brief, text):
+    coder = brief.coder
+    ids, is_cut = coder.source(Example("long", text * 300), "")
+    assert is_cut and ids == coder.question(text * 300)[: coder.max_length]
+    assert len(coder.question(text * 300, 10)) < 100 < len(coder.question(text * 300))
 
 
 @pytest.mark.slow

@@ -64,6 +64,7 @@ class CascadePredictor:
         # Answers of the teacher that were paid for and given, and not kept, since its store last kept one.
         self.n_unstored = 0
         self._audits: set[asyncio.Task[None]] = set()
+        self._said: set[str] = set()  # troubles that the log was told of and that are not over
 
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         """One prediction per input, in input order."""
@@ -122,7 +123,7 @@ class CascadePredictor:
             else:
                 (prediction,) = await self.teacher.predict([example])
         except StorageError as error:  # before the call was made; its words name a path, which is no client's concern
-            _log.error("the teacher's store: %s", error)
+            self._say_once("store", f"the teacher's store: {error}")
             return Prediction(None, error=_NO_STORE, is_unstored=bool(unstored))
         except StillhouseError as error:
             # An earlier call for the row may have been paid.
@@ -137,10 +138,16 @@ class CascadePredictor:
         """A paid answer was stored, or was given without. The log says it once, until one is stored again."""
         if error is None:
             self.n_unstored = 0
+            self._said -= {"unstored", "store"}
             return
         self.n_unstored += 1
-        if self.n_unstored == 1:
-            _log.error("%s: answers that were paid for are given, and not kept (%s)", self.name, error)
+        self._say_once("unstored", f"{self.name}: answers that were paid for are given, and not kept ({error})")
+
+    def _say_once(self, trouble: str, sentence: str) -> None:
+        """Log it, but not again for every row before this trouble is over: a disk that is full would fill the log."""
+        if trouble not in self._said:
+            self._said.add(trouble)
+            _log.error("%s", log_line(sentence))
 
     async def _audit(self, path: Path, example: Example, first: Prediction) -> None:
         second = await self._ask_teacher(example)
@@ -156,7 +163,9 @@ class CascadePredictor:
         try:
             _append(path, row)
         except StillhouseError as error:  # the answer is already given, and a full disk must not stop the next ones
-            _log.error("an audited row was not recorded: %s", log_line(str(error)))
+            self._say_once("audit", f"an audited row was not recorded: {error}")
+        else:
+            self._said.discard("audit")
 
 
 def agreement(

@@ -67,7 +67,9 @@ class SqliteJournal:
             prepare(self._db, _SCHEMA, path)
             self._file = _identity(path)
         except (sqlite3.Error, OSError) as error:
-            raise StorageError(f"{path}: the journal cannot be opened ({error}); give another file") from None
+            raise StorageError(
+                f"{path}: the journal cannot be opened ({error}); free space if there is none, or give another file"
+            ) from None
 
     @property
     def in_place(self) -> bool:

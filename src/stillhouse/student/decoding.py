@@ -4,7 +4,9 @@ Transformers' `generate` is not used: for a student of a few million parameters,
 model's layers do.
 """
 
+import contextlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,18 +24,29 @@ class Decoded:
     ended: bool  # False: the answer was cut at the limit
 
 
-def greedy(model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int) -> list[Decoded]:
-    """Append the likeliest next token to every prompt, until each has written `end` or `most` tokens."""
-    if model.config.is_encoder_decoder:
-        return _greedy_encoder_decoder(model, prompts, pad=pad, end=end, most=most)
-    return _greedy_decoder_only(model, prompts, pad=pad, end=end, most=most)
+def greedy(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    pad: int,
+    end: int,
+    most: int,
+    turns: AbstractContextManager[None] | None = None,
+) -> list[Decoded]:
+    """Append the likeliest next token to every prompt, until each has written `end` or `most` tokens.
+
+    `turns`: taken for each pass of the model, so that others have theirs in between.
+    """
+    greedy_here = _greedy_encoder_decoder if model.config.is_encoder_decoder else _greedy_decoder_only
+    return greedy_here(model, prompts, pad=pad, end=end, most=most, turns=turns or contextlib.nullcontext())
 
 
 def _greedy_encoder_decoder(
-    model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int
+    model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int, turns: AbstractContextManager[None]
 ) -> list[Decoded]:
     ids, mask = padded(prompts, pad, model.device)
-    encoded = model.get_encoder()(input_ids=ids, attention_mask=mask)
+    with turns:
+        encoded = model.get_encoder()(input_ids=ids, attention_mask=mask)
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
     start = torch.full((len(prompts), 1), model.config.decoder_start_token_id, device=model.device)
 
@@ -48,11 +61,11 @@ def _greedy_encoder_decoder(
         )
         return out.logits[:, -1]  # type: ignore[no-any-return]
 
-    return _run(step, start, end, most)
+    return _run(step, start, end, most, turns)
 
 
 def _greedy_decoder_only(
-    model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int
+    model: Any, prompts: Sequence[Sequence[int]], *, pad: int, end: int, most: int, turns: AbstractContextManager[None]
 ) -> list[Decoded]:
     ids, mask = padded(prompts, pad, model.device, left=True)  # padded on the left: each row ends in its newest token
     cache = DynamicCache()
@@ -67,14 +80,15 @@ def _greedy_decoder_only(
         )
         return out.logits[:, -1]  # type: ignore[no-any-return]
 
-    return _run(step, ids, end, most)
+    return _run(step, ids, end, most, turns)
 
 
-def _run(step: Any, tokens: Tensor, end: int, most: int) -> list[Decoded]:
+def _run(step: Any, tokens: Tensor, end: int, most: int, turns: AbstractContextManager[None]) -> list[Decoded]:
     chosen, logprobs = [], []
     alive = torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
     for _ in range(most):
-        likelihood = torch.log_softmax(step(tokens).float(), dim=-1)  # (batch, vocabulary)
+        with turns:
+            likelihood = torch.log_softmax(step(tokens).float(), dim=-1)  # (batch, vocabulary)
         best = likelihood.max(dim=-1)
         chosen.append(best.indices)
         logprobs.append(best.values)

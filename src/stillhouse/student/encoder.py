@@ -46,7 +46,7 @@ from stillhouse.student.opening import (
     tensor_shapes,
 )
 from stillhouse.student.train import as_trained, autocast, bf16_pays, device, fit, seeded
-from stillhouse.student.turns import Turns
+from stillhouse.student.turns import SHORT_TEXT, Turns
 
 HEAD = "head.safetensors"
 SECOND = "second_from"  # key of a batch that holds where each sequence's second segment begins
@@ -54,7 +54,6 @@ TINY = "scratch:tiny"
 # Most tokens in one forward pass without gradients, padding included. On a CPU a pass of MiniLM then takes some 40 ms,
 # and 400 rows are as quick as in passes of 1024, quicker than in passes of 4096, which have more padding.
 TOKENS_AT_ONCE, TOKENS_AT_ONCE_ON_GPU = 512, 4096
-SHORT_TEXT = 4_000  # characters of rows that never wait for the tokenising of longer ones
 CHARACTERS_AT_ONCE = 20_000  # of the rows that are tokenised in one go
 
 

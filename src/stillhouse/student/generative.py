@@ -10,7 +10,7 @@ asked for the label alone.
 """
 
 import asyncio
-import contextlib
+import copy
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ from stillhouse.student.opening import (
 from stillhouse.student.own_text import as_answer, as_question, from_answer
 from stillhouse.student.tokenizer import train_bpe
 from stillhouse.student.train import as_trained, autocast, device, fit, seeded
-from stillhouse.student.turns import Turns
+from stillhouse.student.turns import SHORT_TEXT, Turns
 
 PREDICT, EXPLAIN = "predict: ", "explain: "
 ALPHA = 0.5  # the label's share of the step-by-step loss; the paper weighs both tasks equally (section 4.1)
@@ -108,14 +108,15 @@ class _Coder:
         """What `student.json` keeps of it."""
         return {"max_length": self.max_length, "prefixed": self.prefixed, "own": self.own}
 
-    def question(self, text: str) -> list[int]:
-        return list(self.tokenizer(as_question(text) if self.own else text)["input_ids"])
+    def question(self, text: str, most_words: int | None = None) -> list[int]:
+        return list(self.tokenizer(as_question(text, most_words) if self.own else text)["input_ids"])
 
     def source(self, example: Example, prefix: str = PREDICT) -> tuple[list[int], bool]:
         """(tokens, whether they were cut). Of a question that is too long the beginning is kept."""
         choices = CHOICES + BETWEEN_CHOICES.join(example.choices) if example.choices else ""
         text = (prefix if self.prefixed else "") + example.text + choices
-        ids = self.question(text if self.encoder_decoder else text + "\n")
+        # One word more than is read tells that it was cut, and an end token may follow.
+        ids = self.question(text if self.encoder_decoder else text + "\n", self.max_length + 2)
         has_end = bool(ids) and ids[-1] == self.end
         if self.encoder_decoder and not has_end:
             ids.append(self.end)
@@ -366,11 +367,10 @@ def decode(
     most: int,
     turns: AbstractContextManager[None] | None = None,
 ) -> list[Decoded]:
-    """Greedy answers in the order of the sources, batched by length. Each batch takes a turn of its own."""
+    """Greedy answers in the order of the sources, batched by length. Each pass of the model takes a turn of its own."""
     answers: dict[int, Decoded] = {}
     for indices in _by_length(sources, most):
-        with turns or contextlib.nullcontext():
-            of_batch = greedy(model, [sources[i] for i in indices], pad=coder.pad, end=coder.end, most=most)
+        of_batch = greedy(model, [sources[i] for i in indices], pad=coder.pad, end=coder.end, most=most, turns=turns)
         answers.update(zip(indices, of_batch, strict=True))
     return [answers[i] for i in range(len(sources))]
 
@@ -419,6 +419,9 @@ class GenerativeStudent:
         # Fast tokenizers refuse to be shared between threads, and torch uses all cores for one call anyway. A call of
         # many rows takes a turn for each slice of its work, so that others are answered in between.
         self._turns = Turns()
+        # One long text is one slice of tokenising, so long texts have a tokenizer of their own.
+        self._long_turns = Turns()
+        self._coder_of_long: _Coder | None = None  # a copy, made with the first of them
 
     async def predict(self, inputs: Sequence[Example]) -> list[Prediction]:
         began = time.perf_counter()
@@ -444,8 +447,14 @@ class GenerativeStudent:
                 return [self._generated(*source, answer) for source, answer in zip(sources, decoded, strict=True)]
 
     def _source(self, example: Example) -> tuple[list[int], bool]:
-        with self._turns:
-            return self.coder.source(example)
+        if len(example.text) + sum(map(len, example.choices or ())) <= SHORT_TEXT:
+            with self._turns:
+                return self.coder.source(example)
+        with self._long_turns:
+            if self._coder_of_long is None:
+                with self._turns:
+                    self._coder_of_long = replace(self.coder, tokenizer=copy.deepcopy(self.coder.tokenizer))
+            return self._coder_of_long.source(example)
 
     def _generated(self, source: Sequence[int], is_cut: bool, answer: Decoded) -> GeneratedAnswer:
         log_p = _mean_log_p(answer)

@@ -13,9 +13,9 @@ FIGURE = re.compile(f"[{FIGURES[0]}-{FIGURES[-1]}]")
 _QUOTED = re.compile(r"""('[^'\n]*'|"[^"\n]*")""")
 
 
-def as_question(text: str) -> str:
-    """Words, figures and signs, each apart."""
-    return " ".join(re.findall(r"\w+|[^\w\s]", _with_capitals(_with_places(text))))
+def as_question(text: str, most: int | None = None) -> str:
+    """Words, figures and signs, each apart; the first `most` of them, each of which is a token or more."""
+    return " ".join(re.findall(r"\w+|[^\w\s]", _with_capitals(_with_places(text)))[:most])
 
 
 def as_answer(text: str) -> str:

@@ -7,6 +7,8 @@ import threading
 from collections import deque
 from types import TracebackType
 
+SHORT_TEXT = 4_000  # characters of rows that never wait for the tokenising of longer ones
+
 
 class Turns:
     """`with turns:` one slice of work."""

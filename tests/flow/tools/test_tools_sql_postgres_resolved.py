@@ -4,7 +4,7 @@ import pytest
 
 from stillhouse.flow.tools import ToolError, sql
 from stillhouse.flow.tools.sql_postgres import PostgresReader
-from stillhouse.flow.tools.sql_postgres_resolved import resolved
+from stillhouse.flow.tools.sql_postgres_trees import resolved
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'psycopg[binary]'")
 
