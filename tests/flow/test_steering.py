@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 import gc
 import sqlite3
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from stillhouse import flow, step
-from stillhouse.errors import RunBusyError, UserError
-from stillhouse.flow import Cancelled, Parked, ask_human, sleeping
+from stillhouse.errors import UserError
+from stillhouse.flow import Cancelled, Parked, ask_human, sleeping, steering
 from stillhouse.store.journal import open_journal
 
 ran: list[str] = []
@@ -208,7 +211,7 @@ async def test_a_run_that_failed_while_it_was_cancelled_is_cancelled():
     assert flow.runs()[0].status == "cancelled"
 
 
-async def test_a_run_of_another_process_and_one_that_is_done_are_not_cancelled():
+async def test_a_run_that_is_done_is_not_cancelled():
     @flow
     async def main() -> int:
         return await work(1)
@@ -216,12 +219,108 @@ async def test_a_run_of_another_process_and_one_that_is_done_are_not_cancelled()
     await main.run("one")
     with pytest.raises(UserError, match="the run one is done"):
         flow.cancel("one")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path):
+    return str(tmp_path / "s.db") if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
+@pytest.mark.parametrize("then", ["a call", "a question", "the end", "a failure"])
+async def test_a_run_of_another_process_obeys_at_its_next_call(store, then, monkeypatch):
+    monkeypatch.setattr(steering, "live_run", lambda *_: None)  # as if another process executed it
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    @step
+    async def slow() -> str:
+        began.set()
+        await go_on.wait()
+        return "kept"
+
+    @flow
+    async def main() -> str | int:
+        kept = await slow()
+        if then == "a failure":
+            raise ConnectionError("gone")
+        return kept if then == "the end" else await (work(1) if then == "a call" else ask_human("sure?"))
+
+    running = asyncio.create_task(main.run("one", store=store))
+    await began.wait()
+    assert flow.cancel("one", store=store) is False and flow.cancel("one", store=store) is False
+    assert [(run.status, run.ended) for run in flow.runs(store=store)] == [("cancelled", None)]
+    assert flow.prune(timedelta(0), store=store) == []
+    go_on.set()
+    with pytest.raises(Cancelled):
+        await running
+    assert ran == []
+    with contextlib.closing(open_journal(store)) as journal:
+        assert [row.output for row in journal.steps("one") if row.kind == "step"] == ['"kept"']
+    [run] = flow.runs(store=store)
+    assert run.status == "cancelled" and run.ended is not None
+    with pytest.raises(Cancelled):
+        await main.run("one", store=store)
+    assert flow.runs(store=store)[0].ended == run.ended
+    assert flow.cancel("one", store=store) is True
+
+
+async def test_a_run_whose_process_died_after_it_was_asked_to_end_does_not_go_on(store):
     with pytest.raises(Parked):
-        await asks.run("two", n=2)
-    owner = open_journal("stillhouse.db")
-    with owner.own("two"), pytest.raises(RunBusyError, match="the run two is in use"):
-        flow.cancel("two")
+        await asks.run("one", n=1, store=store)
+    owner = open_journal(store)
+    with owner.own("one"):
+        assert flow.cancel("one", store=store) is False
     owner.close()
+    flow.prune(timedelta(days=1), store=store)
+    [run] = flow.runs(store=store)
+    assert run.status == "cancelled" and run.ended is not None
+    with pytest.raises(Cancelled):
+        await asks.run("one", n=1, store=store)
+
+
+async def test_a_run_that_is_cancelled_while_it_waits_for_what_is_under_way_is_cancelled():
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    @step
+    async def slow() -> None:
+        await go_on.wait()
+
+    @flow
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(slow())
+            await asyncio.sleep(0)
+            try:
+                await ask_human("sure?")
+            finally:
+                asked.set()
+
+    running = asyncio.create_task(main.run("one"))
+    await asked.wait()
+    flow.cancel("one")
+    go_on.set()
+    with pytest.raises(Cancelled):
+        await running
+    assert flow.runs()[0].status == "cancelled"
+
+
+@pytest.mark.slow
+def test_from_the_shell_a_run_of_another_process_is_cancelled(tmp_path, stillhouse):
+    (tmp_path / "app.py").write_text(
+        "import asyncio, pathlib\nfrom stillhouse import flow, step\n\n\n"
+        "@step\nasync def work(n: int) -> int:\n"
+        "    pathlib.Path('began').touch()\n    await asyncio.sleep(0.05)\n    return n\n\n\n"
+        "@flow\nasync def main() -> None:\n    for n in range(1000):\n        await work(n)\n"
+    )
+    command = [sys.executable, "-m", "stillhouse", "run", "app.py:main", "--run-id", "one"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "began").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        said = "the run one is cancelled; the process that executes it begins no further call"
+        assert said in stillhouse("runs", "cancel", "one").out.replace("\n", " ")
+        _, told = process.communicate(timeout=20)
+    assert (process.returncode, "the run one was cancelled" in told.replace("\n", " ")) == (1, True)
+    assert stillhouse("runs", "--json").json[0]["steps"] < 1000
 
 
 async def test_old_runs_are_pruned_with_their_long_texts_and_nothing_else_is(tmp_path):

@@ -23,7 +23,7 @@ from stillhouse.errors import StillhouseError, StorageError, UserError
 from stillhouse.flow import failures
 from stillhouse.flow.branches import Branch, branch_here, enter_body, leave_body
 from stillhouse.flow.edits import plain
-from stillhouse.flow.parking import Parked, Parking
+from stillhouse.flow.parking import Cancelling, Parked, Parking
 from stillhouse.flow.resume import Before, Earlier, Pending, Replay, RunReport
 from stillhouse.flow.sent import PAID_KINDS, Asking, sent_once
 from stillhouse.flow.unanswered import GivenUp, Unanswered
@@ -212,15 +212,26 @@ class Active:
     def check_open(self) -> None:
         """Raises where no new call may begin."""
         self.check_not_ended()
+        self.heed_cancelling()
         if self.parked is not None:
             raise self.parked.again()
+
+    def heed_cancelling(self) -> None:
+        """Park the run where somebody cancelled it, perhaps from another process."""
+        if not self.is_cancelled and self.journal.is_cancelled(self.run):
+            self.park(Cancelling(self.run), whole=True)
+
+    @property
+    def is_cancelled(self) -> bool:
+        return isinstance(self.parked, Cancelling)
 
     def park(self, parked: Parking, *, whole: bool = False) -> None:
         """Let no new call begin, and journal nothing of the calls in whose bodies the question was asked.
 
-        `whole`: it is asked from outside of them all.
+        `whole`: it is asked from outside of them all. Being cancelled goes before an open question.
         """
-        self.parked = self.parked or parked
+        if self.parked is None or isinstance(parked, Cancelling):
+            self.parked = parked
         self.replay.live.stopped = True
         call = None if whole else current_call.get()
         while call is not None:

@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from stillhouse.errors import UserError
+from stillhouse.errors import RunBusyError, UserError
 from stillhouse.flow.engine import Flow, flows_called
 from stillhouse.flow.human import answer as journal_answer
 from stillhouse.flow.human import open_questions
@@ -147,21 +147,33 @@ def _bound(flow: Flow[Any, Any], text: str) -> inspect.BoundArguments:
     return bound
 
 
-def cancel(run: str, *, store: Path | str = DEFAULT_STORE) -> None:
+def cancel(run: str, *, store: Path | str = DEFAULT_STORE) -> bool:
     """Let the run end as cancelled: it does not go on, and its finished steps stay in the journal.
 
-    A run that this process executes begins no further call; what is under way ends and is kept. Raises UserError where
-    there is no such run or it is done, RunBusyError while another process executes it.
+    Whatever process executes it begins no further call; what is under way there ends and is kept. Gives whether the run
+    has ended; False: some process executes it, and will end it. Raises UserError where there is no such run or it is
+    done.
     """
     active = live_run(store, run)
     if active is not None:
         active.park(Cancelling(run), whole=True)
-        return
     with contextlib.closing(existing_journal(store)) as journal:
         if _row(journal, run).status == "done":
             raise UserError(f"the run {run} is done, so there is nothing to cancel; `flow.prune` takes old runs away")
+        journal.cancel(run)
+        return _ended_as_cancelled(journal, run)
+
+
+def _ended_as_cancelled(journal: Journal, run: str) -> bool:
+    """End a run that was cancelled, unless a process executes it and does that itself; whether it has ended."""
+    try:
         with journal.own(run):
-            journal.end(run, "cancelled")
+            row = _row(journal, run)
+            if row.status == "cancelled" and row.ended is None:
+                journal.end(run, "cancelled")
+    except RunBusyError:
+        return False
+    return True
 
 
 def prune(
@@ -176,6 +188,9 @@ def prune(
             raise UserError(f"runs that are {each} have not ended, and stay; give some of {', '.join(ENDED)}")
     before = (datetime.now(UTC) - older_than).timestamp()
     with contextlib.closing(existing_journal(store)) as journal:
+        for row, _ in journal.runs():
+            if row.status == "cancelled" and row.ended is None:
+                _ended_as_cancelled(journal, row.run)
         old = [
             row.run
             for row, _ in journal.runs()
