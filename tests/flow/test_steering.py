@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,6 +16,7 @@ from stillhouse import flow, step
 from stillhouse.errors import UserError
 from stillhouse.flow import Cancelled, Parked, ask_human, sleeping, steering
 from stillhouse.store.journal import open_journal
+from stillhouse.store.sqlite_journal import SqliteJournal
 
 ran: list[str] = []
 
@@ -323,7 +324,19 @@ def test_from_the_shell_a_run_of_another_process_is_cancelled(tmp_path, stillhou
     assert stillhouse("runs", "--json").json[0]["steps"] < 1000
 
 
-async def test_old_runs_are_pruned_with_their_long_texts_and_nothing_else_is(tmp_path):
+def rows(store, statement):
+    """What the database itself holds, asked past our code."""
+    if not store.startswith("postgresql://"):
+        with contextlib.closing(sqlite3.connect(store)) as db, db:
+            return db.execute(statement).fetchall()
+    import psycopg
+
+    with psycopg.connect(store, options="-c search_path=stillhouse") as db:
+        done = db.execute(statement)
+        return [] if done.description is None else done.fetchall()
+
+
+async def test_old_runs_are_pruned_with_their_long_texts_and_nothing_else_is(store):
     long, shared = "a" * 5000, "b" * 5000
 
     @step
@@ -334,37 +347,60 @@ async def test_old_runs_are_pruned_with_their_long_texts_and_nothing_else_is(tmp
     async def main(texts: list[str]) -> int:
         return sum([len(await says(text)) for text in texts])
 
-    await main.run("old", [long, shared])
-    await main.run("young", [shared])
+    await main.run("old", [long, shared], store=store)
+    await main.run("young", [shared], store=store)
     with pytest.raises(Parked):
-        await asks.run("waits", n=1)
-    with contextlib.closing(sqlite3.connect("stillhouse.db")) as db, db:
-        db.execute("UPDATE runs SET ended = ended - 864000 WHERE run IN ('old', 'waits')")
-    assert flow.prune(timedelta(days=30)) == []
-    assert flow.prune(timedelta(days=7)) == ["old"]
-    assert [run.run for run in flow.runs()] == ["waits", "young"]
-    with contextlib.closing(sqlite3.connect("stillhouse.db")) as db:
-        texts = {text for (text,) in db.execute("SELECT text FROM texts")}
-        assert not any(long in text for text in texts) and any(shared in text for text in texts)
-        assert db.execute("SELECT COUNT(*) FROM steps WHERE run = 'old'").fetchone() == (0,)
-    assert await main.run("young", [shared]) == 5000
+        await asks.run("waits", n=1, store=store)
+    rows(store, "UPDATE runs SET ended = ended - 864000 WHERE run IN ('old', 'waits')")
+    assert flow.prune(timedelta(days=30), store=store) == []
+    assert flow.prune(timedelta(days=7), store=store) == ["old"]
+    assert [run.run for run in flow.runs(store=store)] == ["waits", "young"]
+    texts = {text for (text,) in rows(store, "SELECT text FROM texts")}
+    assert not any(long in text for text in texts) and any(shared in text for text in texts)
+    assert rows(store, "SELECT COUNT(*) FROM steps WHERE run = 'old'") == [(0,)]
+    assert await main.run("young", [shared], store=store) == 5000
     with pytest.raises(UserError, match="runs that are waiting have not ended"):
-        flow.prune(timedelta(0), status=["waiting"])
+        flow.prune(timedelta(0), status=["waiting"], store=store)
 
 
-def test_no_text_is_taken_while_a_run_is_written():
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_no_text_is_taken_while_a_run_is_written(store, cancelled):
     """Its process may have stored a text, and not yet the step that names it."""
-    with contextlib.closing(open_journal("stillhouse.db")) as journal, sqlite3.connect("stillhouse.db") as other:
-        journal.begin("one", "main", "{}", {})
-        other.execute("INSERT INTO texts VALUES ('hash', 'long')")
-        other.commit()
-        journal.delete_texts()
-        assert other.execute("SELECT COUNT(*) FROM texts").fetchone() == (1,)
-        other.commit()
+    with contextlib.closing(open_journal(store)) as journal:
         with journal.own("one"):
+            journal.begin("one", "main", "{}", {})
+            if cancelled:
+                journal.cancel("one")
+            rows(store, "INSERT INTO texts VALUES ('hash', 'long')")
+            journal.delete_texts()
+            assert rows(store, "SELECT COUNT(*) FROM texts") == [(1,)]
             journal.end("one", "failed", error="gone")
         journal.delete_texts()
-        assert other.execute("SELECT COUNT(*) FROM texts").fetchone() == (0,)
+        assert rows(store, "SELECT COUNT(*) FROM texts") == [(0,)]
+
+
+async def test_a_run_that_somebody_goes_on_with_is_not_taken_away_and_others_are(store):
+    for run in ("one", "two"):
+        with pytest.raises(Parked):
+            await asks.run(run, n=1, store=store)
+        flow.cancel(run, store=store)
+    with contextlib.closing(open_journal(store)) as owner, owner.own("two"):
+        assert flow.prune(timedelta(0), store=store) == ["one"]
+    assert flow.prune(timedelta(0), store=store) == ["two"]
+
+
+async def test_a_run_that_was_gone_on_with_since_it_was_listed_is_not_taken_away(monkeypatch):
+    with pytest.raises(Parked):
+        await asks.run("one", n=1)
+    listed = SqliteJournal.runs
+
+    def ended_then(journal):
+        return [(replace(row, status="failed"), n) for row, n in listed(journal)]
+
+    monkeypatch.setattr(SqliteJournal, "runs", ended_then)
+    assert flow.prune(timedelta(0)) == []
+    monkeypatch.setattr(SqliteJournal, "runs", listed)
+    assert [run.status for run in flow.runs()] == ["waiting"]
 
 
 async def test_a_flow_sleeps_until_a_time_and_not_again_when_it_is_resumed(monkeypatch):

@@ -181,7 +181,7 @@ def prune(
 ) -> list[str]:
     """Take runs out of the journal that ended so long ago, with their steps; gives their ids.
 
-    What models answered stays in the store: it was paid for. Raises UserError for a status of runs that have not ended.
+    One that somebody goes on with just now stays. What models answered stays in the store: it was paid for. Raises UserError for a status of runs that have not ended.
     """
     for each in status:
         if each not in ENDED:
@@ -191,14 +191,16 @@ def prune(
         for row, _ in journal.runs():
             if row.status == "cancelled" and row.ended is None:
                 _ended_as_cancelled(journal, row.run)
-        old = [
-            row.run
-            for row, _ in journal.runs()
-            if row.status in status and row.ended is not None and row.ended <= before
-        ]
-        for run in old:
-            with journal.own(run):
-                journal.delete(run)
-        if old:
+
+        def is_old(row: RunRow | None) -> bool:
+            return row is not None and row.status in status and row.ended is not None and row.ended <= before
+
+        gone = []
+        for run in [row.run for row, _ in journal.runs() if is_old(row)]:
+            with contextlib.suppress(RunBusyError), journal.own(run):
+                if is_old(journal.run(run)):
+                    journal.delete(run)
+                    gone.append(run)
+        if gone:
             journal.delete_texts()
-        return old
+        return gone
