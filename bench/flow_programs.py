@@ -250,7 +250,11 @@ def as_flow(moves: Program) -> Flow[..., list[Any]]:
 @asynccontextmanager
 async def dying_after(n: int | None) -> AsyncIterator[asyncio.Event]:
     """In this block, no more than `n` answers are journaled: the event is set when one more would be."""
-    dead, written, write = asyncio.Event(), 0, SqliteJournal.write
+    dead, written, write, later = asyncio.Event(), 0, SqliteJournal.write, SqliteJournal.write_later
+
+    def while_alive(journal: SqliteJournal, run: str, row: Any) -> None:
+        if not dead.is_set():
+            write(journal, run, row)
 
     async def counted(journal: SqliteJournal, run: str, row: Any) -> None:
         nonlocal written
@@ -260,11 +264,11 @@ async def dying_after(n: int | None) -> AsyncIterator[asyncio.Event]:
         written += 1
         write(journal, run, row)
 
-    SqliteJournal.write_later, before = counted, SqliteJournal.write_later  # type: ignore[method-assign]
+    SqliteJournal.write, SqliteJournal.write_later = while_alive, counted  # type: ignore[method-assign]
     try:
         yield dead
     finally:
-        SqliteJournal.write_later = before  # type: ignore[method-assign]
+        SqliteJournal.write, SqliteJournal.write_later = write, later  # type: ignore[method-assign]
 
 
 async def sitting(made: Flow[..., list[Any]], store: Path, after: int | None) -> list[Any] | str:

@@ -122,6 +122,18 @@ class Active:
         await self.replay.order.answer(end, branch)
         self.check_not_ended()
 
+    async def note_end(self, row: StepRow, branch: Branch) -> None:
+        """Journal how a call ended, and wait until it may be told to the flow, as it is on resume."""
+        order, end = self.replay.order, row.ended_nth
+        assert end is not None
+        order.expect(end)
+        try:
+            await self.journal.write_later(self.run, row)
+            if not order.new_at_once(end, branch):
+                await order.new_answer(end, branch)
+        finally:
+            order.given_up(end)
+
     async def _look_further(self, call: Pending, answer: Earlier | None, arguments: str, kind: str) -> str | Pending:
         """As `look_up`, for a call that the journal has no answer to, or that was given up."""
         earlier = answer or self.replay.failure_of(call)
@@ -154,7 +166,7 @@ class Active:
             for limit in active_limits.get():
                 limit.step(call.key[0])
         except StillhouseError as error:
-            self._refuse(call, error, arguments, kind)
+            await self._refuse(call, error, arguments, kind)
             raise
         self.unanswered.begins()
         return call
@@ -190,11 +202,15 @@ class Active:
 
         self.unanswered.gave_up(call.key, call.branch, row, lambda: False)
 
-    def _refuse(self, call: Pending, error: Exception, arguments: str, kind: str) -> None:
+    async def _refuse(self, call: Pending, error: Exception, arguments: str, kind: str) -> None:
         """Journal a call that a limit did not let begin: on resume it is the same one."""
-        facts = {"refused": True, "raised": failures.kept(error)}
-        row = _not_begun(call, arguments, kind, error_line(error), facts, self.replay.next_end())
-        self.journal.write(self.run, row)
+        facts, end = {"refused": True, "raised": failures.kept(error)}, self.replay.next_end()
+        row = _not_begun(call, arguments, kind, error_line(error), facts, end)
+        try:
+            await self.note_end(row, call.branch)
+        except asyncio.CancelledError:
+            self._give_up(call, arguments, kind)
+            raise
         self.unanswered.failed(error, call.key, call.branch, replayed=False)
 
     def earlier_frame(self, key: StepKey) -> StepRow | None:
@@ -491,6 +507,37 @@ async def executed(
     def write_again(output: str | None, error: str | None, end: int) -> Callable[[], None]:
         return lambda: active.journal.write(active.run, row(output, error, end))
 
+    def give_up(output: str | None = None, error: str | None = None, before: int | None = None) -> None:
+        """Note that the flow cancelled the call. Where it had come to its end by then, `before` is its number."""
+        nonlocal seconds
+        if call.parked is not None:
+            return
+        end = active.replay.next_end()
+        seconds = time.perf_counter() - began if seconds is None else seconds
+        given_up = given_up_now(active)
+        line = error or f"CancelledError: the flow gave this call up after {seconds:.3g} s"
+
+        def kept(output: str | None, is_outcome: bool) -> StepRow:
+            call.facts.pop("given_up", None)
+            if is_outcome:
+                call.facts["given_up"] = given_up
+                return row(output, line if output is None else None, end)
+            return row(output, line if output is None else None, None if output is None else before)
+
+        call.given_up = active.unanswered.gave_up(key, pending.branch, kept, lambda: "model" in call.facts)
+        call.given_up.output = output
+
+    async def committed(output: str | None, error: str | None) -> int:
+        """Journal how the call ended; its number among ends."""
+        nonlocal seconds
+        end, seconds = active.replay.next_end(), time.perf_counter() - began
+        try:
+            await active.note_end(row(output, error, end), pending.branch)
+        except asyncio.CancelledError:  # the flow has not seen the answer, and goes on without it
+            give_up(output, error, end)
+            raise
+        return end
+
     token = current_call.set(call)
     active.under_way[call] = pending.branch
     try:
@@ -511,29 +558,17 @@ async def executed(
         if call.parked is not None:
             raise call.parked.again() from None
         call.facts["raised"] = failures.kept(error)
-        line, end, seconds = error_line(error), active.replay.next_end(), time.perf_counter() - began
-        active.journal.write(active.run, row(None, line, end))
+        line = error_line(error)
+        end = await committed(None, line)
         call.written = write_again(None, line, end)
         active.unanswered.n_ended += 1
         active.unanswered.failed(error, key, pending.branch, replayed=False)
         raise
     except asyncio.CancelledError:
-        if call.parked is None:
-            end, seconds = active.replay.next_end(), time.perf_counter() - began
-            given_up = given_up_now(active)
-            line = f"CancelledError: the flow gave this call up after {seconds:.3g} s"
-
-            def kept(output: str | None, is_outcome: bool) -> StepRow:
-                call.facts.pop("given_up", None)
-                if is_outcome:
-                    call.facts["given_up"] = given_up
-                return row(output, line if output is None else None, end if is_outcome else None)
-
-            call.given_up = active.unanswered.gave_up(key, pending.branch, kept, lambda: "model" in call.facts)
+        give_up()
         raise
     else:
-        end = active.replay.next_end()
-        await active.journal.write_later(active.run, row(output, None, end))
+        end = await committed(output, None)
         if kind in PAID_KINDS:
             call.written = write_again(output, None, end)
         active.unanswered.n_ended += 1
