@@ -88,7 +88,7 @@ def cancel(
     if as_json:
         emit_json({"run": run, "status": "cancelled", "ended": has_ended})
         return
-    rest = "" if has_ended else "; the process that executes it begins no further call, and ends when what is under way has"
+    rest = "" if has_ended else "; the process that executes it begins no further call"
     out.print(f"the run {run} is cancelled{rest}", markup=False)
 
 

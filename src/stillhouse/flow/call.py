@@ -338,11 +338,16 @@ class RunningCall:
     """The call whose body is running."""
 
     __slots__ = (
+        "_active",
+        "_arguments",
+        "_began",
         "_hash",
-        "_key",
+        "_kind",
         "_makes",
-        "_replay",
-        "_version",
+        "_pending",
+        "_seconds",
+        "_started",
+        "_written",
         "attempt",
         "before",
         "facts",
@@ -351,16 +356,19 @@ class RunningCall:
         "outer",
         "parked",
         "run",
-        "written",
     )
 
-    def __init__(self, active: Active, call: Pending, before: Before, makes: str | None) -> None:
-        self.run, self.id, self.attempt = active.run, key_id(call.key), 1
-        self._key, self._replay, self.before, self.outer = call.key, active.replay, before, current_call.get()
-        self._version, self._makes = call.version, makes
+    def __init__(
+        self, active: Active, pending: Pending, before: Before, makes: str | None, kind: str, arguments: str
+    ) -> None:
+        self.run, self.id, self.attempt = active.run, key_id(pending.key), 1
+        self._active, self._pending, self.before, self.outer = active, pending, before, current_call.get()
+        self._kind, self._arguments, self._makes = kind, arguments, makes
+        self._started, self._began = steady_time(), time.perf_counter()
+        self._seconds: float | None = None  # what it took, once it is over
         self._hash: str | None = None
         self.given_up: GivenUp | None = None  # the flow cancelled it
-        self.written: Callable[[], None] | None = None  # writes its row again, with what is known now
+        self._written: tuple[str | None, str | None, int] | None = None  # what its row says of its end
         self.parked: Parking | None = None  # a question that was asked in the body, and has no answer yet
         self.facts: dict[str, Any] = dict(before.facts)
 
@@ -368,9 +376,8 @@ class RunningCall:
     def makes(self) -> str:
         """A hash of what makes what is called in the body: the calls there are of this version too."""
         if self._hash is None:
-            made_by = (
-                plain(self._version) if self._makes is None else f"{self._makes}@{self._version.partition('@')[2]}"
-            )
+            version = self._pending.version
+            made_by = plain(version) if self._makes is None else f"{self._makes}@{version.partition('@')[2]}"
             self._hash = hashlib.sha256(made_by.encode()).hexdigest()[:16]
         return self._hash
 
@@ -380,8 +387,9 @@ class RunningCall:
 
         A model call with another index is another sample, and not the stored reply of an earlier one.
         """
-        number = self._replay.sample(self._key)
-        if number != self._key[2]:
+        key = self._pending.key
+        number = self._active.replay.sample(key)
+        if number != key[2]:
             self.facts["sample"] = number
         return number + 10_000 * (self.before.n_asked + self.attempt - 1)
 
@@ -402,6 +410,61 @@ class RunningCall:
             facts[name] = None if before is None or value is None else before + value
         if request is not None:
             facts.setdefault("requests", []).append(request)
+
+    def _row(self, output: str | None, error: str | None, end: int | None) -> StepRow:
+        pending = self._pending
+        return StepRow(
+            key=pending.key,
+            kind=self._kind,
+            parent=pending.parent,
+            version=pending.version,
+            arguments=self._arguments,
+            output=output,
+            error=error,
+            started=self._started,
+            seconds=time.perf_counter() - self._began if self._seconds is None else self._seconds,
+            attempts=self.before.attempts + self.attempt,
+            facts=self.facts or None,
+            place=pending.place,
+            ended_nth=end,
+            frame=pending.frame,
+        )
+
+    async def committed(self, output: str | None, error: str | None) -> None:
+        """Journal how the call ended, and wait until it may be told to the flow."""
+        active, end = self._active, self._active.replay.next_end()
+        self._seconds = time.perf_counter() - self._began
+        try:
+            await active.note_end(self._row(output, error, end), self._pending.branch)
+        except asyncio.CancelledError:  # the flow has not seen the answer, and goes on without it
+            self.give_up(output, error, end)
+            raise
+        self._written = output, error, end
+
+    def write_again(self) -> None:
+        """Write the row again with what is known now, where it is there."""
+        if self._written is not None:
+            self._active.journal.write(self.run, self._row(*self._written))
+
+    def give_up(self, output: str | None = None, error: str | None = None, before: int | None = None) -> None:
+        """Note that the flow cancelled the call. Where it had come to its end by then, `before` is its number."""
+        if self.parked is not None:
+            return
+        active, given_up, end = self._active, given_up_now(self._active), self._active.replay.next_end()
+        if self._seconds is None:
+            self._seconds = time.perf_counter() - self._began
+        line = error or f"CancelledError: the flow gave this call up after {self._seconds:.3g} s"
+
+        def kept(output: str | None, is_outcome: bool) -> StepRow:
+            self.facts.pop("given_up", None)
+            if is_outcome:
+                self.facts["given_up"] = given_up
+                return self._row(output, line if output is None else None, end)
+            return self._row(output, line if output is None else None, None if output is None else before)
+
+        key, branch = self._pending.key, self._pending.branch
+        self.given_up = active.unanswered.gave_up(key, branch, kept, lambda: "model" in self.facts)
+        self.given_up.output = output
 
 
 active_run: ContextVar[Active | None] = ContextVar("stillhouse_run", default=None)
@@ -479,65 +542,10 @@ async def executed(
     if (instead := stand_in.get()) is not None:
         body = instead(name, kind, arguments, body)
     before = active.replay.before(key, pending.version)
-    call = RunningCall(active, pending, before, makes)
+    call = RunningCall(active, pending, before, makes, kind, arguments)
     if before.facts:
         for limit in active_limits.get():
             limit.replayed(facts_json(before.facts))
-    started, began = steady_time(), time.perf_counter()
-    seconds: float | None = None
-
-    def row(output: str | None, error: str | None, end: int | None) -> StepRow:
-        return StepRow(
-            key=key,
-            kind=kind,
-            parent=pending.parent,
-            version=pending.version,
-            arguments=arguments,
-            output=output,
-            error=error,
-            started=started,
-            seconds=time.perf_counter() - began if seconds is None else seconds,
-            attempts=before.attempts + call.attempt,
-            facts=call.facts or None,
-            place=pending.place,
-            ended_nth=end,
-            frame=pending.frame,
-        )
-
-    def write_again(output: str | None, error: str | None, end: int) -> Callable[[], None]:
-        return lambda: active.journal.write(active.run, row(output, error, end))
-
-    def give_up(output: str | None = None, error: str | None = None, before: int | None = None) -> None:
-        """Note that the flow cancelled the call. Where it had come to its end by then, `before` is its number."""
-        nonlocal seconds
-        if call.parked is not None:
-            return
-        end = active.replay.next_end()
-        seconds = time.perf_counter() - began if seconds is None else seconds
-        given_up = given_up_now(active)
-        line = error or f"CancelledError: the flow gave this call up after {seconds:.3g} s"
-
-        def kept(output: str | None, is_outcome: bool) -> StepRow:
-            call.facts.pop("given_up", None)
-            if is_outcome:
-                call.facts["given_up"] = given_up
-                return row(output, line if output is None else None, end)
-            return row(output, line if output is None else None, None if output is None else before)
-
-        call.given_up = active.unanswered.gave_up(key, pending.branch, kept, lambda: "model" in call.facts)
-        call.given_up.output = output
-
-    async def committed(output: str | None, error: str | None) -> int:
-        """Journal how the call ended; its number among ends."""
-        nonlocal seconds
-        end, seconds = active.replay.next_end(), time.perf_counter() - began
-        try:
-            await active.note_end(row(output, error, end), pending.branch)
-        except asyncio.CancelledError:  # the flow has not seen the answer, and goes on without it
-            give_up(output, error, end)
-            raise
-        return end
-
     token = current_call.set(call)
     active.under_way[call] = pending.branch
     try:
@@ -558,19 +566,15 @@ async def executed(
         if call.parked is not None:
             raise call.parked.again() from None
         call.facts["raised"] = failures.kept(error)
-        line = error_line(error)
-        end = await committed(None, line)
-        call.written = write_again(None, line, end)
+        await call.committed(None, error_line(error))
         active.unanswered.n_ended += 1
         active.unanswered.failed(error, key, pending.branch, replayed=False)
         raise
     except asyncio.CancelledError:
-        give_up()
+        call.give_up()
         raise
     else:
-        end = await committed(output, None)
-        if kind in PAID_KINDS:
-            call.written = write_again(output, None, end)
+        await call.committed(output, None)
         active.unanswered.n_ended += 1
         active.report.ran[name] += 1
         return output
@@ -603,9 +607,9 @@ def _outlasting(active: Active, call: RunningCall, body: Body) -> Body:
                 output = encode(task.result(), "the result")
         if call.given_up is not None:
             active.unanswered.came_back(call.given_up, output)
-        elif call.written is not None:
-            with contextlib.suppress(StorageError):  # its row is there, and lacks what this try used
-                call.written()
+        else:
+            with contextlib.suppress(StorageError):  # its row may be there, and lacks what this try used
+                call.write_again()
 
     return lambda: sent_once(body, begun, left)
 

@@ -4,9 +4,10 @@ What `as_completed`, a queue or a lock do next depends on which call ended first
 without an order a resumed run would take another way than it took before. A call that stands alone waits for nothing.
 Where branches run side by side an answer waits until all earlier ones were given and what follows them has been done,
 as far as it is done at once. So do new answers, once they are journaled: two that come in the same moment would race
-through what waits for them, and which of them is there first would be known to nobody. A call that was given up comes to its end when it is cancelled: later answers wait for
-that, too, but not for long, as they may have a time to keep of their own. An earlier answer that nobody asks for (the
-code was edited, or plain code in the flow sleeps) is waited for no longer than the loop has work.
+through what waits for them, and which of them is there first would be known to nobody.
+A call that was given up comes to its end when it is cancelled: later answers wait for that, too, but not for long, as
+they may have a time to keep of their own; earlier ones are given all the same. An earlier answer that nobody asks for (the code was edited, or plain code in the flow sleeps) is waited
+for no longer than the loop has work.
 """
 
 import asyncio

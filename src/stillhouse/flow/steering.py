@@ -181,7 +181,8 @@ def prune(
 ) -> list[str]:
     """Take runs out of the journal that ended so long ago, with their steps; gives their ids.
 
-    One that somebody goes on with just now stays. What models answered stays in the store: it was paid for. Raises UserError for a status of runs that have not ended.
+    One that somebody goes on with just now stays. What models answered stays in the store: it was paid for. Raises
+    UserError for a status of runs that have not ended.
     """
     for each in status:
         if each not in ENDED:

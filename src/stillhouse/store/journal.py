@@ -24,8 +24,8 @@ INTERN = 4096
 # (step, hash of the arguments, number among equal calls). Where the call was made in a branch of its own, the hash is
 # followed by @ and the branch.
 StepKey = tuple[str, str, int]
-# "running" is also said of a run that was killed while it ran; a run that is "waiting" needs a person's answer. One that
-# is "cancelled" has a time of its end once no process has work of it under way.
+# "running" is also said of a run that was killed while it ran; a run that is "waiting" needs a person's answer. One
+# that is "cancelled" has a time of its end once no process has work of it under way.
 RunStatus = Literal["queued", "running", "waiting", "done", "failed", "cancelled"]
 
 # SQL that SQLite and PostgreSQL both take. `facts` is JSON: of a run its models and the app's file, of a step what its
