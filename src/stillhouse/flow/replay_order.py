@@ -6,8 +6,8 @@ Where branches run side by side an answer waits until all earlier ones were give
 as far as it is done at once. So do new answers, once they are journaled: two that come in the same moment would race
 through what waits for them, and which of them is there first would be known to nobody.
 A call that was given up comes to its end when it is cancelled: later answers wait for that, too, but not for long, as
-they may have a time to keep of their own; earlier ones are given all the same. An earlier answer that nobody asks for (the code was edited, or plain code in the flow sleeps) is waited
-for no longer than the loop has work.
+they may have a time to keep of their own; earlier ones are given all the same. An earlier answer that nobody asks for
+(the code was edited, or plain code in the flow sleeps) is waited for no longer than the loop has work.
 """
 
 import asyncio
