@@ -128,7 +128,7 @@ async def test_an_answer_that_is_journaled_and_not_told_yet_when_its_call_is_can
 
 
 async def test_a_time_that_was_waited_for_comes_in_its_place(sittings):
-    one, then, stop = steps_of(sittings)
+    _, then, stop = steps_of(sittings)
     told = []
 
     @flow
