@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,18 @@ def played(python: str | Path, script: str, settings: tuple[str, ...], program: 
         return version, faults(program, done.read_text().splitlines(), ended, told)
 
 
+def told_of(python: str | Path, script: str, settings: tuple[str, ...]) -> dict[str, Any]:
+    """What one system makes of each program."""
+    versions: set[str] = set()
+    told: dict[str, Any] = {}
+    for what, (program, kill_after) in PROGRAMS.items():
+        runs = [played(python, script, settings, program, kill_after) for _ in range(N)]
+        versions |= {version for version, _ in runs if version}
+        wrong = Counter(fault for _, found in runs for fault in found)
+        told[what] = {"right": sum(not found for _, found in runs)} | dict(wrong)
+    return told | {"version": ", ".join(sorted(versions)) or None}
+
+
 def main() -> dict[str, object]:
     """Play each program N times on each."""
     folder = Path(os.environ.get("PEERS", HERE / "results" / ".peers")).resolve()
@@ -100,16 +113,9 @@ def main() -> dict[str, object]:
             absent[peer] = problem
             continue
         systems += [(f"{peer}, {told}", python, peer, (setting,)) for setting, told in forms.items()]
-    table: dict[str, dict[str, Any]] = {}
-    for name, python, script, settings in systems:
-        versions: set[str] = set()
-        table[name] = {}
-        for what, (program, kill_after) in PROGRAMS.items():
-            runs = [played(python, script, settings, program, kill_after) for _ in range(N)]
-            versions |= {version for version, _ in runs if version}
-            wrong = Counter(fault for _, found in runs for fault in found)
-            table[name][what] = {"right": sum(not found for _, found in runs)} | dict(wrong)
-        table[name]["version"] = ", ".join(sorted(versions)) or None
+    with ThreadPoolExecutor() as side_by_side:
+        told = list(side_by_side.map(lambda system: told_of(*system[1:]), systems))
+    table = {name: row for (name, *_), row in zip(systems, told, strict=True)}
     return {
         "what": "flows killed with SIGKILL and resumed: runs that were right, and what went wrong in the others",
         "runs of each program": N,
