@@ -86,7 +86,8 @@ def played(python: str | Path, script: str, settings: tuple[str, ...], program: 
         sitting([*command, "1", *settings], done, kill_after)
         ended, out, told = sitting([*command, "2", *settings], done, None)
         version = json.loads(out.splitlines()[-1])["version"] if not ended else None
-        return version, faults(program, done.read_text().splitlines(), ended, told)
+        lines = done.read_text().splitlines() if done.exists() else []
+        return version, faults(program, lines, ended, told) if lines else ["does nothing in a minute"]
 
 
 def told_of(python: str | Path, script: str, settings: tuple[str, ...]) -> dict[str, Any]:
